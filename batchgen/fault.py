@@ -1,0 +1,54 @@
+"""Why an attempt did not deliver, as data: it can be stored, counted and sent between processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .errors import BatchgenError
+from .task import Usage
+
+
+class Cause(StrEnum):
+    """The public name of a fault; what happens next is decided in ``retry.judge``."""
+
+    THROTTLED = "throttled"  #: too fast: the lane waits, then the same request will work
+    UNREACHED = "unreached"  #: the request never left this machine whole, so it cost nothing
+    MONEY = "money"  #: the account cannot pay: the lane closes
+    DENIED = "denied"  #: key, model or path refused: the lane closes
+    REFUSED = "refused"  #: content policy: the same prompt will be refused again
+    INVALID = "invalid"  #: our request is wrong, or its source image is
+    EMPTY = "empty"  #: answered without an image
+    SPOILED = "spoiled"  #: a paid answer that cannot be used
+    ERROR = "error"  #: the provider answered that it failed
+    UNKNOWN = "unknown"  #: sent, and nobody can know whether it was done and charged
+
+
+class Charged(StrEnum):
+    """Whether a faulty attempt may have cost money."""
+
+    NO = "no"
+    MAYBE = "maybe"
+    YES = "yes"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """Why one attempt failed.  ``message`` keeps the provider's own words."""
+
+    cause: Cause
+    message: str
+    charged: Charged = Charged.NO
+    status: int | None = None  #: HTTP status, where an answer came
+    code: str | None = None  #: the provider's own error code
+    retry_after: float | None = None  #: seconds the provider asked us to wait
+    hint: str = ""  #: what the user can do
+
+
+class ProviderError(BatchgenError):
+    """Carry a fault, and what the answer said it cost, up to ``perform``, where exceptions end."""
+
+    def __init__(self, fault: Fault, usage: Usage | None = None) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+        self.usage = usage

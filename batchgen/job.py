@@ -1,0 +1,233 @@
+"""The job state machine.  Rule: every state change in batchgen is in this file.
+
+Decisions: nothing here reads a clock, a file or a socket.
+
+                Claimed               Delivered                        Requeued, Revised
+    PENDING -------------> RUNNING -------------> DONE        DONE, FAILED, UNKNOWN, CANCELLED -> PENDING
+       ^                    |  |  |
+       +-- Short -----------+  |  +-- Exhausted --> FAILED
+       +-- Deferred --------+  +----- Unsettled --> UNKNOWN
+       +-- Returned --------+                                          all but DONE, CANCELLED --Cancelled--> CANCELLED
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from .errors import IllegalEvent
+from .fault import Fault
+from .task import Artifact, Charge, Task, Usage
+
+
+class State(StrEnum):
+    """Where a job stands."""
+
+    PENDING = "pending"  #: waits for ``not_before``, then for its lane
+    RUNNING = "running"  #: an attempt is open
+    DONE = "done"  #: every image wanted is on disk
+    FAILED = "failed"  #: given up; ``cause`` says why
+    UNKNOWN = "unknown"  #: may have been bought; nobody can know; waits for a person
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One request for an image (or, with per_request, a few), and how far it has come."""
+
+    id: int  #: the job table's number
+    batch: str
+    key: str  #: the user's id, unique in the batch
+    task: Task
+    fingerprint: str  #: "1:<sha256>"; decides whether the job is redone
+    output: str  #: file stem, relative to the batch's output folder
+    sidecar: bool = True
+    tags: tuple[str, ...] = ()
+    priority: int = 0
+    state: State = State.PENDING
+    cause: str | None = None
+    message: str | None = None
+    wanted: int = 1  #: images in all
+    delivered: int = 0  #: images on disk
+    claim: int = 0  #: only grows; the fence of every compare-and-set
+    tries: int = 0  #: spent of the retry budget; given back when the attempt was not the job's fault
+    doubts: int = 0  #: attempts whose outcome nobody knows
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """The order given to a backend: plain data without keys or image bytes, so it can travel."""
+
+    id: str  #: 32 hex digits; also sent as the client's request id
+    job_id: int
+    claim: int
+    batch: str
+    key: str
+    task: Task  #: ``n`` is what is still missing
+    fingerprint: str
+    folder: str  #: absolute output folder of the batch
+    output: str
+    ordinal: int = 0  #: number of the first image of this attempt
+    wanted: int = 1  #: images the whole job wants; more than one puts numbers into file names
+    sidecar: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivered:
+    """Images arrived and are published."""
+
+    artifacts: tuple[Artifact, ...]
+    usage: Usage
+    text: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Missed:
+    """No image; ``usage`` is what the answer said it cost all the same, if there was one."""
+
+    fault: Fault
+    usage: Usage | None = None
+    request_id: str | None = None
+
+
+#: What a backend hands back for an attempt.
+Outcome = Delivered | Missed
+
+
+# --- what may happen to a job -------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something that happened to a job at a time (UTC)."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claimed(Event):
+    """A lane took the job; its attempt is open."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery(Event):
+    """Every image that was missing is on disk."""
+
+    outcome: Delivered
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Short(Event):
+    """Fewer images came than were asked for: ask again for the rest."""
+
+    outcome: Delivered
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deferred(Event):
+    """The attempt failed and another is worth it; it cost a try."""
+
+    fault: Fault
+    not_before: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Returned(Event):
+    """The attempt ended through no fault of the job (throttled, lane closed, stopped): the try is given back."""
+
+    fault: Fault
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exhausted(Event):
+    """Another attempt would be in vain, or was one too many."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unsettled(Event):
+    """Nobody can know whether the attempt was carried out; policy says not to buy again."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cancelled(Event):
+    """A person does not want the job any more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requeued(Event):
+    """A person wants the job tried again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revised(Event):
+    """The manifest now asks for something else under the same id."""
+
+
+TRANSITIONS: dict[State, dict[type[Event], State]] = {
+    State.PENDING: {Claimed: State.RUNNING, Cancelled: State.CANCELLED, Revised: State.PENDING},
+    State.RUNNING: {
+        Delivery: State.DONE,
+        Short: State.PENDING,
+        Deferred: State.PENDING,
+        Returned: State.PENDING,
+        Exhausted: State.FAILED,
+        Unsettled: State.UNKNOWN,
+        Cancelled: State.CANCELLED,
+    },
+    State.DONE: {Revised: State.PENDING, Requeued: State.PENDING},
+    State.FAILED: {Revised: State.PENDING, Requeued: State.PENDING, Cancelled: State.CANCELLED},
+    State.UNKNOWN: {Revised: State.PENDING, Requeued: State.PENDING, Cancelled: State.CANCELLED},
+    State.CANCELLED: {Revised: State.PENDING, Requeued: State.PENDING},
+}
+
+
+def advance(job: Job, event: Event) -> Job:
+    """Return *job* as it is after *event*; raise IllegalEvent where the table has no such move."""
+    try:
+        state = TRANSITIONS[job.state][type(event)]
+    except KeyError:
+        raise IllegalEvent(f"{type(event).__name__} on a {job.state} job") from None
+    before, job = job.state, replace(job, state=state)
+    match event:
+        case Claimed():
+            return replace(job, claim=job.claim + 1, tries=job.tries + 1, not_before=None)
+        case Delivery(outcome=outcome):
+            return replace(job, delivered=job.delivered + len(outcome.artifacts), cause=None, message=None)
+        case Short(outcome=outcome):
+            return replace(job, delivered=job.delivered + len(outcome.artifacts))
+        case Deferred(fault=fault, not_before=when):
+            return replace(_blamed(job, fault), not_before=when)
+        case Returned(fault=fault, not_before=when):
+            return replace(_blamed(job, fault), tries=job.tries - 1, not_before=when)
+        case Exhausted(fault=fault) | Unsettled(fault=fault):
+            return _blamed(job, fault)
+        case Requeued() | Revised():
+            fresh = isinstance(event, Revised) or before is State.DONE
+            kept = 0 if fresh else job.delivered
+            return replace(job, tries=0, doubts=0, delivered=kept, not_before=None, cause=None, message=None)
+        case _:
+            return job
+
+
+def _blamed(job: Job, fault: Fault) -> Job:
+    doubt = 1 if fault.cause == "unknown" else 0
+    return replace(job, cause=fault.cause.value, message=fault.message, doubts=job.doubts + doubt)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settlement:
+    """All that one ended attempt writes, in one transaction."""
+
+    attempt: Attempt
+    event: Event
+    charge: Charge
+    usage: Usage = field(default_factory=Usage)
+    request_id: str | None = None

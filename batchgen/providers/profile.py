@@ -1,0 +1,142 @@
+"""A provider's facts as data: where it is, what each model takes, how fast, for how much.  Values; no I/O.
+
+A *profile* is a preset from ``presets.yaml`` with the user's overrides merged in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from ..task import Kind
+
+#: YAML floats reach Decimal through their text, so 0.053 is exactly 0.053.
+Amount = Annotated[
+    Decimal, BeforeValidator(lambda value: str(value) if isinstance(value, float) else value), Field(ge=0)
+]
+
+
+class Frozen(BaseModel):
+    """Base of all profile values: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Limits(Frozen):
+    """How fast a provider may be asked.  None is no limit of that kind."""
+
+    requests_per_second: float | None = Field(None, gt=0, description="Most requests in any second")
+    requests_per_minute: float | None = Field(None, gt=0, description="Most requests in any minute")
+    images_per_minute: float | None = Field(
+        None, gt=0, description="Most images in any minute; source images of edits count"
+    )
+    requests_per_day: int | None = Field(None, gt=0, description="Most requests in any 24 hours")
+    concurrency: int = Field(4, ge=1, le=2000, description="Most requests in flight at once")
+    burst: int | None = Field(None, ge=1, description="Requests that may go out at once before pacing sets in")
+    spacing: float | None = Field(None, ge=0, description="Least seconds between two requests")
+
+
+class Timeouts(Frozen):
+    """Seconds.  ``total`` None: by quality and size (``wire.md`` 1.9: renders take 45 to 300 s)."""
+
+    connect: float = Field(10, gt=0, description="Seconds to open a connection")
+    total: float | None = Field(None, gt=0, description="Seconds for one whole attempt, answer included")
+
+
+class Retry(Frozen):
+    """How often and how slowly a job is tried again."""
+
+    attempts: int = Field(4, ge=1, le=50, description="Most paid attempts for one job")
+    first_wait: float = Field(2.0, ge=0, description="Seconds before the first repeat; doubles each time")
+    max_wait: float = Field(300.0, ge=0, description="Longest pause between two attempts, in seconds")
+
+
+class Tokens(Frozen):
+    """USD per million tokens."""
+
+    text_in: Amount = Decimal(0)
+    image_in: Amount = Decimal(0)
+    text_out: Amount = Decimal(0)
+    image_out: Amount = Decimal(0)
+
+
+class Tariff(Frozen):
+    """What a model costs.  Any part may be missing; what cannot be priced is unknown, never 0."""
+
+    date: str | None = Field(None, description="When these prices were read (YYYY-MM-DD)")
+    usd_per_million_tokens: Tokens | None = None
+    usd_per_image: Amount | Mapping[str, Amount] | None = Field(None, description="One price, or one per quality")
+    credits_per_image: Amount | Mapping[str, Amount] | None = Field(None, description="One number, or one per quality")
+    usd_per_credit: Amount | None = Field(None, description="What one credit costs you")
+    output_tokens: Mapping[str, int] = Field(
+        {}, description="Expected output tokens per 1024x1024 image by quality, for estimates"
+    )
+
+
+class SizeRule(Frozen):
+    """Which sizes are taken, and in which terms.
+
+    fixed: one of ``allowed``.  free: any WxH by OpenAI's rule, or one of ``allowed``.  ratio: a ratio of
+    ``allowed``; a WxH that reduces to one is converted.  none: the provider takes no size.
+    """
+
+    mode: Literal["fixed", "free", "ratio", "none"] = "none"
+    allowed: tuple[str, ...] = ()
+
+
+class Rules(Frozen):
+    """What one operation (generate or edit) of one model takes."""
+
+    path: str  #: a key of Profile.paths
+    body: Literal["json", "multipart"] = "json"
+    fields: tuple[str, ...] = ()  #: optional Task fields that may go out: quality, background, ...
+    defaults: Mapping[str, Any] = {}  #: sent where the user said nothing, because the provider requires the field
+    values: Mapping[str, tuple[Any, ...]] = {}  #: allowed values by field, where the documents list them
+    size: SizeRule = SizeRule()
+    n_max: int = 1  #: images one request may ask for
+    prompt_max: int = 32_000  #: characters
+    image_field: Literal["image", "image[]"] = "image[]"  #: multipart field name where there are several
+    images_max: int = 16
+    image_bytes_max: int = 50_000_000
+    mask: bool = False
+    mask_bytes_max: int = 4_000_000
+    image_urls: bool = True  #: False: bytes only, so a URL is fetched first
+
+
+class Model(Frozen):
+    """One model as one provider offers it."""
+
+    wire: str  #: the provider's own name for it
+    dialect: str | None = None  #: None: the profile's
+    generate: Rules | None = None
+    edit: Rules | None = None
+    tariff: Tariff = Tariff()
+    deprecated: str | None = None  #: date, where the provider has announced one
+
+    def rules(self, kind: Kind) -> Rules | None:
+        """Return what this model takes for *kind*, or None where it cannot do it."""
+        return self.generate if kind is Kind.GENERATE else self.edit
+
+
+class Profile(Frozen):
+    """One provider, ready to be spoken to."""
+
+    name: str  #: as in the manifest: "studio"
+    preset: str  #: "gateway"
+    dialect: str
+    base_url: str = ""
+    paths: Mapping[str, str]
+    api_key_env: tuple[str, ...]
+    default_model: str
+    models: Mapping[str, Model]  #: by canonical name
+    limits: Limits = Limits()
+    timeout: Timeouts = Timeouts()
+    retry: Retry = Retry()
+    on_unknown: Literal["retry", "hold"] = "retry"
+    url_hosts: tuple[str, ...] = ()  #: result URLs may point there; "*.x.com" covers subdomains
+    request_id_header: str | None = None  #: where our attempt id goes
+    idempotency_header: str | None = None  #: only where the provider is known to honour it
+    charges_errors: bool | None = None  #: whether an error answer may be billed; None: nobody says
