@@ -1,0 +1,87 @@
+# batchgen: needs make and a Python >= 3.11 that has venv; everything else lands in .venv/.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+VENV   ?= .venv
+PYTHON ?=
+BIN    := $(VENV)/bin
+RUN    := $(VENV)/.run-ready
+DEV    := $(VENV)/.dev-ready
+PINS   := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# The first interpreter that really runs, is new enough and can make a venv: a pyenv shim may exist and not run,
+# and Debian's python3 without python3-venv has no ensurepip.
+FIND_PY = for p in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1 \
+	&& { echo "$$p"; break; }; done
+# Any Python will do to hold the set-up lock; it dies with its holder, so two makes at once do not write to one .venv.
+ANY_PY  = $$(for p in $(PYTHON) python3 python3.13 python3.12 python3.11; do "$$p" -c 'import fcntl' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+LOCKED  = "$(ANY_PY)" -c 'import fcntl, subprocess, sys; f = open(sys.argv[1], "w"); fcntl.flock(f, 2); sys.exit(subprocess.call(sys.argv[2:], close_fds=False))' .setup.lock
+# A venv whose python is gone or too old, or whose tree was moved or copied, is thrown away and made again.
+CHECK   = [ "$$(cat "$(VENV)/.root" 2>/dev/null)" = "$$PWD" ] && "$(BIN)/python" -c "import sys, pip; sys.exit(sys.version_info < (3, 11))" 2>/dev/null || rm -rf "$(VENV)"
+# Pins reach the isolated build environment too: by the first variable for an old pip, by the second for a new one.
+PIP     = PIP_CONSTRAINT=$(PINS) PIP_BUILD_CONSTRAINT=$(PINS) "$(BIN)/python" -m pip install --quiet --no-input --no-compile --prefer-binary
+ADVICE  = { echo "the installation failed. No network? Set PIP_INDEX_URL or PIP_FIND_LINKS; behind a proxy: HTTPS_PROXY." >&2; exit 1; }
+
+.PHONY: help setup setup-dev _run _dev demo test lint format bench torture lock clean distclean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' $(firstword $(MAKEFILE_LIST))
+
+setup: ## make .venv with what batchgen needs to run (the other targets do this by themselves)
+	+@$(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _run
+
+setup-dev: ## the same, plus test and lint tools
+	+@$(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _dev
+
+_run: $(RUN) ; @:
+_dev: $(DEV) ; @:
+
+$(RUN): pyproject.toml $(PINS)
+	@if ! [ -e "$(VENV)/.root" ]; then py=$$($(FIND_PY)); \
+	  if [ -z "$$py" ]; then \
+	    echo "batchgen needs Python 3.11, 3.12 or 3.13 that can make virtual environments; none was found." >&2; \
+	    echo "  Debian, Ubuntu: sudo apt install python3 python3-venv     macOS: brew install python@3.13" >&2; \
+	    echo "  or name one:    make PYTHON=/path/to/python3.12 ..." >&2; exit 1; fi; \
+	  echo "making $(VENV) with $$py ($$("$$py" -V))"; \
+	  "$$py" -m venv "$(VENV)" && printf %s "$$PWD" > "$(VENV)/.root"; fi
+	@echo "installing what batchgen needs (about ten seconds the first time)"
+	@$(PIP) -e . || $(ADVICE)
+	@touch $@
+
+$(DEV): $(RUN)
+	@echo "installing test and lint tools"
+	@$(PIP) -e '.[dev]' || $(ADVICE)
+	@touch $@
+
+demo: setup ## run the demonstration batch on simulated providers: no key, no network, no cost
+	@"$(BIN)/python" -m batchgen demo
+
+test: setup-dev ## run the tests (ARGS="-k name" for some of them)
+	@"$(BIN)/python" -m pytest -q -n 2 $(ARGS)
+
+lint: setup-dev ## style, types and the layers of the house
+	@"$(BIN)/python" -m ruff check .
+	@"$(BIN)/python" -m ruff format --check .
+	@"$(BIN)/python" -m mypy
+	@"$(BIN)/lint-imports" --no-cache
+
+format: setup-dev ## put the code into the house's format
+	@"$(BIN)/python" -m ruff check --fix --quiet . ; "$(BIN)/python" -m ruff format .
+
+bench: setup-dev ## measure speed against a bare loop in the same run (a few minutes)
+	@"$(BIN)/python" -m tests.bench $(ARGS)
+
+torture: setup-dev ## kill it in every way and count charges (ARGS="--kills 1000" for the long form)
+	@"$(BIN)/python" -m tests.torture $(ARGS)
+
+lock: ## write constraints.txt anew from pyproject.toml: names and versions only
+	@t=$$(mktemp -d) && py=$$($(FIND_PY)) && "$$py" -m venv $$t && $$t/bin/python -m pip install --quiet '.[dev]' hatchling \
+	  && $$t/bin/python -m pip freeze --exclude batchgen | sed '/ @ /d; /^-e/d' > $(PINS).new && rm -rf $$t && mv $(PINS).new $(PINS)
+
+clean: ## remove what the demonstration made, and caches
+	rm -rf .batchgen .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+
+distclean: clean ## remove .venv as well
+	rm -rf "$(VENV)" .setup.lock
