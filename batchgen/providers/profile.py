@@ -5,11 +5,13 @@ A *profile* is a preset from ``presets.yaml`` with the user's overrides merged i
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..task import Kind
 
@@ -17,6 +19,22 @@ from ..task import Kind
 Amount = Annotated[
     Decimal, BeforeValidator(lambda value: str(value) if isinstance(value, float) else value), Field(ge=0)
 ]
+
+
+#: Ports that need not be written.
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class UnknownModel(LookupError):
+    """This provider has no such model; ``suggestion`` is the nearest one it has, or ""."""
+
+    def __init__(self, name: str, profile: Profile) -> None:
+        known = sorted({*profile.models, *(model.wire for model in profile.models.values())})
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        self.name = name
+        self.suggestion = close[0] if close else ""
+        near = f"; did you mean {self.suggestion}?" if self.suggestion else ""
+        super().__init__(f"{profile.name} has no model {name!r}{near} It offers {', '.join(sorted(profile.models))}.")
 
 
 class Frozen(BaseModel):
@@ -72,7 +90,9 @@ class Tariff(Frozen):
     credits_per_image: Amount | Mapping[str, Amount] | None = Field(None, description="One number, or one per quality")
     usd_per_credit: Amount | None = Field(None, description="What one credit costs you")
     output_tokens: Mapping[str, int] = Field(
-        {}, description="Expected output tokens per 1024x1024 image by quality, for estimates"
+        {},
+        description="Expected output tokens of one image, for estimates: by quality or resolution at 1024x1024"
+        ' ("medium", "2K"), or by both quality and size ("medium 1536x1024")',
     )
 
 
@@ -93,6 +113,7 @@ class Rules(Frozen):
     path: str  #: a key of Profile.paths
     body: Literal["json", "multipart"] = "json"
     fields: tuple[str, ...] = ()  #: optional Task fields that may go out: quality, background, ...
+    refused: tuple[str, ...] = ()  #: ``extra`` keys the provider is known to answer with an error
     defaults: Mapping[str, Any] = {}  #: sent where the user said nothing, because the provider requires the field
     values: Mapping[str, tuple[Any, ...]] = {}  #: allowed values by field, where the documents list them
     size: SizeRule = SizeRule()
@@ -101,6 +122,7 @@ class Rules(Frozen):
     image_field: Literal["image", "image[]"] = "image[]"  #: multipart field name where there are several
     images_max: int = 16
     image_bytes_max: int = 50_000_000
+    image_types: tuple[str, ...] = ("image/png", "image/jpeg", "image/webp")
     mask: bool = False
     mask_bytes_max: int = 4_000_000
     image_urls: bool = True  #: False: bytes only, so a URL is fetched first
@@ -129,14 +151,99 @@ class Profile(Frozen):
     dialect: str
     base_url: str = ""
     paths: Mapping[str, str]
-    api_key_env: tuple[str, ...]
+    api_key_env: tuple[str, ...]  #: names tried in order; empty where no key is needed
     default_model: str
     models: Mapping[str, Model]  #: by canonical name
     limits: Limits = Limits()
     timeout: Timeouts = Timeouts()
     retry: Retry = Retry()
     on_unknown: Literal["retry", "hold"] = "retry"
-    url_hosts: tuple[str, ...] = ()  #: result URLs may point there; "*.x.com" covers subdomains
+    url_hosts: tuple[str, ...] = ()  #: result URLs may point there; "*.x.com" covers subdomains, "*" any name
     request_id_header: str | None = None  #: where our attempt id goes
     idempotency_header: str | None = None  #: only where the provider is known to honour it
     charges_errors: bool | None = None  #: whether an error answer may be billed; None: nobody says
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.default_model not in self.models:
+            raise ValueError(f"default_model {self.default_model!r} is not among the models")
+        for name, model in self.models.items():
+            for rules in (model.generate, model.edit):
+                if rules is not None and rules.path not in self.paths:
+                    raise ValueError(f"model {name!r} uses the path {rules.path!r}, which is not among the paths")
+        return self
+
+    @property
+    def origin(self) -> str:
+        """Return scheme, host and (where it is not the usual one) port of ``base_url``."""
+        return origin_of(urlsplit(self.base_url))
+
+    def url(self, path_key: str) -> str:
+        """Return the absolute URL of a path; what ``base_url`` already ends with is not said twice."""
+        return join(self.base_url, self.paths[path_key])
+
+    def find(self, name: str | None = None) -> tuple[str, Model]:
+        """Return (canonical name, model) for a canonical or wire name; None is the default model.
+
+        A vendor prefix may be there or not ("openai/gpt-image-2"), so one name works at every provider.
+        Raise UnknownModel where there is none.
+        """
+        wanted = self.default_model if name is None else name
+        if wanted in self.models:
+            return wanted, self.models[wanted]
+        for canonical, model in self.models.items():
+            if wanted == model.wire:
+                return canonical, model
+        bare = wanted.rpartition("/")[2]
+        for canonical, model in self.models.items():
+            if bare in (canonical, model.wire.rpartition("/")[2]):
+                return canonical, model
+        raise UnknownModel(wanted, self)
+
+    def may_fetch(self, url: str) -> bool:
+        """Tell whether a result may be fetched there: the origin of ``base_url``, or https on the allow-list."""
+        try:
+            parts = urlsplit(url)
+            if parts.username is not None or parts.password is not None or not parts.hostname:
+                return False
+            if origin_of(parts) == self.origin:
+                return True
+            usual_port = parts.port in (None, 443)
+        except ValueError:
+            return False
+        return parts.scheme == "https" and usual_port and _listed(parts.hostname, self.url_hosts)
+
+
+def origin_of(parts: SplitResult) -> str:
+    """Return scheme://host[:port] in lower case; raise ValueError for an impossible port."""
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    port = "" if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
+
+
+def join(base_url: str, path: str) -> str:
+    """Join *base_url* and *path*, dropping a tail of the base that the path brings along anyway.
+
+    Both ``https://x`` and ``https://x/v1`` give ``https://x/v1/images``; ``https://x/v1`` and
+    ``/api/v1/images`` give ``https://x/api/v1/images``.
+    """
+    base = base_url.rstrip("/")
+    scheme, _, rest = base.partition("://")
+    host, *tail = rest.split("/")
+    steps = path.strip("/").split("/")
+    shared = next((size for size in range(min(len(tail), len(steps)), 0, -1) if tail[-size:] == steps[:size]), 0)
+    if not shared and tail and tail[-1] == "v1" and "v1" in steps:
+        shared = 1
+    kept = tail[: len(tail) - shared]
+    return f"{scheme}://{'/'.join([host, *kept, *steps])}"
+
+
+def _listed(host: str, patterns: tuple[str, ...]) -> bool:
+    named = "." in host and ":" not in host and not host.rpartition(".")[2].isdigit()
+    for pattern in patterns:
+        if pattern == host or (pattern == "*" and named):
+            return True
+        if pattern.startswith("*.") and host.endswith(pattern[1:].lower()):
+            return True
+    return False

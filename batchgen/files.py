@@ -1,0 +1,140 @@
+"""The output tree: every file whole or not at all, and never one over another.  A doer: the file system.
+
+A file is written under a temporary name in its own folder, synced, linked to its name and the folder synced.  Every
+folder below the output folder is opened without following links, so that no link inside the tree can lead a write
+outside of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+
+from .errors import StoreError
+
+#: Where files go that a changed job replaces, relative to the output folder.
+ASIDE = ".superseded"
+
+_PART = ".bg-"
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def publish(root: Path, name: str, data: bytes) -> None:
+    """Put *data* at *name* (relative to *root*) durably.
+
+    The same bytes already there are a success.  Other bytes there are kept, under ``.superseded/``.  Raises
+    StoreError where the file system refuses.
+    """
+    try:
+        with _folder(root, PurePosixPath(name).parent) as folder:
+            _publish(folder, PurePosixPath(name), data, root)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {root / name}: {error.strerror}. The answer is kept in the spool, nothing is lost: "
+            "free the disk or mend the folder, then run the same command again"
+        ) from error
+
+
+def sweep(root: Path) -> int:
+    """Remove temporary files that a killed run left under *root*; return how many."""
+    found = list(root.rglob(f"{_PART}*.part")) if root.is_dir() else []
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def make_private(folder: Path) -> Path:
+    """Make *folder* (and what is missing above it) readable by its owner only; return it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    return folder
+
+
+def sync_folder(descriptor: int) -> None:
+    """Make the names in an open folder durable.  Some network file systems answer EINVAL: they have nothing to sync."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+
+
+@contextmanager
+def _folder(root: Path, below: PurePosixPath) -> Iterator[int]:
+    """Open ``root/below``, making what is missing; no component under *root* may be a link."""
+    root.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in below.parts:
+            try:
+                inner = os.open(part, _FOLDER, dir_fd=descriptor)
+            except FileNotFoundError:
+                with suppress(FileExistsError):
+                    os.mkdir(part, dir_fd=descriptor)
+                sync_folder(descriptor)
+                inner = os.open(part, _FOLDER, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _publish(folder: int, name: PurePosixPath, data: bytes, root: Path) -> None:
+    part = f"{_PART}{secrets.token_hex(8)}.part"
+    descriptor = os.open(part, _NEW, 0o666, dir_fd=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(part, name.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        except FileExistsError:
+            if not _same(folder, name.name, data):
+                _set_aside(folder, name, root)
+                os.rename(part, name.name, src_dir_fd=folder, dst_dir_fd=folder)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=folder)
+    sync_folder(folder)
+
+
+def _same(folder: int, name: str, data: bytes) -> bool:
+    found = _content(folder, name)
+    return found is not None and found == data
+
+
+def _content(folder: int, name: str) -> bytes | None:
+    """Return a regular file's bytes; None for a link or anything else, which is never followed."""
+    try:
+        with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _set_aside(folder: int, name: PurePosixPath, root: Path) -> None:
+    data = _content(folder, name.name)
+    if data is None:
+        return
+    mark = hashlib.sha256(data).hexdigest()[:8]
+    target = PurePosixPath(ASIDE, name.parent, f"{name.stem}.{mark}{name.suffix}")
+    with _folder(root, target.parent) as aside:
+        with suppress(FileExistsError):
+            os.link(name.name, target.name, src_dir_fd=folder, dst_dir_fd=aside, follow_symlinks=False)
+        sync_folder(aside)

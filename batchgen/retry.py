@@ -1,0 +1,95 @@
+"""Try again?  When?  A pure question, answered in one place (the table of DESIGN section 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from tenacity import RetryCallState, stop_after_attempt, wait_exponential
+from tenacity.stop import stop_base
+from tenacity.wait import wait_base
+
+from .fault import Cause
+from .job import (
+    Deferred,
+    Delivered,
+    Delivery,
+    Event,
+    Exhausted,
+    Job,
+    Missed,
+    Outcome,
+    Returned,
+    Short,
+    Unsettled,
+)
+
+#: An answer without an image is worth this many attempts in all, a spoiled one that many.
+EMPTY_TRIES = 3
+SPOILED_TRIES = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """How patient a lane is, in tenacity's terms."""
+
+    stop: stop_base = field(default_factory=lambda: stop_after_attempt(4))
+    wait: wait_base = field(default_factory=lambda: wait_exponential(multiplier=2, max=300))
+    buy_again: bool = True  #: ``on_unknown: retry``; False is ``hold``
+
+    @classmethod
+    def of(cls, *, attempts: int, first_wait: float, max_wait: float, on_unknown: str) -> Policy:
+        """Build the policy that a manifest's ``retry`` and ``on_unknown`` describe; waits in seconds."""
+        return cls(
+            stop=stop_after_attempt(attempts),
+            wait=wait_exponential(multiplier=first_wait, max=max_wait),
+            buy_again=on_unknown == "retry",
+        )
+
+    def backoff(self, number: int, spread: float = 1.0) -> float:
+        """Return seconds to wait after try *number* (from 1); *spread* in [0, 1) shortens it by up to half."""
+        return self.wait(_state(number)) * (0.5 + spread / 2)
+
+    def over(self, number: int) -> bool:
+        """Return whether try *number* was the last one."""
+        return bool(self.stop(_state(number)))
+
+
+def judge(job: Job, outcome: Outcome, policy: Policy, now: datetime, spread: float = 1.0) -> Event:
+    """Turn what came back into what happens to the job.
+
+    *job* is as it was claimed, so its ``tries`` count this attempt.  *spread* in [0, 1) sets repeats apart in time.
+    """
+    match outcome:
+        case Delivered(artifacts=artifacts):
+            whole = job.delivered + len(artifacts) >= job.wanted
+            return Delivery(at=now, outcome=outcome) if whole else Short(at=now, outcome=outcome)
+        case Missed(fault=fault):
+            pass
+        case _:
+            assert_never(outcome)
+    later = now + timedelta(seconds=policy.backoff(job.tries, spread))
+    match fault.cause:
+        case Cause.THROTTLED | Cause.UNREACHED | Cause.MONEY | Cause.DENIED:
+            # the lane waits or closes; the job itself is due as soon as its lane is open
+            return Returned(at=now, fault=fault)
+        case Cause.REFUSED | Cause.INVALID:
+            return Exhausted(at=now, fault=fault)
+        case Cause.UNKNOWN:
+            again = policy.buy_again and job.doubts == 0
+            return Deferred(at=now, fault=fault, not_before=later) if again else Unsettled(at=now, fault=fault)
+        case Cause.EMPTY | Cause.SPOILED | Cause.ERROR:
+            most = {Cause.EMPTY: EMPTY_TRIES, Cause.SPOILED: SPOILED_TRIES}.get(fault.cause)
+            if policy.over(job.tries) or (most is not None and job.tries >= most):
+                return Exhausted(at=now, fault=fault)
+            return Deferred(at=now, fault=fault, not_before=later)
+        case _:
+            assert_never(fault.cause)
+
+
+def _state(number: int) -> RetryCallState:
+    """Return what tenacity's stop and wait objects look at: the number of the attempt that just ended."""
+    state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
+    state.attempt_number = number
+    return state

@@ -1,0 +1,205 @@
+"""Check the fields of a request against what a provider documents; refuse the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from .sources import json_images, uploaded_images
+from .wire import Fetch, Form, Json, Order, Refusal
+
+MOST_CHARACTERS = 32_000
+STANDARD_SIZES = {"1024x1024": (1024, 1024), "1536x1024": (1536, 1024), "1024x1536": (1024, 1536)}
+QUALITIES = ("low", "medium", "high", "auto")
+FORMATS = ("png", "jpeg", "webp")
+BACKGROUNDS = ("transparent", "opaque", "auto")
+
+SizeRule = Callable[[str, str], tuple[int, int]]  #: model, size as asked -> pixels
+
+_WXH = re.compile(r"(\d{1,5})x(\d{1,5})")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """What one endpoint of a provider accepts."""
+
+    models: frozenset[str]
+    fields: frozenset[str]
+    size: SizeRule
+    required: tuple[str, ...] = ("model", "prompt")
+    most: int = 10  #: the largest n
+    qualities: tuple[str, ...] = QUALITIES
+    json_edit: bool = True
+    multipart_edit: bool = True
+    as_url: bool = False  #: answers with a URL unless told otherwise
+
+
+def read_order(form: Form, kind: str, rules: Rules, fetch: Fetch) -> Order:
+    """Turn a body into an order, or refuse it, in the order in which OpenAI's own service complains."""
+    fields = form.fields
+    if kind == "edit":
+        if not (rules.multipart_edit if form.multipart else rules.json_edit):
+            raise Refusal("invalid", "Unsupported content type for image edits.", code="unsupported_content_type")
+    elif form.multipart:
+        raise Refusal("invalid", "Unsupported content type: expected application/json.", code="unsupported_content_type")
+    require(fields, rules.required)
+    model = one_of_models(text(fields, "model"), rules.models)
+    allow_only(fields, rules.fields | ({"images", "mask"} if kind == "edit" and not form.multipart else frozenset()))
+    prompt = checked_prompt(text(fields, "prompt"))
+    size = choice_or_text(fields, "size", "auto")
+    width, height = rules.size(model, resolution_size(fields, size))
+    output_format = choice(fields, "output_format", FORMATS, "png")
+    choice(fields, "moderation", ("low", "auto"), "auto")
+    quality = choice(fields, "quality", qualities_of(model, rules), "medium")
+    sources, mask = (), None
+    if kind == "edit":
+        sources, mask = uploaded_images(form) if form.multipart else json_images(fields, fetch)
+    return Order(
+        kind=kind,
+        model=model,
+        prompt=prompt,
+        width=width,
+        height=height,
+        n=whole(fields, "n", 1, rules.most, 1),
+        quality="medium" if quality == "auto" else quality,
+        size=f"{width}x{height}" if size == "auto" else size,
+        output_format=output_format,
+        compression=whole(fields, "output_compression", 0, 100, 100),
+        transparent=wants_alpha(fields, output_format),
+        as_url=choice(fields, "response_format", ("url", "b64_json"), "url" if rules.as_url else "b64_json") == "url",
+        sources=sources,
+        mask=mask,
+    )
+
+
+def require(fields: Json, names: Iterable[str]) -> None:
+    """Refuse a body that lacks a required field."""
+    for name in names:
+        if fields.get(name) is None:
+            raise Refusal("invalid", f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name)
+
+
+def allow_only(fields: Json, known: frozenset[str]) -> None:
+    """Refuse fields that the provider does not know."""
+    for name in fields:
+        if name not in known:
+            raise Refusal("invalid", f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name)
+
+
+def one_of_models(model: str, models: frozenset[str]) -> str:
+    """Refuse a model that is not offered here."""
+    if model not in models:
+        message = f"The model '{model}' does not exist or you do not have access to it."
+        raise Refusal("model", message, code="model_not_found", param="model")
+    return model
+
+
+def checked_prompt(prompt: str) -> str:
+    """Refuse an empty prompt and one that is too long."""
+    if not prompt.strip():
+        raise Refusal("invalid", "Invalid 'prompt': empty string.", code="empty_string", param="prompt")
+    if len(prompt) > MOST_CHARACTERS:
+        message = f"Invalid 'prompt': string too long. Expected a maximum of {MOST_CHARACTERS} characters."
+        raise Refusal("invalid", message, code="string_above_max_length", param="prompt")
+    return prompt
+
+
+def text(fields: Json, name: str) -> str:
+    """Return a field that has to be a string."""
+    value = fields[name]
+    if not isinstance(value, str):
+        message = f"Invalid type for '{name}': expected a string, but got {type(value).__name__} instead."
+        raise Refusal("invalid", message, code="invalid_type", param=name)
+    return value
+
+
+def choice_or_text(fields: Json, name: str, default: str) -> str:
+    """Return an optional string."""
+    return default if fields.get(name) is None else text(fields, name)
+
+
+def choice(fields: Json, name: str, allowed: tuple[str, ...], default: str) -> str:
+    """Return an optional string that is one of a few."""
+    value = choice_or_text(fields, name, default)
+    if value not in allowed:
+        listed = ", ".join(f"'{word}'" for word in allowed)
+        message = f"Invalid value: '{value}'. Supported values are: {listed}."
+        raise Refusal("invalid", message, code="invalid_value", param=name)
+    return value
+
+
+def whole(fields: Json, name: str, low: int, high: int, default: int) -> int:
+    """Return an optional whole number; multipart bodies carry it as digits."""
+    value = fields.get(name, default)
+    if isinstance(value, str) and value.isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Refusal("invalid", f"Invalid type for '{name}': expected an integer.", code="invalid_type", param=name)
+    if not low <= value <= high:
+        side = f"maximum value {high}" if value > high else f"minimum value {low}"
+        message = f"Invalid '{name}': integer out of range. Expected {side}, but got {value} instead."
+        raise Refusal("invalid", message, code="integer_out_of_range", param=name)
+    return value
+
+
+def wants_alpha(fields: Json, output_format: str) -> bool:
+    """Return whether a transparent background is asked for; JPEG cannot hold one."""
+    if choice(fields, "background", BACKGROUNDS, "auto") != "transparent":
+        return False
+    if output_format == "jpeg":
+        message = "Transparent background is not supported for JPEG output format. Use png or webp."
+        raise Refusal("invalid", message, code="invalid_value", param="background")
+    return True
+
+
+def qualities_of(model: str, rules: Rules) -> tuple[str, ...]:
+    """Return the qualities of a model: only the 2.5 family knows two more."""
+    return (*rules.qualities, "xhigh", "max") if "gpt-image-2.5" in model else rules.qualities
+
+
+def resolution_size(fields: Json, size: str) -> str:
+    """Return the size that a ``resolution`` hint stands for where no size is given."""
+    resolutions = {"1k": "1024x1024", "2k": "2048x2048", "4k": "2880x2880"}
+    hint = choice_or_text(fields, "resolution", "")
+    if hint and hint.lower() not in resolutions:
+        raise Refusal("invalid", f"Invalid value: '{hint}'. Supported values are: 1k, 2k, 4k.", code="invalid_value", param="resolution")
+    return resolutions[hint.lower()] if hint and size == "auto" else size
+
+
+def openai_size(model: str, size: str) -> tuple[int, int]:
+    """Apply OpenAI's rule: three sizes, and any size within bounds for gpt-image-2 and 2.5."""
+    if size == "auto":
+        return 1024, 1024
+    if size in STANDARD_SIZES:
+        return STANDARD_SIZES[size]
+    match = _WXH.fullmatch(size)
+    free = "gpt-image-2" in model
+    if match is None or not free:
+        expected = "WIDTHxHEIGHT or 'auto'" if free else "'1024x1024', '1024x1536', '1536x1024' and 'auto'"
+        raise Refusal("invalid", f"Invalid value: '{size}'. Supported values are: {expected}.", code="invalid_value", param="size")
+    width, height = int(match.group(1)), int(match.group(2))
+    for broken, why in (
+        (width == 0 or height == 0, "both edges must be positive"),
+        (width % 16 or height % 16, "both edges must be divisible by 16"),
+        (max(width, height) > 3840, "the longest edge must be at most 3840 pixels"),
+        (max(width, height) > 3 * min(width, height), "the aspect ratio must be between 1:3 and 3:1"),
+        (not 655_360 <= width * height <= 8_294_400, "the image must have between 655360 and 8294400 pixels"),
+    ):
+        if broken:
+            raise Refusal("invalid", f"Invalid size '{size}': {why}.", code="invalid_value", param="size")
+    return width, height
+
+
+def listed_size(sizes: Mapping[str, tuple[int, int]], default: str) -> SizeRule:
+    """Return a rule that knows only the listed sizes."""
+
+    def rule(_model: str, size: str) -> tuple[int, int]:
+        if size == "auto":
+            return sizes[default]
+        if size not in sizes:
+            message = f"Invalid value: '{size}'. Supported values are: {', '.join(sizes)}."
+            raise Refusal("invalid", message, code="invalid_value", param="size")
+        return sizes[size]
+
+    return rule

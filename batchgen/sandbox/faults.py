@@ -1,0 +1,148 @@
+"""Misbehaviour on demand: directives in a prompt, a standing list, chance with a seed."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+#: Refused with an error answer; nothing is made, nothing is charged.
+REFUSALS = frozenset({"refuse", "throttle", "overloaded", "money", "quota429", "denied", "invalid", "error500", "error502"})
+#: Answers whose content is wrong; the work was done.
+CONTENT = frozenset({"empty", "text", "truncated", "badbase64", "short", "wrongsize", "url404", "url-flaky", "nan"})
+#: Answers that go wrong on the wire; the work was done.
+DELIVERY = frozenset(
+    {"gateway-timeout", "cloudflare524", "badjson", "html200", "drop", "stall", "slow", "big", "trickle", "half-body", "dupkey"}
+)
+#: Gone wrong on the wire before any work.
+EARLY = frozenset({"drop-before", "redirect", "error200"})
+KINDS = REFUSALS | CONTENT | DELIVERY | EARLY
+
+#: The public names of causes, for those who think in them.
+ALIASES = {
+    "refused": "refuse",
+    "throttled": "throttle",
+    "unreached": "drop-before",
+    "spoiled": "truncated",
+    "error": "error500",
+    "unknown": "drop",
+    "timeout": "gateway-timeout",
+}
+#: What a value means where a kind takes one, and its default.
+DEFAULTS = {"stall": 3600.0, "slow": 2.0, "big": 8.0, "trickle": 5.0}
+
+_DIRECTIVE = re.compile(r"\s*\[sandbox:([^\]]*)\]", re.IGNORECASE)
+_REPEAT = re.compile(r"x(\d+)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """One way to misbehave, and when."""
+
+    kind: str
+    value: float | None = None  #: seconds, or megabytes for ``big``
+    retry_after: float | None = None  #: seconds; the header is sent where it is set
+    times: int | None = None  #: only the first so many requests; None for all
+    rate: float = 1.0  #: chance per request
+    provider: str | None = None  #: only there
+    match: str | None = None  #: only prompts that hold this text
+
+    @property
+    def amount(self) -> float:
+        """Return the value, or the kind's default."""
+        return DEFAULTS.get(self.kind, 0.0) if self.value is None else self.value
+
+
+def parse_kind(text: str) -> str:
+    """Return the kind that ``text`` names; raise ValueError if there is none."""
+    kind = ALIASES.get(text.lower(), text.lower())
+    if kind not in KINDS:
+        raise ValueError(f"unknown fault {text!r}; known: {', '.join(sorted(KINDS))}")
+    return kind
+
+
+def split_prompt(prompt: str) -> tuple[str, tuple[Fault, ...]]:
+    """Take the directives out of a prompt; raise ValueError for one that makes no sense."""
+    faults = tuple(parse_directive(match.group(1)) for match in _DIRECTIVE.finditer(prompt))
+    return (_DIRECTIVE.sub("", prompt).strip() if faults else prompt), faults
+
+
+def parse_directive(text: str) -> Fault:
+    """Read ``throttle x2 retry-after=0.2 provider=aigate`` or ``stall=5``."""
+    words = text.split()
+    if not words:
+        raise ValueError("an empty sandbox directive")
+    name, _, value = words[0].partition("=")
+    given: dict[str, Any] = {"kind": parse_kind(name), "value": _number(value, words[0]) if value else None}
+    for word in words[1:]:
+        repeat = _REPEAT.fullmatch(word)
+        key, _, setting = word.partition("=")
+        if repeat:
+            given["times"] = int(repeat.group(1))
+        elif key == "retry-after":
+            given["retry_after"] = _number(setting, word)
+        elif key == "provider" and setting:
+            given["provider"] = setting
+        else:
+            raise ValueError(f"unknown word {word!r} in a sandbox directive; known: xN, retry-after=S, provider=NAME")
+    return Fault(**given)
+
+
+def parse_rate(text: str) -> Fault:
+    """Read ``KIND[:VALUE]=RATE`` of the command line."""
+    left, _, rate = text.partition("=")
+    name, _, value = left.partition(":")
+    chance = _number(rate, text)
+    if not 0 <= chance <= 1:
+        raise ValueError(f"{text!r}: a rate lies between 0 and 1")
+    return Fault(kind=parse_kind(name), value=_number(value, text) if value else None, rate=chance)
+
+
+def parse_rule(rule: object) -> Fault:
+    """Read one entry of the live list: kind, value, retry_after, times, rate, provider, match."""
+    known = set(Fault.__dataclass_fields__)
+    if not isinstance(rule, dict) or "kind" not in rule or set(rule) - known:
+        raise ValueError(f"a fault is an object with kind and any of {', '.join(sorted(known - {'kind'}))}: {rule!r}")
+    return Fault(**{**rule, "kind": parse_kind(str(rule["kind"]))})
+
+
+class FaultBook:
+    """Decide which fault, if any, strikes a request; remembers how often each has."""
+
+    def __init__(self, seed: int, standing: Iterable[Fault] = ()) -> None:
+        self._seed = seed
+        self._standing = tuple(standing)
+        self._struck: Counter[tuple[object, ...]] = Counter()
+
+    def replace(self, standing: Iterable[Fault]) -> None:
+        """Change the standing list; counts start anew."""
+        self._standing = tuple(standing)
+        self._struck.clear()
+
+    def pick(self, *, serial: int, provider: str, prompt: str, directives: tuple[Fault, ...]) -> Fault | None:
+        """Return the first fault whose turn it is: directives first, then the standing list."""
+        chance = random.Random(f"{self._seed}:{serial}")  # noqa: S311 - repeatable on purpose
+        candidates = [((prompt, place), fault) for place, fault in enumerate(directives)]
+        candidates += [(("standing", place), fault) for place, fault in enumerate(self._standing)]
+        for key, fault in candidates:
+            if chance.random() >= fault.rate or not _applies(fault, provider, prompt):
+                continue
+            if fault.times is not None and self._struck[key] >= fault.times:
+                continue
+            self._struck[key] += 1
+            return fault
+        return None
+
+
+def _applies(fault: Fault, provider: str, prompt: str) -> bool:
+    return fault.provider in (None, provider) and (fault.match is None or fault.match in prompt)
+
+
+def _number(text: str, whole: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{whole!r}: {text!r} is not a number") from None

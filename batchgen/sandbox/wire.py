@@ -1,0 +1,105 @@
+"""Values of the sandbox: what came over the wire, what was ordered, what goes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from PIL import Image
+
+Json = dict[str, Any]
+Fetch = Callable[[str], bytes]  #: the bytes behind a URL that a request names as a source image
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Upload:
+    """One file of a multipart body."""
+
+    name: str
+    filename: str | None
+    mime: str
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Form:
+    """The body of a request, parsed and not yet judged."""
+
+    fields: Json
+    files: tuple[Upload, ...] = ()
+    multipart: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """A request that its provider would carry out."""
+
+    kind: str  #: ``generation``, ``edit`` or ``chat``
+    model: str
+    prompt: str  #: without directives
+    width: int
+    height: int
+    n: int = 1
+    quality: str = "medium"
+    size: str = "1024x1024"  #: as it was asked for
+    output_format: str = "png"
+    compression: int = 100
+    transparent: bool = False
+    as_url: bool = False
+    sources: tuple[Image.Image, ...] = ()
+    mask: Image.Image | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """One finished image, as bytes or as a result URL."""
+
+    data: bytes
+    mime: str
+    url: str | None = None  #: set where the answer carries a URL
+    b64: str | None = None  #: set where the answer carries base64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bill:
+    """What one request costs, by the sandbox's own table."""
+
+    images: int
+    usd: Decimal | None = None
+    credits: Decimal | None = None
+    usage: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trace:
+    """What an answer says about its request."""
+
+    serial: int
+    now: float
+    path: str
+    request_id: str
+    client_id: str | None = None
+    retry_after: float | None = None
+    key_tail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """An answer before it is turned into bytes."""
+
+    status: int
+    payload: Json
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error of this program
+    """A request its provider would not carry out; ``cause`` picks the status and words of each provider."""
+
+    def __init__(self, cause: str, message: str | None = None, *, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message or cause)
+        self.cause = cause
+        self.message = message
+        self.code = code
+        self.param = param

@@ -1,0 +1,212 @@
+r"""Where a paid answer is kept until its images and its ledger row are safe.  A doer: files in one private folder.
+
+One *slot* a paid call, named by the attempt.  It describes itself, so that an answer can be delivered even where the
+job table was lost::
+
+    {"attempt": ..., "batch": ..., ...}\n      the order, written before anything is sent
+    {"status": 200, "headers": {...}}\n        the head of the answer
+    <body>                                     as it arrives
+    \nsealed <length> <sha256>\n               the seal: the answer is whole, and on disk
+
+The space is taken before the call is sent: a full disk shows before money is spent.  Unused space reads as NUL, which
+no JSON holds, so the end of an unsealed body is known too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import StoreError
+from .files import make_private, sync_folder
+
+_SUFFIX = ".slot"
+_SEAL = b"\nsealed "
+_SEAL_LENGTH = len(_SEAL) + 20 + 1 + 64 + 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """A slot as found on disk.  ``status`` is None where no answer had begun to arrive."""
+
+    path: Path
+    order: Mapping[str, Any]
+    status: int | None
+    headers: Mapping[str, str]
+    body: bytes
+    sealed: bool
+
+
+class Slot:
+    """One paid answer while it arrives; ``keep_head``, ``write`` and ``seal`` follow in this order."""
+
+    def __init__(self, path: Path, order: Mapping[str, Any], space: int) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self._hash = hashlib.sha256()
+        self._length = 0
+        try:
+            self._end = self._put(_line(order), 0)
+            os.posix_fallocate(self._descriptor, 0, self._end + space)
+        except BaseException:
+            self.discard()
+            raise
+
+    def keep_head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Keep the status line and headers: they alone prove that the provider took the call."""
+        self._end = self._put(_line({"status": status, "headers": dict(headers)}), self._end)
+
+    def write(self, chunk: bytes) -> None:
+        """Add a piece of the body."""
+        self._end = self._put(chunk, self._end)
+        self._hash.update(chunk)
+        self._length += len(chunk)
+
+    def seal(self) -> None:
+        """Make the answer durable: from here on it cannot be lost."""
+        seal = b"%s%020d %s\n" % (_SEAL, self._length, self._hash.hexdigest().encode())
+        self._end = self._put(seal, self._end)
+        os.ftruncate(self._descriptor, self._end)
+        os.fdatasync(self._descriptor)
+
+    def body(self) -> bytes:
+        """Return the body written so far."""
+        tail = _SEAL_LENGTH if os.fstat(self._descriptor).st_size == self._end else 0
+        return os.pread(self._descriptor, self._length, self._end - tail - self._length)
+
+    def close(self) -> None:
+        """Close the file and leave it where it is."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def discard(self) -> None:
+        """Close and remove the slot: its answer is safe elsewhere, or never came."""
+        self.close()
+        with suppress(FileNotFoundError):
+            self.path.unlink()
+
+    def _put(self, data: bytes, at: int) -> int:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._descriptor, view, at)
+            view, at = view[written:], at + written
+        return at
+
+
+class Scratch:
+    """A download while it arrives: nothing that must outlive this process, since fetching again is free."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close()
+
+    def keep_head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Start over: a download that is tried again sends all of it again."""
+        del status, headers
+        self._file.seek(0)
+        self._file.truncate()
+
+    def write(self, chunk: bytes) -> None:
+        """Add a piece."""
+        self._file.write(chunk)
+
+    def seal(self) -> None:
+        """Do nothing: there is nothing to make durable."""
+
+    def body(self) -> bytes:
+        """Return all that came."""
+        self._file.seek(0)
+        return self._file.read()
+
+    def close(self) -> None:
+        """Close and forget the file."""
+        self._file.close()
+
+
+class Spool:
+    """The folder of slots."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = make_private(folder)
+
+    def open(self, attempt_id: str, order: Mapping[str, Any], space: int) -> Slot:
+        """Make a slot with *space* bytes set aside; raise StoreError where the disk has no room for it."""
+        try:
+            slot = Slot(self._path(attempt_id), order, space)
+            self._sync()
+        except OSError as error:
+            raise StoreError(
+                f"no room for an answer in {self._folder}: {error.strerror}. Nothing was sent: "
+                "free the disk, then run the same command again"
+            ) from error
+        return slot
+
+    def scratch(self) -> Scratch:
+        """Open a nameless file for a download, gone when closed."""
+        return Scratch(self._folder)
+
+    def find(self, attempt_id: str) -> Kept | None:
+        """Return what an earlier run kept for an attempt, or None."""
+        path = self._path(attempt_id)
+        return _read(path) if path.exists() else None
+
+    def left(self) -> Iterator[str]:
+        """Yield the attempt ids of all slots an earlier run left behind."""
+        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+            yield path.stem
+
+    def remove(self, attempt_id: str) -> None:
+        """Remove an attempt's slot, if there is one."""
+        self._path(attempt_id).unlink(missing_ok=True)
+
+    def _path(self, attempt_id: str) -> Path:
+        return self._folder / f"{attempt_id}{_SUFFIX}"
+
+    def _sync(self) -> None:
+        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            sync_folder(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+
+
+def _read(path: Path) -> Kept:
+    data = path.read_bytes()
+    order, rest = _take_line(data)
+    head, body = _take_line(rest) if rest[:1] == b"{" else (None, b"")
+    sealed = False
+    seal = body[-_SEAL_LENGTH:]
+    if seal.startswith(_SEAL) and seal.endswith(b"\n"):
+        length, digest = int(seal[len(_SEAL) : len(_SEAL) + 20]), seal[-65:-1].decode()
+        whole = body[:-_SEAL_LENGTH]
+        sealed = len(whole) == length and hashlib.sha256(whole).hexdigest() == digest
+        body = whole if sealed else body
+    return Kept(
+        path=path,
+        order=order or {},
+        status=head["status"] if head else None,
+        headers=head["headers"] if head else {},
+        body=body if sealed else body.rstrip(b"\0"),
+        sealed=sealed,
+    )
+
+
+def _take_line(data: bytes) -> tuple[dict[str, Any] | None, bytes]:
+    """Split off a JSON line; a torn one is None."""
+    line, _, rest = data.partition(b"\n")
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None, b""
+    return (value if isinstance(value, dict) else None), rest

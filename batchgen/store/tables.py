@@ -1,0 +1,184 @@
+"""The shape of the job table.  Values; ``migrations/`` builds exactly this, and a test compares the two.
+
+Sized for a million jobs: ``jobs_lane`` alone answers what is due, what a lane has left and every count.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TICK = timedelta(microseconds=1)
+
+
+def micros(moment: datetime) -> int:
+    """Return an aware time as whole microseconds since 1970 UTC; raise TypeError for a naive one."""
+    return (moment - EPOCH) // _TICK
+
+
+class Instant(TypeDecorator[datetime]):
+    """A time, stored as whole microseconds since 1970 UTC: exact, sortable, without time zones."""
+
+    impl = Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Return what is stored."""
+        del dialect
+        return None if value is None else micros(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """Return what was stored, in UTC."""
+        del dialect
+        return None if value is None else EPOCH + value * _TICK
+
+
+metadata = MetaData()
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("manifest", Text, nullable=False),
+    Column("folder", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("batch_id", ForeignKey("batches.id"), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("output", Text, nullable=False),
+    Column("sidecar", Boolean, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("cause", Text),
+    Column("message", Text),
+    Column("wanted", Integer, nullable=False),
+    Column("delivered", Integer, nullable=False),
+    Column("claim", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("doubts", Integer, nullable=False),
+    Column("not_before", Instant),
+    Column("orphaned_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    UniqueConstraint("batch_id", "key"),
+)
+
+Index(
+    "jobs_lane",
+    jobs.c.batch_id,
+    jobs.c.provider,
+    jobs.c.state,
+    jobs.c.priority.desc(),
+    jobs.c.position,
+    jobs.c.not_before,
+    jobs.c.delivered,
+    sqlite_where=text("orphaned_at IS NULL"),
+)
+#: Failures are few: looking them up must not read the delivered million.
+Index("jobs_cause", jobs.c.batch_id, jobs.c.cause, sqlite_where=text("state = 'failed'"))
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("claim", Integer, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("cause", Text),
+    Column("message", Text),
+    Column("code", Text),
+    Column("status", Integer),
+    Column("request_id", Text),
+    Column("estimate_usd", Integer),
+    Column("estimate_credits", Integer),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("seconds", Float),
+)
+Index("attempts_open", attempts.c.job_id, sqlite_where=text("state = 'open'"))
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("attempt_id", ForeignKey("attempts.id"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("mime", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("superseded_at", Instant),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("attempt_id", ForeignKey("attempts.id"), nullable=False, unique=True),
+    Column("batch_id", ForeignKey("batches.id"), nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("usd", Integer),
+    Column("credits", Integer),
+    Column("basis", Text, nullable=False),
+    Column("charged", Text, nullable=False),
+    Column("at_risk_usd", Integer),
+    Column("at_risk_credits", Integer),
+    Column("images", Integer, nullable=False),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+)
+Index("ledger_lane", ledger.c.batch_id, ledger.c.provider, ledger.c.model)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    Column("batch_id", ForeignKey("batches.id"), nullable=False, index=True),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("pid", Integer, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("exit_code", Integer),
+    Column("command", Text, nullable=False),
+)

@@ -1,0 +1,13 @@
+"""Carry out migrations on the connection that batchgen.store.migrate passes in; there is no ini file."""
+
+from alembic import context
+
+from batchgen.store.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()
