@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from .errors import IllegalEvent
 from .fault import Fault
-from .task import Artifact, Charge, Task, Usage
+from .task import UNPRICED, Artifact, Charge, Task, Usage
 
 
 class State(StrEnum):
@@ -72,6 +72,7 @@ class Attempt:
     ordinal: int = 0  #: number of the first image of this attempt
     wanted: int = 1  #: images the whole job wants; more than one puts numbers into file names
     sidecar: bool = True
+    resumed: bool = False  #: an earlier run gave this order and died: finish it, never send it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +81,7 @@ class Delivered:
 
     artifacts: tuple[Artifact, ...]
     usage: Usage
+    charge: Charge = UNPRICED
     text: str | None = None
     request_id: str | None = None
 
@@ -90,6 +92,7 @@ class Missed:
 
     fault: Fault
     usage: Usage | None = None
+    charge: Charge = UNPRICED
     request_id: str | None = None
 
 

@@ -22,12 +22,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from .errors import StoreError
 from .files import make_private, sync_folder
 
 _SUFFIX = ".slot"
+#: An answer that was paid for and could not be used.
+KEPT_SUFFIX = ".kept"
 _SEAL = b"\nsealed "
 _SEAL_LENGTH = len(_SEAL) + 20 + 1 + 64 + 1
 
@@ -87,6 +90,14 @@ class Slot:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     def discard(self) -> None:
         """Close and remove the slot: its answer is safe elsewhere, or never came."""
         self.close()
@@ -129,6 +140,14 @@ class Scratch:
         """Close and forget the file."""
         self._file.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
 
 class Spool:
     """The folder of slots."""
@@ -162,9 +181,14 @@ class Spool:
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             yield path.stem
 
-    def remove(self, attempt_id: str) -> None:
-        """Remove an attempt's slot, if there is one."""
-        self._path(attempt_id).unlink(missing_ok=True)
+    def release(self, attempt_id: str, *, keep: bool = False) -> None:
+        """Let go of an attempt's slot, now that its outcome is committed; *keep* it for a person to look at."""
+        path = self._path(attempt_id)
+        with suppress(FileNotFoundError):
+            if keep:
+                path.rename(path.with_suffix(KEPT_SUFFIX))
+            else:
+                path.unlink()
 
     def _path(self, attempt_id: str) -> Path:
         return self._folder / f"{attempt_id}{_SUFFIX}"

@@ -82,7 +82,7 @@ class Generation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Artifact:
-    """A delivered file.  ``path`` is relative to the batch's output folder."""
+    """A delivered file.  ``path`` is relative to the project (the folder of the state folder), or absolute outside it."""
 
     ordinal: int  #: 0 for a job's first image
     path: str
@@ -109,3 +109,9 @@ class Charge:
     usd: int | None
     credits: int | None
     basis: Basis
+
+
+#: Nobody knows what it cost.
+UNPRICED = Charge(usd=None, credits=None, basis=Basis.UNKNOWN)
+#: It is known to have cost nothing.
+NOTHING = Charge(usd=0, credits=None, basis=Basis.PRICED)

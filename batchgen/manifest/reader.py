@@ -201,9 +201,6 @@ class _Builder:
         elif event.implicit[0]:
             if value[:1] in _NOT_TEXT or not value:
                 value = self._resolve(value, place)
-            elif value == "<<" and self._stack and self._stack[-1].key_spot < 0 and self._stack[-1].data.__class__ is dict:
-                hint = "write the keys out, or put them under `defaults:`"
-                self._note(place, "merge_key", "merge keys (<<) are not supported", hint)
             if self._has_comments and self._comment_follows(event.end_mark.index):
                 self.commented.add(place)
         if event.anchor is not None:
@@ -288,13 +285,17 @@ class _Builder:
             frame.key_spot, frame.drop = -1, False
 
     def _key(self, frame: _Frame, value: Any, place: int) -> None:
-        if value.__class__ is not str:
-            if isinstance(value, (dict, list)):
-                raise self._stop(place, "key_type", "a key must be text, this is a mapping or a list")
-            shown = {None: "empty", True: "true", False: "false"}.get(value, str(value))
+        if isinstance(value, (dict, list)):
+            raise self._stop(place, "key_type", "a key must be text, this is a mapping or a list")
+        if not isinstance(value, str):
+            shown = "empty" if value is None else str(value).lower()
             self._note(place, "key_type", f"a key must be text, this one is {shown}", "put it in quotes")
-            value = str(value)
-        if value in frame.spots:
+            frame.drop = True
+        elif value == "<<":
+            hint = "write the keys out, or put them under `defaults:`"
+            self._note(place, "merge_key", "merge keys (<<) are not supported", hint)
+            frame.drop = True
+        elif value in frame.spots:
             first = (frame.spots[value][0] >> 20) + 1
             hint = f"remove one of the two; the first stands in line {first}"
             self._note(place, "duplicate_key", f"the key {value[:60]!r} is given twice", hint)

@@ -34,7 +34,7 @@ class FilePart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """One HTTP request, as data.  ``json`` may hold DataUrl values; else ``form`` and ``files`` make a multipart body."""
+    """One HTTP request, as data.  ``json`` may hold DataUrl values; else ``form`` and ``files`` make a multipart."""
 
     method: str
     url: str  #: absolute

@@ -100,14 +100,14 @@ def _start(name: str, wish: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return preset, {**facts, "api_key_env": [f"{variable}_API_KEY"], "url_hosts": ["*"]}
 
 
-def _models(name: str, facts: Mapping[str, Any], tariff: Any, models: Mapping[str, Any]) -> dict[str, Any]:
+def _models(name: str, facts: Mapping[str, Any], tariff: object, models: Mapping[str, Any]) -> dict[str, Any]:
     known = {key: _priced(name, model, tariff) for key, model in facts["models"].items()}
-    heir = _heir(facts, known)
     for key, wish in models.items():
         if not isinstance(wish, Mapping):
             raise SettingsError(f"provider {name}: model {key} must be a mapping")
         base = known.get(key) or next((model for model in known.values() if model["wire"] == key), None)
         if base is None:
+            heir = _heir(facts, known, wish.get("dialect", facts["dialect"]))
             fresh = {part: value for part, value in heir.items() if part not in ("tariff", "deprecated")}
             base = _priced(name, {**fresh, "wire": key}, tariff)
         canonical = next((title for title, model in known.items() if model is base), key)
@@ -116,13 +116,15 @@ def _models(name: str, facts: Mapping[str, Any], tariff: Any, models: Mapping[st
     return known
 
 
-def _heir(facts: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the model whose rules a model declared by the user inherits."""
-    fallback: Mapping[str, Any] = next(iter(known.values()))
-    return known.get(facts["default_model"], fallback)
+def _heir(facts: Mapping[str, Any], known: Mapping[str, Any], dialect: str) -> Mapping[str, Any]:
+    """Return the model whose rules a model declared by the user inherits: the default one, if it speaks *dialect*."""
+    speakers = {key: model for key, model in known.items() if (model.get("dialect") or facts["dialect"]) == dialect}
+    first: Mapping[str, Any] = next(iter((speakers or known).values()))
+    heir: Mapping[str, Any] = speakers.get(facts["default_model"], first)
+    return heir
 
 
-def _priced(name: str, model: Mapping[str, Any], tariff: Any) -> dict[str, Any]:
+def _priced(name: str, model: Mapping[str, Any], tariff: object) -> dict[str, Any]:
     """Return *model* with the user's *tariff*; a USD price he states replaces every other USD price of the preset."""
     if tariff is None:
         return dict(model)
@@ -161,7 +163,9 @@ def checked_url(name: str, base_url: object) -> str:
     """Return *base_url* without trailing slashes; raise SettingsError where a key must not be sent there."""
     where = f"provider {name}: base_url"
     if not isinstance(base_url, str) or not base_url.strip():
-        raise SettingsError(f"{where} is missing; write what stands before /v1 or /api/v1, such as https://gw.example.com")
+        raise SettingsError(
+            f"{where} is missing; write what stands before /v1 or /api/v1, such as https://gw.example.com"
+        )
     text = base_url.strip()
     if any(letter.isspace() or not letter.isprintable() for letter in text):
         raise SettingsError(f"{where} holds blanks or control characters")

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from PIL import Image
+
 from .sources import json_images, uploaded_images
 from .wire import Fetch, Form, Json, Order, Refusal
 
@@ -42,19 +44,19 @@ def read_order(form: Form, kind: str, rules: Rules, fetch: Fetch) -> Order:
         if not (rules.multipart_edit if form.multipart else rules.json_edit):
             raise Refusal("invalid", "Unsupported content type for image edits.", code="unsupported_content_type")
     elif form.multipart:
-        raise Refusal("invalid", "Unsupported content type: expected application/json.", code="unsupported_content_type")
+        raise Refusal(
+            "invalid", "Unsupported content type: expected application/json.", code="unsupported_content_type"
+        )
     require(fields, rules.required)
     model = one_of_models(text(fields, "model"), rules.models)
     allow_only(fields, rules.fields | ({"images", "mask"} if kind == "edit" and not form.multipart else frozenset()))
     prompt = checked_prompt(text(fields, "prompt"))
-    size = choice_or_text(fields, "size", "auto")
+    size = choice_or_text(fields, "size", "")
     width, height = rules.size(model, resolution_size(fields, size))
     output_format = choice(fields, "output_format", FORMATS, "png")
     choice(fields, "moderation", ("low", "auto"), "auto")
     quality = choice(fields, "quality", qualities_of(model, rules), "medium")
-    sources, mask = (), None
-    if kind == "edit":
-        sources, mask = uploaded_images(form) if form.multipart else json_images(fields, fetch)
+    sources, mask = read_sources(form, fetch) if kind == "edit" else ((), None)
     return Order(
         kind=kind,
         model=model,
@@ -63,7 +65,7 @@ def read_order(form: Form, kind: str, rules: Rules, fetch: Fetch) -> Order:
         height=height,
         n=whole(fields, "n", 1, rules.most, 1),
         quality="medium" if quality == "auto" else quality,
-        size=f"{width}x{height}" if size == "auto" else size,
+        size=f"{width}x{height}" if size in {"", "auto"} else size,
         output_format=output_format,
         compression=whole(fields, "output_compression", 0, 100, 100),
         transparent=wants_alpha(fields, output_format),
@@ -73,11 +75,18 @@ def read_order(form: Form, kind: str, rules: Rules, fetch: Fetch) -> Order:
     )
 
 
+def read_sources(form: Form, fetch: Fetch) -> tuple[tuple[Image.Image, ...], Image.Image | None]:
+    """Return the source images and the mask of an edit, in either of its two body forms."""
+    return uploaded_images(form) if form.multipart else json_images(form.fields, fetch)
+
+
 def require(fields: Json, names: Iterable[str]) -> None:
     """Refuse a body that lacks a required field."""
     for name in names:
         if fields.get(name) is None:
-            raise Refusal("invalid", f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name)
+            raise Refusal(
+                "invalid", f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name
+            )
 
 
 def allow_only(fields: Json, known: frozenset[str]) -> None:
@@ -131,7 +140,7 @@ def choice(fields: Json, name: str, allowed: tuple[str, ...], default: str) -> s
 
 def whole(fields: Json, name: str, low: int, high: int, default: int) -> int:
     """Return an optional whole number; multipart bodies carry it as digits."""
-    value = fields.get(name, default)
+    value = default if fields.get(name) is None else fields[name]
     if isinstance(value, str) and value.isdigit():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -163,13 +172,18 @@ def resolution_size(fields: Json, size: str) -> str:
     resolutions = {"1k": "1024x1024", "2k": "2048x2048", "4k": "2880x2880"}
     hint = choice_or_text(fields, "resolution", "")
     if hint and hint.lower() not in resolutions:
-        raise Refusal("invalid", f"Invalid value: '{hint}'. Supported values are: 1k, 2k, 4k.", code="invalid_value", param="resolution")
-    return resolutions[hint.lower()] if hint and size == "auto" else size
+        raise Refusal(
+            "invalid",
+            f"Invalid value: '{hint}'. Supported values are: 1k, 2k, 4k.",
+            code="invalid_value",
+            param="resolution",
+        )
+    return resolutions[hint.lower()] if hint and size in {"", "auto"} else size
 
 
 def openai_size(model: str, size: str) -> tuple[int, int]:
     """Apply OpenAI's rule: three sizes, and any size within bounds for gpt-image-2 and 2.5."""
-    if size == "auto":
+    if size in {"", "auto"}:
         return 1024, 1024
     if size in STANDARD_SIZES:
         return STANDARD_SIZES[size]
@@ -177,7 +191,9 @@ def openai_size(model: str, size: str) -> tuple[int, int]:
     free = "gpt-image-2" in model
     if match is None or not free:
         expected = "WIDTHxHEIGHT or 'auto'" if free else "'1024x1024', '1024x1536', '1536x1024' and 'auto'"
-        raise Refusal("invalid", f"Invalid value: '{size}'. Supported values are: {expected}.", code="invalid_value", param="size")
+        raise Refusal(
+            "invalid", f"Invalid value: '{size}'. Supported values are: {expected}.", code="invalid_value", param="size"
+        )
     width, height = int(match.group(1)), int(match.group(2))
     for broken, why in (
         (width == 0 or height == 0, "both edges must be positive"),
@@ -195,7 +211,7 @@ def listed_size(sizes: Mapping[str, tuple[int, int]], default: str) -> SizeRule:
     """Return a rule that knows only the listed sizes."""
 
     def rule(_model: str, size: str) -> tuple[int, int]:
-        if size == "auto":
+        if not size:
             return sizes[default]
         if size not in sizes:
             message = f"Invalid value: '{size}'. Supported values are: {', '.join(sizes)}."

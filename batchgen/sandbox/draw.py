@@ -136,7 +136,9 @@ def _letter(picture: Image.Image, prompt: str, footer: str) -> None:
     font, lines, spacing = _wrap(prompt, width - 2 * inset - 2 * margin, round(height * 0.86) - top, short)
     block = spacing * len(lines)
     draw.rounded_rectangle(
-        (inset, top, width - inset, min(bottom, top + block + round(2.6 * margin))), radius=margin, fill=(18, 20, 28, 205)
+        (inset, top, width - inset, min(bottom, top + block + round(2.6 * margin))),
+        radius=margin,
+        fill=(18, 20, 28, 205),
     )
     y = top + margin * 0.8
     for line in lines:

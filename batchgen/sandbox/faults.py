@@ -10,12 +10,26 @@ from dataclasses import dataclass
 from typing import Any
 
 #: Refused with an error answer; nothing is made, nothing is charged.
-REFUSALS = frozenset({"refuse", "throttle", "overloaded", "money", "quota429", "denied", "invalid", "error500", "error502"})
+REFUSALS = frozenset(
+    {"refuse", "throttle", "overloaded", "money", "quota429", "denied", "invalid", "error500", "error502"}
+)
 #: Answers whose content is wrong; the work was done.
 CONTENT = frozenset({"empty", "text", "truncated", "badbase64", "short", "wrongsize", "url404", "url-flaky", "nan"})
 #: Answers that go wrong on the wire; the work was done.
 DELIVERY = frozenset(
-    {"gateway-timeout", "cloudflare524", "badjson", "html200", "drop", "stall", "slow", "big", "trickle", "half-body", "dupkey"}
+    {
+        "gateway-timeout",
+        "cloudflare524",
+        "badjson",
+        "html200",
+        "drop",
+        "stall",
+        "slow",
+        "big",
+        "trickle",
+        "half-body",
+        "dupkey",
+    }
 )
 #: Gone wrong on the wire before any work.
 EARLY = frozenset({"drop-before", "redirect", "error200"})

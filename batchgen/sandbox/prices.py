@@ -1,6 +1,6 @@
 """The sandbox's own price table and arithmetic: it shares none with the program it watches.
 
-Prices of autumn 2026: GPT image models per million tokens, Gemini models per image, gptimageapi.dev in credits per image.
+Prices of autumn 2026: GPT image models per million tokens, Gemini per image, gptimageapi.dev in credits.
 """
 
 from __future__ import annotations

@@ -66,7 +66,10 @@ def _sky(width: int, height: int, hue: float, chance: random.Random) -> Image.Im
 
 
 def _ridge(width: int, base: float, swing: float, chance: random.Random, step: int) -> list[tuple[float, float]]:
-    waves = [(chance.uniform(1, 2.6), chance.uniform(0, 6.3), 0.62), (chance.uniform(3, 6), chance.uniform(0, 6.3), 0.3)]
+    waves = [
+        (chance.uniform(1, 2.6), chance.uniform(0, 6.3), 0.62),
+        (chance.uniform(3, 6), chance.uniform(0, 6.3), 0.3),
+    ]
     points = []
     for x in range(0, width + step, step):
         height = sum(share * math.sin(turns * 6.283 * x / width + phase) for turns, phase, share in waves)

@@ -41,7 +41,9 @@ def data_url_bytes(url: str, param: str) -> bytes:
     """Return the bytes of a base64 data URL."""
     head = _DATA_URL.match(url)
     if not head:
-        raise Refusal("invalid", "Invalid data URL: expected data:image/<type>;base64,<data>.", code="invalid_value", param=param)
+        raise Refusal(
+            "invalid", "Invalid data URL: expected data:image/<type>;base64,<data>.", code="invalid_value", param=param
+        )
     try:
         return base64.b64decode(url[head.end() :], validate=True)
     except binascii.Error as error:
@@ -51,7 +53,9 @@ def data_url_bytes(url: str, param: str) -> bytes:
 def from_address(url: object, fetch: Fetch, param: str) -> Image.Image:
     """Return the image behind an http(s) URL or in a data URL."""
     if not isinstance(url, str) or not url:
-        raise Refusal("invalid", f"Invalid type for '{param}': expected a URL string.", code="invalid_type", param=param)
+        raise Refusal(
+            "invalid", f"Invalid type for '{param}': expected a URL string.", code="invalid_type", param=param
+        )
     if len(url) > URL_CHARACTERS:
         raise Refusal("invalid", f"'{param}' is too long.", code="string_above_max_length", param=param)
     if url[:5].lower() == "data:":
@@ -66,9 +70,13 @@ def json_images(fields: Json, fetch: Fetch) -> tuple[tuple[Image.Image, ...], Im
     """Read ``images[].image_url`` and ``mask`` of a JSON edit."""
     images = fields.get("images")
     if not isinstance(images, list) or not images:
-        raise Refusal("invalid", "Missing required parameter: 'images'.", code="missing_required_parameter", param="images")
+        raise Refusal(
+            "invalid", "Missing required parameter: 'images'.", code="missing_required_parameter", param="images"
+        )
     if len(images) > MOST_IMAGES:
-        raise Refusal("invalid", f"Too many images: at most {MOST_IMAGES}.", code="array_above_max_length", param="images")
+        raise Refusal(
+            "invalid", f"Too many images: at most {MOST_IMAGES}.", code="array_above_max_length", param="images"
+        )
     sources = tuple(_reference(item, fetch, f"images[{place}]") for place, item in enumerate(images))
     mask = _reference(fields["mask"], fetch, "mask") if fields.get("mask") is not None else None
     return sources, _checked_mask(mask, sources[0])
@@ -92,14 +100,20 @@ def uploaded_images(form: Form) -> tuple[tuple[Image.Image, ...], Image.Image | 
             raise Refusal("invalid", f"Unknown parameter: '{file.name}'.", code="unknown_parameter", param=file.name)
     for name, files in (("image", plain), ("mask", masks)):
         if len(files) > 1:
-            message = f"Duplicate parameter: '{name}'. You provided multiple values for this parameter, whereas only one is allowed."
-            hint = " If you are trying to provide a list of values, use the array syntax instead e.g. 'image[]=<value>'."
-            raise Refusal("invalid", message + (hint if name == "image" else ""), code="duplicate_parameter", param=name)
+            message = f"Duplicate parameter: '{name}'. You provided multiple values, whereas only one is allowed."
+            hint = " To provide a list of values, use the array syntax instead e.g. 'image[]=<value>'."
+            raise Refusal(
+                "invalid", message + (hint if name == "image" else ""), code="duplicate_parameter", param=name
+            )
     uploads = plain + listed
     if not uploads:
-        raise Refusal("invalid", "Missing required parameter: 'image'.", code="missing_required_parameter", param="image")
+        raise Refusal(
+            "invalid", "Missing required parameter: 'image'.", code="missing_required_parameter", param="image"
+        )
     if len(uploads) > MOST_IMAGES:
-        raise Refusal("invalid", f"Too many images: at most {MOST_IMAGES}.", code="array_above_max_length", param="image")
+        raise Refusal(
+            "invalid", f"Too many images: at most {MOST_IMAGES}.", code="array_above_max_length", param="image"
+        )
     sources = tuple(open_image(_checked_upload(file, IMAGE_LIMIT, MIMES), file.name) for file in uploads)
     mask = open_image(_checked_upload(masks[0], MASK_LIMIT, MIMES[:1]), "mask") if masks else None
     return sources, _checked_mask(mask, sources[0])
@@ -107,7 +121,8 @@ def uploaded_images(form: Form) -> tuple[tuple[Image.Image, ...], Image.Image | 
 
 def _checked_upload(file: Upload, limit: int, mimes: tuple[str, ...]) -> bytes:
     if file.mime not in mimes:
-        message = f"Invalid file '{file.name}': unsupported mimetype ('{file.mime}'). Supported file formats are {', '.join(mimes)}."
+        supported = f"Supported file formats are {', '.join(mimes)}."
+        message = f"Invalid file '{file.name}': unsupported mimetype ('{file.mime}'). {supported}"
         raise Refusal("invalid", message, code="unsupported_file_mimetype", param=file.name)
     if len(file.data) >= limit:
         message = f"Invalid file '{file.name}': the file must be under {limit // MEGABYTE} MB."

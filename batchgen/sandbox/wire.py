@@ -94,10 +94,12 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error of this program
+class Refusal(Exception):
     """A request its provider would not carry out; ``cause`` picks the status and words of each provider."""
 
-    def __init__(self, cause: str, message: str | None = None, *, code: str | None = None, param: str | None = None) -> None:
+    def __init__(
+        self, cause: str, message: str | None = None, *, code: str | None = None, param: str | None = None
+    ) -> None:
         super().__init__(message or cause)
         self.cause = cause
         self.message = message

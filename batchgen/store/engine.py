@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, QueuePool, StaticPool, create_engine, event
+from sqlalchemy import Connection, Engine, Pool, QueuePool, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import StoreError
@@ -94,19 +94,25 @@ def writing(path: Path) -> Engine:
         return dbapi
 
     # A deferred transaction fails at once, in spite of busy_timeout, when it turns from reading to writing.
-    return _engine(connect, "BEGIN IMMEDIATE", poolclass=StaticPool)
+    return _engine(connect, "BEGIN IMMEDIATE", StaticPool)
 
 
 def reading(path: Path) -> Engine:
     """Return an engine whose connections cannot write; each transaction sees one snapshot."""
-    return _engine(lambda: _connect(path, "ro", "query_only=on"), "BEGIN", poolclass=QueuePool, pool_size=2)
+    return _engine(lambda: _connect(path, "ro", "query_only=on"), "BEGIN", QueuePool)
 
 
 def _connect(path: Path, mode: str, *settings: str) -> sqlite3.Connection:
     address = f"{path.absolute().as_uri()}?mode={mode}"
     dbapi = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
     try:
-        for setting in (f"busy_timeout={BUSY_MS}", *settings, "trusted_schema=off", "cell_size_check=on", "mmap_size=0"):
+        for setting in (
+            f"busy_timeout={BUSY_MS}",
+            *settings,
+            "trusted_schema=off",
+            "cell_size_check=on",
+            "mmap_size=0",
+        ):
             dbapi.execute(f"PRAGMA {setting}")
     except sqlite3.Error:
         dbapi.close()
@@ -114,8 +120,8 @@ def _connect(path: Path, mode: str, *settings: str) -> sqlite3.Connection:
     return dbapi
 
 
-def _engine(connect: Callable[[], sqlite3.Connection], start: str, **pool: Any) -> Engine:
-    engine = create_engine("sqlite://", creator=connect, **pool)
+def _engine(connect: Callable[[], sqlite3.Connection], start: str, pool: type[Pool]) -> Engine:
+    engine = create_engine("sqlite://", creator=connect, poolclass=pool)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -13,7 +13,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 from ..errors import SchemaMismatch, StoreError
 from .engine import explain, is_busy, prepare, writing
 
-#: The newest revision in ``migrations/versions``; a test keeps it so.  Equal means: nothing to do, alembic stays unread.
+#: The newest revision in ``migrations/versions``; a test keeps it so.  A file at it is used without reading alembic.
 HEAD = "0001"
 
 _PATIENCE = 30.0  #: seconds to wait for another process that upgrades the same file
@@ -59,7 +59,9 @@ def revision(path: Path) -> str | None:
         with closing(_look(path)) as dbapi:
             names = dict(dbapi.execute("SELECT name, type FROM sqlite_master").fetchall())
             if "trigger" in names.values():  # batchgen makes none: somebody wants code run in our transactions
-                raise StoreError(f"Job table {path}: it holds triggers, which batchgen never makes. Do not use this file.")
+                raise StoreError(
+                    f"Job table {path}: it holds triggers, which batchgen never makes. Do not use this file."
+                )
             if "alembic_version" not in names:
                 if names:
                     raise StoreError(f"Job table {path}: this database belongs to another program. Use --db.")

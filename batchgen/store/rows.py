@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row
 
 from ..job import Job, State
 from ..task import Kind, Source, Task
-from .values import AttemptRecord, StoredArtifact
+from .values import AttemptRecord, Batch, Planned, Run, StoredArtifact
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -30,6 +30,9 @@ _PLAIN = (
     "seed",
 )
 _SOURCE = ("path", "url", "sha256", "mime", "size_bytes")
+
+#: Columns of jobs that the plan decides, apart from key and fingerprint.
+PLAN_COLUMNS = ("kind", "provider", "model", "task", "wanted", "output", "sidecar", "tags", "priority", "position")
 
 #: Columns of jobs that only ``advance`` changes.
 MOVING = ("state", "cause", "message", "delivered", "claim", "tries", "doubts", "not_before")
@@ -91,9 +94,41 @@ def to_job(row: Row[Any], batch: str) -> Job:
     )
 
 
+def plan_columns(position: int, planned: Planned) -> dict[str, Any]:
+    """Return the columns of jobs that the plan decides, apart from key and fingerprint."""
+    task = planned.task
+    return {
+        "kind": task.kind.value,
+        "provider": task.provider,
+        "model": task.model,
+        "task": encode_task(task),
+        "wanted": planned.wanted,
+        "output": planned.output,
+        "sidecar": planned.sidecar,
+        "tags": encode_tags(planned.tags),
+        "priority": planned.priority,
+        "position": position,
+    }
+
+
 def moving(job: Job) -> dict[str, Any]:
     """Return the columns that *advance* changes, as they stand in *job*."""
     return {name: getattr(job, name) for name in MOVING} | {"state": job.state.value}
+
+
+def encode_ids(ids: Sequence[int]) -> str:
+    """Return ids as a JSON list, to be bound as one value."""
+    return _encode(list(ids))
+
+
+def to_batch(row: Mapping[str, Any]) -> Batch:
+    """Return the value in a row of batches."""
+    return Batch(**row)
+
+
+def to_run(row: Mapping[str, Any]) -> Run:
+    """Return the value in a row of runs."""
+    return Run(**row)
 
 
 def to_attempt(row: Mapping[str, Any]) -> AttemptRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from ..job import State
 from ..task import Task
@@ -147,8 +147,8 @@ class Standing(Mapping[str, tuple[State, str]]):
     """Key -> (state, fingerprint) of a whole batch, about 200 bytes a job."""
 
     __slots__ = ("_packed",)
-    _STATES = tuple(State)
-    _CODES = {state.value: bytes([code]) for code, state in enumerate(_STATES)}
+    _STATES: ClassVar[tuple[State, ...]] = tuple(State)
+    _CODES: ClassVar[dict[str, bytes]] = {state.value: bytes([code]) for code, state in enumerate(_STATES)}
 
     def __init__(self) -> None:
         self._packed: dict[str, bytes] = {}

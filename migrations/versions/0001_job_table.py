@@ -32,7 +32,7 @@ def _batches() -> None:
     op.create_table(
         "runs",
         sa.Column("id", sa.Text, primary_key=True, nullable=False),
-        sa.Column("batch_id", sa.ForeignKey("batches.id"), nullable=False, index=True),
+        sa.Column("batch_id", sa.Integer, sa.ForeignKey("batches.id"), nullable=False, index=True),
         sa.Column("started_at", sa.Integer, nullable=False),
         sa.Column("ended_at", sa.Integer),
         sa.Column("pid", sa.Integer, nullable=False),
@@ -46,7 +46,7 @@ def _jobs() -> None:
     op.create_table(
         "jobs",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("batch_id", sa.ForeignKey("batches.id"), nullable=False),
+        sa.Column("batch_id", sa.Integer, sa.ForeignKey("batches.id"), nullable=False),
         sa.Column("key", sa.Text, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("provider", sa.Text, nullable=False),
@@ -85,7 +85,7 @@ def _attempts() -> None:
     op.create_table(
         "attempts",
         sa.Column("id", sa.Text, primary_key=True, nullable=False),
-        sa.Column("job_id", sa.ForeignKey("jobs.id"), nullable=False, index=True),
+        sa.Column("job_id", sa.Integer, sa.ForeignKey("jobs.id"), nullable=False, index=True),
         sa.Column("claim", sa.Integer, nullable=False),
         sa.Column("run_id", sa.Text, nullable=False),
         sa.Column("provider", sa.Text, nullable=False),
@@ -109,8 +109,8 @@ def _artifacts() -> None:
     op.create_table(
         "artifacts",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("job_id", sa.ForeignKey("jobs.id"), nullable=False, index=True),
-        sa.Column("attempt_id", sa.ForeignKey("attempts.id"), nullable=False),
+        sa.Column("job_id", sa.Integer, sa.ForeignKey("jobs.id"), nullable=False, index=True),
+        sa.Column("attempt_id", sa.Text, sa.ForeignKey("attempts.id"), nullable=False),
         sa.Column("ordinal", sa.Integer, nullable=False),
         sa.Column("path", sa.Text, nullable=False),
         sa.Column("sha256", sa.Text, nullable=False),
@@ -127,8 +127,8 @@ def _ledger() -> None:
     op.create_table(
         "ledger",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("attempt_id", sa.ForeignKey("attempts.id"), nullable=False, unique=True),
-        sa.Column("batch_id", sa.ForeignKey("batches.id"), nullable=False),
+        sa.Column("attempt_id", sa.Text, sa.ForeignKey("attempts.id"), nullable=False, unique=True),
+        sa.Column("batch_id", sa.Integer, sa.ForeignKey("batches.id"), nullable=False),
         sa.Column("run_id", sa.Text, nullable=False),
         sa.Column("provider", sa.Text, nullable=False),
         sa.Column("model", sa.Text, nullable=False),

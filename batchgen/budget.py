@@ -1,0 +1,57 @@
+"""Money reserved before it is spent.  A decision with a memory: pure, no clock, no store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .task import Charge
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caps:
+    """What may be spent: nano-USD in all, milli-credits by provider.  None, or no entry, is no cap."""
+
+    usd: int | None = None
+    credits: Mapping[str, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.usd is not None or bool(self.credits)
+
+
+@dataclass(kw_only=True, slots=True)
+class Purse:
+    """How much of the caps is left: what was spent, what is at risk, and what calls in flight have reserved."""
+
+    caps: Caps
+    usd: int = 0
+    credits: dict[str, int] = field(default_factory=dict)
+
+    def allows(self, provider: str, estimate: Charge) -> bool:
+        """Return whether a call that may cost *estimate* (its high figure) fits into what is left.
+
+        A call without a price never fits under a cap of its own currency: nobody could say whether the cap held.
+        """
+        cap = self.caps.credits.get(provider)
+        if cap is not None and (estimate.credits is None or self.credits.get(provider, 0) + estimate.credits > cap):
+            return False
+        if self.caps.usd is None:
+            return True
+        if estimate.usd is None:
+            return cap is not None  # priced in credits, and those are capped
+        return self.usd + estimate.usd <= self.caps.usd
+
+    def reserve(self, provider: str, estimate: Charge) -> None:
+        """Count *estimate* as gone."""
+        self._add(provider, estimate, 1)
+
+    def settle(self, provider: str, estimate: Charge, actual: Charge) -> None:
+        """Replace a reservation by what the call really cost; where that is unknown the reservation stays."""
+        if actual.usd is None and actual.credits is None:
+            return
+        self._add(provider, estimate, -1)
+        self._add(provider, actual, 1)
+
+    def _add(self, provider: str, charge: Charge, sign: int) -> None:
+        self.usd += sign * (charge.usd or 0)
+        self.credits[provider] = self.credits.get(provider, 0) + sign * (charge.credits or 0)

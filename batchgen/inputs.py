@@ -1,0 +1,63 @@
+"""Source images given as URLs, for providers that want the bytes: fetched once, kept beside the job table.
+
+A doer: files and, through transport, the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from anyio import Lock, to_thread
+
+from .fault import Cause, Fault, ProviderError
+from .files import make_private, publish
+from .images import EXTENSIONS, DamagedImageError, examine
+from .spool import Scratch, Spool
+from .task import Source, Task
+
+
+class Fetch(Protocol):
+    """Downloads one URL that the user named."""
+
+    async def __call__(self, url: str, sink: Scratch) -> None:
+        """Put what lies at *url* into *sink*; raise ProviderError where it cannot be had."""
+        ...
+
+
+class Inputs:
+    """The folder of fetched source images."""
+
+    def __init__(self, folder: Path, spool: Spool, fetch: Fetch) -> None:
+        self._folder = make_private(folder)
+        self._spool = spool
+        self._fetch = fetch
+        self._one_at_a_time = Lock()
+
+    async def localised(self, task: Task) -> Task:
+        """Return *task* with every source a local file; raise ProviderError (invalid) where one cannot be fetched."""
+        async with self._one_at_a_time:
+            images = tuple([await self._local(source) for source in task.images])
+            mask = await self._local(task.mask) if task.mask else None
+        return replace(task, images=images, mask=mask)
+
+    async def _local(self, source: Source) -> Source:
+        if source.url is None:
+            return source
+        stem = hashlib.sha256(source.url.encode()).hexdigest()[:32]
+        for mime, extension in EXTENSIONS.items():
+            path = self._folder / f"{stem}.{extension}"
+            if path.exists():
+                return Source(path=str(path), mime=mime, size_bytes=path.stat().st_size)
+        with self._spool.scratch() as sink:
+            await self._fetch(source.url, sink)
+            data = sink.body()
+        try:
+            facts = await to_thread.run_sync(examine, data)
+        except DamagedImageError as error:
+            raise ProviderError(Fault(cause=Cause.INVALID, message=f"source image {source.url}: {error}")) from error
+        name = f"{stem}.{facts.extension}"
+        await to_thread.run_sync(publish, self._folder, name, data)
+        return Source(path=str(self._folder / name), mime=facts.mime, size_bytes=len(data))

@@ -1,0 +1,138 @@
+"""One run at a time per job table, by a lock that the kernel frees when its holder dies.  A doer.
+
+Two locks are held: on a file beside the job table, which tells who holds it, and on the folder itself, because
+the file may be deleted while it is held and a newcomer would then lock a fresh one.  Nothing is ever unlinked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .errors import LockHeld, StoreError
+
+_POLL = 0.2  #: seconds between two looks while waiting
+
+#: Descriptors of held locks; a forked child closes its copies, or it would keep the lock after our death.
+_held: set[int] = set()
+
+
+@contextmanager
+def hold(table: Path, *, command: str, wait: float = 0.0) -> Iterator[None]:
+    """Hold the lock of the job table at *table*; wait up to *wait* seconds for it; raise LockHeld or StoreError.
+
+    Its folder must exist.  *command* is shown to whoever comes second.
+    """
+    descriptors = _wait(table, time.monotonic() + wait)
+    try:
+        _introduce(descriptors[0], command)
+        yield
+    finally:
+        for descriptor in descriptors:
+            _close(descriptor)
+
+
+def path_of(table: Path) -> Path:
+    """Return the lock file of a job table."""
+    return table.with_name(f"{table.name}.lock")
+
+
+def _wait(table: Path, deadline: float) -> tuple[int, int]:
+    while True:
+        try:
+            return _acquire(table)
+        except LockHeld:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise
+            time.sleep(min(_POLL, left))
+
+
+def _acquire(table: Path) -> tuple[int, int]:
+    path = path_of(table)
+    try:
+        file = _lock_file(path)
+        if file is None:
+            raise LockHeld(_who(path))
+        try:
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            if not _lock(folder):
+                raise LockHeld(
+                    f"Another run works in {path.parent}: with another job table, or its lock file was deleted. "
+                    "Wait for it, or keep this job table in a folder of its own."
+                )
+        except BaseException:
+            _close(file)
+            raise
+    except OSError as error:
+        raise StoreError(
+            f"Lock {path}: it cannot be taken ({error.strerror}). Probably the disk is read-only, belongs to another "
+            "user or is a network share without locks. To go on: keep the job table on a local disk, see --db."
+        ) from error
+    return file, folder
+
+
+def _lock_file(path: Path) -> int | None:
+    """Open and lock the file that *path* names now, not one that was deleted meanwhile; None if it is held."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        os.fchmod(descriptor, 0o600)
+        if not _lock(descriptor):
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        _close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file and note it; close it where somebody else holds the lock."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    except OSError:
+        os.close(descriptor)
+        raise
+    _held.add(descriptor)
+    return True
+
+
+def _close(descriptor: int) -> None:
+    if descriptor in _held:
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
+def _close_in_child() -> None:
+    for descriptor in list(_held):
+        _close(descriptor)
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
+def _introduce(descriptor: int, command: str) -> None:
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since, "command": command})
+    with suppress(OSError):  # information only: a full disk must not stop us here
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode() + b"\n", 0)
+
+
+def _who(path: Path) -> str:
+    hint = "Wait for it (--wait-lock), or watch it with `batchgen watch`."
+    try:
+        seen = json.loads(path.read_text(encoding="utf-8"))
+        who = f"process {seen['pid']} on {seen['host']}, since {seen['since']}: {seen['command']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"Another run works on this job table ({path}). {hint}"
+    return f"Another run works on this job table: {who}. {hint}"

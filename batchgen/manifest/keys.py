@@ -1,0 +1,55 @@
+"""API keys that found their way into a manifest.  Decisions: pure.  No message ever repeats one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import Problem
+from .places import Path, Places
+
+_HINT = "keys belong in the environment: export AIGATE_API_KEY=..., or name another variable with api_key_env"
+
+#: Text that can hardly be anything else: OpenAI's and its likes, Google's, AWS's, GitHub's, a bearer header.
+_KEY = re.compile(
+    r"\b(?:sk|pk|rk)-(?:[A-Za-z0-9]+-)*[A-Za-z0-9_]{16,}|\bAIza[0-9A-Za-z_-]{30,}|\bAKIA[0-9A-Z]{16}\b|"
+    r"\bgh[pousr]_[A-Za-z0-9]{30,}|\b[Bb]earer\s+[A-Za-z0-9._~+/-]{16,}"
+)
+#: Names under which any long word is a key.
+_NAME = re.compile(r"(?:api|secret|access|private)[-_]?key$|^key$|token$|secret$|password$|^authorization$", re.IGNORECASE)
+_WORD = re.compile(r"[!-~]{16,}")
+_HEX = re.compile(r"[0-9a-fA-F]{32,}")
+
+
+def is_key(text: str) -> bool:
+    """Tell whether *text* holds what looks like an API key."""
+    return _KEY.search(text) is not None
+
+
+def find(data: dict[str, Any], text: str, places: Places) -> Iterator[Problem]:
+    """Yield a Problem for each API key in the document *data*, which was read from *text*."""
+    if not _KEY.search(text) and not _WORD_AFTER_NAME.search(text):
+        return
+    stack: list[tuple[Path, Any]] = [((), data)]
+    while stack:
+        path, node = stack.pop()
+        if isinstance(node, dict):
+            stack.extend(((*path, key), value) for key, value in node.items())
+        elif isinstance(node, list):
+            stack.extend(((*path, number), value) for number, value in enumerate(node))
+        elif isinstance(node, str) and _suspicious(path, node):
+            yield places.problem(path, "api_key", "this looks like an API key; keys never stand in a manifest", _HINT)
+
+
+#: Spares the walk through a hundred thousand jobs where no line can hold one.
+_WORD_AFTER_NAME = re.compile(r"(?:key|token|secret|password|authorization|api_key_env)[\"']?\s*:", re.IGNORECASE)
+
+
+def _suspicious(path: Path, text: str) -> bool:
+    if _KEY.search(text):
+        return True
+    name = str(path[-1]) if path else ""
+    if name == "api_key_env":
+        return _HEX.fullmatch(text) is not None
+    return _NAME.search(name) is not None and (_WORD.fullmatch(text) is not None)

@@ -1,0 +1,146 @@
+"""Names that are safe as files on every system, and the templates that make them.  Decisions: pure."""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+
+import jinja2
+from jinja2 import nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+#: A file system takes 255 bytes a component; the rest is for numbers, ``.json`` and temporary names.
+COMPONENT_BYTES = 255 - 64
+NAME_BYTES = 1024
+
+#: What a template for a file name may name, and for the folder.
+FILE_FIELDS = ("id", "name", "provider", "model", "kind")
+FOLDER_FIELDS = ("name",)
+
+_SIMPLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,40}[0-9_]|[a-z0-9_]{5,40}")
+_FORBIDDEN = re.compile(r'[<>:"|?*\\]')
+_RESERVED = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3])(?: *\..*| *)", re.IGNORECASE)
+#: Cc, Cf, Zl and Zp: they change how text around them is shown, or end a line.
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+#: Joiners that emoji and several scripts are written with.
+_JOINERS = "\u200c\u200d"
+
+
+def control(text: str, *, allow: str = "") -> str | None:
+    """Return the first control character of *text* as U+XXXX, or None.  *allow* lists those that are welcome."""
+    if text.isprintable():
+        return None
+    for char in text:
+        if char not in allow and unicodedata.category(char) == "Cc":
+            return f"U+{ord(char):04X}"
+    return None
+
+
+def flaw(name: str) -> str | None:
+    """Return why *name* cannot be a file's path inside the output folder on every system, or None."""
+    if not name:
+        return "is empty"
+    if _SIMPLE.fullmatch(name):
+        return None
+    if len(name.encode("utf-8", "surrogatepass")) > NAME_BYTES:
+        return f"is longer than {NAME_BYTES} bytes"
+    if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name):
+        return "is an absolute path"
+    return next(filter(None, map(_component_flaw, name.split("/"))), None)
+
+
+def _component_flaw(part: str) -> str | None:
+    if part in ("", ".", ".."):
+        return "has an empty part, . or .. in it"
+    if part[0] in ".-~ " or part[-1] in ". ":
+        return "has a part that starts with one of . - ~ or a space, or ends with a dot or a space"
+    for char in part:
+        if not char.isprintable() and char not in _JOINERS and unicodedata.category(char) in _HIDDEN:
+            return f"holds the invisible character U+{ord(char):04X}"
+    found = _FORBIDDEN.search(part)
+    if found:
+        return f"holds {found[0]}, which Windows does not take"
+    if _RESERVED.fullmatch(part):
+        return f"is a name that Windows keeps for itself ({part})"
+    if len(part.encode("utf-8")) > COMPONENT_BYTES:
+        return f"has a part longer than {COMPONENT_BYTES} bytes"
+    return None
+
+
+def folded(name: str) -> str:
+    """Return what two names share that a file system may take for one: case and composed accents do not count."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def slug(text: object, limit: int = 40) -> str:
+    """Return *text* as lower-case ASCII words joined by hyphens, at most *limit* characters; maybe empty."""
+    ascii_text = unicodedata.normalize("NFKD", str(text)).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:limit].rstrip("-")
+
+
+class TemplateFault(ValueError):
+    """A template is wrong; the text says how."""
+
+
+class Template:
+    """A text with {{ }} in it, made with Jinja's grammar but nothing that computes."""
+
+    def __init__(self, source: str, fields: tuple[str, ...]) -> None:
+        self._source = source
+        self._render: Callable[..., str] | None = None
+        if "{{" in source or "{%" in source or "{#" in source:
+            _inspect(source, fields)
+            self._render = _environment().from_string(source).render
+
+    def render(self, values: Mapping[str, str]) -> str:
+        """Return the text with its values filled in."""
+        if self._render is None:
+            return self._source
+        try:
+            return self._render(values)
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            raise TemplateFault(f"cannot be filled in: {error}") from None
+
+
+@functools.cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
+    environment.globals.clear()
+    environment.tests.clear()
+    kept = {name: environment.filters[name] for name in ("lower", "replace", "default")}
+    environment.filters.clear()
+    environment.filters.update(kept, slug=slug)
+    return environment
+
+
+#: A name, a filter, literal text and arguments: nothing that loops, calls or multiplies.
+_ALLOWED = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Filter, nodes.Const, nodes.Keyword)
+
+
+def _inspect(source: str, fields: tuple[str, ...]) -> None:
+    """Raise TemplateFault where *source* holds more than names and filters."""
+    try:
+        tree = _environment().parse(source)
+    except jinja2.TemplateError as error:
+        raise TemplateFault(f"is no template: {error}") from None
+    for node in tree.find_all(nodes.Node):
+        if isinstance(node, nodes.Name) and node.name not in fields:
+            raise TemplateFault(f"names {{{{ {node.name} }}}}, but only {', '.join(fields)} can stand there")
+        if isinstance(node, nodes.Filter) and node.name not in _environment().filters:
+            filters = ", ".join(sorted(_environment().filters))
+            raise TemplateFault(f"uses the filter {node.name!r}; there are {filters}")
+        if not isinstance(node, _ALLOWED):
+            raise TemplateFault("may hold only names and filters, such as {{ id | slug }}")
+
+
+def stems(output: str, wanted: int) -> tuple[str, ...]:
+    """Return the stems of all files that a job with this output and this many images writes."""
+    path = PurePosixPath(output)
+    if wanted == 1:
+        return (output,)
+    return tuple(str(path.with_name(f"{path.name}-{number}")) for number in range(1, wanted + 1))

@@ -1,0 +1,138 @@
+"""The source images of edits: found, checked and hashed before anything is sent.  A doer: it reads files."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import hashlib
+import itertools
+import os
+import stat
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from ..task import Source
+
+MAX_BYTES = 200_000_000
+MAX_PIXELS = 64_000_000
+#: A pattern that matches more is a mistake: no provider takes so many for one image.
+MAX_MATCHES = 100
+
+_MIMES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+_WORDS = {
+    errno.ENOENT: "there is no such file",
+    errno.ENOTDIR: "there is no such file",
+    errno.ELOOP: "is a link that leads back to itself",
+    errno.EACCES: "may not be read by this user",
+    errno.ENAMETOOLONG: "is longer than a file's name can be",
+    errno.ENXIO: "is a device or a socket, not a file",
+}
+
+
+class BadSource(ValueError):
+    """A source image cannot be used; the text says which and why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Image:
+    """What is known of a local image."""
+
+    source: Source
+    width: int
+    height: int
+    alpha: bool
+
+
+class Sources:
+    """The local images that one manifest names; each file is read once however many jobs name it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, _Image | BadSource] = {}
+        self._matches: dict[str, tuple[str, ...]] = {}
+
+    def images(self, names: list[str]) -> tuple[Source, ...]:
+        """Return the sources that *names* (paths, globs, https URLs) stand for; raise BadSource for the first bad one."""
+        found: list[Source] = []
+        for name in names:
+            if _is_url(name):
+                found.append(Source(url=_checked_url(name)))
+            else:
+                found.extend(self._image(path).source for path in self._paths(name))
+        return tuple(found)
+
+    def mask(self, name: str, first: Source) -> Source:
+        """Return a mask: a PNG with alpha, as large as the *first* image; raise BadSource otherwise."""
+        if _is_url(name):
+            return Source(url=_checked_url(name))
+        mask = self._image(name)
+        if mask.source.mime != "image/png":
+            raise BadSource(f"the mask {name} is no PNG")
+        if not mask.alpha:
+            raise BadSource(f"the mask {name} has no alpha channel; its transparent parts say what may change")
+        if first.path is not None:
+            image = self._image(first.path)
+            if (mask.width, mask.height) != (image.width, image.height):
+                sizes = f"{mask.width}x{mask.height}, the first image is {image.width}x{image.height}"
+                raise BadSource(f"the mask {name} must be as large as the first image: it is {sizes}")
+        return mask.source
+
+    def _paths(self, name: str) -> tuple[str, ...]:
+        """Return the files that a path or a glob names, sorted, so that the order never depends on the disk."""
+        if not glob.has_magic(name) or os.path.lexists(self._folder / name):
+            return (name,)
+        if name not in self._matches:
+            found = glob.iglob(name, root_dir=self._folder, recursive=True)
+            self._matches[name] = tuple(sorted(itertools.islice(found, MAX_MATCHES + 1)))
+        matches = self._matches[name]
+        if not matches:
+            raise BadSource(f"the pattern {name} matches no file in {self._folder}")
+        if len(matches) > MAX_MATCHES:
+            raise BadSource(f"the pattern {name} matches more than {MAX_MATCHES} files; all of them would go into one edit")
+        return matches
+
+    def _image(self, name: str) -> _Image:
+        path = os.path.abspath(self._folder / name)  # noqa: PTH100 - resolve() would follow links; the name counts
+        known = self._known.get(path)
+        if known is None:
+            try:
+                known = _read(path, name)
+            except BadSource as bad:
+                known = bad
+            self._known[path] = known
+        if isinstance(known, BadSource):
+            raise known
+        return known
+
+
+def _is_url(name: str) -> bool:
+    return "://" in name[:20] or name.startswith(("data:", "file:"))
+
+
+def _checked_url(name: str) -> str:
+    if name.startswith("data:"):
+        raise BadSource("a data URL cannot stand in a manifest; put the image into a file and name that")
+    try:
+        parts = urlsplit(name)
+        host = parts.hostname
+    except ValueError:
+        raise BadSource(f"{name[:60]} is no URL") from None
+    if parts.scheme != "https" or not host:
+        raise BadSource(f"{name[:60]} is no https URL; others are not fetched")
+    if parts.username is not None or any(char.isspace() or not char.isprintable() for char in name):
+        raise BadSource(f"the URL at {host} holds a password, a blank or a control character")
+    return name
+
+
+def _read(path: str, name: str) -> _Image:
+    try:
+        # Non-blocking, so that a named pipe is refused and not waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        number = error.errno if isinstance(error, OSError) else errno.ENOENT
+        raise BadSource(f"{name}: {_WORDS.get(number or 0, str(error))} ({path})") from None
+    with os.fdopen(os.dup(descriptor) if False else descriptor, "rb", closefd=True) if _regular(descriptor, name) else _never() as file:
+        return _examine(file, path, name)

@@ -1,0 +1,100 @@
+"""Plain data against the model: everything that is wrong at once, and what can still be checked further.
+
+A decision: pure.  Where something is wrong it is left out, and the rest is checked on, so that one pass over the
+file finds the unknown key in one job and the size that no provider takes in another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..errors import ManifestError, Problem
+from . import wording
+from .model import Manifest
+from .places import Path
+from .reader import Document
+
+#: A job is nothing to check further without these; anything else can be left out of it.
+_VITAL = frozenset({"prompt", "images", "mask", "provider", "model"})
+#: A provider cannot be built without what these say; the rest has defaults.
+_VITAL_OF_PROVIDER = frozenset({"preset", "dialect", "base_url", "paths", "models", "default_model"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A manifest as far as it is right."""
+
+    manifest: Manifest
+    data: dict[str, Any]  #: what the manifest was made of
+    problems: list[Problem]
+    broken: frozenset[Path]  #: jobs, prompts and providers that cannot be checked further
+
+
+def validate(document: Document) -> Checked:
+    """Check *document* against the model."""
+    data = document.data
+    try:
+        return Checked(manifest=Manifest.model_validate(data), data=data, problems=[], broken=frozenset())
+    except ValidationError as error:
+        problems = wording.problems(error, document.places)
+        rest = _Rest(data)
+        for item in error.errors(include_url=False, include_input=False, include_context=False):
+            rest.leave_out(tuple(item["loc"]))
+    try:
+        manifest = Manifest.model_validate(rest.data)
+    except ValidationError:
+        raise ManifestError(tuple(problems)) from None
+    return Checked(manifest=manifest, data=rest.data, problems=problems, broken=frozenset(rest.broken))
+
+
+class _Rest:
+    """A copy of the data without what is wrong in it.  Only what changes is copied."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.data = dict(data)
+        self.broken: set[Path] = set()
+        self._copied: set[Path] = {()}
+
+    def leave_out(self, loc: Path) -> None:
+        """Remove the value at *loc*, or what it stands in where it is an item of a list."""
+        section = loc[0]
+        if len(loc) >= 2 and section in ("jobs", "prompts") and isinstance(self.data.get(section), list):
+            if section == "prompts" or len(loc) == 2 or loc[2] in _VITAL:
+                self.broken.add(loc[:2])
+            if section == "prompts" or len(loc) == 2:
+                self._inside(loc[:1])[loc[1]] = "left out" if section == "prompts" else {}
+                return
+        if len(loc) >= 2 and section == "providers" and (len(loc) == 2 or loc[2] in _VITAL_OF_PROVIDER):
+            self.broken.add(loc[:2])
+        if section == "defaults" and (len(loc) == 1 or loc[1] in _VITAL):
+            self.broken.add(("defaults",))
+        self._remove(loc)
+
+    def _remove(self, loc: Path) -> None:
+        node: Any = self.data
+        last: Path = ()
+        for number, step in enumerate(loc):
+            if isinstance(node, dict) and step in node:
+                last, node = loc[: number + 1], node[step]
+            elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+                node = node[step]
+                if loc[0] != "jobs" or number != 1:
+                    break
+            else:
+                break
+        if last:
+            self._inside(last[:-1]).pop(last[-1], None)
+
+    def _inside(self, path: Path) -> Any:
+        """Return the container at *path*, copied once, together with those around it."""
+        node: Any = self.data
+        for number, step in enumerate(path):
+            here = path[: number + 1]
+            if here not in self._copied:
+                node[step] = node[step].copy()
+                self._copied.add(here)
+            node = node[step]
+        return node

@@ -1,0 +1,169 @@
+"""Mistakes that the model found, in words a newcomer can act on.  Decisions: pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import Problem
+from ..providers import profile
+from . import keys, model
+from .places import Path, Places
+
+#: The model of what stands under a key, for suggestions.
+_UNDER: Mapping[str, type[BaseModel]] = {
+    "output": model.Output,
+    "defaults": model.Parameters,
+    "retry": model.Retry,
+    "budget": model.Budget,
+    "limits": model.Limits,
+    "timeout": model.Timeouts,
+    "tariff": profile.Tariff,
+    "usd_per_million_tokens": profile.Tokens,
+}
+
+_WANTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a smaller whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping (key: value)",
+    "mapping_type": "a mapping (key: value)",
+    "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)",
+    "decimal_type": "an amount, such as 0.05",
+    "decimal_parsing": "an amount, such as 0.05",
+    "is_instance_of": "an amount, such as 0.05",
+}
+
+_BOUNDS = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("more than", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("less than", "lt"),
+}
+
+
+def problems(error: ValidationError, places: Places) -> list[Problem]:
+    """Return one Problem for each mistake that pydantic found."""
+    found: dict[Path, Problem] = {}
+    for item in error.errors(include_url=False):
+        path = _real(tuple(item["loc"]), places)
+        # A union reports each of its members; one sentence about a value is enough.
+        found.setdefault(path, _worded(path, item, places))
+    return list(found.values())
+
+
+def _real(loc: Path, places: Places) -> Path:
+    """Return *loc* without what stands for no key of the file, such as a union's member."""
+    node = places.root
+    for number, step in enumerate(loc):
+        inside = node[1] if isinstance(node, tuple) else None
+        if isinstance(inside, dict) and step in inside:
+            node = inside[step][1]
+        elif isinstance(inside, list) and isinstance(step, int) and step < len(inside):
+            node = inside[step]
+        else:
+            return loc[:number]
+    return loc
+
+
+def _worded(path: Path, item: Any, places: Places) -> Problem:
+    kind, value, context = item["type"], item["input"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown_key(path, places)
+    if kind == "list_type" and path == ("prompts",) and isinstance(value, str):
+        return places.problem(path, "not_yet", "prompts from a file are not supported yet in this version", "use a list")
+    if kind == "string_type":
+        return _not_text(path, value, places)
+    if kind in _WANTED:
+        return places.problem(path, "wrong_type", f"should be {_WANTED[kind]}, is {shown(value)}")
+    if kind in _BOUNDS:
+        words, key = _BOUNDS[kind]
+        return places.problem(path, "out_of_range", f"should be {words} {context[key]}, is {shown(value)}")
+    if kind == "literal_error":
+        hint = suggestion(str(value), _quoted(str(context["expected"])))
+        return places.problem(path, "not_allowed", f"should be {context['expected']}, is {shown(value)}", hint)
+    if kind in ("string_too_short", "too_short"):
+        return places.problem(path, "empty", "is empty")
+    if kind in ("string_too_long", "too_long"):
+        return places.problem(path, "too_long", f"is longer than {context['max_length']} characters")
+    if kind == "string_pattern_mismatch":
+        return places.problem(path, "not_allowed", f"should be the name of a variable, is {shown(value)}")
+    if kind == "value_error":
+        return places.problem(path, "bad_value", str(context["error"]))
+    return places.problem(path, "bad_value", f"{item['msg'][:1].lower()}{item['msg'][1:]}, is {shown(value)}")
+
+
+def _not_text(path: Path, value: object, places: Places) -> Problem:
+    hint = "put it in quotes"
+    message = f"should be text, is {shown(value)}"
+    if isinstance(value, dict):
+        message = "should be text, but became a mapping: YAML reads {...} and 'a: b' as one"
+    elif isinstance(value, list):
+        message = "should be text, but became a list: YAML reads [...] as one"
+    elif value is None:
+        hint = ""
+    return places.problem(path, "wrong_type", message, hint)
+
+
+def _unknown_key(path: Path, places: Places) -> Problem:
+    key, around = str(path[-1]), path[:-1]
+    fields = [name for name in _model_at(around).model_fields]
+    if key in model.NOT_YET and (not around or around[0] == "jobs"):
+        return places.problem(path, "not_yet", f"{key!r} is not supported yet in this version", key=True)
+    hint = suggestion(key, fields)
+    if not hint and not around and key in model.Parameters.model_fields:
+        hint = "it belongs into a job, or under defaults:"
+    elif not hint and key in ("api_key", "key", "token"):
+        hint = "keys come from the environment; api_key_env names the variable"
+    elif not hint:
+        hint = f"there are: {', '.join(fields)}"
+    return places.problem(path, "unknown_key", f"unknown key {_short(key)!r}", hint, key=True)
+
+
+def _model_at(path: Path) -> type[BaseModel]:
+    names = [step for step in path if isinstance(step, str)]
+    if not names:
+        return model.Manifest
+    if names[0] == "jobs":
+        return model.Job
+    if names[0] == "providers" and len(names) == 2:
+        return model.Provider
+    return _UNDER.get(names[-1], model.Manifest)
+
+
+def suggestion(word: str, known: list[str]) -> str:
+    """Return "did you mean ...?" for the nearest of *known*, or an empty text."""
+    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def shown(value: object) -> str:
+    """Return a wrong value as a message may show it: short, on one line, never a key."""
+    if isinstance(value, str):
+        return "what looks like an API key" if keys.is_key(value) else repr(_short(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return f"the number {_short(str(value))}"
+    names = {dict: "a mapping", list: "a list", type(None): "empty"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _quoted(expected: str) -> list[str]:
+    return [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]

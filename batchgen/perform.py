@@ -1,0 +1,236 @@
+"""Perform one attempt: carry a dialect's conversation over the wire and publish what comes.
+
+This is the whole of what runs on a worker, here or in a cluster.  Exceptions end here; past this module only values
+travel.  It is idempotent by attempt id: an attempt whose answer already lies in the spool is finished from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from anyio import CapacityLimiter, to_thread
+
+from .errors import StoreError
+from .fault import Cause, Charged, Fault, ProviderError
+from .files import publish
+from .images import DamagedImageError, Facts, examine
+from .inputs import Inputs
+from .job import Attempt, Delivered, Missed, Outcome
+from .pricing import charge
+from .providers import dialect
+from .providers.base import Call, Conversation, Reply, Request
+from .providers.faults import request_id
+from .providers.fit import deadline
+from .sidecar import describe
+from .spool import Kept, Scratch, Slot, Spool
+from .task import NOTHING, UNPRICED, Artifact, Charge, Generation, Picture, Task, Usage
+from .transport import Head, Transport, inflated
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workshop:
+    """What performing needs.  ``root`` is the folder that file names in the job table are relative to."""
+
+    transport: Transport
+    spool: Spool
+    inputs: Inputs
+    root: Path
+    readers: CapacityLimiter  #: threads that read answers; each holds one whole answer in memory
+
+    async def perform(self, attempt: Attempt) -> Outcome:
+        """Carry *attempt* out, once, and return what came of it.
+
+        Raises StoreError where this machine cannot keep or publish the answer; all else is in the outcome.
+        """
+        talk = _Talk()
+        try:
+            generation = await self._converse(attempt, talk)
+            return await self._deliver(attempt, generation, talk)
+        except ProviderError as error:
+            usage = error.usage or talk.usage
+            return Missed(
+                fault=error.fault,
+                usage=usage,
+                charge=self._charge(attempt, error.fault, usage),
+                request_id=talk.request_id,
+            )
+        except (StoreError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug must cost one job at most, and never the answer
+            fault = _bug(error, talk)
+            return Missed(fault=fault, charge=self._charge(attempt, fault, talk.usage), request_id=talk.request_id)
+
+    async def _converse(self, attempt: Attempt, talk: _Talk) -> Generation:
+        request = await self._request(attempt)
+        conversation = dialect(request.model.dialect or request.profile.dialect).converse(request)
+        step: Call | Generation = next(conversation)
+        kept = await to_thread.run_sync(self.spool.find, attempt.id)
+        if kept is not None or attempt.resumed:
+            step = await to_thread.run_sync(_answer_from, kept, conversation, talk, limiter=self.readers)
+        while isinstance(step, Call):
+            step = await self._turn(attempt, request, step, conversation, talk)
+        return step
+
+    async def _turn(
+        self, attempt: Attempt, request: Request, call: Call, conversation: Conversation, talk: _Talk
+    ) -> Call | Generation:
+        line = self.transport.line(attempt.task.provider)
+        if not call.billed:
+            with self.spool.scratch() as scratch:
+                head = await line.fetch(call.url, scratch)
+                return await to_thread.run_sync(_answer, conversation, head, scratch, limiter=self.readers)
+        slot = await to_thread.run_sync(self.spool.open, attempt.id, asdict(attempt), _room_for(attempt.task))
+        with slot:
+            head = await line.send(call, slot, deadline(request.task, request.profile))
+            talk.head = head
+            return await to_thread.run_sync(_answer, conversation, head, slot, limiter=self.readers)
+
+    async def _request(self, attempt: Attempt) -> Request:
+        profile = self.transport.line(attempt.task.provider).profile
+        _, model = profile.find(attempt.task.model)
+        rules = model.rules(attempt.task.kind)
+        by_bytes = rules is not None and not rules.image_urls
+        task = await self.inputs.localised(attempt.task) if by_bytes else attempt.task
+        return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)
+
+    async def _deliver(self, attempt: Attempt, generation: Generation, talk: _Talk) -> Delivered:
+        talk.usage = generation.usage
+        cost = self._price(attempt, generation.usage)
+        artifacts: list[Artifact] = []
+        damage: DamagedImageError | None = None
+        for picture in generation.pictures:
+            try:
+                facts = await to_thread.run_sync(examine, picture.data, limiter=self.readers)
+            except DamagedImageError as error:
+                damage = error
+                continue
+            found, ordinal = _Found(picture, facts), attempt.ordinal + len(artifacts)
+            artifacts.append(await to_thread.run_sync(self._publish, attempt, found, ordinal, generation.usage, cost))
+        if not artifacts:
+            raise ProviderError(
+                Fault(
+                    cause=Cause.SPOILED,
+                    message=str(damage),
+                    charged=Charged.YES,
+                    hint="the answer is kept in the spool",
+                ),
+                generation.usage,
+            )
+        return Delivered(
+            artifacts=tuple(artifacts),
+            usage=generation.usage,
+            charge=cost,
+            text=generation.text,
+            request_id=talk.request_id,
+        )
+
+    def _publish(self, attempt: Attempt, found: _Found, ordinal: int, usage: Usage, cost: Charge) -> Artifact:
+        picture, facts = found.picture, found.facts
+        number = f"-{ordinal + 1}" if attempt.wanted > 1 else ""
+        name = f"{attempt.output}{number}.{facts.extension}"
+        folder = Path(attempt.folder)
+        file = folder / name
+        artifact = Artifact(
+            ordinal=ordinal,
+            path=str(file.relative_to(self.root) if file.is_relative_to(self.root) else file),
+            sha256=hashlib.sha256(picture.data).hexdigest(),
+            size_bytes=len(picture.data),
+            width=facts.width,
+            height=facts.height,
+            mime=facts.mime,
+        )
+        publish(folder, name, picture.data)
+        if attempt.sidecar:
+            publish(folder, f"{name}.json", describe(attempt, artifact, picture, usage, cost))
+        return artifact
+
+    def _charge(self, attempt: Attempt, fault: Fault, usage: Usage | None) -> Charge:
+        if fault.charged is Charged.NO:
+            return NOTHING
+        if usage is None and fault.charged is Charged.MAYBE:
+            return UNPRICED
+        return self._price(attempt, usage or Usage(images=attempt.task.n))
+
+    def _price(self, attempt: Attempt, usage: Usage) -> Charge:
+        _, model = self.transport.line(attempt.task.provider).profile.find(attempt.task.model)
+        return charge(usage, attempt.task, model)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A picture that proved to be a whole image."""
+
+    picture: Picture
+    facts: Facts
+
+
+@dataclass(slots=True)
+class _Talk:
+    """What is known of a conversation so far; it outlives the exception that ends it."""
+
+    head: Head | None = None
+    usage: Usage | None = None
+
+    @property
+    def request_id(self) -> str | None:
+        return request_id(self.head.headers) if self.head else None
+
+
+def _answer(conversation: Conversation, head: Head, sink: Slot | Scratch) -> Call | Generation:
+    return _send(
+        conversation, Reply(status=head.status, headers=head.headers, body=inflated(sink.body(), head.headers))
+    )
+
+
+def _answer_from(kept: Kept | None, conversation: Conversation, talk: _Talk) -> Call | Generation:
+    """Go on from what an earlier run kept of the answer."""
+    if kept is None:
+        # the slot is made before the call is sent, and its folder synced: without a slot nothing was sent
+        raise ProviderError(Fault(cause=Cause.UNREACHED, message="the run ended before the request was sent"))
+    lost = Fault(
+        cause=Cause.UNKNOWN,
+        message="the run ended while the request was under way",
+        charged=Charged.MAYBE,
+        hint="it may have been carried out and charged; the provider's own log can tell",
+    )
+    if kept.status is None:
+        raise ProviderError(lost)
+    talk.head = Head(status=kept.status, headers=kept.headers)
+    reply = Reply(status=kept.status, headers=kept.headers, body=inflated(kept.body, kept.headers))
+    try:
+        return _send(conversation, reply)
+    except ProviderError as error:
+        # an answer that was still arriving reads as a broken one
+        if error.fault.cause is Cause.SPOILED and not kept.sealed:
+            raise ProviderError(lost) from error
+        raise
+
+
+def _send(conversation: Conversation, reply: Reply) -> Call | Generation:
+    try:
+        return conversation.send(reply)
+    except StopIteration as end:
+        generation: Generation = end.value
+        return generation
+
+
+def _bug(error: Exception, talk: _Talk) -> Fault:
+    what = f"{type(error).__name__}: {error}"
+    if talk.head is not None and talk.head.status < 300:
+        return Fault(
+            cause=Cause.SPOILED,
+            message=f"a paid answer could not be read, by a fault of batchgen's own: {what}",
+            charged=Charged.YES,
+            hint="the answer is kept in the spool; please report this",
+        )
+    return Fault(cause=Cause.ERROR, message=f"a fault of batchgen's own: {what}", charged=Charged.MAYBE)
+
+
+def _room_for(task: Task) -> int:
+    """Return the bytes an answer may need: a photo as PNG has about two bytes a pixel, and four thirds of it in base64."""
+    found = re.fullmatch(r"(\d+)x(\d+)", task.size or "")
+    pixels = int(found[1]) * int(found[2]) if found else 1024 * 1536
+    return task.n * min(pixels, 8_294_400) * 8 // 3 + 65_536

@@ -1,0 +1,242 @@
+"""Name the fault in a reply: codes before words, words before the HTTP status.  Pure.
+
+Sources: OpenAI's error guide, OpenRouter's error types, aimlapi's error pages, New API's error codes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ..fault import Cause, Charged, Fault
+from .base import Reply
+from .delays import retry_after
+from .profile import Profile
+from .said import Said, clean, listen
+from .strict import Json, Unreadable, read
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_MONEY = _words(
+    "insufficient_quota credit_balance_exhausted organization_spend_limit_exceeded project_spend_limit_exceeded"
+    " organization_usage_limit_exceeded billing_hard_limit_reached billing_not_active insufficient_user_quota"
+    " pre_consume_token_quota_failed payment_required insufficient_credits insufficient_balance quota_exceeded"
+)
+_KEY = _words("invalid_api_key authentication authentication_error access_denied invalid_token unauthorized")
+_POLICY = _words(
+    "moderation_blocked content_policy_violation content_policy prompt_blocked sensitive_words_detected refusal"
+    " content_filter content_filtered safety prohibited_content blocklist spii image_safety image_prohibited_content"
+    " image_recitation recitation model_armor jailbreak safety_violation moderation"
+)
+_RATE = _words(
+    "rate_limit_exceeded rate_limit_error slow_down server_is_overloaded provider_overloaded overloaded_error"
+    " token_concurrency_limit_reached resource_exhausted model_capacity_exhausted too_many_requests"
+    " tokens requests input-images"
+)
+_SETUP = _words("model_not_found get_channel_failed unsupported_country_region_territory model_not_available")
+_ERROR = _words(
+    "provider_unavailable server server_error internal_server_error do_request_failed bad_response_status_code"
+    " bad_response_body empty_response image_download_failed upstream_error bad_gateway"
+)
+_INVALID = _words(
+    "unknown_parameter invalid_value duplicate_parameter invalid_image_file invalid_input_fidelity_model"
+    " invalid_image image_too_large image_too_small unsupported_image_format image_not_found payload_too_large"
+    " missing_required_parameter string_above_max_length"
+)
+
+_MONEY_WORDS = re.compile(
+    r"(?:run|ran) out of credits?|insufficient (?:credits?|balance|quota|funds)|exceeded your current quota"
+    r"|not enough (?:credits?|balance|quota)|billing hard limit",
+    re.IGNORECASE,
+)
+_POLICY_WORDS = re.compile(
+    r"safety system|safety_violations|content policy"
+    r"|usage polic|flagged by|moderation (?:system|policy|filter)|content moderation|prohibited content"
+    r"|sensitive words",
+    re.IGNORECASE,
+)
+_KEY_WORDS = re.compile(
+    r"(?:invalid|incorrect|missing|wrong) api[ _-]?key|must be verified|country, region|unauthorized|ip not authorized",
+    re.IGNORECASE,
+)
+_RATE_WORDS = re.compile(r"rate limit|too many requests|concurrency limit", re.IGNORECASE)
+_MODEL_WORDS = re.compile(r"\bmodel\b.{0,80}(?:not found|does not exist|not available)", re.IGNORECASE)
+_LIMIT = re.compile(r"\blimit:? (\d[\d,]*)", re.IGNORECASE)
+_REQUESTED = re.compile(r"\brequested:? (\d[\d,]*)", re.IGNORECASE)
+
+_HINTS = {
+    Cause.THROTTLED: "the provider asks for a pause; lower its limits if this happens often",
+    Cause.MONEY: "add credit at the provider or raise its spending limit, then run again",
+    Cause.DENIED: "check the key, the model name and base_url of this provider",
+    Cause.REFUSED: "change the prompt or the source image; the same request will be refused again",
+    Cause.INVALID: "correct the job; the same request will fail again",
+    Cause.ERROR: "the provider failed; it is tried again",
+    Cause.UNKNOWN: "it may have been done and charged; look it up at the provider",
+    Cause.SPOILED: "the answer was kept; see `batchgen show`",
+    Cause.EMPTY: "ask for an image in so many words",
+}
+
+_IDS = (
+    "x-request-id",
+    "x-inference-id",
+    "x-aimlapi-request-id",
+    "x-oneapi-request-id",
+    "x-litellm-call-id",
+    "request-id",
+    "cf-ray",
+)
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """Return the provider's own id of a reply, for asking its support."""
+    return next((clean(headers[name], 200) for name in _IDS if headers.get(name)), None)
+
+
+def fault_of(reply: Reply, profile: Profile, document: Json = None) -> Fault:
+    """Return the fault in a reply that is no success.  *document* is its body, where it is already read."""
+    if document is None:
+        try:
+            document = read(reply.body)
+        except Unreadable:
+            document = None
+    said = listen(document, reply.body)
+    status = said.status if 200 <= reply.status < 300 and said.status else reply.status
+    cause, hint = _cause(said, status, reply, profile)
+    words = said.message or f"HTTP {status} without a word"
+    return Fault(
+        cause=cause,
+        message=words,
+        charged=_charged(cause, status, profile),
+        status=reply.status,
+        code=said.code,
+        retry_after=retry_after(reply.headers, said.words) if cause in (Cause.THROTTLED, Cause.ERROR) else None,
+        hint=hint or _HINTS.get(cause, ""),
+    )
+
+
+def spoiled(message: str, status: int | None = 200, hint: str = "") -> Fault:
+    """Return the fault of a paid answer that cannot be used."""
+    return Fault(
+        cause=Cause.SPOILED,
+        message=clean(message, 500),
+        charged=Charged.YES,
+        status=status,
+        hint=hint or _HINTS[Cause.SPOILED],
+    )
+
+
+def empty(document: Json, text: str | None, profile: Profile) -> Fault:
+    """Return the fault of a good answer without an image: refused where it says so, else empty."""
+    charged = Charged.NO if profile.charges_errors is False else Charged.MAYBE
+    said = listen(document, b"")
+    blocked = said.stops & _POLICY
+    words = clean(text or said.refusal or "", 500)
+    if blocked or said.refusal:
+        why = ", ".join(sorted(blocked)) or "refusal"
+        message = f"refused ({why}): {words}" if words else f"refused ({why})"
+        return Fault(
+            cause=Cause.REFUSED,
+            message=message,
+            charged=charged,
+            status=200,
+            code=why,
+            hint=_HINTS[Cause.REFUSED],
+        )
+    stop = ", ".join(sorted(said.stops - {"stop", "none"}))
+    message = "the answer holds no image" + (f" ({stop})" if stop else "") + (f": {words}" if words else "")
+    return Fault(
+        cause=Cause.EMPTY,
+        message=message,
+        charged=charged,
+        status=200,
+        code=stop or None,
+        hint=_HINTS[Cause.EMPTY],
+    )
+
+
+def _cause(said: Said, status: int, reply: Reply, profile: Profile) -> tuple[Cause, str]:
+    """Return (cause, hint), the first rule that fits; "" where the cause's common hint will do."""
+    policy = bool(said.codes & _POLICY) or said.moderated
+    if said.codes & _MONEY or status == 402 or (not policy and _MONEY_WORDS.search(said.words)):
+        return Cause.MONEY, ""
+    if status == 401 or said.codes & _KEY:
+        return Cause.DENIED, f"check the key in {' or '.join(profile.api_key_env) or 'the environment'}"
+    if policy:
+        return Cause.REFUSED, ""
+    if said.codes & _SETUP:
+        return Cause.DENIED, ""
+    if status in (429, 503, 529) or said.codes & _RATE:
+        return _throttled(said)
+    if status < 500:
+        known = _cause_of_request(said, status)
+        if known:
+            return known, ""
+    cause, hint = _cause_by_status(status, profile)
+    if cause is Cause.INVALID and reply.headers.get("x-should-retry") == "true":
+        return Cause.ERROR, ""
+    return cause, hint
+
+
+def _cause_of_request(said: Said, status: int) -> Cause | None:
+    """Name the cause by code, then by message (gateways in between often drop the codes); None: ask the status."""
+    if said.codes & _INVALID:
+        return Cause.INVALID
+    if said.codes & _ERROR:
+        return Cause.ERROR
+    if _POLICY_WORDS.search(said.words):
+        return Cause.REFUSED
+    if _RATE_WORDS.search(said.words):
+        return Cause.THROTTLED
+    if _MODEL_WORDS.search(said.words) or (status in (200, 403) and _KEY_WORDS.search(said.words)):
+        return Cause.DENIED
+    return None
+
+
+def _throttled(said: Said) -> tuple[Cause, str]:
+    limit, requested = _LIMIT.search(said.words), _REQUESTED.search(said.words)
+    if limit and requested and _number(requested[1]) > _number(limit[1]):
+        return Cause.INVALID, f"one request may ask for {limit[1]} at most: ask for fewer images or a smaller one"
+    return Cause.THROTTLED, ""
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", "")[:18])
+
+
+def _cause_by_status(status: int, profile: Profile) -> tuple[Cause, str]:
+    if status < 200 or status in (202, 204, 205, 206):
+        return Cause.UNKNOWN, "the provider took the request and answered without a result"
+    if status < 300:
+        return Cause.ERROR, ""
+    if status < 400:
+        return Cause.DENIED, "the provider redirects: correct base_url (https, host, no page of its web site)"
+    if status in (403, 404, 405, 407, 410, 421, 451):
+        return Cause.DENIED, ""
+    if status == 504:
+        # aimlapi: "Generation timeout", the hold is rolled back.
+        return (Cause.ERROR, "") if profile.charges_errors is False else (Cause.UNKNOWN, "")
+    if 520 <= status <= 528 or status == 530:
+        return Cause.UNKNOWN, ""
+    if status in (408, 409, 425) or status >= 499:
+        return Cause.ERROR, ""
+    return Cause.INVALID, ""
+
+
+def _charged(cause: Cause, status: int, profile: Profile) -> Charged:
+    match cause:
+        case Cause.UNKNOWN:
+            return Charged.MAYBE
+        case Cause.ERROR:
+            return _by_custom(profile)
+        case Cause.REFUSED:
+            # A refusal of the finished picture may be billed; one that came as 4xx was refused before.
+            return Charged.NO if status >= 400 else _by_custom(profile)
+        case _:
+            return Charged.NO
+
+
+def _by_custom(profile: Profile) -> Charged:
+    return {None: Charged.MAYBE, False: Charged.NO, True: Charged.YES}[profile.charges_errors]

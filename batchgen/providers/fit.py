@@ -1,0 +1,221 @@
+"""Fit a task to a model's rules: what goes out, and what this provider would refuse before money is spent.  Pure.
+
+``check`` and ``wire_fields`` read the same ``fitted`` answer, so what is checked is what is sent.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..task import Kind, Source, Task
+from .profile import Model, Profile, Rules, UnknownModel
+from .sizes import fit_size, pixels
+
+#: Task fields a whitelist may let through; size and n have rules of their own.
+OPTIONAL = ("quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
+
+#: What ``extra`` must not set, and where it belongs instead.  ``stream`` would change the form of the answer.
+_OWN = {
+    "model": "model",
+    "prompt": "prompt",
+    "messages": "prompt",
+    "n": "n",
+    "size": "size",
+    "image": "images",
+    "images": "images",
+    "mask": "mask",
+    "stream": "",
+    "partial_images": "",
+}
+
+_SPELLED = {"output_format": {"jpg": "jpeg"}}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Misfit:
+    """One thing the provider would refuse."""
+
+    field: str  #: the manifest key: "size"
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fitted:
+    """The optional fields of one request as they go out, and what does not fit."""
+
+    fields: dict[str, Any]
+    misfits: tuple[Misfit, ...]
+
+
+def check(task: Task, profile: Profile) -> tuple[Misfit, ...]:
+    """Return everything *profile* would refuse about *task*; empty means it may be sent."""
+    try:
+        name, model = profile.find(task.model)
+    except UnknownModel as error:
+        hint = f"write model: {error.suggestion}" if error.suggestion else f"see `batchgen providers {profile.name}`"
+        return (Misfit(field="model", message=str(error), hint=hint),)
+    rules = model.rules(task.kind)
+    if rules is None:
+        able = [title for title, other in profile.models.items() if other.rules(task.kind)]
+        hint = f"use model {able[0]}" if able else f"choose a provider that can {task.kind}"
+        return (Misfit(field="images", message=f"{profile.name} cannot {task.kind} with {name}", hint=hint),)
+    return (
+        *_prompt(task, rules),
+        *_sources(task, rules),
+        *fitted(task, rules, f"{profile.name} ({name})").misfits,
+    )
+
+
+def wire_fields(task: Task, model: Model, rules: Rules) -> dict[str, Any]:
+    """Return the body's fields but for prompt and images: model, n, size, optional ones, then ``extra`` as it is."""
+    return {"model": model.wire, **fitted(task, rules, model.wire).fields, **task.extra}
+
+
+def fitted(task: Task, rules: Rules, who: str) -> Fitted:
+    """Fit the optional fields of *task*: only what the user set or the provider requires, spelled as it wants."""
+    fields: dict[str, Any] = {}
+    misfits = [*_count(task, rules, who), *_extra(task, rules, who)]
+    if task.n > 1 or "n" in rules.defaults:
+        fields["n"] = task.n
+    size, problem = fit_size(task.size, rules.size, who)
+    size = rules.defaults.get("size") if size is None else size
+    if size is not None:
+        fields["size"] = size
+    if problem:
+        misfits.append(Misfit(field="size", message=problem[0], hint=problem[1]))
+    for name in OPTIONAL:
+        value, misfit = _value(name, getattr(task, name), rules, who)
+        value = rules.defaults.get(name) if value is None else value
+        if value is not None:
+            fields[name] = value
+        if misfit:
+            misfits.append(misfit)
+    misfits.extend(_together(fields))
+    return Fitted(fields=fields, misfits=tuple(misfits))
+
+
+def _value(name: str, value: object, rules: Rules, who: str) -> tuple[object, Misfit | None]:
+    """Return the value as the provider spells it; "auto" where it has no such word means: leave it out."""
+    if value is None:
+        return None, None
+    allowed = rules.values.get(name)
+    word = str(value).strip().lower()
+    word = _SPELLED.get(name, {}).get(word, word)
+    if name not in rules.fields:
+        if word == "auto":
+            return None, None
+        return None, Misfit(field=name, message=f"{who} takes no {name}", hint=f"leave out {name} for this provider")
+    if allowed is None:
+        return value, None
+    for choice in allowed:
+        if str(choice).lower() == word:
+            return choice, None
+    if word == "auto":
+        return None, None
+    close = difflib.get_close_matches(word, [str(choice) for choice in allowed], n=1)
+    hint = f"did you mean {close[0]}?" if close else f"one of: {', '.join(map(str, allowed))}"
+    return None, Misfit(field=name, message=f"{who} does not know {name} {value!r}", hint=hint)
+
+
+def _together(fields: dict[str, Any]) -> Iterator[Misfit]:
+    """Check values that only make sense together."""
+    file_format = fields.get("output_format")
+    if fields.get("background") == "transparent" and file_format == "jpeg":
+        yield Misfit(field="background", message="JPEG has no transparency", hint="set output_format to png or webp")
+    compression = fields.get("output_compression")
+    if compression is None:
+        return
+    if isinstance(compression, bool) or not isinstance(compression, int) or not 0 <= compression <= 100:
+        yield Misfit(field="output_compression", message="output_compression must be a whole number from 0 to 100")
+    elif compression != 100 and file_format in (None, "png"):
+        yield Misfit(
+            field="output_compression",
+            message="output_compression does nothing for png",
+            hint="set output_format to jpeg or webp",
+        )
+
+
+def _count(task: Task, rules: Rules, who: str) -> Iterator[Misfit]:
+    if task.n < 1:
+        yield Misfit(field="n", message="n must be at least 1")
+    elif task.n > rules.n_max:
+        yield Misfit(
+            field="n",
+            message=f"{who} gives at most {rules.n_max} per request, not {task.n}",
+            hint=f"set per_request to {rules.n_max}; more images then take more requests",
+        )
+
+
+def _extra(task: Task, rules: Rules, who: str) -> Iterator[Misfit]:
+    for key in task.extra:
+        if key in _OWN:
+            instead = _OWN[key]
+            hint = f"write {instead} beside the prompt instead" if instead else "leave it out"
+            yield Misfit(field="extra", message=f"extra must not set {key!r}", hint=hint)
+        elif key in rules.refused:
+            yield Misfit(field="extra", message=f"{who} answers {key!r} with an error", hint="leave it out")
+
+
+def _prompt(task: Task, rules: Rules) -> Iterator[Misfit]:
+    if not task.prompt.strip():
+        yield Misfit(field="prompt", message="the prompt is empty", hint="say what to draw")
+    if "\0" in task.prompt:
+        yield Misfit(field="prompt", message="the prompt holds a NUL character", hint="check the file it comes from")
+    if any("\ud800" <= letter <= "\udfff" for letter in task.prompt):
+        yield Misfit(field="prompt", message="the prompt is not valid Unicode", hint="save its file as UTF-8")
+    if len(task.prompt) > rules.prompt_max:
+        yield Misfit(
+            field="prompt",
+            message=f"the prompt has {len(task.prompt)} characters; at most {rules.prompt_max} are taken",
+            hint="shorten it",
+        )
+
+
+def _sources(task: Task, rules: Rules) -> Iterator[Misfit]:
+    if task.kind is Kind.EDIT and not task.images:
+        yield Misfit(field="images", message="an edit needs at least one image", hint="name it under images")
+    if len(task.images) > rules.images_max:
+        yield Misfit(
+            field="images",
+            message=f"{len(task.images)} images; at most {rules.images_max} are taken",
+            hint="use fewer, or make one image of several",
+        )
+    for source in task.images:
+        yield from _source("images", source, rules.image_bytes_max, rules.image_types)
+    if task.mask is None:
+        return
+    if task.kind is not Kind.EDIT:
+        yield Misfit(field="mask", message="a mask needs an image to edit", hint="name it under images")
+    elif not rules.mask:
+        yield Misfit(field="mask", message="this provider takes no mask", hint="use aimlapi or openai, or leave it out")
+    else:
+        yield from _source("mask", task.mask, rules.mask_bytes_max, ("image/png",))
+
+
+def _source(field: str, source: Source, limit: int, types: tuple[str, ...]) -> Iterator[Misfit]:
+    name = source.path or source.url or field
+    if source.size_bytes is not None and source.size_bytes > limit:
+        yield Misfit(
+            field=field,
+            message=f"{name} has {source.size_bytes / 1e6:.1f} MB; at most {limit / 1e6:.1f} MB are taken",
+            hint="scale it down",
+        )
+    if source.mime is not None and source.mime not in types:
+        yield Misfit(field=field, message=f"{name} is {source.mime}", hint=f"convert it to {' or '.join(types)}")
+
+
+def deadline(task: Task, profile: Profile) -> float:
+    """Return how many seconds one attempt may take: the provider's setting, else 360, or 600 for slow renders."""
+    if profile.timeout.total is not None:
+        return profile.timeout.total
+    area = pixels(task.size)
+    slow = (
+        (task.quality or "").lower() in ("high", "xhigh", "max")
+        or (task.resolution or "").lower() in ("2k", "4k")
+        or (area is not None and area > 2_000_000)
+    )
+    return 600.0 if slow else 360.0

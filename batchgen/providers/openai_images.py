@@ -1,0 +1,82 @@
+"""The OpenAI images format: aigate, aimlapi, the generic gateway, OpenAI itself.  Pure.
+
+Generations go as JSON.  Edits go as JSON ``images[].image_url`` or as multipart, as the model's rules say.
+``response_format`` is never sent: OpenAI's models refuse it, and aimlapi's default, a URL, is fetched at once.
+"""
+
+from __future__ import annotations
+
+import json
+
+from ..task import Generation, Kind, Source
+from .answers import declined, generation, listed, opened
+from .base import Call, Conversation, DataUrl, FilePart, Reply, Request
+from .fit import wire_fields
+from .profile import Rules
+from .strict import Json
+
+_ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
+
+
+class OpenAIImages:
+    """Speak POST images/generations and images/edits."""
+
+    def converse(self, request: Request) -> Conversation:
+        """Carry one attempt: one paid call, and a download for each picture that came as a URL."""
+        reply = yield self.call(request)
+        return (yield from self.read(reply, request))
+
+    def call(self, request: Request) -> Call:
+        """Return the paid call."""
+        task, profile = request.task, request.profile
+        rules = request.model.rules(task.kind)
+        if rules is None:
+            raise declined(f"{profile.name} cannot {task.kind} with {task.model}")
+        url, headers = profile.url(rules.path), attempt_headers(request)
+        body = {**wire_fields(task, request.model, rules), "prompt": task.prompt}
+        if task.kind is Kind.GENERATE:
+            return Call(method="POST", url=url, json=body, headers=headers)
+        if rules.body == "multipart":
+            form = tuple((key, _form_value(value)) for key, value in body.items())
+            return Call(method="POST", url=url, form=form, files=_files(request, rules), headers=headers)
+        body["images"] = [{"image_url": json_image(source)} for source in task.images]
+        if task.mask is not None:
+            body["mask"] = {"image_url": json_image(task.mask)}
+        return Call(method="POST", url=url, json=body, headers=headers)
+
+    def read(self, reply: Reply, request: Request) -> Conversation:
+        """Return the pictures of a reply."""
+        document = opened(reply, request.profile)
+        found = listed(document.get("data")) if isinstance(document, dict) else ()
+        result: Generation = yield from generation(document, reply, request.profile, found)
+        return result
+
+
+def attempt_headers(request: Request) -> dict[str, str]:
+    """Return the headers that carry our attempt id, where the provider knows such headers."""
+    names = (request.profile.request_id_header, request.profile.idempotency_header)
+    return {name: request.attempt_id for name in names if name}
+
+
+def json_image(source: Source) -> str | DataUrl:
+    """Return what stands in a JSON body for an image: its URL, or a place for its data URL."""
+    return source.url if source.path is None and source.url else DataUrl(source=source)
+
+
+def _files(request: Request, rules: Rules) -> tuple[FilePart, ...]:
+    # Neutral names with the right ending: servers judge by both, and local names are nobody's business.
+    images = request.task.images
+    field = "image" if len(images) == 1 else rules.image_field
+    parts = [_part(field, source, f"image-{number}") for number, source in enumerate(images, start=1)]
+    if request.task.mask is not None:
+        parts.append(_part("mask", request.task.mask, "mask"))
+    return tuple(parts)
+
+
+def _part(field: str, source: Source, stem: str) -> FilePart:
+    mime = source.mime or "image/png"
+    return FilePart(name=field, source=source, filename=f"{stem}.{_ENDINGS.get(mime, 'png')}", mime=mime)
+
+
+def _form_value(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

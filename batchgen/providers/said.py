@@ -1,0 +1,210 @@
+"""Hear what an error says, whatever envelope it came in.  Pure.
+
+OpenAI and New API: {error: {message, type, param, code}}.  OpenRouter: the same with a numeric code and
+metadata.  aimlapi: {message, path, requestId, statusCode, timestamp}.  gptimageapi: {code, message, data}.
+Google: [{error: ...}] and promptFeedback.  Everything else: as many of these words as are there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html import unescape
+from typing import Any
+
+from .strict import Json
+
+#: Longest message kept (characters), and the longest text searched for tell-tale words.
+MESSAGE_MAX, _WORDS_MAX = 500, 20_000
+
+_CODE_KEYS = ("code", "type", "error_type", "status", "provider_code", "reason", "error_code")
+_TITLE = re.compile(r"<title[^>]*>(.{1,300}?)</title>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<(?:script|style)\b.{0,20000}?</(?:script|style)>|<[^<>]{0,2000}>", re.IGNORECASE | re.DOTALL)
+_SECRET = re.compile(r"\b(sk|key|Bearer)([-_ ])[A-Za-z0-9_*.-]{8,}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """What a reply says went wrong."""
+
+    message: str  #: the provider's own words, fit to be shown
+    words: str  #: all of them, for searching
+    codes: frozenset[str]  #: every code, type and reason, in lower case
+    code: str | None  #: the one to show
+    status: int | None  #: the status stated in the body
+    stops: frozenset[str]  #: finish reasons and block reasons, in lower case
+    refusal: str | None
+    moderated: bool  #: carries moderation details
+
+
+def clean(text: str, limit: int = MESSAGE_MAX) -> str:
+    """Return *text* fit for a terminal and a log: one line, nothing unprintable, no key, at most *limit* characters."""
+    short = " ".join(text[: limit * 4].split())
+    short = _SECRET.sub(r"\1\2...", short)
+    shown = "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in short)
+    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
+
+
+def error_in(document: Json) -> bool:
+    """Tell whether a document that came with a 2xx status holds an error all the same."""
+    if not isinstance(document, Mapping):
+        return not document or (isinstance(document, list) and any(_errors(document)))
+    if any(_errors(document)):
+        return True
+    status = _status(document.get("statusCode"))
+    return status is not None and status >= 400 and not document.get("data")
+
+
+def listen(document: Json, body: bytes) -> Said:
+    """Return what *document* says; *body* is read as text where there is no document."""
+    if document is None:
+        return _page(body)
+    envelopes = [*_errors(document)] or [document]
+    codes: dict[str, None] = {}
+    for envelope in envelopes:
+        codes.update(dict.fromkeys(_codes(envelope)))
+    message = next((text for envelope in envelopes for text in _messages(envelope)), "")
+    raw = next((_raw(envelope) for envelope in envelopes if _raw(envelope)), "")
+    words = f"{message} {raw}".strip()[:_WORDS_MAX]
+    stops, refusal = _stops(document)
+    return Said(
+        message=clean(words if len(message) < 40 and raw else message),
+        words=words,
+        codes=frozenset(code.lower() for code in codes),
+        code=_shown(list(codes)),
+        status=next((status for envelope in envelopes if (status := _stated(envelope))), None),
+        stops=stops,
+        refusal=refusal,
+        moderated=any(_moderated(envelope) for envelope in envelopes),
+    )
+
+
+def _page(body: bytes) -> Said:
+    """Return what a body without JSON says: the title of a page, or the text itself."""
+    text = body[:_WORDS_MAX].decode("utf-8", "replace")
+    title = _TITLE.search(text)
+    message = unescape(title[1]) if title else unescape(_TAG.sub(" ", text))
+    return Said(
+        message=clean(message),
+        words=message,
+        codes=frozenset(),
+        code=None,
+        status=None,
+        stops=frozenset(),
+        refusal=None,
+        moderated=False,
+    )
+
+
+def _errors(document: Json) -> Iterator[Json]:
+    """Yield every error envelope of a document."""
+    if isinstance(document, list):
+        for part in document[:10]:
+            yield from _errors(part) if isinstance(part, Mapping) else ()
+        return
+    if not isinstance(document, Mapping):
+        return
+    for holder in (document, *_choices(document)):
+        error = holder.get("error")
+        if isinstance(error, (Mapping, str)) and error:
+            yield error
+        elif error is True:
+            yield {key: value for key, value in holder.items() if key != "error"}
+    errors = document.get("errors")
+    if isinstance(errors, list):
+        yield from (error for error in errors[:10] if isinstance(error, (Mapping, str)) and error)
+
+
+def _choices(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    choices = document.get("choices")
+    return [choice for choice in choices if isinstance(choice, Mapping)] if isinstance(choices, list) else []
+
+
+def _codes(envelope: Json) -> Iterator[str]:
+    if not isinstance(envelope, Mapping):
+        return
+    for key in _CODE_KEYS:
+        value = envelope.get(key)
+        if isinstance(value, (str, int)) and not isinstance(value, bool) and str(value).strip():
+            yield str(value).strip()[:100]
+    for key in ("metadata", "availability", "error"):
+        yield from _codes(envelope.get(key))
+    details = envelope.get("details")
+    if isinstance(details, list):
+        for part in details[:10]:
+            yield from _codes(part)
+
+
+def _shown(codes: list[str]) -> str | None:
+    """Return the first code that is a word; a number only where there is none."""
+    spoken = [code for code in codes if not code.lstrip("-").isdigit()]
+    return clean((spoken or codes)[0], 100) if codes else None
+
+
+def _messages(envelope: Json) -> Iterator[str]:
+    if isinstance(envelope, str):
+        yield envelope
+    if not isinstance(envelope, Mapping):
+        return
+    for key in ("message", "msg", "detail", "error", "error_message", "title"):
+        value = envelope.get(key)
+        if isinstance(value, str) and value.strip():
+            yield value
+        elif isinstance(value, (Mapping, list)) and value:
+            yield from (
+                _messages(value) if isinstance(value, Mapping) else (json.dumps(value, default=str)[:_WORDS_MAX],)
+            )
+
+
+def _raw(envelope: Json) -> str:
+    """Return the upstream's own words, which OpenRouter and Google hand on beside their message."""
+    if not isinstance(envelope, Mapping):
+        return ""
+    metadata = envelope.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, Mapping) else envelope.get("details")
+    if isinstance(raw, str):
+        return raw[:_WORDS_MAX]
+    return json.dumps(raw, default=str)[:_WORDS_MAX] if raw else ""
+
+
+def _stated(envelope: Json) -> int | None:
+    if not isinstance(envelope, Mapping):
+        return None
+    return next((status for key in ("statusCode", "status", "code") if (status := _status(envelope.get(key)))), None)
+
+
+def _status(value: Json) -> int | None:
+    """Return an error status written as number or text, or None."""
+    text = str(value).strip() if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
+    return int(text) if len(text) == 3 and text.isdigit() and 400 <= int(text) <= 599 else None
+
+
+def _stops(document: Json) -> tuple[frozenset[str], str | None]:
+    """Return finish and block reasons, and the words of a refusal."""
+    if not isinstance(document, Mapping):
+        return frozenset(), None
+    reasons: set[str] = set()
+    refusal = None
+    for choice in _choices(document):
+        reasons |= {str(choice[key]).lower() for key in ("finish_reason", "native_finish_reason") if choice.get(key)}
+        message = choice.get("message")
+        said = message.get("refusal") if isinstance(message, Mapping) else None
+        refusal = said if isinstance(said, str) and said.strip() else refusal
+    for key in ("promptFeedback", "prompt_feedback"):
+        feedback = document.get(key)
+        if isinstance(feedback, Mapping):
+            block = feedback.get("blockReason") or feedback.get("block_reason")
+            if block:
+                # An input that Google blocked is refused, whatever word it has for it.
+                reasons |= {str(block).lower(), "content_filter"}
+    return frozenset(reasons), refusal
+
+
+def _moderated(envelope: Json) -> bool:
+    if not isinstance(envelope, Mapping):
+        return False
+    metadata = envelope.get("metadata")
+    inside = isinstance(metadata, Mapping) and bool(metadata.get("flagged_input") or metadata.get("reasons"))
+    return inside or bool(envelope.get("moderation_details"))

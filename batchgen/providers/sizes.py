@@ -1,0 +1,150 @@
+"""Sizes as providers take them: WxH from a list, WxH by rule, or an aspect ratio.  Pure."""
+
+from __future__ import annotations
+
+import re
+from math import gcd, log, sqrt
+from typing import assert_never
+
+from .profile import SizeRule
+
+_WXH = re.compile(r"(\d{1,6})\s*[xX×]\s*(\d{1,6})")  # noqa: RUF001 - people paste the real multiplication sign
+_RATIO = re.compile(r"(\d{1,4})\s*:\s*(\d{1,4})")
+
+# OpenAI's rule for arbitrary sizes (gpt-image-2 and later).
+_STEP, _EDGE_MAX, _SHAPE_MAX = 16, 3840, 3
+_PIXELS_MIN, _PIXELS_MAX = 655_360, 8_294_400
+
+#: (what is wrong, what to do)
+Trouble = tuple[str, str]
+
+
+def pixels(size: str | None) -> int | None:
+    """Return the area of a WxH, or None for anything else."""
+    edges = _pair(_WXH, size or "")
+    return edges[0] * edges[1] if edges else None
+
+
+def wire_size(size: str | None, rule: SizeRule) -> str | None:
+    """Return *size* as the provider wants it; None where nothing goes out."""
+    return fit_size(size, rule, "the provider")[0]
+
+
+def fit_size(size: str | None, rule: SizeRule, who: str) -> tuple[str | None, Trouble | None]:
+    """Return (what goes out, None), or (None, trouble).
+
+    "auto" means that the provider decides: where it has no such word, nothing goes out.
+    """
+    text = (size or "").strip().lower()
+    if not text or (text == "auto" and "auto" not in rule.allowed):
+        return None, None
+    if text in rule.allowed:
+        return text, None
+    edges, ratio = _pair(_WXH, text), _pair(_RATIO, text)
+    if rule.mode == "none":
+        return None, (f"{who} takes no size", "leave out size for this provider")
+    if edges is None and ratio is None:
+        return None, (f"{size!r} is no size", f"write {_example(rule)}")
+    match rule.mode:
+        case "fixed":
+            return _fixed(edges, ratio, rule, who)
+        case "free":
+            return _free(edges, ratio, who)
+        case "ratio":
+            return _as_ratio(edges or ratio or (1, 1), rule, who)
+        case _:
+            assert_never(rule.mode)
+
+
+def _fixed(
+    edges: tuple[int, int] | None, ratio: tuple[int, int] | None, rule: SizeRule, who: str
+) -> tuple[str | None, Trouble | None]:
+    wanted = edges or ratio or (1, 1)
+    text = f"{wanted[0]}x{wanted[1]}"
+    if edges and text in rule.allowed:
+        return text, None
+    near = _nearest(wanted, [pair for pair in map(_wxh, rule.allowed) if pair])
+    words = text if edges else f"{wanted[0]}:{wanted[1]}"
+    return None, (f"{who} does not make {words}, only {', '.join(rule.allowed)}", f"the nearest is {near[0]}x{near[1]}")
+
+
+def _free(edges: tuple[int, int] | None, ratio: tuple[int, int] | None, who: str) -> tuple[str | None, Trouble | None]:
+    if edges is None:
+        near = _nearest_free(ratio or (1, 1))
+        return None, (f"{who} wants WIDTHxHEIGHT, not a ratio", f"write {near[0]}x{near[1]}")
+    broken = _broken_rule(edges)
+    if broken is None:
+        return f"{edges[0]}x{edges[1]}", None
+    near = _nearest_free(edges)
+    return None, (f"{who} does not make {edges[0]}x{edges[1]}: {broken}", f"the nearest is {near[0]}x{near[1]}")
+
+
+def _as_ratio(pair: tuple[int, int], rule: SizeRule, who: str) -> tuple[str | None, Trouble | None]:
+    by_value = {_reduced(known): word for word in rule.allowed if (known := _pair(_RATIO, word))}
+    if 0 not in pair and _reduced(pair) in by_value:
+        return by_value[_reduced(pair)], None
+    near = by_value[_reduced(_nearest(pair, list(by_value)))]
+    width, height = _reduced(pair)
+    return None, (f"{who} does not make {width}:{height}, only {', '.join(rule.allowed)}", f"the nearest is {near}")
+
+
+def _broken_rule(edges: tuple[int, int]) -> str | None:
+    width, height = edges
+    if not width or not height:
+        return "an edge is 0"
+    if max(edges) > _SHAPE_MAX * min(edges):
+        return "its shape is beyond 3:1"
+    if max(edges) > _EDGE_MAX:
+        return f"an edge is longer than {_EDGE_MAX}"
+    if width % _STEP or height % _STEP:
+        return f"both edges must be divisible by {_STEP}"
+    if width * height < _PIXELS_MIN:
+        return f"it has fewer than {_PIXELS_MIN} pixels"
+    if width * height > _PIXELS_MAX:
+        return f"it has more than {_PIXELS_MAX} pixels"
+    return None
+
+
+def _nearest_free(pair: tuple[int, int]) -> tuple[int, int]:
+    """Return an allowed size of much the same shape (and, where it can be, area); ratios give about one megapixel."""
+    width, height = (max(1, edge) for edge in pair)
+    shape = min(max(width / height, 1 / _SHAPE_MAX), _SHAPE_MAX)
+    area = width * height if min(width, height) >= 100 else 1024 * 1024
+    area = min(max(area, _PIXELS_MIN), _PIXELS_MAX)
+    exact = sqrt(area * shape), sqrt(area / shape)
+    options = [
+        (round(exact[0] / _STEP) * _STEP + across * _STEP, round(exact[1] / _STEP) * _STEP + down * _STEP)
+        for across in range(-4, 5)
+        for down in range(-4, 5)
+    ]
+    fitting = [edges for edges in options if _broken_rule(edges) is None]
+    return _nearest((round(exact[0]), round(exact[1])), fitting) if fitting else (1024, 1024)
+
+
+def _nearest(wanted: tuple[int, int], known: list[tuple[int, int]]) -> tuple[int, int]:
+    """Return the pair of *known* with the nearest shape, then area."""
+    width, height = (max(1, edge) for edge in wanted)
+
+    def distance(pair: tuple[int, int]) -> tuple[float, float]:
+        shape = abs(log(width / height) - log(pair[0] / pair[1]))
+        return round(shape, 2), abs(log(width * height) - log(pair[0] * pair[1]))
+
+    return min(known, key=distance)
+
+
+def _pair(pattern: re.Pattern[str], text: str) -> tuple[int, int] | None:
+    match = pattern.fullmatch(text.strip())
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _wxh(text: str) -> tuple[int, int] | None:
+    return _pair(_WXH, text)
+
+
+def _reduced(pair: tuple[int, int]) -> tuple[int, int]:
+    common = gcd(*pair) or 1
+    return pair[0] // common, pair[1] // common
+
+
+def _example(rule: SizeRule) -> str:
+    return ", ".join(rule.allowed) if rule.mode != "free" else "WIDTHxHEIGHT, such as 1024x1024"

@@ -1,0 +1,234 @@
+"""Claim, attempt, settle - until nothing is left.
+
+The runner knows jobs, lanes, a backend and the job table; it knows no HTTP, no SQL and no provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from anyio import CancelScope, create_task_group, get_cancelled_exc_class, to_thread
+
+from .backends import Backend
+from .budget import Purse
+from .errors import StaleJob, StoreError
+from .fault import Cause, Charged, Fault
+from .job import Attempt, Delivered, Delivery, Event, Exhausted, Job, Missed, Outcome, Settlement, Unsettled
+from .lane import Closure, Lane
+from .retry import judge
+from .store.reader import Reader
+from .store.writer import Writer
+from .task import Basis, Charge, Task, Usage
+
+#: Due jobs looked up at once, at least.
+PAGE = 64
+
+Watch = Callable[[Lane, Job, Event], None]
+
+
+@dataclass(kw_only=True, slots=True)
+class Runner:
+    """One run of one batch.  Time, ids and chance come in as functions."""
+
+    batch_id: int
+    batch: str
+    folder: str  #: absolute output folder
+    run_id: str
+    lanes: Sequence[Lane]
+    reader: Reader
+    writer: Writer
+    backend: Backend
+    purse: Purse
+    estimate: Callable[[Task], Charge]  #: what a call may cost at most
+    release: Callable[[str, bool], None]  #: lets go of an attempt's spool slot; True keeps the answer
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+    spread: Callable[[], float]  #: chance in [0, 1)
+    watch: Watch = lambda _lane, _job, _event: None
+    draining: bool = False
+    failure: StoreError | None = field(default=None)
+
+    async def run(self) -> None:
+        """Run until no job is left that could run, or until told to drain.
+
+        Raises StoreError where the disk or the job table failed; by then what was in flight has ended.
+        """
+        await self.recover()
+        async with create_task_group() as lanes:
+            for lane in self.lanes:
+                lanes.start_soon(self._drive, lane)
+        if self.failure is not None:
+            raise self.failure
+
+    def drain(self) -> None:
+        """Claim nothing more; what is in flight ends as it would."""
+        self.draining = True
+        for lane in self.lanes:
+            lane.wake()
+
+    async def recover(self) -> None:
+        """Finish what an earlier run left open: from the spool where the answer is there, else as unknown."""
+        by_provider = {lane.provider: lane for lane in self.lanes}
+        for job, record in await to_thread.run_sync(self.reader.open_attempts, self.batch_id):
+            lane = by_provider.get(record.provider)
+            attempt = replace(self._order(job, record.id, record.claim), resumed=True)
+            outcome = await self.backend.run(attempt) if lane else _gone(record.provider)
+            reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
+            await self._settle(lane or self.lanes[0], job, attempt, outcome, reserved)
+
+    async def _drive(self, lane: Lane) -> None:
+        """Keep one lane busy."""
+        async with create_task_group() as attempts:
+            while not self.draining and lane.closed is None:
+                if lane.full:
+                    await lane.rest(None)
+                    continue
+                job = await self._next(lane)
+                if job is None:
+                    if not await self._wait_for_work(lane):
+                        return
+                    continue
+                with lane.interruptible():
+                    await lane.gate.pass_through(_weight(job.task))
+                if self.draining or lane.closed is not None:
+                    return
+                if claimed := await self._claim(lane, job):
+                    lane.in_flight += 1
+                    attempts.start_soon(self._carry, lane, *claimed)
+
+    async def _next(self, lane: Lane) -> Job | None:
+        """Return the lane's next due job, from the page in memory or a new page."""
+        if not lane.page:
+            limit = max(PAGE, 2 * lane.width)
+            lane.page.extend(await to_thread.run_sync(self.reader.due, self.batch_id, lane.provider, limit, self.now()))
+        return lane.page.popleft() if lane.page else None
+
+    async def _wait_for_work(self, lane: Lane) -> bool:
+        """Wait for a job to come due; return False where none will."""
+        lane.next_due = await to_thread.run_sync(self.reader.next_due, self.batch_id, lane.provider)
+        if lane.next_due is None and lane.in_flight == 0:
+            return False
+        seconds = max(0.0, (lane.next_due - self.now()).total_seconds()) + 0.001 if lane.next_due else None
+        await lane.rest(seconds)
+        lane.next_due = None
+        return True
+
+    async def _claim(self, lane: Lane, job: Job) -> tuple[Job, Attempt, Charge] | None:
+        """Reserve the money and open the attempt, both before a byte is sent; None where the job is not to be had."""
+        attempt = self._order(job, self.new_id(), job.claim + 1)
+        estimate = self.estimate(attempt.task)
+        if not self.purse.allows(lane.provider, estimate):
+            lane.close(Closure.BUDGET)
+            return None
+        self.purse.reserve(lane.provider, estimate)
+        try:
+            # shielded: a claim whose waiter left would be an open attempt that nobody carries out
+            with CancelScope(shield=True):
+                claimed = await self.writer.claim(job, attempt, self.run_id, estimate.usd, estimate.credits, self.now())
+        except StaleJob:
+            self.purse.settle(lane.provider, estimate, Charge(usd=0, credits=0, basis=estimate.basis))
+            return None
+        except StoreError as error:
+            self._halt(error)
+            return None
+        return claimed, attempt, estimate
+
+    def _order(self, job: Job, attempt_id: str, claim: int) -> Attempt:
+        """Return the order for one attempt at what *job* still lacks."""
+        return Attempt(
+            id=attempt_id,
+            job_id=job.id,
+            claim=claim,
+            batch=self.batch,
+            key=job.key,
+            task=replace(job.task, n=job.wanted - job.delivered),
+            fingerprint=job.fingerprint,
+            folder=self.folder,
+            output=job.output,
+            ordinal=job.delivered,
+            wanted=job.wanted,
+            sidecar=job.sidecar,
+        )
+
+    async def _carry(self, lane: Lane, job: Job, attempt: Attempt, estimate: Charge) -> None:
+        """Carry one claimed job to its next resting state."""
+        try:
+            outcome = await self.backend.run(attempt)
+        except get_cancelled_exc_class():
+            with CancelScope(shield=True):
+                await self._settle(lane, job, attempt, _interrupted(), estimate)
+            raise
+        except (StoreError, OSError) as error:
+            # the attempt stays open, its answer in the spool: the next run finishes it
+            self._halt(error if isinstance(error, StoreError) else StoreError(str(error)))
+        else:
+            with CancelScope(shield=True):
+                await self._settle(lane, job, attempt, outcome, estimate)
+        finally:
+            lane.in_flight -= 1
+            lane.stir()
+
+    async def _settle(self, lane: Lane, job: Job, attempt: Attempt, outcome: Outcome, estimate: Charge) -> None:
+        """Make an outcome durable; only then let go of the spool."""
+        event = judge(job, outcome, lane.policy, self.now(), self.spread())
+        lane.heed(outcome, self.spread())
+        settlement = Settlement(
+            attempt=attempt,
+            event=event,
+            charge=outcome.charge,
+            usage=outcome.usage or Usage(),
+            request_id=outcome.request_id,
+        )
+        try:
+            await self.writer.settle(settlement, self.now())
+        except StaleJob:
+            pass  # moved on by a person while it ran; attempt and ledger are written all the same
+        except StoreError as error:
+            self._halt(error)
+            return
+        self.purse.settle(lane.provider, estimate, outcome.charge)
+        spoiled = isinstance(outcome, Missed) and outcome.fault.cause is Cause.SPOILED
+        await to_thread.run_sync(self.release, attempt.id, spoiled)
+        _count(lane, event, outcome)
+        self.watch(lane, job, event)
+
+    def _halt(self, error: StoreError) -> None:
+        """Stop safely: this machine cannot keep what it buys."""
+        self.failure = self.failure or error
+        self.drain()
+
+
+def _weight(task: Task) -> int:
+    """Return how many images a request counts as: source images of an edit count too (``wire.md`` 1.7)."""
+    return task.n + len(task.images)
+
+
+def _count(lane: Lane, event: Event, outcome: Outcome) -> None:
+    if isinstance(outcome, Delivered):
+        lane.images += len(outcome.artifacts)
+        lane.done += isinstance(event, Delivery)
+    lane.failed += isinstance(event, Exhausted)
+    lane.doubtful += isinstance(event, Unsettled)
+
+
+def _interrupted() -> Missed:
+    return Missed(
+        fault=Fault(
+            cause=Cause.UNKNOWN,
+            message="stopped while the request was under way",
+            charged=Charged.MAYBE,
+            hint="it may have been carried out and charged; the provider's own log can tell",
+        )
+    )
+
+
+def _gone(provider: str) -> Missed:
+    return Missed(
+        fault=Fault(
+            cause=Cause.UNKNOWN,
+            message=f"the run ended while the request was under way, and {provider} is no longer in the manifest",
+            charged=Charged.MAYBE,
+        )
+    )

@@ -1,0 +1,94 @@
+"""``python -m batchgen.sandbox``: the arguments of the simulated providers."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from .desk import Settings
+from .dialects import DIALECTS
+from .faults import KINDS, parse_rate
+from .pace import Latency, Throttle
+from .server import require_loopback, serve
+
+T = TypeVar("T")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to stop; return the exit code."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        require_loopback(given.host)
+    except ValueError as error:
+        parser.error(str(error))
+    settings = Settings(
+        log=given.log,
+        host=given.host,
+        port=given.port,
+        ready_file=given.ready_file,
+        latency=given.latency,
+        seed=given.seed,
+        faults=tuple(given.fault),
+        throttles=dict(given.throttle),
+        idle_exit=given.idle_exit,
+        honour_idempotency=given.honour_idempotency,
+        draw=given.draw,
+    )
+    asyncio.run(serve(settings))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m batchgen.sandbox",
+        description="Simulated image providers on loopback: strict, with a charge log, and able to misbehave.",
+        epilog=f"Kinds of fault: {', '.join(sorted(KINDS))}.",
+    )
+    add = parser.add_argument
+    add("--port", type=int, default=0, help="0 takes a free one (default)")
+    add("--host", default="127.0.0.1", help="a loopback address (default: 127.0.0.1)")
+    add("--log", type=Path, default=Path("charges.jsonl"), help="charge log, appended to (default: charges.jsonl)")
+    add("--ready-file", type=Path, help="written when listening: {url, pid, log}")
+    add(
+        "--latency",
+        type=_checked(Latency.parse),
+        default=Latency(mode="realistic"),
+        metavar="none|realistic|SECONDS|lognormal:MEDIAN",
+        help="how long answers take (default: realistic, about a second)",
+    )
+    add("--seed", type=int, default=0, help="for images, latency and chance (default: 0)")
+    add("--fault", type=_checked(parse_rate), action="append", default=[], metavar="KIND[:VALUE]=RATE")
+    add("--throttle", type=_checked(_throttle), action="append", default=[], metavar="PROVIDER=N/m")
+    add("--idle-exit", type=float, metavar="SECONDS", help="end after so long without requests")
+    add("--honour-idempotency", action="store_true", help="answer a repeated Idempotency-Key from memory, uncharged")
+    add("--draw", choices=("full", "small"), default="full", help="small: tiny images, for stress tests")
+    return parser
+
+
+def _throttle(text: str) -> tuple[str, str]:
+    provider, _, limit = text.partition("=")
+    if provider not in DIALECTS:
+        raise ValueError(f"unknown provider {provider!r}; known: {', '.join(DIALECTS)}")
+    Throttle.parse(limit, time.monotonic)
+    return provider, limit
+
+
+def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Let argparse show the words of a ValueError."""
+
+    def checked(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

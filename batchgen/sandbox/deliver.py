@@ -1,0 +1,103 @@
+"""Put an answer on the wire, well or badly."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from .faults import Fault
+
+_CHUNK = 262_144
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Package:
+    """An answer as bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    mime: str = "application/json"
+
+
+async def deliver(request: web.Request, package: Package, fault: Fault | None) -> tuple[web.StreamResponse, int | None]:
+    """Send an answer; return the response and the status that went out, None where none did."""
+    match fault.kind if fault else "":
+        case "drop" | "drop-before":
+            return reset(request), None
+        case "stall":
+            await _hang(request, fault.amount if fault else 0.0)
+            return reset(request), None
+        case "half-body":
+            return await _send_half(request, package), package.status
+        case "trickle":
+            return await _trickle(request, package, fault.amount if fault else 0.0), package.status
+        case "big":
+            return await _send_big(request, package, fault.amount if fault else 0.0), package.status
+    response = web.Response(
+        status=package.status, headers=package.headers, body=package.body, content_type=package.mime
+    )
+    return response, package.status
+
+
+def reset(request: web.Request) -> web.Response:
+    """End the connection at once, so that the client sees a reset."""
+    transport = request.transport
+    if transport is not None:
+        sock = transport.get_extra_info("socket")
+        # Lingering for zero seconds turns the close into a RST.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    return web.Response(status=500)  # never sent: the connection is gone
+
+
+async def _hang(request: web.Request, seconds: float) -> None:
+    """Say nothing for a while, or until the client gives up."""
+    for _ in range(max(1, round(seconds / 0.1))):
+        if request.transport is None:
+            return
+        await asyncio.sleep(min(0.1, seconds))
+
+
+async def _open(request: web.Request, package: Package, length: int) -> web.StreamResponse:
+    response = web.StreamResponse(status=package.status, headers=package.headers)
+    response.content_type = package.mime
+    response.content_length = length
+    await response.prepare(request)
+    return response
+
+
+async def _send_half(request: web.Request, package: Package) -> web.StreamResponse:
+    response = await _open(request, package, len(package.body))
+    await response.write(package.body[: len(package.body) // 2])
+    if request.transport is not None:
+        request.transport.close()  # after what was written, unlike a reset
+    return response
+
+
+async def _trickle(request: web.Request, package: Package, seconds: float) -> web.StreamResponse:
+    """Send a byte every tenth of a second for so long, then the rest."""
+    response = await _open(request, package, len(package.body))
+    sent = min(len(package.body), max(1, round(seconds * 10)))
+    for place in range(sent):
+        await response.write(package.body[place : place + 1])
+        await asyncio.sleep(0.1)
+    await response.write(package.body[sent:])
+    return response
+
+
+async def _send_big(request: web.Request, package: Package, megabytes: float) -> web.StreamResponse:
+    """Send the answer with a field of padding at its end."""
+    head, tail = package.body[:-1] + b',"padding":"', b'"}'
+    padding = round(megabytes * 1_000_000)
+    response = await _open(request, package, len(head) + padding + len(tail))
+    await response.write(head)
+    for start in range(0, padding, _CHUNK):
+        await response.write(b"x" * min(_CHUNK, padding - start))
+    await response.write(tail)
+    return response

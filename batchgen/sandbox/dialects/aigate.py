@@ -1,0 +1,114 @@
+"""aigate: OpenAI's image endpoints for GPT models, chat completions for Gemini, usage without details."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..checks import Rules, openai_size, read_order
+from ..prices import GEMINI_MODELS, aigate_bill
+from ..wire import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
+from .chat import blocked, completion, read_chat
+from .dialect import Dialect
+from .openai import COMMON, SDK_EXTRAS
+from .words import OPENAI_WORDS, Words, openai_error, retry_headers, words_for
+
+MODELS = frozenset({"openai/gpt-image-2"})
+RULES = Rules(models=MODELS, fields=COMMON | SDK_EXTRAS | {"moderation", "resolution"}, size=openai_size)
+
+#: The gateway's own words, in the manner of the software it is built on; the rest comes from upstream.
+_WORDS = {
+    **OPENAI_WORDS,
+    "money": Words(
+        status=403,
+        type="new_api_error",
+        code="insufficient_user_quota",
+        message="user quota is not enough, remaining quota: $0.000000",
+    ),
+    "denied": Words(status=401, type="new_api_error", code="", message="Invalid token ****{key_tail}"),
+    "model": Words(status=404, type="new_api_error", code="model_not_found", message="No such model."),
+    "error500": Words(
+        status=500, type="new_api_error", code="do_request_failed", message="upstream error: do request failed"
+    ),
+    "error502": Words(
+        status=502, type="openai_error", code="bad_response_status_code", message="bad response status code 502"
+    ),
+    "gateway-timeout": Words(
+        status=504, type="openai_error", code="bad_response_status_code", message="bad response status code 504"
+    ),
+}
+
+
+def read(form: Form, kind: str, fetch: Fetch) -> Order:
+    """Read an image request for a GPT model, or a chat for a Gemini model; neither goes the other's way."""
+    if kind == "chat":
+        return read_chat(form, fetch, image_config=False)
+    model = form.fields.get("model")
+    if isinstance(model, str) and model in GEMINI_MODELS:
+        message = f"The model '{model}' is a chat model: use /v1/chat/completions with modalities."
+        raise Refusal("invalid", message, code="unsupported_model", param="model")
+    if form.fields.get("stream") in (True, "true"):
+        raise Refusal("invalid", "Streaming is not simulated here.", code="unsupported_value", param="stream")
+    return read_order(form, kind, RULES, fetch)
+
+
+def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, words: str | None) -> Reply:
+    """Answer as the documents show: base64 and plain usage, or a completion without usage."""
+    if order.kind == "chat":
+        payload = completion(order, replace(bill, usage={}), pictures, trace, words, prefix="gate")
+    else:
+        payload = {
+            "created": int(trace.now),
+            "data": [{"url": picture.url} if picture.url else {"b64_json": picture.b64} for picture in pictures],
+            "usage": bill.usage,
+        }
+    return Reply(status=200, payload=payload, headers=_headers(trace))
+
+
+def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:
+    """Answer with OpenAI's envelope and the request id at the end of the message."""
+    if kind == "chat" and refusal.cause == "refuse":
+        return Reply(status=200, payload=blocked(trace, "gate"), headers=_headers(trace))
+    words = words_for(_WORDS, refusal, trace)
+    words = replace(words, message=f"{words.message} (request id: {trace.request_id})")
+    return Reply(
+        status=words.status, payload=openai_error(words, refusal), headers=_headers(trace) | retry_headers(trace)
+    )
+
+
+def balance(used_usd: float) -> Json:
+    """Return the account's balance: a hundred dollars less what was used; 500,000 units are a dollar."""
+    used = min(100.0, used_usd)
+    return {
+        "object": "balance",
+        "currency": "USD",
+        "balance": round(100.0 - used, 6),
+        "used": round(used, 6),
+        "total": 100.0,
+        "balance_quota": round((100.0 - used) * 500_000),
+        "used_quota": round(used * 500_000),
+        "total_quota": 50_000_000,
+        "token": {"id": 1, "name": "sandbox", "unlimited_quota": True, "model_limits": [], "expires_at": None},
+    }
+
+
+def models() -> Json:
+    """Return the catalog."""
+    names = sorted(MODELS | GEMINI_MODELS)
+    return {
+        "object": "list",
+        "data": [{"id": name, "object": "model", "owned_by": name.split("/")[0]} for name in names],
+    }
+
+
+def _headers(trace: Trace) -> dict[str, str]:
+    return {"X-Oneapi-Request-Id": trace.request_id}
+
+
+DIALECT = Dialect(
+    name="aigate",
+    routes={"/v1/images/generations": "generation", "/v1/images/edits": "edit", "/v1/chat/completions": "chat"},
+    read=read,
+    price=aigate_bill,
+    answer=answer,
+    refuse=refuse,
+)

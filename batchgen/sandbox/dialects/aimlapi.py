@@ -1,0 +1,110 @@
+"""aimlapi: three sizes, result URLs, multipart edits only, the bill in ``meta.usage``, an envelope of its own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from ..checks import STANDARD_SIZES, Rules, listed_size, read_order
+from ..prices import aimlapi_bill
+from ..wire import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
+from .dialect import Dialect
+from .openai import COMMON
+from .words import OPENAI_WORDS, Words, retry_headers, words_for
+
+GENERATION = Rules(
+    models=frozenset({"openai/gpt-image-2"}),
+    fields=COMMON | {"moderation", "response_format"},
+    size=listed_size(STANDARD_SIZES, "1024x1024"),
+    most=1,
+    qualities=("low", "medium", "high"),
+    as_url=True,
+)
+EDIT = replace(GENERATION, fields=COMMON | {"response_format"}, most=10, json_edit=False)
+_CLIENT_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+_WORDS = {
+    **OPENAI_WORDS,
+    "throttle": Words(status=429, type="", code=None, message="Too many requests. Slow down and try again."),
+    "money": Words(
+        status=403,
+        type="",
+        code=None,
+        message="You've run out of credits. Please top up your balance or update your payment method.",
+    ),
+    "denied": Words(status=401, type="", code=None, message="Invalid API key."),
+    "invalid": Words(status=400, type="", code=None, message="Body validation error!"),
+    "model": Words(status=404, type="", code=None, message="Model not found."),
+    "path": Words(status=404, type="", code=None, message="Cannot POST {path}"),
+    "overloaded": Words(
+        status=503, type="", code=None, message="The model is under maintenance. Please try again later."
+    ),
+    "error500": Words(status=500, type="", code=None, message="Internal server error"),
+    "gateway-timeout": Words(status=504, type="", code=None, message="Generation timeout"),
+}
+
+
+def read(form: Form, kind: str, fetch: Fetch) -> Order:
+    """Read a generation (JSON) or an edit (files)."""
+    order = read_order(form, kind, GENERATION if kind == "generation" else EDIT, fetch)
+    if kind == "generation" and form.fields.get("n") not in (None, 1):
+        raise Refusal("invalid", "Invalid 'n': supported values are: 1.", param="n")
+    return order
+
+
+def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, words: str | None) -> Reply:  # noqa: ARG001
+    """Answer with URLs or base64; everything else is null; a third of the generations say 201."""
+    data: list[Json] = [{"b64_json": None if picture.url else picture.b64, "url": picture.url} for picture in pictures]
+    payload: Json = {"data": data, "meta": {"usage": bill.usage}}
+    if order.kind == "edit":
+        nulls: Json = dict.fromkeys(("created", "background", "output_format", "quality", "size", "usage"))
+        payload = {**nulls, "data": [{**item, "revised_prompt": None} for item in data], "meta": {"usage": bill.usage}}
+    headers = _headers(trace)
+    headers |= {
+        "x-aimlapi-credits-used": str(bill.usage.get("credits_used", 0)),
+        "x-aimlapi-usd-spent": str(bill.usage.get("usd_spent", 0)),
+    }
+    created = order.kind == "generation" and sum(order.prompt.encode()) % 3 == 0
+    return Reply(status=201 if created else 200, payload=payload, headers=headers)
+
+
+def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 - every refuse has the same shape
+    """Answer with message, path, requestId, statusCode and timestamp; the code may be a string."""
+    words = words_for(_WORDS, refusal, trace)
+    message = words.message
+    if refusal.cause == "invalid" and refusal.message:
+        message = f"Body validation error! {refusal.message}"
+    payload: Json = {
+        "message": message,
+        "path": trace.path,
+        "requestId": trace.request_id,
+        "statusCode": str(words.status) if trace.serial % 2 else words.status,
+        "timestamp": datetime.fromtimestamp(trace.now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+    return Reply(status=words.status, payload=payload, headers=_headers(trace) | retry_headers(trace))
+
+
+def billing(used_usd: float) -> Json:
+    """Return the account's balance in USD."""
+    return {"current_balance": round(max(0.0, 100.0 - used_usd), 7), "currency": "USD"}
+
+
+def _headers(trace: Trace) -> dict[str, str]:
+    headers = {"x-request-id": trace.request_id, "x-inference-id": f"inf-{trace.request_id}"}
+    if trace.client_id and _CLIENT_ID.fullmatch(trace.client_id):
+        headers["x-client-request-id"] = trace.client_id
+    return headers
+
+
+DIALECT = Dialect(
+    name="aimlapi",
+    routes={"/v1/images/generations": "generation", "/v1/images/edits": "edit"},
+    read=read,
+    price=aimlapi_bill,
+    answer=answer,
+    refuse=refuse,
+    # "failed requests are never charged": an answer that arrives and says that it failed costs nothing.
+    free=frozenset({"gateway-timeout", "empty", "text"}),
+    says_wait=False,
+)

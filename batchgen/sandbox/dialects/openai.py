@@ -1,0 +1,74 @@
+"""OpenAI's own images API: base64 only, usage with details, rate-limit headers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..checks import Rules, openai_size, read_order
+from ..prices import GPT_RATES, openai_bill
+from ..wire import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
+from .dialect import Dialect
+from .words import OPENAI_WORDS, openai_error, retry_headers, words_for
+
+COMMON = frozenset({"model", "prompt", "n", "size", "quality", "background", "output_format", "output_compression"})
+SDK_EXTRAS = frozenset({"user", "safety_identifier", "stream"})
+GENERATION = Rules(models=frozenset(GPT_RATES), fields=COMMON | SDK_EXTRAS | {"moderation"}, size=openai_size)
+EDIT = replace(GENERATION, fields=COMMON | SDK_EXTRAS | {"moderation", "input_fidelity"})
+MULTIPART_EDIT = replace(EDIT, fields=EDIT.fields - {"moderation"})
+
+
+def read(form: Form, kind: str, fetch: Fetch) -> Order:
+    """Read a generation or an edit, multipart or JSON."""
+    if form.fields.get("stream") in (True, "true"):
+        raise Refusal("invalid", "Streaming is not simulated here.", code="unsupported_value", param="stream")
+    rules = GENERATION if kind == "generation" else MULTIPART_EDIT if form.multipart else EDIT
+    order = read_order(form, kind, rules, fetch)
+    if "input_fidelity" in form.fields and "gpt-image-2" in order.model:
+        message = f"The 'input_fidelity' parameter is not supported for model '{order.model}'."
+        raise Refusal("invalid", message, code="invalid_input_fidelity_model", param="input_fidelity")
+    return order
+
+
+def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, words: str | None) -> Reply:  # noqa: ARG001
+    """Answer with base64, the settings used, usage and headers."""
+    payload: Json = {
+        "created": int(trace.now),
+        "background": "transparent" if order.transparent else "opaque",
+        "data": [{"url": picture.url} if picture.url else {"b64_json": picture.b64} for picture in pictures],
+        "output_format": order.output_format,
+        "quality": order.quality,
+        "size": f"{order.width}x{order.height}",
+        "usage": bill.usage,
+    }
+    return Reply(status=200, payload=payload, headers=_headers(trace) | {"openai-processing-ms": "1234"})
+
+
+def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 - every refuse has the same shape
+    """Answer with OpenAI's error envelope."""
+    words = words_for(OPENAI_WORDS, refusal, trace)
+    headers = _headers(trace) | retry_headers(trace)
+    if refusal.cause == "throttle":
+        headers["Retry-After"] = headers.get("Retry-After", "1")
+        headers |= {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": f"{trace.retry_after or 1:g}s"}
+    return Reply(status=words.status, payload=openai_error(words, refusal), headers=headers)
+
+
+def _headers(trace: Trace) -> dict[str, str]:
+    return {
+        "x-request-id": f"req_{trace.request_id}",
+        "openai-version": "2020-10-01",
+        "openai-organization": "org-sandbox",
+        "x-ratelimit-limit-requests": "500",
+        "x-ratelimit-remaining-requests": "499",
+        "x-ratelimit-reset-requests": "120ms",
+    }
+
+
+DIALECT = Dialect(
+    name="openai",
+    routes={"/v1/images/generations": "generation", "/v1/images/edits": "edit"},
+    read=read,
+    price=openai_bill,
+    answer=answer,
+    refuse=refuse,
+)

@@ -1,0 +1,246 @@
+"""The way of one paid request: arrival, checks, fault, work, charge, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from aiohttp import web
+
+from .body import fetch_source, raw_prompt, read_form, take_directives
+from .cdn import Stored
+from .deliver import Package, deliver, reset
+from .desk import Desk, Entry
+from .dialects.dialect import Dialect
+from .draw import MIMES, draw_picture, draw_small
+from .faults import EARLY, REFUSALS, Fault
+from .spoil import CLOUDFLARE_524, HTML_200, WORDS_INSTEAD, spoil_base64, spoil_bytes, spoil_order, spoil_payload
+from .wire import Form, Order, Picture, Refusal, Reply, Trace
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def handler_for(desk: Desk, dialect: Dialect, kind: str) -> Handler:
+    """Return the handler of one endpoint."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return await Visit(desk, dialect, kind, request).run()
+
+    return handler
+
+
+def trace_of(request: web.Request, serial: int, now: float) -> Trace:
+    """Return what answers and log lines say about a request."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return Trace(
+        serial=serial,
+        now=now,
+        path=request.path,
+        request_id=uuid.uuid5(uuid.NAMESPACE_URL, f"{serial}:{now}").hex,
+        client_id=request.headers.get("X-Client-Request-Id"),
+        key_tail=key.strip()[-4:] if scheme.lower() == "bearer" else "",
+    )
+
+
+def authorise(request: web.Request) -> None:
+    """Refuse a missing key, and keys whose names say what is wrong with them."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not key or key.startswith(("bad", "revoked")):
+        raise Refusal("denied")
+    if key.startswith("poor"):
+        raise Refusal("money")
+
+
+class Visit:
+    """Carry one request through."""
+
+    def __init__(self, desk: Desk, dialect: Dialect, kind: str, request: web.Request) -> None:
+        self.desk, self.dialect, self.kind, self.request = desk, dialect, kind, request
+        trace = trace_of(request, desk.next_serial(), time.time())
+        self.key = request.headers.get("Idempotency-Key")
+        self.entry = Entry(provider=dialect.name, kind=kind, trace=trace, idempotency_key=self.key)
+
+    async def run(self) -> web.StreamResponse:
+        """Answer the request; whatever happens, the log has its arrival and its answer."""
+        fault: Fault | None = None
+        try:
+            order, fault, earlier = await self._admit()
+            if earlier is not None:
+                self.entry.fault = "replay"
+                return await self._send(await earlier, None)
+            package = await self._work(order, fault)
+        except Refusal as refusal:
+            self.desk.keep_promise(self.dialect.name, self.key, None)
+            return await self._send(self._refusal_package(refusal), None)
+        except web.HTTPException:
+            self.desk.keep_promise(self.dialect.name, self.key, None)
+            raise
+        return await self._send(package, fault)
+
+    async def _admit(self) -> tuple[Order, Fault | None, asyncio.Future[Package] | None]:
+        """Read and judge the request; return the order, the fault that strikes it, and an earlier answer to its key."""
+        form: Form | None = None
+        try:
+            form = await read_form(self.request)
+            self._note_form(form)
+        finally:
+            self.desk.log.note(self.entry.line("arrival"))
+        authorise(self.request)
+        self._throttle()
+        form, directives = take_directives(form)
+        order = await self._read(form)
+        self.entry.n = order.n
+        earlier = self.desk.promise(self.dialect.name, self.key)
+        if earlier is not None:
+            return order, None, earlier
+        fault = self.desk.book.pick(
+            serial=self.entry.trace.serial,
+            provider=self.dialect.name,
+            prompt=self.entry.prompt or "",
+            directives=directives,
+        )
+        if fault is not None:
+            self.entry.fault = fault.kind
+            self.entry.trace = replace(self.entry.trace, retry_after=fault.retry_after)
+            if fault.kind in REFUSALS:
+                raise Refusal(fault.kind)
+        return order, fault, None
+
+    def _note_form(self, form: Form) -> None:
+        model = form.fields.get("model")
+        self.entry.model = model if isinstance(model, str) else None
+        self.entry.prompt = raw_prompt(form.fields)
+        n = str(form.fields.get("n"))
+        self.entry.n = int(n) if n.isdecimal() and len(n) < 9 else None
+
+    def _throttle(self) -> None:
+        throttle = self.desk.throttles.get(self.dialect.name)
+        wait = throttle.admit() if throttle else 0.0
+        if wait:
+            self.entry.fault = "throttle"
+            if self.dialect.says_wait:
+                self.entry.trace = replace(self.entry.trace, retry_after=round(wait + 0.001, 3))
+            raise Refusal("throttle")
+
+    async def _read(self, form: Form) -> Order:
+        """Check the request; source images are decoded away from the event loop."""
+
+        def read() -> Order:
+            return self.dialect.read(form, self.kind, lambda url: fetch_source(url, self.desk.url, self.desk.shelf))
+
+        if self.kind == "generation":
+            return read()
+        return await asyncio.get_running_loop().run_in_executor(self.desk.pool, read)
+
+    async def _work(self, order: Order, fault: Fault | None) -> Package | None:
+        """Draw and charge; return the answer, or None where the connection goes first."""
+        trace, kind = self.entry.trace, fault.kind if fault else ""
+        if kind in EARLY:
+            return self._early(kind)
+        await asyncio.sleep(self.desk.settings.latency.seconds_for(order, self.desk.chance(trace, "latency")))
+        if fault is not None and kind == "slow":
+            await asyncio.sleep(fault.amount)
+        order = spoil_order(order, kind)
+        bill = self.dialect.price(order, order.n)
+        pictures = () if self._has_no_image(order, fault) else await self._draw(order, kind)
+        if kind not in self.dialect.free:
+            # Durable before the first byte of the answer: a client can never hold an image this log does not know.
+            await self.desk.log.charge(self.entry.line("charge", bill=bill))
+            self.desk.spend(self.dialect.name, bill)
+        words = WORDS_INSTEAD if kind == "text" and order.kind == "chat" else None
+        reply = self.dialect.answer(order, bill, pictures, trace, words)
+        good = _package(reply, spoil_payload(reply.payload, ""))
+        self.desk.keep_promise(self.dialect.name, self.key, good)
+        return self._spoilt(kind, reply) if kind else good
+
+    def _has_no_image(self, order: Order, fault: Fault | None) -> bool:
+        kind = fault.kind if fault else ""
+        asked = self.entry.n or order.n
+        return kind in {"empty", "text"} or (kind == "short" and asked < 2)
+
+    def _early(self, kind: str) -> Package | None:
+        self.desk.keep_promise(self.dialect.name, self.key, None)
+        if kind == "drop-before":
+            return None
+        if kind == "redirect":
+            headers = {"Location": f"{self.desk.url}/_sandbox/elsewhere"}
+            return Package(status=307, headers=headers, body=b"", mime="text/plain")
+        package = self._refusal_package(Refusal("error500"))
+        return replace(package, status=200)
+
+    def _spoilt(self, kind: str, reply: Reply) -> Package:
+        if kind == "gateway-timeout":
+            return self._refusal_package(Refusal(kind))
+        if kind == "cloudflare524":
+            return Package(status=524, headers={}, body=CLOUDFLARE_524.encode(), mime="text/html")
+        if kind == "html200":
+            return Package(status=200, headers={}, body=HTML_200.encode(), mime="text/html")
+        return _package(reply, spoil_payload(reply.payload, kind))
+
+    async def _draw(self, order: Order, kind: str) -> tuple[Picture, ...]:
+        """Draw the images, and put those that go out as URLs on the shelf."""
+        settings, serial = self.desk.settings, self.entry.trace.serial
+        if settings.draw == "small":
+            drawn = [draw_small(order, serial=serial, index=index, seed=settings.seed) for index in range(order.n)]
+        else:
+            loop, provider = asyncio.get_running_loop(), self.dialect.name
+
+            def paint(index: int) -> bytes:
+                return draw_picture(order, provider=provider, serial=serial, index=index, seed=settings.seed)
+
+            drawn = await asyncio.gather(
+                *(loop.run_in_executor(self.desk.pool, paint, index) for index in range(order.n))
+            )
+        by_url = order.as_url or self.dialect.url_only or kind in {"url404", "url-flaky"}
+        mime = MIMES[order.output_format]
+        pictures = []
+        for index, data in enumerate(drawn):
+            sent = spoil_bytes(data, kind)
+            url = self._shelve(sent, mime, index, kind) if by_url else None
+            b64 = None if by_url else base64.b64encode(sent).decode("ascii")
+            pictures.append(spoil_base64(Picture(data=sent, mime=mime, url=url, b64=b64), kind))
+        return tuple(pictures)
+
+    def _shelve(self, data: bytes, mime: str, index: int, kind: str) -> str:
+        extension = mime.removeprefix("image/")
+        name = f"{self.entry.trace.serial}-{index}-{self.entry.trace.request_id[:12]}.{extension}"
+        path = f"/{self.dialect.name}/cdn/{name}"
+        stored = Stored(data=data, mime=mime, missing=kind == "url404", failures=2 if kind == "url-flaky" else 0)
+        self.desk.shelf.put(path, stored)
+        return f"{self.desk.url}{path}"
+
+    def _refusal_package(self, refusal: Refusal) -> Package:
+        reply = self.dialect.refuse(refusal, self.entry.trace, self.kind)
+        return _package(reply, json.dumps(reply.payload).encode())
+
+    async def _send(self, package: Package | None, fault: Fault | None) -> web.StreamResponse:
+        """Send the answer; the log's line about it says what went out."""
+        status: int | None = None
+        try:
+            if package is None:
+                return reset(self.request)
+            response, status = await deliver(self.request, self._with_limits(package), fault)
+            return response
+        finally:
+            self.desk.log.note(self.entry.line("answer", status=status))
+
+    def _with_limits(self, package: Package) -> Package:
+        """Tell the configured limit where the provider has headers for it."""
+        throttle = self.desk.throttles.get(self.dialect.name)
+        if throttle is None or "x-ratelimit-limit-requests" not in package.headers:
+            return package
+        limits = {
+            "x-ratelimit-limit-requests": str(throttle.limit),
+            "x-ratelimit-remaining-requests": str(throttle.remaining),
+        }
+        return replace(package, headers={**package.headers, **limits})
+
+
+def _package(reply: Reply, body: bytes) -> Package:
+    return Package(status=reply.status, headers=reply.headers, body=body)

@@ -1,0 +1,165 @@
+"""Start the sandbox as a process of its own, find one that already runs, stop it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+READY = "sandbox.json"
+LOG = "charges.jsonl"
+OUTPUT = "sandbox.out"
+_START_SECONDS = 20.0
+_STOP_SECONDS = 5.0
+_started: list[subprocess.Popen[bytes]] = []  # kept: a Popen that is forgotten while it runs raises a warning
+
+
+class LaunchError(RuntimeError):
+    """The sandbox did not come up; the text holds its last words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sandbox:
+    """A running sandbox."""
+
+    url: str
+    pid: int
+    log: Path  #: the charge log
+    reused: bool = False  #: it ran before ``start`` was called
+    process: subprocess.Popen[bytes] | None = None  #: where this process is its parent
+
+    def base_url(self, provider: str) -> str:
+        """Return what stands before a provider's paths, such as ``http://127.0.0.1:8123/aigate``."""
+        return f"{self.url}/{provider}"
+
+    def stop(self) -> None:
+        """End it in an orderly way; by force if it does not listen within seconds."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+            if self._gone(_STOP_SECONDS):
+                return
+
+    def _gone(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process is not None:
+                if self.process.poll() is not None:
+                    return True
+            else:
+                with contextlib.suppress(ChildProcessError):  # it may be our child, started by an earlier call
+                    os.waitpid(self.pid, os.WNOHANG)
+                if not _alive(self.pid):
+                    return True
+            time.sleep(0.02)
+        return False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def start(
+    folder: Path,
+    *,
+    latency: str = "realistic",
+    seed: int = 0,
+    idle_exit: float = 120,
+    extra: Sequence[str] = (),
+) -> Sandbox:
+    """Return the sandbox of a folder: the one that runs, or a new one that outlives its caller.
+
+    ``idle_exit`` in seconds; ``extra`` are further arguments of ``python -m batchgen.sandbox``.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    running = find(folder)
+    if running is not None:
+        return running
+    ready = folder / READY
+    ready.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "batchgen.sandbox", "--port", "0", "--log", str(folder / LOG)]
+    command += ["--ready-file", str(ready), "--latency", latency, "--seed", str(seed)]
+    command += ["--idle-exit", f"{idle_exit:g}", *extra]
+    with (folder / OUTPUT).open("wb") as output:
+        # A session of its own: signals meant for the caller, and its death, pass it by.
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": _search_path()},
+        )
+    _started.append(process)
+    return _wait_ready(process, folder)
+
+
+def find(folder: Path) -> Sandbox | None:
+    """Return the sandbox that runs for this folder, if it lives and answers."""
+    try:
+        ready = json.loads((folder / READY).read_text(encoding="utf-8"))
+        found = Sandbox(url=ready["url"], pid=int(ready["pid"]), log=Path(ready["log"]), reused=True)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if _alive(found.pid) and _answers(found.url) else None
+
+
+def _wait_ready(process: subprocess.Popen[bytes], folder: Path) -> Sandbox:
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end:
+        code = process.poll()
+        if code is not None:
+            raise LaunchError(f"the sandbox ended with exit code {code} before it was ready:\n{_last_words(folder)}")
+        with contextlib.suppress(FileNotFoundError):
+            ready = json.loads((folder / READY).read_text(encoding="utf-8"))
+            return Sandbox(url=ready["url"], pid=process.pid, log=Path(ready["log"]), process=process)
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    raise LaunchError(f"the sandbox was not ready within {_START_SECONDS:g} seconds:\n{_last_words(folder)}")
+
+
+def _last_words(folder: Path) -> str:
+    return (folder / OUTPUT).read_text(encoding="utf-8", errors="replace")[-2000:].strip()
+
+
+def _search_path() -> str:
+    """Return PYTHONPATH with this package's parent first, so that a checkout works from any folder."""
+    parent = str(Path(__file__).resolve().parents[2])
+    earlier = os.environ.get("PYTHONPATH")
+    return f"{parent}{os.pathsep}{earlier}" if earlier else parent
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _answers(url: str) -> bool:
+    """Return whether this very program answers there, without asking any proxy."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url}/", timeout=2) as answer:
+            return bool(answer.read(16) == b"batchgen sandbox")
+    except OSError:
+        return False

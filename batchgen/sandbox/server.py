@@ -1,0 +1,194 @@
+"""The HTTP server: routes, its own small control interface, and its life from ready-file to SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from . import cdn
+from .desk import Desk, Entry, Settings, plain_totals
+from .dialects import DIALECTS, aigate, aimlapi, openrouter
+from .faults import parse_rule
+from .handle import Handler, authorise, handler_for, trace_of
+from .log import totals
+from .wire import Json, Refusal
+
+_MOST_BODY = 400_000_000  # sixteen data URLs of 20 MB, and some
+_ABOUT = """batchgen sandbox: simulated image providers on this machine. Nothing here costs money.
+
+Base URLs: {bases}
+Misbehaviour: put [sandbox: KIND ...] into a prompt, or POST a list to /_sandbox/faults.
+Charges: GET /_sandbox/totals, GET /_sandbox/log
+"""
+
+
+def make_app(desk: Desk) -> web.Application:
+    """Return the application with every provider's endpoints."""
+    app = web.Application(client_max_size=_MOST_BODY, middlewares=[_activity(desk)])
+    router = app.router
+    for name, dialect in DIALECTS.items():
+        for path, kind in dialect.routes.items():
+            router.add_post(f"/{name}{path}", handler_for(desk, dialect, kind))
+        router.add_get(f"/{name}/cdn/{{file}}", _cdn(desk))
+    router.add_get("/aigate/v1/models", _free(desk, "aigate", lambda _: aigate.models(), key_needed=False))
+    router.add_get("/aigate/v1/balance", _free(desk, "aigate", aigate.balance))
+    router.add_get("/aimlapi/v2/billing", _free(desk, "aimlapi", aimlapi.billing))
+    router.add_get("/openrouter/api/v1/key", _free(desk, "openrouter", openrouter.key_info))
+    for name in DIALECTS:
+        router.add_route("*", f"/{name}/{{rest:.*}}", _no_such_path(name))
+    _add_control(router, desk)
+    return app
+
+
+def _add_control(router: web.UrlDispatcher, desk: Desk) -> None:
+    async def about(_: web.Request) -> web.Response:
+        return web.Response(text=_ABOUT.format(bases=" ".join(f"{desk.url}/{name}" for name in DIALECTS)))
+
+    async def faults(request: web.Request) -> web.Response:
+        try:
+            rules = await request.json()
+            if not isinstance(rules, list):
+                raise ValueError("expected a JSON list of faults")  # noqa: TRY004 - answered like every bad list
+            standing = [parse_rule(rule) for rule in rules]
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        desk.book.replace(standing)
+        return web.json_response({"standing": len(standing)})
+
+    async def log(_: web.Request) -> web.StreamResponse:
+        return web.FileResponse(desk.settings.log, headers={"Content-Type": "application/x-ndjson"})
+
+    async def sums(_: web.Request) -> web.Response:
+        found = await asyncio.get_running_loop().run_in_executor(desk.pool, totals, desk.settings.log)
+        return web.json_response(plain_totals(found.items()))
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        """Take what a client that follows redirects brings along; the log tells whether that was its key."""
+        entry = Entry(provider="elsewhere", kind="redirect", trace=trace_of(request, desk.next_serial(), time.time()))
+        desk.log.note(entry.line("arrival"))
+        return web.json_response({})
+
+    router.add_get("/", about)
+    router.add_post("/_sandbox/faults", faults)
+    router.add_get("/_sandbox/log", log)
+    router.add_get("/_sandbox/totals", sums)
+    router.add_route("*", "/_sandbox/elsewhere", elsewhere)
+
+
+def _cdn(desk: Desk) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return cdn.serve(desk.shelf, request)
+
+    return handler
+
+
+def _free(desk: Desk, name: str, answer: Callable[[float], Json], *, key_needed: bool = True) -> Handler:
+    """Return the handler of an endpoint that costs nothing and tells what was used."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        try:
+            if key_needed:
+                authorise(request)
+        except Refusal as refusal:
+            if refusal.cause != "money":  # a poor account may still look at its balance
+                return _refused(name, refusal, request)
+        return web.json_response(answer(float(desk.spent.get(name, 0))))
+
+    return handler
+
+
+def _no_such_path(name: str) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        known = request.path.removeprefix(f"/{name}") in DIALECTS[name].routes
+        return _refused(name, Refusal("method" if known else "path"), request)
+
+    return handler
+
+
+def _refused(name: str, refusal: Refusal, request: web.Request) -> web.Response:
+    reply = DIALECTS[name].refuse(refusal, trace_of(request, 0, time.time()), "")
+    return web.json_response(reply.payload, status=reply.status, headers=dict(reply.headers))
+
+
+def _activity(desk: Desk) -> Middleware:
+    @web.middleware
+    async def activity(request: web.Request, handler: Handler) -> web.StreamResponse:
+        desk.busy += 1
+        try:
+            return await handler(request)
+        finally:
+            desk.busy -= 1
+            desk.last_active = time.monotonic()
+
+    return activity
+
+
+def require_loopback(host: str) -> None:
+    """Raise ValueError for a host that others could reach."""
+    if not ipaddress.ip_address(host).is_loopback:
+        raise ValueError(f"{host}: the sandbox listens on loopback only, such as 127.0.0.1")
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM, SIGINT or idleness; the charge log is complete when this returns."""
+    require_loopback(settings.host)
+    desk = Desk(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = web.AppRunner(make_app(desk), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=2048)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        desk.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        _announce(settings, desk.url)
+        await _until_over(desk, stop)
+    finally:
+        await runner.cleanup()
+        desk.pool.shutdown(cancel_futures=True)
+        desk.log.close()
+
+
+async def _until_over(desk: Desk, stop: asyncio.Event) -> None:
+    limit = desk.settings.idle_exit
+    while not stop.is_set():
+        idle = 0.0 if desk.busy else time.monotonic() - desk.last_active
+        if limit is not None and idle >= limit:
+            return
+        wait = None if limit is None else max(0.05, limit - idle)
+        try:
+            await asyncio.wait_for(stop.wait(), wait)
+        except TimeoutError:
+            continue
+
+
+def _announce(settings: Settings, url: str) -> None:
+    """Say where the server listens: the ready-file at once whole, a line for people, the URL for scripts."""
+    if settings.ready_file is not None:
+        ready = {"url": url, "pid": os.getpid(), "log": str(settings.log.resolve())}
+        write_whole(settings.ready_file, json.dumps(ready))
+    sys.stderr.write(f"batchgen sandbox: simulated providers at {url}, charges in {settings.log}\n")
+    sys.stderr.flush()
+    sys.stdout.write(f"{url}\n")
+    sys.stdout.flush()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,121 @@
+"""What comes from outside the manifest: API keys, and ``batchgen.yaml``.  A doer: environment and files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import stat
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import KeyMissing, SettingsError
+
+#: Seconds that a command which prints a key may take.
+COMMAND_TIMEOUT = 30
+PROJECT_FILE = "batchgen.yaml"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key:
+    """An API key and where it came from; it never shows in a repr."""
+
+    value: str
+    source: str
+
+    def __repr__(self) -> str:
+        return f"Key(source={self.source!r})"
+
+
+def find_key(names: Iterable[str], environment: Mapping[str, str]) -> Key | None:
+    """Return the first key found under *names*, or None.
+
+    For each NAME, in this order: the variable NAME, the file that NAME_FILE names (readable by its owner only), the
+    output of the command in NAME_COMMAND.  Raises KeyMissing where something is there but cannot be a key.
+    """
+    for name in names:
+        if value := environment.get(name, "").strip():
+            return _checked(value, f"the environment variable {name}")
+        if file := environment.get(f"{name}_FILE"):
+            return _checked(_from_file(Path(file), name), f"{name}_FILE ({file})")
+        if command := environment.get(f"{name}_COMMAND"):
+            return _checked(_from_command(command, name), f"{name}_COMMAND")
+    return None
+
+
+def missing(provider: str, names: Iterable[str]) -> str:
+    """Return the text that says which variable to set for *provider*."""
+    first, *others = names
+    also = f" (or {', '.join(others)})" if others else ""
+    return f"no API key for {provider}: set the environment variable {first}{also}, or {first}_FILE, or {first}_COMMAND"
+
+
+def project_settings(start: Path) -> Mapping[str, Any]:
+    """Return ``batchgen.yaml``, looked for in *start* and upward as far as the project goes; {} where there is none."""
+    for folder in (start, *start.parents):
+        file = folder / PROJECT_FILE
+        if file.is_file():
+            return _read(file)
+        if (folder / ".git").exists() or folder == Path.home():
+            break
+    return {}
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{file}: {error}") from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or set(found) - {"providers"}:
+        raise SettingsError(f"{file}: only 'providers:' is understood here, with the same keys as in a manifest")
+    providers = found.get("providers") or {}
+    if not isinstance(providers, dict) or not all(isinstance(value, dict) for value in providers.values()):
+        raise SettingsError(f"{file}: 'providers:' maps a provider's name to its settings")
+    return found
+
+
+def _checked(value: str, source: str) -> Key:
+    # a key with a line break or a typographic quote would only fail in the HTTP client, which prints it
+    if not re.fullmatch(r"[!-~]{4,4096}", value):
+        raise KeyMissing(
+            f"{source} does not hold an API key: it has characters that no key has (quotes? a line break?)"
+        )
+    return Key(value=value, source=source)
+
+
+def _from_file(path: Path, name: str) -> str:
+    try:
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise KeyMissing(f"{name}_FILE: {path} can be read by others; run: chmod 600 {shlex.quote(str(path))}")
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyMissing(f"{name}_FILE: {path}: {getattr(error, 'strerror', None) or 'not a text file'}") from error
+
+
+def _from_command(command: str, name: str) -> str:
+    try:
+        done = subprocess.run(
+            shlex.split(command),
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise KeyMissing(f"{name}_COMMAND could not be run: {type(error).__name__}") from error
+    if done.returncode != 0:
+        raise KeyMissing(f"{name}_COMMAND ended with code {done.returncode}")
+    return done.stdout.strip()
+
+
+def environment() -> Mapping[str, str]:
+    """Return this process's environment."""
+    return os.environ

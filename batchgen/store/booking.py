@@ -1,0 +1,84 @@
+"""What an ended attempt leaves behind: the rows of its attempt, files and ledger.  Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from ..fault import Cause, Charged, Fault
+from ..job import Deferred, Delivery, Exhausted, Returned, Settlement, Short, Unsettled
+
+
+def closed_attempt(opened: Row[Any], settlement: Settlement, now: datetime) -> dict[str, Any]:
+    """Return what the attempt's row is told at its end."""
+    fault = _fault_of(settlement)
+    return {
+        "state": "missed" if fault else "delivered",
+        "cause": fault.cause.value if fault else None,
+        "message": fault.message if fault else None,
+        "code": fault.code if fault else None,
+        "status": fault.status if fault else None,
+        "request_id": settlement.request_id,
+        "ended_at": now,
+        "seconds": max(0.0, (now - opened.started_at).total_seconds()),  # the clock may have been set back
+    }
+
+
+def artifact_rows(settlement: Settlement, now: datetime, *, stale: bool) -> list[dict[str, Any]]:
+    """Return a row for each file that came; *stale* ones are kept, but the job does not count on them."""
+    if not isinstance(settlement.event, (Delivery, Short)):
+        return []
+    return [
+        {
+            "job_id": settlement.attempt.job_id,
+            "attempt_id": settlement.attempt.id,
+            "ordinal": file.ordinal,
+            "path": file.path,
+            "sha256": file.sha256,
+            "bytes": file.size_bytes,
+            "width": file.width,
+            "height": file.height,
+            "mime": file.mime,
+            "created_at": now,
+            "superseded_at": now if stale else None,
+        }
+        for file in settlement.event.outcome.artifacts
+    ]
+
+
+def ledger_row(opened: Row[Any], batch_id: int, settlement: Settlement, now: datetime) -> dict[str, Any]:
+    """Return what the attempt cost, or may have cost: nano-USD and milli-credits."""
+    fault, charge, usage = _fault_of(settlement), settlement.charge, settlement.usage
+    charged = fault.charged if fault else Charged.YES
+    doubtful = charged is Charged.MAYBE or (fault is not None and fault.cause is Cause.UNKNOWN)
+    return {
+        "attempt_id": opened.id,
+        "batch_id": batch_id,
+        "run_id": opened.run_id,
+        "provider": opened.provider,
+        "model": opened.model,
+        "kind": settlement.attempt.task.kind.value,
+        "at": now,
+        "usd": charge.usd,
+        "credits": charge.credits,
+        "basis": charge.basis.value,
+        "charged": charged.value,
+        # What may have been spent stays reserved, unless the answer said what it cost.
+        "at_risk_usd": opened.estimate_usd if doubtful and charge.usd is None else None,
+        "at_risk_credits": opened.estimate_credits if doubtful and charge.credits is None else None,
+        "images": usage.images,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+    }
+
+
+def _fault_of(settlement: Settlement) -> Fault | None:
+    match settlement.event:
+        case Deferred(fault=fault) | Returned(fault=fault) | Exhausted(fault=fault) | Unsettled(fault=fault):
+            return fault
+        case Delivery() | Short():
+            return None
+        case event:  # a person cancelled while the call was out: nobody looked at its answer
+            return Fault(cause=Cause.UNKNOWN, message=type(event).__name__.lower(), charged=Charged.MAYBE)

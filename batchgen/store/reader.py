@@ -1,0 +1,261 @@
+"""Questions about the job table; never a write.  A doer: short read-only transactions.
+
+Methods block: asynchronous callers put them into a thread.  Jobs that stand in the manifest no more are left
+out of what is due and of every count, but can be asked for by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, literal, or_, select, text
+from sqlalchemy.exc import DBAPIError
+
+from ..errors import NotFound
+from ..job import Job, State
+from ..ledger import Counts, Failure, Spent, UsageLine
+from .engine import explain, reading
+from .rows import to_artifact, to_attempt, to_batch, to_job, to_run
+from .sums import bills, spent, usage
+from .tables import EPOCH, Instant, artifacts, attempts, batches, jobs, runs
+from .values import AttemptRecord, Batch, Bill, Run, Selection, Standing, StoredArtifact
+
+PAGE = 1_000  #: jobs read in one transaction: a long export holds up no checkpoint
+
+
+class Reader:
+    """What the job table knows, as plain values; raise StoreError where it cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._engine = reading(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    # --- batches and runs -----------------------------------------------------
+
+    def batches(self) -> list[Batch]:
+        """Return every batch, the one opened last first."""
+        with self._open() as connection:
+            return [
+                to_batch(row)
+                for row in connection.execute(select(batches).order_by(batches.c.updated_at.desc())).mappings()
+            ]
+
+    def batch(self, name: str | None = None) -> Batch:
+        """Return the batch *name*, or the one opened last; raise NotFound."""
+        known = self.batches()
+        for batch in known:
+            if name is None or batch.name == name:
+                return batch
+        if not known:
+            raise NotFound(f"Job table {self._path} holds no batch yet. `batchgen run MANIFEST` makes one.")
+        raise NotFound(f"No batch {name!r}. There is: {', '.join(batch.name for batch in known)}.")
+
+    def runs(self, batch_id: int) -> list[Run]:
+        """Return the runs of a batch, the latest first."""
+        with self._open() as connection:
+            found = select(runs).where(runs.c.batch_id == batch_id).order_by(runs.c.started_at.desc())
+            return [to_run(row) for row in connection.execute(found).mappings()]
+
+    # --- what to do -----------------------------------------------------------
+
+    def standing(self, batch_id: int) -> Standing:
+        """Return key -> (state, fingerprint) of every job in the manifest; about 200 bytes each."""
+        standing = Standing()
+        with self._open() as connection:
+            wanted = select(jobs.c.key, jobs.c.state, jobs.c.fingerprint)
+            wanted = wanted.where(jobs.c.batch_id == batch_id, jobs.c.orphaned_at.is_(None))
+            for key, state, fingerprint in connection.execution_options(yield_per=PAGE).execute(wanted):
+                standing.add(key, state, fingerprint)
+        return standing
+
+    def due(self, batch_id: int, provider: str, limit: int, now: datetime) -> list[Job]:
+        """Return the next jobs a lane may send at *now*, in order."""
+        ready = or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now)
+        wanted = _lane(batch_id, provider).where(ready).order_by(jobs.c.priority.desc(), jobs.c.position).limit(limit)
+        return self._jobs(wanted)
+
+    def next_due(self, batch_id: int, provider: str) -> datetime | None:
+        """Return when the lane's next pending job may be sent (1970 for at once); None where nothing is pending."""
+        with self._open() as connection:
+            pending = _lane(batch_id, provider).with_only_columns(
+                func.min(func.coalesce(jobs.c.not_before, literal(EPOCH, Instant)))
+            )
+            moment: datetime | None = connection.execute(pending).scalar()
+            return moment
+
+    def unfinished(self, batch_id: int, provider: str) -> bool:
+        """Tell whether the lane has jobs pending or running."""
+        going = (jobs.c.batch_id == batch_id, jobs.c.provider == provider, jobs.c.orphaned_at.is_(None))
+        with self._open() as connection:
+            wanted = select(exists().where(*going, jobs.c.state.in_((State.PENDING.value, State.RUNNING.value))))
+            return bool(connection.scalar(wanted))
+
+    def open_attempts(self, batch_id: int) -> list[tuple[Job, AttemptRecord]]:
+        """Return attempts without an end, with their jobs: what a killed run left behind."""
+        with self._open() as connection:
+            left = select(attempts).join(jobs).where(text("attempts.state = 'open'"), jobs.c.batch_id == batch_id)
+            records = [to_attempt(row) for row in connection.execute(left.order_by(attempts.c.started_at)).mappings()]
+            owners = {record.job_id: _job(connection, jobs.c.id == record.job_id) for record in records}
+        return [(job, record) for record in records if (job := owners[record.job_id]) is not None]
+
+    # --- how far it is --------------------------------------------------------
+
+    def counts(self, batch_id: int) -> Counts:
+        """Return how many jobs of a batch stand where."""
+        tally: dict[str, int] = {}
+        for lane in self._tally(batch_id).values():
+            for name, number in lane.items():
+                tally[name] = tally.get(name, 0) + number
+        with self._open() as connection:
+            gone = select(func.count()).where(jobs.c.batch_id == batch_id, jobs.c.orphaned_at.is_not(None))
+            return Counts(**tally, orphaned=connection.scalar(gone.select_from(jobs)) or 0)
+
+    def lanes(self, batch_id: int) -> dict[str, Counts]:
+        """Return the counts of each provider."""
+        return {provider: Counts(**tally) for provider, tally in self._tally(batch_id).items()}
+
+    def failures(self, batch_id: int) -> list[Failure]:
+        """Return the failed jobs by cause, the most frequent first, each with an example."""
+        with self._open() as connection:
+            failed = select(jobs.c.cause, func.count(), func.min(jobs.c.id))
+            # The text, not a bound value: only so does SQLite see that its small index serves.
+            failed = failed.where(jobs.c.batch_id == batch_id, jobs.c.orphaned_at.is_(None), _FAILED)
+            groups = connection.execute(failed.group_by(jobs.c.cause)).all()
+            found = []
+            for cause, count, example in groups:
+                row = connection.execute(select(jobs.c.key, jobs.c.message).where(jobs.c.id == example)).one()
+                found.append(Failure(cause=cause or "", count=count, key=row.key, message=row.message or ""))
+        return sorted(found, key=lambda failure: (-failure.count, failure.cause))
+
+    def job(self, batch_id: int, key: str) -> Job:
+        """Return one job, orphaned or not; raise NotFound."""
+        with self._open() as connection:
+            job = _job(connection, (jobs.c.batch_id == batch_id) & (jobs.c.key == key))
+        if job is None:
+            raise NotFound(f"No job {key!r} in this batch. `batchgen list jobs` shows all of them.")
+        return job
+
+    def jobs(self, batch_id: int, selection: Selection = Selection(), limit: int | None = None) -> Iterator[Job]:  # noqa: B008 - frozen
+        """Yield the selected jobs in the order they were first added, a page per transaction."""
+        last, left = 0, limit
+        wanted = select(jobs, batches.c.name.label("batch_name")).join(batches)
+        wanted = wanted.where(jobs.c.batch_id == batch_id, *_conditions(selection)).order_by(jobs.c.id)
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            page = self._jobs(wanted.where(jobs.c.id > last).limit(size))
+            yield from page
+            if len(page) < size:
+                return
+            last, left = page[-1].id, None if left is None else left - size
+
+    def attempts(self, job: Job) -> list[AttemptRecord]:
+        """Return the paid calls made for a job, in order."""
+        with self._open() as connection:
+            made = select(attempts).where(attempts.c.job_id == job.id).order_by(attempts.c.claim)
+            return [to_attempt(row) for row in connection.execute(made).mappings()]
+
+    def artifacts(self, job: Job, *, superseded: bool = False) -> list[StoredArtifact]:
+        """Return a job's files in order; *superseded* ones only when asked for."""
+        with self._open() as connection:
+            files = select(artifacts).where(artifacts.c.job_id == job.id)
+            if not superseded:
+                files = files.where(artifacts.c.superseded_at.is_(None))
+            return [to_artifact(row) for row in connection.execute(files.order_by(artifacts.c.ordinal, artifacts.c.id))]
+
+    # --- money ----------------------------------------------------------------
+
+    def bills(self, wanted: Sequence[Job]) -> Mapping[int, Bill]:
+        """Return what each of these jobs took, by job id, in a handful of queries."""
+        with self._open() as connection:
+            return bills(connection, [job.id for job in wanted])
+
+    def usage(self, batch_id: int) -> list[UsageLine]:
+        """Return the ledger of a batch by provider and model."""
+        with self._open() as connection:
+            return usage(connection, batch_id)
+
+    def spent(
+        self,
+        *,
+        batch_id: int | None = None,
+        provider: str | None = None,
+        run_id: str | None = None,
+        since: datetime | None = None,
+    ) -> Spent:
+        """Return what budgets count, of all that matches: nano-USD and milli-credits."""
+        with self._open() as connection:
+            return spent(connection, batch_id=batch_id, provider=provider, run_id=run_id, since=since)
+
+    # --- inside ---------------------------------------------------------------
+
+    @contextmanager
+    def _open(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise explain(error, self._path) from error
+
+    def _jobs(self, wanted: Select[Any]) -> list[Job]:
+        with self._open() as connection:
+            return [to_job(row, row.batch_name) for row in connection.execute(wanted)]
+
+    def _tally(self, batch_id: int) -> dict[str, dict[str, int]]:
+        standing = select(jobs.c.provider, jobs.c.state, func.count(), func.sum(jobs.c.delivered))
+        standing = standing.where(jobs.c.batch_id == batch_id, jobs.c.orphaned_at.is_(None))
+        lanes: dict[str, dict[str, int]] = {}
+        with self._open() as connection:
+            for provider, state, count, images in connection.execute(standing.group_by(jobs.c.provider, jobs.c.state)):
+                lane = lanes.setdefault(provider, {"images": 0})
+                lane[state] = count
+                lane["images"] += images
+        return lanes
+
+
+_FAILED = text("jobs.state = 'failed'")
+
+
+def _job(connection: Connection, which: ColumnElement[bool]) -> Job | None:
+    wanted = select(jobs, batches.c.name.label("batch_name")).join(batches).where(which)
+    row = connection.execute(wanted).one_or_none()
+    return None if row is None else to_job(row, row.batch_name)
+
+
+def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
+    if selection.ids:
+        yield or_(*(jobs.c.key.op("GLOB")(pattern) for pattern in selection.ids))
+    if selection.tags:
+        carried = func.json_each(jobs.c.tags).table_valued("value")
+        yield exists().select_from(carried).where(carried.c.value.in_(selection.tags))
+    for column, values in (
+        (jobs.c.provider, selection.providers),
+        (jobs.c.model, selection.models),
+        (jobs.c.kind, selection.kinds),
+        (jobs.c.state, selection.states),
+        (jobs.c.cause, selection.causes),
+    ):
+        if values:
+            yield column.in_(values)
+    if not selection.orphaned:
+        yield jobs.c.orphaned_at.is_(None)
+
+
+def _lane(batch_id: int, provider: str) -> Select[Any]:
+    """Select what a lane has pending; the index ``jobs_lane`` answers it in order."""
+    wanted = select(jobs, batches.c.name.label("batch_name")).join(batches)
+    pending = (jobs.c.state == State.PENDING.value, jobs.c.orphaned_at.is_(None))
+    return wanted.where(jobs.c.batch_id == batch_id, jobs.c.provider == provider, *pending)

@@ -1,0 +1,10 @@
+"""The only package that speaks HTTP: a Call goes out, a Reply comes back.
+
+Repeated here is only what cannot cost money: a connection that was never made, and the download of a result.  All else
+belongs to ``retry.judge``, through the job table.
+"""
+
+from .line import Line, Transport
+from .reading import Head, inflated
+
+__all__ = ["Head", "Line", "Transport", "inflated"]

@@ -1,0 +1,161 @@
+"""The way to each provider.  A doer: sockets.
+
+Every paid call has a connection of its own (``force_close``): one kept alive may be closed by the far side at the
+moment of sending, and then nobody knows whether the call arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx
+from anyio import CancelScope, current_time, fail_after, get_cancelled_exc_class
+from httpx_aiohttp import AiohttpTransport
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from ..fault import Cause, Fault, ProviderError
+from ..payload import Payload, pack
+from ..providers.base import Call
+from ..providers.presets import is_loopback
+from ..providers.profile import Profile, origin_of
+from .download import PublicResolver, download, private_literal
+from .mishaps import FlakyError, UnreachedError, lost_result, never_sent, no_answer, unreached, words
+from .reading import Head, Sink, hang_up, receive
+
+CONNECT_TRIES = 3
+
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "batchgen"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """The way to one provider.  Neither client holds the key: it goes into the one header of a signed call."""
+
+    profile: Profile
+    key: str = field(repr=False)
+    client: httpx.AsyncClient
+    bare: httpx.AsyncClient  #: for results elsewhere: reaches public addresses only
+
+    async def send(self, call: Call, sink: Sink, deadline: float) -> Head:
+        """Send a paid call once; return when the whole answer is sealed in *sink*.
+
+        *deadline* is seconds for all of it.  From the first byte of the answer on, cancellation waits: what arrives is
+        kept.  Raises ProviderError where no whole answer came.
+        """
+        ends = current_time() + deadline
+        payload = pack(call)
+        try:
+            with fail_after(deadline):
+                response = await self._connected(call, payload)
+        except TimeoutError as error:
+            raise no_answer(f"no answer within {deadline:g} s", payload) from error
+        with CancelScope(shield=True):
+            try:
+                head = await receive(response, sink, ends)
+            finally:
+                await hang_up(response)
+        return head
+
+    async def fetch(self, url: str, sink: Sink) -> Head:
+        """Download a result into *sink*, with retries; raise ProviderError where it may not or cannot be had."""
+        if not self.profile.may_fetch(url):
+            raise lost_result(url, "it is neither https on the list of result hosts (url_hosts) nor the provider's own")
+        own = origin_of(urlsplit(url)) == self.profile.origin
+        try:
+            return await download(self.client if own else self.bare, url, sink)
+        except FlakyError as error:
+            raise lost_result(url, str(error)) from error
+
+    async def _connected(self, call: Call, payload: Payload | None) -> httpx.Response:
+        headers = {**_HEADERS, **call.headers}
+        if payload is not None:
+            headers |= {"Content-Type": payload.content_type, "Content-Length": str(payload.length)}
+        if call.signed and self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
+        again = AsyncRetrying(
+            retry=retry_if_exception_type(UnreachedError),
+            stop=stop_after_attempt(CONNECT_TRIES),
+            wait=wait_random_exponential(multiplier=0.2, max=2),
+            reraise=True,
+        )
+        try:
+            response: httpx.Response = await again(self._once, call, payload, headers)
+        except UnreachedError as error:
+            raise unreached(str(error)) from error
+        return response
+
+    async def _once(self, call: Call, payload: Payload | None, headers: Mapping[str, str]) -> httpx.Response:
+        content = payload.stream() if payload is not None else None
+        request = self.client.build_request(call.method, call.url, content=content, headers=dict(headers))
+        try:
+            return await self.client.send(request, stream=True)
+        except (ProviderError, get_cancelled_exc_class()):
+            raise
+        except Exception as error:
+            # whatever it was: what cannot be shown to be unsent is in doubt
+            if never_sent(error):
+                raise UnreachedError(words(error)) from error
+            raise no_answer(words(error), payload) from error
+
+
+class Transport:
+    """The lines to all providers of a run, opened and closed together."""
+
+    def __init__(self, profiles: Mapping[str, Profile], keys: Mapping[str, str]) -> None:
+        self._profiles = profiles
+        self._keys = keys
+        self._stack = AsyncExitStack()
+        self._lines: dict[str, Line] = {}
+
+    async def __aenter__(self) -> Self:
+        tls = httpx.create_ssl_context()
+        self._bare = await self._open(aiohttp.TCPConnector(ssl=tls, limit=0, resolver=PublicResolver()), proxied=True)
+        for name, profile in self._profiles.items():
+            connector = aiohttp.TCPConnector(ssl=tls, limit=0, force_close=True)
+            # proxies of the environment are for the internet, never for this machine
+            far = not is_loopback(urlsplit(profile.base_url).hostname or "")
+            client = await self._open(connector, proxied=far, connect=profile.timeout.connect)
+            self._lines[name] = Line(profile=profile, key=self._keys.get(name, ""), client=client, bare=self._bare)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with CancelScope(shield=True):
+            await self._stack.aclose()
+
+    def line(self, provider: str) -> Line:
+        """Return the way to *provider*."""
+        return self._lines[provider]
+
+    async def fetch_source(self, url: str, sink: Sink) -> None:
+        """Download a source image that the user named into *sink*; raise ProviderError (invalid) where it cannot be."""
+        why = "it is not https" if urlsplit(url).scheme != "https" else ""
+        why = "its address is not public" if private_literal(url) else why
+        if not why:
+            try:
+                head = await download(self._bare, url, sink)
+                why = "" if head.status == 200 else f"HTTP {head.status}"
+            except FlakyError as error:
+                why = str(error)
+        if why:
+            what = f"source image {url} cannot be fetched: {why}"
+            raise ProviderError(Fault(cause=Cause.INVALID, message=what, hint="download it yourself and name the file"))
+
+    async def _open(self, connector: aiohttp.TCPConnector, *, proxied: bool, connect: float = 10) -> httpx.AsyncClient:
+        session = aiohttp.ClientSession(
+            connector=connector, trust_env=proxied, cookie_jar=aiohttp.DummyCookieJar(), max_field_size=16_384
+        )
+        client = httpx.AsyncClient(
+            transport=AiohttpTransport(client=session),
+            timeout=httpx.Timeout(None, connect=connect),
+            follow_redirects=False,
+            trust_env=False,
+        )
+        return await self._stack.enter_async_context(client)
