@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from anyio import CancelScope, create_task_group, get_cancelled_exc_class, to_thread
+from anyio import CancelScope, create_task_group, get_cancelled_exc_class, move_on_after, to_thread
 
 from .backends import Backend
 from .budget import Purse
@@ -24,6 +24,8 @@ from .task import Basis, Charge, Task, Usage
 
 #: Due jobs looked up at once, at least.
 PAGE = 64
+#: Seconds for saving what had arrived when a run is cut off.
+LAST_WORDS = 10.0
 
 Watch = Callable[[Lane, Job, Event], None]
 
@@ -56,9 +58,15 @@ class Runner:
         Raises StoreError where the disk or the job table failed; by then what was in flight has ended.
         """
         await self.recover()
-        async with create_task_group() as lanes:
-            for lane in self.lanes:
-                lanes.start_soon(self._drive, lane)
+        try:
+            async with create_task_group() as lanes:
+                for lane in self.lanes:
+                    lanes.start_soon(self._drive, lane)
+        except get_cancelled_exc_class():
+            # what was cut off reads as after a crash, and is told apart the same way: arrived, unsent, or in doubt
+            with move_on_after(LAST_WORDS, shield=True):
+                await self.recover()
+            raise
         if self.failure is not None:
             raise self.failure
 
@@ -156,10 +164,6 @@ class Runner:
         """Carry one claimed job to its next resting state."""
         try:
             outcome = await self.backend.run(attempt)
-        except get_cancelled_exc_class():
-            with CancelScope(shield=True):
-                await self._settle(lane, job, attempt, _interrupted(), estimate)
-            raise
         except (StoreError, OSError) as error:
             # the attempt stays open, its answer in the spool: the next run finishes it
             self._halt(error if isinstance(error, StoreError) else StoreError(str(error)))
@@ -211,17 +215,6 @@ def _count(lane: Lane, event: Event, outcome: Outcome) -> None:
         lane.done += isinstance(event, Delivery)
     lane.failed += isinstance(event, Exhausted)
     lane.doubtful += isinstance(event, Unsettled)
-
-
-def _interrupted() -> Missed:
-    return Missed(
-        fault=Fault(
-            cause=Cause.UNKNOWN,
-            message="stopped while the request was under way",
-            charged=Charged.MAYBE,
-            hint="it may have been carried out and charged; the provider's own log can tell",
-        )
-    )
 
 
 def _gone(provider: str) -> Missed:

@@ -1,0 +1,99 @@
+"""The command line: arguments in, one call of ``app``, words and an exit code out."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any, ClassVar
+
+import rich_click as click
+
+from .. import __version__
+from ..errors import BatchgenError
+from .options import given, shared
+
+
+class Commands(click.RichGroup):
+    """Loads a command's module when it is called for, so that ``--help`` need not import the program."""
+
+    #: name -> (module below this package, attribute, first line of help), in the order of use
+    table: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "validate": ("prepare", "validate", "Check manifests; every mistake with file, line and column."),
+        "plan": ("prepare", "plan", "Say what a run would do and cost; sends nothing."),
+        "run": ("work", "run", "Make the images.  Running it again goes on where it stopped."),
+        "retry": ("work", "retry", "Put failed jobs back and run them."),
+        "status": ("look", "status", "One screen: how far it is, what it cost, what failed."),
+        "usage": ("look", "usage", "The ledger, by provider and model."),
+        "list": ("look", "list_", "List jobs, or runs."),
+        "show": ("look", "show", "One job: what was asked, every attempt, files, cost."),
+        "export": ("look", "export", "A line a job, for other programs."),
+        "providers": ("prepare", "providers", "The providers: models, limits, prices, keys."),
+        "sandbox": ("rehearse", "sandbox", "Serve simulated providers on this machine."),
+        "demo": ("rehearse", "demo", "Run the demonstration batch on simulated providers."),
+    }
+    hidden: ClassVar[dict[str, str]] = {"estimate": "plan"}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of use."""
+        del ctx
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; outside of help its module is loaded now."""
+        name = self.hidden.get(cmd_name, cmd_name)
+        if name not in self.table:
+            return None
+        module, attribute, help_text = self.table[name]
+        if ctx.meta.get("batchgen.listing"):
+            return click.RichCommand(name, help=help_text)
+        command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
+        return command
+
+    def format_help(self, ctx: click.Context, formatter: Any) -> None:  # noqa: ANN401 - click's own type varies
+        """Write the list of commands without loading them."""
+        ctx.meta["batchgen.listing"] = True
+        super().format_help(ctx, formatter)
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BATCHGEN"})
+@click.version_option(__version__, "-V", "--version", prog_name="batchgen")
+@shared
+@click.pass_context
+def batchgen(ctx: click.Context, **options: Any) -> None:  # noqa: ANN401 - options as declared above
+    """Images in bulk from paid APIs: overnight, unattended, every cent accounted for.
+
+    \b
+    batchgen validate jobs/autumn.yaml
+    batchgen run jobs/autumn.yaml --sandbox        a rehearsal: free, nothing leaves this machine
+    batchgen run jobs/autumn.yaml --budget 40
+    """
+    ctx.obj = given(options, {})
+
+
+def main() -> None:
+    """Run the command line; exit with a code of the table in the README."""
+    try:
+        code = batchgen(standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        code = leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        code = 130
+    except BatchgenError as error:
+        code = _tell(error)
+    except BrokenPipeError:
+        # the reader of our output is gone; so is what we had to say
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(error: BatchgenError) -> int:
+    if "--debug" in sys.argv:
+        raise error
+    from .words import tell_error
+
+    tell_error(error, as_json="--json" in sys.argv)
+    return error.exit_code

@@ -1,0 +1,10 @@
+"""The manifest: a YAML file to a checked and expanded Batch.
+
+``load`` is the way in; ``read`` to ``assemble`` are its steps, each in a module of its own.
+"""
+
+from .batch import Batch, Planned
+from .load import load
+from .offers import Override
+
+__all__ = ["Batch", "Override", "Planned", "load"]

@@ -51,7 +51,7 @@ def _set(parameters: Parameters) -> dict[str, Any]:
 
 
 def _merged(path: Path, defaults: Mapping[str, Any], own: Mapping[str, Any]) -> Draft:
-    """Lay a row over the defaults: tags are added, ``extra`` is merged, the rest replaces; null takes a default away."""
+    """Lay a row over the defaults: tags add up, ``extra`` is merged, the rest replaces; null takes a default away."""
     values = {**defaults, **own}
     for name in ("tags", "extra"):
         before, after = defaults.get(name), own.get(name)
@@ -71,9 +71,13 @@ def portions(n: int, per_request: int | None) -> tuple[int, ...]:
     return (size,) * full + ((rest,) if rest else ())
 
 
-def key_of(name: str, number: int) -> str:
-    """Return the id of a row's request, counted from 0.  The first keeps the name: raising ``n`` redoes nothing."""
-    return name if number == 0 else f"{name}-{number + 1}"
+def key_of(name: str, first: int) -> str:
+    """Return the id of a row's request whose first image is number *first* of the row, counted from 0.
+
+    The first request keeps the row's name, so that raising ``n`` redoes nothing.  Later ones are named after their
+    first image, so that ``cat-4`` can never meet the files cat-1, cat-2 and cat-3 of a request for three images.
+    """
+    return name if first == 0 else f"{name}-{first + 1}"
 
 
 def invented(task: Task, images: tuple[str, ...]) -> str:

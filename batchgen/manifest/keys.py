@@ -17,7 +17,9 @@ _KEY = re.compile(
     r"\bgh[pousr]_[A-Za-z0-9]{30,}|\b[Bb]earer\s+[A-Za-z0-9._~+/-]{16,}"
 )
 #: Names under which any long word is a key.
-_NAME = re.compile(r"(?:api|secret|access|private)[-_]?key$|^key$|token$|secret$|password$|^authorization$", re.IGNORECASE)
+_NAME = re.compile(
+    r"(?:api|secret|access|private)[-_]?key$|^key$|token$|secret$|password$|^authorization$", re.IGNORECASE
+)
 _WORD = re.compile(r"[!-~]{16,}")
 _HEX = re.compile(r"[0-9a-fA-F]{32,}")
 

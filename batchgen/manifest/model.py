@@ -70,11 +70,13 @@ class Strict(BaseModel):
 class Output(Strict):
     """Where the images go."""
 
-    dir: str = Field("output/{{ name }}", min_length=1, description="Folder, relative to the manifest; {{ name }} works")
+    dir: str = Field(
+        "output/{{ name }}", min_length=1, description="Folder, relative to the manifest; {{ name }} works"
+    )
     file: str = Field(
         "{{ id }}",
         min_length=1,
-        description="File name without extension; id, name, provider, model and kind may stand in {{ }}; / makes folders",
+        description="File name without extension; {{ }} takes id, name, provider, model, kind; / makes folders",
     )
     sidecar: bool = Field(True, description="Write <file>.json with prompt, cost and hash beside each image")
 
@@ -106,7 +108,9 @@ class Provider(Strict):
 
     preset: Text | None = Field(None, description="The preset to start from; default: the provider's own name")
     dialect: Text | None = Field(None, description="The wire format, where the provider is no preset")
-    base_url: str | None = Field(None, min_length=1, description="What stands before the paths; https, or http to loopback")
+    base_url: str | None = Field(
+        None, min_length=1, description="What stands before the paths; https, or http to loopback"
+    )
     api_key_env: str | None = Field(
         None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of the environment variable that holds the key"
     )
@@ -114,7 +118,9 @@ class Provider(Strict):
     limits: Limits | None = Field(None, description="How fast the provider may be asked")
     timeout: Timeouts | None = Field(None, description="Seconds to connect, and for a whole attempt")
     retry: Retry | None = Field(None, description="Retry policy of this provider; default: the manifest's")
-    url_hosts: list[str] | None = Field(None, description="Hosts that result URLs may point to; *.x.com covers subdomains")
+    url_hosts: list[str] | None = Field(
+        None, description="Hosts that result URLs may point to; *.x.com covers subdomains"
+    )
     tariff: profile.Tariff | None = Field(None, description="What an image costs you here")
     on_unknown: OnUnknown | None = Field(None, description=_ON_UNKNOWN)
 
@@ -131,10 +137,14 @@ class Parameters(Strict):
 
     prompt: Prompt | None = Field(None, description="What to draw, or what to change")
     images: Texts | None = Field(None, description="Source images of an edit: paths, globs or https URLs")
-    mask: str | None = Field(None, min_length=1, description="PNG whose transparent parts are edited; as large as the first image")
+    mask: str | None = Field(
+        None, min_length=1, description="PNG whose transparent parts are edited; as large as the first image"
+    )
     provider: Texts | None = Field(None, description="Provider, or several in order of preference")
     model: Text | None = Field(None, min_length=1, description="Model; default: the provider's")
-    size: Text | None = Field(None, min_length=1, description='"1024x1024", "16:9" or "auto"; what is allowed depends on provider and model')
+    size: Text | None = Field(
+        None, min_length=1, description='"1024x1024", "16:9" or "auto"; what is allowed depends on provider and model'
+    )
     quality: Text | None = Field(None, min_length=1, description="low, medium, high or auto")
     resolution: Text | None = Field(None, min_length=1, description="Resolution hint: 1k, 2k or 4k")
     background: Text | None = Field(None, min_length=1, description="transparent, opaque or auto")
@@ -142,7 +152,9 @@ class Parameters(Strict):
     output_compression: int | None = Field(None, ge=0, le=100, description="0 to 100; jpeg and webp only")
     moderation: Text | None = Field(None, min_length=1, description="auto or low")
     n: int | None = Field(None, ge=1, le=1000, description="Images wanted; each is a job of its own")
-    per_request: int | None = Field(None, ge=1, le=100, description="Images to ask for in one request, where the provider can")
+    per_request: int | None = Field(
+        None, ge=1, le=100, description="Images to ask for in one request, where the provider can"
+    )
     seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="Seed, where the provider takes one")
     priority: int | None = Field(None, ge=-1000, le=1000, description="Higher goes first; default 0")
     tags: Texts | None = Field(None, description="Words to select jobs by; a job's are added to those of the defaults")
@@ -152,14 +164,21 @@ class Parameters(Strict):
 class Job(Parameters):
     """One image to make (or n of them)."""
 
-    id: str | None = Field(None, min_length=1, max_length=500, description="Name of the job, unique in the manifest; default: a slug of the prompt and a short hash")
+    id: str | None = Field(
+        None,
+        min_length=1,
+        max_length=500,
+        description="Name of the job, unique in the manifest; default: a slug of the prompt and a short hash",
+    )
 
 
 class Manifest(Strict):
     """A batch of image jobs."""
 
     version: Literal[1] = Field(1, description="Version of the manifest's language")
-    name: str | None = Field(None, min_length=1, max_length=100, description="Name of the batch; default: the file's name")
+    name: str | None = Field(
+        None, min_length=1, max_length=100, description="Name of the batch; default: the file's name"
+    )
     output: Output = Field(Output(), description="Where the images go")
     providers: dict[str, Provider] = Field({}, description="What differs from the presets, by provider")
     defaults: Parameters = Field(Parameters(), description="Parameters of every job that does not set them itself")

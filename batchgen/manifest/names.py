@@ -22,7 +22,9 @@ FOLDER_FIELDS = ("name",)
 
 _SIMPLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,40}[0-9_]|[a-z0-9_]{5,40}")
 _FORBIDDEN = re.compile(r'[<>:"|?*\\]')
-_RESERVED = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3])(?: *\..*| *)", re.IGNORECASE)
+_RESERVED = re.compile(
+    r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3])(?: *\..*| *)", re.IGNORECASE
+)
 #: Cc, Cf, Zl and Zp: they change how text around them is shown, or end a line.
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 #: Joiners that emoji and several scripts are written with.
@@ -139,7 +141,10 @@ def _inspect(source: str, fields: tuple[str, ...]) -> None:
 
 
 def stems(output: str, wanted: int) -> tuple[str, ...]:
-    """Return the stems of all files that a job with this output and this many images writes."""
+    """Return the stems of all files that a job with this output and this many images writes.
+
+    Several images are numbered from 1; the order is that of arrival.
+    """
     path = PurePosixPath(output)
     if wanted == 1:
         return (output,)

@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import Problem
 
 Path = tuple[str | int, ...]
+Spot = int | tuple[int, Any]
 
 #: Problems of one kind that are listed; the rest is counted.
 PER_KIND = 50
@@ -31,23 +32,24 @@ class Places:
     """The places of one document."""
 
     file: str  #: as the user named it
-    root: Any  #: the spot of the whole document
+    root: Spot  #: the spot of the whole document
     commented: frozenset[int] = field(default_factory=frozenset)  #: plain texts that a comment follows
 
     def find(self, path: Path, *, key: bool = False) -> int:
-        """Return the spot of the value at *path*, or of its key; of the nearest thing around it where it is not there."""
-        node, at = self.root, 0
+        """Return the spot of the value at *path*, or of its key; where there is none, of what it would stand in."""
+        node = self.root
         for number, step in enumerate(path):
             inside = node[1] if isinstance(node, tuple) else None
             if isinstance(inside, dict) and step in inside:
-                at, node = inside[step]
+                at: int = inside[step][0]
                 if key and number == len(path) - 1:
                     return at
+                node = inside[step][1]
             elif isinstance(inside, list) and isinstance(step, int) and step < len(inside):
                 node = inside[step]
             else:
                 break
-        return int(node[0] if isinstance(node, tuple) else node)
+        return node[0] if isinstance(node, tuple) else node
 
     def problem(self, path: Path, code: str, message: str, hint: str = "", *, key: bool = False) -> Problem:
         """Return a Problem with the place of *path* (of its key where *key* is set)."""
@@ -56,9 +58,7 @@ class Places:
     def at(self, place: int, code: str, message: str, hint: str = "", *, path: Path = ()) -> Problem:
         """Return a Problem that stands at the spot *place*."""
         line, column = (place >> _COLUMN_BITS) + 1, (place & _COLUMN_MASK) + 1
-        return Problem(
-            file=self.file, line=line, column=column, path=show(path), code=code, message=message, hint=hint
-        )
+        return Problem(file=self.file, line=line, column=column, path=show(path), code=code, message=message, hint=hint)
 
     def line(self, path: Path, *, key: bool = False) -> int:
         """Return the line of *path*, counted from 1."""

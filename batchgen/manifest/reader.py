@@ -22,7 +22,7 @@ import yaml
 from yaml import events
 
 from ..errors import ManifestError, Problem
-from .places import Places, spot
+from .places import Places, Spot, spot
 from .syntax import explain
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -35,7 +35,7 @@ _MAX_PROBLEMS = 1_000
 
 #: A plain scalar that starts with anything else is text.
 _NOT_TEXT = frozenset("+-.0123456789~nNtTfF")
-_WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
+_WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 #: A leading zero makes text: 0123 is a part number, not 123 (and not 83).
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,99})")
@@ -43,6 +43,10 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+
+
+Container = dict[str, Any] | list[Any]
+Value = Container | str | int | float | bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,45 +173,46 @@ class _Builder:
     def run(self) -> tuple[Any, Any]:
         """Return the data of the text and its spot."""
         try:
-            for event in yaml.parse(self._text, Loader=yaml.CSafeLoader):  # type: ignore[no-untyped-call]
+            for event in yaml.parse(self._text, Loader=yaml.CSafeLoader):
                 self._take(event)
         except yaml.YAMLError as error:
             raise _fatal(explain(error, self._text, self._places)) from None
         return self._done
 
-    def _take(self, event: Any) -> None:
-        kind = type(event)
-        if kind is events.ScalarEvent:
+    def _take(self, event: yaml.Event) -> None:
+        if isinstance(event, events.ScalarEvent):
             self._scalar(event)
-        elif kind is events.MappingStartEvent:
+        elif isinstance(event, events.MappingStartEvent):
             self._open(event, {}, {})
-        elif kind is events.SequenceStartEvent:
+        elif isinstance(event, events.SequenceStartEvent):
             self._open(event, [], [])
-        elif kind is events.MappingEndEvent or kind is events.SequenceEndEvent:
+        elif isinstance(event, events.CollectionEndEvent):
             self._close()
-        elif kind is events.AliasEvent:
+        elif isinstance(event, events.AliasEvent):
             self._alias(event)
-        elif kind is events.DocumentStartEvent:
+        elif isinstance(event, events.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
                 hint = "remove the line ---, or put what follows into a file of its own"
                 raise self._stop(_spot(event), "several_documents", "a second document starts here", hint)
 
-    def _scalar(self, event: Any) -> None:
-        place, value = _spot(event), event.value
+    def _scalar(self, event: events.ScalarEvent) -> None:
+        place = _spot(event)
+        value: Value = event.value
+        text = event.value
         self._nodes += 1
         if event.tag is not None:
             self._tag(event, place)
         elif event.implicit[0]:
-            if value[:1] in _NOT_TEXT or not value:
-                value = self._resolve(value, place)
-            if self._has_comments and self._comment_follows(event.end_mark.index):
+            if text[:1] in _NOT_TEXT or not text:
+                value = self._resolve(text, place)
+            if self._has_comments and self._comment_follows(event):
                 self.commented.add(place)
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, place, 1)
         self._put(value, place)
 
-    def _resolve(self, value: str, place: int) -> Any:
+    def _resolve(self, value: str, place: int) -> Value:
         """Return the value of a plain scalar by the core rules of YAML 1.2; what is no number is text."""
         if value in _WORDS:
             return _WORDS[value]
@@ -223,14 +228,14 @@ class _Builder:
         self._note(place, "not_finite", f"{shown} is not a finite number", "put it in quotes if text is meant")
         return value
 
-    def _comment_follows(self, end: int) -> bool:
+    def _comment_follows(self, event: events.ScalarEvent) -> bool:
         text = self._text
-        start = end
+        start = end = event.end_mark.index if event.end_mark else 0
         while end < len(text) and text[end] in " \t":
             end += 1
         return end > start and text[end : end + 1] == "#"
 
-    def _open(self, event: Any, data: Any, spots: Any) -> None:
+    def _open(self, event: events.CollectionStartEvent, data: Container, spots: Container) -> None:
         place = _spot(event)
         if event.tag is not None:
             self._tag(event, place)
@@ -250,7 +255,7 @@ class _Builder:
             self._anchors[frame.anchor] = (frame.data, (frame.place, frame.spots), self._nodes - frame.nodes)
         self._put(frame.data, (frame.place, frame.spots))
 
-    def _alias(self, event: Any) -> None:
+    def _alias(self, event: events.AliasEvent) -> None:
         place, name = _spot(event), event.anchor
         if name not in self._anchors:
             hint = "text that starts with * must stand in quotes"
@@ -264,10 +269,12 @@ class _Builder:
         self._expanded += nodes
         if self._aliases > MAX_ALIASES or self._expanded > MAX_EXPANDED:
             hint = "use `defaults:` for what jobs have in common"
-            raise self._stop(place, "too_many_aliases", "aliases (*name) stand for more than this program expands", hint)
+            raise self._stop(
+                place, "too_many_aliases", "aliases (*name) stand for more than this program expands", hint
+            )
         self._put(data, (place, spots[1]) if isinstance(spots, tuple) else place)
 
-    def _put(self, value: Any, where: Any) -> None:
+    def _put(self, value: Value, where: Spot) -> None:
         """Hand a finished node to what it stands in."""
         if not self._stack:
             self._done = (value, where)
@@ -284,7 +291,7 @@ class _Builder:
                 frame.spots[frame.key] = (frame.key_spot, where)
             frame.key_spot, frame.drop = -1, False
 
-    def _key(self, frame: _Frame, value: Any, place: int) -> None:
+    def _key(self, frame: _Frame, value: Value, place: int) -> None:
         if isinstance(value, (dict, list)):
             raise self._stop(place, "key_type", "a key must be text, this is a mapping or a list")
         if not isinstance(value, str):
@@ -302,7 +309,7 @@ class _Builder:
             frame.drop = True
         frame.key, frame.key_spot = value, place
 
-    def _tag(self, event: Any, place: int) -> None:
+    def _tag(self, event: events.ScalarEvent | events.CollectionStartEvent, place: int) -> None:
         hint = "put text that starts with ! in quotes; numbers and text need no tag"
         self._note(place, "tag", f"tags are not supported: {str(event.tag)[:60]}", hint)
 
@@ -315,6 +322,6 @@ class _Builder:
         return ManifestError((*self.problems, self._places.at(place, code, message, hint)))
 
 
-def _spot(event: Any) -> int:
+def _spot(event: yaml.Event) -> int:
     mark = event.start_mark
-    return spot(mark.line, mark.column)
+    return spot(mark.line, mark.column) if mark else 0

@@ -10,8 +10,8 @@ import os
 import stat
 import warnings
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from ..task import Source
@@ -55,7 +55,7 @@ class Sources:
         self._matches: dict[str, tuple[str, ...]] = {}
 
     def images(self, names: list[str]) -> tuple[Source, ...]:
-        """Return the sources that *names* (paths, globs, https URLs) stand for; raise BadSource for the first bad one."""
+        """Return the sources that *names* (paths, globs, https URLs) stand for; raise BadSource where one is bad."""
         found: list[Source] = []
         for name in names:
             if _is_url(name):
@@ -85,13 +85,16 @@ class Sources:
         if not glob.has_magic(name) or os.path.lexists(self._folder / name):
             return (name,)
         if name not in self._matches:
-            found = glob.iglob(name, root_dir=self._folder, recursive=True)
+            # Path.glob takes no absolute pattern, and raises for some relative ones
+            found = glob.iglob(name, root_dir=self._folder, recursive=True)  # noqa: PTH207
             self._matches[name] = tuple(sorted(itertools.islice(found, MAX_MATCHES + 1)))
         matches = self._matches[name]
         if not matches:
             raise BadSource(f"the pattern {name} matches no file in {self._folder}")
         if len(matches) > MAX_MATCHES:
-            raise BadSource(f"the pattern {name} matches more than {MAX_MATCHES} files; all of them would go into one edit")
+            raise BadSource(
+                f"the pattern {name} matches more than {MAX_MATCHES} files; all of them would go into one edit"
+            )
         return matches
 
     def _image(self, name: str) -> _Image:
@@ -134,5 +137,52 @@ def _read(path: str, name: str) -> _Image:
     except (OSError, ValueError) as error:
         number = error.errno if isinstance(error, OSError) else errno.ENOENT
         raise BadSource(f"{name}: {_WORDS.get(number or 0, str(error))} ({path})") from None
-    with os.fdopen(os.dup(descriptor) if False else descriptor, "rb", closefd=True) if _regular(descriptor, name) else _never() as file:
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):  # fdopen would refuse it without closing it
+        os.close(descriptor)
+        raise BadSource(f"{name} is a folder; name its images with a pattern such as {name.rstrip('/')}/*.jpg")
+    with os.fdopen(descriptor, "rb") as file:
         return _examine(file, path, name)
+
+
+def _examine(file: BufferedReader, path: str, name: str) -> _Image:
+    found = os.fstat(file.fileno())
+    if not stat.S_ISREG(found.st_mode):
+        raise BadSource(f"{name} is a device, a pipe or a socket, not a file")
+    if found.st_size == 0:
+        raise BadSource(f"{name} is empty")
+    if found.st_size > MAX_BYTES:
+        raise BadSource(f"{name} has {found.st_size / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are read")
+    mime, width, height, alpha = _header(file, name)
+    file.seek(0)
+    source = Source(
+        path=path,
+        sha256=hashlib.file_digest(file, "sha256").hexdigest(),
+        mime=mime,
+        size_bytes=found.st_size,
+    )
+    return _Image(source=source, width=width, height=height, alpha=alpha)
+
+
+def _header(file: BufferedReader, name: str) -> tuple[str, int, int, bool]:
+    """Return type by content, width, height and whether there is alpha; nothing is decoded."""
+    # Imported here: most manifests have no source images, and Pillow takes a while to load.
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the cap below is the stricter one
+            image = Image.open(file, formats=tuple(_MIMES))
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise BadSource(
+                f"{name} has {width}x{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are taken"
+            )
+        image_format, alpha = str(image.format), image.has_transparency_data
+        image.verify()  # PNG: every checksum; the others have none
+    except UnidentifiedImageError:
+        raise BadSource(f"{name} is no PNG, JPEG or WebP image (by its content, not its name)") from None
+    except Image.DecompressionBombError:
+        raise BadSource(f"{name} has more than {MAX_PIXELS // 1_000_000} megapixels") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise BadSource(f"{name} is damaged: {error}") from None
+    return _MIMES[image_format], width, height, alpha

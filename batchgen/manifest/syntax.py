@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import yaml
 
 from ..errors import Problem
 from .places import Places, spot
+
+_QUOTES = "text that holds { } [ ] , # or ': ' must stand in quotes there"
 
 #: What the parser says (a part of it), what is wrong, what to do.
 _KNOWN: tuple[tuple[str, str, str], ...] = (
@@ -19,8 +20,8 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     ),
     ("unexpected end of stream", "a quote is opened here and never closed", "close it with the same quote"),
     ("unexpected document indicator", "a quote is opened here and never closed", "close it with the same quote"),
-    ("expected ',' or ']'", "a list [ ... ] that starts here is not closed, or a comma is missing in it", ""),
-    ("expected ',' or '}'", "a mapping { ... } that starts here is not closed, or a comma is missing in it", ""),
+    ("expected ',' or ']'", "a list [ ... ] that starts here is not closed, or a comma is missing in it", _QUOTES),
+    ("expected ',' or '}'", "a mapping { ... } that starts here is not closed, or a comma is missing in it", _QUOTES),
     ("expected '-' indicator", "the list above is followed by something at the same depth that is no item", ""),
     ("expected <block end>", "the indentation does not fit the lines above", ""),
     ("did not find expected key", "the indentation does not fit the lines above, or text needs quotes", ""),
@@ -47,13 +48,11 @@ def explain(error: yaml.YAMLError, text: str, places: Places) -> Problem:
         return _bad_start(_line(text, mark.line), place, mark, places)
     for words, meaning, hint in _KNOWN:
         if words in said:
-            if words.startswith("mapping values") and "{{" in _line(text, mark.line if mark else 0):
-                hint = "put the text in quotes; so must text that holds {{ }}"
             return places.at(place, "syntax", meaning, hint)
     return places.at(place, "syntax", f"not YAML: {said}")
 
 
-def _bad_start(line: str, place: int, mark: Any, places: Places) -> Problem:
+def _bad_start(line: str, place: int, mark: yaml.Mark, places: Places) -> Problem:
     char = line[mark.column : mark.column + 1]
     if char == "\t" or re.match(r"\s*\t", line[: mark.column + 1]):
         return places.at(place, "syntax", "a tab where indentation is expected", "indent with spaces")

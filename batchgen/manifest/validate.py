@@ -88,7 +88,7 @@ class _Rest:
         if last:
             self._inside(last[:-1]).pop(last[-1], None)
 
-    def _inside(self, path: Path) -> Any:
+    def _inside(self, path: Path) -> Any:  # noqa: ANN401 - a mapping or a list
         """Return the container at *path*, copied once, together with those around it."""
         node: Any = self.data
         for number, step in enumerate(path):

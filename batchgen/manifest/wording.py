@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from ..errors import Problem
 from ..providers import profile
@@ -78,31 +78,41 @@ def _real(loc: Path, places: Places) -> Path:
     return loc
 
 
-def _worded(path: Path, item: Any, places: Places) -> Problem:
+def _worded(path: Path, item: ErrorDetails, places: Places) -> Problem:
     kind, value, context = item["type"], item["input"], item.get("ctx", {})
     if kind == "extra_forbidden":
         return _unknown_key(path, places)
-    if kind == "list_type" and path == ("prompts",) and isinstance(value, str):
-        return places.problem(path, "not_yet", "prompts from a file are not supported yet in this version", "use a list")
     if kind == "string_type":
         return _not_text(path, value, places)
+    if kind == "list_type" and path == ("prompts",) and isinstance(value, str):
+        return places.problem(path, "not_yet", "a file of prompts is not supported yet in this version", "use a list")
     if kind in _WANTED:
         return places.problem(path, "wrong_type", f"should be {_WANTED[kind]}, is {shown(value)}")
     if kind in _BOUNDS:
         words, key = _BOUNDS[kind]
-        return places.problem(path, "out_of_range", f"should be {words} {context[key]}, is {shown(value)}")
+        return places.problem(path, "out_of_range", f"should be {words} {context[key]}, is {_short(str(value))}")
     if kind == "literal_error":
         hint = suggestion(str(value), _quoted(str(context["expected"])))
-        return places.problem(path, "not_allowed", f"should be {context['expected']}, is {shown(value)}", hint)
-    if kind in ("string_too_short", "too_short"):
-        return places.problem(path, "empty", "is empty")
-    if kind in ("string_too_long", "too_long"):
-        return places.problem(path, "too_long", f"is longer than {context['max_length']} characters")
-    if kind == "string_pattern_mismatch":
-        return places.problem(path, "not_allowed", f"should be the name of a variable, is {shown(value)}")
-    if kind == "value_error":
-        return places.problem(path, "bad_value", str(context["error"]))
-    return places.problem(path, "bad_value", f"{item['msg'][:1].lower()}{item['msg'][1:]}, is {shown(value)}")
+        return places.problem(
+            path, "not_allowed", f"should be {context['expected']}, is {shown(value).removeprefix('the number ')}", hint
+        )
+    return places.problem(path, *_rest(item))
+
+
+def _rest(item: ErrorDetails) -> tuple[str, str]:
+    """Return code and message of the rarer mistakes."""
+    value, context = shown(item["input"]), item.get("ctx", {})
+    match item["type"]:
+        case "string_too_short" | "too_short":
+            return "empty", "is empty"
+        case "string_too_long" | "too_long":
+            return "too_long", f"is longer than {context['max_length']} characters"
+        case "string_pattern_mismatch":
+            return "not_allowed", f"should be the name of a variable, is {value}"
+        case "value_error":
+            return "bad_value", str(context["error"])
+        case _:
+            return "bad_value", f"{item['msg'][:1].lower()}{item['msg'][1:]}, is {value}"
 
 
 def _not_text(path: Path, value: object, places: Places) -> Problem:
@@ -119,7 +129,7 @@ def _not_text(path: Path, value: object, places: Places) -> Problem:
 
 def _unknown_key(path: Path, places: Places) -> Problem:
     key, around = str(path[-1]), path[:-1]
-    fields = [name for name in _model_at(around).model_fields]
+    fields = list(_model_at(around).model_fields)
     if key in model.NOT_YET and (not around or around[0] == "jobs"):
         return places.problem(path, "not_yet", f"{key!r} is not supported yet in this version", key=True)
     hint = suggestion(key, fields)

@@ -64,6 +64,9 @@ _KEY_WORDS = re.compile(
 )
 _RATE_WORDS = re.compile(r"rate limit|too many requests|concurrency limit", re.IGNORECASE)
 _MODEL_WORDS = re.compile(r"\bmodel\b.{0,80}(?:not found|does not exist|not available)", re.IGNORECASE)
+_INVALID_WORDS = re.compile(
+    r"\binvalid (?:request|param|value|size|prompt|image|input)|validation error|\bis required\b", re.IGNORECASE
+)
 _LIMIT = re.compile(r"\blimit:? (\d[\d,]*)", re.IGNORECASE)
 _REQUESTED = re.compile(r"\brequested:? (\d[\d,]*)", re.IGNORECASE)
 
@@ -192,7 +195,8 @@ def _cause_of_request(said: Said, status: int) -> Cause | None:
         return Cause.THROTTLED
     if _MODEL_WORDS.search(said.words) or (status in (200, 403) and _KEY_WORDS.search(said.words)):
         return Cause.DENIED
-    return None
+    # Under a good status there is no status to ask: gptimageapi's own codes are not documented.
+    return Cause.INVALID if status < 300 and _INVALID_WORDS.search(said.words) else None
 
 
 def _throttled(said: Said) -> tuple[Cause, str]:

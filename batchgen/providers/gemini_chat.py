@@ -16,7 +16,8 @@ from .fit import wire_fields
 from .openai_images import attempt_headers, json_image
 from .strict import Json
 
-_MARKDOWN = re.compile(r"!\[[^\]]{0,1000}\]\(\s*(data:image/[^)\s]+|https?://[^)\s]+)[^)]{0,300}\)")
+# Possessive, so that a hostile answer of megabytes costs no more than one pass.
+_MARKDOWN = re.compile(r"!\[[^\]]{0,300}+\]\(\s{0,9}+(data:image/[^)\s]++|https?://[^)\s]++)[^)]{0,300}+\)")
 
 #: Where task fields stand in ``image_config``.
 _CONFIG = {"size": "aspect_ratio", "resolution": "image_size"}

@@ -43,7 +43,9 @@ _PERSONAL = ("api_key_env", "base_url", "charges_errors", "request_id_header", "
 @cache
 def _presets() -> dict[str, dict[str, Any]]:
     text = files(__package__).joinpath("presets.yaml").read_text(encoding="utf-8")
-    presets: dict[str, dict[str, Any]] = yaml.safe_load(text)["presets"]
+    # libyaml's loader, where PyYAML was built with it: a tenth of the time, and this runs at every start.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    presets: dict[str, dict[str, Any]] = yaml.load(text, Loader=loader)["presets"]  # noqa: S506 - a safe loader either way
     return presets
 
 

@@ -176,7 +176,7 @@ class Profile(Frozen):
     @property
     def origin(self) -> str:
         """Return scheme, host and (where it is not the usual one) port of ``base_url``."""
-        return _origin(urlsplit(self.base_url))
+        return origin_of(urlsplit(self.base_url))
 
     def url(self, path_key: str) -> str:
         """Return the absolute URL of a path; what ``base_url`` already ends with is not said twice."""
@@ -200,9 +200,22 @@ class Profile(Frozen):
                 return canonical, model
         raise UnknownModel(wanted, self)
 
+    def may_fetch(self, url: str) -> bool:
+        """Tell whether a result may be fetched there: the origin of ``base_url``, or https on the allow-list."""
+        try:
+            parts = urlsplit(url)
+            if parts.username is not None or parts.password is not None or not parts.hostname:
+                return False
+            if parts.scheme in ("http", "https") and origin_of(parts) == self.origin:
+                return True
+            usual_port = parts.port in (None, 443)
+        except ValueError:
+            return False
+        return parts.scheme == "https" and usual_port and _listed(parts.hostname.rstrip("."), self.url_hosts)
 
-def _origin(parts: SplitResult) -> str:
-    """Return scheme://host[:port] in lower case, the usual port left out."""
+
+def origin_of(parts: SplitResult) -> str:
+    """Return scheme://host[:port] in lower case, the usual port left out; raise ValueError for an impossible one."""
     host = (parts.hostname or "").lower()
     host = f"[{host}]" if ":" in host else host
     port = "" if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
@@ -224,3 +237,14 @@ def join(base_url: str, path: str) -> str:
         shared = 1
     kept = tail[: len(tail) - shared]
     return f"{scheme}://{'/'.join([host, *kept, *steps])}"
+
+
+def _listed(host: str, patterns: tuple[str, ...]) -> bool:
+    """Match *host* (lower case); "*" takes any name with a dot in it, but no address."""
+    named = "." in host and ":" not in host and not host.rpartition(".")[2].isdigit()
+    for pattern in map(str.lower, patterns):
+        if pattern == host or (pattern == "*" and named):
+            return True
+        if pattern.startswith("*.") and host.endswith(pattern[1:]):
+            return True
+    return False

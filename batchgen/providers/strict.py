@@ -43,7 +43,9 @@ def read(body: bytes) -> Json:
         document = _restored(document, cuts)
     except RecursionError:
         raise Unreadable("nested too deeply") from None
-    # A mark that is not back in its place was a key, or the provider sent the mark itself: take the slow way.
+    except KeyError:
+        return _parsed(body)  # the provider sent the mark itself, escaped
+    # A cut that found no place was a key: take the slow way.
     return _parsed(body) if cuts else document
 
 
@@ -99,9 +101,9 @@ def _literal(raw: bytes) -> str:
 
 
 def _restored(value: Json, cuts: dict[str, str]) -> Json:
-    """Return *value* with the cuts put back; each is taken out of *cuts* once."""
+    """Return *value* with the cuts put back; each is taken out of *cuts* once, twice is a KeyError."""
     if isinstance(value, str):
-        return cuts.pop(value, value) if value.startswith(_MARK) else value
+        return cuts.pop(value) if value.startswith(_MARK) else value
     if isinstance(value, dict):
         return {key: _restored(part, cuts) for key, part in value.items()}
     if isinstance(value, list):

@@ -1,1 +1,1 @@
-"""Simulated providers behind a real HTTP server on loopback: an independent witness that shares no code with the rest."""
+"""Simulated providers on loopback: an independent witness that shares no code with the rest."""

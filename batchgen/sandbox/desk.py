@@ -55,7 +55,7 @@ class Desk:
         # A server started again on the same log goes on counting: serials stay unique.
         self._serial = max((line["serial"] for line in read_log(settings.log)), default=0)
         self.spent = {name: entry["usd"] for name, entry in totals(settings.log).items()}
-        self._answers: OrderedDict[tuple[str, str], asyncio.Future[Package]] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, str], asyncio.Future[Package | None]] = OrderedDict()
 
     def next_serial(self) -> int:
         """Return the number of a request; the first is 1."""
@@ -70,7 +70,7 @@ class Desk:
         """Add a charge to what the balance endpoints tell."""
         self.spent[provider] = self.spent.get(provider, Decimal(0)) + (bill.usd or Decimal(0))
 
-    def promise(self, provider: str, key: str | None) -> asyncio.Future[Package] | None:
+    def promise(self, provider: str, key: str | None) -> asyncio.Future[Package | None] | None:
         """Return the earlier answer to this idempotency key, or make a place for this one and return None."""
         if not key or not self.settings.honour_idempotency:
             return None
@@ -81,16 +81,14 @@ class Desk:
                 self._answers.popitem(last=False)
         return earlier
 
-    def keep_promise(self, provider: str, key: str | None, package: Package | None) -> None:
-        """Store the answer to an idempotency key; None, an error answer, forgets the key."""
-        future = self._answers.get((provider, key or ""))
+    def keep_promise(self, provider: str, key: str, package: Package | None, *, remember: bool) -> None:
+        """Hand the answer to all who wait for this key; only good answers are remembered."""
+        future = self._answers.get((provider, key))
         if future is None or future.done():
             return
-        if package is not None:
-            future.set_result(package)
-        else:
-            del self._answers[(provider, key or "")]
-            future.cancel()
+        future.set_result(package)
+        if not remember:
+            del self._answers[(provider, key)]
 
 
 @dataclass(kw_only=True, slots=True)

@@ -64,6 +64,7 @@ class Visit:
         self.desk, self.dialect, self.kind, self.request = desk, dialect, kind, request
         trace = trace_of(request, desk.next_serial(), time.time())
         self.key = request.headers.get("Idempotency-Key")
+        self.promised = False
         self.entry = Entry(provider=dialect.name, kind=kind, trace=trace, idempotency_key=self.key)
 
     async def run(self) -> web.StreamResponse:
@@ -76,14 +77,13 @@ class Visit:
                 return await self._send(await earlier, None)
             package = await self._work(order, fault)
         except Refusal as refusal:
-            self.desk.keep_promise(self.dialect.name, self.key, None)
-            return await self._send(self._refusal_package(refusal), None)
-        except web.HTTPException:
-            self.desk.keep_promise(self.dialect.name, self.key, None)
-            raise
+            fault, package = None, self._refusal_package(refusal)
+            self._keep_promise(package, remember=False)
+        finally:
+            self._keep_promise(None, remember=False)
         return await self._send(package, fault)
 
-    async def _admit(self) -> tuple[Order, Fault | None, asyncio.Future[Package] | None]:
+    async def _admit(self) -> tuple[Order, Fault | None, asyncio.Future[Package | None] | None]:
         """Read and judge the request; return the order, the fault that strikes it, and an earlier answer to its key."""
         form: Form | None = None
         try:
@@ -99,6 +99,7 @@ class Visit:
         earlier = self.desk.promise(self.dialect.name, self.key)
         if earlier is not None:
             return order, None, earlier
+        self.promised = True
         fault = self.desk.book.pick(
             serial=self.entry.trace.serial,
             provider=self.dialect.name,
@@ -156,8 +157,13 @@ class Visit:
         words = WORDS_INSTEAD if kind == "text" and order.kind == "chat" else None
         reply = self.dialect.answer(order, bill, pictures, trace, words)
         good = _package(reply, spoil_payload(reply.payload, ""))
-        self.desk.keep_promise(self.dialect.name, self.key, good)
+        self._keep_promise(good, remember=True)
         return self._spoilt(kind, reply) if kind else good
+
+    def _keep_promise(self, package: Package | None, *, remember: bool) -> None:
+        if self.promised and self.key:
+            self.promised = False
+            self.desk.keep_promise(self.dialect.name, self.key, package, remember=remember)
 
     def _has_no_image(self, order: Order, fault: Fault | None) -> bool:
         kind = fault.kind if fault else ""
@@ -165,7 +171,6 @@ class Visit:
         return kind in {"empty", "text"} or (kind == "short" and asked < 2)
 
     def _early(self, kind: str) -> Package | None:
-        self.desk.keep_promise(self.dialect.name, self.key, None)
         if kind == "drop-before":
             return None
         if kind == "redirect":

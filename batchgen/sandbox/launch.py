@@ -96,7 +96,7 @@ def start(
     command += ["--ready-file", str(ready), "--latency", latency, "--seed", str(seed)]
     command += ["--idle-exit", f"{idle_exit:g}", *extra]
     with (folder / OUTPUT).open("wb") as output:
-        # A session of its own: signals meant for the caller, and its death, pass it by.
+        # Detached from the terminal: signals meant for the caller, and its death, pass it by.
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
             command,
             stdin=subprocess.DEVNULL,

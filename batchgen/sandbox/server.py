@@ -24,6 +24,7 @@ from .log import totals
 from .wire import Json, Refusal
 
 _MOST_BODY = 400_000_000  # sixteen data URLs of 20 MB, and some
+_EVERYTHING = 100.0  # USD that every simulated account starts with
 _ABOUT = """batchgen sandbox: simulated image providers on this machine. Nothing here costs money.
 
 Base URLs: {bases}
@@ -96,13 +97,15 @@ def _free(desk: Desk, name: str, answer: Callable[[float], Json], *, key_needed:
     """Return the handler of an endpoint that costs nothing and tells what was used."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
+        used = float(desk.spent.get(name, 0))
         try:
             if key_needed:
                 authorise(request)
         except Refusal as refusal:
-            if refusal.cause != "money":  # a poor account may still look at its balance
+            if refusal.cause != "money":
                 return _refused(name, refusal, request)
-        return web.json_response(answer(float(desk.spent.get(name, 0))))
+            used = _EVERYTHING  # a poor account may still look at its balance
+        return web.json_response(answer(used))
 
     return handler
 

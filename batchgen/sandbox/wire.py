@@ -84,6 +84,11 @@ class Trace:
     retry_after: float | None = None
     key_tail: str = ""
 
+    @property
+    def own_path(self) -> str:
+        """Return the path as the provider itself knows it, without the prefix of this server."""
+        return "/" + self.path.lstrip("/").partition("/")[2]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:

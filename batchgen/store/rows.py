@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Row, RowMapping
 
 from ..job import Job, State
 from ..task import Kind, Source, Task
@@ -121,17 +121,17 @@ def encode_ids(ids: Sequence[int]) -> str:
     return _encode(list(ids))
 
 
-def to_batch(row: Mapping[str, Any]) -> Batch:
+def to_batch(row: RowMapping) -> Batch:
     """Return the value in a row of batches."""
     return Batch(**row)
 
 
-def to_run(row: Mapping[str, Any]) -> Run:
+def to_run(row: RowMapping) -> Run:
     """Return the value in a row of runs."""
     return Run(**row)
 
 
-def to_attempt(row: Mapping[str, Any]) -> AttemptRecord:
+def to_attempt(row: RowMapping) -> AttemptRecord:
     """Return the value in a row of attempts."""
     return AttemptRecord(**row)
 

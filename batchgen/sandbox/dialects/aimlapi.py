@@ -77,7 +77,7 @@ def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 
         message = f"Body validation error! {refusal.message}"
     payload: Json = {
         "message": message,
-        "path": trace.path,
+        "path": trace.own_path,
         "requestId": trace.request_id,
         "statusCode": str(words.status) if trace.serial % 2 else words.status,
         "timestamp": datetime.fromtimestamp(trace.now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),

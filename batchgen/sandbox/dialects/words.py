@@ -66,7 +66,7 @@ def words_for(table: Mapping[str, Words], refusal: Refusal, trace: Trace) -> Wor
     found = table[refusal.cause]
     wait = _duration(1.0 if trace.retry_after is None else trace.retry_after)
     message = refusal.message or found.message.format(
-        request_id=trace.request_id, wait=wait, key_tail=trace.key_tail, path=trace.path
+        request_id=trace.request_id, wait=wait, key_tail=trace.key_tail, path=trace.own_path
     )
     return _words(found.status, found.type, refusal.code or found.code, message)
 

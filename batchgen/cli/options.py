@@ -1,0 +1,125 @@
+"""Options that every command takes, before or after its name, and the selection that many take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from ..app import Place
+    from ..store.values import Selection
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """What the shared options say."""
+
+    folder: Path
+    db: Path | None
+    as_json: bool
+    quiet: bool
+    verbose: int
+
+    def place(self, *, sandbox: bool = False) -> Place:
+        """Return where the project keeps its state."""
+        from ..app import Place
+
+        return Place.of(self.folder, self.db, sandbox=sandbox)
+
+    def file(self, path: Path) -> Path:
+        """Return *path* as seen from the working folder."""
+        return self.folder.absolute() / path
+
+
+_SHARED = (
+    click.option(
+        "-C", "folder", type=click.Path(file_okay=False, exists=True, path_type=Path), metavar="DIR", help="Work in DIR."
+    ),
+    click.option(
+        "--db",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="The job table. Default: .batchgen/batchgen.db in the working folder.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
+    click.option("-q", "--quiet", is_flag=True, help="Say only what needs a person."),
+    click.option("-v", "--verbose", count=True, help="Say more."),
+    click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks."),
+)
+
+
+def shared(function: Function) -> Function:
+    """Give a command the shared options."""
+    for option in reversed(_SHARED):
+        function = option(function)
+    return function
+
+
+def given(options: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the shared options out of *options*; what was said before the command's name holds where not said again."""
+    return {
+        "folder": options.pop("folder") or before.get("folder") or Path(),
+        "db": options.pop("db") or before.get("db"),
+        "as_json": options.pop("as_json") or before.get("as_json", False),
+        "quiet": options.pop("quiet") or before.get("quiet", False),
+        "verbose": options.pop("verbose") or before.get("verbose", 0),
+    }
+
+
+def command(name: str) -> Callable[[Function], click.Command]:
+    """Make a function (session, **options) -> exit code a command with the shared options."""
+
+    def make(function: Function) -> click.Command:
+        @click.command(name, help=function.__doc__)
+        @shared
+        @click.pass_context
+        @wraps(function)
+        def call(ctx: click.Context, **options: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
+            session = Session(**given(options, ctx.obj or {}))
+            return function(session, **options)
+
+        return call
+
+    return make
+
+
+sandbox = click.option("--sandbox", is_flag=True, help="The rehearsal: its own job table and output.")
+batch = click.option("--batch", metavar="NAME", help="Which batch. Default: the one that ran last.")
+
+
+def selecting(function: Function) -> Function:
+    """Give a command the options that select jobs: OR within an option given twice, AND between options."""
+    for option in reversed(
+        (
+            click.option("--id", "ids", multiple=True, metavar="GLOB", help="Jobs whose id matches."),
+            click.option("--tag", "tags", multiple=True, metavar="TAG", help="Jobs with this tag."),
+            click.option("--provider", "providers", multiple=True, metavar="NAME", help="Jobs of this provider."),
+            click.option("--model", "models", multiple=True, metavar="NAME", help="Jobs of this model."),
+            click.option("--kind", "kinds", multiple=True, type=click.Choice(["generate", "edit"]), help="By kind."),
+            click.option(
+                "--status",
+                "states",
+                multiple=True,
+                type=click.Choice(["pending", "running", "done", "failed", "unknown", "cancelled"]),
+                help="Jobs that stand so.",
+            ),
+            click.option("--cause", "causes", multiple=True, metavar="CAUSE", help="Jobs that failed so."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def selection(options: dict[str, Any]) -> Selection:
+    """Take the selection out of *options*."""
+    from ..store.values import Selection
+
+    names = ("ids", "tags", "providers", "models", "kinds", "states", "causes")
+    return Selection(**{name: tuple(options.pop(name)) for name in names})

@@ -1,0 +1,146 @@
+"""How batchgen speaks: values in, lines of text out.  Only ``say``, ``data`` and ``tell_error`` print."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BatchgenError, ManifestError
+from ..money import show_credits, show_usd
+
+if TYPE_CHECKING:
+    from ..ledger import Counts, Failure, UsageLine
+
+
+def say(text: str = "") -> None:
+    """Print a line for people, on stderr."""
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def data(text: str) -> None:
+    """Print what was asked for, on stdout."""
+    print(printable(text))
+
+
+def document(value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Print one JSON document on stdout."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def tell_error(error: BatchgenError, *, as_json: bool) -> None:
+    """Print why nothing more happens: on stderr, as text or as one JSON document."""
+    problems = error.problems if isinstance(error, ManifestError) else ()
+    if as_json:
+        found = [
+            {"file": p.file, "line": p.line, "column": p.column, "path": p.path, "code": p.code, "message": p.message, "hint": p.hint}
+            for p in problems
+        ]
+        body = {"type": "exit_error", "code": error.exit_code, "message": str(error)}
+        print(json.dumps(body | ({"problems": found} if found else {}), ensure_ascii=False), file=sys.stderr)
+        return
+    for line in str(error).splitlines():
+        say(line)
+    if problems:
+        say(f"{_count(len(problems), 'problem')}; nothing was sent, nothing was written.")
+
+
+def printable(text: str) -> str:
+    """Return *text* with every control, format and bidi character escaped: a prompt must not steer the terminal."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c == "\n" or not _steers(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _steers(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character != "\u200d"
+
+
+def short(text: str, width: int) -> str:
+    """Return *text* on one line of at most *width* characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def table(rows: Sequence[Sequence[object]], heads: Sequence[str], right: Iterable[int] = ()) -> list[str]:
+    """Return the lines of a table, columns two blanks apart; columns in *right* are right-aligned."""
+    cells = [list(heads), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
+    flush = set(right)
+    return [
+        "  ".join(c.rjust(w) if i in flush else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in cells
+    ]
+
+
+def usd(nano: int | None) -> str:
+    """Return an amount for people: cents, or more digits where cents would hide it."""
+    if nano is None:
+        return "unknown"
+    exact = show_usd(nano) or "0"
+    return f"${nano / 1e9:.2f}" if nano >= 100_000_000 or nano == 0 else f"${exact}"
+
+
+def duration(seconds: float) -> str:
+    """Return "45 s", "12 min" or "3 h 20 min"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def money_lines(lines: Sequence[UsageLine]) -> list[str]:
+    """Return what was spent, in words."""
+    from ..ledger import add
+
+    said = []
+    known = [line.usd for line in lines if line.usd is not None]
+    parts = {
+        basis: sum(line.usd_by_basis.get(basis, 0) for line in lines) for basis in ("reported", "priced", "estimated")
+    }
+    detail = ", ".join(f"{usd(nano)} {basis}" for basis, nano in parts.items() if nano)
+    said.append(f"spent     {usd(sum(known))}" + (f" ({detail})" if detail else ""))
+    for provider in sorted({line.provider for line in lines if line.credits}):
+        total = add([line.credits for line in lines if line.provider == provider])
+        said.append(f"          {show_credits(total)} credits at {provider}")
+    if unpriced := sum(line.unpriced for line in lines):
+        said.append(f"          {_count(unpriced, 'attempt')} without a known price (set a tariff for the provider)")
+    if doubtful := sum(line.at_risk for line in lines):
+        risk = add([line.at_risk_usd for line in lines if line.at_risk])
+        said.append(f"at risk   {usd(risk)} for {_count(doubtful, 'attempt')} that may have been charged")
+    return said
+
+
+def status_lines(batch: str, counts: Counts, usage: Sequence[UsageLine], failures: Sequence[Failure]) -> list[str]:
+    """Return the screen of ``status``."""
+    standing = [
+        f"{number} {name}"
+        for name in ("done", "running", "pending", "failed", "unknown", "cancelled")
+        if (number := getattr(counts, name))
+    ]
+    lines = [
+        f"{batch}: {_count(counts.total, 'job')}: {', '.join(standing) or 'none'}",
+        f"images    {counts.images}",
+        *money_lines(usage),
+    ]
+    if counts.orphaned:
+        lines.append(f"orphaned  {_count(counts.orphaned, 'job')} no longer in the manifest; their files stay")
+    return lines + failure_lines(failures)
+
+
+def failure_lines(failures: Sequence[Failure]) -> list[str]:
+    """Return the failures by cause, each with an example."""
+    lines = []
+    for number, failure in enumerate(failures):
+        head = "failed    " if number == 0 else "          "
+        lines.append(f"{head}{failure.count} {failure.cause}: {short(failure.key, 40)}: {short(failure.message, 160)}")
+    return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+count = _count

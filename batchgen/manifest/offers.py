@@ -1,0 +1,132 @@
+"""The providers of one manifest, and which of them takes a job.  Decisions: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..errors import Problem, SettingsError
+from ..providers import fit, presets
+from ..providers.fit import Misfit
+from ..providers.profile import Model, Profile
+from ..task import Task
+from .expand import Draft
+from .places import Path, Places
+from .validate import Checked
+from .wording import shown, suggestion
+
+#: Called with a provider's name and its merged settings; what it returns has the last word.
+Override = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+
+
+class Offers:
+    """Every provider that the manifest or the settings configure, and the presets; each is built once."""
+
+    def __init__(
+        self, checked: Checked, places: Places, settings: Mapping[str, Mapping[str, Any]], override: Override | None
+    ) -> None:
+        self.problems: list[Problem] = []
+        self._places = places
+        self._own: Mapping[str, Any] = checked.data.get("providers") or {}
+        self._settings = settings
+        self._override = override
+        self._policy = {key: checked.data[key] for key in ("retry", "on_unknown") if checked.data.get(key) is not None}
+        self._broken = checked.broken
+        self._profiles: dict[str, Profile | None] = {}
+        for name in self._own:
+            self.profile(name)
+
+    @property
+    def profiles(self) -> dict[str, Profile]:
+        """Return the providers that could be built, by name."""
+        return {name: profile for name, profile in self._profiles.items() if profile is not None}
+
+    @property
+    def known(self) -> list[str]:
+        """Return every name that a job may use."""
+        return [*dict.fromkeys([*self._own, *self._settings, *presets.preset_names()])]
+
+    def default(self) -> str | None:
+        """Return the provider of a job that names none: the only one configured, if it is the only one."""
+        configured = list(self._own or self._settings)
+        return configured[0] if len(configured) == 1 else None
+
+    def profile(self, name: str, where: Path | None = None) -> Profile | None:
+        """Return a provider by name; None where its settings are wrong, which is reported once (at *where*)."""
+        if name not in self._profiles:
+            self._profiles[name] = self._built(name, where)
+        return self._profiles[name]
+
+    def _built(self, name: str, where: Path | None) -> Profile | None:
+        if ("providers", name) in self._broken or ("providers",) in self._broken:
+            return None
+        wish = merged(merged(self._settings.get(name, {}), self._policy), self._own.get(name) or {})
+        if self._override is not None:
+            wish = dict(self._override(name, wish))
+        try:
+            return presets.profile(name, wish)
+        except SettingsError as error:
+            place: Path = ("providers", name) if name in self._own else (where or ())
+            message = str(error).removeprefix(f"provider {name}: ")
+            self.problems.append(self._places.problem(place, "provider", message))
+            return None
+
+    def choose(self, draft: Draft, task: Task) -> tuple[Task, Model] | None:
+        """Return *task* for the first provider of its list that can do it; None where none can, which is reported.
+
+        ``task.provider`` is ignored and ``task.model`` is the model as written, or empty.
+        """
+        names = self._names(draft)
+        refused: list[tuple[Misfit, ...]] = []
+        for name in names:
+            profile = self.profile(name, draft.where("provider"))
+            if profile is None:
+                return None
+            fitting = replace(task, provider=name, model=task.model or profile.default_model)
+            misfits = fit.check(fitting, profile)
+            if not misfits:
+                canonical, model = profile.find(fitting.model)
+                return replace(fitting, model=canonical), model
+            refused.append(misfits)
+        if refused:
+            self._refuse(draft, names, refused)
+        return None
+
+    def _names(self, draft: Draft) -> list[str]:
+        where = draft.where("provider")
+        names: list[str] = draft.values.get("provider") or []
+        if not names:
+            default = self.default()
+            if default is None:
+                hint = "write  provider: aigate  under defaults:, or in the job; several are tried in order"
+                self.problems.append(
+                    self._places.problem(where, "no_provider", "no provider is named for this job", hint)
+                )
+                return []
+            return [default]
+        unknown = [name for name in names if name not in self.known]
+        for name in unknown:
+            hint = suggestion(name, self.known) or f"there are: {', '.join(self.known)}"
+            self.problems.append(
+                self._places.problem(where, "unknown_provider", f"no provider is called {shown(name)}", hint)
+            )
+        return [] if unknown else names
+
+    def _refuse(self, draft: Draft, names: list[str], refused: list[tuple[Misfit, ...]]) -> None:
+        """Report what the first provider would refuse, and in a few words why the others are no way out."""
+        others = [f"nor {name}: {misfits[0].message}" for name, misfits in zip(names[1:], refused[1:], strict=True)]
+        for misfit in refused[0]:
+            hint = "; ".join(filter(None, [misfit.hint, *others]))
+            field = "per_request" if misfit.field == "n" and "per_request" in draft.values else misfit.field
+            self.problems.append(self._places.problem(draft.where(field), f"misfit_{field}", misfit.message, hint))
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *over* laid on *under*: mappings are merged, the rest replaces."""
+    result = dict(under)
+    for key, value in over.items():
+        before = result.get(key)
+        both = isinstance(before, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(before, value) if both else value  # type: ignore[arg-type]
+    return result

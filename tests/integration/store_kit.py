@@ -1,0 +1,92 @@
+"""Small makers of plans, attempts and settlements for tests of the job table."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from batchgen.fault import Cause, Charged, Fault
+from batchgen.job import Attempt, Delivered, Delivery, Event, Job, Settlement, Unsettled
+from batchgen.store.reader import Reader
+from batchgen.store.writer import Writer
+from batchgen.task import Artifact, Basis, Charge, Kind, Task, Usage
+
+NOW = datetime(2026, 3, 1, 3, 0, 0, 123456, tzinfo=UTC)
+DOUBT = Fault(cause=Cause.UNKNOWN, message="read timeout", charged=Charged.MAYBE, status=504, code="gateway")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    key: str
+    task: Task
+    fingerprint: str
+    output: str
+    tags: tuple[str, ...] = ()
+    priority: int = 0
+    sidecar: bool = True
+    wanted: int = 1
+
+
+def plan(key: str, prompt: str = "a cat", provider: str = "aigate", **changes: object) -> Plan:
+    task = Task(kind=Kind.GENERATE, prompt=prompt, provider=provider, model="gpt-image-2")
+    known: dict = {"key": key, "task": task, "fingerprint": f"1:{prompt}", "output": key}
+    return Plan(**{**known, **changes})
+
+
+def attempt_for(job: Job) -> Attempt:
+    return Attempt(
+        id=uuid.uuid4().hex,
+        job_id=job.id,
+        claim=job.claim + 1,
+        batch=job.batch,
+        key=job.key,
+        task=job.task,
+        fingerprint=job.fingerprint,
+        folder="/out",
+        output=job.output,
+    )
+
+
+def picture(path: str = "cat.png", ordinal: int = 0) -> Artifact:
+    return Artifact(
+        ordinal=ordinal, path=path, sha256="0" * 64, size_bytes=9, width=1, height=2, mime="image/png"
+    )
+
+
+def delivery(attempt: Attempt, usd: int | None = 1_000, *files: Artifact) -> Settlement:
+    usage = Usage(images=1, input_tokens=5, output_tokens=50)
+    event = Delivery(at=NOW, outcome=Delivered(artifacts=files or (picture(),), usage=usage))
+    charge = Charge(usd=usd, credits=2_000, basis=Basis.PRICED if usd is not None else Basis.UNKNOWN)
+    return Settlement(attempt=attempt, event=event, charge=charge, usage=usage, request_id="req-1")
+
+
+def miss(attempt: Attempt, event: Event | None = None) -> Settlement:
+    unknown = Charge(usd=None, credits=None, basis=Basis.UNKNOWN)
+    return Settlement(attempt=attempt, event=event or Unsettled(at=NOW, fault=DOUBT), charge=unknown)
+
+
+async def loaded(writer: Writer, plans: Iterable[Plan], name: str = "b") -> int:
+    batch_id = await writer.open_batch(name, "/m.yaml", "/out", NOW)
+    await writer.load(batch_id, plans, NOW)
+    return batch_id
+
+
+async def claimed(writer: Writer, job: Job, estimate: int | None = 7_000) -> tuple[Job, Attempt]:
+    attempt = attempt_for(job)
+    return await writer.claim(job, attempt, "run-1", estimate, 3_000, NOW), attempt
+
+
+async def one(writer: Writer, reader: Reader, key: str = "cat") -> tuple[int, Job]:
+    batch_id = await loaded(writer, [plan(key)])
+    return batch_id, reader.job(batch_id, key)
+
+
+def integrity(path: Path) -> str:
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(path)) as dbapi:
+        return str(dbapi.execute("PRAGMA integrity_check").fetchone()[0])

@@ -1,0 +1,179 @@
+"""One run at a time, whatever happens to the holder or to the lock file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from batchgen.errors import LockHeld, StoreError
+from batchgen.lock import hold, path_of
+
+ROOT = Path(__file__).parents[2]
+
+HOLD = """
+import sys, os, time
+from pathlib import Path
+from batchgen.lock import hold
+with hold(Path(sys.argv[1]), command="run demo.yaml"):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+HOLD_AND_FORK = """
+import sys, os, time
+from pathlib import Path
+from batchgen.lock import hold
+with hold(Path(sys.argv[1]), command="run demo.yaml"):
+    child = os.fork()
+    if child == 0:
+        os.close(1)
+        time.sleep(30)
+        os._exit(0)
+    print(child, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return tmp_path / "batchgen.db"
+
+
+@contextmanager
+def holder(table: Path, code: str = HOLD) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [sys.executable, "-c", code, str(table)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def free(table: Path, wait: float = 0) -> bool:
+    try:
+        with hold(table, command="test", wait=wait):
+            return True
+    except LockHeld:
+        return False
+
+
+def test_the_second_one_learns_who_holds_it(table: Path) -> None:
+    with holder(table) as (process, said):
+        assert said == "held"
+        with pytest.raises(LockHeld) as caught, hold(table, command="second"):
+            pass
+    text = str(caught.value)
+    assert str(process.pid) in text
+    assert "run demo.yaml" in text
+    assert "since 20" in text
+    assert caught.value.exit_code == 11
+
+
+def test_two_in_one_process_exclude_each_other(table: Path) -> None:
+    with hold(table, command="a"):
+        assert not free(table)
+    assert free(table)
+
+
+def test_kill_9_frees_it_at_once(table: Path) -> None:
+    with holder(table) as (process, _):
+        assert not free(table)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert free(table)
+
+
+def test_waiting_gets_it_when_the_holder_ends(table: Path) -> None:
+    with holder(table) as (process, _):
+        start = time.monotonic()
+        assert not free(table, wait=0.3)
+        assert 0.25 < time.monotonic() - start < 5
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert free(table, wait=10)
+
+
+def test_a_deleted_lock_file_lets_nobody_in(table: Path) -> None:
+    with holder(table) as (process, _):
+        path_of(table).unlink()
+        assert not free(table)
+        assert not free(table)  # nor by the file that the first refusal left behind
+        process.kill()
+        process.wait()
+        assert free(table)
+
+
+def test_a_file_swapped_while_it_was_locked_is_not_believed(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    real, swapped = fcntl.flock, []
+
+    def flock(descriptor: int, operation: int) -> None:
+        if not swapped:
+            swapped.append(path_of(table).unlink())
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with hold(table, command="a"):
+        assert path_of(table).exists()
+        assert not free(table)
+
+
+def test_a_forked_child_does_not_keep_it(table: Path) -> None:
+    with holder(table, HOLD_AND_FORK) as (process, child):
+        try:
+            assert not free(table)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            os.kill(int(child), 0)
+            assert free(table)
+        finally:
+            os.kill(int(child), signal.SIGKILL)
+
+
+def test_a_started_program_does_not_inherit_it(table: Path) -> None:
+    with hold(table, command="a"):
+        sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"], close_fds=False)
+    try:
+        assert free(table)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_the_file_is_private_and_stays(table: Path) -> None:
+    before = os.umask(0)
+    try:
+        with hold(table, command="a"):
+            pass
+    finally:
+        os.umask(before)
+    assert path_of(table).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_place_without_locks_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="To go on"), hold(tmp_path / "nowhere" / "batchgen.db", command="a"):
+        pass
+
+
+def test_a_symlink_in_its_place_is_not_followed(table: Path, tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("precious")
+    path_of(table).symlink_to(tmp_path / "target")
+    with pytest.raises(StoreError), hold(table, command="a"):
+        pass
+    assert (tmp_path / "target").read_text() == "precious"
+
+
+def test_an_error_inside_passes_through_and_frees_it(table: Path) -> None:
+    with pytest.raises(OSError, match="mine"), hold(table, command="a"):
+        raise OSError("mine")
+    assert free(table)

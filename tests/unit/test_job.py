@@ -1,0 +1,149 @@
+"""Every (state, event) pair: allowed and right, or refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgen.errors import IllegalEvent
+from batchgen.fault import Cause, Fault
+from batchgen.job import (
+    TRANSITIONS,
+    Cancelled,
+    Claimed,
+    Deferred,
+    Delivered,
+    Delivery,
+    Event,
+    Exhausted,
+    Job,
+    Outcome,
+    Requeued,
+    Returned,
+    Revised,
+    Short,
+    State,
+    Unsettled,
+    advance,
+)
+from batchgen.task import Artifact, Kind, Task, Usage
+
+NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=30)
+FAULT = Fault(cause=Cause.ERROR, message="boom")
+DOUBT = Fault(cause=Cause.UNKNOWN, message="read timeout")
+FILE = Artifact(ordinal=0, path="a.png", sha256="0" * 64, size_bytes=1, width=1, height=1, mime="image/png")
+CAME = Delivered(artifacts=(FILE,), usage=Usage(images=1))
+
+EVENTS: tuple[Event, ...] = (
+    Claimed(at=NOW),
+    Delivery(at=NOW, outcome=CAME),
+    Short(at=NOW, outcome=CAME),
+    Deferred(at=NOW, fault=FAULT, not_before=LATER),
+    Returned(at=NOW, fault=FAULT, not_before=LATER),
+    Exhausted(at=NOW, fault=FAULT),
+    Unsettled(at=NOW, fault=DOUBT),
+    Cancelled(at=NOW),
+    Requeued(at=NOW),
+    Revised(at=NOW),
+)
+
+#: What may happen, written out once more and independently of TRANSITIONS.
+ALLOWED = {
+    "pending": {"Claimed": "running", "Cancelled": "cancelled", "Revised": "pending"},
+    "running": {
+        "Delivery": "done",
+        "Short": "pending",
+        "Deferred": "pending",
+        "Returned": "pending",
+        "Exhausted": "failed",
+        "Unsettled": "unknown",
+        "Cancelled": "cancelled",
+    },
+    "done": {"Requeued": "pending", "Revised": "pending"},
+    "failed": {"Requeued": "pending", "Revised": "pending", "Cancelled": "cancelled"},
+    "unknown": {"Requeued": "pending", "Revised": "pending", "Cancelled": "cancelled"},
+    "cancelled": {"Requeued": "pending", "Revised": "pending"},
+}
+
+
+def job(state: State = State.PENDING, **changes: object) -> Job:
+    task = Task(kind=Kind.GENERATE, prompt="a cat", provider="aigate", model="gpt-image-2")
+    known: dict = {"wanted": 3, "delivered": 1, "claim": 4, "tries": 2, "doubts": 1, "cause": "error", "message": "boom"}
+    return Job(id=7, batch="b", key="cat", task=task, fingerprint="1:x", output="cat", state=state, **{**known, **changes})
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+@pytest.mark.parametrize("state", State)
+def test_every_pair_is_allowed_or_refused(state: State, event: Event) -> None:
+    expected = ALLOWED[state.value].get(type(event).__name__)
+    if expected is None:
+        with pytest.raises(IllegalEvent, match=type(event).__name__):
+            advance(job(state), event)
+    else:
+        assert advance(job(state), event).state == expected
+
+
+def test_every_event_is_among_those_tested() -> None:
+    # By name: a dataclass with slots is made twice, and its first form may still be around.
+    assert {type(event).__name__ for event in EVENTS} == {kind.__name__ for kind in Event.__subclasses__()}
+    assert set(TRANSITIONS) == set(State)
+    assert {kind.__name__ for kind in get_args(Outcome)} == {"Delivered", "Missed"}
+
+
+def test_a_claim_spends_a_try_and_raises_the_fence() -> None:
+    after = advance(job(not_before=LATER), Claimed(at=NOW))
+    assert (after.claim, after.tries, after.not_before) == (5, 3, None)
+
+
+def test_a_delivery_counts_images_and_forgets_the_trouble() -> None:
+    after = advance(job(State.RUNNING), Delivery(at=NOW, outcome=CAME))
+    assert (after.delivered, after.cause, after.message) == (2, None, None)
+
+
+def test_a_short_answer_counts_what_came() -> None:
+    assert advance(job(State.RUNNING), Short(at=NOW, outcome=CAME)).delivered == 2
+
+
+def test_deferred_keeps_the_try_spent_and_returned_gives_it_back() -> None:
+    deferred = advance(job(State.RUNNING), Deferred(at=NOW, fault=FAULT, not_before=LATER))
+    returned = advance(job(State.RUNNING), Returned(at=NOW, fault=FAULT, not_before=LATER))
+    assert (deferred.tries, deferred.not_before, deferred.cause) == (2, LATER, "error")
+    assert (returned.tries, returned.not_before) == (1, LATER)
+
+
+@pytest.mark.parametrize("event", [Exhausted(at=NOW, fault=DOUBT), Unsettled(at=NOW, fault=DOUBT)])
+def test_an_unknown_outcome_is_a_doubt(event: Event) -> None:
+    after = advance(job(State.RUNNING), event)
+    assert (after.doubts, after.cause, after.message) == (2, "unknown", "read timeout")
+    assert advance(job(State.RUNNING), Exhausted(at=NOW, fault=FAULT)).doubts == 1
+
+
+def test_requeued_starts_afresh_but_keeps_images_of_an_unfinished_job() -> None:
+    again = advance(job(State.FAILED), Requeued(at=NOW))
+    assert (again.tries, again.doubts, again.cause, again.message, again.delivered) == (0, 0, None, None, 1)
+    assert advance(job(State.DONE, delivered=3), Requeued(at=NOW)).delivered == 0
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.DONE, State.FAILED, State.UNKNOWN, State.CANCELLED])
+def test_revised_counts_on_no_image_made_before(state: State) -> None:
+    assert advance(job(state), Revised(at=NOW)).delivered == 0
+
+
+@given(st.lists(st.sampled_from(EVENTS), max_size=40))
+def test_in_any_history_the_fence_only_grows_and_tries_stay_sane(history: list[Event]) -> None:
+    now = replace(job(), delivered=0, claim=0, tries=0, doubts=0)
+    for event in history:
+        before = now
+        try:
+            now = advance(before, event)
+        except IllegalEvent:
+            continue
+        assert now.claim == before.claim + isinstance(event, Claimed)
+        assert 0 <= now.tries <= now.claim
+        assert (now.id, now.key, now.task) == (before.id, before.key, before.task)
