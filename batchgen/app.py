@@ -5,47 +5,51 @@ from __future__ import annotations
 import os
 import random
 import shlex
+import signal
 import socket
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from anyio import CapacityLimiter
+import anyio
+from anyio import CancelScope, CapacityLimiter, create_task_group, open_signal_receiver
 
-from . import ledger, lock, manifest, settings
+from . import lock, manifest, settings
 from .backends.local import LocalBackend
 from .budget import Caps, Purse
 from .errors import KeyMissing, NotFound
 from .files import make_private, sweep
 from .inputs import Inputs
-from .job import Job
-from .lane import Lane
-from .ledger import Counts
+from .job import Job, Requeued, State
+from .lane import Closure, Lane
+from .ledger import Counts, Failure, UsageLine
 from .limits import gate
-from .manifest.batch import Batch
+from .manifest import Batch
 from .perform import Workshop
 from .plan import Plan, compare
 from .pricing import estimate
 from .providers.presets import preset_names, profile
 from .providers.profile import Profile
 from .retry import Policy
-from .runner import Runner, Watch
+from .runner import Runner
 from .sandbox import launch
 from .spool import Spool
-from .store import migrate
+from .store import migrate, values
 from .store.reader import Reader
-from .store.values import AttemptRecord, Selection, StoredArtifact
+from .store.values import Selection
 from .store.writer import Writer
 from .task import Charge, Task
 from .transport import Transport
 
 STATE = ".batchgen"
-SANDBOX_KEY = "sandbox-key"
+#: Jobs whose costs are looked up at once.
+_PAGE = 500
+#: What stands for every provider's key in a rehearsal; the sandbox takes any.
+SANDBOX_KEY = "sandbox-rehearsal"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,9 +65,384 @@ class Place:
         """Return the place under *root*; a rehearsal lies under ``.batchgen/sandbox``."""
         root = root.absolute()
         state = root / STATE / "sandbox" if sandbox else root / STATE
-        return cls(root=root, db=(root / db if db else state / "batchgen.db"), sandbox=sandbox)
+        return cls(root=root, db=root / db if db else state / "batchgen.db", sandbox=sandbox)
 
     @property
     def state(self) -> Path:
         """Return the folder of the job table."""
         return self.db.parent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """How a run is to go, beside what the manifest says."""
+
+    budget: int | None = None  #: nano-USD for this run
+    concurrency: int | None = None  #: requests in flight per provider
+    wait_lock: float = 0.0  #: seconds to wait for another run to end
+    requeue: Selection | None = None  #: failed jobs to put back first
+    latency: str = "realistic"  #: of the sandbox
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LaneEnd:
+    """How a lane ended: why it closed, if it did, and what was left in it."""
+
+    provider: str
+    closed: Closure | None
+    message: str | None
+    left: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """How far a batch is, what it cost and what failed."""
+
+    batch: values.Batch
+    counts: Counts
+    usage: Sequence[UsageLine]
+    failures: Sequence[Failure]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """What a run came to."""
+
+    standing: Standing
+    lanes: Sequence[LaneEnd]
+    images: int  #: delivered by this run
+    seconds: float
+    stopped: int | None  #: the signal that stopped it
+    sent: bool  #: False: there was nothing to do
+
+    @property
+    def exit_code(self) -> int:
+        """Return the exit code of the table in the README: the gravest of what holds."""
+        if self.stopped is not None:
+            return 128 + self.stopped
+        why = {lane.closed for lane in self.lanes if lane.closed is not None and lane.left}
+        if why & {Closure.MONEY, Closure.BUDGET}:
+            return 7
+        if Closure.DENIED in why:
+            return 5
+        if why:
+            return 8
+        return 3 if self.standing.counts.failed or self.standing.counts.unknown else 0
+
+
+#: Shows a run while it goes on.
+Follow = Callable[[Runner, Reader], AbstractAsyncContextManager[None]]
+#: Agrees to a plan, or raises SpendNotConfirmed.
+Agree = Callable[[Batch, Plan], None]
+
+
+# --- before a run ---------------------------------------------------------------
+
+
+def read_manifest(place: Place, path: Path) -> Batch:
+    """Return the manifest at *path*, checked and expanded; raise ManifestError with everything that is wrong."""
+    providers = settings.project_settings(path.absolute().parent).get("providers", {})
+    batch = manifest.load(path, providers=providers)
+    if not place.sandbox:
+        return batch
+    return replace(batch, folder=place.state / "output" / batch.name)
+
+
+def plan(place: Place, batch: Batch) -> Plan:
+    """Compare *batch* with the job table, if there is one yet; opens no connection and writes nothing."""
+    if not place.db.exists():
+        return compare(batch, {})
+    with opened(place) as reader:
+        return compare(batch, _rows(reader, batch))
+
+
+def _rows(reader: Reader, batch: Batch) -> Mapping[str, tuple[State, str]]:
+    known = {found.name: found.id for found in reader.batches()}
+    return reader.standing(known[batch.name]) if batch.name in known else {}
+
+
+def providers(place: Place) -> Mapping[str, tuple[Profile, settings.Key | None]]:
+    """Return every preset and configured provider, with its key where there is one."""
+    configured = settings.project_settings(place.root).get("providers", {})
+    found = {}
+    for name in dict.fromkeys([*preset_names(), *configured]):
+        override = dict(configured.get(name, {}))
+        if name == "gateway" and "base_url" not in override:
+            override["base_url"] = "https://gateway.invalid"
+        known = profile(name, override)
+        found[name] = (known, settings.find_key(known.api_key_env, settings.environment()))
+    return found
+
+
+# --- a run ----------------------------------------------------------------------
+
+
+def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) -> Ended:
+    """Do what *batch* asks for and is not done yet; running it again goes on where it stopped.
+
+    Raises LockHeld, SchemaMismatch, KeyMissing and whatever *agree* raises before anything is sent.
+    """
+    make_private(place.state)
+    command = shlex.join(["batchgen", *sys.argv[1:]])
+    with lock.hold(place.db, command=command, wait=terms.wait_lock), ExitStack() as parts:
+        migrate.ensure(place.db)
+        reader = parts.enter_context(Reader(place.db))
+        if terms.requeue is not None:
+            _requeue(place, reader, batch, terms.requeue)
+        wish = compare(batch, _rows(reader, batch))
+        keys = {} if place.sandbox else _keys(batch, wish)
+        if wish.lanes:
+            agree(batch, wish)
+        if place.sandbox and wish.lanes:
+            rehearsal = parts.enter_context(launch.start(place.state, latency=terms.latency))
+            batch = _rehearsed(batch, rehearsal)
+            keys = dict.fromkeys(batch.profiles, SANDBOX_KEY)
+        writer = parts.enter_context(Writer(place.db))
+        engagement = _Engagement(place=place, batch=batch, terms=terms, keys=keys, reader=reader, writer=writer)
+        return anyio.run(engagement.carry_out, command, follow)
+
+
+def _keys(batch: Batch, wish: Plan) -> dict[str, str]:
+    """Return the key of every provider that has something to do; raise KeyMissing naming each variable to set."""
+    keys, lacking = {}, []
+    for lane in wish.lanes:
+        names = batch.profiles[lane.provider].api_key_env
+        key = settings.find_key(names, settings.environment())
+        if key is not None:
+            keys[lane.provider] = key.value
+        elif names:
+            lacking.append(settings.missing(lane.provider, names))
+    if lacking:
+        raise KeyMissing("\n".join([*lacking, "Nothing was sent.  A rehearsal needs no key: add --sandbox"]))
+    return keys
+
+
+def _rehearsed(batch: Batch, sandbox: launch.Sandbox) -> Batch:
+    moved = {
+        name: known.model_copy(update={"base_url": sandbox.base_url(known.preset)})
+        for name, known in batch.profiles.items()
+    }
+    return replace(batch, profiles=moved)
+
+
+def _requeue(place: Place, reader: Reader, batch: Batch, selection: Selection) -> None:
+    known = {found.name: found.id for found in reader.batches()}
+    if batch.name not in known:
+        raise NotFound(f"batch {batch.name} has not run yet: batchgen run {batch.manifest}")
+    with Writer(place.db) as writer:
+
+        async def put_back() -> None:
+            for job in reader.jobs(known[batch.name], selection):
+                await writer.move(job, Requeued(at=_now()))
+
+        anyio.run(put_back)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Engagement:
+    """One run of one batch, from its plan to its end."""
+
+    place: Place
+    batch: Batch
+    terms: Terms
+    keys: Mapping[str, str]
+    reader: Reader
+    writer: Writer
+
+    async def carry_out(self, command: str, follow: Follow) -> Ended:
+        started = _now()
+        batch_id = await self.writer.open_batch(
+            self.batch.name, str(self.batch.manifest), str(self.batch.folder), started
+        )
+        await self.writer.load(batch_id, self.batch.jobs, started)
+        run_id = f"{started:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+        await self.writer.begin_run(
+            run_id, batch_id, command=command, pid=os.getpid(), host=socket.gethostname(), now=started
+        )
+        profiles = {name: known for name, known in self.batch.profiles.items() if name in self._needed(batch_id)}
+        spool = Spool(self.place.state / "spool")
+        transport = Transport(profiles, self.keys)
+        workshop = Workshop(
+            transport=transport,
+            spool=spool,
+            inputs=Inputs(self.place.state / "inputs", spool, transport.fetch_source),
+            root=self.place.root,
+            readers=CapacityLimiter(max(2, os.cpu_count() or 2)),
+        )
+        runner = self._runner(batch_id, run_id, profiles, workshop)
+        sweep(self.batch.folder)
+        stop = _Stop(runner)
+        async with transport:
+            await stop.guard(follow(runner, self.reader))
+        ended = self._ended(batch_id, runner, started, stop.signal)
+        await self.writer.end_run(run_id, ended.exit_code, _now())
+        return ended
+
+    def _needed(self, batch_id: int) -> set[str]:
+        """Return the providers with jobs waiting, or attempts that an earlier run left open."""
+        waiting = {name for name, counts in self.reader.lanes(batch_id).items() if counts.pending or counts.running}
+        return waiting | {record.provider for _, record in self.reader.open_attempts(batch_id)}
+
+    def _runner(self, batch_id: int, run_id: str, profiles: Mapping[str, Profile], workshop: Workshop) -> Runner:
+        def dearest(task: Task) -> Charge:
+            return estimate(task, self.batch.profiles[task.provider].models[task.model]).high
+
+        return Runner(
+            batch_id=batch_id,
+            batch=self.batch.name,
+            folder=str(self.batch.folder),
+            run_id=run_id,
+            lanes=tuple(self._lane(known) for known in profiles.values()),
+            reader=self.reader,
+            writer=self.writer,
+            backend=LocalBackend(workshop),
+            purse=self._purse(batch_id),
+            estimate=dearest,
+            release=lambda attempt_id, keep: workshop.spool.release(attempt_id, keep=keep),
+            now=_now,
+            new_id=lambda: uuid.uuid4().hex,
+            spread=random.random,
+        )
+
+    def _lane(self, known: Profile) -> Lane:
+        limits = known.limits
+        return Lane(
+            provider=known.name,
+            width=self.terms.concurrency or limits.concurrency,
+            policy=Policy.of(
+                attempts=known.retry.attempts,
+                first_wait=known.retry.first_wait,
+                max_wait=known.retry.max_wait,
+                on_unknown=known.on_unknown,
+            ),
+            gate=gate(
+                requests_per_second=limits.requests_per_second,
+                requests_per_minute=limits.requests_per_minute,
+                images_per_minute=limits.images_per_minute,
+                spacing=limits.spacing,
+            ),
+        )
+
+    def _purse(self, batch_id: int) -> Purse:
+        """Return what this run may spend: the rest of the batch's budget, or this run's own, if smaller."""
+        spent = self.reader.spent(batch_id=batch_id)
+        usd = [] if self.terms.budget is None else [self.terms.budget]
+        if self.batch.budget_usd is not None:
+            usd.append(self.batch.budget_usd - spent.usd - spent.at_risk_usd - spent.open_usd)
+        credits_ = {}
+        for name, cap in self.batch.budget_credits.items():
+            gone = self.reader.spent(batch_id=batch_id, provider=name)
+            credits_[name] = cap - gone.credits - gone.at_risk_credits - gone.open_credits
+        return Purse(caps=Caps(usd=min(usd, default=None), credits=credits_))
+
+    def _ended(self, batch_id: int, runner: Runner, started: datetime, stopped: int | None) -> Ended:
+        lanes = self.reader.lanes(batch_id)
+        return Ended(
+            standing=_standing(self.reader, self.reader.batch(self.batch.name)),
+            lanes=[
+                LaneEnd(
+                    provider=lane.provider,
+                    closed=lane.closed,
+                    message=lane.fault.message if lane.fault else None,
+                    left=lanes[lane.provider].pending if lane.provider in lanes else 0,
+                )
+                for lane in runner.lanes
+            ],
+            images=sum(lane.images for lane in runner.lanes),
+            seconds=(_now() - started).total_seconds(),
+            stopped=stopped,
+            sent=any(lane.images or lane.failed or lane.doubtful or lane.closed for lane in runner.lanes),
+        )
+
+
+class _Stop:
+    """Two-stage stop: the first signal lets calls in flight end, the second cuts them off but keeps what arrived."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._scope = CancelScope()
+        self.signal: int | None = None
+
+    async def guard(self, display: AbstractAsyncContextManager[None]) -> None:
+        """Run the runner inside *display* until its end, listening for signals."""
+        async with create_task_group() as tasks:
+            tasks.start_soon(self._listen)
+            async with display:
+                with self._scope:
+                    await self._runner.run()
+            tasks.cancel_scope.cancel()
+
+    async def _listen(self) -> None:
+        with open_signal_receiver(signal.SIGINT, signal.SIGTERM) as arrivals:
+            async for number in arrivals:
+                if self.signal is None:
+                    self.signal = int(number)
+                    self._runner.drain()
+                else:
+                    self._scope.cancel()
+
+
+# --- after a run ----------------------------------------------------------------
+
+
+@contextmanager
+def opened(place: Place) -> Iterator[Reader]:
+    """Open the job table for reading; raise NotFound where there is none yet."""
+    if not place.db.exists():
+        rehearsal = " --sandbox" if place.sandbox else ""
+        raise NotFound(
+            f"no job table at {place.db}: nothing has run here yet.  To start: batchgen run MANIFEST{rehearsal}"
+        )
+    migrate.ensure(place.db)
+    with Reader(place.db) as reader:
+        yield reader
+
+
+def status(place: Place, name: str | None) -> Standing:
+    """Return how far a batch is; None is the one that ran last."""
+    with opened(place) as reader:
+        return _standing(reader, reader.batch(name))
+
+
+def _standing(reader: Reader, batch: values.Batch) -> Standing:
+    return Standing(
+        batch=batch,
+        counts=reader.counts(batch.id),
+        usage=reader.usage(batch.id),
+        failures=reader.failures(batch.id),
+    )
+
+
+def jobs(place: Place, name: str | None, selection: Selection, limit: int | None) -> Iterator[tuple[Job, values.Bill]]:
+    """Yield the selected jobs, each with what it took so far."""
+    with opened(place) as reader:
+        page: list[Job] = []
+        for job in reader.jobs(reader.batch(name).id, selection, limit):
+            page.append(job)
+            if len(page) == _PAGE:
+                yield from _billed(reader, page)
+                page = []
+        yield from _billed(reader, page)
+
+
+def _billed(reader: Reader, page: Sequence[Job]) -> Iterator[tuple[Job, values.Bill]]:
+    bills = reader.bills(page)
+    for job in page:
+        yield job, bills.get(job.id, values.Bill())
+
+
+def show(place: Place, name: str | None, key: str) -> tuple[Job, Sequence[values.AttemptRecord], values.Bill]:
+    """Return one job, every attempt made for it, and what it took; raise NotFound."""
+    with opened(place) as reader:
+        job = reader.job(reader.batch(name).id, key)
+        return job, reader.attempts(job), reader.bills([job]).get(job.id, values.Bill())
+
+
+def runs(place: Place, name: str | None) -> Sequence[values.Run]:
+    """Return a batch's runs, the latest first."""
+    with opened(place) as reader:
+        return reader.runs(reader.batch(name).id)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -43,6 +43,8 @@ class Lane:
     done: int = 0
     failed: int = 0
     doubtful: int = 0
+    usd: int = 0  #: nano-USD that this run is known to have spent
+    credits: int = 0  #: milli-credits
     closed: Closure | None = None
     fault: Fault | None = None  #: what closed or paused it
     next_due: datetime | None = None  #: when the next waiting job may run, where none is due now

@@ -51,6 +51,11 @@ class Gate:
         self.closed_until = max(self.closed_until, self.clock() + seconds)
 
     @property
+    def paced(self) -> bool:
+        """Return whether any rate is configured."""
+        return bool(self.requests) or self.images is not None
+
+    @property
     def pause_left(self) -> float:
         """Return the seconds until the pause in force ends; 0 if there is none."""
         return max(0.0, self.closed_until - self.clock())

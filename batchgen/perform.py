@@ -80,7 +80,11 @@ class Workshop:
         line = self.transport.line(attempt.task.provider)
         if not call.billed:
             with self.spool.scratch() as scratch:
-                head = await line.fetch(call.url, scratch)
+                try:
+                    head = await line.fetch(call.url, scratch)
+                except ProviderError as error:
+                    # the dialect knows what the answer cost, and whether other images of it are whole
+                    return _next(conversation, error)
                 return await to_thread.run_sync(_answer, conversation, head, scratch, limiter=self.readers)
         slot = await to_thread.run_sync(self.spool.open, attempt.id, asdict(attempt), _room_for(attempt.task))
         with slot:
@@ -180,9 +184,8 @@ class _Talk:
 
 
 def _answer(conversation: Conversation, head: Head, sink: Slot | Scratch) -> Call | Generation:
-    return _send(
-        conversation, Reply(status=head.status, headers=head.headers, body=inflated(sink.body(), head.headers))
-    )
+    body = inflated(sink.body(), head.headers)
+    return _next(conversation, Reply(status=head.status, headers=head.headers, body=body))
 
 
 def _answer_from(kept: Kept | None, conversation: Conversation, talk: _Talk) -> Call | Generation:
@@ -201,7 +204,7 @@ def _answer_from(kept: Kept | None, conversation: Conversation, talk: _Talk) -> 
     talk.head = Head(status=kept.status, headers=kept.headers)
     reply = Reply(status=kept.status, headers=kept.headers, body=inflated(kept.body, kept.headers))
     try:
-        return _send(conversation, reply)
+        return _next(conversation, reply)
     except ProviderError as error:
         # an answer that was still arriving reads as a broken one
         if error.fault.cause is Cause.SPOILED and not kept.sealed:
@@ -209,9 +212,10 @@ def _answer_from(kept: Kept | None, conversation: Conversation, talk: _Talk) -> 
         raise
 
 
-def _send(conversation: Conversation, reply: Reply) -> Call | Generation:
+def _next(conversation: Conversation, news: Reply | ProviderError) -> Call | Generation:
+    """Tell the dialect what came, or what went wrong, and return what it says next."""
     try:
-        return conversation.send(reply)
+        return conversation.send(news) if isinstance(news, Reply) else conversation.throw(news)
     except StopIteration as end:
         generation: Generation = end.value
         return generation
@@ -230,7 +234,7 @@ def _bug(error: Exception, talk: _Talk) -> Fault:
 
 
 def _room_for(task: Task) -> int:
-    """Return the bytes an answer may need: a photo as PNG has about two bytes a pixel, and four thirds of it in base64."""
+    """Return the bytes an answer may need: a photo has about two bytes a pixel as PNG, four thirds of it in base64."""
     found = re.fullmatch(r"(\d+)x(\d+)", task.size or "")
     pixels = int(found[1]) * int(found[2]) if found else 1024 * 1536
     return task.n * min(pixels, 8_294_400) * 8 // 3 + 65_536

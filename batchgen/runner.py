@@ -213,6 +213,8 @@ def _count(lane: Lane, event: Event, outcome: Outcome) -> None:
     if isinstance(outcome, Delivered):
         lane.images += len(outcome.artifacts)
         lane.done += isinstance(event, Delivery)
+    lane.usd += outcome.charge.usd or 0
+    lane.credits += outcome.charge.credits or 0
     lane.failed += isinstance(event, Exhausted)
     lane.doubtful += isinstance(event, Unsettled)
 

@@ -82,7 +82,7 @@ class Generation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Artifact:
-    """A delivered file.  ``path`` is relative to the project (the folder of the state folder), or absolute outside it."""
+    """A delivered file.  ``path`` is relative to the working folder, or absolute where it lies outside of it."""
 
     ordinal: int  #: 0 for a job's first image
     path: str

@@ -6,14 +6,15 @@ import sys
 from importlib import import_module
 from typing import Any, ClassVar
 
-import rich_click as click
+import click
+from rich_click import RichCommand, RichGroup
 
 from .. import __version__
 from ..errors import BatchgenError
 from .options import given, shared
 
 
-class Commands(click.RichGroup):
+class Commands(RichGroup):
     """Loads a command's module when it is called for, so that ``--help`` need not import the program."""
 
     #: name -> (module below this package, attribute, first line of help), in the order of use
@@ -31,7 +32,7 @@ class Commands(click.RichGroup):
         "sandbox": ("rehearse", "sandbox", "Serve simulated providers on this machine."),
         "demo": ("rehearse", "demo", "Run the demonstration batch on simulated providers."),
     }
-    hidden: ClassVar[dict[str, str]] = {"estimate": "plan"}
+    other_names: ClassVar[dict[str, str]] = {"estimate": "plan"}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of use."""
@@ -40,16 +41,16 @@ class Commands(click.RichGroup):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command; outside of help its module is loaded now."""
-        name = self.hidden.get(cmd_name, cmd_name)
+        name = self.other_names.get(cmd_name, cmd_name)
         if name not in self.table:
             return None
         module, attribute, help_text = self.table[name]
         if ctx.meta.get("batchgen.listing"):
-            return click.RichCommand(name, help=help_text)
+            return RichCommand(name=name, help=help_text)
         command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
         return command
 
-    def format_help(self, ctx: click.Context, formatter: Any) -> None:  # noqa: ANN401 - click's own type varies
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - rich-click narrows click's types
         """Write the list of commands without loading them."""
         ctx.meta["batchgen.listing"] = True
         super().format_help(ctx, formatter)
@@ -59,8 +60,8 @@ class Commands(click.RichGroup):
 @click.version_option(__version__, "-V", "--version", prog_name="batchgen")
 @shared
 @click.pass_context
-def batchgen(ctx: click.Context, **options: Any) -> None:  # noqa: ANN401 - options as declared above
-    """Images in bulk from paid APIs: overnight, unattended, every cent accounted for.
+def batchgen(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - options as declared above
+    r"""Images in bulk from paid APIs: overnight, unattended, every cent accounted for.
 
     \b
     batchgen validate jobs/autumn.yaml

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import rich_click as click
+import click
+from rich_click import RichCommand
 
 if TYPE_CHECKING:
     from ..app import Place
@@ -38,10 +38,9 @@ class Session:
         return self.folder.absolute() / path
 
 
+_FOLDER = click.Path(file_okay=False, exists=True, path_type=Path)
 _SHARED = (
-    click.option(
-        "-C", "folder", type=click.Path(file_okay=False, exists=True, path_type=Path), metavar="DIR", help="Work in DIR."
-    ),
+    click.option("-C", "folder", type=_FOLDER, metavar="DIR", help="Work in DIR."),
     click.option(
         "--db",
         type=click.Path(dir_okay=False, path_type=Path),
@@ -77,14 +76,15 @@ def command(name: str) -> Callable[[Function], click.Command]:
     """Make a function (session, **options) -> exit code a command with the shared options."""
 
     def make(function: Function) -> click.Command:
-        @click.command(name, help=function.__doc__)
+        @click.command(name, cls=RichCommand, help=function.__doc__)
         @shared
         @click.pass_context
-        @wraps(function)
-        def call(ctx: click.Context, **options: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
+        def call(ctx: click.Context, /, **options: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
             session = Session(**given(options, ctx.obj or {}))
             return function(session, **options)
 
+        # options declared on the function come before the shared ones
+        call.params[:0] = reversed(getattr(function, "__click_params__", []))
         return call
 
     return make
@@ -121,5 +121,12 @@ def selection(options: dict[str, Any]) -> Selection:
     """Take the selection out of *options*."""
     from ..store.values import Selection
 
-    names = ("ids", "tags", "providers", "models", "kinds", "states", "causes")
-    return Selection(**{name: tuple(options.pop(name)) for name in names})
+    return Selection(
+        ids=options.pop("ids"),
+        tags=options.pop("tags"),
+        providers=options.pop("providers"),
+        models=options.pop("models"),
+        kinds=options.pop("kinds"),
+        states=options.pop("states"),
+        causes=options.pop("causes"),
+    )

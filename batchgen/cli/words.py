@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BatchgenError, ManifestError
@@ -13,6 +14,7 @@ from ..money import show_credits, show_usd
 
 if TYPE_CHECKING:
     from ..ledger import Counts, Failure, UsageLine
+    from ..plan import Span
 
 
 def say(text: str = "") -> None:
@@ -34,17 +36,14 @@ def tell_error(error: BatchgenError, *, as_json: bool) -> None:
     """Print why nothing more happens: on stderr, as text or as one JSON document."""
     problems = error.problems if isinstance(error, ManifestError) else ()
     if as_json:
-        found = [
-            {"file": p.file, "line": p.line, "column": p.column, "path": p.path, "code": p.code, "message": p.message, "hint": p.hint}
-            for p in problems
-        ]
+        found = [asdict(problem) for problem in problems]
         body = {"type": "exit_error", "code": error.exit_code, "message": str(error)}
         print(json.dumps(body | ({"problems": found} if found else {}), ensure_ascii=False), file=sys.stderr)
         return
     for line in str(error).splitlines():
         say(line)
     if problems:
-        say(f"{_count(len(problems), 'problem')}; nothing was sent, nothing was written.")
+        say(f"{count(len(problems), 'problem')}; nothing was sent, nothing was written.")
 
 
 def printable(text: str) -> str:
@@ -69,10 +68,12 @@ def table(rows: Sequence[Sequence[object]], heads: Sequence[str], right: Iterabl
     cells = [list(heads), *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
     flush = set(right)
-    return [
-        "  ".join(c.rjust(w) if i in flush else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in cells
-    ]
+
+    def line(row: Sequence[str]) -> str:
+        padded = (c.rjust(w) if i in flush else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        return "  ".join(padded).rstrip()
+
+    return [line(row) for row in cells]
 
 
 def usd(nano: int | None) -> str:
@@ -106,10 +107,10 @@ def money_lines(lines: Sequence[UsageLine]) -> list[str]:
         total = add([line.credits for line in lines if line.provider == provider])
         said.append(f"          {show_credits(total)} credits at {provider}")
     if unpriced := sum(line.unpriced for line in lines):
-        said.append(f"          {_count(unpriced, 'attempt')} without a known price (set a tariff for the provider)")
+        said.append(f"          {count(unpriced, 'attempt')} without a known price (set a tariff for the provider)")
     if doubtful := sum(line.at_risk for line in lines):
         risk = add([line.at_risk_usd for line in lines if line.at_risk])
-        said.append(f"at risk   {usd(risk)} for {_count(doubtful, 'attempt')} that may have been charged")
+        said.append(f"at risk   {usd(risk)} for {count(doubtful, 'attempt')} that may have been charged")
     return said
 
 
@@ -121,12 +122,12 @@ def status_lines(batch: str, counts: Counts, usage: Sequence[UsageLine], failure
         if (number := getattr(counts, name))
     ]
     lines = [
-        f"{batch}: {_count(counts.total, 'job')}: {', '.join(standing) or 'none'}",
+        f"{batch}: {count(counts.total, 'job')}: {', '.join(standing) or 'none'}",
         f"images    {counts.images}",
         *money_lines(usage),
     ]
     if counts.orphaned:
-        lines.append(f"orphaned  {_count(counts.orphaned, 'job')} no longer in the manifest; their files stay")
+        lines.append(f"orphaned  {count(counts.orphaned, 'job')} no longer in the manifest; their files stay")
     return lines + failure_lines(failures)
 
 
@@ -139,8 +140,22 @@ def failure_lines(failures: Sequence[Failure]) -> list[str]:
     return lines
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """Return "1 job" or "3 jobs"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-count = _count
+def credits_(milli: int | None) -> str:
+    """Return credits for people."""
+    return "unknown" if milli is None else (show_credits(milli) or "0")
+
+
+def span(amounts: Span, show: Callable[[int | None], str]) -> str:
+    """Return "low to high", or one figure where both are the same."""
+    low, high = show(amounts.low), show(amounts.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def raw(text: str) -> None:
+    """Print a line of data for machines on stdout as it is: its format escapes what needs escaping."""
+    print(text)

@@ -102,10 +102,11 @@ class Assembly:
         self._warn_of_model(draft, task, model)
         images = (*values.get("images", ()), values.get("mask", ""))
         name = values.get("id") or invented(task, images)
-        first = 0
+        first, mark = 0, ""
         for count in portions(values.get("n", 1), values.get("per_request")):
-            task = replace(task, n=count)
-            mark = fingerprint(task)
+            if count != task.n or first == 0:
+                task = replace(task, n=count)
+                mark = fingerprint(task)
             if first == 0:
                 self._warn_of_twin(draft, mark)
             planned = self._planned(draft, task, key_of(name, first), mark)

@@ -7,13 +7,10 @@ given twice is an error.
 
 from __future__ import annotations
 
-import gc
 import math
 import os
 import re
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,8 +65,7 @@ def parse(content: bytes, file: str) -> Document:
     """Read the bytes of a manifest; *file* is its name in messages."""
     text = _decode(content, file)
     builder = _Builder(file, text)
-    with _no_collector():
-        data, root = builder.run()
+    data, root = builder.run()
     places = Places(file=file, root=root, commented=frozenset(builder.commented))
     if not isinstance(data, dict):
         what = "empty" if data is None else "a list" if isinstance(data, list) else "a single value"
@@ -93,10 +89,11 @@ def _content(path: Path) -> bytes:
     try:
         # Non-blocking, so that a named pipe is refused and not waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(descriptor)
+            raise _whole(str(path), "not_a_file", "is a folder or a device, not a file")
         with os.fdopen(descriptor, "rb") as handle:
-            found = os.fstat(handle.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise _whole(str(path), "not_a_file", "is a folder or a device, not a file")
             content = handle.read(MAX_BYTES + 1) if found.st_size <= MAX_BYTES else None
     except FileNotFoundError:
         raise _whole(str(path), "not_found", "there is no such file", "give the path of a manifest") from None
@@ -128,18 +125,6 @@ def _decode(content: bytes, file: str) -> str:
         message = f"control character U+{ord(found[0]):04X} is not allowed"
         raise _fatal(Places(file=file, root=0).at(spot(line, column), "control_character", message, "remove it"))
     return text
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Switch the garbage collector off: it would walk a growing heap again and again, for twice the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 @dataclass(slots=True)

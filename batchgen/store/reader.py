@@ -1,7 +1,7 @@
 """Questions about the job table; never a write.  A doer: short read-only transactions.
 
 Methods block: asynchronous callers put them into a thread.  Jobs that stand in the manifest no more are left
-out of what is due and of every count, but can be asked for by name.
+out of what is due and of every count, but have a standing and can be asked for by name.
 """
 
 from __future__ import annotations
@@ -73,11 +73,11 @@ class Reader:
     # --- what to do -----------------------------------------------------------
 
     def standing(self, batch_id: int) -> Standing:
-        """Return key -> (state, fingerprint) of every job in the manifest; about 200 bytes each."""
+        """Return key -> (state, fingerprint) of every job, orphaned ones too; about 200 bytes each."""
         standing = Standing()
         with self._open() as connection:
             wanted = select(jobs.c.key, jobs.c.state, jobs.c.fingerprint)
-            wanted = wanted.where(jobs.c.batch_id == batch_id, jobs.c.orphaned_at.is_(None))
+            wanted = wanted.where(jobs.c.batch_id == batch_id)
             for key, state, fingerprint in connection.execution_options(yield_per=PAGE).execute(wanted):
                 standing.add(key, state, fingerprint)
         return standing

@@ -1,7 +1,7 @@
 """The one writer.  Every INSERT and UPDATE of batchgen is in this file.  A doer.
 
-Every update of a job is a compare-and-set on its id, state and claim: no row changed means that the job moved
-on without us.  Verbs return when what they wrote is durable.
+Every update of a job is a compare-and-set on its id, state, claim and what else tells two forms of it apart: no
+row changed means that the job moved on without us.  Verbs return when what they wrote is durable.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from anyio import to_thread
-from sqlalchemy import Connection, Row, and_, bindparam, func, insert, select, text, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert as upsert
 
@@ -150,16 +150,14 @@ def _end_run(connection: Connection, *, run_id: str, exit_code: int, now: dateti
 
 # --- one job ------------------------------------------------------------------
 
-_AS_WE_KNEW_IT = and_(
-    jobs.c.id == bindparam("known_id"),
-    jobs.c.state == bindparam("known_state"),
-    jobs.c.claim == bindparam("known_claim"),
-)
-_SWAP = update(jobs).where(_AS_WE_KNEW_IT)
+#: State and claim are the fence.  The others tell apart two pending forms at one claim: a job that was requeued
+#: or revised and not claimed since must not be sent, or set back, as it was before.
+_FENCE = ("id", "state", "claim", "fingerprint", "tries", "delivered")
+_SWAP = update(jobs).where(*(jobs.c[name] == bindparam(f"known_{name}") for name in _FENCE))
 
 
-def _known(job: Job) -> dict[str, Any]:
-    return {"known_id": job.id, "known_state": job.state.value, "known_claim": job.claim}
+def _known(job: Job | Row[Any]) -> dict[str, Any]:
+    return {f"known_{name}": getattr(job, name) for name in _FENCE}
 
 
 def _swap(connection: Connection, before: Job, after: Job, now: datetime) -> None:
@@ -289,14 +287,7 @@ def _revise(connection: Connection, revised: list[tuple[Row[Any], dict[str, Any]
 def _touch(connection: Connection, touched: list[tuple[Row[Any], dict[str, Any]]], now: datetime) -> None:
     for names in (_LOOKS, PLAN_COLUMNS):
         rows = [
-            {
-                "known_id": row.id,
-                "known_state": row.state,
-                "known_claim": row.claim,
-                "orphaned_at": None,
-                "updated_at": now,
-            }
-            | facts
+            _known(row) | {"orphaned_at": None, "updated_at": now} | facts
             for row, facts in touched
             if len(facts) == len(names)
         ]

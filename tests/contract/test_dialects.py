@@ -125,6 +125,11 @@ BODIES = {
         "https://api.aimlapi.com/v1/images/generations",
         {"model": "openai/gpt-image-2", "prompt": REX},
     ),
+    "openrouter images": (
+        request("openrouter", prompt="a cat"),
+        "https://openrouter.ai/api/v1/images",
+        {"model": "openai/gpt-image-2", "prompt": "a cat"},
+    ),
     "gateway": (
         request("studio", GATEWAY, prompt="A simple red apple on a white table, photorealistic", size="1024x1024"),
         "https://gw.example.com/api/v1/images/generations",
@@ -291,7 +296,7 @@ def test_aimlapi_answer(status: int, credits_used: int, usd: float, milli: int, 
 
 def test_aimlapi_headers_tell_the_price_where_the_body_does_not() -> None:
     conversation, _ = start(request("aimlapi"))
-    headers = {"x_aimlapi_usd_spent": "0.0536705", "x_aimlapi_credits_used": "107341"}
+    headers: dict[str, Any] = {"x_aimlapi_usd_spent": "0.0536705", "x_aimlapi_credits_used": "107341"}
     result = finish(conversation, answer({"data": [{"b64_json": B64}], "meta": None}, **headers))
     assert (result.usage.credits, result.usage.usd) == (107_341_000, 53_670_500)
 

@@ -9,7 +9,6 @@ import pytest
 
 from batchgen.fault import Cause, Charged, Fault, ProviderError
 from batchgen.providers.base import Reply
-from batchgen.providers.delays import go_duration, retry_after
 from batchgen.providers.faults import fault_of, request_id
 from batchgen.providers.presets import profile
 
@@ -213,56 +212,6 @@ def test_requested_beyond_the_limit_never_succeeds() -> None:
 def test_the_server_may_ask_for_a_retry_of_a_bad_request() -> None:
     assert named("openai", 400, openai("odd"), x_should_retry="true").cause is Cause.ERROR
     assert named("openai", 400, openai("odd", "moderation_blocked"), x_should_retry="true").cause is Cause.REFUSED
-
-
-NOW = "Sat, 21 Nov 2026 09:00:00 GMT"
-
-
-@pytest.mark.parametrize(
-    ("headers", "words", "seconds"),
-    [
-        ({"retry-after-ms": "1500", "retry-after": "9"}, "", 1.5),
-        ({"retry-after": "9", "x-ratelimit-reset-requests": "1m0s"}, "try again in 3s", 9.0),
-        ({"retry-after": "0.5"}, "", 0.5),
-        ({"retry-after": "Sat, 21 Nov 2026 09:00:30 GMT", "date": NOW}, "", 30.0),
-        ({"retry-after": "Sat, 21 Nov 2026 08:00:30 GMT", "date": NOW}, "", 0.0),
-        ({"retry-after": "Sat, 21 Nov 2026 09:00:30 GMT"}, "", None),
-        ({"retry-after": "soon"}, "Please try again in 1m", 60.0),
-        ({"retry-after": "-5"}, "", None),
-        ({"retry-after": "nan"}, "", None),
-        ({"retry-after": "9" * 12}, "", None),
-        ({}, "Please try again in 467ms.", 0.467),
-        ({}, "retry after 2 seconds", 2.0),
-        ({}, '[{"retryDelay": "12.5s"}]', 12.5),
-        ({"x-ratelimit-reset-requests": "12ms", "x-ratelimit-reset-tokens": "6m0s"}, "", 360.0),
-        (
-            {
-                "x-ratelimit-reset-requests": "12ms",
-                "x-ratelimit-reset-tokens": "6m0s",
-                "x-ratelimit-remaining-requests": "0",
-            },
-            "",
-            0.012,
-        ),
-        ({"x-ratelimit-reset": "1795251605000", "date": NOW}, "", 5.0),
-        ({"x-ratelimit-reset": "7"}, "", 7.0),
-        ({"x-ratelimit-reset-requests": "later"}, "", None),
-        ({}, "", None),
-    ],
-)
-def test_retry_after(headers: dict[str, str], words: str, seconds: float | None) -> None:
-    assert (
-        retry_after(headers, words) == pytest.approx(seconds)
-        if seconds is not None
-        else not retry_after(headers, words)
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("12ms", 0.012), ("1s", 1), ("6m0s", 360), ("1h2m3.5s", 3723.5), ("x", None)]
-)
-def test_go_duration(text: str, seconds: float | None) -> None:
-    assert go_duration(text) == (pytest.approx(seconds) if seconds is not None else None)
 
 
 def test_message_is_the_providers_own_and_fit_to_be_shown() -> None:

@@ -51,9 +51,7 @@ def attempt_for(job: Job) -> Attempt:
 
 
 def picture(path: str = "cat.png", ordinal: int = 0) -> Artifact:
-    return Artifact(
-        ordinal=ordinal, path=path, sha256="0" * 64, size_bytes=9, width=1, height=2, mime="image/png"
-    )
+    return Artifact(ordinal=ordinal, path=path, sha256="0" * 64, size_bytes=9, width=1, height=2, mime="image/png")
 
 
 def delivery(attempt: Attempt, usd: int | None = 1_000, *files: Artifact) -> Settlement:

@@ -1,5 +1,7 @@
 """Upgrades: the same shape as the tables, backup first, one transaction or not at all."""
 
+# ruff: noqa: ASYNC220, ASYNC221, ASYNC240, ASYNC251 - nothing else runs on these loops
+
 from __future__ import annotations
 
 import shutil
@@ -29,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 ENSURE = "import sys; from pathlib import Path; from batchgen.store import migrate; migrate.ensure(Path(sys.argv[1]))"
 
 #: A second revision that takes its time between two statements.
-NEXT = '''
+NEXT = """
 import time
 import sqlalchemy as sa
 from alembic import op
@@ -42,7 +44,7 @@ def upgrade():
     time.sleep({pause})
     {last}
     op.create_table("moods", sa.Column("id", sa.Integer, primary_key=True))
-'''
+"""
 ENSURE_NEXT = """
 import sys
 from pathlib import Path

@@ -178,6 +178,13 @@ async def test_a_short_answer_and_a_revision_keep_old_files(writer: Writer, read
     assert len(reader.artifacts(done, superseded=True)) == 2
 
 
+async def test_a_form_from_before_a_revision_is_stale(writer: Writer, reader: Reader) -> None:
+    batch_id, before = await one(writer, reader)
+    await writer.load(batch_id, [plan("cat", "a dog")], NOW)  # same state, same claim, another prompt
+    with pytest.raises(StaleJob):
+        await claimed(writer, before)
+
+
 async def test_move_obeys_the_fence(writer: Writer, reader: Reader) -> None:
     _, job = await one(writer, reader)
     running, _ = await claimed(writer, job)
@@ -240,7 +247,9 @@ async def test_load_spans_chunks_and_standing_shows_all(writer: Writer, reader: 
     assert standing["j11999"] == (State.PENDING, "1:a cat")
     assert standing.get("other") is None
     assert (await writer.load(batch_id, [], NOW)).orphaned == 12_000
-    assert len(reader.standing(batch_id)) == 0
+    assert len(reader.standing(batch_id)) == 12_000  # an orphan that returns is no new job
+    assert reader.counts(batch_id).total == 0
+    assert reader.due(batch_id, "aigate", 9, NOW) == []
 
 
 async def test_batches_do_not_mix(writer: Writer, reader: Reader) -> None:

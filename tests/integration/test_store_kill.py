@@ -1,5 +1,7 @@
 """kill -9 of a writing process: the file stays whole and everything acknowledged is there."""
 
+# ruff: noqa: ASYNC220, ASYNC251 - nothing else runs on these loops
+
 from __future__ import annotations
 
 import signal

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -54,6 +54,12 @@ ENDS = st.one_of(
 ORDERS = st.sampled_from([Cancelled(at=NOW), Requeued(at=NOW), Revised(at=NOW)])
 
 
+def same_form(job: Job, current: Job) -> bool:
+    return all(
+        getattr(job, name) == getattr(current, name) for name in ("state", "claim", "fingerprint", "tries", "delivered")
+    )
+
+
 class JobTable(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
@@ -92,7 +98,7 @@ class JobTable(RuleBasedStateMachine):
         current = self.model[job.key]
         try:
             after = advance(job, Claimed(at=NOW))
-            known = (job.state, job.claim) == (current.state, current.claim)
+            known = same_form(job, current)
         except IllegalEvent:
             known = False
         try:
@@ -128,7 +134,7 @@ class JobTable(RuleBasedStateMachine):
     def order(self, data: st.DataObject, event: Cancelled | Requeued | Revised) -> None:
         job = data.draw(st.sampled_from(self.old))
         current = self.model[job.key]
-        known = (job.state, job.claim) == (current.state, current.claim)
+        known = same_form(job, current)
         try:
             answer = self.loop.run_until_complete(self.writer.move(job, event))
         except IllegalEvent:
@@ -162,6 +168,10 @@ class JobTable(RuleBasedStateMachine):
 
 
 JobTable.TestCase.settings = settings(
-    max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=25,
+    stateful_step_count=25,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
 )
 TestJobTable = JobTable.TestCase

@@ -74,8 +74,18 @@ ALLOWED = {
 
 def job(state: State = State.PENDING, **changes: object) -> Job:
     task = Task(kind=Kind.GENERATE, prompt="a cat", provider="aigate", model="gpt-image-2")
-    known: dict = {"wanted": 3, "delivered": 1, "claim": 4, "tries": 2, "doubts": 1, "cause": "error", "message": "boom"}
-    return Job(id=7, batch="b", key="cat", task=task, fingerprint="1:x", output="cat", state=state, **{**known, **changes})
+    known: dict = {
+        "wanted": 3,
+        "delivered": 1,
+        "claim": 4,
+        "tries": 2,
+        "doubts": 1,
+        "cause": "error",
+        "message": "boom",
+    }
+    return Job(
+        id=7, batch="b", key="cat", task=task, fingerprint="1:x", output="cat", state=state, **{**known, **changes}
+    )
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)

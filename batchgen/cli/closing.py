@@ -1,0 +1,92 @@
+"""The last lines of a run, and what to type next.  Values in, lines of text out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from . import words
+
+if TYPE_CHECKING:
+    from ..app import Ended, LaneEnd, Standing
+
+#: What a person does about each cause of failure.
+_CURE = {
+    "refused": "the provider's rules refuse the prompt: change it in the manifest, then run again",
+    "invalid": "the request or its source image is wrong: the message says how; mend the manifest, then run again",
+}
+
+_CODES = {
+    0: "all done",
+    3: "ran to the end, some jobs failed or are unknown",
+    5: "a key was refused",
+    7: "budget reached, or provider out of money; the rest is pending",
+    8: "stopped early; the rest is pending",
+    130: "interrupted; nothing is lost",
+    143: "terminated; nothing is lost",
+}
+
+
+def closing(ended: Ended, *, sandbox: bool) -> list[str]:
+    """Return the last lines of a run: counts, money, files, failures, and the next command."""
+    found, counts = ended.standing, ended.standing.counts
+    if not ended.sent and ended.stopped is None:
+        head = f"{found.batch.name}: nothing to send; {words.count(counts.done, 'job')} of {counts.total} done"
+    else:
+        pace = f", {ended.images / ended.seconds * 60:.0f} a minute" if ended.images and ended.seconds > 0 else ""
+        made = f"{words.count(ended.images, 'image')} in {words.duration(ended.seconds)}{pace}"
+        head = f"{found.batch.name}: {counts.done} of {words.count(counts.total, 'job')} done; this run made {made}"
+    lines = [head]
+    lines += words.failure_lines(found.failures)
+    if counts.unknown:
+        lines.append(
+            f"unknown   {words.count(counts.unknown, 'job')} may have been bought; see: batchgen list --status unknown"
+        )
+    lines += [_lane_line(lane) for lane in ended.lanes if lane.closed is not None and lane.left]
+    lines += words.money_lines(found.usage)
+    lines.append(f"files     {found.batch.folder}")
+    lines += advice(found, sandbox=sandbox)
+    lines.append(f"exit code {ended.exit_code}: {_CODES.get(ended.exit_code, 'see the README')}")
+    return lines
+
+
+def advice(found: Standing, *, sandbox: bool) -> list[str]:
+    """Return what to type next, as far as there is anything to do."""
+    counts = found.counts
+    rehearsal = " --sandbox" if sandbox else ""
+    manifest = _path(found.batch.manifest)
+    said: list[str] = []
+    if counts.pending or counts.running:
+        said.append(f"batchgen run {manifest}{rehearsal}    goes on with the {counts.pending + counts.running} pending")
+    for failure in found.failures:
+        if cure := _CURE.get(failure.cause):
+            said.append(f"{failure.cause}: {cure}")
+        else:
+            said.append(f"batchgen retry {manifest}{rehearsal} --cause {failure.cause}    tries those again")
+    if found.failures:
+        said.append(f"batchgen show{rehearsal} {shlex.quote(found.failures[0].key)}    tells every attempt of a job")
+    return list(_under("next", said))
+
+
+def _lane_line(lane: LaneEnd) -> str:
+    why = {
+        "money": "out of money",
+        "denied": "key, model or path refused",
+        "down": "out of reach",
+        "budget": "the budget is used up",
+    }
+    words_of_provider = f": {words.short(lane.message, 160)}" if lane.message else ""
+    return f"stopped   {lane.provider}: {why[str(lane.closed)]}{words_of_provider} ({lane.left} pending)"
+
+
+def _under(head: str, said: list[str]) -> Iterator[str]:
+    for number, line in enumerate(said):
+        yield f"{head if number == 0 else '':<10}{line}"
+
+
+def _path(manifest: str) -> str:
+    from pathlib import Path
+
+    path, here = Path(manifest), Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

@@ -1,0 +1,186 @@
+"""A run while it goes on: a live table on a terminal, plain lines elsewhere.  On stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from anyio import create_task_group, sleep, to_thread
+
+from ..fault import Cause
+from . import words
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+    from ..app import Follow
+    from ..lane import Lane
+    from ..ledger import Counts
+    from ..runner import Runner
+    from ..store.reader import Reader
+
+#: Plain progress: a line at most so often (seconds), and at least so often while something changes.
+PLAIN_LEAST, PLAIN_MOST = 2.0, 60.0
+REFRESH = 0.25
+
+
+def follower(mode: str) -> Follow:
+    """Return what shows a run: "bar", "plain" or "none"."""
+    shown = {"bar": _live, "plain": _plain, "none": _silent}[mode]
+
+    def follow(runner: Runner, reader: Reader) -> AbstractAsyncContextManager[None]:
+        return shown(runner, reader)
+
+    return follow
+
+
+class Progress:
+    """The figures of a run: what the job table said at the start, and what the lanes did since."""
+
+    def __init__(self, runner: Runner, start: Mapping[str, Counts]) -> None:
+        self.runner = runner
+        self._start = start
+        self._began = time.monotonic()
+
+    def total(self, lane: Lane) -> int:
+        """Return how many jobs the lane's provider has in all."""
+        found = self._start.get(lane.provider)
+        return found.total if found else 0
+
+    def done(self, lane: Lane) -> int:
+        """Return how many of them are done."""
+        found = self._start.get(lane.provider)
+        return lane.done + (found.done if found else 0)
+
+    def left(self, lane: Lane) -> int:
+        """Return how many still wait or are under way."""
+        found = self._start.get(lane.provider)
+        open_ = found.pending + found.running if found else 0
+        return max(0, open_ - lane.done - lane.failed - lane.doubtful)
+
+    @property
+    def images(self) -> int:
+        """Return the images of this run."""
+        return sum(lane.images for lane in self.runner.lanes)
+
+    @property
+    def per_minute(self) -> float:
+        """Return images per minute so far."""
+        return self.images / max(1e-9, time.monotonic() - self._began) * 60
+
+    @property
+    def summary(self) -> str:
+        """Return one line: jobs, images, pace, spend, time left."""
+        lanes = self.runner.lanes
+        done, total = sum(map(self.done, lanes)), sum(map(self.total, lanes))
+        failed = sum(lane.failed for lane in lanes)
+        left = sum(self.left(lane) for lane in lanes)
+        parts = [f"{done}/{total} jobs done"]
+        parts += [f"{failed} failed"] if failed else []
+        parts += [f"{sum(lane.in_flight for lane in lanes)} in flight", f"{self.per_minute:.0f} images/min"]
+        parts.append(f"spent {words.usd(sum(lane.usd for lane in lanes))}")
+        if left and self.images:
+            parts.append(f"about {words.duration(left / self.per_minute * 60)} left")
+        if self.runner.draining:
+            parts.append("stopping: no new calls; those under way are waited for (again to cut them off)")
+        return ", ".join(parts)
+
+
+def waiting(lane: Lane) -> str:
+    """Return what a lane waits for, and why; "" where it just works."""
+    if lane.closed is not None:
+        return f"closed: {words.short(lane.fault.message, 60)}" if lane.fault else f"closed: {lane.closed}"
+    pause = lane.gate.pause_left
+    if pause > 0 and lane.fault is not None:
+        why = "throttled" if lane.fault.cause is Cause.THROTTLED else words.short(lane.fault.message, 50)
+        return f"{why}, on in {words.duration(pause)}"
+    if lane.next_due is not None:
+        return "a retry comes due"
+    if lane.full:
+        return ""
+    return "pace" if lane.page and lane.gate.paced else ""
+
+
+@asynccontextmanager
+async def _silent(runner: Runner, reader: Reader) -> AsyncIterator[None]:
+    del runner, reader
+    yield
+
+
+@asynccontextmanager
+async def _plain(runner: Runner, reader: Reader) -> AsyncIterator[None]:
+    progress = Progress(runner, await to_thread.run_sync(reader.lanes, runner.batch_id))
+    async with create_task_group() as tasks:
+        tasks.start_soon(_report, progress)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def _report(progress: Progress) -> None:
+    """Say one line for every twentieth done, not more often than every other second, not less than every minute."""
+    said, last = -1, time.monotonic()
+    while True:
+        await sleep(REFRESH)
+        lanes = progress.runner.lanes
+        total = sum(map(progress.total, lanes)) or 1
+        step = sum(map(progress.done, lanes)) * 20 // total
+        age = time.monotonic() - last
+        if (step != said and age >= PLAIN_LEAST) or age >= PLAIN_MOST:
+            words.say(progress.summary)
+            said, last = step, time.monotonic()
+
+
+@asynccontextmanager
+async def _live(runner: Runner, reader: Reader) -> AsyncIterator[None]:
+    from rich.console import Console
+    from rich.live import Live
+
+    progress = Progress(runner, await to_thread.run_sync(reader.lanes, runner.batch_id))
+    console = Console(stderr=True)
+    with Live(_screen(progress), console=console, auto_refresh=False, transient=True) as live:
+        async with create_task_group() as tasks:
+            tasks.start_soon(_redraw, live, progress)
+            yield
+            tasks.cancel_scope.cancel()
+
+
+async def _redraw(live: Live, progress: Progress) -> None:
+    while True:
+        await sleep(REFRESH)
+        live.update(_screen(progress), refresh=True)
+
+
+def _screen(progress: Progress) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for head, side in (
+        ("provider", "left"),
+        ("done", "right"),
+        ("in flight", "right"),
+        ("failed", "right"),
+        ("spent", "right"),
+        ("waiting for", "left"),
+    ):
+        table.add_column(head, justify="right" if side == "right" else "left", no_wrap=True, overflow="ellipsis")
+    for row in _rows(progress):
+        table.add_row(*(Text(cell) for cell in row))
+    return Group(table, Text(progress.summary, no_wrap=False))
+
+
+def _rows(progress: Progress) -> Iterator[tuple[str, ...]]:
+    for lane in progress.runner.lanes:
+        spent = words.usd(lane.usd) + (f" {words.credits_(lane.credits)} cr" if lane.credits else "")
+        yield (
+            lane.provider,
+            f"{progress.done(lane)}/{progress.total(lane)}",
+            f"{lane.in_flight}/{lane.width}",
+            str(lane.failed) if lane.failed else "",
+            spent,
+            words.printable(waiting(lane)),
+        )

@@ -1,0 +1,243 @@
+"""After a run, or while it goes on: status, usage, list, show, export."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..money import show_credits, show_usd
+from . import words
+from .options import Session, batch, command, selecting, selection
+from .options import sandbox as rehearsal
+
+if TYPE_CHECKING:
+    from ..job import Job
+    from ..store.values import Bill
+
+
+@command("status")
+@batch
+@rehearsal
+def status(session: Session, batch: str | None, sandbox: bool) -> int:
+    """One screen: how far it is, what it cost, what failed and what to do about it."""
+    from .. import app, ledger
+    from .closing import advice
+
+    found = app.status(session.place(sandbox=sandbox), batch)
+    if session.as_json:
+        words.document(ledger.status_document(found.batch.name, found.counts, found.usage, found.failures))
+        return 0
+    for line in words.status_lines(found.batch.name, found.counts, found.usage, found.failures):
+        words.data(line)
+    words.data(f"files     {found.batch.folder}")
+    for line in advice(found, sandbox=sandbox):
+        words.data(line)
+    return 0
+
+
+@command("usage")
+@batch
+@rehearsal
+def usage(session: Session, batch: str | None, sandbox: bool) -> int:
+    """Show the ledger: attempts, images, tokens, credits and USD, by provider and model."""
+    from .. import app, ledger
+
+    found = app.status(session.place(sandbox=sandbox), batch)
+    if session.as_json:
+        words.document(ledger.usage_document(found.usage))
+        return 0
+    rows = [
+        [
+            line.provider,
+            line.model,
+            line.attempts,
+            line.images,
+            "" if line.input_tokens is None else line.input_tokens,
+            "" if line.output_tokens is None else line.output_tokens,
+            show_credits(line.credits) or "",
+            show_usd(line.usd) or "unknown",
+            ", ".join(line.usd_by_basis) or ("unknown" if line.unpriced else ""),
+        ]
+        for line in found.usage
+    ]
+    heads = ("provider", "model", "attempts", "images", "tokens in", "tokens out", "credits", "USD", "source")
+    for text in words.table(rows, heads, right=range(2, 8)):
+        words.data(text)
+    for text in words.money_lines(found.usage):
+        words.data(text)
+    return 0
+
+
+@command("list")
+@click.argument("what", type=click.Choice(["jobs", "runs"]), default="jobs")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N.")
+@selecting
+@batch
+@rehearsal
+def list_(session: Session, what: str, limit: int | None, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
+    """List jobs (the default) or runs."""
+    from .. import app
+
+    place = session.place(sandbox=sandbox)
+    if what == "runs":
+        found = app.runs(place, batch)[:limit]
+        if session.as_json:
+            words.document(
+                [
+                    {
+                        "id": run.id,
+                        "started": run.started_at.isoformat(),
+                        "ended": run.ended_at.isoformat() if run.ended_at else None,
+                        "exit_code": run.exit_code,
+                        "command": run.command,
+                    }
+                    for run in found
+                ]
+            )
+            return 0
+        lines = [[run.id, f"{run.started_at:%Y-%m-%d %H:%M:%S}", _ending(run.exit_code), run.command] for run in found]
+        for line in words.table(lines, ("run", "started (UTC)", "ended with", "command")):
+            words.data(line)
+        return 0
+    chosen = app.jobs(place, batch, selection(options), limit)
+    if session.as_json:
+        words.document([_line(job, bill) for job, bill in chosen])
+        return 0
+    rows = [
+        [job.key, job.state.value, job.cause or "", job.task.provider, bill.attempts, words.short(job.task.prompt, 60)]
+        for job, bill in chosen
+    ]
+    for line in words.table(rows, ("id", "state", "cause", "provider", "attempts", "prompt"), right=(4,)):
+        words.data(line)
+    return 0
+
+
+@command("show")
+@click.argument("job")
+@batch
+@rehearsal
+def show(session: Session, job: str, batch: str | None, sandbox: bool) -> int:
+    """One job: what was asked, every attempt with its cause and the provider's words, files, cost."""
+    from .. import app
+    from ..store.rows import encode_task
+
+    found, attempts, bill = app.show(session.place(sandbox=sandbox), batch, job)
+    if session.as_json:
+        body = _line(found, bill) | {
+            "task": json.loads(encode_task(found.task)),
+            "fingerprint": found.fingerprint,
+            "tags": list(found.tags),
+            "attempt_log": [
+                {
+                    "id": a.id,
+                    "state": a.state,
+                    "cause": a.cause,
+                    "message": a.message,
+                    "code": a.code,
+                    "status": a.status,
+                    "request_id": a.request_id,
+                    "started": a.started_at.isoformat(),
+                    "seconds": a.seconds,
+                }
+                for a in attempts
+            ],
+        }
+        words.document(body)
+        return 0
+    task = found.task
+    words.data(f"{found.key}: {found.state.value}{f' ({found.cause})' if found.cause else ''}")
+    words.data(f"prompt    {task.prompt}")
+    words.data(f"asked     {task.kind.value} by {task.provider}, {task.model}{_asked(task)}")
+    for source in (*task.images, *([task.mask] if task.mask else [])):
+        words.data(f"from      {source.url or source.path}")
+    for file in bill.files:
+        words.data(f"file      {file.path}  {file.width}x{file.height}, {file.size_bytes} bytes, sha256 {file.sha256}")
+    words.data(f"cost      {words.usd(bill.usd)}" + (f", {show_credits(bill.credits)} credits" if bill.credits else ""))
+    for number, attempt in enumerate(attempts, 1):
+        took = f"{attempt.seconds:.1f} s" if attempt.seconds is not None else "open"
+        answer = f"HTTP {attempt.status}, " if attempt.status else ""
+        said = f"{attempt.cause}: {answer}{words.short(attempt.message or '', 300)}" if attempt.cause else attempt.state
+        trace = f" [{attempt.request_id}]" if attempt.request_id else ""
+        words.data(f"attempt {number} {attempt.started_at:%Y-%m-%d %H:%M:%S}  {took}  {said}{trace}")
+    return 0
+
+
+@command("export")
+@click.option("--format", "form", type=click.Choice(["jsonl", "json", "csv"]), default="jsonl", show_default=True)
+@selecting
+@batch
+@rehearsal
+def export(session: Session, form: str, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
+    """Write a line a job on stdout: state, cost, files with their hashes."""
+    from .. import app
+
+    lines = (
+        _line(job, bill) for job, bill in app.jobs(session.place(sandbox=sandbox), batch, selection(options), None)
+    )
+    if form == "json":
+        words.document(list(lines))
+    elif form == "jsonl":
+        for line in lines:
+            words.raw(json.dumps(line, ensure_ascii=False))
+    else:
+        for line in csv_lines(lines):
+            words.raw(line)
+    return 0
+
+
+def csv_lines(lines: Any) -> Any:  # noqa: ANN401 - iterables of documents and of text
+    """Yield CSV: a row a file, or one for a job without files; cells that a spreadsheet would run are quoted."""
+    heads = ("id", "batch", "state", "cause", "kind", "provider", "model", "prompt", "attempts", "usd", "credits")
+    of_file = ("path", "sha256", "bytes", "width", "height", "mime")
+    yield ",".join((*heads, *of_file))
+    for line in lines:
+        for file in line["files"] or [{}]:
+            buffer = io.StringIO()
+            cells = [*(line[name] for name in heads), *(file.get(name) for name in of_file)]
+            csv.writer(buffer).writerow([_harmless(cell) for cell in cells])
+            yield buffer.getvalue().rstrip("\r\n")
+
+
+def _harmless(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+def _line(job: Job, bill: Bill) -> dict[str, Any]:
+    """Return a job as ``export`` gives it."""
+    return {
+        "id": job.key,
+        "batch": job.batch,
+        "state": job.state.value,
+        "cause": job.cause,
+        "kind": job.task.kind.value,
+        "provider": job.task.provider,
+        "model": job.task.model,
+        "prompt": job.task.prompt,
+        "attempts": bill.attempts,
+        "usd": show_usd(bill.usd),
+        "credits": show_credits(bill.credits),
+        "files": [
+            {
+                "path": file.path,
+                "sha256": file.sha256,
+                "bytes": file.size_bytes,
+                "width": file.width,
+                "height": file.height,
+                "mime": file.mime,
+            }
+            for file in bill.files
+        ],
+    }
+
+
+def _asked(task: Any) -> str:  # noqa: ANN401 - a Task; importing it here would slow --help
+    names = ("size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
+    return "".join(f", {name} {value}" for name in names if (value := getattr(task, name)) is not None)
+
+
+def _ending(exit_code: int | None) -> str:
+    return "still running, or killed" if exit_code is None else str(exit_code)
