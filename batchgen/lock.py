@@ -1,7 +1,10 @@
 """One run at a time per job table, by a lock that the kernel frees when its holder dies.  A doer.
 
-Two locks are held: on a file beside the job table, which tells who holds it, and on the folder itself, because
-the file may be deleted while it is held and a newcomer would then lock a fresh one.  Nothing is ever unlinked.
+Two locks are held: on a file beside the job table, which tells who holds it, and on the job table's own file, because
+the first may be deleted while it is held and a newcomer would then lock a fresh one.  Nothing is ever unlinked.
+
+The lock (flock) does not meet SQLite's own (fcntl).  But closing any descriptor of a file drops a process's fcntl locks
+on it: hold the lock around everything that opens the job table, never inside.
 """
 
 from __future__ import annotations
@@ -62,12 +65,9 @@ def _acquire(table: Path) -> tuple[int, int]:
         if file is None:
             raise LockHeld(_who(path))
         try:
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            if not _lock(folder):
-                raise LockHeld(
-                    f"Another run works in {path.parent}: with another job table, or its lock file was deleted. "
-                    "Wait for it, or keep this job table in a folder of its own."
-                )
+            job_table = _lock_file(table)
+            if job_table is None:
+                raise LockHeld(f"Another run works on {table}; its lock file was deleted meanwhile. Wait for it to end.")
         except BaseException:
             _close(file)
             raise
@@ -76,7 +76,7 @@ def _acquire(table: Path) -> tuple[int, int]:
             f"Lock {path}: it cannot be taken ({error.strerror}). Probably the disk is read-only, belongs to another "
             "user or is a network share without locks. To go on: keep the job table on a local disk, see --db."
         ) from error
-    return file, folder
+    return file, job_table
 
 
 def _lock_file(path: Path) -> int | None:

@@ -1,8 +1,8 @@
 """What an answer cost, and what a task may cost before it is sent.  Decisions; exact integers; no I/O.
 
 Order of trust: USD in the answer, credits x rate, tokens x table, price per image, the estimate, unknown.
-Where an answer does not split its tokens, all output counts as image (it nearly is), the input of a
-generation as text and that of an edit as image: where there is doubt, the dearer one.
+Where an answer does not split its tokens, all output counts as image (it nearly is) and all input as text, as
+LiteLLM does it (``wire.md`` 2.3): one rule that anybody can check by hand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TypeVar
 from .money import MILLI, NANO
 from .providers.profile import Model, Tariff, Tokens
 from .providers.sizes import pixels
-from .task import Basis, Charge, Kind, Task, Usage
+from .task import Basis, Charge, Task, Usage
 
 Value = TypeVar("Value")
 
@@ -54,7 +54,7 @@ def charge(usage: Usage, task: Task, model: Model) -> Charge:
         return Charge(usd=usage.usd, credits=used, basis=Basis.REPORTED)
     priced = _credits_usd(used, tariff)
     if priced is None:
-        priced = _tokens_usd(usage, task, tariff.usd_per_million_tokens)
+        priced = _tokens_usd(usage, tariff.usd_per_million_tokens)
     if priced is None:
         priced = _scaled(_tier(tariff.usd_per_image, task), NANO * images)
     if priced is not None:
@@ -88,12 +88,12 @@ def _credits_usd(used: int | None, tariff: Tariff) -> int | None:
     return _rounded(Decimal(used) * tariff.usd_per_credit * NANO / MILLI)
 
 
-def _tokens_usd(usage: Usage, task: Task, table: Tokens | None) -> int | None:
+def _tokens_usd(usage: Usage, table: Tokens | None) -> int | None:
     """Return the price of the tokens an answer stated; None where it stated none, or no table is known."""
     came, went = usage.input_tokens, usage.output_tokens
     if table is None or not went:
         return None
-    text_in, image_in = _split(came or 0, usage.input_text_tokens, usage.input_image_tokens, task.kind is Kind.EDIT)
+    text_in, image_in = _split(came or 0, usage.input_text_tokens, usage.input_image_tokens, rest_is_image=False)
     text_out, image_out = _split(went, usage.output_text_tokens, usage.output_image_tokens, rest_is_image=True)
     return _table_usd(table, text_in, image_in, text_out, image_out)
 

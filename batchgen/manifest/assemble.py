@@ -46,6 +46,8 @@ class Assembly:
         """Turn each draft into its jobs."""
         for draft in drafts:
             self._warn_of_comment(draft)
+            if "id" in draft.values:  # taken also by a job that is wrong in other ways
+                self._unique(draft, draft.values["id"])
             if self._literal(draft):
                 task = self._task(draft)
                 chosen = self._offers.choose(draft, task) if task else None

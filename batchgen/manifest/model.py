@@ -6,7 +6,6 @@ description, which is also what an editor shows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
@@ -114,7 +113,7 @@ class Provider(Strict):
     api_key_env: str | None = Field(
         None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of the environment variable that holds the key"
     )
-    paths: dict[str, str] | None = Field(None, description="Paths by operation: generate, edit, chat")
+    paths: dict[str, str] | None = Field(None, description="Paths by operation: generations, edits, chat")
     limits: Limits | None = Field(None, description="How fast the provider may be asked")
     timeout: Timeouts | None = Field(None, description="Seconds to connect, and for a whole attempt")
     retry: Retry | None = Field(None, description="Retry policy of this provider; default: the manifest's")
@@ -123,6 +122,8 @@ class Provider(Strict):
     )
     tariff: profile.Tariff | None = Field(None, description="What an image costs you here")
     on_unknown: OnUnknown | None = Field(None, description=_ON_UNKNOWN)
+    default_model: Text | None = Field(None, description="Model of jobs that name none")
+    models: dict[str, dict[str, Any]] | None = Field(None, description="What differs from the preset, by model")
 
 
 class Budget(Strict):
@@ -187,8 +188,3 @@ class Manifest(Strict):
     budget: Budget = Field(Budget(), description="What may be spent")
     jobs: list[Job] = Field([], description="The jobs")
     prompts: list[Prompt] = Field([], description="Short form of jobs that have nothing but a prompt")
-
-
-def settings(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a provider's settings without what was left empty."""
-    return {key: value for key, value in raw.items() if value is not None}

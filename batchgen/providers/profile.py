@@ -33,7 +33,7 @@ class UnknownModel(LookupError):
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         self.name = name
         self.suggestion = close[0] if close else ""
-        near = f"; did you mean {self.suggestion}?" if self.suggestion else ""
+        near = f"; did you mean {self.suggestion}?" if self.suggestion else "."
         super().__init__(f"{profile.name} has no model {name!r}{near} It offers {', '.join(sorted(profile.models))}.")
 
 

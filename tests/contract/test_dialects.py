@@ -125,11 +125,6 @@ BODIES = {
         "https://api.aimlapi.com/v1/images/generations",
         {"model": "openai/gpt-image-2", "prompt": REX},
     ),
-    "openrouter images": (
-        request("openrouter", prompt="a cat"),
-        "https://openrouter.ai/api/v1/images",
-        {"model": "openai/gpt-image-2", "prompt": "a cat"},
-    ),
     "gateway": (
         request("studio", GATEWAY, prompt="A simple red apple on a white table, photorealistic", size="1024x1024"),
         "https://gw.example.com/api/v1/images/generations",

@@ -185,7 +185,6 @@ def test_a_tariff_of_ones_own_reaches_every_model() -> None:
         ("aimlapi", "gpt-image-2", "openai/gpt-image-2"),
         ("openai", "openai/gpt-image-1.5", "gpt-image-1.5"),
         ("openrouter", None, "google/gemini-3.1-flash-image-preview"),
-        ("openrouter", "gpt-image-2", "openai/gpt-image-2"),
     ],
 )
 def test_either_name_is_understood(provider: str, name: str | None, wire: str) -> None:

@@ -91,18 +91,20 @@ EXPECTED = [
     (9, 30, "unknown_key", "did you mean 'size'"), (10, 19, "out_of_range", "at least 1, is 0"),
     (10, 32, "wrong_type", "a number, is 'soon'"), (11, 13, "not_allowed", "did you mean 'hold'"),
     (12, 15, "out_of_range", "at least 0, is -4"), (12, 29, "unknown_provider", "did you mean 'gptimageapi'"),
-    (14, 25, "wrong_type", "a whole number, is 'lots'"), (14, 37, "misfit_size", "1000"),
+    (14, 27, "wrong_type", "a whole number, is 'lots'"), (14, 39, "misfit_size", "1000"),
     (15, 10, "duplicate_id", "m.yaml:14"), (16, 10, "wrong_type", "text, is the number 12"),
     (16, 22, "wrong_type", "text, is true"), (17, 21, "wrong_type", "became a mapping"),
     (18, 10, "bad_name", "slug"), (19, 13, "wrong_type", "became a list"), (20, 21, "not_yet", "templates"),
     (21, 10, "bad_name", "Windows"), (22, 21, "bad_source", "no such file"), (23, 21, "bad_source", "matches no file"),
     (24, 19, "no_images", "under images"), (25, 35, "unknown_provider", "did you mean 'aigate'"),
-    (26, 25, "not_yet", "'matrix'"), (27, 45, "out_of_range", "at most 100"), (27, 62, "misfit_background", "png or webp"),
+    (26, 25, "not_yet", "'matrix'"), (27, 45, "out_of_range", "at most 100"),
+    (27, 62, "misfit_background", "png or webp"),
     (28, 5, "wrong_type", "a mapping (key: value), is the number 17"), (29, 34, "misfit_quality", "low, medium, high"),
-    (29, 60, "misfit_per_request", "per_request"), (30, 5, "no_prompt", "no prompt"), (32, 10, "same_file", "one name on many disks"),
-    (33, 34, "misfit_model", "gpt-image-2"), (34, 13, "duplicate_key", "line 34"), (34, 28, "bad_value", "U+0000"),
+    (29, 60, "misfit_per_request", "per_request"), (30, 5, "no_prompt", "no prompt"),
+    (32, 10, "same_file", "one name on many disks"),
+    (33, 33, "misfit_model", "gpt-image-2"), (34, 13, "duplicate_key", "line 34"), (34, 28, "bad_value", "U+0000"),
     (35, 21, "bad_value", "blank"), (35, 35, "api_key", "environment"), (36, 34, "bad_source", "https"),
-    (37, 56, "misfit_images", "gptimageapi cannot edit"),
+    (37, 57, "misfit_images", "gptimageapi cannot edit"),
 ]  # fmt: skip
 
 
@@ -124,7 +126,8 @@ def test_many_of_a_kind_are_counted(write):
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("jobs: []", "no_jobs"), ("version: 1", "no_jobs"), ("prompts: list.txt", "not_yet"), ("prompts: [x]", "no_provider"),
+        ("jobs: []", "no_jobs"), ("version: 1", "no_jobs"), ("prompts: list.txt", "not_yet"),
+        ("prompts: [x]", "no_provider"),
         ("name: a/b\nprompts: [x]\ndefaults: {provider: openai}", "bad_name"), ("jobs: {a: 1}", "wrong_type"),
         ("output: {dir: ~/x}\nprompts: [x]\ndefaults: {provider: openai}", "bad_name"), ("jobs: null", "wrong_type"),
         ("prompts: [x, x]\ndefaults: {provider: openai}", "duplicate_job"), ("from: x.csv\nprompts: [x]", "not_yet"),
@@ -257,7 +260,7 @@ def test_how_a_manifest_is_written_changes_no_fingerprint(write):
             quality: low
             prompt: y
             provider: openai
-          - {prompt: 'x', quality: low, provider: [aimlapi, openai], id: a, tags: [t], priority: 4, model: openai/gpt-image-2}
+          - {prompt: 'x', quality: low, provider: [aimlapi, openai], id: a, tags: [t], model: openai/gpt-image-2}
         """,
         "other.yaml",
     )
@@ -313,7 +316,8 @@ def test_a_photo_of_many_jobs_is_read_once(write, photo, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("none.png", "no such file"), ("folder", "is a folder"), ("pipe", "pipe"), ("/dev/zero", "device"), ("loop", "leads back"),
+        ("none.png", "no such file"), ("folder", "is a folder"), ("pipe", "pipe"), ("/dev/zero", "device"),
+        ("loop", "leads back"),
         ("text.png", "no PNG, JPEG or WebP"), ("empty.png", "is empty"), ("cut.png", "damaged"), ("bomb.png", "pixels"),
         ("vast.png", "MB"), ("*.gif", "matches no file"), ("many/*", "more than 100"), ("x" * 300, "longer than"),
         ("http://x.example/a", "https"), ("file:///etc/passwd", "https"), ("data:image/png;base64,AAAA", "data URL"),

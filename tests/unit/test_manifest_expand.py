@@ -68,7 +68,8 @@ def test_ids_are_slug_and_hash():
     "change",
     [
         {"prompt": "a dog"}, {"model": "gpt-image-1"}, {"size": "1:1"}, {"quality": "low"}, {"resolution": "1k"},
-        {"background": "opaque"}, {"output_format": "png"}, {"output_compression": 3}, {"moderation": "low"}, {"seed": 0},
+        {"background": "opaque"}, {"output_format": "png"}, {"output_compression": 3}, {"moderation": "low"},
+        {"seed": 0},
         {"extra": {"a": 1}}, {"n": 2}, {"images": (Source(path="/a", sha256="00"),)},
         {"mask": Source(path="/a", sha256="00")}, {"kind": Kind.EDIT},
     ],

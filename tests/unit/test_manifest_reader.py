@@ -144,7 +144,8 @@ def test_hostile_text_does_not_kill_the_process(tmp_path):
         "for file in sorted(pathlib.Path(sys.argv[1]).iterdir()):\n"
         "    try: load(file)\n    except ManifestError: print(file.stem)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=50, check=False)
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == sorted(HOSTILE)
 

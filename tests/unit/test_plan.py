@@ -99,7 +99,8 @@ def test_source_images_count_against_the_limit_of_images():
     ("limits", "expected"),
     [
         ({"concurrency": 4}, 30.0), ({"concurrency": 100, "requests_per_second": 0.1}, 100.0),
-        ({"concurrency": 100, "requests_per_minute": 2}, 300.0), ({"concurrency": 100, "requests_per_day": 5}, 86_400.0),
+        ({"concurrency": 100, "requests_per_minute": 2}, 300.0),
+        ({"concurrency": 100, "requests_per_day": 5}, 86_400.0),
         ({"concurrency": 100, "spacing": 20}, 200.0), ({"concurrency": 100}, 10.0),
     ],
 )  # fmt: skip

@@ -72,7 +72,7 @@ def test_tokens_without_a_split() -> None:
     usage = Usage(images=1, input_tokens=712, output_tokens=1372)
     assert charge(usage, task(), model("aigate")).usd == 712 * 5_000 + 1372 * 30_000
     edit = task(kind=Kind.EDIT, images=(Source(url="https://x.example/a.png"),))
-    assert charge(usage, edit, model("aigate")).usd == 712 * 8_000 + 1372 * 30_000
+    assert charge(usage, edit, model("aigate")).usd == 712 * 5_000 + 1372 * 30_000
 
 
 def test_half_a_split_counts_the_rest_as_the_other_kind() -> None:
