@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlencode
 
 import anyio
 from anyio import CancelScope, CapacityLimiter, create_task_group, open_signal_receiver
@@ -23,7 +24,7 @@ from .backends.local import LocalBackend
 from .budget import Caps, Purse
 from .errors import KeyMissing, NotFound
 from .files import make_private, sweep
-from .inputs import Inputs
+from .inputs import Fetch, Inputs
 from .job import Job, Requeued, State
 from .lane import Closure, Lane
 from .ledger import Counts, Failure, UsageLine
@@ -37,7 +38,7 @@ from .providers.profile import Profile
 from .retry import Policy
 from .runner import Runner
 from .sandbox import launch
-from .spool import Spool
+from .spool import Scratch, Spool
 from .store import migrate, values
 from .store.reader import Reader
 from .store.values import Selection
@@ -265,7 +266,7 @@ class _Engagement:
         workshop = Workshop(
             transport=transport,
             spool=spool,
-            inputs=Inputs(self.place.state / "inputs", spool, transport.fetch_source),
+            inputs=Inputs(self.place.state / "inputs", spool, self._source_fetcher(transport)),
             root=self.place.root,
             readers=CapacityLimiter(max(2, os.cpu_count() or 2)),
         )
@@ -277,6 +278,15 @@ class _Engagement:
         ended = self._ended(batch_id, runner, started, stop.signal)
         await self.writer.end_run(run_id, ended.exit_code, _now())
         return ended
+
+    def _source_fetcher(self, transport: Transport) -> Fetch:
+        """Return what fetches source images; in a rehearsal the sandbox draws them, so nothing leaves this machine."""
+
+        async def drawn(url: str, sink: Scratch) -> None:
+            line = transport.line(next(iter(self.batch.profiles)))
+            await line.fetch(f"{line.profile.origin}/_sandbox/picture?{urlencode({'url': url})}", sink)
+
+        return drawn if self.place.sandbox else transport.fetch_source
 
     def _needed(self, batch_id: int) -> set[str]:
         """Return the providers with jobs waiting, or attempts that an earlier run left open."""

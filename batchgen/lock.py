@@ -67,7 +67,7 @@ def _acquire(table: Path) -> tuple[int, int]:
         try:
             job_table = _lock_file(table)
             if job_table is None:
-                raise LockHeld(f"Another run works on {table}; its lock file was deleted meanwhile. Wait for it to end.")
+                raise LockHeld(f"Another run works on {table}, whose lock file was deleted. Wait for it to end.")
         except BaseException:
             _close(file)
             raise

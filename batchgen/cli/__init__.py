@@ -14,6 +14,15 @@ from ..errors import BatchgenError
 from .options import given, shared
 
 
+_HELP = """Images in bulk from paid APIs: overnight, unattended, every cent accounted for.
+
+\b
+batchgen validate jobs/autumn.yaml
+batchgen run jobs/autumn.yaml --sandbox     a rehearsal: free and local
+batchgen run jobs/autumn.yaml --budget 40
+"""
+
+
 class Commands(RichGroup):
     """Loads a command's module when it is called for, so that ``--help`` need not import the program."""
 
@@ -56,18 +65,14 @@ class Commands(RichGroup):
         super().format_help(ctx, formatter)
 
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BATCHGEN"})
+@click.command(
+    cls=Commands, help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BATCHGEN"}
+)
 @click.version_option(__version__, "-V", "--version", prog_name="batchgen")
 @shared
 @click.pass_context
-def batchgen(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - options as declared above
-    r"""Images in bulk from paid APIs: overnight, unattended, every cent accounted for.
-
-    \b
-    batchgen validate jobs/autumn.yaml
-    batchgen run jobs/autumn.yaml --sandbox        a rehearsal: free, nothing leaves this machine
-    batchgen run jobs/autumn.yaml --budget 40
-    """
+def batchgen(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - the shared options
+    """Keep what was said before the command's name."""
     ctx.obj = given(options, {})
 
 

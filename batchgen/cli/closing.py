@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 #: What a person does about each cause of failure.
 _CURE = {
-    "refused": "the provider's rules refuse the prompt: change it in the manifest, then run again",
-    "invalid": "the request or its source image is wrong: the message says how; mend the manifest, then run again",
+    "refused": "the provider's rules refuse it: change the prompt, then run again",
+    "invalid": "the request or its source image is wrong: mend the manifest, then run again",
 }
 
 _CODES = {

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import runpy
 import sys
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import BatchgenError
+from ..money import show_credits, show_usd
 from . import words
 from .options import Session, command
+
+if TYPE_CHECKING:
+    from ..ledger import UsageLine
 
 
 @command("sandbox")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one.")
-@click.option(
-    "--log",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The charge log.  Default: .batchgen/sandbox/charges.jsonl.",
-)
+@click.option("--log", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="The charge log.")
 @click.option("--latency", default="realistic", show_default=True, help="none, realistic, SECONDS or lognormal:MEDIAN.")
 @click.option("--seed", type=int, default=0, help="Of images, latency and chance.")
 @click.option("--fault", multiple=True, metavar="KIND=RATE", help="Misbehave at random, such as error500=0.02.")
@@ -29,10 +31,9 @@ from .options import Session, command
 def sandbox(session: Session, **options: Any) -> int:  # noqa: ANN401 - the options above
     """Serve simulated providers on this machine: every dialect, real pictures, no cost.
 
-    A provider NAME is at http://127.0.0.1:PORT/NAME; any key will do.
+    A provider NAME is at http://127.0.0.1:PORT/NAME; any key will do.  Ctrl-C ends it.
     """
     log = options.pop("log") or session.place(sandbox=True).state / "charges.jsonl"
-    log.parent.mkdir(parents=True, exist_ok=True)
     arguments = ["--log", str(log)]
     for name, value in options.items():
         for item in value if isinstance(value, tuple) else (value,):
@@ -50,10 +51,10 @@ def demo(session: Session, latency: str) -> int:
 
     Some of its jobs fail on purpose, to show how that looks.  Ends with 0 when all went as meant.
     """
+    from .. import app
     from ..sandbox.log import totals
     from .work import carry_out
 
-    manifest = demo_manifest()
     options = {
         "sandbox": True,
         "yes": True,
@@ -63,20 +64,44 @@ def demo(session: Session, latency: str) -> int:
         "progress": "auto",
         "latency": latency,
     }
-    code = carry_out(session, manifest, options, requeue=None)
+    code = carry_out(session, demo_manifest(), options, requeue=None)
     place = session.place(sandbox=True)
+    if session.as_json:
+        return code
+    log = place.state / "charges.jsonl"
     words.say()
-    words.say(f"The batch's own exit code is {code}: 3 says that some jobs failed, here on purpose.")
-    words.say("Look around:")
-    words.say(
-        "  batchgen status --sandbox        batchgen usage --sandbox        batchgen list --sandbox --status failed"
-    )
-    words.say(
-        f"  the pictures: {place.state / 'output'}    the providers' own charge log: {place.state / 'charges.jsonl'}"
-    )
-    words.say("Run it again: nothing is sent.  Change a prompt in the manifest: one job is sent.")
-    del totals
+    words.say(f"The batch itself ended with {code}; 3 says that some jobs failed, here on purpose.")
+    words.say("")
+    words.say("What batchgen booked, and what the simulated providers say they charged (their own log):")
+    for line in agreement(app.status(place, None).usage, totals(log)):
+        words.say(line)
+    words.say("")
+    words.say(f"pictures    {place.state / 'output'}")
+    words.say(f"charge log  {log}")
+    words.say("now try     batchgen status --sandbox       one screen")
+    words.say("            batchgen usage --sandbox        the ledger")
+    words.say("            batchgen list --sandbox --status failed")
+    words.say("            batchgen demo                   again: nothing is sent; change a prompt: one job is")
     return 0 if code in (0, 3) else code
+
+
+def agreement(usage: Sequence[UsageLine], charged: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a table that sets the ledger beside a charge log, by provider."""
+    rows = []
+    for provider in sorted({line.provider for line in usage} | set(charged)):
+        mine = [line for line in usage if line.provider == provider]
+        usd = Decimal(show_usd(sum(line.usd or 0 for line in mine)) or 0)
+        credits_ = Decimal(show_credits(sum(line.credits or 0 for line in mine)) or 0)
+        log = charged.get(provider, {"usd": Decimal(0), "credits": Decimal(0)})
+        same = usd == log["usd"] and credits_ == log["credits"]
+        verdict = "same" if same else "differs"
+        rows.append([provider, usd, log["usd"].normalize(), credits_, log["credits"].normalize(), verdict])
+    heads = ("provider", "USD booked", "USD charged", "credits booked", "credits charged", "")
+    return words.table([[*map(_plain, row)] for row in rows], heads, right=(1, 2, 3, 4))
+
+
+def _plain(cell: object) -> str:
+    return f"{cell:f}" if isinstance(cell, Decimal) else str(cell)
 
 
 def demo_manifest() -> Path:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BatchgenError, ManifestError
-from ..money import show_credits, show_usd
+from ..money import NANO, show_credits
 
 if TYPE_CHECKING:
     from ..ledger import Counts, Failure, UsageLine
@@ -77,11 +77,15 @@ def table(rows: Sequence[Sequence[object]], heads: Sequence[str], right: Iterabl
 
 
 def usd(nano: int | None) -> str:
-    """Return an amount for people: cents, or more digits where cents would hide it."""
+    """Return an amount for people: cents, and below a dollar up to four digits."""
     if nano is None:
         return "unknown"
-    exact = show_usd(nano) or "0"
-    return f"${nano / 1e9:.2f}" if nano >= 100_000_000 or nano == 0 else f"${exact}"
+    if nano >= NANO or nano == 0:
+        return f"${nano / NANO:,.2f}"
+    if nano < 50_000:
+        return "under $0.0001"
+    digits = f"{nano / NANO:.4f}"
+    return f"${digits.removesuffix('00') if digits.endswith('00') else digits}"
 
 
 def duration(seconds: float) -> str:
@@ -106,8 +110,8 @@ def money_lines(lines: Sequence[UsageLine]) -> list[str]:
     for provider in sorted({line.provider for line in lines if line.credits}):
         total = add([line.credits for line in lines if line.provider == provider])
         said.append(f"          {show_credits(total)} credits at {provider}")
-    if unpriced := sum(line.unpriced for line in lines):
-        said.append(f"          {count(unpriced, 'attempt')} without a known price (set a tariff for the provider)")
+    if unpriced := sum(line.unpriced for line in lines if not line.at_risk):
+        said.append(f"          {count(unpriced, 'attempt')} without a price in USD (credits only, or no tariff)")
     if doubtful := sum(line.at_risk for line in lines):
         risk = add([line.at_risk_usd for line in lines if line.at_risk])
         said.append(f"at risk   {usd(risk)} for {count(doubtful, 'attempt')} that may have been charged")
@@ -136,7 +140,8 @@ def failure_lines(failures: Sequence[Failure]) -> list[str]:
     lines = []
     for number, failure in enumerate(failures):
         head = "failed    " if number == 0 else "          "
-        lines.append(f"{head}{failure.count} {failure.cause}: {short(failure.key, 40)}: {short(failure.message, 160)}")
+        example = f"{'such as ' if failure.count > 1 else 'job '}{short(failure.key, 40)}"
+        lines.append(f"{head}{failure.count} {failure.cause}, {example}: {short(failure.message, 100)}")
     return lines
 
 

@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from . import cdn
+from .body import fetch_source
 from .desk import Desk, Entry, Settings, plain_totals
 from .dialects import DIALECTS, aigate, aimlapi, openrouter
 from .faults import parse_rule
@@ -73,6 +74,16 @@ def _add_control(router: web.UrlDispatcher, desk: Desk) -> None:
         found = await asyncio.get_running_loop().run_in_executor(desk.pool, totals, desk.settings.log)
         return web.json_response(plain_totals(found.items()))
 
+    async def picture(request: web.Request) -> web.Response:
+        """Serve what stands in for a picture on the internet: a rehearsal fetches source images here."""
+        try:
+            drawn = await asyncio.get_running_loop().run_in_executor(
+                desk.pool, fetch_source, request.query.get("url", ""), desk.url, desk.shelf
+            )
+        except Refusal as refusal:
+            return web.Response(status=404, text=str(refusal))
+        return web.Response(body=drawn, content_type="image/png")
+
     async def elsewhere(request: web.Request) -> web.Response:
         """Take what a client that follows redirects brings along; the log tells whether that was its key."""
         entry = Entry(provider="elsewhere", kind="redirect", trace=trace_of(request, desk.next_serial(), time.time()))
@@ -83,6 +94,7 @@ def _add_control(router: web.UrlDispatcher, desk: Desk) -> None:
     router.add_post("/_sandbox/faults", faults)
     router.add_get("/_sandbox/log", log)
     router.add_get("/_sandbox/totals", sums)
+    router.add_get("/_sandbox/picture", picture)
     router.add_route("*", "/_sandbox/elsewhere", elsewhere)
 
 

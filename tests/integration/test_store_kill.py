@@ -16,7 +16,7 @@ from batchgen.store import migrate
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 
-from .store_kit import claimed, integrity, loaded, plan
+from .store_kit import NOW, claimed, integrity, loaded, plan
 
 ROOT = Path(__file__).parents[2]
 
