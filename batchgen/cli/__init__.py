@@ -13,7 +13,6 @@ from .. import __version__
 from ..errors import BatchgenError
 from .options import given, shared
 
-
 _HELP = """Images in bulk from paid APIs: overnight, unattended, every cent accounted for.
 
 \b

@@ -1,77 +1,53 @@
-"""The only wiring: one function per use case.  Parts are built and joined here and nowhere else."""
+"""A run: one batch, from its plan to its end."""
 
 from __future__ import annotations
 
 import os
 import random
 import shlex
-import signal
 import socket
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import urlencode
 
 import anyio
-from anyio import CancelScope, CapacityLimiter, create_task_group, open_signal_receiver
+from anyio import CapacityLimiter
 
-from . import lock, manifest, settings
-from .backends.local import LocalBackend
-from .budget import Caps, Purse
-from .errors import KeyMissing, NotFound
-from .files import make_private, sweep
-from .inputs import Fetch, Inputs
-from .job import Job, Requeued, State
-from .lane import Closure, Lane
-from .ledger import Counts, Failure, UsageLine
-from .limits import gate
-from .manifest import Batch
-from .perform import Workshop
-from .plan import Plan, compare
-from .pricing import estimate
-from .providers.presets import preset_names, profile
-from .providers.profile import Profile
-from .retry import Policy
-from .runner import Runner
-from .sandbox import launch
-from .spool import Scratch, Spool
-from .store import migrate, values
-from .store.reader import Reader
-from .store.values import Selection
-from .store.writer import Writer
-from .task import Charge, Task
-from .transport import Transport
+from .. import lock, settings
+from ..backends.local import LocalBackend
+from ..budget import Caps, Purse
+from ..errors import KeyMissing, NotFound
+from ..files import make_private, sweep
+from ..inputs import Fetch, Inputs
+from ..job import Requeued
+from ..lane import Closure, Lane
+from ..limits import gate
+from ..manifest import Batch
+from ..perform import Workshop
+from ..plan import Plan, compare
+from ..pricing import estimate
+from ..providers.profile import Profile
+from ..retry import Policy
+from ..runner import Runner
+from ..sandbox import launch
+from ..spool import Scratch, Spool
+from ..store import migrate
+from ..store.reader import Reader
+from ..store.values import Selection
+from ..store.writer import Writer
+from ..task import Charge, Task
+from ..transport import Transport
+from .look import Standing, standing
+from .place import Place
+from .prepare import rows
+from .stop import Stop
 
-STATE = ".batchgen"
-#: Jobs whose costs are looked up at once.
-_PAGE = 500
 #: What stands for every provider's key in a rehearsal; the sandbox takes any.
 SANDBOX_KEY = "sandbox-rehearsal"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where a project keeps its state: the job table, and beside it the spool and fetched inputs."""
-
-    root: Path  #: the working folder
-    db: Path
-    sandbox: bool = False  #: a rehearsal: its own job table and output, simulated providers
-
-    @classmethod
-    def of(cls, root: Path, db: Path | None, *, sandbox: bool = False) -> Place:
-        """Return the place under *root*; a rehearsal lies under ``.batchgen/sandbox``."""
-        root = root.absolute()
-        state = root / STATE / "sandbox" if sandbox else root / STATE
-        return cls(root=root, db=root / db if db else state / "batchgen.db", sandbox=sandbox)
-
-    @property
-    def state(self) -> Path:
-        """Return the folder of the job table."""
-        return self.db.parent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,16 +69,6 @@ class LaneEnd:
     closed: Closure | None
     message: str | None
     left: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
-    """How far a batch is, what it cost and what failed."""
-
-    batch: values.Batch
-    counts: Counts
-    usage: Sequence[UsageLine]
-    failures: Sequence[Failure]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,47 +103,6 @@ Follow = Callable[[Runner, Reader], AbstractAsyncContextManager[None]]
 Agree = Callable[[Batch, Plan], None]
 
 
-# --- before a run ---------------------------------------------------------------
-
-
-def read_manifest(place: Place, path: Path) -> Batch:
-    """Return the manifest at *path*, checked and expanded; raise ManifestError with everything that is wrong."""
-    providers = settings.project_settings(path.absolute().parent).get("providers", {})
-    batch = manifest.load(path, providers=providers)
-    if not place.sandbox:
-        return batch
-    return replace(batch, folder=place.state / "output" / batch.name)
-
-
-def plan(place: Place, batch: Batch) -> Plan:
-    """Compare *batch* with the job table, if there is one yet; opens no connection and writes nothing."""
-    if not place.db.exists():
-        return compare(batch, {})
-    with opened(place) as reader:
-        return compare(batch, _rows(reader, batch))
-
-
-def _rows(reader: Reader, batch: Batch) -> Mapping[str, tuple[State, str]]:
-    known = {found.name: found.id for found in reader.batches()}
-    return reader.standing(known[batch.name]) if batch.name in known else {}
-
-
-def providers(place: Place) -> Mapping[str, tuple[Profile, settings.Key | None]]:
-    """Return every preset and configured provider, with its key where there is one."""
-    configured = settings.project_settings(place.root).get("providers", {})
-    found = {}
-    for name in dict.fromkeys([*preset_names(), *configured]):
-        override = dict(configured.get(name, {}))
-        if name == "gateway" and "base_url" not in override:
-            override["base_url"] = "https://gateway.invalid"
-        known = profile(name, override)
-        found[name] = (known, settings.find_key(known.api_key_env, settings.environment()))
-    return found
-
-
-# --- a run ----------------------------------------------------------------------
-
-
 def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) -> Ended:
     """Do what *batch* asks for and is not done yet; running it again goes on where it stopped.
 
@@ -190,7 +115,7 @@ def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) 
         reader = parts.enter_context(Reader(place.db))
         if terms.requeue is not None:
             _requeue(place, reader, batch, terms.requeue)
-        wish = compare(batch, _rows(reader, batch))
+        wish = compare(batch, rows(reader, batch))
         keys = {} if place.sandbox else _keys(batch, wish)
         if wish.lanes:
             agree(batch, wish)
@@ -272,7 +197,7 @@ class _Engagement:
         )
         runner = self._runner(batch_id, run_id, profiles, workshop)
         sweep(self.batch.folder)
-        stop = _Stop(runner)
+        stop = Stop(runner)
         async with transport:
             await stop.guard(follow(runner, self.reader))
         ended = self._ended(batch_id, runner, started, stop.signal)
@@ -348,7 +273,7 @@ class _Engagement:
     def _ended(self, batch_id: int, runner: Runner, started: datetime, stopped: int | None) -> Ended:
         lanes = self.reader.lanes(batch_id)
         return Ended(
-            standing=_standing(self.reader, self.reader.batch(self.batch.name)),
+            standing=standing(self.reader, self.reader.batch(self.batch.name)),
             lanes=[
                 LaneEnd(
                     provider=lane.provider,
@@ -363,95 +288,6 @@ class _Engagement:
             stopped=stopped,
             sent=any(lane.images or lane.failed or lane.doubtful or lane.closed for lane in runner.lanes),
         )
-
-
-class _Stop:
-    """Two-stage stop: the first signal lets calls in flight end, the second cuts them off but keeps what arrived."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self._scope = CancelScope()
-        self.signal: int | None = None
-
-    async def guard(self, display: AbstractAsyncContextManager[None]) -> None:
-        """Run the runner inside *display* until its end, listening for signals."""
-        async with create_task_group() as tasks:
-            tasks.start_soon(self._listen)
-            async with display:
-                with self._scope:
-                    await self._runner.run()
-            tasks.cancel_scope.cancel()
-
-    async def _listen(self) -> None:
-        with open_signal_receiver(signal.SIGINT, signal.SIGTERM) as arrivals:
-            async for number in arrivals:
-                if self.signal is None:
-                    self.signal = int(number)
-                    self._runner.drain()
-                else:
-                    self._scope.cancel()
-
-
-# --- after a run ----------------------------------------------------------------
-
-
-@contextmanager
-def opened(place: Place) -> Iterator[Reader]:
-    """Open the job table for reading; raise NotFound where there is none yet."""
-    if not place.db.exists():
-        rehearsal = " --sandbox" if place.sandbox else ""
-        raise NotFound(
-            f"no job table at {place.db}: nothing has run here yet.  To start: batchgen run MANIFEST{rehearsal}"
-        )
-    migrate.ensure(place.db)
-    with Reader(place.db) as reader:
-        yield reader
-
-
-def status(place: Place, name: str | None) -> Standing:
-    """Return how far a batch is; None is the one that ran last."""
-    with opened(place) as reader:
-        return _standing(reader, reader.batch(name))
-
-
-def _standing(reader: Reader, batch: values.Batch) -> Standing:
-    return Standing(
-        batch=batch,
-        counts=reader.counts(batch.id),
-        usage=reader.usage(batch.id),
-        failures=reader.failures(batch.id),
-    )
-
-
-def jobs(place: Place, name: str | None, selection: Selection, limit: int | None) -> Iterator[tuple[Job, values.Bill]]:
-    """Yield the selected jobs, each with what it took so far."""
-    with opened(place) as reader:
-        page: list[Job] = []
-        for job in reader.jobs(reader.batch(name).id, selection, limit):
-            page.append(job)
-            if len(page) == _PAGE:
-                yield from _billed(reader, page)
-                page = []
-        yield from _billed(reader, page)
-
-
-def _billed(reader: Reader, page: Sequence[Job]) -> Iterator[tuple[Job, values.Bill]]:
-    bills = reader.bills(page)
-    for job in page:
-        yield job, bills.get(job.id, values.Bill())
-
-
-def show(place: Place, name: str | None, key: str) -> tuple[Job, Sequence[values.AttemptRecord], values.Bill]:
-    """Return one job, every attempt made for it, and what it took; raise NotFound."""
-    with opened(place) as reader:
-        job = reader.job(reader.batch(name).id, key)
-        return job, reader.attempts(job), reader.bills([job]).get(job.id, values.Bill())
-
-
-def runs(place: Place, name: str | None) -> Sequence[values.Run]:
-    """Return a batch's runs, the latest first."""
-    with opened(place) as reader:
-        return reader.runs(reader.batch(name).id)
 
 
 def _now() -> datetime:

@@ -1,0 +1,73 @@
+"""After a run, or while it goes on: how far it is, what it cost, what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..job import Job
+from ..ledger import Counts, Failure, UsageLine
+from ..store import values
+from ..store.reader import Reader
+from ..store.values import Selection
+from .place import Place, opened
+
+#: Jobs whose costs are looked up at once.
+_PAGE = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """How far a batch is, what it cost and what failed."""
+
+    batch: values.Batch
+    counts: Counts
+    usage: Sequence[UsageLine]
+    failures: Sequence[Failure]
+
+
+def status(place: Place, name: str | None) -> Standing:
+    """Return how far a batch is; None is the one that ran last."""
+    with opened(place) as reader:
+        return standing(reader, reader.batch(name))
+
+
+def standing(reader: Reader, batch: values.Batch) -> Standing:
+    """Ask the job table how far *batch* is."""
+    return Standing(
+        batch=batch,
+        counts=reader.counts(batch.id),
+        usage=reader.usage(batch.id),
+        failures=reader.failures(batch.id),
+    )
+
+
+def jobs(place: Place, name: str | None, selection: Selection, limit: int | None) -> Iterator[tuple[Job, values.Bill]]:
+    """Yield the selected jobs, each with what it took so far."""
+    with opened(place) as reader:
+        page: list[Job] = []
+        for job in reader.jobs(reader.batch(name).id, selection, limit):
+            page.append(job)
+            if len(page) == _PAGE:
+                yield from _billed(reader, page)
+                page = []
+        yield from _billed(reader, page)
+
+
+def _billed(reader: Reader, page: Sequence[Job]) -> Iterator[tuple[Job, values.Bill]]:
+    bills = reader.bills(page)
+    for job in page:
+        yield job, bills.get(job.id, values.Bill())
+
+
+def show(place: Place, name: str | None, key: str) -> tuple[Job, Sequence[values.AttemptRecord], values.Bill]:
+    """Return one job, every attempt made for it, and what it took; raise NotFound."""
+    with opened(place) as reader:
+        job = reader.job(reader.batch(name).id, key)
+        return job, reader.attempts(job), reader.bills([job]).get(job.id, values.Bill())
+
+
+def runs(place: Place, name: str | None) -> Sequence[values.Run]:
+    """Return a batch's runs, the latest first."""
+    with opened(place) as reader:
+        return reader.runs(reader.batch(name).id)

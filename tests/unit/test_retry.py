@@ -1,0 +1,179 @@
+"""What is done about each outcome: the whole table, and the figures of the waits."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgen.fault import Cause, Charged, Fault
+from batchgen.job import (
+    Deferred,
+    Delivered,
+    Delivery,
+    Exhausted,
+    Job,
+    Missed,
+    Returned,
+    Short,
+    State,
+    Unsettled,
+    advance,
+)
+from batchgen.retry import Policy, judge
+from batchgen.task import Artifact, Kind, Task, Usage
+
+NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
+TASK = Task(kind=Kind.GENERATE, prompt="a cat", provider="aigate", model="gpt-image-2")
+RETRY = Policy.of(attempts=4, first_wait=2, max_wait=300, on_unknown="retry")
+HOLD = Policy.of(attempts=4, first_wait=2, max_wait=300, on_unknown="hold")
+ONCE = Policy.of(attempts=1, first_wait=2, max_wait=300, on_unknown="retry")
+
+
+def job(**changes: object) -> Job:
+    known: dict = {"id": 1, "batch": "b", "key": "k", "task": TASK, "fingerprint": "1:x", "output": "k"}
+    return Job(**{**known, "state": State.RUNNING, "tries": 1, "claim": 1, **changes})
+
+
+def missed(cause: Cause, **facts: object) -> Missed:
+    return Missed(fault=Fault(cause=cause, message="m", charged=Charged.MAYBE, **facts))
+
+
+def came(count: int) -> Delivered:
+    files = tuple(
+        Artifact(ordinal=n, path=f"{n}.png", sha256="0" * 64, size_bytes=1, width=1, height=1, mime="image/png")
+        for n in range(count)
+    )
+    return Delivered(artifacts=files, usage=Usage(images=count))
+
+
+#: cause -> what happens after try 1, 2, 3, 4, 5 with ``attempts: 4`` (R returned, D deferred, X given up, U unknown).
+TABLE = {
+    Cause.THROTTLED: "RRRRR",
+    Cause.UNREACHED: "RRRRR",
+    Cause.MONEY: "RRRRR",
+    Cause.DENIED: "RRRRR",
+    Cause.REFUSED: "XXXXX",
+    Cause.INVALID: "XXXXX",
+    Cause.EMPTY: "DDXXX",
+    Cause.SPOILED: "DXXXX",
+    Cause.ERROR: "DDDXX",
+    Cause.UNKNOWN: "DDDUU",
+}
+EVENTS = {"R": Returned, "D": Deferred, "X": Exhausted, "U": Unsettled}
+
+
+def test_the_table_knows_every_cause():
+    assert set(TABLE) == set(Cause)
+
+
+@pytest.mark.parametrize("tries", range(1, 6))
+@pytest.mark.parametrize("cause", Cause)
+def test_each_cause_after_each_try(cause, tries):
+    event = judge(job(tries=tries), missed(cause), RETRY, NOW)
+    assert type(event) is EVENTS[TABLE[cause][tries - 1]]
+    assert event.at == NOW
+    assert event.fault.cause is cause
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_attempts_of_one_buys_nothing_twice(cause):
+    event = judge(job(tries=1), missed(cause), ONCE, NOW)
+    free = cause in (Cause.THROTTLED, Cause.UNREACHED, Cause.MONEY, Cause.DENIED)
+    assert type(event) is (Returned if free else Unsettled if cause is Cause.UNKNOWN else Exhausted)
+
+
+@pytest.mark.parametrize("tries", range(1, 5))
+def test_hold_never_buys_an_unknown_again(tries):
+    assert isinstance(judge(job(tries=tries), missed(Cause.UNKNOWN), HOLD, NOW), Unsettled)
+
+
+def test_hold_changes_nothing_else():
+    for cause in set(Cause) - {Cause.UNKNOWN}:
+        for tries in range(1, 6):
+            one, other = (judge(job(tries=tries), missed(cause), policy, NOW) for policy in (RETRY, HOLD))
+            assert one == other
+
+
+def test_an_unknown_is_bought_again_once_a_job():
+    first = judge(job(), missed(Cause.UNKNOWN), RETRY, NOW)
+    assert isinstance(first, Deferred)
+    again = advance(job(), first)
+    assert again.doubts == 1
+    assert isinstance(judge(job(tries=2, doubts=1), missed(Cause.UNKNOWN), RETRY, NOW), Unsettled)
+
+
+def test_a_doubt_does_not_stand_in_the_way_of_other_retries():
+    assert isinstance(judge(job(tries=2, doubts=1), missed(Cause.ERROR), RETRY, NOW), Deferred)
+
+
+def test_a_returned_try_is_given_back():
+    back = advance(job(tries=3), judge(job(tries=3), missed(Cause.THROTTLED), RETRY, NOW))
+    assert (back.tries, back.state, back.not_before) == (2, State.PENDING, None)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "delivered", "arrived", "kind"),
+    [(1, 0, 1, Delivery), (3, 0, 3, Delivery), (3, 1, 2, Delivery), (1, 0, 2, Delivery), (3, 0, 2, Short),
+     (3, 1, 1, Short), (2, 0, 1, Short)],
+)  # fmt: skip
+def test_a_delivery_is_whole_or_short(wanted, delivered, arrived, kind):
+    event = judge(job(wanted=wanted, delivered=delivered), came(arrived), RETRY, NOW)
+    assert type(event) is kind
+    assert event.outcome == came(arrived)
+
+
+@pytest.mark.parametrize("tries", [1, 4, 9])
+def test_images_that_came_count_however_often_it_was_tried(tries):
+    assert isinstance(judge(job(tries=tries, doubts=1), came(1), ONCE, NOW), Delivery)
+
+
+@pytest.mark.parametrize(("number", "seconds"), [(1, 2), (2, 4), (3, 8), (4, 16), (8, 256), (9, 300), (50, 300)])
+def test_the_backoff_doubles_up_to_its_limit(number, seconds):
+    assert RETRY.backoff(number, 1.0) == seconds
+    assert RETRY.backoff(number, 0.0) == seconds / 2
+
+
+def test_a_huge_try_number_does_not_overflow():
+    assert RETRY.backoff(100_000, 1.0) == 300
+
+
+def test_a_first_wait_of_nothing_is_no_wait():
+    assert Policy.of(attempts=3, first_wait=0, max_wait=10, on_unknown="retry").backoff(3) == 0
+
+
+@given(st.integers(1, 60), st.floats(0, 1, exclude_max=True))
+def test_the_spread_shortens_a_wait_by_at_most_half(number, spread):
+    whole = RETRY.backoff(number, 1.0)
+    assert whole / 2 <= RETRY.backoff(number, spread) < whole
+
+
+@given(st.integers(1, 3), st.floats(0, 1, exclude_max=True))
+def test_a_deferred_job_waits_its_backoff(tries, spread):
+    event = judge(job(tries=tries), missed(Cause.ERROR), RETRY, NOW, spread)
+    assert event.not_before == NOW + timedelta(seconds=RETRY.backoff(tries, spread))
+
+
+def test_many_jobs_of_one_moment_come_back_at_different_times():
+    due = {judge(job(), missed(Cause.ERROR), RETRY, NOW, number / 100).not_before for number in range(100)}
+    assert len(due) == 100
+    assert max(due) - min(due) > timedelta(seconds=0.9)
+
+
+@pytest.mark.parametrize(("attempts", "last"), [(1, 1), (2, 2), (7, 7)])
+def test_the_policy_is_over_with_its_last_attempt(attempts, last):
+    policy = Policy.of(attempts=attempts, first_wait=1, max_wait=2, on_unknown="hold")
+    assert [policy.over(number) for number in (last - 1, last, last + 1)] == [False, True, True]
+
+
+@pytest.mark.parametrize("cause", [Cause.ERROR, Cause.EMPTY, Cause.SPOILED, Cause.UNKNOWN])
+def test_no_cause_keeps_a_job_buying_for_ever(cause):
+    state, bought = job(tries=0, state=State.PENDING), 0
+    while state.state is State.PENDING:
+        bought += 1
+        assert bought < 10
+        running = job(tries=state.tries + 1, doubts=state.doubts)
+        state = advance(running, judge(running, missed(cause), RETRY, NOW))
+    assert bought == {Cause.ERROR: 4, Cause.EMPTY: 3, Cause.SPOILED: 2, Cause.UNKNOWN: 2}[cause]

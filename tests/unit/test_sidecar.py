@@ -1,0 +1,82 @@
+"""The JSON beside an image: all that is needed to rebuild a row, nothing that should not travel."""
+
+from __future__ import annotations
+
+import json
+
+from batchgen.job import Attempt
+from batchgen.sidecar import describe
+from batchgen.task import NOTHING, UNPRICED, Artifact, Basis, Charge, Kind, Picture, Source, Task, Usage
+
+FILE = Artifact(ordinal=1, path="/srv/out/cat-2.png", sha256="a" * 64, size_bytes=77, width=3, height=4, mime="image/png")
+
+
+def attempt(**task: object) -> Attempt:
+    asked: dict = {"kind": Kind.GENERATE, "prompt": "a cat", "provider": "aigate", "model": "gpt-image-2", **task}
+    return Attempt(
+        id="f" * 32,
+        job_id=9,
+        claim=2,
+        batch="autumn",
+        key="cat",
+        task=Task(**asked),
+        fingerprint="1:abc",
+        folder="/srv/out",
+        output="cat",
+    )
+
+
+def told(order: Attempt, cost: Charge = UNPRICED, usage: Usage | None = None, revised: str | None = None) -> dict:
+    picture = Picture(data=b"", revised_prompt=revised)
+    return json.loads(describe(order, FILE, picture, usage or Usage(images=1), cost))
+
+
+def test_it_says_what_was_asked_what_came_and_what_it_cost():
+    cost = Charge(usd=53_670_500, credits=107_341_000, basis=Basis.REPORTED)
+    found = told(attempt(size="1024x1024"), cost, Usage(images=1, input_tokens=5), "a small cat")
+    assert (found["batch"], found["id"], found["attempt"], found["fingerprint"]) == ("autumn", "cat", "f" * 32, "1:abc")
+    assert found["asked"]["prompt"] == "a cat"
+    assert found["asked"]["size"] == "1024x1024"
+    assert found["revised_prompt"] == "a small cat"
+    assert found["file"] == {
+        "ordinal": 1, "sha256": "a" * 64, "bytes": 77, "width": 3, "height": 4, "mime": "image/png"
+    }  # fmt: skip
+    assert found["usage"] == {"images": 1, "input_tokens": 5}
+    assert found["cost"] == {"usd": "0.0536705", "credits": "107341", "basis": "reported"}
+
+
+def test_what_the_user_did_not_say_is_not_there():
+    assert set(told(attempt())["asked"]) == {"kind", "prompt", "provider", "model", "n"}
+
+
+def test_a_zero_that_the_user_said_is_there():
+    asked = told(attempt(seed=0, output_compression=0, extra={"strength": 0}))["asked"]
+    assert (asked["seed"], asked["output_compression"], asked["extra"]) == (0, 0, {"strength": 0})
+
+
+def test_an_unknown_cost_is_null_and_nothing_is_zero():
+    assert told(attempt(), UNPRICED)["cost"] == {"usd": None, "credits": None, "basis": "unknown"}
+    assert told(attempt(), NOTHING)["cost"]["usd"] == "0"
+
+
+def test_sources_are_named_without_their_folders():
+    order = attempt(
+        kind=Kind.EDIT,
+        images=(Source(path="/home/ann/secret project/table.jpg"), Source(url="https://x.test/a.png")),
+        mask=Source(path="/home/ann/m.png"),
+    )
+    asked = told(order)["asked"]
+    assert asked["images"] == ["table.jpg", "https://x.test/a.png"]
+    assert asked["mask"] == "m.png"
+    assert "/home/ann" not in json.dumps(told(order))
+    assert "/srv/out" not in json.dumps(told(order))
+
+
+def test_any_text_becomes_valid_utf8():
+    order = attempt(prompt='Zoë "quotes"\n\u2028 \ud800 ネコ')
+    raw = describe(order, FILE, Picture(data=b"", revised_prompt="\udfff"), Usage(), UNPRICED)
+    found = json.loads(raw.decode("utf-8"))
+    assert found["asked"]["prompt"] == 'Zoë "quotes"\n\u2028 ? ネコ'
+    assert found["revised_prompt"] == "?"
+    assert raw.endswith(b"}\n")
+    assert "ネコ".encode() in raw
