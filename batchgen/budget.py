@@ -43,15 +43,16 @@ class Purse:
 
     def reserve(self, provider: str, estimate: Charge) -> None:
         """Count *estimate* as gone."""
-        self._add(provider, estimate, 1)
+        self.usd += estimate.usd or 0
+        self._count(provider, estimate.credits or 0)
 
     def settle(self, provider: str, estimate: Charge, actual: Charge) -> None:
-        """Replace a reservation by what the call really cost; where that is unknown the reservation stays."""
-        if actual.usd is None and actual.credits is None:
-            return
-        self._add(provider, estimate, -1)
-        self._add(provider, actual, 1)
+        """Replace a reservation by what the call really cost; in a currency where that is unknown it stays."""
+        free = actual.usd == 0 and not actual.credits
+        if actual.usd is not None:
+            self.usd += actual.usd - (estimate.usd or 0)
+        if free or actual.credits is not None:
+            self._count(provider, (actual.credits or 0) - (estimate.credits or 0))
 
-    def _add(self, provider: str, charge: Charge, sign: int) -> None:
-        self.usd += sign * (charge.usd or 0)
-        self.credits[provider] = self.credits.get(provider, 0) + sign * (charge.credits or 0)
+    def _count(self, provider: str, points: int) -> None:
+        self.credits[provider] = self.credits.get(provider, 0) + points

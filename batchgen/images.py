@@ -19,8 +19,12 @@ from PIL import Image
 MAX_PIXELS = 64_000_000
 
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
-_PILLOW = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+_PILLOW = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
 _PNG = b"\x89PNG\r\n\x1a\n"
+
+# Pillow only warns of a size that it thinks too large.  Said once, here: catch_warnings() in many threads at a time
+# leaves the whole process with the filters of whichever thread came last.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 class DamagedImageError(ValueError):
@@ -60,15 +64,11 @@ def examine(data: bytes) -> Facts:
         raise DamagedImageError(f"not a PNG, JPEG or WebP image ({len(data)} bytes, starting with {start!r})")
     _ENDS[mime](data)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise DamagedImageError(
-                        f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS} allowed"
-                    )
-                image.load()
-                return Facts(mime=_PILLOW[str(image.format)], width=image.width, height=image.height)
+        with Image.open(io.BytesIO(data), formats=(_PILLOW[mime],)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DamagedImageError(f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS} allowed")
+            image.load()
+            return Facts(mime=mime, width=image.width, height=image.height)
     except DamagedImageError:
         raise
     except Exception as error:

@@ -77,7 +77,7 @@ def judge(job: Job, outcome: Outcome, policy: Policy, now: datetime, spread: flo
         case Cause.REFUSED | Cause.INVALID:
             return Exhausted(at=now, fault=fault)
         case Cause.UNKNOWN:
-            again = policy.buy_again and job.doubts == 0
+            again = policy.buy_again and job.doubts == 0 and not policy.over(job.tries)
             return Deferred(at=now, fault=fault, not_before=later) if again else Unsettled(at=now, fault=fault)
         case Cause.EMPTY | Cause.SPOILED | Cause.ERROR:
             most = {Cause.EMPTY: EMPTY_TRIES, Cause.SPOILED: SPOILED_TRIES}.get(fault.cause)

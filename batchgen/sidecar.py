@@ -14,7 +14,8 @@ from .task import Artifact, Charge, Picture, Source, Usage
 
 def describe(attempt: Attempt, artifact: Artifact, picture: Picture, usage: Usage, cost: Charge) -> bytes:
     """Return the sidecar of one file, as UTF-8 JSON.  It holds enough to rebuild a job table's row from."""
-    asked = {name: value for name, value in asdict(replace(attempt.task, images=(), mask=None)).items() if value}
+    said = asdict(replace(attempt.task, images=(), mask=None))
+    asked = {name: value for name, value in said.items() if value not in (None, (), {})}  # a seed of 0 was said
     if attempt.task.images:
         asked["images"] = [_name(source) for source in attempt.task.images]
     if attempt.task.mask:

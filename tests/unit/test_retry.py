@@ -147,7 +147,7 @@ def test_a_first_wait_of_nothing_is_no_wait():
 @given(st.integers(1, 60), st.floats(0, 1, exclude_max=True))
 def test_the_spread_shortens_a_wait_by_at_most_half(number, spread):
     whole = RETRY.backoff(number, 1.0)
-    assert whole / 2 <= RETRY.backoff(number, spread) < whole
+    assert whole / 2 <= RETRY.backoff(number, spread) <= whole
 
 
 @given(st.integers(1, 3), st.floats(0, 1, exclude_max=True))

@@ -1,0 +1,42 @@
+"""One simulated world a module, one folder a test."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchgen.sandbox import launch
+
+from .kit import CANARY, PROVIDERS, Project, Witness
+
+
+@pytest.fixture(scope="module")
+def latency():
+    """How long the simulated providers take; a module may say otherwise."""
+    return "none"
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory, latency):
+    folder = tmp_path_factory.mktemp("sandbox")
+    with launch.start(folder, latency=latency, idle_exit=90, extra=["--draw", "small"]) as running:
+        yield running
+
+
+@pytest.fixture
+def witness(sandbox):
+    return Witness(sandbox.log)
+
+
+@pytest.fixture
+def project(tmp_path, sandbox):
+    keys = {f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}
+    return Project(folder=tmp_path, url=sandbox.url, env=keys)
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """Return a folder without a world around it; whatever sandbox a rehearsal left there is stopped."""
+    yield Project(folder=tmp_path)
+    left = launch.find(tmp_path / ".batchgen" / "sandbox")
+    if left is not None:
+        left.stop()

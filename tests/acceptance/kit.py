@@ -1,0 +1,246 @@
+"""batchgen as its users run it: a process, a folder, an exit code.  And the witness: the sandbox's charge log.
+
+Nothing of batchgen is imported but what belongs to the witness.  The job table is read with sqlite3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from batchgen.sandbox.log import read_log
+
+ROOT = Path(__file__).parents[2]
+PROVIDERS = ("aigate", "gptimageapi", "aimlapi", "gateway", "openai", "openrouter")
+#: Found nowhere by chance, and the last four characters, which the sandbox logs, say nothing.
+CANARY = "sk-canary-Zq8vT3xW9pL5mK2rB7nD4hJ6-0000"
+SECRET = CANARY[:-4]
+#: Short pauses: a test waits for every one of them.
+RETRY = {"attempts": 3, "first_wait": 0.05, "max_wait": 0.2}
+IMAGES = {".png", ".jpg", ".webp"}
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A process that ended."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def __post_init__(self) -> None:
+        assert "Traceback (most recent call last)" not in self.err + self.out, self.err
+
+
+class Witness:
+    """What the simulated providers saw since this object was made."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self._seen = len(read_log(log))
+
+    def lines(self) -> list[Line]:
+        """Return what happened, once every request that arrived has been answered."""
+        wait_for(lambda: self._quiet(self.now()))
+        return self.now()
+
+    def now(self) -> list[Line]:
+        return read_log(self.log)[self._seen :]
+
+    def arrivals(self) -> list[Line]:
+        return [line for line in self.lines() if line["event"] == "arrival"]
+
+    def charges(self) -> list[Line]:
+        return [line for line in self.lines() if line["event"] == "charge"]
+
+    @property
+    def arrived(self) -> int:
+        """Return how many requests have arrived by now."""
+        return sum(line["event"] == "arrival" for line in self.now())
+
+    def prompts(self) -> list[str]:
+        return sorted(line["prompt"] for line in self.arrivals())
+
+    @staticmethod
+    def _quiet(lines: Iterable[Line]) -> bool:
+        events = Counter(line["event"] for line in lines)
+        return events["arrival"] == events["answer"]
+
+
+def sums(charges: Iterable[Line], unit: str) -> dict[str, Decimal]:
+    """Return the exact sum of *unit* ("usd" or "credits") by provider; providers without an amount are left out."""
+    total: dict[str, Decimal] = {}
+    for line in charges:
+        if line[unit]:
+            total[line["provider"]] = total.get(line["provider"], Decimal(0)) + Decimal(line[unit])
+    return total
+
+
+def claimed(usage: Line, unit: str) -> dict[str, Decimal]:
+    """Return what ``usage --json`` says was spent of *unit*, by provider."""
+    total: dict[str, Decimal] = {}
+    for line in usage["by"]:
+        if line[unit] is not None and Decimal(line[unit]):
+            total[line["provider"]] = total.get(line["provider"], Decimal(0)) + Decimal(line[unit])
+    return total
+
+
+@dataclass(kw_only=True)
+class Project:
+    """A user's folder."""
+
+    folder: Path
+    url: str = ""  #: of the sandbox
+    env: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = (sys.executable, "-m", "batchgen")
+
+    def environment(self) -> dict[str, str]:
+        """Return an environment with the project's keys, and none that the developer happens to have."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if "API_KEY" not in name and not name.startswith(("BATCHGEN_", "PYTEST_"))
+        }
+        return kept | {"NO_COLOR": "1", "COLUMNS": "160"} | self.env
+
+    def run(self, *arguments: object, cwd: Path | None = None, seconds: float = 45, **env: str) -> Done:
+        """Run batchgen to its end; without a terminal."""
+        began = time.monotonic()
+        done = subprocess.run(
+            [*self.program, *map(str, arguments)],
+            cwd=cwd or self.folder,
+            env=self.environment() | env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+        )
+        return Done(
+            code=done.returncode,
+            out=done.stdout.decode(),
+            err=done.stderr.decode(),
+            seconds=time.monotonic() - began,
+        )
+
+    def start(self, *arguments: object) -> subprocess.Popen[bytes]:
+        """Start batchgen and do not wait; ``finish`` does."""
+        return subprocess.Popen(
+            [*self.program, *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def manifest(self, jobs: list[Line], name: str = "m.yaml", **top: Any) -> Path:
+        """Write a manifest whose providers are all simulated ones."""
+        providers = {provider: {"base_url": f"{self.url}/{provider}"} for provider in PROVIDERS}
+        for provider, settings in top.pop("providers", {}).items():
+            providers[provider] = providers.get(provider, {}) | settings
+        body = {"name": "shop", "retry": RETRY, "providers": providers} | top | {"jobs": jobs}
+        path = self.folder / name
+        path.write_text(yaml.safe_dump(body, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        return path
+
+    @property
+    def state(self) -> Path:
+        return self.folder / ".batchgen"
+
+    def rows(self, query: str, *values: object) -> list[Line]:
+        """Ask the job table, past batchgen."""
+        with closing(sqlite3.connect(self.state / "batchgen.db", timeout=10)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(query, values)]
+
+    def jobs(self) -> dict[str, Line]:
+        """Return every job with its attempts, in order."""
+        found = {row["key"]: row | {"attempts": []} for row in self.rows("select * from jobs")}
+        query = "select j.key, a.* from attempts a join jobs j on j.id = a.job_id order by a.started_at"
+        for row in self.rows(query):
+            found[row["key"]]["attempts"].append(row)
+        return found
+
+    def ledger(self) -> dict[str, Line]:
+        """Return the ledger by attempt."""
+        return {row["attempt_id"]: row for row in self.rows("select * from ledger")}
+
+    def images(self) -> list[Path]:
+        return sorted(path for path in (self.folder / "output").rglob("*") if path.suffix in IMAGES)
+
+
+def finish(process: subprocess.Popen[bytes], seconds: float = 30) -> Done:
+    """Wait for a process of ``Project.start``."""
+    began = time.monotonic()
+    out, err = process.communicate(timeout=seconds)
+    return Done(code=process.returncode, out=out.decode(), err=err.decode(), seconds=time.monotonic() - began)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20, pause: float = 0.005) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(pause)
+
+
+def check_files(project: Project) -> None:
+    """Every delivered file is there and whole, and there is no file that nobody delivered."""
+    rows = project.rows("select * from artifacts where superseded_at is null")
+    paths = {project.folder / row["path"]: row for row in rows}
+    assert len(paths) == len(rows)
+    assert sorted(paths) == project.images()
+    for path, row in paths.items():
+        data = path.read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (row["bytes"], row["sha256"])
+        assert opened(path) == (row["width"], row["height"])
+    beside = {path.with_name(f"{path.name}.json") for path in paths}
+    found = {path for path in (project.folder / "output").rglob("*") if path.is_file()}
+    assert found == set(paths) | beside
+    left = [path for path in (project.state / "spool").iterdir() if path.suffix != ".kept"]
+    assert left == []
+
+
+def opened(path: Path) -> tuple[int, int]:
+    """Decode a whole image; return its size."""
+    with Image.open(path) as image:
+        image.load()
+        return image.size
+
+
+def check_books(project: Project, charges: list[Line]) -> None:
+    """Every charge with an attempt's id is in the ledger: at its exact price, or as a risk that covers it."""
+    book = project.ledger()
+    ids = [line["attempt"] for line in charges if line["attempt"]]
+    assert len(ids) == len(set(ids)), "an attempt was charged twice"
+    assert set(ids) <= set(book)
+    for line in charges:
+        if not line["attempt"]:
+            continue
+        row = book[line["attempt"]]
+        assert row["charged"] != "no", line
+        exact = int(Decimal(line["usd"] or 0) * 10**9)
+        known = row["usd"] if row["usd"] is not None else row["at_risk_usd"]
+        assert known is not None, line
+        assert known == exact if row["charged"] == "yes" else known >= exact, (line, row)
