@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import words
@@ -45,7 +46,7 @@ def closing(ended: Ended, *, sandbox: bool) -> list[str]:
         )
     lines += [_lane_line(lane) for lane in ended.lanes if lane.closed is not None and lane.left]
     lines += words.money_lines(found.usage)
-    lines.append(f"files     {found.batch.folder}")
+    lines.append(f"files     {near(found.batch.folder)}")
     lines += advice(found, sandbox=sandbox)
     lines.append(f"exit code {ended.exit_code}: {_CODES.get(ended.exit_code, 'see the README')}")
     return lines
@@ -55,7 +56,7 @@ def advice(found: Standing, *, sandbox: bool) -> list[str]:
     """Return what to type next, as far as there is anything to do."""
     counts = found.counts
     rehearsal = " --sandbox" if sandbox else ""
-    manifest = _path(found.batch.manifest)
+    manifest = shlex.quote(near(found.batch.manifest))
     said: list[str] = []
     if counts.pending or counts.running:
         said.append(f"batchgen run {manifest}{rehearsal}    goes on with the {counts.pending + counts.running} pending")
@@ -85,8 +86,7 @@ def _under(head: str, said: list[str]) -> Iterator[str]:
         yield f"{head if number == 0 else '':<10}{line}"
 
 
-def _path(manifest: str) -> str:
-    from pathlib import Path
-
-    path, here = Path(manifest), Path.cwd()
-    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+def near(path: str | Path) -> str:
+    """Return *path* as a person in the working folder would write it."""
+    path, here = Path(path), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def status(session: Session, batch: str | None, sandbox: bool) -> int:
     """One screen: how far it is, what it cost, what failed and what to do about it."""
     from .. import app, ledger
-    from .closing import advice
+    from .closing import advice, near
 
     found = app.status(session.place(sandbox=sandbox), batch)
     if session.as_json:
@@ -33,7 +33,7 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
         return 0
     for line in words.status_lines(found.batch.name, found.counts, found.usage, found.failures):
         words.data(line)
-    words.data(f"files     {found.batch.folder}")
+    words.data(f"files     {near(found.batch.folder)}")
     for line in advice(found, sandbox=sandbox):
         words.data(line)
     return 0

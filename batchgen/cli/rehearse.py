@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -53,6 +54,7 @@ def demo(session: Session, latency: str) -> int:
     """
     from .. import app
     from ..sandbox.log import totals
+    from .closing import near
     from .work import carry_out
 
     options = {
@@ -76,8 +78,10 @@ def demo(session: Session, latency: str) -> int:
     for line in agreement(app.status(place, None).usage, totals(log)):
         words.say(line)
     words.say("")
-    words.say(f"pictures    {place.state / 'output'}")
-    words.say(f"charge log  {log}")
+    words.say(f"pictures    {near(place.state / 'output')}")
+    words.say(f"charge log  {near(log)}")
+    if shutil.which("batchgen") is None:
+        words.say(f"program     {near(Path(sys.executable).with_name('batchgen'))}")
     words.say("now try     batchgen status --sandbox       one screen")
     words.say("            batchgen usage --sandbox        the ledger")
     words.say("            batchgen list --sandbox --status failed")

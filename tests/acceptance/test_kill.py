@@ -1,0 +1,196 @@
+"""Killed at any moment, the same command goes on: nothing lost, nothing bought twice in silence."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+
+import pytest
+
+from .kit import RETRY, Witness, check_books, check_files, finish, opened, wait_for
+
+WIDTH = 4
+WIDE = {name: {"limits": {"concurrency": WIDTH}} for name in ("openai", "aimlapi")}
+JOBS = [
+    {"id": f"{provider}-{number}", "provider": provider, "quality": "low", "prompt": f"{provider} {number}"}
+    for number in range(16)
+    for provider in ("openai", "aimlapi")
+]
+
+
+@pytest.fixture(scope="module")
+def latency():
+    return "0.15"
+
+
+def kill(project, manifest, moment: float, *, witness: Witness, arrivals: int) -> int:
+    """Start a run, kill it *moment* seconds after so many requests arrived; return how many calls were in flight."""
+    process = project.start("run", manifest, "--yes")
+    try:
+        wait_for(lambda: witness.arrived >= arrivals or process.poll() is not None)
+        time.sleep(moment)
+    finally:
+        process.kill()
+    finish(process)
+    assert process.returncode == -signal.SIGKILL
+    for path in project.images():
+        opened(path)  # whole, or not there
+    [row] = project.rows("select count(*) as n from attempts where state = 'open'")
+    return row["n"]
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.14, 0.17])
+def test_killed_once_the_same_command_completes(project, witness, moment):
+    manifest = project.manifest(JOBS, providers=WIDE)
+    in_flight = kill(project, manifest, moment, witness=witness, arrivals=9 if moment else 1)
+    assert 0 < in_flight <= 2 * WIDTH
+    last = project.run("run", manifest, "--yes")
+    assert last.code == 0, last.err
+    assert {job["state"] for job in project.jobs().values()} == {"done"}
+    assert len(project.images()) == len(JOBS)
+    check_purchases(project, witness, in_flight)
+
+
+def test_killed_again_and_again_nothing_is_charged_twice_in_silence(project, witness):
+    """A job in doubt twice stays ``unknown``: bought again once by itself, a third time only when a person says so."""
+    manifest = project.manifest(JOBS, providers=WIDE)
+    in_flight = 0
+    for moment in (0.0, 0.155, 0.165):
+        in_flight += kill(project, manifest, moment, witness=witness, arrivals=witness.arrived + 1)
+    last = project.run("run", manifest, "--yes")
+    jobs = project.jobs()
+    doubtful = {key: job for key, job in jobs.items() if job["state"] == "unknown"}
+    assert last.code == (3 if doubtful else 0)
+    assert {job["state"] for job in jobs.values()} <= {"done", "unknown"}
+    for job in doubtful.values():
+        assert [attempt["cause"] for attempt in job["attempts"]].count("unknown") == 2
+    assert max(Counter(line["prompt"] for line in witness.charges()).values()) <= 2
+    check_purchases(project, witness, in_flight)
+    assert project.run("retry", manifest, "--yes", "--status", "unknown").code == 0
+    assert {job["state"] for job in project.jobs().values()} == {"done"}
+    check_purchases(project, witness, in_flight + len(doubtful))
+
+
+def check_purchases(project, witness, spare: int) -> None:
+    """At most *spare* more than the jobs were bought; every charge is an attempt's, and in the books; files whole."""
+    charges = witness.charges()
+    bought = {line["prompt"] for line in charges}
+    assert bought <= {job["prompt"] for job in JOBS}
+    assert len(charges) - len(bought) <= spare
+    attempts = {row["id"] for row in project.rows("select id from attempts")}
+    assert {line["attempt"] for line in witness.arrivals()} <= attempts
+    check_books(project, charges)
+    check_files(project)
+
+
+def test_with_hold_nothing_at_all_is_bought_twice(project, witness):
+    manifest = project.manifest(JOBS, providers=WIDE, on_unknown="hold")
+    in_flight = sum(
+        kill(project, manifest, moment, witness=witness, arrivals=witness.arrived + 1) for moment in (0.05, 0.16)
+    )
+    last = project.run("run", manifest, "--yes", "--json")
+    status = last.json
+    doubtful = status["jobs"]["unknown"]
+    assert last.code == (3 if doubtful else 0)
+    assert doubtful <= in_flight
+    assert status["jobs"]["done"] == len(JOBS) - doubtful
+    bought = Counter(line["prompt"] for line in witness.charges())
+    assert max(bought.values()) == 1
+    # every charge without a picture is one that batchgen says it does not know about
+    silent = {job["prompt"] for job in JOBS} - set(bought)
+    assert len(silent) <= doubtful
+    if doubtful:
+        assert float(status["spend"]["at_risk_usd"]) > 0
+    check_books(project, witness.charges())
+    check_files(project)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_drains(project, witness, number, code):
+    manifest = project.manifest(JOBS, providers=WIDE)
+    process = project.start("run", manifest, "--yes")
+    wait_for(lambda: witness.arrived >= 3)
+    process.send_signal(number)
+    done = finish(process)
+    assert (done.code, done.out) == (code, ""), done.err
+    assert done.seconds < 5
+    assert "batchgen run" in done.err  # what to type next
+    charges = witness.charges()
+    assert len(witness.arrivals()) == len(charges) < len(JOBS)
+    states = Counter(job["state"] for job in project.jobs().values())
+    assert states == {"done": len(charges), "pending": len(JOBS) - len(charges)}
+    assert len(project.images()) == len(charges)
+    check_files(project)
+    assert project.run("run", manifest, "--yes").code == 0
+    assert len(witness.charges()) == len(JOBS)
+    check_books(project, witness.charges())
+
+
+def test_a_second_signal_cuts_off_and_what_nobody_knows_is_unknown(project, witness):
+    slow = [
+        {"id": f"slow-{number}", "provider": "openai", "prompt": f"Slow {number} [sandbox: slow=3]"}
+        for number in range(2)
+    ]
+    manifest = project.manifest([{"id": "quick", "provider": "aimlapi", "prompt": "Quick"}, *slow], on_unknown="hold")
+    process = project.start("run", manifest, "--yes")
+    wait_for(lambda: witness.arrived >= 3 and any(line["event"] == "charge" for line in witness.now()))
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None  # it waits for what it paid for
+    process.send_signal(signal.SIGINT)
+    done = finish(process)
+    assert done.code == 130, done.err
+    assert done.seconds < 2
+    states = {key: job["state"] for key, job in project.jobs().items()}
+    assert states == {"quick": "done", "slow-0": "unknown", "slow-1": "unknown"}
+    check_books(project, witness.charges())
+    assert project.run("run", manifest, "--yes").code == 3
+    assert len(witness.arrivals()) == 3
+
+
+def test_the_lock_is_the_kernels(project, witness):
+    manifest = project.manifest(
+        [{"id": "slow", "provider": "openai", "prompt": "Slow [sandbox: slow=2]"}], retry=RETRY, on_unknown="hold"
+    )
+    first = project.start("run", manifest, "--yes")
+    wait_for(lambda: witness.arrived)
+    second = project.run("run", manifest, "--yes")
+    assert (second.code, second.out) == (11, "")
+    assert second.seconds < 2
+    assert str(first.pid) in second.err
+    assert project.run("status", "--json").json["jobs"]["running"] == 1  # reading takes no lock
+    first.kill()
+    finish(first)
+    third = project.run("run", manifest, "--yes")
+    assert third.code == 3
+    assert project.jobs()["slow"]["state"] == "unknown"
+    assert len(witness.arrivals()) == 1
+
+
+def test_a_second_run_may_wait_for_the_first(project, witness):
+    manifest = project.manifest([{"id": "slow", "provider": "openai", "prompt": "Slow [sandbox: slow=1]"}])
+    first = project.start("run", manifest, "--yes")
+    wait_for(lambda: witness.arrived)
+    second = project.run("run", manifest, "--yes", "--wait-lock", "20")
+    assert (finish(first).code, second.code) == (0, 0)
+    assert len(witness.arrivals()) == 1
+
+
+def test_the_whole_process_group_gets_the_signal_of_a_terminal(bare):
+    """Ctrl-C reaches the rehearsal's sandbox too, were it not detached: it must go on answering."""
+    manifest = bare.manifest(
+        [{"id": f"j{n}", "provider": "openai", "prompt": f"P{n}"} for n in range(30)],
+        providers={"openai": {"base_url": "https://api.example", "limits": {"concurrency": 2}}},
+    )
+    manifest.write_text(manifest.read_text().replace("base_url: /", "base_url: https://x.example/"))
+    log = bare.state / "sandbox" / "charges.jsonl"
+    process = bare.start("run", "--sandbox", "--latency", "0.3", manifest)
+    witness = Witness(log)
+    wait_for(lambda: witness.arrived >= 2)
+    os.kill(process.pid, signal.SIGINT)
+    done = finish(process)
+    assert done.code == 130, done.err
+    assert len(witness.charges()) == len(witness.arrivals()) < 30
