@@ -14,6 +14,9 @@ class Caps:
 
     usd: int | None = None
     credits: Mapping[str, int] = field(default_factory=dict)
+    scope: str = ""  #: what it caps, in words: "this run", "today"
+    only: str | None = None  #: caps this provider alone
+    unpriced: bool = False  #: calls without a price may go out all the same
 
     def __bool__(self) -> bool:
         return self.usd is not None or bool(self.credits)
@@ -32,13 +35,18 @@ class Purse:
 
         A call without a price never fits under a cap of its own currency: nobody could say whether the cap held.
         """
+        if self.caps.only not in (None, provider):
+            return True
         cap = self.caps.credits.get(provider)
-        if cap is not None and (estimate.credits is None or self.credits.get(provider, 0) + estimate.credits > cap):
-            return False
+        if cap is not None:
+            if estimate.credits is None and not self.caps.unpriced:
+                return False
+            if self.credits.get(provider, 0) + (estimate.credits or 0) > cap:
+                return False
         if self.caps.usd is None:
             return True
         if estimate.usd is None:
-            return cap is not None  # priced in credits, and those are capped
+            return cap is not None or self.caps.unpriced  # priced in credits, and those are capped
         return self.usd + estimate.usd <= self.caps.usd
 
     def reserve(self, provider: str, estimate: Charge) -> None:
@@ -56,3 +64,24 @@ class Purse:
 
     def _count(self, provider: str, points: int) -> None:
         self.credits[provider] = self.credits.get(provider, 0) + points
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """Several purses, of which a call needs every one: this run's, the batch's, today's, a provider's."""
+
+    purses: tuple[Purse, ...] = ()
+
+    def refusing(self, provider: str, estimate: Charge) -> Caps | None:
+        """Return the caps that a call of *estimate* might overstep, or None where all allow it."""
+        return next((purse.caps for purse in self.purses if not purse.allows(provider, estimate)), None)
+
+    def reserve(self, provider: str, estimate: Charge) -> None:
+        """Count *estimate* as gone from every purse."""
+        for purse in self.purses:
+            purse.reserve(provider, estimate)
+
+    def settle(self, provider: str, estimate: Charge, actual: Charge) -> None:
+        """Replace a reservation by what the call really cost, in every purse."""
+        for purse in self.purses:
+            purse.settle(provider, estimate, actual)

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -21,7 +22,8 @@ from .errors import StoreError
 ASIDE = ".superseded"
 
 _PART = ".bg-"
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NAME_BYTES = 255
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -32,6 +34,8 @@ def publish(root: Path, name: str, data: bytes) -> None:
     The same bytes already there are a success.  Other bytes there are kept, under ``.superseded/``.  Raises
     StoreError where the file system refuses.
     """
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise StoreError(f"cannot write {name}: it leads out of the output folder {root}")
     try:
         with _folder(root, PurePosixPath(name).parent) as folder:
             _publish(folder, PurePosixPath(name), data, root)
@@ -44,7 +48,8 @@ def publish(root: Path, name: str, data: bytes) -> None:
 
 def sweep(root: Path) -> int:
     """Remove temporary files that a killed run left under *root*; return how many."""
-    found = list(root.rglob(f"{_PART}*.part")) if root.is_dir() else []
+    parts = root.rglob(f"{_PART}{'[0-9a-f]' * 16}.part") if root.is_dir() else ()
+    found = [path for path in parts if path.is_file() and not path.is_symlink()]
     for path in found:
         path.unlink(missing_ok=True)
     return len(found)
@@ -120,20 +125,24 @@ def _same(folder: int, name: str, data: bytes) -> bool:
 
 
 def _content(folder: int, name: str) -> bytes | None:
-    """Return a regular file's bytes; None for a link or anything else, which is never followed."""
-    try:
-        with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
-            return file.read()
-    except OSError:
+    """Return a regular file's bytes; None for a link or anything else, which is never followed.
+
+    Raises OSError for a file that cannot be read: what is in it could not be kept.
+    """
+    if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
         return None
+    with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
+        return file.read()
 
 
 def _set_aside(folder: int, name: PurePosixPath, root: Path) -> None:
     data = _content(folder, name.name)
     if data is None:
         return
-    mark = hashlib.sha256(data).hexdigest()[:8]
-    target = PurePosixPath(ASIDE, name.parent, f"{name.stem}.{mark}{name.suffix}")
+    tail = f".{hashlib.sha256(data).hexdigest()[:8]}{name.suffix}"
+    # a name may be as long as the file system takes, and no letter of it may be cut in two
+    stem = os.fsencode(name.stem)[: max(0, _NAME_BYTES - len(os.fsencode(tail)))].decode(errors="ignore")
+    target = PurePosixPath(ASIDE, name.parent, f"{stem}{tail}")
     with _folder(root, target.parent) as aside:
         with suppress(FileExistsError):
             os.link(name.name, target.name, src_dir_fd=folder, dst_dir_fd=aside, follow_symlinks=False)

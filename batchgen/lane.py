@@ -18,6 +18,8 @@ from .retry import Policy
 
 #: So many times in a row a provider may be out of reach, each time after a longer pause, before its lane closes.
 UNREACHED_ROUNDS = 10
+#: So many times in a row a provider may take a call and not answer.  After the first, one call at a time goes out.
+DOUBT_ROUNDS = 3
 
 
 class Closure(StrEnum):
@@ -26,6 +28,7 @@ class Closure(StrEnum):
     MONEY = "money"  #: the provider says that the account cannot pay
     DENIED = "denied"  #: key, model or path refused
     DOWN = "down"  #: out of reach for too long
+    DOUBT = "doubt"  #: takes calls and does not answer: each may cost money
     BUDGET = "budget"  #: the next call might overstep the user's own cap
 
 
@@ -49,13 +52,20 @@ class Lane:
     fault: Fault | None = None  #: what closed or paused it
     next_due: datetime | None = None  #: when the next waiting job may run, where none is due now
     misses: int = 0  #: pauses in a row
+    doubts: int = 0  #: calls in a row whose outcome nobody knows
+    rebuys: int = 0  #: jobs that this run bought again without knowing whether they had been bought
     changed: Event = field(default_factory=Event)
     _waits: set[CancelScope] = field(default_factory=set)
 
     @property
     def full(self) -> bool:
-        """Return whether every worker is busy."""
-        return self.in_flight >= self.width
+        """Return whether no more calls may go out now; after a call in doubt, one at a time is enough to find out."""
+        return self.in_flight >= (1 if self.doubts else self.width)
+
+    @property
+    def may_rebuy(self) -> bool:
+        """Return whether a job in doubt may be bought again: at most as many a run as one crash leaves in doubt."""
+        return self.policy.buy_again and self.rebuys < self.width
 
     def close(self, why: Closure, fault: Fault | None = None) -> None:
         """Take no more jobs in this run; what is in flight goes on."""
@@ -93,26 +103,39 @@ class Lane:
     def heed(self, outcome: Outcome, spread: float) -> None:
         """Take from an outcome what concerns the whole lane: pause, close, or carry on."""
         if isinstance(outcome, Delivered):
-            self.misses = 0
+            self.misses = self.doubts = 0
             self.fault = None if self.closed is None else self.fault
             return
         self._heed_fault(outcome, spread)
 
     def _heed_fault(self, missed: Missed, spread: float) -> None:
         fault = missed.fault
+        if fault.cause is not Cause.UNKNOWN:
+            self.doubts = 0
         match fault.cause:
             case Cause.MONEY:
                 self.close(Closure.MONEY, fault)
             case Cause.DENIED:
                 self.close(Closure.DENIED, fault)
             case Cause.THROTTLED | Cause.UNREACHED:
-                # calls already in flight meet the same weather: they are one miss, not many
-                if self.gate.pause_left == 0:
-                    self.misses += 1
+                self.misses += self._first_of_its_round
                 if fault.cause is Cause.UNREACHED and self.misses >= UNREACHED_ROUNDS:
                     self.close(Closure.DOWN, fault)
-                wait = fault.retry_after if fault.retry_after is not None else self.policy.backoff(self.misses, spread)
-                self.gate.pause(wait)
-                self.fault = fault
+                self._pause(fault, self.misses, spread)
+            case Cause.UNKNOWN:
+                self.doubts += self._first_of_its_round
+                if self.doubts >= DOUBT_ROUNDS:
+                    self.close(Closure.DOUBT, fault)
+                self._pause(fault, self.doubts, spread)
             case _:
                 self.misses = 0
+
+    @property
+    def _first_of_its_round(self) -> bool:
+        # calls already in flight meet the same weather: they are one miss, not many
+        return self.gate.pause_left == 0
+
+    def _pause(self, fault: Fault, number: int, spread: float) -> None:
+        wait = fault.retry_after if fault.retry_after is not None else self.policy.backoff(max(1, number), spread)
+        self.gate.pause(wait)
+        self.fault = fault

@@ -56,10 +56,13 @@ class Policy:
         return bool(self.stop(_state(number)))
 
 
-def judge(job: Job, outcome: Outcome, policy: Policy, now: datetime, spread: float = 1.0) -> Event:
+def judge(
+    job: Job, outcome: Outcome, policy: Policy, now: datetime, spread: float = 1.0, *, may_rebuy: bool = True
+) -> Event:
     """Turn what came back into what happens to the job.
 
     *job* is as it was claimed, so its ``tries`` count this attempt.  *spread* in [0, 1) sets repeats apart in time.
+    *may_rebuy* False: this run has bought enough again without knowing whether it had to.
     """
     match outcome:
         case Delivered(artifacts=artifacts):
@@ -77,7 +80,7 @@ def judge(job: Job, outcome: Outcome, policy: Policy, now: datetime, spread: flo
         case Cause.REFUSED | Cause.INVALID:
             return Exhausted(at=now, fault=fault)
         case Cause.UNKNOWN:
-            again = policy.buy_again and job.doubts == 0 and not policy.over(job.tries)
+            again = policy.buy_again and may_rebuy and job.doubts == 0 and not policy.over(job.tries)
             return Deferred(at=now, fault=fault, not_before=later) if again else Unsettled(at=now, fault=fault)
         case Cause.EMPTY | Cause.SPOILED | Cause.ERROR:
             most = {Cause.EMPTY: EMPTY_TRIES, Cause.SPOILED: SPOILED_TRIES}.get(fault.cause)

@@ -12,13 +12,15 @@ from datetime import datetime
 from anyio import CancelScope, create_task_group, get_cancelled_exc_class, move_on_after, to_thread
 
 from .backends import Backend
-from .budget import Purse
+from .budget import Wallet
 from .errors import StaleJob, StoreError
 from .fault import Cause, Charged, Fault
-from .job import Attempt, Delivered, Delivery, Event, Exhausted, Job, Missed, Outcome, Settlement, Unsettled
+from .job import Attempt, Deferred, Delivered, Delivery, Event, Exhausted, Job, Missed, Outcome, Settlement, Unsettled
 from .lane import Closure, Lane
-from .retry import judge
+from .limits import Gate
+from .retry import Policy, judge
 from .store.reader import Reader
+from .store.values import AttemptRecord
 from .store.writer import Writer
 from .task import Basis, Charge, Task, Usage
 
@@ -42,7 +44,7 @@ class Runner:
     reader: Reader
     writer: Writer
     backend: Backend
-    purse: Purse
+    wallet: Wallet
     estimate: Callable[[Task], Charge]  #: what a call may cost at most
     release: Callable[[str, bool], None]  #: lets go of an attempt's spool slot; True keeps the answer
     now: Callable[[], datetime]
@@ -50,6 +52,7 @@ class Runner:
     spread: Callable[[], float]  #: chance in [0, 1)
     watch: Watch = lambda _lane, _job, _event: None
     draining: bool = False
+    drained: str | None = None  #: what ended the run early, in words
     failure: StoreError | None = field(default=None)
 
     async def run(self) -> None:
@@ -70,21 +73,34 @@ class Runner:
         if self.failure is not None:
             raise self.failure
 
-    def drain(self) -> None:
-        """Claim nothing more; what is in flight ends as it would."""
+    def drain(self, why: str | None = None) -> None:
+        """Claim nothing more; what is in flight ends as it would.  *why* is told at the end."""
         self.draining = True
+        self.drained = self.drained or why
         for lane in self.lanes:
             lane.wake()
 
     async def recover(self) -> None:
         """Finish what an earlier run left open: from the spool where the answer is there, else as unknown."""
         by_provider = {lane.provider: lane for lane in self.lanes}
-        for job, record in await to_thread.run_sync(self.reader.open_attempts, self.batch_id):
-            lane = by_provider.get(record.provider)
-            attempt = replace(self._order(job, record.id, record.claim), resumed=True)
-            outcome = await self.backend.run(attempt) if lane else _gone(record.provider)
-            reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
-            await self._settle(lane or self.lanes[0], job, attempt, outcome, reserved)
+        async with create_task_group() as tasks:
+            for job, record in await to_thread.run_sync(self.reader.open_attempts, self.batch_id):
+                tasks.start_soon(self._finish, by_provider.get(record.provider), job, record)
+
+    async def _finish(self, lane: Lane | None, job: Job, record: AttemptRecord) -> None:
+        """Bring one open attempt of an earlier run to its end."""
+        attempt = replace(self._order(job, record.id, record.claim), resumed=True)
+        reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
+        if lane is None:
+            stray = Lane(provider=record.provider, width=1, policy=Policy(), gate=Gate())
+            await self._settle(stray, job, attempt, _gone(record.provider), reserved)
+            return
+        try:
+            outcome = await self.backend.run(attempt)
+        except (StoreError, OSError) as error:
+            self.halt(error)
+        else:
+            await self._settle(lane, job, attempt, outcome, reserved)
 
     async def _drive(self, lane: Lane) -> None:
         """Keep one lane busy."""
@@ -127,19 +143,19 @@ class Runner:
         """Reserve the money and open the attempt, both before a byte is sent; None where the job is not to be had."""
         attempt = self._order(job, self.new_id(), job.claim + 1)
         estimate = self.estimate(attempt.task)
-        if not self.purse.allows(lane.provider, estimate):
-            lane.close(Closure.BUDGET)
+        if (caps := self.wallet.refusing(lane.provider, estimate)) is not None:
+            lane.close(Closure.BUDGET, Fault(cause=Cause.MONEY, message=f"the budget of {caps.scope}"))
             return None
-        self.purse.reserve(lane.provider, estimate)
+        self.wallet.reserve(lane.provider, estimate)
         try:
             # shielded: a claim whose waiter left would be an open attempt that nobody carries out
             with CancelScope(shield=True):
                 claimed = await self.writer.claim(job, attempt, self.run_id, estimate.usd, estimate.credits, self.now())
         except StaleJob:
-            self.purse.settle(lane.provider, estimate, Charge(usd=0, credits=0, basis=estimate.basis))
+            self.wallet.settle(lane.provider, estimate, Charge(usd=0, credits=0, basis=estimate.basis))
             return None
         except StoreError as error:
-            self._halt(error)
+            self.halt(error)
             return None
         return claimed, attempt, estimate
 
@@ -166,7 +182,7 @@ class Runner:
             outcome = await self.backend.run(attempt)
         except (StoreError, OSError) as error:
             # the attempt stays open, its answer in the spool: the next run finishes it
-            self._halt(error if isinstance(error, StoreError) else StoreError(str(error)))
+            self.halt(error)
         else:
             with CancelScope(shield=True):
                 await self._settle(lane, job, attempt, outcome, estimate)
@@ -176,8 +192,10 @@ class Runner:
 
     async def _settle(self, lane: Lane, job: Job, attempt: Attempt, outcome: Outcome, estimate: Charge) -> None:
         """Make an outcome durable; only then let go of the spool."""
-        event = judge(job, outcome, lane.policy, self.now(), self.spread())
-        lane.heed(outcome, self.spread())
+        event = judge(job, outcome, lane.policy, self.now(), self.spread(), may_rebuy=lane.may_rebuy)
+        lane.rebuys += isinstance(event, Deferred) and event.fault.cause is Cause.UNKNOWN
+        if not attempt.resumed:
+            lane.heed(outcome, self.spread())
         settlement = Settlement(
             attempt=attempt,
             event=event,
@@ -190,17 +208,17 @@ class Runner:
         except StaleJob:
             pass  # moved on by a person while it ran; attempt and ledger are written all the same
         except StoreError as error:
-            self._halt(error)
+            self.halt(error)
             return
-        self.purse.settle(lane.provider, estimate, outcome.charge)
+        self.wallet.settle(lane.provider, estimate, outcome.charge)
         spoiled = isinstance(outcome, Missed) and outcome.fault.cause is Cause.SPOILED
         await to_thread.run_sync(self.release, attempt.id, spoiled)
         _count(lane, event, outcome)
         self.watch(lane, job, event)
 
-    def _halt(self, error: StoreError) -> None:
+    def halt(self, error: StoreError | OSError) -> None:
         """Stop safely: this machine cannot keep what it buys."""
-        self.failure = self.failure or error
+        self.failure = self.failure or (error if isinstance(error, StoreError) else StoreError(str(error)))
         self.drain()
 
 

@@ -56,7 +56,7 @@ class Slot:
         self._hash = hashlib.sha256()
         self._length = 0
         try:
-            self._end = self._put(_line(order), 0)
+            self._end = self._start = self._put(_line(order), 0)
             os.posix_fallocate(self._descriptor, 0, self._end + space)
         except BaseException:
             self.discard()
@@ -64,7 +64,7 @@ class Slot:
 
     def keep_head(self, status: int, headers: Mapping[str, str]) -> None:
         """Keep the status line and headers: they alone prove that the provider took the call."""
-        self._end = self._put(_line({"status": status, "headers": dict(headers)}), self._end)
+        self._end = self._start = self._put(_line({"status": status, "headers": dict(headers)}), self._end)
 
     def write(self, chunk: bytes) -> None:
         """Add a piece of the body."""
@@ -74,15 +74,13 @@ class Slot:
 
     def seal(self) -> None:
         """Make the answer durable: from here on it cannot be lost."""
-        seal = b"%s%020d %s\n" % (_SEAL, self._length, self._hash.hexdigest().encode())
-        self._end = self._put(seal, self._end)
+        self._end = self._put(_seal(self._length, self._hash.hexdigest()), self._end)
         os.ftruncate(self._descriptor, self._end)
         os.fdatasync(self._descriptor)
 
     def body(self) -> bytes:
         """Return the body written so far."""
-        tail = _SEAL_LENGTH if os.fstat(self._descriptor).st_size == self._end else 0
-        return os.pread(self._descriptor, self._length, self._end - tail - self._length)
+        return os.pread(self._descriptor, self._length, self._start)
 
     def close(self) -> None:
         """Close the file and leave it where it is."""
@@ -201,6 +199,10 @@ class Spool:
             os.close(descriptor)
 
 
+def _seal(length: int, digest: str) -> bytes:
+    return b"%s%020d %s\n" % (_SEAL, length, digest.encode())
+
+
 def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
 
@@ -208,20 +210,20 @@ def _line(value: Mapping[str, Any]) -> bytes:
 def _read(path: Path) -> Kept:
     data = path.read_bytes()
     order, rest = _take_line(data)
-    head, body = _take_line(rest) if rest[:1] == b"{" else (None, b"")
-    sealed = False
-    seal = body[-_SEAL_LENGTH:]
-    if seal.startswith(_SEAL) and seal.endswith(b"\n"):
-        length, digest = int(seal[len(_SEAL) : len(_SEAL) + 20]), seal[-65:-1].decode()
-        whole = body[:-_SEAL_LENGTH]
-        sealed = len(whole) == length and hashlib.sha256(whole).hexdigest() == digest
-        body = whole if sealed else body
+    head, body = _take_line(rest)
+    match head:
+        case {"status": int(status), "headers": dict(headers)}:
+            pass
+        case _:
+            return Kept(path=path, order=order or {}, status=None, headers={}, body=b"", sealed=False)
+    seal, whole = body[-_SEAL_LENGTH:], body[:-_SEAL_LENGTH]
+    sealed = seal.startswith(_SEAL) and seal == _seal(len(whole), hashlib.sha256(whole).hexdigest())
     return Kept(
         path=path,
         order=order or {},
-        status=head["status"] if head else None,
-        headers=head["headers"] if head else {},
-        body=body if sealed else body.rstrip(b"\0"),
+        status=status,
+        headers=headers,
+        body=whole if sealed else body.rstrip(b"\0"),
         sealed=sealed,
     )
 

@@ -4,9 +4,11 @@ from .look import Standing, jobs, runs, show, status
 from .place import Place
 from .prepare import plan, providers, read_manifest
 from .run import Agree, Ended, Follow, LaneEnd, Terms, run
+from .stop import Bounds
 
 __all__ = [
     "Agree",
+    "Bounds",
     "Ended",
     "Follow",
     "LaneEnd",

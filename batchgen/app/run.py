@@ -10,8 +10,9 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlencode
 
 import anyio
@@ -19,7 +20,7 @@ from anyio import CapacityLimiter
 
 from .. import lock, settings
 from ..backends.local import LocalBackend
-from ..budget import Caps, Purse
+from ..budget import Caps, Purse, Wallet
 from ..errors import KeyMissing, NotFound
 from ..files import make_private, sweep
 from ..inputs import Fetch, Inputs
@@ -27,6 +28,7 @@ from ..job import Requeued
 from ..lane import Closure, Lane
 from ..limits import gate
 from ..manifest import Batch
+from ..manifest.budgets import DAY
 from ..perform import Workshop
 from ..plan import Plan, compare
 from ..pricing import estimate
@@ -44,7 +46,7 @@ from ..transport import Transport
 from .look import Standing, standing
 from .place import Place
 from .prepare import rows
-from .stop import Stop
+from .stop import Bounds, Stop
 
 #: What stands for every provider's key in a rehearsal; the sandbox takes any.
 SANDBOX_KEY = "sandbox-rehearsal"
@@ -55,9 +57,11 @@ class Terms:
     """How a run is to go, beside what the manifest says."""
 
     budget: int | None = None  #: nano-USD for this run
+    allow_unpriced: bool = False  #: send requests without a known price even under a budget
     concurrency: int | None = None  #: requests in flight per provider
     wait_lock: float = 0.0  #: seconds to wait for another run to end
     requeue: Selection | None = None  #: failed jobs to put back first
+    bounds: Bounds = field(default_factory=Bounds)  #: when the run ends by itself
     latency: str = "realistic"  #: of the sandbox
 
 
@@ -80,6 +84,7 @@ class Ended:
     images: int  #: delivered by this run
     seconds: float
     stopped: int | None  #: the signal that stopped it
+    drained: str | None  #: the bound that ended it early, in words
     sent: bool  #: False: there was nothing to do
 
     @property
@@ -92,7 +97,7 @@ class Ended:
             return 7
         if Closure.DENIED in why:
             return 5
-        if why:
+        if why or (self.drained is not None and self.standing.counts.pending):
             return 8
         return 3 if self.standing.counts.failed or self.standing.counts.unknown else 0
 
@@ -197,7 +202,7 @@ class _Engagement:
         )
         runner = self._runner(batch_id, run_id, profiles, workshop)
         sweep(self.batch.folder)
-        stop = Stop(runner)
+        stop = Stop(runner, self.terms.bounds, _now)
         async with transport:
             await stop.guard(follow(runner, self.reader))
         ended = self._ended(batch_id, runner, started, stop.signal)
@@ -231,7 +236,7 @@ class _Engagement:
             reader=self.reader,
             writer=self.writer,
             backend=LocalBackend(workshop),
-            purse=self._purse(batch_id),
+            wallet=self._wallet(batch_id),
             estimate=dearest,
             release=lambda attempt_id, keep: workshop.spool.release(attempt_id, keep=keep),
             now=_now,
@@ -258,17 +263,21 @@ class _Engagement:
             ),
         )
 
-    def _purse(self, batch_id: int) -> Purse:
-        """Return what this run may spend: the rest of the batch's budget, or this run's own, if smaller."""
-        spent = self.reader.spent(batch_id=batch_id)
-        usd = [] if self.terms.budget is None else [self.terms.budget]
-        if self.batch.budget_usd is not None:
-            usd.append(self.batch.budget_usd - spent.usd - spent.at_risk_usd - spent.open_usd)
+    def _wallet(self, batch_id: int) -> Wallet:
+        """Return a purse for each cap, less what has been spent, is at risk or is reserved under it so far."""
+        purses = [Purse(caps=limit, **self._gone(limit, batch_id)) for limit in self.batch.budget]
+        if self.terms.budget is not None:
+            purses.append(Purse(caps=Caps(usd=self.terms.budget, scope="this run", unpriced=self.terms.allow_unpriced)))
+        return Wallet(tuple(purses))
+
+    def _gone(self, limit: Caps, batch_id: int) -> dict[str, Any]:
+        since = _now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0) if limit.scope == DAY else None
+        spent = self.reader.spent(batch_id=batch_id, provider=limit.only, since=since)
         credits_ = {}
-        for name, cap in self.batch.budget_credits.items():
-            gone = self.reader.spent(batch_id=batch_id, provider=name)
-            credits_[name] = cap - gone.credits - gone.at_risk_credits - gone.open_credits
-        return Purse(caps=Caps(usd=min(usd, default=None), credits=credits_))
+        for name in limit.credits:
+            found = self.reader.spent(batch_id=batch_id, provider=name, since=since)
+            credits_[name] = found.credits + found.at_risk_credits + found.open_credits
+        return {"usd": spent.usd + spent.at_risk_usd + spent.open_usd, "credits": credits_}
 
     def _ended(self, batch_id: int, runner: Runner, started: datetime, stopped: int | None) -> Ended:
         lanes = self.reader.lanes(batch_id)
@@ -286,6 +295,7 @@ class _Engagement:
             images=sum(lane.images for lane in runner.lanes),
             seconds=(_now() - started).total_seconds(),
             stopped=stopped,
+            drained=runner.drained,
             sent=any(lane.images or lane.failed or lane.doubtful or lane.closed for lane in runner.lanes),
         )
 

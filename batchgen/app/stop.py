@@ -1,37 +1,103 @@
-"""Two-stage stop: the first signal lets calls in flight end, the second cuts them off but keeps what arrived."""
+"""How a run is stopped: by signals, by the clock, by too many failures.
+
+The first signal lets calls in flight end, the second cuts them off but keeps what arrived.  A service manager that
+sends SIGTERM kills after a while, so then there is a deadline.
+"""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from anyio import CancelScope, create_task_group, open_signal_receiver
+from anyio import CancelScope, create_task_group, open_signal_receiver, sleep
 
+from ..job import Delivery, Event, Exhausted, Job, Unsettled
+from ..lane import Lane
 from ..runner import Runner
+
+#: Seconds that calls in flight get after SIGTERM; systemd kills after 90.
+GRACE = 75.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """When a run ends by itself, in an orderly way; None is never."""
+
+    stop_at: datetime | None = None
+    max_time: timedelta | None = None
+    max_failures: int | None = None
+    max_failures_percent: float | None = None  #: of the jobs that ended, once twenty have
+
+    def ends(self, started: datetime) -> tuple[datetime, str] | None:
+        """Return when a run that began at *started* has to stop claiming, and which bound says so."""
+        found = []
+        if self.stop_at is not None:
+            found.append((self.stop_at, f"--stop-at {self.stop_at:%H:%M} was reached"))
+        if self.max_time is not None:
+            found.append((started + self.max_time, f"--max-time {self.max_time} was used up"))
+        return min(found, default=None)
+
+    def too_many(self, failed: int, ended: int) -> str | None:
+        """Return which bound *failed* of *ended* jobs overstep, in words."""
+        if self.max_failures is not None and failed > self.max_failures:
+            return f"{failed} jobs failed, more than --max-failures {self.max_failures}"
+        share = self.max_failures_percent
+        if share is not None and ended >= 20 and failed * 100 > share * ended:
+            return f"{failed} of {ended} jobs failed, more than --max-failures {share:g}%"
+        return None
 
 
 class Stop:
-    """Runs a runner and listens for signals; ``signal`` is the one that stopped it, or None."""
+    """Runs a runner, listens for signals and keeps its bounds; ``signal`` is the one that stopped it, or None."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, bounds: Bounds, now: Callable[[], datetime]) -> None:
         self._runner = runner
+        self._bounds = bounds
+        self._now = now
         self._scope = CancelScope()
+        self._failed = self._ended = 0
         self.signal: int | None = None
+        runner.watch = self._count
 
     async def guard(self, display: AbstractAsyncContextManager[None]) -> None:
-        """Run the runner inside *display* until its end, listening for signals."""
+        """Run the runner inside *display* until its end."""
         async with create_task_group() as tasks:
             tasks.start_soon(self._listen)
+            tasks.start_soon(self._keep_time)
             async with display:
                 with self._scope:
                     await self._runner.run()
             tasks.cancel_scope.cancel()
 
     async def _listen(self) -> None:
-        with open_signal_receiver(signal.SIGINT, signal.SIGTERM) as arrivals:
-            async for number in arrivals:
-                if self.signal is None:
-                    self.signal = int(number)
+        async with create_task_group() as tasks:
+            with open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as arrivals:
+                async for number in arrivals:
+                    if self.signal is not None:
+                        self._scope.cancel()
+                        continue
+                    # a closed terminal asks for the same as a service manager
+                    self.signal = int(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
                     self._runner.drain()
-                else:
-                    self._scope.cancel()
+                    if self.signal == signal.SIGTERM:
+                        tasks.start_soon(self._cut_off_later)
+
+    async def _cut_off_later(self) -> None:
+        await sleep(GRACE)
+        self._scope.cancel()
+
+    async def _keep_time(self) -> None:
+        ends = self._bounds.ends(self._now())
+        if ends is not None:
+            await sleep(max(0.0, (ends[0] - self._now()).total_seconds()))
+            self._runner.drain(ends[1])
+
+    def _count(self, lane: Lane, job: Job, event: Event) -> None:
+        del lane, job
+        self._ended += isinstance(event, Delivery | Exhausted | Unsettled)
+        self._failed += isinstance(event, Exhausted)
+        if why := self._bounds.too_many(self._failed, self._ended):
+            self._runner.drain(why)

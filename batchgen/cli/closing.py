@@ -45,6 +45,7 @@ def closing(ended: Ended, *, sandbox: bool) -> list[str]:
             f"unknown   {words.count(counts.unknown, 'job')} may have been bought; see: batchgen list --status unknown"
         )
     lines += [_lane_line(lane) for lane in ended.lanes if lane.closed is not None and lane.left]
+    lines += [f"stopped   {ended.drained}"] if ended.drained else []
     lines += words.money_lines(found.usage)
     lines.append(f"files     {near(found.batch.folder)}")
     lines += advice(found, sandbox=sandbox)
@@ -75,6 +76,7 @@ def _lane_line(lane: LaneEnd) -> str:
         "money": "out of money",
         "denied": "key, model or path refused",
         "down": "out of reach",
+        "doubt": "it takes calls and does not answer; each may have cost money",
         "budget": "the budget is used up",
     }
     words_of_provider = f": {words.short(lane.message, 160)}" if lane.message else ""

@@ -55,6 +55,11 @@ def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int
 @rehearsal
 def plan(session: Session, manifest: Path, sandbox: bool) -> int:
     """Say what a run would do, what it would cost and how long it would take.  Sends and writes nothing."""
+    return show_plan(session, manifest, sandbox=sandbox)
+
+
+def show_plan(session: Session, manifest: Path, *, sandbox: bool) -> int:
+    """Print the plan of a manifest; return the exit code."""
     from .. import app
 
     place = session.place(sandbox=sandbox)

@@ -55,18 +55,9 @@ def demo(session: Session, latency: str) -> int:
     from .. import app
     from ..sandbox.log import totals
     from .closing import near
-    from .work import carry_out
+    from .work import carry_out, rehearsal_options
 
-    options = {
-        "sandbox": True,
-        "yes": True,
-        "budget": None,
-        "concurrency": None,
-        "wait_lock": 0.0,
-        "progress": "auto",
-        "latency": latency,
-    }
-    code = carry_out(session, demo_manifest(), options, requeue=None)
+    code = carry_out(session, demo_manifest(), rehearsal_options(latency), requeue=None)
     place = session.place(sandbox=True)
     if session.as_json:
         return code

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from .options import Session, command, selecting, selection
 from .options import sandbox as rehearsal
 
 if TYPE_CHECKING:
-    from ..app import Agree, Ended, Terms
+    from ..app import Agree, Bounds, Ended, Terms
     from ..manifest import Batch
     from ..plan import Plan
 
@@ -38,6 +40,9 @@ def _run_options(function: Any) -> Any:  # noqa: ANN401 - a command's function, 
                 help="Requests in flight per provider.",
             ),
             click.option("-n", "--dry-run", is_flag=True, help="Only plan."),
+            click.option("--stop-at", metavar="HH:MM", help="Start nothing new after this time of day."),
+            click.option("--max-time", metavar="6h", help="Start nothing new after so long: 90s, 30m, 6h."),
+            click.option("--max-failures", metavar="N|P%", help="Stop when more jobs than this failed."),
             click.option("--wait-lock", type=float, default=0, metavar="SECONDS", help="Wait for another run to end."),
             click.option(
                 "--progress", type=click.Choice(["auto", "bar", "plain", "none"]), default="auto", show_default=True
@@ -57,10 +62,9 @@ def run(session: Session, manifest: Path, dry_run: bool, **options: Any) -> int:
     Running the same command again is the resume: what is done stays done, what was under way is finished first.
     """
     if dry_run:
-        from .prepare import plan
+        from .prepare import show_plan
 
-        code: int = plan.callback(session, manifest=manifest, sandbox=options["sandbox"])  # type: ignore[misc]
-        return code
+        return show_plan(session, manifest, sandbox=options["sandbox"])
     return carry_out(session, manifest, options, requeue=None)
 
 
@@ -96,6 +100,13 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], *, requ
     return ended.exit_code
 
 
+def rehearsal_options(latency: str) -> dict[str, Any]:
+    """Return the options of a run that nobody typed: on the sandbox, everything else as by default."""
+    unset = dict.fromkeys(("budget", "concurrency", "stop_at", "max_time", "max_failures"))
+    said = {"sandbox": True, "yes": True, "allow_unpriced": False, "wait_lock": 0.0, "progress": "auto"}
+    return unset | said | {"latency": latency}
+
+
 def summary(ended: Ended) -> dict[str, Any]:
     """Return the end of a run as a JSON document."""
     from .. import ledger
@@ -124,11 +135,37 @@ def _terms(options: dict[str, Any], requeue: Any) -> Terms:  # noqa: ANN401
             raise UsageError(f"--budget takes an amount in USD, such as 40 or 0.50, not {options['budget']!r}")
     return Terms(
         budget=budget,
+        allow_unpriced=options["allow_unpriced"],
         concurrency=options["concurrency"],
         wait_lock=options["wait_lock"],
         requeue=requeue,
+        bounds=bounds(options["stop_at"], options["max_time"], options["max_failures"], datetime.now().astimezone()),
         latency=options["latency"],
     )
+
+
+def bounds(stop_at: str | None, max_time: str | None, max_failures: str | None, now: datetime) -> Bounds:
+    """Read the options that end a run; raise UsageError.  A time of day that has passed means tomorrow's."""
+    from ..app import Bounds
+
+    moment = span = count = percent = None
+    if stop_at is not None:
+        if not re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", stop_at):
+            raise UsageError(f"--stop-at takes a time of day such as 06:30, not {stop_at!r}")
+        hour, minute = map(int, stop_at.split(":"))
+        moment = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
+        moment += timedelta(days=moment <= now)
+    if max_time is not None:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", max_time)
+        if found is None:
+            raise UsageError(f"--max-time takes a duration such as 90s, 30m or 6h, not {max_time!r}")
+        span = timedelta(seconds=float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2] or "s"])
+    if max_failures is not None:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)(%)?", max_failures)
+        if found is None or (found[2] is None and "." in found[1]):
+            raise UsageError(f"--max-failures takes a number such as 20, or a share such as 5%, not {max_failures!r}")
+        count, percent = (None, float(found[1])) if found[2] else (int(found[1]), None)
+    return Bounds(stop_at=moment, max_time=span, max_failures=count, max_failures_percent=percent)
 
 
 def _agreement(session: Session, batch: Batch, terms: Terms, *, yes: bool) -> Agree:
@@ -142,7 +179,10 @@ def _agreement(session: Session, batch: Batch, terms: Terms, *, yes: bool) -> Ag
                 words.say(f"warning: {warning}")
             for line in [*plan_lines(planned.name, wish), ""]:
                 words.say(line)
-        if yes or terms.budget is not None or batch.budget_usd is not None or batch.budget_credits:
+        capped = terms.budget is not None or bool(batch.budget)
+        if capped:
+            _refuse_unpriced(planned, wish, terms)
+        if yes or capped:
             return
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise SpendNotConfirmed(
@@ -158,6 +198,20 @@ def _agreement(session: Session, batch: Batch, terms: Terms, *, yes: bool) -> Ag
             raise SpendNotConfirmed("not confirmed.  Nothing was sent.")
 
     return agree
+
+
+def _refuse_unpriced(planned: Batch, wish: Plan, terms: Terms) -> None:
+    """Raise SpendNotConfirmed where a budget could not be kept, because nobody knows what a request costs."""
+    in_credits = {name for limit in planned.budget for name in limit.credits}
+    usd = terms.budget is not None or any(limit.usd is not None for limit in planned.budget)
+    told = terms.allow_unpriced or any(limit.unpriced for limit in planned.budget)
+    lacking = [lane.provider for lane in wish.lanes if lane.unpriced and lane.provider not in in_credits]
+    if usd and lacking and not told:
+        raise SpendNotConfirmed(
+            f"there is a budget in USD, but no price in USD for {', '.join(lacking)}, so nobody could say whether it "
+            "holds.  Nothing was sent.  State the price (providers: NAME: tariff: {usd_per_image: 0.05}), or a budget "
+            "in its credits, or say --allow-unpriced"
+        )
 
 
 def _mode(session: Session, wanted: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..budget import Caps
 from ..errors import Problem
 from ..providers.profile import Profile, Retry
 from ..task import Task
@@ -35,8 +36,7 @@ class Batch:
     folder: Path  #: absolute output folder
     jobs: tuple[Planned, ...]
     profiles: Mapping[str, Profile]  #: every provider configured or named; ``retry`` and ``on_unknown`` merged in
-    budget_usd: int | None = None  #: nano-USD
-    budget_credits: Mapping[str, int] = field(default_factory=dict)  #: milli-credits by provider
+    budget: tuple[Caps, ...] = ()  #: of this batch, of one day of it, of single providers
     retry: Retry | None = None  #: as stated at the top of the manifest
     on_unknown: Literal["retry", "hold"] | None = None  #: as stated at the top of the manifest
     warnings: tuple[Problem, ...] = ()

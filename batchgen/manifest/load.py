@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ManifestError, Problem
-from ..money import milli_credits, nano_usd
-from . import keys, names
+from . import budgets, keys, names
 from .assemble import Assembly
 from .batch import Batch
 from .expand import drafts
@@ -21,7 +20,6 @@ from .places import Places, orderly
 from .reader import read
 from .sources import Sources
 from .validate import Checked, validate
-from .wording import suggestion
 
 
 def load(
@@ -62,7 +60,7 @@ def _load(path: Path, providers: Mapping[str, Mapping[str, Any]], override: Over
         sidecar=checked.manifest.output.sidecar,
     )  # fmt: skip
     assembly.add(draft for draft in drafts(checked.manifest) if _whole(draft.path, checked))
-    credits_ = _credits(checked.manifest, offers, places, problems)
+    budget = budgets.caps(checked.manifest.budget, offers.known, places, problems)
     problems += [*offers.problems, *assembly.problems, *_nothing_to_do(checked, places)]
     if problems:
         raise ManifestError(orderly(problems))
@@ -73,8 +71,7 @@ def _load(path: Path, providers: Mapping[str, Mapping[str, Any]], override: Over
         folder=folder,
         jobs=tuple(assembly.jobs),
         profiles=offers.profiles,
-        budget_usd=nano_usd(manifest.budget.usd),
-        budget_credits=credits_,
+        budget=budget,
         retry=manifest.retry,
         on_unknown=manifest.on_unknown,
         warnings=orderly(assembly.warnings),
@@ -140,19 +137,3 @@ def _file(manifest: Manifest, places: Places, problems: list[Problem]) -> names.
     except names.TemplateFault as fault:
         problems.append(places.problem(("output", "file"), "template", str(fault)))
         return names.Template("{{ id }}", names.FILE_FIELDS)
-
-
-def _credits(manifest: Manifest, offers: Offers, places: Places, problems: list[Problem]) -> dict[str, int]:
-    known = offers.known
-    result: dict[str, int] = {}
-    for name, amount in manifest.budget.credits.items():
-        milli = milli_credits(amount)
-        if name in known and milli is not None:
-            result[name] = milli
-        else:
-            hint = suggestion(name, known) or f"there are: {', '.join(known)}"
-            where = ("budget", "credits", name)
-            problems.append(
-                places.problem(where, "unknown_provider", f"no provider is called {name!r}", hint, key=True)
-            )
-    return result

@@ -126,11 +126,19 @@ class Provider(Strict):
     models: dict[str, dict[str, Any]] | None = Field(None, description="What differs from the preset, by model")
 
 
-class Budget(Strict):
+class Amounts(Strict):
+    """What may be spent."""
+
+    usd: Money | None = Field(None, description="Most USD")
+    credits: dict[str, Money] = Field({}, description="Most credits by provider")
+
+
+class Budget(Amounts):
     """What may be spent in all.  A stated budget is consent to spend it."""
 
-    usd: Money | None = Field(None, description="Most USD for this batch")
-    credits: dict[str, Money] = Field({}, description="Most credits by provider")
+    per_day: Amounts = Field(Amounts(), description="What may be spent in one calendar day, by this machine's clock")
+    per_provider: dict[str, Money] = Field({}, description="Most USD for this batch by provider")
+    allow_unpriced: bool = Field(False, description="Send requests without a known price all the same")
 
 
 class Parameters(Strict):

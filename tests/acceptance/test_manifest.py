@@ -41,14 +41,21 @@ def test_twenty_mistakes_are_twenty_lines(project, witness, tmp_path):
     manifest = tmp_path / "wrong.yaml"
     manifest.write_text(TWENTY)
     before = sorted(tmp_path.rglob("*"))
-    for command in (["run", manifest, "--yes"], ["validate", manifest], ["plan", manifest], ["run", "--sandbox", manifest]):
+    for command in (
+        ["run", manifest, "--yes"],
+        ["validate", manifest],
+        ["plan", manifest],
+        ["run", "--sandbox", manifest],
+    ):
         done = project.run(*command)
         assert (done.code, done.out) == (4, "")
         found = re.findall(r"^(\S*wrong\.yaml):(\d+):(\d+): (.+)$", done.err, re.MULTILINE)
         assert [int(line) for _, line, *_ in found] == LINES, done.err
         for _, line, _, words in found:
             assert MEANT.get(int(line), "") in words
-            assert f"did you mean '{MEANT[int(line)]}'" in words.lower() or int(line) == 6 if int(line) in MEANT else True
+            assert (
+                f"did you mean '{MEANT[int(line)]}'" in words.lower() or int(line) == 6 if int(line) in MEANT else True
+            )
     assert sorted(tmp_path.rglob("*")) == before
     assert witness.arrivals() == []
 

@@ -1,0 +1,60 @@
+"""The manifest's budget as caps.  A decision: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from ..budget import Caps
+from ..errors import Problem
+from ..money import milli_credits, nano_usd
+from .model import Amounts, Budget
+from .places import Path, Places
+from .wording import suggestion
+
+#: Scopes that ``Caps`` of a manifest have; a provider's has its name.
+BATCH, DAY = "this batch", "today"
+
+
+def caps(budget: Budget, known: list[str], places: Places, problems: list[Problem]) -> tuple[Caps, ...]:
+    """Return what *budget* caps; names that no provider has become *problems*."""
+    found = [
+        _amounts(BATCH, budget, _credits(budget.credits, ("budget", "credits"), known, places, problems), budget),
+        _amounts(DAY, budget.per_day, _credits(budget.per_day.credits, _DAY_CREDITS, known, places, problems), budget),
+    ]
+    for name, amount in budget.per_provider.items():
+        if _is_known(name, ("budget", "per_provider"), known, places, problems):
+            usd = nano_usd(amount)
+            found.append(Caps(usd=usd, scope=f"{name} in this batch", only=name, unpriced=budget.allow_unpriced))
+    return tuple(limit for limit in found if limit)
+
+
+_DAY_CREDITS: Path = ("budget", "per_day", "credits")
+
+
+def _amounts(scope: str, amounts: Amounts, credits_: Mapping[str, int], budget: Budget) -> Caps:
+    return Caps(usd=nano_usd(amounts.usd), credits=credits_, scope=scope, unpriced=budget.allow_unpriced)
+
+
+def _credits(
+    amounts: Mapping[str, Decimal | int | float],
+    where: Path,
+    known: list[str],
+    places: Places,
+    problems: list[Problem],
+) -> dict[str, int]:
+    found = {}
+    for name, amount in amounts.items():
+        milli = milli_credits(amount)
+        if _is_known(name, where, known, places, problems) and milli is not None:
+            found[name] = milli
+    return found
+
+
+def _is_known(name: str, where: Path, known: list[str], places: Places, problems: list[Problem]) -> bool:
+    if name in known:
+        return True
+    hint = suggestion(name, known) or f"there are: {', '.join(known)}"
+    message = f"no provider is called {name!r}"
+    problems.append(places.problem((*where, name), "unknown_provider", message, hint, key=True))
+    return False

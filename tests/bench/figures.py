@@ -1,0 +1,86 @@
+"""What a benchmark yields: rows of figures, each with its unit and its ratio to the row it is set against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+#: A value and its unit.
+Measure = tuple[float, str]
+
+_COLUMNS = ("speed", "cpu", "space")
+_HEADS = ("what", "how", "speed", "CPU", "memory, syncs")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """One measured number.  ``ratio`` is value / the value of the row it is set against."""
+
+    value: float
+    unit: str
+    ratio: float | None
+
+    def __str__(self) -> str:
+        ratio = "" if self.ratio is None else f" ({_short(self.ratio)}x)"
+        return f"{_short(self.value)} {self.unit}{ratio}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One way of doing one thing."""
+
+    what: str
+    how: str
+    against: str  #: the ``how`` that ratios refer to
+    speed: Figure | None = None
+    cpu: Figure | None = None
+    space: Figure | None = None
+
+    @property
+    def figures(self) -> list[Figure]:
+        return [figure for name in _COLUMNS if (figure := getattr(self, name)) is not None]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def rows(what: str, cases: Mapping[str, Mapping[str, Measure]], against: str | None = None) -> list[Row]:
+    """Return a row a case; ratios refer to the case *against*, the first one where nothing is said."""
+    against = against or next(iter(cases))
+    base = cases[against]
+    return [
+        Row(
+            what=what,
+            how=how,
+            against=against,
+            **{name: _figure(measure, base.get(name)) for name, measure in measures.items()},
+        )
+        for how, measures in cases.items()
+    ]
+
+
+def _figure(measure: Measure, base: Measure | None) -> Figure:
+    value, unit = measure
+    comparable = base is not None and base[1] == unit and base[0]
+    return Figure(value=value, unit=unit, ratio=value / base[0] if comparable and base else None)
+
+
+def table(found: Iterable[Row]) -> str:
+    """Return *found* as a Markdown table that also reads well as plain text."""
+    lines, last = [list(_HEADS)], ""
+    for row in found:
+        cells = [str(figure) if (figure := getattr(row, name)) else "" for name in _COLUMNS]
+        lines.append([row.what if row.what != last else "", row.how, *cells])
+        last = row.what
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADS))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    )
+
+
+def _short(value: float) -> str:
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"

@@ -1,0 +1,78 @@
+"""A run as the program makes it, and the bare loop that it is set against."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import yaml
+
+from batchgen import app
+from batchgen.runner import Runner
+from batchgen.store.reader import Reader
+
+from .apart import KEY
+from .crowd import crowd
+from .meter import Meter
+
+_ORDER = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low", "n": 1}
+
+
+def bare(url: str, count: int, width: int) -> dict[str, float]:
+    """Ask *count* times, *width* at a time; parse, decode, write.  No table, no check, nothing durable."""
+    with tempfile.TemporaryDirectory() as folder, Meter() as meter:
+        asyncio.run(_bare(Path(folder), url, count, width))
+    return meter.took(count)
+
+
+async def _bare(folder: Path, url: str, count: int, width: int) -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
+
+        async def one(number: int) -> None:
+            order = _ORDER | {"prompt": f"a photo of item {number}"}
+            async with session.post(f"{url}/v1/images/generations", json=order) as response:
+                answer = json.loads(await response.read())
+            with open(folder / f"{number}.png", "wb") as file:  # noqa: ASYNC230, PTH123 - as a bare loop does it
+                file.write(base64.b64decode(answer["data"][0]["b64_json"]))
+
+        await crowd(one, count, width)
+
+
+def batchgen(url: str, count: int, width: int) -> dict[str, float]:
+    """Run a manifest of *count* jobs through the program, from its plan to its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        place = app.Place.of(root, None)
+        batch = app.read_manifest(place, _manifest(root, url, count))
+        with Meter() as meter:
+            ended = app.run(place, batch, app.Terms(concurrency=width), _agree, _quietly)
+        assert (ended.exit_code, ended.images) == (0, count), ended
+    return meter.took(count)
+
+
+def _manifest(folder: Path, url: str, count: int) -> Path:
+    document = {
+        "name": "bench",
+        "providers": {"openai": {"base_url": url}},
+        "defaults": {"provider": "openai", "size": "1024x1024", "quality": "low"},
+        "jobs": [{"id": f"job-{number:05}", "prompt": f"a photo of item {number}"} for number in range(count)],
+    }
+    path = folder / "bench.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return path
+
+
+def _agree(_: object, __: object) -> None:
+    pass
+
+
+@asynccontextmanager
+async def _quietly(_: Runner, __: Reader) -> AsyncIterator[None]:
+    yield
