@@ -13,7 +13,7 @@ from typing import Protocol
 from anyio import Lock, to_thread
 
 from .fault import Cause, Fault, ProviderError
-from .files import make_private, publish
+from .files import digest, make_private, publish
 from .images import EXTENSIONS, DamagedImageError, examine
 from .spool import Scratch, Spool
 from .task import Source, Task
@@ -35,6 +35,30 @@ class Inputs:
         self._spool = spool
         self._fetch = fetch
         self._one_at_a_time = Lock()
+        self._known: dict[Path, tuple[tuple[int, int], str]] = {}  #: file -> (mtime and size, sha256) as last read
+
+    async def require_unchanged(self, task: Task) -> None:
+        """Raise ProviderError (invalid) where a source file is not the one that the plan was made for."""
+        for source in (*task.images, *([task.mask] if task.mask else [])):
+            if source.path is not None and source.sha256 is not None:
+                await to_thread.run_sync(self._compare, Path(source.path), source.sha256)
+
+    def _compare(self, path: Path, planned: str) -> None:
+        try:
+            facts = path.stat()
+            stamp = (facts.st_mtime_ns, facts.st_size)
+            if self._known.get(path, (None, ""))[0] != stamp:
+                self._known[path] = (stamp, digest(path))
+        except OSError as error:
+            what = f"source image {path}: {error.strerror}"
+            raise ProviderError(
+                Fault(cause=Cause.INVALID, message=what, hint="put the file back, then retry")
+            ) from error
+        if self._known[path][1] != planned:
+            what = f"source image {path} changed after the plan was made"
+            raise ProviderError(
+                Fault(cause=Cause.INVALID, message=what, hint="run again: the job is then a changed one")
+            )
 
     async def localised(self, task: Task) -> Task:
         """Return *task* with every source a local file; raise ProviderError (invalid) where one cannot be fetched."""

@@ -73,6 +73,7 @@ class Attempt:
     wanted: int = 1  #: images the whole job wants; more than one puts numbers into file names
     sidecar: bool = True
     resumed: bool = False  #: an earlier run gave this order and died: finish it, never send it
+    key_valid: bool = False  #: where the provider honours idempotency keys, this attempt's still counts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from anyio import CapacityLimiter, to_thread
@@ -27,7 +28,10 @@ from .providers.fit import deadline
 from .sidecar import describe
 from .spool import Kept, Scratch, Slot, Spool
 from .task import NOTHING, UNPRICED, Artifact, Charge, Generation, Picture, Task, Usage
-from .transport import Head, Transport, inflated
+from .transport import Head, Line, Transport, inflated
+
+#: How often one purchase is asked for, where the provider charges an idempotency key once.
+KEYED_TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +43,7 @@ class Workshop:
     inputs: Inputs
     root: Path
     readers: CapacityLimiter  #: threads that read answers; each holds one whole answer in memory
+    alarm: Callable[[OSError], None]  #: told when this machine could not keep an answer as it should
 
     async def perform(self, attempt: Attempt) -> Outcome:
         """Carry *attempt* out, once, and return what came of it.
@@ -69,7 +74,15 @@ class Workshop:
         step: Call | Generation = next(conversation)
         kept = await to_thread.run_sync(self.spool.find, attempt.id)
         if kept is not None or attempt.resumed:
-            step = await to_thread.run_sync(_answer_from, kept, conversation, talk, limiter=self.readers)
+            try:
+                step = await to_thread.run_sync(_answer_from, kept, conversation, talk, limiter=self.readers)
+            except ProviderError as error:
+                keyed = request.profile.idempotency_header and attempt.key_valid
+                if error.fault.cause is not Cause.UNKNOWN or not keyed:
+                    raise
+                # the key makes it the same purchase: ask for the answer once more
+                self.spool.release(attempt.id)
+                return await self._converse(replace(attempt, resumed=False), talk)
         while isinstance(step, Call):
             step = await self._turn(attempt, request, step, conversation, talk)
         return step
@@ -88,14 +101,29 @@ class Workshop:
                 return await to_thread.run_sync(_answer, conversation, head, scratch, limiter=self.readers)
         slot = await to_thread.run_sync(self.spool.open, attempt.id, asdict(attempt), _room_for(attempt.task))
         with slot:
-            head = await line.send(call, slot, deadline(request.task, request.profile))
+            head = await self._send(line, call, slot, request)
             talk.head = head
+            if slot.trouble is not None:
+                self.alarm(slot.trouble)
             return await to_thread.run_sync(_answer, conversation, head, slot, limiter=self.readers)
+
+    async def _send(self, line: Line, call: Call, slot: Slot, request: Request) -> Head:
+        """Send a paid call: once, or again with the same key where the provider promises to charge a key once."""
+        tries = KEYED_TRIES if request.profile.idempotency_header else 1
+        while True:
+            tries -= 1
+            try:
+                return await line.send(call, slot, deadline(request.task, request.profile))
+            except ProviderError as error:
+                if error.fault.cause is not Cause.UNKNOWN or not tries:
+                    raise
+            await to_thread.run_sync(slot.rewind)
 
     async def _request(self, attempt: Attempt) -> Request:
         profile = self.transport.line(attempt.task.provider).profile
         _, model = profile.find(attempt.task.model)
         rules = model.rules(attempt.task.kind)
+        await self.inputs.require_unchanged(attempt.task)
         by_bytes = rules is not None and not rules.image_urls
         task = await self.inputs.localised(attempt.task) if by_bytes else attempt.task
         return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)

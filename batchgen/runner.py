@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from anyio import CancelScope, create_task_group, get_cancelled_exc_class, move_on_after, to_thread
 
@@ -26,6 +26,8 @@ from .task import Basis, Charge, Task, Usage
 
 #: Due jobs looked up at once, at least.
 PAGE = 64
+#: How long providers that honour idempotency keys remember them, at least (Stripe's 24 hours is the custom).
+KEY_LIFE = timedelta(hours=23)
 #: Seconds for saving what had arrived when a run is cut off.
 LAST_WORDS = 10.0
 
@@ -89,7 +91,8 @@ class Runner:
 
     async def _finish(self, lane: Lane | None, job: Job, record: AttemptRecord) -> None:
         """Bring one open attempt of an earlier run to its end."""
-        attempt = replace(self._order(job, record.id, record.claim), resumed=True)
+        fresh = self.now() - record.started_at < KEY_LIFE
+        attempt = replace(self._order(job, record.id, record.claim), resumed=True, key_valid=fresh)
         reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
         if lane is None:
             stray = Lane(provider=record.provider, width=1, policy=Policy(), gate=Gate())

@@ -55,8 +55,10 @@ class Slot:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._hash = hashlib.sha256()
         self._length = 0
+        self._rest = bytearray()
+        self.trouble: OSError | None = None  #: why the answer could not be kept as it should
         try:
-            self._end = self._start = self._put(_line(order), 0)
+            self._end = self._start = self._order_end = self._put(_line(order), 0)
             os.posix_fallocate(self._descriptor, 0, self._end + space)
         except BaseException:
             self.discard()
@@ -64,23 +66,48 @@ class Slot:
 
     def keep_head(self, status: int, headers: Mapping[str, str]) -> None:
         """Keep the status line and headers: they alone prove that the provider took the call."""
-        self._end = self._start = self._put(_line({"status": status, "headers": dict(headers)}), self._end)
+        try:
+            self._end = self._start = self._put(_line({"status": status, "headers": dict(headers)}), self._end)
+        except OSError as error:
+            self.trouble = error
 
     def write(self, chunk: bytes) -> None:
-        """Add a piece of the body."""
-        self._end = self._put(chunk, self._end)
+        """Add a piece of the body; what the disk does not take stays in memory, and ``trouble`` says why."""
         self._hash.update(chunk)
-        self._length += len(chunk)
+        if self.trouble is not None:
+            self._rest += chunk
+            return
+        try:
+            self._end = self._put(chunk, self._end)
+            self._length += len(chunk)
+        except OSError as error:
+            self.trouble = error
+            self._rest += chunk
 
     def seal(self) -> None:
-        """Make the answer durable: from here on it cannot be lost."""
-        self._end = self._put(_seal(self._length, self._hash.hexdigest()), self._end)
-        os.ftruncate(self._descriptor, self._end)
-        os.fdatasync(self._descriptor)
+        """Make the answer durable: from here on it cannot be lost.  Where the disk fails, ``trouble`` says why."""
+        if self.trouble is not None:
+            return
+        try:
+            self._end = self._put(_seal(self._length, self._hash.hexdigest()), self._end)
+            os.ftruncate(self._descriptor, self._end)
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            # never synced again: a second fsync may report success for pages that the first one lost
+            self.trouble = error
 
     def body(self) -> bytes:
         """Return the body written so far."""
-        return os.pread(self._descriptor, self._length, self._start)
+        return os.pread(self._descriptor, self._length, self._start) + bytes(self._rest)
+
+    def rewind(self) -> None:
+        """Forget the answer, but not the order: the same call goes out once more."""
+        space = os.fstat(self._descriptor).st_size - self._order_end
+        os.ftruncate(self._descriptor, self._order_end)
+        os.posix_fallocate(self._descriptor, 0, self._order_end + max(0, space))
+        self._end = self._start = self._order_end
+        self._length, self._hash = 0, hashlib.sha256()
+        self._rest.clear()
 
     def close(self) -> None:
         """Close the file and leave it where it is."""

@@ -193,12 +193,17 @@ class _Engagement:
         profiles = {name: known for name, known in self.batch.profiles.items() if name in self._needed(batch_id)}
         spool = Spool(self.place.state / "spool")
         transport = Transport(profiles, self.keys)
+
+        def alarm(error: OSError) -> None:
+            runner.halt(error)
+
         workshop = Workshop(
             transport=transport,
             spool=spool,
             inputs=Inputs(self.place.state / "inputs", spool, self._source_fetcher(transport)),
             root=self.place.root,
             readers=CapacityLimiter(max(2, os.cpu_count() or 2)),
+            alarm=alarm,
         )
         runner = self._runner(batch_id, run_id, profiles, workshop)
         sweep(self.batch.folder)

@@ -123,6 +123,10 @@ class Provider(Strict):
     tariff: profile.Tariff | None = Field(None, description="What an image costs you here")
     on_unknown: OnUnknown | None = Field(None, description=_ON_UNKNOWN)
     default_model: Text | None = Field(None, description="Model of jobs that name none")
+    request_id_header: Text | None = Field(None, description="Header in which the provider takes the client's own id")
+    idempotency_header: Text | None = Field(
+        None, description="Header of an idempotency key, only where the provider promises to charge a key once"
+    )
     models: dict[str, dict[str, Any]] | None = Field(None, description="What differs from the preset, by model")
 
 

@@ -31,6 +31,8 @@ OVERRIDE_KEYS = (
     "on_unknown",
     "models",
     "default_model",
+    "request_id_header",
+    "idempotency_header",
 )
 
 #: Where a provider without a preset starts, by its dialect.

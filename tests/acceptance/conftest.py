@@ -30,13 +30,17 @@ def witness(sandbox):
 @pytest.fixture
 def project(tmp_path, sandbox):
     keys = {f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}
-    return Project(folder=tmp_path, url=sandbox.url, env=keys)
+    project = Project(folder=tmp_path, url=sandbox.url, env=keys)
+    yield project
+    project.end()
 
 
 @pytest.fixture
 def bare(tmp_path):
     """Return a folder without a world around it; whatever sandbox a rehearsal left there is stopped."""
-    yield Project(folder=tmp_path)
-    left = launch.find(tmp_path / ".batchgen" / "sandbox")
+    project = Project(folder=tmp_path)
+    yield project
+    project.end()
+    left = launch.find(project.state / "sandbox")
     if left is not None:
         left.stop()

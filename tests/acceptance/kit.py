@@ -115,6 +115,7 @@ class Project:
     url: str = ""  #: of the sandbox
     env: dict[str, str] = field(default_factory=dict)
     program: tuple[str, ...] = (sys.executable, "-m", "batchgen")
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def environment(self) -> dict[str, str]:
         """Return an environment with the project's keys, and none that the developer happens to have."""
@@ -146,7 +147,7 @@ class Project:
 
     def start(self, *arguments: object) -> subprocess.Popen[bytes]:
         """Start batchgen and do not wait; ``finish`` does."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*self.program, *map(str, arguments)],
             cwd=self.folder,
             env=self.environment(),
@@ -154,6 +155,15 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Leave nothing running that a failed test has left."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def manifest(self, jobs: list[Line], name: str = "m.yaml", **top: Any) -> Path:
         """Write a manifest whose providers are all simulated ones."""

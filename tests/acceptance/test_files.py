@@ -65,7 +65,7 @@ def test_without_sidecars_there_are_none(project):
 
 
 def test_a_file_that_is_already_there_is_not_lost(project):
-    """Somebody else's file under the very name: it is moved aside at most, and the image that was paid for is not lost."""
+    """Somebody's file under the very name is moved aside at most, and the image that was paid for is there."""
     mine = project.folder / "output" / "shop" / "a.png"
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"somebody's own picture")

@@ -1,0 +1,120 @@
+"""The process that runs under test are forked from: batchgen is imported once, so a thousand kills take minutes.
+
+Reads orders as JSON lines, answers each with how the run ended.  With ``exec`` the run is a fresh interpreter instead.
+Nothing is armed here: every fault is armed in the child, just before it enters batchgen's ``main``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import struct
+import sys
+import time
+from typing import Any
+
+#: What a first run imports on its way, alembic too.
+MODULES = (
+    "aiohttp",
+    "alembic.command",
+    "alembic.config",
+    "batchgen.cli",
+    "batchgen.cli.closing",
+    "batchgen.cli.display",
+    "batchgen.cli.look",
+    "batchgen.cli.prepare",
+    "batchgen.cli.work",
+    "batchgen.app",
+    "httpx",
+    "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin",
+    "PIL.WebPImagePlugin",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+)
+#: EXT4_IOC_SHUTDOWN, and the flag that drops the journal that was not written yet.
+SHUTDOWN, NOLOGFLUSH = 0x8004587D, 2
+
+
+def main() -> None:
+    for name in MODULES:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    while line := sys.stdin.readline():
+        order = json.loads(line)
+        began = time.monotonic()
+        pid = os.fork()
+        if pid == 0:
+            become(order)
+        status, late = watch(pid, order)
+        seconds = time.monotonic() - began
+        sys.stdout.write(json.dumps({"code": os.waitstatus_to_exitcode(status), "late": late, "seconds": seconds}) + "\n")
+        sys.stdout.flush()
+
+
+def become(order: dict[str, Any]) -> None:
+    """Turn this fork into a run of batchgen; does not return."""
+    os.chdir(order["folder"])
+    os.environ.clear()
+    os.environ.update(order["env"])
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for source, target in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(source, target)
+    fault = order["fault"]
+    if order["exec"]:
+        if fault:
+            os.environ["TORTURE_FAULT"] = fault
+        if order["shim"]:
+            os.environ["LD_PRELOAD"] = order["shim"]
+        os.execve(sys.executable, [sys.executable, "-m", "batchgen", *order["argv"]], os.environ)  # noqa: S606
+    sys.argv = ["batchgen", *order["argv"]]
+    if fault and order["shim"]:
+        ctypes.CDLL(order["shim"]).torture_arm(fault.encode())
+    elif fault:
+        from .points import arm
+
+        arm(fault)
+    from batchgen.cli import main as batchgen
+
+    batchgen()
+
+
+def watch(pid: int, order: dict[str, Any]) -> tuple[int, bool]:
+    """Wait for a run, killing it when its time has come; return its wait status and whether it took too long."""
+    handle = os.pidfd_open(pid)
+    try:
+        moment = order["kill_after"]
+        if moment is not None and not select.select([handle], [], [], moment)[0]:
+            if order["mount"]:
+                cut_power(handle, order["mount"])
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        late = not select.select([handle], [], [], order["seconds"])[0]
+        if late:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        return os.waitpid(pid, 0)[1], late
+    finally:
+        os.close(handle)
+
+
+def cut_power(handle: int, mount: str) -> None:
+    """Stop the run where it stands and take its file system away: what was not synced is gone."""
+    signal.pidfd_send_signal(handle, signal.SIGSTOP)
+    time.sleep(0.01)
+    folder = os.open(mount, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.ioctl(folder, SHUTDOWN, struct.pack("I", NOLOGFLUSH))
+    finally:
+        os.close(folder)
+
+
+if __name__ == "__main__":
+    main()
