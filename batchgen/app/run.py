@@ -43,6 +43,7 @@ from ..store.values import Selection
 from ..store.writer import Writer
 from ..task import Charge, Task
 from ..transport import Transport
+from .ground import require_local, widths
 from .look import Standing, standing
 from .place import Place
 from .prepare import rows
@@ -114,6 +115,7 @@ def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) 
     Raises LockHeld, SchemaMismatch, KeyMissing and whatever *agree* raises before anything is sent.
     """
     make_private(place.state)
+    require_local(place.state.resolve())
     command = shlex.join(["batchgen", *sys.argv[1:]])
     with lock.hold(place.db, command=command, wait=terms.wait_lock), ExitStack() as parts:
         migrate.ensure(place.db)
@@ -237,7 +239,7 @@ class _Engagement:
             batch=self.batch.name,
             folder=str(self.batch.folder),
             run_id=run_id,
-            lanes=tuple(self._lane(known) for known in profiles.values()),
+            lanes=tuple(self._lane(profiles[name], width) for name, width in self._widths(profiles).items()),
             reader=self.reader,
             writer=self.writer,
             backend=LocalBackend(workshop),
@@ -249,11 +251,14 @@ class _Engagement:
             spread=random.random,
         )
 
-    def _lane(self, known: Profile) -> Lane:
+    def _widths(self, profiles: Mapping[str, Profile]) -> Mapping[str, int]:
+        return widths({name: self.terms.concurrency or known.limits.concurrency for name, known in profiles.items()})
+
+    def _lane(self, known: Profile, width: int) -> Lane:
         limits = known.limits
         return Lane(
             provider=known.name,
-            width=self.terms.concurrency or limits.concurrency,
+            width=width,
             policy=Policy.of(
                 attempts=known.retry.attempts,
                 first_wait=known.retry.first_wait,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any, ClassVar
 
 import click
@@ -77,6 +79,9 @@ def batchgen(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - t
 
 def main() -> None:
     """Run the command line; exit with a code of the table in the README."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a locale without UTF-8 must not end a run
     try:
         code = batchgen(standalone_mode=False)
     except click.exceptions.Exit as leave:
@@ -89,10 +94,17 @@ def main() -> None:
     except BatchgenError as error:
         code = _tell(error)
     except BrokenPipeError:
-        # the reader of our output is gone; so is what we had to say
-        sys.stderr.close()
-        code = 0
+        code = 0  # the reader of our output has seen enough
+    _flush()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _flush() -> None:
+    """Write out what is buffered; where the reader is gone, keep the interpreter from complaining about it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(error: BatchgenError) -> int:

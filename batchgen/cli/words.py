@@ -6,6 +6,7 @@ import json
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 
 def say(text: str = "") -> None:
-    """Print a line for people, on stderr."""
-    print(printable(text), file=sys.stderr, flush=True)
+    """Print a line for people, on stderr; where nobody reads it any more, a run goes on all the same."""
+    with suppress(OSError, ValueError):
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def data(text: str) -> None:

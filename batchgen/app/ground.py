@@ -1,0 +1,69 @@
+"""Whether this machine can carry a run: file system, open files.  A doer: asks the kernel."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+from ..errors import StoreError
+
+#: Where SQLite's write-ahead log and file locks do not work as they must (sqlite.org/wal.html).
+NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.s3fs", "fuse.rclone"}
+)
+ALLOW = "BATCHGEN_ALLOW_NETWORK_STATE"
+
+#: Open files that a run needs besides its calls, and those that a call in flight needs.
+BASE_FILES, FILES_PER_CALL = 64, 4
+
+
+def require_local(folder: Path, mounts: str | None = None) -> None:
+    """Raise StoreError where *folder* lies on a network file system; *mounts* is /proc/self/mountinfo."""
+    kind = file_system(folder, mounts if mounts is not None else _mounts())
+    if kind in NETWORK and not os.environ.get(ALLOW):
+        raise StoreError(
+            f"the state folder {folder} lies on a network file system ({kind}), where a job table may be damaged "
+            "and two runs may start at once.  Keep it on a local disk with --db (images may go anywhere), "
+            f"or set {ALLOW}=1"
+        )
+
+
+def file_system(folder: Path, mounts: str) -> str:
+    """Return the type of the file system that *folder* lies on, or "" where nobody knows."""
+    best, kind = "", ""
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        fields, types = before.split(), after.split()
+        if len(fields) < 5 or not types:
+            continue
+        point = fields[4].encode().decode("unicode_escape")
+        inside = point == "/" or folder == Path(point) or folder.is_relative_to(point)
+        if inside and len(point) >= len(best):
+            best, kind = point, types[0]
+    return kind
+
+
+def widths(wanted: dict[str, int]) -> dict[str, int]:
+    """Return how many calls each lane may have in flight: as *wanted*, or less where too few files may be open.
+
+    The soft limit of open files is raised as far as it may be.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = BASE_FILES + FILES_PER_CALL * sum(wanted.values())
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        raised = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
+        if raised > soft:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    share = max(0, soft - BASE_FILES) / (needed - BASE_FILES)
+    return {name: max(1, int(width * share)) for name, width in wanted.items()}
+
+
+def _mounts() -> str:
+    try:
+        return Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
