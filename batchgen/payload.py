@@ -6,6 +6,7 @@ A doer: reads source images piece by piece while they are sent.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -29,7 +30,15 @@ class _File:
 
     path: Path
     base64: bool
-    length: int
+    stamp: tuple[int, int, int]  #: inode, time of change and size when it was measured
+
+    @property
+    def size(self) -> int:
+        return self.stamp[2]
+
+    @property
+    def length(self) -> int:
+        return -(-self.size // 3) * 4 if self.base64 else self.size
 
 
 @dataclass(slots=True)
@@ -61,14 +70,19 @@ async def _chunks(piece: bytes | _File) -> AsyncIterator[bytes]:
     if isinstance(piece, bytes):
         yield piece
         return
-    left = piece.length
-    with piece.path.open("rb") as file:
-        while chunk := await to_thread.run_sync(file.read, PIECE):
-            wire = pybase64.b64encode(chunk) if piece.base64 else chunk
-            left -= len(wire)
-            yield wire
-    if left:
-        raise ProviderError(Fault(cause=Cause.INVALID, message=f"{piece.path} changed while it was being sent"))
+    left = piece.size
+    try:
+        with piece.path.open("rb") as file:
+            while left:
+                chunk = await to_thread.run_sync(file.read, min(PIECE, left))
+                left -= len(chunk)
+                # looked at before the last piece goes: nobody can act on a body that never became whole
+                if not chunk or (not left and _stamp(os.fstat(file.fileno())) != piece.stamp):
+                    what = f"source image {piece.path} changed while it was being sent"
+                    raise ProviderError(Fault(cause=Cause.INVALID, message=what))
+                yield pybase64.b64encode(chunk) if piece.base64 else chunk
+    except OSError as error:
+        raise _unreadable(piece.path, error) from error
 
 
 def pack(call: Call) -> Payload | None:
@@ -93,7 +107,8 @@ def _json_payload(document: Any) -> Payload:  # noqa: ANN401 - a JSON document
     pieces: list[bytes | _File] = []
     for mark, image in marks.items():
         before, _, text = text.partition(mark)
-        pieces += [f"{before}data:{image.source.mime};base64,".encode(), _file(image.source, base64=True)]
+        head = f"{before}data:{image.source.mime};base64,".encode("utf-8", "replace")
+        pieces += [head, _file(image.source, base64=True)]
     return Payload("application/json", (*pieces, text.encode("utf-8", "replace")))
 
 
@@ -122,13 +137,15 @@ def _file(source: Source, *, base64: bool) -> _File:
     if source.path is None:
         raise ProviderError(Fault(cause=Cause.INVALID, message=f"{source.url} was not fetched"))
     try:
-        size = Path(source.path).stat().st_size
+        return _File(Path(source.path), base64, _stamp(Path(source.path).stat()))
     except OSError as error:
-        raise ProviderError(
-            Fault(
-                cause=Cause.INVALID,
-                message=f"source image {source.path}: {error.strerror}",
-                hint="put the file back, then: batchgen retry --cause invalid",
-            )
-        ) from error
-    return _File(Path(source.path), base64, -(-size // 3) * 4 if base64 else size)
+        raise _unreadable(Path(source.path), error) from error
+
+
+def _stamp(facts: os.stat_result) -> tuple[int, int, int]:
+    return facts.st_ino, facts.st_mtime_ns, facts.st_size
+
+
+def _unreadable(path: Path, error: OSError) -> ProviderError:
+    hint = "put the file back, then: batchgen retry --cause invalid"
+    return ProviderError(Fault(cause=Cause.INVALID, message=f"source image {path}: {error.strerror}", hint=hint))

@@ -161,8 +161,7 @@ class Workshop:
 
     def _publish(self, attempt: Attempt, found: _Found, ordinal: int, usage: Usage, cost: Charge) -> Artifact:
         picture, facts = found.picture, found.facts
-        number = f"-{ordinal + 1}" if attempt.wanted > 1 else ""
-        name = f"{attempt.output}{number}.{facts.extension}"
+        name = f"{attempt.output}{_number(ordinal, attempt.wanted)}.{facts.extension}"
         folder = Path(attempt.folder)
         file = folder / name
         artifact = Artifact(
@@ -247,6 +246,13 @@ def _next(conversation: Conversation, news: Reply | ProviderError) -> Call | Gen
     except StopIteration as end:
         generation: Generation = end.value
         return generation
+
+
+def _number(ordinal: int, wanted: int) -> str:
+    """Return what sets a job's files apart.  More than were asked for are kept, under names that no job has."""
+    if ordinal >= wanted:
+        return f".extra{ordinal - wanted + 1}"
+    return f"-{ordinal + 1}" if wanted > 1 else ""
 
 
 def _bug(error: Exception, talk: _Talk) -> Fault:

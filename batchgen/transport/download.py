@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
-from ipaddress import IPv6Address, IPv6Network, ip_address
-from urllib.parse import urlsplit
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import aiohttp
 import httpx
@@ -23,8 +21,10 @@ TRIES = 4
 
 _HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "batchgen"}
 
-#: Address ranges that wrap IPv4 addresses, private ones too; ``is_global`` calls them global all the same.
-_WRAPPING = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("2002::/16"), IPv6Network("::/96"))
+#: Address ranges that wrap IPv4 addresses, private ones too, and old private ones; ``is_global`` (by version of Python)
+#: calls them global all the same.
+_CLOSED_V6 = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "::/96", "fec0::/10")))
+_CLOSED_V4 = IPv4Network("192.0.0.0/24")
 
 
 async def download(client: httpx.AsyncClient, url: str, sink: Sink) -> Head:
@@ -62,16 +62,28 @@ def is_public(address: str) -> bool:
     if isinstance(found, IPv6Address):
         if found.ipv4_mapped is not None:
             found = found.ipv4_mapped
-        elif any(found in network for network in _WRAPPING):
+        elif any(found in network for network in _CLOSED_V6):
             return False
+    if isinstance(found, IPv4Address) and found in _CLOSED_V4:
+        return False
     return found.is_global and not found.is_multicast
 
 
 def private_literal(url: str) -> bool:
-    """Return whether *url* names a non-public address outright, past any resolver."""
-    with suppress(ValueError):
-        return not is_public(urlsplit(url).hostname or "")
-    return False
+    """Return whether *url* names an address outright, past any resolver, and not a public one.
+
+    The host is looked at as the client will see it: "127\u30020.0.1" is 127.0.0.1 to it, and all digits are an address.
+    """
+    try:
+        host = httpx.URL(url).raw_host.decode("ascii")
+    except httpx.InvalidURL:
+        return False
+    if ":" not in host and not host.replace(".", "").isdigit():
+        return False
+    try:
+        return not is_public(host)
+    except ValueError:
+        return True
 
 
 class PublicResolver(AbstractResolver):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -25,7 +26,7 @@ from ..providers.base import Call
 from ..providers.presets import is_loopback
 from ..providers.profile import Profile, origin_of
 from .download import PublicResolver, download, private_literal
-from .mishaps import FlakyError, UnreachedError, lost_result, never_sent, no_answer, unreached, words
+from .mishaps import FlakyError, UnreachedError, lost_result, never_sent, no_answer, of_our_own, unreached, words
 from .reading import Head, Sink, hang_up, receive
 
 CONNECT_TRIES = 3
@@ -67,6 +68,8 @@ class Line:
         if not self.profile.may_fetch(url):
             raise lost_result(url, "it is neither https on the list of result hosts (url_hosts) nor the provider's own")
         own = origin_of(urlsplit(url)) == self.profile.origin
+        if not own and private_literal(url):
+            raise lost_result(url, "its address is not public")
         try:
             return await download(self.client if own else self.bare, url, sink)
         except FlakyError as error:
@@ -97,11 +100,12 @@ class Line:
             return await self.client.send(request, stream=True)
         except (ProviderError, get_cancelled_exc_class()):
             raise
-        except Exception as error:
-            # whatever it was: what cannot be shown to be unsent is in doubt
-            if never_sent(error):
-                raise UnreachedError(words(error)) from error
-            raise no_answer(words(error), payload) from error
+        except Exception as error:  # noqa: BLE001 - whatever it was: what cannot be shown to be unsent is in doubt
+            mishap: Exception | None = of_our_own(error)
+            if mishap is None:
+                mishap = UnreachedError(words(error)) if never_sent(error) else no_answer(words(error), payload)
+        # raised out here: the client's own error holds the headers of the request, and so the key
+        raise mishap
 
 
 class Transport:
@@ -155,6 +159,7 @@ class Transport:
         client = httpx.AsyncClient(
             transport=AiohttpTransport(client=session),
             timeout=httpx.Timeout(None, connect=connect),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             follow_redirects=False,
             trust_env=False,
         )

@@ -43,6 +43,14 @@ def never_sent(error: BaseException) -> bool:
     return isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL)
 
 
+def of_our_own(error: BaseException) -> ProviderError | None:
+    """Return the fault that our own side of the sending raised, which the client wraps in an error of its own."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ProviderError):
+        cause = cause.__cause__
+    return cause
+
+
 def unreached(what: str) -> ProviderError:
     """Return the fault of a call that never left."""
     hint = "nothing was sent; is base_url right and the network up?"

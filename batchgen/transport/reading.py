@@ -11,6 +11,7 @@ from typing import Protocol
 import httpx
 from anyio import current_time, fail_after, to_thread
 
+from ..errors import StoreError
 from ..fault import Cause, Charged, Fault, ProviderError
 from .mishaps import TROUBLE, in_doubt, too_large, words
 
@@ -54,13 +55,21 @@ async def receive(response: httpx.Response, sink: Sink, ends: float) -> Head:
                 length += len(chunk)
                 if length > MAX_BODY:
                     raise too_large(MAX_BODY, head.status)
-                sink.write(chunk)
+                _write(sink, chunk)
     except TROUBLE as error:  # TimeoutError is an OSError
         if head.status < 300:
             what = f"the answer (HTTP {head.status}) broke off after {length} bytes: {words(error)}"
             raise in_doubt(what, head.status) from error
     await to_thread.run_sync(sink.seal)
     return head
+
+
+def _write(sink: Sink, chunk: bytes) -> None:
+    try:
+        sink.write(chunk)
+    except OSError as error:
+        # told apart from trouble on the way: another try would meet the same disk
+        raise StoreError(f"cannot keep what arrives: {error.strerror}. Free the disk, then run again") from error
 
 
 async def hang_up(response: httpx.Response) -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from .kit import RETRY, Witness, check_books, check_files, finish, opened, wait_for
+from .kit import Witness, check_books, check_files, finish, opened, wait_for
 
 WIDTH = 4
 WIDE = {name: {"limits": {"concurrency": WIDTH}} for name in ("openai", "aimlapi")}
@@ -29,7 +29,7 @@ def kill(project, manifest, moment: float, *, witness: Witness, arrivals: int) -
     """Start a run, kill it *moment* seconds after so many requests arrived; return how many calls were in flight."""
     process = project.start("run", manifest, "--yes")
     try:
-        wait_for(lambda: witness.arrived >= arrivals or process.poll() is not None)
+        wait_for(lambda: witness.arrived >= arrivals, process)
         time.sleep(moment)
     finally:
         process.kill()
@@ -85,6 +85,19 @@ def check_purchases(project, witness, spare: int) -> None:
     check_files(project)
 
 
+@pytest.mark.xfail(
+    strict=False, reason="the slot of a settled attempt stays for ever where its run died before removing it"
+)
+def test_what_a_kill_left_of_a_settled_attempt_is_cleared_away(project):
+    jobs = [{"id": f"j{number}", "provider": "openai", "quality": "low", "prompt": f"P{number}"} for number in range(2)]
+    assert project.run("run", project.manifest(jobs[:1]), "--yes").code == 0
+    [attempt] = project.rows("select id from attempts")
+    slot = project.state / "spool" / f"{attempt['id']}.slot"
+    slot.write_bytes(b'{"id": "as a run leaves it that dies after its commit"}\n')
+    assert project.run("run", project.manifest(jobs), "--yes").code == 0
+    assert not slot.exists()
+
+
 def test_with_hold_nothing_at_all_is_bought_twice(project, witness):
     manifest = project.manifest(JOBS, providers=WIDE, on_unknown="hold")
     in_flight = sum(
@@ -111,7 +124,7 @@ def test_with_hold_nothing_at_all_is_bought_twice(project, witness):
 def test_a_signal_drains(project, witness, number, code):
     manifest = project.manifest(JOBS, providers=WIDE)
     process = project.start("run", manifest, "--yes")
-    wait_for(lambda: witness.arrived >= 3)
+    wait_for(lambda: witness.arrived >= 3, process)
     process.send_signal(number)
     done = finish(process)
     assert (done.code, done.out) == (code, ""), done.err
@@ -135,7 +148,7 @@ def test_a_second_signal_cuts_off_and_what_nobody_knows_is_unknown(project, witn
     ]
     manifest = project.manifest([{"id": "quick", "provider": "aimlapi", "prompt": "Quick"}, *slow], on_unknown="hold")
     process = project.start("run", manifest, "--yes")
-    wait_for(lambda: witness.arrived >= 3 and any(line["event"] == "charge" for line in witness.now()))
+    wait_for(lambda: witness.arrived >= 3 and any(line["event"] == "charge" for line in witness.now()), process)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
@@ -152,28 +165,29 @@ def test_a_second_signal_cuts_off_and_what_nobody_knows_is_unknown(project, witn
 
 
 def test_the_lock_is_the_kernels(project, witness):
-    manifest = project.manifest(
-        [{"id": "slow", "provider": "openai", "prompt": "Slow [sandbox: slow=2]"}], retry=RETRY, on_unknown="hold"
-    )
+    slow = {"id": "slow", "provider": "openai", "prompt": "Slow [sandbox: slow=12]"}
+    manifest = project.manifest([slow], on_unknown="hold")
     first = project.start("run", manifest, "--yes")
-    wait_for(lambda: witness.arrived)
+    wait_for(lambda: witness.arrived, first)
+    look = project.run("status", "--json")
+    assert look.json["jobs"]["running"] == 1  # reading takes no lock
     second = project.run("run", manifest, "--yes")
     assert (second.code, second.out) == (11, "")
-    assert second.seconds < 2
+    assert second.seconds < look.seconds + 2  # it does not wait; a busy machine starts both slowly
     assert str(first.pid) in second.err
-    assert project.run("status", "--json").json["jobs"]["running"] == 1  # reading takes no lock
+    assert first.poll() is None
     first.kill()
     finish(first)
     third = project.run("run", manifest, "--yes")
     assert third.code == 3
     assert project.jobs()["slow"]["state"] == "unknown"
-    assert len(witness.arrivals()) == 1
+    assert witness.arrived == 1
 
 
 def test_a_second_run_may_wait_for_the_first(project, witness):
     manifest = project.manifest([{"id": "slow", "provider": "openai", "prompt": "Slow [sandbox: slow=1]"}])
     first = project.start("run", manifest, "--yes")
-    wait_for(lambda: witness.arrived)
+    wait_for(lambda: witness.arrived, first)
     second = project.run("run", manifest, "--yes", "--wait-lock", "20")
     assert (finish(first).code, second.code) == (0, 0)
     assert len(witness.arrivals()) == 1
@@ -189,8 +203,8 @@ def test_the_whole_process_group_gets_the_signal_of_a_terminal(bare):
     log = bare.state / "sandbox" / "charges.jsonl"
     process = bare.start("run", "--sandbox", "--latency", "0.3", manifest)
     witness = Witness(log)
-    wait_for(lambda: witness.arrived >= 2)
-    os.kill(process.pid, signal.SIGINT)
+    wait_for(lambda: witness.arrived >= 2, process)
+    os.killpg(process.pid, signal.SIGINT)
     done = finish(process)
     assert done.code == 130, done.err
     assert len(witness.charges()) == len(witness.arrivals()) < 30

@@ -42,7 +42,10 @@ def test_the_demonstration_from_a_wheel(bare, tmp_path):
     far.mkdir()
     bare.folder = far
     where = [str(venv / "bin" / "python"), "-c", "import batchgen; print(batchgen.__file__)"]
-    found = subprocess.run(where, cwd=far, capture_output=True, text=True, check=True, timeout=20)
+    bare.env["PYTHONPATH"] = ""
+    found = subprocess.run(
+        where, cwd=far, env=bare.environment(), capture_output=True, text=True, check=True, timeout=20
+    )
     assert found.stdout.startswith(str(home))
     demo = bare.run("demo", "--latency", "none")
     assert demo.code == 0, demo.err

@@ -184,6 +184,7 @@ async def _batchgen(folder: Path, warm: list[bytes], pieces: list[bytes], count:
             inputs=Inputs(folder / "inputs", spool, cast("Any", None)),
             root=folder,
             readers=CapacityLimiter(2),
+            alarm=_refuse,
         )
         outcome = await workshop.perform(_attempt(folder, number))
         assert isinstance(outcome, Delivered), outcome
@@ -194,6 +195,10 @@ async def _batchgen(folder: Path, warm: list[bytes], pieces: list[bytes], count:
         for number in range(count):
             await one(number, pieces)
     return meter.took(count)
+
+
+def _refuse(error: OSError) -> None:
+    raise error
 
 
 def _attempt(folder: Path, number: int) -> Attempt:

@@ -43,7 +43,7 @@ def clients(*, short: bool) -> list[Row]:
     found: list[Row] = []
     with far(64 if short else 1024) as url:
         for path, width, count in (
-            [("small", 8, 16), ("big", 4, 8)]
+            [("small", 8, 16)]
             if short
             else [("small", 50, 1000), ("small", 400, 2400), ("small", 1000, 3000), ("big", 50, 200)]
         ):

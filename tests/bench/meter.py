@@ -38,7 +38,11 @@ class Meter:
 
     def took(self, count: int) -> dict[str, float]:
         """Return the figures of *count* pieces of work, as plain data."""
-        return {"per_second": count / self.seconds, "cpu_ms": 1000 * self.cpu / count, "peak_mb": self.peak / 1e6}
+        return {
+            "per_second": count / self.seconds,
+            "cpu_ms": 1000 * self.cpu / count,
+            "peak_mb": round(self.peak / 1e6, 1),
+        }
 
 
 def _resident() -> int:

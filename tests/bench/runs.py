@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -55,6 +56,23 @@ def batchgen(url: str, count: int, width: int) -> dict[str, float]:
             ended = app.run(place, batch, app.Terms(concurrency=width), _agree, _quietly)
         assert (ended.exit_code, ended.images) == (0, count), ended
     return meter.took(count)
+
+
+def synced(url: str, count: int, width: int) -> int:
+    """Run the same; return how often it asked the system to sync a file."""
+    calls: list[int] = []
+    for name in ("fsync", "fdatasync"):
+        setattr(os, name, _counted(getattr(os, name), calls))
+    batchgen(url, count, width)
+    return len(calls)
+
+
+def _counted(sync: Callable[[int], None], calls: list[int]) -> Callable[[int], None]:
+    def counted(descriptor: int) -> None:
+        calls.append(descriptor)
+        sync(descriptor)
+
+    return counted
 
 
 def _manifest(folder: Path, url: str, count: int) -> Path:

@@ -34,7 +34,7 @@ _ADD = "INSERT INTO jobs (key, task, fingerprint, state, claim) VALUES (?, ?, ?,
 
 def table(*, short: bool) -> list[Row]:
     """Claims and settlements at 32 tasks and at one; a plan loaded new, and again unchanged."""
-    pairs, many, rounds = (40, 500, 1) if short else (800, 100_000, 4)
+    pairs, many, rounds = (40, 500, 1) if short else (800, 100_000, 3)
     # disks are noisier than processors: in turn, several times, and the best of each counts
     tries = [
         (

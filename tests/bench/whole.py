@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from batchgen.sandbox import launch
 
 from . import runs
 from .apart import apart
-from .figures import Row, rows
+from .figures import Measure, Row, rows
 
 _STRACE = ("-f", "-c", "--seccomp-bpf", "-e", "trace=fsync,fdatasync")
 
@@ -31,19 +32,20 @@ def whole(*, short: bool) -> list[Row]:
     cases = {
         how: {"speed": (one["per_second"], "jobs/s"), "cpu": (one["cpu_ms"], "ms/job")} for how, one in took.items()
     }
-    if syncs is not None:
-        cases["batchgen: app.run"]["space"] = (syncs / count, "syncs/job")
+    cases["batchgen: app.run"]["space"] = syncs
     return rows(f"whole run: {count} jobs, {width} in flight, no latency", cases)
 
 
-def _syncs(listing: Path, order: dict[str, Any]) -> int | None:
-    """Count fsync and fdatasync of a run, SQLite's too; None where nobody can watch a process."""
+def _syncs(listing: Path, order: dict[str, Any]) -> Measure:
+    """Count fsync and fdatasync of a run; without strace those of SQLite stay unseen."""
     strace = shutil.which("strace")
-    if (
-        strace is None
-        or subprocess.run([strace, "-o", "/dev/null", "true"], capture_output=True, check=False).returncode
-    ):
-        return None
+    if strace is None or _refused([strace, *_STRACE, "-o", "/dev/null", "true"]):
+        return apart(runs.synced, **order) / order["count"], "syncs/job besides SQLite's"
     apart(runs.batchgen, under=[strace, *_STRACE, "-o", str(listing)], **order)
     found = [line.split() for line in listing.read_text(encoding="utf-8").splitlines()]
-    return sum(int(words[3]) for words in found if words and words[-1] in ("fsync", "fdatasync"))
+    calls = sum(int(words[3]) for words in found if words and words[-1] in ("fsync", "fdatasync"))
+    return calls / order["count"], "syncs/job"
+
+
+def _refused(command: Sequence[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode != 0

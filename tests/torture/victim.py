@@ -54,9 +54,8 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             become(order)
-        status, late = watch(pid, order)
-        seconds = time.monotonic() - began
-        sys.stdout.write(json.dumps({"code": os.waitstatus_to_exitcode(status), "late": late, "seconds": seconds}) + "\n")
+        answer = watch(pid, order) | {"seconds": time.monotonic() - began}
+        sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 
@@ -88,19 +87,22 @@ def become(order: dict[str, Any]) -> None:
     batchgen()
 
 
-def watch(pid: int, order: dict[str, Any]) -> tuple[int, bool]:
-    """Wait for a run, killing it when its time has come; return its wait status and whether it took too long."""
+def watch(pid: int, order: dict[str, Any]) -> dict[str, Any]:
+    """Wait for a run, killing it when its time has come; return how it ended, and whether it took too long."""
     handle = os.pidfd_open(pid)
+    cut = False
     try:
         moment = order["kill_after"]
         if moment is not None and not select.select([handle], [], [], moment)[0]:
             if order["mount"]:
                 cut_power(handle, order["mount"])
+                cut = True
             signal.pidfd_send_signal(handle, signal.SIGKILL)
         late = not select.select([handle], [], [], order["seconds"])[0]
         if late:
             signal.pidfd_send_signal(handle, signal.SIGKILL)
-        return os.waitpid(pid, 0)[1], late
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return {"code": code, "late": late, "cut": cut}
     finally:
         os.close(handle)
 

@@ -28,6 +28,7 @@ def file(folder: Path, size: int, name: str = "a.png", *, hashed: bool = True) -
     data = Random(size).randbytes(size)
     path = folder / name
     path.write_bytes(data)
+    os.utime(path, ns=(1, 1))  # long ago, so that any change shows in it
     digest = hashlib.sha256(data).hexdigest() if hashed else None
     return Source(path=str(path), mime="image/png", size_bytes=size, sha256=digest)
 
@@ -66,7 +67,7 @@ def plain(document: object) -> bytes:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_json_with_an_image_is_what_json_dumps_makes_of_it(tmp_path, size):
-    document = {"model": "m", "prompt": 'Zoë "q" \\ \n ネコ', "image": DataUrl(file(tmp_path, size)), "n": 1}
+    document = {"model": "m", "prompt": 'Zoë "q" \\ \n ネコ', "image": DataUrl(source=file(tmp_path, size)), "n": 1}
     payload = packed(json_call(document))
     body = await sent(payload)
     assert body == plain(document)
@@ -76,7 +77,7 @@ async def test_json_with_an_image_is_what_json_dumps_makes_of_it(tmp_path, size)
 
 async def test_many_images_stand_in_their_own_places(tmp_path):
     sources = [file(tmp_path, size, f"{size}.png") for size in (10, 11, 12, PIECE + 5)]
-    urls = [DataUrl(source) for source in sources]
+    urls = [DataUrl(source=source) for source in sources]
     document = {
         "images": [{"image_url": url} for url in urls],
         "mask": urls[0],  # the same file twice
@@ -107,7 +108,7 @@ async def test_any_json_goes_out_as_itself(document):
 
 @pytest.mark.parametrize("place", ["before", "behind", "alone"])
 async def test_half_a_character_in_a_prompt_goes_out_as_a_question_mark(tmp_path, place):
-    image = DataUrl(file(tmp_path, 4))
+    image = DataUrl(source=file(tmp_path, 4))
     documents = {
         "before": {"prompt": "a \ud800 b", "image": image},
         "behind": {"image": image, "prompt": "a \ud800 b"},
@@ -176,7 +177,7 @@ def test_a_source_that_is_gone_is_told_before_anything_is_sent(tmp_path):
     source = file(tmp_path, 5)
     Path(source.path or "").unlink()
     with pytest.raises(ProviderError) as caught:
-        pack(json_call({"image": DataUrl(source)}))
+        pack(json_call({"image": DataUrl(source=source)}))
     assert caught.value.fault.cause is Cause.INVALID
     assert "No such file" in caught.value.fault.message
     assert caught.value.fault.hint
@@ -184,7 +185,7 @@ def test_a_source_that_is_gone_is_told_before_anything_is_sent(tmp_path):
 
 def test_a_url_where_bytes_are_wanted_is_invalid():
     with pytest.raises(ProviderError) as caught:
-        pack(json_call({"image": DataUrl(Source(url="https://x.test/a.png"))}))
+        pack(json_call({"image": DataUrl(source=Source(url="https://x.test/a.png"))}))
     assert caught.value.fault.cause is Cause.INVALID
 
 
@@ -209,7 +210,7 @@ def change(path: Path) -> None:
 async def test_a_file_that_changes_after_it_was_measured_never_goes_out_whole(tmp_path, mishap, size, shape):
     source = file(tmp_path, size)
     part = FilePart(name="image", source=source, filename="a.png", mime="image/png")
-    call = json_call({"image": DataUrl(source)}) if shape == "json" else Call(method="POST", url="x", files=(part,))
+    call = json_call({"image": DataUrl(source=source)}) if shape == "json" else Call(method="POST", url="x", files=(part,))
     payload = packed(call)
     mishap(Path(source.path or ""))
     count = 0
@@ -224,7 +225,7 @@ async def test_a_file_that_changes_after_it_was_measured_never_goes_out_whole(tm
 
 async def test_a_file_that_grows_in_the_middle_of_sending_is_noticed(tmp_path):
     source = file(tmp_path, 3 * PIECE, hashed=False)
-    payload = packed(json_call({"image": DataUrl(source)}))
+    payload = packed(json_call({"image": DataUrl(source=source)}))
     count = 0
     with pytest.raises(ProviderError, match="changed while"):
         async for chunk in payload.stream():
@@ -235,7 +236,7 @@ async def test_a_file_that_grows_in_the_middle_of_sending_is_noticed(tmp_path):
 
 
 async def test_a_body_is_gone_only_when_its_last_piece_is_handed_over(tmp_path):
-    payload = packed(json_call({"image": DataUrl(file(tmp_path, 2 * PIECE)), "prompt": "x"}))
+    payload = packed(json_call({"image": DataUrl(source=file(tmp_path, 2 * PIECE)), "prompt": "x"}))
     assert not payload.gone
     states = [payload.gone async for _ in payload.stream()]
     assert states[-1]
@@ -244,13 +245,12 @@ async def test_a_body_is_gone_only_when_its_last_piece_is_handed_over(tmp_path):
 
 
 async def test_a_second_stream_starts_over(tmp_path):
-    payload = packed(json_call({"image": DataUrl(file(tmp_path, PIECE + 1)), "prompt": "x"}))
+    payload = packed(json_call({"image": DataUrl(source=file(tmp_path, PIECE + 1)), "prompt": "x"}))
     first = await sent(payload)
     assert payload.gone
     again = payload.stream()
     await anext(again)
     assert not payload.gone
-    assert first == b"".join([first[: first.index(b"data:")], first[first.index(b"data:") :]])
     await again.aclose()
     assert await sent(payload) == first
 
@@ -262,7 +262,7 @@ async def test_a_large_file_goes_out_in_flat_memory(tmp_path, shape):
         found.truncate(50_000_000)
     source = Source(path=str(path), mime="image/png")
     part = FilePart(name="image", source=source, filename="a.png", mime="image/png")
-    call = json_call({"image": DataUrl(source)}) if shape == "json" else Call(method="POST", url="x", files=(part,))
+    call = json_call({"image": DataUrl(source=source)}) if shape == "json" else Call(method="POST", url="x", files=(part,))
     tracemalloc.start()
     try:
         payload, count = packed(call), 0

@@ -1,0 +1,227 @@
+"""The independent witness: charge log, job table, files and spool, read without a line of batchgen's code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from .stand import CANARY
+
+Line = dict[str, Any]
+IMAGES = {".png", ".jpg", ".jpeg", ".webp"}
+
+
+@dataclass(kw_only=True)
+class Found:
+    """What a check came to."""
+
+    jobs: int = 0
+    charges: int = 0
+    again: int = 0  #: charges beyond the first of a job
+    unmarked: int = 0  #: of these, how many no attempt in doubt or spoiled answer explains
+    missing: int = 0  #: charges without an attempt and a ledger row
+    wrong: int = 0  #: files that are not what the job table says
+    saved: int = 0  #: answers that a killed run had on disk, and that were delivered from there
+    unknown: int = 0  #: attempts in doubt
+    problems: list[str] = field(default_factory=list)
+
+
+def sealed(folder: Path) -> set[str]:
+    """Return the attempts whose slot in the spool holds a whole, good answer (form: see the README)."""
+    found = set()
+    for slot in (folder / ".batchgen" / "spool").glob("*.slot"):
+        data = slot.read_bytes()
+        parts = data.split(b"\n", 2)
+        if len(parts) < 3 or b"\nsealed " not in data[-95:]:
+            continue
+        at = data.rindex(b"\nsealed ")
+        _, length, digest = data[at + 1 :].split()
+        body = parts[2][: int(length)]
+        whole = hashlib.sha256(body).hexdigest().encode() == digest
+        if whole and json.loads(parts[1])["status"] < 300:
+            found.add(slot.stem)
+    return found
+
+
+def check(folder: Path, lines: Iterable[Line], *, hold: bool, arrived: set[str], jobs: int) -> Found:
+    """Hold the invariants I1 to I9 against a batch that has come to rest."""
+    found = Found(jobs=jobs)
+    try:
+        book = _Book(folder)
+    except sqlite3.Error as error:
+        found.problems.append(f"I7 the job table cannot be read: {error}")
+        return found
+    charges = [line for line in lines if line["event"] == "charge"]
+    found.charges = len(charges)
+    _table(book, found, hold=hold)
+    _charges(book, charges, found, hold=hold)
+    _arrived(book, arrived, found)
+    _bill(book, charges, found)
+    _files(book, folder, found)
+    _secrets(folder, found)
+    return found
+
+
+class _Book:
+    def __init__(self, folder: Path) -> None:
+        with closing(sqlite3.connect(folder / ".batchgen" / "batchgen.db", timeout=10)) as connection:
+            connection.row_factory = sqlite3.Row
+
+            def rows(table: str) -> list[Line]:
+                return [dict(row) for row in connection.execute(f"select * from {table}")]  # noqa: S608
+
+            self.integrity = connection.execute("pragma integrity_check").fetchone()[0]
+            self.foreign = connection.execute("pragma foreign_key_check").fetchall()
+            self.jobs = {row["id"]: row for row in rows("jobs")}
+            self.attempts = {row["id"]: row for row in rows("attempts")}
+            self.ledger = {row["attempt_id"]: row for row in rows("ledger")}
+            self.artifacts = [row for row in rows("artifacts") if row["superseded_at"] is None]
+
+
+def _table(book: _Book, found: Found, *, hold: bool) -> None:
+    if book.integrity != "ok" or book.foreign:
+        found.problems.append(f"I7 integrity: {book.integrity}, {len(book.foreign)} broken references")
+    if len(book.jobs) != found.jobs:
+        found.problems.append(f"{len(book.jobs)} jobs in the table, {found.jobs} in the manifest")
+    states = Counter(job["state"] for job in book.jobs.values())
+    if set(states) - {"done", "unknown" if hold else "done"}:
+        odd = [(job["key"], job["state"], job["cause"], job["message"]) for job in book.jobs.values()]
+        found.problems.append(f"jobs do not rest: {[entry for entry in odd if entry[1] != 'done'][:5]}")
+    left = [row["id"] for row in book.attempts.values() if row["state"] == "open"]
+    if left:
+        found.problems.append(f"I2 attempts left open: {left}")
+    if set(book.attempts) - set(left) != set(book.ledger):
+        found.problems.append("I2 attempts without a ledger row, or the other way round")
+    found.unknown = sum(row["cause"] == "unknown" for row in book.attempts.values())
+
+
+def _charges(book: _Book, charges: list[Line], found: Found, *, hold: bool) -> None:
+    """I1, I4, I5: every charge has its attempt, and every charge beyond a job's first has its reason."""
+    by_attempt = Counter(line["attempt"] for line in charges)
+    by_job: Counter[int] = Counter()
+    for attempt, count in by_attempt.items():
+        if attempt not in book.attempts or attempt not in book.ledger:
+            found.missing += count
+            found.problems.append(f"I1 a charge that the ledger does not know: attempt {attempt}")
+            continue
+        if count > 1:
+            found.problems.append(f"I1 attempt {attempt} was charged {count} times")
+        if book.ledger[attempt]["charged"] == "no":
+            found.missing += count
+            found.problems.append(f"I1 the ledger says that attempt {attempt} cost nothing; it was charged")
+        by_job[book.attempts[attempt]["job_id"]] += count
+    reasons: Counter[int] = Counter()
+    delivered: Counter[int] = Counter()
+    for row in book.attempts.values():
+        reasons[row["job_id"]] += row["cause"] in {"unknown", "spoiled"}
+        delivered[row["job_id"]] += row["state"] == "delivered"
+    for number, count in by_job.items():
+        extra = count - 1
+        found.again += extra
+        bare = max(0, extra - reasons[number])
+        found.unmarked += bare
+        key = book.jobs[number]["key"]
+        if bare:
+            found.problems.append(f"I5 {key} was bought {count} times with {reasons[number]} attempts in doubt")
+        if hold and extra:
+            found.problems.append(f"I5 {key} was bought {count} times although doubt is to hold")
+        if delivered[number] > 1:
+            found.problems.append(f"I4 {key} was delivered by {delivered[number]} attempts")
+
+
+def _arrived(book: _Book, arrived: set[str], found: Found) -> None:
+    """I4: an answer that lay whole on disk when a run died must have been delivered from there."""
+    for attempt in arrived:
+        row = book.attempts.get(attempt)
+        if row is None or row["state"] != "delivered":
+            state = row and (row["state"], row["cause"], row["message"])
+            found.problems.append(f"I4 the answer of attempt {attempt} was on disk and came to nothing: {state}")
+        else:
+            found.saved += 1
+
+
+def _bill(book: _Book, charges: list[Line], found: Found) -> None:
+    """I6: what is known was spent, and what may have been covers the rest."""
+    for unit, scale in (("usd", 10**9), ("credits", 1000)):
+        real: dict[str, int] = defaultdict(int)
+        for line in charges:
+            real[line["provider"]] += int(Decimal(line[unit] or 0) * scale)
+        known: dict[str, int] = defaultdict(int)
+        risk: dict[str, int] = defaultdict(int)
+        for row in book.ledger.values():
+            known[row["provider"]] += row[unit] or 0
+            risk[row["provider"]] += row[f"at_risk_{unit}"] or 0
+        for name in real | known:
+            if unit == "credits" and not known[name] and not risk[name]:
+                continue  # a provider whose credits batchgen is not told of
+            if not known[name] <= real[name] <= known[name] + risk[name]:
+                found.problems.append(
+                    f"I6 {name} {unit}: known {known[name]}, real {real[name]}, known and at risk "
+                    f"{known[name] + risk[name]}"
+                )
+
+
+def _files(book: _Book, folder: Path, found: Found) -> None:
+    """I3 and I8: each file is there, whole, and what the table says; and nothing else is."""
+    expected = {folder / row["path"]: row for row in book.artifacts}
+    for path, row in expected.items():
+        fault = _file_fault(path, row)
+        if fault:
+            found.wrong += 1
+            found.problems.append(f"I3 {row['path']}: {fault}")
+    per_job = Counter(row["job_id"] for row in book.artifacts)
+    for number, job in book.jobs.items():
+        if job["state"] == "done" and per_job[number] != job["wanted"]:
+            found.wrong += 1
+            found.problems.append(f"I3 {job['key']} is done with {per_job[number]} of {job['wanted']} files")
+    there = {path for path in (folder / "output").rglob("*") if path.is_file()}
+    odd = {path for path in there if path.suffix in IMAGES} - set(expected)
+    if odd:
+        found.wrong += len(odd)
+        found.problems.append(f"I3 files that no job has: {sorted(path.name for path in odd)[:5]}")
+    for path in expected:
+        beside = path.with_name(f"{path.name}.json")
+        try:
+            json.loads(beside.read_bytes())
+        except (OSError, ValueError) as error:
+            found.wrong += 1
+            found.problems.append(f"I3 {beside.name}: {type(error).__name__}")
+    left = [path.name for path in folder.rglob("*") if path.name.endswith((".part", ".slot"))]
+    if left:
+        found.problems.append(f"I8 left behind: {left[:5]}")
+
+
+def _file_fault(path: Path, row: Line) -> str | None:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if len(data) != row["bytes"] or hashlib.sha256(data).hexdigest() != row["sha256"]:
+        return "its bytes are not the recorded ones"
+    try:
+        with Image.open(path) as image:
+            image.load()
+            size = image.size
+    except (OSError, SyntaxError, ValueError) as error:
+        return f"does not decode: {error}"
+    return None if size == (row["width"], row["height"]) else "has another size"
+
+
+def _secrets(folder: Path, found: Found) -> None:
+    """I9: the key stands in no file."""
+    secret = CANARY[:-5].encode()
+    places = [path for path in folder.rglob("*") if path.is_file()]
+    places += [path for path in (folder.parent / "said.txt",) if path.exists()]
+    leaks = [str(path.relative_to(folder.parent)) for path in places if secret in path.read_bytes()]
+    if leaks:
+        found.problems.append(f"I9 the key stands in {leaks}")

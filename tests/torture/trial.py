@@ -1,0 +1,147 @@
+"""One batch in a folder of its own: what is asked for, how it is run to its end, what was seen on the way."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from .check import Found, check, sealed
+from .stand import Ended, Fault, Stand
+
+#: The whole of what a user types; running it again is the resume.
+RUN = ("run", "m.yaml", "--yes", "--progress", "none")
+RETRY = ("retry", "m.yaml", "--status", "unknown", "--yes", "--progress", "none")
+#: A batch that does not come to rest after so many undisturbed runs never will.
+MOST_RUNS = 8
+PROVIDERS = ("openai", "aimlapi", "gptimageapi", "aigate")
+
+Line = dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class World:
+    """The simulated providers, and where they write down what they were paid."""
+
+    url: str
+    log: Path
+    honours: bool = False  #: answers a repeated idempotency key from memory, uncharged
+
+    def lines(self, tag: str, since: int) -> list[Line]:
+        """Return a batch's lines of the charge log, once every request that arrived has been answered."""
+        end = time.monotonic() + 20
+        while True:
+            with self.log.open("rb") as stream:
+                stream.seek(since)
+                lines = [json.loads(raw) for raw in stream if raw.endswith(b"\n")]
+            lines = [line for line in lines if tag in (line["prompt"] or "")]
+            open_calls = sum(line["event"] == "arrival" for line in lines)
+            open_calls -= sum(line["event"] == "answer" for line in lines)
+            if not open_calls or time.monotonic() > end:
+                return lines
+            time.sleep(0.02)
+
+
+@dataclass(kw_only=True)
+class Trial:
+    """A batch that is run, broken and run again."""
+
+    folder: Path
+    stand: Stand
+    world: World
+    count: int = 24
+    hold: bool = False
+    concurrency: int = 3  #: per provider, of which there are four
+    mount: Path | None = None
+    edits: bool = True
+    runs: list[Ended] = field(default_factory=list)
+    arrived: set[str] = field(default_factory=set)  #: attempts whose whole answer lay on disk when a run died
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True)
+        self.tag = f"<{self.folder.name}>"
+        self.since = self.world.log.stat().st_size if self.world.log.exists() else 0
+        Image.new("RGB", (64, 64), "teal").save(self.folder / "source.png")
+        document = {
+            "name": "torture",
+            "retry": {"attempts": 6, "first_wait": 0.02, "max_wait": 0.1},
+            "on_unknown": "hold" if self.hold else "retry",
+            "defaults": {"quality": "low"},
+            "jobs": list(self._jobs()),
+        }
+        (self.folder / "m.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+        # every provider is told the attempt's id, so that the log names who was charged for what
+        settings: dict[str, Line] = {}
+        for name in PROVIDERS:
+            settings[name] = {
+                "base_url": f"{self.world.url}/{name}",
+                "request_id_header": "X-Client-Request-Id",
+                "limits": {"concurrency": self.concurrency},
+            }
+            if self.world.honours:
+                settings[name]["idempotency_header"] = "Idempotency-Key"
+        (self.folder / "batchgen.yaml").write_text(yaml.safe_dump({"providers": settings}))
+
+    def _jobs(self) -> Iterator[Line]:
+        for number in range(self.count):
+            provider = PROVIDERS[number % len(PROVIDERS)]
+            job: Line = {"id": f"j{number:02}", "prompt": f"{self.tag} picture {number}", "provider": provider}
+            if number % 8 == 0:
+                job |= {"n": 3, "per_request": 3, "output_format": "jpeg"}
+            if number % 8 == 4 and self.edits:
+                job |= {"images": ["source.png"]}
+            yield job
+
+    def run(self, fault: Fault | None = None, kill_after: float | None = None, *, cut: bool = False) -> Ended:
+        """Run once, in the way ordered, and look at what lies in the spool then."""
+        mount = self.mount if cut else None
+        said = self.folder.parent / "said.txt" if self.mount is None else self.mount.parent / "said.txt"
+        ended = self.stand.run(self.folder, *RUN, fault=fault, kill_after=kill_after, mount=mount, said=said)
+        self._note(ended)
+        if not cut:
+            self.look()
+        return ended
+
+    def look(self) -> None:
+        """Note the answers that lie whole on disk: none of them may be bought again."""
+        self.arrived |= sealed(self.folder)
+
+    def finish(self) -> Found:
+        """Run undisturbed until the batch rests, then compare it with the charge log."""
+        self._rest(RUN)
+        if not self.hold:
+            for _ in range(3):
+                if self.runs[-1].code != 3:
+                    break
+                self._rest(RETRY)
+        lines = self.world.lines(self.tag, self.since)
+        found = check(self.folder, lines, hold=self.hold, arrived=self.arrived, jobs=self.count)
+        found.problems[:0] = self.problems
+        return found
+
+    def _rest(self, words: tuple[str, ...]) -> None:
+        said = self.folder.parent / "said.txt" if self.mount is None else self.mount.parent / "said.txt"
+        for number in range(MOST_RUNS):
+            ended = self.stand.run(self.folder, *(words if number == 0 else RUN), said=said)
+            self._note(ended)
+            if ended.code in (0, 3):
+                return
+            self.look()
+            if ended.code != 8:  # 8: a lane closed after calls in doubt, as it should
+                self.problems.append(f"an undisturbed run ended with {ended.code}: {ended.text[-600:]}")
+                return
+        self.problems.append(f"not at rest after {MOST_RUNS} runs: {self.runs[-1].text[-300:]}")
+
+    def _note(self, ended: Ended) -> None:
+        self.runs.append(ended)
+        if ended.late:
+            self.problems.append(f"a run hung: {ended.text[-300:]}")
+        if "Traceback (most recent call last)" in ended.text:
+            self.problems.append(f"a traceback: {ended.text[-1500:]}")
