@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any, ClassVar
@@ -59,6 +60,17 @@ class Commands(RichGroup):
             return RichCommand(name=name, help=help_text)
         command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or suggest the one that was meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = get_close_matches(args[0], [*self.table, *self.other_names], 1)
+            error.message += f" Did you mean {near[0]!r}?" if near else ""
+            raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - rich-click narrows click's types
         """Write the list of commands without loading them."""

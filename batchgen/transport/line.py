@@ -118,10 +118,11 @@ class Transport:
         self._lines: dict[str, Line] = {}
 
     async def __aenter__(self) -> Self:
-        tls = httpx.create_ssl_context()
-        self._bare = await self._open(aiohttp.TCPConnector(ssl=tls, limit=0, resolver=PublicResolver()), proxied=True)
+        self._tls = httpx.create_ssl_context()
+        public = aiohttp.TCPConnector(ssl=self._tls, limit=0, resolver=PublicResolver())
+        self._bare = await self._open(public, proxied=True)
         for name, profile in self._profiles.items():
-            connector = aiohttp.TCPConnector(ssl=tls, limit=0, force_close=True)
+            connector = aiohttp.TCPConnector(ssl=self._tls, limit=0, force_close=True)
             # proxies of the environment are for the internet, never for this machine
             far = not is_loopback(urlsplit(profile.base_url).hostname or "")
             client = await self._open(connector, proxied=far, connect=profile.timeout.connect)
@@ -157,7 +158,7 @@ class Transport:
             connector=connector, trust_env=proxied, cookie_jar=aiohttp.DummyCookieJar(), max_field_size=16_384
         )
         client = httpx.AsyncClient(
-            transport=AiohttpTransport(client=session),
+            transport=AiohttpTransport(verify=self._tls, client=session),
             timeout=httpx.Timeout(None, connect=connect),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             follow_redirects=False,

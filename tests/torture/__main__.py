@@ -25,7 +25,19 @@ from .trial import Trial, World
 
 #: Answers of about a tenth of a second, some slower, some that arrive in pieces: the windows where a kill can hit.
 WEATHER = ("--draw", "small", "--fault", "slow:0.15=0.1", "--fault", "trickle:0.2=0.15")
-HEAD = ("driver", "faults", "batches", "jobs", "charges", "again", "unmarked", "missing", "wrong", "saved", "violations")
+HEAD = (
+    "driver",
+    "faults",
+    "batches",
+    "jobs",
+    "charges",
+    "again",
+    "unmarked",
+    "missing",
+    "wrong",
+    "saved",
+    "violations",
+)
 
 
 @dataclass(kw_only=True)
@@ -56,6 +68,7 @@ class Session:
     seed: int
     folder: Path
     only: str | None
+    found: bool = False  #: the only case was carried out
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def drive(self, driver: Driver, workers: Sequence[Worker]) -> Tally:
@@ -80,8 +93,11 @@ class Session:
                 time.sleep(0.05)
                 continue
             name = f"{tally.driver.name}-{case.number}"
-            if self.only and name != self.only and case.number:
+            if self.found:
+                return
+            if self.only not in (None, name) and case.number:
                 continue
+            self.found = name == self.only
             self._one(worker, case, name, tally)
 
     def _one(self, worker: Worker, case: Case, name: str, tally: Tally) -> None:
@@ -128,8 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             own.mkdir(exist_ok=True)
             workers.append(Worker(stand=stand, folder=own, worlds=worlds))  # type: ignore[arg-type]
         _warm(workers)
-        tallies = [session.drive(driver, workers) for driver in _drivers(given)]
-        if given.power:
+        only = given.case and given.case.rpartition("-")[0]
+        tallies = [session.drive(driver, workers) for driver in _drivers(given) if only in (None, driver.name)]
+        if given.power and only in (None, "power"):
             tallies += _power(session, workers[0], given.power)
     table(tallies)
     bad = sum(tally.violations for tally in tallies)
@@ -201,7 +218,12 @@ def table(tallies: Sequence[Tally]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     say("")
     for row in rows:
-        say("  ".join(cell.ljust(width) if not at else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True))))
+        say(
+            "  ".join(
+                cell.ljust(width) if not at else cell.rjust(width)
+                for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+        )
     say("again: charges beyond a job's first; unmarked: of these, without an attempt in doubt or a spoiled answer;")
     say("missing: charges the ledger does not know; saved: answers of dead runs that were delivered from disk")
 

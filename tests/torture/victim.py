@@ -37,6 +37,8 @@ MODULES = (
     "PIL.WebPImagePlugin",
     "sqlalchemy.dialects.sqlite.pysqlite",
 )
+#: A run with fault points in Python, where there is no shim.
+ARMED = "import sys; from tests.torture.points import arm; arm(sys.argv.pop(1)); from batchgen.cli import main; main()"
 #: EXT4_IOC_SHUTDOWN, and the flag that drops the journal that was not written yet.
 SHUTDOWN, NOLOGFLUSH = 0x8004587D, 2
 
@@ -74,7 +76,10 @@ def become(order: dict[str, Any]) -> None:
             os.environ["TORTURE_FAULT"] = fault
         if order["shim"]:
             os.environ["LD_PRELOAD"] = order["shim"]
-        os.execve(sys.executable, [sys.executable, "-m", "batchgen", *order["argv"]], os.environ)  # noqa: S606
+        start = ["-m", "batchgen"]
+        if fault and not order["shim"]:
+            start = ["-c", ARMED, fault]
+        os.execve(sys.executable, [sys.executable, *start, *order["argv"]], os.environ)  # noqa: S606
     sys.argv = ["batchgen", *order["argv"]]
     if fault and order["shim"]:
         ctypes.CDLL(order["shim"]).torture_arm(fault.encode())
