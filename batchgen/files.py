@@ -28,8 +28,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def publish(root: Path, name: str, data: bytes) -> None:
-    """Put *data* at *name* (relative to *root*) durably.
+def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None) -> None:
+    """Put *data* at *name* (relative to *root*) durably, and *sidecar*, if there is one, at ``<name>.json``.
 
     The same bytes already there are a success.  Other bytes there are kept, under ``.superseded/``.  Raises
     StoreError where the file system refuses.
@@ -38,7 +38,10 @@ def publish(root: Path, name: str, data: bytes) -> None:
         raise StoreError(f"cannot write {name}: it leads out of the output folder {root}")
     try:
         with _folder(root, PurePosixPath(name).parent) as folder:
-            _publish(folder, PurePosixPath(name), data, root)
+            _put(folder, PurePosixPath(name), data, root)
+            if sidecar is not None:
+                _put(folder, PurePosixPath(f"{name}.json"), sidecar, root)
+            sync_folder(folder)
     except OSError as error:
         raise StoreError(
             f"cannot write {root / name}: {error.strerror}. The answer is kept in the spool, nothing is lost: "
@@ -99,7 +102,7 @@ def _folder(root: Path, below: PurePosixPath) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _publish(folder: int, name: PurePosixPath, data: bytes, root: Path) -> None:
+def _put(folder: int, name: PurePosixPath, data: bytes, root: Path) -> None:
     part = f"{_PART}{secrets.token_hex(8)}.part"
     descriptor = os.open(part, _NEW, 0o666, dir_fd=folder)
     try:
@@ -116,7 +119,6 @@ def _publish(folder: int, name: PurePosixPath, data: bytes, root: Path) -> None:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(part, dir_fd=folder)
-    sync_folder(folder)
 
 
 def _same(folder: int, name: str, data: bytes) -> bool:

@@ -8,6 +8,9 @@ Decisions: nothing here reads a clock, a file or a socket.
        +-- Short -----------+  |  +-- Exhausted --> FAILED
        +-- Deferred --------+  +----- Unsettled --> UNKNOWN
        +-- Returned --------+                                          all but DONE, CANCELLED --Cancelled--> CANCELLED
+
+    A file came without a call, by a person's hand or found again:  PENDING, FAILED, UNKNOWN --Adopted--> DONE
+                                                      and, where it is not the last one that lacks: --Supplied--> as it was
 """
 
 from __future__ import annotations
@@ -171,12 +174,28 @@ class Requeued(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Adopted(Event):
+    """The last file that was missing came without a call: a person brought it, or it was found on disk."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Supplied(Event):
+    """One of several missing files came without a call; others still lack, or this one is beyond those wanted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Revised(Event):
     """The manifest now asks for something else under the same id."""
 
 
 TRANSITIONS: dict[State, dict[type[Event], State]] = {
-    State.PENDING: {Claimed: State.RUNNING, Cancelled: State.CANCELLED, Revised: State.PENDING},
+    State.PENDING: {
+        Claimed: State.RUNNING,
+        Cancelled: State.CANCELLED,
+        Revised: State.PENDING,
+        Adopted: State.DONE,
+        Supplied: State.PENDING,
+    },
     State.RUNNING: {
         Delivery: State.DONE,
         Short: State.PENDING,
@@ -186,9 +205,21 @@ TRANSITIONS: dict[State, dict[type[Event], State]] = {
         Unsettled: State.UNKNOWN,
         Cancelled: State.CANCELLED,
     },
-    State.DONE: {Revised: State.PENDING, Requeued: State.PENDING},
-    State.FAILED: {Revised: State.PENDING, Requeued: State.PENDING, Cancelled: State.CANCELLED},
-    State.UNKNOWN: {Revised: State.PENDING, Requeued: State.PENDING, Cancelled: State.CANCELLED},
+    State.DONE: {Revised: State.PENDING, Requeued: State.PENDING, Supplied: State.DONE},
+    State.FAILED: {
+        Revised: State.PENDING,
+        Requeued: State.PENDING,
+        Cancelled: State.CANCELLED,
+        Adopted: State.DONE,
+        Supplied: State.FAILED,
+    },
+    State.UNKNOWN: {
+        Revised: State.PENDING,
+        Requeued: State.PENDING,
+        Cancelled: State.CANCELLED,
+        Adopted: State.DONE,
+        Supplied: State.UNKNOWN,
+    },
     State.CANCELLED: {Revised: State.PENDING, Requeued: State.PENDING},
 }
 
@@ -207,6 +238,10 @@ def advance(job: Job, event: Event) -> Job:
             return replace(job, delivered=job.delivered + len(outcome.artifacts), cause=None, message=None)
         case Short(outcome=outcome):
             return replace(job, delivered=job.delivered + len(outcome.artifacts))
+        case Adopted():
+            return replace(job, delivered=job.delivered + 1, not_before=None, cause=None, message=None)
+        case Supplied():
+            return replace(job, delivered=job.delivered + 1)
         case Deferred(fault=fault, not_before=when):
             return replace(_blamed(job, fault), not_before=when)
         case Returned(fault=fault, not_before=when):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from anyio import CapacityLimiter, to_thread
@@ -50,10 +51,9 @@ class Workshop:
 
         Raises StoreError where this machine cannot keep or publish the answer; all else is in the outcome.
         """
-        talk = _Talk()
+        talk = _Talk(attempt)
         try:
-            generation = await self._converse(attempt, talk)
-            return await self._deliver(attempt, generation, talk)
+            return await self._converse(talk)
         except ProviderError as error:
             usage = error.usage or talk.usage
             return Missed(
@@ -68,44 +68,48 @@ class Workshop:
             fault = _bug(error, talk)
             return Missed(fault=fault, charge=self._charge(attempt, fault, talk.usage), request_id=talk.request_id)
 
-    async def _converse(self, attempt: Attempt, talk: _Talk) -> Generation:
+    async def _converse(self, talk: _Talk) -> Delivered:
+        attempt = talk.attempt
         request = await self._request(attempt)
-        conversation = dialect(request.model.dialect or request.profile.dialect).converse(request)
-        step: Call | Generation = next(conversation)
-        kept = await to_thread.run_sync(self.spool.find, attempt.id)
-        if kept is not None or attempt.resumed:
+        talk.conversation = dialect(request.model.dialect or request.profile.dialect).converse(request)
+        step: Call | Delivered = next(talk.conversation)
+        if attempt.resumed:
             try:
-                step = await to_thread.run_sync(_answer_from, kept, conversation, talk, limiter=self.readers)
+                step = await self._in_thread(partial(self._go_on, talk))
             except ProviderError as error:
                 keyed = request.profile.idempotency_header and attempt.key_valid
                 if error.fault.cause is not Cause.UNKNOWN or not keyed:
                     raise
                 # the key makes it the same purchase: ask for the answer once more
                 self.spool.release(attempt.id)
-                return await self._converse(replace(attempt, resumed=False), talk)
+                talk.attempt = replace(attempt, resumed=False)
+                return await self._converse(talk)
         while isinstance(step, Call):
-            step = await self._turn(attempt, request, step, conversation, talk)
+            step = await self._turn(talk, request, step)
         return step
 
-    async def _turn(
-        self, attempt: Attempt, request: Request, call: Call, conversation: Conversation, talk: _Talk
-    ) -> Call | Generation:
-        line = self.transport.line(attempt.task.provider)
+    async def _turn(self, talk: _Talk, request: Request, call: Call) -> Call | Delivered:
+        line = self.transport.line(talk.attempt.task.provider)
         if not call.billed:
             with self.spool.scratch() as scratch:
                 try:
                     head = await line.fetch(call.url, scratch)
                 except ProviderError as error:
                     # the dialect knows what the answer cost, and whether other images of it are whole
-                    return _next(conversation, error)
-                return await to_thread.run_sync(_answer, conversation, head, scratch, limiter=self.readers)
-        slot = await to_thread.run_sync(self.spool.open, attempt.id, asdict(attempt), _room_for(attempt.task))
-        with slot:
-            head = await self._send(line, call, slot, request)
-            talk.head = head
+                    return await self._in_thread(partial(self._hear, talk, error))
+                return await self._in_thread(partial(self._read, talk, head, scratch))
+        with await to_thread.run_sync(self._slot, talk.attempt) as slot:
+            talk.head = await self._send(line, call, slot, request)
             if slot.trouble is not None:
                 self.alarm(slot.trouble)
-            return await to_thread.run_sync(_answer, conversation, head, slot, limiter=self.readers)
+            return await self._in_thread(partial(self._read, talk, talk.head, slot))
+
+    async def _in_thread(self, work: Callable[[], Call | Delivered]) -> Call | Delivered:
+        # one whole answer in memory per thread: from its bytes to its published images without letting go
+        return await to_thread.run_sync(work, limiter=self.readers)
+
+    def _slot(self, attempt: Attempt) -> Slot:
+        return self.spool.open(attempt.id, asdict(attempt), _room_for(attempt.task))
 
     async def _send(self, line: Line, call: Call, slot: Slot, request: Request) -> Head:
         """Send a paid call: once, or again with the same key where the provider promises to charge a key once."""
@@ -123,24 +127,51 @@ class Workshop:
         profile = self.transport.line(attempt.task.provider).profile
         _, model = profile.find(attempt.task.model)
         rules = model.rules(attempt.task.kind)
-        await self.inputs.require_unchanged(attempt.task)
-        by_bytes = rules is not None and not rules.image_urls
-        task = await self.inputs.localised(attempt.task) if by_bytes else attempt.task
+        task = attempt.task
+        if not attempt.resumed:  # what has arrived is read whatever became of its sources
+            await self.inputs.require_unchanged(task)
+            by_bytes = rules is not None and not rules.image_urls
+            task = await self.inputs.localised(task) if by_bytes else task
         return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)
 
-    async def _deliver(self, attempt: Attempt, generation: Generation, talk: _Talk) -> Delivered:
-        talk.usage = generation.usage
+    def _read(self, talk: _Talk, head: Head, sink: Slot | Scratch) -> Call | Delivered:
+        body = inflated(sink.body(), head.headers)
+        return self._hear(talk, Reply(status=head.status, headers=head.headers, body=body))
+
+    def _go_on(self, talk: _Talk) -> Call | Delivered:
+        """Go on from what an earlier run kept of the answer."""
+        kept = self.spool.find(talk.attempt.id)
+        reply = _kept_reply(kept)
+        talk.head = Head(status=reply.status, headers=reply.headers)
+        try:
+            return self._hear(talk, reply)
+        except ProviderError as error:
+            # an answer that was still arriving reads as a broken one
+            if error.fault.cause is Cause.SPOILED and not (kept and kept.sealed):
+                raise _lost() from error
+            raise
+
+    def _hear(self, talk: _Talk, news: Reply | ProviderError) -> Call | Delivered:
+        """Tell the dialect what came, or what went wrong; publish its pictures once it has them all."""
+        try:
+            return talk.conversation.send(news) if isinstance(news, Reply) else talk.conversation.throw(news)
+        except StopIteration as end:
+            generation: Generation = end.value
+        return self._deliver(talk, generation)
+
+    def _deliver(self, talk: _Talk, generation: Generation) -> Delivered:
+        attempt, talk.usage = talk.attempt, generation.usage
         cost = self._price(attempt, generation.usage)
         artifacts: list[Artifact] = []
         damage: DamagedImageError | None = None
         for picture in generation.pictures:
             try:
-                facts = await to_thread.run_sync(examine, picture.data, limiter=self.readers)
+                found = _Found(picture, examine(picture.data))
             except DamagedImageError as error:
                 damage = error
                 continue
-            found, ordinal = _Found(picture, facts), attempt.ordinal + len(artifacts)
-            artifacts.append(await to_thread.run_sync(self._publish, attempt, found, ordinal, generation.usage, cost))
+            ordinal = attempt.ordinal + len(artifacts)
+            artifacts.append(self._publish(attempt, found, ordinal, generation.usage, cost))
         if not artifacts:
             raise ProviderError(
                 Fault(
@@ -173,9 +204,8 @@ class Workshop:
             height=facts.height,
             mime=facts.mime,
         )
-        publish(folder, name, picture.data)
-        if attempt.sidecar:
-            publish(folder, f"{name}.json", describe(attempt, artifact, picture, usage, cost))
+        beside = describe(attempt, artifact, picture, usage, cost) if attempt.sidecar else None
+        publish(folder, name, picture.data, sidecar=beside)
         return artifact
 
     def _charge(self, attempt: Attempt, fault: Fault, usage: Usage | None) -> Charge:
@@ -202,6 +232,8 @@ class _Found:
 class _Talk:
     """What is known of a conversation so far; it outlives the exception that ends it."""
 
+    attempt: Attempt
+    conversation: Conversation = field(init=False)
     head: Head | None = None
     usage: Usage | None = None
 
@@ -210,42 +242,25 @@ class _Talk:
         return request_id(self.head.headers) if self.head else None
 
 
-def _answer(conversation: Conversation, head: Head, sink: Slot | Scratch) -> Call | Generation:
-    body = inflated(sink.body(), head.headers)
-    return _next(conversation, Reply(status=head.status, headers=head.headers, body=body))
-
-
-def _answer_from(kept: Kept | None, conversation: Conversation, talk: _Talk) -> Call | Generation:
-    """Go on from what an earlier run kept of the answer."""
+def _kept_reply(kept: Kept | None) -> Reply:
+    """Return the reply that a slot holds; raise ProviderError where it holds none."""
     if kept is None:
         # the slot is made before the call is sent, and its folder synced: without a slot nothing was sent
         raise ProviderError(Fault(cause=Cause.UNREACHED, message="the run ended before the request was sent"))
-    lost = Fault(
-        cause=Cause.UNKNOWN,
-        message="the run ended while the request was under way",
-        charged=Charged.MAYBE,
-        hint="it may have been carried out and charged; the provider's own log can tell",
-    )
     if kept.status is None:
-        raise ProviderError(lost)
-    talk.head = Head(status=kept.status, headers=kept.headers)
-    reply = Reply(status=kept.status, headers=kept.headers, body=inflated(kept.body, kept.headers))
-    try:
-        return _next(conversation, reply)
-    except ProviderError as error:
-        # an answer that was still arriving reads as a broken one
-        if error.fault.cause is Cause.SPOILED and not kept.sealed:
-            raise ProviderError(lost) from error
-        raise
+        raise _lost()
+    return Reply(status=kept.status, headers=kept.headers, body=inflated(kept.body, kept.headers))
 
 
-def _next(conversation: Conversation, news: Reply | ProviderError) -> Call | Generation:
-    """Tell the dialect what came, or what went wrong, and return what it says next."""
-    try:
-        return conversation.send(news) if isinstance(news, Reply) else conversation.throw(news)
-    except StopIteration as end:
-        generation: Generation = end.value
-        return generation
+def _lost() -> ProviderError:
+    return ProviderError(
+        Fault(
+            cause=Cause.UNKNOWN,
+            message="the run ended while the request was under way",
+            charged=Charged.MAYBE,
+            hint="it may have been carried out and charged; the provider's own log can tell",
+        )
+    )
 
 
 def _number(ordinal: int, wanted: int) -> str:

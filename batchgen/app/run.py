@@ -49,6 +49,8 @@ from .place import Place
 from .prepare import rows
 from .stop import Bounds, Stop
 
+#: Threads that read, check and publish answers: they wait for the disk as much as they work.
+READERS = max(2, os.cpu_count() or 2) + 2
 #: What stands for every provider's key in a rehearsal; the sandbox takes any.
 SANDBOX_KEY = "sandbox-rehearsal"
 
@@ -204,7 +206,7 @@ class _Engagement:
             spool=spool,
             inputs=Inputs(self.place.state / "inputs", spool, self._source_fetcher(transport)),
             root=self.place.root,
-            readers=CapacityLimiter(max(2, os.cpu_count() or 2)),
+            readers=CapacityLimiter(READERS),
             alarm=alarm,
         )
         runner = self._runner(batch_id, run_id, profiles, workshop)

@@ -69,8 +69,8 @@ class Commands(RichGroup):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             near = get_close_matches(args[0], [*self.table, *self.other_names], 1)
-            error.message += f" Did you mean {near[0]!r}?" if near else ""
-            raise
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(error.message + hint, ctx) from error
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - rich-click narrows click's types
         """Write the list of commands without loading them."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from . import words
 
 if TYPE_CHECKING:
-    from ..app import Ended, LaneEnd, Standing
+    from ..app.look import Standing
+    from ..app.run import Ended, LaneEnd
 
 #: What a person does about each cause of failure.
 _CURE = {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-    from ..app import Follow
+    from ..app.run import Follow
     from ..lane import Lane
     from ..ledger import Counts
     from ..runner import Runner

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 @rehearsal
 def status(session: Session, batch: str | None, sandbox: bool) -> int:
     """One screen: how far it is, what it cost, what failed and what to do about it."""
-    from .. import app, ledger
+    from .. import ledger
+    from ..app import look
     from .closing import advice, near
 
-    found = app.status(session.place(sandbox=sandbox), batch)
+    found = look.status(session.place(sandbox=sandbox), batch)
     if session.as_json:
         words.document(ledger.status_document(found.batch.name, found.counts, found.usage, found.failures))
         return 0
@@ -44,9 +45,10 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
 @rehearsal
 def usage(session: Session, batch: str | None, sandbox: bool) -> int:
     """Show the ledger: attempts, images, tokens, credits and USD, by provider and model."""
-    from .. import app, ledger
+    from .. import ledger
+    from ..app import look
 
-    found = app.status(session.place(sandbox=sandbox), batch)
+    found = look.status(session.place(sandbox=sandbox), batch)
     if session.as_json:
         words.document(ledger.usage_document(found.usage))
         return 0
@@ -80,11 +82,11 @@ def usage(session: Session, batch: str | None, sandbox: bool) -> int:
 @rehearsal
 def list_(session: Session, what: str, limit: int | None, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
     """List jobs (the default) or runs."""
-    from .. import app
+    from ..app import look
 
     place = session.place(sandbox=sandbox)
     if what == "runs":
-        found = app.runs(place, batch)[:limit]
+        found = look.runs(place, batch)[:limit]
         if session.as_json:
             words.document(
                 [
@@ -103,7 +105,7 @@ def list_(session: Session, what: str, limit: int | None, batch: str | None, san
         for line in words.table(lines, ("run", "started (UTC)", "ended with", "command")):
             words.data(line)
         return 0
-    chosen = app.jobs(place, batch, selection(options), limit)
+    chosen = look.jobs(place, batch, selection(options), limit)
     if session.as_json:
         words.document([_line(job, bill) for job, bill in chosen])
         return 0
@@ -122,10 +124,10 @@ def list_(session: Session, what: str, limit: int | None, batch: str | None, san
 @rehearsal
 def show(session: Session, job: str, batch: str | None, sandbox: bool) -> int:
     """One job: what was asked, every attempt with its cause and the provider's words, files, cost."""
-    from .. import app
+    from ..app import look
     from ..store.rows import encode_task
 
-    found, attempts, bill = app.show(session.place(sandbox=sandbox), batch, job)
+    found, attempts, bill = look.show(session.place(sandbox=sandbox), batch, job)
     if session.as_json:
         body = _line(found, bill) | {
             "task": json.loads(encode_task(found.task)),
@@ -173,10 +175,10 @@ def show(session: Session, job: str, batch: str | None, sandbox: bool) -> int:
 @rehearsal
 def export(session: Session, form: str, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Write a line a job on stdout: state, cost, files with their hashes."""
-    from .. import app
+    from ..app import look
 
     lines = (
-        _line(job, bill) for job, bill in app.jobs(session.place(sandbox=sandbox), batch, selection(options), None)
+        _line(job, bill) for job, bill in look.jobs(session.place(sandbox=sandbox), batch, selection(options), None)
     )
     if form == "json":
         words.document(list(lines))

@@ -11,7 +11,7 @@ import click
 from rich_click import RichCommand
 
 if TYPE_CHECKING:
-    from ..app import Place
+    from ..app.place import Place
     from ..store.values import Selection
 
 Function = Callable[..., Any]
@@ -29,7 +29,7 @@ class Session:
 
     def place(self, *, sandbox: bool = False) -> Place:
         """Return where the project keeps its state."""
-        from ..app import Place
+        from ..app.place import Place
 
         return Place.of(self.folder, self.db, sandbox=sandbox)
 

@@ -23,14 +23,14 @@ _MANIFEST = click.Path(dir_okay=False, path_type=Path)
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int:
     """Check manifests: every mistake at once, with file, line and column.  Nothing is sent or written."""
-    from .. import app
+    from ..app import prepare
 
     problems: list[Problem] = []
     warnings: list[Problem] = []
     jobs = 0
     for path in manifests:
         try:
-            batch = app.read_manifest(session.place(), session.file(path))
+            batch = prepare.read_manifest(session.place(), session.file(path))
         except ManifestError as error:
             problems += error.problems
         else:
@@ -60,11 +60,11 @@ def plan(session: Session, manifest: Path, sandbox: bool) -> int:
 
 def show_plan(session: Session, manifest: Path, *, sandbox: bool) -> int:
     """Print the plan of a manifest; return the exit code."""
-    from .. import app
+    from ..app import prepare
 
     place = session.place(sandbox=sandbox)
-    batch = app.read_manifest(place, session.file(manifest))
-    wish = app.plan(place, batch)
+    batch = prepare.read_manifest(place, session.file(manifest))
+    wish = prepare.plan(place, batch)
     if session.as_json:
         words.document(wish.as_json())
         return 0
@@ -106,11 +106,11 @@ def plan_lines(name: str, wish: Plan) -> list[str]:
 @click.argument("action", type=click.Choice(["list"]), default="list")
 def providers(session: Session, action: str) -> int:
     """List the providers: models, limits, where the key comes from."""
-    from .. import app
+    from ..app import prepare
 
     if action != "list":
         raise UsageError(f"providers {action} is not known")
-    found = app.providers(session.place())
+    found = prepare.providers(session.place())
     if session.as_json:
         words.document(
             {

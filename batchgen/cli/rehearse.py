@@ -52,7 +52,7 @@ def demo(session: Session, latency: str) -> int:
 
     Some of its jobs fail on purpose, to show how that looks.  Ends with 0 when all went as meant.
     """
-    from .. import app
+    from ..app import look
     from ..sandbox.log import totals
     from .closing import near
     from .work import carry_out, rehearsal_options
@@ -66,7 +66,7 @@ def demo(session: Session, latency: str) -> int:
     words.say(f"The batch itself ended with {code}; 3 says that some jobs failed, here on purpose.")
     words.say("")
     words.say("What batchgen booked, and what the simulated providers say they charged (their own log):")
-    for line in agreement(app.status(place, None).usage, totals(log)):
+    for line in agreement(look.status(place, None).usage, totals(log)):
         words.say(line)
     words.say("")
     words.say(f"pictures    {near(place.state / 'output')}")

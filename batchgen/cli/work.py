@@ -17,7 +17,8 @@ from .options import Session, command, selecting, selection
 from .options import sandbox as rehearsal
 
 if TYPE_CHECKING:
-    from ..app import Agree, Bounds, Ended, Terms
+    from ..app.run import Agree, Ended, Terms
+    from ..app.stop import Bounds
     from ..manifest import Batch
     from ..plan import Plan
 
@@ -84,15 +85,15 @@ def retry(session: Session, manifest: Path, dry_run: bool, **options: Any) -> in
 
 def carry_out(session: Session, manifest: Path, options: dict[str, Any], *, requeue: Any) -> int:  # noqa: ANN401
     """Run a manifest and say how it went; return the exit code."""
-    from .. import app
+    from ..app import prepare, run
     from .closing import closing
     from .display import follower
 
     place = session.place(sandbox=options["sandbox"])
-    batch = app.read_manifest(place, session.file(manifest))
+    batch = prepare.read_manifest(place, session.file(manifest))
     terms = _terms(options, requeue)
     agree = _agreement(session, batch, terms, yes=options["yes"] or place.sandbox)
-    ended = app.run(place, batch, terms, agree, follower(_mode(session, options["progress"])))
+    ended = run.run(place, batch, terms, agree, follower(_mode(session, options["progress"])))
     if session.as_json:
         words.document(summary(ended))
     elif not session.quiet or ended.exit_code:
@@ -126,7 +127,7 @@ def summary(ended: Ended) -> dict[str, Any]:
 
 
 def _terms(options: dict[str, Any], requeue: Any) -> Terms:  # noqa: ANN401
-    from ..app import Terms
+    from ..app.run import Terms
     from ..money import nano_usd
 
     budget = None
@@ -147,7 +148,7 @@ def _terms(options: dict[str, Any], requeue: Any) -> Terms:  # noqa: ANN401
 
 def bounds(stop_at: str | None, max_time: str | None, max_failures: str | None, now: datetime) -> Bounds:
     """Read the options that end a run; raise UsageError.  A time of day that has passed means tomorrow's."""
-    from ..app import Bounds
+    from ..app.stop import Bounds
 
     moment = span = count = percent = None
     if stop_at is not None:

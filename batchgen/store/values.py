@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Protocol
 
+from ..fault import Cause
 from ..job import State
-from ..task import Task
+from ..task import UNPRICED, Artifact, Charge, Task, Usage
 
 
 class Planned(Protocol):
@@ -141,6 +142,70 @@ class Selection:
     states: tuple[str, ...] = ()
     causes: tuple[str, ...] = ()
     orphaned: bool = False  #: also those that stand in the manifest no more
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubt:
+    """What is known of a job that may have been bought."""
+
+    attempt_id: str  #: of the last call in doubt; also sent as the client's request id
+    started_at: datetime
+    request_id: str | None
+    usd: int | None  #: nano-USD that all its calls in doubt may have cost
+    credits: int | None  #: milli-credits
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StandingFile:
+    """A file that a job counts on, with its job."""
+
+    job_id: int
+    key: str
+    artifact_id: int
+    file: StoredArtifact
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trace:
+    """What an attempt left on disk: told by a sidecar or a slot, for a job table that may not know it."""
+
+    id: str  #: the attempt
+    key: str
+    fingerprint: str
+    task: Task
+    output: str  #: file stem, relative to the output folder
+    at: datetime
+    claim: int = 0  #: 0 where the trace does not tell
+    wanted: int = 1
+    cause: Cause | None = None  #: None: it delivered
+    message: str | None = None
+    live: bool = False  #: its slot may still hold the answer: an ordinary start can finish it
+    usage: Usage = Usage()
+    charge: Charge = UNPRICED
+    estimate: Charge = UNPRICED  #: what it may have cost, where nobody knows
+    file: Artifact | None = None  #: one file it delivered, found whole
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Intake:
+    """What was taken in from traces."""
+
+    attempts: int = 0  #: that the job table did not know
+    files: int = 0
+    done: int = 0  #: jobs that need no call any more
+    revived: int = 0  #: attempts whose slot the next recovery will finish
+    doubtful: int = 0  #: attempts booked as in doubt
+    usd: int = 0  #: nano-USD booked
+
+    def __add__(self, other: Intake) -> Intake:
+        return Intake(
+            attempts=self.attempts + other.attempts,
+            files=self.files + other.files,
+            done=self.done + other.done,
+            revived=self.revived + other.revived,
+            doubtful=self.doubtful + other.doubtful,
+            usd=self.usd + other.usd,
+        )
 
 
 class Standing(Mapping[str, tuple[State, str]]):

@@ -1,4 +1,4 @@
-"""The one writer.  Every INSERT and UPDATE of batchgen is in this file.  A doer.
+"""The one writer.  Every INSERT and UPDATE of batchgen is in this file, in ``swap`` and in ``mending``.  A doer.
 
 Every update of a job is a compare-and-set on its id, state, claim and what else tells two forms of it apart: no
 row changed means that the job moved on without us.  Verbs return when what they wrote is durable.
@@ -7,7 +7,7 @@ row changed means that the job moved on without us.  Verbs return when what they
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -25,6 +25,7 @@ from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlemen
 from .booking import artifact_rows, closed_attempt, ledger_row
 from .committer import Committer
 from .rows import PLAN_COLUMNS, moving, plan_columns, to_job
+from .swap import SWAP, known_as, supersede, swap
 from .tables import artifacts, attempts, batches, jobs, ledger, micros, runs
 from .values import Loaded, Planned
 
@@ -150,37 +151,18 @@ def _end_run(connection: Connection, *, run_id: str, exit_code: int, now: dateti
 
 # --- one job ------------------------------------------------------------------
 
-#: State and claim are the fence.  The others tell apart two pending forms at one claim: a job that was requeued
-#: or revised and not claimed since must not be sent, or set back, as it was before.
-_FENCE = ("id", "state", "claim", "fingerprint", "tries", "delivered")
-_SWAP = update(jobs).where(*(jobs.c[name] == bindparam(f"known_{name}") for name in _FENCE))
-
-
-def _known(job: Job | Row[Any]) -> dict[str, Any]:
-    return {f"known_{name}": getattr(job, name) for name in _FENCE}
-
-
-def _swap(connection: Connection, before: Job, after: Job, now: datetime) -> None:
-    if connection.execute(_SWAP, _known(before) | moving(after) | {"updated_at": now}).rowcount == 0:
-        raise StaleJob(f"job {before.key} is no longer {before.state} at claim {before.claim}")
-
 
 def _claim(connection: Connection, *, before: Job, after: Job, row: dict[str, Any], now: datetime) -> Job:
-    _swap(connection, before, after, now)
+    swap(connection, before, after, now)
     connection.execute(insert(attempts), row)
     return after
 
 
 def _move(connection: Connection, *, before: Job, after: Job, now: datetime) -> Job:
-    _swap(connection, before, after, now)
+    swap(connection, before, after, now)
     if after.delivered < before.delivered:
-        _supersede(connection, [before.id], now)
+        supersede(connection, [before.id], now)
     return after
-
-
-def _supersede(connection: Connection, ids: Sequence[int], now: datetime) -> None:
-    old = update(artifacts).where(artifacts.c.job_id == bindparam("of_job"), artifacts.c.superseded_at.is_(None))
-    connection.execute(old, [{"of_job": job_id, "superseded_at": now} for job_id in ids])
 
 
 def _settle(connection: Connection, *, settlement: Settlement, now: datetime) -> Job | BatchgenError:
@@ -200,7 +182,7 @@ def _settle(connection: Connection, *, settlement: Settlement, now: datetime) ->
     connection.execute(insert(ledger), ledger_row(opened, row.batch_id, settlement, now))
     if not current:
         return StaleJob(f"job {before.key} is {before.state} at claim {before.claim}; attempt {attempt.id} was booked")
-    _swap(connection, before, after, now)
+    swap(connection, before, after, now)
     return after
 
 
@@ -275,24 +257,24 @@ def _revise(connection: Connection, revised: list[tuple[Row[Any], dict[str, Any]
     for row, facts in revised:
         before = to_job(row, "")
         after = advance(before, Revised(at=now))
-        rows.append(_known(before) | moving(after) | facts | {"orphaned_at": None, "updated_at": now})
+        rows.append(known_as(before) | moving(after) | facts | {"orphaned_at": None, "updated_at": now})
         if before.delivered:
             old.append(before.id)
     if rows:
-        connection.execute(_SWAP, rows)
+        connection.execute(SWAP, rows)
     if old:
-        _supersede(connection, old, now)
+        supersede(connection, old, now)
 
 
 def _touch(connection: Connection, touched: list[tuple[Row[Any], dict[str, Any]]], now: datetime) -> None:
     for names in (_LOOKS, PLAN_COLUMNS):
         rows = [
-            _known(row) | {"orphaned_at": None, "updated_at": now} | facts
+            known_as(row) | {"orphaned_at": None, "updated_at": now} | facts
             for row, facts in touched
             if len(facts) == len(names)
         ]
         if rows:
-            connection.execute(_SWAP, rows)
+            connection.execute(SWAP, rows)
 
 
 def _absent(connection: Connection, *, batch_id: int, seen: bytearray) -> list[int]:

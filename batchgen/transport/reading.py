@@ -18,6 +18,9 @@ from .mishaps import TROUBLE, in_doubt, too_large, words
 #: Bytes of one body, API answers and results alike.  Ten 4K images in base64 stay below it.
 MAX_BODY = 256 * 1024 * 1024
 
+#: Bytes handed on at once.
+PIECE = 256 * 1024
+
 
 class Sink(Protocol):
     """Where an answer goes while it arrives; a spool slot is one."""
@@ -51,7 +54,7 @@ async def receive(response: httpx.Response, sink: Sink, ends: float) -> Head:
     length = 0
     try:
         with fail_after(max(0.0, ends - current_time())):
-            async for chunk in response.aiter_raw():
+            async for chunk in response.aiter_raw(PIECE):
                 length += len(chunk)
                 if length > MAX_BODY:
                     raise too_large(MAX_BODY, head.status)

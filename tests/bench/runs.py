@@ -14,7 +14,8 @@ from pathlib import Path
 import aiohttp
 import yaml
 
-from batchgen import app
+from batchgen.app import prepare, run
+from batchgen.app.place import Place
 from batchgen.runner import Runner
 from batchgen.store.reader import Reader
 
@@ -50,10 +51,10 @@ def batchgen(url: str, count: int, width: int) -> dict[str, float]:
     """Run a manifest of *count* jobs through the program, from its plan to its end."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        place = app.Place.of(root, None)
-        batch = app.read_manifest(place, _manifest(root, url, count))
+        place = Place.of(root, None)
+        batch = prepare.read_manifest(place, _manifest(root, url, count))
         with Meter() as meter:
-            ended = app.run(place, batch, app.Terms(concurrency=width), _agree, _quietly)
+            ended = run.run(place, batch, run.Terms(concurrency=width), _agree, _quietly)
         assert (ended.exit_code, ended.images) == (0, count), ended
     return meter.took(count)
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import anyio
+import httpx
 import pytest
 from tenacity import wait_none
 
@@ -25,9 +26,13 @@ KEY = "sk-canary-4711-never-shown"
 IMAGE = b"\x89PNG and so on"
 
 
+TLS = httpx.create_ssl_context()
+
+
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    """No pauses between tries, no proxies."""
+    """No pauses between tries, no proxies, and the list of authorities read once."""
+    monkeypatch.setattr(httpx, "create_ssl_context", lambda **_: TLS)
     monkeypatch.setattr(downloads, "wait_random_exponential", lambda **_: wait_none())
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -201,7 +206,9 @@ async def test_a_result_elsewhere_is_refused_before_any_name_is_looked_up(scratc
     assert "url_hosts" in fault.message
 
 
-@pytest.mark.parametrize("other", ["http://127.0.0.1:{port}/a", "http://localhost:{own}/a", "https://127.0.0.1:{own}/a"])
+@pytest.mark.parametrize(
+    "other", ["http://127.0.0.1:{port}/a", "http://localhost:{own}/a", "https://127.0.0.1:{own}/a"]
+)
 async def test_only_the_very_origin_of_the_provider_may_be_on_this_machine(scratch, other):
     async with serve(answer()) as stranger, serve(answer()) as server, transport_to(server.url, ("*",)) as transport:
         await lost(transport, other.format(port=stranger.port, own=server.port), scratch)
@@ -273,12 +280,13 @@ async def test_a_source_image_is_taken_over_https_only(scratch, url):
 # --- addresses ----------------------------------------------------------------------------------------------------
 
 PRIVATE = (
-    "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.255.254", "169.254.169.254",
-    "172.16.0.1", "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.168.1.1", "198.18.0.1", "198.51.100.7", "203.0.113.9",
-    "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
-    "::ffff:169.254.169.254", "::127.0.0.1", "::8.8.8.8", "64:ff9b::7f00:1", "64:ff9b::808:808", "64:ff9b:1::1",
-    "2002:7f00:1::", "2002:808:808::1", "2001::1", "2001:db8::1", "fc00::1", "fd00::8", "fd00:ec2::254", "fe80::1",
-    "fe80::1%lo", "fec0::1", "ff02::1", "ff0e::1",
+    "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.255.254",
+    "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.168.1.1", "198.18.0.1",
+    "198.51.100.7", "203.0.113.9", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "::", "::1",
+    "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "::8.8.8.8",
+    "64:ff9b::7f00:1", "64:ff9b::808:808", "64:ff9b:1::1", "2002:7f00:1::", "2002:808:808::1", "2001::1",
+    "2001:db8::1", "fc00::1", "fd00::8", "fd00:ec2::254", "fe80::1", "fe80::1%lo", "fec0::1", "ff02::1",
+    "ff0e::1",
 )  # fmt: skip
 PUBLIC = ("1.1.1.1", "8.8.8.8", "93.184.216.34", "100.63.255.255", "100.128.0.1", "172.32.0.1", "2606:4700:4700::1111",
           "2a00:1450:4001:80b::200e", "::ffff:8.8.8.8")  # fmt: skip
@@ -303,7 +311,9 @@ def test_a_name_is_no_address(name):
         is_public(name)
 
 
-@pytest.mark.parametrize("url", ["https://example.com/a", "https://cdn.example.com:8443/a", "https://b\u00fccher.example/a"])
+@pytest.mark.parametrize(
+    "url", ["https://example.com/a", "https://cdn.example.com:8443/a", "https://b\u00fccher.example/a"]
+)
 def test_a_name_is_no_private_literal(url):
     assert not private_literal(url)
 

@@ -138,7 +138,9 @@ def test_every_torn_prefix_reads_as_an_unsealed_slot(spool):
 def test_random_bytes_in_a_slot_never_read_as_sealed_and_never_crash(spool, seed):
     chance = random.Random(seed)
     keep(spool, b"x")
-    start = chance.choice([b"", b"{}\n", b"[]\n", b"{}\n{}\n", b'{}\n{"status":200}\n', b'{}\n{"status":null,"headers":1}\n'])
+    start = chance.choice(
+        [b"", b"{}\n", b"[]\n", b"{}\n{}\n", b'{}\n{"status":200}\n', b'{}\n{"status":null,"headers":1}\n']
+    )
     path_of(spool).write_bytes(start + chance.randbytes(chance.randrange(300)))
     assert not spool.find(ID).sealed
 

@@ -23,4 +23,3 @@ def test_whatever_dies_no_answer_is_lost_and_nothing_is_bought_in_silence(tmp_pa
     # without a compiler there are fewer points: then it says so, and takes what there are
     assert int(rows["syscalls"][0]) >= 40 or "NO C COMPILER" in done.stdout
     assert int(rows["errors"][0]) >= 10
-    assert [row[5] for row in rows.values()] == ["unmarked", "0", "0", "0"] or set(rows) == {"driver", *rows}

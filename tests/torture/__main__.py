@@ -21,7 +21,7 @@ from batchgen.sandbox import launch
 from .drivers import Case, Compound, Driver, Errors, Kills, Points, Power, Worker
 from .power import PowerError, mounted
 from .stand import Stand, build_shim
-from .trial import Trial, World
+from .trial import World
 
 #: Answers of about a tenth of a second, some slower, some that arrive in pieces: the windows where a kill can hit.
 WEATHER = ("--draw", "small", "--fault", "slow:0.15=0.1", "--fault", "trickle:0.2=0.15")

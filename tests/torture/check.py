@@ -36,24 +36,28 @@ class Found:
     problems: list[str] = field(default_factory=list)
 
 
-def sealed(folder: Path) -> set[str]:
-    """Return the attempts whose slot in the spool holds a whole, good answer (form: see the README)."""
+def arrived(folder: Path) -> set[str]:
+    """Return the attempts whose slot in the spool holds a whole, good answer: sealed, or as long as announced."""
     found = set()
     for slot in (folder / ".batchgen" / "spool").glob("*.slot"):
-        data = slot.read_bytes()
-        parts = data.split(b"\n", 2)
-        if len(parts) < 3 or b"\nsealed " not in data[-95:]:
+        parts = slot.read_bytes().rstrip(b"\0").split(b"\n", 2)
+        if len(parts) < 3 or not parts[1].startswith(b"{"):
             continue
-        at = data.rindex(b"\nsealed ")
-        _, length, digest = data[at + 1 :].split()
-        body = parts[2][: int(length)]
-        whole = hashlib.sha256(body).hexdigest().encode() == digest
-        if whole and json.loads(parts[1])["status"] < 300:
+        head, body = json.loads(parts[1]), parts[2]
+        if head["status"] < 300 and (_sealed(body) or len(body) == int(head["headers"].get("content-length", -1))):
             found.add(slot.stem)
     return found
 
 
-def check(folder: Path, lines: Iterable[Line], *, hold: bool, arrived: set[str], jobs: int) -> Found:
+def _sealed(data: bytes) -> bool:
+    body, seal, rest = data.rpartition(b"\nsealed ")
+    words = rest.split()
+    if not seal or len(words) != 2:
+        return False
+    return len(body) == int(words[0]) and hashlib.sha256(body).hexdigest().encode() == words[1]
+
+
+def check(folder: Path, lines: Iterable[Line], *, hold: bool, kept: set[str], jobs: int) -> Found:
     """Hold the invariants I1 to I9 against a batch that has come to rest."""
     found = Found(jobs=jobs)
     try:
@@ -65,7 +69,7 @@ def check(folder: Path, lines: Iterable[Line], *, hold: bool, arrived: set[str],
     found.charges = len(charges)
     _table(book, found, hold=hold)
     _charges(book, charges, found, hold=hold)
-    _arrived(book, arrived, found)
+    _kept(book, kept, found)
     _bill(book, charges, found)
     _files(book, folder, found)
     _secrets(folder, found)
@@ -78,7 +82,7 @@ class _Book:
             connection.row_factory = sqlite3.Row
 
             def rows(table: str) -> list[Line]:
-                return [dict(row) for row in connection.execute(f"select * from {table}")]  # noqa: S608
+                return [dict(row) for row in connection.execute(f"select * from {table}")]
 
             self.integrity = connection.execute("pragma integrity_check").fetchone()[0]
             self.foreign = connection.execute("pragma foreign_key_check").fetchall()
@@ -139,9 +143,9 @@ def _charges(book: _Book, charges: list[Line], found: Found, *, hold: bool) -> N
             found.problems.append(f"I4 {key} was delivered by {delivered[number]} attempts")
 
 
-def _arrived(book: _Book, arrived: set[str], found: Found) -> None:
+def _kept(book: _Book, kept: set[str], found: Found) -> None:
     """I4: an answer that lay whole on disk when a run died must have been delivered from there."""
-    for attempt in arrived:
+    for attempt in kept:
         row = book.attempts.get(attempt)
         if row is None or row["state"] != "delivered":
             state = row and (row["state"], row["cause"], row["message"])

@@ -162,8 +162,10 @@ class Errors(Driver):
             what = f"{errno.errorcode[code]}{' from then on' if lasting else ''} at call {point} ({where})"
             _ended_well(trial, ended, what)
             found = trial.finish()
-            if not lasting and found.unknown > 1:
-                found.problems.append(f"one error left {found.unknown} calls in doubt: {what}")
+            # a full disk leaves none in doubt: every answer has its place; a disk that fails for good may lose them all
+            most = 0 if code == errno.ENOSPC else found.unknown if lasting else 1
+            if found.unknown > most:
+                found.problems.append(f"{found.unknown} calls left in doubt by {what}")
             if found.problems:
                 found.problems.append(f"after {what}; that run said: {ended.text[-500:]}")
             return Result(found=found, faults=int(bool(where)), trial=trial)

@@ -127,6 +127,14 @@ static int at_socket(char op, int descriptor) {
   return strikes(op, "socket");
 }
 
+/* No disk is too full for what has its place already. */
+static int has_place(int fd, off_t end) {
+  struct stat facts;
+  int kept = errno, known = action == FAIL && code == ENOSPC && fstat(fd, &facts) == 0 && end <= facts.st_size;
+  errno = kept;
+  return known;
+}
+
 #define REAL(type, name, ...) \
   static type (*real)(__VA_ARGS__); \
   if (!real) real = (type(*)(__VA_ARGS__))dlsym(RTLD_NEXT, name)
@@ -153,13 +161,13 @@ ssize_t write(int fd, const void *data, size_t size) {
 #define PWRITE(name) \
   ssize_t name(int fd, const void *data, size_t size, off_t place) { \
     REAL(ssize_t, #name, int, const void *, size_t, off_t); \
-    return at_file('p', fd) ? -1 : real(fd, data, size, place); }
+    return !has_place(fd, place + (off_t)size) && at_file('p', fd) ? -1 : real(fd, data, size, place); }
 PWRITE(pwrite) PWRITE(pwrite64)
 #define BYFILE(name, op) \
   int name(int fd) { REAL(int, #name, int); return at_file(op, fd) ? -1 : real(fd); }
 BYFILE(fsync, 'f') BYFILE(fdatasync, 'd')
 #define TRUNCATE(name) \
-  int name(int fd, off_t size) { REAL(int, #name, int, off_t); return at_file('t', fd) ? -1 : real(fd, size); }
+  int name(int fd, off_t size) { REAL(int, #name, int, off_t); return !has_place(fd, size) && at_file('t', fd) ? -1 : real(fd, size); }
 TRUNCATE(ftruncate) TRUNCATE(ftruncate64)
 #define ALLOCATE(name) /* returns the error, and leaves errno alone */ \
   int name(int fd, off_t place, off_t size) { \

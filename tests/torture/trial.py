@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from .check import Found, check, sealed
+from .check import Found, arrived, check
 from .stand import Ended, Fault, Stand
 
 #: The whole of what a user types; running it again is the resume.
@@ -61,7 +61,7 @@ class Trial:
     mount: Path | None = None
     edits: bool = True
     runs: list[Ended] = field(default_factory=list)
-    arrived: set[str] = field(default_factory=set)  #: attempts whose whole answer lay on disk when a run died
+    kept: set[str] = field(default_factory=set)  #: attempts whose whole answer lay on disk when a run died
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -111,7 +111,7 @@ class Trial:
 
     def look(self) -> None:
         """Note the answers that lie whole on disk: none of them may be bought again."""
-        self.arrived |= sealed(self.folder)
+        self.kept |= arrived(self.folder)
 
     def finish(self) -> Found:
         """Run undisturbed until the batch rests, then compare it with the charge log."""
@@ -122,7 +122,7 @@ class Trial:
                     break
                 self._rest(RETRY)
         lines = self.world.lines(self.tag, self.since)
-        found = check(self.folder, lines, hold=self.hold, arrived=self.arrived, jobs=self.count)
+        found = check(self.folder, lines, hold=self.hold, kept=self.kept, jobs=self.count)
         found.problems[:0] = self.problems
         return found
 

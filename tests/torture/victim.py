@@ -30,7 +30,7 @@ MODULES = (
     "batchgen.cli.look",
     "batchgen.cli.prepare",
     "batchgen.cli.work",
-    "batchgen.app",
+    "batchgen.app.run",
     "httpx",
     "PIL.JpegImagePlugin",
     "PIL.PngImagePlugin",
@@ -79,7 +79,7 @@ def become(order: dict[str, Any]) -> None:
         start = ["-m", "batchgen"]
         if fault and not order["shim"]:
             start = ["-c", ARMED, fault]
-        os.execve(sys.executable, [sys.executable, *start, *order["argv"]], os.environ)  # noqa: S606
+        os.execve(sys.executable, [sys.executable, *start, *order["argv"]], os.environ)
     sys.argv = ["batchgen", *order["argv"]]
     if fault and order["shim"]:
         ctypes.CDLL(order["shim"]).torture_arm(fault.encode())

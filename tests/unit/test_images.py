@@ -121,7 +121,7 @@ def test_a_flipped_byte_in_a_text_chunk_is_noticed_too():
     parts = chunks(VARIANTS["png"])
     data = joined([parts[0], (b"tEXt", b"Comment\0signed provenance"), *parts[1:]])
     assert examine(data).width == 48
-    with pytest.raises(DamagedImageError, match="tEXt.*checksum"):
+    with pytest.raises(DamagedImageError, match=r"tEXt.*checksum"):
         examine(data.replace(b"provenance", b"pr0venance"))
 
 

@@ -14,6 +14,7 @@ from batchgen.errors import IllegalEvent
 from batchgen.fault import Cause, Fault
 from batchgen.job import (
     TRANSITIONS,
+    Adopted,
     Cancelled,
     Claimed,
     Deferred,
@@ -28,6 +29,7 @@ from batchgen.job import (
     Revised,
     Short,
     State,
+    Supplied,
     Unsettled,
     advance,
 )
@@ -51,11 +53,19 @@ EVENTS: tuple[Event, ...] = (
     Cancelled(at=NOW),
     Requeued(at=NOW),
     Revised(at=NOW),
+    Adopted(at=NOW),
+    Supplied(at=NOW),
 )
 
 #: What may happen, written out once more and independently of TRANSITIONS.
 ALLOWED = {
-    "pending": {"Claimed": "running", "Cancelled": "cancelled", "Revised": "pending"},
+    "pending": {
+        "Claimed": "running",
+        "Cancelled": "cancelled",
+        "Revised": "pending",
+        "Adopted": "done",
+        "Supplied": "pending",
+    },
     "running": {
         "Delivery": "done",
         "Short": "pending",
@@ -65,9 +75,21 @@ ALLOWED = {
         "Unsettled": "unknown",
         "Cancelled": "cancelled",
     },
-    "done": {"Requeued": "pending", "Revised": "pending"},
-    "failed": {"Requeued": "pending", "Revised": "pending", "Cancelled": "cancelled"},
-    "unknown": {"Requeued": "pending", "Revised": "pending", "Cancelled": "cancelled"},
+    "done": {"Requeued": "pending", "Revised": "pending", "Supplied": "done"},
+    "failed": {
+        "Requeued": "pending",
+        "Revised": "pending",
+        "Cancelled": "cancelled",
+        "Adopted": "done",
+        "Supplied": "failed",
+    },
+    "unknown": {
+        "Requeued": "pending",
+        "Revised": "pending",
+        "Cancelled": "cancelled",
+        "Adopted": "done",
+        "Supplied": "unknown",
+    },
     "cancelled": {"Requeued": "pending", "Revised": "pending"},
 }
 
@@ -138,6 +160,14 @@ def test_requeued_starts_afresh_but_keeps_images_of_an_unfinished_job() -> None:
     again = advance(job(State.FAILED), Requeued(at=NOW))
     assert (again.tries, again.doubts, again.cause, again.message, again.delivered) == (0, 0, None, None, 1)
     assert advance(job(State.DONE, delivered=3), Requeued(at=NOW)).delivered == 0
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.FAILED, State.UNKNOWN])
+def test_a_file_that_came_without_a_call_counts_and_costs_no_try(state: State) -> None:
+    last = advance(job(state, delivered=2), Adopted(at=NOW))
+    assert (last.state, last.delivered, last.cause, last.message) == (State.DONE, 3, None, None)
+    one = advance(job(state), Supplied(at=NOW))
+    assert (one.state, one.delivered, one.cause, one.tries, one.claim) == (state, 2, "error", 2, 4)
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.DONE, State.FAILED, State.UNKNOWN, State.CANCELLED])

@@ -8,7 +8,9 @@ from batchgen.job import Attempt
 from batchgen.sidecar import describe
 from batchgen.task import NOTHING, UNPRICED, Artifact, Basis, Charge, Kind, Picture, Source, Task, Usage
 
-FILE = Artifact(ordinal=1, path="/srv/out/cat-2.png", sha256="a" * 64, size_bytes=77, width=3, height=4, mime="image/png")
+FILE = Artifact(
+    ordinal=1, path="/srv/out/cat-2.png", sha256="a" * 64, size_bytes=77, width=3, height=4, mime="image/png"
+)
 
 
 def attempt(**task: object) -> Attempt:

@@ -23,7 +23,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from batchgen import app
+from batchgen.app import prepare, run
+from batchgen.app.place import Place
 from batchgen.cli.display import follower
 from tests.acceptance.kit import CANARY, SECRET, Line, Project
 from tests.rawserver import Behaviour, Connection, RawServer, Received, answer
@@ -200,14 +201,14 @@ def fails(status: str, error: Any = None, /, headers: Mapping[str, str] | None =
 class Told:
     """How a run ended."""
 
-    ended: app.Ended
+    ended: run.Ended
     seconds: float
 
     @property
     def code(self) -> int:
         return self.ended.exit_code
 
-    def lane(self, provider: str = "studio") -> app.LaneEnd:
+    def lane(self, provider: str = "studio") -> run.LaneEnd:
         return next(lane for lane in self.ended.lanes if lane.provider == provider)
 
 
@@ -240,7 +241,7 @@ class Site(Project):
         self,
         stage: Stage | str,
         *jobs: str | Line,
-        terms: app.Terms | None = None,
+        terms: run.Terms | None = None,
         also: Mapping[str, Line] | None = None,
         top: Mapping[str, Any] | None = None,
         **settings: Any,
@@ -249,12 +250,16 @@ class Site(Project):
         providers = {"studio": studio(stage, **settings), **(also or {})}
         return self.carry_out(self.write(jobs or ("a",), providers, **(top or {})), terms)
 
-    def carry_out(self, path: Path, terms: app.Terms | None = None) -> Told:
+    def carry_out(self, path: Path, terms: run.Terms | None = None) -> Told:
         """Run the manifest at *path* as the command line would, without its words."""
-        place = app.Place.of(self.folder, None)
+        place = Place.of(self.folder, None)
         began = time.monotonic()
-        ended = app.run(
-            place, app.read_manifest(place, path), terms or app.Terms(), lambda _batch, _plan: None, follower("none")
+        ended = run.run(
+            place,
+            prepare.read_manifest(place, path),
+            terms or run.Terms(),
+            lambda _batch, _plan: None,
+            follower("none"),
         )
         told = Told(ended=ended, seconds=time.monotonic() - began)
         self.check()
@@ -263,7 +268,9 @@ class Site(Project):
     def check(self) -> None:
         """Assert what holds after every run."""
         attempts = self.rows("select * from attempts")
-        assert sum(len(stage.posts) for stage in self.stages) <= len(attempts)
+        posts = [request for stage in self.stages for request in stage.posts]
+        keyed = {request.headers["idempotency-key"] for request in posts if "idempotency-key" in request.headers}
+        assert len(keyed) + sum("idempotency-key" not in request.headers for request in posts) <= len(attempts)
         assert not [row for row in attempts if row["state"] == "open"]
         assert {row["id"] for row in attempts} == set(self.ledger())
         assert leaks(self.folder) == []

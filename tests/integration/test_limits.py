@@ -1,0 +1,226 @@
+"""No window ever sees more than was configured, and nearly all that is allowed is used."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import anyio
+import pytest
+
+from batchgen.limits import MARGIN, Gate, gate
+from tests.rawserver import answer, serve
+
+
+class FastLoop(asyncio.SelectorEventLoop):
+    """A real event loop on whose clock waiting takes no time: a minute of pacing passes in milliseconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self._ahead
+
+    def _run_once(self) -> None:
+        due = self._scheduled[0].when() if self._scheduled and not self._ready else None
+        if due is not None:
+            self._ahead += max(0.0, due - self.time())
+        super()._run_once()
+
+
+def quickly(main: Callable[[], Awaitable[list[float]]]) -> list[float]:
+    with asyncio.Runner(loop_factory=FastLoop) as runner:
+        return runner.run(main())
+
+
+def passing(built: Callable[[], Gate], count: int, images: Callable[[int], int] = lambda _: 1) -> list[float]:
+    """Let *count* requests through a gate; return when each passed."""
+
+    async def main() -> list[float]:
+        opened, times = built(), []
+        for number in range(count):
+            await opened.pass_through(images(number))
+            times.append(anyio.current_time())
+        return times
+
+    return quickly(main)
+
+
+def busiest(times: list[float], window: float, weights: list[int] | None = None) -> float:
+    """Return the most that any window of so many seconds saw, its start included and its end not."""
+    weights = weights or [1] * len(times)
+    most, start, total = 0, 0, 0
+    for end, at in enumerate(times):
+        total += weights[end]
+        while times[start] <= at - window:
+            total -= weights[start]
+            start += 1
+        most = max(most, total)
+    return most
+
+
+@pytest.mark.parametrize("rate", [1, 7, 60, 300, 2000])
+def test_no_minute_sees_more_requests_than_allowed_and_most_are_used(rate):
+    times = passing(lambda: gate(requests_per_minute=rate), 3 * rate + 1)
+    assert busiest(times, 60) <= rate
+    assert (len(times) - 1) / (times[-1] - times[0]) >= 0.95 * rate / 60
+
+
+@pytest.mark.parametrize("rate", [0.5, 1, 5, 50, 400])
+def test_no_second_sees_more_requests_than_allowed_and_most_are_used(rate):
+    times = passing(lambda: gate(requests_per_second=rate), int(4 * rate) + 2)
+    assert busiest(times, 1) <= max(1, rate)
+    assert (len(times) - 1) / (times[-1] - times[0]) >= 0.95 * rate
+
+
+def test_the_tighter_of_two_limits_holds():
+    times = passing(lambda: gate(requests_per_second=10, requests_per_minute=60), 130)
+    assert busiest(times, 1) <= 10
+    assert busiest(times, 60) <= 60
+    times = passing(lambda: gate(requests_per_second=2, requests_per_minute=6000), 30)
+    assert busiest(times, 1) <= 2
+
+
+def test_spacing_keeps_requests_apart():
+    times = passing(lambda: gate(spacing=1.5), 20)
+    assert min(after - before for before, after in zip(times, times[1:], strict=False)) >= 1.5
+
+
+def test_images_count_by_their_number():
+    weights = [1 + number % 5 for number in range(200)]
+    times = passing(lambda: gate(images_per_minute=60), 200, lambda number: weights[number])
+    assert busiest(times, 60, weights) <= 60 + 5  # a request goes out when the last of its images may
+    assert sum(weights[1:]) / (times[-1] - times[0]) >= 0.95
+
+
+def test_a_request_with_many_images_pays_for_all_of_them():
+    times = passing(lambda: gate(images_per_minute=60), 5, lambda _: 10)
+    assert min(after - before for before, after in zip(times, times[1:], strict=False)) >= 10
+
+
+def test_images_and_requests_are_limited_apart():
+    by_requests = passing(lambda: gate(requests_per_minute=30, images_per_minute=600), 10, lambda _: 2)
+    assert by_requests[-1] - by_requests[0] == pytest.approx(9 * 2 * MARGIN, rel=0.02)
+    by_images = passing(lambda: gate(requests_per_minute=600, images_per_minute=30), 10, lambda _: 2)
+    assert by_images[-1] - by_images[0] == pytest.approx(9 * 4 * MARGIN, rel=0.02)
+
+
+def test_without_limits_nothing_waits():
+    times = passing(gate, 1000)
+    assert times[-1] - times[0] < 1
+    assert not gate().paced
+    assert gate(spacing=1).paced
+    assert gate(images_per_minute=1).paced
+
+
+def test_idle_time_is_not_saved_up_for_a_burst():
+    async def main() -> list[float]:
+        opened = gate(requests_per_second=10)
+        await opened.pass_through(1)
+        await anyio.sleep(60)
+        times = []
+        for _ in range(30):
+            await opened.pass_through(1)
+            times.append(anyio.current_time())
+        return times
+
+    assert busiest(quickly(main), 1) <= 10
+
+
+def test_nothing_passes_during_a_pause_whenever_it_began_or_grew():
+    async def main() -> list[float]:
+        opened, passed = gate(requests_per_second=5), []
+        closed: list[tuple[float, float]] = []
+
+        async def drive() -> None:
+            for _ in range(60):
+                await opened.pass_through(1)
+                passed.append(anyio.current_time())
+
+        async def weather() -> None:
+            for pause, later in ((2, 0.1), (1, 0.5), (3, 0.7), (2, 2.9), (4, 1.0)):
+                opened.pause(pause)
+                closed.append((anyio.current_time(), anyio.current_time() + pause))
+                await anyio.sleep(later)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(drive)
+            await anyio.sleep(1.05)
+            tasks.start_soon(weather)
+        assert closed
+        assert not [at for at in passed for start, end in closed if start < at < end - 1e-6]
+        return passed
+
+    assert len(quickly(main)) == 60
+
+
+def test_a_pause_that_grows_while_it_is_waited_for_is_kept_to_the_end():
+    async def main() -> list[float]:
+        opened, times = Gate(), [anyio.current_time()]
+        opened.pause(1)
+
+        async def wait() -> None:
+            await opened.pass_through(1)
+            times.append(anyio.current_time())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await anyio.sleep(0.5)
+            opened.pause(5)
+        return times
+
+    start, passed = quickly(main)
+    assert passed - start >= 5.5 - 1e-6
+
+
+def test_a_longer_pause_in_force_stays():
+    now = [100.0]
+    opened = Gate(clock=lambda: now[0])
+    assert opened.pause_left == 0
+    opened.pause(10)
+    opened.pause(3)
+    assert opened.pause_left == 10
+    now[0] += 8
+    opened.pause(3)
+    assert opened.pause_left == 3
+    now[0] += 50
+    assert opened.pause_left == 0
+
+
+def test_a_wait_at_the_gate_that_is_cancelled_costs_nothing_of_the_rate():
+    async def main() -> list[float]:
+        opened = gate(requests_per_minute=6)
+        await opened.pass_through(1)
+        start = anyio.current_time()
+        for _ in range(5):
+            with anyio.move_on_after(1):
+                await opened.pass_through(1)
+        await opened.pass_through(1)
+        return [start, anyio.current_time()]
+
+    start, passed = quickly(main)
+    assert passed - start == pytest.approx(10 * MARGIN, rel=0.02)
+
+
+async def test_fifty_a_second_as_the_far_side_sees_them():
+    """Real time, real sockets: what counts is when requests arrive."""
+    rate, count = 50, 100
+    async with serve(answer()) as server:
+        opened = gate(requests_per_second=rate)
+
+        async def call() -> None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(count):
+                await opened.pass_through(1)
+                tasks.start_soon(call)
+    times = sorted(request.at for request in server.requests)
+    assert len(times) == count
+    assert busiest(times, 1) <= rate
+    assert (count - 1) / (times[-1] - times[0]) >= 0.95 * rate
