@@ -58,6 +58,20 @@ def sweep(root: Path) -> int:
     return len(found)
 
 
+def require_writable(root: Path) -> None:
+    """Raise StoreError where no file can be made in the output folder: before images are paid for, not after."""
+    try:
+        with _folder(root, PurePosixPath()) as folder:
+            part = f"{_PART}{secrets.token_hex(8)}.part"
+            os.close(os.open(part, _NEW, 0o666, dir_fd=folder))
+            os.unlink(part, dir_fd=folder)
+    except OSError as error:
+        raise StoreError(
+            f"the output folder {root} cannot be written: {error.strerror}. Nothing was sent: mend it, or name another "
+            "one under output: in the manifest"
+        ) from error
+
+
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, as hex."""
     with path.open("rb") as file:
@@ -65,10 +79,13 @@ def digest(path: Path) -> str:
 
 
 def make_private(folder: Path) -> Path:
-    """Make *folder* (and what is missing above it) readable by its owner only; return it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
+    """Make *folder* (and what is missing above it) readable by its owner only; return it; raise StoreError."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise StoreError(f"cannot make the folder {folder}: {error.strerror}. Check the disk and its owner") from error
     return folder
 
 

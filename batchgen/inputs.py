@@ -34,7 +34,7 @@ class Inputs:
         self._folder = make_private(folder)
         self._spool = spool
         self._fetch = fetch
-        self._one_at_a_time = Lock()
+        self._fetching: dict[str, Lock] = {}  #: by URL: many jobs may ask for one at once
         self._known: dict[Path, tuple[tuple[int, int], str]] = {}  #: file -> (mtime and size, sha256) as last read
 
     async def require_unchanged(self, task: Task) -> None:
@@ -62,26 +62,29 @@ class Inputs:
 
     async def localised(self, task: Task) -> Task:
         """Return *task* with every source a local file; raise ProviderError (invalid) where one cannot be fetched."""
-        async with self._one_at_a_time:
-            images = tuple([await self._local(source) for source in task.images])
-            mask = await self._local(task.mask) if task.mask else None
+        images = tuple([await self._local(source) for source in task.images])
+        mask = await self._local(task.mask) if task.mask else None
         return replace(task, images=images, mask=mask)
 
     async def _local(self, source: Source) -> Source:
         if source.url is None:
             return source
-        stem = hashlib.sha256(source.url.encode()).hexdigest()[:32]
+        async with self._fetching.setdefault(source.url, Lock()):
+            return await self._fetched(source.url)
+
+    async def _fetched(self, url: str) -> Source:
+        stem = hashlib.sha256(url.encode()).hexdigest()[:32]
         for mime, extension in EXTENSIONS.items():
             path = self._folder / f"{stem}.{extension}"
             if path.exists():
                 return Source(path=str(path), mime=mime, size_bytes=path.stat().st_size)
         with self._spool.scratch() as sink:
-            await self._fetch(source.url, sink)
+            await self._fetch(url, sink)
             data = sink.body()
         try:
             facts = await to_thread.run_sync(examine, data)
         except DamagedImageError as error:
-            raise ProviderError(Fault(cause=Cause.INVALID, message=f"source image {source.url}: {error}")) from error
+            raise ProviderError(Fault(cause=Cause.INVALID, message=f"source image {url}: {error}")) from error
         name = f"{stem}.{facts.extension}"
         await to_thread.run_sync(publish, self._folder, name, data)
         return Source(path=str(self._folder / name), mime=facts.mime, size_bytes=len(data))

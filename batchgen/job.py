@@ -9,8 +9,8 @@ Decisions: nothing here reads a clock, a file or a socket.
        +-- Deferred --------+  +----- Unsettled --> UNKNOWN
        +-- Returned --------+                                          all but DONE, CANCELLED --Cancelled--> CANCELLED
 
-    A file came without a call, by a person's hand or found again:  PENDING, FAILED, UNKNOWN --Adopted--> DONE
-                                                      and, where it is not the last one that lacks: --Supplied--> as it was
+    A file comes without a call, brought by a person or found again:  PENDING, FAILED, UNKNOWN --Adopted--> DONE
+    and where others still lack, or none did:                         the same and DONE --Supplied--> as it was
 """
 
 from __future__ import annotations
@@ -234,14 +234,8 @@ def advance(job: Job, event: Event) -> Job:
     match event:
         case Claimed():
             return replace(job, claim=job.claim + 1, tries=job.tries + 1, not_before=None)
-        case Delivery(outcome=outcome):
-            return replace(job, delivered=job.delivered + len(outcome.artifacts), cause=None, message=None)
-        case Short(outcome=outcome):
-            return replace(job, delivered=job.delivered + len(outcome.artifacts))
-        case Adopted():
-            return replace(job, delivered=job.delivered + 1, not_before=None, cause=None, message=None)
-        case Supplied():
-            return replace(job, delivered=job.delivered + 1)
+        case Delivery() | Short() | Adopted() | Supplied():
+            return _supplied(job, event)
         case Deferred(fault=fault, not_before=when):
             return replace(_blamed(job, fault), not_before=when)
         case Returned(fault=fault, not_before=when):
@@ -254,6 +248,12 @@ def advance(job: Job, event: Event) -> Job:
             return replace(job, tries=0, doubts=0, delivered=kept, not_before=None, cause=None, message=None)
         case _:
             return job
+
+
+def _supplied(job: Job, event: Delivery | Short | Adopted | Supplied) -> Job:
+    came = len(event.outcome.artifacts) if isinstance(event, Delivery | Short) else 1
+    job = replace(job, delivered=job.delivered + came)
+    return replace(job, not_before=None, cause=None, message=None) if isinstance(event, Delivery | Adopted) else job
 
 
 def _blamed(job: Job, fault: Fault) -> Job:

@@ -94,9 +94,10 @@ def _from_file(path: Path, name: str) -> str:
     try:
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise KeyMissing(f"{name}_FILE: {path} can be read by others; run: chmod 600 {shlex.quote(str(path))}")
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyMissing(f"{name}_FILE: {path}: {getattr(error, 'strerror', None) or 'not a text file'}") from error
+        # never decoded strictly: that error would hold the key
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError as error:
+        raise KeyMissing(f"{name}_FILE: {path}: {error.strerror}") from error
 
 
 def _from_command(command: str, name: str) -> str:
@@ -104,7 +105,8 @@ def _from_command(command: str, name: str) -> str:
         done = subprocess.run(  # noqa: S603 - the user's own command, and no shell
             shlex.split(command),
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=COMMAND_TIMEOUT,
             check=False,
             stdin=subprocess.DEVNULL,

@@ -43,10 +43,12 @@ from ..store.values import Selection
 from ..store.writer import Writer
 from ..task import Charge, Task
 from ..transport import Transport
+from . import notes
 from .ground import require_local, widths
 from .look import Standing, standing
 from .place import Place
 from .prepare import rows
+from .rebuild import TakenIn, before_run
 from .stop import Bounds, Stop
 
 #: Threads that read, check and publish answers: they wait for the disk as much as they work.
@@ -89,6 +91,7 @@ class Ended:
     stopped: int | None  #: the signal that stopped it
     drained: str | None  #: the bound that ended it early, in words
     sent: bool  #: False: there was nothing to do
+    taken_in: TakenIn | None = None  #: what the job table had lost and learnt again from the files around it
 
     @property
     def exit_code(self) -> int:
@@ -122,6 +125,7 @@ def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) 
     with lock.hold(place.db, command=command, wait=terms.wait_lock), ExitStack() as parts:
         migrate.ensure(place.db)
         reader = parts.enter_context(Reader(place.db))
+        taken_in = before_run(place, reader, batch)
         if terms.requeue is not None:
             _requeue(place, reader, batch, terms.requeue)
         wish = compare(batch, rows(reader, batch))
@@ -134,7 +138,7 @@ def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) 
             keys = dict.fromkeys(batch.profiles, SANDBOX_KEY)
         writer = parts.enter_context(Writer(place.db))
         engagement = _Engagement(place=place, batch=batch, terms=terms, keys=keys, reader=reader, writer=writer)
-        return anyio.run(engagement.carry_out, command, follow)
+        return replace(anyio.run(engagement.carry_out, command, follow), taken_in=taken_in)
 
 
 def _keys(batch: Batch, wish: Plan) -> dict[str, str]:
@@ -194,6 +198,7 @@ class _Engagement:
         await self.writer.begin_run(
             run_id, batch_id, command=command, pid=os.getpid(), host=socket.gethostname(), now=started
         )
+        notes.begun(self.place, self.batch.name, run_id)
         profiles = {name: known for name, known in self.batch.profiles.items() if name in self._needed(batch_id)}
         spool = Spool(self.place.state / "spool")
         transport = Transport(profiles, self.keys)
@@ -216,6 +221,7 @@ class _Engagement:
             await stop.guard(follow(runner, self.reader))
         ended = self._ended(batch_id, runner, started, stop.signal)
         await self.writer.end_run(run_id, ended.exit_code, _now())
+        notes.ended(self.place, self.batch.name, run_id)
         return ended
 
     def _source_fetcher(self, transport: Transport) -> Fetch:

@@ -11,6 +11,7 @@ from . import words
 
 if TYPE_CHECKING:
     from ..app.look import Standing
+    from ..app.rebuild import TakenIn
     from ..app.run import Ended, LaneEnd
 
 #: What a person does about each cause of failure.
@@ -39,12 +40,10 @@ def closing(ended: Ended, *, sandbox: bool) -> list[str]:
         pace = f", {ended.images / ended.seconds * 60:.0f} a minute" if ended.images and ended.seconds > 0 else ""
         made = f"{words.count(ended.images, 'image')} in {words.duration(ended.seconds)}{pace}"
         head = f"{found.batch.name}: {counts.done} of {words.count(counts.total, 'job')} done; this run made {made}"
-    lines = [head]
+    lines = [*taken_lines(ended.taken_in), head]
     lines += words.failure_lines(found.failures)
     if counts.unknown:
-        lines.append(
-            f"unknown   {words.count(counts.unknown, 'job')} may have been bought; see: batchgen list --status unknown"
-        )
+        lines.append(f"unknown   {words.count(counts.unknown, 'job')} may have been bought, and nobody knows")
     lines += [_lane_line(lane) for lane in ended.lanes if lane.closed is not None and lane.left]
     lines += [f"stopped   {ended.drained}"] if ended.drained else []
     lines += words.money_lines(found.usage)
@@ -62,6 +61,8 @@ def advice(found: Standing, *, sandbox: bool) -> list[str]:
     said: list[str] = []
     if counts.pending or counts.running:
         said.append(f"batchgen run {manifest}{rehearsal}    goes on with the {counts.pending + counts.running} pending")
+    if counts.unknown:
+        said.append(f"batchgen unknown list{rehearsal}    lists the {counts.unknown} in doubt, and what can be done")
     for failure in found.failures:
         if cure := _CURE.get(failure.cause):
             said.append(f"{failure.cause}: {cure}")
@@ -70,6 +71,19 @@ def advice(found: Standing, *, sandbox: bool) -> list[str]:
     if found.failures:
         said.append(f"batchgen show{rehearsal} {shlex.quote(found.failures[0].key)}    tells every attempt of a job")
     return list(_under("next", said))
+
+
+def taken_lines(learnt: TakenIn | None) -> list[str]:
+    """Return what a job table that was lost or put back learnt from the files around it."""
+    if learnt is None:
+        return []
+    got, said = learnt.intake, []
+    said += [f"{words.count(got.files, 'file')} ({words.count(got.done, 'job')} done)"] if got.files else []
+    said += [f"{words.count(got.revived, 'answer')} in the spool"] if got.revived else []
+    said += [f"{words.count(got.doubtful, 'call')} in doubt"] if got.doubtful else []
+    said += [f"{words.count(learnt.settled, 'call')} that it held open"] if learnt.settled else []
+    said += [f"{words.usd(got.usd)} of cost"] if got.usd else []
+    return [f"taken in  the job table did not know: {', '.join(said) or 'its last run, which left nothing new'}"]
 
 
 def _lane_line(lane: LaneEnd) -> str:

@@ -184,7 +184,7 @@ def export(session: Session, form: str, batch: str | None, sandbox: bool, **opti
         words.document(list(lines))
     elif form == "jsonl":
         for line in lines:
-            words.raw(json.dumps(line, ensure_ascii=False))
+            words.raw(words.tame(json.dumps(line, ensure_ascii=False)))
     else:
         for line in csv_lines(lines):
             words.raw(line)

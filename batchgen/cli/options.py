@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich_click import RichCommand
+from rich_click import RichCommand, RichGroup
 
 if TYPE_CHECKING:
     from ..app.place import Place
@@ -85,6 +85,21 @@ def command(name: str) -> Callable[[Function], click.Command]:
 
         # options declared on the function come before the shared ones
         call.params[:0] = reversed(getattr(function, "__click_params__", []))
+        return call
+
+    return make
+
+
+def group(name: str) -> Callable[[Function], click.Group]:
+    """Make a function a command with commands of its own; the shared options may stand before their names as well."""
+
+    def make(function: Function) -> click.Group:
+        @click.group(name, cls=RichGroup, help=function.__doc__)
+        @shared
+        @click.pass_context
+        def call(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - the shared options
+            ctx.obj = given(options, ctx.obj or {})
+
         return call
 
     return make

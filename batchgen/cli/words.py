@@ -31,7 +31,7 @@ def data(text: str) -> None:
 
 def document(value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print one JSON document on stdout."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    print(tame(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def tell_error(error: BatchgenError, *, as_json: bool) -> None:
@@ -57,6 +57,15 @@ def printable(text: str) -> str:
 
 def _steers(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character != "\u200d"
+
+
+def tame(document: str) -> str:
+    """Return JSON text with every character that would steer a terminal escaped; it means what it meant."""
+    if document.isprintable():
+        return document
+    return "".join(
+        c if c == "\n" or not _steers(c) else json.dumps(c)[1:-1].replace("\x7f", r"\u007f") for c in document
+    )
 
 
 def short(text: str, width: int) -> str:

@@ -211,7 +211,7 @@ def _number(text: str) -> int:
 
 
 def _cause_by_status(status: int, profile: Profile) -> tuple[Cause, str]:
-    if status < 200 or status in (202, 204, 205, 206):
+    if status < 200 or status in (202, 204, 205, 206, 304):  # 304 is no answer to a POST, least of all a redirect
         return Cause.UNKNOWN, "the provider took the request and answered without a result"
     if status < 300:
         return Cause.ERROR, ""

@@ -16,7 +16,7 @@ from ..task import Artifact, Basis
 from .rows import encode_task, to_job
 from .swap import swap
 from .tables import artifacts, attempts, jobs, ledger
-from .values import Intake, Trace
+from .values import Doubt, Intake, Trace
 
 #: The run of attempts that no run of this table made.
 RECOVERED = "recovered"
@@ -199,7 +199,7 @@ def _has(connection: Connection, trace: Trace) -> bool:
     return connection.execute(select(artifacts.c.id).where(*same)).first() is not None
 
 
-def _place(
+def _place(  # noqa: PLR0917 - see take_in
     connection: Connection, job: Job, trace: Trace, file: Artifact, last: bool, now: datetime
 ) -> tuple[Intake, bool]:
     """Let the job count on a file where it can; return whether the file waits for one before it."""
@@ -237,7 +237,7 @@ def _insert_attempt(connection: Connection, job: Job, attempt_id: str, **facts: 
     connection.execute(insert(attempts).values(**own, **asked, **facts))
 
 
-def _insert_ledger(  # noqa: PLR0917 - the row's owners, in order
+def _insert_ledger(
     connection: Connection, batch_id: int, job: Job, attempt_id: str, at: datetime, **facts: object
 ) -> None:
     own = {"attempt_id": attempt_id, "batch_id": batch_id, "run_id": RECOVERED, "at": at}
@@ -246,7 +246,13 @@ def _insert_ledger(  # noqa: PLR0917 - the row's owners, in order
 
 
 def _insert_artifact(
-    connection: Connection, job_id: int, attempt_id: str, file: Artifact, at: datetime, *, superseded_at: datetime | None
+    connection: Connection,
+    job_id: int,
+    attempt_id: str,
+    file: Artifact,
+    at: datetime,
+    *,
+    superseded_at: datetime | None,
 ) -> None:
     connection.execute(
         insert(artifacts).values(
@@ -275,11 +281,15 @@ def last_doubt(connection: Connection, job_id: int) -> str | None:
     return None
 
 
-def doubts(connection: Connection, job_id: int) -> Row[Any] | None:
+def doubts(connection: Connection, job_id: int) -> Doubt | None:
     """Return a job's last call in doubt with what all such calls may have cost."""
     sums = select(func.sum(ledger.c.at_risk_usd).label("usd"), func.sum(ledger.c.at_risk_credits).label("credits"))
     amounts = sums.select_from(attempts.join(ledger)).where(*_doubtful(job_id)).subquery()
-    # without its cost for one whose answer said it: then it is in no sum at risk, and in doubt all the same
     call = (attempts.c.job_id == job_id, attempts.c.cause == Cause.UNKNOWN.value)
     wanted = select(attempts.c.id, attempts.c.started_at, attempts.c.request_id, amounts.c.usd, amounts.c.credits)
-    return connection.execute(wanted.where(*call).order_by(attempts.c.claim.desc()).limit(1)).one_or_none()
+    row = connection.execute(wanted.where(*call).order_by(attempts.c.claim.desc()).limit(1)).one_or_none()
+    if row is None:
+        return None
+    return Doubt(
+        attempt_id=row.id, started_at=row.started_at, request_id=row.request_id, usd=row.usd, credits=row.credits
+    )

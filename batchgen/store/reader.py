@@ -18,11 +18,13 @@ from sqlalchemy.exc import DBAPIError
 from ..errors import NotFound
 from ..job import Job, State
 from ..ledger import Counts, Failure, Spent, UsageLine
+from .asking import attempt_states, conditions, files, newest_attempt
 from .engine import explain, reading
+from .mending import doubts, last_doubt
 from .rows import to_artifact, to_attempt, to_batch, to_job, to_run
 from .sums import bills, spent, usage
 from .tables import EPOCH, Instant, artifacts, attempts, batches, jobs, runs
-from .values import AttemptRecord, Batch, Bill, Run, Selection, Standing, StoredArtifact
+from .values import AttemptRecord, Batch, Bill, Doubt, Run, Selection, Standing, StandingFile, StoredArtifact
 
 PAGE = 1_000  #: jobs read in one transaction: a long export holds up no checkpoint
 
@@ -153,7 +155,7 @@ class Reader:
         """Yield the selected jobs in the order they were first added, a page per transaction."""
         last, left = 0, limit
         wanted = select(jobs, batches.c.name.label("batch_name")).join(batches)
-        wanted = wanted.where(jobs.c.batch_id == batch_id, *_conditions(selection)).order_by(jobs.c.id)
+        wanted = wanted.where(jobs.c.batch_id == batch_id, *conditions(selection)).order_by(jobs.c.id)
         while left is None or left > 0:
             size = PAGE if left is None else min(PAGE, left)
             page = self._jobs(wanted.where(jobs.c.id > last).limit(size))
@@ -175,6 +177,39 @@ class Reader:
             if not superseded:
                 files = files.where(artifacts.c.superseded_at.is_(None))
             return [to_artifact(row) for row in connection.execute(files.order_by(artifacts.c.ordinal, artifacts.c.id))]
+
+    # --- what to set right ----------------------------------------------------
+
+    def files(self, batch_id: int, selection: Selection = Selection()) -> Iterator[list[StandingFile]]:  # noqa: B008
+        """Yield the files that the selected jobs count on, a page per transaction."""
+        last = 0
+        while True:
+            with self._open() as connection:
+                page = files(connection, batch_id, selection, last, PAGE)
+            if not page:
+                return
+            yield page
+            last = page[-1].artifact_id
+
+    def doubt(self, job: Job) -> Doubt | None:
+        """Return what is known of a job that may have been bought; None where no call of it is in doubt."""
+        with self._open() as connection:
+            return doubts(connection, job.id)
+
+    def last_doubt(self, job: Job) -> str | None:
+        """Return the attempt that a file which a person brings for *job* belongs to, or None."""
+        with self._open() as connection:
+            return last_doubt(connection, job.id)
+
+    def attempt_states(self, ids: Sequence[str]) -> Mapping[str, tuple[str, str | None]]:
+        """Return state and cause of those of *ids* that the table knows, with all their files."""
+        with self._open() as connection:
+            return attempt_states(connection, ids)
+
+    def newest_attempt(self, batch_id: int) -> datetime | None:
+        """Return when the batch's last call went out; None where none did."""
+        with self._open() as connection:
+            return newest_attempt(connection, batch_id)
 
     # --- money ----------------------------------------------------------------
 
@@ -233,25 +268,6 @@ def _job(connection: Connection, which: ColumnElement[bool]) -> Job | None:
     wanted = select(jobs, batches.c.name.label("batch_name")).join(batches).where(which)
     row = connection.execute(wanted).one_or_none()
     return None if row is None else to_job(row, row.batch_name)
-
-
-def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
-    if selection.ids:
-        yield or_(*(jobs.c.key.op("GLOB")(pattern) for pattern in selection.ids))
-    if selection.tags:
-        carried = func.json_each(jobs.c.tags).table_valued("value")
-        yield exists().select_from(carried).where(carried.c.value.in_(selection.tags))
-    for column, values in (
-        (jobs.c.provider, selection.providers),
-        (jobs.c.model, selection.models),
-        (jobs.c.kind, selection.kinds),
-        (jobs.c.state, selection.states),
-        (jobs.c.cause, selection.causes),
-    ):
-        if values:
-            yield column.in_(values)
-    if not selection.orphaned:
-        yield jobs.c.orphaned_at.is_(None)
 
 
 def _lane(batch_id: int, provider: str) -> Select[Any]:

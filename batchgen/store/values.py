@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Protocol
 
@@ -180,7 +180,7 @@ class Trace:
     cause: Cause | None = None  #: None: it delivered
     message: str | None = None
     live: bool = False  #: its slot may still hold the answer: an ordinary start can finish it
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     charge: Charge = UNPRICED
     estimate: Charge = UNPRICED  #: what it may have cost, where nobody knows
     file: Artifact | None = None  #: one file it delivered, found whole

@@ -7,7 +7,7 @@ row changed means that the job moved on without us.  Verbs return when what they
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -22,12 +22,14 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from ..errors import BatchgenError, NotFound, StaleJob
 from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
+from ..task import Artifact
+from . import mending
 from .booking import artifact_rows, closed_attempt, ledger_row
 from .committer import Committer
 from .rows import PLAN_COLUMNS, moving, plan_columns, to_job
 from .swap import SWAP, known_as, supersede, swap
 from .tables import artifacts, attempts, batches, jobs, ledger, micros, runs
-from .values import Loaded, Planned
+from .values import Intake, Loaded, Planned, Trace
 
 CHUNK = 5_000  #: jobs loaded in one transaction: bounds the log, and what an interruption repeats
 
@@ -128,6 +130,24 @@ class Writer:
         """Carry out what a person decided about *job*; raise StaleJob if it moved on, IllegalEvent if it may not."""
         after = advance(job, event)
         return await self._line.submit(partial(_move, before=job, after=after, now=event.at))
+
+    async def drop(self, job: Job, event: Cancelled, *, free: bool) -> Job:
+        """Give a job up; *free*: a person looked its calls in doubt up, and they were not charged."""
+        after = advance(job, event)
+        return await self._line.submit(partial(mending.drop, before=job, after=after, free=free, now=event.at))
+
+    async def adopt(self, job: Job, attempt_id: str, file: Artifact, now: datetime) -> Job:
+        """Take in a published file that a person brought; *attempt_id* is the call it belongs to, or a new one."""
+        return await self._line.submit(partial(mending.adopt, before=job, attempt_id=attempt_id, file=file, now=now))
+
+    async def take_in(
+        self, batch_id: int, traces: Sequence[Trace], now: datetime, *, last: bool
+    ) -> tuple[Intake, list[Trace]]:
+        """Take in what traces on disk tell and the table does not know; again changes nothing.
+
+        Returns what that was, and the files that wait for one before them; *last*: there is none to wait for.
+        """
+        return await self._line.submit(partial(mending.take_in, batch_id=batch_id, traces=traces, last=last, now=now))
 
 
 # --- batches and runs ---------------------------------------------------------

@@ -6,6 +6,7 @@ moment of sending, and then nobody knows whether the call arrived.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from anyio import CancelScope, current_time, fail_after, get_cancelled_exc_class
 from httpx_aiohttp import AiohttpTransport
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from ..errors import SettingsError
 from ..fault import Cause, Fault, ProviderError
 from ..payload import Payload, pack
 from ..providers.base import Call
@@ -58,7 +60,7 @@ class Line:
             raise no_answer(f"no answer within {deadline:g} s", payload) from error
         with CancelScope(shield=True):
             try:
-                head = await receive(response, sink, ends)
+                head = await receive(response, sink, ends, self.key)
             finally:
                 await hang_up(response)
         return head
@@ -108,6 +110,16 @@ class Line:
         raise mishap
 
 
+def _trusted() -> ssl.SSLContext:
+    """Return what checks certificates: the authorities that come along, or those that SSL_CERT_FILE or _DIR names."""
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:  # ssl.SSLError is one
+        raise SettingsError(
+            f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: {error}"
+        ) from error
+
+
 class Transport:
     """The lines to all providers of a run, opened and closed together."""
 
@@ -118,7 +130,7 @@ class Transport:
         self._lines: dict[str, Line] = {}
 
     async def __aenter__(self) -> Self:
-        self._tls = httpx.create_ssl_context()
+        self._tls = _trusted()
         public = aiohttp.TCPConnector(ssl=self._tls, limit=0, resolver=PublicResolver())
         self._bare = await self._open(public, proxied=True)
         for name, profile in self._profiles.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import httpx
@@ -18,8 +18,11 @@ from .mishaps import TROUBLE, in_doubt, too_large, words
 #: Bytes of one body, API answers and results alike.  Ten 4K images in base64 stay below it.
 MAX_BODY = 256 * 1024 * 1024
 
+#: A shorter key might stand in an image's base64 by chance.
+_TELLING = 16
+
 #: Bytes handed on at once.
-PIECE = 256 * 1024
+PIECE = 64 * 1024
 
 
 class Sink(Protocol):
@@ -43,33 +46,65 @@ class Head:
     headers: Mapping[str, str]
 
 
-async def receive(response: httpx.Response, sink: Sink, ends: float) -> Head:
+async def receive(response: httpx.Response, sink: Sink, ends: float, key: str = "") -> Head:
     """Read *response* into *sink* and seal it; *ends* is on the loop's clock.
 
-    Raises ProviderError where a success broke off.  An error answer says what it has to say in its status, so what came
-    of it is enough.
+    Where the far side repeats *key*, it is blacked out: answers are kept, and errors are shown.  Raises
+    ProviderError where a success broke off.  An error answer says what it has to say in its status, so what came of it
+    is enough.
     """
-    head = Head(status=response.status_code, headers={name.lower(): text for name, text in response.headers.items()})
+    secret = key if len(key) >= _TELLING else ""
+    raw = response.headers.items()
+    headers = {name.lower(): text.replace(secret, "*" * len(secret)) if secret else text for name, text in raw}
+    head = Head(status=response.status_code, headers=headers)
     sink.keep_head(head.status, head.headers)
-    length = 0
+    pieces = _Pieces(sink, secret.encode())
     try:
         with fail_after(max(0.0, ends - current_time())):
-            async for chunk in response.aiter_raw(PIECE):
-                length += len(chunk)
-                if length > MAX_BODY:
+            async for chunk in response.aiter_raw():
+                if pieces.length + len(chunk) > MAX_BODY:
                     raise too_large(MAX_BODY, head.status)
-                _write(sink, chunk)
+                pieces.add(chunk)
     except TROUBLE as error:  # TimeoutError is an OSError
         if head.status < 300:
-            what = f"the answer (HTTP {head.status}) broke off after {length} bytes: {words(error)}"
+            what = f"the answer (HTTP {head.status}) broke off after {pieces.length} bytes: {words(error)}"
             raise in_doubt(what, head.status) from error
+    finally:
+        pieces.flush()
     await to_thread.run_sync(sink.seal)
     return head
 
 
-def _write(sink: Sink, chunk: bytes) -> None:
+@dataclass(slots=True)
+class _Pieces:
+    """Gathers what arrives into pieces; httpx's own gathering drops the last one where an answer breaks off."""
+
+    sink: Sink
+    secret: bytes = b""
+    length: int = 0
+    _gathered: list[bytes] = field(default_factory=list)
+    _size: int = 0
+
+    def add(self, chunk: bytes) -> None:
+        self._gathered.append(chunk)
+        self.length += len(chunk)
+        self._size += len(chunk)
+        if self._size >= PIECE:
+            self.flush()
+
+    def flush(self) -> None:
+        piece = b"".join(self._gathered)
+        self._gathered.clear()
+        self._size = 0
+        if self.secret:
+            piece = piece.replace(self.secret, b"*" * len(self.secret))
+        if piece:
+            _write(self.sink, piece)
+
+
+def _write(sink: Sink, piece: bytes) -> None:
     try:
-        sink.write(chunk)
+        sink.write(piece)
     except OSError as error:
         # told apart from trouble on the way: another try would meet the same disk
         raise StoreError(f"cannot keep what arrives: {error.strerror}. Free the disk, then run again") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import anyio
 import pytest
@@ -84,7 +85,7 @@ def test_the_tighter_of_two_limits_holds():
 
 def test_spacing_keeps_requests_apart():
     times = passing(lambda: gate(spacing=1.5), 20)
-    assert min(after - before for before, after in zip(times, times[1:], strict=False)) >= 1.5
+    assert min(after - before for before, after in pairwise(times)) >= 1.5
 
 
 def test_images_count_by_their_number():
@@ -96,7 +97,7 @@ def test_images_count_by_their_number():
 
 def test_a_request_with_many_images_pays_for_all_of_them():
     times = passing(lambda: gate(images_per_minute=60), 5, lambda _: 10)
-    assert min(after - before for before, after in zip(times, times[1:], strict=False)) >= 10
+    assert min(after - before for before, after in pairwise(times)) >= 10
 
 
 def test_images_and_requests_are_limited_apart():
@@ -203,9 +204,8 @@ def test_a_wait_at_the_gate_that_is_cancelled_costs_nothing_of_the_rate():
     assert passed - start == pytest.approx(10 * MARGIN, rel=0.02)
 
 
-async def test_fifty_a_second_as_the_far_side_sees_them():
-    """Real time, real sockets: what counts is when requests arrive."""
-    rate, count = 50, 100
+async def arrivals(rate: int, count: int) -> list[float]:
+    """Send so many requests through a gate, over real sockets in real time; return when each arrived."""
     async with serve(answer()) as server:
         opened = gate(requests_per_second=rate)
 
@@ -220,7 +220,16 @@ async def test_fifty_a_second_as_the_far_side_sees_them():
             for _ in range(count):
                 await opened.pass_through(1)
                 tasks.start_soon(call)
-    times = sorted(request.at for request in server.requests)
-    assert len(times) == count
-    assert busiest(times, 1) <= rate
-    assert (count - 1) / (times[-1] - times[0]) >= 0.95 * rate
+    return sorted(request.at for request in server.requests)
+
+
+async def test_fifty_a_second_as_the_far_side_sees_them():
+    rate, count = 50, 100
+    seen = []
+    for _ in range(4):  # a machine busy with other work holds up now one request, now another; a wrong pace stays wrong
+        times = await arrivals(rate, count)
+        assert len(times) == count
+        seen.append((busiest(times, 1), (count - 1) / (times[-1] - times[0])))
+        if seen[-1][0] <= rate and seen[-1][1] >= 0.95 * rate:
+            return
+    pytest.fail(f"busiest second and rate, four times over: {seen}")

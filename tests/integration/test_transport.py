@@ -379,7 +379,8 @@ async def test_a_connection_dropped_unread_never_sends_twice(slot):
 
 
 async def test_what_came_of_a_broken_answer_is_kept(slot):
-    async with serve(ENDS["body short"]) as server, line_to(server.url) as line:
+    short = says(head("200 OK", {"Content-Length": "500"}) + IMAGE, pause=0.2)
+    async with serve(short) as server, line_to(server.url) as line:
         fault = await fault_of(line, slot)
     assert fault.status == 200
     assert (kept(slot).status, kept(slot).body) == (200, IMAGE)

@@ -105,7 +105,9 @@ class Points(Driver):
         yield Case(number=0, work=self._measure)
         while not self.total:
             yield Case(number=-1, work=_nothing)
-        for point in _spread(self.total, self.wanted):
+        # runs differ in length: points near the end of one may lie past the end of another
+        last = self.total * 19 // 20 if self.wanted else self.total
+        for point in _spread(max(1, last), self.wanted):
             yield Case(number=point, work=self._kill_at(point))
         point = self.total
         while not self.wanted and not self.over:  # every point: until a run completes

@@ -1,4 +1,4 @@
-"""A whole run in this process against servers of raw bytes: the real job table, spool and files, and a count of its own.
+"""A whole run in this process against servers of raw bytes, with the real job table, spool and files.
 
 After every run two things are checked that hold for every case: no request reached a server without a row in the job
 table, and the key is in no file.
@@ -155,7 +155,10 @@ def after(seconds: float, then: Behaviour) -> Behaviour:
 
 def prompt_of(request: Received) -> str:
     body = json.loads(request.body)
-    return body["prompt"] if "prompt" in body else json.dumps(body["messages"])
+    if "prompt" in body:
+        return body["prompt"]
+    content = body["messages"][-1]["content"]
+    return content if isinstance(content, str) else next(part["text"] for part in content if part["type"] == "text")
 
 
 # --- answers ------------------------------------------------------------------------------------------------------

@@ -48,9 +48,7 @@ def brief(monkeypatch):
 def assert_out_of_reach(site: Site, told: kit.Told, rounds: int = 3) -> None:
     """The lane closed by itself; the jobs are as they were; nothing was or may have been charged."""
     assert (told.code, told.lane().closed) == (8, lane.Closure.DOWN)
-    assert set(site.states().values()) == {("pending", "unreached")} | (
-        {("pending", None)} if len(site.jobs()) > 1 else set()
-    )
+    assert {state for state, _ in site.states().values()} == {"pending"}
     assert [job["tries"] for job in site.jobs().values()] == [0] * len(site.jobs())
     attempts = site.rows("select * from attempts")
     assert {row["cause"] for row in attempts} == {"unreached"}
@@ -362,7 +360,7 @@ def test_N14_a_huge_body_is_cut_off(site, monkeypatch):
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
 def test_N15_a_compression_bomb_is_not_blown_up(site, monkeypatch, pack):
     monkeypatch.setattr(reading, "MAX_BODY", 1_000_000)
-    bomb = pack(bytes(100_000_000))
+    bomb = pack(bytes(60_000_000))
     coding = "gzip" if pack is gzip.compress else "deflate"
     assert len(bomb) < 200_000
     assert_spoiled(site, answer(bomb, headers={"Content-Encoding": coding}))
@@ -409,10 +407,7 @@ def test_N19_a_redirect_of_a_paid_call_is_never_followed(site, status):
     assert (told.code, told.lane().closed) == (5, lane.Closure.DENIED)
     assert {state for state, _ in site.states().values()} == {"pending"}
     assert site.bill() == [("no", 0, None)]
-    assert (
-        "base_url" in [row["message"] or "" for row in site.rows("select message from attempts")][0]
-        or told.lane().message
-    )
+    assert site.rows("select status, cause from attempts") == [{"status": int(status[:3]), "cause": "denied"}]
 
 
 REDIRECTS = ["http://169.254.169.254/latest", "http://127.0.0.1:{port}/x", "https://10.0.0.1/x", "file:///etc/passwd", "//127.0.0.1:{port}/x", "https://cdn.example.com:8443/x"]  # fmt: skip

@@ -40,6 +40,8 @@ _SHIM = "FAULTS_LOCAL_SHIM"
 _MODULES = (
     "aiohttp",
     "alembic.command",
+    "anyio._backends._asyncio",
+    "anyio.to_thread",
     "alembic.config",
     "batchgen.app.run",
     "batchgen.cli.closing",
@@ -47,9 +49,20 @@ _MODULES = (
     "batchgen.cli.look",
     "batchgen.cli.prepare",
     "batchgen.cli.work",
+    "batchgen.providers.answers",
+    "batchgen.providers.gemini_chat",
+    "batchgen.providers.openai_images",
+    "certifi",
+    "encodings.idna",
+    "encodings.unicode_escape",
+    "encodings.utf_8_sig",
     "httpx",
+    "httpx_aiohttp",
+    "PIL.BmpImagePlugin",
+    "PIL.GifImagePlugin",
     "PIL.JpegImagePlugin",
     "PIL.PngImagePlugin",
+    "PIL.PpmImagePlugin",
     "PIL.WebPImagePlugin",
     "sqlalchemy.dialects.sqlite.pysqlite",
 )
@@ -342,6 +355,13 @@ def fill(name: str) -> None:
             while os.write(descriptor, bytes(size)):
                 pass
     os.close(descriptor)
+
+
+def die_in_examine() -> None:
+    """A hook: be killed while the answer that arrived is decoded."""
+    from batchgen import perform
+
+    perform.examine = lambda _data: os.kill(os.getpid(), 9)
 
 
 def _mount(*arguments: str) -> bool:

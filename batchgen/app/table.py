@@ -1,0 +1,39 @@
+"""The job table as a file: is it whole, a copy, the newest form."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from .. import lock
+from ..errors import NotFound
+from ..store import migrate, upkeep
+from ..store.upkeep import Health
+from .place import Place
+
+
+def check(place: Place) -> Health:
+    """Read the whole job table and say what is wrong with it; writes nothing."""
+    _require(place)
+    return upkeep.examine(place.db)
+
+
+def backup(place: Place, target: Path) -> int:
+    """Copy the job table to *target*, also while a run goes on; return its bytes.  Never over another file."""
+    _require(place)
+    return upkeep.backup(place.db, target)
+
+
+def upgrade(place: Place) -> tuple[str | None, str]:
+    """Bring the job table to the form this program knows; return the revisions before and after."""
+    _require(place)
+    with lock.hold(place.db, command=shlex.join(["batchgen", *sys.argv[1:]])):
+        before = migrate.revision(place.db)
+        migrate.ensure(place.db)
+        return before, migrate.HEAD
+
+
+def _require(place: Place) -> None:
+    if not place.db.exists():
+        raise NotFound(f"no job table at {place.db}.  Where it was lost: batchgen db recover MANIFEST")

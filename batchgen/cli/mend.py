@@ -1,0 +1,222 @@
+"""Setting right: jobs in doubt (unknown), files that are gone or damaged (verify)."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UsageError
+from ..money import show_credits, show_usd
+from . import words
+from .options import Session, batch, command, group, selecting, selection
+from .options import sandbox as rehearsal
+
+if TYPE_CHECKING:
+    from ..app.mend import Verified
+    from ..job import Job
+    from ..store.values import Batch, Doubt, Selection
+
+
+@group("unknown")
+def unknown() -> None:
+    """Jobs that may have been bought and nobody knows: list them, and say what shall become of them."""
+
+
+@command("list")
+@selecting
+@batch
+@rehearsal
+def list_(session: Session, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
+    """List the jobs in doubt: when, what it may have cost, what to look for in the provider's own log."""
+    from ..app import mend
+
+    found, jobs = mend.doubts(session.place(sandbox=sandbox), batch, _doubtful(options))
+    if session.as_json:
+        lines = [_document(job, doubt) for job, doubt in jobs]
+        words.document({"schema_version": 1, "batch": found.name, "unknown": lines})
+        return 0
+    if not jobs:
+        words.say(f"{found.name}: no job is unknown")
+        return 0
+    heads = ("id", "provider", "sent (UTC)", "may have cost", "request id", "what is known")
+    for line in words.table([_row(job, doubt) for job, doubt in jobs], heads, right=(3,)):
+        words.data(line)
+    for line in _choices(found, jobs[0][0].key, sandbox=sandbox):
+        words.say(line)
+    return 0
+
+
+def _row(job: Job, doubt: Doubt | None) -> list[str]:
+    when = f"{doubt.started_at:%Y-%m-%d %H:%M:%S}" if doubt else ""
+    return [job.key, job.task.provider, when, _cost(doubt), _trace(doubt), words.short(job.message or "", 60)]
+
+
+def _cost(doubt: Doubt | None) -> str:
+    if doubt is None or (doubt.usd is None and doubt.credits is None):
+        return "unknown"
+    parts = [words.usd(doubt.usd)] if doubt.usd is not None else []
+    parts += [f"{show_credits(doubt.credits)} credits"] if doubt.credits else []
+    return ", ".join(parts)
+
+
+def _trace(doubt: Doubt | None) -> str:
+    return "" if doubt is None else doubt.request_id or doubt.attempt_id
+
+
+def _hint(job: Job, doubt: Doubt | None) -> str:
+    when = f" near {doubt.started_at:%Y-%m-%d %H:%M:%S} UTC" if doubt else ""
+    return f"look for it in {job.task.provider}'s own log{when}; batchgen sent the request id {_trace(doubt)}"
+
+
+def _document(job: Job, doubt: Doubt | None) -> dict[str, Any]:
+    return {
+        "id": job.key,
+        "provider": job.task.provider,
+        "model": job.task.model,
+        "at": doubt.started_at.isoformat() if doubt else None,
+        "may_have_cost": {
+            "usd": show_usd(doubt.usd) if doubt else None,
+            "credits": show_credits(doubt.credits) if doubt else None,
+        },
+        "request_id": doubt.request_id if doubt else None,
+        "attempt": doubt.attempt_id if doubt else None,
+        "message": job.message,
+        "hint": _hint(job, doubt),
+    }
+
+
+def _choices(found: Batch, key: str, *, sandbox: bool) -> list[str]:
+    flag, key = " --sandbox" if sandbox else "", shlex.quote(key)
+    said = (
+        (f"batchgen unknown adopt{flag} {key} FILE", "the image is there: you fetched it from the provider"),
+        (f"batchgen unknown retry{flag} --id {key}", "buy it again"),
+        (f"batchgen unknown drop{flag} --id {key}", "give it up (--not-charged: the provider says it cost nothing)"),
+    )
+    width = max(len(what) for what, _ in said)
+    lines = [f"{'next' if not number else '':<10}{what:<{width}}    {why}" for number, (what, why) in enumerate(said)]
+    return [
+        *lines,
+        f"{'':<10}the provider's own log tells which; without --id, retry and drop take all of {found.name}",
+    ]
+
+
+@command("retry")
+@selecting
+@batch
+@rehearsal
+def retry(session: Session, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
+    """Put jobs in doubt back to pending: all, or those selected.  What they may have cost stays in the ledger."""
+    from ..app import mend
+    from .closing import near
+
+    found, jobs = mend.try_again(session.place(sandbox=sandbox), batch, _doubtful(options))
+    if session.as_json:
+        words.document({"schema_version": 1, "batch": found.name, "requeued": [job.key for job in jobs]})
+        return 0
+    words.say(f"{found.name}: {words.count(len(jobs), 'job')} pending again")
+    if jobs:
+        words.say(f"next      batchgen run {shlex.quote(near(found.manifest))}{' --sandbox' if sandbox else ''}")
+    return 0
+
+
+@command("drop")
+@click.option("--not-charged", is_flag=True, help="The provider says that these calls cost nothing: book them so.")
+@selecting
+@batch
+@rehearsal
+def drop(session: Session, not_charged: bool, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
+    """Give up jobs in doubt, all or those selected: they are cancelled."""
+    from ..app import mend
+
+    found, jobs = mend.drop(session.place(sandbox=sandbox), batch, _doubtful(options), free=not_charged)
+    if session.as_json:
+        words.document({"schema_version": 1, "batch": found.name, "cancelled": [job.key for job in jobs]})
+        return 0
+    booked = "booked as not charged" if not_charged else "what they may have cost stays in the ledger, at risk"
+    words.say(f"{found.name}: {words.count(len(jobs), 'job')} cancelled" + (f"; {booked}" if jobs else ""))
+    return 0
+
+
+@command("adopt")
+@click.argument("job")
+@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@batch
+@rehearsal
+def adopt(session: Session, job: str, file: Path, batch: str | None, sandbox: bool) -> int:
+    """Take FILE in as the image of JOB: you fetched it from the provider, where it had been made after all.
+
+    It is checked like any other, gets the job's name and a sidecar, and its call is booked at its estimate.
+    """
+    from ..app import mend
+
+    after, artifact = mend.adopt(session.place(sandbox=sandbox), batch, job, file)
+    if session.as_json:
+        facts = {"path": artifact.path, "sha256": artifact.sha256, "bytes": artifact.size_bytes}
+        words.document({"schema_version": 1, "id": after.key, "state": after.state.value, "file": facts})
+        return 0
+    lacks = f"; {words.count(after.wanted - after.delivered, 'image')} still lacking" if after.state != "done" else ""
+    words.say(f"{after.key}: {after.state.value}, {artifact.path} ({artifact.width}x{artifact.height}){lacks}")
+    return 0
+
+
+for _each in (list_, retry, drop, adopt):
+    unknown.add_command(_each)
+
+
+def _doubtful(options: dict[str, Any]) -> Selection:
+    chosen = selection(options)
+    if set(chosen.states) - {"unknown"}:
+        raise UsageError("these commands are about jobs that are unknown; leave --status out")
+    return replace(chosen, states=())
+
+
+@command("verify")
+@click.option("--deep", is_flag=True, help="Decode every image as well.")
+@click.option("--requeue", is_flag=True, help="Put jobs back whose files are gone or damaged; a run makes them again.")
+@selecting
+@batch
+@rehearsal
+def verify(session: Session, deep: bool, requeue: bool, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
+    """Hold every delivered file against its size and hash.  Ends with 3 where one is gone or damaged."""
+    from ..app import mend
+
+    look = mend.requeue if requeue else mend.verify
+    seen = look(session.place(sandbox=sandbox), batch, selection(options), deep=deep)
+    if session.as_json:
+        words.document(_verified(seen))
+        return 3 if seen.flaws else 0
+    for line in words.table([[f.what, f.key, f.path, f.detail] for f in seen.flaws], ("what", "job", "file", "")):
+        if seen.flaws:
+            words.data(line)
+    wrong = f"{len(seen.flaws)} not as delivered" if seen.flaws else "all as delivered"
+    words.say(f"{seen.batch.name}: {words.count(seen.checked, 'file')} checked, {wrong}")
+    for line in _after(seen, requeue=requeue, sandbox=sandbox):
+        words.say(line)
+    return 3 if seen.flaws else 0
+
+
+def _after(seen: Verified, *, requeue: bool, sandbox: bool) -> list[str]:
+    from .closing import near
+
+    flag = " --sandbox" if sandbox else ""
+    if not seen.flaws:
+        return []
+    if not requeue:
+        return [f"next      batchgen verify{flag} --requeue    puts those jobs back; a run then buys them again"]
+    again = f"next      batchgen run {shlex.quote(near(seen.batch.manifest))}{flag}"
+    return [f"{words.count(len(seen.requeued), 'job')} pending again", *([again] if seen.requeued else [])]
+
+
+def _verified(seen: Verified) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "batch": seen.batch.name,
+        "checked": seen.checked,
+        "wrong": len(seen.flaws),
+        "files": [{"id": f.key, "path": f.path, "what": f.what, "detail": f.detail} for f in seen.flaws],
+        "requeued": list(seen.requeued),
+    }

@@ -1,0 +1,116 @@
+"""The job table as a file: db path, check, backup, upgrade, recover."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ..money import show_usd
+from . import words
+from .options import Session, command, group
+from .options import sandbox as rehearsal
+
+
+@group("db")
+def db() -> None:
+    """Look after the job table: where it is, whether it is whole, a copy of it, and how to get it back."""
+
+
+@command("path")
+@rehearsal
+def path(session: Session, sandbox: bool) -> int:
+    """Print where the job table is."""
+    place = session.place(sandbox=sandbox)
+    if session.as_json:
+        words.document({"schema_version": 1, "path": str(place.db), "exists": place.db.exists()})
+    else:
+        words.data(str(place.db))
+    return 0
+
+
+@command("check")
+@rehearsal
+def check(session: Session, sandbox: bool) -> int:
+    """Read the whole job table and say whether it is undamaged.  Ends with 1 where it is not."""
+    from ..app import table
+
+    place = session.place(sandbox=sandbox)
+    health = table.check(place)
+    if session.as_json:
+        body = {"schema_version": 1, "path": str(place.db), "ok": not health.problems}
+        words.document(body | {"problems": list(health.problems), "rows": dict(health.rows)})
+        return 1 if health.problems else 0
+    words.data(f"{place.db}: {'damaged' if health.problems else 'ok'}")
+    for problem in health.problems:
+        words.data(f"          {problem}")
+    if health.rows:
+        words.data("rows      " + ", ".join(f"{number} {name}" for name, number in health.rows.items()))
+    if health.problems:
+        flag = " --sandbox" if sandbox else ""
+        words.say(
+            f"next      batchgen db recover{flag} MANIFEST    moves it aside, makes a new one from files and spool"
+        )
+    return 1 if health.problems else 0
+
+
+@command("backup")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@rehearsal
+def backup(session: Session, file: Path, sandbox: bool) -> int:
+    """Copy the job table to FILE, whole or not at all; also while a run goes on.  Never over another file."""
+    from ..app import table
+
+    target = session.file(file)
+    size = table.backup(session.place(sandbox=sandbox), target)
+    if session.as_json:
+        words.document({"schema_version": 1, "path": str(target), "bytes": size})
+    else:
+        words.say(f"{file}: {size} bytes")
+    return 0
+
+
+@command("upgrade")
+@rehearsal
+def upgrade(session: Session, sandbox: bool) -> int:
+    """Bring the job table to the newest form; a backup is kept.  Every run does this by itself."""
+    from ..app import table
+
+    before, after = table.upgrade(session.place(sandbox=sandbox))
+    if session.as_json:
+        words.document({"schema_version": 1, "before": before, "after": after})
+    else:
+        words.say(f"at {after} already" if before == after else f"upgraded from {before or 'nothing'} to {after}")
+    return 0
+
+
+@command("recover")
+@click.argument("manifest", type=click.Path(dir_okay=False, path_type=Path))
+@rehearsal
+def recover(session: Session, manifest: Path, sandbox: bool) -> int:
+    """Get a lost, damaged or outdated job table back, from MANIFEST, the delivered files and the spool.
+
+    A damaged one is moved aside, never deleted; one that is whole learns what it lacks.  Sends nothing.
+    """
+    from ..app import prepare, rebuild
+    from .closing import near, taken_lines
+
+    place = session.place(sandbox=sandbox)
+    learnt = rebuild.recover(place, prepare.read_manifest(place, session.file(manifest)))
+    aside = str(learnt.aside) if learnt.aside else None
+    if session.as_json:
+        body = asdict(learnt.intake) | {"usd": show_usd(learnt.intake.usd)}
+        words.document({"schema_version": 1, "aside": aside, "taken_in": body, "settled": learnt.settled})
+        return 0
+    if aside:
+        words.say(f"aside     the damaged job table is now {near(aside)}")
+    for line in taken_lines(learnt) if learnt.anything else ["taken in  nothing: the job table knew all there is"]:
+        words.say(line)
+    words.say(f"next      batchgen run {shlex.quote(near(session.file(manifest)))}{' --sandbox' if sandbox else ''}")
+    return 0
+
+
+for _each in (path, check, backup, upgrade, recover):
+    db.add_command(_each)
