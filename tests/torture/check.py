@@ -57,7 +57,7 @@ def _sealed(data: bytes) -> bool:
     return len(body) == int(words[0]) and hashlib.sha256(body).hexdigest().encode() == words[1]
 
 
-def check(folder: Path, lines: Iterable[Line], *, hold: bool, kept: set[str], jobs: int) -> Found:
+def check(folder: Path, lines: Iterable[Line], *, hold: bool, once: bool, kept: set[str], jobs: int) -> Found:
     """Hold the invariants I1 to I9 against a batch that has come to rest."""
     found = Found(jobs=jobs)
     try:
@@ -68,7 +68,7 @@ def check(folder: Path, lines: Iterable[Line], *, hold: bool, kept: set[str], jo
     charges = [line for line in lines if line["event"] == "charge"]
     found.charges = len(charges)
     _table(book, found, hold=hold)
-    _charges(book, charges, found, hold=hold)
+    _charges(book, charges, found, once=once)
     _kept(book, kept, found)
     _bill(book, charges, found)
     _files(book, folder, found)
@@ -109,7 +109,7 @@ def _table(book: _Book, found: Found, *, hold: bool) -> None:
     found.unknown = sum(row["cause"] == "unknown" for row in book.attempts.values())
 
 
-def _charges(book: _Book, charges: list[Line], found: Found, *, hold: bool) -> None:
+def _charges(book: _Book, charges: list[Line], found: Found, *, once: bool) -> None:
     """I1, I4, I5: every charge has its attempt, and every charge beyond a job's first has its reason."""
     by_attempt = Counter(line["attempt"] for line in charges)
     by_job: Counter[int] = Counter()
@@ -137,8 +137,8 @@ def _charges(book: _Book, charges: list[Line], found: Found, *, hold: bool) -> N
         key = book.jobs[number]["key"]
         if bare:
             found.problems.append(f"I5 {key} was bought {count} times with {reasons[number]} attempts in doubt")
-        if hold and extra:
-            found.problems.append(f"I5 {key} was bought {count} times although doubt is to hold")
+        if once and extra:
+            found.problems.append(f"I5 {key} was bought {count} times although doubt holds, or the key is honoured")
         if delivered[number] > 1:
             found.problems.append(f"I4 {key} was delivered by {delivered[number]} attempts")
 

@@ -122,7 +122,8 @@ class Trial:
                     break
                 self._rest(RETRY)
         lines = self.world.lines(self.tag, self.since)
-        found = check(self.folder, lines, hold=self.hold, kept=self.kept, jobs=self.count)
+        once = self.hold or self.world.honours
+        found = check(self.folder, lines, hold=self.hold, once=once, kept=self.kept, jobs=self.count)
         found.problems[:0] = self.problems
         return found
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def test_P3_throttling_without_a_word_is_waited_out_longer_each_time(site):
     told = site.run_all(stage, *"abc", top={"retry": {"attempts": 1, "first_wait": 0.1, "max_wait": 0.4}})
     assert (told.code, len(stage.posts)) == (0, 3 + 4)
     times = [request.at for request in stage.posts]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     for gap, wait in zip(gaps, (0.1, 0.2, 0.4, 0.4), strict=False):
         assert gap >= wait / 2  # up to half of a wait is left to chance
     assert [job["tries"] for job in site.jobs().values()] == [1] * 3
@@ -152,7 +153,8 @@ def chat(content: object, finish: str = "stop", **more: object) -> bytes:
 
 
 def test_P7_a_refusal_is_never_sent_again(site):
-    policy = {"message": "rejected by the safety system", "type": "image_generation_user_error", "code": "moderation_blocked"}  # fmt: skip
+    kind = "image_generation_user_error"
+    policy = {"message": "rejected by the safety system", "type": kind, "code": "moderation_blocked"}
     images = {
         "code": fails("400 Bad Request", policy),
         "words": fails("400 Bad Request", message="This request violates our content policy"),
@@ -160,16 +162,14 @@ def test_P7_a_refusal_is_never_sent_again(site):
     }
     talk = {
         "finish": answer(chat("", "content_filter")),
-        "native": answer(
-            chat(None, "stop").replace(b'"finish_reason"', b'"native_finish_reason": "IMAGE_SAFETY", "finish_reason"')
-        ),  # fmt: skip
+        "native": answer(chat(None).replace(b'"index"', b'"native_finish_reason": "IMAGE_SAFETY", "index"')),
         "feedback": answer(b'{"choices": [], "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}'),
         "refusal": answer(chat(None).replace(b'"role"', b'"refusal": "I cannot draw that", "role"')),
     }
     stage, router = site.serve(by_prompt(**images)), site.serve(by_prompt(**talk))
-    jobs = [*images, *({"id": name, "prompt": name, "provider": "router"} for name in talk)]
-    told = site.run_all(stage, *({"id": job.replace(" ", "-"), "prompt": job} if isinstance(job, str) else job for job in jobs),
-                        also={"router": BARE | {"base_url": router.url}})  # fmt: skip
+    jobs = [{"id": name.replace(" ", "-"), "prompt": name} for name in images]
+    jobs += [{"id": name, "prompt": name, "provider": "router"} for name in talk]
+    told = site.run_all(stage, *jobs, also={"router": BARE | {"base_url": router.url}})
     assert set(site.states().values()) == {("failed", "refused")}
     assert (told.code, len(stage.posts), len(router.posts)) == (3, 3, 4)
     assert site.bill("code") == site.bill("words") == [("no", 0, None)]
@@ -210,7 +210,8 @@ def test_P9_neither_url_nor_bytes_is_no_image_and_both_are_one(site):
 def test_P10_base64_is_read_strictly_and_the_image_decides(site):
     loud = b64(drawing(size=(64, 64), shade=201))
     safe = loud.replace("+", "-").replace("/", "_")
-    good = {"url alphabet": safe, "bare": safe.rstrip("="), "folded": "\n".join(loud[at : at + 76] for at in range(0, len(loud), 76))}  # fmt: skip
+    folded = "\n".join(loud[at : at + 76] for at in range(0, len(loud), 76))
+    good = {"url alphabet": safe, "bare": safe.rstrip("="), "folded": folded}
     bad = {
         "cut": PICTURE[:-3],
         "cut at four": PICTURE[: len(PICTURE) // 8 * 4],
@@ -282,16 +283,22 @@ def test_P13_a_bad_image_among_good_ones_loses_none_of_them(site):
     assert len({path.read_bytes() for path in site.images()}) == 3
 
 
-@pytest.mark.parametrize("case", ["P14", "P15"])
-def test_P14_P15_another_size_or_a_placeholder_is_kept_and_described_as_it_is(site, case):
-    size = (48, 32) if case == "P14" else (1, 1)
-    stage = site.serve(shows(drawing(size=size)))
+def assert_kept_and_described(site: Site, picture: bytes, width: int, height: int) -> None:
+    stage = site.serve(shows(picture))
     told = site.run_all(stage, {"id": "a", "prompt": "a", "size": "1024x1024"})
     assert (told.code, len(stage.posts)) == (0, 1)
-    assert site.rows("select width, height from artifacts") == [{"width": size[0], "height": size[1]}]
+    assert site.rows("select width, height from artifacts") == [{"width": width, "height": height}]
     (sidecar,) = (json.loads(path.read_bytes()) for path in site.files() if path.suffix == ".json")
     assert sidecar["asked"]["size"] == "1024x1024"
-    assert (sidecar["file"]["width"], sidecar["file"]["height"]) == size
+    assert (sidecar["file"]["width"], sidecar["file"]["height"]) == (width, height)
+
+
+def test_P14_an_image_of_another_size_is_kept_and_described_as_it_is(site):
+    assert_kept_and_described(site, drawing(size=(48, 32)), 48, 32)
+
+
+def test_P15_a_placeholder_is_kept_and_described_as_it_is(site):
+    assert_kept_and_described(site, drawing(size=(1, 1)), 1, 1)
 
 
 # --- what it cost -------------------------------------------------------------------------------------------------
@@ -363,12 +370,16 @@ def test_P18_an_error_under_200_is_an_error(site):
             broken=in_order(error(message="oops", code="server_error"), shows()),
         )
     )
-    jobs = ["refused", "wrong", "slow", "broken", *({"id": name, "prompt": "p", "provider": name} for name in ("broke", "shut"))]  # fmt: skip
+    jobs = ["refused", "wrong", "slow", "broken"]
+    jobs += [{"id": name, "prompt": "p", "provider": name} for name in ("broke", "shut")]
     told = site.run_all(stage, *jobs, also={"broke": kit.studio(broke), "shut": kit.studio(shut)})
     states = site.states()
     assert {key: states[key] for key in ("refused", "wrong", "slow", "broken")} == {
-        "refused": ("failed", "refused"), "wrong": ("failed", "invalid"), "slow": ("done", None), "broken": ("done", None),
-    }  # fmt: skip
+        "refused": ("failed", "refused"),
+        "wrong": ("failed", "invalid"),
+        "slow": ("done", None),
+        "broken": ("done", None),
+    }
     assert (told.lane("broke").closed, told.lane("shut").closed) == (lane.Closure.MONEY, lane.Closure.DENIED)
     assert (told.code, len(stage.posts), len(broke.posts), len(shut.posts)) == (7, 6, 1, 1)
     assert site.causes("slow") == ["throttled", None]

@@ -12,7 +12,6 @@ import os
 import socket
 import stat
 import struct
-import subprocess
 import sys
 import time
 import unicodedata
@@ -33,10 +32,10 @@ from batchgen.fault import ProviderError
 from batchgen.providers.presets import profile
 from batchgen.spool import Spool
 from batchgen.transport import Transport
-from tests.rawserver import Behaviour, Connection, answer
+from tests.rawserver import Connection, answer
 
 from . import kit
-from .kit import CANARY, NANO, SECRET, Site, by_path, by_prompt, document, drawing, fails, listing, shows
+from .kit import CANARY, NANO, SECRET, Site, by_path, by_prompt, drawing, fails, listing, shows
 from .test_network import connections
 
 
@@ -256,7 +255,10 @@ def test_S9_no_cell_of_an_export_is_a_formula(site):
     assert [line["prompt"] for line in lines] == FORMULAS  # for machines: as it is
 
 
-HOSTILE = "\x1b[31mred\x1b]52;c;ZXZpbA==\x07\x1b]8;;https://evil.example\x1b\\\r\nfake line\x9b2J\x85\u202etxt.exe\u2028\u2066\x7f\ufeff"  # fmt: skip
+HOSTILE = (
+    "\x1b[31mred\x1b]52;c;ZXZpbA==\x07\x1b]8;;https://evil.example\x1b\\\r\nfake line"
+    "\x9b2J\x85\u202etxt.exe\u2028\u2066\x7f\ufeff"
+)
 
 
 def steering(text: str) -> set[str]:
@@ -282,8 +284,9 @@ def test_S10_nothing_that_anybody_says_steers_the_terminal(site):
 
 def test_S10_a_prompt_with_control_characters_is_refused(site):
     for mark in ("\x1b", "\x9b", "\x07", "\x00"):
+        path = site.write([{"id": "a", "prompt": f"x{mark}y"}], {"studio": kit.studio("https://gw.example.com")})
         with pytest.raises(ManifestError) as caught:
-            read_manifest(Place.of(site.folder, None), site.write([{"id": "a", "prompt": f"x{mark}y"}], {"studio": kit.studio("https://gw.example.com")}))  # fmt: skip
+            read_manifest(Place.of(site.folder, None), path)
         assert steering(str(caught.value)) == set()
 
 
@@ -333,14 +336,25 @@ NO_IMAGES = {
 }
 
 
-@pytest.mark.parametrize("case", ["S13", "S14", "S15"])
-def test_S13_S14_S15_what_is_no_image_within_measure_is_never_published(site, case):
+def assert_never_published(site: Site, case: str) -> None:
     forms = {name.split(" ", 1)[1]: data for name, data in NO_IMAGES.items() if name.startswith(case)}
     stage = site.serve(by_prompt(**{name: shows(data) for name, data in forms.items()}))
     told = site.run_all(stage, *({"id": name.replace(" ", "-"), "prompt": name} for name in forms))
     assert set(site.states().values()) == {("failed", "spoiled")}
     assert (told.code, site.files(), len(stage.posts)) == (3, [], 2 * len(forms))
     assert {row["usd"] for row in site.ledger().values()} == {NANO}
+
+
+def test_S13_an_image_without_measure_is_never_published(site):
+    assert_never_published(site, "S13")
+
+
+def test_S14_a_page_with_an_image_behind_it_is_never_published(site):
+    assert_never_published(site, "S14")
+
+
+def test_S15_what_is_no_picture_is_never_published(site):
+    assert_never_published(site, "S15")
 
 
 def test_S14_an_image_with_a_script_behind_it_is_an_image_by_name_too(site):
@@ -392,9 +406,6 @@ def hostile(site: Site, how: str) -> None:
         case "writable by all":
             site.state.mkdir()
             site.state.chmod(0o777)
-        case "writable by the group":
-            site.state.mkdir()
-            site.state.chmod(0o770)
         case "of another user":
             site.state.mkdir(mode=0o700)
             os.chown(site.state, 65534, 65534)
@@ -412,7 +423,6 @@ def hostile(site: Site, how: str) -> None:
     "how",
     [
         "writable by all",
-        "writable by the group",
         "of another user",
         "a link to another user's",
         "a file",
@@ -431,13 +441,18 @@ def test_S18_a_state_folder_that_others_control_is_refused(site, how):
 def test_S19_what_a_prompt_says_is_not_in_the_words_of_a_run(site):
     stage = site.serve(by_prompt(shows(), **{"my password is hunter2": fails("400 Bad", message="no")}))
     path = site.write([{"id": "a", "prompt": "my password is hunter2"}, "b"], {"studio": kit.studio(stage)})
-    done = site.run("run", path.name, "--yes", "-vv", **{kit.KEY_ENV: CANARY})
-    assert done.code == 3
-    assert "hunter2" not in done.out + done.err
+    line = ["-C", str(site.folder), "run", path.name, "--yes", "-v"]
+    result = CliRunner().invoke(command_line, line, standalone_mode=False)
+    assert (result.exception, result.return_value) == (None, 3)
+    assert "1 of 2 jobs done" in result.output
+    assert "hunter2" not in result.output
     assert [path.name for path in site.state.glob("*.log*")] == []
 
 
-PLAIN = ["http://gw.example.com", "http://10.0.0.1", "http://127.0.0.1.example.com", "http://localhost.example.com", "ftp://gw.example.com", "//gw.example.com", "http://0.0.0.0", "http://169.254.169.254"]  # fmt: skip
+PLAIN = [
+    "http://gw.example.com", "http://10.0.0.1", "http://127.0.0.1.example.com", "http://localhost.example.com",
+    "ftp://gw.example.com", "//gw.example.com", "http://0.0.0.0", "http://169.254.169.254",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("url", PLAIN)
@@ -474,7 +489,8 @@ def test_S21_a_manifest_loads_no_code(site, monkeypatch, dialect):
 INJECTIONS = [
     "{{ id.__class__ }}", "{{ ''.__class__.__mro__ }}", "{{ cycler.__init__.__globals__ }}", "{{ x }}",
     "{{ self.__init__ }}", "{% for i in range(9) %}x{% endfor %}", "{% include '/etc/passwd' %}",
-    "{{ id.__getattribute__('upper')() }}", "{{ range(10**9) | join }}", "{{ id | attr('__class__') }}", "{{ id * 10**9 }}",
+    "{{ id.__getattribute__('upper')() }}", "{{ range(10**9) | join }}", "{{ id | attr('__class__') }}",
+    "{{ id * 10**9 }}",
 ]  # fmt: skip
 
 

@@ -101,7 +101,11 @@ def _become(order: dict[str, Any]) -> None:
     """Turn this fork into a run of batchgen."""
     os.setsid()
     os.chdir(order["folder"])
-    for number, name, flags in ((0, "/dev/null", os.O_RDONLY), (1, order["out"], os.O_WRONLY), (2, order["err"], os.O_WRONLY)):
+    for number, name, flags in (
+        (0, "/dev/null", os.O_RDONLY),
+        (1, order["out"], os.O_WRONLY),
+        (2, order["err"], os.O_WRONLY),
+    ):
         os.dup2(os.open(name, flags), number)
     os.environ.clear()
     os.environ.update(order["env"])
@@ -283,7 +287,9 @@ class Place(Project):
     def slots(self) -> list[Path]:
         return sorted((self.state / "spool").glob("*.slot"))
 
-    def fault(self, ops: str, code: int, *, part: str = "", number: int = 1, lasting: bool = False, trace: str = "") -> str:
+    def fault(
+        self, ops: str, code: int, *, part: str = "", number: int = 1, lasting: bool = False, trace: str = ""
+    ) -> str:
         """Return an order to the shim: call *number* of *ops* on a path with *part* fails, or all from there on."""
         assert _server().shim is not None, "these cases need a C compiler"
         return f"fail:{number}:{code}:{lasting:d}:{ops}:{trace}:{part}:{self.folder}"

@@ -339,7 +339,10 @@ def test_D13_a_large_table_starts_fast_and_in_little_memory(place, witness):
     "statements",
     [
         ["create trigger t after insert on jobs begin delete from ledger; end"],
-        ["create view v as select * from ledger", "create trigger t instead of insert on v begin delete from jobs; end"],
+        [
+            "create view v as select * from ledger",
+            "create trigger t instead of insert on v begin delete from jobs; end",
+        ],
         ["alter table ledger rename to book", "create view ledger as select * from book"],
     ],
     ids=["trigger", "trigger of a view", "view for a table"],

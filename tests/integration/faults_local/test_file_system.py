@@ -262,6 +262,7 @@ def rejected(place, witness, names: list[str], *words: str) -> str:
     lines = ["name: shop", "jobs:", *(f"  - {{id: {name}, {ONE}}}" for name in names)]
     manifest = place.folder / "m.yaml"
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    place.env = {}  # no key: what is not refused must not get out either
     done = place.do("run", manifest, "--yes")
     assert (done.code, done.out) == (4, ""), done.err
     for number in range(len(names)):
@@ -294,6 +295,7 @@ def test_F13_names_that_one_disk_takes_for_one(place, witness):
     lines = [f"  - {{id: {name}, {ONE.replace('Picture', f'P{number}')}}}" for number, name in enumerate(names)]
     manifest = place.folder / "m.yaml"
     manifest.write_text("\n".join(["jobs:", *lines]) + "\n", encoding="utf-8")
+    place.env = {}
     done = place.do("run", manifest, "--yes")
     assert done.code == 4
     for line in (3, 4, 6, 8):
@@ -303,7 +305,17 @@ def test_F13_names_that_one_disk_takes_for_one(place, witness):
 
 
 def test_F14_names_that_windows_does_not_take(place, witness):
-    names = ["CON", "prn", "Aux", "NUL.tar", "COM1", "LPT9", "'dot.'", "'space '", *(f"'a{char}b'" for char in '<>:"|?*')]
+    names = [
+        "CON",
+        "prn",
+        "Aux",
+        "NUL.tar",
+        "COM1",
+        "LPT9",
+        "'dot.'",
+        "'space '",
+        *(f"'a{char}b'" for char in '<>:"|?*'),
+    ]
     rejected(place, witness, names, "Windows")
 
 

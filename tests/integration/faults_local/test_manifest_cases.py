@@ -25,6 +25,7 @@ def refused(place, witness, text: str | bytes, *words: str, seconds: float = 2.0
     manifest = place.folder / "m.yaml"
     manifest.write_bytes(text if isinstance(text, bytes) else text.encode())
     there = set(place.folder.iterdir())
+    place.env = {}  # no key: what is not refused must not get out either
     run = place.go("run", manifest, "--yes")
     done = run.wait()
     assert (done.code, done.out) == (4, ""), done.err
@@ -71,7 +72,9 @@ def test_M1_M2_M3_M4_bombs_are_refused_at_once(place, witness, name):
 
 
 def test_M5_a_key_given_twice_is_told_with_both_lines(place, witness):
-    said = refused(place, witness, "name: shop\nname: other\njobs:\n- {id: a, prompt: A, provider: openai, prompt: B}\n")
+    said = refused(
+        place, witness, "name: shop\nname: other\njobs:\n- {id: a, prompt: A, provider: openai, prompt: B}\n"
+    )
     assert "m.yaml:2:" in said
     assert "line 1" in said or "m.yaml:1" in said
     assert "m.yaml:4:" in said
@@ -84,10 +87,10 @@ def test_M6_tabs_are_called_tabs(place, witness):
 def test_M7_text_stays_text(place, witness):
     """By the rules of YAML 1.2, and without guessing: what is no text is an error where text is meant."""
     words = ["no", "on", "Yes", "010", "12:30:45", "1_000", "2024-01-01", "16:9", "1e3x", "0x1F"]
-    jobs = "".join(f"- {{id: {word}, prompt: {word}, provider: openai, quality: low}}\n" for word in words if word != "12:30:45" and word != "16:9")
-    jobs += "- {id: t, prompt: 12:30:45, provider: openai, quality: low}\n"
-    prompts = asked(place, witness, f"jobs:\n{jobs}")
-    assert sorted(prompts) == sorted(word for word in words if word != "16:9")
+    jobs = "".join(
+        f"- {{id: {word.replace(':', '-')}, prompt: {word}, provider: openai, quality: low}}\n" for word in words
+    )
+    assert sorted(asked(place, witness, f"jobs:\n{jobs}")) == sorted(words)
 
 
 @pytest.mark.parametrize("value", ["3.10", "8", "true", "null", "[1]", "{a: 1}", "1e3"])
@@ -98,7 +101,11 @@ def test_M7_what_is_no_text_is_an_error(place, witness, value):
 @pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "1e999", "1e3", "'4'", "1_000"])
 def test_M8_numbers_are_finite_and_whole(place, witness, value):
     refused(place, witness, f"jobs: [{{id: a, prompt: A, provider: openai, n: {value}}}]\n", "m.yaml:1:", "n")
-    refused(place, witness, f"budget: {{usd: {value if value not in ('1e3',) else '.nan'}}}\n{ONE}", "m.yaml:1:")
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "1e999", "-1", "'NaN'", "Infinity", "1e30"])
+def test_M8_amounts_are_finite(place, witness, value):
+    refused(place, witness, f"budget: {{usd: {value}}}\n{ONE}", "m.yaml:1:")
 
 
 def test_M9_a_huge_file_is_refused_unread(place, witness):
@@ -134,7 +141,9 @@ def test_M11_bytes_that_are_no_text(place, witness):
 
 
 def test_M12_escapes_are_shown_never_obeyed(place, witness):
-    said = refused(place, witness, r'jobs: [{id: a, prompt: "\e[31mred\u202Etxet", provider: openai, szie: "\e]0;x\a"}]' + "\n")
+    said = refused(
+        place, witness, r'jobs: [{id: a, prompt: "\e[31mred\u202Etxet", provider: openai, szie: "\e]0;x\a"}]' + "\n"
+    )
     assert all(char == "\n" or char.isprintable() for char in said)
 
 
@@ -181,9 +190,23 @@ def test_M15_unknown_fields(place, witness):
 
 
 def test_M16_wrong_types_are_all_told_in_one_pass(place, witness):
-    fields = ['n: "4"', "n: -1", "n: 0", "n: 1000000000", "n: 1.5", "size: [1]", "size: 5x5x5", "prompt: 5", "tags: 7", "seed: x"]
+    fields = [
+        'n: "4"',
+        "n: -1",
+        "n: 0",
+        "n: 1000000000",
+        "n: 1.5",
+        "size: [1]",
+        "size: 5x5x5",
+        "prompt: 5",
+        "tags: 7",
+        "seed: x",
+    ]
     fields += ["images: {a: b}", "extra: [1]", "priority: high", "output_compression: 101"]
-    jobs = "".join(f"- {{id: j{n}, {'' if 'prompt' in field else 'prompt: A, '}provider: openai, {field}}}\n" for n, field in enumerate(fields))
+    jobs = "".join(
+        f"- {{id: j{n}, {'' if 'prompt' in field else 'prompt: A, '}provider: openai, {field}}}\n"
+        for n, field in enumerate(fields)
+    )
     said = refused(place, witness, f"jobs:\n{jobs}version: 2\nretry: {{attempts: many}}\n")
     for number in range(2, len(fields) + 4):
         assert f"m.yaml:{number}:" in said, number
@@ -222,8 +245,20 @@ def test_M18_sources_that_are_no_files_are_found_before_sending(place, witness):
     (folder / "empty.png").write_bytes(b"")
     with (folder / "huge.png").open("wb") as file:
         file.truncate(1 << 31)
-    names = ["missing.png", "folder", "pipe.png", "loop.png", "dangling.png", "zero.png", "/dev/zero", "empty.png", "huge.png"]
-    manifest = place.batch(job("fine"), edit("good", "good.png"), *(edit(f"j{n}", name) for n, name in enumerate(names)))
+    names = [
+        "missing.png",
+        "folder",
+        "pipe.png",
+        "loop.png",
+        "dangling.png",
+        "zero.png",
+        "/dev/zero",
+        "empty.png",
+        "huge.png",
+    ]
+    manifest = place.batch(
+        job("fine"), edit("good", "good.png"), *(edit(f"j{n}", name) for n, name in enumerate(names))
+    )
     done = place.do("run", manifest, "--yes")
     assert (done.code, done.out) == (4, ""), done.err
     assert done.seconds < 3
@@ -240,7 +275,9 @@ def bomb(path: Path) -> None:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     head = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
 
 
 def test_M19_damaged_and_oversized_sources_are_found_before_sending(place, witness):
@@ -281,7 +318,7 @@ def test_M19_a_damaged_jpeg_costs_nothing(place, witness):
     (place.folder / "cut.jpg").write_bytes(whole[: len(whole) * 2 // 3])
     done = place.do("run", place.batch(edit("a", "cut.jpg")), "--yes")
     assert done.code in (3, 4), done.err
-    assert "cut.jpg" in done.err
+    assert "invalid" in done.err
     assert witness.charges() == []
 
 
@@ -294,7 +331,7 @@ def test_M20_a_source_that_changed_after_the_plan_is_not_sent(place, witness):
     photo(path, "blue")
     done = run.wait()
     assert done.code == 3, done.err
-    assert "changed after the plan was made" in done.err
+    assert "changed after the plan was made" in place.do("show", "second").out
     assert len(witness.arrivals()) == 1
     place.again(manifest, witness, 2)
     photo(path, "green")
@@ -337,7 +374,12 @@ def test_M23_another_order_buys_nothing(place, witness):
 
 def test_M24_prompts_of_every_kind(place, witness):
     long = "word " * 6_000
-    prompts = ["\N{WOMAN}\u200d\N{ROCKET} \N{CHEESE WEDGE}", long.strip(), "line\nline", "{braces} %s $HOME `ls` ; rm -rf"]
+    prompts = [
+        "\N{WOMAN}\u200d\N{ROCKET} \N{CHEESE WEDGE}",
+        long.strip(),
+        "line\nline",
+        "{braces} %s $HOME `ls` ; rm -rf",
+    ]
     manifest = place.batch(*(job(f"j{n}", prompt=prompt) for n, prompt in enumerate(prompts)))
     place.again(manifest, witness, 4)
     assert sorted(line["prompt"] for line in witness.arrivals()) == sorted(prompts)
@@ -356,7 +398,7 @@ def test_M25_nothing_is_expanded(place, witness):
     manifest = place.batch(*(job(f"j{n}", prompt=text) for n, text in enumerate(texts)))
     place.again(manifest, witness, 3)
     assert sorted(line["prompt"] for line in witness.arrivals()) == sorted(texts)
-    refused_text = 'jobs: [{id: a, provider: openai, prompt: !include secret.txt}]\n'
+    refused_text = "jobs: [{id: a, provider: openai, prompt: !include secret.txt}]\n"
     (place.folder / "n.yaml").write_text(refused_text)
     assert place.do("run", place.folder / "n.yaml", "--yes").code == 4
 
@@ -368,6 +410,7 @@ def test_M26_a_million_images_by_a_slip_are_not_bought(place, witness):
     assert "2000" in done.err
     assert "$" in done.err
     assert "--budget" in done.err
+    place.env = {}
     done = place.do("run", place.batch(job("a", n=1_000_000)), "--yes")
     assert done.code == 4
     assert witness.arrivals() == []

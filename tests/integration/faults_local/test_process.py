@@ -73,7 +73,11 @@ def test_R4_a_service_manager_is_not_kept_waiting(place, witness):
 def test_R2_R3_more_signals_cut_off_and_save_what_arrives(place, witness, times):
     """``saved`` has begun to arrive when it is cut off; ``lost`` has not."""
     manifest = place.batch(
-        job("saved", sandbox="trickle=1"), job("lost", sandbox="slow=8"), job("never"), on_unknown="hold", providers=NARROW
+        job("saved", sandbox="trickle=1"),
+        job("lost", sandbox="slow=8"),
+        job("never"),
+        on_unknown="hold",
+        providers=NARROW,
     )
     run = place.go("run", manifest, "--yes")
     wait_for(lambda: witness.arrived == 2 and charged(witness))
@@ -94,6 +98,7 @@ def test_R2_R3_more_signals_cut_off_and_save_what_arrives(place, witness, times)
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_R5_a_reader_that_leaves_does_not_end_the_run(place, witness, stream):
     manifest = place.batch(*(job(f"j{n}", sandbox="slow=0.2") for n in range(4)), providers=NARROW)
+    place.env["PYTHONUNBUFFERED"] = "1"  # each line is written at once, as a long one would be
     process = place.start("run", manifest, "--yes", "--progress", "plain", *(["--json"] if stream == "stdout" else []))
     pipe = getattr(process, stream)
     wait_for(lambda: witness.arrived, process)
@@ -163,7 +168,11 @@ def clock_jumps(seconds: float) -> None:
 
 @pytest.mark.parametrize("jump", [-7200, 3600, 10 * 365 * 86400], ids=["back 2 h", "DST", "forward 10 y"])
 def test_R9_a_clock_that_jumps_makes_nobody_wait(place, witness, jump):
-    jobs = [job("a", sandbox="error500 x1"), job("b", sandbox="throttle x1 retry-after=0.5"), job("c", sandbox="slow=0.5")]
+    jobs = [
+        job("a", sandbox="error500 x1"),
+        job("b", sandbox="throttle x1 retry-after=0.5"),
+        job("c", sandbox="slow=0.5"),
+    ]
     manifest = place.batch(*jobs, retry={"first_wait": 0.5, "max_wait": 0.5})
     done = place.go("run", manifest, "--yes", hook=clock_jumps, arguments=(jump,)).wait(8)
     assert done.code == 0, done.err
