@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -81,9 +81,9 @@ class Workshop:
                 if error.fault.cause is not Cause.UNKNOWN or not keyed:
                     raise
                 # the key makes it the same purchase: ask for the answer once more
-                self.spool.release(attempt.id)
-                talk.attempt = replace(attempt, resumed=False)
-                return await self._converse(talk)
+                talk.again = True
+                talk.conversation = dialect(request.model.dialect or request.profile.dialect).converse(request)
+                step = next(talk.conversation)
         while isinstance(step, Call):
             step = await self._turn(talk, request, step)
         return step
@@ -98,7 +98,7 @@ class Workshop:
                     # the dialect knows what the answer cost, and whether other images of it are whole
                     return await self._in_thread(partial(self._hear, talk, error))
                 return await self._in_thread(partial(self._read, talk, head, scratch))
-        with await to_thread.run_sync(self._slot, talk.attempt) as slot:
+        with await to_thread.run_sync(self._slot, talk) as slot:
             talk.head = await self._send(line, call, slot, request)
             if slot.trouble is not None:
                 self.alarm(slot.trouble)
@@ -108,8 +108,9 @@ class Workshop:
         # one whole answer in memory per thread: from its bytes to its published images without letting go
         return await to_thread.run_sync(work, limiter=self.readers)
 
-    def _slot(self, attempt: Attempt) -> Slot:
-        return self.spool.open(attempt.id, asdict(attempt), _room_for(attempt.task))
+    def _slot(self, talk: _Talk) -> Slot:
+        attempt = talk.attempt
+        return self.spool.open(attempt.id, asdict(attempt), _room_for(attempt.task), again=talk.again)
 
     async def _send(self, line: Line, call: Call, slot: Slot, request: Request) -> Head:
         """Send a paid call: once, or again with the same key where the provider promises to charge a key once."""
@@ -236,6 +237,7 @@ class _Talk:
     conversation: Conversation = field(init=False)
     head: Head | None = None
     usage: Usage | None = None
+    again: bool = False  #: the call goes out once more under its key
 
     @property
     def request_id(self) -> str | None:

@@ -100,10 +100,9 @@ class Runner:
             return
         try:
             outcome = await self.backend.run(attempt)
+            await self._settle(lane, job, attempt, outcome, reserved)
         except (StoreError, OSError) as error:
             self.halt(error)
-        else:
-            await self._settle(lane, job, attempt, outcome, reserved)
 
     async def _drive(self, lane: Lane) -> None:
         """Keep one lane busy."""
@@ -112,11 +111,16 @@ class Runner:
                 if lane.full:
                     await lane.rest(None)
                     continue
-                job = await self._next(lane)
-                if job is None:
-                    if not await self._wait_for_work(lane):
-                        return
-                    continue
+                try:
+                    job = await self._next(lane)
+                    if job is None:
+                        if not await self._wait_for_work(lane):
+                            return
+                        continue
+                except StoreError as error:
+                    # raised here it would cut off what is in flight
+                    self.halt(error)
+                    return
                 with lane.interruptible():
                     await lane.gate.pass_through(_weight(job.task))
                 if self.draining or lane.closed is not None:
@@ -183,12 +187,11 @@ class Runner:
         """Carry one claimed job to its next resting state."""
         try:
             outcome = await self.backend.run(attempt)
+            with CancelScope(shield=True):
+                await self._settle(lane, job, attempt, outcome, estimate)
         except (StoreError, OSError) as error:
             # the attempt stays open, its answer in the spool: the next run finishes it
             self.halt(error)
-        else:
-            with CancelScope(shield=True):
-                await self._settle(lane, job, attempt, outcome, estimate)
         finally:
             lane.in_flight -= 1
             lane.stir()

@@ -108,6 +108,7 @@ class Slot:
         self._end = self._start = self._order_end
         self._length, self._hash = 0, hashlib.sha256()
         self._rest.clear()
+        self.trouble = None
 
     def close(self) -> None:
         """Close the file and leave it where it is."""
@@ -178,13 +179,32 @@ class Spool:
     """The folder of slots."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = make_private(folder)
-
-    def open(self, attempt_id: str, order: Mapping[str, Any], space: int) -> Slot:
-        """Make a slot with *space* bytes set aside; raise StoreError where the disk has no room for it."""
         try:
-            slot = Slot(self._path(attempt_id), order, space)
-            self._sync()
+            self._folder = make_private(folder)
+        except OSError as error:
+            raise StoreError(f"cannot make {folder}: {error.strerror}. Nothing was sent.") from error
+
+    def open(self, attempt_id: str, order: Mapping[str, Any], space: int, *, again: bool = False) -> Slot:
+        """Make a slot with *space* bytes set aside; raise StoreError where the disk has no room for it.
+
+        *again*: it takes the place of the attempt's earlier one, at once and whole.  Without any slot the next run
+        would take the call for one that was never sent.
+        """
+        path = self._path(attempt_id)
+        fresh = path.with_suffix(".again") if again else path
+        try:
+            if again:
+                fresh.unlink(missing_ok=True)
+            slot = Slot(fresh, order, space)
+            try:
+                if again:
+                    slot.path = fresh.rename(path)
+                self._sync()
+            except OSError:
+                slot.close()
+                if not again:  # a slot says that its call may have been sent: this one never was
+                    slot.discard()
+                raise
         except OSError as error:
             raise StoreError(
                 f"no room for an answer in {self._folder}: {error.strerror}. Nothing was sent: "
@@ -243,6 +263,7 @@ def _read(path: Path) -> Kept:
             pass
         case _:
             return Kept(path=path, order=order or {}, status=None, headers={}, body=b"", sealed=False)
+    body = body.rstrip(b"\0")  # killed between the seal and the cut, the rest of the space still follows
     seal, whole = body[-_SEAL_LENGTH:], body[:-_SEAL_LENGTH]
     sealed = seal.startswith(_SEAL) and seal == _seal(len(whole), hashlib.sha256(whole).hexdigest())
     return Kept(
@@ -250,7 +271,7 @@ def _read(path: Path) -> Kept:
         order=order or {},
         status=status,
         headers=headers,
-        body=whole if sealed else body.rstrip(b"\0"),
+        body=whole if sealed else body,
         sealed=sealed,
     )
 

@@ -201,6 +201,8 @@ class _Engagement:
         notes.begun(self.place, self.batch.name, run_id)
         profiles = {name: known for name, known in self.batch.profiles.items() if name in self._needed(batch_id)}
         spool = Spool(self.place.state / "spool")
+        for attempt_id, spoiled in self.reader.ended(list(spool.left())).items():
+            spool.release(attempt_id, keep=spoiled)  # killed after the outcome was committed
         transport = Transport(profiles, self.keys)
 
         def alarm(error: OSError) -> None:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from anyio import CancelScope, create_task_group, open_signal_receiver, sleep
 
+from ..errors import StoreError
 from ..job import Delivery, Event, Exhausted, Job, Unsettled
 from ..lane import Lane
 from ..runner import Runner
@@ -64,13 +65,19 @@ class Stop:
 
     async def guard(self, display: AbstractAsyncContextManager[None]) -> None:
         """Run the runner inside *display* until its end."""
+        failure: StoreError | None = None
         async with create_task_group() as tasks:
             tasks.start_soon(self._listen)
             tasks.start_soon(self._keep_time)
             async with display:
                 with self._scope:
-                    await self._runner.run()
+                    try:
+                        await self._runner.run()
+                    except StoreError as error:  # raised below: the task group would wrap it
+                        failure = error
             tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     async def _listen(self) -> None:
         async with create_task_group() as tasks:

@@ -13,7 +13,7 @@ import click
 from rich_click import RichCommand, RichGroup
 
 from .. import __version__
-from ..errors import BatchgenError
+from ..errors import BatchgenError, StoreError
 from .options import given, shared
 
 _HELP = """Images in bulk from paid APIs: overnight, unattended, every cent accounted for.
@@ -110,6 +110,8 @@ def main() -> None:
         code = _tell(error)
     except BrokenPipeError:
         code = 0  # the reader of our output has seen enough
+    except OSError as error:
+        code = _tell(StoreError(f"{error.filename or 'this machine'}: {error.strerror or error}"))
     _flush()
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from ..errors import SchemaMismatch, StoreError
-from .engine import explain, is_busy, prepare, writing
+from .engine import explain, is_busy, prepare, result_code, writing
 
 #: The newest revision in ``migrations/versions``; a test keeps it so.  A file at it is used without reading alembic.
 HEAD = "0001"
@@ -79,7 +79,17 @@ def scripts() -> Path:
 
 
 def _look(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_PATIENCE)
+    address = path.absolute().as_uri()
+    dbapi = sqlite3.connect(f"{address}?mode=ro", uri=True, timeout=_PATIENCE)
+    try:
+        dbapi.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        dbapi.close()
+        if result_code(error) != sqlite3.SQLITE_READONLY:
+            raise
+        # killed while it was made, the file has a journal that only a writer may roll back
+        dbapi = sqlite3.connect(f"{address}?mode=rw", uri=True, timeout=_PATIENCE)
+    return dbapi
 
 
 def _refuse_unknown(path: Path, found: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import time
 from collections import Counter
 
@@ -145,20 +146,24 @@ def test_an_old_backup_buys_nothing_again(project, witness, tmp_path, end):
 
 
 def test_with_hold_a_call_that_an_old_table_holds_open_is_not_sent_again(project, witness, tmp_path):
-    slow = {"id": "slow", "provider": "openai", "prompt": "Slow [sandbox: slow=2] [sandbox: drop]"}
+    slow = {"id": "slow", "provider": "openai", "prompt": "Slow [sandbox: slow=20]"}
     manifest = project.manifest([*JOBS[:4], slow], providers=WIDE, on_unknown="hold")
     process = project.start("run", manifest, "--yes")
     wait_for(lambda: witness.arrived >= 5, process)
     wait_for(lambda: sum(job["state"] == "done" for job in project.jobs().values()) == 4, process)
     copy = tmp_path / "old.db"
     assert project.run("db", "backup", copy).code == 0
-    assert finish(process).code == 3
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert finish(process).code == 130
+    assert project.jobs()["slow"]["state"] == "unknown"
     lose(project)
     shutil.copyfile(copy, project.state / "batchgen.db")
     last = project.run("run", manifest, "--yes")
     assert last.code == 3, last.err
     assert project.jobs()["slow"]["state"] == "unknown"
-    assert max(Counter(line["prompt"] for line in witness.arrivals()).values()) == 1
+    assert max(Counter(line["prompt"] for line in witness.now() if line["event"] == "arrival").values()) == 1
 
 
 # --- files --------------------------------------------------------------------
@@ -209,7 +214,7 @@ def test_verify_finds_what_is_gone_cut_or_flipped(project, witness):
 @pytest.fixture
 def doubtful(project):
     jobs = [
-        {"id": name, "provider": name, "quality": "low", "prompt": f"{name} [sandbox: drop x1]"}
+        {"id": name, "provider": name, "quality": "low", "prompt": f"{name} {project.folder.name} [sandbox: drop x1]"}
         for name in ("openai", "aimlapi")
     ]
     manifest = project.manifest(jobs, providers=WIDE, on_unknown="hold")
@@ -304,7 +309,7 @@ def test_what_writes_waits_its_turn_and_what_is_not_there_is_said(project, witne
         assert (done.code, done.out) == (10, ""), words
     assert not list(project.state.glob("batchgen.db*"))
     assert project.run("db", "path", "--json").json["exists"] is False
-    manifest = project.manifest([{"id": "slow", "provider": "openai", "prompt": "Slow [sandbox: slow=4]"}])
+    manifest = project.manifest([{"id": "slow", "provider": "openai", "prompt": "Slow [sandbox: slow=12]"}])
     process = project.start("run", manifest, "--yes")
     wait_for(lambda: witness.arrived, process)
     picture = tmp_path / "x.png"
