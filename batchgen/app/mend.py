@@ -177,6 +177,7 @@ class Flaw:
     path: str
     what: str  #: missing, size, hash, image or unreadable
     detail: str
+    orphaned: bool = False  #: its job stands in the manifest no more, so no run would make it again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,7 +202,9 @@ def requeue(place: Place, name: str | None, selection: Selection, *, deep: bool)
     with holding(place) as (reader, writer):
         batch = reader.batch(name)
         seen = _verified(place, reader, batch, selection, deep=deep)
-        wrong = [reader.job(batch.id, key) for key in dict.fromkeys(flaw.key for flaw in seen.flaws)]
+        wrong = [
+            reader.job(batch.id, key) for key in dict.fromkeys(flaw.key for flaw in seen.flaws if not flaw.orphaned)
+        ]
         chosen = [job for job in wrong if job.state is State.DONE]
 
         async def put_back() -> None:
@@ -224,7 +227,7 @@ def _verified(place: Place, reader: Reader, batch: Batch, selection: Selection, 
 
 def _flaw(root: Path, standing: StandingFile, *, deep: bool) -> Flaw | None:
     file, path = standing.file, root / standing.file.path
-    say = partial(Flaw, key=standing.key, path=file.path)
+    say = partial(Flaw, key=standing.key, path=file.path, orphaned=standing.orphaned)
     try:
         size = path.stat().st_size
         if size != file.size_bytes:

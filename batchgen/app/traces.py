@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,18 +54,24 @@ class Told:
 
 def sidecars(folder: Path, since: datetime | None) -> Iterator[Path]:
     """Yield files that may be sidecars, changed *since*, several of one job in their order."""
-    oldest = since.timestamp() if since else 0.0
-    for path, _, _ in os.walk(folder):
-        with os.scandir(path) as entries:
-            names = [
-                entry.name
-                for entry in entries
-                if entry.name.endswith(".json")
-                and entry.is_file(follow_symlinks=False)
-                and (not oldest or entry.stat(follow_symlinks=False).st_mtime >= oldest)
-            ]
+    oldest = since.timestamp() if since else None
+    folders = [folder]
+    while folders:
+        path, names = folders.pop(), list[str]()
+        with suppress(OSError), os.scandir(path) as entries:  # a folder that is gone holds none
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(path / entry.name)
+                elif _may_be_one(entry, oldest):
+                    names.append(entry.name)
         for name in sorted(names, key=_by_number):
-            yield Path(path, name)
+            yield path / name
+
+
+def _may_be_one(entry: os.DirEntry[str], oldest: float | None) -> bool:
+    if not entry.name.endswith(".json") or not entry.is_file(follow_symlinks=False):
+        return False
+    return oldest is None or entry.stat(follow_symlinks=False).st_mtime >= oldest
 
 
 def _by_number(name: str) -> list[str | int]:

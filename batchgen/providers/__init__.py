@@ -15,6 +15,7 @@ ENTRY_POINTS = "batchgen.dialects"
 _BUILT_IN = ("openai_images", "gptimageapi", "gemini_chat")
 
 
+@cache
 def dialect_names() -> tuple[str, ...]:
     """Return the names of all dialects, the built-in ones first."""
     added = (point.name for point in entry_points(group=ENTRY_POINTS))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..task import Kind, Source, Task
+from . import dialect_names
 from .profile import Model, Profile, Rules, UnknownModel
 from .sizes import fit_size, pixels
 
@@ -58,6 +59,10 @@ def check(task: Task, profile: Profile) -> tuple[Misfit, ...]:
     except UnknownModel as error:
         hint = f"write model: {error.suggestion}" if error.suggestion else f"see `batchgen providers {profile.name}`"
         return (Misfit(field="model", message=str(error), hint=hint),)
+    speaker = model.dialect or profile.dialect
+    if speaker not in dialect_names():
+        hint = f"there are: {', '.join(dialect_names())}"
+        return (Misfit(field="provider", message=f"{profile.name}: there is no dialect {speaker!r}", hint=hint),)
     rules = model.rules(task.kind)
     if rules is None:
         able = [title for title, other in profile.models.items() if other.rules(task.kind)]

@@ -14,7 +14,6 @@ import yaml
 from pydantic import ValidationError
 
 from ..errors import SettingsError
-from . import dialect_names
 from .profile import Profile
 
 #: What ``profile`` takes as override.
@@ -79,7 +78,6 @@ def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:
     facts["base_url"] = checked_url(name, facts["base_url"])
     facts["default_model"] = _default_model(facts)
     _check_paths(name, facts["paths"])
-    _check_dialects(name, {facts["dialect"], *(model.get("dialect") for model in facts["models"].values())})
     try:
         return Profile.model_validate({**facts, "name": name, "preset": preset})
     except ValidationError as error:
@@ -206,13 +204,6 @@ def _check_paths(name: str, paths: Mapping[str, Any]) -> None:
         clean = isinstance(path, str) and path.startswith("/") and not path.startswith("//")
         if not clean or any(mark in path for mark in "?# \t\r\n\\"):
             raise SettingsError(f"provider {name}: path {key} must start with one / and hold no query or blank")
-
-
-def _check_dialects(name: str, wanted: set[Any]) -> None:
-    if wanted <= {*_FIRST_OF, None}:
-        return  # the built-in ones: nothing installed need be asked
-    for dialect in sorted(map(str, wanted - {*dialect_names(), None})):
-        raise SettingsError(f"provider {name}: there is no dialect {dialect!r}.{_near(dialect, dialect_names())}")
 
 
 def _known(name: str, wish: Mapping[str, Any], keys: tuple[str, ...]) -> None:

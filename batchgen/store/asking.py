@@ -36,11 +36,17 @@ def conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
 
 def files(connection: Connection, batch_id: int, selection: Selection, after: int, limit: int) -> list[StandingFile]:
     """Return a page of the files that jobs count on, by the number of their rows from *after* on."""
-    wanted = select(artifacts, jobs.c.key).join(jobs)
+    wanted = select(artifacts, jobs.c.key, jobs.c.orphaned_at).join(jobs)
     wanted = wanted.where(jobs.c.batch_id == batch_id, artifacts.c.superseded_at.is_(None), artifacts.c.id > after)
     page = wanted.where(*conditions(selection)).order_by(artifacts.c.id).limit(limit)
     return [
-        StandingFile(job_id=row.job_id, key=row.key, artifact_id=row.id, file=to_artifact(row))
+        StandingFile(
+            job_id=row.job_id,
+            key=row.key,
+            artifact_id=row.id,
+            orphaned=row.orphaned_at is not None,
+            file=to_artifact(row),
+        )
         for row in connection.execute(page)
     ]
 

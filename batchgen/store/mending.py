@@ -43,7 +43,9 @@ def adopt(connection: Connection, *, before: Job, attempt_id: str, file: Artifac
     row = connection.execute(select(attempts).where(attempts.c.id == attempt_id)).one_or_none()
     if row is None:
         # batchgen made no call that could have brought it, so none that cost anything
-        _insert_attempt(connection, before, attempt_id, state="delivered", started_at=now, message=BROUGHT)
+        _insert_attempt(
+            connection, before, attempt_id, state="delivered", started_at=now, ended_at=now, message=BROUGHT
+        )
         free = {"usd": 0, "basis": Basis.PRICED.value, "charged": Charged.NO.value, "images": 1}
         _insert_ledger(connection, batch_id, before, attempt_id, now, **free)
     else:

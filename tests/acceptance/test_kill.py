@@ -85,9 +85,6 @@ def check_purchases(project, witness, spare: int) -> None:
     check_files(project)
 
 
-@pytest.mark.xfail(
-    strict=False, reason="the slot of a settled attempt stays for ever where its run died before removing it"
-)
 def test_what_a_kill_left_of_a_settled_attempt_is_cleared_away(project):
     jobs = [{"id": f"j{number}", "provider": "openai", "quality": "low", "prompt": f"P{number}"} for number in range(2)]
     assert project.run("run", project.manifest(jobs[:1]), "--yes").code == 0

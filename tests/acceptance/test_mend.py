@@ -86,6 +86,28 @@ def test_a_lost_table_buys_nothing_again_that_had_arrived(project, witness, by_h
     assert "taken in" not in final.err
 
 
+def test_a_table_whose_log_was_deleted_buys_nothing_again_that_had_arrived(project, witness):
+    """D8: SQLite sees nothing wrong with it."""
+    manifest = project.manifest(JOBS, providers=WIDE)
+    process = project.start("run", manifest, "--yes")
+    wait_for(lambda: witness.arrived >= 13, process)
+    time.sleep(0.16)
+    process.kill()
+    finish(process)
+    (project.state / "batchgen.db-wal").unlink()
+    (project.state / "batchgen.db-shm").unlink()
+    had = arrived(project)
+    assert had
+    assert project.run("db", "check").code in {0, 1}
+    last = project.run("run", manifest, "--yes")
+    assert last.code == 0, last.err
+    assert "taken in" in last.err
+    times = bought(witness)
+    assert {prompt: times[prompt] for prompt in had} == dict.fromkeys(had, 1)
+    check_books(project, witness.charges())
+    check_files(project)
+
+
 def test_a_damaged_table_is_moved_aside_and_made_anew(project, witness):
     """D3: nothing is overwritten, nothing bought again."""
     manifest = project.manifest(JOBS[:4], providers=WIDE)

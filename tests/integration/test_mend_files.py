@@ -157,7 +157,7 @@ def test_a_slot_opens_its_attempt_again_above_every_claim(writer, reader):
 def test_dropping_and_releasing_is_one_step_and_fenced(writer, reader):
     async def story():
         _, job = await one(writer, reader)
-        running, attempt = await claimed(writer, job)
+        _, attempt = await claimed(writer, job)
         doubtful = await writer.settle(miss(attempt), NOW)
         gone = await writer.drop(doubtful, Cancelled(at=NOW), free=True)
         with pytest.raises(StaleJob):

@@ -68,10 +68,14 @@ _MODULES = (
 )
 
 
+#: Number of the test: the sandbox counts how often it misbehaved by prompt.
+_test = [0]
+
+
 def job(key: str = "a", **fields: Any) -> dict[str, Any]:
     """Return a job of a manifest; ``sandbox="drop x1"`` makes its provider misbehave."""
     order = fields.pop("sandbox", None)
-    prompt = f"Picture {key}" + (f" [sandbox: {order}]" if order else "")
+    prompt = f"Picture {key} {_test[0]}" + (f" [sandbox: {order}]" if order else "")
     return {"id": key, "provider": "openai", "quality": "low", "prompt": prompt} | fields
 
 
@@ -93,7 +97,8 @@ def serve() -> None:
         else:
             answer = {"pid": os.fork()}
             if answer["pid"] == 0:
-                return _become(order)
+                _become(order)
+                return
         print(json.dumps(answer), flush=True)
 
 
@@ -370,6 +375,19 @@ def die_in_examine() -> None:
     perform.examine = lambda _data: os.kill(os.getpid(), 9)
 
 
+def die_after_publishing() -> None:
+    """A hook: be killed between the file and its row."""
+    from batchgen import perform
+
+    publish = perform.publish
+
+    def last_deed(*arguments: object, **named: object) -> None:
+        publish(*arguments, **named)
+        os.kill(os.getpid(), 9)
+
+    perform.publish = last_deed
+
+
 def _mount(*arguments: str) -> bool:
     return subprocess.run(["mount", *arguments], capture_output=True, check=False).returncode == 0
 
@@ -391,6 +409,7 @@ def witness_fixture(sandbox: launch.Sandbox) -> Witness:
 
 @pytest.fixture
 def place_fixture(tmp_path: Path, sandbox: launch.Sandbox) -> Iterator[Place]:
+    _test[0] += 1
     keys = {f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}
     place = Place(folder=tmp_path, url=sandbox.url, env=keys)
     yield place

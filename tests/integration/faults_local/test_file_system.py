@@ -1,5 +1,7 @@
 """F1 - F26: what a file system can do to a run."""
 
+# ruff: noqa: N802 - a case's id stands first in the name of its test
+
 from __future__ import annotations
 
 import errno
@@ -15,7 +17,7 @@ import pytest
 from tests.acceptance.kit import opened, wait_for
 
 from . import kit
-from .kit import NOBODY, RETRY, job
+from .kit import NOBODY, job
 
 sandbox, witness, place = kit.sandbox_fixture, kit.witness_fixture, kit.place_fixture
 
@@ -30,11 +32,7 @@ def refused(done, *words: str) -> None:
 
 
 def parts(place) -> list[Path]:
-    return [path for path in place.folder.rglob(".bg-*")]
-
-
-def unsettled(place) -> list[str]:
-    return [row["state"] for row in place.rows("select state from jobs")]
+    return list(place.folder.rglob(".bg-*"))
 
 
 def test_F1_no_space_for_the_answer_shows_before_sending(place, witness):
@@ -103,7 +101,7 @@ def test_F4_no_inodes_for_the_image_keep_the_answer(place, witness, inodes):
     place.again(manifest, witness, 1)
 
 
-@pytest.mark.parametrize("inodes", range(1, 8, 2))
+@pytest.mark.parametrize("inodes", [1, 4, 7])
 def test_F4_no_inodes_for_the_state_show_before_sending(place, witness, inodes):
     disk = place.disk(".batchgen", inodes=inodes, like=("om", ".batchgen"))
     manifest = place.batch()
@@ -140,8 +138,7 @@ EIO = {
 }
 
 
-@pytest.mark.parametrize("lasting", [False, True], ids=["once", "lasting"])
-@pytest.mark.parametrize("step", EIO)
+@pytest.mark.parametrize(("step", "lasting"), [*((step, True) for step in EIO), ("seal", False), ("image", False)])
 def test_F6_a_disk_error_stops_the_run_and_loses_nothing(place, witness, step, lasting):
     ops, part, number = EIO[step]
     manifest = place.batch(job("a"), job("b"), providers={"openai": {"limits": {"concurrency": 1}}})
@@ -212,7 +209,7 @@ def test_F9_few_open_files_make_few_calls_at_a_time(place, witness):
     place.settled(witness, 12)
 
 
-@pytest.mark.parametrize("files", [8, 12, 16, 20, 24])
+@pytest.mark.parametrize("files", [8, 16, 24])
 def test_F9_too_few_open_files_stop_the_run_safely(place, witness, files):
     manifest = place.batch(job("a"), job("b"))
     done = place.do("run", manifest, "--yes", limits={"nofile": files})
@@ -237,24 +234,12 @@ def test_F10_a_file_that_is_there_already(place, witness):
 def test_F10_the_same_file_again_is_a_success(place, witness):
     """A run that died after publishing publishes the same bytes once more."""
     manifest = place.batch()
-    assert place.do("run", manifest, "--yes", hook=die_after_publishing).code == -signal.SIGKILL
+    assert place.do("run", manifest, "--yes", hook=kit.die_after_publishing).code == -signal.SIGKILL
     [image] = place.images()
     before = image.stat()
     place.again(manifest, witness, 1)
     assert image.stat().st_ino == before.st_ino
     assert not (image.parent / ".superseded").exists()
-
-
-def die_after_publishing() -> None:
-    from batchgen import perform
-
-    publish = perform.publish
-
-    def last_deed(*arguments: object, **named: object) -> None:
-        publish(*arguments, **named)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    perform.publish = last_deed
 
 
 def rejected(place, witness, names: list[str], *words: str) -> str:
@@ -426,7 +411,7 @@ def on_a_network_share(kind: str) -> None:
     ground._mounts = lambda: f"22 1 0:21 / / rw - {kind} server:/share rw\n"
 
 
-@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "9p"])
+@pytest.mark.parametrize("kind", ["nfs4", "cifs"])
 def test_F23_state_on_a_network_share_is_refused(place, witness, kind):
     manifest = place.batch()
     hook = {"hook": on_a_network_share, "arguments": (kind,)}
@@ -473,5 +458,5 @@ def test_F26_state_is_private_whatever_the_umask(place, witness, umask):
 ELSEWHERE: dict[str, str] = {}
 
 NOT_HERE = {
-    "F24": "power cuts need a disk of their own that is cut off while unsynced data is in flight: tests/torture/power.py",
+    "F24": "power cuts need a disk of their own, cut off while unsynced data is in flight: tests/torture/power.py",
 }

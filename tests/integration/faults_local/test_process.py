@@ -1,5 +1,7 @@
 """R1 - R21: what can happen to the process, and to time."""
 
+# ruff: noqa: N802 - a case's id stands first in the name of its test
+
 from __future__ import annotations
 
 import fcntl
@@ -36,20 +38,37 @@ def charged(witness) -> int:
 # --- signals ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)], ids=["R1", "R4", "R5"]
-)
-def test_R1_R4_R5_one_signal_lets_calls_end_and_starts_none(place, witness, number, code):
-    manifest = place.batch(*(job(f"j{n}", sandbox="slow=0.4") for n in range(6)), providers=NARROW)
-    run = place.go("run", manifest, "--yes")
+def drains(place, witness, number: int, code: int) -> str:
+    """A signal lets the calls under way end and starts none; nothing is in doubt."""
+    manifest = place.batch(*(job(f"j{n}", sandbox="slow=0.4") for n in range(5)), providers=NARROW)
+    run = place.go("run", manifest, "--yes", "--progress", "plain", hook=talkative)
     wait_for(lambda: witness.arrived == 2)
     run.send_signal(number)
     done = run.wait()
     assert (done.code, done.out) == (code, ""), done.err
     assert "batchgen run" in done.err  # what to type next
     assert len(witness.arrivals()) == 2
-    assert sorted(states(place).values()) == ["done"] * 2 + ["pending"] * 4
-    place.again(manifest, witness, 6)
+    assert sorted(states(place).values()) == ["done"] * 2 + ["pending"] * 3
+    place.again(manifest, witness, 5)
+    return done.err
+
+
+def talkative() -> None:
+    from batchgen.cli import display
+
+    display.PLAIN_LEAST = display.PLAIN_MOST = 0.1
+
+
+def test_R1_an_interrupt_lets_calls_end_and_starts_none(place, witness):
+    assert "again to cut them off" in drains(place, witness, signal.SIGINT, 130)
+
+
+def test_R4_a_service_manager_stops_in_the_same_way(place, witness):
+    drains(place, witness, signal.SIGTERM, 143)
+
+
+def test_R5_a_closed_terminal_stops_in_the_same_way(place, witness):
+    drains(place, witness, signal.SIGHUP, 143)
 
 
 def cut_off_soon() -> None:
@@ -69,16 +88,10 @@ def test_R4_a_service_manager_is_not_kept_waiting(place, witness):
     assert states(place) == {"a": "unknown"}
 
 
-@pytest.mark.parametrize("times", [2, 3], ids=["R2", "R3"])
-def test_R2_R3_more_signals_cut_off_and_save_what_arrives(place, witness, times):
+def cuts_off(place, witness, times: int) -> None:
     """``saved`` has begun to arrive when it is cut off; ``lost`` has not."""
-    manifest = place.batch(
-        job("saved", sandbox="trickle=1"),
-        job("lost", sandbox="slow=8"),
-        job("never"),
-        on_unknown="hold",
-        providers=NARROW,
-    )
+    jobs = [job("saved", sandbox="trickle=1"), job("lost", sandbox="slow=8"), job("never")]
+    manifest = place.batch(*jobs, on_unknown="hold", providers=NARROW)
     run = place.go("run", manifest, "--yes")
     wait_for(lambda: witness.arrived == 2 and charged(witness))
     time.sleep(0.3)
@@ -91,8 +104,16 @@ def test_R2_R3_more_signals_cut_off_and_save_what_arrives(place, witness, times)
     assert time.monotonic() - began < 2
     assert states(place) == {"saved": "done", "lost": "unknown", "never": "pending"}
     assert place.do("run", manifest, "--yes").code == 3
-    assert sum("saved" in line["prompt"] for line in witness.arrivals()) == 1
+    assert sum("saved" in line["prompt"] for line in witness.now() if line["event"] == "arrival") == 1
     check_files(place)
+
+
+def test_R2_a_second_interrupt_cuts_off_and_saves_what_arrives(place, witness):
+    cuts_off(place, witness, 2)
+
+
+def test_R3_a_third_interrupt_changes_nothing(place, witness):
+    cuts_off(place, witness, 3)
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
@@ -127,11 +148,18 @@ def test_R6_killed_under_way_is_unknown_not_lost(place, witness):
     place.settled(witness, 3)
 
 
-def test_R7_R8_killed_while_decoding_and_again_while_recovering(place, witness):
+def test_R7_killed_while_decoding_the_answer_is_delivered_later(place, witness):
     """As the kernel does where memory runs out: the answer lies in the spool and is delivered without paying."""
     manifest = place.batch()
-    for _ in range(3):
-        assert place.do("run", manifest, "--yes", hook=kit.die_in_examine).code == -9
+    assert place.do("run", manifest, "--yes", hook=kit.die_in_examine).code == -9
+    assert len(place.slots()) == 1
+    place.again(manifest, witness, 1)
+
+
+def test_R8_killed_again_while_recovering(place, witness):
+    manifest = place.batch()
+    for hook in (kit.die_in_examine, kit.die_in_examine, kit.die_after_publishing):
+        assert place.do("run", manifest, "--yes", hook=hook).code == -9
         assert len(place.slots()) == 1
     place.again(manifest, witness, 1)
 
@@ -151,17 +179,17 @@ def test_R7_a_large_answer_takes_little_memory(place, witness):
 
 def clock_jumps(seconds: float) -> None:
     """Set this machine's clock while the run is under way; no monotonic clock feels it."""
-    import datetime as real
+    import datetime as dt
 
     from batchgen.app import run
 
     began = time.monotonic()
 
-    class Jumping(real.datetime):
+    class Jumping(dt.datetime):
         @classmethod
-        def now(cls, tz: real.tzinfo | None = None) -> real.datetime:
+        def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:
             jumped = seconds if time.monotonic() - began > 0.3 else 0
-            return real.datetime.now(tz) + real.timedelta(seconds=jumped)
+            return dt.datetime.now(tz) + dt.timedelta(seconds=jumped)
 
     run.datetime = Jumping
 
@@ -201,25 +229,37 @@ def test_R10_a_machine_that_sleeps(place, witness):
 # --- one at a time ----------------------------------------------------------------------------------------------------
 
 
-def test_R11_R13_R15_a_second_run_is_kept_out_at_once(place, witness):
-    manifest = place.batch(job(sandbox="slow=1.5"))
-    first = place.go("run", manifest, "--yes")
+@pytest.fixture
+def busy(place, witness):
+    """A manifest whose run is under way; nobody else writes a thing."""
+    manifest = place.batch(job(sandbox="slow=1"))
+    run = place.go("run", manifest, "--yes")
     wait_for(lambda: witness.arrived)
     before = place.rows("select * from runs")
-    second = place.do("run", manifest, "--yes")
+    yield manifest
+    assert run.poll() is None
+    assert place.rows("select * from runs") == before
+    assert run.wait().code == 0
+    place.settled(witness, 1)
+
+
+def test_R11_a_second_run_is_kept_out_at_once(place, busy):
+    second = place.do("run", busy, "--yes")
     assert (second.code, second.out) == (11, "")
     assert second.seconds < 1
-    assert str(first.pid) in second.err
-    cron = place.do("-q", "run", manifest, "--yes")
+    assert f"process {place.runs[0].pid}" in second.err
+
+
+def test_R13_a_deleted_lock_file_lets_nobody_in(place, busy):
     (place.state / "batchgen.db.lock").unlink()
-    third = place.do("run", manifest, "--yes")
-    assert third.code == 11
-    assert "deleted" in third.err
-    assert place.rows("select * from runs") == before
-    assert first.wait().code == 0
-    place.settled(witness, 1)
-    assert (cron.code, cron.out) == (11, "")
-    assert cron.err == "", "from cron, a run that finds another at work needs nobody"
+    second = place.do("run", busy, "--yes")
+    assert (second.code, second.out) == (11, "")
+    assert "deleted" in second.err
+
+
+def test_R15_from_cron_a_run_that_finds_another_at_work_says_nothing(place, busy):
+    second = place.do("-q", "run", busy, "--yes")
+    assert (second.code, second.out, second.err) == (11, "", "")
 
 
 def test_R12_a_killed_run_leaves_no_lock(place, witness):
