@@ -10,6 +10,7 @@
   - LockHeld            11   another run works on this job table
   - SchemaMismatch      12   the job table is newer than this program, or its upgrade failed
   - StoreError           1   disk or database
+    - Unread             1   a paid answer that a bug keeps from being read; it waits in the spool
   - StaleJob                 the job moved on without us: drop this result (internal)
   - IllegalEvent             a bug: the state machine does not allow it (internal)
 """
@@ -99,6 +100,10 @@ class SchemaMismatch(BatchgenError):
 
 class StoreError(BatchgenError):
     """The disk or the database refused."""
+
+
+class Unread(StoreError):
+    """A paid answer is in the spool, and this version of batchgen fails to read it: a bug of its own."""
 
 
 class StaleJob(BatchgenError):

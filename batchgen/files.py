@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -84,8 +85,16 @@ def make_private(folder: Path) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
+        found = folder.stat()
     except OSError as error:
         raise StoreError(f"cannot make the folder {folder}: {error.strerror}. Check the disk and its owner") from error
+    open_to_all = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
+    strange = os.geteuid() != 0 and found.st_uid not in (0, os.geteuid())
+    if open_to_all or strange or not stat.S_ISDIR(found.st_mode):
+        raise StoreError(
+            f"{folder} is no folder of yours alone: it belongs to another user, or others may write to it. "
+            f"Run: chmod 700 {shlex.quote(str(folder))}, or keep the state elsewhere with --db"
+        )
     return folder
 
 

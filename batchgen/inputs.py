@@ -13,7 +13,7 @@ from typing import Protocol
 from anyio import Lock, to_thread
 
 from .fault import Cause, Fault, ProviderError
-from .files import digest, make_private, publish
+from .files import make_private, publish
 from .images import EXTENSIONS, DamagedImageError, examine
 from .spool import Scratch, Spool
 from .task import Source, Task
@@ -48,12 +48,16 @@ class Inputs:
             facts = path.stat()
             stamp = (facts.st_mtime_ns, facts.st_size)
             if self._known.get(path, (None, ""))[0] != stamp:
-                self._known[path] = (stamp, digest(path))
+                data = path.read_bytes()
+                examine(data)  # a provider may charge for finding out that it is damaged
+                self._known[path] = (stamp, hashlib.sha256(data).hexdigest())
         except OSError as error:
             what = f"source image {path}: {error.strerror}"
             raise ProviderError(
                 Fault(cause=Cause.INVALID, message=what, hint="put the file back, then retry")
             ) from error
+        except DamagedImageError as error:
+            raise ProviderError(Fault(cause=Cause.INVALID, message=f"source image {path}: {error}")) from error
         if self._known[path][1] != planned:
             what = f"source image {path} changed after the plan was made"
             raise ProviderError(

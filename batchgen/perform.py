@@ -15,7 +15,7 @@ from pathlib import Path
 
 from anyio import CapacityLimiter, to_thread
 
-from .errors import StoreError
+from .errors import StoreError, Unread
 from .fault import Cause, Charged, Fault, ProviderError
 from .files import publish
 from .images import DamagedImageError, Facts, examine
@@ -64,8 +64,14 @@ class Workshop:
             )
         except (StoreError, OSError):
             raise
-        except Exception as error:  # noqa: BLE001 - a bug must cost one job at most, and never the answer
-            fault = _bug(error, talk)
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            if talk.head is not None and talk.head.status < 300:
+                raise Unread(
+                    f"job {attempt.key}: a paid answer could not be read, by a fault of batchgen's own ({what}). It is "
+                    "in the spool: a mended version delivers it without paying again.  Please report this"
+                ) from error
+            fault = Fault(cause=Cause.ERROR, message=f"a fault of batchgen's own: {what}", charged=Charged.MAYBE)
             return Missed(fault=fault, charge=self._charge(attempt, fault, talk.usage), request_id=talk.request_id)
 
     async def _converse(self, talk: _Talk) -> Delivered:
@@ -212,7 +218,7 @@ class Workshop:
     def _charge(self, attempt: Attempt, fault: Fault, usage: Usage | None) -> Charge:
         if fault.charged is Charged.NO:
             return NOTHING
-        if usage is None and fault.charged is Charged.MAYBE:
+        if fault.charged is Charged.MAYBE and (usage is None or not usage.stated):
             return UNPRICED
         return self._price(attempt, usage or Usage(images=attempt.task.n))
 
@@ -270,18 +276,6 @@ def _number(ordinal: int, wanted: int) -> str:
     if ordinal >= wanted:
         return f".extra{ordinal - wanted + 1}"
     return f"-{ordinal + 1}" if wanted > 1 else ""
-
-
-def _bug(error: Exception, talk: _Talk) -> Fault:
-    what = f"{type(error).__name__}: {error}"
-    if talk.head is not None and talk.head.status < 300:
-        return Fault(
-            cause=Cause.SPOILED,
-            message=f"a paid answer could not be read, by a fault of batchgen's own: {what}",
-            charged=Charged.YES,
-            hint="the answer is kept in the spool; please report this",
-        )
-    return Fault(cause=Cause.ERROR, message=f"a fault of batchgen's own: {what}", charged=Charged.MAYBE)
 
 
 def _room_for(task: Task) -> int:

@@ -13,7 +13,7 @@ from anyio import CancelScope, create_task_group, get_cancelled_exc_class, move_
 
 from .backends import Backend
 from .budget import Wallet
-from .errors import StaleJob, StoreError
+from .errors import StaleJob, StoreError, Unread
 from .fault import Cause, Charged, Fault
 from .job import Attempt, Deferred, Delivered, Delivery, Event, Exhausted, Job, Missed, Outcome, Settlement, Unsettled
 from .lane import Closure, Lane
@@ -101,6 +101,8 @@ class Runner:
         try:
             outcome = await self.backend.run(attempt)
             await self._settle(lane, job, attempt, outcome, reserved)
+        except Unread as error:
+            self.failure = self.failure or error
         except (StoreError, OSError) as error:
             self.halt(error)
 
@@ -189,6 +191,9 @@ class Runner:
             outcome = await self.backend.run(attempt)
             with CancelScope(shield=True):
                 await self._settle(lane, job, attempt, outcome, estimate)
+        except Unread as error:
+            # the others go on; this attempt stays open until a version comes that can read its answer
+            self.failure = self.failure or error
         except (StoreError, OSError) as error:
             # the attempt stays open, its answer in the spool: the next run finishes it
             self.halt(error)

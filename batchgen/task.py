@@ -62,6 +62,11 @@ class Usage:
     usd: int | None = None  #: nano-USD stated by the provider
     credits: int | None = None  #: milli-credits stated by the provider
 
+    @property
+    def stated(self) -> bool:
+        """Return whether the answer said anything that a price can be made from."""
+        return any(known is not None for known in (self.usd, self.credits, self.input_tokens, self.output_tokens))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:

@@ -7,11 +7,12 @@ import random
 import shlex
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,7 +23,7 @@ from .. import lock, settings
 from ..backends.local import LocalBackend
 from ..budget import Caps, Purse, Wallet
 from ..errors import KeyMissing, NotFound
-from ..files import make_private, sweep
+from ..files import make_private, require_writable, sweep
 from ..inputs import Fetch, Inputs
 from ..job import Requeued
 from ..lane import Closure, Lane
@@ -218,6 +219,8 @@ class _Engagement:
         )
         runner = self._runner(batch_id, run_id, profiles, workshop)
         sweep(self.batch.folder)
+        if profiles:
+            require_writable(self.batch.folder)
         stop = Stop(runner, self.terms.bounds, _now)
         async with transport:
             await stop.guard(follow(runner, self.reader))
@@ -256,7 +259,7 @@ class _Engagement:
             wallet=self._wallet(batch_id),
             estimate=dearest,
             release=lambda attempt_id, keep: workshop.spool.release(attempt_id, keep=keep),
-            now=_now,
+            now=_steady(),
             new_id=lambda: uuid.uuid4().hex,
             spread=random.random,
         )
@@ -322,3 +325,9 @@ class _Engagement:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _steady() -> Callable[[], datetime]:
+    """Return a clock that begins with the wall's and does not follow when somebody sets that one."""
+    moment, began = _now(), time.monotonic()
+    return lambda: moment + timedelta(seconds=time.monotonic() - began)

@@ -19,7 +19,7 @@ from ..store.reader import Reader
 from ..store.values import AttemptRecord, Trace
 from .notes import is_behind
 from .place import Place
-from .traces import Told, in_doubt, order, sidecars, slots, spoiled, told
+from .traces import Told, has_order, in_doubt, order, sidecars, slots, spoiled, told
 
 #: Sidecars looked at together, by so many threads.
 _TOGETHER, _THREADS = 200, 8
@@ -86,7 +86,9 @@ class Survey:
         found = []
         for attempt_id, path in left.items():
             state, cause = known.get(attempt_id, (None, None))
-            if state is None:
+            if state is None and not has_order(path):
+                Spool(folder).release(attempt_id, keep=True)  # nobody's: no start will ever finish it
+            elif state is None:
                 found += [in_doubt(trace, self.batch)] if (trace := order(path, self.batch)) else []
             elif state != "open":
                 Spool(folder).release(attempt_id, keep=cause == Cause.SPOILED.value)

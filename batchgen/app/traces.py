@@ -152,6 +152,14 @@ def order(path: Path, batch: Batch) -> Trace | None:
         return None
 
 
+def has_order(path: Path) -> bool:
+    """Tell whether a slot says whose it is; its run may have died, or the power failed, while it was made."""
+    with suppress(OSError, ValueError, RecursionError), path.open("rb") as file:
+        said = json.loads(file.readline(_LONGEST))
+        return isinstance(said, dict) and {"id", "batch"} <= said.keys()
+    return False
+
+
 def in_doubt(trace: Trace, batch: Batch) -> Trace:
     """Return the trace of a slot: its answer may be there, and if not, nobody knows what became of the call."""
     message = "the job table was lost while the request was under way"

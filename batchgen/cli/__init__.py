@@ -13,7 +13,7 @@ import click
 from rich_click import RichCommand, RichGroup
 
 from .. import __version__
-from ..errors import BatchgenError, StoreError
+from ..errors import BatchgenError, LockHeld, StoreError
 from .options import given, shared
 
 _HELP = """Images in bulk from paid APIs: overnight, unattended, every cent accounted for.
@@ -127,6 +127,8 @@ def _flush() -> None:
 def _tell(error: BatchgenError) -> int:
     if "--debug" in sys.argv:
         raise error
+    if isinstance(error, LockHeld) and {"-q", "--quiet"} & set(sys.argv):
+        return error.exit_code  # from cron it is the ordinary case: the run before still works
     from .words import tell_error
 
     tell_error(error, as_json="--json" in sys.argv)

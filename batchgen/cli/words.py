@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +32,11 @@ def data(text: str) -> None:
 
 def document(value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print one JSON document on stdout."""
-    print(tame(json.dumps(value, ensure_ascii=False, indent=2)))
+    try:
+        print(tame(json.dumps(value, ensure_ascii=False, indent=2)), flush=True)
+    except BrokenPipeError:
+        # nobody reads it any more; the exit code still tells how it went
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def tell_error(error: BatchgenError, *, as_json: bool) -> None:

@@ -56,7 +56,8 @@ def attempt_states(connection: Connection, ids: Sequence[str]) -> dict[str, tupl
 
     One that was taken in from traces and has not all its files yet is left out.
     """
-    taken = select(func.count()).where(artifacts.c.attempt_id == attempts.c.id).scalar_subquery()
+    of_it = (artifacts.c.job_id == attempts.c.job_id, artifacts.c.attempt_id == attempts.c.id)
+    taken = select(func.count()).where(*of_it).scalar_subquery()
     partly = (attempts.c.run_id == RECOVERED) & (attempts.c.state == "delivered") & (ledger.c.images > taken)
     wanted = select(attempts.c.id, attempts.c.state, attempts.c.cause).select_from(attempts.outerjoin(ledger))
     listed = select(text("value")).select_from(func.json_each(json.dumps(list(ids))))

@@ -133,4 +133,5 @@ def _engine(connect: Callable[[], sqlite3.Connection], start: str, pool: type[Po
 def checkpoint(connection: Connection) -> None:
     """Move the write-ahead log into the file and cut it to nothing; a busy reader only delays that."""
     raw: Any = connection.connection.dbapi_connection
+    raw.execute("PRAGMA busy_timeout=100")  # the next run does it as well: no end of a run waits for a reader
     raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, select, update
 
 from ..errors import NotFound
 from ..fault import Cause, Charged
@@ -78,8 +78,9 @@ def _settle_doubt(connection: Connection, attempt: Row[Any]) -> None:
 
 def _doubtful(job_id: int) -> tuple[ColumnElement[bool], ...]:
     """Select a job's calls whose charge nobody knows."""
-    uncertain = select(ledger.c.attempt_id).where(ledger.c.charged == Charged.MAYBE.value, ledger.c.usd.is_(None))
-    return attempts.c.job_id == job_id, attempts.c.cause == Cause.UNKNOWN.value, attempts.c.id.in_(uncertain)
+    row = ledger.alias()
+    booked = (row.c.attempt_id == attempts.c.id, row.c.charged == Charged.MAYBE.value, row.c.usd.is_(None))
+    return attempts.c.job_id == job_id, attempts.c.cause == Cause.UNKNOWN.value, exists().where(*booked)
 
 
 # --- what traces on disk tell -------------------------------------------------
@@ -114,7 +115,7 @@ def _take_in(connection: Connection, batch_id: int, trace: Trace, last: bool, no
             after = replace(job, claim=max(job.claim + 1, trace.claim))
             swap(connection, job, after, now)
             job = after
-    if trace.file is None or _has(connection, trace):
+    if trace.file is None or _has(connection, job.id, trace.id, trace.file.ordinal):
         return intake, False
     placed, waits = _place(connection, job, trace, trace.file, last, now)
     return intake + placed, waits
@@ -195,10 +196,10 @@ def _book(connection: Connection, batch_id: int, job: Job, trace: Trace) -> Inta
     return Intake(attempts=1, doubtful=int(in_doubt), usd=trace.charge.usd or 0)
 
 
-def _has(connection: Connection, trace: Trace) -> bool:
-    file = trace.file
-    same = (artifacts.c.attempt_id == trace.id, artifacts.c.ordinal == (file.ordinal if file else -1))
-    return connection.execute(select(artifacts.c.id).where(*same)).first() is not None
+def _has(connection: Connection, job_id: int, attempt_id: str, ordinal: int) -> bool:
+    # by the job as well: that is what the index knows
+    mine = (artifacts.c.job_id == job_id, artifacts.c.attempt_id == attempt_id, artifacts.c.ordinal == ordinal)
+    return connection.execute(select(artifacts.c.id).where(*mine)).first() is not None
 
 
 def _place(  # noqa: PLR0917 - see take_in
@@ -285,13 +286,11 @@ def last_doubt(connection: Connection, job_id: int) -> str | None:
 
 def doubts(connection: Connection, job_id: int) -> Doubt | None:
     """Return a job's last call in doubt with what all such calls may have cost."""
-    sums = select(func.sum(ledger.c.at_risk_usd).label("usd"), func.sum(ledger.c.at_risk_credits).label("credits"))
-    amounts = sums.select_from(attempts.join(ledger)).where(*_doubtful(job_id)).subquery()
+    booked = select(func.sum(ledger.c.at_risk_usd), func.sum(ledger.c.at_risk_credits))
+    usd, credits_ = connection.execute(booked.select_from(attempts.join(ledger)).where(*_doubtful(job_id))).one()
     call = (attempts.c.job_id == job_id, attempts.c.cause == Cause.UNKNOWN.value)
-    wanted = select(attempts.c.id, attempts.c.started_at, attempts.c.request_id, amounts.c.usd, amounts.c.credits)
+    wanted = select(attempts.c.id, attempts.c.started_at, attempts.c.request_id)
     row = connection.execute(wanted.where(*call).order_by(attempts.c.claim.desc()).limit(1)).one_or_none()
     if row is None:
         return None
-    return Doubt(
-        attempt_id=row.id, started_at=row.started_at, request_id=row.request_id, usd=row.usd, credits=row.credits
-    )
+    return Doubt(attempt_id=row.id, started_at=row.started_at, request_id=row.request_id, usd=usd, credits=credits_)

@@ -58,9 +58,9 @@ def revision(path: Path) -> str | None:
     try:
         with closing(_look(path)) as dbapi:
             names = dict(dbapi.execute("SELECT name, type FROM sqlite_master").fetchall())
-            if "trigger" in names.values():  # batchgen makes none: somebody wants code run in our transactions
+            if {"trigger", "view"} & set(names.values()):  # somebody wants code of theirs run in our transactions
                 raise StoreError(
-                    f"Job table {path}: it holds triggers, which batchgen never makes. Do not use this file."
+                    f"Job table {path}: it holds triggers or views, which batchgen never makes. Do not use this file."
                 )
             if "alembic_version" not in names:
                 if names:

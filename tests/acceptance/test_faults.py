@@ -31,6 +31,13 @@ TABLE = {
 }
 
 
+def codes_end(project) -> bool:
+    """Tell whether nothing waits any more."""
+    if not (project.state / "batchgen.db").exists():
+        return False
+    return project.run("status", "--json").json["jobs"]["pending"] == 0
+
+
 STRICT = ("openai", "aigate", "aimlapi")
 
 
@@ -46,8 +53,11 @@ def test_every_fault_ends_where_the_table_says(project, witness):
         for number, fault in enumerate(TABLE)
     ]
     wide = {provider: {"limits": {"concurrency": 32}} for provider in STRICT}
-    done = project.run("run", project.manifest(jobs, providers=wide), "--yes")
-    assert (done.code, done.out) == (3, "")
+    manifest = project.manifest(jobs, providers=wide)
+    # so many calls in doubt close a lane (8), and the next run goes on
+    codes = [project.run("run", manifest, "--yes").code for _ in range(8) if not codes_end(project)]
+    assert codes[-1] == 3
+    assert set(codes) <= {3, 8}
     found = project.jobs()
     spoiled = 0
     for provider in STRICT:

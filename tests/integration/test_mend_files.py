@@ -336,3 +336,14 @@ def test_a_kept_answer_is_booked_as_paid_for(tmp_path):
         assert (line.attempts, line.unpriced, line.usd) == (1, 1, None)  # no price is known: never 0
         assert reader.job(reader.batch("b").id, "cat").state == "pending"
     assert not rebuild.recover(place, batch_of(tmp_path, plan("cat"))).anything
+
+
+def test_slots_are_cleared_away_that_no_start_will_ever_finish(tmp_path):
+    place = Place(root=tmp_path, db=tmp_path / "state" / "batchgen.db")
+    folder = tmp_path / "state" / "spool"
+    other = replace(attempt_for_plan(plan("cat")), batch="another")
+    Spool(folder).open(other.id, asdict(other), 10).close()
+    (folder / "torn.slot").write_bytes(b"\0" * 100)  # its run died while it was made
+    assert not rebuild.recover(place, batch_of(tmp_path, plan("cat"))).anything
+    # what belongs to another batch waits for that one
+    assert sorted(path.name for path in folder.iterdir()) == sorted([f"{other.id}.slot", "torn.kept"])

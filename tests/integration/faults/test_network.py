@@ -94,7 +94,7 @@ def test_N2_a_slow_name_server_holds_up_nobody_else(site, brief, monkeypatch):
 
     def resolve(host: str) -> str:
         if host.endswith(".invalid"):
-            release.wait(3)
+            release.wait(10)
             raise socket.gaierror(socket.EAI_AGAIN, "slow")
         return host
 
@@ -106,7 +106,7 @@ def test_N2_a_slow_name_server_holds_up_nobody_else(site, brief, monkeypatch):
     near = site.serve(in_order(shows(), shows(), shows(), last))
     jobs = ["far", *({"id": f"near{n}", "prompt": "p", "provider": "near"} for n in range(4))]
     told = site.run_all("https://gw.batchgen-test.invalid", *jobs, also={"near": kit.studio(near)})
-    assert told.seconds < 3  # the four came and went while the first name was being looked up
+    assert told.seconds < 10  # the four came and went while the first name was being looked up
     assert len(near.posts) == 4
     assert (site.job("far")["state"], told.code) == ("pending", 8)
 
@@ -171,7 +171,7 @@ FLAWS = {
     "unknown authority": "unable to get local issuer",
     "expired": "certificate has expired",
     "other host": "mismatch",
-    "old protocol": "protocol",
+    "old protocol": "cannot connect",  # which of the two sides says no first is chance
 }
 
 
@@ -241,7 +241,7 @@ def assert_held_in_doubt(site: Site, behaviour: Behaviour) -> None:
 def assert_bought_again_once(site: Site, behaviour: Behaviour) -> None:
     """With ``retry``: a second purchase, and both in the ledger."""
     stage = site.serve(in_order(behaviour, shows()))
-    told = site.run_all(stage, "a", timeout={"connect": 2, "total": 0.4})
+    told = site.run_all(stage, "a")
     assert stage.raw.connections == 2
     assert site.states() == {"a": ("done", None)}
     assert site.causes() == ["unknown", None]

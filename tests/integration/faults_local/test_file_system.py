@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import signal
 import stat
+import tempfile
 import time
 from pathlib import Path
 
@@ -175,10 +177,10 @@ def test_F7_a_read_only_output_is_found_before_sending(place, witness):
 
 
 @pytest.fixture
-def shared(place, tmp_path_factory):
+def shared(place):
     """A folder that belongs to somebody without rights, on a path that everybody may walk."""
-    folder = Path("/tmp") / f"batchgen-shared-{os.getpid()}"
-    folder.mkdir(mode=0o755)
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
     os.chown(folder, NOBODY, NOBODY)
     place.folder = folder
     yield place
@@ -385,8 +387,6 @@ def test_F20_a_deleted_file_is_not_bought_again_by_itself(place, witness):
 
 
 def test_F21_a_flipped_bit_shows_beside_the_recorded_hash(place, witness):
-    import hashlib
-
     manifest = place.batch()
     place.again(manifest, witness, 1)
     [image] = place.images()
