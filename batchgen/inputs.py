@@ -35,7 +35,7 @@ class Inputs:
         self._spool = spool
         self._fetch = fetch
         self._fetching: dict[str, Lock] = {}  #: by URL: many jobs may ask for one at once
-        self._known: dict[Path, tuple[tuple[int, int], str]] = {}  #: file -> (mtime and size, sha256) as last read
+        self._known: dict[Path, tuple[int, int, str]] = {}  #: file -> (mtime, size, sha256) when it was found in order
 
     async def require_unchanged(self, task: Task) -> None:
         """Raise ProviderError (invalid) where a source file is not the one that the plan was made for."""
@@ -46,23 +46,20 @@ class Inputs:
     def _compare(self, path: Path, planned: str) -> None:
         try:
             facts = path.stat()
-            stamp = (facts.st_mtime_ns, facts.st_size)
-            if self._known.get(path, (None, ""))[0] != stamp:
-                data = path.read_bytes()
-                examine(data)  # a provider may charge for finding out that it is damaged
-                self._known[path] = (stamp, hashlib.sha256(data).hexdigest())
+            seen = (facts.st_mtime_ns, facts.st_size, planned)
+            if self._known.get(path) == seen:
+                return
+            data = path.read_bytes()
         except OSError as error:
-            what = f"source image {path}: {error.strerror}"
-            raise ProviderError(
-                Fault(cause=Cause.INVALID, message=what, hint="put the file back, then retry")
-            ) from error
-        except DamagedImageError as error:
-            raise ProviderError(Fault(cause=Cause.INVALID, message=f"source image {path}: {error}")) from error
-        if self._known[path][1] != planned:
+            raise _invalid(f"source image {path}: {error.strerror}", "put the file back, then retry") from error
+        if hashlib.sha256(data).hexdigest() != planned:
             what = f"source image {path} changed after the plan was made"
-            raise ProviderError(
-                Fault(cause=Cause.INVALID, message=what, hint="run again: the job is then a changed one")
-            )
+            raise _invalid(what, "run again: the job is then a changed one")
+        try:
+            examine(data)  # a provider may charge for finding out that it is damaged
+        except DamagedImageError as error:
+            raise _invalid(f"source image {path}: {error}", "put a whole file there, then run again") from error
+        self._known[path] = seen
 
     async def localised(self, task: Task) -> Task:
         """Return *task* with every source a local file; raise ProviderError (invalid) where one cannot be fetched."""
@@ -92,3 +89,7 @@ class Inputs:
         name = f"{stem}.{facts.extension}"
         await to_thread.run_sync(publish, self._folder, name, data)
         return Source(path=str(self._folder / name), mime=facts.mime, size_bytes=len(data))
+
+
+def _invalid(what: str, hint: str = "") -> ProviderError:
+    return ProviderError(Fault(cause=Cause.INVALID, message=what, hint=hint))

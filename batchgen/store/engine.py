@@ -24,8 +24,16 @@ BUSY_MS = 10_000
 FATAL: dict[int, tuple[str, str, str]] = {
     sqlite3.SQLITE_FULL: ("the disk is full", "no space is left where it lies", "free some space and run again"),
     sqlite3.SQLITE_IOERR: ("the disk failed", "a read or write returned an error", "check the disk and run again"),
-    sqlite3.SQLITE_CORRUPT: ("it is damaged", "pages were lost or overwritten", "put back a backup; keep this file"),
-    sqlite3.SQLITE_NOTADB: ("it is not a database", "another file has this name", "move that file away, or use --db"),
+    sqlite3.SQLITE_CORRUPT: (
+        "it is damaged",
+        "pages were lost or overwritten",
+        "batchgen db recover MANIFEST rebuilds it; this file is kept",
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        "it is not a database",
+        "another file has this name, or it was overwritten",
+        "batchgen db recover MANIFEST, or use --db",
+    ),
     sqlite3.SQLITE_READONLY: ("it is read-only", "file or folder may not be written", "check owner and permissions"),
     sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "it is gone or permission is missing", "check path and owner"),
     sqlite3.SQLITE_PERM: ("access is denied", "the file belongs to another user", "check owner and permissions"),

@@ -199,8 +199,8 @@ async def test_a_cancelled_fetch_leaves_nothing_and_blocks_nobody(tmp_path):
     assert len(stored(tmp_path)) == 1
 
 
-def source_file(tmp_path: Path, data: bytes = b"picture") -> Source:
-    path = tmp_path / "table.png"
+def source_file(tmp_path: Path) -> Source:
+    path, data = tmp_path / "table.png", picture()
     path.write_bytes(data)
     os.utime(path, ns=(1, 1))
     return Source(path=str(path), sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data), mime="image/png")
@@ -219,11 +219,21 @@ async def test_a_file_that_is_not_the_planned_one_is_invalid(tmp_path, known, ro
     asked = task(source) if role == "image" else task(mask=source)
     if known:
         await shared.require_unchanged(asked)
-    rewrite(source, b"PICTURE")
+    rewrite(source, picture(colour="green"))
     with pytest.raises(ProviderError, match="changed after the plan") as caught:
         await shared.require_unchanged(asked)
     assert caught.value.fault.cause is Cause.INVALID
     assert caught.value.fault.hint
+
+
+async def test_a_damaged_source_is_found_before_anything_is_paid(tmp_path):
+    whole = picture("JPEG")
+    path = tmp_path / "half.jpg"
+    path.write_bytes(whole[: len(whole) // 2])
+    half = Source(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest(), mime="image/jpeg")
+    with pytest.raises(ProviderError, match="cut off") as caught:
+        await inputs(tmp_path, never).require_unchanged(task(half))
+    assert caught.value.fault.cause is Cause.INVALID
 
 
 async def test_a_file_that_is_gone_is_invalid(tmp_path):

@@ -216,7 +216,8 @@ def test_what_a_batch_holds(write, tmp_path):
     batch = load(write(text))
     job = batch.jobs[0]
     assert (batch.name, batch.folder, batch.on_unknown) == ("shop", tmp_path / "out/shop", "hold")
-    assert (batch.budget_usd, batch.budget_credits) == (100_000_000, {"gptimageapi": 12_000})
+    [caps] = batch.budget
+    assert (caps.usd, caps.credits) == (100_000_000, {"gptimageapi": 12_000})
     assert (job.key, job.output, job.tags, job.priority, job.sidecar) == ("A b", "generate/a-b", ("t",), 3, False)
     assert batch.profiles["openai"].on_unknown == "hold"
 
