@@ -28,6 +28,8 @@ from .task import Basis, Charge, Task, Usage
 PAGE = 64
 #: How long providers that honour idempotency keys remember them, at least (Stripe's 24 hours is the custom).
 KEY_LIFE = timedelta(hours=23)
+#: Seconds between two looks at a budget that calls under way have reserved.
+BUDGET_LOOK = 0.5
 #: Seconds for saving what had arrived when a run is cut off.
 LAST_WORDS = 10.0
 
@@ -153,7 +155,12 @@ class Runner:
         attempt = self._order(job, self.new_id(), job.claim + 1)
         estimate = self.estimate(attempt.task)
         if (caps := self.wallet.refusing(lane.provider, estimate)) is not None:
-            lane.close(Closure.BUDGET, Fault(cause=Cause.MONEY, message=f"the budget of {caps.scope}"))
+            if any(other.in_flight for other in self.lanes):
+                # calls under way may cost less than was reserved for them
+                lane.page.appendleft(job)
+                await lane.rest(BUDGET_LOOK)
+            else:
+                lane.close(Closure.BUDGET, Fault(cause=Cause.MONEY, message=f"the budget of {caps.scope}"))
             return None
         self.wallet.reserve(lane.provider, estimate)
         try:
