@@ -114,7 +114,7 @@ class JobTable(RuleBasedStateMachine):
     @precondition(lambda self: self.open_attempts)
     @rule(data=st.data(), event=ENDS, usd=st.none() | st.integers(0, 99))
     def settle(self, data: st.DataObject, event: Event, usd: int | None) -> None:
-        attempt = self.open_attempts[data.draw(st.sampled_from(sorted(self.open_attempts)))]
+        attempt = self.open_attempts[data.draw(st.sampled_from(list(self.open_attempts)))]
         charge = Charge(usd=usd, credits=None, basis=Basis.REPORTED if usd is not None else Basis.UNKNOWN)
         current = self.model[attempt.key]
         fresh = current.state is State.RUNNING and current.claim == attempt.claim
