@@ -129,7 +129,9 @@ def test_D3_a_damaged_table_is_refused_untouched(place, witness, how):
     change(place)
     table(place).write_bytes(DAMAGE[how](table(place).read_bytes()))
     before = table(place).read_bytes()
-    refused(place.do("run", place.batch(job("a"), job("b")), "--yes"), "db recover" if how != "text" else "another file")
+    refused(
+        place.do("run", place.batch(job("a"), job("b")), "--yes"), "db recover" if how != "text" else "another file"
+    )
     assert table(place).read_bytes() == before
     assert len(witness.arrivals()) == 1
 
