@@ -27,6 +27,7 @@ from . import kit
 from .kit import NANO, Site, Stage, by_path, by_prompt, document, drawing, in_order, listing, shows
 
 WHOLE = document()
+ZIPPED = gzip.compress(WHOLE, mtime=0)  # without the time of day: it stands in the names of tests
 
 
 @pytest.fixture
@@ -377,8 +378,8 @@ def test_N15_a_compression_bomb_is_not_blown_up(site, monkeypatch, pack):
 
 @pytest.mark.parametrize(
     ("coding", "body"),
-    [("br", b"\x8b\x02\x80abc\x03"), ("gzip, gzip", gzip.compress(gzip.compress(WHOLE))), ("gzip", WHOLE),
-     ("gzip", gzip.compress(WHOLE)[:-9]), ("nonsense", WHOLE)],
+    [("br", b"\x8b\x02\x80abc\x03"), ("gzip, gzip", gzip.compress(ZIPPED, mtime=0)), ("gzip", WHOLE),
+     ("gzip", ZIPPED[:-9]), ("nonsense", WHOLE)],
 )  # fmt: skip
 def test_N16_a_compression_that_cannot_be_undone_is_spoiled(site, coding, body):
     assert_spoiled(site, answer(body, headers={"Content-Encoding": coding}))
