@@ -125,6 +125,9 @@ def test_N3_a_connection_that_is_never_taken_costs_nothing(site, brief):
     assert 0.6 <= told.seconds < 5
 
 
+LEAF = "basicConstraints=CA:FALSE\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory) -> Path:
     """An authority, and what it signed: a good certificate, one past its time, one for another host."""
@@ -134,13 +137,14 @@ def certificates(tmp_path_factory) -> Path:
         subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
 
     new = ("-newkey", "rsa:2048", "-nodes")
-    openssl("req", "-x509", *new, "-days", "2", "-subj", "/CN=test", "-keyout", "ca.key", "-out", "ca.pem")
+    signs = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")  # Python 3.13 checks certificates strictly
+    openssl("req", "-x509", *new, *signs, "-days", "2", "-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.pem")
     openssl("req", *new, "-subj", "/CN=test", "-keyout", "key.pem", "-out", "csr.pem")
     (folder / "index.txt").touch()
     (folder / "ca.cnf").write_text(
         "[ca]\ndefault_ca=d\n[d]\nnew_certs_dir=.\ndatabase=index.txt\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n"
         "unique_subject=no\n[p]\ncommonName=supplied\n"
-        "[here]\nsubjectAltName=IP:127.0.0.1\n[elsewhere]\nsubjectAltName=DNS:example.com\n"
+        f"[here]\nsubjectAltName=IP:127.0.0.1\n{LEAF}[elsewhere]\nsubjectAltName=DNS:example.com\n{LEAF}"
     )
     for name, names_, until in (
         ("good", "here", "20490101000000Z"),
