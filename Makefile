@@ -17,6 +17,9 @@ FIND_PY = for p in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 	&& { echo "$$p"; break; }; done
 # Any Python will do to hold the set-up lock; it dies with its holder, so two makes at once do not write to one .venv.
 ANY_PY  = $$(for p in $(PYTHON) python3 python3.13 python3.12 python3.11; do "$$p" -c 'import fcntl' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+NO_PYTHON = { echo "batchgen needs Python 3.11, 3.12 or 3.13 that can make virtual environments; none was found." >&2; \
+	echo "  Debian, Ubuntu: sudo apt install python3 python3-venv     macOS: brew install python@3.13" >&2; \
+	echo "  or name one:    make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
 LOCKED  = "$(ANY_PY)" -c 'import fcntl, subprocess, sys; f = open(sys.argv[1], "w"); fcntl.flock(f, 2); sys.exit(subprocess.call(sys.argv[2:], close_fds=False))' .setup.lock
 # A venv whose python is gone or too old, or whose tree was moved or copied, is thrown away and made again.
 CHECK   = [ "$$(cat "$(VENV)/.root" 2>/dev/null)" = "$$PWD" ] && "$(BIN)/python" -c "import sys, pip; sys.exit(sys.version_info < (3, 11))" 2>/dev/null || rm -rf "$(VENV)"
@@ -30,20 +33,17 @@ help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' $(firstword $(MAKEFILE_LIST))
 
 setup: ## make .venv with what batchgen needs to run (the other targets do this by themselves)
-	+@$(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _run
+	+@[ -n "$(ANY_PY)" ] || $(NO_PYTHON); $(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _run
 
 setup-dev: ## the same, plus test and lint tools
-	+@$(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _dev
+	+@[ -n "$(ANY_PY)" ] || $(NO_PYTHON); $(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _dev
 
 _run: $(RUN) ; @:
 _dev: $(DEV) ; @:
 
 $(RUN): pyproject.toml $(PINS)
 	@if ! [ -e "$(VENV)/.root" ]; then py=$$($(FIND_PY)); \
-	  if [ -z "$$py" ]; then \
-	    echo "batchgen needs Python 3.11, 3.12 or 3.13 that can make virtual environments; none was found." >&2; \
-	    echo "  Debian, Ubuntu: sudo apt install python3 python3-venv     macOS: brew install python@3.13" >&2; \
-	    echo "  or name one:    make PYTHON=/path/to/python3.12 ..." >&2; exit 1; fi; \
+	  [ -n "$$py" ] || $(NO_PYTHON); \
 	  echo "making $(VENV) with $$py ($$("$$py" -V))"; \
 	  "$$py" -m venv "$(VENV)" && printf %s "$$PWD" > "$(VENV)/.root"; fi
 	@echo "installing what batchgen needs (about ten seconds the first time)"
