@@ -2,29 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple, Protocol
 
 from ..budget import Caps
 from ..errors import Problem
+from ..fingerprint import CURRENT, Stamp
 from ..providers.profile import Profile, Retry
 from ..task import Task
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Planned:
-    """One job as the manifest asks for it."""
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Recipe:
+    """All that is asked for but the prompt.  Jobs by the hundred thousand share a few of them."""
 
-    key: str  #: unique in the batch
-    task: Task  #: with the provider chosen and the canonical model
-    fingerprint: str  #: "1:<sha256>"; decides whether the job is redone
-    output: str  #: file stem, relative to the batch's output folder
+    task: Task  #: with the provider chosen, the canonical model and an empty prompt
     tags: tuple[str, ...] = ()
     priority: int = 0
     sidecar: bool = True
     wanted: int = 1  #: images in all; ``names.stems`` says which files they become
+    stamp: Stamp = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stamp", Stamp.of(self.task))
+
+    def fingerprint(self, prompt: str) -> str:
+        """Return what decides whether a job of this recipe is redone."""
+        return f"{CURRENT}:{self.stamp.hexdigest(prompt)}"
+
+
+class Planned(NamedTuple):
+    """One job as the manifest asks for it."""
+
+    key: str  #: unique in the batch
+    prompt: str
+    fingerprint: str  #: "1:<sha256>"; decides whether the job is redone
+    output: str  #: file stem, relative to the batch's output folder
+    recipe: Recipe
+
+    @classmethod
+    def of(cls, key: str, task: Task, output: str | None = None, **facts: object) -> Planned:
+        """Return a job with a recipe of its own; *facts* are the recipe's."""
+        recipe = Recipe(task=replace(task, prompt=""), **facts)  # type: ignore[arg-type]
+        return cls(key, task.prompt, recipe.fingerprint(task.prompt), key if output is None else output, recipe)
+
+    @property
+    def task(self) -> Task:
+        """Return what is asked for."""
+        return replace(self.recipe.task, prompt=self.prompt)
+
+
+class Jobs(Protocol):
+    """The jobs of a manifest in order; may be gone through again and again, and is made anew each time."""
+
+    def __iter__(self) -> Iterator[Planned]: ...  # noqa: D105
+
+    def __len__(self) -> int: ...  # noqa: D105
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,9 +69,10 @@ class Batch:
     name: str
     manifest: Path  #: absolute
     folder: Path  #: absolute output folder
-    jobs: tuple[Planned, ...]
+    jobs: Jobs
     profiles: Mapping[str, Profile]  #: every provider configured or named; ``retry`` and ``on_unknown`` merged in
     budget: tuple[Caps, ...] = ()  #: of this batch, of one day of it, of single providers
     retry: Retry | None = None  #: as stated at the top of the manifest
     on_unknown: Literal["retry", "hold"] | None = None  #: as stated at the top of the manifest
+    confirm_above: int | None = None  #: nano-USD above which a person at a terminal is asked; None: 1 USD
     warnings: tuple[Problem, ...] = ()
