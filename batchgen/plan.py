@@ -1,75 +1,100 @@
-"""What a manifest would change in the job table, and what that would cost in money and time.  A decision: pure."""
+"""What a manifest would change in the job table, and what that would cost in money, time and space.  A decision: pure.
+
+Jobs stream by in chunks: of a million, counts are kept, a few changes and three examples.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
 
+from .changes import Change, differences
+from .fingerprint import unchanged
+from .forecast import Disk, Forecast
 from .job import State
-from .manifest import Batch, Planned
-from .money import show_credits, show_usd
-from .pricing import Estimate, estimate
-from .providers.profile import Limits, Model
-from .task import Charge, Task
+from .manifest.batch import Batch, Planned
+from .money import NANO, show_credits, show_usd
+from .picks import Examples, Picks
+from .quote import Facts, Lane, Quote, Span
+from .selection import Selection
+from .task import Task
 
-#: Seconds that a typical render takes (aimlapi's own example), for estimates of time.
-TYPICAL_SECONDS = 45.0
+__all__ = ["CONFIRM_ABOVE", "Facts", "Lane", "Plan", "Row", "Span", "Table", "Tell", "compare"]
 
-#: What the job table knows of a job: its state and its fingerprint.
-Row = tuple[State, str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Span:
-    """An amount as it may turn out; None where nothing about it is known."""
-
-    low: int | None = None
-    expected: int | None = None
-    high: int | None = None
-
-    def plus(self, low: int | None, expected: int | None, high: int | None) -> Span:
-        """Return the sum; what is unknown adds nothing."""
-        return Span(low=_sum(self.low, low), expected=_sum(self.expected, expected), high=_sum(self.high, high))
-
-    def shown(self, show: Callable[[int | None], str | None]) -> dict[str, str | None]:
-        """Return low, expected and high as decimal strings."""
-        return {"low": show(self.low), "expected": show(self.expected), "high": show(self.high)}
+#: Jobs looked up at once.
+CHUNK = 5_000
+#: Changed jobs that are kept with what changed.
+CHANGES = 20
+#: nano-USD above which a person at a terminal is asked, where the manifest does not say.
+CONFIRM_ABOVE = NANO
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lane:
-    """What one provider would be asked to do."""
+class Row(NamedTuple):
+    """What the job table knows of a job."""
 
-    provider: str
-    requests: int = 0
-    images: int = 0
-    usd: Span = field(default_factory=Span)  #: nano-USD, of what has a price
-    credits: Span = field(default_factory=Span)  #: milli-credits
-    unpriced: int = 0  #: requests without a price in USD
-    seconds: float = 0.0  #: at the configured limits
+    id: int
+    state: State
+    fingerprint: str
+    cause: str | None = None
+
+
+class Table(Protocol):
+    """One batch in the job table."""
+
+    def lookup(self, keys: Sequence[str]) -> Mapping[str, Row]:
+        """Return those of *keys* that it knows."""
+
+    def tasks(self, keys: Sequence[str]) -> Mapping[str, Task]:
+        """Return what those of *keys* that it knows ask for."""
+
+    def others(self, seen: bytearray) -> Iterator[str]:
+        """Yield the keys of jobs whose byte in *seen*, by their id, is 0 or is not there."""
+
+
+#: Called for every selected job, with its standing and its row.
+Tell = Callable[[Planned, str, Row | None], None]
+
+#: What stands in a plan, in the order in which it is told; all but the last are of the manifest.
+STANDINGS = ("new", "changed", "pending", "failed", "unknown", "done", "cancelled", "held", "orphaned")
+#: What a run sends.
+_SENT = frozenset({"new", "changed", "pending"})
+_STANDING = {state: state.value for state in State} | {State.RUNNING: "pending"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """A batch beside its job table.  Each job of the manifest is in exactly one of the lists but ``orphaned``."""
+    """A batch beside its job table.  Each job of the manifest is counted once; money and time are of what is sent."""
 
-    new: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()  #: another fingerprint than in the table: would be made again
-    pending: tuple[str, ...] = ()  #: begun or waiting
-    failed: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
-    done: tuple[str, ...] = ()
-    cancelled: tuple[str, ...] = ()
-    orphaned: tuple[str, ...] = ()  #: in the table, no more in the manifest; never deleted
-    lanes: tuple[Lane, ...] = ()
+    new: int = 0
+    changed: int = 0  #: another fingerprint than in the table: would be made again
+    pending: int = 0  #: begun or waiting
+    failed: int = 0
+    unknown: int = 0
+    done: int = 0
+    cancelled: int = 0
+    held: int = 0  #: changed, but done and kept as they are (--keep-changed)
+    orphaned: int = 0  #: in the table, no more in the manifest; never deleted
+    lanes: tuple[Lane, ...] = ()  #: by provider and model
+    disk: Disk = field(default_factory=Disk)
+    changes: tuple[Change, ...] = ()  #: the first of those changed or held, or all where asked for
+    examples: tuple[Planned, ...] = ()  #: up to three of what is sent
+    selected: bool = False  #: only a part is sent: somebody selected
+    confirm_above: int = CONFIRM_ABOVE  #: nano-USD
 
     @property
     def total(self) -> int:
         """Return how many jobs the manifest has."""
-        lists = (self.new, self.changed, self.pending, self.failed, self.unknown, self.done, self.cancelled)
-        return sum(map(len, lists))
+        left = self.failed + self.unknown + self.done + self.cancelled + self.held
+        return self.new + self.changed + self.pending + left
+
+    @property
+    def requests(self) -> int:
+        """Return how many jobs a run would send."""
+        return sum(lane.requests for lane in self.lanes)
 
     @property
     def images(self) -> int:
@@ -82,9 +107,14 @@ class Plan:
         return sum(lane.unpriced for lane in self.lanes)
 
     @property
-    def seconds(self) -> int:
-        """Return how long a run would take: providers work side by side, so the slowest counts."""
-        return math.ceil(max((lane.seconds for lane in self.lanes), default=0.0))
+    def slowest(self) -> Lane | None:
+        """Return a lane of the provider that takes longest: they work side by side, so it decides the time."""
+        return max(self.lanes, key=lambda lane: lane.time.expected, default=None)
+
+    @property
+    def time(self) -> Forecast:
+        """Return how long a run would take."""
+        return Forecast() if self.slowest is None else self.slowest.time
 
     @property
     def usd(self) -> Span:
@@ -92,117 +122,173 @@ class Plan:
         priced = [lane.usd for lane in self.lanes if lane.usd.expected is not None]
         total = Span() if self.lanes and not priced else Span(low=0, expected=0, high=0)
         for span in priced:
-            total = total.plus(span.low, span.expected, span.high)
+            total = total.plus(span)
         return total
+
+    @property
+    def credits(self) -> dict[str, Span]:
+        """Return the milli-credits of each provider that counts in them."""
+        total: dict[str, Span] = {}
+        for lane in self.lanes:
+            if lane.credits.expected is not None:
+                total[lane.provider] = total.get(lane.provider, Span()).plus(lane.credits)
+        return total
+
+    @property
+    def asks(self) -> bool:
+        """Return whether a person has to agree: it may cost more than a little, or nobody knows what."""
+        high = self.usd.high
+        return bool(self.lanes) and (self.unpriced > 0 or high is None or high > self.confirm_above)
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan in the shape of ``plan --json``."""
-        counted = ("total", "new", "changed", "pending", "done", "failed", "orphaned")
-        sizes = {name: getattr(self, name) for name in counted}
         return {
             "schema_version": 1,
-            "jobs": {name: size if isinstance(size, int) else len(size) for name, size in sizes.items()},
+            "jobs": {"total": self.total} | {name: getattr(self, name) for name in STANDINGS},
             "images": self.images,
             "usd": self.usd.shown(show_usd),
-            "credits": {
-                lane.provider: lane.credits.shown(show_credits)
-                for lane in self.lanes
-                if lane.credits.expected is not None
-            },
-            "seconds": self.seconds,
+            "credits": {provider: span.shown(show_credits) for provider, span in self.credits.items()},
+            "seconds": math.ceil(self.time.expected),
             "unpriced": self.unpriced,
+            "selected": self.selected,
+            "requests": self.requests,
+            "lanes": [lane.as_json() for lane in self.lanes],
+            "time": self._time(),
+            "disk": {"bytes": self.disk.bytes, "free_bytes": self.disk.free_bytes, "fits": self.disk.fits},
+            "confirm": {"above_usd": show_usd(self.confirm_above), "asks": self.asks},
+            "changes": [change.as_json() for change in self.changes],
+            "examples": [_example(job) for job in self.examples],
         }
 
+    def _time(self) -> dict[str, Any]:
+        low, high = math.ceil(self.time.low), math.ceil(self.time.high)
+        who = None if self.slowest is None else self.slowest.provider
+        return {"low": low, "high": high, "provider": who, "limit": self.time.limit}
 
-_LIST = {
-    State.PENDING: "pending",
-    State.RUNNING: "pending",
-    State.DONE: "done",
-    State.FAILED: "failed",
-    State.UNKNOWN: "unknown",
-    State.CANCELLED: "cancelled",
-}
+
+def _example(job: Planned) -> dict[str, Any]:
+    task = job.recipe.task
+    return {
+        "id": job.key,
+        "kind": task.kind.value,
+        "provider": task.provider,
+        "model": task.model,
+        "size": task.size,
+        "n": task.n,
+        "images": [source.url or source.path for source in task.images],
+        "output": job.output,
+        "prompt": job.prompt,
+    }
 
 
 def compare(
     batch: Batch,
-    rows: Mapping[str, Row],
+    table: Table | None,
     *,
-    price: Callable[[Task, Model], Estimate] = estimate,
-    latency: float = TYPICAL_SECONDS,
+    facts: Facts,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
+    keep_changed: bool = False,
+    tell: Tell | None = None,
+    changes_all: bool = False,
 ) -> Plan:
-    """Compare *batch* with the job table's *rows* (by key); *latency* is a request's typical seconds.
+    """Compare *batch* with what the job table knows of it; None: nothing.
 
-    New, changed and pending jobs are what a run would send: their money and time are counted.
+    New, changed and pending jobs are what a run sends, as far as *selection* selects them: their money, time and
+    space are counted.  Done jobs that changed are left as they are where *keep_changed* is set.
     """
-    lists: dict[str, list[str]] = {name: [] for name in ("new", "changed", *dict.fromkeys(_LIST.values()))}
-    sent: dict[str, list[Planned]] = {}
-    for job in batch.jobs:
-        name = _place(job, rows.get(job.key))
-        lists[name].append(job.key)
-        if name in ("new", "changed", "pending"):
-            sent.setdefault(job.task.provider, []).append(job)
-    wanted = {job.key for job in batch.jobs}
+    comparison = _Comparison(batch, table, selection, keep_changed, tell)
+    comparison.changes_left = None if changes_all else CHANGES
+    quote, examples, picks = Quote(batch.profiles, facts), Examples(), Picks(selection)
+    jobs = iter(batch.jobs)
+    while chunk := list(islice(jobs, CHUNK)):
+        due = picks.take(comparison.due(chunk))
+        quote.add(due)
+        examples.add(due)
+    late = picks.rest()
+    quote.add(late)
+    examples.add(late)
     return Plan(
-        **{name: tuple(found) for name, found in lists.items()},
-        orphaned=tuple(key for key in rows if key not in wanted),
-        lanes=tuple(_lane(batch, provider, jobs, price, latency) for provider, jobs in sent.items()),
+        **comparison.counts,
+        orphaned=0 if table is None else sum(1 for _ in table.others(comparison.seen)),
+        lanes=quote.lanes(),
+        disk=quote.disk(),
+        changes=tuple(comparison.changes),
+        examples=examples.chosen(),
+        selected=not selection.everything,
+        confirm_above=CONFIRM_ABOVE if batch.confirm_above is None else batch.confirm_above,
     )
 
 
-def _place(job: Planned, row: Row | None) -> str:
-    if row is None:
-        return "new"
-    state, fingerprint = row
-    return _LIST[state] if fingerprint == job.fingerprint else "changed"
+class _Comparison:
+    """Where the jobs of a batch stand, as they come by."""
 
+    def __init__(
+        self, batch: Batch, table: Table | None, selection: Selection, keep_changed: bool, tell: Tell | None
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self.seen = bytearray()
+        self.changes: list[Change] = []
+        self.changes_left: int | None = CHANGES
+        self._folder = batch.manifest.parent
+        self._table = table
+        self._selection = selection
+        self._restricted = selection != Selection(
+            orphaned=selection.orphaned, sample=selection.sample, seed=selection.seed, limit=selection.limit
+        )
+        self._keep_changed = keep_changed
+        self._tell = tell
 
-def _lane(
-    batch: Batch, provider: str, jobs: Iterable[Planned], price: Callable[[Task, Model], Estimate], latency: float
-) -> Lane:
-    profile = batch.profiles[provider]
-    requests = images = sources = unpriced = 0
-    usd, credits_ = Span(), Span()
-    for job in jobs:
-        task = job.task
-        guess = price(task, profile.models[task.model])
-        usd = _added(usd, guess, lambda charge: charge.usd)
-        credits_ = _added(credits_, guess, lambda charge: charge.credits)
-        unpriced += guess.expected.usd is None
-        requests, images, sources = requests + 1, images + task.n, sources + len(task.images)
-    return Lane(
-        provider=provider,
-        requests=requests,
-        images=images,
-        usd=usd,
-        credits=credits_,
-        unpriced=unpriced,
-        seconds=seconds(profile.limits, requests, images + sources, latency),
-    )
+    def due(self, chunk: list[Planned]) -> list[Planned]:
+        """Return those of *chunk* that are selected and that a run sends."""
+        if self._table is None and not self._restricted and self._tell is None:
+            self.counts["new"] += len(chunk)
+            return chunk
+        rows = {} if self._table is None else self._table.lookup([job[0] for job in chunk])
+        self._make_room(rows)
+        due, changed = [], []
+        find, seen, counts = rows.get, self.seen, self.counts
+        for job in chunk:
+            row = find(job[0])
+            if row is None:
+                standing = "new"
+            else:
+                seen[row[0]] = 1
+                standing = _STANDING[row[1]]
+                if row[2] != job[2] and not unchanged(row[2], job.task, job[2]):
+                    standing = "held" if standing == "done" and self._keep_changed else "changed"
+                    changed.append(job)
+            counts[standing] += 1
+            if self._restricted and not self._selects(job, standing, row):
+                continue
+            if standing in _SENT:
+                due.append(job)
+            if self._tell is not None:
+                self._tell(job, standing, row)
+        self._note(changed)
+        return due
 
+    def _make_room(self, rows: Mapping[str, Row]) -> None:
+        lacking = max((row[0] for row in rows.values()), default=-1) + 1 - len(self.seen)
+        if lacking > 0:
+            self.seen.extend(bytes(lacking + len(self.seen) // 8))
 
-def seconds(limits: Limits, requests: int, images: int, latency: float) -> float:
-    """Return how long one lane takes at its limits; *images* counts the source images of edits too."""
-    rounds = math.ceil(requests / limits.concurrency)
-    longest = [rounds * latency]
-    if limits.requests_per_second:
-        longest.append(requests / limits.requests_per_second)
-    if limits.requests_per_minute:
-        longest.append(requests / limits.requests_per_minute * 60)
-    if limits.images_per_minute:
-        longest.append(images / limits.images_per_minute * 60)
-    if limits.requests_per_day:
-        longest.append((math.ceil(requests / limits.requests_per_day) - 1) * 86_400.0)
-    if limits.spacing:
-        longest.append(requests * limits.spacing)
-    return max(longest)
+    def _selects(self, job: Planned, standing: str, row: Row | None) -> bool:
+        """Tell whether *job* is selected; what a run sends counts as pending, and what is held as done."""
+        chosen, task = self._selection, job.recipe.task
+        state = "pending" if standing in _SENT else standing.replace("held", "done")
+        if chosen.states and state not in chosen.states:
+            return False
+        if chosen.causes and (row is None or row.cause not in chosen.causes):
+            return False
+        return chosen.matches(job.key, job.recipe.tags, task.provider, task.model, task.kind.value)
 
-
-def _added(span: Span, guess: Estimate, part: Callable[[Charge], int | None]) -> Span:
-    return span.plus(part(guess.low), part(guess.expected), part(guess.high))
-
-
-def _sum(first: int | None, second: int | None) -> int | None:
-    if first is None:
-        return second
-    return first + (second or 0)
+    def _note(self, changed: list[Planned]) -> None:
+        """Keep what changed, of as many jobs as are wanted."""
+        if self.changes_left is not None:
+            changed = changed[: self.changes_left]
+            self.changes_left -= len(changed)
+        if changed and self._table is not None:
+            before = self._table.tasks([job.key for job in changed])
+            for job in changed:
+                fields = differences(before[job.key], job.task, self._folder) if job.key in before else ()
+                self.changes.append(Change(id=job.key, fields=fields))

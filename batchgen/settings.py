@@ -73,8 +73,13 @@ def _read(file: Path) -> Mapping[str, Any]:
         raise SettingsError(f"{file}: {error}") from error
     if found is None:
         return {}
-    if not isinstance(found, dict) or set(found) - {"providers"}:
-        raise SettingsError(f"{file}: only 'providers:' is understood here, with the same keys as in a manifest")
+    if not isinstance(found, dict) or set(found) - {"providers", "confirm_above"}:
+        raise SettingsError(
+            f"{file}: only 'providers:' and 'confirm_above:' are understood here, as in a manifest"
+        )  # fmt: skip
+    amount = found.get("confirm_above", 0)
+    if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 <= amount <= 1_000_000:
+        raise SettingsError(f"{file}: 'confirm_above:' is an amount in USD, such as 5")
     providers = found.get("providers") or {}
     if not isinstance(providers, dict) or not all(isinstance(value, dict) for value in providers.values()):
         raise SettingsError(f"{file}: 'providers:' maps a provider's name to its settings")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from .. import manifest, settings
-from ..job import State
 from ..manifest import Batch
-from ..plan import Plan, compare
+from ..plan import Facts, Plan, Table, Tell, compare
 from ..providers.presets import preset_names, profile
 from ..providers.profile import Profile
+from ..selection import Selection
+from ..store import migrate
+from ..store.measured import Measured, measured
 from ..store.reader import Reader
 from .place import Place, opened
 
@@ -25,18 +30,59 @@ def read_manifest(place: Place, path: Path) -> Batch:
     return replace(batch, folder=place.state / "output" / batch.name)
 
 
-def plan(place: Place, batch: Batch) -> Plan:
-    """Compare *batch* with the job table, if there is one yet; opens no connection and writes nothing."""
-    if not place.db.exists():
-        return compare(batch, {})
-    with opened(place) as reader:
-        return compare(batch, rows(reader, batch))
+def plan(
+    place: Place,
+    batch: Batch,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
+    *,
+    keep_changed: bool = False,
+    concurrency: int | None = None,
+    tell: Tell | None = None,
+    changes_all: bool = False,
+) -> Plan:
+    """Compare *batch* with the job table, if there is one yet; opens no connection and writes nothing.
+
+    See ``compare`` for *tell* and *changes_all*.
+    """
+    with ExitStack() as parts:
+        begun = migrate.revision(place.db) is not None  # an empty file is not begun either
+        known = table(parts.enter_context(opened(place)), batch) if begun else None
+        return compare(
+            batch,
+            known,
+            facts=facts(place, batch, concurrency),
+            selection=selection,
+            keep_changed=keep_changed,
+            tell=tell,
+            changes_all=changes_all,
+        )
 
 
-def rows(reader: Reader, batch: Batch) -> Mapping[str, tuple[State, str]]:
-    """Return what the job table knows of *batch*'s jobs, by key: state and fingerprint."""
-    known = {found.name: found.id for found in reader.batches()}
-    return reader.standing(known[batch.name]) if batch.name in known else {}
+def table(reader: Reader, batch: Batch) -> Table | None:
+    """Return what the job table knows of *batch*; None where it does not know it."""
+    ids = {found.name: found.id for found in reader.batches()}
+    return reader.known(ids[batch.name]) if batch.name in ids else None
+
+
+def facts(place: Place, batch: Batch, concurrency: int | None = None) -> Facts:
+    """Return what a plan needs to know of this machine, this day and earlier runs."""
+    seen = Measured() if migrate.revision(place.db) is None else measured(place.db)
+    return Facts(
+        today=datetime.now().astimezone().date(),
+        latencies=seen.latencies,
+        bytes_per_pixel=seen.bytes_per_pixel,
+        free_bytes=_free(batch.folder),
+        concurrency=concurrency,
+    )
+
+
+def _free(folder: Path) -> int | None:
+    """Return the bytes free where *folder* is or would be made; None where nobody can tell."""
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        return shutil.disk_usage(nearest).free
+    except OSError:
+        return None
 
 
 def providers(place: Place) -> Mapping[str, tuple[Profile, settings.Key | None]]:

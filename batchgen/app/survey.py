@@ -64,7 +64,10 @@ class Survey:
     def live(self, found: Sequence[Trace]) -> set[str]:
         """Return the attempts among *found* whose slot can be read by the rules of the job that stands now."""
         named = {trace.key for trace in found if trace.live}
-        planned = {job.key: (job.fingerprint, job.task.provider) for job in self.batch.jobs if job.key in named}
+        if not named:
+            return set()
+        wanted = (job for job in self.batch.jobs if job.key in named)
+        planned = {job.key: (job.fingerprint, job.recipe.task.provider) for job in wanted}
         return {t.id for t in found if t.live and planned.get(t.key) == (t.fingerprint, t.task.provider)}
 
     def keep(self, found: Sequence[Trace]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich_click import RichCommand, RichGroup
 
+from ..errors import UsageError
+
 if TYPE_CHECKING:
     from ..app.place import Place
-    from ..store.values import Selection
+    from ..selection import Selection
 
 Function = Callable[..., Any]
 
@@ -110,7 +113,10 @@ batch = click.option("--batch", metavar="NAME", help="Which batch. Default: the 
 
 
 def selecting(function: Function) -> Function:
-    """Give a command the options that select jobs: OR within an option given twice, AND between options."""
+    """Give a command the options that select jobs: OR within an option given twice, AND between options.
+
+    Of what these select, ``--sample`` draws some at random, and ``--limit`` takes the first of what is left.
+    """
     for option in reversed(
         (
             click.option("--id", "ids", multiple=True, metavar="GLOB", help="Jobs whose id matches."),
@@ -126,6 +132,10 @@ def selecting(function: Function) -> Function:
                 help="Jobs that stand so.",
             ),
             click.option("--cause", "causes", multiple=True, metavar="CAUSE", help="Jobs that failed so."),
+            click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Of these the first N."),
+            click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Of these N at random."),
+            click.option("--seed", type=int, default=0, metavar="K", help="Another K draws another sample."),
+            click.option("--shard", metavar="I/N", help="The I-th of N parts, the same ones on every machine."),
         )
     ):
         function = option(function)
@@ -133,8 +143,8 @@ def selecting(function: Function) -> Function:
 
 
 def selection(options: dict[str, Any]) -> Selection:
-    """Take the selection out of *options*."""
-    from ..store.values import Selection
+    """Take the selection out of *options*; raise UsageError."""
+    from ..selection import Selection
 
     return Selection(
         ids=options.pop("ids"),
@@ -144,4 +154,20 @@ def selection(options: dict[str, Any]) -> Selection:
         kinds=options.pop("kinds"),
         states=options.pop("states"),
         causes=options.pop("causes"),
+        shard=_shard(options.pop("shard")),
+        sample=options.pop("sample"),
+        seed=options.pop("seed"),
+        limit=options.pop("limit"),
     )
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
+    if found is None:
+        raise UsageError(f"--shard takes a part and how many parts there are, such as 1/4, not {text!r}")
+    number, parts = int(found[1]), int(found[2])
+    if not 1 <= number <= parts:
+        raise UsageError(f"--shard {text}: of {parts} parts, take one from 1/{parts} to {parts}/{parts}")
+    return number, parts

@@ -2,77 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import Problem
+from ..fingerprint import Stamp, asked
 from ..providers.profile import Model
 from ..task import Kind, Source, Task
 from . import names
-from .batch import Planned
-from .expand import Draft, fingerprint, invented, key_of, portions
+from .batch import Planned, Recipe
+from .expand import Row, key_of, portions
+from .names import FILE_FIELDS, slug
 from .offers import Offers
-from .places import Path, Places
+from .places import Origin, Problems
+from .press import Draft, Press
+from .roll import Roll
 from .sources import BadSource, Sources
-
-#: Parameters that are text and could be meant as templates, which come with a later version.
-_LITERAL = ("id", "prompt", "images", "mask", "size", "quality", "model", "provider", "tags")
+from .template import Template, TemplateFault
 
 _AS_IT_IS = ("size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
 
 
-class Assembly:
-    """The jobs of one batch as they come together, and every problem on the way."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cast:
+    """The recipes of one row: a request for each image, or for up to ``per_request`` of them."""
 
-    def __init__(
-        self, places: Places, offers: Offers, sources: Sources, *, name: str, file: names.Template, sidecar: bool
-    ) -> None:
-        self.jobs: list[Planned] = []
-        self.problems: list[Problem] = []
-        self.warnings: list[Problem] = []
-        self._places = places
+    recipes: tuple[tuple[int, Recipe], ...]  #: by the number of the first image
+    prompt_max: int  #: characters
+    naming: Stamp  #: of the id of a job that was given none
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Naming:
+    """How files are named."""
+
+    batch: str
+    file: Template
+    origin: Origin  #: of the template
+    sidecar: bool
+
+    @property
+    def plain(self) -> bool:
+        """Return whether a file's name is its job's id."""
+        return self.file.source == "{{ id }}"
+
+    @property
+    def own(self) -> frozenset[str]:
+        """Return the variables of rows that names are made of."""
+        return (self.file.names | self.file.optional) - frozenset(FILE_FIELDS)
+
+
+class Assembly:
+    """Turns rows into jobs, and finds what is wrong with them."""
+
+    def __init__(self, offers: Offers, sources: Sources, naming: Naming, problems: Problems, warnings: Problems) -> None:
         self._offers = offers
         self._sources = sources
-        self._name = name
-        self._file = file
-        self._sidecar = sidecar
-        self._keys: dict[str, Path] = {}
-        self._files: dict[str, tuple[str, Path]] = {}
-        self._asked: dict[str, Path] = {}
+        self._naming = naming
+        self._plain = naming.plain
+        self._problems = problems
+        self._warnings = warnings
         self._deprecated: set[tuple[str, str]] = set()
 
-    def add(self, drafts: Iterable[Draft]) -> None:
-        """Turn each draft into its jobs."""
-        for draft in drafts:
-            self._warn_of_comment(draft)
-            if "id" in draft.values:  # taken also by a job that is wrong in other ways
-                self._unique(draft, draft.values["id"])
-            if self._literal(draft):
-                task = self._task(draft)
-                chosen = self._offers.choose(draft, task) if task else None
-                if chosen:
-                    self._split(draft, *chosen)
+    def cast(self, draft: Draft) -> Cast | None:
+        """Return the recipes of what *draft* asks for; None where something is wrong, which is reported."""
+        task = self._task(draft)
+        chosen = self._offers.choose(draft, task) if task else None
+        if chosen is None:
+            return None
+        task, model = chosen
+        self._warn_of_model(draft, task, model)
+        values = draft.values
+        recipes, first = [], 0
+        for count in portions(values.get("n", 1), values.get("per_request")):
+            if not recipes or recipes[-1][1].wanted != count:
+                recipe = Recipe(
+                    task=replace(task, n=count, prompt=""),
+                    tags=tuple(values.get("tags", ())),
+                    priority=values.get("priority", 0),
+                    sidecar=self._naming.sidecar,
+                    wanted=count,
+                )
+            recipes.append((first, recipe))
+            first += count
+        rules = model.rules(task.kind)
+        images = (*values.get("images", ()), values.get("mask", ""))
+        return Cast(
+            recipes=tuple(recipes),
+            prompt_max=rules.prompt_max if rules else 0,
+            naming=Stamp({**asked(task), "images": images, "mask": task.mask is not None}),
+        )
 
-    def _literal(self, draft: Draft) -> bool:
-        templates = [field for field in _LITERAL if "{{" in str(draft.values.get(field, ""))]
-        for field in templates:
-            message = "templates in jobs ({{ }}) are not supported yet in this version; only output: takes them"
-            self._problem(draft.where(field), "not_yet", message, "write the text out")
-        return not templates
+    def jobs(self, cast: Cast, key: str | None, prompt: str, draft: Callable[[], Draft], roll: Roll) -> Iterator[Planned]:
+        """Yield the jobs of one row; what its names lack is reported."""
+        row: Row | None = None
+        if key is None:
+            row = draft().row
+            key = f"{slug(prompt) or 'image'}-{cast.naming.hexdigest(prompt)[:10]}{_again(row)}"
+        for first, recipe in cast.recipes:
+            name = key_of(key, first)
+            roll.take("id", name, name, draft)
+            output = name if self._plain else self._output(draft, recipe.task, name)
+            if output is None or not self._safe(draft, name, output):
+                continue
+            for stem in names.stems(output, recipe.wanted) if recipe.wanted > 1 else (output,):
+                roll.take("file", names.folded(stem), stem, draft)
+            mark = recipe.fingerprint(prompt)
+            if first == 0:
+                roll.take("request", mark, mark, draft)
+            yield Planned(name, prompt, mark, output, recipe)
 
     def _task(self, draft: Draft) -> Task | None:
         """Return what the draft asks for, with its sources; the provider is still open."""
         values = draft.values
         if "prompt" not in values:
-            self._problem(draft.path, "no_prompt", "the job has no prompt", "say what to draw, or what to change")
+            self._wrong(draft, None, "no_prompt", "the job has no prompt", "say what to draw, or what to change")
         if "mask" in values and not values.get("images"):
-            self._problem(draft.where("mask"), "no_images", "a mask needs an image to edit", "name it under images")
+            self._wrong(draft, "mask", "no_images", "a mask needs an image to edit", "name it under images")
         found = self._found(draft)
         if found is None or "prompt" not in values or ("mask" in values and not values.get("images")):
             return None
         images, mask = found
-        asked: dict[str, Any] = {field: values.get(field) for field in _AS_IT_IS}
+        wanted: dict[str, Any] = {field: values.get(field) for field in _AS_IT_IS}
         return Task(
             kind=Kind.EDIT if images else Kind.GENERATE,
             prompt=values["prompt"],
@@ -82,128 +134,95 @@ class Assembly:
             mask=mask,
             n=min(values.get("n", 1), values.get("per_request", 1)),
             extra=values.get("extra", {}),
-            **asked,
+            **wanted,
         )
 
     def _found(self, draft: Draft) -> tuple[tuple[Source, ...], Source | None] | None:
         """Return the draft's sources and its mask; None where one is bad, which is reported."""
         field, mask = "images", None
+        folder = draft.entry.part.folder
         try:
-            images = self._sources.images(draft.values.get("images", []))
+            images = self._sources.images(draft.values.get("images", []), folder)
             field = "mask"
             if "mask" in draft.values and images:
-                mask = self._sources.mask(draft.values["mask"], images[0])
+                mask = self._sources.mask(draft.values["mask"], images[0], folder)
         except BadSource as bad:
-            self._problem(draft.where(field), "bad_source", str(bad))
+            self._wrong(draft, field, "bad_source", str(bad))
             return None
         return images, mask
 
-    def _split(self, draft: Draft, task: Task, model: Model) -> None:
-        """Make the draft's requests: one an image, or of up to ``per_request`` images."""
-        values = draft.values
-        self._warn_of_model(draft, task, model)
-        images = (*values.get("images", ()), values.get("mask", ""))
-        name = values.get("id") or invented(task, images)
-        first, mark = 0, ""
-        for count in portions(values.get("n", 1), values.get("per_request")):
-            if count != task.n or first == 0:
-                task = replace(task, n=count)
-                mark = fingerprint(task)
-            if first == 0:
-                self._warn_of_twin(draft, mark)
-            planned = self._planned(draft, task, key_of(name, first), mark)
-            if planned:
-                self.jobs.append(planned)
-            first += count
-
-    def _planned(self, draft: Draft, task: Task, key: str, mark: str) -> Planned | None:
-        if not self._unique(draft, key):
-            return None
-        output = self._output(draft, task, key)
-        if output is None:
-            return None
-        return Planned(
-            key=key,
-            task=task,
-            fingerprint=mark,
-            output=output,
-            tags=tuple(draft.values.get("tags", ())),
-            priority=draft.values.get("priority", 0),
-            sidecar=self._sidecar,
-            wanted=task.n,
-        )
-
-    def _unique(self, draft: Draft, key: str) -> bool:
-        path = draft.where("id")
-        flaw = names.control(key)
-        if flaw or not key.strip():
-            what = f"holds the control character {flaw}" if flaw else "is blank"
-            self._problem(path, "bad_id", f"the id {what}")
-            return False
-        other = self._keys.setdefault(key, path)
-        if other == path:
+    def _safe(self, draft: Callable[[], Draft], name: str, output: str) -> bool:
+        """Tell whether id and file name can be used; what keeps them from it is reported."""
+        flaw = names.flaw(output)
+        if flaw is None and output is name:
             return True
-        before = f"{self._places.file}:{self._places.line(other)}"
-        if "id" in draft.values:
-            hint = "ids are unique in a manifest; n: 2 takes the id with -2 behind it for its second image"
-            self._problem(path, "duplicate_id", f"the id {_short(key)!r} is taken already ({before})", hint)
-        else:
-            hint = "give both an id, or use n: for several images of one prompt"
-            self._problem(path, "duplicate_job", f"asks for exactly what a job without id at {before} asks for", hint)
-        return False
+        hidden = names.control(name)
+        if hidden or not name.strip():
+            what = f"holds the control character {hidden}" if hidden else "is blank"
+            self._wrong(draft(), "id", "bad_id", f"the id {what}")
+            return False
+        if flaw:
+            hint = 'choose another id, or write  output: {file: "{{ id | slug }}"}'
+            self._wrong(draft(), "id", "bad_name", f"the file name {_short(output)!r} {flaw}", hint)
+        return flaw is None
 
-    def _output(self, draft: Draft, task: Task, key: str) -> str | None:
-        values = {
+    def _output(self, draft: Callable[[], Draft], task: Task, key: str) -> str | None:
+        facts = {
             "id": key,
-            "name": self._name,
+            "name": self._naming.batch,
             "provider": task.provider,
             "model": task.model,
             "kind": task.kind.value,
         }
+        values: Mapping[str, object] = facts
+        if self._naming.own:
+            values = {**draft().row.values, **facts}
         try:
-            output = self._file.render(values)
-        except names.TemplateFault as fault:
-            self._problem(("output", "file"), "template", str(fault))
+            return self._naming.file.render(values)
+        except TemplateFault as fault:
+            self._problems.add(self._naming.origin.problem("template", f"{fault} (for job {_short(key)})"))
             return None
-        flaw = names.flaw(output)
-        if flaw:
-            hint = 'choose another id, or write  output: {file: "{{ id | slug }}"}'
-            self._problem(draft.where("id"), "bad_name", f"the file name {_short(output)!r} {flaw}", hint)
-            return None
-        return output if self._free(draft, output, task.n) else None
 
-    def _free(self, draft: Draft, output: str, wanted: int) -> bool:
-        """Tell whether no other job writes those files, also where the disk ignores case or composes accents."""
-        where = draft.where("id")
-        for stem in names.stems(output, wanted):
-            other, path = self._files.setdefault(names.folded(stem), (stem, where))
-            if path != where:
-                message = f"would write the same file as the job at {self._places.file}:{self._places.line(path)}"
-                hint = "" if other == stem else f"{_short(stem)!r} and {_short(other)!r} are one name on many disks"
-                self._problem(where, "same_file", message, hint or "let output.file hold {{ id }}")
-                return False
-        return True
-
-    def _warn_of_comment(self, draft: Draft) -> None:
-        path = draft.where("prompt")
-        if "prompt" in draft.values and self._places.find(path) in self._places.commented:
-            message = "the prompt ends before the #; what follows is a comment"
-            self.warnings.append(self._places.problem(path, "cut_prompt", message, "put the prompt in quotes"))
-
-    def _warn_of_twin(self, draft: Draft, mark: str) -> None:
-        other = self._asked.setdefault(mark, draft.path)
-        if other != draft.path:
-            message = f"asks for exactly the same image as the job in line {self._places.line(other)}"
-            self.warnings.append(self._places.problem(draft.path, "same_job", message, "n: makes several of one"))
+    def sound(self, cast: Cast, prompt: str) -> bool:
+        """Tell whether a prompt can be sent by these recipes; where not, ``cast`` of its draft says why."""
+        if len(prompt) > cast.prompt_max or not prompt or prompt.isspace():
+            return False
+        return prompt.isprintable() or not (
+            names.control(prompt, allow="\t\n\r") or any("\ud800" <= letter <= "\udfff" for letter in prompt)
+        )
 
     def _warn_of_model(self, draft: Draft, task: Task, model: Model) -> None:
         if model.deprecated and (task.provider, task.model) not in self._deprecated:
             self._deprecated.add((task.provider, task.model))
             message = f"{task.provider} switches {task.model} off on {model.deprecated}"
-            self.warnings.append(self._places.problem(draft.where("model"), "deprecated_model", message))
+            self._warnings.add(draft.problem("model", "deprecated_model", message))
 
-    def _problem(self, path: Path, code: str, message: str, hint: str = "") -> None:
-        self.problems.append(self._places.problem(path, code, message, hint))
+    def _wrong(self, draft: Draft, field: str | None, code: str, message: str, hint: str = "") -> None:
+        self._problems.add(draft.problem(field, code, message, hint))
+
+
+def twice(kind: str, shown: str, draft: Draft, before: str, first: Draft) -> Problem:
+    """Return what to say of two jobs that have one id, one file or one request."""
+    here = first.place
+    same_job = first.entry is draft.entry
+    if kind == "request":
+        message = f"asks for exactly the same image as the job at {here}"
+        return draft.problem(None, "same_job", message, "n: makes several of one")
+    if kind == "file":
+        hint = "" if before == shown else f"{_short(shown)!r} and {_short(before)!r} are one name on many disks"
+        message = f"would write the same file as the job at {here}"
+        return draft.problem("id", "same_file", message, hint or "let output.file hold {{ id }}")
+    if "id" not in draft.values and not draft.row.values.get("id"):
+        message = f"asks for exactly what a job without id at {here} asks for"
+        return draft.problem(None, "duplicate_job", message, "give both an id, or use n: for several images of one")
+    hint = "ids are unique in a manifest; n: 2 takes the id with -2 behind it for its second image"
+    if same_job:
+        hint = 'let the id name what differs from row to row, such as  id: "{{ sku }}"'
+    return draft.problem("id", "duplicate_id", f"the id {_short(shown)!r} is taken already ({here})", hint)
+
+
+def _again(row: Row) -> str:
+    return f"-r{row.repeat}" if row.repeat > 1 else ""
 
 
 def _short(text: str) -> str:

@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from ..budget import Caps
-from ..errors import Problem
 from ..money import milli_credits, nano_usd
 from .model import Amounts, Budget
-from .places import Path, Places
+from .places import Path, Places, Problems
 from .wording import suggestion
 
 #: Scopes that ``Caps`` of a manifest have; a provider's has its name.
 BATCH, DAY = "this batch", "today"
 
 
-def caps(budget: Budget, known: list[str], places: Places, problems: list[Problem]) -> tuple[Caps, ...]:
+def caps(budget: Budget, known: list[str], places: Places, problems: Problems) -> tuple[Caps, ...]:
     """Return what *budget* caps; names that no provider has become *problems*."""
     found = [
         _amounts(BATCH, budget, _credits(budget.credits, ("budget", "credits"), known, places, problems), budget),
@@ -41,7 +40,7 @@ def _credits(
     where: Path,
     known: list[str],
     places: Places,
-    problems: list[Problem],
+    problems: Problems,
 ) -> dict[str, int]:
     found = {}
     for name, amount in amounts.items():
@@ -51,10 +50,10 @@ def _credits(
     return found
 
 
-def _is_known(name: str, where: Path, known: list[str], places: Places, problems: list[Problem]) -> bool:
+def _is_known(name: str, where: Path, known: list[str], places: Places, problems: Problems) -> bool:
     if name in known:
         return True
     hint = suggestion(name, known) or f"there are: {', '.join(known)}"
     message = f"no provider is called {name!r}"
-    problems.append(places.problem((*where, name), "unknown_provider", message, hint, key=True))
+    problems.add(places.problem((*where, name), "unknown_provider", message, hint, key=True))
     return False

@@ -1,67 +1,241 @@
-"""A manifest's rows to drafts: defaults merged, short forms written out, images split into requests.  Pure.
+"""A job of the manifest to rows of variables: lists times zipped lists times matrix times repeat.
 
-Matrix and lists of rows belong here: each turns one row of the manifest into several drafts.
+A decision but for the lists, which ``lists`` reads.  Rows stream: a list of a million is never held.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path as FilePath
+from typing import Any, NamedTuple
 
-from ..task import Source, Task
-from .model import Manifest, Parameters
+from .include import Part, added, stated_in
+from .lists import BadList, Listing, Pick, listing
+from .model import PARAMETERS, From, Job, Parameters
 from .names import slug
-from .places import Path
+from .places import Origin, Path, Problems
 
-#: Version of the rules below.  A new rule gets a new number beside the old, so that old jobs never look changed.
-RULES = "1"
+#: A matrix of more combinations is a mistake; a list of rows may be as long as it likes.
+MAX_COMBINATIONS = 1_000_000
 
-_SENT = ("size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
+#: Variables that every template may name; a list's own columns of that name go before.
+BUILT_IN = ("name", "row", "repeat")
+
+Values = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Draft:
-    """One row of the manifest with the defaults merged in."""
+class Entry:
+    """One job as it is written: parameters, and what multiplies them."""
 
-    path: Path  #: where it stands: ("jobs", 3)
-    own: frozenset[str]  #: parameters that the row itself sets
-    values: Mapping[str, Any]  #: parameters that are set, by the row or by the defaults
+    part: Part
+    path: Path  #: ("jobs", 3), or ("prompts",)
+    own: Mapping[str, Any]  #: parameters that the job itself sets; None takes a default away
+    vars: Mapping[str, Any]
+    axes: Mapping[str, Sequence[Any]]
+    combinations: tuple[Values, ...]  #: of zip and matrix; one empty mapping where there are none
+    lists: tuple[Listing, ...] = ()
+    repeat: int = 1
 
-    def where(self, field: str) -> Path:
-        """Return where *field* of this draft was written: in the row, in the defaults, or nowhere (the row)."""
-        if field in self.own:
-            return (*self.path, field) if self.path[0] == "jobs" else self.path
-        return ("defaults", field) if field in self.values else self.path
+    @property
+    def plain(self) -> bool:
+        """Return whether it is one row without a variable of its own."""
+        return not (self.lists or self.axes or self.vars) and self.repeat == 1
+
+    def origin(self, name: str | None = None) -> Origin:
+        """Return where a parameter was written: in the job, its matrix, the defaults, or nowhere (the job)."""
+        here = Origin(self.part.places, self.path)
+        if name is None:
+            return here
+        if name in self.own:
+            return here.inside(name) if self.path[0] == "jobs" else here
+        for block in ("matrix", "zip"):
+            if name in self.axes and self.part.places.holds((*self.path, block, name)):
+                return here.inside(block, name)
+        given = self.part.defaults.get(name)
+        return here if given is None else given.origin
 
 
-def drafts(manifest: Manifest) -> Iterator[Draft]:
-    """Yield a draft for each job and each prompt, in the order of the file."""
-    defaults = _set(manifest.defaults)
-    for number, job in enumerate(manifest.jobs):
-        yield _merged(("jobs", number), defaults, _set(job))
-    for number, prompt in enumerate(manifest.prompts):
-        yield _merged(("prompts", number), defaults, {"prompt": prompt})
+class Row(NamedTuple):
+    """The variables of one job, and where they come from."""
+
+    values: Values
+    listing: Listing | None  #: the list, where there is one
+    line: int  #: of the list
+    combination: Values
+    repeat: int
+
+    @property
+    def suffix(self) -> str:
+        """Return what tells this job's id from those of the same row: its combination, and which repeat it is."""
+        words = [slug(value) for value in self.combination.values() if not isinstance(value, (list, dict))]
+        again = f"r{self.repeat}" if self.repeat > 1 else ""
+        return "".join(f"-{word}" for word in (*words, again) if word)
 
 
-def _set(parameters: Parameters) -> dict[str, Any]:
-    return {name: getattr(parameters, name) for name in parameters.model_fields_set}
+def entries(part: Part, problems: Problems, leave_out: FilePath) -> Iterator[Entry]:
+    """Yield the jobs and prompts of one file in its order, as far as they can be checked further.
+
+    *leave_out* is the batch's output folder: what it makes never becomes a source.
+    """
+    checked = part.checked
+    if ("defaults",) in checked.broken:
+        return
+    for number, job in enumerate(checked.manifest.jobs):
+        path: Path = ("jobs", number)
+        if path not in checked.broken:
+            yield from _entry(part, path, job, problems, leave_out)
+    prompts: object = checked.manifest.prompts  # a From where it names a file
+    if isinstance(prompts, From):
+        lists = _lists(part, ("prompts",), [prompts], problems, leave_out)
+        if lists is not None:
+            yield Entry(part=part, path=("prompts",), own={}, vars={}, axes={}, combinations=({},), lists=lists)
+        return
+    for number, prompt in enumerate(checked.manifest.prompts):
+        if ("prompts", number) not in checked.broken:
+            own = {"prompt": prompt}
+            yield Entry(part=part, path=("prompts", number), own=own, vars={}, axes={}, combinations=({},))
 
 
-def _merged(path: Path, defaults: Mapping[str, Any], own: Mapping[str, Any]) -> Draft:
-    """Lay a row over the defaults: tags add up, ``extra`` is merged, the rest replaces; null takes a default away."""
-    values = {**defaults, **own}
-    for name in ("tags", "extra"):
-        before, after = defaults.get(name), own.get(name)
-        if before and after:
-            values[name] = [*dict.fromkeys([*before, *after])] if name == "tags" else {**before, **after}
-    return Draft(
-        path=path,
-        own=frozenset(own),
-        values={name: value for name, value in values.items() if value is not None},
-    )
+def _entry(part: Part, path: Path, job: Job, problems: Problems, leave_out: FilePath) -> Iterator[Entry]:
+    stated = job.model_fields_set
+    own = stated_in(job)
+    if len(own) == len(stated):  # nothing multiplies it
+        yield Entry(part=part, path=path, own=own, vars={}, axes={}, combinations=({},))
+        return
+    here = part.origin(*path)
+    try:
+        axes, combinations = _combinations(job, here)
+    except _Wrong as wrong:
+        problems.add(wrong.problem)
+        return
+    lists = _lists(part, path, job.rows, problems, leave_out)
+    if lists is not None:
+        yield Entry(
+            part=part, path=path, own=own, vars={name: value for name, value in job.vars.items() if name not in PARAMETERS},
+            axes=axes, combinations=combinations, lists=lists,
+            repeat=job.repeat,
+        )  # fmt: skip
+
+
+class _Wrong(Exception):
+    def __init__(self, problem: Any) -> None:  # noqa: ANN401
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+def _combinations(job: Job, here: Origin) -> tuple[dict[str, Sequence[Any]], tuple[Values, ...]]:
+    """Return the variables of zip and matrix, and every combination of their values."""
+    zipped: list[Values] = [{}]
+    if job.zip:
+        lengths = {name: len(values) for name, values in job.zip.items()}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+            raise _Wrong(here.inside("zip").problem("zip", f"lists side by side must be equally long: {told}"))
+        zipped = [dict(zip(job.zip, values, strict=True)) for values in zip(*job.zip.values(), strict=True)]
+    if job.matrix is None:
+        return dict(job.zip), tuple(zipped)
+    axes = job.matrix.axes
+    where = here.inside("matrix")
+    both = set(axes) & set(job.zip)
+    if both:
+        raise _Wrong(where.problem("twice", f"{sorted(both)[0]!r} stands under matrix and under zip"))
+    size = len(zipped)
+    for values in axes.values():
+        size *= len(values)
+    if size > MAX_COMBINATIONS:
+        message = f"{size:,} combinations; at most {MAX_COMBINATIONS:,} are made from one job"
+        raise _Wrong(where.problem("too_many", message, "leave a variable out, or use `from` with a list"))
+    grid = _grid(job, where)
+    found = {name: list(values) for name, values in axes.items()} | dict(job.zip)
+    return found, tuple({**side, **point} for side in zipped for point in grid)
+
+
+def _grid(job: Job, where: Origin) -> list[Values]:
+    """Return the points of the matrix: the product of its axes, less what is excluded, and what is included."""
+    assert job.matrix is not None
+    axes = job.matrix.axes
+    for number, rule in enumerate(job.matrix.exclude):
+        unknown = [name for name in rule if name not in axes]
+        if unknown or not rule:
+            message = f"the matrix has no {unknown[0]!r}" if unknown else "is empty: it would leave everything out"
+            raise _Wrong(where.inside("exclude", number).problem("exclude", message))
+    product = (
+        [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())] if axes else []
+    )  # fmt: skip
+    grid = [point for point in product if not any(_has(point, rule) for rule in job.matrix.exclude)]
+    grid += [dict(extra) for extra in job.matrix.include]
+    if not grid:
+        raise _Wrong(where.problem("empty", "the matrix leaves no combination"))
+    return grid
+
+
+def _has(point: Values, rule: Values) -> bool:
+    return all(point[name] == value and type(point[name]) is type(value) for name, value in rule.items())
+
+
+def _lists(
+    part: Part, path: Path, sources: Sequence[From], problems: Problems, leave_out: FilePath
+) -> tuple[Listing, ...] | None:
+    """Return the lists that *sources* name; None where one cannot be used, which is reported."""
+    found = []
+    here = part.origin(*path) if path[0] == "prompts" else part.origin(*path, "from")
+    for source in sources:
+        pick = Pick(
+            where={column: tuple(globs) for column, globs in source.where.items()},
+            skip=source.skip, limit=source.limit, sample=source.sample, seed=source.seed,
+        )  # fmt: skip
+        for name in source.path:
+            try:
+                found.append(
+                    listing(name, part.file.parent, format=source.format, pick=pick, leave_out=leave_out)
+                )  # fmt: skip
+            except BadList as bad:
+                problems.add(here.problem("bad_list", str(bad)))
+                return None
+    return tuple(found)
+
+
+def rows(entry: Entry, scope: Mapping[str, Any], report: Callable[..., None]) -> Iterator[Row]:
+    """Yield the rows of *entry*; *scope* holds the variables that all of them share.
+
+    *report* takes a bad row of a list: listing, line, column, code, message, hint.
+    """
+    base = {**scope, **entry.vars}
+    number = 0
+    alone = entry.combinations == ({},) and entry.repeat == 1
+    for source in entry.lists or (None,):
+        for line, values in _read(source, report):
+            number += 1
+            if alone:
+                yield Row({**base, "row": number, **values}, source, line, {}, 1)
+                continue
+            for combination in entry.combinations:
+                for repeat in range(1, entry.repeat + 1):
+                    found = {**base, "row": number, "repeat": repeat, **values, **combination}
+                    yield Row(found, source, line, combination, repeat)
+
+
+_ONE_EMPTY_ROW: tuple[tuple[int, Values], ...] = ((0, {}),)
+
+
+def _read(source: Listing | None, report: Callable[..., None]) -> Iterator[tuple[int, Values]]:
+    if source is None:
+        return iter(_ONE_EMPTY_ROW)
+    return source.rows(lambda *told: report(source, *told))
+
+
+def settable(entry: Entry) -> frozenset[str]:
+    """Return the parameters that a variable of the same name sets: those that the job does not set itself."""
+    return PARAMETERS - entry.own.keys()
+
+
+def merged(entry: Entry, name: str, value: Any) -> Any:  # noqa: ANN401 - a parameter's value
+    """Return *value*, which a row sets, with the defaults that it adds to."""
+    given = entry.part.defaults.get(name)
+    return value if given is None or name not in {"tags", "extra"} else added(name, given.value, value)
 
 
 def portions(n: int, per_request: int | None) -> tuple[int, ...]:
@@ -80,46 +254,4 @@ def key_of(name: str, first: int) -> str:
     return name if first == 0 else f"{name}-{first + 1}"
 
 
-def invented(task: Task, images: tuple[str, ...]) -> str:
-    """Return the id of a job that was given none: a slug of its prompt and a hash of all that is asked.
-
-    *images* are the sources as written.  The hash has 40 bits: with 24, ten thousand prompts that begin alike
-    would already meet by chance.
-    """
-    content = {**_asked(task), "images": images, "mask": task.mask is not None}
-    return f"{slug(task.prompt) or 'image'}-{_digest(content)[:10]}"
-
-
-def fingerprint(task: Task) -> str:
-    """Return what decides whether a job is redone: its rules' version and a hash of what is asked for.
-
-    Who is asked is not part of it: a job that moves to another provider is the same job.
-    """
-    content = _asked(task)
-    if task.images:
-        content["images"] = [_identity(source) for source in task.images]
-    if task.mask is not None:
-        content["mask"] = _identity(task.mask)
-    if task.n > 1:
-        content["n"] = task.n
-    return f"{RULES}:{_digest({'rules': RULES, **content})}"
-
-
-def _asked(task: Task) -> dict[str, Any]:
-    content: dict[str, Any] = {"kind": task.kind.value, "model": task.model, "prompt": task.prompt}
-    for name in _SENT:
-        value = getattr(task, name)
-        if value is not None:
-            content[name] = value
-    if task.extra:
-        content["extra"] = task.extra
-    return content
-
-
-def _identity(source: Source) -> str | None:
-    return source.sha256 if source.url is None else source.url
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+__all__ = ["Entry", "Parameters", "Row", "entries", "key_of", "merged", "portions", "rows", "settable"]

@@ -31,7 +31,7 @@ def is_key(text: str) -> bool:
 
 def find(data: dict[str, Any], text: str, places: Places) -> Iterator[Problem]:
     """Yield a Problem for each API key in the document *data*, which was read from *text*."""
-    if not _KEY.search(text) and not _WORD_AFTER_NAME.search(text):
+    if not any(mark in text for mark in _MARKS):
         return
     stack: list[tuple[Path, Any]] = [((), data)]
     while stack:
@@ -44,8 +44,12 @@ def find(data: dict[str, Any], text: str, places: Places) -> Iterator[Problem]:
             yield places.problem(path, "api_key", "this looks like an API key; keys never stand in a manifest", _HINT)
 
 
-#: Spares the walk through a hundred thousand jobs where no line can hold one.
-_WORD_AFTER_NAME = re.compile(r"(?:key|token|secret|password|authorization|api_key_env)[\"']?\s*:", re.IGNORECASE)
+#: Where a text has none of these, no key can stand in it: it spares a hundred thousand jobs the closer look.
+_MARKS = (
+    *("sk-", "pk-", "rk-", "AIza", "AKIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "earer"),
+    *(word for name in ("key", "token", "secret", "password", "authorization")
+      for word in (name, name.capitalize(), name.upper())),
+)  # fmt: skip
 
 
 def _suspicious(path: Path, text: str) -> bool:

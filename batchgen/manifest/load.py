@@ -1,25 +1,28 @@
-"""A manifest's file to a Batch, or every problem in it.  A doer: it reads the manifest and the images it names."""
+"""The way in: a manifest's path to a Batch, or to everything that is wrong with it.
+
+A doer: reads the manifest, what it includes, its lists and the images it names.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import ManifestError, Problem
-from . import budgets, keys, names
-from .assemble import Assembly
+from ..errors import ManifestError
+from ..money import nano_usd
+from . import budgets, include, names
+from .assemble import Naming
 from .batch import Batch
-from .expand import drafts
-from .model import Manifest
+from .include import Part
+from .jobs import Expansion
+from .model import PARAMETERS
 from .offers import Offers, Override
-from .places import Places, orderly
-from .reader import read
-from .sources import Sources
-from .validate import Checked, validate
+from .places import Origin, Problems
+from .template import Template, TemplateFault
 
 
 def load(
@@ -47,93 +50,104 @@ def _no_collector() -> Iterator[None]:
 
 
 def _load(path: Path, providers: Mapping[str, Mapping[str, Any]], override: Override | None) -> Batch:
-    document = read(path)
-    places = document.places
-    checked = validate(document)
-    problems = [*document.problems, *_without_keys(checked, keys.find(document.data, document.text, places))]
-    offers = Offers(checked, places, providers, override)
-    name = checked.manifest.name or path.stem
-    problems += _name_problems(checked.manifest, name, places)
-    folder = _folder(checked.manifest, name, path, places, problems)
-    assembly = Assembly(
-        places, offers, Sources(_folder_of(path)), name=name, file=_file(checked.manifest, places, problems),
-        sidecar=checked.manifest.output.sidecar,
-    )  # fmt: skip
-    assembly.add(draft for draft in drafts(checked.manifest) if _whole(draft.path, checked))
-    budget = budgets.caps(checked.manifest.budget, offers.known, places, problems)
-    problems += [*offers.problems, *assembly.problems, *_nothing_to_do(checked, places)]
+    problems, warnings = Problems(), Problems()
+    parts = include.gather(path, problems, warnings)
+    root = parts[0]
+    manifest = root.checked.manifest
+    for part in parts:
+        _check_vars(part, problems)
+    offers = Offers(parts, providers, override, problems)
+    name = manifest.name or path.stem
+    _check_name(root, name, problems)
+    folder = _folder(root, name, problems)
+    naming = Naming(batch=name, file=_file(root, problems), origin=root.origin("output", "file"),
+                    sidecar=manifest.output.sidecar)  # fmt: skip
+    jobs = Expansion(parts, offers, naming, folder, problems, warnings)
+    budget = budgets.caps(manifest.budget, offers.known, root.places, problems)
+    _check_for_jobs(parts, problems)
     if problems:
-        raise ManifestError(orderly(problems))
-    manifest = checked.manifest
+        raise ManifestError(problems.listed())
     return Batch(
         name=name,
-        manifest=_folder_of(path) / path.name,
+        manifest=root.folder / path.name,
         folder=folder,
-        jobs=tuple(assembly.jobs),
+        jobs=jobs,
         profiles=offers.profiles,
         budget=budget,
         retry=manifest.retry,
         on_unknown=manifest.on_unknown,
-        warnings=orderly(assembly.warnings),
+        confirm_above=nano_usd(manifest.confirm_above),
+        warnings=warnings.listed(),
     )
 
 
-def _folder_of(path: Path) -> Path:
-    return Path(os.path.abspath(path)).parent  # noqa: PTH100 - a linked manifest stands where its link stands
+def _check_for_jobs(parts: list[Part], problems: Problems) -> None:
+    """Report that there is nothing to do, unless what is wrong with the jobs was reported."""
+    if any(part.checked.manifest.jobs or part.checked.manifest.prompts for part in parts):
+        return
+    root = parts[0]
+    if any(problem.path in ("jobs", "prompts") for part in parts for problem in part.checked.problems):
+        return
+    where = root.origin("jobs") if "jobs" in root.checked.data else root.origin()
+    problems.add(where.problem("no_jobs", "there are no jobs", 'add  jobs: [{prompt: "A red cube"}]'))
 
 
-def _whole(path: tuple[str | int, ...], checked: Checked) -> bool:
-    """Tell whether a row can be checked further; where the defaults are broken, no row can."""
-    return path not in checked.broken and ("defaults",) not in checked.broken
+def _check_vars(part: Part, problems: Problems) -> None:
+    """Report variables that look as if they set a parameter, or as if they were filled in."""
+    blocks: list[tuple[Origin, Mapping[str, Any]]] = [(part.origin("vars"), part.checked.manifest.vars)]
+    for number, job in enumerate(part.checked.manifest.jobs):
+        if job.vars:
+            blocks.append((part.origin("jobs", number, "vars"), job.vars))
+    for origin, variables in blocks:
+        for name, value in variables.items():
+            if name in PARAMETERS:
+                message = f"{name!r} is a parameter; vars only serve templates"
+                problems.add(origin.inside(name).problem("bad_var", message, "write it beside the prompt, or choose another name"))
+            elif isinstance(value, str) and "{{" in value:
+                message = "a variable is inserted as it is; {{ }} in it would not be filled in"
+                problems.add(origin.inside(name).problem("bad_var", message, "write the text out"))
 
 
-def _without_keys(checked: Checked, found: Iterable[Problem]) -> list[Problem]:
-    """Return the model's problems and those of API keys; what is a key needs no second complaint."""
-    secrets = list(found)
-    spots = {problem.path for problem in secrets}
-    return [*secrets, *(problem for problem in checked.problems if problem.path not in spots)]
-
-
-def _nothing_to_do(checked: Checked, places: Places) -> list[Problem]:
-    manifest = checked.manifest
-    if manifest.jobs or manifest.prompts or any(problem.path in ("jobs", "prompts") for problem in checked.problems):
-        return []
-    where = ("jobs",) if "jobs" in checked.data else ()
-    return [places.problem(where, "no_jobs", "there are no jobs", 'add  jobs: [{prompt: "A red cube"}]')]
-
-
-def _name_problems(manifest: Manifest, name: str, places: Places) -> list[Problem]:
+def _check_name(root: Part, name: str, problems: Problems) -> None:
     flaw = "holds a /" if "/" in name else names.flaw(name)
     if flaw is None:
-        return []
+        return
+    if root.checked.manifest.name is None:
+        message = f"the file's name {name!r} cannot name the batch: it {flaw}"
+        problems.add(root.origin().problem("bad_name", message, "add  name:"))
+        return
     hint = "letters, digits, - and _ are safe everywhere"
-    if manifest.name is None:
-        return [
-            places.problem((), "bad_name", f"the file's name {name!r} cannot name the batch: it {flaw}", "add  name:")
-        ]
-    return [places.problem(("name",), "bad_name", f"cannot name a batch: it {flaw}", hint)]
+    problems.add(root.origin("name").problem("bad_name", f"cannot name a batch: it {flaw}", hint))
 
 
-def _folder(manifest: Manifest, name: str, path: Path, places: Places, problems: list[Problem]) -> Path:
+def _folder(root: Part, name: str, problems: Problems) -> Path:
     """Return the absolute output folder.  The author may put it anywhere; what is filled in is a safe name."""
-    where = ("output", "dir")
-    source = manifest.output.dir
+    where = root.origin("output", "dir")
     try:
-        text = names.Template(source, names.FOLDER_FIELDS).render({"name": name})
-    except names.TemplateFault as fault:
-        problems.append(places.problem(where, "template", str(fault)))
+        text = _restricted(root.checked.manifest.output.dir, names.FOLDER_FIELDS).render({"name": name})
+    except TemplateFault as fault:
+        problems.add(where.problem("template", str(fault)))
         text = "output"
     if names.control(text) or not text.strip():
-        problems.append(places.problem(where, "bad_name", "is blank or holds a control character"))
+        problems.add(where.problem("bad_name", "is blank or holds a control character"))
     elif text.startswith("~"):
-        problems.append(places.problem(where, "bad_name", "~ is not understood here", "write the whole path"))
-    return Path(os.path.abspath(_folder_of(path) / text.replace("\0", "")))  # noqa: PTH100 - links are kept as written
+        problems.add(where.problem("bad_name", "~ is not understood here", "write the whole path"))
+    return Path(os.path.abspath(root.folder / text.replace("\0", "")))  # noqa: PTH100 - links are kept as written
 
 
-def _file(manifest: Manifest, places: Places, problems: list[Problem]) -> names.Template:
+def _file(root: Part, problems: Problems) -> Template:
     """Return the template of file names; where it is wrong, the default one, so that ids are checked all the same."""
     try:
-        return names.Template(manifest.output.file, names.FILE_FIELDS)
-    except names.TemplateFault as fault:
-        problems.append(places.problem(("output", "file"), "template", str(fault)))
-        return names.Template("{{ id }}", names.FILE_FIELDS)
+        return Template(root.checked.manifest.output.file)
+    except TemplateFault as fault:
+        problems.add(root.origin("output", "file").problem("template", str(fault)))
+        return Template("{{ id }}")
+
+
+def _restricted(source: str, fields: tuple[str, ...]) -> Template:
+    """Return a template that names nothing but *fields*."""
+    template = Template(source)
+    strange = sorted((template.names | template.optional) - set(fields))
+    if strange:
+        raise TemplateFault(f"names {{{{ {strange[0]} }}}}, but only {', '.join(fields)} can stand there")
+    return template

@@ -9,14 +9,19 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 
 from ..providers import profile
 from . import names
-
-#: Keys of later versions: answered as such, not as unknown.
-NOT_YET = frozenset({"matrix", "from", "vars", "include", "exclude", "repeat"})
-
+from .template import is_template
 
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
@@ -29,6 +34,11 @@ def _decimal(value: object) -> object:
         return Decimal(str(value))
     except InvalidOperation:
         return value
+
+
+def _template(value: object, check: ValidatorFunctionWrapHandler) -> object:
+    """Let a template stand where a number is meant; what it becomes is checked when it is filled in."""
+    return value if isinstance(value, str) and is_template(value) else check(value)
 
 
 def _plain(text: str) -> str:
@@ -44,6 +54,9 @@ def _filled(text: str) -> str:
     return _plain(text)
 
 
+#: Outermost: a template passes by the bounds of a number.
+_FILLED_IN = WrapValidator(_template)
+
 Text = Annotated[str, Field(max_length=200)]
 Prompt = Annotated[str, BeforeValidator(lambda value: _filled(value) if isinstance(value, str) else value)]
 #: One text, or a list of them.
@@ -51,6 +64,11 @@ Texts = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=4096)]],
     BeforeValidator(_listed),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+#: A variable's value: what stands in it is inserted as it is.
+Value = str | int | float | bool | None | list[Any] | dict[str, Any]
+Name = Annotated[
+    str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=100, description="A name that templates can use")
 ]
 Money = Annotated[
     Decimal,
@@ -162,27 +180,95 @@ class Parameters(Strict):
     resolution: Text | None = Field(None, min_length=1, description="Resolution hint: 1k, 2k or 4k")
     background: Text | None = Field(None, min_length=1, description="transparent, opaque or auto")
     output_format: Text | None = Field(None, min_length=1, description="png, jpeg or webp")
-    output_compression: int | None = Field(None, ge=0, le=100, description="0 to 100; jpeg and webp only")
+    output_compression: Annotated[int, Field(ge=0, le=100), _FILLED_IN] | None = Field(None, description="0 to 100; jpeg and webp only")
     moderation: Text | None = Field(None, min_length=1, description="auto or low")
-    n: int | None = Field(None, ge=1, le=1000, description="Images wanted; each is a job of its own")
-    per_request: int | None = Field(
-        None, ge=1, le=100, description="Images to ask for in one request, where the provider can"
+    n: Annotated[int, Field(ge=1, le=1000), _FILLED_IN] | None = Field(None, description="Images wanted; each is a job of its own")
+    per_request: Annotated[int, Field(ge=1, le=100), _FILLED_IN] | None = Field(None, description="Images to ask for in one request, where the provider can"
     )
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="Seed, where the provider takes one")
-    priority: int | None = Field(None, ge=-1000, le=1000, description="Higher goes first; default 0")
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63), _FILLED_IN] | None = Field(None, description="Seed, where the provider takes one")
+    priority: Annotated[int, Field(ge=-1000, le=1000), _FILLED_IN] | None = Field(None, description="Higher goes first; default 0")
     tags: Texts | None = Field(None, description="Words to select jobs by; a job's are added to those of the defaults")
     extra: dict[str, Any] | None = Field(None, description="Goes to the provider as it is")
 
 
+class From(Strict):
+    """A list of rows: each becomes a job."""
+
+    path: Texts = Field(
+        description="csv, tsv, jsonl or txt file, folder or glob of images; several are read one after another"
+    )
+    format: Literal["csv", "tsv", "jsonl", "txt", "folder"] | None = Field(
+        None, description="What it is; default: by its name"
+    )
+    where: dict[str, Texts] = Field({}, description="Only rows whose column matches one of these globs")
+    skip: int = Field(0, ge=0, description="Leave out so many rows first")
+    limit: int | None = Field(None, ge=1, description="At most so many rows")
+    sample: int | None = Field(None, ge=1, description="So many of these rows at random, the same for the same seed")
+    seed: int = Field(0, description="Seed of the sample")
+
+
+class Matrix(BaseModel):
+    """Variables with several values each: every combination becomes a job."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    __pydantic_extra__: dict[Name, Annotated[list[Value], Field(min_length=1)]]
+
+    include: list[dict[Name, Value]] = Field([], description="More combinations, each written out")
+    exclude: list[dict[Name, Value]] = Field([], description="Combinations to leave out: those that have these values")
+
+    @property
+    def axes(self) -> dict[str, list[Value]]:
+        """Return the values of each variable."""
+        return self.__pydantic_extra__ or {}
+
+
+def _sources(value: object) -> object:
+    """Return what stands under ``from`` as a list of mappings."""
+    items = value if isinstance(value, list) else [value]
+    return [{"path": item} if isinstance(item, str) else item for item in items]
+
+
+_FROM_SCHEMA = {
+    "anyOf": [
+        {"type": "string"},
+        {"$ref": "#/$defs/From"},
+        {"type": "array", "items": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/From"}]}},
+    ]
+}
+
+
 class Job(Parameters):
-    """One image to make (or n of them)."""
+    """One image to make, or, with ``n``, ``matrix``, ``zip``, ``from`` or ``repeat``, many."""
+
+    model_config = ConfigDict(validate_by_name=False, validate_by_alias=True)
 
     id: str | None = Field(
         None,
         min_length=1,
         max_length=500,
-        description="Name of the job, unique in the manifest; default: a slug of the prompt and a short hash",
+        description="Name of the job, unique in the manifest; default: the row's column id, or a slug of the prompt "
+        "and a short hash",
     )
+    vars: dict[Name, Value] = Field(default_factory=dict, description="Variables for this job's templates")
+    matrix: Matrix | None = Field(None, description="Variables with several values: a job for every combination")
+    zip: dict[Name, Annotated[list[Value], Field(min_length=1)]] = Field(
+        default_factory=dict, description="Variables with lists of the same length that go side by side"
+    )
+    rows: Annotated[list[From], BeforeValidator(_sources), WithJsonSchema(_FROM_SCHEMA)] = Field(
+        default_factory=list, alias="from", description="Lists whose rows become jobs: csv, tsv, jsonl, txt, or a folder of images"
+    )
+    repeat: int = Field(1, ge=1, le=10_000, description="Make it all so many times; {{ repeat }} counts from 1")
+
+
+#: What says how a job is multiplied; everything else of it is a parameter.
+MULTIPLIES = frozenset({"vars", "matrix", "zip", "rows", "repeat"})
+#: What a row, a matrix or a zip sets where it has a variable of that name.
+PARAMETERS = frozenset(Parameters.model_fields) | {"id"}
+
+
+def _prompts(value: object, check: ValidatorFunctionWrapHandler) -> object:
+    """Let the name of a text file stand in the place of a list; no union, so that errors keep their places."""
+    return From(path=[value], format="txt") if isinstance(value, str) else check(value)
 
 
 class Manifest(Strict):
@@ -192,11 +278,20 @@ class Manifest(Strict):
     name: str | None = Field(
         None, min_length=1, max_length=100, description="Name of the batch; default: the file's name"
     )
+    include: Texts = Field(
+        [], description="Other manifests (paths or globs): their jobs, defaults, vars and providers count here too"
+    )
     output: Output = Field(Output(), description="Where the images go")
     providers: dict[str, Provider] = Field({}, description="What differs from the presets, by provider")
+    vars: dict[Name, Value] = Field({}, description="Variables for the templates of all jobs")
     defaults: Parameters = Field(Parameters(), description="Parameters of every job that does not set them itself")
     retry: Retry | None = Field(None, description="Retry policy")
     on_unknown: OnUnknown | None = Field(None, description=_ON_UNKNOWN)
     budget: Budget = Field(Budget(), description="What may be spent")
+    confirm_above: Money | None = Field(None, description="USD above which run asks at a terminal; default 1")
     jobs: list[Job] = Field([], description="The jobs")
-    prompts: list[Prompt] = Field([], description="Short form of jobs that have nothing but a prompt")
+    prompts: Annotated[
+        list[Prompt],
+        WrapValidator(_prompts),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    ] = Field([], description="Short form of jobs that have nothing but a prompt: a list, or a text file of one a line")

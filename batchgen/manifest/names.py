@@ -1,16 +1,10 @@
-"""Names that are safe as files on every system, and the templates that make them.  Decisions: pure."""
+"""Names that are safe as files on every system.  Decisions: pure."""
 
 from __future__ import annotations
 
-import functools
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
-
-import jinja2
-from jinja2 import nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 #: A file system takes 255 bytes a component; the rest is for numbers, ``.json`` and temporary names.
 COMPONENT_BYTES = 255 - 64
@@ -84,64 +78,6 @@ def slug(text: object, limit: int = 40) -> str:
     """Return *text* as lower-case ASCII words joined by hyphens, at most *limit* characters; maybe empty."""
     ascii_text = unicodedata.normalize("NFKD", str(text)).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:limit].rstrip("-")
-
-
-class TemplateFault(ValueError):
-    """A template is wrong; the text says how."""
-
-
-class Template:
-    """A text with {{ }} in it, made with Jinja's grammar but nothing that computes."""
-
-    def __init__(self, source: str, fields: tuple[str, ...]) -> None:
-        self._source = source
-        self._render: Callable[..., str] | None = None
-        self._lone = source.strip("{} ") if re.fullmatch(r"\{\{ ?[a-z]+ ?\}\}", source) else None
-        if "{{" in source or "{%" in source or "{#" in source:
-            _inspect(source, fields)
-            self._render = _environment().from_string(source).render
-
-    def render(self, values: Mapping[str, str]) -> str:
-        """Return the text with its values filled in."""
-        if self._render is None:
-            return self._source
-        if self._lone is not None:  # the usual "{{ id }}", without the engine's cost a hundred thousand times
-            return values[self._lone]
-        try:
-            return self._render(values)
-        except (jinja2.TemplateError, TypeError, ValueError) as error:
-            raise TemplateFault(f"cannot be filled in: {error}") from None
-
-
-@functools.cache
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
-    environment.globals.clear()
-    environment.tests.clear()
-    kept = {name: environment.filters[name] for name in ("lower", "replace", "default")}
-    environment.filters.clear()
-    environment.filters.update(kept, slug=slug)
-    return environment
-
-
-#: A name, a filter, literal text and arguments: nothing that loops, calls or multiplies.
-_ALLOWED = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Filter, nodes.Const, nodes.Keyword)
-
-
-def _inspect(source: str, fields: tuple[str, ...]) -> None:
-    """Raise TemplateFault where *source* holds more than names and filters."""
-    try:
-        tree = _environment().parse(source)
-    except jinja2.TemplateError as error:
-        raise TemplateFault(f"is no template: {error}") from None
-    for node in tree.find_all(nodes.Node):
-        if isinstance(node, nodes.Name) and node.name not in fields:
-            raise TemplateFault(f"names {{{{ {node.name} }}}}, but only {', '.join(fields)} can stand there")
-        if isinstance(node, nodes.Filter) and node.name not in _environment().filters:
-            filters = ", ".join(sorted(_environment().filters))
-            raise TemplateFault(f"uses the filter {node.name!r}; there are {filters}")
-        if not isinstance(node, _ALLOWED):
-            raise TemplateFault("may hold only names and filters, such as {{ id | slug }}")
 
 
 def stems(output: str, wanted: int) -> tuple[str, ...]:

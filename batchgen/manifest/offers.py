@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..errors import Problem, SettingsError
+from ..errors import SettingsError
 from ..providers import fit, presets
 from ..providers.fit import Misfit
 from ..providers.profile import Model, Profile
 from ..task import Task
-from .expand import Draft
-from .places import Path, Places
-from .validate import Checked
+from . import include
+from .include import Part, merged
+from .places import Problems
+from .press import Draft
 from .wording import shown, suggestion
 
 #: Called with a provider's name and its merged settings; what it returns has the last word.
@@ -24,15 +25,18 @@ class Offers:
     """Every provider that the manifest or the settings configure, and the presets; each is built once."""
 
     def __init__(
-        self, checked: Checked, places: Places, settings: Mapping[str, Mapping[str, Any]], override: Override | None
+        self,
+        parts: Sequence[Part],
+        settings: Mapping[str, Mapping[str, Any]],
+        override: Override | None,
+        problems: Problems,
     ) -> None:
-        self.problems: list[Problem] = []
-        self._places = places
-        self._own: Mapping[str, Any] = checked.data.get("providers") or {}
+        self._problems = problems
+        self._own, self._origins, self._broken = include.providers(parts)
         self._settings = settings
         self._override = override
-        self._policy = {key: checked.data[key] for key in ("retry", "on_unknown") if checked.data.get(key) is not None}
-        self._broken = checked.broken
+        whole = parts[0].checked.data
+        self._policy = {key: whole[key] for key in ("retry", "on_unknown") if whole.get(key) is not None}
         self._profiles: dict[str, Profile | None] = {}
         for name in self._own:
             self.profile(name)
@@ -52,14 +56,14 @@ class Offers:
         configured = list(self._own or self._settings)
         return configured[0] if len(configured) == 1 else None
 
-    def profile(self, name: str, where: Path | None = None) -> Profile | None:
-        """Return a provider by name; None where its settings are wrong, which is reported once (at *where*)."""
+    def profile(self, name: str, draft: Draft | None = None) -> Profile | None:
+        """Return a provider by name; None where its settings are wrong, which is reported once (in *draft*)."""
         if name not in self._profiles:
-            self._profiles[name] = self._built(name, where)
+            self._profiles[name] = self._built(name, draft)
         return self._profiles[name]
 
-    def _built(self, name: str, where: Path | None) -> Profile | None:
-        if ("providers", name) in self._broken or ("providers",) in self._broken:
+    def _built(self, name: str, draft: Draft | None) -> Profile | None:
+        if name in self._broken:
             return None
         wish = merged(merged(self._settings.get(name, {}), self._policy), self._own.get(name) or {})
         if self._override is not None:
@@ -67,9 +71,11 @@ class Offers:
         try:
             return presets.profile(name, wish)
         except SettingsError as error:
-            place: Path = ("providers", name) if name in self._own else (where or ())
             message = str(error).removeprefix(f"provider {name}: ")
-            self.problems.append(self._places.problem(place, "provider", message))
+            if name in self._origins:
+                self._problems.add(self._origins[name].problem("provider", message))
+            elif draft is not None:
+                self._problems.add(draft.problem("provider", "provider", message))
             return None
 
     def choose(self, draft: Draft, task: Task) -> tuple[Task, Model] | None:
@@ -80,7 +86,7 @@ class Offers:
         names = self._names(draft)
         refused: list[tuple[Misfit, ...]] = []
         for name in names:
-            profile = self.profile(name, draft.where("provider"))
+            profile = self.profile(name, draft)
             if profile is None:
                 return None
             fitting = replace(task, provider=name, model=task.model or profile.default_model)
@@ -94,22 +100,21 @@ class Offers:
         return None
 
     def _names(self, draft: Draft) -> list[str]:
-        where = draft.where("provider")
         names: list[str] = draft.values.get("provider") or []
         if not names:
             default = self.default()
             if default is None:
                 hint = "write  provider: aigate  under defaults:, or in the job; several are tried in order"
-                self.problems.append(
-                    self._places.problem(where, "no_provider", "no provider is named for this job", hint)
-                )
+                self._problems.add(
+                    draft.problem("provider", "no_provider", "no provider is named for this job", hint)
+                )  # fmt: skip
                 return []
             return [default]
         unknown = [name for name in names if name not in self.known]
         for name in unknown:
             hint = suggestion(name, self.known) or f"there are: {', '.join(self.known)}"
-            self.problems.append(
-                self._places.problem(where, "unknown_provider", f"no provider is called {shown(name)}", hint)
+            self._problems.add(
+                draft.problem("provider", "unknown_provider", f"no provider is called {shown(name)}", hint)
             )
         return [] if unknown else names
 
@@ -119,14 +124,4 @@ class Offers:
         for misfit in refused[0]:
             hint = "; ".join(filter(None, [misfit.hint, *others]))
             field = "per_request" if misfit.field == "n" and "per_request" in draft.values else misfit.field
-            self.problems.append(self._places.problem(draft.where(field), f"misfit_{field}", misfit.message, hint))
-
-
-def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *over* laid on *under*: mappings are merged, the rest replaces."""
-    result = dict(under)
-    for key, value in over.items():
-        before = result.get(key)
-        both = isinstance(before, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(before, value) if both else value  # type: ignore[arg-type]
-    return result
+            self._problems.add(draft.problem(field, f"misfit_{field}", misfit.message, hint))

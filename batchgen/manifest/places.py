@@ -6,7 +6,7 @@ A *spot* is an int (a scalar) or a pair of an int and the spots inside (a mappin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,19 @@ class Places:
                 break
         return node[0] if isinstance(node, tuple) else node
 
+    def holds(self, path: Path) -> bool:
+        """Tell whether the document has a value at *path*."""
+        node = self.root
+        for step in path:
+            inside = node[1] if isinstance(node, tuple) else None
+            if isinstance(inside, dict) and step in inside:
+                node = inside[step][1]
+            elif isinstance(inside, list) and isinstance(step, int) and step < len(inside):
+                node = inside[step]
+            else:
+                return False
+        return True
+
     def problem(self, path: Path, code: str, message: str, hint: str = "", *, key: bool = False) -> Problem:
         """Return a Problem with the place of *path* (of its key where *key* is set)."""
         return self.at(self.find(path, key=key), code, message, hint, path=path)
@@ -76,23 +89,70 @@ def show(path: Path) -> str:
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
-def orderly(problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    """Return *problems* in file order, each once, at most PER_KIND of a kind and then a line that counts the rest."""
-    shown: list[Problem] = []
-    rest: dict[str, list[Problem]] = {}
-    seen: dict[str, int] = {}
-    for problem in sorted(dict.fromkeys(problems), key=lambda item: (item.line, item.column)):
-        seen[problem.code] = seen.get(problem.code, 0) + 1
-        if seen[problem.code] <= PER_KIND:
-            shown.append(problem)
-        else:
-            rest.setdefault(problem.code, []).append(problem)
-    return (*shown, *(_summary(code, more) for code, more in rest.items()))
+class Problems:
+    """What is wrong with a batch, as it is found: at most PER_KIND of a kind are kept, the rest is counted."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, dict[Problem, None]] = {}
+        self._more: dict[str, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._kept)
+
+    def add(self, problem: Problem) -> None:
+        """Take one problem; the same one twice is one."""
+        kept = self._kept.setdefault(problem.code, {})
+        if len(kept) < PER_KIND:
+            kept[problem] = None
+        elif problem not in kept:
+            self.count(problem.code)
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Take several problems."""
+        for problem in problems:
+            self.add(problem)
+
+    def full(self, code: str) -> bool:
+        """Tell whether another problem of this kind would only be counted."""
+        return len(self._kept.get(code, ())) >= PER_KIND
+
+    def count(self, code: str, number: int = 1) -> None:
+        """Count problems of a kind that is full."""
+        self._more[code] = self._more.get(code, 0) + number
+
+    def codes(self) -> frozenset[str]:
+        """Return the kinds found so far."""
+        return frozenset(self._kept)
+
+    def listed(self) -> tuple[Problem, ...]:
+        """Return the problems by file and line, then a line for each kind that has more."""
+        kept = [problem for kind in self._kept.values() for problem in kind]
+        files = {file: number for number, file in enumerate(dict.fromkeys(problem.file for problem in kept))}
+        kept.sort(key=lambda problem: (files[problem.file], problem.line, problem.column))
+        return (*kept, *(self._rest(code, number) for code, number in self._more.items()))
+
+    def _rest(self, code: str, number: int) -> Problem:
+        last = list(self._kept[code])[-1]
+        return Problem(
+            file=last.file, line=last.line, column=last.column, path="", code=code,
+            message=f"and {number} more of the same kind ({code}) from here on",
+        )  # fmt: skip
 
 
-def _summary(code: str, more: list[Problem]) -> Problem:
-    first = more[0]
-    return Problem(
-        file=first.file, line=first.line, column=first.column, path="", code=code,
-        message=f"and {len(more)} more of the same kind ({code}) from here on",
-    )  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where something was written: a document, and the path in it."""
+
+    places: Places
+    path: Path
+
+    def inside(self, *steps: str | int) -> Origin:
+        """Return where something inside of it was written."""
+        return Origin(self.places, (*self.path, *steps))
+
+    def problem(self, code: str, message: str, hint: str = "") -> Problem:
+        """Return a Problem that stands there."""
+        return self.places.problem(self.path, code, message, hint)
+
+    def __str__(self) -> str:
+        return f"{self.places.file}:{self.places.line(self.path)}"

@@ -47,58 +47,60 @@ class _Image:
 
 
 class Sources:
-    """The local images that one manifest names; each file is read once however many jobs name it."""
+    """The local images that manifests name; each file is read once however many jobs name it."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self) -> None:
         self._known: dict[str, _Image | BadSource] = {}
-        self._matches: dict[str, tuple[str, ...]] = {}
+        self._matches: dict[tuple[Path, str], tuple[str, ...]] = {}
 
-    def images(self, names: list[str]) -> tuple[Source, ...]:
-        """Return the sources that *names* (paths, globs, https URLs) stand for; raise BadSource where one is bad."""
+    def images(self, names: list[str], folder: Path) -> tuple[Source, ...]:
+        """Return the sources that *names* stand for: https URLs, and paths and globs as seen from *folder*.
+
+        Raises BadSource where one is bad.
+        """
         found: list[Source] = []
         for name in names:
             if _is_url(name):
                 found.append(Source(url=_checked_url(name)))
             else:
-                found.extend(self._image(path).source for path in self._paths(name))
+                found.extend(self._image(path, folder).source for path in self._paths(name, folder))
         return tuple(found)
 
-    def mask(self, name: str, first: Source) -> Source:
+    def mask(self, name: str, first: Source, folder: Path) -> Source:
         """Return a mask: a PNG with alpha, as large as the *first* image; raise BadSource otherwise."""
         if _is_url(name):
             return Source(url=_checked_url(name))
-        mask = self._image(name)
+        mask = self._image(name, folder)
         if mask.source.mime != "image/png":
             raise BadSource(f"the mask {name} is no PNG")
         if not mask.alpha:
             raise BadSource(f"the mask {name} has no alpha channel; its transparent parts say what may change")
         if first.path is not None:
-            image = self._image(first.path)
+            image = self._image(first.path, folder)
             if (mask.width, mask.height) != (image.width, image.height):
                 sizes = f"{mask.width}x{mask.height}, the first image is {image.width}x{image.height}"
                 raise BadSource(f"the mask {name} must be as large as the first image: it is {sizes}")
         return mask.source
 
-    def _paths(self, name: str) -> tuple[str, ...]:
+    def _paths(self, name: str, folder: Path) -> tuple[str, ...]:
         """Return the files that a path or a glob names, sorted, so that the order never depends on the disk."""
-        if not glob.has_magic(name) or os.path.lexists(self._folder / name):
+        if not glob.has_magic(name) or os.path.lexists(folder / name):
             return (name,)
-        if name not in self._matches:
+        if (folder, name) not in self._matches:
             # Path.glob takes no absolute pattern, and raises for some relative ones
-            found = glob.iglob(name, root_dir=self._folder, recursive=True)  # noqa: PTH207
-            self._matches[name] = tuple(sorted(itertools.islice(found, MAX_MATCHES + 1)))
-        matches = self._matches[name]
+            found = glob.iglob(name, root_dir=folder, recursive=True)  # noqa: PTH207
+            self._matches[folder, name] = tuple(sorted(itertools.islice(found, MAX_MATCHES + 1)))
+        matches = self._matches[folder, name]
         if not matches:
-            raise BadSource(f"the pattern {name} matches no file in {self._folder}")
+            raise BadSource(f"the pattern {name} matches no file in {folder}")
         if len(matches) > MAX_MATCHES:
             raise BadSource(
                 f"the pattern {name} matches more than {MAX_MATCHES} files; all of them would go into one edit"
             )
         return matches
 
-    def _image(self, name: str) -> _Image:
-        path = os.path.abspath(self._folder / name)  # noqa: PTH100 - resolve() would follow links; the name counts
+    def _image(self, name: str, folder: Path) -> _Image:
+        path = os.path.abspath(folder / name)  # noqa: PTH100 - resolve() would follow links; the name counts
         known = self._known.get(path)
         if known is None:
             try:

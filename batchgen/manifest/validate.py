@@ -18,7 +18,7 @@ from .places import Path
 from .reader import Document
 
 #: A job is nothing to check further without these; anything else can be left out of it.
-_VITAL = frozenset({"prompt", "images", "mask", "provider", "model"})
+_VITAL = frozenset({"prompt", "images", "mask", "provider", "model", "from", "matrix", "zip", "vars", "repeat"})
 #: A provider cannot be built without what these say; the rest has defaults.
 _VITAL_OF_PROVIDER = frozenset({"preset", "dialect", "base_url", "paths", "models", "default_model"})
 

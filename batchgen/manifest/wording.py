@@ -54,6 +54,10 @@ _BOUNDS = {
 }
 
 
+#: Keys that only a job (or ``defaults``) has.
+_OF_A_JOB = frozenset(field.alias or name for name, field in model.Job.model_fields.items()) - {"vars"}
+
+
 def problems(error: ValidationError, places: Places) -> list[Problem]:
     """Return one Problem for each mistake that pydantic found."""
     found: dict[Path, Problem] = {}
@@ -67,36 +71,39 @@ def problems(error: ValidationError, places: Places) -> list[Problem]:
 def _real(loc: Path, places: Places) -> Path:
     """Return *loc* without what stands for no key of the file, such as a union's member."""
     node = places.root
-    for number, step in enumerate(loc):
+    real: Path = ()
+    for step in loc:
         inside = node[1] if isinstance(node, tuple) else None
         if isinstance(inside, dict) and step in inside:
             node = inside[step][1]
         elif isinstance(inside, list) and isinstance(step, int) and step < len(inside):
             node = inside[step]
         else:
-            return loc[:number]
-    return loc
+            continue
+        real = (*real, step)
+    return real
 
 
 def _worded(path: Path, item: ErrorDetails, places: Places) -> Problem:
-    kind, value, context = item["type"], item["input"], item.get("ctx", {})
-    if kind == "extra_forbidden":
+    if item["type"] == "extra_forbidden":
         return _unknown_key(path, places)
+    return places.problem(path, *words(item))
+
+
+def words(item: ErrorDetails) -> tuple[str, str, str]:
+    """Return code, message and hint for a wrong value."""
+    kind, value, context = item["type"], item["input"], item.get("ctx", {})
     if kind == "string_type":
-        return _not_text(path, value, places)
-    if kind == "list_type" and path == ("prompts",) and isinstance(value, str):
-        return places.problem(path, "not_yet", "a file of prompts is not supported yet in this version", "use a list")
+        return _not_text(value)
     if kind in _WANTED:
-        return places.problem(path, "wrong_type", f"should be {_WANTED[kind]}, is {shown(value)}")
+        return "wrong_type", f"should be {_WANTED[kind]}, is {shown(value)}", ""
     if kind in _BOUNDS:
-        words, key = _BOUNDS[kind]
-        return places.problem(path, "out_of_range", f"should be {words} {context[key]}, is {_short(str(value))}")
+        how, key = _BOUNDS[kind]
+        return "out_of_range", f"should be {how} {context[key]}, is {_short(str(value))}", ""
     if kind == "literal_error":
         hint = suggestion(str(value), _quoted(str(context["expected"])))
-        return places.problem(
-            path, "not_allowed", f"should be {context['expected']}, is {shown(value).removeprefix('the number ')}", hint
-        )
-    return places.problem(path, *_rest(item))
+        return "not_allowed", f"should be {context['expected']}, is {shown(value).removeprefix('the number ')}", hint
+    return (*_rest(item), "")
 
 
 def _rest(item: ErrorDetails) -> tuple[str, str]:
@@ -108,14 +115,14 @@ def _rest(item: ErrorDetails) -> tuple[str, str]:
         case "string_too_long" | "too_long":
             return "too_long", f"is longer than {context['max_length']} characters"
         case "string_pattern_mismatch":
-            return "not_allowed", f"should be the name of a variable, is {value}"
+            return "not_allowed", f"should be a name of letters, digits and _, is {value}"
         case "value_error":
             return "bad_value", str(context["error"])
         case _:
             return "bad_value", f"{item['msg'][:1].lower()}{item['msg'][1:]}, is {value}"
 
 
-def _not_text(path: Path, value: object, places: Places) -> Problem:
+def _not_text(value: object) -> tuple[str, str, str]:
     hint = "put it in quotes"
     message = f"should be text, is {shown(value)}"
     if isinstance(value, dict):
@@ -124,17 +131,17 @@ def _not_text(path: Path, value: object, places: Places) -> Problem:
         message = "should be text, but became a list: YAML reads [...] as one"
     elif value is None:
         hint = ""
-    return places.problem(path, "wrong_type", message, hint)
+    return "wrong_type", message, hint
 
 
 def _unknown_key(path: Path, places: Places) -> Problem:
     key, around = str(path[-1]), path[:-1]
-    fields = list(_model_at(around).model_fields)
-    if key in model.NOT_YET and (not around or around[0] == "jobs"):
-        return places.problem(path, "not_yet", f"{key!r} is not supported yet in this version", key=True)
+    fields = [field.alias or name for name, field in _model_at(around).model_fields.items()]
     hint = suggestion(key, fields)
-    if not hint and not around and key in model.Parameters.model_fields:
+    if not around and key in _OF_A_JOB:
         hint = "it belongs into a job, or under defaults:"
+    elif not hint and around and around[0] == "jobs" and key in ("include", "exclude"):
+        hint = "it belongs under matrix:"
     elif not hint and key in ("api_key", "key", "token"):
         hint = "keys come from the environment; api_key_env names the variable"
     elif not hint:
@@ -147,7 +154,7 @@ def _model_at(path: Path) -> type[BaseModel]:
     if not names:
         return model.Manifest
     if names[0] == "jobs":
-        return model.Job
+        return model.From if names[-1] == "from" else model.Job
     if names[0] == "providers" and len(names) == 2:
         return model.Provider
     return _UNDER.get(names[-1], model.Manifest)

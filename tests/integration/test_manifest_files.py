@@ -34,7 +34,7 @@ def problems(path, **options):
 
 
 def one(write, job, top=""):
-    return load(write(f"{top}\njobs:\n  - {job}\n")).jobs[0]
+    return next(iter(load(write(f"{top}\njobs:\n  - {job}\n")).jobs))
 
 
 def complaint(write, job, top=""):
@@ -68,7 +68,7 @@ jobs:
   - {id: f, images: ["*.png"], prompt: z3}
   - {id: g, mask: m.png, prompt: z4}
   - {id: h, prompt: z5, provider: aigat}
-  - {id: i, prompt: z6, matrix: {a: [1]}}
+  - {id: i, prompt: z6, matrix: {a: []}}
   - {id: j, prompt: z7, output_compression: 300, background: transparent, output_format: jpeg}
   - 17
   - {id: k, prompt: z8, quality: ultra, n: 5, per_request: 5}
@@ -85,7 +85,7 @@ jobs:
 #: line, column, code, and words of the message or hint.
 EXPECTED = [
     (1, 10, "not_allowed", "should be 1"), (2, 1, "unknown_key", "did you mean 'name'"),
-    (3, 39, "template", "names {{ idd }}"), (5, 34, "wrong_type", "a whole number, is 'many'"),
+    (3, 39, "template", "no job has a variable 'idd'"), (5, 34, "wrong_type", "a whole number, is 'many'"),
     (5, 54, "api_key", "export AIGATE_API_KEY"), (6, 11, "provider", "Did you mean gateway"),
     (7, 9, "provider", "base_url is missing"), (8, 10, "provider", "https"),
     (9, 30, "unknown_key", "did you mean 'size'"), (10, 19, "out_of_range", "at least 1, is 0"),
@@ -94,10 +94,10 @@ EXPECTED = [
     (14, 27, "wrong_type", "a whole number, is 'lots'"), (14, 39, "misfit_size", "1000"),
     (15, 10, "duplicate_id", "m.yaml:14"), (16, 10, "wrong_type", "text, is the number 12"),
     (16, 22, "wrong_type", "text, is true"), (17, 21, "wrong_type", "became a mapping"),
-    (18, 10, "bad_name", "slug"), (19, 13, "wrong_type", "became a list"), (20, 21, "not_yet", "templates"),
+    (18, 10, "bad_name", "slug"), (19, 13, "wrong_type", "became a list"), (20, 21, "template", "no variable 'x'"),
     (21, 10, "bad_name", "Windows"), (22, 21, "bad_source", "no such file"), (23, 21, "bad_source", "matches no file"),
     (24, 19, "no_images", "under images"), (25, 35, "unknown_provider", "did you mean 'aigate'"),
-    (26, 25, "not_yet", "'matrix'"), (27, 45, "out_of_range", "at most 100"),
+    (26, 37, "empty", "is empty"), (27, 45, "out_of_range", "at most 100"),
     (27, 62, "misfit_background", "png or webp"),
     (28, 5, "wrong_type", "a mapping (key: value), is the number 17"), (29, 34, "misfit_quality", "low, medium, high"),
     (29, 60, "misfit_per_request", "per_request"), (30, 5, "no_prompt", "no prompt"),
@@ -126,11 +126,11 @@ def test_many_of_a_kind_are_counted(write):
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("jobs: []", "no_jobs"), ("version: 1", "no_jobs"), ("prompts: list.txt", "not_yet"),
+        ("jobs: []", "no_jobs"), ("version: 1", "no_jobs"), ("prompts: list.txt", "bad_list"),
         ("prompts: [x]", "no_provider"),
         ("name: a/b\nprompts: [x]\ndefaults: {provider: openai}", "bad_name"), ("jobs: {a: 1}", "wrong_type"),
         ("output: {dir: ~/x}\nprompts: [x]\ndefaults: {provider: openai}", "bad_name"), ("jobs: null", "wrong_type"),
-        ("prompts: [x, x]\ndefaults: {provider: openai}", "duplicate_job"), ("from: x.csv\nprompts: [x]", "not_yet"),
+        ("prompts: [x, x]\ndefaults: {provider: openai}", "duplicate_job"), ("from: x.csv\nprompts: [x]", "unknown_key"),
         ("providers: {openai: 3}\nprompts: [x]", "wrong_type"), ("defaults: 3\nprompts: [x]", "wrong_type"),
     ],
 )  # fmt: skip
@@ -155,7 +155,7 @@ def test_n_makes_jobs_of_their_own_and_per_request_asks_for_several(write):
     jobs = load(
         write(f"{TOP}\njobs:\n  - {{id: a, prompt: x, n: 3}}\n  - {{id: b, prompt: x, n: 5, per_request: 3}}\n")
     ).jobs
-    assert [(job.key, job.wanted, job.task.n) for job in jobs] == [
+    assert [(job.key, job.recipe.wanted, job.task.n) for job in jobs] == [
         ("a", 1, 1), ("a-2", 1, 1), ("a-3", 1, 1), ("b", 3, 3), ("b-4", 2, 2),
     ]  # fmt: skip
     assert complaint(write, "{id: a, prompt: x, n: 20, per_request: 20}", TOP).path == "jobs[0].per_request"
@@ -187,9 +187,9 @@ def test_the_first_provider_that_can_do_the_job_gets_it(write):
 def test_one_configured_provider_needs_no_naming(write):
     text = 'providers: {studio: {preset: gateway, base_url: "https://x.example", limits: {burst: 2}}}\nprompts: [x]'
     batch = load(write(text), providers={"studio": {"limits": {"concurrency": 9, "burst": 7}}})
-    assert batch.jobs[0].task.provider == "studio"
+    assert next(iter(batch.jobs)).task.provider == "studio"
     assert (batch.profiles["studio"].limits.concurrency, batch.profiles["studio"].limits.burst) == (9, 2)
-    assert load(write("prompts: [x]"), providers={"openai": {}}).jobs[0].task.provider == "openai"
+    assert next(iter(load(write("prompts: [x]"), providers={"openai": {}}).jobs)).task.provider == "openai"
 
 
 def test_the_override_has_the_last_word(write):
@@ -214,11 +214,12 @@ def test_what_a_batch_holds(write, tmp_path):
         jobs: [{id: A b, prompt: x, provider: openai, tags: t, priority: 3}]
         """
     batch = load(write(text))
-    job = batch.jobs[0]
+    job = next(iter(batch.jobs))
     assert (batch.name, batch.folder, batch.on_unknown) == ("shop", tmp_path / "out/shop", "hold")
     [caps] = batch.budget
     assert (caps.usd, caps.credits) == (100_000_000, {"gptimageapi": 12_000})
-    assert (job.key, job.output, job.tags, job.priority, job.sidecar) == ("A b", "generate/a-b", ("t",), 3, False)
+    assert (job.key, job.output) == ("A b", "generate/a-b")
+    assert (job.recipe.tags, job.recipe.priority, job.recipe.sidecar) == (("t",), 3, False)
     assert batch.profiles["openai"].on_unknown == "hold"
 
 

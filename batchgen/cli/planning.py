@@ -1,0 +1,213 @@
+"""A plan in words: what would be made, what it costs, how long it takes.  Values in, lines of text out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import words
+
+if TYPE_CHECKING:
+    from ..changes import Change, Difference
+    from ..manifest import Planned
+    from ..plan import Lane, Plan, Row
+
+#: What a person calls the limits of a provider.
+_LIMITS = {
+    "concurrency": "requests in flight",
+    "requests_per_second": "requests per second",
+    "requests_per_minute": "requests per minute",
+    "requests_per_day": "requests per day",
+    "images_per_minute": "images per minute",
+    "spacing": "spacing between requests",
+}
+#: What is not sent, and why.
+_LEFT = {
+    "failed": "not sent again by themselves; batchgen retry does that",
+    "unknown": "may have been bought; batchgen unknown list says more",
+    "held": "changed, but done: kept as they are (--keep-changed)",
+    "orphaned": "in no manifest any more; their files stay",
+}
+
+
+def plan_lines(name: str, wish: Plan, folder: Path) -> list[str]:
+    """Return a plan in words; source images are named as seen from *folder*."""
+    lines = [f"{name}: {many(wish.total, 'job')}: {_standings(wish)}"]
+    lines += _under("left", [f"{number:,} {what}: {_LEFT[what]}" for what in _LEFT if (number := getattr(wish, what))])
+    lines += change_lines(wish)
+    if wish.lanes:
+        lines += ["", *_lanes(wish), "", *_sums(wish), *_examples(wish, folder)]
+        return lines
+    return [*lines, "nothing to send" + (" of what is selected" if wish.selected else "")]
+
+
+def question(wish: Plan) -> str:
+    """Return what a person is asked before money is spent."""
+    parts = [f"about {words.span(wish.usd, words.usd)}"] if wish.usd.expected is not None else []
+    parts += [f"{words.span(span, words.credits_)} credits at {name}" for name, span in _unconverted(wish)]
+    if unknown := sum(lane.unpriced for lane in wish.lanes if lane.credits.expected is None):
+        parts.append(f"what nobody can price ({many(unknown, 'request')})")
+    return f"Spend {' and '.join(parts)} on {many(wish.images, 'image')}? [y/N, or a number of jobs to try first]"
+
+
+def many(number: int, noun: str) -> str:
+    """Return "1 job" or "1,254 jobs"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def change_lines(wish: Plan) -> list[str]:
+    """Return what changed, job by job, and how many more there are."""
+    said = [f"{change.id}: {_told(change)}" for change in wish.changes]
+    more = wish.changed + wish.held - len(wish.changes)
+    if more > 0:
+        said.append(f"and {many(more, 'job')} more; batchgen plan --diff tells them all")
+    return _under("changed", said)
+
+
+def job_line(job: Planned, standing: str, row: Row | None) -> str:
+    """Return one job for ``plan --full``."""
+    task = job.recipe.task
+    why = f" ({row.cause})" if row is not None and row.cause and standing == "failed" else ""
+    size = task.size or task.resolution or "-"
+    cells = f"{standing + why:<10}  {job.key:<24}  {task.provider:<11}  {task.model:<14}  {size:<9}"
+    return f"{cells}  {words.short(job.prompt, 80)}"
+
+
+def job_document(job: Planned, standing: str, row: Row | None) -> dict[str, Any]:
+    """Return one job for ``plan --full --json``."""
+    task = job.recipe.task
+    return {
+        "id": job.key,
+        "standing": standing,
+        "cause": row.cause if row is not None else None,
+        "kind": task.kind.value,
+        "provider": task.provider,
+        "model": task.model,
+        "size": task.size,
+        "n": task.n,
+        "tags": list(job.recipe.tags),
+        "output": job.output,
+        "prompt": job.prompt,
+    }
+
+
+def _standings(wish: Plan) -> str:
+    names = ("new", "changed", "pending", "failed", "unknown", "done", "cancelled", "held", "orphaned")
+    return ", ".join(f"{number:,} {name}" for name in names if (number := getattr(wish, name))) or "none"
+
+
+def _lanes(wish: Plan) -> list[str]:
+    rows = [
+        [
+            lane.provider,
+            lane.model,
+            f"{lane.requests:,}",
+            f"{lane.images:,}",
+            words.span(lane.usd, words.usd) if lane.usd.expected is not None else "no price in USD",
+            words.usd(lane.usd.expected) if lane.usd.expected is not None else "",
+            words.span(lane.credits, words.credits_) if lane.credits.expected is not None else "",
+            _prices(lane),
+        ]
+        for lane in wish.lanes
+    ]
+    heads = ("provider", "model", "requests", "images", "USD", "most likely", "credits", "prices of")
+    kept = [number for number in range(len(heads)) if number != 6 or any(row[6] for row in rows)]
+    cells = [[row[number] for number in kept] for row in rows]
+    return words.table(cells, [heads[number] for number in kept], right=(2, 3))
+
+
+def _prices(lane: Lane) -> str:
+    if lane.usd.expected is None and lane.credits.expected is None:
+        return "nobody knows"
+    return f"{lane.tariff_date or 'your tariff'}{' (old)' if lane.stale else ''}"
+
+
+def _sums(wish: Plan) -> Iterator[str]:
+    part = " of what is selected" if wish.selected else ""
+    yield f"to send   {many(wish.requests, 'request')} for {many(wish.images, 'image')}{part}"
+    said = []
+    if wish.usd.expected is not None:
+        said.append(f"{words.span(wish.usd, words.usd)}, most likely {words.usd(wish.usd.expected)}")
+    said += [f"{words.span(span, words.credits_)} credits at {name}" for name, span in wish.credits.items()]
+    if wish.unpriced:
+        said.append(f"{many(wish.unpriced, 'request')} without a price in USD: state one with tariff:")
+    if old := [f"{lane.provider} {lane.model}" for lane in wish.lanes if lane.stale]:
+        said.append(f"warning: the prices of {', '.join(old)} are old; look them up, and state yours with tariff:")
+    yield from _under("cost", said)
+    yield f"time      {_time(wish)}"
+    yield from _under("disk", _disk(wish))
+
+
+def _time(wish: Plan) -> str:
+    time, slowest = wish.time, wish.slowest
+    low, expected, high = (words.duration(seconds) for seconds in (time.low, time.expected, time.high))
+    said = f"about {expected}" if low == high else f"about {expected} ({low} to {high})"
+    why = _LIMITS[time.limit] if time.limit else "the time of a single answer"
+    return f"{said}, limited by {slowest.provider}: {why}" if slowest else said
+
+
+def _disk(wish: Plan) -> list[str]:
+    need, free = wish.disk.bytes, wish.disk.free_bytes
+    said = [f"about {_size(need)}" + ("" if free is None else f"; {_size(free)} free")]
+    if not wish.disk.fits:
+        said.append("warning: that does not fit; free some space, or choose another output folder")
+    return said
+
+
+def _examples(wish: Plan, folder: Path) -> Iterator[str]:
+    names = {1: ["example"], 2: ["first", "last"], 3: ["first", "middle", "last"]}[len(wish.examples)]
+    for name, job in zip(names, wish.examples, strict=True):
+        task = job.recipe.task
+        asked = " ".join(filter(None, [task.kind.value, task.size, task.quality, task.resolution]))
+        sources = [source.url or _seen(source.path or "", folder) for source in task.images]
+        of = f" of {words.short(', '.join(sources), 60)}" if sources else ""
+        yield f"{name:<10}{job.key}: {asked}{of} by {task.provider} {task.model}, to {job.output}"
+        yield f"{'':<10}{words.short(job.prompt, 100)}"
+
+
+def _unconverted(wish: Plan) -> Iterator[tuple[str, Any]]:
+    """Yield the credits of those providers whose credits have no price in USD."""
+    for name, span in wish.credits.items():
+        if any(lane.unpriced for lane in wish.lanes if lane.provider == name):
+            yield name, span
+
+
+def _told(change: Change) -> str:
+    if not change.fields:
+        return "asks for something else"
+    return "; ".join(field.note or f"{field.field} {_values(field)}" for field in change.fields)
+
+
+def _values(field: Difference) -> str:
+    """Return before and after, long texts from shortly before the place where they part."""
+    before, after = _shown(field.before), _shown(field.after)
+    if max(len(before), len(after)) > 60:
+        same = next((n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(min(before, after)))
+        start = max(0, same - 15)
+        lead = "…" if start else ""
+        before, after = (lead + words.short(text[start:], 60) for text in (before, after))
+    return f"{before} -> {after}"
+
+
+def _shown(value: object) -> str:
+    if value is None or value == []:
+        return "(none)"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f'"{value}"' if isinstance(value, str) and " " in value else str(value)
+
+
+def _seen(path: str, folder: Path) -> str:
+    return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else path
+
+
+def _size(size: int) -> str:
+    for unit, amount in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
+        if size >= amount:
+            return f"{size / amount:,.1f} {unit}" if size < 100 * amount else f"{size / amount:,.0f} {unit}"
+    return f"{max(1, size // 1000)} kB" if size else "nothing"
+
+
+def _under(head: str, said: list[str]) -> list[str]:
+    return [f"{head if number == 0 else '':<10}{line}" for number, line in enumerate(said)]

@@ -1,0 +1,198 @@
+"""A manifest and the manifests it includes, each read and checked.  A doer: it reads files.
+
+What stands nearest wins: a job's own parameters, the defaults of its file, those of the files it includes, those of
+the file that includes it.  The same with ``vars``.  A file is taken once, however often it is included.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import ManifestError
+from . import keys
+from .model import Parameters
+from .places import Origin, Places, Problems
+from .reader import read
+from .validate import Checked, validate
+
+MAX_FILES = 1_000
+
+#: What only the manifest that was named decides.
+_OF_THE_WHOLE = ("name", "output", "retry", "on_unknown", "budget", "confirm_above")
+
+#: What adds up in place of replacing.
+_ADDED = ("tags", "extra")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A default or a variable, and where it was written."""
+
+    value: Any
+    origin: Origin
+
+
+@dataclass(kw_only=True, slots=True)
+class Part:
+    """One file of a batch: the manifest that was named, or one that it includes."""
+
+    file: Path  #: as the user would name it
+    folder: Path  #: absolute; what its paths are relative to
+    places: Places
+    checked: Checked
+    includes: list[Part] = field(default_factory=list)
+    defaults: Mapping[str, Given] = field(default_factory=dict)  #: all that count for its jobs
+    vars: Mapping[str, Given] = field(default_factory=dict)  #: all that its templates may name
+
+    def origin(self, *path: str | int) -> Origin:
+        """Return where something of this file was written."""
+        return Origin(self.places, path)
+
+
+def gather(path: Path, problems: Problems, warnings: Problems) -> list[Part]:
+    """Return the manifest at *path* and all that it includes, itself first; raise ManifestError where it is no YAML."""
+    parts: dict[str, Part] = {}
+    root = _read(path, problems)
+    parts[_real(path)] = root
+    _include(root, parts, (_real(path),), problems, warnings)
+    _inherit(root, set())
+    return list(parts.values())
+
+
+def _read(path: Path, problems: Problems) -> Part:
+    document = read(path)
+    places = document.places
+    checked = validate(document)
+    secrets = list(keys.find(document.data, document.text, places))
+    spots = {problem.path for problem in secrets}
+    problems.extend(document.problems)
+    problems.extend(secrets)
+    # what is a key needs no second complaint
+    problems.extend(problem for problem in checked.problems if problem.path not in spots)
+    # resolve() would follow links: a linked manifest stands where its link stands
+    return Part(file=path, folder=Path(os.path.abspath(path)).parent, places=places, checked=checked)  # noqa: PTH100
+
+
+def _include(
+    part: Part, parts: dict[str, Part], chain: tuple[str, ...], problems: Problems, warnings: Problems
+) -> None:
+    for number, name in enumerate(part.checked.manifest.include):
+        origin = part.origin("include", number)
+        found = _matches(part, name)
+        if not found:
+            problems.add(origin.problem("no_match", f"{name} matches no file in {part.folder}"))
+        for path in found:
+            real = _real(path)
+            if real in chain:
+                problems.add(origin.problem("include_loop", f"{name} includes itself, by itself or by way of others"))
+            elif real in parts:
+                part.includes.append(parts[real])
+            elif len(parts) >= MAX_FILES:
+                problems.add(origin.problem("too_many_files", f"more than {MAX_FILES} files are included"))
+            else:
+                try:
+                    inner = _read(path, problems)
+                except ManifestError as error:
+                    problems.extend(error.problems)
+                    continue
+                warnings.extend(_not_used(inner))
+                parts[real] = inner
+                part.includes.append(inner)
+                _include(inner, parts, (*chain, real), problems, warnings)
+    _collect(part)
+
+
+def _matches(part: Part, name: str) -> list[Path]:
+    base = part.file.parent
+    if not glob.has_magic(name):
+        return [base / name]
+    # Path.glob takes no absolute pattern
+    return [base / found for found in sorted(glob.glob(name, root_dir=base, recursive=True))]  # noqa: PTH207
+
+
+def _not_used(part: Part) -> Iterator[Any]:
+    for name in _OF_THE_WHOLE:
+        if name in part.checked.data:
+            message = f"{name!r} of an included manifest does not count"
+            yield part.origin(name).problem("not_used", message, "write it into the manifest that includes this one")
+
+
+def _collect(part: Part) -> None:
+    """Give *part* what it and the files it includes state."""
+    for inner in part.includes:
+        part.defaults = laid(part.defaults, inner.defaults)
+        part.vars = {**part.vars, **inner.vars}
+    manifest = part.checked.manifest
+    own = {name: Given(value, part.origin("defaults", name)) for name, value in stated_in(manifest.defaults).items()}
+    part.defaults = laid(part.defaults, own)
+    part.vars = {**part.vars, **{name: Given(value, part.origin("vars", name)) for name, value in manifest.vars.items()}}
+
+
+def _inherit(part: Part, done: set[int]) -> None:
+    """Give what counts in *part* to the files that it includes; theirs is nearer and wins."""
+    for inner in part.includes:
+        if id(inner) not in done:
+            done.add(id(inner))
+            inner.defaults = laid(part.defaults, inner.defaults)
+            inner.vars = {**part.vars, **inner.vars}
+            _inherit(inner, done)
+
+
+def stated_in(parameters: Parameters) -> dict[str, Any]:
+    """Return the parameters that were written, also those written as null."""
+    return {name: getattr(parameters, name) for name in parameters.model_fields_set if name in _PARAMETERS}
+
+
+_PARAMETERS = frozenset(Parameters.model_fields) | {"id"}
+
+
+def laid(under: Mapping[str, Given], over: Mapping[str, Given]) -> dict[str, Given]:
+    """Lay parameters over others: tags add up, ``extra`` is merged, the rest replaces."""
+    result = {**under, **over}
+    for name in _ADDED:
+        if name in under and name in over:
+            result[name] = Given(added(name, under[name].value, over[name].value), over[name].origin)
+    return result
+
+
+def added(name: str, before: Any, after: Any) -> Any:  # noqa: ANN401 - tags or extra
+    """Return *after* added to *before*; null takes away what was before."""
+    if not before or not after:
+        return after
+    return {**before, **after} if name == "extra" else [*dict.fromkeys([*before, *after])]
+
+
+def _real(path: Path) -> str:
+    return os.path.realpath(path)
+
+
+def providers(parts: Iterable[Part]) -> tuple[dict[str, Any], dict[str, Origin], frozenset[str]]:
+    """Return the settings of every provider that the files state, where, and which of them are broken.
+
+    The manifest that was named has the last word, then the files in the order in which they were included.
+    """
+    settings: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    broken: set[str] = set()
+    for part in parts:
+        for name, stated in (part.checked.data.get("providers") or {}).items():
+            settings[name] = merged(stated or {}, settings[name]) if name in settings else stated or {}
+            origins.setdefault(name, part.origin("providers", name))
+            if ("providers", name) in part.checked.broken or ("providers",) in part.checked.broken:
+                broken.add(name)
+    return settings, origins, frozenset(broken)
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *over* laid on *under*: mappings are merged, the rest replaces."""
+    result = dict(under)
+    for key, value in over.items():
+        before = result.get(key)
+        both = isinstance(before, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(before, value) if both else value  # type: ignore[arg-type]
+    return result

@@ -1,0 +1,225 @@
+"""The jobs of a manifest as a stream: made anew each time they are gone through, so that a million take no room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import ManifestError, Problem
+from . import expand
+from .assemble import Assembly, Cast, Naming, twice
+from .batch import Planned
+from .expand import Entry, Row
+from .include import Part
+from .lists import BadList, Listing
+from .model import PARAMETERS
+from .names import FILE_FIELDS
+from .offers import Offers
+from .places import Problems
+from .press import Draft, Press, Texts, texts
+from .roll import Blank, Roll, Tally, Witness
+from .sources import Sources
+from .template import Template, TemplateFault
+from .wording import suggestion
+
+#: So many jobs are kept once they are made; more are made again each time.
+KEPT = 50_000
+#: So many recipes are remembered; rows that differ in more than prompt and id are few.
+CASTS = 10_000
+
+
+class Expansion:
+    """The jobs of one batch, in order."""
+
+    def __init__(  # noqa: PLR0917 - what a manifest consists of, in the order in which it is read
+        self,
+        parts: Sequence[Part],
+        offers: Offers,
+        naming: Naming,
+        folder: Path,
+        problems: Problems,
+        warnings: Problems,
+    ) -> None:
+        self._parts = parts
+        self._offers = offers
+        self._sources = Sources()
+        self._used: set[str] = set()
+        self._entries = [
+            entry for part in parts for entry in expand.entries(part, problems, folder)
+        ]  # fmt: skip
+        self._scopes = {
+            id(part): {"name": naming.batch} | {name: one.value for name, one in part.vars.items() if name not in PARAMETERS}
+            for part in parts
+        }
+        self._naming = self._checked(naming, problems)
+        self._kept: list[Planned] | None = []
+        self._size = 0
+        self._check(problems, warnings)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Planned]:
+        if self._kept is not None:
+            return iter(self._kept)
+        return self._again()
+
+    def _again(self) -> Iterator[Planned]:
+        """Make the jobs once more; raise ManifestError where the lists are no more what was checked."""
+        problems = Problems()
+        number = 0
+        for number, job in enumerate(self._made(problems, Problems(), Blank()), 1):  # noqa: B007
+            yield job
+        if problems or number != self._size:
+            raise ManifestError(
+                problems.listed() or (_changed(self._entries[0]),)
+            )  # fmt: skip
+
+    def _check(self, problems: Problems, warnings: Problems) -> None:
+        """Go through all jobs once and report everything that is wrong with them."""
+        tally = Tally()
+        for job in self._made(problems, warnings, tally):
+            self._size += 1
+            if self._kept is not None:
+                self._kept.append(job)
+                if self._size > KEPT:
+                    self._kept = None
+        suspects = tally.suspects()
+        if suspects:
+            witness = Witness(suspects, lambda *told: _tell(problems, warnings, twice(*told)))
+            for _ in self._made(Problems(), Problems(), witness):
+                pass
+        self._warn_of_unused(warnings)
+
+    def _made(self, problems: Problems, warnings: Problems, names: Roll) -> Iterator[Planned]:
+        assembly = Assembly(self._offers, self._sources, self._naming, problems, warnings)
+        casts: dict[Any, Cast | None] = {}
+        defaults = {id(part): self._defaults(part, problems) for part in self._parts}
+        for entry in self._entries:
+            press = Press(entry, defaults[id(entry.part)], problems)
+            if not press.sound:
+                continue
+            _warn_of_comment(entry, warnings)
+            scope = self._scopes[id(entry.part)]
+            if not press.literal:
+                self._used |= press.names
+                casts = {}  # a signature is one job's own
+            yield from _Line(press, assembly, problems, names, casts).jobs(scope)
+
+    def _checked(self, naming: Naming, problems: Problems) -> Naming:
+        """Return *naming*; where it names what no job has, plain ids, so that the rest is checked all the same."""
+        known = {name for part in self._parts for name in part.vars}
+        for entry in self._entries:
+            known.update(entry.vars, *entry.combinations)
+            for one in entry.lists:
+                if one.columns is None:
+                    return naming
+                known.update(one.columns)
+        strange = sorted(naming.own - known - set(expand.BUILT_IN))
+        if not strange:
+            return naming
+        known |= set(FILE_FIELDS)
+        hint = suggestion(strange[0], sorted(known)) or f"there are: {', '.join(FILE_FIELDS)}, and variables"
+        problems.add(naming.origin.problem("template", f"no job has a variable {strange[0]!r}", hint))
+        return replace(naming, file=Template("{{ id }}"))
+
+    def _defaults(self, part: Part, problems: Problems) -> Texts:
+        given = part.defaults
+        return texts({name: one.value for name, one in given.items()}, lambda name: given[name].origin, problems)
+
+    def _warn_of_unused(self, warnings: Problems) -> None:
+        used = self._used | self._naming.own
+        for entry in self._entries:
+            for block, names in (("vars", entry.vars), ("matrix", entry.axes), ("zip", entry.axes)):
+                for name in names:
+                    origin = entry.origin().inside(block, name)
+                    if name not in used and name not in PARAMETERS and entry.part.places.holds(origin.path):
+                        message = f"no template names {{{{ {name} }}}}"
+                        warnings.add(origin.problem("unused", message, "use it in the prompt, or remove it"))
+        told = {id(given): (name, given) for entry in self._entries for name, given in entry.part.vars.items()}
+        for name, given in told.values():
+            if name not in used:
+                warnings.add(given.origin.problem("unused", f"no template names {{{{ {name} }}}}", "remove it"))
+
+
+class _Line:
+    """Makes the jobs of one entry."""
+
+    def __init__(
+        self, press: Press, assembly: Assembly, problems: Problems, names: Roll, casts: dict[Any, Cast | None]
+    ) -> None:
+        self._press = press
+        self._assembly = assembly
+        self._problems = problems
+        self._names = names
+        self._casts = casts
+        self._known: Any = None
+
+    def jobs(self, scope: Mapping[str, Any]) -> Iterator[Planned]:
+        press, assembly, names, casts = self._press, self._assembly, self._names, self._casts
+        plain = _own(press) if press.literal else None
+        try:
+            for row in expand.rows(press.entry, scope, self._bad_row):
+                try:
+                    key, prompt = press.id(row), press.prompt(row)
+                    signature = press.signature(row) if plain is None else plain
+                except TemplateFault:
+                    press.draft(row, self._problems)  # says what could not be filled in, and where
+                    continue
+                cast = casts.get(signature) if signature is not None else None
+                if cast is None or type(prompt) is not str or not assembly.sound(cast, prompt):
+                    found = self._looked_at(row, signature)
+                    if found is None:
+                        if key is not None:
+                            names.take("id", key, key, lambda row=row: self._draft(row))  # type: ignore[misc]
+                        continue
+                    cast, prompt = found
+                yield from assembly.jobs(cast, key, prompt, lambda row=row: self._draft(row), names)  # type: ignore[misc]
+        except BadList as bad:
+            self._problems.add(press.entry.origin().inside("from").problem("bad_list", str(bad)))
+
+    def _looked_at(self, row: Row, signature: Any) -> tuple[Cast, str] | None:  # noqa: ANN401
+        """Return the recipes and the prompt of a row of a new kind; None where it is wrong, which is reported."""
+        draft = self._press.draft(row, self._problems)
+        cast = self._assembly.cast(draft) if draft is not None else None
+        if cast is None or draft is None:
+            return None
+        if signature is not None and len(self._casts) < CASTS:
+            self._casts[signature] = cast
+        return cast, draft.values["prompt"]
+
+    def _draft(self, row: Row) -> Draft:
+        draft = self._press.draft(row, Problems())
+        return Draft(self._press.entry, row, {}, {}) if draft is None else draft
+
+    def _bad_row(self, listing: Listing, line: int, column: int, code: str, message: str, hint: str) -> None:  # noqa: PLR0917
+        problem = self._press.entry.origin().problem(code, message, hint)
+        self._problems.add(
+            Problem(
+                file=listing.file, line=line, column=column, path=problem.path, code=code, message=message, hint=hint
+            )  # fmt: skip
+        )
+
+
+def _own(press: Press) -> tuple[Any, ...]:
+    """Return what a job without any template has in common with others: all but its id and prompt."""
+    entry = press.entry
+    own = [(name, repr(value)) for name, value in entry.own.items() if name not in {"id", "prompt"}]
+    return (id(entry.part), *own)
+
+
+def _tell(problems: Problems, warnings: Problems, problem: Problem) -> None:
+    (warnings if problem.code == "same_job" else problems).add(problem)
+
+
+def _warn_of_comment(entry: Entry, warnings: Problems) -> None:
+    origin = entry.origin("prompt")
+    if origin.places.commented and origin.places.find(origin.path) in origin.places.commented:
+        message = "the prompt ends before the #; what follows is a comment"
+        warnings.add(origin.problem("cut_prompt", message, "put the prompt in quotes"))
+
+
+def _changed(entry: Entry) -> Problem:
+    return entry.origin().problem("changed", "a list changed while it was being read", "run the command again")

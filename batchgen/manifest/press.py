@@ -1,0 +1,284 @@
+"""The templates of one job, filled in row by row.  A decision: pure.
+
+What rows have in common is worked out once: a row is known by its ``signature``, which is all that is asked for but
+id, prompt and images, so that a million rows need a handful of recipes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..errors import Problem
+from . import expand, wording
+from .expand import Entry, Row
+from .model import Job
+from .places import Origin, Problems, show
+from .template import Template, TemplateFault, is_template
+
+Render = Callable[[Mapping[str, object]], Any]
+
+#: What rows may differ in without needing a recipe of their own.
+_APART = frozenset({"id", "prompt"})
+#: What never goes by a signature: files are looked at one by one.
+_FILES = frozenset({"images", "mask"})
+
+_NUMBERS = frozenset({"n", "per_request", "seed", "priority", "output_compression"})
+_LISTS = frozenset({"images", "provider", "tags"})
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What one row asks for, as far as the manifest says."""
+
+    entry: Entry
+    row: Row
+    values: Mapping[str, Any]  #: parameters that are set, by job, row or defaults
+    columns: Mapping[str, str]  #: the list's column that a parameter was made from
+
+    def problem(self, name: str | None, code: str, message: str, hint: str = "") -> Problem:
+        """Return a Problem with what the draft says under *name*; it stands in the list where that was made from it."""
+        origin = self.entry.origin(name)
+        problem = origin.problem(code, message, hint)
+        column = self.columns.get(name or "")
+        if self.row.listing is None or (column is None and name in self.values and name not in self.row.values):
+            return problem
+        row, col = self.row.listing.place(self.row.line, column)
+        path = show(self.entry.path if name is None else (*self.entry.path, name))
+        return replace(problem, file=self.row.listing.file, line=row, column=col, path=path)
+
+    @property
+    def place(self) -> str:
+        """Return where the job was written, as ``file:line``."""
+        return place(self.entry, self.row)
+
+
+def place(self) -> str:
+        """Return where the job was written, as ``file:line``."""
+        return place(self.entry, self.row)
+
+
+def listed(problem: Problem, listing: Listing, line: int, column: str | None) -> Problem:
+    """Return *problem* with its place in a list."""
+    from dataclasses import replace
+
+    row, col = listing.place(line, column)
+    return replace(problem, file=listing.file, line=row, column=col)
+
+
+def place(entry: Entry, row: Row) -> str:
+    """Return where a row was written, as ``file:line``."""
+    return str(entry.origin()) if row.listing is None else f"{row.listing.file}:{row.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Parameters as they are written: those that are literal, and those that are filled in."""
+
+    fixed: Mapping[str, Any]
+    templates: Mapping[str, Render]
+    uses: Mapping[str, tuple[str, ...]]  #: variables, by parameter
+    sound: bool = True  #: False: a template is wrong, which is reported
+
+    def under(self, over: Texts) -> Texts:
+        """Return these with *over* laid on them."""
+        if not over.templates and not self.templates:
+            return Texts({**self.fixed, **over.fixed}, {}, {}, self.sound and over.sound)
+        own = {*over.fixed, *over.templates}
+        return Texts(
+            {**{name: value for name, value in self.fixed.items() if name not in own}, **over.fixed},
+            {**{name: render for name, render in self.templates.items() if name not in own}, **over.templates},
+            {**self.uses, **over.uses},
+            self.sound and over.sound,
+        )
+
+
+def texts(parameters: Mapping[str, Any], origin: Callable[[str], Origin], problems: Problems) -> Texts:
+    """Return *parameters* with their templates compiled; one that is wrong is reported at its *origin*."""
+    fixed: dict[str, Any] = {}
+    templates: dict[str, Render] = {}
+    uses: dict[str, tuple[str, ...]] = {}
+    sound = True
+    for name, value in parameters.items():
+        if type(value) is int or value is None:
+            fixed[name] = value
+            continue
+        try:
+            made = compiled(value)
+        except TemplateFault as fault:
+            problems.add(origin(name).problem("template", str(fault)))
+            sound = False
+            continue
+        if made is None:
+            fixed[name] = value
+        else:
+            templates[name], uses[name] = made
+    return Texts(fixed, templates, uses, sound)
+
+
+class Press:
+    """One job of the manifest, its templates compiled."""
+
+    def __init__(self, entry: Entry, defaults: Texts, problems: Problems) -> None:
+        self.entry = entry
+        own = {name: expand.merged(entry, name, value) for name, value in entry.own.items()}
+        both = defaults.under(texts(own, entry.origin, problems))
+        self.sound = both.sound
+        self._fixed, self._templates, self._uses = both.fixed, both.templates, both.uses
+        self._settable = expand.settable(entry)
+        self._shaping = [name for name in self._templates if name not in _APART]
+        self._images = any(name in _FILES for name in (*self._fixed, *self._templates))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the variables that its templates name."""
+        return frozenset(name for names in self._uses.values() for name in names)
+
+    @property
+    def literal(self) -> bool:
+        """Return whether nothing has to be filled in, so that the job is what was validated."""
+        return not self._templates and self.entry.plain
+
+    def id(self, row: Row) -> str | None:
+        """Return the id that the job or its row gives, or None; raise TemplateFault."""
+        if "id" in self._templates:
+            key = self._templates["id"](row.values)
+            return f"{key}-r{row.repeat}" if row.repeat > 1 and "repeat" not in self._uses["id"] else str(key)
+        key = self._fixed.get("id")
+        if key is None:
+            key = row.values.get("id")
+            if type(key) is int:
+                key = str(key)
+            if not key or not isinstance(key, str):
+                return None
+        return f"{key}{row.suffix}"
+
+    def prompt(self, row: Row) -> object:
+        """Return the prompt, or None; raise TemplateFault."""
+        if "prompt" in self.entry.own or "prompt" not in row.values:
+            render = self._templates.get("prompt")
+            return self._fixed.get("prompt") if render is None else render(row.values)
+        return row.values["prompt"]
+
+    def signature(self, row: Row) -> tuple[Any, ...] | None:
+        """Return what rows with one recipe have in common; None where source images are looked at one by one."""
+        if self._images:
+            return None
+        values = row.values
+        found = [self._templates[name](values) for name in self._shaping]
+        own = self._settable & values.keys()
+        if own:
+            own -= _APART
+            if own & _FILES:
+                return None
+            found += [(name, values[name]) for name in sorted(own)]
+        return tuple(value if type(value) is str else repr(value) for value in found)
+
+    def draft(self, row: Row, problems: Problems) -> Draft | None:
+        """Return all that a row asks for; None where it cannot be told, which is reported."""
+        values = dict(self._fixed)
+        columns: dict[str, str] = {}
+        for name in sorted(self._settable & row.values.keys()):
+            value = _converted(name, row.values[name])
+            if value is not None:
+                values[name] = expand.merged(self.entry, name, value)
+                columns[name] = name
+        ok = True
+        for name, render in self._templates.items():
+            if name in columns and name not in self.entry.own:
+                continue
+            columns |= {name: column for column in self._uses[name] if column in row.values and self._from_list(column)}
+            try:
+                values[name] = _number(render(row.values)) if name in _NUMBERS else render(row.values)
+            except TemplateFault as fault:
+                draft = Draft(self.entry, row, {}, columns)
+                problems.add(draft.problem(name, "template", str(fault)))
+                ok = False
+        values = {name: value for name, value in values.items() if value is not None}
+        draft = Draft(self.entry, row, values, columns)
+        if not ok or not (self.literal or _valid(draft, problems)):
+            return None
+        return draft
+
+    def _from_list(self, name: str) -> bool:
+        own = (*expand.BUILT_IN, *self.entry.axes, *self.entry.vars, *self.entry.part.vars)
+        return bool(self.entry.lists) and name not in own
+
+
+@functools.lru_cache(maxsize=4096)
+def _template(source: str) -> Template:
+    return Template(source)
+
+
+def compiled(value: Any) -> tuple[Render, tuple[str, ...]] | None:  # noqa: ANN401 - what YAML can hold
+    """Return what fills in *value* and the variables it names; None where it holds no template."""
+    if isinstance(value, str):
+        if not is_template(value):
+            return None
+        template = _template(value)
+        return template.render, (*sorted(template.names), *sorted(template.optional))
+    if isinstance(value, list):
+        return _several(value, dict(enumerate(value)), lambda found: [found[number] for number in range(len(value))])
+    if isinstance(value, dict):
+        return _several(value, value, lambda found: {name: found[name] for name in value})
+    return None
+
+
+def _several(
+    whole: Any,  # noqa: ANN401
+    items: Mapping[Any, Any],
+    join: Callable[[Mapping[Any, Any]], Any],
+) -> tuple[Render, tuple[str, ...]] | None:
+    parts = {key: found for key, item in items.items() if (found := compiled(item)) is not None}
+    if not parts:
+        return None
+
+    def render(values: Mapping[str, object]) -> Any:  # noqa: ANN401
+        return join({**items, **{key: part(values) for key, (part, _) in parts.items()}})
+
+    return render, tuple(dict.fromkeys(name for _, names in parts.values() for name in names))
+
+
+def _converted(name: str, value: Any) -> Any:  # noqa: ANN401 - a cell of a list
+    """Return a row's value as the parameter takes it: cells of a csv are text; an empty one says nothing."""
+    if not isinstance(value, str):
+        return str(value) if name == "id" and type(value) is int else value
+    if not value.strip():
+        return None
+    if name in _NUMBERS:
+        return _number(value)
+    if name in _LISTS:
+        return [item for part in value.split(";") if (item := part.strip())]
+    if name == "extra":
+        return value
+    return value
+
+
+def _number(text: Any) -> Any:  # noqa: ANN401 - a number where it is one
+    try:
+        return int(text)
+    except (TypeError, ValueError):
+        return text
+
+
+def _valid(draft: Draft, problems: Problems) -> bool:
+    try:
+        Job.model_validate(draft.values)
+    except ValidationError as error:
+        for name, code, message, hint in _words(error):
+            problems.add(draft.problem(name, code, message, hint))
+        return False
+    return True
+
+
+def _words(error: ValidationError) -> Iterator[tuple[str, str, str, str]]:
+    told = set()
+    for item in error.errors(include_url=False):
+        name = str(item["loc"][0]) if item["loc"] else ""
+        if name not in told:
+            told.add(name)
+            yield (name, *wording.words(item))

@@ -1,0 +1,200 @@
+"""What a stream of jobs will cost, and how long and how large it will be.  A decision: pure.
+
+Prices, time and space depend on a job's parameters and on how long its prompt is, on nothing else: jobs are counted
+by these, and each kind is looked at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from operator import itemgetter
+from typing import Any
+
+from .forecast import Disk, Forecast, Latency, Share, call_bytes, forecast, image_bytes
+from .manifest.batch import Planned, Recipe
+from .money import show_credits, show_usd
+from .pricing import Estimate, estimate
+from .providers.profile import Profile
+from .task import Charge, Task
+
+#: Prices that were read longer ago are called old.
+STALE_DAYS = 180
+
+_prompt, _recipe = itemgetter(1), itemgetter(4)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What a plan needs to know of this machine, this day and earlier runs."""
+
+    today: date
+    latencies: Mapping[tuple[str, str], Latency] = field(default_factory=dict)  #: measured, by provider and model
+    bytes_per_pixel: Mapping[str, float] = field(default_factory=dict)  #: measured, by format ("png")
+    free_bytes: int | None = None  #: where the images go
+    concurrency: int | None = None  #: stands in for the providers' own
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """An amount as it may turn out; None where nothing about it is known."""
+
+    low: int | None = None
+    expected: int | None = None
+    high: int | None = None
+
+    def plus(self, other: Span) -> Span:
+        """Return the sum; what is unknown adds nothing."""
+        return Span(
+            low=_sum(self.low, other.low),
+            expected=_sum(self.expected, other.expected),
+            high=_sum(self.high, other.high),
+        )
+
+    def times(self, number: int) -> Span:
+        """Return *number* times as much."""
+        low, expected, high = (
+            None if amount is None else amount * number for amount in (self.low, self.expected, self.high)
+        )
+        return Span(low=low, expected=expected, high=high)
+
+    def shown(self, show: Callable[[int | None], str | None]) -> dict[str, str | None]:
+        """Return low, expected and high as decimal strings."""
+        return {"low": show(self.low), "expected": show(self.expected), "high": show(self.high)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lane:
+    """What one provider would be asked to do with one model."""
+
+    provider: str
+    model: str
+    requests: int = 0
+    images: int = 0
+    usd: Span = field(default_factory=Span)  #: nano-USD, of what has a price
+    credits: Span = field(default_factory=Span)  #: milli-credits
+    unpriced: int = 0  #: requests without a price in USD
+    time: Forecast = field(default_factory=Forecast)  #: of the provider: its models share one lane
+    tariff_date: str | None = None  #: when its prices were read; None: nobody says, or there are none
+    stale: bool = False  #: that was long ago
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for ``plan --json``."""
+        return {
+            "provider": self.provider,
+            "model": self.model,
+            "requests": self.requests,
+            "images": self.images,
+            "usd": self.usd.shown(show_usd),
+            "credits": None if self.credits.expected is None else self.credits.shown(show_credits),
+            "unpriced": self.unpriced,
+            "seconds": math.ceil(self.time.expected),
+            "tariff_date": self.tariff_date,
+            "stale": self.stale,
+        }
+
+
+class Quote:
+    """Jobs counted as they come by; nothing of them is kept but what their kinds have in common."""
+
+    def __init__(self, profiles: Mapping[str, Profile], facts: Facts) -> None:
+        self._profiles = profiles
+        self._facts = facts
+        self._kinds: dict[tuple[object, ...], Task] = {}
+        self._counts: Counter[tuple[tuple[object, ...], int]] = Counter()
+
+    def add(self, jobs: Sequence[Planned]) -> None:
+        """Count *jobs*."""
+        alike = Counter(zip(map(_recipe, jobs), map(len, map(_prompt, jobs)), strict=True))
+        names: dict[Recipe, tuple[object, ...]] = {}
+        for (recipe, length), number in alike.items():
+            name = names.get(recipe)
+            if name is None:
+                name = names[recipe] = _kind(recipe.task)
+                self._kinds.setdefault(name, recipe.task)
+            self._counts[name, length] += number
+
+    def lanes(self) -> tuple[Lane, ...]:
+        """Return what each provider would be asked to do with each model, in the order in which they came."""
+        lanes: dict[tuple[str, str], Lane] = {}
+        shares: dict[str, Counter[tuple[str, int]]] = {}
+        for (name, length), number in self._counts.items():
+            task = self._kinds[name]
+            lane = lanes.get((task.provider, task.model)) or self._lane(task)
+            lanes[task.provider, task.model] = _with(lane, task, self._estimate(task, length), number)
+            weights = shares.setdefault(task.provider, Counter())
+            weights[task.model, task.n + len(task.images)] += number
+        times = {provider: self._time(provider, weights) for provider, weights in shares.items()}
+        return tuple(replace(lane, time=times[lane.provider]) for lane in lanes.values())
+
+    def disk(self) -> Disk:
+        """Return the room that the images take, and that the spool needs while they arrive."""
+        images = sum(
+            number * self._kinds[name].n * image_bytes(self._kinds[name], self._facts.bytes_per_pixel)
+            for (name, _), number in self._counts.items()
+        )
+        return Disk(bytes=images + sum(self._spools()), free_bytes=self._facts.free_bytes)
+
+    def _spools(self) -> Iterator[int]:
+        requests: Counter[str] = Counter()
+        largest: dict[str, int] = {}
+        for (name, _), number in self._counts.items():
+            task = self._kinds[name]
+            requests[task.provider] += number
+            largest[task.provider] = max(largest.get(task.provider, 0), call_bytes(task))
+        for provider, number in requests.items():
+            width = self._facts.concurrency or self._profiles[provider].limits.concurrency
+            yield min(width, number) * largest[provider]
+
+    def _estimate(self, task: Task, length: int) -> Estimate:
+        return estimate(replace(task, prompt="x" * length), self._profiles[task.provider].models[task.model])
+
+    def _lane(self, task: Task) -> Lane:
+        said = self._profiles[task.provider].models[task.model].tariff.date
+        return Lane(provider=task.provider, model=task.model, tariff_date=said, stale=is_stale(said, self._facts.today))
+
+    def _time(self, provider: str, weights: Mapping[tuple[str, int], int]) -> Forecast:
+        shares = [
+            Share(number, weight, self._facts.latencies.get((provider, model), Latency()))
+            for (model, weight), number in weights.items()
+        ]
+        return forecast(self._profiles[provider].limits, shares, concurrency=self._facts.concurrency)
+
+
+def is_stale(said: str | None, today: date) -> bool:
+    """Tell whether prices of the day *said* (YYYY-MM-DD) are old; what is no date is not."""
+    try:
+        return said is not None and (today - date.fromisoformat(said)).days > STALE_DAYS
+    except ValueError:
+        return False
+
+
+def _kind(task: Task) -> tuple[object, ...]:
+    """Return all of *task* that its price, time and space depend on, apart from how long its prompt is."""
+    sources = len(task.images), task.mask is not None
+    return (task.provider, task.model, task.n, task.size, task.quality, task.resolution, task.output_format, *sources)
+
+
+def _with(lane: Lane, task: Task, guess: Estimate, number: int) -> Lane:
+    """Return *lane* with *number* more requests like *task*."""
+    return replace(
+        lane,
+        requests=lane.requests + number,
+        images=lane.images + number * task.n,
+        usd=lane.usd.plus(_part(guess, lambda charge: charge.usd).times(number)),
+        credits=lane.credits.plus(_part(guess, lambda charge: charge.credits).times(number)),
+        unpriced=lane.unpriced + number * (guess.expected.usd is None),
+    )
+
+
+def _part(guess: Estimate, part: Callable[[Charge], int | None]) -> Span:
+    return Span(low=part(guess.low), expected=part(guess.expected), high=part(guess.high))
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    if first is None:
+        return second
+    return first + (second or 0)
