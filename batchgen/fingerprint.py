@@ -87,8 +87,7 @@ class Stamp:
 
     def __post_init__(self) -> None:
         # the last one: ``extra`` stands before it and may hold anything
-        head, found, tail = _encode({**self.content, "prompt": _GAP}).encode().rpartition(b'"prompt":' + _GAP_JSON)
-        assert found, "the content has no prompt"
+        head, _, tail = _encode({**self.content, "prompt": _GAP}).encode().rpartition(b'"prompt":' + _GAP_JSON)
         object.__setattr__(self, "_head", hashlib.sha256(head + b'"prompt":'))
         object.__setattr__(self, "_tail", tail)
 

@@ -51,8 +51,11 @@ class Table(Protocol):
     def tasks(self, keys: Sequence[str]) -> Mapping[str, Task]:
         """Return what those of *keys* that it knows ask for."""
 
+    def last_id(self) -> int:
+        """Return the highest id of a job."""
+
     def others(self, seen: bytearray) -> Iterator[str]:
-        """Yield the keys of jobs whose byte in *seen*, by their id, is 0 or is not there."""
+        """Yield the keys of jobs whose byte in *seen*, by their id, is 0."""
 
 
 #: Called for every selected job, with its standing and its row.
@@ -226,7 +229,7 @@ class _Comparison:
         self, batch: Batch, table: Table | None, selection: Selection, keep_changed: bool, tell: Tell | None
     ) -> None:
         self.counts: Counter[str] = Counter()
-        self.seen = bytearray()
+        self.seen = bytearray(0 if table is None else table.last_id() + 1)
         self.changes: list[Change] = []
         self.changes_left: int | None = CHANGES
         self._folder = batch.manifest.parent
@@ -244,15 +247,15 @@ class _Comparison:
             self.counts["new"] += len(chunk)
             return chunk
         rows = {} if self._table is None else self._table.lookup([job[0] for job in chunk])
-        self._make_room(rows)
         due, changed = [], []
-        find, seen, counts = rows.get, self.seen, self.counts
+        find, seen, size, counts = rows.get, self.seen, len(self.seen), self.counts
         for job in chunk:
             row = find(job[0])
             if row is None:
                 standing = "new"
             else:
-                seen[row[0]] = 1
+                if row[0] < size:  # else it was added by a run that goes on meanwhile
+                    seen[row[0]] = 1
                 standing = _STANDING[row[1]]
                 if row[2] != job[2] and not unchanged(row[2], job.task, job[2]):
                     standing = "held" if standing == "done" and self._keep_changed else "changed"
@@ -266,11 +269,6 @@ class _Comparison:
                 self._tell(job, standing, row)
         self._note(changed)
         return due
-
-    def _make_room(self, rows: Mapping[str, Row]) -> None:
-        lacking = max((row[0] for row in rows.values()), default=-1) + 1 - len(self.seen)
-        if lacking > 0:
-            self.seen.extend(bytes(lacking + len(self.seen) // 8))
 
     def _selects(self, job: Planned, standing: str, row: Row | None) -> bool:
         """Tell whether *job* is selected; what a run sends counts as pending, and what is held as done."""

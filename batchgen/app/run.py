@@ -31,16 +31,16 @@ from ..limits import gate
 from ..manifest import Batch
 from ..manifest.budgets import DAY
 from ..perform import Workshop
-from ..plan import Plan, compare
+from ..plan import Plan
 from ..pricing import estimate
 from ..providers.profile import Profile
 from ..retry import Policy
 from ..runner import Runner
 from ..sandbox import launch
+from ..selection import Selection
 from ..spool import Scratch, Spool
 from ..store import migrate
 from ..store.reader import Reader
-from ..store.values import Selection
 from ..store.writer import Writer
 from ..task import Charge, Task
 from ..transport import Transport
@@ -48,7 +48,7 @@ from . import notes
 from .ground import require_local, widths
 from .look import Standing, standing
 from .place import Place
-from .prepare import rows
+from .prepare import plan
 from .rebuild import TakenIn, before_run
 from .stop import Bounds, Stop
 
@@ -67,6 +67,8 @@ class Terms:
     concurrency: int | None = None  #: requests in flight per provider
     wait_lock: float = 0.0  #: seconds to wait for another run to end
     requeue: Selection | None = None  #: failed jobs to put back first
+    selection: Selection = field(default_factory=Selection)  #: of what is pending, what is sent
+    keep_changed: bool = False  #: leave done jobs as they are, also where the manifest asks for something else
     bounds: Bounds = field(default_factory=Bounds)  #: when the run ends by itself
     latency: str = "realistic"  #: of the sandbox
 
@@ -111,8 +113,8 @@ class Ended:
 
 #: Shows a run while it goes on.
 Follow = Callable[[Runner, Reader], AbstractAsyncContextManager[None]]
-#: Agrees to a plan, or raises SpendNotConfirmed.
-Agree = Callable[[Batch, Plan], None]
+#: Agrees to a plan, to all of it (None) or to its first so many jobs, or raises SpendNotConfirmed.
+Agree = Callable[[Batch, Plan], int | None]
 
 
 def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) -> Ended:
@@ -129,11 +131,11 @@ def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) 
         taken_in = before_run(place, reader, batch)
         if terms.requeue is not None:
             _requeue(place, reader, batch, terms.requeue)
-        wish = compare(batch, rows(reader, batch))
-        keys = {} if place.sandbox else _keys(batch, wish)
-        if wish.lanes:
-            agree(batch, wish)
-        if place.sandbox and wish.lanes:
+        wish = plan(place, batch, terms.selection, keep_changed=terms.keep_changed, concurrency=terms.concurrency)
+        keys = {} if place.sandbox else _keys(batch, wish, _interrupted(reader, batch))
+        if wish.lanes and (first := agree(batch, wish)) is not None:
+            terms = replace(terms, selection=replace(terms.selection, limit=first))
+        if place.sandbox and (wish.lanes or wish.pending):
             rehearsal = parts.enter_context(launch.start(place.state, latency=terms.latency))
             batch = _rehearsed(batch, rehearsal)
             keys = dict.fromkeys(batch.profiles, SANDBOX_KEY)
@@ -142,19 +144,29 @@ def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) 
         return replace(anyio.run(engagement.carry_out, command, follow), taken_in=taken_in)
 
 
-def _keys(batch: Batch, wish: Plan) -> dict[str, str]:
-    """Return the key of every provider that has something to do; raise KeyMissing naming each variable to set."""
+def _keys(batch: Batch, wish: Plan, interrupted: set[str]) -> dict[str, str]:
+    """Return the keys of the providers that have something to do; raise KeyMissing naming each variable to set.
+
+    Those of *interrupted* calls that nobody selected are taken along where they are there.
+    """
     keys, lacking = {}, []
-    for lane in wish.lanes:
-        names = batch.profiles[lane.provider].api_key_env
+    needed = dict.fromkeys(lane.provider for lane in wish.lanes)
+    for name in [*needed, *sorted(interrupted - set(needed))]:
+        names = batch.profiles[name].api_key_env
         key = settings.find_key(names, settings.environment())
         if key is not None:
-            keys[lane.provider] = key.value
-        elif names:
-            lacking.append(settings.missing(lane.provider, names))
+            keys[name] = key.value
+        elif names and name in needed:
+            lacking.append(settings.missing(name, names))
     if lacking:
         raise KeyMissing("\n".join([*lacking, "Nothing was sent.  A rehearsal needs no key: add --sandbox"]))
     return keys
+
+
+def _interrupted(reader: Reader, batch: Batch) -> set[str]:
+    """Return the providers at which an earlier run was cut off."""
+    ids = [known.id for known in reader.batches() if known.name == batch.name]
+    return {record.provider for number in ids for _, record in reader.open_attempts(number)} & set(batch.profiles)
 
 
 def _rehearsed(batch: Batch, sandbox: launch.Sandbox) -> Batch:
@@ -194,7 +206,7 @@ class _Engagement:
         batch_id = await self.writer.open_batch(
             self.batch.name, str(self.batch.manifest), str(self.batch.folder), started
         )
-        await self.writer.load(batch_id, self.batch.jobs, started)
+        await self.writer.load(batch_id, self.batch.jobs, started, keep_changed=self.terms.keep_changed)
         run_id = f"{started:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         await self.writer.begin_run(
             run_id, batch_id, command=command, pid=os.getpid(), host=socket.gethostname(), now=started
@@ -252,6 +264,7 @@ class _Engagement:
             batch=self.batch.name,
             folder=str(self.batch.folder),
             run_id=run_id,
+            scope=self.reader.scope(batch_id, self.terms.selection),
             lanes=tuple(self._lane(profiles[name], width) for name, width in self._widths(profiles).items()),
             reader=self.reader,
             writer=self.writer,

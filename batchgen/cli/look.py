@@ -76,17 +76,16 @@ def usage(session: Session, batch: str | None, sandbox: bool) -> int:
 
 @command("list")
 @click.argument("what", type=click.Choice(["jobs", "runs"]), default="jobs")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N.")
 @selecting
 @batch
 @rehearsal
-def list_(session: Session, what: str, limit: int | None, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
+def list_(session: Session, what: str, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
     """List jobs (the default) or runs."""
     from ..app import look
 
-    place = session.place(sandbox=sandbox)
+    place, wanted = session.place(sandbox=sandbox), selection(options)
     if what == "runs":
-        found = look.runs(place, batch)[:limit]
+        found = look.runs(place, batch)[: wanted.limit]
         if session.as_json:
             words.document(
                 [
@@ -105,7 +104,7 @@ def list_(session: Session, what: str, limit: int | None, batch: str | None, san
         for line in words.table(lines, ("run", "started (UTC)", "ended with", "command")):
             words.data(line)
         return 0
-    chosen = look.jobs(place, batch, selection(options), limit)
+    chosen = look.jobs(place, batch, wanted, wanted.limit)
     if session.as_json:
         words.document([_line(job, bill) for job, bill in chosen])
         return 0

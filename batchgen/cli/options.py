@@ -110,6 +110,9 @@ def group(name: str) -> Callable[[Function], click.Group]:
 
 sandbox = click.option("--sandbox", is_flag=True, help="The rehearsal: its own job table and output.")
 batch = click.option("--batch", metavar="NAME", help="Which batch. Default: the one that ran last.")
+keep_changed = click.option(
+    "--keep-changed", is_flag=True, help="Leave done jobs as they are, also where the manifest asks for something else."
+)
 
 
 def selecting(function: Function) -> Function:

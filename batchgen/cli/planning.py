@@ -129,7 +129,7 @@ def _sums(wish: Plan) -> Iterator[str]:
     said = []
     if wish.usd.expected is not None:
         said.append(f"{words.span(wish.usd, words.usd)}, most likely {words.usd(wish.usd.expected)}")
-    said += [f"{words.span(span, words.credits_)} credits at {name}" for name, span in wish.credits.items()]
+    said += [f"{words.span(span, words.credits_)} credits at {name}" for name, span in _unconverted(wish)]
     if wish.unpriced:
         said.append(f"{many(wish.unpriced, 'request')} without a price in USD: state one with tariff:")
     if old := [f"{lane.provider} {lane.model}" for lane in wish.lanes if lane.stale]:
@@ -183,19 +183,18 @@ def _values(field: Difference) -> str:
     """Return before and after, long texts from shortly before the place where they part."""
     before, after = _shown(field.before), _shown(field.after)
     if max(len(before), len(after)) > 60:
-        same = next((n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(min(before, after)))
+        same = next((n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
         start = max(0, same - 15)
-        lead = "…" if start else ""
-        before, after = (lead + words.short(text[start:], 60) for text in (before, after))
+        before, after = (("…" if start else "") + words.short(text[start:], 60) for text in (before, after))
+    if isinstance(field.before, str) and isinstance(field.after, str) and " " in before + after:
+        return f'"{before}" -> "{after}"'
     return f"{before} -> {after}"
 
 
 def _shown(value: object) -> str:
     if value is None or value == []:
         return "(none)"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return f'"{value}"' if isinstance(value, str) and " " in value else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _seen(path: str, folder: Path) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import ManifestError, Problem, UsageError
 from . import words
-from .options import Session, command
+from .options import Session, command, keep_changed, selecting, selection
 from .options import sandbox as rehearsal
+from .planning import job_document, job_line, many, plan_lines
 
 if TYPE_CHECKING:
-    from ..plan import Plan
+    from ..manifest import Planned
+    from ..plan import Row
+    from ..selection import Selection
 
 _MANIFEST = click.Path(dir_okay=False, path_type=Path)
 
@@ -25,81 +29,96 @@ def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int
     """Check manifests: every mistake at once, with file, line and column.  Nothing is sent or written."""
     from ..app import prepare
 
-    problems: list[Problem] = []
+    errors: list[Problem] = []
     warnings: list[Problem] = []
     jobs = 0
     for path in manifests:
         try:
             batch = prepare.read_manifest(session.place(), session.file(path))
         except ManifestError as error:
-            problems += error.problems
+            errors += error.problems
         else:
             warnings += batch.warnings
             jobs += len(batch.jobs)
-    if problems:
-        raise ManifestError((*problems, *warnings))
-    if warnings and strict:
-        raise ManifestError(tuple(warnings))
+    if strict:
+        errors, warnings = [*errors, *warnings], []
     if session.as_json:
-        words.document({"schema_version": 1, "valid": True, "jobs": jobs, "warnings": [str(w) for w in warnings]})
+        words.document(_verdict(jobs, errors, warnings))
+    if errors:
+        raise ManifestError((*errors, *warnings))
+    if session.as_json:
         return 0
     for warning in warnings:
         words.say(f"warning: {warning}")
     if not session.quiet:
-        words.data(f"{words.count(len(manifests), 'manifest')}, {words.count(jobs, 'job')}: no mistakes")
+        words.data(f"{words.count(len(manifests), 'manifest')}, {many(jobs, 'job')}: no mistakes")
     return 0
+
+
+def _verdict(jobs: int, errors: list[Problem], warnings: list[Problem]) -> dict[str, Any]:
+    """Return what ``validate --json`` prints."""
+    return {
+        "schema_version": 1,
+        "valid": not errors,
+        "jobs": jobs,
+        "errors": [asdict(problem) for problem in errors],
+        "warnings": [asdict(problem) for problem in warnings],
+    }
 
 
 @command("plan")
 @click.argument("manifest", type=_MANIFEST)
+@click.option("--diff", is_flag=True, help="Tell of every changed job what changed, not only of the first ones.")
+@click.option("--full", is_flag=True, help="List every job as well.")
+@keep_changed
+@selecting
 @rehearsal
-def plan(session: Session, manifest: Path, sandbox: bool) -> int:
+def plan(session: Session, manifest: Path, diff: bool, full: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Say what a run would do, what it would cost and how long it would take.  Sends and writes nothing."""
-    return show_plan(session, manifest, sandbox=sandbox)
+    return show_plan(session, manifest, selection(options), diff=diff, full=full, **options)
 
 
-def show_plan(session: Session, manifest: Path, *, sandbox: bool) -> int:
+def show_plan(
+    session: Session,
+    manifest: Path,
+    chosen: Selection,
+    *,
+    sandbox: bool,
+    keep_changed: bool,
+    concurrency: int | None = None,
+    diff: bool = False,
+    full: bool = False,
+) -> int:
     """Print the plan of a manifest; return the exit code."""
     from ..app import prepare
 
     place = session.place(sandbox=sandbox)
     batch = prepare.read_manifest(place, session.file(manifest))
-    wish = prepare.plan(place, batch)
+    items: list[dict[str, Any]] = []
+
+    def tell(job: Planned, standing: str, row: Row | None) -> None:
+        if session.as_json:
+            items.append(job_document(job, standing, row))
+        else:
+            words.data(job_line(job, standing, row))
+
+    wish = prepare.plan(
+        place,
+        batch,
+        chosen,
+        keep_changed=keep_changed,
+        concurrency=concurrency,
+        tell=tell if full else None,
+        changes_all=diff,
+    )
     if session.as_json:
-        words.document(wish.as_json())
+        words.document(wish.as_json() | ({"items": items} if full else {}))
         return 0
     for warning in batch.warnings:
         words.say(f"warning: {warning}")
-    for line in plan_lines(batch.name, wish):
+    for line in [*([""] if full else []), *plan_lines(batch.name, wish, batch.manifest.parent)]:
         words.data(line)
     return 0
-
-
-def plan_lines(name: str, wish: Plan) -> list[str]:
-    """Return a plan in words."""
-    names = ("new", "changed", "pending", "failed", "unknown", "done", "cancelled", "orphaned")
-    standing = [f"{len(found)} {name}" for name in names if (found := getattr(wish, name))]
-    lines = [f"{name}: {words.count(wish.total, 'job')}: {', '.join(standing) or 'none'}"]
-    if not wish.lanes:
-        return [*lines, "nothing to send"]
-    rows = [
-        [
-            lane.provider,
-            lane.requests,
-            lane.images,
-            words.span(lane.usd, words.usd) if lane.usd.expected is not None else "no price in USD",
-            words.span(lane.credits, words.credits_) if lane.credits.expected is not None else "",
-            words.duration(lane.seconds),
-        ]
-        for lane in wish.lanes
-    ]
-    heads = ("provider", "requests", "images", "USD", "credits", "time at most")
-    lines += ["", *words.table(rows, heads, right=(1, 2)), ""]
-    lines.append(f"to send   {words.count(wish.images, 'image')}, about {words.duration(wish.seconds)}")
-    lines.append(f"cost      {words.span(wish.usd, words.usd)}, most likely {words.usd(wish.usd.expected)}")
-    if wish.unpriced:
-        lines.append(f"          and {words.count(wish.unpriced, 'request')} without a price in USD (see tariff)")
-    return lines
 
 
 @command("providers")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -13,17 +14,16 @@ import click
 
 from ..errors import SpendNotConfirmed, UsageError
 from . import words
-from .options import Session, command, selecting, selection
+from .options import Session, command, keep_changed, selecting, selection
 from .options import sandbox as rehearsal
+from .planning import many, plan_lines, question
 
 if TYPE_CHECKING:
     from ..app.run import Agree, Ended, Terms
     from ..app.stop import Bounds
     from ..manifest import Batch
     from ..plan import Plan
-
-#: nano-USD above which a person at a terminal is asked.
-CONFIRM_ABOVE = 1_000_000_000
+    from ..selection import Selection
 
 
 def _run_options(function: Any) -> Any:  # noqa: ANN401 - a command's function, as click takes it
@@ -42,6 +42,7 @@ def _run_options(function: Any) -> Any:  # noqa: ANN401 - a command's function, 
             ),
             click.option("--allow-unpriced", is_flag=True, help="Send what has no known price even under a budget."),
             click.option("-n", "--dry-run", is_flag=True, help="Only plan."),
+            keep_changed,
             click.option("--stop-at", metavar="HH:MM", help="Start nothing new after this time of day."),
             click.option("--max-time", metavar="6h", help="Start nothing new after so long: 90s, 30m, 6h."),
             click.option("--max-failures", metavar="N|P%", help="Stop when more jobs than this failed."),
@@ -58,16 +59,37 @@ def _run_options(function: Any) -> Any:  # noqa: ANN401 - a command's function, 
 
 @command("run")
 @_run_options
+@selecting
 def run(session: Session, manifest: Path, dry_run: bool, **options: Any) -> int:  # noqa: ANN401 - see _run_options
-    """Make the images that MANIFEST asks for and that are not there yet.
+    """Make the images that MANIFEST asks for and that are not there yet: all, or those selected.
 
     Running the same command again is the resume: what is done stays done, what was under way is finished first.
     """
+    chosen = _sendable(selection(options), manifest)
     if dry_run:
         from .prepare import show_plan
 
-        return show_plan(session, manifest, sandbox=options["sandbox"])
-    return carry_out(session, manifest, options, requeue=None)
+        asked = {name: options[name] for name in ("sandbox", "keep_changed", "concurrency")}
+        return show_plan(session, manifest, chosen, **asked)
+    return carry_out(session, manifest, options, requeue=None, chosen=chosen)
+
+
+def _sendable(chosen: Selection, manifest: Path) -> Selection:
+    """Return *chosen* for a run, which sends what is pending and nothing else; raise UsageError."""
+    from dataclasses import replace
+
+    again = f"batchgen retry {shlex.quote(str(manifest))}"
+    if chosen.causes:
+        raise UsageError(
+            f"--cause is about jobs that failed, and run does not send them again.  "
+            f"To try them again: {again} --cause {chosen.causes[0]}"
+        )
+    if others := [state for state in chosen.states if state != "pending"]:
+        raise UsageError(
+            f"--status {others[0]}: run sends what is pending and nothing else.  "
+            f"To put other jobs back and run them: {again} --status {others[0]}"
+        )
+    return replace(chosen, states=())
 
 
 @command("retry")
@@ -80,19 +102,28 @@ def retry(session: Session, manifest: Path, dry_run: bool, **options: Any) -> in
     if dry_run:
         raise UsageError("retry has no dry run; see which jobs failed with: batchgen list --status failed")
     chosen = selection(options)
-    return carry_out(session, manifest, options, requeue=replace(chosen, states=chosen.states or ("failed",)))
+    requeue = replace(chosen, states=chosen.states or ("failed",))
+    # once put back they are pending and without a cause, as others may be
+    return carry_out(session, manifest, options, requeue=requeue, chosen=replace(chosen, states=(), causes=()))
 
 
-def carry_out(session: Session, manifest: Path, options: dict[str, Any], *, requeue: Any) -> int:  # noqa: ANN401
-    """Run a manifest and say how it went; return the exit code."""
+def carry_out(
+    session: Session,
+    manifest: Path,
+    options: dict[str, Any],
+    *,
+    requeue: Selection | None,
+    chosen: Selection | None = None,
+) -> int:
+    """Run a manifest, or those of its jobs that are *chosen*, and say how it went; return the exit code."""
     from ..app import prepare, run
     from .closing import closing
     from .display import follower
 
     place = session.place(sandbox=options["sandbox"])
     batch = prepare.read_manifest(place, session.file(manifest))
-    terms = _terms(options, requeue)
-    agree = _agreement(session, batch, terms, yes=options["yes"] or place.sandbox)
+    terms = _terms(options, requeue, chosen)
+    agree = _agreement(session, terms, yes=options["yes"] or place.sandbox)
     ended = run.run(place, batch, terms, agree, follower(_mode(session, options["progress"])))
     if session.as_json:
         words.document(summary(ended))
@@ -105,8 +136,8 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], *, requ
 def rehearsal_options(latency: str) -> dict[str, Any]:
     """Return the options of a run that nobody typed: on the sandbox, everything else as by default."""
     unset = dict.fromkeys(("budget", "concurrency", "stop_at", "max_time", "max_failures"))
-    said = {"sandbox": True, "yes": True, "allow_unpriced": False, "wait_lock": 0.0, "progress": "auto"}
-    return unset | said | {"latency": latency}
+    no = dict.fromkeys(("allow_unpriced", "keep_changed"), False)
+    return unset | no | {"sandbox": True, "yes": True, "wait_lock": 0.0, "progress": "auto", "latency": latency}
 
 
 def summary(ended: Ended) -> dict[str, Any]:
@@ -126,9 +157,10 @@ def summary(ended: Ended) -> dict[str, Any]:
     }
 
 
-def _terms(options: dict[str, Any], requeue: Any) -> Terms:  # noqa: ANN401
+def _terms(options: dict[str, Any], requeue: Selection | None, chosen: Selection | None) -> Terms:
     from ..app.run import Terms
     from ..money import nano_usd
+    from ..selection import Selection
 
     budget = None
     if options["budget"] is not None:
@@ -141,6 +173,8 @@ def _terms(options: dict[str, Any], requeue: Any) -> Terms:  # noqa: ANN401
         concurrency=options["concurrency"],
         wait_lock=options["wait_lock"],
         requeue=requeue,
+        selection=chosen or Selection(),
+        keep_changed=options["keep_changed"],
         bounds=bounds(options["stop_at"], options["max_time"], options["max_failures"], datetime.now().astimezone()),
         latency=options["latency"],
     )
@@ -170,36 +204,45 @@ def bounds(stop_at: str | None, max_time: str | None, max_failures: str | None, 
     return Bounds(stop_at=moment, max_time=span, max_failures=count, max_failures_percent=percent)
 
 
-def _agreement(session: Session, batch: Batch, terms: Terms, *, yes: bool) -> Agree:
+def _agreement(session: Session, terms: Terms, *, yes: bool) -> Agree:
     """Return what agrees to a plan: a stated budget, --yes, a small sum, or a person at a terminal."""
 
-    def agree(planned: Batch, wish: Plan) -> None:
-        from .prepare import plan_lines
-
+    def agree(batch: Batch, wish: Plan) -> int | None:
         if not session.quiet and not session.as_json:
-            for warning in planned.warnings:
+            for warning in batch.warnings:
                 words.say(f"warning: {warning}")
-            for line in [*plan_lines(planned.name, wish), ""]:
+            for line in [*plan_lines(batch.name, wish, batch.manifest.parent), ""]:
                 words.say(line)
         capped = terms.budget is not None or bool(batch.budget)
         if capped:
-            _refuse_unpriced(planned, wish, terms)
+            _refuse_unpriced(batch, wish, terms)
         if yes or capped:
-            return
+            return None
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise SpendNotConfirmed(
                 "nobody agreed to spend: there is no terminal to ask.  Nothing was sent.  "
                 "Say --yes, or name a limit: --budget USD, or budget: in the manifest"
             )
-        high = wish.usd.high
-        if high is not None and high <= CONFIRM_ABOVE and not wish.unpriced:
-            return
-        if not click.confirm(
-            f"Spend {words.span(wish.usd, words.usd)} on {words.count(wish.images, 'image')}?", err=True
-        ):
-            raise SpendNotConfirmed("not confirmed.  Nothing was sent.")
+        return _asked(wish) if wish.asks else None
 
     return agree
+
+
+def _asked(wish: Plan) -> int | None:
+    """Ask a person; return how many jobs to try first, None for all; raise SpendNotConfirmed."""
+    while True:
+        said = click.prompt(question(wish), default="", show_default=False, prompt_suffix=" ", err=True).strip().lower()
+        if said in ("y", "yes"):
+            return None
+        if said in ("", "n", "no"):
+            raise SpendNotConfirmed("not confirmed.  Nothing was sent.")
+        if said.isascii() and said.isdigit() and int(said) > 0:
+            first = int(said)
+            if first >= wish.requests:
+                return None
+            words.say(f"trying the first {many(first, 'job')} of {wish.requests:,}")
+            return first
+        words.say("y spends it, n does not, and a number such as 5 makes the first 5 jobs and leaves the rest")
 
 
 def _refuse_unpriced(planned: Batch, wish: Plan, terms: Terms) -> None:
@@ -207,7 +250,7 @@ def _refuse_unpriced(planned: Batch, wish: Plan, terms: Terms) -> None:
     in_credits = {name for limit in planned.budget for name in limit.credits}
     usd = terms.budget is not None or any(limit.usd is not None for limit in planned.budget)
     told = terms.allow_unpriced or any(limit.unpriced for limit in planned.budget)
-    lacking = [lane.provider for lane in wish.lanes if lane.unpriced and lane.provider not in in_credits]
+    lacking = dict.fromkeys(lane.provider for lane in wish.lanes if lane.unpriced and lane.provider not in in_credits)
     if usd and lacking and not told:
         raise SpendNotConfirmed(
             f"there is a budget in USD, but no price in USD for {', '.join(lacking)}, so nobody could say whether it "

@@ -16,7 +16,7 @@ from .expand import Row, key_of, portions
 from .names import FILE_FIELDS, slug
 from .offers import Offers
 from .places import Origin, Problems
-from .press import Draft, Press
+from .press import Draft
 from .roll import Roll
 from .sources import BadSource, Sources
 from .template import Template, TemplateFault
@@ -56,7 +56,9 @@ class Naming:
 class Assembly:
     """Turns rows into jobs, and finds what is wrong with them."""
 
-    def __init__(self, offers: Offers, sources: Sources, naming: Naming, problems: Problems, warnings: Problems) -> None:
+    def __init__(
+        self, offers: Offers, sources: Sources, naming: Naming, problems: Problems, warnings: Problems
+    ) -> None:
         self._offers = offers
         self._sources = sources
         self._naming = naming
@@ -74,7 +76,8 @@ class Assembly:
         task, model = chosen
         self._warn_of_model(draft, task, model)
         values = draft.values
-        recipes, first = [], 0
+        recipes: list[tuple[int, Recipe]] = []
+        first = 0
         for count in portions(values.get("n", 1), values.get("per_request")):
             if not recipes or recipes[-1][1].wanted != count:
                 recipe = Recipe(
@@ -94,7 +97,9 @@ class Assembly:
             naming=Stamp({**asked(task), "images": images, "mask": task.mask is not None}),
         )
 
-    def jobs(self, cast: Cast, key: str | None, prompt: str, draft: Callable[[], Draft], roll: Roll) -> Iterator[Planned]:
+    def jobs(
+        self, cast: Cast, key: str | None, prompt: str, draft: Callable[[], Draft], roll: Roll
+    ) -> Iterator[Planned]:
         """Yield the jobs of one row; what its names lack is reported."""
         row: Row | None = None
         if key is None:

@@ -57,9 +57,9 @@ class Planned(NamedTuple):
 class Jobs(Protocol):
     """The jobs of a manifest in order; may be gone through again and again, and is made anew each time."""
 
-    def __iter__(self) -> Iterator[Planned]: ...  # noqa: D105
+    def __iter__(self) -> Iterator[Planned]: ...
 
-    def __len__(self) -> int: ...  # noqa: D105
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .include import Part, added, stated_in
 from .lists import BadList, Listing, Pick, listing
-from .model import PARAMETERS, From, Job, Parameters
+from .model import PARAMETERS, From, Job, Matrix
 from .names import slug
 from .places import Origin, Path, Problems
 
@@ -113,9 +113,9 @@ def _entry(part: Part, path: Path, job: Job, problems: Problems, leave_out: File
         return
     lists = _lists(part, path, job.rows, problems, leave_out)
     if lists is not None:
+        variables = {name: value for name, value in job.vars.items() if name not in PARAMETERS}
         yield Entry(
-            part=part, path=path, own=own, vars={name: value for name, value in job.vars.items() if name not in PARAMETERS},
-            axes=axes, combinations=combinations, lists=lists,
+            part=part, path=path, own=own, vars=variables, axes=axes, combinations=combinations, lists=lists,
             repeat=job.repeat,
         )  # fmt: skip
 
@@ -126,7 +126,7 @@ class _Wrong(Exception):
         self.problem = problem
 
 
-def _combinations(job: Job, here: Origin) -> tuple[dict[str, Sequence[Any]], tuple[Values, ...]]:
+def _combinations(job: Job, here: Origin) -> tuple[Mapping[str, Sequence[Any]], tuple[Values, ...]]:
     """Return the variables of zip and matrix, and every combination of their values."""
     zipped: list[Values] = [{}]
     if job.zip:
@@ -141,23 +141,21 @@ def _combinations(job: Job, here: Origin) -> tuple[dict[str, Sequence[Any]], tup
     where = here.inside("matrix")
     both = set(axes) & set(job.zip)
     if both:
-        raise _Wrong(where.problem("twice", f"{sorted(both)[0]!r} stands under matrix and under zip"))
+        raise _Wrong(where.problem("twice", f"{min(both)!r} stands under matrix and under zip"))
     size = len(zipped)
     for values in axes.values():
         size *= len(values)
     if size > MAX_COMBINATIONS:
         message = f"{size:,} combinations; at most {MAX_COMBINATIONS:,} are made from one job"
         raise _Wrong(where.problem("too_many", message, "leave a variable out, or use `from` with a list"))
-    grid = _grid(job, where)
-    found = {name: list(values) for name, values in axes.items()} | dict(job.zip)
-    return found, tuple({**side, **point} for side in zipped for point in grid)
+    grid = _grid(job.matrix, where)
+    return {**axes, **job.zip}, tuple({**side, **point} for side in zipped for point in grid)
 
 
-def _grid(job: Job, where: Origin) -> list[Values]:
+def _grid(matrix: Matrix, where: Origin) -> list[Values]:
     """Return the points of the matrix: the product of its axes, less what is excluded, and what is included."""
-    assert job.matrix is not None
-    axes = job.matrix.axes
-    for number, rule in enumerate(job.matrix.exclude):
+    axes = matrix.axes
+    for number, rule in enumerate(matrix.exclude):
         unknown = [name for name in rule if name not in axes]
         if unknown or not rule:
             message = f"the matrix has no {unknown[0]!r}" if unknown else "is empty: it would leave everything out"
@@ -165,8 +163,8 @@ def _grid(job: Job, where: Origin) -> list[Values]:
     product = (
         [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())] if axes else []
     )  # fmt: skip
-    grid = [point for point in product if not any(_has(point, rule) for rule in job.matrix.exclude)]
-    grid += [dict(extra) for extra in job.matrix.include]
+    grid = [point for point in product if not any(_has(point, rule) for rule in matrix.exclude)]
+    grid += [dict(extra) for extra in matrix.include]
     if not grid:
         raise _Wrong(where.problem("empty", "the matrix leaves no combination"))
     return grid
@@ -224,7 +222,8 @@ _ONE_EMPTY_ROW: tuple[tuple[int, Values], ...] = ((0, {}),)
 def _read(source: Listing | None, report: Callable[..., None]) -> Iterator[tuple[int, Values]]:
     if source is None:
         return iter(_ONE_EMPTY_ROW)
-    return source.rows(lambda *told: report(source, *told))
+    found: Iterator[tuple[int, Values]] = source.rows(lambda *told: report(source, *told))
+    return found
 
 
 def settable(entry: Entry) -> frozenset[str]:
@@ -252,6 +251,3 @@ def key_of(name: str, first: int) -> str:
     first image, so that ``cat-4`` can never meet the files cat-1, cat-2 and cat-3 of a request for three images.
     """
     return name if first == 0 else f"{name}-{first + 1}"
-
-
-__all__ = ["Entry", "Parameters", "Row", "entries", "key_of", "merged", "portions", "rows", "settable"]

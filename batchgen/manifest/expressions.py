@@ -7,6 +7,7 @@ way to the ``default`` or ``is defined`` that expects it; anything else that is 
 from __future__ import annotations
 
 import difflib
+import functools
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -45,9 +46,9 @@ def refused(node: nodes.Node) -> TemplateFault:
 
 
 def allowed(name: str) -> str:
-    """Return *name*; raise TemplateFault where it may not be named."""
+    """Return the name of a part; raise TemplateFault where it may not be named."""
     if name.startswith("_"):
-        raise TemplateFault(f"{name!r}: names that start with _ cannot be used")
+        raise TemplateFault(f"{name!r}: parts whose names start with _ cannot be used")
     return name
 
 
@@ -62,7 +63,7 @@ def no_variable(name: str, known: Iterable[str]) -> str:
 
 
 def _there_are(name: str, known: Iterable[object], most: int = _LISTED) -> str:
-    names = sorted(word for word in known if isinstance(word, str) and not word.startswith("_"))
+    names = sorted(word for word in known if isinstance(word, str))
     close = difflib.get_close_matches(name, names, n=1)
     near = f"did you mean {close[0]!r}? " if close else ""
     more = ", ..." if len(names) > most else ""
@@ -73,7 +74,7 @@ def expression(node: nodes.Node) -> Get:
     """Return what works out *node*; raise TemplateFault where it may not stand in a template."""
     match node:
         case nodes.Name():
-            return variable(allowed(node.name))
+            return _variable(node.name)
         case nodes.Const():
             return _constant(node.value)
         case nodes.Neg(node=nodes.Const(value=int() | float() as number)):
@@ -98,8 +99,24 @@ def expression(node: nodes.Node) -> Get:
 
 def text(node: nodes.Node) -> Callable[[Values], str]:
     """Return what works out *node* as text; see ``as_text``."""
+    if isinstance(node, nodes.Name):
+        return text_of(node.name)
     get, words = expression(node), _words(node)
     return lambda values: as_text(get(values), words)
+
+
+@functools.lru_cache(maxsize=1024)
+def text_of(name: str) -> Callable[[Values], str]:
+    """Return what looks up a variable as text: most of what a template does, so it is one step."""
+
+    def get(values: Values) -> str:
+        try:
+            value = values[name]
+        except KeyError:
+            raise missing(name, values) from None
+        return value if type(value) is str else as_text(value, name)
+
+    return get
 
 
 def _words(node: nodes.Node) -> str:
@@ -117,9 +134,7 @@ def _words(node: nodes.Node) -> str:
             return "the value"
 
 
-def variable(name: str) -> Get:
-    """Return what looks up a variable."""
-
+def _variable(name: str) -> Get:
     def get(values: Values) -> object:
         try:
             return values[name]

@@ -130,7 +130,10 @@ def _collect(part: Part) -> None:
     manifest = part.checked.manifest
     own = {name: Given(value, part.origin("defaults", name)) for name, value in stated_in(manifest.defaults).items()}
     part.defaults = laid(part.defaults, own)
-    part.vars = {**part.vars, **{name: Given(value, part.origin("vars", name)) for name, value in manifest.vars.items()}}
+    part.vars = {
+        **part.vars,
+        **{name: Given(value, part.origin("vars", name)) for name, value in manifest.vars.items()},
+    }
 
 
 def _inherit(part: Part, done: set[int]) -> None:

@@ -50,7 +50,8 @@ class Expansion:
             entry for part in parts for entry in expand.entries(part, problems, folder)
         ]  # fmt: skip
         self._scopes = {
-            id(part): {"name": naming.batch} | {name: one.value for name, one in part.vars.items() if name not in PARAMETERS}
+            id(part): {"name": naming.batch}
+            | {name: one.value for name, one in part.vars.items() if name not in PARAMETERS}
             for part in parts
         }
         self._naming = self._checked(naming, problems)
@@ -199,7 +200,7 @@ class _Line:
         self._problems.add(
             Problem(
                 file=listing.file, line=line, column=column, path=problem.path, code=code, message=message, hint=hint
-            )  # fmt: skip
+            )
         )
 
 

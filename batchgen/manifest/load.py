@@ -102,7 +102,11 @@ def _check_vars(part: Part, problems: Problems) -> None:
         for name, value in variables.items():
             if name in PARAMETERS:
                 message = f"{name!r} is a parameter; vars only serve templates"
-                problems.add(origin.inside(name).problem("bad_var", message, "write it beside the prompt, or choose another name"))
+                problems.add(
+                    origin.inside(name).problem(
+                        "bad_var", message, "write it beside the prompt, or choose another name"
+                    )
+                )
             elif isinstance(value, str) and "{{" in value:
                 message = "a variable is inserted as it is; {{ }} in it would not be filled in"
                 problems.add(origin.inside(name).problem("bad_var", message, "write the text out"))

@@ -23,6 +23,7 @@ from ..providers import profile
 from . import names
 from .template import is_template
 
+
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -180,13 +181,22 @@ class Parameters(Strict):
     resolution: Text | None = Field(None, min_length=1, description="Resolution hint: 1k, 2k or 4k")
     background: Text | None = Field(None, min_length=1, description="transparent, opaque or auto")
     output_format: Text | None = Field(None, min_length=1, description="png, jpeg or webp")
-    output_compression: Annotated[int, Field(ge=0, le=100), _FILLED_IN] | None = Field(None, description="0 to 100; jpeg and webp only")
-    moderation: Text | None = Field(None, min_length=1, description="auto or low")
-    n: Annotated[int, Field(ge=1, le=1000), _FILLED_IN] | None = Field(None, description="Images wanted; each is a job of its own")
-    per_request: Annotated[int, Field(ge=1, le=100), _FILLED_IN] | None = Field(None, description="Images to ask for in one request, where the provider can"
+    output_compression: Annotated[int, Field(ge=0, le=100), _FILLED_IN] | None = Field(
+        None, description="0 to 100; jpeg and webp only"
     )
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63), _FILLED_IN] | None = Field(None, description="Seed, where the provider takes one")
-    priority: Annotated[int, Field(ge=-1000, le=1000), _FILLED_IN] | None = Field(None, description="Higher goes first; default 0")
+    moderation: Text | None = Field(None, min_length=1, description="auto or low")
+    n: Annotated[int, Field(ge=1, le=1000), _FILLED_IN] | None = Field(
+        None, description="Images wanted; each is a job of its own"
+    )
+    per_request: Annotated[int, Field(ge=1, le=100), _FILLED_IN] | None = Field(
+        None, description="Images to ask for in one request, where the provider can"
+    )
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63), _FILLED_IN] | None = Field(
+        None, description="Seed, where the provider takes one"
+    )
+    priority: Annotated[int, Field(ge=-1000, le=1000), _FILLED_IN] | None = Field(
+        None, description="Higher goes first; default 0"
+    )
     tags: Texts | None = Field(None, description="Words to select jobs by; a job's are added to those of the defaults")
     extra: dict[str, Any] | None = Field(None, description="Goes to the provider as it is")
 
@@ -255,7 +265,9 @@ class Job(Parameters):
         default_factory=dict, description="Variables with lists of the same length that go side by side"
     )
     rows: Annotated[list[From], BeforeValidator(_sources), WithJsonSchema(_FROM_SCHEMA)] = Field(
-        default_factory=list, alias="from", description="Lists whose rows become jobs: csv, tsv, jsonl, txt, or a folder of images"
+        default_factory=list,
+        alias="from",
+        description="Lists whose rows become jobs: csv, tsv, jsonl, txt, or a folder of images",
     )
     repeat: int = Field(1, ge=1, le=10_000, description="Make it all so many times; {{ repeat }} counts from 1")
 

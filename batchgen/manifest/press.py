@@ -54,25 +54,8 @@ class Draft:
     @property
     def place(self) -> str:
         """Return where the job was written, as ``file:line``."""
-        return place(self.entry, self.row)
-
-
-def place(self) -> str:
-        """Return where the job was written, as ``file:line``."""
-        return place(self.entry, self.row)
-
-
-def listed(problem: Problem, listing: Listing, line: int, column: str | None) -> Problem:
-    """Return *problem* with its place in a list."""
-    from dataclasses import replace
-
-    row, col = listing.place(line, column)
-    return replace(problem, file=listing.file, line=row, column=col)
-
-
-def place(entry: Entry, row: Row) -> str:
-    """Return where a row was written, as ``file:line``."""
-    return str(entry.origin()) if row.listing is None else f"{row.listing.file}:{row.line}"
+        listing = self.row.listing
+        return str(self.entry.origin()) if listing is None else f"{listing.file}:{self.row.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +174,9 @@ class Press:
         for name, render in self._templates.items():
             if name in columns and name not in self.entry.own:
                 continue
-            columns |= {name: column for column in self._uses[name] if column in row.values and self._from_list(column)}
+            for used in self._uses[name]:
+                if used in row.values and self._from_list(used):
+                    columns[name] = used
             try:
                 values[name] = _number(render(row.values)) if name in _NUMBERS else render(row.values)
             except TemplateFault as fault:
@@ -222,14 +207,13 @@ def compiled(value: Any) -> tuple[Render, tuple[str, ...]] | None:  # noqa: ANN4
         template = _template(value)
         return template.render, (*sorted(template.names), *sorted(template.optional))
     if isinstance(value, list):
-        return _several(value, dict(enumerate(value)), lambda found: [found[number] for number in range(len(value))])
+        return _several(dict(enumerate(value)), lambda found: [found[number] for number in range(len(value))])
     if isinstance(value, dict):
-        return _several(value, value, lambda found: {name: found[name] for name in value})
+        return _several(value, lambda found: {name: found[name] for name in value})
     return None
 
 
 def _several(
-    whole: Any,  # noqa: ANN401
     items: Mapping[Any, Any],
     join: Callable[[Mapping[Any, Any]], Any],
 ) -> tuple[Render, tuple[str, ...]] | None:
@@ -253,8 +237,6 @@ def _converted(name: str, value: Any) -> Any:  # noqa: ANN401 - a cell of a list
         return _number(value)
     if name in _LISTS:
         return [item for part in value.split(";") if (item := part.strip())]
-    if name == "extra":
-        return value
     return value
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Protocol
 
 from .press import Draft
@@ -47,8 +48,7 @@ class Tally:
 
 
 def _twice(hashes: array[int]) -> frozenset[int]:
-    ordered = sorted(hashes)
-    return frozenset(one for one, next_ in zip(ordered, ordered[1:], strict=False) if one == next_)
+    return frozenset(one for one, following in pairwise(sorted(hashes)) if one == following)
 
 
 #: Told of two jobs with one name: the kind, the name of the later as shown, it, and the earlier with its name.

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 import jinja2
 from jinja2 import nodes
 
-from .expressions import Values, allowed, expression, missing, no_variable, refused, text
-from .filters import TemplateFault, as_text, joined
+from .expressions import Values, expression, no_variable, refused, text, text_of
+from .filters import TemplateFault, joined
 
 __all__ = ["Template", "TemplateFault", "is_template", "no_variable"]
 
@@ -65,7 +65,7 @@ def _simple(source: str) -> Found | None:
     names = set(pieces[1::2])
     if names & _WORDS or any(map(_MORE.search, pieces[::2])):
         return None
-    parts = [_name(piece) if number % 2 else piece for number, piece in enumerate(pieces)]
+    parts = [text_of(piece) if number % 2 else piece for number, piece in enumerate(pieces)]
     return [part for part in parts if part], names, set()
 
 
@@ -107,25 +107,7 @@ def _parts(body: Iterable[nodes.Node]) -> list[Part]:
 
 
 def _output(node: nodes.Node) -> Part:
-    match node:
-        case nodes.TemplateData():
-            return node.data
-        case nodes.Name():
-            return _name(allowed(node.name))
-        case _:
-            return text(node)
-
-
-@functools.lru_cache(maxsize=1024)
-def _name(name: str) -> Callable[[Values], str]:
-    def output(values: Values) -> str:
-        try:
-            value = values[name]
-        except KeyError:
-            raise missing(name, values) from None
-        return value if type(value) is str else as_text(value, name)
-
-    return output
+    return node.data if isinstance(node, nodes.TemplateData) else text(node)
 
 
 def _if(node: nodes.If) -> Callable[[Values], str]:

@@ -130,7 +130,8 @@ def test_many_of_a_kind_are_counted(write):
         ("prompts: [x]", "no_provider"),
         ("name: a/b\nprompts: [x]\ndefaults: {provider: openai}", "bad_name"), ("jobs: {a: 1}", "wrong_type"),
         ("output: {dir: ~/x}\nprompts: [x]\ndefaults: {provider: openai}", "bad_name"), ("jobs: null", "wrong_type"),
-        ("prompts: [x, x]\ndefaults: {provider: openai}", "duplicate_job"), ("from: x.csv\nprompts: [x]", "unknown_key"),
+        ("prompts: [x, x]\ndefaults: {provider: openai}", "duplicate_job"),
+        ("from: x.csv\nprompts: [x]", "unknown_key"),
         ("providers: {openai: 3}\nprompts: [x]", "wrong_type"), ("defaults: 3\nprompts: [x]", "wrong_type"),
     ],
 )  # fmt: skip

@@ -14,7 +14,9 @@ from batchgen.manifest import load
 
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
-WORDS = st.text("abcdefghij éß漢{}#:-'\"\\", min_size=1, max_size=12).filter(lambda text: text.strip() and not {"{{", "{#"} & {text[i : i + 2] for i in range(12)})
+WORDS = st.text("abcdefghij éß漢{}#:-'\"\\", min_size=1, max_size=12).filter(
+    lambda text: text.strip() and not {"{{", "{#"} & {text[i : i + 2] for i in range(12)}
+)
 PROMPTS = WORDS.map(lambda words: f"a picture of {words}")
 NAMES = st.sampled_from(["city", "style", "light"])
 VALUES = st.lists(st.sampled_from(["ink", "oil", "São Paulo", 3, 2.5, True]), min_size=1, max_size=3, unique_by=str)
@@ -39,9 +41,9 @@ def jobs(draw):
         job = {"id": f"job{number}", "prompt": draw(PROMPTS), **draw(PARAMETERS)}
         if draw(st.booleans()):
             axes = draw(st.dictionaries(NAMES, VALUES, min_size=1, max_size=2))
-            marks = "-".join("{{ %s | slug }}" % name for name in axes)
+            marks = "-".join("{{ " + name + " | slug }}" for name in axes)
             job |= {"matrix": axes, "id": f"job{number}-{marks}"}
-            job["prompt"] += "".join(" {{ %s }}" % name for name in axes)
+            job["prompt"] += "".join(" {{ " + name + " }}" for name in axes)
         found.append(job)
     return found
 
@@ -114,7 +116,9 @@ def test_a_list_means_the_same_in_every_format(rows):
     import io
 
     with tempfile.TemporaryDirectory() as folder:
-        rows = [{"id": str(number), "title": row["title"].strip(), "kind": row["kind"]} for number, row in enumerate(rows)]
+        rows = [
+            {"id": str(number), "title": row["title"].strip(), "kind": row["kind"]} for number, row in enumerate(rows)
+        ]
         root = Path(folder)
         for name, delimiter in (("l.csv", ","), ("l.tsv", "\t")):
             out = io.StringIO(newline="")

@@ -53,7 +53,9 @@ def test_the_order_of_keys_changes_nothing(extra):
     assert fingerprint(replace(TASK, extra=extra)) == fingerprint(replace(TASK, extra=backwards))
 
 
-EXTRAS = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.just({"prompt": "\0"}), max_size=4)
+EXTRAS = st.dictionaries(
+    st.text(max_size=5), st.integers() | st.text(max_size=5) | st.just({"prompt": "\0"}), max_size=4
+)
 
 
 @given(st.text(), EXTRAS, st.sampled_from([None, "low", '"prompt":"\0"']))

@@ -69,8 +69,11 @@ class Table:
         self.told += keys
         return {key: self.asked[key] for key in keys if key in self.asked}
 
+    def last_id(self) -> int:
+        return max((row.id for row in self.known.values()), default=0)
+
     def others(self, seen: bytearray) -> Iterator[str]:
-        return (key for key, row in self.known.items() if row.id >= len(seen) or not seen[row.id])
+        return (key for key, row in self.known.items() if not seen[row.id])
 
 
 STATES = {state.value: (state, task()) for state in State}

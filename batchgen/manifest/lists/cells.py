@@ -73,6 +73,8 @@ def _flaw(text: str, line: int, at: int, begin: Place, delimiter: str) -> Flaw |
     if begin[0] == line and at - begin[1] >= MAX_CELL:
         return (*begin, "too_long", f"the cell is longer than {MAX_CELL // 1_000_000} MB", "is a quote missing?")
     if at < len(text.rstrip("\r\n")) and text[at] != delimiter:
+        if begin[0] != line:  # most likely the quote that should have closed it is missing
+            return (*begin, "bad_row", f"the quote that opens here ends on line {line}, and text follows it", _DOUBLED)
         return line, at + 1, "bad_row", "text follows a closing quote", _DOUBLED
     stray = text.find("\r", begin[1] - 1, at)
     if begin[0] == line and stray >= 0 and text[begin[1] - 1] != '"':

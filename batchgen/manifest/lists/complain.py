@@ -12,5 +12,5 @@ class BadList(ValueError):
     """The list as a whole cannot be used; the text says which and why."""
 
 
-def ignore(line: int, column: int, code: str, message: str, hint: str) -> None:  # noqa: ARG001, PLR0917
+def ignore(line: int, column: int, code: str, message: str, hint: str) -> None:
     """Take a bad row that was reported before."""

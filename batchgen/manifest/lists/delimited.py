@@ -35,7 +35,7 @@ class Delimited:
         first = next((line for line in lines if line.strip("\r\n")), "")
         self._delimiter = delimiter or (";" if ";" in first and "," not in first else ",")
         try:
-            header = next(self._reader(itertools.chain((first,), lines)), [])
+            header: list[str] = next(self._reader(itertools.chain((first,), lines)), [])
         except csv.Error:
             raise BadList(f"{source.file}: {_bad_header(first)}") from None
         self.columns: tuple[str, ...] = tuple(name.strip() for name in header)
@@ -45,30 +45,27 @@ class Delimited:
         """Yield the line where each row begins, and its values; missing cells are empty text."""
         strays: deque[_Stray] = deque()
         reader = self._reader(itertools.chain.from_iterable(self._texts(report, strays)))
-        next(row for row in reader if row)
+        next((row for row in reader if row), None)  # the header
         width, second = len(self.columns), aliases(self.columns)
         names = (*self.columns, *(alias for alias, _ in second))
         again = [self.columns.index(column) for _, column in second]
         examiner = _Examiner(self._source, self._delimiter, width, report, strays)
-        strays.clear()  # of the header, which was looked at
         line = reader.line_num
         while True:
             try:
-                for cells_ in reader:
+                for row in reader:
                     begin, line = line + 1, reader.line_num
-                    row: list[str] | None = cells_
-                    if len(cells_) != width or strays or not cells_[0]:
-                        row = examiner.row(cells_, begin, line)
-                        if row is None:
-                            continue
+                    if (len(row) != width or strays or not row[0]) and not examiner.usable(row, begin, line):
+                        continue
                     if again:
-                        row = [*cells_, *(cells_[index] for index in again)]
+                        row.extend([row[index] for index in again])
                     yield begin, dict(zip(names, row, strict=True))
-                return
             except csv.Error as error:
                 begin, line = line + 1, reader.line_num
-                if not examiner.flaw(begin, str(error)):
+                if not examiner.goes_on(begin, str(error)):
                     return
+            else:
+                return
 
     def place(self, line: int, column: str | None) -> tuple[int, int]:
         """Return line and column of a cell of the row that begins at *line*; of the row where it has none."""
@@ -91,7 +88,7 @@ class Delimited:
 
     def _check_header(self) -> None:
         for number, name in enumerate(self.columns, 1):
-            stray = control(name)
+            stray = control(name, allow="\r\n")
             if stray == "U+0009":
                 raise BadList(f"{self._source.file}: tabs stand between its columns: say `format: tsv`")
             if stray:
@@ -130,20 +127,19 @@ class _Examiner:
         self._strays = strays
         self._looked = 0
 
-    def row(self, row: list[str], begin: int, end: int) -> list[str] | None:
-        """Return *row* at its full width; None where it is empty or bad, which is reported."""
+    def usable(self, row: list[str], begin: int, end: int) -> bool:
+        """Bring *row* to its full width; tell whether it is neither empty nor bad, which is reported."""
         if self._stray(begin, end) or not any(map(str.strip, row)):
-            return None
+            return False
         if len(row) > self._width:
             message = f"the row has {len(row)} cells, the header {self._width}"
             found = self._cells(begin).places
             line, column = found[self._width] if self._width < len(found) else (begin, 1)
-            self._report(line, column, "bad_row", message, f'a cell with {self._delimiter!r} in it stands in quotes: "')
-            return None
+            self._report(line, column, "bad_row", message, f"put a cell that holds {self._delimiter!r} in quotes")
         row.extend([""] * (self._width - len(row)))
-        return row
+        return len(row) == self._width
 
-    def flaw(self, begin: int, error: str) -> bool:
+    def goes_on(self, begin: int, error: str) -> bool:
         """Report what keeps a row from being read; tell whether what follows can be read."""
         flaw = self._cells(begin).flaw or (begin, 1, "bad_row", f"the row cannot be read: {error}", "check its quotes")
         self._report(*flaw)

@@ -103,7 +103,8 @@ class ListFile:
 
     def _decoded(self, block: bytes, start: int, number: int) -> str:
         if start == 0:
-            if block[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"\0" in block[:2]:
+            marked = block[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            if marked or block[:2].count(0) == 1:
                 raise BadList(f"{self.file} is UTF-16; lists are UTF-8: {_AS_UTF8}")
             block = block.removeprefix(codecs.BOM_UTF8)
         try:

@@ -1,0 +1,162 @@
+"""A plan in words that a newcomer understands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from batchgen.changes import Change, Difference
+from batchgen.cli.planning import change_lines, job_line, plan_lines, question
+from batchgen.forecast import Disk, Forecast
+from batchgen.job import State
+from batchgen.manifest.batch import Planned
+from batchgen.plan import Plan, Row, Span
+from batchgen.quote import Lane
+from batchgen.task import Kind, Source, Task
+
+SHOP = Path("/shop")
+
+
+def usd(low, expected, high):
+    return Span(low=low * 10**7, expected=expected * 10**7, high=high * 10**7)
+
+
+def example(key="cat", **fields):
+    task = Task(kind=Kind.GENERATE, prompt="A cat on a mat", provider="aigate", model="gpt-image-2", **fields)
+    return Planned.of(key, task)
+
+
+AIGATE = Lane(
+    provider="aigate", model="gpt-image-2", requests=1_200, images=1_250, usd=usd(4_180, 4_500, 5_230),
+    time=Forecast(low=1_200, expected=1_260, high=1_500, limit="images_per_minute"), tariff_date="2026-11-21",
+)  # fmt: skip
+CREDITS = Lane(
+    provider="gptimageapi", model="gpt-image-2", requests=4, images=4, unpriced=4,
+    credits=Span(low=8_000, expected=24_000, high=48_000), time=Forecast(low=20, expected=50, high=90),
+    tariff_date="2026-11-21",
+)  # fmt: skip
+NOBODY = Lane(provider="studio", model="gpt-image-2", requests=1, images=1, unpriced=1)
+PLAN = Plan(
+    new=1_200, done=7, failed=3, orphaned=1, lanes=(AIGATE,), disk=Disk(bytes=1_900_000_000, free_bytes=120 * 10**9),
+    examples=(example("cat", size="1024x1024"), example("dog"), example("eel")),
+)  # fmt: skip
+
+
+def test_a_whole_plan():
+    assert plan_lines("shop", PLAN, SHOP) == [
+        "shop: 1,210 jobs: 1,200 new, 3 failed, 7 done, 1 orphaned",
+        "left      3 failed: not sent again by themselves; batchgen retry does that",
+        "          1 orphaned: in no manifest any more; their files stay",
+        "",
+        "provider  model        requests  images  USD               most likely  prices of",
+        "aigate    gpt-image-2     1,200   1,250  $41.80 to $52.30  $45.00       2026-11-21",
+        "",
+        "to send   1,200 requests for 1,250 images",
+        "cost      $41.80 to $52.30, most likely $45.00",
+        "time      about 21 min (20 min to 25 min), limited by aigate: images per minute",
+        "disk      about 1.9 GB; 120 GB free",
+        "first     cat: generate 1024x1024 by aigate gpt-image-2, to cat",
+        "          A cat on a mat",
+        "middle    dog: generate by aigate gpt-image-2, to dog",
+        "          A cat on a mat",
+        "last      eel: generate by aigate gpt-image-2, to eel",
+        "          A cat on a mat",
+    ]
+
+
+def test_what_has_no_price_is_never_nothing():
+    lines = plan_lines("shop", replace(PLAN, lanes=(AIGATE, CREDITS, NOBODY)), SHOP)
+    table = [line for line in lines if line.startswith(("gptimageapi", "studio"))]
+    assert ["no price in USD" in line for line in table] == [True, True]
+    assert "8 to 48" in table[0]
+    assert table[1].endswith("nobody knows")
+    cost = lines.index("cost      $41.80 to $52.30, most likely $45.00")
+    assert lines[cost + 1 : cost + 3] == [
+        "          8 to 48 credits at gptimageapi",
+        "          5 requests without a price in USD: state one with tariff:",
+    ]
+
+
+def test_old_prices_are_called_so():
+    lines = plan_lines("shop", replace(PLAN, lanes=(replace(AIGATE, tariff_date="2025-01-01", stale=True),)), SHOP)
+    assert any("2025-01-01 (old)" in line for line in lines)
+    assert any("warning: the prices of aigate gpt-image-2 are old" in line for line in lines)
+
+
+def test_a_disk_without_room_is_a_warning():
+    lines = plan_lines("shop", replace(PLAN, disk=Disk(bytes=2 * 10**12, free_bytes=5 * 10**8)), SHOP)
+    at = lines.index("disk      about 2.0 TB; 500 MB free")
+    assert lines[at + 1].startswith("          warning: that does not fit")
+    assert "disk      about 5 kB" in plan_lines("shop", replace(PLAN, disk=Disk(bytes=5_500)), SHOP)
+
+
+def test_nothing_to_send():
+    assert plan_lines("shop", Plan(done=2), SHOP) == ["shop: 2 jobs: 2 done", "nothing to send"]
+    chosen = plan_lines("shop", Plan(new=2, selected=True), SHOP)
+    assert chosen == ["shop: 2 jobs: 2 new", "nothing to send of what is selected"]
+
+
+def test_a_part_is_called_a_part():
+    lines = plan_lines("shop", replace(PLAN, selected=True), SHOP)
+    assert "to send   1,200 requests for 1,250 images of what is selected" in lines
+
+
+def test_an_edit_names_its_sources():
+    images = (Source(path="/shop/photos/a.jpg", sha256="1"), Source(url="https://x.example/b.png"))
+    edit = Task(kind=Kind.EDIT, prompt="p", provider="aigate", model="gpt-image-2", images=images)
+    lines = plan_lines("shop", replace(PLAN, examples=(Planned.of("cat", edit),)), SHOP)
+    assert "example   cat: edit of photos/a.jpg, https://x.example/b.png by aigate gpt-image-2, to cat" in lines
+
+
+@pytest.mark.parametrize(
+    ("difference", "told"),
+    [
+        (Difference(field="size", before=None, after="1024x1024"), "size (none) -> 1024x1024"),
+        (Difference(field="prompt", before="a cat", after="a dog"), 'prompt "a cat" -> "a dog"'),
+        (
+            Difference(field="prompt", before="x" * 80 + "a cat", after="x" * 80 + "dog" * 30),
+            'prompt "…xxxxxxxxxxxxxxxa cat" -> "…xxxxxxxxxxxxxxxdogdogdogdogdogdogdogdogdogdogdogdogdogdogdo…"',
+        ),
+        (Difference(field="images", before="a.jpg", after="a.jpg", note="source image a.jpg has other content"),
+         "source image a.jpg has other content"),
+        (Difference(field="images", before=["a.jpg"], after=["a.jpg", "b.jpg"]), "images a.jpg -> a.jpg, b.jpg"),
+        (Difference(field="extra.x", before=[], after=3), "extra.x (none) -> 3"),
+    ],
+    ids=["none", "text", "long", "content", "list", "extra"],
+)  # fmt: skip
+def test_a_change_is_told_in_a_line(difference, told):
+    plan = Plan(changed=1, changes=(Change(id="cat", fields=(difference,)),))
+    assert change_lines(plan) == [f"changed   cat: {told}"]
+
+
+def test_many_changes_are_counted():
+    plan = Plan(changed=3, held=2, changes=(Change(id="a", fields=()), Change(id="b", fields=())))
+    assert change_lines(plan) == [
+        "changed   a: asks for something else",
+        "          b: asks for something else",
+        "          and 3 jobs more; batchgen plan --diff tells them all",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lanes", "asked"),
+    [
+        ((AIGATE,), "Spend about $41.80 to $52.30 on 1,250 images?"),
+        ((CREDITS,), "Spend 8 to 48 credits at gptimageapi on 4 images?"),
+        ((NOBODY,), "Spend what nobody can price (1 request) on 1 image?"),
+        ((AIGATE, NOBODY), "Spend about $41.80 to $52.30 and what nobody can price (1 request) on 1,251 images?"),
+        ((AIGATE, CREDITS), "Spend about $41.80 to $52.30 and 8 to 48 credits at gptimageapi on 1,254 images?"),
+    ],
+    ids=["usd", "credits", "unpriced", "some-unpriced", "both"],
+)
+def test_the_question_names_what_it_is_about(lanes, asked):
+    assert question(replace(PLAN, lanes=lanes)) == f"{asked} [y/N, or a number of jobs to try first]"
+
+
+def test_a_job_is_a_line():
+    row = Row(1, State.FAILED, "1:a", "refused")
+    assert job_line(example(size="1024x1024"), "failed", row).split() == [
+        "failed", "(refused)", "cat", "aigate", "gpt-image-2", "1024x1024", "A", "cat", "on", "a", "mat",
+    ]  # fmt: skip
