@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TypeVar
 
@@ -29,6 +30,9 @@ _SOURCE_TOKENS = (300, 1500, 3000)
 _SQUARE = 1024 * 1024
 
 _MILLION = 1_000_000
+
+#: Prices that were read longer ago are called old.
+STALE_DAYS = 180
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +70,14 @@ def charge(usage: Usage, task: Task, model: Model) -> Charge:
 def estimate(task: Task, model: Model) -> Estimate:
     """Return what *task* may cost at *model*, before it is sent."""
     return Estimate(low=_guess(task, model, 0), expected=_guess(task, model, 1), high=_guess(task, model, 2))
+
+
+def is_stale(said: str | None, today: date) -> bool:
+    """Tell whether prices of the day *said* (YYYY-MM-DD) are old; what is no date is not."""
+    try:
+        return said is not None and (today - date.fromisoformat(said)).days > STALE_DAYS
+    except ValueError:
+        return False
 
 
 def _guess(task: Task, model: Model, level: int) -> Charge:

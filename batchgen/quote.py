@@ -17,12 +17,9 @@ from typing import Any
 from .forecast import Disk, Forecast, Latency, Share, call_bytes, forecast, image_bytes
 from .manifest.batch import Planned, Recipe
 from .money import show_credits, show_usd
-from .pricing import Estimate, estimate
+from .pricing import Estimate, estimate, is_stale
 from .providers.profile import Profile
 from .task import Charge, Task
-
-#: Prices that were read longer ago are called old.
-STALE_DAYS = 180
 
 _prompt, _recipe = itemgetter(1), itemgetter(4)
 
@@ -162,14 +159,6 @@ class Quote:
             for (model, weight), number in weights.items()
         ]
         return forecast(self._profiles[provider].limits, shares, concurrency=self._facts.concurrency)
-
-
-def is_stale(said: str | None, today: date) -> bool:
-    """Tell whether prices of the day *said* (YYYY-MM-DD) are old; what is no date is not."""
-    try:
-        return said is not None and (today - date.fromisoformat(said)).days > STALE_DAYS
-    except ValueError:
-        return False
 
 
 def _kind(task: Task) -> tuple[object, ...]:

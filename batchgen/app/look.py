@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ..job import Job
 from ..ledger import Counts, Failure, UsageLine
+from ..selection import Selection
 from ..store import values
 from ..store.reader import Reader
-from ..store.values import Selection
 from .place import Place, opened
 
 #: Jobs whose costs are looked up at once.

@@ -22,9 +22,10 @@ from ..files import digest, publish
 from ..images import DamagedImageError, Facts, examine
 from ..job import Attempt, Cancelled, Job, Requeued, State
 from ..manifest.names import stems
+from ..selection import Selection
 from ..sidecar import describe
 from ..store.reader import Reader
-from ..store.values import AttemptRecord, Batch, Doubt, Selection, StandingFile
+from ..store.values import AttemptRecord, Batch, Doubt, StandingFile
 from ..store.writer import Writer
 from ..task import NOTHING, Artifact, Basis, Charge, Picture, Usage
 from .place import Place, opened

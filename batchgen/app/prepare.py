@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .. import manifest, settings
 from ..manifest import Batch
+from ..money import nano_usd
 from ..plan import Facts, Plan, Table, Tell, compare
 from ..providers.presets import preset_names, profile
 from ..providers.profile import Profile
@@ -23,8 +24,10 @@ from .place import Place, opened
 
 def read_manifest(place: Place, path: Path) -> Batch:
     """Return the manifest at *path*, checked and expanded; raise ManifestError with everything that is wrong."""
-    providers = settings.project_settings(path.absolute().parent).get("providers", {})
-    batch = manifest.load(path, providers=providers)
+    project = settings.project_settings(path.absolute().parent)
+    batch = manifest.load(path, providers=project.get("providers", {}), today=datetime.now().astimezone().date())
+    if batch.confirm_above is None:
+        batch = replace(batch, confirm_above=nano_usd(project.get("confirm_above")))
     if not place.sandbox:
         return batch
     return replace(batch, folder=place.state / "output" / batch.name)

@@ -30,6 +30,7 @@ class Commands(RichGroup):
 
     #: name -> (module below this package, attribute, first line of help), in the order of use
     table: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "init": ("begin", "init", "Begin a project: an example that runs at once on simulated providers."),
         "validate": ("prepare", "validate", "Check manifests; every mistake with file, line and column."),
         "plan": ("prepare", "plan", "Say what a run would do and cost; sends nothing."),
         "run": ("work", "run", "Make the images.  Running it again goes on where it stopped."),
@@ -43,6 +44,7 @@ class Commands(RichGroup):
         "verify": ("mend", "verify", "Hold every delivered file against its hash."),
         "db": ("table", "db", "The job table: path, check, backup, upgrade, recover."),
         "providers": ("prepare", "providers", "The providers: models, limits, prices, keys."),
+        "schema": ("begin", "schema", "Print the JSON Schema of manifests, for editors."),
         "sandbox": ("rehearse", "sandbox", "Serve simulated providers on this machine."),
         "demo": ("rehearse", "demo", "Run the demonstration batch on simulated providers."),
     }

@@ -18,7 +18,8 @@ from .options import sandbox as rehearsal
 if TYPE_CHECKING:
     from ..app.mend import Verified
     from ..job import Job
-    from ..store.values import Batch, Doubt, Selection
+    from ..selection import Selection
+    from ..store.values import Batch, Doubt
 
 
 @group("unknown")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ..manifest import Planned
     from ..plan import Lane, Plan, Row
 
+_DAY = 86_400
+
 #: What a person calls the limits of a provider.
 _LIMITS = {
     "concurrency": "requests in flight",
@@ -132,8 +134,6 @@ def _sums(wish: Plan) -> Iterator[str]:
     said += [f"{words.span(span, words.credits_)} credits at {name}" for name, span in _unconverted(wish)]
     if wish.unpriced:
         said.append(f"{many(wish.unpriced, 'request')} without a price in USD: state one with tariff:")
-    if old := [f"{lane.provider} {lane.model}" for lane in wish.lanes if lane.stale]:
-        said.append(f"warning: the prices of {', '.join(old)} are old; look them up, and state yours with tariff:")
     yield from _under("cost", said)
     yield f"time      {_time(wish)}"
     yield from _under("disk", _disk(wish))
@@ -141,10 +141,14 @@ def _sums(wish: Plan) -> Iterator[str]:
 
 def _time(wish: Plan) -> str:
     time, slowest = wish.time, wish.slowest
-    low, expected, high = (words.duration(seconds) for seconds in (time.low, time.expected, time.high))
+    low, expected, high = (_duration(seconds) for seconds in (time.low, time.expected, time.high))
     said = f"about {expected}" if low == high else f"about {expected} ({low} to {high})"
     why = _LIMITS[time.limit] if time.limit else "the time of a single answer"
     return f"{said}, limited by {slowest.provider}: {why}" if slowest else said
+
+
+def _duration(seconds: float) -> str:
+    return words.duration(seconds) if seconds < 2 * _DAY else f"{seconds / _DAY:.0f} days"
 
 
 def _disk(wish: Plan) -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from ..errors import Problem
 from ..fingerprint import Stamp, asked
+from ..pricing import is_stale
 from ..providers.profile import Model
 from ..task import Kind, Source, Task
 from . import names
@@ -29,7 +31,7 @@ class Cast:
     """The recipes of one row: a request for each image, or for up to ``per_request`` of them."""
 
     recipes: tuple[tuple[int, Recipe], ...]  #: by the number of the first image
-    prompt_max: int  #: characters
+    prompt_max: int  #: characters that all its providers take
     naming: Stamp  #: of the id of a job that was given none
 
 
@@ -57,7 +59,14 @@ class Assembly:
     """Turns rows into jobs, and finds what is wrong with them."""
 
     def __init__(
-        self, offers: Offers, sources: Sources, naming: Naming, problems: Problems, warnings: Problems
+        self,
+        offers: Offers,
+        naming: Naming,
+        *,
+        sources: Sources,
+        problems: Problems,
+        warnings: Problems,
+        today: date | None,
     ) -> None:
         self._offers = offers
         self._sources = sources
@@ -65,15 +74,16 @@ class Assembly:
         self._plain = naming.plain
         self._problems = problems
         self._warnings = warnings
-        self._deprecated: set[tuple[str, str]] = set()
+        self._today = today
+        self._offered: set[tuple[str, str]] = set()
 
     def cast(self, draft: Draft) -> Cast | None:
         """Return the recipes of what *draft* asks for; None where something is wrong, which is reported."""
         task = self._task(draft)
-        chosen = self._offers.choose(draft, task) if task else None
-        if chosen is None:
+        chosen = self._offers.choose(draft, task) if task else ()
+        if not chosen:
             return None
-        task, model = chosen
+        task, model = chosen[0]
         self._warn_of_model(draft, task, model)
         values = draft.values
         recipes: list[tuple[int, Recipe]] = []
@@ -86,14 +96,15 @@ class Assembly:
                     priority=values.get("priority", 0),
                     sidecar=self._naming.sidecar,
                     wanted=count,
+                    routes=tuple(other.provider for other, _ in chosen[1:]),
                 )
             recipes.append((first, recipe))
             first += count
-        rules = model.rules(task.kind)
+        rules = [found for _, offer in chosen if (found := offer.rules(task.kind))]
         images = (*values.get("images", ()), values.get("mask", ""))
         return Cast(
             recipes=tuple(recipes),
-            prompt_max=rules.prompt_max if rules else 0,
+            prompt_max=min((rule.prompt_max for rule in rules), default=0),
             naming=Stamp({**asked(task), "images": images, "mask": task.mask is not None}),
         )
 
@@ -197,10 +208,17 @@ class Assembly:
         )
 
     def _warn_of_model(self, draft: Draft, task: Task, model: Model) -> None:
-        if model.deprecated and (task.provider, task.model) not in self._deprecated:
-            self._deprecated.add((task.provider, task.model))
+        """Warn once of each model that is going away, or whose prices are old."""
+        if (task.provider, task.model) in self._offered:
+            return
+        self._offered.add((task.provider, task.model))
+        if model.deprecated:
             message = f"{task.provider} switches {task.model} off on {model.deprecated}"
             self._warnings.add(draft.problem("model", "deprecated_model", message))
+        if self._today is not None and is_stale(model.tariff.date, self._today):
+            message = f"the prices of {task.provider} {task.model} were read on {model.tariff.date}"
+            hint = "look them up, and state yours with tariff:"
+            self._warnings.add(draft.problem("model", "stale_prices", message, hint))
 
     def _wrong(self, draft: Draft, field: str | None, code: str, message: str, hint: str = "") -> None:
         self._problems.add(draft.problem(field, code, message, hint))

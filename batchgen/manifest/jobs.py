@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ class Expansion:
         folder: Path,
         problems: Problems,
         warnings: Problems,
+        today: date | None = None,
     ) -> None:
+        self._today = today
         self._parts = parts
         self._offers = offers
         self._sources = Sources()
@@ -95,7 +98,14 @@ class Expansion:
         self._warn_of_unused(warnings)
 
     def _made(self, problems: Problems, warnings: Problems, names: Roll) -> Iterator[Planned]:
-        assembly = Assembly(self._offers, self._sources, self._naming, problems, warnings)
+        assembly = Assembly(
+            self._offers,
+            self._naming,
+            sources=self._sources,
+            problems=problems,
+            warnings=warnings,
+            today=self._today,
+        )
         casts: dict[Any, Cast | None] = {}
         defaults = {id(part): self._defaults(part, problems) for part in self._parts}
         for entry in self._entries:
@@ -188,7 +198,7 @@ class _Line:
         if cast is None or draft is None:
             return None
         if signature is not None and len(self._casts) < CASTS:
-            self._casts[signature] = cast
+            self._casts.setdefault(signature, cast)
         return cast, draft.values["prompt"]
 
     def _draft(self, row: Row) -> Draft:

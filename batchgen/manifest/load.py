@@ -9,6 +9,7 @@ import gc
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,20 @@ from .template import Template, TemplateFault
 
 
 def load(
-    path: Path, *, providers: Mapping[str, Mapping[str, Any]] | None = None, override: Override | None = None
+    path: Path,
+    *,
+    providers: Mapping[str, Mapping[str, Any]] | None = None,
+    override: Override | None = None,
+    today: date | None = None,
 ) -> Batch:
     """Read, check and expand the manifest at *path*; raise ManifestError with every problem in it.
 
     *providers* are settings that stand under the manifest's own (``batchgen.yaml``).  *override* is called with a
-    provider's name and its merged settings and returns what counts (the sandbox's base URL).
+    provider's name and its merged settings and returns what counts (the sandbox's base URL).  *today* tells old
+    prices; None tells none.
     """
     with _no_collector():
-        return _load(path, providers or {}, override)
+        return _load(path, providers or {}, override, today)
 
 
 @contextmanager
@@ -49,7 +55,9 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _load(path: Path, providers: Mapping[str, Mapping[str, Any]], override: Override | None) -> Batch:
+def _load(
+    path: Path, providers: Mapping[str, Mapping[str, Any]], override: Override | None, today: date | None
+) -> Batch:
     problems, warnings = Problems(), Problems()
     parts = include.gather(path, problems, warnings)
     root = parts[0]
@@ -62,7 +70,7 @@ def _load(path: Path, providers: Mapping[str, Mapping[str, Any]], override: Over
     folder = _folder(root, name, problems)
     naming = Naming(batch=name, file=_file(root, problems), origin=root.origin("output", "file"),
                     sidecar=manifest.output.sidecar)  # fmt: skip
-    jobs = Expansion(parts, offers, naming, folder, problems, warnings)
+    jobs = Expansion(parts, offers, naming, folder, problems, warnings, today)
     budget = budgets.caps(manifest.budget, offers.known, root.places, problems)
     _check_for_jobs(parts, problems)
     if problems:

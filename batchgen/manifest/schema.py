@@ -5,7 +5,7 @@ Made from the model, so that it never says anything else.  Decisions: pure but f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import Field, create_model
@@ -20,6 +20,7 @@ Schema = dict[str, Any]
 
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 _TEMPLATE: Schema = {"type": "string", "pattern": r"\{\{"}
+_AMOUNT = r"^[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?$"
 _EVERY_TYPE = {"string", "integer", "number", "boolean", "array", "object", "null"}
 
 #: What the values of a field look like, beside what the presets say.
@@ -38,6 +39,8 @@ _EXAMPLES: Mapping[str, list[Any]] = {
     "zip": [{"name": ["Oslo", "Rome"], "weather": ["snow", "sun"]}],
     "vars": [{"style": "studio photo, soft light"}],
     "include": ["common.yaml"],
+    "Matrix.include": [[{"colour": "gold", "view": "front"}]],
+    "Matrix.exclude": [[{"colour": "blue", "view": "side"}]],
     "usd_per_image": [0.05, {"low": 0.01, "high": 0.2}],
     "credits": [{"gptimageapi": 600}],
     "per_provider": [{"openai": 25}],
@@ -56,24 +59,31 @@ _HELP: Mapping[str, str] = {
 
 def schema() -> Schema:
     """Return the schema of a manifest: every field described, nothing else allowed."""
-    found = _tidied(_Generator.of_manifest())
-    definitions: dict[str, Schema] = found.pop("$defs")
-    examples = {**_EXAMPLES, **_offered()}
-    for owner in (found, *definitions.values()):
-        for name, field in owner.get("properties", {}).items():
+    whole = _tidied(_Generator.of_manifest())
+    definitions: dict[str, Schema] = whole.pop("$defs")
+    # a preset without an address of its own gets one, which is not used
+    presets = [profile(name, {"base_url": "https://gateway.invalid"}) for name in PRESET_NAMES]
+    examples = {**_EXAMPLES, **_offered(presets)}
+    for owner, of in [("Manifest", whole), *definitions.items()]:
+        for name, field in of.get("properties", {}).items():
             field.setdefault("description", _HELP.get(name, ""))
-            if name in examples:
-                field["examples"] = examples[name]
-    found["properties"]["providers"]["properties"] = {
-        name: {"allOf": [{"$ref": "#/definitions/Provider"}], "description": f"What differs from the preset {name}"}
-        for name in PRESET_NAMES
-    }
+            shown = examples.get(f"{owner}.{name}") or examples.get(name)
+            if shown:
+                field["examples"] = shown
+    definitions["Matrix"]["propertyNames"] = whole["properties"]["vars"]["propertyNames"]
+    whole["properties"]["providers"]["properties"] = {one.name: _settings(one) for one in presets}
     return {
         "$schema": _DRAFT,
         "title": "batchgen manifest",
-        **found,
+        **whole,
         "definitions": dict(sorted(definitions.items())),
     }
+
+
+def _settings(preset: Profile) -> Schema:
+    key = f"; its key comes from {preset.api_key_env[0]}" if preset.api_key_env else ""
+    told = f"What differs from the preset {preset.name}{key}"
+    return {"description": told, "allOf": [{"$ref": "#/definitions/Provider"}]}
 
 
 #: The model takes apart the short forms of ``from`` before it looks at them; an editor has to know them.
@@ -107,12 +117,10 @@ class _Generator(GenerateJsonSchema):
         return {"anyOf": [inner, _TEMPLATE]} if inner.get("type") == "integer" else inner
 
 
-def _offered() -> dict[str, list[Any]]:
+def _offered(presets: Iterable[Profile]) -> dict[str, list[Any]]:
     """Return the values that the presets know, by field: of size, quality, model and so on."""
-    # a preset without an address of its own gets one, which is not used
-    profiles = [profile(name, {"base_url": "https://gateway.invalid"}) for name in PRESET_NAMES]
     found: dict[str, dict[str, None]] = {}
-    for name, value in (pair for one in profiles for pair in _known(one)):
+    for name, value in (pair for one in presets for pair in _known(one)):
         found.setdefault(name, {})[str(value)] = None
     return {name: list(values) for name, values in found.items()}
 
@@ -137,12 +145,14 @@ def _tidied(schema: Mapping[str, Any]) -> Schema:
             found[key] = {name: _tidied(one) for name, one in value.items()}
         elif key == "description":
             found[key] = value.replace("``", "`")
-        elif key == "ge":  # of a decimal, which pydantic does not translate
-            found["minimum"] = value
+        elif key == "ge":  # of a decimal, which pydantic does not translate; it may be given as text
+            found |= {"minimum": value, "pattern": _AMOUNT}
         elif key != "title" and not (key == "default" and (value in (None, "0") or isinstance(value, (dict, list)))):
             found[key] = _inside(value)
-    if "patternProperties" in found:
-        found["additionalProperties"] = False
+    if "patternProperties" in found:  # of names, which then are the only ones
+        (pattern,) = found["patternProperties"]
+        found["propertyNames"] = {**found.get("propertyNames", {}), "pattern": pattern}
+        found["additionalProperties"] = found.pop("patternProperties")[pattern]
     if "$ref" in found:
         found["$ref"] = found["$ref"].replace("#/$defs/", "#/definitions/")
         if len(found) > 1:  # draft 7 reads nothing beside a $ref

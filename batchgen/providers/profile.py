@@ -143,6 +143,32 @@ class Model(Frozen):
         return self.generate if kind is Kind.GENERATE else self.edit
 
 
+class BalanceCheck(Frozen):
+    """A free endpoint that tells what is left: its path, and where in its answer each amount stands."""
+
+    path: str
+    unit: str = "USD"  #: of every amount
+    account: str | None = None  #: what the account has left; steps are told apart by dots, as in ``token.remaining``
+    key_left: str | None = None  #: what this key may still spend; null there: it has no limit of its own
+    unlimited: str | None = None  #: true there: the key has no limit of its own
+    used: str | None = None  #: what was spent through this key so far
+    withheld: str = ""  #: why the account's balance is not told, where no key of this kind may see it
+
+
+class ModelsCheck(Frozen):
+    """A free endpoint that lists the models."""
+
+    path: str
+    public: bool = False  #: anybody may ask, so an answer proves nothing about a key
+
+
+class Checks(Frozen):
+    """What may be asked of a provider without spending.  Every path is for GET only, and documented."""
+
+    balance: BalanceCheck | None = None
+    models: ModelsCheck | None = None
+
+
 class Profile(Frozen):
     """One provider, ready to be spoken to."""
 
@@ -162,6 +188,7 @@ class Profile(Frozen):
     request_id_header: str | None = None  #: where our attempt id goes
     idempotency_header: str | None = None  #: only where the provider is known to honour it
     charges_errors: bool | None = None  #: whether an error answer may be billed; None: nobody says
+    checks: Checks = Checks()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

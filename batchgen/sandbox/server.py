@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -18,14 +17,14 @@ from aiohttp.typedefs import Middleware
 from . import cdn
 from .body import fetch_source
 from .desk import Desk, Entry, Settings, plain_totals
-from .dialects import DIALECTS, aigate, aimlapi, openrouter
+from .dialects import DIALECTS
 from .faults import parse_rule
-from .handle import Handler, authorise, handler_for, trace_of
+from .free import question_for
+from .handle import Handler, handler_for, trace_of
 from .log import totals
-from .wire import Json, Refusal
+from .wire import Refusal
 
 _MOST_BODY = 400_000_000  # sixteen data URLs of 20 MB, and some
-_EVERYTHING = 100.0  # USD that every simulated account starts with
 _ABOUT = """batchgen sandbox: simulated image providers on this machine. Nothing here costs money.
 
 Base URLs: {bases}
@@ -41,11 +40,9 @@ def make_app(desk: Desk) -> web.Application:
     for name, dialect in DIALECTS.items():
         for path, kind in dialect.routes.items():
             router.add_post(f"/{name}{path}", handler_for(desk, dialect, kind))
+        for path, question in dialect.questions.items():
+            router.add_get(f"/{name}{path}", question_for(desk, dialect, question))
         router.add_get(f"/{name}/cdn/{{file}}", _cdn(desk))
-    router.add_get("/aigate/v1/models", _free(desk, "aigate", lambda _: aigate.models(), key_needed=False))
-    router.add_get("/aigate/v1/balance", _free(desk, "aigate", aigate.balance))
-    router.add_get("/aimlapi/v2/billing", _free(desk, "aimlapi", aimlapi.billing))
-    router.add_get("/openrouter/api/v1/key", _free(desk, "openrouter", openrouter.key_info))
     for name in DIALECTS:
         router.add_route("*", f"/{name}/{{rest:.*}}", _no_such_path(name))
     _add_control(router, desk)
@@ -105,26 +102,10 @@ def _cdn(desk: Desk) -> Handler:
     return handler
 
 
-def _free(desk: Desk, name: str, answer: Callable[[float], Json], *, key_needed: bool = True) -> Handler:
-    """Return the handler of an endpoint that costs nothing and tells what was used."""
-
-    async def handler(request: web.Request) -> web.StreamResponse:
-        used = float(desk.spent.get(name, 0))
-        try:
-            if key_needed:
-                authorise(request)
-        except Refusal as refusal:
-            if refusal.cause != "money":
-                return _refused(name, refusal, request)
-            used = _EVERYTHING  # a poor account may still look at its balance
-        return web.json_response(answer(used))
-
-    return handler
-
-
 def _no_such_path(name: str) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
-        known = request.path.removeprefix(f"/{name}") in DIALECTS[name].routes
+        dialect = DIALECTS[name]
+        known = request.path.removeprefix(f"/{name}") in {*dialect.routes, *dialect.questions}
         return _refused(name, Refusal("method" if known else "path"), request)
 
     return handler

@@ -1,21 +1,30 @@
-"""Questions that setting right asks: which jobs, which files, which attempts are known.  SQL on an open connection."""
+"""Which jobs are selected, and what setting right asks of them and of attempts.  SQL on an open connection."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
 
+from ..selection import Selection
 from .mending import RECOVERED
-from .rows import to_artifact
+from .rows import listed, to_artifact
 from .tables import artifacts, attempts, jobs, ledger
-from .values import Selection, StandingFile
+from .values import StandingFile
 
 
-def conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
-    """Yield what a job has to fulfil to be selected."""
+def selected(batch_id: int, selection: Selection, *more: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
+    """Return what the selected jobs of a batch fulfil, and *more*; a limit is left to the caller."""
+    fulfilled = (jobs.c.batch_id == batch_id, *_conditions(selection), *more)
+    if selection.sample is None:
+        return fulfilled
+    # ``lot``, as ``part``, is batchgen's own function; the seed goes as text, for it may be a number of any length
+    drawn = select(jobs.c.id).where(*fulfilled).order_by(func.lot(jobs.c.key, str(selection.seed)), jobs.c.key)
+    return (jobs.c.id.in_(drawn.limit(selection.sample).correlate(None)),)
+
+
+def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
     if selection.ids:
         yield or_(*(jobs.c.key.op("GLOB")(pattern) for pattern in selection.ids))
     if selection.tags:
@@ -30,15 +39,20 @@ def conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
     ):
         if values:
             yield column.in_(values)
+    if selection.shard is not None:
+        number, parts = selection.shard
+        yield func.part(jobs.c.key, parts) == number
     if not selection.orphaned:
         yield jobs.c.orphaned_at.is_(None)
 
 
-def files(connection: Connection, batch_id: int, selection: Selection, after: int, limit: int) -> list[StandingFile]:
-    """Return a page of the files that jobs count on, by the number of their rows from *after* on."""
-    wanted = select(artifacts, jobs.c.key, jobs.c.orphaned_at).join(jobs)
-    wanted = wanted.where(jobs.c.batch_id == batch_id, artifacts.c.superseded_at.is_(None), artifacts.c.id > after)
-    page = wanted.where(*conditions(selection)).order_by(artifacts.c.id).limit(limit)
+def files(
+    connection: Connection, fulfilled: Sequence[ColumnElement[bool]], after: int, limit: int
+) -> list[StandingFile]:
+    """Return a page of the files that jobs count on which fulfil this, by the number of their rows from *after* on."""
+    wanted = select(artifacts, jobs.c.key, jobs.c.orphaned_at).join(jobs).where(*fulfilled)
+    page = wanted.where(artifacts.c.superseded_at.is_(None), artifacts.c.id > after)
+    page = page.order_by(artifacts.c.id).limit(limit)
     return [
         StandingFile(
             job_id=row.job_id,
@@ -60,8 +74,7 @@ def attempt_states(connection: Connection, ids: Sequence[str]) -> dict[str, tupl
     taken = select(func.count()).where(*of_it).scalar_subquery()
     partly = (attempts.c.run_id == RECOVERED) & (attempts.c.state == "delivered") & (ledger.c.images > taken)
     wanted = select(attempts.c.id, attempts.c.state, attempts.c.cause).select_from(attempts.outerjoin(ledger))
-    listed = select(text("value")).select_from(func.json_each(json.dumps(list(ids))))
-    rows = connection.execute(wanted.where(attempts.c.id.in_(listed), ~func.coalesce(partly, False)))
+    rows = connection.execute(wanted.where(attempts.c.id.in_(listed(ids)), ~func.coalesce(partly, False)))
     return {row.id: (row.state, row.cause) for row in rows}
 
 

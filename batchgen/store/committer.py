@@ -7,6 +7,7 @@ thousand concurrent ones share an fsync.  What is answered has been committed wi
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -58,13 +59,18 @@ class Committer:
 
     async def submit(self, work: Callable[[Connection], T | BatchgenError]) -> T:
         """Return what *work* answers once it is durable; it is carried out even if the waiter is cancelled."""
+        return await self.post(work)
+
+    def post(self, work: Callable[[Connection], T | BatchgenError]) -> asyncio.Future[T]:
+        """Begin *work* and return where its answer will be once it is durable."""
         command = _Command(work)
         command.answer.set_running_or_notify_cancel()  # from here a cancelled waiter cannot take it back
         with self._gate:
             if self._ended is not None:
                 raise self._ended
             self._inbox.put(command)
-        answer: T = await asyncio.wrap_future(command.answer)
+        answer: asyncio.Future[T] = asyncio.wrap_future(command.answer)
+        answer.add_done_callback(_heard)
         return answer
 
     def close(self) -> None:
@@ -126,7 +132,8 @@ class Committer:
         except Exception as error:
             if _is_fatal(error):
                 raise
-            command.answer.set_exception(explain(error, self._path) if isinstance(error, DBAPIError) else error)
+            known = isinstance(error, DBAPIError | sqlite3.Error)
+            command.answer.set_exception(explain(error, self._path) if known else error)
 
     def _commit(self, connection: Connection, group: list[_Command]) -> None:
         patiently = Retrying(
@@ -157,6 +164,12 @@ class Committer:
         for command in waiting:
             if not command.answer.done():
                 command.answer.set_exception(reason)
+
+
+def _heard(answer: asyncio.Future[Any]) -> None:
+    """Take note of an error that nobody waits for any more, so that asyncio does not report it as lost."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _transact(connection: Connection, group: list[_Command]) -> list[object]:

@@ -11,12 +11,13 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, Pool, QueuePool, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import StoreError
+from ..selection import lot, part
 
 BUSY_MS = 10_000
 
@@ -106,8 +107,18 @@ def writing(path: Path) -> Engine:
 
 
 def reading(path: Path) -> Engine:
-    """Return an engine whose connections cannot write; each transaction sees one snapshot."""
-    return _engine(lambda: _connect(path, "ro", "query_only=on"), "BEGIN", QueuePool)
+    """Return an engine whose connections cannot write; each transaction sees one snapshot.
+
+    Its SQL may use ``part`` and ``lot`` of ``selection``.
+    """
+
+    def connect() -> sqlite3.Connection:
+        dbapi = _connect(path, "ro", "query_only=on")
+        for function in (part, lot):
+            dbapi.create_function(function.__name__, 2, function, deterministic=True)
+        return dbapi
+
+    return _engine(connect, "BEGIN", QueuePool)
 
 
 def _connect(path: Path, mode: str, *settings: str) -> sqlite3.Connection:
@@ -138,8 +149,14 @@ def _engine(connect: Callable[[], sqlite3.Connection], start: str, pool: type[Po
     return engine
 
 
+def driver(connection: Connection) -> sqlite3.Connection:
+    """Return SQLite's own connection, in the same transaction: for rows by the million; raises sqlite3.Error."""
+    found: Any = connection.connection.dbapi_connection
+    return cast("sqlite3.Connection", found)
+
+
 def checkpoint(connection: Connection) -> None:
     """Move the write-ahead log into the file and cut it to nothing; a busy reader only delays that."""
-    raw: Any = connection.connection.dbapi_connection
+    raw = driver(connection)
     raw.execute("PRAGMA busy_timeout=100")  # the next run does it as well: no end of a run waits for a reader
     raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, sel
 
 from ..errors import NotFound
 from ..fault import Cause, Charged
+from ..fingerprint import unchanged
 from ..job import Adopted, Claimed, Job, State, Supplied, advance
 from ..task import Artifact, Basis
 from .rows import encode_task, to_job
@@ -110,7 +111,7 @@ def _take_in(connection: Connection, batch_id: int, trace: Trace, last: bool, no
         if trace.live and _may_revive(job, trace):
             return _revive(connection, job, trace, now), False
         intake += _book(connection, batch_id, job, trace)
-        if trace.file is not None and job.fingerprint == trace.fingerprint and job.state is State.PENDING:
+        if trace.file is not None and _same(job, trace) and job.state is State.PENDING:
             # its number stands behind the call that was made for it
             after = replace(job, claim=max(job.claim + 1, trace.claim))
             swap(connection, job, after, now)
@@ -147,8 +148,12 @@ def _job(connection: Connection, batch_id: int, trace: Trace, now: datetime) -> 
 
 def _may_revive(job: Job, trace: Trace) -> bool:
     # the slot is read by the rules of the provider that the job names
-    same = (trace.fingerprint, trace.task.provider) == (job.fingerprint, job.task.provider)
-    return same and job.state is State.PENDING
+    return _same(job, trace) and trace.task.provider == job.task.provider and job.state is State.PENDING
+
+
+def _same(job: Job, trace: Trace) -> bool:
+    """Tell whether a trace is of what *job* asks for now; an older version may have marked it by another rule."""
+    return unchanged(trace.fingerprint, job.task, job.fingerprint)
 
 
 def _revive(connection: Connection, job: Job, trace: Trace, now: datetime) -> Intake:
@@ -208,7 +213,7 @@ def _place(  # noqa: PLR0917 - see take_in
     """Let the job count on a file where it can; return whether the file waits for one before it."""
     stale: datetime | None = now
     done = 0
-    if job.fingerprint == trace.fingerprint and job.state not in {State.CANCELLED, State.RUNNING}:
+    if _same(job, trace) and job.state not in {State.CANCELLED, State.RUNNING}:
         mine = (artifacts.c.job_id == job.id, artifacts.c.superseded_at.is_(None), artifacts.c.ordinal == file.ordinal)
         if connection.execute(update(artifacts).where(*mine).values(superseded_at=now)).rowcount:
             stale = None  # the file that lies there now is this one

@@ -6,11 +6,13 @@ out of what is due and of every count, but have a standing and can be asked for 
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, literal, or_, select, text
 from sqlalchemy.exc import DBAPIError
@@ -18,13 +20,18 @@ from sqlalchemy.exc import DBAPIError
 from ..errors import NotFound
 from ..job import Job, State
 from ..ledger import Counts, Failure, Spent, UsageLine
-from .asking import attempt_states, conditions, files, newest_attempt
+from ..selection import Selection
+from .asking import attempt_states, files, newest_attempt, selected
 from .engine import explain, reading
 from .mending import doubts, last_doubt
-from .rows import to_artifact, to_attempt, to_batch, to_job, to_run
+from .rows import listed, to_artifact, to_attempt, to_batch, to_job, to_run
+from .scope import Scope, resolve
 from .sums import bills, spent, usage
 from .tables import EPOCH, Instant, artifacts, attempts, batches, jobs, runs
-from .values import AttemptRecord, Batch, Bill, Doubt, Run, Selection, Standing, StandingFile, StoredArtifact
+from .values import AttemptRecord, Batch, Bill, Doubt, Run, StandingFile, StoredArtifact
+
+if TYPE_CHECKING:
+    from .known import Known
 
 PAGE = 1_000  #: jobs read in one transaction: a long export holds up no checkpoint
 
@@ -74,25 +81,33 @@ class Reader:
 
     # --- what to do -----------------------------------------------------------
 
-    def standing(self, batch_id: int) -> Standing:
-        """Return key -> (state, fingerprint) of every job, orphaned ones too; about 200 bytes each."""
-        standing = Standing()
-        with self._open() as connection:
-            wanted = select(jobs.c.key, jobs.c.state, jobs.c.fingerprint)
-            wanted = wanted.where(jobs.c.batch_id == batch_id)
-            for key, state, fingerprint in connection.execution_options(yield_per=PAGE).execute(wanted):
-                standing.add(key, state, fingerprint)
-        return standing
+    def known(self, batch_id: int) -> Known:
+        """Return the batch as a plan is compared with it."""
+        from .known import Known
 
-    def due(self, batch_id: int, provider: str, limit: int, now: datetime) -> list[Job]:
-        """Return the next jobs a lane may send at *now*, in order."""
+        return Known(self._open, batch_id)
+
+    def scope(self, batch_id: int, selection: Selection) -> Scope | None:
+        """Return what a run that starts now may send, where not everything is selected."""
+        if selection.everything:
+            return None
+        with self._open() as connection:
+            return resolve(connection, batch_id, selection)
+
+    def due(self, batch_id: int, provider: str, limit: int, now: datetime, among: Scope | None = None) -> list[Job]:
+        """Return the next jobs a lane may send at *now*, in order; where there is a scope, only *among* it."""
+        if among is not None:
+            with self._open() as connection:
+                return [to_job(row, row.batch_name) for row in among.due(connection, provider, limit, now)]
         ready = or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now)
         wanted = _lane(batch_id, provider).where(ready).order_by(jobs.c.priority.desc(), jobs.c.position).limit(limit)
         return self._jobs(wanted)
 
-    def next_due(self, batch_id: int, provider: str) -> datetime | None:
+    def next_due(self, batch_id: int, provider: str, among: Scope | None = None) -> datetime | None:
         """Return when the lane's next pending job may be sent (1970 for at once); None where nothing is pending."""
         with self._open() as connection:
+            if among is not None:
+                return among.next_due(connection, provider)
             pending = _lane(batch_id, provider).with_only_columns(
                 func.min(func.coalesce(jobs.c.not_before, literal(EPOCH, Instant)))
             )
@@ -152,17 +167,14 @@ class Reader:
         return job
 
     def jobs(self, batch_id: int, selection: Selection = Selection(), limit: int | None = None) -> Iterator[Job]:  # noqa: B008 - frozen
-        """Yield the selected jobs in the order they were first added, a page per transaction."""
-        last, left = 0, limit
-        wanted = select(jobs, batches.c.name.label("batch_name")).join(batches)
-        wanted = wanted.where(jobs.c.batch_id == batch_id, *conditions(selection)).order_by(jobs.c.id)
-        while left is None or left > 0:
-            size = PAGE if left is None else min(PAGE, left)
-            page = self._jobs(wanted.where(jobs.c.id > last).limit(size))
-            yield from page
-            if len(page) < size:
-                return
-            last, left = page[-1].id, None if left is None else left - size
+        """Yield the selected jobs in the order they were first added, at most *limit*, a page per transaction."""
+        limits = [number for number in (limit, selection.limit) if number is not None]
+        wanted = select(jobs, batches.c.name.label("batch_name")).join(batches).order_by(jobs.c.id).limit(PAGE)
+        for fulfilled in self._portions(batch_id, replace(selection, limit=min(limits, default=None))):
+            page = self._jobs(wanted.where(*fulfilled))
+            while page:
+                yield from page
+                page = self._jobs(wanted.where(*fulfilled, jobs.c.id > page[-1].id)) if len(page) == PAGE else []
 
     def attempts(self, job: Job) -> list[AttemptRecord]:
         """Return the paid calls made for a job, in order."""
@@ -192,14 +204,11 @@ class Reader:
 
     def files(self, batch_id: int, selection: Selection = Selection()) -> Iterator[list[StandingFile]]:  # noqa: B008
         """Yield the files that the selected jobs count on, a page per transaction."""
-        last = 0
-        while True:
-            with self._open() as connection:
-                page = files(connection, batch_id, selection, last, PAGE)
-            if not page:
-                return
-            yield page
-            last = page[-1].artifact_id
+        for fulfilled in self._portions(batch_id, selection):
+            last = 0
+            while page := self._files(fulfilled, last):
+                yield page
+                last = page[-1].artifact_id
 
     def doubt(self, job: Job) -> Doubt | None:
         """Return what is known of a job that may have been bought; None where no call of it is in doubt."""
@@ -252,8 +261,24 @@ class Reader:
         try:
             with self._engine.connect() as connection:
                 yield connection
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             raise explain(error, self._path) from error
+
+    def _portions(self, batch_id: int, selection: Selection) -> Iterator[tuple[ColumnElement[bool], ...]]:
+        """Yield what all selected jobs fulfil, or some thousand of them at a time where they were counted."""
+        fulfilled = selected(batch_id, selection)
+        if selection.sample is None and selection.limit is None:
+            yield fulfilled
+            return
+        with self._open() as connection:
+            wanted = select(jobs.c.id).where(*fulfilled).order_by(jobs.c.id).limit(selection.limit)
+            ids = connection.execute(wanted).scalars().all()
+        for start in range(0, len(ids), PAGE):
+            yield (jobs.c.id.in_(listed(ids[start : start + PAGE])),)
+
+    def _files(self, fulfilled: Sequence[ColumnElement[bool]], after: int) -> list[StandingFile]:
+        with self._open() as connection:
+            return files(connection, fulfilled, after, PAGE)
 
     def _jobs(self, wanted: Select[Any]) -> list[Job]:
         with self._open() as connection:

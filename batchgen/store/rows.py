@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
+from json.encoder import encode_basestring
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Row, RowMapping
+from sqlalchemy import Row, RowMapping, Select, func, literal, select, text
 
 from ..job import Job, State
 from ..task import Kind, Source, Task
-from .values import AttemptRecord, Batch, Planned, Run, StoredArtifact
+from .values import AttemptRecord, Batch, Run, StoredArtifact
+
+if TYPE_CHECKING:
+    from ..manifest.batch import Planned, Recipe
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -31,8 +36,11 @@ _PLAIN = (
 )
 _SOURCE = ("path", "url", "sha256", "mime", "size_bytes")
 
-#: Columns of jobs that the plan decides, apart from key and fingerprint.
-PLAN_COLUMNS = ("kind", "provider", "model", "task", "wanted", "output", "sidecar", "tags", "priority", "position")
+#: Columns of jobs that follow the plan also where a job is done or under way.
+LOOKS = ("output", "position", "sidecar", "tags", "priority")
+
+#: Columns of jobs that the plan decides.
+PLAN_COLUMNS = ("key", "fingerprint", *LOOKS, "task", "kind", "provider", "model", "wanted")
 
 #: Columns of jobs that only ``advance`` changes.
 MOVING = ("state", "cause", "message", "delivered", "claim", "tries", "doubts", "not_before")
@@ -94,21 +102,32 @@ def to_job(row: Row[Any], batch: str) -> Job:
     )
 
 
-def plan_columns(position: int, planned: Planned) -> dict[str, Any]:
-    """Return the columns of jobs that the plan decides, apart from key and fingerprint."""
-    task = planned.task
-    return {
-        "kind": task.kind.value,
-        "provider": task.provider,
-        "model": task.model,
-        "task": encode_task(task),
-        "wanted": planned.wanted,
-        "output": planned.output,
-        "sidecar": planned.sidecar,
-        "tags": encode_tags(planned.tags),
-        "priority": planned.priority,
-        "position": position,
-    }
+class Form(NamedTuple):
+    """What the rows of one recipe's jobs have in common: all of ``PLAN_COLUMNS`` but what each has of its own."""
+
+    head: str  #: of the task's JSON, up to the prompt
+    tail: str  #: of the task's JSON, from behind the prompt on
+    looks: tuple[bool, str, int]  #: sidecar, tags, priority
+    asked: tuple[str, str, str, int]  #: kind, provider, model, wanted
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Form:
+        """Return the form of *recipe*."""
+        task = recipe.task
+        # the first one: only the kind stands before it
+        head, _, tail = encode_task(replace(task, prompt="")).partition('"prompt":""')
+        return cls(
+            head=f'{head}"prompt":',
+            tail=tail,
+            looks=(recipe.sidecar, encode_tags(recipe.tags), recipe.priority),
+            asked=(task.kind.value, task.provider, task.model, recipe.wanted),
+        )
+
+    def row(self, planned: Planned, position: int) -> tuple[Any, ...]:
+        """Return a job's ``PLAN_COLUMNS``; *position* is its place in the manifest."""
+        key, prompt, fingerprint, output, _ = planned
+        head, tail, looks, asked = self
+        return (key, fingerprint, output, position, *looks, head + encode_basestring(prompt) + tail, *asked)
 
 
 def moving(job: Job) -> dict[str, Any]:
@@ -116,9 +135,14 @@ def moving(job: Job) -> dict[str, Any]:
     return {name: getattr(job, name) for name in MOVING} | {"state": job.state.value}
 
 
-def encode_ids(ids: Sequence[int]) -> str:
-    """Return ids as a JSON list, to be bound as one value."""
-    return _encode(list(ids))
+def encode_list(values: Iterable[int | str]) -> str:
+    """Return *values* as a JSON list, to be bound as one value: SQLite caps how many may be bound."""
+    return _encode(list(values))
+
+
+def listed(values: Iterable[int | str]) -> Select[Any]:
+    """Return *values*, any number of them, as SQL for ``in_``."""
+    return select(text("value")).select_from(func.json_each(literal(encode_list(values))))
 
 
 def to_batch(row: RowMapping) -> Batch:

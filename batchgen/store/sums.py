@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select, text
 
 from ..ledger import Spent, UsageLine, add
-from .rows import encode_ids, to_artifact
+from .rows import listed, to_artifact
 from .tables import artifacts, attempts, jobs, ledger
 from .values import Bill, StoredArtifact
 
@@ -101,27 +101,25 @@ def spent(
 
 def bills(connection: Connection, ids: Sequence[int]) -> dict[int, Bill]:
     """Return what each of these jobs took; every id has an entry."""
-    wanted = {"ids": encode_ids(ids)}
+    wanted = listed(ids)
     files: dict[int, list[StoredArtifact]] = {}
-    kept = select(artifacts).where(artifacts.c.job_id.in_(_IDS), artifacts.c.superseded_at.is_(None))
-    for row in connection.execute(kept.order_by(artifacts.c.ordinal, artifacts.c.id), wanted):
+    kept = select(artifacts).where(artifacts.c.job_id.in_(wanted), artifacts.c.superseded_at.is_(None))
+    for row in connection.execute(kept.order_by(artifacts.c.ordinal, artifacts.c.id)):
         files.setdefault(row.job_id, []).append(to_artifact(row))
     costs = (
         select(attempts.c.job_id, func.count(), func.sum(ledger.c.usd), func.sum(ledger.c.credits))
         .select_from(attempts.outerjoin(ledger))
-        .where(attempts.c.job_id.in_(_IDS))
+        .where(attempts.c.job_id.in_(wanted))
         .group_by(attempts.c.job_id)
     )
     found = {job_id: Bill() for job_id in ids}
-    for job_id, number, usd, credit in connection.execute(costs, wanted):
+    for job_id, number, usd, credit in connection.execute(costs):
         found[job_id] = Bill(attempts=number, usd=usd, credits=credit)
     return {job_id: replace(bill, files=tuple(files.get(job_id, ()))) for job_id, bill in found.items()}
 
 
 #: A literal, so that SQLite sees that the small index of open attempts serves.
 _OPEN = text("attempts.state = 'open'")
-#: One bound list of any length: SQLite caps the number of bound values.
-_IDS = select(text("value FROM json_each(:ids)"))
 
 
 def _sum(column: ColumnElement[int | None]) -> ColumnElement[int]:

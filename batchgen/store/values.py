@@ -2,35 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Protocol
 
 from ..fault import Cause
-from ..job import State
 from ..task import UNPRICED, Artifact, Charge, Task, Usage
-
-
-class Planned(Protocol):
-    """A job as the plan wants it; see ``Writer.load``."""
-
-    @property
-    def key(self) -> str: ...  # noqa: D102 - see Job for what each one means
-    @property
-    def task(self) -> Task: ...  # noqa: D102
-    @property
-    def fingerprint(self) -> str: ...  # noqa: D102
-    @property
-    def output(self) -> str: ...  # noqa: D102
-    @property
-    def tags(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def priority(self) -> int: ...  # noqa: D102
-    @property
-    def sidecar(self) -> bool: ...  # noqa: D102
-    @property
-    def wanted(self) -> int: ...  # noqa: D102
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +17,8 @@ class Loaded:
     changed: int = 0  #: ask for something else now: pending again
     kept: int = 0
     busy: int = 0  #: changed, but an attempt is open: the next load takes them up
-    returned: int = 0  #: of those kept or changed: were orphaned, stand in the manifest again
+    held: int = 0  #: changed, but done and left as they are, because the load was told to keep such
+    returned: int = 0  #: of all but the new: were orphaned, stand in the manifest again
     orphaned: int = 0  #: stand in the manifest no more
 
     def __add__(self, other: Loaded) -> Loaded:
@@ -50,6 +27,7 @@ class Loaded:
             changed=self.changed + other.changed,
             kept=self.kept + other.kept,
             busy=self.busy + other.busy,
+            held=self.held + other.held,
             returned=self.returned + other.returned,
             orphaned=self.orphaned + other.orphaned,
         )
@@ -131,20 +109,6 @@ class Bill:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Selection:
-    """Which jobs: OR within a field, AND between fields; an empty field does not restrict."""
-
-    ids: tuple[str, ...] = ()  #: globs on the job's key
-    tags: tuple[str, ...] = ()
-    providers: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
-    states: tuple[str, ...] = ()
-    causes: tuple[str, ...] = ()
-    orphaned: bool = False  #: also those that stand in the manifest no more
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Doubt:
     """What is known of a job that may have been bought."""
 
@@ -207,28 +171,3 @@ class Intake:
             doubtful=self.doubtful + other.doubtful,
             usd=self.usd + other.usd,
         )
-
-
-class Standing(Mapping[str, tuple[State, str]]):
-    """Key -> (state, fingerprint) of a whole batch, about 200 bytes a job."""
-
-    __slots__ = ("_packed",)
-    _STATES: ClassVar[tuple[State, ...]] = tuple(State)
-    _CODES: ClassVar[dict[str, bytes]] = {state.value: bytes([code]) for code, state in enumerate(_STATES)}
-
-    def __init__(self) -> None:
-        self._packed: dict[str, bytes] = {}
-
-    def add(self, key: str, state: str, fingerprint: str) -> None:
-        """Note where one job stands."""
-        self._packed[key] = self._CODES[state] + fingerprint.encode()
-
-    def __getitem__(self, key: str) -> tuple[State, str]:
-        packed = self._packed[key]
-        return self._STATES[packed[0]], packed[1:].decode()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._packed)
-
-    def __len__(self) -> int:
-        return len(self._packed)

@@ -1,4 +1,4 @@
-"""The one writer.  Every INSERT and UPDATE of batchgen is in this file, in ``swap`` and in ``mending``.  A doer.
+"""The one writer.  Every INSERT and UPDATE of batchgen is in this file, ``loading``, ``mending`` and ``swap``.  A doer.
 
 Every update of a job is a compare-and-set on its id, state, claim and what else tells two forms of it apart: no
 row changed means that the job moved on without us.  Verbs return when what they wrote is durable.
@@ -6,18 +6,16 @@ row changed means that the job moved on without us.  Verbs return when what they
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from anyio import to_thread
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from ..errors import BatchgenError, NotFound, StaleJob
@@ -26,10 +24,14 @@ from ..task import Artifact
 from . import mending
 from .booking import artifact_rows, closed_attempt, ledger_row
 from .committer import Committer
-from .rows import PLAN_COLUMNS, moving, plan_columns, to_job
-from .swap import SWAP, known_as, supersede, swap
-from .tables import artifacts, attempts, batches, jobs, ledger, micros, runs
-from .values import Intake, Loaded, Planned, Trace
+from .loading import Loading
+from .rows import to_job
+from .swap import supersede, swap
+from .tables import artifacts, attempts, batches, jobs, ledger, runs
+from .values import Intake, Loaded, Trace
+
+if TYPE_CHECKING:
+    from ..manifest.batch import Planned
 
 CHUNK = 5_000  #: jobs loaded in one transaction: bounds the log, and what an interruption repeats
 
@@ -61,20 +63,26 @@ class Writer:
         """Return the id of the batch *name*, made or brought up to date."""
         return await self._line.submit(partial(_open_batch, name=name, manifest=manifest, folder=folder, now=now))
 
-    async def load(self, batch_id: int, planned: Iterable[Planned], now: datetime) -> Loaded:
+    async def load(
+        self, batch_id: int, planned: Iterable[Planned], now: datetime, *, keep_changed: bool = False
+    ) -> Loaded:
         """Make the batch's jobs those of *planned*, in that order; say what that changed.
 
-        New ones are added, changed ones revised (their files superseded), absent ones orphaned.  May be
+        New ones are added, changed ones revised (their files superseded; those done are left as they are where
+        *keep_changed* is set), absent ones orphaned.  *planned* is gone through in a thread, a chunk ahead.  May be
         interrupted between chunks: loading again completes it, and nothing is orphaned before the end.
         """
-        last = await self._line.submit(_last_job)
-        seen = bytearray(last + 1)  # a byte a job: a set of a million ids would take 60 MB
-        rest, tally = enumerate(planned), Loaded()
-        while chunk := await to_thread.run_sync(lambda: list(islice(rest, CHUNK))):
-            tally += await self._line.submit(partial(_merge, batch_id=batch_id, chunk=chunk, seen=seen, now=now))
-        absent = await self._line.submit(partial(_absent, batch_id=batch_id, seen=seen))
+        submit, rest, tally = self._line.submit, enumerate(planned), Loaded()
+        loading = await submit(partial(Loading, batch_id=batch_id, now=now, keep_changed=keep_changed))
+        plan = partial(to_thread.run_sync, lambda: list(islice(rest, CHUNK)))
+        chunk = await plan()
+        while chunk:
+            writing = self._line.post(partial(loading.merge, chunk=chunk))
+            chunk = await plan()
+            tally += await writing
+        absent = await submit(loading.absent)
         for start in range(0, len(absent), CHUNK):
-            tally += await self._line.submit(partial(_orphan, ids=absent[start : start + CHUNK], now=now))
+            tally += await submit(partial(loading.orphan, ids=absent[start : start + CHUNK]))
         return tally
 
     async def begin_run(self, run_id: str, batch_id: int, *, command: str, pid: int, host: str, now: datetime) -> None:
@@ -209,100 +217,3 @@ def _settle(connection: Connection, *, settlement: Settlement, now: datetime) ->
 _JOB = select(jobs).where(jobs.c.id == bindparam("wanted_job"))
 _ATTEMPT = select(attempts).where(attempts.c.id == bindparam("wanted_attempt"))
 _CLOSE = update(attempts).where(attempts.c.id == bindparam("known_id"), attempts.c.state == "open")
-
-
-# --- loading a plan -----------------------------------------------------------
-
-#: Where a job is done or under way, what was asked for stays on record as it was.
-_LOOKS = ("output", "sidecar", "tags", "priority", "position")
-
-_LISTED = select(jobs).where(
-    jobs.c.batch_id == bindparam("of_batch"),
-    jobs.c.key.in_(select(text("value")).select_from(func.json_each(bindparam("keys")))),
-)
-
-
-_START = {"state": State.PENDING.value, "delivered": 0, "claim": 0, "tries": 0, "doubts": 0}
-#: Past the typing of SQLAlchemy, which takes longer than SQLite itself: plans come by the hundred thousand.
-_ADD = str(
-    insert(jobs).compile(
-        column_keys=[*PLAN_COLUMNS, "key", "fingerprint", *_START, "batch_id", "created_at", "updated_at"],
-        dialect=sqlite.dialect(paramstyle="named"),
-    )
-)
-
-
-def _last_job(connection: Connection) -> int:
-    return int(connection.execute(select(func.coalesce(func.max(jobs.c.id), 0))).scalar_one())
-
-
-def _merge(
-    connection: Connection, *, batch_id: int, chunk: list[tuple[int, Planned]], seen: bytearray, now: datetime
-) -> Loaded:
-    keys = json.dumps([planned.key for _, planned in chunk], ensure_ascii=False)
-    known = {row.key: row for row in connection.execute(_LISTED, {"of_batch": batch_id, "keys": keys})}
-    fresh, revised, touched, busy, returned = [], [], [], 0, 0
-    for position, planned in chunk:
-        facts, row = plan_columns(position, planned), known.get(planned.key)
-        if row is None:
-            fresh.append(facts | {"key": planned.key, "fingerprint": planned.fingerprint})
-            continue
-        if row.id < len(seen):
-            seen[row.id] = 1
-        returned += row.orphaned_at is not None
-        if row.fingerprint != planned.fingerprint and row.state != State.RUNNING:
-            revised.append((row, facts | {"fingerprint": planned.fingerprint}))
-            continue
-        busy += row.fingerprint != planned.fingerprint
-        names = _LOOKS if row.state in {State.DONE, State.RUNNING} else PLAN_COLUMNS
-        if row.orphaned_at is not None or any(facts[name] != getattr(row, name) for name in names):
-            touched.append((row, {name: facts[name] for name in names}))
-    _insert(connection, batch_id, fresh, now)
-    _revise(connection, revised, now)
-    _touch(connection, touched, now)
-    kept = len(chunk) - len(fresh) - len(revised) - busy
-    return Loaded(new=len(fresh), changed=len(revised), kept=kept, busy=busy, returned=returned)
-
-
-def _insert(connection: Connection, batch_id: int, fresh: list[dict[str, Any]], now: datetime) -> None:
-    if not fresh:
-        return
-    moment = micros(now)
-    start = _START | {"batch_id": batch_id, "created_at": moment, "updated_at": moment}
-    connection.exec_driver_sql(_ADD, [facts | start for facts in fresh])
-
-
-def _revise(connection: Connection, revised: list[tuple[Row[Any], dict[str, Any]]], now: datetime) -> None:
-    rows, old = [], []
-    for row, facts in revised:
-        before = to_job(row, "")
-        after = advance(before, Revised(at=now))
-        rows.append(known_as(before) | moving(after) | facts | {"orphaned_at": None, "updated_at": now})
-        if before.delivered:
-            old.append(before.id)
-    if rows:
-        connection.execute(SWAP, rows)
-    if old:
-        supersede(connection, old, now)
-
-
-def _touch(connection: Connection, touched: list[tuple[Row[Any], dict[str, Any]]], now: datetime) -> None:
-    for names in (_LOOKS, PLAN_COLUMNS):
-        rows = [
-            known_as(row) | {"orphaned_at": None, "updated_at": now} | facts
-            for row, facts in touched
-            if len(facts) == len(names)
-        ]
-        if rows:
-            connection.execute(SWAP, rows)
-
-
-def _absent(connection: Connection, *, batch_id: int, seen: bytearray) -> list[int]:
-    present = select(jobs.c.id).where(jobs.c.batch_id == batch_id, jobs.c.orphaned_at.is_(None))
-    return [number for number in connection.execute(present).scalars() if number < len(seen) and not seen[number]]
-
-
-def _orphan(connection: Connection, *, ids: list[int], now: datetime) -> Loaded:
-    gone = update(jobs).where(jobs.c.id == bindparam("known_id"), jobs.c.orphaned_at.is_(None))
-    connection.execute(gone, [{"known_id": number, "orphaned_at": now, "updated_at": now} for number in ids])
-    return Loaded(orphaned=len(ids))

@@ -24,12 +24,12 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from ..errors import SettingsError
 from ..fault import Cause, Fault, ProviderError
 from ..payload import Payload, pack
-from ..providers.base import Call
+from ..providers.base import Call, Reply
 from ..providers.presets import is_loopback
 from ..providers.profile import Profile, origin_of
 from .download import PublicResolver, download, private_literal
 from .mishaps import FlakyError, UnreachedError, lost_result, never_sent, no_answer, of_our_own, unreached, words
-from .reading import Head, Sink, hang_up, receive
+from .reading import MAX_ANSWER, Head, Memory, Sink, hang_up, inflated, receive
 
 CONNECT_TRIES = 3
 
@@ -64,6 +64,29 @@ class Line:
             finally:
                 await hang_up(response)
         return head
+
+    async def ask(self, call: Call, deadline: float) -> Reply:
+        """Send a question that costs nothing, on the way of the paid calls; return the whole answer.
+
+        *deadline* is seconds for all of it.  Raises ProviderError where no whole answer came, and ValueError for
+        anything but a GET that nobody bills.
+        """
+        if call.method != "GET" or call.billed:
+            raise ValueError(f"{call.method} {call.url} is not free")
+        ends = current_time() + deadline
+        try:
+            with fail_after(deadline):
+                response = await self._connected(call, None)
+        except TimeoutError as error:
+            late = Fault(cause=Cause.UNKNOWN, message=f"no answer within {deadline:g} s")
+            raise ProviderError(late) from error
+        memory = Memory()
+        try:
+            head = await receive(response, memory, ends, self.key, MAX_ANSWER)
+        finally:
+            with CancelScope(shield=True):
+                await hang_up(response)
+        return Reply(status=head.status, headers=head.headers, body=inflated(bytes(memory.body), head.headers))
 
     async def fetch(self, url: str, sink: Sink) -> Head:
         """Download a result into *sink*, with retries; raise ProviderError where it may not or cannot be had."""

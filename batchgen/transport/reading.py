@@ -24,6 +24,9 @@ _TELLING = 16
 #: Bytes handed on at once.
 PIECE = 64 * 1024
 
+#: Bytes of an answer to a free question: the longest catalogues of models have a few.
+MAX_ANSWER = 16 * 1024 * 1024
+
 
 class Sink(Protocol):
     """Where an answer goes while it arrives; a spool slot is one."""
@@ -38,6 +41,23 @@ class Sink(Protocol):
         """Make the whole answer durable."""
 
 
+@dataclass(slots=True)
+class Memory:
+    """A sink for an answer that is small and may be asked for again."""
+
+    body: bytearray = field(default_factory=bytearray)
+
+    def keep_head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Do nothing: whoever receives is given the head."""
+
+    def write(self, chunk: bytes) -> None:
+        """Keep a piece of the body."""
+        self.body += chunk
+
+    def seal(self) -> None:
+        """Do nothing: memory outlives nobody."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Head:
     """The head of an answer whose body lies in the sink.  Header names are lower case."""
@@ -46,8 +66,8 @@ class Head:
     headers: Mapping[str, str]
 
 
-async def receive(response: httpx.Response, sink: Sink, ends: float, key: str = "") -> Head:
-    """Read *response* into *sink* and seal it; *ends* is on the loop's clock.
+async def receive(response: httpx.Response, sink: Sink, ends: float, key: str = "", most: int | None = None) -> Head:
+    """Read *response* into *sink* and seal it; *ends* is on the loop's clock, *most* in bytes (None: MAX_BODY).
 
     Where the far side repeats *key*, it is blacked out: answers are kept, and errors are shown.  Raises
     ProviderError where a success broke off.  An error answer says what it has to say in its status, so what came of it
@@ -59,11 +79,12 @@ async def receive(response: httpx.Response, sink: Sink, ends: float, key: str = 
     head = Head(status=response.status_code, headers=headers)
     sink.keep_head(head.status, head.headers)
     pieces = _Pieces(sink, secret.encode())
+    cap = MAX_BODY if most is None else most
     try:
         with fail_after(max(0.0, ends - current_time())):
             async for chunk in response.aiter_raw():
-                if pieces.length + len(chunk) > MAX_BODY:
-                    raise too_large(MAX_BODY, head.status)
+                if pieces.length + len(chunk) > cap:
+                    raise too_large(cap, head.status)
                 pieces.add(chunk)
     except TROUBLE as error:  # TimeoutError is an OSError
         if head.status < 300:

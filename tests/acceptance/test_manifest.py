@@ -60,7 +60,10 @@ def test_twenty_mistakes_are_twenty_lines(project, witness, tmp_path):
     assert witness.arrivals() == []
 
     for_machines = project.run("validate", "--json", manifest)
-    assert (for_machines.code, for_machines.out) == (4, "")
+    assert for_machines.code == 4
+    verdict = for_machines.json
+    assert (verdict["valid"], verdict["jobs"]) == (False, 0)
+    assert [problem["line"] for problem in verdict["errors"]] == LINES
     body = json.loads(for_machines.err)
     assert (body["type"], body["code"]) == ("exit_error", 4)
     assert [problem["line"] for problem in body["problems"]] == LINES

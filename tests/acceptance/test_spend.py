@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import re
+import subprocess
+import time
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
 
-from .kit import check_books, check_files, sums
+from .kit import Done, Project, check_books, check_files, sums
 
 JOBS = [{"id": f"j{number}", "provider": "openai", "quality": "low", "prompt": f"P{number}"} for number in range(6)]
 PRICE = Decimal("0.005885")  # 196 tokens out at 30 USD a million, one token in at 5
@@ -108,3 +114,118 @@ def test_a_budget_that_is_no_amount(project, witness):
         assert project.run("run", manifest, f"--budget={wrong}").code == 2
     assert witness.arrivals() == []
     assert not project.state.exists()
+
+
+# --- at a terminal ------------------------------------------------------------
+
+QUESTION = "a number of jobs to try first]"
+
+
+def at_a_terminal(project: Project, *arguments: object, answers: tuple[str, ...] = ()) -> Done:
+    """Run batchgen at a real terminal, and type each of *answers* when it asks; all that shows is in ``err``."""
+    began = time.monotonic()
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [*project.program, *map(str, arguments)],
+        cwd=project.folder,
+        env=project.environment() | {"TERM": "dumb"},
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
+    )
+    project.started.append(process)
+    os.close(follower)
+    shown, left = "", list(answers)
+    with suppress(OSError):  # the terminal of a process that ended
+        while piece := os.read(leader, 65_536):
+            shown += piece.decode()
+            if left and shown.count(QUESTION) > len(answers) - len(left):
+                os.write(leader, f"{left.pop(0)}\n".encode())
+    os.close(leader)
+    assert not left, shown
+    return Done(code=process.wait(30), out="", err=shown, seconds=time.monotonic() - began)
+
+
+def asked(done: Done) -> list[str]:
+    return re.findall(r"Spend [^?]*\?", done.err)
+
+
+def test_a_small_sum_is_spent_without_a_question(project, witness):
+    done = at_a_terminal(project, "run", project.manifest(JOBS))
+    assert (done.code, asked(done)) == (0, [])
+    assert len(witness.charges()) == 6
+
+
+@pytest.mark.parametrize("answer", ["y", "YES"])
+def test_a_person_agrees(project, witness, answer):
+    manifest = project.manifest(JOBS, confirm_above=0.01)
+    done = at_a_terminal(project, "run", manifest, answers=(answer,))
+    assert done.code == 0
+    assert re.fullmatch(r"Spend about \$0\.0\d+ to \$0\.0\d+ on 6 images\?", *asked(done))
+    assert len(witness.charges()) == 6
+    assert asked(at_a_terminal(project, "run", manifest)) == []  # nothing to send
+
+
+@pytest.mark.parametrize("answer", ["n", "", "No"], ids=["n", "return", "No"])
+def test_a_person_refuses(project, witness, answer):
+    done = at_a_terminal(project, "run", project.manifest(JOBS, confirm_above=0), answers=(answer,))
+    assert done.code == 6
+    assert "not confirmed.  Nothing was sent." in done.err
+    assert witness.arrivals() == []
+    assert not (project.folder / "output").exists()
+
+
+def test_a_person_tries_a_few_first(project, witness):
+    manifest = project.manifest(JOBS, confirm_above=0.01)
+    tried = at_a_terminal(project, "run", manifest, answers=("2",))
+    assert tried.code == 0
+    assert "trying the first 2 jobs of 6" in tried.err
+    assert witness.prompts() == ["P0", "P1"]
+    assert "batchgen run m.yaml    goes on with the 4 pending" in tried.err
+    rest = at_a_terminal(project, "run", manifest, answers=("99",))
+    assert (rest.code, len(asked(rest))) == (0, 1)
+    assert witness.prompts() == [f"P{number}" for number in range(6)]
+    check_books(project, witness.charges())
+    check_files(project)
+
+
+def test_a_trial_is_of_what_was_selected(project, witness):
+    manifest = project.manifest(JOBS, confirm_above=0)
+    done = at_a_terminal(project, "run", manifest, "--id", "j[345]", answers=("2",))
+    assert "on 3 images?" in asked(done)[0]
+    assert witness.prompts() == ["P3", "P4"]
+
+
+def test_what_is_no_answer_is_asked_again(project, witness):
+    manifest = project.manifest(JOBS, confirm_above=0)
+    done = at_a_terminal(project, "run", manifest, answers=("perhaps", "0", "-3", "1.5", "n"))
+    assert (done.code, len(asked(done))) == (6, 5)
+    assert "a number such as 5 makes the first 5 jobs" in done.err
+    assert witness.arrivals() == []
+
+
+def test_without_a_price_a_person_is_always_asked(project, witness):
+    jobs = [{"id": "a", "provider": "gptimageapi", "quality": "low", "prompt": "A"}]
+    jobs.append({"id": "b", "provider": "gateway", "prompt": "B"})
+    done = at_a_terminal(project, "run", project.manifest(jobs, confirm_above=1000), answers=("n",))
+    assert asked(done) == ["Spend 2 credits at gptimageapi and what nobody can price (1 request) on 2 images?"]
+    assert witness.arrivals() == []
+
+
+def test_above_a_dollar_a_person_is_asked_unless_they_said_otherwise(project, witness):
+    jobs = [job | {"quality": "high"} for job in JOBS]
+    done = at_a_terminal(project, "run", project.manifest(jobs), answers=("n",))
+    assert (done.code, len(asked(done))) == (6, 1)
+    assert witness.arrivals() == []
+    for said in (("--yes",), ("--budget", "20")):
+        done = at_a_terminal(project, "run", project.manifest(jobs, name="n.yaml"), *said, "--limit", "1")
+        assert (done.code, asked(done)) == (0, [])
+    assert len(witness.charges()) == 2
+
+
+def test_two_models_of_a_provider_lack_one_key(project):
+    jobs = [JOBS[0], JOBS[1] | {"model": "gpt-image-1.5"}]
+    project.env.pop("OPENAI_API_KEY")
+    done = project.run("run", project.manifest(jobs), "--yes")
+    assert (done.code, done.err.count("no API key for openai")) == (5, 1)

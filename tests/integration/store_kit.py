@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from batchgen.fault import Cause, Charged, Fault
 from batchgen.job import Attempt, Delivered, Delivery, Event, Job, Settlement, Unsettled
+from batchgen.manifest.batch import Planned
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from batchgen.task import Artifact, Basis, Charge, Kind, Task, Usage
@@ -18,22 +18,12 @@ NOW = datetime(2026, 3, 1, 3, 0, 0, 123456, tzinfo=UTC)
 DOUBT = Fault(cause=Cause.UNKNOWN, message="read timeout", charged=Charged.MAYBE, status=504, code="gateway")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    key: str
-    task: Task
-    fingerprint: str
-    output: str
-    tags: tuple[str, ...] = ()
-    priority: int = 0
-    sidecar: bool = True
-    wanted: int = 1
-
-
-def plan(key: str, prompt: str = "a cat", provider: str = "aigate", **changes: object) -> Plan:
+def plan(key: str, prompt: str = "a cat", provider: str = "aigate", **changes: object) -> Planned:
+    """A job, by default with a mark that tells its prompt; *changes* are of the job or of its recipe."""
     task = Task(kind=Kind.GENERATE, prompt=prompt, provider=provider, model="gpt-image-2")
-    known: dict = {"key": key, "task": task, "fingerprint": f"1:{prompt}", "output": key}
-    return Plan(**{**known, **changes})
+    fingerprint, output = changes.pop("fingerprint", f"1:{prompt}"), changes.pop("output", key)
+    job = Planned.of(key, changes.pop("task", task), output, **changes)  # type: ignore[arg-type]
+    return job._replace(fingerprint=fingerprint)  # type: ignore[arg-type]
 
 
 def attempt_for(job: Job) -> Attempt:
@@ -66,7 +56,7 @@ def miss(attempt: Attempt, event: Event | None = None) -> Settlement:
     return Settlement(attempt=attempt, event=event or Unsettled(at=NOW, fault=DOUBT), charge=unknown)
 
 
-async def loaded(writer: Writer, plans: Iterable[Plan], name: str = "b") -> int:
+async def loaded(writer: Writer, plans: Iterable[Planned], name: str = "b") -> int:
     batch_id = await writer.open_batch(name, "/m.yaml", "/out", NOW)
     await writer.load(batch_id, plans, NOW)
     return batch_id

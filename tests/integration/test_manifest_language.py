@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -325,3 +326,10 @@ def test_ids_are_unique_across_files(write):
     path = write(HEAD + "include: a.yaml\njobs: [{id: x, prompt: x}]\n", a_yaml="jobs: [{id: x, prompt: y}]\n")
     (found,) = wrong(path)
     assert "the id 'x' is taken already" in found
+
+
+def test_prices_that_were_read_long_ago_are_told_once(write):
+    path = write(HEAD + "jobs: [{id: a, prompt: x}, {id: b, prompt: y}]\n")
+    assert load(path, today=date(2026, 12, 1)).warnings == ()
+    (warning,) = load(path, today=date(2028, 1, 1)).warnings
+    assert (warning.code, "were read on 2026" in warning.message) == ("stale_prices", True)

@@ -14,11 +14,12 @@ from batchgen.errors import StaleJob
 from batchgen.fault import Cause
 from batchgen.job import Cancelled, Requeued
 from batchgen.manifest import Batch
+from batchgen.selection import Selection
 from batchgen.sidecar import describe
 from batchgen.spool import Spool
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
-from batchgen.store.values import Selection, Trace
+from batchgen.store.values import Trace
 from batchgen.store.writer import Writer
 from batchgen.task import Artifact, Basis, Charge, Kind, Picture, Task, Usage
 

@@ -73,6 +73,7 @@ def test_cells_begin_where_their_text_stands(rows, delimiter, end, quoting):
         ('a,"b"c\n', (7, 6, "bad_row")),
         ('a,"b\nc,"d"\n', (7, 3, "bad_row")),
         ("a,b\rc,d\n", (7, 4, "bad_row")),
+        ('"a\rb","c"x\n', (7, 10, "bad_row")),
         ("a," + "x" * (MAX_CELL + 1) + ",b\n", (7, 3, "too_long")),
         ('a,"' + "x" * (MAX_CELL + 1) + '",b\n', (7, 3, "too_long")),
         ('a,"' + "x\n" * MAX_CELL, (7, 3, "unclosed_quote")),
@@ -80,7 +81,7 @@ def test_cells_begin_where_their_text_stands(rows, delimiter, end, quoting):
         ("a,", None),
         ("", None),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_what_is_wrong_with_a_row_is_placed(text, flaw):
     found = cells(iter(io.StringIO(text, newline="\n")), 7, ",").flaw

@@ -82,7 +82,6 @@ def test_what_has_no_price_is_never_nothing():
 def test_old_prices_are_called_so():
     lines = plan_lines("shop", replace(PLAN, lanes=(replace(AIGATE, tariff_date="2025-01-01", stale=True),)), SHOP)
     assert any("2025-01-01 (old)" in line for line in lines)
-    assert any("warning: the prices of aigate gpt-image-2 are old" in line for line in lines)
 
 
 def test_a_disk_without_room_is_a_warning():
@@ -90,6 +89,22 @@ def test_a_disk_without_room_is_a_warning():
     at = lines.index("disk      about 2.0 TB; 500 MB free")
     assert lines[at + 1].startswith("          warning: that does not fit")
     assert "disk      about 5 kB" in plan_lines("shop", replace(PLAN, disk=Disk(bytes=5_500)), SHOP)
+
+
+@pytest.mark.parametrize(
+    ("low", "expected", "high", "told"),
+    [
+        (40, 45, 50, "about 45 s (40 s to 50 s)"), (600, 600, 600, "about 10 min"),
+        (86_400, 169_200, 8_640_000, "about 47 h 0 min (24 h 0 min to 100 days)"),
+    ],
+    ids=["seconds", "certain", "days"],
+)  # fmt: skip
+def test_a_time_is_told_in_its_own_unit(low, expected, high, told):
+    lane = replace(AIGATE, time=Forecast(low=low, expected=expected, high=high, limit="requests_per_day"))
+    lines = plan_lines("shop", replace(PLAN, lanes=(lane,)), SHOP)
+    assert f"time      {told}, limited by aigate: requests per day" in lines
+    alone = plan_lines("shop", replace(PLAN, lanes=(replace(lane, time=replace(lane.time, limit=None)),)), SHOP)
+    assert f"time      {told}, limited by aigate: the time of a single answer" in alone
 
 
 def test_nothing_to_send():

@@ -93,6 +93,8 @@ class Delimited:
                 raise BadList(f"{self._source.file}: tabs stand between its columns: say `format: tsv`")
             if stray:
                 raise BadList(f"{self._source.file}: the name of column {number} holds the control character {stray}")
+            if name.startswith('"'):
+                raise BadList(f"{self._source.file}: a blank stands before the quote of column {number} in the header")
             if not name:
                 raise BadList(f"{self._source.file}: column {number} of the header has no name")
             if name in self.columns[: number - 1]:

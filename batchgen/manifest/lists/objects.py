@@ -108,8 +108,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
         seen.add(key)
 
 
-#: Numbers stay text: only places count here.
-_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_int=str, parse_float=str).raw_decode
+_decode = json.JSONDecoder(object_pairs_hook=_unique).raw_decode
 
 
 def _duplicate(text: str) -> _Flaw | None:

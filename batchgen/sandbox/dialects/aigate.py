@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 from ..checks import Rules, openai_size, read_order
 from ..prices import GEMINI_MODELS, aigate_bill
 from ..wire import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
 from .chat import blocked, completion, read_chat
-from .dialect import Dialect
+from .dialect import Dialect, Purse, Question
 from .openai import COMMON, SDK_EXTRAS
 from .words import OPENAI_WORDS, Words, openai_error, retry_headers, words_for
 
@@ -75,29 +76,28 @@ def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:
     )
 
 
-def balance(used_usd: float) -> Json:
-    """Return the account's balance: a hundred dollars less what was used; 500,000 units are a dollar."""
-    used = min(100.0, used_usd)
-    return {
-        "object": "balance",
-        "currency": "USD",
-        "balance": round(100.0 - used, 6),
-        "used": round(used, 6),
-        "total": 100.0,
-        "balance_quota": round((100.0 - used) * 500_000),
-        "used_quota": round(used * 500_000),
-        "total_quota": 50_000_000,
-        "token": {"id": 1, "name": "sandbox", "unlimited_quota": True, "model_limits": [], "expires_at": None},
-    }
+def balance(purse: Purse, trace: Trace) -> Reply:
+    """Tell what account and key have left; 500,000 units are a dollar."""
+    free = purse.cap is None
+    used, key_left = min(purse.total, purse.used), purse.key_left or Decimal(0)
+    key_total = Decimal(0) if free else key_left + used
+    token = {"id": 1, "name": "sandbox", **_amounts("remaining", key_left, used, key_total)}
+    token |= {"unlimited_quota": free, "model_limits_enabled": False, "model_limits": {}, "expires_at": 0}
+    payload: Json = {"object": "balance", "currency": "USD", **_amounts("balance", purse.left, used, purse.total)}
+    return Reply(status=200, payload=payload | {"token": token}, headers=_headers(trace))
 
 
-def models() -> Json:
-    """Return the catalog."""
+def _amounts(name: str, left: Decimal, used: Decimal, total: Decimal) -> Json:
+    amounts = {name: left, "used": used, "total": total}
+    dollars: Json = {key: float(round(amount, 6)) for key, amount in amounts.items()}
+    return dollars | {f"{key}_quota": round(amount * 500_000) for key, amount in amounts.items()}
+
+
+def catalogue(purse: Purse, trace: Trace) -> Reply:  # noqa: ARG001 - every question is told in the same shape
+    """List the models."""
     names = sorted(MODELS | GEMINI_MODELS)
-    return {
-        "object": "list",
-        "data": [{"id": name, "object": "model", "owned_by": name.split("/")[0]} for name in names],
-    }
+    data = [{"id": name, "object": "model", "owned_by": name.split("/")[0]} for name in names]
+    return Reply(status=200, payload={"object": "list", "data": data}, headers=_headers(trace))
 
 
 def _headers(trace: Trace) -> dict[str, str]:
@@ -111,4 +111,5 @@ DIALECT = Dialect(
     price=aigate_bill,
     answer=answer,
     refuse=refuse,
+    questions={"/v1/balance": Question(tell=balance), "/v1/models": Question(tell=catalogue, keyed=False)},
 )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from ..checks import STANDARD_SIZES, Rules, listed_size, read_order
 from ..prices import aimlapi_bill
 from ..wire import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
-from .dialect import Dialect
+from .dialect import Dialect, Purse, Question
 from .openai import COMMON
 from .words import OPENAI_WORDS, Words, retry_headers, words_for
 
@@ -85,9 +85,19 @@ def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 
     return Reply(status=words.status, payload=payload, headers=_headers(trace) | retry_headers(trace))
 
 
-def billing(used_usd: float) -> Json:
-    """Return the account's balance in USD."""
-    return {"current_balance": round(max(0.0, 100.0 - used_usd), 7), "currency": "USD"}
+def billing(purse: Purse, trace: Trace) -> Reply:
+    """Tell the account's balance in USD."""
+    payload: Json = {"current_balance": float(round(purse.left, 7)), "currency": "USD"}
+    return Reply(status=200, payload=payload, headers=_headers(trace))
+
+
+def catalogue(purse: Purse, trace: Trace) -> Reply:  # noqa: ARG001 - every question is told in the same shape
+    """List the models, each with the other names it goes by."""
+    image: Json = {"id": "openai/gpt-image-2", "aliases": ["gpt-image-2"], "type": "image", "tags": []}
+    image["info"] = {"name": "GPT Image 2", "developer": "Open AI"}
+    voice: Json = {"id": "deepgram/aura-2", "aliases": None, "type": "tts", "tags": []}
+    voice["info"] = {"name": "Aura 2", "developer": "Deepgram"}
+    return Reply(status=200, payload={"object": "list", "data": [image, voice]}, headers=_headers(trace))
 
 
 def _headers(trace: Trace) -> dict[str, str]:
@@ -104,6 +114,7 @@ DIALECT = Dialect(
     price=aimlapi_bill,
     answer=answer,
     refuse=refuse,
+    questions={"/v2/billing": Question(tell=billing), "/v1/models": Question(tell=catalogue, keyed=False)},
     # "failed requests are never charged": an answer that arrives and says that it failed costs nothing.
     free=frozenset({"gateway-timeout", "empty", "text"}),
     says_wait=False,

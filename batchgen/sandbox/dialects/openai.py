@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..checks import Rules, openai_size, read_order
 from ..prices import GPT_RATES, openai_bill
 from ..wire import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
-from .dialect import Dialect
+from .dialect import Dialect, Purse, Question
 from .words import OPENAI_WORDS, openai_error, retry_headers, words_for
 
 COMMON = frozenset({"model", "prompt", "n", "size", "quality", "background", "output_format", "output_compression"})
@@ -53,6 +53,13 @@ def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 
     return Reply(status=words.status, payload=openai_error(words, refusal), headers=headers)
 
 
+def catalogue(purse: Purse, trace: Trace) -> Reply:  # noqa: ARG001 - every question is told in the same shape
+    """List the models; those that make no images are among them."""
+    names = [*sorted(GPT_RATES), "gpt-5.5", "text-embedding-3-small"]
+    data = [{"id": name, "object": "model", "created": 1_776_729_600, "owned_by": "system"} for name in names]
+    return Reply(status=200, payload={"object": "list", "data": data}, headers=_headers(trace))
+
+
 def _headers(trace: Trace) -> dict[str, str]:
     return {
         "x-request-id": f"req_{trace.request_id}",
@@ -71,4 +78,5 @@ DIALECT = Dialect(
     price=openai_bill,
     answer=answer,
     refuse=refuse,
+    questions={"/v1/models": Question(tell=catalogue, scoped=True)},
 )

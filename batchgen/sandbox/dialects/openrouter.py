@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..prices import openrouter_bill
+from ..prices import GEMINI_MODELS, openrouter_bill
 from ..wire import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
 from .chat import completion, read_chat
-from .dialect import Dialect
+from .dialect import Dialect, Purse, Question
 from .words import OPENAI_WORDS, Words, retry_headers, words_for
 
 _WORDS = {
@@ -51,16 +51,23 @@ def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 
     return Reply(status=words.status, payload=payload, headers=retry_headers(trace))
 
 
-def key_info(used_usd: float) -> Json:
-    """Return what the key may still spend."""
-    return {
-        "data": {
-            "label": "sandbox",
-            "limit": 100.0,
-            "usage": round(used_usd, 9),
-            "limit_remaining": round(100.0 - used_usd, 9),
-        }
-    }
+def key_info(purse: Purse, trace: Trace) -> Reply:  # noqa: ARG001 - every question is told in the same shape
+    """Tell about the key, and nothing about the account: its credits are for management keys."""
+    used = float(round(purse.used, 9))
+    left = None if purse.key_left is None else float(round(purse.key_left, 9))
+    data: Json = {"label": "sk-or-v1-san...box", "creator_user_id": "user_sandbox", "expires_at": None}
+    data |= {"limit": None if purse.cap is None else float(purse.cap), "limit_remaining": left, "limit_reset": None}
+    for span in ("", "_daily", "_weekly", "_monthly"):
+        data |= {f"usage{span}": used, f"byok_usage{span}": 0}
+    data |= dict.fromkeys(("include_byok_in_limit", "is_free_tier", "is_management_key", "is_provisioning_key"), False)
+    data["rate_limit"] = {"requests": -1, "interval": "10s", "note": "This field is deprecated and safe to ignore."}
+    return Reply(status=200, payload={"data": data})
+
+
+def catalogue(purse: Purse, trace: Trace) -> Reply:  # noqa: ARG001 - every question is told in the same shape
+    """List the models that make images."""
+    shape = {"input_modalities": ["text", "image"], "output_modalities": ["text", "image"]}
+    return Reply(status=200, payload={"data": [{"id": name, "architecture": shape} for name in sorted(GEMINI_MODELS)]})
 
 
 DIALECT = Dialect(
@@ -70,6 +77,7 @@ DIALECT = Dialect(
     price=openrouter_bill,
     answer=answer,
     refuse=refuse,
+    questions={"/api/v1/key": Question(tell=key_info), "/api/v1/models": Question(tell=catalogue, keyed=False)},
     # Zero-completion insurance: an answer without an image is not billed.
     free=frozenset({"empty", "text"}),
 )

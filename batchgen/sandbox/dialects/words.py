@@ -32,6 +32,11 @@ _RATE = (
     "Limit 5, Used 5, Requested 1. Please try again in {wait}."
 )
 
+_SCOPE = (
+    "You have insufficient permissions for this operation. Missing scopes: api.model.read. Check that you have the "
+    "correct role in your organization, and if you're using a restricted API key, that it has the necessary scopes."
+)
+
 OPENAI_WORDS: Mapping[str, Words] = {
     "refuse": _words(400, "image_generation_user_error", "moderation_blocked", _SAFETY),
     "throttle": _words(429, "rate_limit_error", "rate_limit_exceeded", _RATE),
@@ -46,6 +51,7 @@ OPENAI_WORDS: Mapping[str, Words] = {
         "You exceeded your current quota, please check your plan and billing details.",
     ),
     "denied": _words(401, _REQUEST, "invalid_api_key", "Incorrect API key provided: ****{key_tail}."),
+    "scope": _words(403, _REQUEST, None, _SCOPE),
     "invalid": _words(400, _REQUEST, "invalid_value", "Invalid value for one of the parameters."),
     "model": _words(404, _REQUEST, "model_not_found", "The model does not exist or you do not have access to it."),
     "path": _words(404, _REQUEST, "unknown_url", "Invalid URL ({path})."),

@@ -420,7 +420,7 @@ def test_M26_a_million_images_by_a_slip_are_not_bought(place, witness):
     manifest = place.batch(job("a", n=1000), job("b", n=1000))
     done = place.do("run", manifest)
     assert (done.code, done.out) == (6, ""), done.err
-    assert "2000" in done.err
+    assert "2,000 images" in done.err
     assert "$" in done.err
     assert "--budget" in done.err
     place.env = {}

@@ -1,0 +1,387 @@
+"""What a provider really takes, learned from how it answers.  A decision with a memory: pure, no clock.
+
+Rate and width are found the way TCP's CUBIC finds a bandwidth: double until the first throttling, then fall back a
+little, come back to what was taken last, stay there for long, and only then try for more.  A refusal while trying for
+more ends the try; below that it takes several close together, because providers refuse a call now and then for
+reasons of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+#: Requests a second to begin with, where nothing is configured and nothing known.
+START = 1.0
+#: What is left of a rate, or a width, after throttling.
+KEEP = 0.9
+#: Seconds until it is back, and at least so many requests: each try for more costs a refused call or two.
+SPAN, SPAN_REQUESTS = 240.0, 100
+#: Seconds over which calls are counted, because most limits are per minute; and seconds that are remembered.
+HORIZON, MEMORY = 60.0, 180.0
+#: What a provider says of its limits is kept to with the margin of the paces.
+STATED = 0.99
+#: Seconds: a quota over more than this says nothing about how fast to go.
+LONGEST_WINDOW = 3600.0
+#: Seconds between two tries at a provider that refuses everything and does not say for how long.
+LONGEST_WAIT = 60.0
+#: Seconds at most until a call that was not refused counts as taken.
+LONGEST_GRACE = 120.0
+#: Four refusals in a row are throttling, or more of them when up to 20 calls for each were taken in between.
+DENSE, FADING = 3.5, 0.05
+ALONE = 1.5
+#: The share of calls that a provider refuses anyway is measured over so many; from that share on it counts.
+LOOSE_CALLS, LOOSE = 200, 0.008
+#: So many throttlings with the same number of calls in flight are about that number.
+ALIKE = 4
+#: Seconds after which what was learned counts for less, and for nothing.
+DAY = 86_400.0
+FORGOTTEN = 7 * DAY
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hint:
+    """What headers or messages say of a limit, as in "Limit 5, Used 5"; None is unsaid."""
+
+    limit: float | None = None
+    remaining: float | None = None
+    used: float | None = None
+    reset_seconds: float | None = None
+    window_seconds: float | None = None
+    unit: Literal["requests", "images"] = "requests"
+    concurrent: bool = False  #: the limit is on requests in flight, not on a rate
+
+    @property
+    def spent(self) -> bool:
+        """Return whether nothing is left."""
+        if self.remaining is not None:
+            return self.remaining < 1
+        return self.used is not None and self.limit is not None and self.used >= self.limit
+
+
+@dataclass(slots=True)
+class _Climb:
+    """A rate or a width on its way up."""
+
+    value: float
+    peak: float | None = None  #: what was taken when throttling set in last; None: never throttled
+    climbed: float = 0.0  #: seconds of full use since then
+
+    @property
+    def trying(self) -> bool:
+        """Return whether it is above what is known to be taken."""
+        return self.peak is not None and self.value > self.peak
+
+    def cut(self, peak: float) -> None:
+        self.value, self.peak, self.climbed = KEEP * peak, peak, 0.0
+
+    def grow(self, seconds: float, span: float) -> None:
+        if self.peak is not None:
+            self.climbed += seconds
+            self.value = self.peak * (1 + (1 - KEEP) * (self.climbed / span - 1) ** 3)
+
+
+class _Calls:
+    """The calls of the last minutes: when they went, and which of them were refused."""
+
+    def __init__(self) -> None:
+        self.sent: deque[float] = deque()
+        self.refused: deque[float] = deque()
+        self.answered: deque[float] = deque()  #: when the answers came
+        self.flying = 0
+
+    def add(self, at: float) -> None:
+        self.flying += 1
+        self.sent.append(at)
+        for calls in (self.sent, self.refused, self.answered):
+            while calls and calls[0] <= at - MEMORY:
+                calls.popleft()
+
+    def landed(self) -> None:
+        self.flying = max(0, self.flying - 1)
+
+    def since(self, at: float) -> int:
+        """Count those sent after *at*."""
+        return sum(one > at for one in self.sent)
+
+    def held(self, at: float) -> int:
+        """Count those that were in flight when one was sent, itself not counted."""
+        return self.flying - self.since(at) + sum(one > at for one in self.answered)
+
+    def taken(self, after: float, until: float) -> int:
+        """Count those sent in this time that were not refused, or not yet."""
+        return sum(after < at <= until for at in self.sent) - sum(after < at <= until for at in self.refused)
+
+
+class Controller:
+    """Learn how fast, and how many at once, one provider can be asked.
+
+    *ceiling* is the configured rate in requests per second (None: nothing is configured), *concurrency* the
+    configured width, *start* the first rate to try without a ceiling.  Times are seconds on one clock, of any origin.
+    Report each call twice: ``sent``, then ``answered`` or ``throttled`` with the time at which it was sent.
+    """
+
+    def __init__(self, ceiling: float | None, concurrency: int, *, start: float = START) -> None:
+        self._ceiling = ceiling
+        self._concurrency = concurrency
+        self._rate = None if ceiling else _Climb(start)
+        self._width: _Climb | None = None
+        self._stated: float | None = None  #: requests per second, in the provider's own words
+        self._stated_width = math.inf
+        self._resets = (0.0, 0.0)  #: a stated limit, and the longest reset seen with it
+        self._weight = 1.0  #: images per request, on the average
+        self._calls = _Calls()
+        self._last = -math.inf  #: when the last call was sent
+        self._tempo = 1.0  #: time between two calls, in units of what the rate asks for
+        self._doubled = -math.inf
+        self._evidence = 0.0  #: for throttling: 1 for each refusal, fading with each call that is taken
+        self._evident = -math.inf  #: when the last refused call was sent
+        self._onset = -math.inf  #: when the first refused call of this evidence was sent
+        self._loose = 0.0  #: share of calls that are refused whatever the rate
+        self._marks: deque[tuple[int, float]] = deque(maxlen=ALIKE)  #: calls in flight and taken, at each throttling
+        self._since = -math.inf  #: calls sent before this met the last throttling
+        self._taken = True  #: a call sent since then was taken
+        self._echo = 0.5  #: seconds that a refusal takes to come back, rather too many
+        self._rounds = 0  #: throttlings in a row, without a call taken in between
+        self._blocked = -math.inf
+        self._trial = False  #: the next call goes alone, and the others wait for what becomes of it
+        self._trial_ends = -math.inf
+
+    def configure(self, ceiling: float | None, concurrency: int) -> None:
+        """Put another ceiling and width in force; what was learned stays."""
+        if ceiling is None and self._rate is None:
+            self._rate = _Climb(self._ceiling or START)
+        self._ceiling, self._concurrency = ceiling, concurrency
+        self._leave_at_ceiling()
+
+    def rate(self, now: float) -> float | None:
+        """Return the requests per second to keep to; None: only what is configured counts."""
+        del now
+        known = [rate for rate in (self._rate and self._rate.value, self._stated) if rate]
+        rate = min(known, default=None)
+        return None if rate is None or (self._ceiling and rate >= self._ceiling) else rate
+
+    def width(self, now: float) -> int:
+        """Return how many calls may be in flight."""
+        del now
+        learned = self._width.value + 0.5 if self._width else math.inf
+        return max(1, math.floor(min(self._concurrency, self._stated_width, learned)))
+
+    def blocked_until(self, now: float) -> float | None:
+        """Return until when nothing is to be sent; None where nothing is in the way."""
+        until = max(self._blocked, self._trial_ends)
+        return until if until > now else None
+
+    def sent(self, at: float, images: int = 1) -> None:
+        """Take note of a call that goes out, with so many images."""
+        gap = max(0.0, at - max(self._last, self._blocked, self._trial_ends))
+        self._last = at
+        self._calls.add(at)
+        self._weight += 0.1 * (images - self._weight)
+        if self._below:
+            self._loose -= self._loose / LOOSE_CALLS
+        self._climb(gap)
+        if self._trial:
+            self._trial, self._trial_ends = False, at + self._grace
+
+    def answered(self, sent_at: float, now: float) -> None:
+        """Take note of a call that ended in any way but throttling."""
+        self._calls.landed()
+        self._calls.answered.append(now)
+        if sent_at > self._since:
+            self._taken, self._rounds = True, 0
+            self._trial_ends = -math.inf
+        # doubling is for those who could not go faster, and only when a call at the present rate has come back
+        if self._rate and self._rate.peak is None and self._tempo < 2 and self._doubled < sent_at < self._last:
+            self._rate.value, self._doubled = 2 * self._rate.value, now
+            self._leave_at_ceiling()
+
+    def throttled(
+        self, sent_at: float, now: float, retry_after: float | None = None, hint: Hint | None = None
+    ) -> None:
+        """Take note of a call that was refused because of a limit; *retry_after* in seconds is obeyed in full."""
+        self._calls.landed()
+        self._calls.refused.append(sent_at)
+        self._echo = max(now - sent_at, self._echo + 0.1 * (now - sent_at - self._echo))
+        if hint:
+            self.learned(hint, now)
+            if retry_after is None and hint.spent:
+                retry_after = hint.reset_seconds
+        if sent_at <= self._since:  # calls already in flight meet the same weather
+            self._block(now, retry_after)
+            return
+        self._weigh(sent_at, now)
+        if not self._taken:  # nothing is taken at all: that says how long to wait, not how fast to go
+            self._rounds += 1
+            self._trial = True
+        elif self._is_throttling(told=retry_after is not None):
+            self._rounds = 1
+            self._cut(sent_at, concurrent=bool(hint and hint.concurrent))
+            self._evidence = 0.0
+        elif retry_after is None:
+            return
+        self._since, self._taken = now, False
+        self._block(now, self._wait(retry_after))
+
+    def learned(self, hint: Hint, now: float) -> None:
+        """Take note of what the provider says about its limits."""
+        if not hint.limit or hint.limit <= 0:
+            return
+        if hint.concurrent:
+            self._stated_width = hint.limit
+            return
+        window = hint.window_seconds or self._longest_reset(hint.limit, hint.reset_seconds)
+        if not 0 < window <= LONGEST_WINDOW:
+            return
+        stated = STATED * hint.limit / window / (self._weight if hint.unit == "images" else 1)
+        if self._calls.taken(now - HORIZON, now) / HORIZON > 1.2 * stated:
+            return  # another limit than that of these calls: they go faster than it says
+        self._stated = stated
+        if hint.window_seconds and self._rate and self._rate.peak is None:
+            self._rate = _Climb(stated, stated, SPAN)
+
+    def state(self) -> dict[str, float | bool]:
+        """Return what is worth remembering for the next run: plain numbers, nothing where nothing was learned."""
+        found: dict[str, float | bool] = {}
+        if self._rate and (self._rate.peak or self._doubled > -math.inf):
+            found |= {"rate": self._rate.peak or self._rate.value, "throttled": self._rate.peak is not None}
+        if self._stated:
+            found["stated"] = self._stated
+        if self._width and self._width.peak:
+            found["width"] = self._width.peak
+        return found
+
+    def restore(self, state: Mapping[str, object], age: float) -> None:
+        """Go on from what ``state`` returned *age* seconds ago; what does not look like it is ignored."""
+        if not 0 <= age < FORGOTTEN:
+            return
+        rate, width, stated = (_positive(state.get(name)) for name in ("rate", "width", "stated"))
+        fresh = age < DAY
+        if rate:
+            self._rate = _Climb(KEEP * rate, rate) if fresh and state.get("throttled") is True else _Climb(rate / 2)
+            self._leave_at_ceiling()
+        if fresh:
+            self._width = _Climb(KEEP * width, width) if width else None
+            self._stated = stated
+
+    @property
+    def _in_force(self) -> float:
+        return self.rate(0.0) or self._ceiling or START
+
+    @property
+    def _grace(self) -> float:
+        return min(2 * self._echo + 1, LONGEST_GRACE)
+
+    @property
+    def _trying(self) -> bool:
+        return bool((self._rate and self._rate.trying) or (self._width and self._width.trying))
+
+    @property
+    def _below(self) -> bool:
+        """Return whether calls go at a pace that was taken before, with something to spare."""
+        return self._rate is None or (self._rate.peak is not None and self._rate.value < 0.95 * self._rate.peak)
+
+    def _climb(self, gap: float) -> None:
+        rate = self._in_force
+        self._tempo += 0.2 * (min(gap * rate, 4.0) - self._tempo)
+        # only a rate that is used may grow: else it says nothing
+        if self._rate and gap * rate <= 2:
+            self._rate.grow(gap, max(SPAN, SPAN_REQUESTS / rate))
+            self._leave_at_ceiling()
+        if self._width and self._calls.flying >= self.width(0.0):
+            self._width.grow(min(gap, HORIZON), SPAN)
+
+    def _leave_at_ceiling(self) -> None:
+        if self._ceiling and self._rate and self._rate.value >= self._ceiling:
+            self._rate = None
+
+    def _weigh(self, sent_at: float, now: float) -> None:
+        """Take a refusal into the evidence, and look whether any call was taken since the last."""
+        self._taken = self._taken or self._calls.taken(self._since, now - self._grace) > 0
+        between = self._calls.since(self._evident) - self._calls.since(sent_at)
+        self._evidence = max(0.0, self._evidence - FADING * between)
+        self._onset = self._onset if self._evidence else sent_at
+        self._evidence += 1
+        self._evident = max(self._evident, sent_at)
+        if self._rate and self._rate.peak is None:
+            self._doubled = max(self._doubled, now)
+
+    def _is_throttling(self, *, told: bool) -> bool:
+        """Return whether the refusals so far say that calls go too fast."""
+        if self._below and self._evidence < ALONE:
+            self._loose += 1 / LOOSE_CALLS
+        new = self._rate is not None and self._rate.peak is None
+        enough = DENSE
+        if told and self._lately < 0.85 * self._pace:
+            enough = 1.0
+        elif (new or self._trying) and self._loose < LOOSE:
+            enough = ALONE if new and not told else 1.0
+        return self._evidence >= enough
+
+    @property
+    def _pace(self) -> float:
+        """Return the calls per second that go out while nothing is in the way."""
+        return self._in_force / max(1.0, self._tempo)
+
+    @property
+    def _lately(self) -> float:
+        """Return the calls per second that were taken before the first of these refusals."""
+        return self._calls.taken(self._onset - HORIZON, self._onset) / HORIZON
+
+    def _cut(self, sent_at: float, *, concurrent: bool) -> None:
+        held = self._calls.held(sent_at)
+        self._marks.append((held, self._lately))
+        rate, width = self._rate, self._width
+        slow = rate is not None and rate.peak is not None and self._tempo > 2 and held > 1
+        full = width is not None and width.trying and held + 1 >= self.width(0.0)
+        alike = self._alike
+        if concurrent or slow or full or alike:
+            if alike and rate:  # it was no matter of rate
+                self._rate = _Climb(rate.value)
+                self._leave_at_ceiling()
+                self._marks.clear()
+            self._width = width or _Climb(self._concurrency)
+            self._width.cut(max(1.0, held))
+            return
+        least = self._pace / 2
+        if self._evidence >= DENSE:
+            self._loose = 0.0
+        elif rate and rate.trying and rate.peak:
+            least = 0.97 * rate.peak  # so much was taken just before
+        self._rate = rate or _Climb(self._pace)
+        self._rate.cut(max(least, min(self._pace, self._lately / (1 - self._loose))))
+
+    @property
+    def _alike(self) -> bool:
+        """Return whether throttling came with the same number of calls in flight each time, at different rates."""
+        if len(self._marks) < ALIKE:
+            return False
+        held, taken = zip(*self._marks, strict=True)
+        return (max(held) - min(held)) / max(1, *held) < (max(taken) - min(taken)) / max(*taken, 1e-9) / 2
+
+    def _wait(self, told: float | None) -> float:
+        """Return how long to wait: as told, and longer where that was too short before."""
+        step = max(1.0, 1 / self._in_force)
+        longer = min(step * 2 ** (min(self._rounds, 20) - 1), max(step, LONGEST_WAIT))
+        if told is None:
+            return longer
+        return told if self._rounds <= 3 else max(told, longer)
+
+    def _block(self, now: float, seconds: float | None) -> None:
+        if seconds is not None and seconds > 0:
+            self._blocked = max(self._blocked, now + seconds)
+
+    def _longest_reset(self, limit: float, seconds: float | None) -> float:
+        """Return the longest time to a reset seen with this limit: the window is no shorter."""
+        known = self._resets[1] if self._resets[0] == limit else 0.0
+        self._resets = (limit, max(known, seconds or 0.0))
+        return self._resets[1]
+
+
+def _positive(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 < value < math.inf else None

@@ -1,0 +1,131 @@
+"""The providers: what there is, whether the keys work, the models, the prices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich_click import RichGroup
+
+from . import words
+from .options import Session, command, given, shared
+from .options import sandbox as rehearsal
+
+
+@click.group("providers", cls=RichGroup, invoke_without_command=True)
+@shared
+@click.pass_context
+def providers(ctx: click.Context, /, **options: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
+    """Tell which providers there are, whether your keys work, which models they have and at what price."""
+    ctx.obj = given(options, ctx.obj or {})
+    return None if ctx.invoked_subcommand else ctx.invoke(list_)
+
+
+@command("list")
+def list_(session: Session) -> int:
+    """List the providers: models, limits, where the key comes from."""
+    from ..app import prepare
+
+    found = prepare.providers(session.place())
+    if session.as_json:
+        words.document(
+            {
+                "schema_version": 1,
+                "providers": [
+                    {
+                        "name": name,
+                        "preset": profile.preset,
+                        "base_url": profile.base_url,
+                        "key": key.source if key else None,
+                        "api_key_env": list(profile.api_key_env),
+                        "default_model": profile.default_model,
+                        "models": {
+                            canonical: {
+                                "wire": model.wire,
+                                "generate": model.generate is not None,
+                                "edit": model.edit is not None,
+                            }
+                            for canonical, model in profile.models.items()
+                        },
+                        "limits": profile.limits.model_dump(),
+                    }
+                    for name, (profile, key) in found.items()
+                ],
+            }
+        )
+        return 0
+    rows = []
+    for name, (profile, key) in found.items():
+        for number, (canonical, model) in enumerate(profile.models.items()):
+            able = " ".join(kind for kind in ("generate", "edit") if getattr(model, kind) is not None)
+            default = "*" if canonical == profile.default_model else ""
+            where = (
+                (key.source if key else f"missing: {profile.api_key_env[0]}") if profile.api_key_env else "none needed"
+            )
+            rows.append([name if number == 0 else "", canonical + default, able, where if number == 0 else ""])
+    for line in words.table(rows, ("provider", "model (* default)", "does", "key")):
+        words.data(line)
+    return 0
+
+
+@command("check")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@rehearsal
+def check(session: Session, names: tuple[str, ...], sandbox: bool) -> int:
+    """Find out whether keys work, what is left, which models and limits there are.  Spends nothing.
+
+    Without a name: every provider that has a key, or settings in batchgen.yaml.  Only what the provider documents as
+    free is asked.  Ends with 5 where a key is missing or refused, 7 where no money is left, 8 where nobody answers.
+    """
+    from ..app import check as use_case
+    from .checking import check_document, check_lines
+
+    found = use_case.check(session.place(sandbox=sandbox), names)
+    if session.as_json:
+        words.document(check_document(found))
+    else:
+        for line in check_lines(each for each in found if each.exit_code or not session.quiet):
+            words.data(line)
+    return use_case.worst([each.exit_code for each in found])
+
+
+@command("models")
+@click.argument("name")
+@rehearsal
+def models(session: Session, name: str, sandbox: bool) -> int:
+    """List the models that a provider offers now, as it says itself.  Spends nothing."""
+    from ..app import check as use_case
+    from .checking import known_as, models_document
+
+    listed = use_case.models(session.place(sandbox=sandbox), name)
+    if session.as_json:
+        words.document(models_document(listed))
+        return listed.exit_code
+    if listed.catalogue is None:
+        words.say(f"{name}: {listed.answer.words or 'the answer lists no models'}")
+        words.say(f"next      batchgen providers prices {name}    the models that batchgen knows")
+        return listed.exit_code
+    names = known_as(listed)
+    for line in words.table([[model, names.get(model, "")] for model in listed.catalogue.ids], ("model", "known as")):
+        words.data(line)
+    return 0
+
+
+@command("prices")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+def prices(session: Session, names: tuple[str, ...]) -> int:
+    """Say what the models cost, as far as batchgen knows, and as of when.  Opens no connection."""
+    from ..app import tariffs
+    from .checking import price_lines, prices_document
+
+    found = tariffs.prices(session.place(), names)
+    if session.as_json:
+        words.document(prices_document(found))
+        return 0
+    for line in price_lines(found):
+        words.data(line)
+    return 0
+
+
+for _each in (list_, check, models, prices):
+    providers.add_command(_each)

@@ -1,0 +1,183 @@
+"""Loading a plan into the job table, a chunk of jobs at a time.  SQL on an open transaction.
+
+Plans come by the million, and most of their jobs are as they were: past SQLAlchemy straight to the driver, and only
+what differs is looked at closely.  Between reading a row and changing it nothing can happen to it: no transaction but
+this one may write.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import Connection, func, select
+
+from ..fingerprint import unchanged
+from ..job import Revised, State, advance
+from .engine import driver
+from .rows import LOOKS, PLAN_COLUMNS, Form, encode_list, listed, moving, to_job
+from .swap import SWAP, known_as, supersede
+from .tables import jobs, micros
+from .values import Loaded
+
+if TYPE_CHECKING:
+    from ..manifest.batch import Planned
+
+#: ``PLAN_COLUMNS`` of one job.
+Facts = tuple[Any, ...]
+
+#: Recipes whose forms are kept.  A plan has a handful, or one for each job with source images.
+_FORMS = 1_000
+_WIDTH, _LOOKS_END = len(PLAN_COLUMNS), 2 + len(LOOKS)
+#: Rows of one INSERT: older builds of SQLite take 999 values.
+_TOGETHER = 996 // _WIDTH
+
+_FIND = (
+    f"SELECT {', '.join(f'jobs.{name}' for name in PLAN_COLUMNS)}, jobs.orphaned_at, jobs.state, jobs.id "  # noqa: S608 - no
+    "FROM json_each(?) AS wanted CROSS JOIN jobs ON jobs.batch_id = ? AND jobs.key = wanted.value"
+)
+_FOLLOW = (
+    f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in PLAN_COLUMNS)}, orphaned_at = NULL, updated_at = ? "  # noqa: S608
+    "WHERE id = ?"
+)
+_ORPHAN = "UPDATE jobs SET orphaned_at = ?1, updated_at = ?1 WHERE id IN (SELECT value FROM json_each(?2))"
+_PRESENT = "FROM jobs WHERE batch_id = ? AND orphaned_at IS NULL AND id < ?"
+
+
+class _Differing(NamedTuple):
+    """A job whose row is not as the plan has it."""
+
+    facts: Facts
+    row: Facts
+    changed: bool  #: it asks for something else
+    orphaned: bool
+    state: str
+    id: int
+
+
+class Loading:
+    """One load of a batch; remembers which jobs it met."""
+
+    def __init__(self, connection: Connection, *, batch_id: int, now: datetime, keep_changed: bool) -> None:
+        last = connection.execute(select(func.coalesce(func.max(jobs.c.id), 0))).scalar_one()
+        self._seen = bytearray(last + 1)  # a byte a job: a set of a million ids would take 60 MB
+        self._batch_id = batch_id
+        self._now = now
+        self._keep_changed = keep_changed
+        self._form = lru_cache(_FORMS)(Form.of)
+
+    def merge(self, connection: Connection, chunk: Sequence[tuple[int, Planned]]) -> Loaded:
+        """Bring the rows of *chunk* up to the plan; each job comes with its place in the manifest."""
+        keys = encode_list(planned.key for _, planned in chunk)
+        known = {row[0]: row for row in driver(connection).execute(_FIND, (keys, self._batch_id))}
+        find, form, seen, size = known.get, self._form, self._seen, len(self._seen)
+        fresh: list[Facts] = []
+        differing: list[_Differing] = []
+        for position, planned in chunk:
+            facts = form(planned.recipe).row(planned, position)
+            found = find(facts[0])
+            if found is None:
+                fresh.append(facts)
+                continue
+            orphaned_at, state, number = found[_WIDTH:]
+            if number < size:
+                seen[number] = 1
+            row = found[:_WIDTH]
+            if row != facts or orphaned_at is not None:
+                changed = row[1] != facts[1] and not unchanged(row[1], planned.task, facts[1])
+                differing.append(_Differing(facts, row, changed, orphaned_at is not None, state, number))
+        self._add(connection, fresh)
+        as_it_was = len(chunk) - len(fresh) - len(differing)
+        return Loaded(new=len(fresh), kept=as_it_was) + self._follow(connection, differing)
+
+    def absent(self, connection: Connection) -> list[int]:
+        """Return the ids of those jobs of the batch that were in no chunk and are not orphaned yet."""
+        bounds = (self._batch_id, len(self._seen))
+        [(count,)] = driver(connection).execute(f"SELECT count(*) {_PRESENT}", bounds)
+        if count == self._seen.count(1):
+            return []
+        found = driver(connection).execute(f"SELECT id {_PRESENT}", bounds)
+        return [number for (number,) in found if not self._seen[number]]
+
+    def orphan(self, connection: Connection, ids: Sequence[int]) -> Loaded:
+        """Note that these jobs stand in the manifest no more."""
+        driver(connection).execute(_ORPHAN, (micros(self._now), encode_list(ids)))
+        return Loaded(orphaned=len(ids))
+
+    def _add(self, connection: Connection, fresh: Sequence[Facts]) -> None:
+        execute, own = driver(connection).execute, (self._batch_id, micros(self._now))
+        for start in range(0, len(fresh), _TOGETHER):
+            some = fresh[start : start + _TOGETHER]
+            execute(_adding(len(some)), (*own, *chain.from_iterable(some)))
+
+    def _follow(self, connection: Connection, differing: Iterable[_Differing]) -> Loaded:
+        """Carry out what *differing* jobs ask for."""
+        revised: dict[int, Facts] = {}
+        touched: list[Facts] = []
+        counts: Counter[str] = Counter()
+        for job in differing:
+            verdict = self._verdict(job)
+            counts[verdict] += 1
+            counts["returned"] += job.orphaned
+            if verdict == "changed":
+                revised[job.id] = job.facts
+                continue
+            after = job.row if verdict == "held" else _followed(job)
+            if after != job.row or job.orphaned:
+                touched.append((*after, micros(self._now), job.id))
+        self._revise(connection, revised)
+        driver(connection).executemany(_FOLLOW, touched)
+        return Loaded(**counts)
+
+    def _verdict(self, job: _Differing) -> str:
+        """Return under which name of ``Loaded`` a job counts."""
+        if not job.changed:
+            return "kept"
+        if job.state == State.RUNNING:
+            return "busy"
+        return "held" if self._keep_changed and job.state == State.DONE else "changed"
+
+    def _revise(self, connection: Connection, revised: dict[int, Facts]) -> None:
+        """Make jobs pending again, for what they ask for now."""
+        if not revised:
+            return
+        changes, old = [], []
+        now = {"orphaned_at": None, "updated_at": self._now}
+        for row in connection.execute(select(jobs).where(jobs.c.id.in_(listed(revised)))):
+            before = to_job(row, "")
+            after = advance(before, Revised(at=self._now))
+            facts = dict(zip(PLAN_COLUMNS, revised[row.id], strict=True))
+            changes.append(known_as(before) | moving(after) | facts | now)
+            if before.delivered:
+                old.append(before.id)
+        connection.execute(SWAP, changes)
+        if old:
+            supersede(connection, old, self._now)
+
+
+def _followed(job: _Differing) -> Facts:
+    """Return what a row says from now on whose job is not to be made again.
+
+    Where it is done or under way, what was asked for stays on record as it was; under way, its mark as well.
+    """
+    match job.state:
+        case State.RUNNING:
+            return (*job.row[:2], *job.facts[2:_LOOKS_END], *job.row[_LOOKS_END:])
+        case State.DONE:
+            return (*job.facts[:_LOOKS_END], *job.row[_LOOKS_END:])
+        case _:
+            return job.facts
+
+
+@lru_cache
+def _adding(rows: int) -> str:
+    """Return the INSERT of so many new jobs: one step of SQLite's, during which Python can plan the next."""
+    start = f"?1, ?2, ?2, '{State.PENDING.value}', 0, 0, 0, 0, {', '.join('?' * _WIDTH)}"
+    return (
+        "INSERT INTO jobs (batch_id, created_at, updated_at, state, delivered, claim, tries, doubts, "  # noqa: S608 - our own
+        f"{', '.join(PLAN_COLUMNS)}) VALUES {', '.join([f'({start})'] * rows)}"
+    )

@@ -1,0 +1,84 @@
+"""Simulated providers in the place of transport: an answer becomes the outcome that ``perform`` would make of it.
+
+Faults are named by ``providers.faults`` and ``transport.mishaps``, the same that name them in a real run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import anyio
+
+from batchgen.fault import Charged, Fault, ProviderError
+from batchgen.job import Attempt, Delivered, Missed, Outcome
+from batchgen.providers.base import Reply
+from batchgen.providers.faults import fault_of
+from batchgen.providers.fit import deadline
+from batchgen.providers.profile import Profile
+from batchgen.task import NOTHING, UNPRICED, Artifact, Basis, Charge, Usage
+from batchgen.transport.mishaps import in_doubt, unreached
+
+from .server import Answer, Said, Server, answer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Simulated:
+    """A backend whose other side is simulated."""
+
+    servers: Mapping[str, Server]
+    profiles: Mapping[str, Profile]
+
+    async def run(self, attempt: Attempt) -> Outcome:
+        """Return what came of *attempt*."""
+        server = self.servers[attempt.task.provider]
+        profile = self.profiles[attempt.task.provider]
+        if attempt.resumed:
+            return self._left_over(server, profile, attempt)
+        seconds = deadline(attempt.task, profile)
+        with anyio.move_on_after(seconds):
+            images = attempt.task.n + len(attempt.task.images)
+            return _outcome(attempt, await server.serve(attempt.id, attempt.key, images), server, profile)
+        return _missed(in_doubt(f"no answer within {seconds:g} s, after the request was sent"))
+
+    def _left_over(self, server: Server, profile: Profile, attempt: Attempt) -> Outcome:
+        """Return what the spool of a killed run tells: the answer, a call without one, or that nothing was sent."""
+        call = next((call for call in server.log if call.attempt == attempt.id), None)
+        if call is None:
+            return _missed(unreached("the run ended before the request was sent"))
+        if attempt.id in server.heard:
+            return _outcome(attempt, answer(call, server.nature.tells), server, profile)
+        return _missed(in_doubt("the run ended while the request was under way"))
+
+
+def _outcome(attempt: Attempt, heard: Answer, server: Server, profile: Profile) -> Outcome:
+    match heard.call.said:
+        case Said.IMAGE:
+            return _delivered(attempt, server.nature.price)
+        case Said.UNREACHED:
+            return _missed(unreached("Cannot connect to host"))
+        case Said.LOST | Said.SILENT:
+            return _missed(in_doubt("Server disconnected, after the request was sent"))
+        case _:
+            reply = Reply(status=heard.status, body=heard.body, headers=heard.headers)
+            return _of(fault_of(reply, profile))
+
+
+def _delivered(attempt: Attempt, price: int) -> Delivered:
+    count = attempt.task.n
+    files = tuple(_file(attempt, attempt.ordinal + number) for number in range(count))
+    charge = Charge(usd=count * price, credits=None, basis=Basis.PRICED)
+    return Delivered(artifacts=files, usage=Usage(images=count), charge=charge)
+
+
+def _file(attempt: Attempt, ordinal: int) -> Artifact:
+    name = f"{attempt.output}-{ordinal + 1}.png"
+    return Artifact(ordinal=ordinal, path=name, sha256="0" * 64, size_bytes=9, width=1, height=1, mime="image/png")
+
+
+def _missed(error: ProviderError) -> Missed:
+    return _of(error.fault)
+
+
+def _of(fault: Fault) -> Missed:
+    return Missed(fault=fault, charge=NOTHING if fault.charged is Charged.NO else UNPRICED)
