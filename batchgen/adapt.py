@@ -22,6 +22,7 @@ KEEP = 0.9
 SPAN, SPAN_REQUESTS = 240.0, 100
 #: Seconds over which calls are counted, because most limits are per minute; and seconds that are remembered.
 HORIZON, MEMORY = 60.0, 180.0
+ENOUGH = 64
 #: What a provider says of its limits is kept to with the margin of the paces.
 STATED = 0.99
 #: Seconds: a quota over more than this says nothing about how fast to go.
@@ -97,7 +98,7 @@ class _Calls:
         self.flying += 1
         self.sent.append(at)
         for calls in (self.sent, self.refused, self.answered):
-            while calls and calls[0] <= at - MEMORY:
+            while len(calls) > ENOUGH and calls[0] <= at - MEMORY:
                 calls.popleft()
 
     def landed(self) -> None:
@@ -134,7 +135,7 @@ class Controller:
         self._resets = (0.0, 0.0)  #: a stated limit, and the longest reset seen with it
         self._weight = 1.0  #: images per request, on the average
         self._calls = _Calls()
-        self._last = -math.inf  #: when the last call was sent
+        self._first = self._last = -math.inf  #: when the first and the last call was sent
         self._tempo = 1.0  #: time between two calls, in units of what the rate asks for
         self._doubled = -math.inf
         self._evidence = 0.0  #: for throttling: 1 for each refusal, fading with each call that is taken
@@ -177,6 +178,7 @@ class Controller:
 
     def sent(self, at: float, images: int = 1) -> None:
         """Take note of a call that goes out, with so many images."""
+        self._first = self._first if self._first > -math.inf else at
         gap = max(0.0, at - max(self._last, self._blocked, self._trial_ends))
         self._last = at
         self._calls.add(at)
@@ -216,8 +218,8 @@ class Controller:
         self._weigh(sent_at, now)
         if not self._taken:  # nothing is taken at all: that says how long to wait, not how fast to go
             self._rounds += 1
-            self._trial = True
-        elif self._is_throttling(told=retry_after is not None):
+            self._trial, self._evidence = True, 0.0
+        elif self._is_throttling(sent_at, told=retry_after is not None):
             self._rounds = 1
             self._cut(sent_at, concurrent=bool(hint and hint.concurrent))
             self._evidence = 0.0
@@ -289,7 +291,7 @@ class Controller:
         self._tempo += 0.2 * (min(gap * rate, 4.0) - self._tempo)
         # only a rate that is used may grow: else it says nothing
         if self._rate and gap * rate <= 2:
-            self._rate.grow(gap, max(SPAN, SPAN_REQUESTS / rate))
+            self._rate.grow(gap, max(SPAN, SPAN_REQUESTS / (self._rate.peak or rate)))
             self._leave_at_ceiling()
         if self._width and self._calls.flying >= self.width(0.0):
             self._width.grow(min(gap, HORIZON), SPAN)
@@ -309,13 +311,13 @@ class Controller:
         if self._rate and self._rate.peak is None:
             self._doubled = max(self._doubled, now)
 
-    def _is_throttling(self, *, told: bool) -> bool:
+    def _is_throttling(self, sent_at: float, *, told: bool) -> bool:
         """Return whether the refusals so far say that calls go too fast."""
-        if self._below and self._evidence < ALONE:
+        if self._below and self._evidence < ALONE and self._lately(sent_at) >= 0.95 * self._pace:
             self._loose += 1 / LOOSE_CALLS
         new = self._rate is not None and self._rate.peak is None
         enough = DENSE
-        if told and self._lately < 0.85 * self._pace:
+        if told and self._lately(sent_at) < 0.85 * self._pace:
             enough = 1.0
         elif (new or self._trying) and self._loose < LOOSE:
             enough = ALONE if new and not told else 1.0
@@ -324,16 +326,17 @@ class Controller:
     @property
     def _pace(self) -> float:
         """Return the calls per second that go out while nothing is in the way."""
-        return self._in_force / max(1.0, self._tempo)
+        return self._in_force / (self._tempo if self._tempo > 1.5 else 1.0)
 
-    @property
-    def _lately(self) -> float:
-        """Return the calls per second that were taken before the first of these refusals."""
-        return self._calls.taken(self._onset - HORIZON, self._onset) / HORIZON
+    def _lately(self, sent_at: float) -> float:
+        """Return the calls per second that were taken, before these refusals began or up to now."""
+        horizon = max(HORIZON, min(20 / self._pace, sent_at - self._first, 20 * HORIZON))
+        return max(self._calls.taken(at - horizon, at) for at in (self._onset, sent_at)) / horizon
 
     def _cut(self, sent_at: float, *, concurrent: bool) -> None:
         held = self._calls.held(sent_at)
-        self._marks.append((held, self._lately))
+        lately = self._lately(sent_at)
+        self._marks.append((held, lately))
         rate, width = self._rate, self._width
         slow = rate is not None and rate.peak is not None and self._tempo > 2 and held > 1
         full = width is not None and width.trying and held + 1 >= self.width(0.0)
@@ -351,8 +354,10 @@ class Controller:
             self._loose = 0.0
         elif rate and rate.trying and rate.peak:
             least = 0.97 * rate.peak  # so much was taken just before
+        if self._ceiling and lately >= 0.95 * self._pace:
+            least = self._pace  # hardly fewer than were sent: what is configured may be right
         self._rate = rate or _Climb(self._pace)
-        self._rate.cut(max(least, min(self._pace, self._lately / (1 - self._loose))))
+        self._rate.cut(max(least, min(self._pace, lately / (1 - self._loose))))
 
     @property
     def _alike(self) -> bool:
@@ -360,7 +365,8 @@ class Controller:
         if len(self._marks) < ALIKE:
             return False
         held, taken = zip(*self._marks, strict=True)
-        return (max(held) - min(held)) / max(1, *held) < (max(taken) - min(taken)) / max(*taken, 1e-9) / 2
+        spread = (max(held) - min(held)) / max(1, *held)
+        return max(held) - min(held) <= 1 and spread < (max(taken) - min(taken)) / max(*taken, 1e-9) / 2
 
     def _wait(self, told: float | None) -> float:
         """Return how long to wait: as told, and longer where that was too short before."""

@@ -53,13 +53,14 @@ class Problem:
 
 
 class ManifestError(BatchgenError):
-    """The manifest is wrong; ``problems`` holds every mistake found, in file order."""
+    """The manifest is wrong; ``problems`` holds every mistake found, in file order, ``warnings`` what else was seen."""
 
     exit_code = 4
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[Problem, ...], warnings: tuple[Problem, ...] = ()) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+        self.warnings = warnings
 
 
 class SettingsError(BatchgenError):

@@ -37,6 +37,7 @@ def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int
             batch = prepare.read_manifest(session.place(), session.file(path))
         except ManifestError as error:
             errors += error.problems
+            warnings += error.warnings
         else:
             warnings += batch.warnings
             jobs += len(batch.jobs)
@@ -45,11 +46,11 @@ def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int
     if session.as_json:
         words.document(_verdict(jobs, errors, warnings))
     if errors:
-        raise ManifestError((*errors, *warnings))
+        raise ManifestError(tuple(errors), tuple(warnings))
     if session.as_json:
         return 0
     for warning in warnings:
-        words.say(f"warning: {warning}")
+        words.say(f"warning: {words.nearer(warning)}")
     if not session.quiet:
         words.data(f"{words.count(len(manifests), 'manifest')}, {many(jobs, 'job')}: no mistakes")
     return 0
@@ -115,7 +116,7 @@ def show_plan(
         words.document(wish.as_json() | ({"items": items} if full else {}))
         return 0
     for warning in batch.warnings:
-        words.say(f"warning: {warning}")
+        words.say(f"warning: {words.nearer(warning)}")
     for line in [*([""] if full else []), *plan_lines(batch.name, wish, batch.manifest.parent)]:
         words.data(line)
     return 0

@@ -8,10 +8,11 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BatchgenError, ManifestError
+from ..errors import BatchgenError, ManifestError, Problem
 from ..money import NANO, show_credits
 
 if TYPE_CHECKING:
@@ -47,10 +48,21 @@ def tell_error(error: BatchgenError, *, as_json: bool) -> None:
         body = {"type": "exit_error", "code": error.exit_code, "message": str(error)}
         print(json.dumps(body | ({"problems": found} if found else {}), ensure_ascii=False), file=sys.stderr)
         return
+    if isinstance(error, ManifestError):
+        for warning in error.warnings:
+            say(f"warning: {nearer(warning)}")
+        for problem in problems:
+            say(str(nearer(problem)))
+        say(f"{count(len(problems), 'problem')}; nothing was sent, nothing was written.")
+        return
     for line in str(error).splitlines():
         say(line)
-    if problems:
-        say(f"{count(len(problems), 'problem')}; nothing was sent, nothing was written.")
+
+
+def nearer(problem: Problem) -> Problem:
+    """Return *problem* with its file as a person in the working folder would write it."""
+    here = f"{Path.cwd()}{os.sep}"
+    return replace(problem, file=problem.file.removeprefix(here), message=problem.message.replace(here, ""))
 
 
 def printable(text: str) -> str:

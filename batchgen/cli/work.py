@@ -210,7 +210,7 @@ def _agreement(session: Session, terms: Terms, *, yes: bool) -> Agree:
     def agree(batch: Batch, wish: Plan) -> int | None:
         if not session.quiet and not session.as_json:
             for warning in batch.warnings:
-                words.say(f"warning: {warning}")
+                words.say(f"warning: {words.nearer(warning)}")
             for line in [*plan_lines(batch.name, wish, batch.manifest.parent), ""]:
                 words.say(line)
         capped = terms.budget is not None or bool(batch.budget)

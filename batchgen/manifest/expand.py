@@ -12,7 +12,7 @@ from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
 from .include import Part, added, stated_in
-from .lists import BadList, Listing, Pick, listing
+from .lists import BadList, Listing, Pick, aliases, listing
 from .model import PARAMETERS, From, Job, Matrix
 from .names import slug
 from .places import Origin, Path, Problems
@@ -224,6 +224,17 @@ def _read(source: Listing | None, report: Callable[..., None]) -> Iterator[tuple
         return iter(_ONE_EMPTY_ROW)
     found: Iterator[tuple[int, Values]] = source.rows(lambda *told: report(source, *told))
     return found
+
+
+def variables(entry: Entry) -> frozenset[str] | None:
+    """Return every variable that a row of *entry* has; None where that differs from row to row."""
+    found = {*BUILT_IN, *entry.part.vars, *entry.vars}
+    found.update(*entry.combinations)
+    for one in entry.lists:
+        if one.columns is None:
+            return None
+        found.update(one.columns, (alias for alias, _ in aliases(one.columns)))
+    return frozenset(found)
 
 
 def settable(entry: Entry) -> frozenset[str]:

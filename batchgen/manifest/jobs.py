@@ -121,17 +121,15 @@ class Expansion:
 
     def _checked(self, naming: Naming, problems: Problems) -> Naming:
         """Return *naming*; where it names what no job has, plain ids, so that the rest is checked all the same."""
-        known = {name for part in self._parts for name in part.vars}
+        known = set(FILE_FIELDS)
         for entry in self._entries:
-            known.update(entry.vars, *entry.combinations)
-            for one in entry.lists:
-                if one.columns is None:
-                    return naming
-                known.update(one.columns)
-        strange = sorted(naming.own - known - set(expand.BUILT_IN))
+            found = expand.variables(entry)
+            if found is None:
+                return naming
+            known |= found
+        strange = sorted(naming.own - known)
         if not strange:
             return naming
-        known |= set(FILE_FIELDS)
         hint = suggestion(strange[0], sorted(known)) or f"there are: {', '.join(FILE_FIELDS)}, and variables"
         problems.add(naming.origin.problem("template", f"no job has a variable {strange[0]!r}", hint))
         return replace(naming, file=Template("{{ id }}"))

@@ -74,7 +74,7 @@ def _load(
     budget = budgets.caps(manifest.budget, offers.known, root.places, problems)
     _check_for_jobs(parts, problems)
     if problems:
-        raise ManifestError(problems.listed())
+        raise ManifestError(problems.listed(), warnings.listed())
     return Batch(
         name=name,
         manifest=root.folder / path.name,

@@ -132,7 +132,7 @@ class Provider(Strict):
     api_key_env: str | None = Field(
         None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of the environment variable that holds the key"
     )
-    paths: dict[str, str] | None = Field(None, description="Paths by operation: generations, edits, chat")
+    paths: dict[str, str] | None = Field(None, description="Paths by operation: generate, edit, chat")
     limits: Limits | None = Field(None, description="How fast the provider may be asked")
     timeout: Timeouts | None = Field(None, description="Seconds to connect, and for a whole attempt")
     retry: Retry | None = Field(None, description="Retry policy of this provider; default: the manifest's")
@@ -238,15 +238,6 @@ def _sources(value: object) -> object:
     return [{"path": item} if isinstance(item, str) else item for item in items]
 
 
-_FROM_SCHEMA = {
-    "anyOf": [
-        {"type": "string"},
-        {"$ref": "#/$defs/From"},
-        {"type": "array", "items": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/From"}]}},
-    ]
-}
-
-
 class Job(Parameters):
     """One image to make, or, with ``n``, ``matrix``, ``zip``, ``from`` or ``repeat``, many."""
 
@@ -264,7 +255,7 @@ class Job(Parameters):
     zip: dict[Name, Annotated[list[Value], Field(min_length=1)]] = Field(
         default_factory=dict, description="Variables with lists of the same length that go side by side"
     )
-    rows: Annotated[list[From], BeforeValidator(_sources), WithJsonSchema(_FROM_SCHEMA)] = Field(
+    rows: Annotated[list[From], BeforeValidator(_sources)] = Field(
         default_factory=list,
         alias="from",
         description="Lists whose rows become jobs: csv, tsv, jsonl, txt, or a folder of images",

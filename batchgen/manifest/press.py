@@ -18,7 +18,7 @@ from . import expand, wording
 from .expand import Entry, Row
 from .model import Job
 from .places import Origin, Problems, show
-from .template import Template, TemplateFault, is_template
+from .template import Template, TemplateFault, is_template, no_variable
 
 Render = Callable[[Mapping[str, object]], Any]
 
@@ -65,17 +65,19 @@ class Texts:
     fixed: Mapping[str, Any]
     templates: Mapping[str, Render]
     uses: Mapping[str, tuple[str, ...]]  #: variables, by parameter
+    needs: Mapping[str, frozenset[str]]  #: of these, those that must be there
     sound: bool = True  #: False: a template is wrong, which is reported
 
     def under(self, over: Texts) -> Texts:
         """Return these with *over* laid on them."""
         if not over.templates and not self.templates:
-            return Texts({**self.fixed, **over.fixed}, {}, {}, self.sound and over.sound)
+            return Texts({**self.fixed, **over.fixed}, {}, {}, {}, self.sound and over.sound)
         own = {*over.fixed, *over.templates}
         return Texts(
             {**{name: value for name, value in self.fixed.items() if name not in own}, **over.fixed},
             {**{name: render for name, render in self.templates.items() if name not in own}, **over.templates},
             {**self.uses, **over.uses},
+            {**{name: some for name, some in self.needs.items() if name not in own}, **over.needs},
             self.sound and over.sound,
         )
 
@@ -85,6 +87,7 @@ def texts(parameters: Mapping[str, Any], origin: Callable[[str], Origin], proble
     fixed: dict[str, Any] = {}
     templates: dict[str, Render] = {}
     uses: dict[str, tuple[str, ...]] = {}
+    needs: dict[str, frozenset[str]] = {}
     sound = True
     for name, value in parameters.items():
         if type(value) is int or value is None:
@@ -99,8 +102,8 @@ def texts(parameters: Mapping[str, Any], origin: Callable[[str], Origin], proble
         if made is None:
             fixed[name] = value
         else:
-            templates[name], uses[name] = made
-    return Texts(fixed, templates, uses, sound)
+            templates[name], uses[name], needs[name] = made
+    return Texts(fixed, templates, uses, needs, sound)
 
 
 class Press:
@@ -110,9 +113,9 @@ class Press:
         self.entry = entry
         own = {name: expand.merged(entry, name, value) for name, value in entry.own.items()}
         both = defaults.under(texts(own, entry.origin, problems))
-        self.sound = both.sound
         self._fixed, self._templates, self._uses = both.fixed, both.templates, both.uses
         self._settable = expand.settable(entry)
+        self.sound = both.sound and not (both.needs and self._lacks(both.needs, problems))
         self._shaping = [name for name in self._templates if name not in _APART]
         self._images = any(name in _FILES for name in (*self._fixed, *self._templates))
 
@@ -120,6 +123,21 @@ class Press:
     def names(self) -> frozenset[str]:
         """Return the variables that its templates name."""
         return frozenset(name for names in self._uses.values() for name in names)
+
+    def _lacks(self, needs: Mapping[str, frozenset[str]], problems: Problems) -> bool:
+        """Report variables that no row can have: once, where the template stands, and not row by row."""
+        known = expand.variables(self.entry)
+        if known is None:
+            return False
+        lacking = [
+            (field, name)
+            for field, names in needs.items()
+            for name in sorted(names - known)
+            if not (field in known and field in self._settable)
+        ]
+        for field, name in lacking:
+            problems.add(self.entry.origin(field).problem("template", no_variable(name, known)))
+        return bool(lacking)
 
     @property
     def literal(self) -> bool:
@@ -199,13 +217,17 @@ def _template(source: str) -> Template:
     return Template(source)
 
 
-def compiled(value: Any) -> tuple[Render, tuple[str, ...]] | None:  # noqa: ANN401 - what YAML can hold
-    """Return what fills in *value* and the variables it names; None where it holds no template."""
+#: What fills in a value, the variables that it names, and those of them that must be there.
+Compiled = tuple[Render, tuple[str, ...], frozenset[str]]
+
+
+def compiled(value: Any) -> Compiled | None:  # noqa: ANN401 - what YAML can hold
+    """Return what fills in *value*; None where it holds no template."""
     if isinstance(value, str):
         if not is_template(value):
             return None
         template = _template(value)
-        return template.render, (*sorted(template.names), *sorted(template.optional))
+        return template.render, (*sorted(template.names), *sorted(template.optional)), template.names
     if isinstance(value, list):
         return _several(dict(enumerate(value)), lambda found: [found[number] for number in range(len(value))])
     if isinstance(value, dict):
@@ -216,15 +238,16 @@ def compiled(value: Any) -> tuple[Render, tuple[str, ...]] | None:  # noqa: ANN4
 def _several(
     items: Mapping[Any, Any],
     join: Callable[[Mapping[Any, Any]], Any],
-) -> tuple[Render, tuple[str, ...]] | None:
+) -> Compiled | None:
     parts = {key: found for key, item in items.items() if (found := compiled(item)) is not None}
     if not parts:
         return None
 
     def render(values: Mapping[str, object]) -> Any:  # noqa: ANN401
-        return join({**items, **{key: part(values) for key, (part, _) in parts.items()}})
+        return join({**items, **{key: part(values) for key, (part, *_) in parts.items()}})
 
-    return render, tuple(dict.fromkeys(name for _, names in parts.values() for name in names))
+    uses = tuple(dict.fromkeys(name for _, names, _ in parts.values() for name in names))
+    return render, uses, frozenset[str]().union(*(needs for *_, needs in parts.values()))
 
 
 def _converted(name: str, value: Any) -> Any:  # noqa: ANN401 - a cell of a list

@@ -7,6 +7,7 @@ file finds the unknown key in one job and the size that no provider takes in ano
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -50,6 +51,11 @@ def validate(document: Document) -> Checked:
     return Checked(manifest=manifest, data=rest.data, problems=problems, broken=frozenset(rest.broken))
 
 
+def _is_vital(key: str | int) -> bool:
+    """Tell whether a job lacks what it needs without this key, also where the key is misspelt."""
+    return key in _VITAL or bool(get_close_matches(str(key), _VITAL, 1, 0.75))
+
+
 class _Rest:
     """A copy of the data without what is wrong in it.  Only what changes is copied."""
 
@@ -62,7 +68,7 @@ class _Rest:
         """Remove the value at *loc*, or what it stands in where it is an item of a list."""
         section = loc[0]
         if len(loc) >= 2 and section in ("jobs", "prompts") and isinstance(self.data.get(section), list):
-            if section == "prompts" or len(loc) == 2 or loc[2] in _VITAL:
+            if section == "prompts" or len(loc) == 2 or _is_vital(loc[2]):
                 self.broken.add(loc[:2])
             if section == "prompts" or len(loc) == 2:
                 self._inside(loc[:1])[loc[1]] = "left out" if section == "prompts" else {}

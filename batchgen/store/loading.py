@@ -19,7 +19,7 @@ from sqlalchemy import Connection, func, select
 from ..fingerprint import unchanged
 from ..job import Revised, State, advance
 from .engine import driver
-from .rows import LOOKS, PLAN_COLUMNS, Form, encode_list, listed, moving, to_job
+from .rows import GLANCE, LOOKS, PLAN_COLUMNS, Form, encode_list, listed, moving, to_job
 from .swap import SWAP, known_as, supersede
 from .tables import jobs, micros
 from .values import Loaded
@@ -27,23 +27,26 @@ from .values import Loaded
 if TYPE_CHECKING:
     from ..manifest.batch import Planned
 
-#: ``PLAN_COLUMNS`` of one job.
+#: Values of some columns of a row.
 Facts = tuple[Any, ...]
 
 #: Recipes whose forms are kept.  A plan has a handful, or one for each job with source images.
 _FORMS = 1_000
-_WIDTH, _LOOKS_END = len(PLAN_COLUMNS), 2 + len(LOOKS)
-#: Rows of one INSERT: older builds of SQLite take 999 values.
-_TOGETHER = 996 // _WIDTH
 
 _FIND = (
-    f"SELECT {', '.join(f'jobs.{name}' for name in PLAN_COLUMNS)}, jobs.orphaned_at, jobs.state, jobs.id "  # noqa: S608 - no
+    f"SELECT {', '.join(GLANCE)}, jobs.orphaned_at, jobs.state, jobs.id "  # noqa: S608 - our own names, as below
     "FROM json_each(?) AS wanted CROSS JOIN jobs ON jobs.batch_id = ? AND jobs.key = wanted.value"
 )
-_FOLLOW = (
-    f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in PLAN_COLUMNS)}, orphaned_at = NULL, updated_at = ? "  # noqa: S608
-    "WHERE id = ?"
-)
+#: Where mark, mark with looks, and the end of a glance stand in what ``_FIND`` finds.
+_MARK, _LOOKS, _GLANCED = 1, slice(1, 2 + len(LOOKS)), len(GLANCE)
+
+#: Rows of one INSERT: older builds of SQLite take 999 values.
+_TOGETHER = 996 // len(PLAN_COLUMNS)
+_UPDATE = "UPDATE jobs SET {}, orphaned_at = NULL, updated_at = ? WHERE id = ?"
+_FOLLOW = _UPDATE.format(", ".join(f"{name} = ?" for name in PLAN_COLUMNS))
+#: What was asked for stays on record as it was, where a job is done or under way.
+_SETTLED = (State.DONE, State.RUNNING)
+_FOLLOW_LOOKS = _UPDATE.format(", ".join(f"{name} = ?" for name in PLAN_COLUMNS[_LOOKS]))
 _ORPHAN = "UPDATE jobs SET orphaned_at = ?1, updated_at = ?1 WHERE id IN (SELECT value FROM json_each(?2))"
 _PRESENT = "FROM jobs WHERE batch_id = ? AND orphaned_at IS NULL AND id < ?"
 
@@ -51,12 +54,12 @@ _PRESENT = "FROM jobs WHERE batch_id = ? AND orphaned_at IS NULL AND id < ?"
 class _Differing(NamedTuple):
     """A job whose row is not as the plan has it."""
 
-    facts: Facts
-    row: Facts
-    changed: bool  #: it asks for something else
+    facts: Facts  #: its ``PLAN_COLUMNS``, as planned
+    known: Facts  #: its glance, as it stands
     orphaned: bool
-    state: str
+    state: State
     id: int
+    changed: bool  #: it asks for something else
 
 
 class Loading:
@@ -72,24 +75,24 @@ class Loading:
 
     def merge(self, connection: Connection, chunk: Sequence[tuple[int, Planned]]) -> Loaded:
         """Bring the rows of *chunk* up to the plan; each job comes with its place in the manifest."""
-        keys = encode_list(planned.key for _, planned in chunk)
+        keys = encode_list([planned.key for _, planned in chunk])
         known = {row[0]: row for row in driver(connection).execute(_FIND, (keys, self._batch_id))}
-        find, form, seen, size = known.get, self._form, self._seen, len(self._seen)
+        find, form_of, seen, size = known.get, self._form, self._seen, len(self._seen)
         fresh: list[Facts] = []
         differing: list[_Differing] = []
         for position, planned in chunk:
-            facts = form(planned.recipe).row(planned, position)
-            found = find(facts[0])
-            if found is None:
-                fresh.append(facts)
+            form = form_of(planned.recipe)
+            row = find(planned.key)
+            if row is None:
+                fresh.append(form.row(planned, position))
                 continue
-            orphaned_at, state, number = found[_WIDTH:]
+            glance, (orphaned_at, state, number) = row[:_GLANCED], row[_GLANCED:]
             if number < size:
                 seen[number] = 1
-            row = found[:_WIDTH]
-            if row != facts or orphaned_at is not None:
-                changed = row[1] != facts[1] and not unchanged(row[1], planned.task, facts[1])
-                differing.append(_Differing(facts, row, changed, orphaned_at is not None, state, number))
+            if orphaned_at is not None or glance != form.glance(planned, position):
+                facts, known_mark, mark = form.row(planned, position), glance[_MARK], planned.fingerprint
+                changed = known_mark != mark and not unchanged(known_mark, planned.task, mark)
+                differing.append(_Differing(facts, glance, orphaned_at is not None, State(state), number, changed))
         self._add(connection, fresh)
         as_it_was = len(chunk) - len(fresh) - len(differing)
         return Loaded(new=len(fresh), kept=as_it_was) + self._follow(connection, differing)
@@ -116,21 +119,23 @@ class Loading:
 
     def _follow(self, connection: Connection, differing: Iterable[_Differing]) -> Loaded:
         """Carry out what *differing* jobs ask for."""
-        revised: dict[int, Facts] = {}
-        touched: list[Facts] = []
         counts: Counter[str] = Counter()
+        revised: dict[int, Facts] = {}
+        touched: dict[str, list[Facts]] = {_FOLLOW: [], _FOLLOW_LOOKS: []}
+        moment = micros(self._now)
         for job in differing:
             verdict = self._verdict(job)
             counts[verdict] += 1
             counts["returned"] += job.orphaned
             if verdict == "changed":
                 revised[job.id] = job.facts
-                continue
-            after = job.row if verdict == "held" else _followed(job)
-            if after != job.row or job.orphaned:
-                touched.append((*after, micros(self._now), job.id))
+            elif job.state not in _SETTLED:
+                touched[_FOLLOW].append((*job.facts, moment, job.id))
+            elif (looks := _looks(job, verdict)) != job.known[_LOOKS] or job.orphaned:
+                touched[_FOLLOW_LOOKS].append((*looks, moment, job.id))
         self._revise(connection, revised)
-        driver(connection).executemany(_FOLLOW, touched)
+        for statement, rows in touched.items():
+            driver(connection).executemany(statement, rows)
         return Loaded(**counts)
 
     def _verdict(self, job: _Differing) -> str:
@@ -159,24 +164,18 @@ class Loading:
             supersede(connection, old, self._now)
 
 
-def _followed(job: _Differing) -> Facts:
-    """Return what a row says from now on whose job is not to be made again.
-
-    Where it is done or under way, what was asked for stays on record as it was; under way, its mark as well.
-    """
-    match job.state:
-        case State.RUNNING:
-            return (*job.row[:2], *job.facts[2:_LOOKS_END], *job.row[_LOOKS_END:])
-        case State.DONE:
-            return (*job.facts[:_LOOKS_END], *job.row[_LOOKS_END:])
-        case _:
-            return job.facts
+def _looks(job: _Differing, verdict: str) -> Facts:
+    """Return mark and looks that a job has from now on which is done or under way."""
+    if verdict == "held":
+        return job.known[_LOOKS]
+    mark = job.known if job.state is State.RUNNING else job.facts
+    return (mark[_MARK], *job.facts[_LOOKS][1:])
 
 
 @lru_cache
 def _adding(rows: int) -> str:
     """Return the INSERT of so many new jobs: one step of SQLite's, during which Python can plan the next."""
-    start = f"?1, ?2, ?2, '{State.PENDING.value}', 0, 0, 0, 0, {', '.join('?' * _WIDTH)}"
+    start = f"?1, ?2, ?2, '{State.PENDING.value}', 0, 0, 0, 0, {', '.join('?' * len(PLAN_COLUMNS))}"
     return (
         "INSERT INTO jobs (batch_id, created_at, updated_at, state, delivered, claim, tries, doubts, "  # noqa: S608 - our own
         f"{', '.join(PLAN_COLUMNS)}) VALUES {', '.join([f'({start})'] * rows)}"

@@ -40,7 +40,14 @@ _SOURCE = ("path", "url", "sha256", "mime", "size_bytes")
 LOOKS = ("output", "position", "sidecar", "tags", "priority")
 
 #: Columns of jobs that the plan decides.
-PLAN_COLUMNS = ("key", "fingerprint", *LOOKS, "task", "kind", "provider", "model", "wanted")
+PLAN_COLUMNS = ("key", "fingerprint", *LOOKS, "kind", "provider", "model", "wanted", "task")
+
+#: SQL of what differs where one of ``PLAN_COLUMNS`` does.  The fingerprint and the provider tell the task, but for
+#: where the files lie that an edit starts from.
+GLANCE = (
+    *(f"jobs.{name}" for name in ("key", "fingerprint", *LOOKS, "provider", "wanted")),
+    f"CASE WHEN jobs.kind = '{Kind.EDIT.value}' THEN jobs.task END",
+)
 
 #: Columns of jobs that only ``advance`` changes.
 MOVING = ("state", "cause", "message", "delivered", "claim", "tries", "doubts", "not_before")
@@ -103,12 +110,13 @@ def to_job(row: Row[Any], batch: str) -> Job:
 
 
 class Form(NamedTuple):
-    """What the rows of one recipe's jobs have in common: all of ``PLAN_COLUMNS`` but what each has of its own."""
+    """What the rows of one recipe's jobs have in common."""
 
-    head: str  #: of the task's JSON, up to the prompt
-    tail: str  #: of the task's JSON, from behind the prompt on
     looks: tuple[bool, str, int]  #: sidecar, tags, priority
     asked: tuple[str, str, str, int]  #: kind, provider, model, wanted
+    head: str  #: of the task's JSON, up to the prompt
+    tail: str  #: of the task's JSON, from behind the prompt on
+    edits: bool  #: the task names files
 
     @classmethod
     def of(cls, recipe: Recipe) -> Form:
@@ -117,17 +125,24 @@ class Form(NamedTuple):
         # the first one: only the kind stands before it
         head, _, tail = encode_task(replace(task, prompt="")).partition('"prompt":""')
         return cls(
-            head=f'{head}"prompt":',
-            tail=tail,
             looks=(recipe.sidecar, encode_tags(recipe.tags), recipe.priority),
             asked=(task.kind.value, task.provider, task.model, recipe.wanted),
+            head=f'{head}"prompt":',
+            tail=tail,
+            edits=task.kind is Kind.EDIT,
         )
 
     def row(self, planned: Planned, position: int) -> tuple[Any, ...]:
         """Return a job's ``PLAN_COLUMNS``; *position* is its place in the manifest."""
+        text = self.head + encode_basestring(planned.prompt) + self.tail
+        return (planned.key, planned.fingerprint, planned.output, position, *self.looks, *self.asked, text)
+
+    def glance(self, planned: Planned, position: int) -> tuple[Any, ...]:
+        """Return what tells whether a job's row is as the plan has it, in little time; see ``GLANCE``."""
         key, prompt, fingerprint, output, _ = planned
-        head, tail, looks, asked = self
-        return (key, fingerprint, output, position, *looks, head + encode_basestring(prompt) + tail, *asked)
+        looks, asked, head, tail, edits = self
+        text = head + encode_basestring(prompt) + tail if edits else None
+        return (key, fingerprint, output, position, *looks, asked[1], asked[3], text)
 
 
 def moving(job: Job) -> dict[str, Any]:

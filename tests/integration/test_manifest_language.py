@@ -234,10 +234,11 @@ def test_mistakes_of_the_list_itself(write):
 
 def test_an_unknown_variable_names_those_that_there_are(write):
     path = write(HEAD + 'jobs:\n  - {prompt: "a {{ titel }}", from: p.csv}\n', p_csv="id,title\na,Lamp\nb,Bed\n")
-    found = wrong(path)
-    assert len(found) == 2
-    assert "did you mean 'title'?" in found[0]
-    assert found[0].startswith("p.csv:2:1: jobs[0].prompt: ")
+    told = "there is no variable 'titel' (did you mean 'title'? there are: "
+    assert wrong(path) == [f"m.yaml:3:14: jobs[0].prompt: {told}id, name, repeat, row, title)"]
+    path = write(HEAD + 'jobs:\n  - {prompt: "a {{ titel }}", from: r.jsonl}\n', r_jsonl='{"titel": "x"}\n{"title": 1}\n')
+    (found,) = wrong(path)
+    assert found.startswith(f"r.jsonl:2:1: jobs[0].prompt: {told}")
 
 
 def test_a_wrong_template_is_told_once(write):

@@ -78,6 +78,7 @@ class _Jump(selectors.DefaultSelector):
         if came or timeout == 0:
             self._turns += 1
             if self._turns > TURNS:
+                self._turns = 0  # those that are cancelled now need a few more
                 raise StandstillError(f"{TURNS:,} turns of the loop, and the clock has not moved")
             return came
         if timeout is None:
