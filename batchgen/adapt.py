@@ -2,45 +2,36 @@
 
 Rate and width are found the way TCP's CUBIC finds a bandwidth: double until the first throttling, then fall back a
 little, come back to what was taken last, stay there for long, and only then try for more.  A refusal while trying for
-more ends the try; below that it takes several close together, because providers refuse a call now and then for
-reasons of their own.
+more ends the try; otherwise it takes several close together, because providers refuse a call now and then for
+reasons of their own.  Where nothing at all is taken the rate stays, and only the waits grow.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-#: Requests a second to begin with, where nothing is configured and nothing known.
-START = 1.0
-#: What is left of a rate, or a width, after throttling.
-KEEP = 0.9
+START = 1.0  #: requests a second to begin with, where nothing is configured and nothing known
+KEEP = 0.9  #: what is left of a rate, or a width, after throttling
 #: Seconds until it is back, and at least so many requests: each try for more costs a refused call or two.
 SPAN, SPAN_REQUESTS = 240.0, 100
-#: Seconds over which calls are counted, because most limits are per minute; and seconds that are remembered.
-HORIZON, MEMORY = 60.0, 180.0
-ENOUGH = 64
-#: What a provider says of its limits is kept to with the margin of the paces.
-STATED = 0.99
-#: Seconds: a quota over more than this says nothing about how fast to go.
-LONGEST_WINDOW = 3600.0
-#: Seconds between two tries at a provider that refuses everything and does not say for how long.
-LONGEST_WAIT = 60.0
-#: Seconds at most until a call that was not refused counts as taken.
-LONGEST_GRACE = 120.0
-#: Four refusals in a row are throttling, or more of them when up to 20 calls for each were taken in between.
-DENSE, FADING = 3.5, 0.05
-ALONE = 1.5
-#: The share of calls that a provider refuses anyway is measured over so many; from that share on it counts.
+#: Seconds over which calls are counted, as most limits are per minute; and seconds, or calls, that are remembered.
+HORIZON, MEMORY, ENOUGH = 60.0, 180.0, 64
+STATED = 0.99  #: a limit that the provider states is kept to with the margin of the paces
+LONGEST_WINDOW = 3600.0  #: seconds: a quota over more than this says nothing about how fast to go
+LONGEST_WAIT = 60.0  #: seconds between two tries where everything is refused, and no wait is named
+LONGEST_GRACE = 120.0  #: seconds at most until a call that was not refused counts as taken
+#: Five refusals in a row are throttling, or more of them if up to 20 calls for each were taken in between.
+DENSE, FADING, ALONE = 4.5, 0.05, 1.5
+#: The share of calls that are refused at any rate is measured over so many calls; from that share on it counts.
 LOOSE_CALLS, LOOSE = 200, 0.008
-#: So many throttlings with the same number of calls in flight are about that number.
-ALIKE = 4
+ALIKE = 4  #: so many throttlings with the same number of calls in flight are about that number
 #: Seconds after which what was learned counts for less, and for nothing.
-DAY = 86_400.0
-FORGOTTEN = 7 * DAY
+DAY, FORGOTTEN = 86_400.0, 7 * 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,42 +70,47 @@ class _Climb:
     def cut(self, peak: float) -> None:
         self.value, self.peak, self.climbed = KEEP * peak, peak, 0.0
 
-    def grow(self, seconds: float, span: float) -> None:
+    def grow(self, seconds: float) -> None:
         if self.peak is not None:
             self.climbed += seconds
+            span = max(SPAN, SPAN_REQUESTS / self.peak)
             self.value = self.peak * (1 + (1 - KEEP) * (self.climbed / span - 1) ** 3)
 
 
 class _Calls:
-    """The calls of the last minutes: when they went, and which of them were refused."""
+    """The calls of the last minutes, as sorted times."""
 
     def __init__(self) -> None:
-        self.sent: deque[float] = deque()
-        self.refused: deque[float] = deque()
-        self.answered: deque[float] = deque()  #: when the answers came
+        self.sent: list[float] = []
+        self.refused: list[float] = []  #: when they had been sent
+        self.answered: list[float] = []  #: when the answer came
         self.flying = 0
+        self.first = self.last = -math.inf
 
     def add(self, at: float) -> None:
+        self.first, self.last = (at if self.flying == 0 and not self.sent else self.first), at
         self.flying += 1
         self.sent.append(at)
-        for calls in (self.sent, self.refused, self.answered):
-            while len(calls) > ENOUGH and calls[0] <= at - MEMORY:
-                calls.popleft()
+        for times in (self.sent, self.refused, self.answered):
+            if len(times) > 2 * ENOUGH and times[len(times) // 2] <= at - MEMORY:
+                del times[: len(times) // 2]
 
-    def landed(self) -> None:
+    def land(self, sent_at: float, now: float, *, refused: bool) -> None:
         self.flying = max(0, self.flying - 1)
+        insort(self.refused if refused else self.answered, sent_at if refused else now)
 
-    def since(self, at: float) -> int:
-        """Count those sent after *at*."""
-        return sum(one > at for one in self.sent)
+    def between(self, after: float, until: float) -> int:
+        """Count those sent after the one time and until the other."""
+        return bisect_right(self.sent, until) - bisect_right(self.sent, after)
+
+    def taken(self, after: float, until: float) -> int:
+        """Count those of them that were not refused, or not yet."""
+        refused = bisect_right(self.refused, until) - bisect_right(self.refused, after)
+        return self.between(after, until) - refused
 
     def held(self, at: float) -> int:
         """Count those that were in flight when one was sent, itself not counted."""
-        return self.flying - self.since(at) + sum(one > at for one in self.answered)
-
-    def taken(self, after: float, until: float) -> int:
-        """Count those sent in this time that were not refused, or not yet."""
-        return sum(after < at <= until for at in self.sent) - sum(after < at <= until for at in self.refused)
+        return self.flying - self.between(at, math.inf) + len(self.answered) - bisect_right(self.answered, at)
 
 
 class Controller:
@@ -135,18 +131,16 @@ class Controller:
         self._resets = (0.0, 0.0)  #: a stated limit, and the longest reset seen with it
         self._weight = 1.0  #: images per request, on the average
         self._calls = _Calls()
-        self._first = self._last = -math.inf  #: when the first and the last call was sent
         self._tempo = 1.0  #: time between two calls, in units of what the rate asks for
         self._doubled = -math.inf
         self._evidence = 0.0  #: for throttling: 1 for each refusal, fading with each call that is taken
-        self._evident = -math.inf  #: when the last refused call was sent
-        self._onset = -math.inf  #: when the first refused call of this evidence was sent
-        self._loose = 0.0  #: share of calls that are refused whatever the rate
+        self._onset = self._evident = -math.inf  #: when its first and its last refused call was sent
+        self._loose = 0.0  #: share of calls that are refused at any rate
         self._marks: deque[tuple[int, float]] = deque(maxlen=ALIKE)  #: calls in flight and taken, at each throttling
         self._since = -math.inf  #: calls sent before this met the last throttling
         self._taken = True  #: a call sent since then was taken
         self._echo = 0.5  #: seconds that a refusal takes to come back, rather too many
-        self._rounds = 0  #: throttlings in a row, without a call taken in between
+        self._rounds = 0  #: refusals in a row, without a call taken in between
         self._blocked = -math.inf
         self._trial = False  #: the next call goes alone, and the others wait for what becomes of it
         self._trial_ends = -math.inf
@@ -158,16 +152,14 @@ class Controller:
         self._ceiling, self._concurrency = ceiling, concurrency
         self._leave_at_ceiling()
 
-    def rate(self, now: float) -> float | None:
+    def rate(self, _now: float = 0.0) -> float | None:
         """Return the requests per second to keep to; None: only what is configured counts."""
-        del now
         known = [rate for rate in (self._rate and self._rate.value, self._stated) if rate]
         rate = min(known, default=None)
         return None if rate is None or (self._ceiling and rate >= self._ceiling) else rate
 
-    def width(self, now: float) -> int:
+    def width(self, _now: float = 0.0) -> int:
         """Return how many calls may be in flight."""
-        del now
         learned = self._width.value + 0.5 if self._width else math.inf
         return max(1, math.floor(min(self._concurrency, self._stated_width, learned)))
 
@@ -178,9 +170,7 @@ class Controller:
 
     def sent(self, at: float, images: int = 1) -> None:
         """Take note of a call that goes out, with so many images."""
-        self._first = self._first if self._first > -math.inf else at
-        gap = max(0.0, at - max(self._last, self._blocked, self._trial_ends))
-        self._last = at
+        gap = max(0.0, at - max(self._calls.last, self._blocked, self._trial_ends))
         self._calls.add(at)
         self._weight += 0.1 * (images - self._weight)
         if self._below:
@@ -191,42 +181,42 @@ class Controller:
 
     def answered(self, sent_at: float, now: float) -> None:
         """Take note of a call that ended in any way but throttling."""
-        self._calls.landed()
-        self._calls.answered.append(now)
+        self._calls.land(sent_at, now, refused=False)
         if sent_at > self._since:
             self._taken, self._rounds = True, 0
             self._trial_ends = -math.inf
         # doubling is for those who could not go faster, and only when a call at the present rate has come back
-        if self._rate and self._rate.peak is None and self._tempo < 2 and self._doubled < sent_at < self._last:
+        new = self._rate is not None and self._rate.peak is None and self._tempo < 2
+        if self._rate and new and self._doubled < sent_at < self._calls.last:
             self._rate.value, self._doubled = 2 * self._rate.value, now
             self._leave_at_ceiling()
 
-    def throttled(
-        self, sent_at: float, now: float, retry_after: float | None = None, hint: Hint | None = None
-    ) -> None:
+    def throttled(self, sent_at: float, now: float, retry_after: float | None = None, hint: Hint | None = None) -> None:
         """Take note of a call that was refused because of a limit; *retry_after* in seconds is obeyed in full."""
-        self._calls.landed()
-        self._calls.refused.append(sent_at)
+        self._calls.land(sent_at, now, refused=True)
         self._echo = max(now - sent_at, self._echo + 0.1 * (now - sent_at - self._echo))
         if hint:
             self.learned(hint, now)
             if retry_after is None and hint.spent:
                 retry_after = hint.reset_seconds
         if sent_at <= self._since:  # calls already in flight meet the same weather
-            self._block(now, retry_after)
+            self._blocked = max(self._blocked, now + (retry_after or 0.0))
             return
+        concurrent = bool(hint and hint.concurrent)
         self._weigh(sent_at, now)
-        if not self._taken:  # nothing is taken at all: that says how long to wait, not how fast to go
+        if not self._taken:  # that says how long to wait, not how fast to go
             self._rounds += 1
             self._trial, self._evidence = True, 0.0
-        elif self._is_throttling(sent_at, told=retry_after is not None):
+        elif concurrent or self._is_throttling(sent_at, told=retry_after is not None):
             self._rounds = 1
-            self._cut(sent_at, concurrent=bool(hint and hint.concurrent))
+            self._cut(sent_at, concurrent=concurrent)
             self._evidence = 0.0
-        elif retry_after is None:
-            return
+        else:
+            self._rounds = 0
+            if retry_after is None:
+                return
         self._since, self._taken = now, False
-        self._block(now, self._wait(retry_after))
+        self._blocked = max(self._blocked, now + self._wait(retry_after))
 
     def learned(self, hint: Hint, now: float) -> None:
         """Take note of what the provider says about its limits."""
@@ -235,15 +225,19 @@ class Controller:
         if hint.concurrent:
             self._stated_width = hint.limit
             return
-        window = hint.window_seconds or self._longest_reset(hint.limit, hint.reset_seconds)
+        # a window that is not named is no shorter than the longest time to a reset
+        known = self._resets[1] if self._resets[0] == hint.limit else 0.0
+        self._resets = (hint.limit, max(known, hint.reset_seconds or 0.0))
+        window = hint.window_seconds or self._resets[1]
         if not 0 < window <= LONGEST_WINDOW:
             return
         stated = STATED * hint.limit / window / (self._weight if hint.unit == "images" else 1)
         if self._calls.taken(now - HORIZON, now) / HORIZON > 1.2 * stated:
             return  # another limit than that of these calls: they go faster than it says
+        higher = self._stated is not None and stated > 1.01 * self._stated
         self._stated = stated
-        if hint.window_seconds and self._rate and self._rate.peak is None:
-            self._rate = _Climb(stated, stated, SPAN)
+        if hint.window_seconds and self._rate and (self._rate.peak is None or higher):
+            self._rate = _Climb(stated, stated, max(SPAN, SPAN_REQUESTS / stated))
 
     def state(self) -> dict[str, float | bool]:
         """Return what is worth remembering for the next run: plain numbers, nothing where nothing was learned."""
@@ -260,8 +254,8 @@ class Controller:
         """Go on from what ``state`` returned *age* seconds ago; what does not look like it is ignored."""
         if not 0 <= age < FORGOTTEN:
             return
-        rate, width, stated = (_positive(state.get(name)) for name in ("rate", "width", "stated"))
-        fresh = age < DAY
+        known = {name: float(one) for name, one in state.items() if isinstance(one, int | float) and 0 < one < math.inf}
+        rate, width, stated, fresh = known.get("rate"), known.get("width"), known.get("stated"), age < DAY
         if rate:
             self._rate = _Climb(KEEP * rate, rate) if fresh and state.get("throttled") is True else _Climb(rate / 2)
             self._leave_at_ceiling()
@@ -271,7 +265,17 @@ class Controller:
 
     @property
     def _in_force(self) -> float:
-        return self.rate(0.0) or self._ceiling or START
+        return self.rate() or self._ceiling or START
+
+    @property
+    def _pace(self) -> float:
+        """Return the calls per second that go out while nothing is in the way."""
+        return self._in_force / (self._tempo if self._tempo > 1.5 else 1.0)
+
+    def _lately(self, sent_at: float) -> float:
+        """Return the calls per second that were taken, before these refusals began or up to now."""
+        horizon = max(HORIZON, min(20 / self._pace, sent_at - self._calls.first, 20 * HORIZON))
+        return max(self._calls.taken(at - horizon, at) for at in (self._onset, sent_at)) / horizon
 
     @property
     def _grace(self) -> float:
@@ -289,12 +293,13 @@ class Controller:
     def _climb(self, gap: float) -> None:
         rate = self._in_force
         self._tempo += 0.2 * (min(gap * rate, 4.0) - self._tempo)
-        # only a rate that is used may grow: else it says nothing
-        if self._rate and gap * rate <= 2:
-            self._rate.grow(gap, max(SPAN, SPAN_REQUESTS / (self._rate.peak or rate)))
+        # only what is used may grow: else it says nothing
+        if self._rate and self._rate.value == rate and gap * rate <= 2:
+            self._rate.grow(gap)
+            self._rate.value = min(self._rate.value, self._stated or math.inf)
             self._leave_at_ceiling()
-        if self._width and self._calls.flying >= self.width(0.0):
-            self._width.grow(min(gap, HORIZON), SPAN)
+        if self._width and self._calls.flying >= self.width():
+            self._width.grow(min(gap, HORIZON))
 
     def _leave_at_ceiling(self) -> None:
         if self._ceiling and self._rate and self._rate.value >= self._ceiling:
@@ -303,8 +308,7 @@ class Controller:
     def _weigh(self, sent_at: float, now: float) -> None:
         """Take a refusal into the evidence, and look whether any call was taken since the last."""
         self._taken = self._taken or self._calls.taken(self._since, now - self._grace) > 0
-        between = self._calls.since(self._evident) - self._calls.since(sent_at)
-        self._evidence = max(0.0, self._evidence - FADING * between)
+        self._evidence = max(0.0, self._evidence - FADING * self._calls.between(self._evident, sent_at))
         self._onset = self._onset if self._evidence else sent_at
         self._evidence += 1
         self._evident = max(self._evident, sent_at)
@@ -313,34 +317,23 @@ class Controller:
 
     def _is_throttling(self, sent_at: float, *, told: bool) -> bool:
         """Return whether the refusals so far say that calls go too fast."""
-        if self._below and self._evidence < ALONE and self._lately(sent_at) >= 0.95 * self._pace:
+        share = self._lately(sent_at) / self._pace
+        if self._below and self._evidence < ALONE and share >= 0.95:
             self._loose += 1 / LOOSE_CALLS
-        new = self._rate is not None and self._rate.peak is None
-        enough = DENSE
-        if told and self._lately(sent_at) < 0.85 * self._pace:
-            enough = 1.0
-        elif (new or self._trying) and self._loose < LOOSE:
-            enough = ALONE if new and not told else 1.0
-        return self._evidence >= enough
-
-    @property
-    def _pace(self) -> float:
-        """Return the calls per second that go out while nothing is in the way."""
-        return self._in_force / (self._tempo if self._tempo > 1.5 else 1.0)
-
-    def _lately(self, sent_at: float) -> float:
-        """Return the calls per second that were taken, before these refusals began or up to now."""
-        horizon = max(HORIZON, min(20 / self._pace, sent_at - self._first, 20 * HORIZON))
-        return max(self._calls.taken(at - horizon, at) for at in (self._onset, sent_at)) / horizon
+        if told and share < 0.85:
+            return True
+        if self._loose < LOOSE and self._trying:
+            return True
+        if self._loose < LOOSE and self._rate and self._rate.peak is None:
+            return told or self._evidence >= ALONE
+        return self._evidence >= DENSE
 
     def _cut(self, sent_at: float, *, concurrent: bool) -> None:
-        held = self._calls.held(sent_at)
-        lately = self._lately(sent_at)
+        held, lately, pace = self._calls.held(sent_at), self._lately(sent_at), self._pace
         self._marks.append((held, lately))
-        rate, width = self._rate, self._width
+        rate, width, alike = self._rate, self._width, self._alike()
         slow = rate is not None and rate.peak is not None and self._tempo > 2 and held > 1
-        full = width is not None and width.trying and held + 1 >= self.width(0.0)
-        alike = self._alike
+        full = width is not None and width.trying and held + 1 >= self.width()
         if concurrent or slow or full or alike:
             if alike and rate:  # it was no matter of rate
                 self._rate = _Climb(rate.value)
@@ -349,45 +342,24 @@ class Controller:
             self._width = width or _Climb(self._concurrency)
             self._width.cut(max(1.0, held))
             return
-        least = self._pace / 2
+        least = pace / 2
         if self._evidence >= DENSE:
             self._loose = 0.0
-        elif rate and rate.trying and rate.peak:
+        elif rate and rate.peak and rate.trying:
             least = 0.97 * rate.peak  # so much was taken just before
-        if self._ceiling and lately >= 0.95 * self._pace:
-            least = self._pace  # hardly fewer than were sent: what is configured may be right
-        self._rate = rate or _Climb(self._pace)
-        self._rate.cut(max(least, min(self._pace, lately / (1 - self._loose))))
+        if self._ceiling and lately >= 0.95 * pace:
+            least = pace  # hardly fewer than were sent: what is configured may be right
+        self._rate = rate or _Climb(pace)
+        self._rate.cut(max(least, min(pace, lately / (1 - self._loose))))
 
-    @property
     def _alike(self) -> bool:
         """Return whether throttling came with the same number of calls in flight each time, at different rates."""
-        if len(self._marks) < ALIKE:
-            return False
-        held, taken = zip(*self._marks, strict=True)
-        spread = (max(held) - min(held)) / max(1, *held)
-        return max(held) - min(held) <= 1 and spread < (max(taken) - min(taken)) / max(*taken, 1e-9) / 2
+        held, rates = sorted(mark[0] for mark in self._marks), sorted(mark[1] for mark in self._marks)
+        same = len(held) == ALIKE and held[-1] - held[0] <= 1
+        return same and (held[-1] - held[0]) / max(1, held[-1]) < (1 - rates[0] / max(rates[-1], 1e-9)) / 2
 
     def _wait(self, told: float | None) -> float:
         """Return how long to wait: as told, and longer where that was too short before."""
         step = max(1.0, 1 / self._in_force)
-        longer = min(step * 2 ** (min(self._rounds, 20) - 1), max(step, LONGEST_WAIT))
-        if told is None:
-            return longer
-        return told if self._rounds <= 3 else max(told, longer)
-
-    def _block(self, now: float, seconds: float | None) -> None:
-        if seconds is not None and seconds > 0:
-            self._blocked = max(self._blocked, now + seconds)
-
-    def _longest_reset(self, limit: float, seconds: float | None) -> float:
-        """Return the longest time to a reset seen with this limit: the window is no shorter."""
-        known = self._resets[1] if self._resets[0] == limit else 0.0
-        self._resets = (limit, max(known, seconds or 0.0))
-        return self._resets[1]
-
-
-def _positive(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if 0 < value < math.inf else None
+        longer = min(step * 2.0 ** (min(self._rounds, 20) - 1), max(step, LONGEST_WAIT))
+        return longer if told is None else told if self._rounds <= 3 else max(told, longer)

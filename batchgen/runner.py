@@ -20,6 +20,7 @@ from .lane import Closure, Lane
 from .limits import Gate
 from .retry import Policy, judge
 from .store.reader import Reader
+from .store.scope import Scope
 from .store.values import AttemptRecord
 from .store.writer import Writer
 from .task import Basis, Charge, Task, Usage
@@ -54,6 +55,7 @@ class Runner:
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     spread: Callable[[], float]  #: chance in [0, 1)
+    scope: Scope | None = None  #: what this run may send, where not everything is selected
     watch: Watch = lambda _lane, _job, _event: None
     draining: bool = False
     drained: str | None = None  #: what ended the run early, in words
@@ -137,12 +139,13 @@ class Runner:
         """Return the lane's next due job, from the page in memory or a new page."""
         if not lane.page:
             limit = max(PAGE, 2 * lane.width)
-            lane.page.extend(await to_thread.run_sync(self.reader.due, self.batch_id, lane.provider, limit, self.now()))
+            asked = (self.batch_id, lane.provider, limit, self.now(), self.scope)
+            lane.page.extend(await to_thread.run_sync(self.reader.due, *asked))
         return lane.page.popleft() if lane.page else None
 
     async def _wait_for_work(self, lane: Lane) -> bool:
         """Wait for a job to come due; return False where none will."""
-        lane.next_due = await to_thread.run_sync(self.reader.next_due, self.batch_id, lane.provider)
+        lane.next_due = await to_thread.run_sync(self.reader.next_due, self.batch_id, lane.provider, self.scope)
         if lane.next_due is None and lane.in_flight == 0:
             return False
         seconds = max(0.0, (lane.next_due - self.now()).total_seconds()) + 0.001 if lane.next_due else None

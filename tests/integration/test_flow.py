@@ -34,7 +34,7 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize(
     ("minutes", "images", "throttled", "slowest"),
-    [(5, 1, 0.0, 1.02), (120, 10, 0.02, 1.02), (5, 1, 0.02, 1.15)],
+    [(5, 1, 0.0, 1.02), (60, 10, 0.02, 1.02), (4, 1, 0.02, 1.15)],
     ids=["one image a call", "ten images a call", "throttled by chance"],
 )
 def test_a_known_limit_is_used_and_never_exceeded(folder, minutes, images, throttled, slowest):
@@ -76,7 +76,7 @@ def test_a_storm_of_refusals_costs_one_request_an_attempt_and_nothing_twice(fold
 
 
 def test_killed_again_and_again_every_call_is_known_and_only_those_cut_off_are_bought_again(folder):
-    told = scenarios.restart(folder)
+    told = scenarios.restart(folder, lives=4, each=97.3)
     night = told.night
     assert told.figures["done"] == 1
     assert told.figures["cut"] > 0
@@ -117,10 +117,10 @@ def test_an_answer_that_came_before_the_kill_is_not_paid_for_again(folder):
     assert night.counts().done == 40
 
 
-def test_the_same_seed_is_the_same_night(tmp_path):
+def test_the_same_seed_is_the_same_night(folder):
     logs = []
     for name in ("one", "two"):
-        told = scenarios.steady(tmp_path / name, minutes=1)
+        told = scenarios.steady(folder / name, minutes=1)
         logs.append([(call.job, call.sent, call.said, call.ended) for call in told.night.log()])
     assert logs[0] == logs[1]
     assert {Said.IMAGE, Said.BUSY} <= {said for _, _, said, _ in logs[0]}

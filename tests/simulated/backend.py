@@ -19,7 +19,7 @@ from batchgen.providers.profile import Profile
 from batchgen.task import NOTHING, UNPRICED, Artifact, Basis, Charge, Usage
 from batchgen.transport.mishaps import in_doubt, unreached
 
-from .server import Answer, Said, Server, answer
+from .server import Answer, Said, Server
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,21 +34,19 @@ class Simulated:
         server = self.servers[attempt.task.provider]
         profile = self.profiles[attempt.task.provider]
         if attempt.resumed:
-            return self._left_over(server, profile, attempt)
+            return _left_over(server, attempt)
         seconds = deadline(attempt.task, profile)
         with anyio.move_on_after(seconds):
             images = attempt.task.n + len(attempt.task.images)
             return _outcome(attempt, await server.serve(attempt.id, attempt.key, images), server, profile)
         return _missed(in_doubt(f"no answer within {seconds:g} s, after the request was sent"))
 
-    def _left_over(self, server: Server, profile: Profile, attempt: Attempt) -> Outcome:
-        """Return what the spool of a killed run tells: the answer, a call without one, or that nothing was sent."""
-        call = next((call for call in server.log if call.attempt == attempt.id), None)
-        if call is None:
-            return _missed(unreached("the run ended before the request was sent"))
-        if attempt.id in server.heard:
-            return _outcome(attempt, answer(call, server.nature.tells), server, profile)
+
+def _left_over(server: Server, attempt: Attempt) -> Missed:
+    """Return what the spool of a killed run tells of a call it had not settled: sent and lost, or never sent."""
+    if any(call.attempt == attempt.id for call in server.log):
         return _missed(in_doubt("the run ended while the request was under way"))
+    return _missed(unreached("the run ended before the request was sent"))
 
 
 def _outcome(attempt: Attempt, heard: Answer, server: Server, profile: Profile) -> Outcome:

@@ -37,15 +37,22 @@ class Told:
 
 
 def steady(
-    folder: Path, *, minutes: int = 240, images: int = 1, per_minute: int = 250, throttled: float = 0.02, seed: int = 1
+    folder: Path,
+    *,
+    minutes: int = 240,
+    images: int = 1,
+    per_minute: int = 250,
+    throttled: float = 0.02,
+    lost: float = 0.0,
 ) -> Told:
     """A known limit of images, some throttled and 1 % failing by chance: is all of it used, and never more?"""
     night = Night(
         folder=folder,
-        seed=seed,
         wishes=wishes(minutes * per_minute // images, "openai", images=images),
         natures={
-            "openai": Nature(allows_images=[Sliding(per_minute)], weather={Said.BUSY: throttled, Said.ERROR: 0.01}),
+            "openai": Nature(
+                allows_images=[Sliding(per_minute)], weather={Said.BUSY: throttled, Said.ERROR: 0.01, Said.LOST: lost}
+            ),
         },
         settings=_limits("openai", images_per_minute=per_minute, concurrency=2 * per_minute),
     )
@@ -141,12 +148,12 @@ def storm(folder: Path, *, answers: int = 10_000, median: float = 5.0) -> Told:
     )
 
 
-def restart(folder: Path, *, lives: int = 4, each: float = 97.3, pause: float = 0.4, per_minute: int = 60) -> Told:
+def restart(folder: Path, *, lives: int = 16, each: float = 7.3, pause: float = 0.4, per_minute: int = 60) -> Told:
     """Killed again and again in the middle of a minute: does any minute across see more than the limit?"""
     night = Night(
         folder=folder,
         wishes=wishes(int(lives * each * per_minute / 60) + 60, "openai"),
-        natures={"openai": Nature(allows=[Sliding(per_minute)], median=8.0)},
+        natures={"openai": Nature(allows=[Sliding(per_minute)], median=2.0)},
         settings=_limits("openai", requests_per_minute=per_minute, concurrency=100),
     )
     for _ in range(lives):
@@ -161,7 +168,7 @@ def restart(folder: Path, *, lives: int = 4, each: float = 97.3, pause: float = 
         throttled=sum(call.said is Said.LIMIT for call in log),
         done=night.counts().done / len(night.wishes),
         again=sum(count - 1 for count in charged.values()),
-        cut=sum(call.ended > call.at and call.attempt not in night.servers["openai"].heard for call in log),
+        cut=sum(call.attempt not in night.servers["openai"].heard for call in log),
     )
 
 
