@@ -85,10 +85,10 @@ class _Calls:
         self.refused: list[float] = []  #: when they had been sent
         self.answered: list[float] = []  #: when the answer came
         self.flying = 0
-        self.first = self.last = -math.inf
+        self.first, self.last = math.inf, -math.inf
 
     def add(self, at: float) -> None:
-        self.first, self.last = (at if self.flying == 0 and not self.sent else self.first), at
+        self.first, self.last = min(at, self.first), at
         self.flying += 1
         self.sent.append(at)
         for times in (self.sent, self.refused, self.answered):
@@ -122,8 +122,7 @@ class Controller:
     """
 
     def __init__(self, ceiling: float | None, concurrency: int, *, start: float = START) -> None:
-        self._ceiling = ceiling
-        self._concurrency = concurrency
+        self._ceiling, self._concurrency = ceiling, concurrency
         self._rate = None if ceiling else _Climb(start)
         self._width: _Climb | None = None
         self._stated: float | None = None  #: requests per second, in the provider's own words
@@ -139,7 +138,7 @@ class Controller:
         self._marks: deque[tuple[int, float]] = deque(maxlen=ALIKE)  #: calls in flight and taken, at each throttling
         self._since = -math.inf  #: calls sent before this met the last throttling
         self._taken = True  #: a call sent since then was taken
-        self._echo = 0.5  #: seconds that a refusal takes to come back, rather too many
+        self._echo, self._grace = 0.5, 2.0  #: seconds in which a refusal comes back, and surely has come back
         self._rounds = 0  #: refusals in a row, without a call taken in between
         self._blocked = -math.inf
         self._trial = False  #: the next call goes alone, and the others wait for what becomes of it
@@ -186,15 +185,16 @@ class Controller:
             self._taken, self._rounds = True, 0
             self._trial_ends = -math.inf
         # doubling is for those who could not go faster, and only when a call at the present rate has come back
-        new = self._rate is not None and self._rate.peak is None and self._tempo < 2
-        if self._rate and new and self._doubled < sent_at < self._calls.last:
-            self._rate.value, self._doubled = 2 * self._rate.value, now
+        rate, new = self._rate, self._doubled < sent_at < self._calls.last
+        if rate and rate.peak is None and new and self._tempo < 2:
+            rate.value, self._doubled = 2 * rate.value, now
             self._leave_at_ceiling()
 
     def throttled(self, sent_at: float, now: float, retry_after: float | None = None, hint: Hint | None = None) -> None:
         """Take note of a call that was refused because of a limit; *retry_after* in seconds is obeyed in full."""
         self._calls.land(sent_at, now, refused=True)
         self._echo = max(now - sent_at, self._echo + 0.1 * (now - sent_at - self._echo))
+        self._grace = min(2 * self._echo + 1, LONGEST_GRACE)
         if hint:
             self.learned(hint, now)
             if retry_after is None and hint.spent:
@@ -207,13 +207,12 @@ class Controller:
         if not self._taken:  # that says how long to wait, not how fast to go
             self._rounds += 1
             self._trial, self._evidence = True, 0.0
-        elif concurrent or self._is_throttling(sent_at, told=retry_after is not None):
-            self._rounds = 1
-            self._cut(sent_at, concurrent=concurrent)
-            self._evidence = 0.0
         else:
-            self._rounds = 0
-            if retry_after is None:
+            self._rounds = 1
+            if concurrent or self._is_throttling(sent_at, told=retry_after is not None):
+                self._cut(sent_at, concurrent=concurrent)
+                self._evidence = 0.0
+            elif retry_after is None:
                 return
         self._since, self._taken = now, False
         self._blocked = max(self._blocked, now + self._wait(retry_after))
@@ -278,17 +277,14 @@ class Controller:
         return max(self._calls.taken(at - horizon, at) for at in (self._onset, sent_at)) / horizon
 
     @property
-    def _grace(self) -> float:
-        return min(2 * self._echo + 1, LONGEST_GRACE)
-
-    @property
     def _trying(self) -> bool:
         return bool((self._rate and self._rate.trying) or (self._width and self._width.trying))
 
     @property
     def _below(self) -> bool:
-        """Return whether calls go at a pace that was taken before, with something to spare."""
-        return self._rate is None or (self._rate.peak is not None and self._rate.value < 0.95 * self._rate.peak)
+        """Return whether calls go at a pace that was taken before, with something to spare, and not just since now."""
+        rate = self._rate
+        return rate is None or (rate.peak is not None and rate.value < 0.95 * rate.peak and rate.climbed > SPAN / 16)
 
     def _climb(self, gap: float) -> None:
         rate = self._in_force
@@ -312,8 +308,6 @@ class Controller:
         self._onset = self._onset if self._evidence else sent_at
         self._evidence += 1
         self._evident = max(self._evident, sent_at)
-        if self._rate and self._rate.peak is None:
-            self._doubled = max(self._doubled, now)
 
     def _is_throttling(self, sent_at: float, *, told: bool) -> bool:
         """Return whether the refusals so far say that calls go too fast."""
@@ -339,6 +333,7 @@ class Controller:
                 self._rate = _Climb(rate.value)
                 self._leave_at_ceiling()
                 self._marks.clear()
+                self._loose = 0.0
             self._width = width or _Climb(self._concurrency)
             self._width.cut(max(1.0, held))
             return

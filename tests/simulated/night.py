@@ -65,6 +65,10 @@ class Night:
     seed: int = 1
     clock: Clock = field(default_factory=Clock)
     lives: list[Runner] = field(default_factory=list)  #: the runner of every life so far
+    servers: dict[str, Server] = field(init=False)
+    profiles: dict[str, Profile] = field(init=False)
+    place: Place = field(init=False)
+    spread: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         chance = random.Random(self.seed)
@@ -74,7 +78,7 @@ class Night:
         }
         self.spread = random.Random(chance.random())
         self.place = Place.of(self.folder, None)
-        self.profiles: dict[str, Profile] = {name: profile(name, self.settings.get(name)) for name in self.natures}
+        self.profiles = {name: profile(name, self.settings.get(name)) for name in self.natures}
         migrate.ensure(self.place.db)
 
     def play(self, *, killed_at: float | None = None) -> Runner:
@@ -118,6 +122,7 @@ class Night:
         return Batch(name="night", manifest=manifest, folder=self.folder, jobs=jobs, profiles=self.profiles)
 
     def _runner(self, batch: Batch, batch_id: int, run_id: str, reader: Reader, writer: Writer) -> Runner:
+        # the wiring of a real run, so that whatever is added there is simulated too; only the far side is set in
         engagement = run._Engagement(
             place=self.place, batch=batch, terms=run.Terms(), keys={}, reader=reader, writer=writer
         )

@@ -81,7 +81,7 @@ def unknown(
     """A limit that nobody configured: how much of it is used, and how much is throttled, after ten minutes?"""
     night = Night(
         folder=folder,
-        wishes=wishes(minutes * per_minute, "openai"),
+        wishes=wishes((minutes + 1) * per_minute, "openai"),
         natures={"openai": Nature(allows=[COUNTING[counting](per_minute)], tells=tells)},
         settings=_limits("openai", concurrency=width),
     )
