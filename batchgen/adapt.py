@@ -29,7 +29,9 @@ LONGEST_GRACE = 120.0  #: seconds at most until a call that was not refused coun
 DENSE, FADING, ALONE = 4.5, 0.05, 1.5
 #: The share of calls that are refused at any rate is measured over so many calls; from that share on it counts.
 LOOSE_CALLS, LOOSE = 200, 0.008
-ALIKE = 4  #: so many throttlings with the same number of calls in flight are about that number
+#: So many throttlings with the same number of calls in flight are about that number; fewer calls than that are too
+#: coarse a measure.
+ALIKE, FEW = 4, 4
 #: Seconds after which what was learned counts for less, and for nothing.
 DAY, FORGOTTEN = 86_400.0, 7 * 86_400.0
 
@@ -326,7 +328,7 @@ class Controller:
         held, lately, pace = self._calls.held(sent_at), self._lately(sent_at), self._pace
         self._marks.append((held, lately))
         rate, width, alike = self._rate, self._width, self._alike()
-        slow = rate is not None and rate.peak is not None and self._tempo > 2 and held > 1
+        slow = rate is not None and rate.peak is not None and self._tempo > 2 and held >= FEW
         full = width is not None and width.trying and held + 1 >= self.width()
         if concurrent or slow or full or alike:
             if alike and rate:  # it was no matter of rate
@@ -350,8 +352,8 @@ class Controller:
     def _alike(self) -> bool:
         """Return whether throttling came with the same number of calls in flight each time, at different rates."""
         held, rates = sorted(mark[0] for mark in self._marks), sorted(mark[1] for mark in self._marks)
-        same = len(held) == ALIKE and held[-1] - held[0] <= 1
-        return same and (held[-1] - held[0]) / max(1, held[-1]) < (1 - rates[0] / max(rates[-1], 1e-9)) / 2
+        same = len(held) == ALIKE and held[0] >= FEW and held[-1] - held[0] <= 1
+        return same and (held[-1] - held[0]) / held[-1] < (1 - rates[0] / max(rates[-1], 1e-9)) / 3
 
     def _wait(self, told: float | None) -> float:
         """Return how long to wait: as told, and longer where that was too short before."""

@@ -43,7 +43,7 @@ class Commands(RichGroup):
         "unknown": ("mend", "unknown", "Jobs that may have been bought: list, retry, drop, adopt."),
         "verify": ("mend", "verify", "Hold every delivered file against its hash."),
         "db": ("table", "db", "The job table: path, check, backup, upgrade, recover."),
-        "providers": ("prepare", "providers", "The providers: models, limits, prices, keys."),
+        "providers": ("providers", "providers", "The providers: list, check keys and balances, models, prices."),
         "schema": ("begin", "schema", "Print the JSON Schema of manifests, for editors."),
         "sandbox": ("rehearse", "sandbox", "Serve simulated providers on this machine."),
         "demo": ("rehearse", "demo", "Run the demonstration batch on simulated providers."),

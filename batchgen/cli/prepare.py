@@ -1,4 +1,4 @@
-"""Before a run: validate, plan, providers."""
+"""Before a run: validate, plan."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ManifestError, Problem, UsageError
+from ..errors import ManifestError, Problem
 from . import words
 from .options import Session, command, keep_changed, selecting, selection
 from .options import sandbox as rehearsal
@@ -118,55 +118,5 @@ def show_plan(
     for warning in batch.warnings:
         words.say(f"warning: {words.nearer(warning)}")
     for line in [*([""] if full else []), *plan_lines(batch.name, wish, batch.manifest.parent)]:
-        words.data(line)
-    return 0
-
-
-@command("providers")
-@click.argument("action", type=click.Choice(["list"]), default="list")
-def providers(session: Session, action: str) -> int:
-    """List the providers: models, limits, where the key comes from."""
-    from ..app import prepare
-
-    if action != "list":
-        raise UsageError(f"providers {action} is not known")
-    found = prepare.providers(session.place())
-    if session.as_json:
-        words.document(
-            {
-                "schema_version": 1,
-                "providers": [
-                    {
-                        "name": name,
-                        "preset": profile.preset,
-                        "base_url": profile.base_url,
-                        "key": key.source if key else None,
-                        "api_key_env": list(profile.api_key_env),
-                        "default_model": profile.default_model,
-                        "models": {
-                            canonical: {
-                                "wire": model.wire,
-                                "generate": model.generate is not None,
-                                "edit": model.edit is not None,
-                            }
-                            for canonical, model in profile.models.items()
-                        },
-                        "limits": profile.limits.model_dump(),
-                    }
-                    for name, (profile, key) in found.items()
-                ],
-            }
-        )
-        return 0
-    rows = []
-    for name, (profile, key) in found.items():
-        for number, (canonical, model) in enumerate(profile.models.items()):
-            able = " ".join(kind for kind in ("generate", "edit") if getattr(model, kind) is not None)
-            default = "*" if canonical == profile.default_model else ""
-            where = (
-                (key.source if key else f"missing: {profile.api_key_env[0]}") if profile.api_key_env else "none needed"
-            )
-            rows.append([name if number == 0 else "", canonical + default, able, where if number == 0 else ""])
-    for line in words.table(rows, ("provider", "model (* default)", "does", "key")):
         words.data(line)
     return 0

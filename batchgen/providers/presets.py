@@ -39,7 +39,7 @@ OVERRIDE_KEYS = (
 _FIRST_OF = {"openai_images": "gateway", "gptimageapi": "gptimageapi", "gemini_chat": "openrouter"}
 
 #: A preset's facts that hold only for that very company, not for another one speaking the same dialect.
-_PERSONAL = ("api_key_env", "base_url", "charges_errors", "request_id_header", "url_hosts")
+_PERSONAL = ("api_key_env", "base_url", "charges_errors", "checks", "request_id_header", "url_hosts")
 
 
 @cache

@@ -22,7 +22,8 @@ MESSAGE_MAX, _WORDS_MAX = 500, 20_000
 _CODE_KEYS = ("code", "type", "error_type", "status", "provider_code", "reason", "error_code")
 _TITLE = re.compile(r"<title[^>]*>(.{1,300}?)</title>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<(?:script|style)\b.{0,20000}?</(?:script|style)>|<[^<>]{0,2000}>", re.IGNORECASE | re.DOTALL)
-_SECRET = re.compile(r"\b(sk|key|Bearer)([-_ ])[A-Za-z0-9_*.-]{8,}")
+#: Words that look like a key hold a digit or stars; "key provided" does not.
+_SECRET = re.compile(r"\b(sk|key|Bearer)([-_ ])(?=\S*[0-9*])[A-Za-z0-9_*.-]{8,}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

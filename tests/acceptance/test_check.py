@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from decimal import Decimal
 
 import pytest
@@ -12,18 +11,11 @@ from batchgen.sandbox.log import read_log
 
 from .kit import CANARY, PROVIDERS, SECRET
 
-#: The command under its final name, whichever table of commands this version has.
-PROGRAM = (
-    "from batchgen import cli; "
-    "cli.Commands.table['providers'] = ('providers', 'providers', cli.Commands.table['providers'][2]); "
-    "cli.main()"
-)
 ASKED = ("aigate", "aimlapi", "openai", "openrouter")
 
 
 @pytest.fixture
 def project(project):
-    project.program = (sys.executable, "-c", PROGRAM)
     (project.folder / ".git").mkdir()
     settings = {name: {"base_url": f"{project.url}/{name}"} for name in PROVIDERS}
     (project.folder / "batchgen.yaml").write_text(yaml.safe_dump({"providers": settings}), encoding="utf-8")
@@ -188,7 +180,6 @@ def test_the_balance_falls_by_what_a_run_cost(project, witness):
 
 
 def test_a_rehearsal_needs_no_key_and_takes_none_along(bare):
-    bare.program = (sys.executable, "-c", PROGRAM)
     bare.env |= keyed(CANARY, *PROVIDERS)
     done = bare.run("providers", "check", "--sandbox")
     assert (done.code, done.err) == (0, "")
