@@ -140,7 +140,7 @@ class Controller:
         self._marks: deque[tuple[int, float]] = deque(maxlen=ALIKE)  #: calls in flight and taken, at each throttling
         self._since = -math.inf  #: calls sent before this met the last throttling
         self._taken = True  #: a call sent since then was taken
-        self._echo, self._grace = 0.5, 2.0  #: seconds in which a refusal comes back, and surely has come back
+        self._echo, self._grace = 0.5, 1.2  #: seconds in which a refusal comes back, and surely has come back
         self._rounds = 0  #: refusals in a row, without a call taken in between
         self._blocked = -math.inf
         self._trial = False  #: the next call goes alone, and the others wait for what becomes of it
@@ -196,7 +196,7 @@ class Controller:
         """Take note of a call that was refused because of a limit; *retry_after* in seconds is obeyed in full."""
         self._calls.land(sent_at, now, refused=True)
         self._echo = max(now - sent_at, self._echo + 0.1 * (now - sent_at - self._echo))
-        self._grace = min(2 * self._echo + 1, LONGEST_GRACE)
+        self._grace = min(2 * self._echo + 0.2, LONGEST_GRACE)
         if hint:
             self.learned(hint, now)
             if retry_after is None and hint.spent:
@@ -280,7 +280,9 @@ class Controller:
 
     @property
     def _trying(self) -> bool:
-        return bool((self._rate and self._rate.trying) or (self._width and self._width.trying))
+        """Return whether calls go beyond what is known to be taken."""
+        wider = self._width is not None and self._width.trying and self._calls.flying + 1 >= self.width()
+        return wider or (self._rate is not None and self._rate.trying)
 
     @property
     def _below(self) -> bool:
@@ -326,7 +328,8 @@ class Controller:
 
     def _cut(self, sent_at: float, *, concurrent: bool) -> None:
         held, lately, pace = self._calls.held(sent_at), self._lately(sent_at), self._pace
-        self._marks.append((held, lately))
+        if self._rate and self._rate.peak:
+            self._marks.append((held, lately))
         rate, width, alike = self._rate, self._width, self._alike()
         slow = rate is not None and rate.peak is not None and self._tempo > 2 and held >= FEW
         full = width is not None and width.trying and held + 1 >= self.width()
@@ -353,7 +356,7 @@ class Controller:
         """Return whether throttling came with the same number of calls in flight each time, at different rates."""
         held, rates = sorted(mark[0] for mark in self._marks), sorted(mark[1] for mark in self._marks)
         same = len(held) == ALIKE and held[0] >= FEW and held[-1] - held[0] <= 1
-        return same and (held[-1] - held[0]) / held[-1] < (1 - rates[0] / max(rates[-1], 1e-9)) / 3
+        return same and rates[0] < 0.85 * rates[-1]
 
     def _wait(self, told: float | None) -> float:
         """Return how long to wait: as told, and longer where that was too short before."""

@@ -13,8 +13,8 @@ import os
 import secrets
 import shlex
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from .errors import StoreError
@@ -46,6 +46,27 @@ def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None)
     except OSError as error:
         raise StoreError(
             f"cannot write {root / name}: {error.strerror}. The answer is kept in the spool, nothing is lost: "
+            "free the disk or mend the folder, then run the same command again"
+        ) from error
+
+
+def withdraw(root: Path, name: str, sha256: str, attempt_id: str, *, bare: Callable[[], bool]) -> None:
+    """Move the file *name*, which *attempt_id* delivered, with its sidecar under ``.superseded/``, durably.
+
+    What lies there now is this file where its hash is *sha256* and its sidecar names the attempt; without a sidecar,
+    *bare* decides.  Anything else stays.  Again completes what was cut off.  Raises StoreError where the file system
+    refuses.
+    """
+    try:
+        with ExitStack() as opened:
+            try:
+                folder = opened.enter_context(_folder(root, PurePosixPath(name).parent, make=False))
+            except (FileNotFoundError, NotADirectoryError):
+                return  # it is gone, or a link stands there now: nothing of ours is in it
+            _withdraw(folder, PurePosixPath(name), root, sha256, attempt_id, bare)
+    except OSError as error:
+        raise StoreError(
+            f"cannot move {root / name} to {root / ASIDE}: {error.strerror}. The new image is there, nothing is lost: "
             "free the disk or mend the folder, then run the same command again"
         ) from error
 
@@ -108,15 +129,18 @@ def sync_folder(descriptor: int) -> None:
 
 
 @contextmanager
-def _folder(root: Path, below: PurePosixPath) -> Iterator[int]:
+def _folder(root: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[int]:
     """Open ``root/below``, making what is missing; no component under *root* may be a link."""
-    root.mkdir(parents=True, exist_ok=True)
+    if make:
+        root.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in below.parts:
             try:
                 inner = os.open(part, _FOLDER, dir_fd=descriptor)
             except FileNotFoundError:
+                if not make:
+                    raise
                 with suppress(FileExistsError):
                     os.mkdir(part, dir_fd=descriptor)
                 sync_folder(descriptor)
@@ -161,6 +185,26 @@ def _content(folder: int, name: str) -> bytes | None:
         return None
     with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
         return file.read()
+
+
+def _withdraw(  # noqa: PLR0917 - see withdraw
+    folder: int, image: PurePosixPath, root: Path, sha256: str, attempt_id: str, bare: Callable[[], bool]
+) -> None:
+    sidecar = PurePosixPath(f"{image}.json")
+    data, said = _found(folder, image.name), _found(folder, sidecar.name)
+    whole = data is not None and hashlib.sha256(data).hexdigest() == sha256
+    named = said is not None and attempt_id.encode() in said
+    found = {image: whole and (named or (said is None and bare())), sidecar: named and (whole or data is None)}
+    for path in (path for path, ours in found.items() if ours):
+        _set_aside(folder, path, root)
+        os.unlink(path.name, dir_fd=folder)
+        sync_folder(folder)
+
+
+def _found(folder: int, name: str) -> bytes | None:
+    with suppress(FileNotFoundError):
+        return _content(folder, name)
+    return None
 
 
 def _set_aside(folder: int, name: PurePosixPath, root: Path) -> None:

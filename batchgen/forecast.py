@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import accumulate, pairwise
+from statistics import NormalDist
 from typing import NamedTuple
 
 from .providers.profile import Limits
@@ -150,8 +151,6 @@ class _Lane:
 
         Their latencies are spread over the whole distribution, not drawn from it: the same every time.
         """
-        from statistics import NormalDist  # 10 ms to import, so only where there is something to forecast
-
         normal = NormalDist()
         parts = _apportioned([share.requests for share in self._shares], count)
         order = sorted(((turn + 0.5) / part, number) for number, part in enumerate(parts) for turn in range(part))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from .providers.faults import request_id
 from .providers.fit import deadline
 from .sidecar import describe
 from .spool import Kept, Scratch, Slot, Spool
+from .store.values import StoredArtifact
 from .task import NOTHING, UNPRICED, Artifact, Charge, Generation, Picture, Task, Usage
 from .transport import Head, Line, Transport, inflated
 
@@ -199,7 +200,7 @@ class Workshop:
 
     def _publish(self, attempt: Attempt, found: _Found, ordinal: int, usage: Usage, cost: Charge) -> Artifact:
         picture, facts = found.picture, found.facts
-        name = f"{attempt.output}{_number(ordinal, attempt.wanted)}.{facts.extension}"
+        name = _name(attempt, ordinal, facts.extension)
         folder = Path(attempt.folder)
         file = folder / name
         artifact = Artifact(
@@ -271,11 +272,31 @@ def _lost() -> ProviderError:
     )
 
 
-def _number(ordinal: int, wanted: int) -> str:
-    """Return what sets a job's files apart.  More than were asked for are kept, under names that no job has."""
-    if ordinal >= wanted:
-        return f".extra{ordinal - wanted + 1}"
-    return f"-{ordinal + 1}" if wanted > 1 else ""
+def _name(attempt: Attempt, ordinal: int, extension: str) -> str:
+    """Return the name of a file in the output folder.
+
+    More files than were asked for are kept, under names that no job has.
+    """
+    number = f"-{ordinal + 1}" if attempt.wanted > 1 else ""
+    if ordinal >= attempt.wanted:
+        number = f".extra{ordinal - attempt.wanted + 1}"
+    return f"{attempt.output}{number}.{extension}"
+
+
+def earlier(
+    attempt: Attempt, came: Sequence[Artifact], known: Sequence[StoredArtifact]
+) -> Iterator[tuple[str, StoredArtifact]]:
+    """Yield what earlier forms of a job left in the output folder, each with its name there.
+
+    *came* are the files just published, *known* all that the job table knows of the job.
+    """
+    first = came[0]
+    # paths start at the working folder, names at the output folder: a file that has both tells what lies between
+    between = first.path.removesuffix(_name(attempt, first.ordinal, first.path.rpartition(".")[2]))
+    standing = {file.path for file in came} | {file.path for file in known if file.superseded_at is None}
+    for file in known:
+        if file.path not in standing and file.path.startswith(between):
+            yield file.path.removeprefix(between), file
 
 
 def _room_for(task: Task) -> int:

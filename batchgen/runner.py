@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from anyio import CancelScope, create_task_group, get_cancelled_exc_class, move_on_after, to_thread
 
@@ -15,9 +16,12 @@ from .backends import Backend
 from .budget import Wallet
 from .errors import StaleJob, StoreError, Unread
 from .fault import Cause, Charged, Fault
+from .files import withdraw
 from .job import Attempt, Deferred, Delivered, Delivery, Event, Exhausted, Job, Missed, Outcome, Settlement, Unsettled
 from .lane import Closure, Lane
 from .limits import Gate
+from .manifest.names import stems
+from .perform import earlier
 from .retry import Policy, judge
 from .store.reader import Reader
 from .store.scope import Scope
@@ -215,6 +219,9 @@ class Runner:
         """Make an outcome durable; only then let go of the spool."""
         event = judge(job, outcome, lane.policy, self.now(), self.spread(), may_rebuy=lane.may_rebuy)
         lane.rebuys += isinstance(event, Deferred) and event.fault.cause is Cause.UNKNOWN
+        if isinstance(outcome, Delivered) and attempt.claim > 1:
+            # before it is settled: if this is cut off, the attempt is still open and the next run comes here again
+            await to_thread.run_sync(self._withdraw_earlier, attempt, outcome)
         if not attempt.resumed:
             lane.heed(outcome, self.spread())
         settlement = Settlement(
@@ -236,6 +243,16 @@ class Runner:
         await to_thread.run_sync(self.release, attempt.id, spoiled)
         _count(lane, event, outcome)
         self.watch(lane, job, event)
+
+    def _withdraw_earlier(self, attempt: Attempt, outcome: Delivered) -> None:
+        """Put aside what earlier forms of a job left beside its new files, under other names than theirs."""
+        own = stems(attempt.output, attempt.wanted)
+        for name, file in earlier(attempt, outcome.artifacts, self.reader.files_of(attempt.job_id)):
+
+            def bare(name: str = name, path: str = file.path) -> bool:
+                return name.rpartition(".")[0] in own or not self.reader.counts_on(path)
+
+            withdraw(Path(self.folder), name, file.sha256, file.attempt_id, bare=bare)
 
     def halt(self, error: StoreError | OSError) -> None:
         """Stop safely: this machine cannot keep what it buys."""

@@ -16,6 +16,8 @@ ALLOW = "BATCHGEN_ALLOW_NETWORK_STATE"
 
 #: Open files that a run needs besides its calls, and those that a call in flight needs.
 BASE_FILES, FILES_PER_CALL = 64, 4
+#: Free descriptors without which the event loop itself fails, in words that nobody understands.
+LEAST_FILES = 6
 
 
 def require_local(folder: Path, mounts: str | None = None) -> None:
@@ -42,6 +44,22 @@ def file_system(folder: Path, mounts: str) -> str:
         if inside and len(point) >= len(best):
             best, kind = point, types[0]
     return kind
+
+
+def require_files() -> None:
+    """Raise StoreError where so few files may be open that not even one call could be made."""
+    held: list[int] = []
+    try:
+        while len(held) < LEAST_FILES:
+            held.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        raise StoreError(
+            f"too few files may be open at once ({error.strerror}; ulimit -n is {limit}).  Nothing was sent"
+        ) from error
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
 
 
 def widths(wanted: dict[str, int]) -> dict[str, int]:

@@ -45,7 +45,7 @@ from ..store.writer import Writer
 from ..task import Charge, Task
 from ..transport import Transport
 from . import notes
-from .ground import require_local, widths
+from .ground import require_files, require_local, widths
 from .look import Standing, standing
 from .place import Place
 from .prepare import plan
@@ -140,6 +140,7 @@ def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) 
             batch = _rehearsed(batch, rehearsal)
             keys = dict.fromkeys(batch.profiles, SANDBOX_KEY)
         writer = parts.enter_context(Writer(place.db))
+        require_files()
         engagement = _Engagement(place=place, batch=batch, terms=terms, keys=keys, reader=reader, writer=writer)
         return replace(anyio.run(engagement.carry_out, command, follow), taken_in=taken_in)
 

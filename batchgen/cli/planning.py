@@ -33,14 +33,16 @@ _LEFT = {
 }
 
 
-def plan_lines(name: str, wish: Plan, folder: Path) -> list[str]:
-    """Return a plan in words; source images are named as seen from *folder*."""
+def plan_lines(name: str, wish: Plan, folder: Path | None) -> list[str]:
+    """Return a plan in words; source images are named as seen from *folder*.
+
+    Without a folder no prompts are shown: what a run says often ends in a mailbox.
+    """
     lines = [f"{name}: {many(wish.total, 'job')}: {_standings(wish)}"]
     lines += _under("left", [f"{number:,} {what}: {_LEFT[what]}" for what in _LEFT if (number := getattr(wish, what))])
-    lines += change_lines(wish)
+    lines += change_lines(wish) if folder is not None else []
     if wish.lanes:
-        lines += ["", *_lanes(wish), "", *_sums(wish), *_examples(wish, folder)]
-        return lines
+        return [*lines, "", *_lanes(wish), "", *_sums(wish), *(_examples(wish, folder) if folder is not None else [])]
     return [*lines, "nothing to send" + (" of what is selected" if wish.selected else "")]
 
 

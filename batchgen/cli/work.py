@@ -211,7 +211,7 @@ def _agreement(session: Session, terms: Terms, *, yes: bool) -> Agree:
         if not session.quiet and not session.as_json:
             for warning in batch.warnings:
                 words.say(f"warning: {words.nearer(warning)}")
-            for line in [*plan_lines(batch.name, wish, batch.manifest.parent), ""]:
+            for line in [*plan_lines(batch.name, wish, None), ""]:
                 words.say(line)
         capped = terms.budget is not None or bool(batch.budget)
         if capped:

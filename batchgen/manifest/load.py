@@ -150,15 +150,22 @@ def _folder(root: Part, name: str, problems: Problems) -> Path:
 def _file(root: Part, problems: Problems) -> Template:
     """Return the template of file names; where it is wrong, the default one, so that ids are checked all the same."""
     try:
-        return Template(root.checked.manifest.output.file)
+        return _filled_in(root.checked.manifest.output.file)
     except TemplateFault as fault:
         problems.add(root.origin("output", "file").problem("template", str(fault)))
         return Template("{{ id }}")
 
 
+def _filled_in(source: str) -> Template:
+    """Return the template of a path; unlike in a prompt, no brace is meant literally there."""
+    if "{%" in source or "{#" in source:
+        raise TemplateFault("may hold only {{ }} with names and filters, such as {{ id | slug }}")
+    return Template(source)
+
+
 def _restricted(source: str, fields: tuple[str, ...]) -> Template:
     """Return a template that names nothing but *fields*."""
-    template = Template(source)
+    template = _filled_in(source)
     strange = sorted((template.names | template.optional) - set(fields))
     if strange:
         raise TemplateFault(f"names {{{{ {strange[0]} }}}}, but only {', '.join(fields)} can stand there")

@@ -194,11 +194,19 @@ class Reader:
 
     def artifacts(self, job: Job, *, superseded: bool = False) -> list[StoredArtifact]:
         """Return a job's files in order; *superseded* ones only when asked for."""
+        return [file for file in self.files_of(job.id) if superseded or file.superseded_at is None]
+
+    def files_of(self, job_id: int) -> list[StoredArtifact]:
+        """Return all files ever delivered for a job, superseded ones too, in order."""
         with self._open() as connection:
-            files = select(artifacts).where(artifacts.c.job_id == job.id)
-            if not superseded:
-                files = files.where(artifacts.c.superseded_at.is_(None))
+            files = select(artifacts).where(artifacts.c.job_id == job_id)
             return [to_artifact(row) for row in connection.execute(files.order_by(artifacts.c.ordinal, artifacts.c.id))]
+
+    def counts_on(self, path: str) -> bool:
+        """Tell whether any job counts on the file at *path*, as the table names it; reads all files of the table."""
+        with self._open() as connection:
+            counted = exists().where(artifacts.c.path == path, artifacts.c.superseded_at.is_(None))
+            return bool(connection.scalar(select(counted)))
 
     # --- what to set right ----------------------------------------------------
 
