@@ -29,9 +29,7 @@ LONGEST_GRACE = 120.0  #: seconds at most until a call that was not refused coun
 DENSE, FADING, ALONE = 4.5, 0.05, 1.5
 #: The share of calls that are refused at any rate is measured over so many calls; from that share on it counts.
 LOOSE_CALLS, LOOSE = 200, 0.008
-#: So many throttlings with the same number of calls in flight are about that number; fewer calls than that are too
-#: coarse a measure.
-ALIKE, FEW = 4, 4
+ALIKE, FEW = 4, 4  #: so many throttlings with the same number in flight are about that number, unless these are few
 #: Seconds after which what was learned counts for less, and for nothing.
 DAY, FORGOTTEN = 86_400.0, 7 * 86_400.0
 
@@ -65,8 +63,7 @@ class _Climb:
     climbed: float = 0.0  #: seconds of full use since then
 
     @property
-    def trying(self) -> bool:
-        """Return whether it is above what is known to be taken."""
+    def trying(self) -> bool:  # more than is known to be taken
         return self.peak is not None and self.value > self.peak
 
     def cut(self, peak: float) -> None:
@@ -80,17 +77,17 @@ class _Climb:
 
 
 class _Calls:
-    """The calls of the last minutes, as sorted times."""
+    """The calls of the last minutes, as sorted times.  A span of time is open at its start and closed at its end."""
 
     def __init__(self) -> None:
         self.sent: list[float] = []
         self.refused: list[float] = []  #: when they had been sent
         self.answered: list[float] = []  #: when the answer came
         self.flying = 0
-        self.first, self.last = math.inf, -math.inf
+        self.first = self.last = -math.inf  #: since when they have been going out, and the last one
 
     def add(self, at: float) -> None:
-        self.first, self.last = min(at, self.first), at
+        self.first, self.last = (at if at - self.last > HORIZON else self.first), at
         self.flying += 1
         self.sent.append(at)
         for times in (self.sent, self.refused, self.answered):
@@ -102,16 +99,14 @@ class _Calls:
         insort(self.refused if refused else self.answered, sent_at if refused else now)
 
     def between(self, after: float, until: float) -> int:
-        """Count those sent after the one time and until the other."""
         return bisect_right(self.sent, until) - bisect_right(self.sent, after)
 
     def taken(self, after: float, until: float) -> int:
-        """Count those of them that were not refused, or not yet."""
-        refused = bisect_right(self.refused, until) - bisect_right(self.refused, after)
-        return self.between(after, until) - refused
+        # those that were not refused, or not yet
+        return self.between(after, until) - bisect_right(self.refused, until) + bisect_right(self.refused, after)
 
     def held(self, at: float) -> int:
-        """Count those that were in flight when one was sent, itself not counted."""
+        # those that were in flight when one was sent, itself not counted
         return self.flying - self.between(at, math.inf) + len(self.answered) - bisect_right(self.answered, at)
 
 
@@ -129,7 +124,6 @@ class Controller:
         self._width: _Climb | None = None
         self._stated: float | None = None  #: requests per second, in the provider's own words
         self._stated_width = math.inf
-        self._resets = (0.0, 0.0)  #: a stated limit, and the longest reset seen with it
         self._weight = 1.0  #: images per request, on the average
         self._calls = _Calls()
         self._tempo = 1.0  #: time between two calls, in units of what the rate asks for
@@ -142,9 +136,8 @@ class Controller:
         self._taken = True  #: a call sent since then was taken
         self._echo, self._grace = 0.5, 1.2  #: seconds in which a refusal comes back, and surely has come back
         self._rounds = 0  #: refusals in a row, without a call taken in between
-        self._blocked = -math.inf
         self._trial = False  #: the next call goes alone, and the others wait for what becomes of it
-        self._trial_ends = -math.inf
+        self._blocked = self._trial_ends = -math.inf
 
     def configure(self, ceiling: float | None, concurrency: int) -> None:
         """Put another ceiling and width in force; what was learned stays."""
@@ -176,7 +169,15 @@ class Controller:
         self._weight += 0.1 * (images - self._weight)
         if self._below:
             self._loose -= self._loose / LOOSE_CALLS
-        self._climb(gap)
+        rate = self._in_force
+        self._tempo += 0.2 * (min(gap * rate, 4.0) - self._tempo)
+        # only what is used may grow: else it says nothing
+        if self._rate and self._rate.value == rate and gap * rate <= 2:
+            self._rate.grow(gap)
+            self._rate.value = min(self._rate.value, self._stated or math.inf)
+            self._leave_at_ceiling()
+        if self._width and self._calls.flying >= self.width():
+            self._width.grow(min(gap, HORIZON))
         if self._trial:
             self._trial, self._trial_ends = False, at + self._grace
 
@@ -226,18 +227,14 @@ class Controller:
         if hint.concurrent:
             self._stated_width = hint.limit
             return
-        # a window that is not named is no shorter than the longest time to a reset
-        known = self._resets[1] if self._resets[0] == hint.limit else 0.0
-        self._resets = (hint.limit, max(known, hint.reset_seconds or 0.0))
-        window = hint.window_seconds or self._resets[1]
-        if not 0 < window <= LONGEST_WINDOW:
+        if not hint.window_seconds or not 0 < hint.window_seconds <= LONGEST_WINDOW:
             return
-        stated = STATED * hint.limit / window / (self._weight if hint.unit == "images" else 1)
+        stated = STATED * hint.limit / hint.window_seconds / (self._weight if hint.unit == "images" else 1)
         if self._calls.taken(now - HORIZON, now) / HORIZON > 1.2 * stated:
             return  # another limit than that of these calls: they go faster than it says
         higher = self._stated is not None and stated > 1.01 * self._stated
         self._stated = stated
-        if hint.window_seconds and self._rate and (self._rate.peak is None or higher):
+        if self._rate and (self._rate.peak is None or higher):
             self._rate = _Climb(stated, stated, max(SPAN, SPAN_REQUESTS / stated))
 
     def state(self) -> dict[str, float | bool]:
@@ -278,28 +275,15 @@ class Controller:
         horizon = max(HORIZON, min(20 / self._pace, sent_at - self._calls.first, 20 * HORIZON))
         return max(self._calls.taken(at - horizon, at) for at in (self._onset, sent_at)) / horizon
 
-    @property
-    def _trying(self) -> bool:
-        """Return whether calls go beyond what is known to be taken."""
-        wider = self._width is not None and self._width.trying and self._calls.flying + 1 >= self.width()
-        return wider or (self._rate is not None and self._rate.trying)
+    def _wider(self, held: int) -> bool:
+        """Return whether one call more than *held* is more than is known to be taken at once."""
+        return bool(self._width and self._width.trying and self._width.peak and held + 1 > self._width.peak)
 
     @property
     def _below(self) -> bool:
         """Return whether calls go at a pace that was taken before, with something to spare, and not just since now."""
-        rate = self._rate
-        return rate is None or (rate.peak is not None and rate.value < 0.95 * rate.peak and rate.climbed > SPAN / 16)
-
-    def _climb(self, gap: float) -> None:
-        rate = self._in_force
-        self._tempo += 0.2 * (min(gap * rate, 4.0) - self._tempo)
-        # only what is used may grow: else it says nothing
-        if self._rate and self._rate.value == rate and gap * rate <= 2:
-            self._rate.grow(gap)
-            self._rate.value = min(self._rate.value, self._stated or math.inf)
-            self._leave_at_ceiling()
-        if self._width and self._calls.flying >= self.width():
-            self._width.grow(min(gap, HORIZON))
+        one = self._width if self._width and self._tempo > 1.5 else self._rate
+        return one is None or (one.peak is not None and one.value < 0.95 * one.peak and one.climbed > SPAN / 16)
 
     def _leave_at_ceiling(self) -> None:
         if self._ceiling and self._rate and self._rate.value >= self._ceiling:
@@ -318,9 +302,9 @@ class Controller:
         share = self._lately(sent_at) / self._pace
         if self._below and self._evidence < ALONE and share >= 0.95:
             self._loose += 1 / LOOSE_CALLS
-        if told and share < 0.85:
+        if told and share < 0.85 and sent_at - self._calls.first >= HORIZON:
             return True
-        if self._loose < LOOSE and self._trying:
+        if self._loose < LOOSE and (self._wider(self._calls.flying) or (self._rate and self._rate.trying)):
             return True
         if self._loose < LOOSE and self._rate and self._rate.peak is None:
             return told or self._evidence >= ALONE
@@ -331,19 +315,20 @@ class Controller:
         if self._rate and self._rate.peak:
             self._marks.append((held, lately))
         rate, width, alike = self._rate, self._width, self._alike()
-        slow = rate is not None and rate.peak is not None and self._tempo > 2 and held >= FEW
-        full = width is not None and width.trying and held + 1 >= self.width()
-        if concurrent or slow or full or alike:
+        dense = self._evidence >= DENSE
+        slow = dense and rate and rate.peak and self._tempo > 2 and held >= FEW
+        if concurrent or slow or alike or self._wider(held):
             if alike and rate:  # it was no matter of rate
                 self._rate = _Climb(rate.value)
                 self._leave_at_ceiling()
                 self._marks.clear()
                 self._loose = 0.0
+            known = width.peak if width and width.peak and not (concurrent or dense) else 1.0
             self._width = width or _Climb(self._concurrency)
-            self._width.cut(max(1.0, held))
+            self._width.cut(max(known, held))
             return
         least = pace / 2
-        if self._evidence >= DENSE:
+        if dense:
             self._loose = 0.0
         elif rate and rate.peak and rate.trying:
             least = 0.97 * rate.peak  # so much was taken just before

@@ -1,71 +1,46 @@
-"""How fast one provider may be asked.  A doer: the clock."""
+"""How fast one provider may be asked.  A doer: the clock.  ``windows`` decides when the next request may go."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from aiolimiter import AsyncLimiter
 from anyio import current_time, sleep
 from anyio.lowlevel import checkpoint
 
-#: Paces run this much slower than allowed, so that what the far side sees, after uneven delays on the way, still
-#: keeps to the limit in every window.  1 % of a minute is 0.6 s of unevenness.
-MARGIN = 1.01
-#: So much of a window, of what the margin gives, may be used to catch up after waking late.  Without it every late
-#: wake-up is lost for good: 50 requests a second become 47.
-CATCH_UP = 0.003
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
-    """A rate: *amount* requests or images in *seconds*."""
-
-    amount: float
-    seconds: float
-
-    def limiter(self) -> AsyncLimiter:
-        """Return a limiter that spaces evenly: a bucket of hardly more than one, so that no window sees a burst."""
-        interval = MARGIN * self.seconds / self.amount
-        room = 1 + min(1.0, CATCH_UP * self.seconds / interval)
-        return AsyncLimiter(room, interval * room)
+from .windows import DAY, Pace, Window
 
 
 @dataclass(kw_only=True, slots=True)
 class Gate:
     """What one lane passes before each request.  Waits in turn: call ``pass_through`` from one task only."""
 
-    requests: tuple[AsyncLimiter, ...] = ()
-    images: AsyncLimiter | None = None
+    pace: Pace = field(default_factory=Pace)
     clock: Callable[[], float] = current_time
     closed_until: float = field(default=-math.inf)  #: on the loop's clock
 
     async def pass_through(self, images: int) -> None:
         """Return when a request that counts as *images* may be sent."""
-        await self._opening()
-        for limiter in self.requests:
-            await limiter.acquire()
-        if self.images is not None:
-            for _ in range(images):
-                await self.images.acquire()
-        # a pause may have begun while waiting for the pace
-        await self._opening()
+        await checkpoint()
+        # a pause may begin, or grow, while the pace is waited for
+        while left := max(self.pause_left, self.pace.wait(self.clock(), images)):  # noqa: ASYNC110 - time ends it
+            await sleep(left)
+        self.pace.sent(self.clock(), images)
 
     def pause(self, seconds: float) -> None:
         """Let nothing through for *seconds*; a longer pause in force stays."""
         self.closed_until = max(self.closed_until, self.clock() + seconds)
 
-    async def _opening(self) -> None:
-        """Wait out the pause in force, and what is added to it meanwhile."""
-        await checkpoint()
-        while self.pause_left:  # noqa: ASYNC110 - it ends with time, not with an event
-            await sleep(self.pause_left)
+    def seed(self, sends: Iterable[tuple[float, int]]) -> None:
+        """Count what earlier runs sent: how many seconds ago, and what it counted as."""
+        now = self.clock()
+        self.pace.seed((now - ago, images) for ago, images in sends)
 
     @property
     def paced(self) -> bool:
         """Return whether any rate is configured."""
-        return bool(self.requests) or self.images is not None
+        return self.pace.memory > 0
 
     @property
     def pause_left(self) -> float:
@@ -77,16 +52,23 @@ def gate(
     *,
     requests_per_second: float | None = None,
     requests_per_minute: float | None = None,
+    requests_per_day: float | None = None,
     images_per_minute: float | None = None,
     spacing: float | None = None,
+    burst: int | None = None,
 ) -> Gate:
-    """Build the gate for a provider's configured limits; None is no limit of that kind."""
-    paces = []
+    """Build the gate for a provider's configured limits; None is no limit of that kind.
+
+    *burst* requests, or images, may go at once after idling; the limits hold all the same.
+    """
+    at_once = burst or 1
+    windows = []
     if requests_per_second:
-        paces.append(Pace(amount=requests_per_second, seconds=1))
+        windows.append(Window(1, requests_per_second, burst=at_once))
     if requests_per_minute:
-        paces.append(Pace(amount=requests_per_minute, seconds=60))
-    if spacing:
-        paces.append(Pace(amount=1, seconds=spacing))
-    images = Pace(amount=images_per_minute, seconds=60).limiter() if images_per_minute else None
-    return Gate(requests=tuple(pace.limiter() for pace in paces), images=images)
+        windows.append(Window(60, requests_per_minute, burst=at_once))
+    if requests_per_day:
+        windows.append(Window(DAY, requests_per_day, burst=math.ceil(requests_per_day)))
+    if images_per_minute:
+        windows.append(Window(60, images_per_minute, "images", burst=at_once))
+    return Gate(pace=Pace(windows, spacing=spacing or 0.0))

@@ -26,15 +26,13 @@ from ..errors import KeyMissing, NotFound
 from ..files import make_private, require_writable, sweep
 from ..inputs import Fetch, Inputs
 from ..job import Requeued
-from ..lane import Closure, Lane
-from ..limits import gate
+from ..lane import Closure
 from ..manifest import Batch
 from ..manifest.budgets import DAY
 from ..perform import Workshop
 from ..plan import Plan
 from ..pricing import estimate
 from ..providers.profile import Profile
-from ..retry import Policy
 from ..runner import Runner
 from ..sandbox import launch
 from ..selection import Selection
@@ -46,6 +44,7 @@ from ..task import Charge, Task
 from ..transport import Transport
 from . import notes
 from .ground import require_files, require_local, widths
+from .lanes import lane
 from .look import Standing, standing
 from .place import Place
 from .prepare import plan
@@ -266,7 +265,9 @@ class _Engagement:
             folder=str(self.batch.folder),
             run_id=run_id,
             scope=self.reader.scope(batch_id, self.terms.selection),
-            lanes=tuple(self._lane(profiles[name], width) for name, width in self._widths(profiles).items()),
+            lanes=tuple(
+                lane(profiles[name], width, self.place.db, _now()) for name, width in self._widths(profiles).items()
+            ),
             reader=self.reader,
             writer=self.writer,
             backend=LocalBackend(workshop),
@@ -280,25 +281,6 @@ class _Engagement:
 
     def _widths(self, profiles: Mapping[str, Profile]) -> Mapping[str, int]:
         return widths({name: self.terms.concurrency or known.limits.concurrency for name, known in profiles.items()})
-
-    def _lane(self, known: Profile, width: int) -> Lane:
-        limits = known.limits
-        return Lane(
-            provider=known.name,
-            width=width,
-            policy=Policy.of(
-                attempts=known.retry.attempts,
-                first_wait=known.retry.first_wait,
-                max_wait=known.retry.max_wait,
-                on_unknown=known.on_unknown,
-            ),
-            gate=gate(
-                requests_per_second=limits.requests_per_second,
-                requests_per_minute=limits.requests_per_minute,
-                images_per_minute=limits.images_per_minute,
-                spacing=limits.spacing,
-            ),
-        )
 
     def _wallet(self, batch_id: int) -> Wallet:
         """Return a purse for each cap, less what has been spent, is at risk or is reserved under it so far."""

@@ -46,18 +46,14 @@ def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
         yield jobs.c.orphaned_at.is_(None)
 
 
-def files(
-    connection: Connection, fulfilled: Sequence[ColumnElement[bool]], after: int, limit: int
-) -> list[StandingFile]:
-    """Return a page of the files that jobs count on which fulfil this, by the number of their rows from *after* on."""
-    wanted = select(artifacts, jobs.c.key, jobs.c.orphaned_at).join(jobs).where(*fulfilled)
-    page = wanted.where(artifacts.c.superseded_at.is_(None), artifacts.c.id > after)
-    page = page.order_by(artifacts.c.id).limit(limit)
+def files(connection: Connection, ids: Sequence[int]) -> list[StandingFile]:
+    """Return the files that these jobs count on, job by job."""
+    wanted = select(artifacts, jobs.c.key, jobs.c.orphaned_at).join(jobs).where(jobs.c.id.in_(listed(ids)))
+    page = wanted.where(artifacts.c.superseded_at.is_(None)).order_by(jobs.c.id, artifacts.c.ordinal, artifacts.c.id)
     return [
         StandingFile(
             job_id=row.job_id,
             key=row.key,
-            artifact_id=row.id,
             orphaned=row.orphaned_at is not None,
             file=to_artifact(row),
         )

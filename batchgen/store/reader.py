@@ -7,9 +7,9 @@ out of what is due and of every count, but have a standing and can be asked for 
 from __future__ import annotations
 
 import sqlite3
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -168,13 +168,9 @@ class Reader:
 
     def jobs(self, batch_id: int, selection: Selection = Selection(), limit: int | None = None) -> Iterator[Job]:  # noqa: B008 - frozen
         """Yield the selected jobs in the order they were first added, at most *limit*, a page per transaction."""
-        limits = [number for number in (limit, selection.limit) if number is not None]
-        wanted = select(jobs, batches.c.name.label("batch_name")).join(batches).order_by(jobs.c.id).limit(PAGE)
-        for fulfilled in self._portions(batch_id, replace(selection, limit=min(limits, default=None))):
-            page = self._jobs(wanted.where(*fulfilled))
-            while page:
-                yield from page
-                page = self._jobs(wanted.where(*fulfilled, jobs.c.id > page[-1].id)) if len(page) == PAGE else []
+        wanted = select(jobs, batches.c.name.label("batch_name")).join(batches).order_by(jobs.c.id)
+        for ids in self._pages(batch_id, selection, limit):
+            yield from self._jobs(wanted.where(jobs.c.id.in_(listed(ids))))
 
     def attempts(self, job: Job) -> list[AttemptRecord]:
         """Return the paid calls made for a job, in order."""
@@ -212,11 +208,11 @@ class Reader:
 
     def files(self, batch_id: int, selection: Selection = Selection()) -> Iterator[list[StandingFile]]:  # noqa: B008
         """Yield the files that the selected jobs count on, a page per transaction."""
-        for fulfilled in self._portions(batch_id, selection):
-            last = 0
-            while page := self._files(fulfilled, last):
+        for ids in self._pages(batch_id, selection):
+            with self._open() as connection:
+                page = files(connection, ids)
+            if page:
                 yield page
-                last = page[-1].artifact_id
 
     def doubt(self, job: Job) -> Doubt | None:
         """Return what is known of a job that may have been bought; None where no call of it is in doubt."""
@@ -272,21 +268,14 @@ class Reader:
         except (DBAPIError, sqlite3.Error) as error:
             raise explain(error, self._path) from error
 
-    def _portions(self, batch_id: int, selection: Selection) -> Iterator[tuple[ColumnElement[bool], ...]]:
-        """Yield what all selected jobs fulfil, or some thousand of them at a time where they were counted."""
-        fulfilled = selected(batch_id, selection)
-        if selection.sample is None and selection.limit is None:
-            yield fulfilled
-            return
+    def _pages(self, batch_id: int, selection: Selection, limit: int | None = None) -> Iterator[Sequence[int]]:
+        """Yield the ids of the selected jobs.  Looked up once: SQLite would sort all that are left for every page."""
+        limits = [number for number in (limit, selection.limit) if number is not None]
+        wanted = select(jobs.c.id).where(*selected(batch_id, selection)).order_by(jobs.c.id)
         with self._open() as connection:
-            wanted = select(jobs.c.id).where(*fulfilled).order_by(jobs.c.id).limit(selection.limit)
-            ids = connection.execute(wanted).scalars().all()
+            ids = array("q", connection.execute(wanted.limit(min(limits, default=None))).scalars())
         for start in range(0, len(ids), PAGE):
-            yield (jobs.c.id.in_(listed(ids[start : start + PAGE])),)
-
-    def _files(self, fulfilled: Sequence[ColumnElement[bool]], after: int) -> list[StandingFile]:
-        with self._open() as connection:
-            return files(connection, fulfilled, after, PAGE)
+            yield ids[start : start + PAGE]
 
     def _jobs(self, wanted: Select[Any]) -> list[Job]:
         with self._open() as connection:

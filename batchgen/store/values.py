@@ -125,7 +125,6 @@ class StandingFile:
 
     job_id: int
     key: str
-    artifact_id: int
     orphaned: bool  #: the job stands in the manifest no more
     file: StoredArtifact
 

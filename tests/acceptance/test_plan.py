@@ -202,9 +202,10 @@ def test_old_prices_and_those_of_ones_own(project):
     }
     jobs = [{"id": name, "provider": name, "prompt": "P"} for name in tariffs]
     manifest = project.manifest(jobs, providers=tariffs)
-    told = project.run("plan", manifest).out
-    assert "2020-01-01 (old)" in told
-    assert "warning: the prices of gateway gpt-image-2 are old" in told
+    done = project.run("plan", manifest)
+    assert "2020-01-01 (old)" in done.out
+    assert "warning: " in done.err
+    assert "the prices of gateway gpt-image-2 were read on 2020-01-01" in done.err
     found = project.run("plan", "--json", manifest).json
     assert [(lane["stale"], lane["tariff_date"]) for lane in found["lanes"]] == [(True, "2020-01-01"), (False, None)]
     assert Decimal(found["usd"]["expected"]) == Decimal("0.07")

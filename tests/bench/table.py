@@ -7,16 +7,18 @@ import json
 import sqlite3
 import tempfile
 from collections import deque
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 
 from batchgen.job import Attempt, Job
+from batchgen.manifest.batch import Planned, Recipe
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
+from batchgen.task import Kind, Task
 
-from ..integration.store_kit import NOW, Plan, attempt_for, delivery, plan
+from ..integration.store_kit import NOW, attempt_for, delivery
 from .apart import apart
 from .crowd import crowd
 from .figures import Row, rows
@@ -74,9 +76,12 @@ def table(*, short: bool) -> list[Row]:
     return found
 
 
-def plans(count: int) -> list[Plan]:
-    """Return the plan of *count* jobs."""
-    return [plan(f"job-{number:06}", f"a photo of item {number} on a table", "openai") for number in range(count)]
+def plans(count: int) -> Iterator[Planned]:
+    """Yield the plan of *count* jobs: one recipe, a prompt each."""
+    recipe = Recipe(task=Task(kind=Kind.GENERATE, prompt="", provider="openai", model="gpt-image-2"))
+    for number in range(count):
+        prompt = f"a photo of item {number:06} on an oak table, soft daylight"
+        yield Planned(f"job-{number:06}", prompt, recipe.fingerprint(prompt), f"job-{number:06}", recipe)
 
 
 def bare_writes(count: int) -> dict[str, dict[str, float]]:
@@ -160,37 +165,37 @@ async def _writes(path: Path, count: int, width: int) -> dict[str, dict[str, flo
     return {"claim and settle": pairs.took(count), "claim": claims.took(count)}
 
 
-def _bare_rows(planned: list[Plan]) -> list[tuple[str, str, str]]:
-    return [(one.key, json.dumps(asdict(one.task)), one.fingerprint) for one in planned]
+def _bare_rows(planned: Iterator[Planned]) -> Iterator[tuple[str, str, str]]:
+    for one in planned:
+        task = {"kind": "generate", "prompt": one.prompt, "provider": "openai", "model": "gpt-image-2"}
+        yield one.key, json.dumps(task), one.fingerprint
 
 
 def bare_load(count: int) -> dict[str, dict[str, float]]:
     """Insert a plan in one transaction; then find out that nothing changed."""
-    planned = plans(count)
     with tempfile.TemporaryDirectory() as folder, _bare(folder) as dbapi:
         with Meter() as new, dbapi:
             dbapi.execute("BEGIN IMMEDIATE")
-            dbapi.executemany(_ADD, _bare_rows(planned))
+            dbapi.executemany(_ADD, _bare_rows(plans(count)))
         with Meter() as unchanged:
             known = dict(dbapi.execute("SELECT key, fingerprint FROM jobs"))
-            assert all(known.get(one.key) == one.fingerprint for one in planned)
+            assert all(known.get(one.key) == one.fingerprint for one in plans(count))
     return {"new": new.took(count), "unchanged": unchanged.took(count)}
 
 
 def load(count: int, path: str | None = None) -> dict[str, dict[str, float]]:
     """Load a plan into an empty job table, then again; the table stays where a path is given."""
-    planned = plans(count)
     with tempfile.TemporaryDirectory() as folder:
         db = Path(path or Path(folder, "batchgen.db"))
         migrate.ensure(db)
-        return asyncio.run(_load(db, planned))
+        return asyncio.run(_load(db, count))
 
 
-async def _load(path: Path, planned: list[Plan]) -> dict[str, dict[str, float]]:
+async def _load(path: Path, count: int) -> dict[str, dict[str, float]]:
     with Writer(path) as writer:
         batch_id = await writer.open_batch("b", "/m.yaml", "/out", NOW)
         with Meter() as new:
-            await writer.load(batch_id, planned, NOW)
+            await writer.load(batch_id, plans(count), NOW)
         with Meter() as unchanged:
-            await writer.load(batch_id, planned, NOW)
-    return {"new": new.took(len(planned)), "unchanged": unchanged.took(len(planned))}
+            await writer.load(batch_id, plans(count), NOW)
+    return {"new": new.took(count), "unchanged": unchanged.took(count)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from batchgen.job import (
 )
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
+from batchgen.store.values import Loaded
 from batchgen.store.writer import Writer
 from batchgen.task import Basis, Charge, Usage
 
@@ -83,9 +85,10 @@ class JobTable(RuleBasedStateMachine):
             self.loop.close()
             shutil.rmtree(self.folder)
 
-    def load(self) -> None:
+    def load(self, *, keep_changed: bool = False) -> Loaded:
         plans = [plan(key, f"version {version}") for key, version in self.prompts.items()]
-        self.loop.run_until_complete(self.writer.load(self.batch_id, plans, NOW))
+        loading = self.writer.load(self.batch_id, plans, NOW, keep_changed=keep_changed)
+        return self.loop.run_until_complete(loading)
 
     def remember(self, job: Job) -> None:
         self.model[job.key] = job
@@ -145,15 +148,24 @@ class JobTable(RuleBasedStateMachine):
         assert known
         self.remember(answer)
 
-    @rule(key=st.sampled_from(KEYS))
-    def edit(self, key: str) -> None:
+    @rule(key=st.sampled_from(KEYS), keep_changed=st.booleans())
+    def edit(self, key: str, keep_changed: bool) -> None:
         self.prompts[key] += 1
-        self.load()
+        loaded = self.load(keep_changed=keep_changed)
+        counts = Counter()
         for name, job in self.model.items():
             wanted = plan(name, f"version {self.prompts[name]}")
-            if job.fingerprint != wanted.fingerprint and job.state is not State.RUNNING:
+            if job.fingerprint == wanted.fingerprint:
+                counts["kept"] += 1
+            elif job.state is State.RUNNING:
+                counts["busy"] += 1
+            elif keep_changed and job.state is State.DONE:
+                counts["held"] += 1
+            else:
+                counts["changed"] += 1
                 after = advance(job, Revised(at=NOW))
                 self.remember(replace(after, task=wanted.task, fingerprint=wanted.fingerprint))
+        assert loaded == Loaded(**counts)
 
     @invariant()
     def the_table_agrees(self) -> None:

@@ -153,12 +153,13 @@ def _counted_doors() -> Iterator[None]:
 
     def counted_wrap_future(future: Future[Any], *, loop: Any = None) -> asyncio.Future[Any]:
         home = loop or asyncio.get_running_loop()
+        if not isinstance(home, VirtualLoop) or not isinstance(future, Future):
+            return wrap_future(future, loop=home)
+        home.lend()
         answer = wrap_future(future, loop=home)
-        if isinstance(home, VirtualLoop) and isinstance(future, Future):
-            home.lend()
-            # Callbacks run in the order they were added: when this one asks the loop to count, the answer is in the
-            # loop already.  It is the future's own end that counts, so a waiter who left changes nothing.
-            future.add_done_callback(lambda _: _soon(home, home.restore))
+        # Callbacks run in the order they were added: when this one asks the loop to count, the answer is in the loop
+        # already.  It is the future's own end that counts, so a waiter who left changes nothing.
+        future.add_done_callback(lambda _: _soon(home, home.restore))
         return answer
 
     to_thread.run_sync, asyncio.wrap_future = counted_run_sync, counted_wrap_future

@@ -139,6 +139,21 @@ def test_a_thread_that_answers_unseen_is_an_error(clock):
         live(clock, main)
 
 
+def test_an_answer_that_comes_while_it_is_being_asked_for_is_counted(clock):
+    class Hasty(Future):
+        def add_done_callback(self, callback):
+            super().add_done_callback(callback)
+            if not self.done():
+                thread = threading.Thread(target=self.set_result, args=(7,))
+                thread.start()
+                thread.join()
+
+    async def main() -> int:
+        return await asyncio.wrap_future(Hasty())
+
+    assert live(clock, main) == 7
+
+
 def test_the_doors_are_put_back(clock):
     doors = to_thread.run_sync, asyncio.wrap_future
     with pytest.raises(ZeroDivisionError):
