@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from itertools import chain
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import Connection, func, select
 
 from ..fingerprint import unchanged
-from ..job import Revised, State, advance
+from ..job import Job, Revised, State, advance
+from ..task import Kind, Task
 from .engine import driver
-from .rows import GLANCE, LOOKS, PLAN_COLUMNS, Form, encode_list, listed, moving, to_job
-from .swap import SWAP, known_as, supersede
+from .rows import GLANCE, LOOKS, PLAN_COLUMNS, Form, encode_list, moving
+from .swap import supersede
 from .tables import jobs, micros
 from .values import Loaded
 
@@ -120,7 +122,7 @@ class Loading:
     def _follow(self, connection: Connection, differing: Iterable[_Differing]) -> Loaded:
         """Carry out what *differing* jobs ask for."""
         counts: Counter[str] = Counter()
-        revised: dict[int, Facts] = {}
+        revised: list[tuple[Facts, int]] = []
         touched: dict[str, list[Facts]] = {_FOLLOW: [], _FOLLOW_LOOKS: []}
         moment = micros(self._now)
         for job in differing:
@@ -128,12 +130,13 @@ class Loading:
             counts[verdict] += 1
             counts["returned"] += job.orphaned
             if verdict == "changed":
-                revised[job.id] = job.facts
+                revised.append((job.facts, job.id))
             elif job.state not in _SETTLED:
                 touched[_FOLLOW].append((*job.facts, moment, job.id))
             elif (looks := _looks(job, verdict)) != job.known[_LOOKS] or job.orphaned:
                 touched[_FOLLOW_LOOKS].append((*looks, moment, job.id))
-        self._revise(connection, revised)
+        if revised:
+            self._revise(connection, revised)
         for statement, rows in touched.items():
             driver(connection).executemany(statement, rows)
         return Loaded(**counts)
@@ -146,22 +149,32 @@ class Loading:
             return "busy"
         return "held" if self._keep_changed and job.state == State.DONE else "changed"
 
-    def _revise(self, connection: Connection, revised: dict[int, Facts]) -> None:
+    def _revise(self, connection: Connection, revised: Sequence[tuple[Facts, int]]) -> None:
         """Make jobs pending again, for what they ask for now."""
-        if not revised:
-            return
-        changes, old = [], []
-        now = {"orphaned_at": None, "updated_at": self._now}
-        for row in connection.execute(select(jobs).where(jobs.c.id.in_(listed(revised)))):
-            before = to_job(row, "")
-            after = advance(before, Revised(at=self._now))
-            facts = dict(zip(PLAN_COLUMNS, revised[row.id], strict=True))
-            changes.append(known_as(before) | moving(after) | facts | now)
-            if before.delivered:
-                old.append(before.id)
-        connection.execute(SWAP, changes)
-        if old:
-            supersede(connection, old, self._now)
+        # whatever a job was, ``advance`` makes the same of it when it is revised, but for its claim, which only grows
+        after = moving(advance(replace(_SPECIMEN, not_before=self._now), Revised(at=self._now)))
+        del after["claim"]
+        columns = ", ".join(f"{name} = ?" for name in (*PLAN_COLUMNS, *after))
+        rows = ((*facts, *after.values(), micros(self._now), number) for facts, number in revised)
+        driver(connection).executemany(_UPDATE.format(columns), rows)
+        supersede(connection, [number for _, number in revised], self._now)
+
+
+#: A job as far from new as can be.
+_SPECIMEN = Job(
+    id=0,
+    batch="",
+    key="",
+    task=Task(kind=Kind.GENERATE, prompt="", provider="", model=""),
+    fingerprint="",
+    output="",
+    state=State.FAILED,
+    cause="error",
+    message="no",
+    delivered=1,
+    tries=1,
+    doubts=1,
+)
 
 
 def _looks(job: _Differing, verdict: str) -> Facts:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, update
 
 from ..errors import StaleJob
 from ..job import Job
-from .rows import moving
+from .rows import listed, moving
 from .tables import artifacts, jobs
 
 #: State and claim are the fence.  The others tell apart two pending forms at one claim: a job that was requeued
@@ -32,5 +32,5 @@ def swap(connection: Connection, before: Job, after: Job, now: datetime) -> None
 
 def supersede(connection: Connection, ids: Sequence[int], now: datetime) -> None:
     """Let jobs count on none of their files any more; files and rows stay."""
-    old = update(artifacts).where(artifacts.c.job_id == bindparam("of_job"), artifacts.c.superseded_at.is_(None))
-    connection.execute(old, [{"of_job": job_id, "superseded_at": now} for job_id in ids])
+    old = update(artifacts).where(artifacts.c.job_id.in_(listed(ids)), artifacts.c.superseded_at.is_(None))
+    connection.execute(old.values(superseded_at=now))

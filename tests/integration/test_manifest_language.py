@@ -236,7 +236,8 @@ def test_an_unknown_variable_names_those_that_there_are(write):
     path = write(HEAD + 'jobs:\n  - {prompt: "a {{ titel }}", from: p.csv}\n', p_csv="id,title\na,Lamp\nb,Bed\n")
     told = "there is no variable 'titel' (did you mean 'title'? there are: "
     assert wrong(path) == [f"m.yaml:3:14: jobs[0].prompt: {told}id, name, repeat, row, title)"]
-    path = write(HEAD + 'jobs:\n  - {prompt: "a {{ titel }}", from: r.jsonl}\n', r_jsonl='{"titel": "x"}\n{"title": 1}\n')
+    rows = '{"titel": "x"}\n{"title": 1}\n'
+    path = write(HEAD + 'jobs:\n  - {prompt: "a {{ titel }}", from: r.jsonl}\n', r_jsonl=rows)
     (found,) = wrong(path)
     assert found.startswith(f"r.jsonl:2:1: jobs[0].prompt: {told}")
 

@@ -16,8 +16,8 @@ from batchgen.forecast import BESIDE, Latency
 from batchgen.job import State
 from batchgen.manifest.batch import Batch, Planned, Recipe
 from batchgen.plan import CHANGES, CHUNK, STANDINGS, Row, compare
-from batchgen.providers.presets import profile
 from batchgen.pricing import is_stale
+from batchgen.providers.presets import profile
 from batchgen.quote import Facts
 from batchgen.selection import Selection, part, sampled
 from batchgen.task import Kind, Source, Task
