@@ -5,7 +5,7 @@ The runner knows jobs, lanes, a backend and the job table; it knows no HTTP, no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -61,6 +61,7 @@ class Runner:
     spread: Callable[[], float]  #: chance in [0, 1)
     scope: Scope | None = None  #: what this run may send, where not everything is selected
     watch: Watch = lambda _lane, _job, _event: None
+    recovered: Callable[[], Awaitable[None]] | None = None  #: called when what an earlier run left open is settled
     draining: bool = False
     drained: str | None = None  #: what ended the run early, in words
     failure: StoreError | None = field(default=None)
@@ -71,6 +72,8 @@ class Runner:
         Raises StoreError where the disk or the job table failed; by then what was in flight has ended.
         """
         await self.recover()
+        if self.recovered is not None:
+            await self.recovered()
         try:
             async with create_task_group() as lanes:
                 for lane in self.lanes:

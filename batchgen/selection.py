@@ -16,7 +16,7 @@ class Selection:
     first *limit*.
     """
 
-    ids: tuple[str, ...] = ()  #: globs on the job's key, as SQLite's GLOB: * ? [abc] [^abc]
+    ids: tuple[str, ...] = ()  #: globs on the job's key: * ? [abc] [!abc]
     tags: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Selection:
 
     def matches(self, key: str, tags: Sequence[str], provider: str, model: str, kind: str) -> bool:
         """Tell whether a job fulfils what a manifest alone can tell (not state, cause, sample and limit)."""
-        if self.ids and not any(fnmatchcase(key, pattern.replace("[^", "[!")) for pattern in self.ids):
+        if self.ids and not any(named(key, pattern) for pattern in self.ids):
             return False
         if self.tags and not set(self.tags).intersection(tags):
             return False
@@ -44,6 +44,11 @@ class Selection:
         if any(names and name not in names for names, name in wanted):
             return False
         return self.shard is None or part(key, self.shard[1]) == self.shard[0]
+
+
+def named(key: str, pattern: str) -> int:
+    """Return 1 where a job's key matches a glob, else 0; SQL asks this as well, so that both always agree."""
+    return fnmatchcase(key, pattern.replace("[^", "[!"))
 
 
 def part(key: str, parts: int) -> int:

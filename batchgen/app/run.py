@@ -22,10 +22,10 @@ from anyio import CapacityLimiter
 from .. import lock, settings
 from ..backends.local import LocalBackend
 from ..budget import Caps, Purse, Wallet
-from ..errors import KeyMissing, NotFound
+from ..errors import KeyMissing
 from ..files import make_private, require_writable, sweep
 from ..inputs import Fetch, Inputs
-from ..job import Requeued
+from ..job import Job
 from ..lane import Closure
 from ..manifest import Batch
 from ..manifest.budgets import DAY
@@ -39,6 +39,8 @@ from ..selection import Selection
 from ..spool import Scratch, Spool
 from ..store import migrate
 from ..store.reader import Reader
+from ..store.scope import Scope
+from ..store.values import Loaded
 from ..store.writer import Writer
 from ..task import Charge, Task
 from ..transport import Transport
@@ -48,6 +50,7 @@ from .lanes import lane
 from .look import Standing, standing
 from .place import Place
 from .prepare import plan
+from .putback import put_back
 from .rebuild import TakenIn, before_run
 from .stop import Bounds, Stop
 
@@ -128,8 +131,9 @@ def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) 
         migrate.ensure(place.db)
         reader = parts.enter_context(Reader(place.db))
         taken_in = before_run(place, reader, batch)
+        back: Sequence[Job] | None = None
         if terms.requeue is not None:
-            _requeue(place, reader, batch, terms.requeue)
+            back = put_back(place, reader, batch, terms.requeue)
         wish = plan(place, batch, terms.selection, keep_changed=terms.keep_changed, concurrency=terms.concurrency)
         keys = {} if place.sandbox else _keys(batch, wish, _interrupted(reader, batch))
         if wish.lanes and (first := agree(batch, wish)) is not None:
@@ -140,7 +144,9 @@ def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) 
             keys = dict.fromkeys(batch.profiles, SANDBOX_KEY)
         writer = parts.enter_context(Writer(place.db))
         require_files()
-        engagement = _Engagement(place=place, batch=batch, terms=terms, keys=keys, reader=reader, writer=writer)
+        engagement = _Engagement(
+            place=place, batch=batch, terms=terms, keys=keys, reader=reader, writer=writer, back=back
+        )
         return replace(anyio.run(engagement.carry_out, command, follow), taken_in=taken_in)
 
 
@@ -177,19 +183,6 @@ def _rehearsed(batch: Batch, sandbox: launch.Sandbox) -> Batch:
     return replace(batch, profiles=moved)
 
 
-def _requeue(place: Place, reader: Reader, batch: Batch, selection: Selection) -> None:
-    known = {found.name: found.id for found in reader.batches()}
-    if batch.name not in known:
-        raise NotFound(f"batch {batch.name} has not run yet: batchgen run {batch.manifest}")
-    with Writer(place.db) as writer:
-
-        async def put_back() -> None:
-            for job in reader.jobs(known[batch.name], selection):
-                await writer.move(job, Requeued(at=_now()))
-
-        anyio.run(put_back)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Engagement:
     """One run of one batch, from its plan to its end."""
@@ -200,13 +193,14 @@ class _Engagement:
     keys: Mapping[str, str]
     reader: Reader
     writer: Writer
+    back: Sequence[Job] | None  #: what a retry put back: it sends nothing else
 
     async def carry_out(self, command: str, follow: Follow) -> Ended:
         started = _now()
         batch_id = await self.writer.open_batch(
             self.batch.name, str(self.batch.manifest), str(self.batch.folder), started
         )
-        await self.writer.load(batch_id, self.batch.jobs, started, keep_changed=self.terms.keep_changed)
+        loaded = await self._load(batch_id, started)
         run_id = f"{started:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         await self.writer.begin_run(
             run_id, batch_id, command=command, pid=os.getpid(), host=socket.gethostname(), now=started
@@ -229,7 +223,14 @@ class _Engagement:
             readers=CapacityLimiter(READERS),
             alarm=alarm,
         )
+
+        async def revise() -> None:
+            # a job that was cut off and asks for something else now could not be changed before it was settled
+            if loaded.busy:
+                await self._load(batch_id, started)
+
         runner = self._runner(batch_id, run_id, profiles, workshop)
+        runner.recovered = revise
         sweep(self.batch.folder)
         if profiles:
             require_writable(self.batch.folder)
@@ -240,6 +241,9 @@ class _Engagement:
         await self.writer.end_run(run_id, ended.exit_code, _now())
         notes.ended(self.place, self.batch.name, run_id)
         return ended
+
+    async def _load(self, batch_id: int, now: datetime) -> Loaded:
+        return await self.writer.load(batch_id, self.batch.jobs, now, keep_changed=self.terms.keep_changed)
 
     def _source_fetcher(self, transport: Transport) -> Fetch:
         """Return what fetches source images; in a rehearsal the sandbox draws them, so nothing leaves this machine."""
@@ -264,7 +268,7 @@ class _Engagement:
             batch=self.batch.name,
             folder=str(self.batch.folder),
             run_id=run_id,
-            scope=self.reader.scope(batch_id, self.terms.selection),
+            scope=self._scope(batch_id),
             lanes=tuple(
                 lane(profiles[name], width, self.place.db, _now()) for name, width in self._widths(profiles).items()
             ),
@@ -278,6 +282,12 @@ class _Engagement:
             new_id=lambda: uuid.uuid4().hex,
             spread=random.random,
         )
+
+    def _scope(self, batch_id: int) -> Scope | None:
+        """Return what this run may send; None is everything."""
+        if self.back is None:
+            return self.reader.scope(batch_id, self.terms.selection)
+        return Scope((job.id, job.task.provider) for job in self.back[: self.terms.selection.limit])
 
     def _widths(self, profiles: Mapping[str, Profile]) -> Mapping[str, int]:
         return widths({name: self.terms.concurrency or known.limits.concurrency for name, known in profiles.items()})

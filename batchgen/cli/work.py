@@ -213,8 +213,8 @@ def _agreement(session: Session, terms: Terms, *, yes: bool) -> Agree:
                 words.say(f"warning: {words.nearer(warning)}")
             for line in [*plan_lines(batch.name, wish, None), ""]:
                 words.say(line)
-        capped = terms.budget is not None or bool(batch.budget)
-        if capped:
+        capped = _is_capped(batch, wish, terms)
+        if terms.budget is not None or batch.budget:
             _refuse_unpriced(batch, wish, terms)
         if yes or capped:
             return None
@@ -226,6 +226,15 @@ def _agreement(session: Session, terms: Terms, *, yes: bool) -> Agree:
         return _asked(wish) if wish.asks else None
 
     return agree
+
+
+def _is_capped(batch: Batch, wish: Plan, terms: Terms) -> bool:
+    """Tell whether a stated budget covers everything that would be sent: only then it is consent."""
+    if terms.budget is not None or any(limit.usd is not None and limit.only is None for limit in batch.budget):
+        return True
+    covered = {limit.only for limit in batch.budget if limit.usd is not None}
+    covered |= {name for limit in batch.budget for name in limit.credits}
+    return bool(batch.budget) and all(lane.provider in covered for lane in wish.lanes)
 
 
 def _asked(wish: Plan) -> int | None:

@@ -31,8 +31,9 @@ class Cast:
     """The recipes of one row: a request for each image, or for up to ``per_request`` of them."""
 
     recipes: tuple[tuple[int, Recipe], ...]  #: by the number of the first image
-    prompt_max: int  #: characters that all its providers take
+    prompt_max: int  #: characters
     naming: Stamp  #: of the id of a job that was given none
+    lasting: bool  #: other prompts would find the same provider
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,10 +81,10 @@ class Assembly:
     def cast(self, draft: Draft) -> Cast | None:
         """Return the recipes of what *draft* asks for; None where something is wrong, which is reported."""
         task = self._task(draft)
-        chosen = self._offers.choose(draft, task) if task else ()
-        if not chosen:
+        chosen = self._offers.choose(draft, task) if task else None
+        if chosen is None:
             return None
-        task, model = chosen[0]
+        task, model, lasting = chosen
         self._warn_of_model(draft, task, model)
         values = draft.values
         recipes: list[tuple[int, Recipe]] = []
@@ -96,26 +97,24 @@ class Assembly:
                     priority=values.get("priority", 0),
                     sidecar=self._naming.sidecar,
                     wanted=count,
-                    routes=tuple(other.provider for other, _ in chosen[1:]),
                 )
             recipes.append((first, recipe))
             first += count
-        rules = [found for _, offer in chosen if (found := offer.rules(task.kind))]
+        rules = model.rules(task.kind)
         images = (*values.get("images", ()), values.get("mask", ""))
         return Cast(
             recipes=tuple(recipes),
-            prompt_max=min((rule.prompt_max for rule in rules), default=0),
+            prompt_max=rules.prompt_max if rules else 0,
+            lasting=lasting,
             naming=Stamp({**asked(task), "images": images, "mask": task.mask is not None}),
         )
 
     def jobs(
-        self, cast: Cast, key: str | None, prompt: str, draft: Callable[[], Draft], roll: Roll
+        self, cast: Cast, row: Row, key: str | None, prompt: str, *, draft: Callable[[], Draft], roll: Roll
     ) -> Iterator[Planned]:
         """Yield the jobs of one row; what its names lack is reported."""
-        row: Row | None = None
         if key is None:
-            row = draft().row
-            key = f"{slug(prompt) or 'image'}-{cast.naming.hexdigest(prompt)[:10]}{_again(row)}"
+            key = f"{slug(prompt) or 'image'}-{cast.naming.hexdigest(prompt)[:16]}{_again(row)}"
         for first, recipe in cast.recipes:
             name = key_of(key, first)
             roll.take("id", name, name, draft)
@@ -125,7 +124,7 @@ class Assembly:
             for stem in names.stems(output, recipe.wanted) if recipe.wanted > 1 else (output,):
                 roll.take("file", names.folded(stem), stem, draft)
             mark = recipe.fingerprint(prompt)
-            if first == 0:
+            if first == 0 and row.repeat == 1:
                 roll.take("request", mark, mark, draft)
             yield Planned(name, prompt, mark, output, recipe)
 

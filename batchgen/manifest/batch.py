@@ -23,7 +23,6 @@ class Recipe:
     priority: int = 0
     sidecar: bool = True
     wanted: int = 1  #: images in all; ``names.stems`` says which files they become
-    routes: tuple[str, ...] = ()  #: other providers that can do it with the same model, in order of preference
     stamp: Stamp = field(init=False)
 
     def __post_init__(self) -> None:

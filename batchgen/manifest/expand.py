@@ -6,19 +6,20 @@ A decision but for the lists, which ``lists`` reads.  Rows stream: a list of a m
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
-from .include import Part, added, stated_in
+from .include import Part, stated_in
 from .lists import BadList, Listing, Pick, aliases, listing
 from .model import PARAMETERS, From, Job, Matrix
 from .names import slug
 from .places import Origin, Path, Problems
 
 #: A matrix of more combinations is a mistake; a list of rows may be as long as it likes.
-MAX_COMBINATIONS = 1_000_000
+MAX_COMBINATIONS = 100_000
 
 #: Variables that every template may name; a list's own columns of that name go before.
 BUILT_IN = ("name", "row", "repeat")
@@ -42,7 +43,7 @@ class Entry:
     @property
     def plain(self) -> bool:
         """Return whether it is one row without a variable of its own."""
-        return not (self.lists or self.axes or self.vars) and self.repeat == 1
+        return not (self.lists or self.axes or self.vars) and self.repeat == 1 and self.combinations == ({},)
 
     def origin(self, name: str | None = None) -> Origin:
         """Return where a parameter was written: in the job, its matrix, the defaults, or nowhere (the job)."""
@@ -70,7 +71,8 @@ class Row(NamedTuple):
     @property
     def suffix(self) -> str:
         """Return what tells this job's id from those of the same row: its combination, and which repeat it is."""
-        words = [slug(value) for value in self.combination.values() if not isinstance(value, (list, dict))]
+        told = {} if "id" in self.combination else self.combination
+        words = [slug(value) for value in told.values() if not isinstance(value, (list, dict))]
         again = f"r{self.repeat}" if self.repeat > 1 else ""
         return "".join(f"-{word}" for word in (*words, again) if word)
 
@@ -142,9 +144,7 @@ def _combinations(job: Job, here: Origin) -> tuple[Mapping[str, Sequence[Any]], 
     both = set(axes) & set(job.zip)
     if both:
         raise _Wrong(where.problem("twice", f"{min(both)!r} stands under matrix and under zip"))
-    size = len(zipped)
-    for values in axes.values():
-        size *= len(values)
+    size = len(zipped) * (math.prod(len(values) for values in axes.values()) + len(job.matrix.include)) * job.repeat
     if size > MAX_COMBINATIONS:
         message = f"{size:,} combinations; at most {MAX_COMBINATIONS:,} are made from one job"
         raise _Wrong(where.problem("too_many", message, "leave a variable out, or use `from` with a list"))
@@ -201,7 +201,7 @@ def rows(entry: Entry, scope: Mapping[str, Any], report: Callable[..., None]) ->
 
     *report* takes a bad row of a list: listing, line, column, code, message, hint.
     """
-    base = {**scope, **entry.vars}
+    base = {**scope, "repeat": 1, **entry.vars}
     number = 0
     alone = entry.combinations == ({},) and entry.repeat == 1
     for source in entry.lists or (None,):
@@ -240,12 +240,6 @@ def variables(entry: Entry) -> frozenset[str] | None:
 def settable(entry: Entry) -> frozenset[str]:
     """Return the parameters that a variable of the same name sets: those that the job does not set itself."""
     return PARAMETERS - entry.own.keys()
-
-
-def merged(entry: Entry, name: str, value: Any) -> Any:  # noqa: ANN401 - a parameter's value
-    """Return *value*, which a row sets, with the defaults that it adds to."""
-    given = entry.part.defaults.get(name)
-    return value if given is None or name not in {"tags", "extra"} else added(name, given.value, value)
 
 
 def portions(n: int, per_request: int | None) -> tuple[int, ...]:

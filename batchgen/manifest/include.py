@@ -15,12 +15,12 @@ from typing import Any
 
 from ..errors import ManifestError
 from . import keys
-from .model import Parameters
+from .model import PARAMETERS, Parameters
 from .places import Origin, Places, Problems
 from .reader import read
 from .validate import Checked, validate
 
-MAX_FILES = 1_000
+MAX_FILES, MAX_DEPTH = 1_000, 50
 
 #: What only the manifest that was named decides.
 _OF_THE_WHOLE = ("name", "output", "retry", "on_unknown", "budget", "confirm_above")
@@ -92,8 +92,9 @@ def _include(
                 problems.add(origin.problem("include_loop", f"{name} includes itself, by itself or by way of others"))
             elif real in parts:
                 part.includes.append(parts[real])
-            elif len(parts) >= MAX_FILES:
-                problems.add(origin.problem("too_many_files", f"more than {MAX_FILES} files are included"))
+            elif len(parts) >= MAX_FILES or len(chain) >= MAX_DEPTH:
+                what = f"more than {MAX_FILES} files, or {MAX_DEPTH} one in the other, are included"
+                problems.add(origin.problem("too_many_files", what))
             else:
                 try:
                     inner = _read(path, problems)
@@ -148,10 +149,7 @@ def _inherit(part: Part, done: set[int]) -> None:
 
 def stated_in(parameters: Parameters) -> dict[str, Any]:
     """Return the parameters that were written, also those written as null."""
-    return {name: getattr(parameters, name) for name in parameters.model_fields_set if name in _PARAMETERS}
-
-
-_PARAMETERS = frozenset(Parameters.model_fields) | {"id"}
+    return {name: getattr(parameters, name) for name in parameters.model_fields_set if name in PARAMETERS}
 
 
 def laid(under: Mapping[str, Given], over: Mapping[str, Given]) -> dict[str, Given]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from .lists import BadList, Listing
 from .model import PARAMETERS
 from .names import FILE_FIELDS
 from .offers import Offers
-from .places import Problems
+from .places import EnoughError, Problems
 from .press import Draft, Press, Texts, texts
 from .roll import Blank, Roll, Tally, Witness
 from .sources import Sources
@@ -84,18 +86,25 @@ class Expansion:
     def _check(self, problems: Problems, warnings: Problems) -> None:
         """Go through all jobs once and report everything that is wrong with them."""
         tally = Tally()
-        for job in self._made(problems, warnings, tally):
-            self._size += 1
-            if self._kept is not None:
-                self._kept.append(job)
-                if self._size > KEPT:
-                    self._kept = None
+        with suppress(EnoughError):
+            for job in self._made(problems, warnings, tally):
+                self._size += 1
+                if self._kept is not None:
+                    self._kept.append(job)
+                    if self._size > KEPT:
+                        self._kept = None
+            self._tell_twins(tally, problems, warnings)
+        if not self._size and not problems and self._entries:
+            hint = "look at the lists, and at where and skip"
+            problems.add(self._entries[0].origin().problem("no_jobs", "no list has a row: there are no jobs", hint))
+        self._warn_of_unused(warnings)
+
+    def _tell_twins(self, tally: Tally, problems: Problems, warnings: Problems) -> None:
         suspects = tally.suspects()
         if suspects:
             witness = Witness(suspects, lambda *told: _tell(problems, warnings, twice(*told)))
             for _ in self._made(Problems(), Problems(), witness):
                 pass
-        self._warn_of_unused(warnings)
 
     def _made(self, problems: Problems, warnings: Problems, names: Roll) -> Iterator[Planned]:
         assembly = Assembly(
@@ -164,7 +173,6 @@ class _Line:
         self._problems = problems
         self._names = names
         self._casts = casts
-        self._known: Any = None
 
     def jobs(self, scope: Mapping[str, Any]) -> Iterator[Planned]:
         press, assembly, names, casts = self._press, self._assembly, self._names, self._casts
@@ -175,17 +183,17 @@ class _Line:
                     key, prompt = press.id(row), press.prompt(row)
                     signature = press.signature(row) if plain is None else plain
                 except TemplateFault:
-                    press.draft(row, self._problems)  # says what could not be filled in, and where
-                    continue
+                    key, prompt, signature = None, None, None  # the draft says what could not be filled in, and where
                 cast = casts.get(signature) if signature is not None else None
                 if cast is None or type(prompt) is not str or not assembly.sound(cast, prompt):
                     found = self._looked_at(row, signature)
                     if found is None:
                         if key is not None:
-                            names.take("id", key, key, lambda row=row: self._draft(row))  # type: ignore[misc]
+                            names.take("id", key, key, partial(self._draft, row))
                         continue
                     cast, prompt = found
-                yield from assembly.jobs(cast, key, prompt, lambda row=row: self._draft(row), names)  # type: ignore[misc]
+                draft = partial(self._draft, row)
+                yield from assembly.jobs(cast, row, key, prompt, draft=draft, roll=names)
         except BadList as bad:
             self._problems.add(press.entry.origin().inside("from").problem("bad_list", str(bad)))
 
@@ -195,7 +203,7 @@ class _Line:
         cast = self._assembly.cast(draft) if draft is not None else None
         if cast is None or draft is None:
             return None
-        if signature is not None and len(self._casts) < CASTS:
+        if signature is not None and cast.lasting and len(self._casts) < CASTS:
             self._casts.setdefault(signature, cast)
         return cast, draft.values["prompt"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -106,6 +106,9 @@ def _check_vars(part: Part, problems: Problems) -> None:
     for number, job in enumerate(part.checked.manifest.jobs):
         if job.vars:
             blocks.append((part.origin("jobs", number, "vars"), job.vars))
+        _check_values(part.origin("jobs", number, "zip"), job.zip, problems)
+        if job.matrix is not None:
+            _check_values(part.origin("jobs", number, "matrix"), job.matrix.axes, problems)
     for origin, variables in blocks:
         for name, value in variables.items():
             if name in PARAMETERS:
@@ -118,6 +121,14 @@ def _check_vars(part: Part, problems: Problems) -> None:
             elif isinstance(value, str) and "{{" in value:
                 message = "a variable is inserted as it is; {{ }} in it would not be filled in"
                 problems.add(origin.inside(name).problem("bad_var", message, "write the text out"))
+
+
+def _check_values(origin: Origin, axes: Mapping[str, Sequence[Any]], problems: Problems) -> None:
+    for name, values in axes.items():
+        for number, value in enumerate(values):
+            if isinstance(value, str) and "{{" in value:
+                message = "a variable is inserted as it is; {{ }} in it would not be filled in"
+                problems.add(origin.inside(name, number).problem("bad_var", message, "write the text out"))
 
 
 def _check_name(root: Part, name: str, problems: Problems) -> None:

@@ -212,8 +212,10 @@ class From(Strict):
     )
     where: dict[str, Texts] = Field({}, description="Only rows whose column matches one of these globs")
     skip: int = Field(0, ge=0, description="Leave out so many rows first")
-    limit: int | None = Field(None, ge=1, description="At most so many rows")
-    sample: int | None = Field(None, ge=1, description="So many of these rows at random, the same for the same seed")
+    limit: int | None = Field(None, ge=1, description="At most so many rows of each path")
+    sample: int | None = Field(
+        None, ge=1, description="So many of these at random, the same for the same seed"
+    )
     seed: int = Field(0, description="Seed of the sample")
 
 
@@ -263,8 +265,6 @@ class Job(Parameters):
     repeat: int = Field(1, ge=1, le=10_000, description="Make it all so many times; {{ repeat }} counts from 1")
 
 
-#: What says how a job is multiplied; everything else of it is a parameter.
-MULTIPLIES = frozenset({"vars", "matrix", "zip", "rows", "repeat"})
 #: What a row, a matrix or a zip sets where it has a variable of that name.
 PARAMETERS = frozenset(Parameters.model_fields) | {"id"}
 

@@ -78,31 +78,28 @@ class Offers:
                 self._problems.add(draft.problem("provider", "provider", message))
             return None
 
-    def choose(self, draft: Draft, task: Task) -> tuple[tuple[Task, Model], ...]:
-        """Return *task* for each provider of its list that can do it; none where none can, which is reported.
+    def choose(self, draft: Draft, task: Task) -> tuple[Task, Model, bool] | None:
+        """Return *task* for the first provider of its list that can do it; None where none can, which is reported.
 
-        ``task.provider`` is ignored and ``task.model`` is the model as written, or empty.  All of them have the same
-        model: another one would draw another image.
+        ``task.provider`` is ignored and ``task.model`` is the model as written, or empty.  With it comes whether a
+        task that differs in nothing but its prompt would get the same one.
         """
         names = self._names(draft)
         refused: list[tuple[Misfit, ...]] = []
-        found: list[tuple[Task, Model]] = []
         for name in names:
             profile = self.profile(name, draft)
             if profile is None:
-                return ()
-            wanted = found[0][0].model if found else task.model or profile.default_model
-            fitting = replace(task, provider=name, model=wanted)
-            misfits = fit.check(fitting, profile, lenient=len(names) > 1)
-            if misfits:
-                refused.append(misfits)
-                continue
-            canonical, model = profile.find(wanted)
-            if not found or canonical == wanted:
-                found.append((replace(fitting, model=canonical), model))
-        if refused and not found:
+                return None
+            fitting = replace(task, provider=name, model=task.model or profile.default_model)
+            misfits = fit.check(fitting, profile)
+            if not misfits:
+                canonical, model = profile.find(fitting.model)
+                lasting = not any(misfit.field == "prompt" for known in refused for misfit in known)
+                return replace(fitting, model=canonical), model, lasting
+            refused.append(misfits)
+        if refused:
             self._refuse(draft, names, refused)
-        return tuple(found)
+        return None
 
     def _names(self, draft: Draft) -> list[str]:
         names: list[str] = draft.values.get("provider") or []

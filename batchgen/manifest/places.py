@@ -17,6 +17,8 @@ Spot = int | tuple[int, Any]
 
 #: Problems of one kind that are listed; the rest is counted.
 PER_KIND = 50
+#: So many more of one kind end the search.
+MOST = 5_000
 
 _COLUMN_BITS = 20
 _COLUMN_MASK = (1 << _COLUMN_BITS) - 1
@@ -89,6 +91,10 @@ def show(path: Path) -> str:
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
+class EnoughError(Exception):
+    """So much is wrong that looking on helps nobody."""
+
+
 class Problems:
     """What is wrong with a batch, as it is found: at most PER_KIND of a kind are kept, the rest is counted."""
 
@@ -112,17 +118,11 @@ class Problems:
         for problem in problems:
             self.add(problem)
 
-    def full(self, code: str) -> bool:
-        """Tell whether another problem of this kind would only be counted."""
-        return len(self._kept.get(code, ())) >= PER_KIND
-
-    def count(self, code: str, number: int = 1) -> None:
-        """Count problems of a kind that is full."""
-        self._more[code] = self._more.get(code, 0) + number
-
-    def codes(self) -> frozenset[str]:
-        """Return the kinds found so far."""
-        return frozenset(self._kept)
+    def count(self, code: str) -> None:
+        """Count a problem of a kind that is full; raise EnoughError where nobody will want to know of more."""
+        self._more[code] = self._more.get(code, 0) + 1
+        if self._more[code] >= MOST:
+            raise EnoughError(code)
 
     def listed(self) -> tuple[Problem, ...]:
         """Return the problems by file and line, then a line for each kind that has more."""
@@ -135,7 +135,7 @@ class Problems:
         last = list(self._kept[code])[-1]
         return Problem(
             file=last.file, line=last.line, column=last.column, path="", code=code,
-            message=f"and {number} more of the same kind ({code}) from here on",
+            message=f"and {number}{' or' if number >= MOST else ''} more of the same kind ({code}) from here on",
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ id, prompt and images, so that a million rows need a handful of recipes.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 from ..errors import Problem
 from . import expand, wording
 from .expand import Entry, Row
+from .include import added
 from .model import Job
 from .places import Origin, Problems, show
 from .template import Template, TemplateFault, is_template, no_variable
@@ -26,6 +28,10 @@ Render = Callable[[Mapping[str, object]], Any]
 _APART = frozenset({"id", "prompt"})
 #: What never goes by a signature: files are looked at one by one.
 _FILES = frozenset({"images", "mask"})
+
+#: What a row adds to the defaults in place of replacing them.
+_ADDED = frozenset({"tags", "extra"})
+_WHOLE = re.compile(r"[-+]?[0-9]{1,30}")
 
 _NUMBERS = frozenset({"n", "per_request", "seed", "priority", "output_compression"})
 _LISTS = frozenset({"images", "provider", "tags"})
@@ -45,7 +51,8 @@ class Draft:
         origin = self.entry.origin(name)
         problem = origin.problem(code, message, hint)
         column = self.columns.get(name or "")
-        if self.row.listing is None or (column is None and name in self.values and name not in self.row.values):
+        elsewhere = name in self.values and (name not in self.row.values or name in self.row.combination)
+        if self.row.listing is None or (column is None and elsewhere):
             return problem
         row, col = self.row.listing.place(self.row.line, column)
         path = show(self.entry.path if name is None else (*self.entry.path, name))
@@ -111,7 +118,7 @@ class Press:
 
     def __init__(self, entry: Entry, defaults: Texts, problems: Problems) -> None:
         self.entry = entry
-        own = {name: expand.merged(entry, name, value) for name, value in entry.own.items()}
+        own = {name: _laid(entry, name, value) for name, value in entry.own.items()}
         both = defaults.under(texts(own, entry.origin, problems))
         self._fixed, self._templates, self._uses = both.fixed, both.templates, both.uses
         self._settable = expand.settable(entry)
@@ -145,71 +152,80 @@ class Press:
         return not self._templates and self.entry.plain
 
     def id(self, row: Row) -> str | None:
-        """Return the id that the job or its row gives, or None; raise TemplateFault."""
+        """Return the id that the job or its row gives, or None; raise TemplateFault where it cannot be one."""
         if "id" in self._templates:
             key = self._templates["id"](row.values)
             return f"{key}-r{row.repeat}" if row.repeat > 1 and "repeat" not in self._uses["id"] else str(key)
         key = self._fixed.get("id")
         if key is None:
-            key = row.values.get("id")
-            if type(key) is int:
-                key = str(key)
-            if not key or not isinstance(key, str):
+            key = _converted("id", row.values.get("id"))
+            if key is None:
                 return None
+            if not isinstance(key, str):
+                raise TemplateFault("an id is text")  # the draft says so at its place
         return f"{key}{row.suffix}"
 
     def prompt(self, row: Row) -> object:
         """Return the prompt, or None; raise TemplateFault."""
-        if "prompt" in self.entry.own or "prompt" not in row.values:
-            render = self._templates.get("prompt")
-            return self._fixed.get("prompt") if render is None else render(row.values)
-        return row.values["prompt"]
+        if "prompt" in self._settable and (given := row.values.get("prompt")):
+            return given
+        render = self._templates.get("prompt")
+        return self._fixed.get("prompt") if render is None else render(row.values)
 
     def signature(self, row: Row) -> tuple[Any, ...] | None:
         """Return what rows with one recipe have in common; None where source images are looked at one by one."""
         if self._images:
             return None
         values = row.values
-        found = [self._templates[name](values) for name in self._shaping]
-        own = self._settable & values.keys()
-        if own:
-            own -= _APART
-            if own & _FILES:
+        given: dict[str, Any] = {}
+        if self._settable & values.keys():
+            given = self._given(row)
+            if given.keys() & _FILES:
                 return None
-            found += [(name, values[name]) for name in sorted(own)]
+        found = [self._templates[name](values) for name in self._shaping if name not in given or name in _ADDED]
+        found += [(name, given[name]) for name in sorted(given) if name not in _APART]
         return tuple(value if type(value) is str else repr(value) for value in found)
 
     def draft(self, row: Row, problems: Problems) -> Draft | None:
         """Return all that a row asks for; None where it cannot be told, which is reported."""
         values = dict(self._fixed)
-        columns: dict[str, str] = {}
-        for name in sorted(self._settable & row.values.keys()):
-            value = _converted(name, row.values[name])
-            if value is not None:
-                values[name] = expand.merged(self.entry, name, value)
-                columns[name] = name
+        given = self._given(row)
+        columns = {name: name for name in given if name not in row.combination and self._from_list(name)}
         ok = True
         for name, render in self._templates.items():
-            if name in columns and name not in self.entry.own:
+            if name in given and name not in _ADDED:
                 continue
             for used in self._uses[name]:
                 if used in row.values and self._from_list(used):
-                    columns[name] = used
+                    columns.setdefault(name, used)
             try:
                 values[name] = _number(render(row.values)) if name in _NUMBERS else render(row.values)
             except TemplateFault as fault:
                 draft = Draft(self.entry, row, {}, columns)
                 problems.add(draft.problem(name, "template", str(fault)))
                 ok = False
+        for name, value in given.items():
+            values[name] = added(name, values.get(name), value) if name in _ADDED else value
         values = {name: value for name, value in values.items() if value is not None}
         draft = Draft(self.entry, row, values, columns)
         if not ok or not (self.literal or _valid(draft, problems)):
             return None
         return draft
 
+    def _given(self, row: Row) -> dict[str, Any]:
+        """Return the parameters that the row itself sets: columns and variables named like one, but for empty cells."""
+        found = {name: _converted(name, row.values[name]) for name in self._settable & row.values.keys()}
+        return {name: value for name, value in found.items() if value is not None}
+
     def _from_list(self, name: str) -> bool:
         own = (*expand.BUILT_IN, *self.entry.axes, *self.entry.vars, *self.entry.part.vars)
         return bool(self.entry.lists) and name not in own
+
+
+def _laid(entry: Entry, name: str, value: Any) -> Any:  # noqa: ANN401 - a parameter's value
+    """Return what the job itself says, with the defaults that it adds to."""
+    default = entry.part.defaults.get(name)
+    return value if default is None or name not in _ADDED else added(name, default.value, value)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -264,13 +280,17 @@ def _converted(name: str, value: Any) -> Any:  # noqa: ANN401 - a cell of a list
 
 
 def _number(text: Any) -> Any:  # noqa: ANN401 - a number where it is one
-    try:
-        return int(text)
-    except (TypeError, ValueError):
-        return text
+    return int(text) if isinstance(text, str) and _WHOLE.fullmatch(text.strip()) else text
 
 
 def _valid(draft: Draft, problems: Problems) -> bool:
+    # the model lets text with braces stand for a number, until it is filled in
+    texts_ = [name for name in _NUMBERS if isinstance(draft.values.get(name), str)]
+    for name in texts_:
+        message = f"should be a whole number, is {wording.shown(draft.values[name])}"
+        problems.add(draft.problem(name, "wrong_type", message))
+    if texts_:
+        return False
     try:
         Job.model_validate(draft.values)
     except ValidationError as error:

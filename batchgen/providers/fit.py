@@ -42,7 +42,6 @@ class Misfit:
     field: str  #: the manifest key: "size"
     message: str
     hint: str = ""
-    untaken: bool = False  #: the provider has no such field; it would be left out
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,20 +52,8 @@ class Fitted:
     misfits: tuple[Misfit, ...]
 
 
-#: What a provider may leave out without another image coming of it.
-HARMLESS = frozenset({"moderation", "output_compression"})
-
-
-def check(task: Task, profile: Profile, *, lenient: bool = False) -> tuple[Misfit, ...]:
-    """Return everything *profile* would refuse about *task*; empty means it may be sent.
-
-    *lenient*: where the task may go to one of several providers, what is harmless is left out where it is not taken.
-    """
-    found = _check(task, profile)
-    return tuple(misfit for misfit in found if not (misfit.untaken and misfit.field in HARMLESS)) if lenient else found
-
-
-def _check(task: Task, profile: Profile) -> tuple[Misfit, ...]:
+def check(task: Task, profile: Profile) -> tuple[Misfit, ...]:
+    """Return everything *profile* would refuse about *task*; empty means it may be sent."""
     try:
         name, model = profile.find(task.model)
     except UnknownModel as error:
@@ -126,8 +113,7 @@ def _value(name: str, value: object, rules: Rules, who: str) -> tuple[object, Mi
     if name not in rules.fields:
         if word == "auto":
             return None, None
-        hint = f"leave out {name} for this provider"
-        return None, Misfit(field=name, message=f"{who} takes no {name}", hint=hint, untaken=True)
+        return None, Misfit(field=name, message=f"{who} takes no {name}", hint=f"leave out {name} for this provider")
     if allowed is None:
         return value, None
     for choice in allowed:

@@ -26,7 +26,7 @@ def selected(batch_id: int, selection: Selection, *more: ColumnElement[bool]) ->
 
 def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
     if selection.ids:
-        yield or_(*(jobs.c.key.op("GLOB")(pattern) for pattern in selection.ids))
+        yield or_(*(func.named(jobs.c.key, pattern) for pattern in selection.ids))
     if selection.tags:
         carried = func.json_each(jobs.c.tags).table_valued("value")
         yield exists().select_from(carried).where(carried.c.value.in_(selection.tags))

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, Pool, QueuePool, StaticPool, create_e
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import StoreError
-from ..selection import lot, part
+from ..selection import lot, named, part
 
 BUSY_MS = 10_000
 
@@ -95,7 +95,8 @@ def writing(path: Path) -> Engine:
     """Return the engine of the one connection that writes; its transactions are BEGIN IMMEDIATE."""
 
     def connect() -> sqlite3.Connection:
-        dbapi = _connect(path, "rw", "synchronous=full", "foreign_keys=on")
+        # 16 MB of pages: ids in no order are all over the index, and each page left out is written again
+        dbapi = _connect(path, "rw", "synchronous=full", "foreign_keys=on", "cache_size=-16000")
         mode = dbapi.execute("PRAGMA journal_mode=wal").fetchone()[0]
         if mode != "wal":  # SQLite stays silent about a failed switch
             dbapi.close()
@@ -109,12 +110,12 @@ def writing(path: Path) -> Engine:
 def reading(path: Path) -> Engine:
     """Return an engine whose connections cannot write; each transaction sees one snapshot.
 
-    Its SQL may use ``part`` and ``lot`` of ``selection``.
+    Its SQL may use ``named``, ``part`` and ``lot`` of ``selection``.
     """
 
     def connect() -> sqlite3.Connection:
         dbapi = _connect(path, "ro", "query_only=on")
-        for function in (part, lot):
+        for function in (named, part, lot):
             dbapi.create_function(function.__name__, 2, function, deterministic=True)
         return dbapi
 

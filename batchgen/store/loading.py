@@ -53,6 +53,23 @@ _ORPHAN = "UPDATE jobs SET orphaned_at = ?1, updated_at = ?1 WHERE id IN (SELECT
 _PRESENT = "FROM jobs WHERE batch_id = ? AND orphaned_at IS NULL AND id < ?"
 
 
+#: A job as far from new as can be.
+_SPECIMEN = Job(
+    id=0,
+    batch="",
+    key="",
+    task=Task(kind=Kind.GENERATE, prompt="", provider="", model=""),
+    fingerprint="",
+    output="",
+    state=State.FAILED,
+    cause="error",
+    message="no",
+    delivered=1,
+    tries=1,
+    doubts=1,
+)
+
+
 class _Differing(NamedTuple):
     """A job whose row is not as the plan has it."""
 
@@ -158,23 +175,6 @@ class Loading:
         rows = ((*facts, *after.values(), micros(self._now), number) for facts, number in revised)
         driver(connection).executemany(_UPDATE.format(columns), rows)
         supersede(connection, [number for _, number in revised], self._now)
-
-
-#: A job as far from new as can be.
-_SPECIMEN = Job(
-    id=0,
-    batch="",
-    key="",
-    task=Task(kind=Kind.GENERATE, prompt="", provider="", model=""),
-    fingerprint="",
-    output="",
-    state=State.FAILED,
-    cause="error",
-    message="no",
-    delivered=1,
-    tries=1,
-    doubts=1,
-)
 
 
 def _looks(job: _Differing, verdict: str) -> Facts:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, update
+from sqlalchemy import Connection, bindparam, update
 
 from ..errors import StaleJob
 from ..job import Job
@@ -16,17 +15,13 @@ from .tables import artifacts, jobs
 #: State and claim are the fence.  The others tell apart two pending forms at one claim: a job that was requeued
 #: or revised and not claimed since must not be sent, or set back, as it was before.
 _FENCE = ("id", "state", "claim", "fingerprint", "tries", "delivered")
-SWAP = update(jobs).where(*(jobs.c[name] == bindparam(f"known_{name}") for name in _FENCE))
-
-
-def known_as(job: Job | Row[Any]) -> dict[str, Any]:
-    """Return what ``SWAP`` holds against the row as it is."""
-    return {f"known_{name}": getattr(job, name) for name in _FENCE}
+_SWAP = update(jobs).where(*(jobs.c[name] == bindparam(f"known_{name}") for name in _FENCE))
 
 
 def swap(connection: Connection, before: Job, after: Job, now: datetime) -> None:
     """Change a job; raise StaleJob where it is no longer *before*."""
-    if connection.execute(SWAP, known_as(before) | moving(after) | {"updated_at": now}).rowcount == 0:
+    known = {f"known_{name}": getattr(before, name) for name in _FENCE}
+    if connection.execute(_SWAP, known | moving(after) | {"updated_at": now}).rowcount == 0:
         raise StaleJob(f"job {before.key} is no longer {before.state} at claim {before.claim}")
 
 

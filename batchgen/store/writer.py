@@ -1,7 +1,8 @@
 """The one writer.  Every INSERT and UPDATE of batchgen is in this file, ``loading``, ``mending`` and ``swap``.  A doer.
 
 Every update of a job is a compare-and-set on its id, state, claim and what else tells two forms of it apart: no
-row changed means that the job moved on without us.  Verbs return when what they wrote is durable.
+row changed means that the job moved on without us.  (A load reads and writes in one transaction.)  Verbs return when
+what they wrote is durable.
 """
 
 from __future__ import annotations

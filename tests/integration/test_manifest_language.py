@@ -335,3 +335,74 @@ def test_prices_that_were_read_long_ago_are_told_once(write):
     assert load(path, today=date(2026, 12, 1)).warnings == ()
     (warning,) = load(path, today=date(2028, 1, 1)).warnings
     assert (warning.code, "were read on 2026" in warning.message) == ("stale_prices", True)
+
+
+# --- what a row sets ----------------------------------------------------------
+
+
+def test_each_included_combination_has_parameters_of_its_own(write):
+    path = write(
+        HEAD + "jobs:\n  - prompt: A\n    matrix:\n      include:\n"
+        "        - {id: a, size: 1024x1024, quality: low}\n        - {id: b, size: 1536x1024, quality: high}\n"
+    )
+    assert [(job.key, job.task.size, job.task.quality) for job in load(path).jobs] == [
+        ("a", "1024x1024", "low"), ("b", "1536x1024", "high"),
+    ]  # fmt: skip
+
+
+def test_a_row_that_sets_a_parameter_needs_not_what_its_default_names(write):
+    path = write(
+        "defaults: {provider: aigate, quality: '{{ q }}'}\njobs:\n  - {id: '{{ sku }}', prompt: x, from: r.jsonl}\n",
+        r_jsonl='{"sku": "a", "q": "low"}\n{"sku": "b", "quality": "high"}\n',
+    )
+    assert [(job.key, job.task.quality) for job in load(path).jobs] == [("a", "low"), ("b", "high")]
+
+
+def test_a_row_adds_to_filled_in_tags_and_extra(write):
+    path = write(
+        "defaults: {provider: aigate, tags: ['{{ sku }}'], extra: {user: '{{ sku }}'}}\n"
+        "jobs:\n  - {id: '{{ sku }}', prompt: x, from: r.jsonl}\n",
+        r_jsonl='{"sku": "s1", "tags": ["new"], "extra": {"k": 1}}\n',
+    )
+    (job,) = load(path).jobs
+    assert (job.recipe.tags, job.task.extra) == (("s1", "new"), {"user": "s1", "k": 1})
+
+
+def test_every_row_is_looked_at_for_a_bad_id_and_a_bad_number(write):
+    found = wrong(
+        write(
+            HEAD + "jobs:\n  - from: r.jsonl\n",
+            r_jsonl='{"id": "a", "prompt": "x"}\n{"id": 1.5, "prompt": "y"}\n'
+            '{"id": "c", "prompt": "z", "n": "{{ 3 }}"}\n',
+        )
+    )
+    assert [line.split(": should")[0] for line in found] == ["r.jsonl:2:8: jobs[0].id", "r.jsonl:3:33: jobs[0].n"]
+
+
+def test_repeat_is_known_everywhere_and_no_reason_for_a_warning(write):
+    batch = load(write(HEAD + "jobs:\n  - {id: 'a-{{ repeat }}', prompt: x}\n  - {id: b, prompt: y, repeat: 2}\n"))
+    assert [job.key for job in batch.jobs] == ["a-1", "b", "b-r2"]
+    assert batch.warnings == ()
+
+
+def test_values_of_a_matrix_are_not_filled_in_and_say_so(write):
+    (found,) = wrong(write(HEAD + "jobs:\n  - {prompt: 'x {{ a }}', matrix: {a: ['{{ b }}', c]}}\n"))
+    assert found.startswith("m.yaml:3:40: jobs[0].matrix.a[0]: ")
+
+
+def test_lists_without_a_row_are_a_mistake(write):
+    (found,) = wrong(write(HEAD + "jobs:\n  - {from: p.csv}\n", p_csv="id,prompt\n"))
+    assert "there are no jobs" in found
+
+
+def test_too_much_wrong_ends_the_search(write):
+    rows = "\n".join(f"{number},a cat,13x13" for number in range(6000))
+    found = wrong(write(HEAD + "jobs:\n  - {from: p.csv}\n", p_csv=f"id,prompt,size\n{rows}\n"))
+    assert "and 5000 or more of the same kind" in found[-1]
+
+
+def test_a_chain_of_includes_has_an_end(write, tmp_path):
+    for number in range(80):
+        (tmp_path / f"c{number}.yaml").write_text(f"include: c{number + 1}.yaml\n")
+    (tmp_path / "c80.yaml").write_text("jobs: []\n")
+    assert "one in the other" in "\n".join(wrong(write(HEAD + "include: c0.yaml\njobs: [{prompt: x}]\n")))

@@ -109,7 +109,7 @@ async def test_everything_selected_is_no_scope(writer: Writer, reader: Reader) -
         (Selection(providers=("aimlapi",)), []),
         (Selection(models=("gpt-image-2",), kinds=("generate",)), ["d", "a", "b", "c"]),
         (Selection(kinds=("edit",)), []),
-        (Selection(limit=2), ["d", "a"]),
+        (Selection(limit=2), ["a", "b"]),
         (Selection(limit=99), ["d", "a", "b", "c"]),
         (Selection(states=("pending",)), ["d", "a", "b", "c"]),
         (Selection(states=("failed", "done")), []),
