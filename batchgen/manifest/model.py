@@ -213,9 +213,7 @@ class From(Strict):
     where: dict[str, Texts] = Field({}, description="Only rows whose column matches one of these globs")
     skip: int = Field(0, ge=0, description="Leave out so many rows first")
     limit: int | None = Field(None, ge=1, description="At most so many rows of each path")
-    sample: int | None = Field(
-        None, ge=1, description="So many of these at random, the same for the same seed"
-    )
+    sample: int | None = Field(None, ge=1, description="So many of these at random, the same for the same seed")
     seed: int = Field(0, description="Seed of the sample")
 
 
