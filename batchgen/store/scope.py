@@ -69,8 +69,10 @@ def resolve(connection: Connection, batch_id: int, selection: Selection) -> Scop
     """
     counted = selection.sample is not None or selection.limit is not None
     fulfilled = selected(batch_id, selection, *_PENDING) if counted else selected(batch_id, selection, _GOING)
-    present = jobs.c.orphaned_at.is_(None)
-    # a limit is on the first of the manifest, as the plan counts them
-    order = _IN_TURN if selection.limit is None else (jobs.c.position,)
-    wanted = select(jobs.c.id, jobs.c.provider).where(*fulfilled, present).order_by(*order).limit(selection.limit)
+    fulfilled = (*fulfilled, jobs.c.orphaned_at.is_(None))
+    if selection.limit is not None:
+        # the first of the manifest, as the plan counts them
+        first = select(jobs.c.id).where(*fulfilled).order_by(jobs.c.position).limit(selection.limit)
+        fulfilled = (jobs.c.id.in_(first.correlate(None)),)
+    wanted = select(jobs.c.id, jobs.c.provider).where(*fulfilled).order_by(*_IN_TURN)
     return Scope((number, provider) for number, provider in connection.execute(wanted))

@@ -177,6 +177,16 @@ async def test_what_an_earlier_run_left_open_is_in_a_scope_of_conditions(writer:
     assert keys(reader.due(batch_id, "aigate", 9, NOW, counted)) == ["b"]
 
 
+async def test_the_first_of_the_manifest_are_sent_by_their_priority(
+    writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scope, "PAGE", 2)
+    batch_id = await loaded(writer, [plan(key, priority=number) for number, key in enumerate("abcdef")])
+    among = reader.scope(batch_id, Selection(limit=5))
+    assert keys(reader.due(batch_id, "aigate", 9, NOW, among)) == ["e", "d", "c", "b", "a"]
+    assert keys(reader.due(batch_id, "aigate", 3, NOW, among)) == ["e", "d", "c"]
+
+
 async def test_pages_of_a_scope_join_and_are_forgotten(
     writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
