@@ -20,6 +20,7 @@ _FORBIDDEN = re.compile(r'[<>:"|?*\\]')
 _RESERVED = re.compile(
     r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3])(?: *\..*| *)", re.IGNORECASE
 )
+_FILE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".json")
 #: Cc, Cf, Zl and Zp: they change how text around them is shown, or end a line.
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 #: Joiners that emoji and several scripts are written with.
@@ -46,7 +47,10 @@ def flaw(name: str) -> str | None:
         return f"is longer than {NAME_BYTES} bytes"
     if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name):
         return "is an absolute path"
-    return next(filter(None, map(_component_flaw, name.split("/"))), None)
+    parts = name.split("/")
+    if any(folder.lower().endswith(_FILE_ENDINGS) for folder in parts[:-1]):
+        return "has a folder that is named like a file, which another job may write"
+    return next(filter(None, map(_component_flaw, parts)), None)
 
 
 def _component_flaw(part: str) -> str | None:
