@@ -144,7 +144,7 @@ def _output_tokens(task: Task, table: Mapping[str, int], level: int) -> int | No
         return None
     quality = _quality(task, level)
     exact = table.get(f"{quality} {(task.size or '').strip().lower()}")
-    if exact is not None:
+    if exact is not None and level < 2:
         return exact
     base = _lookup(table, task, quality)
     if base is None:
@@ -156,7 +156,8 @@ def _output_tokens(task: Task, table: Mapping[str, int], level: int) -> int | No
         # Tables by resolution have no such spread.
         open_size = level == 2 and quality in table
         return base * 3 // 2 if open_size else base
-    return _by_area(base, area, level)
+    # what is reserved is never less than the square's tokens by area, whatever a price list says of one size
+    return max(exact or 0, _by_area(base, area, level))
 
 
 def _by_area(base: int, area: int, level: int) -> int:
