@@ -18,7 +18,7 @@ from .providers.profile import Limits
 from .providers.sizes import pixels
 from .task import Task
 
-#: Paces run so much slower than allowed (``limits.MARGIN``).
+#: Paces run so much slower than allowed (``windows.MARGIN``).
 MARGIN = 1.01
 DAY = 86_400.0
 

@@ -193,7 +193,7 @@ class _Engagement:
     keys: Mapping[str, str]
     reader: Reader
     writer: Writer
-    back: Sequence[Job] | None  #: what a retry put back: it sends nothing else
+    back: Sequence[Job] | None = None  #: what a retry put back: it sends nothing else
 
     async def carry_out(self, command: str, follow: Follow) -> Ended:
         started = _now()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen import limits as gates
+from batchgen import windows
 from batchgen import perform
 from batchgen.forecast import (
     BESIDE,
@@ -75,7 +75,7 @@ def test_nothing_takes_no_time():
 
 
 def test_the_paces_are_those_that_the_run_keeps():
-    assert MARGIN == gates.MARGIN
+    assert pytest.approx(1 + windows.MARGIN) == MARGIN
     task = Task(kind=Kind.GENERATE, prompt="p", provider="p", model="m", size="1536x1024", n=3)
     assert call_bytes(task) == perform._room_for(task)
 
@@ -164,7 +164,7 @@ def test_a_wider_limit_is_never_slower(limits, shares, factor, name):
     if before is None or name == "burst":
         return
     wider = limits.model_copy(update={name: before / factor if name == "spacing" else before * factor})
-    assert forecast(wider, shares).expected <= 1.03 * forecast(limits, shares).expected
+    assert forecast(wider, shares).expected <= 1.1 * forecast(limits, shares).expected
 
 
 @settings(deadline=None, max_examples=60)
