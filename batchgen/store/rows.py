@@ -137,12 +137,12 @@ class Form(NamedTuple):
         text = self.head + encode_basestring(planned.prompt) + self.tail
         return (planned.key, planned.fingerprint, planned.output, position, *self.looks, *self.asked, text)
 
-    def glance(self, planned: Planned, position: int) -> tuple[Any, ...]:
+    def glance(self, planned: Planned, position: int) -> list[Any]:
         """Return what tells whether a job's row is as the plan has it, in little time; see ``GLANCE``."""
         key, prompt, fingerprint, output, _ = planned
         looks, asked, head, tail, edits = self
         text = head + encode_basestring(prompt) + tail if edits else None
-        return (key, fingerprint, output, position, *looks, asked[1], asked[3], text)
+        return [key, fingerprint, output, position, *looks, asked[1], asked[3], text]
 
 
 def moving(job: Job) -> dict[str, Any]:

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen import windows
-from batchgen import perform
+from batchgen import perform, windows
 from batchgen.forecast import (
     BESIDE,
     DAY,

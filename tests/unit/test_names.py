@@ -21,7 +21,8 @@ def test_good_names(name):
         ".x",
         "-rf", "a/-b", "x.", "x ", " x", "a./b", "CON", "nul", "Com1.txt", "LPT9", "aux .x", "a:b", "a<b", "a?", 'a"b',
         "a|b",
-        "a*", "a.png/b", "A.JPG/b", "a\0b", "a\nb", "a\x1b[31m", "a\u202eb", "a\u2028b", "x" * 192, "é" * 96, "a/" * 600 + "b",
+        "a.png/b", "A.JPG/b",
+        "a*", "a\0b", "a\nb", "a\x1b[31m", "a\u202eb", "a\u2028b", "x" * 192, "é" * 96, "a/" * 600 + "b",
     ],
 )  # fmt: skip
 def test_bad_names(name):
