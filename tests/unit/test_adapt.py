@@ -1,0 +1,465 @@
+"""What a provider really takes is found, kept to, found again after it changed, and remembered."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchgen.adapt import DAY, KEEP, Controller, Hint
+from batchgen.windows import Pace, Window
+
+MINUTE, HOUR = 60.0, 3600.0
+
+#: Calls a minute that a provider takes, at any time.
+Limit = Callable[[float], float]
+
+
+class Sliding:
+    """At most so many in any minute."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit, self.seen = limit, deque()
+
+    def refuse(self, now: float) -> float | None:
+        """Take a call and return None, or return the seconds until one will be taken."""
+        while self.seen and self.seen[0] <= now - MINUTE:
+            self.seen.popleft()
+        if len(self.seen) < self.limit(now):
+            self.seen.append(now)
+            return None
+        return self.seen[0] + MINUTE - now
+
+
+class Fixed:
+    """At most so many from one full minute to the next."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit, self.minute, self.count = limit, -1, 0
+
+    def refuse(self, now: float) -> float | None:
+        minute = math.floor(now / MINUTE)
+        if minute != self.minute:
+            self.minute, self.count = minute, 0
+        if self.count < self.limit(now):
+            self.count += 1
+            return None
+        return (minute + 1) * MINUTE - now
+
+
+class Bucket:
+    """A bucket of tokens that fills at the limit's rate."""
+
+    def __init__(self, limit: Limit, size: float = 10.0) -> None:
+        self.limit, self.size, self.level, self.at = limit, size, size, 0.0
+
+    def refuse(self, now: float) -> float | None:
+        rate = self.limit(now) / MINUTE
+        self.level, self.at = min(self.size, self.level + (now - self.at) * rate), now
+        if self.level >= 1:
+            self.level -= 1
+            return None
+        return (1 - self.level) / rate
+
+
+class Free:
+    """No limit on the rate."""
+
+    def refuse(self, now: float) -> None:
+        return None
+
+
+@dataclass(kw_only=True)
+class Night:
+    """A lane with work without end at a simulated provider, one event after the other."""
+
+    provider: Sliding | Fixed | Bucket | Free
+    controller: Controller = field(default_factory=lambda: Controller(None, 400))
+    pace: Pace = field(default_factory=Pace)
+    tells: bool = True  #: whether a refusal names the seconds to wait
+    hint: Hint | None = None  #: what each refusal says besides
+    latency: Callable[[float], float] = lambda _: 45.0  #: the median, at any time
+    room: int | None = None  #: calls in flight that the provider bears
+    down: tuple[float, float] = (0.0, 0.0)
+    down_says: float | None = None  #: seconds to wait that each refusal names while it is down
+    busy: float = 0.0  #: share of calls refused at random
+    chance: random.Random = field(default_factory=lambda: random.Random(1))
+    now: float = 0.0
+    log: list[tuple[float, bool]] = field(default_factory=list)  #: when each call was sent, and whether it was taken
+    _open: list[tuple[float, float, bool, float | None]] = field(default_factory=list)
+
+    def until(self, end: float) -> Night:
+        while self.now < end:
+            while self._open and self._open[0][0] <= self.now:
+                self._close(*heapq.heappop(self._open))
+            self.now = min(self._send(), self._open[0][0] if self._open else math.inf)
+        return self
+
+    def _send(self) -> float:
+        """Send a call if one may go; return when to look again."""
+        blocked = self.controller.blocked_until(self.now)
+        if blocked is not None:
+            return blocked
+        if len(self._open) >= self.controller.width(self.now):
+            return math.inf
+        self.pace.steer(self.controller.rate(self.now))
+        wait = self.pace.wait(self.now)
+        if not wait:
+            self.pace.sent(self.now)
+            self.controller.sent(self.now)
+            taken, told = self._answer()
+            self.log.append((self.now, taken))
+            slow = self.latency(self.now) * self.chance.lognormvariate(0, 0.35)
+            seconds = slow if taken else self.chance.uniform(0.25, 0.75)
+            heapq.heappush(self._open, (self.now + seconds, self.now, taken, told))
+        return self.now + wait
+
+    def _answer(self) -> tuple[bool, float | None]:
+        if self.down[0] <= self.now < self.down[1]:
+            return False, self.down_says
+        if self.room is not None and sum(taken for _, _, taken, _ in self._open) >= self.room:
+            return False, None
+        told = self.provider.refuse(self.now)
+        if told is not None:
+            return False, told if self.tells else None
+        return self.chance.random() >= self.busy, None
+
+    def _close(self, now: float, sent_at: float, taken: bool, told: float | None) -> None:
+        if taken:
+            self.controller.answered(sent_at, now)
+        else:
+            self.controller.throttled(sent_at, now, told, self.hint)
+
+    def taken(self, start: float, end: float) -> float:
+        """Return the calls a minute that were taken in this time."""
+        return sum(taken for at, taken in self.log if start <= at < end) * MINUTE / (end - start)
+
+    def refused(self, start: float, end: float) -> float:
+        """Return the share of calls that were refused in this time."""
+        calls = [taken for at, taken in self.log if start <= at < end]
+        return calls.count(False) / len(calls)
+
+
+def always(limit: float) -> Limit:
+    return lambda _now: limit
+
+
+def changing(first: float, then: float, at: float = HOUR) -> Limit:
+    return lambda now: first if now < at else then
+
+
+PROVIDERS = [Sliding, Fixed, Bucket]
+kinds = pytest.mark.parametrize("kind", PROVIDERS, ids=[kind.__name__.lower() for kind in PROVIDERS])
+tells = pytest.mark.parametrize("tells", [True, False], ids=["told", "untold"])
+
+
+@kinds
+@tells
+@pytest.mark.parametrize("limit", [20, 60, 250])
+def test_an_unknown_limit_is_found_and_used(kind, tells, limit):
+    night = Night(provider=kind(always(limit)), tells=tells).until(2 * HOUR)
+    assert night.taken(600, 2 * HOUR) >= 0.9 * limit
+    assert night.refused(600, 2 * HOUR) < 0.03
+
+
+def test_a_large_bucket_is_drained_and_then_followed():
+    night = Night(provider=Bucket(always(60), 60)).until(3 * HOUR)
+    assert night.taken(600, 3 * HOUR) >= 59
+    assert night.refused(600, 3 * HOUR) < 0.03
+
+
+@kinds
+@pytest.mark.parametrize("says", [None, 1.0, 30.0, 300.0], ids=["silent", "1s", "30s", "300s"])
+def test_a_storm_of_refusals_neither_freezes_the_rate_nor_is_fed(kind, says):
+    night = Night(provider=kind(always(60)), down=(HOUR, HOUR + 1200), down_says=says).until(3 * HOUR)
+    storm, after = HOUR, HOUR + 1200
+    assert night.taken(after + 600, after + 1200) >= 0.9 * 60
+    assert night.taken(after + 120, after + 600) >= 0.8 * 60
+    assert sum(storm <= at < after for at, _ in night.log) < 40
+    assert night.refused(after + 600, 3 * HOUR) < 0.03
+
+
+@kinds
+@tells
+def test_a_limit_that_rises_is_found_within_30_minutes(kind, tells):
+    night = Night(provider=kind(changing(60, 120)), tells=tells).until(2 * HOUR)
+    assert night.taken(HOUR + 1200, HOUR + 1800) >= 0.9 * 120
+    assert night.refused(HOUR, 2 * HOUR) < 0.03
+
+
+@kinds
+@tells
+def test_a_limit_that_falls_is_found_within_minutes(kind, tells):
+    night = Night(provider=kind(changing(60, 20)), tells=tells).until(2 * HOUR)
+    assert night.taken(HOUR + 480, 2 * HOUR) >= 0.9 * 20
+    assert night.refused(HOUR + 480, 2 * HOUR) < 0.03
+
+
+def test_below_a_ceiling_that_holds_nothing_is_lost():
+    window = Window(MINUTE, 60, "requests")
+    pace = Pace([window])
+    night = Night(provider=Sliding(always(60)), pace=pace, controller=Controller(pace.rate(), 400)).until(3 * HOUR)
+    assert night.taken(0, 3 * HOUR) >= 0.98 * 60
+    assert night.refused(0, 3 * HOUR) == 0
+    assert night.controller.rate(night.now) is None
+
+
+@pytest.mark.parametrize("limit", [60, 250])
+@pytest.mark.parametrize(("busy", "used"), [(0.02, 0.98), (0.03, 0.97)])
+def test_refusals_at_random_do_not_slow_down_a_ceiling_that_holds(limit, busy, used):
+    pace = Pace([Window(MINUTE, limit, "requests")])
+    controller = Controller(pace.rate(), 400)
+    night = Night(provider=Sliding(always(limit)), pace=pace, controller=controller, busy=busy).until(3 * HOUR)
+    assert len(night.log) >= used * limit * 180
+
+
+@kinds
+def test_refusals_at_random_do_not_starve_a_rate_that_is_learned(kind):
+    night = Night(provider=kind(always(60)), busy=0.02).until(4 * HOUR)
+    assert night.taken(600, 4 * HOUR) >= 0.9 * 60 * 0.98
+
+
+@kinds
+def test_below_a_ceiling_that_is_too_high_the_limit_is_found(kind):
+    pace = Pace([Window(1, 5, "requests")])
+    night = Night(provider=kind(always(60)), pace=pace, controller=Controller(pace.rate(), 400)).until(2 * HOUR)
+    assert night.taken(600, 2 * HOUR) >= 0.9 * 60
+    assert night.refused(600, 2 * HOUR) < 0.03
+
+
+@pytest.mark.parametrize("hint", [Hint(concurrent=True), None], ids=["said", "unsaid"])
+@pytest.mark.parametrize("room", [4, 10])
+def test_a_limit_on_calls_in_flight_is_found(hint, room):
+    night = Night(provider=Free(), room=room, hint=hint).until(4 * HOUR)
+    possible = room * MINUTE / (45 * math.exp(0.35**2 / 2))
+    assert night.taken(HOUR, 4 * HOUR) >= 0.9 * possible
+    assert night.refused(HOUR, 4 * HOUR) < 0.04
+    assert night.controller.width(night.now) in range(room - 1, room + 2)
+
+
+def test_refusals_while_calls_are_slow_are_about_their_number():
+    night = Night(provider=Sliding(always(60)), room=60, latency=changing(45, 180)).until(3 * HOUR)
+    assert night.controller.width(night.now) < 70
+    assert night.taken(2 * HOUR, 3 * HOUR) >= 0.85 * 60 * MINUTE / (180 * math.exp(0.35**2 / 2))
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        pytest.param(Hint(limit=5, used=5, window_seconds=MINUTE), id="requests"),
+        pytest.param(Hint(limit=5, used=5, window_seconds=MINUTE, unit="images"), id="images"),
+    ],
+)
+def test_a_limit_that_a_message_states_is_kept_to_at_once(hint):
+    night = Night(provider=Sliding(always(5)), hint=hint).until(HOUR)
+    assert night.taken(120, HOUR) >= 0.95 * 5
+    assert night.refused(120, HOUR) == 0
+    assert sum(not taken for _, taken in night.log) <= 2
+
+
+def test_a_stated_limit_on_images_is_shared_out_among_requests():
+    one = Controller(None, 8)
+    for number in range(100):
+        one.sent(number * 100.0, images=4)
+        one.answered(number * 100.0, number * 100.0 + 45)
+    one.learned(Hint(limit=60, window_seconds=MINUTE, unit="images"), 9_990.0)
+    assert one.rate(9_990.0) == pytest.approx(0.25, rel=0.02)
+
+
+def test_a_limit_that_headers_state_ends_the_search_and_is_followed_when_it_rises():
+    one = Controller(None, 8)
+    rates = []
+    for limit in (250, 500, 100):
+        one.learned(Hint(limit=limit, window_seconds=MINUTE), 0.0)
+        rates.append(one.rate(0.0))
+    assert rates == pytest.approx([0.99 * limit / MINUTE for limit in (250, 500, 100)])
+    one.learned(Hint(limit=3, concurrent=True), 0.0)
+    assert one.width(0.0) == 3
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        Hint(limit=0, window_seconds=MINUTE),
+        Hint(limit=10, window_seconds=DAY),
+        Hint(limit=10),
+        Hint(limit=1, window_seconds=MINUTE),
+    ],
+    ids=["nothing", "a-day", "no-window", "disproved"],
+)
+def test_a_hint_that_says_nothing_of_the_rate_is_not_followed(hint):
+    one = Controller(1.0, 8)
+    for number in range(60):
+        one.sent(float(number))
+    one.learned(hint, 60.0)
+    assert one.rate(60.0) is None
+    assert one.state() == {}
+
+
+def storm(one: Controller) -> None:
+    """Send four calls a second for 100 s; at the end the last hundred are refused, one after the other."""
+    for number in range(400):
+        one.sent(number / 4)
+    for number in range(300, 400):
+        one.throttled(number / 4, 100.5 + number / 1e4, 2.0)
+
+
+def test_one_storm_of_refusals_is_one_decrease():
+    one = Controller(None, 100, start=4.0)
+    storm(one)
+    assert one.rate(103.0) == pytest.approx(4 * KEEP, rel=0.01)
+    assert one.blocked_until(100.6) == pytest.approx(102.54)
+
+
+def test_below_a_ceiling_a_storm_is_a_decrease_only_when_it_goes_on():
+    one = Controller(4.0, 100)
+    storm(one)
+    assert one.rate(103.0) is None
+    for number in range(240):
+        one.sent(103 + number / 4)
+    one.throttled(162.75, 163.0)
+    assert one.rate(163.0) == pytest.approx(4 * KEEP, rel=0.01)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 12.0, 600.0, 6 * HOUR])
+def test_a_wait_that_the_provider_names_is_kept_in_full(seconds):
+    one = Controller(1.0, 8)
+    one.sent(0.0)
+    one.throttled(0.0, 1.0, seconds)
+    assert one.blocked_until(1.0) == 1 + seconds
+    assert one.blocked_until(0.999 + seconds) == 1 + seconds
+    assert one.blocked_until(1 + seconds) is None
+
+
+def test_the_reset_that_a_hint_names_counts_only_where_nothing_is_left():
+    waits = []
+    for hint in (Hint(remaining=0, reset_seconds=40), Hint(remaining=3, reset_seconds=40)):
+        one = Controller(1.0, 8)
+        one.sent(0.0)
+        one.throttled(0.0, 1.0, None, hint)
+        waits.append(one.blocked_until(1.0))
+    assert waits == [41.0, None]
+
+
+def test_while_everything_is_refused_one_call_at_a_time_tries_and_ever_more_rarely():
+    night = Night(provider=Free(), controller=Controller(20.0, 400), down=(0.0, HOUR)).until(HOUR)
+    tries = [at for at, _ in night.log if at > 60]
+    assert len(tries) <= 60
+    assert min(after - before for before, after in pairwise(tries)) >= 30
+    assert night.controller.rate(HOUR) is None or night.controller.rate(HOUR) >= 9
+
+
+def test_refusals_far_below_a_rate_that_was_taken_before_are_about_the_number_in_flight():
+    one = Controller(None, 100)
+    one.restore({"rate": 2.0, "throttled": True}, 60.0)
+    for number in range(20):
+        one.sent(number * 4.0)
+    for number in range(20, 26):
+        one.sent(number * 4.0)
+        one.throttled(number * 4.0, number * 4.0 + 0.3)
+    assert one.rate(110.0) == 2 * KEEP
+    assert one.width(110.0) == 18
+
+
+def test_refusals_during_an_outage_say_nothing_of_the_rate():
+    one, now = Controller(4.0, 100), 0.0
+    for _ in range(10):
+        one.sent(now)
+        one.throttled(now, now + 0.3, 5.0)
+        now += 100
+    for number in range(20):
+        one.sent(now + number)
+        one.answered(now + number, now + number + 0.5)
+    one.sent(now + 20)
+    one.throttled(now + 20, now + 20.3)
+    assert one.rate(now + 21) is None
+
+
+def test_a_rate_that_is_not_used_does_not_grow():
+    one = Controller(None, 8)
+    one.restore({"rate": 1.0, "throttled": True}, 60.0)
+    for number in range(1000):
+        one.sent(number * 10.0)
+        one.answered(number * 10.0, number * 10.0 + 5)
+    assert one.rate(10_000.0) == pytest.approx(KEEP)
+
+
+def test_what_was_learned_is_where_the_next_run_begins():
+    night = Night(provider=Sliding(always(250))).until(HOUR)
+    learned = night.controller.state()
+    following = Controller(None, 400)
+    following.restore(learned, 8 * HOUR)
+    night = Night(provider=Sliding(always(250)), controller=following).until(600)
+    assert night.taken(0, 600) >= 0.9 * 250
+    assert night.refused(0, 600) < 0.03
+
+
+def test_what_was_learned_counts_for_less_after_a_day_and_for_nothing_after_a_week():
+    rates = []
+    for age in (HOUR, 2 * DAY, 8 * DAY):
+        one = Controller(None, 400)
+        one.restore({"rate": 4.0, "throttled": True, "width": 20.0}, age)
+        rates.append((one.rate(0.0), one.width(0.0)))
+    assert rates == [(4 * KEEP, 18), (2.0, 400), (1.0, 400)]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{}, {"rate": "fast"}, {"rate": -1.0, "width": 0}, {"rate": math.nan, "stated": math.inf}, {"x": 1}],
+    ids=str,
+)
+def test_a_state_that_makes_no_sense_is_ignored(state):
+    one = Controller(None, 8)
+    one.restore(state, HOUR)
+    assert (one.rate(0.0), one.width(0.0), one.state()) == (1.0, 8, {})
+
+
+def test_a_ceiling_changed_in_a_run_is_in_force_at_once():
+    one = Controller(1.0, 8)
+    one.restore({"rate": 0.5, "throttled": True}, HOUR)
+    assert one.rate(0.0) == 0.45
+    one.configure(0.4, 4)
+    assert (one.rate(0.0), one.width(0.0)) == (None, 4)
+    one.configure(None, 8)
+    assert one.rate(0.0) == 0.4
+
+
+events = st.lists(
+    st.tuples(
+        st.sampled_from(["send", "send", "send", "answer", "refuse"]),
+        st.floats(0, 90),
+        st.none() | st.floats(0, 1e5),
+        st.none() | st.builds(Hint, limit=st.none() | st.floats(0.1, 1e4), window_seconds=st.floats(0.1, 1e5)),
+    ),
+    max_size=80,
+)
+
+
+@settings(deadline=None)
+@given(st.none() | st.floats(0.01, 100), st.integers(1, 500), events)
+def test_whatever_happens_calls_can_go_on_and_waits_are_kept(ceiling, concurrency, story):
+    one, now, in_flight, named = Controller(ceiling, concurrency), 0.0, deque(), 0.0
+    for what, gap, seconds, hint in story:
+        now += gap
+        if what == "send":
+            one.sent(now)
+            in_flight.append(now)
+        elif in_flight and what == "answer":
+            one.answered(in_flight.popleft(), now)
+        elif in_flight:
+            one.throttled(in_flight.popleft(), now, seconds, hint)
+            named = max(named, now + (seconds or 0.0))
+        rate = one.rate(now)
+        assert rate is None or 0 < rate < math.inf
+        assert rate is not None or ceiling is not None
+        assert ceiling is None or rate is None or rate < ceiling
+        assert 1 <= one.width(now) <= concurrency
+        assert named <= now or one.blocked_until(now) >= named
