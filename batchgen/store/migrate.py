@@ -14,7 +14,7 @@ from ..errors import SchemaMismatch, StoreError
 from .engine import explain, is_busy, prepare, result_code, writing
 
 #: The newest revision in ``migrations/versions``; a test keeps it so.  A file at it is used without reading alembic.
-HEAD = "0001"
+HEAD = "0002"
 
 _PATIENCE = 30.0  #: seconds to wait for another process that upgrades the same file
 

@@ -90,6 +90,7 @@ jobs = Table(
     Column("orphaned_at", Instant),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("route", Text),
     UniqueConstraint("batch_id", "key"),
 )
 
@@ -103,6 +104,23 @@ Index(
     jobs.c.not_before,
     jobs.c.delivered,
     sqlite_where=text("orphaned_at IS NULL"),
+)
+#: Retries are few: those that come due must not be looked for among a million that never failed.
+Index(
+    "jobs_waiting",
+    jobs.c.batch_id,
+    jobs.c.provider,
+    jobs.c.not_before,
+    sqlite_where=text("state = 'pending' AND not_before IS NOT NULL AND orphaned_at IS NULL"),
+)
+#: What other providers may take over.
+Index(
+    "jobs_routed",
+    jobs.c.batch_id,
+    jobs.c.provider,
+    jobs.c.priority.desc(),
+    jobs.c.position,
+    sqlite_where=text("state = 'pending' AND route IS NOT NULL AND orphaned_at IS NULL"),
 )
 #: Failures are few: looking them up must not read the delivered million.
 Index("jobs_cause", jobs.c.batch_id, jobs.c.cause, sqlite_where=text("state = 'failed'"))
@@ -127,6 +145,7 @@ attempts = Table(
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant),
     Column("seconds", Float),
+    Column("account", Text),
 )
 Index("attempts_open", attempts.c.job_id, sqlite_where=text("state = 'open'"))
 
@@ -181,4 +200,23 @@ runs = Table(
     Column("host", Text, nullable=False),
     Column("exit_code", Integer),
     Column("command", Text, nullable=False),
+)
+
+#: What a person tells a run from another terminal, by provider; holds until it is taken back.
+controls = Table(
+    "controls",
+    metadata,
+    Column("provider", Text, primary_key=True, nullable=False),
+    Column("paused_at", Instant),
+    Column("limits", Text, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+)
+
+#: What runs have learned of how much each lane takes.
+learned = Table(
+    "learned",
+    metadata,
+    Column("lane", Text, primary_key=True, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("at", Instant, nullable=False),
 )

@@ -80,6 +80,7 @@ class AttemptRecord:
     started_at: datetime
     ended_at: datetime | None
     seconds: float | None
+    account: str | None = None  #: which of several keys it was sent with
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import sqlite3
@@ -36,7 +37,7 @@ import time
 import sqlalchemy as sa
 from alembic import op
 revision = "9999"
-down_revision = "0001"
+down_revision = "0002"
 def upgrade():
     with op.batch_alter_table("runs") as table:
         table.add_column(sa.Column("mood", sa.Text))
@@ -67,9 +68,18 @@ def newer_scripts(tmp_path: Path, pause: float = 0, last: str = "pass") -> Path:
     return scripts
 
 
-def shape(path: Path) -> list[str]:
+def rows(path: Path) -> list[tuple[str, str, str | None]]:
     with closing(sqlite3.connect(path)) as dbapi:
-        return sorted(str(row) for row in dbapi.execute("SELECT type, name, sql FROM sqlite_master"))
+        return dbapi.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+
+
+def shape(path: Path) -> list[str]:
+    return sorted(map(str, rows(path)))
+
+
+def parts(sql: str | None) -> list[str]:
+    """Return what a statement declares, in any order: a column that came later stands behind the constraints."""
+    return sorted(" ".join(part.split()) for part in re.split(r",\s|\n\)", sql or "") if part.strip())
 
 
 async def filled(path: Path) -> None:
@@ -92,7 +102,7 @@ def test_an_upgraded_empty_file_is_what_the_tables_say(path: Path) -> None:
         metadata.create_all(connection)
     engine.dispose()
     # Also what the comparison above cannot see: index conditions and orders, checks, word for word.
-    tidy = [[" ".join(line.split()) for line in shape(each) if "alembic" not in line] for each in (path, fresh)]
+    tidy = [{name: parts(sql) for _, name, sql in rows(each) if "alembic" not in name} for each in (path, fresh)]
     assert tidy[0] == tidy[1]
 
 
@@ -139,8 +149,8 @@ async def test_an_older_table_is_backed_up_and_upgraded(
     monkeypatch.setattr(migrate, "scripts", lambda: scripts)
     migrate.ensure(path)
     assert migrate.revision(path) == "9999"
-    backup = path.with_name("batchgen.db.before-0001")
-    assert migrate.revision(backup) == "0001"
+    backup = path.with_name("batchgen.db.before-0002")
+    assert migrate.revision(backup) == "0002"
     assert backup.stat().st_mode & 0o777 == 0o600
     for file in (path, backup):
         with Reader(file) as reader:
@@ -155,10 +165,10 @@ async def test_a_failed_upgrade_is_undone_and_names_the_backup(
     scripts = newer_scripts(tmp_path, last="raise RuntimeError('half way')")
     monkeypatch.setattr(migrate, "HEAD", "9999")
     monkeypatch.setattr(migrate, "scripts", lambda: scripts)
-    with pytest.raises(SchemaMismatch, match=r"half way.*before-0001"):
+    with pytest.raises(SchemaMismatch, match=r"half way.*before-0002"):
         migrate.ensure(path)
     assert shape(path) == before
-    assert migrate.revision(path) == "0001"
+    assert migrate.revision(path) == "0002"
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.15])
@@ -174,8 +184,8 @@ async def test_kill_9_in_mid_migration_leaves_the_old_or_the_new(path: Path, tmp
     victim.send_signal(signal.SIGKILL)
     victim.communicate()
     assert integrity(path) == "ok"
-    assert migrate.revision(path) in {"0001", "9999"}
-    assert (shape(path) == old) == (migrate.revision(path) == "0001")
+    assert migrate.revision(path) in {"0002", "9999"}
+    assert (shape(path) == old) == (migrate.revision(path) == "0002")
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     assert migrate.revision(path) == "9999"
     with Reader(path) as reader:
