@@ -21,6 +21,7 @@ from enum import StrEnum
 
 from .errors import IllegalEvent
 from .fault import Fault
+from .route import Route
 from .task import UNPRICED, Artifact, Charge, Task, Usage
 
 
@@ -57,6 +58,7 @@ class Job:
     tries: int = 0  #: spent of the retry budget; given back when the attempt was not the job's fault
     doubts: int = 0  #: attempts whose outcome nobody knows
     not_before: datetime | None = None
+    route: Route | None = None  #: where the job may go if ``task.provider`` cannot do it now
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +70,8 @@ class Attempt:
     claim: int
     batch: str
     key: str
-    task: Task  #: ``n`` is what is still missing
+    task: Task  #: ``n`` is what is still missing; ``provider`` is who is asked, the job's own or one of its route
+    account: str | None = None  #: which of the provider's keys it goes out with; None: it has only one
     fingerprint: str
     folder: str  #: absolute output folder of the batch
     output: str

@@ -1,46 +1,34 @@
-"""A provider's own row of workers, so that a slow one never holds up the rest.  State in memory, for one run."""
+"""One account's row of workers, so that a slow one never holds up the rest.  State in memory, for one run."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
-from enum import StrEnum
 
 from anyio import CancelScope, Event, move_on_after
 
+from .breaker import Breaker, Closure
 from .fault import Cause, Fault
-from .job import Delivered, Job, Missed, Outcome
+from .job import Delivered, Outcome
 from .limits import Gate
 from .retry import Policy
+from .route import ALL, Models
 
-#: So many times in a row a provider may be out of reach, each time after a longer pause, before its lane closes.
-UNREACHED_ROUNDS = 10
-#: So many times in a row a provider may take a call and not answer.  After the first, one call at a time goes out.
-DOUBT_ROUNDS = 3
-
-
-class Closure(StrEnum):
-    """Why a lane takes no more jobs in this run."""
-
-    MONEY = "money"  #: the provider says that the account cannot pay
-    DENIED = "denied"  #: key, model or path refused
-    DOWN = "down"  #: out of reach for too long
-    DOUBT = "doubt"  #: takes calls and does not answer: each may cost money
-    BUDGET = "budget"  #: the next call might overstep the user's own cap
+__all__ = ["Closure", "Lane"]
 
 
 @dataclass(kw_only=True, slots=True)
 class Lane:
-    """One provider's lane: how wide, how patient, and how it is doing."""
+    """One account's lane at a provider, or that of some of its models: how wide, how patient, how it is doing."""
 
     provider: str
-    width: int  #: requests in flight at most
     policy: Policy
-    gate: Gate
-    page: deque[Job] = field(default_factory=deque)  #: due jobs looked up ahead; never the whole table
+    gates: Sequence[Gate]  #: what each call passes: that of the account, then that of the models, if they have one
+    account: str | None = None  #: which of the provider's keys; None: it has only one
+    group: str | None = None  #: of models; None: all that are in no group
+    models: Models = ALL
+    breaker: Breaker = field(init=False)
     in_flight: int = 0
     images: int = 0  #: delivered by this run
     done: int = 0
@@ -49,29 +37,94 @@ class Lane:
     usd: int = 0  #: nano-USD that this run is known to have spent
     credits: int = 0  #: milli-credits
     closed: Closure | None = None
+    held: bool = False  #: a person paused it
     fault: Fault | None = None  #: what closed or paused it
-    next_due: datetime | None = None  #: when the next waiting job may run, where none is due now
-    misses: int = 0  #: pauses in a row
-    doubts: int = 0  #: calls in a row whose outcome nobody knows
+    waits: str = ""  #: what it waits for, where nothing is wrong: "pace", "a retry", ...
     rebuys: int = 0  #: jobs that this run bought again without knowing whether they had been bought
     changed: Event = field(default_factory=Event)
-    _waits: set[CancelScope] = field(default_factory=set)
+    _rests: set[CancelScope] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.breaker = Breaker(policy=self.policy)
+
+    @property
+    def name(self) -> str:
+        """Return what tells this lane from all others: "openai", "openai/images", "openai@SECOND_KEY"."""
+        group = f"/{self.group}" if self.group else ""
+        return f"{self.provider}{group}" + (f"@{self.account}" if self.account else "")
+
+    @property
+    def width(self) -> int:
+        """Return how many calls may be in flight at most, as configured."""
+        return min(gate.width for gate in self.gates)
 
     @property
     def full(self) -> bool:
-        """Return whether no more calls may go out now; after a call in doubt, one at a time is enough to find out."""
-        return self.in_flight >= (1 if self.doubts else self.width)
+        """Return whether no more calls may go out before one comes back."""
+        return self.in_flight >= 1 if self.breaker.probing else any(gate.full for gate in self.gates)
+
+    @property
+    def pause_left(self) -> float:
+        """Return the seconds until nothing is in the way but pace."""
+        return max(gate.pause_left for gate in self.gates)
+
+    @property
+    def paced(self) -> bool:
+        """Return whether a rate is to be kept to."""
+        return any(gate.paced for gate in self.gates)
 
     @property
     def may_rebuy(self) -> bool:
         """Return whether a job in doubt may be bought again: at most as many a run as one crash leaves in doubt."""
         return self.policy.buy_again and self.rebuys < self.width
 
+    def out_of_order(self, seconds: float) -> bool:
+        """Return whether others may take its jobs: closed, or it has not taken, or will not take, any for *seconds*."""
+        if self.closed is not None or self.held or self.pause_left > seconds:
+            return True
+        return self.breaker.since is not None and self.gates[0].clock() - self.breaker.since > seconds
+
+    def wait(self, images: int) -> float:
+        """Return the seconds until a request that counts as *images* may be sent; 0.0 is now."""
+        return max(gate.wait(images) for gate in self.gates)
+
+    def sent(self, images: int) -> float:
+        """Count a request that goes now; return the moment, which ``heed`` and ``ended`` want back."""
+        self.in_flight += 1
+        return [gate.sent(images) for gate in self.gates][-1]
+
+    def heed(self, job: int, outcome: Outcome, sent_at: float, spread: float) -> None:
+        """Take from an outcome what concerns the whole lane: pause, close, or carry on."""
+        self._pass_on(outcome, sent_at)
+        fault = None if isinstance(outcome, Delivered) else outcome.fault
+        inner = self.gates[-1]
+        verdict = self.breaker.heed(job, outcome, inner.clock(), spread, paused=self.pause_left > 0)
+        if verdict.close is not None:
+            self.close(verdict.close, fault)
+        if verdict.pause is not None:
+            inner.pause(verdict.pause)
+        elif fault is not None and fault.cause is Cause.THROTTLED and inner.controller is None:
+            wait = fault.retry_after
+            inner.pause(wait if wait is not None else self.policy.backoff(1, spread))
+        if self.closed is None:
+            self.fault = fault if self.breaker.since is not None else None
+
+    def ended(self, sent_at: float) -> None:
+        """Take note of a call without an outcome: cut off, or failed on this machine."""
+        self.in_flight -= 1
+        for gate in self.gates:
+            gate.answered(sent_at)
+
     def close(self, why: Closure, fault: Fault | None = None) -> None:
         """Take no more jobs in this run; what is in flight goes on."""
         if self.closed is None:
             self.closed, self.fault = why, fault
         self.wake()
+
+    def reopen(self) -> None:
+        """Take jobs again: a person has seen to what closed it."""
+        self.closed = self.fault = None
+        self.breaker = Breaker(policy=self.policy)
 
     def stir(self) -> None:
         """Tell the lane that something changed."""
@@ -80,7 +133,7 @@ class Lane:
 
     def wake(self) -> None:
         """End every wait of the lane at once."""
-        for scope in tuple(self._waits):
+        for scope in tuple(self._rests):
             scope.cancel()
         self.stir()
 
@@ -88,54 +141,27 @@ class Lane:
     def interruptible(self) -> Iterator[None]:
         """Let ``wake`` end what is waited for inside."""
         with CancelScope() as scope:
-            self._waits.add(scope)
+            self._rests.add(scope)
             try:
                 yield
             finally:
-                self._waits.discard(scope)
+                self._rests.discard(scope)
 
-    async def rest(self, seconds: float | None) -> None:
-        """Wait until something changes, at most *seconds*."""
-        changed = self.changed
+    async def rest(self, seconds: float | None, since: Event | None = None) -> None:
+        """Wait until something changes (*since* then, if given), at most *seconds*."""
+        changed = since or self.changed
         with self.interruptible(), move_on_after(seconds):
             await changed.wait()
 
-    def heed(self, outcome: Outcome, spread: float) -> None:
-        """Take from an outcome what concerns the whole lane: pause, close, or carry on."""
+    def _pass_on(self, outcome: Outcome, sent_at: float) -> None:
+        """Tell the gates how a call ended: refused for its limit by the innermost, which is the one that it met."""
+        self.in_flight -= 1
+        *outer, inner = self.gates
+        for gate in outer:
+            gate.answered(sent_at)
         if isinstance(outcome, Delivered):
-            self.misses = self.doubts = 0
-            self.fault = None if self.closed is None else self.fault
-            return
-        self._heed_fault(outcome, spread)
-
-    def _heed_fault(self, missed: Missed, spread: float) -> None:
-        fault = missed.fault
-        if fault.cause is not Cause.UNKNOWN:
-            self.doubts = 0
-        match fault.cause:
-            case Cause.MONEY:
-                self.close(Closure.MONEY, fault)
-            case Cause.DENIED:
-                self.close(Closure.DENIED, fault)
-            case Cause.THROTTLED | Cause.UNREACHED:
-                self.misses += self._first_of_its_round
-                if fault.cause is Cause.UNREACHED and self.misses >= UNREACHED_ROUNDS:
-                    self.close(Closure.DOWN, fault)
-                self._pause(fault, self.misses, spread)
-            case Cause.UNKNOWN:
-                self.doubts += self._first_of_its_round
-                if self.doubts >= DOUBT_ROUNDS:
-                    self.close(Closure.DOUBT, fault)
-                self._pause(fault, self.doubts, spread)
-            case _:
-                self.misses = 0
-
-    @property
-    def _first_of_its_round(self) -> bool:
-        # calls already in flight meet the same weather: they are one miss, not many
-        return self.gate.pause_left == 0
-
-    def _pause(self, fault: Fault, number: int, spread: float) -> None:
-        wait = fault.retry_after if fault.retry_after is not None else self.policy.backoff(max(1, number), spread)
-        self.gate.pause(wait)
-        self.fault = fault
+            inner.answered(sent_at, outcome.limit)
+        elif outcome.fault.cause is Cause.THROTTLED:
+            inner.throttled(sent_at, outcome.fault.retry_after, outcome.fault.limit)
+        else:
+            inner.answered(sent_at)

@@ -37,14 +37,16 @@ class Policy:
     stop: stop_base = field(default_factory=lambda: stop_after_attempt(4))
     wait: wait_base = field(default_factory=lambda: wait_exponential(multiplier=2, max=300))
     buy_again: bool = True  #: ``on_unknown: retry``; False is ``hold``
+    patience: float = 7200.0  #: seconds that a provider may be out of order before this run gives it up
 
     @classmethod
-    def of(cls, *, attempts: int, first_wait: float, max_wait: float, on_unknown: str) -> Policy:
+    def of(cls, *, attempts: int, first_wait: float, max_wait: float, on_unknown: str, patience: float = 7200.0) -> Policy:
         """Build the policy that a manifest's ``retry`` and ``on_unknown`` describe; waits in seconds."""
         return cls(
             stop=stop_after_attempt(attempts),
             wait=wait_exponential(multiplier=first_wait, max=max_wait),
             buy_again=on_unknown == "retry",
+            patience=patience,
         )
 
     def backoff(self, number: int, spread: float = 1.0) -> float:
@@ -57,12 +59,20 @@ class Policy:
 
 
 def judge(
-    job: Job, outcome: Outcome, policy: Policy, now: datetime, spread: float = 1.0, *, may_rebuy: bool = True
+    job: Job,
+    outcome: Outcome,
+    policy: Policy,
+    now: datetime,
+    spread: float = 1.0,
+    *,
+    may_rebuy: bool = True,
+    troubled: bool = False,
 ) -> Event:
     """Turn what came back into what happens to the job.
 
     *job* is as it was claimed, so its ``tries`` count this attempt.  *spread* in [0, 1) sets repeats apart in time.
-    *may_rebuy* False: this run has bought enough again without knowing whether it had to.
+    *may_rebuy* False: this run has bought enough again without knowing whether it had to.  *troubled*: the provider
+    answers every job with errors, so the first error of a job that was never tried before is none of its own.
     """
     match outcome:
         case Delivered(artifacts=artifacts):
@@ -83,6 +93,8 @@ def judge(
             again = policy.buy_again and may_rebuy and job.doubts == 0 and not policy.over(job.tries)
             return Deferred(at=now, fault=fault, not_before=later) if again else Unsettled(at=now, fault=fault)
         case Cause.EMPTY | Cause.SPOILED | Cause.ERROR:
+            if troubled and fault.cause is Cause.ERROR and job.tries == 1:
+                return Returned(at=now, fault=fault, not_before=later)
             most = {Cause.EMPTY: EMPTY_TRIES, Cause.SPOILED: SPOILED_TRIES}.get(fault.cause)
             if policy.over(job.tries) or (most is not None and job.tries >= most):
                 return Exhausted(at=now, fault=fault)

@@ -11,6 +11,7 @@ from ..budget import Caps
 from ..errors import Problem
 from ..fingerprint import CURRENT, Stamp
 from ..providers.profile import Profile, Retry
+from ..route import Route
 from ..task import Task
 
 
@@ -23,6 +24,7 @@ class Recipe:
     priority: int = 0
     sidecar: bool = True
     wanted: int = 1  #: images in all; ``names.stems`` says which files they become
+    route: Route | None = None  #: who else may do it; changes nothing about what is asked for
     stamp: Stamp = field(init=False)
 
     def __post_init__(self) -> None:

@@ -70,6 +70,9 @@ class Retry(Frozen):
     attempts: int = Field(4, ge=1, le=50, description="Most paid attempts for one job")
     first_wait: float = Field(2.0, ge=0, description="Seconds before the first repeat; doubles each time")
     max_wait: float = Field(300.0, ge=0, description="Longest pause between two attempts, in seconds")
+    patience: float = Field(
+        7200.0, ge=0, description="Seconds that a provider may be out of order before the run gives it up"
+    )
 
 
 class Tokens(Frozen):

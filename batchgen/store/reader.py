@@ -14,21 +14,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import ColumnElement, Connection, Select, exists, func, literal, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import NotFound
-from ..job import Job, State
+from ..job import Job
 from ..ledger import Counts, Failure, Spent, UsageLine
 from ..selection import Selection
 from .asking import attempt_states, files, newest_attempt, selected
+from .due import due, in_turn, waiting
 from .engine import explain, reading
 from .mending import doubts, last_doubt
 from .rows import listed, to_artifact, to_attempt, to_batch, to_job, to_run
 from .scope import Scope, resolve
 from .sums import bills, spent, usage
-from .tables import EPOCH, Instant, artifacts, attempts, batches, jobs, runs
-from .values import AttemptRecord, Batch, Bill, Doubt, Run, StandingFile, StoredArtifact
+from .tables import artifacts, attempts, batches, jobs, runs
+from .values import AttemptRecord, Batch, Bill, Doubt, Run, StandingFile, StoredArtifact, Wanted
 
 if TYPE_CHECKING:
     from .known import Known
@@ -94,32 +95,22 @@ class Reader:
         with self._open() as connection:
             return resolve(connection, batch_id, selection)
 
-    def due(self, batch_id: int, provider: str, limit: int, now: datetime, among: Scope | None = None) -> list[Job]:
-        """Return the next jobs a lane may send at *now*, in order; where there is a scope, only *among* it."""
+    def due(self, batch_id: int, wanted: Wanted, limit: int, now: datetime, among: Scope | None = None) -> list[Job]:
+        """Return the next jobs that may be sent at *now*, in order; where there is a scope, only *among* it."""
         if among is not None:
             with self._open() as connection:
-                return [to_job(row, row.batch_name) for row in among.due(connection, provider, limit, now)]
-        ready = or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now)
-        wanted = _lane(batch_id, provider).where(ready).order_by(jobs.c.priority.desc(), jobs.c.position).limit(limit)
-        return self._jobs(wanted)
+                return [to_job(row, row.batch_name) for row in among.due(connection, wanted, limit, now)]
+        pending = select(jobs, batches.c.name.label("batch_name")).join(batches).where(jobs.c.batch_id == batch_id)
+        return self._jobs(pending.where(*due(wanted, now)).order_by(*in_turn(wanted)).limit(limit))
 
-    def next_due(self, batch_id: int, provider: str, among: Scope | None = None) -> datetime | None:
-        """Return when the lane's next pending job may be sent (1970 for at once); None where nothing is pending."""
+    def next_retry(self, batch_id: int, wanted: Wanted, among: Scope | None = None) -> datetime | None:
+        """Return when the first of the jobs that wait for their time may be sent; None where none waits."""
         with self._open() as connection:
             if among is not None:
-                return among.next_due(connection, provider)
-            pending = _lane(batch_id, provider).with_only_columns(
-                func.min(func.coalesce(jobs.c.not_before, literal(EPOCH, Instant)))
-            )
-            moment: datetime | None = connection.execute(pending).scalar()
+                return among.next_retry(connection, wanted)
+            first = select(func.min(jobs.c.not_before)).where(jobs.c.batch_id == batch_id, *waiting(wanted))
+            moment: datetime | None = connection.execute(first).scalar()
             return moment
-
-    def unfinished(self, batch_id: int, provider: str) -> bool:
-        """Tell whether the lane has jobs pending or running."""
-        going = (jobs.c.batch_id == batch_id, jobs.c.provider == provider, jobs.c.orphaned_at.is_(None))
-        with self._open() as connection:
-            wanted = select(exists().where(*going, jobs.c.state.in_((State.PENDING.value, State.RUNNING.value))))
-            return bool(connection.scalar(wanted))
 
     def open_attempts(self, batch_id: int) -> list[tuple[Job, AttemptRecord]]:
         """Return attempts without an end, with their jobs: what a killed run left behind."""
@@ -300,10 +291,3 @@ def _job(connection: Connection, which: ColumnElement[bool]) -> Job | None:
     wanted = select(jobs, batches.c.name.label("batch_name")).join(batches).where(which)
     row = connection.execute(wanted).one_or_none()
     return None if row is None else to_job(row, row.batch_name)
-
-
-def _lane(batch_id: int, provider: str) -> Select[Any]:
-    """Select what a lane has pending; the index ``jobs_lane`` answers it in order."""
-    wanted = select(jobs, batches.c.name.label("batch_name")).join(batches)
-    pending = (jobs.c.state == State.PENDING.value, jobs.c.orphaned_at.is_(None))
-    return wanted.where(jobs.c.batch_id == batch_id, jobs.c.provider == provider, *pending)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Row, RowMapping, Select, func, literal, select, text
 
 from ..job import Job, State
+from ..route import Route
 from ..task import Kind, Source, Task
 from .values import AttemptRecord, Batch, Run, StoredArtifact
 
@@ -37,7 +39,7 @@ _PLAIN = (
 _SOURCE = ("path", "url", "sha256", "mime", "size_bytes")
 
 #: Columns of jobs that follow the plan also where a job is done or under way.
-LOOKS = ("output", "position", "sidecar", "tags", "priority")
+LOOKS = ("output", "position", "sidecar", "tags", "priority", "route")
 
 #: Columns of jobs that the plan decides.
 PLAN_COLUMNS = ("key", "fingerprint", *LOOKS, "kind", "provider", "model", "wanted", "task")
@@ -85,6 +87,17 @@ def encode_tags(tags: tuple[str, ...]) -> str:
     return _encode(tags) if tags else "[]"
 
 
+def encode_route(route: Route | None) -> str | None:
+    """Return a route as JSON, in which SQLite finds providers."""
+    return None if route is None else _encode(route.as_json())
+
+
+@lru_cache(1_000)
+def decode_route(text: str) -> Route:
+    """Return the Route that *encode_route* wrote."""
+    return Route.of_json(json.loads(text))
+
+
 def to_job(row: Row[Any], batch: str) -> Job:
     """Return the Job in a row of jobs; *batch* is its batch's name."""
     return Job(
@@ -106,13 +119,14 @@ def to_job(row: Row[Any], batch: str) -> Job:
         tries=row.tries,
         doubts=row.doubts,
         not_before=row.not_before,
+        route=None if row.route is None else decode_route(row.route),
     )
 
 
 class Form(NamedTuple):
     """What the rows of one recipe's jobs have in common."""
 
-    looks: tuple[bool, str, int]  #: sidecar, tags, priority
+    looks: tuple[bool, str, int, str | None]  #: sidecar, tags, priority, route
     asked: tuple[str, str, str, int]  #: kind, provider, model, wanted
     head: str  #: of the task's JSON, up to the prompt
     tail: str  #: of the task's JSON, from behind the prompt on
@@ -125,7 +139,7 @@ class Form(NamedTuple):
         # the first one: only the kind stands before it
         head, _, tail = encode_task(replace(task, prompt="")).partition('"prompt":""')
         return cls(
-            looks=(recipe.sidecar, encode_tags(recipe.tags), recipe.priority),
+            looks=(recipe.sidecar, encode_tags(recipe.tags), recipe.priority, encode_route(recipe.route)),
             asked=(task.kind.value, task.provider, task.model, recipe.wanted),
             head=f'{head}"prompt":',
             tail=tail,

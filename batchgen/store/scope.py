@@ -10,13 +10,15 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, literal, or_, select
+from sqlalchemy import Connection, Row, exists, func, select
 
 from ..job import State
 from ..selection import Selection
 from .asking import selected
+from .due import due, in_turn, waiting
 from .rows import listed
-from .tables import EPOCH, Instant, batches, jobs
+from .tables import batches, jobs
+from .values import Wanted
 
 #: Jobs looked at together.
 PAGE = 500
@@ -38,25 +40,24 @@ class Scope:
             for provider, many in ids.items()
         }
 
-    def due(self, connection: Connection, provider: str, limit: int, now: datetime) -> list[Row[Any]]:
+    def due(self, connection: Connection, wanted: Wanted, limit: int, now: datetime) -> list[Row[Any]]:
         """Return the rows of the next jobs that a lane may send at *now*, in order."""
-        ready = or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now)
-        wanted = select(jobs, batches.c.name.label("batch_name")).join(batches).where(*_PENDING, ready)
+        pending = select(jobs, batches.c.name.label("batch_name")).join(batches).where(*due(wanted, now))
         found: list[Row[Any]] = []
-        for page in tuple(self._pages.get(provider, ())):
-            here = wanted.where(jobs.c.id.in_(listed(page))).order_by(*_IN_TURN).limit(limit - len(found))
+        for page in tuple(self._pages.get(wanted.provider, ())):
+            here = pending.where(jobs.c.id.in_(listed(page))).order_by(*in_turn(wanted)).limit(limit - len(found))
             rows = connection.execute(here).all()
             if not rows and not connection.scalar(select(exists().where(jobs.c.id.in_(listed(page)), _GOING))):
-                self._pages[provider].remove(page)
+                self._pages[wanted.provider].remove(page)
             found += rows
             if len(found) == limit:
                 break
         return found
 
-    def next_due(self, connection: Connection, provider: str) -> datetime | None:
-        """Return when the next pending job of a lane may be sent (1970 for at once); None where nothing is pending."""
-        first = select(func.min(func.coalesce(jobs.c.not_before, literal(EPOCH, Instant)))).where(*_PENDING)
-        pages = self._pages.get(provider, ())
+    def next_retry(self, connection: Connection, wanted: Wanted) -> datetime | None:
+        """Return when the first of the jobs that wait for their time may be sent; None where none waits."""
+        first = select(func.min(jobs.c.not_before)).where(*waiting(wanted))
+        pages = self._pages.get(wanted.provider, ())
         moments = (connection.scalar(first.where(jobs.c.id.in_(listed(page)))) for page in pages)
         return min((moment for moment in moments if moment is not None), default=None)
 

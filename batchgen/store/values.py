@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..fault import Cause
+from ..route import ALL, Models
 from ..task import UNPRICED, Artifact, Charge, Task, Usage
 
 
@@ -31,6 +32,16 @@ class Loaded:
             returned=self.returned + other.returned,
             orphaned=self.orphaned + other.orphaned,
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """Which pending jobs a lane asks for."""
+
+    provider: str  #: whose jobs they are
+    models: Models = ALL
+    by: str | None = None  #: only those whose route names this provider
+    waiting: bool | None = None  #: only those that wait for their time (True), or that do not (False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,7 +23,7 @@ from batchgen.store import migrate
 from batchgen.store.loading import Loading
 from batchgen.store.reader import Reader
 from batchgen.store.rows import Form, encode_task
-from batchgen.store.values import Loaded
+from batchgen.store.values import Loaded, Wanted
 from batchgen.store.writer import CHUNK, Writer
 from batchgen.task import Kind, Source, Task
 
@@ -107,10 +107,12 @@ async def test_the_table_keeps_the_order_of_the_manifest(writer: Writer, reader:
     found = list(reader.jobs(batch_id))
     assert [job.key for job in found] == [job.key for job in jobs]
     assert [job.task for job in found] == [job.task for job in jobs]
-    assert [job.key for job in reader.due(batch_id, "aigate", 9_999, NOW)] == [job.key for job in jobs]
+    assert [job.key for job in reader.due(batch_id, Wanted(provider="aigate"), 9_999, NOW)] == [job.key for job in jobs]
     backwards = await writer.load(batch_id, jobs[::-1], LATER)
     assert backwards == Loaded(kept=len(jobs))
-    assert [job.key for job in reader.due(batch_id, "aigate", 9_999, NOW)] == [job.key for job in jobs[::-1]]
+    assert [job.key for job in reader.due(batch_id, Wanted(provider="aigate"), 9_999, NOW)] == [
+        job.key for job in jobs[::-1]
+    ]
 
 
 async def test_a_chunk_is_planned_while_the_one_before_is_written(

@@ -17,7 +17,7 @@ from batchgen.providers.presets import profile
 from batchgen.selection import Selection, part, sampled
 from batchgen.store import known, migrate, scope
 from batchgen.store.reader import Reader
-from batchgen.store.values import Loaded
+from batchgen.store.values import Loaded, Wanted
 from batchgen.store.writer import Writer
 
 from .faults.kit import shows, site
@@ -128,11 +128,10 @@ async def test_a_lane_is_given_what_is_selected_in_its_order(
     batch_id = await loaded(writer, jobs)
     await writer.load(batch_id, [job for job in jobs if job.key != "gone"], NOW)
     among = reader.scope(batch_id, selection)
-    assert keys(reader.due(batch_id, "aigate", 9, NOW, among)) == expected
-    assert keys(reader.due(batch_id, "aigate", 1, NOW, among)) == expected[:1]
-    assert (reader.next_due(batch_id, "aigate", among) is None) == (not expected)
-    assert reader.due(batch_id, "nobody", 9, NOW, among) == []
-    assert reader.next_due(batch_id, "nobody", among) is None
+    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, among)) == expected
+    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 1, NOW, among)) == expected[:1]
+    assert reader.due(batch_id, Wanted(provider="nobody"), 9, NOW, among) == []
+    assert reader.next_retry(batch_id, Wanted(provider="nobody"), among) is None
 
 
 async def test_a_limit_counts_over_all_lanes_and_a_sample_only_what_is_pending(writer: Writer, reader: Reader) -> None:
@@ -142,10 +141,14 @@ async def test_a_limit_counts_over_all_lanes_and_a_sample_only_what_is_pending(w
         _, attempt = await claimed(writer, reader.job(batch_id, key))
         await writer.settle(delivery(attempt), NOW)
     among = reader.scope(batch_id, Selection(limit=5))
-    assert keys(reader.due(batch_id, "aigate", 9, NOW, among)) == ["j4", "j6"]
-    assert keys(reader.due(batch_id, "aimlapi", 9, NOW, among)) == ["j3", "j5", "j7"]
+    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, among)) == ["j4", "j6"]
+    assert keys(reader.due(batch_id, Wanted(provider="aimlapi"), 9, NOW, among)) == ["j3", "j5", "j7"]
     among = reader.scope(batch_id, Selection(sample=4, seed=2))
-    found = [key for lane in ("aigate", "aimlapi") for key in keys(reader.due(batch_id, lane, 9, NOW, among))]
+    found = [
+        key
+        for lane in ("aigate", "aimlapi")
+        for key in keys(reader.due(batch_id, Wanted(provider=lane), 9, NOW, among))
+    ]
     assert set(found) == sampled([f"j{number}" for number in range(3, 20)], 4, 2)
 
 
@@ -153,18 +156,18 @@ async def test_a_scope_is_what_it_was_when_the_run_began(writer: Writer, reader:
     """What is done leaves it, what comes back is in it again, and nothing else comes in its place."""
     batch_id = await loaded(writer, map(plan, KEYS))
     among = reader.scope(batch_id, Selection(limit=3))
-    first, second, third = reader.due(batch_id, "aigate", 9, NOW, among)
+    first, second, third = reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, among)
     _, attempt = await claimed(writer, first)
     await writer.settle(delivery(attempt), NOW)
     running, attempt = await claimed(writer, second)
     await writer.move(third, Cancelled(at=NOW))
-    assert reader.due(batch_id, "aigate", 9, NOW, among) == []
-    assert reader.next_due(batch_id, "aigate", among) is None
+    assert reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, among) == []
+    assert reader.next_retry(batch_id, Wanted(provider="aigate"), among) is None
     later = NOW + timedelta(minutes=1)
     await writer.settle(miss(attempt, Deferred(at=NOW, fault=DOUBT, not_before=later)), NOW)
-    assert reader.due(batch_id, "aigate", 9, NOW, among) == []
-    assert reader.next_due(batch_id, "aigate", among) == later
-    assert keys(reader.due(batch_id, "aigate", 9, later, among)) == [running.key]
+    assert reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, among) == []
+    assert reader.next_retry(batch_id, Wanted(provider="aigate"), among) == later
+    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 9, later, among)) == [running.key]
 
 
 async def test_what_an_earlier_run_left_open_is_in_a_scope_of_conditions(writer: Writer, reader: Reader) -> None:
@@ -173,8 +176,8 @@ async def test_what_an_earlier_run_left_open_is_in_a_scope_of_conditions(writer:
     among, counted = reader.scope(batch_id, Selection(tags=("x",))), reader.scope(batch_id, Selection(limit=9))
     assert len(reader.open_attempts(batch_id)) == 1  # recovery sees everything
     await writer.settle(miss(attempt, Deferred(at=NOW, fault=DOUBT, not_before=NOW)), NOW)
-    assert keys(reader.due(batch_id, "aigate", 9, NOW, among)) == ["a"]
-    assert keys(reader.due(batch_id, "aigate", 9, NOW, counted)) == ["b"]
+    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, among)) == ["a"]
+    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, counted)) == ["b"]
 
 
 async def test_the_first_of_the_manifest_are_sent_by_their_priority(
@@ -183,8 +186,8 @@ async def test_the_first_of_the_manifest_are_sent_by_their_priority(
     monkeypatch.setattr(scope, "PAGE", 2)
     batch_id = await loaded(writer, [plan(key, priority=number) for number, key in enumerate("abcdef")])
     among = reader.scope(batch_id, Selection(limit=5))
-    assert keys(reader.due(batch_id, "aigate", 9, NOW, among)) == ["e", "d", "c", "b", "a"]
-    assert keys(reader.due(batch_id, "aigate", 3, NOW, among)) == ["e", "d", "c"]
+    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, among)) == ["e", "d", "c", "b", "a"]
+    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 3, NOW, among)) == ["e", "d", "c"]
 
 
 async def test_pages_of_a_scope_join_and_are_forgotten(
@@ -193,9 +196,9 @@ async def test_pages_of_a_scope_join_and_are_forgotten(
     monkeypatch.setattr(scope, "PAGE", 7)
     batch_id = await loaded(writer, map(plan, KEYS))
     among = reader.scope(batch_id, Selection(ids=("job-*",)))
-    assert keys(reader.due(batch_id, "aigate", 99, NOW, among)) == KEYS
+    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 99, NOW, among)) == KEYS
     sent = []
-    while due := reader.due(batch_id, "aigate", 5, NOW, among):
+    while due := reader.due(batch_id, Wanted(provider="aigate"), 5, NOW, among):
         sent += keys(due)
         for job in due:
             _, attempt = await claimed(writer, job)

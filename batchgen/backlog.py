@@ -1,0 +1,103 @@
+"""Due jobs of one provider, as one lane or several may take them: a page in memory, never the table.
+
+Jobs that never failed and jobs that are tried again stand in rows of their own: a retry goes first when its time has
+come, but only so often that new jobs get on as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from anyio import Lock
+
+from .job import Job
+from .store.values import Wanted
+
+#: After a retry, so many new jobs go before the next one, where there are any.
+NEW_PER_RETRY = 3
+
+#: Looks up which of the jobs wanted are due at a time, in order.
+Lookup = Callable[[Wanted, datetime], Awaitable[list[Job]]]
+#: Tells when the first of the jobs that wait for their time may go; None: none waits.
+NextRetry = Callable[[Wanted], Awaitable[datetime | None]]
+
+
+@dataclass(kw_only=True, slots=True)
+class Backlog:
+    """What is left to do of one provider's jobs, in order."""
+
+    wanted: Wanted
+    lookup: Lookup
+    next_retry: NextRetry
+    under_way: set[int]  #: ids of jobs that some lane took and has not settled; one set for all backlogs of a run
+    retry_at: datetime | None = None  #: when the first of those that wait may go; None: none waits
+    _new: dict[int, Job] = field(default_factory=dict)
+    _again: dict[int, Job] = field(default_factory=dict)
+    _dry: bool = False  #: the table has no new job beyond those in memory
+    _known: bool = False  #: ``retry_at`` was looked up
+    _since_retry: int = NEW_PER_RETRY
+    _filling: Lock = field(default_factory=Lock)
+
+    async def first(self, now: datetime, may: Callable[[Job], bool]) -> Job | None:
+        """Return the next due job that the caller *may* take; it stays here until ``take``."""
+        async with self._filling:
+            await self._fill(now)
+        again = next(filter(may, self._again.values()), None)
+        new = next(filter(may, self._new.values()), None)
+        if again is not None and (new is None or self._since_retry >= NEW_PER_RETRY):
+            return again
+        return new
+
+    def take(self, job: Job) -> None:
+        """Take out what ``first`` returned."""
+        self._since_retry = 0 if job.id in self._again else self._since_retry + 1
+        self.forget(job.id)
+
+    def forget(self, number: int) -> None:
+        """Leave out a job that another lane took."""
+        self._new.pop(number, None)
+        self._again.pop(number, None)
+
+    def returned(self, not_before: datetime | None) -> None:
+        """Take note that a job is pending again, at once or from *not_before* on."""
+        if not_before is None:
+            self._dry = False
+        else:
+            self._wait_until(not_before)
+
+    @property
+    def empty(self) -> bool:
+        """Return whether nothing of it is pending, as far as this run knows."""
+        return self._dry and self._known and self.retry_at is None and not self.held
+
+    @property
+    def held(self) -> bool:
+        """Return whether due jobs are in memory."""
+        return bool(self._new or self._again)
+
+    async def _fill(self, now: datetime) -> None:
+        if not self._known:
+            self._known = True
+            self._wait_until(await self.next_retry(self._row(waiting=True)))
+        if not self._new and not self._dry:
+            # a job that comes back while the table is read must not be missed
+            self._dry = True
+            found = await self.lookup(self._row(waiting=False), now)
+            self._new |= self._free(found)
+            self._dry = self._dry and not found
+        if not self._again and self.retry_at is not None and self.retry_at <= now:
+            self.retry_at = None
+            self._again |= self._free(await self.lookup(self._row(waiting=True), now))
+            self._wait_until(await self.next_retry(self._row(waiting=True)))
+
+    def _wait_until(self, moment: datetime | None) -> None:
+        if moment is not None and (self.retry_at is None or moment < self.retry_at):
+            self.retry_at = moment
+
+    def _row(self, *, waiting: bool) -> Wanted:
+        return replace(self.wanted, waiting=waiting)
+
+    def _free(self, found: list[Job]) -> dict[int, Job]:
+        return {job.id: job for job in found if job.id not in self.under_way}

@@ -1,0 +1,148 @@
+"""Whether a lane can go on: what its outcomes, one after another, say of the provider.
+
+A decision with a memory: pure, no clock.  Like a circuit breaker it opens (a pause, longer each round), lets one call
+at a time through to find out, and closes again with the first answer; or it gives the provider up for this run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from .fault import Cause, Fault
+from .job import Delivered, Outcome
+from .retry import Policy
+
+#: So many rounds a provider that never answered may be out of reach, each after a longer pause, before it is given up.
+UNREACHED_ROUNDS = 10
+#: So many times in a row a provider may take a call and not answer.  After the first, one call at a time goes out.
+DOUBT_ROUNDS = 3
+#: Rounds out of reach from which on one call at a time goes out.
+PROBE_ROUNDS = 3
+#: So many errors in a row, of so many jobs, are trouble of the provider, not of a job.
+ERRORS, ERROR_JOBS = 10, 5
+#: So many jobs, the first of all, that are refused in the same words: a mistake in the settings, not in the jobs.
+ALIKE_JOBS = 5
+
+
+class Closure(StrEnum):
+    """Why a lane takes no more jobs in this run."""
+
+    MONEY = "money"  #: the provider says that the account cannot pay
+    DENIED = "denied"  #: key, model or path refused, or every job in the same way
+    DOWN = "down"  #: out of reach or out of order for too long
+    DOUBT = "doubt"  #: takes calls and does not answer: each may cost money
+    BUDGET = "budget"  #: the next call might overstep the user's own cap
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of the lane: closed, or paused for so many seconds, or neither."""
+
+    close: Closure | None = None
+    pause: float | None = None
+
+
+_NOTHING = Verdict()
+
+
+@dataclass(kw_only=True, slots=True)
+class Breaker:
+    """How a provider has been doing.  Times are seconds on one clock, of any origin."""
+
+    policy: Policy
+    misses: int = 0  #: rounds in a row in which it was out of reach
+    doubts: int = 0  #: rounds in a row in which nobody knows what became of a call
+    since: float | None = None  #: when it stopped taking calls; None: it takes them
+    _heard: bool = False  #: it answered a call of this run
+    _rounds: int = 0  #: of pauses because of errors
+    _errors: int = 0  #: in a row
+    _failing: set[int] = field(default_factory=set)  #: the jobs that met them
+    _refusals: dict[tuple[object, ...], set[int]] | None = field(default_factory=dict)  #: None: something else came
+
+    @property
+    def troubled(self) -> bool:
+        """Return whether errors come one after another, whatever the job."""
+        return self._errors >= ERRORS and len(self._failing) >= ERROR_JOBS
+
+    @property
+    def probing(self) -> bool:
+        """Return whether one call at a time is enough to find out how it is doing."""
+        return self.doubts > 0 or self.misses >= PROBE_ROUNDS or self.troubled
+
+    def heed(self, job: int, outcome: Outcome, now: float, spread: float, *, paused: bool) -> Verdict:
+        """Take note of how a call for *job* ended at *now*; *spread* in [0, 1) sets pauses apart.
+
+        *paused*: the lane pauses already.  Calls in flight meet the same weather: they are one round, not many.
+        """
+        if isinstance(outcome, Delivered):
+            self._recover()
+            self._refusals = None
+            return _NOTHING
+        fault, first = outcome.fault, not paused
+        if fault.cause is not Cause.UNKNOWN:
+            self.doubts = 0
+        if fault.cause is not Cause.INVALID and fault.cause is not Cause.THROTTLED:
+            self._refusals = None
+        match fault.cause:
+            case Cause.MONEY:
+                return Verdict(close=Closure.MONEY)
+            case Cause.DENIED:
+                return Verdict(close=Closure.DENIED)
+            case Cause.THROTTLED:
+                self._stopped(now)
+            case Cause.UNREACHED:
+                return self._unreached(fault, now, spread, first)
+            case Cause.UNKNOWN:
+                return self._in_doubt(fault, now, spread, first)
+            case Cause.ERROR:
+                return self._error(job, fault, now, spread, first)
+            case Cause.INVALID:
+                self._recover()
+                return self._refused(job, fault)
+            case _:
+                self._recover()
+        return _NOTHING
+
+    def _recover(self) -> None:
+        self.misses = self.doubts = self._errors = self._rounds = 0
+        self.since, self._heard = None, True
+        self._failing.clear()
+
+    def _stopped(self, now: float) -> None:
+        self.since = now if self.since is None else self.since
+
+    def _unreached(self, fault: Fault, now: float, spread: float, first: bool) -> Verdict:  # noqa: FBT001
+        self._stopped(now)
+        self.misses += first
+        given_up = self._given_up(now) if self._heard else self.misses >= UNREACHED_ROUNDS
+        return Verdict(Closure.DOWN if given_up else None, self._pause(fault, self.misses, spread))
+
+    def _in_doubt(self, fault: Fault, now: float, spread: float, first: bool) -> Verdict:  # noqa: FBT001
+        self._stopped(now)
+        self.doubts += first
+        close = Closure.DOUBT if self.doubts >= DOUBT_ROUNDS else None
+        return Verdict(close, self._pause(fault, self.doubts, spread))
+
+    def _error(self, job: int, fault: Fault, now: float, spread: float, first: bool) -> Verdict:  # noqa: FBT001
+        self.misses, self._heard = 0, True
+        self._errors += 1
+        self._failing.add(job)
+        if not self.troubled:
+            return _NOTHING
+        self._stopped(now)
+        self._rounds += first
+        return Verdict(Closure.DOWN if self._given_up(now) else None, self._pause(fault, self._rounds, spread))
+
+    def _refused(self, job: int, fault: Fault) -> Verdict:
+        if self._refusals is None:
+            return _NOTHING
+        alike = self._refusals.setdefault((fault.status, fault.code, fault.message), set())
+        alike.add(job)
+        return Verdict(close=Closure.DENIED) if len(alike) >= ALIKE_JOBS else _NOTHING
+
+    def _given_up(self, now: float) -> bool:
+        return self.since is not None and now - self.since >= self.policy.patience
+
+    def _pause(self, fault: Fault, number: int, spread: float) -> float:
+        return fault.retry_after if fault.retry_after is not None else self.policy.backoff(max(1, number), spread)
