@@ -13,7 +13,8 @@ from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+
+from .hint import Hint
 
 START = 1.0  #: requests a second to begin with, where nothing is configured and nothing known
 KEEP = 0.9  #: what is left of a rate, or a width, after throttling
@@ -32,26 +33,6 @@ LOOSE_CALLS, LOOSE = 200, 0.008
 ALIKE, FEW = 4, 4  #: so many throttlings with the same number in flight are about that number, unless these are few
 #: Seconds after which what was learned counts for less, and for nothing.
 DAY, FORGOTTEN = 86_400.0, 7 * 86_400.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hint:
-    """What headers or messages say of a limit, as in "Limit 5, Used 5"; None is unsaid."""
-
-    limit: float | None = None
-    remaining: float | None = None
-    used: float | None = None
-    reset_seconds: float | None = None
-    window_seconds: float | None = None
-    unit: Literal["requests", "images"] = "requests"
-    concurrent: bool = False  #: the limit is on requests in flight, not on a rate
-
-    @property
-    def spent(self) -> bool:
-        """Return whether nothing is left."""
-        if self.remaining is not None:
-            return self.remaining < 1
-        return self.used is not None and self.limit is not None and self.used >= self.limit
 
 
 @dataclass(slots=True)

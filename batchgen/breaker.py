@@ -54,6 +54,7 @@ class Breaker:
     misses: int = 0  #: rounds in a row in which it was out of reach
     doubts: int = 0  #: rounds in a row in which nobody knows what became of a call
     since: float | None = None  #: when it stopped taking calls; None: it takes them
+    throttles: int = 0  #: rounds in a row in which it asked for a pause
     _heard: bool = False  #: it answered a call of this run
     _rounds: int = 0  #: of pauses because of errors
     _errors: int = 0  #: in a row
@@ -91,6 +92,8 @@ class Breaker:
                 return Verdict(close=Closure.DENIED)
             case Cause.THROTTLED:
                 self._stopped(now)
+                self.throttles += first
+                return Verdict(pause=self._pause(fault, self.throttles, spread))
             case Cause.UNREACHED:
                 return self._unreached(fault, now, spread, first)
             case Cause.UNKNOWN:
@@ -105,7 +108,7 @@ class Breaker:
         return _NOTHING
 
     def _recover(self) -> None:
-        self.misses = self.doubts = self._errors = self._rounds = 0
+        self.misses = self.doubts = self.throttles = self._errors = self._rounds = 0
         self.since, self._heard = None, True
         self._failing.clear()
 

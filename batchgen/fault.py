@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from .errors import BatchgenError
+from .hint import Hint
 from .task import Usage
 
 
@@ -42,6 +43,7 @@ class Fault:
     status: int | None = None  #: HTTP status, where an answer came
     code: str | None = None  #: the provider's own error code
     retry_after: float | None = None  #: seconds the provider asked us to wait
+    limit: Hint | None = None  #: what a throttled call was told of the limit
     hint: str = ""  #: what the user can do
 
 

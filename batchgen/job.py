@@ -21,6 +21,7 @@ from enum import StrEnum
 
 from .errors import IllegalEvent
 from .fault import Fault
+from .hint import Hint
 from .route import Route
 from .task import UNPRICED, Artifact, Charge, Task, Usage
 
@@ -91,6 +92,7 @@ class Delivered:
     charge: Charge = UNPRICED
     text: str | None = None
     request_id: str | None = None
+    limit: Hint | None = None  #: what the answer said of the provider's limit; None also where it is an old answer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -101,11 +101,9 @@ class Lane:
         verdict = self.breaker.heed(job, outcome, inner.clock(), spread, paused=self.pause_left > 0)
         if verdict.close is not None:
             self.close(verdict.close, fault)
-        if verdict.pause is not None:
+        adapts = inner.controller is not None and fault is not None and fault.cause is Cause.THROTTLED
+        if verdict.pause is not None and not adapts:
             inner.pause(verdict.pause)
-        elif fault is not None and fault.cause is Cause.THROTTLED and inner.controller is None:
-            wait = fault.retry_after
-            inner.pause(wait if wait is not None else self.policy.backoff(1, spread))
         if self.closed is None:
             self.fault = fault if self.breaker.since is not None else None
 

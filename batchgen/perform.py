@@ -18,6 +18,7 @@ from anyio import CapacityLimiter, to_thread
 from .errors import StoreError, Unread
 from .fault import Cause, Charged, Fault, ProviderError
 from .files import publish
+from .hint import Hint
 from .images import DamagedImageError, Facts, examine
 from .inputs import Inputs
 from .job import Attempt, Delivered, Missed, Outcome
@@ -26,6 +27,7 @@ from .providers import dialect
 from .providers.base import Call, Conversation, Reply, Request
 from .providers.faults import request_id
 from .providers.fit import deadline
+from .providers.limit_headers import stated
 from .sidecar import describe
 from .spool import Kept, Scratch, Slot, Spool
 from .store.values import StoredArtifact
@@ -107,6 +109,7 @@ class Workshop:
                 return await self._in_thread(partial(self._read, talk, head, scratch))
         with await to_thread.run_sync(self._slot, talk) as slot:
             talk.head = await self._send(line, call, slot, request)
+            talk.limit = stated(talk.head.headers)
             if slot.trouble is not None:
                 self.alarm(slot.trouble)
             return await self._in_thread(partial(self._read, talk, talk.head, slot))
@@ -196,6 +199,7 @@ class Workshop:
             charge=cost,
             text=generation.text,
             request_id=talk.request_id,
+            limit=talk.limit,
         )
 
     def _publish(self, attempt: Attempt, found: _Found, ordinal: int, usage: Usage, cost: Charge) -> Artifact:
@@ -244,6 +248,7 @@ class _Talk:
     conversation: Conversation = field(init=False)
     head: Head | None = None
     usage: Usage | None = None
+    limit: Hint | None = None  #: as the answer just paid for says; what an earlier run kept says nothing of today
     again: bool = False  #: the call goes out once more under its key
 
     @property

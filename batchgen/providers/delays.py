@@ -1,4 +1,8 @@
-"""How long a provider asks us to wait, in whichever of its five places it says so.  Pure."""
+"""How long a provider asks us to wait, in whichever of its places and forms it says so.  Pure.
+
+Sources: RFC 9110 (retry-after: seconds or a date), Azure's retry-after-ms, OpenAI's error guide ("Please try again in
+6m0s") and rate limit guide (x-ratelimit-reset-* as Go durations), Google's RetryInfo, OpenRouter's X-RateLimit-Reset.
+"""
 
 from __future__ import annotations
 
@@ -9,67 +13,99 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 
 #: Longer waits (seconds) are a provider's mistake.
-_LONGEST = 7 * 86_400
+LONGEST = 7 * 86_400
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+#: A unit of time, spelt in any usual way; what follows must not be a letter.
+UNIT = r"(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)"
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_COUNT = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+_PART = re.compile(rf"({_COUNT}) ?({UNIT})(?![a-z])", re.IGNORECASE)
+_SPAN = rf"(?:{_COUNT} ?{UNIT}(?![a-z])[ ,]{{0,2}}(?:and )?)+"
+_WHOLE_SPAN = re.compile(_SPAN, re.IGNORECASE)
 _AGAIN = re.compile(
-    r"(?:try again|retry) (?:in|after) (\d{1,9}(?:\.\d{1,9})?) ?(ms|milliseconds?|min|m|h|s)?", re.IGNORECASE
+    r"(?:try again|retry(?:ing)?|wait|available)(?: again)?(?: (?:in|after|for|about|another|at least)){0,3}:? "
+    rf"({_SPAN}|{_COUNT}(?![\w:/-]))",
+    re.IGNORECASE,
 )
-_GOOGLE = re.compile(r'"retryDelay"\s*:\s*"(\d{1,9}(?:\.\d{1,9})?)s"')
-_GO = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:ms|h|m|s))+")
-_GO_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
-_NUMBER = re.compile(r"\d{1,13}(?:\.\d{1,9})?")
+_GOOGLE = re.compile(rf'"retryDelay"\s*:\s*"({_COUNT})s"')
+_GO = re.compile(rf"(?:{_COUNT}(?:ms|h|m|s))+")
+_NUMBER = re.compile(r"[0-9]{1,13}(?:\.[0-9]{1,9})?")
 _BUCKETS = ("requests", "tokens", "images")
+#: Greater numbers are no waits but moments: seconds since 1970, and from the second one on milliseconds.
+_SECONDS_SINCE_1970, _MILLISECONDS_SINCE_1970 = 1e9, 1e11
 
 
 def retry_after(headers: Mapping[str, str], words: str) -> float | None:
     """Return the seconds to wait: retry-after-ms, retry-after, the message, x-ratelimit-reset-*; None if unsaid."""
     for delay in (
-        _scaled(headers.get("retry-after-ms"), 0.001),
+        _scaled(headers.get("retry-after-ms") or headers.get("x-ms-retry-after-ms"), 0.001),
         _header(headers),
         _message(words),
         _reset(headers),
     ):
-        if delay is not None and isfinite(delay) and 0 <= delay <= _LONGEST:
+        if delay is not None and isfinite(delay) and 0 <= delay <= LONGEST:
             return delay
     return None
 
 
 def go_duration(text: str) -> float | None:
     """Return the seconds of a Go duration such as 6m0s or 12ms; None for anything else."""
-    if not _GO.fullmatch(text.strip()):
-        return None
-    return sum(float(number) * _UNITS[unit] for number, unit in _GO_PART.findall(text))
+    return _seconds(text) if _GO.fullmatch(text.strip()) else None
+
+
+def unit_seconds(unit: str) -> float:
+    """Return the seconds of one unit of time, as spelt in ``UNIT``."""
+    unit = unit.lower()
+    return _UNITS["ms" if unit.startswith(("ms", "milli")) else unit[0]]
+
+
+def until(text: str, headers: Mapping[str, str]) -> float | None:
+    """Return the seconds until what a header names; None if unreadable.
+
+    Read are seconds, durations (1m30s, 30 seconds), dates, and seconds or milliseconds since 1970.  A moment counts
+    from the provider's own clock, the date header, so a wrong clock on either side does no harm.
+    """
+    number = _scaled(text, 1.0)
+    if number is not None and number < _SECONDS_SINCE_1970:
+        return number
+    if number is None and _WHOLE_SPAN.fullmatch(text.strip()):
+        return _seconds(text)
+    then = _date(text) if number is None else number / (1000 if number > _MILLISECONDS_SINCE_1970 else 1)
+    now = _date(headers.get("date", ""))
+    return None if then is None or now is None else max(0.0, then - now)
 
 
 def _scaled(text: str | None, factor: float) -> float | None:
     return float(text) * factor if text and _NUMBER.fullmatch(text := text.strip()) else None
 
 
+def _seconds(text: str) -> float:
+    return sum(float(number) * unit_seconds(unit) for number, unit in _PART.findall(text))
+
+
 def _header(headers: Mapping[str, str]) -> float | None:
-    text = headers.get("retry-after")
-    seconds = _scaled(text, 1.0)
-    if seconds is not None or not text:
-        return seconds
-    # A date counts from the provider's own clock, so a wrong clock on either side does no harm.
-    then, now = _date(text), _date(headers.get("date", ""))
-    return None if then is None or now is None else max(0.0, (then - now).total_seconds())
+    text = headers.get("retry-after", "")
+    # two servers on the way may each have set one
+    several = [_scaled(part, 1.0) for part in text[:200].split(",")]
+    numbers = [number for number in several if number is not None]
+    return max(numbers) if 1 < len(numbers) == len(several) else until(text, headers)
 
 
-def _date(text: str) -> datetime | None:
+def _date(text: str) -> float | None:
+    """Return the seconds since 1970 of a date in HTTP's form or in that of ISO 8601."""
+    text = text.strip()[:100]
     try:
-        date = parsedate_to_datetime(text)
+        date = datetime.fromisoformat(text) if text[:4].isdigit() else parsedate_to_datetime(text)
+        return date.timestamp() if date.tzinfo else None
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
-    return date if date.tzinfo else None
 
 
 def _message(words: str) -> float | None:
     match = _AGAIN.search(words)
     if match:
-        unit = (match[2] or "s").lower()
-        unit = {"min": "m"}.get(unit, "ms" if unit.startswith("milli") else unit)
-        return float(match[1]) * _UNITS[unit]
+        return _seconds(match[1]) if match[1][-1] not in "0123456789" else float(match[1])
     match = _GOOGLE.search(words)
     return float(match[1]) if match else None
 
@@ -78,20 +114,11 @@ def _reset(headers: Mapping[str, str]) -> float | None:
     """Return the longest reset of the buckets that are empty (of all, where none says so)."""
     spent, every = [], []
     for bucket in _BUCKETS:
-        delay = go_duration(headers.get(f"x-ratelimit-reset-{bucket}", ""))
+        delay = until(headers.get(f"x-ratelimit-reset-{bucket}", ""), headers)
         if delay is not None:
             every.append(delay)
             if headers.get(f"x-ratelimit-remaining-{bucket}", "").strip() == "0":
                 spent.append(delay)
     if every:
         return max(spent or every)
-    return _epoch(headers)
-
-
-def _epoch(headers: Mapping[str, str]) -> float | None:
-    """Read x-ratelimit-reset: seconds, or (OpenRouter) milliseconds since 1970."""
-    number = _scaled(headers.get("x-ratelimit-reset"), 1.0)
-    if number is None or number < 1e9:
-        return number
-    now = _date(headers.get("date", ""))
-    return None if now is None else max(0.0, number / (1000 if number > 1e11 else 1) - now.timestamp())
+    return until(headers.get("x-ratelimit-reset", ""), headers)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from ..fault import Cause, Charged, Fault
 from .base import Reply
 from .delays import retry_after
+from .limit_words import refused
 from .profile import Profile
 from .said import Said, clean, listen
 from .strict import Json, Unreadable, read
@@ -109,13 +110,15 @@ def fault_of(reply: Reply, profile: Profile, document: Json = None) -> Fault:
     status = said.status if 200 <= reply.status < 300 and said.status else reply.status
     cause, hint = _cause(said, status, reply, profile)
     words = said.message or f"HTTP {status} without a word"
+    headers = {**said.headers, **reply.headers}
     return Fault(
         cause=cause,
         message=words,
         charged=_charged(cause, status, profile),
         status=reply.status,
         code=said.code,
-        retry_after=retry_after(reply.headers, said.words) if cause in (Cause.THROTTLED, Cause.ERROR) else None,
+        retry_after=retry_after(headers, said.words) if cause in (Cause.THROTTLED, Cause.ERROR) else None,
+        limit=refused(headers, said.words, said.codes) if cause is Cause.THROTTLED else None,
         hint=hint or _HINTS.get(cause, ""),
     )
 

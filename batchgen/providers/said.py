@@ -38,6 +38,7 @@ class Said:
     stops: frozenset[str]  #: finish reasons and block reasons, in lower case
     refusal: str | None
     moderated: bool  #: carries moderation details
+    headers: Mapping[str, str]  #: what it repeats of headers, names in lower case
 
 
 def clean(text: str, limit: int = MESSAGE_MAX) -> str:
@@ -79,6 +80,7 @@ def listen(document: Json, body: bytes) -> Said:
         stops=stops,
         refusal=refusal,
         moderated=any(_moderated(envelope) for envelope in envelopes),
+        headers={name: text for envelope in reversed(envelopes) for name, text in _headers(envelope)},
     )
 
 
@@ -96,6 +98,7 @@ def _page(body: bytes) -> Said:
         stops=frozenset(),
         refusal=None,
         moderated=False,
+        headers={},
     )
 
 
@@ -168,6 +171,22 @@ def _raw(envelope: Json) -> str:
     if isinstance(raw, str):
         return raw[:_WORDS_MAX]
     return json.dumps(raw, default=str)[:_WORDS_MAX] if raw else ""
+
+
+def _headers(envelope: Json) -> Iterator[tuple[str, str]]:
+    """Yield the headers of which OpenRouter says in its body: the upstream's, and how long to wait."""
+    if not isinstance(envelope, Mapping):
+        return
+    for holder in (envelope, envelope.get("availability"), envelope.get("metadata")):
+        if not isinstance(holder, Mapping):
+            continue
+        upstream = holder.get("headers")
+        for name, value in list(upstream.items())[:50] if isinstance(upstream, Mapping) else ():
+            if isinstance(value, (str, int)):
+                yield str(name).lower(), str(value)[:2000]
+        for name in ("retry_after", "retry_after_seconds"):
+            if isinstance(holder.get(name), (str, int, float)):
+                yield "retry-after", str(holder[name])[:200]
 
 
 def _stated(envelope: Json) -> int | None:
