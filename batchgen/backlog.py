@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from anyio import Lock
 
@@ -17,6 +17,8 @@ from .store.values import Wanted
 
 #: After a retry, so many new jobs go before the next one, where there are any.
 NEW_PER_RETRY = 3
+#: What has stood in memory for so long is looked up again: somebody may have cancelled it.
+STALE = timedelta(seconds=30)
 
 #: Looks up which of the jobs wanted are due at a time, in order.
 Lookup = Callable[[Wanted, datetime], Awaitable[list[Job]]]
@@ -38,6 +40,7 @@ class Backlog:
     _dry: bool = False  #: the table has no new job beyond those in memory
     _known: bool = False  #: ``retry_at`` was looked up
     _since_retry: int = NEW_PER_RETRY
+    _read_at: datetime | None = None
     _filling: Lock = field(default_factory=Lock)
 
     async def first(self, now: datetime, may: Callable[[Job], bool]) -> Job | None:
@@ -78,17 +81,21 @@ class Backlog:
         return bool(self._new or self._again)
 
     async def _fill(self, now: datetime) -> None:
+        if self._read_at is not None and now - self._read_at > STALE and self.held:
+            self._dry = self._known = False
+            self._new.clear()
+            self._again.clear()
         if not self._known:
             self._known = True
             self._wait_until(await self.next_retry(self._row(waiting=True)))
         if not self._new and not self._dry:
             # a job that comes back while the table is read must not be missed
-            self._dry = True
+            self._dry, self._read_at = True, now
             found = await self.lookup(self._row(waiting=False), now)
             self._new |= self._free(found)
             self._dry = self._dry and not found
         if not self._again and self.retry_at is not None and self.retry_at <= now:
-            self.retry_at = None
+            self.retry_at, self._read_at = None, now
             self._again |= self._free(await self.lookup(self._row(waiting=True), now))
             self._wait_until(await self.next_retry(self._row(waiting=True)))
 

@@ -115,19 +115,19 @@ class Breaker:
     def _stopped(self, now: float) -> None:
         self.since = now if self.since is None else self.since
 
-    def _unreached(self, fault: Fault, now: float, spread: float, first: bool) -> Verdict:  # noqa: FBT001
+    def _unreached(self, fault: Fault, now: float, spread: float, first: bool) -> Verdict:
         self._stopped(now)
         self.misses += first
         given_up = self._given_up(now) if self._heard else self.misses >= UNREACHED_ROUNDS
         return Verdict(Closure.DOWN if given_up else None, self._pause(fault, self.misses, spread))
 
-    def _in_doubt(self, fault: Fault, now: float, spread: float, first: bool) -> Verdict:  # noqa: FBT001
+    def _in_doubt(self, fault: Fault, now: float, spread: float, first: bool) -> Verdict:
         self._stopped(now)
         self.doubts += first
         close = Closure.DOUBT if self.doubts >= DOUBT_ROUNDS else None
         return Verdict(close, self._pause(fault, self.doubts, spread))
 
-    def _error(self, job: int, fault: Fault, now: float, spread: float, first: bool) -> Verdict:  # noqa: FBT001
+    def _error(self, job: int, fault: Fault, now: float, spread: float, first: bool) -> Verdict:
         self.misses, self._heard = 0, True
         self._errors += 1
         self._failing.add(job)

@@ -50,6 +50,7 @@ class Job:
     sidecar: bool = True
     tags: tuple[str, ...] = ()
     priority: int = 0
+    position: int = 0  #: in the manifest
     state: State = State.PENDING
     cause: str | None = None
     message: str | None = None

@@ -98,7 +98,7 @@ class Workshop:
         return step
 
     async def _turn(self, talk: _Talk, request: Request, call: Call) -> Call | Delivered:
-        line = self.transport.line(talk.attempt.task.provider)
+        line = self.transport.line(talk.attempt.task.provider, talk.attempt.account)
         if not call.billed:
             with self.spool.scratch() as scratch:
                 try:

@@ -85,6 +85,7 @@ class Plan:
     disk: Disk = field(default_factory=Disk)
     changes: tuple[Change, ...] = ()  #: the first of those changed or held, or all where asked for
     examples: tuple[Planned, ...] = ()  #: up to three of what is sent
+    alternates: tuple[str, ...] = ()  #: providers that may take over what others cannot do
     selected: bool = False  #: only a part is sent: somebody selected
     confirm_above: int = CONFIRM_ABOVE  #: nano-USD
 
@@ -217,6 +218,7 @@ def compare(
         disk=quote.disk(),
         changes=tuple(comparison.changes),
         examples=examples.chosen(),
+        alternates=quote.alternates,
         selected=not selection.everything,
         confirm_above=CONFIRM_ABOVE if batch.confirm_above is None else batch.confirm_above,
     )

@@ -102,6 +102,7 @@ class Quote:
         self._facts = facts
         self._kinds: dict[tuple[object, ...], Task] = {}
         self._counts: Counter[tuple[tuple[object, ...], int]] = Counter()
+        self._alternates: dict[str, None] = {}
 
     def add(self, jobs: Sequence[Planned]) -> None:
         """Count *jobs*."""
@@ -112,6 +113,7 @@ class Quote:
             if name is None:
                 name = names[recipe] = _kind(recipe.task)
                 self._kinds.setdefault(name, recipe.task)
+                self._alternates |= dict.fromkeys(recipe.route.others if recipe.route else ())
             self._counts[name, length] += number
 
     def lanes(self) -> tuple[Lane, ...]:
@@ -126,6 +128,11 @@ class Quote:
             weights[task.model, task.n + len(task.images)] += number
         times = {provider: self._time(provider, weights) for provider, weights in shares.items()}
         return tuple(replace(lane, time=times[lane.provider]) for lane in lanes.values())
+
+    @property
+    def alternates(self) -> tuple[str, ...]:
+        """Return the providers that may take over what others cannot do."""
+        return tuple(self._alternates)
 
     def disk(self) -> Disk:
         """Return the room that the images take, and that the spool needs while they arrive."""

@@ -40,7 +40,9 @@ class Policy:
     patience: float = 7200.0  #: seconds that a provider may be out of order before this run gives it up
 
     @classmethod
-    def of(cls, *, attempts: int, first_wait: float, max_wait: float, on_unknown: str, patience: float = 7200.0) -> Policy:
+    def of(
+        cls, *, attempts: int, first_wait: float, max_wait: float, on_unknown: str, patience: float = 7200.0
+    ) -> Policy:
         """Build the policy that a manifest's ``retry`` and ``on_unknown`` describe; waits in seconds."""
         return cls(
             stop=stop_after_attempt(attempts),

@@ -48,6 +48,19 @@ def find_key(names: Iterable[str], environment: Mapping[str, str]) -> Key | None
     return None
 
 
+def find_keys(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, Key]:
+    """Return every key found under *names*, by name; one that stands under two names counts once.
+
+    Looks where ``find_key`` does, and raises what it raises.
+    """
+    found: dict[str, Key] = {}
+    for name in names:
+        key = find_key([name], environment)
+        if key is not None and key.value not in {known.value for known in found.values()}:
+            found[name] = key
+    return found
+
+
 def missing(provider: str, names: Iterable[str]) -> str:
     """Return the text that says which variable to set for *provider*."""
     first, *others = names

@@ -1,46 +1,100 @@
-"""One lane for each provider: how wide, how patient, how fast, and what it has sent lately."""
+"""One lane for each account at a provider, and for each group of its models: how wide, how patient, how fast.
+
+What any run sent lately counts, and what earlier runs learned is remembered.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from ..adapt import Controller
 from ..lane import Lane
-from ..limits import gate
-from ..providers.profile import Profile
+from ..limits import Gate, ceiling, windows
+from ..providers.profile import Group, Limits, Profile
 from ..retry import Policy
+from ..route import Models
+from ..store.learned import Lesson
 from ..store.sends import Sent, sends
+from ..windows import Pace, Window
 
 
-def lane(known: Profile, width: int, table: Path, now: datetime) -> Lane:
-    """Return the lane of a provider, *width* calls wide; its limits count what any run of *table* sent before *now*."""
-    limits = known.limits
-    made = Lane(
-        provider=known.name,
-        width=width,
-        policy=Policy.of(
-            attempts=known.retry.attempts,
-            first_wait=known.retry.first_wait,
-            max_wait=known.retry.max_wait,
-            on_unknown=known.on_unknown,
-        ),
-        gate=gate(
-            requests_per_second=limits.requests_per_second,
-            requests_per_minute=limits.requests_per_minute,
-            requests_per_day=limits.requests_per_day,
-            images_per_minute=limits.images_per_minute,
-            spacing=limits.spacing,
-            burst=limits.burst,
-        ),
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """What is known from before *now*."""
+
+    table: Path  #: the job table, which knows every call
+    lessons: Mapping[str, Lesson]  #: by lane
+    now: datetime
+
+
+def lanes(known: Profile, accounts: Sequence[str | None], width: int, memory: Memory) -> Iterator[Lane]:
+    """Yield the lanes of a provider, each account *width* calls wide.
+
+    *accounts* are the names of its keys, or None where there is but one.
+    """
+    policy = Policy.of(
+        attempts=known.retry.attempts,
+        first_wait=known.retry.first_wait,
+        max_wait=known.retry.max_wait,
+        on_unknown=known.on_unknown,
+        patience=known.retry.patience,
     )
-    if made.gate.paced:
-        since = now - timedelta(seconds=made.gate.pace.memory)
-        made.gate.seed(_ago(sends(table, known.name, since), now))
-    return made
+    groups = {name: Models(models, only=True) for name, models in known.grouped.items()}
+    rest = Models(frozenset[str]().union(*known.grouped.values()))
+    for account in accounts:
+        shared = _gate(known.limits, width)
+        _seed(shared, (known.name, account, Models()), memory)
+        for name, models in {None: rest, **groups}.items():
+            gates = [shared]
+            if name is not None:
+                gates.append(_gate(known.groups[name], known.groups[name].concurrency or width))
+                _seed(gates[-1], (known.name, account, models), memory)
+            lane = Lane(
+                provider=known.name, account=account, group=name, policy=policy, gates=tuple(gates), models=models
+            )
+            _recall(lane, memory)
+            yield lane
 
 
-def _ago(sent: Iterable[Sent], now: datetime) -> Iterable[tuple[float, int]]:
+def configured(limits: Limits | Group) -> list[Window]:
+    """Return the windows of configured limits."""
+    return windows(
+        requests_per_second=limits.requests_per_second,
+        requests_per_minute=limits.requests_per_minute,
+        requests_per_day=limits.requests_per_day,
+        images_per_minute=limits.images_per_minute,
+        burst=limits.burst,
+    )
+
+
+def _gate(limits: Limits | Group, width: int) -> Gate:
+    """Return a gate; what nothing is configured for begins as fast as its width allows."""
+    found = configured(limits)
+    controller = Controller(ceiling(found), width, start=float(width)) if limits.adaptive else None
+    return Gate(pace=Pace(found, spacing=limits.spacing or 0.0), width=width, controller=controller)
+
+
+def _seed(gate: Gate, whose: tuple[str, str | None, Models], memory: Memory) -> None:
+    """Let a gate's limits count what was sent before."""
+    provider, account, models = whose
+    if gate.pace.memory:
+        since = memory.now - timedelta(seconds=gate.pace.memory)
+        sent = sends(memory.table, provider, since)
+        mine = [one for one in sent if one.account in (account, None) and models.takes(one.model)]
+        gate.seed(_ago(mine, memory.now))
+
+
+def _recall(lane: Lane, memory: Memory) -> None:
+    """Go on from what earlier runs learned of a lane."""
+    lesson, controller = memory.lessons.get(lane.name), lane.gates[-1].controller
+    if lesson is not None and controller is not None:
+        controller.restore(lesson.state, (memory.now - lesson.at).total_seconds())
+
+
+def _ago(sent: Iterable[Sent], now: datetime) -> Iterator[tuple[float, int]]:
     """Yield how many seconds ago each call went; a clock that was set back makes none of them a call to come."""
     for one in sent:
         yield max(0.0, (now - one.at).total_seconds()), one.images

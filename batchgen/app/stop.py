@@ -7,7 +7,7 @@ sends SIGTERM kills after a while, so then there is a deadline.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -61,14 +61,18 @@ class Stop:
         self._scope = CancelScope()
         self._failed = self._ended = 0
         self.signal: int | None = None
-        runner.watch = self._count
+        runner.purchases.watch = self._count
 
-    async def guard(self, display: AbstractAsyncContextManager[None]) -> None:
-        """Run the runner inside *display* until its end."""
+    async def guard(
+        self, display: AbstractAsyncContextManager[None], beside: Sequence[Callable[[], Awaitable[None]]] = ()
+    ) -> None:
+        """Run the runner inside *display* until its end, and *beside* it whatever else is to go on."""
         failure: StoreError | None = None
         async with create_task_group() as tasks:
             tasks.start_soon(self._listen)
             tasks.start_soon(self._keep_time)
+            for attendant in beside:
+                tasks.start_soon(attendant)
             async with display:
                 with self._scope:
                     try:

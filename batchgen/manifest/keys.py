@@ -56,6 +56,6 @@ def _suspicious(path: Path, text: str) -> bool:
     if _KEY.search(text):
         return True
     name = str(path[-1]) if path else ""
-    if name == "api_key_env":
+    if "api_key_env" in path[-2:]:
         return _HEX.fullmatch(text) is not None
     return _NAME.search(name) is not None and (_WORD.fullmatch(text) is not None)

@@ -66,6 +66,21 @@ Texts = Annotated[
     BeforeValidator(_listed),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+#: The name of an environment variable, or a list of them.
+Variables = Annotated[
+    list[Annotated[str, Field(pattern=_VARIABLE)]],
+    BeforeValidator(_listed),
+    Field(min_length=1, max_length=20),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": _VARIABLE},
+                {"type": "array", "items": {"type": "string", "pattern": _VARIABLE}, "minItems": 1, "maxItems": 20},
+            ]
+        }
+    ),
+]
 #: A variable's value: what stands in it is inserted as it is.
 Value = str | int | float | bool | None | list[Any] | dict[str, Any]
 Name = Annotated[
@@ -105,6 +120,14 @@ class Limits(profile.Limits):
     model_config = ConfigDict(strict=True)
 
 
+class Group(profile.Group):
+    """Models that the provider counts together."""
+
+    model_config = ConfigDict(strict=True)
+
+    models: Texts = Field(min_length=1, description="Names of models, or globs of them")  # type: ignore[assignment]
+
+
 class Timeouts(profile.Timeouts):
     """How long to wait for a provider, in seconds."""
 
@@ -129,11 +152,16 @@ class Provider(Strict):
     base_url: str | None = Field(
         None, min_length=1, description="What stands before the paths; https, or http to loopback"
     )
-    api_key_env: str | None = Field(
-        None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of the environment variable that holds the key"
+    api_key_env: Variables | None = Field(
+        None,
+        description="Name of the environment variable that holds the key; of several, each is an account with limits "
+        "of its own",
     )
     paths: dict[str, str] | None = Field(None, description="Paths by operation: generate, edit, chat")
     limits: Limits | None = Field(None, description="How fast the provider may be asked")
+    groups: dict[str, Group] | None = Field(
+        None, description="Models with limits of their own, beside the provider's for everything"
+    )
     timeout: Timeouts | None = Field(None, description="Seconds to connect, and for a whole attempt")
     retry: Retry | None = Field(None, description="Retry policy of this provider; default: the manifest's")
     url_hosts: list[str] | None = Field(

@@ -24,6 +24,7 @@ OVERRIDE_KEYS = (
     "api_key_env",
     "paths",
     "limits",
+    "groups",
     "timeout",
     "retry",
     "url_hosts",

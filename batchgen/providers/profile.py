@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
@@ -52,9 +53,17 @@ class Limits(Frozen):
         None, gt=0, description="Most images in any minute; source images of edits count"
     )
     requests_per_day: int | None = Field(None, gt=0, description="Most requests in any 24 hours")
-    concurrency: int = Field(4, ge=1, le=2000, description="Most requests in flight at once")
+    concurrency: int = Field(4, ge=1, le=5000, description="Most requests in flight at once")
     burst: int | None = Field(None, ge=1, description="Requests that may go out at once before pacing sets in")
     spacing: float | None = Field(None, ge=0, description="Least seconds between two requests")
+    adaptive: bool = Field(True, description="Go slower where the provider throttles, and find out what it takes")
+
+
+class Group(Limits):
+    """Models that a provider counts together, beside its limits for everything."""
+
+    models: tuple[str, ...] = Field(min_length=1, description="Names of models, or globs of them")
+    concurrency: int | None = Field(None, ge=1, le=5000, description="Most requests in flight at once")  # type: ignore[assignment]
 
 
 class Timeouts(Frozen):
@@ -180,10 +189,11 @@ class Profile(Frozen):
     dialect: str
     base_url: str = ""
     paths: Mapping[str, str]
-    api_key_env: tuple[str, ...]  #: names tried in order; empty where no key is needed
+    api_key_env: tuple[str, ...]  #: names of its keys, an account each; empty where no key is needed
     default_model: str
     models: Mapping[str, Model]  #: by canonical name
     limits: Limits = Limits()
+    groups: Mapping[str, Group] = {}  #: of models with limits of their own
     timeout: Timeouts = Timeouts()
     retry: Retry = Retry()
     on_unknown: Literal["retry", "hold"] = "retry"
@@ -211,6 +221,17 @@ class Profile(Frozen):
     def url(self, path_key: str) -> str:
         """Return the absolute URL of a path; what ``base_url`` already ends with is not said twice."""
         return join(self.base_url, self.paths[path_key])
+
+    @property
+    def grouped(self) -> dict[str, frozenset[str]]:
+        """Return the canonical models of each group; a model belongs to the first group that names it."""
+        found: dict[str, set[str]] = {name: set() for name in self.groups}
+        for title, model in self.models.items():
+            for name, group in self.groups.items():
+                if any(fnmatchcase(one, glob) for one in (title, model.wire) for glob in group.models):
+                    found[name].add(title)
+                    break
+        return {name: frozenset(models) for name, models in found.items() if models}
 
     def find(self, name: str | None = None) -> tuple[str, Model]:
         """Return (canonical name, model) for a canonical or wire name; None is the default model.

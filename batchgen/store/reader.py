@@ -24,6 +24,7 @@ from ..selection import Selection
 from .asking import attempt_states, files, newest_attempt, selected
 from .due import due, in_turn, waiting
 from .engine import explain, reading
+from .learned import Lesson, lessons
 from .mending import doubts, last_doubt
 from .rows import listed, to_artifact, to_attempt, to_batch, to_job, to_run
 from .scope import Scope, resolve
@@ -119,6 +120,11 @@ class Reader:
             records = [to_attempt(row) for row in connection.execute(left.order_by(attempts.c.started_at)).mappings()]
             owners = {record.job_id: _job(connection, jobs.c.id == record.job_id) for record in records}
         return [(job, record) for record in records if (job := owners[record.job_id]) is not None]
+
+    def lessons(self) -> dict[str, Lesson]:
+        """Return what runs have learned of how much each lane takes."""
+        with self._open() as connection:
+            return lessons(connection)
 
     # --- how far it is --------------------------------------------------------
 

@@ -110,6 +110,7 @@ def to_job(row: Row[Any], batch: str) -> Job:
         sidecar=row.sidecar,
         tags=tuple(json.loads(row.tags)),
         priority=row.priority,
+        position=row.position,
         state=State(row.state),
         cause=row.cause,
         message=row.message,

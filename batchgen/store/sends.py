@@ -21,6 +21,8 @@ class Sent(NamedTuple):
 
     at: datetime
     images: int  #: asked for, source images included
+    model: str
+    account: str | None  #: which of several keys it went out with
 
 
 def sends(path: Path, provider: str, since: datetime) -> list[Sent]:
@@ -31,7 +33,9 @@ def sends(path: Path, provider: str, since: datetime) -> list[Sent]:
     number = text("attempts.rowid")
     asked = func.coalesce(func.json_extract(jobs.c.task, "$.n"), 1)
     sources = func.coalesce(func.json_array_length(jobs.c.task, "$.images"), 0)
-    page = select(number, attempts.c.provider, attempts.c.started_at, asked + sources).join_from(attempts, jobs)
+    page = select(
+        number, attempts.c.provider, attempts.c.started_at, asked + sources, attempts.c.model, attempts.c.account
+    ).join_from(attempts, jobs)
     page = page.order_by(text("attempts.rowid DESC")).limit(_PAGE)
     found: list[Sent] = []
     engine = reading(path)
@@ -40,7 +44,7 @@ def sends(path: Path, provider: str, since: datetime) -> list[Sent]:
             rows = connection.execute(page).all()
             while rows:
                 recent = [row for row in rows if row[2] > since]
-                found += [Sent(row[2], row[3]) for row in recent if row[1] == provider]
+                found += [Sent(*row[2:]) for row in recent if row[1] == provider]
                 if len(recent) < len(rows):
                     break
                 rows = connection.execute(page.where(text("attempts.rowid < :last")), {"last": rows[-1][0]}).all()

@@ -1,4 +1,4 @@
-"""The one writer.  Every INSERT and UPDATE of batchgen is in this file, ``loading``, ``mending`` and ``swap``.  A doer.
+"""The one writer.  Every INSERT and UPDATE of batchgen is in this file, ``learned``, ``loading``, ``mending`` and ``swap``.  A doer.
 
 Every update of a job is a compare-and-set on its id, state, claim and what else tells two forms of it apart: no
 row changed means that the job moved on without us.  (A load reads and writes in one transaction.)  Verbs return when
@@ -7,7 +7,7 @@ what they wrote is durable.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -25,6 +25,7 @@ from ..task import Artifact
 from . import mending
 from .booking import artifact_rows, closed_attempt, ledger_row
 from .committer import Committer
+from .learned import learn
 from .loading import Loading
 from .rows import to_job
 from .swap import supersede, swap
@@ -95,6 +96,10 @@ class Writer:
         """Note how a run ended."""
         await self._line.submit(partial(_end_run, run_id=run_id, exit_code=exit_code, now=now))
 
+    async def learn(self, states: Mapping[str, Mapping[str, float | bool]], now: datetime) -> None:
+        """Keep what lanes have learned of their providers' limits, by lane."""
+        await self._line.submit(partial(learn, states=states, now=now))
+
     async def claim(  # noqa: PLR0917 - the order of a sentence: this job, by this attempt, for that price
         self,
         job: Job,
@@ -120,6 +125,7 @@ class Writer:
             "run_id": run_id,
             "provider": attempt.task.provider,
             "model": attempt.task.model,
+            "account": attempt.account,
             "state": "open",
             "estimate_usd": estimate_usd,
             "estimate_credits": estimate_credits,

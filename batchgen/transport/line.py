@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Self
@@ -146,9 +146,16 @@ def _trusted() -> ssl.SSLContext:
 class Transport:
     """The lines to all providers of a run, opened and closed together."""
 
-    def __init__(self, profiles: Mapping[str, Profile], keys: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        profiles: Mapping[str, Profile],
+        keys: Mapping[str, str],
+        accounts: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        """Take a key by provider; where a provider has several, *accounts* has all of them by their names."""
         self._profiles = profiles
         self._keys = keys
+        self._accounts = accounts or {}
         self._stack = AsyncExitStack()
         self._lines: dict[str, Line] = {}
 
@@ -170,9 +177,11 @@ class Transport:
         with CancelScope(shield=True):
             await self._stack.aclose()
 
-    def line(self, provider: str) -> Line:
-        """Return the way to *provider*."""
-        return self._lines[provider]
+    def line(self, provider: str, account: str | None = None) -> Line:
+        """Return the way to *provider*, with the key of that *account* where it has several."""
+        line = self._lines[provider]
+        key = self._accounts.get(provider, {}).get(account or "")
+        return line if key is None else replace(line, key=key)
 
     async def fetch_source(self, url: str, sink: Sink) -> None:
         """Download a source image that the user named into *sink*; raise ProviderError (invalid) where it cannot be."""

@@ -1,0 +1,248 @@
+"""One run of one batch, put together: job table, lanes, wire, spool, budgets."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from anyio import CapacityLimiter
+
+from ..backends.local import LocalBackend
+from ..budget import Caps, Purse, Wallet
+from ..files import require_writable, sweep
+from ..inputs import Fetch, Inputs
+from ..job import Job
+from ..lane import Lane
+from ..manifest import Batch
+from ..manifest.budgets import DAY
+from ..perform import Workshop
+from ..pricing import estimate
+from ..providers.profile import Profile
+from ..providers.translate import translated
+from ..purchase import Purchases
+from ..route import Models
+from ..runner import Runner
+from ..spool import Scratch, Spool
+from ..store.reader import Reader
+from ..store.scope import Scope
+from ..store.values import Loaded
+from ..store.writer import Writer
+from ..task import Charge, Task
+from ..transport import Transport
+from . import notes
+from .attend import attendants
+from .ground import widths
+from .keyring import Keyring
+from .lanes import Memory, lanes
+from .look import standing
+from .place import Place
+from .stop import Stop
+from .terms import Ended, LaneEnd, Terms
+
+#: Threads that read, check and publish answers: they wait for the disk as much as they work.
+READERS = max(2, os.cpu_count() or 2) + 2
+
+#: Shows a run while it goes on.
+Follow = Callable[[Runner, Reader], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engagement:
+    """One run of one batch, from its plan to its end."""
+
+    place: Place
+    batch: Batch
+    terms: Terms
+    keys: Keyring
+    reader: Reader
+    writer: Writer
+    alternates: Collection[str] = ()  #: providers that may take over what others cannot do
+    back: Sequence[Job] | None = None  #: what a retry put back: it sends nothing else
+    say: Callable[[str], None] = field(default=lambda _text: None)  #: tells a person something at once
+
+    async def carry_out(self, command: str, follow: Follow) -> Ended:
+        """Load the jobs, send what is due, and return what it came to."""
+        started = wall()
+        batch_id = await self.writer.open_batch(
+            self.batch.name, str(self.batch.manifest), str(self.batch.folder), started
+        )
+        loaded = await self._load(batch_id, started)
+        run_id = f"{started:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+        await self.writer.begin_run(
+            run_id, batch_id, command=command, pid=os.getpid(), host=socket.gethostname(), now=started
+        )
+        notes.begun(self.place, self.batch.name, run_id)
+        profiles = {name: known for name, known in self.batch.profiles.items() if name in self.needed(batch_id)}
+        spool = Spool(self.place.state / "spool")
+        for attempt_id, spoiled in self.reader.ended(list(spool.left())).items():
+            spool.release(attempt_id, keep=spoiled)  # killed after the outcome was committed
+        transport = Transport(profiles, self.keys.first, self.keys.keys)
+
+        def alarm(error: OSError) -> None:
+            runner.halt(error)
+
+        workshop = Workshop(
+            transport=transport,
+            spool=spool,
+            inputs=Inputs(self.place.state / "inputs", spool, self._source_fetcher(transport)),
+            root=self.place.root,
+            readers=CapacityLimiter(READERS),
+            alarm=alarm,
+        )
+
+        async def revise() -> None:
+            # a job that was cut off and asks for something else now could not be changed before it was settled
+            if loaded.busy:
+                await self._load(batch_id, started)
+
+        runner = self.runner(batch_id, run_id, profiles, workshop)
+        runner.recovered = revise
+        sweep(self.batch.folder)
+        if profiles:
+            require_writable(self.batch.folder)
+        stop = Stop(runner, self.terms.bounds, wall)
+        async with transport:
+            await stop.guard(follow(runner, self.reader), attendants(runner, self.writer, self.say))
+        ended = self._ended(batch_id, runner, started, stop.signal)
+        await self.writer.end_run(run_id, ended.exit_code, wall())
+        notes.ended(self.place, self.batch.name, run_id)
+        return ended
+
+    def needed(self, batch_id: int) -> set[str]:
+        """Return the providers with jobs waiting, their alternates, and those of attempts that were left open."""
+        waiting = {name for name, counts in self.reader.lanes(batch_id).items() if counts.pending or counts.running}
+        interrupted = {record.provider for _, record in self.reader.open_attempts(batch_id)}
+        return waiting | interrupted | (set(self.alternates) - set(self.keys.keyless) if waiting else set())
+
+    def runner(
+        self,
+        batch_id: int,
+        run_id: str,
+        profiles: Mapping[str, Profile],
+        workshop: Workshop | None,
+        **parts: Any,  # noqa: ANN401 - of Purchases
+    ) -> Runner:
+        """Put the runner together; *parts* stand in for those of its purchases."""
+
+        def dearest(task: Task) -> Charge:
+            return estimate(task, self.batch.profiles[task.provider].models[task.model]).high
+
+        def release(attempt_id: str, keep: bool) -> None:
+            if workshop is not None:
+                workshop.spool.release(attempt_id, keep=keep)
+
+        own: dict[str, Any] = {
+            "backend": None if workshop is None else LocalBackend(workshop),
+            "wallet": self._wallet(batch_id),
+            "estimate": dearest,
+            "translate": lambda task, provider: translated(task, self.batch.profiles[provider]),
+            "release": release,
+            "now": steady(),
+            "new_id": lambda: uuid.uuid4().hex,
+            "spread": random.random,
+        }
+        purchases = Purchases(
+            batch=self.batch.name,
+            folder=str(self.batch.folder),
+            run_id=run_id,
+            reader=self.reader,
+            writer=self.writer,
+            **(own | parts),
+        )
+        return Runner(
+            batch_id=batch_id,
+            scope=self._scope(batch_id),
+            lanes=self._lanes(profiles, purchases.now()),
+            reader=self.reader,
+            purchases=purchases,
+        )
+
+    async def _load(self, batch_id: int, now: datetime) -> Loaded:
+        return await self.writer.load(batch_id, self.batch.jobs, now, keep_changed=self.terms.keep_changed)
+
+    def _source_fetcher(self, transport: Transport) -> Fetch:
+        """Return what fetches source images; in a rehearsal the sandbox draws them, so nothing leaves this machine."""
+
+        async def drawn(url: str, sink: Scratch) -> None:
+            line = transport.line(next(iter(self.batch.profiles)))
+            await line.fetch(f"{line.profile.origin}/_sandbox/picture?{urlencode({'url': url})}", sink)
+
+        return drawn if self.place.sandbox else transport.fetch_source
+
+    def _scope(self, batch_id: int) -> Scope | None:
+        """Return what this run may send; None is everything."""
+        if self.back is None:
+            return self.reader.scope(batch_id, self.terms.selection)
+        return Scope((job.id, job.task.provider) for job in self.back[: self.terms.selection.limit])
+
+    def _lanes(self, profiles: Mapping[str, Profile], now: datetime) -> list[Lane]:
+        wanted = {name: self.terms.concurrency or known.limits.concurrency for name, known in profiles.items()}
+        memory = Memory(table=self.place.db, lessons=self.reader.lessons(), now=now)
+        found: list[Lane] = []
+        for name, width in widths(wanted).items():
+            made = lanes(profiles[name], self.keys.accounts(name), width, memory)
+            if name in self.keys.keyless:  # it can finish what arrived, no more
+                made = map(_idle, made)
+            found += made
+        return found
+
+    def _wallet(self, batch_id: int) -> Wallet:
+        """Return a purse for each cap, less what has been spent, is at risk or is reserved under it so far."""
+        purses = [Purse(caps=limit, **self._gone(limit, batch_id)) for limit in self.batch.budget]
+        if self.terms.budget is not None:
+            purses.append(Purse(caps=Caps(usd=self.terms.budget, scope="this run", unpriced=self.terms.allow_unpriced)))
+        return Wallet(tuple(purses))
+
+    def _gone(self, limit: Caps, batch_id: int) -> dict[str, Any]:
+        since = wall().astimezone().replace(hour=0, minute=0, second=0, microsecond=0) if limit.scope == DAY else None
+        spent = self.reader.spent(batch_id=batch_id, provider=limit.only, since=since)
+        credits_ = {}
+        for name in limit.credits:
+            found = self.reader.spent(batch_id=batch_id, provider=name, since=since)
+            credits_[name] = found.credits + found.at_risk_credits + found.open_credits
+        return {"usd": spent.usd + spent.at_risk_usd + spent.open_usd, "credits": credits_}
+
+    def _ended(self, batch_id: int, runner: Runner, started: datetime, stopped: int | None) -> Ended:
+        counts = self.reader.lanes(batch_id)
+        return Ended(
+            standing=standing(self.reader, self.reader.batch(self.batch.name)),
+            lanes=[
+                LaneEnd(
+                    provider=lane.provider,
+                    closed=lane.closed,
+                    message=lane.fault.message if lane.fault else None,
+                    left=counts[lane.provider].pending if lane.provider in counts else 0,
+                )
+                for lane in runner.lanes
+            ],
+            images=sum(lane.images for lane in runner.lanes),
+            seconds=(wall() - started).total_seconds(),
+            stopped=stopped,
+            drained=runner.drained,
+            sent=any(lane.images or lane.failed or lane.doubtful or lane.closed for lane in runner.lanes),
+        )
+
+
+def wall() -> datetime:
+    """Return the time by the wall's clock (UTC)."""
+    return datetime.now(UTC)
+
+
+def steady() -> Callable[[], datetime]:
+    """Return a clock that begins with the wall's and does not follow when somebody sets that one."""
+    moment, began = wall(), time.monotonic()
+    return lambda: moment + timedelta(seconds=time.monotonic() - began)
+
+
+def _idle(lane: Lane) -> Lane:
+    lane.models = Models(only=True)
+    return lane

@@ -1,0 +1,65 @@
+"""How a run is to go, and what it came to.  Values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..lane import Closure
+from ..selection import Selection
+from .look import Standing
+from .rebuild import TakenIn
+from .stop import Bounds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """How a run is to go, beside what the manifest says."""
+
+    budget: int | None = None  #: nano-USD for this run
+    allow_unpriced: bool = False  #: send requests without a known price even under a budget
+    concurrency: int | None = None  #: requests in flight per provider
+    wait_lock: float = 0.0  #: seconds to wait for another run to end
+    requeue: Selection | None = None  #: failed jobs to put back first
+    selection: Selection = field(default_factory=Selection)  #: of what is pending, what is sent
+    keep_changed: bool = False  #: leave done jobs as they are, also where the manifest asks for something else
+    bounds: Bounds = field(default_factory=Bounds)  #: when the run ends by itself
+    latency: str = "realistic"  #: of the sandbox
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LaneEnd:
+    """How a lane ended: why it closed, if it did, and what was left in it."""
+
+    provider: str
+    closed: Closure | None
+    message: str | None
+    left: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """What a run came to."""
+
+    standing: Standing
+    lanes: Sequence[LaneEnd]
+    images: int  #: delivered by this run
+    seconds: float
+    stopped: int | None  #: the signal that stopped it
+    drained: str | None  #: the bound that ended it early, in words
+    sent: bool  #: False: there was nothing to do
+    taken_in: TakenIn | None = None  #: what the job table had lost and learnt again from the files around it
+
+    @property
+    def exit_code(self) -> int:
+        """Return the exit code of the table in the README: the gravest of what holds."""
+        if self.stopped is not None:
+            return 128 + self.stopped
+        why = {lane.closed for lane in self.lanes if lane.closed is not None and lane.left}
+        if why & {Closure.MONEY, Closure.BUDGET}:
+            return 7
+        if Closure.DENIED in why:
+            return 5
+        if why or (self.drained is not None and self.standing.counts.pending):
+            return 8
+        return 3 if self.standing.counts.failed or self.standing.counts.unknown else 0

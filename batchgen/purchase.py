@@ -1,0 +1,210 @@
+"""One attempt at a job, from the money reserved to the outcome in the ledger: claim, carry out, settle.
+
+It knows jobs, lanes, a backend and the job table; it knows no HTTP, no SQL and no provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from anyio import CancelScope, to_thread
+
+from .backends import Backend
+from .budget import Caps, Wallet
+from .errors import StaleJob, StoreError, Unread
+from .fault import Cause, Charged, Fault
+from .files import withdraw
+from .job import Attempt, Deferred, Delivered, Delivery, Event, Exhausted, Job, Missed, Outcome, Settlement, Unsettled
+from .lane import Lane
+from .limits import Gate
+from .manifest.names import stems
+from .perform import earlier
+from .retry import Policy, judge
+from .store.reader import Reader
+from .store.values import AttemptRecord
+from .store.writer import Writer
+from .task import Basis, Charge, Task, Usage
+
+#: How long providers that honour idempotency keys remember them, at least (Stripe's 24 hours is the custom).
+KEY_LIFE = timedelta(hours=23)
+
+Watch = Callable[[Lane, Job, Event], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """A job with its attempt, and what is reserved for it."""
+
+    job: Job
+    attempt: Attempt
+    estimate: Charge
+
+
+@dataclass(kw_only=True, slots=True)
+class Purchases:
+    """The attempts of one run.  Time, ids and chance come in as functions."""
+
+    batch: str
+    folder: str  #: absolute output folder
+    run_id: str
+    reader: Reader
+    writer: Writer
+    backend: Backend
+    wallet: Wallet
+    estimate: Callable[[Task], Charge]  #: what a call may cost at most
+    translate: Callable[[Task, str], Task]  #: a task in the terms of the provider named
+    release: Callable[[str, bool], None]  #: lets go of an attempt's spool slot; True keeps the answer
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+    spread: Callable[[], float]  #: chance in [0, 1)
+    watch: Watch = lambda _lane, _job, _event: None
+    halt: Callable[[StoreError | OSError], None] = lambda _error: None  #: told when this machine cannot go on
+    unread: Unread | None = field(default=None)  #: an answer that only a later version can read
+
+    def refusing(self, lane: Lane, job: Job) -> Caps | None:
+        """Return the budget that one more attempt by *lane* might overstep."""
+        return self.wallet.refusing(lane.provider, self.estimate(self._task(job, lane.provider)))
+
+    def prepare(self, lane: Lane, job: Job) -> Opened:
+        """Reserve the money for one attempt at *job* by *lane*, and order it."""
+        attempt = self._order(job, lane, self.new_id(), job.claim + 1)
+        estimate = self.estimate(attempt.task)
+        self.wallet.reserve(lane.provider, estimate)
+        return Opened(job=job, attempt=attempt, estimate=estimate)
+
+    async def claim(self, lane: Lane, prepared: Opened) -> Opened | None:
+        """Open the attempt before a byte is sent; None where the job is not to be had."""
+        attempt, estimate = prepared.attempt, prepared.estimate
+        try:
+            # shielded: a claim whose waiter left would be an open attempt that nobody carries out
+            with CancelScope(shield=True):
+                amounts = estimate.usd, estimate.credits
+                claimed = await self.writer.claim(prepared.job, attempt, self.run_id, *amounts, self.now())
+        except StaleJob:
+            self.wallet.settle(lane.provider, estimate, Charge(usd=0, credits=0, basis=estimate.basis))
+            return None
+        except StoreError as error:
+            self.halt(error)
+            return None
+        return replace(prepared, job=claimed)
+
+    async def carry_out(self, lane: Lane, opened: Opened, sent_at: float) -> Job | None:
+        """Carry a claimed job to its next resting state and return it; None where it has none, or nobody knows."""
+        heard = False
+        try:
+            outcome = await self.backend.run(opened.attempt)
+            lane.heed(opened.job.id, outcome, sent_at, self.spread())
+            heard = True
+            with CancelScope(shield=True):
+                return await self._settle(lane, opened, outcome)
+        except Unread as error:
+            # the others go on; this attempt stays open until a version comes that can read its answer
+            self.unread = self.unread or error
+        except (StoreError, OSError) as error:
+            # the attempt stays open, its answer in the spool: the next run finishes it
+            self.halt(error)
+        finally:
+            if not heard:
+                lane.ended(sent_at)
+        return None
+
+    async def finish(self, lane: Lane | None, job: Job, record: AttemptRecord) -> None:
+        """Bring one attempt that an earlier run left open to its end: from the spool, or else as unknown."""
+        reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
+        stray = Lane(provider=record.provider, policy=Policy(), gates=(Gate(),), account=record.account)
+        asked = lane or stray
+        fresh = self.now() - record.started_at < KEY_LIFE and asked.account == record.account
+        attempt = replace(self._order(job, asked, record.id, record.claim), resumed=True, key_valid=fresh)
+        opened = Opened(job=job, attempt=attempt, estimate=reserved)
+        try:
+            outcome = _gone(record.provider) if lane is None else await self.backend.run(attempt)
+            await self._settle(asked, opened, outcome)
+        except Unread as error:
+            self.unread = self.unread or error
+        except (StoreError, OSError) as error:
+            self.halt(error)
+
+    def _task(self, job: Job, provider: str) -> Task:
+        return replace(self.translate(job.task, provider), n=job.wanted - job.delivered)
+
+    def _order(self, job: Job, lane: Lane, attempt_id: str, claim: int) -> Attempt:
+        """Return the order for one attempt at what *job* still lacks."""
+        return Attempt(
+            id=attempt_id,
+            job_id=job.id,
+            claim=claim,
+            batch=self.batch,
+            key=job.key,
+            task=self._task(job, lane.provider),
+            account=lane.account,
+            fingerprint=job.fingerprint,
+            folder=self.folder,
+            output=job.output,
+            ordinal=job.delivered,
+            wanted=job.wanted,
+            sidecar=job.sidecar,
+        )
+
+    async def _settle(self, lane: Lane, opened: Opened, outcome: Outcome) -> Job | None:
+        """Make an outcome durable; only then let go of the spool."""
+        job, attempt, may_rebuy = opened.job, opened.attempt, lane.may_rebuy
+        troubled = lane.breaker.troubled
+        event = judge(job, outcome, lane.policy, self.now(), self.spread(), may_rebuy=may_rebuy, troubled=troubled)
+        lane.rebuys += isinstance(event, Deferred) and event.fault.cause is Cause.UNKNOWN
+        if isinstance(outcome, Delivered) and attempt.claim > 1:
+            # before it is settled: if this is cut off, the attempt is still open and the next run comes here again
+            await to_thread.run_sync(self._withdraw_earlier, attempt, outcome)
+        settlement = Settlement(
+            attempt=attempt,
+            event=event,
+            charge=outcome.charge,
+            usage=outcome.usage or Usage(),
+            request_id=outcome.request_id,
+        )
+        after = None
+        try:
+            after = await self.writer.settle(settlement, self.now())
+        except StaleJob:
+            pass  # moved on by a person while it ran; attempt and ledger are written all the same
+        except StoreError as error:
+            self.halt(error)
+            return None
+        self.wallet.settle(lane.provider, opened.estimate, outcome.charge)
+        spoiled = isinstance(outcome, Missed) and outcome.fault.cause is Cause.SPOILED
+        await to_thread.run_sync(self.release, attempt.id, spoiled)
+        _count(lane, event, outcome)
+        self.watch(lane, job, event)
+        return after
+
+    def _withdraw_earlier(self, attempt: Attempt, outcome: Delivered) -> None:
+        """Put aside what earlier forms of a job left beside its new files, under other names than theirs."""
+        own = stems(attempt.output, attempt.wanted)
+        for name, file in earlier(attempt, outcome.artifacts, self.reader.files_of(attempt.job_id)):
+
+            def bare(name: str = name, path: str = file.path) -> bool:
+                return name.rpartition(".")[0] in own or not self.reader.counts_on(path)
+
+            withdraw(Path(self.folder), name, file.sha256, file.attempt_id, bare=bare)
+
+
+def _count(lane: Lane, event: Event, outcome: Outcome) -> None:
+    if isinstance(outcome, Delivered):
+        lane.images += len(outcome.artifacts)
+        lane.done += isinstance(event, Delivery)
+    lane.usd += outcome.charge.usd or 0
+    lane.credits += outcome.charge.credits or 0
+    lane.failed += isinstance(event, Exhausted)
+    lane.doubtful += isinstance(event, Unsettled)
+
+
+def _gone(provider: str) -> Missed:
+    return Missed(
+        fault=Fault(
+            cause=Cause.UNKNOWN,
+            message=f"the run ended while the request was under way, and {provider} is no longer in the manifest",
+            charged=Charged.MAYBE,
+        )
+    )
