@@ -122,11 +122,13 @@ class Visit:
 
     def _throttle(self) -> None:
         throttle = self.desk.throttles.get(self.dialect.name)
-        wait = throttle.admit() if throttle else 0.0
+        if throttle is None:
+            return
+        wait = throttle.admit()
+        told = round(wait + 0.001, 3) if wait and self.dialect.says_wait else None
+        self.entry.trace = replace(self.entry.trace, quota=throttle.quota(wait), retry_after=told)
         if wait:
             self.entry.fault = "throttle"
-            if self.dialect.says_wait:
-                self.entry.trace = replace(self.entry.trace, retry_after=round(wait + 0.001, 3))
             raise Refusal("throttle")
 
     async def _read(self, form: Form) -> Order:
@@ -230,21 +232,10 @@ class Visit:
         try:
             if package is None:
                 return reset(self.request)
-            response, status = await deliver(self.request, self._with_limits(package), fault)
+            response, status = await deliver(self.request, package, fault)
             return response
         finally:
             self.desk.log.note(self.entry.line("answer", status=status))
-
-    def _with_limits(self, package: Package) -> Package:
-        """Tell the configured limit where the provider has headers for it."""
-        throttle = self.desk.throttles.get(self.dialect.name)
-        if throttle is None or "x-ratelimit-limit-requests" not in package.headers:
-            return package
-        limits = {
-            "x-ratelimit-limit-requests": str(throttle.limit),
-            "x-ratelimit-remaining-requests": str(throttle.remaining),
-        }
-        return replace(package, headers={**package.headers, **limits})
 
 
 def _package(reply: Reply, body: bytes) -> Package:

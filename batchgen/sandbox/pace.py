@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .wire import Order
+from .wire import Order, Quota
 
 #: Seconds at the middle of the distribution, by quality, for a picture of a megapixel.
 MEDIANS = {"low": 0.5, "medium": 1.0, "high": 2.0, "xhigh": 2.5, "max": 3.0}
@@ -73,10 +73,10 @@ class Throttle:
             return 0.0
         return max(0.001, self._passed[0] + self.window - now)
 
-    @property
-    def remaining(self) -> int:
-        """Return how many more may pass right now."""
-        return max(0, self.limit - len(self._passed))
+    def quota(self, wait: float) -> Quota:
+        """Return how the limit stands after ``admit`` returned *wait*."""
+        remaining = max(0, self.limit - len(self._passed))
+        return Quota(limit=self.limit, window=self.window, remaining=remaining, wait=wait)
 
 
 def _positive(text: str) -> float:

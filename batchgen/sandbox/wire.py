@@ -73,6 +73,21 @@ class Bill:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Quota:
+    """How a provider's limit stands when a request arrives, itself counted."""
+
+    limit: int
+    window: float  #: seconds
+    remaining: int
+    wait: float = 0.0  #: seconds until another may pass; 0 where this one did
+
+    @property
+    def refill(self) -> float:
+        """Return the seconds until all is left again, for those who count as if it came back evenly."""
+        return (self.limit - self.remaining) * self.window / self.limit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Trace:
     """What an answer says about its request."""
 
@@ -82,6 +97,7 @@ class Trace:
     request_id: str
     client_id: str | None = None
     retry_after: float | None = None
+    quota: Quota | None = None  #: where the provider has a limit
     key_tail: str = ""
 
     @property

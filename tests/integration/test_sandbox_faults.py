@@ -172,6 +172,7 @@ async def test_many_at_once_and_limits(tmp_path):
             late = next(answer for answer in limited if answer.status_code == 429)
             assert 50 < float(late.headers["retry-after"]) <= 60.1
             assert late.headers["x-ratelimit-limit-requests"] == "5"
+            assert "on requests per min (RPM): Limit 5, Used 5, Requested 1." in late.json()["error"]["message"]
             free = await asyncio.gather(*(post("aigate", f"p{number}") for number in range(200)))
             assert len({answer.json()["data"][0]["b64_json"] for answer in free}) == 200
             same = await asyncio.gather(*(post("aigate", "once", **{"Idempotency-Key": "k1"}) for _ in range(3)))

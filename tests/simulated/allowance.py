@@ -16,12 +16,19 @@ DUST = 1e-6
 class Allowance(Protocol):
     """One limit of one provider."""
 
+    limit: int
+    seconds: float
+
     def wait(self, now: float, amount: int) -> float:
         """Return the seconds until *amount* may pass; 0 for now."""
         ...
 
     def take(self, now: float, amount: int) -> None:
         """Count *amount* as passed."""
+        ...
+
+    def used(self, now: float) -> float:
+        """Return how much of the limit is taken."""
         ...
 
 
@@ -50,6 +57,10 @@ class Sliding:
         self._passed.append((now, amount))
         self._sum += amount
 
+    def used(self, now: float) -> float:
+        self.wait(now, 0)
+        return self._sum
+
 
 @dataclass(slots=True)
 class Fixed:
@@ -69,6 +80,10 @@ class Fixed:
     def take(self, now: float, amount: int) -> None:
         del now
         self._sum += amount
+
+    def used(self, now: float) -> float:
+        self.wait(now, 0)
+        return self._sum
 
 
 @dataclass(slots=True)
@@ -90,3 +105,7 @@ class Bucket:
     def take(self, now: float, amount: int) -> None:
         del now
         self._level += amount
+
+    def used(self, now: float) -> float:
+        self.wait(now, 0)
+        return self._level

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import anyio
 
 from batchgen.fault import Charged, Fault, ProviderError
+from batchgen.hint import Hint
 from batchgen.job import Attempt, Delivered, Missed, Outcome
 from batchgen.providers.base import Reply
 from batchgen.providers.faults import fault_of
 from batchgen.providers.fit import deadline
+from batchgen.providers.limit_headers import stated
 from batchgen.providers.profile import Profile
 from batchgen.task import NOTHING, UNPRICED, Artifact, Basis, Charge, Usage
 from batchgen.transport.mishaps import in_doubt, unreached
@@ -52,7 +54,7 @@ def _left_over(server: Server, attempt: Attempt) -> Missed:
 def _outcome(attempt: Attempt, heard: Answer, server: Server, profile: Profile) -> Outcome:
     match heard.call.said:
         case Said.IMAGE:
-            return _delivered(attempt, server.nature.price)
+            return _delivered(attempt, server.nature.price, stated(heard.headers))
         case Said.UNREACHED:
             return _missed(unreached("Cannot connect to host"))
         case Said.LOST | Said.SILENT:
@@ -62,11 +64,11 @@ def _outcome(attempt: Attempt, heard: Answer, server: Server, profile: Profile) 
             return _of(fault_of(reply, profile))
 
 
-def _delivered(attempt: Attempt, price: int) -> Delivered:
+def _delivered(attempt: Attempt, price: int, limit: Hint | None) -> Delivered:
     count = attempt.task.n
     files = tuple(_file(attempt, attempt.ordinal + number) for number in range(count))
     charge = Charge(usd=count * price, credits=None, basis=Basis.PRICED)
-    return Delivered(artifacts=files, usage=Usage(images=count), charge=charge)
+    return Delivered(artifacts=files, usage=Usage(images=count), charge=charge, limit=limit)
 
 
 def _file(attempt: Attempt, ordinal: int) -> Artifact:

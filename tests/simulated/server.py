@@ -20,11 +20,13 @@ from .clock import Clock
 
 
 class Tells(StrEnum):
-    """How a refusal over the limit says how long to wait."""
+    """How a refusal over the limit says how long to wait, and what is said of the limit itself."""
 
     HEADER = "header"  #: retry-after, in whole seconds
     WORDS = "words"  #: in its message alone
     NOTHING = "nothing"
+    LIMITS = "limits"  #: retry-after, and the limit in OpenAI's headers on every answer
+    NUMBERS = "numbers"  #: in its message alone, with the limit
 
 
 class Said(StrEnum):
@@ -59,6 +61,8 @@ class Call:
     ended: float  #: when the answer is out
     retry_after: float | None = None  #: seconds that the answer named
     charged: bool = False
+    limits: Mapping[str, str] = field(default_factory=dict)  #: how the limits stood, as headers
+    over: str = ""  #: the limit that it ran into, in words
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,6 +114,9 @@ _WORDS = {
 }
 
 
+_PERIODS = {1.0: "sec", 60.0: "min", 3600.0: "hour", 86_400.0: "day"}
+
+
 @dataclass(slots=True)
 class Server:
     """One provider.  Times are the clock's, chance is seeded."""
@@ -135,7 +142,7 @@ class Server:
 
     def _take(self, attempt: str, job: str, images: int, sent: float) -> Call:
         now = self.clock.seconds
-        said, wait = self._decide(now, job, images)
+        said, wait, over = self._decide(now, job, images)
         call = Call(
             attempt=attempt,
             job=job,
@@ -145,6 +152,8 @@ class Server:
             said=said,
             ended=now + self._seconds(said),
             retry_after=wait,
+            limits=_headers(self.nature, now) if self.nature.tells is Tells.LIMITS else {},
+            over=over,
         )
         if not said.refused:
             self._busy.append(call.ended)
@@ -152,35 +161,41 @@ class Server:
         self.sold += images if call.charged else 0
         return call
 
-    def _decide(self, now: float, job: str, images: int) -> tuple[Said, float | None]:
+    def _decide(self, now: float, job: str, images: int) -> tuple[Said, float | None, str]:
         nature = self.nature
         for outage in nature.outages:
             if outage.start <= now < outage.start + outage.seconds:
-                return outage.said, outage.retry_after
+                return outage.said, outage.retry_after, ""
         if nature.funds is not None and self.sold + images > nature.funds:
-            return Said.MONEY, None
+            return Said.MONEY, None, ""
         self._busy = [ends for ends in self._busy if ends > now] if nature.concurrency is not None else []
         if nature.concurrency is not None and len(self._busy) >= nature.concurrency:
-            return Said.LIMIT, None
-        wait = self._excess(now, images)
+            return Said.LIMIT, None, f"Too many concurrent requests: limit {nature.concurrency}."
+        wait, over = self._excess(now, images)
         if wait:
-            return Said.LIMIT, None if nature.tells is Tells.NOTHING else wait
+            return Said.LIMIT, None if nature.tells is Tells.NOTHING else wait, over
         if job in nature.poisoned:
-            return Said.ERROR, None
+            return Said.ERROR, None, ""
         lot = self.chance.random()
         for said, share in nature.weather.items():
             if (lot := lot - share) < 0:
-                return said, None
-        return Said.IMAGE, None
+                return said, None, ""
+        return Said.IMAGE, None, ""
 
-    def _excess(self, now: float, images: int) -> float:
-        """Count the call and return 0, or return the seconds until it may pass."""
-        meters = [(one, 1) for one in self.nature.allows] + [(one, images) for one in self.nature.allows_images]
-        wait = max((one.wait(now, amount) for one, amount in meters), default=0.0)
-        if not wait:
-            for one, amount in meters:
-                one.take(now, amount)
-        return wait
+    def _excess(self, now: float, images: int) -> tuple[float, str]:
+        """Count the call and return 0, or return the seconds until it may pass and the limit in its way, in words."""
+        meters = [(one, 1, "requests") for one in self.nature.allows]
+        meters += [(one, images, "input-images") for one in self.nature.allows_images]
+        waits = [one.wait(now, amount) for one, amount, _ in meters]
+        wait = max(waits, default=0.0)
+        if wait:
+            one, amount, unit = meters[waits.index(wait)]
+            period = _PERIODS.get(one.seconds) or f"{one.seconds:g} s"
+            used = f"Limit {one.limit}, Used {round(one.used(now))}, Requested {amount}."
+            return wait, f"Rate limit reached for gpt-image-2 on {unit} per {period}: {used}"
+        for one, amount, _ in meters:
+            one.take(now, amount)
+        return 0.0, ""
 
     def _seconds(self, said: Said) -> float:
         nature = self.nature
@@ -197,9 +212,24 @@ def answer(call: Call, tells: Tells = Tells.HEADER) -> Answer:
         return Answer(call=call, status=0)
     code, words = _WORDS[call.said]
     headers = {}
-    if call.retry_after is not None and tells is Tells.WORDS:
+    if tells is Tells.NUMBERS and call.over:
+        words = call.over
+    if call.retry_after is not None and tells in (Tells.WORDS, Tells.NUMBERS):
         words = f"{words} Please try again in {call.retry_after:.3f}s."
     elif call.retry_after is not None:
         headers = {"retry-after": f"{math.ceil(call.retry_after)}"}
     body = json.dumps({"error": {"code": code, "message": words}}).encode()
-    return Answer(call=call, status=_STATUS[call.said], headers=headers, body=body)
+    return Answer(call=call, status=_STATUS[call.said], headers={**headers, **call.limits}, body=body)
+
+
+def _headers(nature: Nature, now: float) -> dict[str, str]:
+    """Return how the slowest limit of each unit stands, in OpenAI's form: as if it filled up evenly."""
+    told: dict[str, str] = {}
+    for unit, limits in (("requests", nature.allows), ("images", nature.allows_images)):
+        if limits:
+            one = min(limits, key=lambda limit: limit.limit / limit.seconds)
+            used = min(float(one.limit), one.used(now))
+            told[f"x-ratelimit-limit-{unit}"] = str(one.limit)
+            told[f"x-ratelimit-remaining-{unit}"] = str(math.floor(one.limit - used))
+            told[f"x-ratelimit-reset-{unit}"] = f"{used * one.seconds / one.limit:.3f}s"
+    return told

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
+from batchgen.providers.base import Reply
+from batchgen.providers.faults import fault_of
+from batchgen.providers.limit_headers import stated
+from batchgen.providers.presets import profile
+
 from . import witness
 from .allowance import Bucket, Fixed, Sliding
-from .server import Call, Said, Tells, answer
+from .clock import Clock, live
+from .server import Answer, Call, Nature, Said, Server, Tells, answer
 
 
 def call(at: float, said: Said = Said.IMAGE, *, took: float = 10.0, job: str = "", **facts: object) -> Call:
@@ -98,5 +105,27 @@ def test_a_refusal_says_how_long_to_wait_as_its_provider_does(tells):
     refused = call(0, Said.LIMIT, retry_after=None if tells is Tells.NOTHING else 12.3)
     told = answer(refused, tells)
     assert told.status == 429
-    assert told.headers.get("retry-after") == ("13" if tells is Tells.HEADER else None)
-    assert (b"12.300s" in told.body) == (tells is Tells.WORDS)
+    assert told.headers.get("retry-after") == ("13" if tells in (Tells.HEADER, Tells.LIMITS) else None)
+    assert (b"12.300s" in told.body) == (tells in (Tells.WORDS, Tells.NUMBERS))
+
+
+@pytest.mark.parametrize("counting", [Sliding, Fixed, Bucket])
+@pytest.mark.parametrize("unit", ["requests", "images"])
+@pytest.mark.parametrize("tells", [Tells.LIMITS, Tells.NUMBERS])
+def test_a_limit_is_told_so_that_it_can_be_read(counting, unit, tells):
+    limits = [counting(3)]
+    nature = Nature(allows=limits) if unit == "requests" else Nature(allows_images=limits)
+    clock = Clock()
+    server = Server(name="a", nature=replace(nature, tells=tells, median=1.0), clock=clock, chance=random.Random(1))
+    told: list[Answer] = []
+
+    async def ask() -> None:
+        told.extend([await server.serve(f"{number}", "job", 1) for number in range(4)])
+
+    live(clock, ask)
+    *passed, refused = told
+    hint = fault_of(Reply(status=refused.status, headers=refused.headers, body=refused.body), profile("openai")).limit
+    assert [one.status for one in told] == [200, 200, 200, 429]
+    assert hint is not None
+    assert (hint.limit, hint.window_seconds, hint.unit) == (3, 60, unit)
+    assert [(stated(one.headers) is not None) for one in passed] == [tells is Tells.LIMITS] * 3

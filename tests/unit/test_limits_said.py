@@ -124,8 +124,8 @@ WORDS = {
     ),
     "openai requests": (
         (
-            "Rate limit reached for gpt-4 in organization org-x on requests per min (RPM): Limit 3, Used 3, Requested 1. "
-            "Please try again in 20s."
+            "Rate limit reached for gpt-4 in organization org-x on requests per min (RPM): Limit 3, Used 3, "
+            "Requested 1. Please try again in 20s."
         ),
         Hint(limit=3, used=3, window_seconds=MINUTE),
     ),

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from ..checks import Rules, openai_size, read_order
 from ..prices import GPT_RATES, openai_bill
-from ..wire import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
+from ..wire import Bill, Fetch, Form, Json, Order, Picture, Quota, Refusal, Reply, Trace
 from .dialect import Dialect, Purse, Question
-from .words import OPENAI_WORDS, openai_error, retry_headers, words_for
+from .words import OPENAI_WORDS, go_duration, openai_error, retry_headers, words_for
 
 COMMON = frozenset({"model", "prompt", "n", "size", "quality", "background", "output_format", "output_compression"})
 SDK_EXTRAS = frozenset({"user", "safety_identifier", "stream"})
@@ -49,7 +49,6 @@ def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 
     headers = _headers(trace) | retry_headers(trace)
     if refusal.cause == "throttle":
         headers["Retry-After"] = headers.get("Retry-After", "1")
-        headers |= {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": f"{trace.retry_after or 1:g}s"}
     return Reply(status=words.status, payload=openai_error(words, refusal), headers=headers)
 
 
@@ -57,17 +56,24 @@ def catalogue(purse: Purse, trace: Trace) -> Reply:  # noqa: ARG001 - every ques
     """List the models; those that make no images are among them."""
     names = [*sorted(GPT_RATES), "gpt-5.5", "text-embedding-3-small"]
     data = [{"id": name, "object": "model", "created": 1_776_729_600, "owned_by": "system"} for name in names]
-    return Reply(status=200, payload={"object": "list", "data": data}, headers=_headers(trace))
+    headers = _headers(trace) | _limits(Quota(limit=500, window=60.0, remaining=499))
+    return Reply(status=200, payload={"object": "list", "data": data}, headers=headers)
 
 
 def _headers(trace: Trace) -> dict[str, str]:
-    return {
+    headers = {
         "x-request-id": f"req_{trace.request_id}",
         "openai-version": "2020-10-01",
         "openai-organization": "org-sandbox",
-        "x-ratelimit-limit-requests": "500",
-        "x-ratelimit-remaining-requests": "499",
-        "x-ratelimit-reset-requests": "120ms",
+    }
+    return headers | (_limits(trace.quota) if trace.quota else {})  # what has no limit does not say that it has one
+
+
+def _limits(quota: Quota) -> dict[str, str]:
+    return {
+        "x-ratelimit-limit-requests": str(quota.limit),
+        "x-ratelimit-remaining-requests": str(quota.remaining),
+        "x-ratelimit-reset-requests": go_duration(quota.refill),
     }
 
 

@@ -47,8 +47,22 @@ def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 
     metadata: Json = {"error_type": words.type}
     if refusal.cause == "refuse":
         metadata |= {"reasons": ["violence"], "flagged_input": "…", "provider_name": "Google AI Studio"}
+    limits = _limits(trace) if refusal.cause == "throttle" else {}
+    if limits:
+        metadata["headers"] = limits
     payload = {"error": {"code": words.status, "message": words.message, "metadata": metadata}}
-    return Reply(status=words.status, payload=payload, headers=retry_headers(trace))
+    return Reply(status=words.status, payload=payload, headers=limits | retry_headers(trace))
+
+
+def _limits(trace: Trace) -> dict[str, str]:
+    """Return the headers that come with a refusal of OpenRouter's own, and with nothing else."""
+    if trace.quota is None or not trace.quota.wait:
+        return {}
+    return {
+        "X-RateLimit-Limit": str(trace.quota.limit),
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-Reset": str(round((trace.now + trace.quota.wait) * 1000)),
+    }
 
 
 def key_info(purse: Purse, trace: Trace) -> Reply:  # noqa: ARG001 - every question is told in the same shape

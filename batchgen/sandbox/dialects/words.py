@@ -28,8 +28,8 @@ _SAFETY = (
     "request ID {request_id}. safety_violations=[violence]."
 )
 _RATE = (
-    "Rate limit reached for gpt-image-2 (for limit gpt-image) in organization org-sandbox on input-images per min: "
-    "Limit 5, Used 5, Requested 1. Please try again in {wait}."
+    "Rate limit reached for gpt-image-2 (for limit gpt-image) in organization org-sandbox on {quota}. Please try again "
+    "in {wait}."
 )
 
 _SCOPE = (
@@ -70,9 +70,12 @@ OPENAI_WORDS: Mapping[str, Words] = {
 def words_for(table: Mapping[str, Words], refusal: Refusal, trace: Trace) -> Words:
     """Return the words for a refusal; what the refusal itself says comes first."""
     found = table[refusal.cause]
-    wait = _duration(1.0 if trace.retry_after is None else trace.retry_after)
     message = refusal.message or found.message.format(
-        request_id=trace.request_id, wait=wait, key_tail=trace.key_tail, path=trace.own_path
+        request_id=trace.request_id,
+        wait=go_duration(1.0 if trace.retry_after is None else trace.retry_after),
+        key_tail=trace.key_tail,
+        path=trace.own_path,
+        quota=_quota(trace),
     )
     return _words(found.status, found.type, refusal.code or found.code, message)
 
@@ -90,5 +93,19 @@ def openai_error(words: Words, refusal: Refusal) -> Json:
     return {"error": error}
 
 
-def _duration(seconds: float) -> str:
-    return f"{round(seconds * 1000)}ms" if seconds < 1 else f"{seconds:g}s"
+def go_duration(seconds: float) -> str:
+    """Return a duration as Go writes it: 467ms, 12s, 6m0s."""
+    seconds = round(seconds, 3)
+    if seconds < 1:
+        return f"{round(seconds * 1000)}ms"
+    minutes, rest = divmod(seconds, 60)
+    return (f"{minutes:.0f}m" if minutes else "") + f"{round(rest, 3):g}s"
+
+
+def _quota(trace: Trace) -> str:
+    """Return a limit in OpenAI's words; without numbers where a refusal was ordered and no limit is there."""
+    quota = trace.quota
+    if quota is None or not quota.wait:
+        return "input-images per min"
+    period = {1.0: "sec", 60.0: "min (RPM)", 3600.0: "hour"}[quota.window]
+    return f"requests per {period}: Limit {quota.limit}, Used {quota.limit - quota.remaining}, Requested 1"
