@@ -25,6 +25,8 @@ HORIZON, MEMORY, ENOUGH = 60.0, 180.0, 64
 STATED = 0.99  #: a limit that the provider states is kept to with the margin of the paces
 LONGEST_WINDOW = 3600.0  #: seconds: a quota over more than this says nothing about how fast to go
 LONGEST_WAIT = 60.0  #: seconds between two tries where everything is refused, and no wait is named
+#: So many calls taken in a row, or a few over so many seconds, after a fall to less than half: it was a storm.
+CALM, CALM_FEW, CALM_SECONDS = 40, 8, 240.0
 LONGEST_GRACE = 120.0  #: seconds at most until a call that was not refused counts as taken
 #: Five refusals in a row are throttling, or more of them if up to 20 calls for each were taken in between.
 DENSE, FADING, ALONE = 4.5, 0.05, 1.5
@@ -117,6 +119,9 @@ class Controller:
         self._taken = True  #: a call sent since then was taken
         self._echo, self._grace = 0.5, 1.2  #: seconds in which a refusal comes back, and surely has come back
         self._rounds = 0  #: refusals in a row, without a call taken in between
+        self._calm = 0  #: calls taken since the last refusal
+        self._fell_from = 0.0  #: the rate before it fell; 0: it is known why
+        self._leapt = False  #: it was doubled since
         self._trial = False  #: the next call goes alone, and the others wait for what becomes of it
         self._blocked = self._trial_ends = -math.inf
 
@@ -168,6 +173,10 @@ class Controller:
         if sent_at > self._since:
             self._taken, self._rounds = True, 0
             self._trial_ends = -math.inf
+        self._calm += 1
+        if self._rate and self._rate.value < self._fell_from / 2 and self._is_calm(now):
+            self._rate, self._calm, self._leapt = _Climb(2 * self._rate.value, 2 * self._rate.value), 0, True
+            self._leave_at_ceiling()
         # doubling is for those who could not go faster, and only when a call at the present rate has come back
         rate, new = self._rate, self._doubled < sent_at < self._calls.last
         if rate and rate.peak is None and new and self._tempo < 2:
@@ -183,6 +192,7 @@ class Controller:
             self.learned(hint, now)
             if retry_after is None and hint.spent:
                 retry_after = hint.reset_seconds
+        self._calm = 0
         if sent_at > self._evident:
             self._weigh(sent_at, now)
         if sent_at <= self._since:  # calls already in flight meet the same weather
@@ -316,13 +326,19 @@ class Controller:
         if self._ceiling and lately >= 0.95 * pace:
             least = pace  # hardly fewer than were sent: what is configured may be right
         self._rate = rate or _Climb(pace)
-        self._rate.cut(max(least, min(pace, lately / (1 - self._loose))))
+        self._rate.cut(max(least, min(pace, lately / (1 - self._loose)), 1 / LONGEST_WAIT))
+        # one that went up in leaps has found how far it goes
+        found = self._leapt or (rate is not None and rate.peak is None)
+        self._fell_from, self._leapt = 0.0 if found else max(pace, self._fell_from), False
 
     def _alike(self) -> bool:
         """Return whether throttling came with the same number of calls in flight each time, at different rates."""
         held, rates = sorted(mark[0] for mark in self._marks), sorted(mark[1] for mark in self._marks)
         same = len(held) == ALIKE and held[0] >= FEW and held[-1] - held[0] <= 1
         return same and rates[0] < 0.85 * rates[-1]
+
+    def _is_calm(self, now: float) -> bool:
+        return self._calm >= CALM or (self._calm >= CALM_FEW and now - self._evident >= CALM_SECONDS)
 
     def _wait(self, told: float | None) -> float:
         """Return how long to wait: as told, and longer where that was too short before."""

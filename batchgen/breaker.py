@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from .fault import Cause, Fault
-from .job import Delivered, Outcome
+from .job import Delivered, Job, Outcome
 from .retry import Policy
 
 #: So many rounds a provider that never answered may be out of reach, each after a longer pause, before it is given up.
@@ -44,6 +44,7 @@ class Verdict:
 
 
 _NOTHING = Verdict()
+_AT_ONCE = {Cause.MONEY: Closure.MONEY, Cause.DENIED: Closure.DENIED}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -54,11 +55,12 @@ class Breaker:
     misses: int = 0  #: rounds in a row in which it was out of reach
     doubts: int = 0  #: rounds in a row in which nobody knows what became of a call
     since: float | None = None  #: when it stopped taking calls; None: it takes them
+    _silent: float | None = None  #: since when it neither did nor refused anything
     throttles: int = 0  #: rounds in a row in which it asked for a pause
     _heard: bool = False  #: it answered a call of this run
     _rounds: int = 0  #: of pauses because of errors
     _errors: int = 0  #: in a row
-    _failing: set[int] = field(default_factory=set)  #: the jobs that met them
+    _failing: set[int] = field(default_factory=set)  #: the jobs that met them at their first try
     _refusals: dict[tuple[object, ...], set[int]] | None = field(default_factory=dict)  #: None: something else came
 
     @property
@@ -71,8 +73,8 @@ class Breaker:
         """Return whether one call at a time is enough to find out how it is doing."""
         return self.doubts > 0 or self.misses >= PROBE_ROUNDS or self.troubled
 
-    def heed(self, job: int, outcome: Outcome, now: float, spread: float, *, paused: bool) -> Verdict:
-        """Take note of how a call for *job* ended at *now*; *spread* in [0, 1) sets pauses apart.
+    def heed(self, job: Job, outcome: Outcome, now: float, spread: float, *, paused: bool) -> Verdict:
+        """Take note of how a call for *job*, as it was claimed, ended at *now*; *spread* in [0, 1) sets pauses apart.
 
         *paused*: the lane pauses already.  Calls in flight meet the same weather: they are one round, not many.
         """
@@ -83,15 +85,12 @@ class Breaker:
         fault, first = outcome.fault, not paused
         if fault.cause is not Cause.UNKNOWN:
             self.doubts = 0
-        if fault.cause is not Cause.INVALID and fault.cause is not Cause.THROTTLED:
-            self._refusals = None
         match fault.cause:
-            case Cause.MONEY:
-                return Verdict(close=Closure.MONEY)
-            case Cause.DENIED:
-                return Verdict(close=Closure.DENIED)
+            case Cause.MONEY | Cause.DENIED:
+                return Verdict(close=_AT_ONCE[fault.cause])
             case Cause.THROTTLED:
                 self._stopped(now)
+                self.misses, self._silent, self._heard = 0, None, True
                 self.throttles += first
                 return Verdict(pause=self._pause(fault, self.throttles, spread))
             case Cause.UNREACHED:
@@ -100,16 +99,16 @@ class Breaker:
                 return self._in_doubt(fault, now, spread, first)
             case Cause.ERROR:
                 return self._error(job, fault, now, spread, first)
-            case Cause.INVALID:
-                self._recover()
-                return self._refused(job, fault)
-            case _:
-                self._recover()
+        self._recover()
+        if fault.cause is Cause.INVALID:
+            return self._refused(job.id, fault)
+        self._refusals = None
         return _NOTHING
 
     def _recover(self) -> None:
         self.misses = self.doubts = self.throttles = self._errors = self._rounds = 0
-        self.since, self._heard = None, True
+        self.since = self._silent = None
+        self._heard = True
         self._failing.clear()
 
     def _stopped(self, now: float) -> None:
@@ -117,6 +116,7 @@ class Breaker:
 
     def _unreached(self, fault: Fault, now: float, spread: float, first: bool) -> Verdict:
         self._stopped(now)
+        self._silent = now if self._silent is None else self._silent
         self.misses += first
         given_up = self._given_up(now) if self._heard else self.misses >= UNREACHED_ROUNDS
         return Verdict(Closure.DOWN if given_up else None, self._pause(fault, self.misses, spread))
@@ -127,13 +127,15 @@ class Breaker:
         close = Closure.DOUBT if self.doubts >= DOUBT_ROUNDS else None
         return Verdict(close, self._pause(fault, self.doubts, spread))
 
-    def _error(self, job: int, fault: Fault, now: float, spread: float, first: bool) -> Verdict:
+    def _error(self, job: Job, fault: Fault, now: float, spread: float, first: bool) -> Verdict:
         self.misses, self._heard = 0, True
         self._errors += 1
-        self._failing.add(job)
+        if job.tries == 1:  # a job that failed before says nothing of others
+            self._failing.add(job.id)
         if not self.troubled:
             return _NOTHING
         self._stopped(now)
+        self._silent = now if self._silent is None else self._silent
         self._rounds += first
         return Verdict(Closure.DOWN if self._given_up(now) else None, self._pause(fault, self._rounds, spread))
 
@@ -145,7 +147,7 @@ class Breaker:
         return Verdict(close=Closure.DENIED) if len(alike) >= ALIKE_JOBS else _NOTHING
 
     def _given_up(self, now: float) -> bool:
-        return self.since is not None and now - self.since >= self.policy.patience
+        return self._silent is not None and now - self._silent >= self.policy.patience
 
     def _pause(self, fault: Fault, number: int, spread: float) -> float:
         return fault.retry_after if fault.retry_after is not None else self.policy.backoff(max(1, number), spread)

@@ -10,7 +10,7 @@ from anyio import CancelScope, Event, move_on_after
 
 from .breaker import Breaker, Closure
 from .fault import Cause, Fault
-from .job import Delivered, Outcome
+from .job import Delivered, Job, Outcome
 from .limits import Gate
 from .retry import Policy
 from .route import ALL, Models
@@ -93,7 +93,7 @@ class Lane:
         self.in_flight += 1
         return [gate.sent(images) for gate in self.gates][-1]
 
-    def heed(self, job: int, outcome: Outcome, sent_at: float, spread: float) -> None:
+    def heed(self, job: Job, outcome: Outcome, sent_at: float, spread: float) -> None:
         """Take from an outcome what concerns the whole lane: pause, close, or carry on."""
         self._pass_on(outcome, sent_at)
         fault = None if isinstance(outcome, Delivered) else outcome.fault

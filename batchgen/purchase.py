@@ -96,7 +96,7 @@ class Purchases:
         heard = False
         try:
             outcome = await self.backend.run(opened.attempt)
-            lane.heed(opened.job.id, outcome, sent_at, self.spread())
+            lane.heed(opened.job, outcome, sent_at, self.spread())
             heard = True
             with CancelScope(shield=True):
                 return await self._settle(lane, opened, outcome)

@@ -157,7 +157,7 @@ class Runner:
                 if found is None:
                     if self._over(lane):
                         return
-                    lane.waits = "retry" if lane.in_flight == 0 else ""
+                    lane.waits = "a retry" if lane.in_flight == 0 else ""
                     await lane.rest(self._until_due(lane), since)
                     continue
                 backlog, job = found
@@ -194,7 +194,7 @@ class Runner:
     def _seconds_until(self, lane: Lane, job: Job) -> float | None:
         """Return how long *job* has to wait at its lane; None: until something changes."""
         if lane.held or lane.full:
-            lane.waits = "resume-lane" if lane.held else ""
+            lane.waits = ""
             return None
         wait = lane.wait(_weight(job.task))
         lane.waits = "pace" if wait > 0 and lane.paced else ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
+from typing import Any
 
 from anyio import current_time, sleep
 
@@ -15,7 +16,7 @@ KEEP_EVERY = 60.0
 #: Seconds without the end of any call after which a person is told; renders take up to five minutes.
 SILENCE = 900.0
 
-Attendant = Callable[[], Awaitable[None]]
+Attendant = Callable[[], Coroutine[Any, Any, None]]
 
 
 def attendants(runner: Runner, writer: Writer, say: Callable[[str], None]) -> Sequence[Attendant]:

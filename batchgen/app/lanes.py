@@ -42,12 +42,12 @@ def lanes(known: Profile, accounts: Sequence[str | None], width: int, memory: Me
         on_unknown=known.on_unknown,
         patience=known.retry.patience,
     )
-    groups = {name: Models(models, only=True) for name, models in known.grouped.items()}
-    rest = Models(frozenset[str]().union(*known.grouped.values()))
+    groups: dict[str | None, Models] = {None: Models(frozenset[str]().union(*known.grouped.values()))}
+    groups |= {name: Models(models, only=True) for name, models in known.grouped.items()}
     for account in accounts:
         shared = _gate(known.limits, width)
         _seed(shared, (known.name, account, Models()), memory)
-        for name, models in {None: rest, **groups}.items():
+        for name, models in groups.items():
             gates = [shared]
             if name is not None:
                 gates.append(_gate(known.groups[name], known.groups[name].concurrency or width))

@@ -7,10 +7,11 @@ sends SIGTERM kills after a while, so then there is a deadline.
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from anyio import CancelScope, create_task_group, open_signal_receiver, sleep
 
@@ -64,7 +65,7 @@ class Stop:
         runner.purchases.watch = self._count
 
     async def guard(
-        self, display: AbstractAsyncContextManager[None], beside: Sequence[Callable[[], Awaitable[None]]] = ()
+        self, display: AbstractAsyncContextManager[None], beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
     ) -> None:
         """Run the runner inside *display* until its end, and *beside* it whatever else is to go on."""
         failure: StoreError | None = None

@@ -45,21 +45,21 @@ class Progress:
         self._start = start
         self._began = time.monotonic()
 
-    def total(self, lane: Lane) -> int:
-        """Return how many jobs the lane's provider has in all."""
-        found = self._start.get(lane.provider)
-        return found.total if found else 0
+    @property
+    def total(self) -> int:
+        """Return how many jobs the batch has."""
+        return sum(counts.total for counts in self._start.values())
 
-    def done(self, lane: Lane) -> int:
+    @property
+    def done(self) -> int:
         """Return how many of them are done."""
-        found = self._start.get(lane.provider)
-        return lane.done + (found.done if found else 0)
+        return sum(counts.done for counts in self._start.values()) + sum(lane.done for lane in self.runner.lanes)
 
-    def left(self, lane: Lane) -> int:
+    @property
+    def left(self) -> int:
         """Return how many still wait or are under way."""
-        found = self._start.get(lane.provider)
-        open_ = found.pending + found.running if found else 0
-        return max(0, open_ - lane.done - lane.failed - lane.doubtful)
+        began = sum(counts.pending + counts.running for counts in self._start.values())
+        return max(0, began - sum(lane.done + lane.failed + lane.doubtful for lane in self.runner.lanes))
 
     @property
     def images(self) -> int:
@@ -75,10 +75,8 @@ class Progress:
     def summary(self) -> str:
         """Return one line: jobs, images, pace, spend, time left."""
         lanes = self.runner.lanes
-        done, total = sum(map(self.done, lanes)), sum(map(self.total, lanes))
-        failed = sum(lane.failed for lane in lanes)
-        left = sum(self.left(lane) for lane in lanes)
-        parts = [f"{done}/{total} jobs done"]
+        failed, left = sum(lane.failed for lane in lanes), self.left
+        parts = [f"{self.done}/{self.total} jobs done"]
         parts += [f"{failed} failed"] if failed else []
         parts += [f"{sum(lane.in_flight for lane in lanes)} in flight", f"{self.per_minute:.0f} images/min"]
         parts.append(f"spent {words.usd(sum(lane.usd for lane in lanes))}")
@@ -93,15 +91,13 @@ def waiting(lane: Lane) -> str:
     """Return what a lane waits for, and why; "" where it just works."""
     if lane.closed is not None:
         return f"closed: {words.short(lane.fault.message, 60)}" if lane.fault else f"closed: {lane.closed}"
-    pause = lane.gate.pause_left
-    if pause > 0 and lane.fault is not None:
+    if lane.held:
+        return f"you: batchgen resume-lane {lane.provider}"
+    pause = lane.pause_left
+    if pause >= 1 and lane.fault is not None:
         why = "throttled" if lane.fault.cause is Cause.THROTTLED else words.short(lane.fault.message, 50)
         return f"{why}, on in {words.duration(pause)}"
-    if lane.next_due is not None:
-        return "a retry comes due"
-    if lane.full:
-        return ""
-    return "pace" if lane.page and lane.gate.paced else ""
+    return lane.waits
 
 
 @asynccontextmanager
@@ -124,9 +120,7 @@ async def _report(progress: Progress) -> None:
     said, last = -1, time.monotonic()
     while True:
         await sleep(REFRESH)
-        lanes = progress.runner.lanes
-        total = sum(map(progress.total, lanes)) or 1
-        step = sum(map(progress.done, lanes)) * 20 // total
+        step = progress.done * 20 // (progress.total or 1)
         age = time.monotonic() - last
         if (step != said and age >= PLAIN_LEAST) or age >= PLAIN_MOST:
             words.say(progress.summary)
@@ -177,8 +171,8 @@ def _rows(progress: Progress) -> Iterator[tuple[str, ...]]:
     for lane in progress.runner.lanes:
         spent = words.usd(lane.usd) + (f" {words.credits_(lane.credits)} cr" if lane.credits else "")
         yield (
-            lane.provider,
-            f"{progress.done(lane)}/{progress.total(lane)}",
+            lane.name,
+            str(lane.done),
             f"{lane.in_flight}/{lane.width}",
             str(lane.failed) if lane.failed else "",
             spent,

@@ -7,6 +7,7 @@ provider does not take it, because the image is the same without.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from ..task import Task
 from .profile import Profile, UnknownModel
@@ -24,7 +25,7 @@ def translated(task: Task, profile: Profile) -> Task:
     except UnknownModel:
         return task
     rules = found[1].rules(task.kind)
-    dropped = {
+    dropped: dict[str, Any] = {
         name: None for name in HARMLESS if rules and getattr(task, name) is not None and name not in rules.fields
     }
     return replace(task, **dropped) if dropped else task

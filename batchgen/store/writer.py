@@ -1,4 +1,6 @@
-"""The one writer.  Every INSERT and UPDATE of batchgen is in this file, ``learned``, ``loading``, ``mending`` and ``swap``.  A doer.
+"""The one writer.  A doer.
+
+Every INSERT and UPDATE of batchgen is in this file, ``learned``, ``loading``, ``mending`` and ``swap``.
 
 Every update of a job is a compare-and-set on its id, state, claim and what else tells two forms of it apart: no
 row changed means that the job moved on without us.  (A load reads and writes in one transaction.)  Verbs return when

@@ -17,11 +17,13 @@ from typing import Any
 import anyio
 
 from batchgen.app import run
+from batchgen.app.keyring import Keyring
 from batchgen.app.place import Place
 from batchgen.ledger import Counts
 from batchgen.manifest import Batch
 from batchgen.providers.presets import profile
 from batchgen.providers.profile import Profile
+from batchgen.route import Route
 from batchgen.runner import Runner
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
@@ -42,11 +44,13 @@ class Wish:
     provider: str
     images: int = 1
     priority: int = 0
+    others: tuple[str, ...] = ()  #: providers that may do it where the first cannot
 
     def planned(self) -> Any:
         """Return the job as a manifest asks for it."""
+        route = Route(others=self.others) if self.others else None
         task = Task(kind=Kind.GENERATE, prompt=self.key, provider=self.provider, model="gpt-image-2", n=self.images)
-        return plan(self.key, self.key, self.provider, task=task, wanted=self.images, priority=self.priority)
+        return plan(self.key, self.key, self.provider, task=task, wanted=self.images, priority=self.priority, route=route)
 
 
 def wishes(count: int, provider: str, *, images: int = 1) -> list[Wish]:
@@ -123,17 +127,20 @@ class Night:
 
     def _runner(self, batch: Batch, batch_id: int, run_id: str, reader: Reader, writer: Writer) -> Runner:
         # the wiring of a real run, so that whatever is added there is simulated too; only the far side is set in
-        engagement = run._Engagement(
-            place=self.place, batch=batch, terms=run.Terms(), keys={}, reader=reader, writer=writer
+        engagement = run.Engagement(
+            place=self.place,
+            batch=batch,
+            terms=run.Terms(),
+            keys=Keyring(),
+            reader=reader,
+            writer=writer,
+            alternates={name for wish in self.wishes for name in wish.others},
         )
-        needed = engagement._needed(batch_id)
+        needed = engagement.needed(batch_id)
         profiles = {name: known for name, known in self.profiles.items() if name in needed}
-        runner = engagement._runner(batch_id, run_id, profiles, None)
-        runner.backend = Simulated(servers=self.servers, profiles=self.profiles)
-        runner.now = self.clock.now
-        runner.spread = self.spread.random
-        runner.release = lambda _attempt, _keep: None
-        return runner
+        backend = Simulated(servers=self.servers, profiles=self.profiles)
+        parts = {"backend": backend, "now": self.clock.now, "spread": self.spread.random}
+        return engagement.runner(batch_id, run_id, profiles, None, **parts)
 
     def _kill(self) -> None:
         """Put aside the job table as a kill at this moment leaves it; what the dying loop still writes is not kept."""

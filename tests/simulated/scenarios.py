@@ -102,7 +102,11 @@ def trouble(folder: Path, *, jobs: int = 600) -> Told:
     names = ("aimlapi", "openai", "aigate")
     night = Night(
         folder=folder,
-        wishes=[Wish(key=f"{name}-{number:05}", provider=name) for number in range(jobs) for name in names],
+        wishes=[
+            Wish(key=f"{name}-{number:05}", provider=name, others=tuple(other for other in names if other != name))
+            for number in range(jobs)
+            for name in names
+        ],
         natures={
             "aimlapi": Nature(funds=jobs * 3 // 10),
             "openai": Nature(outages=[Outage(start=5 * MINUTE, seconds=20 * MINUTE, said=Said.OVERLOADED)]),
