@@ -9,19 +9,17 @@ reasons of their own.  Where nothing at all is taken the rate stays, and only th
 from __future__ import annotations
 
 import math
-from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .hint import Hint
+from .traffic import HORIZON, Traffic
 
 START = 1.0  #: requests a second to begin with, where nothing is configured and nothing known
 KEEP = 0.9  #: what is left of a rate, or a width, after throttling
 #: Seconds until it is back, and at least so many requests: each try for more costs a refused call or two.
 SPAN, SPAN_REQUESTS = 240.0, 100
-#: Seconds over which calls are counted, as most limits are per minute; and seconds, or calls, that are remembered.
-HORIZON, MEMORY, ENOUGH = 60.0, 180.0, 64
 STATED = 0.99  #: a limit that the provider states is kept to with the margin of the paces
 LONGEST_WINDOW = 3600.0  #: seconds: a quota over more than this says nothing about how fast to go
 LONGEST_WAIT = 60.0  #: seconds between two tries where everything is refused, and no wait is named
@@ -59,56 +57,31 @@ class _Climb:
             self.value = self.peak * (1 + (1 - KEEP) * (self.climbed / span - 1) ** 3)
 
 
-class _Calls:
-    """The calls of the last minutes, as sorted times.  A span of time is open at its start and closed at its end."""
-
-    def __init__(self) -> None:
-        self.sent: list[float] = []
-        self.refused: list[float] = []  #: when they had been sent
-        self.answered: list[float] = []  #: when the answer came
-        self.flying = 0
-        self.began = self.last = -math.inf  #: since when they have been going out, and when the last one went
-
-    def add(self, at: float, gap: float) -> None:
-        self.began, self.last = (at if gap > HORIZON else self.began), at
-        self.flying += 1
-        self.sent.append(at)
-        for times in (self.sent, self.refused, self.answered):
-            if len(times) > 2 * ENOUGH and times[len(times) // 2] <= at - MEMORY:
-                del times[: len(times) // 2]
-
-    def land(self, sent_at: float, now: float, *, refused: bool) -> None:
-        self.flying = max(0, self.flying - 1)
-        insort(self.refused if refused else self.answered, sent_at if refused else now)
-
-    def between(self, after: float, until: float) -> int:
-        return bisect_right(self.sent, until) - bisect_right(self.sent, after)
-
-    def taken(self, after: float, until: float) -> int:
-        # those that were not refused, or not yet
-        return self.between(after, until) - bisect_right(self.refused, until) + bisect_right(self.refused, after)
-
-    def held(self, at: float) -> int:
-        # those that were in flight when one was sent, itself not counted
-        return self.flying - self.between(at, math.inf) + len(self.answered) - bisect_right(self.answered, at)
-
-
 class Controller:
     """Learn how fast, and how many at once, one provider can be asked.
 
     *ceiling* is the configured rate in requests per second (None: nothing is configured), *concurrency* the
-    configured width, *start* the first rate to try without a ceiling.  Times are seconds on one clock, of any origin.
+    configured width, *start* the first rate to try without a ceiling, *waits* the shortest and the longest wait where
+    everything is refused and the provider names none.  Times are seconds on one clock, of any origin.
     Report each call twice: ``sent``, then ``answered`` or ``throttled`` with the time at which it was sent.
     """
 
-    def __init__(self, ceiling: float | None, concurrency: int, *, start: float = START) -> None:
+    def __init__(
+        self,
+        ceiling: float | None,
+        concurrency: int,
+        *,
+        start: float = START,
+        waits: tuple[float, float] = (1.0, LONGEST_WAIT),
+    ) -> None:
+        self._first_wait, self._longest_wait = waits
         self._ceiling, self._concurrency = ceiling, concurrency
         self._rate = None if ceiling else _Climb(start)
         self._width: _Climb | None = None
         self._stated: float | None = None  #: requests per second, in the provider's own words
         self._stated_width = math.inf
         self._weight = 1.0  #: images per request, on the average
-        self._calls = _Calls()
+        self._calls = Traffic()
         self._tempo = 1.0  #: time between two calls, in units of what the rate asks for
         self._doubled = -math.inf
         self._evidence = 0.0  #: for throttling: 1 for each refusal, fading with each call that is taken
@@ -342,6 +315,6 @@ class Controller:
 
     def _wait(self, told: float | None) -> float:
         """Return how long to wait: as told, and longer where that was too short before."""
-        step = max(1.0, 1 / self._in_force)
-        longer = min(step * 2.0 ** (min(self._rounds, 20) - 1), max(step, LONGEST_WAIT))
+        step = max(self._first_wait, 1 / self._in_force)
+        longer = min(step * 2.0 ** (min(self._rounds, 20) - 1), max(step, self._longest_wait))
         return longer if told is None else told if self._rounds <= 3 else max(told, longer)

@@ -16,7 +16,7 @@ from .job import Job
 from .store.values import Wanted
 
 #: After a retry, so many new jobs go before the next one, where there are any.
-NEW_PER_RETRY = 3
+NEW_PER_RETRY = 1
 #: What has stood in memory for so long is looked up again: somebody may have cancelled it.
 STALE = timedelta(seconds=30)
 
@@ -43,12 +43,17 @@ class Backlog:
     _read_at: datetime | None = None
     _filling: Lock = field(default_factory=Lock)
 
-    async def first(self, now: datetime, may: Callable[[Job], bool]) -> Job | None:
-        """Return the next due job that the caller *may* take; it stays here until ``take``."""
+    async def first(self, now: datetime, may: Callable[[Job], bool], *, far: bool = False) -> Job | None:
+        """Return the next due job that the caller *may* take; it stays here until ``take``.
+
+        *far*: one that stands far from those before, to tell trouble of the provider from that of a few neighbours.
+        """
         async with self._filling:
             await self._fill(now)
         again = next(filter(may, self._again.values()), None)
-        new = next(filter(may, self._new.values()), None)
+        new = next(filter(may, reversed(self._new.values()) if far else self._new.values()), None)
+        if far and new is not None:
+            return new
         if again is not None and (new is None or self._since_retry >= NEW_PER_RETRY):
             return again
         return new

@@ -86,6 +86,9 @@ def judge(
             assert_never(outcome)
     later = now + timedelta(seconds=policy.backoff(job.tries, spread))
     match fault.cause:
+        case Cause.THROTTLED if fault.retry_after is None:
+            # perhaps the lane goes on: then others first
+            return Returned(at=now, fault=fault, not_before=now + timedelta(seconds=policy.backoff(1, spread)))
         case Cause.THROTTLED | Cause.UNREACHED | Cause.MONEY | Cause.DENIED:
             # the lane waits or closes; the job itself is due as soon as its lane is open
             return Returned(at=now, fault=fault)

@@ -173,7 +173,7 @@ class Runner:
         """Return the first due job that the lane may send now, of its own provider's and of those it stands in for."""
         found: list[tuple[Backlog, Job]] = []
         for backlog in self._backlogs[lane.name]:
-            job = await backlog.first(self.purchases.now(), partial(self._may, lane))
+            job = await backlog.first(self.purchases.now(), partial(self._may, lane), far=lane.breaker.troubled)
             if job is not None:
                 found.append((backlog, job))
         free = [(backlog, job) for backlog, job in found if job.id not in self._under_way]

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ..adapt import Controller
+from ..adapt import LONGEST_WAIT, Controller
 from ..lane import Lane
 from ..limits import Gate, ceiling, windows
-from ..providers.profile import Group, Limits, Profile
+from ..providers.profile import Group, Limits, Profile, Retry
 from ..retry import Policy
 from ..route import Models
 from ..store.learned import Lesson
 from ..store.sends import Sent, sends
 from ..windows import Pace, Window
+
+#: Requests per second, at least, to begin with where nothing is configured and nothing known: as good as no limit.
+FIRST_RATE = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,12 +48,12 @@ def lanes(known: Profile, accounts: Sequence[str | None], width: int, memory: Me
     groups: dict[str | None, Models] = {None: Models(frozenset[str]().union(*known.grouped.values()))}
     groups |= {name: Models(models, only=True) for name, models in known.grouped.items()}
     for account in accounts:
-        shared = _gate(known.limits, width)
+        shared = _gate(known.limits, known.retry, width)
         _seed(shared, (known.name, account, Models()), memory)
         for name, models in groups.items():
             gates = [shared]
             if name is not None:
-                gates.append(_gate(known.groups[name], known.groups[name].concurrency or width))
+                gates.append(_gate(known.groups[name], known.retry, known.groups[name].concurrency or width))
                 _seed(gates[-1], (known.name, account, models), memory)
             lane = Lane(
                 provider=known.name, account=account, group=name, policy=policy, gates=tuple(gates), models=models
@@ -70,10 +73,13 @@ def configured(limits: Limits | Group) -> list[Window]:
     )
 
 
-def _gate(limits: Limits | Group, width: int) -> Gate:
+def _gate(limits: Limits | Group, retry: Retry, width: int) -> Gate:
     """Return a gate; what nothing is configured for begins as fast as its width allows."""
     found = configured(limits)
-    controller = Controller(ceiling(found), width, start=float(width)) if limits.adaptive else None
+    controller = None
+    if limits.adaptive:
+        waits = retry.first_wait / 2, min(retry.max_wait, LONGEST_WAIT)
+        controller = Controller(ceiling(found), width, start=max(FIRST_RATE, 2.0 * width), waits=waits)
     return Gate(pace=Pace(found, spacing=limits.spacing or 0.0), width=width, controller=controller)
 
 

@@ -26,6 +26,7 @@ WORK = """
 import asyncio, sys
 from pathlib import Path
 from batchgen.store.reader import Reader
+from batchgen.store.values import Wanted
 from batchgen.store.writer import Writer
 from tests.integration.store_kit import NOW, claimed, delivery
 

@@ -149,13 +149,13 @@ def test_a_run_cut_off_between_new_and_old_is_mended_by_the_next(place, monkeypa
     def full(*_: object, **__: object) -> None:
         raise StoreError("the disk is full")
 
-    monkeypatch.setattr("batchgen.runner.withdraw", full)
+    monkeypatch.setattr("batchgen.purchase.withdraw", full)
     with pytest.raises(StoreError, match="disk is full"):
         place.run_all(stage, {"id": "cat", "prompt": "two"})
     assert {"cat.jpg", "cat.png"} <= beside(place)
     assert place.job("cat")["state"] == "running"
 
-    monkeypatch.setattr("batchgen.runner.withdraw", withdraw)
+    monkeypatch.setattr("batchgen.purchase.withdraw", withdraw)
     place.run_all(stage, {"id": "cat", "prompt": "two"})
     assert beside(place) == {"cat.png", "cat.png.json"}
     assert place.job("cat")["state"] == "done"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen import lane
+from batchgen import breaker
 from batchgen.transport import line, reading
 from tests.rawserver import Behaviour, Connection, answer, closed_port, drop, head, hold, reset, says
 
@@ -40,7 +40,7 @@ def site(tmp_path, monkeypatch):
 def brief(monkeypatch):
     """A connection is tried once, and a provider out of reach is given up after three rounds."""
     monkeypatch.setattr(line, "CONNECT_TRIES", 1)
-    monkeypatch.setattr(lane, "UNREACHED_ROUNDS", 3)
+    monkeypatch.setattr(breaker, "UNREACHED_ROUNDS", 3)
 
 
 # --- nothing was sent ---------------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ def brief(monkeypatch):
 
 def assert_out_of_reach(site: Site, told: kit.Told, rounds: int = 3) -> None:
     """The lane closed by itself; the jobs are as they were; nothing was or may have been charged."""
-    assert (told.code, told.lane().closed) == (8, lane.Closure.DOWN)
+    assert (told.code, told.lane().closed) == (8, breaker.Closure.DOWN)
     assert {state for state, _ in site.states().values()} == {"pending"}
     assert [job["tries"] for job in site.jobs().values()] == [0] * len(site.jobs())
     attempts = site.rows("select * from attempts")
@@ -415,7 +415,7 @@ def test_N19_a_redirect_of_a_paid_call_is_never_followed(site, status):
     stage = site.serve(answer(b"", status, {"Location": f"{other.url}/elsewhere"}))
     told = site.run_all(stage, "a", "b")
     assert (len(stage.requests), other.raw.connections) == (1, 0)
-    assert (told.code, told.lane().closed) == (5, lane.Closure.DENIED)
+    assert (told.code, told.lane().closed) == (5, breaker.Closure.DENIED)
     assert {state for state, _ in site.states().values()} == {"pending"}
     assert site.bill() == [("no", 0, None)]
     assert site.rows("select status, cause from attempts") == [{"status": int(status[:3]), "cause": "denied"}]

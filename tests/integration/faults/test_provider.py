@@ -69,7 +69,7 @@ def test_P2_a_wait_that_makes_no_sense_is_the_lanes_own(site):
     stage = site.serve(in_order(*(slow_down(**headers) for headers in NONSENSE), shows()))
     told = site.run_all(stage, "a")
     assert (told.code, len(stage.posts), site.job()["tries"]) == (0, len(NONSENSE) + 1, 1)
-    assert told.seconds < 4
+    assert told.seconds < 12
 
 
 def test_P2_a_date_is_read_in_any_zone(site):
@@ -90,13 +90,14 @@ def test_P2_a_long_wait_is_kept_and_the_run_may_end_before_it(site):
 
 def test_P3_throttling_without_a_word_is_waited_out_longer_each_time(site):
     stage = site.serve(in_order(*[slow_down()] * 4, shows()))
-    told = site.run_all(stage, *"abc", top={"retry": {"attempts": 1, "first_wait": 0.1, "max_wait": 0.4}})
-    assert (told.code, len(stage.posts)) == (0, 3 + 4)
+    told = site.run_all(stage, "a", top={"retry": {"attempts": 1, "first_wait": 0.1, "max_wait": 0.4}})
+    assert (told.code, len(stage.posts)) == (0, 1 + 4)
     times = [request.at for request in stage.posts]
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    for gap, wait in zip(gaps, (0.1, 0.2, 0.4, 0.4), strict=False):
+    print(gaps)
+    for gap, wait in zip(gaps, (0.1, 0.2, 0.4, 0.4), strict=True):
         assert gap >= wait / 2  # up to half of a wait is left to chance
-    assert [job["tries"] for job in site.jobs().values()] == [1] * 3
+    assert site.job()["tries"] == 1
 
 
 # --- the account and the key --------------------------------------------------------------------------------------
