@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
@@ -20,7 +20,7 @@ from .manifest.batch import Batch, Planned
 from .money import NANO, show_credits, show_usd
 from .picks import Examples, Picks
 from .quote import Facts, Lane, Quote, Span
-from .selection import Selection
+from .selection import Selection, is_literal
 from .task import Task
 
 __all__ = ["CONFIRM_ABOVE", "Facts", "Lane", "Plan", "Row", "Span", "Table", "Tell", "compare"]
@@ -86,6 +86,10 @@ class Plan:
     changes: tuple[Change, ...] = ()  #: the first of those changed or held, or all where asked for
     examples: tuple[Planned, ...] = ()  #: up to three of what is sent
     selected: bool = False  #: only a part is sent: somebody selected
+    matched: int = 0  #: jobs that are selected, wherever they stand
+    absent: tuple[str, ...] = ()  #: ids that were selected by name, and that no job has
+    revise: frozenset[str] | None = None  #: keys of the changed jobs that are sent; None: of all that changed
+    again: frozenset[str] = frozenset()  #: keys of those sent that ended and are put back for it
     confirm_above: int = CONFIRM_ABOVE  #: nano-USD
 
     @property
@@ -191,25 +195,29 @@ def compare(
     facts: Facts,
     selection: Selection = Selection(),  # noqa: B008 - frozen
     keep_changed: bool = False,
+    again: Container[str] | None = None,
     tell: Tell | None = None,
     changes_all: bool = False,
 ) -> Plan:
     """Compare *batch* with what the job table knows of it; None: nothing.
 
     New, changed and pending jobs are what a run sends, as far as *selection* selects them: their money, time and
-    space are counted.  Done jobs that changed are left as they are where *keep_changed* is set.
+    space are counted.  Done jobs that changed are left as they are where *keep_changed* is set.  *again*: the keys of
+    ended jobs that are put back, for a run that sends these and nothing else.
     """
     comparison = _Comparison(batch, table, selection, keep_changed, tell)
+    comparison.again = again
     comparison.changes_left = None if changes_all else CHANGES
     quote, examples, picks = Quote(batch.profiles, facts), Examples(), Picks(selection)
-    jobs = iter(batch.jobs)
-    while chunk := list(islice(jobs, CHUNK)):
-        due = picks.take(comparison.due(chunk))
-        quote.add(due)
-        examples.add(due)
-    late = picks.rest()
-    quote.add(late)
-    examples.add(late)
+    selected = not selection.everything or again is not None
+    revise, put_back = set[str](), set[str]()
+    for sent in _sent(batch, comparison, picks):
+        quote.add(sent)
+        examples.add(sent)
+        if selected:
+            revise.update(comparison.revised(sent))
+        if again is not None:
+            put_back.update(job.key for job in sent)
     return Plan(
         **comparison.counts,
         orphaned=0 if table is None else sum(1 for _ in table.others(comparison.seen)),
@@ -217,9 +225,21 @@ def compare(
         disk=quote.disk(),
         changes=tuple(comparison.changes),
         examples=examples.chosen(),
-        selected=not selection.everything,
+        selected=selected,
+        matched=comparison.matched,
+        absent=tuple(sorted(comparison.absent)),
+        revise=frozenset(revise) if selected else None,
+        again=frozenset(put_back),
         confirm_above=CONFIRM_ABOVE if batch.confirm_above is None else batch.confirm_above,
     )
+
+
+def _sent(batch: Batch, comparison: _Comparison, picks: Picks) -> Iterator[list[Planned]]:
+    """Yield what is sent, a chunk at a time; at the end what a sample drew."""
+    jobs = iter(batch.jobs)
+    while chunk := list(islice(jobs, CHUNK)):
+        yield picks.take(comparison.due(chunk))
+    yield picks.rest()
 
 
 class _Comparison:
@@ -232,6 +252,9 @@ class _Comparison:
         self.seen = bytearray(0 if table is None else table.last_id() + 1)
         self.changes: list[Change] = []
         self.changes_left: int | None = CHANGES
+        self.matched = 0
+        self.absent = {pattern for pattern in selection.ids if is_literal(pattern)}
+        self.again: Container[str] | None = None
         self._folder = batch.manifest.parent
         self._table = table
         self._selection = selection
@@ -245,10 +268,12 @@ class _Comparison:
         """Return those of *chunk* that are selected and that a run sends."""
         if self._table is None and not self._restricted and self._tell is None:
             self.counts["new"] += len(chunk)
+            self.matched += len(chunk)
             return chunk
         rows = {} if self._table is None else self._table.lookup([job[0] for job in chunk])
         due, changed = [], []
-        find, seen, size, counts = rows.get, self.seen, len(self.seen), self.counts
+        find, seen, size, counts, again = rows.get, self.seen, len(self.seen), self.counts, self.again
+        restricted = self._restricted or again is not None
         for job in chunk:
             row = find(job[0])
             if row is None:
@@ -256,13 +281,14 @@ class _Comparison:
             else:
                 if row[0] < size:  # else it was added by a run that goes on meanwhile
                     seen[row[0]] = 1
-                standing = _STANDING[row[1]]
-                if row[2] != job[2] and not unchanged(row[2], job.task, job[2]):
+                standing = "pending" if again is not None and job[0] in again else _STANDING[row[1]]
+                if _changed(row, job):
                     standing = "held" if standing == "done" and self._keep_changed else "changed"
                     changed.append(job)
             counts[standing] += 1
-            if self._restricted and not self._selects(job, standing, row):
+            if restricted and not self._selects(job, standing, row):
                 continue
+            self.matched += 1
             if standing in _SENT:
                 due.append(job)
             if self._tell is not None:
@@ -270,9 +296,17 @@ class _Comparison:
         self._note(changed)
         return due
 
+    def revised(self, sent: Sequence[Planned]) -> Iterable[str]:
+        """Return the keys of those of *sent* that ask for something else than the job table knows."""
+        rows = {} if self._table is None else self._table.lookup([job.key for job in sent])
+        return [job.key for job in sent if (row := rows.get(job.key)) is not None and _changed(row, job)]
+
     def _selects(self, job: Planned, standing: str, row: Row | None) -> bool:
         """Tell whether *job* is selected; what a run sends counts as pending, and what is held as done."""
         chosen, task = self._selection, job.recipe.task
+        self.absent.discard(job.key)
+        if self.again is not None and job.key not in self.again:
+            return False
         state = "pending" if standing in _SENT else standing.replace("held", "done")
         if chosen.states and state not in chosen.states:
             return False
@@ -290,3 +324,8 @@ class _Comparison:
             for job in changed:
                 fields = differences(before[job.key], job.task, self._folder) if job.key in before else ()
                 self.changes.append(Change(id=job.key, fields=fields))
+
+
+def _changed(row: Row, job: Planned) -> bool:
+    """Tell whether *job* asks for something else than its row."""
+    return row[2] != job[2] and not unchanged(row[2], job.task, job[2])

@@ -51,6 +51,11 @@ def named(key: str, pattern: str) -> int:
     return fnmatchcase(key, pattern.replace("[^", "[!"))
 
 
+def is_literal(pattern: str) -> bool:
+    """Tell whether *pattern* is a job's key and no glob."""
+    return not any(char in pattern for char in "*?[")
+
+
 def part(key: str, parts: int) -> int:
     """Return which of *parts* parts, counted from 1, a job belongs to."""
     return zlib.crc32(key.encode()) % parts + 1

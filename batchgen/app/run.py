@@ -50,7 +50,7 @@ from .lanes import lane
 from .look import Standing, standing
 from .place import Place
 from .prepare import plan
-from .putback import put_back
+from .putback import put_back, to_put_back
 from .rebuild import TakenIn, before_run
 from .stop import Bounds, Stop
 
@@ -97,6 +97,8 @@ class Ended:
     drained: str | None  #: the bound that ended it early, in words
     sent: bool  #: False: there was nothing to do
     taken_in: TakenIn | None = None  #: what the job table had lost and learnt again from the files around it
+    wish: Plan = field(default_factory=Plan)  #: what it set out to do
+    loaded: Loaded = field(default_factory=Loaded)  #: what it did to the job table before
 
     @property
     def exit_code(self) -> int:
@@ -131,23 +133,30 @@ def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) 
         migrate.ensure(place.db)
         reader = parts.enter_context(Reader(place.db))
         taken_in = before_run(place, reader, batch)
-        back: Sequence[Job] | None = None
-        if terms.requeue is not None:
-            back = put_back(place, reader, batch, terms.requeue)
-        wish = plan(place, batch, terms.selection, keep_changed=terms.keep_changed, concurrency=terms.concurrency)
+        ended = None if terms.requeue is None else to_put_back(reader, batch, terms.requeue)
+        wish = _wish(place, batch, terms, ended)
         keys = {} if place.sandbox else _keys(batch, wish, _interrupted(reader, batch))
         if wish.lanes and (first := agree(batch, wish)) is not None:
             terms = replace(terms, selection=replace(terms.selection, limit=first))
+            wish = _wish(place, batch, terms, ended)
         if place.sandbox and (wish.lanes or wish.pending):
             rehearsal = parts.enter_context(launch.start(place.state, latency=terms.latency))
             batch = _rehearsed(batch, rehearsal)
             keys = dict.fromkeys(batch.profiles, SANDBOX_KEY)
-        writer = parts.enter_context(Writer(place.db))
         require_files()
+        back = None if ended is None else put_back(place, ended, wish.again)
+        writer = parts.enter_context(Writer(place.db))
         engagement = _Engagement(
-            place=place, batch=batch, terms=terms, keys=keys, reader=reader, writer=writer, back=back
+            place=place, batch=batch, terms=terms, keys=keys, reader=reader, writer=writer, wish=wish, back=back
         )
         return replace(anyio.run(engagement.carry_out, command, follow), taken_in=taken_in)
+
+
+def _wish(place: Place, batch: Batch, terms: Terms, ended: Mapping[str, Job] | None) -> Plan:
+    """Return what a run would do, or a retry of those of *ended* that are selected."""
+    return plan(
+        place, batch, terms.selection, keep_changed=terms.keep_changed, concurrency=terms.concurrency, again=ended
+    )
 
 
 def _keys(batch: Batch, wish: Plan, interrupted: set[str]) -> dict[str, str]:
@@ -193,7 +202,8 @@ class _Engagement:
     keys: Mapping[str, str]
     reader: Reader
     writer: Writer
-    back: Sequence[Job] | None = None  #: what a retry put back: it sends nothing else
+    wish: Plan
+    back: Sequence[int] | None = None  #: jobs that a retry put back: it sends nothing else
 
     async def carry_out(self, command: str, follow: Follow) -> Ended:
         started = _now()
@@ -237,13 +247,15 @@ class _Engagement:
         stop = Stop(runner, self.terms.bounds, _now)
         async with transport:
             await stop.guard(follow(runner, self.reader))
-        ended = self._ended(batch_id, runner, started, stop.signal)
+        ended = replace(self._ended(batch_id, runner, started, stop.signal), wish=self.wish, loaded=loaded)
         await self.writer.end_run(run_id, ended.exit_code, _now())
         notes.ended(self.place, self.batch.name, run_id)
         return ended
 
     async def _load(self, batch_id: int, now: datetime) -> Loaded:
-        return await self.writer.load(batch_id, self.batch.jobs, now, keep_changed=self.terms.keep_changed)
+        return await self.writer.load(
+            batch_id, self.batch.jobs, now, keep_changed=self.terms.keep_changed, revise=self.wish.revise
+        )
 
     def _source_fetcher(self, transport: Transport) -> Fetch:
         """Return what fetches source images; in a rehearsal the sandbox draws them, so nothing leaves this machine."""
@@ -285,9 +297,7 @@ class _Engagement:
 
     def _scope(self, batch_id: int) -> Scope | None:
         """Return what this run may send; None is everything."""
-        if self.back is None:
-            return self.reader.scope(batch_id, self.terms.selection)
-        return Scope((job.id, job.task.provider) for job in self.back[: self.terms.selection.limit])
+        return self.reader.scope(batch_id, self.terms.selection, only=self.back)
 
     def _widths(self, profiles: Mapping[str, Profile]) -> Mapping[str, int]:
         return widths({name: self.terms.concurrency or known.limits.concurrency for name, known in profiles.items()})

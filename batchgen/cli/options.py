@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +163,21 @@ def selection(options: dict[str, Any]) -> Selection:
         seed=options.pop("seed"),
         limit=options.pop("limit"),
     )
+
+
+def spoken(chosen: Selection) -> str:
+    """Return the options that say *chosen*, as a person would type them."""
+    several = {
+        "--id": chosen.ids,
+        "--tag": chosen.tags,
+        "--provider": chosen.providers,
+        "--model": chosen.models,
+        "--kind": chosen.kinds,
+        "--status": chosen.states,
+        "--cause": chosen.causes,
+        "--shard": [f"{chosen.shard[0]}/{chosen.shard[1]}"] if chosen.shard else [],
+    }
+    return " ".join(f"{name} {shlex.quote(value)}" for name, values in several.items() for value in values)
 
 
 def _shard(text: str | None) -> tuple[int, int] | None:

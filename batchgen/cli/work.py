@@ -14,7 +14,7 @@ import click
 
 from ..errors import SpendNotConfirmed, UsageError
 from . import words
-from .options import Session, command, keep_changed, selecting, selection
+from .options import Session, command, keep_changed, selecting, selection, spoken
 from .options import sandbox as rehearsal
 from .planning import many, plan_lines, question
 
@@ -128,7 +128,7 @@ def carry_out(
     if session.as_json:
         words.document(summary(ended))
     elif not session.quiet or ended.exit_code:
-        for line in closing(ended, sandbox=place.sandbox):
+        for line in closing(ended, sandbox=place.sandbox, chosen=spoken(requeue or terms.selection)):
             words.say(line)
     return ended.exit_code
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, literal, or_, select
 
 from ..job import State
 from ..selection import Selection
@@ -74,5 +74,14 @@ def resolve(connection: Connection, batch_id: int, selection: Selection) -> Scop
         # the first of the manifest, as the plan counts them
         first = select(jobs.c.id).where(*fulfilled).order_by(jobs.c.position).limit(selection.limit)
         fulfilled = (jobs.c.id.in_(first.correlate(None)),)
+    return _scope(connection, *fulfilled)
+
+
+def those(connection: Connection, ids: Iterable[int]) -> Scope:
+    """Return the scope of a run that sends these jobs and no others."""
+    return _scope(connection, jobs.c.id.in_(listed(ids)))
+
+
+def _scope(connection: Connection, *fulfilled: ColumnElement[bool]) -> Scope:
     wanted = select(jobs.c.id, jobs.c.provider).where(*fulfilled).order_by(*_IN_TURN)
     return Scope((number, provider) for number, provider in connection.execute(wanted))
