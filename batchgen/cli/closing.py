@@ -36,7 +36,7 @@ def closing(ended: Ended, *, sandbox: bool, chosen: str = "") -> list[str]:
     *chosen* are the options that selected what it was about.
     """
     found, counts = ended.standing, ended.standing.counts
-    if not ended.wish.matched:
+    if ended.wish.selected and not ended.wish.matched:
         head = f"{found.batch.name}: nothing matched {chosen}; {counts.done} of {words.count(counts.total, 'job')} done"
     elif not ended.sent and ended.stopped is None:
         head = f"{found.batch.name}: nothing to send; {words.count(counts.done, 'job')} of {counts.total} done"
@@ -71,7 +71,7 @@ def _success(ended: Ended, chosen: str) -> str:
     pending = counts.pending + counts.running
     rest = [f"{pending} pending"] if pending else []
     rest += [f"{left} changed and not made again yet"] if left else []
-    if not wish.matched:
+    if wish.selected and not wish.matched:
         done = f"nothing matched {chosen}"
     elif not rest:
         done = "all done"
