@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ManifestError, Problem
-from . import expand
+from . import expand, remarks
 from .assemble import Assembly, Cast, Naming, twice
 from .batch import Planned
 from .expand import Entry, Row
@@ -126,7 +126,7 @@ class Expansion:
             if not press.literal:
                 self._used |= press.names
                 casts = {}  # a signature is one job's own
-            yield from _Line(press, assembly, problems, names, casts).jobs(scope)
+            yield from _Line(press, assembly, problems, names, casts, warnings).jobs(scope)
 
     def _checked(self, naming: Naming, problems: Problems) -> Naming:
         """Return *naming*; where it names what no job has, plain ids, so that the rest is checked all the same."""
@@ -165,20 +165,30 @@ class Expansion:
 class _Line:
     """Makes the jobs of one entry."""
 
-    def __init__(
-        self, press: Press, assembly: Assembly, problems: Problems, names: Roll, casts: dict[Any, Cast | None]
+    def __init__(  # noqa: PLR0917
+        self,
+        press: Press,
+        assembly: Assembly,
+        problems: Problems,
+        names: Roll,
+        casts: dict[Any, Cast | None],
+        warnings: Problems,
     ) -> None:
         self._press = press
         self._assembly = assembly
         self._problems = problems
         self._names = names
         self._casts = casts
+        self._warnings = warnings
 
     def jobs(self, scope: Mapping[str, Any]) -> Iterator[Planned]:
         press, assembly, names, casts = self._press, self._assembly, self._names, self._casts
         plain = _own(press) if press.literal else None
+        watch = remarks.of(press)
         try:
             for row in expand.rows(press.entry, scope, self._bad_row):
+                if watch is not None:
+                    watch.see(row)
                 try:
                     key, prompt = press.id(row), press.prompt(row)
                     signature = press.signature(row) if plain is None else plain
@@ -194,6 +204,8 @@ class _Line:
                     cast, prompt = found
                 draft = partial(self._draft, row)
                 yield from assembly.jobs(cast, row, key, prompt, draft=draft, roll=names)
+            if watch is not None:
+                watch.tell(self._warnings)
         except BadList as bad:
             self._problems.add(press.entry.origin().inside("from").problem("bad_list", str(bad)))
 

@@ -63,6 +63,11 @@ class Listing:
         """
         return picked(self._reader.rows(report), self._pick, self.file)
 
+    @property
+    def remarks(self) -> tuple[tuple[str, str, str], ...]:
+        """Return what to warn of, once its rows were gone through: code, message and hint each."""
+        return ()
+
     def place(self, line: int, column: str | None) -> tuple[int, int]:
         """Return where the value of a column stands in the row that begins at *line*: line and column, from 1.
 
