@@ -18,7 +18,7 @@ from anyio import CapacityLimiter, to_thread
 from .errors import StoreError, Unread
 from .fault import Cause, Charged, Fault, ProviderError
 from .files import publish
-from .images import DamagedImageError, Facts, examine
+from .images import DamagedImageError, Examined, examine
 from .inputs import Inputs
 from .job import Attempt, Delivered, Missed, Outcome
 from .pricing import charge
@@ -233,7 +233,7 @@ class _Found:
     """A picture that proved to be a whole image."""
 
     picture: Picture
-    facts: Facts
+    facts: Examined
 
 
 @dataclass(slots=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..names import control
+from ..opening import said
 from .complain import BadList, Report
-from .lines import said
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 MAX_IMAGES = 1_000_000
