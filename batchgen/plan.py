@@ -63,6 +63,8 @@ Tell = Callable[[Planned, str, Row | None], None]
 
 #: What stands in a plan, in the order in which it is told; all but the last are of the manifest.
 STANDINGS = ("new", "changed", "pending", "failed", "unknown", "done", "cancelled", "held", "orphaned")
+#: Those of jobs that ask for something else than the table knows.
+_DIFFERENT = frozenset({"changed", "held"})
 #: What a run sends.
 _SENT = frozenset({"new", "changed", "pending"})
 _STANDING = {state: state.value for state in State} | {State.RUNNING: "pending"}
@@ -216,6 +218,8 @@ def compare(
         examples.add(sent)
         if selected:
             revise.update(comparison.revised(sent))
+        if selection.counted:
+            comparison.told(sent)
         if again is not None:
             put_back.update(job.key for job in sent)
     return Plan(
@@ -263,6 +267,7 @@ class _Comparison:
         )
         self._keep_changed = keep_changed
         self._tell = tell
+        self._tell_each = None if selection.counted else tell  #: of a part by number, only what is sent is told
 
     def due(self, chunk: list[Planned]) -> list[Planned]:
         """Return those of *chunk* that are selected and that a run sends."""
@@ -272,8 +277,8 @@ class _Comparison:
             return chunk
         rows = {} if self._table is None else self._table.lookup([job[0] for job in chunk])
         due, changed = [], []
-        find, seen, size, counts, again = rows.get, self.seen, len(self.seen), self.counts, self.again
-        restricted = self._restricted or again is not None
+        find, seen, size, counts = rows.get, self.seen, len(self.seen), self.counts
+        restricted = self._restricted or self.again is not None
         for job in chunk:
             row = find(job[0])
             if row is None:
@@ -281,9 +286,8 @@ class _Comparison:
             else:
                 if row[0] < size:  # else it was added by a run that goes on meanwhile
                     seen[row[0]] = 1
-                standing = "pending" if again is not None and job[0] in again else _STANDING[row[1]]
-                if _changed(row, job):
-                    standing = "held" if standing == "done" and self._keep_changed else "changed"
+                standing = self._standing(job, row)
+                if standing in _DIFFERENT:
                     changed.append(job)
             counts[standing] += 1
             if restricted and not self._selects(job, standing, row):
@@ -291,10 +295,24 @@ class _Comparison:
             self.matched += 1
             if standing in _SENT:
                 due.append(job)
-            if self._tell is not None:
-                self._tell(job, standing, row)
+            if self._tell_each is not None:
+                self._tell_each(job, standing, row)
         self._note(changed)
         return due
+
+    def _standing(self, job: Planned, row: Row) -> str:
+        standing = "pending" if self.again is not None and job[0] in self.again else _STANDING[row[1]]
+        if not _changed(row, job):
+            return standing
+        return "held" if standing == "done" and self._keep_changed else "changed"
+
+    def told(self, sent: Sequence[Planned]) -> None:
+        """Tell of those that are sent, where they were too many to tell of as they came."""
+        if self._tell is not None:
+            rows = {} if self._table is None else self._table.lookup([job.key for job in sent])
+            for job in sent:
+                row = rows.get(job.key)
+                self._tell(job, "new" if row is None else self._standing(job, row), row)
 
     def revised(self, sent: Sequence[Planned]) -> Iterable[str]:
         """Return the keys of those of *sent* that ask for something else than the job table knows."""

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+#: Selected as a state is: the jobs that stand in the manifest no more, whatever became of them.
+ORPHANED = "orphaned"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
@@ -21,7 +24,7 @@ class Selection:
     providers: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
-    states: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()  #: of State, or ORPHANED
     causes: tuple[str, ...] = ()
     orphaned: bool = False  #: also those that stand in the manifest no more
     shard: tuple[int, int] | None = None  #: the I-th of N parts, I from 1: the same parts on every machine
@@ -33,6 +36,11 @@ class Selection:
     def everything(self) -> bool:
         """Return whether nothing is restricted."""
         return self == Selection(orphaned=self.orphaned, seed=self.seed)
+
+    @property
+    def counted(self) -> bool:
+        """Return whether a number of jobs is selected, of those that are due."""
+        return self.sample is not None or self.limit is not None
 
     def matches(self, key: str, tags: Sequence[str], provider: str, model: str, kind: str) -> bool:
         """Tell whether a job fulfils what a manifest alone can tell (not state, cause, sample and limit)."""

@@ -13,6 +13,7 @@ import click
 from rich_click import RichCommand, RichGroup
 
 from ..errors import UsageError
+from ..selection import ORPHANED
 
 if TYPE_CHECKING:
     from ..app.place import Place
@@ -132,7 +133,7 @@ def selecting(function: Function) -> Function:
                 "--status",
                 "states",
                 multiple=True,
-                type=click.Choice(["pending", "running", "done", "failed", "unknown", "cancelled"]),
+                type=click.Choice(["pending", "running", "done", "failed", "unknown", "cancelled", "orphaned"]),
                 help="Jobs that stand so.",
             ),
             click.option("--cause", "causes", multiple=True, metavar="CAUSE", help="Jobs that failed so."),
@@ -163,6 +164,13 @@ def selection(options: dict[str, Any]) -> Selection:
         seed=options.pop("seed"),
         limit=options.pop("limit"),
     )
+
+
+def of_manifest(chosen: Selection) -> Selection:
+    """Return *chosen* for a command about the jobs of a manifest; raise UsageError where it names those in none."""
+    if ORPHANED in chosen.states:
+        raise UsageError("--status orphaned: those jobs stand in the manifest no more; batchgen list lists them")
+    return chosen
 
 
 def spoken(chosen: Selection) -> str:

@@ -29,7 +29,7 @@ _LEFT = {
     "failed": "not sent again by themselves; batchgen retry does that",
     "unknown": "may have been bought; batchgen unknown list says more",
     "held": "changed, but done: kept as they are (--keep-changed)",
-    "orphaned": "in no manifest any more; their files stay",
+    "orphaned": "no longer in the manifest; their files stay (batchgen list --status orphaned)",
 }
 
 

@@ -24,7 +24,7 @@ from .places import EnoughError, Problems
 from .press import Draft, Press, Texts, texts
 from .roll import Blank, Roll, Tally, Witness
 from .sources import Sources
-from .template import Template, TemplateFault
+from .template import Template, TemplateFault, is_template
 from .wording import suggestion
 
 #: So many jobs are kept once they are made; more are made again each time.
@@ -52,7 +52,7 @@ class Expansion:
         self._sources = Sources()
         self._used: set[str] = set()
         self._entries = [
-            entry for part in parts for entry in expand.entries(part, problems, folder)
+            entry for part in parts for entry in expand.entries(part, problems, warnings, folder)
         ]  # fmt: skip
         self._scopes = {
             id(part): {"name": naming.batch}
@@ -121,7 +121,7 @@ class Expansion:
             press = Press(entry, defaults[id(entry.part)], problems)
             if not press.sound:
                 continue
-            _warn_of_comment(entry, warnings)
+            _warn_of_prompt(entry, warnings)
             scope = self._scopes[id(entry.part)]
             if not press.literal:
                 self._used |= press.names
@@ -243,8 +243,11 @@ def _tell(problems: Problems, warnings: Problems, problem: Problem) -> None:
     (warnings if problem.code == "same_job" else problems).add(problem)
 
 
-def _warn_of_comment(entry: Entry, warnings: Problems) -> None:
-    origin = entry.origin("prompt")
+def _warn_of_prompt(entry: Entry, warnings: Problems) -> None:
+    origin, prompt = entry.origin("prompt"), entry.own.get("prompt")
+    if isinstance(prompt, str) and "{%" in prompt and not is_template(prompt):
+        message = "holds {% and no {{ }}, so it is no template: it is sent as it stands"
+        warnings.add(origin.problem("no_template", message, 'add {{ "" }} to have it filled in'))
     if origin.places.commented and origin.places.find(origin.path) in origin.places.commented:
         message = "the prompt ends before the #; what follows is a comment"
         warnings.add(origin.problem("cut_prompt", message, "put the prompt in quotes"))

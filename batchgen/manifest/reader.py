@@ -160,11 +160,12 @@ class _Builder:
 
     def run(self) -> tuple[Any, Any]:
         """Return the data of the text and its spot."""
+        event = None
         try:
             for event in yaml.parse(self._text, Loader=yaml.CSafeLoader):
                 self._take(event)
         except yaml.YAMLError as error:
-            raise _fatal(explain(error, self._text, self._places)) from None
+            raise _fatal(explain(error, self._text, self._places, event)) from None
         return self._done
 
     def _take(self, event: yaml.Event) -> None:

@@ -130,7 +130,7 @@ def _read(path: str, name: str) -> _Image:
             return _examine(file, path, name)
     except NotOpened as error:
         if error.why == "folder":
-            hint = f"name its images with a pattern such as {name.rstrip('/')}/*.jpg"
+            hint = f"from: {name} makes an edit of each image in it, and images: {name.rstrip('/')}/*.jpg one of all"
             raise BadSource(f"{name} is a folder; {hint}") from None
         raise BadSource(f"{name} {error}" if error.why == "device" else f"{name}: {error} ({path})") from None
 

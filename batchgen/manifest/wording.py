@@ -96,7 +96,8 @@ def words(item: ErrorDetails) -> tuple[str, str, str]:
     if kind == "string_type":
         return _not_text(value)
     if kind in _WANTED:
-        return "wrong_type", f"should be {_WANTED[kind]}, is {shown(value)}", ""
+        hint = "begin each item with a dash" if kind == "list_type" and isinstance(value, dict) else ""
+        return "wrong_type", f"should be {_WANTED[kind]}, is {shown(value)}", hint
     if kind in _BOUNDS:
         how, key = _BOUNDS[kind]
         return "out_of_range", f"should be {how} {context[key]}, is {short(str(value))}", ""

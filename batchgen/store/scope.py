@@ -67,8 +67,7 @@ def resolve(connection: Connection, batch_id: int, selection: Selection) -> Scop
     A sample and a limit count jobs that are pending.  Without them, jobs that an earlier run left open belong to it,
     for they may turn out to be pending.
     """
-    counted = selection.sample is not None or selection.limit is not None
-    fulfilled = selected(batch_id, selection, *_PENDING) if counted else selected(batch_id, selection, _GOING)
+    fulfilled = selected(batch_id, selection, *_PENDING) if selection.counted else selected(batch_id, selection, _GOING)
     fulfilled = (*fulfilled, jobs.c.orphaned_at.is_(None))
     if selection.limit is not None:
         # the first of the manifest, as the plan counts them

@@ -225,9 +225,12 @@ def test_a_retry_of_some_sends_no_others(project, witness):
 
 def test_list_and_its_limit(project):
     manifest = project.manifest([job(f"j{number}") for number in range(4)])
-    for _ in range(2):
-        assert project.run("run", manifest, "--yes").code == 0
+    assert [project.run("run", manifest, "--yes").code for _ in range(2)] == [0, 0]
     assert [line["id"] for line in project.run("list", "--limit", "2", "--json").json] == ["j0", "j1"]
+    assert project.run("run", project.manifest([job("j1"), job("j3")]), "--yes").code == 0
+    assert "(batchgen list --status orphaned)" in project.run("status").out
+    assert [line["id"] for line in project.run("list", "--status", "orphaned", "--json").json] == ["j0", "j2"]
+    assert project.run("plan", manifest, "--status", "orphaned").code == 2
     assert len(project.run("list", "runs", "--limit", "1", "--json").json) == 1
 
 

@@ -316,6 +316,21 @@ def test_a_limit_takes_the_first_that_are_due():
     assert sent(Selection(limit=99), table)[1].requests == 35
 
 
+@pytest.mark.parametrize(
+    ("selection", "told"),
+    [(Selection(limit=2), ["j00", "j02"]), (Selection(sample=50, limit=2), ["j00", "j02"]), (Selection(), MANY)],
+    ids=["limit", "sample", "everything"],
+)
+def test_of_a_number_of_jobs_only_those_sent_are_told(selection, told):
+    table = Table({"j00": (State.DONE, task("before")), "j01": (State.DONE, task())})
+    standings = []
+    made = batch(*map(job, MANY))
+    compare(made, table, facts=FACTS, selection=selection, tell=lambda job, *found: standings.append((job.key, *found)))
+    assert [key for key, *_ in standings] == told
+    assert [standing for _, standing, _ in standings][:1] == ["changed"]
+    assert [row is None for *_, row in standings][:2] == [False, told[1] != "j01"]
+
+
 def test_a_sample_is_of_those_due_and_the_same_every_time():
     table = Table({key: (State.DONE, task()) for key in MANY[:20]})
     drawn = sampled(MANY[20:], 3, seed=7)
