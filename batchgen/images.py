@@ -32,7 +32,7 @@ class DamagedImageError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
+class Examined:
     """What an image turned out to be; width and height in pixels."""
 
     mime: str
@@ -56,24 +56,29 @@ def sniff(data: bytes) -> str | None:
     return None
 
 
-def examine(data: bytes) -> Facts:
+def examine(data: bytes) -> Examined:
     """Decode *data* fully and return what it is; raise DamagedImageError where anything is missing or wrong."""
     mime = sniff(data)
     if mime is None:
         start = data[:16].decode("latin-1").encode("unicode_escape").decode()
         raise DamagedImageError(f"not a PNG, JPEG or WebP image ({len(data)} bytes, starting with {start!r})")
-    _ENDS[mime](data)
+    require_whole(mime, data)
     try:
         with Image.open(io.BytesIO(data), formats=(_PILLOW[mime],)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DamagedImageError(f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS} allowed")
             image.load()
-            return Facts(mime=mime, width=image.width, height=image.height)
+            return Examined(mime=mime, width=image.width, height=image.height)
     except DamagedImageError:
         raise
     except Exception as error:
         # Pillow raises OSError, SyntaxError, ValueError, struct.error, ... for broken files, by format
         raise DamagedImageError(f"the image does not decode: {error}") from error
+
+
+def require_whole(mime: str, data: bytes) -> None:
+    """Raise DamagedImageError where the container of an image is cut off or fails a checksum; decodes nothing."""
+    _ENDS[mime](data)
 
 
 def _png_is_whole(data: bytes) -> None:

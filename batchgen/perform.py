@@ -19,7 +19,7 @@ from .errors import StoreError, Unread
 from .fault import Cause, Charged, Fault, ProviderError
 from .files import publish
 from .hint import Hint
-from .images import DamagedImageError, Facts, examine
+from .images import DamagedImageError, Examined, examine
 from .inputs import Inputs
 from .job import Attempt, Delivered, Missed, Outcome
 from .pricing import charge
@@ -237,7 +237,7 @@ class _Found:
     """A picture that proved to be a whole image."""
 
     picture: Picture
-    facts: Facts
+    facts: Examined
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
@@ -20,7 +20,7 @@ from .manifest.batch import Batch, Planned
 from .money import NANO, show_credits, show_usd
 from .picks import Examples, Picks
 from .quote import Facts, Lane, Quote, Span
-from .selection import Selection
+from .selection import Selection, is_literal
 from .task import Task
 
 __all__ = ["CONFIRM_ABOVE", "Facts", "Lane", "Plan", "Row", "Span", "Table", "Tell", "compare"]
@@ -63,6 +63,8 @@ Tell = Callable[[Planned, str, Row | None], None]
 
 #: What stands in a plan, in the order in which it is told; all but the last are of the manifest.
 STANDINGS = ("new", "changed", "pending", "failed", "unknown", "done", "cancelled", "held", "orphaned")
+#: Those of jobs that ask for something else than the table knows.
+_DIFFERENT = frozenset({"changed", "held"})
 #: What a run sends.
 _SENT = frozenset({"new", "changed", "pending"})
 _STANDING = {state: state.value for state in State} | {State.RUNNING: "pending"}
@@ -87,6 +89,10 @@ class Plan:
     examples: tuple[Planned, ...] = ()  #: up to three of what is sent
     alternates: tuple[str, ...] = ()  #: providers that may take over what others cannot do
     selected: bool = False  #: only a part is sent: somebody selected
+    matched: int = 0  #: jobs that are selected, wherever they stand
+    absent: tuple[str, ...] = ()  #: ids that were selected by name, and that no job has
+    revise: frozenset[str] | None = None  #: keys of the changed jobs that are sent; None: of all that changed
+    again: frozenset[str] = frozenset()  #: keys of those sent that ended and are put back for it
     confirm_above: int = CONFIRM_ABOVE  #: nano-USD
 
     @property
@@ -192,25 +198,31 @@ def compare(
     facts: Facts,
     selection: Selection = Selection(),  # noqa: B008 - frozen
     keep_changed: bool = False,
+    again: Container[str] | None = None,
     tell: Tell | None = None,
     changes_all: bool = False,
 ) -> Plan:
     """Compare *batch* with what the job table knows of it; None: nothing.
 
     New, changed and pending jobs are what a run sends, as far as *selection* selects them: their money, time and
-    space are counted.  Done jobs that changed are left as they are where *keep_changed* is set.
+    space are counted.  Done jobs that changed are left as they are where *keep_changed* is set.  *again*: the keys of
+    ended jobs that are put back, for a run that sends these and nothing else.
     """
     comparison = _Comparison(batch, table, selection, keep_changed, tell)
+    comparison.again = again
     comparison.changes_left = None if changes_all else CHANGES
     quote, examples, picks = Quote(batch.profiles, facts), Examples(), Picks(selection)
-    jobs = iter(batch.jobs)
-    while chunk := list(islice(jobs, CHUNK)):
-        due = picks.take(comparison.due(chunk))
-        quote.add(due)
-        examples.add(due)
-    late = picks.rest()
-    quote.add(late)
-    examples.add(late)
+    selected = not selection.everything or again is not None
+    revise, put_back = set[str](), set[str]()
+    for sent in _sent(batch, comparison, picks):
+        quote.add(sent)
+        examples.add(sent)
+        if selected:
+            revise.update(comparison.revised(sent))
+        if selection.counted:
+            comparison.told(sent)
+        if again is not None:
+            put_back.update(job.key for job in sent)
     return Plan(
         **comparison.counts,
         orphaned=0 if table is None else sum(1 for _ in table.others(comparison.seen)),
@@ -219,9 +231,21 @@ def compare(
         changes=tuple(comparison.changes),
         examples=examples.chosen(),
         alternates=quote.alternates,
-        selected=not selection.everything,
+        selected=selected,
+        matched=comparison.matched,
+        absent=tuple(sorted(comparison.absent)),
+        revise=frozenset(revise) if selected else None,
+        again=frozenset(put_back),
         confirm_above=CONFIRM_ABOVE if batch.confirm_above is None else batch.confirm_above,
     )
+
+
+def _sent(batch: Batch, comparison: _Comparison, picks: Picks) -> Iterator[list[Planned]]:
+    """Yield what is sent, a chunk at a time; at the end what a sample drew."""
+    jobs = iter(batch.jobs)
+    while chunk := list(islice(jobs, CHUNK)):
+        yield picks.take(comparison.due(chunk))
+    yield picks.rest()
 
 
 class _Comparison:
@@ -234,6 +258,9 @@ class _Comparison:
         self.seen = bytearray(0 if table is None else table.last_id() + 1)
         self.changes: list[Change] = []
         self.changes_left: int | None = CHANGES
+        self.matched = 0
+        self.absent = {pattern for pattern in selection.ids if is_literal(pattern)}
+        self.again: Container[str] | None = None
         self._folder = batch.manifest.parent
         self._table = table
         self._selection = selection
@@ -242,15 +269,18 @@ class _Comparison:
         )
         self._keep_changed = keep_changed
         self._tell = tell
+        self._tell_each = None if selection.counted else tell  #: of a part by number, only what is sent is told
 
     def due(self, chunk: list[Planned]) -> list[Planned]:
         """Return those of *chunk* that are selected and that a run sends."""
         if self._table is None and not self._restricted and self._tell is None:
             self.counts["new"] += len(chunk)
+            self.matched += len(chunk)
             return chunk
         rows = {} if self._table is None else self._table.lookup([job[0] for job in chunk])
         due, changed = [], []
         find, seen, size, counts = rows.get, self.seen, len(self.seen), self.counts
+        restricted = self._restricted or self.again is not None
         for job in chunk:
             row = find(job[0])
             if row is None:
@@ -258,23 +288,45 @@ class _Comparison:
             else:
                 if row[0] < size:  # else it was added by a run that goes on meanwhile
                     seen[row[0]] = 1
-                standing = _STANDING[row[1]]
-                if row[2] != job[2] and not unchanged(row[2], job.task, job[2]):
-                    standing = "held" if standing == "done" and self._keep_changed else "changed"
+                standing = self._standing(job, row)
+                if standing in _DIFFERENT:
                     changed.append(job)
             counts[standing] += 1
-            if self._restricted and not self._selects(job, standing, row):
+            if restricted and not self._selects(job, standing, row):
                 continue
+            self.matched += 1
             if standing in _SENT:
                 due.append(job)
-            if self._tell is not None:
-                self._tell(job, standing, row)
+            if self._tell_each is not None:
+                self._tell_each(job, standing, row)
         self._note(changed)
         return due
+
+    def _standing(self, job: Planned, row: Row) -> str:
+        standing = "pending" if self.again is not None and job[0] in self.again else _STANDING[row[1]]
+        if not _changed(row, job):
+            return standing
+        return "held" if standing == "done" and self._keep_changed else "changed"
+
+    def told(self, sent: Sequence[Planned]) -> None:
+        """Tell of those that are sent, where they were too many to tell of as they came."""
+        if self._tell is not None:
+            rows = {} if self._table is None else self._table.lookup([job.key for job in sent])
+            for job in sent:
+                row = rows.get(job.key)
+                self._tell(job, "new" if row is None else self._standing(job, row), row)
+
+    def revised(self, sent: Sequence[Planned]) -> Iterable[str]:
+        """Return the keys of those of *sent* that ask for something else than the job table knows."""
+        rows = {} if self._table is None else self._table.lookup([job.key for job in sent])
+        return [job.key for job in sent if (row := rows.get(job.key)) is not None and _changed(row, job)]
 
     def _selects(self, job: Planned, standing: str, row: Row | None) -> bool:
         """Tell whether *job* is selected; what a run sends counts as pending, and what is held as done."""
         chosen, task = self._selection, job.recipe.task
+        self.absent.discard(job.key)
+        if self.again is not None and job.key not in self.again:
+            return False
         state = "pending" if standing in _SENT else standing.replace("held", "done")
         if chosen.states and state not in chosen.states:
             return False
@@ -292,3 +344,8 @@ class _Comparison:
             for job in changed:
                 fields = differences(before[job.key], job.task, self._folder) if job.key in before else ()
                 self.changes.append(Change(id=job.key, fields=fields))
+
+
+def _changed(row: Row, job: Planned) -> bool:
+    """Tell whether *job* asks for something else than its row."""
+    return row[2] != job[2] and not unchanged(row[2], job.task, job[2])

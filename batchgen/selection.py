@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+#: Selected as a state is: the jobs that stand in the manifest no more, whatever became of them.
+ORPHANED = "orphaned"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
@@ -21,7 +24,7 @@ class Selection:
     providers: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
-    states: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()  #: of State, or ORPHANED
     causes: tuple[str, ...] = ()
     orphaned: bool = False  #: also those that stand in the manifest no more
     shard: tuple[int, int] | None = None  #: the I-th of N parts, I from 1: the same parts on every machine
@@ -33,6 +36,11 @@ class Selection:
     def everything(self) -> bool:
         """Return whether nothing is restricted."""
         return self == Selection(orphaned=self.orphaned, seed=self.seed)
+
+    @property
+    def counted(self) -> bool:
+        """Return whether a number of jobs is selected, of those that are due."""
+        return self.sample is not None or self.limit is not None
 
     def matches(self, key: str, tags: Sequence[str], provider: str, model: str, kind: str) -> bool:
         """Tell whether a job fulfils what a manifest alone can tell (not state, cause, sample and limit)."""
@@ -49,6 +57,11 @@ class Selection:
 def named(key: str, pattern: str) -> int:
     """Return 1 where a job's key matches a glob, else 0; SQL asks this as well, so that both always agree."""
     return fnmatchcase(key, pattern.replace("[^", "[!"))
+
+
+def is_literal(pattern: str) -> bool:
+    """Tell whether *pattern* is a job's key and no glob."""
+    return not any(char in pattern for char in "*?[")
 
 
 def part(key: str, parts: int) -> int:

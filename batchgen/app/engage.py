@@ -7,9 +7,9 @@ import random
 import socket
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -20,11 +20,11 @@ from ..backends.local import LocalBackend
 from ..budget import Caps, Purse, Wallet
 from ..files import require_writable, sweep
 from ..inputs import Fetch, Inputs
-from ..job import Job
 from ..lane import Lane
 from ..manifest import Batch
 from ..manifest.budgets import DAY
 from ..perform import Workshop
+from ..plan import Plan
 from ..pricing import estimate
 from ..providers.profile import Profile
 from ..providers.translate import translated
@@ -65,8 +65,8 @@ class Engagement:
     keys: Keyring
     reader: Reader
     writer: Writer
-    alternates: Collection[str] = ()  #: providers that may take over what others cannot do
-    back: Sequence[Job] | None = None  #: what a retry put back: it sends nothing else
+    wish: Plan = field(default_factory=Plan)  #: what it is to do
+    back: Sequence[int] | None = None  #: jobs that a retry put back: it sends nothing else
     say: Callable[[str], None] = field(default=lambda _text: None)  #: tells a person something at once
 
     async def carry_out(self, command: str, follow: Follow) -> Ended:
@@ -112,7 +112,7 @@ class Engagement:
         stop = Stop(runner, self.terms.bounds, wall)
         async with transport:
             await stop.guard(follow(runner, self.reader), attendants(runner, self.writer, self.say))
-        ended = self._ended(batch_id, runner, started, stop.signal)
+        ended = replace(self._ended(batch_id, runner, started, stop.signal), wish=self.wish, loaded=loaded)
         await self.writer.end_run(run_id, ended.exit_code, wall())
         notes.ended(self.place, self.batch.name, run_id)
         return ended
@@ -121,7 +121,7 @@ class Engagement:
         """Return the providers with jobs waiting, their alternates, and those of attempts that were left open."""
         waiting = {name for name, counts in self.reader.lanes(batch_id).items() if counts.pending or counts.running}
         interrupted = {record.provider for _, record in self.reader.open_attempts(batch_id)}
-        return waiting | interrupted | (set(self.alternates) - set(self.keys.keyless) if waiting else set())
+        return waiting | interrupted | (set(self.wish.alternates) - set(self.keys.keyless) if waiting else set())
 
     def runner(
         self,
@@ -167,7 +167,9 @@ class Engagement:
         )
 
     async def _load(self, batch_id: int, now: datetime) -> Loaded:
-        return await self.writer.load(batch_id, self.batch.jobs, now, keep_changed=self.terms.keep_changed)
+        return await self.writer.load(
+            batch_id, self.batch.jobs, now, keep_changed=self.terms.keep_changed, revise=self.wish.revise
+        )
 
     def _source_fetcher(self, transport: Transport) -> Fetch:
         """Return what fetches source images; in a rehearsal the sandbox draws them, so nothing leaves this machine."""
@@ -180,9 +182,7 @@ class Engagement:
 
     def _scope(self, batch_id: int) -> Scope | None:
         """Return what this run may send; None is everything."""
-        if self.back is None:
-            return self.reader.scope(batch_id, self.terms.selection)
-        return Scope((job.id, job.task.provider) for job in self.back[: self.terms.selection.limit])
+        return self.reader.scope(batch_id, self.terms.selection, only=self.back)
 
     def _lanes(self, profiles: Mapping[str, Profile], now: datetime) -> list[Lane]:
         wanted = {name: self.terms.concurrency or known.limits.concurrency for name, known in profiles.items()}

@@ -19,7 +19,7 @@ import anyio
 from .. import lock
 from ..errors import NotFound, UsageError
 from ..files import digest, publish
-from ..images import DamagedImageError, Facts, examine
+from ..images import DamagedImageError, Examined, examine
 from ..job import Attempt, Cancelled, Job, Requeued, State
 from ..manifest.names import stems
 from ..selection import Selection
@@ -120,7 +120,7 @@ def adopt(place: Place, name: str | None, key: str, file: Path) -> tuple[Job, Ar
         return after, artifact
 
 
-def _examined(file: Path) -> tuple[bytes, Facts]:
+def _examined(file: Path) -> tuple[bytes, Examined]:
     try:
         if file.stat().st_size > _LARGEST:
             raise UsageError(f"{file} is larger than any image.  Nothing was changed")
@@ -148,7 +148,7 @@ def _order(job: Job, batch: Batch, record: AttemptRecord | None) -> Attempt:
     )
 
 
-def _artifact(place: Place, job: Job, image: Path, data: bytes, facts: Facts) -> Artifact:
+def _artifact(place: Place, job: Job, image: Path, data: bytes, facts: Examined) -> Artifact:
     return Artifact(
         ordinal=job.delivered,
         path=str(image.relative_to(place.root) if image.is_relative_to(place.root) else image),

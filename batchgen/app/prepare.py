@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from .. import manifest, settings
+from ..errors import NotFound
 from ..manifest import Batch
 from ..money import nano_usd
 from ..plan import Facts, Plan, Table, Tell, compare
@@ -40,25 +41,34 @@ def plan(
     *,
     keep_changed: bool = False,
     concurrency: int | None = None,
+    again: Container[str] | None = None,
     tell: Tell | None = None,
     changes_all: bool = False,
 ) -> Plan:
     """Compare *batch* with the job table, if there is one yet; opens no connection and writes nothing.
 
-    See ``compare`` for *tell* and *changes_all*.
+    See ``compare`` for *again*, *tell* and *changes_all*.  Raises NotFound where *selection* names an id that no job
+    has.
     """
     with ExitStack() as parts:
         begun = migrate.revision(place.db) is not None  # an empty file is not begun either
         known = table(parts.enter_context(opened(place)), batch) if begun else None
-        return compare(
+        found = compare(
             batch,
             known,
             facts=facts(place, batch, concurrency),
             selection=selection,
             keep_changed=keep_changed,
+            again=again,
             tell=tell,
             changes_all=changes_all,
         )
+    if found.absent:
+        raise NotFound(
+            f"no job of {batch.name} has the id {', '.join(found.absent)}; nothing was sent.  "
+            f"batchgen plan --full {batch.manifest} lists all ids"
+        )
+    return found
 
 
 def table(reader: Reader, batch: Batch) -> Table | None:

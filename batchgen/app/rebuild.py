@@ -100,7 +100,11 @@ async def _carry_out(
     for stray in strays:
         await _settle(survey, writer, *stray)
     batch_id = await writer.open_batch(batch.name, str(batch.manifest), str(batch.folder), now)
-    await writer.load(batch_id, batch.jobs, now)
+    revise = None
+    if survey.batch_id is not None:  # what nothing was found of waits for a run that is about it
+        traces = list(traces)
+        revise = {trace.key for trace in (*traces, *slots)}
+    await writer.load(batch_id, batch.jobs, now, revise=revise)
     total, waiting = Intake(), list[Trace]()
     rest = iter(traces)
     while chunk := list(islice(rest, _TOGETHER)):

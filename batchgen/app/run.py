@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ from .ground import require_files, require_local
 from .keyring import keyring, rehearsal
 from .place import Place
 from .prepare import plan
-from .putback import put_back
+from .putback import put_back, to_put_back
 from .rebuild import before_run
 from .terms import Ended, LaneEnd, Terms
 
@@ -46,19 +46,19 @@ def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) 
         migrate.ensure(place.db)
         reader = parts.enter_context(Reader(place.db))
         taken_in = before_run(place, reader, batch)
-        back: Sequence[Job] | None = None
-        if terms.requeue is not None:
-            back = put_back(place, reader, batch, terms.requeue)
-        wish = plan(place, batch, terms.selection, keep_changed=terms.keep_changed, concurrency=terms.concurrency)
+        ended = None if terms.requeue is None else to_put_back(reader, batch, terms.requeue)
+        wish = _wish(place, batch, terms, ended)
         needed = [lane.provider for lane in wish.lanes]
         others = [*wish.alternates, *sorted(_interrupted(reader, batch))]
         keys = rehearsal(batch.profiles) if place.sandbox else keyring(batch.profiles, needed, others)
         if wish.lanes and (first := agree(batch, wish)) is not None:
             terms = replace(terms, selection=replace(terms.selection, limit=first))
+            wish = _wish(place, batch, terms, ended)
         if place.sandbox and (wish.lanes or wish.pending):
             batch = _rehearsed(batch, parts.enter_context(launch.start(place.state, latency=terms.latency)))
-        writer = parts.enter_context(Writer(place.db))
         require_files()
+        back = None if ended is None else put_back(place, ended, wish.again)
+        writer = parts.enter_context(Writer(place.db))
         engagement = Engagement(
             place=place,
             batch=batch,
@@ -66,10 +66,17 @@ def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) 
             keys=keys,
             reader=reader,
             writer=writer,
-            alternates=wish.alternates,
+            wish=wish,
             back=back,
         )
         return replace(anyio.run(engagement.carry_out, command, follow), taken_in=taken_in)
+
+
+def _wish(place: Place, batch: Batch, terms: Terms, ended: Mapping[str, Job] | None) -> Plan:
+    """Return what a run would do, or a retry of those of *ended* that are selected."""
+    return plan(
+        place, batch, terms.selection, keep_changed=terms.keep_changed, concurrency=terms.concurrency, again=ended
+    )
 
 
 def _interrupted(reader: Reader, batch: Batch) -> set[str]:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..lane import Closure
+from ..plan import Plan
 from ..selection import Selection
+from ..store.values import Loaded
 from .look import Standing
 from .rebuild import TakenIn
 from .stop import Bounds
@@ -49,6 +51,8 @@ class Ended:
     drained: str | None  #: the bound that ended it early, in words
     sent: bool  #: False: there was nothing to do
     taken_in: TakenIn | None = None  #: what the job table had lost and learnt again from the files around it
+    wish: Plan = field(default_factory=Plan)  #: what it set out to do
+    loaded: Loaded = field(default_factory=Loaded)  #: what it did to the job table before
 
     @property
     def exit_code(self) -> int:

@@ -21,7 +21,6 @@ _CURE = {
 }
 
 _CODES = {
-    0: "all done",
     3: "ran to the end, some jobs failed or are unknown",
     5: "a key was refused",
     7: "budget reached, or provider out of money; the rest is pending",
@@ -31,16 +30,21 @@ _CODES = {
 }
 
 
-def closing(ended: Ended, *, sandbox: bool) -> list[str]:
-    """Return the last lines of a run: counts, money, files, failures, and the next command."""
+def closing(ended: Ended, *, sandbox: bool, chosen: str = "") -> list[str]:
+    """Return the last lines of a run: counts, money, files, failures, and the next command.
+
+    *chosen* are the options that selected what it was about.
+    """
     found, counts = ended.standing, ended.standing.counts
-    if not ended.sent and ended.stopped is None:
+    if ended.wish.selected and not ended.wish.matched:
+        head = f"{found.batch.name}: nothing matched {chosen}; {counts.done} of {words.count(counts.total, 'job')} done"
+    elif not ended.sent and ended.stopped is None:
         head = f"{found.batch.name}: nothing to send; {words.count(counts.done, 'job')} of {counts.total} done"
     else:
         pace = f", {ended.images / ended.seconds * 60:.0f} a minute" if ended.images and ended.seconds > 0 else ""
         made = f"{words.count(ended.images, 'image')} in {words.duration(ended.seconds)}{pace}"
         head = f"{found.batch.name}: {counts.done} of {words.count(counts.total, 'job')} done; this run made {made}"
-    lines = [*taken_lines(ended.taken_in), head]
+    lines = [*taken_lines(ended.taken_in), head, *_unmade(ended)]
     lines += words.failure_lines(found.failures)
     if counts.unknown:
         lines.append(f"unknown   {words.count(counts.unknown, 'job')} may have been bought, and nobody knows")
@@ -49,8 +53,31 @@ def closing(ended: Ended, *, sandbox: bool) -> list[str]:
     lines += words.money_lines(found.usage)
     lines.append(f"files     {near(found.batch.folder)}")
     lines += advice(found, sandbox=sandbox)
-    lines.append(f"exit code {ended.exit_code}: {_CODES.get(ended.exit_code, 'see the README')}")
+    said = _CODES.get(ended.exit_code, "see the README") if ended.exit_code else _success(ended, chosen)
+    lines.append(f"exit code {ended.exit_code}: {said}")
     return lines
+
+
+def _unmade(ended: Ended) -> Iterator[str]:
+    """Yield what became of jobs that changed and were not made again."""
+    if held := ended.loaded.held:
+        yield f"held      {words.count(held, 'job')} changed, but done: kept as made before (--keep-changed)"
+    if left := ended.loaded.left:
+        yield f"left      {words.count(left, 'job')} changed, but not selected: as before, until a run selects them"
+
+
+def _success(ended: Ended, chosen: str) -> str:
+    wish, counts, left = ended.wish, ended.standing.counts, ended.loaded.left
+    pending = counts.pending + counts.running
+    rest = [f"{pending} pending"] if pending else []
+    rest += [f"{left} changed and not made again yet"] if left else []
+    if wish.selected and not wish.matched:
+        done = f"nothing matched {chosen}"
+    elif not rest:
+        done = "all done"
+    else:
+        done = f"done with the {wish.requests} selected" if wish.requests else "nothing to send of what is selected"
+    return "; ".join([done, ", ".join(rest)] if rest else [done])
 
 
 def advice(found: Standing, *, sandbox: bool) -> list[str]:

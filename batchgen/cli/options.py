@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 from rich_click import RichCommand, RichGroup
 
 from ..errors import UsageError
+from ..selection import ORPHANED
 
 if TYPE_CHECKING:
     from ..app.place import Place
@@ -131,7 +133,7 @@ def selecting(function: Function) -> Function:
                 "--status",
                 "states",
                 multiple=True,
-                type=click.Choice(["pending", "running", "done", "failed", "unknown", "cancelled"]),
+                type=click.Choice(["pending", "running", "done", "failed", "unknown", "cancelled", "orphaned"]),
                 help="Jobs that stand so.",
             ),
             click.option("--cause", "causes", multiple=True, metavar="CAUSE", help="Jobs that failed so."),
@@ -162,6 +164,28 @@ def selection(options: dict[str, Any]) -> Selection:
         seed=options.pop("seed"),
         limit=options.pop("limit"),
     )
+
+
+def of_manifest(chosen: Selection) -> Selection:
+    """Return *chosen* for a command about the jobs of a manifest; raise UsageError where it names those in none."""
+    if ORPHANED in chosen.states:
+        raise UsageError("--status orphaned: those jobs stand in the manifest no more; batchgen list lists them")
+    return chosen
+
+
+def spoken(chosen: Selection) -> str:
+    """Return the options that say *chosen*, as a person would type them."""
+    several = {
+        "--id": chosen.ids,
+        "--tag": chosen.tags,
+        "--provider": chosen.providers,
+        "--model": chosen.models,
+        "--kind": chosen.kinds,
+        "--status": chosen.states,
+        "--cause": chosen.causes,
+        "--shard": [f"{chosen.shard[0]}/{chosen.shard[1]}"] if chosen.shard else [],
+    }
+    return " ".join(f"{name} {shlex.quote(value)}" for name, values in several.items() for value in values)
 
 
 def _shard(text: str | None) -> tuple[int, int] | None:

@@ -29,7 +29,7 @@ _LEFT = {
     "failed": "not sent again by themselves; batchgen retry does that",
     "unknown": "may have been bought; batchgen unknown list says more",
     "held": "changed, but done: kept as they are (--keep-changed)",
-    "orphaned": "in no manifest any more; their files stay",
+    "orphaned": "no longer in the manifest; their files stay (batchgen list --status orphaned)",
 }
 
 
@@ -43,6 +43,8 @@ def plan_lines(name: str, wish: Plan, folder: Path | None) -> list[str]:
     lines += change_lines(wish) if folder is not None else []
     if wish.lanes:
         return [*lines, "", *_lanes(wish), "", *_sums(wish), *(_examples(wish, folder) if folder is not None else [])]
+    if wish.selected and not wish.matched:
+        return [*lines, "nothing to send: no job matches what is selected"]
     return [*lines, "nothing to send" + (" of what is selected" if wish.selected else "")]
 
 

@@ -10,7 +10,7 @@ import click
 
 from ..errors import ManifestError, Problem
 from . import words
-from .options import Session, command, keep_changed, selecting, selection
+from .options import Session, command, keep_changed, of_manifest, selecting, selection
 from .options import sandbox as rehearsal
 from .planning import job_document, job_line, many, plan_lines
 
@@ -52,7 +52,8 @@ def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int
     for warning in warnings:
         words.say(f"warning: {words.nearer(warning)}")
     if not session.quiet:
-        words.data(f"{words.count(len(manifests), 'manifest')}, {many(jobs, 'job')}: no mistakes")
+        verdict = f"no mistakes, {words.count(len(warnings), 'warning')}" if warnings else "no mistakes"
+        words.data(f"{words.count(len(manifests), 'manifest')}, {many(jobs, 'job')}: {verdict}")
     return 0
 
 
@@ -76,7 +77,7 @@ def _verdict(jobs: int, errors: list[Problem], warnings: list[Problem]) -> dict[
 @rehearsal
 def plan(session: Session, manifest: Path, diff: bool, full: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Say what a run would do, what it would cost and how long it would take.  Sends and writes nothing."""
-    return show_plan(session, manifest, selection(options), diff=diff, full=full, **options)
+    return show_plan(session, manifest, of_manifest(selection(options)), diff=diff, full=full, **options)
 
 
 def show_plan(

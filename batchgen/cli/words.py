@@ -159,7 +159,8 @@ def status_lines(batch: str, counts: Counts, usage: Sequence[UsageLine], failure
         *money_lines(usage),
     ]
     if counts.orphaned:
-        lines.append(f"orphaned  {count(counts.orphaned, 'job')} no longer in the manifest; their files stay")
+        gone = "no longer in the manifest; their files stay (batchgen list --status orphaned)"
+        lines.append(f"orphaned  {count(counts.orphaned, 'job')} {gone}")
     return lines + failure_lines(failures)
 
 

@@ -14,7 +14,7 @@ import click
 
 from ..errors import SpendNotConfirmed, UsageError
 from . import words
-from .options import Session, command, keep_changed, selecting, selection
+from .options import Session, command, keep_changed, of_manifest, selecting, selection, spoken
 from .options import sandbox as rehearsal
 from .planning import many, plan_lines, question
 
@@ -65,7 +65,7 @@ def run(session: Session, manifest: Path, dry_run: bool, **options: Any) -> int:
 
     Running the same command again is the resume: what is done stays done, what was under way is finished first.
     """
-    chosen = _sendable(selection(options), manifest)
+    chosen = _sendable(of_manifest(selection(options)), manifest)
     if dry_run:
         from .prepare import show_plan
 
@@ -101,7 +101,7 @@ def retry(session: Session, manifest: Path, dry_run: bool, **options: Any) -> in
 
     if dry_run:
         raise UsageError("retry has no dry run; see which jobs failed with: batchgen list --status failed")
-    chosen = selection(options)
+    chosen = of_manifest(selection(options))
     requeue = replace(chosen, states=chosen.states or ("failed",))
     # once put back they are pending and without a cause, as others may be
     return carry_out(session, manifest, options, requeue=requeue, chosen=replace(chosen, states=(), causes=()))
@@ -128,7 +128,7 @@ def carry_out(
     if session.as_json:
         words.document(summary(ended))
     elif not session.quiet or ended.exit_code:
-        for line in closing(ended, sandbox=place.sandbox):
+        for line in closing(ended, sandbox=place.sandbox, chosen=spoken(requeue or terms.selection)):
             words.say(line)
     return ended.exit_code
 

@@ -22,6 +22,7 @@ from .press import Draft
 from .roll import Roll
 from .sources import BadSource, Sources
 from .template import Template, TemplateFault
+from .wording import short
 
 _AS_IT_IS = ("size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
 
@@ -178,7 +179,7 @@ class Assembly:
             return False
         if flaw:
             hint = 'choose another id, or write  output: {file: "{{ id | slug }}"}'
-            self._wrong(draft(), "id", "bad_name", f"the file name {_short(output)!r} {flaw}", hint)
+            self._wrong(draft(), "id", "bad_name", f"the file name {short(output)!r} {flaw}", hint)
         return flaw is None
 
     def _output(self, draft: Callable[[], Draft], task: Task, key: str) -> str | None:
@@ -195,7 +196,7 @@ class Assembly:
         try:
             return self._naming.file.render(values)
         except TemplateFault as fault:
-            self._problems.add(self._naming.origin.problem("template", f"{fault} (for job {_short(key)})"))
+            self._problems.add(self._naming.origin.problem("template", f"{fault} (for job {short(key)})"))
             return None
 
     def sound(self, cast: Cast, prompt: str) -> bool:
@@ -231,7 +232,7 @@ def twice(kind: str, shown: str, draft: Draft, before: str, first: Draft) -> Pro
         message = f"asks for exactly the same image as the job at {here}"
         return draft.problem(None, "same_job", message, "n: makes several of one")
     if kind == "file":
-        hint = "" if before == shown else f"{_short(shown)!r} and {_short(before)!r} are one name on many disks"
+        hint = "" if before == shown else f"{short(shown)!r} and {short(before)!r} are one name on many disks"
         message = f"would write the same file as the job at {here}"
         return draft.problem("id", "same_file", message, hint or "let output.file hold {{ id }}")
     if "id" not in draft.values and not draft.row.values.get("id"):
@@ -240,12 +241,8 @@ def twice(kind: str, shown: str, draft: Draft, before: str, first: Draft) -> Pro
     hint = "ids are unique in a manifest; n: 2 takes the id with -2 behind it for its second image"
     if same_job:
         hint = 'let the id name what differs from row to row, such as  id: "{{ sku }}"'
-    return draft.problem("id", "duplicate_id", f"the id {_short(shown)!r} is taken already ({here})", hint)
+    return draft.problem("id", "duplicate_id", f"the id {short(shown)!r} is taken already ({here})", hint)
 
 
 def _again(row: Row) -> str:
     return f"-r{row.repeat}" if row.repeat > 1 else ""
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."

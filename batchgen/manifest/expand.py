@@ -77,7 +77,7 @@ class Row(NamedTuple):
         return "".join(f"-{word}" for word in (*words, again) if word)
 
 
-def entries(part: Part, problems: Problems, leave_out: FilePath) -> Iterator[Entry]:
+def entries(part: Part, problems: Problems, warnings: Problems, leave_out: FilePath) -> Iterator[Entry]:
     """Yield the jobs and prompts of one file in its order, as far as they can be checked further.
 
     *leave_out* is the batch's output folder: what it makes never becomes a source.
@@ -88,7 +88,7 @@ def entries(part: Part, problems: Problems, leave_out: FilePath) -> Iterator[Ent
     for number, job in enumerate(checked.manifest.jobs):
         path: Path = ("jobs", number)
         if path not in checked.broken:
-            yield from _entry(part, path, job, problems, leave_out)
+            yield from _entry(part, path, job, problems, warnings, leave_out)
     prompts: object = checked.manifest.prompts  # a From where it names a file
     if isinstance(prompts, From):
         lists = _lists(part, ("prompts",), [prompts], problems, leave_out)
@@ -101,7 +101,9 @@ def entries(part: Part, problems: Problems, leave_out: FilePath) -> Iterator[Ent
             yield Entry(part=part, path=("prompts", number), own=own, vars={}, axes={}, combinations=({},))
 
 
-def _entry(part: Part, path: Path, job: Job, problems: Problems, leave_out: FilePath) -> Iterator[Entry]:
+def _entry(  # noqa: PLR0917 - a job, where it stands, and what hears of it
+    part: Part, path: Path, job: Job, problems: Problems, warnings: Problems, leave_out: FilePath
+) -> Iterator[Entry]:
     stated = job.model_fields_set
     own = stated_in(job)
     if len(own) == len(stated):  # nothing multiplies it
@@ -109,7 +111,7 @@ def _entry(part: Part, path: Path, job: Job, problems: Problems, leave_out: File
         return
     here = part.origin(*path)
     try:
-        axes, combinations = _combinations(job, here)
+        axes, combinations = _combinations(job, here, warnings)
     except _Wrong as wrong:
         problems.add(wrong.problem)
         return
@@ -128,7 +130,7 @@ class _Wrong(Exception):
         self.problem = problem
 
 
-def _combinations(job: Job, here: Origin) -> tuple[Mapping[str, Sequence[Any]], tuple[Values, ...]]:
+def _combinations(job: Job, here: Origin, warnings: Problems) -> tuple[Mapping[str, Sequence[Any]], tuple[Values, ...]]:
     """Return the variables of zip and matrix, and every combination of their values."""
     zipped: list[Values] = [{}]
     if job.zip:
@@ -148,11 +150,11 @@ def _combinations(job: Job, here: Origin) -> tuple[Mapping[str, Sequence[Any]], 
     if size > MAX_COMBINATIONS:
         message = f"{size:,} combinations; at most {MAX_COMBINATIONS:,} are made from one job"
         raise _Wrong(where.problem("too_many", message, "leave a variable out, or use `from` with a list"))
-    grid = _grid(job.matrix, where)
+    grid = _grid(job.matrix, where, warnings)
     return {**axes, **job.zip}, tuple({**side, **point} for side in zipped for point in grid)
 
 
-def _grid(matrix: Matrix, where: Origin) -> list[Values]:
+def _grid(matrix: Matrix, where: Origin, warnings: Problems) -> list[Values]:
     """Return the points of the matrix: the product of its axes, less what is excluded, and what is included."""
     axes = matrix.axes
     for number, rule in enumerate(matrix.exclude):
@@ -163,6 +165,12 @@ def _grid(matrix: Matrix, where: Origin) -> list[Values]:
     product = (
         [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())] if axes else []
     )  # fmt: skip
+    for number, rule in enumerate(matrix.exclude):
+        if not any(_has(point, rule) for point in product):
+            hint = 'look at the spelling; 1 and "1" are two values'
+            warnings.add(
+                where.inside("exclude", number).problem("no_match", "leaves nothing out: none is like it", hint)
+            )
     grid = [point for point in product if not any(_has(point, rule) for rule in matrix.exclude)]
     grid += [dict(extra) for extra in matrix.include]
     if not grid:

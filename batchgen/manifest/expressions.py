@@ -59,13 +59,15 @@ def missing(name: str, values: Values) -> Absent:
 
 def no_variable(name: str, known: Iterable[str]) -> str:
     """Return the words for a name that is none of *known*."""
-    return f"there is no variable {name!r}{_there_are(name, known)}"
+    # a column "Product Title" is there under a second name, and only by that one can it be named
+    return f"there is no variable {name!r}{_there_are(name, (word for word in known if word.isidentifier()))}"
 
 
 def _there_are(name: str, known: Iterable[object], most: int = _LISTED) -> str:
     names = sorted(word for word in known if isinstance(word, str))
-    close = difflib.get_close_matches(name, names, n=1)
-    near = f"did you mean {close[0]!r}? " if close else ""
+    lower = {word.lower(): word for word in names}
+    close = difflib.get_close_matches(name, names, n=1) or difflib.get_close_matches(name.lower(), lower, n=1)
+    near = f"did you mean {lower.get(close[0].lower(), close[0])!r}? " if close else ""
     more = ", ..." if len(names) > most else ""
     return f" ({near}there are: {', '.join(names[:most])}{more})" if names else ""
 

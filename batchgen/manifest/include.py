@@ -86,6 +86,9 @@ def _include(
         found = _matches(part, name)
         if not found:
             problems.add(origin.problem("no_match", f"{name} matches no file in {part.folder}"))
+        elif not os.path.lexists(found[0]):
+            found = []
+            problems.add(origin.problem("not_found", f"{name}: there is no such file in {part.folder}"))
         for path in found:
             real = _real(path)
             if real in chain:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ManifestError, Problem
-from . import expand
+from . import expand, remarks
 from .assemble import Assembly, Cast, Naming, twice
 from .batch import Planned
 from .expand import Entry, Row
@@ -24,7 +24,7 @@ from .places import EnoughError, Problems
 from .press import Draft, Press, Texts, texts
 from .roll import Blank, Roll, Tally, Witness
 from .sources import Sources
-from .template import Template, TemplateFault
+from .template import Template, TemplateFault, is_template
 from .wording import suggestion
 
 #: So many jobs are kept once they are made; more are made again each time.
@@ -52,7 +52,7 @@ class Expansion:
         self._sources = Sources()
         self._used: set[str] = set()
         self._entries = [
-            entry for part in parts for entry in expand.entries(part, problems, folder)
+            entry for part in parts for entry in expand.entries(part, problems, warnings, folder)
         ]  # fmt: skip
         self._scopes = {
             id(part): {"name": naming.batch}
@@ -121,12 +121,12 @@ class Expansion:
             press = Press(entry, defaults[id(entry.part)], problems)
             if not press.sound:
                 continue
-            _warn_of_comment(entry, warnings)
+            _warn_of_prompt(entry, warnings)
             scope = self._scopes[id(entry.part)]
             if not press.literal:
                 self._used |= press.names
                 casts = {}  # a signature is one job's own
-            yield from _Line(press, assembly, problems, names, casts).jobs(scope)
+            yield from _Line(press, assembly, problems, names, casts, warnings).jobs(scope)
 
     def _checked(self, naming: Naming, problems: Problems) -> Naming:
         """Return *naming*; where it names what no job has, plain ids, so that the rest is checked all the same."""
@@ -165,20 +165,30 @@ class Expansion:
 class _Line:
     """Makes the jobs of one entry."""
 
-    def __init__(
-        self, press: Press, assembly: Assembly, problems: Problems, names: Roll, casts: dict[Any, Cast | None]
+    def __init__(  # noqa: PLR0917
+        self,
+        press: Press,
+        assembly: Assembly,
+        problems: Problems,
+        names: Roll,
+        casts: dict[Any, Cast | None],
+        warnings: Problems,
     ) -> None:
         self._press = press
         self._assembly = assembly
         self._problems = problems
         self._names = names
         self._casts = casts
+        self._warnings = warnings
 
     def jobs(self, scope: Mapping[str, Any]) -> Iterator[Planned]:
         press, assembly, names, casts = self._press, self._assembly, self._names, self._casts
         plain = _own(press) if press.literal else None
+        watch = remarks.of(press)
         try:
             for row in expand.rows(press.entry, scope, self._bad_row):
+                if watch is not None:
+                    watch.see(row)
                 try:
                     key, prompt = press.id(row), press.prompt(row)
                     signature = press.signature(row) if plain is None else plain
@@ -194,6 +204,8 @@ class _Line:
                     cast, prompt = found
                 draft = partial(self._draft, row)
                 yield from assembly.jobs(cast, row, key, prompt, draft=draft, roll=names)
+            if watch is not None:
+                watch.tell(self._warnings)
         except BadList as bad:
             self._problems.add(press.entry.origin().inside("from").problem("bad_list", str(bad)))
 
@@ -231,8 +243,11 @@ def _tell(problems: Problems, warnings: Problems, problem: Problem) -> None:
     (warnings if problem.code == "same_job" else problems).add(problem)
 
 
-def _warn_of_comment(entry: Entry, warnings: Problems) -> None:
-    origin = entry.origin("prompt")
+def _warn_of_prompt(entry: Entry, warnings: Problems) -> None:
+    origin, prompt = entry.origin("prompt"), entry.own.get("prompt")
+    if isinstance(prompt, str) and "{%" in prompt and not is_template(prompt):
+        message = "holds {% and no {{ }}, so it is no template: it is sent as it stands"
+        warnings.add(origin.problem("no_template", message, 'add {{ "" }} to have it filled in'))
     if origin.places.commented and origin.places.find(origin.path) in origin.places.commented:
         message = "the prompt ends before the #; what follows is a comment"
         warnings.add(origin.problem("cut_prompt", message, "put the prompt in quotes"))

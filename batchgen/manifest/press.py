@@ -73,18 +73,20 @@ class Texts:
     templates: Mapping[str, Render]
     uses: Mapping[str, tuple[str, ...]]  #: variables, by parameter
     needs: Mapping[str, frozenset[str]]  #: of these, those that must be there
+    written: Mapping[str, frozenset[str]]  #: of these, those whose text is written as it comes
     sound: bool = True  #: False: a template is wrong, which is reported
 
     def under(self, over: Texts) -> Texts:
         """Return these with *over* laid on them."""
         if not over.templates and not self.templates:
-            return Texts({**self.fixed, **over.fixed}, {}, {}, {}, self.sound and over.sound)
+            return Texts({**self.fixed, **over.fixed}, {}, {}, {}, {}, self.sound and over.sound)
         own = {*over.fixed, *over.templates}
         return Texts(
             {**{name: value for name, value in self.fixed.items() if name not in own}, **over.fixed},
             {**{name: render for name, render in self.templates.items() if name not in own}, **over.templates},
             {**self.uses, **over.uses},
             {**{name: some for name, some in self.needs.items() if name not in own}, **over.needs},
+            {**{name: some for name, some in self.written.items() if name not in own}, **over.written},
             self.sound and over.sound,
         )
 
@@ -95,6 +97,7 @@ def texts(parameters: Mapping[str, Any], origin: Callable[[str], Origin], proble
     templates: dict[str, Render] = {}
     uses: dict[str, tuple[str, ...]] = {}
     needs: dict[str, frozenset[str]] = {}
+    written: dict[str, frozenset[str]] = {}
     sound = True
     for name, value in parameters.items():
         if type(value) is int or value is None:
@@ -109,8 +112,8 @@ def texts(parameters: Mapping[str, Any], origin: Callable[[str], Origin], proble
         if made is None:
             fixed[name] = value
         else:
-            templates[name], uses[name], needs[name] = made
-    return Texts(fixed, templates, uses, needs, sound)
+            templates[name], uses[name], needs[name], written[name] = made
+    return Texts(fixed, templates, uses, needs, written, sound)
 
 
 class Press:
@@ -121,15 +124,24 @@ class Press:
         own = {name: _laid(entry, name, value) for name, value in entry.own.items()}
         both = defaults.under(texts(own, entry.origin, problems))
         self._fixed, self._templates, self._uses = both.fixed, both.templates, both.uses
-        self._settable = expand.settable(entry)
+        self.settable = expand.settable(entry)
+        self._written = both.written
         self.sound = both.sound and not (both.needs and self._lacks(both.needs, problems))
         self._shaping = [name for name in self._templates if name not in _APART]
         self._images = any(name in _FILES for name in (*self._fixed, *self._templates))
+        said = "images" in self._fixed or "images" in self._templates or "images" in entry.axes
+        self._edits = bool(entry.lists) and not said
 
     @property
     def names(self) -> frozenset[str]:
         """Return the variables that its templates name."""
         return frozenset(name for names in self._uses.values() for name in names)
+
+    @property
+    def written(self) -> frozenset[str]:
+        """Return the columns of its lists whose text its templates write as it comes."""
+        names = frozenset[str]().union(*(self._written[name] for name in self._templates if name not in _FILES))
+        return frozenset(name for name in names if self._from_list(name))
 
     def _lacks(self, needs: Mapping[str, frozenset[str]], problems: Problems) -> bool:
         """Report variables that no row can have: once, where the template stands, and not row by row."""
@@ -140,7 +152,7 @@ class Press:
             (field, name)
             for field, names in needs.items()
             for name in sorted(names - known)
-            if not (field in known and field in self._settable)
+            if not (field in known and field in self.settable)
         ]
         for field, name in lacking:
             problems.add(self.entry.origin(field).problem("template", no_variable(name, known)))
@@ -167,18 +179,18 @@ class Press:
 
     def prompt(self, row: Row) -> object:
         """Return the prompt, or None; raise TemplateFault."""
-        if "prompt" in self._settable and (given := row.values.get("prompt")):
+        if "prompt" in self.settable and (given := row.values.get("prompt")):
             return given
         render = self._templates.get("prompt")
         return self._fixed.get("prompt") if render is None else render(row.values)
 
     def signature(self, row: Row) -> tuple[Any, ...] | None:
         """Return what rows with one recipe have in common; None where source images are looked at one by one."""
-        if self._images:
-            return None
         values = row.values
+        if self._images or self._is_bare(values):
+            return None
         given: dict[str, Any] = {}
-        if self._settable & values.keys():
+        if self.settable & values.keys():
             given = self._given(row)
             if given.keys() & _FILES:
                 return None
@@ -190,7 +202,8 @@ class Press:
         """Return all that a row asks for; None where it cannot be told, which is reported."""
         values = dict(self._fixed)
         given = self._given(row)
-        columns = {name: name for name in given if name not in row.combination and self._from_list(name)}
+        named = given.keys() | (_FILES & row.values.keys())
+        columns = {name: name for name in named if name not in row.combination and self._from_list(name)}
         ok = True
         for name, render in self._templates.items():
             if name in given and name not in _ADDED:
@@ -208,14 +221,22 @@ class Press:
             values[name] = added(name, values.get(name), value) if name in _ADDED else value
         values = {name: value for name, value in values.items() if value is not None}
         draft = Draft(self.entry, row, values, columns)
+        if self._is_bare(row.values):
+            hint = 'name an image, or leave such rows out with  where: {images: "?*"}'
+            problems.add(draft.problem("images", "empty_images", "is empty, so that there is nothing to edit", hint))
+            return None
         if not ok or not (self.literal or _valid(draft, problems)):
             return None
         return draft
 
     def _given(self, row: Row) -> dict[str, Any]:
         """Return the parameters that the row itself sets: columns and variables named like one, but for empty cells."""
-        found = {name: _converted(name, row.values[name]) for name in self._settable & row.values.keys()}
+        found = {name: _converted(name, row.values[name]) for name in self.settable & row.values.keys()}
         return {name: value for name, value in found.items() if value is not None}
+
+    def _is_bare(self, values: Mapping[str, Any]) -> bool:
+        """Tell whether a list has a place for the images of an edit, and nothing in it."""
+        return self._edits and "images" in values and not _converted("images", values["images"])
 
     def _from_list(self, name: str) -> bool:
         own = (*expand.BUILT_IN, *self.entry.axes, *self.entry.vars, *self.entry.part.vars)
@@ -233,8 +254,8 @@ def _template(source: str) -> Template:
     return Template(source)
 
 
-#: What fills in a value, the variables that it names, and those of them that must be there.
-Compiled = tuple[Render, tuple[str, ...], frozenset[str]]
+#: What fills in a value, the variables that it names, those of them that must be there, and those written as they come.
+Compiled = tuple[Render, tuple[str, ...], frozenset[str], frozenset[str]]
 
 
 def compiled(value: Any) -> Compiled | None:  # noqa: ANN401 - what YAML can hold
@@ -243,7 +264,8 @@ def compiled(value: Any) -> Compiled | None:  # noqa: ANN401 - what YAML can hol
         if not is_template(value):
             return None
         template = _template(value)
-        return template.render, (*sorted(template.names), *sorted(template.optional)), template.names
+        used = (*sorted(template.names), *sorted(template.optional))
+        return template.render, used, template.names, template.written
     if isinstance(value, list):
         return _several(dict(enumerate(value)), lambda found: [found[number] for number in range(len(value))])
     if isinstance(value, dict):
@@ -262,8 +284,9 @@ def _several(
     def render(values: Mapping[str, object]) -> Any:  # noqa: ANN401
         return join({**items, **{key: part(values) for key, (part, *_) in parts.items()}})
 
-    uses = tuple(dict.fromkeys(name for _, names, _ in parts.values() for name in names))
-    return render, uses, frozenset[str]().union(*(needs for *_, needs in parts.values()))
+    uses = tuple(dict.fromkeys(name for _, names, *_ in parts.values() for name in names))
+    needs = frozenset[str]().union(*(needs for *_, needs, _ in parts.values()))
+    return render, uses, needs, frozenset[str]().union(*(written for *_, written in parts.values()))
 
 
 def _converted(name: str, value: Any) -> Any:  # noqa: ANN401 - a cell of a list

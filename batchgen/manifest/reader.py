@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import yaml
 from yaml import events
 
 from ..errors import ManifestError, Problem
+from .opening import NotOpened, opened, said
 from .places import Places, Spot, spot
 from .syntax import explain
 
@@ -73,6 +73,13 @@ def parse(content: bytes, file: str) -> Document:
     return Document(data=data, text=text, places=places, problems=tuple(builder.problems))
 
 
+#: Code and hint of a manifest that is not opened.
+_NOT_OPENED = {
+    "missing": ("not_found", "give the path of a manifest"),
+    "refused": ("not_readable", ""),
+    "folder": ("not_a_file", "give the path of a manifest"),
+    "device": ("not_a_file", "give the path of a manifest"),
+}
 _START = 'the least of one is  jobs: [{prompt: "A red cube", provider: aigate}]'
 
 
@@ -87,18 +94,14 @@ def _whole(file: str, code: str, message: str, hint: str = "") -> ManifestError:
 def _content(path: Path) -> bytes:
     """Return the bytes of a regular file of at most MAX_BYTES."""
     try:
-        # Non-blocking, so that a named pipe is refused and not waited for.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(descriptor)
-            raise _whole(str(path), "not_a_file", "is a folder or a device, not a file")
-        with os.fdopen(descriptor, "rb") as handle:
-            content = handle.read(MAX_BYTES + 1) if found.st_size <= MAX_BYTES else None
-    except FileNotFoundError:
-        raise _whole(str(path), "not_found", "there is no such file", "give the path of a manifest") from None
+        with opened(path) as handle:
+            too_large = os.fstat(handle.fileno()).st_size > MAX_BYTES
+            content = None if too_large else handle.read(MAX_BYTES + 1)
+    except NotOpened as error:
+        code, hint = _NOT_OPENED[error.why]
+        raise _whole(str(path), code, str(error), hint) from None
     except OSError as error:
-        raise _whole(str(path), "not_readable", f"cannot be read: {error.strerror}") from None
+        raise _whole(str(path), "not_readable", said(error)) from None
     if content is None or len(content) > MAX_BYTES:
         hint = "keep the rows of a large set in a csv or jsonl file and name it with `from:`"
         raise _whole(str(path), "too_large", "is larger than 64 MB, which is too much for one YAML file", hint)
@@ -157,11 +160,12 @@ class _Builder:
 
     def run(self) -> tuple[Any, Any]:
         """Return the data of the text and its spot."""
+        event = None
         try:
             for event in yaml.parse(self._text, Loader=yaml.CSafeLoader):
                 self._take(event)
         except yaml.YAMLError as error:
-            raise _fatal(explain(error, self._text, self._places)) from None
+            raise _fatal(explain(error, self._text, self._places, event)) from None
         return self._done
 
     def _take(self, event: yaml.Event) -> None:

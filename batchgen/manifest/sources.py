@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import hashlib
 import itertools
 import os
-import stat
 import warnings
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from ..task import Source
+from .opening import NotOpened, opened
 
 MAX_BYTES = 200_000_000
 MAX_PIXELS = 64_000_000
 #: A pattern that matches more is a mistake: no provider takes so many for one image.
 MAX_MATCHES = 100
 
-_MIMES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
-_WORDS = {
-    errno.ENOENT: "there is no such file",
-    errno.ENOTDIR: "there is no such file",
-    errno.ELOOP: "is a link that leads back to itself",
-    errno.EACCES: "may not be read by this user",
-    errno.ENAMETOOLONG: "is longer than a file's name can be",
-    errno.ENXIO: "is a device or a socket, not a file",
-}
+_FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 class BadSource(ValueError):
@@ -134,57 +126,51 @@ def _checked_url(name: str) -> str:
 
 def _read(path: str, name: str) -> _Image:
     try:
-        # Non-blocking, so that a named pipe is refused and not waited for.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        number = error.errno if isinstance(error, OSError) else errno.ENOENT
-        raise BadSource(f"{name}: {_WORDS.get(number or 0, str(error))} ({path})") from None
-    if stat.S_ISDIR(os.fstat(descriptor).st_mode):  # fdopen would refuse it without closing it
-        os.close(descriptor)
-        raise BadSource(f"{name} is a folder; name its images with a pattern such as {name.rstrip('/')}/*.jpg")
-    with os.fdopen(descriptor, "rb") as file:
-        return _examine(file, path, name)
+        with opened(path) as file:
+            return _examine(file, path, name)
+    except NotOpened as error:
+        if error.why == "folder":
+            hint = f"from: {name} makes an edit of each image in it, and images: {name.rstrip('/')}/*.jpg one of all"
+            raise BadSource(f"{name} is a folder; {hint}") from None
+        raise BadSource(f"{name} {error}" if error.why == "device" else f"{name}: {error} ({path})") from None
 
 
-def _examine(file: BufferedReader, path: str, name: str) -> _Image:
-    found = os.fstat(file.fileno())
-    if not stat.S_ISREG(found.st_mode):
-        raise BadSource(f"{name} is a device, a pipe or a socket, not a file")
-    if found.st_size == 0:
+def _examine(file: BinaryIO, path: str, name: str) -> _Image:
+    size = os.fstat(file.fileno()).st_size
+    if size == 0:
         raise BadSource(f"{name} is empty")
-    if found.st_size > MAX_BYTES:
-        raise BadSource(f"{name} has {found.st_size / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are read")
-    mime, width, height, alpha = _header(file, name)
-    file.seek(0)
-    source = Source(
-        path=path,
-        sha256=hashlib.file_digest(file, "sha256").hexdigest(),
-        mime=mime,
-        size_bytes=found.st_size,
-    )
+    if size > MAX_BYTES:
+        raise BadSource(f"{name} has {size / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are read")
+    data = file.read()
+    mime, width, height, alpha = _header(data, name)
+    source = Source(path=path, sha256=hashlib.sha256(data).hexdigest(), mime=mime, size_bytes=len(data))
     return _Image(source=source, width=width, height=height, alpha=alpha)
 
 
-def _header(file: BufferedReader, name: str) -> tuple[str, int, int, bool]:
-    """Return type by content, width, height and whether there is alpha; nothing is decoded."""
+def _header(data: bytes, name: str) -> tuple[str, int, int, bool]:
+    """Return type by content, width, height and whether there is alpha; no pixel is decoded."""
     # Imported here: most manifests have no source images, and Pillow takes a while to load.
     from PIL import Image, UnidentifiedImageError
+
+    from ..images import require_whole, sniff
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the cap below is the stricter one
-            image = Image.open(file, formats=tuple(_MIMES))
+            image = Image.open(BytesIO(data), formats=_FORMATS)
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise BadSource(
                 f"{name} has {width}x{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are taken"
             )
-        image_format, alpha = str(image.format), image.has_transparency_data
-        image.verify()  # PNG: every checksum; the others have none
+        mime, alpha = sniff(data) or "", image.has_transparency_data  # Pillow calls some JPEGs otherwise
+        require_whole(mime, data)
     except UnidentifiedImageError:
         raise BadSource(f"{name} is no PNG, JPEG or WebP image (by its content, not its name)") from None
     except Image.DecompressionBombError:
         raise BadSource(f"{name} has more than {MAX_PIXELS // 1_000_000} megapixels") from None
+    except BadSource:
+        raise
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise BadSource(f"{name} is damaged: {error}") from None
-    return _MIMES[image_format], width, height, alpha
+    return mime, width, height, alpha

@@ -36,10 +36,19 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
 _OPENED_BEFORE = ("unexpected end of stream", "unexpected document indicator", "expected ',' or")
 
 
-def explain(error: yaml.YAMLError, text: str, places: Places) -> Problem:
-    """Return a parser's error as a Problem, placed where the user has to look."""
+#: What to do where a quote ends a text too early, by the quote.
+_INSIDE = {
+    "'": "write '' for an apostrophe inside of the text, or put the text in double quotes",
+    '"': 'write \\" for a quote inside of the text, or put the text in single quotes',
+}
+
+
+def explain(error: yaml.YAMLError, text: str, places: Places, last: yaml.Event | None = None) -> Problem:
+    """Return a parser's error as a Problem, placed where the user has to look; *last* is what was read before it."""
     said = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
     mark = getattr(error, "problem_mark", None)
+    if isinstance(last, yaml.ScalarEvent) and mark is not None and (found := _closed_early(last, mark)) is not None:
+        return places.at(*found)
     before = getattr(error, "context_mark", None)
     if before is not None and any(words in said for words in _OPENED_BEFORE):
         mark = before
@@ -50,6 +59,19 @@ def explain(error: yaml.YAMLError, text: str, places: Places) -> Problem:
         if words in said:
             return places.at(place, "syntax", meaning, hint)
     return places.at(place, "syntax", f"not YAML: {said}")
+
+
+def _closed_early(quoted: yaml.ScalarEvent, mark: yaml.Mark) -> tuple[int, str, str, str] | None:
+    """Return spot, code, message and hint where text follows a quote that closed what was read last, or None."""
+    start, end = quoted.start_mark, quoted.end_mark
+    if quoted.style not in _INSIDE or start is None or end is None:
+        return None
+    if (end.line, end.column) != (mark.line, mark.column):
+        return None
+    if start.line == end.line:
+        return spot(end.line, end.column), "syntax", "text follows a closing quote", _INSIDE[quoted.style]
+    message = f"the quote that opens here ends only in line {end.line + 1}, and text follows it there"
+    return spot(start.line, start.column), "syntax", message, "close it where the text ends"
 
 
 def _bad_start(line: str, place: int, mark: yaml.Mark, places: Places) -> Problem:

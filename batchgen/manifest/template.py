@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 import jinja2
 from jinja2 import nodes
 
+from . import filters
 from .expressions import Values, expression, no_variable, refused, text, text_of
 from .filters import TemplateFault, joined
 
@@ -30,17 +31,19 @@ def is_template(value: str) -> bool:
 class Template:
     """A text with {{ }} in it; making it raises TemplateFault where it is wrong."""
 
-    __slots__ = ("_parts", "names", "optional", "source")
+    __slots__ = ("_parts", "names", "optional", "source", "written")
 
     source: str
     names: frozenset[str]  #: variables that it needs
     optional: frozenset[str]  #: variables that it uses and can do without
+    written: frozenset[str]  #: variables whose text stands in it, whatever the others are
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._parts, needed, optional = _simple(source) or _parsed(source)
+        self._parts, needed, optional, written = _simple(source) or _parsed(source)
         self.names = frozenset(needed)
         self.optional = frozenset(optional - needed)
+        self.written = frozenset(written)
 
     def render(self, values: Values) -> str:
         """Return the text with its values filled in; raise TemplateFault where that cannot be done."""
@@ -49,7 +52,8 @@ class Template:
 
 # --- from text to parts, and the names in it --------------------------------------------------------------------------
 
-Found = tuple[list[Part], set[str], set[str]]
+#: Parts, and the names that are needed, optional and written.
+Found = tuple[list[Part], set[str], set[str], set[str]]
 
 _NAME = re.compile(r"\{\{ *([A-Za-z][A-Za-z0-9_]*) *\}\}")
 #: What the text between must not hold, or end with, for ``_NAME`` to see the same names as Jinja.
@@ -60,13 +64,13 @@ _WORDS = frozenset(["true", "false", "none", "True", "False", "None", "and", "or
 def _simple(source: str) -> Found | None:
     """Return the parts of a text with plain names only: a manifest may hold 100,000 of them, each its own."""
     if not is_template(source):
-        return [source], set(), set()
+        return [source], set(), set(), set()
     pieces = _NAME.split(source)
     names = set(pieces[1::2])
     if names & _WORDS or any(map(_MORE.search, pieces[::2])):
         return None
     parts = [text_of(piece) if number % 2 else piece for number, piece in enumerate(pieces)]
-    return [part for part in parts if part], names, set()
+    return [part for part in parts if part], names, set(), names
 
 
 @functools.cache
@@ -91,7 +95,7 @@ def _parsed(source: str) -> Found:
         raise TemplateFault("is nested too deeply") from None
     except ValueError:
         raise TemplateFault("holds a number with too many digits") from None
-    return parts, needed, optional
+    return parts, needed, optional, _written(tree.body)
 
 
 def _parts(body: Iterable[nodes.Node]) -> list[Part]:
@@ -119,6 +123,26 @@ def _if(node: nodes.If) -> Callable[[Values], str]:
         return joined([part if isinstance(part, str) else part(values) for part in parts])
 
     return output
+
+
+def _written(body: Iterable[nodes.Node]) -> set[str]:
+    """Return the names whose text is written outright: no test, and no ``default``, looks at them before."""
+    found: set[str] = set()
+    for node in body:
+        match node:
+            case nodes.Output():
+                found |= _written(node.nodes)
+            case nodes.Concat():
+                found |= _written(node.nodes)
+            case nodes.Name():
+                found.add(node.name)
+            case nodes.Filter(node=nodes.Expr() as inner) if node.name in filters.TEXT:
+                found |= _written([inner])
+            case nodes.If():
+                inside = [_written(branch) for branch in (node.body, *(one.body for one in node.elif_), node.else_)]
+                tested = frozenset[str]().union(*(_names(one.test) for one in (node, *node.elif_)))
+                found |= set().union(*inside) - tested
+    return found
 
 
 Names = frozenset[str]

@@ -96,10 +96,11 @@ def words(item: ErrorDetails) -> tuple[str, str, str]:
     if kind == "string_type":
         return _not_text(value)
     if kind in _WANTED:
-        return "wrong_type", f"should be {_WANTED[kind]}, is {shown(value)}", ""
+        hint = "begin each item with a dash" if kind == "list_type" and isinstance(value, dict) else ""
+        return "wrong_type", f"should be {_WANTED[kind]}, is {shown(value)}", hint
     if kind in _BOUNDS:
         how, key = _BOUNDS[kind]
-        return "out_of_range", f"should be {how} {context[key]}, is {_short(str(value))}", ""
+        return "out_of_range", f"should be {how} {context[key]}, is {short(str(value))}", ""
     if kind == "literal_error":
         hint = suggestion(str(value), _quoted(str(context["expected"])))
         return "not_allowed", f"should be {context['expected']}, is {shown(value).removeprefix('the number ')}", hint
@@ -146,7 +147,7 @@ def _unknown_key(path: Path, places: Places) -> Problem:
         hint = "keys come from the environment; api_key_env names the variable"
     elif not hint:
         hint = f"there are: {', '.join(fields)}"
-    return places.problem(path, "unknown_key", f"unknown key {_short(key)!r}", hint, key=True)
+    return places.problem(path, "unknown_key", f"unknown key {short(key)!r}", hint, key=True)
 
 
 def _model_at(path: Path) -> type[BaseModel]:
@@ -169,16 +170,17 @@ def suggestion(word: str, known: list[str]) -> str:
 def shown(value: object) -> str:
     """Return a wrong value as a message may show it: short, on one line, never a key."""
     if isinstance(value, str):
-        return "what looks like an API key" if keys.is_key(value) else repr(_short(value))
+        return "what looks like an API key" if keys.is_key(value) else repr(short(value))
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):
-        return f"the number {_short(str(value))}"
+        return f"the number {short(str(value))}"
     names = {dict: "a mapping", list: "a list", type(None): "empty"}
     return names.get(type(value), type(value).__name__)
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Return *text* as a message may show it, at most 40 characters."""
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 

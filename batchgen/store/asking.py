@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, true
 
-from ..selection import Selection
+from ..selection import ORPHANED, Selection
 from .mending import RECOVERED
 from .rows import listed, to_artifact
 from .tables import artifacts, attempts, jobs, ledger
@@ -34,7 +34,6 @@ def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
         (jobs.c.provider, selection.providers),
         (jobs.c.model, selection.models),
         (jobs.c.kind, selection.kinds),
-        (jobs.c.state, selection.states),
         (jobs.c.cause, selection.causes),
     ):
         if values:
@@ -42,8 +41,12 @@ def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
     if selection.shard is not None:
         number, parts = selection.shard
         yield func.part(jobs.c.key, parts) == number
-    if not selection.orphaned:
-        yield jobs.c.orphaned_at.is_(None)
+    gone, states = jobs.c.orphaned_at.is_not(None), [state for state in selection.states if state != ORPHANED]
+    if not selection.states:
+        yield true() if selection.orphaned else ~gone
+    else:
+        here = jobs.c.state.in_(states) if selection.orphaned else jobs.c.state.in_(states) & ~gone
+        yield here | gone if ORPHANED in selection.states else here
 
 
 def files(connection: Connection, ids: Sequence[int]) -> list[StandingFile]:

@@ -8,7 +8,7 @@ this one may write.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..manifest.batch import Planned
 
 #: Values of some columns of a row.
-Facts = Sequence[Any]
+Cells = Sequence[Any]
 
 #: Recipes whose forms are kept.  A plan has a handful, or one for each job with source images.
 _FORMS = 1_000
@@ -43,6 +43,8 @@ _FIND = (
 )
 #: Where mark, mark with looks, and the end of a glance stand in what ``_FIND`` finds.
 _MARK, _LOOKS, _GLANCED = 1, slice(1, 2 + len(LOOKS)), len(GLANCE)
+#: Of mark and looks, those that a job keeps which is not made again: what was asked for, and where its files lie.
+_KEPT = frozenset({0, 1 + LOOKS.index("output"), 1 + LOOKS.index("sidecar")})
 
 #: Rows of one INSERT: older builds of SQLite take 999 values.
 _TOGETHER = 996 // len(PLAN_COLUMNS)
@@ -75,8 +77,8 @@ _SPECIMEN = Job(
 class _Differing(NamedTuple):
     """A job whose row is not as the plan has it."""
 
-    facts: Facts  #: its ``PLAN_COLUMNS``, as planned
-    known: Facts  #: its glance, as it stands
+    facts: Cells  #: its ``PLAN_COLUMNS``, as planned
+    known: Cells  #: its glance, as it stands
     orphaned: bool
     state: State
     id: int
@@ -86,12 +88,21 @@ class _Differing(NamedTuple):
 class Loading:
     """One load of a batch; remembers which jobs it met."""
 
-    def __init__(self, connection: Connection, *, batch_id: int, now: datetime, keep_changed: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        batch_id: int,
+        now: datetime,
+        keep_changed: bool,
+        revise: Container[str] | None,
+    ) -> None:
         last = connection.execute(select(func.coalesce(func.max(jobs.c.id), 0))).scalar_one()
         self._seen = bytearray(last + 1)  # a byte a job: a set of a million ids would take 60 MB
         self._batch_id = batch_id
         self._now = now
         self._keep_changed = keep_changed
+        self._wanted = revise
         self._form = lru_cache(_FORMS)(Form.of)
 
     def merge(self, connection: Connection, chunk: Sequence[tuple[int, Planned]]) -> Loaded:
@@ -100,7 +111,7 @@ class Loading:
         [(rows,)] = driver(connection).execute(_FIND, (keys, self._batch_id))
         known = {row[0]: row for row in orjson.loads(rows)}
         find, form_of, seen, size = known.get, self._form, self._seen, len(self._seen)
-        fresh: list[Facts] = []
+        fresh: list[Cells] = []
         differing: list[_Differing] = []
         for position, planned in chunk:
             form = form_of(planned.recipe)
@@ -133,7 +144,7 @@ class Loading:
         driver(connection).execute(_ORPHAN, (micros(self._now), encode_list(ids)))
         return Loaded(orphaned=len(ids))
 
-    def _add(self, connection: Connection, fresh: Sequence[Facts]) -> None:
+    def _add(self, connection: Connection, fresh: Sequence[Cells]) -> None:
         execute, own = driver(connection).execute, (self._batch_id, micros(self._now))
         for start in range(0, len(fresh), _TOGETHER):
             some = fresh[start : start + _TOGETHER]
@@ -142,8 +153,8 @@ class Loading:
     def _follow(self, connection: Connection, differing: Iterable[_Differing]) -> Loaded:
         """Carry out what *differing* jobs ask for."""
         counts: Counter[str] = Counter()
-        revised: list[tuple[Facts, int]] = []
-        touched: dict[str, list[Facts]] = {_FOLLOW: [], _FOLLOW_LOOKS: []}
+        revised: list[tuple[Cells, int]] = []
+        touched: dict[str, list[Cells]] = {_FOLLOW: [], _FOLLOW_LOOKS: []}
         moment = micros(self._now)
         for job in differing:
             verdict = self._verdict(job)
@@ -151,7 +162,7 @@ class Loading:
             counts["returned"] += job.orphaned
             if verdict == "changed":
                 revised.append((job.facts, job.id))
-            elif job.state not in _SETTLED:
+            elif job.state not in _SETTLED and verdict != "left":
                 touched[_FOLLOW].append((*job.facts, moment, job.id))
             elif (looks := _looks(job, verdict)) != job.known[_LOOKS] or job.orphaned:
                 touched[_FOLLOW_LOOKS].append((*looks, moment, job.id))
@@ -167,9 +178,13 @@ class Loading:
             return "kept"
         if job.state == State.RUNNING:
             return "busy"
-        return "held" if self._keep_changed and job.state == State.DONE else "changed"
+        if self._keep_changed and job.state == State.DONE:
+            return "held"
+        # what is pending may be sent whoever selected it, and never as it was asked for before
+        ours = self._wanted is None or job.state == State.PENDING or job.facts[0] in self._wanted
+        return "changed" if ours else "left"
 
-    def _revise(self, connection: Connection, revised: Sequence[tuple[Facts, int]]) -> None:
+    def _revise(self, connection: Connection, revised: Sequence[tuple[Cells, int]]) -> None:
         """Make jobs pending again, for what they ask for now."""
         # whatever a job was, ``advance`` makes the same of it when it is revised, but for its claim, which only grows
         after = moving(advance(replace(_SPECIMEN, not_before=self._now), Revised(at=self._now)))
@@ -180,10 +195,11 @@ class Loading:
         supersede(connection, [number for _, number in revised], self._now)
 
 
-def _looks(job: _Differing, verdict: str) -> Facts:
-    """Return mark and looks that a job has from now on which is done or under way."""
-    if verdict == "held":
-        return job.known[_LOOKS]
+def _looks(job: _Differing, verdict: str) -> Cells:
+    """Return mark and looks that a job has from now on which is done, under way or not made again."""
+    if verdict in {"held", "left"}:
+        both = zip(job.known[_LOOKS], job.facts[_LOOKS], strict=True)
+        return [known if number in _KEPT else planned for number, (known, planned) in enumerate(both)]
     mark = job.known if job.state is State.RUNNING else job.facts
     return (mark[_MARK], *job.facts[_LOOKS][1:])
 

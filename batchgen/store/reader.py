@@ -27,7 +27,7 @@ from .engine import explain, reading
 from .learned import Lesson, lessons
 from .mending import doubts, last_doubt
 from .rows import listed, to_artifact, to_attempt, to_batch, to_job, to_run
-from .scope import Scope, resolve
+from .scope import Scope, resolve, those
 from .sums import bills, spent, usage
 from .tables import artifacts, attempts, batches, jobs, runs
 from .values import AttemptRecord, Batch, Bill, Doubt, Run, StandingFile, StoredArtifact, Wanted
@@ -89,12 +89,12 @@ class Reader:
 
         return Known(self._open, batch_id)
 
-    def scope(self, batch_id: int, selection: Selection) -> Scope | None:
-        """Return what a run that starts now may send, where not everything is selected."""
-        if selection.everything:
+    def scope(self, batch_id: int, selection: Selection, only: Sequence[int] | None = None) -> Scope | None:
+        """Return what a run that starts now may send, where not everything is selected; *only*: these jobs."""
+        if only is None and selection.everything:
             return None
         with self._open() as connection:
-            return resolve(connection, batch_id, selection)
+            return resolve(connection, batch_id, selection) if only is None else those(connection, only)
 
     def due(self, batch_id: int, wanted: Wanted, limit: int, now: datetime, among: Scope | None = None) -> list[Job]:
         """Return the next jobs that may be sent at *now*, in order; where there is a scope, only *among* it."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, select
 
 from ..job import State
 from ..selection import Selection
@@ -68,12 +68,20 @@ def resolve(connection: Connection, batch_id: int, selection: Selection) -> Scop
     A sample and a limit count jobs that are pending.  Without them, jobs that an earlier run left open belong to it,
     for they may turn out to be pending.
     """
-    counted = selection.sample is not None or selection.limit is not None
-    fulfilled = selected(batch_id, selection, *_PENDING) if counted else selected(batch_id, selection, _GOING)
+    fulfilled = selected(batch_id, selection, *_PENDING) if selection.counted else selected(batch_id, selection, _GOING)
     fulfilled = (*fulfilled, jobs.c.orphaned_at.is_(None))
     if selection.limit is not None:
         # the first of the manifest, as the plan counts them
         first = select(jobs.c.id).where(*fulfilled).order_by(jobs.c.position).limit(selection.limit)
         fulfilled = (jobs.c.id.in_(first.correlate(None)),)
+    return _scope(connection, *fulfilled)
+
+
+def those(connection: Connection, ids: Iterable[int]) -> Scope:
+    """Return the scope of a run that sends these jobs and no others."""
+    return _scope(connection, jobs.c.id.in_(listed(ids)))
+
+
+def _scope(connection: Connection, *fulfilled: ColumnElement[bool]) -> Scope:
     wanted = select(jobs.c.id, jobs.c.provider).where(*fulfilled).order_by(*_IN_TURN)
     return Scope((number, provider) for number, provider in connection.execute(wanted))

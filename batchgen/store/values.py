@@ -19,6 +19,7 @@ class Loaded:
     kept: int = 0
     busy: int = 0  #: changed, but an attempt is open: the next load takes them up
     held: int = 0  #: changed, but done and left as they are, because the load was told to keep such
+    left: int = 0  #: changed, but not what this run is about: as they are until one is
     returned: int = 0  #: of all but the new: were orphaned, stand in the manifest again
     orphaned: int = 0  #: stand in the manifest no more
 
@@ -29,6 +30,7 @@ class Loaded:
             kept=self.kept + other.kept,
             busy=self.busy + other.busy,
             held=self.held + other.held,
+            left=self.left + other.left,
             returned=self.returned + other.returned,
             orphaned=self.orphaned + other.orphaned,
         )

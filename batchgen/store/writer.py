@@ -9,7 +9,7 @@ what they wrote is durable.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -68,16 +68,23 @@ class Writer:
         return await self._line.submit(partial(_open_batch, name=name, manifest=manifest, folder=folder, now=now))
 
     async def load(
-        self, batch_id: int, planned: Iterable[Planned], now: datetime, *, keep_changed: bool = False
+        self,
+        batch_id: int,
+        planned: Iterable[Planned],
+        now: datetime,
+        *,
+        keep_changed: bool = False,
+        revise: Container[str] | None = None,
     ) -> Loaded:
         """Make the batch's jobs those of *planned*, in that order; say what that changed.
 
         New ones are added, changed ones revised (their files superseded; those done are left as they are where
-        *keep_changed* is set), absent ones orphaned.  *planned* is gone through in a thread, a chunk ahead.  May be
-        interrupted between chunks: loading again completes it, and nothing is orphaned before the end.
+        *keep_changed* is set), absent ones orphaned.  *revise*: of the changed ones that are not pending, only these
+        keys are revised.  *planned* is gone through in a thread, a chunk ahead.  May be interrupted between chunks:
+        loading again completes it, and nothing is orphaned before the end.
         """
         submit, rest, tally = self._line.submit, enumerate(planned), Loaded()
-        loading = await submit(partial(Loading, batch_id=batch_id, now=now, keep_changed=keep_changed))
+        loading = await submit(partial(Loading, batch_id=batch_id, now=now, keep_changed=keep_changed, revise=revise))
         plan = partial(to_thread.run_sync, lambda: list(islice(rest, CHUNK)))
         chunk = await plan()
         while chunk:

@@ -197,6 +197,29 @@ def test_a_trial_is_of_what_was_selected(project, witness):
     assert witness.prompts() == ["P3", "P4"]
 
 
+def test_a_trial_leaves_what_changed_beyond_it(project, witness):
+    assert project.run("run", project.manifest(JOBS), "--yes").code == 0
+    edited = project.manifest([job | {"prompt": f"{job['prompt']} anew"} for job in JOBS], confirm_above=0)
+    tried = at_a_terminal(project, "run", edited, answers=("2",))
+    assert tried.code == 0
+    assert "done with the 2 selected; 4 changed and not made again yet" in tried.err
+    assert {row["state"] for row in project.jobs().values()} == {"done"}
+    assert witness.prompts() == sorted([*(f"P{number}" for number in range(6)), "P0 anew", "P1 anew"])
+
+
+def test_a_retry_puts_nothing_back_before_a_person_agreed(project, witness):
+    jobs = [JOBS[0], JOBS[1] | {"prompt": "one [sandbox: refuse x1]"}, JOBS[2] | {"prompt": "two [sandbox: refuse x1]"}]
+    manifest = project.manifest(jobs, confirm_above=0)
+    assert project.run("run", manifest, "--yes").code == 3
+    refused = at_a_terminal(project, "retry", manifest, answers=("n",))
+    assert (refused.code, len(asked(refused))) == (6, 1)
+    assert "on 2 images?" in asked(refused)[0]
+    assert {key: row["state"] for key, row in project.jobs().items()} == {"j0": "done", "j1": "failed", "j2": "failed"}
+    assert at_a_terminal(project, "retry", manifest, answers=("1",)).code == 3
+    assert {key: row["state"] for key, row in project.jobs().items()} == {"j0": "done", "j1": "done", "j2": "failed"}
+    assert len(witness.arrivals()) == 4
+
+
 def test_what_is_no_answer_is_asked_again(project, witness):
     manifest = project.manifest(JOBS, confirm_above=0)
     done = at_a_terminal(project, "run", manifest, answers=("perhaps", "0", "-3", "1.5", "n"))

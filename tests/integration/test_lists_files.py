@@ -297,7 +297,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, images):
     (tmp_path / "zero.csv").symlink_to("/dev/zero")
     images("photos/a.png")
     expected = {
-        "pipe.csv": "device or a pipe", "zero.csv": "device or a pipe", "/dev/zero": "device or a pipe",
+        "pipe.csv": "a device, a pipe", "zero.csv": "a device, a pipe", "/dev/zero": "a device, a pipe",
         "loop.csv": "leads back to itself", "gone.csv": "no such file", "nowhere.csv": "no such file",
         "a.csv/b.csv": "no such file", "x" * 300 + ".csv": "longer than a file's name", "a\0.csv": "no file's name has",
         "": "is empty", "nowhere": "no such file", "*.csv": "takes images only", "no*where.png": "there is no image",

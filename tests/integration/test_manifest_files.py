@@ -346,6 +346,19 @@ def test_sources_that_cannot_be_used(write, photo, tmp_path, name, words):
     assert words in found.message
 
 
+@pytest.mark.parametrize("kept", [0.5, 0.97], ids=["half", "most"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_source_that_is_cut_off_is_found_before_a_run(write, tmp_path, kind, kept):
+    path = tmp_path / "a.jpg"
+    Image.effect_noise((64, 64), 90).save(path, format=kind)
+    assert one(write, "{prompt: x, images: a.jpg}", TOP).task.images[0].mime == f"image/{kind.lower()}"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * kept)])
+    found = complaint(write, "{id: a, prompt: x, images: a.jpg}", TOP)
+    assert (found.code, found.path) == ("bad_source", "jobs[0].images")
+    assert "a.jpg is damaged: " in found.message
+
+
 @pytest.mark.parametrize(
     ("mask", "words"),
     [

@@ -199,7 +199,7 @@ async def test_changed_jobs_that_are_done_can_be_held(writer: Writer, reader: Re
     after = reader.job(batch_id, "cat")
     match state:
         case "done":
-            assert (found, after) == (Loaded(held=1), before)
+            assert (found, after) == (Loaded(held=1), replace(before, tags=("x",), priority=9))
             assert len(reader.artifacts(after)) == 1
             assert await writer.load(batch_id, changed, LATER) == Loaded(changed=1)
             assert reader.job(batch_id, "cat").state is State.PENDING
@@ -209,6 +209,29 @@ async def test_changed_jobs_that_are_done_can_be_held(writer: Writer, reader: Re
         case _:
             assert found == Loaded(changed=1)
             assert (after.state, after.task.prompt, after.output) == (State.PENDING, "a dog", "new")
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_changed_jobs_that_a_run_is_not_about_are_left(writer: Writer, reader: Reader, state: str) -> None:
+    batch_id = await loaded(writer, [plan("cat"), plan("sent")])
+    for key in ("cat", "sent"):
+        await brought_to(state, writer, reader.job(batch_id, key))
+    before = reader.job(batch_id, "cat")
+    changed = [plan("sent", "a dog"), plan("cat", "a dog", output="new", sidecar=False, tags=("x",), priority=9)]
+    found = await writer.load(batch_id, changed, LATER, revise={"sent"})
+    after = reader.job(batch_id, "cat")
+    match state:
+        case "pending":  # it may be sent, and then as it is asked for now
+            assert (found, after.task.prompt, after.output) == (Loaded(changed=2), "a dog", "new")
+        case "running":
+            assert found == Loaded(busy=2)
+        case _:
+            assert (found, after) == (Loaded(changed=1, left=1), replace(before, tags=("x",), priority=9))
+            assert len(reader.artifacts(after)) == (state == "done")
+            assert reader.job(batch_id, "sent").state is State.PENDING
+            back = [plan("sent", "a dog"), plan("cat")]
+            assert await writer.load(batch_id, back, LATER) == Loaded(kept=2)
+            assert reader.job(batch_id, "cat").state == state
 
 
 async def test_a_held_job_that_returns_is_no_orphan_any_more(writer: Writer, reader: Reader) -> None:

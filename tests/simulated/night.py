@@ -21,6 +21,7 @@ from batchgen.app.keyring import Keyring
 from batchgen.app.place import Place
 from batchgen.ledger import Counts
 from batchgen.manifest import Batch
+from batchgen.plan import Plan
 from batchgen.providers.presets import profile
 from batchgen.providers.profile import Profile
 from batchgen.route import Route
@@ -50,7 +51,9 @@ class Wish:
         """Return the job as a manifest asks for it."""
         route = Route(others=self.others) if self.others else None
         task = Task(kind=Kind.GENERATE, prompt=self.key, provider=self.provider, model="gpt-image-2", n=self.images)
-        return plan(self.key, self.key, self.provider, task=task, wanted=self.images, priority=self.priority, route=route)
+        return plan(
+            self.key, self.key, self.provider, task=task, wanted=self.images, priority=self.priority, route=route
+        )
 
 
 def wishes(count: int, provider: str, *, images: int = 1) -> list[Wish]:
@@ -134,7 +137,7 @@ class Night:
             keys=Keyring(),
             reader=reader,
             writer=writer,
-            alternates={name for wish in self.wishes for name in wish.others},
+            wish=Plan(alternates=tuple({name for wish in self.wishes for name in wish.others})),
         )
         needed = engagement.needed(batch_id)
         profiles = {name: known for name, known in self.profiles.items() if name in needed}

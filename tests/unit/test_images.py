@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from batchgen import images
-from batchgen.images import DamagedImageError, Facts, examine, sniff
+from batchgen.images import DamagedImageError, Examined, examine, sniff
 
 MIMES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
@@ -66,7 +66,7 @@ def joined(parts: list[tuple[bytes, bytes]]) -> bytes:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_whole_image_tells_its_type_and_size(name):
     mime = MIMES[name.partition("-")[0].upper()]
-    assert examine(VARIANTS[name]) == Facts(mime=mime, width=48, height=40)
+    assert examine(VARIANTS[name]) == Examined(mime=mime, width=48, height=40)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -217,14 +217,14 @@ def test_the_largest_size_on_offer_is_far_from_the_limit():
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_every_ordinary_kind_of_pixel_is_taken(name, image, kind, options):
-    assert examine(saved(image, kind, **options)) == Facts(mime=MIMES[kind], width=5, height=6)
+    assert examine(saved(image, kind, **options)) == Examined(mime=MIMES[kind], width=5, height=6)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_an_animated_image_is_taken_whole_and_refused_when_cut(kind):
     frames = [noise((20, 20)), noise((20, 20)).rotate(90), noise((20, 20)).rotate(180)]
     data = saved(frames[0], kind, save_all=True, append_images=frames[1:], duration=50)
-    assert examine(data) == Facts(mime=MIMES[kind], width=20, height=20)
+    assert examine(data) == Examined(mime=MIMES[kind], width=20, height=20)
     for cut in range(len(data) // 3, len(data), 23):
         with pytest.raises(DamagedImageError):
             examine(data[:cut])
@@ -232,7 +232,7 @@ def test_an_animated_image_is_taken_whole_and_refused_when_cut(kind):
 
 def test_a_jpeg_with_a_second_picture_inside_is_a_jpeg():
     data = saved(noise((20, 20)), "MPO", save_all=True, append_images=[noise((10, 10))])
-    assert examine(data) == Facts(mime="image/jpeg", width=20, height=20)
+    assert examine(data) == Examined(mime="image/jpeg", width=20, height=20)
 
 
 def test_a_few_bytes_behind_the_end_do_no_harm():

@@ -316,6 +316,21 @@ def test_a_limit_takes_the_first_that_are_due():
     assert sent(Selection(limit=99), table)[1].requests == 35
 
 
+@pytest.mark.parametrize(
+    ("selection", "told"),
+    [(Selection(limit=2), ["j00", "j02"]), (Selection(sample=50, limit=2), ["j00", "j02"]), (Selection(), MANY)],
+    ids=["limit", "sample", "everything"],
+)
+def test_of_a_number_of_jobs_only_those_sent_are_told(selection, told):
+    table = Table({"j00": (State.DONE, task("before")), "j01": (State.DONE, task())})
+    standings = []
+    made = batch(*map(job, MANY))
+    compare(made, table, facts=FACTS, selection=selection, tell=lambda job, *found: standings.append((job.key, *found)))
+    assert [key for key, *_ in standings] == told
+    assert [standing for _, standing, _ in standings][:1] == ["changed"]
+    assert [row is None for *_, row in standings][:2] == [False, told[1] != "j01"]
+
+
 def test_a_sample_is_of_those_due_and_the_same_every_time():
     table = Table({key: (State.DONE, task()) for key in MANY[:20]})
     drawn = sampled(MANY[20:], 3, seed=7)
@@ -330,6 +345,42 @@ def test_a_sample_of_many_is_what_it_would_be_of_all_at_once():
     _, plan = sent(Selection(sample=500, limit=3), jobs=list(map(job, keys)))
     drawn = sampled(keys, 500, seed=0)
     assert [job.key for job in plan.examples] == [key for key in keys if key in drawn][:3]
+
+
+CHANGED = {key: (State.DONE, task("before")) for key in ("a", "b", "c")} | {"d": (State.FAILED, task("before"))}
+
+
+@pytest.mark.parametrize(
+    ("selection", "again", "revise"),
+    [
+        (Selection(), None, None), (Selection(limit=2), None, {"a", "b"}), (Selection(ids=("[cd]",)), None, {"c", "d"}),
+        (Selection(sample=2), None, set(sampled("abcd", 2, seed=0))), (Selection(tags=("x",)), None, set()),
+        (Selection(), {"d"}, {"d"}), (Selection(ids=("a",)), {"d"}, set()),
+    ],
+    ids=["everything", "limit", "id", "sample", "none", "retry", "retry-none"],
+)  # fmt: skip
+def test_only_what_is_sent_is_revised(selection, again, revise):
+    plan = compare(batch(*map(job, "abcde")), Table(CHANGED), facts=FACTS, selection=selection, again=again)
+    assert plan.revise == revise
+    assert plan.again == (frozenset() if again is None else revise)
+    assert again is None or plan.requests == len(revise)
+
+
+def test_what_is_put_back_is_pending_and_nothing_else_is_sent():
+    plan = compare(batch(*map(job, ["new", *STATES])), Table(STATES), facts=FACTS, again={"failed", "unknown"})
+    assert (plan.new, plan.pending, plan.failed, plan.unknown, plan.requests) == (1, 4, 0, 0, 2)
+    assert (plan.again, plan.matched, plan.selected) == ({"failed", "unknown"}, 2, True)
+
+
+@pytest.mark.parametrize(
+    ("ids", "matched", "absent"),
+    [(("b", "z", "y"), 1, ("y", "z")), (("b", "z*"), 1, ()), (("z?",), 0, ()), ((), 3, ())],
+    ids=["named", "and a glob", "glob", "none"],
+)
+def test_ids_that_no_job_has_are_told(ids, matched, absent):
+    table = Table({"a": (State.DONE, task())})
+    plan = compare(batch(*map(job, "abc")), table, facts=FACTS, selection=Selection(ids=ids))
+    assert (plan.matched, plan.absent) == (matched, absent)
 
 
 def test_shards_are_parts_that_miss_nothing():

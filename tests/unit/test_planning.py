@@ -48,7 +48,7 @@ def test_a_whole_plan():
     assert plan_lines("shop", PLAN, SHOP) == [
         "shop: 1,210 jobs: 1,200 new, 3 failed, 7 done, 1 orphaned",
         "left      3 failed: not sent again by themselves; batchgen retry does that",
-        "          1 orphaned: in no manifest any more; their files stay",
+        "          1 orphaned: no longer in the manifest; their files stay (batchgen list --status orphaned)",
         "",
         "provider  model        requests  images  USD               most likely  prices of",
         "aigate    gpt-image-2     1,200   1,250  $41.80 to $52.30  $45.00       2026-11-21",
@@ -109,8 +109,10 @@ def test_a_time_is_told_in_its_own_unit(low, expected, high, told):
 
 def test_nothing_to_send():
     assert plan_lines("shop", Plan(done=2), SHOP) == ["shop: 2 jobs: 2 done", "nothing to send"]
-    chosen = plan_lines("shop", Plan(new=2, selected=True), SHOP)
+    chosen = plan_lines("shop", Plan(new=2, selected=True, matched=1), SHOP)
     assert chosen == ["shop: 2 jobs: 2 new", "nothing to send of what is selected"]
+    none = plan_lines("shop", Plan(new=2, selected=True), SHOP)
+    assert none[-1] == "nothing to send: no job matches what is selected"
 
 
 def test_a_part_is_called_a_part():

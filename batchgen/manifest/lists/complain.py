@@ -7,6 +7,9 @@ from collections.abc import Callable
 #: Takes one bad row: line and column (both from 1), code, message, hint.
 Report = Callable[[int, int, str, str, str], None]
 
+#: What may not be meant: code, message, hint.
+Remark = tuple[str, str, str]
+
 
 class BadList(ValueError):
     """The list as a whole cannot be used; the text says which and why."""

@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import bisect
 import codecs
-import errno
 import io
 import os
-import stat
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from ..opening import NotOpened, opened
 from .complain import BadList, Report, ignore
 
 #: A longer line is reported, and never held.
 MAX_LINE = 16_000_000
 
 _CHUNK = 256 * 1024
-_WORDS = {
-    errno.ENOENT: "there is no such file",
-    errno.ENOTDIR: "there is no such file",
-    errno.ELOOP: "is a link that leads back to itself",
-    errno.EACCES: "may not be read by this user",
-    errno.ENAMETOOLONG: "is longer than a file's name can be",
-    errno.ENXIO: "is a device or a socket, not a file",
-}
 _AS_UTF8 = "save it again as UTF-8 (in Excel: CSV UTF-8)"
-
-
-def said(error: OSError | ValueError) -> str:
-    """Return in plain words why the system did not give a file or folder."""
-    if isinstance(error, OSError):
-        return _WORDS.get(error.errno or 0, f"cannot be read: {error.strerror}")
-    return "holds a character that no file's name has"
 
 
 class ListFile:
@@ -76,16 +60,12 @@ class ListFile:
 
     def _open(self) -> BinaryIO:
         try:
-            # Non-blocking, so that a named pipe is refused and not waited for.
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except (OSError, ValueError) as error:
-            raise BadList(f"{self.file}: {said(error)}") from None
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or not found.st_size:
-            os.close(descriptor)
-            what = "is empty" if stat.S_ISREG(found.st_mode) else "is a folder, a device or a pipe, not a file"
-            raise BadList(f"{self.file}: {what}")
-        handle = os.fdopen(descriptor, "rb")
+            handle = opened(self._path)
+        except NotOpened as error:
+            raise BadList(f"{self.file}: {error}") from None
+        if not os.fstat(handle.fileno()).st_size:
+            handle.close()
+            raise BadList(f"{self.file}: is empty")
         try:
             self._same(handle)
         except BadList:

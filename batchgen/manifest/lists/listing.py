@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .columns import aliases
-from .complain import BadList, Report
+from .complain import BadList, Remark, Report
 from .delimited import Delimited
 from .lines import ListFile
 from .objects import Objects
@@ -50,6 +50,7 @@ class Listing:
         self.columns = reader.columns  #: None where rows may differ
         self._reader = reader
         self._pick = pick
+        self._idle: set[tuple[str, str]] = set()
         if self.columns is not None:
             known = {*self.columns, *dict(aliases(self.columns))}
             for column in pick.where:
@@ -61,7 +62,18 @@ class Listing:
 
         Raise BadList where reading on makes no sense, and where the file is no more what it was.
         """
-        return picked(self._reader.rows(report), self._pick, self.file)
+        self._idle.clear()
+        return picked(self._reader.rows(report), self._pick, self.file, self._idle)
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """Return what to warn of, once its rows were gone through."""
+        left_out = self._reader.remarks if isinstance(self._reader, Pictures) else ()
+        idle = (
+            ("no_row", f"where matches nothing: no {column!r} is like {glob!r}", "upper and lower case count")
+            for column, glob in sorted(self._idle)
+        )
+        return (*left_out, *idle)
 
     def place(self, line: int, column: str | None) -> tuple[int, int]:
         """Return where the value of a column stands in the row that begins at *line*: line and column, from 1.

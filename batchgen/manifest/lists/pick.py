@@ -30,10 +30,13 @@ class Pick:
     seed: int = 0  #: the same sample for the same seed
 
 
-def picked(rows: Rows, pick: Pick, file: str) -> Rows:
-    """Yield the rows that *pick* asks for; raise BadList where no row has a column of ``where``."""
+def picked(rows: Rows, pick: Pick, file: str, idle: set[tuple[str, str]] | None = None) -> Rows:
+    """Yield the rows that *pick* asks for; raise BadList where no row has a column of ``where``.
+
+    *idle* is given the columns and globs of ``where`` that matched no row, once all were looked at.
+    """
     if pick.where:
-        rows = _matching(rows, pick.where, file)
+        rows = _matching(rows, pick.where, file, set() if idle is None else idle)
     if pick.skip or pick.limit is not None:
         rows = islice(rows, pick.skip, None if pick.limit is None else pick.skip + pick.limit)
     return rows if pick.sample is None else _sample(rows, pick.sample, pick.seed)
@@ -46,16 +49,22 @@ def unknown(column: str, known: Iterable[str], file: str) -> BadList:
     return BadList(f"{file}: where names the column {column!r}, which is not there ({hint})")
 
 
-def _matching(rows: Rows, where: Mapping[str, tuple[str, ...]], file: str) -> Rows:
+def _matching(rows: Rows, where: Mapping[str, tuple[str, ...]], file: str, idle: set[tuple[str, str]]) -> Rows:
     tests = [(column, _matcher(globs)) for column, globs in where.items()]
+    waiting = {(column, glob): _matcher((glob,)) for column, globs in where.items() for glob in globs}
     unseen = set(where)
     known: tuple[str, ...] = ()
     for line, values in rows:
         if unseen:
             unseen.difference_update(values)
             known = known or tuple(values)
+        if waiting:
+            fitting = [pair for pair, fits in waiting.items() if pair[0] in values and fits(as_text(values[pair[0]]))]
+            for pair in fitting:
+                del waiting[pair]
         if all(column in values and fits(as_text(values[column])) for column, fits in tests):
             yield line, values
+    idle.update(waiting)
     for column in where:
         if column in unseen and known:
             raise unknown(column, known, file)

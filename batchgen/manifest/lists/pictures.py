@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ..names import control
-from .complain import BadList, Report
-from .lines import said
+from ..opening import said
+from .complain import BadList, Remark, Report
+from .results import is_sidecar
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+#: Images that no provider takes.
+_OTHERS = frozenset({".heic", ".heif", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".jfif", ".jxl"})
 MAX_IMAGES = 1_000_000
 MAX_ENTRIES = 10 * MAX_IMAGES
 
@@ -23,8 +26,8 @@ _ANY = "**"
 class Pictures:
     """The images of a folder and all folders in it, or those that a glob matches, sorted.
 
-    Hidden files and folders and the output folder are left out.  Links to folders are not followed, links to
-    images are.
+    Hidden files and folders and the output folder are left out, and among other images also results of batches: those
+    with a sidecar beside them.  Links to folders are not followed, links to images are.
     """
 
     columns: tuple[str, ...] | None = ("images", "id", "path", "name", "stem", "folder", "suffix")
@@ -44,9 +47,13 @@ class Pictures:
                 raise BadList(
                     f"{file} lies in the output folder, and results never become sources: name another folder"
                 )
-        self._found = sorted(self._images(pattern))
+        self._others: list[str] = []
+        self._beside: set[str] = set()  #: files that may be sidecars
+        self._results: list[str] = []
+        self._found = self._sources(sorted(self._images(pattern)))
         if not self._found:
-            raise BadList(f"{file}: there is no image (png, jpg, webp)")
+            others = f"; {len(self._others):,} of other kinds, such as {self._others[0]}" if self._others else ""
+            raise BadList(f"{file}: there is no image (png, jpg, webp){others}")
 
     def rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield each image's number, counted from 1, and its names."""
@@ -75,6 +82,27 @@ class Pictures:
         """Return (0, 0): no line applies."""
         return 0, 0
 
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """Return what was left out, as warnings."""
+        said: list[Remark] = []
+        if self._others:
+            what = "no provider takes their kind: save them as png, jpg or webp"
+            said.append(("other_kind", _left_out(self._others, "of other kinds"), what))
+        if self._results:
+            what = "to edit results, name a folder that holds nothing else"
+            said.append(("results", _left_out(self._results, "results of a batch, with a sidecar beside them"), what))
+        return tuple(said)
+
+    def _sources(self, found: list[str]) -> list[str]:
+        """Return *found* without results of batches, unless it is nothing else."""
+        marked = [path for path in found if f"{path}.json" in self._beside]
+        results = {path for path in marked if is_sidecar(os.path.join(self._top, f"{path}.json"))}  # noqa: PTH118
+        if not results or len(results) == len(found):
+            return found
+        self._results = sorted(results)
+        return [path for path in found if path not in results]
+
     def _images(self, pattern: tuple[str, ...]) -> Iterator[str]:
         """Yield the paths below the top that fit *pattern*, as far as their folders can."""
         images = entries = 0
@@ -85,6 +113,8 @@ class Pictures:
                 entries += 1
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 after = _step(pattern, steps, entry.name)
+                if entry.name.endswith(".json"):
+                    self._beside.add(path)
                 if not after or entry.name.startswith("."):
                     continue
                 if entry.is_dir(follow_symlinks=False):
@@ -93,6 +123,8 @@ class Pictures:
                 elif len(pattern) in after and _is_image(entry):
                     images += 1
                     yield path
+                elif len(pattern) in after and _suffix(entry) in _OTHERS:
+                    self._others.append(path)
                 if images > MAX_IMAGES or entries > MAX_ENTRIES:
                     raise BadList(f"{self._file}: more than {MAX_IMAGES:,} images or {MAX_ENTRIES:,} files")
 
@@ -140,13 +172,22 @@ def _step(pattern: tuple[str, ...], steps: set[int], name: str) -> set[int]:
     return _reached(pattern, after)
 
 
+def _suffix(entry: os.DirEntry[str]) -> str:
+    return os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+
+
 def _is_image(entry: os.DirEntry[str]) -> bool:
-    if os.path.splitext(entry.name)[1].lower() not in SUFFIXES:  # noqa: PTH122
+    if _suffix(entry) not in SUFFIXES:
         return False
     try:
         return entry.is_file()
     except OSError:  # a link that leads back to itself
         return False
+
+
+def _left_out(paths: list[str], what: str) -> str:
+    number = "one image is" if len(paths) == 1 else f"{len(paths):,} images are"
+    return f"{number} left out: {what} (such as {paths[0]})"
 
 
 def _is_text(path: str) -> bool:

@@ -1,0 +1,22 @@
+"""Which files are sidecars: what batchgen writes beside an image that it made.  A doer: it reads small files."""
+
+from __future__ import annotations
+
+import json
+
+from ..opening import NotOpened, opened
+
+#: Bytes; a sidecar holds a prompt and little else.
+_MOST = 4_000_000
+#: What every sidecar says, of whatever version.
+_SAID = frozenset({"batch", "id", "attempt", "fingerprint", "file"})
+
+
+def is_sidecar(path: str) -> bool:
+    """Tell whether the file at *path* is a sidecar, and not somebody else's JSON."""
+    try:
+        with opened(path) as file:
+            said = json.loads(file.read(_MOST))
+    except (NotOpened, OSError, ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and said.keys() >= _SAID

@@ -1,0 +1,201 @@
+"""What a manifest says and nobody can have meant: told before it costs anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from batchgen.errors import ManifestError
+from batchgen.manifest import load
+
+HEAD = "defaults: {provider: aigate}\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def make(jobs: str, *, top: str = "", **files: str) -> Path:
+        for name, content in files.items():
+            (tmp_path / name.replace("_", ".")).write_text(content, encoding="utf-8")
+        path = tmp_path / "m.yaml"
+        path.write_text(f"{HEAD}{top}jobs:\n  - {{{jobs}}}\n", encoding="utf-8")
+        return path
+
+    return make
+
+
+def told(path: Path) -> list[str]:
+    """Return the warnings of a manifest, without its folder."""
+    return [str(problem).replace(f"{path.parent}/", "") for problem in load(path).warnings]
+
+
+def wrong(path: Path) -> list[str]:
+    with pytest.raises(ManifestError) as caught:
+        load(path)
+    return [str(problem).replace(f"{path.parent}/", "") for problem in caught.value.problems]
+
+
+# --- cells ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "places"),
+    [
+        ("csv", "id,images,size\na,,1024x1024\nb,  ,\nc\n", ["l.csv:2:3", "l.csv:3:3", "l.csv:4:1"]),
+        ("jsonl", '{"id": "a", "images": ""}\n{"images": null, "id": "b"}\n', ["l.jsonl:1:23", "l.jsonl:2:12"]),
+    ],
+    ids=["csv", "jsonl"],
+)
+def test_an_edit_without_an_image_is_no_generation(write, kind, rows, places):
+    found = wrong(write(f"prompt: Remove the background, from: l.{kind}", **{f"l_{kind}": rows}))
+    assert [line.split(": ")[0] for line in found] == places
+    assert all("jobs[0].images: is empty, so that there is nothing to edit" in line for line in found)
+    assert 'where: {images: "?*"}' in found[0]
+
+
+def test_a_row_that_says_nothing_of_images_is_a_generation(write):
+    assert len(load(write("prompt: A cat, from: l.jsonl", l_jsonl='{"id": "a"}\n')).jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "warnings"),
+    [
+        ("csv", "ID,Size,Prompt,title\na,big,p,x\n", ["1:1 ID id", "1:4 Size size"]),
+        ("csv", "ID,id,title\na,b,x\n", []),
+        ("jsonl", '{"title": "x", "Size": "big"}\n', ["1:24 Size size"]),
+    ],
+    ids=["csv", "no other", "jsonl"],
+)
+def test_a_column_that_sets_nothing_is_told(write, kind, rows, warnings):
+    found = told(write(f"prompt: 'Photo {{{{ title }}}}', from: l.{kind}", **{f"l_{kind}": rows}))
+    assert [" ".join(line.replace("'", " ").split()) for line in found] == [
+        f"l.{kind}:{place}: jobs[0]: the column {name} sets nothing: parameters are written small "
+        f"(did you mean column {word} ?)"
+        for place, name, word in map(str.split, warnings)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told_of"),
+    [
+        ("Photo of {{ what }}, {{ how | upper }}", ["l.csv:3:3: jobs[0]: 'how' is empty in 2 rows, first here"]),
+        ("{{ what ~ how }}", ["l.csv:3:3: jobs[0]: 'how' is empty in 2 rows, first here"]),
+        ("{{ what }}{% if how %} in {{ how }}{% endif %}", []),
+        ('{{ what }} {{ how | default("plain") }}', []),
+        ('{{ what }} {{ how if how else "plain" }}', []),
+        ("{% if what %}{{ what }}, {{ how }}{% endif %}", ["l.csv:3:3: jobs[0]: 'how' is empty in 2 rows, first here"]),
+    ],
+    ids=["written", "together", "tested", "default", "else", "another tested"],
+)
+def test_a_gap_in_a_text_is_told_once(write, prompt, told_of):
+    found = told(write(f"id: '{{{{ what }}}}', prompt: '{prompt}', from: l.csv", l_csv="what,how\na,red\nb,\nc\n"))
+    assert [line.partition(": it leaves")[0] for line in found] == told_of
+
+
+# --- choices ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_matches_no_row_is_told(write):
+    rows = "title,kind\na,Shoe\nb,bag\n"
+    found = told(write('prompt: "{{ title }}", from: {path: l.csv, where: {kind: [shoe*, bag, b*]}}', l_csv=rows))
+    message = "l.csv: where matches nothing: no 'kind' is like 'shoe*' (upper and lower case count)"
+    assert found == [f"m.yaml:3:35: jobs[0].from: {message}"]
+
+
+def test_what_excludes_nothing_is_told(write):
+    matrix = "{a: [1, 2], b: [x], exclude: [{a: 1}, {a: '2'}]}"
+    found = told(write(f'prompt: "{{{{ a }}}} {{{{ b }}}}", matrix: {matrix}'))
+    assert [line.partition(": leaves nothing out")[0] for line in found] == ["m.yaml:3:79: jobs[0].matrix.exclude[1]"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "warnings"),
+    [("'{% if big %}Big{% endif %}'", 1), ("'{% if true %}A{% endif %}{{ \"\" }}'", 0), ("'a {cat}'", 0)],
+    ids=["tags alone", "with braces", "braces alone"],
+)
+def test_tags_that_stay_as_they_are_are_told(write, prompt, warnings):
+    found = told(write(f"prompt: {prompt}"))
+    assert [line.partition(" (")[0] for line in found] == [
+        "m.yaml:3:14: jobs[0].prompt: holds {% and no {{ }}, so it is no template: it is sent as it stands"
+    ] * warnings
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+SIDECAR = '{"schema_version": 1, "batch": "b", "id": "x", "attempt": "1", "fingerprint": "1:x", "file": {}}'
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    def make(*names: str) -> None:
+        for name in names:
+            path = tmp_path / "photos" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix == ".png":
+                Image.new("RGB", (4, 4)).save(path)
+            else:
+                path.write_text(SIDECAR if path.suffix == ".json" else "x", encoding="utf-8")
+
+    return make
+
+
+def test_images_of_other_kinds_are_told(write, shelf):
+    shelf("a.png", "b.HEIC", "deep/c.gif", "notes.txt", ".d.gif")
+    path = write("prompt: x, from: photos")
+    assert len(load(path).jobs) == 1
+    assert [line.partition(" (such")[0] for line in told(path)] == [
+        "m.yaml:3:23: jobs[0].from: photos: 2 images are left out: of other kinds"
+    ]
+
+
+def test_a_folder_of_other_kinds_alone_says_so(write, shelf):
+    shelf("b.heic")
+    assert (
+        "there is no image (png, jpg, webp); 1 of other kinds, such as b.heic"
+        in wrong(write("prompt: x, from: photos"))[0]
+    )
+
+
+@pytest.mark.parametrize("source", ["photos", '"photos/**/*.png"'])
+def test_results_of_another_batch_never_become_sources(write, shelf, tmp_path, source):
+    shelf("a.png", "out/cat.png", "out/cat.png.json", "out/note.png")
+    (tmp_path / "photos" / "a.png.json").write_text('{"taken": "in Oslo"}')
+    path = write(f"id: '{{{{ path }}}}', prompt: x, from: {source}")
+    assert [job.key for job in load(path).jobs] == ["a.png", "out/note.png"]
+    assert "one image is left out: results of a batch" in told(path)[0]
+
+
+def test_a_folder_of_results_alone_is_meant(write, shelf):
+    shelf("cat.png", "cat.png.json", "deep/dog.png", "deep/dog.png.json")
+    path = write("prompt: 'x {{ stem }}', from: photos")
+    assert (len(load(path).jobs), told(path)) == (2, [])
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('  - prompt: "A cat\n  - prompt: "B"\n', "m.yaml:3:13: the quote that opens here ends only in line 4"),
+        ("  - {id: a, prompt: 'it's a cat'}\n", "m.yaml:3:25: text follows a closing quote (write '' for"),
+        ('  - prompt: "a "red" cat"\n', 'm.yaml:3:17: text follows a closing quote (write \\" for'),
+        ("  id: a\n  prompt: B\n", "m.yaml:3:3: jobs: should be a list, is a mapping (begin each item with a dash)"),
+        ("  - prompt: x {{ TITLE }}\n    from: l.csv\n", "did you mean 'title'? there are: Product_Title, name"),
+        ("  - {prompt: x, images: folder}\n", "jobs[0].images: folder is a folder; from: folder makes an edit of each"),
+    ],
+    ids=["quote", "apostrophe", "quotes", "dashes", "variable", "folder"],
+)  # fmt: skip
+def test_what_newcomers_write_is_explained(tmp_path, text, complaint):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "l.csv").write_text("Product Title,title\na,b\n")
+    path = tmp_path / "m.yaml"
+    path.write_text(f"{HEAD}jobs:\n{text}")
+    [found] = wrong(path)
+    assert complaint in found
+
+
+def test_an_include_that_is_not_there_has_a_place(write):
+    path = write("prompt: x", top="include: [nope.yaml]\n")
+    assert wrong(path) == [f"m.yaml:2:11: include[0]: nope.yaml: there is no such file in {path.parent}"]
