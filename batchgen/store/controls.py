@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Engine, Row, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
@@ -45,7 +46,7 @@ def read(path: Path) -> Mapping[str, Control]:
     engine = reading(path)
     try:
         with engine.connect() as connection:
-            found = [_control(connection, name) for name in connection.scalars(select(controls.c.provider))]
+            found = [_control(row) for row in connection.execute(select(controls))]
     except (DBAPIError, sqlite3.Error) as error:
         raise explain(error, path) from error
     finally:
@@ -77,17 +78,15 @@ def change(
 
 def _change(engine: Engine, provider: str, say: Callable[[Control], Control], now: datetime) -> Control:
     with engine.begin() as connection:
-        before = _control(connection, provider)
+        row = connection.execute(select(controls).where(controls.c.provider == provider)).one_or_none()
+        before = Control(provider=provider) if row is None else _control(row)
         after = say(before)
         if after != before:
             said = {"paused_at": after.paused_at, "limits": json.dumps(dict(after.limits)), "updated_at": now}
-            row = upsert(controls).values(provider=provider, **said)
-            connection.execute(row.on_conflict_do_update(index_elements=["provider"], set_=said))
+            row_of_it = upsert(controls).values(provider=provider, **said)
+            connection.execute(row_of_it.on_conflict_do_update(index_elements=["provider"], set_=said))
         return after
 
 
-def _control(connection: Connection, provider: str) -> Control:
-    row = connection.execute(select(controls).where(controls.c.provider == provider)).one_or_none()
-    if row is None:
-        return Control(provider=provider)
-    return Control(provider=provider, paused_at=row.paused_at, limits=json.loads(row.limits))
+def _control(row: Row[Any]) -> Control:
+    return Control(provider=row.provider, paused_at=row.paused_at, limits=json.loads(row.limits))
