@@ -110,7 +110,12 @@ def clock(moment: datetime) -> str:
 
 def spoken(limits: Mapping[str, float | None]) -> str:
     """Return limits in words: "requests_per_minute 30, burst none"."""
-    return ", ".join(f"{key} {'none' if value is None else f'{value:g}'}" for key, value in limits.items())
+    return ", ".join(f"{key} {number(value)}" for key, value in limits.items())
+
+
+def number(value: float | None) -> str:
+    """Return a limit in words."""
+    return "none" if value is None else f"{value:.9g}"
 
 
 def _told(

@@ -77,7 +77,7 @@ def given(options: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def command(name: str, *examples: str) -> Callable[[Function], click.Command]:
-    """Make a function (session, **options) -> exit code a command with the shared options; its help shows *examples*."""
+    """Make a function (session, **options) -> exit code a command with the shared options; help shows *examples*."""
 
     def make(function: Function) -> click.Command:
         first, *rest = cleandoc(function.__doc__ or "").split("\n\n")

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 @command(
     "pause",
-    'batchgen pause openai',
-    'batchgen resume-lane openai',
+    "batchgen pause openai",
+    "batchgen resume-lane openai",
 )
 @click.argument("provider")
 @rehearsal
@@ -41,16 +41,12 @@ def pause(session: Session, provider: str, sandbox: bool) -> int:
     return _tell(session, said, [what], f"next      batchgen resume-lane{flag} {shlex.quote(provider)}")
 
 
-@command(
-    "resume-lane",
-    'batchgen resume-lane openai',
-    '"""',
-    'from ..app import control',
-)
+@command("resume-lane", "batchgen resume-lane openai")
 @click.argument("provider")
 @rehearsal
 def resume(session: Session, provider: str, sandbox: bool) -> int:
-    """Take back what pause said: PROVIDER gets calls again.
+    """Take back what pause said: PROVIDER gets calls again."""
+    from ..app import control
 
     said = control.resume(session.place(sandbox=sandbox), provider)
     return _tell(session, said, [f"{provider}: {'goes on' if said.changed else 'was not paused'}"])
@@ -58,10 +54,10 @@ def resume(session: Session, provider: str, sandbox: bool) -> int:
 
 @command(
     "limit",
-    'batchgen limit openai requests_per_minute=30 concurrency=4',
-    'batchgen limit openai requests_per_day=none       no such limit',
-    'batchgen limit openai --reset                     as the settings say',
-    'batchgen limit openai                             what holds',
+    "batchgen limit openai requests_per_minute=30 concurrency=4",
+    "batchgen limit openai requests_per_day=none       no such limit",
+    "batchgen limit openai --reset                     as the settings say",
+    "batchgen limit openai                             what holds",
 )
 @click.argument("provider")
 @click.argument("limits", nargs=-1, metavar="[KEY=VALUE]...")
@@ -78,26 +74,26 @@ def limit(session: Session, provider: str, limits: tuple[str, ...], reset: bool,
     said = control.limit(session.place(sandbox=sandbox), provider, limits, reset=reset)
     if session.as_json or limits or reset:
         return _tell(session, said, [f"{provider}: {_limits(said)}"])
-    rows = [[key, _number(value), _whose(said, key)] for key, value in said.in_force.items()]
-    for line in words.table(rows, (provider, "holds", "by"), right=(1,)):
+    for line in _shown(said):
         words.data(line)
-    if said.control.paused_at:
-        words.data("paused")
     return 0
+
+
+def _shown(said: Said) -> list[str]:
+    from ..app.steer import clock, number
+
+    hand = said.control.limits
+    rows = [[key, number(value), "limit" if key in hand else "settings"] for key, value in said.in_force.items()]
+    lines = words.table(rows, (said.control.provider, "holds", "by"), right=(1,))
+    if said.control.paused_at:
+        lines.append(f"paused since {clock(said.control.paused_at)}")
+    return [*lines, "What a manifest states goes before the settings, and what limit said before all."]
 
 
 def _limits(said: Said) -> str:
     from ..app.steer import spoken
 
     return spoken(said.control.limits) or "as manifest and settings say"
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:g}"
-
-
-def _whose(said: Said, key: str) -> str:
-    return "batchgen limit" if key in said.control.limits else "settings, where no manifest says otherwise"
 
 
 def _tell(session: Session, said: Said, lines: list[str], *after: str) -> int:
@@ -133,8 +129,8 @@ def _document(said: Said) -> dict[str, Any]:
 @command(
     "cancel",
     "batchgen cancel --id 'poster-*'",
-    'batchgen cancel --provider openai --status pending',
-    'batchgen cancel --cause refused',
+    "batchgen cancel --provider openai --status pending",
+    "batchgen cancel --cause refused",
 )
 @click.option("--all", "everything", is_flag=True, help="Every job that is pending or running.")
 @selecting
