@@ -14,7 +14,7 @@ from typing import get_args
 from pydantic import ValidationError
 
 from .. import lock
-from ..errors import UsageError
+from ..errors import SettingsError, UsageError
 from ..files import make_private
 from ..lock import Holder
 from ..providers.presets import preset_names, profile
@@ -33,7 +33,7 @@ class Said:
 
     control: Control
     changed: bool
-    settings: Limits | None  #: of the presets and ``batchgen.yaml``; None where only a manifest knows the provider
+    settings: Limits | None  #: of preset and ``batchgen.yaml``; None where neither can tell
     holder: Holder | None  #: who works on the job table
 
     @property
@@ -145,13 +145,16 @@ def _require(place: Place, name: str, said: Mapping[str, Control]) -> None:
 
 
 def _settings(place: Place, name: str) -> Limits | None:
-    wishes = roster.configured(place)
-    if name not in (*preset_names(), *wishes):
-        return None
-    override = dict(wishes.get(name) or {})
-    if name == "gateway":
-        override.setdefault("base_url", "https://gateway.invalid")
-    return profile(name, override).limits
+    try:
+        wishes = roster.configured(place)
+        if name not in (*preset_names(), *wishes):
+            return None
+        override = dict(wishes.get(name) or {})
+        if name == "gateway":
+            override.setdefault("base_url", "https://gateway.invalid")
+        return profile(name, override).limits
+    except SettingsError:
+        return None  # broken settings must not keep anybody from a pause
 
 
 def _now() -> datetime:

@@ -103,9 +103,9 @@ def _tell(session: Session, said: Said, lines: list[str], *after: str) -> int:
         return 0
     soon = "takes effect within about a second"
     when = _run(said.holder, soon) if said.holder else "no run is on; it holds for the next"
-    for line in (*lines, when if said.changed else "", *after):
-        if line:
-            words.say(line)
+    holds = said.changed or not said.control.silent
+    for line in (*lines, *([when] if holds else []), *after):
+        words.say(line)
     return 0
 
 
