@@ -165,7 +165,7 @@ def _gone_lines(gone: GivenUp, *, sandbox: bool) -> list[str]:
     if gone.under_way:
         calls = words.count(gone.under_way, "call")
         if gone.holder:
-            lines.append(f"{calls} under way will still be paid: booked when they end, and what they bring is kept")
+            lines.append(f"{calls} under way will still be paid and booked; what comes is kept")
         else:
             lines.append(f"{calls} that an earlier run left may have been paid: the next run books them")
     if gone.late:

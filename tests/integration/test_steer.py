@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -20,6 +21,7 @@ from batchgen.app import control
 from batchgen.app.cancel import cancel
 from batchgen.app.place import Place
 from batchgen.app.steer import follow
+from batchgen.cli import main
 from batchgen.errors import StaleJob, UsageError
 from batchgen.job import State
 from batchgen.selection import Selection
@@ -142,7 +144,7 @@ async def test_a_guest_leaves_the_log_to_the_holder_of_the_lock(place):
         with Writer(place.db, guest=True) as guest, Reader(place.db) as reader:
             await guest.cancel([reader.job(1, "cat")], NOW)
         assert place.db.stat().st_size == before
-        await run.open_batch("b", "/m.yaml", "/out", NOW)
+        await run.open_batch("b", "/other.yaml", "/out", NOW)
         assert place.db.stat().st_size > 5_000_000
     assert integrity(place.db) == "ok"
 
@@ -341,3 +343,81 @@ async def test_only_what_the_selection_names_is_given_up(place):
             await to_thread.run_sync(cancel, place, "b", Selection(states=("done", "pending")))
         gone = await to_thread.run_sync(cancel, place, "b", Selection(states=("pending",)))
         assert (gone.keys, gone.under_way) == (["dog"], 0)
+
+
+# --- what the commands say ----------------------------------------------------
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Call the command line in this process; return exit code, stdout and stderr."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["batchgen", *words, "-C", str(tmp_path)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    return call
+
+
+def test_what_is_said_is_shown_until_it_is_taken_back(command):
+    idle = "no run is on; it holds for the next\n"
+    assert command("pause", "opnai") == (2, "", "there is no provider 'opnai'; did you mean openai?\n")
+    code, _, said = command("pause", "openai")
+    assert (code, said) == (
+        0,
+        f"openai: paused; no new calls, those under way end\n{idle}next      batchgen resume-lane openai\n",
+    )
+    code, _, said = command("limit", "openai", "requests_per_minute=30", "burst=none", "concurrency=2")
+    assert (code, said) == (0, f"openai: requests_per_minute 30, burst none, concurrency 2\n{idle}")
+    code, shown, _ = command("limit", "openai")
+    rows = [line.split() for line in shown.splitlines()]
+    assert code == 0
+    assert ["concurrency", "2", "limit"] in rows
+    assert ["spacing", "none", "settings"] in rows
+    assert rows[-2][:2] == ["paused", "since"]
+    code, document, _ = command("limit", "openai", "--json")
+    found = json.loads(document)
+    assert (found["limits"], found["run"]) == ({"requests_per_minute": 30, "burst": None, "concurrency": 2}, None)
+    assert found["paused_at"]
+    code, _, said = command("limit", "openai", "concurrency=0")
+    assert (code, said) == (2, "concurrency takes a whole number from 1 to 2000, not '0'\n")
+    assert command("limit", "openai", "--reset") == (0, "", f"openai: as manifest and settings say\n{idle}")
+    assert command("resume-lane", "openai") == (0, "", f"openai: goes on\n{idle}")
+    assert command("resume-lane", "openai") == (0, "", "openai: was not paused\n")
+
+
+def test_a_command_says_that_a_run_is_on(command, place):
+    with held(place) as pid:
+        code, _, said = command("pause", "openai")
+        assert code == 0
+        assert f"a run is on (process {pid}: batchgen run night.yaml): takes effect within about a second" in said
+        code, document, _ = command("resume-lane", "openai", "--json")
+        assert (code, json.loads(document)["run"]["pid"]) == (0, pid)
+
+
+def test_broken_settings_keep_nobody_from_a_pause(command, place):
+    (place.root / settings.PROJECT_FILE).write_text("providers: [")
+    assert command("pause", "openai")[0] == 0
+    assert controls.read(place.db)["openai"].paused_at is not None
+    code, _, said = command("pause", "studio")
+    assert code == 4
+    assert "batchgen.yaml" in said
+
+
+async def test_cancel_wants_to_know_which(command, place):
+    code, _, said = await to_thread.run_sync(command, "cancel")
+    assert (code, said) == (2, "say which jobs: --id, --tag, --provider, --status and so on; or --all\n")
+    assert (await to_thread.run_sync(command, "cancel", "--all"))[0] == 10
+    with Writer(place.db) as writer:
+        await loaded(writer, [plan("cat"), plan("dog")])
+    code, document, _ = await to_thread.run_sync(command, "cancel", "--id", "c*", "--json")
+    assert code == 0
+    assert json.loads(document) == {
+        "schema_version": 1, "batch": "b", "cancelled": ["cat"], "under_way": 0, "late": 0, "run": None,
+    }  # fmt: skip
+    code, _, said = await to_thread.run_sync(command, "cancel", "--all")
+    assert (code, said.splitlines()[0]) == (0, "b: 1 job cancelled")
+    assert "--status cancelled    takes them up again" in said
