@@ -151,13 +151,13 @@ class _Watch:
     _fresh: bool = False  #: the text was seen once, and not taken in yet
 
     def look(self) -> list[str]:
-        """See what there is; return what is wrong with it, each thing once."""
+        """See what there is; return what is wrong with it, each thing once.  Whatever it is, it must not end a run."""
         return [*self._hear(), *self._reread()]
 
     def _hear(self) -> list[str]:
         try:
             self.controls = controls.read(self.place.db)
-        except StoreError as error:
+        except (StoreError, OSError, ValueError) as error:
             known, self._deaf = self._deaf, True
             return [] if known else [f"`batchgen pause` and `limit` cannot reach this run for now: {error}"]
         self._deaf = False
@@ -165,7 +165,7 @@ class _Watch:
 
     def _reread(self) -> list[str]:
         start = self.batch.manifest.parent
-        file = settings.project_file(start)
+        file = _found(start)
         mark = _mark(file)
         if mark != self._mark:
             text, self._mark = _text(file), mark
@@ -179,6 +179,8 @@ class _Watch:
             self.profiles = self._edited(settings.project_settings(start).get("providers") or {})
         except SettingsError as error:
             return [f"{error}.  It changes nothing in this run"]
+        except (OSError, ValueError, RecursionError) as error:
+            return [f"{file}: {type(error).__name__}: {error}.  It changes nothing in this run"]
         return []
 
     def _edited(self, project: Mapping[str, Mapping[str, Any]]) -> dict[str, Profile]:
@@ -186,6 +188,13 @@ class _Watch:
             name: edited(profile, self.batch.limits.get(name, Stated()), project.get(name, {}).get("limits"))
             for name, profile in self.batch.profiles.items()
         }
+
+
+def _found(start: Path) -> Path | None:
+    try:
+        return settings.project_file(start)
+    except OSError:
+        return None
 
 
 def _mark(file: Path | None) -> tuple[object, ...]:

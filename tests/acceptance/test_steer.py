@@ -13,14 +13,14 @@ def latency():
 
 
 def test_jobs_are_cancelled_while_a_run_is_on(project, witness):
-    jobs = [{"id": f"cat-{number:02}", "prompt": f"Cat {number}"} for number in range(12)]
+    jobs = [{"id": f"cat-{number}", "prompt": f"Cat {number}"} for number in range(5)]
     slow = {"id": "slow", "prompt": "Slow [sandbox: slow=8]", "priority": 9}
     one_at_a_time = {"openai": {"limits": {"concurrency": 1}}}
     defaults = {"provider": "openai", "quality": "low"}
     manifest = project.manifest([*jobs, slow], providers=one_at_a_time, defaults=defaults)
     process = project.start("run", manifest, "--yes")
     wait_for(lambda: witness.arrived >= 1, process)
-    gone = project.run("cancel", "--id", "cat-1*", "--id", "slow")
+    gone = project.run("cancel", "--id", "cat-[34]", "--id", "slow")
     assert gone.code == 0, gone.err
     assert gone.err.splitlines()[:2] == [
         "shop: 3 jobs cancelled",
@@ -30,8 +30,8 @@ def test_jobs_are_cancelled_while_a_run_is_on(project, witness):
     ended = finish(process)
     assert ended.code == 0, ended.err
     states = {key: job["state"] for key, job in project.jobs().items()}
-    cancelled = dict.fromkeys(("cat-10", "cat-11", "slow"), "cancelled")
+    cancelled = dict.fromkeys(("cat-3", "cat-4", "slow"), "cancelled")
     assert states == dict.fromkeys((job["id"] for job in jobs), "done") | cancelled
-    assert len(witness.charges()) == 11
-    assert len(project.ledger()) == 11
-    assert sum(row["usd"] > 0 for row in project.ledger().values()) == 11
+    assert len(witness.charges()) == 4
+    assert len(project.ledger()) == 4
+    assert sum(row["usd"] > 0 for row in project.ledger().values()) == 4

@@ -266,6 +266,8 @@ async def test_a_broken_edit_changes_nothing_and_is_told_once(place, batch):
         assert "openai: limits.requests_per_minute" in line
         (place.root / settings.PROJECT_FILE).write_text("providers: {openai: [")
         await told.until(lambda: len([line for line in told.said if "batchgen.yaml" in line]) == 2)
+        (place.root / settings.PROJECT_FILE).write_text("providers: " + "[" * 5_000)
+        await told.until(lambda: len([line for line in told.said if "batchgen.yaml" in line]) == 3)
         write("{requests_per_minute: 5}")
         await told.until(lambda: told.holds["openai"][0].requests_per_minute == 5)
 
