@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +46,51 @@ def hold(table: Path, *, command: str, wait: float = 0.0) -> Iterator[None]:
 def path_of(table: Path) -> Path:
     """Return the lock file of a job table."""
     return table.with_name(f"{table.name}.lock")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holder:
+    """Who holds a lock, as far as it introduced itself."""
+
+    pid: int
+    host: str
+    since: str  #: ISO 8601, UTC
+    command: str
+
+
+def holder(table: Path) -> Holder | None:
+    """Return who works on the job table at *table*; None where nobody does, as far as can be told.
+
+    Takes no lock that a run which starts now would have to wait for.
+    """
+    path = path_of(table)
+    found = _introduced(path)
+    if found is None or (found.host == socket.gethostname() and not _alive(found.pid)):
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        # only where its last holder lives, who then most probably still holds it
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return found
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
 
 
 def _wait(table: Path, deadline: float) -> tuple[int, int]:
@@ -128,11 +174,18 @@ def _introduce(descriptor: int, command: str) -> None:
         os.pwrite(descriptor, text.encode() + b"\n", 0)
 
 
-def _who(path: Path) -> str:
-    hint = "Wait for it (--wait-lock), or watch it with `batchgen watch`."
+def _introduced(path: Path) -> Holder | None:
     try:
         seen = json.loads(path.read_text(encoding="utf-8"))
-        who = f"process {seen['pid']} on {seen['host']}, since {seen['since']}: {seen['command']}"
+        return Holder(pid=int(seen["pid"]), host=seen["host"], since=seen["since"], command=seen["command"])
     except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _who(path: Path) -> str:
+    hint = "Wait for it (--wait-lock), or watch it with `batchgen watch`."
+    seen = _introduced(path)
+    if seen is None:
         return f"Another run works on this job table ({path}). {hint}"
+    who = f"process {seen.pid} on {seen.host}, since {seen.since}: {seen.command}"
     return f"Another run works on this job table: {who}. {hint}"

@@ -69,14 +69,20 @@ def missing(provider: str, names: Iterable[str]) -> str:
 
 
 def project_settings(start: Path) -> Mapping[str, Any]:
-    """Return ``batchgen.yaml``, looked for in *start* and upward as far as the project goes; {} where there is none."""
+    """Return what ``batchgen.yaml`` says, {} where there is none; raise SettingsError."""
+    file = project_file(start)
+    return _read(file) if file else {}
+
+
+def project_file(start: Path) -> Path | None:
+    """Return the ``batchgen.yaml`` of *start*: looked for there and upward as far as the project goes."""
     for folder in (start, *start.parents):
         file = folder / PROJECT_FILE
         if file.is_file():
-            return _read(file)
+            return file
         if (folder / ".git").exists() or folder == Path.home():
             break
-    return {}
+    return None
 
 
 def _read(file: Path) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -19,6 +19,14 @@ def configured(place: Place) -> Mapping[str, Mapping[str, Any]]:
     return wishes
 
 
+def require(name: str, everyone: Collection[str]) -> None:
+    """Raise UsageError, with what was probably meant, where *name* is not among *everyone*."""
+    if name not in everyone:
+        near = get_close_matches(name, list(everyone), 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(everyone)}"
+        raise UsageError(f"there is no provider {name!r}; {hint}")
+
+
 def known(place: Place, names: Sequence[str] = ()) -> Mapping[str, Profile]:
     """Return the providers *names*, or all presets and configured ones; raise UsageError for an unknown name.
 
@@ -27,10 +35,7 @@ def known(place: Place, names: Sequence[str] = ()) -> Mapping[str, Profile]:
     wishes = configured(place)
     everyone = dict.fromkeys([*preset_names(), *wishes])
     for name in names:
-        if name not in everyone:
-            near = get_close_matches(name, list(everyone), 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(everyone)}"
-            raise UsageError(f"there is no provider {name!r}; {hint}")
+        require(name, everyone)
     found = {}
     for name in names or everyone:
         override = dict(wishes.get(name) or {})

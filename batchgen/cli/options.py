@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,11 +78,14 @@ def given(options: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def command(name: str) -> Callable[[Function], click.Command]:
-    """Make a function (session, **options) -> exit code a command with the shared options."""
+def command(name: str, *examples: str) -> Callable[[Function], click.Command]:
+    """Make a function (session, **options) -> exit code a command with the shared options; help shows *examples*."""
 
     def make(function: Function) -> click.Command:
-        @click.command(name, cls=RichCommand, help=function.__doc__)
+        first, *rest = cleandoc(function.__doc__ or "").split("\n\n")
+        shown = ["\n".join(("\b", *examples))] if examples else []
+
+        @click.command(name, cls=RichCommand, help="\n\n".join([first, *shown, *rest]))
         @shared
         @click.pass_context
         def call(ctx: click.Context, /, **options: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from ..budget import Caps
 from ..errors import Problem
@@ -65,6 +65,14 @@ class Jobs(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Stated:
+    """Who stated the limits of a provider when the manifest was read."""
+
+    manifest: frozenset[str] = frozenset()  #: the keys that the manifest states: it has the last word on them
+    project: Mapping[str, Any] = field(default_factory=dict)  #: what ``batchgen.yaml`` said
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
     """One manifest, read, checked and expanded."""
 
@@ -73,6 +81,7 @@ class Batch:
     folder: Path  #: absolute output folder
     jobs: Jobs
     profiles: Mapping[str, Profile]  #: every provider configured or named; ``retry`` and ``on_unknown`` merged in
+    limits: Mapping[str, Stated] = field(default_factory=dict)  #: by provider, where anybody stated some
     budget: tuple[Caps, ...] = ()  #: of this batch, of one day of it, of single providers
     retry: Retry | None = None  #: as stated at the top of the manifest
     on_unknown: Literal["retry", "hold"] | None = None  #: as stated at the top of the manifest

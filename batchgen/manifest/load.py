@@ -81,6 +81,7 @@ def _load(
         folder=folder,
         jobs=jobs,
         profiles=offers.profiles,
+        limits=offers.limits,
         budget=budget,
         retry=manifest.retry,
         on_unknown=manifest.on_unknown,

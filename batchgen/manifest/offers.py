@@ -12,6 +12,7 @@ from ..providers.fit import Misfit
 from ..providers.profile import Model, Profile
 from ..task import Task
 from . import include
+from .batch import Stated
 from .include import Part, merged
 from .places import Problems
 from .press import Draft
@@ -45,6 +46,15 @@ class Offers:
     def profiles(self) -> dict[str, Profile]:
         """Return the providers that could be built, by name."""
         return {name: profile for name, profile in self._profiles.items() if profile is not None}
+
+    @property
+    def limits(self) -> dict[str, Stated]:
+        """Return who stated the limits of the providers that could be built."""
+        return {name: self._stated(name) for name in self.profiles}
+
+    def _stated(self, name: str) -> Stated:
+        own, project = self._own.get(name) or {}, self._settings.get(name, {})
+        return Stated(manifest=frozenset(own.get("limits") or ()), project=project.get("limits") or {})
 
     @property
     def known(self) -> list[str]:

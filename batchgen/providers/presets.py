@@ -14,7 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from ..errors import SettingsError
-from .profile import Profile
+from .profile import Limits, Profile
 
 #: What ``profile`` takes as override.
 OVERRIDE_KEYS = (
@@ -58,6 +58,11 @@ def preset_names() -> tuple[str, ...]:
 
 
 PRESET_NAMES = preset_names()
+
+
+def preset_limits(preset: str) -> Limits:
+    """Return the limits of a preset, before anybody's settings."""
+    return Limits.model_validate(_presets()[preset].get("limits") or {})
 
 
 def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:

@@ -44,8 +44,9 @@ class Committer:
     although all that the command wrote is kept.
     """
 
-    def __init__(self, path: Path, *, patience: float = 120.0) -> None:
+    def __init__(self, path: Path, *, patience: float = 120.0, guest: bool = False) -> None:
         self._path = path
+        self._guest = guest  #: beside the holder of the lock, who keeps the log short
         self._patience = patience  #: seconds to keep trying while another process holds the database
         self._inbox: SimpleQueue[_Command | None] = SimpleQueue()
         self._gate = Lock()  #: nothing enters the inbox once ``_ended`` is set
@@ -85,13 +86,14 @@ class Committer:
 
     def _live(self, opened: Future[None]) -> None:
         try:
-            engine = writing(self._path)
+            engine = writing(self._path, guest=self._guest)
             try:
                 with engine.connect() as connection:
                     opened.set_result(None)
                     while self._take():
                         self._carry_out(connection)
-                    checkpoint(connection)
+                    if not self._guest:
+                        checkpoint(connection)
             finally:
                 engine.dispose()
         except BaseException as error:  # noqa: BLE001 - whatever it was: without a writer nobody may go on

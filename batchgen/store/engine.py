@@ -1,7 +1,8 @@
 """Connections to the job table, and what its refusals mean.  A doer: SQLite files.
 
 One connection writes (``writing``); all others open the file read-only (``reading``), which also keeps
-them from checkpointing: SQLite before 3.51.3 may damage a WAL that two connections reset at once.
+them from checkpointing: SQLite before 3.51.3 may damage a WAL that two connections reset at once.  What a person says
+beside a run is written by a guest, which never checkpoints either: only the holder of the lock does.
 """
 
 from __future__ import annotations
@@ -91,12 +92,16 @@ def _folder(path: Path) -> None:
         path.chmod(0o700)  # mkdir obeys the umask
 
 
-def writing(path: Path) -> Engine:
-    """Return the engine of the one connection that writes; its transactions are BEGIN IMMEDIATE."""
+def writing(path: Path, *, guest: bool = False) -> Engine:
+    """Return the engine of the one connection that writes; its transactions are BEGIN IMMEDIATE.
+
+    *guest*: somebody else may hold the job table's lock and write as well, so leave the log as it is.
+    """
+    log = ("wal_autocheckpoint=0",) if guest else ()
 
     def connect() -> sqlite3.Connection:
         # 16 MB of pages: ids in no order are all over the index, and each page left out is written again
-        dbapi = _connect(path, "rw", "synchronous=full", "foreign_keys=on", "cache_size=-16000")
+        dbapi = _connect(path, "rw", "synchronous=full", "foreign_keys=on", "cache_size=-16000", *log)
         mode = dbapi.execute("PRAGMA journal_mode=wal").fetchone()[0]
         if mode != "wal":  # SQLite stays silent about a failed switch
             dbapi.close()

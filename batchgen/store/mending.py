@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, select, update
 
-from ..errors import NotFound
+from ..errors import NotFound, StaleJob
 from ..fault import Cause, Charged
 from ..fingerprint import unchanged
-from ..job import Adopted, Claimed, Job, State, Supplied, advance
+from ..job import Adopted, Cancelled, Claimed, Job, State, Supplied, advance
 from ..task import Artifact, Basis
 from .rows import encode_task, to_job
 from .swap import swap
@@ -36,6 +37,16 @@ def drop(connection: Connection, *, before: Job, after: Job, free: bool, now: da
         released = update(ledger).where(ledger.c.attempt_id.in_(select(attempts.c.id).where(*_doubtful(before.id))))
         connection.execute(released.values(**nothing, at_risk_usd=None, at_risk_credits=None))
     return after
+
+
+def cancel(connection: Connection, *, wanted: Sequence[Job], now: datetime) -> list[Job]:
+    """Cancel those of *wanted* that are still as they were seen, and return them as they were."""
+    cancelled = []
+    for before in wanted:
+        with suppress(StaleJob):
+            swap(connection, before, advance(before, Cancelled(at=now)), now)
+            cancelled.append(before)
+    return cancelled
 
 
 def adopt(connection: Connection, *, before: Job, attempt_id: str, file: Artifact, now: datetime) -> Job:

@@ -1,6 +1,6 @@
 """The one writer.  A doer.
 
-Every INSERT and UPDATE of batchgen is in this file, ``learned``, ``loading``, ``mending`` and ``swap``.
+Every INSERT and UPDATE of batchgen is in this file, ``controls``, ``learned``, ``loading``, ``mending`` and ``swap``.
 
 Every update of a job is a compare-and-set on its id, state, claim and what else tells two forms of it apart: no
 row changed means that the job moved on without us.  (A load reads and writes in one transaction.)  Verbs return when
@@ -41,10 +41,13 @@ CHUNK = 5_000  #: jobs loaded in one transaction: bounds the log, and what an in
 
 
 class Writer:
-    """The job table's verbs.  Have its lock (``batchgen.lock``) and ``migrate.ensure`` first."""
+    """The job table's verbs.  Have its lock (``batchgen.lock``) and ``migrate.ensure`` first.
 
-    def __init__(self, path: Path, *, patience: float = 120.0) -> None:
-        self._line = Committer(path, patience=patience)
+    A *guest* needs no lock and may only ``cancel``: all that a run holds in memory survives that.
+    """
+
+    def __init__(self, path: Path, *, patience: float = 120.0, guest: bool = False) -> None:
+        self._line = Committer(path, patience=patience, guest=guest)
 
     def __enter__(self) -> Self:
         return self
@@ -159,6 +162,10 @@ class Writer:
         """Give a job up; *free*: a person looked its calls in doubt up, and they were not charged."""
         after = advance(job, event)
         return await self._line.submit(partial(mending.drop, before=job, after=after, free=free, now=event.at))
+
+    async def cancel(self, wanted: Sequence[Job], now: datetime) -> list[Job]:
+        """Cancel jobs together; return those that were still as they were seen, the others are left alone."""
+        return await self._line.submit(partial(mending.cancel, wanted=wanted, now=now))
 
     async def adopt(self, job: Job, attempt_id: str, file: Artifact, now: datetime) -> Job:
         """Take in a published file that a person brought; *attempt_id* is the call it belongs to, or a new one."""

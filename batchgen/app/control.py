@@ -1,0 +1,161 @@
+"""What a person tells a run from another terminal: pause, go on, other limits.  It holds until it is taken back."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from types import NoneType
+from typing import get_args
+
+from pydantic import ValidationError
+
+from .. import lock
+from ..errors import SettingsError, UsageError
+from ..files import make_private
+from ..lock import Holder
+from ..providers.presets import preset_names, profile
+from ..providers.profile import Limits
+from ..store import controls, migrate
+from ..store.controls import Control
+from ..store.reader import Reader
+from . import roster
+from .ground import require_local
+from .place import Place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """What holds for a provider now."""
+
+    control: Control
+    changed: bool
+    settings: Limits | None  #: of preset and ``batchgen.yaml``; None where neither can tell
+    holder: Holder | None  #: who works on the job table
+
+    @property
+    def in_force(self) -> Mapping[str, float | None]:
+        """Return what holds, as far as a manifest does not say otherwise; nothing of what nobody said."""
+        known = self.settings.model_dump() if self.settings else {}
+        return known | dict(self.control.limits)
+
+
+def pause(place: Place, provider: str) -> Said:
+    """Let no new calls go to *provider*; those under way end.  Raises UsageError for an unknown provider."""
+    now = _now()
+    return _say(place, provider, lambda said: replace(said, paused_at=said.paused_at or now))
+
+
+def resume(place: Place, provider: str) -> Said:
+    """Take a pause back."""
+    return _say(place, provider, lambda said: replace(said, paused_at=None))
+
+
+def limit(place: Place, provider: str, words: Sequence[str], *, reset: bool = False) -> Said:
+    """Put the limits *words* (``KEY=VALUE``) in force for *provider*, beside those said before; *reset* forgets these.
+
+    Without any it only tells what holds.  Raises UsageError for a key or a value that there is not.
+    """
+    wanted = parsed(words)
+
+    def say(said: Control) -> Control:
+        return replace(said, limits={**({} if reset else said.limits), **wanted})
+
+    return _say(place, provider, say if wanted or reset else None)
+
+
+def parsed(words: Iterable[str]) -> dict[str, float | None]:
+    """Return the limits that ``KEY=VALUE`` words name, None for ``KEY=none``; raise UsageError."""
+    found: dict[str, float | None] = {}
+    for word in words:
+        key, given, value = word.partition("=")
+        if not given:
+            raise UsageError(f"limit takes KEY=VALUE, such as requests_per_minute=30, not {word!r}")
+        if key not in Limits.model_fields:
+            near = get_close_matches(key, list(Limits.model_fields), 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(Limits.model_fields)}"
+            raise UsageError(f"there is no limit {key!r}; {hint}")
+        found[key] = _value(key, value)
+    return found
+
+
+def _value(key: str, text: str) -> float | None:
+    annotation = Limits.model_fields[key].annotation
+    if text == "none" and NoneType in get_args(annotation):
+        return None
+    try:
+        if not re.fullmatch(r"\d{1,9}|\d{0,9}\.\d{1,9}", text):
+            raise ValueError(text)
+        number = float(text) if "." in text else int(text)
+        checked: float = getattr(Limits.model_validate({key: number}), key)
+    except (ValueError, ValidationError):
+        raise UsageError(f"{key} takes {_range(key)}, not {text!r}") from None
+    return int(checked) if math.floor(checked) == checked else checked
+
+
+def _range(key: str) -> str:
+    field = Limits.model_fields[key]
+    kinds = get_args(field.annotation) or (field.annotation,)
+    bounds = {
+        name: getattr(rule, name) for rule in field.metadata for name in ("gt", "ge", "le") if hasattr(rule, name)
+    }
+    low = f"above {bounds['gt']:g}" if "gt" in bounds else f"from {bounds['ge']:g}"
+    high = f" to {bounds['le']:g}" if "le" in bounds else "" if "gt" in bounds else " on"
+    return f"a {'whole ' if int in kinds else ''}number {low}{high}{', or none' if NoneType in kinds else ''}"
+
+
+def _say(place: Place, provider: str, say: Callable[[Control], Control] | None) -> Said:
+    """Say it where it is allowed to be said, and return what holds then."""
+    known = controls.read(place.db) if _begun(place) else {}
+    _require(place, provider, known)
+    before = known.get(provider, Control(provider=provider))
+    after = before
+    if say is not None and say(before) != before:
+        make_private(place.state)
+        require_local(place.state.resolve())
+        migrate.ensure(place.db)
+        after = controls.change(place.db, provider, say, _now())
+    return Said(
+        control=after, changed=after != before, settings=_settings(place, provider), holder=lock.holder(place.db)
+    )
+
+
+def _begun(place: Place) -> bool:
+    """Tell whether there is a job table, and bring it to the form that knows controls."""
+    if migrate.revision(place.db) is None:
+        return False
+    migrate.ensure(place.db)
+    return True
+
+
+def _require(place: Place, name: str, said: Mapping[str, Control]) -> None:
+    """Raise UsageError where nobody knows the provider: no preset, no batch of the table, no settings."""
+    everyone = dict.fromkeys(preset_names())
+    if name in everyone or name in said:
+        return
+    if _begun(place):
+        with Reader(place.db) as reader:
+            for batch in reader.batches():
+                everyone |= dict.fromkeys(reader.lanes(batch.id))
+    if name not in everyone:
+        roster.require(name, everyone | dict.fromkeys(roster.configured(place)))
+
+
+def _settings(place: Place, name: str) -> Limits | None:
+    try:
+        wishes = roster.configured(place)
+        if name not in (*preset_names(), *wishes):
+            return None
+        override = dict(wishes.get(name) or {})
+        if name == "gateway":
+            override.setdefault("base_url", "https://gateway.invalid")
+        return profile(name, override).limits
+    except SettingsError:
+        return None  # broken settings must not keep anybody from a pause
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
