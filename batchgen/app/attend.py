@@ -1,60 +1,90 @@
-"""What goes on beside a run: what lanes learn is kept, and silence is told."""
+"""What goes on beside a run: what a person tells it is heard, what lanes learn is kept, and silence is told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 
-from anyio import current_time, sleep
+from anyio import create_task_group, current_time, sleep
 
+from ..fault import Fault
+from ..lane import Lane
+from ..manifest import Batch
+from ..providers.profile import Limits
 from ..runner import Runner
 from ..store.writer import Writer
+from . import steer
+from .lanes import configured
+from .place import Place
 
 #: Seconds between two times at which what was learned is written down.
 KEEP_EVERY = 60.0
 #: Seconds without the end of any call after which a person is told; renders take up to five minutes.
 SILENCE = 900.0
 
-Attendant = Callable[[], Coroutine[Any, Any, None]]
+Say = Callable[[str], None]
 
 
-def attendants(runner: Runner, writer: Writer, say: Callable[[str], None]) -> Sequence[Attendant]:
-    """Return what is to go on beside *runner* until its end."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attendance:
+    """Who attends to a run."""
 
-    async def remember() -> None:
+    place: Place
+    batch: Batch
+    runner: Runner
+    writer: Writer
+    say: Say  #: tells a person something at once
+    width: int | None = None  #: calls in flight per provider, where the command line said so
+
+    @asynccontextmanager
+    async def around(self, display: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
+        """Attend to the run inside *display*; nothing is sent before it is known what must not be."""
+        async with create_task_group() as tasks:
+            await tasks.start(partial(steer.follow, self.place, self.batch, self._apply, self.say))
+            tasks.start_soon(self._remember)
+            tasks.start_soon(self._listen)
+            async with display:
+                yield
+            tasks.cancel_scope.cancel()
+        await self.keep()
+
+    async def keep(self) -> None:
+        """Write down what lanes have learned."""
+        learned = {lane.name: lane.gates[-1].controller for lane in self.runner.lanes}
+        states = {name: state for name, one in learned.items() if one is not None and (state := one.state())}
+        if states:
+            await self.writer.learn(states, self.runner.purchases.now())
+
+    def _apply(self, provider: str, limits: Limits, paused: bool) -> None:
+        # as many as may be open at once was settled when the run began, and what was typed goes before what is filed
+        before = self.batch.profiles[provider].limits.concurrency
+        width = limits.concurrency if limits.concurrency != before else None
+        self.runner.steer(provider, configured(limits), limits.spacing or 0.0, width, held=paused)
+
+    async def _remember(self) -> None:
         while True:
             await sleep(KEEP_EVERY)
-            await keep(runner, writer, runner.purchases.now())
+            await self.keep()
 
-    async def listen() -> None:
-        told = began = current_time()
+    async def _listen(self) -> None:
+        told = current_time()
         while True:
             await sleep(SILENCE / 10)
-            heard = max(runner.heard_at or began, told)
+            heard = max(self.runner.heard_at or told, told)
             if current_time() - heard >= SILENCE:
+                self.say(f"nothing has come back for {SILENCE / 60:.0f} min: {_state(self.runner)}")
                 told = current_time()
-                say(silence(runner, current_time() - max(runner.heard_at or began, began)))
-
-    return (remember, listen)
 
 
-async def keep(runner: Runner, writer: Writer, now: datetime) -> None:
-    """Write down what lanes have learned."""
-    states = {lane.name: lane.gates[-1].controller for lane in runner.lanes}
-    known = {name: state for name, one in states.items() if one is not None and (state := one.state())}
-    if known:
-        await writer.learn(known, now)
+def _state(runner: Runner) -> str:
+    return "; ".join(f"{lane.name}: {_doing(lane)}" for lane in runner.lanes if lane.closed is None)
 
 
-def silence(runner: Runner, seconds: float) -> str:
-    """Return what to tell a person when nothing has come to its end for so many seconds."""
-    lanes = [f"{lane.name}: {_doing(lane.in_flight, lane.pause_left, lane.fault)}" for lane in runner.lanes]
-    return f"no call has ended for {seconds / 60:.0f} min.  {'; '.join(lanes)}"
-
-
-def _doing(in_flight: int, pause: float, fault: object) -> str:
-    parts = [f"{in_flight} in flight"]
-    parts += [f"paused for {pause / 60:.0f} min more"] if pause >= 60 else []
-    parts += [f"last said: {getattr(fault, 'message', '')}"] if fault is not None else []
+def _doing(lane: Lane) -> str:
+    parts = [f"{lane.in_flight} in flight"]
+    parts += ["paused by you"] if lane.held else []
+    parts += [f"pauses for {lane.pause_left / 60:.0f} min more"] if lane.pause_left >= 60 else []
+    parts += [f"last heard: {fault.message}"] if isinstance(fault := lane.fault, Fault) else []
     return ", ".join(parts)
