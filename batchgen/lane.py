@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class Lane:
     done: int = 0
     failed: int = 0
     doubtful: int = 0
+    stood_in: Counter[str] = field(default_factory=Counter)  #: jobs that it did for others, by their provider
     usd: int = 0  #: nano-USD that this run is known to have spent
     credits: int = 0  #: milli-credits
     closed: Closure | None = None

@@ -175,7 +175,7 @@ class Purchases:
         self.wallet.settle(lane.provider, opened.estimate, outcome.charge)
         spoiled = isinstance(outcome, Missed) and outcome.fault.cause is Cause.SPOILED
         await to_thread.run_sync(self.release, attempt.id, spoiled)
-        _count(lane, event, outcome)
+        _count(lane, job, event, outcome)
         self.watch(lane, job, event)
         return after
 
@@ -190,10 +190,12 @@ class Purchases:
             withdraw(Path(self.folder), name, file.sha256, file.attempt_id, bare=bare)
 
 
-def _count(lane: Lane, event: Event, outcome: Outcome) -> None:
+def _count(lane: Lane, job: Job, event: Event, outcome: Outcome) -> None:
     if isinstance(outcome, Delivered):
         lane.images += len(outcome.artifacts)
         lane.done += isinstance(event, Delivery)
+        if isinstance(event, Delivery) and job.task.provider != lane.provider:
+            lane.stood_in[job.task.provider] += 1
     lane.usd += outcome.charge.usd or 0
     lane.credits += outcome.charge.credits or 0
     lane.failed += isinstance(event, Exhausted)

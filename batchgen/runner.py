@@ -89,12 +89,15 @@ class Runner:
         self.failure = self.failure or (error if isinstance(error, StoreError) else StoreError(str(error)))
         self.drain()
 
-    def steer(self, provider: str, limits: Sequence[Window], spacing: float, width: int, *, held: bool) -> None:
-        """Put other limits of a provider in force, and pause it (*held*) or let it go on, closed lanes too."""
+    def steer(self, provider: str, limits: Sequence[Window], spacing: float, width: int | None, *, held: bool) -> None:
+        """Put other limits of a provider in force, and pause it (*held*) or let it go on, closed lanes too.
+
+        *width* None: as many calls in flight as before.
+        """
         for lane in self.lanes:
             if lane.provider != provider:
                 continue
-            lane.gates[0].configure(limits, spacing, width)
+            lane.gates[0].configure(limits, spacing, width or lane.gates[0].width)
             again, lane.held = lane.held and not held and lane.closed is not None, held
             if again and self._crew is not None and not self.draining:
                 lane.reopen()

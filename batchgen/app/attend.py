@@ -36,7 +36,6 @@ class Attendance:
     runner: Runner
     writer: Writer
     say: Say  #: tells a person something at once
-    width: int | None = None  #: calls in flight per provider, where the command line said so
 
     @asynccontextmanager
     async def around(self, display: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:

@@ -39,7 +39,7 @@ from ..store.writer import Writer
 from ..task import Charge, Task
 from ..transport import Transport
 from . import notes
-from .attend import attendants
+from .attend import Attendance, Say
 from .ground import widths
 from .keyring import Keyring
 from .lanes import Memory, lanes
@@ -67,7 +67,7 @@ class Engagement:
     writer: Writer
     wish: Plan = field(default_factory=Plan)  #: what it is to do
     back: Sequence[int] | None = None  #: jobs that a retry put back: it sends nothing else
-    say: Callable[[str], None] = field(default=lambda _text: None)  #: tells a person something at once
+    say: Say = lambda _text: None  #: tells a person something at once
 
     async def carry_out(self, command: str, follow: Follow) -> Ended:
         """Load the jobs, send what is due, and return what it came to."""
@@ -110,8 +110,9 @@ class Engagement:
         if profiles:
             require_writable(self.batch.folder)
         stop = Stop(runner, self.terms.bounds, wall)
+        attendance = Attendance(place=self.place, batch=self.batch, runner=runner, writer=self.writer, say=self.say)
         async with transport:
-            await stop.guard(follow(runner, self.reader), attendants(runner, self.writer, self.say))
+            await stop.guard(attendance.around(follow(runner, self.reader)))
         ended = replace(self._ended(batch_id, runner, started, stop.signal), wish=self.wish, loaded=loaded)
         await self.writer.end_run(run_id, ended.exit_code, wall())
         notes.ended(self.place, self.batch.name, run_id)
@@ -220,6 +221,7 @@ class Engagement:
                     provider=lane.provider,
                     closed=lane.closed,
                     message=lane.fault.message if lane.fault else None,
+                    stood_in=dict(lane.stood_in),
                     left=counts[lane.provider].pending if lane.provider in counts else 0,
                 )
                 for lane in runner.lanes

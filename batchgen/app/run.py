@@ -19,6 +19,7 @@ from ..sandbox import launch
 from ..store import migrate
 from ..store.reader import Reader
 from ..store.writer import Writer
+from .attend import Say
 from .engage import Engagement, Follow
 from .ground import require_files, require_local
 from .keyring import keyring, rehearsal
@@ -34,10 +35,12 @@ __all__ = ["Agree", "Ended", "Engagement", "Follow", "LaneEnd", "Terms", "run"]
 Agree = Callable[[Batch, Plan], int | None]
 
 
-def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) -> Ended:
+def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to reach a person
+    place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow, say: Say = lambda _text: None
+) -> Ended:
     """Do what *batch* asks for and is not done yet; running it again goes on where it stopped.
 
-    Raises LockHeld, SchemaMismatch, KeyMissing and whatever *agree* raises before anything is sent.
+    *say* tells a person something at once.  Raises LockHeld, SchemaMismatch, KeyMissing and whatever *agree* raises before anything is sent.
     """
     make_private(place.state)
     require_local(place.state.resolve())
@@ -67,6 +70,7 @@ def run(place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow) 
             reader=reader,
             writer=writer,
             wish=wish,
+            say=say,
             back=back,
         )
         return replace(anyio.run(engagement.carry_out, command, follow), taken_in=taken_in)

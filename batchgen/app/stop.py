@@ -7,11 +7,10 @@ sends SIGTERM kills after a while, so then there is a deadline.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from anyio import CancelScope, create_task_group, open_signal_receiver, sleep
 
@@ -64,16 +63,12 @@ class Stop:
         self.signal: int | None = None
         runner.purchases.watch = self._count
 
-    async def guard(
-        self, display: AbstractAsyncContextManager[None], beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
-    ) -> None:
-        """Run the runner inside *display* until its end, and *beside* it whatever else is to go on."""
+    async def guard(self, display: AbstractAsyncContextManager[None]) -> None:
+        """Run the runner inside *display* until its end."""
         failure: StoreError | None = None
         async with create_task_group() as tasks:
             tasks.start_soon(self._listen)
             tasks.start_soon(self._keep_time)
-            for attendant in beside:
-                tasks.start_soon(attendant)
             async with display:
                 with self._scope:
                     try:

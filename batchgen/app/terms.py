@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..lane import Closure
@@ -37,6 +37,7 @@ class LaneEnd:
     closed: Closure | None
     message: str | None
     left: int
+    stood_in: Mapping[str, int] = field(default_factory=dict)  #: jobs that it did for others, by their provider
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,6 +20,15 @@ _CURE = {
     "invalid": "the request or its source image is wrong: mend the manifest, then run again",
 }
 
+#: Why a lane closed.
+_WHY = {
+    "money": "out of money",
+    "denied": "key, model or path refused",
+    "down": "out of reach",
+    "doubt": "it takes calls and does not answer; each may have cost money",
+    "budget": "the budget is used up",
+}
+
 _CODES = {
     3: "ran to the end, some jobs failed or are unknown",
     5: "a key was refused",
@@ -49,6 +58,7 @@ def closing(ended: Ended, *, sandbox: bool, chosen: str = "") -> list[str]:
     if counts.unknown:
         lines.append(f"unknown   {words.count(counts.unknown, 'job')} may have been bought, and nobody knows")
     lines += [_lane_line(lane) for lane in ended.lanes if lane.closed is not None and lane.left]
+    lines += _stand_ins(ended.lanes)
     lines += [f"stopped   {ended.drained}"] if ended.drained else []
     lines += words.money_lines(found.usage)
     lines.append(f"files     {near(found.batch.folder)}")
@@ -113,16 +123,19 @@ def taken_lines(learnt: TakenIn | None) -> list[str]:
     return [f"taken in  the job table did not know: {', '.join(said) or 'its last run, which left nothing new'}"]
 
 
+def _stand_ins(lanes: Sequence[LaneEnd]) -> list[str]:
+    """Return who did the jobs of others, and why those did not."""
+    why = {lane.provider: f" ({_WHY[str(lane.closed)]})" for lane in lanes if lane.closed is not None}
+    return [
+        f"took over {lane.provider}: {words.count(count, 'job')} of {home}{why.get(home, '')}"
+        for lane in lanes
+        for home, count in lane.stood_in.items()
+    ]
+
+
 def _lane_line(lane: LaneEnd) -> str:
-    why = {
-        "money": "out of money",
-        "denied": "key, model or path refused",
-        "down": "out of reach",
-        "doubt": "it takes calls and does not answer; each may have cost money",
-        "budget": "the budget is used up",
-    }
     words_of_provider = f": {words.short(lane.message, 160)}" if lane.message else ""
-    return f"stopped   {lane.provider}: {why[str(lane.closed)]}{words_of_provider} ({lane.left} pending)"
+    return f"stopped   {lane.provider}: {_WHY[str(lane.closed)]}{words_of_provider} ({lane.left} pending)"
 
 
 def _under(head: str, said: list[str]) -> Iterator[str]:

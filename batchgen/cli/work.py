@@ -124,7 +124,7 @@ def carry_out(
     batch = prepare.read_manifest(place, session.file(manifest))
     terms = _terms(options, requeue, chosen)
     agree = _agreement(session, terms, yes=options["yes"] or place.sandbox)
-    ended = run.run(place, batch, terms, agree, follower(_mode(session, options["progress"])))
+    ended = run.run(place, batch, terms, agree, follower(_mode(session, options["progress"])), words.say)
     if session.as_json:
         words.document(summary(ended))
     elif not session.quiet or ended.exit_code:
