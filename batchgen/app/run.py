@@ -40,7 +40,8 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
 ) -> Ended:
     """Do what *batch* asks for and is not done yet; running it again goes on where it stopped.
 
-    *say* tells a person something at once.  Raises LockHeld, SchemaMismatch, KeyMissing and whatever *agree* raises before anything is sent.
+    *say* tells a person something at once.  Raises LockHeld, SchemaMismatch, KeyMissing and whatever *agree* raises
+    before anything is sent.
     """
     make_private(place.state)
     require_local(place.state.resolve())
