@@ -11,6 +11,7 @@ from ..errors import Problem
 from ..fingerprint import Stamp, asked
 from ..pricing import is_stale
 from ..providers.profile import Model
+from ..route import Route
 from ..task import Kind, Source, Task
 from . import names
 from .batch import Planned, Recipe
@@ -20,6 +21,7 @@ from .offers import Offers
 from .places import Origin, Problems
 from .press import Draft
 from .roll import Roll
+from .routing import Choice
 from .sources import BadSource, Sources
 from .template import Template, TemplateFault
 from .wording import short
@@ -31,10 +33,10 @@ _AS_IT_IS = ("size", "quality", "resolution", "background", "output_format", "ou
 class Cast:
     """The recipes of one row: a request for each image, or for up to ``per_request`` of them."""
 
-    recipes: tuple[tuple[int, Recipe], ...]  #: by the number of the first image
+    homes: tuple[tuple[tuple[int, Recipe], ...], ...]  #: by the number of the first image, for each who may be asked
+    choice: Choice
     prompt_max: int  #: characters
     naming: Stamp  #: of the id of a job that was given none
-    lasting: bool  #: other prompts would find the same provider
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,33 +84,35 @@ class Assembly:
     def cast(self, draft: Draft) -> Cast | None:
         """Return the recipes of what *draft* asks for; None where something is wrong, which is reported."""
         task = self._task(draft)
-        chosen = self._offers.choose(draft, task) if task else None
-        if chosen is None:
+        choice = self._offers.choose(draft, task) if task else None
+        if choice is None:
             return None
-        task, model, lasting = chosen
-        self._warn_of_model(draft, task, model)
-        values = draft.values
-        recipes: list[tuple[int, Recipe]] = []
-        first = 0
+        for offer in choice.offers:
+            self._warn_of_model(draft, offer.task, offer.model)
+        task, values = choice.offers[0].task, draft.values
+        images = (*values.get("images", ()), values.get("mask", ""))
+        return Cast(
+            homes=tuple(tuple(self._recipes(draft, home.task, choice.route(home))) for home in choice.homes),
+            choice=choice,
+            prompt_max=min(offer.prompt_max for offer in choice.offers),
+            naming=Stamp({**asked(task), "images": images, "mask": task.mask is not None}),
+        )
+
+    def _recipes(self, draft: Draft, task: Task, route: Route | None) -> Iterator[tuple[int, Recipe]]:
+        """Yield the recipe of each request that a row makes, with the number of its first image."""
+        values, recipe, first = draft.values, None, 0
         for count in portions(values.get("n", 1), values.get("per_request")):
-            if not recipes or recipes[-1][1].wanted != count:
+            if recipe is None or recipe.wanted != count:
                 recipe = Recipe(
                     task=replace(task, n=count, prompt=""),
                     tags=tuple(values.get("tags", ())),
                     priority=values.get("priority", 0),
                     sidecar=self._naming.sidecar,
                     wanted=count,
+                    route=route,
                 )
-            recipes.append((first, recipe))
+            yield first, recipe
             first += count
-        rules = model.rules(task.kind)
-        images = (*values.get("images", ()), values.get("mask", ""))
-        return Cast(
-            recipes=tuple(recipes),
-            prompt_max=rules.prompt_max if rules else 0,
-            lasting=lasting,
-            naming=Stamp({**asked(task), "images": images, "mask": task.mask is not None}),
-        )
 
     def jobs(
         self, cast: Cast, row: Row, key: str | None, prompt: str, *, draft: Callable[[], Draft], roll: Roll
@@ -116,7 +120,7 @@ class Assembly:
         """Yield the jobs of one row; what its names lack is reported."""
         if key is None:
             key = f"{slug(prompt) or 'image'}-{cast.naming.hexdigest(prompt)[:16]}{_again(row)}"
-        for first, recipe in cast.recipes:
+        for first, recipe in cast.homes[cast.choice.home(key)]:
             name = key_of(key, first)
             roll.take("id", name, name, draft)
             output = name if self._plain else self._output(draft, recipe.task, name)

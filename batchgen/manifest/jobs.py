@@ -215,7 +215,7 @@ class _Line:
         cast = self._assembly.cast(draft) if draft is not None else None
         if cast is None or draft is None:
             return None
-        if signature is not None and cast.lasting and len(self._casts) < CASTS:
+        if signature is not None and cast.choice.lasting and len(self._casts) < CASTS:
             self._casts.setdefault(signature, cast)
         return cast, draft.values["prompt"]
 

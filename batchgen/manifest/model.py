@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from ..providers import profile
+from ..route import FAILOVER_AFTER
 from . import names
 from .template import is_template
 
@@ -192,6 +193,25 @@ class Budget(Amounts):
     allow_unpriced: bool = Field(False, description="Send requests without a known price all the same")
 
 
+class Routing(Strict):
+    """Which of a job's providers does it."""
+
+    strategy: Literal["failover", "weighted", "cheapest", "fastest"] = Field(
+        "failover",
+        description="failover: the first that can, then the next while it is out of order; weighted: spread by weights;"
+        " cheapest: by expected price; fastest: whoever has room",
+    )
+    weights: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(
+        {}, description="Shares by provider, for weighted; without any all are equal"
+    )
+    failover_after: float = Field(
+        FAILOVER_AFTER,
+        ge=0,
+        le=86_400,
+        description="Seconds that a provider may be out of order before the next takes over",
+    )
+
+
 class Parameters(Strict):
     """What may be asked of a provider; ``defaults`` takes all of it."""
 
@@ -201,6 +221,13 @@ class Parameters(Strict):
         None, min_length=1, description="PNG whose transparent parts are edited; as large as the first image"
     )
     provider: Texts | None = Field(None, description="Provider, or several in order of preference")
+    route: (
+        Annotated[
+            Routing,
+            BeforeValidator(lambda value: {"strategy": value} if isinstance(value, str) else value),
+        ]
+        | None
+    ) = Field(None, description="Which of several providers does the job; default: failover")
     model: Text | None = Field(None, min_length=1, description="Model; default: the provider's")
     size: Text | None = Field(
         None, min_length=1, description='"1024x1024", "16:9" or "auto"; what is allowed depends on provider and model'

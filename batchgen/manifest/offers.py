@@ -9,13 +9,15 @@ from typing import Any
 from ..errors import SettingsError
 from ..providers import fit, presets
 from ..providers.fit import Misfit
-from ..providers.profile import Model, Profile
+from ..providers.profile import Profile
+from ..providers.translate import translated
 from ..task import Task
 from . import include
 from .batch import Stated
 from .include import Part, merged
 from .places import Problems
 from .press import Draft
+from .routing import Choice, Offer, chosen, routing, unknown_weights
 from .wording import shown, suggestion
 
 #: Called with a provider's name and its merged settings; what it returns has the last word.
@@ -88,28 +90,42 @@ class Offers:
                 self._problems.add(draft.problem("provider", "provider", message))
             return None
 
-    def choose(self, draft: Draft, task: Task) -> tuple[Task, Model, bool] | None:
-        """Return *task* for the first provider of its list that can do it; None where none can, which is reported.
+    def choose(self, draft: Draft, task: Task) -> Choice | None:
+        """Return who of the job's providers can do *task*; None where none can, which is reported.
 
-        ``task.provider`` is ignored and ``task.model`` is the model as written, or empty.  With it comes whether a
-        task that differs in nothing but its prompt would get the same one.
+        ``task.provider`` is ignored and ``task.model`` is the model as written, or empty: then it is the default one
+        of the first provider that can, and the others must have it too.
         """
         names = self._names(draft)
+        wish = routing(draft.values.get("route"))
+        if strange := unknown_weights(wish, names):
+            hint = suggestion(strange[0], names) or f"the job's providers: {', '.join(names)}"
+            self._problems.add(
+                draft.problem("route", "route", f"no provider {shown(strange[0])} to give weight to", hint)
+            )
+            return None
+        offers: list[Offer] = []
         refused: list[tuple[Misfit, ...]] = []
         for name in names:
             profile = self.profile(name, draft)
             if profile is None:
                 return None
-            fitting = replace(task, provider=name, model=task.model or profile.default_model)
-            misfits = fit.check(fitting, profile)
-            if not misfits:
-                canonical, model = profile.find(fitting.model)
-                lasting = not any(misfit.field == "prompt" for known in refused for misfit in known)
-                return replace(fitting, model=canonical), model, lasting
-            refused.append(misfits)
-        if refused:
-            self._refuse(draft, names, refused)
-        return None
+            known = task.model or (offers[0].task.model if offers else profile.default_model)
+            asked = replace(task, provider=name, model=known)
+            if len(names) > 1:
+                asked = translated(asked, profile)
+            if misfits := fit.check(asked, profile):
+                refused.append(misfits)
+            else:
+                canonical, model = profile.find(asked.model)
+                if not offers or canonical == offers[0].task.model:
+                    offers.append(Offer(replace(task, provider=name, model=canonical), model))
+        if not offers:
+            if refused:
+                self._refuse(draft, names, refused)
+            return None
+        lasting = not any(misfit.field == "prompt" for known in refused for misfit in known)
+        return chosen(offers, wish, lasting=lasting)
 
     def _names(self, draft: Draft) -> list[str]:
         names: list[str] = draft.values.get("provider") or []
