@@ -1,9 +1,8 @@
 """batchgen as a process of its own at a tenth of the cost: forked from a process that has imported it already.
 
-``Popen([FORKED, "run", "m.yaml"], ...)`` is a ``subprocess.Popen`` whose process was forked and enters
-``batchgen/__main__.py`` as ``python -m batchgen`` does: own pid, streams, environment, folder, signals and session.
-What the interpreter or a library reads from the environment as it starts cannot be changed in a fork: where that
-differs, and for every other command, the process is a fresh one.
+``Popen([FORKED, "run", "m.yaml"], ...)`` is a ``subprocess.Popen`` whose process was forked and enters batchgen as
+``python -m batchgen`` does: own pid, streams, environment, folder, signals, session.  What is read from the environment
+as an interpreter starts cannot be changed in a fork: where that differs, the process is a fresh one.
 """
 
 from __future__ import annotations
@@ -23,8 +22,9 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 #: Stands where a command has its program.
@@ -32,40 +32,14 @@ FORKED = "batchgen"
 FRESH = (sys.executable, "-m", "batchgen")
 #: What every use of batchgen may import on its way; nothing of it reads the environment but what AT_START names.
 MODULES = (
-    "aiohttp",
-    "alembic.command",
-    "alembic.config",
-    "anyio._backends._asyncio",
-    "anyio.to_thread",
-    "batchgen.app.check",
-    "batchgen.app.run",
-    "batchgen.cli.begin",
-    "batchgen.cli.closing",
-    "batchgen.cli.display",
-    "batchgen.cli.look",
-    "batchgen.cli.mend",
-    "batchgen.cli.prepare",
-    "batchgen.cli.providers",
-    "batchgen.cli.rehearse",
-    "batchgen.cli.table",
-    "batchgen.cli.work",
-    "batchgen.providers.answers",
-    "batchgen.providers.gemini_chat",
-    "batchgen.providers.openai_images",
-    "certifi",
-    "encodings.idna",
-    "encodings.unicode_escape",
-    "encodings.utf_8_sig",
-    "httpx",
-    "httpx_aiohttp",
-    "PIL.BmpImagePlugin",
-    "PIL.GifImagePlugin",
-    "PIL.JpegImagePlugin",
-    "PIL.PngImagePlugin",
-    "PIL.PpmImagePlugin",
-    "PIL.WebPImagePlugin",
-    "sqlalchemy.dialects.sqlite.pysqlite",
-)
+    "alembic.command", "anyio._backends._asyncio", "anyio.to_thread", "certifi", "encodings.idna",
+    "encodings.utf_8_sig", "encodings.unicode_escape", "httpx_aiohttp", "sqlalchemy.dialects.sqlite.pysqlite",
+    "batchgen.app.check", "batchgen.app.run", "batchgen.cli.begin", "batchgen.cli.closing", "batchgen.cli.display",
+    "batchgen.cli.look", "batchgen.cli.mend", "batchgen.cli.prepare", "batchgen.cli.providers", "batchgen.cli.rehearse",
+    "batchgen.cli.table", "batchgen.cli.work", "batchgen.providers.answers", "batchgen.providers.gemini_chat",
+    "batchgen.providers.openai_images", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin", "PIL.PpmImagePlugin", "PIL.WebPImagePlugin",
+)  # fmt: skip
 AT_START = ("AIOHTTP_", "FORCE_COLOR", "FROZENLIST_", "GITHUB_ACTIONS", "LANG", "LC_", "LD_", "MALLOC_", "MULTIDICT_")
 AT_START += ("PILLOW_", "PROPCACHE_", "PYDANTIC_", "PYTHON", "PY_COLORS", "SSLKEYLOGFILE", "TERMINAL_WIDTH", "YARL_")
 
@@ -73,14 +47,14 @@ AT_START += ("PILLOW_", "PROPCACHE_", "PYDANTIC_", "PYTHON", "PY_COLORS", "SSLKE
 class Popen(subprocess.Popen[Any]):
     """A ``subprocess.Popen`` that knows the program FORKED."""
 
-    _line: socket.socket | None = None  #: to the parent of a forked process
+    _line: socket.socket | None = None  #: to a forked process and its parent
 
     def _execute_child(self, args: Any, *rest: Any) -> None:
         executable, preexec, _close, pass_fds, cwd, env, _info, _flags, shell = rest[:9]
         env = dict(os.environ if env is None else env)
         if args[0] != FORKED or not _fits(env):
             fresh = [*FRESH, *args[1:]] if args[0] == FORKED else args
-            super()._execute_child(fresh, *rest)  # type: ignore[misc]
+            super()._execute_child(fresh, *rest)
             return
         assert (executable, preexec, pass_fds, shell) == (None, None, (), False)
         ends, session = rest[9:15], rest[20]
@@ -94,18 +68,18 @@ class Popen(subprocess.Popen[Any]):
             self.pid = self._hear()
             self._child_created = True
         finally:
-            self._close_pipe_fds(*ends)  # type: ignore[attr-defined]
+            self._close_pipe_fds(*ends)
 
     def _hear(self, flags: int = 0) -> int:
-        """Return what the parent says next: the pid, and then how it ended."""
+        """Return what is said next: the pid, and then how it ended."""
         assert self._line is not None
         said = self._line.recv(4, flags)
-        assert said, "the process that batchgen is forked from is gone"
+        assert said, "the process to fork from is gone"
         return int(struct.unpack("i", said)[0])
 
     def _try_wait(self, wait_flags: int) -> tuple[int, int]:
         if self._line is None:
-            return super()._try_wait(wait_flags)  # type: ignore[misc,no-any-return]
+            return super()._try_wait(wait_flags)
         try:
             status = self._hear(socket.MSG_DONTWAIT if wait_flags else 0)
         except BlockingIOError:
@@ -115,18 +89,15 @@ class Popen(subprocess.Popen[Any]):
 
     def _internal_poll(self, *rest: Any, **named: Any) -> int | None:
         if self._line is None:
-            return super()._internal_poll(*rest, **named)  # type: ignore[misc,no-any-return]
+            return super()._internal_poll(*rest, **named)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._wait(0)  # type: ignore[attr-defined]
+            self._wait(0)
         return self.returncode
 
 
-def _at_start(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: text for name, text in environment.items() if name.startswith(AT_START)}
-
-
 def _fits(environment: Mapping[str, str]) -> bool:
-    return _at_start(environment) == _at_start(os.environ)
+    names = {name for name in {**environment, **os.environ} if name.startswith(AT_START)}
+    return all(environment.get(name) == os.environ.get(name) for name in names)
 
 
 @functools.cache
@@ -143,39 +114,33 @@ def _control() -> socket.socket:
 # --- the process to fork from -----------------------------------------------------------------------------------------
 
 
-def serve(control: socket.socket) -> dict[str, Any] | None:
-    """Fork on every order; return it in the fork, and None when the orders end."""
+def serve(control: socket.socket) -> list[int]:
+    """Fork on every order; return its descriptors in the fork, and none when the orders end."""
     for name in MODULES:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
     lines: dict[int, socket.socket] = {}
     heard, wake = socket.socketpair()
-    for end in (heard, wake):
-        end.setblocking(False)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGCHLD, signal.SIGINT)}
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    wake.setblocking(False)
+    changed = ((signal.SIGCHLD, lambda *_: None), (signal.SIGINT, signal.SIG_IGN))
+    handlers = {number: signal.signal(number, handler) for number, handler in changed}
     signal.set_wakeup_fd(wake.fileno())
     while True:
         ready = select.select([control, heard], [], [])[0]
         if control in ready:
             said, descriptors, _, _ = socket.recv_fds(control, 1, 4)
-            if not said:
-                return None
-            *streams, number = descriptors
-            line = socket.socket(fileno=number)
-            if (pid := os.fork()) == 0:
-                signal.set_wakeup_fd(-1)
-                for number, handler in handlers.items():
-                    signal.signal(number, handler)
-                for other in (control, heard, wake, *lines.values()):
-                    other.close()
-                return _order(line, streams)
-            lines[pid] = line
-            line.sendall(struct.pack("i", pid))
-            for descriptor in streams:
-                os.close(descriptor)
+            if said and (pid := os.fork()):
+                lines[pid] = socket.socket(fileno=descriptors.pop())
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                continue
+            signal.set_wakeup_fd(-1)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            for other in (control, heard, wake, *lines.values()):
+                other.close()
+            return descriptors
         if heard in ready:
             heard.recv(4096)
             _tell(lines)
@@ -191,33 +156,45 @@ def _tell(lines: dict[int, socket.socket]) -> None:
             line.sendall(struct.pack("i", status))
 
 
-def _order(line: socket.socket, streams: list[int]) -> dict[str, Any]:
-    """Take the streams, and read what to do with them."""
+def become(streams: Sequence[int], number: int) -> None:
+    """Be ``python -m batchgen`` with these streams, as the order says that comes by the descriptor *number*."""
     for target, descriptor in enumerate(streams):
         os.dup2(descriptor, target)
         os.close(descriptor)
-    with line, line.makefile("r") as said:
+    with socket.socket(fileno=number) as line, line.makefile("r") as said:
         order: dict[str, Any] = json.loads(said.readline())
-    return order
-
-
-def become(order: dict[str, Any]) -> None:
-    """Be ``python -m batchgen`` from here on."""
-    if order["session"]:
-        os.setsid()
+        if order["session"]:
+            os.setsid()
+        line.sendall(struct.pack("i", os.getpid()))  # from here on it takes signals as any other
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])
     time.tzset()
-    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         old: io.TextIOWrapper = getattr(sys, name)
-        buffering = 1 if number == 2 else -1
-        new = open(number, mode, buffering, encoding=old.encoding, errors=old.errors, closefd=False)  # noqa: SIM115
-        setattr(sys, name, new)
+        raw = open(number, "wb" if number else "rb", 0 if old.write_through else -1, closefd=False)  # noqa: SIM115
+        terms = {"line_buffering": number == 2 or raw.isatty(), "write_through": old.write_through}
+        setattr(sys, name, io.TextIOWrapper(raw, old.encoding, old.errors, **terms))
     sys.path[0] = os.getcwd()  # noqa: PTH109 - as the interpreter does
     sys.argv = ["-m", *order["argv"]]
-    runpy.run_module("batchgen", run_name="__main__", alter_sys=True)
+    to_the_end(lambda: runpy.run_module("batchgen", run_name="__main__", alter_sys=True))
+
+
+def to_the_end(program: Callable[[], object]) -> None:
+    """Do all that the interpreter does but free its memory: a fork would have to copy it first."""
+    code = None
+    try:
+        program()
+    except SystemExit as leave:
+        code = leave.code
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError):  # a reader that has left: the interpreter shall see to it
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(int(code or 0))
+    sys.exit(code)
 
 
 if __name__ == "__main__" and (given := serve(socket.socket(fileno=int(sys.argv[1])))):
-    become(given)
+    become(given[:3], given[3])

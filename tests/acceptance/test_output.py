@@ -18,7 +18,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.zygote import Popen
+from tests.zygote import FRESH, Popen
 
 from .kit import PROVIDERS, wait_for
 
@@ -236,7 +236,7 @@ def on_terminal(project, words, term: str) -> tuple[str, int]:
 
 def test_a_reader_that_leaves_early_does_no_harm(told):
     process = Popen(
-        [*told.program, "export", "--format", "csv"],
+        [*FRESH, "export", "--format", "csv"],
         cwd=told.folder, env=told.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None

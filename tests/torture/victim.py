@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any
 
-from tests.zygote import MODULES
+from tests.zygote import MODULES, to_the_end
 
 #: A run with fault points in Python, where there is no shim.
 ARMED = "import sys; from tests.torture.points import arm; arm(sys.argv.pop(1)); from batchgen.cli import main; main()"
@@ -73,7 +73,7 @@ def become(order: dict[str, Any]) -> None:
         arm(fault)
     from batchgen.cli import main as batchgen
 
-    batchgen()
+    to_the_end(batchgen)
 
 
 def watch(pid: int, order: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ import pytest
 from batchgen.sandbox import launch
 from tests.acceptance.kit import CANARY, PROVIDERS, Done, Project, Witness, check_books, check_files
 from tests.torture.stand import build_shim
-from tests.zygote import MODULES
+from tests.zygote import MODULES, to_the_end
 
 ROOT = Path(__file__).parents[3]
 NOBODY = 65534
@@ -101,7 +101,7 @@ def _become(order: dict[str, Any]) -> None:
     sys.argv = ["batchgen", *order["argv"]]
     from batchgen.cli import main
 
-    main()
+    to_the_end(main)
 
 
 def arm(order: str) -> None:

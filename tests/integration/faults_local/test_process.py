@@ -119,7 +119,8 @@ def test_R3_a_third_interrupt_changes_nothing(place, witness):
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_R5_a_reader_that_leaves_does_not_end_the_run(place, witness, stream):
     manifest = place.batch(*(job(f"j{n}", sandbox="slow=0.2") for n in range(4)), providers=NARROW)
-    place.env["PYTHONUNBUFFERED"] = "1"  # each line is written at once, as a long one would be
+    # stdout: each line is written at once, as a long one would be; stderr: as a user has it
+    place.env["PYTHONUNBUFFERED"] = "1" if stream == "stdout" else ""
     process = place.start("run", manifest, "--yes", "--progress", "plain", *(["--json"] if stream == "stdout" else []))
     pipe = getattr(process, stream)
     wait_for(lambda: witness.arrived, process)
