@@ -9,6 +9,8 @@ RUN    := $(VENV)/.run-ready
 DEV    := $(VENV)/.dev-ready
 PINS   := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Without compiled files, which pip is told not to make, every start would compile the libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The first interpreter that really runs, is new enough and can make a venv: a pyenv shim may exist and not run,
 # and Debian's python3 without python3-venv has no ensurepip.

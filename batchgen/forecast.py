@@ -22,7 +22,7 @@ from .task import Task
 MARGIN = 1.01
 DAY = 86_400.0
 
-#: Requests that are simulated one by one, and so many more for each that may be in flight.
+#: Requests that are simulated one by one, and at least so many for each that may be in flight.
 _EXACT, _ROUNDS = 4_000, 8
 
 #: How much faster or slower a provider may turn out: where only its kind is known (45 s to 200 s are reported for
@@ -134,11 +134,11 @@ class _Lane:
 
     def _span(self, count: int) -> float:
         """Return the time for *count* requests on one day."""
-        sample = min(count, _EXACT + _ROUNDS * self._width)
-        starts, end = _simulated(self._paces, self._width, self._mixed(sample))
+        sample = min(count, max(_EXACT, _ROUNDS * self._width))
+        last, end = _simulated(self._paces, self._width, self._mixed(sample))
         if sample < count:
-            half = sample // 2
-            reached = (starts[-1] - starts[half]) / (sample - 1 - half)
+            # the mean from the first request on: where a limit is wider, no request of the sample goes out later
+            reached = last / (sample - 1)
             end += (count - sample) * max(reached, self._mean / self._width, *map(self._step, self._paces))
         return end
 
@@ -160,14 +160,13 @@ class _Lane:
             yield _Request(share.weight, self._factor * share.latency.median * scale)
 
 
-def _simulated(paces: Sequence[_Pace], width: int, requests: Iterator[_Request]) -> tuple[list[float], float]:
-    """Return when each request goes out, and when the last answer is there.
+def _simulated(paces: Sequence[_Pace], width: int, requests: Iterator[_Request]) -> tuple[float, float]:
+    """Return when the last request goes out, and when the last answer is there.
 
     As ``runner`` and ``limits`` do it: one after another, each waits for a free slot, then for every pace in turn.
     """
     free = [0.0] * len(paces)
     in_flight: list[float] = []
-    starts: list[float] = []
     now = end = 0.0
     for weight, seconds in requests:
         if len(in_flight) == width:
@@ -176,10 +175,9 @@ def _simulated(paces: Sequence[_Pace], width: int, requests: Iterator[_Request])
             units = weight if pace.of_images else 1
             now = max(now, free[number]) + (units - 1) * pace.seconds
             free[number] = now + pace.seconds
-        starts.append(now)
         heappush(in_flight, now + seconds)
         end = max(end, now + seconds)
-    return starts, end
+    return now, end
 
 
 def _paces(limits: Limits) -> Iterator[_Pace]:

@@ -123,11 +123,12 @@ def main() -> None:
 
 
 def _flush() -> None:
-    """Write out what is buffered; where the reader is gone, keep the interpreter from complaining about it."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Write out what is buffered; where the reader is gone, keep the interpreter from ending with a code of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _tell(error: BatchgenError) -> int:

@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Engine
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from ..errors import SchemaMismatch, StoreError
 from .engine import explain, is_busy, prepare, result_code, writing
@@ -27,6 +26,8 @@ def ensure(path: Path) -> None:
     found = revision(path)
     if found == HEAD:
         return
+    from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
     _refuse_unknown(path, found)
     prepare(path)
     backup = _backup(path, found) if _has_data(path) else None

@@ -1,6 +1,7 @@
 """batchgen as its users run it: a process, a folder, an exit code.  And the witness: the sandbox's charge log.
 
-Nothing of batchgen is imported but what belongs to the witness.  The job table is read with sqlite3.
+Nothing of batchgen is imported but what belongs to the witness.  The job table is read with sqlite3.  The processes are
+forked (see ``tests/zygote.py``) but where a project's ``program`` is FRESH.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -24,6 +24,7 @@ import yaml
 from PIL import Image
 
 from batchgen.sandbox.log import read_log
+from tests.zygote import FORKED, Popen
 
 ROOT = Path(__file__).parents[2]
 PROVIDERS = ("aigate", "gptimageapi", "aimlapi", "gateway", "openai", "openrouter")
@@ -116,8 +117,8 @@ class Project:
     folder: Path
     url: str = ""  #: of the sandbox
     env: dict[str, str] = field(default_factory=dict)
-    program: tuple[str, ...] = (sys.executable, "-m", "batchgen")
-    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    program: tuple[str, ...] = (FORKED,)
+    started: list[Popen] = field(default_factory=list)
 
     def environment(self) -> dict[str, str]:
         """Return an environment with the project's keys, and none that the developer happens to have."""
@@ -131,25 +132,24 @@ class Project:
     def run(self, *arguments: object, cwd: Path | None = None, seconds: float = 45, **env: str) -> Done:
         """Run batchgen to its end; without a terminal."""
         began = time.monotonic()
-        done = subprocess.run(
+        process = Popen(
             [*self.program, *map(str, arguments)],
             cwd=cwd or self.folder,
             env=self.environment() | env,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
-        return Done(
-            code=done.returncode,
-            out=done.stdout.decode(),
-            err=done.stderr.decode(),
-            seconds=time.monotonic() - began,
-        )
+        try:
+            out, err = process.communicate(timeout=seconds)
+        finally:
+            process.kill()
+            process.wait()
+        return Done(code=process.returncode, out=out.decode(), err=err.decode(), seconds=time.monotonic() - began)
 
-    def start(self, *arguments: object) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: object) -> Popen:
         """Start batchgen and do not wait; ``finish`` does."""
-        process = subprocess.Popen(
+        process = Popen(
             [*self.program, *map(str, arguments)],
             cwd=self.folder,
             env=self.environment(),
@@ -209,16 +209,14 @@ class Project:
         return [path for path in found if ".superseded" not in path.parts]
 
 
-def finish(process: subprocess.Popen[bytes], seconds: float = 30) -> Done:
+def finish(process: Popen, seconds: float = 30) -> Done:
     """Wait for a process of ``Project.start``."""
     began = time.monotonic()
     out, err = process.communicate(timeout=seconds)
     return Done(code=process.returncode, out=out.decode(), err=err.decode(), seconds=time.monotonic() - began)
 
 
-def wait_for(
-    condition: Callable[[], object], process: subprocess.Popen[bytes] | None = None, *, seconds: float = 20
-) -> None:
+def wait_for(condition: Callable[[], object], process: Popen | None = None, *, seconds: float = 20) -> None:
     """Wait until *condition* holds; fail at once where *process* ended before."""
     end = time.monotonic() + seconds
     while not condition():

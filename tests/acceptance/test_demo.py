@@ -6,6 +6,8 @@ import re
 import shutil
 from decimal import Decimal
 
+from tests.zygote import FRESH
+
 from .kit import IMAGES, PROVIDERS, ROOT, Project, Witness, claimed, opened, sums
 
 JOBS = {"total", "pending", "running", "done", "failed", "unknown", "cancelled"}
@@ -15,6 +17,7 @@ SOURCES = {"reported", "priced", "estimated", "unknown"}
 
 
 def test_the_demonstration(bare, tmp_path):
+    bare.program = FRESH
     state = bare.state / "sandbox"
     log = state / "charges.jsonl"
     witness = Witness(log)

@@ -18,6 +18,8 @@ from decimal import Decimal
 
 import pytest
 
+from tests.zygote import FRESH, Popen
+
 from .kit import PROVIDERS, wait_for
 
 NASTY = "Red\x1b[2J\x9b31m\u202edet\u2066 \u200b=cmd"
@@ -207,7 +209,7 @@ def on_terminal(project, words, term: str) -> tuple[str, int]:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
     environment = {name: text for name, text in project.environment().items() if name not in ("NO_COLOR", "COLUMNS")}
-    process = subprocess.Popen(
+    process = Popen(
         [*project.program, *map(str, words)],
         cwd=project.folder, env=environment | {"TERM": term}, stdin=theirs, stdout=theirs, stderr=theirs,
         start_new_session=True,
@@ -233,8 +235,8 @@ def on_terminal(project, words, term: str) -> tuple[str, int]:
 
 
 def test_a_reader_that_leaves_early_does_no_harm(told):
-    process = subprocess.Popen(
-        [*told.program, "export", "--format", "csv"],
+    process = Popen(
+        [*FRESH, "export", "--format", "csv"],
         cwd=told.folder, env=told.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None

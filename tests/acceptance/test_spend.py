@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import pty
 import re
-import subprocess
 import time
 from contextlib import suppress
 from decimal import Decimal
 
 import pytest
+
+from tests.zygote import Popen
 
 from .kit import Done, Project, check_books, check_files, sums
 
@@ -125,7 +126,7 @@ def at_a_terminal(project: Project, *arguments: object, answers: tuple[str, ...]
     """Run batchgen at a real terminal, and type each of *answers* when it asks; all that shows is in ``err``."""
     began = time.monotonic()
     leader, follower = pty.openpty()
-    process = subprocess.Popen(
+    process = Popen(
         [*project.program, *map(str, arguments)],
         cwd=project.folder,
         env=project.environment() | {"TERM": "dumb"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 from pathlib import Path
@@ -32,6 +33,7 @@ the same test fails when this table is not true any more.
 """
 
 
+@functools.cache
 def _functions(path: Path) -> list[str]:
     return [
         node.name

@@ -242,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--power", type=int, default=0, metavar="N", help="N power cuts (root, loop devices)")
     add("--compound", type=int, default=0, metavar="N", help="N kills while an earlier one is mended")
     add("--migration", type=int, nargs="?", const=0, metavar="N", help="N kills while the job table is made, or all")
-    add("--short", action="store_true", help="30 kills, 42 points, 16 errors: under a minute")
+    add("--short", action="store_true", help="20 kills, 24 points, 12 errors: half a minute")
     add("--all", action="store_true", help="1000 kills, every point, every error, 100 power cuts (default)")
     add("--seed", type=int, default=int(os.environ.get("TORTURE_SEED", "1")))
     add("--case", metavar="NAME", help="only this one, as named with its violation")
@@ -258,7 +258,7 @@ def _parser() -> argparse.ArgumentParser:
         chosen = given.kills or given.power or given.compound
         chosen = chosen or any(value is not None for value in (given.syscalls, given.errors, given.migration))
         if given.short:
-            given.kills, given.syscalls, given.errors = given.kills or 30, given.syscalls or 42, given.errors or 16
+            given.kills, given.syscalls, given.errors = given.kills or 20, given.syscalls or 24, given.errors or 12
         elif given.all or not chosen:
             given.kills, given.power, given.compound = given.kills or 1000, given.power or 100, given.compound or 200
             given.syscalls, given.errors, given.migration = 0, 0, 0

@@ -90,6 +90,7 @@ def _killed(worker: Worker, chance: random.Random, name: str) -> Result:
         ended = trial.run(kill_after=chance.uniform(0.0, worker.seconds))
         struck += ended.killed
         if not ended.killed:
+            worker.seconds = ended.seconds  # the first run of all lives longer, and most kills would come too late
             break
     return Result(found=trial.finish(), faults=struck, trial=trial)
 

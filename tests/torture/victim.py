@@ -19,24 +19,8 @@ import sys
 import time
 from typing import Any
 
-#: What a first run imports on its way, alembic too.
-MODULES = (
-    "aiohttp",
-    "alembic.command",
-    "alembic.config",
-    "batchgen.cli",
-    "batchgen.cli.closing",
-    "batchgen.cli.display",
-    "batchgen.cli.look",
-    "batchgen.cli.prepare",
-    "batchgen.cli.work",
-    "batchgen.app.run",
-    "httpx",
-    "PIL.JpegImagePlugin",
-    "PIL.PngImagePlugin",
-    "PIL.WebPImagePlugin",
-    "sqlalchemy.dialects.sqlite.pysqlite",
-)
+from tests.zygote import MODULES, to_the_end
+
 #: A run with fault points in Python, where there is no shim.
 ARMED = "import sys; from tests.torture.points import arm; arm(sys.argv.pop(1)); from batchgen.cli import main; main()"
 #: EXT4_IOC_SHUTDOWN, and the flag that drops the journal that was not written yet.
@@ -89,7 +73,7 @@ def become(order: dict[str, Any]) -> None:
         arm(fault)
     from batchgen.cli import main as batchgen
 
-    batchgen()
+    to_the_end(batchgen)
 
 
 def watch(pid: int, order: dict[str, Any]) -> dict[str, Any]:

@@ -31,41 +31,13 @@ import pytest
 from batchgen.sandbox import launch
 from tests.acceptance.kit import CANARY, PROVIDERS, Done, Project, Witness, check_books, check_files
 from tests.torture.stand import build_shim
+from tests.zygote import MODULES, to_the_end
 
 ROOT = Path(__file__).parents[3]
 NOBODY = 65534
 RETRY = {"first_wait": 0.01, "max_wait": 0.05}
 Hook = Callable[..., None]
 _SHIM = "FAULTS_LOCAL_SHIM"
-_MODULES = (
-    "aiohttp",
-    "alembic.command",
-    "anyio._backends._asyncio",
-    "anyio.to_thread",
-    "alembic.config",
-    "batchgen.app.run",
-    "batchgen.cli.closing",
-    "batchgen.cli.display",
-    "batchgen.cli.look",
-    "batchgen.cli.prepare",
-    "batchgen.cli.work",
-    "batchgen.providers.answers",
-    "batchgen.providers.gemini_chat",
-    "batchgen.providers.openai_images",
-    "certifi",
-    "encodings.idna",
-    "encodings.unicode_escape",
-    "encodings.utf_8_sig",
-    "httpx",
-    "httpx_aiohttp",
-    "PIL.BmpImagePlugin",
-    "PIL.GifImagePlugin",
-    "PIL.JpegImagePlugin",
-    "PIL.PngImagePlugin",
-    "PIL.PpmImagePlugin",
-    "PIL.WebPImagePlugin",
-    "sqlalchemy.dialects.sqlite.pysqlite",
-)
 
 
 #: Number of the test: the sandbox counts how often it misbehaved by prompt.
@@ -84,7 +56,7 @@ def job(key: str = "a", **fields: Any) -> dict[str, Any]:
 
 def serve() -> None:
     """Fork runs as ordered, line by line; end with the caller."""
-    for name in _MODULES:
+    for name in MODULES:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
@@ -129,7 +101,7 @@ def _become(order: dict[str, Any]) -> None:
     sys.argv = ["batchgen", *order["argv"]]
     from batchgen.cli import main
 
-    main()
+    to_the_end(main)
 
 
 def arm(order: str) -> None:

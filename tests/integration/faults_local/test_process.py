@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -119,7 +118,8 @@ def test_R3_a_third_interrupt_changes_nothing(place, witness):
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_R5_a_reader_that_leaves_does_not_end_the_run(place, witness, stream):
     manifest = place.batch(*(job(f"j{n}", sandbox="slow=0.2") for n in range(4)), providers=NARROW)
-    place.env["PYTHONUNBUFFERED"] = "1"  # each line is written at once, as a long one would be
+    # stdout: each line is written at once, as a long one would be; stderr: as a user has it
+    place.env["PYTHONUNBUFFERED"] = "1" if stream == "stdout" else ""
     process = place.start("run", manifest, "--yes", "--progress", "plain", *(["--json"] if stream == "stdout" else []))
     pipe = getattr(process, stream)
     wait_for(lambda: witness.arrived, process)
@@ -220,7 +220,8 @@ def test_R10_a_machine_that_sleeps(place, witness):
     done = run.wait()
     assert done.code == 0, done.err
     times = sorted(line["at"] for line in witness.arrivals())
-    assert all(later - earlier > 0.05 for earlier, later in pairwise(times)), times
+    # eight a second; a busy machine may be late to see one, but four at once would be a burst
+    assert all(later - earlier > 0.15 for earlier, later in zip(times, times[3:], strict=False)), times
     assert 11 <= len(times) <= 14
     assert set(states(place).values()) == {"done"}
     check_files(place)

@@ -1,0 +1,43 @@
+"""A forked batchgen is what a fresh one is: what other tests see of the one holds for the other."""
+
+from __future__ import annotations
+
+import os
+
+from tests.zygote import FRESH
+
+from .kit import CANARY, finish, wait_for
+
+JOBS = [{"id": "owl", "provider": "openai", "quality": "low", "prompt": "An owl \N{OWL}"}]
+
+
+def test_forked_and_fresh_say_the_same(project, witness):
+    manifest = project.manifest(JOBS)
+    forked = project.program
+    said = {}
+    for project.program in (forked, FRESH):
+        ways = (["--help"], ["plan", manifest], ["run", "nowhere.yaml"], ["show", "owl", "--nonsense"], ["status"])
+        said[project.program] = [(done.code, done.out, done.err) for done in (project.run(*words) for words in ways)]
+    assert said[forked] == said[FRESH]
+    assert [code for code, _, _ in said[forked]] == [0, 0, 4, 2, 10]
+
+
+def test_a_forked_process_has_its_own_place_and_environment(project, witness):
+    slow = [job | {"prompt": "Slow [sandbox: slow=9]"} for job in JOBS]
+    process = project.start("run", project.manifest(slow), "--yes")
+    wait_for(lambda: witness.arrived, process)
+    assert os.getsid(process.pid) == process.pid != os.getsid(0)
+    process.kill()
+    assert finish(process).code == -9
+    other = project.folder / "other"
+    other.mkdir()
+    assert f"{other}/.batchgen" in project.run("status", cwd=other).err
+    del project.env["OPENAI_API_KEY"]
+    run = ["run", project.manifest(JOBS), "--yes"]
+    assert project.run(*run, cwd=other).code == 5
+    assert project.run(*run, cwd=other, OPENAI_API_KEY=CANARY).code == 0
+
+
+def test_what_is_read_before_the_first_line_holds_for_a_forked_one_too(project):
+    wide, narrow = (project.run("--help", TERMINAL_WIDTH=columns).out for columns in ("120", "60"))
+    assert max(map(len, wide.splitlines())) > 60 >= max(map(len, narrow.splitlines()))
