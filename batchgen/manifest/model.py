@@ -6,7 +6,6 @@ description, which is also what an editor shows.
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -21,84 +20,7 @@ from pydantic import (
 
 from ..providers import profile
 from ..route import FAILOVER_AFTER
-from . import names
-from .template import is_template
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _decimal(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return value
-    try:
-        return Decimal(str(value))
-    except InvalidOperation:
-        return value
-
-
-def _template(value: object, check: ValidatorFunctionWrapHandler) -> object:
-    """Let a template stand where a number is meant; what it becomes is checked when it is filled in."""
-    return value if isinstance(value, str) and is_template(value) else check(value)
-
-
-def _plain(text: str) -> str:
-    found = names.control(text, allow="\t\n\r")
-    if found:
-        raise ValueError(f"holds the control character {found}, which no provider takes")
-    return text
-
-
-def _filled(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is blank")
-    return _plain(text)
-
-
-#: Outermost: a template passes by the bounds of a number.
-_FILLED_IN = WrapValidator(_template)
-
-Text = Annotated[str, Field(max_length=200)]
-Prompt = Annotated[str, BeforeValidator(lambda value: _filled(value) if isinstance(value, str) else value)]
-#: One text, or a list of them.
-Texts = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=4096)]],
-    BeforeValidator(_listed),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
-_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
-#: The name of an environment variable, or a list of them.
-Variables = Annotated[
-    list[Annotated[str, Field(pattern=_VARIABLE)]],
-    BeforeValidator(_listed),
-    Field(min_length=1, max_length=20),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": _VARIABLE},
-                {"type": "array", "items": {"type": "string", "pattern": _VARIABLE}, "minItems": 1, "maxItems": 20},
-            ]
-        }
-    ),
-]
-#: A variable's value: what stands in it is inserted as it is.
-Value = str | int | float | bool | None | list[Any] | dict[str, Any]
-Name = Annotated[
-    str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=100, description="A name that templates can use")
-]
-Money = Annotated[
-    Decimal,
-    BeforeValidator(_decimal),
-    Field(ge=0, le=1_000_000),
-    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1_000_000}),
-]
-
-
-class Strict(BaseModel):
-    """Base of what a manifest holds: an unknown key is an error, and nothing is converted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+from .fields import FILLED_IN, Money, Name, Prompt, Strict, Text, Texts, Value, Variables
 
 
 class Output(Strict):
@@ -236,20 +158,20 @@ class Parameters(Strict):
     resolution: Text | None = Field(None, min_length=1, description="Resolution hint: 1k, 2k or 4k")
     background: Text | None = Field(None, min_length=1, description="transparent, opaque or auto")
     output_format: Text | None = Field(None, min_length=1, description="png, jpeg or webp")
-    output_compression: Annotated[int, Field(ge=0, le=100), _FILLED_IN] | None = Field(
+    output_compression: Annotated[int, Field(ge=0, le=100), FILLED_IN] | None = Field(
         None, description="0 to 100; jpeg and webp only"
     )
     moderation: Text | None = Field(None, min_length=1, description="auto or low")
-    n: Annotated[int, Field(ge=1, le=1000), _FILLED_IN] | None = Field(
+    n: Annotated[int, Field(ge=1, le=1000), FILLED_IN] | None = Field(
         None, description="Images wanted; each is a job of its own"
     )
-    per_request: Annotated[int, Field(ge=1, le=100), _FILLED_IN] | None = Field(
+    per_request: Annotated[int, Field(ge=1, le=100), FILLED_IN] | None = Field(
         None, description="Images to ask for in one request, where the provider can"
     )
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63), _FILLED_IN] | None = Field(
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63), FILLED_IN] | None = Field(
         None, description="Seed, where the provider takes one"
     )
-    priority: Annotated[int, Field(ge=-1000, le=1000), _FILLED_IN] | None = Field(
+    priority: Annotated[int, Field(ge=-1000, le=1000), FILLED_IN] | None = Field(
         None, description="Higher goes first; default 0"
     )
     tags: Texts | None = Field(None, description="Words to select jobs by; a job's are added to those of the defaults")

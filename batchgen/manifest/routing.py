@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 from ..pricing import estimate
@@ -35,7 +35,7 @@ class Choice:
 
     offers: tuple[Offer, ...]
     shares: tuple[float, ...] = ()  #: bounds in (0, 1], where jobs are spread over the offers
-    wish: Routing = Routing()
+    wish: Routing = field(default_factory=Routing)
     lasting: bool = True  #: other prompts would find the same providers
 
     @property

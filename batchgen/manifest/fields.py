@@ -1,0 +1,98 @@
+"""What the fields of a manifest may hold.  Values; no I/O.
+
+Types are strict: text is never guessed from a number, nor a number from text.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
+
+from . import names
+from .template import is_template
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _decimal(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return value
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return value
+
+
+def _template(value: object, check: ValidatorFunctionWrapHandler) -> object:
+    """Let a template stand where a number is meant; what it becomes is checked when it is filled in."""
+    return value if isinstance(value, str) and is_template(value) else check(value)
+
+
+def _plain(text: str) -> str:
+    found = names.control(text, allow="\t\n\r")
+    if found:
+        raise ValueError(f"holds the control character {found}, which no provider takes")
+    return text
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is blank")
+    return _plain(text)
+
+
+#: Outermost: a template passes by the bounds of a number.
+FILLED_IN = WrapValidator(_template)
+
+Text = Annotated[str, Field(max_length=200)]
+Prompt = Annotated[str, BeforeValidator(lambda value: _filled(value) if isinstance(value, str) else value)]
+#: One text, or a list of them.
+Texts = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=4096)]],
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+#: The name of an environment variable, or a list of them.
+Variables = Annotated[
+    list[Annotated[str, Field(pattern=_VARIABLE)]],
+    BeforeValidator(_listed),
+    Field(min_length=1, max_length=20),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": _VARIABLE},
+                {"type": "array", "items": {"type": "string", "pattern": _VARIABLE}, "minItems": 1, "maxItems": 20},
+            ]
+        }
+    ),
+]
+#: A variable's value: what stands in it is inserted as it is.
+Value = str | int | float | bool | None | list[Any] | dict[str, Any]
+Name = Annotated[
+    str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=100, description="A name that templates can use")
+]
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_decimal),
+    Field(ge=0, le=1_000_000),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1_000_000}),
+]
+
+
+class Strict(BaseModel):
+    """Base of what a manifest holds: an unknown key is an error, and nothing is converted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
