@@ -36,7 +36,7 @@ def _run_options(function: Any) -> Any:  # noqa: ANN401 - a command's function, 
             click.option(
                 "-j",
                 "--concurrency",
-                type=click.IntRange(1, 2000),
+                type=click.IntRange(1, 5000),
                 metavar="N",
                 help="Requests in flight per provider.",
             ),

@@ -6,17 +6,20 @@ description, which is also what an editor shows.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
 )
+from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
 from ..providers import profile
 from ..route import FAILOVER_AFTER
@@ -115,10 +118,13 @@ class Budget(Amounts):
     allow_unpriced: bool = Field(False, description="Send requests without a known price all the same")
 
 
+Strategy = Literal["failover", "weighted", "cheapest", "fastest"]
+
+
 class Routing(Strict):
     """Which of a job's providers does it."""
 
-    strategy: Literal["failover", "weighted", "cheapest", "fastest"] = Field(
+    strategy: Strategy = Field(
         "failover",
         description="failover: the first that can, then the next while it is out of order; weighted: spread by weights;"
         " cheapest: by expected price; fastest: whoever has room",
@@ -134,6 +140,18 @@ class Routing(Strict):
     )
 
 
+class _Short:
+    """Lets a strategy stand for a route that says nothing else."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
+        return no_info_before_validator_function(
+            lambda value: {"strategy": value} if isinstance(value, str) else value, handler(source)
+        )
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string", "enum": list(get_args(Strategy))}, handler(core)]}
+
+
 class Parameters(Strict):
     """What may be asked of a provider; ``defaults`` takes all of it."""
 
@@ -143,13 +161,9 @@ class Parameters(Strict):
         None, min_length=1, description="PNG whose transparent parts are edited; as large as the first image"
     )
     provider: Texts | None = Field(None, description="Provider, or several in order of preference")
-    route: (
-        Annotated[
-            Routing,
-            BeforeValidator(lambda value: {"strategy": value} if isinstance(value, str) else value),
-        ]
-        | None
-    ) = Field(None, description="Which of several providers does the job; default: failover")
+    route: Annotated[Routing, _Short()] | None = Field(
+        None, description="Which of several providers does the job: a strategy, or more; default: failover"
+    )
     model: Text | None = Field(None, min_length=1, description="Model; default: the provider's")
     size: Text | None = Field(
         None, min_length=1, description='"1024x1024", "16:9" or "auto"; what is allowed depends on provider and model'

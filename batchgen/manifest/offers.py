@@ -97,6 +97,8 @@ class Offers:
         of the first provider that can, and the others must have it too.
         """
         names = self._names(draft)
+        if not names:
+            return None
         wish = routing(draft.values.get("route"))
         if strange := unknown_weights(wish, names):
             hint = suggestion(strange[0], names) or f"the job's providers: {', '.join(names)}"

@@ -155,9 +155,11 @@ def _model_at(path: Path) -> type[BaseModel]:
     if not names:
         return model.Manifest
     if names[0] == "jobs":
-        return model.From if names[-1] == "from" else model.Job
+        return {"from": model.From, "route": model.Routing}.get(names[-1], model.Job)
     if names[0] == "providers" and len(names) == 2:
         return model.Provider
+    if names[0] == "providers" and names[2:-1] == ["groups"]:
+        return model.Group
     return _UNDER.get(names[-1], model.Manifest)
 
 

@@ -110,7 +110,7 @@ def test_a_doubt_does_not_stand_in_the_way_of_other_retries():
 
 
 def test_a_returned_try_is_given_back():
-    back = advance(job(tries=3), judge(job(tries=3), missed(Cause.THROTTLED), RETRY, NOW))
+    back = advance(job(tries=3), judge(job(tries=3), missed(Cause.UNREACHED), RETRY, NOW))
     assert (back.tries, back.state, back.not_before) == (2, State.PENDING, None)
 
 
