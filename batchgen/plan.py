@@ -154,6 +154,7 @@ class Plan:
         """Return the plan in the shape of ``plan --json``."""
         return {
             "schema_version": 1,
+            "alternates": list(self.alternates),
             "jobs": {"total": self.total} | {name: getattr(self, name) for name in STANDINGS},
             "images": self.images,
             "usd": self.usd.shown(show_usd),
@@ -167,28 +168,13 @@ class Plan:
             "disk": {"bytes": self.disk.bytes, "free_bytes": self.disk.free_bytes, "fits": self.disk.fits},
             "confirm": {"above_usd": show_usd(self.confirm_above), "asks": self.asks},
             "changes": [change.as_json() for change in self.changes],
-            "examples": [_example(job) for job in self.examples],
+            "examples": [job.as_json() for job in self.examples],
         }
 
     def _time(self) -> dict[str, Any]:
-        low, high = math.ceil(self.time.low), math.ceil(self.time.high)
         who = None if self.slowest is None else self.slowest.provider
-        return {"low": low, "high": high, "provider": who, "limit": self.time.limit}
-
-
-def _example(job: Planned) -> dict[str, Any]:
-    task = job.recipe.task
-    return {
-        "id": job.key,
-        "kind": task.kind.value,
-        "provider": task.provider,
-        "model": task.model,
-        "size": task.size,
-        "n": task.n,
-        "images": [source.url or source.path for source in task.images],
-        "output": job.output,
-        "prompt": job.prompt,
-    }
+        span = {"low": math.ceil(self.time.low), "high": math.ceil(self.time.high)}
+        return span | {"provider": who, "limit": self.time.limit}
 
 
 def compare(

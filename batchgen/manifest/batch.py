@@ -55,6 +55,22 @@ class Planned(NamedTuple):
         """Return what is asked for."""
         return replace(self.recipe.task, prompt=self.prompt)
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it for ``plan --json``."""
+        task, route = self.recipe.task, self.recipe.route
+        return {
+            "id": self.key,
+            "kind": task.kind.value,
+            "provider": task.provider,
+            "alternates": list(route.others) if route else [],
+            "model": task.model,
+            "size": task.size,
+            "n": task.n,
+            "images": [source.url or source.path for source in task.images],
+            "output": self.output,
+            "prompt": self.prompt,
+        }
+
 
 class Jobs(Protocol):
     """The jobs of a manifest in order; may be gone through again and again, and is made anew each time."""

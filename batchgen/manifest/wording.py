@@ -16,6 +16,7 @@ from .places import Path, Places
 #: The model of what stands under a key, for suggestions.
 _UNDER: Mapping[str, type[BaseModel]] = {
     "output": model.Output,
+    "route": model.Routing,
     "defaults": model.Parameters,
     "retry": model.Retry,
     "budget": model.Budget,
@@ -24,6 +25,8 @@ _UNDER: Mapping[str, type[BaseModel]] = {
     "tariff": profile.Tariff,
     "usd_per_million_tokens": profile.Tokens,
 }
+
+_IN_A_JOB: Mapping[str, type[BaseModel]] = {"from": model.From, "route": model.Routing}
 
 _WANTED = {
     "string_type": "text",
@@ -155,7 +158,7 @@ def _model_at(path: Path) -> type[BaseModel]:
     if not names:
         return model.Manifest
     if names[0] == "jobs":
-        return {"from": model.From, "route": model.Routing}.get(names[-1], model.Job)
+        return _IN_A_JOB.get(names[-1], model.Job)
     if names[0] == "providers" and len(names) == 2:
         return model.Provider
     if names[0] == "providers" and names[2:-1] == ["groups"]:

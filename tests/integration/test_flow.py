@@ -13,7 +13,7 @@ import pytest
 from batchgen.lane import Closure
 from tests.simulated import scenarios, witness
 from tests.simulated.night import Night, wishes
-from tests.simulated.server import Nature, Said
+from tests.simulated.server import Nature, Said, Tells
 
 
 @pytest.fixture
@@ -46,24 +46,42 @@ def test_a_known_limit_is_used_and_never_exceeded(folder, minutes, images, throt
     assert told["charges"] == 1
 
 
-def test_a_limit_that_nobody_configured_is_found(folder):
-    told = scenarios.unknown(folder, minutes=15)
+@pytest.mark.parametrize("tells", list(Tells))
+def test_a_limit_that_nobody_configured_is_found(folder, tells):
+    told = scenarios.unknown(folder, minutes=25, tells=tells)
     assert told.figures["used"] >= 0.9
+    assert told.figures["throttled"] < 0.03
     assert set(witness.charges([told.night.log()]).values()) == {1}
 
 
-def test_no_credit_a_storm_and_a_dead_hour_each_stay_in_their_lane(folder):
+def test_what_is_down_is_gone_round_and_every_job_is_done_once(folder):
     told = scenarios.trouble(folder, jobs=350)
     out, throttled, dead = told.night.lives[-1].lanes
+    assert told.figures["done"] == 1
+    assert told.figures["charges"] == told.figures["sold"] == 1
     assert told.figures["after_402"] == 0
-    assert told.figures["charges"] == 1
     assert (out.closed, out.images) == (Closure.MONEY, 105)
-    assert (throttled.closed, throttled.images) == (None, 350)
+    assert throttled.closed is dead.closed is None
+    assert throttled.stood_in["aimlapi"] + dead.stood_in["aimlapi"] == 350 - 105
+    assert min(throttled.images, dead.images) > 0
+
+
+def test_without_a_way_round_each_trouble_stays_in_its_lane(folder):
+    told = scenarios.trouble(folder, jobs=350, routed=False)
+    out, throttled, dead = told.night.lives[-1].lanes
+    assert (told.figures["after_402"], told.figures["charges"]) == (0, 1)
+    assert (out.closed, out.images) == (Closure.MONEY, 105)
+    assert (throttled.closed, throttled.images, dead.closed, dead.images) == (None, 350, None, 350)
     assert 0 <= told.figures["back_after"] <= 300
-    assert dead.closed is Closure.DOWN
-    counts = told.night.counts()
-    assert counts.pending == 3 * 350 - counts.done
-    assert counts.done == out.images + throttled.images + dead.images
+    assert told.night.counts().pending == 350 - 105
+
+
+@pytest.mark.parametrize(("at_once", "second", "minutes"), [(True, (0.4, 0.6), 5.0), (False, (0.0, 0.0), 9.0)])
+def test_where_it_is_wished_whoever_has_room_takes_the_next(folder, at_once, second, minutes):
+    told = scenarios.shared(folder, at_once=at_once).figures
+    assert (told["done"], told["charges"]) == (1, 1)
+    assert second[0] <= told["second"] <= second[1]
+    assert told["minutes"] < minutes
 
 
 def test_a_storm_of_refusals_costs_one_request_an_attempt_and_nothing_twice(folder):

@@ -46,10 +46,11 @@ class Wish:
     images: int = 1
     priority: int = 0
     others: tuple[str, ...] = ()  #: providers that may do it where the first cannot
+    at_once: bool = False  #: or wherever there is room
 
     def planned(self) -> Any:
         """Return the job as a manifest asks for it."""
-        route = Route(others=self.others) if self.others else None
+        route = Route(others=self.others, at_once=self.at_once) if self.others else None
         task = Task(kind=Kind.GENERATE, prompt=self.key, provider=self.provider, model="gpt-image-2", n=self.images)
         return plan(
             self.key, self.key, self.provider, task=task, wanted=self.images, priority=self.priority, route=route

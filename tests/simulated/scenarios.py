@@ -97,13 +97,17 @@ def unknown(
     )
 
 
-def trouble(folder: Path, *, jobs: int = 600) -> Told:
+def trouble(folder: Path, *, jobs: int = 600, routed: bool = True) -> Told:
     """A runs out of money at 30 %, B throttles for 20 minutes, C is dead for an hour: who does what, and when?"""
     names = ("aimlapi", "openai", "aigate")
     night = Night(
         folder=folder,
         wishes=[
-            Wish(key=f"{name}-{number:05}", provider=name, others=tuple(other for other in names if other != name))
+            Wish(
+                key=f"{name}-{number:05}",
+                provider=name,
+                others=tuple(other for other in names if routed and other != name),
+            )
             for number in range(jobs)
             for name in names
         ],
@@ -127,7 +131,29 @@ def trouble(folder: Path, *, jobs: int = 600) -> Told:
         in_outage=sum(call.said is Said.UNREACHED for call in dead),
         back_after=_back(throttled, 25 * MINUTE),
         charges=max(witness.charges(logs).values()),
+        sold=sum(server.sold for server in night.servers.values()) / (3 * jobs),
         hours=night.clock.seconds / HOUR,
+    )
+
+
+def shared(folder: Path, *, jobs: int = 240, at_once: bool = True) -> Told:
+    """One list, two providers of 30 a minute each: does whoever has room take the next (or only in need)?"""
+    names = ("openai", "aimlapi")
+    keys = [f"job-{number:05}" for number in range(jobs)]
+    night = Night(
+        folder=folder,
+        wishes=[Wish(key=key, provider=names[0], others=names[1:], at_once=at_once) for key in keys],
+        natures={name: Nature(allows=[Sliding(30)], median=5.0) for name in names},
+        settings={name: {"limits": {"requests_per_minute": 30, "concurrency": 30}} for name in names},
+    )
+    night.play()
+    logs = [night.log(name) for name in names]
+    return _told(
+        night,
+        done=night.counts().done / jobs,
+        second=len(logs[1]) / jobs,
+        charges=max(witness.charges(logs).values()),
+        minutes=night.clock.seconds / MINUTE,
     )
 
 
