@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import anyio
 
-from .. import lock
+from .. import lock, settings
 from ..files import make_private
 from ..job import Job
 from ..manifest import Batch
@@ -55,6 +55,9 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
         needed = [lane.provider for lane in wish.lanes]
         others = [*wish.alternates, *sorted(_interrupted(reader, batch))]
         keys = rehearsal(batch.profiles) if place.sandbox else keyring(batch.profiles, needed, others)
+        for name in keys.keyless:
+            if name in wish.alternates:
+                say(f"{name} takes over nothing: {settings.missing(name, batch.profiles[name].api_key_env)}")
         if wish.lanes and (first := agree(batch, wish)) is not None:
             terms = replace(terms, selection=replace(terms.selection, limit=first))
             wish = _wish(place, batch, terms, ended)

@@ -57,7 +57,7 @@ def closing(ended: Ended, *, sandbox: bool, chosen: str = "") -> list[str]:
     lines += words.failure_lines(found.failures)
     if counts.unknown:
         lines.append(f"unknown   {words.count(counts.unknown, 'job')} may have been bought, and nobody knows")
-    lines += [_lane_line(lane) for lane in ended.lanes if lane.closed is not None and lane.left]
+    lines += [_lane_line(lane) for lane in ended.lanes if lane.closed is not None and (lane.left or counts.pending)]
     lines += _stand_ins(ended.lanes)
     lines += [f"stopped   {ended.drained}"] if ended.drained else []
     lines += words.money_lines(found.usage)
@@ -135,7 +135,8 @@ def _stand_ins(lanes: Sequence[LaneEnd]) -> list[str]:
 
 def _lane_line(lane: LaneEnd) -> str:
     words_of_provider = f": {words.short(lane.message, 160)}" if lane.message else ""
-    return f"stopped   {lane.provider}: {_WHY[str(lane.closed)]}{words_of_provider} ({lane.left} pending)"
+    left = f" ({lane.left} pending)" if lane.left else ""
+    return f"stopped   {lane.provider}: {_WHY[str(lane.closed)]}{words_of_provider}{left}"
 
 
 def _under(head: str, said: list[str]) -> Iterator[str]:

@@ -109,7 +109,14 @@ def list_(session: Session, what: str, batch: str | None, sandbox: bool, **optio
         words.document([_line(job, bill) for job, bill in chosen])
         return 0
     rows = [
-        [job.key, job.state.value, job.cause or "", job.task.provider, bill.attempts, words.short(job.task.prompt, 60)]
+        [
+            job.key,
+            job.state.value,
+            job.cause or "",
+            bill.provider or job.task.provider,
+            bill.attempts,
+            words.short(job.task.prompt, 60),
+        ]
         for job, bill in chosen
     ]
     for line in words.table(rows, ("id", "state", "cause", "provider", "attempts", "prompt"), right=(4,)):
@@ -135,6 +142,8 @@ def show(session: Session, job: str, batch: str | None, sandbox: bool) -> int:
             "attempt_log": [
                 {
                     "id": a.id,
+                    "provider": a.provider,
+                    "account": a.account,
                     "state": a.state,
                     "cause": a.cause,
                     "message": a.message,
@@ -153,6 +162,8 @@ def show(session: Session, job: str, batch: str | None, sandbox: bool) -> int:
     words.data(f"{found.key}: {found.state.value}{f' ({found.cause})' if found.cause else ''}")
     words.data(f"prompt    {task.prompt}")
     words.data(f"asked     {task.kind.value} by {task.provider}, {task.model}{_asked(task)}")
+    if found.route is not None:
+        words.data(f"or        {', '.join(found.route.others)}")
     for source in (*task.images, *([task.mask] if task.mask else [])):
         words.data(f"from      {source.url or source.path}")
     for file in bill.files:
@@ -163,7 +174,9 @@ def show(session: Session, job: str, batch: str | None, sandbox: bool) -> int:
         answer = f"HTTP {attempt.status}, " if attempt.status else ""
         said = f"{attempt.cause}: {answer}{words.short(attempt.message or '', 300)}" if attempt.cause else attempt.state
         trace = f" [{attempt.request_id}]" if attempt.request_id else ""
-        words.data(f"attempt {number} {attempt.started_at:%Y-%m-%d %H:%M:%S}  {took}  {said}{trace}")
+        moved = attempt.provider != found.task.provider or attempt.account
+        who = f"{attempt.provider}{f'@{attempt.account}' if attempt.account else ''}  " if moved else ""
+        words.data(f"attempt {number} {attempt.started_at:%Y-%m-%d %H:%M:%S}  {took}  {who}{said}{trace}")
     return 0
 
 
@@ -215,7 +228,7 @@ def _line(job: Job, bill: Bill) -> dict[str, Any]:
         "state": job.state.value,
         "cause": job.cause,
         "kind": job.task.kind.value,
-        "provider": job.task.provider,
+        "provider": bill.provider or job.task.provider,
         "model": job.task.model,
         "prompt": job.task.prompt,
         "attempts": bill.attempts,

@@ -140,6 +140,8 @@ def _sums(wish: Plan) -> Iterator[str]:
         said.append(f"{many(wish.unpriced, 'request')} without a price in USD: state one with tariff:")
     yield from _under("cost", said)
     yield f"time      {_time(wish)}"
+    if wish.alternates:
+        yield f"or else   {', '.join(wish.alternates)}, where the first of a job's providers is out of order"
     yield from _under("disk", _disk(wish))
 
 

@@ -106,15 +106,17 @@ def bills(connection: Connection, ids: Sequence[int]) -> dict[int, Bill]:
     kept = select(artifacts).where(artifacts.c.job_id.in_(wanted), artifacts.c.superseded_at.is_(None))
     for row in connection.execute(kept.order_by(artifacts.c.ordinal, artifacts.c.id)):
         files.setdefault(row.job_id, []).append(to_artifact(row))
+    # beside max() SQLite gives the other columns of that very row
+    last = (attempts.c.provider, func.max(attempts.c.claim))
     costs = (
-        select(attempts.c.job_id, func.count(), func.sum(ledger.c.usd), func.sum(ledger.c.credits))
+        select(attempts.c.job_id, func.count(), func.sum(ledger.c.usd), func.sum(ledger.c.credits), *last)
         .select_from(attempts.outerjoin(ledger))
         .where(attempts.c.job_id.in_(wanted))
         .group_by(attempts.c.job_id)
     )
     found = {job_id: Bill() for job_id in ids}
-    for job_id, number, usd, credit in connection.execute(costs):
-        found[job_id] = Bill(attempts=number, usd=usd, credits=credit)
+    for job_id, number, usd, credit, provider, _ in connection.execute(costs):
+        found[job_id] = Bill(attempts=number, usd=usd, credits=credit, provider=provider)
     return {job_id: replace(bill, files=tuple(files.get(job_id, ()))) for job_id, bill in found.items()}
 
 

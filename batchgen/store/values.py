@@ -119,6 +119,7 @@ class Bill:
     attempts: int = 0
     usd: int | None = None  #: nano-USD; None where no attempt has a known price
     credits: int | None = None  #: milli-credits
+    provider: str | None = None  #: who was asked last; None: nobody yet
     files: tuple[StoredArtifact, ...] = ()
 
 

@@ -46,7 +46,7 @@ def test_a_known_limit_is_used_and_never_exceeded(folder, minutes, images, throt
     assert told["charges"] == 1
 
 
-@pytest.mark.parametrize("tells", list(Tells))
+@pytest.mark.parametrize("tells", [Tells.HEADER, Tells.NOTHING, Tells.LIMITS])
 def test_a_limit_that_nobody_configured_is_found(folder, tells):
     told = scenarios.unknown(folder, minutes=25, tells=tells)
     assert told.figures["used"] >= 0.9
