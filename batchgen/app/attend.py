@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
 from anyio import create_task_group, current_time, sleep
 
+from ..errors import StoreError
 from ..fault import Fault
 from ..lane import Lane
 from ..manifest import Batch
@@ -54,7 +55,9 @@ class Attendance:
         learned = {lane.name: lane.gates[-1].controller for lane in self.runner.lanes}
         states = {name: state for name, one in learned.items() if one is not None and (state := one.state())}
         if states:
-            await self.writer.learn(states, self.runner.purchases.now())
+            # a disk that fails ends the run where money is at stake; this is only a memory
+            with suppress(StoreError):
+                await self.writer.learn(states, self.runner.purchases.now())
 
     def _apply(self, provider: str, limits: Limits, paused: bool) -> None:
         # as many as may be open at once was settled when the run began, and what was typed goes before what is filed

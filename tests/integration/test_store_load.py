@@ -199,7 +199,7 @@ async def test_changed_jobs_that_are_done_can_be_held(writer: Writer, reader: Re
     after = reader.job(batch_id, "cat")
     match state:
         case "done":
-            assert (found, after) == (Loaded(held=1), replace(before, tags=("x",), priority=9, position=1))
+            assert (found, after) == (Loaded(held=1), replace(before, tags=("x",), priority=9))
             assert len(reader.artifacts(after)) == 1
             assert await writer.load(batch_id, changed, LATER) == Loaded(changed=1)
             assert reader.job(batch_id, "cat").state is State.PENDING
