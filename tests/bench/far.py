@@ -2,6 +2,7 @@
 
 ``/small/...`` answers after 50 ms, ``/big/...`` with an image of about 3.5 MB, and ``/hold/N/...`` with that image too,
 but to nobody before N requests are there: then N calls are in flight, however long it took to send them.
+``/late/S/...`` answers with that image after S seconds.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class _Far:
             return web.Response(body=SMALL, content_type="application/json")
         if what == "hold":
             await self._hold(int(rest[0]))
+        if what == "late":
+            await asyncio.sleep(float(rest[0]))
         return await self._stream(request)
 
     async def _hold(self, count: int) -> None:

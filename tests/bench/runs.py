@@ -7,11 +7,13 @@ import base64
 import json
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import anyio
 import yaml
 
 from batchgen.app import prepare, run
@@ -57,6 +59,40 @@ def batchgen(url: str, count: int, width: int) -> dict[str, float]:
             ended = run.run(place, batch, run.Terms(concurrency=width), _agree, _quietly)
         assert (ended.exit_code, ended.images) == (0, count), ended
     return meter.took(count)
+
+
+def flight(url: str, count: int) -> dict[str, float]:
+    """Run *count* jobs, all of them in flight at once; beside the usual, say how late the loop was at worst."""
+    lags: list[float] = []
+
+    @asynccontextmanager
+    async def watched(runner: Runner, _: Reader) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_lag, lags)
+            yield
+            lags.append(max(lane.gates[0].width for lane in runner.lanes))
+            tasks.cancel_scope.cancel()
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        batch = prepare.read_manifest(place := Place.of(root, None), _manifest(root, url, count))
+        with Meter() as meter:
+            ended = run.run(place, batch, run.Terms(concurrency=count), _agree, watched)
+        assert (ended.exit_code, ended.images) == (0, count), ended
+    width = lags.pop()
+    return meter.took(count) | {"worst_lag": max(lags), "late": _share(lags, 0.25), "width": width}
+
+
+async def _lag(lags: list[float]) -> None:
+    """Note how much later than asked for the loop wakes up."""
+    while True:
+        before = time.perf_counter()
+        await anyio.sleep(0.05)
+        lags.append(time.perf_counter() - before - 0.05)
+
+
+def _share(lags: list[float], bound: float) -> float:
+    return sum(lag > bound for lag in lags) / len(lags)
 
 
 def synced(url: str, count: int, width: int) -> int:

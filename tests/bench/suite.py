@@ -8,6 +8,7 @@ from typing import Protocol
 from .answers import answers
 from .clients import clients
 from .figures import Row
+from .flight import flight
 from .images import images
 from .memory import memory
 from .start import start
@@ -28,5 +29,6 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "table": table,
     "whole": whole,
     "memory": memory,
+    "flight": flight,
     "start": start,
 }
