@@ -1,0 +1,116 @@
+"""A way round whatever is down, as its users see it: other providers, other keys; the sandbox's log is the witness."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections import Counter
+
+import pytest
+
+from .kit import CANARY, check_books, check_files
+
+BOTH = {"provider": ["aimlapi", "openai"], "model": "gpt-image-2", "quality": "low"}
+POOR = f"poor-{CANARY}"
+
+
+def jobs(count=6):
+    return [{"id": f"j{number}", "prompt": f"a fox, number {number}"} for number in range(count)]
+
+
+def by_provider(witness):
+    return Counter(line["provider"] for line in witness.charges())
+
+
+def states(project):
+    return Counter(row["state"] for row in project.jobs().values())
+
+
+def test_what_one_provider_cannot_be_paid_for_the_next_one_does(project, witness):
+    path = project.manifest(jobs(), defaults=BOTH)
+    planned = project.run("plan", path)
+    assert "or else   openai, where the first of a job's providers is out of order" in planned.out
+    done = project.run("run", path, "--yes", AIMLAPI_API_KEY=POOR)
+    assert (done.code, states(project)) == (0, {"done": 6}), done.err
+    assert "took over openai: 6 jobs of aimlapi (out of money)" in done.err
+    assert by_provider(witness) == {"openai": 6}
+    refused = sum(line["provider"] == "aimlapi" for line in witness.arrivals())
+    assert 1 <= refused <= 4  # those in flight when the first was refused
+    check_files(project)
+    check_books(project, witness.charges())
+    assert {row["provider"] for row in project.rows("select provider from ledger where usd > 0")} == {"openai"}
+    exported = [json.loads(line) for line in project.run("export").out.splitlines()]
+    assert {line["provider"] for line in exported} == {"openai"}
+    sidecars = [json.loads(file.read_text()) for file in project.files() if file.suffix == ".json"]
+    assert {beside["asked"]["provider"] for beside in sidecars} == {"openai"}
+    moved = next(key for key, job in project.jobs().items() if len(job["attempts"]) == 2)
+    told = project.run("show", moved).out
+    assert "or        openai" in told
+    assert " openai  delivered" in told
+    again = project.run("run", path, "--yes")
+    assert (again.code, len(witness.charges())) == (0, 6), again.err
+
+
+def test_a_provider_out_of_reach_is_gone_round_at_once_where_that_is_wished(project, witness):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        studio = {"preset": "gateway", "base_url": f"http://127.0.0.1:{closed.getsockname()[1]}"}
+        path = project.manifest(
+            jobs(),
+            defaults=BOTH | {"provider": ["studio", "openai"], "route": {"failover_after": 0}},
+            providers={"studio": studio},
+        )
+        done = project.run("run", path, "--yes", GATEWAY_API_KEY=CANARY, STUDIO_API_KEY=CANARY)
+    assert (done.code, states(project)) == (0, {"done": 6}), done.err
+    assert by_provider(witness) == {"openai": 6}
+
+
+def test_without_its_key_the_next_provider_takes_nothing_over_and_that_is_told(project, witness):
+    path = project.manifest(jobs(2), defaults=BOTH)
+    del project.env["OPENAI_API_KEY"]
+    done = project.run("run", path, "--yes")
+    assert (done.code, by_provider(witness)) == (0, {"aimlapi": 2}), done.err
+    assert "openai takes over nothing: no API key for openai: set the environment variable OPENAI_API_KEY" in done.err
+    path = project.manifest(jobs(4), defaults=BOTH)
+    broke = project.run("run", path, "--yes", AIMLAPI_API_KEY=POOR)
+    assert (broke.code, states(project)) == (7, {"done": 2, "pending": 2}), broke.err
+
+
+@pytest.mark.parametrize("strategy", ["cheapest", "weighted", "fastest"])
+def test_every_strategy_buys_each_image_once(project, witness, strategy):
+    path = project.manifest(jobs(12), defaults=BOTH | {"route": strategy})
+    done = project.run("run", path, "--yes")
+    assert (done.code, states(project)) == (0, {"done": 12}), done.err
+    bought = by_provider(witness)
+    assert bought.total() == 12
+    if strategy == "cheapest":
+        assert len(bought) == 1
+    if strategy == "weighted":
+        assert set(bought) == {"aimlapi", "openai"}
+        other = project.manifest(jobs(12), defaults=BOTH | {"route": {"strategy": "weighted", "weights": {"openai": 1}}})
+        assert project.run("run", other, "--yes").code == 0
+        assert witness.charges() == witness.charges()[:12]  # other weights move no job that is done
+    check_files(project)
+    check_books(project, witness.charges())
+
+
+SECOND = CANARY.replace("0000", "1111")
+
+
+def test_each_of_several_keys_is_an_account_of_its_own(project, witness):
+    keys = {"openai": {"api_key_env": ["FIRST_KEY", "SECOND_KEY"], "limits": {"concurrency": 1}}}
+    path = project.manifest(jobs(8), defaults=BOTH | {"provider": "openai"}, providers=keys)
+    done = project.run("run", path, "--yes", FIRST_KEY=CANARY, SECOND_KEY=SECOND)
+    assert (done.code, states(project)) == (0, {"done": 8}), done.err
+    assert {line["key_tail"] for line in witness.arrivals()} == {"0000", "1111"}
+    assert {row["account"] for row in project.rows("select account from attempts")} == {"FIRST_KEY", "SECOND_KEY"}
+
+
+def test_a_key_whose_account_is_empty_leaves_its_jobs_to_the_other(project, witness):
+    keys = {"openai": {"api_key_env": ["FIRST_KEY", "SECOND_KEY"], "limits": {"concurrency": 1}}}
+    path = project.manifest(jobs(), defaults=BOTH | {"provider": "openai"}, providers=keys)
+    done = project.run("run", path, "--yes", FIRST_KEY=POOR, SECOND_KEY=SECOND)
+    assert (done.code, states(project)) == (0, {"done": 6}), done.err
+    assert len(witness.charges()) == 6
+    assert sum(line["key_tail"] == "0000" for line in witness.arrivals()) == 1
+    check_books(project, witness.charges())
