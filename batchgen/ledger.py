@@ -71,6 +71,20 @@ class UsageLine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Calls:
+    """Calls to one provider that ended alike."""
+
+    provider: str
+    home: str  #: whose jobs they were for
+    outcome: str  #: delivered, open, or the cause of a miss
+    count: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for ``usage --json``."""
+        return {"provider": self.provider, "for": self.home, "outcome": self.outcome, "count": self.count}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Spent:
     """What a budget counts: nano-USD and milli-credits."""
 
@@ -118,7 +132,7 @@ def spend(lines: Sequence[UsageLine]) -> dict[str, Any]:
     }
 
 
-def usage_document(lines: Sequence[UsageLine]) -> dict[str, Any]:
+def usage_document(lines: Sequence[UsageLine], calls: Sequence[Calls] = ()) -> dict[str, Any]:
     """Return what ``usage --json`` prints."""
     totals = {
         "attempts": sum(line.attempts for line in lines),
@@ -131,7 +145,8 @@ def usage_document(lines: Sequence[UsageLine]) -> dict[str, Any]:
         "at_risk_usd": show_usd(_at_risk(lines)),
         "unpriced": sum(line.unpriced for line in lines),
     }
-    return {"schema_version": SCHEMA_VERSION, "totals": totals, "by": [_line(line) for line in lines]}
+    by = [_line(line) for line in lines]
+    return {"schema_version": SCHEMA_VERSION, "totals": totals, "by": by, "calls": [one.as_json() for one in calls]}
 
 
 def _line(line: UsageLine) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..job import Job
-from ..ledger import Counts, Failure, UsageLine
+from ..ledger import Calls, Counts, Failure, UsageLine
 from ..selection import Selection
 from ..store import values
 from ..store.reader import Reader
@@ -30,6 +30,13 @@ def status(place: Place, name: str | None) -> Standing:
     """Return how far a batch is; None is the one that ran last."""
     with opened(place) as reader:
         return standing(reader, reader.batch(name))
+
+
+def usage(place: Place, name: str | None) -> tuple[Sequence[UsageLine], Sequence[Calls]]:
+    """Return what a batch used, and how its calls ended."""
+    with opened(place) as reader:
+        batch = reader.batch(name)
+        return reader.usage(batch.id), reader.calls(batch.id)
 
 
 def standing(reader: Reader, batch: values.Batch) -> Standing:

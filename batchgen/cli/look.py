@@ -48,9 +48,9 @@ def usage(session: Session, batch: str | None, sandbox: bool) -> int:
     from .. import ledger
     from ..app import look
 
-    found = look.status(session.place(sandbox=sandbox), batch)
+    used, calls = look.usage(session.place(sandbox=sandbox), batch)
     if session.as_json:
-        words.document(ledger.usage_document(found.usage))
+        words.document(ledger.usage_document(used, calls))
         return 0
     rows = [
         [
@@ -64,12 +64,12 @@ def usage(session: Session, batch: str | None, sandbox: bool) -> int:
             show_usd(line.usd) or "unknown",
             ", ".join(line.usd_by_basis) or ("unknown" if line.unpriced else ""),
         ]
-        for line in found.usage
+        for line in used
     ]
     heads = ("provider", "model", "attempts", "images", "tokens in", "tokens out", "credits", "USD", "source")
     for text in words.table(rows, heads, right=range(2, 8)):
         words.data(text)
-    for text in words.money_lines(found.usage):
+    for text in (*words.money_lines(used), *words.call_lines(calls)):
         words.data(text)
     return 0
 

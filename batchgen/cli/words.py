@@ -16,7 +16,7 @@ from ..errors import BatchgenError, ManifestError, Problem
 from ..money import NANO, show_credits
 
 if TYPE_CHECKING:
-    from ..ledger import Counts, Failure, UsageLine
+    from ..ledger import Calls, Counts, Failure, UsageLine
     from ..plan import Span
 
 
@@ -102,6 +102,17 @@ def table(rows: Sequence[Sequence[object]], heads: Sequence[str], right: Iterabl
         return "  ".join(padded).rstrip()
 
     return [line(row) for row in cells]
+
+
+def call_lines(calls: Sequence[Calls]) -> list[str]:
+    """Return how the calls to each provider ended, and for whom it stood in."""
+    said: dict[str, list[str]] = {}
+    for one in calls:
+        stood_in = f" for {one.home}" if one.home != one.provider else ""
+        said.setdefault(one.provider, []).append(f"{one.count} {one.outcome}{stood_in}")
+    return [
+        f"{'' if number else 'calls':<10}{who}: {', '.join(ends)}" for number, (who, ends) in enumerate(said.items())
+    ]
 
 
 def usd(nano: int | None) -> str:

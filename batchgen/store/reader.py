@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..errors import NotFound
 from ..job import Job
-from ..ledger import Counts, Failure, Spent, UsageLine
+from ..ledger import Calls, Counts, Failure, Spent, UsageLine
 from ..selection import Selection
 from .asking import attempt_states, files, newest_attempt, selected
 from .due import due, in_turn, waiting
@@ -28,7 +28,7 @@ from .learned import Lesson, lessons
 from .mending import doubts, last_doubt
 from .rows import listed, to_artifact, to_attempt, to_batch, to_job, to_run
 from .scope import Scope, resolve, those
-from .sums import bills, spent, usage
+from .sums import bills, calls, spent, usage
 from .tables import artifacts, attempts, batches, jobs, runs
 from .values import AttemptRecord, Batch, Bill, Doubt, Run, StandingFile, StoredArtifact, Wanted
 
@@ -242,6 +242,11 @@ class Reader:
         """Return the ledger of a batch by provider and model."""
         with self._open() as connection:
             return usage(connection, batch_id)
+
+    def calls(self, batch_id: int) -> list[Calls]:
+        """Return how the calls of a batch ended, by provider and by whose jobs they were for."""
+        with self._open() as connection:
+            return calls(connection, batch_id)
 
     def spent(
         self,

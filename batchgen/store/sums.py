@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select, text
 
-from ..ledger import Spent, UsageLine, add
+from ..ledger import Calls, Spent, UsageLine, add
 from .rows import listed, to_artifact
 from .tables import artifacts, attempts, jobs, ledger
 from .values import Bill, StoredArtifact
@@ -53,6 +53,15 @@ def usage(connection: Connection, batch_id: int) -> list[UsageLine]:
         )
     _add_open(connection, batch_id, lines)
     return [lines[name] for name in sorted(lines)]
+
+
+def calls(connection: Connection, batch_id: int) -> list[Calls]:
+    """Return how the calls of a batch ended, by provider and by whose jobs they were for."""
+    outcome = func.coalesce(attempts.c.cause, attempts.c.state)
+    kinds = (attempts.c.provider, jobs.c.provider, outcome)
+    found = select(*kinds, func.count()).join_from(attempts, jobs).where(jobs.c.batch_id == batch_id)
+    rows = connection.execute(found.group_by(*kinds).order_by(attempts.c.provider, func.count().desc()))
+    return [Calls(provider=who, home=home, outcome=how, count=count) for who, home, how, count in rows]
 
 
 def _add_open(connection: Connection, batch_id: int, lines: dict[tuple[str, str], UsageLine]) -> None:

@@ -39,6 +39,10 @@ def test_what_one_provider_cannot_be_paid_for_the_next_one_does(project, witness
     check_files(project)
     check_books(project, witness.charges())
     assert {row["provider"] for row in project.rows("select provider from ledger where usd > 0")} == {"openai"}
+    used = project.run("usage", "--json").json["calls"]
+    assert {"provider": "openai", "for": "aimlapi", "outcome": "delivered", "count": 6} in used
+    assert {"provider": "aimlapi", "for": "aimlapi", "outcome": "money", "count": refused} in used
+    assert "openai: 6 delivered for aimlapi" in project.run("usage").out
     exported = [json.loads(line) for line in project.run("export").out.splitlines()]
     assert {line["provider"] for line in exported} == {"openai"}
     sidecars = [json.loads(file.read_text()) for file in project.files() if file.suffix == ".json"]

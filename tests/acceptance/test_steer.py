@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from .kit import finish, wait_for
@@ -35,3 +37,25 @@ def test_jobs_are_cancelled_while_a_run_is_on(project, witness):
     assert len(witness.charges()) == 4
     assert len(project.ledger()) == 4
     assert sum(row["usd"] > 0 for row in project.ledger().values()) == 4
+
+
+def test_a_run_hears_what_is_said_from_another_terminal(project, witness):
+    jobs = [{"id": f"j{number:02}", "prompt": f"a hare, number {number} [sandbox: slow=0.3]"} for number in range(14)]
+    path = project.manifest(jobs, defaults={"provider": "openai", "quality": "low"})
+    run = project.start("run", path, "--yes", "-j", "2")
+    wait_for(lambda: witness.arrived >= 2, run)
+    assert project.run("pause", "openai").code == 0
+    wait_for(lambda: project.rows("select 1 from attempts where state = 'open'") == [], run)
+    paused_at = witness.arrived
+    assert 2 <= paused_at < 14
+    assert project.run("cancel", "--id", "j13").code == 0
+    assert project.run("limit", "openai", "concurrency=1").code == 0
+    assert witness.arrived == paused_at
+    assert project.run("resume-lane", "openai").code == 0
+    done = finish(run)
+    assert done.code == 0, done.err
+    assert "openai: paused since" in done.err
+    assert "openai: goes on" in done.err
+    assert len(witness.charges()) == 13
+    states = Counter(row["state"] for row in project.jobs().values())
+    assert states == {"done": 13, "cancelled": 1}
