@@ -71,13 +71,14 @@ class Attendance:
             await self.keep()
 
     async def _listen(self) -> None:
-        told = current_time()
+        since = current_time()
         while True:
-            await sleep(SILENCE / 10)
-            heard = max(self.runner.heard_at or told, told)
-            if current_time() - heard >= SILENCE:
-                self.say(f"nothing has come back for {SILENCE / 60:.0f} min: {_state(self.runner)}")
-                told = current_time()
+            since = max(since, self.runner.heard_at or since)
+            if (left := since + SILENCE - current_time()) > 0:
+                await sleep(left)
+                continue
+            self.say(f"nothing has come back for {SILENCE / 60:.0f} min: {_state(self.runner)}")
+            since = current_time()
 
 
 def _state(runner: Runner) -> str:

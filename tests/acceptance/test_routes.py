@@ -91,7 +91,9 @@ def test_every_strategy_buys_each_image_once(project, witness, strategy):
         assert len(bought) == 1
     if strategy == "weighted":
         assert set(bought) == {"aimlapi", "openai"}
-        other = project.manifest(jobs(12), defaults=BOTH | {"route": {"strategy": "weighted", "weights": {"openai": 1}}})
+        other = project.manifest(
+            jobs(12), defaults=BOTH | {"route": {"strategy": "weighted", "weights": {"openai": 1}}}
+        )
         assert project.run("run", other, "--yes").code == 0
         assert witness.charges() == witness.charges()[:12]  # other weights move no job that is done
     check_files(project)

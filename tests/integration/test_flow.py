@@ -13,7 +13,7 @@ import pytest
 from batchgen.lane import Closure
 from tests.simulated import scenarios, witness
 from tests.simulated.night import Night, wishes
-from tests.simulated.server import Nature, Said, Tells
+from tests.simulated.server import Nature, Outage, Said, Tells
 
 
 @pytest.fixture
@@ -82,6 +82,27 @@ def test_where_it_is_wished_whoever_has_room_takes_the_next(folder, at_once, sec
     assert (told["done"], told["charges"]) == (1, 1)
     assert second[0] <= told["second"] <= second[1]
     assert told["minutes"] < minutes
+
+
+def test_a_provider_that_is_broken_for_a_while_costs_no_job_and_few_calls(folder):
+    told = scenarios.broken(folder, jobs=900).figures
+    assert (told["done"], told["failed"], told["charges"]) == (1, 1, 1)
+    assert told["during"] <= 100
+    assert told["back_after"] <= 330
+
+
+def test_silence_is_told_once_and_again(folder):
+    night = Night(
+        folder=folder,
+        wishes=wishes(3, "openai"),
+        natures={"openai": Nature(outages=[Outage(start=0, seconds=3000, said=Said.LIMIT, retry_after=3000)])},
+        settings={"openai": {"limits": {"concurrency": 1}}},
+    )
+    said: list[tuple[float, str]] = []
+    night.play(say=lambda text: said.append((night.clock.seconds, text)))
+    assert [round(at / 60) for at, _ in said] == [15, 30, 45]
+    assert "nothing has come back for 15 min: openai: 0 in flight, pauses for 35 min more" in said[0][1]
+    assert night.counts().done == 3
 
 
 def test_a_storm_of_refusals_costs_one_request_an_attempt_and_nothing_twice(folder):

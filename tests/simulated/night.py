@@ -9,6 +9,7 @@ import asyncio
 import random
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import anyio
 
 from batchgen.app import run
+from batchgen.app.attend import Attendance, Say
 from batchgen.app.keyring import Keyring
 from batchgen.app.place import Place
 from batchgen.ledger import Counts
@@ -89,10 +91,10 @@ class Night:
         self.profiles = {name: profile(name, self.settings.get(name)) for name in self.natures}
         migrate.ensure(self.place.db)
 
-    def play(self, *, killed_at: float | None = None) -> Runner:
+    def play(self, *, killed_at: float | None = None, say: Say | None = None) -> Runner:
         """Run until nothing is left to do, or until a kill at that virtual second; return what ran."""
         with Reader(self.place.db) as reader, Writer(self.place.db) as writer:
-            live(self.clock, partial(self._life, reader, writer, killed_at))
+            live(self.clock, partial(self._life, reader, writer, killed_at, say))
         if killed_at is not None:
             self._restore()
         return self.lives[-1]
@@ -106,7 +108,7 @@ class Night:
         with Reader(self.place.db) as reader:
             return reader.counts(reader.batch("night").id)
 
-    async def _life(self, reader: Reader, writer: Writer, killed_at: float | None) -> None:
+    async def _life(self, reader: Reader, writer: Writer, killed_at: float | None, say: Say | None) -> None:
         batch = self._batch()
         now = self.clock.now()
         batch_id = await writer.open_batch(batch.name, str(batch.manifest), str(batch.folder), now)
@@ -115,9 +117,15 @@ class Night:
         await writer.begin_run(run_id, batch_id, command="simulated", pid=1, host="simulated", now=now)
         runner = self._runner(batch, batch_id, run_id, reader, writer)
         self.lives.append(runner)
-        if killed_at is None:
+        if killed_at is None and say is None:
             await runner.run()
             return
+        if say is not None:  # whoever listens gets all that goes on beside a run; it looks at the table every second
+            attendance = Attendance(place=self.place, batch=batch, runner=runner, writer=writer, say=say)
+            async with attendance.around(nullcontext()):
+                await runner.run()
+            return
+        assert killed_at is not None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(runner.run)
             await anyio.sleep(killed_at - self.clock.seconds)

@@ -136,6 +136,34 @@ def trouble(folder: Path, *, jobs: int = 600, routed: bool = True) -> Told:
     )
 
 
+def broken(folder: Path, *, jobs: int = 1200, poisoned: int = 3) -> Told:
+    """For twenty minutes every call is answered with an error: is any job but the few bad ones given up for it?"""
+    everything = wishes(jobs, "openai")
+    bad = frozenset(wish.key for wish in everything[:: jobs // poisoned])
+    night = Night(
+        folder=folder,
+        wishes=everything,
+        natures={
+            "openai": Nature(
+                outages=[Outage(start=5 * MINUTE, seconds=20 * MINUTE, said=Said.ERROR)], poisoned=bad, median=20.0
+            )
+        },
+        settings=_limits("openai", requests_per_minute=60, concurrency=40),
+    )
+    night.play()
+    log, counts = night.log(), night.counts()
+    during = witness.between(log, 5 * MINUTE, 25 * MINUTE)
+    return _told(
+        night,
+        done=counts.done / (jobs - len(bad)),
+        failed=counts.failed / len(bad),
+        during=len(during),
+        back_after=min(call.at for call in log if call.said is Said.IMAGE and call.at > 25 * MINUTE) - 25 * MINUTE,
+        charges=max(witness.charges([log]).values()),
+        hours=night.clock.seconds / HOUR,
+    )
+
+
 def shared(folder: Path, *, jobs: int = 240, at_once: bool = True) -> Told:
     """One list, two providers of 30 a minute each: does whoever has room take the next (or only in need)?"""
     names = ("openai", "aimlapi")
