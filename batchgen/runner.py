@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 
 from anyio import create_task_group, current_time, get_cancelled_exc_class, move_on_after, to_thread
 from anyio.abc import TaskGroup
@@ -176,16 +175,29 @@ class Runner:
         """Return the first due job that the lane may send now, of its own provider's and of those it stands in for."""
         found: list[tuple[Backlog, Job]] = []
         for backlog in self._backlogs[lane.name]:
-            job = await backlog.first(self.purchases.now(), partial(self._may, lane), far=lane.breaker.troubled)
+            may = self._able(lane)  # asked anew: while a page is looked up, others may go out of order
+            job = await backlog.first(self.purchases.now(), may, far=lane.breaker.troubled)
             if job is not None:
                 found.append((backlog, job))
         free = [(backlog, job) for backlog, job in found if job.id not in self._under_way]
         return min(free, key=lambda one: (-one[1].priority, one[1].position), default=None)
 
+    def _able(self, lane: Lane) -> Callable[[Job], bool]:
+        """Return what tells which jobs the lane may send at this moment; a page of jobs has few routes."""
+        known: dict[tuple[int, str, str], bool] = {}
+
+        def able(job: Job) -> bool:
+            if job.task.provider == lane.provider:
+                return True
+            key = (id(job.route), job.task.provider, job.task.model)
+            if key not in known:
+                known[key] = self._may(lane, job)
+            return known[key]
+
+        return able
+
     def _may(self, lane: Lane, job: Job) -> bool:
-        """Return whether the lane may send *job*: it is at home here, or all that come before are out of order."""
-        if job.task.provider == lane.provider:
-            return True
+        """Return whether all that come before the lane in the route of *job* are out of order."""
         ahead = job.route.before(job.task.provider, lane.provider) if job.route else None
         return ahead is not None and all(self._out_of_order(name, job) for name in ahead)
 
