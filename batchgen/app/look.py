@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..job import Job
 from ..ledger import Calls, Counts, Failure, UsageLine
 from ..selection import Selection
-from ..store import values
+from ..store import controls, values
+from ..store.controls import Control
 from ..store.reader import Reader
 from .place import Place, opened
 
@@ -24,12 +25,15 @@ class Standing:
     counts: Counts
     usage: Sequence[UsageLine]
     failures: Sequence[Failure]
+    told: Sequence[Control] = ()  #: what a person said of providers, and has not taken back
 
 
 def status(place: Place, name: str | None) -> Standing:
     """Return how far a batch is; None is the one that ran last."""
     with opened(place) as reader:
-        return standing(reader, reader.batch(name))
+        found = standing(reader, reader.batch(name))
+    told = [one for one in controls.read(place.db).values() if one.paused_at is not None or one.limits]
+    return replace(found, told=told)
 
 
 def usage(place: Place, name: str | None) -> tuple[Sequence[UsageLine], Sequence[Calls]]:
