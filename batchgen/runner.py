@@ -159,7 +159,8 @@ class Runner:
                 if found is None:
                     if self._over(lane):
                         return
-                    lane.waits = "a retry" if lane.in_flight == 0 else ""
+                    own = self._backlogs[lane.name][0]
+                    lane.waits = "" if lane.in_flight else "a retry" if own.retry_at else "stands by"
                     await lane.rest(self._until_due(lane), since)
                     continue
                 backlog, job = found
