@@ -9,6 +9,7 @@ from functools import partial
 
 from anyio import create_task_group, current_time, sleep
 
+from ..errors import StoreError
 from ..fault import Fault
 from ..lane import Lane
 from ..manifest import Batch
@@ -53,8 +54,13 @@ class Attendance:
         """Write down what lanes have learned."""
         learned = {lane.name: lane.gates[-1].controller for lane in self.runner.lanes}
         states = {name: state for name, one in learned.items() if one is not None and (state := one.state())}
-        if states:
+        if not states:
+            return
+        try:
             await self.writer.learn(states, self.runner.purchases.now())
+        except StoreError as error:
+            # raised here it would cut off what is in flight
+            self.runner.halt(error)
 
     def _apply(self, provider: str, limits: Limits, paused: bool) -> None:
         # as many as may be open at once was settled when the run began, and what was typed goes before what is filed
