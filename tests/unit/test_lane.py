@@ -76,15 +76,14 @@ def test_throttling_is_told_to_what_learns_from_it_and_to_the_innermost_gate_onl
     clock = Clock()
     gates = [Gate(clock=clock, width=4, controller=Controller(None, 4, start=8.0)) for _ in range(2)]
     row = lane(gates=tuple(gates))
-    for _ in range(6):
-        clock.now += 1
-        heed(row, missed(Cause.THROTTLED, 5))
-        assert row.pause_left == 5
-        clock.now += 5
-    outer, inner = (gate.controller.state() for gate in gates if gate.controller is not None)
-    assert inner["throttled"] is True
-    assert "throttled" not in outer
-    assert [gate.closed_until < clock.now for gate in gates] == [True, True]
+    heed(row, CAME)
+    clock.now += 1
+    heed(row, missed(Cause.THROTTLED, 5))
+    outer, inner = gates
+    assert (outer.pause_left, inner.pause_left, row.pause_left) == (0, 5, 5)
+    assert inner.closed_until < clock.now  # it is the controller that waits, so nothing is waited for twice
+    assert inner.controller is not None
+    assert inner.controller.state()["throttled"] is True
 
 
 def test_a_closed_lane_goes_on_when_a_person_says_so():
@@ -144,7 +143,7 @@ def test_the_longest_wait_of_all_gates_counts():
     row = lane(gates=(Gate(clock=clock, pace=slow, width=9), Gate(clock=clock, pace=quick, width=9)))
     assert row.wait(1) == 0
     row.sent(1)
-    assert row.wait(1) == pytest.approx(10, rel=0.02)
+    assert row.wait(1) == pytest.approx(10, rel=0.03)
     assert row.paced
     row.gates[1].pause(30)
     assert row.wait(1) == 30
