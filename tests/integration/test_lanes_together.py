@@ -127,7 +127,7 @@ def test_many_keys_are_all_busy_from_the_first_second(tmp_path, others):
     night = Night(
         folder=tmp_path,
         wishes=[Wish(key=f"job-{number:04}", provider="openai", others=others) for number in range(400)],
-        natures={"openai": Nature(median=60.0, sigma=0.01)} | {name: QUICK for name in others},
+        natures={"openai": Nature(median=60.0, sigma=0.01)} | dict.fromkeys(others, QUICK),
         settings={name: {"limits": {"concurrency": 30}} for name in ("openai", *others)},
         keys=Keyring(keys={"openai": keys}),
     )
@@ -170,7 +170,10 @@ def test_a_stand_in_that_may_not_take_what_is_in_memory_does_not_look_again_and_
     night = Night(
         folder=tmp_path,
         wishes=[Wish(key=f"job-{number}", provider="openai", others=("aigate",)) for number in range(12)],
-        natures={"openai": Nature(median=1.0, poisoned=frozenset(f"job-{number}" for number in range(6))), "aigate": QUICK},
+        natures={
+            "openai": Nature(median=1.0, poisoned=frozenset(f"job-{number}" for number in range(6))),
+            "aigate": QUICK,
+        },
         settings={"openai": {"limits": {"requests_per_minute": 6, "concurrency": 2}}, "aigate": {}},
     )
     night.play()
@@ -227,7 +230,7 @@ def test_a_budget_holds_over_all_lanes_at_once(tmp_path):
     night = Night(
         folder=tmp_path,
         wishes=[Wish(key=f"job-{number:03}", provider=names[number % 2]) for number in range(100)],
-        natures={name: QUICK for name in names},
+        natures=dict.fromkeys(names, QUICK),
         settings={name: {"limits": {"concurrency": 16}, "tariff": {"usd_per_image": 0.04}} for name in names},
         keys=Keyring(keys=TWO_KEYS),
         terms=run.Terms(budget=1_000_000_000),

@@ -21,7 +21,7 @@ def gate(*, spacing: float = 0.0, **limits: float) -> Gate:
 
 async def pass_through(opened: Gate, images: int = 1) -> float:
     """Wait as a lane does until a request may go, and count it; return when it went."""
-    while (seconds := opened.wait(images)) > 0:
+    while (seconds := opened.wait(images)) > 0:  # noqa: ASYNC110 - the gate has no event
         await anyio.sleep(seconds)
     return opened.sent(images)
 
@@ -52,10 +52,8 @@ def passing(built: Callable[[], Gate], count: int, images: Callable[[int], int] 
     """Let *count* requests through a gate; return when each passed."""
 
     async def main() -> list[float]:
-        opened, times = built(), []
-        for number in range(count):
-            times.append(await pass_through(opened, images(number)))
-        return times
+        opened = built()
+        return [await pass_through(opened, images(number)) for number in range(count)]
 
     return quickly(main)
 

@@ -1,4 +1,4 @@
-"""Which pending jobs a lane is told of: its own, those it may take over, those whose time has come; and by which index."""
+"""Which pending jobs a lane is told of: its own, those it may take over, those whose time has come; by which index."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def steps(path: Path, reader: Reader, batch_id: int, wanted: Wanted, *, retry: b
         reader.next_retry(batch_id, wanted) if retry else reader.due(batch_id, wanted, 64, NOW)
     finally:
         event.remove(engine, "before_cursor_execute", note)
-    statement, values = next((one for one in asked if "FROM jobs" in one[0]))
+    statement, values = next(one for one in asked if "FROM jobs" in one[0])
     with closing(sqlite3.connect(path)) as dbapi:
         return [row[3] for row in dbapi.execute(f"EXPLAIN QUERY PLAN {statement}", values)]  # type: ignore[arg-type]
 

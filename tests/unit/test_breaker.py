@@ -6,8 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from batchgen.breaker import ALIKE_JOBS, DOUBT_ROUNDS, ERROR_JOBS, ERRORS, PROBE_ROUNDS, UNREACHED_ROUNDS, Breaker
-from batchgen.breaker import Closure, Verdict
+from batchgen.breaker import (
+    ALIKE_JOBS,
+    DOUBT_ROUNDS,
+    ERROR_JOBS,
+    ERRORS,
+    PROBE_ROUNDS,
+    UNREACHED_ROUNDS,
+    Breaker,
+    Closure,
+    Verdict,
+)
 from batchgen.fault import Cause, Fault
 from batchgen.job import Delivered, Job, Missed, Outcome
 from batchgen.retry import Policy

@@ -33,8 +33,11 @@ FIELDS = [
 ]
 
 
+NEEDED = {"From": {"path": "x"}, "Group": {"models": ["x"]}}
+
+
 def document(name, field, value):
-    return {"path": "x", field: value} if name == "From" else {field: value}
+    return {**NEEDED.get(name, {}), field: value}
 
 
 def objects(node, path="#"):
