@@ -385,7 +385,7 @@ def test_what_is_said_is_shown_until_it_is_taken_back(command):
     assert (found["limits"], found["run"]) == ({"requests_per_minute": 30, "burst": None, "concurrency": 2}, None)
     assert found["paused_at"]
     code, _, said = command("limit", "openai", "concurrency=0")
-    assert (code, said) == (2, "concurrency takes a whole number from 1 to 2000, not '0'\n")
+    assert (code, said) == (2, "concurrency takes a whole number from 1 to 5000, not '0'\n")
     assert command("limit", "openai", "--reset") == (0, "", f"openai: as manifest and settings say\n{idle}")
     assert command("resume-lane", "openai") == (0, "", f"openai: goes on\n{idle}")
     assert command("resume-lane", "openai") == (0, "", "openai: was not paused\n")

@@ -226,7 +226,7 @@ async def test_changed_jobs_that_a_run_is_not_about_are_left(writer: Writer, rea
         case "running":
             assert found == Loaded(busy=2)
         case _:
-            assert (found, after) == (Loaded(changed=1, left=1), replace(before, tags=("x",), priority=9))
+            assert (found, after) == (Loaded(changed=1, left=1), replace(before, tags=("x",), priority=9, position=1))
             assert len(reader.artifacts(after)) == (state == "done")
             assert reader.job(batch_id, "sent").state is State.PENDING
             back = [plan("sent", "a dog"), plan("cat")]
