@@ -38,7 +38,9 @@ class Backlog:
     _new: dict[int, Job] = field(default_factory=dict)
     _again: dict[int, Job] = field(default_factory=dict)
     _dry: bool = False  #: the table has no new job beyond those in memory
+    _back: bool = False  #: a job came back since the table was read last
     _known: bool = False  #: ``retry_at`` was looked up
+    _noted: datetime | None = None  #: the earliest time for which a job came back since retries were read last
     _since_retry: int = NEW_PER_RETRY
     _read_at: datetime | None = None
     _filling: Lock = field(default_factory=Lock)
@@ -58,6 +60,10 @@ class Backlog:
             return again
         return new
 
+    def holds(self, job: Job) -> bool:
+        """Return whether *job* still stands here as ``first`` returned it: nobody took it since."""
+        return job is self._new.get(job.id) or job is self._again.get(job.id)
+
     def take(self, job: Job) -> None:
         """Take out what ``first`` returned."""
         self._since_retry = 0 if job.id in self._again else self._since_retry + 1
@@ -71,7 +77,7 @@ class Backlog:
     def returned(self, not_before: datetime | None) -> None:
         """Take note that a job is pending again, at once or from *not_before* on."""
         if not_before is None:
-            self._dry = False
+            self._dry, self._back = False, True
         else:
             self._wait_until(not_before)
 
@@ -79,6 +85,11 @@ class Backlog:
     def empty(self) -> bool:
         """Return whether nothing of it is pending, as far as this run knows."""
         return self._dry and self._known and self.retry_at is None and not self.held
+
+    @property
+    def more_at(self) -> datetime | None:
+        """Return when retries beyond those in memory are to be looked up; None: not before something changes."""
+        return None if self._again else self.retry_at
 
     @property
     def held(self) -> bool:
@@ -90,26 +101,31 @@ class Backlog:
             self._dry = self._known = False
             self._new.clear()
             self._again.clear()
+        # while the table is read nothing may look empty, and no job that comes back then may be missed
         if not self._known:
-            self._known = True
             self._wait_until(await self.next_retry(self._row(waiting=True)))
+            self._known = True
         if not self._new and not self._dry:
-            # a job that comes back while the table is read must not be missed
-            self._dry, self._read_at = True, now
+            self._back, self._read_at = False, now
             found = await self.lookup(self._row(waiting=False), now)
             self._new |= self._free(found)
-            self._dry = self._dry and not found
+            self._dry = not found and not self._back
         if not self._again and self.retry_at is not None and self.retry_at <= now:
-            self.retry_at, self._read_at = None, now
-            self._again |= self._free(await self.lookup(self._row(waiting=True), now))
-            self._wait_until(await self.next_retry(self._row(waiting=True)))
+            self._noted = None
+            found = await self.lookup(self._row(waiting=True), now)
+            following = await self.next_retry(self._row(waiting=True))
+            self._again |= self._free(found)
+            self.retry_at = _earlier(following, self._noted)
 
     def _wait_until(self, moment: datetime | None) -> None:
-        if moment is not None and (self.retry_at is None or moment < self.retry_at):
-            self.retry_at = moment
+        self.retry_at, self._noted = _earlier(self.retry_at, moment), _earlier(self._noted, moment)
 
     def _row(self, *, waiting: bool) -> Wanted:
         return replace(self.wanted, waiting=waiting)
 
     def _free(self, found: list[Job]) -> dict[int, Job]:
         return {job.id: job for job in found if job.id not in self.under_way}
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((moment for moment in (one, other) if moment is not None), default=None)

@@ -111,8 +111,12 @@ class Runner:
 
     def _lane_of(self, record: AttemptRecord) -> Lane | None:
         """Return the lane of an attempt: that of its account, or of another one of its provider."""
-        lanes = [lane for lane in self.lanes if lane.provider == record.provider and lane.models.takes(record.model)]
-        return next((lane for lane in lanes if lane.account == record.account), lanes[0] if lanes else None)
+        lanes = [lane for lane in self.lanes if lane.provider == record.provider]
+        return max(
+            lanes,
+            key=lambda lane: (lane.account == record.account, lane.models.takes(record.model)),
+            default=None,
+        )
 
     # --- what a lane does next ------------------------------------------------
 
@@ -134,9 +138,9 @@ class Runner:
         width = max(lane.width for lane in self.lanes)
 
         async def lookup(which: Wanted, now: datetime) -> list[Job]:
-            return await to_thread.run_sync(
-                self.reader.due, self.batch_id, which, max(PAGE, 2 * width), now, self.scope
-            )
+            # those under way that are not claimed yet come along
+            many = max(PAGE, 2 * width) + len(self._under_way)
+            return await to_thread.run_sync(self.reader.due, self.batch_id, which, many, now, self.scope)
 
         async def next_retry(which: Wanted) -> datetime | None:
             return await to_thread.run_sync(self.reader.next_retry, self.batch_id, which, self.scope)
@@ -158,6 +162,7 @@ class Runner:
                     return
                 if found is None:
                     if self._over(lane):
+                        self._stir()  # who saw the table being read for this one looks again
                         return
                     own = self._backlogs[lane.name][0]
                     lane.waits = "" if lane.in_flight else "a retry" if own.retry_at else "stands by"
@@ -174,14 +179,16 @@ class Runner:
 
     async def _next(self, lane: Lane) -> tuple[Backlog, Job] | None:
         """Return the first due job that the lane may send now, of its own provider's and of those it stands in for."""
-        found: list[tuple[Backlog, Job]] = []
-        for backlog in self._backlogs[lane.name]:
-            may = self._able(lane)  # asked anew: while a page is looked up, others may go out of order
-            job = await backlog.first(self.purchases.now(), may, far=lane.breaker.troubled)
-            if job is not None:
-                found.append((backlog, job))
-        free = [(backlog, job) for backlog, job in found if job.id not in self._under_way]
-        return min(free, key=lambda one: (-one[1].priority, one[1].position), default=None)
+        while True:
+            found: list[tuple[Backlog, Job]] = []
+            for backlog in self._backlogs[lane.name]:
+                may = self._able(lane)  # asked anew: while a page is looked up, others may go out of order
+                job = await backlog.first(self.purchases.now(), may, far=lane.breaker.troubled)
+                if job is not None:
+                    found.append((backlog, job))
+            # another lane may have taken one while the next was looked up
+            if all(backlog.holds(job) for backlog, job in found):
+                return min(found, key=lambda one: (-one[1].priority, one[1].position), default=None)
 
     def _able(self, lane: Lane) -> Callable[[Job], bool]:
         """Return what tells which jobs the lane may send at this moment; a page of jobs has few routes."""
@@ -235,7 +242,7 @@ class Runner:
         """Return the seconds until a job may be there for the lane; None: until something changes."""
         own, *borrowed = self._backlogs[lane.name]
         now = self.purchases.now()
-        moments = [backlog.retry_at for backlog in (own, *borrowed) if backlog.retry_at is not None]
+        moments = [moment for backlog in (own, *borrowed) if (moment := backlog.more_at) is not None]
         waits = [max(0.0, (moment - now).total_seconds()) + 0.001 for moment in moments]
         waits += [TAKEOVER_LOOK] if any(backlog.held for backlog in borrowed) else []
         return min(waits, default=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -54,10 +54,13 @@ class Attendance:
         """Write down what lanes have learned."""
         learned = {lane.name: lane.gates[-1].controller for lane in self.runner.lanes}
         states = {name: state for name, one in learned.items() if one is not None and (state := one.state())}
-        if states:
-            # a disk that fails ends the run where money is at stake; this is only a memory
-            with suppress(StoreError):
-                await self.writer.learn(states, self.runner.purchases.now())
+        if not states:
+            return
+        try:
+            await self.writer.learn(states, self.runner.purchases.now())
+        except StoreError as error:
+            # raised here it would cut off what is in flight
+            self.runner.halt(error)
 
     def _apply(self, provider: str, limits: Limits, paused: bool) -> None:
         # as many as may be open at once was settled when the run began, and what was typed goes before what is filed

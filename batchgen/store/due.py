@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, exists, false, func, or_, select, text
 
 from .tables import jobs
 from .values import Wanted
@@ -43,9 +43,11 @@ def in_turn(wanted: Wanted) -> tuple[ColumnElement[object], ...]:
 def _pending(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     yield text("jobs.state = 'pending' AND jobs.orphaned_at IS NULL")  # type: ignore[misc]
     yield jobs.c.provider == wanted.provider
-    if wanted.models.named:
-        listed = sorted(wanted.models.named)
-        yield jobs.c.model.in_(listed) if wanted.models.only else jobs.c.model.not_in(listed)
+    listed = sorted(wanted.models.named)
+    if wanted.models.only:
+        yield jobs.c.model.in_(listed) if listed else false()
+    elif listed:
+        yield jobs.c.model.not_in(listed)
     if wanted.by is not None:
         other = func.json_each(jobs.c.route, "$.others").table_valued("value")
         yield jobs.c.route.is_not(None)

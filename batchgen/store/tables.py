@@ -113,11 +113,12 @@ Index(
     jobs.c.not_before,
     sqlite_where=text("state = 'pending' AND not_before IS NOT NULL AND orphaned_at IS NULL"),
 )
-#: What other providers may take over.
+#: What other providers may take over.  With the state, or SQLite would rather go through all jobs by ``jobs_lane``.
 Index(
     "jobs_routed",
     jobs.c.batch_id,
     jobs.c.provider,
+    jobs.c.state,
     jobs.c.priority.desc(),
     jobs.c.position,
     sqlite_where=text("state = 'pending' AND route IS NOT NULL AND orphaned_at IS NULL"),

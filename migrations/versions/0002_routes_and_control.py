@@ -16,7 +16,7 @@ def upgrade() -> None:
     waiting = "state = 'pending' AND not_before IS NOT NULL AND orphaned_at IS NULL"
     op.create_index("jobs_waiting", "jobs", ["batch_id", "provider", "not_before"], sqlite_where=sa.text(waiting))
     routed = "state = 'pending' AND route IS NOT NULL AND orphaned_at IS NULL"
-    columns = ["batch_id", "provider", sa.text("priority DESC"), "position"]
+    columns = ["batch_id", "provider", "state", sa.text("priority DESC"), "position"]
     op.create_index("jobs_routed", "jobs", columns, sqlite_where=sa.text(routed))
     op.create_table(
         "controls",

@@ -49,11 +49,12 @@ class Wish:
     priority: int = 0
     others: tuple[str, ...] = ()  #: providers that may do it where the first cannot
     at_once: bool = False  #: or wherever there is room
+    model: str = "gpt-image-2"
 
     def planned(self) -> Any:
         """Return the job as a manifest asks for it."""
         route = Route(others=self.others, at_once=self.at_once) if self.others else None
-        task = Task(kind=Kind.GENERATE, prompt=self.key, provider=self.provider, model="gpt-image-2", n=self.images)
+        task = Task(kind=Kind.GENERATE, prompt=self.key, provider=self.provider, model=self.model, n=self.images)
         return plan(
             self.key, self.key, self.provider, task=task, wanted=self.images, priority=self.priority, route=route
         )
@@ -72,6 +73,8 @@ class Night:
     wishes: Sequence[Wish]
     natures: Mapping[str, Nature]
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  #: by provider, as in a manifest
+    keys: Keyring = field(default_factory=Keyring)
+    terms: run.Terms = field(default_factory=run.Terms)
     seed: int = 1
     clock: Clock = field(default_factory=Clock)
     lives: list[Runner] = field(default_factory=list)  #: the runner of every life so far
@@ -142,8 +145,8 @@ class Night:
         engagement = run.Engagement(
             place=self.place,
             batch=batch,
-            terms=run.Terms(),
-            keys=Keyring(),
+            terms=self.terms,
+            keys=self.keys,
             reader=reader,
             writer=writer,
             wish=Plan(alternates=tuple({name for wish in self.wishes for name in wish.others})),

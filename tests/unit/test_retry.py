@@ -114,6 +114,42 @@ def test_a_returned_try_is_given_back():
     assert (back.tries, back.state, back.not_before) == (2, State.PENDING, None)
 
 
+@pytest.mark.parametrize("tries", [1, 2, 5])
+def test_a_throttled_job_lets_others_go_first_where_no_wait_is_named(tries):
+    event = judge(job(tries=tries), missed(Cause.THROTTLED), RETRY, NOW, 0.5)
+    assert event.not_before == NOW + timedelta(seconds=RETRY.backoff(1, 0.5))
+    back = advance(job(tries=tries), event)
+    assert (back.tries, back.state, back.not_before) == (tries - 1, State.PENDING, event.not_before)
+
+
+def test_a_throttled_job_is_due_with_its_lane_where_a_wait_is_named():
+    assert judge(job(), missed(Cause.THROTTLED, retry_after=5.0), RETRY, NOW).not_before is None
+
+
+# --- a provider in trouble ------------------------------------------------------
+
+
+def test_the_first_error_of_a_job_is_not_its_own_where_every_job_meets_one():
+    event = judge(job(tries=1), missed(Cause.ERROR), ONCE, NOW, 0.5, troubled=True)
+    assert event == Returned(
+        at=NOW, fault=missed(Cause.ERROR).fault, not_before=NOW + timedelta(seconds=ONCE.backoff(1, 0.5))
+    )
+    assert advance(job(tries=1), event).tries == 0
+
+
+@pytest.mark.parametrize("tries", [2, 3, 4])
+def test_a_job_that_failed_before_spends_its_tries_in_trouble_as_well(tries):
+    quiet, troubled = (judge(job(tries=tries), missed(Cause.ERROR), RETRY, NOW, troubled=one) for one in (False, True))
+    assert quiet == troubled
+    assert not isinstance(troubled, Returned)
+
+
+@pytest.mark.parametrize("cause", [cause for cause in Cause if cause is not Cause.ERROR])
+def test_trouble_changes_nothing_but_errors(cause):
+    quiet, troubled = (judge(job(tries=1), missed(cause), RETRY, NOW, troubled=one) for one in (False, True))
+    assert quiet == troubled
+
+
 @pytest.mark.parametrize(
     ("wanted", "delivered", "arrived", "kind"),
     [(1, 0, 1, Delivery), (3, 0, 3, Delivery), (3, 1, 2, Delivery), (1, 0, 2, Delivery), (3, 0, 2, Short),

@@ -33,10 +33,11 @@ FIELDS = [
 ]
 
 
+NEEDED = {"From": {"path": "x"}, "Group": {"models": ["x"]}}
+
+
 def document(name, field, value):
-    """Return the least that holds *field*: what else the part cannot do without, it has."""
-    needed = {"From": {"path": "x"}, "Group": {"models": ["x"]}}
-    return {**needed.get(name, {}), field: value}
+    return {**NEEDED.get(name, {}), field: value}
 
 
 def objects(node, path="#"):

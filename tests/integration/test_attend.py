@@ -1,0 +1,78 @@
+"""What goes on beside a run: what lanes learned is kept, and a job table that fails cuts nothing off."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from batchgen.app import attend
+from batchgen.app.attend import Attendance
+from batchgen.errors import StoreError
+from batchgen.runner import Runner
+from batchgen.store.learned import Lesson
+from batchgen.store.reader import Reader
+from batchgen.store.writer import Writer
+from tests.simulated.allowance import Sliding
+from tests.simulated.clock import live
+from tests.simulated.night import Night, wishes
+from tests.simulated.server import Nature, Said
+
+
+@asynccontextmanager
+async def unseen():
+    """Show nothing."""
+    yield
+
+
+def night(folder: Path, **nature: object) -> Night:
+    return Night(
+        folder=folder,
+        wishes=wishes(60, "openai"),
+        natures={"openai": Nature(median=20.0, sigma=0.1, **nature)},  # type: ignore[arg-type]
+        settings={"openai": {"limits": {"concurrency": 4}}},
+    )
+
+
+def attended(night: Night, *, spoiled: bool = False) -> tuple[Runner, dict[str, Lesson]]:
+    """Play one life with somebody attending; *spoiled*: what is learned cannot be written."""
+
+    async def life(reader: Reader, writer: Writer) -> Runner:
+        batch = night._batch()
+        batch_id = await writer.open_batch(batch.name, str(batch.manifest), str(batch.folder), night.clock.now())
+        await writer.load(batch_id, batch.jobs, night.clock.now())
+        await writer.begin_run("life", batch_id, command="simulated", pid=1, host="simulated", now=night.clock.now())
+        runner = night._runner(batch, batch_id, "life", reader, writer)
+        night.lives.append(runner)
+        scribe = Writer(night.place.db, guest=True) if spoiled else writer
+        if spoiled:
+            scribe.close()
+        attendance = Attendance(place=night.place, batch=batch, runner=runner, writer=scribe, say=lambda _text: None)
+        async with attendance.around(unseen()):
+            await runner.run()
+        return runner
+
+    with Reader(night.place.db) as reader, Writer(night.place.db) as writer:
+        return live(night.clock, partial(life, reader, writer)), reader.lessons()
+
+
+def test_what_lanes_learned_is_kept_when_a_run_ends(tmp_path):
+    runner, lessons = attended(night(tmp_path, allows=[Sliding(6, 60.0)]))
+    assert set(lessons) == {"openai"}
+    controller = runner.lanes[0].gates[-1].controller
+    assert controller is not None
+    assert lessons["openai"].state == controller.state()
+
+
+def test_where_it_cannot_be_kept_calls_in_flight_end_as_they_would(tmp_path, monkeypatch):
+    monkeypatch.setattr(attend, "KEEP_EVERY", 30.0)
+    short = night(tmp_path, allows=[Sliding(6, 60.0)])
+    with pytest.raises(ExceptionGroup) as caught:
+        attended(short, spoiled=True)
+    assert caught.group_contains(StoreError)
+    log = short.log()
+    assert max(call.sent for call in log) <= 31
+    assert short.counts().done == sum(call.said is Said.IMAGE for call in log) > 0
+    assert short.counts().running == short.counts().unknown == 0

@@ -1,0 +1,311 @@
+"""What outcomes, one after another, say of a provider: pauses, single calls to find out, and giving it up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from batchgen.breaker import (
+    ALIKE_JOBS,
+    DOUBT_ROUNDS,
+    ERROR_JOBS,
+    ERRORS,
+    PROBE_ROUNDS,
+    UNREACHED_ROUNDS,
+    Breaker,
+    Closure,
+    Verdict,
+)
+from batchgen.fault import Cause, Fault
+from batchgen.job import Delivered, Job, Missed, Outcome
+from batchgen.retry import Policy
+from batchgen.task import Kind, Task, Usage
+
+POLICY = Policy.of(attempts=4, first_wait=2, max_wait=300, on_unknown="retry", patience=3600)
+TASK = Task(kind=Kind.GENERATE, prompt="a cat", provider="aigate", model="gpt-image-2")
+JOB = Job(id=1, batch="b", key="k", task=TASK, fingerprint="1:x", output="k", tries=1, claim=1)
+CAME = Delivered(artifacts=(), usage=Usage())
+NOTHING = Verdict()
+
+
+def missed(cause: Cause, message: str = "m", **facts: object) -> Missed:
+    return Missed(fault=Fault(cause=cause, message=message, **facts))  # type: ignore[arg-type]
+
+
+class Weather:
+    """A breaker, and a clock that its pauses move on."""
+
+    def __init__(self, policy: Policy = POLICY) -> None:
+        self.breaker = Breaker(policy=policy)
+        self.now = 1000.0
+        self.until = 0.0
+
+    def meets(self, outcome: Outcome, job: int = 1, tries: int = 1, spread: float = 0.999) -> Verdict:
+        """Hear how a call ended, whether the lane pauses or not."""
+        made = replace(JOB, id=job, tries=tries)
+        verdict = self.breaker.heed(made, outcome, self.now, spread, paused=self.now < self.until)
+        self.until = max(self.until, self.now + (verdict.pause or 0.0))
+        return verdict
+
+    def waits(self) -> None:
+        """Let the pause pass."""
+        self.now = max(self.now, self.until) + 0.001
+
+
+def errors(weather: Weather, count: int, *, jobs: int, tries: int = 1) -> list[Verdict]:
+    """Meet *count* errors, of so many jobs in turn, and wait out every pause."""
+    heard = []
+    for number in range(count):
+        heard.append(weather.meets(missed(Cause.ERROR), job=number % jobs, tries=tries))
+        weather.waits()
+    return heard
+
+
+# --- out of reach --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cause", [Cause.THROTTLED, Cause.UNREACHED])
+def test_each_pause_is_longer_than_the_last(cause):
+    weather, pauses = Weather(), []
+    for _ in range(5):
+        pauses.append(weather.meets(missed(cause)).pause)
+        weather.waits()
+    assert pauses == pytest.approx([2, 4, 8, 16, 32], rel=0.01)
+
+
+@pytest.mark.parametrize("cause", [Cause.THROTTLED, Cause.UNREACHED, Cause.UNKNOWN])
+def test_a_wait_that_the_provider_names_is_kept(cause):
+    weather = Weather()
+    assert [weather.meets(missed(cause, retry_after=7.5)).pause for _ in range(2)] == [7.5, 7.5]
+
+
+def test_calls_in_flight_that_meet_the_same_weather_are_one_round():
+    weather = Weather()
+    heard = [weather.meets(missed(Cause.UNREACHED)) for _ in range(30)]
+    assert weather.breaker.misses == 1
+    assert {verdict.close for verdict in heard} == {None}
+
+
+def test_a_provider_that_was_never_reached_is_given_up_after_so_many_rounds_and_not_one_earlier():
+    weather = Weather()
+    for number in range(1, UNREACHED_ROUNDS + 1):
+        verdict = weather.meets(missed(Cause.UNREACHED))
+        assert (verdict.close is Closure.DOWN) is (number == UNREACHED_ROUNDS), number
+        weather.waits()
+
+
+def test_a_provider_that_answered_before_is_given_up_when_patience_ends_however_many_rounds_that_takes():
+    weather = Weather()
+    weather.meets(CAME)
+    began = weather.now
+    for _ in range(1000):
+        verdict = weather.meets(missed(Cause.UNREACHED, retry_after=30))
+        if verdict.close is not None:
+            break
+        weather.waits()
+    assert verdict.close is Closure.DOWN
+    assert POLICY.patience <= weather.now - began <= POLICY.patience + 31
+
+
+def test_patience_begins_anew_with_every_answer():
+    weather = Weather()
+    for _ in range(5):
+        weather.meets(CAME)
+        for _ in range(100):
+            assert weather.meets(missed(Cause.UNREACHED, retry_after=30)).close is None
+            weather.waits()
+
+
+def test_without_patience_the_first_miss_after_an_answer_closes():
+    weather = Weather(replace(POLICY, patience=0))
+    weather.meets(CAME)
+    assert weather.meets(missed(Cause.UNREACHED)).close is Closure.DOWN
+
+
+def test_after_a_few_rounds_out_of_reach_one_call_at_a_time_goes_out():
+    weather, probing = Weather(), []
+    for _ in range(PROBE_ROUNDS + 1):
+        probing.append(weather.breaker.probing)
+        weather.meets(missed(Cause.UNREACHED))
+        weather.waits()
+    assert probing == [False] * PROBE_ROUNDS + [True]
+    weather.meets(CAME)
+    assert not weather.breaker.probing
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [CAME, *map(missed, (Cause.ERROR, Cause.REFUSED, Cause.INVALID, Cause.EMPTY, Cause.SPOILED, Cause.THROTTLED))],
+    ids=["came", "error", "refused", "invalid", "empty", "spoiled", "throttled"],
+)
+def test_any_answer_ends_the_count_of_misses(outcome):
+    weather = Weather()
+    for _ in range(UNREACHED_ROUNDS - 1):
+        weather.meets(missed(Cause.UNREACHED))
+        weather.waits()
+    weather.meets(outcome)
+    weather.waits()
+    assert weather.breaker.misses == 0
+    assert weather.meets(missed(Cause.UNREACHED)).close is None
+
+
+def test_it_is_known_since_when_a_provider_takes_no_calls():
+    weather = Weather()
+    assert weather.breaker.since is None
+    began = weather.now
+    for cause in (Cause.UNREACHED, Cause.THROTTLED, Cause.UNKNOWN):
+        weather.meets(missed(cause))
+        weather.waits()
+        assert weather.breaker.since == began
+    weather.meets(CAME)
+    assert weather.breaker.since is None
+
+
+# --- throttled -----------------------------------------------------------------
+
+
+def test_throttling_never_closes():
+    weather = Weather()
+    for _ in range(5 * UNREACHED_ROUNDS):
+        assert weather.meets(missed(Cause.THROTTLED)).close is None
+        weather.waits()
+    assert weather.now - 1000 > 2 * POLICY.patience
+    assert not weather.breaker.probing
+    assert weather.meets(missed(Cause.UNREACHED)).close is None
+
+
+# --- in doubt ------------------------------------------------------------------
+
+
+def test_a_provider_that_takes_calls_and_does_not_answer_is_given_up_after_few():
+    weather = Weather()
+    for number in range(1, DOUBT_ROUNDS + 1):
+        verdict = weather.meets(missed(Cause.UNKNOWN))
+        assert (verdict.close is Closure.DOUBT) is (number == DOUBT_ROUNDS), number
+        weather.waits()
+
+
+def test_calls_in_doubt_at_once_are_one_round():
+    weather = Weather()
+    for _ in range(20):
+        assert weather.meets(missed(Cause.UNKNOWN)).close is None
+    assert weather.breaker.doubts == 1
+
+
+@pytest.mark.parametrize("cause", [cause for cause in Cause if cause is not Cause.UNKNOWN])
+def test_anything_else_ends_the_doubt(cause):
+    weather = Weather()
+    weather.meets(missed(Cause.UNKNOWN))
+    assert weather.breaker.probing
+    weather.waits()
+    weather.meets(missed(cause))
+    assert not weather.breaker.probing
+
+
+# --- errors --------------------------------------------------------------------
+
+
+def test_errors_of_many_new_jobs_in_a_row_are_trouble_and_pause():
+    weather = Weather()
+    before = errors(weather, ERRORS - 1, jobs=ERROR_JOBS)
+    assert before == [NOTHING] * (ERRORS - 1)
+    assert not weather.breaker.troubled
+    verdict = weather.meets(missed(Cause.ERROR), job=99)
+    assert weather.breaker.troubled
+    assert weather.breaker.probing
+    assert weather.breaker.since == weather.now
+    assert verdict == Verdict(pause=pytest.approx(2, rel=0.01))
+
+
+def test_each_round_of_trouble_pauses_for_longer():
+    weather = Weather()
+    errors(weather, ERRORS - 1, jobs=ERROR_JOBS)
+    pauses = [verdict.pause for verdict in errors(weather, 4, jobs=ERROR_JOBS)]
+    assert pauses == pytest.approx([2, 4, 8, 16], rel=0.01)
+
+
+def test_errors_of_a_few_jobs_are_no_trouble_however_many():
+    weather = Weather()
+    assert errors(weather, 10 * ERRORS, jobs=ERROR_JOBS - 1) == [NOTHING] * (10 * ERRORS)
+    assert not weather.breaker.troubled
+
+
+def test_a_poisoned_tail_of_jobs_that_failed_before_is_no_trouble():
+    weather = Weather()
+    for tries in (2, 3, 4):
+        assert errors(weather, 5 * ERRORS, jobs=50, tries=tries) == [NOTHING] * (5 * ERRORS)
+    assert not weather.breaker.troubled
+
+
+def test_one_image_ends_trouble_and_the_count_begins_anew():
+    weather = Weather()
+    errors(weather, ERRORS + 3, jobs=ERROR_JOBS)
+    assert weather.meets(CAME) == NOTHING
+    assert (weather.breaker.troubled, weather.breaker.probing, weather.breaker.since) == (False, False, None)
+    assert errors(weather, ERRORS - 1, jobs=ERROR_JOBS) == [NOTHING] * (ERRORS - 1)
+    assert weather.meets(missed(Cause.ERROR)).pause == pytest.approx(2, rel=0.01)
+
+
+def test_errors_between_images_are_no_trouble():
+    weather = Weather()
+    for number in range(20 * ERRORS):
+        assert weather.meets(missed(Cause.ERROR), job=number) == NOTHING
+        if number % (ERRORS - 1) == ERRORS - 2:
+            weather.meets(CAME)
+
+
+def test_trouble_without_an_end_closes_when_patience_ends():
+    weather = Weather()
+    errors(weather, ERRORS - 1, jobs=ERROR_JOBS)
+    began = weather.now
+    for _ in range(1000):
+        verdict = weather.meets(missed(Cause.ERROR))
+        if verdict.close is not None:
+            break
+        weather.waits()
+    assert verdict.close is Closure.DOWN
+    assert POLICY.patience <= weather.now - began <= POLICY.patience + 301
+
+
+# --- refused -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("cause", "why"), [(Cause.MONEY, Closure.MONEY), (Cause.DENIED, Closure.DENIED)])
+def test_no_money_and_no_right_close_at_once(cause, why):
+    assert Weather().meets(missed(cause)) == Verdict(close=why)
+
+
+def test_the_same_refusal_of_the_first_jobs_closes():
+    weather = Weather()
+    heard = [weather.meets(missed(Cause.INVALID, status=400), job=number) for number in range(ALIKE_JOBS)]
+    assert heard == [NOTHING] * (ALIKE_JOBS - 1) + [Verdict(close=Closure.DENIED)]
+
+
+def test_the_same_refusal_of_one_job_again_and_again_closes_nothing():
+    weather = Weather()
+    assert {weather.meets(missed(Cause.INVALID)) for _ in range(4 * ALIKE_JOBS)} == {NOTHING}
+
+
+def test_refusals_in_different_words_close_nothing():
+    weather = Weather()
+    heard = {weather.meets(missed(Cause.INVALID, f"no {number}"), job=number) for number in range(4 * ALIKE_JOBS)}
+    assert heard == {NOTHING}
+
+
+@pytest.mark.parametrize("first", [CAME, missed(Cause.REFUSED), missed(Cause.EMPTY)], ids=["came", "refused", "empty"])
+def test_once_something_else_came_the_same_refusal_closes_nothing(first):
+    weather = Weather()
+    weather.meets(first)
+    heard = {weather.meets(missed(Cause.INVALID), job=number) for number in range(4 * ALIKE_JOBS)}
+    assert heard == {NOTHING}
+
+
+@pytest.mark.parametrize("cause", [Cause.REFUSED, Cause.INVALID, Cause.EMPTY, Cause.SPOILED, Cause.ERROR])
+def test_the_trouble_of_one_job_neither_pauses_nor_closes(cause):
+    assert Weather().meets(missed(cause)) == NOTHING
+
+
+def test_every_cause_is_heeded():
+    for cause in Cause:
+        assert isinstance(Weather().meets(missed(cause)), Verdict)
