@@ -154,7 +154,6 @@ class Plan:
         """Return the plan in the shape of ``plan --json``."""
         return {
             "schema_version": 1,
-            "alternates": list(self.alternates),
             "jobs": {"total": self.total} | {name: getattr(self, name) for name in STANDINGS},
             "images": self.images,
             "usd": self.usd.shown(show_usd),
@@ -169,6 +168,7 @@ class Plan:
             "confirm": {"above_usd": show_usd(self.confirm_above), "asks": self.asks},
             "changes": [change.as_json() for change in self.changes],
             "examples": [job.as_json() for job in self.examples],
+            "alternates": list(self.alternates),
         }
 
     def _time(self) -> dict[str, Any]:

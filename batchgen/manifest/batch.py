@@ -62,13 +62,13 @@ class Planned(NamedTuple):
             "id": self.key,
             "kind": task.kind.value,
             "provider": task.provider,
-            "alternates": list(route.others) if route else [],
             "model": task.model,
             "size": task.size,
             "n": task.n,
             "images": [source.url or source.path for source in task.images],
             "output": self.output,
             "prompt": self.prompt,
+            "alternates": list(route.others) if route else [],
         }
 
 

@@ -97,7 +97,7 @@ def _parent(path: str) -> str:
 def _stem(path: str) -> str:
     name = _basename(path)
     dot = name.rfind(".")
-    return name[:dot] if dot > 0 else name
+    return name[:dot] if 0 < dot < len(name) - 1 else name
 
 
 def _whole(name: str, number: object, most: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import pytest
@@ -45,6 +46,7 @@ def test_a_run_hears_what_is_said_from_another_terminal(project, witness):
     run = project.start("run", path, "--yes", "-j", "2")
     wait_for(lambda: witness.arrived >= 2, run)
     assert project.run("pause", "openai").code == 0
+    time.sleep(2)  # the run looks once a second
     wait_for(lambda: project.rows("select 1 from attempts where state = 'open'") == [], run)
     paused_at = witness.arrived
     assert 2 <= paused_at < 14

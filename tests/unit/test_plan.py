@@ -488,6 +488,6 @@ def test_an_example_shows_what_is_sent():
     assert found == [
         {
             "id": "cat", "kind": "edit", "provider": "studio", "model": "gpt-image-2", "size": None, "n": 2,
-            "images": ["/shop/photos/a.jpg"], "output": "cat", "prompt": "Add a cat",
+            "images": ["/shop/photos/a.jpg"], "output": "cat", "prompt": "Add a cat", "alternates": [],
         }
     ]  # fmt: skip
