@@ -88,6 +88,7 @@ class Plan:
     changes: tuple[Change, ...] = ()  #: the first of those changed or held, or all where asked for
     examples: tuple[Planned, ...] = ()  #: up to three of what is sent
     alternates: tuple[str, ...] = ()  #: providers that may take over what others cannot do
+    dearest: int | None = None  #: nano-USD if the dearest of its providers does each job; None: nobody stands in
     selected: bool = False  #: only a part is sent: somebody selected
     matched: int = 0  #: jobs that are selected, wherever they stand
     absent: tuple[str, ...] = ()  #: ids that were selected by name, and that no job has
@@ -148,7 +149,8 @@ class Plan:
     def asks(self) -> bool:
         """Return whether a person has to agree: it may cost more than a little, or nobody knows what."""
         high = self.usd.high
-        return bool(self.lanes) and (self.unpriced > 0 or high is None or high > self.confirm_above)
+        most = None if high is None else max(high, self.dearest or 0)
+        return bool(self.lanes) and (self.unpriced > 0 or most is None or most > self.confirm_above)
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan in the shape of ``plan --json``."""
@@ -168,7 +170,7 @@ class Plan:
             "confirm": {"above_usd": show_usd(self.confirm_above), "asks": self.asks},
             "changes": [change.as_json() for change in self.changes],
             "examples": [job.as_json() for job in self.examples],
-            "alternates": list(self.alternates),
+            "alternates": {"providers": list(self.alternates), "usd": show_usd(self.dearest)},
         }
 
     def _time(self) -> dict[str, Any]:
@@ -217,6 +219,7 @@ def compare(
         changes=tuple(comparison.changes),
         examples=examples.chosen(),
         alternates=quote.alternates,
+        dearest=quote.dearest,
         selected=selected,
         matched=comparison.matched,
         absent=tuple(sorted(comparison.absent)),

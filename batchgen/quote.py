@@ -102,7 +102,7 @@ class Quote:
         self._facts = facts
         self._kinds: dict[tuple[object, ...], Task] = {}
         self._counts: Counter[tuple[tuple[object, ...], int]] = Counter()
-        self._alternates: dict[str, None] = {}
+        self._alternates: dict[tuple[object, ...], tuple[str, ...]] = {}
 
     def add(self, jobs: Sequence[Planned]) -> None:
         """Count *jobs*."""
@@ -111,9 +111,10 @@ class Quote:
         for (recipe, length), number in alike.items():
             name = names.get(recipe)
             if name is None:
-                name = names[recipe] = _kind(recipe.task)
+                others = recipe.route.others if recipe.route else ()
+                name = names[recipe] = (*_kind(recipe.task), others)
                 self._kinds.setdefault(name, recipe.task)
-                self._alternates |= dict.fromkeys(recipe.route.others if recipe.route else ())
+                self._alternates[name] = others
             self._counts[name, length] += number
 
     def lanes(self) -> tuple[Lane, ...]:
@@ -132,7 +133,20 @@ class Quote:
     @property
     def alternates(self) -> tuple[str, ...]:
         """Return the providers that may take over what others cannot do."""
-        return tuple(self._alternates)
+        return tuple(dict.fromkeys(name for others in self._alternates.values() for name in others))
+
+    @property
+    def dearest(self) -> int | None:
+        """Return the nano-USD if the dearest of its providers does each job; None where nobody stands in for another."""
+        if not any(self._alternates.values()):
+            return None
+        total = 0
+        for (name, length), number in self._counts.items():
+            task = self._kinds[name]
+            able = (replace(task, provider=who) for who in (task.provider, *self._alternates[name]))
+            highs = (self._estimate(one, length).high.usd for one in able)
+            total += number * max((usd for usd in highs if usd is not None), default=0)
+        return total
 
     def disk(self) -> Disk:
         """Return the room that the images take, and that the spool needs while they arrive."""

@@ -54,7 +54,8 @@ def question(wish: Plan) -> str:
     parts += [f"{words.span(span, words.credits_)} credits at {name}" for name, span in _unconverted(wish)]
     if unknown := sum(lane.unpriced for lane in wish.lanes if lane.credits.expected is None):
         parts.append(f"what nobody can price ({many(unknown, 'request')})")
-    return f"Spend {' and '.join(parts)} on {many(wish.images, 'image')}? [y/N, or a number of jobs to try first]"
+    most = f" (at most {words.usd(wish.dearest)} where others take over)" if wish.dearest else ""
+    return f"Spend {' and '.join(parts)}{most} on {many(wish.images, 'image')}? [y/N, or a number of jobs to try first]"
 
 
 def many(number: int, noun: str) -> str:
@@ -141,7 +142,8 @@ def _sums(wish: Plan) -> Iterator[str]:
     yield from _under("cost", said)
     yield f"time      {_time(wish)}"
     if wish.alternates:
-        yield f"or else   {', '.join(wish.alternates)}, where the first of a job's providers is out of order"
+        most = f"; {words.usd(wish.dearest)} at most" if wish.dearest else ""
+        yield f"or else   {', '.join(wish.alternates)}, where the first of a job's providers is out of order{most}"
     yield from _under("disk", _disk(wish))
 
 

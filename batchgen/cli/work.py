@@ -234,7 +234,8 @@ def _is_capped(batch: Batch, wish: Plan, terms: Terms) -> bool:
         return True
     covered = {limit.only for limit in batch.budget if limit.usd is not None}
     covered |= {name for limit in batch.budget for name in limit.credits}
-    return bool(batch.budget) and all(lane.provider in covered for lane in wish.lanes)
+    asked = {*(lane.provider for lane in wish.lanes), *wish.alternates}
+    return bool(batch.budget) and asked <= covered
 
 
 def _asked(wish: Plan) -> int | None:

@@ -29,7 +29,8 @@ def states(project):
 def test_what_one_provider_cannot_be_paid_for_the_next_one_does(project, witness):
     path = project.manifest(jobs(), defaults=BOTH)
     planned = project.run("plan", path)
-    assert "or else   openai, where the first of a job's providers is out of order" in planned.out
+    assert "or else   openai, where the first of a job's providers is out of order; $" in planned.out
+    assert project.run("plan", path, "--json").json["alternates"]["providers"] == ["openai"]
     done = project.run("run", path, "--yes", AIMLAPI_API_KEY=POOR)
     assert (done.code, states(project)) == (0, {"done": 6}), done.err
     assert "took over openai: 6 jobs of aimlapi (out of money)" in done.err

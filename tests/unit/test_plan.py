@@ -15,10 +15,12 @@ from batchgen.changes import Difference, differences
 from batchgen.forecast import BESIDE, Latency
 from batchgen.job import State
 from batchgen.manifest.batch import Batch, Planned, Recipe
+from batchgen.money import show_usd
 from batchgen.plan import CHANGES, CHUNK, STANDINGS, Row, compare
 from batchgen.pricing import is_stale
 from batchgen.providers.presets import profile
 from batchgen.quote import Facts
+from batchgen.route import Route
 from batchgen.selection import Selection, part, sampled
 from batchgen.task import Kind, Source, Task
 
@@ -491,3 +493,15 @@ def test_an_example_shows_what_is_sent():
             "images": ["/shop/photos/a.jpg"], "output": "cat", "prompt": "Add a cat", "alternates": [],
         }
     ]  # fmt: skip
+
+
+def test_what_it_may_cost_counts_the_dearest_of_a_route():
+    route = Route(others=("studio",))
+    cheap = Planned.of("a", task(provider="gptimageapi"), route=route)
+    alone = compare(batch(job("a", provider="gptimageapi")), None, facts=FACTS)
+    routed = compare(batch(cheap), None, facts=FACTS)
+    dear = compare(batch(job("a")), None, facts=FACTS)
+    assert (alone.alternates, alone.dearest) == ((), None)
+    assert (routed.alternates, routed.usd) == (("studio",), alone.usd)
+    assert routed.dearest == max(dear.usd.high, alone.usd.high or 0)
+    assert routed.as_json()["alternates"] == {"providers": ["studio"], "usd": show_usd(routed.dearest)}
