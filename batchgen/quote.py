@@ -137,7 +137,7 @@ class Quote:
 
     @property
     def dearest(self) -> int | None:
-        """Return the nano-USD if the dearest of its providers does each job; None where nobody stands in for another."""
+        """Return the nano-USD if the dearest of its providers does each job; None where nobody stands in."""
         if not any(self._alternates.values()):
             return None
         total = 0
