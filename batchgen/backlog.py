@@ -78,7 +78,17 @@ class Backlog:
     @property
     def empty(self) -> bool:
         """Return whether nothing of it is pending, as far as this run knows."""
-        return self._dry and self._known and self.retry_at is None and not self.held
+        return not self.looking and self._dry and self._known and self.retry_at is None and not self.held
+
+    @property
+    def looking(self) -> bool:
+        """Return whether the table is being asked what there is."""
+        return self._filling.locked()
+
+    @property
+    def next_look(self) -> datetime | None:
+        """Return when more of those that wait may go; None: none waits, or some whose time has come are here."""
+        return None if self._again else self.retry_at
 
     @property
     def held(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
@@ -69,6 +69,7 @@ class Runner:
             async with create_task_group() as self._crew:
                 for lane in self.lanes:
                     self._crew.start_soon(self._drive, lane)
+            self._crew = None
         except get_cancelled_exc_class():
             # what was cut off reads as after a crash, and is told apart the same way: arrived, unsent, or in doubt
             with move_on_after(LAST_WORDS, shield=True):
@@ -111,25 +112,23 @@ class Runner:
                 tasks.start_soon(self.purchases.finish, self._lane_of(record), job, record)
 
     def _lane_of(self, record: AttemptRecord) -> Lane | None:
-        """Return the lane of an attempt: that of its account, or of another one of its provider."""
-        lanes = [lane for lane in self.lanes if lane.provider == record.provider and lane.models.takes(record.model)]
-        return next((lane for lane in lanes if lane.account == record.account), lanes[0] if lanes else None)
+        """Return the lane of an attempt: one of its provider, best that of its account and its model."""
+        lanes = (lane for lane in self.lanes if lane.provider == record.provider)
+        return max(
+            lanes, key=lambda lane: (lane.account == record.account, lane.models.takes(record.model)), default=None
+        )
 
     # --- what a lane does next ------------------------------------------------
 
     def _share_out(self) -> None:
         """Give each lane the backlogs that it may take from: its provider's, and those of all others."""
-        own: dict[tuple[object, ...], Backlog] = {}
+        made: dict[Wanted, Backlog] = {}
+        homes = dict.fromkeys(lane.provider for lane in self.lanes)
         for lane in self.lanes:
-            key = (lane.provider, lane.models)
-            backlog = own.setdefault(key, self._backlog(Wanted(provider=lane.provider, models=lane.models)))
-            others = dict.fromkeys(other for other in self._homes if other != lane.provider)
-            borrowed = [Wanted(provider=other, models=lane.models, by=lane.provider) for other in others]
-            self._backlogs[lane.name] = [backlog, *map(self._backlog, borrowed)]
-
-    @property
-    def _homes(self) -> list[str]:
-        return [lane.provider for lane in self.lanes]
+            own = Wanted(provider=lane.provider, models=lane.models)
+            borrowed = [replace(own, provider=other, by=lane.provider) for other in homes if other != lane.provider]
+            # accounts of one provider take from the same
+            self._backlogs[lane.name] = [made.setdefault(one, self._backlog(one)) for one in (own, *borrowed)]
 
     def _backlog(self, wanted: Wanted) -> Backlog:
         width = max(lane.width for lane in self.lanes)
@@ -220,11 +219,12 @@ class Runner:
 
     def _until_due(self, lane: Lane) -> float | None:
         """Return the seconds until a job may be there for the lane; None: until something changes."""
-        own, *borrowed = self._backlogs[lane.name]
-        now = self.purchases.now()
-        moments = [backlog.retry_at for backlog in (own, *borrowed) if backlog.retry_at is not None]
+        mine, now = self._backlogs[lane.name], self.purchases.now()
+        if any(backlog.looking for backlog in mine):
+            return 0.0  # the next look waits for that one
+        moments = [backlog.next_look for backlog in mine if backlog.next_look is not None]
         waits = [max(0.0, (moment - now).total_seconds()) + 0.001 for moment in moments]
-        waits += [TAKEOVER_LOOK] if any(backlog.held for backlog in borrowed) else []
+        waits += [TAKEOVER_LOOK] if any(backlog.held for backlog in mine) else []
         return min(waits, default=None)
 
     # --- one attempt ----------------------------------------------------------

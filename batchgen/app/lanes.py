@@ -89,7 +89,9 @@ def _seed(gate: Gate, whose: tuple[str, str | None, Models], memory: Memory) -> 
     if gate.pace.memory:
         since = memory.now - timedelta(seconds=gate.pace.memory)
         sent = sends(memory.table, provider, since)
-        mine = [one for one in sent if one.account in (account, None) and models.takes(one.model)]
+        # whose a call was that names no account, or which one is the only account now, nobody knows: they count
+        own = (one for one in sent if account is None or one.account in (account, None))
+        mine = [one for one in own if models.takes(one.model)]
         gate.seed(_ago(mine, memory.now))
 
 

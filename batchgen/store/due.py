@@ -43,7 +43,7 @@ def in_turn(wanted: Wanted) -> tuple[ColumnElement[object], ...]:
 def _pending(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     yield text("jobs.state = 'pending' AND jobs.orphaned_at IS NULL")  # type: ignore[misc]
     yield jobs.c.provider == wanted.provider
-    if wanted.models.named:
+    if wanted.models.named or wanted.models.only:
         listed = sorted(wanted.models.named)
         yield jobs.c.model.in_(listed) if wanted.models.only else jobs.c.model.not_in(listed)
     if wanted.by is not None:
