@@ -26,7 +26,7 @@ from .store.values import AttemptRecord, Wanted
 from .task import Task
 from .windows import Window
 
-#: Due jobs looked up at once, at least.
+#: Due jobs looked up at once: of others this many, of its own at least.
 PAGE = 64
 #: Seconds between two looks at a budget that calls under way have reserved.
 BUDGET_LOOK = 0.5
@@ -90,15 +90,12 @@ class Runner:
         self.failure = self.failure or (error if isinstance(error, StoreError) else StoreError(str(error)))
         self.drain()
 
-    def steer(self, provider: str, limits: Sequence[Window], spacing: float, width: int | None, *, held: bool) -> None:
-        """Put other limits of a provider in force, and pause it (*held*) or let it go on, closed lanes too.
-
-        *width* None: as many calls in flight as before.
-        """
+    def steer(self, provider: str, limits: Sequence[Window], spacing: float, width: int, *, held: bool) -> None:
+        """Put other limits of a provider in force, and pause it (*held*) or let it go on, closed lanes too."""
         for lane in self.lanes:
             if lane.provider != provider:
                 continue
-            lane.gates[0].configure(limits, spacing, width or lane.gates[0].width)
+            lane.gates[0].configure(limits, spacing, width)
             again, lane.held = lane.held and not held and lane.closed is not None, held
             if again and self._crew is not None and not self.draining:
                 lane.reopen()
@@ -131,12 +128,11 @@ class Runner:
             self._backlogs[lane.name] = [made.setdefault(one, self._backlog(one)) for one in (own, *borrowed)]
 
     def _backlog(self, wanted: Wanted) -> Backlog:
-        width = max(lane.width for lane in self.lanes)
+        # others' jobs are looked through, often in vain, whenever any call ends: few at once
+        page = PAGE if wanted.by else max(PAGE, 2 * max(lane.width for lane in self.lanes))
 
         async def lookup(which: Wanted, now: datetime) -> list[Job]:
-            return await to_thread.run_sync(
-                self.reader.due, self.batch_id, which, max(PAGE, 2 * width), now, self.scope
-            )
+            return await to_thread.run_sync(self.reader.due, self.batch_id, which, page, now, self.scope)
 
         async def next_retry(which: Wanted) -> datetime | None:
             return await to_thread.run_sync(self.reader.next_retry, self.batch_id, which, self.scope)

@@ -201,7 +201,8 @@ class Engagement:
         """Return a purse for each cap, less what has been spent, is at risk or is reserved under it so far."""
         purses = [Purse(caps=limit, **self._gone(limit, batch_id)) for limit in self.batch.budget]
         if self.terms.budget is not None:
-            purses.append(Purse(caps=Caps(usd=self.terms.budget, scope="this run", unpriced=self.terms.allow_unpriced), earlier=False))
+            caps = Caps(usd=self.terms.budget, scope="this run", unpriced=self.terms.allow_unpriced)
+            purses.append(Purse(caps=caps, earlier=False))
         return Wallet(tuple(purses))
 
     def _gone(self, limit: Caps, batch_id: int) -> dict[str, Any]:
