@@ -175,7 +175,13 @@ class Runner:
             if job is not None:
                 found.append((backlog, job))
         free = [(backlog, job) for backlog, job in found if job.id not in self._under_way]
-        return min(free, key=lambda one: (-one[1].priority, one[1].position), default=None)
+        return min(
+            free, key=lambda one: (self._too_dear(lane, one[1]), -one[1].priority, one[1].position), default=None
+        )
+
+    def _too_dear(self, lane: Lane, job: Job) -> bool:
+        """Return whether the lane cannot afford another's job: that must not keep it from what it can."""
+        return job.task.provider != lane.provider and self.purchases.refusing(lane, job) is not None
 
     def _may(self, lane: Lane, job: Job) -> bool:
         """Return whether the lane may send *job*: it is at home here, or all that come before are out of order."""

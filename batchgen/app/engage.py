@@ -187,11 +187,15 @@ class Engagement:
         return self.reader.scope(batch_id, self.terms.selection, only=self.back)
 
     def _lanes(self, profiles: Mapping[str, Profile], now: datetime) -> list[Lane]:
-        wanted = {name: self.terms.concurrency or known.limits.concurrency for name, known in profiles.items()}
+        wanted = {
+            (name, account): self.terms.concurrency or known.limits.concurrency
+            for name, known in profiles.items()
+            for account in self.keys.accounts(known)
+        }
         memory = Memory(table=self.place.db, lessons=self.reader.lessons(), now=now)
         found: list[Lane] = []
-        for name, width in widths(wanted).items():
-            made = lanes(profiles[name], self.keys.accounts(profiles[name]), width, memory)
+        for (name, account), width in widths(wanted).items():
+            made = lanes(profiles[name], account, width, memory)
             if name in self.keys.keyless:  # it can finish what arrived, no more
                 made = map(_idle, made)
             found += made

@@ -6,12 +6,15 @@ Every night is seeded, so that a figure is the same each time.  ``python -m test
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from batchgen.backlog import Backlog
+from batchgen.budget import Caps
 from batchgen.lane import Closure
+from batchgen.pricing import estimate
 from tests.simulated import scenarios, witness
 from tests.simulated.night import Night, Wish, wishes
 from tests.simulated.server import Nature, Said, Tells
@@ -134,6 +137,22 @@ def test_an_answer_that_came_before_the_kill_is_not_paid_for_again(folder):
         calls = [call for call in night.log() if call.job == job]
         assert count == 1 or calls[0].attempt not in whole
     assert night.counts().done == 40
+
+
+def test_what_a_lane_cannot_afford_of_anothers_keeps_it_from_nothing_of_its_own(folder, monkeypatch):
+    dear = Wish(key="dear", provider="openai", images=4, others=("aigate",))
+    night = Night(
+        folder=folder,
+        wishes=[dear, *wishes(3, "aigate")],
+        natures={"openai": Nature(), "aigate": Nature(median=5.0)},
+        settings={"aigate": {"limits": {"concurrency": 1}}},
+    )
+    model = night.profiles["aigate"].models["gpt-image-2"]
+    each = estimate(wishes(1, "aigate")[0].planned().task, model).high.usd
+    made = night._batch()
+    monkeypatch.setattr(night, "_batch", lambda: replace(made, budget=(Caps(usd=each * 7 // 2, scope="this batch"),)))
+    night.play()
+    assert (night.counts().done, night.counts().pending) == (3, 1)
 
 
 def test_a_lane_that_may_not_take_over_yet_looks_now_and_then_and_does_not_spin(folder, monkeypatch):

@@ -57,5 +57,5 @@ async def test_a_quota_counts_what_its_account_sent(path, account, waits):
         await writer.claim(job, replace(attempt_for(job), account="A"), "run", None, None, NOW)
     memory = Memory(table=path, lessons={}, now=NOW + timedelta(seconds=1))
     known = profile("aigate", {"limits": {"requests_per_day": 1}})
-    [lane] = lanes(known, [account], 4, memory)
+    [lane] = lanes(known, account, 4, memory)
     assert (lane.wait(1) > 0) is waits
