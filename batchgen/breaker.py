@@ -69,6 +69,11 @@ class Breaker:
         return self._errors >= ERRORS and len(self._failing) >= ERROR_JOBS
 
     @property
+    def taking(self) -> bool:
+        """Return whether a call that is in flight is one that it took: what it refuses comes back at once."""
+        return not (self.misses or self.doubts or self.troubled)
+
+    @property
     def probing(self) -> bool:
         """Return whether one call at a time is enough to find out how it is doing."""
         return self.doubts > 0 or self.misses >= PROBE_ROUNDS or self.troubled

@@ -29,13 +29,14 @@ class Purse:
     caps: Caps
     usd: int = 0
     credits: dict[str, int] = field(default_factory=dict)
+    earlier: bool = True  #: what earlier runs left open is reserved here
 
     def allows(self, provider: str, estimate: Charge) -> bool:
         """Return whether a call that may cost *estimate* (its high figure) fits into what is left.
 
         A call without a price never fits under a cap of its own currency: nobody could say whether the cap held.
         """
-        if self.caps.only not in (None, provider):
+        if not self._concerns(provider):
             return True
         cap = self.caps.credits.get(provider)
         if cap is not None:
@@ -51,16 +52,23 @@ class Purse:
 
     def reserve(self, provider: str, estimate: Charge) -> None:
         """Count *estimate* as gone."""
+        if not self._concerns(provider):
+            return
         self.usd += estimate.usd or 0
         self._count(provider, estimate.credits or 0)
 
     def settle(self, provider: str, estimate: Charge, actual: Charge) -> None:
         """Replace a reservation by what the call really cost; in a currency where that is unknown it stays."""
+        if not self._concerns(provider):
+            return
         free = actual.usd == 0 and not actual.credits
         if actual.usd is not None:
             self.usd += actual.usd - (estimate.usd or 0)
         if free or actual.credits is not None:
             self._count(provider, (actual.credits or 0) - (estimate.credits or 0))
+
+    def _concerns(self, provider: str) -> bool:
+        return self.caps.only in (None, provider)
 
     def _count(self, provider: str, points: int) -> None:
         self.credits[provider] = self.credits.get(provider, 0) + points
@@ -81,7 +89,8 @@ class Wallet:
         for purse in self.purses:
             purse.reserve(provider, estimate)
 
-    def settle(self, provider: str, estimate: Charge, actual: Charge) -> None:
-        """Replace a reservation by what the call really cost, in every purse."""
+    def settle(self, provider: str, estimate: Charge, actual: Charge, *, earlier: bool = False) -> None:
+        """Replace a reservation by what the call really cost, in every purse; *earlier*: another run reserved it."""
         for purse in self.purses:
-            purse.settle(provider, estimate, actual)
+            if purse.earlier or not earlier:
+                purse.settle(provider, estimate, actual)

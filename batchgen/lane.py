@@ -84,6 +84,8 @@ class Lane:
         """Return whether others may take its jobs: closed, or it has not taken, or will not take, any for *seconds*."""
         if self.closed is not None or self.held or self.pause_left > seconds:
             return True
+        if self.in_flight and self.breaker.taking:
+            return False
         return self.breaker.since is not None and self.gates[0].clock() - self.breaker.since > seconds
 
     def wait(self, images: int) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -58,11 +58,16 @@ class Workshop:
         try:
             return await self._converse(talk)
         except ProviderError as error:
-            usage = error.usage or talk.usage
+            usage, fault = error.usage or talk.usage, error.fault
+            if talk.again and fault.charged is Charged.NO:
+                # refused now says nothing of the first time, which may have been carried out
+                fault = replace(
+                    _lost().fault, message=f"the run ended while the request was under way ({fault.message})"
+                )
             return Missed(
-                fault=error.fault,
+                fault=fault,
                 usage=usage,
-                charge=self._charge(attempt, error.fault, usage),
+                charge=self._charge(attempt, fault, usage),
                 request_id=talk.request_id,
             )
         except (StoreError, OSError):

@@ -70,7 +70,8 @@ class Purchases:
 
     def prepare(self, lane: Lane, job: Job) -> Opened:
         """Reserve the money for one attempt at *job* by *lane*, and order it."""
-        attempt = self._order(job, lane, self.new_id(), job.claim + 1)
+        order = self._order(job, self._task(job, lane.provider), self.new_id(), job.claim + 1)
+        attempt = replace(order, account=lane.account)
         estimate = self.estimate(attempt.task)
         self.wallet.reserve(lane.provider, estimate)
         return Opened(job=job, attempt=attempt, estimate=estimate)
@@ -114,10 +115,14 @@ class Purchases:
     async def finish(self, lane: Lane | None, job: Job, record: AttemptRecord) -> None:
         """Bring one attempt that an earlier run left open to its end: from the spool, or else as unknown."""
         reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
-        stray = Lane(provider=record.provider, policy=Policy(), gates=(Gate(),), account=record.account)
-        asked = lane or stray
-        fresh = self.now() - record.started_at < KEY_LIFE and asked.account == record.account
-        attempt = replace(self._order(job, asked, record.id, record.claim), resumed=True, key_valid=fresh)
+        asked = lane or Lane(provider=record.provider, policy=Policy(), gates=(Gate(),), account=record.account)
+        # in whose terms it was asked nobody knows where the provider is gone, and nobody is asked again
+        task = self._task(job, record.provider) if lane else job.task
+        fresh = self.now() - record.started_at < KEY_LIFE
+        # a key means something to its account alone, and a lane that takes no such jobs has nothing to send with
+        same = asked.account == record.account and asked.models.takes(record.model)
+        order = self._order(job, task, record.id, record.claim)
+        attempt = replace(order, account=asked.account, resumed=True, key_valid=fresh and same)
         opened = Opened(job=job, attempt=attempt, estimate=reserved)
         try:
             outcome = _gone(record.provider) if lane is None else await self.backend.run(attempt)
@@ -130,16 +135,15 @@ class Purchases:
     def _task(self, job: Job, provider: str) -> Task:
         return replace(self.translate(job.task, provider), n=job.wanted - job.delivered)
 
-    def _order(self, job: Job, lane: Lane, attempt_id: str, claim: int) -> Attempt:
-        """Return the order for one attempt at what *job* still lacks."""
+    def _order(self, job: Job, task: Task, attempt_id: str, claim: int) -> Attempt:
+        """Return the order for one attempt at what *job* still lacks, which is *task*."""
         return Attempt(
             id=attempt_id,
             job_id=job.id,
             claim=claim,
             batch=self.batch,
             key=job.key,
-            task=self._task(job, lane.provider),
-            account=lane.account,
+            task=task,
             fingerprint=job.fingerprint,
             folder=self.folder,
             output=job.output,
@@ -172,7 +176,7 @@ class Purchases:
         except StoreError as error:
             self.halt(error)
             return None
-        self.wallet.settle(lane.provider, opened.estimate, outcome.charge)
+        self.wallet.settle(lane.provider, opened.estimate, outcome.charge, earlier=attempt.resumed)
         spoiled = isinstance(outcome, Missed) and outcome.fault.cause is Cause.SPOILED
         await to_thread.run_sync(self.release, attempt.id, spoiled)
         _count(lane, job, event, outcome)

@@ -37,6 +37,11 @@ class Route:
         return cls(others=tuple(document["others"]), after=document["after"], at_once=document.get("at_once", False))
 
 
+def askable(home: str, route: Route | None) -> tuple[str, ...]:
+    """Return every provider that a job of *home* may be sent to."""
+    return (home, *(route.others if route else ()))
+
+
 @dataclass(frozen=True, slots=True)
 class Models:
     """The models that a lane is for: those *named*, or all but those."""

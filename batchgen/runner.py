@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from anyio import create_task_group, current_time, get_cancelled_exc_class, move_on_after, to_thread
@@ -25,7 +25,7 @@ from .store.values import AttemptRecord, Wanted
 from .task import Task
 from .windows import Window
 
-#: Due jobs looked up at once, at least.
+#: Due jobs looked up at once: of others this many, of its own at least.
 PAGE = 64
 #: Seconds between two looks at a budget that calls under way have reserved.
 BUDGET_LOOK = 0.5
@@ -68,6 +68,7 @@ class Runner:
             async with create_task_group() as self._crew:
                 for lane in self.lanes:
                     self._crew.start_soon(self._drive, lane)
+            self._crew = None
         except get_cancelled_exc_class():
             # what was cut off reads as after a crash, and is told apart the same way: arrived, unsent, or in doubt
             with move_on_after(LAST_WORDS, shield=True):
@@ -88,15 +89,12 @@ class Runner:
         self.failure = self.failure or (error if isinstance(error, StoreError) else StoreError(str(error)))
         self.drain()
 
-    def steer(self, provider: str, limits: Sequence[Window], spacing: float, width: int | None, *, held: bool) -> None:
-        """Put other limits of a provider in force, and pause it (*held*) or let it go on, closed lanes too.
-
-        *width* None: as many calls in flight as before.
-        """
+    def steer(self, provider: str, limits: Sequence[Window], spacing: float, width: int, *, held: bool) -> None:
+        """Put other limits of a provider in force, and pause it (*held*) or let it go on, closed lanes too."""
         for lane in self.lanes:
             if lane.provider != provider:
                 continue
-            lane.gates[0].configure(limits, spacing, width or lane.gates[0].width)
+            lane.gates[0].configure(limits, spacing, width)
             again, lane.held = lane.held and not held and lane.closed is not None, held
             if again and self._crew is not None and not self.draining:
                 lane.reopen()
@@ -110,36 +108,31 @@ class Runner:
                 tasks.start_soon(self.purchases.finish, self._lane_of(record), job, record)
 
     def _lane_of(self, record: AttemptRecord) -> Lane | None:
-        """Return the lane of an attempt: that of its account, or of another one of its provider."""
-        lanes = [lane for lane in self.lanes if lane.provider == record.provider]
+        """Return the lane of an attempt: one of its provider, best that of its account and its model."""
+        lanes = (lane for lane in self.lanes if lane.provider == record.provider)
         return max(
-            lanes,
-            key=lambda lane: (lane.account == record.account, lane.models.takes(record.model)),
-            default=None,
+            lanes, key=lambda lane: (lane.account == record.account, lane.models.takes(record.model)), default=None
         )
 
     # --- what a lane does next ------------------------------------------------
 
     def _share_out(self) -> None:
         """Give each lane the backlogs that it may take from: its provider's, and those of all others."""
-        own: dict[tuple[object, ...], Backlog] = {}
+        made: dict[Wanted, Backlog] = {}
+        homes = dict.fromkeys(lane.provider for lane in self.lanes)
         for lane in self.lanes:
-            key = (lane.provider, lane.models)
-            backlog = own.setdefault(key, self._backlog(Wanted(provider=lane.provider, models=lane.models)))
-            others = dict.fromkeys(other for other in self._homes if other != lane.provider)
-            borrowed = [Wanted(provider=other, models=lane.models, by=lane.provider) for other in others]
-            self._backlogs[lane.name] = [backlog, *map(self._backlog, borrowed)]
-
-    @property
-    def _homes(self) -> list[str]:
-        return [lane.provider for lane in self.lanes]
+            own = Wanted(provider=lane.provider, models=lane.models)
+            borrowed = [replace(own, provider=other, by=lane.provider) for other in homes if other != lane.provider]
+            # accounts of one provider take from the same
+            self._backlogs[lane.name] = [made.setdefault(one, self._backlog(one)) for one in (own, *borrowed)]
 
     def _backlog(self, wanted: Wanted) -> Backlog:
-        width = max(lane.width for lane in self.lanes)
+        # others' jobs are looked through, often in vain, whenever any call ends: few at once
+        page = PAGE if wanted.by else max(PAGE, 2 * max(lane.width for lane in self.lanes))
 
         async def lookup(which: Wanted, now: datetime) -> list[Job]:
             # those under way that are not claimed yet come along
-            many = max(PAGE, 2 * width) + len(self._under_way)
+            many = page + len(self._under_way)
             return await to_thread.run_sync(self.reader.due, self.batch_id, which, many, now, self.scope)
 
         async def next_retry(which: Wanted) -> datetime | None:
@@ -188,7 +181,14 @@ class Runner:
                     found.append((backlog, job))
             # another lane may have taken one while the next was looked up
             if all(backlog.holds(job) for backlog, job in found):
-                return min(found, key=lambda one: (-one[1].priority, one[1].position), default=None)
+                break
+        return min(
+            found, key=lambda one: (self._too_dear(lane, one[1]), -one[1].priority, one[1].position), default=None
+        )
+
+    def _too_dear(self, lane: Lane, job: Job) -> bool:
+        """Return whether the lane cannot afford another's job: that must not keep it from what it can."""
+        return job.task.provider != lane.provider and self.purchases.refusing(lane, job) is not None
 
     def _able(self, lane: Lane) -> Callable[[Job], bool]:
         """Return what tells which jobs the lane may send at this moment; a page of jobs has few routes."""
@@ -240,11 +240,10 @@ class Runner:
 
     def _until_due(self, lane: Lane) -> float | None:
         """Return the seconds until a job may be there for the lane; None: until something changes."""
-        own, *borrowed = self._backlogs[lane.name]
-        now = self.purchases.now()
-        moments = [moment for backlog in (own, *borrowed) if (moment := backlog.more_at) is not None]
+        mine, now = self._backlogs[lane.name], self.purchases.now()
+        moments = [moment for backlog in mine if (moment := backlog.more_at) is not None]
         waits = [max(0.0, (moment - now).total_seconds()) + 0.001 for moment in moments]
-        waits += [TAKEOVER_LOOK] if any(backlog.held for backlog in borrowed) else []
+        waits += [TAKEOVER_LOOK] if any(backlog.held for backlog in mine) else []
         return min(waits, default=None)
 
     # --- one attempt ----------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -41,8 +41,9 @@ class Attendance:
     @asynccontextmanager
     async def around(self, display: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
         """Attend to the run inside *display*; nothing is sent before it is known what must not be."""
+        apply = partial(self._apply, {lane.provider: lane.gates[0].width for lane in self.runner.lanes})
         async with create_task_group() as tasks:
-            await tasks.start(partial(steer.follow, self.place, self.batch, self._apply, self.say))
+            await tasks.start(partial(steer.follow, self.place, self.batch, apply, self.say))
             tasks.start_soon(self._remember)
             tasks.start_soon(self._listen)
             async with display:
@@ -62,10 +63,10 @@ class Attendance:
             # raised here it would cut off what is in flight
             self.runner.halt(error)
 
-    def _apply(self, provider: str, limits: Limits, paused: bool) -> None:
+    def _apply(self, begun: Mapping[str, int], provider: str, limits: Limits, paused: bool) -> None:
         # as many as may be open at once was settled when the run began, and what was typed goes before what is filed
-        before = self.batch.profiles[provider].limits.concurrency
-        width = limits.concurrency if limits.concurrency != before else None
+        filed = self.batch.profiles[provider].limits.concurrency
+        width = limits.concurrency if limits.concurrency != filed else begun.get(provider, filed)
         self.runner.steer(provider, configured(limits), limits.spacing or 0.0, width, held=paused)
 
     async def _remember(self) -> None:

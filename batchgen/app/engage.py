@@ -81,6 +81,7 @@ class Engagement:
             run_id, batch_id, command=command, pid=os.getpid(), host=socket.gethostname(), now=started
         )
         notes.begun(self.place, self.batch.name, run_id)
+        interrupted = bool(self.reader.open_attempts(batch_id))
         profiles = {name: known for name, known in self.batch.profiles.items() if name in self.needed(batch_id)}
         spool = Spool(self.place.state / "spool")
         for attempt_id, spoiled in self.reader.ended(list(spool.left())).items():
@@ -100,8 +101,8 @@ class Engagement:
         )
 
         async def revise() -> None:
-            # a job that was cut off and asks for something else now could not be changed before it was settled
-            if loaded.busy:
+            # a job that was cut off could not be changed, or given to another provider, before it was settled
+            if interrupted:
                 await self._load(batch_id, started)
 
         runner = self.runner(batch_id, run_id, profiles, workshop)
@@ -186,11 +187,15 @@ class Engagement:
         return self.reader.scope(batch_id, self.terms.selection, only=self.back)
 
     def _lanes(self, profiles: Mapping[str, Profile], now: datetime) -> list[Lane]:
-        wanted = {name: self.terms.concurrency or known.limits.concurrency for name, known in profiles.items()}
+        wanted = {
+            (name, account): self.terms.concurrency or known.limits.concurrency
+            for name, known in profiles.items()
+            for account in self.keys.accounts(known)
+        }
         memory = Memory(table=self.place.db, lessons=self.reader.lessons(), now=now)
         found: list[Lane] = []
-        for name, width in widths(wanted).items():
-            made = lanes(profiles[name], self.keys.accounts(name), width, memory)
+        for (name, account), width in widths(wanted).items():
+            made = lanes(profiles[name], account, width, memory)
             if name in self.keys.keyless:  # it can finish what arrived, no more
                 made = map(_idle, made)
             found += made
@@ -200,7 +205,8 @@ class Engagement:
         """Return a purse for each cap, less what has been spent, is at risk or is reserved under it so far."""
         purses = [Purse(caps=limit, **self._gone(limit, batch_id)) for limit in self.batch.budget]
         if self.terms.budget is not None:
-            purses.append(Purse(caps=Caps(usd=self.terms.budget, scope="this run", unpriced=self.terms.allow_unpriced)))
+            caps = Caps(usd=self.terms.budget, scope="this run", unpriced=self.terms.allow_unpriced)
+            purses.append(Purse(caps=caps, earlier=False))
         return Wallet(tuple(purses))
 
     def _gone(self, limit: Caps, batch_id: int) -> dict[str, Any]:
@@ -218,6 +224,7 @@ class Engagement:
             standing=standing(self.reader, self.reader.batch(self.batch.name)),
             lanes=[
                 LaneEnd(
+                    name=lane.name,
                     provider=lane.provider,
                     closed=lane.closed,
                     message=lane.fault.message if lane.fault else None,

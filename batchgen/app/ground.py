@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import resource
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import StoreError
+
+Row = TypeVar("Row")
 
 #: Where SQLite's write-ahead log and file locks do not work as they must (sqlite.org/wal.html).
 NETWORK = frozenset(
@@ -62,8 +65,8 @@ def require_files() -> None:
             os.close(descriptor)
 
 
-def widths(wanted: dict[str, int]) -> dict[str, int]:
-    """Return how many calls each lane may have in flight: as *wanted*, or less where too few files may be open.
+def widths(wanted: dict[Row, int]) -> dict[Row, int]:
+    """Return how many calls each row may have in flight: as *wanted*, or less where too few files may be open.
 
     The soft limit of open files is raised as far as it may be.
     """

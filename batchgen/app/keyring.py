@@ -20,10 +20,13 @@ class Keyring:
     keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     keyless: Sequence[str] = ()  #: providers that might take jobs over, had they a key
 
-    def accounts(self, provider: str) -> Sequence[str | None]:
-        """Return the names of a provider's accounts; None stands for the only one."""
-        names = tuple(self.keys.get(provider, ()))
-        return names if len(names) > 1 else (None,)
+    def accounts(self, known: Profile) -> Sequence[str | None]:
+        """Return the names of a provider's accounts; None stands for the only one that it may have.
+
+        Where it may have several, one has a name also while the keys of the others are away: calls are booked under it.
+        """
+        names = tuple(filter(None, self.keys.get(known.name, ())))
+        return names if names and len(known.api_key_env) > 1 else (None,)
 
     @property
     def first(self) -> Mapping[str, str]:

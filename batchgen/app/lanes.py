@@ -5,7 +5,7 @@ What any run sent lately counts, and what earlier runs learned is remembered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,11 +33,8 @@ class Memory:
     now: datetime
 
 
-def lanes(known: Profile, accounts: Sequence[str | None], width: int, memory: Memory) -> Iterator[Lane]:
-    """Yield the lanes of a provider, each account *width* calls wide.
-
-    *accounts* are the names of its keys, or None where there is but one.
-    """
+def lanes(known: Profile, account: str | None, width: int, memory: Memory) -> Iterator[Lane]:
+    """Yield the lanes of one account at a provider, which is *width* calls wide; None is the only account."""
     policy = Policy.of(
         attempts=known.retry.attempts,
         first_wait=known.retry.first_wait,
@@ -47,19 +44,16 @@ def lanes(known: Profile, accounts: Sequence[str | None], width: int, memory: Me
     )
     groups: dict[str | None, Models] = {None: Models(frozenset[str]().union(*known.grouped.values()))}
     groups |= {name: Models(models, only=True) for name, models in known.grouped.items()}
-    for account in accounts:
-        shared = _gate(known.limits, known.retry, width)
-        _seed(shared, (known.name, account, Models()), memory)
-        for name, models in groups.items():
-            gates = [shared]
-            if name is not None:
-                gates.append(_gate(known.groups[name], known.retry, known.groups[name].concurrency or width))
-                _seed(gates[-1], (known.name, account, models), memory)
-            lane = Lane(
-                provider=known.name, account=account, group=name, policy=policy, gates=tuple(gates), models=models
-            )
-            _recall(lane, memory)
-            yield lane
+    shared = _gate(known.limits, known.retry, width)
+    _seed(shared, (known.name, account, Models()), memory)
+    for name, models in groups.items():
+        gates = [shared]
+        if name is not None:
+            gates.append(_gate(known.groups[name], known.retry, known.groups[name].concurrency or width))
+            _seed(gates[-1], (known.name, account, models), memory)
+        lane = Lane(provider=known.name, account=account, group=name, policy=policy, gates=tuple(gates), models=models)
+        _recall(lane, memory)
+        yield lane
 
 
 def configured(limits: Limits | Group) -> list[Window]:
@@ -89,7 +83,9 @@ def _seed(gate: Gate, whose: tuple[str, str | None, Models], memory: Memory) -> 
     if gate.pace.memory:
         since = memory.now - timedelta(seconds=gate.pace.memory)
         sent = sends(memory.table, provider, since)
-        mine = [one for one in sent if one.account in (account, None) and models.takes(one.model)]
+        # whose a call was that names no account, or which one is the only account now, nobody knows: they count
+        own = (one for one in sent if account is None or one.account in (account, None))
+        mine = [one for one in own if models.takes(one.model)]
         gate.seed(_ago(mine, memory.now))
 
 

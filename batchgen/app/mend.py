@@ -133,13 +133,15 @@ def _examined(file: Path) -> tuple[bytes, Examined]:
 
 
 def _order(job: Job, batch: Batch, record: AttemptRecord | None) -> Attempt:
+    task = replace(job.task, n=1)
     return Attempt(
         id=record.id if record else uuid.uuid4().hex,
         job_id=job.id,
         claim=record.claim if record else job.claim,
         batch=job.batch,
         key=job.key,
-        task=replace(job.task, n=1),
+        task=replace(task, provider=record.provider, model=record.model) if record else task,
+        account=record.account if record else None,
         fingerprint=job.fingerprint,
         folder=batch.folder,
         output=job.output,

@@ -14,6 +14,7 @@ from ..images import EXTENSIONS
 from ..job import Job
 from ..manifest import Batch
 from ..manifest.names import stems
+from ..route import askable
 from ..spool import KEPT_SUFFIX, Spool
 from ..store.reader import Reader
 from ..store.values import AttemptRecord, Trace
@@ -67,8 +68,12 @@ class Survey:
         if not named:
             return set()
         wanted = (job for job in self.batch.jobs if job.key in named)
-        planned = {job.key: (job.fingerprint, job.recipe.task.provider) for job in wanted}
-        return {t.id for t in found if t.live and planned.get(t.key) == (t.fingerprint, t.task.provider)}
+        planned = {
+            (job.key, job.fingerprint, name)
+            for job in wanted
+            for name in askable(job.recipe.task.provider, job.recipe.route)
+        }
+        return {t.id for t in found if t.live and (t.key, t.fingerprint, t.task.provider) in planned}
 
     def keep(self, found: Sequence[Trace]) -> None:
         """Put slots by that nobody will finish: a person may look at them."""

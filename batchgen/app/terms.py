@@ -33,6 +33,7 @@ class Terms:
 class LaneEnd:
     """How a lane ended: why it closed, if it did, and what was left in it."""
 
+    name: str  #: "openai", or with its account and group of models
     provider: str
     closed: Closure | None
     message: str | None
@@ -65,6 +66,6 @@ class Ended:
             return 7
         if Closure.DENIED in why:
             return 5
-        if why or (self.drained is not None and self.standing.counts.pending):
+        if why or (self.standing.counts.pending and (self.drained is not None or not self.wish.selected)):
             return 8
         return 3 if self.standing.counts.failed or self.standing.counts.unknown else 0

@@ -145,6 +145,7 @@ def order(path: Path, batch: Batch) -> Trace | None:
             task=task,
             output=str(said["output"]),
             at=_changed(path),
+            account=said.get("account"),
             claim=_whole(said["claim"]),
             wanted=_whole(said["wanted"]),
         )

@@ -136,7 +136,7 @@ def _stand_ins(lanes: Sequence[LaneEnd]) -> list[str]:
 def _lane_line(lane: LaneEnd) -> str:
     words_of_provider = f": {words.short(lane.message, 160)}" if lane.message else ""
     left = f" ({lane.left} pending)" if lane.left else ""
-    return f"stopped   {lane.provider}: {_WHY[str(lane.closed)]}{words_of_provider}{left}"
+    return f"stopped   {lane.name}: {_WHY[str(lane.closed)]}{words_of_provider}{left}"
 
 
 def _under(head: str, said: list[str]) -> Iterator[str]:

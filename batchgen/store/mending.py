@@ -14,6 +14,7 @@ from ..errors import NotFound, StaleJob
 from ..fault import Cause, Charged
 from ..fingerprint import unchanged
 from ..job import Adopted, Cancelled, Claimed, Job, State, Supplied, advance
+from ..route import askable
 from ..task import Artifact, Basis
 from .rows import encode_task, to_job
 from .swap import swap
@@ -158,8 +159,9 @@ def _job(connection: Connection, batch_id: int, trace: Trace, now: datetime) -> 
 
 
 def _may_revive(job: Job, trace: Trace) -> bool:
-    # the slot is read by the rules of the provider that the job names
-    return _same(job, trace) and trace.task.provider == job.task.provider and job.state is State.PENDING
+    # the slot is read by the rules of the provider that was asked
+    asked = trace.task.provider in askable(job.task.provider, job.route)
+    return _same(job, trace) and asked and job.state is State.PENDING
 
 
 def _same(job: Job, trace: Trace) -> bool:
@@ -173,14 +175,20 @@ def _revive(connection: Connection, job: Job, trace: Trace, now: datetime) -> In
     after = advance(before_claim, Claimed(at=now))
     swap(connection, job, after, now)
     estimates = {"estimate_usd": trace.estimate.usd, "estimate_credits": trace.estimate.credits}
-    _insert_attempt(connection, after, trace.id, state="open", started_at=trace.at, **estimates)
+    facts = {"state": "open", "started_at": trace.at, "account": trace.account}
+    _insert_attempt(connection, _as_asked(after, trace), trace.id, **facts, **estimates)
     return Intake(attempts=1, revived=1)
+
+
+def _as_asked(job: Job, trace: Trace) -> Job:
+    """Return *job* with the provider and the model that a trace's call went to."""
+    return replace(job, task=replace(job.task, provider=trace.task.provider, model=trace.task.model))
 
 
 def _book(connection: Connection, batch_id: int, job: Job, trace: Trace) -> Intake:
     """Write the attempt and its one ledger row."""
     in_doubt = trace.cause is Cause.UNKNOWN
-    job = replace(job, task=replace(job.task, provider=trace.task.provider, model=trace.task.model))
+    job = _as_asked(job, trace)
     _insert_attempt(
         connection,
         replace(job, claim=max(job.claim, trace.claim)),
@@ -188,6 +196,7 @@ def _book(connection: Connection, batch_id: int, job: Job, trace: Trace) -> Inta
         state="missed" if trace.cause else "delivered",
         started_at=trace.at,
         ended_at=trace.at,
+        account=trace.account,
         cause=trace.cause.value if trace.cause else None,
         message=trace.message,
         estimate_usd=trace.estimate.usd,

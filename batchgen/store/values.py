@@ -154,6 +154,7 @@ class Trace:
     task: Task
     output: str  #: file stem, relative to the output folder
     at: datetime
+    account: str | None = None  #: which of several keys it was sent with, where the trace tells
     claim: int = 0  #: 0 where the trace does not tell
     wanted: int = 1
     cause: Cause | None = None  #: None: it delivered

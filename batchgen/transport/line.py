@@ -178,10 +178,12 @@ class Transport:
             await self._stack.aclose()
 
     def line(self, provider: str, account: str | None = None) -> Line:
-        """Return the way to *provider*, with the key of that *account* where it has several."""
+        """Return the way to *provider*, with the key of that *account* where it has several.
+
+        Raises KeyError for an account that there is not: no other key stands in for it.
+        """
         line = self._lines[provider]
-        key = self._accounts.get(provider, {}).get(account or "")
-        return line if key is None else replace(line, key=key)
+        return line if account is None else replace(line, key=self._accounts[provider][account])
 
     async def fetch_source(self, url: str, sink: Sink) -> None:
         """Download a source image that the user named into *sink*; raise ProviderError (invalid) where it cannot be."""

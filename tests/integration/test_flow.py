@@ -6,13 +6,17 @@ Every night is seeded, so that a figure is the same each time.  ``python -m test
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from batchgen.backlog import Backlog
+from batchgen.budget import Caps
 from batchgen.lane import Closure
+from batchgen.pricing import estimate
 from tests.simulated import scenarios, witness
-from tests.simulated.night import Night, wishes
+from tests.simulated.night import Night, Wish, wishes
 from tests.simulated.server import Nature, Outage, Said, Tells
 
 
@@ -154,6 +158,42 @@ def test_an_answer_that_came_before_the_kill_is_not_paid_for_again(folder):
         calls = [call for call in night.log() if call.job == job]
         assert count == 1 or calls[0].attempt not in whole
     assert night.counts().done == 40
+
+
+def test_what_a_lane_cannot_afford_of_anothers_keeps_it_from_nothing_of_its_own(folder, monkeypatch):
+    dear = Wish(key="dear", provider="openai", images=4, others=("aigate",))
+    night = Night(
+        folder=folder,
+        wishes=[dear, *wishes(3, "aigate")],
+        natures={"openai": Nature(), "aigate": Nature(median=5.0)},
+        settings={"aigate": {"limits": {"concurrency": 1}}},
+    )
+    model = night.profiles["aigate"].models["gpt-image-2"]
+    each = estimate(wishes(1, "aigate")[0].planned().task, model).high.usd
+    made = night._batch()
+    monkeypatch.setattr(night, "_batch", lambda: replace(made, budget=(Caps(usd=each * 7 // 2, scope="this batch"),)))
+    night.play()
+    assert (night.counts().done, night.counts().pending) == (3, 1)
+
+
+def test_a_lane_that_may_not_take_over_yet_looks_now_and_then_and_does_not_spin(folder, monkeypatch):
+    looks, first = list[str](), Backlog.first
+
+    async def counted(backlog, *args, **facts):
+        looks.append(backlog.wanted.by)
+        return await first(backlog, *args, **facts)
+
+    monkeypatch.setattr(Backlog, "first", counted)
+    night = Night(
+        folder=folder,
+        wishes=[Wish(key=f"job-{number}", provider="openai", others=("aigate",)) for number in range(12)],
+        natures={"openai": Nature(weather={Said.ERROR: 0.5}, median=20.0), "aigate": Nature()},
+        settings={"openai": {"limits": {"requests_per_minute": 6}, "retry": {"first_wait": 1, "max_wait": 5}}},
+    )
+    night.play()
+    calls = len(night.log("openai"))
+    assert (night.counts().done + night.counts().failed, calls > 12, night.log("aigate")) == (12, True, [])
+    assert looks.count("aigate") < night.clock.seconds + 10 * calls
 
 
 def test_the_same_seed_is_the_same_night(folder):

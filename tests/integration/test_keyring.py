@@ -42,7 +42,7 @@ def test_one_key_is_the_only_account(monkeypatch):
     monkeypatch.setenv("AIGATE_API_KEY", FIRST)
     found = keyring(PROFILES, ["aigate"], [])
     assert found.keys == {"aigate": {"AIGATE_API_KEY": FIRST}}
-    assert found.accounts("aigate") == (None,)
+    assert found.accounts(PROFILES["aigate"]) == (None,)
     assert found.first == {"aigate": FIRST}
 
 
@@ -51,17 +51,17 @@ def test_each_of_several_keys_is_an_account_by_the_name_of_its_variable(monkeypa
     monkeypatch.setenv("OPENAI_TWO", SECOND)
     monkeypatch.setenv("OPENAI_THREE", THIRD)
     found = keyring(PROFILES, ["openai"], [])
-    assert found.accounts("openai") == ("OPENAI_ONE", "OPENAI_TWO", "OPENAI_THREE")
+    assert found.accounts(PROFILES["openai"]) == ("OPENAI_ONE", "OPENAI_TWO", "OPENAI_THREE")
     assert found.first == {"openai": FIRST}
 
 
-def test_a_key_that_is_not_there_is_done_without_and_one_that_is_left_is_the_only_account(monkeypatch):
+def test_a_key_that_is_not_there_is_done_without_and_one_that_is_left_keeps_its_name(monkeypatch):
     monkeypatch.setenv("OPENAI_ONE", FIRST)
     monkeypatch.setenv("OPENAI_THREE", THIRD)
-    assert keyring(PROFILES, ["openai"], []).accounts("openai") == ("OPENAI_ONE", "OPENAI_THREE")
+    assert keyring(PROFILES, ["openai"], []).accounts(PROFILES["openai"]) == ("OPENAI_ONE", "OPENAI_THREE")
     monkeypatch.delenv("OPENAI_ONE")
     found = keyring(PROFILES, ["openai"], [])
-    assert found.accounts("openai") == (None,)
+    assert found.accounts(PROFILES["openai"]) == ("OPENAI_THREE",)
     assert found.first == {"openai": THIRD}
 
 
@@ -80,7 +80,7 @@ def test_the_same_key_under_two_names_is_one_account(monkeypatch, tmp_path):
     found = keyring(PROFILES, ["openai"], [])
     assert found.keys["openai"] == {"OPENAI_ONE": FIRST, "OPENAI_THREE": SECOND}
     monkeypatch.delenv("OPENAI_THREE")
-    assert keyring(PROFILES, ["openai"], []).accounts("openai") == (None,)
+    assert keyring(PROFILES, ["openai"], []).accounts(PROFILES["openai"]) == ("OPENAI_ONE",)
 
 
 def test_every_provider_that_lacks_its_key_is_told_at_once():
@@ -102,13 +102,13 @@ def test_a_provider_that_is_only_welcome_may_lack_its_key(monkeypatch):
     found = keyring(PROFILES, ["aigate"], ["openai", "aimlapi", "aigate"])
     assert found.keyless == ("aimlapi",)
     assert found.first == {"aigate": FIRST, "openai": SECOND}
-    assert found.accounts("aimlapi") == (None,)
+    assert found.accounts(PROFILES["aimlapi"]) == (None,)
 
 
 def test_a_provider_that_needs_no_key_has_one_account_and_lacks_nothing():
     known = {"own": profile("own", {"preset": "gateway", "base_url": "http://127.0.0.1:9", "api_key_env": []})}
     found = keyring(known, ["own"], [])
-    assert found.accounts("own") == (None,)
+    assert found.accounts(known["own"]) == (None,)
     assert (found.first, found.keyless) == ({}, ())
 
 
@@ -132,5 +132,5 @@ def test_a_rehearsal_opens_nothing_but_the_sandbox(monkeypatch):
     monkeypatch.setenv("OPENAI_ONE", FIRST)
     found = rehearsal(PROFILES)
     assert set(found.first.values()) == {SANDBOX_KEY}
-    assert {found.accounts(name) for name in PROFILES} == {(None,)}
+    assert {found.accounts(known) for known in PROFILES.values()} == {(None,)}
     assert Keyring().first == {}

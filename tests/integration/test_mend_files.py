@@ -14,6 +14,7 @@ from batchgen.errors import StaleJob
 from batchgen.fault import Cause
 from batchgen.job import Cancelled, Requeued
 from batchgen.manifest import Batch
+from batchgen.route import Route
 from batchgen.selection import Selection
 from batchgen.sidecar import describe
 from batchgen.spool import Spool
@@ -128,6 +129,22 @@ def test_what_was_paid_for_a_job_that_is_gone_or_changed_stays_in_the_books(writ
     assert reader.job(batch_id, "gone").state == "done"
 
 
+@pytest.mark.parametrize(("others", "revived"), [(("openai",), 1), ((), 0)], ids=["of its route", "a stranger"])
+def test_a_slot_of_one_who_stood_in_opens_its_attempt_at_that_one(writer, reader, others, revived):
+    task = replace(trace().task, provider="openai")
+    live = replace(trace(live=True, cause=Cause.UNKNOWN, account="SECOND_KEY"), task=task)
+
+    async def story():
+        batch_id = await loaded(writer, [plan("cat", route=Route(others=others) if others else None)])
+        intake, _ = await writer.take_in(batch_id, [live], NOW, last=True)
+        return batch_id, intake
+
+    batch_id, intake = run(story)
+    assert (intake.revived, intake.doubtful) == (revived, 1 - revived)
+    [made] = reader.attempts(reader.job(batch_id, "cat"))
+    assert (made.provider, made.account) == ("openai", "SECOND_KEY")
+
+
 def test_a_slot_opens_its_attempt_again_above_every_claim(writer, reader):
     live = trace(
         live=True,
@@ -148,6 +165,7 @@ def test_a_slot_opens_its_attempt_again_above_every_claim(writer, reader):
     assert (intake.revived, intake.doubtful) == (1, 1)
     job = reader.job(batch_id, "cat")
     assert (job.state, job.claim) == ("running", 4)
+    assert [(made.provider, made.account) for made in reader.attempts(job)] == [("aigate", None)]
     [(_, record)] = reader.open_attempts(batch_id)
     assert (record.id, record.claim, record.estimate_usd) == ("t-cat", 4, 9)
     # the job that was done meanwhile stays so, and what the call may have cost is at risk

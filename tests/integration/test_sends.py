@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from batchgen.app.lanes import Memory, lanes
 from batchgen.manifest import Planned
+from batchgen.providers.presets import profile
 from batchgen.store import migrate, sends
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
@@ -42,3 +44,18 @@ async def test_calls_of_all_batches_count_and_others_do_not(path, monkeypatch):
     assert [one.images for one in sends.sends(path, "openai", NOW)] == [1]
     late = sends.sends(path, "aigate", NOW + timedelta(seconds=5))
     assert sorted((one.at - NOW).total_seconds() for one in late) == [6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("account", "waits"),
+    [("A", True), ("B", False), (None, True)],
+    ids=["the one that was asked", "another", "the only one that is left"],
+)
+async def test_a_quota_counts_what_its_account_sent(path, account, waits):
+    with Writer(path) as writer, Reader(path) as reader:
+        [job] = reader.jobs(await loaded(writer, [plan("a")]))
+        await writer.claim(job, replace(attempt_for(job), account="A"), "run", None, None, NOW)
+    memory = Memory(table=path, lessons={}, now=NOW + timedelta(seconds=1))
+    known = profile("aigate", {"limits": {"requests_per_day": 1}})
+    [lane] = lanes(known, account, 4, memory)
+    assert (lane.wait(1) > 0) is waits

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from threading import Timer
@@ -18,6 +18,7 @@ from anyio import create_task_group, fail_after, sleep, to_thread
 
 from batchgen import lock, manifest, settings
 from batchgen.app import control
+from batchgen.app.attend import Attendance
 from batchgen.app.cancel import cancel
 from batchgen.app.place import Place
 from batchgen.app.steer import follow
@@ -29,6 +30,8 @@ from batchgen.store import controls, migrate
 from batchgen.store.controls import Control
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
+from tests.simulated.night import Night, wishes
+from tests.simulated.server import Nature
 
 from .store_kit import NOW, claimed, delivery, integrity, loaded, plan
 
@@ -270,6 +273,24 @@ async def test_a_broken_edit_changes_nothing_and_is_told_once(place, batch):
         await told.until(lambda: len([line for line in told.said if "batchgen.yaml" in line]) == 3)
         write("{requests_per_minute: 5}")
         await told.until(lambda: told.holds["openai"][0].requests_per_minute == 5)
+
+
+async def test_a_width_that_was_said_and_taken_back_is_as_before(tmp_path):
+    night = Night(folder=tmp_path, wishes=wishes(1, "openai"), natures={"openai": Nature()})
+    batch = night._batch()
+    with Reader(night.place.db) as reader, Writer(night.place.db) as writer:
+        batch_id = await loaded(writer, batch.jobs, batch.name)
+        runner = night._runner(batch, batch_id, "run", reader, writer)
+        [lane] = runner.lanes
+        begun = lane.width
+        control.limit(night.place, "openai", ["concurrency=1"])
+        attendance = Attendance(place=night.place, batch=batch, runner=runner, writer=writer, say=lambda _text: None)
+        async with attendance.around(nullcontext()):
+            assert lane.width == 1 < begun
+            control.limit(night.place, "openai", [], reset=True)
+            with fail_after(10):
+                while lane.width != begun:  # noqa: ASYNC110 - a width tells nobody
+                    await sleep(0.01)
 
 
 async def test_a_table_that_cannot_be_read_is_told_once_and_ends_nothing(place, batch):

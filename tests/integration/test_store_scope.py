@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from batchgen.manifest import Batch
 from batchgen.manifest.batch import Planned
 from batchgen.plan import Facts, Row, compare
 from batchgen.providers.presets import profile
+from batchgen.route import Models
 from batchgen.selection import Selection, part, sampled
 from batchgen.store import known, migrate, scope
 from batchgen.store.reader import Reader
@@ -132,6 +134,26 @@ async def test_a_lane_is_given_what_is_selected_in_its_order(
     assert keys(reader.due(batch_id, Wanted(provider="aigate"), 1, NOW, among)) == expected[:1]
     assert reader.due(batch_id, Wanted(provider="nobody"), 9, NOW, among) == []
     assert reader.next_retry(batch_id, Wanted(provider="nobody"), among) is None
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        (Models(), "ab"),
+        (Models(only=True), ""),
+        (Models(frozenset({"m"}), only=True), "b"),
+        (Models(frozenset({"m"})), "a"),
+    ],
+    ids=["all", "none", "some", "all but some"],
+)
+async def test_a_lane_is_given_jobs_of_its_models(
+    writer: Writer, reader: Reader, models: Models, expected: str
+) -> None:
+    other = replace(plan("b").task, model="m")
+    batch_id = await loaded(writer, [plan("a"), plan("b", task=other)])
+    found = reader.due(batch_id, Wanted(provider="aigate", models=models), 9, NOW)
+    assert "".join(keys(found)) == expected
+    assert all(models.takes(job.task.model) for job in found)
 
 
 async def test_a_limit_counts_over_all_lanes_and_a_sample_only_what_is_pending(writer: Writer, reader: Reader) -> None:

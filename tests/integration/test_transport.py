@@ -75,6 +75,14 @@ def order(line: Line, **changes: object) -> Call:
     return Call(**{**known, **changes})
 
 
+async def test_each_account_has_its_own_key_and_no_other_stands_in_for_it():
+    studio = profile("studio", {"preset": "gateway", "base_url": "http://127.0.0.1:9"})
+    async with Transport({"studio": studio}, {"studio": "one"}, {"studio": {"A": "one", "B": "two"}}) as transport:
+        assert [transport.line("studio", account).key for account in (None, "A", "B")] == ["one", "one", "two"]
+        with pytest.raises(KeyError):
+            transport.line("studio", "C")
+
+
 async def fault_of(line: Line, slot: Slot, deadline: float = 5, **changes: object) -> Fault:
     with pytest.raises(ProviderError) as caught:
         await line.send(order(line, **changes), slot, deadline)

@@ -91,7 +91,9 @@ class Night:
         }
         self.spread = random.Random(chance.random())
         self.place = Place.of(self.folder, None)
-        self.profiles = {name: profile(name, self.settings.get(name)) for name in self.natures}
+        named = {name: {"api_key_env": list(found)} for name, found in self.keys.keys.items()}
+        wishes = {name: {**named.get(name, {}), **self.settings.get(name, {})} for name in self.natures}
+        self.profiles = {name: profile(name, wish) for name, wish in wishes.items()}
         migrate.ensure(self.place.db)
 
     def play(self, *, killed_at: float | None = None, say: Say | None = None) -> Runner:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.budget import Caps, Purse
+from batchgen.budget import Caps, Purse, Wallet
 from batchgen.task import NOTHING, UNPRICED, Basis, Charge
 
 DOLLAR = 1_000_000_000
@@ -86,6 +86,20 @@ def test_a_cap_on_one_providers_credits_leaves_the_others_alone():
 def test_a_cap_that_is_overdrawn_already_allows_nothing_that_costs():
     assert not Purse(caps=Caps(usd=-5)).allows("p", cost(1))
     assert not Purse(caps=Caps(credits={"p": -5})).allows("p", cost(0, 1))
+
+
+def test_a_cap_on_one_provider_counts_what_goes_to_that_one_alone():
+    purse = Purse(caps=Caps(usd=10, only="p"))
+    purse.reserve("q", cost(60))
+    purse.settle("q", cost(60), cost(50))
+    assert purse.allows("p", cost(10))
+    assert not purse.allows("p", cost(11))
+
+
+def test_a_call_that_an_earlier_run_reserved_gives_nothing_back_to_the_budget_of_this_one():
+    batch, this_run = Purse(caps=Caps(usd=100), usd=60), Purse(caps=Caps(usd=10), earlier=False)
+    Wallet((batch, this_run)).settle("p", cost(60), cost(5), earlier=True)
+    assert (batch.usd, this_run.usd) == (5, 0)
 
 
 amounts = st.integers(min_value=0, max_value=60)
