@@ -88,6 +88,7 @@ class Plan:
     changes: tuple[Change, ...] = ()  #: the first of those changed or held, or all where asked for
     examples: tuple[Planned, ...] = ()  #: up to three of what is sent
     alternates: tuple[str, ...] = ()  #: providers that may take over what others cannot do
+    without: tuple[tuple[str, str, int], ...] = ()  #: those named that cannot: name, reason, how many jobs
     selected: bool = False  #: only a part is sent: somebody selected
     matched: int = 0  #: jobs that are selected, wherever they stand
     absent: tuple[str, ...] = ()  #: ids that were selected by name, and that no job has
@@ -155,6 +156,7 @@ class Plan:
         return {
             "schema_version": 1,
             "alternates": list(self.alternates),
+            "left_out": [{"provider": name, "reason": why, "jobs": number} for name, why, number in self.without],
             "jobs": {"total": self.total} | {name: getattr(self, name) for name in STANDINGS},
             "images": self.images,
             "usd": self.usd.shown(show_usd),
@@ -217,6 +219,7 @@ def compare(
         changes=tuple(comparison.changes),
         examples=examples.chosen(),
         alternates=quote.alternates,
+        without=quote.without,
         selected=selected,
         matched=comparison.matched,
         absent=tuple(sorted(comparison.absent)),

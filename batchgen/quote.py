@@ -103,12 +103,15 @@ class Quote:
         self._kinds: dict[tuple[object, ...], Task] = {}
         self._counts: Counter[tuple[tuple[object, ...], int]] = Counter()
         self._alternates: dict[str, None] = {}
+        self._without: Counter[tuple[str, str]] = Counter()
 
     def add(self, jobs: Sequence[Planned]) -> None:
         """Count *jobs*."""
         alike = Counter(zip(map(_recipe, jobs), map(len, map(_prompt, jobs)), strict=True))
         names: dict[Recipe, tuple[object, ...]] = {}
         for (recipe, length), number in alike.items():
+            for one in recipe.without:
+                self._without[one] += number
             name = names.get(recipe)
             if name is None:
                 name = names[recipe] = _kind(recipe.task)
@@ -133,6 +136,11 @@ class Quote:
     def alternates(self) -> tuple[str, ...]:
         """Return the providers that may take over what others cannot do."""
         return tuple(self._alternates)
+
+    @property
+    def without(self) -> tuple[tuple[str, str, int], ...]:
+        """Return the providers that jobs name and that cannot do them: name, reason, and how many jobs."""
+        return tuple((name, why, number) for (name, why), number in self._without.items())
 
     def disk(self) -> Disk:
         """Return the room that the images take, and that the spool needs while they arrive."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from anyio import create_task_group, current_time, sleep
@@ -37,10 +37,12 @@ class Attendance:
     runner: Runner
     writer: Writer
     say: Say  #: tells a person something at once
+    _widths: dict[str, int] = field(default_factory=dict)  #: of accounts, when the run began
 
     @asynccontextmanager
     async def around(self, display: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
         """Attend to the run inside *display*; nothing is sent before it is known what must not be."""
+        self._widths.update({lane.provider: lane.gates[0].width for lane in self.runner.lanes})
         async with create_task_group() as tasks:
             await tasks.start(partial(steer.follow, self.place, self.batch, self._apply, self.say))
             tasks.start_soon(self._remember)
@@ -62,7 +64,7 @@ class Attendance:
     def _apply(self, provider: str, limits: Limits, paused: bool) -> None:
         # as many as may be open at once was settled when the run began, and what was typed goes before what is filed
         before = self.batch.profiles[provider].limits.concurrency
-        width = limits.concurrency if limits.concurrency != before else None
+        width = limits.concurrency if limits.concurrency != before else self._widths.get(provider)
         self.runner.steer(provider, configured(limits), limits.spacing or 0.0, width, held=paused)
 
     async def _remember(self) -> None:

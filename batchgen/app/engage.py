@@ -219,6 +219,7 @@ class Engagement:
             lanes=[
                 LaneEnd(
                     provider=lane.provider,
+                    name=lane.name,
                     closed=lane.closed,
                     message=lane.fault.message if lane.fault else None,
                     stood_in=dict(lane.stood_in),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from .. import lock
 from ..job import Job
 from ..ledger import Counts, Failure, UsageLine
+from ..lock import Holder
 from ..selection import Selection
 from ..store import values
 from ..store.reader import Reader
@@ -24,12 +26,15 @@ class Standing:
     counts: Counts
     usage: Sequence[UsageLine]
     failures: Sequence[Failure]
+    holder: Holder | None = None  #: who works on the job table now
+    paused: Sequence[str] = ()  #: providers that get no calls until somebody says so
 
 
 def status(place: Place, name: str | None) -> Standing:
-    """Return how far a batch is; None is the one that ran last."""
+    """Return how far a batch is, and who works on it; None is the one that ran last."""
     with opened(place) as reader:
-        return standing(reader, reader.batch(name))
+        found = standing(reader, reader.batch(name))
+        return replace(found, holder=lock.holder(place.db), paused=reader.paused())
 
 
 def standing(reader: Reader, batch: values.Batch) -> Standing:

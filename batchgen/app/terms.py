@@ -34,6 +34,7 @@ class LaneEnd:
     """How a lane ended: why it closed, if it did, and what was left in it."""
 
     provider: str
+    name: str  #: of the lane: it tells a provider's keys and groups of models apart
     closed: Closure | None
     message: str | None
     left: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,7 @@ def closing(ended: Ended, *, sandbox: bool, chosen: str = "") -> list[str]:
         made = f"{words.count(ended.images, 'image')} in {words.duration(ended.seconds)}{pace}"
         head = f"{found.batch.name}: {counts.done} of {words.count(counts.total, 'job')} done; this run made {made}"
     lines = [*taken_lines(ended.taken_in), head, *_unmade(ended)]
+    lines += [f"cancelled {words.count(counts.cancelled, 'job')}"] if counts.cancelled else []
     lines += words.failure_lines(found.failures)
     if counts.unknown:
         lines.append(f"unknown   {words.count(counts.unknown, 'job')} may have been bought, and nobody knows")
@@ -96,7 +98,7 @@ def advice(found: Standing, *, sandbox: bool) -> list[str]:
     rehearsal = " --sandbox" if sandbox else ""
     manifest = shlex.quote(near(found.batch.manifest))
     said: list[str] = []
-    if counts.pending or counts.running:
+    if (counts.pending or counts.running) and found.holder is None:
         said.append(f"batchgen run {manifest}{rehearsal}    goes on with the {counts.pending + counts.running} pending")
     if counts.unknown:
         said.append(f"batchgen unknown list{rehearsal}    lists the {counts.unknown} in doubt, and what can be done")
@@ -108,6 +110,15 @@ def advice(found: Standing, *, sandbox: bool) -> list[str]:
     if found.failures:
         said.append(f"batchgen show{rehearsal} {shlex.quote(found.failures[0].key)}    tells every attempt of a job")
     return list(_under("next", said))
+
+
+def now_lines(found: Standing, *, sandbox: bool) -> Iterator[str]:
+    """Yield who works on the job table now, and what gets no calls."""
+    if found.holder is not None:
+        yield f"a run is on (process {found.holder.pid}: {words.short(found.holder.command, 80)})"
+    flag = " --sandbox" if sandbox else ""
+    for name in found.paused:
+        yield f"paused    {name}: gets no calls until  batchgen resume-lane{flag} {shlex.quote(name)}"
 
 
 def taken_lines(learnt: TakenIn | None) -> list[str]:
@@ -126,17 +137,21 @@ def taken_lines(learnt: TakenIn | None) -> list[str]:
 def _stand_ins(lanes: Sequence[LaneEnd]) -> list[str]:
     """Return who did the jobs of others, and why those did not."""
     why = {lane.provider: f" ({_WHY[str(lane.closed)]})" for lane in lanes if lane.closed is not None}
+    done = Counter[tuple[str, str]]()
+    for lane in lanes:
+        for home, number in lane.stood_in.items():
+            done[lane.provider, home] += number
     return [
-        f"took over {lane.provider}: {words.count(count, 'job')} of {home}{why.get(home, '')}"
-        for lane in lanes
-        for home, count in lane.stood_in.items()
+        f"took over {provider}: {words.count(number, 'job')} of {home}{why.get(home, '')}"
+        for (provider, home), number in done.items()
     ]
 
 
 def _lane_line(lane: LaneEnd) -> str:
-    words_of_provider = f": {words.short(lane.message, 160)}" if lane.message else ""
+    why, message = _WHY[str(lane.closed)], words.short(lane.message or "", 160)
+    said = message if lane.closed == "budget" and message else f"{why}: {message}" if message else why
     left = f" ({lane.left} pending)" if lane.left else ""
-    return f"stopped   {lane.provider}: {_WHY[str(lane.closed)]}{words_of_provider}{left}"
+    return f"stopped   {lane.name}: {said}{left}"
 
 
 def _under(head: str, said: list[str]) -> Iterator[str]:

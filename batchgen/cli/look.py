@@ -26,7 +26,7 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
     """One screen: how far it is, what it cost, what failed and what to do about it."""
     from .. import ledger
     from ..app import look
-    from .closing import advice, near
+    from .closing import advice, near, now_lines
 
     found = look.status(session.place(sandbox=sandbox), batch)
     if session.as_json:
@@ -35,7 +35,7 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
     for line in words.status_lines(found.batch.name, found.counts, found.usage, found.failures):
         words.data(line)
     words.data(f"files     {near(found.batch.folder)}")
-    for line in advice(found, sandbox=sandbox):
+    for line in (*now_lines(found, sandbox=sandbox), *advice(found, sandbox=sandbox)):
         words.data(line)
     return 0
 

@@ -227,5 +227,6 @@ def _sentences(error: ValidationError) -> str:
     said = []
     for problem in error.errors(include_url=False):
         place = ".".join(str(step) for step in problem["loc"])
-        said.append(f"{place}: {problem['msg']}" if place else problem["msg"])
+        message = problem["msg"].removeprefix("Value error, ")
+        said.append(f"{place}: {message}" if place else message)
     return "; ".join(said)

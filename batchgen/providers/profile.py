@@ -62,7 +62,9 @@ class Limits(Frozen):
 class Group(Limits):
     """Models that a provider counts together, beside its limits for everything."""
 
-    models: tuple[str, ...] = Field(min_length=1, description="Names of models, or globs of them")
+    models: Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)] = (
+        Field(min_length=1, description="Names of models, or globs of them")
+    )
     concurrency: int | None = Field(None, ge=1, le=5000, description="Most requests in flight at once")  # type: ignore[assignment]
 
 
@@ -211,6 +213,10 @@ class Profile(Frozen):
             for rules in (model.generate, model.edit):
                 if rules is not None and rules.path not in self.paths:
                     raise ValueError(f"model {name!r} uses the path {rules.path!r}, which is not among the paths")
+        if strange := [name for name in self.groups if name not in self.grouped]:
+            wanted = ", ".join(self.groups[strange[0]].models)
+            there = ", ".join(sorted(self.models))
+            raise ValueError(f"groups.{strange[0]}: no model of its own is called {wanted}; there are: {there}")
         return self
 
     @property
