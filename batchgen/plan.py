@@ -155,8 +155,6 @@ class Plan:
         """Return the plan in the shape of ``plan --json``."""
         return {
             "schema_version": 1,
-            "alternates": list(self.alternates),
-            "left_out": [{"provider": name, "reason": why, "jobs": number} for name, why, number in self.without],
             "jobs": {"total": self.total} | {name: getattr(self, name) for name in STANDINGS},
             "images": self.images,
             "usd": self.usd.shown(show_usd),
@@ -171,6 +169,8 @@ class Plan:
             "confirm": {"above_usd": show_usd(self.confirm_above), "asks": self.asks},
             "changes": [change.as_json() for change in self.changes],
             "examples": [job.as_json() for job in self.examples],
+            "alternates": list(self.alternates),
+            "left_out": [{"provider": name, "reason": why, "jobs": number} for name, why, number in self.without],
         }
 
     def _time(self) -> dict[str, Any]:

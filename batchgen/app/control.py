@@ -26,8 +26,8 @@ from . import roster
 from .ground import require_local
 from .place import Place
 
-#: What may be said of a provider while a run is on; whether it adapts is settled when it begins.
-LIMITS = tuple(name for name in Limits.model_fields if name != "adaptive")
+#: The limits that a person can change while a run is on.
+STEERED = [name for name in Limits.model_fields if name != "adaptive"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +42,7 @@ class Said:
     @property
     def in_force(self) -> Mapping[str, float | None]:
         """Return what holds, as far as a manifest does not say otherwise; nothing of what nobody said."""
-        known = self.settings.model_dump(include=set(LIMITS)) if self.settings else {}
+        known = self.settings.model_dump(include=set(STEERED)) if self.settings else {}
         return known | dict(self.control.limits)
 
 
@@ -77,9 +77,9 @@ def parsed(words: Iterable[str]) -> dict[str, float | None]:
         key, given, value = word.partition("=")
         if not given:
             raise UsageError(f"limit takes KEY=VALUE, such as requests_per_minute=30, not {word!r}")
-        if key not in LIMITS:
-            near = get_close_matches(key, LIMITS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(LIMITS)}"
+        if key not in STEERED:
+            near = get_close_matches(key, STEERED, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(STEERED)}"
             raise UsageError(f"there is no limit {key!r}; {hint}")
         found[key] = _value(key, value)
     return found

@@ -10,7 +10,8 @@ from ..job import Job
 from ..ledger import Counts, Failure, UsageLine
 from ..lock import Holder
 from ..selection import Selection
-from ..store import values
+from ..store import controls, values
+from ..store.controls import Control
 from ..store.reader import Reader
 from .place import Place, opened
 
@@ -26,15 +27,16 @@ class Standing:
     counts: Counts
     usage: Sequence[UsageLine]
     failures: Sequence[Failure]
+    told: Sequence[Control] = ()  #: what a person said of providers, and has not taken back
     holder: Holder | None = None  #: who works on the job table now
-    paused: Sequence[str] = ()  #: providers that get no calls until somebody says so
 
 
 def status(place: Place, name: str | None) -> Standing:
-    """Return how far a batch is, and who works on it; None is the one that ran last."""
+    """Return how far a batch is; None is the one that ran last."""
     with opened(place) as reader:
         found = standing(reader, reader.batch(name))
-        return replace(found, holder=lock.holder(place.db), paused=reader.paused())
+    told = [one for one in controls.read(place.db).values() if one.paused_at is not None or one.limits]
+    return replace(found, told=told, holder=lock.holder(place.db))
 
 
 def standing(reader: Reader, batch: values.Batch) -> Standing:

@@ -112,15 +112,6 @@ def advice(found: Standing, *, sandbox: bool) -> list[str]:
     return list(_under("next", said))
 
 
-def now_lines(found: Standing, *, sandbox: bool) -> Iterator[str]:
-    """Yield who works on the job table now, and what gets no calls."""
-    if found.holder is not None:
-        yield f"a run is on (process {found.holder.pid}: {words.short(found.holder.command, 80)})"
-    flag = " --sandbox" if sandbox else ""
-    for name in found.paused:
-        yield f"paused    {name}: gets no calls until  batchgen resume-lane{flag} {shlex.quote(name)}"
-
-
 def taken_lines(learnt: TakenIn | None) -> list[str]:
     """Return what a job table that was lost or put back learnt from the files around it."""
     if learnt is None:

@@ -16,6 +16,7 @@ from .options import sandbox as rehearsal
 
 if TYPE_CHECKING:
     from ..job import Job
+    from ..store.controls import Control
     from ..store.values import Bill
 
 
@@ -26,7 +27,7 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
     """One screen: how far it is, what it cost, what failed and what to do about it."""
     from .. import ledger
     from ..app import look
-    from .closing import advice, near, now_lines
+    from .closing import advice, near
 
     found = look.status(session.place(sandbox=sandbox), batch)
     if session.as_json:
@@ -34,10 +35,26 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
         return 0
     for line in words.status_lines(found.batch.name, found.counts, found.usage, found.failures):
         words.data(line)
+    for one in found.told:
+        words.data(f"told      {_told(one, sandbox=sandbox)}")
     words.data(f"files     {near(found.batch.folder)}")
-    for line in (*now_lines(found, sandbox=sandbox), *advice(found, sandbox=sandbox)):
+    if found.holder is not None:
+        words.data(f"a run is on (process {found.holder.pid}: {words.short(found.holder.command, 80)})")
+    for line in advice(found, sandbox=sandbox):
         words.data(line)
     return 0
+
+
+def _told(said: Control, *, sandbox: bool) -> str:
+    """Return what a person said of a provider, and how to take it back."""
+    from ..app.steer import clock, spoken
+
+    flag = " --sandbox" if sandbox else ""
+    parts = [f"{spoken(said.limits)} (batchgen limit{flag} {said.provider} --reset)"] if said.limits else []
+    if said.paused_at is not None:
+        back = f"(batchgen resume-lane{flag} {said.provider})"
+        parts.insert(0, f"paused since {clock(said.paused_at)} {back}")
+    return f"{said.provider}: {'; '.join(parts)}"
 
 
 @command("usage")

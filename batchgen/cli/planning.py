@@ -141,7 +141,7 @@ def _sums(wish: Plan) -> Iterator[str]:
     yield from _under("cost", said)
     yield f"time      {_time(wish)}"
     if wish.alternates:
-        yield f"or else   {', '.join(wish.alternates)}, as the routes of the jobs say"
+        yield f"or else   {', '.join(wish.alternates)}, where the first of a job's providers is out of order"
     yield from _under("left out", [f"{name}, for {many(number, 'job')}: {why}" for name, why, number in wish.without])
     yield from _under("disk", _disk(wish))
 

@@ -122,6 +122,8 @@ def _rest(item: ErrorDetails) -> tuple[str, str]:
             return "not_allowed", f"should be a name of letters, digits and _, is {value}"
         case "value_error":
             return "bad_value", str(context["error"])
+        case "missing":
+            return "missing", f"{item['loc'][-1]!r} is missing here"
         case _:
             return "bad_value", f"{item['msg'][:1].lower()}{item['msg'][1:]}, is {value}"
 
@@ -161,7 +163,7 @@ def _model_at(path: Path) -> type[BaseModel]:
         return _IN_A_JOB.get(names[-1], model.Job)
     if names[0] == "providers" and len(names) == 2:
         return model.Provider
-    if names[0] == "providers" and names[2:-1] == ["groups"]:
+    if names[0] == "providers" and names[2:3] == ["groups"]:
         return model.Group
     return _UNDER.get(names[-1], model.Manifest)
 

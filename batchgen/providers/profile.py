@@ -213,11 +213,21 @@ class Profile(Frozen):
             for rules in (model.generate, model.edit):
                 if rules is not None and rules.path not in self.paths:
                     raise ValueError(f"model {name!r} uses the path {rules.path!r}, which is not among the paths")
-        if strange := [name for name in self.groups if name not in self.grouped]:
-            wanted = ", ".join(self.groups[strange[0]].models)
-            there = ", ".join(sorted(self.models))
-            raise ValueError(f"groups.{strange[0]}: no model of its own is called {wanted}; there are: {there}")
+        self._check_groups()
         return self
+
+    def _check_groups(self) -> None:
+        known = sorted({name for title, model in self.models.items() for name in (title, model.wire)})
+        for name, group in self.groups.items():
+            for glob in group.models:
+                if not any(fnmatchcase(one, glob) for one in known):
+                    close = difflib.get_close_matches(glob, known, n=1, cutoff=0.5)
+                    near = f"did you mean {close[0]}?" if close else f"there are: {', '.join(sorted(self.models))}"
+                    raise ValueError(f"groups.{name}: no model fits {glob!r}; {near}")
+            if name not in self.grouped:
+                raise ValueError(
+                    f"groups.{name}: groups before it have all of its models; a model is in the first only"
+                )
 
     @property
     def origin(self) -> str:

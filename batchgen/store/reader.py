@@ -29,7 +29,7 @@ from .mending import doubts, last_doubt
 from .rows import listed, to_artifact, to_attempt, to_batch, to_job, to_run
 from .scope import Scope, resolve, those
 from .sums import bills, spent, usage
-from .tables import artifacts, attempts, batches, controls, jobs, runs
+from .tables import artifacts, attempts, batches, jobs, runs
 from .values import AttemptRecord, Batch, Bill, Doubt, Run, StandingFile, StoredArtifact, Wanted
 
 if TYPE_CHECKING:
@@ -125,12 +125,6 @@ class Reader:
         """Return what runs have learned of how much each lane takes."""
         with self._open() as connection:
             return lessons(connection)
-
-    def paused(self) -> list[str]:
-        """Return the providers that a person paused."""
-        with self._open() as connection:
-            held = select(controls.c.provider).where(controls.c.paused_at.is_not(None))
-            return list(connection.scalars(held.order_by(controls.c.provider)))
 
     # --- how far it is --------------------------------------------------------
 

@@ -487,7 +487,7 @@ def test_an_example_shows_what_is_sent():
     found = compare(batch(job("cat", "Add a cat", images=images, n=2)), None, facts=FACTS).as_json()["examples"]
     assert found == [
         {
-            "id": "cat", "kind": "edit", "provider": "studio", "model": "gpt-image-2", "size": None, "n": 2,
-            "images": ["/shop/photos/a.jpg"], "output": "cat", "prompt": "Add a cat",
+            "id": "cat", "kind": "edit", "provider": "studio", "alternates": [], "model": "gpt-image-2",
+            "size": None, "n": 2, "images": ["/shop/photos/a.jpg"], "output": "cat", "prompt": "Add a cat",
         }
     ]  # fmt: skip
