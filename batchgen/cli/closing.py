@@ -29,10 +29,18 @@ _WHY = {
     "doubt": "it takes calls and does not answer; each may have cost money",
     "budget": "the budget is used up",
 }
+#: The same, where the cause says more.
+_WHY_MORE = {
+    (
+        "denied",
+        "invalid",
+    ): "the first jobs were all refused alike, which looks like a mistake in its settings",
+    ("down", "error"): "answered nothing but errors",
+}
 
 _CODES = {
     3: "ran to the end, some jobs failed or are unknown",
-    5: "a key was refused",
+    5: "key, model or settings refused; the rest is pending",
     7: "budget reached, or provider out of money; the rest is pending",
     8: "stopped early; the rest is pending",
     130: "interrupted; nothing is lost",
@@ -127,7 +135,7 @@ def taken_lines(learnt: TakenIn | None) -> list[str]:
 
 def _stand_ins(lanes: Sequence[LaneEnd]) -> list[str]:
     """Return who did the jobs of others, and why those did not."""
-    why = {lane.provider: f" ({_WHY[str(lane.closed)]})" for lane in lanes if lane.closed is not None}
+    why = {lane.provider: f" ({_why(lane)})" for lane in lanes if lane.closed is not None}
     done = Counter[tuple[str, str]]()
     for lane in lanes:
         for home, number in lane.stood_in.items():
@@ -138,8 +146,12 @@ def _stand_ins(lanes: Sequence[LaneEnd]) -> list[str]:
     ]
 
 
+def _why(lane: LaneEnd) -> str:
+    return _WHY_MORE.get((str(lane.closed), str(lane.cause)), _WHY[str(lane.closed)])
+
+
 def _lane_line(lane: LaneEnd) -> str:
-    why, message = _WHY[str(lane.closed)], words.short(lane.message or "", 160)
+    why, message = _why(lane), words.short(lane.message or "", 160)
     said = message if lane.closed == "budget" and message else f"{why}: {message}" if message else why
     left = f" ({lane.left} pending)" if lane.left else ""
     return f"stopped   {lane.name}: {said}{left}"

@@ -99,7 +99,15 @@ def waiting(lane: Lane) -> str:
     if pause >= 1 and lane.fault is not None:
         why = "throttled" if lane.fault.cause is Cause.THROTTLED else words.short(lane.fault.message, 50)
         return f"{why}, on in {words.duration(pause)}"
+    if lane.waits == "pace" and (left := lane.wait(1)) >= LONG_PAUSE:
+        return f"its limits, on in {words.duration(left)}"
     return lane.waits
+
+
+def _waits_long(lane: Lane) -> bool:
+    if lane.fault is not None:
+        return lane.pause_left >= LONG_PAUSE
+    return lane.waits == "pace" and lane.wait(1) >= LONG_PAUSE
 
 
 class News:
@@ -116,10 +124,10 @@ class News:
             if closed and not told:
                 self._down[lane.name] = True
                 yield f"{lane.name}: {waiting(lane)}"
-            elif not closed and told is None and lane.fault is not None and lane.pause_left >= LONG_PAUSE:
+            elif not closed and told is None and _waits_long(lane):
                 self._down[lane.name] = False
                 yield f"{lane.name}: {waiting(lane)}"
-            elif not closed and told is not None and lane.fault is None:
+            elif not closed and told is not None and lane.fault is None and not _waits_long(lane):
                 del self._down[lane.name]
                 yield f"{lane.name}: takes calls again"
 

@@ -12,6 +12,7 @@ from batchgen.lane import Closure, Lane
 from batchgen.limits import Gate
 from batchgen.retry import Policy
 from batchgen.runner import Runner
+from batchgen.windows import Window
 
 
 class Clock:
@@ -29,7 +30,8 @@ def lane(clock: Clock, name: str = "openai") -> Lane:
 
 
 def end(name: str, closed: Closure | None = None, message: str | None = None, **more) -> LaneEnd:
-    return LaneEnd(provider=name.partition("@")[0], name=name, closed=closed, message=message, **({"left": 0} | more))
+    facts = {"left": 0, "cause": None} | more
+    return LaneEnd(provider=name.partition("@")[0], name=name, closed=closed, message=message, **facts)
 
 
 def test_what_happens_to_a_lane_is_told_once():
@@ -54,14 +56,33 @@ def test_what_happens_to_a_lane_is_told_once():
     assert list(news.lines()) == ["openai: takes calls again"]
 
 
+def test_a_quota_that_is_used_up_is_told_with_its_time():
+    clock = Clock()
+    row = lane(clock)
+    row.gates[0].configure([Window(86_400, 2, burst=2)], 0.0, 4)
+    news = News(Runner(batch_id=1, lanes=[row], reader=None, purchases=None))  # type: ignore[arg-type]
+    for _ in range(2):
+        row.sent(1)
+    row.waits = "pace"
+    assert list(news.lines()) == ["openai: its limits, on in 24 h 7 min"]
+    assert list(news.lines()) == []
+    clock.now += 87_000
+    assert list(news.lines()) == ["openai: takes calls again"]
+
+
 @pytest.mark.parametrize(
     ("ended", "line"),
     [
         (end("a@K1", Closure.MONEY, "no credit", left=3), "stopped   a@K1: out of money: no credit (3 pending)"),
         (end("a", Closure.DOWN), "stopped   a: out of reach"),
+        (
+            end("a", Closure.DENIED, "bad value", cause=Cause.INVALID),
+            "stopped   a: the first jobs were all refused alike, which looks like a mistake in its settings: bad value",
+        ),
+        (end("a", Closure.DOWN, "oops", cause=Cause.ERROR), "stopped   a: answered nothing but errors: oops"),
         (end("a", Closure.BUDGET, "the budget of today is used up"), "stopped   a: the budget of today is used up"),
     ],
-    ids=["money", "down", "budget"],
+    ids=["money", "down", "alike", "errors", "budget"],
 )
 def test_a_lane_that_stopped_is_a_line(ended, line):
     assert _lane_line(ended) == line
