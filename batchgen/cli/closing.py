@@ -94,7 +94,7 @@ def _success(ended: Ended, chosen: str) -> str:
     if wish.selected and not wish.matched:
         done = f"nothing matched {chosen}"
     elif not rest:
-        done = "all done"
+        done = f"all done but the {counts.cancelled} cancelled" if counts.cancelled else "all done"
     else:
         done = f"done with the {wish.requests} selected" if wish.requests else "nothing to send of what is selected"
     return "; ".join([done, ", ".join(rest)] if rest else [done])
