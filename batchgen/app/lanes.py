@@ -89,7 +89,9 @@ def _seed(gate: Gate, whose: tuple[str, str | None, Models], memory: Memory) -> 
     if gate.pace.memory:
         since = memory.now - timedelta(seconds=gate.pace.memory)
         sent = sends(memory.table, provider, since)
-        mine = [one for one in sent if one.account in (account, None) and models.takes(one.model)]
+        # a key that is the only one now may be any of those of before
+        ours = [one for one in sent if account is None or one.account in (account, None)]
+        mine = [one for one in ours if models.takes(one.model)]
         gate.seed(_ago(mine, memory.now))
 
 

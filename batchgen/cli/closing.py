@@ -29,6 +29,8 @@ _WHY = {
     "doubt": "it takes calls and does not answer; each may have cost money",
     "budget": "the budget is used up",
 }
+#: Of these a person hears also where others did the work.
+_HEED = ("money", "denied")
 #: The same, where the cause says more.
 _WHY_MORE = {
     (
@@ -67,7 +69,7 @@ def closing(ended: Ended, *, sandbox: bool, chosen: str = "") -> list[str]:
     lines += words.failure_lines(found.failures)
     if counts.unknown:
         lines.append(f"unknown   {words.count(counts.unknown, 'job')} may have been bought, and nobody knows")
-    lines += [_lane_line(lane) for lane in ended.lanes if lane.closed is not None and (lane.left or counts.pending)]
+    lines += [_lane_line(lane) for lane in ended.lanes if lane.closed in _HEED or (lane.closed and counts.pending)]
     lines += _stand_ins(ended.lanes)
     lines += [f"stopped   {ended.drained}"] if ended.drained else []
     lines += words.money_lines(found.usage)

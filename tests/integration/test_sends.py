@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from batchgen.app.lanes import Memory, lanes
 from batchgen.manifest import Planned
+from batchgen.providers.presets import profile
 from batchgen.store import migrate, sends
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
@@ -42,3 +44,25 @@ async def test_calls_of_all_batches_count_and_others_do_not(path, monkeypatch):
     assert [one.images for one in sends.sends(path, "openai", NOW)] == [1]
     late = sends.sends(path, "aigate", NOW + timedelta(seconds=5))
     assert sorted((one.at - NOW).total_seconds() for one in late) == [6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("accounts", "left"),
+    [(["FIRST", "SECOND"], [0, 2]), ([None], [0]), (["SECOND", "THIRD"], [2, 3])],
+    ids=["as before", "one key of two is left", "another key"],
+)
+async def test_a_quota_counts_by_account_and_whole_where_nobody_knows_which_key_is_left(path, accounts, left):
+    known = profile("aigate", {"limits": {"requests_per_day": 3}})
+    with Writer(path) as writer, Reader(path) as reader:
+        jobs = list(reader.jobs(await loaded(writer, [plan(f"c{number}") for number in range(4)])))
+        for job, account in zip(jobs, ["FIRST", "FIRST", "FIRST", "SECOND"], strict=True):
+            await writer.claim(job, replace(attempt_for(job), account=account), "run", None, None, NOW)
+    memory = Memory(table=path, lessons={}, now=NOW + timedelta(hours=1))
+    free = []
+    for lane in lanes(known, accounts, 8, memory):
+        sent = 0
+        while lane.wait(1) < 60 and sent < 5:
+            lane.gates[0].pace.sent(lane.gates[0].clock(), 1)
+            sent += 1
+        free.append(sent)
+    assert free == left
