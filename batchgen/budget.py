@@ -80,9 +80,14 @@ class Wallet:
 
     purses: tuple[Purse, ...] = ()
 
-    def refusing(self, provider: str, estimate: Charge) -> Caps | None:
-        """Return the caps that a call of *estimate* might overstep, or None where all allow it."""
-        return next((purse.caps for purse in self.purses if not purse.allows(provider, estimate)), None)
+    def refusing(self, provider: str, estimate: Charge) -> str | None:
+        """Return why a call of *estimate* may not go, in words, or None where every purse allows it."""
+        purse = next((purse for purse in self.purses if not purse.allows(provider, estimate)), None)
+        if purse is None:
+            return None
+        if (estimate.usd if purse.caps.credits.get(provider) is None else estimate.credits) is None:
+            return f"no price is known, and there is a budget of {purse.caps.scope}: state a tariff, or allow_unpriced"
+        return f"the budget of {purse.caps.scope} is used up"
 
     def reserve(self, provider: str, estimate: Charge) -> None:
         """Count *estimate* as gone from every purse."""

@@ -89,6 +89,7 @@ class Plan:
     examples: tuple[Planned, ...] = ()  #: up to three of what is sent
     alternates: tuple[str, ...] = ()  #: providers that may take over what others cannot do
     dearest: int | None = None  #: nano-USD if the dearest of its providers does each job; None: nobody stands in
+    without: tuple[tuple[str, str, int], ...] = ()  #: those named that cannot: name, reason, how many jobs
     selected: bool = False  #: only a part is sent: somebody selected
     matched: int = 0  #: jobs that are selected, wherever they stand
     absent: tuple[str, ...] = ()  #: ids that were selected by name, and that no job has
@@ -171,6 +172,7 @@ class Plan:
             "changes": [change.as_json() for change in self.changes],
             "examples": [job.as_json() for job in self.examples],
             "alternates": {"providers": list(self.alternates), "usd": show_usd(self.dearest)},
+            "left_out": [{"provider": name, "reason": why, "jobs": number} for name, why, number in self.without],
         }
 
     def _time(self) -> dict[str, Any]:
@@ -220,6 +222,7 @@ def compare(
         examples=examples.chosen(),
         alternates=quote.alternates,
         dearest=quote.dearest,
+        without=quote.without,
         selected=selected,
         matched=comparison.matched,
         absent=tuple(sorted(comparison.absent)),

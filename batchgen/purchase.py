@@ -13,7 +13,7 @@ from pathlib import Path
 from anyio import CancelScope, to_thread
 
 from .backends import Backend
-from .budget import Caps, Wallet
+from .budget import Wallet
 from .errors import StaleJob, StoreError, Unread
 from .fault import Cause, Charged, Fault
 from .files import withdraw
@@ -64,8 +64,8 @@ class Purchases:
     halt: Callable[[StoreError | OSError], None] = lambda _error: None  #: told when this machine cannot go on
     unread: Unread | None = field(default=None)  #: an answer that only a later version can read
 
-    def refusing(self, lane: Lane, job: Job) -> Caps | None:
-        """Return the budget that one more attempt by *lane* might overstep."""
+    def refusing(self, lane: Lane, job: Job) -> str | None:
+        """Return why no budget allows one more attempt by *lane*, in words; None where all do."""
         return self.wallet.refusing(lane.provider, self.estimate(self._task(job, lane.provider)))
 
     def prepare(self, lane: Lane, job: Job) -> Opened:
@@ -198,7 +198,8 @@ def _count(lane: Lane, job: Job, event: Event, outcome: Outcome) -> None:
     if isinstance(outcome, Delivered):
         lane.images += len(outcome.artifacts)
         lane.done += isinstance(event, Delivery)
-        if isinstance(event, Delivery) and job.task.provider != lane.provider:
+        stands_in = job.route is None or not job.route.at_once
+        if isinstance(event, Delivery) and job.task.provider != lane.provider and stands_in:
             lane.stood_in[job.task.provider] += 1
     lane.usd += outcome.charge.usd or 0
     lane.credits += outcome.charge.credits or 0

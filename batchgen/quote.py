@@ -103,12 +103,15 @@ class Quote:
         self._kinds: dict[tuple[object, ...], Task] = {}
         self._counts: Counter[tuple[tuple[object, ...], int]] = Counter()
         self._alternates: dict[tuple[object, ...], tuple[str, ...]] = {}
+        self._without: Counter[tuple[str, str]] = Counter()
 
     def add(self, jobs: Sequence[Planned]) -> None:
         """Count *jobs*."""
         alike = Counter(zip(map(_recipe, jobs), map(len, map(_prompt, jobs)), strict=True))
         names: dict[Recipe, tuple[object, ...]] = {}
         for (recipe, length), number in alike.items():
+            for one in recipe.without:
+                self._without[one] += number
             name = names.get(recipe)
             if name is None:
                 others = recipe.route.others if recipe.route else ()
@@ -147,6 +150,11 @@ class Quote:
             highs = (self._estimate(one, length).high.usd for one in able)
             total += number * max((usd for usd in highs if usd is not None), default=0)
         return total
+
+    @property
+    def without(self) -> tuple[tuple[str, str, int], ...]:
+        """Return the providers that jobs name and that cannot do them: name, reason, and how many jobs."""
+        return tuple((name, why, number) for (name, why), number in self._without.items())
 
     def disk(self) -> Disk:
         """Return the room that the images take, and that the spool needs while they arrive."""

@@ -223,13 +223,13 @@ class Runner:
         lane.waits = "pace" if wait > 0 and lane.paced else ""
         if wait > 0:
             return wait
-        caps = self.purchases.refusing(lane, job)
-        if caps is None:
+        why = self.purchases.refusing(lane, job)
+        if why is None:
             return 0.0
         if any(other.in_flight for other in self.lanes):
             # calls under way may cost less than was reserved for them
             return BUDGET_LOOK
-        lane.close(Closure.BUDGET, Fault(cause=Cause.MONEY, message=f"the budget of {caps.scope}"))
+        lane.close(Closure.BUDGET, Fault(cause=Cause.MONEY, message=why))
         self._stir()
         return None
 

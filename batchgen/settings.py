@@ -108,9 +108,8 @@ def _read(file: Path) -> Mapping[str, Any]:
 def _checked(value: str, source: str) -> Key:
     # a key with a line break or a typographic quote would only fail in the HTTP client, which prints it
     if not re.fullmatch(r"[!-~]{4,4096}", value):
-        raise KeyMissing(
-            f"{source} does not hold an API key: it has characters that no key has (quotes? a line break?)"
-        )
+        why = "it is too short" if len(value) < 4 else "it has characters that no key has (quotes? a line break?)"
+        raise KeyMissing(f"{source} does not hold an API key: {why}")
     return Key(value=value, source=source)
 
 

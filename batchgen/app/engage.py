@@ -228,6 +228,7 @@ class Engagement:
                     provider=lane.provider,
                     closed=lane.closed,
                     message=lane.fault.message if lane.fault else None,
+                    cause=lane.fault.cause if lane.fault else None,
                     stood_in=dict(lane.stood_in),
                     left=counts[lane.provider].pending if lane.provider in counts else 0,
                 )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from .. import lock
 from ..job import Job
 from ..ledger import Calls, Counts, Failure, UsageLine
+from ..lock import Holder
 from ..selection import Selection
 from ..store import controls, values
 from ..store.controls import Control
@@ -26,6 +28,7 @@ class Standing:
     usage: Sequence[UsageLine]
     failures: Sequence[Failure]
     told: Sequence[Control] = ()  #: what a person said of providers, and has not taken back
+    holder: Holder | None = None  #: who works on the job table now
 
 
 def status(place: Place, name: str | None) -> Standing:
@@ -33,7 +36,7 @@ def status(place: Place, name: str | None) -> Standing:
     with opened(place) as reader:
         found = standing(reader, reader.batch(name))
     told = [one for one in controls.read(place.db).values() if one.paused_at is not None or one.limits]
-    return replace(found, told=told)
+    return replace(found, told=told, holder=lock.holder(place.db))
 
 
 def usage(place: Place, name: str | None) -> tuple[Sequence[UsageLine], Sequence[Calls]]:

@@ -129,7 +129,9 @@ def _told(
     elif before[1] and not now[1]:
         said.append(f"{name}: goes on")
     old = before[0].model_dump()
-    changed = {key: value for key, value in now[0].model_dump().items() if value != old[key]}
+    # whether it adapts is settled when a run begins
+    said_now = now[0].model_dump(exclude={"adaptive"})
+    changed = {key: value for key, value in said_now.items() if value != old[key]}
     if changed:
         by_hand = control is not None and changed.keys() <= control.limits.keys()
         hint = f" by `batchgen limit`; take back with: batchgen limit{flag} {name} --reset" if by_hand else ""

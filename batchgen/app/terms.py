@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..fault import Cause
 from ..lane import Closure
 from ..plan import Plan
 from ..selection import Selection
@@ -33,10 +34,11 @@ class Terms:
 class LaneEnd:
     """How a lane ended: why it closed, if it did, and what was left in it."""
 
-    name: str  #: "openai", or with its account and group of models
     provider: str
+    name: str  #: of the lane: it tells a provider's keys and groups of models apart
     closed: Closure | None
     message: str | None
+    cause: Cause | None  #: of what closed it
     left: int
     stood_in: Mapping[str, int] = field(default_factory=dict)  #: jobs that it did for others, by their provider
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,10 +29,20 @@ _WHY = {
     "doubt": "it takes calls and does not answer; each may have cost money",
     "budget": "the budget is used up",
 }
+#: Of these a person hears also where others did the work.
+_HEED = ("money", "denied")
+#: The same, where the cause says more.
+_WHY_MORE = {
+    (
+        "denied",
+        "invalid",
+    ): "the first jobs were all refused alike, which looks like a mistake in its settings",
+    ("down", "error"): "answered nothing but errors",
+}
 
 _CODES = {
     3: "ran to the end, some jobs failed or are unknown",
-    5: "a key was refused",
+    5: "key, model or settings refused; the rest is pending",
     7: "budget reached, or provider out of money; the rest is pending",
     8: "stopped early; the rest is pending",
     130: "interrupted; nothing is lost",
@@ -54,10 +65,11 @@ def closing(ended: Ended, *, sandbox: bool, chosen: str = "") -> list[str]:
         made = f"{words.count(ended.images, 'image')} in {words.duration(ended.seconds)}{pace}"
         head = f"{found.batch.name}: {counts.done} of {words.count(counts.total, 'job')} done; this run made {made}"
     lines = [*taken_lines(ended.taken_in), head, *_unmade(ended)]
+    lines += [f"cancelled {words.count(counts.cancelled, 'job')}"] if counts.cancelled else []
     lines += words.failure_lines(found.failures)
     if counts.unknown:
         lines.append(f"unknown   {words.count(counts.unknown, 'job')} may have been bought, and nobody knows")
-    lines += [_lane_line(lane) for lane in ended.lanes if lane.closed is not None and (lane.left or counts.pending)]
+    lines += [_lane_line(lane) for lane in ended.lanes if lane.closed in _HEED or (lane.closed and counts.pending)]
     lines += _stand_ins(ended.lanes)
     lines += [f"stopped   {ended.drained}"] if ended.drained else []
     lines += words.money_lines(found.usage)
@@ -84,7 +96,7 @@ def _success(ended: Ended, chosen: str) -> str:
     if wish.selected and not wish.matched:
         done = f"nothing matched {chosen}"
     elif not rest:
-        done = "all done"
+        done = f"all done but the {counts.cancelled} cancelled" if counts.cancelled else "all done"
     else:
         done = f"done with the {wish.requests} selected" if wish.requests else "nothing to send of what is selected"
     return "; ".join([done, ", ".join(rest)] if rest else [done])
@@ -96,7 +108,7 @@ def advice(found: Standing, *, sandbox: bool) -> list[str]:
     rehearsal = " --sandbox" if sandbox else ""
     manifest = shlex.quote(near(found.batch.manifest))
     said: list[str] = []
-    if counts.pending or counts.running:
+    if (counts.pending or counts.running) and found.holder is None:
         said.append(f"batchgen run {manifest}{rehearsal}    goes on with the {counts.pending + counts.running} pending")
     if counts.unknown:
         said.append(f"batchgen unknown list{rehearsal}    lists the {counts.unknown} in doubt, and what can be done")
@@ -125,18 +137,26 @@ def taken_lines(learnt: TakenIn | None) -> list[str]:
 
 def _stand_ins(lanes: Sequence[LaneEnd]) -> list[str]:
     """Return who did the jobs of others, and why those did not."""
-    why = {lane.provider: f" ({_WHY[str(lane.closed)]})" for lane in lanes if lane.closed is not None}
+    why = {lane.provider: f" ({_why(lane)})" for lane in lanes if lane.closed is not None}
+    done = Counter[tuple[str, str]]()
+    for lane in lanes:
+        for home, number in lane.stood_in.items():
+            done[lane.provider, home] += number
     return [
-        f"took over {lane.provider}: {words.count(count, 'job')} of {home}{why.get(home, '')}"
-        for lane in lanes
-        for home, count in lane.stood_in.items()
+        f"took over {provider}: {words.count(number, 'job')} of {home}{why.get(home, '')}"
+        for (provider, home), number in done.items()
     ]
 
 
+def _why(lane: LaneEnd) -> str:
+    return _WHY_MORE.get((str(lane.closed), str(lane.cause)), _WHY[str(lane.closed)])
+
+
 def _lane_line(lane: LaneEnd) -> str:
-    words_of_provider = f": {words.short(lane.message, 160)}" if lane.message else ""
+    why, message = _why(lane), words.short(lane.message or "", 160)
+    said = message if lane.closed == "budget" and message else f"{why}: {message}" if message else why
     left = f" ({lane.left} pending)" if lane.left else ""
-    return f"stopped   {lane.name}: {_WHY[str(lane.closed)]}{words_of_provider}{left}"
+    return f"stopped   {lane.name}: {said}{left}"
 
 
 def _under(head: str, said: list[str]) -> Iterator[str]:

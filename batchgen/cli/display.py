@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: Plain progress: a line at most so often (seconds), and at least so often while something changes.
 PLAIN_LEAST, PLAIN_MOST = 2.0, 60.0
 REFRESH = 0.25
+#: Seconds of a pause from which on it is told.
+LONG_PAUSE = 20.0
 
 
 def follower(mode: str) -> Follow:
@@ -90,14 +92,44 @@ class Progress:
 def waiting(lane: Lane) -> str:
     """Return what a lane waits for, and why; "" where it just works."""
     if lane.closed is not None:
-        return f"closed: {words.short(lane.fault.message, 60)}" if lane.fault else f"closed: {lane.closed}"
+        return f"closed: {words.short(lane.fault.message, 90)}" if lane.fault else f"closed: {lane.closed}"
     if lane.held:
         return f"you: batchgen resume-lane {lane.provider}"
     pause = lane.pause_left
     if pause >= 1 and lane.fault is not None:
         why = "throttled" if lane.fault.cause is Cause.THROTTLED else words.short(lane.fault.message, 50)
         return f"{why}, on in {words.duration(pause)}"
+    if lane.waits == "pace" and (left := lane.wait(1)) >= LONG_PAUSE:
+        return f"its limits, on in {words.duration(left)}"
     return lane.waits
+
+
+def _waits_long(lane: Lane) -> bool:
+    if lane.fault is not None:
+        return lane.pause_left >= LONG_PAUSE
+    return lane.waits == "pace" and lane.wait(1) >= LONG_PAUSE
+
+
+class News:
+    """What happens to lanes, told once each: closed, in a long pause, taking calls again."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._down: dict[str, bool] = {}  #: lanes that were told of, and whether they are closed
+
+    def lines(self) -> Iterator[str]:
+        """Yield what is new."""
+        for lane in self._runner.lanes:
+            told, closed = self._down.get(lane.name), lane.closed is not None
+            if closed and not told:
+                self._down[lane.name] = True
+                yield f"{lane.name}: {waiting(lane)}"
+            elif not closed and told is None and _waits_long(lane):
+                self._down[lane.name] = False
+                yield f"{lane.name}: {waiting(lane)}"
+            elif not closed and told is not None and lane.fault is None and not _waits_long(lane):
+                del self._down[lane.name]
+                yield f"{lane.name}: takes calls again"
 
 
 @asynccontextmanager
@@ -118,8 +150,11 @@ async def _plain(runner: Runner, reader: Reader) -> AsyncIterator[None]:
 async def _report(progress: Progress) -> None:
     """Say one line for every twentieth done, not more often than every other second, not less than every minute."""
     said, last = -1, time.monotonic()
+    news = News(progress.runner)
     while True:
         await sleep(REFRESH)
+        for line in news.lines():
+            words.say(line)
         step = progress.done * 20 // (progress.total or 1)
         age = time.monotonic() - last
         if (step != said and age >= PLAIN_LEAST) or age >= PLAIN_MOST:

@@ -38,6 +38,8 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
     for one in found.told:
         words.data(f"told      {_told(one, sandbox=sandbox)}")
     words.data(f"files     {near(found.batch.folder)}")
+    if found.holder is not None:
+        words.data(f"a run is on (process {found.holder.pid}: {words.short(found.holder.command, 80)})")
     for line in advice(found, sandbox=sandbox):
         words.data(line)
     return 0

@@ -144,6 +144,7 @@ def _sums(wish: Plan) -> Iterator[str]:
     if wish.alternates:
         most = f"; {words.usd(wish.dearest)} at most" if wish.dearest else ""
         yield f"or else   {', '.join(wish.alternates)}, where the first of a job's providers is out of order{most}"
+    yield from _under("left out", [f"{name}, for {many(number, 'job')}: {why}" for name, why, number in wish.without])
     yield from _under("disk", _disk(wish))
 
 

@@ -11,7 +11,6 @@ from ..errors import Problem
 from ..fingerprint import Stamp, asked
 from ..pricing import is_stale
 from ..providers.profile import Model
-from ..route import Route
 from ..task import Kind, Source, Task
 from . import names
 from .batch import Planned, Recipe
@@ -21,7 +20,7 @@ from .offers import Offers
 from .places import Origin, Problems
 from .press import Draft
 from .roll import Roll
-from .routing import Choice
+from .routing import Choice, Offer
 from .sources import BadSource, Sources
 from .template import Template, TemplateFault
 from .wording import short
@@ -92,24 +91,25 @@ class Assembly:
         task, values = choice.offers[0].task, draft.values
         images = (*values.get("images", ()), values.get("mask", ""))
         return Cast(
-            homes=tuple(tuple(self._recipes(draft, home.task, choice.route(home))) for home in choice.homes),
+            homes=tuple(tuple(self._recipes(draft, home, choice)) for home in choice.homes),
             choice=choice,
             prompt_max=min(offer.prompt_max for offer in choice.offers),
             naming=Stamp({**asked(task), "images": images, "mask": task.mask is not None}),
         )
 
-    def _recipes(self, draft: Draft, task: Task, route: Route | None) -> Iterator[tuple[int, Recipe]]:
+    def _recipes(self, draft: Draft, home: Offer, choice: Choice) -> Iterator[tuple[int, Recipe]]:
         """Yield the recipe of each request that a row makes, with the number of its first image."""
-        values, recipe, first = draft.values, None, 0
+        values, recipe, first, route = draft.values, None, 0, choice.route(home)
         for count in portions(values.get("n", 1), values.get("per_request")):
             if recipe is None or recipe.wanted != count:
                 recipe = Recipe(
-                    task=replace(task, n=count, prompt=""),
+                    task=replace(home.task, n=count, prompt=""),
                     tags=tuple(values.get("tags", ())),
                     priority=values.get("priority", 0),
                     sidecar=self._naming.sidecar,
                     wanted=count,
                     route=route,
+                    without=choice.without,
                 )
             yield first, recipe
             first += count

@@ -25,6 +25,7 @@ class Recipe:
     sidecar: bool = True
     wanted: int = 1  #: images in all; ``names.stems`` says which files they become
     route: Route | None = None  #: who else may do it; changes nothing about what is asked for
+    without: tuple[tuple[str, str], ...] = ()  #: who was named and cannot do it, each with its reason
     stamp: Stamp = field(init=False)
 
     def __post_init__(self) -> None:

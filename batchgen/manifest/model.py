@@ -6,7 +6,7 @@ description, which is also what an editor shows.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -18,6 +18,7 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
+    model_validator,
 )
 from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
@@ -138,6 +139,12 @@ class Routing(Strict):
         le=86_400,
         description="Seconds that a provider may be out of order before the next takes over",
     )
+
+    @model_validator(mode="after")
+    def _weighs(self) -> Self:
+        if self.weights and self.strategy != "weighted":
+            raise ValueError(f"weights count only for strategy: weighted, not for {self.strategy}")
+        return self
 
 
 class _Short:

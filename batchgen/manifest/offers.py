@@ -108,6 +108,7 @@ class Offers:
             return None
         offers: list[Offer] = []
         refused: list[tuple[Misfit, ...]] = []
+        without: list[tuple[str, str]] = []
         for name in names:
             profile = self.profile(name, draft)
             if profile is None:
@@ -118,19 +119,22 @@ class Offers:
                 asked = translated(asked, profile)
             if misfits := fit.check(asked, profile):
                 refused.append(misfits)
+                without.append((name, misfits[0].message))
+                continue
+            canonical, model = profile.find(asked.model)
+            if not offers or canonical == offers[0].task.model:
+                offers.append(Offer(replace(task, provider=name, model=canonical), model))
             else:
-                canonical, model = profile.find(asked.model)
-                if not offers or canonical == offers[0].task.model:
-                    offers.append(Offer(replace(task, provider=name, model=canonical), model))
+                without.append((name, f"it has another model, {canonical}"))
         if not offers:
             if refused:
                 self._refuse(draft, names, refused)
             return None
         lasting = not any(misfit.field == "prompt" for known in refused for misfit in known)
-        return chosen(offers, wish, lasting=lasting)
+        return replace(chosen(offers, wish, lasting=lasting), without=tuple(without))
 
     def _names(self, draft: Draft) -> list[str]:
-        names: list[str] = draft.values.get("provider") or []
+        names: list[str] = [*dict.fromkeys(draft.values.get("provider") or [])]
         if not names:
             default = self.default()
             if default is None:

@@ -37,6 +37,7 @@ class Choice:
     shares: tuple[float, ...] = ()  #: bounds in (0, 1], where jobs are spread over the offers
     wish: Routing = field(default_factory=Routing)
     lasting: bool = True  #: other prompts would find the same providers
+    without: tuple[tuple[str, str], ...] = ()  #: providers that cannot do it, each with its reason
 
     @property
     def homes(self) -> tuple[Offer, ...]:

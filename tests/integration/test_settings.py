@@ -119,6 +119,7 @@ def test_what_cannot_be_a_key_is_refused_without_being_shown(tmp_path, value, wa
         values = {"AIGATE_API_KEY_COMMAND": printing(value)}
     said = refused(values)
     assert "does not hold an API key" in said
+    assert ("too short" in said) == (len(value.strip()) < 4)
     assert "AIGATE_API_KEY" in said
 
 

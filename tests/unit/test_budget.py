@@ -163,3 +163,18 @@ def test_settling_in_any_order_ends_at_the_same_sum(order):
     for number in order:
         purse.settle("p", *calls[number])
     assert (purse.usd, purse.credits["p"]) == (290, 5)
+
+
+@pytest.mark.parametrize(
+    ("caps", "estimate", "why"),
+    [
+        (Caps(usd=5, scope="today"), cost(6), "the budget of today is used up"),
+        (Caps(usd=5, scope="today"), cost(5), None),
+        (Caps(usd=5, scope="this run"), cost(None, 3), "no price is known, and there is a budget of this run"),
+        (Caps(usd=5, credits={"p": 2}, scope="this run"), cost(None, 3), "the budget of this run is used up"),
+    ],
+    ids=["used-up", "fits", "no-price", "credits"],
+)
+def test_what_refuses_a_call_is_told_in_words(caps, estimate, why):
+    said = Wallet((Purse(caps=caps),)).refusing("p", estimate)
+    assert said is None if why is None else (said or "").startswith(why)
