@@ -18,6 +18,9 @@ from .route import ALL, Models
 
 __all__ = ["Closure", "Lane"]
 
+#: Seconds that a used-up quota must still last for others to take over; a limit per minute is no quota.
+QUOTA_WAIT = 60.0
+
 
 @dataclass(kw_only=True, slots=True)
 class Lane:
@@ -83,6 +86,8 @@ class Lane:
     def out_of_order(self, seconds: float) -> bool:
         """Return whether others may take its jobs: closed, or it has not taken, or will not take, any for *seconds*."""
         if self.closed is not None or self.held or self.pause_left > seconds:
+            return True
+        if max(gate.quota_wait for gate in self.gates) > max(seconds, QUOTA_WAIT):
             return True
         if self.in_flight and self.breaker.taking:
             return False

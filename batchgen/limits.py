@@ -91,6 +91,11 @@ class Gate:
         return self.pace.memory > 0 or (self.controller is not None and self.controller.rate() is not None)
 
     @property
+    def quota_wait(self) -> float:
+        """Return the seconds until a quota that is used up lets a request go; 0 or less if none is."""
+        return self.pace.quota_wait(self.clock())
+
+    @property
     def pause_left(self) -> float:
         """Return the seconds until nothing is in the way but pace; 0 if nothing is."""
         now = self.clock()

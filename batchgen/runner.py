@@ -90,12 +90,12 @@ class Runner:
         self.drain()
 
     def steer(self, provider: str, limits: Sequence[Window], spacing: float, width: int, *, held: bool) -> None:
-        """Put other limits of a provider in force, and pause it (*held*) or let it go on, closed lanes too."""
+        """Put other limits of a provider in force, and pause it (*held*) or let it go on: closed lanes try again."""
         for lane in self.lanes:
             if lane.provider != provider:
                 continue
             lane.gates[0].configure(limits, spacing, width)
-            again, lane.held = lane.held and not held and lane.closed is not None, held
+            again, lane.held = not held and lane.closed is not None, held
             if again and self._crew is not None and not self.draining:
                 lane.reopen()
                 self._crew.start_soon(self._drive, lane)

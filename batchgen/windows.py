@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 #: Paces run so much below the limit: requests are uneven on their way, and providers count in windows of their own.
 #: 1 % of a minute is 0.6 s of unevenness.
 MARGIN = 0.01
-DAY = 86_400.0
+HOUR, DAY = 3600.0, 86_400.0
 
 Unit = Literal["requests", "images"]
 
@@ -75,6 +75,11 @@ class Pace:
             # a quarter of a turn early, so that waking late does not add up
             opens = max(opens, self._turn.due(1 / self._steered, 0.25))
         return opens - now if opens > now else 0.0
+
+    def quota_wait(self, now: float) -> float:
+        """Return the seconds until the quotas over an hour or more let a request go; 0.0 where none is used up."""
+        quotas = (meter for meter in self._meters if meter.window.seconds >= HOUR)
+        return max((meter.opens(now, 1) - now for meter in quotas), default=0.0)
 
     def sent(self, now: float, images: int = 1) -> None:
         """Count a request of so many images that goes now."""

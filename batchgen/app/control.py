@@ -53,8 +53,9 @@ def pause(place: Place, provider: str) -> Said:
 
 
 def resume(place: Place, provider: str) -> Said:
-    """Take a pause back."""
-    return _say(place, provider, lambda said: replace(said, paused_at=None))
+    """Take a pause back, and let a run try again what it has closed."""
+    now = _now()
+    return _say(place, provider, lambda said: replace(said, paused_at=None, said_at=now))
 
 
 def limit(place: Place, provider: str, words: Sequence[str], *, reset: bool = False) -> Said:
@@ -116,7 +117,7 @@ def _say(place: Place, provider: str, say: Callable[[Control], Control] | None) 
     _require(place, provider, known)
     before = known.get(provider, Control(provider=provider))
     after = before
-    if say is not None and say(before) != before:
+    if say is not None and (say(before) != before or (_begun(place) and say(before).said_at != before.said_at)):
         make_private(place.state)
         require_local(place.state.resolve())
         migrate.ensure(place.db)

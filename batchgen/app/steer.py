@@ -86,13 +86,16 @@ async def follow(
     """
     watch = _Watch(place=place, batch=batch, profiles=dict(batch.profiles))
     holds = {name: (profile.limits, False) for name, profile in batch.profiles.items()}
+    heard: dict[str, datetime | None] = {}
     while True:
         for line in await to_thread.run_sync(watch.look):
             say(line)
         for name, profile in watch.profiles.items():
             control = watch.controls.get(name)
             before, now = holds[name], wish(profile, control)
-            if now != before:
+            said_at = control.said_at if control else None
+            again, heard[name] = heard.get(name, said_at) != said_at, said_at
+            if now != before or again:
                 holds[name] = now
                 apply(name, *now)
                 for line in _told(place, name, before, now, control):
@@ -126,7 +129,7 @@ def _told(
     if control is not None and control.paused_at is not None and not before[1]:
         since = f"{name}: paused since {clock(control.paused_at)} by `batchgen pause`"
         said.append(f"{since}; go on with: batchgen resume-lane{flag} {name}")
-    elif before[1] and not now[1]:
+    elif not now[1] and (before[1] or before == now):
         said.append(f"{name}: goes on")
     old = before[0].model_dump()
     # whether it adapts is settled when a run begins

@@ -45,11 +45,12 @@ def pause(session: Session, provider: str, sandbox: bool) -> int:
 @click.argument("provider")
 @rehearsal
 def resume(session: Session, provider: str, sandbox: bool) -> int:
-    """Take back what pause said: PROVIDER gets calls again."""
+    """Take back what pause said: PROVIDER gets calls again, also where a run has closed it (money, a refused key)."""
     from ..app import control
 
     said = control.resume(session.place(sandbox=sandbox), provider)
-    return _tell(session, said, [f"{provider}: {'goes on' if said.changed else 'was not paused'}"])
+    again = "was not paused; where a run has closed it, it is tried again" if said.holder else "was not paused"
+    return _tell(session, said, [f"{provider}: {'goes on' if said.changed else again}"])
 
 
 @command(

@@ -32,6 +32,7 @@ class Control:
     provider: str
     paused_at: datetime | None = None  #: None: not paused
     limits: Mapping[str, float | None] = field(default_factory=dict)  #: those that were said; None: no such limit
+    said_at: datetime | None = field(default=None, compare=False)  #: when something was said of it last
 
     @property
     def silent(self) -> bool:
@@ -51,7 +52,7 @@ def read(path: Path) -> Mapping[str, Control]:
         raise explain(error, path) from error
     finally:
         engine.dispose()
-    return {control.provider: control for control in found if not control.silent}
+    return {control.provider: control for control in found}
 
 
 def change(
@@ -81,7 +82,7 @@ def _change(engine: Engine, provider: str, say: Callable[[Control], Control], no
         row = connection.execute(select(controls).where(controls.c.provider == provider)).one_or_none()
         before = Control(provider=provider) if row is None else _control(row)
         after = say(before)
-        if after != before:
+        if after != before or after.said_at != before.said_at:
             said = {"paused_at": after.paused_at, "limits": json.dumps(dict(after.limits)), "updated_at": now}
             row_of_it = upsert(controls).values(provider=provider, **said)
             connection.execute(row_of_it.on_conflict_do_update(index_elements=["provider"], set_=said))
@@ -89,4 +90,5 @@ def _change(engine: Engine, provider: str, say: Callable[[Control], Control], no
 
 
 def _control(row: Row[Any]) -> Control:
-    return Control(provider=row.provider, paused_at=row.paused_at, limits=json.loads(row.limits))
+    limits = json.loads(row.limits)
+    return Control(provider=row.provider, paused_at=row.paused_at, limits=limits, said_at=row.updated_at)

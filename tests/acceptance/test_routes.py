@@ -62,12 +62,20 @@ def test_a_provider_out_of_reach_is_gone_round_at_once_where_that_is_wished(proj
         studio = {"preset": "gateway", "base_url": f"http://127.0.0.1:{closed.getsockname()[1]}"}
         path = project.manifest(
             jobs(),
-            defaults=BOTH | {"provider": ["studio", "openai"], "route": {"failover_after": 0}},
+            defaults={"provider": ["studio", "openai"], "model": "gpt-image-2", "route": {"failover_after": 0}},
             providers={"studio": studio},
         )
         done = project.run("run", path, "--yes", GATEWAY_API_KEY=CANARY, STUDIO_API_KEY=CANARY)
     assert (done.code, states(project)) == (0, {"done": 6}), done.err
     assert by_provider(witness) == {"openai": 6}
+    assert "took over openai: 6 jobs of studio" in done.err
+
+
+def test_what_a_used_up_quota_leaves_the_next_provider_does(project, witness):
+    limits = {"aimlapi": {"limits": {"requests_per_day": 2}}}
+    done = project.run("run", project.manifest(jobs(5), defaults=BOTH, providers=limits), "--yes")
+    assert (done.code, states(project)) == (0, {"done": 5}), done.err
+    assert by_provider(witness) == {"aimlapi": 2, "openai": 3}
 
 
 def test_without_its_key_the_next_provider_takes_nothing_over_and_that_is_told(project, witness):

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from .kit import finish, wait_for
+from .kit import CANARY, finish, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +66,17 @@ def test_a_run_hears_what_is_said_from_another_terminal(project, witness):
     assert len(witness.charges()) == 13
     states = Counter(row["state"] for row in project.jobs().values())
     assert states == {"done": 13, "cancelled": 1}
+
+
+def test_a_lane_that_closed_tries_again_when_it_is_told_to(project, witness):
+    project.env["AIMLAPI_API_KEY"] = f"poor-{CANARY}"
+    jobs = [{"id": "first", "prompt": "A hare", "provider": "aimlapi"}]
+    jobs += [{"id": f"j{n}", "prompt": f"A hare {n} [sandbox: slow=6]", "provider": "openai"} for n in range(1)]
+    path = project.manifest(jobs, defaults={"quality": "low"})
+    run = project.start("run", path, "--yes")
+    wait_for(lambda: sum(line["provider"] == "aimlapi" for line in witness.now()) >= 2, run)
+    time.sleep(1.5)  # the run looks once a second
+    assert project.run("resume-lane", "aimlapi").code == 0
+    done = finish(run)
+    assert "aimlapi: goes on" in done.err
+    assert sum(line["provider"] == "aimlapi" for line in witness.arrivals()) == 2
