@@ -55,7 +55,7 @@ def spoil(path: Path, lane: str, state: str) -> None:
 def lane_of(path: Path, reader: Reader, later: float = 0.0, **settings: object) -> Lane:
     """Return the lane of a run that begins *later* than what was learned, in seconds."""
     memory = Memory(table=path, lessons=reader.lessons(), now=NOW + timedelta(seconds=later))
-    (lane,) = lanes(profile("openai", FREE | settings), [None], 8, memory)
+    (lane,) = lanes(profile("openai", FREE | settings), None, 8, memory)
     return lane
 
 
@@ -124,7 +124,7 @@ async def test_each_lane_has_a_memory_of_its_own(writer: Writer, reader: Reader,
     await writer.learn({"openai/new": RATE, "openai@SECOND": RATE}, NOW)
     memory = Memory(table=path, lessons=reader.lessons(), now=NOW)
     known = profile("openai", FREE | {"groups": {"new": {"models": ["gpt-image-2"]}}})
-    made = {lane.name: rate_of(lane) for lane in lanes(known, ["FIRST", "SECOND"], 8, memory)}
+    made = {lane.name: rate_of(lane) for account in ("FIRST", "SECOND") for lane in lanes(known, account, 8, memory)}
     learned = {name for name, rate in made.items() if rate == pytest.approx(KEEP * 2.5)}
     assert set(made) == {"openai@FIRST", "openai/new@FIRST", "openai@SECOND", "openai/new@SECOND"}
     assert learned == {"openai@SECOND"}
