@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +15,6 @@ from batchgen.app.lanes import Memory, lanes
 from batchgen.hint import Hint
 from batchgen.lane import Lane
 from batchgen.providers.presets import profile
-from batchgen.store import migrate
 from batchgen.store.learned import Lesson
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
@@ -25,25 +23,6 @@ from .store_kit import NOW
 
 RATE = {"rate": 2.5, "throttled": True, "width": 6.0}
 FREE = {"limits": {"requests_per_minute": None, "images_per_minute": None, "concurrency": 8}}
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "batchgen.db"
-    migrate.ensure(path)
-    return path
-
-
-@pytest.fixture
-def writer(path: Path) -> Iterator[Writer]:
-    with Writer(path) as writer:
-        yield writer
-
-
-@pytest.fixture
-def reader(path: Path) -> Iterator[Reader]:
-    with Reader(path) as reader:
-        yield reader
 
 
 def spoil(path: Path, lane: str, state: str) -> None:

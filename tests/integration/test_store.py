@@ -6,7 +6,6 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -28,26 +27,6 @@ from batchgen.store.writer import Writer
 from batchgen.task import Kind, Source, Task
 
 from .store_kit import DOUBT, NOW, attempt_for, claimed, delivery, integrity, loaded, miss, one, picture, plan
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "state" / "batchgen.db"
-    migrate.ensure(path)
-    return path
-
-
-@pytest.fixture
-def writer(path: Path) -> Iterator[Writer]:
-    with Writer(path) as writer:
-        yield writer
-
-
-@pytest.fixture
-def reader(path: Path) -> Iterator[Reader]:
-    with Reader(path) as reader:
-        yield reader
-
 
 # --- claim, settle, move ------------------------------------------------------
 

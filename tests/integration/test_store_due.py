@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,6 @@ from sqlalchemy import event
 from batchgen.job import Deferred
 from batchgen.route import Models, Route
 from batchgen.selection import Selection
-from batchgen.store import migrate
 from batchgen.store.reader import Reader
 from batchgen.store.scope import Scope
 from batchgen.store.values import Wanted
@@ -25,25 +23,6 @@ from .store_kit import DOUBT, NOW, claimed, loaded, miss, plan
 
 LATER = NOW + timedelta(seconds=30)
 OWN = Wanted(provider="aigate")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "batchgen.db"
-    migrate.ensure(path)
-    return path
-
-
-@pytest.fixture
-def writer(path: Path) -> Iterator[Writer]:
-    with Writer(path) as writer:
-        yield writer
-
-
-@pytest.fixture
-def reader(path: Path) -> Iterator[Reader]:
-    with Reader(path) as reader:
-        yield reader
 
 
 def of(key: str, model: str) -> object:

@@ -19,7 +19,6 @@ from batchgen import fingerprint
 from batchgen.fault import Cause, Fault
 from batchgen.job import Cancelled, Exhausted, Job, State
 from batchgen.manifest.batch import Planned, Recipe
-from batchgen.store import migrate
 from batchgen.store.loading import Loading
 from batchgen.store.reader import Reader
 from batchgen.store.rows import Form, encode_task
@@ -30,25 +29,6 @@ from batchgen.task import Kind, Source, Task
 from .store_kit import NOW, claimed, delivery, integrity, loaded, miss, plan
 
 LATER = NOW + timedelta(hours=1)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "batchgen.db"
-    migrate.ensure(path)
-    return path
-
-
-@pytest.fixture
-def writer(path: Path) -> Iterator[Writer]:
-    with Writer(path) as writer:
-        yield writer
-
-
-@pytest.fixture
-def reader(path: Path) -> Iterator[Reader]:
-    with Reader(path) as reader:
-        yield reader
 
 
 async def brought_to(state: str, writer: Writer, job: Job) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,33 +16,13 @@ from batchgen.plan import Facts, Row, compare
 from batchgen.providers.presets import profile
 from batchgen.route import Models
 from batchgen.selection import Selection, part, sampled
-from batchgen.store import known, migrate, scope
+from batchgen.store import known, scope
 from batchgen.store.reader import Reader
 from batchgen.store.values import Loaded, Wanted
 from batchgen.store.writer import Writer
 
 from .faults.kit import shows, site
 from .store_kit import DOUBT, NOW, claimed, delivery, loaded, miss, plan
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "batchgen.db"
-    migrate.ensure(path)
-    return path
-
-
-@pytest.fixture
-def writer(path: Path) -> Iterator[Writer]:
-    with Writer(path) as writer:
-        yield writer
-
-
-@pytest.fixture
-def reader(path: Path) -> Iterator[Reader]:
-    with Reader(path) as reader:
-        yield reader
-
 
 KEYS = [f"job-{number}" for number in range(40)]
 
