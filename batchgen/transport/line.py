@@ -33,7 +33,8 @@ from .reading import MAX_ANSWER, Head, Memory, Sink, hang_up, inflated, receive
 
 CONNECT_TRIES = 3
 
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "batchgen"}
+#: What every call says of itself.
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "batchgen"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +102,7 @@ class Line:
             raise lost_result(url, str(error)) from error
 
     async def _connected(self, call: Call, payload: Payload | None) -> httpx.Response:
-        headers = {**_HEADERS, **call.headers}
+        headers = {**HEADERS, **call.headers}
         if payload is not None:
             headers |= {"Content-Type": payload.content_type, "Content-Length": str(payload.length)}
         if call.signed and self.key:
