@@ -23,7 +23,8 @@ def as_before(place: Place, reader: Reader, batch: Batch) -> Batch:
     if not marks:
         return batch
     profiles = dict(batch.profiles)
-    for name in {of_mark(mark).get("provider") for mark in marks.values()} - {None, *profiles}:
+    named = {str(said["provider"]) for mark in marks.values() if "provider" in (said := of_mark(mark))}
+    for name in named - set(profiles):
         with suppress(BatchgenError):  # nobody offers it any more: those jobs follow their manifest
             profiles[name] = _profile(place, batch, name)
     jobs = Amended(jobs=batch.jobs, said={}, marks=marks, profiles=profiles)

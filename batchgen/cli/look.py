@@ -192,8 +192,8 @@ def show(session: Session, job: str, form: str | None, batch: str | None, sandbo
     words.data(f"{found.key}: {found.state.value}{f' ({found.cause})' if found.cause else ''}")
     words.data(f"prompt    {task.prompt}")
     words.data(f"asked     {task.kind.value} by {task.provider}, {task.model}{_asked(task)}")
-    if said := of_mark(found.fingerprint):
-        words.data(f"with      {spoken(said)}    as a retry said, beside the manifest")
+    if beside := of_mark(found.fingerprint):
+        words.data(f"with      {spoken(beside)}    as a retry said, beside the manifest")
     if found.route is not None:
         words.data(f"or        {', '.join(found.route.others)}")
     for source in (*task.images, *([task.mask] if task.mask else [])):

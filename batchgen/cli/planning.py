@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..amend import spoken
 from . import words
 
 if TYPE_CHECKING:
@@ -76,6 +75,8 @@ def amend_lines(wish: Plan, said: Mapping[str, Any]) -> list[str]:
     """Return what a retry asks for beside the manifest, and what that changes, job by job."""
     if not said or not wish.again:
         return []
+    from ..amend import spoken
+
     head = f"{spoken(said)}, for {many(len(wish.again), 'job')}; holds until the manifest asks for something else"
     return _under("with", [head, *(f"{change.id}: {_told(change)}" for change in wish.changes if change.fields)])
 
