@@ -53,6 +53,11 @@ class Commands(shape.Group):
         "verify": ("mend", "verify", "Hold every delivered file against its hash."),
         "db": ("table", "db", "The job table: path, check, backup, upgrade, recover."),
         "providers": ("providers", "providers", "The providers: list, check keys and balances, models, prices."),
+        "doctor": (
+            "doctor",
+            "doctor",
+            "Look at what a run needs: versions, settings, keys, disk, lock, job table.",
+        ),
         "schema": ("begin", "schema", "Print the JSON Schema of manifests, for editors."),
         "sandbox": ("rehearse", "sandbox", "Serve simulated providers on this machine."),
         "demo": ("rehearse", "demo", "Run the demonstration batch on simulated providers."),

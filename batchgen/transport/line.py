@@ -134,8 +134,11 @@ class Line:
         raise mishap
 
 
-def _trusted() -> ssl.SSLContext:
-    """Return what checks certificates: the authorities that come along, or those that SSL_CERT_FILE or _DIR names."""
+def trusted() -> ssl.SSLContext:
+    """Return what checks certificates: the authorities that come along, or those that SSL_CERT_FILE or _DIR names.
+
+    Raises SettingsError.
+    """
     try:
         return httpx.create_ssl_context()
     except OSError as error:  # ssl.SSLError is one
@@ -161,7 +164,7 @@ class Transport:
         self._lines: dict[str, Line] = {}
 
     async def __aenter__(self) -> Self:
-        self._tls = _trusted()
+        self._tls = trusted()
         public = aiohttp.TCPConnector(ssl=self._tls, limit=0, resolver=PublicResolver())
         self._bare = await self._open(public, proxied=True)
         for name, profile in self._profiles.items():
