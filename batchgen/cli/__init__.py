@@ -58,6 +58,7 @@ class Commands(shape.Group):
             "doctor",
             "Look at what a run needs: versions, settings, keys, disk, lock, job table.",
         ),
+        "schedule": ("schedule", "schedule", "Print what starts a run by the clock: cron, systemd, launchd."),
         "schema": ("begin", "schema", "Print the JSON Schema of manifests, for editors."),
         "sandbox": ("rehearse", "sandbox", "Serve simulated providers on this machine."),
         "demo": ("rehearse", "demo", "Run the demonstration batch on simulated providers."),

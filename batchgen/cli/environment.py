@@ -12,6 +12,8 @@ import click
 NAME = ".env"
 
 _read: set[Path] = set()
+#: The files that --env-file named, in order.
+named: list[Path] = []
 
 
 def load(folder: Path, files: Sequence[Path]) -> None:
@@ -33,6 +35,7 @@ def load(folder: Path, files: Sequence[Path]) -> None:
 def use_files(ctx: click.Context, parameter: click.Parameter, value: Sequence[Path]) -> Sequence[Path]:
     """Read the files that --env-file names, before other options are looked up in the environment."""
     del ctx, parameter
+    named.extend(path for path in value if path not in named)
     load(Path(os.devnull), value)
     return value
 
