@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..store.values import Bill
 
 
-@command("status")
+@command("status", "batchgen status", "batchgen status --batch autumn --json | jq .jobs")
 @batch
 @rehearsal
 def status(session: Session, batch: str | None, sandbox: bool) -> int:
@@ -55,7 +55,7 @@ def _told(said: Control, *, sandbox: bool) -> str:
     return f"{said.provider}: {'; '.join(parts)}"
 
 
-@command("usage")
+@command("usage", "batchgen usage", "batchgen usage --json | jq .totals.usd")
 @batch
 @rehearsal
 def usage(session: Session, batch: str | None, sandbox: bool) -> int:
@@ -89,7 +89,7 @@ def usage(session: Session, batch: str | None, sandbox: bool) -> int:
     return 0
 
 
-@command("list")
+@command("list", "batchgen list --status failed", "batchgen list --status orphaned", "batchgen list runs")
 @click.argument("what", type=click.Choice(["jobs", "runs"]), default="jobs")
 @selecting
 @batch
@@ -212,7 +212,7 @@ def show(session: Session, job: str, form: str | None, batch: str | None, sandbo
     return 0
 
 
-@command("export")
+@command("export", "batchgen export > jobs.jsonl", "batchgen export --format csv --status done > done.csv")
 @click.option("--format", "form", type=click.Choice(["jsonl", "json", "csv"]), default="jsonl", show_default=True)
 @selecting
 @batch

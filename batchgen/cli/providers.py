@@ -126,5 +126,7 @@ def prices(session: Session, names: tuple[str, ...]) -> int:
     return 0
 
 
+providers.examples = ("batchgen providers", "batchgen providers check", "batchgen providers prices openai")
+
 for _each in (list_, check, models, prices):
     providers.add_command(_each)
