@@ -16,6 +16,9 @@ from .task import Source, Task
 
 _SENT = ("size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
 
+#: In a mark, stands before what was asked for beside the manifest; see ``amend``.
+AMENDED = "+"
+
 #: Stands where the prompt will stand.
 _GAP = "\0"
 _GAP_JSON = encode_basestring_ascii(_GAP).encode()
@@ -64,8 +67,10 @@ def fingerprint(task: Task, rule: str = CURRENT) -> str:
 def unchanged(known: str, task: Task, mark: str) -> bool:
     """Tell whether the job marked *known* in the table asks for what *task* asks, whose mark today is *mark*.
 
-    A job of an older version is compared by the rule of that version.
+    A job of an older version is compared by the rule of that version.  What was asked for beside the manifest changes
+    nothing, as long as the manifest asks for what it asked then.
     """
+    known = known if AMENDED in mark else known.partition(AMENDED)[0]
     if known == mark:
         return True
     rule = known.partition(":")[0]

@@ -1,4 +1,4 @@
-"""What comes from outside the manifest: API keys, and ``batchgen.yaml``.  A doer: environment and files."""
+"""What comes from outside the manifest: API keys, ``batchgen.yaml``, the user's own file.  A doer: reads all three."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from typing import Any
 
 import yaml
 
+from . import dotenv
 from .errors import KeyMissing, SettingsError
 
 #: Seconds that a command which prints a key may take.
 COMMAND_TIMEOUT = 30
 PROJECT_FILE = "batchgen.yaml"
+USER_FILE = "config.yaml"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +42,8 @@ def find_key(names: Iterable[str], environment: Mapping[str, str]) -> Key | None
     """
     for name in names:
         if value := environment.get(name, "").strip():
-            return _checked(value, f"the environment variable {name}")
+            origin = dotenv.origins.get(name)
+            return _checked(value, f"{name} in {origin}" if origin else f"the environment variable {name}")
         if file := environment.get(f"{name}_FILE"):
             return _checked(_from_file(Path(file), name), f"{name}_FILE ({file})")
         if command := environment.get(f"{name}_COMMAND"):
@@ -69,9 +72,38 @@ def missing(provider: str, names: Iterable[str]) -> str:
 
 
 def project_settings(start: Path) -> Mapping[str, Any]:
-    """Return what ``batchgen.yaml`` says, {} where there is none; raise SettingsError."""
-    file = project_file(start)
-    return _read(file) if file else {}
+    """Return what ``batchgen.yaml`` says, and beneath it the user's own settings; raise SettingsError."""
+    found: Mapping[str, Any] = {}
+    for _, said in reversed(layers(start)):
+        found = _over(found, said)
+    return found
+
+
+def layers(start: Path) -> list[tuple[Path, Mapping[str, Any]]]:
+    """Return the files of settings that there are with what each says, the one that goes first first.
+
+    Raises SettingsError.
+    """
+    files = [project_file(start), user_file(environment())]
+    return [(file, _read(file)) for file in files if file is not None]
+
+
+def user_file(environment: Mapping[str, str]) -> Path | None:
+    """Return the user's own settings: what BATCHGEN_CONFIG names, or config.yaml in the configuration folder."""
+    if named := environment.get("BATCHGEN_CONFIG"):
+        return Path(named)
+    folder = environment.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    file = Path(folder, "batchgen", USER_FILE)
+    return file if file.is_file() else None
+
+
+def _over(under: Mapping[str, Any], over: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return *under* with what *over* says put over it, mapping by mapping."""
+    both = {
+        name: _over(under[name], value) if isinstance(under.get(name), dict) and isinstance(value, dict) else value
+        for name, value in over.items()
+    }
+    return {**under, **both}
 
 
 def project_file(start: Path) -> Path | None:

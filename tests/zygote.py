@@ -38,7 +38,7 @@ MODULES = (
     "batchgen.cli.look", "batchgen.cli.mend", "batchgen.cli.prepare", "batchgen.cli.providers", "batchgen.cli.rehearse",
     "batchgen.cli.table", "batchgen.cli.work", "batchgen.providers.answers", "batchgen.providers.gemini_chat",
     "batchgen.providers.openai_images", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin",
-    "PIL.PngImagePlugin", "PIL.PpmImagePlugin", "PIL.WebPImagePlugin",
+    "PIL.PngImagePlugin", "PIL.PpmImagePlugin", "PIL.WebPImagePlugin", "batchgen.cli.again",
 )  # fmt: skip
 AT_START = ("AIOHTTP_", "FORCE_COLOR", "FROZENLIST_", "GITHUB_ACTIONS", "LANG", "LC_", "LD_", "MALLOC_", "MULTIDICT_")
 AT_START += ("PILLOW_", "PROPCACHE_", "PYDANTIC_", "PYTHON", "PY_COLORS", "SSLKEYLOGFILE", "TERMINAL_WIDTH", "YARL_")

@@ -109,6 +109,11 @@ def worst(codes: Sequence[int]) -> int:
     return next((code for code in (7, 5, 8) if code in codes), 0)
 
 
+def keys_of(facts: Profile) -> Sequence[Candidate]:
+    """Return each key of a provider, or the one that it lacks."""
+    return list(_keys(facts)) or [_keyless(facts)]
+
+
 def _candidates(place: Place, names: Sequence[str], moved: Callable[[Profile], Profile]) -> list[Candidate]:
     wanted = names or configured(place)
     found: list[Candidate] = []

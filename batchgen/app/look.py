@@ -39,6 +39,12 @@ def status(place: Place, name: str | None) -> Standing:
     return replace(found, told=told, holder=lock.holder(place.db))
 
 
+def batch(place: Place, name: str | None) -> values.Batch:
+    """Return a batch; None is the one that ran last."""
+    with opened(place) as reader:
+        return reader.batch(name)
+
+
 def usage(place: Place, name: str | None) -> tuple[Sequence[UsageLine], Sequence[Calls]]:
     """Return what a batch used, and how its calls ended."""
     with opened(place) as reader:

@@ -20,6 +20,7 @@ from ..selection import Selection
 from ..store import migrate
 from ..store.measured import Measured, measured
 from ..store.reader import Reader
+from .amend import as_before
 from .place import Place, opened
 
 
@@ -52,7 +53,11 @@ def plan(
     """
     with ExitStack() as parts:
         begun = migrate.revision(place.db) is not None  # an empty file is not begun either
-        known = table(parts.enter_context(opened(place)), batch) if begun else None
+        known = None
+        if begun:
+            reader = parts.enter_context(opened(place))
+            batch = as_before(place, reader, batch)
+            known = table(reader, batch)
         found = compare(
             batch,
             known,

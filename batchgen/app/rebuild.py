@@ -26,6 +26,7 @@ from ..store.values import AttemptRecord, Intake, Trace
 from ..store.writer import Writer
 from ..task import UNPRICED
 from . import notes
+from .amend import as_before
 from .place import Place
 from .survey import Survey
 from .traces import Told
@@ -72,7 +73,7 @@ def recover(place: Place, batch: Batch) -> TakenIn:
             aside = upkeep.set_aside(place.db, f"{datetime.now(UTC):%Y%m%d-%H%M%S}")
         migrate.ensure(place.db)
         with Reader(place.db) as reader:
-            survey = Survey(place=place, reader=reader, batch=batch)
+            survey = Survey(place=place, reader=reader, batch=as_before(place, reader, batch))
             survey.thorough = True
             learnt = _take_in(survey, always=True)
         notes.settled(place, batch.name)

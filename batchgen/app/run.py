@@ -16,20 +16,22 @@ from ..job import Job
 from ..manifest import Batch
 from ..plan import Plan
 from ..sandbox import launch
+from ..selection import Selection
 from ..store import migrate
 from ..store.reader import Reader
 from ..store.writer import Writer
+from .amend import amended, as_before
 from .attend import Say
 from .engage import Engagement, Follow
 from .ground import require_files, require_local
 from .keyring import keyring, rehearsal
-from .place import Place
+from .place import Place, opened
 from .prepare import plan
 from .putback import put_back, to_put_back
 from .rebuild import before_run
 from .terms import Ended, LaneEnd, Terms
 
-__all__ = ["Agree", "Ended", "Engagement", "Follow", "LaneEnd", "Terms", "run"]
+__all__ = ["Agree", "Ended", "Engagement", "Follow", "LaneEnd", "Terms", "preview", "run"]
 
 #: Agrees to a plan, to all of it (None) or to its first so many jobs, or raises SpendNotConfirmed.
 Agree = Callable[[Batch, Plan], int | None]
@@ -49,8 +51,11 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
     with lock.hold(place.db, command=command, wait=terms.wait_lock), ExitStack() as parts:
         migrate.ensure(place.db)
         reader = parts.enter_context(Reader(place.db))
+        batch = as_before(place, reader, batch)
         taken_in = before_run(place, reader, batch)
         ended = None if terms.requeue is None else to_put_back(reader, batch, terms.requeue)
+        if ended and terms.amend:
+            batch = amended(place, batch, ended, terms.amend)
         wish = _wish(place, batch, terms, ended)
         needed = [lane.provider for lane in wish.lanes]
         others = [*wish.alternates, *sorted(_interrupted(reader, batch))]
@@ -78,6 +83,16 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
             back=back,
         )
         return replace(anyio.run(engagement.carry_out, command, follow), taken_in=taken_in)
+
+
+def preview(place: Place, batch: Batch, terms: Terms) -> Plan:
+    """Return what ``run`` would do with a retry's *terms*; changes nothing.  Raises NotFound, UsageError."""
+    with opened(place) as reader:
+        batch = as_before(place, reader, batch)
+        ended = to_put_back(reader, batch, terms.requeue or Selection())
+    if ended and terms.amend:
+        batch = amended(place, batch, ended, terms.amend)
+    return _wish(place, batch, terms, ended)
 
 
 def _wish(place: Place, batch: Batch, terms: Terms, ended: Mapping[str, Job] | None) -> Plan:

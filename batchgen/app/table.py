@@ -34,6 +34,14 @@ def upgrade(place: Place) -> tuple[str | None, str]:
         return before, migrate.HEAD
 
 
+def vacuum(place: Place) -> tuple[int, int]:
+    """Write the job table anew without its gaps; return its bytes before and after.  Raises LockHeld, StoreError."""
+    _require(place)
+    with lock.hold(place.db, command=shlex.join(["batchgen", *sys.argv[1:]])):
+        migrate.ensure(place.db)
+        return upkeep.vacuum(place.db)
+
+
 def _require(place: Place) -> None:
     if not place.db.exists():
         raise NotFound(f"no job table at {place.db}.  Where it was lost: batchgen db recover MANIFEST")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..fault import Cause
 from ..lane import Closure
@@ -24,6 +25,7 @@ class Terms:
     concurrency: int | None = None  #: requests in flight per provider
     wait_lock: float = 0.0  #: seconds to wait for another run to end
     requeue: Selection | None = None  #: failed jobs to put back first
+    amend: Mapping[str, Any] = field(default_factory=dict)  #: what these are asked for beside their manifest
     selection: Selection = field(default_factory=Selection)  #: of what is pending, what is sent
     keep_changed: bool = False  #: leave done jobs as they are, also where the manifest asks for something else
     bounds: Bounds = field(default_factory=Bounds)  #: when the run ends by itself

@@ -7,25 +7,28 @@ import sys
 from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
-from rich_click import RichCommand, RichGroup
 
 from .. import __version__
 from ..errors import BatchgenError, LockHeld, StoreError
+from . import environment, shape
 from .options import given, shared
 
-_HELP = """Images in bulk from paid APIs: overnight, unattended, every cent accounted for.
+_HELP = "Images in bulk from paid APIs: overnight, unattended, every cent accounted for."
+_EXAMPLES = (
+    "batchgen validate jobs/autumn.yaml",
+    "batchgen run jobs/autumn.yaml --sandbox     a rehearsal: free and local",
+    "batchgen run jobs/autumn.yaml --budget 40",
+)
 
-\b
-batchgen validate jobs/autumn.yaml
-batchgen run jobs/autumn.yaml --sandbox     a rehearsal: free and local
-batchgen run jobs/autumn.yaml --budget 40
-"""
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
-class Commands(RichGroup):
+class Commands(shape.Group):
     """Loads a command's module when it is called for, so that ``--help`` need not import the program."""
 
     #: name -> (module below this package, attribute, first line of help), in the order of use
@@ -34,8 +37,10 @@ class Commands(RichGroup):
         "validate": ("prepare", "validate", "Check manifests; every mistake with file, line and column."),
         "plan": ("prepare", "plan", "Say what a run would do and cost; sends nothing."),
         "run": ("work", "run", "Make the images.  Running it again goes on where it stopped."),
-        "retry": ("work", "retry", "Put failed jobs back and run them."),
+        "resume": ("again", "resume", "Go on with what the last run left."),
+        "retry": ("again", "retry", "Put failed jobs back and run them, also with other parameters."),
         "status": ("look", "status", "One screen: how far it is, what it cost, what failed."),
+        "watch": ("watch", "watch", "Follow a run from another terminal."),
         "usage": ("look", "usage", "The ledger, by provider and model."),
         "list": ("look", "list_", "List jobs, or runs."),
         "show": ("look", "show", "One job: what was asked, every attempt, files, cost."),
@@ -46,9 +51,18 @@ class Commands(RichGroup):
         "cancel": ("steer", "cancel", "Give jobs up, also while a run is on."),
         "unknown": ("mend", "unknown", "Jobs that may have been bought: list, retry, drop, adopt."),
         "verify": ("mend", "verify", "Hold every delivered file against its hash."),
-        "db": ("table", "db", "The job table: path, check, backup, upgrade, recover."),
+        "db": ("table", "db", "The job table: path, check, backup, upgrade, vacuum, recover."),
         "providers": ("providers", "providers", "The providers: list, check keys and balances, models, prices."),
+        "doctor": (
+            "doctor",
+            "doctor",
+            "Look at what a run needs: versions, settings, keys, disk, lock, job table.",
+        ),
+        "clean": ("clean", "clean", "Show, or remove, what nobody needs any more."),
+        "schedule": ("schedule", "schedule", "Print what starts a run by the clock: cron, systemd, launchd."),
         "schema": ("begin", "schema", "Print the JSON Schema of manifests, for editors."),
+        "completion": ("topics", "completion", "Completion for bash, zsh and fish."),
+        "help": ("topics", "help_", "Help on exit-codes, environment, manifest, cron, or a command."),
         "sandbox": ("rehearse", "sandbox", "Serve simulated providers on this machine."),
         "demo": ("rehearse", "demo", "Run the demonstration batch on simulated providers."),
     }
@@ -60,13 +74,12 @@ class Commands(RichGroup):
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command; outside of help its module is loaded now."""
+        """Return a command; its module is loaded now."""
+        del ctx
         name = self.other_names.get(cmd_name, cmd_name)
         if name not in self.table:
             return None
-        module, attribute, help_text = self.table[name]
-        if ctx.meta.get("batchgen.listing"):
-            return RichCommand(name=name, help=help_text)
+        module, attribute, _ = self.table[name]
         command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
         return command
 
@@ -78,17 +91,33 @@ class Commands(RichGroup):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             near = get_close_matches(args[0], [*self.table, *self.other_names], 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(error.message + hint, ctx) from error
+            hint = f" Did you mean {near[0]!r}?" if near else " batchgen --help lists all."
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx) from error
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - rich-click narrows click's types
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without loading them."""
-        ctx.meta["batchgen.listing"] = True
-        super().format_help(ctx, formatter)
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in self.table.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands, or options, that begin so; loads no command."""
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=text) for name, (_, _, text) in self.table.items() if name.startswith(incomplete)
+        ]
+        return found or click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.command(
-    cls=Commands, help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BATCHGEN"}
+    cls=Commands,
+    help=_HELP,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": shape.PREFIX,
+        "max_content_width": 110,
+    },
 )
 @click.version_option(__version__, "-V", "--version", prog_name="batchgen")
 @shared
@@ -96,6 +125,11 @@ class Commands(RichGroup):
 def batchgen(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - the shared options
     """Keep what was said before the command's name."""
     ctx.obj = given(options, {})
+    # before the command reads its own options
+    environment.load(environment.folder_said(sys.argv) or ctx.obj["folder"], ())
+
+
+batchgen.examples = _EXAMPLES
 
 
 def main() -> None:
@@ -104,7 +138,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a locale without UTF-8 must not end a run
     try:
-        code = batchgen(standalone_mode=False)
+        code = batchgen(prog_name="batchgen", standalone_mode=False)
     except click.exceptions.Exit as leave:
         code = leave.exit_code
     except click.ClickException as error:
@@ -132,11 +166,11 @@ def _flush() -> None:
 
 
 def _tell(error: BatchgenError) -> int:
-    if "--debug" in sys.argv:
+    if shape.said("--debug"):
         raise error
-    if isinstance(error, LockHeld) and {"-q", "--quiet"} & set(sys.argv):
+    if isinstance(error, LockHeld) and shape.said("--quiet"):
         return error.exit_code  # from cron it is the ordinary case: the run before still works
     from .words import tell_error
 
-    tell_error(error, as_json="--json" in sys.argv)
+    tell_error(error, as_json=shape.said("--json"))
     return error.exit_code

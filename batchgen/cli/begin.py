@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _EXAMPLES = ("generate", "edit", "catalog")
 
 
-@command("schema")
+@command("schema", "batchgen schema > manifest.schema.json")
 def schema(session: Session) -> int:
     """Print the JSON Schema of manifests, for editors.
 
@@ -31,7 +31,7 @@ def schema(session: Session) -> int:
     return 0
 
 
-@command("init")
+@command("init", "batchgen init shop --example catalog", "batchgen init shop --example edit")
 @click.argument("where", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--example",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..store.values import Bill
 
 
-@command("status")
+@command("status", "batchgen status", "batchgen status --batch autumn --json | jq .jobs")
 @batch
 @rehearsal
 def status(session: Session, batch: str | None, sandbox: bool) -> int:
@@ -57,7 +57,7 @@ def _told(said: Control, *, sandbox: bool) -> str:
     return f"{said.provider}: {'; '.join(parts)}"
 
 
-@command("usage")
+@command("usage", "batchgen usage", "batchgen usage --json | jq .totals.usd")
 @batch
 @rehearsal
 def usage(session: Session, batch: str | None, sandbox: bool) -> int:
@@ -91,7 +91,7 @@ def usage(session: Session, batch: str | None, sandbox: bool) -> int:
     return 0
 
 
-@command("list")
+@command("list", "batchgen list --status failed", "batchgen list --status orphaned", "batchgen list runs")
 @click.argument("what", type=click.Choice(["jobs", "runs"]), default="jobs")
 @selecting
 @batch
@@ -141,12 +141,27 @@ def list_(session: Session, what: str, batch: str | None, sandbox: bool, **optio
     return 0
 
 
-@command("show")
+@command(
+    "show",
+    "batchgen show cat",
+    "batchgen show cat --as-yaml > cat.yaml     a manifest that makes it again",
+    "batchgen show cat --as-curl                the request, for a shell",
+)
 @click.argument("job")
+@click.option("--as-yaml", "form", flag_value="yaml", help="A manifest with this job alone.")
+@click.option("--as-curl", "form", flag_value="curl", help="The request as it is sent; the key by its variable.")
 @batch
 @rehearsal
-def show(session: Session, job: str, batch: str | None, sandbox: bool) -> int:
+def show(session: Session, job: str, form: str | None, batch: str | None, sandbox: bool) -> int:
     """One job: what was asked, every attempt with its cause and the provider's words, files, cost."""
+    if form is not None:
+        from ..app import recipe
+
+        known = recipe.recipe(session.place(sandbox=sandbox), batch, job)
+        text = recipe.as_yaml(known.job) if form == "yaml" else words.tame(recipe.as_curl(known))
+        words.raw(text.rstrip("\n"))
+        return 0
+    from ..amend import of_mark, spoken
     from ..app import look
     from ..store.rows import encode_task
 
@@ -179,6 +194,8 @@ def show(session: Session, job: str, batch: str | None, sandbox: bool) -> int:
     words.data(f"{found.key}: {found.state.value}{f' ({found.cause})' if found.cause else ''}")
     words.data(f"prompt    {task.prompt}")
     words.data(f"asked     {task.kind.value} by {task.provider}, {task.model}{_asked(task)}")
+    if beside := of_mark(found.fingerprint):
+        words.data(f"with      {spoken(beside)}    as a retry said, beside the manifest")
     if found.route is not None:
         words.data(f"or        {', '.join(found.route.others)}")
     for source in (*task.images, *([task.mask] if task.mask else [])):
@@ -197,7 +214,7 @@ def show(session: Session, job: str, batch: str | None, sandbox: bool) -> int:
     return 0
 
 
-@command("export")
+@command("export", "batchgen export > jobs.jsonl", "batchgen export --format csv --status done > done.csv")
 @click.option("--format", "form", type=click.Choice(["jsonl", "json", "csv"]), default="jsonl", show_default=True)
 @selecting
 @batch

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from ..store.values import Batch, Doubt
 
 
-@group("unknown")
+@group(
+    "unknown",
+    "batchgen unknown list",
+    "batchgen unknown retry --id poster",
+    "batchgen unknown adopt poster Downloads/poster.png",
+)
 def unknown() -> None:
     """Jobs that may have been bought and nobody knows: list them, and say what shall become of them."""
 
@@ -175,7 +180,7 @@ def _doubtful(options: dict[str, Any]) -> Selection:
     return replace(chosen, states=())
 
 
-@command("verify")
+@command("verify", "batchgen verify", "batchgen verify --deep --requeue     puts back what is damaged")
 @click.option("--deep", is_flag=True, help="Decode every image as well.")
 @click.option("--requeue", is_flag=True, help="Put jobs back whose files are gone or damaged; a run makes them again.")
 @selecting

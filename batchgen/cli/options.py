@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich_click import RichCommand, RichGroup
 
 from ..errors import UsageError
 from ..selection import ORPHANED
+from . import environment, shape
 
 if TYPE_CHECKING:
     from ..app.place import Place
@@ -53,6 +53,24 @@ _SHARED = (
         metavar="FILE",
         help="The job table. Default: .batchgen/batchgen.db in the working folder.",
     ),
+    click.option(
+        "--config",
+        type=click.Path(dir_okay=False, exists=True, path_type=Path),
+        metavar="FILE",
+        expose_value=False,
+        callback=environment.use_config,
+        help="Your own settings. Default: ~/.config/batchgen/config.yaml.",
+    ),
+    click.option(
+        "--env-file",
+        type=click.Path(dir_okay=False, exists=True, path_type=Path),
+        multiple=True,
+        metavar="FILE",
+        expose_value=False,
+        is_eager=True,
+        callback=environment.use_files,
+        help="Variables, beside those of .env; given again: more of them.",
+    ),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
     click.option("-q", "--quiet", is_flag=True, help="Say only what needs a person."),
     click.option("-v", "--verbose", count=True, help="Say more."),
@@ -82,33 +100,33 @@ def command(name: str, *examples: str) -> Callable[[Function], click.Command]:
     """Make a function (session, **options) -> exit code a command with the shared options; help shows *examples*."""
 
     def make(function: Function) -> click.Command:
-        first, *rest = cleandoc(function.__doc__ or "").split("\n\n")
-        shown = ["\n".join(("\b", *examples))] if examples else []
-
-        @click.command(name, cls=RichCommand, help="\n\n".join([first, *shown, *rest]))
+        @click.command(name, cls=shape.Command, help=cleandoc(function.__doc__ or ""))
         @shared
         @click.pass_context
         def call(ctx: click.Context, /, **options: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
             session = Session(**given(options, ctx.obj or {}))
+            environment.load(session.folder, ())
             return function(session, **options)
 
         # options declared on the function come before the shared ones
         call.params[:0] = reversed(getattr(function, "__click_params__", []))
+        call.examples = examples
         return call
 
     return make
 
 
-def group(name: str) -> Callable[[Function], click.Group]:
+def group(name: str, *examples: str) -> Callable[[Function], click.Group]:
     """Make a function a command with commands of its own; the shared options may stand before their names as well."""
 
     def make(function: Function) -> click.Group:
-        @click.group(name, cls=RichGroup, help=function.__doc__)
+        @click.group(name, cls=shape.Group, help=cleandoc(function.__doc__ or ""))
         @shared
         @click.pass_context
         def call(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - the shared options
             ctx.obj = given(options, ctx.obj or {})
 
+        call.examples = examples
         return call
 
     return make

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,16 @@ def change_lines(wish: Plan) -> list[str]:
     if more > 0:
         said.append(f"and {many(more, 'job')} more; batchgen plan --diff tells them all")
     return _under("changed", said)
+
+
+def amend_lines(wish: Plan, said: Mapping[str, Any]) -> list[str]:
+    """Return what a retry asks for beside the manifest, and what that changes, job by job."""
+    if not said or not wish.again:
+        return []
+    from ..amend import spoken
+
+    head = f"{spoken(said)}, for {many(len(wish.again), 'job')}; holds until the manifest asks for something else"
+    return _under("with", [head, *(f"{change.id}: {_told(change)}" for change in wish.changes if change.fields)])
 
 
 def job_line(job: Planned, standing: str, row: Row | None) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _MANIFEST = click.Path(dir_okay=False, path_type=Path)
 
 
-@command("validate")
+@command("validate", "batchgen validate jobs/autumn.yaml", "batchgen validate jobs/*.yaml --strict")
 @click.argument("manifests", nargs=-1, required=True, type=_MANIFEST)
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int:
@@ -68,7 +68,12 @@ def _verdict(jobs: int, errors: list[Problem], warnings: list[Problem]) -> dict[
     }
 
 
-@command("plan")
+@command(
+    "plan",
+    "batchgen plan jobs/autumn.yaml",
+    "batchgen plan jobs/autumn.yaml --diff            what changed in every changed job",
+    "batchgen plan jobs/autumn.yaml --tag draft --full",
+)
 @click.argument("manifest", type=_MANIFEST)
 @click.option("--diff", is_flag=True, help="Tell of every changed job what changed, not only of the first ones.")
 @click.option("--full", is_flag=True, help="List every job as well.")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich_click import RichGroup
 
-from . import words
+from . import shape, words
 from .options import Session, command, given, shared
 from .options import sandbox as rehearsal
 
 
-@click.group("providers", cls=RichGroup, invoke_without_command=True)
+@click.group("providers", cls=shape.Group, invoke_without_command=True)
 @shared
 @click.pass_context
 def providers(ctx: click.Context, /, **options: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
@@ -126,6 +125,8 @@ def prices(session: Session, names: tuple[str, ...]) -> int:
         words.data(line)
     return 0
 
+
+providers.examples = ("batchgen providers", "batchgen providers check", "batchgen providers prices openai")
 
 for _each in (list_, check, models, prices):
     providers.add_command(_each)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..ledger import UsageLine
 
 
-@command("sandbox")
+@command("sandbox", "batchgen sandbox --port 8765", "batchgen sandbox --fault error500=0.02 --throttle openai=60/m")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one.")
 @click.option("--log", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="The charge log.")
 @click.option("--latency", default="realistic", show_default=True, help="none, realistic, SECONDS or lognormal:MEDIAN.")
@@ -45,7 +45,7 @@ def sandbox(session: Session, **options: Any) -> int:  # noqa: ANN401 - the opti
     return 0
 
 
-@command("demo")
+@command("demo", "batchgen demo")
 @click.option("--latency", default="realistic", hidden=True)
 def demo(session: Session, latency: str) -> int:
     """Run the demonstration batch on simulated providers: no key, no network, no cost.

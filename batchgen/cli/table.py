@@ -1,4 +1,4 @@
-"""The job table as a file: db path, check, backup, upgrade, recover."""
+"""The job table as a file: db path, check, backup, upgrade, vacuum, recover."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .options import Session, command, group
 from .options import sandbox as rehearsal
 
 
-@group("db")
+@group("db", "batchgen db check", "batchgen db backup /backup/batchgen.db", "batchgen db recover jobs/night.yaml")
 def db() -> None:
     """Look after the job table: where it is, whether it is whole, a copy of it, and how to get it back."""
 
@@ -86,6 +86,20 @@ def upgrade(session: Session, sandbox: bool) -> int:
     return 0
 
 
+@command("vacuum")
+@rehearsal
+def vacuum(session: Session, sandbox: bool) -> int:
+    """Give back to the disk what the job table does not use any more.  Needs as much room again while it works."""
+    from ..app import table
+
+    before, after = table.vacuum(session.place(sandbox=sandbox))
+    if session.as_json:
+        words.document({"schema_version": 1, "before": before, "after": after})
+    else:
+        words.say(f"{before:,} bytes before, {after:,} now")
+    return 0
+
+
 @command("recover")
 @click.argument("manifest", type=click.Path(dir_okay=False, path_type=Path))
 @rehearsal
@@ -112,5 +126,5 @@ def recover(session: Session, manifest: Path, sandbox: bool) -> int:
     return 0
 
 
-for _each in (path, check, backup, upgrade, recover):
+for _each in (path, check, backup, upgrade, vacuum, recover):
     db.add_command(_each)

@@ -1,10 +1,11 @@
-"""The run itself: run, retry."""
+"""The run itself."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..errors import SpendNotConfirmed, UsageError
 from . import words
 from .options import Session, command, keep_changed, of_manifest, selecting, selection, spoken
 from .options import sandbox as rehearsal
-from .planning import many, plan_lines, question
+from .planning import amend_lines, many, plan_lines, question
 
 if TYPE_CHECKING:
     from ..app.run import Agree, Ended, Terms
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     from ..selection import Selection
 
 
-def _run_options(function: Any) -> Any:  # noqa: ANN401 - a command's function, as click takes it
+def run_options(function: Any) -> Any:  # noqa: ANN401 - a command's function, as click takes it
+    """Give a command the options of a run."""
     for option in reversed(
         (
-            click.argument("manifest", type=click.Path(dir_okay=False, path_type=Path)),
             rehearsal,
             click.option("-y", "--yes", is_flag=True, help="Spend without asking."),
             click.option("--budget", metavar="USD", help="Spend no more than this in this run; stating it is consent."),
@@ -57,14 +58,25 @@ def _run_options(function: Any) -> Any:  # noqa: ANN401 - a command's function, 
     return function
 
 
-@command("run")
-@_run_options
+@command(
+    "run",
+    "batchgen run jobs/night.yaml --sandbox",
+    "batchgen run jobs/night.yaml --budget 40",
+    "batchgen run jobs/night.yaml --limit 10      try ten first",
+)
+@click.argument("manifest", type=click.Path(dir_okay=False, path_type=Path))
+@run_options
 @selecting
-def run(session: Session, manifest: Path, dry_run: bool, **options: Any) -> int:  # noqa: ANN401 - see _run_options
+def run(session: Session, manifest: Path, dry_run: bool, **options: Any) -> int:  # noqa: ANN401 - see run_options
     """Make the images that MANIFEST asks for and that are not there yet: all, or those selected.
 
     Running the same command again is the resume: what is done stays done, what was under way is finished first.
     """
+    return run_selected(session, manifest, options, dry_run=dry_run)
+
+
+def run_selected(session: Session, manifest: Path, options: dict[str, Any], *, dry_run: bool) -> int:
+    """Run what *options* select of a manifest, or only plan it; return the exit code."""
     chosen = _sendable(of_manifest(selection(options)), manifest)
     if dry_run:
         from .prepare import show_plan
@@ -92,21 +104,6 @@ def _sendable(chosen: Selection, manifest: Path) -> Selection:
     return replace(chosen, states=())
 
 
-@command("retry")
-@_run_options
-@selecting
-def retry(session: Session, manifest: Path, dry_run: bool, **options: Any) -> int:  # noqa: ANN401 - see _run_options
-    """Put failed jobs of MANIFEST back, all or those selected, and run them."""
-    from dataclasses import replace
-
-    if dry_run:
-        raise UsageError("retry has no dry run; see which jobs failed with: batchgen list --status failed")
-    chosen = of_manifest(selection(options))
-    requeue = replace(chosen, states=chosen.states or ("failed",))
-    # once put back they are pending and without a cause, as others may be
-    return carry_out(session, manifest, options, requeue=requeue, chosen=replace(chosen, states=(), causes=()))
-
-
 def carry_out(
     session: Session,
     manifest: Path,
@@ -114,6 +111,7 @@ def carry_out(
     *,
     requeue: Selection | None,
     chosen: Selection | None = None,
+    amend: Mapping[str, Any] | None = None,
 ) -> int:
     """Run a manifest, or those of its jobs that are *chosen*, and say how it went; return the exit code."""
     from ..app import prepare, run
@@ -122,7 +120,7 @@ def carry_out(
 
     place = session.place(sandbox=options["sandbox"])
     batch = prepare.read_manifest(place, session.file(manifest))
-    terms = _terms(options, requeue, chosen)
+    terms = terms_of(options, requeue, chosen, amend)
     agree = _agreement(session, terms, yes=options["yes"] or place.sandbox)
     ended = run.run(place, batch, terms, agree, follower(_mode(session, options["progress"])), words.say)
     if session.as_json:
@@ -157,7 +155,13 @@ def summary(ended: Ended) -> dict[str, Any]:
     }
 
 
-def _terms(options: dict[str, Any], requeue: Selection | None, chosen: Selection | None) -> Terms:
+def terms_of(
+    options: Mapping[str, Any],
+    requeue: Selection | None,
+    chosen: Selection | None,
+    amend: Mapping[str, Any] | None = None,
+) -> Terms:
+    """Return what *options* say of a run; raise UsageError."""
     from ..app.run import Terms
     from ..money import nano_usd
     from ..selection import Selection
@@ -173,6 +177,7 @@ def _terms(options: dict[str, Any], requeue: Selection | None, chosen: Selection
         concurrency=options["concurrency"],
         wait_lock=options["wait_lock"],
         requeue=requeue,
+        amend=amend or {},
         selection=chosen or Selection(),
         keep_changed=options["keep_changed"],
         bounds=bounds(options["stop_at"], options["max_time"], options["max_failures"], datetime.now().astimezone()),
@@ -211,7 +216,7 @@ def _agreement(session: Session, terms: Terms, *, yes: bool) -> Agree:
         if not session.quiet and not session.as_json:
             for warning in batch.warnings:
                 words.say(f"warning: {words.nearer(warning)}")
-            for line in [*plan_lines(batch.name, wish, None), ""]:
+            for line in [*plan_lines(batch.name, wish, None), *amend_lines(wish, terms.amend), ""]:
                 words.say(line)
         capped = _is_capped(batch, wish, terms)
         if terms.budget is not None or batch.budget:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 from sqlalchemy import Connection
 
+from ..fingerprint import AMENDED
 from ..job import State
 from ..plan import Row
 from ..task import Task
@@ -20,6 +21,7 @@ _STATES = {state.value: state for state in State}
 _WANTED = "FROM json_each(?) AS wanted CROSS JOIN jobs ON jobs.batch_id = ? AND jobs.key = wanted.value"
 _ROWS = f"SELECT jobs.key, jobs.id, jobs.state, jobs.fingerprint, jobs.cause {_WANTED}"
 _TASKS = f"SELECT jobs.key, jobs.task {_WANTED}"
+_MARKS = f"SELECT key, fingerprint FROM jobs WHERE batch_id = ? AND instr(fingerprint, '{AMENDED}')"  # noqa: S608
 _COUNT = "SELECT count(*) FROM jobs WHERE batch_id = ? AND id < ?"
 #: By key: that index holds all that is asked for.
 _KEYS = "SELECT key, id FROM jobs WHERE batch_id = ? AND key > ? ORDER BY key LIMIT ?"
@@ -43,6 +45,11 @@ class Known:
         with self._opened() as connection:
             found = driver(connection).execute(_TASKS, (encode_list(keys), self._batch_id))
             return {key: decode_task(task) for key, task in found}
+
+    def amended(self) -> Mapping[str, str]:
+        """Return the marks of those jobs that were asked for otherwise than by their manifest, by key."""
+        with self._opened() as connection:
+            return dict(driver(connection).execute(_MARKS, (self._batch_id,)).fetchall())
 
     def last_id(self) -> int:
         """Return the highest id of a job, of whatever batch: ``bytearray(last_id() + 1)`` has a byte for each."""

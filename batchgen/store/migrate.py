@@ -28,7 +28,7 @@ def ensure(path: Path) -> None:
         return
     from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-    _refuse_unknown(path, found)
+    refuse_unknown(path, found)
     prepare(path)
     backup = _backup(path, found) if _has_data(path) else None
     engine = writing(path)
@@ -93,7 +93,8 @@ def _look(path: Path) -> sqlite3.Connection:
     return dbapi
 
 
-def _refuse_unknown(path: Path, found: str | None) -> None:
+def refuse_unknown(path: Path, found: str | None) -> None:
+    """Raise SchemaMismatch where the revision *found* of the file at *path* is none that this program knows."""
     if found is None:
         return
     from alembic.script import ScriptDirectory

@@ -76,6 +76,18 @@ def backup(path: Path, target: Path) -> int:
         part.unlink(missing_ok=True)
 
 
+def vacuum(path: Path) -> tuple[int, int]:
+    """Write the table anew without its gaps; return its bytes before and after.  Only under the lock of a run."""
+    before = path.stat().st_size
+    try:
+        with closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as dbapi:
+            dbapi.execute("VACUUM")
+            dbapi.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as error:
+        raise explain(error, path) from error
+    return before, path.stat().st_size
+
+
 def set_aside(path: Path, stamp: str) -> Path:
     """Move a damaged table, with its log, out of the way under another name; return that name.  Nothing is deleted."""
     target = path.with_name(f"{path.name}.damaged-{stamp}")

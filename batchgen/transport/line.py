@@ -33,7 +33,8 @@ from .reading import MAX_ANSWER, Head, Memory, Sink, hang_up, inflated, receive
 
 CONNECT_TRIES = 3
 
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "batchgen"}
+#: What every call says of itself.
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "batchgen"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +102,7 @@ class Line:
             raise lost_result(url, str(error)) from error
 
     async def _connected(self, call: Call, payload: Payload | None) -> httpx.Response:
-        headers = {**_HEADERS, **call.headers}
+        headers = {**HEADERS, **call.headers}
         if payload is not None:
             headers |= {"Content-Type": payload.content_type, "Content-Length": str(payload.length)}
         if call.signed and self.key:
@@ -133,8 +134,11 @@ class Line:
         raise mishap
 
 
-def _trusted() -> ssl.SSLContext:
-    """Return what checks certificates: the authorities that come along, or those that SSL_CERT_FILE or _DIR names."""
+def trusted() -> ssl.SSLContext:
+    """Return what checks certificates: the authorities that come along, or those that SSL_CERT_FILE or _DIR names.
+
+    Raises SettingsError.
+    """
     try:
         return httpx.create_ssl_context()
     except OSError as error:  # ssl.SSLError is one
@@ -160,7 +164,7 @@ class Transport:
         self._lines: dict[str, Line] = {}
 
     async def __aenter__(self) -> Self:
-        self._tls = _trusted()
+        self._tls = trusted()
         public = aiohttp.TCPConnector(ssl=self._tls, limit=0, resolver=PublicResolver())
         self._bare = await self._open(public, proxied=True)
         for name, profile in self._profiles.items():

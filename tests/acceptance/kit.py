@@ -127,7 +127,8 @@ class Project:
             for name, value in os.environ.items()
             if "API_KEY" not in name and not name.startswith(("BATCHGEN_", "PYTEST_"))
         }
-        return kept | {"NO_COLOR": "1", "COLUMNS": "160"} | self.env
+        own = {"NO_COLOR": "1", "COLUMNS": "160", "XDG_CONFIG_HOME": str(self.folder / ".config")}
+        return kept | own | self.env
 
     def run(self, *arguments: object, cwd: Path | None = None, seconds: float = 45, **env: str) -> Done:
         """Run batchgen to its end; without a terminal."""

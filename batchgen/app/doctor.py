@@ -1,0 +1,257 @@
+"""What a run would meet on this machine: versions, settings, keys, disk, lock, job table.  Asks no provider."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import resource
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from .. import dotenv, lock, settings
+from ..errors import BatchgenError
+from ..store import migrate, upkeep
+from ..store.reader import Reader
+from ..transport.line import trusted
+from . import roster
+from .check import Candidate, keys_of
+from .ground import BASE_FILES, FILES_PER_CALL, require_local
+from .place import Place
+
+PACKAGES = (
+    "aiohttp",
+    "alembic",
+    "anyio",
+    "click",
+    "httpx",
+    "httpx-aiohttp",
+    "pillow",
+    "pydantic",
+    "pyyaml",
+    "sqlalchemy",
+)
+#: Bytes free below which a run would soon stop, and below which it might.
+NO_ROOM, LITTLE_ROOM = 100_000_000, 2_000_000_000
+#: Calls in flight that the usual limit of open files should be enough for.
+USUAL_CALLS = 32
+
+#: Variables whose values may let somebody in.
+_SECRET = re.compile("URL|NOTIFY|SECRET|TOKEN|KEY")
+
+Verdict = Literal["ok", "note", "bad"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing that was looked at.  ``note``: a person may want to know; ``bad``: a run would end with ``code``."""
+
+    about: str
+    says: str
+    verdict: Verdict = "ok"
+    code: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """One setting that somebody made, and where."""
+
+    name: str
+    value: Any
+    source: str
+
+
+def examine(place: Place) -> Iterator[Finding]:
+    """Look at everything; nothing is written, and no provider is asked."""
+    looks: tuple[tuple[str, Callable[[Place], Iterator[Finding]]], ...] = (
+        ("python", _python),
+        ("settings", _settings),
+        ("keys", _keys),
+        ("certificates", _certificates),
+        ("clock", _clock),
+        ("disk", _disk),
+        ("lock", _lock),
+        ("job table", _table),
+        ("terminal", _terminal),
+        ("open files", _open_files),
+    )
+    for about, look in looks:
+        try:
+            yield from look(place)
+        except BatchgenError as error:
+            yield Finding(about=about, says=str(error), verdict="bad", code=error.exit_code)
+        except OSError as error:
+            yield Finding(about=about, says=f"{error.filename or about}: {error.strerror}", verdict="bad", code=1)
+
+
+def gravest(found: Sequence[Finding]) -> int:
+    """Return the exit code of all findings."""
+    codes = {finding.code for finding in found}
+    return next((code for code in (12, 1, 4, 7, 5, 8) if code in codes), max(codes, default=0))
+
+
+def made(place: Place) -> list[Setting]:
+    """Return every setting that somebody made, the place that counts first; raise SettingsError."""
+    found = [
+        Setting(
+            name=name,
+            value="(set)" if _SECRET.search(name) else value,
+            source=str(dotenv.origins.get(name, "the environment")),
+        )
+        for name, value in sorted(settings.environment().items())
+        if name.startswith("BATCHGEN_")
+    ]
+    seen: set[str] = set()
+    for file, said in settings.layers(place.root):
+        for name, value in _leaves("", said):
+            if name not in seen:
+                found.append(Setting(name=name, value=value, source=str(file)))
+                seen.add(name)
+    return found
+
+
+def _leaves(prefix: str, said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in said.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(f"{prefix}{name}.", value)
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _python(place: Place) -> Iterator[Finding]:
+    del place
+    known = (3, 11) <= sys.version_info < (3, 14)
+    yield Finding(
+        about="python",
+        says=f"{platform.python_version()} at {sys.executable}, SQLite {sqlite3.sqlite_version}, {platform.platform()}",
+        verdict="ok" if known else "note",
+    )
+    yield Finding(about="packages", says=", ".join(f"{name} {_version(name)}" for name in ("batchgen", *PACKAGES)))
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _settings(place: Place) -> Iterator[Finding]:
+    layers = settings.layers(place.root)
+    roster.known(place)  # every provider that is configured can be made
+    files = ", ".join(str(file) for file, _ in layers) or "no batchgen.yaml, and none of your own"
+    yield Finding(about="settings", says=files)
+
+
+def _keys(place: Place) -> Iterator[Finding]:
+    wanted = roster.configured(place)
+    found = 0
+    for name, facts in roster.known(place).items():
+        for candidate in keys_of(facts):
+            finding = _key(name, candidate, configured=name in wanted)
+            found += candidate.key is not None
+            if finding is not None:
+                yield finding
+    if not found:
+        yield Finding(about="keys", says="no provider has a key; a rehearsal (--sandbox) needs none", verdict="note")
+
+
+def _key(name: str, candidate: Candidate, *, configured: bool) -> Finding | None:
+    if candidate.key is not None:
+        ends = f", ends in {candidate.ends}" if candidate.ends else ""
+        return Finding(about="keys", says=f"{name}: {candidate.key.source}{ends}")
+    if candidate.variable is None:
+        return Finding(about="keys", says=f"{name}: needs none") if configured else None
+    meant = any(f"{candidate.variable}{ending}" in settings.environment() for ending in ("", "_FILE", "_COMMAND"))
+    if meant:
+        return Finding(about="keys", says=f"{name}: {candidate.lacking}", verdict="bad", code=5)
+    return Finding(about="keys", says=f"{name}: {candidate.lacking}", verdict="note") if configured else None
+
+
+def _certificates(place: Place) -> Iterator[Finding]:
+    del place
+    count = trusted().cert_store_stats()["x509_ca"]
+    named = [f"{name}={value}" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if (value := os.environ.get(name))]
+    where = ", ".join(named) or "those that come along"
+    yield Finding(about="certificates", says=f"{count} authorities: {where}", verdict="ok" if count else "note")
+
+
+def _clock(place: Place) -> Iterator[Finding]:
+    now = datetime.now(UTC)
+    here = now.astimezone()
+    says = f"{here:%Y-%m-%d %H:%M:%S} {time.tzname[time.daylight and time.localtime().tm_isdst > 0]}, {now:%H:%M} UTC"
+    last = None
+    if migrate.revision(place.db) == migrate.HEAD:
+        with Reader(place.db) as reader:
+            last = max((batch.updated_at for batch in reader.batches()), default=None)
+    if last is not None and last > now:
+        says += f"; but a run began at {last:%Y-%m-%d %H:%M:%S} UTC: the clock was set back"
+        yield Finding(about="clock", says=says, verdict="bad", code=1)
+    else:
+        yield Finding(about="clock", says=says)
+
+
+def _disk(place: Place) -> Iterator[Finding]:
+    nearest = next(path for path in (place.state, *place.state.parents) if path.exists())
+    free = shutil.disk_usage(nearest).free
+    says = f"{free / 1e9:,.1f} GB free at {nearest}"
+    if not os.access(nearest, os.W_OK):
+        yield Finding(about="disk", says=f"{nearest} cannot be written to", verdict="bad", code=1)
+    elif free < NO_ROOM:
+        yield Finding(about="disk", says=f"{says}: a run would soon stop", verdict="bad", code=1)
+    else:
+        yield Finding(about="disk", says=says, verdict="ok" if free >= LITTLE_ROOM else "note")
+    require_local(nearest.resolve())
+
+
+def _lock(place: Place) -> Iterator[Finding]:
+    holder = lock.holder(place.db)
+    if holder is None:
+        yield Finding(about="lock", says="free: no run is on")
+    else:
+        who = f"process {holder.pid} on {holder.host}, since {holder.since}: {holder.command}"
+        yield Finding(about="lock", says=f"a run is on: {who}", verdict="note")
+
+
+def _table(place: Place) -> Iterator[Finding]:
+    found = migrate.revision(place.db)
+    if found is None:
+        yield Finding(about="job table", says=f"none yet at {place.db}")
+        return
+    if found != migrate.HEAD:
+        migrate.refuse_unknown(place.db, found)
+    health = upkeep.examine(place.db)
+    if health.problems:
+        says = f"{place.db} is damaged: {health.problems[0]}.  batchgen db recover MANIFEST makes a new one"
+        yield Finding(about="job table", says=says, verdict="bad", code=1)
+        return
+    old = "" if found == migrate.HEAD else "; the next run brings it to the newest form"
+    yield Finding(about="job table", says=f"{place.db} is whole, {health.rows.get('jobs', 0):,} jobs{old}")
+
+
+def _terminal(place: Place) -> Iterator[Finding]:
+    del place
+    streams = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name).isatty()]
+    said = [
+        f"{name}={os.environ[name]}" for name in ("TERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS") if name in os.environ
+    ]
+    where = f"{', '.join(streams)} at a terminal" if streams else "none: a run needs --yes or a budget"
+    yield Finding(about="terminal", says=", ".join([where, *said, str(sys.stdout.encoding)]))
+
+
+def _open_files(place: Place) -> Iterator[Finding]:
+    del place
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    calls = None if hard == resource.RLIM_INFINITY else max(0, hard - BASE_FILES) // FILES_PER_CALL
+    says = f"{soft} at once, at most {'any number' if calls is None else hard}"
+    if calls is not None and calls < USUAL_CALLS:
+        yield Finding(about="open files", says=f"{says}: enough for {calls} calls in flight", verdict="note")
+    else:
+        yield Finding(about="open files", says=says)

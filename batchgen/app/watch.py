@@ -1,0 +1,93 @@
+"""A run as others see it: by the job table alone, without its lock and without a write."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from .. import lock
+from ..errors import StoreError
+from ..ledger import Counts, UsageLine
+from ..lock import Holder
+from ..store import controls
+from ..store.controls import Control
+from ..store.values import Batch, Run
+from .place import Place, opened
+
+#: Seconds over which rates are taken.
+WINDOW = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Glimpse:
+    """How far a batch is at one moment."""
+
+    batch: Batch
+    run: Run | None  #: the latest
+    holder: Holder | None  #: who works on the job table
+    lanes: Mapping[str, Counts]
+    usage: Sequence[UsageLine]
+    told: Mapping[str, Control]  #: what a person said of providers, and has not taken back
+    rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))  #: images per minute, by provider
+
+    @property
+    def going(self) -> bool:
+        """Return whether the batch's run is still on."""
+        return self.run is not None and self.run.ended_at is None and self.holder is not None
+
+    @property
+    def counts(self) -> Counts:
+        """Return the counts of all providers."""
+        names = ("pending", "running", "done", "failed", "unknown", "cancelled", "images")
+        return Counts(**{name: sum(getattr(lane, name) for lane in self.lanes.values()) for name in names})
+
+    @property
+    def per_minute(self) -> float:
+        """Return images per minute."""
+        return sum(self.rates.values())
+
+
+def follow(place: Place, name: str | None) -> Iterator[Glimpse]:
+    """Yield how far a batch is, as often as the caller asks; the last one is of a run that is over.
+
+    Raises NotFound where there is no such batch.
+    """
+    seen: deque[tuple[float, Mapping[str, int]]] = deque()
+    with opened(place) as reader:
+        batch = reader.batch(name)
+        while True:
+            # who holds the lock is asked first: a run that ends in between has written its end by then
+            holder = lock.holder(place.db)
+            run = next(iter(reader.runs(batch.id)), None)
+            lanes = reader.lanes(batch.id)
+            rates = _rates(seen, time.monotonic(), {provider: lane.images for provider, lane in lanes.items()})
+            told: Mapping[str, Control] = {}
+            with suppress(StoreError):
+                told = controls.read(place.db)
+            glimpse = Glimpse(
+                batch=batch,
+                run=run,
+                holder=holder,
+                lanes=lanes,
+                usage=reader.usage(batch.id),
+                told=told,
+                rates=rates,
+            )
+            yield glimpse
+            if not glimpse.going:
+                return
+
+
+def _rates(seen: deque[tuple[float, Mapping[str, int]]], now: float, images: Mapping[str, int]) -> Mapping[str, float]:
+    """Return images per minute by provider over the window that *seen* spans; nothing yet at the first look."""
+    seen.append((now, images))
+    while len(seen) > 2 and now - seen[0][0] > WINDOW:
+        seen.popleft()
+    began, before = seen[0]
+    if now <= began:
+        return {}
+    return {name: (count - before.get(name, 0)) / (now - began) * 60 for name, count in images.items()}

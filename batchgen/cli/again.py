@@ -1,0 +1,90 @@
+"""Going on: resume, retry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import NotFound
+from . import words
+from .options import Session, command, of_manifest, selecting, selection
+from .planning import amend_lines, plan_lines
+from .work import carry_out, run_options, run_selected, terms_of
+
+_WHICH = click.argument("which", metavar="[BATCH|MANIFEST]", required=False)
+
+
+@command(
+    "resume",
+    "batchgen resume                      the batch that ran last",
+    "batchgen resume autumn --budget 40   a batch by its name",
+)
+@_WHICH
+@run_options
+@selecting
+def resume(session: Session, which: str | None, dry_run: bool, **options: Any) -> int:  # noqa: ANN401 - see run_options
+    """Go on with what the last run left: pending and interrupted jobs.
+
+    It runs the batch's manifest again, as run does; failed jobs are for retry.
+    """
+    return run_selected(session, _manifest(session, which, sandbox=options["sandbox"]), options, dry_run=dry_run)
+
+
+@command(
+    "retry",
+    "batchgen retry --cause throttled",
+    "batchgen retry jobs/night.yaml --id 'cat-*' --with quality=low",
+    "batchgen retry --cause denied --with provider=openai --dry-run",
+)
+@_WHICH
+@click.option(
+    "--with",
+    "amend",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Ask otherwise: quality=low, provider=openai.",
+)
+@run_options
+@selecting
+def retry(session: Session, which: str | None, dry_run: bool, amend: tuple[str, ...], **options: Any) -> int:  # noqa: ANN401 - see run_options
+    """Put failed jobs back, all or those selected, and run them.
+
+    Without BATCH or MANIFEST: of the batch that ran last.  What --with says (provider, model, prompt, size, quality
+    and so on) holds for these jobs until the manifest asks for something else of them.
+    """
+    from ..amend import parsed
+
+    said = parsed(amend)
+    manifest = _manifest(session, which, sandbox=options["sandbox"])
+    chosen = of_manifest(selection(options))
+    requeue = replace(chosen, states=chosen.states or ("failed",))
+    # once put back they are pending and without a cause, as others may be
+    chosen = replace(chosen, states=(), causes=())
+    if not dry_run:
+        return carry_out(session, manifest, options, requeue=requeue, chosen=chosen, amend=said)
+    from ..app import prepare, run
+
+    place = session.place(sandbox=options["sandbox"])
+    batch = prepare.read_manifest(place, manifest)
+    wish = run.preview(place, batch, terms_of(options, requeue, chosen, said))
+    if session.as_json:
+        words.document(wish.as_json() | {"with": said})
+        return 0
+    for line in [*plan_lines(batch.name, wish, None), *amend_lines(wish, said)]:
+        words.data(line)
+    return 0
+
+
+def _manifest(session: Session, which: str | None, *, sandbox: bool) -> Path:
+    """Return the manifest that *which* names: a file, a batch of the job table, or None for the one that ran last."""
+    from ..app import look
+
+    if which is not None and (which.endswith((".yaml", ".yml")) or session.file(Path(which)).is_file()):
+        return session.file(Path(which))
+    found = Path(look.batch(session.place(sandbox=sandbox), which).manifest)
+    if not found.is_file():
+        raise NotFound(f"the manifest of this batch is gone: {found}.  If it was moved, name it: batchgen run MANIFEST")
+    return found

@@ -1,0 +1,69 @@
+"""Starting by the clock: what cron, systemd and launchd want to be told.  Prints, never installs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from . import environment, words
+from .options import Session, command
+
+#: Seconds that a run waits for the one before it: with cron it leaves at once, the next one comes soon.
+WAIT = {"cron": 0, "systemd": 600, "launchd": 600}
+
+
+@command(
+    "schedule",
+    "batchgen schedule cron jobs/night.yaml --every 30m -- --budget 40",
+    "batchgen schedule systemd jobs/night.yaml --daily 22:00 -- --budget 40 --stop-at 06:30",
+    "batchgen schedule launchd jobs/night.yaml -- --yes",
+)
+@click.argument("kind", type=click.Choice(["cron", "systemd", "launchd"]))
+@click.argument("manifest", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@click.argument("rest", nargs=-1, metavar="[-- OPTIONS OF run]", type=click.UNPROCESSED)
+@click.option("--every", metavar="30m", help="Start so often: 10m, 30m, 1h, 6h.")
+@click.option("--daily", metavar="HH:MM", help="Start at this time of day.  Default: 22:00.")
+def schedule(  # noqa: PLR0917 - click gives them by name
+    session: Session, kind: str, manifest: Path, rest: tuple[str, ...], every: str | None, daily: str | None
+) -> int:
+    """Print what starts a run by the clock, with absolute paths.  Installs nothing.
+
+    A run needs --yes or a budget there, for nobody is at a terminal to agree.
+    """
+    from .. import schedule as units
+    from .work import run
+
+    run.make_context("run", [str(manifest), *rest])  # what run would not take is told now
+    command = _command(session, kind, manifest, rest)
+    name = re.sub(r"[^a-z0-9]+", "-", manifest.stem.lower()).strip("-") or "run"
+    start = units.Start(
+        name=name, command=command, folder=str(session.folder.absolute()), when=units.When.of(every, daily)
+    )
+    text = {"cron": units.cron, "systemd": units.systemd, "launchd": units.launchd}[kind](start)
+    if session.as_json:
+        words.document({"schema_version": 1, "kind": kind, "command": list(start.command), "text": text})
+    else:
+        words.raw(text)
+    return 0
+
+
+def _command(session: Session, kind: str, manifest: Path, rest: tuple[str, ...]) -> list[str]:
+    """Return the command of a run that needs no shell, folder or search path of its own."""
+    folder = session.folder.absolute()
+    wait = [] if "--wait-lock" in rest else ["--wait-lock", str(WAIT[kind])]
+    files = [word for path in environment.named for word in ("--env-file", str(path.absolute()))]
+    table = ["--db", str(folder / session.db)] if session.db else []
+    return [*_program(), "-q", "-C", str(folder), *files, *table, "run", str(session.file(manifest)), *wait, *rest]
+
+
+def _program() -> list[str]:
+    """Return this program by its absolute path."""
+    beside = Path(sys.executable).with_name("batchgen")
+    if beside.is_file():
+        return [str(beside)]
+    found = shutil.which("batchgen")
+    return [str(Path(found).absolute())] if found else [sys.executable, "-m", "batchgen"]

@@ -1,0 +1,133 @@
+"""What is no command: help on exit codes, environment, manifest and cron; completion for shells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import click
+
+from ..errors import UsageError
+from . import shape, words
+from .options import Session, command
+
+CODES = {
+    0: "all done, or all that was selected, or nothing to do",
+    1: "unexpected: disk or database; nothing that arrived is lost",
+    2: "the command line is wrong",
+    3: "ran to the end; some jobs failed or are unknown",
+    4: "manifest or settings invalid; nothing sent",
+    5: "key missing or refused",
+    6: "spending not confirmed; nothing sent",
+    7: "budget reached, or provider out of money; the rest is pending",
+    8: "stopped early: --stop-at, --max-time, --max-failures, or a provider out of reach",
+    10: "no such batch, run or job",
+    11: "another run holds the lock",
+    12: "the job table is newer than this program, or its upgrade failed",
+    130: "interrupted, in an orderly way",
+    143: "terminated, in an orderly way",
+}
+
+_MANIFEST = """version: 1
+name: autumn                                # default: the file's name
+defaults: {provider: openai, size: 1024x1024, quality: low}
+budget: {usd: 40}
+jobs:
+  - {id: cat, prompt: "A cat on a table"}
+  - {id: dog, images: [photos/dog.jpg], prompt: "Remove the background"}      # an edit
+  - {id: "{{ sku }}", prompt: "Photo of {{ title }}", from: lists/products.csv}   # a job a row
+
+batchgen init writes one full of comments, batchgen schema prints all that may stand there,
+batchgen validate finds every mistake."""
+
+_CRON = """batchgen schedule cron jobs/night.yaml --every 30m -- --budget 40
+
+prints the line.  It has absolute paths, needs nothing of cron's environment, and says something (so
+cron mails) only where a person is needed.  Keys go into .env in the folder of -C (chmod 600), or
+NAME_FILE or NAME_COMMAND stands there.  A run that is still on is left alone: with -q the next one
+ends in silence with code 11.  Running it again is the resume.
+batchgen schedule systemd and launchd print units."""
+
+
+def _exit_codes() -> str:
+    lines = [f"{code:>4}  {meaning}" for code, meaning in CODES.items()]
+    return "\n".join([*lines, "", "If several hold: 130 or 143, 12, 11, 7, 5, 8, 3.  systemd: SuccessExitStatus=3 7 8"])
+
+
+def _environment() -> str:
+    every = ", ".join(f"{shape.PREFIX}_{name.upper()}" for name in shape.EVERYWHERE)
+    runs = ", ".join(f"{shape.PREFIX}_{name.upper()}" for name in shape.SHORT)
+    return "\n".join(
+        [
+            "Every long option has a variable: plan --limit is BATCHGEN_PLAN_LIMIT, run --wait-lock is",
+            "BATCHGEN_RUN_WAIT_LOCK.  Switches take 1 or 0; several values stand with blanks between them.",
+            "",
+            *_folded(f"For every command: {every}"),
+            *_folded(f"For run, resume and retry: {runs}"),
+            "",
+            "What counts first: option, environment, --env-file, .env, manifest, batchgen.yaml, your own",
+            "~/.config/batchgen/config.yaml.  batchgen doctor tells where each value came from.",
+            "",
+            "Keys: AIGATE_API_KEY, GPTIMAGEAPI_API_KEY, AIMLAPI_API_KEY, GATEWAY_API_KEY, OPENAI_API_KEY,",
+            "OPENROUTER_API_KEY, or NAME_FILE (a file that only you may read), or NAME_COMMAND (it prints the key).",
+            "Respected: NO_COLOR, TERM=dumb, COLUMNS, HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR,",
+            "XDG_CONFIG_HOME, TZ.",
+        ]
+    )
+
+
+def _folded(text: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, 100)
+
+
+TOPICS: Mapping[str, Callable[[], str]] = {
+    "exit-codes": _exit_codes,
+    "environment": _environment,
+    "manifest": lambda: _MANIFEST,
+    "cron": lambda: _CRON,
+}
+
+
+@command("help", "batchgen help exit-codes", "batchgen help environment", "batchgen help run")
+@click.argument("what", metavar="[exit-codes|environment|manifest|cron|COMMAND]", required=False)
+@click.pass_context
+def help_(ctx: click.Context, session: Session, what: str | None) -> int:
+    """Help on a topic, or on a command."""
+    del session
+    root = ctx.find_root()
+    if what is not None and what in TOPICS:
+        words.data(TOPICS[what]())
+        return 0
+    if what is None:
+        words.data(root.get_help())
+        return 0
+    assert isinstance(root.command, click.Group)  # noqa: S101
+    found = root.command.get_command(root, what)
+    if found is None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(what, [*TOPICS, *root.command.list_commands(root)], 1)
+        raise UsageError(f"there is no help on {what!r}" + (f".  Did you mean {near[0]!r}?" if near else ""))
+    words.data(found.get_help(found.make_context(found.name, [], parent=root, resilient_parsing=True)))
+    return 0
+
+
+@command(
+    "completion",
+    'eval "$(batchgen completion bash)"                       in ~/.bashrc',
+    'eval "$(batchgen completion zsh)"                        in ~/.zshrc',
+    "batchgen completion fish > ~/.config/fish/completions/batchgen.fish",
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, session: Session, shell: str) -> int:
+    """Print what makes a shell complete commands and options."""
+    from click.shell_completion import get_completion_class
+
+    del session
+    found = get_completion_class(shell)
+    assert found is not None  # noqa: S101 - click has all three
+    made = found(ctx.find_root().command, {}, "batchgen", "_BATCHGEN_COMPLETE")
+    words.raw(made.source_template % made.source_vars())
+    return 0

@@ -1,0 +1,86 @@
+"""``doctor``: what it finds, where settings come from, and that it gives no secret away."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+from .kit import CANARY, SECRET, finish, wait_for
+
+ONE = [{"id": "one", "provider": "openai", "quality": "low", "prompt": "One"}]
+
+
+def finding(done, about):
+    return [one for one in done.json["findings"] if one["about"] == about]
+
+
+def test_all_is_well_and_nothing_is_written(project, witness):
+    before = sorted(project.folder.iterdir())
+    done = project.run("doctor", "--json", BATCHGEN_BUDGET="4")
+    assert done.code == 0, done.err
+    abouts = {one["about"] for one in done.json["findings"]}
+    assert abouts >= {"python", "packages", "settings", "keys", "certificates", "clock", "disk", "lock", "job table"}
+    keys = [one["says"] for one in finding(done, "keys")]
+    assert "openai: the environment variable OPENAI_API_KEY, ends in 0000" in keys
+    assert SECRET not in done.out + done.err
+    assert {"name": "BATCHGEN_BUDGET", "value": "4", "source": "the environment"} in done.json["settings"]
+    assert sorted(project.folder.iterdir()) == before
+    assert witness.arrivals() == []
+    plain = project.run("doctor")
+    assert (plain.code, SECRET in plain.out, "job table" in plain.out) == (0, False, True)
+    assert (project.run("doctor", "-q").out, project.run("doctor", "-q").code) == ("", 0)
+
+
+def test_each_setting_is_told_with_its_file(project):
+    (project.folder / "batchgen.yaml").write_text("providers: {openai: {limits: {burst: 2}}}", encoding="utf-8")
+    own = project.folder / "own.yaml"
+    own.write_text("confirm_above: 7\nproviders: {openai: {limits: {burst: 3}}}", encoding="utf-8")
+    (project.folder / ".env").write_text("BATCHGEN_YES=1\n", encoding="utf-8")
+    done = project.run("doctor", "--json", "--config", own)
+    told = {one["name"]: (one["value"], one["source"]) for one in done.json["settings"]}
+    assert told["providers.openai.limits.burst"] == (2, str(project.folder / "batchgen.yaml"))
+    assert told["confirm_above"] == (7, str(own))
+    assert told["BATCHGEN_YES"] == ("1", str(project.folder / ".env"))
+
+
+def test_what_is_wrong_is_told_by_its_code(project):
+    manifest = project.manifest(ONE)
+    assert project.run("doctor", OPENAI_API_KEY="not a key\n").code == 5
+    assert project.run("doctor", SSL_CERT_FILE="/dev/null").code == 4
+    (project.folder / "batchgen.yaml").write_text("wrong: 1\n", encoding="utf-8")
+    wrong = project.run("doctor", "--json")
+    assert (wrong.code, wrong.json["settings"]) == (4, [])
+    (project.folder / "batchgen.yaml").unlink()
+    assert project.run("run", manifest, "--yes").code == 0
+    table = project.state / "batchgen.db"
+    with closing(sqlite3.connect(table)) as connection:
+        connection.execute("update batches set updated_at = updated_at + 86400000000")
+        connection.commit()
+    back = project.run("doctor", "--json")
+    assert (back.code, finding(back, "clock")[0]["verdict"]) == (1, "bad")
+    with closing(sqlite3.connect(table)) as connection:
+        connection.execute("update alembic_version set version_num = '9999'")
+        connection.commit()
+    assert project.run("doctor").code == 12
+    table.write_bytes(b"no table" * 1000)
+    assert project.run("doctor").code == 1
+
+
+def test_a_run_that_is_on_is_named(project, witness):
+    slow = [{"id": "slow", "provider": "openai", "quality": "low", "prompt": "Slow [sandbox: slow=3]"}]
+    run = project.start("run", project.manifest(slow), "--yes")
+    wait_for(lambda: witness.arrived >= 1, run)
+    done = project.run("doctor", "--json")
+    assert done.code == 0
+    assert f"process {run.pid} " in finding(done, "lock")[0]["says"]
+    assert finish(run).code == 0
+
+
+def test_online_asks_the_providers(project, witness):
+    base = {"providers": {"openai": {"base_url": f"{project.url}/openai"}}}
+    project.env = {"OPENAI_API_KEY": CANARY}
+    (project.folder / "batchgen.yaml").write_text(str(base), encoding="utf-8")
+    done = project.run("doctor", "--online", "--json")
+    assert done.code == 0, done.out
+    assert [one["name"] for one in done.json["online"]] == ["openai"]
+    assert witness.charges() == []

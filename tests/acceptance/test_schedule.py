@@ -1,0 +1,91 @@
+"""``schedule``: what it prints is run as it is, by the shell of cron and the judge of systemd."""
+
+from __future__ import annotations
+
+import plistlib
+import shutil
+import subprocess
+
+import pytest
+
+from batchgen.errors import UsageError
+from batchgen.schedule import When
+
+from .kit import CANARY
+
+ONE = [{"id": "one", "provider": "openai", "quality": "low", "prompt": "One"}]
+
+
+@pytest.fixture
+def odd(project):
+    """A project in a folder whose name means something to every shell and unit file."""
+    project.folder = project.folder / "it's 100% $HOME"
+    project.folder.mkdir()
+    return project
+
+
+def test_the_line_for_cron_runs_in_an_empty_environment_and_says_nothing(odd, witness):
+    manifest = odd.manifest(ONE, name="night.yaml")
+    env = odd.folder / ".env"
+    env.write_text(f"OPENAI_API_KEY={CANARY}\n", encoding="utf-8")
+    env.chmod(0o600)
+    shown = odd.run("schedule", "cron", manifest, "--every", "30m", "--", "--budget", "1")
+    assert shown.code == 0, shown.err
+    *told, line = shown.out.splitlines()
+    assert all(text.startswith("#") for text in told)
+    assert line.startswith("*/30 * * * * /")
+    command = line.split(" ", 5)[5].replace("\\%", "%")
+    done = subprocess.run(["env", "-i", "/bin/sh", "-c", command], cwd="/", capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert len(witness.charges()) == 1
+    assert odd.jobs()["one"]["state"] == "done"
+
+
+def test_systemd_takes_service_and_timer(odd, tmp_path):
+    manifest = odd.manifest(ONE, name="night.yaml")
+    shown = odd.run("schedule", "systemd", manifest, "--daily", "22:30", "--", "--yes")
+    assert shown.code == 0, shown.err
+    assert "SuccessExitStatus=3 7 8\n" in shown.out
+    assert "OnCalendar=*-*-* 22:30:00\n" in shown.out
+    assert "--wait-lock 600 --yes" in shown.out
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("there is no systemd-analyze")
+    service, timer = shown.out.split("\n\n# ~/.config/systemd/user/batchgen-night.timer\n")
+    files = [tmp_path / "batchgen-night.service", tmp_path / "batchgen-night.timer"]
+    for file, text in zip(files, (service, timer), strict=True):
+        file.write_text(text, encoding="utf-8")
+    judged = subprocess.run(["systemd-analyze", "verify", *files], capture_output=True, text=True, check=False)
+    assert "batchgen-night" not in judged.stderr, judged.stderr
+    assert judged.returncode == 0, judged.stderr
+
+
+def test_launchd_gets_a_property_list(odd):
+    manifest = odd.manifest(ONE, name="night.yaml")
+    shown = odd.run("schedule", "launchd", manifest, "--every", "1h", "--", "--yes")
+    said = plistlib.loads(shown.out.encode())
+    assert said["StartInterval"] == 3600
+    assert said["ProgramArguments"][-5:] == ["run", str(manifest), "--wait-lock", "600", "--yes"]
+
+
+@pytest.mark.parametrize(
+    "rest", [["--every", "7m"], ["--daily", "25:00"], ["--every", "1h", "--daily", "1:00"], ["--", "--budgt", "4"]]
+)
+def test_what_cannot_be_is_told(project, rest):
+    done = project.run("schedule", "cron", project.manifest(ONE), *rest)
+    assert (done.code, done.out) == (2, "")
+    assert done.err
+
+
+@pytest.mark.parametrize(
+    ("every", "cron", "calendar"),
+    [
+        ("1m", "* * * * *", "*:0/1"), ("10m", "*/10 * * * *", "*:0/10"), ("1h", "0 * * * *", "0/1:00"),
+        ("60m", "0 * * * *", "0/1:00"), ("6h", "0 */6 * * *", "0/6:00"), (None, "0 22 * * *", "*-*-* 22:00:00"),
+    ],
+)  # fmt: skip
+def test_times(every, cron, calendar):
+    when = When.of(every, None)
+    assert (when.cron, when.calendar) == (cron, calendar)
+    if every is None:
+        with pytest.raises(UsageError):
+            When.of("5h", None)
