@@ -33,6 +33,8 @@ def as_before(place: Place, reader: Reader, batch: Batch) -> Batch:
 
 def amended(place: Place, batch: Batch, keys: Iterable[str], said: Said) -> Batch:
     """Return *batch* with *said* for the jobs *keys*; raise UsageError where there is no such provider."""
+    if not said:
+        return batch
     name = said.get("provider")
     profiles = dict(batch.profiles)
     if name is not None and name not in profiles:

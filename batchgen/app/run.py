@@ -54,8 +54,7 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
         batch = as_before(place, reader, batch)
         taken_in = before_run(place, reader, batch)
         ended = None if terms.requeue is None else to_put_back(reader, batch, terms.requeue)
-        if ended and terms.amend:
-            batch = amended(place, batch, ended, terms.amend)
+        batch = amended(place, batch, ended or (), terms.amend)
         wish = _wish(place, batch, terms, ended)
         needed = [lane.provider for lane in wish.lanes]
         others = [*wish.alternates, *sorted(_interrupted(reader, batch))]
@@ -90,9 +89,7 @@ def preview(place: Place, batch: Batch, terms: Terms) -> Plan:
     with opened(place) as reader:
         batch = as_before(place, reader, batch)
         ended = to_put_back(reader, batch, terms.requeue or Selection())
-    if ended and terms.amend:
-        batch = amended(place, batch, ended, terms.amend)
-    return _wish(place, batch, terms, ended)
+    return _wish(place, amended(place, batch, ended, terms.amend), terms, ended)
 
 
 def _wish(place: Place, batch: Batch, terms: Terms, ended: Mapping[str, Job] | None) -> Plan:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 
 from .. import lock
@@ -36,8 +37,11 @@ class Glimpse:
 
     @property
     def going(self) -> bool:
-        """Return whether the batch's run is still on."""
-        return self.run is not None and self.run.ended_at is None and self.holder is not None
+        """Return whether a run is on, or about to begin: who holds the table may still be planning."""
+        if self.holder is None:
+            return False
+        ended = None if self.run is None else self.run.ended_at
+        return ended is None or ended < datetime.fromisoformat(self.holder.since)
 
     @property
     def counts(self) -> Counts:
@@ -60,6 +64,9 @@ def follow(place: Place, name: str | None) -> Iterator[Glimpse]:
     with opened(place) as reader:
         batch = reader.batch(name)
         while True:
+            before, batch = batch, reader.batch(name)
+            if batch.id != before.id:  # a run of another one began
+                seen.clear()
             # who holds the lock is asked first: a run that ends in between has written its end by then
             holder = lock.holder(place.db)
             run = next(iter(reader.runs(batch.id)), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +18,7 @@ from .options import sandbox as rehearsal
 if TYPE_CHECKING:
     from ..job import Job
     from ..store.controls import Control
-    from ..store.values import Bill
+    from ..store.values import AttemptRecord, Bill
 
 
 @command("status", "batchgen status", "batchgen status --batch autumn --json | jq .jobs")
@@ -161,7 +162,6 @@ def show(session: Session, job: str, form: str | None, batch: str | None, sandbo
         text = recipe.as_yaml(known.job) if form == "yaml" else words.tame(recipe.as_curl(known))
         words.raw(text.rstrip("\n"))
         return 0
-    from ..amend import of_mark, spoken
     from ..app import look
     from ..store.rows import encode_task
 
@@ -190,6 +190,14 @@ def show(session: Session, job: str, form: str | None, batch: str | None, sandbo
         }
         words.document(body)
         return 0
+    _tell(found, attempts, bill)
+    return 0
+
+
+def _tell(found: Job, attempts: Sequence[AttemptRecord], bill: Bill) -> None:
+    """Print one job for people."""
+    from ..amend import of_mark, spoken
+
     task = found.task
     words.data(f"{found.key}: {found.state.value}{f' ({found.cause})' if found.cause else ''}")
     words.data(f"prompt    {task.prompt}")
@@ -211,7 +219,6 @@ def show(session: Session, job: str, form: str | None, batch: str | None, sandbo
         moved = attempt.provider != found.task.provider or attempt.account
         who = f"{attempt.provider}{f'@{attempt.account}' if attempt.account else ''}  " if moved else ""
         words.data(f"attempt {number} {attempt.started_at:%Y-%m-%d %H:%M:%S}  {took}  {who}{said}{trace}")
-    return 0
 
 
 @command("export", "batchgen export > jobs.jsonl", "batchgen export --format csv --status done > done.csv")

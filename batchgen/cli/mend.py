@@ -32,7 +32,7 @@ def unknown() -> None:
     """Jobs that may have been bought and nobody knows: list them, and say what shall become of them."""
 
 
-@command("list")
+@command("list", "batchgen unknown list", "batchgen unknown list --provider openai")
 @selecting
 @batch
 @rehearsal
@@ -110,7 +110,7 @@ def _choices(found: Batch, key: str, *, sandbox: bool) -> list[str]:
     ]
 
 
-@command("retry")
+@command("retry", "batchgen unknown retry --id poster", "batchgen unknown retry --provider openai")
 @selecting
 @batch
 @rehearsal
@@ -129,7 +129,7 @@ def retry(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     return 0
 
 
-@command("drop")
+@command("drop", "batchgen unknown drop --id poster", "batchgen unknown drop --id poster --not-charged")
 @click.option("--not-charged", is_flag=True, help="The provider says that these calls cost nothing: book them so.")
 @selecting
 @batch
@@ -147,7 +147,7 @@ def drop(session: Session, not_charged: bool, batch: str | None, sandbox: bool, 
     return 0
 
 
-@command("adopt")
+@command("adopt", "batchgen unknown adopt poster Downloads/poster.png")
 @click.argument("job")
 @click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
 @batch

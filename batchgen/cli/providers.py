@@ -20,7 +20,7 @@ def providers(ctx: click.Context, /, **options: Any) -> Any:  # noqa: ANN401 - c
     return None if ctx.invoked_subcommand else ctx.invoke(list_)
 
 
-@command("list")
+@command("list", "batchgen providers list")
 def list_(session: Session) -> int:
     """List the providers: models, limits, where the key comes from."""
     from ..app import prepare
@@ -67,7 +67,7 @@ def list_(session: Session) -> int:
     return 0
 
 
-@command("check")
+@command("check", "batchgen providers check openai")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @rehearsal
 def check(session: Session, names: tuple[str, ...], sandbox: bool) -> int:
@@ -88,7 +88,7 @@ def check(session: Session, names: tuple[str, ...], sandbox: bool) -> int:
     return use_case.worst([each.exit_code for each in found])
 
 
-@command("models")
+@command("models", "batchgen providers models openai")
 @click.argument("name")
 @rehearsal
 def models(session: Session, name: str, sandbox: bool) -> int:
@@ -110,7 +110,7 @@ def models(session: Session, name: str, sandbox: bool) -> int:
     return 0
 
 
-@command("prices")
+@command("prices", "batchgen providers prices openai aimlapi")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 def prices(session: Session, names: tuple[str, ...]) -> int:
     """Say what the models cost, as far as batchgen knows, and as of when.  Opens no connection."""

@@ -19,7 +19,7 @@ def db() -> None:
     """Look after the job table: where it is, whether it is whole, a copy of it, and how to get it back."""
 
 
-@command("path")
+@command("path", "batchgen db path")
 @rehearsal
 def path(session: Session, sandbox: bool) -> int:
     """Print where the job table is."""
@@ -31,7 +31,7 @@ def path(session: Session, sandbox: bool) -> int:
     return 0
 
 
-@command("check")
+@command("check", "batchgen db check")
 @rehearsal
 def check(session: Session, sandbox: bool) -> int:
     """Read the whole job table and say whether it is undamaged.  Ends with 1 where it is not."""
@@ -56,7 +56,7 @@ def check(session: Session, sandbox: bool) -> int:
     return 1 if health.problems else 0
 
 
-@command("backup")
+@command("backup", "batchgen db backup /backup/batchgen.db")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @rehearsal
 def backup(session: Session, file: Path, sandbox: bool) -> int:
@@ -72,7 +72,7 @@ def backup(session: Session, file: Path, sandbox: bool) -> int:
     return 0
 
 
-@command("upgrade")
+@command("upgrade", "batchgen db upgrade")
 @rehearsal
 def upgrade(session: Session, sandbox: bool) -> int:
     """Bring the job table to the newest form; a backup is kept.  Every run does this by itself."""
@@ -86,7 +86,7 @@ def upgrade(session: Session, sandbox: bool) -> int:
     return 0
 
 
-@command("vacuum")
+@command("vacuum", "batchgen db vacuum")
 @rehearsal
 def vacuum(session: Session, sandbox: bool) -> int:
     """Give back to the disk what the job table does not use any more.  Needs as much room again while it works."""
@@ -100,7 +100,7 @@ def vacuum(session: Session, sandbox: bool) -> int:
     return 0
 
 
-@command("recover")
+@command("recover", "batchgen db recover jobs/night.yaml")
 @click.argument("manifest", type=click.Path(dir_okay=False, path_type=Path))
 @rehearsal
 def recover(session: Session, manifest: Path, sandbox: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -43,7 +44,8 @@ def watch(session: Session, every: float, batch: str | None, sandbox: bool) -> i
             words.raw(words.tame(json.dumps(document(glimpse))))
             sys.stdout.flush()
         return 0
-    last = _live(looks) if sys.stdout.isatty() else _plain(looks)
+    moving = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    last = _live(looks) if moving else _plain(looks)
     for line in ending(last, sandbox=sandbox):
         words.data(line)
     return 0

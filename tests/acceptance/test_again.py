@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
 import subprocess
+from contextlib import suppress
 
 import pytest
 import yaml
 from PIL import Image
+
+from tests.zygote import FRESH
 
 from .kit import CANARY, finish, wait_for
 
@@ -70,12 +75,31 @@ def test_resume_needs_something_to_go_on_with(project):
     assert "is gone" in gone.err
 
 
+def on_a_terminal(project, *arguments):
+    """Return what a terminal of 100 columns gets to see, with all that steers it."""
+    ours, theirs = pty.openpty()
+    env = project.environment() | {"TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen([*FRESH, *arguments], cwd=project.folder, env=env, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        with suppress(OSError):  # the terminal is gone with its last program
+            while chunk := os.read(ours, 65536):
+                seen += chunk
+        os.close(ours)
+    assert process.returncode == 0, seen
+    return seen.decode()
+
+
 def test_watch_follows_a_run_to_its_end(project, witness):
     jobs = [{"id": f"j{number}", **LOW, "prompt": f"Hare {number} [sandbox: slow=0.4]"} for number in range(4)]
     run = project.start("run", project.manifest(jobs), "--yes", "-j", "1")
     wait_for(lambda: witness.arrived >= 1, run)
     watching = project.start("watch", "--json", "--every", "0.1")
     plain = project.start("watch")
+    shown = on_a_terminal(project, "watch", "--every", "0.1")
+    assert "images/min" in shown
+    assert "openai" in shown
+    assert shown.splitlines()[-1] == "next      batchgen status"
     assert finish(run).code == 0
     looked = finish(watching)
     looks = [json.loads(line) for line in looked.out.splitlines()]

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 
 import pytest
@@ -116,3 +117,16 @@ def test_completion_knows_commands_options_and_choices(project):
     assert "--budget" in offered("batchgen run --b", 2)
     assert offered("batchgen db va", 2) == ["vacuum"]
     assert offered("batchgen list --status fai", 3) == ["failed"]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["retry", "--help"]], ids=["all", "run", "retry"])
+def test_help_loads_nothing_heavy(arguments):
+    program = (
+        "import sys; from batchgen.cli import main; sys.argv = ['batchgen', *sys.argv[1:]]\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'rich', 'pydantic', 'sqlalchemy', 'httpx', 'aiohttp', 'anyio', 'PIL', 'yaml', 'jinja2', 'asyncio'}\n"
+        "print('heavy:', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "heavy: []"
