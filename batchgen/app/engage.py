@@ -113,7 +113,8 @@ class Engagement:
         attendance = Attendance(place=self.place, batch=self.batch, runner=runner, writer=self.writer, say=self.say)
         async with transport:
             await stop.guard(attendance.around(follow(runner, self.reader)))
-        ended = replace(self._ended(batch_id, runner, started, stop.signal), wish=self.wish, loaded=loaded)
+        ended = self._ended(batch_id, runner, started, stop.signal)
+        ended = replace(ended, command=command, wish=self.wish, loaded=loaded)
         await self.writer.end_run(run_id, ended.exit_code, wall())
         notes.ended(self.place, self.batch.name, run_id)
         return ended
@@ -213,8 +214,12 @@ class Engagement:
         return {"usd": spent.usd + spent.at_risk_usd + spent.open_usd, "credits": credits_}
 
     def _ended(self, batch_id: int, runner: Runner, started: datetime, stopped: int | None) -> Ended:
-        counts = self.reader.lanes(batch_id)
+        counts, lanes_ = self.reader.lanes(batch_id), runner.lanes
+        run_id = runner.purchases.run_id
         return Ended(
+            run_id=run_id,
+            command="",
+            began=started,
             standing=standing(self.reader, self.reader.batch(self.batch.name)),
             lanes=[
                 LaneEnd(
@@ -224,13 +229,20 @@ class Engagement:
                     stood_in=dict(lane.stood_in),
                     left=counts[lane.provider].pending if lane.provider in counts else 0,
                 )
-                for lane in runner.lanes
+                for lane in lanes_
             ],
-            images=sum(lane.images for lane in runner.lanes),
+            images=sum(lane.images for lane in lanes_),
             seconds=(wall() - started).total_seconds(),
             stopped=stopped,
             drained=runner.drained,
-            sent=any(lane.images or lane.failed or lane.doubtful or lane.closed for lane in runner.lanes),
+            sent=any(lane.images or lane.failed or lane.doubtful or lane.closed for lane in lanes_),
+            failed=sum(lane.failed for lane in lanes_),
+            doubtful=sum(lane.doubtful for lane in lanes_),
+            usd=sum(lane.usd for lane in lanes_),
+            purses=runner.purchases.wallet.purses,
+            sandbox=self.place.sandbox,
+            chosen=self.terms.chosen,
+            before=next((run.exit_code for run in self.reader.runs(batch_id) if run.id != run_id), None),
         )
 
 

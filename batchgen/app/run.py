@@ -19,6 +19,7 @@ from ..sandbox import launch
 from ..store import migrate
 from ..store.reader import Reader
 from ..store.writer import Writer
+from . import summary
 from .attend import Say
 from .engage import Engagement, Follow
 from .ground import require_files, require_local
@@ -77,7 +78,10 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
             say=say,
             back=back,
         )
-        return replace(anyio.run(engagement.carry_out, command, follow), taken_in=taken_in)
+        done = replace(anyio.run(engagement.carry_out, command, follow), taken_in=taken_in)
+        if summary.keep(place, done) is None:
+            say(f"the summary of this run cannot be written under {place.state / 'runs'}")
+        return done
 
 
 def _wish(place: Place, batch: Batch, terms: Terms, ended: Mapping[str, Job] | None) -> Plan:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from .options import sandbox as rehearsal
 from .planning import many, plan_lines, question
 
 if TYPE_CHECKING:
-    from ..app.run import Agree, Ended, Terms
+    from ..app.run import Agree, Terms
     from ..app.stop import Bounds
     from ..manifest import Batch
     from ..plan import Plan
@@ -116,7 +115,8 @@ def carry_out(
     chosen: Selection | None = None,
 ) -> int:
     """Run a manifest, or those of its jobs that are *chosen*, and say how it went; return the exit code."""
-    from ..app import prepare, run
+    from ..app import prepare, run, summary
+    from ..app.after import needs_a_person
     from .closing import closing
     from .display import follower
 
@@ -126,9 +126,9 @@ def carry_out(
     agree = _agreement(session, terms, yes=options["yes"] or place.sandbox)
     ended = run.run(place, batch, terms, agree, follower(_mode(session, options["progress"])), words.say)
     if session.as_json:
-        words.document(summary(ended))
-    elif not session.quiet or ended.exit_code:
-        for line in closing(ended, sandbox=place.sandbox, chosen=spoken(requeue or terms.selection)):
+        words.document(summary.document(ended))
+    elif not session.quiet or needs_a_person(ended):
+        for line in closing(ended):
             words.say(line)
     return ended.exit_code
 
@@ -138,23 +138,6 @@ def rehearsal_options(latency: str) -> dict[str, Any]:
     unset = dict.fromkeys(("budget", "concurrency", "stop_at", "max_time", "max_failures"))
     no = dict.fromkeys(("allow_unpriced", "keep_changed"), False)
     return unset | no | {"sandbox": True, "yes": True, "wait_lock": 0.0, "progress": "auto", "latency": latency}
-
-
-def summary(ended: Ended) -> dict[str, Any]:
-    """Return the end of a run as a JSON document."""
-    from .. import ledger
-
-    found = ended.standing
-    body = ledger.status_document(found.batch.name, found.counts, found.usage, found.failures)
-    return body | {
-        "exit_code": ended.exit_code,
-        "run": {
-            "images": ended.images,
-            "seconds": round(ended.seconds, 3),
-            "lanes": [asdict(lane) for lane in ended.lanes],
-            "folder": found.batch.folder,
-        },
-    }
 
 
 def _terms(options: dict[str, Any], requeue: Selection | None, chosen: Selection | None) -> Terms:
@@ -177,6 +160,7 @@ def _terms(options: dict[str, Any], requeue: Selection | None, chosen: Selection
         keep_changed=options["keep_changed"],
         bounds=bounds(options["stop_at"], options["max_time"], options["max_failures"], datetime.now().astimezone()),
         latency=options["latency"],
+        chosen=spoken(requeue or chosen or Selection()),
     )
 
 
