@@ -68,6 +68,7 @@ class Engagement:
     wish: Plan = field(default_factory=Plan)  #: what it is to do
     back: Sequence[int] | None = None  #: jobs that a retry put back: it sends nothing else
     say: Say = lambda _text: None  #: tells a person something at once
+    silence: Say | None = None  #: tells of a silence; None: as *say* does
 
     async def carry_out(self, command: str, follow: Follow) -> Ended:
         """Load the jobs, send what is due, and return what it came to."""
@@ -110,7 +111,9 @@ class Engagement:
         if profiles:
             require_writable(self.batch.folder)
         stop = Stop(runner, self.terms.bounds, wall)
-        attendance = Attendance(place=self.place, batch=self.batch, runner=runner, writer=self.writer, say=self.say)
+        attendance = Attendance(
+            place=self.place, batch=self.batch, runner=runner, writer=self.writer, say=self.say, silence=self.silence
+        )
         async with transport:
             await stop.guard(attendance.around(follow(runner, self.reader)))
         ended = self._ended(batch_id, runner, started, stop.signal)

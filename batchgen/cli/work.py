@@ -13,6 +13,7 @@ import click
 
 from ..errors import SpendNotConfirmed, UsageError
 from . import words
+from .company import following, logged
 from .options import Session, command, keep_changed, of_manifest, selecting, selection, spoken
 from .options import sandbox as rehearsal
 from .planning import many, plan_lines, question
@@ -53,7 +54,7 @@ def _run_options(function: Any) -> Any:  # noqa: ANN401 - a command's function, 
         )
     ):
         function = option(function)
-    return function
+    return following(function)
 
 
 @command("run")
@@ -117,6 +118,8 @@ def carry_out(
     """Run a manifest, or those of its jobs that are *chosen*, and say how it went; return the exit code."""
     from ..app import prepare, run, summary
     from ..app.after import needs_a_person
+    from ..app.beside import together
+    from ..app.journal import journal
     from .closing import closing
     from .display import follower
 
@@ -124,13 +127,22 @@ def carry_out(
     batch = prepare.read_manifest(place, session.file(manifest))
     terms = _terms(options, requeue, chosen)
     agree = _agreement(session, terms, yes=options["yes"] or place.sandbox)
-    ended = run.run(place, batch, terms, agree, follower(_mode(session, options["progress"])), words.say)
+    follow = together(follower(_mode(session, options["progress"])), journal)
+    # without a word from anybody the log alone hears what goes on by itself
+    say = _unheard if session.quiet else words.say
+    with logged(session, place, batch.name, options):
+        ended = run.run(place, batch, terms, agree, follow, say, silence=words.say)
     if session.as_json:
         words.document(summary.document(ended))
     elif not session.quiet or needs_a_person(ended):
         for line in closing(ended):
             words.say(line)
     return ended.exit_code
+
+
+def _unheard(text: str) -> None:
+    """Tell nobody."""
+    del text
 
 
 def rehearsal_options(latency: str) -> dict[str, Any]:
