@@ -1,4 +1,4 @@
-"""Who else follows a run: the log, beside the display."""
+"""Who else follows a run, beside the display: the log, and whoever is told of its end."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from . import words
 from .options import Function, Session
 
 if TYPE_CHECKING:
+    from ..app.notify import Notifier
     from ..app.place import Place
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -26,11 +27,22 @@ def following(function: Function) -> Function:
             click.option(
                 "--log-file", type=_FILE, metavar="FILE", help="The log. Default: .batchgen/logs/batchgen.jsonl."
             ),
+            click.option("--on-finish", metavar="CMD", help="At the end run CMD, with the summary on stdin."),
+            click.option(
+                "--notify", multiple=True, metavar="URL", help="Tell URL of the end, a budget reached, a silence."
+            ),
             click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True),
         )
     ):
         function = option(function)
     return function
+
+
+def notifier(options: Mapping[str, Any]) -> Notifier:
+    """Return who is told of a run; raise UsageError where nobody could be."""
+    from ..app.notify import Notifier
+
+    return Notifier.of(words.say, options.get("notify") or (), options.get("on_finish"))
 
 
 @contextmanager

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import SpendNotConfirmed, UsageError
+from ..errors import BatchgenError, LockHeld, SpendNotConfirmed, UsageError
 from . import words
-from .company import following, logged
+from .company import following, logged, notifier
 from .options import Session, command, keep_changed, of_manifest, selecting, selection, spoken
 from .options import sandbox as rehearsal
 from .planning import many, plan_lines, question
 
 if TYPE_CHECKING:
-    from ..app.run import Agree, Terms
+    from ..app.run import Agree, Ended, Terms
     from ..app.stop import Bounds
     from ..manifest import Batch
     from ..plan import Plan
@@ -117,27 +117,46 @@ def carry_out(
 ) -> int:
     """Run a manifest, or those of its jobs that are *chosen*, and say how it went; return the exit code."""
     from ..app import prepare, run, summary
-    from ..app.after import needs_a_person
     from ..app.beside import together
     from ..app.journal import journal
-    from .closing import closing
     from .display import follower
 
     place = session.place(sandbox=options["sandbox"])
     batch = prepare.read_manifest(place, session.file(manifest))
     terms = _terms(options, requeue, chosen)
     agree = _agreement(session, terms, yes=options["yes"] or place.sandbox)
-    follow = together(follower(_mode(session, options["progress"])), journal)
+    notices = notifier(options)
+    follow = together(follower(_mode(session, options["progress"])), journal, notices.follow)
     # without a word from anybody the log alone hears what goes on by itself
     say = _unheard if session.quiet else words.say
+
+    def silence(text: str) -> None:
+        words.say(text)
+        notices.stalled(text)
+
     with logged(session, place, batch.name, options):
-        ended = run.run(place, batch, terms, agree, follow, say, silence=words.say)
+        try:
+            ended = run.run(place, batch, terms, agree, follow, say, silence=silence)
+        except LockHeld:
+            raise  # the run before still works: nobody need know
+        except BatchgenError as error:
+            notices.failed(batch.name, error)
+            raise
+        _tell_end(session, ended)
+        notices.finished(summary.document(ended))
+    return ended.exit_code
+
+
+def _tell_end(session: Session, ended: Ended) -> None:
+    from ..app import summary
+    from ..app.after import needs_a_person
+    from .closing import closing
+
     if session.as_json:
         words.document(summary.document(ended))
     elif not session.quiet or needs_a_person(ended):
         for line in closing(ended):
             words.say(line)
-    return ended.exit_code
 
 
 def _unheard(text: str) -> None:

@@ -133,7 +133,7 @@ class Line:
         raise mishap
 
 
-def _trusted() -> ssl.SSLContext:
+def trusted() -> ssl.SSLContext:
     """Return what checks certificates: the authorities that come along, or those that SSL_CERT_FILE or _DIR names."""
     try:
         return httpx.create_ssl_context()
@@ -160,7 +160,7 @@ class Transport:
         self._lines: dict[str, Line] = {}
 
     async def __aenter__(self) -> Self:
-        self._tls = _trusted()
+        self._tls = trusted()
         public = aiohttp.TCPConnector(ssl=self._tls, limit=0, resolver=PublicResolver())
         self._bare = await self._open(public, proxied=True)
         for name, profile in self._profiles.items():
