@@ -1,21 +1,26 @@
-"""Who else follows a run, beside the display: the log, and whoever is told of its end."""
+"""Who else follows a run, beside the display: the log, the figures, and whoever is told of its end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import BatchgenError
+from ..errors import BatchgenError, LockHeld
 from . import words
 from .options import Function, Session
 
 if TYPE_CHECKING:
+    from ..app.engage import Follow
+    from ..app.meter import Meter
     from ..app.notify import Notifier
     from ..app.place import Place
+    from ..app.terms import Ended
+    from ..logs import Wanted
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -24,6 +29,7 @@ def following(function: Function) -> Function:
     """Give a command the options of those who follow a run."""
     for option in reversed(
         (
+            click.option("--metrics-file", type=_FILE, metavar="FILE", help="Keep figures for Prometheus in FILE."),
             click.option(
                 "--log-file", type=_FILE, metavar="FILE", help="The log. Default: .batchgen/logs/batchgen.jsonl."
             ),
@@ -38,29 +44,72 @@ def following(function: Function) -> Function:
     return function
 
 
-def notifier(options: Mapping[str, Any]) -> Notifier:
-    """Return who is told of a run; raise UsageError where nobody could be."""
-    from ..app.notify import Notifier
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Company:
+    """All that follow one run beside the display."""
 
-    return Notifier.of(words.say, options.get("notify") or (), options.get("on_finish"))
+    session: Session
+    batch: str
+    log: Wanted
+    notifier: Notifier
+    meter: Meter | None
 
+    @classmethod
+    def of(cls, session: Session, place: Place, batch: str, options: Mapping[str, Any]) -> Company:
+        """Return who follows a run by its *options*; raise UsageError where one could not."""
+        from ..app.meter import Meter
+        from ..app.notify import Notifier
+        from ..logs import Wanted
 
-@contextmanager
-def logged(session: Session, place: Place, batch: str, options: Mapping[str, Any]) -> Iterator[None]:
-    """Keep a log of what goes on inside, also of the error that ends it."""
-    from .. import logs
+        log, figures = options.get("log_file"), options.get("metrics_file")
+        return cls(
+            session=session,
+            batch=batch,
+            log=Wanted(
+                file=session.file(log) if log else place.state / "logs" / "batchgen.jsonl",
+                as_text=options.get("log_format") == "text",
+                verbose=session.verbose,
+                tell=words.say,
+            ),
+            notifier=Notifier.of(words.say, options.get("notify") or (), options.get("on_finish")),
+            meter=Meter(file=session.file(figures), say=words.say) if figures else None,
+        )
 
-    stated = options.get("log_file")
-    wanted = logs.Wanted(
-        file=session.file(stated) if stated else place.state / "logs" / "batchgen.jsonl",
-        as_text=options.get("log_format") == "text",
-        verbose=session.verbose,
-        tell=words.say,
-    )
-    with logs.kept(wanted, batch=batch):
-        try:
-            yield
-        except BatchgenError as error:
-            if place.state.exists():  # what was refused before it began leaves nothing behind
+    def follow(self, display: Follow) -> Follow:
+        """Return what follows a run, *display* included."""
+        from ..app.beside import together
+        from ..app.journal import journal
+
+        return together(display, journal, self.notifier.follow, *([self.meter.follow] if self.meter else []))
+
+    def say(self, text: str) -> None:
+        """Tell a person something; with -q the log alone hears what goes on by itself."""
+        if not self.session.quiet:
+            words.say(text)
+
+    def silence(self, text: str) -> None:
+        """Tell whoever is to know that nothing comes back."""
+        words.say(text)
+        self.notifier.stalled(text)
+
+    @contextmanager
+    def attending(self) -> Iterator[None]:
+        """Keep a log of what goes on inside; tell of the error that ends it."""
+        from .. import logs
+
+        with logs.kept(self.log, batch=self.batch):
+            try:
+                yield
+            except BatchgenError as error:
                 logs.event("exit_error", logs.ERROR, exit_code=error.exit_code, message=str(error))
-            raise
+                if not isinstance(error, LockHeld):  # the run before still works: nobody need know
+                    self.notifier.failed(self.batch, error)
+                raise
+
+    def finished(self, ended: Ended) -> None:
+        """Tell whoever is to know how the run ended."""
+        from ..app import summary
+
+        if self.meter is not None:
+            self.meter.finished(ended)
+        self.notifier.finished(summary.document(ended))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import BatchgenError, LockHeld, SpendNotConfirmed, UsageError
+from ..errors import SpendNotConfirmed, UsageError
 from . import words
-from .company import following, logged, notifier
+from .company import Company, following
 from .options import Session, command, keep_changed, of_manifest, selecting, selection, spoken
 from .options import sandbox as rehearsal
 from .planning import many, plan_lines, question
@@ -116,34 +116,19 @@ def carry_out(
     chosen: Selection | None = None,
 ) -> int:
     """Run a manifest, or those of its jobs that are *chosen*, and say how it went; return the exit code."""
-    from ..app import prepare, run, summary
-    from ..app.beside import together
-    from ..app.journal import journal
+    from ..app import prepare, run
     from .display import follower
 
     place = session.place(sandbox=options["sandbox"])
     batch = prepare.read_manifest(place, session.file(manifest))
     terms = _terms(options, requeue, chosen)
     agree = _agreement(session, terms, yes=options["yes"] or place.sandbox)
-    notices = notifier(options)
-    follow = together(follower(_mode(session, options["progress"])), journal, notices.follow)
-    # without a word from anybody the log alone hears what goes on by itself
-    say = _unheard if session.quiet else words.say
-
-    def silence(text: str) -> None:
-        words.say(text)
-        notices.stalled(text)
-
-    with logged(session, place, batch.name, options):
-        try:
-            ended = run.run(place, batch, terms, agree, follow, say, silence=silence)
-        except LockHeld:
-            raise  # the run before still works: nobody need know
-        except BatchgenError as error:
-            notices.failed(batch.name, error)
-            raise
+    company = Company.of(session, place, batch.name, options)
+    follow = company.follow(follower(_mode(session, options["progress"])))
+    with company.attending():
+        ended = run.run(place, batch, terms, agree, follow, company.say, silence=company.silence)
         _tell_end(session, ended)
-        notices.finished(summary.document(ended))
+        company.finished(ended)
     return ended.exit_code
 
 
@@ -157,11 +142,6 @@ def _tell_end(session: Session, ended: Ended) -> None:
     elif not session.quiet or needs_a_person(ended):
         for line in closing(ended):
             words.say(line)
-
-
-def _unheard(text: str) -> None:
-    """Tell nobody."""
-    del text
 
 
 def rehearsal_options(latency: str) -> dict[str, Any]:
