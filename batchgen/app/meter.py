@@ -132,7 +132,7 @@ def families(runner: Runner, counts: Counts, began: float) -> list[Family]:
 
 
 def _budgets(purses: Iterable[Purse], batch: dict[str, str]) -> list[Family]:
-    capped = [(batch | {"scope": purse.caps.scope or "batch"}, purse) for purse in purses]
+    capped = [(batch | {"scope": purse.caps.scope}, purse) for purse in purses]
     limits = [(labels, show_usd(purse.caps.usd) or "0") for labels, purse in capped if purse.caps.usd is not None]
     used = [(labels, show_usd(purse.usd) or "0") for labels, purse in capped if purse.caps.usd is not None]
     what = "USD that count against a budget: spent, at risk, reserved."

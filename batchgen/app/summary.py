@@ -129,7 +129,7 @@ def _budget(purse: Purse) -> dict[str, Any]:
     """Return a cap and what counts against it: spent, at risk, and what calls cut off had reserved."""
     caps = purse.caps
     return {
-        "scope": caps.scope or "the batch",
+        "scope": caps.scope,
         "provider": caps.only,
         "usd": None if caps.usd is None else {"limit": show_usd(caps.usd), "used": show_usd(purse.usd)},
         "credits": {

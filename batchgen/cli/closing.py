@@ -57,7 +57,7 @@ def _purse_line(purse: Purse) -> str:
         f"{words.credits_(purse.credits.get(name, 0))} of {words.credits_(limit)} credits at {name}"
         for name, limit in caps.credits.items()
     ]
-    return f"{', '.join(parts)} for {caps.scope or 'the batch'}"
+    return f"{', '.join(parts)} for {caps.scope}"
 
 
 def _unmade(ended: Ended) -> Iterator[str]:

@@ -67,8 +67,8 @@ def test_the_figures_agree_with_the_ledger(project):
         {"id": "c", "provider": "aimlapi", "prompt": "C [sandbox: money]"},
         {"id": "d", "provider": "gptimageapi", "quality": "low", "prompt": "D"},
     ]
-    command = ["run", project.manifest(jobs, budget={"usd": 3, "credits": {"gptimageapi": 9}}), "--yes", "--metrics-file", "metrics.prom"]
-    done = project.run(*command, "--json")
+    manifest = project.manifest(jobs, budget={"usd": 3, "credits": {"gptimageapi": 9}})
+    done = project.run("run", manifest, "--yes", "--metrics-file", "metrics.prom", "--json")
     found = read(project)
     shop, openai = {"batch": "shop"}, {"batch": "shop", "provider": "openai"}
     spent = Decimal(project.rows("select sum(usd) as usd from ledger where usd > 0")[0]["usd"]) / 10**9
@@ -80,8 +80,8 @@ def test_the_figures_agree_with_the_ledger(project):
     assert get(found, "lane_closed", **shop, provider="aimlapi", lane="aimlapi") == 1
     assert get(found, "lane_closed", **openai, lane="openai") == 0
     assert get(found, "calls_in_flight", **openai) == 0
-    assert get(found, "budget_limit_usd", **shop, scope="batch") == 3
-    assert get(found, "budget_used_usd", **shop, scope="batch") == spent
+    assert get(found, "budget_limit_usd", **shop, scope="this batch") == 3
+    assert get(found, "budget_used_usd", **shop, scope="this batch") == spent
     assert get(found, "run_exit_code", **shop) == done.code == 7
     assert get(found, "run_ended_timestamp_seconds", **shop) > get(found, "run_started_timestamp_seconds", **shop)
     assert [path.name for path in project.folder.iterdir() if "metrics" in path.name] == ["metrics.prom"]
