@@ -23,7 +23,7 @@ from ..store.writer import Writer
 from . import summary
 from .attend import Say
 from .engage import Engagement, Follow
-from .ground import require_files, require_local
+from .ground import require_files, require_local, require_names
 from .keyring import Keyring, keyring, rehearsal
 from .place import Place
 from .prepare import plan
@@ -55,6 +55,7 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
     say = _logged(say)
     make_private(place.state)
     require_local(place.state.resolve())
+    require_names(batch)
     command = shlex.join(["batchgen", *sys.argv[1:]])
     with lock.hold(place.db, command=command, wait=terms.wait_lock), ExitStack() as parts:
         migrate.ensure(place.db)

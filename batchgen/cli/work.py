@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -268,4 +269,5 @@ def _mode(session: Session, wanted: str) -> str:
         return wanted
     if session.quiet:
         return "none"
-    return "bar" if sys.stderr.isatty() else "plain"
+    # a terminal that cannot move its cursor would get the table again and again
+    return "bar" if sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown") else "plain"
