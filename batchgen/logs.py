@@ -103,8 +103,8 @@ def clean(value: object) -> Any:  # noqa: ANN401 - any JSON value
         return [clean(one) for one in value]
     text = str(value)
     for secret in _SECRETS:
-        text = text.replace(secret, "[key]")
-    text = _QUERY.sub(r"\1?[...]", _KEY_LIKE.sub(lambda found: f"{found[1] or ''}[key]", text))
+        text = text.replace(secret, "[hidden]")
+    text = _QUERY.sub(r"\1?[...]", _KEY_LIKE.sub(lambda found: f"{found[1] or ''}[hidden]", text))
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 

@@ -111,16 +111,17 @@ class Engagement:
         if profiles:
             require_writable(self.batch.folder)
         stop = Stop(runner, self.terms.bounds, wall)
-        attendance = Attendance(
-            place=self.place, batch=self.batch, runner=runner, writer=self.writer, say=self.say, silence=self.silence
-        )
         async with transport:
-            await stop.guard(attendance.around(follow(runner, self.reader)))
-        ended = self._ended(batch_id, runner, started, stop.signal)
-        ended = replace(ended, command=command, wish=self.wish, loaded=loaded)
+            await stop.guard(self._attendance(runner).around(follow(runner, self.reader)))
+        ended = replace(self._ended(batch_id, runner, started, stop.signal), command=command, loaded=loaded)
         await self.writer.end_run(run_id, ended.exit_code, wall())
         notes.ended(self.place, self.batch.name, run_id)
         return ended
+
+    def _attendance(self, runner: Runner) -> Attendance:
+        return Attendance(
+            place=self.place, batch=self.batch, runner=runner, writer=self.writer, say=self.say, silence=self.silence
+        )
 
     def needed(self, batch_id: int) -> set[str]:
         """Return the providers with jobs waiting, their alternates, and those of attempts that were left open."""
@@ -245,6 +246,7 @@ class Engagement:
             purses=runner.purchases.wallet.purses,
             sandbox=self.place.sandbox,
             chosen=self.terms.chosen,
+            wish=self.wish,
             before=next((run.exit_code for run in self.reader.runs(batch_id) if run.id != run_id), None),
         )
 

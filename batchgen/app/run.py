@@ -56,7 +56,7 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
     make_private(place.state)
     require_local(place.state.resolve())
     require_names(batch)
-    command = shlex.join(["batchgen", *sys.argv[1:]])
+    command = logs.clean(shlex.join(["batchgen", *sys.argv[1:]]))  # an address to tell may be a secret
     with lock.hold(place.db, command=command, wait=terms.wait_lock), ExitStack() as parts:
         migrate.ensure(place.db)
         reader = parts.enter_context(Reader(place.db))

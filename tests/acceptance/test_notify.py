@@ -86,6 +86,8 @@ def test_a_webhook_gets_the_summary_signed_and_is_tried_again(project, hook):
     assert json.loads(body)["summary"] == kept(project)
     everything = b"".join(file.read_bytes() for file in project.state.rglob("*") if file.is_file())
     assert b"s3cr3t-of-the-hook" not in everything
+    assert hook.url.encode() not in everything
+    assert "--notify [hidden]" in kept(project)["run"]["command"]
     assert SECRET.encode() not in body
 
 

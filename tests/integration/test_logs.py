@@ -74,7 +74,7 @@ def test_nothing_secret_and_nothing_that_steers_a_terminal(tmp_path, as_text):
             assert secret not in written
     assert "https://cdn.example/a.png?[...]" in text
     if not as_text:
-        assert json.loads(text.splitlines()[0])["message"] == f"{nasty} [key]"
+        assert json.loads(text.splitlines()[0])["message"] == f"{nasty} [hidden]"
 
 
 def test_it_rotates_and_keeps_few(tmp_path, monkeypatch):
