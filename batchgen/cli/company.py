@@ -29,15 +29,21 @@ def following(function: Function) -> Function:
     """Give a command the options of those who follow a run."""
     for option in reversed(
         (
-            click.option("--metrics-file", type=_FILE, metavar="FILE", help="Keep figures for Prometheus in FILE."),
-            click.option(
-                "--log-file", type=_FILE, metavar="FILE", help="The log. Default: .batchgen/logs/batchgen.jsonl."
-            ),
             click.option("--on-finish", metavar="CMD", help="At the end run CMD, with the summary on stdin."),
             click.option(
                 "--notify", multiple=True, metavar="URL", help="Tell URL of the end, a budget reached, a silence."
             ),
-            click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True),
+            click.option("--metrics-file", type=_FILE, metavar="FILE", help="Keep figures for Prometheus in FILE."),
+            click.option(
+                "--log-file", type=_FILE, metavar="FILE", help="The log. Default: .batchgen/logs/batchgen.jsonl."
+            ),
+            click.option(
+                "--log-format",
+                type=click.Choice(["json", "text"]),
+                default="json",
+                show_default=True,
+                help="Of the log.",
+            ),
         )
     ):
         function = option(function)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 def _run_options(function: Any) -> Any:  # noqa: ANN401 - a command's function, as click takes it
+    function = following(function)
     for option in reversed(
         (
             click.argument("manifest", type=click.Path(dir_okay=False, path_type=Path)),
@@ -49,13 +50,17 @@ def _run_options(function: Any) -> Any:  # noqa: ANN401 - a command's function, 
             click.option("--max-failures", metavar="N|P%", help="Stop when more jobs than this failed."),
             click.option("--wait-lock", type=float, default=0, metavar="SECONDS", help="Wait for another run to end."),
             click.option(
-                "--progress", type=click.Choice(["auto", "bar", "plain", "none"]), default="auto", show_default=True
+                "--progress",
+                type=click.Choice(["auto", "bar", "plain", "none"]),
+                default="auto",
+                show_default=True,
+                help="A table that is drawn anew, or plain lines.",
             ),
             click.option("--latency", default="realistic", hidden=True, help="Of the sandbox."),
         )
     ):
         function = option(function)
-    return following(function)
+    return function
 
 
 @command("run")
