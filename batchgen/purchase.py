@@ -32,6 +32,8 @@ from .task import Basis, Charge, Task, Usage
 KEY_LIFE = timedelta(hours=23)
 
 Watch = Callable[[Lane, Job, Event], None]
+#: Is told of every attempt that opens (None), and how it was settled.
+Note = Callable[[Lane, "Opened", Settlement | None], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +63,7 @@ class Purchases:
     new_id: Callable[[], str]
     spread: Callable[[], float]  #: chance in [0, 1)
     watch: Watch = lambda _lane, _job, _event: None
+    note: Note = lambda _lane, _opened, _settlement: None
     halt: Callable[[StoreError | OSError], None] = lambda _error: None  #: told when this machine cannot go on
     unread: Unread | None = field(default=None)  #: an answer that only a later version can read
 
@@ -90,7 +93,9 @@ class Purchases:
         except StoreError as error:
             self.halt(error)
             return None
-        return replace(prepared, job=claimed)
+        opened = replace(prepared, job=claimed)
+        self.note(lane, opened, None)
+        return opened
 
     async def carry_out(self, lane: Lane, opened: Opened, sent_at: float) -> Job | None:
         """Carry a claimed job to its next resting state and return it; None where it has none, or nobody knows."""
@@ -181,6 +186,7 @@ class Purchases:
         await to_thread.run_sync(self.release, attempt.id, spoiled)
         _count(lane, job, event, outcome)
         self.watch(lane, job, event)
+        self.note(lane, opened, settlement)
         return after
 
     def _withdraw_earlier(self, attempt: Attempt, outcome: Delivered) -> None:

@@ -34,7 +34,8 @@ FRESH = (sys.executable, "-m", "batchgen")
 MODULES = (
     "alembic.command", "anyio._backends._asyncio", "anyio.to_thread", "certifi", "encodings.idna",
     "encodings.utf_8_sig", "encodings.unicode_escape", "httpx_aiohttp", "sqlalchemy.dialects.sqlite.pysqlite",
-    "batchgen.app.check", "batchgen.app.run", "batchgen.cli.begin", "batchgen.cli.closing", "batchgen.cli.display",
+    "batchgen.app.check", "batchgen.app.journal", "batchgen.app.meter", "batchgen.app.notify", "batchgen.app.run",
+    "batchgen.cli.begin", "batchgen.cli.closing", "batchgen.cli.display",
     "batchgen.cli.look", "batchgen.cli.mend", "batchgen.cli.prepare", "batchgen.cli.providers", "batchgen.cli.rehearse",
     "batchgen.cli.table", "batchgen.cli.work", "batchgen.providers.answers", "batchgen.providers.gemini_chat",
     "batchgen.providers.openai_images", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from functools import partial
 
 from anyio import create_task_group, current_time, sleep
 
+from .. import logs
 from ..errors import StoreError
 from ..fault import Fault
 from ..lane import Lane
@@ -37,6 +39,7 @@ class Attendance:
     runner: Runner
     writer: Writer
     say: Say  #: tells a person something at once
+    silence: Say | None = None  #: tells of a silence; None: as *say* does
 
     @asynccontextmanager
     async def around(self, display: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
@@ -50,6 +53,11 @@ class Attendance:
                 yield
             tasks.cancel_scope.cancel()
         await self.keep()
+
+    def stalled(self, text: str) -> None:
+        """Tell a person that nothing comes back."""
+        logs.event("stalled", logging.WARNING, message=text)
+        (self.silence or self.say)(text)
 
     async def keep(self) -> None:
         """Write down what lanes have learned."""
@@ -81,7 +89,7 @@ class Attendance:
             if (left := since + SILENCE - current_time()) > 0:
                 await sleep(left)
                 continue
-            self.say(f"nothing has come back for {SILENCE / 60:.0f} min: {_state(self.runner)}")
+            self.stalled(f"nothing has come back for {SILENCE / 60:.0f} min: {_state(self.runner)}")
             since = current_time()
 
 

@@ -68,6 +68,7 @@ class Engagement:
     wish: Plan = field(default_factory=Plan)  #: what it is to do
     back: Sequence[int] | None = None  #: jobs that a retry put back: it sends nothing else
     say: Say = lambda _text: None  #: tells a person something at once
+    silence: Say | None = None  #: tells of a silence; None: as *say* does
 
     async def carry_out(self, command: str, follow: Follow) -> Ended:
         """Load the jobs, send what is due, and return what it came to."""
@@ -111,13 +112,17 @@ class Engagement:
         if profiles:
             require_writable(self.batch.folder)
         stop = Stop(runner, self.terms.bounds, wall)
-        attendance = Attendance(place=self.place, batch=self.batch, runner=runner, writer=self.writer, say=self.say)
         async with transport:
-            await stop.guard(attendance.around(follow(runner, self.reader)))
-        ended = replace(self._ended(batch_id, runner, started, stop.signal), wish=self.wish, loaded=loaded)
+            await stop.guard(self._attendance(runner).around(follow(runner, self.reader)))
+        ended = replace(self._ended(batch_id, runner, started, stop.signal), command=command, loaded=loaded)
         await self.writer.end_run(run_id, ended.exit_code, wall())
         notes.ended(self.place, self.batch.name, run_id)
         return ended
+
+    def _attendance(self, runner: Runner) -> Attendance:
+        return Attendance(
+            place=self.place, batch=self.batch, runner=runner, writer=self.writer, say=self.say, silence=self.silence
+        )
 
     def needed(self, batch_id: int) -> set[str]:
         """Return the providers with jobs waiting, their alternates, and those of attempts that were left open."""
@@ -219,8 +224,12 @@ class Engagement:
         return {"usd": spent.usd + spent.at_risk_usd + spent.open_usd, "credits": credits_}
 
     def _ended(self, batch_id: int, runner: Runner, started: datetime, stopped: int | None) -> Ended:
-        counts = self.reader.lanes(batch_id)
+        counts, lanes_ = self.reader.lanes(batch_id), runner.lanes
+        run_id = runner.purchases.run_id
         return Ended(
+            run_id=run_id,
+            command="",
+            began=started,
             standing=standing(self.reader, self.reader.batch(self.batch.name)),
             lanes=[
                 LaneEnd(
@@ -232,13 +241,21 @@ class Engagement:
                     stood_in=dict(lane.stood_in),
                     left=counts[lane.provider].pending if lane.provider in counts else 0,
                 )
-                for lane in runner.lanes
+                for lane in lanes_
             ],
-            images=sum(lane.images for lane in runner.lanes),
+            images=sum(lane.images for lane in lanes_),
             seconds=(wall() - started).total_seconds(),
             stopped=stopped,
             drained=runner.drained,
-            sent=any(lane.images or lane.failed or lane.doubtful or lane.closed for lane in runner.lanes),
+            sent=any(lane.images or lane.failed or lane.doubtful or lane.closed for lane in lanes_),
+            failed=sum(lane.failed for lane in lanes_),
+            doubtful=sum(lane.doubtful for lane in lanes_),
+            usd=sum(lane.usd for lane in lanes_),
+            purses=runner.purchases.wallet.purses,
+            sandbox=self.place.sandbox,
+            chosen=self.terms.chosen,
+            wish=self.wish,
+            before=next((run.exit_code for run in self.reader.runs(batch_id) if run.id != run_id), None),
         )
 
 

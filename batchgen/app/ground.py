@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import StoreError
+from ..errors import SettingsError, StoreError
+from ..manifest import Batch
 
 Row = TypeVar("Row")
 
@@ -88,3 +90,21 @@ def _mounts() -> str:
         return Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def require_names(batch: Batch) -> None:
+    """Make sure that this locale can write the names of all files; raise SettingsError.
+
+    What cannot be named would be paid for, and could not be put into its place.
+    """
+    coding = sys.getfilesystemencoding()
+    if coding.lower().replace("-", "") == "utf8":
+        return
+    for name in (str(batch.folder), *(job.output for job in batch.jobs)):
+        try:
+            os.fsencode(name)
+        except UnicodeEncodeError as error:
+            raise SettingsError(
+                f"the file name {name!r} cannot be written in this locale ({coding}).  Nothing was sent.  "
+                "Set PYTHONUTF8=1, or a locale with UTF-8 such as LC_ALL=C.UTF-8"
+            ) from error

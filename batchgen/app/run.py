@@ -10,21 +10,23 @@ from dataclasses import replace
 
 import anyio
 
-from .. import lock, settings
+from .. import lock, logs, settings
 from ..files import make_private
 from ..job import Job
 from ..manifest import Batch
+from ..money import show_usd
 from ..plan import Plan
 from ..sandbox import launch
 from ..selection import Selection
 from ..store import migrate
 from ..store.reader import Reader
 from ..store.writer import Writer
+from . import summary
 from .amend import amended, as_before
 from .attend import Say
 from .engage import Engagement, Follow
-from .ground import require_files, require_local
-from .keyring import keyring, rehearsal
+from .ground import require_files, require_local, require_names
+from .keyring import Keyring, keyring, rehearsal
 from .place import Place, opened
 from .prepare import plan
 from .putback import put_back, to_put_back
@@ -38,16 +40,25 @@ Agree = Callable[[Batch, Plan], int | None]
 
 
 def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to reach a person
-    place: Place, batch: Batch, terms: Terms, agree: Agree, follow: Follow, say: Say = lambda _text: None
+    place: Place,
+    batch: Batch,
+    terms: Terms,
+    agree: Agree,
+    follow: Follow,
+    say: Say = lambda _text: None,
+    *,
+    silence: Say | None = None,
 ) -> Ended:
     """Do what *batch* asks for and is not done yet; running it again goes on where it stopped.
 
-    *say* tells a person something at once.  Raises LockHeld, SchemaMismatch, KeyMissing and whatever *agree* raises
-    before anything is sent.
+    *say* tells a person something at once, *silence* that nothing comes back.  Raises LockHeld, SchemaMismatch,
+    KeyMissing and whatever *agree* raises before anything is sent.
     """
+    say = _logged(say)
     make_private(place.state)
     require_local(place.state.resolve())
-    command = shlex.join(["batchgen", *sys.argv[1:]])
+    require_names(batch)
+    command = logs.clean(shlex.join(["batchgen", *sys.argv[1:]]))  # an address to tell may be a secret
     with lock.hold(place.db, command=command, wait=terms.wait_lock), ExitStack() as parts:
         migrate.ensure(place.db)
         reader = parts.enter_context(Reader(place.db))
@@ -56,12 +67,7 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
         ended = None if terms.requeue is None else to_put_back(reader, batch, terms.requeue)
         batch = amended(place, batch, ended or (), terms.amend)
         wish = _wish(place, batch, terms, ended)
-        needed = [lane.provider for lane in wish.lanes]
-        others = [*wish.alternates, *sorted(_interrupted(reader, batch))]
-        keys = rehearsal(batch.profiles) if place.sandbox else keyring(batch.profiles, needed, others)
-        for name in keys.keyless:
-            if name in wish.alternates:
-                say(f"{name} takes over nothing: {settings.missing(name, batch.profiles[name].api_key_env)}")
+        keys = _keys(place, batch, wish, reader, say)
         if wish.lanes and (first := agree(batch, wish)) is not None:
             terms = replace(terms, selection=replace(terms.selection, limit=first))
             wish = _wish(place, batch, terms, ended)
@@ -71,17 +77,38 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
         back = None if ended is None else put_back(place, ended, wish.again)
         writer = parts.enter_context(Writer(place.db))
         engagement = Engagement(
-            place=place,
-            batch=batch,
-            terms=terms,
-            keys=keys,
-            reader=reader,
-            writer=writer,
-            wish=wish,
-            say=say,
-            back=back,
-        )
-        return replace(anyio.run(engagement.carry_out, command, follow), taken_in=taken_in)
+            place=place, batch=batch, terms=terms, keys=keys, reader=reader, writer=writer,
+            wish=wish, say=say, silence=silence, back=back,
+        )  # fmt: skip
+        done = replace(anyio.run(engagement.carry_out, command, follow), taken_in=taken_in)
+        _note_end(place, done, say)
+        return done
+
+
+def _keys(place: Place, batch: Batch, wish: Plan, reader: Reader, say: Say) -> Keyring:
+    """Return the keys of a run, and tell who takes over nothing for want of one; raise KeyMissing."""
+    needed = [lane.provider for lane in wish.lanes]
+    others = [*wish.alternates, *sorted(_interrupted(reader, batch))]
+    keys = rehearsal(batch.profiles) if place.sandbox else keyring(batch.profiles, needed, others)
+    logs.hide(key for found in keys.keys.values() for key in found.values())
+    for name in keys.keyless:
+        if name in wish.alternates:
+            say(f"{name} takes over nothing: {settings.missing(name, batch.profiles[name].api_key_env)}")
+    return keys
+
+
+def _logged(say: Say) -> Say:
+    def told(text: str) -> None:
+        logs.event("notice", message=text)
+        say(text)
+
+    return told
+
+
+def _note_end(place: Place, done: Ended, say: Say) -> None:
+    logs.event("ended", run=done.run_id, exit_code=done.exit_code, images=done.images, usd=show_usd(done.usd))
+    if summary.keep(place, done) is None:
+        say(f"the summary of this run cannot be written under {place.state / 'runs'}")
 
 
 def preview(place: Place, batch: Batch, terms: Terms) -> Plan:

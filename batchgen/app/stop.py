@@ -6,6 +6,7 @@ sends SIGTERM kills after a while, so then there is a deadline.
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -14,6 +15,7 @@ from datetime import datetime, timedelta
 
 from anyio import CancelScope, create_task_group, open_signal_receiver, sleep
 
+from .. import logs
 from ..errors import StoreError
 from ..job import Delivery, Event, Exhausted, Job, Unsettled
 from ..lane import Lane
@@ -83,6 +85,7 @@ class Stop:
         async with create_task_group() as tasks:
             with open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as arrivals:
                 async for number in arrivals:
+                    logs.event("signal", logging.WARNING, signal=signal.Signals(number).name)
                     if self.signal is not None:
                         self._scope.cancel()
                         continue

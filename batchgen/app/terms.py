@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from ..budget import Purse
 from ..fault import Cause
 from ..lane import Closure
 from ..plan import Plan
@@ -30,6 +32,7 @@ class Terms:
     keep_changed: bool = False  #: leave done jobs as they are, also where the manifest asks for something else
     bounds: Bounds = field(default_factory=Bounds)  #: when the run ends by itself
     latency: str = "realistic"  #: of the sandbox
+    chosen: str = ""  #: the options that selected what it is about, as typed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +52,9 @@ class LaneEnd:
 class Ended:
     """What a run came to."""
 
+    run_id: str
+    command: str
+    began: datetime
     standing: Standing
     lanes: Sequence[LaneEnd]
     images: int  #: delivered by this run
@@ -56,6 +62,13 @@ class Ended:
     stopped: int | None  #: the signal that stopped it
     drained: str | None  #: the bound that ended it early, in words
     sent: bool  #: False: there was nothing to do
+    failed: int  #: jobs that failed in this run
+    doubtful: int  #: jobs that this run left in doubt
+    usd: int  #: nano-USD that this run is known to have spent
+    purses: Sequence[Purse]  #: what counts against each budget
+    sandbox: bool
+    chosen: str  #: the options that selected what it was about
+    before: int | None = None  #: the exit code of the run before
     taken_in: TakenIn | None = None  #: what the job table had lost and learnt again from the files around it
     wish: Plan = field(default_factory=Plan)  #: what it set out to do
     loaded: Loaded = field(default_factory=Loaded)  #: what it did to the job table before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from difflib import get_close_matches
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from .. import __version__
-from ..errors import BatchgenError, LockHeld, StoreError
+from ..errors import BatchgenError, LockHeld, StoreError, UsageError
 from . import environment, shape
-from .options import given, shared
+from .options import colours, given, shared
 
 _HELP = "Images in bulk from paid APIs: overnight, unattended, every cent accounted for."
 _EXAMPLES = (
@@ -134,9 +135,11 @@ batchgen.examples = _EXAMPLES
 
 def main() -> None:
     """Run the command line; exit with a code of the table in the README."""
+    codecs.register_error("batchgen", _replaced)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a locale without UTF-8 must not end a run
+            stream.reconfigure(errors="batchgen")  # a locale without UTF-8 must not end a run
+    colours(sys.argv[1:])
     try:
         code = batchgen(prog_name="batchgen", standalone_mode=False)
     except click.exceptions.Exit as leave:
@@ -148,12 +151,21 @@ def main() -> None:
         code = 130
     except BatchgenError as error:
         code = _tell(error)
+    except UnicodeEncodeError as error:
+        what = ascii(error.object)[1:-1][:80]
+        code = _tell(UsageError(f"{what} is no text in this locale; set PYTHONUTF8=1, or LC_ALL=C.UTF-8"))
     except BrokenPipeError:
         code = 0  # the reader of our output has seen enough
     except OSError as error:
         code = _tell(StoreError(f"{error.filename or 'this machine'}: {error.strerror or error}"))
     _flush()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    from .words import replaced
+
+    return replaced(error)
 
 
 def _flush() -> None:

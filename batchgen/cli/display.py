@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from anyio import create_task_group, sleep, to_thread
 
@@ -158,8 +158,15 @@ async def _report(progress: Progress) -> None:
         step = progress.done * 20 // (progress.total or 1)
         age = time.monotonic() - last
         if (step != said and age >= PLAIN_LEAST) or age >= PLAIN_MOST:
-            words.say(progress.summary)
+            words.say("; ".join([progress.summary, *_stuck(progress)]))
             said, last = step, time.monotonic()
+
+
+def _stuck(progress: Progress) -> Iterator[str]:
+    """Yield which lanes wait for more than their turn, and for what: the last column of the table, in words."""
+    for lane in progress.runner.lanes:
+        if lane.closed is not None or lane.held or lane.pause_left >= 1:
+            yield f"{lane.name} waits for {waiting(lane)}" if lane.held else f"{lane.name} {waiting(lane)}"
 
 
 @asynccontextmanager
@@ -169,7 +176,7 @@ async def _live(runner: Runner, reader: Reader) -> AsyncIterator[None]:
 
     progress = Progress(runner, await to_thread.run_sync(reader.lanes, runner.batch_id))
     console = Console(stderr=True)
-    with Live(_screen(progress), console=console, auto_refresh=False, transient=True) as live:
+    with Live(_screen(progress, console.width), console=console, auto_refresh=False, transient=True) as live:
         async with create_task_group() as tasks:
             tasks.start_soon(_redraw, live, progress)
             yield
@@ -179,37 +186,38 @@ async def _live(runner: Runner, reader: Reader) -> AsyncIterator[None]:
 async def _redraw(live: Live, progress: Progress) -> None:
     while True:
         await sleep(REFRESH)
-        live.update(_screen(progress), refresh=True)
+        live.update(_screen(progress, live.console.width), refresh=True)
 
 
-def _screen(progress: Progress) -> RenderableType:
+def _screen(progress: Progress, width: int) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for head, side in (
-        ("provider", "left"),
-        ("done", "right"),
-        ("in flight", "right"),
-        ("failed", "right"),
-        ("spent", "right"),
-        ("waiting for", "left"),
-    ):
-        table.add_column(head, justify="right" if side == "right" else "left", no_wrap=True, overflow="ellipsis")
+    shown = _columns(width)
+    for head in shown:
+        side: Literal["left", "right"] = "left" if head in ("provider", "waiting for") else "right"
+        table.add_column(head, justify=side, no_wrap=True, overflow="ellipsis")
     for row in _rows(progress):
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(row[head]) for head in shown))
     return Group(table, Text(progress.summary, no_wrap=False))
 
 
-def _rows(progress: Progress) -> Iterator[tuple[str, ...]]:
+def _columns(width: int) -> list[str]:
+    """Return the columns of the table that are worth their room on a terminal of *width*."""
+    least = {"provider": 0, "done": 0, "in flight": 0, "failed": 40, "spent": 50, "waiting for": 60}
+    return [head for head, room in least.items() if width >= room]
+
+
+def _rows(progress: Progress) -> Iterator[dict[str, str]]:
     for lane in progress.runner.lanes:
         spent = words.usd(lane.usd) + (f" {words.credits_(lane.credits)} cr" if lane.credits else "")
-        yield (
-            lane.name,
-            str(lane.done),
-            f"{lane.in_flight}/{lane.width}",
-            str(lane.failed) if lane.failed else "",
-            spent,
-            words.printable(waiting(lane)),
-        )
+        yield {
+            "provider": lane.name,
+            "done": str(lane.done),
+            "in flight": f"{lane.in_flight}/{lane.width}",
+            "failed": str(lane.failed) if lane.failed else "",
+            "spent": spent,
+            "waiting for": words.printable(waiting(lane)),
+        }

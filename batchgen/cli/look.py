@@ -237,7 +237,7 @@ def export(session: Session, form: str, batch: str | None, sandbox: bool, **opti
         words.document(list(lines))
     elif form == "jsonl":
         for line in lines:
-            words.raw(words.tame(json.dumps(line, ensure_ascii=False)))
+            words.raw(words.packed(line))
     else:
         for line in csv_lines(lines):
             words.raw(line)

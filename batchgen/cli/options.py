@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import cleandoc
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +46,24 @@ class Session:
         return self.folder.absolute() / path
 
 
+def colours(arguments: Sequence[str]) -> None:
+    """Pass on what *arguments* and the environment say of colours to everything that writes.
+
+    Before click reads them: its help has chosen by then.
+    """
+    said = os.environ.get("BATCHGEN_COLOR", "auto")
+    for word, value in pairwise([*arguments, ""]):
+        said = value if word == "--color" else word.removeprefix("--color=") if word.startswith("--color=") else said
+    if said in ("always", "never"):
+        on, off = ("FORCE_COLOR", "NO_COLOR") if said == "always" else ("NO_COLOR", "FORCE_COLOR")
+        os.environ[on] = "1"
+        os.environ.pop(off, None)
+    if os.environ.get("NO_COLOR"):
+        from rich_click import rich_click
+
+        rich_click.COLOR_SYSTEM = None  # without colours also without bold type
+
+
 _FOLDER = click.Path(file_okay=False, exists=True, path_type=Path)
 _SHARED = (
     click.option("-C", "folder", type=_FOLDER, metavar="DIR", help="Work in DIR."),
@@ -74,6 +94,12 @@ _SHARED = (
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
     click.option("-q", "--quiet", is_flag=True, help="Say only what needs a person."),
     click.option("-v", "--verbose", count=True, help="Say more."),
+    click.option(
+        "--color",
+        type=click.Choice(["auto", "always", "never"]),
+        expose_value=False,  # see colours
+        help="Colours; auto: at a terminal, where NO_COLOR does not forbid them.",
+    ),
     click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks."),
 )
 

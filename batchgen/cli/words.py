@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import BatchgenError, ManifestError, Problem
 from ..money import NANO, show_credits
@@ -34,7 +34,7 @@ def data(text: str) -> None:
 def document(value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print one JSON document on stdout."""
     try:
-        print(tame(json.dumps(value, ensure_ascii=False, indent=2)), flush=True)
+        print(packed(value, indent=2), flush=True)
     except BrokenPipeError:
         # nobody reads it any more; the exit code still tells how it went
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -46,7 +46,7 @@ def tell_error(error: BatchgenError, *, as_json: bool) -> None:
     if as_json:
         found = [asdict(problem) for problem in problems]
         body = {"type": "exit_error", "code": error.exit_code, "message": str(error)}
-        print(json.dumps(body | ({"problems": found} if found else {}), ensure_ascii=False), file=sys.stderr)
+        print(packed(body | ({"problems": found} if found else {}), sys.stderr), file=sys.stderr)
         return
     if isinstance(error, ManifestError):
         for warning in error.warnings:
@@ -57,6 +57,25 @@ def tell_error(error: BatchgenError, *, as_json: bool) -> None:
         return
     for line in str(error).splitlines():
         say(line)
+
+
+def packed(value: Any, stream: TextIO | None = None, indent: int | None = None) -> str:  # noqa: ANN401 - any JSON value
+    """Return JSON text for *stream* (default: stdout): in ASCII where that does not speak UTF-8."""
+    narrow = "utf" not in ((stream or sys.stdout).encoding or "").lower()
+    return tame(json.dumps(value, ensure_ascii=narrow, indent=indent))
+
+
+def replaced(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for characters that a stream cannot carry: the nearest in ASCII, else an escape."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    near = (_NEAREST.get(character) or ascii(character)[1:-1] for character in text)
+    return "".join(near), error.end
+
+
+#: Characters that batchgen itself writes, and what is nearest to them where only ASCII gets through.
+_NEAREST = {"…": "...", "–": "-", "—": "-", "’": "'", "“": '"', "”": '"', "×": "x", "·": "-"}  # noqa: RUF001
 
 
 def nearer(problem: Problem) -> Problem:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import click
 
 from ..errors import SpendNotConfirmed, UsageError
 from . import words
+from .company import Company, following
 from .options import Session, command, keep_changed, of_manifest, selecting, selection, spoken
 from .options import sandbox as rehearsal
 from .planning import amend_lines, many, plan_lines, question
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 def run_options(function: Any) -> Any:  # noqa: ANN401 - a command's function, as click takes it
     """Give a command the options of a run."""
+    function = following(function)
     for option in reversed(
         (
             rehearsal,
@@ -49,7 +51,11 @@ def run_options(function: Any) -> Any:  # noqa: ANN401 - a command's function, a
             click.option("--max-failures", metavar="N|P%", help="Stop when more jobs than this failed."),
             click.option("--wait-lock", type=float, default=0, metavar="SECONDS", help="Wait for another run to end."),
             click.option(
-                "--progress", type=click.Choice(["auto", "bar", "plain", "none"]), default="auto", show_default=True
+                "--progress",
+                type=click.Choice(["auto", "bar", "plain", "none"]),
+                default="auto",
+                show_default=True,
+                help="A table that is drawn anew, or plain lines.",
             ),
             click.option("--latency", default="realistic", hidden=True, help="Of the sandbox."),
         )
@@ -115,20 +121,31 @@ def carry_out(
 ) -> int:
     """Run a manifest, or those of its jobs that are *chosen*, and say how it went; return the exit code."""
     from ..app import prepare, run
-    from .closing import closing
     from .display import follower
 
     place = session.place(sandbox=options["sandbox"])
     batch = prepare.read_manifest(place, session.file(manifest))
     terms = terms_of(options, requeue, chosen, amend)
     agree = _agreement(session, terms, yes=options["yes"] or place.sandbox)
-    ended = run.run(place, batch, terms, agree, follower(_mode(session, options["progress"])), words.say)
-    if session.as_json:
-        words.document(summary(ended))
-    elif not session.quiet or ended.exit_code:
-        for line in closing(ended, sandbox=place.sandbox, chosen=spoken(requeue or terms.selection)):
-            words.say(line)
+    company = Company.of(session, place, batch.name, options)
+    follow = company.follow(follower(_mode(session, options["progress"])))
+    with company.attending():
+        ended = run.run(place, batch, terms, agree, follow, company.say, silence=company.silence)
+        _tell_end(session, ended)
+        company.finished(ended)
     return ended.exit_code
+
+
+def _tell_end(session: Session, ended: Ended) -> None:
+    from ..app import summary
+    from ..app.after import needs_a_person
+    from .closing import closing
+
+    if session.as_json:
+        words.document(summary.document(ended))
+    elif not session.quiet or needs_a_person(ended):
+        for line in closing(ended):
+            words.say(line)
 
 
 def rehearsal_options(latency: str) -> dict[str, Any]:
@@ -136,23 +153,6 @@ def rehearsal_options(latency: str) -> dict[str, Any]:
     unset = dict.fromkeys(("budget", "concurrency", "stop_at", "max_time", "max_failures"))
     no = dict.fromkeys(("allow_unpriced", "keep_changed"), False)
     return unset | no | {"sandbox": True, "yes": True, "wait_lock": 0.0, "progress": "auto", "latency": latency}
-
-
-def summary(ended: Ended) -> dict[str, Any]:
-    """Return the end of a run as a JSON document."""
-    from .. import ledger
-
-    found = ended.standing
-    body = ledger.status_document(found.batch.name, found.counts, found.usage, found.failures)
-    return body | {
-        "exit_code": ended.exit_code,
-        "run": {
-            "images": ended.images,
-            "seconds": round(ended.seconds, 3),
-            "lanes": [asdict(lane) for lane in ended.lanes],
-            "folder": found.batch.folder,
-        },
-    }
 
 
 def terms_of(
@@ -182,6 +182,7 @@ def terms_of(
         keep_changed=options["keep_changed"],
         bounds=bounds(options["stop_at"], options["max_time"], options["max_failures"], datetime.now().astimezone()),
         latency=options["latency"],
+        chosen=spoken(requeue or chosen or Selection()),
     )
 
 
@@ -279,4 +280,5 @@ def _mode(session: Session, wanted: str) -> str:
         return wanted
     if session.quiet:
         return "none"
-    return "bar" if sys.stderr.isatty() else "plain"
+    # a terminal that cannot move its cursor would get the table again and again
+    return "bar" if sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown") else "plain"

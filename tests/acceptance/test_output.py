@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import json
-import os
-import pty
 import re
-import select
-import struct
 import subprocess
-import termios
-import time
 from decimal import Decimal
 
 import pytest
@@ -21,6 +14,7 @@ import pytest
 from tests.zygote import FRESH, Popen
 
 from .kit import PROVIDERS, wait_for
+from .terminal import on_terminal
 
 NASTY = "Red\x1b[2J\x9b31m\u202edet\u2066 \u200b=cmd"
 PLAIN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b]")
@@ -202,36 +196,6 @@ def test_on_a_terminal_there_is_a_live_table_that_ends_clean(bare, term):
     last = screen[screen.rindex("\x1b[?25h") :]
     assert "exit code 3" in last
     assert "waiting for" not in last  # the table is gone, the closing lines stay
-
-
-def on_terminal(project, words, term: str) -> tuple[str, int]:
-    """Run batchgen on a terminal of 100x30; return everything it wrote, and its exit code."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    environment = {name: text for name, text in project.environment().items() if name not in ("NO_COLOR", "COLUMNS")}
-    process = Popen(
-        [*project.program, *map(str, words)],
-        cwd=project.folder, env=environment | {"TERM": term}, stdin=theirs, stdout=theirs, stderr=theirs,
-        start_new_session=True,
-    )  # fmt: skip
-    os.close(theirs)
-    seen, end = b"", time.monotonic() + 30
-    try:
-        while time.monotonic() < end:
-            if select.select([ours], [], [], 0.1)[0]:
-                try:
-                    piece = os.read(ours, 65536)
-                except OSError:  # Linux: the other side is closed
-                    break
-                if not piece:
-                    break
-                seen += piece
-    finally:
-        os.close(ours)
-        if process.poll() is None and time.monotonic() >= end:
-            process.kill()
-        process.wait(10)
-    return seen.decode(errors="replace"), process.returncode
 
 
 def test_a_reader_that_leaves_early_does_no_harm(told):

@@ -1,0 +1,121 @@
+"""Who else follows a run, beside the display: the log, the figures, and whoever is told of its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import BatchgenError, LockHeld
+from . import words
+from .options import Function, Session
+
+if TYPE_CHECKING:
+    from ..app.engage import Follow
+    from ..app.meter import Meter
+    from ..app.notify import Notifier
+    from ..app.place import Place
+    from ..app.terms import Ended
+    from ..logs import Wanted
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def following(function: Function) -> Function:
+    """Give a command the options of those who follow a run."""
+    for option in reversed(
+        (
+            click.option("--on-finish", metavar="CMD", help="At the end run CMD, with the summary on stdin."),
+            click.option(
+                "--notify", multiple=True, metavar="URL", help="Tell URL of the end, a budget reached, a silence."
+            ),
+            click.option("--metrics-file", type=_FILE, metavar="FILE", help="Keep figures for Prometheus in FILE."),
+            click.option(
+                "--log-file", type=_FILE, metavar="FILE", help="The log. Default: .batchgen/logs/batchgen.jsonl."
+            ),
+            click.option(
+                "--log-format",
+                type=click.Choice(["json", "text"]),
+                default="json",
+                show_default=True,
+                help="Of the log.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Company:
+    """All that follow one run beside the display."""
+
+    session: Session
+    batch: str
+    log: Wanted
+    notifier: Notifier
+    meter: Meter | None
+
+    @classmethod
+    def of(cls, session: Session, place: Place, batch: str, options: Mapping[str, Any]) -> Company:
+        """Return who follows a run by its *options*; raise UsageError where one could not."""
+        from ..app.meter import Meter
+        from ..app.notify import Notifier
+        from ..logs import Wanted
+
+        log, figures = options.get("log_file"), options.get("metrics_file")
+        return cls(
+            session=session,
+            batch=batch,
+            log=Wanted(
+                file=session.file(log) if log else place.state / "logs" / "batchgen.jsonl",
+                as_text=options.get("log_format") == "text",
+                verbose=session.verbose,
+                tell=words.say,
+            ),
+            notifier=Notifier.of(words.say, options.get("notify") or (), options.get("on_finish")),
+            meter=Meter(file=session.file(figures), say=words.say) if figures else None,
+        )
+
+    def follow(self, display: Follow) -> Follow:
+        """Return what follows a run, *display* included."""
+        from ..app.beside import together
+        from ..app.journal import journal
+
+        return together(display, journal, self.notifier.follow, *([self.meter.follow] if self.meter else []))
+
+    def say(self, text: str) -> None:
+        """Tell a person something; with -q the log alone hears what goes on by itself."""
+        if not self.session.quiet:
+            words.say(text)
+
+    def silence(self, text: str) -> None:
+        """Tell whoever is to know that nothing comes back."""
+        words.say(text)
+        self.notifier.stalled(text)
+
+    @contextmanager
+    def attending(self) -> Iterator[None]:
+        """Keep a log of what goes on inside; tell of the error that ends it."""
+        from .. import logs
+
+        with logs.kept(self.log, batch=self.batch):
+            try:
+                yield
+            except BatchgenError as error:
+                logs.event("exit_error", logs.ERROR, exit_code=error.exit_code, message=str(error))
+                if not isinstance(error, LockHeld):  # the run before still works: nobody need know
+                    self.notifier.failed(self.batch, error)
+                raise
+
+    def finished(self, ended: Ended) -> None:
+        """Tell whoever is to know how the run ended."""
+        from ..app import summary
+
+        if self.meter is not None:
+            self.meter.finished(ended)
+        self.notifier.finished(summary.document(ended))

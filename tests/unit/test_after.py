@@ -1,0 +1,53 @@
+"""When a run's end is news for a person, so that cron mails only then."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from batchgen.app.after import needs_a_person
+from batchgen.app.look import Standing
+from batchgen.app.terms import Ended, LaneEnd
+from batchgen.lane import Closure
+from batchgen.ledger import Counts
+from batchgen.store.values import Batch
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def ended(*, closed: Closure | None = None, failed_before: int = 0, **said: object) -> Ended:
+    batch = Batch(id=1, name="night", manifest="m.yaml", folder="output", created_at=NOW, updated_at=NOW)
+    counts = Counts(pending=5 if closed else 0, done=3, failed=failed_before)
+    lane = LaneEnd(provider="openai", closed=closed, message=None, left=5 if closed else 0)
+    body = {
+        "run_id": "r", "command": "", "began": NOW, "seconds": 1.0, "images": 0, "stopped": None, "drained": None,
+        "sent": True, "failed": 0, "doubtful": 0, "usd": 0, "purses": (), "sandbox": False, "chosen": "",
+    }  # fmt: skip
+    standing = Standing(batch=batch, counts=counts, usage=(), failures=())
+    return Ended(standing=standing, lanes=[lane], **(body | said))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("run", "code", "news"),
+    [
+        pytest.param(ended(), 0, False, id="all-done"),
+        pytest.param(ended(stopped=2), 130, False, id="interrupted"),
+        pytest.param(ended(stopped=15), 143, False, id="terminated"),
+        pytest.param(ended(stopped=15, failed=1, failed_before=1), 143, True, id="terminated-with-failures"),
+        pytest.param(ended(failed=2, failed_before=2), 3, True, id="failures"),
+        pytest.param(ended(failed_before=2, before=3), 3, False, id="failed-before-and-told"),
+        pytest.param(ended(failed_before=2, before=None), 3, True, id="failed-in-a-run-that-was-killed"),
+        pytest.param(ended(closed=Closure.BUDGET, images=4), 7, True, id="budget"),
+        pytest.param(ended(closed=Closure.BUDGET, before=7), 7, False, id="budget-again"),
+        pytest.param(ended(closed=Closure.MONEY), 7, True, id="out-of-money"),
+        pytest.param(ended(closed=Closure.DENIED, before=8), 5, True, id="key-revoked"),
+        pytest.param(ended(closed=Closure.DENIED, before=5), 5, False, id="key-revoked-and-told"),
+        pytest.param(ended(closed=Closure.DOWN, before=0), 8, False, id="one-outage"),
+        pytest.param(ended(closed=Closure.DOWN, before=8), 8, True, id="an-outage-that-lasts"),
+        pytest.param(ended(closed=Closure.DOUBT, before=0), 8, True, id="calls-without-answers"),
+    ],
+)
+def test_news(run, code, news):
+    assert run.exit_code == code
+    assert needs_a_person(run) is news

@@ -1,0 +1,42 @@
+"""What is shown of a run: which columns, and what plain progress says of lanes that wait."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from batchgen.cli.display import _columns, _stuck
+from batchgen.fault import Cause, Fault
+from batchgen.lane import Closure, Lane
+from batchgen.limits import Gate
+from batchgen.retry import Policy
+
+
+def lane() -> Lane:
+    return Lane(provider="openai", policy=Policy(), gates=(Gate(clock=lambda: 0.0),))
+
+
+def told(one: Lane) -> list[str]:
+    return list(_stuck(SimpleNamespace(runner=SimpleNamespace(lanes=[one]))))  # type: ignore[arg-type]
+
+
+def test_plain_progress_says_what_the_last_column_of_the_table_does():
+    works = lane()
+    works.waits = "pace"
+    assert told(works) == []
+    throttled = lane()
+    throttled.fault = Fault(cause=Cause.THROTTLED, message="slow down")
+    throttled.gates[0].pause(40)
+    assert told(throttled) == ["openai throttled, on in 40 s"]
+    held = lane()
+    held.held = True
+    assert told(held) == ["openai waits for you: batchgen resume-lane openai"]
+    closed = lane()
+    closed.close(Closure.MONEY, Fault(cause=Cause.MONEY, message="no credit"))
+    assert told(closed) == ["openai closed: no credit"]
+
+
+@pytest.mark.parametrize(("width", "last"), [(20, "in flight"), (40, "failed"), (55, "spent"), (80, "waiting for")])
+def test_a_narrow_terminal_gets_fewer_columns(width, last):
+    assert _columns(width)[-1] == last
