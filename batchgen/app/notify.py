@@ -135,7 +135,7 @@ class Notifier:
         caps = [lane.fault.message for lane in runner.lanes if lane.closed is Closure.BUDGET and lane.fault]
         if caps and not self._spent_up:
             self._spent_up = True
-            self._waiting.append(Notice(event="budget_reached", body=progress(runner, f"{caps[0]} is used up")))
+            self._waiting.append(Notice(event="budget_reached", body=progress(runner, caps[0])))
 
     async def _deliver_in_time(self) -> None:
         with anyio.move_on_after(PATIENCE) as scope:

@@ -141,7 +141,7 @@ def main() -> None:
             stream.reconfigure(errors="batchgen")  # a locale without UTF-8 must not end a run
     colours(sys.argv[1:])
     try:
-        code = batchgen(prog_name="batchgen", standalone_mode=False)
+        code = batchgen(prog_name="batchgen", standalone_mode=False, color=shape.coloured())
     except click.exceptions.Exit as leave:
         code = leave.exit_code
     except click.ClickException as error:

@@ -58,10 +58,6 @@ def colours(arguments: Sequence[str]) -> None:
         on, off = ("FORCE_COLOR", "NO_COLOR") if said == "always" else ("NO_COLOR", "FORCE_COLOR")
         os.environ[on] = "1"
         os.environ.pop(off, None)
-    if os.environ.get("NO_COLOR"):
-        from rich_click import rich_click
-
-        rich_click.COLOR_SYSTEM = None  # without colours also without bold type
 
 
 _FOLDER = click.Path(file_okay=False, exists=True, path_type=Path)

@@ -29,8 +29,14 @@ class Formatter(click.HelpFormatter):
 
     def write_heading(self, heading: str) -> None:
         """Write a heading."""
-        plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
-        super().write_heading(heading if plain else click.style(heading, bold=True))
+        super().write_heading(click.style(heading, bold=True) if coloured() else heading)
+
+
+def coloured() -> bool:
+    """Return whether help may have bold type: on a terminal that can, or where colours are asked for."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (os.environ.get("TERM") != "dumb" and sys.stdout.isatty())
 
 
 class _Context(click.Context):
