@@ -120,4 +120,5 @@ def steps(found: Standing, *, sandbox: bool) -> Iterator[Step]:
 def near(path: str | Path) -> str:
     """Return *path* as a person in the working folder would write it."""
     path, here = Path(path), Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    inside = here != Path(here.anchor) and path.is_relative_to(here)  # cron works in the root folder
+    return str(path.relative_to(here) if inside else path)
