@@ -214,15 +214,10 @@ def compare(
         if again is not None:
             put_back.update(job.key for job in sent)
     return Plan(
-        **comparison.counts,
         orphaned=0 if table is None else sum(1 for _ in table.others(comparison.seen)),
-        lanes=quote.lanes(),
-        disk=quote.disk(),
+        **{**comparison.counts, **quote.answers()},
         changes=tuple(comparison.changes),
         examples=examples.chosen(),
-        alternates=quote.alternates,
-        dearest=quote.dearest,
-        without=quote.without,
         selected=selected,
         matched=comparison.matched,
         absent=tuple(sorted(comparison.absent)),

@@ -120,6 +120,11 @@ class Quote:
                 self._alternates[name] = others
             self._counts[name, length] += number
 
+    def answers(self) -> dict[str, Any]:
+        """Return all that a plan says of these jobs, by the names of its fields."""
+        names = ("alternates", "dearest", "without")
+        return {"lanes": self.lanes(), "disk": self.disk()} | {name: getattr(self, name) for name in names}
+
     def lanes(self) -> tuple[Lane, ...]:
         """Return what each provider would be asked to do with each model, in the order in which they came."""
         lanes: dict[tuple[str, str], Lane] = {}

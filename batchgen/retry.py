@@ -86,12 +86,11 @@ def judge(
             assert_never(outcome)
     later = now + timedelta(seconds=policy.backoff(job.tries, spread))
     match fault.cause:
-        case Cause.THROTTLED if fault.retry_after is None:
-            # perhaps the lane goes on: then others first
-            return Returned(at=now, fault=fault, not_before=now + timedelta(seconds=policy.backoff(1, spread)))
         case Cause.THROTTLED | Cause.UNREACHED | Cause.MONEY | Cause.DENIED:
-            # the lane waits or closes; the job itself is due as soon as its lane is open
-            return Returned(at=now, fault=fault)
+            # the lane waits or closes, and the job is due as soon as it is open; one that goes on takes others first
+            busy = fault.cause is Cause.THROTTLED and fault.retry_after is None
+            soon = now + timedelta(seconds=policy.backoff(1, spread))
+            return Returned(at=now, fault=fault, not_before=soon if busy else None)
         case Cause.REFUSED | Cause.INVALID:
             return Exhausted(at=now, fault=fault)
         case Cause.UNKNOWN:

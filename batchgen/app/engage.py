@@ -92,21 +92,12 @@ class Engagement:
         def alarm(error: OSError) -> None:
             runner.halt(error)
 
-        workshop = Workshop(
-            transport=transport,
-            spool=spool,
-            inputs=Inputs(self.place.state / "inputs", spool, self._source_fetcher(transport)),
-            root=self.place.root,
-            readers=CapacityLimiter(READERS),
-            alarm=alarm,
-        )
-
         async def revise() -> None:
             # a job that was cut off could not be changed, or given to another provider, before it was settled
             if interrupted:
                 await self._load(batch_id, started)
 
-        runner = self.runner(batch_id, run_id, profiles, workshop)
+        runner = self.runner(batch_id, run_id, profiles, self._workshop(transport, spool, alarm))
         runner.recovered = revise
         sweep(self.batch.folder)
         if profiles:
@@ -118,6 +109,16 @@ class Engagement:
         await self.writer.end_run(run_id, ended.exit_code, wall())
         notes.ended(self.place, self.batch.name, run_id)
         return ended
+
+    def _workshop(self, transport: Transport, spool: Spool, alarm: Callable[[OSError], None]) -> Workshop:
+        return Workshop(
+            transport=transport,
+            spool=spool,
+            inputs=Inputs(self.place.state / "inputs", spool, self._source_fetcher(transport)),
+            root=self.place.root,
+            readers=CapacityLimiter(READERS),
+            alarm=alarm,
+        )
 
     def _attendance(self, runner: Runner) -> Attendance:
         return Attendance(
