@@ -78,7 +78,9 @@ class Ended:
         """Return the exit code of the table in the README: the gravest of what holds."""
         if self.stopped is not None:
             return 128 + self.stopped
-        why = {lane.closed for lane in self.lanes if lane.closed is not None and lane.left}
+        # a provider with another key that still works, or models in another lane, was not closed
+        open_ = {lane.provider for lane in self.lanes if lane.closed is None}
+        why = {lane.closed for lane in self.lanes if lane.closed and lane.left and lane.provider not in open_}
         if why & {Closure.MONEY, Closure.BUDGET}:
             return 7
         if Closure.DENIED in why:

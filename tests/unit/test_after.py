@@ -16,16 +16,20 @@ from batchgen.store.values import Batch
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
+def end(name: str, closed: Closure | None = None, *, left: int = 0) -> LaneEnd:
+    return LaneEnd(provider=name.partition("@")[0], name=name, closed=closed, message=None, cause=None, left=left)
+
+
 def ended(*, closed: Closure | None = None, failed_before: int = 0, **said: object) -> Ended:
     batch = Batch(id=1, name="night", manifest="m.yaml", folder="output", created_at=NOW, updated_at=NOW)
     counts = Counts(pending=5 if closed else 0, done=3, failed=failed_before)
-    lane = LaneEnd(provider="openai", closed=closed, message=None, left=5 if closed else 0)
+    lane = end("openai", closed, left=5 if closed else 0)
     body = {
         "run_id": "r", "command": "", "began": NOW, "seconds": 1.0, "images": 0, "stopped": None, "drained": None,
         "sent": True, "failed": 0, "doubtful": 0, "usd": 0, "purses": (), "sandbox": False, "chosen": "",
     }  # fmt: skip
     standing = Standing(batch=batch, counts=counts, usage=(), failures=())
-    return Ended(standing=standing, lanes=[lane], **(body | said))  # type: ignore[arg-type]
+    return Ended(**({"standing": standing, "lanes": [lane]} | body | said))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -51,3 +55,19 @@ def ended(*, closed: Closure | None = None, failed_before: int = 0, **said: obje
 def test_news(run, code, news):
     assert run.exit_code == code
     assert needs_a_person(run) is news
+
+
+@pytest.mark.parametrize(
+    ("lanes", "drained", "code"),
+    [
+        ((end("openai@A", Closure.MONEY, left=3), end("openai@B", left=3)), "--max-time", 8),
+        ((end("openai@A", Closure.MONEY, left=3), end("openai@B", Closure.DENIED, left=3)), None, 7),
+        ((end("openai", Closure.DENIED, left=3), end("aigate")), None, 5),
+        ((end("openai", Closure.DENIED), end("aigate", left=3)), "--max-time", 8),
+        ((end("openai", left=3),), None, 8),
+    ],
+    ids=["another key works", "no key works", "the only lane", "others did its work", "nobody takes them"],
+)
+def test_a_provider_is_closed_where_all_its_lanes_are(lanes, drained, code):
+    standing = Standing(batch=None, counts=Counts(pending=3), usage=(), failures=())  # type: ignore[arg-type]
+    assert ended(lanes=lanes, drained=drained, standing=standing).exit_code == code
