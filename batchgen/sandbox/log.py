@@ -115,5 +115,6 @@ def _lines(path: Path) -> Iterator[Line]:
         return
     with path.open("rb") as stream:
         for raw in stream:
-            if raw.endswith(b"\n"):
-                yield json.loads(raw)
+            if not raw.endswith(b"\n"):
+                return  # it is being written: what is read next would begin in its middle
+            yield json.loads(raw)

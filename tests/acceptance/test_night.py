@@ -16,7 +16,7 @@ import pytest
 
 from .kit import CANARY, SECRET, check_books
 
-JOBS = 76
+JOBS = 46
 
 
 class Relay:
@@ -124,10 +124,10 @@ def test_twelve_runs_and_mail_only_where_a_person_is_needed(project, witness, re
         return project.manifest(jobs, on_unknown="hold", **top)
 
     path = manifest(5)
-    line = f"{sys.executable} -m batchgen -q -C {project.folder} run {path} --wait-lock 0 --max-time 2s"
+    line = f"{sys.executable} -m batchgen -q -C {project.folder} run {path} --wait-lock 0 --max-time 1s"
     cron = Cron(project, line)
     assert cron.strike() == 8  # 1: the bound of time
-    assert cron.strike(killed_after=1.5) == -9  # 2: killed
+    assert cron.strike(killed_after=1.0) == -9  # 2: killed
     left = project.state / "spool"
     (project.folder / "output" / "shop").mkdir(parents=True, exist_ok=True)
     (project.folder / "output" / "shop" / ".bg-0123456789abcdef.part").write_bytes(b"half an image")  # a reboot
@@ -152,6 +152,7 @@ def test_twelve_runs_and_mail_only_where_a_person_is_needed(project, witness, re
     assert (fourth, sixth, seventh) == (8, 5, 7)
     assert rest[-1] == 3
     mailed = [bool(mail) for mail in cron.mails]
+    print(cron.codes, mailed, cron.mails)
     assert not any(
         mailed[number] for number in (0, 1, 3, 4, 11)
     )  # a bound, a kill, an outage: nobody has to do anything
