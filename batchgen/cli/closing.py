@@ -24,7 +24,7 @@ def closing(ended: Ended) -> list[str]:
     if ended.wish.selected and not ended.wish.matched:
         done = f"{counts.done} of {words.count(counts.total, 'job')} done"
         head = f"{found.batch.name}: nothing matched {ended.chosen}; {done}"
-    elif not ended.sent and ended.stopped is None:
+    elif not ended.sent and ended.stopped is None and ended.drained is None:
         head = f"{found.batch.name}: nothing to send; {words.count(counts.done, 'job')} of {counts.total} done"
     else:
         pace = f", {ended.images / ended.seconds * 60:.0f} a minute" if ended.images and ended.seconds > 0 else ""
