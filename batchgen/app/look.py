@@ -35,7 +35,7 @@ def status(place: Place, name: str | None) -> Standing:
     """Return how far a batch is; None is the one that ran last."""
     with opened(place) as reader:
         found = standing(reader, reader.batch(name))
-    told = [one for one in controls.read(place.db).values() if one.paused_at is not None or one.limits]
+    told = tuple(controls.standing(place.db).values())
     return replace(found, told=told, holder=lock.holder(place.db))
 
 

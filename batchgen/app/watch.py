@@ -74,7 +74,7 @@ def follow(place: Place, name: str | None) -> Iterator[Glimpse]:
             rates = _rates(seen, time.monotonic(), {provider: lane.images for provider, lane in lanes.items()})
             told: Mapping[str, Control] = {}
             with suppress(StoreError):
-                told = controls.read(place.db)
+                told = controls.standing(place.db)
             glimpse = Glimpse(
                 batch=batch,
                 run=run,

@@ -41,7 +41,10 @@ class Control:
 
 
 def read(path: Path) -> Mapping[str, Control]:
-    """Return what is said, by provider; nothing where there is no job table yet.  Raise StoreError."""
+    """Return what was said last, by provider, also what was taken back; nothing where there is no job table yet.
+
+    Raise StoreError.
+    """
     if not path.exists():
         return {}
     engine = reading(path)
@@ -53,6 +56,11 @@ def read(path: Path) -> Mapping[str, Control]:
     finally:
         engine.dispose()
     return {control.provider: control for control in found}
+
+
+def standing(path: Path) -> Mapping[str, Control]:
+    """Return what is said and was not taken back, by provider; raise StoreError."""
+    return {provider: control for provider, control in read(path).items() if not control.silent}
 
 
 def change(
