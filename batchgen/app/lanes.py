@@ -45,13 +45,15 @@ def lanes(known: Profile, account: str | None, width: int, memory: Memory) -> It
     groups: dict[str | None, Models] = {None: Models(frozenset[str]().union(*known.grouped.values()))}
     groups |= {name: Models(models, only=True) for name, models in known.grouped.items()}
     shared = _gate(known.limits, known.retry, width)
-    _seed(shared, (known.name, account, Models()), memory)
+    own = {name: _gate(group, known.retry, group.concurrency or width) for name, group in known.groups.items()}
+    before = _sent(known.name, account, max(gate.pace.memory for gate in (shared, *own.values())), memory)
+    shared.seed(_ago(before, memory.now))
     for name, models in groups.items():
-        gates = [shared]
+        gates: tuple[Gate, ...] = (shared,)
         if name is not None:
-            gates.append(_gate(known.groups[name], known.retry, known.groups[name].concurrency or width))
-            _seed(gates[-1], (known.name, account, models), memory)
-        lane = Lane(provider=known.name, account=account, group=name, policy=policy, gates=tuple(gates), models=models)
+            own[name].seed(_ago((one for one in before if models.takes(one.model)), memory.now))
+            gates = (shared, own[name])
+        lane = Lane(provider=known.name, account=account, group=name, policy=policy, gates=gates, models=models)
         _recall(lane, memory)
         yield lane
 
@@ -77,16 +79,13 @@ def _gate(limits: Limits | Group, retry: Retry, width: int) -> Gate:
     return Gate(pace=Pace(found, spacing=limits.spacing or 0.0), width=width, controller=controller)
 
 
-def _seed(gate: Gate, whose: tuple[str, str | None, Models], memory: Memory) -> None:
-    """Let a gate's limits count what was sent before."""
-    provider, account, models = whose
-    if gate.pace.memory:
-        since = memory.now - timedelta(seconds=gate.pace.memory)
-        sent = sends(memory.table, provider, since)
-        # whose a call was that names no account, or which one is the only account now, nobody knows: they count
-        own = (one for one in sent if account is None or one.account in (account, None))
-        mine = [one for one in own if models.takes(one.model)]
-        gate.seed(_ago(mine, memory.now))
+def _sent(provider: str, account: str | None, seconds: float, memory: Memory) -> list[Sent]:
+    """Return what an account sent in the last *seconds*; where nothing limits it, nobody need know."""
+    if not seconds:
+        return []
+    # whose a call was that names no account, or which one is the only account now, nobody knows: they count
+    found = sends(memory.table, provider, memory.now - timedelta(seconds=seconds))
+    return [one for one in found if account is None or one.account in (account, None)]
 
 
 def _recall(lane: Lane, memory: Memory) -> None:
