@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,13 +21,12 @@ from ..store.writer import Writer
 from . import steer
 from .lanes import configured
 from .place import Place
+from .steer import Say
 
 #: Seconds between two times at which what was learned is written down.
 KEEP_EVERY = 60.0
 #: Seconds without the end of any call after which a person is told; renders take up to five minutes.
 SILENCE = 900.0
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

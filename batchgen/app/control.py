@@ -17,7 +17,7 @@ from .. import lock
 from ..errors import SettingsError, UsageError
 from ..files import make_private
 from ..lock import Holder
-from ..providers.presets import preset_names, profile
+from ..providers.presets import preset_names
 from ..providers.profile import Limits
 from ..store import controls, migrate
 from ..store.controls import Control
@@ -151,12 +151,7 @@ def _require(place: Place, name: str, said: Mapping[str, Control]) -> None:
 def _settings(place: Place, name: str) -> Limits | None:
     try:
         wishes = roster.configured(place)
-        if name not in (*preset_names(), *wishes):
-            return None
-        override = dict(wishes.get(name) or {})
-        if name == "gateway":
-            override.setdefault("base_url", "https://gateway.invalid")
-        return profile(name, override).limits
+        return roster.described(name, wishes).limits if name in (*preset_names(), *wishes) else None
     except SettingsError:
         return None  # broken settings must not keep anybody from a pause
 

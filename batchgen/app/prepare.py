@@ -14,12 +14,13 @@ from ..errors import NotFound
 from ..manifest import Batch
 from ..money import nano_usd
 from ..plan import Facts, Plan, Table, Tell, compare
-from ..providers.presets import preset_names, profile
+from ..providers.presets import preset_names
 from ..providers.profile import Profile
 from ..selection import Selection
 from ..store import migrate
 from ..store.measured import Measured, measured
 from ..store.reader import Reader
+from . import roster
 from .amend import as_before
 from .place import Place, opened
 
@@ -105,12 +106,9 @@ def _free(folder: Path) -> int | None:
 
 def providers(place: Place) -> Mapping[str, tuple[Profile, settings.Key | None]]:
     """Return every preset and configured provider, with its key where there is one."""
-    configured = settings.project_settings(place.root).get("providers", {})
+    wishes = roster.configured(place)
     found = {}
-    for name in dict.fromkeys([*preset_names(), *configured]):
-        override = dict(configured.get(name, {}))
-        if name == "gateway" and "base_url" not in override:
-            override["base_url"] = "https://gateway.invalid"
-        known = profile(name, override)
+    for name in dict.fromkeys([*preset_names(), *wishes]):
+        known = roster.described(name, wishes)
         found[name] = (known, settings.find_key(known.api_key_env, settings.environment()))
     return found

@@ -27,6 +27,14 @@ def require(name: str, everyone: Collection[str]) -> None:
         raise UsageError(f"there is no provider {name!r}; {hint}")
 
 
+def described(name: str, wishes: Mapping[str, Mapping[str, Any]]) -> Profile:
+    """Return a provider to look at, not to call: a gateway need not have an address yet.  Raises SettingsError."""
+    override = dict(wishes.get(name) or {})
+    if name == "gateway" and not override.get("base_url"):
+        override["base_url"] = "https://gateway.invalid"
+    return profile(name, override)
+
+
 def known(place: Place, names: Sequence[str] = ()) -> Mapping[str, Profile]:
     """Return the providers *names*, or all presets and configured ones; raise UsageError for an unknown name.
 
