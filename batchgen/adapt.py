@@ -105,13 +105,13 @@ class Controller:
         self._ceiling, self._concurrency = ceiling, concurrency
         self._leave_at_ceiling()
 
-    def rate(self, _now: float = 0.0) -> float | None:
+    def rate(self) -> float | None:
         """Return the requests per second to keep to; None: only what is configured counts."""
         known = [rate for rate in (self._rate and self._rate.value, self._stated) if rate]
         rate = min(known, default=None)
         return None if rate is None or (self._ceiling and rate >= self._ceiling) else rate
 
-    def width(self, _now: float = 0.0) -> int:
+    def width(self) -> int:
         """Return how many calls may be in flight."""
         learned = self._width.value + 0.5 if self._width else math.inf
         return max(1, math.floor(min(self._concurrency, self._stated_width, learned)))

@@ -39,12 +39,13 @@ from ..store.writer import Writer
 from ..task import Charge, Task
 from ..transport import Transport
 from . import notes
-from .attend import Attendance, Say
+from .attend import Attendance
 from .ground import widths
 from .keyring import Keyring
 from .lanes import Memory, lanes
 from .look import standing
 from .place import Place
+from .steer import Say
 from .stop import Stop
 from .terms import Ended, LaneEnd, Terms
 

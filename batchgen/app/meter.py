@@ -19,7 +19,7 @@ from ..ledger import Counts
 from ..money import show_credits, show_usd
 from ..runner import Runner
 from ..store.reader import Reader
-from .attend import Say
+from .steer import Say
 from .terms import Ended
 
 #: Seconds between two times at which the file is written.

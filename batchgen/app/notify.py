@@ -30,8 +30,8 @@ from ..money import show_usd
 from ..runner import Runner
 from ..store.reader import Reader
 from ..transport.post import may_post, post
-from .attend import Say
 from .finish import run_command
+from .steer import Say
 
 #: Where the secret that signs a webhook comes from; _FILE and _COMMAND work as with keys.
 SECRET = "BATCHGEN_NOTIFY_SECRET"  # noqa: S105 - a name

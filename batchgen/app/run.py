@@ -23,7 +23,6 @@ from ..store.reader import Reader
 from ..store.writer import Writer
 from . import summary
 from .amend import amended, as_before
-from .attend import Say
 from .engage import Engagement, Follow
 from .ground import require_files, require_local, require_names
 from .keyring import Keyring, keyring, rehearsal
@@ -31,6 +30,7 @@ from .place import Place, opened
 from .prepare import plan
 from .putback import put_back, to_put_back
 from .rebuild import before_run
+from .steer import Say
 from .terms import Ended, LaneEnd, Terms
 
 __all__ = ["Agree", "Ended", "Engagement", "Follow", "LaneEnd", "Terms", "preview", "run"]

@@ -109,9 +109,9 @@ class Night:
         blocked = self.controller.blocked_until(self.now)
         if blocked is not None:
             return blocked
-        if len(self._open) >= self.controller.width(self.now):
+        if len(self._open) >= self.controller.width():
             return math.inf
-        self.pace.steer(self.controller.rate(self.now))
+        self.pace.steer(self.controller.rate())
         wait = self.pace.wait(self.now)
         if not wait:
             self.pace.sent(self.now)
@@ -210,7 +210,7 @@ def test_below_a_ceiling_that_holds_nothing_is_lost():
     night = Night(provider=Sliding(always(60)), pace=pace, controller=Controller(pace.rate(), 400)).until(3 * HOUR)
     assert night.taken(0, 3 * HOUR) >= 0.98 * 60
     assert night.refused(0, 3 * HOUR) == 0
-    assert night.controller.rate(night.now) is None
+    assert night.controller.rate() is None
 
 
 @pytest.mark.parametrize("limit", [60, 250])
@@ -243,12 +243,12 @@ def test_a_limit_on_calls_in_flight_is_found(hint, room):
     possible = room * MINUTE / (45 * math.exp(0.35**2 / 2))
     assert night.taken(HOUR, 4 * HOUR) >= 0.9 * possible
     assert night.refused(HOUR, 4 * HOUR) < 0.04
-    assert night.controller.width(night.now) in range(room - 1, room + 2)
+    assert night.controller.width() in range(room - 1, room + 2)
 
 
 def test_refusals_while_calls_are_slow_are_about_their_number():
     night = Night(provider=Sliding(always(60)), room=60, latency=changing(45, 180)).until(3 * HOUR)
-    assert night.controller.width(night.now) < 70
+    assert night.controller.width() < 70
     assert night.taken(2 * HOUR, 3 * HOUR) >= 0.85 * 60 * MINUTE / (180 * math.exp(0.35**2 / 2))
 
 
@@ -272,7 +272,7 @@ def test_a_stated_limit_on_images_is_shared_out_among_requests():
         one.sent(number * 100.0, images=4)
         one.answered(number * 100.0, number * 100.0 + 45)
     one.learned(Hint(limit=60, window_seconds=MINUTE, unit="images"), 9_990.0)
-    assert one.rate(9_990.0) == pytest.approx(0.25, rel=0.02)
+    assert one.rate() == pytest.approx(0.25, rel=0.02)
 
 
 def test_a_limit_that_headers_state_ends_the_search_and_is_followed_when_it_rises():
@@ -280,10 +280,10 @@ def test_a_limit_that_headers_state_ends_the_search_and_is_followed_when_it_rise
     rates = []
     for limit in (250, 500, 100):
         one.learned(Hint(limit=limit, window_seconds=MINUTE), 0.0)
-        rates.append(one.rate(0.0))
+        rates.append(one.rate())
     assert rates == pytest.approx([0.99 * limit / MINUTE for limit in (250, 500, 100)])
     one.learned(Hint(limit=3, concurrent=True), 0.0)
-    assert one.width(0.0) == 3
+    assert one.width() == 3
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_a_hint_that_says_nothing_of_the_rate_is_not_followed(hint):
     for number in range(60):
         one.sent(float(number))
     one.learned(hint, 60.0)
-    assert one.rate(60.0) is None
+    assert one.rate() is None
     assert one.state() == {}
 
 
@@ -316,18 +316,18 @@ def storm(one: Controller) -> None:
 def test_one_storm_of_refusals_is_one_decrease():
     one = Controller(None, 100, start=4.0)
     storm(one)
-    assert one.rate(103.0) == pytest.approx(4 * KEEP, rel=0.01)
+    assert one.rate() == pytest.approx(4 * KEEP, rel=0.01)
     assert one.blocked_until(100.6) == pytest.approx(102.54)
 
 
 def test_below_a_ceiling_a_storm_is_a_decrease_only_when_it_goes_on():
     one = Controller(4.0, 100)
     storm(one)
-    assert one.rate(103.0) is None
+    assert one.rate() is None
     for number in range(240):
         one.sent(103 + number / 4)
     one.throttled(162.75, 163.0)
-    assert one.rate(163.0) == pytest.approx(4 * KEEP, rel=0.01)
+    assert one.rate() == pytest.approx(4 * KEEP, rel=0.01)
 
 
 @pytest.mark.parametrize("seconds", [0.2, 12.0, 600.0, 6 * HOUR])
@@ -366,8 +366,8 @@ def test_refusals_far_below_a_rate_that_was_taken_before_are_about_the_number_in
     for number in range(20, 26):
         one.sent(number * 4.0)
         one.throttled(number * 4.0, number * 4.0 + 0.3)
-    assert one.rate(110.0) == 2 * KEEP
-    assert one.width(110.0) == 18
+    assert one.rate() == 2 * KEEP
+    assert one.width() == 18
 
 
 def test_refusals_during_an_outage_say_nothing_of_the_rate():
@@ -390,7 +390,7 @@ def test_a_rate_that_is_not_used_does_not_grow():
     for number in range(1000):
         one.sent(number * 10.0)
         one.answered(number * 10.0, number * 10.0 + 5)
-    assert one.rate(10_000.0) == pytest.approx(KEEP)
+    assert one.rate() == pytest.approx(KEEP)
 
 
 def test_what_was_learned_is_where_the_next_run_begins():
@@ -408,7 +408,7 @@ def test_what_was_learned_counts_for_less_after_a_day_and_for_nothing_after_a_we
     for age in (HOUR, 2 * DAY, 8 * DAY):
         one = Controller(None, 400)
         one.restore({"rate": 4.0, "throttled": True, "width": 20.0}, age)
-        rates.append((one.rate(0.0), one.width(0.0)))
+        rates.append((one.rate(), one.width()))
     assert rates == [(4 * KEEP, 18), (2.0, 400), (1.0, 400)]
 
 
@@ -420,17 +420,17 @@ def test_what_was_learned_counts_for_less_after_a_day_and_for_nothing_after_a_we
 def test_a_state_that_makes_no_sense_is_ignored(state):
     one = Controller(None, 8)
     one.restore(state, HOUR)
-    assert (one.rate(0.0), one.width(0.0), one.state()) == (1.0, 8, {})
+    assert (one.rate(), one.width(), one.state()) == (1.0, 8, {})
 
 
 def test_a_ceiling_changed_in_a_run_is_in_force_at_once():
     one = Controller(1.0, 8)
     one.restore({"rate": 0.5, "throttled": True}, HOUR)
-    assert one.rate(0.0) == 0.45
+    assert one.rate() == 0.45
     one.configure(0.4, 4)
-    assert (one.rate(0.0), one.width(0.0)) == (None, 4)
+    assert (one.rate(), one.width()) == (None, 4)
     one.configure(None, 8)
-    assert one.rate(0.0) == 0.4
+    assert one.rate() == 0.4
 
 
 events = st.lists(
@@ -458,9 +458,9 @@ def test_whatever_happens_calls_can_go_on_and_waits_are_kept(ceiling, concurrenc
         elif in_flight:
             one.throttled(in_flight.popleft(), now, seconds, hint)
             named = max(named, now + (seconds or 0.0))
-        rate = one.rate(now)
+        rate = one.rate()
         assert rate is None or 0 < rate < math.inf
         assert rate is not None or ceiling is not None
         assert ceiling is None or rate is None or rate < ceiling
-        assert 1 <= one.width(now) <= concurrency
+        assert 1 <= one.width() <= concurrency
         assert named <= now or one.blocked_until(now) >= named
