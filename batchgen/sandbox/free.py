@@ -22,7 +22,7 @@ def question_for(desk: Desk, dialect: Dialect, question: Question) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         trace = trace_of(request, desk.next_serial(), time.time())
         reply = _told(desk, dialect, question, request, trace)
-        desk.log.note(Entry(provider=dialect.name, kind="free", trace=trace).line("free", status=reply.status))
+        await desk.log.write(Entry(provider=dialect.name, kind="free", trace=trace).line("free", status=reply.status))
         return web.json_response(reply.payload, status=reply.status, headers=dict(reply.headers))
 
     return handler

@@ -65,6 +65,7 @@ class Visit:
         trace = trace_of(request, desk.next_serial(), time.time())
         self.key = request.headers.get("Idempotency-Key")
         self.promised = False
+        self.arrived: asyncio.Future[None] | None = None
         self.entry = Entry(provider=dialect.name, kind=kind, trace=trace, idempotency_key=self.key)
 
     async def run(self) -> web.StreamResponse:
@@ -90,7 +91,7 @@ class Visit:
             form = await read_form(self.request)
             self._note_form(form)
         finally:
-            self.desk.log.note(self.entry.line("arrival"))
+            self.arrived = self.desk.log.write(self.entry.line("arrival"))
         authorise(self.request)
         self._throttle()
         form, directives = take_directives(form)
@@ -154,7 +155,7 @@ class Visit:
         pictures = () if self._has_no_image(order, fault) else await self._draw(order, kind)
         if kind not in self.dialect.free:
             # Durable before the first byte of the answer: a client can never hold an image this log does not know.
-            await self.desk.log.charge(self.entry.line("charge", bill=bill))
+            await self.desk.log.write(self.entry.line("charge", bill=bill))
             self.desk.spend(self.dialect.name, bill)
         words = WORDS_INSTEAD if kind == "text" and order.kind == "chat" else None
         reply = self.dialect.answer(order, bill, pictures, trace, words)
@@ -230,6 +231,8 @@ class Visit:
         """Send the answer; the log's line about it says what went out."""
         status: int | None = None
         try:
+            if self.arrived is not None:
+                await self.arrived  # durable too: who holds a refusal finds its arrival in the log
             if package is None:
                 return reset(self.request)
             response, status = await deliver(self.request, package, fault)

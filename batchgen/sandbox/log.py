@@ -31,11 +31,11 @@ class ChargeLog:
         """Append a line that nobody waits for; it still is on disk within moments, in order."""
         self._waiting.put((_encode(line), None))
 
-    async def charge(self, line: Line) -> None:
-        """Append a line and return once it is durable."""
+    def write(self, line: Line) -> asyncio.Future[None]:
+        """Append a line; what is returned is done once the line is durable."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.put((_encode(line), done))
-        await done
+        return done
 
     def close(self) -> None:
         """Write what waits, then close the file."""

@@ -84,7 +84,7 @@ def _add_control(router: web.UrlDispatcher, desk: Desk) -> None:
     async def elsewhere(request: web.Request) -> web.Response:
         """Take what a client that follows redirects brings along; the log tells whether that was its key."""
         entry = Entry(provider="elsewhere", kind="redirect", trace=trace_of(request, desk.next_serial(), time.time()))
-        desk.log.note(entry.line("arrival"))
+        await desk.log.write(entry.line("arrival"))
         return web.json_response({})
 
     router.add_get("/", about)

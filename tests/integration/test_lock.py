@@ -31,12 +31,11 @@ import sys, os, time
 from pathlib import Path
 from batchgen.lock import hold
 with hold(Path(sys.argv[1]), command="run demo.yaml"):
-    child = os.fork()
-    if child == 0:
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)  # it has let go by now: who forked it may not know that yet
         os.close(1)
         time.sleep(30)
         os._exit(0)
-    print(child, flush=True)
     sys.stdin.readline()
 """
 
