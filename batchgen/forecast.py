@@ -84,12 +84,12 @@ class _Request(NamedTuple):
     seconds: float
 
 
-def forecast(limits: Limits, shares: Sequence[Share], *, concurrency: int | None = None) -> Forecast:
-    """Return how long *shares* take at *limits*; *concurrency* stands in for theirs."""
+def forecast(limits: Limits, shares: Sequence[Share]) -> Forecast:
+    """Return how long *shares* take at *limits*."""
     shares = [share for share in shares if share.requests]
     if not shares:
         return Forecast()
-    width = concurrency or limits.concurrency
+    width = limits.concurrency
     fast, slow = _MEASURED if all(share.latency.measured for share in shares) else _TYPICAL
     likely = _Lane(limits, shares, width, 1.0)
     seconds = likely.seconds()

@@ -189,6 +189,7 @@ def compare(
     selection: Selection = Selection(),  # noqa: B008 - frozen
     keep_changed: bool = False,
     again: Container[str] | None = None,
+    alone: bool = True,
     tell: Tell | None = None,
     changes_all: bool = False,
 ) -> Plan:
@@ -196,13 +197,14 @@ def compare(
 
     New, changed and pending jobs are what a run sends, as far as *selection* selects them: their money, time and
     space are counted.  Done jobs that changed are left as they are where *keep_changed* is set.  *again*: the keys of
-    ended jobs that are put back, for a run that sends these and nothing else.
+    ended jobs that are put back, for a run that sends these and, where they go *alone*, nothing else.
     """
     comparison = _Comparison(batch, table, selection, keep_changed, tell)
     comparison.again = again
+    comparison.only = again if alone else None
     comparison.changes_left = None if changes_all else CHANGES
     quote, examples, picks = Quote(batch.profiles, facts), Examples(), Picks(selection)
-    selected = not selection.everything or again is not None
+    selected = not selection.everything or comparison.only is not None
     revise, put_back = set[str](), set[str]()
     for sent in _sent(batch, comparison, picks):
         quote.add(sent)
@@ -212,7 +214,7 @@ def compare(
         if selection.counted:
             comparison.told(sent)
         if again is not None:
-            put_back.update(job.key for job in sent)
+            put_back.update(job.key for job in sent if job.key in again)
     return Plan(
         orphaned=0 if table is None else sum(1 for _ in table.others(comparison.seen)),
         **{**comparison.counts, **quote.answers()},
@@ -248,6 +250,7 @@ class _Comparison:
         self.matched = 0
         self.absent = {pattern for pattern in selection.ids if is_literal(pattern)}
         self.again: Container[str] | None = None
+        self.only: Container[str] | None = None
         self._folder = batch.manifest.parent
         self._table = table
         self._selection = selection
@@ -267,7 +270,7 @@ class _Comparison:
         rows = {} if self._table is None else self._table.lookup([job[0] for job in chunk])
         due, changed = [], []
         find, seen, size, counts = rows.get, self.seen, len(self.seen), self.counts
-        restricted = self._restricted or self.again is not None
+        restricted = self._restricted or self.only is not None
         for job in chunk:
             row = find(job[0])
             if row is None:
@@ -312,7 +315,7 @@ class _Comparison:
         """Tell whether *job* is selected; what a run sends counts as pending, and what is held as done."""
         chosen, task = self._selection, job.recipe.task
         self.absent.discard(job.key)
-        if self.again is not None and job.key not in self.again:
+        if self.only is not None and job.key not in self.only:
             return False
         state = "pending" if standing in _SENT else standing.replace("held", "done")
         if chosen.states and state not in chosen.states:

@@ -31,9 +31,8 @@ from .task import Basis, Charge, Task, Usage
 #: How long providers that honour idempotency keys remember them, at least (Stripe's 24 hours is the custom).
 KEY_LIFE = timedelta(hours=23)
 
-Watch = Callable[[Lane, Job, Event], None]
 #: Is told of every attempt that opens (None), and how it was settled.
-Note = Callable[[Lane, "Opened", Settlement | None], None]
+Listener = Callable[[Lane, "Opened", Settlement | None], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,8 +61,7 @@ class Purchases:
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     spread: Callable[[], float]  #: chance in [0, 1)
-    watch: Watch = lambda _lane, _job, _event: None
-    note: Note = lambda _lane, _opened, _settlement: None
+    listeners: list[Listener] = field(default_factory=list)
     halt: Callable[[StoreError | OSError], None] = lambda _error: None  #: told when this machine cannot go on
     unread: Unread | None = field(default=None)  #: an answer that only a later version can read
 
@@ -94,7 +92,7 @@ class Purchases:
             self.halt(error)
             return None
         opened = replace(prepared, job=claimed)
-        self.note(lane, opened, None)
+        self._tell(lane, opened, None)
         return opened
 
     async def carry_out(self, lane: Lane, opened: Opened, sent_at: float) -> Job | None:
@@ -185,9 +183,12 @@ class Purchases:
         spoiled = isinstance(outcome, Missed) and outcome.fault.cause is Cause.SPOILED
         await to_thread.run_sync(self.release, attempt.id, spoiled)
         _count(lane, job, event, outcome)
-        self.watch(lane, job, event)
-        self.note(lane, opened, settlement)
+        self._tell(lane, opened, settlement)
         return after
+
+    def _tell(self, lane: Lane, opened: Opened, settlement: Settlement | None) -> None:
+        for listener in self.listeners:
+            listener(lane, opened, settlement)
 
     def _withdraw_earlier(self, attempt: Attempt, outcome: Delivered) -> None:
         """Put aside what earlier forms of a job left beside its new files, under other names than theirs."""

@@ -32,7 +32,6 @@ class Facts:
     latencies: Mapping[tuple[str, str], Latency] = field(default_factory=dict)  #: measured, by provider and model
     bytes_per_pixel: Mapping[str, float] = field(default_factory=dict)  #: measured, by format ("png")
     free_bytes: int | None = None  #: where the images go
-    concurrency: int | None = None  #: stands in for the providers' own
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,8 +176,7 @@ class Quote:
             requests[task.provider] += number
             largest[task.provider] = max(largest.get(task.provider, 0), call_bytes(task))
         for provider, number in requests.items():
-            width = self._facts.concurrency or self._profiles[provider].limits.concurrency
-            yield min(width, number) * largest[provider]
+            yield min(self._profiles[provider].limits.concurrency, number) * largest[provider]
 
     def _estimate(self, task: Task, length: int) -> Estimate:
         return estimate(replace(task, prompt="x" * length), self._profiles[task.provider].models[task.model])
@@ -192,7 +190,7 @@ class Quote:
             Share(number, weight, self._facts.latencies.get((provider, model), Latency()))
             for (model, weight), number in weights.items()
         ]
-        return forecast(self._profiles[provider].limits, shares, concurrency=self._facts.concurrency)
+        return forecast(self._profiles[provider].limits, shares)
 
 
 def _kind(task: Task) -> tuple[object, ...]:

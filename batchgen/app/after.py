@@ -70,7 +70,9 @@ def _success(ended: Ended) -> str:
     pending = counts.pending + counts.running
     rest = [f"{pending} pending"] if pending else []
     rest += [f"{left} changed and not made again yet"] if left else []
-    if wish.selected and not wish.matched:
+    if ended.fallen_short:
+        done = f"some jobs failed or are unknown, which --fail-on {ended.fail_on} lets pass"
+    elif wish.selected and not wish.matched:
         done = f"nothing matched {ended.chosen}"
     elif not rest:
         done = f"all done but the {counts.cancelled} cancelled" if counts.cancelled else "all done"

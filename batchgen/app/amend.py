@@ -44,7 +44,8 @@ def amended(place: Place, batch: Batch, keys: Iterable[str], said: Said) -> Batc
 
 
 def _profile(place: Place, batch: Batch, name: str) -> Profile:
-    """Return a provider that the manifest does not name, under the manifest's policies."""
+    """Return a provider that the manifest does not name, under the manifest's policies and what was typed."""
     policy: Mapping[str, Any] = {"retry": batch.retry, "on_unknown": batch.on_unknown}
     known = roster.known(place, [name])[name]
-    return known.model_copy(update={key: value for key, value in policy.items() if value is not None})
+    stated = known.model_copy(update={key: value for key, value in policy.items() if value is not None})
+    return batch.overlay.over(stated)

@@ -195,7 +195,7 @@ class Engagement:
 
     def _lanes(self, profiles: Mapping[str, Profile], now: datetime) -> list[Lane]:
         wanted = {
-            (name, account): self.terms.concurrency or known.limits.concurrency
+            (name, account): known.limits.concurrency
             for name, known in profiles.items()
             for account in self.keys.accounts(known)
         }
@@ -256,6 +256,7 @@ class Engagement:
             purses=runner.purchases.wallet.purses,
             sandbox=self.place.sandbox,
             chosen=self.terms.chosen,
+            fail_on=self.terms.fail_on,
             wish=self.wish,
             before=next((run.exit_code for run in self.reader.runs(batch_id) if run.id != run_id), None),
         )

@@ -44,7 +44,7 @@ async def journal(runner: Runner, reader: Reader) -> AsyncIterator[None]:
             _log_end(lane, opened, settlement)
             eye.look()
 
-    runner.purchases.note = note
+    runner.purchases.listeners.append(note)
     with logs.about(run=runner.purchases.run_id):
         logs.event("begun", providers=[lane.name for lane in runner.lanes])
         try:
@@ -62,7 +62,7 @@ async def _keep_looking(eye: Lookout) -> None:
         await sleep(LOOK)
 
 
-def _call(lane: Lane, opened: Opened) -> dict[str, object]:
+def call(lane: Lane, opened: Opened) -> dict[str, object]:
     """Return whom a call is about."""
     attempt = opened.attempt
     stands_in = opened.job.task.provider if opened.job.task.provider != lane.provider else None
@@ -78,10 +78,16 @@ def _call(lane: Lane, opened: Opened) -> dict[str, object]:
 
 def _log_claim(lane: Lane, opened: Opened) -> None:
     reserved = show_usd(opened.estimate.usd)
-    logs.event("claimed", logging.DEBUG, **_call(lane, opened), claim=opened.attempt.claim, reserved_usd=reserved)
+    logs.event("claimed", logging.DEBUG, **call(lane, opened), claim=opened.attempt.claim, reserved_usd=reserved)
 
 
 def _log_end(lane: Lane, opened: Opened, settlement: Settlement) -> None:
+    name, level, told = ending(opened, settlement)
+    logs.event(name, level, **call(lane, opened), **told)
+
+
+def ending(opened: Opened, settlement: Settlement) -> tuple[str, int, dict[str, object]]:
+    """Return how a call ended: its name, how grave that is, and what there is to say of it."""
     name, level = _ENDS.get(type(settlement.event), (type(settlement.event).__name__.lower(), logging.INFO))
     fault = getattr(settlement.event, "fault", None)
     outcome = getattr(settlement.event, "outcome", None)
@@ -91,16 +97,14 @@ def _log_end(lane: Lane, opened: Opened, settlement: Settlement) -> None:
         told |= {"charged": fault.charged, "retry_after": fault.retry_after}
         # sent by every call: what to ask the provider about where it gave none
         told["request_id"] = settlement.request_id or opened.attempt.id
-    logs.event(
-        name,
-        level,
-        **_call(lane, opened),
-        usd=show_usd(settlement.charge.usd),
-        credits=show_credits(settlement.charge.credits),
-        images=len(outcome.artifacts) if outcome is not None else None,
-        resumed=opened.attempt.resumed or None,
-        **({"request_id": settlement.request_id} | told),
-    )
+    paid: dict[str, object] = {
+        "usd": show_usd(settlement.charge.usd),
+        "credits": show_credits(settlement.charge.credits),
+        "images": len(outcome.artifacts) if outcome is not None else None,
+        "resumed": opened.attempt.resumed or None,
+        "request_id": settlement.request_id,
+    }
+    return name, level, paid | told
 
 
 @dataclass(slots=True)

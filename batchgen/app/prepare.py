@@ -12,6 +12,7 @@ from pathlib import Path
 from .. import manifest, settings
 from ..errors import NotFound
 from ..manifest import Batch
+from ..manifest.overlay import Overlay
 from ..money import nano_usd
 from ..plan import Facts, Plan, Table, Tell, compare
 from ..providers.presets import preset_names
@@ -25,15 +26,18 @@ from .amend import as_before
 from .place import Place, opened
 
 
-def read_manifest(place: Place, path: Path) -> Batch:
-    """Return the manifest at *path*, checked and expanded; raise ManifestError with everything that is wrong."""
+def read_manifest(place: Place, path: Path, overlay: Overlay = Overlay()) -> Batch:  # noqa: B008 - frozen
+    """Return the manifest at *path*, checked and expanded, with *overlay* over it.
+
+    Raises ManifestError with everything that is wrong, and UsageError where *overlay* names what it has not.
+    """
     project = settings.project_settings(path.absolute().parent)
     batch = manifest.load(path, providers=project.get("providers", {}), today=datetime.now().astimezone().date())
     if batch.confirm_above is None:
         batch = replace(batch, confirm_above=nano_usd(project.get("confirm_above")))
-    if not place.sandbox:
-        return batch
-    return replace(batch, folder=place.state / "output" / batch.name)
+    if place.sandbox:
+        batch = replace(batch, folder=place.state / "output" / batch.name)
+    return overlay.laid(batch)
 
 
 def plan(
@@ -42,15 +46,15 @@ def plan(
     selection: Selection = Selection(),  # noqa: B008 - frozen
     *,
     keep_changed: bool = False,
-    concurrency: int | None = None,
     again: Container[str] | None = None,
+    alone: bool = True,
     tell: Tell | None = None,
     changes_all: bool = False,
 ) -> Plan:
     """Compare *batch* with the job table, if there is one yet; opens no connection and writes nothing.
 
-    See ``compare`` for *again*, *tell* and *changes_all*.  Raises NotFound where *selection* names an id that no job
-    has.
+    See ``compare`` for *again*, *alone*, *tell* and *changes_all*.  Raises NotFound where *selection* names an id that
+    no job has.
     """
     with ExitStack() as parts:
         begun = migrate.revision(place.db) is not None  # an empty file is not begun either
@@ -62,10 +66,11 @@ def plan(
         found = compare(
             batch,
             known,
-            facts=facts(place, batch, concurrency),
+            facts=facts(place, batch),
             selection=selection,
             keep_changed=keep_changed,
             again=again,
+            alone=alone,
             tell=tell,
             changes_all=changes_all,
         )
@@ -83,7 +88,7 @@ def table(reader: Reader, batch: Batch) -> Table | None:
     return reader.known(ids[batch.name]) if batch.name in ids else None
 
 
-def facts(place: Place, batch: Batch, concurrency: int | None = None) -> Facts:
+def facts(place: Place, batch: Batch) -> Facts:
     """Return what a plan needs to know of this machine, this day and earlier runs."""
     seen = Measured() if migrate.revision(place.db) is None else measured(place.db)
     return Facts(
@@ -91,7 +96,6 @@ def facts(place: Place, batch: Batch, concurrency: int | None = None) -> Facts:
         latencies=seen.latencies,
         bytes_per_pixel=seen.bytes_per_pixel,
         free_bytes=_free(batch.folder),
-        concurrency=concurrency,
     )
 
 

@@ -11,13 +11,13 @@ from dataclasses import replace
 import anyio
 
 from .. import lock, logs, settings
+from ..errors import NotFound
 from ..files import make_private
 from ..job import Job
 from ..manifest import Batch
 from ..money import show_usd
 from ..plan import Plan
 from ..sandbox import launch
-from ..selection import Selection
 from ..store import migrate
 from ..store.reader import Reader
 from ..store.writer import Writer
@@ -64,7 +64,7 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
         reader = parts.enter_context(Reader(place.db))
         batch = as_before(place, reader, batch)
         taken_in = before_run(place, reader, batch)
-        ended = None if terms.requeue is None else to_put_back(reader, batch, terms.requeue)
+        ended = _ended(reader, batch, terms)
         batch = amended(place, batch, ended or (), terms.amend)
         wish = _wish(place, batch, terms, ended)
         keys = _keys(place, batch, wish, reader, say)
@@ -78,7 +78,7 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
         writer = parts.enter_context(Writer(place.db))
         engagement = Engagement(
             place=place, batch=batch, terms=terms, keys=keys, reader=reader, writer=writer,
-            wish=wish, say=say, silence=silence, back=back,
+            wish=wish, say=say, silence=silence, back=back if terms.alone else None,
         )  # fmt: skip
         done = replace(anyio.run(engagement.carry_out, command, follow), taken_in=taken_in)
         _note_end(place, done, say)
@@ -112,18 +112,30 @@ def _note_end(place: Place, done: Ended, say: Say) -> None:
 
 
 def preview(place: Place, batch: Batch, terms: Terms) -> Plan:
-    """Return what ``run`` would do with a retry's *terms*; changes nothing.  Raises NotFound, UsageError."""
-    with opened(place) as reader:
-        batch = as_before(place, reader, batch)
-        ended = to_put_back(reader, batch, terms.requeue or Selection())
-    return _wish(place, amended(place, batch, ended, terms.amend), terms, ended)
+    """Return what ``run`` would do by *terms*; changes nothing.  Raises NotFound, UsageError."""
+    ended: Mapping[str, Job] | None = None
+    if (terms.requeue is not None and terms.alone) or migrate.revision(place.db) is not None:
+        with opened(place) as reader:
+            batch = as_before(place, reader, batch)
+            ended = _ended(reader, batch, terms)
+    return _wish(place, amended(place, batch, ended or (), terms.amend), terms, ended)
+
+
+def _ended(reader: Reader, batch: Batch, terms: Terms) -> Mapping[str, Job] | None:
+    """Return the jobs that are to be put back, by key; None where that is not asked for."""
+    if terms.requeue is None:
+        return None
+    try:
+        return to_put_back(reader, batch, terms.requeue)
+    except NotFound:
+        if terms.alone:
+            raise
+        return {}  # its first run
 
 
 def _wish(place: Place, batch: Batch, terms: Terms, ended: Mapping[str, Job] | None) -> Plan:
     """Return what a run would do, or a retry of those of *ended* that are selected."""
-    return plan(
-        place, batch, terms.selection, keep_changed=terms.keep_changed, concurrency=terms.concurrency, again=ended
-    )
+    return plan(place, batch, terms.selection, keep_changed=terms.keep_changed, again=ended, alone=terms.alone)
 
 
 def _interrupted(reader: Reader, batch: Batch) -> set[str]:

@@ -56,7 +56,7 @@ def edited(profile: Profile, stated: Stated, project: object) -> Profile:
     if not isinstance(now, Mapping):
         raise SettingsError(f"{where} must be a mapping")
     changed: dict[str, Any] = {}
-    for key in {*stated.project, *now} - stated.manifest:
+    for key in {*stated.project, *now} - stated.settled:
         if now.get(key, _SILENT) != stated.project.get(key, _SILENT):
             changed[key] = now[key] if key in now else getattr(preset_limits(profile.preset), key)
     if not changed:

@@ -17,8 +17,9 @@ from anyio import CancelScope, create_task_group, open_signal_receiver, sleep
 
 from .. import logs
 from ..errors import StoreError
-from ..job import Delivery, Event, Exhausted, Job, Unsettled
+from ..job import Delivery, Exhausted, Settlement, Unsettled
 from ..lane import Lane
+from ..purchase import Opened
 from ..runner import Runner
 
 #: Seconds that calls in flight get after SIGTERM; systemd kills after 90.
@@ -63,7 +64,7 @@ class Stop:
         self._scope = CancelScope()
         self._failed = self._ended = 0
         self.signal: int | None = None
-        runner.purchases.watch = self._count
+        runner.purchases.listeners.append(self._count)
 
     async def guard(self, display: AbstractAsyncContextManager[None]) -> None:
         """Run the runner inside *display* until its end."""
@@ -105,8 +106,9 @@ class Stop:
             await sleep(max(0.0, (ends[0] - self._now()).total_seconds()))
             self._runner.drain(ends[1])
 
-    def _count(self, lane: Lane, job: Job, event: Event) -> None:
-        del lane, job
+    def _count(self, lane: Lane, opened: Opened, settlement: Settlement | None) -> None:
+        del lane, opened
+        event = settlement and settlement.event
         self._ended += isinstance(event, Delivery | Exhausted | Unsettled)
         self._failed += isinstance(event, Exhausted)
         if why := self._bounds.too_many(self._failed, self._ended):

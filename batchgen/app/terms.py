@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from ..budget import Purse
 from ..fault import Cause
@@ -17,6 +17,9 @@ from .look import Standing
 from .rebuild import TakenIn
 from .stop import Bounds
 
+#: Which failures of jobs a script hears of by the exit code: any, only where nothing at all was done, none.
+FailOn = Literal["any", "all", "never"]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Terms:
@@ -24,13 +27,14 @@ class Terms:
 
     budget: int | None = None  #: nano-USD for this run
     allow_unpriced: bool = False  #: send requests without a known price even under a budget
-    concurrency: int | None = None  #: requests in flight per provider
     wait_lock: float = 0.0  #: seconds to wait for another run to end
     requeue: Selection | None = None  #: failed jobs to put back first
+    alone: bool = True  #: where jobs are put back, send these and nothing else
     amend: Mapping[str, Any] = field(default_factory=dict)  #: what these are asked for beside their manifest
     selection: Selection = field(default_factory=Selection)  #: of what is pending, what is sent
     keep_changed: bool = False  #: leave done jobs as they are, also where the manifest asks for something else
     bounds: Bounds = field(default_factory=Bounds)  #: when the run ends by itself
+    fail_on: FailOn = "any"
     latency: str = "realistic"  #: of the sandbox
     chosen: str = ""  #: the options that selected what it is about, as typed
 
@@ -68,6 +72,7 @@ class Ended:
     purses: Sequence[Purse]  #: what counts against each budget
     sandbox: bool
     chosen: str  #: the options that selected what it was about
+    fail_on: FailOn = "any"
     before: int | None = None  #: the exit code of the run before
     taken_in: TakenIn | None = None  #: what the job table had lost and learnt again from the files around it
     wish: Plan = field(default_factory=Plan)  #: what it set out to do
@@ -87,4 +92,14 @@ class Ended:
             return 5
         if why or (self.standing.counts.pending and (self.drained is not None or not self.wish.selected)):
             return 8
-        return 3 if self.standing.counts.failed or self.standing.counts.unknown else 0
+        return 3 if self.fallen_short and not self.forgiven else 0
+
+    @property
+    def fallen_short(self) -> bool:
+        """Tell whether jobs failed or are in doubt, in this run or an earlier one."""
+        return bool(self.standing.counts.failed or self.standing.counts.unknown)
+
+    @property
+    def forgiven(self) -> bool:
+        """Tell whether the exit code is to say nothing of that."""
+        return self.fail_on == "never" or (self.fail_on == "all" and self.standing.counts.done > 0)

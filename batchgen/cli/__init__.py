@@ -184,5 +184,5 @@ def _tell(error: BatchgenError) -> int:
         return error.exit_code  # from cron it is the ordinary case: the run before still works
     from .words import tell_error
 
-    tell_error(error, as_json=shape.said("--json"))
+    tell_error(error, as_json=shape.as_json())
     return error.exit_code

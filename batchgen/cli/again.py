@@ -9,10 +9,9 @@ from typing import Any
 import click
 
 from ..errors import NotFound
-from . import words
 from .options import Session, command, of_manifest, selecting, selection
-from .planning import amend_lines, plan_lines
-from .work import carry_out, run_options, run_selected, terms_of
+from .terms import run_options, terms_of
+from .work import carry_out, retry_failed, run_selected
 
 _WHICH = click.argument("which", metavar="[BATCH|MANIFEST]", required=False)
 
@@ -23,14 +22,15 @@ _WHICH = click.argument("which", metavar="[BATCH|MANIFEST]", required=False)
     "batchgen resume autumn --budget 40   a batch by its name",
 )
 @_WHICH
+@retry_failed
 @run_options
 @selecting
-def resume(session: Session, which: str | None, dry_run: bool, **options: Any) -> int:  # noqa: ANN401 - see run_options
+def resume(session: Session, which: str | None, **options: Any) -> int:  # noqa: ANN401 - see run_options
     """Go on with what the last run left: pending and interrupted jobs.
 
-    It runs the batch's manifest again, as run does; failed jobs are for retry.
+    It runs the batch's manifest again, as run does; failed jobs are for retry, or --retry-failed.
     """
-    return run_selected(session, _manifest(session, which, sandbox=options["sandbox"]), options, dry_run=dry_run)
+    return run_selected(session, _manifest(session, which, sandbox=options["sandbox"]), options)
 
 
 @command(
@@ -49,7 +49,7 @@ def resume(session: Session, which: str | None, dry_run: bool, **options: Any) -
 )
 @run_options
 @selecting
-def retry(session: Session, which: str | None, dry_run: bool, amend: tuple[str, ...], **options: Any) -> int:  # noqa: ANN401 - see run_options
+def retry(session: Session, which: str | None, amend: tuple[str, ...], **options: Any) -> int:  # noqa: ANN401 - see run_options
     """Put failed jobs back, all or those selected, and run them.
 
     Without BATCH or MANIFEST: of the batch that ran last.  What --with says (provider, model, prompt, size, quality
@@ -63,19 +63,7 @@ def retry(session: Session, which: str | None, dry_run: bool, amend: tuple[str, 
     requeue = replace(chosen, states=chosen.states or ("failed",))
     # once put back they are pending and without a cause, as others may be
     chosen = replace(chosen, states=(), causes=())
-    if not dry_run:
-        return carry_out(session, manifest, options, requeue=requeue, chosen=chosen, amend=said)
-    from ..app import prepare, run
-
-    place = session.place(sandbox=options["sandbox"])
-    batch = prepare.read_manifest(place, manifest)
-    wish = run.preview(place, batch, terms_of(options, requeue, chosen, said))
-    if session.as_json:
-        words.document(wish.as_json() | {"with": said})
-        return 0
-    for line in [*plan_lines(batch.name, wish, None), *amend_lines(wish, said)]:
-        words.data(line)
-    return 0
+    return carry_out(session, manifest, options, terms_of(options, requeue, chosen, said))
 
 
 def _manifest(session: Session, which: str | None, *, sandbox: bool) -> Path:

@@ -17,7 +17,6 @@ from .planning import job_document, job_line, many, plan_lines
 if TYPE_CHECKING:
     from ..manifest import Planned
     from ..plan import Row
-    from ..selection import Selection
 
 _MANIFEST = click.Path(dir_okay=False, path_type=Path)
 
@@ -80,26 +79,20 @@ def _verdict(jobs: int, errors: list[Problem], warnings: list[Problem]) -> dict[
 @keep_changed
 @selecting
 @rehearsal
-def plan(session: Session, manifest: Path, diff: bool, full: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
-    """Say what a run would do, what it would cost and how long it would take.  Sends and writes nothing."""
-    return show_plan(session, manifest, of_manifest(selection(options)), diff=diff, full=full, **options)
-
-
-def show_plan(
+def plan(
     session: Session,
     manifest: Path,
-    chosen: Selection,
     *,
-    sandbox: bool,
+    diff: bool,
+    full: bool,
     keep_changed: bool,
-    concurrency: int | None = None,
-    diff: bool = False,
-    full: bool = False,
+    sandbox: bool,
+    **options: Any,  # noqa: ANN401 - the selection
 ) -> int:
-    """Print the plan of a manifest; return the exit code."""
+    """Say what a run would do, what it would cost and how long it would take.  Sends and writes nothing."""
     from ..app import prepare
 
-    place = session.place(sandbox=sandbox)
+    place, chosen = session.place(sandbox=sandbox), of_manifest(selection(options))
     batch = prepare.read_manifest(place, session.file(manifest))
     items: list[dict[str, Any]] = []
 
@@ -114,7 +107,6 @@ def show_plan(
         batch,
         chosen,
         keep_changed=keep_changed,
-        concurrency=concurrency,
         tell=tell if full else None,
         changes_all=diff,
     )

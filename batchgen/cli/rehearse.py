@@ -55,9 +55,11 @@ def demo(session: Session, latency: str) -> int:
     from ..app import look
     from ..sandbox.log import totals
     from .closing import near
-    from .work import carry_out, rehearsal_options
+    from .terms import rehearsal_options, terms_of
+    from .work import carry_out
 
-    code = carry_out(session, demo_manifest(), rehearsal_options(latency), requeue=None)
+    options = rehearsal_options(latency)
+    code = carry_out(session, demo_manifest(), options, terms_of(options, None, None))
     place = session.place(sandbox=True)
     if session.as_json:
         return code

@@ -16,7 +16,19 @@ PREFIX = "BATCHGEN"
 EVERYWHERE = ("db", "config", "env_file", "json", "quiet", "verbose", "debug")
 #: Those of a run that have a short form too: BATCHGEN_BUDGET beside BATCHGEN_RUN_BUDGET.
 RUNS = ("run", "resume", "retry")
-SHORT = ("budget", "yes", "concurrency", "progress", "wait_lock", "stop_at", "max_time", "max_failures")
+SHORT = (
+    "budget",
+    "yes",
+    "no_input",
+    "concurrency",
+    "out",
+    "progress",
+    "wait_lock",
+    "stop_at",
+    "max_time",
+    "max_failures",
+    "fail_on",
+)
 
 _SELECTION = ("id", "tag", "provider", "model", "kind", "status", "cause", "limit", "sample", "seed", "shard")
 
@@ -58,6 +70,13 @@ def variables(ctx: click.Context, parameter: click.Parameter) -> list[str]:
     if name in EVERYWHERE or (name in SHORT and ctx.command.name in RUNS):
         found.append(f"{PREFIX}_{name}")
     return [one.upper() for one in dict.fromkeys(found)]
+
+
+def as_json() -> bool:
+    """Tell whether what goes wrong is wanted as JSON."""
+    words = " ".join(sys.argv).replace("--progress=", "--progress ")
+    lines = "--progress json" in words or os.environ.get(f"{PREFIX}_PROGRESS") == "json"
+    return lines or said("--json")
 
 
 def said(option: str) -> bool:

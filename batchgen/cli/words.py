@@ -31,10 +31,10 @@ def data(text: str) -> None:
     print(printable(text))
 
 
-def document(value: Any) -> None:  # noqa: ANN401 - any JSON value
-    """Print one JSON document on stdout."""
+def document(value: Any, *, indent: int | None = 2) -> None:  # noqa: ANN401 - any JSON value
+    """Print one JSON document on stdout; without *indent*, on one line."""
     try:
-        print(packed(value, indent=2), flush=True)
+        print(packed(value, indent=indent), flush=True)
     except BrokenPipeError:
         # nobody reads it any more; the exit code still tells how it went
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,6 +5,5 @@
 
 from .batch import Batch, Planned
 from .load import load
-from .offers import Override
 
-__all__ = ["Batch", "Override", "Planned", "load"]
+__all__ = ["Batch", "Planned", "load"]

@@ -13,6 +13,7 @@ from ..fingerprint import CURRENT, Stamp
 from ..providers.profile import Profile, Retry
 from ..route import Route
 from ..task import Task
+from .overlay import Overlay
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -85,8 +86,14 @@ class Jobs(Protocol):
 class Stated:
     """Who stated the limits of a provider when the manifest was read."""
 
-    manifest: frozenset[str] = frozenset()  #: the keys that the manifest states: it has the last word on them
+    manifest: frozenset[str] = frozenset()  #: the keys that the manifest states
+    typed: frozenset[str] = frozenset()  #: the keys that were typed for this run
     project: Mapping[str, Any] = field(default_factory=dict)  #: what ``batchgen.yaml`` said
+
+    @property
+    def settled(self) -> frozenset[str]:
+        """Return the keys that an edit of ``batchgen.yaml`` does not reach."""
+        return self.manifest | self.typed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,3 +111,6 @@ class Batch:
     on_unknown: Literal["retry", "hold"] | None = None  #: as stated at the top of the manifest
     confirm_above: int | None = None  #: nano-USD above which a person at a terminal is asked; None: 1 USD
     warnings: tuple[Problem, ...] = ()
+    overlay: Overlay = field(
+        default_factory=Overlay
+    )  #: what was typed for one run, and is in ``profiles`` and ``folder`` already

@@ -21,7 +21,7 @@ from .batch import Batch
 from .include import Part
 from .jobs import Expansion
 from .model import PARAMETERS
-from .offers import Offers, Override
+from .offers import Offers
 from .places import Origin, Problems
 from .template import Template, TemplateFault
 
@@ -30,17 +30,15 @@ def load(
     path: Path,
     *,
     providers: Mapping[str, Mapping[str, Any]] | None = None,
-    override: Override | None = None,
     today: date | None = None,
 ) -> Batch:
     """Read, check and expand the manifest at *path*; raise ManifestError with every problem in it.
 
-    *providers* are settings that stand under the manifest's own (``batchgen.yaml``).  *override* is called with a
-    provider's name and its merged settings and returns what counts (the sandbox's base URL).  *today* tells old
-    prices; None tells none.
+    *providers* are settings that stand under the manifest's own (``batchgen.yaml``).  *today* tells old prices; None
+    tells none.
     """
     with _no_collector():
-        return _load(path, providers or {}, override, today)
+        return _load(path, providers or {}, today)
 
 
 @contextmanager
@@ -55,16 +53,14 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _load(
-    path: Path, providers: Mapping[str, Mapping[str, Any]], override: Override | None, today: date | None
-) -> Batch:
+def _load(path: Path, providers: Mapping[str, Mapping[str, Any]], today: date | None) -> Batch:
     problems, warnings = Problems(), Problems()
     parts = include.gather(path, problems, warnings)
     root = parts[0]
     manifest = root.checked.manifest
     for part in parts:
         _check_vars(part, problems)
-    offers = Offers(parts, providers, override, problems)
+    offers = Offers(parts, providers, problems)
     name = manifest.name or path.stem
     _check_name(root, name, problems)
     folder = _folder(root, name, problems)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,9 +20,6 @@ from .press import Draft
 from .routing import Choice, Offer, chosen, routing, unknown_weights
 from .wording import shown, suggestion
 
-#: Called with a provider's name and its merged settings; what it returns has the last word.
-Override = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
-
 
 class Offers:
     """Every provider that the manifest or the settings configure, and the presets; each is built once."""
@@ -31,13 +28,11 @@ class Offers:
         self,
         parts: Sequence[Part],
         settings: Mapping[str, Mapping[str, Any]],
-        override: Override | None,
         problems: Problems,
     ) -> None:
         self._problems = problems
         self._own, self._origins, self._broken = include.providers(parts)
         self._settings = settings
-        self._override = override
         whole = parts[0].checked.data
         self._policy = {key: whole[key] for key in ("retry", "on_unknown") if whole.get(key) is not None}
         self._profiles: dict[str, Profile | None] = {}
@@ -78,8 +73,6 @@ class Offers:
         if name in self._broken:
             return None
         wish = merged(merged(self._settings.get(name, {}), self._policy), self._own.get(name) or {})
-        if self._override is not None:
-            wish = dict(self._override(name, wish))
         try:
             return presets.profile(name, wish)
         except SettingsError as error:

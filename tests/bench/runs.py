@@ -18,6 +18,7 @@ import yaml
 
 from batchgen.app import prepare, run
 from batchgen.app.place import Place
+from batchgen.manifest.overlay import Overlay
 from batchgen.runner import Runner
 from batchgen.store.reader import Reader
 
@@ -54,9 +55,9 @@ def batchgen(url: str, count: int, width: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         place = Place.of(root, None)
-        batch = prepare.read_manifest(place, _manifest(root, url, count))
+        batch = prepare.read_manifest(place, _manifest(root, url, count), Overlay(concurrency=width))
         with Meter() as meter:
-            ended = run.run(place, batch, run.Terms(concurrency=width), _agree, _quietly)
+            ended = run.run(place, batch, run.Terms(), _agree, _quietly)
         assert (ended.exit_code, ended.images) == (0, count), ended
     return meter.took(count)
 
@@ -75,9 +76,10 @@ def flight(url: str, count: int) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        batch = prepare.read_manifest(place := Place.of(root, None), _manifest(root, url, count))
+        place = Place.of(root, None)
+        batch = prepare.read_manifest(place, _manifest(root, url, count), Overlay(concurrency=count))
         with Meter() as meter:
-            ended = run.run(place, batch, run.Terms(concurrency=count), _agree, watched)
+            ended = run.run(place, batch, run.Terms(), _agree, watched)
         assert (ended.exit_code, ended.images) == (0, count), ended
     width = lags.pop()
     return meter.took(count) | {"worst_lag": max(lags), "late": _share(lags, 0.25), "width": width}

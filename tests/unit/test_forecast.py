@@ -79,11 +79,6 @@ def test_the_paces_are_those_that_the_run_keeps():
     assert call_bytes(task) == perform._room_for(task)
 
 
-def test_a_run_may_have_a_concurrency_of_its_own():
-    shares = [Share(100, 1, even(10))]
-    assert forecast(Limits(concurrency=1), shares, concurrency=100).expected == 10
-
-
 @pytest.mark.parametrize("width", [1, 8, 300])
 def test_a_long_run_goes_at_the_mean_of_its_latencies(width):
     latency = Latency(median=45, p90=90)

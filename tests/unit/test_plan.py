@@ -261,8 +261,9 @@ def test_the_slowest_provider_sets_the_time_and_models_share_its_lane():
 
 def test_measured_latencies_and_sizes_are_preferred():
     quick = {("studio", "gpt-image-2"): Latency(median=2, p90=2, measured=True)}
-    facts = Facts(today=TODAY, latencies=quick, bytes_per_pixel={"png": 0.5}, free_bytes=9_000_000, concurrency=1)
-    plan = compare(batch(*(job(f"j{number}", size="1000x1000") for number in range(3))), None, facts=facts)
+    facts = Facts(today=TODAY, latencies=quick, bytes_per_pixel={"png": 0.5}, free_bytes=9_000_000)
+    jobs = [job(f"j{number}", size="1000x1000") for number in range(3)]
+    plan = compare(batch(*jobs, studio={"limits": {"concurrency": 1}}), None, facts=facts)
     assert plan.time.expected == 6
     spool = 1_000_000 * 8 // 3 + 65_536
     assert plan.disk.bytes == 3 * (500_000 + BESIDE) + spool

@@ -1,0 +1,84 @@
+"""Who agrees to spend: a stated budget, --yes, a small sum, or a person at a terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import SpendNotConfirmed
+from . import words
+from .options import Session
+from .planning import amend_lines, many, plan_lines, question
+
+if TYPE_CHECKING:
+    from ..app.run import Agree, Terms
+    from ..manifest import Batch
+    from ..plan import Plan
+
+
+def agreement(session: Session, terms: Terms, *, yes: bool, ask: bool) -> Agree:
+    """Return what agrees to a plan, or refuses; nobody is asked unless *ask*."""
+
+    def agree(batch: Batch, wish: Plan) -> int | None:
+        if not session.quiet and not session.as_json:
+            for warning in batch.warnings:
+                words.say(f"warning: {words.nearer(warning)}")
+            for line in [*plan_lines(batch.name, wish, None), *amend_lines(wish, terms.amend), ""]:
+                words.say(line)
+        capped = _is_capped(batch, wish, terms)
+        if terms.budget is not None or batch.budget:
+            _refuse_unpriced(batch, wish, terms)
+        if yes or capped:
+            return None
+        if not (ask and sys.stdin.isatty() and sys.stderr.isatty()):
+            why = "there is no terminal to ask" if ask else "--no-input forbids to ask"
+            raise SpendNotConfirmed(
+                f"nobody agreed to spend: {why}.  Nothing was sent.  "
+                "Say --yes, or name a limit: --budget USD, or budget: in the manifest"
+            )
+        return _asked(wish) if wish.asks else None
+
+    return agree
+
+
+def _is_capped(batch: Batch, wish: Plan, terms: Terms) -> bool:
+    """Tell whether a stated budget covers everything that would be sent: only then it is consent."""
+    if terms.budget is not None or any(limit.usd is not None and limit.only is None for limit in batch.budget):
+        return True
+    covered = {limit.only for limit in batch.budget if limit.usd is not None}
+    covered |= {name for limit in batch.budget for name in limit.credits}
+    asked = {*(lane.provider for lane in wish.lanes), *wish.alternates}
+    return bool(batch.budget) and asked <= covered
+
+
+def _asked(wish: Plan) -> int | None:
+    """Ask a person; return how many jobs to try first, None for all; raise SpendNotConfirmed."""
+    while True:
+        said = click.prompt(question(wish), default="", show_default=False, prompt_suffix=" ", err=True).strip().lower()
+        if said in ("y", "yes"):
+            return None
+        if said in ("", "n", "no"):
+            raise SpendNotConfirmed("not confirmed.  Nothing was sent.")
+        if said.isascii() and said.isdigit() and int(said) > 0:
+            first = int(said)
+            if first >= wish.requests:
+                return None
+            words.say(f"trying the first {many(first, 'job')} of {wish.requests:,}")
+            return first
+        words.say("y spends it, n does not, and a number such as 5 makes the first 5 jobs and leaves the rest")
+
+
+def _refuse_unpriced(planned: Batch, wish: Plan, terms: Terms) -> None:
+    """Raise SpendNotConfirmed where a budget could not be kept, because nobody knows what a request costs."""
+    in_credits = {name for limit in planned.budget for name in limit.credits}
+    usd = terms.budget is not None or any(limit.usd is not None for limit in planned.budget)
+    told = terms.allow_unpriced or any(limit.unpriced for limit in planned.budget)
+    lacking = dict.fromkeys(lane.provider for lane in wish.lanes if lane.unpriced and lane.provider not in in_credits)
+    if usd and lacking and not told:
+        raise SpendNotConfirmed(
+            f"there is a budget in USD, but no price in USD for {', '.join(lacking)}, so nobody could say whether it "
+            "holds.  Nothing was sent.  State the price (providers: NAME: tariff: {usd_per_image: 0.05}), or a budget "
+            "in its credits, or say --allow-unpriced"
+        )
