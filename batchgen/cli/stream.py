@@ -58,7 +58,9 @@ def _job(lane: Lane, opened: Opened, settlement: Settlement | None) -> None:
     if settlement is None:
         return
     name, _, told = ending(opened, settlement)
-    tell("job", event=name, **call(lane, opened), **told)
+    outcome = getattr(settlement.event, "outcome", None)
+    files = [artifact.path for artifact in outcome.artifacts] if outcome is not None else None
+    tell("job", event=name, **call(lane, opened), **told, files=files)
 
 
 async def _report(progress: Progress) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from batchgen.app.terms import LaneEnd
 from batchgen.cli.closing import _lane_line, _stand_ins
-from batchgen.cli.display import LONG_PAUSE, News
+from batchgen.cli.progress import LONG_PAUSE, News
 from batchgen.fault import Cause, Fault
 from batchgen.lane import Closure, Lane
 from batchgen.limits import Gate
