@@ -190,7 +190,7 @@ def storm(folder: Path, *, answers: int = 10_000, median: float = 5.0) -> Told:
     bad = {Said.BUSY: 0.3, Said.OVERLOADED: 0.3, Said.UNREACHED: 0.3}
     night = Night(
         folder=folder,
-        wishes=wishes(max(1, answers // 9), "openai"),
+        wishes=wishes(max(1, answers // 8), "openai"),
         natures={"openai": Nature(weather=bad, median=median, transit=0.0)},
         settings=_limits("openai", concurrency=64),
     )
