@@ -45,7 +45,7 @@ class Commands(shape.Group):
         "usage": ("look", "usage", "The ledger, by provider and model."),
         "list": ("look", "list_", "List jobs, or runs."),
         "show": ("look", "show", "One job: what was asked, every attempt, files, cost."),
-        "export": ("look", "export", "A line a job, for other programs."),
+        "export": ("export", "export", "A line a job, for other programs; copies of the files."),
         "pause": ("steer", "pause", "Send nothing more to a provider, also while a run is on."),
         "resume-lane": ("steer", "resume", "Take that back."),
         "limit": ("steer", "limit", "How fast a provider is asked, also while a run is on."),

@@ -1,9 +1,7 @@
-"""After a run, or while it goes on: status, usage, list, show, export."""
+"""After a run, or while it goes on: status, usage, list, show."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ import click
 
 from ..money import show_credits, show_usd
 from . import words
+from .export import job_document
 from .options import Session, batch, command, selecting, selection
 from .options import sandbox as rehearsal
 
@@ -124,7 +123,7 @@ def list_(session: Session, what: str, batch: str | None, sandbox: bool, **optio
         return 0
     chosen = look.jobs(place, batch, wanted, wanted.limit)
     if session.as_json:
-        words.document([_line(job, bill) for job, bill in chosen])
+        words.document([job_document(job, bill) for job, bill in chosen])
         return 0
     rows = [
         [
@@ -167,7 +166,7 @@ def show(session: Session, job: str, form: str | None, batch: str | None, sandbo
 
     found, attempts, bill = look.show(session.place(sandbox=sandbox), batch, job)
     if session.as_json:
-        body = _line(found, bill) | {
+        body = job_document(found, bill) | {
             "task": json.loads(encode_task(found.task)),
             "fingerprint": found.fingerprint,
             "tags": list(found.tags),
@@ -219,74 +218,6 @@ def _tell(found: Job, attempts: Sequence[AttemptRecord], bill: Bill) -> None:
         moved = attempt.provider != found.task.provider or attempt.account
         who = f"{attempt.provider}{f'@{attempt.account}' if attempt.account else ''}  " if moved else ""
         words.data(f"attempt {number} {attempt.started_at:%Y-%m-%d %H:%M:%S}  {took}  {who}{said}{trace}")
-
-
-@command("export", "batchgen export > jobs.jsonl", "batchgen export --format csv --status done > done.csv")
-@click.option("--format", "form", type=click.Choice(["jsonl", "json", "csv"]), default="jsonl", show_default=True)
-@selecting
-@batch
-@rehearsal
-def export(session: Session, form: str, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
-    """Write a line a job on stdout: state, cost, files with their hashes."""
-    from ..app import look
-
-    lines = (
-        _line(job, bill) for job, bill in look.jobs(session.place(sandbox=sandbox), batch, selection(options), None)
-    )
-    if form == "json":
-        words.document(list(lines))
-    elif form == "jsonl":
-        for line in lines:
-            words.raw(words.packed(line))
-    else:
-        for line in csv_lines(lines):
-            words.raw(line)
-    return 0
-
-
-def csv_lines(lines: Any) -> Any:  # noqa: ANN401 - iterables of documents and of text
-    """Yield CSV: a row a file, or one for a job without files; cells that a spreadsheet would run are quoted."""
-    heads = ("id", "batch", "state", "cause", "kind", "provider", "model", "prompt", "attempts", "usd", "credits")
-    of_file = ("path", "sha256", "bytes", "width", "height", "mime")
-    yield ",".join((*heads, *of_file))
-    for line in lines:
-        for file in line["files"] or [{}]:
-            buffer = io.StringIO()
-            cells = [*(line[name] for name in heads), *(file.get(name) for name in of_file)]
-            csv.writer(buffer).writerow([_harmless(cell) for cell in cells])
-            yield buffer.getvalue().rstrip("\r\n")
-
-
-def _harmless(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
-
-
-def _line(job: Job, bill: Bill) -> dict[str, Any]:
-    """Return a job as ``export`` gives it."""
-    return {
-        "id": job.key,
-        "batch": job.batch,
-        "state": job.state.value,
-        "cause": job.cause,
-        "kind": job.task.kind.value,
-        "provider": bill.provider or job.task.provider,
-        "model": job.task.model,
-        "prompt": job.task.prompt,
-        "attempts": bill.attempts,
-        "usd": show_usd(bill.usd),
-        "credits": show_credits(bill.credits),
-        "files": [
-            {
-                "path": file.path,
-                "sha256": file.sha256,
-                "bytes": file.size_bytes,
-                "width": file.width,
-                "height": file.height,
-                "mime": file.mime,
-            }
-            for file in bill.files
-        ],
-    }
 
 
 def _asked(task: Any) -> str:  # noqa: ANN401 - a Task; importing it here would slow --help

@@ -17,7 +17,6 @@ from .company import Company
 from .consent import agreement
 from .options import Session, command, of_manifest, selecting, selection
 from .planning import amend_lines, plan_lines
-from .stream import tell
 from .terms import overlay_of, run_options, terms_of
 
 if TYPE_CHECKING:
@@ -110,6 +109,7 @@ def _tell_end(session: Session, ended: Ended, *, as_lines: bool) -> None:
     from ..app import summary
     from ..app.after import needs_a_person
     from .closing import closing
+    from .stream import tell
 
     if as_lines:
         tell("summary", **summary.document(ended))

@@ -193,19 +193,6 @@ def test_one_configured_provider_needs_no_naming(write):
     assert next(iter(load(write("prompts: [x]"), providers={"openai": {}}).jobs)).task.provider == "openai"
 
 
-def test_the_override_has_the_last_word(write):
-    seen = {}
-
-    def sandbox(name, wish):
-        seen[name] = wish
-        return {**wish, "base_url": "http://127.0.0.1:9"}
-
-    batch = load(write("providers: {gateway: {api_key_env: X}}\nretry: {attempts: 9}\nprompts: [x]"), override=sandbox)
-    assert batch.profiles["gateway"].base_url == "http://127.0.0.1:9"
-    assert batch.profiles["gateway"].retry.attempts == batch.retry.attempts == 9
-    assert seen["gateway"]["api_key_env"] == "X"
-
-
 def test_what_a_batch_holds(write, tmp_path):
     text = """\
         name: shop

@@ -1,0 +1,131 @@
+"""Handing over: a line a job for other programs, and copies of the files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UsageError
+from ..money import show_credits, show_usd
+from . import words
+from .options import Session, batch, command, selecting, selection
+from .options import sandbox as rehearsal
+
+if TYPE_CHECKING:
+    from ..app.place import Place
+    from ..job import Job
+    from ..store.values import Bill
+
+_Line = dict[str, Any]
+
+
+@command(
+    "export",
+    "batchgen export > jobs.jsonl",
+    "batchgen export --format csv --status done > done.csv",
+    "batchgen export --files handover --layout '{{ tag }}/{{ id }}' > handover.jsonl",
+)
+@click.option("--format", "form", type=click.Choice(["jsonl", "json", "csv"]), default="jsonl", show_default=True)
+@click.option(
+    "--files", "target", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Copy the files there."
+)
+@click.option("--layout", metavar="TEMPLATE", help="Their names: id, batch, provider, model, kind, tag, file.")
+@selecting
+@batch
+@rehearsal
+def export(
+    session: Session,
+    *,
+    form: str,
+    target: Path | None,
+    layout: str | None,
+    batch: str | None,
+    sandbox: bool,
+    **options: Any,  # noqa: ANN401 - the selection
+) -> int:
+    """Write a line a job on stdout: state, cost, files with their hashes.
+
+    --files copies what was delivered as well, by the names that --layout makes, such as '{{ tag }}/{{ id }}'; without
+    it by their own.  A file that is gone or damaged is told and left out; then it ends with 3.
+    """
+    from ..app import look
+
+    if layout is not None and target is None:
+        raise UsageError("--layout is about --files DIR: name a folder")
+    place, chosen = session.place(sandbox=sandbox), selection(options)
+    lacking = 0
+    if target is not None:
+        lacking = _hand_out(place, lambda: look.jobs(place, batch, chosen, None), session.file(target), layout)
+    lines = (job_document(job, bill) for job, bill in look.jobs(place, batch, chosen, None))
+    if form == "json":
+        words.document(list(lines))
+    elif form == "jsonl":
+        for line in lines:
+            words.raw(words.packed(line))
+    else:
+        for text in csv_lines(lines):
+            words.raw(text)
+    return 3 if lacking else 0
+
+
+def _hand_out(place: Place, jobs: Callable[[], Iterable[tuple[Job, Bill]]], folder: Path, layout: str | None) -> int:
+    """Copy the files of *jobs*, say so, and return how many could not be."""
+    from ..app import handout
+
+    known = handout.DEFAULT if layout is None else layout
+    number = sum(1 for _ in handout.copies(jobs(), known))  # every mistake before the first copy
+    lacking = handout.hand_out(place, handout.copies(jobs(), known), folder)
+    for copy in lacking:
+        words.say(f"{copy.job.key}: {copy.file.path} is gone or damaged, and was left out; batchgen verify tells more")
+    words.say(f"{words.count(number - len(lacking), 'file')} in {folder}")
+    return len(lacking)
+
+
+def csv_lines(lines: Iterable[_Line]) -> Iterator[str]:
+    """Yield CSV: a row a file, or one for a job without files; cells that a spreadsheet would run are quoted."""
+    heads = ("id", "batch", "state", "cause", "kind", "provider", "model", "prompt", "attempts", "usd", "credits")
+    of_file = ("path", "sha256", "bytes", "width", "height", "mime")
+    yield ",".join((*heads, *of_file))
+    for line in lines:
+        for file in line["files"] or [{}]:
+            buffer = io.StringIO()
+            cells = [*(line[name] for name in heads), *(file.get(name) for name in of_file)]
+            csv.writer(buffer).writerow([_harmless(cell) for cell in cells])
+            yield buffer.getvalue().rstrip("\r\n")
+
+
+def _harmless(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+def job_document(job: Job, bill: Bill) -> _Line:
+    """Return a job as ``export`` gives it."""
+    return {
+        "id": job.key,
+        "batch": job.batch,
+        "state": job.state.value,
+        "cause": job.cause,
+        "kind": job.task.kind.value,
+        "provider": bill.provider or job.task.provider,
+        "model": job.task.model,
+        "prompt": job.task.prompt,
+        "attempts": bill.attempts,
+        "usd": show_usd(bill.usd),
+        "credits": show_credits(bill.credits),
+        "files": [
+            {
+                "path": file.path,
+                "sha256": file.sha256,
+                "bytes": file.size_bytes,
+                "width": file.width,
+                "height": file.height,
+                "mime": file.mime,
+            }
+            for file in bill.files
+        ],
+    }
