@@ -55,7 +55,7 @@ def test_without_a_layout_they_keep_their_names(shop):
 @pytest.mark.parametrize(
     ("layout", "why"),
     [
-        ("{{ tag }}", "jobs cat and dog would both be pets"),
+        ("{{ kind }}", "jobs cat and sun would both be generate.png"),
         ("../{{ id }}", "which has an empty part, . or .. in it"),
         ("{{ prompt }}", "there is no {{ prompt }}, only id, batch"),
         ("{{ id", "--layout {{ id"),
