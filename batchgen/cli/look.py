@@ -1,9 +1,7 @@
-"""After a run, or while it goes on: status, usage, list, show, export."""
+"""After a run, or while it goes on: status, list, show, export."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -56,40 +54,6 @@ def _told(said: Control, *, sandbox: bool) -> str:
         back = f"(batchgen resume-lane{flag} {said.provider})"
         parts.insert(0, f"paused since {clock(said.paused_at)} {back}")
     return f"{said.provider}: {'; '.join(parts)}"
-
-
-@command("usage", "batchgen usage", "batchgen usage --json | jq .totals.usd")
-@batch
-@rehearsal
-def usage(session: Session, batch: str | None, sandbox: bool) -> int:
-    """Show the ledger: attempts, images, tokens, credits and USD, by provider and model."""
-    from .. import ledger
-    from ..app import look
-
-    used, calls = look.usage(session.place(sandbox=sandbox), batch)
-    if session.as_json:
-        words.document(ledger.usage_document(used, calls))
-        return 0
-    rows = [
-        [
-            line.provider,
-            line.model,
-            line.attempts,
-            line.images,
-            "" if line.input_tokens is None else line.input_tokens,
-            "" if line.output_tokens is None else line.output_tokens,
-            show_credits(line.credits) or "",
-            show_usd(line.usd) or "unknown",
-            ", ".join(line.usd_by_basis) or ("unknown" if line.unpriced else ""),
-        ]
-        for line in used
-    ]
-    heads = ("provider", "model", "attempts", "images", "tokens in", "tokens out", "credits", "USD", "source")
-    for text in words.table(rows, heads, right=range(2, 8)):
-        words.data(text)
-    for text in (*words.money_lines(used), *words.call_lines(calls)):
-        words.data(text)
-    return 0
 
 
 @command("list", "batchgen list --status failed", "batchgen list --status orphaned", "batchgen list runs")
@@ -245,20 +209,13 @@ def export(session: Session, form: str, batch: str | None, sandbox: bool, **opti
 
 
 def csv_lines(lines: Any) -> Any:  # noqa: ANN401 - iterables of documents and of text
-    """Yield CSV: a row a file, or one for a job without files; cells that a spreadsheet would run are quoted."""
+    """Yield CSV: a row a file, or one for a job without files."""
     heads = ("id", "batch", "state", "cause", "kind", "provider", "model", "prompt", "attempts", "usd", "credits")
     of_file = ("path", "sha256", "bytes", "width", "height", "mime")
     yield ",".join((*heads, *of_file))
     for line in lines:
         for file in line["files"] or [{}]:
-            buffer = io.StringIO()
-            cells = [*(line[name] for name in heads), *(file.get(name) for name in of_file)]
-            csv.writer(buffer).writerow([_harmless(cell) for cell in cells])
-            yield buffer.getvalue().rstrip("\r\n")
-
-
-def _harmless(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+            yield words.csv_line([*(line[name] for name in heads), *(file.get(name) for name in of_file)])
 
 
 def _line(job: Job, bill: Bill) -> dict[str, Any]:
