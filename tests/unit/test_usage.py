@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,22 +12,9 @@ from batchgen.cli.usage import _screen, asked, csv_lines, moment
 from batchgen.division import Asked, Booked, By, Period, divide
 from batchgen.errors import UsageError
 from batchgen.ledger import Calls, UsageLine
+from tests.zones import BERLIN, CAIRO, KATHMANDU, local
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
-#: The clock goes from 23:59:59 to 01:00: there is no midnight.
-CAIRO = "EET-2EEST,M4.5.5/0,M10.5.4/24"
-
-
-@pytest.fixture
-def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    def use(name: str) -> None:
-        monkeypatch.setenv("TZ", name)
-        time.tzset()
-
-    yield use
-    monkeypatch.undo()
-    time.tzset()
 
 
 @pytest.mark.parametrize(
@@ -49,18 +34,16 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
         (BERLIN, "2026-10-25", False, "2026-10-24T22:00"),
         (BERLIN, "2026-10-25", True, "2026-10-25T23:00"),
         (CAIRO, "2026-04-24", False, "2026-04-23T22:00"),
-        ("NPT-5:45", "2026-11-20", False, "2026-11-19T18:15"),
+        (KATHMANDU, "2026-11-20", False, "2026-11-19T18:15"),
         (BERLIN, "24h", False, "2026-11-20T12:00"),
         (BERLIN, " 7d ", True, "2026-11-14T12:00"),
         (BERLIN, "90m", False, "2026-11-21T10:30"),
         (BERLIN, "2w", False, "2026-11-07T12:00"),
     ],
 )
-def test_a_moment_is_read_on_the_clock_of_this_machine(
-    zone: Callable[[str], None], tz: str, text: str, end: bool, expected: str
-) -> None:
-    zone(tz)
-    assert moment("--since", text, NOW, end=end) == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+def test_a_moment_is_read_on_the_clock_of_this_machine(tz: str, text: str, end: bool, expected: str) -> None:
+    with local(tz):
+        assert moment("--since", text, NOW, end=end) == datetime.fromisoformat(expected).replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +88,15 @@ def test_the_screen_names_what_has_no_tag_and_what_counts_twice() -> None:
     assert "add up" not in "".join(_screen(account(Booked(line=TIER))))
 
 
-def test_the_screen_says_when_and_what_is_left_out(zone: Callable[[str], None]) -> None:
-    zone(BERLIN)
+def test_the_screen_says_when_and_what_is_left_out() -> None:
     going = Booked(line=UsageLine(provider="aimlapi", model="m", attempts=2, open=2))
     over = Period(since=NOW - timedelta(days=2), until=NOW - timedelta(days=1))
-    text = list(_screen(account(Booked(line=PAID), going, period=over)))
+    with local(BERLIN):
+        text = list(_screen(account(Booked(line=PAID), going, period=over)))
     assert "booked    from 2026-11-19 13:00 +0100 until 2026-11-20 13:00 +0100" in text
     assert "left out  2 attempts under way: what it costs is booked when it ends" in text
-    text = list(_screen(account(Booked(line=PAID), going, period=Period(until=NOW + timedelta(days=1)))))
+    with local(BERLIN):
+        text = list(_screen(account(Booked(line=PAID), going, period=Period(until=NOW + timedelta(days=1)))))
     assert "booked    until 2026-11-22 13:00 +0100" in text
     assert "left out" not in "".join(text)
 
