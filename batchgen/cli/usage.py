@@ -121,7 +121,7 @@ def _screen(found: Account) -> Iterator[str]:
         bounds = [f"from {_clock(since)}" if since else "", f"until {_clock(until)}" if until else ""]
         yield f"booked    {' '.join(bounds).strip()}"
     if used.left_out:
-        yield f"left out  {words.count(used.left_out, 'attempt')} under way: what it costs is booked when it ends"
+        yield f"left out  {words.count(used.left_out, 'attempt')} under way: each is booked when it ends"
     yield from words.money_lines(used.lines)
     yield from words.call_lines(found.calls)
 
@@ -129,6 +129,8 @@ def _screen(found: Account) -> Iterator[str]:
 def _row(keys: Sequence[str], share: Share, row: dict[str, Any]) -> list[object]:
     known = {basis for line in share.lines for basis in line.usd_by_basis}
     sources = [source for source in _SOURCES if source in known] + ["unknown"] * bool(row["unpriced"])
+    if under_way := sum(line.open for line in share.lines):
+        sources.append(f"{under_way} open")
     return [
         *("(no tag)" if row[key] is None else row[key] for key in keys),
         *("" if row[name] is None else row[name] for name in _COUNTED),

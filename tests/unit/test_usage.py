@@ -94,11 +94,12 @@ def test_the_screen_says_when_and_what_is_left_out() -> None:
     with local(BERLIN):
         text = list(_screen(account(Booked(line=PAID), going, period=over)))
     assert "booked    from 2026-11-19 13:00 +0100 until 2026-11-20 13:00 +0100" in text
-    assert "left out  2 attempts under way: what it costs is booked when it ends" in text
+    assert "left out  2 attempts under way: each is booked when it ends" in text
     with local(BERLIN):
         text = list(_screen(account(Booked(line=PAID), going, period=Period(until=NOW + timedelta(days=1)))))
     assert "booked    until 2026-11-22 13:00 +0100" in text
     assert "left out" not in "".join(text)
+    assert text[1].split()[-3:] == ["reported,", "2", "open"]
 
 
 def test_csv_has_one_table_and_no_cell_that_a_spreadsheet_runs() -> None:
