@@ -1,4 +1,4 @@
-"""What was spent: totals, and the JSON documents of ``status`` and ``usage``.  Pure.
+"""What was spent: totals and their figures, and the JSON document of ``status``.  Pure.
 
 An amount nobody knows is null, never 0.  A sum holds the known amounts; ``unpriced`` says how many
 attempts it leaves out, and is the sign that the sum is a lower bound.
@@ -65,9 +65,7 @@ class UsageLine:
     @property
     def usd(self) -> int | None:
         """Return the known nano-USD in all; None where nothing is known though something was charged."""
-        if not self.usd_by_basis and self.unpriced:
-            return None
-        return sum(self.usd_by_basis.values())
+        return _usd([self])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +101,29 @@ def add(numbers: Sequence[int | None]) -> int | None:
     return sum(known) if known else None
 
 
+def merged(lines: Sequence[UsageLine]) -> UsageLine:
+    """Return lines of one provider's model as one."""
+    parts: dict[str, int] = {}
+    for line in lines:
+        for basis, nano in line.usd_by_basis.items():
+            parts[basis] = parts.get(basis, 0) + nano
+    return UsageLine(
+        provider=lines[0].provider,
+        model=lines[0].model,
+        attempts=sum(line.attempts for line in lines),
+        images=sum(line.images for line in lines),
+        input_tokens=add([line.input_tokens for line in lines]),
+        output_tokens=add([line.output_tokens for line in lines]),
+        credits=add([line.credits for line in lines]),
+        usd_by_basis=parts,
+        unpriced=sum(line.unpriced for line in lines),
+        at_risk_usd=add([line.at_risk_usd for line in lines]),
+        at_risk_credits=add([line.at_risk_credits for line in lines]),
+        at_risk=sum(line.at_risk for line in lines),
+        open=sum(line.open for line in lines),
+    )
+
+
 def status_document(
     batch: str, counts: Counts, lines: Sequence[UsageLine], failures: Sequence[Failure]
 ) -> dict[str, Any]:
@@ -132,9 +153,9 @@ def spend(lines: Sequence[UsageLine]) -> dict[str, Any]:
     }
 
 
-def usage_document(lines: Sequence[UsageLine], calls: Sequence[Calls] = ()) -> dict[str, Any]:
-    """Return what ``usage --json`` prints."""
-    totals = {
+def figures(lines: Sequence[UsageLine]) -> dict[str, Any]:
+    """Return the figures of *lines* together, as ``usage --json`` has them."""
+    return {
         "attempts": sum(line.attempts for line in lines),
         "images": sum(line.images for line in lines),
         "input_tokens": add([line.input_tokens for line in lines]),
@@ -145,29 +166,12 @@ def usage_document(lines: Sequence[UsageLine], calls: Sequence[Calls] = ()) -> d
         "at_risk_usd": show_usd(_at_risk(lines)),
         "unpriced": sum(line.unpriced for line in lines),
     }
-    by = [_line(line) for line in lines]
-    return {"schema_version": SCHEMA_VERSION, "totals": totals, "by": by, "calls": [one.as_json() for one in calls]}
-
-
-def _line(line: UsageLine) -> dict[str, Any]:
-    return {
-        "provider": line.provider,
-        "model": line.model,
-        "attempts": line.attempts,
-        "images": line.images,
-        "input_tokens": line.input_tokens,
-        "output_tokens": line.output_tokens,
-        "credits": show_credits(line.credits),
-        "usd": show_usd(line.usd),
-        "usd_by_source": _by_source([line]),
-        "at_risk_usd": show_usd(_at_risk([line])),
-        "unpriced": line.unpriced,
-    }
 
 
 def _usd(lines: Sequence[UsageLine]) -> int | None:
-    amounts = [line.usd for line in lines]
-    return 0 if not amounts else add(amounts)
+    known = sum(nano for line in lines for nano in line.usd_by_basis.values())
+    # beside attempts that cost nothing, an unknown price must not look like 0
+    return None if not known and any(line.unpriced for line in lines) else known
 
 
 def _credits(lines: Sequence[UsageLine]) -> dict[str, str | None]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from .. import lock
+from ..division import Asked, Used, divide
 from ..job import Job
 from ..ledger import Calls, Counts, Failure, UsageLine
 from ..lock import Holder
@@ -45,11 +47,25 @@ def batch(place: Place, name: str | None) -> values.Batch:
         return reader.batch(name)
 
 
-def usage(place: Place, name: str | None) -> tuple[Sequence[UsageLine], Sequence[Calls]]:
-    """Return what a batch used, and how its calls ended."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """What was used, and how the calls ended."""
+
+    batch: str | None  #: None: all of the job table
+    used: Used
+    calls: Sequence[Calls]
+
+
+def usage(place: Place, name: str | None, asked: Asked, now: datetime, *, every: bool = False) -> Account:
+    """Return what a batch used (None: the one that ran last), or *every* one, divided as *asked*."""
     with opened(place) as reader:
-        batch = reader.batch(name)
-        return reader.usage(batch.id), reader.calls(batch.id)
+        batch = None if every else reader.batch(name)
+        number = None if batch is None else batch.id
+        return Account(
+            batch=None if batch is None else batch.name,
+            used=divide(reader.booked(number, asked), asked, now),
+            calls=reader.calls(number, asked.period, under_way=asked.period.holds(now)),
+        )
 
 
 def standing(reader: Reader, batch: values.Batch) -> Standing:

@@ -42,7 +42,7 @@ class Commands(shape.Group):
         "retry": ("again", "retry", "Put failed jobs back and run them, also with other parameters."),
         "status": ("look", "status", "One screen: how far it is, what it cost, what failed."),
         "watch": ("watch", "watch", "Follow a run from another terminal."),
-        "usage": ("look", "usage", "The ledger, by provider and model."),
+        "usage": ("usage", "usage", "The ledger: by provider and model, day, tag, run or batch."),
         "list": ("look", "list_", "List jobs, or runs."),
         "show": ("look", "show", "One job: what was asked, every attempt, files, cost."),
         "export": ("export", "export", "A line a job, for other programs; copies of the files."),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,20 +85,13 @@ def _hand_out(place: Place, jobs: Callable[[], Iterable[tuple[Job, Bill]]], fold
 
 
 def csv_lines(lines: Iterable[_Line]) -> Iterator[str]:
-    """Yield CSV: a row a file, or one for a job without files; cells that a spreadsheet would run are quoted."""
+    """Yield CSV: a row a file, or one for a job without files."""
     heads = ("id", "batch", "state", "cause", "kind", "provider", "model", "prompt", "attempts", "usd", "credits")
     of_file = ("path", "sha256", "bytes", "width", "height", "mime")
-    yield ",".join((*heads, *of_file))
+    yield words.csv_line([*heads, *of_file])
     for line in lines:
         for file in line["files"] or [{}]:
-            buffer = io.StringIO()
-            cells = [*(line[name] for name in heads), *(file.get(name) for name in of_file)]
-            csv.writer(buffer).writerow([_harmless(cell) for cell in cells])
-            yield buffer.getvalue().rstrip("\r\n")
-
-
-def _harmless(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+            yield words.csv_line([*(line[name] for name in heads), *(file.get(name) for name in of_file)])
 
 
 def job_document(job: Job, bill: Bill) -> _Line:

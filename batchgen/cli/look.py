@@ -1,4 +1,4 @@
-"""After a run, or while it goes on: status, usage, list, show."""
+"""After a run, or while it goes on: status, list, show."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..money import show_credits, show_usd
+from ..money import show_credits
 from . import words
 from .export import job_document
 from .options import Session, batch, command, selecting, selection
@@ -55,40 +55,6 @@ def _told(said: Control, *, sandbox: bool) -> str:
         back = f"(batchgen resume-lane{flag} {said.provider})"
         parts.insert(0, f"paused since {clock(said.paused_at)} {back}")
     return f"{said.provider}: {'; '.join(parts)}"
-
-
-@command("usage", "batchgen usage", "batchgen usage --json | jq .totals.usd")
-@batch
-@rehearsal
-def usage(session: Session, batch: str | None, sandbox: bool) -> int:
-    """Show the ledger: attempts, images, tokens, credits and USD, by provider and model."""
-    from .. import ledger
-    from ..app import look
-
-    used, calls = look.usage(session.place(sandbox=sandbox), batch)
-    if session.as_json:
-        words.document(ledger.usage_document(used, calls))
-        return 0
-    rows = [
-        [
-            line.provider,
-            line.model,
-            line.attempts,
-            line.images,
-            "" if line.input_tokens is None else line.input_tokens,
-            "" if line.output_tokens is None else line.output_tokens,
-            show_credits(line.credits) or "",
-            show_usd(line.usd) or "unknown",
-            ", ".join(line.usd_by_basis) or ("unknown" if line.unpriced else ""),
-        ]
-        for line in used
-    ]
-    heads = ("provider", "model", "attempts", "images", "tokens in", "tokens out", "credits", "USD", "source")
-    for text in words.table(rows, heads, right=range(2, 8)):
-        words.data(text)
-    for text in (*words.money_lines(used), *words.call_lines(calls)):
-        words.data(text)
-    return 0
 
 
 @command("list", "batchgen list --status failed", "batchgen list --status orphaned", "batchgen list runs")

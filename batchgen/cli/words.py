@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import sys
@@ -121,6 +123,17 @@ def table(rows: Sequence[Sequence[object]], heads: Sequence[str], right: Iterabl
         return "  ".join(padded).rstrip()
 
     return [line(row) for row in cells]
+
+
+def csv_line(cells: Iterable[object]) -> str:
+    """Return a row of CSV; cells that a spreadsheet would run are quoted."""
+    buffer = io.StringIO()
+    csv.writer(buffer).writerow([_harmless(cell) for cell in cells])
+    return buffer.getvalue().rstrip("\r\n")
+
+
+def _harmless(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 
 
 def call_lines(calls: Sequence[Calls]) -> list[str]:

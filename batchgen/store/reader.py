@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, select, text
 from sqlalchemy.exc import DBAPIError
 
+from ..division import ALWAYS, Asked, Booked, Period
 from ..errors import NotFound
 from ..job import Job
 from ..ledger import Calls, Counts, Failure, Spent, UsageLine
@@ -28,7 +29,7 @@ from .learned import Lesson, lessons
 from .mending import doubts, last_doubt
 from .rows import listed, to_artifact, to_attempt, to_batch, to_job, to_run
 from .scope import Scope, resolve, those
-from .sums import bills, calls, spent, usage
+from .sums import bills, booked, calls, spent, usage
 from .tables import artifacts, attempts, batches, jobs, runs
 from .values import AttemptRecord, Batch, Bill, Doubt, Run, StandingFile, StoredArtifact, Wanted
 
@@ -243,10 +244,15 @@ class Reader:
         with self._open() as connection:
             return usage(connection, batch_id)
 
-    def calls(self, batch_id: int) -> list[Calls]:
-        """Return how the calls of a batch ended, by provider and by whose jobs they were for."""
+    def booked(self, batch_id: int | None, asked: Asked) -> list[Booked]:
+        """Return what is booked of a batch (None: of all), told apart as far as *asked*, and what is under way."""
         with self._open() as connection:
-            return calls(connection, batch_id)
+            return booked(connection, batch_id, asked.by, asked.period)
+
+    def calls(self, batch_id: int | None, period: Period = ALWAYS, *, under_way: bool = True) -> list[Calls]:
+        """Return how the calls of a batch (None: of all) ended, by provider and by whose jobs they were for."""
+        with self._open() as connection:
+            return calls(connection, batch_id, period, under_way=under_way)
 
     def spent(
         self,

@@ -87,6 +87,11 @@ def encode_tags(tags: tuple[str, ...]) -> str:
     return _encode(tags) if tags else "[]"
 
 
+def decode_tags(text: str) -> tuple[str, ...]:
+    """Return the tags that *encode_tags* wrote."""
+    return tuple(json.loads(text))
+
+
 def encode_route(route: Route | None) -> str | None:
     """Return a route as JSON, in which SQLite finds providers."""
     return None if route is None else _encode(route.as_json())
@@ -108,7 +113,7 @@ def to_job(row: Row[Any], batch: str) -> Job:
         fingerprint=row.fingerprint,
         output=row.output,
         sidecar=row.sidecar,
-        tags=tuple(json.loads(row.tags)),
+        tags=decode_tags(row.tags),
         priority=row.priority,
         position=row.position,
         state=State(row.state),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, select, text
+from sqlalchemy import ColumnElement, Connection, Integer, Row, and_, case, func, or_, select, text, type_coerce
 
-from ..ledger import Calls, Spent, UsageLine, add
-from .rows import listed, to_artifact
-from .tables import artifacts, attempts, jobs, ledger
+from ..division import ALWAYS, Booked, By, Period, totals
+from ..ledger import Calls, Spent, UsageLine
+from .rows import decode_tags, listed, to_artifact
+from .tables import EPOCH, artifacts, attempts, batches, jobs, ledger, micros
 from .values import Bill, StoredArtifact
 
 _UNPRICED = and_(ledger.c.charged != "no", ledger.c.usd.is_(None))
@@ -19,61 +21,71 @@ _IN_DOUBT = and_(ledger.c.charged == "maybe", ledger.c.usd.is_(None))
 
 def usage(connection: Connection, batch_id: int) -> list[UsageLine]:
     """Return the ledger of a batch by provider and model, attempts under way included in their number."""
-    lines: dict[tuple[str, str], UsageLine] = {}
-    grouped = select(
-        ledger.c.provider,
-        ledger.c.model,
-        ledger.c.basis,
-        func.count().label("attempts"),
-        func.sum(ledger.c.images).label("images"),
-        func.sum(ledger.c.input_tokens).label("input_tokens"),
-        func.sum(ledger.c.output_tokens).label("output_tokens"),
-        func.sum(ledger.c.credits).label("credits"),
-        func.sum(ledger.c.usd).label("usd"),
-        _count(_UNPRICED).label("unpriced"),
-        _count(_IN_DOUBT).label("at_risk"),
-        func.sum(ledger.c.at_risk_usd).label("at_risk_usd"),
-        func.sum(ledger.c.at_risk_credits).label("at_risk_credits"),
-    ).where(ledger.c.batch_id == batch_id)
-    for row in connection.execute(grouped.group_by(ledger.c.provider, ledger.c.model, ledger.c.basis)):
-        line = lines.get((row.provider, row.model), UsageLine(provider=row.provider, model=row.model))
-        lines[row.provider, row.model] = UsageLine(
-            provider=row.provider,
-            model=row.model,
-            attempts=line.attempts + row.attempts,
-            images=line.images + row.images,
-            input_tokens=add([line.input_tokens, row.input_tokens]),
-            output_tokens=add([line.output_tokens, row.output_tokens]),
-            credits=add([line.credits, row.credits]),
-            usd_by_basis={**line.usd_by_basis, **({} if row.usd is None else {row.basis: row.usd})},
-            unpriced=line.unpriced + row.unpriced,
-            at_risk=line.at_risk + row.at_risk,
-            at_risk_usd=add([line.at_risk_usd, row.at_risk_usd]),
-            at_risk_credits=add([line.at_risk_credits, row.at_risk_credits]),
-        )
-    _add_open(connection, batch_id, lines)
-    return [lines[name] for name in sorted(lines)]
+    return totals(booked(connection, batch_id))
 
 
-def calls(connection: Connection, batch_id: int) -> list[Calls]:
-    """Return how the calls of a batch ended, by provider and by whose jobs they were for."""
+def booked(
+    connection: Connection, batch_id: int | None, by: Sequence[By] = (), period: Period = ALWAYS
+) -> list[Booked]:
+    """Return what was booked in a period, told apart as far as *by* needs it, and all that is under way.
+
+    No batch: of all of them.
+    """
+    kinds = (ledger.c.provider, ledger.c.model, ledger.c.basis)
+    marks = [mark.label(key) for key, mark in _MARKS.items() if key in by]
+    source = ledger.join(attempts).join(jobs) if By.TAG in by else ledger
+    source = source.join(batches, batches.c.id == ledger.c.batch_id) if By.BATCH in by else source
+    grouped = select(*kinds, *_SUMS, *marks).select_from(source).where(*_within(period)).group_by(*kinds, *marks)
+    if batch_id is not None:
+        grouped = grouped.where(ledger.c.batch_id == batch_id)
+    return [_booked(row) for row in connection.execute(grouped)] + _under_way(connection, batch_id, by)
+
+
+def _under_way(connection: Connection, batch_id: int | None, by: Sequence[By]) -> list[Booked]:
+    kinds = (attempts.c.provider, attempts.c.model)
+    marks = [mark.label(key) for key, mark in _OPEN_MARKS.items() if key in by]
+    source = attempts.join(jobs)
+    source = source.join(batches, batches.c.id == jobs.c.batch_id) if By.BATCH in by else source
+    numbers = (func.count().label("attempts"), func.count().label("open"))
+    going = select(*kinds, *numbers, *marks).select_from(source).where(_OPEN).group_by(*kinds, *marks)
+    if batch_id is not None:
+        going = going.where(jobs.c.batch_id == batch_id)
+    return [_booked(row) for row in connection.execute(going)]
+
+
+def _booked(row: Row[Any]) -> Booked:
+    """Return a sum, and apart from it what it was told apart by."""
+    told = row._asdict()
+    basis, usd = told.pop("basis", ""), told.pop("usd", None)
+    return Booked(
+        day=told.pop(By.DAY, None),
+        tags=decode_tags(told.pop(By.TAG, "[]")),
+        run=told.pop(By.RUN, ""),
+        batch=told.pop(By.BATCH, ""),
+        line=UsageLine(**told, usd_by_basis={} if usd is None else {basis: usd}),
+    )
+
+
+def calls(
+    connection: Connection, batch_id: int | None, period: Period = ALWAYS, *, under_way: bool = True
+) -> list[Calls]:
+    """Return how the calls of a period ended, and those *under_way*, by provider and by whose jobs they were for.
+
+    No batch: of all of them.
+    """
     outcome = func.coalesce(attempts.c.cause, attempts.c.state)
     kinds = (attempts.c.provider, jobs.c.provider, outcome)
-    found = select(*kinds, func.count()).join_from(attempts, jobs).where(jobs.c.batch_id == batch_id)
-    rows = connection.execute(found.group_by(*kinds).order_by(attempts.c.provider, func.count().desc()))
-    return [Calls(provider=who, home=home, outcome=how, count=count) for who, home, how, count in rows]
-
-
-def _add_open(connection: Connection, batch_id: int, lines: dict[tuple[str, str], UsageLine]) -> None:
-    under_way = (
-        select(attempts.c.provider, attempts.c.model, func.count())
-        .join(jobs)
-        .where(_OPEN, jobs.c.batch_id == batch_id)
-        .group_by(attempts.c.provider, attempts.c.model)
-    )
-    for provider, model, number in connection.execute(under_way):
-        line = lines.get((provider, model), UsageLine(provider=provider, model=model))
-        lines[provider, model] = replace(line, attempts=line.attempts + number, open=number)
+    source = attempts.join(jobs)
+    found = select(*kinds, func.count())
+    if period != ALWAYS:
+        source, within = source.outerjoin(ledger), and_(*_within(period))
+        found = found.where(or_(within, _OPEN) if under_way else within)
+    if batch_id is not None:
+        found = found.where(jobs.c.batch_id == batch_id)
+    found = found.select_from(source).group_by(*kinds).order_by(attempts.c.provider, func.count().desc())
+    return [
+        Calls(provider=who, home=home, outcome=how, count=count) for who, home, how, count in connection.execute(found)
+    ]
 
 
 def spent(
@@ -133,9 +145,45 @@ def bills(connection: Connection, ids: Sequence[int]) -> dict[int, Bill]:
 _OPEN = text("attempts.state = 'open'")
 
 
+_SECONDS = type_coerce(ledger.c.at, Integer) // micros(EPOCH + timedelta(seconds=1))
+
+#: What rows of the ledger, and attempts under way, are told apart by; days are those of this machine's time zone.
+_MARKS: dict[By, ColumnElement[Any]] = {
+    By.DAY: func.date(_SECONDS, "unixepoch", "localtime"),
+    By.TAG: jobs.c.tags,
+    By.RUN: ledger.c.run_id,
+    By.BATCH: batches.c.name,
+}
+_OPEN_MARKS: dict[By, ColumnElement[Any]] = {By.TAG: jobs.c.tags, By.RUN: attempts.c.run_id, By.BATCH: batches.c.name}
+
+
+def _within(period: Period) -> list[ColumnElement[bool]]:
+    since = [] if period.since is None else [ledger.c.at >= period.since]
+    return since if period.until is None else [*since, ledger.c.at < period.until]
+
+
 def _sum(column: ColumnElement[int | None]) -> ColumnElement[int]:
     return func.coalesce(func.sum(column), 0)
 
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+
+
+_SUMS = (
+    func.count().label("attempts"),
+    *(
+        func.sum(column).label(column.name)
+        for column in (
+            ledger.c.images,
+            ledger.c.input_tokens,
+            ledger.c.output_tokens,
+            ledger.c.credits,
+            ledger.c.usd,
+            ledger.c.at_risk_usd,
+            ledger.c.at_risk_credits,
+        )
+    ),
+    _count(_UNPRICED).label("unpriced"),
+    _count(_IN_DOUBT).label("at_risk"),
+)

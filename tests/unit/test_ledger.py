@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import json
-
-from batchgen.ledger import Counts, Failure, UsageLine, add, status_document, usage_document
+from batchgen.ledger import Counts, Failure, UsageLine, add, figures, merged, status_document
 
 AIML = UsageLine(
     provider="aimlapi",
@@ -42,42 +40,6 @@ def test_status_has_the_shape_scripts_rely_on() -> None:
     }
 
 
-def test_usage_has_the_shape_scripts_rely_on() -> None:
-    document = json.loads(json.dumps(usage_document([AIML])))
-    assert document["schema_version"] == 1
-    assert document["by"] == [
-        {
-            "provider": "aimlapi",
-            "model": "gpt-image-2",
-            "attempts": 10,
-            "images": 10,
-            "input_tokens": 120,
-            "output_tokens": None,
-            "credits": "1073410",
-            "usd": "0.536705",
-            "usd_by_source": {"reported": "0.536705", "priced": "0", "estimated": "0", "unknown": "0"},
-            "at_risk_usd": "0",
-            "unpriced": 0,
-        }
-    ]
-    assert document["totals"]["usd"] == "0.536705"
-    assert document["totals"]["credits"] == {"aimlapi": "1073410"}
-
-
-def test_an_unknown_price_is_null_never_zero() -> None:
-    line = usage_document([TIER])["by"][0]
-    assert line["usd"] is None
-    assert line["usd_by_source"]["unknown"] is None
-    assert usage_document([TIER])["totals"]["usd"] is None
-
-
-def test_a_sum_that_leaves_something_out_says_so() -> None:
-    totals = usage_document([AIML, TIER])["totals"]
-    assert (totals["usd"], totals["unpriced"]) == ("0.536705", 2)
-    assert totals["usd_by_source"]["unknown"] is None
-    assert totals["credits"] == {"aimlapi": "1073410", "gptimageapi": "12"}
-
-
 def test_money_at_risk_stands_apart_from_money_spent() -> None:
     spend = status_document("b", Counts(), [DOUBT], [])["spend"]
     assert (spend["usd"], spend["at_risk_usd"]) == ("0.0000015", "0.053")
@@ -85,9 +47,24 @@ def test_money_at_risk_stands_apart_from_money_spent() -> None:
     assert status_document("b", Counts(), [unguessed], [])["spend"]["at_risk_usd"] is None
 
 
+def test_an_unknown_price_beside_a_free_attempt_is_unknown_never_zero() -> None:
+    refused = UsageLine(provider="gptimageapi", model="gpt-image-2", attempts=1, usd_by_basis={"priced": 0})
+    together = merged([TIER, refused])
+    assert (together.attempts, together.unpriced, together.usd) == (3, 2, None)
+    assert status_document("b", Counts(), [TIER, refused], [])["spend"]["usd"] is None
+    assert figures([TIER, refused])["usd"] is None
+
+
+def test_lines_are_merged_without_a_loss() -> None:
+    assert merged([DOUBT]) == DOUBT
+    twice = merged([DOUBT, DOUBT])
+    assert twice.usd_by_basis == {"priced": 2_000, "estimated": 1_000}
+    assert (twice.attempts, twice.images, twice.input_tokens, twice.output_tokens) == (6, 4, None, 14)
+    assert (twice.at_risk, twice.at_risk_usd, twice.at_risk_credits, twice.credits) == (2, 106_000_000, None, None)
+
+
 def test_nothing_spent_is_zero() -> None:
     assert status_document("b", Counts(), [], [])["spend"]["usd"] == "0"
-    free = UsageLine(provider="p", model="m", attempts=3)
-    assert usage_document([free])["by"][0]["usd"] == "0"
+    assert UsageLine(provider="p", model="m", attempts=3).usd == 0
     assert add([]) is None
     assert add([None, 2, 3]) == 5
