@@ -37,7 +37,7 @@ def read_manifest(place: Place, path: Path, overlay: Overlay = Overlay()) -> Bat
         batch = replace(batch, confirm_above=nano_usd(project.get("confirm_above")))
     if place.sandbox:
         batch = replace(batch, folder=place.state / "output" / batch.name)
-    return overlay.laid(batch)
+    return batch.under(overlay)
 
 
 def plan(

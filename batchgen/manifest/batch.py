@@ -111,6 +111,15 @@ class Batch:
     on_unknown: Literal["retry", "hold"] | None = None  #: as stated at the top of the manifest
     confirm_above: int | None = None  #: nano-USD above which a person at a terminal is asked; None: 1 USD
     warnings: tuple[Problem, ...] = ()
-    overlay: Overlay = field(
-        default_factory=Overlay
-    )  #: what was typed for one run, and is in ``profiles`` and ``folder`` already
+    overlay: Overlay = field(default_factory=Overlay)  #: what was typed for one run; it is in all the above already
+
+    def under(self, overlay: Overlay) -> Batch:
+        """Return this with *overlay* over it; raise UsageError where that names a provider that this has not."""
+        overlay.require(self.profiles)
+        return replace(
+            self,
+            profiles={name: overlay.over(profile) for name, profile in self.profiles.items()},
+            limits={name: replace(said, typed=frozenset(overlay.limits(name))) for name, said in self.limits.items()},
+            folder=overlay.folder or self.folder,
+            overlay=overlay,
+        )

