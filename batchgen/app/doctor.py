@@ -43,8 +43,8 @@ NO_ROOM, LITTLE_ROOM = 100_000_000, 2_000_000_000
 #: Calls in flight that the usual limit of open files should be enough for.
 USUAL_CALLS = 32
 
-#: Variables whose values may let somebody in.
-_SECRET = re.compile("URL|NOTIFY|SECRET|TOKEN|KEY")
+#: Settings whose values may let somebody in: variables, and addresses that an option of a file names.
+_SECRET = re.compile(r"BATCHGEN_.*(URL|NOTIFY|SECRET|TOKEN|KEY)|options\..*\.notify")
 
 Verdict = Literal["ok", "note", "bad"]
 
@@ -66,6 +66,7 @@ class Setting:
     name: str
     value: Any
     source: str
+    overridden_by: str | None = None  #: what goes before it: a variable, or a file
 
 
 def examine(place: Place) -> Iterator[Finding]:
@@ -97,24 +98,28 @@ def gravest(found: Sequence[Finding]) -> int:
     return next((code for code in (12, 1, 4, 7, 5, 8) if code in codes), max(codes, default=0))
 
 
-def made(place: Place) -> list[Setting]:
-    """Return every setting that somebody made, the place that counts first; raise SettingsError."""
+def made(place: Place, rivals: Callable[[str], Sequence[str]] = lambda name: [name]) -> list[Setting]:
+    """Return every setting that somebody made, the place that counts first; raise SettingsError.
+
+    *rivals* tells which names go before a name of a file, where a variable or a file that counts more has them.
+    """
     found = [
-        Setting(
-            name=name,
-            value="(set)" if _SECRET.search(name) else value,
-            source=str(dotenv.origins.get(name, "the environment")),
-        )
+        Setting(name=name, value=_shown(name, value), source=str(dotenv.origins.get(name, "the environment")))
         for name, value in sorted(settings.environment().items())
         if name.startswith("BATCHGEN_")
     ]
-    seen: set[str] = set()
-    for file, said in settings.layers(place.root):
-        for name, value in _leaves("", said):
-            if name not in seen:
-                found.append(Setting(name=name, value=value, source=str(file)))
-                seen.add(name)
+    said = {one.name: one.name for one in found if one.value}
+    for layer in settings.layers(place.root):
+        leaves = [(name, name.replace("-", "_"), value) for name, value in _leaves("", layer.said)]
+        for name, plain, value in leaves:
+            by = next((said[one] for one in rivals(plain) if one in said), None)
+            found.append(Setting(name=name, value=_shown(plain, value), source=str(layer.file), overridden_by=by))
+        said = {plain: str(layer.file) for _, plain, _ in leaves} | said
     return found
+
+
+def _shown(name: str, value: object) -> object:
+    return "(set)" if value and _SECRET.match(name) else value
 
 
 def _leaves(prefix: str, said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -146,7 +151,7 @@ def _version(name: str) -> str:
 def _settings(place: Place) -> Iterator[Finding]:
     layers = settings.layers(place.root)
     roster.known(place)  # every provider that is configured can be made
-    files = ", ".join(str(file) for file, _ in layers) or "no batchgen.yaml, and none of your own"
+    files = ", ".join(str(layer.file) for layer in layers) or "no batchgen.yaml, and none of your own"
     yield Finding(about="settings", says=files)
 
 

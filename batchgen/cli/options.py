@@ -61,12 +61,14 @@ def colours(arguments: Sequence[str]) -> None:
 
 
 _FOLDER = click.Path(file_okay=False, exists=True, path_type=Path)
+#: Eager: all that other options may come from is known before these are looked up.
 _SHARED = (
-    click.option("-C", "folder", type=_FOLDER, metavar="DIR", help="Work in DIR."),
+    click.option("-C", "folder", type=_FOLDER, metavar="DIR", is_eager=True, help="Work in DIR."),
     click.option(
         "--db",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
+        is_eager=True,
         help="The job table. Default: .batchgen/batchgen.db in the working folder.",
     ),
     click.option(
@@ -74,6 +76,7 @@ _SHARED = (
         type=click.Path(dir_okay=False, exists=True, path_type=Path),
         metavar="FILE",
         expose_value=False,
+        is_eager=True,
         callback=environment.use_config,
         help="Your own settings. Default: ~/.config/batchgen/config.yaml.",
     ),

@@ -37,7 +37,8 @@ def schedule(  # noqa: PLR0917 - click gives them by name
     from .. import schedule as units
     from .work import run
 
-    run.make_context("run", [str(manifest), *rest])  # what run would not take is told now
+    # what run would not take is told now
+    run.make_context("run", [str(manifest), *rest], obj={"folder": session.folder})
     command = _command(session, kind, manifest, rest)
     name = re.sub(r"[^a-z0-9]+", "-", manifest.stem.lower()).strip("-") or "run"
     start = units.Start(
