@@ -18,11 +18,12 @@ from typing import Any, Literal
 
 from .. import dotenv, lock, settings
 from ..errors import BatchgenError
+from ..providers.skew import least
 from ..store import migrate, upkeep
 from ..store.reader import Reader
 from ..transport.line import trusted
 from . import roster
-from .check import Candidate, keys_of
+from .check import Candidate, Checked, keys_of
 from .ground import BASE_FILES, FILES_PER_CALL, require_local
 from .place import Place
 
@@ -40,6 +41,8 @@ PACKAGES = (
 )
 #: Bytes free below which a run would soon stop, and below which it might.
 NO_ROOM, LITTLE_ROOM = 100_000_000, 2_000_000_000
+#: Seconds by which this clock may differ from the providers', and beyond which certificates and signatures fail.
+FEW_SECONDS, MANY_SECONDS = 5, 300
 #: Calls in flight that the usual limit of open files should be enough for.
 USUAL_CALLS = 32
 
@@ -90,6 +93,30 @@ def examine(place: Place) -> Iterator[Finding]:
             yield Finding(about=about, says=str(error), verdict="bad", code=error.exit_code)
         except OSError as error:
             yield Finding(about=about, says=f"{error.filename or about}: {error.strerror}", verdict="bad", code=1)
+
+
+def skewed(asked: Sequence[Checked]) -> Iterator[Finding]:
+    """Say how far this machine's clock is from those of the providers that have answered."""
+    skew = least(skew for one in asked for skew in one.skews)
+    if skew is None:
+        return
+    who = next(one.candidate.profile.name for one in asked if skew in one.skews)
+    off = abs(skew.sure)
+    if off <= FEW_SECONDS:
+        yield Finding(about="clock", says=f"agrees with that of {who} within {FEW_SECONDS} s")
+        return
+    says = f"{_span(off)} {'ahead of' if skew.sure > 0 else 'behind'} that of {who}: set it, or let NTP do so"
+    if off <= MANY_SECONDS:
+        yield Finding(about="clock", says=says, verdict="note")
+    else:
+        says += "; certificates and signatures may be refused, and a day's quota and budget begin at another time"
+        yield Finding(about="clock", says=says, verdict="bad", code=1)
+
+
+def _span(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
 
 
 def gravest(found: Sequence[Finding]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +40,13 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
 
     place = session.place(sandbox=sandbox)
     found = list(doctor.examine(place))
-    beside = 1 + max(number for number, one in enumerate(found) if one.about == "settings")
-    found[beside:beside] = _options(place)
+    _put_beside(found, "settings", _options(place))
     made = [] if any(one.about == "settings" and one.code for one in found) else doctor.made(place, defaults.rivals)
     asked: tuple[check.Checked, ...] = ()
     if not offline:
         try:
             asked = check.check(place)
+            _put_beside(found, "clock", doctor.skewed(asked))
         except BatchgenError as error:
             found.append(doctor.Finding(about="online", says=str(error), verdict="bad", code=error.exit_code))
     found += [doctor.Finding(about="online", says=one.candidate.profile.name, verdict="bad", code=one.exit_code)
@@ -70,6 +70,12 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
         for line in check_lines(asked) if asked else []:
             words.data(line)
     return code
+
+
+def _put_beside(found: list[Finding], about: str, more: Iterable[Finding]) -> None:
+    """Put *more* findings where others about the same stand."""
+    beside = 1 + max((number for number, one in enumerate(found) if one.about == about), default=len(found) - 1)
+    found[beside:beside] = more
 
 
 def _plain(setting: Setting) -> dict[str, Any]:
