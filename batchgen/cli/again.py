@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import NotFound
-from .options import Session, command, of_manifest, selecting, selection
+from .options import Session, command, files, of_manifest, selecting, selection
 from .terms import run_options, terms_of
 from .work import carry_out, retry_failed, run_selected
 
 if TYPE_CHECKING:
     from ..app.place import Place
 
-_WHICH = click.argument("which", metavar="[BATCH|MANIFEST]", required=False)
+_WHICH = click.argument("which", metavar="[BATCH|MANIFEST]", required=False, shell_complete=files)
 
 
 @command(

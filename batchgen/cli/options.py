@@ -19,6 +19,8 @@ from ..selection import ORPHANED
 from . import environment, shape
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from ..app.place import Place
     from ..selection import Selection
 
@@ -155,6 +157,14 @@ def group(name: str, *examples: str) -> Callable[[Function], click.Group]:
         return call
 
     return make
+
+
+def files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete the name of a file, where a word may be that of a file or something else."""
+    from click.shell_completion import CompletionItem
+
+    del ctx, parameter
+    return [CompletionItem(incomplete, type="file")]
 
 
 sandbox = click.option("--sandbox", is_flag=True, help="The rehearsal: its own job table and output.")

@@ -89,8 +89,20 @@ TOPICS: Mapping[str, Callable[[], str]] = {
 }
 
 
+def _topics_and_commands(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    del parameter
+    root = ctx.find_root()
+    assert isinstance(root.command, click.Group)  # noqa: S101
+    return [name for name in (*TOPICS, *root.command.list_commands(root)) if name.startswith(incomplete)]
+
+
 @command("help", "batchgen help exit-codes", "batchgen help environment", "batchgen help run")
-@click.argument("what", metavar="[exit-codes|environment|manifest|cron|COMMAND]", required=False)
+@click.argument(
+    "what",
+    metavar="[exit-codes|environment|manifest|cron|COMMAND]",
+    required=False,
+    shell_complete=_topics_and_commands,
+)
 @click.pass_context
 def help_(ctx: click.Context, session: Session, what: str | None) -> int:
     """Help on a topic, or on a command."""
