@@ -169,7 +169,7 @@ def _misplaced(said: object, places: Places) -> Iterator[Problem]:
             yield places.problem((name,), "wrong_type", SECTIONS[name])
         else:
             for one, inside in (value or {}).items():
-                if not isinstance(inside, dict):
+                if not isinstance(inside, dict) and (inside is not None or name == "providers"):
                     yield places.problem((name, one), "wrong_type", "should be a mapping (key: value)")
 
 

@@ -92,7 +92,7 @@ def said(ctx: click.Context) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for layer in layers:
         stated = layer.said.get(SECTION) or {}
-        for key, value in ((key, value) for one in sections for key, value in stated.get(one, {}).items()):
+        for key, value in ((key, value) for one in sections for key, value in (stated.get(one) or {}).items()):
             option = options.get(_plain(key))
             if option is not None and option.name is not None:  # None: an option of run that this one lacks
                 found.setdefault(option.name, _typed(option, value))
@@ -135,7 +135,7 @@ def problems(layer: Layer, sections: Sequence[str] | None) -> Iterator[Problem]:
         elif sections is None or name in sections:
             command = root.get_command(click.Context(root), name)
             assert command is not None  # noqa: S101 - it is in the table
-            yield from _of_command(layer, name, command, stated)
+            yield from _of_command(layer, name, command, stated or {})
 
 
 def _of_command(layer: Layer, name: str, command: click.Command, stated: Mapping[str, Any]) -> Iterator[Problem]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
 import pytest
 
 from batchgen import settings
+from batchgen.app.place import Place
 from batchgen.cli import batchgen, defaults, shape
 from batchgen.errors import SettingsError
 
@@ -85,6 +87,11 @@ def test_what_a_run_is_told_holds_for_resume_and_retry_as_well_which_may_say_oth
     assert {name: one["progress"] for name, one in said.items()} == {"run": "auto", "resume": "auto", "retry": "none"}
 
 
+@pytest.mark.parametrize("text", ["options:", "options: {run: }", "options: {run: {}, plan: }", "# options:"])
+def test_what_is_commented_out_says_nothing(own, text):
+    assert parsed(shop(own, text))["stop_at"] is None
+
+
 def test_settings_are_those_of_the_manifest(own):
     folder = shop(own, "options: {run: {max_time: 2h}, plan: {full: true}}")
     (own.parent / ".git").mkdir()
@@ -93,6 +100,23 @@ def test_settings_are_those_of_the_manifest(own):
     assert run.make_context("run", [str(folder / "m.yaml")]).params["max_time"] == "2h"
     assert run.make_context("run", ["shop/m.yaml", "-C", str(own.parent)]).params["max_time"] == "2h"
     assert plan.make_context("plan", [str(folder / "m.yaml")]).params["full"] is True
+
+
+def test_those_of_a_resume_are_those_of_the_batchs_manifest(own, monkeypatch):
+    folder = shop(own, "options: {run: {max_time: 2h}}")
+    (own.parent / ".git").mkdir()
+    (folder / "m.yaml").touch()
+    asked: list[tuple[Any, ...]] = []
+
+    def batch(place: Place, name: str | None) -> SimpleNamespace:
+        asked.append((place.root, place.sandbox, name))
+        return SimpleNamespace(manifest=str(folder / "m.yaml"))
+
+    monkeypatch.setattr("batchgen.app.look.batch", batch)
+    resume = batchgen.get_command(click.Context(batchgen), "resume")
+    assert resume.make_context("resume", ["night", "--sandbox", "-C", str(own.parent)]).params["max_time"] == "2h"
+    assert resume.make_context("resume", ["-C", str(own.parent)]).params["max_time"] == "2h"
+    assert asked == [(own.parent, True, "night"), (own.parent, False, None)]
 
 
 @pytest.mark.parametrize(
