@@ -39,8 +39,7 @@ REFUSED: Mapping[str, str] = {
     "offline": "doctor looks at the settings themselves",
 }
 
-#: What runs a command: a project that came from somewhere must not do that by a file.
-_OWN_ONLY = ("on_finish",)
+_OWN = "your own settings may hold it, no file that a project shares"
 
 
 class FromFiles(Mapping[str, Any]):
@@ -143,9 +142,9 @@ def _of_command(layer: Layer, name: str, command: click.Command, stated: Mapping
     seen: set[str] = set()
     for key, value in stated.items():
         plain, where = _plain(key), (SECTION, name, key)
-        why = REFUSED.get(plain)
-        if plain in _OWN_ONLY and not layer.own:
-            why = "it runs a command; your own settings may hold it, no file that a project shares"
+        why = REFUSED.get(plain) or (
+            None if layer.own or plain not in options else _reaching_out(options[plain], value)
+        )
         if plain not in options:
             hint = _near(plain, allowed(command), f"batchgen {name} --help lists the options")
             yield layer.places.problem(where, "unknown_key", f"{name} has no option {key!r}", hint, key=True)
@@ -156,6 +155,16 @@ def _of_command(layer: Layer, name: str, command: click.Command, stated: Mapping
         elif wrong := _wrong(command, options[plain], value):
             yield layer.places.problem(where, "bad_value", wrong)
         seen.add(plain)
+
+
+def _reaching_out(option: click.Option, value: object) -> str | None:
+    """Return why a project that came from somewhere must not say this by a file, or None."""
+    if option.name == "on_finish":
+        return f"it runs a command; {_OWN}"
+    path = Path(str(value))
+    if isinstance(option.type, click.Path) and (path.is_absolute() or ".." in path.parts):
+        return f"it leads out of the project; {_OWN}"
+    return None
 
 
 def _wrong(command: click.Command, option: click.Option, value: object) -> str | None:

@@ -87,3 +87,13 @@ def test_doctor_tells_of_every_mistyped_option(project):
     assert done.code == 4
     wrong = [one["says"] for one in done.json["findings"] if one["verdict"] == "bad"]
     assert [line.split(": ")[1] for line in wrong] == ["options.run.yes", "options.plan.ful"]
+
+
+def test_a_schedule_says_nothing_of_what_a_file_says(project):
+    manifest = project.manifest(jobs(1))
+    cron = ("schedule", "cron", manifest, "--json", "--", "--yes")
+    assert "--wait-lock" in project.run(*cron).json["command"]
+    settle(project, "options: {run: {wait_lock: 600}}")
+    assert "--wait-lock" not in project.run(*cron).json["command"]
+    settle(project, "options: {run: {wait_lock: ten}}")
+    assert project.run(*cron).code == 4

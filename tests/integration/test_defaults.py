@@ -66,12 +66,15 @@ def test_every_option_of_every_command_has_been_thought_about():
 
 
 def test_a_file_says_what_the_command_line_and_the_environment_leave_out(own, monkeypatch):
-    own.write_text("options: {run: {stop_at: 05:00, max_time: 2h, on_finish: date}}", encoding="utf-8")
+    own.write_text(
+        "options: {run: {stop_at: 05:00, max_time: 2h, on_finish: date, log_file: /tmp/x}}", encoding="utf-8"
+    )
     folder = shop(own, "options: {run: {stop-at: 22:30, max_failures: 5, notify: 'http://127.0.0.1:9/'}}")
     said = parsed(folder)
     # 22:30 is no number, though YAML 1.1 makes one of it
     assert (said["stop_at"], said["max_time"], said["max_failures"]) == ("22:30", "2h", "5")
     assert (said["notify"], said["on_finish"], said["wait_lock"]) == (("http://127.0.0.1:9/",), "date", 0)
+    assert said["log_file"] == Path("/tmp/x")
     monkeypatch.setenv("BATCHGEN_STOP_AT", "06:00")
     assert parsed(folder)["stop_at"] == "06:00"
     assert parsed(folder, "--stop-at", "07:00")["stop_at"] == "07:00"
@@ -141,6 +144,8 @@ def test_those_of_a_resume_are_those_of_the_batchs_manifest(own, monkeypatch):
         ("options: {run: {notify: [{a: b}]}}", "should be one value, or a list of them"),
         ("options: {run: {notify: 'http://x.example.com/'}}", "a webhook is https, or http on this machine"),
         ("options: {run: {on_finish: rm}}", "may not stand in this file (it runs a command; your own settings may"),
+        ("options: {run: {metrics_file: /etc/x.prom}}", "(it leads out of the project; your own settings may hold it"),
+        ("options: {run: {log_file: logs/../../x}}", "(it leads out of the project; your own settings may hold it"),
         ("options: {run: {yes: true}}", "may not stand in this file (nobody agrees to that once and for all"),
         ("options: {run: {sandbox: true}}", "(it says what the command is about; say it on the command line)"),
         ("options: {run: {limit: 10}}", "(it says what the command is about; say it on the command line)"),
