@@ -28,7 +28,7 @@ _EVERYWHERE = "it is for every command; .env or the environment sets it: BATCHGE
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(shape.SELECTION, _CHOSEN),
     **dict.fromkeys(("batch", "sandbox", "dry_run", "keep_changed", "retry_failed", "with"), _CHOSEN),
-    **dict.fromkeys(("as_curl", "as_yaml", "example"), _CHOSEN),
+    **dict.fromkeys(("as_curl", "as_yaml", "csv", "example", "files", "layout", "since", "until"), _CHOSEN),
     **dict.fromkeys(("yes", "all", "force", "requeue", "reset", "not_charged"), _AGREED),
     **{name: _EVERYWHERE.format(name.upper()) for name in (*shape.EVERYWHERE, "color")},
     "allow_unpriced": f"{_AGREED}, or state the price: providers: NAME: tariff: {{usd_per_image: 0.05}}",
