@@ -102,7 +102,7 @@ def clean(value: object) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, list | tuple):
         return [clean(one) for one in value]
     text = str(value)
-    for secret in _SECRETS:
+    for secret in sorted(_SECRETS, key=len, reverse=True):  # one may be a part of another
         text = text.replace(secret, "[hidden]")
     text = _QUERY.sub(r"\1?[...]", _KEY_LIKE.sub(lambda found: f"{found[1] or ''}[hidden]", text))
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -7,20 +7,28 @@ import re
 import shlex
 import stat
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from . import dotenv
-from .errors import KeyMissing, SettingsError
+from .errors import KeyMissing, ManifestError, Problem, SettingsError
+
+if TYPE_CHECKING:
+    from .manifest.places import Places
 
 #: Seconds that a command which prints a key may take.
 COMMAND_TIMEOUT = 30
 PROJECT_FILE = "batchgen.yaml"
 USER_FILE = "config.yaml"
+#: What may stand in them, and what it should be.
+SECTIONS = {
+    "providers": "should map the name of a provider to its settings",
+    "confirm_above": "should be an amount in USD, such as 5",
+    "options": "should map the name of a command to its options",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,21 +79,31 @@ def missing(provider: str, names: Iterable[str]) -> str:
     return f"no API key for {provider}: set the environment variable {first}{also}, or {first}_FILE, or {first}_COMMAND"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """One file of settings and what it says."""
+
+    file: Path
+    said: Mapping[str, Any]
+    places: Places
+    own: bool = False  #: the user's, not one that a project shares
+
+
 def project_settings(start: Path) -> Mapping[str, Any]:
     """Return what ``batchgen.yaml`` says, and beneath it the user's own settings; raise SettingsError."""
     found: Mapping[str, Any] = {}
-    for _, said in reversed(layers(start)):
-        found = _over(found, said)
+    for layer in reversed(layers(start)):
+        found = _over(found, layer.said)
     return found
 
 
-def layers(start: Path) -> list[tuple[Path, Mapping[str, Any]]]:
+def layers(start: Path) -> list[Layer]:
     """Return the files of settings that there are with what each says, the one that goes first first.
 
     Raises SettingsError.
     """
-    files = [project_file(start), user_file(environment())]
-    return [(file, _read(file)) for file in files if file is not None]
+    files = {project_file(start): False, user_file(environment()): True}
+    return [_read(file, own=own) for file, own in files.items() if file is not None]
 
 
 def user_file(environment: Mapping[str, str]) -> Path | None:
@@ -117,24 +135,42 @@ def project_file(start: Path) -> Path | None:
     return None
 
 
-def _read(file: Path) -> Mapping[str, Any]:
+def _read(file: Path, *, own: bool) -> Layer:
+    # it loads much; where there are no settings, nothing needs it
+    from .manifest.reader import parse_any
+
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{file}: {error}") from error
-    if found is None:
-        return {}
-    if not isinstance(found, dict) or set(found) - {"providers", "confirm_above"}:
-        raise SettingsError(
-            f"{file}: only 'providers:' and 'confirm_above:' are understood here, as in a manifest"
-        )  # fmt: skip
-    amount = found.get("confirm_above", 0)
-    if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 <= amount <= 1_000_000:
-        raise SettingsError(f"{file}: 'confirm_above:' is an amount in USD, such as 5")
-    providers = found.get("providers") or {}
-    if not isinstance(providers, dict) or not all(isinstance(value, dict) for value in providers.values()):
-        raise SettingsError(f"{file}: 'providers:' maps a provider's name to its settings")
-    return found
+        document = parse_any(file.read_bytes(), str(file))
+    except OSError as error:
+        raise SettingsError(f"{file}: {error.strerror}") from error
+    except ManifestError as error:
+        raise SettingsError(str(error)) from error
+    places = document.places
+    said = {} if document.data is None else document.data
+    if problems := [*document.problems, *_misplaced(said, places)]:
+        raise SettingsError("\n".join(map(str, problems)))
+    return Layer(file=file, said=said, places=places, own=own)
+
+
+def _misplaced(said: object, places: Places) -> Iterator[Problem]:
+    """Yield what cannot be meant; what providers and commands make of their settings is for them to say."""
+    if not isinstance(said, dict):
+        yield places.problem((), "not_a_mapping", f"settings are {', '.join(SECTIONS)}, as key: value")
+        return
+    for name, value in said.items():
+        if name not in SECTIONS:
+            near = get_close_matches(name, SECTIONS, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(SECTIONS)}"
+            yield places.problem((name,), "unknown_key", f"unknown key {name!r}", hint, key=True)
+        elif name == "confirm_above":
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1_000_000:
+                yield places.problem((name,), "wrong_type", SECTIONS[name])
+        elif value is not None and not isinstance(value, dict):
+            yield places.problem((name,), "wrong_type", SECTIONS[name])
+        else:
+            for one, inside in (value or {}).items():
+                if not isinstance(inside, dict) and (inside is not None or name == "providers"):
+                    yield places.problem((name, one), "wrong_type", "should be a mapping (key: value)")
 
 
 def _checked(value: str, source: str) -> Key:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ..files import make_private
 from ..providers.account import Catalogue, read_catalogue
 from ..providers.inquiry import Account, Answer, Asking, Verdict, inquire, list_models
 from ..providers.profile import Profile
+from ..providers.skew import Skew, read_skew
 from ..sandbox import launch
 from ..settings import Key
 from ..transport import Line, Transport
@@ -23,6 +25,8 @@ from .place import Place
 from .roster import configured, known
 
 Value = TypeVar("Value")
+#: Tells the seconds since 1970.
+Clock = Callable[[], float]
 
 #: Seconds for one question, answer included.
 PATIENCE = 20.0
@@ -55,6 +59,7 @@ class Checked:
 
     candidate: Candidate
     account: Account | None
+    skews: Sequence[Skew] = ()  #: of this machine's clock, by each answer
 
     @property
     def exit_code(self) -> int:
@@ -80,16 +85,21 @@ class Listed:
         return {Verdict.REFUSED: 5, Verdict.UNREACHED: 8}.get(self.answer.verdict, 0)
 
 
-def check(place: Place, names: Sequence[str] = ()) -> tuple[Checked, ...]:
+def check(place: Place, names: Sequence[str] = (), now: Clock = time.time) -> tuple[Checked, ...]:
     """Ask for free about every key of the providers *names*; without names, of all that are configured or have a key.
 
+    *now* is this machine's clock, which their answers are held against.
     Raises UsageError for a name that nobody knows, and KeyMissing where no provider has a key at all.
     """
     with _world(place) as moved:
         candidates = _candidates(place, names, moved)
         asked = [each for each in candidates if not each.lacking]
-        accounts = iter(_carried([(each, inquire(each.profile, _secret(each))) for each in asked]))
-        return tuple(Checked(candidate=each, account=None if each.lacking else next(accounts)) for each in candidates)
+        told = iter(_carried([(each, inquire(each.profile, _secret(each))) for each in asked], now))
+        return tuple(
+            Checked(candidate=each, account=account, skews=skews)
+            for each in candidates
+            for account, skews in [(None, []) if each.lacking else next(told)]
+        )
 
 
 def models(place: Place, name: str) -> Listed:
@@ -99,7 +109,7 @@ def models(place: Place, name: str) -> Listed:
         listing = first.profile.checks.models
         if first.lacking and listing is not None and not listing.public:
             raise KeyMissing(first.lacking)
-        (answer,) = _carried([(first, list_models(first.profile, _secret(first)))])
+        ((answer, _),) = _carried([(first, list_models(first.profile, _secret(first)))], time.time)
     accepted = answer.verdict is Verdict.ACCEPTED
     return Listed(profile=first.profile, answer=answer, catalogue=read_catalogue(answer.document) if accepted else None)
 
@@ -168,12 +178,15 @@ def _world(place: Place) -> Iterator[Callable[[Profile], Profile]]:
         yield lambda facts: facts.model_copy(update={"base_url": sandbox.base_url(facts.preset)})
 
 
-def _carried(questions: Sequence[tuple[Candidate, Asking[Value]]]) -> list[Value]:
-    """Carry all conversations at once, each on a line of its own; return how they ended, in order."""
-    told: dict[int, Value] = {}
+def _carried(questions: Sequence[tuple[Candidate, Asking[Value]]], now: Clock) -> list[tuple[Value, list[Skew]]]:
+    """Carry all conversations at once, each on a line of its own.
+
+    Returns in order how they ended, and what their answers say of this machine's clock.
+    """
+    told: dict[int, tuple[Value, list[Skew]]] = {}
 
     async def carry(transport: Transport, number: int) -> None:
-        told[number] = await _carry(transport.line(str(number)), questions[number][1])
+        told[number] = await _carry(transport.line(str(number)), questions[number][1], now)
 
     async def carry_all() -> None:
         profiles = {str(number): each.profile for number, (each, _) in enumerate(questions)}
@@ -187,17 +200,21 @@ def _carried(questions: Sequence[tuple[Candidate, Asking[Value]]]) -> list[Value
     return [told[number] for number in range(len(questions))]
 
 
-async def _carry(line: Line, asking: Asking[Value]) -> Value:
+async def _carry(line: Line, asking: Asking[Value], now: Clock) -> tuple[Value, list[Skew]]:
     """Put each question to the line, and hand back the reply or that none came."""
+    skews: list[Skew] = []
     try:
         call = next(asking)
         while True:
+            sent = now()
             try:
                 reply = await line.ask(call, PATIENCE)
             except ProviderError as error:
                 call = asking.throw(error)
             else:
+                skew = read_skew(reply.headers, sent, now())
+                skews += [skew] if skew else []
                 call = asking.send(reply)
     except StopIteration as end:
         answer: Value = end.value
-        return answer
+        return answer, skews

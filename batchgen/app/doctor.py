@@ -18,11 +18,12 @@ from typing import Any, Literal
 
 from .. import dotenv, lock, settings
 from ..errors import BatchgenError
+from ..providers.skew import least
 from ..store import migrate, upkeep
 from ..store.reader import Reader
 from ..transport.line import trusted
 from . import roster
-from .check import Candidate, keys_of
+from .check import Candidate, Checked, keys_of
 from .ground import BASE_FILES, FILES_PER_CALL, require_local
 from .place import Place
 
@@ -40,11 +41,13 @@ PACKAGES = (
 )
 #: Bytes free below which a run would soon stop, and below which it might.
 NO_ROOM, LITTLE_ROOM = 100_000_000, 2_000_000_000
+#: Seconds by which this clock may differ from the providers', and beyond which certificates and signatures fail.
+FEW_SECONDS, MANY_SECONDS = 5, 300
 #: Calls in flight that the usual limit of open files should be enough for.
 USUAL_CALLS = 32
 
-#: Variables whose values may let somebody in.
-_SECRET = re.compile("URL|NOTIFY|SECRET|TOKEN|KEY")
+#: Settings whose values may let somebody in: variables, and addresses that an option of a file names.
+_SECRET = re.compile(r"BATCHGEN_.*(URL|NOTIFY|SECRET|TOKEN|KEY)|options\..*\.notify")
 
 Verdict = Literal["ok", "note", "bad"]
 
@@ -66,6 +69,7 @@ class Setting:
     name: str
     value: Any
     source: str
+    overridden_by: str | None = None  #: what goes before it: a variable, or a file
 
 
 def examine(place: Place) -> Iterator[Finding]:
@@ -91,30 +95,58 @@ def examine(place: Place) -> Iterator[Finding]:
             yield Finding(about=about, says=f"{error.filename or about}: {error.strerror}", verdict="bad", code=1)
 
 
+def skewed(asked: Sequence[Checked]) -> Iterator[Finding]:
+    """Say how far this machine's clock is from those of the providers that have answered."""
+    skew = least(skew for one in asked for skew in one.skews)
+    if skew is None:
+        return
+    who = next(one.candidate.profile.name for one in asked if skew in one.skews)
+    off = abs(skew.sure)
+    if off <= FEW_SECONDS:
+        yield Finding(about="clock", says=f"agrees with that of {who} within {FEW_SECONDS} s")
+        return
+    says = f"{_span(off)} {'ahead of' if skew.sure > 0 else 'behind'} that of {who}: set it, or let NTP do so"
+    if off <= MANY_SECONDS:
+        yield Finding(about="clock", says=says, verdict="note")
+    else:
+        says += "; certificates and signatures may be refused, and a day's quota and budget begin at another time"
+        yield Finding(about="clock", says=says, verdict="bad", code=1)
+
+
+def _span(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
+
+
 def gravest(found: Sequence[Finding]) -> int:
     """Return the exit code of all findings."""
     codes = {finding.code for finding in found}
     return next((code for code in (12, 1, 4, 7, 5, 8) if code in codes), max(codes, default=0))
 
 
-def made(place: Place) -> list[Setting]:
-    """Return every setting that somebody made, the place that counts first; raise SettingsError."""
+def made(place: Place, rivals: Callable[[str], Sequence[str]] = lambda name: [name]) -> list[Setting]:
+    """Return every setting that somebody made, the place that counts first; raise SettingsError.
+
+    *rivals* tells which names go before a name of a file, where a variable or a file that counts more has them.
+    """
     found = [
-        Setting(
-            name=name,
-            value="(set)" if _SECRET.search(name) else value,
-            source=str(dotenv.origins.get(name, "the environment")),
-        )
+        Setting(name=name, value=_shown(name, value), source=str(dotenv.origins.get(name, "the environment")))
         for name, value in sorted(settings.environment().items())
         if name.startswith("BATCHGEN_")
     ]
-    seen: set[str] = set()
-    for file, said in settings.layers(place.root):
-        for name, value in _leaves("", said):
-            if name not in seen:
-                found.append(Setting(name=name, value=value, source=str(file)))
-                seen.add(name)
+    said = {one.name: one.name for one in found if one.value}
+    for layer in settings.layers(place.root):
+        leaves = [(name, name.replace("-", "_"), value) for name, value in _leaves("", layer.said)]
+        for name, plain, value in leaves:
+            by = next((said[one] for one in rivals(plain) if one in said), None)
+            found.append(Setting(name=name, value=_shown(plain, value), source=str(layer.file), overridden_by=by))
+        said = {plain: str(layer.file) for _, plain, _ in leaves} | said
     return found
+
+
+def _shown(name: str, value: object) -> object:
+    return "(set)" if value and _SECRET.match(name) else value
 
 
 def _leaves(prefix: str, said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -146,7 +178,7 @@ def _version(name: str) -> str:
 def _settings(place: Place) -> Iterator[Finding]:
     layers = settings.layers(place.root)
     roster.known(place)  # every provider that is configured can be made
-    files = ", ".join(str(file) for file, _ in layers) or "no batchgen.yaml, and none of your own"
+    files = ", ".join(str(layer.file) for layer in layers) or "no batchgen.yaml, and none of your own"
     yield Finding(about="settings", says=files)
 
 

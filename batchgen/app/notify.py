@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import importlib
-import importlib.util
 import json
 import logging
 import uuid
@@ -30,6 +28,7 @@ from ..money import show_usd
 from ..runner import Runner
 from ..store.reader import Reader
 from ..transport.post import may_post, post
+from . import messenger
 from .finish import run_command
 from .steer import Say
 
@@ -67,13 +66,15 @@ def checked(urls: Sequence[str]) -> tuple[str, ...]:
     """Return *urls* as they are; raise UsageError where no notice could ever go to one."""
     for url in urls:
         scheme = url.partition(":")[0].lower()
-        if scheme in ("http", "https"):
+        if _is_webhook(url):
             if not may_post(url):
                 raise UsageError(f"--notify {scheme}://…: a webhook is https, or http on this machine")
         elif "://" not in url:
             raise UsageError("--notify takes an address such as https://hooks.example.com/batchgen")
-        elif importlib.util.find_spec("apprise") is None:
-            raise UsageError(f"--notify {scheme}://… needs apprise: pip install 'batchgen[notify]'")
+        elif not messenger.is_installed():
+            raise UsageError(f"--notify {scheme}://… needs apprise: {messenger.INSTALL}")
+        elif not messenger.understands(url):
+            raise UsageError(f"--notify {scheme}://…: apprise does not understand the address")
     return tuple(urls)
 
 
@@ -93,7 +94,7 @@ class Notifier:
     def of(cls, say: Say, urls: Sequence[str], command: str | None) -> Notifier:
         """Return who is told; raise UsageError or KeyMissing where that cannot work."""
         key = settings.find_key([SECRET], settings.environment()) if urls else None
-        logs.hide([*urls, *([key.value] if key else [])])
+        logs.hide([secret for url in urls for secret in _secrets(url)] + ([key.value] if key else []))
         return cls(say=say, urls=checked(urls), command=command, secret=key.value if key else None)
 
     @asynccontextmanager
@@ -151,14 +152,14 @@ class Notifier:
             del self._waiting[0]
 
     async def _send(self, url: str, notice: Notice) -> None:
-        scheme = urlsplit(url).scheme.lower()
-        if scheme in ("http", "https"):
+        if _is_webhook(url):
             body = notice.encoded()
             headers = {"Content-Type": "application/json", "X-Batchgen-Event": notice.event} | signed(body, self.secret)
             why = await post(url, body, headers)
             where = urlsplit(url).hostname or ""
         else:
-            why, where = await to_thread.run_sync(_by_apprise, url, notice), scheme
+            said = messenger.message(notice.event, notice.body)
+            why, where = await to_thread.run_sync(messenger.deliver, url, *said), url.partition(":")[0]
         logs.event("notified", logging.INFO if why is None else logging.WARNING, what=notice.event, to=where, error=why)
         if why is not None:
             self.say(f"--notify: {where} was not told of {notice.event}: {why}")
@@ -186,14 +187,10 @@ def progress(runner: Runner, message: str) -> dict[str, Any]:
     }
 
 
-def _by_apprise(url: str, notice: Notice) -> str | None:
-    apprise = importlib.import_module("apprise")
-    target = apprise.Apprise()
-    if not target.add(url):
-        return "apprise does not understand the address"
-    said = notice.body.get("message") or notice.body.get("exit_words") or notice.event
-    try:
-        sent = target.notify(title=f"batchgen {notice.body.get('batch', '')}: {notice.event}", body=str(said))
-    except Exception as error:  # noqa: BLE001 - whatever a plugin of a plugin raises
-        return type(error).__name__
-    return None if sent else "apprise could not deliver it"
+def _secrets(url: str) -> Sequence[str]:
+    # of a webhook the whole address is one secret; what its parts are is known
+    return [url] if _is_webhook(url) else messenger.secrets_of(url)
+
+
+def _is_webhook(url: str) -> bool:
+    return url.partition(":")[0].lower() in ("http", "https")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import NotFound
-from .options import Session, command, of_manifest, selecting, selection
+from .options import Session, command, files, of_manifest, selecting, selection
 from .terms import run_options, terms_of
 from .work import carry_out, retry_failed, run_selected
 
-_WHICH = click.argument("which", metavar="[BATCH|MANIFEST]", required=False)
+if TYPE_CHECKING:
+    from ..app.place import Place
+
+_WHICH = click.argument("which", metavar="[BATCH|MANIFEST]", required=False, shell_complete=files)
 
 
 @command(
@@ -30,7 +33,8 @@ def resume(session: Session, which: str | None, **options: Any) -> int:  # noqa:
 
     It runs the batch's manifest again, as run does; failed jobs are for retry, or --retry-failed.
     """
-    return run_selected(session, _manifest(session, which, sandbox=options["sandbox"]), options)
+    manifest = manifest_of(session.place(sandbox=options["sandbox"]), which)
+    return run_selected(session, manifest, options)
 
 
 @command(
@@ -58,7 +62,7 @@ def retry(session: Session, which: str | None, amend: tuple[str, ...], **options
     from ..amend import parsed
 
     said = parsed(amend)
-    manifest = _manifest(session, which, sandbox=options["sandbox"])
+    manifest = manifest_of(session.place(sandbox=options["sandbox"]), which)
     chosen = of_manifest(selection(options))
     requeue = replace(chosen, states=chosen.states or ("failed",))
     # once put back they are pending and without a cause, as others may be
@@ -66,13 +70,13 @@ def retry(session: Session, which: str | None, amend: tuple[str, ...], **options
     return carry_out(session, manifest, options, terms_of(options, requeue, chosen, said))
 
 
-def _manifest(session: Session, which: str | None, *, sandbox: bool) -> Path:
+def manifest_of(place: Place, which: str | None) -> Path:
     """Return the manifest that *which* names: a file, a batch of the job table, or None for the one that ran last."""
     from ..app import look
 
-    if which is not None and (which.endswith((".yaml", ".yml")) or session.file(Path(which)).is_file()):
-        return session.file(Path(which))
-    found = Path(look.batch(session.place(sandbox=sandbox), which).manifest)
+    if which is not None and (which.endswith((".yaml", ".yml")) or (place.root / which).is_file()):
+        return place.root / which
+    found = Path(look.batch(place, which).manifest)
     if not found.is_file():
         raise NotFound(f"the manifest of this batch is gone: {found}.  If it was moved, name it: batchgen run MANIFEST")
     return found

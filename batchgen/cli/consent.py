@@ -9,6 +9,7 @@ import click
 
 from ..errors import SpendNotConfirmed
 from . import words
+from .defaults import from_a_file
 from .options import Session
 from .planning import amend_lines, many, plan_lines, question
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 def agreement(session: Session, terms: Terms, *, yes: bool, ask: bool) -> Agree:
     """Return what agrees to a plan, or refuses; nobody is asked unless *ask*."""
+    stated = terms.budget is not None and not from_a_file("budget")
 
     def agree(batch: Batch, wish: Plan) -> int | None:
         if not session.quiet and not session.as_json:
@@ -27,25 +29,26 @@ def agreement(session: Session, terms: Terms, *, yes: bool, ask: bool) -> Agree:
                 words.say(f"warning: {words.nearer(warning)}")
             for line in [*plan_lines(batch.name, wish, None), *amend_lines(wish, terms.amend), ""]:
                 words.say(line)
-        capped = _is_capped(batch, wish, terms)
+        capped = stated or _is_capped(batch, wish)
         if terms.budget is not None or batch.budget:
             _refuse_unpriced(batch, wish, terms)
         if yes or capped:
             return None
         if not (ask and sys.stdin.isatty() and sys.stderr.isatty()):
             why = "there is no terminal to ask" if ask else "--no-input forbids to ask"
+            unsaid = "" if terms.budget is None else "A budget in a settings file only limits what is agreed to.  "
             raise SpendNotConfirmed(
                 f"nobody agreed to spend: {why}.  Nothing was sent.  "
-                "Say --yes, or name a limit: --budget USD, or budget: in the manifest"
+                f"{unsaid}Say --yes, or name a limit: --budget USD, or budget: in the manifest"
             )
         return _asked(wish) if wish.asks else None
 
     return agree
 
 
-def _is_capped(batch: Batch, wish: Plan, terms: Terms) -> bool:
-    """Tell whether a stated budget covers everything that would be sent: only then it is consent."""
-    if terms.budget is not None or any(limit.usd is not None and limit.only is None for limit in batch.budget):
+def _is_capped(batch: Batch, wish: Plan) -> bool:
+    """Tell whether the manifest's budget covers everything that would be sent: only then it is consent."""
+    if any(limit.usd is not None and limit.only is None for limit in batch.budget):
         return True
     covered = {limit.only for limit in batch.budget if limit.usd is not None}
     covered |= {name for limit in batch.budget for name in limit.credits}

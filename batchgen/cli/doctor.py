@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import words
+from . import defaults, words
 from .options import Session, command
 from .options import sandbox as rehearsal
+
+if TYPE_CHECKING:
+    from ..app.doctor import Finding, Setting
+    from ..app.place import Place
 
 _MARKS = {"ok": "ok", "note": "note", "bad": "BAD"}
 
@@ -34,11 +40,13 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
 
     place = session.place(sandbox=sandbox)
     found = list(doctor.examine(place))
-    made = [] if any(one.about == "settings" and one.code for one in found) else doctor.made(place)
+    _put_beside(found, "settings", _options(place))
+    made = [] if any(one.about == "settings" and one.code for one in found) else doctor.made(place, defaults.rivals)
     asked: tuple[check.Checked, ...] = ()
     if not offline:
         try:
             asked = check.check(place)
+            _put_beside(found, "clock", doctor.skewed(asked))
         except BatchgenError as error:
             found.append(doctor.Finding(about="online", says=str(error), verdict="bad", code=error.exit_code))
     found += [doctor.Finding(about="online", says=one.candidate.profile.name, verdict="bad", code=one.exit_code)
@@ -46,7 +54,8 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
     code = doctor.gravest(found)
     if session.as_json:
         body = {"schema_version": 1, "exit_code": code, "findings": [asdict(one) for one in found]}
-        body |= {"settings": [asdict(one) for one in made]}
+        body |= {"settings": [_plain(one) for one in made if one.overridden_by is None]}
+        body |= {"overridden": [asdict(one) for one in made if one.overridden_by is not None]}
         words.document(body | ({} if offline else {"online": check_document(asked)["providers"]}))
         return code
     told = [one for one in found if one.verdict == "bad" or not session.quiet]
@@ -56,8 +65,41 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
         words.data(f"{_MARKS[one.verdict]:<5} {head:<13} {one.says}")
         before = one.about
     if not session.quiet:
-        for setting in made:
-            words.data(f"{'':<5} {'set by':<13} {setting.source}: {setting.name} = {setting.value}")
+        for number, setting in enumerate(made):
+            words.data(f"{'':<5} {'' if number else 'set by':<13} {_set_by(setting)}")
         for line in check_lines(asked) if asked else []:
             words.data(line)
     return code
+
+
+def _put_beside(found: list[Finding], about: str, more: Iterable[Finding]) -> None:
+    """Put *more* findings where others about the same stand."""
+    beside = 1 + max((number for number, one in enumerate(found) if one.about == about), default=len(found) - 1)
+    found[beside:beside] = more
+
+
+def _plain(setting: Setting) -> dict[str, Any]:
+    return {"name": setting.name, "value": setting.value, "source": setting.source}
+
+
+def _set_by(setting: Setting) -> str:
+    value = str(setting.value).lower() if isinstance(setting.value, bool) else setting.value
+    over = f"    (overridden by {setting.overridden_by})" if setting.overridden_by else ""
+    return f"{setting.source}: {setting.name} = {value}{over}"
+
+
+def _options(place: Place) -> Iterator[Finding]:
+    """Tell what is wrong with the options in settings files: of every command, not of one."""
+    from .. import settings
+    from ..app.doctor import Finding
+    from ..errors import SettingsError
+
+    try:
+        layers = settings.layers(place.root)
+    except SettingsError:
+        return  # examine has told
+    try:
+        defaults.check(layers)
+    except SettingsError as error:
+        for line in str(error).splitlines():
+            yield Finding(about="settings", says=line, verdict="bad", code=error.exit_code)

@@ -19,6 +19,8 @@ from ..selection import ORPHANED
 from . import environment, shape
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from ..app.place import Place
     from ..selection import Selection
 
@@ -61,12 +63,14 @@ def colours(arguments: Sequence[str]) -> None:
 
 
 _FOLDER = click.Path(file_okay=False, exists=True, path_type=Path)
+#: Eager: all that other options may come from is known before these are looked up.
 _SHARED = (
-    click.option("-C", "folder", type=_FOLDER, metavar="DIR", help="Work in DIR."),
+    click.option("-C", "folder", type=_FOLDER, metavar="DIR", is_eager=True, help="Work in DIR."),
     click.option(
         "--db",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
+        is_eager=True,
         help="The job table. Default: .batchgen/batchgen.db in the working folder.",
     ),
     click.option(
@@ -74,6 +78,7 @@ _SHARED = (
         type=click.Path(dir_okay=False, exists=True, path_type=Path),
         metavar="FILE",
         expose_value=False,
+        is_eager=True,
         callback=environment.use_config,
         help="Your own settings. Default: ~/.config/batchgen/config.yaml.",
     ),
@@ -152,6 +157,14 @@ def group(name: str, *examples: str) -> Callable[[Function], click.Group]:
         return call
 
     return make
+
+
+def files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete the name of a file, where a word may be that of a file or something else."""
+    from click.shell_completion import CompletionItem
+
+    del ctx, parameter
+    return [CompletionItem(incomplete, type="file")]
 
 
 sandbox = click.option("--sandbox", is_flag=True, help="The rehearsal: its own job table and output.")

@@ -37,8 +37,11 @@ def schedule(  # noqa: PLR0917 - click gives them by name
     from .. import schedule as units
     from .work import run
 
-    run.make_context("run", [str(manifest), *rest])  # what run would not take is told now
-    command = _command(session, kind, manifest, rest)
+    # what run would not take is told now
+    asked = run.make_context("run", [str(manifest), *rest], obj={"folder": session.folder})
+    source = asked.get_parameter_source("wait_lock")
+    waits = source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
+    command = _command(session, manifest, rest if waits else ("--wait-lock", str(WAIT[kind]), *rest))
     name = re.sub(r"[^a-z0-9]+", "-", manifest.stem.lower()).strip("-") or "run"
     start = units.Start(
         name=name, command=command, folder=str(session.folder.absolute()), when=units.When.of(every, daily)
@@ -51,13 +54,12 @@ def schedule(  # noqa: PLR0917 - click gives them by name
     return 0
 
 
-def _command(session: Session, kind: str, manifest: Path, rest: tuple[str, ...]) -> list[str]:
+def _command(session: Session, manifest: Path, rest: tuple[str, ...]) -> list[str]:
     """Return the command of a run that needs no shell, folder or search path of its own."""
     folder = session.folder.absolute()
-    wait = [] if "--wait-lock" in rest else ["--wait-lock", str(WAIT[kind])]
     files = [word for path in environment.named for word in ("--env-file", str(path.absolute()))]
     table = ["--db", str(folder / session.db)] if session.db else []
-    return [*_program(), "-q", "-C", str(folder), *files, *table, "run", str(session.file(manifest)), *wait, *rest]
+    return [*_program(), "-q", "-C", str(folder), *files, *table, "run", str(session.file(manifest)), *rest]
 
 
 def _program() -> list[str]:

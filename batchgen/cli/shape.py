@@ -30,7 +30,8 @@ SHORT = (
     "fail_on",
 )
 
-_SELECTION = ("id", "tag", "provider", "model", "kind", "status", "cause", "limit", "sample", "seed", "shard")
+#: Options that select jobs.
+SELECTION = ("id", "tag", "provider", "model", "kind", "status", "cause", "limit", "sample", "seed", "shard")
 
 
 _Record = tuple[str, str]
@@ -93,10 +94,16 @@ class _Shaped(click.Command):
     examples: Sequence[str] = ()
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments; what they leave out, from the environment."""
+        """Read the arguments; what they leave out, from the environment, then from settings files."""
+        from .defaults import FromFiles
+
         for parameter in self.params:
             parameter.envvar = variables(ctx, parameter) or None
-        return super().parse_args(ctx, args)
+        files = FromFiles(ctx)
+        ctx.default_map = files  # type: ignore[assignment]  # click only ever reads it
+        rest = super().parse_args(ctx, args)
+        files.require()
+        return rest
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples, usage, what it does, and the options."""
@@ -116,7 +123,7 @@ class _Shaped(click.Command):
                 continue
             if name in EVERYWHERE or name in ("help", "version") or parameter.name == "folder":
                 everywhere.append(record)
-            elif selects and name in _SELECTION:
+            elif selects and name in SELECTION:
                 selecting.append(record)
             else:
                 own.append(record)

@@ -64,6 +64,10 @@ def _environment() -> str:
             *_folded(f"For every command: {every}"),
             *_folded(f"For run, resume and retry: {runs}"),
             "",
+            "Settings files hold options too:  options: {run: {stop_at: 06:30, max_failures: 5%}}",
+            "Those of run are also for resume and retry.  What a command is about, and --yes, they may not say;",
+            "a budget there limits a run and agrees to none.",
+            "",
             "What counts first: option, environment, --env-file, .env, manifest, batchgen.yaml, your own",
             "~/.config/batchgen/config.yaml.  batchgen doctor tells where each value came from.",
             "",
@@ -89,8 +93,20 @@ TOPICS: Mapping[str, Callable[[], str]] = {
 }
 
 
+def _topics_and_commands(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    del parameter
+    root = ctx.find_root()
+    assert isinstance(root.command, click.Group)  # noqa: S101
+    return [name for name in (*TOPICS, *root.command.list_commands(root)) if name.startswith(incomplete)]
+
+
 @command("help", "batchgen help exit-codes", "batchgen help environment", "batchgen help run")
-@click.argument("what", metavar="[exit-codes|environment|manifest|cron|COMMAND]", required=False)
+@click.argument(
+    "what",
+    metavar="[exit-codes|environment|manifest|cron|COMMAND]",
+    required=False,
+    shell_complete=_topics_and_commands,
+)
 @click.pass_context
 def help_(ctx: click.Context, session: Session, what: str | None) -> int:
     """Help on a topic, or on a command."""

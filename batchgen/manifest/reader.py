@@ -50,7 +50,7 @@ Value = Container | str | int | float | bool | None
 class Document:
     """A file as plain data."""
 
-    data: dict[str, Any]
+    data: Any  #: of a manifest: a mapping
     text: str
     places: Places
     problems: tuple[Problem, ...] = ()  #: mistakes that did not keep the rest from being read
@@ -63,13 +63,20 @@ def read(path: Path) -> Document:
 
 def parse(content: bytes, file: str) -> Document:
     """Read the bytes of a manifest; *file* is its name in messages."""
+    found = parse_any(content, file)
+    if not isinstance(found.data, dict):
+        what = "empty" if found.data is None else "a list" if isinstance(found.data, list) else "a single value"
+        message = f"a manifest is a mapping (key: value), this is {what}"
+        raise _fatal(found.places.at(0, "not_a_mapping", message, _START))
+    return found
+
+
+def parse_any(content: bytes, file: str) -> Document:
+    """Read the bytes of a YAML file by a manifest's rules, whatever it holds; raise ManifestError."""
     text = _decode(content, file)
     builder = _Builder(file, text)
     data, root = builder.run()
     places = Places(file=file, root=root, commented=frozenset(builder.commented))
-    if not isinstance(data, dict):
-        what = "empty" if data is None else "a list" if isinstance(data, list) else "a single value"
-        raise _fatal(places.at(0, "not_a_mapping", f"a manifest is a mapping (key: value), this is {what}", _START))
     return Document(data=data, text=text, places=places, problems=tuple(builder.problems))
 
 
@@ -110,7 +117,7 @@ def _content(path: Path) -> bytes:
 
 def _decode(content: bytes, file: str) -> str:
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise _whole(file, "encoding", "is UTF-16; a manifest is UTF-8", "save it again as UTF-8")
+        raise _whole(file, "encoding", "is UTF-16 and should be UTF-8", "save it again as UTF-8")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

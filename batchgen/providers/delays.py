@@ -71,8 +71,8 @@ def until(text: str, headers: Mapping[str, str]) -> float | None:
         return number
     if number is None and _WHOLE_SPAN.fullmatch(text.strip()):
         return _seconds(text)
-    then = _date(text) if number is None else number / (1000 if number > _MILLISECONDS_SINCE_1970 else 1)
-    now = _date(headers.get("date", ""))
+    then = date_of(text) if number is None else number / (1000 if number > _MILLISECONDS_SINCE_1970 else 1)
+    now = date_of(headers.get("date", ""))
     return None if then is None or now is None else max(0.0, then - now)
 
 
@@ -92,7 +92,7 @@ def _header(headers: Mapping[str, str]) -> float | None:
     return max(numbers) if 1 < len(numbers) == len(several) else until(text, headers)
 
 
-def _date(text: str) -> float | None:
+def date_of(text: str) -> float | None:
     """Return the seconds since 1970 of a date in HTTP's form or in that of ISO 8601."""
     text = text.strip()[:100]
     try:

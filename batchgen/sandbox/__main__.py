@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         idle_exit=given.idle_exit,
         honour_idempotency=given.honour_idempotency,
         draw=given.draw,
+        clock=given.clock,
     )
     asyncio.run(serve(settings))
     return 0
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--idle-exit", type=float, metavar="SECONDS", help="end after so long without requests")
     add("--honour-idempotency", action="store_true", help="answer a repeated Idempotency-Key from memory, uncharged")
     add("--draw", choices=("full", "small"), default="full", help="small: tiny images, for stress tests")
+    add("--clock", type=float, default=0, metavar="SECONDS", help="how far the date of every answer is wrong")
     return parser
 
 

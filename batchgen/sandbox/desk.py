@@ -37,6 +37,7 @@ class Settings:
     idle_exit: float | None = None  #: seconds without requests
     honour_idempotency: bool = False
     draw: str = "full"  #: or ``small``
+    clock: float = 0  #: seconds by which the date of every answer is wrong
 
 
 class Desk:

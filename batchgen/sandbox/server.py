@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from pathlib import Path
 
 from aiohttp import web
@@ -46,7 +48,16 @@ def make_app(desk: Desk) -> web.Application:
     for name in DIALECTS:
         router.add_route("*", f"/{name}/{{rest:.*}}", _no_such_path(name))
     _add_control(router, desk)
+    if desk.settings.clock:
+        app.on_response_prepare.append(_dated(desk.settings.clock))
     return app
+
+
+def _dated(wrong_by: float) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    async def dated(_: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(time.time() + wrong_by, usegmt=True)
+
+    return dated
 
 
 def _add_control(router: web.UrlDispatcher, desk: Desk) -> None:

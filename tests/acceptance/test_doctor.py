@@ -5,6 +5,11 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
+import pytest
+
+from batchgen.sandbox import launch
+from batchgen.sandbox.log import read_log
+
 from .kit import CANARY, SECRET, finish, wait_for
 
 ONE = [{"id": "one", "provider": "openai", "quality": "low", "prompt": "One"}]
@@ -84,3 +89,23 @@ def test_online_asks_the_providers(project, witness):
     assert done.code == 0, done.out
     assert [one["name"] for one in done.json["online"]] == ["openai"]
     assert witness.charges() == []
+
+
+@pytest.mark.parametrize(
+    ("wrong_by", "verdict", "words"),
+    [
+        (0, "ok", "agrees with that of openai within 5 s"),
+        (-90, "note", "s ahead of that of openai"),
+        (1800, "bad", "30 min behind that of openai"),
+    ],
+)
+def test_online_a_wrong_clock_is_told_by_the_answers_that_come_anyway(project, tmp_path, wrong_by, verdict, words):
+    project.env = {"OPENAI_API_KEY": CANARY}
+    with launch.start(tmp_path / "far", latency="none", idle_exit=60, extra=["--clock", str(wrong_by)]) as far:
+        base = {"providers": {"openai": {"base_url": far.base_url("openai")}}}
+        (project.folder / "batchgen.yaml").write_text(str(base), encoding="utf-8")
+        done = project.run("doctor", "--online", "--json")
+        assert [line["event"] for line in read_log(far.log)] == ["free"]
+    _, told = finding(done, "clock")
+    assert (told["verdict"], words in told["says"]) == (verdict, True), told
+    assert done.code == (1 if verdict == "bad" else 0)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
-from .kit import SECRET, Project
+from .kit import SECRET, Done, Project
 
 
 class Hook:
@@ -116,15 +118,73 @@ def test_a_webhook_that_does_not_take_it_changes_nothing(project, hook, answer, 
     [
         ("http://hooks.example.com/x", "https"),
         ("hooks.example.com", "address"),
-        ("slack://a/b/c", "pip install 'batchgen[notify]'"),
+        ("odd://a/b/c", "apprise does not understand the address"),
     ],
-    ids=["plain-http", "no-address", "without-apprise"],
+    ids=["plain-http", "no-address", "unknown-to-apprise"],
 )
 def test_an_address_that_cannot_work_is_refused_before_anything_is_sent(project, witness, url, word):
     done = project.run("run", project.manifest(jobs()), "--yes", "--notify", url)
     assert done.code == 2
     assert word in done.err
     assert witness.arrivals() == []
+
+
+def test_without_apprise_it_is_said_what_to_install(project, witness):
+    bare = "import sys; sys.modules['apprise'] = None; from batchgen.cli import main; main()"
+    project.program = (sys.executable, "-c", bare)
+    done = project.run("run", project.manifest(jobs()), "--yes", "--notify", "slack://a/b/c")
+    assert (done.code, done.err) == (2, "--notify slack://… needs apprise: pip install 'batchgen[notify]'\n")
+    assert witness.arrivals() == []
+
+
+CREDENTIALS = ("me-and-myself", "p4ssw0rd-of-mine", "t0ken-of-the-path", "t0ken-of-the-query")
+
+
+def by_apprise(hook: Hook) -> str:
+    user, password, path, query = CREDENTIALS
+    return f"json://{user}:{password}@{urlsplit(hook.url).netloc}/{path}?-key={query}"
+
+
+def test_apprise_tells_of_a_budget_and_of_the_end_and_nothing_keeps_its_address(project, hook):
+    done = project.run(
+        "run",
+        project.manifest(jobs(12)),
+        "--budget",
+        "0.02",
+        "-vv",
+        "--notify",
+        by_apprise(hook),
+        PYTHONWARNINGS="error",
+    )
+    assert done.code == 7, done.err
+    assert [json.loads(body)["title"] for _, body in hook.seen] == [
+        "batchgen shop: budget reached", "batchgen shop: finished",
+    ]  # fmt: skip
+    early, end = (json.loads(body)["message"].splitlines() for _, body in hook.seen)
+    assert early[0] == "the budget of this run is used up"
+    assert end[0] == kept(project)["exit_words"]
+    assert end[1].startswith(f"{kept(project)['jobs']['done']} of 12 jobs done, ")
+    assert shown(project, done) == []
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_a_target_of_apprise_that_fails_is_told_and_changes_nothing(project, hook, by_variable):
+    hook.answers = [401]
+    options, env = (
+        (("--notify", by_apprise(hook)), {}) if not by_variable else ((), {"BATCHGEN_RUN_NOTIFY": by_apprise(hook)})
+    )
+    done = project.run("run", project.manifest(jobs()), "--yes", "-vv", *options, **env)
+    assert done.code == 0
+    assert "--notify: json was not told of finished: apprise could not deliver it: " in done.err
+    assert "error=401" in done.err
+    assert len(hook.seen) == 1
+    assert shown(project, done) == []
+
+
+def shown(project: Project, done: Done) -> list[str]:
+    """Return the credentials that stand in what the program printed or kept, the job table and log included."""
+    everything = b"".join(file.read_bytes() for file in project.state.rglob("*") if file.is_file())
+    return [one for one in CREDENTIALS if one in done.out + done.err or one.encode() in everything]
 
 
 def test_a_command_gets_the_summary_as_variables_and_on_stdin(project):

@@ -1,15 +1,10 @@
-"""clean, db vacuum, help on topics, completion."""
+"""clean, db vacuum, help on topics."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
-import sys
 import time
-
-import pytest
 
 from .kit import ROOT
 
@@ -97,36 +92,3 @@ def test_every_command_has_examples_and_stands_in_the_readme(project):
     assert lacking == []
     bare = [name for name in names if not project.run("help", name).out.lstrip().startswith(("batchgen ", "eval "))]
     assert bare == []
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion(project, shell):
-    script = project.run("completion", shell)
-    assert script.code == 0
-    assert f"_BATCHGEN_COMPLETE={shell}_complete" in script.out
-    if shutil.which(shell):
-        subprocess.run([shell, "-n"], input=script.out, text=True, check=True, timeout=20)
-
-
-def test_completion_knows_commands_options_and_choices(project):
-    def offered(words, index):
-        env = {"_BATCHGEN_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(index)}
-        return [line.partition(",")[2] for line in project.run(**env).out.splitlines()]
-
-    assert offered("batchgen re", 1) == ["resume", "retry", "resume-lane"]
-    assert "--budget" in offered("batchgen run --b", 2)
-    assert offered("batchgen db va", 2) == ["vacuum"]
-    assert offered("batchgen list --status fai", 3) == ["failed"]
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["retry", "--help"]], ids=["all", "run", "retry"])
-def test_help_loads_nothing_heavy(arguments):
-    program = (
-        "import sys; from batchgen.cli import main; sys.argv = ['batchgen', *sys.argv[1:]]\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "heavy = {'rich', 'pydantic', 'sqlalchemy', 'httpx', 'aiohttp', 'anyio', 'PIL', 'yaml', 'jinja2', 'asyncio'}\n"
-        "print('heavy:', sorted(heavy & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "heavy: []"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -110,6 +111,16 @@ def test_every_provider_is_asked_for_free_and_the_log_has_no_paid_call(place, sa
         ("openrouter", "openrouter/api/v1/key", "0000"),
         ("openrouter", "openrouter/api/v1/models", "0000"),
     ]
+
+
+def test_this_machines_clock_is_held_against_every_answer(place, sandbox, monkeypatch):
+    configure(place, **at(sandbox, "openrouter"))
+    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+    (found,) = check(place, now=lambda: time.time() + 400)
+    assert len(found.skews) == 2  # balance and models
+    assert all(skew.low <= 400 <= skew.high for skew in found.skews)
+    (without,) = check(place, ["openai"])
+    assert (without.account, without.skews) == (None, [])
 
 
 @pytest.mark.parametrize("name", ["aigate", "aimlapi", "openrouter"])

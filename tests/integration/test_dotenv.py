@@ -54,7 +54,7 @@ def test_a_project_goes_before_the_users_own_settings(tmp_path, monkeypatch):
     (project / "batchgen.yaml").write_text("providers: {openai: {limits: {concurrency: 4}}}", encoding="utf-8")
     found = settings.project_settings(project)
     assert found == {"confirm_above": 7, "providers": {"openai": {"limits": {"concurrency": 4, "burst": 2}}}}
-    assert [path.name for path, _ in settings.layers(project)] == ["batchgen.yaml", "own.yaml"]
+    assert [layer.file.name for layer in settings.layers(project)] == ["batchgen.yaml", "own.yaml"]
     own.unlink()
     with pytest.raises(SettingsError, match=r"own.yaml"):
         settings.project_settings(project)
