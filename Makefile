@@ -60,9 +60,9 @@ $(DEV): $(RUN)
 demo: setup ## run the demonstration batch on simulated providers: no key, no network, no cost
 	@"$(BIN)/python" -m batchgen demo
 
-# three workers on two cores: many tests wait for something
+# three workers on two cores: many tests wait for something; they steal by the piece, so that files keep together
 test: setup-dev ## run the tests (ARGS="-k name" for some of them)
-	@"$(BIN)/python" -m pytest -q -n 3 $(ARGS)
+	@"$(BIN)/python" -m pytest -q -n 3 --dist worksteal $(ARGS)
 
 lint: setup-dev ## style, types and the layers of the house
 	@"$(BIN)/python" -m ruff check .
