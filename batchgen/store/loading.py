@@ -53,7 +53,7 @@ _FOLLOW = _UPDATE.format(", ".join(f"{name} = ?" for name in PLAN_COLUMNS))
 #: What was asked for stays on record as it was, where a job is done or under way.
 _SETTLED = (State.DONE, State.RUNNING)
 _FOLLOW_LOOKS = _UPDATE.format(", ".join(f"{name} = ?" for name in PLAN_COLUMNS[_LOOKS]))
-_ORPHAN = "UPDATE jobs SET orphaned_at = ?1, updated_at = ?1 WHERE id IN (SELECT value FROM json_each(?2))"
+_ORPHAN = "UPDATE jobs SET orphaned_at = ?, updated_at = ? WHERE id IN (SELECT value FROM json_each(?))"
 _PRESENT = "FROM jobs WHERE batch_id = ? AND orphaned_at IS NULL AND id < ?"
 
 
@@ -141,7 +141,8 @@ class Loading:
 
     def orphan(self, connection: Connection, ids: Sequence[int]) -> Loaded:
         """Note that these jobs stand in the manifest no more."""
-        driver(connection).execute(_ORPHAN, (micros(self._now), encode_list(ids)))
+        moment = micros(self._now)
+        driver(connection).execute(_ORPHAN, (moment, moment, encode_list(ids)))
         return Loaded(orphaned=len(ids))
 
     def _add(self, connection: Connection, fresh: Sequence[Cells]) -> None:
@@ -207,8 +208,9 @@ def _looks(job: _Differing, verdict: str) -> Cells:
 @lru_cache
 def _adding(rows: int) -> str:
     """Return the INSERT of so many new jobs: one step of SQLite's, during which Python can plan the next."""
-    start = f"?1, ?2, ?2, '{State.PENDING.value}', 0, 0, 0, 0, {', '.join('?' * len(PLAN_COLUMNS))}"
+    row = f"({', '.join('?' * len(PLAN_COLUMNS))})"
     return (
         "INSERT INTO jobs (batch_id, created_at, updated_at, state, delivered, claim, tries, doubts, "  # noqa: S608 - our own
-        f"{', '.join(PLAN_COLUMNS)}) VALUES {', '.join([f'({start})'] * rows)}"
+        f"{', '.join(PLAN_COLUMNS)}) SELECT own.*, own.moment, '{State.PENDING.value}', 0, 0, 0, 0, fresh.* "
+        f"FROM (SELECT ? AS batch, ? AS moment) AS own, (VALUES {', '.join([row] * rows)}) AS fresh"
     )
