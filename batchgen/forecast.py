@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import accumulate, pairwise
 from statistics import NormalDist
@@ -98,6 +98,14 @@ def forecast(limits: Limits, shares: Sequence[Share]) -> Forecast:
         expected=seconds,
         high=_Lane(limits, shares, width, slow).seconds(),
         limit=likely.limit(seconds),
+    )
+
+
+def longest(found: Sequence[Forecast]) -> Forecast:
+    """Return how long it takes until all of these are over, which go on at the same time."""
+    last = max(found, key=lambda one: one.expected, default=Forecast())
+    return replace(
+        last, low=max((one.low for one in found), default=0), high=max((one.high for one in found), default=0)
     )
 
 

@@ -14,11 +14,11 @@ from datetime import date
 from operator import itemgetter
 from typing import Any
 
-from .forecast import Disk, Forecast, Latency, Share, call_bytes, forecast, image_bytes
+from .forecast import Disk, Forecast, Latency, Share, call_bytes, forecast, image_bytes, longest
 from .manifest.batch import Planned, Recipe
 from .money import show_credits, show_usd
 from .pricing import Estimate, estimate, is_stale
-from .providers.profile import Profile
+from .providers.profile import Limits, Profile
 from .task import Charge, Task
 
 _prompt, _recipe = itemgetter(1), itemgetter(4)
@@ -32,6 +32,7 @@ class Facts:
     latencies: Mapping[tuple[str, str], Latency] = field(default_factory=dict)  #: measured, by provider and model
     bytes_per_pixel: Mapping[str, float] = field(default_factory=dict)  #: measured, by format ("png")
     free_bytes: int | None = None  #: where the images go
+    accounts: Mapping[str, int] = field(default_factory=dict)  #: keys that a provider has, where it may have several
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,7 +177,8 @@ class Quote:
             requests[task.provider] += number
             largest[task.provider] = max(largest.get(task.provider, 0), call_bytes(task))
         for provider, number in requests.items():
-            yield min(self._profiles[provider].limits.concurrency, number) * largest[provider]
+            width = self._profiles[provider].limits.concurrency * self._accounts(provider)
+            yield min(width, number) * largest[provider]
 
     def _estimate(self, task: Task, length: int) -> Estimate:
         return estimate(replace(task, prompt="x" * length), self._profiles[task.provider].models[task.model])
@@ -186,11 +188,28 @@ class Quote:
         return Lane(provider=task.provider, model=task.model, tariff_date=said, stale=is_stale(said, self._facts.today))
 
     def _time(self, provider: str, weights: Mapping[tuple[str, int], int]) -> Forecast:
-        shares = [
-            Share(number, weight, self._facts.latencies.get((provider, model), Latency()))
+        profile = self._profiles[provider]
+        shares = {
+            (model, weight): Share(
+                -(-number // self._accounts(provider)),
+                weight,
+                self._facts.latencies.get((provider, model), Latency()),
+            )
             for (model, weight), number in weights.items()
-        ]
-        return forecast(self._profiles[provider].limits, shares)
+        }
+        whole = forecast(profile.limits, [*shares.values()])
+        return longest([whole, *(forecast(limits, part) for limits, part in _groups(profile, shares))])
+
+    def _accounts(self, provider: str) -> int:
+        return max(1, self._facts.accounts.get(provider, 1))
+
+
+def _groups(profile: Profile, shares: Mapping[tuple[str, int], Share]) -> Iterator[tuple[Limits, list[Share]]]:
+    """Yield what holds for each group of models beside the limits of them all, and what is asked of it."""
+    for name, models in profile.grouped.items():
+        group, width = profile.groups[name], profile.limits.concurrency
+        limits = group.model_copy(update={"concurrency": min(group.concurrency or width, width)})
+        yield limits, [share for (model, _), share in shares.items() if model in models]
 
 
 def _kind(task: Task) -> tuple[object, ...]:

@@ -59,6 +59,11 @@ def find_key(names: Iterable[str], environment: Mapping[str, str]) -> Key | None
     return None
 
 
+def stated(names: Iterable[str], environment: Mapping[str, str]) -> list[str]:
+    """Return those of *names* under which a key is said to be; reads none."""
+    return [name for name in names if any(environment.get(f"{name}{ending}") for ending in ("", "_FILE", "_COMMAND"))]
+
+
 def find_keys(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, Key]:
     """Return every key found under *names*, by name; one that stands under two names counts once.
 

@@ -96,7 +96,14 @@ def facts(place: Place, batch: Batch) -> Facts:
         latencies=seen.latencies,
         bytes_per_pixel=seen.bytes_per_pixel,
         free_bytes=_free(batch.folder),
+        accounts={} if place.sandbox else _accounts(batch),
     )
+
+
+def _accounts(batch: Batch) -> Mapping[str, int]:
+    """Return how many keys each provider seems to have; none is read, for that may run a command."""
+    environment = settings.environment()
+    return {name: len(settings.stated(known.api_key_env, environment)) for name, known in batch.profiles.items()}
 
 
 def _free(folder: Path) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -257,6 +258,30 @@ def test_the_slowest_provider_sets_the_time_and_models_share_its_lane():
     assert {lane.time.expected for lane in plan.lanes if lane.provider == "openai"} == {plan.time.expected}
     assert plan.slowest.provider == "openai"
     assert plan.as_json()["seconds"] > 5 * 45
+
+
+def test_a_group_of_models_takes_as_long_as_its_own_limits_make_it():
+    old = {"models": "gpt-image-1.5", "requests_per_minute": 6}
+    wide = {"limits": {"concurrency": 100, "requests_per_minute": 600}, "groups": {"old": old}}
+    jobs = [job(f"o{number}", provider="openai") for number in range(600)]
+    alone = compare(batch(*jobs, openai=wide), None, facts=FACTS).time.expected
+    jobs += [job(f"m{number}", provider="openai", model="gpt-image-1.5") for number in range(100)]
+    plan = compare(batch(*jobs, openai=wide), None, facts=FACTS)
+    assert alone < 600
+    assert plan.time.expected == pytest.approx(1_000, rel=0.08)  # 100 at six a minute, the others meanwhile
+    assert plan.as_json()["time"]["limit"] == "requests_per_minute"
+    narrow = {"limits": {"concurrency": 100}, "groups": {"old": {"models": "gpt-image-1.5", "concurrency": 1}}}
+    assert compare(batch(*jobs, openai=narrow), None, facts=FACTS).time.expected > 100 * 45
+
+
+def test_several_keys_share_the_work():
+    jobs = [job(f"j{number}", provider="openai") for number in range(400)]
+    limits = {"limits": {"requests_per_minute": 10, "concurrency": 20}}
+    one = compare(batch(*jobs, openai=limits), None, facts=FACTS)
+    four = compare(batch(*jobs, openai=limits), None, facts=replace(FACTS, accounts={"openai": 4}))
+    assert one.time.expected == pytest.approx(2_450, rel=0.03)
+    assert four.time.expected == pytest.approx(650, rel=0.1)
+    assert four.disk.bytes > one.disk.bytes  # more of them are under way
 
 
 def test_measured_latencies_and_sizes_are_preferred():
