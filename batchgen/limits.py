@@ -15,6 +15,9 @@ from .adapt import Controller
 from .hint import Hint
 from .windows import DAY, Pace, Window
 
+#: Seconds after which every call that went stands in the job table.
+SETTLING = 2.0
+
 
 @dataclass(kw_only=True, slots=True)
 class Gate:
@@ -67,6 +70,11 @@ class Gate:
         """Count what earlier runs sent: how many seconds ago, and what it counted as."""
         now = self.clock()
         self.pace.seed((now - ago, images) for ago, images in sends)
+
+    def recall(self, sends: Iterable[tuple[float, int]], since: float) -> None:
+        """Count what the job table knew at *since* that any run had sent: how many seconds before, and as how much."""
+        # what went a moment before may not have been in the table yet, and had better count twice than not at all
+        self.pace.recall(((since - ago, images) for ago, images in sends), since - SETTLING)
 
     def configure(self, limits: Sequence[Window], spacing: float, width: int) -> None:
         """Put other limits in force; what was sent and learned so far counts in these as well."""

@@ -95,6 +95,12 @@ class Pace:
         earlier = list(sends)
         self._meters = [meter.rebuilt(meter.window, [*meter.log, *earlier]) for meter in self._meters]
 
+    def recall(self, sends: Iterable[tuple[float, int]], since: float) -> None:
+        """Count *sends*, and of what is remembered only that which went after *since*."""
+        longest = max(self._meters, key=lambda meter: meter.kept, default=None)
+        both = [*sends, *(one for one in (longest.log if longest else ()) if one[0] > since)]
+        self._meters = [meter.rebuilt(meter.window, both) for meter in self._meters]
+
     def change(self, windows: Iterable[Window], spacing: float = 0.0) -> None:
         """Put other windows in force; what the windows before them remember counts in these as well."""
         before = {(meter.window.seconds, meter.window.unit): meter for meter in self._meters}

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from anyio import create_task_group, current_time, sleep
+from anyio import create_task_group, current_time, sleep, to_thread
 
 from .. import logs
 from ..errors import StoreError
@@ -18,8 +18,9 @@ from ..manifest import Batch
 from ..providers.profile import Limits
 from ..runner import Runner
 from ..store.writer import Writer
+from ..windows import Pace
 from . import steer
-from .lanes import configured
+from .lanes import Memory, ago, configured, sent
 from .place import Place
 from .steer import Say
 
@@ -70,11 +71,24 @@ class Attendance:
             # raised here it would cut off what is in flight
             self.runner.halt(error)
 
-    def _apply(self, begun: Mapping[str, int], provider: str, limits: Limits, paused: bool) -> None:
+    async def _apply(self, begun: Mapping[str, int], provider: str, limits: Limits, paused: bool) -> None:
         # as many as may be open at once was settled when the run began, and what was typed goes before what is filed
         filed = self.batch.profiles[provider].limits.concurrency
         width = limits.concurrency if limits.concurrency != filed else begun.get(provider, filed)
-        self.runner.steer(provider, configured(limits), limits.spacing or 0.0, width, held=paused)
+        pace = configured(limits), limits.spacing or 0.0
+        gates = {lane.account: lane.gates[0] for lane in self.runner.lanes if lane.provider == provider}
+        # a window longer than those before it has to know what was sent before it was said
+        seconds = Pace(*pace).memory
+        short = {account: gate for account, gate in gates.items() if gate.pace.memory < seconds}
+        memory = Memory(table=self.place.db, lessons={}, now=self.runner.purchases.now())
+        since = {account: gate.clock() for account, gate in short.items()}
+        known = {
+            account: list(ago(await to_thread.run_sync(sent, provider, account, seconds, memory), memory.now))
+            for account in short
+        }
+        self.runner.steer(provider, *pace, width, held=paused)
+        for account, gate in short.items():
+            gate.recall(known[account], since[account])
 
     async def _remember(self) -> None:
         while True:

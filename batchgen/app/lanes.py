@@ -46,12 +46,12 @@ def lanes(known: Profile, account: str | None, width: int, memory: Memory) -> It
     groups |= {name: Models(models, only=True) for name, models in known.grouped.items()}
     shared = _gate(known.limits, known.retry, width)
     own = {name: _gate(group, known.retry, group.concurrency or width) for name, group in known.groups.items()}
-    before = _sent(known.name, account, max(gate.pace.memory for gate in (shared, *own.values())), memory)
-    shared.seed(_ago(before, memory.now))
+    before = sent(known.name, account, max(gate.pace.memory for gate in (shared, *own.values())), memory)
+    shared.seed(ago(before, memory.now))
     for name, models in groups.items():
         gates: tuple[Gate, ...] = (shared,)
         if name is not None:
-            own[name].seed(_ago((one for one in before if models.takes(one.model)), memory.now))
+            own[name].seed(ago((one for one in before if models.takes(one.model)), memory.now))
             gates = (shared, own[name])
         lane = Lane(provider=known.name, account=account, group=name, policy=policy, gates=gates, models=models)
         _recall(lane, memory)
@@ -79,7 +79,7 @@ def _gate(limits: Limits | Group, retry: Retry, width: int) -> Gate:
     return Gate(pace=Pace(found, spacing=limits.spacing or 0.0), width=width, controller=controller)
 
 
-def _sent(provider: str, account: str | None, seconds: float, memory: Memory) -> list[Sent]:
+def sent(provider: str, account: str | None, seconds: float, memory: Memory) -> list[Sent]:
     """Return what an account sent in the last *seconds*; where nothing limits it, nobody need know."""
     if not seconds:
         return []
@@ -95,7 +95,7 @@ def _recall(lane: Lane, memory: Memory) -> None:
         controller.restore(lesson.state, (memory.now - lesson.at).total_seconds())
 
 
-def _ago(sent: Iterable[Sent], now: datetime) -> Iterator[tuple[float, int]]:
+def ago(found: Iterable[Sent], now: datetime) -> Iterator[tuple[float, int]]:
     """Yield how many seconds ago each call went; a clock that was set back makes none of them a call to come."""
-    for one in sent:
+    for one in found:
         yield max(0.0, (now - one.at).total_seconds()), one.images

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from .place import Place
 LOOK = 1.0
 
 #: Called with a provider, the limits that hold for it now, and whether it is paused.
-Apply = Callable[[str, Limits, bool], None]
+Apply = Callable[[str, Limits, bool], Awaitable[None]]
 #: Called with a line for people.
 Say = Callable[[str], None]
 
@@ -97,7 +97,7 @@ async def follow(
             again, heard[name] = heard.get(name, said_at) != said_at, said_at
             if now != before or again:
                 holds[name] = now
-                apply(name, *now)
+                await apply(name, *now)
                 for line in _told(place, name, before, now, control):
                     say(line)
         task_status.started()

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.app import attend
+from batchgen.app import attend, control
 from batchgen.app.attend import Attendance
 from batchgen.errors import StoreError
 from batchgen.runner import Runner
 from batchgen.store.learned import Lesson
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
+from tests.simulated import witness
 from tests.simulated.allowance import Sliding
 from tests.simulated.clock import live
 from tests.simulated.night import Night, wishes
@@ -76,3 +77,15 @@ def test_where_it_cannot_be_kept_calls_in_flight_end_as_they_would(tmp_path, mon
     assert max(call.sent for call in log) <= 31
     assert short.counts().done == sum(call.said is Said.IMAGE for call in log) > 0
     assert short.counts().running == short.counts().unknown == 0
+
+
+def test_a_limit_that_is_said_late_knows_what_was_sent_before(tmp_path):
+    known = {"openai": {"limits": {"requests_per_second": 2, "concurrency": 4}}}
+    late = Night(folder=tmp_path, wishes=wishes(60, "openai"), natures={"openai": Nature(median=1.0)}, settings=known)
+    late.play(killed_at=late.clock.seconds + 10)
+    assert 15 < len(late.log()) < 25
+    late.clock.seconds += 5
+    control.limit(late.place, "openai", ["requests_per_second=none", "requests_per_minute=30"])
+    late.play(say=lambda _text: None)
+    assert late.counts().done == 60 - late.counts().unknown
+    assert 25 <= witness.fullest(late.log(), 60) <= 30

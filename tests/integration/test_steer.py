@@ -175,7 +175,7 @@ class Told:
         self.holds: dict[str, tuple[object, bool]] = {}
         self.said: list[str] = []
 
-    def apply(self, provider, limits, paused):
+    async def apply(self, provider, limits, paused):
         self.calls.append(provider)
         self.holds[provider] = (limits, paused)
 
