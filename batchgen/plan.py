@@ -88,6 +88,7 @@ class Plan:
     changes: tuple[Change, ...] = ()  #: the first of those changed or held, or all where asked for
     examples: tuple[Planned, ...] = ()  #: up to three of what is sent
     alternates: tuple[str, ...] = ()  #: providers that may take over what others cannot do
+    priceless: tuple[str, ...] = ()  #: those of them that have no price in USD for some of it
     dearest: int | None = None  #: nano-USD if the dearest of its providers does each job; None: nobody stands in
     without: tuple[tuple[str, str, int], ...] = ()  #: those named that cannot: name, reason, how many jobs
     selected: bool = False  #: only a part is sent: somebody selected

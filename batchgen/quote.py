@@ -122,7 +122,7 @@ class Quote:
 
     def answers(self) -> dict[str, Any]:
         """Return all that a plan says of these jobs, by the names of its fields."""
-        names = ("alternates", "dearest", "without")
+        names = ("alternates", "priceless", "dearest", "without")
         return {"lanes": self.lanes(), "disk": self.disk()} | {name: getattr(self, name) for name in names}
 
     def lanes(self) -> tuple[Lane, ...]:
@@ -142,6 +142,15 @@ class Quote:
     def alternates(self) -> tuple[str, ...]:
         """Return the providers that may take over what others cannot do."""
         return tuple(dict.fromkeys(name for others in self._alternates.values() for name in others))
+
+    @property
+    def priceless(self) -> tuple[str, ...]:
+        """Return those of them that have no price in USD for some of it."""
+        lacking = dict[str, None]()
+        for name, length in self._counts:
+            asked = (replace(self._kinds[name], provider=who) for who in self._alternates[name])
+            lacking |= dict.fromkeys(one.provider for one in asked if self._estimate(one, length).high.usd is None)
+        return tuple(lacking)
 
     @property
     def dearest(self) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from ..plan import Plan
 
 
+_PRICE = (
+    "State the price (providers: NAME: tariff: {usd_per_image: 0.05}), or a budget in its credits, "
+    "or say --allow-unpriced"
+)
+
+
 def agreement(session: Session, terms: Terms, *, yes: bool, ask: bool) -> Agree:
     """Return what agrees to a plan, or refuses; nobody is asked unless *ask*."""
     stated = terms.budget is not None and not from_a_file("budget")
@@ -30,8 +37,11 @@ def agreement(session: Session, terms: Terms, *, yes: bool, ask: bool) -> Agree:
             for line in [*plan_lines(batch.name, wish, None), *amend_lines(wish, terms.amend), ""]:
                 words.say(line)
         capped = stated or _is_capped(batch, wish)
-        if terms.budget is not None or batch.budget:
-            _refuse_unpriced(batch, wish, terms)
+        needs = _needing_a_price(batch, terms)
+        _refuse_unpriced(dict.fromkeys(lane.provider for lane in wish.lanes if lane.unpriced), needs)
+        if (idle := [name for name in wish.priceless if needs(name)]) and not session.quiet:
+            unpriced = "there is a budget in USD, and nobody knows its price in USD"
+            words.say(f"{', '.join(idle)} can take over nothing: {unpriced}.  {_PRICE}")
         if yes or capped:
             return None
         if not (ask and sys.stdin.isatty() and sys.stderr.isatty()):
@@ -73,15 +83,18 @@ def _asked(wish: Plan) -> int | None:
         words.say("y spends it, n does not, and a number such as 5 makes the first 5 jobs and leaves the rest")
 
 
-def _refuse_unpriced(planned: Batch, wish: Plan, terms: Terms) -> None:
+def _needing_a_price(batch: Batch, terms: Terms) -> Callable[[str], bool]:
+    """Return what tells whether a provider's calls go out only with a price in USD, for the sake of a budget."""
+    in_credits = {name for limit in batch.budget for name in limit.credits}
+    usd = terms.budget is not None or any(limit.usd is not None for limit in batch.budget)
+    told = terms.allow_unpriced or any(limit.unpriced for limit in batch.budget)
+    return lambda name: usd and not told and name not in in_credits
+
+
+def _refuse_unpriced(unpriced: Iterable[str], needs: Callable[[str], bool]) -> None:
     """Raise SpendNotConfirmed where a budget could not be kept, because nobody knows what a request costs."""
-    in_credits = {name for limit in planned.budget for name in limit.credits}
-    usd = terms.budget is not None or any(limit.usd is not None for limit in planned.budget)
-    told = terms.allow_unpriced or any(limit.unpriced for limit in planned.budget)
-    lacking = dict.fromkeys(lane.provider for lane in wish.lanes if lane.unpriced and lane.provider not in in_credits)
-    if usd and lacking and not told:
+    if lacking := [name for name in unpriced if needs(name)]:
         raise SpendNotConfirmed(
             f"there is a budget in USD, but no price in USD for {', '.join(lacking)}, so nobody could say whether it "
-            "holds.  Nothing was sent.  State the price (providers: NAME: tariff: {usd_per_image: 0.05}), or a budget "
-            "in its credits, or say --allow-unpriced"
+            f"holds.  Nothing was sent.  {_PRICE}"
         )

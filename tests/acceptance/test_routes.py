@@ -89,6 +89,17 @@ def test_without_its_key_the_next_provider_takes_nothing_over_and_that_is_told(p
     assert (broke.code, states(project)) == (7, {"done": 2, "pending": 2}), broke.err
 
 
+def test_without_a_price_the_next_provider_takes_nothing_over_under_a_budget_and_that_is_told(project, witness):
+    mine = {"studio": {"preset": "gateway", "base_url": f"{project.url}/gateway", "api_key_env": "OPENAI_API_KEY"}}
+    plain = [{"id": f"j{number}", "prompt": f"P{number}"} for number in range(3)]
+    path = project.manifest(plain, defaults={"provider": ["aimlapi", "studio"]}, providers=mine)
+    told = "studio can take over nothing: there is a budget in USD, and nobody knows its price in USD.  State the price"
+    broke = project.run("run", path, "--budget", 1, AIMLAPI_API_KEY=POOR)
+    assert (broke.code, states(project), told in broke.err) == (7, {"pending": 3}, True), broke.err
+    done = project.run("run", path, "--budget", 1, "--allow-unpriced", AIMLAPI_API_KEY=POOR)
+    assert (done.code, by_provider(witness), told in done.err) == (0, {"gateway": 3}, False), done.err
+
+
 @pytest.mark.parametrize("strategy", ["cheapest", "weighted", "fastest"])
 def test_every_strategy_buys_each_image_once(project, witness, strategy):
     path = project.manifest(jobs(12), defaults=BOTH | {"route": strategy})
