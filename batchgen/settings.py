@@ -42,20 +42,19 @@ class Key:
         return f"Key(source={self.source!r})"
 
 
-def find_key(names: Iterable[str], environment: Mapping[str, str]) -> Key | None:
-    """Return the first key found under *names*, or None.
+def find_key(name: str, environment: Mapping[str, str]) -> Key | None:
+    """Return the key found under *name*, or None.
 
-    For each NAME, in this order: the variable NAME, the file that NAME_FILE names (readable by its owner only), the
-    output of the command in NAME_COMMAND.  Raises KeyMissing where something is there but cannot be a key.
+    It is, in this order: the variable NAME, the file that NAME_FILE names (readable by its owner only), the output of
+    the command in NAME_COMMAND.  Raises KeyMissing where something is there but cannot be a key.
     """
-    for name in names:
-        if value := environment.get(name, "").strip():
-            origin = dotenv.origins.get(name)
-            return _checked(value, f"{name} in {origin}" if origin else f"the environment variable {name}")
-        if file := environment.get(f"{name}_FILE"):
-            return _checked(_from_file(Path(file), name), f"{name}_FILE ({file})")
-        if command := environment.get(f"{name}_COMMAND"):
-            return _checked(_from_command(command, name), f"{name}_COMMAND")
+    if value := environment.get(name, "").strip():
+        origin = dotenv.origins.get(name)
+        return _checked(value, f"{name} in {origin}" if origin else f"the environment variable {name}")
+    if file := environment.get(f"{name}_FILE"):
+        return _checked(_from_file(Path(file), name), f"{name}_FILE ({file})")
+    if command := environment.get(f"{name}_COMMAND"):
+        return _checked(_from_command(command, name), f"{name}_COMMAND")
     return None
 
 
@@ -71,7 +70,7 @@ def find_keys(names: Iterable[str], environment: Mapping[str, str]) -> dict[str,
     """
     found: dict[str, Key] = {}
     for name in names:
-        key = find_key([name], environment)
+        key = find_key(name, environment)
         if key is not None and key.value not in {known.value for known in found.values()}:
             found[name] = key
     return found

@@ -142,7 +142,7 @@ def _keys(facts: Profile) -> Iterator[Candidate]:
     """Yield each key that is set, and each that somebody meant to set and that cannot be one."""
     for variable in facts.api_key_env:
         try:
-            key = settings.find_key([variable], settings.environment())
+            key = settings.find_key(variable, settings.environment())
         except KeyMissing as error:
             yield Candidate(profile=facts, variable=variable, lacking=str(error))
         else:

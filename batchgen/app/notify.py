@@ -93,7 +93,7 @@ class Notifier:
     @classmethod
     def of(cls, say: Say, urls: Sequence[str], command: str | None) -> Notifier:
         """Return who is told; raise UsageError or KeyMissing where that cannot work."""
-        key = settings.find_key([SECRET], settings.environment()) if urls else None
+        key = settings.find_key(SECRET, settings.environment()) if urls else None
         logs.hide([secret for url in urls for secret in _secrets(url)] + ([key.value] if key else []))
         return cls(say=say, urls=checked(urls), command=command, secret=key.value if key else None)
 

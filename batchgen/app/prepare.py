@@ -115,11 +115,11 @@ def _free(folder: Path) -> int | None:
         return None
 
 
-def providers(place: Place) -> Mapping[str, tuple[Profile, settings.Key | None]]:
-    """Return every preset and configured provider, with its key where there is one."""
+def providers(place: Place) -> Mapping[str, tuple[Profile, Mapping[str, settings.Key]]]:
+    """Return every preset and configured provider, with its keys by the names of their variables."""
     wishes = roster.configured(place)
     found = {}
     for name in dict.fromkeys([*preset_names(), *wishes]):
         known = roster.described(name, wishes)
-        found[name] = (known, settings.find_key(known.api_key_env, settings.environment()))
+        found[name] = (known, settings.find_keys(known.api_key_env, settings.environment()))
     return found

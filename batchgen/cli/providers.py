@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import shape, words
 from .options import Session, command, given, shared
 from .options import sandbox as rehearsal
+
+if TYPE_CHECKING:
+    from ..providers.profile import Profile
 
 
 @click.group("providers", cls=shape.Group, invoke_without_command=True)
@@ -35,7 +38,8 @@ def list_(session: Session) -> int:
                         "name": name,
                         "preset": profile.preset,
                         "base_url": profile.base_url,
-                        "key": key.source if key else None,
+                        "key": next((key.source for key in keys.values()), None),
+                        "keys": [key.source for key in keys.values()],
                         "api_key_env": list(profile.api_key_env),
                         "default_model": profile.default_model,
                         "models": {
@@ -48,23 +52,26 @@ def list_(session: Session) -> int:
                         },
                         "limits": profile.limits.model_dump(),
                     }
-                    for name, (profile, key) in found.items()
+                    for name, (profile, keys) in found.items()
                 ],
             }
         )
         return 0
     rows = []
-    for name, (profile, key) in found.items():
+    for name, (profile, keys) in found.items():
+        where = [key.source for key in keys.values()] or [_lacking(profile)]
         for number, (canonical, model) in enumerate(profile.models.items()):
             able = " ".join(kind for kind in ("generate", "edit") if getattr(model, kind) is not None)
             default = "*" if canonical == profile.default_model else ""
-            where = (
-                (key.source if key else f"missing: {profile.api_key_env[0]}") if profile.api_key_env else "none needed"
-            )
-            rows.append([name if number == 0 else "", canonical + default, able, where if number == 0 else ""])
+            rows.append([name if number == 0 else "", canonical + default, able, where.pop(0) if where else ""])
+        rows += [["", "", "", more] for more in where]
     for line in words.table(rows, ("provider", "model (* default)", "does", "key")):
         words.data(line)
     return 0
+
+
+def _lacking(profile: Profile) -> str:
+    return f"missing: {profile.api_key_env[0]}" if profile.api_key_env else "none needed"
 
 
 @command("check", "batchgen providers check openai")

@@ -140,3 +140,14 @@ def test_a_key_whose_account_is_empty_leaves_its_jobs_to_the_other(project, witn
     assert len(witness.charges()) == 6
     assert sum(line["key_tail"] == "0000" for line in witness.arrivals()) == 1
     check_books(project, witness.charges())
+
+
+def test_every_key_is_listed_by_where_it_came_from(project):
+    (project.folder / "batchgen.yaml").write_text("providers: {openai: {api_key_env: [FIRST_KEY, SECOND_KEY]}}\n")
+    keys = {"FIRST_KEY": CANARY, "SECOND_KEY": SECOND}
+    [openai] = [one for one in project.run("providers", "--json", **keys).json["providers"] if one["name"] == "openai"]
+    assert openai["keys"] == ["the environment variable FIRST_KEY", "the environment variable SECOND_KEY"]
+    assert openai["key"] == openai["keys"][0]
+    shown = project.run("providers", **keys).out
+    assert all(where in shown for where in openai["keys"])
+    assert CANARY[:-4] not in shown

@@ -10,7 +10,7 @@ import pytest
 
 from batchgen import settings
 from batchgen.errors import KeyMissing, SettingsError
-from batchgen.settings import Key, environment, find_key, missing, project_settings
+from batchgen.settings import Key, environment, find_key, find_keys, missing, project_settings
 
 SECRET = "sk-canary-4711-never-shown"
 
@@ -28,7 +28,7 @@ def printing(text: str) -> str:
 
 def refused(values: dict[str, str]) -> str:
     with pytest.raises(KeyMissing) as caught:
-        find_key(["AIGATE_API_KEY"], values)
+        find_key("AIGATE_API_KEY", values)
     error: BaseException | None = caught.value
     while error is not None:
         assert "canary" not in f"{error} {error!r}"
@@ -37,22 +37,22 @@ def refused(values: dict[str, str]) -> str:
 
 
 def test_a_key_comes_from_its_variable():
-    assert find_key(["AIGATE_API_KEY"], {"AIGATE_API_KEY": SECRET}) == Key(
+    assert find_key("AIGATE_API_KEY", {"AIGATE_API_KEY": SECRET}) == Key(
         value=SECRET, source="the environment variable AIGATE_API_KEY"
     )
 
 
 def test_a_key_never_shows_in_a_repr():
-    key = find_key(["A"], {"A": SECRET})
+    key = find_key("A", {"A": SECRET})
     assert SECRET not in repr(key)
     assert SECRET not in f"{key} {[key]} { ({'k': key}) }"
     assert "environment variable A" in repr(key)
 
 
 def test_blanks_and_a_line_break_around_a_key_do_no_harm(tmp_path):
-    assert find_key(["A"], {"A": f"  {SECRET}\n"}).value == SECRET
-    assert find_key(["A"], {"A_FILE": str(key_file(tmp_path, f"{SECRET}\r\n"))}).value == SECRET
-    assert find_key(["A"], {"A_COMMAND": printing(f"{SECRET}\n")}).value == SECRET
+    assert find_key("A", {"A": f"  {SECRET}\n"}).value == SECRET
+    assert find_key("A", {"A_FILE": str(key_file(tmp_path, f"{SECRET}\r\n"))}).value == SECRET
+    assert find_key("A", {"A_COMMAND": printing(f"{SECRET}\n")}).value == SECRET
 
 
 def test_variable_file_and_command_are_asked_in_this_order(tmp_path):
@@ -63,7 +63,7 @@ def test_variable_file_and_command_are_asked_in_this_order(tmp_path):
     }
     found = []
     for gone in ("A", "A_FILE", "A_COMMAND"):
-        key = find_key(["A"], everything)
+        key = find_key("A", everything)
         found.append((key.value, key.source.split(" (")[0]))
         del everything[gone]
     assert found == [
@@ -71,21 +71,24 @@ def test_variable_file_and_command_are_asked_in_this_order(tmp_path):
         ("sk-file", "A_FILE"),
         ("sk-command", "A_COMMAND"),
     ]
-    assert find_key(["A"], everything) is None
+    assert find_key("A", everything) is None
 
 
 def test_names_are_asked_in_their_order():
-    assert find_key(["A", "B"], {"B": "sk-of-b"}).value == "sk-of-b"
-    assert find_key(["A", "B"], {"B": "sk-of-b", "A": "sk-of-a"}).value == "sk-of-a"
-    assert find_key(["A", "B"], {"B": "sk-of-b", "A_COMMAND": printing("sk-cmd")}).value == "sk-cmd"
+    def found(values):
+        return {name: key.value for name, key in find_keys(["A", "B"], values).items()}
+
+    assert found({"B": "sk-of-b"}) == {"B": "sk-of-b"}
+    assert found({"B": "sk-of-b", "A": "sk-of-a"}) == {"A": "sk-of-a", "B": "sk-of-b"}
+    assert found({"B": "sk-of-b", "A_COMMAND": printing("sk-cmd")}) == {"A": "sk-cmd", "B": "sk-of-b"}
+    assert found({"B": "sk-one", "A": "sk-one"}) == {"A": "sk-one"}
 
 
 @pytest.mark.parametrize(
     "values", [{}, {"A": ""}, {"A": "  \n"}, {"A": "", "A_FILE": "", "A_COMMAND": ""}, {"B": "sk-b"}]
 )
 def test_an_empty_variable_is_none(values):
-    assert find_key(["A"], values) is None
-    assert find_key([], {"A": SECRET}) is None
+    assert find_key("A", values) is None
 
 
 @pytest.mark.parametrize(
@@ -132,7 +135,7 @@ def test_a_key_file_that_others_can_reach_is_refused_with_the_way_out(tmp_path, 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
 def test_a_key_file_of_its_owner_alone_is_taken(tmp_path, mode):
-    assert find_key(["A"], {"A_FILE": str(key_file(tmp_path, mode=mode))}).value == SECRET
+    assert find_key("A", {"A_FILE": str(key_file(tmp_path, mode=mode))}).value == SECRET
 
 
 def test_a_key_file_that_is_not_there_no_file_or_no_text_is_refused(tmp_path):
@@ -168,7 +171,7 @@ def test_a_command_that_fails_is_told_by_its_end_and_not_by_its_words(command, s
 def test_a_command_is_run_without_a_shell(tmp_path):
     victim = tmp_path / "victim"
     command = f"{printing(SECRET)} ; touch {shlex.quote(str(victim))} $(touch {shlex.quote(str(victim))})"
-    assert find_key(["A"], {"A_COMMAND": command}).value == SECRET
+    assert find_key("A", {"A_COMMAND": command}).value == SECRET
     assert not victim.exists()
 
 
