@@ -14,6 +14,7 @@ from .. import logs
 from ..errors import StoreError
 from ..fault import Fault
 from ..lane import Lane
+from ..limits import Gate
 from ..manifest import Batch
 from ..providers.profile import Limits
 from ..runner import Runner
@@ -76,19 +77,21 @@ class Attendance:
         filed = self.batch.profiles[provider].limits.concurrency
         width = limits.concurrency if limits.concurrency != filed else begun.get(provider, filed)
         pace = configured(limits), limits.spacing or 0.0
-        gates = {lane.account: lane.gates[0] for lane in self.runner.lanes if lane.provider == provider}
-        # a window longer than those before it has to know what was sent before it was said
-        seconds = Pace(*pace).memory
-        short = {account: gate for account, gate in gates.items() if gate.pace.memory < seconds}
-        memory = Memory(table=self.place.db, lessons={}, now=self.runner.purchases.now())
-        since = {account: gate.clock() for account, gate in short.items()}
-        known = {
-            account: list(ago(await to_thread.run_sync(sent, provider, account, seconds, memory), memory.now))
-            for account in short
-        }
+        known = await self._sent_before(provider, Pace(*pace).memory)
         self.runner.steer(provider, *pace, width, held=paused)
-        for account, gate in short.items():
-            gate.recall(known[account], since[account])
+        for gate, sends, since in known:
+            gate.recall(sends, since)
+
+    async def _sent_before(self, provider: str, seconds: float) -> list[tuple[Gate, list[tuple[float, int]], float]]:
+        """Return what a window over so many *seconds* has to know of the time before it was said, gate by gate."""
+        gates = {lane.account: lane.gates[0] for lane in self.runner.lanes if lane.provider == provider}
+        found = []
+        for account, gate in gates.items():
+            if gate.pace.memory < seconds:
+                memory, since = Memory(table=self.place.db, lessons={}, now=self.runner.purchases.now()), gate.clock()
+                calls = await to_thread.run_sync(sent, provider, account, seconds, memory)
+                found.append((gate, list(ago(calls, memory.now)), since))
+        return found
 
     async def _remember(self) -> None:
         while True:

@@ -74,7 +74,7 @@ async def test_a_width_that_is_taken_back_is_that_of_the_runs_start(tmp_path):
     attendance = Attendance(place=place, batch=batch, runner=runner, writer=None, say=lambda _text: None)  # type: ignore[arg-type]
     limits = batch.profiles["openai"].limits
     async with attendance.around(unseen()):
-        attendance._apply({"openai": 2}, "openai", limits.model_copy(update={"concurrency": 1}), False)
+        await attendance._apply({"openai": 2}, "openai", limits.model_copy(update={"concurrency": 1}), False)
         assert gate.width == 1
-        attendance._apply({"openai": 2}, "openai", limits, False)
+        await attendance._apply({"openai": 2}, "openai", limits, False)
         assert gate.width == 2
