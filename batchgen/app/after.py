@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .look import Standing
+    from .place import Way
     from .terms import Ended, LaneEnd
 
 #: What a person does about each cause of failure that trying again does not help.
@@ -98,25 +99,24 @@ def needs_a_person(ended: Ended) -> bool:
     return not again
 
 
-def steps(found: Standing, *, sandbox: bool) -> Iterator[Step]:
-    """Yield what to do next, as far as there is anything to do."""
+def steps(found: Standing, way: Way) -> Iterator[Step]:
+    """Yield what to do next, as far as there is anything to do; commands go by *way*."""
     counts = found.counts
-    rehearsal = " --sandbox" if sandbox else ""
-    manifest = shlex.quote(near(found.batch.manifest))
+    manifest = way.manifest(found.batch.manifest)
     if (waiting := counts.pending + counts.running) and found.holder is None:
-        yield Step(command=f"batchgen run {manifest}{rehearsal}", what=f"goes on with the {waiting} pending")
+        yield Step(command=f"batchgen run {manifest}{way.flags}{way.again}", what=f"goes on with the {waiting} pending")
     if counts.unknown:
         what = f"lists the {counts.unknown} in doubt, and what can be done"
-        yield Step(command=f"batchgen unknown list{rehearsal}", what=what)
+        yield Step(command=f"batchgen unknown list{way.of_batch}", what=what)
     for failure in found.failures:
         if cure := CURE.get(failure.cause):
             yield Step(command=None, what=cure, cause=failure.cause)
         else:
-            again = f"batchgen retry {manifest}{rehearsal} --cause {failure.cause}"
+            again = f"batchgen retry {manifest}{way.flags}{way.again} --cause {failure.cause}"
             yield Step(command=again, what="tries those again", cause=failure.cause)
     if found.failures:
         example = shlex.quote(found.failures[0].key)
-        yield Step(command=f"batchgen show{rehearsal} {example}", what="tells every attempt of a job")
+        yield Step(command=f"batchgen show{way.of_batch} {example}", what="tells every attempt of a job")
 
 
 def near(path: str | Path) -> str:

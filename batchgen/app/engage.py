@@ -257,6 +257,7 @@ class Engagement:
             sandbox=self.place.sandbox,
             chosen=self.terms.chosen,
             fail_on=self.terms.fail_on,
+            way=self.place.way(again=self.terms.again),
             wish=self.wish,
             before=next((run.exit_code for run in self.reader.runs(batch_id) if run.id != run_id), None),
         )

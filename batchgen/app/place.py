@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,27 @@ from ..store import migrate
 from ..store.reader import Reader
 
 STATE = ".batchgen"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Way:
+    """What commands that are told to a person need in order to be about the same project, and the same batch."""
+
+    root: Path | None = None  #: the working folder of the project; None: here
+    flags: str = ""  #: of every command, each after a blank: " -C /srv/shop --sandbox"
+    batch: str | None = None  #: where it may not be the one that ran last
+    again: str = ""  #: options of this run that another one needs too
+
+    @property
+    def of_batch(self) -> str:
+        """Return the flags of a command that takes ``--batch``."""
+        return self.flags + (f" --batch {shlex.quote(self.batch)}" if self.batch else "")
+
+    def manifest(self, path: str | Path) -> str:
+        """Return the path of a manifest, as such a command takes it."""
+        path, root = Path(path), self.root or Path.cwd()
+        inside = root != Path(root.anchor) and path.is_relative_to(root)  # cron works in the root folder
+        return shlex.quote(str(path.relative_to(root) if inside else path))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +51,14 @@ class Place:
         state = root / STATE / "sandbox" if sandbox else root / STATE
         return cls(root=root, db=root / db if db else state / "batchgen.db", sandbox=sandbox)
 
+    def way(self, batch: str | None = None, again: str = "") -> Way:
+        """Return what a command that is typed here needs in order to be about this place."""
+        said = [] if self.root == Path.cwd() else ["-C", str(self.root)]
+        if self.db != Place.of(self.root, None, sandbox=self.sandbox).db:
+            said += ["--db", str(self.db.relative_to(self.root) if self.db.is_relative_to(self.root) else self.db)]
+        said += ["--sandbox"] if self.sandbox else []
+        return Way(root=self.root, flags="".join(f" {shlex.quote(word)}" for word in said), batch=batch, again=again)
+
     @property
     def state(self) -> Path:
         """Return the folder of the job table."""
@@ -39,9 +69,11 @@ class Place:
 def opened(place: Place) -> Iterator[Reader]:
     """Open the job table for reading; raise NotFound where there is none yet."""
     if not place.db.exists():
-        rehearsal = " --sandbox" if place.sandbox else ""
+        aside = Place.of(place.root, None, sandbox=True)
+        hint = "  (A rehearsal is there: say --sandbox.)" if not place.sandbox and aside.db.exists() else ""
         raise NotFound(
-            f"no job table at {place.db}: nothing has run here yet.  To start: batchgen run MANIFEST{rehearsal}"
+            f"no job table at {place.db}: nothing has run here yet.{hint}  "
+            f"To start: batchgen run MANIFEST{place.way().flags}"
         )
     migrate.ensure(place.db)
     with Reader(place.db) as reader:

@@ -125,7 +125,7 @@ def _told(
     place: Place, name: str, before: tuple[Limits, bool], now: tuple[Limits, bool], control: Control | None
 ) -> list[str]:
     """Return what changed, in words."""
-    said, flag = [], " --sandbox" if place.sandbox else ""
+    said, flag = [], place.way().flags
     if control is not None and control.paused_at is not None and not before[1]:
         since = f"{name}: paused since {clock(control.paused_at)} by `batchgen pause`"
         said.append(f"{since}; go on with: batchgen resume-lane{flag} {name}")

@@ -14,6 +14,7 @@ from ..plan import Plan
 from ..selection import Selection
 from ..store.values import Loaded
 from .look import Standing
+from .place import Way
 from .rebuild import TakenIn
 from .stop import Bounds
 
@@ -37,6 +38,7 @@ class Terms:
     fail_on: FailOn = "any"
     latency: str = "realistic"  #: of the sandbox
     chosen: str = ""  #: the options that selected what it is about, as typed
+    again: str = ""  #: those that a run which goes on needs too, as typed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +75,7 @@ class Ended:
     sandbox: bool
     chosen: str  #: the options that selected what it was about
     fail_on: FailOn = "any"
+    way: Way = field(default_factory=Way)  #: how commands that go on are typed
     before: int | None = None  #: the exit code of the run before
     taken_in: TakenIn | None = None  #: what the job table had lost and learnt again from the files around it
     wish: Plan = field(default_factory=Plan)  #: what it set out to do

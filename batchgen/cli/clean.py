@@ -54,6 +54,7 @@ def clean(session: Session, older_than: str, yes: bool, sandbox: bool) -> int:
     elif yes:
         words.say(f"{words.count(len(found), 'file')} removed")
     else:
-        flag = " --sandbox" if sandbox else ""
-        words.say(f"nothing was removed.  To remove it: batchgen clean{flag} --older-than {older_than} --yes")
+        words.say(
+            f"nothing was removed.  To remove it: batchgen clean{place.way().flags} --older-than {older_than} --yes"
+        )
     return 0

@@ -11,6 +11,7 @@ from . import words
 
 if TYPE_CHECKING:
     from ..app.look import Standing
+    from ..app.place import Way
     from ..app.rebuild import TakenIn
     from ..app.run import Ended, LaneEnd
     from ..budget import Purse
@@ -36,7 +37,7 @@ def closing(ended: Ended) -> list[str]:
     lines += words.money_lines(found.usage)
     lines += list(_under("budget", [_purse_line(purse) for purse in ended.purses if purse.caps]))
     lines.append(f"files     {near(found.batch.folder)}")
-    lines += advice(found, sandbox=ended.sandbox)
+    lines += advice(found, ended.way)
     lines.append(f"exit code {ended.exit_code}: {exit_words(ended)}")
     return lines
 
@@ -70,11 +71,11 @@ def _unmade(ended: Ended) -> Iterator[str]:
         yield f"left      {words.count(left, 'job')} changed, but not selected: as before, until a run selects them"
 
 
-def advice(found: Standing, *, sandbox: bool) -> list[str]:
+def advice(found: Standing, way: Way) -> list[str]:
     """Return what to type next, as far as there is anything to do."""
     said = [
         f"{step.cause}: {step.what}" if step.command is None else f"{step.command}    {step.what}"
-        for step in steps(found, sandbox=sandbox)
+        for step in steps(found, way)
     ]
     return list(_under("next", said))
 

@@ -15,6 +15,7 @@ from .options import Session, batch, command, selecting, selection
 from .options import sandbox as rehearsal
 
 if TYPE_CHECKING:
+    from ..app.place import Way
     from ..job import Job
     from ..store.controls import Control
     from ..store.values import AttemptRecord, Bill
@@ -29,30 +30,30 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
     from ..app import look
     from .closing import advice, near
 
-    found = look.status(session.place(sandbox=sandbox), batch)
+    place = session.place(sandbox=sandbox)
+    found, way = look.status(place, batch), place.way(batch)
     if session.as_json:
         words.document(ledger.status_document(found.batch.name, found.counts, found.usage, found.failures))
         return 0
     for line in words.status_lines(found.batch.name, found.counts, found.usage, found.failures):
         words.data(line)
     for one in found.told:
-        words.data(f"told      {_told(one, sandbox=sandbox)}")
+        words.data(f"told      {_told(one, way)}")
     words.data(f"files     {near(found.batch.folder)}")
     if found.holder is not None:
         words.data(f"a run is on (process {found.holder.pid}: {words.short(found.holder.command, 80)})")
-    for line in advice(found, sandbox=sandbox):
+    for line in advice(found, way):
         words.data(line)
     return 0
 
 
-def _told(said: Control, *, sandbox: bool) -> str:
+def _told(said: Control, way: Way) -> str:
     """Return what a person said of a provider, and how to take it back."""
     from ..app.steer import clock, spoken
 
-    flag = " --sandbox" if sandbox else ""
-    parts = [f"{spoken(said.limits)} (batchgen limit{flag} {said.provider} --reset)"] if said.limits else []
+    parts = [f"{spoken(said.limits)} (batchgen limit{way.flags} {said.provider} --reset)"] if said.limits else []
     if said.paused_at is not None:
-        back = f"(batchgen resume-lane{flag} {said.provider})"
+        back = f"(batchgen resume-lane{way.flags} {said.provider})"
         parts.insert(0, f"paused since {clock(said.paused_at)} {back}")
     return f"{said.provider}: {'; '.join(parts)}"
 

@@ -17,6 +17,7 @@ from .options import sandbox as rehearsal
 
 if TYPE_CHECKING:
     from ..app.mend import Verified
+    from ..app.place import Way
     from ..job import Job
     from ..selection import Selection
     from ..store.values import Batch, Doubt
@@ -51,7 +52,7 @@ def list_(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     heads = ("id", "provider", "sent (UTC)", "may have cost", "request id", "what is known")
     for line in words.table([_row(job, doubt) for job, doubt in jobs], heads, right=(3,)):
         words.data(line)
-    for line in _choices(found, jobs[0][0].key, sandbox=sandbox):
+    for line in _choices(found, jobs[0][0].key, session.place(sandbox=sandbox).way(batch)):
         words.say(line)
     return 0
 
@@ -95,8 +96,8 @@ def _document(job: Job, doubt: Doubt | None) -> dict[str, Any]:
     }
 
 
-def _choices(found: Batch, key: str, *, sandbox: bool) -> list[str]:
-    flag, key = " --sandbox" if sandbox else "", shlex.quote(key)
+def _choices(found: Batch, key: str, way: Way) -> list[str]:
+    flag, key = way.of_batch, shlex.quote(key)
     said = (
         (f"batchgen unknown adopt{flag} {key} FILE", "the image is there: you fetched it from the provider"),
         (f"batchgen unknown retry{flag} --id {key}", "buy it again"),
@@ -117,7 +118,6 @@ def _choices(found: Batch, key: str, *, sandbox: bool) -> list[str]:
 def retry(session: Session, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Put jobs in doubt back to pending: all, or those selected.  What they may have cost stays in the ledger."""
     from ..app import mend
-    from .closing import near
 
     found, jobs = mend.try_again(session.place(sandbox=sandbox), batch, _doubtful(options))
     if session.as_json:
@@ -125,7 +125,8 @@ def retry(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
         return 0
     words.say(f"{found.name}: {words.count(len(jobs), 'job')} pending again")
     if jobs:
-        words.say(f"next      batchgen run {shlex.quote(near(found.manifest))}{' --sandbox' if sandbox else ''}")
+        way = session.place(sandbox=sandbox).way()
+        words.say(f"next      batchgen run {way.manifest(found.manifest)}{way.flags}")
     return 0
 
 
@@ -200,20 +201,19 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, sandb
             words.data(line)
     wrong = f"{len(seen.flaws)} not as delivered" if seen.flaws else "all as delivered"
     words.say(f"{seen.batch.name}: {words.count(seen.checked, 'file')} checked, {wrong}")
-    for line in _after(seen, requeue=requeue, sandbox=sandbox):
+    for line in _after(seen, session.place(sandbox=sandbox).way(batch), requeue=requeue):
         words.say(line)
     return 3 if seen.flaws else 0
 
 
-def _after(seen: Verified, *, requeue: bool, sandbox: bool) -> list[str]:
-    from .closing import near
-
-    flag = " --sandbox" if sandbox else ""
+def _after(seen: Verified, way: Way, *, requeue: bool) -> list[str]:
     if not seen.flaws:
         return []
     if not requeue:
-        return [f"next      batchgen verify{flag} --requeue    puts those jobs back; a run then buys them again"]
-    again = f"next      batchgen run {shlex.quote(near(seen.batch.manifest))}{flag}"
+        return [
+            f"next      batchgen verify{way.of_batch} --requeue    puts those jobs back; a run then buys them again"
+        ]
+    again = f"next      batchgen run {way.manifest(seen.batch.manifest)}{way.flags}"
     return [f"{words.count(len(seen.requeued), 'job')} pending again", *([again] if seen.requeued else [])]
 
 

@@ -16,6 +16,7 @@ from .options import sandbox as rehearsal
 if TYPE_CHECKING:
     from ..app.cancel import GivenUp
     from ..app.control import Said
+    from ..app.place import Way
     from ..lock import Holder
 
 
@@ -37,8 +38,8 @@ def pause(session: Session, provider: str, sandbox: bool) -> int:
     said = control.pause(session.place(sandbox=sandbox), provider)
     since = f", since {clock(said.control.paused_at)}" if said.control.paused_at and not said.changed else ""
     what = f"{provider}: paused{since}; no new calls, those under way end"
-    flag = " --sandbox" if sandbox else ""
-    return _tell(session, said, [what], f"next      batchgen resume-lane{flag} {shlex.quote(provider)}")
+    flags = session.place(sandbox=sandbox).way().flags
+    return _tell(session, said, [what], f"next      batchgen resume-lane{flags} {shlex.quote(provider)}")
 
 
 @command("resume-lane", "batchgen resume-lane openai")
@@ -154,14 +155,12 @@ def cancel(session: Session, everything: bool, batch: str | None, sandbox: bool,
         run = asdict(gone.holder) if gone.holder else None
         words.document({"schema_version": 1, "batch": gone.batch.name} | body | {"run": run})
         return 0
-    for line in _gone_lines(gone, sandbox=sandbox):
+    for line in _gone_lines(gone, session.place(sandbox=sandbox).way()):
         words.say(line)
     return 0
 
 
-def _gone_lines(gone: GivenUp, *, sandbox: bool) -> list[str]:
-    from .closing import near
-
+def _gone_lines(gone: GivenUp, way: Way) -> list[str]:
     lines = [f"{gone.batch.name}: {words.count(len(gone.keys), 'job')} cancelled"]
     if gone.under_way:
         calls = words.count(gone.under_way, "call")
@@ -174,7 +173,6 @@ def _gone_lines(gone: GivenUp, *, sandbox: bool) -> list[str]:
     if gone.holder and gone.keys:
         lines.append(_run(gone.holder, "it drops these jobs as it comes to them"))
     if gone.keys:
-        manifest = shlex.quote(near(gone.batch.manifest))
-        flag = " --sandbox" if sandbox else ""
-        lines.append(f"next      batchgen retry {manifest}{flag} --status cancelled    takes them up again")
+        manifest = way.manifest(gone.batch.manifest)
+        lines.append(f"next      batchgen retry {manifest}{way.flags} --status cancelled    takes them up again")
     return lines

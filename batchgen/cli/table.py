@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -49,9 +48,9 @@ def check(session: Session, sandbox: bool) -> int:
     if health.rows:
         words.data("rows      " + ", ".join(f"{number} {name}" for name, number in health.rows.items()))
     if health.problems:
-        flag = " --sandbox" if sandbox else ""
+        flags = place.way().flags
         words.say(
-            f"next      batchgen db recover{flag} MANIFEST    moves it aside, makes a new one from files and spool"
+            f"next      batchgen db recover{flags} MANIFEST    moves it aside, makes a new one from files and spool"
         )
     return 1 if health.problems else 0
 
@@ -122,7 +121,8 @@ def recover(session: Session, manifest: Path, sandbox: bool) -> int:
         words.say(f"aside     the damaged job table is now {near(aside)}")
     for line in taken_lines(learnt) if learnt.anything else ["taken in  nothing: the job table knew all there is"]:
         words.say(line)
-    words.say(f"next      batchgen run {shlex.quote(near(session.file(manifest)))}{' --sandbox' if sandbox else ''}")
+    way = place.way()
+    words.say(f"next      batchgen run {way.manifest(session.file(manifest))}{way.flags}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -129,7 +130,14 @@ def terms_of(
         fail_on=options["fail_on"],
         latency=options["latency"],
         chosen=spoken(requeue or chosen or Selection()),
+        again=_again(options),
     )
+
+
+def _again(options: Mapping[str, Any]) -> str:
+    """Return the options of a run without which the next would spend more, or put its images elsewhere; as typed."""
+    said = [("--budget", options["budget"]), ("--out", options["out"])]
+    return "".join(f" {name} {shlex.quote(str(value))}" for name, value in said if value is not None)
 
 
 def bounds(stop_at: str | None, max_time: str | None, max_failures: str | None, now: datetime) -> Bounds:

@@ -20,6 +20,7 @@ from .options import sandbox as rehearsal
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from ..app.place import Way
     from ..app.watch import Glimpse
 
 #: Plain lines: at most one so often (seconds), and at least one so often.
@@ -46,7 +47,7 @@ def watch(session: Session, every: float, batch: str | None, sandbox: bool) -> i
         return 0
     moving = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     last = _live(looks) if moving else _plain(looks)
-    for line in ending(last, sandbox=sandbox):
+    for line in ending(last, session.place(sandbox=sandbox).way(batch)):
         words.data(line)
     return 0
 
@@ -131,18 +132,17 @@ def summary(glimpse: Glimpse) -> str:
     return ", ".join(parts)
 
 
-def ending(glimpse: Glimpse, *, sandbox: bool) -> list[str]:
+def ending(glimpse: Glimpse, way: Way) -> list[str]:
     """Return the last lines: how the run ended, and where to read more."""
     run, counts = glimpse.run, glimpse.counts
-    flag = " --sandbox" if sandbox else ""
     if run is None:
         how = "has not run yet"
     elif run.ended_at is None:
-        how = "its last run was cut off; batchgen resume goes on with it"
+        how = f"its last run was cut off; batchgen resume{way.flags} goes on with it"
     else:
         how = f"no run is on; the last one ended at {run.ended_at.astimezone():%Y-%m-%d %H:%M:%S} with {run.exit_code}"
     stood = f"{counts.done} of {words.count(counts.total, 'job')} done"
-    return [f"{glimpse.batch.name}: {how}; {stood}", f"next      batchgen status{flag}"]
+    return [f"{glimpse.batch.name}: {how}; {stood}", f"next      batchgen status{way.of_batch}"]
 
 
 def document(glimpse: Glimpse) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def test_the_summary_says_what_the_run_printed_and_what_the_ledger_knows(project
     by_cause = {failure["cause"]: failure for failure in kept["failures"]}
     assert by_cause["refused"]["example"]["id"] == "no"
     assert by_cause["refused"]["next"] is None
-    assert by_cause["empty"]["next"] == "batchgen retry m.yaml --cause empty"
+    assert by_cause["empty"]["next"] == "batchgen retry m.yaml --budget 2 --cause empty"
     spent = sum(row["usd"] or 0 for row in project.rows("select usd from ledger"))
     assert Decimal(kept["run"]["usd"]) * 10**9 == Decimal(kept["spend"]["usd"]) * 10**9 == spent > 0
     caps = {cap["scope"]: cap for cap in kept["budgets"]}

@@ -1,0 +1,88 @@
+"""What a command says to type next, typed: it is about the same batch, job table and folder, and buys nothing twice."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+
+LOW = {"provider": "openai", "quality": "low", "size": "1024x1024"}
+
+
+def told(text: str, command: str) -> list[str]:
+    """Return the words behind ``batchgen`` of the line that says to type *command*."""
+    lines = [re.split("batchgen ", line)[-1] for line in text.splitlines() if f"batchgen {command}" in line]
+    return shlex.split(re.split(" {4}", lines[0])[0])
+
+
+def jobs(name: str, count: int = 4, what: str = "") -> list[dict]:
+    return [LOW | {"id": f"{name}{number}", "prompt": f"{name} {number}{what}"} for number in range(count)]
+
+
+def test_a_run_of_another_table_from_another_folder_goes_on_there(project, witness):
+    path = project.manifest(jobs("a"))
+    (project.folder / "jobs").mkdir()
+    path.rename(project.folder / "jobs" / "m.yaml")
+    elsewhere = project.folder / "elsewhere"
+    elsewhere.mkdir()
+    words = ("-C", project.folder, "--db", "mine.db", "run", "jobs/m.yaml", "--budget", "0.015", "--out", "pics")
+    first = project.run(*words, "--concurrency", 1, cwd=elsewhere)
+    assert first.code == 7, first.err
+    bought = len(witness.charges())
+    assert 0 < bought < 4
+    again = told(first.err, "run")
+    assert again == [
+        "run",
+        "jobs/m.yaml",
+        "-C",
+        str(project.folder),
+        "--db",
+        "mine.db",
+        "--budget",
+        "0.015",
+        "--out",
+        "pics",
+    ]
+    again[again.index("0.015")] = "1"
+    assert project.run(*again, cwd=elsewhere).code == 0
+    assert len(witness.charges()) == 4
+    assert len(list((project.folder / "pics").glob("*.png"))) == 4
+    show = project.run("-C", project.folder, "--db", "mine.db", "status", cwd=elsewhere)
+    assert (show.code, list(elsewhere.iterdir())) == (0, [])
+
+
+@pytest.mark.parametrize("command", ["retry", "drop"])
+def test_what_is_said_of_another_batch_is_about_that_batch(project, command):
+    doubt = " [sandbox: drop]"
+    first = project.manifest(jobs("a", 1, doubt), name="first.yaml", on_unknown="hold")
+    second = project.manifest(jobs("b", 1, doubt), name="second.yaml", on_unknown="hold")
+    first.write_text(first.read_text().replace("name: shop", "name: first"))
+    assert project.run("run", first, "--yes").code == 3
+    assert project.run("run", second, "--yes").code == 3
+    listed = project.run("unknown", "list", "--batch", "first")
+    assert project.run(*told(listed.err, f"unknown {command}")).code == 0
+    state = {"retry": "pending", "drop": "cancelled"}[command]
+    assert {key: job["state"] for key, job in project.jobs().items()} == {"a0": state, "b0": "unknown"}
+
+
+def test_verify_and_status_of_another_batch(project):
+    first = project.manifest(jobs("a", 2), name="first.yaml")
+    first.write_text(first.read_text().replace("name: shop", "name: first"))
+    bad = project.manifest(jobs("b", 1, " [sandbox: empty]"), name="second.yaml")
+    assert project.run("run", bad, "--yes").code == 3
+    assert project.run("run", first, "--yes").code == 0
+    assert told(project.run("status", "--batch", "shop").out, "show") == ["show", "--batch", "shop", "b0"]
+    next(path for path in project.images() if path.name == "a0.png").unlink()
+    assert project.run("run", bad, "--yes").code == 3  # now the other one ran last
+    seen = project.run("verify", "--batch", "first")
+    assert seen.code == 3
+    assert told(seen.err, "verify") == ["verify", "--batch", "first", "--requeue"]
+    assert "1 job pending again" in project.run(*told(seen.err, "verify")).err
+
+
+def test_after_a_rehearsal_alone_it_is_named(bare):
+    (bare.folder / "r.yaml").write_text('jobs: [{id: only, provider: openai, prompt: "P"}]')
+    assert bare.run("run", "r.yaml", "--sandbox", "--latency", "none").code == 0
+    done = bare.run("status")
+    assert (done.code, "A rehearsal is there: say --sandbox" in done.err) == (10, True)
