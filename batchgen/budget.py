@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from .money import show_credits, show_usd
 from .task import Charge
 
 
@@ -31,6 +33,19 @@ class Purse:
     credits: dict[str, int] = field(default_factory=dict)
     earlier: bool = True  #: what earlier runs left open is reserved here
 
+    def as_json(self) -> dict[str, Any]:
+        """Return a cap and what counts against it, as documents show it."""
+        caps = self.caps
+        return {
+            "scope": caps.scope,
+            "provider": caps.only,
+            "usd": None if caps.usd is None else {"limit": show_usd(caps.usd), "used": show_usd(self.usd)},
+            "credits": {
+                name: {"limit": show_credits(limit), "used": show_credits(self.credits.get(name, 0))}
+                for name, limit in caps.credits.items()
+            },
+        }
+
     def allows(self, provider: str, estimate: Charge) -> bool:
         """Return whether a call that may cost *estimate* (its high figure) fits into what is left.
 
@@ -49,6 +64,13 @@ class Purse:
         if estimate.usd is None:
             return cap is not None or self.caps.unpriced  # priced in credits, and those are capped
         return self.usd + estimate.usd <= self.caps.usd
+
+    def short_of(self, estimate: Charge) -> str:
+        """Return what is left and what a call may cost, where money is left and too little."""
+        left = 0 if self.caps.usd is None else self.caps.usd - self.usd
+        if left <= 0 or estimate.usd is None or estimate.usd <= left:
+            return ""
+        return f": {show_usd(left)} USD left, and the next call may cost {show_usd(estimate.usd)}"
 
     def reserve(self, provider: str, estimate: Charge) -> None:
         """Count *estimate* as gone."""
@@ -87,7 +109,7 @@ class Wallet:
             return None
         if (estimate.usd if purse.caps.credits.get(provider) is None else estimate.credits) is None:
             return f"no price is known, and there is a budget of {purse.caps.scope}: state a tariff, or allow_unpriced"
-        return f"the budget of {purse.caps.scope} is used up"
+        return f"the budget of {purse.caps.scope} is used up{purse.short_of(estimate)}"
 
     def reserve(self, provider: str, estimate: Charge) -> None:
         """Count *estimate* as gone from every purse."""

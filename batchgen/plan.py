@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
+from .budget import Purse
 from .changes import Change, differences
 from .fingerprint import unchanged
 from .forecast import Disk, Forecast
@@ -97,6 +98,7 @@ class Plan:
     revise: frozenset[str] | None = None  #: keys of the changed jobs that are sent; None: of all that changed
     again: frozenset[str] = frozenset()  #: keys of those sent that ended and are put back for it
     confirm_above: int = CONFIRM_ABOVE  #: nano-USD
+    purses: tuple[Purse, ...] = ()  #: the budgets that hold for it, and what of each is used
 
     @property
     def total(self) -> int:
@@ -173,6 +175,7 @@ class Plan:
             "changes": [change.as_json() for change in self.changes],
             "examples": [job.as_json() for job in self.examples],
             "alternates": {"providers": list(self.alternates), "usd": show_usd(self.dearest)},
+            "budgets": [purse.as_json() for purse in self.purses],
             "left_out": [{"provider": name, "reason": why, "jobs": number} for name, why, number in self.without],
         }
 

@@ -17,12 +17,11 @@ from urllib.parse import urlencode
 from anyio import CapacityLimiter
 
 from ..backends.local import LocalBackend
-from ..budget import Caps, Purse, Wallet
+from ..budget import Wallet
 from ..files import require_writable, sweep
 from ..inputs import Fetch, Inputs
 from ..lane import Lane
 from ..manifest import Batch
-from ..manifest.budgets import DAY
 from ..perform import Workshop
 from ..plan import Plan
 from ..pricing import estimate
@@ -45,6 +44,7 @@ from .keyring import Keyring
 from .lanes import Memory, lanes
 from .look import standing
 from .place import Place
+from .purses import of_run, purses
 from .steer import Say
 from .stop import Stop
 from .terms import Ended, LaneEnd, Terms
@@ -210,20 +210,8 @@ class Engagement:
 
     def _wallet(self, batch_id: int) -> Wallet:
         """Return a purse for each cap, less what has been spent, is at risk or is reserved under it so far."""
-        purses = [Purse(caps=limit, **self._gone(limit, batch_id)) for limit in self.batch.budget]
-        if self.terms.budget is not None:
-            caps = Caps(usd=self.terms.budget, scope="this run", unpriced=self.terms.allow_unpriced)
-            purses.append(Purse(caps=caps, earlier=False))
-        return Wallet(tuple(purses))
-
-    def _gone(self, limit: Caps, batch_id: int) -> dict[str, Any]:
-        since = wall().astimezone().replace(hour=0, minute=0, second=0, microsecond=0) if limit.scope == DAY else None
-        spent = self.reader.spent(batch_id=batch_id, provider=limit.only, since=since)
-        credits_ = {}
-        for name in limit.credits:
-            found = self.reader.spent(batch_id=batch_id, provider=name, since=since)
-            credits_[name] = found.credits + found.at_risk_credits + found.open_credits
-        return {"usd": spent.usd + spent.at_risk_usd + spent.open_usd, "credits": credits_}
+        own = of_run(self.terms.budget, unpriced=self.terms.allow_unpriced)
+        return Wallet((*purses(self.batch, self.reader, batch_id, wall()), *own))
 
     def _ended(self, batch_id: int, runner: Runner, started: datetime, stopped: int | None) -> Ended:
         counts, lanes_ = self.reader.lanes(batch_id), runner.lanes

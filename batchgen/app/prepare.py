@@ -24,6 +24,7 @@ from ..store.reader import Reader
 from . import roster
 from .amend import as_before
 from .place import Place, opened
+from .purses import of_run, purses
 
 
 def read_manifest(place: Place, path: Path, overlay: Overlay = Overlay()) -> Batch:  # noqa: B008 - frozen
@@ -50,19 +51,21 @@ def plan(
     alone: bool = True,
     tell: Tell | None = None,
     changes_all: bool = False,
+    budget: int | None = None,
 ) -> Plan:
     """Compare *batch* with the job table, if there is one yet; opens no connection and writes nothing.
 
-    See ``compare`` for *again*, *alone*, *tell* and *changes_all*.  Raises NotFound where *selection* names an id that
-    no job has.
+    See ``compare`` for *again*, *alone*, *tell* and *changes_all*; *budget* is that of one run, in nano-USD.  Raises
+    NotFound where *selection* names an id that no job has.
     """
     with ExitStack() as parts:
         begun = migrate.revision(place.db) is not None  # an empty file is not begun either
-        known = None
+        known = reader = None
         if begun:
             reader = parts.enter_context(opened(place))
             batch = as_before(place, reader, batch)
             known = table(reader, batch)
+        caps = (*purses(batch, reader, None if reader is None else _number(reader, batch), _now()), *of_run(budget))
         found = compare(
             batch,
             known,
@@ -74,6 +77,7 @@ def plan(
             tell=tell,
             changes_all=changes_all,
         )
+    found = replace(found, purses=caps)
     if found.absent:
         raise NotFound(
             f"no job of {batch.name} has the id {', '.join(found.absent)}; nothing was sent.  "
@@ -84,8 +88,16 @@ def plan(
 
 def table(reader: Reader, batch: Batch) -> Table | None:
     """Return what the job table knows of *batch*; None where it does not know it."""
-    ids = {found.name: found.id for found in reader.batches()}
-    return reader.known(ids[batch.name]) if batch.name in ids else None
+    number = _number(reader, batch)
+    return None if number is None else reader.known(number)
+
+
+def _number(reader: Reader, batch: Batch) -> int | None:
+    return {found.name: found.id for found in reader.batches()}.get(batch.name)
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
 
 
 def facts(place: Place, batch: Batch) -> Facts:

@@ -135,7 +135,15 @@ def _ended(reader: Reader, batch: Batch, terms: Terms) -> Mapping[str, Job] | No
 
 def _wish(place: Place, batch: Batch, terms: Terms, ended: Mapping[str, Job] | None) -> Plan:
     """Return what a run would do, or a retry of those of *ended* that are selected."""
-    return plan(place, batch, terms.selection, keep_changed=terms.keep_changed, again=ended, alone=terms.alone)
+    return plan(
+        place,
+        batch,
+        terms.selection,
+        keep_changed=terms.keep_changed,
+        again=ended,
+        alone=terms.alone,
+        budget=terms.budget,
+    )
 
 
 def _interrupted(reader: Reader, batch: Batch) -> set[str]:

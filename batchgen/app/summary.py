@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from .. import ledger
-from ..budget import Purse
 from ..files import make_private
 from ..money import show_credits, show_usd
 from .after import WHY, Step, exit_words, needs_a_person, steps
@@ -34,7 +33,7 @@ def document(ended: Ended) -> dict[str, Any]:
         "exit_words": exit_words(ended),
         "needs_person": needs_a_person(ended),
         "run": _run(ended),
-        "budgets": [_budget(purse) for purse in ended.purses],
+        "budgets": [purse.as_json() for purse in ended.purses],
         "next": [{"command": step.command, "what": step.what, "cause": step.cause} for step in ahead],
     }
 
@@ -122,20 +121,6 @@ def _lane(lane: LaneEnd) -> dict[str, Any]:
         "message": lane.message,
         "left": lane.left,
         "stood_in": dict(lane.stood_in),
-    }
-
-
-def _budget(purse: Purse) -> dict[str, Any]:
-    """Return a cap and what counts against it: spent, at risk, and what calls cut off had reserved."""
-    caps = purse.caps
-    return {
-        "scope": caps.scope,
-        "provider": caps.only,
-        "usd": None if caps.usd is None else {"limit": show_usd(caps.usd), "used": show_usd(purse.usd)},
-        "credits": {
-            name: {"limit": show_credits(limit), "used": show_credits(purse.credits.get(name, 0))}
-            for name, limit in caps.credits.items()
-        },
     }
 
 

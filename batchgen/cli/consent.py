@@ -36,15 +36,16 @@ def agreement(session: Session, terms: Terms, *, yes: bool, ask: bool) -> Agree:
                 words.say(f"warning: {words.nearer(warning)}")
             for line in [*plan_lines(batch.name, wish, None), *amend_lines(wish, terms.amend), ""]:
                 words.say(line)
-        capped = stated or _is_capped(batch, wish)
         needs = _needing_a_price(batch, terms)
         _refuse_unpriced(dict.fromkeys(lane.provider for lane in wish.lanes if lane.unpriced), needs)
         if (idle := [name for name in wish.priceless if needs(name)]) and not session.quiet:
             unpriced = "there is a budget in USD, and nobody knows its price in USD"
             words.say(f"{', '.join(idle)} can take over nothing: {unpriced}.  {_PRICE}")
-        if yes or capped:
+        if yes or stated:
             return None
         if not (ask and sys.stdin.isatty() and sys.stderr.isatty()):
+            if _is_capped(batch, wish):
+                return None
             why = "there is no terminal to ask" if ask else "--no-input forbids to ask"
             unsaid = "" if terms.budget is None else "A budget in a settings file only limits what is agreed to.  "
             raise SpendNotConfirmed(

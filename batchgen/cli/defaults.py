@@ -207,10 +207,9 @@ def _bounds(name: str) -> Callable[[list[str]], object]:
 
 
 def _budget(values: list[str]) -> None:
-    from ..money import nano_usd
+    from .terms import amount
 
-    if nano_usd(values[0].lstrip("$")) is None:
-        raise UsageError(f"--budget takes an amount in USD, such as 40 or 0.50, not {values[0]!r}")
+    amount(values[0])
 
 
 def _notify(values: list[str]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import words
 
 if TYPE_CHECKING:
+    from ..budget import Purse
     from ..changes import Change, Difference
     from ..manifest import Planned
     from ..plan import Lane, Plan, Row
@@ -150,12 +151,35 @@ def _sums(wish: Plan) -> Iterator[str]:
     if wish.unpriced:
         said.append(f"{many(wish.unpriced, 'request')} without a price in USD: state one with tariff:")
     yield from _under("cost", said)
+    yield from _under("budget", [_enough(purse, wish) for purse in wish.purses])
     yield f"time      {_time(wish)}"
     if wish.alternates:
         most = f"; {words.usd(wish.dearest)} at most" if wish.dearest else ""
         yield f"or else   {', '.join(wish.alternates)}, where the first of a job's providers is out of order{most}"
     yield from _under("left out", [f"{name}, for {many(number, 'job')}: {why}" for name, why, number in wish.without])
     yield from _under("disk", _disk(wish))
+
+
+def _enough(purse: Purse, wish: Plan) -> str:
+    """Return a budget, what of it is used, and how far the rest goes."""
+    caps = purse.caps
+    used = f"{words.usd(purse.usd)} of it used" if purse.usd else "none of it used"
+    said = [f"{words.usd(caps.usd)} for {caps.scope}, {used}"] if caps.usd is not None else []
+    said += [
+        f"{words.credits_(limit)} credits at {name} for {caps.scope}, {words.credits_(purse.credits.get(name, 0))} used"
+        for name, limit in caps.credits.items()
+    ]
+    lanes = [lane for lane in wish.lanes if caps.only in (None, lane.provider) and lane.usd.expected]
+    likely, most = (sum(getattr(lane.usd, name) or 0 for lane in lanes) for name in ("expected", "high"))
+    if caps.usd is not None and lanes:
+        left, priced = max(0, caps.usd - purse.usd), sum(lane.requests - lane.unpriced for lane in lanes)
+        if left >= most:
+            said.append("enough for all")
+        elif left >= likely:
+            said.append("enough, if it costs what is most likely")
+        else:
+            said.append(f"enough for about {left * priced // likely:,} of {many(priced, 'request')}, then it stops")
+    return "; ".join(said)
 
 
 def _time(wish: Plan) -> str:

@@ -13,6 +13,7 @@ from . import words
 from .options import Session, command, keep_changed, of_manifest, selecting, selection
 from .options import sandbox as rehearsal
 from .planning import job_document, job_line, many, plan_lines
+from .terms import amount
 
 if TYPE_CHECKING:
     from ..manifest import Planned
@@ -76,6 +77,7 @@ def _verdict(jobs: int, errors: list[Problem], warnings: list[Problem]) -> dict[
 @click.argument("manifest", type=_MANIFEST)
 @click.option("--diff", is_flag=True, help="Tell of every changed job what changed, not only of the first ones.")
 @click.option("--full", is_flag=True, help="List every job as well.")
+@click.option("--budget", metavar="USD", help="Say how far so much would go.")
 @keep_changed
 @selecting
 @rehearsal
@@ -83,6 +85,7 @@ def plan(
     session: Session,
     manifest: Path,
     *,
+    budget: str | None,
     diff: bool,
     full: bool,
     keep_changed: bool,
@@ -107,6 +110,7 @@ def plan(
         batch,
         chosen,
         keep_changed=keep_changed,
+        budget=amount(budget),
         tell=tell if full else None,
         changes_all=diff,
     )

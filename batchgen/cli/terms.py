@@ -110,16 +110,10 @@ def terms_of(
 ) -> Terms:
     """Return what *options* say of a run; raise UsageError."""
     from ..app.run import Terms
-    from ..money import nano_usd
     from ..selection import Selection
 
-    budget = None
-    if options["budget"] is not None:
-        budget = nano_usd(options["budget"].lstrip("$"))
-        if budget is None:
-            raise UsageError(f"--budget takes an amount in USD, such as 40 or 0.50, not {options['budget']!r}")
     return Terms(
-        budget=budget,
+        budget=amount(options["budget"]),
         allow_unpriced=options["allow_unpriced"],
         wait_lock=options["wait_lock"],
         requeue=requeue,
@@ -132,6 +126,16 @@ def terms_of(
         chosen=spoken(requeue or chosen or Selection()),
         again=_again(options),
     )
+
+
+def amount(budget: str | None) -> int | None:
+    """Read what --budget says, in nano-USD; raise UsageError."""
+    from ..money import nano_usd
+
+    found = None if budget is None else nano_usd(budget.lstrip("$"))
+    if budget is not None and found is None:
+        raise UsageError(f"--budget takes an amount in USD, such as 40 or 0.50, not {budget!r}")
+    return found
 
 
 def _again(options: Mapping[str, Any]) -> str:

@@ -307,3 +307,25 @@ def test_the_examples_of_the_cookbook_can_be_planned(project):
     for name in PROVIDERS:
         done = project.run("plan", "--json", folder / f"{name}.yaml")
         assert (done.code, done.json["jobs"]["total"] > 0, done.json["disk"]["fits"]) == (0, True, True), name
+
+
+def test_a_plan_knows_how_far_a_budget_goes(project, witness):
+    jobs = [job(f"j{number}") for number in range(10)]
+    path = project.manifest(jobs, budget={"usd": 0.03, "per_provider": {"openai": 5}})
+    first = project.run("plan", path, "--budget", "0.02")
+    lines = [line[10:] for line in first.out.splitlines() if "it used" in line]
+    assert lines == [
+        "$0.03 for this batch, none of it used; enough for about 5 of 10 requests, then it stops",
+        "$5.00 for openai in this batch, none of it used; enough for all",
+        "$0.02 for this run, none of it used; enough for about 3 of 10 requests, then it stops",
+    ]
+    assert project.run("run", path, "--yes", "--limit", 3).code == 0
+    used = project.run("plan", path, "--json").json["budgets"]
+    spent = sum(Decimal(line["usd"]) for line in witness.charges())
+    assert [(one["scope"], one["usd"]["used"]) for one in used] == [
+        ("this batch", f"{spent.normalize()}"),
+        ("openai in this batch", f"{spent.normalize()}"),
+    ]
+    rest = project.run("plan", path)
+    assert f"${spent:.4f} of it used; enough for about 2 of 7 requests" in rest.out
+    assert project.run("plan", path, "--budget", "much").code == 2

@@ -177,6 +177,22 @@ def test_a_person_refuses(project, witness, answer):
     assert not (project.folder / "output").exists()
 
 
+def test_a_budget_in_the_manifest_is_no_answer_where_a_person_can_be_asked(project, witness):
+    manifest = project.manifest(JOBS, confirm_above=0.01, budget={"usd": 5000})
+    refused = at_a_terminal(project, "run", manifest, answers=("n",))
+    assert (refused.code, len(asked(refused))) == (6, 1)
+    assert witness.arrivals() == []
+    typed = at_a_terminal(project, "run", manifest, "--budget", "0.5")  # now, and by whoever runs it
+    assert (typed.code, asked(typed)) == (0, [])
+
+
+def test_a_budget_that_ends_says_what_is_left_and_what_a_call_may_cost(project, witness):
+    done = project.run("run", project.manifest(JOBS), "--budget", "0.001")
+    assert done.code == 7
+    assert "the budget of this run is used up: 0.001 USD left, and the next call may cost 0.00" in done.err
+    assert witness.arrivals() == []
+
+
 def test_a_person_tries_a_few_first(project, witness):
     manifest = project.manifest(JOBS, confirm_above=0.01)
     tried = at_a_terminal(project, "run", manifest, answers=("2",))
