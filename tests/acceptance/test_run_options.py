@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import signal
+from pathlib import Path
 
 import pytest
 
-from .kit import CANARY, check_books
+from .kit import CANARY, check_books, finish, wait_for
 from .terminal import on_terminal
 
 OPENAI = {"provider": "openai", "quality": "low", "size": "1024x1024"}
@@ -155,3 +158,38 @@ def test_the_variable_asks_for_json_lines_too(project):
     assert done.code == 7
     lines = [json.loads(line) for line in done.out.splitlines()]
     assert lines[-1]["run"]["lanes"][0]["closed"] == "money"
+
+
+def test_lines_that_nobody_reads_yet_hold_up_no_call(project, witness):
+    path = project.manifest(jobs(40))
+    process = project.start("run", path, "--yes", "--progress", "json")
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)  # less than twenty lines
+    wait_for(lambda: witness.arrived == 40, process)
+    done = finish(process)
+    assert done.code == 0
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert sum(line["type"] == "job" for line in lines) == 40
+    assert lines[-1]["type"] == "summary"
+
+
+def test_lines_that_nobody_reads_keep_no_signal_from_ending_the_run(project, witness):
+    path = project.manifest(jobs(40), providers={"openai": {"limits": {"requests_per_second": 20}}})
+    process = project.start("run", path, "--yes", "--progress", "json")
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    wait_for(lambda: witness.arrived > 30, process)
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: project.rows("select exit_code from runs") == [{"exit_code": 143}], process)
+    finish(process)
+
+
+def test_stdout_on_a_full_disk_does_not_end_the_run(project, witness):
+    path = project.manifest(jobs(3))
+    with Path("/dev/full").open("wb") as full:
+        process = project.start("run", path, "--yes", "--progress", "json", stdout=full)
+        with process.stderr as stderr:
+            said = stderr.read().decode()
+        assert process.wait(30) == 0
+    assert "stdout takes no more lines: No space left on device" in said
+    assert "Traceback" not in said
+    assert len(witness.charges()) == 3
+    check_books(project, witness.charges())
