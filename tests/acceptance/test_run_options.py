@@ -78,6 +78,17 @@ def test_images_go_where_they_are_told_to_and_are_not_made_again_elsewhere(proje
     assert project.run("verify").code == 0
 
 
+def test_a_rehearsal_that_puts_its_images_elsewhere_marks_no_real_job_done(project, witness):
+    path = project.manifest(jobs(2))
+    rehearsed = project.run("run", path, "--sandbox", "--latency", "none", "--out", "output/shop", "--limit", 1)
+    assert (rehearsed.code, len(project.images())) == (0, 1), rehearsed.err
+    done = project.run("run", path, "--yes")
+    assert done.code == 0, done.err
+    assert len(witness.charges()) == 2
+    check_books(project, witness.charges())
+    assert project.run("verify").code == 0
+
+
 @pytest.mark.parametrize("command", ["run", "resume"])
 def test_failed_jobs_are_put_back_beside_what_is_pending(project, witness, command):
     path = project.manifest([*jobs(2), REFUSED])
