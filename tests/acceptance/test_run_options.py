@@ -40,6 +40,8 @@ def test_a_rate_a_day_bounds_the_run(project, witness):
     [
         ("openai=60", "openai=60/m, 2/s or 5000/d, not 'openai=60'"),
         ("openai=0/m", "not 'openai=0/m'"),
+        (f"openai={'9' * 400}/m", "not 'openai=999"),
+        (f"openai={'9' * 5000}/d", "not 'openai=999"),
         ("openai=1.5/d", "requests a day are a whole number"),
         ("opena=60/m", "no provider opena; did you mean 'openai'?"),
     ],
