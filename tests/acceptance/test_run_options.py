@@ -5,9 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.zygote import FRESH
 
 from .kit import CANARY, check_books, finish, wait_for
 from .terminal import on_terminal
@@ -205,4 +208,13 @@ def test_stdout_on_a_full_disk_does_not_end_the_run(project, witness):
     assert "stdout takes no more lines: No space left on device" in said
     assert "Traceback" not in said
     assert len(witness.charges()) == 3
+    check_books(project, witness.charges())
+
+
+@pytest.mark.parametrize("mode", ["json", "plain"])
+def test_a_run_that_begins_without_any_stream_is_a_run(project, witness, mode):
+    words = [*FRESH, "run", str(project.manifest(jobs(2))), "--yes", "--progress", mode]
+    closed = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *words]
+    done = subprocess.run(closed, cwd=project.folder, env=project.environment(), check=False)
+    assert done.returncode == 0
     check_books(project, witness.charges())
