@@ -48,6 +48,7 @@ class Workshop:
     root: Path
     readers: CapacityLimiter  #: threads that read answers; each holds one whole answer in memory
     alarm: Callable[[OSError], None]  #: told when this machine could not keep an answer as it should
+    rehearsal: bool = False  #: what is delivered is simulated, and its sidecars say so
 
     async def perform(self, attempt: Attempt) -> Outcome:
         """Carry *attempt* out, once, and return what came of it.
@@ -221,7 +222,9 @@ class Workshop:
             height=facts.height,
             mime=facts.mime,
         )
-        beside = describe(attempt, artifact, picture, usage, cost) if attempt.sidecar else None
+        beside = None
+        if attempt.sidecar:
+            beside = describe(attempt, artifact, picture, usage, cost, rehearsal=self.rehearsal)
         publish(folder, name, picture.data, sidecar=beside)
         return artifact
 

@@ -12,8 +12,13 @@ from .money import show_credits, show_usd
 from .task import Artifact, Charge, Picture, Source, Usage
 
 
-def describe(attempt: Attempt, artifact: Artifact, picture: Picture, usage: Usage, cost: Charge) -> bytes:
-    """Return the sidecar of one file, as UTF-8 JSON.  It holds enough to rebuild a job table's row from."""
+def describe(
+    attempt: Attempt, artifact: Artifact, picture: Picture, usage: Usage, cost: Charge, *, rehearsal: bool = False
+) -> bytes:
+    """Return the sidecar of one file, as UTF-8 JSON.  It holds enough to rebuild a job table's row from.
+
+    That of a *rehearsal* says so: with ``--out`` it may lie where real images do.
+    """
     said = asdict(replace(attempt.task, images=(), mask=None))
     asked = {name: value for name, value in said.items() if value not in (None, (), {})}  # a seed of 0 was said
     if attempt.task.images:
@@ -22,6 +27,7 @@ def describe(attempt: Attempt, artifact: Artifact, picture: Picture, usage: Usag
         asked["mask"] = _name(attempt.task.mask)
     document: Mapping[str, object] = {
         "schema_version": 1,
+        **({"sandbox": True} if rehearsal else {}),
         "batch": attempt.batch,
         "id": attempt.key,
         "attempt": attempt.id,

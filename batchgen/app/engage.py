@@ -119,6 +119,7 @@ class Engagement:
             root=self.place.root,
             readers=CapacityLimiter(READERS),
             alarm=alarm,
+            rehearsal=self.place.sandbox,
         )
 
     def _attendance(self, runner: Runner) -> Attendance:

@@ -13,7 +13,7 @@ from ..job import Job
 from ..manifest import names
 from ..manifest.template import Template, TemplateFault
 from ..store.values import Bill, StoredArtifact
-from .place import Place
+from .place import Place, opened
 
 #: What a layout may name.
 FIELDS = ("id", "batch", "provider", "model", "kind", "tag", "file")
@@ -54,6 +54,24 @@ def copies(jobs: Iterable[tuple[Job, Bill]], layout: str) -> Iterator[Copy]:
                     f"--layout {layout}: jobs {other} and {job.key} would both be {name}; add {{{{ id }}}}"
                 )
             yield Copy(job=job, file=file, name=name)
+
+
+def require_apart(place: Place, wanted: Iterable[Copy], folder: Path) -> int:
+    """Return how many files are *wanted*; raise UsageError where one would lie among those that a run delivered.
+
+    There a copy could take the place of another job's image, which would count as damaged and be bought again.
+    """
+    with opened(place) as reader:
+        outputs = {Path(batch.folder).resolve() for batch in reader.batches()}
+    number, root = 0, folder.resolve()
+    for copy in wanted:
+        target = root / copy.name
+        if found := outputs.intersection(target.parents):
+            raise UsageError(
+                f"--files: {target} would lie in {found.pop()}, where runs put images; name another folder"
+            )
+        number += 1
+    return number
 
 
 def hand_out(place: Place, wanted: Iterable[Copy], folder: Path) -> list[Copy]:

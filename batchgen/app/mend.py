@@ -114,7 +114,8 @@ def adopt(place: Place, name: str | None, key: str, file: Path) -> tuple[Job, Ar
         artifact = _artifact(place, job, Path(batch.folder, image), data, facts)
         publish(Path(batch.folder), image, data)
         if job.sidecar:
-            said = describe(attempt, artifact, Picture(data=data), Usage(images=1), _estimated(record))
+            usage, cost = Usage(images=1), _estimated(record)
+            said = describe(attempt, artifact, Picture(data=data), usage, cost, rehearsal=place.sandbox)
             publish(Path(batch.folder), f"{image}.json", said)
         after = anyio.run(partial(writer.adopt, job, attempt.id, artifact, _now()))
         return after, artifact

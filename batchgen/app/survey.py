@@ -60,7 +60,7 @@ class Survey:
                 yield from threads.map(Told.proved, [one for one in found if one.trace.id not in known])
 
     def _told(self, path: Path) -> Told | None:
-        return told(path, self.batch, self.place.root)
+        return told(path, self.batch, self.place)
 
     def live(self, found: Sequence[Trace]) -> set[str]:
         """Return the attempts among *found* whose slot can be read by the rules of the job that stands now."""

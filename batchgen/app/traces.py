@@ -23,6 +23,7 @@ from ..money import milli_credits, nano_usd
 from ..pricing import estimate
 from ..store.values import Trace
 from ..task import UNPRICED, Artifact, Basis, Charge, Kind, Source, Task, Usage
+from .place import Place
 
 #: No sidecar and no order is longer.
 _LONGEST = 4_000_000
@@ -79,15 +80,17 @@ def _by_number(name: str) -> list[str | int]:
     return [int(part) if number % 2 else part for number, part in enumerate(_DIGITS.split(name))]
 
 
-def told(path: Path, batch: Batch, root: Path) -> Told | None:
-    """Return what a sidecar of *batch* says; None where the file is none, or another batch's."""
+def told(path: Path, batch: Batch, place: Place) -> Told | None:
+    """Return what a sidecar of *batch* says; None where the file is none, another batch's, or only of a rehearsal."""
     try:
         if path.stat().st_size > _LONGEST:
             return None
         said = json.loads(path.read_bytes())
         if said["batch"] != batch.name or said["schema_version"] != 1:
             return None
-        return _told(said, path, batch, root)
+        if said.get("sandbox") and not place.sandbox:
+            return None
+        return _told(said, path, batch, place.root)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

@@ -8,6 +8,7 @@ import sys
 from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -136,6 +137,7 @@ batchgen.examples = _EXAMPLES
 def main() -> None:
     """Run the command line; exit with a code of the table in the README."""
     codecs.register_error("batchgen", _replaced)
+    _complete()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="batchgen")  # a locale without UTF-8 must not end a run
@@ -160,6 +162,13 @@ def main() -> None:
         code = _tell(StoreError(f"{error.filename or 'this machine'}: {error.strerror or error}"))
     _flush()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complete() -> None:
+    """Put nothing where a stream was closed: a service may have begun so, and what is said must not end a run."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - as long as the program
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:

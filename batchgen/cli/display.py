@@ -11,7 +11,6 @@ from anyio import create_task_group, sleep, to_thread
 
 from . import words
 from .progress import News, Progress, waiting
-from .stream import stream
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,8 +26,8 @@ REFRESH = 0.25
 
 
 def follower(mode: str) -> Follow:
-    """Return what shows a run: "bar", "plain", "json" or "none"."""
-    shown = {"bar": _live, "plain": _plain, "json": stream, "none": _silent}[mode]
+    """Return what shows a run: "bar", "plain" or "none"."""
+    shown = {"bar": _live, "plain": _plain, "none": _silent}[mode]
 
     def follow(runner: Runner, reader: Reader) -> AbstractAsyncContextManager[None]:
         return shown(runner, reader)

@@ -49,7 +49,8 @@ def export(
     """Write a line a job on stdout: state, cost, files with their hashes.
 
     --files copies what was delivered as well, by the names that --layout makes, such as '{{ tag }}/{{ id }}'; without
-    it by their own.  A file that is gone or damaged is told and left out; then it ends with 3.
+    it by their own; never into a folder that a run puts images in.  A file that is gone or damaged is told and left
+    out; then it ends with 3.
     """
     from ..app import look
 
@@ -76,7 +77,7 @@ def _hand_out(place: Place, jobs: Callable[[], Iterable[tuple[Job, Bill]]], fold
     from ..app import handout
 
     known = handout.DEFAULT if layout is None else layout
-    number = sum(1 for _ in handout.copies(jobs(), known))  # every mistake before the first copy
+    number = handout.require_apart(place, handout.copies(jobs(), known), folder)  # every mistake before the first copy
     lacking = handout.hand_out(place, handout.copies(jobs(), known), folder)
     for copy in lacking:
         words.say(f"{copy.job.key}: {copy.file.path} is gone or damaged, and was left out; batchgen verify tells more")

@@ -172,7 +172,7 @@ def _rates(said: Iterable[str]) -> dict[str, dict[str, float]]:
     """Read what --rate says, as limits by provider; raise UsageError."""
     found: dict[str, dict[str, float]] = {}
     for text in said:
-        read = re.fullmatch(r"([^=]+)=(\d+(?:\.\d+)?)/([smd])", text.strip())
+        read = re.fullmatch(r"([^=]+)=(\d{1,9}(?:\.\d{1,9})?)/([smd])", text.strip())
         if read is None or not float(read[2]):
             raise UsageError(f"--rate takes a provider and a rate, such as openai=60/m, 2/s or 5000/d, not {text!r}")
         name, number, unit = read.groups()

@@ -33,10 +33,10 @@ def data(text: str) -> None:
     print(printable(text))
 
 
-def document(value: Any, *, indent: int | None = 2) -> None:  # noqa: ANN401 - any JSON value
-    """Print one JSON document on stdout; without *indent*, on one line."""
+def document(value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Print one JSON document on stdout."""
     try:
-        print(packed(value, indent=indent), flush=True)
+        print(packed(value, indent=2), flush=True)
     except BrokenPipeError:
         # nobody reads it any more; the exit code still tells how it went
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -236,3 +236,10 @@ def span(amounts: Span, show: Callable[[int | None], str]) -> str:
 def raw(text: str) -> None:
     """Print a line of data for machines on stdout as it is: its format escapes what needs escaping."""
     print(text)
+
+
+def raw_past_buffers(text: str) -> None:
+    """Do as ``raw`` from a thread: one that nobody reads must not hold what the interpreter flushes at its end."""
+    left = f"{text}\n".encode(sys.stdout.encoding, "batchgen")
+    while left:
+        left = left[os.write(sys.stdout.fileno(), left) :]

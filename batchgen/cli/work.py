@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ..manifest import Batch
     from ..plan import Plan
     from ..selection import Selection
+    from .stream import Stream
 
 
 retry_failed = click.option("--retry-failed", is_flag=True, help="Put failed jobs back first, and run them as well.")
@@ -78,6 +80,7 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     """Run a manifest by *terms*, or only plan it, and say how it went; return the exit code."""
     from ..app import prepare, run
     from .display import follower
+    from .stream import streamed
 
     place = session.place(sandbox=options["sandbox"])
     batch = prepare.read_manifest(place, session.file(manifest), overlay_of(session, options))
@@ -86,10 +89,12 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     mode = _mode(session, options["progress"])
     agree = agreement(session, terms, yes=options["yes"] or place.sandbox, ask=not options["no_input"])
     company = Company.of(session, place, batch.name, options)
-    follow = company.follow(follower(mode))
-    with company.attending():
+    with ExitStack() as parts:
+        stream = parts.enter_context(streamed()) if mode == "json" else None
+        parts.enter_context(company.attending())
+        follow = company.follow(follower(mode) if stream is None else stream.follow)
         ended = run.run(place, batch, terms, agree, follow, company.say, silence=company.silence)
-        _tell_end(session, ended, as_lines=mode == "json")
+        _tell_end(session, ended, stream)
         company.finished(ended)
     return ended.exit_code
 
@@ -105,14 +110,13 @@ def _tell_plan(session: Session, batch: Batch, wish: Plan, terms: Terms) -> int:
     return 0
 
 
-def _tell_end(session: Session, ended: Ended, *, as_lines: bool) -> None:
+def _tell_end(session: Session, ended: Ended, stream: Stream | None) -> None:
     from ..app import summary
     from ..app.after import needs_a_person
     from .closing import closing
-    from .stream import tell
 
-    if as_lines:
-        tell("summary", **summary.document(ended))
+    if stream is not None:
+        stream.tell("summary", **summary.document(ended))
     elif session.as_json:
         words.document(summary.document(ended))
     elif not session.quiet or needs_a_person(ended):

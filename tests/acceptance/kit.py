@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 from PIL import Image
@@ -148,14 +148,14 @@ class Project:
             process.wait()
         return Done(code=process.returncode, out=out.decode(), err=err.decode(), seconds=time.monotonic() - began)
 
-    def start(self, *arguments: object) -> Popen:
+    def start(self, *arguments: object, stdout: int | IO[bytes] = subprocess.PIPE) -> Popen:
         """Start batchgen and do not wait; ``finish`` does."""
         process = Popen(
             [*self.program, *map(str, arguments)],
             cwd=self.folder,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )

@@ -87,3 +87,11 @@ def test_nothing_that_is_there_is_written_over(shop):
     assert shop.run("export", "--files", "over").code == 0
     assert b"mine" in copied(shop).values()
     assert shop.run("export", "--layout", "{{ id }}").code == 2
+
+
+@pytest.mark.parametrize(("folder", "layout"), [("output/shop", "{{ tag }}"), ("output", "shop/sub/{{ id }}")])
+def test_no_copy_goes_among_what_runs_deliver(shop, folder, layout):
+    done = shop.run("export", "--files", folder, "--layout", layout, "--id", "sun")
+    assert (done.code, done.out) == (2, "")
+    assert "name another folder" in done.err
+    assert shop.run("verify").code == 0

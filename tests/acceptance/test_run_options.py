@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import signal
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from .kit import CANARY, check_books
+from tests.zygote import FRESH
+
+from .kit import CANARY, check_books, finish, wait_for
 from .terminal import on_terminal
 
 OPENAI = {"provider": "openai", "quality": "low", "size": "1024x1024"}
@@ -37,6 +43,8 @@ def test_a_rate_a_day_bounds_the_run(project, witness):
     [
         ("openai=60", "openai=60/m, 2/s or 5000/d, not 'openai=60'"),
         ("openai=0/m", "not 'openai=0/m'"),
+        (f"openai={'9' * 400}/m", "not 'openai=999"),
+        (f"openai={'9' * 5000}/d", "not 'openai=999"),
         ("openai=1.5/d", "requests a day are a whole number"),
         ("opena=60/m", "no provider opena; did you mean 'openai'?"),
     ],
@@ -72,6 +80,17 @@ def test_images_go_where_they_are_told_to_and_are_not_made_again_elsewhere(proje
     assert project.run("run", path, "--yes").code == 0
     assert [file.name for file in project.images()] == ["j1.png"]
     assert len(witness.charges()) == 2
+    assert project.run("verify").code == 0
+
+
+def test_a_rehearsal_that_puts_its_images_elsewhere_marks_no_real_job_done(project, witness):
+    path = project.manifest(jobs(2))
+    rehearsed = project.run("run", path, "--sandbox", "--latency", "none", "--out", "output/shop", "--limit", 1)
+    assert (rehearsed.code, len(project.images())) == (0, 1), rehearsed.err
+    done = project.run("run", path, "--yes")
+    assert done.code == 0, done.err
+    assert len(witness.charges()) == 2
+    check_books(project, witness.charges())
     assert project.run("verify").code == 0
 
 
@@ -155,3 +174,47 @@ def test_the_variable_asks_for_json_lines_too(project):
     assert done.code == 7
     lines = [json.loads(line) for line in done.out.splitlines()]
     assert lines[-1]["run"]["lanes"][0]["closed"] == "money"
+
+
+def test_lines_that_nobody_reads_yet_hold_up_no_call(project, witness):
+    path = project.manifest(jobs(40))
+    process = project.start("run", path, "--yes", "--progress", "json")
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)  # less than twenty lines
+    wait_for(lambda: witness.arrived == 40, process)
+    done = finish(process)
+    assert done.code == 0
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert sum(line["type"] == "job" for line in lines) == 40
+    assert lines[-1]["type"] == "summary"
+
+
+def test_lines_that_nobody_reads_keep_no_signal_from_ending_the_run(project, witness):
+    path = project.manifest(jobs(40), providers={"openai": {"limits": {"requests_per_second": 20}}})
+    process = project.start("run", path, "--yes", "--progress", "json")
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    wait_for(lambda: witness.arrived > 30, process)
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: project.rows("select exit_code from runs") == [{"exit_code": 143}], process)
+    finish(process)
+
+
+def test_stdout_on_a_full_disk_does_not_end_the_run(project, witness):
+    path = project.manifest(jobs(3))
+    with Path("/dev/full").open("wb") as full:
+        process = project.start("run", path, "--yes", "--progress", "json", stdout=full)
+        with process.stderr as stderr:
+            said = stderr.read().decode()
+        assert process.wait(30) == 0
+    assert "stdout takes no more lines: No space left on device" in said
+    assert "Traceback" not in said
+    assert len(witness.charges()) == 3
+    check_books(project, witness.charges())
+
+
+@pytest.mark.parametrize("mode", ["json", "plain"])
+def test_a_run_that_begins_without_any_stream_is_a_run(project, witness, mode):
+    words = [*FRESH, "run", str(project.manifest(jobs(2))), "--yes", "--progress", mode]
+    closed = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *words]
+    done = subprocess.run(closed, cwd=project.folder, env=project.environment(), check=False)
+    assert done.returncode == 0
+    check_books(project, witness.charges())

@@ -261,7 +261,7 @@ def test_a_sidecar_tells_what_it_was_told(tmp_path):
     beside = image.with_name("cat-2.png.json")
     beside.write_bytes(describe(order, file, Picture(data=data), Usage(images=2, output_tokens=7), COST))
     batch = batch_of(tmp_path)
-    said = traces.told(beside, batch, tmp_path)
+    said = traces.told(beside, batch, Place.of(tmp_path, None))
     assert said is not None
     got = said.proved()
     assert got.file == replace(file, path="out/cat-2.png")
@@ -294,7 +294,7 @@ def test_a_file_that_is_no_sidecar_is_left_alone(tmp_path, text):
     (tmp_path / "out").mkdir()
     file = tmp_path / "out" / "a.json"
     file.write_text(text)
-    assert traces.told(file, batch_of(tmp_path), tmp_path) is None
+    assert traces.told(file, batch_of(tmp_path), Place.of(tmp_path, None)) is None
     slot = tmp_path / "x.slot"
     slot.write_text(text)
     assert traces.order(slot, batch_of(tmp_path)) is None
