@@ -41,6 +41,7 @@ def plan_lines(name: str, wish: Plan, folder: Path | None) -> list[str]:
     """
     lines = [f"{name}: {many(wish.total, 'job')}: {_standings(wish)}"]
     lines += _under("left", [f"{number:,} {what}: {_LEFT[what]}" for what in _LEFT if (number := getattr(wish, what))])
+    lines += [f"again     {many(len(wish.again), 'job')} of them had ended, and are put back"] if wish.again else []
     lines += change_lines(wish) if folder is not None else []
     if wish.lanes:
         return [*lines, "", *_lanes(wish), "", *_sums(wish), *(_examples(wish, folder) if folder is not None else [])]

@@ -75,9 +75,7 @@ def variables(ctx: click.Context, parameter: click.Parameter) -> list[str]:
 
 def as_json() -> bool:
     """Tell whether what goes wrong is wanted as JSON."""
-    words = " ".join(sys.argv).replace("--progress=", "--progress ")
-    lines = "--progress json" in words or os.environ.get(f"{PREFIX}_PROGRESS") == "json"
-    return lines or said("--json")
+    return "json" in _progress or said("--json")
 
 
 def said(option: str) -> bool:
@@ -85,6 +83,10 @@ def said(option: str) -> bool:
     short = {"--quiet": "-q"}.get(option, option)
     value = os.environ.get(f"{PREFIX}_{option.lstrip('-').upper()}", "").lower()
     return bool({option, short} & set(sys.argv)) or value in ("1", "true", "t", "yes", "y", "on")
+
+
+#: What each command that was read says of ``--progress``, wherever it was said.
+_progress: list[str | None] = []
 
 
 class _Shaped(click.Command):
@@ -102,6 +104,7 @@ class _Shaped(click.Command):
         files = FromFiles(ctx)
         ctx.default_map = files  # type: ignore[assignment]  # click only ever reads it
         rest = super().parse_args(ctx, args)
+        _progress.append(ctx.params.get("progress"))
         files.require()
         return rest
 

@@ -44,7 +44,10 @@ _OPTIONS = (
         help="Requests a minute, in this run; also /s and /d.",
     ),
     click.option(
-        "--max-attempts", type=click.IntRange(1, 50), metavar="N", help="Most paid attempts for one job, in this run."
+        "--max-attempts",
+        type=click.IntRange(1, 50),
+        metavar="N",
+        help="Most paid attempts for a job, earlier runs included.",
     ),
     click.option(
         "--out",

@@ -78,12 +78,13 @@ def start(
     *,
     latency: str = "realistic",
     seed: int = 0,
-    idle_exit: float = 120,
+    idle_exit: float = 1800,
     extra: Sequence[str] = (),
 ) -> Sandbox:
     """Return the sandbox of a folder: the one that runs, or a new one that outlives its caller.
 
-    ``idle_exit`` in seconds; ``extra`` are further arguments of ``python -m batchgen.sandbox``.
+    ``idle_exit`` in seconds: a rehearsal may wait longer than a call takes.  ``extra`` are further arguments of
+    ``python -m batchgen.sandbox``.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)

@@ -163,9 +163,16 @@ def test_a_run_as_json_lines(project, witness):
 
 
 def test_what_ends_a_run_before_its_first_line_is_json_too(project):
-    done = project.run("run", "nothing.yaml", "--yes", "--progress=json")
-    assert (done.code, done.out) == (4, "")
-    assert json.loads(done.err)["type"] == "exit_error"
+    (project.folder / "batchgen.yaml").write_text("options: {resume: {progress: json}}\n")
+    ways = (
+        (("run", "nothing.yaml", "--yes", "--progress=json"), {}, 4),
+        (("run", "nothing.yaml", "--yes"), {"BATCHGEN_RUN_PROGRESS": "json"}, 4),
+        (("resume",), {}, 10),
+    )
+    for words, env, code in ways:
+        done = project.run(*words, **env)
+        assert (done.code, done.out) == (code, "")
+        assert json.loads(done.err)["type"] == "exit_error"
 
 
 def test_the_variable_asks_for_json_lines_too(project):
