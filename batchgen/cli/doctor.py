@@ -40,7 +40,7 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
 
     place = session.place(sandbox=sandbox)
     found = list(doctor.examine(place))
-    _put_beside(found, "settings", _options(place))
+    _put_beside(found, "settings", (*_options(place), *_variables()))
     made = [] if any(one.about == "settings" and one.code for one in found) else doctor.made(place, defaults.rivals)
     asked: tuple[check.Checked, ...] = ()
     if not offline:
@@ -103,3 +103,13 @@ def _options(place: Place) -> Iterator[Finding]:
     except SettingsError as error:
         for line in str(error).splitlines():
             yield Finding(about="settings", says=line, verdict="bad", code=error.exit_code)
+
+
+def _variables() -> Iterator[Finding]:
+    """Tell of variables that no command reads."""
+    from ..app.doctor import Finding
+    from .variables import strange
+
+    for one in strange(click.get_current_context()):
+        bad = one.near is not None
+        yield Finding(about="settings", says=str(one), verdict="bad" if bad else "note", code=4 if bad else 0)

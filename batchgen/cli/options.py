@@ -105,6 +105,10 @@ _SHARED = (
 )
 
 
+#: Commands that begin whatever the variables say; doctor tells of them itself.
+_UNCHECKED = ("help", "completion", "doctor")
+
+
 def shared(function: Function) -> Function:
     """Give a command the shared options."""
     for option in reversed(_SHARED):
@@ -133,6 +137,8 @@ def command(name: str, *examples: str) -> Callable[[Function], click.Command]:
         def call(ctx: click.Context, /, **options: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
             session = Session(**given(options, ctx.obj or {}))
             environment.load(session.folder, ())
+            if name not in _UNCHECKED:
+                environment.check(ctx)
             return function(session, **options)
 
         # options declared on the function come before the shared ones
