@@ -65,7 +65,11 @@ class Commands(shape.Group):
         "schedule": ("schedule", "schedule", "Print what starts a run by the clock: cron, systemd, launchd."),
         "schema": ("begin", "schema", "Print the JSON Schema of manifests, for editors."),
         "completion": ("topics", "completion", "Completion for bash, zsh and fish."),
-        "help": ("topics", "help_", "Help on exit-codes, environment, manifest, cron, or a command."),
+        "help": (
+            "topics",
+            "help_",
+            "Help on a command, or a topic: exit-codes, causes, environment, manifest, cron, sandbox-faults.",
+        ),
         "sandbox": ("rehearse", "sandbox", "Serve simulated providers on this machine."),
         "demo": ("rehearse", "demo", "Run the demonstration batch on simulated providers."),
     }
