@@ -45,6 +45,8 @@ prints the line.  It has absolute paths, needs nothing of cron's environment, an
 cron mails) only where a person is needed.  Keys go into .env in the folder of -C (chmod 600), or
 NAME_FILE or NAME_COMMAND stands there.  A run that is still on is left alone: with -q the next one
 ends in silence with code 11.  Running it again is the resume.
+--budget 40 holds for each run by itself.  For the whole batch, or for a day, the manifest says it:
+budget: {usd: 40, per_day: {usd: 10}}; then the line needs neither --budget nor --yes.
 batchgen schedule systemd and launchd print units."""
 
 
