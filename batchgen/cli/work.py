@@ -86,6 +86,8 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     mode = _mode(session, options["progress"])
     agree = agreement(session, terms, yes=options["yes"] or place.sandbox, ask=not options["no_input"])
     company = Company.of(session, place, batch.name, options)
+    if (stops := terms.bounds.spoken) and not (session.quiet or session.as_json):
+        words.say(f"stops     {stops}")
     follow = company.follow(follower(mode))
     with company.attending():
         ended = run.run(place, batch, terms, agree, follow, company.say, silence=company.silence)
