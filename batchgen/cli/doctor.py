@@ -48,7 +48,7 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
             asked = check.check(place)
             _put_beside(found, "clock", doctor.skewed(asked))
         except BatchgenError as error:
-            found.append(doctor.Finding(about="online", says=str(error), verdict="bad", code=error.exit_code))
+            found += doctor.wrong("online", error, {one.says for one in found})
     found += [doctor.Finding(about="online", says=one.candidate.profile.name, verdict="bad", code=one.exit_code)
               for one in asked if one.exit_code]  # fmt: skip
     code = doctor.gravest(found)
@@ -61,7 +61,7 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
     told = [one for one in found if one.verdict == "bad" or not session.quiet]
     before = None
     for one in told:
-        head = one.about if one.about != before else ""
+        head = one.about if one.about != before or one.verdict == "bad" else ""
         words.data(f"{_MARKS[one.verdict]:<5} {head:<13} {one.says}")
         before = one.about
     if not session.quiet:
