@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import nsmallest
+from operator import itemgetter
 
 from .manifest.batch import Planned
 from .selection import Selection, lot
 
+_RECIPE = itemgetter(Planned._fields.index("recipe"))
 #: Jobs that are held back at least before a sample is cut down to its size.
 _SLACK = 5_000
 
@@ -47,10 +49,11 @@ class Picks:
 
 
 class Examples:
-    """The first, the last and about the middle one of the jobs that come by."""
+    """Of the jobs that come by, the first and the last by priority, and about the middle one."""
 
     def __init__(self) -> None:
         self._count = 0
+        self._first: Planned | None = None
         self._marks: dict[int, Planned] = {}  #: by their number: 0 and the powers of two
         self._last: Planned | None = None
 
@@ -60,13 +63,23 @@ class Examples:
         for number in (0, *(1 << power for power in range(upto.bit_length()))):
             if self._count <= number < upto:
                 self._marks[number] = jobs[number - self._count]
-        self._last = jobs[-1] if jobs else self._last
+        if jobs:
+            self._look_for_the_ends(jobs)
         self._count = upto
+
+    def _look_for_the_ends(self, jobs: Sequence[Planned]) -> None:
+        priorities = {recipe.priority for recipe in set(map(_RECIPE, jobs))}  # a million jobs share a few recipes
+        high, low = max(priorities), min(priorities)
+        if self._first is None or high > self._first.recipe.priority:
+            self._first = next(job for job in jobs if job.recipe.priority == high)
+        if self._last is None or low <= self._last.recipe.priority:
+            self._last = next(job for job in reversed(jobs) if job.recipe.priority == low)
 
     def chosen(self) -> tuple[Planned, ...]:
         """Return up to three jobs."""
-        if self._last is None:
+        first, last = self._first, self._last
+        if first is None or last is None:
             return ()
-        inner = [number for number in self._marks if 0 < number < self._count - 1]
+        inner = [number for number, job in self._marks.items() if job is not first and job is not last]
         middle = [self._marks[min(inner, key=lambda number: abs(2 * number - self._count))]] if inner else []
-        return (self._marks[0], *middle, *([self._last] if self._count > 1 else []))
+        return (first, *middle, *([last] if self._count > 1 else []))

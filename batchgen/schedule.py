@@ -73,6 +73,7 @@ class Start:
     command: Sequence[str]
     folder: str
     when: When
+    notes: Sequence[str] = ()  #: comments
 
 
 def cron(start: Start) -> str:
@@ -84,6 +85,7 @@ def cron(start: Start) -> str:
         [
             "# batchgen: add this with crontab -e.  It says something, so cron mails, only where a person is needed.",
             "# Keys: in .env in the folder of -C, readable by you only.",
+            *(f"# {note}" for note in start.notes),
             f"{start.when.cron} " + line.replace("%", "\\%"),  # a bare % is a line break to cron
         ]
     )
@@ -101,6 +103,7 @@ def systemd(start: Start) -> str:
         "Type=oneshot",
         f"WorkingDirectory={start.folder.replace('%', '%%')}",
         "# reads .env in this folder by itself",
+        *(f"# {note}" for note in start.notes),
         f"ExecStart={' '.join(map(_systemd_word, start.command))}",
         f"SuccessExitStatus={FINE}",
         f"TimeoutStopSec={GRACE}",
@@ -142,4 +145,5 @@ def launchd(start: Start) -> str:
         **start.when.launchd,
     }
     text = plistlib.dumps(body, sort_keys=False).decode().rstrip()
-    return f"{text}\n<!-- ~/Library/LaunchAgents/{label}.plist, then: launchctl load that file -->"
+    notes = "".join(f"<!-- {note.replace('--', '-')} -->\n" for note in start.notes)  # XML has no -- in comments
+    return f"{text}\n{notes}<!-- ~/Library/LaunchAgents/{label}.plist, then: launchctl load that file -->"

@@ -80,7 +80,8 @@ def missing(provider: str, names: Iterable[str]) -> str:
     """Return the text that says which variable to set for *provider*."""
     first, *others = names
     also = f" (or {', '.join(others)})" if others else ""
-    return f"no API key for {provider}: set the environment variable {first}{also}, or {first}_FILE, or {first}_COMMAND"
+    ways = f"in the shell or in .env, or {first}_FILE, or {first}_COMMAND"
+    return f"no API key for {provider}: set the environment variable {first}{also}, {ways}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 #: What a person does about each cause of failure that trying again does not help.
 CURE = {
     "refused": "the provider's rules refuse it: change the prompt, then run again",
-    "invalid": "the request or its source image is wrong: mend the manifest, then run again",
+    "invalid": "the request or its source image is wrong: mend the manifest, then run again"
+    " (settings mended: retry --cause invalid)",
 }
 
 #: Why a lane closed.

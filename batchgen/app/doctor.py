@@ -86,13 +86,22 @@ def examine(place: Place) -> Iterator[Finding]:
         ("terminal", _terminal),
         ("open files", _open_files),
     )
+    told = set[str]()
     for about, look in looks:
         try:
             yield from look(place)
         except BatchgenError as error:
-            yield Finding(about=about, says=str(error), verdict="bad", code=error.exit_code)
+            yield from wrong(about, error, told)
         except OSError as error:
             yield Finding(about=about, says=f"{error.filename or about}: {error.strerror}", verdict="bad", code=1)
+
+
+def wrong(about: str, error: BatchgenError, told: set[str]) -> Iterator[Finding]:
+    """Yield each line of *error*, but for what *told* holds; several looks may meet the same mistake."""
+    for line in str(error).splitlines():
+        if line not in told:
+            told.add(line)
+            yield Finding(about=about, says=line, verdict="bad", code=error.exit_code)
 
 
 def skewed(asked: Sequence[Checked]) -> Iterator[Finding]:

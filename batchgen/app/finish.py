@@ -14,7 +14,7 @@ from typing import Any
 PATIENCE = 60.0
 
 #: Variable -> where its value stands in a summary.
-_NAMES = {
+NAMES = {
     "BATCHGEN_BATCH_NAME": ("batch",),
     "BATCHGEN_RUN_ID": ("run", "id"),
     "BATCHGEN_EXIT_CODE": ("exit_code",),
@@ -35,7 +35,7 @@ _NAMES = {
 def variables(body: Mapping[str, Any]) -> dict[str, str]:
     """Return a summary as environment variables; what it does not say is left out."""
     found = {}
-    for name, keys in _NAMES.items():
+    for name, keys in NAMES.items():
         value: Any = body
         for key in keys:
             value = value.get(key) if isinstance(value, Mapping) else None

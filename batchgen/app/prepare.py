@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from .. import manifest, settings
-from ..errors import NotFound
+from ..errors import NotFound, Problem
 from ..manifest import Batch
 from ..manifest.overlay import Overlay
 from ..money import nano_usd
 from ..plan import Facts, Plan, Table, Tell, compare
 from ..providers.presets import preset_names
 from ..providers.profile import Profile
+from ..sandbox.faults import directives, parse_directive
 from ..selection import Selection
 from ..store import migrate
 from ..store.measured import Measured, measured
@@ -38,7 +39,30 @@ def read_manifest(place: Place, path: Path, overlay: Overlay = Overlay()) -> Bat
         batch = replace(batch, confirm_above=nano_usd(project.get("confirm_above")))
     if place.sandbox:
         batch = replace(batch, folder=place.state / "output" / batch.name)
+    if strange := tuple(_strange_directives(path)):
+        batch = replace(batch, warnings=(*batch.warnings, *strange))
     return batch.under(overlay)
+
+
+def _strange_directives(path: Path) -> Iterator[Problem]:
+    """Yield what the sandbox would not understand of its directives in the manifest itself."""
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        if "[sandbox:" not in line.lower() or line.lstrip().startswith("#"):
+            continue
+        for column, text in directives(line):
+            try:
+                if "{{" not in text:
+                    parse_directive(text)
+            except ValueError as error:
+                yield Problem(
+                    file=str(path),
+                    line=number,
+                    column=column + 1,
+                    path="",
+                    code="sandbox_directive",
+                    message=f"[sandbox:{text}]: {error}",
+                    hint="batchgen help sandbox-faults",
+                )
 
 
 def plan(

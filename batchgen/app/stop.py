@@ -41,8 +41,15 @@ class Bounds:
         if self.stop_at is not None:
             found.append((self.stop_at, f"--stop-at {self.stop_at:%H:%M} was reached"))
         if self.max_time is not None:
-            found.append((started + self.max_time, f"--max-time {self.max_time} was used up"))
+            found.append((started + self.max_time, f"--max-time {_typed(self.max_time)} was used up"))
         return min(found, default=None)
+
+    @property
+    def spoken(self) -> str:
+        """Return when a run ends by the clock, in words; "" where it does not."""
+        found = [] if self.stop_at is None else [f"{self.stop_at:%Y-%m-%d %H:%M}"]
+        found += [] if self.max_time is None else [f"after {_typed(self.max_time)}"]
+        return " or ".join(found) + (", whichever is first" if len(found) > 1 else "")
 
     def too_many(self, failed: int, ended: int) -> str | None:
         """Return which bound *failed* of *ended* jobs overstep, in words."""
@@ -52,6 +59,15 @@ class Bounds:
         if share is not None and ended >= 20 and failed * 100 > share * ended:
             return f"{failed} of {ended} jobs failed, more than --max-failures {share:g}%"
         return None
+
+
+def _typed(span: timedelta) -> str:
+    """Return a duration as a person would type it: 90s, 30m, 6h."""
+    seconds = span.total_seconds()
+    for unit, size in (("h", 3600), ("m", 60)):
+        if not seconds % size:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"
 
 
 class Stop:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import codecs
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
 import click
 
@@ -64,7 +66,11 @@ class Commands(shape.Group):
         "schedule": ("schedule", "schedule", "Print what starts a run by the clock: cron, systemd, launchd."),
         "schema": ("begin", "schema", "Print the JSON Schema of manifests, for editors."),
         "completion": ("topics", "completion", "Completion for bash, zsh and fish."),
-        "help": ("topics", "help_", "Help on exit-codes, environment, manifest, cron, or a command."),
+        "help": (
+            "topics",
+            "help_",
+            "Help on a command, or a topic: exit-codes, causes, environment, manifest, cron, sandbox-faults.",
+        ),
         "sandbox": ("rehearse", "sandbox", "Serve simulated providers on this machine."),
         "demo": ("rehearse", "demo", "Run the demonstration batch on simulated providers."),
     }
@@ -96,6 +102,16 @@ class Commands(shape.Group):
             hint = f" Did you mean {near[0]!r}?" if near else " batchgen --help lists all."
             raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx) from error
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:  # noqa: ANN401 - as click calls it
+        """Read what was said; help may be printed by this already."""
+        with _read_to_the_end():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command returns
+        """Carry the command out."""
+        with _read_to_the_end():
+            return super().invoke(ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without loading them."""
         del ctx
@@ -110,6 +126,29 @@ class Commands(shape.Group):
             CompletionItem(name, help=text) for name, (_, _, text) in self.table.items() if name.startswith(incomplete)
         ]
         return found or click.Command.shell_complete(self, ctx, incomplete)
+
+
+@contextmanager
+def _read_to_the_end() -> Iterator[None]:
+    """End well where the reader of our output has seen enough; click itself would end with 1."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        if not any(_unread(stream) for stream in (sys.stdout, sys.stderr)):
+            raise StoreError(f"{error.filename or 'this machine'}: {error.strerror or error}") from error
+        raise click.exceptions.Exit(0) from error
+
+
+def _unread(stream: TextIO) -> bool:
+    """Tell whether nobody reads *stream* any more."""
+    from select import POLLERR, POLLHUP, POLLOUT, poll
+
+    asked = poll()
+    try:
+        asked.register(stream.fileno(), POLLOUT)
+    except (OSError, ValueError):
+        return False
+    return any(events & (POLLERR | POLLHUP) for _, events in asked.poll(0))
 
 
 @click.command(
@@ -156,8 +195,6 @@ def main() -> None:
     except UnicodeEncodeError as error:
         what = ascii(error.object)[1:-1][:80]
         code = _tell(UsageError(f"{what} is no text in this locale; set PYTHONUTF8=1, or LC_ALL=C.UTF-8"))
-    except BrokenPipeError:
-        code = 0  # the reader of our output has seen enough
     except OSError as error:
         code = _tell(StoreError(f"{error.filename or 'this machine'}: {error.strerror or error}"))
     _flush()

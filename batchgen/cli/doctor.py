@@ -40,7 +40,7 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
 
     place = session.place(sandbox=sandbox)
     found = list(doctor.examine(place))
-    _put_beside(found, "settings", _options(place))
+    _put_beside(found, "settings", (*_options(place), *_variables()))
     made = [] if any(one.about == "settings" and one.code for one in found) else doctor.made(place, defaults.rivals)
     asked: tuple[check.Checked, ...] = ()
     if not offline:
@@ -48,7 +48,7 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
             asked = check.check(place)
             _put_beside(found, "clock", doctor.skewed(asked))
         except BatchgenError as error:
-            found.append(doctor.Finding(about="online", says=str(error), verdict="bad", code=error.exit_code))
+            found += doctor.wrong("online", error, {one.says for one in found})
     found += [doctor.Finding(about="online", says=one.candidate.profile.name, verdict="bad", code=one.exit_code)
               for one in asked if one.exit_code]  # fmt: skip
     code = doctor.gravest(found)
@@ -61,7 +61,7 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
     told = [one for one in found if one.verdict == "bad" or not session.quiet]
     before = None
     for one in told:
-        head = one.about if one.about != before else ""
+        head = one.about if one.about != before or one.verdict == "bad" else ""
         words.data(f"{_MARKS[one.verdict]:<5} {head:<13} {one.says}")
         before = one.about
     if not session.quiet:
@@ -103,3 +103,13 @@ def _options(place: Place) -> Iterator[Finding]:
     except SettingsError as error:
         for line in str(error).splitlines():
             yield Finding(about="settings", says=line, verdict="bad", code=error.exit_code)
+
+
+def _variables() -> Iterator[Finding]:
+    """Tell of variables that no command reads."""
+    from ..app.doctor import Finding
+    from .variables import strange
+
+    for one in strange(click.get_current_context()):
+        bad = one.near is not None
+        yield Finding(about="settings", says=str(one), verdict="bad" if bad else "note", code=4 if bad else 0)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from ..errors import SettingsError
+
 NAME = ".env"
 
 _read: set[Path] = set()
@@ -30,6 +32,22 @@ def load(folder: Path, files: Sequence[Path]) -> None:
             from .words import say
 
             say(f"warning: everybody may read {path}; if keys stand in it: chmod 600 {path}")
+
+
+def check(ctx: click.Context) -> None:
+    """Raise SettingsError for a misspelled variable, and warn of one that means nothing."""
+    if not any(name.startswith("BATCHGEN_") for name in os.environ):
+        return
+    from .variables import strange
+
+    found = strange(ctx)
+    if wrong := [str(one) for one in found if one.near]:
+        raise SettingsError("\n".join(wrong))
+    if found:
+        from .words import say
+
+        for one in found:
+            say(f"warning: {one}")
 
 
 def use_files(ctx: click.Context, parameter: click.Parameter, value: Sequence[Path]) -> Sequence[Path]:

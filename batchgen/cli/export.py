@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,46 +49,59 @@ def export(
     """Write a line a job on stdout: state, cost, files with their hashes.
 
     --files copies what was delivered as well, by the names that --layout makes, such as '{{ tag }}/{{ id }}'; without
-    it by their own; never into a folder that a run puts images in.  A file that is gone or damaged is told and left
-    out; then it ends with 3.
+    it by their own, and never into a folder that a run puts images in; the "copy" of each file says where.  A file that
+    is gone or damaged is told and left out; then it ends with 3.
     """
     from ..app import look
 
     if layout is not None and target is None:
         raise UsageError("--layout is about --files DIR: name a folder")
     place, chosen = session.place(sandbox=sandbox), selection(options)
-    lacking = 0
+    lacking, copied = 0, None
     if target is not None:
-        lacking = _hand_out(place, lambda: look.jobs(place, batch, chosen, None), session.file(target), layout)
-    lines = (job_document(job, bill) for job, bill in look.jobs(place, batch, chosen, None))
+        lacking, copied = _hand_out(place, lambda: look.jobs(place, batch, chosen, None), target, layout)
+    lines = (_with_copies(job_document(job, bill), copied) for job, bill in look.jobs(place, batch, chosen, None))
     if form == "json":
         words.document(list(lines))
     elif form == "jsonl":
         for line in lines:
             words.raw(words.packed(line))
     else:
-        for text in csv_lines(lines):
+        for text in csv_lines(lines, copied=copied is not None):
             words.raw(text)
     return 3 if lacking else 0
 
 
-def _hand_out(place: Place, jobs: Callable[[], Iterable[tuple[Job, Bill]]], folder: Path, layout: str | None) -> int:
-    """Copy the files of *jobs*, say so, and return how many could not be."""
+def _hand_out(
+    place: Place, jobs: Callable[[], Iterable[tuple[Job, Bill]]], target: Path, layout: str | None
+) -> tuple[int, dict[str, str]]:
+    """Copy the files of *jobs* to *target*, say so; return how many could not be, and the copy of each by its path."""
     from ..app import handout
 
+    folder = place.root / target
     known = handout.DEFAULT if layout is None else layout
     number = handout.require_apart(place, handout.copies(jobs(), known), folder)  # every mistake before the first copy
     lacking = handout.hand_out(place, handout.copies(jobs(), known), folder)
+    made = {copy.file.path: str(target / copy.name) for copy in handout.copies(jobs(), known)}
     for copy in lacking:
         words.say(f"{copy.job.key}: {copy.file.path} is gone or damaged, and was left out; batchgen verify tells more")
+        made.pop(copy.file.path, None)
     words.say(f"{words.count(number - len(lacking), 'file')} in {folder}")
-    return len(lacking)
+    return len(lacking), made
 
 
-def csv_lines(lines: Iterable[_Line]) -> Iterator[str]:
-    """Yield CSV: a row a file, or one for a job without files."""
+def _with_copies(line: _Line, copied: Mapping[str, str] | None) -> _Line:
+    """Return *line* with the copy of each file, where copies were asked for; None for one that was left out."""
+    if copied is not None:
+        for file in line["files"]:
+            file["copy"] = copied.get(file["path"])
+    return line
+
+
+def csv_lines(lines: Iterable[_Line], *, copied: bool = False) -> Iterator[str]:
+    """Yield CSV: a row a file, or one for a job without files; *copied*: with the copies."""
     heads = ("id", "batch", "state", "cause", "kind", "provider", "model", "prompt", "attempts", "usd", "credits")
-    of_file = ("path", "sha256", "bytes", "width", "height", "mime")
+    of_file = ("path", "sha256", "bytes", "width", "height", "mime", *(["copy"] if copied else []))
     yield words.csv_line([*heads, *of_file])
     for line in lines:
         for file in line["files"] or [{}]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..money import show_credits
+from ..money import show_credits, show_usd
 from . import words
 from .export import job_document
 from .options import Session, batch, command, selecting, selection
@@ -137,6 +137,11 @@ def show(session: Session, job: str, form: str | None, batch: str | None, sandbo
             "task": json.loads(encode_task(found.task)),
             "fingerprint": found.fingerprint,
             "tags": list(found.tags),
+            "at_risk": {
+                "attempts": bill.at_risk,
+                "usd": show_usd(bill.at_risk_usd),
+                "credits": show_credits(bill.at_risk_credits),
+            },
             "attempt_log": [
                 {
                     "id": a.id,
@@ -176,7 +181,11 @@ def _tell(found: Job, attempts: Sequence[AttemptRecord], bill: Bill) -> None:
         words.data(f"from      {source.url or source.path}")
     for file in bill.files:
         words.data(f"file      {file.path}  {file.width}x{file.height}, {file.size_bytes} bytes, sha256 {file.sha256}")
-    words.data(f"cost      {words.usd(bill.usd)}" + (f", {show_credits(bill.credits)} credits" if bill.credits else ""))
+    none = bill.at_risk and bill.usd is None and not bill.credits
+    words.data(f"cost      {'nothing is booked' if none else _money(bill.usd, bill.credits)}")
+    if bill.at_risk:
+        risk = _money(bill.at_risk_usd, bill.at_risk_credits)
+        words.data(f"at risk   {risk} for {words.count(bill.at_risk, 'attempt')} that may have been charged")
     for number, attempt in enumerate(attempts, 1):
         took = f"{attempt.seconds:.1f} s" if attempt.seconds is not None else "open"
         answer = f"HTTP {attempt.status}, " if attempt.status else ""
@@ -184,7 +193,11 @@ def _tell(found: Job, attempts: Sequence[AttemptRecord], bill: Bill) -> None:
         trace = f" [{attempt.request_id}]" if attempt.request_id else ""
         moved = attempt.provider != found.task.provider or attempt.account
         who = f"{attempt.provider}{f'@{attempt.account}' if attempt.account else ''}  " if moved else ""
-        words.data(f"attempt {number} {attempt.started_at:%Y-%m-%d %H:%M:%S}  {took}  {who}{said}{trace}")
+        words.data(f"attempt {number} {attempt.started_at:%Y-%m-%d %H:%M:%S} UTC  {took}  {who}{said}{trace}")
+
+
+def _money(usd: int | None, credits_: int | None) -> str:
+    return words.usd(usd) + (f", {show_credits(credits_)} credits" if credits_ else "")
 
 
 def _asked(task: Any) -> str:  # noqa: ANN401 - a Task; importing it here would slow --help

@@ -105,6 +105,10 @@ _SHARED = (
 )
 
 
+#: Commands that begin whatever the variables say; doctor tells of them itself.
+_UNCHECKED = ("help", "completion", "doctor")
+
+
 def shared(function: Function) -> Function:
     """Give a command the shared options."""
     for option in reversed(_SHARED):
@@ -133,6 +137,8 @@ def command(name: str, *examples: str) -> Callable[[Function], click.Command]:
         def call(ctx: click.Context, /, **options: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
             session = Session(**given(options, ctx.obj or {}))
             environment.load(session.folder, ())
+            if name not in _UNCHECKED:
+                environment.check(ctx)
             return function(session, **options)
 
         # options declared on the function come before the shared ones
@@ -167,6 +173,29 @@ def files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> li
     return [CompletionItem(incomplete, type="file")]
 
 
+def _causes(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a cause that there is not: it would select no job, in silence."""
+    if not value:
+        return value
+    from difflib import get_close_matches
+
+    from ..fault import Cause
+
+    for cause in value:
+        if cause not in list(Cause):
+            near = get_close_matches(cause, list(Cause), 1)
+            hint = f"did you mean {str(near[0])!r}?" if near else f"there are {', '.join(Cause)}"
+            raise click.BadParameter(f"{cause!r} is no cause of failure: {hint}", ctx, parameter)
+    return value
+
+
+def _some_causes(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from ..fault import Cause
+
+    del ctx, parameter
+    return [cause.value for cause in Cause if cause.startswith(incomplete)]
+
+
 sandbox = click.option("--sandbox", is_flag=True, help="The rehearsal: its own job table and output.")
 batch = click.option("--batch", metavar="NAME", help="Which batch. Default: the one that ran last.")
 keep_changed = click.option(
@@ -193,7 +222,15 @@ def selecting(function: Function) -> Function:
                 type=click.Choice(["pending", "running", "done", "failed", "unknown", "cancelled", "orphaned"]),
                 help="Jobs that stand so.",
             ),
-            click.option("--cause", "causes", multiple=True, metavar="CAUSE", help="Jobs that failed so."),
+            click.option(
+                "--cause",
+                "causes",
+                multiple=True,
+                metavar="CAUSE",
+                callback=_causes,
+                shell_complete=_some_causes,
+                help="Jobs that failed so; help causes lists them.",
+            ),
             click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Of these the first N."),
             click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Of these N at random."),
             click.option("--seed", type=int, default=0, metavar="K", help="Another K draws another sample."),

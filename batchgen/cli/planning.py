@@ -30,7 +30,7 @@ _LEFT = {
     "failed": "not sent again by themselves; batchgen retry does that",
     "unknown": "may have been bought; batchgen unknown list says more",
     "held": "changed, but done: kept as they are (--keep-changed)",
-    "orphaned": "no longer in the manifest; their files stay (batchgen list --status orphaned)",
+    "orphaned": "no longer in the manifest; files stay; after a run: batchgen list --status orphaned",
 }
 
 

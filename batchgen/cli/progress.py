@@ -87,9 +87,9 @@ def waiting(lane: Lane) -> str:
     pause = lane.pause_left
     if pause >= 1 and lane.fault is not None:
         why = "throttled" if lane.fault.cause is Cause.THROTTLED else words.short(lane.fault.message, 50)
-        return f"{why}, on in {words.duration(pause)}"
+        return f"{why}, goes on in {words.duration(pause)}"
     if lane.waits == "pace" and (left := lane.wait(1)) >= LONG_PAUSE:
-        return f"its limits, on in {words.duration(left)}"
+        return f"its limits: next call in {words.duration(left)}"
     return lane.waits
 
 

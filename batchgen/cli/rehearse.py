@@ -5,14 +5,14 @@ from __future__ import annotations
 import runpy
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import BatchgenError
+from ..errors import BatchgenError, UsageError
 from ..money import show_credits, show_usd
 from . import words
 from .options import Session, command
@@ -33,7 +33,10 @@ def sandbox(session: Session, **options: Any) -> int:  # noqa: ANN401 - the opti
     """Serve simulated providers on this machine: every dialect, real pictures, no cost.
 
     A provider NAME is at http://127.0.0.1:PORT/NAME; any key will do.  Ctrl-C ends it.
+
+    It misbehaves when asked to, by --fault or by [sandbox: KIND] in a prompt: batchgen help sandbox-faults.
     """
+    _check(options)
     log = options.pop("log") or session.place(sandbox=True).state / "charges.jsonl"
     arguments = ["--log", str(log)]
     for name, value in options.items():
@@ -43,6 +46,27 @@ def sandbox(session: Session, **options: Any) -> int:  # noqa: ANN401 - the opti
     sys.argv = ["batchgen sandbox", *arguments]
     runpy.run_module("batchgen.sandbox", run_name="__main__")
     return 0
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    """Raise UsageError for what the sandbox would not take."""
+    import time
+
+    from ..sandbox.faults import parse_rate
+    from ..sandbox.pace import Latency, Throttle
+
+    reads: tuple[tuple[str, Callable[[str], object]], ...] = (
+        ("fault", parse_rate),
+        ("throttle", lambda text: Throttle.parse(text.partition("=")[2], time.monotonic)),
+        ("latency", Latency.parse),
+    )
+    for name, read in reads:
+        for text in [options[name]] if isinstance(options[name], str) else options[name]:
+            try:
+                read(text)
+            except ValueError as error:
+                more = "  batchgen help sandbox-faults lists them" if name == "fault" else ""
+                raise UsageError(f"--{name} {text}: {error}{more}") from error
 
 
 @command("demo", "batchgen demo")

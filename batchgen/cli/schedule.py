@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from . import environment, words
+from .. import dotenv
+from . import environment, shape, words
 from .options import Session, command
 
 #: Seconds that a run waits for the one before it: with cron it leaves at once, the next one comes soon.
@@ -38,13 +41,19 @@ def schedule(  # noqa: PLR0917 - click gives them by name
     from .work import run
 
     # what run would not take is told now
-    asked = run.make_context("run", [str(manifest), *rest], obj={"folder": session.folder})
+    root = click.get_current_context().find_root()
+    asked = run.make_context("run", [str(manifest), *rest], parent=root, obj={"folder": session.folder})
+    notes = tuple(_notes(session, asked, manifest))
     source = asked.get_parameter_source("wait_lock")
     waits = source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
     command = _command(session, manifest, rest if waits else ("--wait-lock", str(WAIT[kind]), *rest))
     name = re.sub(r"[^a-z0-9]+", "-", manifest.stem.lower()).strip("-") or "run"
     start = units.Start(
-        name=name, command=command, folder=str(session.folder.absolute()), when=units.When.of(every, daily)
+        name=name,
+        command=command,
+        folder=str(session.folder.absolute()),
+        when=units.When.of(every, daily),
+        notes=notes,
     )
     text = {"cron": units.cron, "systemd": units.systemd, "launchd": units.launchd}[kind](start)
     if session.as_json:
@@ -52,6 +61,38 @@ def schedule(  # noqa: PLR0917 - click gives them by name
     else:
         words.raw(text)
     return 0
+
+
+def _notes(session: Session, asked: click.Context, manifest: Path) -> Iterator[str]:
+    """Yield what to know of the money that the runs may spend; warn where no run would begin."""
+    from ..app import prepare
+    from ..errors import BatchgenError
+
+    try:
+        budget = prepare.read_manifest(session.place(), session.file(manifest)).budget
+    except BatchgenError as error:
+        first = str(error).partition("\n")[0]
+        words.say(f"warning: this run will not begin: {first}")
+        return
+    free = asked.params["sandbox"] or asked.params["dry_run"]
+    if not (free or budget or _holds(asked, "yes") or _holds(asked, "budget")):
+        add = "add  -- --budget USD  (or -- --yes), or budget: in the manifest"
+        words.say(f"warning: this run will not begin: nobody agrees to spend; {add}")
+    if asked.params["budget"] is not None and not budget:
+        cap = f"--budget {asked.params['budget']} holds for each run by itself, not for the batch or a day"
+        yield f"{cap}: those stand in the manifest, budget: {{usd: 40, per_day: {{usd: 10}}}}"
+
+
+def _holds(asked: click.Context, name: str) -> bool:
+    """Tell whether a run by the clock will be told this too: by its line, or by a file of variables."""
+    if not asked.params[name]:
+        return False
+    source = asked.get_parameter_source(name)
+    if source is click.core.ParameterSource.ENVIRONMENT:
+        [option] = [one for one in asked.command.params if one.name == name]
+        said = next((one for one in shape.variables(asked, option) if one in os.environ), None)
+        return said in dotenv.origins
+    return source is click.core.ParameterSource.COMMANDLINE
 
 
 def _command(session: Session, manifest: Path, rest: tuple[str, ...]) -> list[str]:

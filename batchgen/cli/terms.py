@@ -63,7 +63,7 @@ _OPTIONS = (
         type=click.Choice(["any", "all", "never"]),
         default="any",
         show_default=True,
-        help="Which failures of jobs end a run with 3.",
+        help="Which failures of jobs end a run with 3; all: only where no job of the batch is done.",
     ),
     click.option("--wait-lock", type=float, default=0, metavar="SECONDS", help="Wait for another run to end."),
     click.option(

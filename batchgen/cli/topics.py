@@ -1,4 +1,4 @@
-"""What is no command: help on exit codes, environment, manifest and cron; completion for shells."""
+"""What is no command: help on topics; completion for shells."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CODES = {
     2: "the command line is wrong",
     3: "ran to the end; some jobs failed or are unknown",
     4: "manifest or settings invalid; nothing sent",
-    5: "key missing or refused",
+    5: "key missing or refused, or the first jobs were all refused alike",
     6: "spending not confirmed; nothing sent",
     7: "budget reached, or provider out of money; the rest is pending",
     8: "stopped early: --stop-at, --max-time, --max-failures, or a provider out of reach",
@@ -45,7 +45,61 @@ prints the line.  It has absolute paths, needs nothing of cron's environment, an
 cron mails) only where a person is needed.  Keys go into .env in the folder of -C (chmod 600), or
 NAME_FILE or NAME_COMMAND stands there.  A run that is still on is left alone: with -q the next one
 ends in silence with code 11.  Running it again is the resume.
+--budget 40 holds for each run by itself.  For the whole batch, or for a day, the manifest says it:
+budget: {usd: 40, per_day: {usd: 10}}; then the line needs neither --budget nor --yes.
 batchgen schedule systemd and launchd print units."""
+
+
+#: What each cause of failure means, and what batchgen does.
+CAUSES = {
+    "throttled": "429, 503, overloaded: it goes slower, waits as it was told, and tries again",
+    "unreached": "no connection, nothing was sent: it tries again, free",
+    "money": "the account is out of money: the lane closes, jobs stay pending (exit 7) or the next provider takes over",
+    "denied": "key, model or path refused: as with money (exit 5)",
+    "refused": "the provider's content rules: failed, never sent again by itself; change the prompt",
+    "invalid": "the request or a source image is wrong: failed; mend the manifest or the settings",
+    "empty": "an answer without an image: three tries in all",
+    "spoiled": "a paid answer that cannot be used: booked, kept in .batchgen/spool, one new try",
+    "error": "the provider says it failed: tries again within retry.attempts, with pauses that grow",
+    "unknown": "sent, and nobody can know what came of it: on_unknown says whether to buy again",
+}
+
+
+def _causes() -> str:
+    import textwrap
+
+    lines = [
+        textwrap.fill(f"{name:<11}{text}", 100, subsequent_indent=f"{'':<11}", drop_whitespace=True)
+        for name, text in CAUSES.items()
+    ]
+    more = "batchgen list --cause refused lists jobs that ended so, batchgen retry --cause empty sends them again."
+    return "\n".join([*lines, "", more])
+
+
+_FAULTS = """The simulated providers of run --sandbox, demo and sandbox misbehave when asked to: by a prompt, so
+
+  prompt: "A toaster [sandbox: error500 x1]"
+  prompt: "A boat [sandbox: throttle x2 retry-after=5 provider=openai] [sandbox: slow=3]"
+
+x2: only the first two times (without it every time), provider=NAME: only there, retry-after=S: the
+wait that is told, KIND=VALUE: seconds, or megabytes.  Real providers get these words as they stand.
+At random: batchgen sandbox --fault error500=0.02 --fault slow:3=0.1 (KIND[:VALUE]=RATE)."""
+
+
+def _faults() -> str:
+    from ..sandbox import faults
+
+    groups = {
+        "Refused; nothing is made or charged:": faults.REFUSALS,
+        "Made and charged, with wrong content:": faults.CONTENT,
+        "Made and charged, gone wrong on the way:": faults.DELIVERY,
+        "Gone wrong before any work:": faults.EARLY,
+    }
+    lines = [_FAULTS]
+    for head, kinds in groups.items():
+        lines += ["", head, *(f"  {kind:<17}{text}" for kind, text in kinds.items())]
+    also = ", ".join(f"{name} ({kind})" for name, kind in faults.ALIASES.items())
+    return "\n".join([*lines, "", *_folded(f"Also by their causes: {also}.")])
 
 
 def _exit_codes() -> str:
@@ -87,9 +141,11 @@ def _folded(text: str) -> list[str]:
 
 TOPICS: Mapping[str, Callable[[], str]] = {
     "exit-codes": _exit_codes,
+    "causes": _causes,
     "environment": _environment,
     "manifest": lambda: _MANIFEST,
     "cron": lambda: _CRON,
+    "sandbox-faults": _faults,
 }
 
 
@@ -103,13 +159,13 @@ def _topics_and_commands(ctx: click.Context, parameter: click.Parameter, incompl
 @command("help", "batchgen help exit-codes", "batchgen help environment", "batchgen help run")
 @click.argument(
     "what",
-    metavar="[exit-codes|environment|manifest|cron|COMMAND]",
+    metavar="[TOPIC|COMMAND]",
     required=False,
     shell_complete=_topics_and_commands,
 )
 @click.pass_context
 def help_(ctx: click.Context, session: Session, what: str | None) -> int:
-    """Help on a topic, or on a command."""
+    """Help on a command, or on a topic: exit-codes, causes, environment, manifest, cron or sandbox-faults."""
     del session
     root = ctx.find_root()
     if what is not None and what in TOPICS:
@@ -124,7 +180,9 @@ def help_(ctx: click.Context, session: Session, what: str | None) -> int:
         from difflib import get_close_matches
 
         near = get_close_matches(what, [*TOPICS, *root.command.list_commands(root)], 1)
-        raise UsageError(f"there is no help on {what!r}" + (f".  Did you mean {near[0]!r}?" if near else ""))
+        meant = f"  Did you mean {near[0]!r}?" if near else ""
+        topics = f"Topics: {', '.join(TOPICS)}; or a command: batchgen --help lists them"
+        raise UsageError(f"there is no help on {what!r}.{meant}\n{topics}")
     words.data(found.get_help(found.make_context(found.name, [], parent=root, resilient_parsing=True)))
     return 0
 

@@ -89,12 +89,14 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     mode = _mode(session, options["progress"])
     agree = agreement(session, terms, yes=options["yes"] or place.sandbox, ask=not options["no_input"])
     company = Company.of(session, place, batch.name, options)
+    if (stops := terms.bounds.spoken) and not (session.quiet or session.as_json):
+        words.say(f"stops     {stops}")
     with ExitStack() as parts:
         stream = parts.enter_context(streamed()) if mode == "json" else None
         parts.enter_context(company.attending())
         follow = company.follow(follower(mode) if stream is None else stream.follow)
         ended = run.run(place, batch, terms, agree, follow, company.say, silence=company.silence)
-        _tell_end(session, ended, stream)
+        _tell_end(session, ended, terms, stream)
         company.finished(ended)
     return ended.exit_code
 
@@ -107,10 +109,19 @@ def _tell_plan(session: Session, batch: Batch, wish: Plan, terms: Terms) -> int:
         words.say(f"warning: {words.nearer(warning)}")
     for text in [*plan_lines(batch.name, wish, batch.manifest.parent), *amend_lines(wish, terms.amend)]:
         words.data(text)
+    if hint := _of_the_done(wish, terms):
+        words.data(hint)
     return 0
 
 
-def _tell_end(session: Session, ended: Ended, stream: Stream | None) -> None:
+def _of_the_done(wish: Plan, terms: Terms) -> str | None:
+    """Return how a retry that found nothing takes done jobs, or None."""
+    if not (terms.alone and not wish.matched and terms.requeue is not None and terms.requeue.states == ("failed",)):
+        return None
+    return "retry puts failed jobs back; to make done ones again: --status done" if wish.done else None
+
+
+def _tell_end(session: Session, ended: Ended, terms: Terms, stream: Stream | None) -> None:
     from ..app import summary
     from ..app.after import needs_a_person
     from .closing import closing
@@ -120,7 +131,9 @@ def _tell_end(session: Session, ended: Ended, stream: Stream | None) -> None:
     elif session.as_json:
         words.document(summary.document(ended))
     elif not session.quiet or needs_a_person(ended):
-        for line in closing(ended):
+        *lines, last = closing(ended)
+        hint = _of_the_done(ended.wish, terms)
+        for line in [*lines, *([hint] if hint else []), last]:
             words.say(line)
 
 

@@ -5,35 +5,56 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 #: Refused with an error answer; nothing is made, nothing is charged.
-REFUSALS = frozenset(
-    {"refuse", "throttle", "overloaded", "money", "quota429", "denied", "invalid", "error500", "error502"}
-)
+REFUSALS = {
+    "refuse": "the content rules refuse the prompt",
+    "throttle": "429, too fast; retry-after=S says how long to wait",
+    "overloaded": "503, too busy",
+    "money": "the account is out of money",
+    "quota429": "out of money too, said by a 429",
+    "denied": "the key is refused",
+    "invalid": "a parameter is refused",
+    "error500": "500, an error of the provider",
+    "error502": "502, an error of what stands before it",
+}
 #: Answers whose content is wrong; the work was done.
-CONTENT = frozenset({"empty", "text", "truncated", "badbase64", "short", "wrongsize", "url404", "url-flaky", "nan"})
+CONTENT = {
+    "empty": "no image in the answer",
+    "text": "words in place of an image",
+    "truncated": "an image cut in half",
+    "badbase64": "an image in broken base64",
+    "short": "an image less than asked for",
+    "wrongsize": "another size than asked for",
+    "url404": "an image by an address where nothing is",
+    "url-flaky": "an image by an address that works at the third try",
+    "nan": "NaN in place of every number",
+}
 #: Answers that go wrong on the wire; the work was done.
-DELIVERY = frozenset(
-    {
-        "gateway-timeout",
-        "cloudflare524",
-        "badjson",
-        "html200",
-        "drop",
-        "stall",
-        "slow",
-        "big",
-        "trickle",
-        "half-body",
-        "dupkey",
-    }
-)
+DELIVERY = {
+    "gateway-timeout": "504, though the image was made",
+    "cloudflare524": "524 with a page of HTML",
+    "badjson": "half of the JSON",
+    "html200": "200 with a page of HTML",
+    "drop": "the connection is cut, no answer",
+    "stall": "no answer for SECONDS",
+    "slow": "the answer comes SECONDS later",
+    "big": "MEGABYTES of padding in the answer",
+    "trickle": "a byte every tenth of a second, for SECONDS",
+    "half-body": "half of the answer, then the end",
+    "dupkey": "a key twice in the JSON",
+}
 #: Gone wrong on the wire before any work.
-EARLY = frozenset({"drop-before", "redirect", "error200"})
-KINDS = REFUSALS | CONTENT | DELIVERY | EARLY
+EARLY = {
+    "drop-before": "the connection is cut before any work",
+    "redirect": "sent to another address",
+    "error200": "an error, with status 200",
+}
+KINDS = frozenset((*REFUSALS, *CONTENT, *DELIVERY, *EARLY))
 
 #: The public names of causes, for those who think in them.
 ALIASES = {
@@ -74,7 +95,9 @@ def parse_kind(text: str) -> str:
     """Return the kind that ``text`` names; raise ValueError if there is none."""
     kind = ALIASES.get(text.lower(), text.lower())
     if kind not in KINDS:
-        raise ValueError(f"unknown fault {text!r}; known: {', '.join(sorted(KINDS))}")
+        near = get_close_matches(text.lower(), [*KINDS, *ALIASES], 1)
+        known = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(KINDS))}"
+        raise ValueError(f"unknown fault {text!r}; {known}")
     return kind
 
 
@@ -82,6 +105,12 @@ def split_prompt(prompt: str) -> tuple[str, tuple[Fault, ...]]:
     """Take the directives out of a prompt; raise ValueError for one that makes no sense."""
     faults = tuple(parse_directive(match.group(1)) for match in _DIRECTIVE.finditer(prompt))
     return (_DIRECTIVE.sub("", prompt).strip() if faults else prompt), faults
+
+
+def directives(text: str) -> Iterator[tuple[int, str]]:
+    """Yield where each directive in *text* begins, and what it says."""
+    for match in _DIRECTIVE.finditer(text):
+        yield match.start() + match[0].index("["), match[1]
 
 
 def parse_directive(text: str) -> Fault:

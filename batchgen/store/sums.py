@@ -129,15 +129,24 @@ def bills(connection: Connection, ids: Sequence[int]) -> dict[int, Bill]:
         files.setdefault(row.job_id, []).append(to_artifact(row))
     # beside max() SQLite gives the other columns of that very row
     last = (attempts.c.provider, func.max(attempts.c.claim))
+    risk = (_count(_IN_DOUBT), func.sum(ledger.c.at_risk_usd), func.sum(ledger.c.at_risk_credits))
     costs = (
-        select(attempts.c.job_id, func.count(), func.sum(ledger.c.usd), func.sum(ledger.c.credits), *last)
+        select(attempts.c.job_id, func.count(), func.sum(ledger.c.usd), func.sum(ledger.c.credits), *risk, *last)
         .select_from(attempts.outerjoin(ledger))
         .where(attempts.c.job_id.in_(wanted))
         .group_by(attempts.c.job_id)
     )
     found = {job_id: Bill() for job_id in ids}
-    for job_id, number, usd, credit, provider, _ in connection.execute(costs):
-        found[job_id] = Bill(attempts=number, usd=usd, credits=credit, provider=provider)
+    for job_id, number, usd, credit, at_risk, risk_usd, risk_credits, provider, _ in connection.execute(costs):
+        found[job_id] = Bill(
+            attempts=number,
+            usd=usd,
+            credits=credit,
+            provider=provider,
+            at_risk=at_risk,
+            at_risk_usd=risk_usd,
+            at_risk_credits=risk_credits,
+        )
     return {job_id: replace(bill, files=tuple(files.get(job_id, ()))) for job_id, bill in found.items()}
 
 

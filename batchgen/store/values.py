@@ -120,6 +120,9 @@ class Bill:
     usd: int | None = None  #: nano-USD; None where no attempt has a known price
     credits: int | None = None  #: milli-credits
     provider: str | None = None  #: who was asked last; None: nobody yet
+    at_risk: int = 0  #: attempts that may have been charged, nobody knows how much
+    at_risk_usd: int | None = None  #: nano-USD that these may have cost
+    at_risk_credits: int | None = None  #: milli-credits
     files: tuple[StoredArtifact, ...] = ()
 
 

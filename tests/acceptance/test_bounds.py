@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import urllib.error
 import urllib.request
 from collections import Counter
+from datetime import datetime, timedelta
 
 import pytest
+
+from batchgen.cli.terms import bounds
 
 from .kit import CANARY, finish, wait_for
 
@@ -38,6 +42,20 @@ def test_a_time_at_which_to_stop(project, witness, moment, code):
     done = project.run("run", path, "--yes", "--stop-at", moment)
     assert done.code == code, done.err
     assert len(witness.charges()) == (code == 0)
+    assert bool(re.search(rf"^stops     \d{{4}}-\d\d-\d\d {moment}$", done.err, re.MULTILINE)) == (code == 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "spoken"), [("6", "6s"), ("90s", "90s"), ("1.5s", "1.5s"), ("30m", "30m"), ("6h", "6h")]
+)
+def test_a_duration_is_told_as_it_was_typed(said, spoken):
+    now = datetime.now().astimezone()
+    moment, why = bounds(None, said, None, now).ends(now)
+    assert why == f"--max-time {spoken} was used up"
+    assert moment > now
+    assert bounds(None, said, None, now).spoken == f"after {spoken}"
+    evening = bounds("19:30", said, None, now.replace(hour=19, minute=41))
+    assert evening.spoken == f"{now + timedelta(days=1):%Y-%m-%d} 19:30 or after {spoken}, whichever is first"
 
 
 def test_what_nobody_can_price_is_sent_under_a_budget_only_where_that_is_said(project, witness):

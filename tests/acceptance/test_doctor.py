@@ -55,6 +55,12 @@ def test_what_is_wrong_is_told_by_its_code(project):
     (project.folder / "batchgen.yaml").write_text("wrong: 1\n", encoding="utf-8")
     wrong = project.run("doctor", "--json")
     assert (wrong.code, wrong.json["settings"]) == (4, [])
+    assert (
+        sum("unknown key 'wrong'" in one["says"] for one in wrong.json["findings"]) == 1
+    )  # though keys need the settings, too
+    (project.folder / "batchgen.yaml").write_text("options: {run: {stop_att: 3, max_failurs: 2}}\n", encoding="utf-8")
+    bad = [line for line in project.run("doctor").out.splitlines() if line.startswith("BAD")]
+    assert [line.split()[1] for line in bad] == ["settings", "settings"]
     (project.folder / "batchgen.yaml").unlink()
     assert project.run("run", manifest, "--yes").code == 0
     table = project.state / "batchgen.db"

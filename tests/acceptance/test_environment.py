@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from batchgen.app import finish, ground, notify
+from batchgen.cli import variables
+
 from .kit import CANARY
 
 JOBS = [{"id": name, "provider": "openai", "quality": "low", "prompt": name} for name in ("a", "b", "c")]
@@ -73,3 +76,32 @@ def test_help_begins_with_examples_and_mistypings_are_understood(project):
     assert "Did you mean 'status'?" in project.run("staus").err
     assert "--budget" in project.run("run", "m.yaml", "--budgt", "3").err
     assert "retry" in project.run("unknown", "retri").err
+
+
+def test_a_misspelled_variable_is_an_error_and_a_strange_one_a_warning(project, witness):
+    path = project.manifest(JOBS)
+    done = project.run("run", path, "--yes", BATCHGEN_RUN_BUDGT="4")
+    assert (done.code, done.out) == (4, "")
+    assert "BATCHGEN_RUN_BUDGT: batchgen knows no such variable (did you mean BATCHGEN_RUN_BUDGET?)" in done.err
+    assert not witness.arrived
+    env = project.folder / ".env"
+    env.write_text("BATCHGEN_STOPAT=06:30\n", encoding="utf-8")
+    env.chmod(0o600)
+    done = project.run("status")
+    assert done.code == 4
+    assert f"{env}: BATCHGEN_STOPAT: batchgen knows no such variable (did you mean BATCHGEN_STOP_AT?)" in done.err
+    found = project.run("doctor", "--json").json
+    assert [(one["verdict"], one["code"]) for one in found["findings"] if "STOPAT" in one["says"]] == [("bad", 4)]
+    assert project.run("help", "environment").code == project.run("completion", "bash").code == 0
+    env.unlink()
+    said = {"BATCHGEN_FLAVOUR": "vanilla", "BATCHGEN_STUDIO_KEY": CANARY, "BATCHGEN_BUDGET": "1"}
+    done = project.run("plan", path, **said, BATCHGEN_RUN_LIMIT="3", BATCHGEN_EXIT_CODE="3", BATCHGEN_COLOR="never")
+    assert done.code == 0
+    assert done.err == "warning: BATCHGEN_FLAVOUR: batchgen knows no such variable (batchgen help environment)\n"
+    assert "did you mean BATCHGEN_RUN_LIMIT?" in project.run("plan", path, BATCHGEN_LIMIT="3").err
+    unknown = project.run("plan", path, BATCHGEN_PROVIDERS_LIST_JSON="1", BATCHGEN_LIST_IDS="a")
+    assert (unknown.code, unknown.err) == (0, "")
+
+
+def test_what_is_read_elsewhere_is_known():
+    assert {*finish.NAMES, ground.ALLOW, notify.SECRET} <= variables.ALWAYS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -42,13 +43,19 @@ def test_files_are_copied_under_names_of_ones_own(shop, witness):
     assert "4 files in " in done.err
     lines = [json.loads(line) for line in done.out.splitlines()]
     assert [line["id"] for line in lines] == ["cat", "dog", "sun", "bad"]
+    assert [file["copy"] for file in lines[1]["files"]] == ["over/pets/openai-dog-1.png", "over/pets/openai-dog-2.png"]
+    assert all((shop.folder / file["copy"]).is_file() for line in lines for file in line["files"])
     again = shop.run("export", "--files", "over", "--layout", "{{ tag }}/{{ provider }}-{{ id }}", "--tag", "pets")
     assert (again.code, copied(shop)) == (0, found)
     assert len(witness.arrivals()) == bought
 
 
 def test_without_a_layout_they_keep_their_names(shop):
-    assert shop.run("export", "--files", "over", "--id", "dog", "--format", "csv").code == 0
+    done = shop.run("export", "--files", shop.folder / "over", "--id", "dog", "--format", "csv")
+    assert done.code == 0
+    rows = list(csv.DictReader(done.out.splitlines()))
+    assert [row["copy"] for row in rows] == [str(shop.folder / "over" / f"dog-{number}.png") for number in (1, 2)]
+    assert "copy" not in shop.run("export", "--format", "csv").out.splitlines()[0]
     assert set(copied(shop)) == {"dog-1.png", "dog-2.png"}
 
 
@@ -79,6 +86,8 @@ def test_what_is_gone_or_damaged_is_left_out_and_told(shop):
     assert set(copied(shop)) == {"dog-1.png", "dog-2.png"}
     assert "cat: output/shop/cat.png is gone or damaged" in done.err
     assert "2 files in " in done.err
+    files = [file for line in map(json.loads, done.out.splitlines()) for file in line["files"]]
+    assert [file["copy"] for file in files] == [None, "over/dog-1.png", "over/dog-2.png", None]
 
 
 def test_nothing_that_is_there_is_written_over(shop):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from decimal import Decimal
 
@@ -104,8 +105,17 @@ def test_held_doubt_is_not_bought_again(project, witness):
     status = project.run("status", "--json").json
     assert status["jobs"]["unknown"] == 1
     assert Decimal(status["spend"]["at_risk_usd"]) >= Decimal(witness.charges()[0]["usd"])
+    shown = project.run("show", "a").out
+    assert "cost      nothing is booked\nat risk   $0.00" in shown
+    assert re.search(r"^at risk   \$0\.00\d+ for 1 attempt that may have been charged$", shown, re.MULTILINE)
+    assert re.search(r"^attempt 1 \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  ", shown, re.MULTILINE)
+    risk = {"attempts": 1, "usd": status["spend"]["at_risk_usd"], "credits": None}
+    assert project.run("show", "a", "--json").json["at_risk"] == risk
     assert project.run("retry", manifest, "--yes", "--status", "unknown").code == 0
     assert len(witness.charges()) == 2
+    both = project.run("show", "a").out
+    assert "\nat risk   $0.00" in both
+    assert "nothing is booked" not in both
     check_files(project)
 
 

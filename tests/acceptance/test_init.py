@@ -29,6 +29,7 @@ def test_an_example_runs_at_once_on_the_sandbox(bare, example):
     assert wrote == set(tree(bare.folder))
     assert wrote >= SETTINGS | {manifest}
     assert begun.out == ""
+    assert ".env" in (bare.folder / ".gitignore").read_text().split()
     commands = [line for line in begun.err.splitlines() if "batchgen " in line]
     assert [command.split("batchgen ")[1].split("    ")[0].strip() for command in commands] == [
         f"validate {manifest}", f"plan {manifest}", f"run {manifest} --sandbox",

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.zygote import FRESH, Popen
+from tests.zygote import FORKED, FRESH, Popen
 
 from .kit import PROVIDERS, wait_for
 from .terminal import on_terminal
@@ -209,6 +209,22 @@ def test_a_reader_that_leaves_early_does_no_harm(told):
     _, err = process.communicate(timeout=20)
     assert b"Traceback" not in err
     assert b"Exception ignored" not in err
+
+
+@pytest.mark.parametrize("program", [(FORKED,), FRESH], ids=["forked", "fresh"])
+def test_a_reader_that_has_seen_enough_ends_a_command_with_0(project, program):
+    jobs = [{"id": "a", "provider": "openai", "prompt": "Cat " * 30, "repeat": 3000}]
+    command = [*program, "plan", str(project.manifest(jobs)), "--full"]
+    for read in (1, 200_000, 10):
+        process = Popen(
+            command, cwd=project.folder, env=project.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        process.stdout.read(read)
+        process.stdout.close()
+        process.stdout = None
+        _, err = process.communicate(timeout=30)
+        assert (process.returncode, err) == (0, b"")
 
 
 def test_status_of_a_run_under_way(project, witness):

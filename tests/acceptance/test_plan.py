@@ -199,6 +199,13 @@ def test_what_a_selection_does_not_find_is_told(project, witness):
         0,
         "shop: nothing matched --id a --status failed; 2 of 3 jobs done",
     )
+    hint = "retry puts failed jobs back; to make done ones again: --status done"
+    assert none.err.splitlines()[-2] == hint
+    assert project.run("retry", manifest, "--id", "a", "--dry-run").out.splitlines()[-1] == hint
+    again = project.run("retry", manifest, "--yes", "--id", "a", "--status", "done")
+    assert (again.code, hint in again.err) == (0, False)
+    assert sorted(witness.prompts()) == ["P a", "P a", "P b"]
+    assert len(list((project.folder / "output").rglob(".superseded/**/a*.png"))) == 1
 
 
 def test_a_retry_goes_where_the_manifest_says_now_and_leaves_the_rest(project, witness):

@@ -74,6 +74,30 @@ def test_what_cannot_be_is_told(project, rest):
     done = project.run("schedule", "cron", project.manifest(ONE), *rest)
     assert (done.code, done.out) == (2, "")
     assert done.err
+    assert "--budgt" not in rest or "batchgen run --help" in done.err
+
+
+def test_a_line_that_could_never_spend_is_told_and_so_is_what_a_budget_there_means(project):
+    path = project.manifest(ONE)
+    for kind in ("cron", "systemd", "launchd"):
+        bare = project.run("schedule", kind, path)
+        assert bare.code == 0
+        assert "this run will not begin: nobody agrees to spend; add  -- --budget USD" in bare.err
+        capped = project.run("schedule", kind, path, "--", "--budget", "7")
+        assert capped.err == ""
+        assert "budget 7 holds for each run by itself, not for the batch or a day" in capped.out
+        assert "holds for each" not in bare.out
+    assert project.run("schedule", "cron", path, "--", "--sandbox").err == ""
+    assert "will not begin" in project.run("schedule", "cron", path, BATCHGEN_RUN_YES="1").err  # cron lacks that
+    env = project.folder / ".env"
+    env.write_text("BATCHGEN_RUN_YES=1\n", encoding="utf-8")
+    env.chmod(0o600)
+    assert project.run("schedule", "cron", path).err == ""
+    env.unlink()
+    stated = project.run("schedule", "cron", project.manifest(ONE, budget={"usd": 4}), "--", "--budget", "7")
+    assert (stated.err, "holds for each" in stated.out) == ("", False)
+    path.write_text("jobs: 7\n", encoding="utf-8")
+    assert "this run will not begin: " in project.run("schedule", "cron", path).err
 
 
 @pytest.mark.parametrize(

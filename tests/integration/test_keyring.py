@@ -88,10 +88,12 @@ def test_every_provider_that_lacks_its_key_is_told_at_once():
         keyring(PROFILES, ["openai", "aigate"], ["aimlapi"])
     told = str(caught.value).splitlines()
     assert told[0] == (
-        "no API key for openai: set the environment variable OPENAI_ONE (or OPENAI_TWO, OPENAI_THREE), or"
-        " OPENAI_ONE_FILE, or OPENAI_ONE_COMMAND"
+        "no API key for openai: set the environment variable OPENAI_ONE (or OPENAI_TWO, OPENAI_THREE), in the"
+        " shell or in .env, or OPENAI_ONE_FILE, or OPENAI_ONE_COMMAND"
     )
-    assert told[1].startswith("no API key for aigate: set the environment variable AIGATE_API_KEY, or")
+    assert told[1].startswith(
+        "no API key for aigate: set the environment variable AIGATE_API_KEY, in the shell or in .env, or"
+    )
     assert told[2] == "Nothing was sent.  A rehearsal needs no key: add --sandbox"
     assert "aimlapi" not in str(caught.value)
 

@@ -510,6 +510,16 @@ def test_examples_are_the_first_the_last_and_one_between(number):
         assert number / 4 <= found[1] + 1 <= 3 * number / 4 + 1
 
 
+def test_of_the_examples_the_first_is_sent_first_and_the_last_last():
+    plain, urgent, idle = (job("j")._replace(recipe=replace(job("j").recipe, priority=n)) for n in (0, 5, -1))
+    jobs = [plain._replace(key=f"j{number}") for number in range(CHUNK + 9)]
+    jobs[3], jobs[7] = idle._replace(key="idle"), urgent._replace(key="urgent")
+    jobs[CHUNK + 2] = urgent._replace(key="urgent too")
+    first, middle, last = compare(batch(*jobs), None, facts=FACTS).examples
+    assert (first.key, last.key, middle.recipe.priority) == ("urgent", "idle", 0)
+    assert [one.key for one in compare(batch(*jobs[3:8:4]), None, facts=FACTS).examples] == ["urgent", "idle"]
+
+
 def test_an_example_shows_what_is_sent():
     images = (local("photos/a.jpg", "1"),)
     found = compare(batch(job("cat", "Add a cat", images=images, n=2)), None, facts=FACTS).as_json()["examples"]

@@ -48,7 +48,7 @@ def test_a_whole_plan():
     assert plan_lines("shop", PLAN, SHOP) == [
         "shop: 1,210 jobs: 1,200 new, 3 failed, 7 done, 1 orphaned",
         "left      3 failed: not sent again by themselves; batchgen retry does that",
-        "          1 orphaned: no longer in the manifest; their files stay (batchgen list --status orphaned)",
+        "          1 orphaned: no longer in the manifest; files stay; after a run: batchgen list --status orphaned",
         "",
         "provider  model        requests  images  USD               most likely  prices of",
         "aigate    gpt-image-2     1,200   1,250  $41.80 to $52.30  $45.00       2026-11-21",

@@ -43,7 +43,7 @@ def test_what_happens_to_a_lane_is_told_once():
     row.gates[0].pause(LONG_PAUSE - 1)
     assert list(news.lines()) == []  # a short pause is no news
     row.gates[0].pause(1200)
-    assert list(news.lines()) == ["openai: throttled, on in 20 min"]
+    assert list(news.lines()) == ["openai: throttled, goes on in 20 min"]
     assert list(news.lines()) == []
     clock.now += 1201
     assert list(news.lines()) == []  # it waits no longer, but nothing was taken yet
@@ -64,7 +64,7 @@ def test_a_quota_that_is_used_up_is_told_with_its_time():
     for _ in range(2):
         row.sent(1)
     row.waits = "pace"
-    assert list(news.lines()) == ["openai: its limits, on in 24 h 7 min"]
+    assert list(news.lines()) == ["openai: its limits: next call in 24 h 7 min"]
     assert list(news.lines()) == []
     clock.now += 87_000
     assert list(news.lines()) == ["openai: takes calls again"]
