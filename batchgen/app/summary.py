@@ -110,6 +110,7 @@ def _run(ended: Ended) -> dict[str, Any]:
         "sandbox": ended.sandbox,
         "signal": ended.stopped,
         "stopped": ended.drained,
+        "resumed": None if ended.resumed is None else ended.resumed.as_json(),
         "lanes": [_lane(lane) for lane in ended.lanes],
     }
 

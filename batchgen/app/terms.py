@@ -15,6 +15,7 @@ from ..selection import Selection
 from ..store.values import Loaded
 from .look import Standing
 from .rebuild import TakenIn
+from .resumed import Resumed
 from .stop import Bounds
 
 #: Which failures of jobs a script hears of by the exit code: any, only where nothing at all was done, none.
@@ -75,6 +76,7 @@ class Ended:
     fail_on: FailOn = "any"
     before: int | None = None  #: the exit code of the run before
     taken_in: TakenIn | None = None  #: what the job table had lost and learnt again from the files around it
+    resumed: Resumed | None = None  #: what became of the calls that an earlier run was cut off with
     wish: Plan = field(default_factory=Plan)  #: what it set out to do
     loaded: Loaded = field(default_factory=Loaded)  #: what it did to the job table before
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from collections import Counter
+from decimal import Decimal
 
 import pytest
 
@@ -71,6 +73,42 @@ def test_killed_again_and_again_nothing_is_charged_twice_in_silence(project, wit
     assert project.run("retry", manifest, "--yes", "--status", "unknown").code == 0
     assert {job["state"] for job in project.jobs().values()} == {"done"}
     check_purchases(project, witness, in_flight + len(doubtful))
+
+
+@pytest.mark.parametrize("policy", ["retry", "hold"])
+def test_the_next_run_tells_what_became_of_the_calls_that_were_under_way(project, witness, policy):
+    quick = [{"id": f"quick-{n}", "provider": "aimlapi", "quality": "low", "prompt": f"Quick {n}"} for n in range(2)]
+    slow = [
+        {"id": f"slow-{n}", "provider": "openai", "quality": "low", "prompt": f"Slow {n} [sandbox: slow=2]"}
+        for n in range(7)
+    ]
+    wide = {"openai": {"limits": {"concurrency": 7}}}
+    manifest = project.manifest([*quick, *slow], providers=wide, on_unknown=policy)
+    process = project.start("run", manifest, "--yes")
+    done = "select 1 from jobs where state = 'done'"
+    wait_for(lambda: witness.arrived >= 9 and len(project.rows(done)) == 2, process)
+    process.kill()
+    assert "resumed" not in finish(process).err
+    opened_ = [key for key, job in project.jobs().items() if job["state"] == "running"]
+    assert len(opened_) == 7
+    last = project.run("run", manifest, "--yes")
+    assert last.code == (0 if policy == "retry" else 3)
+    told = [line for line in last.err.splitlines() if line.startswith("resumed")]
+    at_risk = sum(row["at_risk_usd"] for row in project.ledger().values() if row["at_risk_usd"])
+    names = "slow-0, slow-1, slow-2, slow-3, slow-4 and 2 more"
+    what = "bought again" if policy == "retry" else "not bought again"
+    assert len(told) == 2  # when it is known, and among the last lines
+    for line in told:
+        assert line.startswith("resumed   the run before was cut off with 7 calls under way: 7 in doubt (at risk $0.0")
+        assert line.endswith(f"); {what}: {names}")
+    kept = max(project.state.glob("runs/*/summary.json"), key=lambda path: path.stat().st_mtime_ns)
+    said = json.loads(kept.read_text())["run"]["resumed"]
+    assert (said["calls"], said["in_doubt"], said["delivered"]) == (7, 7, 0)
+    assert sorted(said["bought_again" if policy == "retry" else "held"]) == sorted(opened_)
+    assert Decimal(said["at_risk_usd"]) * 10**9 == at_risk > 0
+    again = project.run("run", manifest, "--yes", "--json")
+    assert again.json["run"]["resumed"] is None
+    assert "resumed" not in again.err
 
 
 def check_purchases(project, witness, spare: int) -> None:
