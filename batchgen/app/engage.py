@@ -251,6 +251,7 @@ class Engagement:
                     message=lane.fault.message if lane.fault else None,
                     cause=lane.fault.cause if lane.fault else None,
                     stood_in=dict(lane.stood_in),
+                    beyond=lane.beyond,
                     left=counts[lane.provider].pending if lane.provider in counts else 0,
                 )
                 for lane in lanes_

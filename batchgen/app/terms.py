@@ -51,6 +51,7 @@ class LaneEnd:
     cause: Cause | None  #: of what closed it
     left: int
     stood_in: Mapping[str, int] = field(default_factory=dict)  #: jobs that it did for others, by their provider
+    beyond: int = 0  #: jobs in doubt that were not bought again, because so many had been
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

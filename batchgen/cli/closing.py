@@ -54,8 +54,14 @@ def _troubles(ended: Ended) -> list[str]:
     lines = words.failure_lines(ended.standing.failures)
     if counts.unknown:
         lines.append(f"unknown   {words.count(counts.unknown, 'job')} may have been bought, and nobody knows")
+    lines += [_beyond_line(lane) for lane in ended.lanes if lane.beyond]
     lines += [_lane_line(lane) for lane in ended.lanes if lane.closed in HEED or (lane.closed and counts.pending)]
     return lines + ([f"stopped   {ended.drained}"] if ended.drained else [])
+
+
+def _beyond_line(lane: LaneEnd) -> str:
+    limit = "a run buys no more in doubt again than a provider's concurrency"
+    return f"{'':<10}{lane.beyond} of {lane.name} not bought again: {limit}"
 
 
 def _resumed(ended: Ended) -> list[str]:

@@ -111,6 +111,25 @@ def test_the_next_run_tells_what_became_of_the_calls_that_were_under_way(project
     assert "resumed" not in again.err
 
 
+def test_what_a_kill_left_in_doubt_counts_among_what_a_run_buys_again(project, witness):
+    """Two calls are cut off where two may be in flight: a third in doubt is one too many, and says so."""
+    slow = [{"id": f"slow-{n}", "provider": "openai", "prompt": f"Slow {n} [sandbox: slow=1]"} for n in range(2)]
+    lost = {"id": "lost", "provider": "openai", "prompt": "Lost [sandbox: drop]"}
+    wide = {"openai": {"limits": {"concurrency": 2}}}
+    manifest = project.manifest([*slow, lost], providers=wide)
+    process = project.start("run", manifest, "--yes")
+    wait_for(lambda: witness.arrived >= 2, process)
+    process.kill()
+    finish(process)
+    last = project.run("run", manifest, "--yes")
+    assert last.code == 3
+    assert {key: (job["state"], len(job["attempts"])) for key, job in project.jobs().items()} == {
+        "slow-0": ("done", 2), "slow-1": ("done", 2), "lost": ("unknown", 1)
+    }  # fmt: skip
+    assert "          1 of openai not bought again: a run buys no more in doubt again than a provider's" in last.err
+    assert "not bought again: this run has bought as many in doubt again as it may" in project.run("show", "lost").out
+
+
 def check_purchases(project, witness, spare: int) -> None:
     """At most *spare* more than the jobs were bought; every charge is an attempt's, and in the books; files whole."""
     charges = witness.charges()
