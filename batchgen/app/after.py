@@ -104,7 +104,8 @@ def steps(found: Standing, *, sandbox: bool) -> Iterator[Step]:
     rehearsal = " --sandbox" if sandbox else ""
     manifest = shlex.quote(near(found.batch.manifest))
     if (waiting := counts.pending + counts.running) and found.holder is None:
-        yield Step(command=f"batchgen run {manifest}{rehearsal}", what=f"goes on with the {waiting} pending")
+        what = f"goes on with the {waiting} {'left' if counts.running else 'pending'}"
+        yield Step(command=f"batchgen run {manifest}{rehearsal}", what=what)
     if counts.unknown:
         what = f"lists the {counts.unknown} in doubt, and what can be done"
         yield Step(command=f"batchgen unknown list{rehearsal}", what=what)

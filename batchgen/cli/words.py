@@ -182,10 +182,12 @@ def money_lines(lines: Sequence[UsageLine]) -> list[str]:
     return said
 
 
-def status_lines(batch: str, counts: Counts, usage: Sequence[UsageLine], failures: Sequence[Failure]) -> list[str]:
+def status_lines(
+    batch: str, counts: Counts, usage: Sequence[UsageLine], failures: Sequence[Failure], *, cut_off: int = 0
+) -> list[str]:
     """Return the screen of ``status``."""
     standing = [
-        f"{number} {name}"
+        f"{number} {'under way when a run was cut off' if name == 'running' and cut_off else name}"
         for name in ("done", "running", "pending", "failed", "unknown", "cancelled")
         if (number := getattr(counts, name))
     ]

@@ -238,6 +238,27 @@ def test_the_lock_is_the_kernels(project, witness):
     assert witness.arrived == 1
 
 
+def test_without_a_run_nothing_is_said_to_be_running(project, witness):
+    jobs = [
+        {"id": f"j{n}", "provider": "openai", "quality": "low", "prompt": f"P{n} [sandbox: slow=3]"} for n in range(5)
+    ]
+    manifest = project.manifest(jobs, providers=WIDE, on_unknown="hold")
+    process = project.start("run", manifest, "--yes")
+    wait_for(lambda: witness.arrived >= WIDTH, process)
+    assert "4 running, 1 pending" in project.run("status").out
+    assert "  still running  " in project.run("list", "runs").out
+    process.kill()
+    finish(process)
+    status = project.run("status")
+    assert "5 jobs: 4 under way when a run was cut off, 1 pending" in status.out
+    assert "goes on with the 5 left" in status.out
+    assert "running" not in status.out
+    assert "  cut off  " in project.run("list", "runs").out
+    assert project.run("run", manifest, "--yes").code == 3
+    latest, first = project.run("list", "runs").out.splitlines()[1:]
+    assert ("  3  " in latest, "  cut off  " in first) == (True, True)
+
+
 def test_a_second_run_may_wait_for_the_first(project, witness):
     manifest = project.manifest([{"id": "slow", "provider": "openai", "prompt": "Slow [sandbox: slow=1]"}])
     first = project.start("run", manifest, "--yes")
