@@ -65,7 +65,6 @@ class Folder:
 
     path: Path
     there: bool = False  #: it was there when the run began
-    waited: bool = False  #: another run worked in it before
     _descriptor: int | None = None  #: None also where its disk has no such locks
 
     def make(self) -> None:
@@ -86,7 +85,7 @@ class Folder:
             try:
                 return self._take()
             except LockHeld:
-                self.waited, left = True, deadline - time.monotonic()
+                left = deadline - time.monotonic()
                 if left <= 0:
                     raise
                 time.sleep(min(_POLL, left))

@@ -52,14 +52,12 @@ class TakenIn:
         return bool(self.intake.attempts or self.intake.files or self.settled)
 
 
-def before_run(place: Place, reader: Reader, batch: Batch, *, thorough: bool = False) -> TakenIn | None:
+def before_run(place: Place, reader: Reader, batch: Batch) -> TakenIn | None:
     """Take in what the table does not know of *batch*, as far as there is a sign that it may lack something.
 
-    Costs a look at the spool where all is well; after a kill, a look at the dates of the output folder as well.
-    *thorough*: a run with another table has just worked in the folder.
+    Costs a look at the spool and at the dates in the output folder, where a run with another table may have worked.
     """
     survey = Survey(place=place, reader=reader, batch=batch)
-    survey.thorough |= thorough
     return _take_in(survey)
 
 

@@ -67,7 +67,7 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
         batch = as_before(place, reader, batch)
         # before what lies in it is taken in: who waited for another run sees what that one made
         folder = parts.enter_context(lock.hold_folder(batch.folder, wait=deadline - time.monotonic()))
-        taken_in = before_run(place, reader, batch, thorough=folder.waited)
+        taken_in = before_run(place, reader, batch)
         ended = _ended(reader, batch, terms)
         batch = amended(place, batch, ended or (), terms.amend)
         wish = _wish(place, batch, terms, ended)

@@ -214,16 +214,13 @@ def test_a_folder_is_held_by_one_and_nothing_of_ours_lies_in_it(output: Path) ->
         assert unused(output)
 
 
-def test_who_waited_for_a_folder_knows_it(output: Path) -> None:
+def test_waiting_gets_a_folder_when_its_holder_ends(output: Path) -> None:
     with holder(output, HOLD_FOLDER) as (process, _):
         assert not unused(output, wait=0.3)
         end = threading.Timer(0.3, process.kill)
         end.start()
-        with hold_folder(output, wait=10) as folder:
-            assert folder.waited
+        assert unused(output, wait=10)
         end.join()
-    with hold_folder(output, wait=10) as folder:
-        assert not folder.waited
 
 
 def test_a_folder_is_made_only_when_it_is_asked_for(output: Path) -> None:
