@@ -7,7 +7,7 @@
   - KeyMissing           5   an API key is not there
   - SpendNotConfirmed    6   nobody agreed to spend
   - NotFound            10   no such batch, run or job
-  - LockHeld            11   another run works on this job table
+  - LockHeld            11   another run works on this job table, or in this output folder
   - SchemaMismatch      12   the job table is newer than this program, or its upgrade failed
   - StoreError           1   disk or database
     - Unread             1   a paid answer that a bug keeps from being read; it waits in the spool
@@ -88,7 +88,7 @@ class NotFound(BatchgenError):
 
 
 class LockHeld(BatchgenError):
-    """Another run works on this job table."""
+    """Another run works on this job table, or in this output folder."""
 
     exit_code = 11
 

@@ -46,6 +46,7 @@ class Lane:
     fault: Fault | None = None  #: what closed or paused it
     waits: str = ""  #: what it waits for, where nothing is wrong: "pace", "a retry", ...
     rebuys: int = 0  #: jobs that this run bought again without knowing whether they had been bought
+    beyond: int = 0  #: jobs in doubt that were not bought again, because so many had been
     changed: Event = field(default_factory=Event)
     _rests: set[CancelScope] = field(default_factory=set)
 
@@ -80,7 +81,10 @@ class Lane:
 
     @property
     def may_rebuy(self) -> bool:
-        """Return whether a job in doubt may be bought again: at most as many a run as one crash leaves in doubt."""
+        """Return whether a job in doubt may be bought again: at most as many a run as one crash leaves in doubt.
+
+        Those that a crash did leave in doubt are among them.
+        """
         return self.policy.buy_again and self.rebuys < self.width
 
     def out_of_order(self, seconds: float) -> bool:

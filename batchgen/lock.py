@@ -1,7 +1,8 @@
-"""One run at a time per job table, by a lock that the kernel frees when its holder dies.  A doer.
+"""One run at a time per job table and per output folder, by locks that the kernel frees when the holder dies.  A doer.
 
-Two locks are held: on a file beside the job table, which tells who holds it, and on the job table's own file, because
-the first may be deleted while it is held and a newcomer would then lock a fresh one.  Nothing is ever unlinked.
+Of a job table two locks are held: on a file beside it, which tells who holds it, and on the job table's own file,
+because the first may be deleted while it is held and a newcomer would then lock a fresh one.  Nothing is ever unlinked.
+An output folder is locked itself: no file of ours lies in it.
 
 The lock (flock) does not meet SQLite's own (fcntl).  But closing any descriptor of a file drops a process's fcntl locks
 on it: hold the lock around everything that opens the job table, never inside.
@@ -56,6 +57,69 @@ class Holder:
     host: str
     since: str  #: ISO 8601, UTC
     command: str
+
+
+@dataclass(kw_only=True, slots=True)
+class Folder:
+    """An output folder, which no run with another job table works in meanwhile."""
+
+    path: Path
+    there: bool = False  #: it was there when the run began
+    _descriptor: int | None = None  #: None also where its disk has no such locks
+
+    def make(self) -> None:
+        """Make the folder where it was not there, and hold it; raise LockHeld where another run was faster."""
+        if self.there:
+            return
+        with suppress(OSError):  # who writes into it tells what is wrong with it
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._take()
+            if next(self.path.iterdir(), None) is not None:
+                raise LockHeld(
+                    f"Another run has begun to fill {self.path} since this one looked at what is to be done.  Nothing "
+                    "was sent.  The same command again takes in what lies there"
+                )
+
+    def _wait(self, deadline: float) -> None:
+        while True:
+            try:
+                return self._take()
+            except LockHeld:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise
+                time.sleep(min(_POLL, left))
+
+    def _take(self) -> None:
+        """Lock the folder where it is there and can be; raise LockHeld where another run has done so."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            self.there = not isinstance(error, FileNotFoundError)
+            return
+        self.there, facts = True, os.fstat(descriptor)
+        with suppress(OSError):  # NFS and others lock no folders
+            if not _lock(descriptor):
+                raise LockHeld(_who_else(self.path, facts))
+            self._descriptor = descriptor
+
+    def _release(self) -> None:
+        if self._descriptor is not None:
+            _close(self._descriptor)
+
+
+@contextmanager
+def hold_folder(path: Path, *, wait: float = 0.0) -> Iterator[Folder]:
+    """Hold an output folder, where it is there; wait up to *wait* seconds for it; raise LockHeld.
+
+    One that is missing is not made, but by ``make``.  One on a disk that has no such locks is not held.
+    """
+    folder = Folder(path=path)
+    try:
+        folder._wait(time.monotonic() + wait)  # noqa: SLF001 - its own
+        yield folder
+    finally:
+        folder._release()  # noqa: SLF001
 
 
 def holder(table: Path) -> Holder | None:
@@ -189,3 +253,23 @@ def _who(path: Path) -> str:
         return f"Another run works on this job table ({path}). {hint}"
     who = f"process {seen.pid} on {seen.host}, since {seen.since}: {seen.command}"
     return f"Another run works on this job table: {who}. {hint}"
+
+
+def _who_else(folder: Path, facts: os.stat_result) -> str:
+    pid = _locker(facts)
+    return (
+        f"Another run works in the output folder {folder}{f': process {pid}' if pid else ''}.  Probably it was started "
+        "from another folder or with another --db: the two job tables do not know of each other, and everything would "
+        "be bought twice.  Start it where the other was started (-C FOLDER), or wait for it (--wait-lock)"
+    )
+
+
+def _locker(facts: os.stat_result) -> str | None:
+    """Return the process that holds a lock, as far as the kernel tells."""
+    inode = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
+    with suppress(OSError):
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            fields = line.split()
+            if fields[1:2] == ["FLOCK"] and fields[5:6] == [inode] and fields[4].isdigit():
+                return fields[4]
+    return None

@@ -48,6 +48,18 @@ def show_credits(milli: int | None) -> str | None:
     return None if milli is None else _plain(Decimal(milli) / MILLI)
 
 
+def in_words(nano: int | None) -> str:
+    """Return an amount of USD for people: cents, and below a dollar up to four digits."""
+    if nano is None:
+        return "unknown"
+    if nano >= NANO or nano == 0:
+        return f"${nano / NANO:,.2f}"
+    if nano < 50_000:
+        return "under $0.0001"
+    digits = f"{nano / NANO:.4f}"
+    return f"${digits.removesuffix('00') if digits.endswith('00') else digits}"
+
+
 def _plain(number: Decimal) -> str:
     text = format(number, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -161,6 +161,7 @@ class Purchases:
         troubled = lane.breaker.troubled
         event = judge(job, outcome, lane.policy, self.now(), self.spread(), may_rebuy=may_rebuy, troubled=troubled)
         lane.rebuys += isinstance(event, Deferred) and event.fault.cause is Cause.UNKNOWN
+        lane.beyond += isinstance(event, Unsettled) and lane.policy.why_not_again(job) is None
         if isinstance(outcome, Delivered) and attempt.claim > 1:
             # before it is settled: if this is cut off, the attempt is still open and the next run comes here again
             await to_thread.run_sync(self._withdraw_earlier, attempt, outcome)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -28,6 +28,9 @@ from .job import (
 #: An answer without an image is worth this many attempts in all, a spoiled one that many.
 EMPTY_TRIES = 3
 SPOILED_TRIES = 2
+
+#: Why a job in doubt is not bought again that would be, were it the only one.
+BEYOND = "this run has bought as many in doubt again as it may (the provider's concurrency)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +61,14 @@ class Policy:
     def over(self, number: int) -> bool:
         """Return whether try *number* was the last one."""
         return bool(self.stop(_state(number)))
+
+    def why_not_again(self, job: Job) -> str | None:
+        """Return why *job*, in doubt, is not bought again, whatever else its run does; None where it may be."""
+        if not self.buy_again:
+            return "on_unknown: hold"
+        if job.doubts:
+            return "it was in doubt before"
+        return "retry.attempts are used up" if self.over(job.tries) else None
 
 
 def judge(
@@ -94,8 +105,10 @@ def judge(
         case Cause.REFUSED | Cause.INVALID:
             return Exhausted(at=now, fault=fault)
         case Cause.UNKNOWN:
-            again = policy.buy_again and may_rebuy and job.doubts == 0 and not policy.over(job.tries)
-            return Deferred(at=now, fault=fault, not_before=later) if again else Unsettled(at=now, fault=fault)
+            why = policy.why_not_again(job) or (None if may_rebuy else BEYOND)
+            if why is None:
+                return Deferred(at=now, fault=fault, not_before=later)
+            return Unsettled(at=now, fault=replace(fault, message=f"{fault.message}; not bought again: {why}"))
         case Cause.EMPTY | Cause.SPOILED | Cause.ERROR:
             if troubled and fault.cause is Cause.ERROR and job.tries == 1:
                 return Returned(at=now, fault=fault, not_before=later)

@@ -105,7 +105,8 @@ def steps(found: Standing, way: Way) -> Iterator[Step]:
     counts = found.counts
     manifest = way.manifest(found.batch.manifest)
     if (waiting := counts.pending + counts.running) and found.holder is None:
-        yield Step(command=f"batchgen run {manifest}{way.flags}{way.again}", what=f"goes on with the {waiting} pending")
+        what = f"goes on with the {waiting} {'left' if counts.running else 'pending'}"
+        yield Step(command=f"batchgen run {manifest}{way.flags}{way.again}", what=what)
     if counts.unknown:
         what = f"lists the {counts.unknown} in doubt, and what can be done"
         yield Step(command=f"batchgen unknown list{way.of_batch}", what=what)

@@ -8,6 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -57,7 +58,10 @@ def clean(place: Place, older_than: timedelta) -> Sequence[Scrap]:
     """Remove what ``scraps`` finds, while no run can be on; return it.  Raises LockHeld, StoreError."""
     with opened(place):
         pass  # where there is no table, the lock would make one
-    with lock.hold(place.db, command=shlex.join(["batchgen", *sys.argv[1:]])):
+    with lock.hold(place.db, command=shlex.join(["batchgen", *sys.argv[1:]])), ExitStack() as held:
+        with opened(place) as reader:
+            for folder in {Path(batch.folder) for batch in reader.batches()}:
+                held.enter_context(lock.hold_folder(folder))
         found = scraps(place, older_than)
         try:
             for scrap in found:

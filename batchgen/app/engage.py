@@ -45,6 +45,7 @@ from .lanes import Memory, lanes
 from .look import standing
 from .place import Place
 from .purses import of_run, purses
+from .resumed import Resumed, spoken
 from .steer import Say
 from .stop import Stop
 from .terms import Ended, LaneEnd, Terms
@@ -93,20 +94,29 @@ class Engagement:
         def alarm(error: OSError) -> None:
             runner.halt(error)
 
-        async def revise() -> None:
+        resumed = Resumed()
+
+        async def recovered() -> None:
+            runner.purchases.listeners.remove(resumed.note)
+            if resumed.calls:
+                self.say(f"resumed   {spoken(resumed)}")
             # a job that was cut off could not be changed, or given to another provider, before it was settled
             if interrupted:
                 await self._load(batch_id, started)
 
         runner = self.runner(batch_id, run_id, profiles, self._workshop(transport, spool, alarm))
-        runner.recovered = revise
+        runner.purchases.listeners.append(resumed.note)
+        runner.recovered = recovered
         sweep(self.batch.folder)
         if profiles:
             require_writable(self.batch.folder)
         stop = Stop(runner, self.terms.bounds, wall)
         async with transport:
             await stop.guard(self._attendance(runner).around(follow(runner, self.reader)))
-        ended = replace(self._ended(batch_id, runner, started, stop.signal), command=command, loaded=loaded)
+        ended = replace(
+            self._ended(batch_id, runner, started, stop.signal),
+            command=command, loaded=loaded, resumed=resumed if resumed.calls else None,
+        )  # fmt: skip
         await self.writer.end_run(run_id, ended.exit_code, wall())
         notes.ended(self.place, self.batch.name, run_id)
         return ended
@@ -230,6 +240,7 @@ class Engagement:
                     message=lane.fault.message if lane.fault else None,
                     cause=lane.fault.cause if lane.fault else None,
                     stood_in=dict(lane.stood_in),
+                    beyond=lane.beyond,
                     left=counts[lane.provider].pending if lane.provider in counts else 0,
                 )
                 for lane in lanes_

@@ -31,14 +31,20 @@ class Standing:
     failures: Sequence[Failure]
     told: Sequence[Control] = ()  #: what a person said of providers, and has not taken back
     holder: Holder | None = None  #: who works on the job table now
+    cut_off: int = 0  #: jobs that were under way when a run was cut off, until the next one takes them up
 
 
 def status(place: Place, name: str | None) -> Standing:
     """Return how far a batch is; None is the one that ran last."""
+    # asked before as well: a run that ends meanwhile was not cut off
+    before = lock.holder(place.db)
     with opened(place) as reader:
         found = standing(reader, reader.batch(name))
+        runs_ = reader.runs(found.batch.id)
     told = tuple(controls.standing(place.db).values())
-    return replace(found, told=told, holder=lock.holder(place.db))
+    holder = lock.holder(place.db)
+    cut_off = 0 if _on(runs_, before, holder) else found.counts.running
+    return replace(found, told=told, holder=holder, cut_off=cut_off)
 
 
 def batch(place: Place, name: str | None) -> values.Batch:
@@ -103,7 +109,15 @@ def show(place: Place, name: str | None, key: str) -> tuple[Job, Sequence[values
         return job, reader.attempts(job), reader.bills([job]).get(job.id, values.Bill())
 
 
-def runs(place: Place, name: str | None) -> Sequence[values.Run]:
-    """Return a batch's runs, the latest first."""
+def runs(place: Place, name: str | None) -> tuple[Sequence[values.Run], str | None]:
+    """Return a batch's runs, the latest first, and the id of the one that is on, if one is."""
+    before = lock.holder(place.db)
     with opened(place) as reader:
-        return reader.runs(reader.batch(name).id)
+        found = reader.runs(reader.batch(name).id)
+    return found, _on(found, before, lock.holder(place.db))
+
+
+def _on(runs_: Sequence[values.Run], *holders: Holder | None) -> str | None:
+    """Return the run that holds the job table, where it is the latest of these."""
+    known = {(holder.pid, holder.host) for holder in holders if holder is not None}
+    return next((run.id for run in runs_[:1] if (run.pid, run.host) in known), None)

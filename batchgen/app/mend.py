@@ -112,11 +112,12 @@ def adopt(place: Place, name: str | None, key: str, file: Path) -> tuple[Job, Ar
         record = next((r for r in reader.attempts(job) if r.id == doubt), None)
         attempt = _order(job, batch, record)
         artifact = _artifact(place, job, Path(batch.folder, image), data, facts)
-        publish(Path(batch.folder), image, data)
-        if job.sidecar:
-            usage, cost = Usage(images=1), _estimated(record)
-            said = describe(attempt, artifact, Picture(data=data), usage, cost, rehearsal=place.sandbox)
-            publish(Path(batch.folder), f"{image}.json", said)
+        with lock.hold_folder(Path(batch.folder)):
+            publish(Path(batch.folder), image, data)
+            if job.sidecar:
+                usage, cost = Usage(images=1), _estimated(record)
+                said = describe(attempt, artifact, Picture(data=data), usage, cost, rehearsal=place.sandbox)
+                publish(Path(batch.folder), f"{image}.json", said)
         after = anyio.run(partial(writer.adopt, job, attempt.id, artifact, _now()))
         return after, artifact
 

@@ -55,7 +55,7 @@ class TakenIn:
 def before_run(place: Place, reader: Reader, batch: Batch) -> TakenIn | None:
     """Take in what the table does not know of *batch*, as far as there is a sign that it may lack something.
 
-    Costs a look at the spool where all is well; after a kill, a look at the dates of the output folder as well.
+    Costs a look at the spool and at the dates in the output folder, where a run with another table may have worked.
     """
     survey = Survey(place=place, reader=reader, batch=batch)
     return _take_in(survey)
@@ -67,7 +67,9 @@ def recover(place: Place, batch: Batch) -> TakenIn:
     A damaged table is moved aside.  One that is whole is kept, and learns what it lacks.  Raises LockHeld.
     """
     make_private(place.state)
-    with lock.hold(place.db, command=shlex.join(["batchgen", *sys.argv[1:]])):
+    command = shlex.join(["batchgen", *sys.argv[1:]])
+    # a run from elsewhere is not to be taken in by half
+    with lock.hold(place.db, command=command), lock.hold_folder(batch.folder):
         aside = None
         if not upkeep.is_whole(place.db):
             aside = upkeep.set_aside(place.db, f"{datetime.now(UTC):%Y%m%d-%H%M%S}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -59,10 +60,13 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
     require_local(place.state.resolve())
     require_names(batch)
     command = logs.clean(shlex.join(["batchgen", *sys.argv[1:]]))  # an address to tell may be a secret
+    deadline = time.monotonic() + terms.wait_lock
     with lock.hold(place.db, command=command, wait=terms.wait_lock), ExitStack() as parts:
         migrate.ensure(place.db)
         reader = parts.enter_context(Reader(place.db))
         batch = as_before(place, reader, batch)
+        # before what lies in it is taken in: who waited for another run sees what that one made
+        folder = parts.enter_context(lock.hold_folder(batch.folder, wait=deadline - time.monotonic()))
         taken_in = before_run(place, reader, batch)
         ended = _ended(reader, batch, terms)
         batch = amended(place, batch, ended or (), terms.amend)
@@ -71,6 +75,8 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
         if wish.lanes and (first := agree(batch, wish)) is not None:
             terms = replace(terms, selection=replace(terms.selection, limit=first))
             wish = _wish(place, batch, terms, ended)
+        if wish.lanes or wish.pending or _interrupted(reader, batch):
+            folder.make()
         if place.sandbox and (wish.lanes or wish.pending):
             batch = _rehearsed(batch, parts.enter_context(launch.start(place.state, latency=terms.latency)))
         require_files()

@@ -109,6 +109,7 @@ def _run(ended: Ended) -> dict[str, Any]:
         "sandbox": ended.sandbox,
         "signal": ended.stopped,
         "stopped": ended.drained,
+        "resumed": None if ended.resumed is None else ended.resumed.as_json(),
         "lanes": [_lane(lane) for lane in ended.lanes],
     }
 
@@ -121,6 +122,7 @@ def _lane(lane: LaneEnd) -> dict[str, Any]:
         "message": lane.message,
         "left": lane.left,
         "stood_in": dict(lane.stood_in),
+        "not_bought_again": lane.beyond,
     }
 
 

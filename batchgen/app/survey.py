@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class Survey:
     batch: Batch
     batch_id: int | None = field(init=False)
     behind: bool = field(init=False)  #: the table is older than its last run
-    unclean: bool = field(init=False)  #: the last run did not end in an orderly way
+    ended_at: datetime | None = field(init=False)  #: of the last run; None where it was cut off, or there was none
     thorough: bool = field(init=False)  #: look at every sidecar, not only at those newer than the table
 
     def __post_init__(self) -> None:
@@ -45,14 +45,15 @@ class Survey:
         runs = self.reader.runs(self.batch_id) if self.batch_id is not None else []
         self.behind = is_behind(self.place, self.batch.name, runs)
         self.thorough = self.behind or not runs
-        self.unclean = bool(runs) and runs[0].ended_at is None
+        self.ended_at = runs[0].ended_at if runs else None
 
     def traces(self, busy: set[str]) -> Iterator[Trace]:
         """Yield what sidecars tell of attempts that the table does not know; not of those in *busy*."""
-        if not (self.thorough or self.unclean):
-            return
-        newest = None if self.thorough or self.batch_id is None else self.reader.newest_attempt(self.batch_id)
-        paths = sidecars(self.batch.folder, newest - _SLACK if newest else None)
+        # while a run is on, nobody else works in its folder: others' files are newer than its end
+        since = None
+        if not self.thorough and self.batch_id is not None:
+            since = self.ended_at or self.reader.newest_attempt(self.batch_id)
+        paths = sidecars(self.batch.folder, since - _SLACK if since else None)
         with ThreadPoolExecutor(_THREADS) as threads:
             while chunk := list(islice(paths, _TOGETHER)):
                 found = [one for one in threads.map(self._told, chunk) if one and one.trace.id not in busy]

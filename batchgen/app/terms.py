@@ -16,6 +16,7 @@ from ..store.values import Loaded
 from .look import Standing
 from .place import Way
 from .rebuild import TakenIn
+from .resumed import Resumed
 from .stop import Bounds
 
 #: Which failures of jobs a script hears of by the exit code: any, only where nothing at all was done, none.
@@ -52,6 +53,7 @@ class LaneEnd:
     cause: Cause | None  #: of what closed it
     left: int
     stood_in: Mapping[str, int] = field(default_factory=dict)  #: jobs that it did for others, by their provider
+    beyond: int = 0  #: jobs in doubt that were not bought again, because so many had been
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +80,7 @@ class Ended:
     way: Way = field(default_factory=Way)  #: how commands that go on are typed
     before: int | None = None  #: the exit code of the run before
     taken_in: TakenIn | None = None  #: what the job table had lost and learnt again from the files around it
+    resumed: Resumed | None = None  #: what became of the calls that an earlier run was cut off with
     wish: Plan = field(default_factory=Plan)  #: what it set out to do
     loaded: Loaded = field(default_factory=Loaded)  #: what it did to the job table before
 

@@ -32,7 +32,14 @@ def closing(ended: Ended) -> list[str]:
         made = f"{words.count(ended.images, 'image')} in {words.duration(ended.seconds)}{pace}"
         head = f"{found.batch.name}: {counts.done} of {words.count(counts.total, 'job')} done; this run made {made}"
     # what needs a person comes first: the top of a mail is what is read
-    lines = [*taken_lines(ended.taken_in), *_troubles(ended), head, *_unmade(ended), *_stand_ins(ended.lanes)]
+    lines = [
+        *taken_lines(ended.taken_in),
+        *_resumed(ended),
+        *_troubles(ended),
+        head,
+        *_unmade(ended),
+        *_stand_ins(ended.lanes),
+    ]
     lines += [f"cancelled {words.count(counts.cancelled, 'job')}"] if counts.cancelled else []
     lines += words.money_lines(found.usage)
     lines += list(_under("budget", [_purse_line(purse) for purse in ended.purses if purse.caps]))
@@ -48,8 +55,20 @@ def _troubles(ended: Ended) -> list[str]:
     lines = words.failure_lines(ended.standing.failures)
     if counts.unknown:
         lines.append(f"unknown   {words.count(counts.unknown, 'job')} may have been bought, and nobody knows")
+    lines += [_beyond_line(lane) for lane in ended.lanes if lane.beyond]
     lines += [_lane_line(lane) for lane in ended.lanes if lane.closed in HEED or (lane.closed and counts.pending)]
     return lines + ([f"stopped   {ended.drained}"] if ended.drained else [])
+
+
+def _beyond_line(lane: LaneEnd) -> str:
+    limit = "a run buys no more in doubt again than a provider's concurrency"
+    return f"{'':<10}{lane.beyond} of {lane.name} not bought again: {limit}"
+
+
+def _resumed(ended: Ended) -> list[str]:
+    from ..app.resumed import spoken
+
+    return [] if ended.resumed is None else [f"resumed   {spoken(ended.resumed)}"]
 
 
 def _purse_line(purse: Purse) -> str:

@@ -35,7 +35,7 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
     if session.as_json:
         words.document(ledger.status_document(found.batch.name, found.counts, found.usage, found.failures))
         return 0
-    for line in words.status_lines(found.batch.name, found.counts, found.usage, found.failures):
+    for line in words.status_lines(found.batch.name, found.counts, found.usage, found.failures, cut_off=found.cut_off):
         words.data(line)
     for one in found.told:
         words.data(f"told      {_told(one, way)}")
@@ -69,7 +69,8 @@ def list_(session: Session, what: str, batch: str | None, sandbox: bool, **optio
 
     place, wanted = session.place(sandbox=sandbox), selection(options)
     if what == "runs":
-        found = look.runs(place, batch)[: wanted.limit]
+        found, on = look.runs(place, batch)
+        found = found[: wanted.limit]
         if session.as_json:
             words.document(
                 [
@@ -84,7 +85,10 @@ def list_(session: Session, what: str, batch: str | None, sandbox: bool, **optio
                 ]
             )
             return 0
-        lines = [[run.id, f"{run.started_at:%Y-%m-%d %H:%M:%S}", _ending(run.exit_code), run.command] for run in found]
+        lines = [
+            [run.id, f"{run.started_at:%Y-%m-%d %H:%M:%S}", _ending(run.exit_code, on=run.id == on), run.command]
+            for run in found
+        ]
         for line in words.table(lines, ("run", "started (UTC)", "ended with", "command")):
             words.data(line)
         return 0
@@ -205,5 +209,5 @@ def _asked(task: Any) -> str:  # noqa: ANN401 - a Task; importing it here would 
     return "".join(f", {name} {value}" for name in names if (value := getattr(task, name)) is not None)
 
 
-def _ending(exit_code: int | None) -> str:
-    return "still running, or killed" if exit_code is None else str(exit_code)
+def _ending(exit_code: int | None, *, on: bool) -> str:
+    return str(exit_code) if exit_code is not None else "still running" if on else "cut off"

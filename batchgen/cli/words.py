@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import BatchgenError, ManifestError, Problem
-from ..money import NANO, show_credits
+from ..money import in_words, show_credits
 
 if TYPE_CHECKING:
     from ..ledger import Calls, Counts, Failure, UsageLine
@@ -149,14 +149,7 @@ def call_lines(calls: Sequence[Calls]) -> list[str]:
 
 def usd(nano: int | None) -> str:
     """Return an amount for people: cents, and below a dollar up to four digits."""
-    if nano is None:
-        return "unknown"
-    if nano >= NANO or nano == 0:
-        return f"${nano / NANO:,.2f}"
-    if nano < 50_000:
-        return "under $0.0001"
-    digits = f"{nano / NANO:.4f}"
-    return f"${digits.removesuffix('00') if digits.endswith('00') else digits}"
+    return in_words(nano)
 
 
 def duration(seconds: float) -> str:
@@ -189,10 +182,12 @@ def money_lines(lines: Sequence[UsageLine]) -> list[str]:
     return said
 
 
-def status_lines(batch: str, counts: Counts, usage: Sequence[UsageLine], failures: Sequence[Failure]) -> list[str]:
+def status_lines(
+    batch: str, counts: Counts, usage: Sequence[UsageLine], failures: Sequence[Failure], *, cut_off: int = 0
+) -> list[str]:
     """Return the screen of ``status``."""
     standing = [
-        f"{number} {name}"
+        f"{number} {'under way when a run was cut off' if name == 'running' and cut_off else name}"
         for name in ("done", "running", "pending", "failed", "unknown", "cancelled")
         if (number := getattr(counts, name))
     ]

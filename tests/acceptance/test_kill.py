@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from collections import Counter
+from decimal import Decimal
 
 import pytest
 
@@ -71,6 +73,61 @@ def test_killed_again_and_again_nothing_is_charged_twice_in_silence(project, wit
     assert project.run("retry", manifest, "--yes", "--status", "unknown").code == 0
     assert {job["state"] for job in project.jobs().values()} == {"done"}
     check_purchases(project, witness, in_flight + len(doubtful))
+
+
+@pytest.mark.parametrize("policy", ["retry", "hold"])
+def test_the_next_run_tells_what_became_of_the_calls_that_were_under_way(project, witness, policy):
+    quick = [{"id": f"quick-{n}", "provider": "aimlapi", "quality": "low", "prompt": f"Quick {n}"} for n in range(2)]
+    slow = [
+        {"id": f"slow-{n}", "provider": "openai", "quality": "low", "prompt": f"Slow {n} [sandbox: slow=2]"}
+        for n in range(7)
+    ]
+    wide = {"openai": {"limits": {"concurrency": 7}}}
+    manifest = project.manifest([*quick, *slow], providers=wide, on_unknown=policy)
+    process = project.start("run", manifest, "--yes")
+    done = "select 1 from jobs where state = 'done'"
+    wait_for(lambda: witness.arrived >= 9 and len(project.rows(done)) == 2, process)
+    process.kill()
+    assert "resumed" not in finish(process).err
+    opened_ = [key for key, job in project.jobs().items() if job["state"] == "running"]
+    assert len(opened_) == 7
+    last = project.run("run", manifest, "--yes")
+    assert last.code == (0 if policy == "retry" else 3)
+    told = [line for line in last.err.splitlines() if line.startswith("resumed")]
+    at_risk = sum(row["at_risk_usd"] for row in project.ledger().values() if row["at_risk_usd"])
+    names = "slow-0, slow-1, slow-2, slow-3, slow-4 and 2 more"
+    what = "bought again" if policy == "retry" else "not bought again"
+    assert len(told) == 2  # when it is known, and among the last lines
+    for line in told:
+        assert line.startswith("resumed   the run before was cut off with 7 calls under way: 7 in doubt (at risk $0.0")
+        assert line.endswith(f"); {what}: {names}")
+    kept = max(project.state.glob("runs/*/summary.json"), key=lambda path: path.stat().st_mtime_ns)
+    said = json.loads(kept.read_text())["run"]["resumed"]
+    assert (said["calls"], said["in_doubt"], said["delivered"]) == (7, 7, 0)
+    assert sorted(said["bought_again" if policy == "retry" else "held"]) == sorted(opened_)
+    assert Decimal(said["at_risk_usd"]) * 10**9 == at_risk > 0
+    again = project.run("run", manifest, "--yes", "--json")
+    assert again.json["run"]["resumed"] is None
+    assert "resumed" not in again.err
+
+
+def test_what_a_kill_left_in_doubt_counts_among_what_a_run_buys_again(project, witness):
+    """Two calls are cut off where two may be in flight: a third in doubt is one too many, and says so."""
+    slow = [{"id": f"slow-{n}", "provider": "openai", "prompt": f"Slow {n} [sandbox: slow=1]"} for n in range(2)]
+    lost = {"id": "lost", "provider": "openai", "prompt": "Lost [sandbox: drop]"}
+    wide = {"openai": {"limits": {"concurrency": 2}}}
+    manifest = project.manifest([*slow, lost], providers=wide)
+    process = project.start("run", manifest, "--yes")
+    wait_for(lambda: witness.arrived >= 2, process)
+    process.kill()
+    finish(process)
+    last = project.run("run", manifest, "--yes")
+    assert last.code == 3
+    assert {key: (job["state"], len(job["attempts"])) for key, job in project.jobs().items()} == {
+        "slow-0": ("done", 2), "slow-1": ("done", 2), "lost": ("unknown", 1)
+    }  # fmt: skip
+    assert "          1 of openai not bought again: a run buys no more in doubt again than a provider's" in last.err
+    assert "not bought again: this run has bought as many in doubt again as it may" in project.run("show", "lost").out
 
 
 def check_purchases(project, witness, spare: int) -> None:
@@ -179,6 +236,27 @@ def test_the_lock_is_the_kernels(project, witness):
     assert third.code == 3
     assert project.jobs()["slow"]["state"] == "unknown"
     assert witness.arrived == 1
+
+
+def test_without_a_run_nothing_is_said_to_be_running(project, witness):
+    jobs = [
+        {"id": f"j{n}", "provider": "openai", "quality": "low", "prompt": f"P{n} [sandbox: slow=3]"} for n in range(5)
+    ]
+    manifest = project.manifest(jobs, providers=WIDE, on_unknown="hold")
+    process = project.start("run", manifest, "--yes")
+    wait_for(lambda: witness.arrived >= WIDTH, process)
+    assert "4 running, 1 pending" in project.run("status").out
+    assert "  still running  " in project.run("list", "runs").out
+    process.kill()
+    finish(process)
+    status = project.run("status")
+    assert "5 jobs: 4 under way when a run was cut off, 1 pending" in status.out
+    assert "goes on with the 5 left" in status.out
+    assert "running" not in status.out
+    assert "  cut off  " in project.run("list", "runs").out
+    assert project.run("run", manifest, "--yes").code == 3
+    latest, first = project.run("list", "runs").out.splitlines()[1:]
+    assert ("  3  " in latest, "  cut off  " in first) == (True, True)
 
 
 def test_a_second_run_may_wait_for_the_first(project, witness):

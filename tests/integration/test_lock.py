@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import LockHeld, StoreError
-from batchgen.lock import hold, path_of
+from batchgen.lock import hold, hold_folder, path_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,8 +115,6 @@ def test_a_deleted_lock_file_lets_nobody_in(table: Path) -> None:
 
 
 def test_a_file_swapped_while_it_was_locked_is_not_believed(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fcntl
-
     real, swapped = fcntl.flock, []
 
     def flock(descriptor: int, operation: int) -> None:
@@ -176,3 +177,120 @@ def test_an_error_inside_passes_through_and_frees_it(table: Path) -> None:
     with pytest.raises(OSError, match="mine"), hold(table, command="a"):
         raise OSError("mine")
     assert free(table)
+
+
+# --- an output folder ---------------------------------------------------------
+
+WITH = "hold_folder(Path(sys.argv[1]))"
+HOLD_FOLDER, HOLD_FOLDER_AND_FORK = (
+    code.replace("import hold", "import hold_folder").replace('hold(Path(sys.argv[1]), command="run demo.yaml")', WITH)
+    for code in (HOLD, HOLD_AND_FORK)
+)
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    folder = tmp_path / "output"
+    folder.mkdir()
+    return folder
+
+
+def unused(folder: Path, wait: float = 0) -> bool:
+    try:
+        with hold_folder(folder, wait=wait):
+            return True
+    except LockHeld:
+        return False
+
+
+def test_a_folder_is_held_by_one_and_nothing_of_ours_lies_in_it(output: Path) -> None:
+    with holder(output, HOLD_FOLDER) as (process, said):
+        assert said == "held"
+        with pytest.raises(LockHeld, match=f"process {process.pid}"), hold_folder(output / ".." / output.name):
+            pass
+        assert list(output.iterdir()) == []
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert unused(output)
+
+
+def test_waiting_gets_a_folder_when_its_holder_ends(output: Path) -> None:
+    with holder(output, HOLD_FOLDER) as (process, _):
+        assert not unused(output, wait=0.3)
+        end = threading.Timer(0.3, process.kill)
+        end.start()
+        assert unused(output, wait=10)
+        end.join()
+
+
+def test_a_folder_is_made_only_when_it_is_asked_for(output: Path) -> None:
+    missing = output / "a" / "b"
+    with hold_folder(missing) as folder:
+        assert not missing.exists()
+        assert unused(missing)
+        folder.make()
+        assert not unused(missing)
+    assert unused(missing)
+
+
+def test_two_that_saw_no_folder_do_not_both_go_on(output: Path) -> None:
+    missing = output / "new"
+    with hold_folder(missing) as one, hold_folder(missing) as other:
+        one.make()
+        with pytest.raises(LockHeld):
+            other.make()
+    with hold_folder(missing) as folder:
+        folder.make()  # empty, and was there
+
+
+def test_who_agrees_when_another_has_made_something_has_looked_too_early(output: Path) -> None:
+    missing = output / "new"
+    with hold_folder(missing) as late:
+        with hold_folder(missing) as early:
+            early.make()
+            (missing / "cat.png").touch()
+        with pytest.raises(LockHeld, match="same command again"):
+            late.make()
+
+
+@pytest.mark.parametrize("number", [errno.ENOTSUP, errno.ENOLCK, errno.EINVAL, errno.EBADF, errno.ENOSYS])
+def test_a_disk_without_such_locks_stops_no_run(output: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with hold_folder(output) as folder:
+        folder.make()
+        assert unused(output)
+        with hold_folder(output / "new") as fresh:
+            fresh.make()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_what_is_no_folder_is_left_to_those_who_write_into_it(output: Path) -> None:
+    (output / "file").touch()
+    for path in (output / "file", output / "file" / "below"):
+        with hold_folder(path) as folder:
+            folder.make()
+
+
+def test_a_started_program_does_not_inherit_a_folder(output: Path) -> None:
+    with hold_folder(output):
+        sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"], close_fds=False)
+    try:
+        assert unused(output, wait=2)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_a_forked_child_does_not_keep_a_folder(output: Path) -> None:
+    with holder(output, HOLD_FOLDER_AND_FORK) as (process, child):
+        try:
+            assert not unused(output)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert unused(output)
+        finally:
+            os.kill(int(child), signal.SIGKILL)

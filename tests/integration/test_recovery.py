@@ -41,6 +41,16 @@ def test_an_answer_of_a_provider_that_is_gone_from_the_manifest_does_not_keep_th
     assert place.states() == {"a": ("done", None), "b": ("done", None)}
 
 
+def test_what_had_arrived_is_told_as_delivered(place, monkeypatch):
+    stage = place.serve(shows(drawing()))
+    path = place.write(["a", "b"], {"studio": studio(stage)})
+    cut_off(place, monkeypatch, path)
+    known = place.carry_out(path).ended.resumed
+    assert known.calls == known.delivered >= 1
+    assert (known.again, known.held, known.usd) == ([], [], 0)
+    assert place.carry_out(path).ended.resumed is None
+
+
 def test_an_answer_whose_key_is_gone_is_delivered_and_not_bought_again(place, monkeypatch):
     down, up = place.serve(shows(drawing(shade=1))), place.serve(shows(drawing(shade=2)))
     providers = {"first": studio(down), "second": studio(up, api_key_env=SECOND)}

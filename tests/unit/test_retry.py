@@ -105,6 +105,21 @@ def test_an_unknown_is_bought_again_once_a_job():
     assert isinstance(judge(job(tries=2, doubts=1), missed(Cause.UNKNOWN), RETRY, NOW), Unsettled)
 
 
+@pytest.mark.parametrize(
+    ("facts", "policy", "may_rebuy", "why"),
+    [
+        ({}, HOLD, False, "on_unknown: hold"),
+        ({"tries": 2, "doubts": 1}, RETRY, False, "it was in doubt before"),
+        ({}, ONCE, True, "retry.attempts are used up"),
+        ({}, RETRY, False, "this run has bought as many in doubt again as it may (the provider's concurrency)"),
+    ],
+)
+def test_an_unknown_that_is_not_bought_again_says_why(facts, policy, may_rebuy, why):
+    event = judge(job(**facts), missed(Cause.UNKNOWN), policy, NOW, may_rebuy=may_rebuy)
+    assert isinstance(event, Unsettled)
+    assert event.fault.message == f"m; not bought again: {why}"
+
+
 def test_a_doubt_does_not_stand_in_the_way_of_other_retries():
     assert isinstance(judge(job(tries=2, doubts=1), missed(Cause.ERROR), RETRY, NOW), Deferred)
 
