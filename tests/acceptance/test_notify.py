@@ -99,7 +99,7 @@ def test_a_budget_that_is_reached_is_told_before_the_end(project, hook):
     assert done.code == 7
     assert hook.events == ["budget_reached", "finished"]
     early, end = (json.loads(body) for _, body in hook.seen)
-    assert early["summary"]["message"] == "the budget of this run is used up"
+    assert early["summary"]["message"].startswith("the budget of this run is used up: 0.0")
     assert early["summary"]["run"]["id"] == end["summary"]["run"]["id"] == kept(project)["run"]["id"]
     assert "x-batchgen-signature" not in hook.seen[0][0]
     assert early["id"] != end["id"]
@@ -161,7 +161,7 @@ def test_apprise_tells_of_a_budget_and_of_the_end_and_nothing_keeps_its_address(
         "batchgen shop: budget reached", "batchgen shop: finished",
     ]  # fmt: skip
     early, end = (json.loads(body)["message"].splitlines() for _, body in hook.seen)
-    assert early[0] == "the budget of this run is used up"
+    assert early[0].startswith("the budget of this run is used up: 0.0")
     assert end[0] == kept(project)["exit_words"]
     assert end[1].startswith(f"{kept(project)['jobs']['done']} of 12 jobs done, ")
     assert shown(project, done) == []

@@ -16,7 +16,7 @@ from batchgen.errors import SettingsError
 
 #: Whatever is new has been thought about: would anybody be harmed, or misled, by a file that says it?
 OPEN = {
-    "validate": {"strict"}, "plan": {"diff", "full"}, "watch": {"every"}, "usage": {"by"},
+    "validate": {"strict"}, "plan": {"budget", "diff", "full"}, "watch": {"every"}, "usage": {"by"},
     "export": {"format"}, "verify": {"deep"}, "clean": {"older_than"}, "schedule": {"every", "daily"},
     "sandbox": {"port", "log", "latency", "fault", "throttle", "idle_exit"},
 }  # fmt: skip

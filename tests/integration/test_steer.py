@@ -231,8 +231,13 @@ async def test_a_run_is_told_what_held_before_it_began_and_nothing_else(place, b
         assert told.holds["openai"] == (found.profiles["openai"].limits, True)
         limits, paused = told.holds["aimlapi"]
         assert (limits.spacing, limits.concurrency, limits.burst, paused) == (2, 3, 2, False)
-        assert any("openai: paused since" in line and "batchgen resume-lane openai" in line for line in told.said)
-        assert any("aimlapi: spacing 2" in line and "limit aimlapi --reset" in line for line in told.said)
+        assert any(
+            "openai: paused since" in line and f"batchgen resume-lane -C {place.root} openai" in line
+            for line in told.said
+        )
+        assert any(
+            "aimlapi: spacing 2" in line and f"limit -C {place.root} aimlapi --reset" in line for line in told.said
+        )
         control.resume(place, "openai")
         await told.until(lambda: told.holds["openai"] == (found.profiles["openai"].limits, False))
         control.limit(place, "aimlapi", [], reset=True)
@@ -385,14 +390,12 @@ def command(tmp_path, monkeypatch, capsys):
     return call
 
 
-def test_what_is_said_is_shown_until_it_is_taken_back(command):
+def test_what_is_said_is_shown_until_it_is_taken_back(command, place):
     idle = "no run is on; it holds for the next\n"
     assert command("pause", "opnai") == (2, "", "there is no provider 'opnai'; did you mean openai?\n")
     code, _, said = command("pause", "openai")
-    assert (code, said) == (
-        0,
-        f"openai: paused; no new calls, those under way end\n{idle}next      batchgen resume-lane openai\n",
-    )
+    back = f"next      batchgen resume-lane -C {place.root} openai\n"
+    assert (code, said) == (0, f"openai: paused; no new calls, those under way end\n{idle}{back}")
     code, _, said = command("limit", "openai", "requests_per_minute=30", "burst=none", "concurrency=2")
     assert (code, said) == (0, f"openai: requests_per_minute 30, burst none, concurrency 2\n{idle}")
     code, shown, _ = command("limit", "openai")
