@@ -180,7 +180,7 @@ class JobTable(RuleBasedStateMachine):
 
 
 JobTable.TestCase.settings = settings(
-    max_examples=25,
+    max_examples=18,
     stateful_step_count=25,
     deadline=None,
     phases=[Phase.generate],
