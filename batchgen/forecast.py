@@ -103,10 +103,8 @@ def forecast(limits: Limits, shares: Sequence[Share]) -> Forecast:
 
 def longest(found: Sequence[Forecast]) -> Forecast:
     """Return how long it takes until all of these are over, which go on at the same time."""
-    last = max(found, key=lambda one: one.expected, default=Forecast())
-    return replace(
-        last, low=max((one.low for one in found), default=0), high=max((one.high for one in found), default=0)
-    )
+    last = max(found, key=lambda one: one.expected)
+    return replace(last, low=max(one.low for one in found), high=max(one.high for one in found))
 
 
 class _Lane:

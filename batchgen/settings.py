@@ -9,7 +9,6 @@ import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,13 +158,14 @@ def _read(file: Path, *, own: bool) -> Layer:
 
 def _misplaced(said: object, places: Places) -> Iterator[Problem]:
     """Yield what cannot be meant; what providers and commands make of their settings is for them to say."""
+    from .manifest.wording import suggestion
+
     if not isinstance(said, dict):
         yield places.problem((), "not_a_mapping", f"settings are {', '.join(SECTIONS)}, as key: value")
         return
     for name, value in said.items():
         if name not in SECTIONS:
-            near = get_close_matches(name, SECTIONS, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(SECTIONS)}"
+            hint = suggestion(name, list(SECTIONS)) or f"there are: {', '.join(SECTIONS)}"
             yield places.problem((name,), "unknown_key", f"unknown key {name!r}", hint, key=True)
         elif name == "confirm_above":
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1_000_000:

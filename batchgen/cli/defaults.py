@@ -264,10 +264,9 @@ def _plain(key: str) -> str:
 
 
 def _near(word: str, known: Iterable[str], otherwise: str) -> str:
-    from difflib import get_close_matches
+    from ..manifest.wording import suggestion
 
-    near = get_close_matches(word, list(known), 1)
-    return f"did you mean {near[0]!r}?" if near else otherwise
+    return suggestion(word, list(known)) or otherwise
 
 
 def _require(found: Iterable[Problem]) -> None:

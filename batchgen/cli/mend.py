@@ -41,7 +41,8 @@ def list_(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     """List the jobs in doubt: when, what it may have cost, what to look for in the provider's own log."""
     from ..app import mend
 
-    found, jobs = mend.doubts(session.place(sandbox=sandbox), batch, _doubtful(options))
+    place = session.place(sandbox=sandbox)
+    found, jobs = mend.doubts(place, batch, _doubtful(options))
     if session.as_json:
         lines = [_document(job, doubt) for job, doubt in jobs]
         words.document({"schema_version": 1, "batch": found.name, "unknown": lines})
@@ -52,7 +53,7 @@ def list_(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     heads = ("id", "provider", "sent (UTC)", "may have cost", "request id", "what is known")
     for line in words.table([_row(job, doubt) for job, doubt in jobs], heads, right=(3,)):
         words.data(line)
-    for line in _choices(found, jobs[0][0].key, session.place(sandbox=sandbox).way(batch)):
+    for line in _choices(found, jobs[0][0].key, place.way(batch)):
         words.say(line)
     return 0
 
@@ -119,13 +120,14 @@ def retry(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     """Put jobs in doubt back to pending: all, or those selected.  What they may have cost stays in the ledger."""
     from ..app import mend
 
-    found, jobs = mend.try_again(session.place(sandbox=sandbox), batch, _doubtful(options))
+    place = session.place(sandbox=sandbox)
+    found, jobs = mend.try_again(place, batch, _doubtful(options))
     if session.as_json:
         words.document({"schema_version": 1, "batch": found.name, "requeued": [job.key for job in jobs]})
         return 0
     words.say(f"{found.name}: {words.count(len(jobs), 'job')} pending again")
     if jobs:
-        way = session.place(sandbox=sandbox).way()
+        way = place.way()
         words.say(f"next      batchgen run {way.manifest(found.manifest)}{way.flags}")
     return 0
 
@@ -192,7 +194,8 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, sandb
     from ..app import mend
 
     look = mend.requeue if requeue else mend.verify
-    seen = look(session.place(sandbox=sandbox), batch, selection(options), deep=deep)
+    place = session.place(sandbox=sandbox)
+    seen = look(place, batch, selection(options), deep=deep)
     if session.as_json:
         words.document(_verified(seen))
         return 3 if seen.flaws else 0
@@ -201,7 +204,7 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, sandb
             words.data(line)
     wrong = f"{len(seen.flaws)} not as delivered" if seen.flaws else "all as delivered"
     words.say(f"{seen.batch.name}: {words.count(seen.checked, 'file')} checked, {wrong}")
-    for line in _after(seen, session.place(sandbox=sandbox).way(batch), requeue=requeue):
+    for line in _after(seen, place.way(batch), requeue=requeue):
         words.say(line)
     return 3 if seen.flaws else 0
 

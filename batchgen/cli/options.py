@@ -177,14 +177,14 @@ def _causes(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ..
     """Refuse a cause that there is not: it would select no job, in silence."""
     if not value:
         return value
-    from difflib import get_close_matches
-
     from ..fault import Cause
 
+    known = [str(cause) for cause in Cause]
     for cause in value:
-        if cause not in list(Cause):
-            near = get_close_matches(cause, list(Cause), 1)
-            hint = f"did you mean {str(near[0])!r}?" if near else f"there are {', '.join(Cause)}"
+        if cause not in known:
+            from ..manifest.wording import suggestion
+
+            hint = suggestion(cause, known) or f"there are {', '.join(known)}"
             raise click.BadParameter(f"{cause!r} is no cause of failure: {hint}", ctx, parameter)
     return value
 

@@ -35,11 +35,11 @@ def pause(session: Session, provider: str, sandbox: bool) -> int:
     from ..app import control
     from ..app.steer import clock
 
-    said = control.pause(session.place(sandbox=sandbox), provider)
+    place = session.place(sandbox=sandbox)
+    said = control.pause(place, provider)
     since = f", since {clock(said.control.paused_at)}" if said.control.paused_at and not said.changed else ""
     what = f"{provider}: paused{since}; no new calls, those under way end"
-    flags = session.place(sandbox=sandbox).way().flags
-    return _tell(session, said, [what], f"next      batchgen resume-lane{flags} {shlex.quote(provider)}")
+    return _tell(session, said, [what], f"next      batchgen resume-lane{place.way().flags} {shlex.quote(provider)}")
 
 
 @command("resume-lane", "batchgen resume-lane openai")
@@ -149,13 +149,14 @@ def cancel(session: Session, everything: bool, batch: str | None, sandbox: bool,
     chosen = selection(options)
     if chosen.everything and not everything:
         raise UsageError("say which jobs: --id, --tag, --provider, --status and so on; or --all")
-    gone = use_case.cancel(session.place(sandbox=sandbox), batch, chosen)
+    place = session.place(sandbox=sandbox)
+    gone = use_case.cancel(place, batch, chosen)
     if session.as_json:
         body = {"cancelled": list(gone.keys), "under_way": gone.under_way, "late": gone.late}
         run = asdict(gone.holder) if gone.holder else None
         words.document({"schema_version": 1, "batch": gone.batch.name} | body | {"run": run})
         return 0
-    for line in _gone_lines(gone, session.place(sandbox=sandbox).way()):
+    for line in _gone_lines(gone, place.way()):
         words.say(line)
     return 0
 

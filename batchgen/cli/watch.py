@@ -39,7 +39,8 @@ def watch(session: Session, every: float, batch: str | None, sandbox: bool) -> i
     """
     from ..app.watch import follow
 
-    looks = _paced(follow(session.place(sandbox=sandbox), batch), every)
+    place = session.place(sandbox=sandbox)
+    looks = _paced(follow(place, batch), every)
     if session.as_json:
         for glimpse in looks:
             words.raw(words.tame(json.dumps(document(glimpse))))
@@ -47,7 +48,7 @@ def watch(session: Session, every: float, batch: str | None, sandbox: bool) -> i
         return 0
     moving = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     last = _live(looks) if moving else _plain(looks)
-    for line in ending(last, session.place(sandbox=sandbox).way(batch)):
+    for line in ending(last, place.way(batch)):
         words.data(line)
     return 0
 
