@@ -45,6 +45,7 @@ class Fault:
     retry_after: float | None = None  #: seconds the provider asked us to wait
     limit: Hint | None = None  #: what a throttled call was told of the limit
     hint: str = ""  #: what the user can do
+    final: bool = False  #: the same call would end the same way again, for a reason that does not change by itself
 
 
 class ProviderError(BatchgenError):

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 
 from ..fault import Cause, Charged, Fault
+from ..task import Task
 from .base import Reply
 from .delays import retry_after
 from .limit_words import refused
@@ -99,8 +100,12 @@ def request_id(headers: Mapping[str, str]) -> str | None:
     return next((clean(headers[name], 200) for name in _IDS if headers.get(name)), None)
 
 
-def fault_of(reply: Reply, profile: Profile, document: Json = None) -> Fault:
-    """Return the fault in a reply that is no success.  *document* is its body, where it is already read."""
+def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task | None = None) -> Fault:
+    """Return the fault in a reply that is no success.  *document* is its body, where it is already read.
+
+    What the reply repeats of *task* is no evidence of anything.
+    """
+    del task
     if document is None:
         try:
             document = read(reply.body)

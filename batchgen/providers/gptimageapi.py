@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from ..fault import ProviderError
 from ..task import Generation, Kind
-from .answers import declined, generation, listed, opened, stated
+from .answers import declined, generation, listed, opened
 from .base import Call, Conversation, Request
 from .faults import fault_of
 from .fit import wire_fields
 from .openai_images import attempt_headers
 from .strict import Json
+from .usage import stated
 
 
 class GptImageApi:
