@@ -24,14 +24,14 @@ from .inputs import Inputs
 from .job import Attempt, Delivered, Missed, Outcome
 from .pricing import charge
 from .providers import dialect
-from .providers.base import Call, Conversation, Reply, Request
+from .providers.base import Call, Conversation, Generation, Reply, Request
 from .providers.faults import request_id
 from .providers.fit import deadline
 from .providers.limit_headers import stated
 from .sidecar import describe
 from .spool import Kept, Scratch, Slot, Spool
 from .store.values import StoredArtifact
-from .task import NOTHING, UNPRICED, Artifact, Charge, Generation, Picture, Task, Usage
+from .task import NOTHING, UNPRICED, Artifact, Charge, Picture, Task, Usage
 from .transport import Head, Line, Transport, inflated
 
 #: How often one purchase is asked for, where the provider charges an idempotency key once.

@@ -77,15 +77,6 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Generation:
-    """A provider's answer, read: at least one picture, and what it used."""
-
-    pictures: tuple[Picture, ...]
-    usage: Usage
-    text: str | None = None  #: words that came beside the picture
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Artifact:
     """A delivered file.  ``path`` is relative to the working folder, or absolute where it lies outside of it."""
 

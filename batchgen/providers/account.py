@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from .delays import go_duration
+from .jsonbody import Json
 from .profile import BalanceCheck, Profile
 from .said import clean
-from .strict import Json
 
 _RATE_HEADER = re.compile(r"(?:x-)?ratelimit-(limit|remaining|reset)(?:-([a-z0-9_-]{1,40}))?")
 _WHOLE = re.compile(r"\s*(\d{1,15})(?:\.\d+)?\s*(?:[,;].*)?")

@@ -1,159 +1,255 @@
-"""Read a paid answer: first what it used, then its pictures, so that every fault after it carries its price.  Pure."""
+"""Read a paid answer: first what it used, then its pictures, and only then what may be wrong with it.  Pure.
+
+Whatever format was asked for, every success is searched for pictures in all the places known.  An answer is rejected
+only where none is found, so that no sloppy envelope throws away a picture that was paid for.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
-
-import pybase64
+import hashlib
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from urllib.parse import urljoin
 
 from ..fault import Cause, Charged, Fault, ProviderError
-from ..task import Generation, Picture, Usage
-from .base import Call, Reply
+from ..task import Picture, Task, Usage
+from . import eventstream
+from .base import Call, Conversation, Generation, Reply, Request
+from .encoding import decoded, is_image
 from .faults import empty, fault_of, spoiled
-from .profile import Profile
+from .jsonbody import Json, Unreadable, read
+from .pictures import Found, Sent, holds_place, pictures_in, texts_in, words
 from .said import clean, error_in
-from .strict import Json, Unreadable, read
+from .textlinks import pictures_in_text
 from .usage import stated
 
-_BLANKS = re.compile(r"\s+")
+#: The states in which a provider hands out a task to be asked for later.
+_WAITING = {"processing", "pending", "queued", "in_progress", "submitted", "running", "starting", "created"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
-    """Where one picture of an answer is: base64 text, a URL, or both."""
+@dataclass(kw_only=True, slots=True)
+class _Answer:
+    """What a success holds."""
 
-    base64: str | None = None
-    url: str | None = None
-    revised_prompt: str | None = None
-
-
-def opened(reply: Reply, profile: Profile) -> Json:
-    """Return the document of a success; raise ProviderError for a status, a body or an envelope that is none."""
-    if reply.status not in (200, 201, 203):
-        raise ProviderError(fault_of(reply, profile), stated(None, reply.headers))
-    try:
-        document = read(reply.body)
-    except Unreadable as error:
-        page = reply.body.lstrip()[:1] == b"<"
-        hint = "check base_url: this looks like a web page, not an API" if page else ""
-        what = f"the answer cannot be read: {error}" if reply.body.strip() else "the answer is empty"
-        raise ProviderError(spoiled(what, reply.status, hint), stated(None, reply.headers) or Usage()) from None
-    if error_in(document):
-        raise ProviderError(fault_of(reply, profile, document), stated(document, reply.headers))
-    return document
+    document: Json = None
+    found: list[Found] = field(default_factory=list)
+    image: bytes | None = None  #: the body, where it is an image itself
+    text: str | None = None  #: the words beside the pictures
+    unreadable: str | None = None  #: why there is no document
 
 
-def generation(
-    document: Json, reply: Reply, profile: Profile, found: Sequence[Found], text: str | None = None
-) -> Generator[Call, Reply, Generation]:
-    """Turn what was found into pictures, downloading where there is only a URL.
+def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
+    """Return the pictures of the *reply* to a paid call to *url*, downloading those that came as URLs.
 
-    Where some pictures are bad and some good, the good ones are returned and the text says what is missing.
+    Where some pictures are bad and some good, the good ones are returned and the note says what is missing.
+    Raises ProviderError where no picture can be had, with what the answer states of its cost.
     """
-    usage = stated(document, reply.headers, images=len(found)) or Usage(images=len(found))
-    if not found:
-        raise ProviderError(empty(document, text, profile), usage)
-    pictures: list[Picture] = []
-    troubles: list[str] = []
-    for item in found:
-        data = yield from _bytes(item, troubles)
-        if data is not None:
-            pictures.append(Picture(data=data, revised_prompt=item.revised_prompt))
+    profile, task = request.profile, request.task
+    if not 200 <= reply.status < 300:
+        document = _open_error(reply.body)
+        raise ProviderError(fault_of(reply, profile, document, task), stated(document, reply.headers))
+    answer = _open(reply, task)
+    usage = stated(answer.document, reply.headers, images=len(answer.found))
+    if answer.image is not None:
+        usage = usage or Usage(images=1)
+        return Generation(pictures=(Picture(data=answer.image),), usage=replace(usage, images=1))
+    collection = _Collection(request, url)
+    pictures = yield from collection.all(answer.found)
     if not pictures:
-        raise ProviderError(spoiled("; ".join(troubles)), usage)
-    words = "\n".join(filter(None, [text, *troubles])) or None
-    return Generation(pictures=tuple(pictures), usage=usage, text=words)
+        raise ProviderError(_rejection(answer, reply, request, collection), usage or _none(answer, collection))
+    usage = usage or Usage(images=len(answer.found))
+    error = fault_of(reply, profile, answer.document, task) if error_in(answer.document) else None
+    notes = [*collection.troubles, *([error.message] if error else [])]
+    return Generation(
+        pictures=tuple(pictures),
+        usage=usage,
+        text=answer.text,
+        note="; ".join(dict.fromkeys(notes)) or None,
+        shortfall=error if len(pictures) < task.n else None,
+    )
 
 
-def _bytes(item: Found, troubles: list[str]) -> Generator[Call, Reply, bytes | None]:
-    if item.base64:
-        data = decoded(item.base64)
-        if data:
-            return data
-        troubles.append("an image's base64 is broken")
-    if not item.url:
-        return None
-    shown = clean(item.url, 300)
-    # Whether the URL may be followed is for the driver to decide; it throws what stops it in here, where
-    # the price of the answer is known.
+def _open(reply: Reply, task: Task) -> _Answer:
+    """Return what is in the body of a success."""
+    sent, body = Sent.by(task), reply.body
+    content_type = reply.headers.get("content-type", "").lower()
+    if is_image(body) or (content_type.startswith("image/") and body[:1] not in (b"{", b"[", b"")):
+        return _Answer(image=body)
+    if eventstream.is_stream(body, content_type):
+        return _of_stream(eventstream.documents(body), sent, task.n)
     try:
-        reply = yield Call(method="GET", url=item.url, billed=False, signed=False)
-    except ProviderError as error:
-        troubles.append(f"a result could not be fetched from {shown}: {error.fault.message}")
+        document = read(body)
+    except Unreadable as error:
+        answer = _of_document(error.part, sent, task.n)
+        return answer if answer.found else _of_text(body, sent, str(error))
+    return _of_document(document, sent, task.n)
+
+
+def _of_document(document: Json, sent: Sent, wanted: int) -> _Answer:
+    found, texts = pictures_in(document, sent), []
+    elsewhere: list[Found] = []
+    for text in texts_in(document):
+        pictures, rest = pictures_in_text(text, sent)
+        elsewhere += pictures
+        texts.append(rest)
+    # some servers send the same picture twice: as a part of the message, and in its text
+    found = found or elsewhere
+    found = list(dict.fromkeys(found)) if len(found) > wanted else found
+    return _Answer(document=document, found=found, text=words("\n".join(filter(None, texts))))
+
+
+def _of_stream(documents: Sequence[Json], sent: Sent, wanted: int) -> _Answer:
+    """Return what a stream brought: its last pictures, and the usage of its closing event."""
+    answers = [_of_document(document, sent, wanted) for document in documents]
+    found: dict[Found, None] = {}
+    for answer in reversed(answers):
+        if len(found) < wanted:
+            found |= dict.fromkeys(answer.found)
+    last = next((answer for answer in reversed(answers) if answer.found), answers[-1] if answers else _Answer())
+    document = last.document
+    if isinstance(document, dict):
+        ends = {key: value for key in ("usage", "error") if (value := eventstream.closing(documents, key))}
+        document = {**document, **ends}
+    return _Answer(document=document, found=[*reversed(found)], text=last.text)
+
+
+def _of_text(body: bytes, sent: Sent, why: str) -> _Answer:
+    """Return what is in a body that is no JSON: base64 of an image, perhaps, or a page with a data URL in it."""
+    text = body.decode("utf-8", "replace")
+    if (data := decoded(text) if len(text) > 64 else None) and is_image(data):
+        return _Answer(image=data)
+    found, rest = pictures_in_text(text, sent)
+    found = [item for item in found if item.base64]  # the links of a page of text lead anywhere
+    return _Answer(found=found, text=words(rest) if found else None, unreadable=why)
+
+
+def _open_error(body: bytes) -> Json:
+    try:
+        return read(body)
+    except Unreadable:
         return None
-    if reply.status == 200 and reply.body:
-        return reply.body
-    troubles.append(f"a result could not be fetched from {shown}: HTTP {reply.status}, {len(reply.body)} bytes")
-    return None
 
 
-def decoded(text: str) -> bytes | None:
-    """Return the bytes of base64 or of a data URL; a second try allows blanks and the URL alphabet; None if broken."""
-    if text[:5].lower() == "data:":
-        head, _, text = text.partition(",")
-        if not head.lower().endswith(";base64"):
+# --- the bytes of what was found ----------------------------------------------
+
+
+class _Collection:
+    """Gathers the bytes of the pictures found, and notes what is wrong with the others."""
+
+    def __init__(self, request: Request, url: str) -> None:
+        self._profile, self._task, self._url = request.profile, request.task, url
+        self._hashes = Sent.by(request.task).hashes
+        self.troubles: list[str] = []
+        self.final = True  #: every trouble is of a kind that another purchase would meet again
+
+    def all(self, found: Sequence[Found]) -> Generator[Call, Reply, list[Picture]]:
+        """Return the pictures, downloading where there is only a URL."""
+        pictures: list[Picture] = []
+        for item in found:
+            if not item.sure and len(pictures) >= self._task.n:
+                break
+            data = yield from self._bytes(item)
+            if data is not None and not self._sent(data):
+                pictures.append(Picture(data=data, revised_prompt=item.revised_prompt))
+        return pictures
+
+    def _sent(self, data: bytes) -> bool:
+        """Return whether *data* is a source image that the answer repeats."""
+        return bool(self._hashes) and hashlib.sha256(data).hexdigest() in self._hashes
+
+    def _bytes(self, item: Found) -> Generator[Call, Reply, bytes | None]:
+        if item.base64:
+            data = decoded(item.base64)
+            if data:
+                return data
+            self._trouble("an image's base64 is broken")
+        if not item.url:
             return None
-    try:
-        return pybase64.b64decode(text, validate=True)
-    except ValueError:
-        pass
-    text = _BLANKS.sub("", text)
-    if "-" in text or "_" in text:
-        text = text.replace("-", "+").replace("_", "/")
-        text += "=" * (-len(text) % 4)
-    try:
-        return pybase64.b64decode(text, validate=True)
-    except ValueError:
+        url = urljoin(self._url, item.url)
+        if not item.sure and not self._profile.may_fetch(url):
+            return None
+        return (yield from self._download(url, sure=item.sure))
+
+    def _download(self, url: str, *, sure: bool) -> Generator[Call, Reply, bytes | None]:
+        # Whether a URL may be followed is for the driver to decide; it throws what stops it in here, where
+        # the price of the answer is known.
+        try:
+            reply = yield Call(method="GET", url=url, billed=False, signed=False)
+        except ProviderError as error:
+            if sure:
+                why = f"a result could not be fetched from {clean(url, 300)}: {error.fault.message}"
+                self._trouble(why, final=error.fault.final)
+            return None
+        if reply.status == 200 and reply.body and (sure or is_image(reply.body)):
+            return reply.body
+        if sure:
+            what = f"HTTP {reply.status}, {len(reply.body)} bytes"
+            self._trouble(f"a result could not be fetched from {clean(url, 300)}: {what}")
         return None
 
-
-# --- where pictures are -------------------------------------------------------
-
-
-def listed(items: Json) -> tuple[Found, ...]:
-    """Return the pictures of a ``data``-like list; "" counts as absent."""
-    parts = items if isinstance(items, list) else [items]
-    return tuple(found for part in parts if (found := found_in(part)))
+    def _trouble(self, what: str, *, final: bool = False) -> None:
+        self.troubles.append(what)
+        self.final = self.final and final
 
 
-def found_in(part: Json) -> Found | None:
-    """Return the picture that one list item or message part holds, in any of the known shapes."""
-    if isinstance(part, str):
-        return _at(part)
-    if not isinstance(part, Mapping):
-        return None
-    base64, url = part.get("b64_json"), part.get("url")
-    if isinstance(base64, str) and base64.strip():
-        link = url if isinstance(url, str) and url.strip() and url[:5].lower() != "data:" else None
-        return Found(base64=base64, url=link, revised_prompt=words(part.get("revised_prompt")))
-    if isinstance(url, str) and url.strip():
-        return _at(url, part.get("revised_prompt"))
-    for key in ("image_url", "inline_data", "inlineData", "image", "result", "source"):
-        inner = part.get(key)
-        if isinstance(inner, Mapping) and isinstance(inner.get("data"), str) and inner["data"].strip():
-            return Found(base64=inner["data"])
-        found = found_in(inner) if inner else None
-        if found:
-            return found
+# --- why there is no picture --------------------------------------------------
+
+
+def _none(answer: _Answer, collection: _Collection) -> Usage:
+    return Usage(images=len(answer.found) if collection.troubles else 0)
+
+
+def _rejection(answer: _Answer, reply: Reply, request: Request, collection: _Collection) -> Fault:
+    """Return why a success is none after all."""
+    profile = request.profile
+    if collection.troubles:
+        return replace(spoiled("; ".join(collection.troubles)), final=collection.final)
+    if answer.unreadable is None and error_in(answer.document):
+        return fault_of(reply, profile, answer.document, request.task)
+    if reply.status not in (200, 201, 203):
+        return fault_of(reply, profile, answer.document, request.task)
+    if reply.broken and answer.document is None:
+        return _cut_off(reply)
+    if answer.unreadable:
+        return _unreadable(answer.unreadable, reply)
+    if status := _waiting(answer.document):
+        hint = "this provider makes images in tasks that are asked for later, which batchgen cannot do"
+        return replace(
+            empty(answer.document, answer.text, profile),
+            message=f"the provider answered with a task ({status}) instead of an image",
+            hint=hint,
+            final=True,
+        )
+    fault = empty(answer.document, answer.text, profile)
+    known = bool(answer.text) or holds_place(answer.document)
+    return fault if known or fault.cause is not Cause.EMPTY else replace(fault, final=True)
+
+
+def _unreadable(why: str, reply: Reply) -> Fault:
+    page = reply.body.lstrip()[:1] == b"<"
+    hint = "check base_url: this looks like a web page, not an API" if page else ""
+    what = f"the answer cannot be read: {why}" if reply.body.strip() else "the answer is empty"
+    return replace(spoiled(what, reply.status, hint), final=page)
+
+
+def _cut_off(reply: Reply) -> Fault:
+    return Fault(
+        cause=Cause.UNKNOWN,
+        message=f"the answer (HTTP {reply.status}) broke off after {len(reply.body)} bytes: {reply.broken}",
+        charged=Charged.MAYBE,
+        status=reply.status,
+        hint="it may have been carried out and charged; what arrived is kept in the spool",
+    )
+
+
+def _waiting(document: Json) -> str | None:
+    """Return the state of a task that the answer hands out instead of a result, or None."""
+    for holder in (document, document.get("data") if isinstance(document, dict) else None):
+        if isinstance(holder, dict):
+            status = holder.get("status") or holder.get("state")
+            if isinstance(status, str) and status.lower() in _WAITING:
+                return clean(status, 40)
     return None
-
-
-def _at(text: str, revised: Json = None) -> Found | None:
-    text = text.strip()
-    if text[:5].lower() == "data:":
-        return Found(base64=text, revised_prompt=words(revised))
-    if text[:8].lower().startswith(("https://", "http://")):
-        return Found(url=text, revised_prompt=words(revised))
-    return Found(base64=text, revised_prompt=words(revised)) if len(text) > 64 and " " not in text else None
-
-
-def words(value: Json) -> str | None:
-    """Return *value* if it is text with something in it, fit to be written as UTF-8."""
-    if not isinstance(value, str) or not value.strip():
-        return None
-    return value.encode("utf-8", "replace").decode()
 
 
 def declined(message: str, usage: Usage | None = None) -> ProviderError:

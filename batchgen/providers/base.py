@@ -11,7 +11,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..task import Generation, Source, Task
+from ..fault import Fault
+from ..task import Picture, Source, Task, Usage
 from .profile import Model, Profile
 
 
@@ -48,11 +49,23 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """One HTTP response.  Header names are lower case; the body is whole."""
+    """One HTTP response.  Header names are lower case; the body is whole, or all that came before it broke off."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    broken: str | None = None  #: why it broke off before its end, where it did
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """A provider's answer, read: at least one picture, and what it used."""
+
+    pictures: tuple[Picture, ...]
+    usage: Usage
+    text: str | None = None  #: words that came beside the picture
+    note: str | None = None  #: what went wrong beside the pictures that came
+    shortfall: Fault | None = None  #: why the provider made fewer pictures than were asked for, where it says so
 
 
 Conversation = Generator[Call, Reply, Generation]

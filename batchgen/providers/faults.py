@@ -12,10 +12,10 @@ from ..fault import Cause, Charged, Fault
 from ..task import Task
 from .base import Reply
 from .delays import retry_after
+from .jsonbody import Json, Unreadable, read
 from .limit_words import refused
 from .profile import Profile
 from .said import Said, clean, listen
-from .strict import Json, Unreadable, read
 
 
 def _words(text: str) -> frozenset[str]:

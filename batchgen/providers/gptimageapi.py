@@ -5,15 +5,11 @@
 
 from __future__ import annotations
 
-from ..fault import ProviderError
-from ..task import Generation, Kind
-from .answers import declined, generation, listed, opened
+from ..task import Kind
+from .answers import declined, read_answer
 from .base import Call, Conversation, Request
-from .faults import fault_of
 from .fit import wire_fields
 from .openai_images import attempt_headers
-from .strict import Json
-from .usage import stated
 
 
 class GptImageApi:
@@ -21,15 +17,9 @@ class GptImageApi:
 
     def converse(self, request: Request) -> Conversation:
         """Carry one attempt: one paid call, then a download for each picture."""
-        profile = request.profile
-        reply = yield self.call(request)
-        document = opened(reply, profile)
-        if _failed(document):
-            raise ProviderError(fault_of(reply, profile, document), stated(document, reply.headers))
-        data = document.get("data") if isinstance(document, dict) else None
-        found = listed(data.get("images") if isinstance(data, dict) else data)
-        result: Generation = yield from generation(document, reply, profile, found)
-        return result
+        call = self.call(request)
+        reply = yield call
+        return (yield from read_answer(reply, request, call.url))
 
     def call(self, request: Request) -> Call:
         """Return the paid call."""
@@ -38,9 +28,3 @@ class GptImageApi:
             raise declined(f"{request.profile.name} documents no way to {request.task.kind}")
         body = {**wire_fields(request.task, request.model, rules), "prompt": request.task.prompt}
         return Call(method="POST", url=request.profile.url(rules.path), json=body, headers=attempt_headers(request))
-
-
-def _failed(document: Json) -> bool:
-    """Tell whether ``code`` says failure; it may be a number or its text, and absent counts as success."""
-    code = document.get("code") if isinstance(document, dict) else None
-    return code is not None and str(code).strip().lower() not in ("0", "200", "ok", "success")

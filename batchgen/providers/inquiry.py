@@ -15,9 +15,9 @@ from ..fault import Cause, Fault, ProviderError
 from .account import Balance, Catalogue, Limit, read_balance, read_catalogue, read_limits
 from .base import Call, Reply
 from .faults import fault_of
+from .jsonbody import Json, Unreadable, read
 from .profile import Profile, join
 from .said import clean, error_in, listen
-from .strict import Json, Unreadable, read
 
 Value = TypeVar("Value")
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 
-from ..task import Generation, Kind, Source
-from .answers import declined, generation, listed, opened
-from .base import Call, Conversation, DataUrl, FilePart, Reply, Request
+from ..task import Kind, Source
+from .answers import declined, read_answer
+from .base import Call, Conversation, DataUrl, FilePart, Request
 from .fit import wire_fields
+from .jsonbody import Json
 from .profile import Rules
-from .strict import Json
 
 _ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
@@ -23,8 +23,9 @@ class OpenAIImages:
 
     def converse(self, request: Request) -> Conversation:
         """Carry one attempt: one paid call, and a download for each picture that came as a URL."""
-        reply = yield self.call(request)
-        return (yield from self.read(reply, request))
+        call = self.call(request)
+        reply = yield call
+        return (yield from read_answer(reply, request, call.url))
 
     def call(self, request: Request) -> Call:
         """Return the paid call."""
@@ -43,13 +44,6 @@ class OpenAIImages:
         if task.mask is not None:
             body["mask"] = {"image_url": json_image(task.mask)}
         return Call(method="POST", url=url, json=body, headers=headers)
-
-    def read(self, reply: Reply, request: Request) -> Conversation:
-        """Return the pictures of a reply."""
-        document = opened(reply, request.profile)
-        found = listed(document.get("data")) if isinstance(document, dict) else ()
-        result: Generation = yield from generation(document, reply, request.profile, found)
-        return result
 
 
 def attempt_headers(request: Request) -> dict[str, str]:

