@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 
@@ -28,6 +30,7 @@ from .providers.base import Call, Conversation, Generation, Reply, Request
 from .providers.faults import request_id
 from .providers.fit import deadline
 from .providers.limit_headers import stated
+from .providers.profile import Model, Profile
 from .sidecar import describe
 from .spool import Kept, Scratch, Slot, Spool
 from .store.values import StoredArtifact
@@ -65,32 +68,34 @@ class Workshop:
                 fault = replace(
                     _lost().fault, message=f"the run ended while the request was under way ({fault.message})"
                 )
-            return Missed(
-                fault=fault,
-                usage=usage,
-                charge=self._charge(attempt, fault, usage),
-                request_id=talk.request_id,
-            )
+            return self._missed(talk, fault, usage)
         except (StoreError, OSError):
             raise
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
-            if talk.head is not None and talk.head.status < 300:
+            if talk.status is not None and talk.status < 300:
                 raise Unread(
-                    f"job {attempt.key}: a paid answer could not be read, by a fault of batchgen's own ({what}). It is "
-                    "in the spool: a mended version delivers it without paying again.  Please report this"
+                    f"job {attempt.key}: a paid answer arrived and could not be read ({what}). It is kept in the spool:"
+                    " the next run, or a fixed version of batchgen, delivers it without paying again"
                 ) from error
-            fault = Fault(cause=Cause.ERROR, message=f"a fault of batchgen's own: {what}", charged=Charged.MAYBE)
-            return Missed(fault=fault, charge=self._charge(attempt, fault, talk.usage), request_id=talk.request_id)
+            return self._missed(talk, _own_fault(talk, what), talk.usage)
+
+    def _missed(self, talk: _Talk, fault: Fault, usage: Usage | None) -> Missed:
+        """Return the outcome of an attempt without an image, with all that the answer states of its cost."""
+        if usage is not None and usage.stated and fault.charged is Charged.NO and _is_charge(usage):
+            fault = replace(fault, charged=Charged.YES)
+        return Missed(fault=fault, usage=usage, charge=self._charge(talk, fault, usage), request_id=talk.request_id)
 
     async def _converse(self, talk: _Talk) -> Delivered:
         attempt = talk.attempt
-        request = await self._request(attempt)
+        kept = await to_thread.run_sync(self.spool.find, attempt.id) if attempt.resumed else None
+        talk.profile, talk.model = self._terms(attempt, kept)
+        request = await self._request(talk)
         talk.conversation = dialect(request.model.dialect or request.profile.dialect).converse(request)
         step: Call | Delivered = next(talk.conversation)
         if attempt.resumed:
             try:
-                step = await self._in_thread(partial(self._go_on, talk))
+                step = await self._in_thread(partial(self._go_on, talk, kept))
             except ProviderError as error:
                 keyed = request.profile.idempotency_header and attempt.key_valid
                 if error.fault.cause is not Cause.UNKNOWN or not keyed:
@@ -104,7 +109,7 @@ class Workshop:
         return step
 
     async def _turn(self, talk: _Talk, request: Request, call: Call) -> Call | Delivered:
-        line = self.transport.line(talk.attempt.task.provider, talk.attempt.account)
+        line = self.transport.line(talk.attempt.task.provider, talk.attempt.account, talk.profile)
         if not call.billed:
             with self.spool.scratch() as scratch:
                 try:
@@ -114,7 +119,11 @@ class Workshop:
                     return await self._in_thread(partial(self._hear, talk, error))
                 return await self._in_thread(partial(self._read, talk, head, scratch))
         with await to_thread.run_sync(self._slot, talk) as slot:
-            talk.head = await self._send(line, call, slot, request)
+            talk.sent = True
+            try:
+                talk.head = await self._send(line, call, slot, request)
+            finally:
+                talk.status = slot.status
             talk.limit = stated(talk.head.headers)
             if slot.trouble is not None:
                 self.alarm(slot.trouble)
@@ -126,7 +135,8 @@ class Workshop:
 
     def _slot(self, talk: _Talk) -> Slot:
         attempt = talk.attempt
-        return self.spool.open(attempt.id, asdict(attempt), _room_for(attempt.task), again=talk.again)
+        order = asdict(attempt) | {"profile": _note_of(talk.profile, talk.model, attempt.task.model)}
+        return self.spool.open(attempt.id, order, _room_for(attempt.task), again=talk.again)
 
     async def _send(self, line: Line, call: Call, slot: Slot, request: Request) -> Head:
         """Send a paid call: once, or again with the same key where the provider promises to charge a key once."""
@@ -140,9 +150,18 @@ class Workshop:
                     raise
             await to_thread.run_sync(slot.rewind)
 
-    async def _request(self, attempt: Attempt) -> Request:
-        profile = self.transport.line(attempt.task.provider).profile
-        _, model = profile.find(attempt.task.model)
+    def _terms(self, attempt: Attempt, kept: Kept | None) -> tuple[Profile, Model]:
+        """Return the provider's facts: today's, or those noted in the slot where the manifest has it no more."""
+        try:
+            profile = self.transport.line(attempt.task.provider).profile
+            return profile, profile.find(attempt.task.model)[1]
+        except LookupError:
+            if not attempt.resumed:
+                raise
+        return _noted_terms(attempt.task, kept)
+
+    async def _request(self, talk: _Talk) -> Request:
+        attempt, profile, model = talk.attempt, talk.profile, talk.model
         rules = model.rules(attempt.task.kind)
         task = attempt.task
         if not attempt.resumed:  # what has arrived is read whatever became of its sources
@@ -153,20 +172,13 @@ class Workshop:
 
     def _read(self, talk: _Talk, head: Head, sink: Slot | Scratch) -> Call | Delivered:
         body = inflated(sink.body(), head.headers)
-        return self._hear(talk, Reply(status=head.status, headers=head.headers, body=body))
+        return self._hear(talk, Reply(status=head.status, headers=head.headers, body=body, broken=head.broken))
 
-    def _go_on(self, talk: _Talk) -> Call | Delivered:
+    def _go_on(self, talk: _Talk, kept: Kept | None) -> Call | Delivered:
         """Go on from what an earlier run kept of the answer."""
-        kept = self.spool.find(talk.attempt.id)
         reply = _kept_reply(kept)
-        talk.head = Head(status=reply.status, headers=reply.headers)
-        try:
-            return self._hear(talk, reply)
-        except ProviderError as error:
-            # an answer that was still arriving reads as a broken one
-            if error.fault.cause is Cause.SPOILED and not (kept and kept.sealed):
-                raise _lost() from error
-            raise
+        talk.head, talk.status = Head(status=reply.status, headers=reply.headers), reply.status
+        return self._hear(talk, reply)
 
     def _hear(self, talk: _Talk, news: Reply | ProviderError) -> Call | Delivered:
         """Tell the dialect what came, or what went wrong; publish its pictures once it has them all."""
@@ -178,7 +190,7 @@ class Workshop:
 
     def _deliver(self, talk: _Talk, generation: Generation) -> Delivered:
         attempt, talk.usage = talk.attempt, generation.usage
-        cost = self._price(attempt, generation.usage)
+        cost = self._price(talk, generation.usage)
         artifacts: list[Artifact] = []
         damage: DamagedImageError | None = None
         for picture in generation.pictures:
@@ -204,6 +216,8 @@ class Workshop:
             usage=generation.usage,
             charge=cost,
             text=generation.text,
+            note=generation.note,
+            shortfall=generation.shortfall,
             request_id=talk.request_id,
             limit=talk.limit,
         )
@@ -228,16 +242,15 @@ class Workshop:
         publish(folder, name, picture.data, sidecar=beside)
         return artifact
 
-    def _charge(self, attempt: Attempt, fault: Fault, usage: Usage | None) -> Charge:
+    def _charge(self, talk: _Talk, fault: Fault, usage: Usage | None) -> Charge:
         if fault.charged is Charged.NO:
             return NOTHING
         if fault.charged is Charged.MAYBE and (usage is None or not usage.stated):
             return UNPRICED
-        return self._price(attempt, usage or Usage(images=attempt.task.n))
+        return self._price(talk, usage or Usage(images=talk.attempt.task.n))
 
-    def _price(self, attempt: Attempt, usage: Usage) -> Charge:
-        _, model = self.transport.line(attempt.task.provider).profile.find(attempt.task.model)
-        return charge(usage, attempt.task, model)
+    def _price(self, talk: _Talk, usage: Usage) -> Charge:
+        return charge(usage, talk.attempt.task, talk.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +266,11 @@ class _Talk:
     """What is known of a conversation so far; it outlives the exception that ends it."""
 
     attempt: Attempt
+    profile: Profile = field(init=False)
+    model: Model = field(init=False)
     conversation: Conversation = field(init=False)
+    sent: bool = False  #: the paid call may have gone out
+    status: int | None = None  #: of the answer to it, which has begun to arrive
     head: Head | None = None
     usage: Usage | None = None
     limit: Hint | None = None  #: as the answer just paid for says; what an earlier run kept says nothing of today
@@ -271,7 +288,39 @@ def _kept_reply(kept: Kept | None) -> Reply:
         raise ProviderError(Fault(cause=Cause.UNREACHED, message="the run ended before the request was sent"))
     if kept.status is None:
         raise _lost()
-    return Reply(status=kept.status, headers=kept.headers, body=inflated(kept.body, kept.headers))
+    broken = None if kept.sealed else "the run ended while it was arriving"
+    return Reply(status=kept.status, headers=kept.headers, body=inflated(kept.body, kept.headers), broken=broken)
+
+
+def _note_of(profile: Profile, model: Model, name: str) -> dict[str, Any]:
+    """Return what reading and pricing an answer needs of a provider, fit for JSON: it may leave the manifest."""
+    one = profile.model_copy(update={"models": {name: model}, "default_model": name, "groups": {}})
+    return one.model_dump(mode="json", exclude_defaults=True)
+
+
+def _noted_terms(task: Task, kept: Kept | None) -> tuple[Profile, Model]:
+    """Return what a slot notes of its provider; slots of old versions note nothing, and any answer can be read."""
+    with suppress(ValueError, LookupError):
+        profile = Profile.model_validate(kept.order["profile"] if kept else None)
+        return profile, profile.models[task.model]
+    model = Model(wire=task.model)
+    return Profile(
+        name=task.provider, preset="", dialect="openai_images", paths={}, api_key_env=(),
+        default_model=task.model, models={task.model: model},
+    ), model  # fmt: skip
+
+
+def _is_charge(usage: Usage) -> bool:
+    return bool(usage.usd or usage.credits or usage.output_tokens)
+
+
+def _own_fault(talk: _Talk, what: str) -> Fault:
+    """Return the fault of a call that an error of batchgen's own ended: nothing is known of one that went out."""
+    if not talk.sent:
+        return Fault(cause=Cause.ERROR, message=f"an error in batchgen itself, before anything was sent: {what}")
+    if talk.status is None:
+        return replace(_lost().fault, message=f"an error in batchgen itself while the answer was awaited: {what}")
+    return Fault(cause=Cause.ERROR, message=f"an error in batchgen itself: {what}", charged=Charged.MAYBE)
 
 
 def _lost() -> ProviderError:

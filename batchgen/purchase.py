@@ -15,9 +15,9 @@ from anyio import CancelScope, to_thread
 from .backends import Backend
 from .budget import Wallet
 from .errors import StaleJob, StoreError, Unread
-from .fault import Cause, Charged, Fault
+from .fault import Cause
 from .files import withdraw
-from .job import Attempt, Deferred, Delivered, Delivery, Event, Exhausted, Job, Missed, Outcome, Settlement, Unsettled
+from .job import Attempt, Deferred, Delivered, Delivery, Event, Exhausted, Job, Outcome, Settlement, Unsettled
 from .lane import Lane
 from .limits import Gate
 from .manifest.names import stems
@@ -57,7 +57,8 @@ class Purchases:
     wallet: Wallet
     estimate: Callable[[Task], Charge]  #: what a call may cost at most
     translate: Callable[[Task, str], Task]  #: a task in the terms of the provider named
-    release: Callable[[str, bool], None]  #: lets go of an attempt's spool slot; True keeps the answer
+    release: Callable[[str, bool], None]  #: lets go of an attempt's spool slot; True: its answer is delivered
+    policy: Policy = field(default_factory=Policy)  #: for a provider that the manifest has no more
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     spread: Callable[[], float]  #: chance in [0, 1)
@@ -118,9 +119,8 @@ class Purchases:
     async def finish(self, lane: Lane | None, job: Job, record: AttemptRecord) -> None:
         """Bring one attempt that an earlier run left open to its end: from the spool, or else as unknown."""
         reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
-        asked = lane or Lane(provider=record.provider, policy=Policy(), gates=(Gate(),), account=record.account)
-        # in whose terms it was asked nobody knows where the provider is gone, and nobody is asked again
-        task = self._task(job, record.provider) if lane else job.task
+        asked = lane or Lane(provider=record.provider, policy=self.policy, gates=(Gate(),), account=record.account)
+        task = self._task(job, record.provider) if lane else self._task_of(job, record)
         fresh = self.now() - record.started_at < KEY_LIFE
         # a key means something to its account alone, and a lane that takes no such jobs has nothing to send with
         same = asked.account == record.account and asked.models.takes(record.model)
@@ -128,8 +128,8 @@ class Purchases:
         attempt = replace(order, account=asked.account, resumed=True, key_valid=fresh and same)
         opened = Opened(job=job, attempt=attempt, estimate=reserved)
         try:
-            outcome = _gone(record.provider) if lane is None else await self.backend.run(attempt)
-            await self._settle(asked, opened, outcome)
+            outcome = await self.backend.run(attempt)
+            await self._settle(asked, opened, _gone(record.provider, outcome) if lane is None else outcome)
         except Unread as error:
             self.unread = self.unread or error
         except (StoreError, OSError) as error:
@@ -137,6 +137,10 @@ class Purchases:
 
     def _task(self, job: Job, provider: str) -> Task:
         return replace(self.translate(job.task, provider), n=job.wanted - job.delivered)
+
+    def _task_of(self, job: Job, record: AttemptRecord) -> Task:
+        """Return the task of a call to a provider that the manifest has no more."""
+        return replace(job.task, provider=record.provider, model=record.model, n=job.wanted - job.delivered)
 
     def _order(self, job: Job, task: Task, attempt_id: str, claim: int) -> Attempt:
         """Return the order for one attempt at what *job* still lacks, which is *task*."""
@@ -181,8 +185,7 @@ class Purchases:
             self.halt(error)
             return None
         self.wallet.settle(lane.provider, opened.estimate, outcome.charge, earlier=attempt.resumed)
-        spoiled = isinstance(outcome, Missed) and outcome.fault.cause is Cause.SPOILED
-        await to_thread.run_sync(self.release, attempt.id, spoiled)
+        await to_thread.run_sync(self.release, attempt.id, isinstance(outcome, Delivered))
         _count(lane, job, event, outcome)
         self._tell(lane, opened, settlement)
         return after
@@ -215,11 +218,9 @@ def _count(lane: Lane, job: Job, event: Event, outcome: Outcome) -> None:
     lane.doubtful += isinstance(event, Unsettled)
 
 
-def _gone(provider: str) -> Missed:
-    return Missed(
-        fault=Fault(
-            cause=Cause.UNKNOWN,
-            message=f"the run ended while the request was under way, and {provider} is no longer in the manifest",
-            charged=Charged.MAYBE,
-        )
-    )
+def _gone(provider: str, outcome: Outcome) -> Outcome:
+    """Return *outcome* with a word about its provider, where nobody knows what became of the call."""
+    if isinstance(outcome, Delivered) or outcome.fault.cause is not Cause.UNKNOWN:
+        return outcome
+    message = f"{outcome.fault.message}, and {provider} is no longer in the manifest"
+    return replace(outcome, fault=replace(outcome.fault, message=message))

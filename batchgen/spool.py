@@ -29,8 +29,10 @@ from .errors import StoreError
 from .files import make_private, sync_folder
 
 _SUFFIX = ".slot"
-#: An answer that was paid for and could not be used.
+#: An answer that may have been paid for and was not delivered.
 KEPT_SUFFIX = ".kept"
+#: No head of an answer is longer (bytes).
+_HEAD_MAX = 1024 * 1024
 _SEAL = b"\nsealed "
 _SEAL_LENGTH = len(_SEAL) + 20 + 1 + 64 + 1
 
@@ -56,6 +58,7 @@ class Slot:
         self._hash = hashlib.sha256()
         self._length = 0
         self._rest = bytearray()
+        self.status: int | None = None  #: of the answer, once its head has come
         self.trouble: OSError | None = None  #: why the answer could not be kept as it should
         try:
             self._end = self._start = self._order_end = self._put(_line(order), 0)
@@ -66,6 +69,7 @@ class Slot:
 
     def keep_head(self, status: int, headers: Mapping[str, str]) -> None:
         """Keep the status line and headers: they alone prove that the provider took the call."""
+        self.status = status
         try:
             self._end = self._start = self._put(_line({"status": status, "headers": dict(headers)}), self._end)
         except OSError as error:
@@ -106,7 +110,7 @@ class Slot:
         os.ftruncate(self._descriptor, self._order_end)
         os.posix_fallocate(self._descriptor, 0, self._order_end + max(0, space))
         self._end = self._start = self._order_end
-        self._length, self._hash = 0, hashlib.sha256()
+        self._length, self._hash, self.status = 0, hashlib.sha256(), None
         self._rest.clear()
         self.trouble = None
 
@@ -226,14 +230,23 @@ class Spool:
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             yield path.stem
 
-    def release(self, attempt_id: str, *, keep: bool = False) -> None:
-        """Let go of an attempt's slot, now that its outcome is committed; *keep* it for a person to look at."""
+    def release(self, attempt_id: str, *, delivered: bool) -> None:
+        """Let go of an attempt's slot, now that its outcome is committed.
+
+        A success that was not *delivered* is kept for a person to look at: it may hold what was paid for.
+        """
         path = self._path(attempt_id)
         with suppress(FileNotFoundError):
-            if keep:
-                path.rename(path.with_suffix(KEPT_SUFFIX))
-            else:
+            if delivered or not _holds_success(path):
                 path.unlink()
+            else:
+                self.set_aside(attempt_id)
+
+    def set_aside(self, attempt_id: str) -> None:
+        """Keep an attempt's slot for a person to look at, where no start takes it up again."""
+        path = self._path(attempt_id)
+        with suppress(FileNotFoundError):
+            path.rename(path.with_suffix(KEPT_SUFFIX))
 
     def _path(self, attempt_id: str) -> Path:
         return self._folder / f"{attempt_id}{_SUFFIX}"
@@ -244,6 +257,15 @@ class Spool:
             sync_folder(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _holds_success(path: Path) -> bool:
+    """Return whether a slot holds the beginning, at least, of an answer with a good status."""
+    with path.open("rb") as file:
+        file.readline()
+        head, _ = _take_line(file.readline(_HEAD_MAX))
+    status = head.get("status") if head else None
+    return isinstance(status, int) and 200 <= status < 300
 
 
 def _seal(length: int, digest: str) -> bytes:

@@ -25,9 +25,10 @@ from ..manifest import Batch
 from ..perform import Workshop
 from ..plan import Plan
 from ..pricing import estimate
-from ..providers.profile import Profile
+from ..providers.profile import Profile, Retry
 from ..providers.translate import translated
 from ..purchase import Purchases
+from ..retry import Policy
 from ..route import Models
 from ..runner import Runner
 from ..spool import Scratch, Spool
@@ -87,8 +88,8 @@ class Engagement:
         interrupted = bool(self.reader.open_attempts(batch_id))
         profiles = {name: known for name, known in self.batch.profiles.items() if name in self.needed(batch_id)}
         spool = Spool(self.place.state / "spool")
-        for attempt_id, spoiled in self.reader.ended(list(spool.left())).items():
-            spool.release(attempt_id, keep=spoiled)  # killed after the outcome was committed
+        for attempt_id, delivered in self.reader.ended(list(spool.left())).items():
+            spool.release(attempt_id, delivered=delivered)  # killed after the outcome was committed
         transport = Transport(profiles, self.keys.first, self.keys.keys)
 
         def alarm(error: OSError) -> None:
@@ -156,9 +157,9 @@ class Engagement:
         def dearest(task: Task) -> Charge:
             return estimate(task, self.batch.profiles[task.provider].models[task.model]).high
 
-        def release(attempt_id: str, keep: bool) -> None:
+        def release(attempt_id: str, delivered: bool) -> None:
             if workshop is not None:
-                workshop.spool.release(attempt_id, keep=keep)
+                workshop.spool.release(attempt_id, delivered=delivered)
 
         own: dict[str, Any] = {
             "backend": None if workshop is None else LocalBackend(workshop),
@@ -166,6 +167,7 @@ class Engagement:
             "estimate": dearest,
             "translate": lambda task, provider: translated(task, self.batch.profiles[provider]),
             "release": release,
+            "policy": self._policy(),
             "now": steady(),
             "new_id": lambda: uuid.uuid4().hex,
             "spread": random.random,
@@ -184,6 +186,19 @@ class Engagement:
             lanes=self._lanes(profiles, purchases.now()),
             reader=self.reader,
             purchases=purchases,
+        )
+
+    def _policy(self) -> Policy:
+        """Return the policy for calls to a provider that the manifest has no more: as patient as its others."""
+        retry = self.batch.retry or Retry()
+        careful = any(profile.on_unknown == "hold" for profile in self.batch.profiles.values())
+        hold = careful if self.batch.on_unknown is None else self.batch.on_unknown == "hold"
+        return Policy.of(
+            attempts=retry.attempts,
+            first_wait=retry.first_wait,
+            max_wait=retry.max_wait,
+            on_unknown="hold" if hold else "retry",
+            patience=retry.patience,
         )
 
     async def _load(self, batch_id: int, now: datetime) -> Loaded:

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-from ..fault import Cause
 from ..images import EXTENSIONS
 from ..job import Job
 from ..manifest import Batch
@@ -81,7 +80,7 @@ class Survey:
         ids = [trace.id for trace in found if trace.live]
         for attempt_id, (state, _) in self.reader.attempt_states(ids).items():
             if state != "open":
-                Spool(self.place.state / "spool").release(attempt_id, keep=True)
+                Spool(self.place.state / "spool").set_aside(attempt_id)
 
     def slots(self) -> tuple[list[Trace], set[str]]:
         """Return the slots that no row speaks of, as traces, and the attempts whose slot is there.
@@ -94,13 +93,13 @@ class Survey:
         known = self.reader.attempt_states([*left, *kept])
         found = []
         for attempt_id, path in left.items():
-            state, cause = known.get(attempt_id, (None, None))
+            state, _ = known.get(attempt_id, (None, None))
             if state is None and not has_order(path):
-                Spool(folder).release(attempt_id, keep=True)  # nobody's: no start will ever finish it
+                Spool(folder).set_aside(attempt_id)  # nobody's: no start will ever finish it
             elif state is None:
                 found += [in_doubt(trace, self.batch)] if (trace := order(path, self.batch)) else []
             elif state != "open":
-                Spool(folder).release(attempt_id, keep=cause == Cause.SPOILED.value)
+                Spool(folder).release(attempt_id, delivered=state == "delivered")
         for attempt_id, path in kept.items():
             if attempt_id not in known and (trace := order(path, self.batch)):
                 found.append(spoiled(trace, self.batch))

@@ -17,7 +17,7 @@ def closed_attempt(opened: Row[Any], settlement: Settlement, now: datetime) -> d
     return {
         "state": "missed" if fault else "delivered",
         "cause": fault.cause.value if fault else None,
-        "message": fault.message if fault else None,
+        "message": fault.message if fault else _note(settlement),
         "code": fault.code if fault else None,
         "status": fault.status if fault else None,
         "request_id": settlement.request_id,
@@ -72,6 +72,14 @@ def ledger_row(opened: Row[Any], batch_id: int, settlement: Settlement, now: dat
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
     }
+
+
+def _note(settlement: Settlement) -> str | None:
+    match settlement.event:
+        case Delivery(outcome=outcome) | Short(outcome=outcome):
+            return outcome.note
+        case _:
+            return None
 
 
 def _fault_of(settlement: Settlement) -> Fault | None:

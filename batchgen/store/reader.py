@@ -177,13 +177,13 @@ class Reader:
             return [to_attempt(row) for row in connection.execute(made).mappings()]
 
     def ended(self, ids: Sequence[str]) -> Mapping[str, bool]:
-        """Return which of these attempts have ended, and whether as spoiled."""
+        """Return which of these attempts have ended, and whether they delivered."""
         found: dict[str, bool] = {}
         with self._open() as connection:
             for start in range(0, len(ids), 500):
                 some = attempts.c.id.in_(ids[start : start + 500])
-                wanted = select(attempts.c.id, attempts.c.cause).where(some, attempts.c.state != "open")
-                found |= {row.id: row.cause == "spoiled" for row in connection.execute(wanted)}
+                wanted = select(attempts.c.id, attempts.c.state).where(some, attempts.c.state != "open")
+                found |= {row.id: row.state == "delivered" for row in connection.execute(wanted)}
         return found
 
     def artifacts(self, job: Job, *, superseded: bool = False) -> list[StoredArtifact]:

@@ -181,11 +181,14 @@ class Transport:
         with CancelScope(shield=True):
             await self._stack.aclose()
 
-    def line(self, provider: str, account: str | None = None) -> Line:
+    def line(self, provider: str, account: str | None = None, profile: Profile | None = None) -> Line:
         """Return the way to *provider*, with the key of that *account* where it has several.
 
+        One that the manifest has no more has no key: by *profile*, results that it made can be downloaded.
         Raises KeyError for an account that there is not: no other key stands in for it.
         """
+        if provider not in self._lines and profile is not None:
+            return Line(profile=profile, key="", client=self._bare, bare=self._bare)
         line = self._lines[provider]
         return line if account is None else replace(line, key=self._accounts[provider][account])
 

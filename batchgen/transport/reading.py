@@ -64,6 +64,7 @@ class Head:
 
     status: int
     headers: Mapping[str, str]
+    broken: str | None = None  #: why the body broke off before its end, where it did
 
 
 async def receive(response: httpx.Response, sink: Sink, ends: float, key: str = "", most: int | None = None) -> Head:

@@ -105,7 +105,7 @@ def _spool(folder: Path, pieces: list[bytes]) -> Callable[[int], object]:
         with spool.open(f"{number:032x}", {}, 4_000_000) as slot:
             _arrive(slot, pieces)
             slot.seal()
-        spool.release(f"{number:032x}")
+        spool.release(f"{number:032x}", delivered=True)
 
     return one
 
@@ -188,7 +188,7 @@ async def _batchgen(folder: Path, warm: list[bytes], pieces: list[bytes], count:
         )
         outcome = await workshop.perform(_attempt(folder, number))
         assert isinstance(outcome, Delivered), outcome
-        spool.release(f"{number:032x}")
+        spool.release(f"{number:032x}", delivered=True)
 
     await one(count, warm)
     with Meter() as meter:

@@ -347,7 +347,7 @@ def test_a_kept_answer_is_booked_as_paid_for(tmp_path):
     attempt = replace(attempt_for_plan(plan("cat")), batch="b")
     spool = Spool(tmp_path / "state" / "spool")
     spool.open(attempt.id, asdict(attempt), 10).close()
-    spool.release(attempt.id, keep=True)
+    spool.set_aside(attempt.id)
     learnt = rebuild.recover(place, batch_of(tmp_path, plan("cat")))
     assert learnt.intake.attempts == 1
     with Reader(place.db) as reader:

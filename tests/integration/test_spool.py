@@ -200,27 +200,59 @@ def test_a_slot_is_never_opened_twice_nor_through_a_link(spool, tmp_path):
     with pytest.raises(StoreError, match="Nothing was sent"):
         spool.open(ID, ORDER, 10)
     assert spool.find(ID).body == b"first"
-    spool.release(ID)
+    spool.release(ID, delivered=True)
     (spool._folder / f"{ID}.slot").symlink_to(tmp_path / "victim")
     with pytest.raises(StoreError):
         spool.open(ID, ORDER, 10)
     assert not (tmp_path / "victim").exists()
 
 
-def test_release_removes_or_keeps_for_a_person(spool):
+def test_a_success_is_removed_only_when_it_is_delivered(spool):
     keep(spool, b"x")
     assert list(spool.left()) == [ID]
-    spool.release(ID, keep=True)
+    spool.release(ID, delivered=False)
     assert list(spool.left()) == []
     assert spool.find(ID) is None
     kept = spool._folder / f"{ID}{KEPT_SUFFIX}"
     assert b"\nsealed " in kept.read_bytes()
     keep(spool, b"y")
-    spool.release(ID)
+    spool.release(ID, delivered=True)
     assert list(spool.left()) == []
     assert kept.exists()
-    spool.release(ID)
-    spool.release(ID, keep=True)
+    spool.release(ID, delivered=True)
+    spool.release(ID, delivered=False)
+    spool.set_aside(ID)
+
+
+@pytest.mark.parametrize("status", [None, 302, 400, 429, 500])
+def test_an_answer_without_success_is_not_kept(spool, status):
+    with spool.open(ID, ORDER, SPACE) as slot:
+        if status is not None:
+            slot.keep_head(status, {})
+            slot.seal()
+    spool.release(ID, delivered=False)
+    assert list(spool._folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"half an answ"])
+def test_a_success_that_broke_off_is_kept(spool, body):
+    with spool.open(ID, ORDER, SPACE) as slot:
+        slot.keep_head(200, {})
+        slot.write(body)
+    spool.release(ID, delivered=False)
+    assert [path.suffix for path in spool._folder.iterdir()] == [KEPT_SUFFIX]
+
+
+def test_a_slot_that_was_rewound_proves_its_second_answer_only(spool):
+    with spool.open(ID, ORDER, SPACE) as slot:
+        slot.keep_head(200, {})
+        slot.write(b"the first answer, which broke off")
+        slot.rewind()
+        slot.keep_head(201, {})
+        slot.write(b"the second")
+        slot.seal()
+    kept = spool.find(ID)
+    assert (kept.status, kept.body, kept.sealed) == (201, b"the second", True)
 
 
 def test_discard_removes_the_slot(spool):
