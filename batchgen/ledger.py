@@ -7,7 +7,7 @@ attempts it leaves out, and is the sign that the sum is a lower bound.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .money import show_credits, show_usd
@@ -61,6 +61,8 @@ class UsageLine:
     at_risk_credits: int | None = None
     at_risk: int = 0  #: attempts of unknown outcome
     open: int = 0  #: attempts that have not ended; part of ``attempts``
+    open_usd: int | None = None  #: nano-USD reserved for these
+    open_credits: int | None = None
 
     @property
     def usd(self) -> int | None:
@@ -121,7 +123,22 @@ def merged(lines: Sequence[UsageLine]) -> UsageLine:
         at_risk_credits=add([line.at_risk_credits for line in lines]),
         at_risk=sum(line.at_risk for line in lines),
         open=sum(line.open for line in lines),
+        open_usd=add([line.open_usd for line in lines]),
+        open_credits=add([line.open_credits for line in lines]),
     )
+
+
+def at_rest(lines: Sequence[UsageLine]) -> list[UsageLine]:
+    """Return *lines* as they are while no run is in progress: what an open attempt reserved is at risk."""
+    return [
+        replace(
+            line,
+            at_risk=line.at_risk + line.open,
+            at_risk_usd=add([line.at_risk_usd, line.open_usd]),
+            at_risk_credits=add([line.at_risk_credits, line.open_credits]),
+        )
+        for line in lines
+    ]
 
 
 def status_document(

@@ -9,7 +9,7 @@ from datetime import datetime
 from .. import lock
 from ..division import Asked, Used, divide
 from ..job import Job
-from ..ledger import Calls, Counts, Failure, UsageLine
+from ..ledger import Calls, Counts, Failure, UsageLine, at_rest
 from ..lock import Holder
 from ..selection import Selection
 from ..store import controls, values
@@ -44,7 +44,8 @@ def status(place: Place, name: str | None) -> Standing:
     told = tuple(controls.standing(place.db).values())
     holder = lock.holder(place.db)
     cut_off = 0 if _on(runs_, before, holder) else found.counts.running
-    return replace(found, told=told, holder=holder, cut_off=cut_off)
+    usage_ = at_rest(found.usage) if cut_off else found.usage
+    return replace(found, usage=usage_, told=told, holder=holder, cut_off=cut_off)
 
 
 def batch(place: Place, name: str | None) -> values.Batch:

@@ -46,7 +46,12 @@ def _under_way(connection: Connection, batch_id: int | None, by: Sequence[By]) -
     marks = [mark.label(key) for key, mark in _OPEN_MARKS.items() if key in by]
     source = attempts.join(jobs)
     source = source.join(batches, batches.c.id == jobs.c.batch_id) if By.BATCH in by else source
-    numbers = (func.count().label("attempts"), func.count().label("open"))
+    numbers = (
+        func.count().label("attempts"),
+        func.count().label("open"),
+        func.sum(attempts.c.estimate_usd).label("open_usd"),
+        func.sum(attempts.c.estimate_credits).label("open_credits"),
+    )
     going = select(*kinds, *numbers, *marks).select_from(source).where(_OPEN).group_by(*kinds, *marks)
     if batch_id is not None:
         going = going.where(jobs.c.batch_id == batch_id)

@@ -1,0 +1,124 @@
+"""What was arriving survives a stumble on this side: the paid answer is kept, and delivered without paying again."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .kit import Project
+
+JOB = {"id": "a", "prompt": "A red cube", "provider": "studio", "quality": "low"}
+
+#: Dies when the paid answer is sealed in the spool, before it is read.
+KILL_WHEN_SEALED = """
+import os, signal
+import batchgen.perform as perform
+perform.Workshop._read = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+"""
+#: Cannot start the thread that reads a paid answer, as under a limit of processes or memory.
+NO_THREAD = """
+import batchgen.perform as perform
+async def refuse(*_):
+    raise RuntimeError("can't start new thread")
+perform.Workshop._in_thread = refuse
+"""
+#: Decoding a good image runs out of memory.
+NO_MEMORY = """
+import PIL.ImageFile
+def load(*_):
+    raise MemoryError
+PIL.ImageFile.ImageFile.load = load
+"""
+MAIN = "\nimport sys\nfrom batchgen.cli import main\nsys.exit(main())\n"
+
+
+def stumble(project: Project, how: str, manifest: Path) -> subprocess.CompletedProcess[str]:
+    """Run batchgen in a process in which *how* has gone wrong."""
+    return subprocess.run(
+        [sys.executable, "-c", how + MAIN, "run", str(manifest), "--yes"],
+        cwd=project.folder,
+        env=project.environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def write(project: Project, provider: str = "studio", preset: str = "openai", **top: object) -> Path:
+    return project.manifest(
+        [JOB | {"provider": provider}],
+        providers={provider: {"preset": preset, "base_url": f"{project.url}/{preset}"}},
+        **top,
+    )
+
+
+@pytest.mark.parametrize("policy", ["retry", "hold"])
+@pytest.mark.parametrize("change", ["renamed", "removed", "another dialect", "model gone"])
+def test_an_answer_is_delivered_whatever_became_of_its_provider(project, witness, change, policy):
+    manifest = write(project, on_unknown=policy)
+    assert stumble(project, KILL_WHEN_SEALED, manifest).returncode == -signal.SIGKILL
+    assert len(list((project.state / "spool").glob("*.slot"))) == 1
+    match change:
+        case "renamed":
+            write(project, "atelier", on_unknown=policy)
+        case "removed":
+            project.manifest([JOB | {"provider": "openai"}], on_unknown=policy)
+        case "another dialect":
+            write(project, preset="gptimageapi", on_unknown=policy)
+        case "model gone":
+            project.manifest(
+                [JOB | {"provider": "studio", "model": "gpt-image-2.5-flare"}],
+                providers={"studio": {"preset": "openai", "base_url": f"{project.url}/openai"}},
+                on_unknown=policy,
+            )
+    again = project.run("run", manifest, "--yes")
+    assert "1 delivered from what had arrived" in again.err, again.err
+    [first, *later] = witness.charges()
+    # where the job asks for something else now, that is bought: the old image is kept all the same
+    assert len(later) == (1 if change == "model gone" else 0), again.err
+    assert first["prompt"] == JOB["prompt"]
+    assert list((project.state / "spool").iterdir()) == []
+    assert project.jobs()["a"]["attempts"][0]["state"] == "delivered"
+
+
+def test_a_call_in_doubt_at_a_provider_that_is_gone_follows_the_policy_of_its_batch(project, witness):
+    manifest = write(project, on_unknown="hold")
+    kill_while_waiting = "import batchgen.transport.line as line, os, signal\nasync def die(*_, **__):\n    "
+    kill_while_waiting += "os.kill(os.getpid(), signal.SIGKILL)\nline.receive = die\n"
+    assert stumble(project, kill_while_waiting, manifest).returncode == -signal.SIGKILL
+    write(project, "atelier", on_unknown="hold")
+    again = project.run("run", manifest, "--yes")
+    assert again.code == 3, again.err
+    assert len(witness.charges()) == 1
+    assert project.jobs()["a"]["state"] == "unknown"
+    assert "studio is no longer in the manifest" in project.jobs()["a"]["message"]
+
+
+@pytest.mark.parametrize("trouble", [NO_THREAD, NO_MEMORY])
+def test_trouble_of_this_machine_is_none_of_the_answer(project, witness, trouble):
+    manifest = write(project)
+    first = stumble(project, trouble, manifest)
+    assert first.returncode == 1, first.stderr
+    assert "kept in the spool" in first.stderr
+    assert "Traceback" not in first.stderr
+    assert len(list((project.state / "spool").glob("*.slot"))) == 1
+    status = project.run("status", "--json").json
+    assert float(status["spend"]["at_risk_usd"]) > 0
+    again = project.run("run", manifest, "--yes")
+    assert again.code == 0, again.err
+    assert len(witness.charges()) == 1
+    assert len(project.images()) == 1
+
+
+def test_an_answer_that_was_not_delivered_stays_in_the_spool(project, witness):
+    job = {"id": "a", "prompt": "A cube [sandbox: empty]", "provider": "openrouter", "model": "gemini-3.1-flash-image-preview"}
+    manifest = project.manifest([job], retry={"attempts": 2, "first_wait": 0.05})
+    assert project.run("run", manifest, "--yes").code == 3
+    kept = [path.suffix for path in (project.state / "spool").iterdir()]
+    assert kept == [".kept"] * len(witness.arrivals())
