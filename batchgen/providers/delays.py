@@ -37,14 +37,17 @@ _SECONDS_SINCE_1970, _MILLISECONDS_SINCE_1970 = 1e9, 1e11
 
 
 def retry_after(headers: Mapping[str, str], words: str) -> float | None:
-    """Return the seconds to wait: retry-after-ms, retry-after, the message, x-ratelimit-reset-*; None if unsaid."""
+    """Return the seconds to wait: retry-after-ms, retry-after, the message, x-ratelimit-reset-*; None if unsaid.
+
+    A wait of 0 says nothing: asking again at once would only be refused again.
+    """
     for delay in (
         _scaled(headers.get("retry-after-ms") or headers.get("x-ms-retry-after-ms"), 0.001),
         _header(headers),
         _message(words),
         _reset(headers),
     ):
-        if delay is not None and isfinite(delay) and 0 <= delay <= LONGEST:
+        if delay is not None and isfinite(delay) and 0 < delay <= LONGEST:
             return delay
     return None
 

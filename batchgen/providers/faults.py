@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
-from ..fault import Cause, Charged, Fault
+from ..fault import Cause, Charged, Fault, Scope
 from ..task import Task
 from .base import Reply
 from .delays import retry_after
+from .echo import without_echo
 from .jsonbody import Json, Unreadable, read
 from .limit_words import refused
 from .profile import Profile
 from .said import Said, clean, listen
+
+#: The code of a request that a firewall blocked.
+FIREWALL = "firewall"
 
 
 def _words(text: str) -> frozenset[str]:
@@ -38,7 +43,8 @@ _RATE = _words(
     " token_concurrency_limit_reached resource_exhausted model_capacity_exhausted too_many_requests"
     " tokens requests input-images"
 )
-_SETUP = _words("model_not_found get_channel_failed unsupported_country_region_territory model_not_available")
+_COUNTRY = _words("unsupported_country_region_territory")
+_SETUP = _words("model_not_found get_channel_failed model_not_available") | _COUNTRY
 _ERROR = _words(
     "provider_unavailable server server_error internal_server_error do_request_failed bad_response_status_code"
     " bad_response_body empty_response image_download_failed upstream_error bad_gateway"
@@ -69,6 +75,8 @@ _MODEL_WORDS = re.compile(r"\bmodel\b.{0,80}(?:not found|does not exist|not avai
 _INVALID_WORDS = re.compile(
     r"\binvalid (?:request|param|value|size|prompt|image|input)|validation error|\bis required\b", re.IGNORECASE
 )
+_BUSY_WORDS = re.compile(r"\boverloaded\b|\bat capacity\b|\bserver is busy\b", re.IGNORECASE)
+_PAGE = re.compile(rb"\s*<(?:!doctype|html|head|body|\?xml|center|h1|title)", re.IGNORECASE)
 _LIMIT = re.compile(r"\blimit:? (\d[\d,]*)", re.IGNORECASE)
 _REQUESTED = re.compile(r"\brequested:? (\d[\d,]*)", re.IGNORECASE)
 
@@ -105,7 +113,6 @@ def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task |
 
     What the reply repeats of *task* is no evidence of anything.
     """
-    del task
     if document is None:
         try:
             document = read(reply.body)
@@ -113,8 +120,11 @@ def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task |
             document = None
     said = listen(document, reply.body)
     status = said.status if 200 <= reply.status < 300 and said.status else reply.status
+    said = replace(said, words=without_echo(said.words, task))
+    if _is_firewall(document, status, reply):
+        return _blocked(said, reply)
     cause, hint = _cause(said, status, reply, profile)
-    words = said.message or f"HTTP {status} without a word"
+    words = said.message or f"HTTP {status} and no message"
     headers = {**said.headers, **reply.headers}
     return Fault(
         cause=cause,
@@ -125,6 +135,7 @@ def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task |
         retry_after=retry_after(headers, said.words) if cause in (Cause.THROTTLED, Cause.ERROR) else None,
         limit=refused(headers, said.words, said.codes) if cause is Cause.THROTTLED else None,
         hint=hint or _HINTS.get(cause, ""),
+        scope=_scope(said, status) if cause is Cause.DENIED else Scope.ACCOUNT,
     )
 
 
@@ -168,19 +179,37 @@ def empty(document: Json, text: str | None, profile: Profile) -> Fault:
     )
 
 
+def _is_firewall(document: Json, status: int, reply: Reply) -> bool:
+    """Return whether a page of what stands before the provider came, and no answer of its own."""
+    return status in (403, 406) and document is None and bool(_PAGE.match(reply.body[:2000]))
+
+
+def _blocked(said: Said, reply: Reply) -> Fault:
+    return Fault(
+        cause=Cause.REFUSED,
+        message=f"blocked by a firewall in front of the provider: {said.message}",
+        charged=Charged.NO,
+        status=reply.status,
+        code=FIREWALL,
+        hint="a firewall in front of the provider dislikes this request; other words in the prompt may pass",
+    )
+
+
 def _cause(said: Said, status: int, reply: Reply, profile: Profile) -> tuple[Cause, str]:
-    """Return (cause, hint), the first rule that fits; "" where the cause's common hint will do."""
-    policy = bool(said.codes & _POLICY) or said.moderated
-    if said.codes & _MONEY or status == 402 or (not policy and _MONEY_WORDS.search(said.words)):
+    """Return (cause, hint), the first rule that fits; "" where the cause's common hint will do.
+
+    Codes and the status decide.  Words only refine a 402, 403 or 429, and an error in a success that has no code.
+    """
+    if said.codes & _MONEY or status == 402:
         return Cause.MONEY, ""
     if status == 401 or said.codes & _KEY:
         return Cause.DENIED, f"check the key in {' or '.join(profile.api_key_env) or 'the environment'}"
-    if policy:
+    if said.codes & _POLICY or said.moderated:
         return Cause.REFUSED, ""
     if said.codes & _SETUP:
         return Cause.DENIED, ""
     if status in (429, 503, 529) or said.codes & _RATE:
-        return _throttled(said)
+        return _throttled(said, status)
     if status < 500:
         known = _cause_of_request(said, status)
         if known:
@@ -192,22 +221,41 @@ def _cause(said: Said, status: int, reply: Reply, profile: Profile) -> tuple[Cau
 
 
 def _cause_of_request(said: Said, status: int) -> Cause | None:
-    """Name the cause by code, then by message (gateways in between often drop the codes); None: ask the status."""
+    """Name the cause by code, and where words count by these; None: ask the status."""
     if said.codes & _INVALID:
         return Cause.INVALID
     if said.codes & _ERROR:
         return Cause.ERROR
-    if _POLICY_WORDS.search(said.words):
-        return Cause.REFUSED
-    if _RATE_WORDS.search(said.words):
-        return Cause.THROTTLED
-    if _MODEL_WORDS.search(said.words) or (status in (200, 403) and _KEY_WORDS.search(said.words)):
-        return Cause.DENIED
+    if status == 403 or status < 300:
+        return _cause_by_words(said, status)
+    # Both fail this job alone, so a word too many does no harm to others.
+    return Cause.REFUSED if status in (400, 422) and _POLICY_WORDS.search(said.words) else None
+
+
+def _cause_by_words(said: Said, status: int) -> Cause | None:
+    rules = [
+        (_MONEY_WORDS, Cause.MONEY),
+        (_POLICY_WORDS, Cause.REFUSED),
+        (_RATE_WORDS, Cause.THROTTLED),
+        (_MODEL_WORDS, Cause.DENIED),
+        (_KEY_WORDS, Cause.DENIED),
+    ]
     # Under a good status there is no status to ask: gptimageapi's own codes are not documented.
-    return Cause.INVALID if status < 300 and _INVALID_WORDS.search(said.words) else None
+    rules += [(_BUSY_WORDS, Cause.THROTTLED), (_INVALID_WORDS, Cause.INVALID)] if status < 300 else []
+    return next((cause for words, cause in rules if words.search(said.words)), None)
 
 
-def _throttled(said: Said) -> tuple[Cause, str]:
+def _scope(said: Said, status: int) -> Scope:
+    """Return what a denial holds for: a key or a country for the account, all else for the model asked for."""
+    account = status in (401, 405, 407, 410, 421, 451) or 300 <= status < 400 or said.codes & (_KEY | _COUNTRY)
+    return Scope.ACCOUNT if account or (status != 404 and _KEY_WORDS.search(said.words)) else Scope.MODEL
+
+
+def _throttled(said: Said, status: int) -> tuple[Cause, str]:
+    """Tell too fast from too much: Gemini's limit per minute speaks of "your current quota" as well."""
+    paced = said.codes & _RATE or retry_after({}, said.words) is not None
+    if status == 429 and not paced and _MONEY_WORDS.search(said.words):
+        return Cause.MONEY, ""
     limit, requested = _LIMIT.search(said.words), _REQUESTED.search(said.words)
     if limit and requested and _number(requested[1]) > _number(limit[1]):
         return Cause.INVALID, f"one request may ask for {limit[1]} at most: ask for fewer images or a smaller one"

@@ -14,12 +14,25 @@ from dataclasses import dataclass
 from html import unescape
 from typing import Any
 
+from .echo import without_echo_keys
 from .jsonbody import Json
 
 #: Longest message kept (characters), and the longest text searched for tell-tale words.
 MESSAGE_MAX, _WORDS_MAX = 500, 20_000
 
 _CODE_KEYS = ("code", "type", "error_type", "status", "provider_code", "reason", "error_code")
+_MESSAGE_KEYS = (
+    "message", "msg", "detail", "error", "error_message", "errorMessage", "error_msg", "err_msg", "fail_reason",
+    "failure_reason", "title",
+)  # fmt: skip
+_STATUS_KEYS = ("statusCode", "status_code", "status", "code", "error_code")
+_REASON_KEYS = ("finish_reason", "finishReason", "filter_reason", "raiFilteredReason", "blockReason", "block_reason")
+#: Where a success has its content, which may be an envelope of its own.
+_ENVELOPES = ("data", "result", "response", "output")
+#: Members that say nothing of how it went.
+_SILENT = frozenset(["request_id", "requestId", "trace_id", "traceId", "id", "created", "timestamp", "path"])
+_FAILED = frozenset(["error", "failed", "failure", "fail", "rejected", "cancelled", "canceled"])
+_GOOD = frozenset(("", "0", "200", "201", "ok", "success", "succeeded", "completed"))
 _TITLE = re.compile(r"<title[^>]*>(.{1,300}?)</title>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<(?:script|style)\b.{0,20000}?</(?:script|style)>|<[^<>]{0,2000}>", re.IGNORECASE | re.DOTALL)
 #: Words that look like a key hold a digit or stars; "key provided" does not.
@@ -31,7 +44,7 @@ class Said:
     """What a reply says went wrong."""
 
     message: str  #: the provider's own words, fit to be shown
-    words: str  #: all of them, for searching
+    words: str  #: all of them, for searching, but for what repeats the request in a member of its own
     codes: frozenset[str]  #: every code, type and reason, in lower case
     code: str | None  #: the one to show
     status: int | None  #: the status stated in the body
@@ -53,10 +66,7 @@ def error_in(document: Json) -> bool:
     """Tell whether a document that came with a 2xx status holds an error all the same."""
     if not isinstance(document, Mapping):
         return not document or (isinstance(document, list) and any(_errors(document)))
-    if any(_errors(document)):
-        return True
-    status = _status(document.get("statusCode"))
-    return status is not None and status >= 400 and not document.get("data")
+    return any(_errors(document))
 
 
 def listen(document: Json, body: bytes) -> Said:
@@ -67,12 +77,10 @@ def listen(document: Json, body: bytes) -> Said:
     codes: dict[str, None] = {}
     for envelope in envelopes:
         codes.update(dict.fromkeys(_codes(envelope)))
-    message = next((text for envelope in envelopes for text in _messages(envelope)), "")
-    raw = next((_raw(envelope) for envelope in envelopes if _raw(envelope)), "")
-    words = f"{message} {raw}".strip()[:_WORDS_MAX]
+    message, words = _words_of(envelopes)
     stops, refusal = _stops(document)
     return Said(
-        message=clean(words if len(message) < 40 and raw else message),
+        message=message,
         words=words,
         codes=frozenset(code.lower() for code in codes),
         code=_shown(list(codes)),
@@ -82,6 +90,18 @@ def listen(document: Json, body: bytes) -> Said:
         moderated=any(_moderated(envelope) for envelope in envelopes),
         headers={name: text for envelope in reversed(envelopes) for name, text in _headers(envelope)},
     )
+
+
+def _words_of(envelopes: list[Json]) -> tuple[str, str]:
+    """Return the message to show, and all words to search."""
+    message, raw = _message_and_raw(envelopes)
+    shown = clean(f"{message} {raw}" if len(message) < 40 and raw else message)
+    return shown, " ".join(_message_and_raw(without_echo_keys(envelopes))).strip()[:_WORDS_MAX]
+
+
+def _message_and_raw(envelopes: list[Json]) -> tuple[str, str]:
+    message = next((text for envelope in envelopes for text in _messages(envelope)), "")
+    return message, next((raw for envelope in envelopes if (raw := _raw(envelope))), "")
 
 
 def _page(body: bytes) -> Said:
@@ -110,15 +130,57 @@ def _errors(document: Json) -> Iterator[Json]:
         return
     if not isinstance(document, Mapping):
         return
-    for holder in (document, *_choices(document)):
-        error = holder.get("error")
-        if isinstance(error, (Mapping, str)) and error:
+    named = False
+    for holder in (document, *_choices(document), *_inner(document)):
+        for error in _named(holder):
+            named = True
             yield error
-        elif error is True:
-            yield {key: value for key, value in holder.items() if key != "error"}
-    errors = document.get("errors")
-    if isinstance(errors, list):
-        yield from (error for error in errors[:10] if isinstance(error, (Mapping, str)) and error)
+    for holder in () if named else (document, *_inner(document)):
+        if _failed(holder):
+            yield holder
+
+
+def _named(holder: Mapping[str, Any]) -> Iterator[Json]:
+    """Yield what stands under ``error`` and ``errors``, where it says anything."""
+    error, errors = holder.get("error"), holder.get("errors")
+    if error is True:
+        yield {key: value for key, value in holder.items() if key != "error"}
+    for part in (error, *(errors[:10] if isinstance(errors, list) else [errors])):
+        listed = part[:10] if isinstance(part, list) else [part]
+        yield from (one for one in listed if isinstance(one, (Mapping, str)) and not _is_blank(one))
+
+
+def _is_blank(error: Json) -> bool:
+    """Return whether an error says nothing: some gateways send an empty one with every success."""
+    if isinstance(error, Mapping):
+        return all(map(_is_blank, error.values()))
+    return error in (None, "", 0, False) or error == [] or (isinstance(error, str) and not error.strip())
+
+
+def _failed(holder: Mapping[str, Any]) -> bool:
+    """Return whether an object without ``error`` says that it went wrong, by a flag, a state, a code or its words."""
+    if any(holder.get(flag) is False for flag in ("success", "succeeded", "ok")):
+        return True
+    state = holder.get("status", holder.get("state"))
+    if isinstance(state, str) and state.strip().lower() in _FAILED:
+        return True
+    if any(isinstance(holder.get(key), str) and holder[key].strip() for key in _MESSAGE_KEYS[4:-1]):
+        return True
+    content = any(holder.get(key) for key in ("data", "result", "output", "images", "choices", "response"))
+    if content:
+        return False
+    if any(_status(holder.get(key)) for key in ("statusCode", "status_code", "status")):
+        return True
+    code = holder.get("code", holder.get("errcode"))
+    words = any(isinstance(holder.get(key), (str, list)) and holder[key] for key in ("message", "msg", "detail"))
+    if isinstance(code, (str, int)) and not isinstance(code, bool) and str(code).strip().lower() not in _GOOD:
+        return words or _status(code) is not None
+    others = {key for key, value in holder.items() if value not in (None, "")} - _SILENT
+    return words and others <= {"message", "msg", "detail", "title"}
+
+
+def _inner(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [inner for key in _ENVELOPES if isinstance(inner := document.get(key), Mapping)]
 
 
 def _choices(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -152,7 +214,7 @@ def _messages(envelope: Json) -> Iterator[str]:
         yield envelope
     if not isinstance(envelope, Mapping):
         return
-    for key in ("message", "msg", "detail", "error", "error_message", "title"):
+    for key in _MESSAGE_KEYS:
         value = envelope.get(key)
         if isinstance(value, str) and value.strip():
             yield value
@@ -192,7 +254,7 @@ def _headers(envelope: Json) -> Iterator[tuple[str, str]]:
 def _stated(envelope: Json) -> int | None:
     if not isinstance(envelope, Mapping):
         return None
-    return next((status for key in ("statusCode", "status", "code") if (status := _status(envelope.get(key)))), None)
+    return next((status for key in _STATUS_KEYS if (status := _status(envelope.get(key)))), None)
 
 
 def _status(value: Json) -> int | None:
@@ -219,7 +281,27 @@ def _stops(document: Json) -> tuple[frozenset[str], str | None]:
             if block:
                 # An input that Google blocked is refused, whatever word it has for it.
                 reasons |= {str(block).lower(), "content_filter"}
+    for item in _items(document):
+        reasons |= {str(item[key]).lower() for key in _REASON_KEYS if item.get(key)}
+    if _is_filtered(document.get("prompt_filter_results")):
+        reasons.add("content_filter")
     return frozenset(reasons), refusal
+
+
+def _items(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the items of the lists in which images come."""
+    for key in ("data", "images", "artifacts", "candidates", "predictions", "output"):
+        value = document.get(key)
+        yield from (item for item in value[:50] if isinstance(item, Mapping)) if isinstance(value, list) else ()
+
+
+def _is_filtered(results: Json) -> bool:
+    """Return whether Azure's filter names a category for which it held the prompt back."""
+    if isinstance(results, list):
+        return any(map(_is_filtered, results[:20]))
+    if not isinstance(results, Mapping):
+        return False
+    return results.get("filtered") is True or any(map(_is_filtered, results.values()))
 
 
 def _moderated(envelope: Json) -> bool:

@@ -117,7 +117,12 @@ def test_trouble_of_this_machine_is_none_of_the_answer(project, witness, trouble
 
 
 def test_an_answer_that_was_not_delivered_stays_in_the_spool(project, witness):
-    job = {"id": "a", "prompt": "A cube [sandbox: empty]", "provider": "openrouter", "model": "gemini-3.1-flash-image-preview"}
+    job = {
+        "id": "a",
+        "prompt": "A cube [sandbox: empty]",
+        "provider": "openrouter",
+        "model": "gemini-3.1-flash-image-preview",
+    }
     manifest = project.manifest([job], retry={"attempts": 2, "first_wait": 0.05})
     assert project.run("run", manifest, "--yes").code == 3
     kept = [path.suffix for path in (project.state / "spool").iterdir()]

@@ -16,7 +16,7 @@ NOW = "Sat, 21 Nov 2026 09:00:00 GMT"
         ({"retry-after": "9", "x-ratelimit-reset-requests": "1m0s"}, "try again in 3s", 9.0),
         ({"retry-after": "0.5"}, "", 0.5),
         ({"retry-after": "Sat, 21 Nov 2026 09:00:30 GMT", "date": NOW}, "", 30.0),
-        ({"retry-after": "Sat, 21 Nov 2026 08:00:30 GMT", "date": NOW}, "", 0.0),
+        ({"retry-after": "Sat, 21 Nov 2026 08:00:30 GMT", "date": NOW}, "", None),  # a wait of 0 says nothing
         ({"retry-after": "Sat, 21 Nov 2026 09:00:30 GMT"}, "", None),
         ({"retry-after": "soon"}, "Please try again in 1m", 60.0),
         ({"retry-after": "-5"}, "", None),
