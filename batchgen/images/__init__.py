@@ -54,13 +54,14 @@ def examine(data: bytes) -> Examined:
         raise refusal(data)
     require_whole(mime, data)
     with explained(), open_image(mime, data) as image:
+        facts = Examined(mime=mime, width=image.width, height=image.height)
         try:
             _decode(mime, image)
         except (OSError, ValueError) as error:
             if mime == "image/jpeg" and not jpeg.is_usual(data):
                 raise UnknownFormatError(f"a kind of JPEG that cannot be read here: {error}", "jpg") from error
             raise
-        return Examined(mime=mime, width=image.width, height=image.height)
+    return facts
 
 
 def require_whole(mime: str, data: bytes) -> None:
@@ -72,13 +73,14 @@ def require_whole(mime: str, data: bytes) -> None:
 
 
 def _decode(mime: str, image: ImageFile.ImageFile) -> None:
-    with memory.reserve(bytes_per_pixel(mime, image) * image.width * image.height):
-        image.load()
-    if mime != "image/tiff":
-        return
-    for page in range(1, getattr(image, "n_frames", 1)):  # they lie anywhere in the file
-        image.seek(page)
-        require_size(image)
-        with memory.reserve(bytes_per_pixel(mime, image) * image.width * image.height):
+    pages = getattr(image, "n_frames", 1) if mime == "image/tiff" else 1  # they lie anywhere in the file
+    size = bytes_per_pixel(mime, image) * image.width * image.height
+    with memory.reserve(size if pages == 1 else MAX_MEMORY):
+        try:
             image.load()
-    image.seek(0)
+            for page in range(1, pages):
+                image.seek(page)
+                require_size(image)
+                image.load()
+        finally:
+            image.close()  # the pixels go before the next picture's come

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from threading import Condition
 
-from PIL import Image, ImageFile, features
+from PIL import Image, ImageFile, _imaging, features
 
 from .formats import FORMATS, DamagedImageError, UnknownFormatError
 
@@ -24,6 +24,9 @@ MAX_MEMORY = 4 * MAX_PIXELS
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 # Remarks on metadata (EXIF, the index of an MPO) would reach the terminal and change nothing about the picture.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+# Pixels lie in blocks of 16 MB.  The C library would keep them for the thread that freed them; larger ones it returns
+# to the system, so that other threads can have them.
+_imaging.set_block_size(64 << 20)
 
 
 class Memory:

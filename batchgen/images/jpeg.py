@@ -16,6 +16,7 @@ import hashlib
 import io
 import re
 import struct
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -117,7 +118,7 @@ def _ends_complete(data: bytes, layout: _Layout) -> bool:
 def _pixels(data: bytes) -> bytes:
     """Return a digest of all pixels."""
     digest = hashlib.sha256()
-    with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
+    with closing(JpegImagePlugin.JpegImageFile(io.BytesIO(data))) as image:
         for top in range(0, image.height, _STRIP):
             digest.update(image.crop((0, top, image.width, min(image.height, top + _STRIP))).tobytes())
     return digest.digest()
