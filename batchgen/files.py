@@ -30,6 +30,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: What fsync() fails with on file systems that have nothing to sync.
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+#: The longest ending that a name gets.
+_ENDING = len(".extra99.webp.json")
 #: Characters of file names that are tried at a time, each of up to four bytes.
 _CHARACTERS = 48
 
@@ -218,10 +220,11 @@ def _try_names(folder: int, root: Path, names: Iterable[str]) -> None:
     for name in names:
         characters.update(name)
         longest = max(longest, *PurePosixPath(name).parts, key=lambda part: len(os.fsencode(part)))
-    if (size := len(os.fsencode(longest))) > (most := os.fpathconf(folder, "PC_NAME_MAX")):
+    most = os.fpathconf(folder, "PC_NAME_MAX") - _ENDING
+    if len(os.fsencode(longest)) > most:
         raise StoreError(
-            f"the file name {longest} has {size} bytes; the file system of {root} takes {most}. Nothing was sent: "
-            "shorten it in the manifest"
+            f"the file name {longest} is too long for the file system of {root}, which takes {most} bytes and an "
+            "ending. Nothing was sent: shorten it in the manifest"
         )
     unusual = sorted(char for char in characters if char not in "/." and not (char.isascii() and char.isalnum()))
     for start in range(0, len(unusual), _CHARACTERS):
