@@ -13,11 +13,12 @@ import os
 import secrets
 import shlex
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from .errors import StoreError
+from .placing import NO_LINKS, place
 
 #: Where files go that a changed job replaces, relative to the output folder.
 ASIDE = ".superseded"
@@ -27,6 +28,12 @@ _NAME_BYTES = 255
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+#: What fsync() fails with on file systems that have nothing to sync.
+_NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+#: The longest ending that a name gets.
+_ENDING = len(".extra99.webp.json")
+#: Characters of file names that are tried at a time, each of up to four bytes.
+_CHARACTERS = 48
 
 
 def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None) -> None:
@@ -73,25 +80,35 @@ def withdraw(root: Path, name: str, sha256: str, attempt_id: str, *, bare: Calla
 
 def sweep(root: Path) -> int:
     """Remove temporary files that a killed run left under *root*; return how many."""
-    parts = root.rglob(f"{_PART}{'[0-9a-f]' * 16}.part") if root.is_dir() else ()
+    parts = root.rglob(f"{_PART}{'[0-9a-f]' * 16}*.part") if root.is_dir() else ()
     found = [path for path in parts if path.is_file() and not path.is_symlink()]
     for path in found:
         path.unlink(missing_ok=True)
     return len(found)
 
 
-def require_writable(root: Path) -> None:
-    """Raise StoreError where no file can be made in the output folder: before images are paid for, not after."""
+def require_writable(root: Path, names: Iterable[str] = ()) -> bool:
+    """Make sure that files can be put into the output folder, before images are paid for; raise StoreError.
+
+    *names* are those of the files to come; only those file systems that have no hard links may not take them, and only
+    there they are looked at.  Returns whether the file system has hard links.
+    """
     try:
         with _folder(root, PurePosixPath()) as folder:
-            part = f"{_PART}{secrets.token_hex(8)}.part"
-            os.close(os.open(part, _NEW, 0o666, dir_fd=folder))
-            os.unlink(part, dir_fd=folder)
+            linked = _try_to_place(folder)
+            _try_names(folder, root, names)
+            return linked
     except OSError as error:
         raise StoreError(
             f"the output folder {root} cannot be written: {error.strerror}. Nothing was sent: mend it, or name another "
             "one under output: in the manifest"
         ) from error
+
+
+def has_links(folder: Path) -> bool:
+    """Return whether the file system of an existing *folder* has hard links; raise OSError where it takes no file."""
+    with _folder(folder, PurePosixPath(), make=False) as descriptor:
+        return _try_to_place(descriptor)
 
 
 def digest(path: Path) -> str:
@@ -120,11 +137,11 @@ def make_private(folder: Path) -> Path:
 
 
 def sync_folder(descriptor: int) -> None:
-    """Make the names in an open folder durable.  Some network file systems answer EINVAL: they have nothing to sync."""
+    """Make the names in an open folder durable, or a file.  Some network file systems have nothing to sync."""
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:
+        if error.errno not in _NO_SYNC:
             raise
 
 
@@ -153,22 +170,73 @@ def _folder(root: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[
 
 
 def _put(folder: int, name: PurePosixPath, data: bytes, root: Path) -> None:
-    part = f"{_PART}{secrets.token_hex(8)}.part"
+    with _part(folder, data) as part:
+        try:
+            place(part, name.name, folder)
+        except FileExistsError:
+            if not _same(folder, name.name, data):
+                _set_aside(folder, name, root)
+                os.rename(part, name.name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+@contextmanager
+def _part(folder: int, data: bytes) -> Iterator[str]:
+    """Write *data* durably under a temporary name; remove that name at the end, if it is still there."""
+    part = _part_name()
     descriptor = os.open(part, _NEW, 0o666, dir_fd=folder)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(part, name.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-        except FileExistsError:
-            if not _same(folder, name.name, data):
-                _set_aside(folder, name, root)
-                os.rename(part, name.name, src_dir_fd=folder, dst_dir_fd=folder)
+            sync_folder(file.fileno())
+        yield part
     finally:
         with suppress(FileNotFoundError):
             os.unlink(part, dir_fd=folder)
+
+
+def _part_name(middle: str = "") -> str:
+    return f"{_PART}{secrets.token_hex(8)}{middle}.part"
+
+
+def _try_to_place(folder: int) -> bool:
+    """Go through all that putting a file into a folder takes, and remove it; return whether there are hard links."""
+    name = _part_name()
+    try:
+        with _part(folder, b"") as part:
+            linked = place(part, name, folder)
+        with _part(folder, b"") as part:
+            os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+    sync_folder(folder)
+    return linked
+
+
+def _try_names(folder: int, root: Path, names: Iterable[str]) -> None:
+    """Make sure that the file system takes every character of *names*, and the longest of them; raise StoreError."""
+    characters, longest = set[str](), ""
+    for name in names:
+        characters.update(name)
+        longest = max(longest, *PurePosixPath(name).parts, key=lambda part: len(os.fsencode(part)))
+    most = os.fpathconf(folder, "PC_NAME_MAX") - _ENDING
+    if len(os.fsencode(longest)) > most:
+        raise StoreError(
+            f"the file name {longest} is too long for the file system of {root}, which takes {most} bytes and an "
+            "ending. Nothing was sent: shorten it in the manifest"
+        )
+    unusual = sorted(char for char in characters if char not in "/." and not (char.isascii() and char.isalnum()))
+    for start in range(0, len(unusual), _CHARACTERS):
+        middle = "".join(unusual[start : start + _CHARACTERS])
+        try:
+            os.close(os.open(part := _part_name(f".{middle}"), _NEW, 0o666, dir_fd=folder))
+            os.unlink(part, dir_fd=folder)
+        except OSError as error:
+            raise StoreError(
+                f"the file system of {root} takes no file names with some of these characters: {middle} "
+                f"({error.strerror}). Nothing was sent: change the file names in the manifest, or name another folder"
+            ) from error
 
 
 def _same(folder: int, name: str, data: bytes) -> bool:
@@ -217,5 +285,11 @@ def _set_aside(folder: int, name: PurePosixPath, root: Path) -> None:
     target = PurePosixPath(ASIDE, name.parent, f"{stem}{tail}")
     with _folder(root, target.parent) as aside:
         with suppress(FileExistsError):
-            os.link(name.name, target.name, src_dir_fd=folder, dst_dir_fd=aside, follow_symlinks=False)
+            try:
+                os.link(name.name, target.name, src_dir_fd=folder, dst_dir_fd=aside, follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in NO_LINKS:
+                    raise
+                with _part(aside, data) as part:
+                    place(part, target.name, aside)
         sync_folder(aside)

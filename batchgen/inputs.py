@@ -14,7 +14,7 @@ from anyio import Lock, to_thread
 
 from .fault import Cause, Fault, ProviderError
 from .files import make_private, publish
-from .images import EXTENSIONS, DamagedImageError, examine
+from .images import EXTENSIONS, SOURCE_TYPES, DamagedImageError, examine
 from .spool import Scratch, Spool
 from .task import Source, Task
 
@@ -75,8 +75,8 @@ class Inputs:
 
     async def _fetched(self, url: str) -> Source:
         stem = hashlib.sha256(url.encode()).hexdigest()[:32]
-        for mime, extension in EXTENSIONS.items():
-            path = self._folder / f"{stem}.{extension}"
+        for mime in SOURCE_TYPES:
+            path = self._folder / f"{stem}.{EXTENSIONS[mime]}"
             if path.exists():
                 return Source(path=str(path), mime=mime, size_bytes=path.stat().st_size)
         with self._spool.scratch() as sink:
@@ -85,7 +85,9 @@ class Inputs:
         try:
             facts = await to_thread.run_sync(examine, data)
         except DamagedImageError as error:
-            raise ProviderError(Fault(cause=Cause.INVALID, message=f"source image {url}: {error}")) from error
+            raise _invalid(f"source image {url}: {error}") from error
+        if facts.mime not in SOURCE_TYPES:
+            raise _invalid(f"source image {url} is {facts.mime}; providers take PNG, JPEG and WebP")
         name = f"{stem}.{facts.extension}"
         await to_thread.run_sync(publish, self._folder, name, data)
         return Source(path=str(self._folder / name), mime=facts.mime, size_bytes=len(data))

@@ -22,7 +22,7 @@ from ..store.reader import Reader
 from .place import Place, opened
 
 #: Unfinished files in an output folder, and unfinished copies of the job table beside it.
-_PART = re.compile(r"\.bg-[0-9a-f]{16}\.part")
+_PART = re.compile(r"\.bg-[0-9a-f]{16}.*\.part")
 _COPY = re.compile(r"\..+\.\d+\.part|.+\.before-\w+\.\d+\.part")
 _IMAGES = {f".{extension}" for extension in EXTENSIONS.values()}
 

@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Literal
 
 from .. import dotenv, lock, settings
 from ..errors import BatchgenError
+from ..files import has_links
 from ..providers.skew import least
 from ..store import migrate, upkeep
 from ..store.reader import Reader
@@ -73,7 +75,7 @@ class Setting:
 
 
 def examine(place: Place) -> Iterator[Finding]:
-    """Look at everything; nothing is written, and no provider is asked."""
+    """Look at everything; nothing stays written, and no provider is asked."""
     looks: tuple[tuple[str, Callable[[Place], Iterator[Finding]]], ...] = (
         ("python", _python),
         ("settings", _settings),
@@ -81,6 +83,7 @@ def examine(place: Place) -> Iterator[Finding]:
         ("certificates", _certificates),
         ("clock", _clock),
         ("disk", _disk),
+        ("output", _output),
         ("lock", _lock),
         ("job table", _table),
         ("terminal", _terminal),
@@ -250,6 +253,21 @@ def _disk(place: Place) -> Iterator[Finding]:
     else:
         yield Finding(about="disk", says=says, verdict="ok" if free >= LITTLE_ROOM else "note")
     require_local(nearest.resolve())
+
+
+def _output(place: Place) -> Iterator[Finding]:
+    """Report how files get their names in the output folders, which takes a try with an empty file."""
+    folders = {place.root}
+    if migrate.revision(place.db) == migrate.HEAD:
+        with Reader(place.db) as reader:
+            folders = {Path(batch.folder) for batch in reader.batches()} or folders
+    for folder in sorted({next(path for path in (each, *each.parents) if path.exists()) for each in folders}):
+        try:
+            way = "hard links" if has_links(folder) else "exclusive renames (the file system has no hard links)"
+        except OSError as error:
+            yield Finding(about="output", says=f"{folder} cannot be written: {error.strerror}", verdict="bad", code=1)
+        else:
+            yield Finding(about="output", says=f"{folder}: files get their names by {way}")
 
 
 def _lock(place: Place) -> Iterator[Finding]:

@@ -110,7 +110,7 @@ class Engagement:
         runner.recovered = recovered
         sweep(self.batch.folder)
         if profiles:
-            require_writable(self.batch.folder)
+            require_writable(self.batch.folder, (job.output for job in self.batch.jobs))
         stop = Stop(runner, self.terms.bounds, wall)
         async with transport:
             await stop.guard(self._attendance(runner).around(follow(runner, self.reader)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import StoreError, UsageError
+from ..placing import place
 from .engine import explain, prepare
 
 _PATIENCE = 30.0
@@ -68,7 +69,7 @@ def backup(path: Path, target: Path) -> int:
             dbapi.execute("VACUUM INTO ?", (str(part),))
         with part.open("rb") as copy:
             os.fsync(copy.fileno())
-        os.link(part, target)  # fails where the name was taken meanwhile
+        place(str(part), str(target))  # fails where the name was taken meanwhile
         return target.stat().st_size
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"no backup of {path} at {target}: {error}.  Nothing was left there") from error

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import itertools
+import os
 import random
 import struct
+import subprocess
+import sys
+import textwrap
+import threading
 import warnings
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile, PngImagePlugin
 
 from batchgen import images
-from batchgen.images import DamagedImageError, Examined, examine, sniff
+from batchgen.images import DamagedImageError, Examined, UnknownFormatError, examine, require_whole, sniff
+from batchgen.images.decoding import Memory
 
 MIMES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
@@ -162,14 +173,10 @@ def test_a_webp_that_lies_about_its_length_is_refused():
         random.Random(1).randbytes(4096),
         b"\x89PNG\r\n\x1a\n" + random.Random(2).randbytes(4096),
         b"\xff\xd8\xff" + random.Random(3).randbytes(4096) + b"\xff\xd9",
-        saved(noise(), "GIF"),
-        saved(noise(), "BMP"),
-        saved(noise(), "TIFF"),
-        saved(noise(), "PPM"),
     ],
     ids=lambda data: repr(data[:12]),
 )
-def test_what_is_no_png_jpeg_or_webp_is_refused(data):
+def test_what_is_no_whole_image_is_refused(data):
     with pytest.raises(DamagedImageError):
         examine(data)
 
@@ -255,3 +262,373 @@ def test_many_threads_leave_the_warning_filters_as_they_were():
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(examine, work))
         assert list(warnings.filters) == before
+
+
+# --- JPEG -------------------------------------------------------------------------------------------------------------
+
+END = b"\xff\xd9"
+
+
+def smooth(size: tuple[int, int]) -> Image.Image:
+    return Image.radial_gradient("L").resize(size).convert("RGB")
+
+
+def half_empty(size: tuple[int, int]) -> Image.Image:
+    """Detail above and nothing below, where a decoder that fills up what is missing is nearly right."""
+    image = Image.new("RGB", size, (128, 128, 128))
+    image.paste(noise((size[0], size[1] // 2)), (0, 0))
+    return image
+
+
+def jpegs() -> dict[str, bytes]:
+    pictures = {"noise": noise((97, 70)), "smooth": smooth((97, 70)), "half": half_empty((97, 70))}
+    ways = {"plain": {}, "progressive": {"progressive": True}, "restarts": {"restart_marker_blocks": 5}}
+    sampling = {"444": ("RGB", 0), "422": ("RGB", 1), "420": ("RGB", 2), "grey": ("L", 0), "cmyk": ("CMYK", 0)}
+    return {
+        f"{picture}-{way}-{colors}-{quality}": saved(
+            pictures[picture].convert(sampling[colors][0]), "JPEG", subsampling=sampling[colors][1], quality=quality,
+            **ways[way],
+        )
+        for picture, way, colors, quality in itertools.product(pictures, ways, sampling, (40, 95))
+    }  # fmt: skip
+
+
+JPEGS = jpegs()
+
+
+@pytest.mark.parametrize("name", JPEGS)
+def test_a_jpeg_cut_anywhere_is_refused_though_an_end_marker_was_appended(name):
+    data = JPEGS[name]
+    assert examine(data).width == 97
+    for number in range(50):
+        cut = 4 + (len(data) - 12) * number // 49
+        for behind in (b"", bytes(64)):
+            with pytest.raises(DamagedImageError, match="JPEG"):
+                examine(data[:cut] + END + behind)
+
+
+@pytest.mark.parametrize("behind", [bytes(100), bytes(100_000), b"\0\0\0\x1cftypmp42" + bytes(9000), b"SEFT" * 50, END])
+def test_whatever_lies_behind_the_end_of_a_jpeg_does_not_count(behind):
+    for name in ("jpeg", "jpeg-progressive", "jpeg-cmyk"):
+        assert examine(VARIANTS[name] + behind).width == 48
+        assert examine(VARIANTS[name] + VARIANTS["jpeg"] + behind).width == 48
+
+
+def test_a_jpeg_cut_in_half_is_refused_though_a_whole_one_follows():
+    for name in ("jpeg", "jpeg-progressive"):
+        data = VARIANTS[name]
+        for end in (b"", END):
+            with pytest.raises(DamagedImageError):
+                examine(data[: len(data) // 2] + end + VARIANTS["jpeg"])
+
+
+def test_a_source_and_a_result_go_by_one_rule():
+    for name in ("noise-plain-420-95", "smooth-progressive-444-40"):
+        data = JPEGS[name]
+        require_whole("image/jpeg", data + bytes(5000))
+        with pytest.raises(DamagedImageError):
+            require_whole("image/jpeg", data[: len(data) // 2] + END)
+
+
+def test_a_jpeg_with_an_end_marker_in_its_metadata_is_whole():
+    thumbnail = b"Exif\0\0" + saved(noise((16, 12)), "JPEG")
+    data = saved(noise(), "JPEG", exif=thumbnail, comment=b"a\xff\xd9b", icc_profile=thumbnail * 300)
+    assert examine(data).width == 48
+    with pytest.raises(DamagedImageError):
+        examine(data[: len(data) - 1500] + END)
+
+
+def segments(jpeg: bytes) -> tuple[list[bytes], bytes]:
+    """Return the segments before the scan of a JPEG, and its scan."""
+    found, position = [], 2
+    while True:
+        end = position + 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
+        found.append(jpeg[position:end])
+        if jpeg[position + 1] == 0xDA:
+            return found, jpeg[end:-2]
+        position = end
+
+
+def in_three_scans() -> list[bytes]:
+    """Return a baseline JPEG whose colors come one after another: the head, each scan, the end."""
+    grey = [saved(noise((48, 40), "L").rotate(turn), "JPEG", quality=80) for turn in (0, 180, 0)]
+    head = [part for part in segments(grey[0])[0] if part[1] != 0xDA]
+    at = next(number for number, part in enumerate(head) if part[1] == 0xC0)
+    colors = b"".join(bytes((number, 0x11, 0)) for number in (1, 2, 3))
+    head[at] = b"\xff\xc0" + struct.pack(">HBHHB", 17, 8, 40, 48, 3) + colors
+    scans = [
+        b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, number, 0, 0, 63, 0) + segments(picture)[1]
+        for number, picture in enumerate(grey, 1)
+    ]
+    return [b"\xff\xd8" + b"".join(head), *scans, END]
+
+
+def test_a_jpeg_in_several_scans_lacks_none_of_them():
+    parts = in_three_scans()
+    assert examine(b"".join(parts)) == Examined(mime="image/jpeg", width=48, height=40)
+    for scans in (1, 2):
+        with pytest.raises(DamagedImageError, match="cut off"):
+            examine(b"".join(parts[: scans + 1]) + END)
+    last = parts[3]
+    for cut in range(20, len(last) - 8, 31):
+        with pytest.raises(DamagedImageError):
+            examine(b"".join(parts[:3]) + last[:cut] + END)
+
+
+def test_a_progressive_jpeg_lacks_no_scan():
+    data = JPEGS["noise-progressive-420-95"]
+    starts = [at for at in range(len(data)) if data[at : at + 2] == b"\xff\xda"]
+    assert len(starts) > 5
+    for start in starts[1:]:
+        with pytest.raises(DamagedImageError):
+            examine(data[:start] + END)
+
+
+def test_a_jpeg_of_a_kind_that_no_decoder_here_reads_is_no_damage():
+    data = bytearray(VARIANTS["jpeg"])
+    data[data.index(b"\xff\xc0") + 1] = 0xC5  # differential: a start of frame that hardly anything writes or reads
+    with pytest.raises(UnknownFormatError) as caught:
+        examine(bytes(data))
+    assert caught.value.extension == "jpg"
+
+
+# --- other formats ----------------------------------------------------------------------------------------------------
+
+OTHERS = {
+    "gif": ("image/gif", saved(noise(), "GIF")),
+    "avif": ("image/avif", saved(noise(), "AVIF")),
+    "bmp": ("image/bmp", saved(noise(), "BMP")),
+    "bmp-8": ("image/bmp", saved(noise().quantize(16), "BMP")),
+    "tiff": ("image/tiff", saved(noise(), "TIFF")),
+    "tiff-lzw": ("image/tiff", saved(noise(), "TIFF", compression="tiff_lzw")),
+    "tiff-deflate": ("image/tiff", saved(noise(), "TIFF", compression="tiff_adobe_deflate")),
+    "jp2": ("image/jp2", saved(noise(), "JPEG2000")),
+    "pnm": ("image/x-portable-anymap", saved(noise(), "PPM")),
+    "qoi": ("image/qoi", saved(noise(), "QOI")),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_picture_in_another_format_is_taken_whole_and_refused_when_cut(name):
+    mime, data = OTHERS[name]
+    facts = examine(data)
+    assert facts == Examined(mime=mime, width=48, height=40)
+    assert facts.extension == name.partition("-")[0]
+    assert examine(data + bytes(500)) == facts
+    last = len(data) - (8 if name == "qoi" else 1)  # the end marker of a QOI says nothing of its pixels
+    for cut in {*range(0, last, 41), last // 2, last - 1}:
+        with pytest.raises(DamagedImageError):
+            examine(data[:cut])
+
+
+def test_an_icon_is_taken_whole_and_refused_when_cut():
+    data = saved(noise((64, 64)), "ICO", sizes=[(16, 16), (48, 48)])
+    assert examine(data) == Examined(mime="image/x-icon", width=48, height=48)
+    for cut in range(0, len(data), 57):
+        with pytest.raises(DamagedImageError):
+            examine(data[:cut])
+
+
+@pytest.mark.parametrize("kind", ["GIF", "AVIF", "TIFF"])
+def test_every_frame_of_an_animation_is_there(kind):
+    frames = [noise((20, 20)), noise((20, 20)).rotate(90), noise((20, 20)).rotate(180)]
+    data = saved(frames[0], kind, save_all=True, append_images=frames[1:])
+    assert (examine(data).width, examine(data).height) == (20, 20)
+    for cut in (*range(len(data) // 3, len(data) - 40, 23), len(data) - 40):
+        with pytest.raises(DamagedImageError):
+            examine(data[:cut])
+
+
+def iso_media(brand: bytes) -> bytes:
+    return b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + random.Random(9).randbytes(900)
+
+
+@pytest.mark.parametrize(
+    ("extension", "data"),
+    [
+        ("heic", iso_media(b"heic")),
+        ("heic", iso_media(b"mif1")),
+        ("jxl", b"\xff\x0a" + random.Random(5).randbytes(800)),
+        ("jxl", b"\0\0\0\x0cJXL \r\n\x87\n" + random.Random(5).randbytes(800)),
+        ("svg", b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'),
+        ("svg", b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- made by x -->\n<!DOCTYPE svg PUBLIC "a" "b">\n<svg></svg>'),
+        ("pdf", b"%PDF-1.7\n" + random.Random(5).randbytes(800)),
+        ("psd", b"8BPS\0\1" + random.Random(5).randbytes(800)),
+        ("mp4", b"\0\0\0\x14ftypisom\0\0\2\0isom" + random.Random(5).randbytes(800)),
+        ("bin", random.Random(5).randbytes(4096)),
+    ],
+)
+def test_what_may_be_a_picture_and_cannot_be_decoded_is_told_from_damage(extension, data):
+    with pytest.raises(UnknownFormatError) as caught:
+        examine(data)
+    assert caught.value.extension == extension
+    assert str(caught.value).isprintable()
+    assert "cannot be read" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>",
+        b"<html><body><h1>Sorry</h1><svg></svg></body></html>",
+        b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>',
+        b'{"error": {"message": "no"}}',
+        b"upstream connect error or disconnect/reset before headers",
+        "Dienst nicht verf\u00fcgbar, bitte sp\u00e4ter".encode("latin-1"),
+        "<html>\u65e0\u6cd5\u8bbf\u95ee</html>".encode("utf-16"),
+        "\u670d\u52a1\u5668\u7e41\u5fd9\uff0c\u8bf7\u7a0d\u540e\u518d\u8bd5".encode(),
+        b"BMW i3, P5 and P6, qoi",
+        b"",
+        bytes(4096),
+        b"\x89PNG\r\n",
+        OTHERS["avif"][1][:14],
+    ],
+    ids=lambda data: repr(data[:14]),
+)
+def test_text_and_scraps_are_no_pictures_of_an_unknown_format(data):
+    with pytest.raises(DamagedImageError) as caught:
+        examine(data)
+    assert not isinstance(caught.value, UnknownFormatError)
+
+
+def test_a_format_that_this_pillow_lacks_is_no_damage(monkeypatch):
+    monkeypatch.setattr("batchgen.images.decoding.features.check", lambda name: name != "avif")
+    with pytest.raises(UnknownFormatError, match="AVIF") as caught:
+        examine(OTHERS["avif"][1])
+    assert caught.value.extension == "avif"
+
+
+# --- what is this machine's ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trouble", "shown"),
+    [
+        (MemoryError(), MemoryError),
+        (OSError("out of memory error when reading image file"), MemoryError),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), OSError),
+        (RuntimeError("can't start new thread"), RuntimeError),
+        (OSError("broken data stream when reading image file"), DamagedImageError),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("name", ["png", "jpeg", "jpeg-progressive", "webp"])
+def test_a_machine_that_fails_is_told_from_an_image_that_is_damaged(monkeypatch, name, trouble, shown):
+    def load(_image: object) -> None:
+        raise trouble
+
+    with monkeypatch.context() as patch:
+        # WebP and PNG have their own, which end in the common one
+        patch.setattr(ImageFile.ImageFile, "load", load)
+        patch.setattr("PIL.WebPImagePlugin.WebPImageFile.load", load)
+        with pytest.raises(shown) as caught:
+            examine(VARIANTS[name])
+    assert isinstance(caught.value, DamagedImageError) == (shown is DamagedImageError)
+    assert examine(VARIANTS[name]).width == 48
+
+
+def test_no_remark_of_the_library_reaches_the_terminal():
+    code = """
+        import sys
+        from batchgen.images import examine
+        print(examine(sys.stdin.buffer.read()).width)
+        """
+    jpeg = saved(noise(), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x0f\x01\x02\0\xff\xff\0\0")
+    mpo = saved(noise(), "MPO", save_all=True, append_images=[noise((10, 10))]).replace(b"MPF\0II", b"MPF\0XX")
+    head, *rest = chunks(VARIANTS["png"])
+    actl = joined([head, (b"acTL", struct.pack(">II", 0, 0)), *rest])
+    for data in (jpeg, mpo, actl):
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            input=data,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == (b"48\n", b"")
+
+
+FOUR_LARGE = """
+    import resource, struct, zlib
+    from concurrent.futures import ThreadPoolExecutor
+    from batchgen.images import MAX_PIXELS, examine
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    def large(side):
+        packer = zlib.compressobj(1)
+        row = b"\\0" + bytes(range(240)) * (side * 6 // 240)
+        pixels = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+        head = struct.pack(">IIBBBBB", side, side, 16, 2, 0, 0, 0)
+        return b"\\x89PNG\\r\\n\\x1a\\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+    side = 8000
+    assert side * side == MAX_PIXELS
+    data = large(side)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(examine, [data, *(bytes(bytearray(data)) for _ in range(3))]))
+    assert [facts.width for facts in found] == [side] * 4
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    """
+
+
+def test_four_readers_with_the_largest_pictures_stay_within_600_megabytes():
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FOUR_LARGE)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 600  # 300 measured; 990 without the bound
+
+
+def test_memory_is_never_lent_twice_and_everybody_gets_a_turn():
+    memory, lock = Memory(100), threading.Lock()
+    held, most, alone = [0], [0], []
+
+    def work(size: int) -> None:
+        with memory.reserve(size):
+            with lock:
+                held[0] += size
+                most[0] = max(most[0], held[0])
+                if size > 100:
+                    alone.append(held[0] == size)
+            threading.Event().wait(0.001)
+            with lock:
+                held[0] -= size
+
+    sizes = [10, 30, 250, 60, 100, 1] * 20
+    with ThreadPoolExecutor(12) as threads:
+        list(threads.map(work, sizes))
+    assert held == [0]
+    assert alone == [True] * 20
+    assert 60 < most[0] <= 250
+
+
+def test_memory_is_given_back_after_an_error():
+    memory = Memory(10)
+    for _ in range(3):
+        with pytest.raises(KeyError), memory.reserve(10):
+            raise KeyError
+    with memory.reserve(10):
+        pass
+
+
+def test_pixels_are_gone_before_the_memory_is_given_back(monkeypatch):
+    order = []
+
+    @contextmanager
+    def reserve(size: int) -> Iterator[None]:
+        order.append(size)
+        yield
+        order.append("given back")
+
+    monkeypatch.setattr(images.memory, "reserve", reserve)
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "close", lambda image: order.append("closed"))
+    examine(VARIANTS["png"])
+    assert order == [48 * 40 * 4, "closed", "given back"]

@@ -92,12 +92,12 @@ def test_F3_no_space_for_the_commit_keeps_the_answer(place, witness):
     place.again(manifest, witness, 1)
 
 
-@pytest.mark.parametrize("inodes", [1, 2, 3])
+@pytest.mark.parametrize("inodes", [1, 2, 3, 4])
 def test_F4_no_inodes_for_the_image_keep_the_answer(place, witness, inodes):
     disk = place.disk("output", inodes=inodes, like=("om", "output"))
     manifest = place.batch(job("in/a"))
-    refused(place.do("run", manifest, "--yes"), "No space left", "kept in the spool" if inodes == 3 else "output")
-    assert len(witness.charges()) == len(place.slots())
+    refused(place.do("run", manifest, "--yes"), "No space left", "kept in the spool" if inodes == 4 else "output")
+    assert len(witness.charges()) == len(place.slots()) == (inodes == 4)  # else it shows before anything is sent
     assert parts(place) == []
     disk.mend()
     place.again(manifest, witness, 1)
@@ -403,6 +403,50 @@ def test_F21_a_flipped_bit_shows_beside_the_recorded_hash(place, witness):
 def test_F22_output_on_another_file_system(place, witness):
     place.disk("output", like=("", ""))
     place.again(place.batch(job("a"), job("in/b")), witness, 2)
+
+
+def without_links(code: int) -> None:
+    def link(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    os.link = link
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL])
+def test_F22_output_on_a_file_system_without_hard_links(place, witness, code):
+    hook = {"hook": without_links, "arguments": (code,)}
+    manifest = place.batch(job("a"), job("in/b"))
+    assert place.do("run", manifest, "--yes", **hook).code == 0
+    place.settled(witness, 2)
+    shown = place.do("doctor", **hook).out
+    assert "exclusive renames (the file system has no hard links)" in shown
+    assert parts(place) == []
+
+    place.batch(job("a", prompt="Another"), job("in/b"))
+    assert place.do("run", manifest, "--yes", **hook).code == 0
+    place.settled(witness, 3)
+    aside = [path for path in place.folder.rglob("*.png") if ".superseded" in path.parts]
+    assert [path.name.partition(".")[0] for path in aside] == ["a"]
+    assert place.do("verify", "--deep", **hook).code == 0
+
+
+def test_F22_names_that_such_a_file_system_refuses_show_before_sending(place, witness):
+    manifest = place.batch(job("caf\u00e9"))
+    refused(place.do("run", manifest, "--yes", hook=only_ascii), "no file names", "\u00e9", "Nothing was sent")
+    assert witness.arrivals() == []
+    place.again(manifest, witness, 1)
+
+
+def only_ascii() -> None:
+    without_links(errno.EPERM)
+    real = os.open
+
+    def strict(name: object, *arguments: object, **named: object) -> int:
+        if not str(name).isascii():
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return real(name, *arguments, **named)
+
+    os.open = strict
 
 
 def on_a_network_share(kind: str) -> None:

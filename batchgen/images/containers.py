@@ -1,0 +1,79 @@
+"""Whether an image's container ends where it says it ends, and holds what it must; nothing is decoded."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+
+from .formats import PNG_MAGIC, DamagedImageError
+
+
+def png_is_whole(data: bytes) -> None:
+    """Raise DamagedImageError where a PNG is cut off, has no pixels, or a chunk fails its checksum."""
+    position, pixels = len(PNG_MAGIC), 0
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 12 + length
+        if end > len(data):
+            break
+        if zlib.crc32(data[position + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
+            raise DamagedImageError(f"PNG chunk {kind!r} fails its checksum")
+        if kind == b"IDAT":
+            pixels += length
+        if kind == b"IEND":
+            if not pixels:
+                raise DamagedImageError("the PNG holds no pixels")
+            return
+        position = end
+    raise DamagedImageError(f"the PNG is cut off after {len(data)} bytes")
+
+
+def webp_is_whole(data: bytes) -> None:
+    """Raise DamagedImageError where a WebP is shorter than it says."""
+    stated = struct.unpack_from("<I", data, 4)[0] + 8
+    if len(data) < stated:
+        raise DamagedImageError(f"the WebP is cut off: {len(data)} of {stated} bytes")
+
+
+def gif_is_whole(data: bytes) -> None:
+    """Raise DamagedImageError where a GIF is cut off in any of its frames: the decoder reads the first alone."""
+    cut = DamagedImageError(f"the GIF is cut off after {len(data)} bytes")
+    try:
+        position = 13 + _color_table(data[10])
+        while data[position] != 0x3B:  # trailer
+            if data[position] == 0x2C:  # a frame: its place, its colors, the code size
+                position += 11 + _color_table(data[position + 9])
+            elif data[position] == 0x21:  # an extension
+                position += 2
+            else:
+                raise cut
+            while data[position]:
+                position += 1 + data[position]
+            position += 1
+    except IndexError:
+        raise cut from None
+
+
+def _color_table(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def ico_is_whole(data: bytes) -> None:
+    """Raise DamagedImageError where an icon lacks a part of one of its pictures."""
+    count = struct.unpack_from("<H", data, 4)[0]
+    try:
+        ends = [sum(struct.unpack_from("<II", data, 6 + 16 * number + 8)) for number in range(count)]
+    except struct.error:
+        ends = [len(data) + 1]
+    if max(ends) > len(data):
+        raise DamagedImageError(f"the icon is cut off after {len(data)} bytes")
+
+
+#: JPEG is not among them: only its decoder can tell (see jpeg).  The decoders of the others refuse what is cut off.
+CHECKS: dict[str, Callable[[bytes], None]] = {
+    "image/png": png_is_whole,
+    "image/webp": webp_is_whole,
+    "image/gif": gif_is_whole,
+    "image/x-icon": ico_is_whole,
+}

@@ -1,0 +1,118 @@
+"""Decoding with Pillow: how much memory at a time, and whose fault it is where it fails."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from threading import Condition
+
+from PIL import Image, ImageFile, _imaging, features
+
+from .formats import FORMATS, DamagedImageError, UnknownFormatError
+
+#: Pixels, not bytes: a few kilobytes can inflate to gigabytes.  The largest size on offer is 8.3 MP.
+MAX_PIXELS = 64_000_000
+#: What all pictures that are being decoded may take: one of the largest, or many of the usual size.
+MAX_MEMORY = 4 * MAX_PIXELS
+
+# Pillow only warns of a size that it thinks too large.  Set once, here: catch_warnings() in many threads at a time
+# leaves the whole process with the filters of whichever thread came last.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+# Remarks on metadata (EXIF, the index of an MPO) would reach the terminal and change nothing about the picture.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+# Pixels lie in blocks of 16 MB.  The C library would keep them for the thread that freed them; larger ones it returns
+# to the system, so that other threads can have them.
+_imaging.set_block_size(64 << 20)
+
+
+class Memory:
+    """A number of bytes that threads share; they get their turn in the order in which they came."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+        self._waiting: deque[object] = deque()
+        self._changed = Condition()
+
+    @contextmanager
+    def reserve(self, size: int) -> Iterator[None]:
+        """Wait until *size* bytes are free and hold them; what is larger than the limit waits to be alone."""
+        turn, size = object(), min(size, self._limit)
+        with self._changed:
+            self._waiting.append(turn)
+            try:
+                self._changed.wait_for(lambda: self._waiting[0] is turn and self._used + size <= self._limit)
+                self._used += size
+            finally:
+                self._waiting.remove(turn)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= size
+                self._changed.notify_all()
+
+
+#: Of the whole process.
+memory = Memory(MAX_MEMORY)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what a decoder raises for a broken image into DamagedImageError, and nothing else.
+
+    A lack of memory, threads or file descriptors is this machine's: it says nothing about the image.
+    """
+    try:
+        yield
+    except (DamagedImageError, MemoryError, ImportError):
+        raise
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _decode_error(error) from error
+    except Exception as error:
+        # Pillow raises OSError, SyntaxError, ValueError, struct.error, ... for broken files, by format
+        raise _decode_error(error) from error
+
+
+def _decode_error(error: Exception) -> Exception:
+    text = str(error)
+    if "out of memory" in text.lower():
+        return MemoryError(text)
+    if "start new thread" in text:
+        return error
+    return DamagedImageError(f"the image does not decode: {text}")
+
+
+def open_image(mime: str, data: bytes) -> ImageFile.ImageFile:
+    """Return the image with its size known and no pixel decoded.
+
+    Raises UnknownFormatError where this build of Pillow lacks the format, DamagedImageError for too many pixels.
+    """
+    known = FORMATS[mime]
+    if known.feature is not None and not features.check(known.feature):
+        raise UnknownFormatError(f"Pillow reads no {known.pillow} on this machine", known.extension)
+    import_module(f"PIL.{known.plugin}")  # Pillow would import all of its plugins to find one
+    image = Image.open(io.BytesIO(data), formats=(known.pillow,))
+    require_size(image)
+    return image
+
+
+def require_size(image: Image.Image) -> None:
+    """Raise DamagedImageError for more pixels than are allowed."""
+    if image.width * image.height > MAX_PIXELS:
+        raise DamagedImageError(f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS} allowed")
+
+
+def bytes_per_pixel(mime: str, image: Image.Image) -> int:
+    """Return how many bytes a pixel takes while the image is decoded."""
+    most = FORMATS[mime].memory
+    if most > 4:
+        return most
+    return {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}.get(image.mode, 4)
