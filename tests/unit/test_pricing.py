@@ -159,3 +159,39 @@ def test_credits_are_estimated_from_the_rate() -> None:
     found = estimate(task(quality="medium", size="1024x1024"), model("aimlapi")).expected
     assert found.usd is not None
     assert found.credits == found.usd * 2
+
+
+# --- what a provider documents for what a job leaves open -----------------------
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_job_that_names_nothing_is_estimated_by_documented_defaults(kind: Kind) -> None:
+    aimlapi = model("aimlapi")
+    named = estimate(task(kind=kind, quality="medium", size="1024x1024"), aimlapi)
+    assert estimate(task(kind=kind), aimlapi) == named
+    assert named.high.usd is not None
+    # the price it was seen to take (wire.md) fits into what is reserved, which is not six times as much
+    assert 53_670_500 <= named.high.usd <= 60_000_000
+    assert estimate(task(kind=kind, quality="high"), aimlapi).high.usd > 200_000_000
+    assert estimate(task(kind=kind, size="1536x1024"), aimlapi).high.usd > named.high.usd
+
+
+def test_where_nothing_is_documented_the_dearest_is_reserved() -> None:
+    for provider in ("openai", "aigate"):
+        assert not model(provider).assumes
+        assert dollars(estimate(task(), model(provider)))[2] > 300_000_000
+
+
+def test_what_is_sent_for_want_of_a_word_is_what_is_estimated() -> None:
+    sizes = {"medium": 1767}
+    tariff = {"usd_per_million_tokens": {"image_out": 30}, "output_tokens": sizes}
+    gateway = model("gateway", tariff=tariff)  # it requires a size: 1024x1024 is sent
+    assert estimate(task(quality="medium"), gateway) == estimate(task(quality="medium", size="1024x1024"), gateway)
+
+
+def test_defaults_of_a_model_are_no_other_models() -> None:
+    own = {"dialect": "openai_images", "base_url": "https://x.example.com"}
+    assert not profile("mine", own).find()[1].assumes
+    assert not profile("aimlapi", {"models": {"other-model": {}}}).find("other-model")[1].assumes
+    stated = {"gpt-image-2": {"assumes": {"quality": "low"}}}
+    assert profile("aimlapi", {"models": stated}).find()[1].assumes == {"quality": "low", "size": "1024x1024"}
