@@ -24,7 +24,7 @@ def scaled(value: object, scale: int) -> int | None:
     """Return *value* (a number or numeric text) times *scale*, rounded half up; None if it is no sane amount."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         return None
-    if isinstance(value, int) and abs(value) > _WHOLE or isinstance(value, str) and len(value) > _LONGEST:
+    if (isinstance(value, int) and abs(value) > _WHOLE) or (isinstance(value, str) and len(value) > _LONGEST):
         return None
     try:
         number = value if isinstance(value, Decimal) else Decimal(str(value).strip())

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .money import MILLI, NANO
 from .providers.profile import Model, Tariff, Tokens
@@ -82,8 +82,9 @@ def estimate(task: Task, model: Model) -> Estimate:
 def as_made(task: Task, model: Model) -> Task:
     """Return *task* as the provider carries it out: with what is sent, or documented, for what the job leaves open."""
     rules = model.rules(task.kind)
-    known = {**model.assumes, **(rules.defaults if rules else {})}
-    taken = {name: str(known[name]) for name in _LEFT_OPEN if name in known and getattr(task, name) is None}
+    known: dict[str, Any] = {**model.assumes} | {**(rules.defaults if rules else {})}
+    open_ = [name for name in _LEFT_OPEN if name in known and getattr(task, name) is None]
+    taken: dict[str, Any] = {name: str(known[name]) for name in open_}
     return replace(task, **taken) if taken else task
 
 

@@ -94,11 +94,11 @@ def _with_upstream(fee: int | None, part: Mapping[str, Json]) -> int | None:
     the fee alone is not what the call cost, and nothing is stated.
     """
     own, upstream = part.get("is_byok"), nano_usd(_map(part.get("cost_details")).get("upstream_inference_cost"))
-    if own is True:
-        return (fee or 0) + upstream if upstream else None
-    # older answers do not name the key; a fee cannot hold an amount that is larger
-    beside = bool(upstream) and (not fee or (own is None and upstream > fee))
-    return (fee or 0) + upstream if beside and upstream else fee
+    if not upstream:
+        return None if own is True else fee
+    # older answers do not tell whose key it was; a fee cannot hold an amount that is larger
+    beside = own is True or not fee or (own is None and upstream > fee)
+    return (fee or 0) + upstream if beside else fee
 
 
 def _tokens(part: Mapping[str, Json], images: int) -> dict[str, int | None]:
