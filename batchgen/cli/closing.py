@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..app.after import HEED, exit_words, near, steps, why_closed
@@ -109,13 +109,11 @@ def _priced(one: Underpriced) -> tuple[str, str, str]:
     """Return for one image what is listed ("": nothing), what was found, and how a manifest states that."""
     found, listed = one.found, one.listed
     if found.usd is not None and found.usd != listed.usd:
-        return _listed(listed.usd, words.usd), words.usd(found.usd), f"usd_per_image: {show_usd(found.usd)}"
-    price = f"{words.credits_(found.credits or 0)} credits"
-    return _listed(listed.credits, words.credits_), price, f"credits_per_image: {show_credits(found.credits)}"
-
-
-def _listed(amount: int | None, show: Callable[[int], str]) -> str:
-    return "" if amount is None else show(amount)
+        before = "" if listed.usd is None else words.usd(listed.usd)
+        return before, words.usd(found.usd), f"usd_per_image: {show_usd(found.usd)}"
+    before = "" if listed.credits is None else f"{words.credits_(listed.credits)} credits"
+    tariff = f"credits_per_image: {show_credits(found.credits)}"
+    return before, f"{words.credits_(found.credits)} credits", tariff
 
 
 def _unmade(ended: Ended) -> Iterator[str]:
