@@ -177,8 +177,7 @@ def test_a_price_list_that_is_too_low_is_told_with_both_prices_and_what_to_write
     memory = learned(found(5 * CENT), quality="low", size="1024x1024")
     memory.at_least(task(quality="low", size="1024x1024"), listed())
     assert lines(memory) == [
-        "The price list of p is too low for m (low 1024x1024): it says at most $0.01 an image, and calls cost up to "
-        "$0.05.",
+        "The price list of p is too low for m (low 1024x1024): it says at most $0.01 an image, and calls cost up to $0.05.",  # noqa: E501
         "State it: providers: {p: {models: {m: {tariff: {usd_per_image: 0.05}}}}}",
     ]
 
