@@ -73,6 +73,21 @@ def charge(usage: Usage, task: Task, model: Model) -> Charge:
     return Charge(usd=guess.usd, credits=used, basis=guess.basis)
 
 
+def stated_charge(usage: Usage, model: Model) -> Charge | None:
+    """Return what an answer itself says it cost, in USD, credits or tokens; None where it says nothing of it.
+
+    For answers that are not charged as a rule: no price list says what a refusal costs.
+    """
+    if usage.usd is not None:
+        return Charge(usd=usage.usd, credits=usage.credits, basis=Basis.REPORTED)
+    priced = _credits_usd(usage.credits, model.tariff)
+    if priced is None:
+        priced = _tokens_usd(usage, model.tariff.usd_per_million_tokens)
+    if priced is None and usage.credits is None:
+        return None
+    return Charge(usd=priced, credits=usage.credits, basis=Basis.UNKNOWN if priced is None else Basis.PRICED)
+
+
 def estimate(task: Task, model: Model) -> Estimate:
     """Return what *task* may cost at *model*, before it is sent."""
     task = as_made(task, model)

@@ -143,7 +143,7 @@ def test_a_price_list_of_a_fifth_costs_the_calls_in_flight_at_the_first_answer(p
         "prices    The price list of aimlapi is too low for gpt-image-2: it says at most $0.0108 an image" in done.err
     )
     assert "State it: providers: {aimlapi: {models: {gpt-image-2: {tariff: {usd_per_image: 0.05" in done.err
-    summary = sorted((project.state / "runs").iterdir())[-1] / "summary.json"
+    summary = max((project.state / "runs").iterdir()) / "summary.json"
     (told,) = json.loads(summary.read_text())["underpriced"]
     assert (told["provider"], told["listed_usd"]) == ("aimlapi", "0.0108")
     assert Decimal("0.05") < Decimal(told["found_usd"]) <= DEAR

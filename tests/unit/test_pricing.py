@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.pricing import Estimate, charge, estimate
+from batchgen.pricing import Estimate, charge, estimate, stated_charge
 from batchgen.providers.presets import PRESET_NAMES, profile
 from batchgen.providers.profile import Model
 from batchgen.task import Basis, Charge, Kind, Source, Task, Usage
@@ -103,6 +103,30 @@ def test_price_per_image() -> None:
 def test_unknown_is_unknown_and_never_nothing() -> None:
     assert charge(Usage(images=1), task(), model("gateway")) == Charge(usd=None, credits=None, basis=Basis.UNKNOWN)
     assert estimate(task(), model("gateway")).high == Charge(usd=None, credits=None, basis=Basis.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (Usage(usd=40_000_000), Charge(usd=40_000_000, credits=None, basis=Basis.REPORTED)),
+        (Usage(usd=0), Charge(usd=0, credits=None, basis=Basis.REPORTED)),
+        (Usage(credits=107_341_000), Charge(usd=53_670_500, credits=107_341_000, basis=Basis.PRICED)),
+        (Usage(input_tokens=12, output_tokens=0), Charge(usd=60_000, credits=None, basis=Basis.PRICED)),
+        (Usage(input_tokens=12, output_tokens=1000), Charge(usd=30_060_000, credits=None, basis=Basis.PRICED)),
+        (Usage(), None),
+        (Usage(input_tokens=0, output_tokens=0), None),
+    ],
+)
+def test_what_an_answer_states_is_told_from_what_a_price_list_says(usage: Usage, expected: Charge | None) -> None:
+    assert stated_charge(usage, model("aimlapi")) == expected
+
+
+def test_no_price_list_says_what_a_refusal_costs() -> None:
+    flat = model("gateway", tariff={"usd_per_image": 0.05})
+    assert stated_charge(Usage(input_tokens=12, output_tokens=1000), flat) is None
+    points = Charge(usd=None, credits=2_000, basis=Basis.UNKNOWN)
+    assert stated_charge(Usage(credits=2_000), model("gptimageapi")) == points
+    assert stated_charge(Usage(), model("gptimageapi")) is None
 
 
 def dollars(found: Estimate) -> tuple[int, int, int]:
