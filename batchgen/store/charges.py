@@ -12,7 +12,7 @@ from .rows import decode_task
 from .tables import attempts, jobs, ledger
 
 #: Rows of the ledger that are looked at.
-RECENT = 500
+RECENT = 300
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
