@@ -148,7 +148,10 @@ def test_a_price_list_of_a_fifth_costs_the_calls_in_flight_at_the_first_answer(p
     assert (told["provider"], told["listed_usd"]) == ("aimlapi", "0.0108")
     assert Decimal("0.05") < Decimal(told["found_usd"]) <= DEAR
 
-    # the next run begins with what this one found
+    # a plan and the next run begin with what this one found
+    assert "  earlier calls\n" in project.run("plan", manifest).out
+    plan = project.run("plan", manifest, "--json").json
+    assert 60 * Decimal("0.05") < Decimal(plan["usd"]["expected"]) == Decimal(plan["usd"]["high"]) <= 60 * DEAR
     again = project.run("run", manifest, "--budget", "1")
     assert again.code == 7
     assert Decimal("0.94") < sums(witness.charges(), "usd")["aimlapi"] - sums(charges, "usd")["aimlapi"] <= 1
