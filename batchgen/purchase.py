@@ -118,6 +118,7 @@ class Purchases:
             # the attempt stays open, its answer in the spool: the next run finishes it
             self.halt(error)
         finally:
+            self.reservations.ended(opened.attempt.id)
             if not heard:
                 lane.ended(sent_at)
         return None

@@ -162,7 +162,7 @@ class Engagement:
                 workshop.spool.release(attempt_id, keep=keep)
 
         own: dict[str, Any] = {
-            "backend": None if workshop is None else LocalBackend(workshop),
+            "backend": None,
             "wallet": self._wallet(batch_id),
             "prices": found_prices(self.reader, self.batch.profiles),
             "estimate": dearest,
@@ -180,6 +180,8 @@ class Engagement:
             writer=self.writer,
             **(own | parts),
         )
+        if workshop is not None:
+            purchases.backend = LocalBackend(replace(workshop, arrived=purchases.reservations.arrived))
         return Runner(
             batch_id=batch_id,
             scope=self._scope(batch_id),

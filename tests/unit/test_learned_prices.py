@@ -166,6 +166,37 @@ def test_what_another_run_reserved_is_settled_as_it_was() -> None:
     assert one.usd == 5 * CENT
 
 
+def test_under_a_budget_none_goes_while_the_first_answer_is_read() -> None:
+    book = Reservations(Wallet((purse(),)), PriceMemory())
+    book.hold("a", task(), listed(CENT, 1))
+    book.hold("b", task(), listed(CENT, 1))
+    book.arrived("a")
+    book.arrived("of an earlier run")
+    why = book.refusing(task(), listed(CENT, 1))
+    assert why == "the first answer of p is being read, which may state another price"
+    assert book.refusing(task(size="auto"), listed(CENT, 1)) is None  # another kind of call
+    assert book.refusing(task(provider="q"), listed()) is None
+    book.learn(task(), UNPRICED, 1)  # it stated none: later answers are not waited for
+    book.settle("a", "p", listed(CENT, 1), UNPRICED)
+    book.arrived("b")
+    assert book.refusing(task(), listed(CENT, 1)) is None
+
+
+def test_an_answer_that_cannot_be_read_holds_nothing_up() -> None:
+    book = Reservations(Wallet((purse(),)), PriceMemory())
+    book.hold("a", task(), listed(CENT, 1))
+    book.arrived("a")
+    book.ended("a")
+    assert book.refusing(task(), listed(CENT, 1)) is None
+
+
+def test_without_a_budget_nothing_waits_for_a_price() -> None:
+    book = Reservations(Wallet(()), PriceMemory())
+    book.hold("a", task(), listed(CENT, 1))
+    book.arrived("a")
+    assert book.refusing(task(), listed(CENT, 1)) is None
+
+
 # --- what is told ----------------------------------------------------------------
 
 
