@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .learned_prices import CallKind, PriceMemory, larger
 from .money import show_credits, show_usd
-from .task import Charge
+from .task import Charge, Task
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,3 +122,80 @@ class Wallet:
         for purse in self.purses:
             if purse.earlier or not earlier:
                 purse.settle(provider, estimate, actual)
+
+
+@dataclass(slots=True)
+class _Held:
+    """What a call in flight has reserved, beside what the price list says of it."""
+
+    task: Task
+    listed: Charge
+    reserved: Charge
+
+
+@dataclass(slots=True)
+class Reservations:
+    """What calls in flight have reserved: each at least what calls like it were found to cost, once that is known.
+
+    So nothing more is sent once the true price says that the budget is used up, however low the price list is.
+    """
+
+    wallet: Wallet
+    prices: PriceMemory
+    _held: dict[str, _Held] = field(default_factory=dict)  #: by attempt
+    _arrived: set[str] = field(default_factory=set)  #: attempts whose answers are being read
+    _answered: set[CallKind] = field(default_factory=set)
+
+    def refusing(self, task: Task, estimate: Charge) -> str | None:
+        """Return why a call for *task* may not go, in words, or None where every budget allows it.
+
+        Under a budget none goes while the first answer to such a call is read: it may state another price.
+        """
+        why = self.wallet.refusing(task.provider, self.prices.at_least(task, estimate))
+        if why is None and self._arrived and self.wallet.purses and self._first_is_read(CallKind.of(task)):
+            return f"the first answer of {task.provider} is being read, which may state another price"
+        return why
+
+    def _first_is_read(self, kind: CallKind) -> bool:
+        return kind not in self._answered and any(CallKind.of(self._held[one].task) == kind for one in self._arrived)
+
+    def arrived(self, attempt_id: str) -> None:
+        """Take note that the answer to a call is here, and is read next."""
+        if attempt_id in self._held:
+            self._arrived.add(attempt_id)
+
+    def hold(self, attempt_id: str, task: Task, estimate: Charge) -> Charge:
+        """Reserve what a call for *task* may cost at most, and return that."""
+        held = self.prices.at_least(task, estimate)
+        self.wallet.reserve(task.provider, held)
+        self._held[attempt_id] = _Held(task, estimate, held)
+        return held
+
+    def held(self, attempt_id: str, otherwise: Charge) -> Charge:
+        """Return what a call has reserved now; *otherwise* where an earlier run reserved it."""
+        known = self._held.get(attempt_id)
+        return known.reserved if known else otherwise
+
+    def learn(self, task: Task, actual: Charge, images: int) -> None:
+        """Take note of what a call for *task* cost that brought *images*, and reserve as much for those in flight."""
+        self._answered.add(CallKind.of(task))
+        if not self.prices.observe(task, actual, images):
+            return
+        for one in self._held.values():
+            raised = self.prices.at_least(one.task, one.listed)
+            usd, credits_ = larger(raised.usd, one.reserved.usd), larger(raised.credits, one.reserved.credits)
+            raised = replace(raised, usd=usd, credits=credits_)
+            self.wallet.settle(one.task.provider, one.reserved, raised)
+            one.reserved = raised
+
+    def ended(self, attempt_id: str) -> None:
+        """Take note that the answer to a call has been read, or never will be in this run."""
+        self._arrived.discard(attempt_id)
+
+    def settle(
+        self, attempt_id: str, provider: str, estimate: Charge, actual: Charge, *, earlier: bool = False
+    ) -> None:
+        """Replace what a call has reserved by what it really cost; *earlier*: another run reserved *estimate*."""
+        self.wallet.settle(provider, self.held(attempt_id, estimate), actual, earlier=earlier)
+        self.ended(attempt_id)
+        self._held.pop(attempt_id, None)

@@ -276,5 +276,6 @@ class Settlement:
     attempt: Attempt
     event: Event
     charge: Charge
+    reserved: Charge | None = None  #: at its end, where that was more than when it was opened
     usage: Usage = field(default_factory=Usage)
     request_id: str | None = None

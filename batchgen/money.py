@@ -14,13 +14,20 @@ MILLI = 1_000
 #: Larger sums in one answer are a provider's mistake or an attack, not a price.
 ABSURD = Decimal(1_000_000)
 
+#: No honest amount takes more characters.
+_LONGEST = 64
+#: No honest whole amount is larger; Python refuses to write out numbers of thousands of digits.
+_WHOLE = 10**_LONGEST
+
 
 def scaled(value: object, scale: int) -> int | None:
     """Return *value* (a number or numeric text) times *scale*, rounded half up; None if it is no sane amount."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         return None
+    if (isinstance(value, int) and abs(value) > _WHOLE) or (isinstance(value, str) and len(value) > _LONGEST):
+        return None
     try:
-        number = Decimal(str(value).strip())
+        number = value if isinstance(value, Decimal) else Decimal(str(value).strip())
     except InvalidOperation:
         return None
     if not number.is_finite() or number < 0 or number > ABSURD * (1 if scale == NANO else NANO):

@@ -51,6 +51,9 @@ class Workshop:
     root: Path
     readers: CapacityLimiter  #: threads that read answers; each holds one whole answer in memory
     alarm: Callable[[OSError], None]  #: told when this machine could not keep an answer as it should
+    arrived: Callable[[str], None] = lambda _attempt_id: (
+        None
+    )  #: told of every paid answer that is here, before it is read
     rehearsal: bool = False  #: what is delivered is simulated, and its sidecars say so
 
     async def perform(self, attempt: Attempt) -> Outcome:
@@ -124,6 +127,7 @@ class Workshop:
                 talk.head = await self._send(line, call, slot, request)
             finally:
                 talk.status = slot.status
+            self.arrived(talk.attempt.id)
             talk.limit = stated(talk.head.headers)
             if slot.trouble is not None:
                 self.alarm(slot.trouble)

@@ -8,10 +8,10 @@ LiteLLM does it (``wire.md`` 2.3): one rule that anybody can check by hand.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .money import MILLI, NANO
 from .providers.profile import Model, Tariff, Tokens
@@ -31,6 +31,12 @@ _SQUARE = 1024 * 1024
 
 _MILLION = 1_000_000
 
+#: Where credits are what is charged, a table of tokens comes near it only: what is reserved is a twentieth more.
+_NEAR = 20
+
+#: What a price depends on, and a job may leave to the provider.
+_LEFT_OPEN = ("size", "quality", "resolution")
+
 #: Prices that were read longer ago are called old.
 STALE_DAYS = 180
 
@@ -49,7 +55,7 @@ def charge(usage: Usage, task: Task, model: Model) -> Charge:
 
     Where an answer counted no images, those asked for are what may have been billed.
     """
-    tariff = model.tariff
+    task, tariff = as_made(task, model), model.tariff
     images = usage.images or task.n
     used = (
         usage.credits if usage.credits is not None else _scaled(_tier(tariff.credits_per_image, task), MILLI * images)
@@ -67,9 +73,34 @@ def charge(usage: Usage, task: Task, model: Model) -> Charge:
     return Charge(usd=guess.usd, credits=used, basis=guess.basis)
 
 
+def stated_charge(usage: Usage, model: Model) -> Charge | None:
+    """Return what an answer itself says it cost, in USD, credits or tokens; None where it says nothing of it.
+
+    For answers that are not charged as a rule: no price list says what a refusal costs.
+    """
+    if usage.usd is not None:
+        return Charge(usd=usage.usd, credits=usage.credits, basis=Basis.REPORTED)
+    priced = _credits_usd(usage.credits, model.tariff)
+    if priced is None:
+        priced = _tokens_usd(usage, model.tariff.usd_per_million_tokens)
+    if priced is None and usage.credits is None:
+        return None
+    return Charge(usd=priced, credits=usage.credits, basis=Basis.UNKNOWN if priced is None else Basis.PRICED)
+
+
 def estimate(task: Task, model: Model) -> Estimate:
     """Return what *task* may cost at *model*, before it is sent."""
+    task = as_made(task, model)
     return Estimate(low=_guess(task, model, 0), expected=_guess(task, model, 1), high=_guess(task, model, 2))
+
+
+def as_made(task: Task, model: Model) -> Task:
+    """Return *task* as the provider carries it out: with what is sent, or documented, for what the job leaves open."""
+    rules = model.rules(task.kind)
+    known: dict[str, Any] = {**model.assumes} | {**(rules.defaults if rules else {})}
+    open_ = [name for name in _LEFT_OPEN if name in known and getattr(task, name) is None]
+    taken: dict[str, Any] = {name: str(known[name]) for name in open_}
+    return replace(task, **taken) if taken else task
 
 
 def is_stale(said: str | None, today: date) -> bool:
@@ -103,7 +134,8 @@ def _credits_usd(used: int | None, tariff: Tariff) -> int | None:
 def _tokens_usd(usage: Usage, table: Tokens | None) -> int | None:
     """Return the price of the tokens an answer stated; None where it stated none, or no table is known."""
     came, went = usage.input_tokens, usage.output_tokens
-    if table is None or not went:
+    # an answer without a picture may well have no output; beside a picture a 0 says nothing
+    if table is None or went is None or (not went and (usage.images or not came)):
         return None
     text_in, image_in = _split(came or 0, usage.input_text_tokens, usage.input_image_tokens, rest_is_image=False)
     text_out, image_out = _split(went, usage.output_text_tokens, usage.output_image_tokens, rest_is_image=True)
@@ -135,7 +167,8 @@ def _expected_tokens_usd(task: Task, tariff: Tariff, level: int) -> int | None:
     letters = len(task.prompt)
     words = (letters // 6, letters // 4 + 1, letters + 50)[level]
     sources = len(task.images) + (task.mask is not None)
-    return _table_usd(table, words, sources * _SOURCE_TOKENS[level], 0, output * task.n)
+    usd = _table_usd(table, words, sources * _SOURCE_TOKENS[level], 0, output * task.n)
+    return usd + usd // _NEAR if level == 2 and tariff.usd_per_credit else usd
 
 
 def _output_tokens(task: Task, table: Mapping[str, int], level: int) -> int | None:

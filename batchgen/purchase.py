@@ -13,12 +13,13 @@ from pathlib import Path
 from anyio import CancelScope, to_thread
 
 from .backends import Backend
-from .budget import Wallet
+from .budget import Reservations, Wallet
 from .errors import StaleJob, StoreError, Unread
 from .fault import Cause
 from .files import withdraw
 from .job import Attempt, Deferred, Delivered, Delivery, Event, Exhausted, Job, Outcome, Settlement, Unsettled
 from .lane import Lane
+from .learned_prices import PriceMemory
 from .limits import Gate
 from .manifest.names import stems
 from .perform import earlier
@@ -65,17 +66,22 @@ class Purchases:
     listeners: list[Listener] = field(default_factory=list)
     halt: Callable[[StoreError | OSError], None] = lambda _error: None  #: told when this machine cannot go on
     unread: Unread | None = field(default=None)  #: an answer that only a later version can read
+    prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
+    reservations: Reservations = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reservations = Reservations(self.wallet, self.prices)
 
     def refusing(self, lane: Lane, job: Job) -> str | None:
         """Return why no budget allows one more attempt by *lane*, in words; None where all do."""
-        return self.wallet.refusing(lane.provider, self.estimate(self._task(job, lane.provider)))
+        task = self._task(job, lane.provider)
+        return self.reservations.refusing(task, self.estimate(task))
 
     def prepare(self, lane: Lane, job: Job) -> Opened:
         """Reserve the money for one attempt at *job* by *lane*, and order it."""
         order = self._order(job, self._task(job, lane.provider), self.new_id(), job.claim + 1)
         attempt = replace(order, account=lane.account)
-        estimate = self.estimate(attempt.task)
-        self.wallet.reserve(lane.provider, estimate)
+        estimate = self.reservations.hold(attempt.id, attempt.task, self.estimate(attempt.task))
         return Opened(job=job, attempt=attempt, estimate=estimate)
 
     async def claim(self, lane: Lane, prepared: Opened) -> Opened | None:
@@ -87,7 +93,8 @@ class Purchases:
                 amounts = estimate.usd, estimate.credits
                 claimed = await self.writer.claim(prepared.job, attempt, self.run_id, *amounts, self.now())
         except StaleJob:
-            self.wallet.settle(lane.provider, estimate, Charge(usd=0, credits=0, basis=estimate.basis))
+            nothing = Charge(usd=0, credits=0, basis=estimate.basis)
+            self.reservations.settle(attempt.id, lane.provider, estimate, nothing)
             return None
         except StoreError as error:
             self.halt(error)
@@ -112,6 +119,7 @@ class Purchases:
             # the attempt stays open, its answer in the spool: the next run finishes it
             self.halt(error)
         finally:
+            self.reservations.ended(opened.attempt.id)
             if not heard:
                 lane.ended(sent_at)
         return None
@@ -162,6 +170,9 @@ class Purchases:
     async def _settle(self, lane: Lane, opened: Opened, outcome: Outcome) -> Job | None:
         """Make an outcome durable; only then let go of the spool."""
         job, attempt, may_rebuy = opened.job, opened.attempt, lane.may_rebuy
+        usage = outcome.usage or Usage()
+        # before anything is waited for: nothing more goes out once the true price says so
+        self.reservations.learn(attempt.task, outcome.charge, usage.images)
         troubled = lane.breaker.troubled
         event = judge(job, outcome, lane.policy, self.now(), self.spread(), may_rebuy=may_rebuy, troubled=troubled)
         lane.rebuys += isinstance(event, Deferred) and event.fault.cause is Cause.UNKNOWN
@@ -173,7 +184,8 @@ class Purchases:
             attempt=attempt,
             event=event,
             charge=outcome.charge,
-            usage=outcome.usage or Usage(),
+            reserved=self.reservations.held(attempt.id, opened.estimate),
+            usage=usage,
             request_id=outcome.request_id,
         )
         after = None
@@ -184,7 +196,8 @@ class Purchases:
         except StoreError as error:
             self.halt(error)
             return None
-        self.wallet.settle(lane.provider, opened.estimate, outcome.charge, earlier=attempt.resumed)
+        reserved = opened.estimate, outcome.charge
+        self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=attempt.resumed)
         await to_thread.run_sync(self.release, attempt.id, isinstance(outcome, Delivered))
         _count(lane, job, event, outcome)
         self._tell(lane, opened, settlement)

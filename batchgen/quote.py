@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import Any
 
 from .forecast import Disk, Forecast, Latency, Share, call_bytes, forecast, image_bytes, longest
+from .learned_prices import PriceMemory
 from .manifest.batch import Planned, Recipe
 from .money import show_credits, show_usd
 from .pricing import Estimate, estimate, is_stale
@@ -32,6 +33,7 @@ class Facts:
     latencies: Mapping[tuple[str, str], Latency] = field(default_factory=dict)  #: measured, by provider and model
     bytes_per_pixel: Mapping[str, float] = field(default_factory=dict)  #: measured, by format ("png")
     free_bytes: int | None = None  #: where the images go
+    prices: PriceMemory = field(default_factory=PriceMemory)  #: what earlier calls were found to cost
     accounts: Mapping[str, int] = field(default_factory=dict)  #: keys that a provider has, where it may have several
 
 
@@ -77,6 +79,7 @@ class Lane:
     time: Forecast = field(default_factory=Forecast)  #: of the provider: its models share one lane
     tariff_date: str | None = None  #: when its prices were read; None: nobody says, or there are none
     stale: bool = False  #: that was long ago
+    measured: bool = False  #: earlier calls were found to cost more than the list says, and that counts here
 
     def as_json(self) -> dict[str, Any]:
         """Return it for ``plan --json``."""
@@ -136,7 +139,9 @@ class Quote:
             weights = shares.setdefault(task.provider, Counter())
             weights[task.model, task.n + len(task.images)] += number
         times = {provider: self._time(provider, weights) for provider, weights in shares.items()}
-        return tuple(replace(lane, time=times[lane.provider]) for lane in lanes.values())
+        return tuple(
+            replace(lane, time=times[lane.provider], measured=self._is_measured(lane)) for lane in lanes.values()
+        )
 
     @property
     def alternates(self) -> tuple[str, ...]:
@@ -190,11 +195,21 @@ class Quote:
             yield min(width, number) * largest[provider]
 
     def _estimate(self, task: Task, length: int) -> Estimate:
-        return estimate(replace(task, prompt="x" * length), self._profiles[task.provider].models[task.model])
+        listed = estimate(replace(task, prompt="x" * length), self._profiles[task.provider].models[task.model])
+        high = self._facts.prices.at_least(task, listed.high)
+        if high is listed.high:
+            return listed
+        # as a run reserves it; where calls were found dearer than the dearest listed, that is what they cost
+        low = high if listed.low.usd is None else listed.low
+        return Estimate(low=low, expected=high, high=high)
 
     def _lane(self, task: Task) -> Lane:
         said = self._profiles[task.provider].models[task.model].tariff.date
         return Lane(provider=task.provider, model=task.model, tariff_date=said, stale=is_stale(said, self._facts.today))
+
+    def _is_measured(self, lane: Lane) -> bool:
+        found = self._facts.prices.underpriced
+        return any((kind.provider, kind.model) == (lane.provider, lane.model) for kind in found)
 
     def _time(self, provider: str, weights: Mapping[tuple[str, int], int]) -> Forecast:
         profile = self._profiles[provider]

@@ -40,6 +40,7 @@ from ..task import Charge, Task
 from ..transport import Transport
 from . import notes
 from .attend import Attendance
+from .found_prices import found_prices
 from .ground import widths
 from .keyring import Keyring
 from .lanes import Memory, lanes
@@ -162,8 +163,9 @@ class Engagement:
                 workshop.spool.release(attempt_id, delivered=delivered)
 
         own: dict[str, Any] = {
-            "backend": None if workshop is None else LocalBackend(workshop),
+            "backend": None,
             "wallet": self._wallet(batch_id),
+            "prices": found_prices(self.reader, self.batch.profiles),
             "estimate": dearest,
             "translate": lambda task, provider: translated(task, self.batch.profiles[provider]),
             "release": release,
@@ -180,6 +182,8 @@ class Engagement:
             writer=self.writer,
             **(own | parts),
         )
+        if workshop is not None:
+            purchases.backend = LocalBackend(replace(workshop, arrived=purchases.reservations.arrived))
         return Runner(
             batch_id=batch_id,
             scope=self._scope(batch_id),
@@ -269,6 +273,7 @@ class Engagement:
             doubtful=sum(lane.doubtful for lane in lanes_),
             usd=sum(lane.usd for lane in lanes_),
             purses=runner.purchases.wallet.purses,
+            underpriced=tuple(runner.purchases.prices.underpriced.values()),
             sandbox=self.place.sandbox,
             chosen=self.terms.chosen,
             fail_on=self.terms.fail_on,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .. import manifest, settings
 from ..errors import NotFound, Problem
+from ..learned_prices import PriceMemory
 from ..manifest import Batch
 from ..manifest.overlay import Overlay
 from ..money import nano_usd
@@ -24,6 +25,7 @@ from ..store.measured import Measured, measured
 from ..store.reader import Reader
 from . import roster
 from .amend import as_before
+from .found_prices import found_prices
 from .place import Place, opened
 from .purses import of_run, purses
 
@@ -93,7 +95,7 @@ def plan(
         found = compare(
             batch,
             known,
-            facts=facts(place, batch),
+            facts=facts(place, batch, reader),
             selection=selection,
             keep_changed=keep_changed,
             again=again,
@@ -124,14 +126,15 @@ def _now() -> datetime:
     return datetime.now().astimezone()
 
 
-def facts(place: Place, batch: Batch) -> Facts:
-    """Return what a plan needs to know of this machine, this day and earlier runs."""
+def facts(place: Place, batch: Batch, reader: Reader | None = None) -> Facts:
+    """Return what a plan needs to know of this machine, this day and earlier runs; no *reader*: there were none."""
     seen = Measured() if migrate.revision(place.db) is None else measured(place.db)
     return Facts(
         today=datetime.now().astimezone().date(),
         latencies=seen.latencies,
         bytes_per_pixel=seen.bytes_per_pixel,
         free_bytes=_free(batch.folder),
+        prices=PriceMemory() if reader is None else found_prices(reader, batch.profiles),
         accounts={} if place.sandbox else _accounts(batch),
     )
 

@@ -34,6 +34,7 @@ def document(ended: Ended) -> dict[str, Any]:
         "needs_person": needs_a_person(ended),
         "run": _run(ended),
         "budgets": [purse.as_json() for purse in ended.purses],
+        "underpriced": [one.as_json() for one in ended.underpriced],
         "next": [{"command": step.command, "what": step.what, "cause": step.cause} for step in ahead],
     }
 

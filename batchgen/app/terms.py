@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ..budget import Purse
 from ..fault import Cause
 from ..lane import Closure
+from ..learned_prices import Underpriced
 from ..plan import Plan
 from ..selection import Selection
 from ..store.values import Loaded
@@ -78,6 +79,7 @@ class Ended:
     chosen: str  #: the options that selected what it was about
     fail_on: FailOn = "any"
     way: Way = field(default_factory=Way)  #: how commands that go on are typed
+    underpriced: Sequence[Underpriced] = ()  #: calls that were found to cost more than the price list says
     before: int | None = None  #: the exit code of the run before
     taken_in: TakenIn | None = None  #: what the job table had lost and learnt again from the files around it
     resumed: Resumed | None = None  #: what became of the calls that an earlier run was cut off with

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..app.after import HEED, exit_words, near, steps, why_closed
+from ..money import show_credits, show_usd
 from . import words
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ..app.rebuild import TakenIn
     from ..app.run import Ended, LaneEnd
     from ..budget import Purse
+    from ..learned_prices import Underpriced
 
 __all__ = ["advice", "closing", "near", "taken_lines"]
 
@@ -43,6 +45,7 @@ def closing(ended: Ended) -> list[str]:
     lines += [f"cancelled {words.count(counts.cancelled, 'job')}"] if counts.cancelled else []
     lines += words.money_lines(found.usage)
     lines += list(_under("budget", [_purse_line(purse) for purse in ended.purses if purse.caps]))
+    lines += list(_under("prices", list(_price_lines(ended.underpriced))))
     lines.append(f"files     {near(found.batch.folder)}")
     lines += advice(found, ended.way)
     lines.append(f"exit code {ended.exit_code}: {exit_words(ended)}")
@@ -80,6 +83,37 @@ def _purse_line(purse: Purse) -> str:
         for name, limit in caps.credits.items()
     ]
     return f"{', '.join(parts)} for {caps.scope}"
+
+
+def _price_lines(found: Sequence[Underpriced]) -> Iterator[str]:
+    """Yield which price lists are too low, by the worst of each model, and how to state what it costs."""
+    models: dict[tuple[str, str], list[Underpriced]] = {}
+    for one in found:
+        models.setdefault((one.kind.provider, one.kind.model), []).append(one)
+    for (provider, model), kinds in models.items():
+        worst = max(kinds, key=lambda one: one.ratio)
+        terms = f" ({worst.kind.terms})" if worst.kind.terms else ""
+        others = f", and {words.count(len(kinds) - 1, 'other kind')} of call too" if len(kinds) > 1 else ""
+        listed, price, tariff = _priced(worst)
+        if listed:
+            yield (
+                f"The price list of {provider} is too low for {model}{terms}{others}: "
+                f"it says at most {listed} an image, and calls cost up to {price}."
+            )
+        else:
+            yield f"No price is known for {model}{terms} of {provider}{others}, and calls cost up to {price} an image."
+        yield f"State it: providers: {{{provider}: {{models: {{{model}: {{tariff: {{{tariff}}}}}}}}}}}"
+
+
+def _priced(one: Underpriced) -> tuple[str, str, str]:
+    """Return for one image what is listed ("": nothing), what was found, and how a manifest states that."""
+    found, listed = one.found, one.listed
+    if found.usd is not None and found.usd != listed.usd:
+        before = "" if listed.usd is None else words.usd(listed.usd)
+        return before, words.usd(found.usd), f"usd_per_image: {show_usd(found.usd)}"
+    before = "" if listed.credits is None else f"{words.credits_(listed.credits)} credits"
+    tariff = f"credits_per_image: {show_credits(found.credits)}"
+    return before, f"{words.credits_(found.credits)} credits", tariff
 
 
 def _unmade(ended: Ended) -> Iterator[str]:

@@ -139,6 +139,8 @@ def _lanes(wish: Plan) -> list[str]:
 def _prices(lane: Lane) -> str:
     if lane.usd.expected is None and lane.credits.expected is None:
         return "nobody knows"
+    if lane.measured:
+        return "earlier calls"
     return f"{lane.tariff_date or 'your tariff'}{' (old)' if lane.stale else ''}"
 
 

@@ -105,7 +105,7 @@ def _start(name: str, wish: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     # Another company that speaks the same dialect: its prices and its key are its own.
     preset = _FIRST_OF.get(wish["dialect"], "gateway")
     facts = {key: value for key, value in presets[preset].items() if key not in _PERSONAL}
-    facts["models"] = {key: {**model, "tariff": {}} for key, model in facts["models"].items()}
+    facts["models"] = {key: {**model, "tariff": {}, "assumes": {}} for key, model in facts["models"].items()}
     variable = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name).upper()
     return preset, {**facts, "api_key_env": [f"{variable}_API_KEY"], "url_hosts": ["*"]}
 
@@ -118,7 +118,7 @@ def _models(name: str, facts: Mapping[str, Any], tariff: object, models: Mapping
         base = known.get(key) or next((model for model in known.values() if model["wire"] == key), None)
         if base is None:
             heir = _heir(facts, known, wish.get("dialect", facts["dialect"]))
-            fresh = {part: value for part, value in heir.items() if part not in ("tariff", "deprecated")}
+            fresh = {part: value for part, value in heir.items() if part not in ("tariff", "deprecated", "assumes")}
             base = _priced(name, {**fresh, "wire": key}, tariff)
         canonical = next((title for title, model in known.items() if model is base), key)
         rest = {part: value for part, value in wish.items() if part != "tariff"}

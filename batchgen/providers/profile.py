@@ -150,6 +150,8 @@ class Model(Frozen):
     generate: Rules | None = None
     edit: Rules | None = None
     tariff: Tariff = Tariff()
+    #: Documented: what the provider takes where a job names none.  For estimates; it is never sent.
+    assumes: Mapping[Literal["size", "quality", "resolution"], str] = {}
     deprecated: str | None = None  #: date, where the provider has announced one
 
     def rules(self, kind: Kind) -> Rules | None:

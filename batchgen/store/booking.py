@@ -9,6 +9,7 @@ from sqlalchemy import Row
 
 from ..fault import Cause, Charged, Fault
 from ..job import Deferred, Delivery, Exhausted, Returned, Settlement, Short, Unsettled
+from ..task import UNPRICED
 
 
 def closed_attempt(opened: Row[Any], settlement: Settlement, now: datetime) -> dict[str, Any]:
@@ -52,6 +53,9 @@ def ledger_row(opened: Row[Any], batch_id: int, settlement: Settlement, now: dat
     """Return what the attempt cost, or may have cost: nano-USD and milli-credits."""
     fault, charge, usage = _fault_of(settlement), settlement.charge, settlement.usage
     charged = fault.charged if fault else Charged.YES
+    if charged is Charged.NO and (charge.usd or charge.credits):
+        charged = Charged.YES  # the answer stated a cost, whatever is usual for its fault
+    risk_usd, risk_credits = _reserved(opened, settlement)
     doubtful = charged is Charged.MAYBE or (fault is not None and fault.cause is Cause.UNKNOWN)
     return {
         "attempt_id": opened.id,
@@ -66,8 +70,8 @@ def ledger_row(opened: Row[Any], batch_id: int, settlement: Settlement, now: dat
         "basis": charge.basis.value,
         "charged": charged.value,
         # What may have been spent stays reserved, unless the answer said what it cost.
-        "at_risk_usd": opened.estimate_usd if doubtful and charge.usd is None else None,
-        "at_risk_credits": opened.estimate_credits if doubtful and charge.credits is None else None,
+        "at_risk_usd": risk_usd if doubtful and charge.usd is None else None,
+        "at_risk_credits": risk_credits if doubtful and charge.credits is None else None,
         "images": usage.images,
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
@@ -80,6 +84,14 @@ def _note(settlement: Settlement) -> str | None:
             return outcome.note
         case _:
             return None
+
+
+def _reserved(opened: Row[Any], settlement: Settlement) -> tuple[int | None, int | None]:
+    """Return what was reserved for an attempt: more than when it was opened where others proved dearer meanwhile."""
+    last = settlement.reserved or UNPRICED
+    pairs = ((opened.estimate_usd, last.usd), (opened.estimate_credits, last.credits))
+    usd, credits_ = (max((one for one in pair if one is not None), default=None) for pair in pairs)
+    return usd, credits_
 
 
 def _fault_of(settlement: Settlement) -> Fault | None:

@@ -23,6 +23,7 @@ from ..job import Job
 from ..ledger import Calls, Counts, Failure, Spent, UsageLine
 from ..selection import Selection
 from .asking import attempt_states, files, newest_attempt, selected
+from .charges import PastCall, past_calls
 from .due import due, in_turn, waiting
 from .engine import explain, reading
 from .learned import Lesson, lessons
@@ -243,6 +244,11 @@ class Reader:
         """Return the ledger of a batch by provider and model."""
         with self._open() as connection:
             return usage(connection, batch_id)
+
+    def past_calls(self) -> list[PastCall]:
+        """Return what the latest calls of any batch that brought pictures were found to cost, the oldest first."""
+        with self._open() as connection:
+            return list(past_calls(connection))
 
     def booked(self, batch_id: int | None, asked: Asked) -> list[Booked]:
         """Return what is booked of a batch (None: of all), told apart as far as *asked*, and what is under way."""

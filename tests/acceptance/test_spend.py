@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -107,6 +108,54 @@ def test_a_budget_in_credits_holds(project, witness):
     done = project.run("run", project.manifest(jobs, budget={"credits": {"gptimageapi": 13}}))
     assert done.code == 7
     assert sums(witness.charges(), "credits") == {"gptimageapi": Decimal(12)}
+
+
+#: An image as aimlapi makes it where a job names neither size nor quality, in USD: its price wavers by two percent.
+DEAR = Decimal("0.0541")
+
+
+def test_a_job_that_names_nothing_is_estimated_by_documented_defaults(project, witness):
+    jobs = [{"id": f"d{number}", "provider": "aimlapi", "prompt": f"D{number}"} for number in range(12)]
+    manifest = project.manifest(jobs)
+    plan = project.run("plan", manifest, "--json").json
+    assert Decimal(plan["usd"]["high"]) < 12 * Decimal("0.06")
+    done = project.run("run", manifest, "--budget", "0.50")
+    assert done.code == 7
+    assert Decimal("0.43") < sums(witness.charges(), "usd")["aimlapi"] <= Decimal("0.50")
+    check_books(project, witness.charges())
+
+
+def test_a_price_list_of_a_fifth_costs_the_calls_in_flight_at_the_first_answer(project, witness):
+    tariff = {"usd_per_image": 0.0108}
+    settings = {"aimlapi": {"tariff": tariff, "limits": {"concurrency": 32}}}
+    jobs = [{"id": f"e{n:03}", "provider": "aimlapi", "prompt": f"E{n} [sandbox: slow=2]"} for n in range(92)]
+    manifest = project.manifest(jobs, providers=settings)
+    done = project.run("run", manifest, "--budget", "1")
+    assert done.code == 7
+    lines = witness.lines()
+    first = next(number for number, line in enumerate(lines) if line["event"] == "answer")
+    at_first = sum(line["event"] == "arrival" for line in lines[:first])
+    assert at_first == len(witness.arrivals()) == 32
+    charges = witness.charges()
+    assert sums(charges, "usd")["aimlapi"] <= at_first * DEAR
+    check_books(project, charges)
+    assert (
+        "prices    The price list of aimlapi is too low for gpt-image-2: it says at most $0.0108 an image" in done.err
+    )
+    assert "State it: providers: {aimlapi: {models: {gpt-image-2: {tariff: {usd_per_image: 0.05" in done.err
+    summary = max((project.state / "runs").iterdir()) / "summary.json"
+    (told,) = json.loads(summary.read_text())["underpriced"]
+    assert (told["provider"], told["listed_usd"]) == ("aimlapi", "0.0108")
+    assert Decimal("0.05") < Decimal(told["found_usd"]) <= DEAR
+
+    # a plan and the next run begin with what this one found
+    assert "  earlier calls\n" in project.run("plan", manifest).out
+    plan = project.run("plan", manifest, "--json").json
+    assert 60 * Decimal("0.05") < Decimal(plan["usd"]["expected"]) == Decimal(plan["usd"]["high"]) <= 60 * DEAR
+    again = project.run("run", manifest, "--budget", "1")
+    assert again.code == 7
+    assert Decimal("0.94") < sums(witness.charges(), "usd")["aimlapi"] - sums(charges, "usd")["aimlapi"] <= 1
+    assert "The price list of aimlapi is too low" in again.err
 
 
 def test_a_budget_that_is_no_amount(project, witness):

@@ -67,8 +67,8 @@ def _outcome(attempt: Attempt, heard: Answer, server: Server, profile: Profile) 
 def _delivered(attempt: Attempt, price: int, limit: Hint | None) -> Delivered:
     count = attempt.task.n
     files = tuple(_file(attempt, attempt.ordinal + number) for number in range(count))
-    charge = Charge(usd=count * price, credits=None, basis=Basis.PRICED)
-    return Delivered(artifacts=files, usage=Usage(images=count), charge=charge, limit=limit)
+    charge = Charge(usd=count * price, credits=None, basis=Basis.REPORTED)
+    return Delivered(artifacts=files, usage=Usage(images=count, usd=charge.usd), charge=charge, limit=limit)
 
 
 def _file(attempt: Attempt, ordinal: int) -> Artifact:

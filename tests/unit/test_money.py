@@ -34,7 +34,8 @@ def test_an_amount_is_read_through_its_decimal_text(value, nano):
 @pytest.mark.parametrize(
     "value",
     [None, True, False, "", "abc", "1,5", "$1", -0.01, "-1", float("nan"), float("inf"), "NaN", "-Infinity", "sNaN",
-     1_000_001, "1e400", 10**400, [], {}, b"1", 1j],
+     1_000_001, "1e400", 10**400, pytest.param(10**5000, id="5000 digits"),
+     pytest.param("9" * 100_000, id="100000 digits"), Decimal("1e999999"), Decimal("NaN"), [], {}, b"1", 1j],
 )  # fmt: skip
 def test_what_is_no_sane_amount_is_unknown_and_never_zero(value):
     assert nano_usd(value) is None

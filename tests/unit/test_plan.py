@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from batchgen.changes import Difference, differences
 from batchgen.forecast import BESIDE, Latency
 from batchgen.job import State
+from batchgen.learned_prices import PriceMemory
 from batchgen.manifest.batch import Batch, Planned, Recipe
 from batchgen.money import show_usd
 from batchgen.plan import CHANGES, CHUNK, STANDINGS, Row, compare
@@ -23,7 +24,7 @@ from batchgen.providers.presets import profile
 from batchgen.quote import Facts
 from batchgen.route import Route
 from batchgen.selection import Selection, part, sampled
-from batchgen.task import Kind, Source, Task
+from batchgen.task import Basis, Charge, Kind, Source, Task
 
 TODAY = date(2026, 11, 21)
 FACTS = Facts(today=TODAY)
@@ -541,3 +542,26 @@ def test_what_it_may_cost_counts_the_dearest_of_a_route():
     assert (routed.alternates, routed.usd) == (("studio",), alone.usd)
     assert routed.dearest == max(dear.usd.high, alone.usd.high or 0)
     assert routed.as_json()["alternates"] == {"providers": ["studio"], "usd": show_usd(routed.dearest)}
+
+
+def found(usd, provider="studio"):
+    memory = PriceMemory()
+    memory.observe(task(provider=provider), Charge(usd=usd, credits=None, basis=Basis.REPORTED), 1)
+    return replace(FACTS, prices=memory)
+
+
+def test_a_price_that_earlier_calls_exceeded_is_what_a_plan_goes_by():
+    jobs = batch(job("a"), job("b", n=2), job("c", size="1024x1024"))
+    (lane,) = compare(jobs, None, facts=found(50_000_000)).lanes
+    assert (lane.usd.low, lane.usd.expected, lane.usd.high) == (40_000_000, 160_000_000, 160_000_000)
+    assert lane.measured
+    (lane,) = compare(jobs, None, facts=found(10_000_000)).lanes
+    assert (lane.usd.expected, lane.measured) == (40_000_000, False)
+
+
+def test_a_price_that_only_earlier_calls_know_is_known():
+    wish = compare(batch(job("a", provider="bare"), job("b", provider="bare", size="512x512")), None, facts=FACTS)
+    assert (wish.unpriced, wish.usd.expected) == (2, None)
+    facts = found(50_000_000, "bare")
+    (lane,) = compare(batch(job("a", provider="bare"), job("b", provider="bare", n=2)), None, facts=facts).lanes
+    assert (lane.unpriced, lane.usd.low, lane.usd.high, lane.measured) == (0, 150_000_000, 150_000_000, True)

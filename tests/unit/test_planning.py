@@ -84,6 +84,11 @@ def test_old_prices_are_called_so():
     assert any("2025-01-01 (old)" in line for line in lines)
 
 
+def test_prices_of_earlier_calls_are_called_so():
+    lines = plan_lines("shop", replace(PLAN, lanes=(replace(AIGATE, measured=True),)), SHOP)
+    assert any(line.endswith("$45.00       earlier calls") for line in lines)
+
+
 def test_a_disk_without_room_is_a_warning():
     lines = plan_lines("shop", replace(PLAN, disk=Disk(bytes=2 * 10**12, free_bytes=5 * 10**8)), SHOP)
     at = lines.index("disk      about 2.0 TB; 500 MB free")

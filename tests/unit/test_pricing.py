@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.pricing import Estimate, charge, estimate
+from batchgen.pricing import Estimate, charge, estimate, stated_charge
 from batchgen.providers.presets import PRESET_NAMES, profile
 from batchgen.providers.profile import Model
 from batchgen.task import Basis, Charge, Kind, Source, Task, Usage
@@ -105,6 +105,30 @@ def test_unknown_is_unknown_and_never_nothing() -> None:
     assert estimate(task(), model("gateway")).high == Charge(usd=None, credits=None, basis=Basis.UNKNOWN)
 
 
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (Usage(usd=40_000_000), Charge(usd=40_000_000, credits=None, basis=Basis.REPORTED)),
+        (Usage(usd=0), Charge(usd=0, credits=None, basis=Basis.REPORTED)),
+        (Usage(credits=107_341_000), Charge(usd=53_670_500, credits=107_341_000, basis=Basis.PRICED)),
+        (Usage(input_tokens=12, output_tokens=0), Charge(usd=60_000, credits=None, basis=Basis.PRICED)),
+        (Usage(input_tokens=12, output_tokens=1000), Charge(usd=30_060_000, credits=None, basis=Basis.PRICED)),
+        (Usage(), None),
+        (Usage(input_tokens=0, output_tokens=0), None),
+    ],
+)
+def test_what_an_answer_states_is_told_from_what_a_price_list_says(usage: Usage, expected: Charge | None) -> None:
+    assert stated_charge(usage, model("aimlapi")) == expected
+
+
+def test_no_price_list_says_what_a_refusal_costs() -> None:
+    flat = model("gateway", tariff={"usd_per_image": 0.05})
+    assert stated_charge(Usage(input_tokens=12, output_tokens=1000), flat) is None
+    points = Charge(usd=None, credits=2_000, basis=Basis.UNKNOWN)
+    assert stated_charge(Usage(credits=2_000), model("gptimageapi")) == points
+    assert stated_charge(Usage(), model("gptimageapi")) is None
+
+
 def dollars(found: Estimate) -> tuple[int, int, int]:
     figures = found.low.usd, found.expected.usd, found.high.usd
     assert None not in figures
@@ -159,3 +183,39 @@ def test_credits_are_estimated_from_the_rate() -> None:
     found = estimate(task(quality="medium", size="1024x1024"), model("aimlapi")).expected
     assert found.usd is not None
     assert found.credits == found.usd * 2
+
+
+# --- what a provider documents for what a job leaves open -----------------------
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_job_that_names_nothing_is_estimated_by_documented_defaults(kind: Kind) -> None:
+    aimlapi = model("aimlapi")
+    named = estimate(task(kind=kind, quality="medium", size="1024x1024"), aimlapi)
+    assert estimate(task(kind=kind), aimlapi) == named
+    assert named.high.usd is not None
+    # the price it was seen to take (wire.md) fits into what is reserved, which is not six times as much
+    assert 53_670_500 <= named.high.usd <= 60_000_000
+    assert estimate(task(kind=kind, quality="high"), aimlapi).high.usd > 200_000_000
+    assert estimate(task(kind=kind, size="1536x1024"), aimlapi).high.usd > named.high.usd
+
+
+def test_where_nothing_is_documented_the_dearest_is_reserved() -> None:
+    for provider in ("openai", "aigate"):
+        assert not model(provider).assumes
+        assert dollars(estimate(task(), model(provider)))[2] > 300_000_000
+
+
+def test_what_is_sent_for_want_of_a_word_is_what_is_estimated() -> None:
+    sizes = {"medium": 1767}
+    tariff = {"usd_per_million_tokens": {"image_out": 30}, "output_tokens": sizes}
+    gateway = model("gateway", tariff=tariff)  # it requires a size: 1024x1024 is sent
+    assert estimate(task(quality="medium"), gateway) == estimate(task(quality="medium", size="1024x1024"), gateway)
+
+
+def test_defaults_of_a_model_are_no_other_models() -> None:
+    own = {"dialect": "openai_images", "base_url": "https://x.example.com"}
+    assert not profile("mine", own).find()[1].assumes
+    assert not profile("aimlapi", {"models": {"other-model": {}}}).find("other-model")[1].assumes
+    stated = {"gpt-image-2": {"assumes": {"quality": "low"}}}
+    assert profile("aimlapi", {"models": stated}).find()[1].assumes == {"quality": "low", "size": "1024x1024"}
