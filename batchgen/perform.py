@@ -21,7 +21,7 @@ from .errors import StoreError, Unread
 from .fault import Cause, Charged, Fault, ProviderError
 from .files import publish
 from .hint import Hint
-from .images import DamagedImageError, Examined, examine
+from .images import DamagedImageError, Examined, UnknownFormatError, examine
 from .inputs import Inputs
 from .job import Attempt, Delivered, Missed, Outcome
 from .pricing import charge
@@ -196,12 +196,12 @@ class Workshop:
         attempt, talk.usage = talk.attempt, generation.usage
         cost = self._price(talk, generation.usage)
         artifacts: list[Artifact] = []
-        damage: DamagedImageError | None = None
-        for picture in generation.pictures:
+        damages: list[DamagedImageError] = []
+        for number, picture in enumerate(generation.pictures):
             try:
                 found = _Found(picture, examine(picture.data))
             except DamagedImageError as error:
-                damage = error
+                damages.append(self._keep_beside(attempt, attempt.ordinal + number, picture, error))
                 continue
             ordinal = attempt.ordinal + len(artifacts)
             artifacts.append(self._publish(attempt, found, ordinal, generation.usage, cost))
@@ -209,9 +209,10 @@ class Workshop:
             raise ProviderError(
                 Fault(
                     cause=Cause.SPOILED,
-                    message=str(damage),
+                    message="; ".join(dict.fromkeys(map(str, damages))),
                     charged=Charged.YES,
                     hint="the answer is kept in the spool",
+                    final=all(isinstance(error, UnknownFormatError) for error in damages),
                 ),
                 generation.usage,
             )
@@ -220,11 +221,20 @@ class Workshop:
             usage=generation.usage,
             charge=cost,
             text=generation.text,
-            note=generation.note,
+            note="; ".join(filter(None, [generation.note, *map(str, damages)])) or None,
             shortfall=generation.shortfall,
             request_id=talk.request_id,
             limit=talk.limit,
         )
+
+    @staticmethod
+    def _keep_beside(attempt: Attempt, ordinal: int, picture: Picture, error: DamagedImageError) -> DamagedImageError:
+        """Keep a picture that cannot be decoded here in the output folder; return *error* with its name."""
+        if not isinstance(error, UnknownFormatError):
+            return error
+        name = _name(attempt, ordinal, error.extension)
+        publish(Path(attempt.folder), name, picture.data)
+        return UnknownFormatError(f"{error}; it is kept as {Path(attempt.folder, name)}", error.extension)
 
     def _publish(self, attempt: Attempt, found: _Found, ordinal: int, usage: Usage, cost: Charge) -> Artifact:
         picture, facts = found.picture, found.facts
