@@ -16,7 +16,7 @@ class Cause(StrEnum):
     THROTTLED = "throttled"  #: too fast: the lane waits, then the same request will work
     UNREACHED = "unreached"  #: the request never left this machine whole, so it cost nothing
     MONEY = "money"  #: the account cannot pay: the lane closes
-    DENIED = "denied"  #: key, model or path refused: the lane closes
+    DENIED = "denied"  #: key, model or path refused, for all jobs of the account, of one model, or for one job
     REFUSED = "refused"  #: content policy: the same prompt will be refused again
     INVALID = "invalid"  #: our request is wrong, or its source image is
     EMPTY = "empty"  #: answered without an image
@@ -33,6 +33,14 @@ class Charged(StrEnum):
     YES = "yes"
 
 
+class Scope(StrEnum):
+    """What a denial holds for."""
+
+    ACCOUNT = "account"
+    MODEL = "model"
+    JOB = "job"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
     """Why one attempt failed.  ``message`` keeps the provider's own words."""
@@ -46,6 +54,7 @@ class Fault:
     limit: Hint | None = None  #: what a throttled call was told of the limit
     hint: str = ""  #: what the user can do
     final: bool = False  #: the same call would end the same way again, for a reason that does not change by itself
+    scope: Scope = Scope.ACCOUNT  #: what a denial holds for
 
 
 class ProviderError(BatchgenError):

@@ -11,7 +11,7 @@ from anyio import create_task_group, sleep
 
 from .. import logs
 from ..fault import Cause, Fault
-from ..job import Deferred, Delivery, Event, Exhausted, Returned, Settlement, Short, Unsettled
+from ..job import Deferred, Delivery, Event, Exhausted, Incomplete, Returned, Settlement, Short, Unsettled
 from ..lane import Lane
 from ..money import show_credits, show_usd
 from ..purchase import Opened
@@ -27,6 +27,7 @@ _ENDS: dict[type[Event], tuple[str, int]] = {
     Deferred: ("deferred", logging.WARNING),
     Returned: ("returned", logging.WARNING),
     Exhausted: ("failed", logging.ERROR),
+    Incomplete: ("failed_incomplete", logging.ERROR),
     Unsettled: ("unknown", logging.ERROR),
 }
 
