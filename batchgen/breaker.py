@@ -98,8 +98,8 @@ class Breaker:
 
     @property
     def fruitless(self) -> AbstractSet[int]:
-        """Return the jobs that were paid for without an image since one came: any other tells more of the provider."""
-        return self._fruitless.jobs
+        """Return the jobs that were paid for without an image: one more call for any other tells more."""
+        return self._fruitless.vain
 
     def alone(self, job: int) -> bool:
         """Return whether the last denial was one of *job* alone: the provider takes others."""

@@ -6,6 +6,7 @@ Calls that were in flight when the suspicion arose met the same weather: only on
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -30,10 +31,13 @@ class Fruitless:
 
     answers: int = 0
     jobs: set[int] = field(default_factory=set)
+    odd: set[int] = field(default_factory=set)  #: jobs without one before, after which others got theirs
     suspected_at: float | None = None
 
     def note(self, job: int, now: float, sent_at: float) -> Finding:
         """Take note of one more, to a call sent at *sent_at*."""
+        if job in self.odd and self.suspected_at is None:
+            return Finding.NOTHING
         self.answers += 1
         self.jobs.add(job)
         if self.suspected_at is not None:
@@ -46,7 +50,13 @@ class Fruitless:
     def clear(self) -> None:
         """Begin anew: an image came."""
         self.answers, self.suspected_at = 0, None
+        self.odd |= self.jobs
         self.jobs.clear()
+
+    @property
+    def vain(self) -> AbstractSet[int]:
+        """Return the jobs of which one more answer tells less than that of any other."""
+        return self.jobs if self.suspected_at is None else self.jobs | self.odd
 
     def told(self, words: str) -> str:
         """Return what is told of them; *words* are those of the last one."""

@@ -479,6 +479,28 @@ def test_an_image_ends_the_suspicion_and_the_count_begins_anew(in_vain):
             assert not weather.breaker.fruitless
 
 
+def test_odd_jobs_that_come_again_when_the_others_are_done_close_nothing():
+    weather = Weather()
+    for number in range(20):
+        weather.meets(VAIN[0] if number % 2 else CAME, job=number)
+    weather.meets(CAME, job=99)
+    again = {weather.meets(VAIN[0], job=number, tries=tries) for tries in (2, 3) for number in range(1, 20, 2)}
+    assert again == {NOTHING}
+    assert not weather.breaker.probing
+
+
+def test_new_jobs_in_vain_count_between_odd_ones_and_the_last_call_goes_to_another_if_there_is_one():
+    weather = Weather()
+    weather.meets(VAIN[0], job=1)
+    weather.meets(CAME, job=99)
+    assert not weather.breaker.fruitless
+    for number in (2, 3, 4):
+        assert weather.meets(VAIN[0], job=1, tries=2) == NOTHING
+        assert weather.meets(VAIN[0], job=number) == NOTHING
+    assert weather.breaker.fruitless == {1, 2, 3, 4}
+    assert weather.meets(VAIN[0], job=1, tries=3).close is Closure.NO_IMAGE
+
+
 @pytest.mark.parametrize("between", [missed(Cause.REFUSED), missed(Cause.INVALID), missed(Cause.ERROR)], ids=str)
 def test_what_a_provider_refuses_between_neither_counts_nor_excuses(between):
     weather = Weather()
