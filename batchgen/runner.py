@@ -327,6 +327,8 @@ class Runner:
 
 def _explained(error: Exception) -> BatchgenError:
     """Return an error as one sentence for the user: who planned for it wrote it, a bug gets one here."""
+    if isinstance(error, ExceptionGroup):
+        return _explained(error.exceptions[0])
     if isinstance(error, BatchgenError):
         return error
     if isinstance(error, OSError):
