@@ -1,4 +1,4 @@
-"""What several lanes share is asked for, and changed, in many threads at once; the interpreter switches all the time."""
+"""What several lanes share is asked for and changed in many threads at once; the interpreter switches all the time."""
 
 from __future__ import annotations
 
