@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -132,11 +133,15 @@ class Lane:
         for gate in self.gates:
             gate.answered(sent_at)
 
-    def unreadable(self, job: Job, sent_at: float, words: str = "the answer could not be read") -> None:
-        """Take note of a call for *job* whose answer was paid for and cannot be read; *words* say why."""
-        self.ended(sent_at)
+    def unreadable(self, job: Job, sent_at: float | None, words: str = "the answer could not be read") -> None:
+        """Take note of a call for *job* whose answer was paid for and cannot be read; *words* say why.
+
+        *sent_at* None: an earlier run sent it.
+        """
+        if sent_at is not None:
+            self.ended(sent_at)
         fault = Fault(cause=Cause.SPOILED, message=words, charged=Charged.YES)
-        verdict = self.breaker.unreadable(job, fault, self.gates[-1].clock(), sent_at)
+        verdict = self.breaker.unreadable(job, fault, self.gates[-1].clock(), -math.inf if sent_at is None else sent_at)
         if verdict.close is not None:
             self.close(verdict.close, verdict.why)
 

@@ -135,6 +135,7 @@ class Purchases:
             await self._settle(asked, opened, outcome)
         except Unread as error:
             self.unread = self.unread or error
+            asked.unreadable(job, None, str(error))
         except (StoreError, OSError) as error:
             self.halt(error)
 

@@ -10,10 +10,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
+from traceback import extract_tb
 
 from anyio import create_task_group, current_time, get_cancelled_exc_class, move_on_after, to_thread
 from anyio.abc import TaskGroup
 
+from . import logs
 from .backlog import Backlog
 from .errors import BatchgenError, StoreError
 from .fault import Cause, Fault
@@ -333,6 +336,8 @@ def _explained(error: Exception) -> BatchgenError:
         return error
     if isinstance(error, OSError):
         return StoreError(str(error))
+    frames = (f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__))
+    logs.event("bug", logs.ERROR, error=f"{type(error).__name__}: {error}", where=" > ".join(frames))
     told = BatchgenError(
         f"batchgen has a bug ({type(error).__name__}: {error}). The calls in flight were finished and nothing more was "
         "sent; an answer that could not be booked is in the spool, and the next run goes on with it. Please report this"

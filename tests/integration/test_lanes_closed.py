@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
+from batchgen.errors import Unread
 from batchgen.fault import Cause, Charged, Fault, Scope
+from batchgen.job import Attempt, Outcome
 from batchgen.lane import Closure
+from tests.simulated.backend import Simulated
 from tests.simulated.night import Night, Wish, wishes
 from tests.simulated.server import Nature, Outage, Said, Tells
 
@@ -63,6 +68,28 @@ def test_what_a_closed_lane_leaves_goes_to_the_next_of_its_route(tmp_path):
     first, second = both.play().lanes
     assert (first.closed, second.closed, second.done) == (Closure.NO_IMAGE, None, 40)
     assert len(both.log("openai")) <= 7
+
+
+def test_answers_that_cannot_be_read_eat_no_batch_in_this_run_or_the_next(tmp_path, monkeypatch):
+    sad = night(tmp_path, wishes(40, "openai"), {"openai": QUICK})
+    real = Simulated.run
+
+    async def unreadable(self: Simulated, attempt: Attempt) -> Outcome:
+        if not attempt.resumed:
+            await real(self, attempt)
+        raise Unread(f"job {attempt.key}: a paid answer could not be read")
+
+    monkeypatch.setattr(Simulated, "run", unreadable)
+    with suppress(Unread):
+        sad.play()
+    bought = len(sad.log())
+    assert sad.lives[-1].lanes[0].closed is Closure.NO_IMAGE
+    assert bought <= 2 + 4 + 1
+    with suppress(Unread):
+        sad.play()
+    assert sad.lives[-1].lanes[0].closed is Closure.NO_IMAGE
+    assert len(sad.log()) == bought + 1
+    assert sad.counts().running == bought + 1  # all are in the spool, for a version that can read them
 
 
 # --- one model, one job ----------------------------------------------------------

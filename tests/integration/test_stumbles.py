@@ -66,7 +66,7 @@ def assert_the_next_run_finishes(folder: Site, *stages: Stage) -> None:
 
 
 @pytest.mark.parametrize("where", ["judge", "listener", "heed", "_count"])
-def test_a_bug_in_one_attempt_lets_those_of_other_lanes_end(folder: Site, monkeypatch, where):
+def test_a_bug_in_one_attempt_lets_those_of_other_lanes_end(folder: Site, monkeypatch, caplog, where):
     quick, slow = two_lanes(folder)
 
     def stumbles(*args: object, **_: object) -> object:
@@ -93,6 +93,10 @@ def test_a_bug_in_one_attempt_lets_those_of_other_lanes_end(folder: Site, monkey
         carry_out(folder)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert caught.value.exit_code == 1
+    (bug,) = [line for line in caplog.records if line.msg == "bug"]
+    assert bug.about["error"] == "ZeroDivisionError: no such thing"
+    assert "purchase.py:" in bug.about["where"]
+    assert "/" not in bug.about["where"]
     if where in ("judge", "heed"):
         assert_only_the_bad_one_is_open(folder)
         assert len(list((folder.state / "spool").glob("*"))) == 1

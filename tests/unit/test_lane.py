@@ -121,6 +121,17 @@ def test_answers_that_cannot_be_read_close_the_lane_after_one_more_call():
     assert row.fault.message == "4 answers in a row, to 4 jobs, brought no image; the last: a bug"
 
 
+def test_answers_of_an_earlier_run_that_cannot_be_read_leave_one_call_to_make_sure():
+    row = lane(Clock())
+    for number in range(9):
+        row.unreadable(replace(JOB, id=number), None)
+    assert (row.closed, row.in_flight) == (None, 0)
+    sent_at = row.sent(1)
+    assert row.full
+    row.unreadable(replace(JOB, id=9), sent_at)
+    assert row.closed is Closure.NO_IMAGE
+
+
 @pytest.mark.parametrize(("width", "bought"), [(1, 1), (4, 4)])
 def test_as_many_in_doubt_are_bought_again_as_the_lane_is_wide(width, bought):
     row, allowed = lane(width=width), 0
