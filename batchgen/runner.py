@@ -10,15 +10,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
-from traceback import extract_tb
 
 from anyio import create_task_group, current_time, get_cancelled_exc_class, move_on_after, to_thread
 from anyio.abc import TaskGroup
 
-from . import logs
 from .backlog import Backlog
-from .errors import BatchgenError, StoreError
+from .bugs import explained
+from .errors import BatchgenError
 from .fault import Cause, Fault
 from .job import Job, State
 from .lane import Closure, Lane
@@ -91,7 +89,7 @@ class Runner:
 
     def halt(self, error: Exception) -> None:
         """Stop safely: this machine cannot keep what it buys, or this program has a bug."""
-        self.failure = self.failure or _explained(error)
+        self.failure = self.failure or explained(error)
         self.drain()
 
     def steer(self, provider: str, limits: Sequence[Window], spacing: float, width: int, *, held: bool) -> None:
@@ -326,24 +324,6 @@ class Runner:
     def _stir(self) -> None:
         for lane in self.lanes:
             lane.stir()
-
-
-def _explained(error: Exception) -> BatchgenError:
-    """Return an error as one sentence for the user: who planned for it wrote it, a bug gets one here."""
-    if isinstance(error, ExceptionGroup):
-        return _explained(error.exceptions[0])
-    if isinstance(error, BatchgenError):
-        return error
-    if isinstance(error, OSError):
-        return StoreError(str(error))
-    frames = (f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__))
-    logs.event("bug", logs.ERROR, error=f"{type(error).__name__}: {error}", where=" > ".join(frames))
-    told = BatchgenError(
-        f"batchgen has a bug ({type(error).__name__}: {error}). The calls in flight were finished and nothing more was "
-        "sent; an answer that could not be booked is in the spool, and the next run goes on with it. Please report this"
-    )
-    told.__cause__ = error
-    return told
 
 
 def _weight(task: Task) -> int:
