@@ -9,6 +9,9 @@ from .errors import BatchgenError
 from .hint import Hint
 from .task import Usage
 
+#: The code of a request that a firewall in front of the provider blocked.
+FIREWALL = "firewall"
+
 
 class Cause(StrEnum):
     """The public name of a fault; what happens next is decided in ``retry.judge``."""

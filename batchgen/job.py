@@ -6,7 +6,8 @@ Decisions: nothing here reads a clock, a file or a socket.
     PENDING -------------> RUNNING -------------> DONE        DONE, FAILED, UNKNOWN, CANCELLED -> PENDING
        ^                    |  |  |
        +-- Short -----------+  |  +-- Exhausted --> FAILED
-       +-- Deferred --------+  +----- Unsettled --> UNKNOWN
+       +-- Deferred --------+  +-- Incomplete -> FAILED
+       |                    |  +----- Unsettled --> UNKNOWN
        +-- Returned --------+                                          all but DONE, CANCELLED --Cancelled--> CANCELLED
 
     A file comes without a call, brought by a person or found again:  PENDING, FAILED, UNKNOWN --Adopted--> DONE
@@ -165,6 +166,13 @@ class Exhausted(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Incomplete(Exhausted):
+    """Fewer images came than were asked for, and that was the last purchase: what came stays, the rest is given up."""
+
+    outcome: Delivered
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Unsettled(Event):
     """Nobody can know whether the attempt was carried out; policy says not to buy again."""
 
@@ -210,6 +218,7 @@ TRANSITIONS: dict[State, dict[type[Event], State]] = {
         Deferred: State.PENDING,
         Returned: State.PENDING,
         Exhausted: State.FAILED,
+        Incomplete: State.FAILED,
         Unsettled: State.UNKNOWN,
         Cancelled: State.CANCELLED,
     },
@@ -248,6 +257,8 @@ def advance(job: Job, event: Event) -> Job:
             return replace(_blamed(job, fault), not_before=when)
         case Returned(fault=fault, not_before=when):
             return replace(_blamed(job, fault), tries=job.tries - 1, not_before=when)
+        case Incomplete(fault=fault):
+            return _blamed(_supplied(job, event), fault)
         case Exhausted(fault=fault) | Unsettled(fault=fault):
             return _blamed(job, fault)
         case Requeued() | Revised():
@@ -258,8 +269,8 @@ def advance(job: Job, event: Event) -> Job:
             return job
 
 
-def _supplied(job: Job, event: Delivery | Short | Adopted | Supplied) -> Job:
-    came = len(event.outcome.artifacts) if isinstance(event, Delivery | Short) else 1
+def _supplied(job: Job, event: Delivery | Short | Incomplete | Adopted | Supplied) -> Job:
+    came = len(event.outcome.artifacts) if isinstance(event, Delivery | Short | Incomplete) else 1
     job = replace(job, delivered=job.delivered + came)
     return replace(job, not_before=None, cause=None, message=None) if isinstance(event, Delivery | Adopted) else job
 

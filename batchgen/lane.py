@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from anyio import CancelScope, Event, move_on_after
 
 from .breaker import Breaker, Closure
-from .fault import Cause, Fault
+from .fault import Cause, Charged, Fault
 from .job import Delivered, Job, Outcome
 from .limits import Gate
 from .retry import Policy
@@ -44,11 +45,14 @@ class Lane:
     closed: Closure | None = None
     held: bool = False  #: a person paused it
     fault: Fault | None = None  #: what closed or paused it
+    denied: dict[str, Fault] = field(default_factory=dict)  #: models that the account may not use, by name
+    calls: int = 0  #: that went out in this run
     waits: str = ""  #: what it waits for, where nothing is wrong: "pace", "a retry", ...
     rebuys: int = 0  #: jobs that this run bought again without knowing whether they had been bought
     beyond: int = 0  #: jobs in doubt that were not bought again, because so many had been
     changed: Event = field(default_factory=Event)
     _rests: set[CancelScope] = field(default_factory=set)
+    _permitted: Models | None = None  #: the models before the first was denied
 
     def __post_init__(self) -> None:
         self.breaker = Breaker(policy=self.policy)
@@ -104,6 +108,7 @@ class Lane:
     def sent(self, images: int) -> float:
         """Count a request that goes now; return the moment, which ``heed`` and ``ended`` want back."""
         self.in_flight += 1
+        self.calls += 1
         return [gate.sent(images) for gate in self.gates][-1]
 
     def heed(self, job: Job, outcome: Outcome, sent_at: float, spread: float) -> None:
@@ -111,9 +116,11 @@ class Lane:
         self._pass_on(outcome, sent_at)
         fault = None if isinstance(outcome, Delivered) else outcome.fault
         inner = self.gates[-1]
-        verdict = self.breaker.heed(job, outcome, inner.clock(), spread, paused=self.pause_left > 0)
+        verdict = self.breaker.heed(job, outcome, inner.clock(), spread, paused=self.pause_left > 0, sent_at=sent_at)
         if verdict.close is not None:
-            self.close(verdict.close, fault)
+            self.close(verdict.close, verdict.why or fault)
+        if verdict.model is not None and fault is not None:
+            self.deny(verdict.model, fault)
         adapts = inner.controller is not None and fault is not None and fault.cause is Cause.THROTTLED
         if verdict.pause is not None and not adapts:
             inner.pause(verdict.pause)
@@ -126,6 +133,25 @@ class Lane:
         for gate in self.gates:
             gate.answered(sent_at)
 
+    def unreadable(self, job: Job, sent_at: float | None, words: str = "the answer could not be read") -> None:
+        """Take note of a call for *job* whose answer was paid for and cannot be read; *words* say why.
+
+        *sent_at* None: an earlier run sent it.
+        """
+        if sent_at is not None:
+            self.ended(sent_at)
+        fault = Fault(cause=Cause.SPOILED, message=words, charged=Charged.YES)
+        verdict = self.breaker.unreadable(job, fault, self.gates[-1].clock(), -math.inf if sent_at is None else sent_at)
+        if verdict.close is not None:
+            self.close(verdict.close, verdict.why)
+
+    def deny(self, model: str, fault: Fault) -> None:
+        """Take no more jobs of *model* in this run: the account may not use it."""
+        self.denied.setdefault(model, fault)
+        self._permitted = self._permitted or self.models
+        self.models = self.models.without(model)
+        self.stir()
+
     def close(self, why: Closure, fault: Fault | None = None) -> None:
         """Take no more jobs in this run; what is in flight goes on."""
         if self.closed is None:
@@ -135,6 +161,7 @@ class Lane:
     def reopen(self) -> None:
         """Take jobs again: a person has seen to what closed it."""
         self.closed = self.fault = None
+        self.denied, self.models, self._permitted = {}, self._permitted or self.models, None
         self.breaker = Breaker(policy=self.policy)
 
     def stir(self) -> None:

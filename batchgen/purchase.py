@@ -14,7 +14,7 @@ from anyio import CancelScope, to_thread
 
 from .backends import Backend
 from .budget import Reservations, Wallet
-from .errors import StaleJob, StoreError, Unread
+from .errors import NotFound, StaleJob, StoreError, Unread
 from .fault import Cause
 from .files import withdraw
 from .job import Attempt, Deferred, Delivered, Delivery, Event, Exhausted, Job, Outcome, Settlement, Unsettled
@@ -64,7 +64,8 @@ class Purchases:
     new_id: Callable[[], str]
     spread: Callable[[], float]  #: chance in [0, 1)
     listeners: list[Listener] = field(default_factory=list)
-    halt: Callable[[StoreError | OSError], None] = lambda _error: None  #: told when this machine cannot go on
+    halt: Callable[[Exception], None] = lambda _error: None  #: told when this machine cannot go on
+    say: Callable[[str], None] = lambda _text: None  #: tells a person something at once
     unread: Unread | None = field(default=None)  #: an answer that only a later version can read
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
     reservations: Reservations = field(init=False)
@@ -115,6 +116,8 @@ class Purchases:
         except Unread as error:
             # the others go on; this attempt stays open until a version comes that can read its answer
             self.unread = self.unread or error
+            lane.unreadable(opened.job, sent_at, str(error))
+            heard = True
         except (StoreError, OSError) as error:
             # the attempt stays open, its answer in the spool: the next run finishes it
             self.halt(error)
@@ -140,6 +143,7 @@ class Purchases:
             await self._settle(asked, opened, _gone(record.provider, outcome) if lane is None else outcome)
         except Unread as error:
             self.unread = self.unread or error
+            asked.unreadable(job, None, str(error))
         except (StoreError, OSError) as error:
             self.halt(error)
 
@@ -173,8 +177,9 @@ class Purchases:
         usage = outcome.usage or Usage()
         # before anything is waited for: nothing more goes out once the true price says so
         self.reservations.learn(attempt.task, outcome.charge, usage.images)
-        troubled = lane.breaker.troubled
-        event = judge(job, outcome, lane.policy, self.now(), self.spread(), may_rebuy=may_rebuy, troubled=troubled)
+        breaker, now = lane.breaker, self.now()
+        told = {"may_rebuy": may_rebuy, "troubled": breaker.troubled, "alone": breaker.alone(job.id)}
+        event = judge(job, outcome, lane.policy, now, self.spread(), **told)
         lane.rebuys += isinstance(event, Deferred) and event.fault.cause is Cause.UNKNOWN
         lane.beyond += isinstance(event, Unsettled) and lane.policy.why_not_again(job) is None
         if isinstance(outcome, Delivered) and attempt.claim > 1:
@@ -193,6 +198,12 @@ class Purchases:
             after = await self.writer.settle(settlement, self.now())
         except StaleJob:
             pass  # moved on by a person while it ran; attempt and ledger are written all the same
+        except NotFound as error:
+            # a person deleted it from the job table: the others go on, and what came stays for that person
+            self.say(str(error))
+            self.wallet.settle(lane.provider, opened.estimate, outcome.charge, earlier=attempt.resumed)
+            await to_thread.run_sync(self.release, attempt.id, True)
+            return None
         except StoreError as error:
             self.halt(error)
             return None

@@ -10,22 +10,22 @@ from tenacity import RetryCallState, stop_after_attempt, wait_exponential
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-from .fault import Cause
+from .fault import Cause, Charged, Fault, Scope
 from .job import (
     Deferred,
     Delivered,
     Delivery,
     Event,
     Exhausted,
+    Incomplete,
     Job,
-    Missed,
     Outcome,
     Returned,
     Short,
     Unsettled,
 )
 
-#: An answer without an image is worth this many attempts in all, a spoiled one that many.
+#: An answer without an image is worth this many attempts in all, a spoiled one that many: one new try.
 EMPTY_TRIES = 3
 SPOILED_TRIES = 2
 
@@ -80,22 +80,20 @@ def judge(
     *,
     may_rebuy: bool = True,
     troubled: bool = False,
+    alone: bool = False,
 ) -> Event:
     """Turn what came back into what happens to the job.
 
     *job* is as it was claimed, so its ``tries`` count this attempt.  *spread* in [0, 1) sets repeats apart in time.
     *may_rebuy* False: this run has bought enough again without knowing whether it had to.  *troubled*: the provider
     answers every job with errors, so the first error of a job that was never tried before is none of its own.
+    *alone*: the provider takes other jobs, so a denial is this job's own.
     """
-    match outcome:
-        case Delivered(artifacts=artifacts):
-            whole = job.delivered + len(artifacts) >= job.wanted
-            return Delivery(at=now, outcome=outcome) if whole else Short(at=now, outcome=outcome)
-        case Missed(fault=fault):
-            pass
-        case _:
-            assert_never(outcome)
-    later = now + timedelta(seconds=policy.backoff(job.tries, spread))
+    if isinstance(outcome, Delivered):
+        return _delivered(job, outcome, policy, now)
+    fault, later = outcome.fault, now + timedelta(seconds=policy.backoff(job.tries, spread))
+    if _own_for_good(fault, alone=alone):
+        return Exhausted(at=now, fault=fault)
     match fault.cause:
         case Cause.THROTTLED | Cause.UNREACHED | Cause.MONEY | Cause.DENIED:
             # the lane waits or closes, and the job is due as soon as it is open; one that goes on takes others first
@@ -118,6 +116,35 @@ def judge(
             return Deferred(at=now, fault=fault, not_before=later)
         case _:
             assert_never(fault.cause)
+
+
+def _delivered(job: Job, outcome: Delivered, policy: Policy, now: datetime) -> Event:
+    """Return what happens to a job for which images came: all that it lacked, or some."""
+    came = len(outcome.artifacts)
+    if job.delivered + came >= job.wanted:
+        return Delivery(at=now, outcome=outcome)
+    if policy.over(job.tries):
+        return Incomplete(at=now, outcome=outcome, fault=_some(job, came))
+    rest = outcome.shortfall
+    if rest is not None and rest.cause in (Cause.REFUSED, Cause.INVALID):
+        # the provider would refuse the others again
+        why = replace(rest, message=f"{job.delivered + came} of {job.wanted} images came; {rest.message}")
+        return Incomplete(at=now, outcome=outcome, fault=why)
+    return Short(at=now, outcome=outcome)
+
+
+def _own_for_good(fault: Fault, *, alone: bool) -> bool:
+    """Return whether a fault is the job's own, and stays."""
+    if fault.cause is Cause.DENIED:
+        return alone or fault.scope is Scope.JOB
+    return fault.final and fault.cause in (Cause.EMPTY, Cause.SPOILED, Cause.ERROR)
+
+
+def _some(job: Job, came: int) -> Fault:
+    """Return why *job* is given up although its last purchase brought *came* of the images that were missing."""
+    purchases = "1 purchase" if job.tries == 1 else f"{job.tries} purchases"
+    message = f"{job.delivered + came} of {job.wanted} images came in {purchases}, and retry.attempts allows no more"
+    return Fault(cause=Cause.EMPTY, message=message, charged=Charged.YES)
 
 
 def _state(number: int) -> RetryCallState:

@@ -53,6 +53,10 @@ class Models:
         """Return whether jobs of *model* belong here."""
         return (model in self.named) is self.only
 
+    def without(self, model: str) -> Models:
+        """Return these without *model*."""
+        return Models(self.named - {model} if self.only else self.named | {model}, only=self.only)
+
 
 #: Where a provider's models share its limits.
 ALL = Models()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -14,7 +15,8 @@ from anyio import create_task_group, current_time, get_cancelled_exc_class, move
 from anyio.abc import TaskGroup
 
 from .backlog import Backlog
-from .errors import StoreError
+from .bugs import explained
+from .errors import BatchgenError
 from .fault import Cause, Fault
 from .job import Job, State
 from .lane import Closure, Lane
@@ -47,17 +49,18 @@ class Runner:
     recovered: Callable[[], Awaitable[None]] | None = None  #: called when what an earlier run left open is settled
     draining: bool = False
     drained: str | None = None  #: what ended the run early, in words
-    failure: StoreError | None = field(default=None)
+    failure: BatchgenError | None = field(default=None)
     heard_at: float | None = None  #: when the last call came to its end, on the loop's clock
     _backlogs: dict[str, list[Backlog]] = field(default_factory=dict)  #: by lane
     _under_way: set[int] = field(default_factory=set)
     _flying: Counter[str] = field(default_factory=Counter)  #: jobs under way, by their own provider
     _crew: TaskGroup | None = None
+    _driven: set[str] = field(default_factory=set)  #: lanes that are kept busy
 
     async def run(self) -> None:
         """Run until no job is left that could run, or until told to drain.
 
-        Raises StoreError where the disk or the job table failed; by then what was in flight has ended.
+        Raises BatchgenError where this machine or this program failed; by then what was in flight has ended.
         """
         self.purchases.halt = self.halt
         await self.recover()
@@ -84,9 +87,9 @@ class Runner:
         for lane in self.lanes:
             lane.wake()
 
-    def halt(self, error: StoreError | OSError) -> None:
-        """Stop safely: this machine cannot keep what it buys."""
-        self.failure = self.failure or (error if isinstance(error, StoreError) else StoreError(str(error)))
+    def halt(self, error: Exception) -> None:
+        """Stop safely: this machine cannot keep what it buys, or this program has a bug."""
+        self.failure = self.failure or explained(error)
         self.drain()
 
     def steer(self, provider: str, limits: Sequence[Window], spacing: float, width: int, *, held: bool) -> None:
@@ -95,17 +98,24 @@ class Runner:
             if lane.provider != provider:
                 continue
             lane.gates[0].configure(limits, spacing, width)
-            again, lane.held = not held and lane.closed is not None, held
+            again, lane.held = not held and (lane.closed is not None or bool(lane.denied)), held
             if again and self._crew is not None and not self.draining:
                 lane.reopen()
-                self._crew.start_soon(self._drive, lane)
+                if lane.name not in self._driven:
+                    self._crew.start_soon(self._drive, lane)
         self._stir()
 
     async def recover(self) -> None:
         """Finish what an earlier run left open: from the spool where the answer is there, else as unknown."""
         async with create_task_group() as tasks:
             for job, record in await to_thread.run_sync(self.reader.open_attempts, self.batch_id):
-                tasks.start_soon(self.purchases.finish, self._lane_of(record), job, record)
+                tasks.start_soon(self._finish, job, record)
+
+    async def _finish(self, job: Job, record: AttemptRecord) -> None:
+        try:
+            await self.purchases.finish(self._lane_of(record), job, record)
+        except Exception as error:  # noqa: BLE001 - raised here it would cut off the others
+            self.halt(error)
 
     def _lane_of(self, record: AttemptRecord) -> Lane | None:
         """Return the lane of an attempt: one of its provider, best that of its account and its model."""
@@ -118,13 +128,16 @@ class Runner:
 
     def _share_out(self) -> None:
         """Give each lane the backlogs that it may take from: its provider's, and those of all others."""
-        made: dict[Wanted, Backlog] = {}
-        homes = dict.fromkeys(lane.provider for lane in self.lanes)
         for lane in self.lanes:
-            own = Wanted(provider=lane.provider, models=lane.models)
-            borrowed = [replace(own, provider=other, by=lane.provider) for other in homes if other != lane.provider]
-            # accounts of one provider take from the same
-            self._backlogs[lane.name] = [made.setdefault(one, self._backlog(one)) for one in (own, *borrowed)]
+            self._supply(lane)
+
+    def _supply(self, lane: Lane) -> None:
+        homes = dict.fromkeys(lane.provider for lane in self.lanes)
+        own = Wanted(provider=lane.provider, models=lane.models)
+        borrowed = [replace(own, provider=other, by=lane.provider) for other in homes if other != lane.provider]
+        # accounts of one provider take from the same; what nobody takes from is not kept up to date
+        known = {backlog.wanted: backlog for mine in self._backlogs.values() for backlog in mine}
+        self._backlogs[lane.name] = [known.get(one) or self._backlog(one) for one in (own, *borrowed)]
 
     def _backlog(self, wanted: Wanted) -> Backlog:
         # others' jobs are looked through, often in vain, whenever any call ends: few at once
@@ -141,60 +154,80 @@ class Runner:
         return Backlog(wanted=wanted, lookup=lookup, next_retry=next_retry, under_way=self._under_way)
 
     async def _drive(self, lane: Lane) -> None:
-        """Keep one lane busy."""
-        async with create_task_group() as attempts:
-            while not self.draining and lane.closed is None:
-                since = lane.changed
+        """Keep one lane busy, until its last call has ended."""
+        self._driven.add(lane.name)
+        try:
+            async with create_task_group() as attempts:
                 try:
-                    found = await self._next(lane)
-                except StoreError as error:
-                    # raised here it would cut off what is in flight
+                    await self._send_all(lane, attempts)
+                except Exception as error:  # noqa: BLE001 - raised here it would cut off what is in flight
                     self.halt(error)
+        finally:
+            self._driven.discard(lane.name)
+
+    async def _send_all(self, lane: Lane, attempts: TaskGroup) -> None:
+        """Send what there is for a lane, as soon as it may go."""
+        while not self.draining and lane.closed is None:
+            since = lane.changed
+            found = await self._next(lane)
+            if self.draining or lane.closed is not None:
+                return
+            if found is None:
+                if self._over(lane):
+                    self._stir()  # who saw the table being read for this one looks again
                     return
-                if self.draining or lane.closed is not None:
-                    return
-                if found is None:
-                    if self._over(lane):
-                        self._stir()  # who saw the table being read for this one looks again
-                        return
-                    own = self._backlogs[lane.name][0]
-                    lane.waits = "" if lane.in_flight else "a retry" if own.retry_at else "stands by"
-                    await lane.rest(self._until_due(lane), since)
-                    continue
-                backlog, job = found
-                seconds = self._seconds_until(lane, job)
-                if seconds is None or seconds > 0:
-                    await lane.rest(seconds, since)
-                    continue
-                self._take(backlog, job)
-                prepared = self.purchases.prepare(lane, job)
-                attempts.start_soon(self._attempt, lane, prepared, lane.sent(_weight(job.task)))
+                own = self._backlogs[lane.name][0]
+                lane.waits = "" if lane.in_flight else "a retry" if own.retry_at else "stands by"
+                await lane.rest(self._until_due(lane), since)
+                continue
+            backlog, job = found
+            seconds = self._seconds_until(lane, job)
+            if seconds is None or seconds > 0:
+                await lane.rest(seconds, since)
+                continue
+            prepared = self.purchases.prepare(lane, job)
+            self._take(backlog, job)
+            attempts.start_soon(self._attempt, lane, prepared, lane.sent(_weight(job.task)))
 
     async def _next(self, lane: Lane) -> tuple[Backlog, Job] | None:
         """Return the first due job that the lane may send now, of its own provider's and of those it stands in for."""
         while True:
-            found: list[tuple[Backlog, Job]] = []
-            for backlog in self._backlogs[lane.name]:
-                may = self._able(lane)  # asked anew: while a page is looked up, others may go out of order
-                job = await backlog.first(self.purchases.now(), may, far=lane.breaker.troubled)
-                if job is not None:
-                    found.append((backlog, job))
+            mine = self._backlogs[lane.name]
+            if mine[0].wanted.models != lane.models:  # one was denied, or is permitted again
+                self._supply(lane)
+                continue
+            found = await self._firsts(lane, mine)
             # another lane may have taken one while the next was looked up
-            if all(backlog.holds(job) for backlog, job in found):
+            if mine[0].wanted.models == lane.models and all(backlog.holds(job) for backlog, job in found):
                 break
         return min(
             found, key=lambda one: (self._too_dear(lane, one[1]), -one[1].priority, one[1].position), default=None
         )
 
+    async def _firsts(self, lane: Lane, backlogs: Sequence[Backlog]) -> list[tuple[Backlog, Job]]:
+        """Return the first job of each backlog that the lane may send; those paid for in vain go last."""
+        found: list[tuple[Backlog, Job]] = []
+        for vain in (lane.breaker.fruitless, frozenset[int]()):
+            for backlog in backlogs:
+                may = self._able(lane, vain)  # asked anew: while a page is looked up, others may go out of order
+                job = await backlog.first(self.purchases.now(), may, far=lane.breaker.troubled)
+                if job is not None:
+                    found.append((backlog, job))
+            if found or not vain:
+                break
+        return found
+
     def _too_dear(self, lane: Lane, job: Job) -> bool:
         """Return whether the lane cannot afford another's job: that must not keep it from what it can."""
         return job.task.provider != lane.provider and self.purchases.refusing(lane, job) is not None
 
-    def _able(self, lane: Lane) -> Callable[[Job], bool]:
-        """Return what tells which jobs the lane may send at this moment; a page of jobs has few routes."""
+    def _able(self, lane: Lane, but: AbstractSet[int]) -> Callable[[Job], bool]:
+        """Return what tells which jobs, *but* some, the lane may send at this moment; a page of them has few routes."""
         known: dict[tuple[int, str, str], bool] = {}
 
         def able(job: Job) -> bool:
+            if job.id in but:
+                return False
             if job.task.provider == lane.provider:
                 return True
             key = (id(job.route), job.task.provider, job.task.model)
@@ -264,6 +297,8 @@ class Runner:
                 lane.ended(sent_at)
             else:
                 after = await self.purchases.carry_out(lane, opened, sent_at)
+        except Exception as error:  # noqa: BLE001 - raised here it would cut off what else is in flight
+            self.halt(error)
         finally:
             self.heard_at = current_time()
             self._under_way.discard(job.id)
@@ -271,7 +306,16 @@ class Runner:
             if after is not None and after.state is State.PENDING:
                 for backlog in self._of(job.task.provider):
                     backlog.returned(after.not_before)
+            self._close_alike(lane)
             self._stir()
+
+    def _close_alike(self, lane: Lane) -> None:
+        """Close the other lanes of a provider that is out of reach for good, whichever key and model it is."""
+        fault = lane.fault
+        if lane.closed is Closure.DOWN and fault is not None and fault.final and fault.cause is Cause.UNREACHED:
+            for other in self.lanes:
+                if other.provider == lane.provider:
+                    other.close(lane.closed, fault)
 
     def _of(self, provider: str) -> list[Backlog]:
         """Return all backlogs of one provider's jobs."""

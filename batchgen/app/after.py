@@ -27,14 +27,17 @@ WHY = {
     "down": "out of reach",
     "doubt": "it takes calls and does not answer; each may have cost money",
     "budget": "the budget is used up",
+    "no-image": "paid for, and no image came",
 }
 
 #: Of these a person hears also where others did the work.
-HEED = ("money", "denied")
+HEED = ("money", "denied", "no-image")
 #: The same, where the cause says more.
 _WHY_MORE = {
     ("denied", "invalid"): "the first jobs were all refused alike, which looks like a mistake in its settings",
+    ("denied", "refused"): "refused several different jobs in a row before looking at them",
     ("down", "error"): "answered nothing but errors",
+    ("down", "throttled"): "asked for a pause each time, for as long as retry.patience lasts",
 }
 
 CODES = {
@@ -96,7 +99,8 @@ def needs_a_person(ended: Ended) -> bool:
     again = ended.before == ended.exit_code and not ended.images
     if ended.exit_code == 8:
         stuck = {str(lane.closed) for lane in ended.lanes if lane.closed is not None and lane.left}
-        return "doubt" in stuck or ("down" in stuck and ended.before == 8)
+        lasting = any(lane.final and lane.left for lane in ended.lanes)
+        return lasting or bool(stuck & {"doubt", "no-image"}) or ("down" in stuck and ended.before == 8)
     return not again
 
 

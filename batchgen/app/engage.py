@@ -173,6 +173,7 @@ class Engagement:
             "now": steady(),
             "new_id": lambda: uuid.uuid4().hex,
             "spread": random.random,
+            "say": self.say,
         }
         purchases = Purchases(
             batch=self.batch.name,
@@ -258,6 +259,9 @@ class Engagement:
                     closed=lane.closed,
                     message=lane.fault.message if lane.fault else None,
                     cause=lane.fault.cause if lane.fault else None,
+                    final=lane.fault is not None and lane.fault.final,
+                    denied={model: fault.message for model, fault in lane.denied.items()},
+                    denied_left=self.reader.pending_of(batch_id, lane.provider, lane.denied),
                     stood_in=dict(lane.stood_in),
                     beyond=lane.beyond,
                     left=counts[lane.provider].pending if lane.provider in counts else 0,
@@ -268,7 +272,7 @@ class Engagement:
             seconds=(wall() - started).total_seconds(),
             stopped=stopped,
             drained=runner.drained,
-            sent=any(lane.images or lane.failed or lane.doubtful or lane.closed for lane in lanes_),
+            sent=any(lane.calls or lane.images or lane.failed or lane.doubtful or lane.closed for lane in lanes_),
             failed=sum(lane.failed for lane in lanes_),
             doubtful=sum(lane.doubtful for lane in lanes_),
             usd=sum(lane.usd for lane in lanes_),

@@ -11,7 +11,7 @@ from anyio import create_task_group, sleep
 
 from .. import logs
 from ..fault import Cause, Fault
-from ..job import Deferred, Delivery, Event, Exhausted, Returned, Settlement, Short, Unsettled
+from ..job import Deferred, Delivery, Event, Exhausted, Incomplete, Returned, Settlement, Short, Unsettled
 from ..lane import Lane
 from ..money import show_credits, show_usd
 from ..purchase import Opened
@@ -27,6 +27,7 @@ _ENDS: dict[type[Event], tuple[str, int]] = {
     Deferred: ("deferred", logging.WARNING),
     Returned: ("returned", logging.WARNING),
     Exhausted: ("failed", logging.ERROR),
+    Incomplete: ("failed", logging.ERROR),
     Unsettled: ("unknown", logging.ERROR),
 }
 
@@ -115,6 +116,7 @@ class _Seen:
     held: bool = False
     until: float = 0.0  #: its pause ends then, on its own clock
     took_over: set[str] = field(default_factory=set)
+    denied: set[str] = field(default_factory=set)  #: models
 
 
 class Lookout:
@@ -153,6 +155,9 @@ def _news(lane: Lane, seen: _Seen) -> Iterator[tuple[str, int, dict[str, object]
     elif seen.until and left <= 0:
         yield "lane_goes_on", logging.INFO, {}
         seen.until = 0.0
+    for model in lane.denied.keys() - seen.denied:
+        yield "model_denied", logging.WARNING, {"model": model, "message": lane.denied[model].message}
+        seen.denied.add(model)
     for home in lane.stood_in.keys() - seen.took_over:
         yield "stood_in", logging.WARNING, {"stands_in_for": home}
         seen.took_over.add(home)

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import ledger
 from ..fault import Cause
-from ..job import Deferred, Delivery, Settlement, Short, State, Unsettled
+from ..job import Deferred, Delivery, Incomplete, Settlement, Short, State, Unsettled
 from ..lane import Lane
 from ..money import in_words, show_credits, show_usd
 from ..purchase import Opened
@@ -37,7 +37,7 @@ class Resumed:
             return
         event, key = settlement.event, opened.attempt.key
         fault = getattr(event, "fault", None)
-        if isinstance(event, Delivery | Short):
+        if isinstance(event, Delivery | Short | Incomplete):
             self.delivered += 1
         elif fault is None or fault.cause is not Cause.UNKNOWN:
             self.unsent += fault is not None and fault.cause is Cause.UNREACHED

@@ -13,10 +13,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from anyio import CancelScope, create_task_group, open_signal_receiver, sleep
+from anyio import CancelScope, Event, create_task_group, open_signal_receiver, sleep
 
 from .. import logs
-from ..errors import StoreError
+from ..errors import BatchgenError
 from ..job import Delivery, Exhausted, Settlement, Unsettled
 from ..lane import Lane
 from ..purchase import Opened
@@ -79,24 +79,42 @@ class Stop:
         self._now = now
         self._scope = CancelScope()
         self._failed = self._ended = 0
+        self._failure: BatchgenError | None = None
         self.signal: int | None = None
         runner.purchases.listeners.append(self._count)
 
     async def guard(self, display: AbstractAsyncContextManager[None]) -> None:
-        """Run the runner inside *display* until its end."""
-        failure: StoreError | None = None
+        """Run the runner inside *display* until its end.
+
+        What goes wrong in the display once the run has begun stops it as safely as any other bug.
+        """
         async with create_task_group() as tasks:
             tasks.start_soon(self._listen)
             tasks.start_soon(self._keep_time)
-            async with display:
-                with self._scope:
-                    try:
-                        await self._runner.run()
-                    except StoreError as error:  # raised below: the task group would wrap it
-                        failure = error
+            begun, ended = False, Event()
+            try:
+                async with display:
+                    begun = True
+                    tasks.start_soon(self._run, ended)
+                    await ended.wait()
+            except Exception as error:
+                if not begun:
+                    raise
+                self._runner.halt(error)
+                await ended.wait()
+                self._failure = self._failure or self._runner.failure
             tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        if self._failure is not None:
+            raise self._failure
+
+    async def _run(self, ended: Event) -> None:
+        try:
+            with self._scope:
+                await self._runner.run()
+        except BatchgenError as error:  # raised when all has ended: here the task group would wrap it
+            self._failure = error
+        finally:
+            ended.set()
 
     async def _listen(self) -> None:
         async with create_task_group() as tasks:

@@ -124,6 +124,7 @@ def _lane(lane: LaneEnd) -> dict[str, Any]:
         "left": lane.left,
         "stood_in": dict(lane.stood_in),
         "not_bought_again": lane.beyond,
+        "denied_models": dict(lane.denied),
     }
 
 

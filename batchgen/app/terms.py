@@ -55,6 +55,9 @@ class LaneEnd:
     left: int
     stood_in: Mapping[str, int] = field(default_factory=dict)  #: jobs that it did for others, by their provider
     beyond: int = 0  #: jobs in doubt that were not bought again, because so many had been
+    final: bool = False  #: what closed it will not change by itself
+    denied: Mapping[str, str] = field(default_factory=dict)  #: models that it may not use, with the provider's words
+    denied_left: int = 0  #: jobs of these models that nobody has done
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,8 +95,9 @@ class Ended:
         if self.stopped is not None:
             return 128 + self.stopped
         # a provider with another key that still works, or models in another lane, was not closed
-        open_ = {lane.provider for lane in self.lanes if lane.closed is None}
+        open_ = {lane.provider for lane in self.lanes if lane.closed is None and not lane.denied}
         why = {lane.closed for lane in self.lanes if lane.closed and lane.left and lane.provider not in open_}
+        why |= {Closure.DENIED for lane in self.lanes if lane.denied_left}
         if why & {Closure.MONEY, Closure.BUDGET}:
             return 7
         if Closure.DENIED in why:

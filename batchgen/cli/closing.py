@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..budget import Purse
     from ..learned_prices import Underpriced
 
+#: Lanes that closed for one of these have a whole sentence to say for it.
+_OWN_WORDS = ("budget", "no-image")
+
 __all__ = ["advice", "closing", "near", "taken_lines"]
 
 
@@ -60,6 +63,7 @@ def _troubles(ended: Ended) -> list[str]:
         lines.append(f"unknown   {words.count(counts.unknown, 'job')} may have been bought, and nobody knows")
     lines += [_beyond_line(lane) for lane in ended.lanes if lane.beyond]
     lines += [_lane_line(lane) for lane in ended.lanes if lane.closed in HEED or (lane.closed and counts.pending)]
+    lines += [line for lane in ended.lanes for line in _denied_lines(lane)]
     return lines + ([f"stopped   {ended.drained}"] if ended.drained else [])
 
 
@@ -161,9 +165,16 @@ def _stand_ins(lanes: Sequence[LaneEnd]) -> list[str]:
 
 def _lane_line(lane: LaneEnd) -> str:
     why, message = why_closed(lane), words.short(lane.message or "", 160)
-    said = message if lane.closed == "budget" and message else f"{why}: {message}" if message else why
+    said = message if lane.closed in _OWN_WORDS and message else f"{why}: {message}" if message else why
     left = f" ({lane.left} pending)" if lane.left else ""
     return f"stopped   {lane.name}: {said}{left}"
+
+
+def _denied_lines(lane: LaneEnd) -> Iterator[str]:
+    """Yield which models a provider denied, in its words."""
+    left = f" ({lane.denied_left} pending)" if lane.denied_left else ""
+    for model, message in lane.denied.items():
+        yield f"stopped   {lane.name}: model {model} is denied to this account: {words.short(message, 160)}{left}"
 
 
 def _under(head: str, said: list[str]) -> Iterator[str]:

@@ -105,10 +105,14 @@ class News:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._down: dict[str, bool] = {}  #: lanes that were told of, and whether they are closed
+        self._denied: set[tuple[str, str]] = set()  #: lanes and models that were told of
 
     def lines(self) -> Iterator[str]:
         """Yield what is new."""
         for lane in self._runner.lanes:
+            for model in lane.denied.keys() - {known for name, known in self._denied if name == lane.name}:
+                self._denied.add((lane.name, model))
+                yield f"{lane.name}: model {model} is denied: {words.short(lane.denied[model].message, 90)}"
             told, closed = self._down.get(lane.name), lane.closed is not None
             if closed and not told:
                 self._down[lane.name] = True

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..fault import Cause, Charged, Fault, Scope
+from ..fault import FIREWALL, Cause, Charged, Fault, Scope
 from ..task import Task
 from .base import Reply
 from .delays import retry_after
@@ -18,9 +18,6 @@ from .jsonbody import Json, Unreadable, read
 from .limit_words import refused
 from .profile import Profile
 from .said import Said, clean, listen
-
-#: The code of a request that a firewall blocked.
-FIREWALL = "firewall"
 
 
 def _words(text: str) -> frozenset[str]:

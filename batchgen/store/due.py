@@ -17,7 +17,7 @@ from .values import Wanted
 
 def due(wanted: Wanted, now: datetime) -> Iterator[ColumnElement[bool]]:
     """Yield what the jobs fulfil that may be sent at *now*."""
-    yield from _pending(wanted)
+    yield from pending(wanted)
     if wanted.waiting is None:
         yield or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now)
     elif wanted.waiting:
@@ -29,7 +29,7 @@ def due(wanted: Wanted, now: datetime) -> Iterator[ColumnElement[bool]]:
 
 def waiting(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     """Yield what the jobs fulfil that wait for their time, or whose time has come."""
-    yield from _pending(wanted)
+    yield from pending(wanted)
     yield jobs.c.not_before.is_not(None)
 
 
@@ -40,7 +40,8 @@ def in_turn(wanted: Wanted) -> tuple[ColumnElement[object], ...]:
     return (jobs.c.priority.desc(), jobs.c.position)
 
 
-def _pending(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+def pending(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    """Yield what the jobs fulfil that may be sent at some time."""
     yield text("jobs.state = 'pending' AND jobs.orphaned_at IS NULL")  # type: ignore[misc]
     yield jobs.c.provider == wanted.provider
     listed = sorted(wanted.models.named)

@@ -124,7 +124,8 @@ def reading(path: Path) -> Engine:
             dbapi.create_function(function.__name__, 2, function, deterministic=True)
         return dbapi
 
-    return _engine(connect, "BEGIN", QueuePool)
+    # lanes ask at once, each in a thread of its own: none may wait, let alone fail, for a connection
+    return _engine(connect, "BEGIN", QueuePool, max_overflow=-1)
 
 
 def _connect(path: Path, mode: str, *settings: str) -> sqlite3.Connection:
@@ -145,8 +146,8 @@ def _connect(path: Path, mode: str, *settings: str) -> sqlite3.Connection:
     return dbapi
 
 
-def _engine(connect: Callable[[], sqlite3.Connection], start: str, pool: type[Pool]) -> Engine:
-    engine = create_engine("sqlite://", creator=connect, poolclass=pool)
+def _engine(connect: Callable[[], sqlite3.Connection], start: str, pool: type[Pool], **facts: int) -> Engine:
+    engine = create_engine("sqlite://", creator=connect, poolclass=pool, **facts)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -21,10 +21,11 @@ from ..division import ALWAYS, Asked, Booked, Period
 from ..errors import NotFound
 from ..job import Job
 from ..ledger import Calls, Counts, Failure, Spent, UsageLine
+from ..route import Models
 from ..selection import Selection
 from .asking import attempt_states, files, newest_attempt, selected
 from .charges import PastCall, past_calls
-from .due import due, in_turn, waiting
+from .due import due, in_turn, pending, waiting
 from .engine import explain, reading
 from .learned import Lesson, lessons
 from .mending import doubts, last_doubt
@@ -143,6 +144,13 @@ class Reader:
     def lanes(self, batch_id: int) -> dict[str, Counts]:
         """Return the counts of each provider."""
         return {provider: Counts(**tally) for provider, tally in self._tally(batch_id).items()}
+
+    def pending_of(self, batch_id: int, provider: str, models: Iterable[str]) -> int:
+        """Return how many jobs of these models wait for a provider."""
+        wanted = Wanted(provider=provider, models=Models(frozenset(models), only=True))
+        with self._open() as connection:
+            here = select(func.count()).select_from(jobs).where(jobs.c.batch_id == batch_id, *pending(wanted))
+            return connection.scalar(here) or 0
 
     def failures(self, batch_id: int) -> list[Failure]:
         """Return the failed jobs by cause, the most frequent first, each with an example."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, exists, func, select
@@ -29,14 +30,18 @@ _IN_TURN = (jobs.c.priority.desc(), jobs.c.position)
 
 
 class Scope:
-    """The jobs that a run may send: ids by provider, in the order of sending.  A page that is over is forgotten."""
+    """The jobs that a run may send: ids by provider, in the order of sending.  A page that is over is forgotten.
+
+    Lanes ask at once, each in a thread of its own: pages are tuples, and only ``_forget`` replaces one.
+    """
 
     def __init__(self, chosen: Iterable[tuple[int, str]]) -> None:
         ids: dict[str, list[int]] = {}
         for number, provider in chosen:
             ids.setdefault(provider, []).append(number)
+        self._forgetting = Lock()
         self._pages = {
-            provider: [tuple(many[start : start + PAGE]) for start in range(0, len(many), PAGE)]
+            provider: tuple(tuple(many[start : start + PAGE]) for start in range(0, len(many), PAGE))
             for provider, many in ids.items()
         }
 
@@ -44,15 +49,19 @@ class Scope:
         """Return the rows of the next jobs that a lane may send at *now*, in order."""
         pending = select(jobs, batches.c.name.label("batch_name")).join(batches).where(*due(wanted, now))
         found: list[Row[Any]] = []
-        for page in tuple(self._pages.get(wanted.provider, ())):
+        for page in self._pages.get(wanted.provider, ()):
             here = pending.where(jobs.c.id.in_(listed(page))).order_by(*in_turn(wanted)).limit(limit - len(found))
             rows = connection.execute(here).all()
             if not rows and not connection.scalar(select(exists().where(jobs.c.id.in_(listed(page)), _GOING))):
-                self._pages[wanted.provider].remove(page)
+                self._forget(wanted.provider, page)
             found += rows
             if len(found) == limit:
                 break
         return found
+
+    def _forget(self, provider: str, over: tuple[int, ...]) -> None:
+        with self._forgetting:
+            self._pages[provider] = tuple(page for page in self._pages[provider] if page is not over)
 
     def next_retry(self, connection: Connection, wanted: Wanted) -> datetime | None:
         """Return when the first of the jobs that wait for their time may be sent; None where none waits."""

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from anyio import to_thread
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from ..errors import BatchgenError, NotFound, StaleJob
@@ -149,7 +149,8 @@ class Writer:
         """Write all that an ended attempt brought, in one transaction, and return the job as it is then.
 
         Settling again changes nothing.  A job that moved on raises StaleJob, but only after attempt, files and
-        ledger row are durable: the money was spent.
+        ledger row are durable: the money was spent.  One that is gone from the table raises NotFound, after attempt
+        and ledger row are durable where the attempt is still there.
         """
         return await self._line.submit(partial(_settle, settlement=settlement, now=now))
 
@@ -221,7 +222,7 @@ def _settle(connection: Connection, *, settlement: Settlement, now: datetime) ->
     row = connection.execute(_JOB, {"wanted_job": attempt.job_id}).one_or_none()
     opened = connection.execute(_ATTEMPT, {"wanted_attempt": attempt.id}).one_or_none()
     if row is None or opened is None:
-        raise NotFound(f"No attempt {attempt.id} of job {attempt.key}: the job table is older than this result.")
+        return _book_alone(connection, opened, settlement, now)
     before = to_job(row, attempt.batch)
     if opened.state != "open":
         return before
@@ -237,6 +238,21 @@ def _settle(connection: Connection, *, settlement: Settlement, now: datetime) ->
     return after
 
 
+def _book_alone(
+    connection: Connection, opened: Row[Any] | None, settlement: Settlement, now: datetime
+) -> BatchgenError:
+    """Book what an attempt cost whose job, or which itself, somebody deleted; return what is told of it."""
+    gone = f"The job table does not know job {settlement.attempt.key} any more: somebody deleted it while it was sent."
+    batch_id = None if opened is None else connection.scalar(_BATCH, {"wanted_run": opened.run_id})
+    if opened is None or batch_id is None:
+        return NotFound(f"{gone} What it cost could not be booked")
+    if opened.state == "open":
+        connection.execute(_CLOSE, {"known_id": opened.id} | closed_attempt(opened, settlement, now))
+        connection.execute(insert(ledger), ledger_row(opened, batch_id, settlement, now))
+    return NotFound(f"{gone} What it cost is in the ledger")
+
+
+_BATCH = select(runs.c.batch_id).where(runs.c.id == bindparam("wanted_run"))
 _JOB = select(jobs).where(jobs.c.id == bindparam("wanted_job"))
 _ATTEMPT = select(attempts).where(attempts.c.id == bindparam("wanted_attempt"))
 _CLOSE = update(attempts).where(attempts.c.id == bindparam("known_id"), attempts.c.state == "open")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from batchgen.fault import Cause, Scope
+from batchgen.fault import FIREWALL, Cause, Scope
 from batchgen.providers.base import Reply
-from batchgen.providers.faults import FIREWALL, fault_of
+from batchgen.providers.faults import fault_of
 from batchgen.providers.said import error_in
 from batchgen.task import Kind, Task
 

@@ -206,7 +206,7 @@ async def test_pages_of_a_scope_join_and_are_forgotten(
             await writer.settle(delivery(attempt), NOW)
     assert sent == KEYS
     assert among is not None
-    assert among._pages == {"aigate": []}
+    assert among._pages == {"aigate": ()}
 
 
 def test_a_run_sends_what_is_selected_and_the_next_one_the_rest(

@@ -21,7 +21,7 @@ from batchgen.providers.profile import Profile
 from batchgen.task import NOTHING, UNPRICED, Artifact, Basis, Charge, Usage
 from batchgen.transport.mishaps import in_doubt, unreached
 
-from .server import Answer, Said, Server
+from .server import Answer, Nature, Said, Server
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,10 @@ def _left_over(server: Server, attempt: Attempt) -> Missed:
 def _outcome(attempt: Attempt, heard: Answer, server: Server, profile: Profile) -> Outcome:
     match heard.call.said:
         case Said.IMAGE:
-            return _delivered(attempt, server.nature.price, stated(heard.headers))
+            return _delivered(attempt, server.nature, stated(heard.headers))
+        case Said.FAULT:
+            faults = server.nature.faults
+            return _of(faults[attempt.key] if attempt.key in faults else faults[""])
         case Said.UNREACHED:
             return _missed(unreached("Cannot connect to host"))
         case Said.LOST | Said.SILENT:
@@ -64,10 +67,10 @@ def _outcome(attempt: Attempt, heard: Answer, server: Server, profile: Profile) 
             return _of(fault_of(reply, profile))
 
 
-def _delivered(attempt: Attempt, price: int, limit: Hint | None) -> Delivered:
-    count = attempt.task.n
+def _delivered(attempt: Attempt, nature: Nature, limit: Hint | None) -> Delivered:
+    count = attempt.task.n if nature.fills is None else min(nature.fills, attempt.task.n)
     files = tuple(_file(attempt, attempt.ordinal + number) for number in range(count))
-    charge = Charge(usd=count * price, credits=None, basis=Basis.REPORTED)
+    charge = Charge(usd=count * nature.price, credits=None, basis=Basis.REPORTED)
     return Delivered(artifacts=files, usage=Usage(images=count, usd=charge.usd), charge=charge, limit=limit)
 
 

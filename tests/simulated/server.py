@@ -15,6 +15,8 @@ from enum import StrEnum
 
 import anyio
 
+from batchgen.fault import Fault
+
 from .allowance import Allowance
 from .clock import Clock
 
@@ -41,6 +43,7 @@ class Said(StrEnum):
     LOST = "lost"  #: the connection was cut after the request had been sent
     SILENT = "silent"  #: no answer ever
     UNREACHED = "unreached"  #: the connection never came about
+    FAULT = "fault"  #: as the test says
 
     @property
     def refused(self) -> bool:
@@ -89,6 +92,8 @@ class Nature:
     outages: Sequence[Outage] = ()
     funds: int | None = None  #: images that can be paid for
     poisoned: frozenset[str] = frozenset()  #: jobs that it answers with an error whenever they come
+    faults: Mapping[str, Fault] = field(default_factory=dict)  #: what jobs meet whenever they come; "": all others
+    fills: int | None = None  #: images of an answer at most
     tells: Tells = Tells.HEADER
     price: int = 40_000_000  #: nano-USD an image
 
@@ -176,6 +181,8 @@ class Server:
             return Said.LIMIT, None if nature.tells is Tells.NOTHING else wait, over
         if job in nature.poisoned:
             return Said.ERROR, None, ""
+        if job in nature.faults or "" in nature.faults:
+            return Said.FAULT, None, ""
         lot = self.chance.random()
         for said, share in nature.weather.items():
             if (lot := lot - share) < 0:

@@ -9,6 +9,8 @@ import pytest
 from batchgen.app.after import needs_a_person
 from batchgen.app.look import Standing
 from batchgen.app.terms import Ended, LaneEnd
+from batchgen.cli.closing import closing
+from batchgen.fault import Cause
 from batchgen.lane import Closure
 from batchgen.ledger import Counts
 from batchgen.store.values import Batch
@@ -16,8 +18,12 @@ from batchgen.store.values import Batch
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
-def end(name: str, closed: Closure | None = None, *, left: int = 0) -> LaneEnd:
-    return LaneEnd(provider=name.partition("@")[0], name=name, closed=closed, message=None, cause=None, left=left)
+def end(name: str, closed: Closure | None = None, *, left: int = 0, **facts: object) -> LaneEnd:
+    told = {"message": None, "cause": None} | facts
+    return LaneEnd(provider=name.partition("@")[0], name=name, closed=closed, left=left, **told)  # type: ignore[arg-type]
+
+
+PENDING = Standing(batch=None, counts=Counts(pending=5), usage=(), failures=())  # type: ignore[arg-type]
 
 
 def ended(*, closed: Closure | None = None, failed_before: int = 0, **said: object) -> Ended:
@@ -50,6 +56,19 @@ def ended(*, closed: Closure | None = None, failed_before: int = 0, **said: obje
         pytest.param(ended(closed=Closure.DOWN, before=0), 8, False, id="one-outage"),
         pytest.param(ended(closed=Closure.DOWN, before=8), 8, True, id="an-outage-that-lasts"),
         pytest.param(ended(closed=Closure.DOUBT, before=0), 8, True, id="calls-without-answers"),
+        pytest.param(ended(closed=Closure.NO_IMAGE, before=0), 8, True, id="paid-without-images"),
+        pytest.param(
+            ended(lanes=[end("openai", Closure.DOWN, left=5, final=True)], standing=PENDING),
+            8,
+            True,
+            id="a-certificate-that-does-not-verify",
+        ),
+        pytest.param(
+            ended(lanes=[end("openai", denied={"m": "no"}, denied_left=2)], standing=PENDING),
+            5,
+            True,
+            id="a-model-denied",
+        ),
     ],
 )
 def test_news(run, code, news):
@@ -65,9 +84,38 @@ def test_news(run, code, news):
         ((end("openai", Closure.DENIED, left=3), end("aigate")), None, 5),
         ((end("openai", Closure.DENIED), end("aigate", left=3)), "--max-time", 8),
         ((end("openai", left=3),), None, 8),
+        ((end("openai", denied={"m": "no"}), end("aigate", left=3)), "--max-time", 8),
+        ((end("openai@A", denied={"m": "no"}, left=3, denied_left=3), end("openai@B", Closure.MONEY, left=3)), None, 7),
+        ((end("openai", Closure.NO_IMAGE, left=1), end("aigate", Closure.DENIED, left=2)), None, 5),
     ],
-    ids=["another key works", "no key works", "the only lane", "others did its work", "nobody takes them"],
-)
+    ids=["another key works", "no key works", "the only lane", "others did its work", "nobody takes them",
+         "others did the model's work", "the other key cannot pay", "the gravest counts"],
+)  # fmt: skip
 def test_a_provider_is_closed_where_all_its_lanes_are(lanes, drained, code):
     standing = Standing(batch=None, counts=Counts(pending=3), usage=(), failures=())  # type: ignore[arg-type]
     assert ended(lanes=lanes, drained=drained, standing=standing).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("lane", "line"),
+    [
+        (end("openai", Closure.NO_IMAGE, left=36, cause=Cause.EMPTY,
+             message="4 answers in a row, to 4 jobs, brought no image; the last: only text"),
+         "stopped   openai: 4 answers in a row, to 4 jobs, brought no image; the last: only text (36 pending)"),
+        (end("openai", Closure.NO_IMAGE, message="4 answers in a row"), "stopped   openai: 4 answers in a row"),
+        (end("openai", Closure.DENIED, left=2, cause=Cause.REFUSED, message="3 in a row"),
+         "stopped   openai: refused several different jobs in a row before looking at them: 3 in a row (2 pending)"),
+        (end("openai", Closure.DOWN, left=2, cause=Cause.THROTTLED, message="slow down"),
+         "stopped   openai: asked for a pause each time, for as long as retry.patience lasts: slow down (2 pending)"),
+        (end("openai", Closure.DOWN, left=2, cause=Cause.UNREACHED, final=True, message="certificate verify failed"),
+         "stopped   openai: out of reach: certificate verify failed (2 pending)"),
+        (end("openai@B", denied={"big": "no access"}, denied_left=7),
+         "stopped   openai@B: model big is denied to this account: no access (7 pending)"),
+        (end("openai", denied={"big": "no"}), "stopped   openai: model big is denied to this account: no"),
+    ],
+    ids=["no image", "no image, and others did it", "firewall", "busy", "certificate", "model", "model done elsewhere"],
+)  # fmt: skip
+def test_the_last_lines_say_what_stopped(lane, line):
+    batch = Batch(id=1, name="night", manifest="m.yaml", folder="output", created_at=NOW, updated_at=NOW)
+    standing = Standing(batch=batch, counts=Counts(pending=lane.left), usage=(), failures=())
+    assert line in closing(ended(lanes=[lane], standing=standing))

@@ -11,15 +11,17 @@ from batchgen.breaker import (
     DOUBT_ROUNDS,
     ERROR_JOBS,
     ERRORS,
+    FIREWALL,
     PROBE_ROUNDS,
     UNREACHED_ROUNDS,
     Breaker,
     Closure,
     Verdict,
 )
-from batchgen.fault import Cause, Fault
+from batchgen.fault import Cause, Fault, Scope
 from batchgen.job import Delivered, Job, Missed, Outcome
 from batchgen.retry import Policy
+from batchgen.streaks import BLOCKED_JOBS, FRUITLESS_JOBS
 from batchgen.task import Kind, Task, Usage
 
 POLICY = Policy.of(attempts=4, first_wait=2, max_wait=300, on_unknown="retry", patience=3600)
@@ -41,10 +43,12 @@ class Weather:
         self.now = 1000.0
         self.until = 0.0
 
-    def meets(self, outcome: Outcome, job: int = 1, tries: int = 1, spread: float = 0.999) -> Verdict:
+    def meets(
+        self, outcome: Outcome, job: int = 1, tries: int = 1, spread: float = 0.999, sent_at: float | None = None
+    ) -> Verdict:
         """Hear how a call ended, whether the lane pauses or not."""
-        made = replace(JOB, id=job, tries=tries)
-        verdict = self.breaker.heed(made, outcome, self.now, spread, paused=self.now < self.until)
+        made, paused = replace(JOB, id=job, tries=tries), self.now < self.until
+        verdict = self.breaker.heed(made, outcome, self.now, spread, paused=paused, sent_at=sent_at)
         self.until = max(self.until, self.now + (verdict.pause or 0.0))
         return verdict
 
@@ -162,17 +166,63 @@ def test_it_is_known_since_when_a_provider_takes_no_calls():
     assert weather.breaker.since is None
 
 
+def test_who_can_never_be_reached_is_given_up_at_once():
+    assert Weather().meets(missed(Cause.UNREACHED, final=True)).close is Closure.DOWN
+
+
 # --- throttled -----------------------------------------------------------------
 
 
-def test_throttling_never_closes():
-    weather = Weather()
-    for _ in range(5 * UNREACHED_ROUNDS):
-        assert weather.meets(missed(Cause.THROTTLED)).close is None
+def busy(weather: Weather, most: int = 1000, **facts: object) -> Verdict:
+    """Hear nothing but that the provider is busy, until the lane closes."""
+    verdict = NOTHING
+    for _ in range(most):
+        verdict = weather.meets(missed(Cause.THROTTLED, **facts))
+        if verdict.close is not None:
+            break
         weather.waits()
-    assert weather.now - 1000 > 2 * POLICY.patience
+    return verdict
+
+
+def test_stated_waits_are_waited_for_however_long_that_takes():
+    weather = Weather()
+    assert busy(weather, most=100, retry_after=300).close is None
+    assert weather.now - 1000 > 8 * POLICY.patience
     assert not weather.breaker.probing
     assert weather.meets(missed(Cause.UNREACHED)).close is None
+
+
+def test_who_is_busy_and_never_says_for_how_long_is_given_up_when_patience_ends():
+    weather = Weather()
+    assert busy(weather).close is Closure.DOWN
+    assert POLICY.patience <= weather.now - 1000 <= POLICY.patience + 301
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [CAME, missed(Cause.THROTTLED, retry_after=1),
+     *map(missed, (Cause.ERROR, Cause.REFUSED, Cause.INVALID, Cause.EMPTY, Cause.SPOILED))],
+    ids=["came", "stated", "error", "refused", "invalid", "empty", "spoiled"],
+)  # fmt: skip
+def test_anything_else_heard_between_lets_patience_begin_anew(outcome):
+    weather = Weather()
+    for _ in range(3):
+        began = weather.now
+        while weather.now - began < POLICY.patience * 0.9:
+            assert weather.meets(missed(Cause.THROTTLED)).close is None
+            weather.waits()
+        assert weather.meets(outcome).close is None
+        weather.waits()
+
+
+def test_silence_between_is_nothing_else_heard():
+    weather = Weather()
+    while (verdict := weather.meets(missed(Cause.THROTTLED))).close is None:
+        weather.waits()
+        assert weather.meets(missed(Cause.UNREACHED)).close is None
+        weather.waits()
+    assert weather.now - 1000 <= POLICY.patience + 700
+    assert verdict.close is Closure.DOWN
 
 
 # --- in doubt ------------------------------------------------------------------
@@ -274,6 +324,192 @@ def test_trouble_without_an_end_closes_when_patience_ends():
 @pytest.mark.parametrize(("cause", "why"), [(Cause.MONEY, Closure.MONEY), (Cause.DENIED, Closure.DENIED)])
 def test_no_money_and_no_right_close_at_once(cause, why):
     assert Weather().meets(missed(cause)) == Verdict(close=why)
+
+
+def test_without_an_image_before_the_first_denial_closes():
+    assert Weather().meets(missed(Cause.DENIED)) == Verdict(close=Closure.DENIED)
+
+
+def test_after_an_image_a_denial_is_made_sure_of_by_one_more_call():
+    weather = Weather()
+    weather.meets(CAME)
+    assert weather.meets(missed(Cause.DENIED), job=2) == Verdict(pause=pytest.approx(2, rel=0.01))
+    assert weather.breaker.probing
+    weather.waits()
+    assert weather.meets(missed(Cause.DENIED), job=2) == Verdict(close=Closure.DENIED)
+
+
+@pytest.mark.parametrize("answer", [CAME, *map(missed, (Cause.EMPTY, Cause.SPOILED, Cause.REFUSED))])
+def test_a_denial_before_an_answer_was_a_mistake(answer):
+    weather = Weather()
+    weather.meets(CAME)
+    for number in range(5):
+        assert weather.meets(missed(Cause.DENIED), job=number).close is None
+        weather.waits()
+        assert weather.meets(answer, job=99).close is None
+        assert not weather.breaker._denials.suspected_at
+        weather.meets(CAME)
+
+
+def test_calls_that_were_in_flight_at_the_first_denial_prove_nothing_either_way():
+    weather = Weather()
+    weather.meets(CAME)
+    sent_at = weather.now - 1
+    denied = [weather.meets(missed(Cause.DENIED), job=number, sent_at=sent_at) for number in range(2, 9)]
+    assert {verdict.close for verdict in denied} == {None}
+    weather.meets(CAME, job=9, sent_at=sent_at)
+    weather.waits()
+    assert weather.breaker.probing
+    assert weather.meets(missed(Cause.DENIED), job=10, sent_at=weather.now).close is Closure.DENIED
+
+
+def test_a_job_that_is_denied_again_while_others_get_through_is_denied_alone():
+    weather = Weather()
+    weather.meets(CAME)
+    weather.meets(missed(Cause.DENIED), job=2)
+    assert not weather.breaker.alone(2)
+    weather.waits()
+    weather.meets(CAME, job=3)
+    assert weather.meets(missed(Cause.DENIED), job=2).close is None
+    assert weather.breaker.alone(2)
+    assert not weather.breaker.alone(3)
+    weather.waits()
+    assert weather.meets(missed(Cause.DENIED), job=4).close is Closure.DENIED  # it may be the key after all
+
+
+def test_a_denial_of_a_model_concerns_that_model():
+    weather = Weather()
+    for number in range(9):
+        assert weather.meets(missed(Cause.DENIED, scope=Scope.MODEL), job=number) == Verdict(model="gpt-image-2")
+    assert not weather.breaker.probing
+
+
+# --- blocked by a firewall -------------------------------------------------------
+
+BLOCKED = [missed(Cause.REFUSED, code=FIREWALL), missed(Cause.DENIED, scope=Scope.JOB)]
+
+
+@pytest.mark.parametrize("outcome", BLOCKED, ids=["refused", "denied"])
+def test_several_jobs_in_a_row_behind_a_firewall_close(outcome):
+    weather = Weather()
+    heard = [weather.meets(outcome, job=number) for number in range(BLOCKED_JOBS)]
+    assert [verdict.close for verdict in heard] == [None] * (BLOCKED_JOBS - 1) + [Closure.DENIED]
+    assert heard[-1].why.message == f"{BLOCKED_JOBS} jobs in a row were blocked; the last: m"
+    assert BLOCKED_JOBS == 3
+
+
+@pytest.mark.parametrize("outcome", BLOCKED, ids=["refused", "denied"])
+def test_one_job_behind_a_firewall_closes_nothing_however_often(outcome):
+    weather = Weather()
+    assert {weather.meets(outcome) for _ in range(4 * BLOCKED_JOBS)} == {NOTHING}
+
+
+@pytest.mark.parametrize(
+    "between", [CAME, *map(missed, (Cause.REFUSED, Cause.INVALID, Cause.EMPTY, Cause.SPOILED))], ids=str
+)
+def test_who_looks_at_a_job_between_has_no_firewall_before_all_of_them(between):
+    weather = Weather()
+    for number in range(4 * BLOCKED_JOBS):
+        assert weather.meets(BLOCKED[0], job=number) == NOTHING
+        if number % (BLOCKED_JOBS - 1) == BLOCKED_JOBS - 2:
+            weather.meets(between, job=99)
+            weather.meets(CAME)
+
+
+def test_policy_refuses_as_many_jobs_as_there_are():
+    weather = Weather()
+    assert {weather.meets(missed(Cause.REFUSED, code="moderation"), job=number) for number in range(50)} == {NOTHING}
+
+
+# --- paid for, and no image ------------------------------------------------------
+
+VAIN = [missed(Cause.EMPTY), missed(Cause.SPOILED)]
+
+
+def unreadable(weather: Weather, job: int) -> Verdict:
+    return weather.breaker.unreadable(replace(JOB, id=job), VAIN[1].fault, weather.now, weather.now)
+
+
+def test_three_jobs_in_vain_are_followed_by_one_more_call_and_then_it_closes():
+    weather = Weather()
+    heard = [weather.meets(VAIN[0], job=1), weather.meets(VAIN[1], job=2)]
+    assert not weather.breaker.probing
+    heard.append(unreadable(weather, 3))
+    assert weather.breaker.probing
+    assert weather.breaker.fruitless == {1, 2, 3}
+    assert heard == [NOTHING] * 3
+    verdict = weather.meets(missed(Cause.EMPTY, "only text"), job=4)
+    assert verdict.close is Closure.NO_IMAGE
+    assert verdict.why.message == "4 answers in a row, to 4 jobs, brought no image; the last: only text"
+    assert verdict.why.cause is Cause.EMPTY
+    assert FRUITLESS_JOBS == 3
+
+
+def test_an_answer_that_cannot_be_read_may_be_the_one_that_closes():
+    weather = Weather()
+    heard = [unreadable(weather, number) for number in range(4)]
+    assert [verdict.close for verdict in heard] == [None, None, None, Closure.NO_IMAGE]
+
+
+def test_calls_in_flight_at_the_third_are_counted_and_do_not_decide():
+    weather = Weather()
+    heard = [weather.meets(VAIN[0], job=number, sent_at=weather.now - 5) for number in range(20)]
+    assert heard == [NOTHING] * 20
+    assert weather.breaker.fruitless == set(range(20))
+    assert weather.breaker.probing
+    verdict = weather.meets(VAIN[0], job=20)
+    assert verdict.close is Closure.NO_IMAGE
+    assert verdict.why.message.startswith("21 answers in a row, to 21 jobs, ")
+
+
+def test_one_or_two_jobs_in_vain_close_nothing_however_often():
+    weather = Weather()
+    assert {weather.meets(VAIN[number % 2], job=number % 2) for number in range(30)} == {NOTHING}
+    assert not weather.breaker.probing
+
+
+@pytest.mark.parametrize("in_vain", [1, 2, 3])
+def test_an_image_ends_the_suspicion_and_the_count_begins_anew(in_vain):
+    weather = Weather()
+    for number in range(10 * in_vain):
+        assert weather.meets(VAIN[0], job=number) == NOTHING
+        if number % in_vain == in_vain - 1:
+            weather.meets(CAME, job=99)
+            assert not weather.breaker.probing
+            assert not weather.breaker.fruitless
+
+
+def test_odd_jobs_that_come_again_when_the_others_are_done_close_nothing():
+    weather = Weather()
+    for number in range(20):
+        weather.meets(VAIN[0] if number % 2 else CAME, job=number)
+    weather.meets(CAME, job=99)
+    again = {weather.meets(VAIN[0], job=number, tries=tries) for tries in (2, 3) for number in range(1, 20, 2)}
+    assert again == {NOTHING}
+    assert not weather.breaker.probing
+
+
+def test_new_jobs_in_vain_count_between_odd_ones_and_the_last_call_goes_to_another_if_there_is_one():
+    weather = Weather()
+    weather.meets(VAIN[0], job=1)
+    weather.meets(CAME, job=99)
+    assert not weather.breaker.fruitless
+    for number in (2, 3, 4):
+        assert weather.meets(VAIN[0], job=1, tries=2) == NOTHING
+        assert weather.meets(VAIN[0], job=number) == NOTHING
+    assert weather.breaker.fruitless == {1, 2, 3, 4}
+    assert weather.meets(VAIN[0], job=1, tries=3).close is Closure.NO_IMAGE
+
+
+@pytest.mark.parametrize("between", [missed(Cause.REFUSED), missed(Cause.INVALID), missed(Cause.ERROR)], ids=str)
+def test_what_a_provider_refuses_between_neither_counts_nor_excuses(between):
+    weather = Weather()
+    for number in range(3):
+        weather.meets(between, job=100 + number)
+        assert weather.meets(VAIN[0], job=number) == NOTHING
+    assert weather.meets(between, job=200).close is None
+    assert weather.breaker.probing
+    assert weather.meets(VAIN[0], job=4).close is Closure.NO_IMAGE
 
 
 def test_the_same_refusal_of_the_first_jobs_closes():

@@ -22,6 +22,7 @@ from batchgen.job import (
     Delivery,
     Event,
     Exhausted,
+    Incomplete,
     Job,
     Outcome,
     Requeued,
@@ -49,6 +50,7 @@ EVENTS: tuple[Event, ...] = (
     Deferred(at=NOW, fault=FAULT, not_before=LATER),
     Returned(at=NOW, fault=FAULT, not_before=LATER),
     Exhausted(at=NOW, fault=FAULT),
+    Incomplete(at=NOW, outcome=CAME, fault=FAULT),
     Unsettled(at=NOW, fault=DOUBT),
     Cancelled(at=NOW),
     Requeued(at=NOW),
@@ -72,6 +74,7 @@ ALLOWED = {
         "Deferred": "pending",
         "Returned": "pending",
         "Exhausted": "failed",
+        "Incomplete": "failed",
         "Unsettled": "unknown",
         "Cancelled": "cancelled",
     },
@@ -121,9 +124,13 @@ def test_every_pair_is_allowed_or_refused(state: State, event: Event) -> None:
         assert advance(job(state), event).state == expected
 
 
+def _names_below(kind: type) -> set[str]:
+    return {one.__name__ for one in kind.__subclasses__()}.union(*map(_names_below, kind.__subclasses__()))
+
+
 def test_every_event_is_among_those_tested() -> None:
     # By name: a dataclass with slots is made twice, and its first form may still be around.
-    assert {type(event).__name__ for event in EVENTS} == {kind.__name__ for kind in Event.__subclasses__()}
+    assert {type(event).__name__ for event in EVENTS} == _names_below(Event)
     assert set(TRANSITIONS) == set(State)
     assert {kind.__name__ for kind in get_args(Outcome)} == {"Delivered", "Missed"}
 
@@ -140,6 +147,13 @@ def test_a_delivery_counts_images_and_forgets_the_trouble() -> None:
 
 def test_a_short_answer_counts_what_came() -> None:
     assert advance(job(State.RUNNING), Short(at=NOW, outcome=CAME)).delivered == 2
+
+
+def test_an_incomplete_job_keeps_what_came_and_says_what_lacks_and_a_retry_asks_for_the_rest() -> None:
+    failed = advance(job(State.RUNNING), Incomplete(at=NOW, outcome=CAME, fault=FAULT))
+    assert (failed.delivered, failed.tries, failed.cause, failed.message) == (2, 2, "error", "boom")
+    again = advance(failed, Requeued(at=NOW))
+    assert (again.delivered, again.tries, again.cause) == (2, 0, None)
 
 
 def test_deferred_keeps_the_try_spent_and_returned_gives_it_back() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
 from batchgen.adapt import Controller
-from batchgen.fault import Cause, Fault
+from batchgen.fault import Cause, Fault, Scope
 from batchgen.job import Delivered, Job, Missed, Outcome
 from batchgen.lane import Closure, Lane
 from batchgen.limits import Gate
 from batchgen.retry import Policy
+from batchgen.route import Models
 from batchgen.task import Kind, Task, Usage
 from batchgen.windows import Pace, Window
 
@@ -84,6 +87,61 @@ def test_throttling_is_told_to_what_learns_from_it_and_to_the_innermost_gate_onl
     assert inner.closed_until < clock.now  # it is the controller that waits, so nothing is waited for twice
     assert inner.controller is not None
     assert inner.controller.state()["throttled"] is True
+
+
+def test_a_denied_model_is_taken_no_more_until_a_person_says_so():
+    row = lane(Clock())
+    denial = Missed(fault=Fault(cause=Cause.DENIED, message="not yours", scope=Scope.MODEL))
+    heed(row, denial)
+    assert (row.closed, row.models.takes("gpt-image-2"), row.models.takes("gpt-image-1")) == (None, False, True)
+    assert row.denied == {"gpt-image-2": denial.fault}
+    row.deny("gpt-image-1", denial.fault)
+    row.reopen()
+    assert (row.denied, row.models.takes("gpt-image-2"), row.models.takes("gpt-image-1")) == ({}, True, True)
+
+
+def test_a_denied_model_of_a_group_leaves_the_rest_of_it():
+    row = lane(Clock(), group="new", models=Models(frozenset({"gpt-image-2", "mini"}), only=True))
+    row.deny("gpt-image-2", Fault(cause=Cause.DENIED, message="not yours", scope=Scope.MODEL))
+    assert [row.models.takes(name) for name in ("gpt-image-2", "mini", "other")] == [False, True, False]
+
+
+def test_answers_that_cannot_be_read_close_the_lane_after_one_more_call():
+    clock = Clock()
+    row = lane(clock)
+    for number in range(3):
+        row.unreadable(replace(JOB, id=number), row.sent(1))
+    assert (row.closed, row.in_flight, row.gates[0].in_flight) == (None, 0, 0)
+    assert not row.full
+    sent_at = row.sent(1)
+    assert row.full
+    row.unreadable(replace(JOB, id=3), sent_at, "a bug")
+    assert (row.closed, row.in_flight) == (Closure.NO_IMAGE, 0)
+    assert row.fault is not None
+    assert row.fault.message == "4 answers in a row, to 4 jobs, brought no image; the last: a bug"
+
+
+def test_answers_of_an_earlier_run_that_cannot_be_read_leave_one_call_to_make_sure():
+    row = lane(Clock())
+    for number in range(9):
+        row.unreadable(replace(JOB, id=number), None)
+    assert (row.closed, row.in_flight) == (None, 0)
+    sent_at = row.sent(1)
+    assert row.full
+    row.unreadable(replace(JOB, id=9), sent_at)
+    assert row.closed is Closure.NO_IMAGE
+
+
+@pytest.mark.parametrize(("width", "bought"), [(1, 1), (4, 4)])
+def test_as_many_in_doubt_are_bought_again_as_the_lane_is_wide(width, bought):
+    row, allowed = lane(width=width), 0
+    while row.may_rebuy and allowed < 99:
+        row.rebuys, allowed = row.rebuys + 1, allowed + 1
+    assert allowed == bought
+
+
+def test_a_lane_that_holds_buys_nothing_in_doubt_again():
+    assert not lane(policy=Policy.of(attempts=4, first_wait=2, max_wait=300, on_unknown="hold")).may_rebuy
 
 
 def test_a_closed_lane_goes_on_when_a_person_says_so():

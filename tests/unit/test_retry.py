@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.fault import Cause, Charged, Fault
+from batchgen.fault import Cause, Charged, Fault, Scope
 from batchgen.job import (
     Deferred,
     Delivered,
     Delivery,
     Exhausted,
+    Incomplete,
     Job,
     Missed,
     Returned,
@@ -174,6 +175,46 @@ def test_a_delivery_is_whole_or_short(wanted, delivered, arrived, kind):
     event = judge(job(wanted=wanted, delivered=delivered), came(arrived), RETRY, NOW)
     assert type(event) is kind
     assert event.outcome == came(arrived)
+
+
+@pytest.mark.parametrize(("tries", "kind"), [(1, Short), (3, Short), (4, Incomplete), (5, Incomplete)])
+def test_short_answers_spend_tries_as_all_purchases_do(tries, kind):
+    event = judge(job(wanted=10, delivered=tries - 1, tries=tries), came(1), RETRY, NOW)
+    assert type(event) is kind
+    assert event.outcome == came(1)
+
+
+def test_who_is_given_up_with_some_images_says_how_many_came_in_how_many_purchases():
+    event = judge(job(wanted=10, delivered=2, tries=4), came(1), RETRY, NOW)
+    assert event.fault.message == "3 of 10 images came in 4 purchases, and retry.attempts allows no more"
+    assert (event.fault.cause, event.fault.charged) == (Cause.EMPTY, Charged.YES)
+    failed = advance(job(wanted=10, delivered=2, tries=4), event)
+    assert (failed.state, failed.delivered, failed.message) == (State.FAILED, 3, event.fault.message)
+    once = judge(job(wanted=2), came(1), ONCE, NOW)
+    assert once.fault.message == "1 of 2 images came in 1 purchase, and retry.attempts allows no more"
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_what_would_end_the_same_way_again_is_not_bought_again(cause):
+    event = judge(job(), missed(cause, final=True), RETRY, NOW, troubled=True)
+    if cause in (Cause.EMPTY, Cause.SPOILED, Cause.ERROR):
+        assert isinstance(event, Exhausted)
+    else:
+        assert type(event) is type(judge(job(), missed(cause), RETRY, NOW))
+
+
+@pytest.mark.parametrize(
+    ("scope", "alone", "kind"),
+    [(Scope.ACCOUNT, False, Returned), (Scope.MODEL, False, Returned), (Scope.JOB, False, Exhausted),
+     (Scope.ACCOUNT, True, Exhausted)],
+)  # fmt: skip
+def test_a_denial_ends_a_job_only_where_it_is_its_own(scope, alone, kind):
+    assert type(judge(job(), missed(Cause.DENIED, scope=scope), RETRY, NOW, alone=alone)) is kind
+
+
+@pytest.mark.parametrize("cause", [cause for cause in Cause if cause is not Cause.DENIED])
+def test_that_a_denial_is_a_jobs_own_changes_nothing_else(cause):
+    assert judge(job(), missed(cause), RETRY, NOW, alone=True) == judge(job(), missed(cause), RETRY, NOW)
 
 
 @pytest.mark.parametrize("tries", [1, 4, 9])

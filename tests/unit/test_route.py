@@ -43,3 +43,4 @@ def test_a_route_of_an_earlier_version_goes_in_order():
 )
 def test_a_lane_takes_the_models_named_or_all_but_those(models, taken):
     assert "".join(filter(models.takes, "xyz")) == taken
+    assert "".join(filter(models.without("x").takes, "xyz")) == taken.replace("x", "")

@@ -13,7 +13,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -300,6 +300,13 @@ class Site(Project):
     def close(self) -> None:
         for stage in self.stages:
             stage.close()
+
+
+def apart(stage: Stage, names: Iterable[str]) -> tuple[list[Line], dict[str, Line]]:
+    """Return a job for each prompt and a provider for each job: what one gets says nothing of the others' lanes."""
+    keys = {name: name.replace(" ", "-") for name in names}
+    jobs: list[Line] = [{"id": key, "prompt": name, "provider": key} for name, key in keys.items()]
+    return jobs, {key: studio(stage) for key in keys.values()}
 
 
 def studio(stage: Stage | str, **settings: Any) -> Line:

@@ -121,28 +121,52 @@ def test_P4_a_provider_without_money_is_closed_and_the_others_go_on(site):
     assert {row["charged"] for row in site.ledger().values() if row["provider"] != "studio"} == {"no"}
 
 
-def test_P5_a_key_that_is_revoked_stops_the_provider_after_one_call(site):
+def test_P5_a_key_that_is_revoked_stops_the_provider_after_one_call_more(site):
     told_key = f"Incorrect API key provided: {kit.CANARY}. You can find yours in the console."
     stage = site.serve(in_order(shows(), fails("401 Unauthorized", message=told_key, code="invalid_api_key")))
     told = site.run_all(stage, *"abcde")
-    assert (told.code, len(stage.posts)) == (5, 2)
+    assert (told.code, len(stage.posts)) == (5, 3)
     assert (told.ended.standing.counts.done, told.ended.standing.counts.pending) == (1, 4)
     assert kit.SECRET not in str(told)
     assert "Incorrect API key" in (told.lane().message or "")
 
 
-def test_P6_a_model_that_is_refused_closes_the_lane_and_costs_nothing(site):
-    """Which jobs a 403 concerns nobody can tell from it, so the whole lane is left to a person (DESIGN 6)."""
+def test_P5_a_key_that_never_worked_is_asked_once(site):
+    stage = site.serve(fails("401 Unauthorized", message="no", code="invalid_api_key"))
+    told = site.run_all(stage, *"abcde")
+    assert (told.code, len(stage.posts), told.ended.standing.counts.pending) == (5, 1, 5)
+
+
+def test_P5_a_single_401_after_an_image_is_asked_once_more(site):
+    shut = fails("401 Unauthorized", message="no", code="invalid_api_key")
+    stage = site.serve(in_order(shows(), shut, shows()))
+    told = site.run_all(stage, *"abcde")
+    assert (told.code, len(stage.posts), told.ended.standing.counts.done) == (0, 6, 5)
+    assert told.lane().closed is None
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_P5_a_job_that_is_shut_out_alone_fails_alone(site, width):
+    shut = fails("401 Unauthorized", message="no", code="invalid_api_key")
+    stage = site.serve(by_prompt(shows(), c=shut))
+    told = site.run_all(stage, *"abcdefgh", limits={"concurrency": width})
+    assert (told.code, told.ended.standing.counts.done) == (3, 7)
+    assert site.states()["c"] == ("failed", "denied")
+    assert site.bill("c") == [("no", 0, None)] * 2
+
+
+def test_P6_a_model_that_is_refused_closes_the_lane_for_that_model_alone(site):
     refused = fails("403 Forbidden", message="Project does not have access to model big")
     stage = site.serve(by_prompt(shows(), big=refused))
     models = {"big": {"wire": "big"}}
-    told = site.run_all(stage, "a", {"id": "big", "prompt": "big", "model": "big"}, "c", models=models)
-    assert (told.code, len(stage.posts)) == (5, 2)
-    assert site.states()["a"] == ("done", None)
-    assert {site.job(key)["state"] for key in ("big", "c")} == {"pending"}
-    assert site.bill("big") == [("no", 0, None)]
-    told = site.run_all(stage, "a", "c", models=models)  # without that model the same command goes on
-    assert (told.code, len(stage.posts), site.states()["c"]) == (0, 3, ("done", None))
+    bigs = [{"id": f"big{number}", "prompt": "big", "model": "big"} for number in range(3)]
+    told = site.run_all(stage, "a", *bigs, "c", models=models)
+    assert (told.code, len(stage.posts), told.lane().closed) == (5, 3, None)
+    assert {site.states()[key] for key in "ac"} == {("done", None)}
+    assert {site.job(big["id"])["state"] for big in bigs} == {"pending"}
+    assert site.bill("big0") == [("no", 0, None)]
+    assert told.lane().denied == {"big": site.job("big0")["message"]}
+    assert told.lane().denied_left == 3
 
 
 # --- refusals and empty answers -----------------------------------------------------------------------------------
@@ -189,11 +213,33 @@ NOTHING = {
 
 def test_P8_an_answer_without_images_is_tried_three_times_and_at_risk(site):
     stage = site.serve(by_prompt(**{name: answer(body) for name, body in NOTHING.items()}))
-    told = site.run_all(stage, *({"id": name.replace(" ", "-"), "prompt": name} for name in NOTHING))
+    jobs, also = kit.apart(stage, NOTHING)
+    told = site.run_all(stage, *jobs, also=also)
     assert set(site.states().values()) == {("failed", "empty")}
     assert (told.code, len(stage.posts)) == (3, 3 * len(NOTHING))
     assert [charged for charged, *_ in site.bill("null")] == ["maybe"] * 3
     assert [usd for _, usd, _ in site.bill("null")] == [None] * 3  # nobody knows; its estimate stays at risk
+
+
+def test_P8_a_provider_that_is_paid_and_sends_no_image_eats_no_batch(site):
+    stage = site.serve(after(0.02, answer(listing())))
+    told = site.run_all(stage, *(f"j{number:02}" for number in range(40)), limits={"concurrency": 4})
+    assert (told.code, told.lane().closed) == (8, lane.Closure.NO_IMAGE)
+    assert len(stage.posts) <= 2 + 4 + 1  # two, a full row at the third, and one to make sure
+    message = told.lane().message or ""
+    assert message.startswith(f"{len(stage.posts)} answers in a row, to {len(stage.posts)} jobs, brought no image; ")
+    assert "the answer holds no image" in message
+    assert told.ended.standing.counts.pending == 40
+    again = site.run_all(stage, *(f"j{number:02}" for number in range(40)), limits={"concurrency": 4})
+    assert (again.code, again.lane().closed) == (8, lane.Closure.NO_IMAGE)
+
+
+def test_P8_three_odd_jobs_among_good_ones_close_nothing(site):
+    bad = dict.fromkeys(("c", "d", "e"), answer(listing()))
+    stage = site.serve(by_prompt(shows(), **bad))
+    told = site.run_all(stage, *"abcdefgh", top={"retry": {"attempts": 4, "first_wait": 0.3, "max_wait": 0.3}})
+    assert (told.code, told.lane().closed, told.ended.standing.counts.done) == (3, None, 5)
+    assert len(stage.posts) == 5 + 3 * len(bad)
 
 
 def test_P9_neither_url_nor_bytes_is_no_image_and_both_are_one(site):
@@ -221,7 +267,8 @@ def test_P10_base64_is_read_strictly_and_the_image_decides(site):
         "padding inside": PICTURE[:40] + "==" + PICTURE[42:],
     }
     stage = site.serve(by_prompt(**{name: answer(listing({"b64_json": text})) for name, text in (good | bad).items()}))
-    told = site.run_all(stage, *({"id": name.replace(" ", "-"), "prompt": name} for name in good | bad))
+    jobs, also = kit.apart(stage, good | bad)
+    told = site.run_all(stage, *jobs, also=also)
     states = site.states()
     assert {states[name.replace(" ", "-")] for name in good} == {("done", None)}
     assert {states[name.replace(" ", "-")] for name in bad} == {("failed", "spoiled")}
@@ -239,7 +286,8 @@ def test_P11_in_a_data_url_the_bytes_decide(site):
         "plain": {"url": "data:text/html,<script>alert(1)</script>"},
     }
     stage = site.serve(by_prompt(**{name: answer(listing(item)) for name, item in items.items()}))
-    told = site.run_all(stage, *items)
+    jobs, also = kit.apart(stage, items)
+    told = site.run_all(stage, *jobs, also=also)
     assert {key for key, (state, _) in site.states().items() if state == "done"} == {"odd", "link"}
     assert {cause for _, cause in site.states().values()} == {None, "spoiled"}
     assert (told.code, sorted(path.name for path in site.images())) == (3, ["link.png", "odd.png"])

@@ -339,7 +339,8 @@ NO_IMAGES = {
 def assert_never_published(site: Site, case: str) -> None:
     forms = {name.split(" ", 1)[1]: data for name, data in NO_IMAGES.items() if name.startswith(case)}
     stage = site.serve(by_prompt(**{name: shows(data) for name, data in forms.items()}))
-    told = site.run_all(stage, *({"id": name.replace(" ", "-"), "prompt": name} for name in forms))
+    jobs, also = kit.apart(stage, forms)
+    told = site.run_all(stage, *jobs, also=also)
     assert set(site.states().values()) == {("failed", "spoiled")}
     assert (told.code, site.files(), len(stage.posts)) == (3, [], 2 * len(forms))
     assert {row["usd"] for row in site.ledger().values()} == {NANO}

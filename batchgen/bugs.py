@@ -1,0 +1,27 @@
+"""What is told of an error that ends a run: one sentence for the user, and for a bug its place in the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from traceback import extract_tb
+
+from . import logs
+from .errors import BatchgenError, StoreError
+
+
+def explained(error: Exception) -> BatchgenError:
+    """Return an error as one sentence for the user: who planned for it wrote it, a bug gets one here."""
+    if isinstance(error, ExceptionGroup):
+        return explained(error.exceptions[0])
+    if isinstance(error, BatchgenError):
+        return error
+    if isinstance(error, OSError):
+        return StoreError(str(error))
+    frames = (f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__))
+    logs.event("bug", logs.ERROR, error=f"{type(error).__name__}: {error}", where=" > ".join(frames))
+    told = BatchgenError(
+        f"batchgen has a bug ({type(error).__name__}: {error}). The calls in flight were finished and nothing more was "
+        "sent; an answer that could not be booked is in the spool, and the next run goes on with it. Please report this"
+    )
+    told.__cause__ = error
+    return told

@@ -1,0 +1,186 @@
+"""A bug in one place, or a job that somebody deletes under way: what was bought elsewhere ends as it would have."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+
+import anyio
+import pytest
+
+from batchgen import purchase
+from batchgen.app import prepare, run
+from batchgen.app.place import Place
+from batchgen.app.run import Follow
+from batchgen.cli.display import follower
+from batchgen.errors import BatchgenError
+from batchgen.lane import Lane
+from batchgen.runner import Runner
+from batchgen.store.reader import Reader
+from tests.rawserver import Behaviour, Connection
+
+from .faults import kit
+from .faults.kit import NANO, Site, Stage, after, shows, site
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Iterator[Site]:
+    with site(tmp_path, monkeypatch) as made:
+        yield made
+
+
+def two_lanes(folder: Site) -> tuple[Stage, Stage]:
+    """Write a manifest with a job for a quick provider and three for one that takes its time."""
+    quick, slow = folder.serve(after(0.3, shows())), folder.serve(after(0.6, shows()))
+    providers = {
+        "quick": kit.studio(quick),
+        "slow": kit.studio(slow, limits={"concurrency": 3}),
+    }
+    jobs = [{"id": "bad", "prompt": "p", "provider": "quick"}]
+    jobs += [{"id": f"good{number}", "prompt": "p", "provider": "slow"} for number in range(3)]
+    folder.write(jobs, providers)
+    return quick, slow
+
+
+def carry_out(folder: Site, follow: Follow | None = None) -> tuple[run.Ended, list[str]]:
+    """Run the manifest; return its end and what a person was told meanwhile."""
+    place, told = Place.of(folder.folder, None), list[str]()
+    batch = prepare.read_manifest(place, folder.folder / "m.yaml")
+    ended = run.run(place, batch, run.Terms(), lambda _batch, _plan: None, follow or follower("none"), told.append)
+    return ended, told
+
+
+def assert_only_the_bad_one_is_open(folder: Site) -> None:
+    states = {row["key"]: row["state"] for row in folder.rows("select key, state from jobs")}
+    assert states == {"bad": "running"} | dict.fromkeys(("good0", "good1", "good2"), "done")
+    assert len(folder.images()) == 4  # its image is published, and not booked yet
+
+
+def assert_the_next_run_finishes(folder: Site, *stages: Stage) -> None:
+    ended, _ = carry_out(folder)
+    folder.check()
+    assert (ended.exit_code, ended.standing.counts.done) == (0, 4)
+    assert [len(stage.posts) for stage in stages] == [1, 3]  # nothing was bought again
+    assert {row["usd"] for row in folder.ledger().values()} == {NANO}
+
+
+@pytest.mark.parametrize("where", ["judge", "listener", "heed", "_count"])
+def test_a_bug_in_one_attempt_lets_those_of_other_lanes_end(folder: Site, monkeypatch, caplog, where):
+    quick, slow = two_lanes(folder)
+
+    def stumbles(*args: object, **_: object) -> object:
+        if getattr(args[0], "key", None) == "bad" or getattr(args[0], "provider", None) == "quick":
+            raise ZeroDivisionError("no such thing")
+        return real(*args, **_)
+
+    if where == "heed":
+        real = Lane.heed
+        monkeypatch.setattr(Lane, "heed", stumbles)
+    elif where == "listener":
+        real = purchase.Purchases._tell
+
+        def tells(self: purchase.Purchases, lane: Lane, *rest: object) -> None:
+            if lane.provider == "quick" and rest[-1] is not None:
+                raise ZeroDivisionError("no such thing")
+            real(self, lane, *rest)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(purchase.Purchases, "_tell", tells)
+    else:
+        real = getattr(purchase, where)
+        monkeypatch.setattr(purchase, where, stumbles)
+    with pytest.raises(BatchgenError, match=r"batchgen has a bug \(ZeroDivisionError: no such thing\)") as caught:
+        carry_out(folder)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert caught.value.exit_code == 1
+    (bug,) = [line for line in caplog.records if line.msg == "bug"]
+    assert bug.about["error"] == "ZeroDivisionError: no such thing"
+    assert "purchase.py:" in bug.about["where"]
+    assert "/" not in bug.about["where"]
+    if where in ("judge", "heed"):
+        assert_only_the_bad_one_is_open(folder)
+        assert len(list((folder.state / "spool").glob("*"))) == 1
+    monkeypatch.undo()
+    monkeypatch.setenv(kit.KEY_ENV, kit.CANARY)
+    assert_the_next_run_finishes(folder, quick, slow)
+
+
+def test_a_bug_in_choosing_the_next_job_lets_what_is_in_flight_end(folder: Site, monkeypatch):
+    quick, slow = two_lanes(folder)
+    real = Runner._next
+
+    async def stumbles(self: Runner, lane: Lane) -> object:
+        if lane.provider == "quick":
+            await anyio.sleep(0.2)
+            raise KeyError("no such lane")
+        return await real(self, lane)
+
+    monkeypatch.setattr(Runner, "_next", stumbles)
+    with pytest.raises(BatchgenError, match="batchgen has a bug"):
+        carry_out(folder)
+    assert (len(quick.posts), len(slow.posts), len(folder.images())) == (0, 3, 3)
+    folder.check()
+
+
+def test_a_bug_in_the_display_lets_what_is_in_flight_end(folder: Site):
+    _, slow = two_lanes(folder)
+
+    @asynccontextmanager
+    async def display(_runner: Runner, _reader: Reader) -> AsyncIterator[None]:
+        async def shows_it() -> None:
+            await anyio.sleep(0.2)
+            raise IndexError("off the screen")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(shows_it)
+            yield
+            tasks.cancel_scope.cancel()
+
+    with pytest.raises(BatchgenError, match=r"batchgen has a bug \(IndexError: off the screen\)"):
+        carry_out(folder, display)
+    assert (len(slow.posts), len(folder.images())) == (3, 4)
+    folder.check()
+
+
+# --- a job that somebody deletes while it is sent ----------------------------------------------------------------
+
+
+def deletes(folder: Site, *statements: str) -> Behaviour:
+    """Answer well, but change the job table first, as a person with another program does."""
+
+    async def behave(connection: Connection) -> None:
+        heard = await connection.request()
+        if kit.prompt_of(heard) == "gone":
+            with closing(sqlite3.connect(folder.state / "batchgen.db")) as table:
+                for statement in statements:
+                    table.execute(statement)
+                table.commit()
+        await shows()(kit._Heard(connection, heard))
+
+    return behave
+
+
+JOB = "DELETE FROM jobs WHERE key = 'gone'"
+ATTEMPT = "DELETE FROM attempts WHERE job_id = (SELECT id FROM jobs WHERE key = 'gone')"
+
+
+def test_a_job_that_is_deleted_while_it_is_sent_is_booked_and_the_run_goes_on(folder: Site):
+    stage = folder.serve(deletes(folder, JOB))
+    folder.write(["a", "gone", "b", "c"], {"studio": kit.studio(stage)})
+    ended, told = carry_out(folder)
+    folder.check()
+    assert (ended.exit_code, ended.standing.counts.done, len(stage.posts)) == (0, 3, 4)
+    assert [row["usd"] for row in folder.ledger().values()] == [NANO] * 4
+    (line,) = told
+    assert line.startswith("The job table does not know job gone any more")
+    assert line.endswith("What it cost is in the ledger")
+    assert len(folder.kept()) == 1  # its answer, for whoever deleted it
+
+
+def test_where_nothing_is_left_of_it_the_run_goes_on_and_says_so(folder: Site):
+    stage = folder.serve(deletes(folder, ATTEMPT, JOB))
+    folder.write(["a", "gone", "b", "c"], {"studio": kit.studio(stage)})
+    ended, told = carry_out(folder)
+    assert (ended.exit_code, ended.standing.counts.done, len(stage.posts)) == (0, 3, 4)
+    assert [line.rpartition(". ")[2] for line in told] == ["What it cost could not be booked"]
+    assert len(folder.kept()) == 1
