@@ -24,7 +24,7 @@ from .hint import Hint
 from .images import DamagedImageError, Examined, UnknownFormatError, examine
 from .inputs import Inputs
 from .job import Attempt, Delivered, Missed, Outcome
-from .pricing import charge
+from .pricing import charge, stated_charge
 from .providers import dialect
 from .providers.base import Call, Conversation, Generation, Reply, Request
 from .providers.faults import request_id
@@ -85,8 +85,6 @@ class Workshop:
 
     def _missed(self, talk: _Talk, fault: Fault, usage: Usage | None) -> Missed:
         """Return the outcome of an attempt without an image, with all that the answer states of its cost."""
-        if usage is not None and usage.stated and fault.charged is Charged.NO and _is_charge(usage):
-            fault = replace(fault, charged=Charged.YES)
         return Missed(fault=fault, usage=usage, charge=self._charge(talk, fault, usage), request_id=talk.request_id)
 
     async def _converse(self, talk: _Talk) -> Delivered:
@@ -258,7 +256,7 @@ class Workshop:
 
     def _charge(self, talk: _Talk, fault: Fault, usage: Usage | None) -> Charge:
         if fault.charged is Charged.NO:
-            return NOTHING
+            return (stated_charge(usage, talk.model) if usage is not None else None) or NOTHING
         if fault.charged is Charged.MAYBE and (usage is None or not usage.stated):
             return UNPRICED
         return self._price(talk, usage or Usage(images=talk.attempt.task.n))
@@ -322,10 +320,6 @@ def _noted_terms(task: Task, kept: Kept | None) -> tuple[Profile, Model]:
         name=task.provider, preset="", dialect="openai_images", paths={}, api_key_env=(),
         default_model=task.model, models={task.model: model},
     ), model  # fmt: skip
-
-
-def _is_charge(usage: Usage) -> bool:
-    return bool(usage.usd or usage.credits or usage.output_tokens)
 
 
 def _own_fault(talk: _Talk, what: str) -> Fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -182,6 +183,17 @@ def test_short_answers_spend_tries_as_all_purchases_do(tries, kind):
     event = judge(job(wanted=10, delivered=tries - 1, tries=tries), came(1), RETRY, NOW)
     assert type(event) is kind
     assert event.outcome == came(1)
+
+
+@pytest.mark.parametrize("cause", [Cause.REFUSED, Cause.INVALID])
+def test_what_the_provider_refuses_to_make_is_not_asked_for_again(cause):
+    outcome = replace(came(1), shortfall=missed(cause).fault)
+    event = judge(job(wanted=2), outcome, RETRY, NOW)
+    assert type(event) is Incomplete
+    assert event.fault.cause is cause
+    assert event.fault.message.startswith("1 of 2 images came; ")
+    busy = replace(came(1), shortfall=missed(Cause.ERROR).fault)
+    assert type(judge(job(wanted=2), busy, RETRY, NOW)) is Short
 
 
 def test_who_is_given_up_with_some_images_says_how_many_came_in_how_many_purchases():

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from batchgen.providers.strict import read
 
 from batchgen.pricing import charge
+from batchgen.providers.jsonbody import read
 from batchgen.providers.presets import profile
 from batchgen.providers.usage import stated
 from batchgen.task import Basis, Kind, Task, Usage
