@@ -18,7 +18,7 @@ SIGNED = "https://cdn.example/a.png?X-Signature=abcdef&Expires=9"
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch):
-    monkeypatch.setattr(logs, "_SECRETS", set())
+    monkeypatch.setattr(redaction, "_KNOWN", set())
 
 
 def wanted(folder: Path, **said: object) -> logs.Wanted:

@@ -74,7 +74,7 @@ class FarSide:
 
 @pytest.fixture
 def far(monkeypatch) -> Iterator[FarSide]:
-    monkeypatch.setattr(logs, "_SECRETS", set())
+    monkeypatch.setattr(redaction, "_KNOWN", set())
     far = FarSide()
     yield far
     far.close()
