@@ -5,7 +5,8 @@ The client would read a netrc file with them, whose logins are for nobody whom b
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from base64 import b64encode
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -41,6 +42,19 @@ def shown(proxy: str) -> str:
     return f"{scheme}{mark}{rest.rpartition('@')[2]}"
 
 
+def _bare(proxy: str) -> str:
+    parts = urlsplit(proxy)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _login(proxy: str) -> dict[str, str]:
+    """Return the header that a proxy's login goes in; it is for the proxy alone."""
+    login, at, _ = urlsplit(proxy).netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    pair = f"{unquote(user)}:{unquote(password)}".encode()
+    return {"Proxy-Authorization": f"Basic {b64encode(pair).decode('ascii')}"} if at else {}
+
+
 def _unusable(proxy: str) -> str:
     if "://" not in proxy:
         return f"it has no scheme; write http://{shown(proxy)}"
@@ -66,6 +80,8 @@ class Proxied(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send *request*."""
         proxy = proxy_for(str(request.url))
+        if proxy is not None and request.url.scheme == "http":  # no tunnel: the proxy reads the request itself
+            request.headers.update(_login(proxy))
         return await self._way(proxy).handle_async_request(request)
 
     async def aclose(self) -> None:
@@ -80,6 +96,6 @@ class Proxied(httpx.AsyncBaseTransport):
             self._through[proxy] = AiohttpTransport(
                 verify=self._tls,  # type: ignore[arg-type]
                 client=self._sessions[1],
-                proxy=httpx.Proxy(proxy),
+                proxy=httpx.Proxy(_bare(proxy), headers=_login(proxy)),
             )
         return self._through[proxy]

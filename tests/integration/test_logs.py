@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen import logs
+from batchgen import logs, redaction
 
 CANARY = "pk.canary/4711+Zq8vT3xW9pL5"
 SIGNED = "https://cdn.example/a.png?X-Signature=abcdef&Expires=9"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from batchgen import logs
+from batchgen import logs, redaction
 from batchgen.app import finish, notify
 from batchgen.app.notify import Notice, Notifier
 from batchgen.errors import UsageError
