@@ -144,7 +144,7 @@ class Framing:
             raise NotHttpError(f"the head of the answer is larger than {MAX_HEAD} bytes")
         if found is None:
             return 0, b""
-        first, *lines = data[lead : found.start()].replace(b"\r\n", b"\n").split(b"\n")
+        first, *lines = (line.rstrip(b"\r") for line in data[lead : found.start()].split(b"\n"))
         line = _STATUS_LINE.fullmatch(first)
         if line is None:
             raise NotHttpError("what came is no HTTP answer")
