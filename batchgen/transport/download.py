@@ -116,8 +116,9 @@ class Download:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, ProxyError) as error:
             raise LostError(words(error), final=True) from error
         except TROUBLE as error:  # TimeoutError is an OSError
-            if any(isinstance(cause, NotPublicError) for cause in causes(error)):
-                raise LostError(words(error), final=True) from error
+            for cause in causes(error):
+                if isinstance(cause, NotPublicError):
+                    raise LostError(str(cause), final=True) from error
             raise FlakyError(words(error)) from error
 
     def _judge(self, response: httpx.Response) -> None:
