@@ -18,6 +18,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, TextIO
 
+from . import redaction
 from .errors import StoreError
 from .files import make_private
 
@@ -30,7 +31,6 @@ ERROR = logging.ERROR
 
 _OWN = logging.getLogger("batchgen")
 _OWN.addHandler(logging.NullHandler())
-_SECRETS: set[str] = set()
 _KEY_LIKE = re.compile(r"(?i)(\bbearer\s+)[!-~]{8,}|\bsk-[\w-]{16,}")
 #: What stands behind the ? of a result's address lets anybody fetch it.
 _QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]+")
@@ -53,7 +53,7 @@ def event(name: str, level: int = logging.INFO, **about: object) -> None:
 
 def hide(secrets: Iterable[str]) -> None:
     """Never write any of *secrets*, whoever says it."""
-    _SECRETS.update(secret for secret in secrets if len(secret) >= 8)
+    redaction.register(secrets)
 
 
 @contextmanager
@@ -102,8 +102,7 @@ def clean(value: object) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, list | tuple):
         return [clean(one) for one in value]
     text = str(value)
-    for secret in sorted(_SECRETS, key=len, reverse=True):  # one may be a part of another
-        text = text.replace(secret, "[hidden]")
+    text = redaction.hidden(text, redaction.known())
     text = _QUERY.sub(r"\1?[...]", _KEY_LIKE.sub(lambda found: f"{found[1] or ''}[hidden]", text))
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 

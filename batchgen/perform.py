@@ -92,21 +92,22 @@ class Workshop:
         kept = await to_thread.run_sync(self.spool.find, attempt.id) if attempt.resumed else None
         talk.profile, talk.model = self._terms(attempt, kept)
         request = await self._request(talk)
-        talk.conversation = dialect(request.model.dialect or request.profile.dialect).converse(request)
-        step: Call | Delivered = next(talk.conversation)
+        step: Call | Delivered = _begin(talk, request)
         if attempt.resumed:
             try:
                 step = await self._in_thread(partial(self._go_on, talk, kept))
             except ProviderError as error:
-                keyed = request.profile.idempotency_header and attempt.key_valid
-                if error.fault.cause is not Cause.UNKNOWN or not keyed:
+                if error.fault.cause is not Cause.UNKNOWN or not (_keyed(request) and attempt.key_valid):
                     raise
-                # the key makes it the same purchase: ask for the answer once more
-                talk.again = True
-                talk.conversation = dialect(request.model.dialect or request.profile.dialect).converse(request)
-                step = next(talk.conversation)
+                step = _begin(talk, request, again=True)
         while isinstance(step, Call):
-            step = await self._turn(talk, request, step)
+            try:
+                step = await self._turn(talk, request, step)
+            except ProviderError as error:
+                broke_off = talk.head is not None and talk.head.broken and error.fault.cause is Cause.UNKNOWN
+                if not broke_off or talk.again or not _keyed(request):
+                    raise
+                step = _begin(talk, request, again=True)
         return step
 
     async def _turn(self, talk: _Talk, request: Request, call: Call) -> Call | Delivered:
@@ -142,7 +143,7 @@ class Workshop:
 
     async def _send(self, line: Line, call: Call, slot: Slot, request: Request) -> Head:
         """Send a paid call: once, or again with the same key where the provider promises to charge a key once."""
-        tries = KEYED_TRIES if request.profile.idempotency_header else 1
+        tries = KEYED_TRIES if _keyed(request) else 1
         while True:
             tries -= 1
             try:
@@ -293,6 +294,18 @@ class _Talk:
         return request_id(self.head.headers) if self.head else None
 
 
+def _begin(talk: _Talk, request: Request, *, again: bool = False) -> Call:
+    """Begin the conversation; *again*: the key makes it the same purchase, so the answer is asked for once more."""
+    talk.again = again
+    talk.conversation = dialect(request.model.dialect or request.profile.dialect).converse(request)
+    return next(talk.conversation)
+
+
+def _keyed(request: Request) -> bool:
+    """Return whether the provider charges all calls under one key once."""
+    return request.profile.idempotency_header is not None
+
+
 def _kept_reply(kept: Kept | None) -> Reply:
     """Return the reply that a slot holds; raise ProviderError where it holds none."""
     if kept is None:
@@ -300,7 +313,8 @@ def _kept_reply(kept: Kept | None) -> Reply:
         raise ProviderError(Fault(cause=Cause.UNREACHED, message="the run ended before the request was sent"))
     if kept.status is None:
         raise _lost()
-    broken = None if kept.sealed else "the run ended while it was arriving"
+    came = f"the run ended while the answer (HTTP {kept.status}) was arriving, after {len(kept.body)} bytes"
+    broken = None if kept.sealed else came
     return Reply(status=kept.status, headers=kept.headers, body=inflated(kept.body, kept.headers), broken=broken)
 
 

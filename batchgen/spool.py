@@ -88,12 +88,16 @@ class Slot:
             self.trouble = error
             self._rest += chunk
 
-    def seal(self) -> None:
-        """Make the answer durable: from here on it cannot be lost.  Where the disk fails, ``trouble`` says why."""
+    def seal(self, *, whole: bool = True) -> None:
+        """Make the answer durable: from here on it cannot be lost.  Where the disk fails, ``trouble`` says why.
+
+        One that broke off, and so is not *whole*, gets no seal: the next run must not take it for a complete one.
+        """
         if self.trouble is not None:
             return
         try:
-            self._end = self._put(_seal(self._length, self._hash.hexdigest()), self._end)
+            if whole:
+                self._end = self._put(_seal(self._length, self._hash.hexdigest()), self._end)
             os.ftruncate(self._descriptor, self._end)
             os.fdatasync(self._descriptor)
         except OSError as error:
@@ -158,7 +162,7 @@ class Scratch:
         """Add a piece."""
         self._file.write(chunk)
 
-    def seal(self) -> None:
+    def seal(self, *, whole: bool = True) -> None:
         """Do nothing: there is nothing to make durable."""
 
     def body(self) -> bytes:

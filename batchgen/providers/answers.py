@@ -235,7 +235,7 @@ def _unreadable(why: str, reply: Reply) -> Fault:
 def _cut_off(reply: Reply) -> Fault:
     return Fault(
         cause=Cause.UNKNOWN,
-        message=f"the answer (HTTP {reply.status}) broke off after {len(reply.body)} bytes: {reply.broken}",
+        message=reply.broken or "the answer broke off",
         charged=Charged.MAYBE,
         status=reply.status,
         hint="it may have been carried out and charged; what arrived is kept in the spool",

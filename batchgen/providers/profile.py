@@ -73,6 +73,9 @@ class Timeouts(Frozen):
 
     connect: float = Field(10, gt=0, description="Seconds to open a connection")
     total: float | None = Field(None, gt=0, description="Seconds for one whole attempt, answer included")
+    download: float = Field(
+        150, gt=0, description="Seconds for which the download of a finished image is tried before it counts as lost"
+    )
 
 
 class Retry(Frozen):

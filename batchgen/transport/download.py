@@ -1,106 +1,196 @@
-"""Downloads: results on a provider's CDN, source images that the user names.  Free, so retried.  A doer: sockets."""
+"""Downloads: results on a provider's CDN, source images that the user names.  Free, so retried.  A doer: sockets.
+
+A result is paid for, so every failure that may pass is waited out: a CDN lags behind its provider, a server restarts.
+"""
 
 from __future__ import annotations
 
-import socket
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
 
-import aiohttp
 import httpx
-from aiohttp.abc import AbstractResolver, ResolveResult
-from anyio import CancelScope, current_time, fail_after
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from anyio import CancelScope, current_time, fail_after, sleep
 
 from ..fault import ProviderError
-from .mishaps import TROUBLE, FlakyError, words
+from .addresses import NotPublicError
+from .mishaps import TROUBLE, FlakyError, LostError, causes, words
+from .proxies import ProxyError
 from .reading import Head, Sink, hang_up, receive
 
-#: Seconds for one download.
+#: Seconds for one try, and for any silence within it.
 TIMEOUT = 120.0
-TRIES = 4
+SILENCE = 30.0
+#: Seconds before the second try, doubled before each further one, and the longest pause.
+FIRST_WAIT = 0.3
+LONGEST_WAIT = 30.0
+#: The longest pause that a server may ask for (Retry-After).
+LONGEST_STATED = 60.0
+HOPS = 10
 
 _HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "batchgen"}
-
-#: Address ranges that wrap IPv4 addresses, private ones too, and old private ones; ``is_global`` (by version of Python)
-#: calls them global all the same.
-_CLOSED_V6 = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "::/96", "fec0::/10")))
-_CLOSED_V4 = IPv4Network("192.0.0.0/24")
+_REDIRECTS = (301, 302, 303, 307, 308)
+#: Ends of image files: a download that was cut off behind one of them is whole.
+_ENDS = (b"IEND\xaeB`\x82", b"\xff\xd9", b"\x00;")
 
 
-async def download(client: httpx.AsyncClient, url: str, sink: Sink) -> Head:
-    """Fetch *url* into *sink*, trying again where that may help; raise FlakyError when it did not."""
-    again = AsyncRetrying(
-        retry=retry_if_exception_type(FlakyError),
-        stop=stop_after_attempt(TRIES),
-        wait=wait_random_exponential(multiplier=0.3, max=10),
-        reraise=True,
-    )
-    head: Head = await again(_once, client, url, sink)
-    return head
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hop:
+    """How an address is asked: by which client, and with which login where it asks for one."""
+
+    client: httpx.AsyncClient
+    login: Mapping[str, str] = field(default_factory=dict)
 
 
-async def _once(client: httpx.AsyncClient, url: str, sink: Sink) -> Head:
+#: Returns how an address is asked, given the address that led there; raises LostError where it may not be.
+Allowed = Callable[[str, str | None], Hop]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Download:
+    """One download: from where, under which rules, and for how many seconds it is tried."""
+
+    url: str
+    allowed: Allowed
+    patience: float
+    paid: bool = True  #: a result: any refusal may pass.  A source image that is not there is not waited for
+    key: str = ""  #: blacked out where the far side repeats it
+
+    async def into(self, sink: Sink) -> Head:
+        """Fetch it into *sink*, trying again while that may help.
+
+        Raises FlakyError where it did not, and LostError where it cannot.
+        """
+        ends, wait = current_time() + self.patience, FIRST_WAIT
+        while True:
+            look = _Look(sink)
+            try:
+                head = await self._once(look)
+                why = look.not_an_image(head)
+                # what may be an image, whatever its framing, is left to whoever reads images
+                if why is None or (current_time() >= ends and look.binary):
+                    return head
+                trouble = FlakyError(why)
+            except FlakyError as error:
+                trouble = error
+            left = ends - current_time()
+            if left <= 0:
+                raise trouble
+            # a random part keeps many downloads from coming back at once; the last try is at the very end
+            pause = max(wait * random.uniform(0.8, 1.2), min(trouble.wait, LONGEST_STATED))  # noqa: S311 - no secret
+            await sleep(min(pause, left))
+            wait = min(wait * 2, LONGEST_WAIT)
+
+    async def _once(self, sink: _Look) -> Head:
+        url, before, login = self.url, None, False
+        for _ in range(HOPS + 2):
+            hop = self.allowed(url, before)
+            response = await self._asked(hop, url, login=login)
+            try:
+                status = response.status_code
+                if status in _REDIRECTS and "location" in response.headers:
+                    url, before = _target(url, response.headers["location"]), url
+                    login = False
+                    continue
+                if status in (401, 403) and hop.login and not login and before is None:
+                    login = True
+                    continue
+                self._judge(response)
+                return await receive(response, sink, current_time() + TIMEOUT, self.key)
+            except ProviderError as error:
+                raise FlakyError(error.fault.message) from error
+            finally:
+                with CancelScope(shield=True):
+                    await hang_up(response)
+        raise FlakyError(f"it was redirected more than {HOPS} times")
+
+    async def _asked(self, hop: Hop, url: str, *, login: bool) -> httpx.Response:
+        headers = {**_HEADERS, **(hop.login if login else {})}
+        silence = min(SILENCE, TIMEOUT, max(1.0, self.patience))
+        waits = httpx.Timeout(None, connect=min(10.0, silence), read=silence)
+        try:
+            request = hop.client.build_request("GET", url, headers=headers, timeout=waits)
+            with fail_after(silence):
+                return await hop.client.send(request, stream=True)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, ProxyError) as error:
+            raise LostError(words(error), final=True) from error
+        except TROUBLE as error:  # TimeoutError is an OSError
+            for cause in causes(error):
+                if isinstance(cause, NotPublicError):
+                    raise LostError(str(cause), final=True) from error
+            raise FlakyError(words(error)) from error
+
+    def _judge(self, response: httpx.Response) -> None:
+        status = response.status_code
+        if 200 <= status < 300:
+            return
+        passing = status in (408, 425, 429) or status >= 500
+        if status == 410 or not (self.paid or passing):
+            raise LostError(f"HTTP {status}")
+        raise FlakyError(f"HTTP {status}", _stated(response.headers.get("retry-after", "")))
+
+
+def _target(url: str, location: str) -> str:
     try:
-        with fail_after(TIMEOUT):
-            response = await client.send(client.build_request("GET", url, headers=_HEADERS), stream=True)
-    except TROUBLE as error:  # TimeoutError is an OSError
-        raise FlakyError(words(error)) from error
-    try:
-        if response.status_code in (408, 425, 429) or response.status_code >= 500:
-            raise FlakyError(f"HTTP {response.status_code}")
-        return await receive(response, sink, current_time() + TIMEOUT)
-    except ProviderError as error:
-        raise FlakyError(error.fault.message) from error
-    finally:
-        with CancelScope(shield=True):
-            await hang_up(response)
+        return urljoin(url, location)
+    except ValueError as error:
+        raise FlakyError(f"it was redirected to {location[:200]!r}, which is no address") from error
 
 
-def is_public(address: str) -> bool:
-    """Return whether *address* (an IP literal) is one on the open internet; raise ValueError where it is no literal."""
-    found = ip_address(address.partition("%")[0])
-    if isinstance(found, IPv6Address):
-        if found.ipv4_mapped is not None:
-            found = found.ipv4_mapped
-        elif any(found in network for network in _CLOSED_V6):
-            return False
-    if isinstance(found, IPv4Address) and found in _CLOSED_V4:
-        return False
-    return found.is_global and not found.is_multicast
+def _stated(retry_after: str) -> float:
+    text = retry_after.strip()
+    return float(text) if text.isdigit() and len(text) < 10 else 0.0
 
 
-def private_literal(url: str) -> bool:
-    """Return whether *url* names an address outright, past any resolver, and not a public one.
+class _Look:
+    """A sink that hands on to another, and remembers how what came begins and ends."""
 
-    The host is looked at as the client will see it: "127\u30020.0.1" is 127.0.0.1 to it, and all digits are an address.
-    """
-    try:
-        host = httpx.URL(url).raw_host.decode("ascii")
-    except httpx.InvalidURL:
-        return False
-    if ":" not in host and not host.replace(".", "").isdigit():
-        return False
-    try:
-        return not is_public(host)
-    except ValueError:
-        return True
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._start, self._end, self._length = b"", b"", 0
+
+    def keep_head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Begin anew."""
+        self._start, self._end, self._length = b"", b"", 0
+        self._sink.keep_head(status, headers)
+
+    def write(self, chunk: bytes) -> None:
+        """Hand a piece on."""
+        self._start = (self._start + chunk[:64])[:64]
+        self._end = (self._end + chunk)[-64:]
+        self._length += len(chunk)
+        self._sink.write(chunk)
+
+    def seal(self, *, whole: bool = True) -> None:
+        """Hand on that it is all there."""
+        self._sink.seal()
+
+    @property
+    def binary(self) -> bool:
+        """Whether what came is no text: it may be an image that was cut off."""
+        return any(byte < 9 or byte > 126 for byte in self._start)
+
+    def not_an_image(self, head: Head) -> str | None:
+        """Return why what came is plainly not the image, or not all of it; None where it may be."""
+        kind = head.headers.get("content-type", "").partition(";")[0].strip().lower()
+        begins = self._start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+        if not self._length:
+            return f"an empty body came (HTTP {head.status})"
+        if begins.startswith((b"<!doctype html", b"<html")) or (kind == "text/html" and begins.startswith(b"<")):
+            return "a web page came in place of the image"
+        if begins.startswith((b"{", b"[")):
+            return "a JSON document came in place of the image"
+        if begins.startswith((b"<?xml", b"<error")) and b"<svg" not in begins:
+            return "an XML document came in place of the image"
+        return head.broken if head.broken is not None and not self._whole() else None
+
+    def _whole(self) -> bool:
+        if self._start[:4] == b"RIFF":
+            return self._length >= int.from_bytes(self._start[4:8], "little") + 8
+        return self._end.rstrip(b"\0\r\n").endswith(_ENDS)
 
 
-class PublicResolver(AbstractResolver):
-    """Resolves names to public addresses only.  What it returns is connected to: a name cannot change its mind."""
-
-    def __init__(self) -> None:
-        self._inner = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Return the addresses of *host*; raise OSError where one of them is not public."""
-        found = await self._inner.resolve(host, port, family)
-        for entry in found:
-            if not is_public(entry["host"]):
-                raise OSError(f"{host} leads to {entry['host']}, which is not a public address")
-        return found
-
-    async def close(self) -> None:
-        """Release nothing: its threads belong to the loop."""
+def keeps_tls(url: str, before: str | None) -> bool:
+    """Return whether a redirect from *before* to *url* does not leave TLS."""
+    return before is None or urlsplit(url).scheme == "https" or urlsplit(before).scheme == "http"

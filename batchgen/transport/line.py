@@ -17,21 +17,39 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
-from anyio import CancelScope, current_time, fail_after, get_cancelled_exc_class
-from httpx_aiohttp import AiohttpTransport
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from aiohttp.abc import AbstractResolver
+from anyio import CancelScope, current_time, get_cancelled_exc_class
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from .. import redaction
 from ..errors import SettingsError
 from ..fault import Cause, Fault, ProviderError
 from ..payload import Payload, pack
 from ..providers.base import Call, Reply
-from ..providers.presets import is_loopback
 from ..providers.profile import Profile, origin_of
-from .download import PublicResolver, download, private_literal
-from .mishaps import FlakyError, UnreachedError, lost_result, never_sent, no_answer, of_our_own, unreached, words
+from .addresses import PublicResolver, private_literal
+from .connection import connector
+from .deadline import until
+from .download import Download, Hop, keeps_tls
+from .mishaps import (
+    FlakyError,
+    LostError,
+    UnreachedError,
+    in_doubt,
+    lost_result,
+    never_sent,
+    no_answer,
+    of_our_own,
+    unreached,
+    why_unsent,
+    words,
+)
+from .proxies import Proxied
 from .reading import MAX_ANSWER, Head, Memory, Sink, hang_up, inflated, receive
 
 CONNECT_TRIES = 3
+#: Seconds for which a source image is tried that the user named.
+SOURCE_PATIENCE = 20.0
 
 #: What every call says of itself.
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "batchgen"}
@@ -50,12 +68,12 @@ class Line:
         """Send a paid call once; return when the whole answer is sealed in *sink*.
 
         *deadline* is seconds for all of it.  From the first byte of the answer on, cancellation waits: what arrives is
-        kept.  Raises ProviderError where no whole answer came.
+        kept and sealed, and the head tells where it broke off.  Raises ProviderError where no answer came.
         """
         ends = current_time() + deadline
         payload = pack(call)
         try:
-            with fail_after(deadline):
+            with until(ends):
                 response = await self._connected(call, payload)
         except TimeoutError as error:
             raise no_answer(f"no answer within {deadline:g} s", payload) from error
@@ -76,7 +94,7 @@ class Line:
             raise ValueError(f"{call.method} {call.url} is not free")
         ends = current_time() + deadline
         try:
-            with fail_after(deadline):
+            with until(ends):
                 response = await self._connected(call, None)
         except TimeoutError as error:
             late = Fault(cause=Cause.UNKNOWN, message=f"no answer within {deadline:g} s")
@@ -87,19 +105,34 @@ class Line:
         finally:
             with CancelScope(shield=True):
                 await hang_up(response)
+        if head.broken is not None and head.status < 300:
+            raise in_doubt(head.broken, head.status)
         return Reply(status=head.status, headers=head.headers, body=inflated(bytes(memory.body), head.headers))
 
     async def fetch(self, url: str, sink: Sink) -> Head:
         """Download a result into *sink*, with retries; raise ProviderError where it may not or cannot be had."""
+        patience = self.profile.timeout.download
+        try:
+            return await Download(url=url, allowed=self._hop, patience=patience, key=self.key).into(sink)
+        except FlakyError as error:
+            raise lost_result(url, f"{error}, in all of {patience:g} s") from error
+        except LostError as error:
+            raise lost_result(url, str(error), final=error.final) from error
+
+    def _hop(self, url: str, before: str | None) -> Hop:
+        """Return how a result's address is asked; the key goes to the provider's own origin, if that asks for it."""
+        where = "it" if before is None else f"it was redirected to {url}, which"
         if not self.profile.may_fetch(url):
-            raise lost_result(url, "it is neither https on the list of result hosts (url_hosts) nor the provider's own")
+            raise LostError(
+                f"{where} is neither https on the list of result hosts (url_hosts) nor the provider's own", final=True
+            )
+        if not keeps_tls(url, before):
+            raise LostError(f"{where} is not https", final=True)
         own = origin_of(urlsplit(url)) == self.profile.origin
         if not own and private_literal(url):
-            raise lost_result(url, "its address is not public")
-        try:
-            return await download(self.client if own else self.bare, url, sink)
-        except FlakyError as error:
-            raise lost_result(url, str(error)) from error
+            raise LostError(f"{where} has an address that is not public", final=True)
+        login = {"Authorization": f"Bearer {self.key}"} if own and self.key else {}
+        return Hop(client=self.client if own else self.bare, login=login)
 
     async def _connected(self, call: Call, payload: Payload | None) -> httpx.Response:
         headers = {**HEADERS, **call.headers}
@@ -108,7 +141,7 @@ class Line:
         if call.signed and self.key:
             headers["Authorization"] = f"Bearer {self.key}"
         again = AsyncRetrying(
-            retry=retry_if_exception_type(UnreachedError),
+            retry=retry_if_exception(lambda error: isinstance(error, UnreachedError) and not error.final),
             stop=stop_after_attempt(CONNECT_TRIES),
             wait=wait_random_exponential(multiplier=0.2, max=2),
             reraise=True,
@@ -116,20 +149,22 @@ class Line:
         try:
             response: httpx.Response = await again(self._once, call, payload, headers)
         except UnreachedError as error:
-            raise unreached(str(error)) from error
+            raise unreached(str(error), error.hint, final=error.final) from error
         return response
 
     async def _once(self, call: Call, payload: Payload | None, headers: Mapping[str, str]) -> httpx.Response:
         content = payload.stream() if payload is not None else None
-        request = self.client.build_request(call.method, call.url, content=content, headers=dict(headers))
         try:
+            request = self.client.build_request(call.method, call.url, content=content, headers=dict(headers))
             return await self.client.send(request, stream=True)
         except (ProviderError, get_cancelled_exc_class()):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was: what cannot be shown to be unsent is in doubt
             mishap: Exception | None = of_our_own(error)
-            if mishap is None:
-                mishap = UnreachedError(words(error)) if never_sent(error) else no_answer(words(error), payload)
+            if mishap is None and never_sent(error):
+                mishap = why_unsent(error, urlsplit(call.url).hostname or "")
+            elif mishap is None:
+                mishap = no_answer(redaction.hidden(words(error), [self.key]), payload)
         # raised out here: the client's own error holds the headers of the request, and so the key
         raise mishap
 
@@ -165,13 +200,9 @@ class Transport:
 
     async def __aenter__(self) -> Self:
         self._tls = trusted()
-        public = aiohttp.TCPConnector(ssl=self._tls, limit=0, resolver=PublicResolver())
-        self._bare = await self._open(public, proxied=True)
+        self._bare = await self._open(PublicResolver())
         for name, profile in self._profiles.items():
-            connector = aiohttp.TCPConnector(ssl=self._tls, limit=0, force_close=True)
-            # proxies of the environment are for the internet, never for this machine
-            far = not is_loopback(urlsplit(profile.base_url).hostname or "")
-            client = await self._open(connector, proxied=far, connect=profile.timeout.connect)
+            client = await self._open(connect=profile.timeout.connect)
             self._lines[name] = Line(profile=profile, key=self._keys.get(name, ""), client=client, bare=self._bare)
         return self
 
@@ -194,24 +225,32 @@ class Transport:
 
     async def fetch_source(self, url: str, sink: Sink) -> None:
         """Download a source image that the user named into *sink*; raise ProviderError (invalid) where it cannot be."""
-        why = "it is not https" if urlsplit(url).scheme != "https" else ""
-        why = "its address is not public" if private_literal(url) else why
-        if not why:
-            try:
-                head = await download(self._bare, url, sink)
-                why = "" if head.status == 200 else f"HTTP {head.status}"
-            except FlakyError as error:
-                why = str(error)
+        why = ""
+        try:
+            await Download(url=url, allowed=self._source_hop, patience=SOURCE_PATIENCE, paid=False).into(sink)
+        except (FlakyError, LostError) as error:
+            why = str(error)
         if why:
             what = f"source image {url} cannot be fetched: {why}"
             raise ProviderError(Fault(cause=Cause.INVALID, message=what, hint="download it yourself and name the file"))
 
-    async def _open(self, connector: aiohttp.TCPConnector, *, proxied: bool, connect: float = 10) -> httpx.AsyncClient:
-        session = aiohttp.ClientSession(
-            connector=connector, trust_env=proxied, cookie_jar=aiohttp.DummyCookieJar(), max_field_size=16_384
-        )
+    def _source_hop(self, url: str, before: str | None) -> Hop:
+        del before
+        if urlsplit(url).scheme != "https":
+            raise LostError("it is not https")
+        if private_literal(url):
+            raise LostError("its address is not public")
+        return Hop(client=self._bare)
+
+    async def _open(self, resolver: AbstractResolver | None = None, connect: float = 10) -> httpx.AsyncClient:
+        # a proxy looks names up itself, and may stand at a private address
+        sessions = [
+            # trust_env would read netrc
+            aiohttp.ClientSession(connector=made, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+            for made in (connector(self._tls, resolver), connector(self._tls))
+        ]
         client = httpx.AsyncClient(
-            transport=AiohttpTransport(verify=self._tls, client=session),
+            transport=Proxied(self._tls, *sessions),
             timeout=httpx.Timeout(None, connect=connect),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             follow_redirects=False,

@@ -12,6 +12,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from ..providers.presets import is_loopback
 from .line import trusted
 from .mishaps import TROUBLE, FlakyError, words
+from .proxies import ProxyError, proxy_for
 
 #: Seconds for one try, and how many there are.
 TIMEOUT = 10.0
@@ -38,9 +39,17 @@ async def post(url: str, body: bytes, headers: Mapping[str, str]) -> str | None:
         wait=wait_random_exponential(multiplier=0.5, max=8),
         reraise=True,
     )
-    far = not is_loopback(urlsplit(url).hostname or "")
+    try:
+        proxy = proxy_for(url)
+    except ProxyError as error:
+        return str(error)
     async with httpx.AsyncClient(
-        verify=trusted(), timeout=TIMEOUT, trust_env=far, follow_redirects=False, headers={"User-Agent": "batchgen"}
+        verify=trusted(),
+        timeout=TIMEOUT,
+        proxy=proxy,
+        trust_env=False,
+        follow_redirects=False,
+        headers={"User-Agent": "batchgen"},
     ) as client:
         try:
             status: int = await again(_once, client, url, body, headers)

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import zlib
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 import httpx
-from anyio import current_time, fail_after, to_thread
+import orjson
+from anyio import CancelScope, get_cancelled_exc_class, to_thread
 
+from .. import redaction
 from ..errors import StoreError
-from ..fault import Cause, Charged, Fault, ProviderError
-from .mishaps import TROUBLE, in_doubt, too_large, words
+from ..fault import ProviderError
+from .coding import plain
+from .deadline import until
+from .mishaps import cut_off, too_large
 
 #: Bytes of one body, API answers and results alike.  Ten 4K images in base64 stay below it.
 MAX_BODY = 256 * 1024 * 1024
 
-#: A shorter key might stand in an image's base64 by chance.
-_TELLING = 16
-
 #: Bytes handed on at once.
 PIECE = 64 * 1024
+
+#: Seconds of silence after which a body is looked at: it may be complete, without an end.
+IDLE = 5.0
 
 #: Bytes of an answer to a free question: the longest catalogues of models have a few.
 MAX_ANSWER = 16 * 1024 * 1024
@@ -37,8 +42,8 @@ class Sink(Protocol):
     def write(self, chunk: bytes) -> None:
         """Keep a piece of the body."""
 
-    def seal(self) -> None:
-        """Make the whole answer durable."""
+    def seal(self, *, whole: bool = True) -> None:
+        """Make the answer durable; not *whole*: all that came of it before it broke off."""
 
 
 @dataclass(slots=True)
@@ -54,7 +59,7 @@ class Memory:
         """Keep a piece of the body."""
         self.body += chunk
 
-    def seal(self) -> None:
+    def seal(self, *, whole: bool = True) -> None:
         """Do nothing: memory outlives nobody."""
 
 
@@ -64,37 +69,56 @@ class Head:
 
     status: int
     headers: Mapping[str, str]
-    broken: str | None = None  #: why the body broke off before its end, where it did
+    broken: str | None = None  #: why the body ended before its end, in words; None: it ended as HTTP says
 
 
 async def receive(response: httpx.Response, sink: Sink, ends: float, key: str = "", most: int | None = None) -> Head:
-    """Read *response* into *sink* and seal it; *ends* is on the loop's clock, *most* in bytes (None: MAX_BODY).
+    """Read *response* into *sink* and seal it there; *ends* is on the loop's clock, *most* in bytes (None: MAX_BODY).
 
-    Where the far side repeats *key*, it is blacked out: answers are kept, and errors are shown.  Raises
-    ProviderError where a success broke off.  An error answer says what it has to say in its status, so what came of it
-    is enough.
+    Where the far side repeats *key*, it is blacked out: answers are kept, and errors are shown.  What came of a body
+    that breaks off is made durable as well, since the answer in it may be complete: ``broken`` says that it did.
     """
-    secret = key if len(key) >= _TELLING else ""
     raw = response.headers.items()
-    headers = {name.lower(): text.replace(secret, "*" * len(secret)) if secret else text for name, text in raw}
+    headers = {name.lower(): redaction.hidden(text, [key], None) for name, text in raw}
     head = Head(status=response.status_code, headers=headers)
     sink.keep_head(head.status, head.headers)
-    pieces = _Pieces(sink, secret.encode())
+    pieces = _Pieces(sink, redaction.Blackout(key))
     cap = MAX_BODY if most is None else most
+    broken: str | None = None
     try:
-        with fail_after(max(0.0, ends - current_time())):
+        broken = await _all_of_it(response, pieces, ends, cap)
+    except (StoreError, ProviderError, get_cancelled_exc_class()):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it was, and were it of our own: what came is kept
+        broken = redaction.hidden(cut_off(error), [key])
+    finally:
+        pieces.end()
+    await _seal(sink, whole=broken is None)
+    if broken is not None:
+        broken = f"the answer (HTTP {head.status}) broke off after {pieces.length} bytes: {broken}"
+    return replace(head, broken=broken)
+
+
+async def _all_of_it(response: httpx.Response, pieces: _Pieces, ends: float, cap: int) -> str | None:
+    """Take the body in; return why that ended before the body did."""
+    idle = _Idle(pieces)
+    try:
+        with until(ends, lambda: pieces.length), idle.scope:
             async for chunk in response.aiter_raw():
                 if pieces.length + len(chunk) > cap:
-                    raise too_large(cap, head.status)
+                    raise too_large(cap, response.status_code)
                 pieces.add(chunk)
-    except TROUBLE as error:  # TimeoutError is an OSError
-        if head.status < 300:
-            what = f"the answer (HTTP {head.status}) broke off after {pieces.length} bytes: {words(error)}"
-            raise in_doubt(what, head.status) from error
     finally:
-        pieces.flush()
-    await to_thread.run_sync(sink.seal)
-    return head
+        idle.stop()
+    return "its document is complete, and the end was not announced" if idle.scope.cancelled_caught else None
+
+
+async def _seal(sink: Sink, *, whole: bool) -> None:
+    seal = partial(sink.seal, whole=whole)
+    try:
+        await to_thread.run_sync(seal)
+    except (RuntimeError, MemoryError):  # no thread can be started: a limit of processes, or of memory
+        seal()
 
 
 @dataclass(slots=True)
@@ -102,7 +126,7 @@ class _Pieces:
     """Gathers what arrives into pieces; httpx's own gathering drops the last one where an answer breaks off."""
 
     sink: Sink
-    secret: bytes = b""
+    blackout: redaction.Blackout
     length: int = 0
     _gathered: list[bytes] = field(default_factory=list)
     _size: int = 0
@@ -112,16 +136,58 @@ class _Pieces:
         self.length += len(chunk)
         self._size += len(chunk)
         if self._size >= PIECE:
-            self.flush()
+            self._hand_on(self.blackout.add(self._take()))
 
-    def flush(self) -> None:
+    def end(self) -> None:
+        """Hand the last of it on."""
+        self._hand_on(self.blackout.add(self._take()) + self.blackout.end())
+
+    def document_ended(self) -> bool:
+        """Return whether what came is one whole JSON document, or a stream of events to its end."""
+        waiting = self.blackout.rest + b"".join(self._gathered)
+        if waiting.rstrip().endswith(b"data: [DONE]"):
+            return True
+        if not waiting.rstrip().endswith((b"}", b"]")):
+            return False
+        body = getattr(self.sink, "body", None)
+        try:
+            orjson.loads((body() if callable(body) else b"") + waiting)
+        except (ValueError, OSError, MemoryError):
+            return False
+        return True
+
+    def _take(self) -> bytes:
         piece = b"".join(self._gathered)
         self._gathered.clear()
         self._size = 0
-        if self.secret:
-            piece = piece.replace(self.secret, b"*" * len(self.secret))
+        return piece
+
+    def _hand_on(self, piece: bytes) -> None:
         if piece:
             _write(self.sink, piece)
+
+
+class _Idle:
+    """Ends the reading of an answer that is complete, and whose connection stays open without an end."""
+
+    def __init__(self, pieces: _Pieces) -> None:
+        self.scope = CancelScope()
+        self._pieces = pieces
+        self._seen = self._looked = 0
+        self._timer = asyncio.get_running_loop().call_later(IDLE, self._look)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        length = self._pieces.length
+        if self._looked != length == self._seen:
+            self._looked = length
+            if self._pieces.document_ended():
+                self.scope.cancel()
+                return
+        self._seen = length
+        self._timer = asyncio.get_running_loop().call_later(IDLE, self._look)
 
 
 def _write(sink: Sink, piece: bytes) -> None:
@@ -134,20 +200,10 @@ def _write(sink: Sink, piece: bytes) -> None:
 
 async def hang_up(response: httpx.Response) -> None:
     """Close *response*; what closing a broken connection has to say was said before."""
-    with suppress(*TROUBLE):
+    with suppress(Exception):
         await response.aclose()
 
 
 def inflated(body: bytes, headers: Mapping[str, str]) -> bytes:
-    """Return *body* without a compression nobody asked for; raise ProviderError (spoiled) where that fails."""
-    coding = headers.get("content-encoding", "identity").strip().lower()
-    if coding in ("", "identity"):
-        return body
-    if coding in ("gzip", "x-gzip", "deflate"):
-        unpacker = zlib.decompressobj(wbits=47)  # gzip or zlib, by its own header
-        with suppress(zlib.error):
-            plain = unpacker.decompress(body, MAX_BODY)
-            if unpacker.eof:
-                return plain
-    what = f"the answer is compressed ({coding}) and cannot be read"
-    raise ProviderError(Fault(cause=Cause.SPOILED, message=what, charged=Charged.YES))
+    """Return *body* without the compressions around it; raise ProviderError (spoiled) where it cannot be read."""
+    return plain(body, headers, MAX_BODY)

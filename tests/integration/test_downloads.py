@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import resource
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
 import anyio
 import httpx
 import pytest
-from tenacity import wait_none
 
 from batchgen.errors import StoreError
 from batchgen.fault import Cause, Charged, Fault, ProviderError
@@ -19,8 +20,8 @@ from batchgen.providers.presets import profile
 from batchgen.spool import Scratch, Spool
 from batchgen.transport import Transport, reading
 from batchgen.transport import download as downloads
-from batchgen.transport.download import TRIES, PublicResolver, is_public, private_literal
-from tests.rawserver import answer, head, hold, in_turn, reset, says, serve
+from batchgen.transport.addresses import PublicResolver, is_public, private_literal
+from tests.rawserver import Behaviour, Connection, answer, head, hold, in_turn, reset, says, serve
 
 KEY = "sk-canary-4711-never-shown"
 IMAGE = b"\x89PNG and so on"
@@ -31,9 +32,10 @@ TLS = httpx.create_ssl_context()
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    """No pauses between tries, no proxies, and the list of authorities read once."""
+    """Short pauses between tries, no proxies, and the list of authorities read once."""
     monkeypatch.setattr(httpx, "create_ssl_context", lambda **_: TLS)
-    monkeypatch.setattr(downloads, "wait_random_exponential", lambda **_: wait_none())
+    monkeypatch.setattr(downloads, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(downloads, "LONGEST_WAIT", 0.05)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -46,8 +48,9 @@ def scratch(tmp_path) -> Iterator[Scratch]:
 
 
 @asynccontextmanager
-async def transport_to(url: str, hosts: tuple[str, ...] = ()) -> AsyncIterator[Transport]:
-    studio = profile("studio", {"preset": "gateway", "base_url": url, "url_hosts": list(hosts)})
+async def transport_to(url: str, hosts: tuple[str, ...] = (), patience: float = 0.5) -> AsyncIterator[Transport]:
+    settings = {"preset": "gateway", "base_url": url, "url_hosts": list(hosts), "timeout": {"download": patience}}
+    studio = profile("studio", settings)
     async with Transport({"studio": studio}, {"studio": KEY}) as transport:
         yield transport
 
@@ -76,13 +79,111 @@ async def test_a_result_at_the_providers_own_origin_comes_without_key_cookie_or_
         assert request.headers["accept-encoding"] == "identity"
 
 
-@pytest.mark.parametrize("status", ["503 Busy", "500 Oops", "502 Bad", "429 Slow", "408 Timeout", "425 Early"])
+PASSING = ["503 Busy", "500 Oops", "502 Bad", "429 Slow", "408 Timeout", "425 Early", "403 Forbidden",
+           "404 Not Found", "401 Unauthorized", "400 Bad Request", "409 Conflict", "418 Teapot"]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", PASSING)
 async def test_a_passing_trouble_is_tried_again_until_it_works(scratch, status):
     behaviour = in_turn(answer(b"busy", status), answer(b"busy", status), answer(IMAGE))
-    async with serve(behaviour) as server, transport_to(server.url) as transport:
+    async with serve(behaviour) as server, transport_to(server.url, patience=30) as transport:
         await transport.line("studio").fetch(f"{server.url}/a", scratch)
     assert scratch.body() == IMAGE
     assert len(server.requests) == 3
+    assert not status.startswith("5") or not any("authorization" in request.headers for request in server.requests)
+
+
+NO_IMAGES = {
+    "nothing": answer(b""),
+    "nothing, 204": answer(b"", "204 No Content"),
+    "a page": answer(b"\n<!DOCTYPE html><title>Just a moment</title>", headers={"Content-Type": "text/html"}),
+    "a page called an image": answer(b"<HTML><body>busy</body></HTML>", headers={"Content-Type": "image/png"}),
+    "JSON": answer(b' {"error": "not ready"}', headers={"Content-Type": "application/json"}),
+    "XML": answer(b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>'),
+}
+
+
+@pytest.mark.parametrize("behaviour", NO_IMAGES.values(), ids=NO_IMAGES)
+async def test_what_is_plainly_no_image_is_asked_for_again(scratch, behaviour):
+    turns = in_turn(behaviour, behaviour, answer(IMAGE))
+    async with serve(turns) as server, transport_to(server.url, patience=30) as transport:
+        await transport.line("studio").fetch(f"{server.url}/a", scratch)
+    assert scratch.body() == IMAGE
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("behaviour", NO_IMAGES.values(), ids=NO_IMAGES)
+async def test_what_never_becomes_an_image_is_lost_for_a_reason_that_may_pass(scratch, behaviour):
+    async with serve(behaviour) as server, transport_to(server.url) as transport:
+        fault = await lost(transport, f"{server.url}/a", scratch)
+    assert not fault.final
+    assert len(server.requests) > 3
+
+
+ENDINGS = {"PNG": b"\x89PNG..IEND\xaeB`\x82", "JPEG": b"\xff\xd8..\xff\xd9", "padded JPEG": b"\xff\xd8..\xff\xd9\0\0\0",
+           "GIF": b"GIF89a..\x00;", "WebP": b"RIFF\x06\0\0\0WEBPab"}  # fmt: skip
+
+
+@pytest.mark.parametrize("image", ENDINGS.values(), ids=ENDINGS)
+async def test_an_image_that_came_to_its_end_is_whole_though_more_was_announced(scratch, image):
+    too_long = says(head("200 OK", {"Content-Length": "500"}) + image)
+    async with serve(too_long) as server, transport_to(server.url) as transport:
+        await transport.line("studio").fetch(f"{server.url}/a", scratch)
+    assert scratch.body() == image
+    assert len(server.requests) == 1
+
+
+async def test_an_image_that_is_always_cut_off_is_left_to_whoever_reads_images(scratch):
+    cut = says(head("200 OK", {"Content-Length": "500"}) + IMAGE)
+    async with serve(cut) as server, transport_to(server.url) as transport:
+        found = await transport.line("studio").fetch(f"{server.url}/a", scratch)
+    assert "broke off" in (found.broken or "")
+    assert scratch.body() == IMAGE
+    assert len(server.requests) > 3
+
+
+async def test_a_result_is_tried_for_two_minutes_and_more_quickly_at_first(scratch, monkeypatch):
+    monkeypatch.undo()
+    clock, begun = 0.0, []
+
+    async def sleep(seconds: float) -> None:
+        nonlocal clock
+        clock += seconds
+
+    monkeypatch.setattr(downloads, "sleep", sleep)
+    monkeypatch.setattr(downloads, "current_time", lambda: clock)
+
+    async def behave(connection: Connection) -> None:
+        begun.append(clock)
+        await answer(b"", "404 Not Found")(connection)
+
+    defaults = profile("studio", {"preset": "gateway", "base_url": "http://127.0.0.1:9"})
+    assert defaults.timeout.download == 150
+    async with serve(behave) as server, transport_to(server.url, patience=150) as transport:
+        fault = await lost(transport, f"{server.url}/a", scratch)
+    assert not fault.final
+    assert "HTTP 404, in all of 150 s" in fault.message
+    assert 10 <= len(begun) <= 14
+    assert begun[1] < 0.5
+    assert begun[4] < 6
+    assert 120 < begun[-1] <= 151
+    assert max(after - before for before, after in itertools.pairwise(begun)) <= 37
+
+
+@pytest.mark.parametrize(("stated", "pause"), [("7", 7), ("0", 0.3), ("3600", 60), ("soon", 0.3), ("9" * 400, 0.3)])
+async def test_a_stated_wait_is_kept_within_reason(scratch, monkeypatch, stated, pause):
+    monkeypatch.undo()
+    pauses = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(downloads, "sleep", sleep)
+    busy = answer(b"", "503 Busy", {"Retry-After": stated})
+    async with serve(in_turn(busy, answer(IMAGE))) as server, transport_to(server.url, patience=100) as transport:
+        await transport.line("studio").fetch(f"{server.url}/a", scratch)
+    (slept,) = pauses
+    assert pause * 0.79 < slept < pause * 1.21
 
 
 BROKEN = {
@@ -96,7 +197,8 @@ BROKEN = {
 
 @pytest.mark.parametrize("behaviour", BROKEN.values(), ids=BROKEN)
 async def test_a_broken_download_starts_over_from_nothing(scratch, behaviour):
-    async with serve(in_turn(behaviour, behaviour, answer(IMAGE))) as server, transport_to(server.url) as transport:
+    turns = in_turn(behaviour, behaviour, answer(IMAGE))
+    async with serve(turns) as server, transport_to(server.url, patience=30) as transport:
         await transport.line("studio").fetch(f"{server.url}/a", scratch)
     assert scratch.body() == IMAGE
     assert len(server.requests) == 3
@@ -106,29 +208,166 @@ async def test_a_broken_download_starts_over_from_nothing(scratch, behaviour):
 async def test_a_result_that_never_comes_is_spoiled_and_charged(scratch, behaviour):
     async with serve(behaviour) as server, transport_to(server.url) as transport:
         fault = await lost(transport, f"{server.url}/a", scratch)
-    # the client itself asks once more where a GET met a closed connection
-    assert TRIES <= len(server.requests) <= 2 * TRIES
+    assert len(server.requests) > 3
+    assert not fault.final
     assert "the image was made" in fault.message
     assert f"{server.url}/a" in fault.message
 
 
-@pytest.mark.parametrize("status", ["404 Not Found", "403 Expired", "410 Gone", "302 Found"])
-async def test_a_final_answer_is_not_asked_for_again(scratch, status):
-    async with serve(answer()) as other:
-        behaviour = answer(b"no", status, {"Location": f"{other.url}/a"})
-        async with serve(behaviour) as server, transport_to(server.url) as transport:
-            found = await transport.line("studio").fetch(f"{server.url}/a", scratch)
-    assert found.status == int(status[:3])
-    assert (len(server.requests), other.connections) == (1, 0)
+async def test_a_result_that_is_gone_is_not_asked_for_again(scratch):
+    async with serve(answer(b"no", "410 Gone")) as server, transport_to(server.url) as transport:
+        fault = await lost(transport, f"{server.url}/a", scratch)
+    assert "HTTP 410" in fault.message
+    assert not fault.final
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("raw", [b"", head("200 OK", {"Content-Length": "500"}) + b"x"], ids=["no head", "no end"])
-async def test_a_stalled_download_ends(scratch, monkeypatch, raw):
+async def test_a_stalled_download_ends_and_is_tried_again(scratch, monkeypatch, raw):
     monkeypatch.setattr(downloads, "TIMEOUT", 0.1)
     async with serve(says(raw, then=hold)) as server, transport_to(server.url) as transport:
         with anyio.fail_after(5):
             await lost(transport, f"{server.url}/a", scratch)
-    assert len(server.requests) == TRIES
+    assert len(server.requests) > 1
+
+
+# --- redirects ----------------------------------------------------------------------------------------------------
+
+
+def moved(location: str, status: str = "302 Found") -> Behaviour:
+    return answer(b"", status, {"Location": location})
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 Other", "307 Temporary", "308 Permanent"])
+@pytest.mark.parametrize(
+    "location", ["{url}/b/c.png?x=1", "/b/c.png?x=1", "c.png?x=1", "//127.0.0.1:{port}/b/c.png?x=1"]
+)
+async def test_a_redirect_within_the_origin_is_followed(scratch, status, location):
+    async def behave(connection: Connection) -> None:
+        url = f"http://127.0.0.1:{server.port}"
+        await in_order(moved(location.format(url=url, port=server.port), status), answer(IMAGE))(connection)
+
+    in_order = in_turn_of_one()
+    async with serve(behave) as server, transport_to(server.url) as transport:
+        await transport.line("studio").fetch(f"{server.url}/b/a.png", scratch)
+    assert scratch.body() == IMAGE
+    assert [request.target for request in server.requests] == ["/b/a.png", "/b/c.png?x=1"]
+    assert not any("authorization" in request.headers for request in server.requests)
+
+
+def in_turn_of_one() -> Callable[..., Behaviour]:
+    """Return what gives each connection the next of the behaviours that are named anew each time."""
+    count = itertools.count()
+    return lambda *behaviours: behaviours[min(next(count), len(behaviours) - 1)]
+
+
+async def test_a_redirect_without_end_is_given_up(scratch):
+    async with serve(moved("/again")) as server, transport_to(server.url, patience=0.01) as transport:
+        fault = await lost(transport, f"{server.url}/a", scratch)
+    assert "redirected more than 10 times" in fault.message
+    assert len(server.requests) <= 3 * 12
+
+
+@pytest.mark.parametrize(
+    ("location", "why"),
+    [
+        ("https://evil.com/a", "url_hosts"),
+        ("https://127.0.0.1:{port}/a", "url_hosts"),
+        ("https://[::1]/a", "url_hosts"),
+        ("http://169.254.169.254/latest", "url_hosts"),
+        ("http://localhost:{port}/a", "url_hosts"),
+        ("http://127.0.0.1:{other}/a", "url_hosts"),
+        ("https://user:pw@cdn.example.com/a", "url_hosts"),
+        ("file:///etc/passwd", "url_hosts"),
+        ("https://cdn.example.com:8443/a", "url_hosts"),
+    ],
+)
+async def test_a_redirect_goes_only_where_a_result_may_be(scratch, location, why):
+    async with serve(answer(IMAGE)) as other:
+
+        async def behave(connection: Connection) -> None:
+            await moved(location.format(port=server.port, other=other.port))(connection)
+
+        async with serve(behave) as server, transport_to(server.url, ("cdn.example.com",)) as transport:
+            fault = await lost(transport, f"{server.url}/a", scratch)
+    assert why in fault.message
+    assert "redirected to" in fault.message
+    assert fault.final
+    assert (len(server.requests), other.connections) == (1, 0)
+
+
+async def test_a_listed_name_that_leads_to_this_machine_is_final(scratch):
+    async with transport_to("https://gw.example.com", ("localhost",)) as transport:
+        fault = await lost(transport, "https://localhost/a", scratch)
+    assert "not a public address" in fault.message
+    assert fault.final
+
+
+@pytest.mark.parametrize(
+    ("url", "before", "kept"),
+    [("https://a/", None, True), ("http://a/", None, True), ("https://a/", "http://a/", True),
+     ("http://a/", "http://a/", True), ("http://a/", "https://a/", False), ("https://a/", "https://b/", True)],
+)  # fmt: skip
+def test_no_redirect_leaves_tls(url, before, kept):
+    assert downloads.keeps_tls(url, before) is kept
+
+
+# --- the key ------------------------------------------------------------------------------------------------------
+
+
+def asks_for_a_login(status: str) -> Behaviour:
+    async def behave(connection: Connection) -> None:
+        request = await connection.request()
+        if request.headers.get("authorization") == f"Bearer {KEY}":
+            await connection.send(head("200 OK", {"Content-Length": str(len(IMAGE))}) + IMAGE)
+        else:
+            await connection.send(head(status, {"Content-Length": "0"}))
+
+    return behave
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+async def test_the_key_goes_to_the_providers_own_origin_where_that_asks_for_it(scratch, status):
+    async with serve(asks_for_a_login(status)) as server, transport_to(server.url, patience=30) as transport:
+        await transport.line("studio").fetch(f"{server.url}/a", scratch)
+    assert scratch.body() == IMAGE
+    assert ["authorization" in request.headers for request in server.requests] == [False, True]
+
+
+async def test_the_key_goes_nowhere_after_a_redirect(scratch):
+    targets: list[tuple[str, bool]] = []
+
+    async def behave(connection: Connection) -> None:
+        request = await connection.request()
+        targets.append((request.target, "authorization" in request.headers))
+        if request.target == "/a" and "authorization" not in request.headers:
+            await connection.send(head("401 Unauthorized", {"Content-Length": "0"}))
+        elif request.target == "/a":
+            await connection.send(head("302 Found", {"Location": "/b", "Content-Length": "0"}))
+        else:
+            await connection.send(head("401 Unauthorized", {"Content-Length": "0"}))
+
+    async with serve(behave) as server, transport_to(server.url, patience=0.01) as transport:
+        await lost(transport, f"{server.url}/a", scratch)
+    assert targets[:3] == [("/a", False), ("/a", True), ("/b", False)]
+    assert ("/b", True) not in targets
+
+
+async def test_a_stranger_that_asks_for_a_login_is_told_nothing(scratch):
+    async with (
+        serve(asks_for_a_login("401 Unauthorized")) as server,
+        transport_to("https://gw.example.com") as transport,
+    ):
+        transport._lines["studio"] = replace(transport.line("studio"), bare=transport.line("studio").client)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(transport.line("studio").profile), "may_fetch", lambda *_: True)
+            patch.setattr("batchgen.transport.line.private_literal", lambda _: False)
+            await lost(transport, f"{server.url}/a", scratch)
+    assert server.requests
+    assert not any("authorization" in request.headers for request in server.requests)
+
+
+# --- the end of it ------------------------------------------------------------------------------------------------
 
 
 async def test_a_download_over_the_cap_is_given_up(scratch, monkeypatch):
@@ -162,6 +401,17 @@ async def test_a_download_can_be_cancelled(scratch):
         assert scope.cancelled_caught
         with anyio.fail_after(2):
             await server.hung_up.wait()
+
+
+async def test_a_download_is_cancelled_at_once_while_it_waits_to_try_again(scratch, monkeypatch):
+    monkeypatch.setattr(downloads, "FIRST_WAIT", 20)
+    async with serve(answer(b"", "503 Busy")) as server, transport_to(server.url, patience=60) as transport:
+        start = anyio.current_time()
+        with anyio.move_on_after(0.3) as scope:
+            await transport.line("studio").fetch(f"{server.url}/a", scratch)
+        assert scope.cancelled_caught
+        assert anyio.current_time() - start < 1
+    assert len(server.requests) == 1
 
 
 # --- where a result may not be ------------------------------------------------------------------------------------
@@ -204,6 +454,7 @@ async def test_a_result_elsewhere_is_refused_before_any_name_is_looked_up(scratc
     async with transport_to("https://gw.example.com", ("cdn.example.com",)) as transport:
         fault = await lost(transport, url, scratch)
     assert "url_hosts" in fault.message
+    assert fault.final
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen import logs
+from batchgen import logs, redaction
 
 CANARY = "pk.canary/4711+Zq8vT3xW9pL5"
 SIGNED = "https://cdn.example/a.png?X-Signature=abcdef&Expires=9"
@@ -18,7 +18,7 @@ SIGNED = "https://cdn.example/a.png?X-Signature=abcdef&Expires=9"
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch):
-    monkeypatch.setattr(logs, "_SECRETS", set())
+    monkeypatch.setattr(redaction, "_KNOWN", set())
 
 
 def wanted(folder: Path, **said: object) -> logs.Wanted:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from batchgen import logs
+from batchgen import logs, redaction
 from batchgen.app import finish, notify
 from batchgen.app.notify import Notice, Notifier
 from batchgen.errors import UsageError
@@ -74,7 +74,7 @@ class FarSide:
 
 @pytest.fixture
 def far(monkeypatch) -> Iterator[FarSide]:
-    monkeypatch.setattr(logs, "_SECRETS", set())
+    monkeypatch.setattr(redaction, "_KNOWN", set())
     far = FarSide()
     yield far
     far.close()

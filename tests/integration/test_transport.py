@@ -277,13 +277,26 @@ def behind_tls(certificate: Path, behaviour: Behaviour) -> Behaviour:
     return behave
 
 
-async def test_an_unknown_certificate_is_unreached_after_so_many_connections_and_no_request(slot, certificate):
+async def test_a_certificate_that_does_not_verify_is_final_after_one_connection(slot, certificate):
     guarded = behind_tls(certificate, answer())
     async with serve(guarded) as server, line_to(server.url.replace("http", "https")) as line:
         fault = await fault_of(line, slot, 20)
     assert_unreached(fault)
-    assert "certificate" in fault.message
-    assert (server.connections, server.requests) == (CONNECT_TRIES, [])
+    assert fault.final
+    assert fault.message == "the certificate of 127.0.0.1 does not verify: self-signed certificate"
+    assert "SSL_CERT_FILE" in fault.hint
+    assert (server.connections, server.requests) == (1, [])
+
+
+async def test_a_certificate_of_another_host_is_final_after_one_connection(slot, certificate, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+    guarded = behind_tls(certificate, answer())
+    async with serve(guarded) as server, line_to(server.url.replace("http://127.0.0.1", "https://localhost")) as line:
+        fault = await fault_of(line, slot, 20)
+    assert_unreached(fault)
+    assert fault.final
+    assert "the certificate of localhost does not verify: Hostname mismatch" in fault.message
+    assert (server.connections, server.requests) == (1, [])
 
 
 async def test_a_certificate_is_believed_that_the_system_knows(slot, certificate, monkeypatch):
@@ -331,16 +344,58 @@ async def test_a_connection_that_comes_at_the_second_try_sends_once(slot, certif
     assert slot.body() == IMAGE
 
 
-@pytest.mark.parametrize("refusal", ["403 Forbidden", "407 Proxy Authentication Required", "502 Bad Gateway"])
-async def test_a_proxy_that_refuses_leaves_the_call_unsent(slot, monkeypatch, refusal):
+@pytest.mark.parametrize(
+    ("refusal", "final"),
+    [("403 Forbidden", True), ("407 Proxy Authentication Required", True), ("502 Bad Gateway", False)],
+)
+async def test_a_proxy_that_refuses_leaves_the_call_unsent(slot, monkeypatch, refusal, final):
     async with serve(answer(b"no", refusal)) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("http://", "http://user:s3cret-pw@"))
         async with line_to("https://api.batchgen-test.invalid") as line:
-            assert_unreached(await fault_of(line, slot, 20))
+            fault = await fault_of(line, slot, 20)
+    assert_unreached(fault)
+    assert fault.final is final
+    assert f"HTTP {refusal[:3]}" in fault.message
+    assert "s3cret-pw" not in repr(fault)
+    assert proxy.connections == (1 if final else CONNECT_TRIES)
     assert {(request.method, request.target) for request in proxy.requests} == {
         ("CONNECT", "api.batchgen-test.invalid:443")
     }
+    assert proxy.requests[0].headers["proxy-authorization"] == "Basic dXNlcjpzM2NyZXQtcHc="
     assert not any(KEY.encode() in request.head for request in proxy.requests)
+
+
+UNUSABLE = {
+    "socks5://user:s3cret-pw@127.0.0.1:9": "not to socks5 ones",
+    "socks5h://127.0.0.1:9": "not to socks5h ones",
+    "127.0.0.1:9": "it has no scheme; write http://127.0.0.1:9",
+    "user:s3cret-pw@proxy.example:3128": "it has no scheme; write http://proxy.example:3128",
+    "http://user:s3cret-pw@proxy.example:port": "it is no address",
+    "http://": "it names no host",
+}
+
+
+@pytest.mark.parametrize(("proxy", "why"), UNUSABLE.items(), ids=UNUSABLE)
+async def test_a_proxy_that_cannot_be_used_is_final_and_named_without_its_password(slot, monkeypatch, proxy, why):
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    async with line_to("https://api.batchgen-test.invalid") as line:
+        start = anyio.current_time()
+        fault = await fault_of(line, slot, 20)
+        assert anyio.current_time() - start < 1
+    assert_unreached(fault)
+    assert fault.final
+    assert "HTTPS_PROXY" in fault.message
+    assert why in fault.message
+    assert "s3cret" not in repr(fault)
+
+
+async def test_no_proxy_names_hosts_that_are_reached_without_one(slot, monkeypatch):
+    async with serve(answer()) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", ".batchgen-test.invalid")
+        async with line_to("https://api.batchgen-test.invalid") as line:
+            assert not (await fault_of(line, slot, 20)).final
+    assert proxy.connections == 0
 
 
 async def test_a_body_that_did_not_go_out_whole_is_unreached(slot, tmp_path):
@@ -360,24 +415,38 @@ ENDS = {
     "half a head": says(b"HTTP/1.1 200 OK\r\nContent-Le"),
     "no http": says(b"220 mail.example.com ESMTP\r\n\r\n"),
     "200 kB in one header": says(head("200 OK", {"X-Long": "x" * 200_000, "Content-Length": "2"}) + b"{}"),
-    "body short": says(head("200 OK", {"Content-Length": "500"}) + IMAGE),
-    "reset in the body": says(head("200 OK", {"Content-Length": "500"}) + IMAGE, pause=0.1, then=reset),
-    "chunked and cut": says(head("200 OK", {"Transfer-Encoding": "chunked"}) + b"20\r\n" + IMAGE),
-    "cut between chunks": says(head("200 OK", {"Transfer-Encoding": "chunked"}) + b"3\r\nabc\r\n"),
-    "illegal chunk size": says(head("200 OK", {"Transfer-Encoding": "chunked"}) + b"3\r\nabc\r\nxyz\r\n"),
-    "illegal chunk later": says(head("200 OK", {"Transfer-Encoding": "chunked"}), b"3\r\nabc\r\nxyz\r\n", pause=0.1),
-    # the client's parser drops a whole answer that bytes follow in the same packet: in doubt, but never sent again
-    "more than announced": says(head("200 OK", {"Content-Length": "5"}) + b"abcdeEXTRA"),
-    "negative length": says(head("200 OK", {"Content-Length": "-5"}) + IMAGE),
-    "two lengths": says(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 32\r\n\r\n" + IMAGE),
 }
 
 
 @pytest.mark.parametrize("behaviour", ENDS.values(), ids=ENDS)
-async def test_a_success_that_breaks_off_is_in_doubt_and_never_sent_twice(slot, behaviour):
+async def test_a_call_without_a_readable_head_is_in_doubt_and_never_sent_twice(slot, behaviour):
     async with serve(behaviour) as server, line_to(server.url) as line:
         assert_in_doubt(await fault_of(line, slot, 1), server)
     assert not kept(slot).sealed
+
+
+CHUNKED = head("200 OK", {"Transfer-Encoding": "chunked"})
+#: What breaks off, and what came of it.
+BROKEN = {
+    "body short": (says(head("200 OK", {"Content-Length": "500"}) + IMAGE), IMAGE),
+    "reset in the body": (says(head("200 OK", {"Content-Length": "500"}) + IMAGE, pause=0.1, then=reset), IMAGE),
+    "chunked and cut": (says(CHUNKED + b"200\r\n" + IMAGE), IMAGE),
+    "no last chunk": (says(CHUNKED + b"%x\r\n%s\r\n" % (len(IMAGE), IMAGE)), IMAGE),
+    "illegal chunk size": (says(CHUNKED + b"3\r\nabc\r\nxyz\r\n"), b"abcxyz\r\n"),
+    "illegal chunk later": (says(CHUNKED, b"3\r\nabc\r\n", b"xyz\r\n", pause=0.1), b"abcxyz\r\n"),
+    "nothing but a head": (says(head("200 OK", {"Content-Length": "500"})), b""),
+}
+
+
+@pytest.mark.parametrize(("behaviour", "came"), BROKEN.values(), ids=BROKEN)
+async def test_what_came_of_an_answer_that_broke_off_is_sealed_and_told_as_broken(slot, behaviour, came):
+    async with serve(behaviour) as server, line_to(server.url) as line:
+        found = await line.send(order(line), slot, 5)
+    assert found.status == 200
+    assert found.broken is not None
+    assert f"broke off after {len(came)} bytes: the connection was" in found.broken
+    assert (kept(slot).status, kept(slot).body, kept(slot).sealed) == (200, came, True)
+    assert (server.connections, len(server.requests)) == (1, 1)
 
 
 async def test_a_connection_dropped_unread_never_sends_twice(slot):
@@ -387,20 +456,10 @@ async def test_a_connection_dropped_unread_never_sends_twice(slot):
     assert server.connections == 1
 
 
-async def test_what_came_of_a_broken_answer_is_kept(slot):
-    short = says(head("200 OK", {"Content-Length": "500"}) + IMAGE, pause=0.2)
-    async with serve(short) as server, line_to(server.url) as line:
-        fault = await fault_of(line, slot)
-    assert fault.status == 200
-    assert (kept(slot).status, kept(slot).body) == (200, IMAGE)
-
-
 SLOW = {
     "no head": says(then=hold),
     "half a head": says(b"HTTP/1.1 200 OK\r\n", then=hold),
-    "stalled body": says(head("200 OK", {"Content-Length": "500"}) + b"{", then=hold),
     "head byte by byte": says(*(bytes([b]) for b in head("200 OK", {"X": "y" * 100})), pause=0.04, then=hold),
-    "body byte by byte": says(head("200 OK", {"Content-Length": "500"}), *[b"x"] * 100, pause=0.04, then=hold),
 }
 
 
@@ -411,6 +470,24 @@ async def test_a_slow_answer_ends_with_the_deadline_and_is_in_doubt(slot, behavi
         fault = await fault_of(line, slot, 0.5)
         assert 0.45 <= anyio.current_time() - start < 1.5
     assert_in_doubt(fault, server)
+
+
+SLOW_BODIES = {
+    "stalled": says(head("200 OK", {"Content-Length": "500"}) + b"{", then=hold),
+    "byte by byte": says(head("200 OK", {"Content-Length": "500"}), *[b"x"] * 100, pause=0.04, then=hold),
+}
+
+
+@pytest.mark.parametrize("behaviour", SLOW_BODIES.values(), ids=SLOW_BODIES)
+async def test_a_slow_body_ends_with_the_deadline_and_what_came_of_it_is_sealed(slot, behaviour):
+    async with serve(behaviour) as server, line_to(server.url) as line:
+        start = anyio.current_time()
+        found = await line.send(order(line), slot, 0.5)
+        assert 0.45 <= anyio.current_time() - start < 1.5
+    assert "until the deadline" in (found.broken or "")
+    assert kept(slot).sealed
+    assert kept(slot).body
+    assert (server.connections, len(server.requests)) == (1, 1)
 
 
 async def test_a_body_slower_than_any_single_wait_arrives_within_its_deadline(slot):
@@ -535,8 +612,10 @@ async def test_an_answer_that_has_begun_is_given_up_at_its_deadline_even_when_ca
     async with serve(stalled) as server, line_to(server.url) as line:
         start = anyio.current_time()
         with anyio.move_on_after(0.1):
-            await fault_of(line, slot, 0.5)
+            found = await line.send(order(line), slot, 0.5)
         assert 0.45 < anyio.current_time() - start < 1.5
+    assert found.broken
+    assert kept(slot).sealed
 
 
 # --- size ---------------------------------------------------------------------------------------------------------
@@ -615,15 +694,55 @@ async def test_a_compression_nobody_asked_for_is_kept_raw_and_undone_afterwards(
     assert inflated(slot.body(), found.headers) == IMAGE
 
 
+def raw_deflate(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(body) + packer.flush()
+
+
+PNG = b"\x89PNG\r\n\x1a\n and so on"
+READABLE = {
+    "several members": ("gzip", gzip.compress(IMAGE[:9], mtime=0) + gzip.compress(IMAGE[9:], mtime=0), IMAGE),
+    "an end cut off": ("gzip", ZIPPED[:-8], IMAGE),
+    "a wrong checksum": ("gzip", ZIPPED[:-8] + bytes(8), IMAGE),
+    "padding after it": ("gzip", ZIPPED + bytes(20), IMAGE),
+    "twice": ("gzip, gzip", gzip.compress(ZIPPED, mtime=0), IMAGE),
+    "two kinds": ("deflate, GZIP", gzip.compress(zlib.compress(IMAGE), mtime=0), IMAGE),
+    "raw deflate": ("deflate", raw_deflate(IMAGE), IMAGE),
+    "upper case": ("DEFLATE", raw_deflate(IMAGE), IMAGE),
+    "gzip called deflate": ("deflate", ZIPPED, IMAGE),
+    "not announced": ("", ZIPPED, IMAGE),
+    "zlib, not announced": ("identity", zlib.compress(IMAGE), IMAGE),
+    "announced as another": ("br", ZIPPED, IMAGE),
+    "gzip announced over plain text": ("gzip", IMAGE, IMAGE),
+    "deflate announced over plain text": ("deflate", IMAGE, IMAGE),
+    "brotli announced over plain text": ("br", IMAGE, IMAGE),
+    "gzip announced over an image": ("gzip", PNG, PNG),
+    "deflate announced over an image": ("deflate", PNG, PNG),
+    "a coding that there is not": ("aws-chunked", IMAGE, IMAGE),
+    "nothing": ("gzip", b"", b""),
+    "nothing, compressed": ("gzip", gzip.compress(b"", mtime=0), b""),
+}
+
+
+@pytest.mark.parametrize(("coding", "body", "right"), READABLE.values(), ids=READABLE)
+def test_a_body_is_read_whatever_was_announced_of_its_compression(coding, body, right):
+    assert inflated(body, {"content-encoding": coding}) == right
+
+
+def test_a_large_body_with_a_wrong_checksum_is_read_to_its_end():
+    body = b"".join(b"%d," % number for number in range(400_000))
+    assert inflated(gzip.compress(body)[:-8] + bytes(8), {"content-encoding": "gzip"}) == body
+
+
 @pytest.mark.parametrize(
-    ("coding", "body"),
-    [("gzip", ZIPPED[:-9]), ("gzip", IMAGE), ("gzip", b""), ("br", b"\x8b\x02\x80abc\x03"),
-     ("zstd", b"\x28\xb5\x2f\xfd"), ("gzip, gzip", gzip.compress(ZIPPED, mtime=0)), ("nonsense", IMAGE)],
-)  # fmt: skip
-def test_a_compression_that_cannot_be_undone_is_spoiled_and_charged(coding, body):
+    ("coding", "body"), [("br", b"\x8b\x02\x80abc\x03"), ("zstd", b"\x28\xb5\x2f\xfd"), ("", b"\x28\xb5\x2f\xfd")]
+)
+def test_a_compression_that_cannot_be_undone_is_spoiled_charged_and_final(coding, body):
     with pytest.raises(ProviderError) as caught:
         inflated(body, {"content-encoding": coding})
-    assert (caught.value.fault.cause, caught.value.fault.charged) == (Cause.SPOILED, Charged.YES)
+    fault = caught.value.fault
+    assert (fault.cause, fault.charged, fault.final) == (Cause.SPOILED, Charged.YES, True)
+    assert "cannot be read" in fault.message
 
 
 def test_a_compression_bomb_is_refused_in_bounded_memory(monkeypatch):
@@ -642,7 +761,7 @@ def test_a_compression_bomb_is_refused_in_bounded_memory(monkeypatch):
 
 async def test_nothing_is_left_open_when_all_of_it_went_wrong(slot):
     """Whatever was not closed would be a warning, and so a failure, when it is collected."""
-    for behaviour in (ENDS["body short"], says(then=reset), BROKEN_ERRORS["reset"]):
+    for behaviour in (BROKEN["body short"][0], says(then=reset), BROKEN_ERRORS["reset"]):
         async with serve(behaviour) as server, line_to(server.url) as line:
             with anyio.move_on_after(2):
                 with suppress(ProviderError):

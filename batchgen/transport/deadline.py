@@ -1,0 +1,58 @@
+"""Deadlines under which data that has arrived wins.
+
+A process that was stopped (SIGSTOP, a suspended machine) finds its timers over and the answer in its sockets when it
+goes on: what has arrived is taken in first.  A doer: clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from anyio import CancelScope
+
+#: Seconds by which a timer that fires this late shows that the process stood still.
+LATE = 0.25
+#: Seconds of silence after which nothing more has arrived, and the most seconds all of it may take: on time, and late.
+_ON_TIME = (0.05, 0.5)
+_STOOD_STILL = (1.0, 30.0)
+
+
+@contextmanager
+def until(ends: float, progress: Callable[[], int] = lambda: 0) -> Iterator[None]:
+    """Raise TimeoutError where what is inside has not ended by *ends*, on the loop's clock.
+
+    While *progress* grows after that, data is still being taken in, and the end waits for it.
+    """
+    with CancelScope() as scope:
+        watch = _Watch(scope, ends, progress)
+        try:
+            yield
+        finally:
+            watch.stop()
+    if scope.cancelled_caught:
+        raise TimeoutError("no more came until the deadline")
+
+
+class _Watch:
+    def __init__(self, scope: CancelScope, ends: float, progress: Callable[[], int]) -> None:
+        self._scope, self._ends, self._progress = scope, ends, progress
+        self._came = -1
+        self._quiet, self._latest = _ON_TIME[0], 0.0
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_at(ends, self._fire)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _fire(self) -> None:
+        now, came = self._loop.time(), self._progress()
+        if self._came < 0:
+            self._quiet, most = _STOOD_STILL if now - self._ends > LATE else _ON_TIME
+            self._latest = now + most
+        elif came == self._came or now >= self._latest:
+            self._scope.cancel()
+            return
+        self._came = came
+        self._timer = self._loop.call_later(self._quiet, self._fire)
