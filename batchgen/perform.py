@@ -115,7 +115,7 @@ class Workshop:
         if not call.billed:
             with self.spool.scratch() as scratch:
                 try:
-                    head = await line.fetch(call.url, scratch)
+                    head = await line.fetch(call.url, scratch, call.patience)
                 except ProviderError as error:
                     # the dialect knows what the answer cost, and whether other images of it are whole
                     return await self._in_thread(partial(self._hear, talk, error))

@@ -23,6 +23,8 @@ from .said import clean, error_in
 from .textlinks import pictures_in_text
 from .usage import stated
 
+#: Seconds for which a link in a text is tried, which may lead to no image at all.
+_LINK_PATIENCE = 10.0
 #: The states in which a provider hands out a task to be asked for later.
 _WAITING = {"processing", "pending", "queued", "in_progress", "submitted", "running", "starting", "created"}
 
@@ -174,7 +176,8 @@ class _Collection:
         # Whether a URL may be followed is for the driver to decide; it throws what stops it in here, where
         # the price of the answer is known.
         try:
-            reply = yield Call(method="GET", url=url, billed=False, signed=False)
+            patience = None if sure else _LINK_PATIENCE
+            reply = yield Call(method="GET", url=url, billed=False, signed=False, patience=patience)
         except ProviderError as error:
             if sure:
                 why = f"a result could not be fetched from {clean(url, 300)}: {error.fault.message}"

@@ -45,6 +45,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     billed: bool = True  #: False: repeating it is free (a download of a result)
     signed: bool = True  #: False: goes without the key, through the bare client
+    patience: float | None = None  #: seconds for which a download is tried; None: as long as the profile says
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -164,7 +164,7 @@ class _Look:
 
     def seal(self, *, whole: bool = True) -> None:
         """Hand on that it is all there."""
-        self._sink.seal()
+        self._sink.seal(whole=whole)
 
     @property
     def binary(self) -> bool:

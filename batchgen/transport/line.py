@@ -109,9 +109,12 @@ class Line:
             raise in_doubt(head.broken, head.status)
         return Reply(status=head.status, headers=head.headers, body=inflated(bytes(memory.body), head.headers))
 
-    async def fetch(self, url: str, sink: Sink) -> Head:
-        """Download a result into *sink*, with retries; raise ProviderError where it may not or cannot be had."""
-        patience = self.profile.timeout.download
+    async def fetch(self, url: str, sink: Sink, patience: float | None = None) -> Head:
+        """Download a result into *sink*, with retries; raise ProviderError where it may not or cannot be had.
+
+        *patience* is seconds for all tries; None: as the profile says.
+        """
+        patience = min(patience or self.profile.timeout.download, self.profile.timeout.download)
         try:
             return await Download(url=url, allowed=self._hop, patience=patience, key=self.key).into(sink)
         except FlakyError as error:
