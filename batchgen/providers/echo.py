@@ -1,96 +1,86 @@
-"""What an error repeats of the request is no evidence of anything: it is cut out before words are searched.  Pure.
-
-A prompt about "insufficient funds" that comes back in a 422 must not look like an account without money.
-"""
+"""Cut out of a provider's words what only repeats the request: a prompt about money is no bill.  Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from html import unescape
-from typing import Any
+from urllib.parse import unquote
 
 from ..task import Task
+from .jsonbody import Json
 
-#: Keys under which validators repeat what they were given, or where it stood.
-ECHO_KEYS = frozenset(
-    (
-        "input", "ctx", "loc", "param", "params", "prompt", "negative_prompt", "request", "body", "payload",
-        "received",
-    )
-)  # fmt: skip
-
-#: So many words in a row, in the order of the request, are a repetition.
-_RUN = 3
-#: Longest text of a request that is looked at (characters).
-_TEXT_MAX = 100_000
-_WORD = re.compile(r"[A-Za-z0-9_]+|\w")
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\([nrt\"'/\\])")
+#: Fields of an error that hold what was sent, so that nothing in them is evidence.
+ECHOES = frozenset(
+    {"input", "ctx", "param", "params", "parameters", "loc", "request", "request_body", "body", "prompt"}
+    | {"negative_prompt", "url", "path", "instance", "flagged_input", "original_request", "payload", "messages"}
+    | {"contents"}
+)
+_RUN = 3  #: as many words in a row as in the request are a repetition
+_TEXT_MAX = 200_000  #: characters of the request compared
+_WORD = re.compile(r"[^\W_]+")
+_ESCAPE = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|([nrtbf/\"']))")
 
 
-def without_echo(words: str, task: Task | None) -> str:
-    """Return *words* without the runs of them that *task* has too, however they were escaped, cut or spaced."""
-    if task is None or not words:
-        return words
-    words = _ESCAPE.sub(_plain, unescape(words))
-    spans = [match.span() for match in _WORD.finditer(words)]
-    tokens = [words[start:end].casefold() for start, end in spans]
-    repeated: set[int] = set()
-    for text in texts(task):
-        sent = [match[0].casefold() for match in _WORD.finditer(text[:_TEXT_MAX])]
-        repeated.update(_runs(tokens, sent))
-    return _cut(words, spans, repeated)
-
-
-def without_echo_keys(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Return a JSON value without the members in which validators repeat what they were given."""
+def bare(value: Json, depth: int = 8) -> Json:
+    """Return *value* without the fields that repeat the request."""
+    if depth <= 0:
+        return None
     if isinstance(value, Mapping):
-        return {key: without_echo_keys(part) for key, part in value.items() if str(key).lower() not in ECHO_KEYS}
-    if isinstance(value, list):
-        return [without_echo_keys(part) for part in value[:100]]
-    return value
+        return {key: bare(part, depth - 1) for key, part in value.items() if str(key).lower() not in ECHOES}
+    return [bare(part, depth - 1) for part in value[:50]] if isinstance(value, list) else value
 
 
-def texts(task: Task) -> Iterator[str]:
-    """Yield all text that a request for *task* takes from the user."""
+class Echo:
+    """What a request sent, for finding it again in an answer."""
+
+    def __init__(self, task: Task | None) -> None:
+        texts = [_folded(plain(text)) for text in _texts(task)] if task else []
+        self._runs = {tuple(text[at : at + _RUN]) for text in texts for at in range(len(text) - _RUN + 1)}
+        self._joined = " ".join("".join(text) for text in texts)
+
+    def without(self, words: str) -> str:
+        """Return *words*, unescaped, without each run of them that the request holds as well."""
+        text = plain(words)
+        found = list(_WORD.finditer(text))
+        cut: set[int] = set()
+        for at in range(len(found) - _RUN + 1):
+            if tuple(match[0].casefold() for match in found[at : at + _RUN]) in self._runs:
+                cut.update(range(at, at + _RUN))
+        kept, start = [], 0
+        for at in sorted(cut):
+            kept.append(text[start : found[at].start()])
+            start = found[at].end()
+        return " ".join([*kept, text[start:]])
+
+    def search(self, pattern: re.Pattern[str], words: str) -> bool:
+        """Tell whether *pattern* is found in *words* in a place that does not repeat the request."""
+        return any(
+            not self._joined or "".join(_folded(match[0])) not in self._joined for match in pattern.finditer(words)
+        )
+
+
+def _folded(text: str) -> list[str]:
+    return [word.casefold() for word in _WORD.findall(text)]
+
+
+def plain(text: str) -> str:
+    """Return *text* without the escapes of JSON, HTML and URLs."""
+    text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)) if match[1] else " ", text[:_TEXT_MAX])
+    return unquote(unescape(unescape(text)))
+
+
+def _texts(task: Task) -> Iterator[str]:
     yield task.prompt
-    yield from (source.url for source in task.images if source.url)
-    yield from _strings(task.extra)
+    yield task.model
+    for source in (*task.images, *((task.mask,) if task.mask else ())):
+        yield from (text for text in (source.url, source.path) if text)
+    yield from _strings(task.extra, 6)
 
 
-def _strings(value: object) -> Iterator[str]:
+def _strings(value: object, depth: int) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _strings(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _strings(part)
-
-
-def _runs(tokens: Sequence[str], sent: Sequence[str]) -> Iterator[int]:
-    """Yield the places of *tokens* that are part of a run that *sent* has as well."""
-    size = min(_RUN, len(sent))
-    if not size:
-        return
-    known = {tuple(sent[start : start + size]) for start in range(len(sent) - size + 1)}
-    for start in range(len(tokens) - size + 1):
-        if tuple(tokens[start : start + size]) in known:
-            yield from range(start, start + size)
-
-
-def _cut(words: str, spans: Sequence[tuple[int, int]], repeated: set[int]) -> str:
-    pieces: list[str] = []
-    end = 0
-    for number, (start, stop) in enumerate(spans):
-        if number in repeated:
-            pieces.append(words[end:start])
-            end = stop
-    return "".join([*pieces, words[end:]])
-
-
-def _plain(match: re.Match[str]) -> str:
-    if match[1]:
-        return chr(int(match[1], 16))
-    return {"n": "\n", "r": "\n", "t": " "}.get(match[2], match[2])
+    elif depth > 0 and isinstance(value, (Mapping, list, tuple)):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _strings(part, depth - 1)

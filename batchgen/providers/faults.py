@@ -1,4 +1,4 @@
-"""Name the fault in a reply: codes before words, words before the HTTP status.  Pure.
+"""Name the fault in a reply: codes, then the HTTP status, and words only where the status leaves it open.  Pure.
 
 Sources: OpenAI's error guide, OpenRouter's error types, aimlapi's error pages, New API's error codes.
 """
@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 
 from ..fault import FIREWALL, Cause, Charged, Fault, Scope
 from ..task import Task
 from .base import Reply
 from .delays import retry_after
-from .echo import without_echo
+from .echo import Echo, plain
 from .jsonbody import Json, Unreadable, read
 from .limit_words import refused
 from .profile import Profile
 from .said import Said, clean, listen
+from .usage import stated
 
 
 def _words(text: str) -> frozenset[str]:
@@ -40,8 +41,7 @@ _RATE = _words(
     " token_concurrency_limit_reached resource_exhausted model_capacity_exhausted too_many_requests"
     " tokens requests input-images"
 )
-_COUNTRY = _words("unsupported_country_region_territory")
-_SETUP = _words("model_not_found get_channel_failed model_not_available") | _COUNTRY
+_SETUP = _words("model_not_found get_channel_failed unsupported_country_region_territory model_not_available")
 _ERROR = _words(
     "provider_unavailable server server_error internal_server_error do_request_failed bad_response_status_code"
     " bad_response_body empty_response image_download_failed upstream_error bad_gateway"
@@ -64,16 +64,24 @@ _POLICY_WORDS = re.compile(
     re.IGNORECASE,
 )
 _KEY_WORDS = re.compile(
-    r"(?:invalid|incorrect|missing|wrong) api[ _-]?key|must be verified|country, region|unauthorized|ip not authorized",
+    r"(?:invalid|incorrect|missing|wrong) api[ _-]?key|must be verified|country, region|unauthorized"
+    r"|not supported in your (?:country|region)|account (?:is )?(?:suspended|disabled|deactivated|banned)"
+    r"|ip not authorized",
     re.IGNORECASE,
 )
 _RATE_WORDS = re.compile(r"rate limit|too many requests|concurrency limit", re.IGNORECASE)
-_MODEL_WORDS = re.compile(r"\bmodel\b.{0,80}(?:not found|does not exist|not available)", re.IGNORECASE)
+_BUSY_WORDS = re.compile(r"overloaded|\bbusy\b|at capacity", re.IGNORECASE)
+_HTML = re.compile(r"<(?:!doctype html|html|head|title)\b", re.IGNORECASE)
+_FIREWALL = re.compile(
+    r"attention required|access denied|request blocked|error(?: code)?:? 10[0-9]{2}\b|web application firewall",
+    re.IGNORECASE,
+)
+_MODEL_WORDS = re.compile(
+    r"\bmodel\b.{0,80}(?:not found|does not exist|not available|not allowed|no access)", re.IGNORECASE
+)
 _INVALID_WORDS = re.compile(
     r"\binvalid (?:request|param|value|size|prompt|image|input)|validation error|\bis required\b", re.IGNORECASE
 )
-_BUSY_WORDS = re.compile(r"\boverloaded\b|\bat capacity\b|\bserver is busy\b", re.IGNORECASE)
-_PAGE = re.compile(rb"\s*<(?:!doctype|html|head|body|\?xml|center|h1|title)", re.IGNORECASE)
 _LIMIT = re.compile(r"\blimit:? (\d[\d,]*)", re.IGNORECASE)
 _REQUESTED = re.compile(r"\brequested:? (\d[\d,]*)", re.IGNORECASE)
 
@@ -117,22 +125,30 @@ def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task |
             document = None
     said = listen(document, reply.body)
     status = said.status if 200 <= reply.status < 300 and said.status else reply.status
-    said = replace(said, words=without_echo(said.words, task))
-    if _is_firewall(document, status, reply):
-        return _blocked(said, reply)
-    cause, hint = _cause(said, status, reply, profile)
-    words = said.message or f"HTTP {status} and no message"
     headers = {**said.headers, **reply.headers}
+    echo = Echo(task)
+    heard = echo.without(said.words) if task else plain(said.words)
+    wait = retry_after(headers, heard)
+    firewall = status == 403 and document is None and _from_firewall(reply)
+    if firewall:
+        cause, hint = (
+            Cause.REFUSED,
+            "a firewall in front of the provider blocked this request: change the prompt",
+        )
+    else:
+        cause, hint = _cause(said, status, reply, profile, _Heard(heard, echo, wait))
+    words = said.message or f"HTTP {status} and no message"
+    words = f"blocked by a firewall in front of the provider: {words}" if firewall else words
     return Fault(
         cause=cause,
         message=words,
-        charged=_charged(cause, status, profile),
+        charged=Charged.YES if cause is Cause.REFUSED and _paid(reply, document) else _charged(cause, status, profile),
         status=reply.status,
-        code=said.code,
-        retry_after=retry_after(headers, said.words) if cause in (Cause.THROTTLED, Cause.ERROR) else None,
-        limit=refused(headers, said.words, said.codes) if cause is Cause.THROTTLED else None,
+        code=FIREWALL if firewall else said.code,
+        retry_after=wait if cause in (Cause.THROTTLED, Cause.ERROR) else None,
+        limit=refused(headers, heard, said.codes) if cause is Cause.THROTTLED else None,
         hint=hint or _HINTS.get(cause, ""),
-        scope=_scope(said, status) if cause is Cause.DENIED else Scope.ACCOUNT,
+        scope=_scope(said, status, _Heard(heard, echo, wait)) if cause is Cause.DENIED else Scope.ACCOUNT,
     )
 
 
@@ -176,39 +192,45 @@ def empty(document: Json, text: str | None, profile: Profile) -> Fault:
     )
 
 
-def _is_firewall(document: Json, status: int, reply: Reply) -> bool:
-    """Return whether a page of what stands before the provider came, and no answer of its own."""
-    return status in (403, 406) and document is None and bool(_PAGE.match(reply.body[:2000]))
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """The words of a reply that are evidence."""
+
+    words: str  #: without what repeats the request
+    echo: Echo
+    wait: float | None  #: the wait they or the headers state
+
+    def has(self, pattern: re.Pattern[str]) -> bool:
+        return self.echo.search(pattern, self.words)
 
 
-def _blocked(said: Said, reply: Reply) -> Fault:
-    return Fault(
-        cause=Cause.REFUSED,
-        message=f"blocked by a firewall in front of the provider: {said.message}",
-        charged=Charged.NO,
-        status=reply.status,
-        code=FIREWALL,
-        hint="a firewall in front of the provider dislikes this request; other words in the prompt may pass",
-    )
+def _from_firewall(reply: Reply) -> bool:
+    """Tell whether a 403 without an API's envelope comes from a firewall in front of the provider."""
+    if not reply.body.strip():
+        return False
+    page = reply.body[:20_000].decode("utf-8", "replace")
+    html = "html" in reply.headers.get("content-type", "") or _HTML.search(page[:2000]) is not None
+    return html or _FIREWALL.search(page) is not None or any(name.startswith("x-sucuri") for name in reply.headers)
 
 
-def _cause(said: Said, status: int, reply: Reply, profile: Profile) -> tuple[Cause, str]:
-    """Return (cause, hint), the first rule that fits; "" where the cause's common hint will do.
-
-    Codes and the status decide.  Words only refine a 402, 403 or 429, and an error in a success that has no code.
-    """
+def _cause(said: Said, status: int, reply: Reply, profile: Profile, heard: _Heard) -> tuple[Cause, str]:
+    """Return (cause, hint), the first rule that fits; "" where the cause's common hint will do."""
+    policy = bool(said.codes & _POLICY) or said.moderated
     if said.codes & _MONEY or status == 402:
         return Cause.MONEY, ""
     if status == 401 or said.codes & _KEY:
         return Cause.DENIED, f"check the key in {' or '.join(profile.api_key_env) or 'the environment'}"
-    if said.codes & _POLICY or said.moderated:
+    if policy:
         return Cause.REFUSED, ""
     if said.codes & _SETUP:
         return Cause.DENIED, ""
+    limited = heard.wait is not None or bool(said.codes & _RATE)
+    if status in (200, 403, 429) and not (status == 429 and limited) and heard.has(_MONEY_WORDS):
+        return Cause.MONEY, ""
     if status in (429, 503, 529) or said.codes & _RATE:
-        return _throttled(said, status)
+        return _throttled(heard.words)
     if status < 500:
-        known = _cause_of_request(said, status)
+        known = _cause_of_request(said, status, heard)
         if known:
             return known, ""
     cause, hint = _cause_by_status(status, profile)
@@ -217,43 +239,38 @@ def _cause(said: Said, status: int, reply: Reply, profile: Profile) -> tuple[Cau
     return cause, hint
 
 
-def _cause_of_request(said: Said, status: int) -> Cause | None:
-    """Name the cause by code, and where words count by these; None: ask the status."""
+def _cause_of_request(said: Said, status: int, heard: _Heard) -> Cause | None:
+    """Name the cause by code, then by words where the status leaves it open; None: ask the status."""
     if said.codes & _INVALID:
         return Cause.INVALID
     if said.codes & _ERROR:
         return Cause.ERROR
-    if status == 403 or status < 300:
-        return _cause_by_words(said, status)
-    # Both fail this job alone, so a word too many does no harm to others.
-    return Cause.REFUSED if status in (400, 422) and _POLICY_WORDS.search(said.words) else None
-
-
-def _cause_by_words(said: Said, status: int) -> Cause | None:
-    rules = [
-        (_MONEY_WORDS, Cause.MONEY),
-        (_POLICY_WORDS, Cause.REFUSED),
-        (_RATE_WORDS, Cause.THROTTLED),
-        (_MODEL_WORDS, Cause.DENIED),
-        (_KEY_WORDS, Cause.DENIED),
-    ]
+    # Either way a 400 or 422 concerns its job alone; the words of gateways that drop the codes may say which.
+    if status in (200, 400, 403, 422) and heard.has(_POLICY_WORDS):
+        return Cause.REFUSED
+    if status not in (200, 403):
+        return None
+    if heard.has(_RATE_WORDS) or (status == 200 and heard.has(_BUSY_WORDS)):
+        return Cause.THROTTLED
+    if heard.has(_MODEL_WORDS) or heard.has(_KEY_WORDS):
+        return Cause.DENIED
     # Under a good status there is no status to ask: gptimageapi's own codes are not documented.
-    rules += [(_BUSY_WORDS, Cause.THROTTLED), (_INVALID_WORDS, Cause.INVALID)] if status < 300 else []
-    return next((cause for words, cause in rules if words.search(said.words)), None)
+    return Cause.INVALID if status < 300 and heard.has(_INVALID_WORDS) else None
 
 
-def _scope(said: Said, status: int) -> Scope:
-    """Return what a denial holds for: a key or a country for the account, all else for the model asked for."""
-    account = status in (401, 405, 407, 410, 421, 451) or 300 <= status < 400 or said.codes & (_KEY | _COUNTRY)
-    return Scope.ACCOUNT if account or (status != 404 and _KEY_WORDS.search(said.words)) else Scope.MODEL
+def _scope(said: Said, status: int, heard: _Heard) -> Scope:
+    """Return what a denial holds for."""
+    if status == 401 or said.codes & (_KEY | {"unsupported_country_region_territory"}):
+        return Scope.ACCOUNT
+    if said.codes & _SETUP or status == 404:
+        return Scope.MODEL
+    if heard.has(_KEY_WORDS):
+        return Scope.ACCOUNT
+    return Scope.MODEL if status == 403 or heard.has(_MODEL_WORDS) else Scope.ACCOUNT
 
 
-def _throttled(said: Said, status: int) -> tuple[Cause, str]:
-    """Tell too fast from too much: Gemini's limit per minute speaks of "your current quota" as well."""
-    paced = said.codes & _RATE or retry_after({}, said.words) is not None
-    if status == 429 and not paced and _MONEY_WORDS.search(said.words):
-        return Cause.MONEY, ""
-    limit, requested = _LIMIT.search(said.words), _REQUESTED.search(said.words)
+def _throttled(words: str) -> tuple[Cause, str]:
+    limit, requested = _LIMIT.search(words), _REQUESTED.search(words)
     if limit and requested and _number(requested[1]) > _number(limit[1]):
         return Cause.INVALID, f"one request may ask for {limit[1]} at most: ask for fewer images or a smaller one"
     return Cause.THROTTLED, ""
@@ -293,6 +310,12 @@ def _charged(cause: Cause, status: int, profile: Profile) -> Charged:
             return Charged.NO if status >= 400 else _by_custom(profile)
         case _:
             return Charged.NO
+
+
+def _paid(reply: Reply, document: Json) -> bool:
+    """Tell whether a reply of status 2xx states that something was used."""
+    usage = stated(document, reply.headers) if 200 <= reply.status < 300 else None
+    return usage is not None and any((usage.usd, usage.credits, usage.input_tokens, usage.output_tokens))
 
 
 def _by_custom(profile: Profile) -> Charged:

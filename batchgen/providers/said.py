@@ -14,25 +14,31 @@ from dataclasses import dataclass
 from html import unescape
 from typing import Any
 
-from .echo import without_echo_keys
+from .echo import bare
 from .jsonbody import Json
 
 #: Longest message kept (characters), and the longest text searched for tell-tale words.
 MESSAGE_MAX, _WORDS_MAX = 500, 20_000
 
 _CODE_KEYS = ("code", "type", "error_type", "status", "provider_code", "reason", "error_code")
-_MESSAGE_KEYS = (
-    "message", "msg", "detail", "error", "error_message", "errorMessage", "error_msg", "err_msg", "fail_reason",
-    "failure_reason", "title",
-)  # fmt: skip
-_STATUS_KEYS = ("statusCode", "status_code", "status", "code", "error_code")
-_REASON_KEYS = ("finish_reason", "finishReason", "filter_reason", "raiFilteredReason", "blockReason", "block_reason")
-#: Where a success has its content, which may be an envelope of its own.
+#: Envelopes that a gateway puts around an upstream's answer, and fields of an answer that is no error.
 _ENVELOPES = ("data", "result", "response", "output")
-#: Members that say nothing of how it went.
-_SILENT = frozenset(["request_id", "requestId", "trace_id", "traceId", "id", "created", "timestamp", "path"])
-_FAILED = frozenset(["error", "failed", "failure", "fail", "rejected", "cancelled", "canceled"])
-_GOOD = frozenset(("", "0", "200", "201", "ok", "success", "succeeded", "completed"))
+_RESULTS = ("data", "choices", "images", "output", "result", "results", "artifacts", "task_id", "id")
+_FAILED = frozenset({"error", "failed", "failure", "fail"})
+_GOOD = frozenset({"0", "00", "000", "0000", "ok", "success", "succeeded", "successful", "completed", "true", "none"})
+_BLANK: tuple[Json, ...] = (None, "", 0, [], {})
+#: An error that is one word with underscores is a code: {"error": "insufficient_quota"}.
+_CODE = re.compile(r"[a-z]{1,40}(?:_[a-z]{1,40}){1,6}")
+_WAITS = {
+    "retry_after": "retry-after",
+    "retry_after_seconds": "retry-after",
+    "retryAfter": "retry-after",
+    "retry_after_ms": "retry-after-ms",
+    "retryAfterMs": "retry-after-ms",
+}
+_REASON_KEYS = ("finish_reason", "finishReason", "filter_reason", "raiFilteredReason", "blockReason", "block_reason")
+#: Members that say nothing of how a call went.
+_SILENT = frozenset("request_id requestId trace_id traceId id created timestamp path".split())
 _TITLE = re.compile(r"<title[^>]*>(.{1,300}?)</title>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<(?:script|style)\b.{0,20000}?</(?:script|style)>|<[^<>]{0,2000}>", re.IGNORECASE | re.DOTALL)
 #: Words that look like a key hold a digit or stars; "key provided" does not.
@@ -44,7 +50,7 @@ class Said:
     """What a reply says went wrong."""
 
     message: str  #: the provider's own words, fit to be shown
-    words: str  #: all of them, for searching, but for what repeats the request in a member of its own
+    words: str  #: all of them, for searching
     codes: frozenset[str]  #: every code, type and reason, in lower case
     code: str | None  #: the one to show
     status: int | None  #: the status stated in the body
@@ -63,10 +69,21 @@ def clean(text: str, limit: int = MESSAGE_MAX) -> str:
 
 
 def error_in(document: Json) -> bool:
-    """Tell whether a document that came with a 2xx status holds an error all the same."""
+    """Tell whether a document without a picture, that came with a 2xx status, holds an error."""
+    return (not document and not isinstance(document, dict)) or any(True for _ in _errors(document))
+
+
+def notes_in(document: Json) -> tuple[str, ...]:
+    """Return what errors and warnings beside good pictures say, each fit to be shown."""
     if not isinstance(document, Mapping):
-        return not document or (isinstance(document, list) and any(_errors(document)))
-    return any(_errors(document))
+        return ()
+    found = []
+    for key in ("error", "errors", "warning", "warnings"):
+        value = document.get(key)
+        for part in _filled(value):
+            text = next(_messages(part), "") or next(_codes(part), "")
+            found += [clean(text)] if text.strip() else []
+    return tuple(dict.fromkeys(found))
 
 
 def listen(document: Json, body: bytes) -> Said:
@@ -77,10 +94,13 @@ def listen(document: Json, body: bytes) -> Said:
     codes: dict[str, None] = {}
     for envelope in envelopes:
         codes.update(dict.fromkeys(_codes(envelope)))
-    message, words = _words_of(envelopes)
+    message = next((text for envelope in envelopes for text in _messages(envelope)), "")
+    raw = next((text for envelope in envelopes if (text := _raw(bare(envelope)))), "")
+    heard = next((text for envelope in envelopes for text in _messages(bare(envelope))), "")
+    words = f"{heard} {raw}".strip()[:_WORDS_MAX]
     stops, refusal = _stops(document)
     return Said(
-        message=message,
+        message=clean(f"{message} {raw}".strip() if len(message) < 40 and raw else message),
         words=words,
         codes=frozenset(code.lower() for code in codes),
         code=_shown(list(codes)),
@@ -88,20 +108,8 @@ def listen(document: Json, body: bytes) -> Said:
         stops=stops,
         refusal=refusal,
         moderated=any(_moderated(envelope) for envelope in envelopes),
-        headers={name: text for envelope in reversed(envelopes) for name, text in _headers(envelope)},
+        headers={name: text for envelope in (document, *reversed(envelopes)) for name, text in _headers(envelope)},
     )
-
-
-def _words_of(envelopes: list[Json]) -> tuple[str, str]:
-    """Return the message to show, and all words to search."""
-    message, raw = _message_and_raw(envelopes)
-    shown = clean(f"{message} {raw}" if len(message) < 40 and raw else message)
-    return shown, " ".join(_message_and_raw(without_echo_keys(envelopes))).strip()[:_WORDS_MAX]
-
-
-def _message_and_raw(envelopes: list[Json]) -> tuple[str, str]:
-    message = next((text for envelope in envelopes for text in _messages(envelope)), "")
-    return message, next((raw for envelope in envelopes if (raw := _raw(envelope))), "")
 
 
 def _page(body: bytes) -> Said:
@@ -122,65 +130,52 @@ def _page(body: bytes) -> Said:
     )
 
 
-def _errors(document: Json) -> Iterator[Json]:
-    """Yield every error envelope of a document."""
+def _errors(document: Json, deep: bool = True) -> Iterator[Json]:
+    """Yield every error envelope of a document, also of one that stands in an envelope of its own."""
     if isinstance(document, list):
         for part in document[:10]:
-            yield from _errors(part) if isinstance(part, Mapping) else ()
+            yield from _errors(part, deep) if isinstance(part, Mapping) else ()
         return
     if not isinstance(document, Mapping):
         return
-    named = False
-    for holder in (document, *_choices(document), *_inner(document)):
-        for error in _named(holder):
-            named = True
+    for holder in (document, *_choices(document)):
+        yield from _filled(holder.get("error"))
+        yield from _filled(holder.get("errors"))
+    if _failed(document):
+        yield {key: value for key, value in document.items() if key != "error" or not isinstance(value, Mapping)}
+    for key in _ENVELOPES if deep else ():
+        if isinstance(document.get(key), Mapping):
+            yield from _errors(document[key], False)
+
+
+def _filled(value: Json) -> Iterator[Json]:
+    """Yield the errors, of one or a list, that say anything."""
+    for error in value[:10] if isinstance(value, list) else [value]:
+        if (isinstance(error, Mapping) and _holds(error)) or (isinstance(error, str) and error.strip()):
             yield error
-    for holder in () if named else (document, *_inner(document)):
-        if _failed(holder):
-            yield holder
 
 
-def _named(holder: Mapping[str, Any]) -> Iterator[Json]:
-    """Yield what stands under ``error`` and ``errors``, where it says anything."""
-    error, errors = holder.get("error"), holder.get("errors")
-    if error is True:
-        yield {key: value for key, value in holder.items() if key != "error"}
-    for part in (error, *(errors[:10] if isinstance(errors, list) else [errors])):
-        listed = part[:10] if isinstance(part, list) else [part]
-        yield from (one for one in listed if isinstance(one, (Mapping, str)) and not _is_blank(one))
+def _holds(error: Mapping[str, Any]) -> bool:
+    """Tell whether an error object says anything; gateways send one with empty fields beside a good answer."""
+    return any(_holds(value) if isinstance(value, Mapping) else value not in _BLANK for value in error.values())
 
 
-def _is_blank(error: Json) -> bool:
-    """Return whether an error says nothing: some gateways send an empty one with every success."""
-    if isinstance(error, Mapping):
-        return all(map(_is_blank, error.values()))
-    return error in (None, "", 0, False) or error == [] or (isinstance(error, str) and not error.strip())
-
-
-def _failed(holder: Mapping[str, Any]) -> bool:
-    """Return whether an object without ``error`` says that it went wrong, by a flag, a state, a code or its words."""
-    if any(holder.get(flag) is False for flag in ("success", "succeeded", "ok")):
+def _failed(document: Mapping[str, Any]) -> bool:
+    """Tell whether a document states by itself that it is an error."""
+    if document.get("error") is True or document.get("success") is False or document.get("ok") is False:
         return True
-    state = holder.get("status", holder.get("state"))
-    if isinstance(state, str) and state.strip().lower() in _FAILED:
+    if str(document.get("status", "")).strip().lower() in _FAILED or _stated(document):
         return True
-    if any(isinstance(holder.get(key), str) and holder[key].strip() for key in _MESSAGE_KEYS[4:-1]):
+    spoken = [key for key in ("error_message", "errorMessage", "message", "msg", "detail") if document.get(key)]
+    if {"error_message", "errorMessage"} & set(spoken):
         return True
-    content = any(holder.get(key) for key in ("data", "result", "output", "images", "choices", "response"))
-    if content:
+    if any(document.get(key) for key in _RESULTS):
         return False
-    if any(_status(holder.get(key)) for key in ("statusCode", "status_code", "status")):
-        return True
-    code = holder.get("code", holder.get("errcode"))
-    words = any(isinstance(holder.get(key), (str, list)) and holder[key] for key in ("message", "msg", "detail"))
-    if isinstance(code, (str, int)) and not isinstance(code, bool) and str(code).strip().lower() not in _GOOD:
-        return words or _status(code) is not None
-    others = {key for key, value in holder.items() if value not in (None, "")} - _SILENT
-    return words and others <= {"message", "msg", "detail", "title"}
-
-
-def _inner(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [inner for key in _ENVELOPES if isinstance(inner := document.get(key), Mapping)]
+    code = str(document.get("code") if document.get("code") is not None else "").strip().lower()
+    if code and spoken:
+        return code not in _GOOD and not (len(code) == 3 and code.isdigit() and code[0] == "2")
+    words_only = {key for key, value in document.items() if value not in _BLANK} - _SILENT <= {*spoken, "title"}
+    return "detail" in spoken or (bool(spoken) and words_only)
 
 
 def _choices(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -189,6 +184,8 @@ def _choices(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _codes(envelope: Json) -> Iterator[str]:
+    if isinstance(envelope, str) and _CODE.fullmatch(envelope):
+        yield envelope
     if not isinstance(envelope, Mapping):
         return
     for key in _CODE_KEYS:
@@ -214,7 +211,7 @@ def _messages(envelope: Json) -> Iterator[str]:
         yield envelope
     if not isinstance(envelope, Mapping):
         return
-    for key in _MESSAGE_KEYS:
+    for key in ("message", "msg", "detail", "error", "error_message", "errorMessage", "title"):
         value = envelope.get(key)
         if isinstance(value, str) and value.strip():
             yield value
@@ -229,7 +226,7 @@ def _raw(envelope: Json) -> str:
     if not isinstance(envelope, Mapping):
         return ""
     metadata = envelope.get("metadata")
-    raw = metadata.get("raw") if isinstance(metadata, Mapping) else envelope.get("details")
+    raw = (metadata.get("raw") if isinstance(metadata, Mapping) else None) or envelope.get("details")
     if isinstance(raw, str):
         return raw[:_WORDS_MAX]
     return json.dumps(raw, default=str)[:_WORDS_MAX] if raw else ""
@@ -246,15 +243,18 @@ def _headers(envelope: Json) -> Iterator[tuple[str, str]]:
         for name, value in list(upstream.items())[:50] if isinstance(upstream, Mapping) else ():
             if isinstance(value, (str, int)):
                 yield str(name).lower(), str(value)[:2000]
-        for name in ("retry_after", "retry_after_seconds"):
+        for name, header in _WAITS.items():
             if isinstance(holder.get(name), (str, int, float)):
-                yield "retry-after", str(holder[name])[:200]
+                yield header, str(holder[name])[:200]
 
 
 def _stated(envelope: Json) -> int | None:
     if not isinstance(envelope, Mapping):
         return None
-    return next((status for key in _STATUS_KEYS if (status := _status(envelope.get(key)))), None)
+    return next(
+        (status for key in ("statusCode", "status_code", "status", "code") if (status := _status(envelope.get(key)))),
+        None,
+    )
 
 
 def _status(value: Json) -> int | None:
