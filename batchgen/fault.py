@@ -33,6 +33,14 @@ class Charged(StrEnum):
     YES = "yes"
 
 
+class Scope(StrEnum):
+    """What a denial holds for; of any other cause it means nothing."""
+
+    ACCOUNT = "account"
+    MODEL = "model"
+    JOB = "job"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
     """Why one attempt failed.  ``message`` keeps the provider's own words."""
@@ -46,6 +54,7 @@ class Fault:
     limit: Hint | None = None  #: what a throttled call was told of the limit
     hint: str = ""  #: what the user can do
     final: bool = False  #: the same call would end the same way again, for a reason that does not change by itself
+    scope: Scope = Scope.ACCOUNT  #: what a denial holds for
 
 
 class ProviderError(BatchgenError):
