@@ -28,7 +28,7 @@ _AGAIN = re.compile(
     rf"({_SPAN}|{_COUNT}(?![\w:/-]))",
     re.IGNORECASE,
 )
-_GOOGLE = re.compile(rf'"retryDelay"\s*:\s*"({_COUNT})s"')
+_GOOGLE = re.compile(rf'"retry_?delay"\s*:\s*(?:"({_COUNT})s"|\{{\s*"seconds"\s*:\s*"?({_COUNT}))', re.IGNORECASE)
 _GO = re.compile(rf"(?:{_COUNT}(?:ms|h|m|s))+")
 _NUMBER = re.compile(r"[0-9]{1,13}(?:\.[0-9]{1,9})?")
 _BUCKETS = ("requests", "tokens", "images")
@@ -37,14 +37,17 @@ _SECONDS_SINCE_1970, _MILLISECONDS_SINCE_1970 = 1e9, 1e11
 
 
 def retry_after(headers: Mapping[str, str], words: str) -> float | None:
-    """Return the seconds to wait: retry-after-ms, retry-after, the message, x-ratelimit-reset-*; None if unsaid."""
+    """Return the seconds to wait: retry-after-ms, retry-after, the message, x-ratelimit-reset-*; None if unsaid.
+
+    A wait of 0 states nothing: the next call would come at once, and again.
+    """
     for delay in (
         _scaled(headers.get("retry-after-ms") or headers.get("x-ms-retry-after-ms"), 0.001),
         _header(headers),
         _message(words),
         _reset(headers),
     ):
-        if delay is not None and isfinite(delay) and 0 <= delay <= LONGEST:
+        if delay is not None and isfinite(delay) and 0 < delay <= LONGEST:
             return delay
     return None
 
@@ -107,7 +110,7 @@ def _message(words: str) -> float | None:
     if match:
         return _seconds(match[1]) if match[1][-1] not in "0123456789" else float(match[1])
     match = _GOOGLE.search(words)
-    return float(match[1]) if match else None
+    return float(match[1] or match[2]) if match else None
 
 
 def _reset(headers: Mapping[str, str]) -> float | None:

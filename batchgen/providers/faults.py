@@ -1,4 +1,4 @@
-"""Name the fault in a reply: codes before words, words before the HTTP status.  Pure.
+"""Name the fault in a reply: codes, then the HTTP status, and words only where the status leaves it open.  Pure.
 
 Sources: OpenAI's error guide, OpenRouter's error types, aimlapi's error pages, New API's error codes.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from ..fault import Cause, Charged, Fault
+from ..fault import Cause, Charged, Fault, Scope
 from ..task import Task
 from .base import Reply
 from .delays import retry_after
+from .echo import Echo, plain
 from .limit_words import refused
 from .profile import Profile
 from .said import Said, clean, listen
@@ -61,11 +63,21 @@ _POLICY_WORDS = re.compile(
     re.IGNORECASE,
 )
 _KEY_WORDS = re.compile(
-    r"(?:invalid|incorrect|missing|wrong) api[ _-]?key|must be verified|country, region|unauthorized|ip not authorized",
+    r"(?:invalid|incorrect|missing|wrong) api[ _-]?key|must be verified|country, region|unauthorized"
+    r"|not supported in your (?:country|region)|account (?:is )?(?:suspended|disabled|deactivated|banned)"
+    r"|ip not authorized",
     re.IGNORECASE,
 )
 _RATE_WORDS = re.compile(r"rate limit|too many requests|concurrency limit", re.IGNORECASE)
-_MODEL_WORDS = re.compile(r"\bmodel\b.{0,80}(?:not found|does not exist|not available)", re.IGNORECASE)
+_BUSY_WORDS = re.compile(r"overloaded|\bbusy\b|at capacity", re.IGNORECASE)
+_HTML = re.compile(r"<(?:!doctype html|html|head|title)\b", re.IGNORECASE)
+_FIREWALL = re.compile(
+    r"attention required|access denied|request blocked|error(?: code)?:? 10[0-9]{2}\b|web application firewall",
+    re.IGNORECASE,
+)
+_MODEL_WORDS = re.compile(
+    r"\bmodel\b.{0,80}(?:not found|does not exist|not available|not allowed|no access)", re.IGNORECASE
+)
 _INVALID_WORDS = re.compile(
     r"\binvalid (?:request|param|value|size|prompt|image|input)|validation error|\bis required\b", re.IGNORECASE
 )
@@ -105,7 +117,6 @@ def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task |
 
     What the reply repeats of *task* is no evidence of anything.
     """
-    del task
     if document is None:
         try:
             document = read(reply.body)
@@ -113,18 +124,26 @@ def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task |
             document = None
     said = listen(document, reply.body)
     status = said.status if 200 <= reply.status < 300 and said.status else reply.status
-    cause, hint = _cause(said, status, reply, profile)
-    words = said.message or f"HTTP {status} without a word"
     headers = {**said.headers, **reply.headers}
+    echo = Echo(task)
+    heard = echo.without(said.words) if task else plain(said.words)
+    wait = retry_after(headers, heard)
+    firewall = status == 403 and document is None and _from_firewall(reply)
+    if firewall:
+        cause, hint = Cause.REFUSED, "a firewall in front of the provider blocked this request: change the prompt"
+    else:
+        cause, hint = _cause(said, status, reply, profile, _Heard(heard, echo, wait))
+    words = said.message or f"HTTP {status} without a word"
     return Fault(
         cause=cause,
         message=words,
         charged=_charged(cause, status, profile),
         status=reply.status,
-        code=said.code,
-        retry_after=retry_after(headers, said.words) if cause in (Cause.THROTTLED, Cause.ERROR) else None,
-        limit=refused(headers, said.words, said.codes) if cause is Cause.THROTTLED else None,
+        code="firewall" if firewall else said.code,
+        retry_after=wait if cause in (Cause.THROTTLED, Cause.ERROR) else None,
+        limit=refused(headers, heard, said.codes) if cause is Cause.THROTTLED else None,
         hint=hint or _HINTS.get(cause, ""),
+        scope=_scope(said, status, _Heard(heard, echo, wait)) if cause is Cause.DENIED else Scope.ACCOUNT,
     )
 
 
@@ -168,10 +187,31 @@ def empty(document: Json, text: str | None, profile: Profile) -> Fault:
     )
 
 
-def _cause(said: Said, status: int, reply: Reply, profile: Profile) -> tuple[Cause, str]:
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """The words of a reply that are evidence."""
+
+    words: str  #: without what repeats the request
+    echo: Echo
+    wait: float | None  #: the wait they or the headers state
+
+    def has(self, pattern: re.Pattern[str]) -> bool:
+        return self.echo.search(pattern, self.words)
+
+
+def _from_firewall(reply: Reply) -> bool:
+    """Tell whether a 403 without an API's envelope comes from a firewall in front of the provider."""
+    if not reply.body.strip():
+        return False
+    page = reply.body[:20_000].decode("utf-8", "replace")
+    html = "html" in reply.headers.get("content-type", "") or _HTML.search(page[:2000]) is not None
+    return html or _FIREWALL.search(page) is not None or any(name.startswith("x-sucuri") for name in reply.headers)
+
+
+def _cause(said: Said, status: int, reply: Reply, profile: Profile, heard: _Heard) -> tuple[Cause, str]:
     """Return (cause, hint), the first rule that fits; "" where the cause's common hint will do."""
     policy = bool(said.codes & _POLICY) or said.moderated
-    if said.codes & _MONEY or status == 402 or (not policy and _MONEY_WORDS.search(said.words)):
+    if said.codes & _MONEY or status == 402:
         return Cause.MONEY, ""
     if status == 401 or said.codes & _KEY:
         return Cause.DENIED, f"check the key in {' or '.join(profile.api_key_env) or 'the environment'}"
@@ -179,10 +219,13 @@ def _cause(said: Said, status: int, reply: Reply, profile: Profile) -> tuple[Cau
         return Cause.REFUSED, ""
     if said.codes & _SETUP:
         return Cause.DENIED, ""
+    limited = heard.wait is not None or bool(said.codes & _RATE)
+    if status in (200, 403, 429) and not (status == 429 and limited) and heard.has(_MONEY_WORDS):
+        return Cause.MONEY, ""
     if status in (429, 503, 529) or said.codes & _RATE:
-        return _throttled(said)
+        return _throttled(heard.words)
     if status < 500:
-        known = _cause_of_request(said, status)
+        known = _cause_of_request(said, status, heard)
         if known:
             return known, ""
     cause, hint = _cause_by_status(status, profile)
@@ -191,24 +234,38 @@ def _cause(said: Said, status: int, reply: Reply, profile: Profile) -> tuple[Cau
     return cause, hint
 
 
-def _cause_of_request(said: Said, status: int) -> Cause | None:
-    """Name the cause by code, then by message (gateways in between often drop the codes); None: ask the status."""
+def _cause_of_request(said: Said, status: int, heard: _Heard) -> Cause | None:
+    """Name the cause by code, then by words where the status leaves it open; None: ask the status."""
     if said.codes & _INVALID:
         return Cause.INVALID
     if said.codes & _ERROR:
         return Cause.ERROR
-    if _POLICY_WORDS.search(said.words):
+    # Either way a 400 or 422 concerns its job alone; the words of gateways that drop the codes may say which.
+    if status in (200, 400, 403, 422) and heard.has(_POLICY_WORDS):
         return Cause.REFUSED
-    if _RATE_WORDS.search(said.words):
+    if status not in (200, 403):
+        return None
+    if heard.has(_RATE_WORDS) or (status == 200 and heard.has(_BUSY_WORDS)):
         return Cause.THROTTLED
-    if _MODEL_WORDS.search(said.words) or (status in (200, 403) and _KEY_WORDS.search(said.words)):
+    if heard.has(_MODEL_WORDS) or heard.has(_KEY_WORDS):
         return Cause.DENIED
     # Under a good status there is no status to ask: gptimageapi's own codes are not documented.
-    return Cause.INVALID if status < 300 and _INVALID_WORDS.search(said.words) else None
+    return Cause.INVALID if status < 300 and heard.has(_INVALID_WORDS) else None
 
 
-def _throttled(said: Said) -> tuple[Cause, str]:
-    limit, requested = _LIMIT.search(said.words), _REQUESTED.search(said.words)
+def _scope(said: Said, status: int, heard: _Heard) -> Scope:
+    """Return what a denial holds for."""
+    if status == 401 or said.codes & (_KEY | {"unsupported_country_region_territory"}):
+        return Scope.ACCOUNT
+    if said.codes & _SETUP or status == 404:
+        return Scope.MODEL
+    if heard.has(_KEY_WORDS):
+        return Scope.ACCOUNT
+    return Scope.MODEL if status == 403 or heard.has(_MODEL_WORDS) else Scope.ACCOUNT
+
+
+def _throttled(words: str) -> tuple[Cause, str]:
+    limit, requested = _LIMIT.search(words), _REQUESTED.search(words)
     if limit and requested and _number(requested[1]) > _number(limit[1]):
         return Cause.INVALID, f"one request may ask for {limit[1]} at most: ask for fewer images or a smaller one"
     return Cause.THROTTLED, ""

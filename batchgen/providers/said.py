@@ -14,12 +14,28 @@ from dataclasses import dataclass
 from html import unescape
 from typing import Any
 
+from .echo import bare
 from .strict import Json
 
 #: Longest message kept (characters), and the longest text searched for tell-tale words.
 MESSAGE_MAX, _WORDS_MAX = 500, 20_000
 
 _CODE_KEYS = ("code", "type", "error_type", "status", "provider_code", "reason", "error_code")
+#: Envelopes that a gateway puts around an upstream's answer, and fields of an answer that is no error.
+_ENVELOPES = ("data", "result", "response", "output")
+_RESULTS = ("data", "choices", "images", "output", "result", "results", "artifacts", "task_id", "id")
+_FAILED = frozenset({"error", "failed", "failure", "fail"})
+_GOOD = frozenset({"0", "00", "000", "0000", "ok", "success", "succeeded", "successful", "completed", "true", "none"})
+_BLANK: tuple[Json, ...] = (None, "", 0, [], {})
+#: An error that is one word with underscores is a code: {"error": "insufficient_quota"}.
+_CODE = re.compile(r"[a-z]{1,40}(?:_[a-z]{1,40}){1,6}")
+_WAITS = {
+    "retry_after": "retry-after",
+    "retry_after_seconds": "retry-after",
+    "retryAfter": "retry-after",
+    "retry_after_ms": "retry-after-ms",
+    "retryAfterMs": "retry-after-ms",
+}
 _TITLE = re.compile(r"<title[^>]*>(.{1,300}?)</title>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<(?:script|style)\b.{0,20000}?</(?:script|style)>|<[^<>]{0,2000}>", re.IGNORECASE | re.DOTALL)
 #: Words that look like a key hold a digit or stars; "key provided" does not.
@@ -50,13 +66,21 @@ def clean(text: str, limit: int = MESSAGE_MAX) -> str:
 
 
 def error_in(document: Json) -> bool:
-    """Tell whether a document that came with a 2xx status holds an error all the same."""
+    """Tell whether a document without a picture, that came with a 2xx status, holds an error."""
+    return (not document and not isinstance(document, dict)) or any(True for _ in _errors(document))
+
+
+def notes_in(document: Json) -> tuple[str, ...]:
+    """Return what errors and warnings beside good pictures say, each fit to be shown."""
     if not isinstance(document, Mapping):
-        return not document or (isinstance(document, list) and any(_errors(document)))
-    if any(_errors(document)):
-        return True
-    status = _status(document.get("statusCode"))
-    return status is not None and status >= 400 and not document.get("data")
+        return ()
+    found = []
+    for key in ("error", "errors", "warning", "warnings"):
+        value = document.get(key)
+        for part in _filled(value):
+            text = next(_messages(part), "") or next(_codes(part), "")
+            found += [clean(text)] if text.strip() else []
+    return tuple(dict.fromkeys(found))
 
 
 def listen(document: Json, body: bytes) -> Said:
@@ -68,11 +92,12 @@ def listen(document: Json, body: bytes) -> Said:
     for envelope in envelopes:
         codes.update(dict.fromkeys(_codes(envelope)))
     message = next((text for envelope in envelopes for text in _messages(envelope)), "")
-    raw = next((_raw(envelope) for envelope in envelopes if _raw(envelope)), "")
-    words = f"{message} {raw}".strip()[:_WORDS_MAX]
+    raw = next((text for envelope in envelopes if (text := _raw(bare(envelope)))), "")
+    heard = next((text for envelope in envelopes for text in _messages(bare(envelope))), "")
+    words = f"{heard} {raw}".strip()[:_WORDS_MAX]
     stops, refusal = _stops(document)
     return Said(
-        message=clean(words if len(message) < 40 and raw else message),
+        message=clean(f"{message} {raw}".strip() if len(message) < 40 and raw else message),
         words=words,
         codes=frozenset(code.lower() for code in codes),
         code=_shown(list(codes)),
@@ -80,7 +105,7 @@ def listen(document: Json, body: bytes) -> Said:
         stops=stops,
         refusal=refusal,
         moderated=any(_moderated(envelope) for envelope in envelopes),
-        headers={name: text for envelope in reversed(envelopes) for name, text in _headers(envelope)},
+        headers={name: text for envelope in (document, *reversed(envelopes)) for name, text in _headers(envelope)},
     )
 
 
@@ -102,23 +127,51 @@ def _page(body: bytes) -> Said:
     )
 
 
-def _errors(document: Json) -> Iterator[Json]:
-    """Yield every error envelope of a document."""
+def _errors(document: Json, deep: bool = True) -> Iterator[Json]:
+    """Yield every error envelope of a document, also of one that stands in an envelope of its own."""
     if isinstance(document, list):
         for part in document[:10]:
-            yield from _errors(part) if isinstance(part, Mapping) else ()
+            yield from _errors(part, deep) if isinstance(part, Mapping) else ()
         return
     if not isinstance(document, Mapping):
         return
     for holder in (document, *_choices(document)):
-        error = holder.get("error")
-        if isinstance(error, (Mapping, str)) and error:
+        yield from _filled(holder.get("error"))
+        yield from _filled(holder.get("errors"))
+    if _failed(document):
+        yield {key: value for key, value in document.items() if key != "error" or not isinstance(value, Mapping)}
+    for key in _ENVELOPES if deep else ():
+        if isinstance(document.get(key), Mapping):
+            yield from _errors(document[key], False)
+
+
+def _filled(value: Json) -> Iterator[Json]:
+    """Yield the errors, of one or a list, that say anything."""
+    for error in value[:10] if isinstance(value, list) else [value]:
+        if (isinstance(error, Mapping) and _holds(error)) or (isinstance(error, str) and error.strip()):
             yield error
-        elif error is True:
-            yield {key: value for key, value in holder.items() if key != "error"}
-    errors = document.get("errors")
-    if isinstance(errors, list):
-        yield from (error for error in errors[:10] if isinstance(error, (Mapping, str)) and error)
+
+
+def _holds(error: Mapping[str, Any]) -> bool:
+    """Tell whether an error object says anything; gateways send one with empty fields beside a good answer."""
+    return any(_holds(value) if isinstance(value, Mapping) else value not in _BLANK for value in error.values())
+
+
+def _failed(document: Mapping[str, Any]) -> bool:
+    """Tell whether a document states by itself that it is an error."""
+    if document.get("error") is True or document.get("success") is False or document.get("ok") is False:
+        return True
+    if str(document.get("status", "")).strip().lower() in _FAILED or _stated(document):
+        return True
+    spoken = [key for key in ("error_message", "errorMessage", "message", "msg", "detail") if document.get(key)]
+    if {"error_message", "errorMessage"} & set(spoken):
+        return True
+    if any(document.get(key) for key in _RESULTS):
+        return False
+    code = str(document.get("code") if document.get("code") is not None else "").strip().lower()
+    if code and spoken:
+        return code not in _GOOD and not (len(code) == 3 and code.isdigit() and code[0] == "2")
+    return "detail" in spoken
 
 
 def _choices(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -127,6 +180,8 @@ def _choices(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _codes(envelope: Json) -> Iterator[str]:
+    if isinstance(envelope, str) and _CODE.fullmatch(envelope):
+        yield envelope
     if not isinstance(envelope, Mapping):
         return
     for key in _CODE_KEYS:
@@ -152,7 +207,7 @@ def _messages(envelope: Json) -> Iterator[str]:
         yield envelope
     if not isinstance(envelope, Mapping):
         return
-    for key in ("message", "msg", "detail", "error", "error_message", "title"):
+    for key in ("message", "msg", "detail", "error", "error_message", "errorMessage", "title"):
         value = envelope.get(key)
         if isinstance(value, str) and value.strip():
             yield value
@@ -167,7 +222,7 @@ def _raw(envelope: Json) -> str:
     if not isinstance(envelope, Mapping):
         return ""
     metadata = envelope.get("metadata")
-    raw = metadata.get("raw") if isinstance(metadata, Mapping) else envelope.get("details")
+    raw = (metadata.get("raw") if isinstance(metadata, Mapping) else None) or envelope.get("details")
     if isinstance(raw, str):
         return raw[:_WORDS_MAX]
     return json.dumps(raw, default=str)[:_WORDS_MAX] if raw else ""
@@ -184,15 +239,18 @@ def _headers(envelope: Json) -> Iterator[tuple[str, str]]:
         for name, value in list(upstream.items())[:50] if isinstance(upstream, Mapping) else ():
             if isinstance(value, (str, int)):
                 yield str(name).lower(), str(value)[:2000]
-        for name in ("retry_after", "retry_after_seconds"):
+        for name, header in _WAITS.items():
             if isinstance(holder.get(name), (str, int, float)):
-                yield "retry-after", str(holder[name])[:200]
+                yield header, str(holder[name])[:200]
 
 
 def _stated(envelope: Json) -> int | None:
     if not isinstance(envelope, Mapping):
         return None
-    return next((status for key in ("statusCode", "status", "code") if (status := _status(envelope.get(key)))), None)
+    return next(
+        (status for key in ("statusCode", "status_code", "status", "code") if (status := _status(envelope.get(key)))),
+        None,
+    )
 
 
 def _status(value: Json) -> int | None:

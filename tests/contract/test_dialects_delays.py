@@ -16,8 +16,11 @@ NOW = "Sat, 21 Nov 2026 09:00:00 GMT"
         ({"retry-after": "9", "x-ratelimit-reset-requests": "1m0s"}, "try again in 3s", 9.0),
         ({"retry-after": "0.5"}, "", 0.5),
         ({"retry-after": "Sat, 21 Nov 2026 09:00:30 GMT", "date": NOW}, "", 30.0),
-        ({"retry-after": "Sat, 21 Nov 2026 08:00:30 GMT", "date": NOW}, "", 0.0),
+        ({"retry-after": "Sat, 21 Nov 2026 08:00:30 GMT", "date": NOW}, "", None),
         ({"retry-after": "Sat, 21 Nov 2026 09:00:30 GMT"}, "", None),
+        ({"retry-after": "0"}, "", None),
+        ({"retry-after": "0"}, "Please try again in 2s", 2.0),
+        ({}, '{"retryDelay": {"seconds": 7, "nanos": 0}}', 7.0),
         ({"retry-after": "soon"}, "Please try again in 1m", 60.0),
         ({"retry-after": "-5"}, "", None),
         ({"retry-after": "nan"}, "", None),
@@ -66,7 +69,7 @@ def test_retry_after(headers: dict[str, str], words: str, seconds: float | None)
     assert (
         retry_after(headers, words) == pytest.approx(seconds)
         if seconds is not None
-        else not retry_after(headers, words)
+        else retry_after(headers, words) is None
     )
 
 
