@@ -18,6 +18,7 @@ from .limit_words import refused
 from .profile import Profile
 from .said import Said, clean, listen
 from .strict import Json, Unreadable, read
+from .usage import stated
 
 
 def _words(text: str) -> frozenset[str]:
@@ -137,7 +138,7 @@ def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task |
     return Fault(
         cause=cause,
         message=words,
-        charged=_charged(cause, status, profile),
+        charged=Charged.YES if cause is Cause.REFUSED and _paid(reply, document) else _charged(cause, status, profile),
         status=reply.status,
         code="firewall" if firewall else said.code,
         retry_after=wait if cause in (Cause.THROTTLED, Cause.ERROR) else None,
@@ -305,6 +306,12 @@ def _charged(cause: Cause, status: int, profile: Profile) -> Charged:
             return Charged.NO if status >= 400 else _by_custom(profile)
         case _:
             return Charged.NO
+
+
+def _paid(reply: Reply, document: Json) -> bool:
+    """Tell whether a reply of status 2xx states that something was used."""
+    usage = stated(document, reply.headers) if 200 <= reply.status < 300 else None
+    return usage is not None and any((usage.usd, usage.credits, usage.input_tokens, usage.output_tokens))
 
 
 def _by_custom(profile: Profile) -> Charged:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from batchgen.fault import Cause, Fault, Scope
+from batchgen.fault import Cause, Charged, Fault, Scope
 from batchgen.providers.base import Reply
 from batchgen.providers.faults import fault_of
 from batchgen.providers.presets import profile
@@ -128,6 +128,8 @@ def test_a_quota_without_any_limit_is_money() -> None:
     assert named(429, code, "a cat").cause is Cause.MONEY
 
 
+BLANKS: tuple[Any, ...] = (None, "", {}, [], {"message": None, "type": None, "code": None})
+
 UNDER_200 = [
     ({"success": False, "code": 402, "message": "Insufficient credits"}, Cause.MONEY),
     ({"success": False, "code": "402", "message": "pay"}, Cause.MONEY),
@@ -163,7 +165,7 @@ def test_an_error_in_a_200_is_that_error(document: Any, cause: Cause) -> None:
         {"choices": [{"message": {"content": "What would you like?"}}]},
         {"data": []},
         {"task_id": "t-1", "status": "processing"},
-        *({"data": [], "error": blank} for blank in (None, "", {}, [], {"message": None, "type": None, "code": None})),
+        *({"data": [], "error": blank} for blank in BLANKS),
         {"error": {"code": "", "message": ""}},
         *({"code": code, "message": "fine"} for code in (0, "0", 200, "200", "ok", "success", None)),
         {"status": "success", "message": "done"},
@@ -220,7 +222,7 @@ def test_what_a_denial_holds_for(status: int, body: Any, scope: Scope) -> None:
     ],
 )
 def test_a_firewall_refuses_one_job(body: bytes, headers: dict[str, str]) -> None:
-    fault = named(403, body, "a cat", **headers)
+    fault = named(403, body, "a cat", None, **headers)
     assert (fault.cause, fault.code) == (Cause.REFUSED, "firewall")
     assert "firewall" in fault.hint
 
@@ -235,3 +237,18 @@ def test_hostile_words_are_read_in_bounded_time(unit: str) -> None:
     named(403, error(unit * 100_000), unit * 10_000)
     named(403, (unit * 100_000).encode(), unit * 10_000)
     assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("status", "usage", "charged"),
+    [
+        (200, {"usage": {"cost": 0.01}}, Charged.YES),
+        (200, {"usage": {"input_tokens": 10, "output_tokens": 5}}, Charged.YES),
+        (200, {"usage": {"cost": 0}}, Charged.MAYBE),
+        (200, {}, Charged.MAYBE),
+        (400, {"usage": {"cost": 0.01}}, Charged.NO),
+    ],
+)
+def test_a_refusal_that_states_its_usage_was_charged(status: int, usage: dict[str, Any], charged: Charged) -> None:
+    fault = named(status, {**error("no", code="moderation_blocked"), **usage}, "a cat")
+    assert (fault.cause, fault.charged) == (Cause.REFUSED, charged)
