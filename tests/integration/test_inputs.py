@@ -157,6 +157,9 @@ DAMAGED = {
     "cut": picture("JPEG")[:-40],
     "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
     "gif": b"GIF89a" + bytes(30),
+    "whole gif": picture("GIF"),  # whole, but no provider takes it
+    "whole tiff": picture("TIFF"),
+    "half with an end": picture("JPEG")[:-60] + b"\xff\xd9",
 }
 
 

@@ -145,6 +145,43 @@ def test_a_png_whose_pixels_are_short_is_refused_though_every_checksum_holds():
         examine(joined([ihdr, *rest]))
 
 
+@pytest.mark.parametrize("interlace", [0, 1])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("size", [(1, 1), (5, 6), (33, 17), (3, 9)])
+def test_a_source_png_has_as_many_pixels_as_it_says(mode, size, interlace):
+    head, *rest = chunks(saved(Image.new(mode, size), "PNG"))
+    pixels = zlib.decompress(b"".join(data for kind, data in rest if kind == b"IDAT"))
+    if interlace:
+        whole = head[1][8] * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[head[1][9]]  # bits of a sample, samples of a pixel
+        passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+        sizes = [(len(range(x, size[0], dx)), len(range(y, size[1], dy))) for x, y, dx, dy in passes]
+        pixels = bytes(sum(rows * (1 + (columns * whole + 7) // 8) for columns, rows in sizes if columns))
+        head = (head[0], head[1][:12] + b"\1")
+    others = [(kind, data) for kind, data in rest if kind not in (b"IDAT", b"IEND")]
+
+    def made(content: bytes) -> bytes:
+        return joined([head, *others, (b"IDAT", content[:3]), (b"IDAT", content[3:]), (b"IEND", b"")])
+
+    require_whole("image/png", made(zlib.compress(pixels)))
+    assert examine(made(zlib.compress(pixels))).width == size[0]
+    for short in (zlib.compress(pixels[:-1]), zlib.compress(b""), b"no deflated data"):
+        with pytest.raises(DamagedImageError, match="pixels"):
+            require_whole("image/png", made(short))
+        with pytest.raises(DamagedImageError):
+            examine(made(short))
+
+
+def test_a_source_png_that_is_large_is_not_inflated_to_count_its_pixels():
+    head = (b"IHDR", struct.pack(">IIBBBBB", 5000, 5000, 8, 2, 0, 0, 0))
+    for pixels, whole in ((bytes(75_005_000), True), (bytes(100_000), False)):
+        data = joined([head, (b"IDAT", zlib.compress(pixels)), (b"IEND", b"")])
+        if whole:
+            require_whole("image/png", data)
+        else:
+            with pytest.raises(DamagedImageError, match="missing"):
+                require_whole("image/png", data)
+
+
 def test_a_webp_that_lies_about_its_length_is_refused():
     data = VARIANTS["webp"]
     half = bytearray(data[: len(data) // 2])
