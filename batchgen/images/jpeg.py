@@ -37,7 +37,7 @@ _USUAL, _PROGRESSIVE = (0xC0, 0xC1, 0xC2), 0xC2
 #: hardly ever do both of these.
 _LOOKAHEADS = (bytes(8), b"\xaa" * 8)
 #: In a larger picture the last block counts for nothing.
-_SMALL = 4_000_000
+_SMALL = 1_000_000
 #: Bits that decode to anything but an empty block, without a marker.
 _OTHER = bytes(number * 167 % 251 for number in range(512))
 #: A coefficient takes two bytes, for each of three or four colors; the picture four.
