@@ -16,7 +16,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -567,14 +567,19 @@ def test_a_machine_that_fails_is_told_from_an_image_that_is_damaged(monkeypatch,
 def test_no_remark_of_the_library_reaches_the_terminal():
     code = """
         import sys
-        from batchgen.images import examine
-        print(examine(sys.stdin.buffer.read()).width)
+        from batchgen.images import DamagedImageError, examine
+        try:
+            print(examine(sys.stdin.buffer.read()).width)
+        except DamagedImageError:
+            print("damaged")
         """
     jpeg = saved(noise(), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x0f\x01\x02\0\xff\xff\0\0")
     mpo = saved(noise(), "MPO", save_all=True, append_images=[noise((10, 10))]).replace(b"MPF\0II", b"MPF\0XX")
     head, *rest = chunks(VARIANTS["png"])
     actl = joined([head, (b"acTL", struct.pack(">II", 0, 0)), *rest])
-    for data in (jpeg, mpo, actl):
+    samples = struct.pack("<HHI", 277, 3, 1)
+    tiff = OTHERS["tiff"][1].replace(samples + b"\3", samples + b"\x63")
+    for data, shown in ((jpeg, b"48\n"), (mpo, b"48\n"), (actl, b"48\n"), (tiff, b"damaged\n")):
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(code)],
             input=data,
@@ -583,7 +588,7 @@ def test_no_remark_of_the_library_reaches_the_terminal():
             timeout=30,
             check=False,
         )
-        assert (done.stdout, done.stderr) == (b"48\n", b"")
+        assert (done.stdout, done.stderr) == (shown, b"")
 
 
 FOUR_LARGE = """
@@ -669,3 +674,22 @@ def test_pixels_are_gone_before_the_memory_is_given_back(monkeypatch):
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "close", lambda image: order.append("closed"))
     examine(VARIANTS["png"])
     assert order == [48 * 40 * 4, "closed", "given back"]
+
+
+def test_whatever_is_broken_in_an_image_is_damage_and_no_crash():
+    chance = random.Random(11)
+    pool = [*VARIANTS.values(), *(data for mime, data in OTHERS.values() if mime != "image/tiff"), *in_three_scans()]
+    for _ in range(3000):
+        data = bytearray(chance.choice(pool))
+        for _ in range(chance.choice((1, 2, 8))):
+            at = chance.randrange(min(len(data), chance.choice((40, 700, 10**6))))
+            match chance.randrange(4):
+                case 0:
+                    del data[at + 1 :]
+                case 1:
+                    data[at:at] = chance.randbytes(9)
+                case _:
+                    data[at] = chance.randrange(256)
+        for check in (examine, lambda given: require_whole(sniff(given) or "", given)):
+            with suppress(DamagedImageError):
+                check(bytes(data))
