@@ -12,9 +12,10 @@ from typing import Protocol
 
 from anyio import Lock, to_thread
 
+from .errors import StoreError
 from .fault import Cause, Fault, ProviderError
 from .files import make_private, publish
-from .images import EXTENSIONS, SOURCE_TYPES, DamagedImageError, examine
+from .images import EXTENSIONS, SOURCE_TYPES, DamagedImageError, Examined, examine
 from .spool import Scratch, Spool
 from .task import Source, Task
 
@@ -55,10 +56,8 @@ class Inputs:
         if hashlib.sha256(data).hexdigest() != planned:
             what = f"source image {path} changed after the plan was made"
             raise _invalid(what, "run again: the job is then a changed one")
-        try:
-            examine(data)  # a provider may charge for finding out that it is damaged
-        except DamagedImageError as error:
-            raise _invalid(f"source image {path}: {error}", "put a whole file there, then run again") from error
+        # a provider may charge for finding out that it is damaged
+        _examined(data, str(path), "put a whole file there, then run again")
         self._known[path] = seen
 
     async def localised(self, task: Task) -> Task:
@@ -82,15 +81,25 @@ class Inputs:
         with self._spool.scratch() as sink:
             await self._fetch(url, sink)
             data = sink.body()
-        try:
-            facts = await to_thread.run_sync(examine, data)
-        except DamagedImageError as error:
-            raise _invalid(f"source image {url}: {error}") from error
+        facts = await to_thread.run_sync(_examined, data, url)
         if facts.mime not in SOURCE_TYPES:
             raise _invalid(f"source image {url} is {facts.mime}; providers take PNG, JPEG and WebP")
         name = f"{stem}.{facts.extension}"
         await to_thread.run_sync(publish, self._folder, name, data)
         return Source(path=str(self._folder / name), mime=facts.mime, size_bytes=len(data))
+
+
+def _examined(data: bytes, name: str, hint: str = "") -> Examined:
+    """Return what a source image is; raise ProviderError where it is damaged, StoreError for want of memory."""
+    try:
+        return examine(data)
+    except DamagedImageError as error:
+        raise _invalid(f"source image {name}: {error}", hint) from error
+    except MemoryError as error:
+        raise StoreError(
+            f"not enough memory to read the source image {name}. Nothing was sent for it: free memory, then run the "
+            "same command again"
+        ) from error
 
 
 def _invalid(what: str, hint: str = "") -> ProviderError:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from PIL import ImageFile
 
 from . import jpeg
-from .containers import CHECKS
+from .containers import CHECKS, require_pixels
 from .decoding import MAX_MEMORY, MAX_PIXELS, bytes_per_pixel, explained, memory, open_image, require_size
 from .formats import EXTENSIONS, SOURCE_TYPES, DamagedImageError, UnknownFormatError, refusal, sniff
 
@@ -52,7 +52,7 @@ def examine(data: bytes) -> Examined:
     mime = sniff(data)
     if mime is None:
         raise refusal(data)
-    require_whole(mime, data)
+    _require_container(mime, data)
     with explained(), open_image(mime, data) as image:
         facts = Examined(mime=mime, width=image.width, height=image.height)
         try:
@@ -65,7 +65,13 @@ def examine(data: bytes) -> Examined:
 
 
 def require_whole(mime: str, data: bytes) -> None:
-    """Raise DamagedImageError where an image is cut off or fails a checksum; only of a JPEG pixels are decoded."""
+    """Raise DamagedImageError where an image is cut off or fails a checksum: what examine finds, without its cost."""
+    _require_container(mime, data)
+    if mime == "image/png":
+        require_pixels(data)
+
+
+def _require_container(mime: str, data: bytes) -> None:
     if mime == "image/jpeg":
         jpeg.is_whole(data)
     elif (check := CHECKS.get(mime)) is not None:

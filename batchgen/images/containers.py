@@ -8,6 +8,16 @@ from collections.abc import Callable
 
 from .formats import PNG_MAGIC, DamagedImageError
 
+#: Samples a pixel, by the color type of a PNG.
+_CHANNELS = {2: 3, 4: 2, 6: 4}
+#: Adam7: the first column and row of each pass of an interlaced PNG, and the steps.
+_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_PIECE = 1 << 20
+#: More is not inflated only to count it: it is decoded before it is sent.
+_INFLATED = 16_000_000
+#: No byte of deflated data becomes more.
+_MOST_INFLATION = 1032
+
 
 def png_is_whole(data: bytes) -> None:
     """Raise DamagedImageError where a PNG is cut off, has no pixels, or a chunk fails its checksum."""
@@ -27,6 +37,35 @@ def png_is_whole(data: bytes) -> None:
             return
         position = end
     raise DamagedImageError(f"the PNG is cut off after {len(data)} bytes")
+
+
+def require_pixels(data: bytes) -> None:
+    """Raise DamagedImageError where a PNG holds fewer bytes of pixels than its size asks for.
+
+    Of a large one only what cannot be true is found.
+    """
+    width, height, depth, color, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+    bits = depth * _CHANNELS.get(color, 1)
+    passes = _PASSES if interlaced else ((0, 0, 1, 1),)
+    sizes = [(-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in passes]
+    missing = sum(rows * (1 + (columns * bits + 7) // 8) for columns, rows in sizes if columns > 0 and rows > 0)
+    if missing > _INFLATED:
+        if missing > _MOST_INFLATION * len(data):
+            raise DamagedImageError("the PNG is cut off: a part of its pixels is missing")
+        return
+    inflater, position = zlib.decompressobj(), len(PNG_MAGIC)
+    while missing > 0 and position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        packed = data[position + 8 : position + 8 + length] if kind == b"IDAT" else b""
+        try:
+            while packed and missing > 0 and not inflater.eof:
+                missing -= len(inflater.decompress(packed, _PIECE))
+                packed = inflater.unconsumed_tail
+        except zlib.error as error:
+            raise DamagedImageError(f"the pixels of the PNG are damaged: {error}") from error
+        position += 12 + length
+    if missing > 0:
+        raise DamagedImageError("the PNG is cut off: a part of its pixels is missing")
 
 
 def webp_is_whole(data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections import deque
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ MAX_MEMORY = 4 * MAX_PIXELS
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 # Remarks on metadata (EXIF, the index of an MPO) would reach the terminal and change nothing about the picture.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 # Pixels lie in blocks of 16 MB.  The C library would keep them for the thread that freed them; larger ones it returns
 # to the system, so that other threads can have them.
 _imaging.set_block_size(64 << 20)

@@ -36,6 +36,8 @@ _USUAL, _PROGRESSIVE = (0xC0, 0xC1, 0xC2), 0xC2
 #: The decoder looks eight bytes ahead.  Which bits would complete a last block depends on the picture's own codes:
 #: hardly ever do both of these.
 _LOOKAHEADS = (bytes(8), b"\xaa" * 8)
+#: In a larger picture the last block counts for nothing.
+_SMALL = 1_000_000
 #: Bits that decode to anything but an empty block, without a marker.
 _OTHER = bytes(number * 167 % 251 for number in range(512))
 #: A coefficient takes two bytes, for each of three or four colors; the picture four.
@@ -93,7 +95,8 @@ def is_whole(data: bytes) -> None:
 
 
 def _needs_no_more(data: bytes, layout: _Layout) -> bool:
-    return all(_decodes(data[: layout.first_end] + ahead) for ahead in _LOOKAHEADS)
+    ahead = _LOOKAHEADS if layout.width * layout.height <= _SMALL else _LOOKAHEADS[:1]
+    return all(_decodes(data[: layout.first_end] + bits) for bits in ahead)
 
 
 def _decodes(data: bytes) -> bool:

@@ -169,8 +169,9 @@ def _header(data: bytes, name: str) -> tuple[str, int, int, bool]:
         raise BadSource(f"{name} is no PNG, JPEG or WebP image (by its content, not its name)") from None
     except Image.DecompressionBombError:
         raise BadSource(f"{name} has more than {MAX_PIXELS // 1_000_000} megapixels") from None
-    except BadSource:
+    except (BadSource, MemoryError, ImportError):
         raise
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise BadSource(f"{name} is damaged: {error}") from None
+    except Exception as error:
+        # Pillow raises OSError, SyntaxError, AssertionError, struct.error, ... for broken files, by format
+        raise BadSource(f"{name} is damaged: {str(error) or 'its header makes no sense'}") from error
     return mime, width, height, alpha

@@ -11,8 +11,9 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
+from batchgen.errors import StoreError
 from batchgen.fault import Cause, Charged, Fault, ProviderError
 from batchgen.inputs import Inputs
 from batchgen.spool import Scratch, Spool
@@ -157,6 +158,9 @@ DAMAGED = {
     "cut": picture("JPEG")[:-40],
     "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
     "gif": b"GIF89a" + bytes(30),
+    "whole gif": picture("GIF"),  # whole, but no provider takes it
+    "whole tiff": picture("TIFF"),
+    "half with an end": picture("JPEG")[:-60] + b"\xff\xd9",
 }
 
 
@@ -234,6 +238,22 @@ async def test_a_damaged_source_is_found_before_anything_is_paid(tmp_path):
     with pytest.raises(ProviderError, match="cut off") as caught:
         await inputs(tmp_path, never).require_unchanged(task(half))
     assert caught.value.fault.cause is Cause.INVALID
+
+
+async def test_a_lack_of_memory_says_nothing_of_the_source(tmp_path, monkeypatch):
+    shared, source = inputs(tmp_path), source_file(tmp_path)
+
+    def exhausted(_image: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageFile.ImageFile, "load", exhausted)
+        with pytest.raises(StoreError, match=r"not enough memory.*Nothing was sent"):
+            await shared.require_unchanged(task(source))
+        async with serve(answer(picture())) as server:
+            with pytest.raises(StoreError, match="not enough memory"):
+                await shared.localised(task(Source(url=f"{server.url}/a.png")))
+    await shared.require_unchanged(task(source))
 
 
 async def test_a_file_that_is_gone_is_invalid(tmp_path):

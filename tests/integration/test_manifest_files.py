@@ -346,6 +346,28 @@ def test_a_source_that_is_cut_off_is_found_before_a_run(write, tmp_path, kind, k
     assert "a.jpg is damaged: " in found.message
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_source_jpeg_is_whole_by_its_picture_and_not_by_its_last_bytes(write, tmp_path, progressive):
+    path = tmp_path / "a.jpg"
+    Image.effect_noise((64, 64), 90).save(path, progressive=progressive)
+    whole = path.read_bytes()
+    for behind in (bytes(100), b"\0\0\0\x1cftypmp42" + bytes(4000), whole):
+        path.write_bytes(whole + behind)
+        assert one(write, "{prompt: x, images: a.jpg}", TOP).task.images[0].size_bytes == len(whole + behind)
+    path.write_bytes(whole[: len(whole) // 2] + b"\xff\xd9")
+    assert "a.jpg is damaged: the JPEG is cut off" in complaint(write, "{prompt: x, images: a.jpg}", TOP).message
+
+
+def test_a_source_png_without_what_it_needs_is_found_before_a_run(write, photo, tmp_path):
+    photo("a.png", mode="P")
+    whole = (tmp_path / "a.png").read_bytes()
+    for kind in (b"IDAT", b"PLTE"):
+        at = whole.index(kind) - 4
+        length = int.from_bytes(whole[at : at + 4], "big")
+        (tmp_path / "a.png").write_bytes(whole[:at] + whole[at + 12 + length :])
+        assert "a.png is damaged: " in complaint(write, "{prompt: x, images: a.png}", TOP).message
+
+
 @pytest.mark.parametrize(
     ("mask", "words"),
     [

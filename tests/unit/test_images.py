@@ -16,7 +16,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -143,6 +143,43 @@ def test_a_png_whose_pixels_are_short_is_refused_though_every_checksum_holds():
         examine(joined([ihdr, (kind, pixels[: len(pixels) // 2]), *rest]))
     with pytest.raises(DamagedImageError):
         examine(joined([ihdr, *rest]))
+
+
+@pytest.mark.parametrize("interlace", [0, 1])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("size", [(1, 1), (5, 6), (33, 17), (3, 9)])
+def test_a_source_png_has_as_many_pixels_as_it_says(mode, size, interlace):
+    head, *rest = chunks(saved(Image.new(mode, size), "PNG"))
+    pixels = zlib.decompress(b"".join(data for kind, data in rest if kind == b"IDAT"))
+    if interlace:
+        whole = head[1][8] * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[head[1][9]]  # bits of a sample, samples of a pixel
+        passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+        sizes = [(len(range(x, size[0], dx)), len(range(y, size[1], dy))) for x, y, dx, dy in passes]
+        pixels = bytes(sum(rows * (1 + (columns * whole + 7) // 8) for columns, rows in sizes if columns))
+        head = (head[0], head[1][:12] + b"\1")
+    others = [(kind, data) for kind, data in rest if kind not in (b"IDAT", b"IEND")]
+
+    def made(content: bytes) -> bytes:
+        return joined([head, *others, (b"IDAT", content[:3]), (b"IDAT", content[3:]), (b"IEND", b"")])
+
+    require_whole("image/png", made(zlib.compress(pixels)))
+    assert examine(made(zlib.compress(pixels))).width == size[0]
+    for short in (zlib.compress(pixels[:-1]), zlib.compress(b""), b"no deflated data"):
+        with pytest.raises(DamagedImageError, match="pixels"):
+            require_whole("image/png", made(short))
+        with pytest.raises(DamagedImageError):
+            examine(made(short))
+
+
+def test_a_source_png_that_is_large_is_not_inflated_to_count_its_pixels():
+    head = (b"IHDR", struct.pack(">IIBBBBB", 5000, 5000, 8, 2, 0, 0, 0))
+    for pixels, whole in ((bytes(75_005_000), True), (bytes(100_000), False)):
+        data = joined([head, (b"IDAT", zlib.compress(pixels)), (b"IEND", b"")])
+        if whole:
+            require_whole("image/png", data)
+        else:
+            with pytest.raises(DamagedImageError, match="missing"):
+                require_whole("image/png", data)
 
 
 def test_a_webp_that_lies_about_its_length_is_refused():
@@ -530,14 +567,19 @@ def test_a_machine_that_fails_is_told_from_an_image_that_is_damaged(monkeypatch,
 def test_no_remark_of_the_library_reaches_the_terminal():
     code = """
         import sys
-        from batchgen.images import examine
-        print(examine(sys.stdin.buffer.read()).width)
+        from batchgen.images import DamagedImageError, examine
+        try:
+            print(examine(sys.stdin.buffer.read()).width)
+        except DamagedImageError:
+            print("damaged")
         """
     jpeg = saved(noise(), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x0f\x01\x02\0\xff\xff\0\0")
     mpo = saved(noise(), "MPO", save_all=True, append_images=[noise((10, 10))]).replace(b"MPF\0II", b"MPF\0XX")
     head, *rest = chunks(VARIANTS["png"])
     actl = joined([head, (b"acTL", struct.pack(">II", 0, 0)), *rest])
-    for data in (jpeg, mpo, actl):
+    samples = struct.pack("<HHI", 277, 3, 1)
+    tiff = OTHERS["tiff"][1].replace(samples + b"\3", samples + b"\x63")
+    for data, shown in ((jpeg, b"48\n"), (mpo, b"48\n"), (actl, b"48\n"), (tiff, b"damaged\n")):
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(code)],
             input=data,
@@ -546,7 +588,7 @@ def test_no_remark_of_the_library_reaches_the_terminal():
             timeout=30,
             check=False,
         )
-        assert (done.stdout, done.stderr) == (b"48\n", b"")
+        assert (done.stdout, done.stderr) == (shown, b"")
 
 
 FOUR_LARGE = """
@@ -632,3 +674,22 @@ def test_pixels_are_gone_before_the_memory_is_given_back(monkeypatch):
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "close", lambda image: order.append("closed"))
     examine(VARIANTS["png"])
     assert order == [48 * 40 * 4, "closed", "given back"]
+
+
+def test_whatever_is_broken_in_an_image_is_damage_and_no_crash():
+    chance = random.Random(11)
+    pool = [*VARIANTS.values(), *(data for mime, data in OTHERS.values() if mime != "image/tiff"), *in_three_scans()]
+    for _ in range(3000):
+        data = bytearray(chance.choice(pool))
+        for _ in range(chance.choice((1, 2, 8))):
+            at = chance.randrange(min(len(data), chance.choice((40, 700, 10**6))))
+            match chance.randrange(4):
+                case 0:
+                    del data[at + 1 :]
+                case 1:
+                    data[at:at] = chance.randbytes(9)
+                case _:
+                    data[at] = chance.randrange(256)
+        for check in (examine, lambda given: require_whole(sniff(given) or "", given)):
+            with suppress(DamagedImageError):
+                check(bytes(data))
