@@ -84,7 +84,7 @@ class Framing:
             held, self._held = self._held, b""
             if self._chunks:
                 return self._end() if held.strip() == b"0" else b""
-            self._unchunked()
+            self._plain_after_all()
             made = self.feed(held)
         whole = self._stage in (_Stage.REST, _Stage.SURPLUS) and not self._broken
         return made + (self._end() if whole else b"")
@@ -168,6 +168,11 @@ class Framing:
         self._unchunked()
         return made + (self._end() if self._stage is _Stage.LENGTH and not self._left else b"")
 
+    def _plain_after_all(self) -> None:
+        """Take the body as it is, though chunks were announced; where it should end, nobody said."""
+        self._unchunked()
+        self._broken = self._stage is _Stage.REST
+
     def _unchunked(self) -> None:
         self._left = self._length or 0
         self._stage = _Stage.REST if self._length is None else _Stage.LENGTH
@@ -186,7 +191,7 @@ class Framing:
             if self._chunks:  # what follows is kept as it is
                 self._broken, self._stage = True, _Stage.REST
                 return skipped, b""
-            self._unchunked()  # announced, and not done
+            self._plain_after_all()
             return 0, b""
         self._chunks += 1
         self._left = int(size[1], 16)
