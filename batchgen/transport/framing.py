@@ -138,7 +138,7 @@ class Framing:
     def _head(self, data: bytes) -> tuple[int, bytes]:
         lead = len(data) - len(data.lstrip(b"\r\n"))
         if not b"HTTP/".startswith(data[lead : lead + 5].upper()):
-            raise NotHttpError("what came is no HTTP answer")
+            raise _not_http(data[lead:])
         found = _HEAD_END.search(data, lead)
         if (found.end() if found else len(data)) > MAX_HEAD:
             raise NotHttpError(f"the head of the answer is larger than {MAX_HEAD} bytes")
@@ -147,7 +147,7 @@ class Framing:
         first, *lines = (line.rstrip(b"\r") for line in data[lead : found.start()].split(b"\n"))
         line = _STATUS_LINE.fullmatch(first)
         if line is None:
-            raise NotHttpError("what came is no HTTP answer")
+            raise _not_http(first)
         status = int(line[1])
         if 100 <= status < 200 and status != 101:  # the answer itself follows
             return found.end(), b""
@@ -199,6 +199,11 @@ class Framing:
             return skipped + len(line) + 1, self._end()
         self._stage = _Stage.CHUNK
         return skipped + len(line) + 1, b""
+
+
+def _not_http(data: bytes) -> NotHttpError:
+    start = data.partition(b"\r")[0].partition(b"\n")[0][:60].decode("ascii", "backslashreplace")
+    return NotHttpError(f"the answer is not HTTP; it begins with {start!r}")
 
 
 def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
