@@ -1,10 +1,11 @@
 """The only package that speaks HTTP: a Call goes out, a Reply comes back.
 
 Repeated here is only what cannot cost money: a connection that was never made, and the download of a result.  All else
-belongs to ``retry.judge``, through the job table.
+belongs to ``retry.judge``, through the job table.  What arrives is kept, however its server framed it.
 """
 
 from .line import Line, Transport
+from .proxies import ProxyError, proxy_for, shown
 from .reading import Head, inflated
 
-__all__ = ["Head", "Line", "Transport", "inflated"]
+__all__ = ["Head", "Line", "ProxyError", "Transport", "inflated", "proxy_for", "shown"]

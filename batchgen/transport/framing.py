@@ -84,7 +84,7 @@ class Framing:
             held, self._held = self._held, b""
             if self._chunks:
                 return self._end() if held.strip() == b"0" else b""
-            self._unchunked()
+            self._plain_after_all()
             made = self.feed(held)
         whole = self._stage in (_Stage.REST, _Stage.SURPLUS) and not self._broken
         return made + (self._end() if whole else b"")
@@ -138,7 +138,7 @@ class Framing:
     def _head(self, data: bytes) -> tuple[int, bytes]:
         lead = len(data) - len(data.lstrip(b"\r\n"))
         if not b"HTTP/".startswith(data[lead : lead + 5].upper()):
-            raise NotHttpError("what came is no HTTP answer")
+            raise _not_http(data[lead:])
         found = _HEAD_END.search(data, lead)
         if (found.end() if found else len(data)) > MAX_HEAD:
             raise NotHttpError(f"the head of the answer is larger than {MAX_HEAD} bytes")
@@ -147,7 +147,7 @@ class Framing:
         first, *lines = (line.rstrip(b"\r") for line in data[lead : found.start()].split(b"\n"))
         line = _STATUS_LINE.fullmatch(first)
         if line is None:
-            raise NotHttpError("what came is no HTTP answer")
+            raise _not_http(first)
         status = int(line[1])
         if 100 <= status < 200 and status != 101:  # the answer itself follows
             return found.end(), b""
@@ -168,6 +168,11 @@ class Framing:
         self._unchunked()
         return made + (self._end() if self._stage is _Stage.LENGTH and not self._left else b"")
 
+    def _plain_after_all(self) -> None:
+        """Take the body as it is, though chunks were announced; where it should end, nobody said."""
+        self._unchunked()
+        self._broken = self._stage is _Stage.REST
+
     def _unchunked(self) -> None:
         self._left = self._length or 0
         self._stage = _Stage.REST if self._length is None else _Stage.LENGTH
@@ -186,7 +191,7 @@ class Framing:
             if self._chunks:  # what follows is kept as it is
                 self._broken, self._stage = True, _Stage.REST
                 return skipped, b""
-            self._unchunked()  # announced, and not done
+            self._plain_after_all()
             return 0, b""
         self._chunks += 1
         self._left = int(size[1], 16)
@@ -194,6 +199,11 @@ class Framing:
             return skipped + len(line) + 1, self._end()
         self._stage = _Stage.CHUNK
         return skipped + len(line) + 1, b""
+
+
+def _not_http(data: bytes) -> NotHttpError:
+    start = data.partition(b"\r")[0].partition(b"\n")[0][:60].decode("ascii", "backslashreplace")
+    return NotHttpError(f"the answer is not HTTP; it begins with {start!r}")
 
 
 def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:

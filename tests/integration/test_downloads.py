@@ -497,7 +497,8 @@ DISGUISES = (
 
 
 @pytest.mark.parametrize("host", DISGUISES)
-async def test_no_disguise_of_this_machine_is_ever_connected_to(scratch, host):
+async def test_no_disguise_of_this_machine_is_ever_connected_to(scratch, host, monkeypatch):
+    monkeypatch.setattr("batchgen.transport.line.SOURCE_PATIENCE", 0.1)
     async with serve(answer(IMAGE)) as server, transport_to("https://gw.example.com", ("*",)) as transport:
         with pytest.raises(ProviderError) as caught:
             await transport.fetch_source(f"https://{host}:{server.port}/a.png", scratch)

@@ -287,6 +287,14 @@ async def test_a_login_of_netrc_does_not_go_to_a_proxy(slot, tmp_path, netrc, mo
         assert not {"authorization", "proxy-authorization"} & set(request.headers)
 
 
+@pytest.mark.parametrize("proxy", ["socks5://user:s3cret@127.0.0.1:9", "127.0.0.1:9"])
+async def test_a_message_does_not_go_out_past_a_proxy_that_cannot_be_used(monkeypatch, proxy):
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    why = await post("https://hook.batchgen-test.invalid/x", b"{}", {})
+    assert "cannot be used" in (why or "")
+    assert "s3cret" not in (why or "")
+
+
 # --- a key that comes back ----------------------------------------------------------------------------------------
 
 ECHOES = {

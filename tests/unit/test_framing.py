@@ -44,7 +44,6 @@ WHOLE = {
     "chunked, in small chunks": OK + b"Transfer-Encoding: chunked\r\n\r\n"
     + b"".join(b"1\r\n%c\r\n" % byte for byte in JSON) + b"0\r\n\r\n",
     "length beside chunks": OK + b"Content-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKED + b"0\r\n\r\n",
-    "chunks announced over a plain body": OK + b"Transfer-Encoding: chunked\r\n\r\n" + JSON,
     "chunks and a length announced over a plain body": OK
     + b"Transfer-Encoding: chunked\r\nContent-Length: %d\r\n\r\n" % N + JSON,
     "gzip and chunks": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + CHUNKED + b"0\r\n\r\n",
@@ -105,6 +104,7 @@ BROKEN = {
     ),
     "no size": (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nxyz", b"abcxyz"),
     "half a size": (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1", b"abc"),
+    "plain, where chunks were announced": (OK + b"Transfer-Encoding: chunked\r\n\r\n" + JSON, JSON),
     "nothing": (OK + b"Transfer-Encoding: chunked\r\n\r\n", b""),
 }
 

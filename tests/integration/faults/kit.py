@@ -317,7 +317,7 @@ def studio(stage: Stage | str, **settings: Any) -> Line:
         "api_key_env": KEY_ENV,
         "tariff": {"usd_per_image": float(PRICE)},
         "limits": {"concurrency": 1},
-        "timeout": {"connect": 2, "total": 20},
+        "timeout": {"connect": 2, "total": 20, "download": 1},
     }
     return known | settings
 

@@ -479,7 +479,8 @@ def test_P24_a_result_that_has_expired_is_booked_and_reported(site, status):
     stage = behind_url(site, answer(b"expired", status))
     told = site.run_all(stage, "a")
     assert (told.code, site.states()) == (3, {"a": ("failed", "spoiled")})
-    assert (len(stage.posts), len(stage.gets)) == (2, 2)  # one new try, and it stands in the ledger
+    assert len(stage.posts) == 2  # one new purchase, and it stands in the ledger
+    assert len(stage.gets) == 2 if status.startswith("410") else len(stage.gets) > 4  # only what is gone is gone
     assert site.bill() == [("yes", NANO, None)] * 2
     assert status[:3] in site.job()["message"]
     assert len(site.kept()) == 2  # the answer, with its URL

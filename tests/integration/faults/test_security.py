@@ -197,8 +197,10 @@ def resolved(monkeypatch) -> list[str]:
 @pytest.mark.parametrize("url", INWARD)
 async def test_S6_no_result_is_fetched_from_inside(tmp_path, monkeypatch, resolved, url):
     found = connections(monkeypatch)
-    monkeypatch.setattr("batchgen.transport.download.TRIES", 1)
-    open_minded = profile("studio", {"preset": "gateway", "base_url": "https://gw.example.com", "url_hosts": ["*"]})
+    open_minded = profile(
+        "studio",
+        {"preset": "gateway", "base_url": "https://gw.example.com", "url_hosts": ["*"], "timeout": {"download": 0.01}},
+    )
     async with Transport({"studio": open_minded}, {"studio": CANARY}) as transport:
         with Spool(tmp_path / "spool").scratch() as scratch, pytest.raises(ProviderError):
             await transport.line("studio").fetch(url, scratch)
@@ -206,10 +208,10 @@ async def test_S6_no_result_is_fetched_from_inside(tmp_path, monkeypatch, resolv
 
 
 def test_S6_in_a_whole_run_none_of_them_is_connected_to(site, monkeypatch, resolved):
-    monkeypatch.setattr("batchgen.transport.download.TRIES", 1)
     found = connections(monkeypatch)
     stage = site.serve(answer(listing(*({"url": url} for url in INWARD if url.lower().startswith("http")))))
-    told = site.run_all(stage, "a", url_hosts=["*", "127.0.0.1", "localhost", "inside.test"])
+    hosts = ["*", "127.0.0.1", "localhost", "inside.test"]
+    told = site.run_all(stage, "a", url_hosts=hosts, timeout={"download": 0.01})
     assert (told.code, site.states(), site.images()) == (3, {"a": ("failed", "spoiled")}, [])
     assert set(found) == {("127.0.0.1", stage.raw.port)}  # the provider itself
     assert len(stage.requests) == 2
@@ -230,8 +232,9 @@ async def test_S7_a_name_cannot_change_its_mind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     monkeypatch.setattr("asyncio.selector_events.BaseSelectorEventLoop.sock_connect", refuse)
-    monkeypatch.setattr("batchgen.transport.download.TRIES", 2)
-    gateway = profile("studio", {"preset": "gateway", "base_url": "https://gw.example.com"})
+    gateway = profile(
+        "studio", {"preset": "gateway", "base_url": "https://gw.example.com", "timeout": {"download": 0.2}}
+    )
     async with Transport({"studio": gateway}, {}) as transport:
         with Spool(tmp_path / "spool").scratch() as scratch, pytest.raises(ProviderError):
             await transport.line("studio").fetch("https://cdn.example.com/x.png", scratch)
