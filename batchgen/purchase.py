@@ -62,7 +62,9 @@ class Purchases:
     new_id: Callable[[], str]
     spread: Callable[[], float]  #: chance in [0, 1)
     listeners: list[Listener] = field(default_factory=list)
-    halt: Callable[[Exception], None] = lambda _error: None  #: told when this machine cannot go on
+    halt: Callable[[Exception], None] = lambda _error: (
+        None
+    )  #: called when this machine cannot go on
     say: Callable[[str], None] = lambda _text: None  #: tells a person something at once
     unread: Unread | None = field(default=None)  #: an answer that only a later version can read
 
@@ -163,8 +165,8 @@ class Purchases:
         """Make an outcome durable; only then let go of the spool."""
         job, attempt, may_rebuy = opened.job, opened.attempt, lane.may_rebuy
         breaker, now = lane.breaker, self.now()
-        told = {"may_rebuy": may_rebuy, "troubled": breaker.troubled, "alone": breaker.alone(job.id)}
-        event = judge(job, outcome, lane.policy, now, self.spread(), **told)
+        facts = {"may_rebuy": may_rebuy, "troubled": breaker.troubled, "alone": breaker.alone(job.id)}
+        event = judge(job, outcome, lane.policy, now, self.spread(), **facts)
         lane.rebuys += isinstance(event, Deferred) and event.fault.cause is Cause.UNKNOWN
         lane.beyond += isinstance(event, Unsettled) and lane.policy.why_not_again(job) is None
         if isinstance(outcome, Delivered) and attempt.claim > 1:
