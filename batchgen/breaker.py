@@ -44,7 +44,7 @@ class Verdict:
 
     close: Closure | None = None
     pause: float | None = None
-    model: str | None = None  #: the model that the account may not use
+    model: str | None = None  #: the model that is denied to the account
     why: Fault | None = None  #: what closed it, where that is more than the last outcome
 
 
@@ -71,7 +71,7 @@ class Breaker:
     _blocked: Blocked = field(default_factory=Blocked)
     _denials: Denials = field(default_factory=Denials)
     _own: int | None = None  #: the job whose last denial was its own
-    _busy: float | None = None  #: since when it said nothing but that it is busy, and never for how long
+    _busy: float | None = None  #: since when all its answers were that it is busy, without a stated wait
     _refusals: dict[tuple[object, ...], set[int]] | None = field(default_factory=dict)  #: None: something else came
 
     @property
@@ -97,7 +97,7 @@ class Breaker:
     @property
     def fruitless(self) -> AbstractSet[int]:
         """Return the jobs that were paid for without an image: one more call for any other tells more."""
-        return self._fruitless.vain
+        return self._fruitless.tried
 
     def alone(self, job: int) -> bool:
         """Return whether the last denial was one of *job* alone: the provider takes others."""
@@ -182,12 +182,12 @@ class Breaker:
     def _turned_away(self, job: Job, fault: Fault) -> Verdict:
         if self._blocked.note(job.id) is not Finding.CONFIRMED:
             return _NOTHING
-        return Verdict(close=Closure.DENIED, why=replace(fault, message=self._blocked.told(fault.message)))
+        return Verdict(close=Closure.DENIED, why=replace(fault, message=self._blocked.message(fault.message)))
 
     def _no_image(self, job: Job, fault: Fault, now: float, sent_at: float) -> Verdict:
         if self._fruitless.note(job.id, now, sent_at) is not Finding.CONFIRMED:
             return _NOTHING
-        return Verdict(close=Closure.NO_IMAGE, why=replace(fault, message=self._fruitless.told(fault.message)))
+        return Verdict(close=Closure.NO_IMAGE, why=replace(fault, message=self._fruitless.message(fault.message)))
 
     def _throttled(self, fault: Fault, now: float, spread: float, first: bool) -> Verdict:
         self._stopped(now)

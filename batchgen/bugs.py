@@ -1,4 +1,4 @@
-"""What is told of an error that ends a run: one sentence for the user, and for a bug its place in the log."""
+"""How an error that ends a run is reported: one sentence for the user, and for a bug its place in the log."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def explained(error: Exception) -> BatchgenError:
         return StoreError(str(error))
     frames = (f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__))
     logs.event("bug", logs.ERROR, error=f"{type(error).__name__}: {error}", where=" > ".join(frames))
-    told = BatchgenError(
+    failure = BatchgenError(
         f"batchgen has a bug ({type(error).__name__}: {error}). The calls in flight were finished and nothing more was "
         "sent; an answer that could not be booked is in the spool, and the next run goes on with it. Please report this"
     )
-    told.__cause__ = error
-    return told
+    failure.__cause__ = error
+    return failure

@@ -64,7 +64,9 @@ class Purchases:
     new_id: Callable[[], str]
     spread: Callable[[], float]  #: chance in [0, 1)
     listeners: list[Listener] = field(default_factory=list)
-    halt: Callable[[Exception], None] = lambda _error: None  #: told when this machine cannot go on
+    halt: Callable[[Exception], None] = lambda _error: (
+        None
+    )  #: called when this machine cannot go on
     say: Callable[[str], None] = lambda _text: None  #: tells a person something at once
     unread: Unread | None = field(default=None)  #: an answer that only a later version can read
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
@@ -178,8 +180,8 @@ class Purchases:
         # before anything is waited for: nothing more goes out once the true price says so
         self.reservations.learn(attempt.task, outcome.charge, usage.images)
         breaker, now = lane.breaker, self.now()
-        told = {"may_rebuy": may_rebuy, "troubled": breaker.troubled, "alone": breaker.alone(job.id)}
-        event = judge(job, outcome, lane.policy, now, self.spread(), **told)
+        facts = {"may_rebuy": may_rebuy, "troubled": breaker.troubled, "alone": breaker.alone(job.id)}
+        event = judge(job, outcome, lane.policy, now, self.spread(), **facts)
         lane.rebuys += isinstance(event, Deferred) and event.fault.cause is Cause.UNKNOWN
         lane.beyond += isinstance(event, Unsettled) and lane.policy.why_not_again(job) is None
         if isinstance(outcome, Delivered) and attempt.claim > 1:

@@ -86,7 +86,8 @@ def judge(
 
     *job* is as it was claimed, so its ``tries`` count this attempt.  *spread* in [0, 1) sets repeats apart in time.
     *may_rebuy* False: this run has bought enough again without knowing whether it had to.  *troubled*: the provider
-    answers every job with errors, so the first error of a job that was never tried before is none of its own.
+    answers every job with errors, so the first error of a job that was never tried before is none of its own; but one
+    that may have been charged is a purchase all the same, and ``attempts`` bounds those.
     *alone*: the provider takes other jobs, so a denial is this job's own.
     """
     if isinstance(outcome, Delivered):
@@ -108,7 +109,8 @@ def judge(
                 return Deferred(at=now, fault=fault, not_before=later)
             return Unsettled(at=now, fault=replace(fault, message=f"{fault.message}; not bought again: {why}"))
         case Cause.EMPTY | Cause.SPOILED | Cause.ERROR:
-            if troubled and fault.cause is Cause.ERROR and job.tries == 1:
+            free = fault.cause is Cause.ERROR and fault.charged is Charged.NO
+            if troubled and free and job.tries == 1:
                 return Returned(at=now, fault=fault, not_before=later)
             most = {Cause.EMPTY: EMPTY_TRIES, Cause.SPOILED: SPOILED_TRIES}.get(fault.cause)
             if policy.over(job.tries) or (most is not None and job.tries >= most):

@@ -135,7 +135,7 @@ class Runner:
         homes = dict.fromkeys(lane.provider for lane in self.lanes)
         own = Wanted(provider=lane.provider, models=lane.models)
         borrowed = [replace(own, provider=other, by=lane.provider) for other in homes if other != lane.provider]
-        # accounts of one provider take from the same; what nobody takes from is not kept up to date
+        # accounts of one provider take from the same; what no lane takes from is not kept up to date
         known = {backlog.wanted: backlog for mine in self._backlogs.values() for backlog in mine}
         self._backlogs[lane.name] = [known.get(one) or self._backlog(one) for one in (own, *borrowed)]
 
@@ -205,15 +205,15 @@ class Runner:
         )
 
     async def _firsts(self, lane: Lane, backlogs: Sequence[Backlog]) -> list[tuple[Backlog, Job]]:
-        """Return the first job of each backlog that the lane may send; those paid for in vain go last."""
+        """Return the first job of each backlog that the lane may send; those paid for without an image go last."""
         found: list[tuple[Backlog, Job]] = []
-        for vain in (lane.breaker.fruitless, frozenset[int]()):
+        for tried in (lane.breaker.fruitless, frozenset[int]()):
             for backlog in backlogs:
-                may = self._able(lane, vain)  # asked anew: while a page is looked up, others may go out of order
+                may = self._able(lane, tried)  # asked anew: while a page is looked up, others may go out of order
                 job = await backlog.first(self.purchases.now(), may, far=lane.breaker.troubled)
                 if job is not None:
                     found.append((backlog, job))
-            if found or not vain:
+            if found or not tried:
                 break
         return found
 

@@ -54,12 +54,12 @@ class Fruitless:
         self.jobs.clear()
 
     @property
-    def vain(self) -> AbstractSet[int]:
+    def tried(self) -> AbstractSet[int]:
         """Return the jobs of which one more answer tells less than that of any other."""
         return self.jobs if self.suspected_at is None else self.jobs | self.odd
 
-    def told(self, words: str) -> str:
-        """Return what is told of them; *words* are those of the last one."""
+    def message(self, words: str) -> str:
+        """Return them as one sentence; *words* are the provider's of the last one."""
         return f"{self.answers} answers in a row, to {len(self.jobs)} jobs, brought no image; the last: {words}"
 
 
@@ -78,8 +78,8 @@ class Blocked:
         """Begin anew: one got through."""
         self.jobs.clear()
 
-    def told(self, words: str) -> str:
-        """Return what is told of them; *words* are those of the last one."""
+    def message(self, words: str) -> str:
+        """Return them as one sentence; *words* are the provider's of the last one."""
         return f"{len(self.jobs)} jobs in a row were blocked; the last: {words}"
 
 

@@ -57,7 +57,7 @@ class LaneEnd:
     beyond: int = 0  #: jobs in doubt that were not bought again, because so many had been
     final: bool = False  #: what closed it will not change by itself
     denied: Mapping[str, str] = field(default_factory=dict)  #: models that it may not use, with the provider's words
-    denied_left: int = 0  #: jobs of these models that nobody has done
+    denied_left: int = 0  #: jobs of these models that are left
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

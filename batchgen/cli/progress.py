@@ -105,7 +105,7 @@ class News:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._down: dict[str, bool] = {}  #: lanes that were told of, and whether they are closed
-        self._denied: set[tuple[str, str]] = set()  #: lanes and models that were told of
+        self._denied: set[tuple[str, str]] = set()  #: lanes and models that were reported
 
     def lines(self) -> Iterator[str]:
         """Yield what is new."""

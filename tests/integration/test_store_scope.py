@@ -135,6 +135,21 @@ async def test_a_lane_is_given_jobs_of_its_models(
     assert all(models.takes(job.task.model) for job in found)
 
 
+async def test_what_waits_for_a_model_is_counted(writer: Writer, reader: Reader) -> None:
+    other = replace(plan("b").task, model="m")
+    jobs = [plan("a"), plan("b", task=other), plan("c", task=other), plan("d", task=replace(other, provider="aimlapi"))]
+    batch_id = await loaded(writer, [*jobs, plan("gone", task=other)])
+    await writer.load(batch_id, jobs, NOW)
+    job, attempt = await claimed(writer, reader.job(batch_id, "c"))
+    assert job.state == "running"
+    assert reader.pending_of(batch_id, "aigate", ["m"]) == 1
+    await writer.settle(miss(attempt, Deferred(at=NOW, fault=DOUBT, not_before=NOW + timedelta(hours=1))), NOW)
+    assert reader.pending_of(batch_id, "aigate", ["m"]) == 2
+    assert reader.pending_of(batch_id, "aimlapi", ["m"]) == 1
+    assert reader.pending_of(batch_id, "aigate", ["m", "gpt-image-2"]) == 3
+    assert reader.pending_of(batch_id, "aigate", []) == 0
+
+
 async def test_a_limit_counts_over_all_lanes_and_a_sample_only_what_is_pending(writer: Writer, reader: Reader) -> None:
     jobs = [plan(f"j{number}", provider=("aigate", "aimlapi")[number % 2]) for number in range(20)]
     batch_id = await loaded(writer, jobs)

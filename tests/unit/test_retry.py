@@ -147,11 +147,17 @@ def test_a_throttled_job_is_due_with_its_lane_where_a_wait_is_named():
 
 
 def test_the_first_error_of_a_job_is_not_its_own_where_every_job_meets_one():
-    event = judge(job(tries=1), missed(Cause.ERROR), ONCE, NOW, 0.5, troubled=True)
-    assert event == Returned(
-        at=NOW, fault=missed(Cause.ERROR).fault, not_before=NOW + timedelta(seconds=ONCE.backoff(1, 0.5))
-    )
+    free = Missed(fault=Fault(cause=Cause.ERROR, message="m", charged=Charged.NO))
+    event = judge(job(tries=1), free, ONCE, NOW, 0.5, troubled=True)
+    assert event == Returned(at=NOW, fault=free.fault, not_before=NOW + timedelta(seconds=ONCE.backoff(1, 0.5)))
     assert advance(job(tries=1), event).tries == 0
+
+
+@pytest.mark.parametrize("charged", [Charged.MAYBE, Charged.YES])
+def test_an_error_that_may_have_been_charged_is_a_purchase_in_trouble_as_well(charged):
+    paid = Missed(fault=Fault(cause=Cause.ERROR, message="m", charged=charged))
+    assert isinstance(judge(job(tries=1), paid, ONCE, NOW, troubled=True), Exhausted)
+    assert isinstance(judge(job(tries=1), paid, RETRY, NOW, troubled=True), Deferred)
 
 
 @pytest.mark.parametrize("tries", [2, 3, 4])
