@@ -210,8 +210,7 @@ def _key(name: str, candidate: Candidate, *, configured: bool) -> Finding | None
         return Finding(about="keys", says=f"{name}: {candidate.key.source}{ends}")
     if candidate.variable is None:
         return Finding(about="keys", says=f"{name}: needs none") if configured else None
-    meant = any(f"{candidate.variable}{ending}" in settings.environment() for ending in ("", "_FILE", "_COMMAND"))
-    if meant:
+    if settings.stated([candidate.variable], settings.environment()):
         return Finding(about="keys", says=f"{name}: {candidate.lacking}", verdict="bad", code=5)
     return Finding(about="keys", says=f"{name}: {candidate.lacking}", verdict="note") if configured else None
 

@@ -43,7 +43,7 @@ _CRON = """batchgen schedule cron jobs/night.yaml --every 30m -- --budget 40
 
 prints the line.  It has absolute paths, needs nothing of cron's environment, and says something (so
 cron mails) only where a person is needed.  Keys go into .env in the folder of -C (chmod 600), or
-NAME_FILE or NAME_COMMAND stands there.  A run that is still on is left alone: with -q the next one
+NAME_FILE stands there.  A run that is still on is left alone: with -q the next one
 ends in silence with code 11.  Running it again is the resume.
 --budget 40 holds for each run by itself.  For the whole batch, or for a day, the manifest says it:
 budget: {usd: 40, per_day: {usd: 10}}; then the line needs neither --budget nor --yes.
@@ -127,6 +127,8 @@ def _environment() -> str:
             "",
             "Keys: AIGATE_API_KEY, GPTIMAGEAPI_API_KEY, AIMLAPI_API_KEY, GATEWAY_API_KEY, OPENAI_API_KEY,",
             "OPENROUTER_API_KEY, or NAME_FILE (a file that only you may read), or NAME_COMMAND (it prints the key).",
+            *_folded("The .env of a project's folder sets keys, and what batchgen.yaml may hold: no command, no proxy, no"
+                     " file of certificates, no consent.  --env-file and the shell set anything."),
             "Respected: NO_COLOR, TERM=dumb, COLUMNS, HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR,",
             "XDG_CONFIG_HOME, TZ.",
         ]

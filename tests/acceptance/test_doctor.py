@@ -40,12 +40,12 @@ def test_each_setting_is_told_with_its_file(project):
     (project.folder / "batchgen.yaml").write_text("providers: {openai: {limits: {burst: 2}}}", encoding="utf-8")
     own = project.folder / "own.yaml"
     own.write_text("confirm_above: 7\nproviders: {openai: {limits: {burst: 3}}}", encoding="utf-8")
-    (project.folder / ".env").write_text("BATCHGEN_YES=1\n", encoding="utf-8")
+    (project.folder / ".env").write_text("BATCHGEN_BUDGET=3\n", encoding="utf-8")
     done = project.run("doctor", "--json", "--config", own)
     told = {one["name"]: (one["value"], one["source"]) for one in done.json["settings"]}
     assert told["providers.openai.limits.burst"] == (2, str(project.folder / "batchgen.yaml"))
     assert told["confirm_above"] == (7, str(own))
-    assert told["BATCHGEN_YES"] == ("1", str(project.folder / ".env"))
+    assert told["BATCHGEN_BUDGET"] == ("3", str(project.folder / ".env"))
 
 
 def test_what_is_wrong_is_told_by_its_code(project):
