@@ -134,7 +134,8 @@ class Engagement:
 
     def _attendance(self, runner: Runner) -> Attendance:
         return Attendance(
-            place=self.place, batch=self.batch, runner=runner, writer=self.writer, say=self.say, silence=self.silence
+            place=self.place, batch=self.batch, runner=runner, writer=self.writer, say=self.say, silence=self.silence,
+            attended=self.terms.attended,
         )
 
     def needed(self, batch_id: int) -> set[str]:
@@ -241,6 +242,7 @@ class Engagement:
                     cause=lane.fault.cause if lane.fault else None,
                     stood_in=dict(lane.stood_in),
                     beyond=lane.beyond,
+                    held=lane.held,
                     left=counts[lane.provider].pending if lane.provider in counts else 0,
                 )
                 for lane in lanes_

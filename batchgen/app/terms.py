@@ -37,6 +37,7 @@ class Terms:
     keep_changed: bool = False  #: leave done jobs as they are, also where the manifest asks for something else
     bounds: Bounds = field(default_factory=Bounds)  #: when the run ends by itself
     fail_on: FailOn = "any"
+    attended: bool = True  #: a person sees it at a terminal, and may decide what it waits for
     latency: str = "realistic"  #: of the sandbox
     chosen: str = ""  #: the options that selected what it is about, as typed
     again: str = ""  #: those that a run which goes on needs too, as typed
@@ -54,6 +55,7 @@ class LaneEnd:
     left: int
     stood_in: Mapping[str, int] = field(default_factory=dict)  #: jobs that it did for others, by their provider
     beyond: int = 0  #: jobs in doubt that were not bought again, because so many had been
+    held: bool = False  #: a person paused it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -50,7 +50,7 @@ class Commands(shape.Group):
         "show": ("look", "show", "One job: what was asked, every attempt, files, cost."),
         "export": ("export", "export", "A line a job, for other programs; copies of the files."),
         "pause": ("steer", "pause", "Send nothing more to a provider, also while a run is on."),
-        "resume-lane": ("steer", "resume", "Take that back."),
+        "unpause": ("steer", "resume", "Let calls go to a paused or closed provider again."),
         "limit": ("steer", "limit", "How fast a provider is asked, also while a run is on."),
         "cancel": ("steer", "cancel", "Give jobs up, also while a run is on."),
         "unknown": ("mend", "unknown", "Jobs that may have been bought: list, retry, drop, adopt."),
@@ -74,7 +74,7 @@ class Commands(shape.Group):
         "sandbox": ("rehearse", "sandbox", "Serve simulated providers on this machine."),
         "demo": ("rehearse", "demo", "Run the demonstration batch on simulated providers."),
     }
-    other_names: ClassVar[dict[str, str]] = {"estimate": "plan"}
+    other_names: ClassVar[dict[str, str]] = {"estimate": "plan", "resume-lane": "unpause"}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of use."""

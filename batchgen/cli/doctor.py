@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ import click
 from . import defaults, words
 from .options import Session, command
 from .options import sandbox as rehearsal
+from .told import told_line
 
 if TYPE_CHECKING:
     from ..app.doctor import Finding, Setting
@@ -40,6 +42,7 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
 
     place = session.place(sandbox=sandbox)
     found = list(doctor.examine(place))
+    _put_beside(found, "lock", _controls(place))
     _put_beside(found, "settings", (*_options(place), *_variables()))
     made = [] if any(one.about == "settings" and one.code for one in found) else doctor.made(place, defaults.rivals)
     asked: tuple[check.Checked, ...] = ()
@@ -70,6 +73,21 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
         for line in check_lines(asked) if asked else []:
             words.data(line)
     return code
+
+
+def _controls(place: Place) -> Iterator[Finding]:
+    """Tell of the pauses and limits in force: a forgotten one would keep every run from its work."""
+    from ..app import control
+    from ..app.doctor import Finding
+    from ..errors import BatchgenError
+
+    try:
+        told = control.in_force(place)
+    except BatchgenError:
+        return  # examine has told what is wrong with the job table
+    for one in told:
+        says = told_line(one, place.way(), datetime.now(UTC))
+        yield Finding(about="paused" if one.paused_at else "limits", says=says, verdict="note")
 
 
 def _put_beside(found: list[Finding], about: str, more: Iterable[Finding]) -> None:

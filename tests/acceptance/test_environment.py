@@ -170,7 +170,7 @@ def test_a_key_in_an_env_file_is_read_only_by_the_name_that_a_provider_has_for_i
     done = project.run("run", path, "--yes", "--on-finish", finish)
     assert done.code == 0, done.err
     assert len(witness.charges()) == 1
-    assert CANARY not in (project.folder / "seen").read_text(encoding="utf-8")
+    assert "STUDIO_SECRET" not in (project.folder / "seen").read_text(encoding="utf-8")
 
 
 def test_what_is_read_elsewhere_is_known():

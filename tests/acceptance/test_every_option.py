@@ -152,7 +152,7 @@ def test_a_run_by_another_name_takes_the_same_options(copied, witness, command):
 
 REHEARSED = (
     "status", "watch --json", "usage", "list", "show only", "export", "verify", "unknown list", "db path", "db check",
-    "db backup b.db", "db vacuum", "db upgrade", "db recover r.yaml", "pause openai", "resume-lane openai",
+    "db backup b.db", "db vacuum", "db upgrade", "db recover r.yaml", "pause openai", "unpause openai",
     "limit openai burst=3", "limit openai --reset", "clean", "doctor", "plan r.yaml", "resume -n", "retry -n",
     "unknown retry", "unknown drop", "cancel --all",
 )  # fmt: skip
