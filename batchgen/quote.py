@@ -190,10 +190,10 @@ class Quote:
             yield min(width, number) * largest[provider]
 
     def _estimate(self, task: Task, length: int) -> Estimate:
-        return estimate(replace(task, prompt="x" * length), self._profiles[task.provider].models[task.model])
+        return estimate(replace(task, prompt="x" * length), self._profiles[task.provider].find(task.model)[1])
 
     def _lane(self, task: Task) -> Lane:
-        said = self._profiles[task.provider].models[task.model].tariff.date
+        said = self._profiles[task.provider].find(task.model)[1].tariff.date
         return Lane(provider=task.provider, model=task.model, tariff_date=said, stale=is_stale(said, self._facts.today))
 
     def _time(self, provider: str, weights: Mapping[tuple[str, int], int]) -> Forecast:

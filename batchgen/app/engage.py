@@ -155,7 +155,7 @@ class Engagement:
         """Put the runner together; *parts* stand in for those of its purchases."""
 
         def dearest(task: Task) -> Charge:
-            return estimate(task, self.batch.profiles[task.provider].models[task.model]).high
+            return estimate(task, self.batch.profiles[task.provider].find(task.model)[1]).high
 
         def release(attempt_id: str, keep: bool) -> None:
             if workshop is not None:

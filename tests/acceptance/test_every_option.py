@@ -27,7 +27,7 @@ JOBS = (
     LOW | {"id": "made", "prompt": "Made"},
     LOW | {"id": "made-too", "prompt": "Too", "tags": ["other"]},
     LOW | {"id": "there", "prompt": "There", "provider": "aimlapi"},
-    LOW | {"id": "small", "prompt": "Small", "model": "gpt-image-1-mini"},
+    LOW | {"id": "small", "prompt": "Small", "model": "gpt-image-2.5-flare"},
     LOW | {"id": "edited", "prompt": "Edited", "images": ["a.png"]},
     LOW | {"id": "refused", "prompt": "Refused [sandbox: refuse]"},
     LOW | {"id": "doubtful", "prompt": "Doubtful [sandbox: drop]"},
@@ -53,7 +53,7 @@ SELECTED = (
     ("retry shop", *FAILED, "refused"),
 )
 #: What selects no job, in place of the option that does.
-OTHERS = ("--id x*", "--tag other", "--provider aimlapi", "--model gpt-image-1-mini", "--kind edit", "--status done",
+OTHERS = ("--id x*", "--tag other", "--provider aimlapi", "--model gpt-image-2.5-flare", "--kind edit", "--status done",
           "--cause invalid", "--shard 2/2")  # fmt: skip
 
 
