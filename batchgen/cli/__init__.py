@@ -197,6 +197,8 @@ def main() -> None:
         code = _tell(UsageError(f"{what} is no text in this locale; set PYTHONUTF8=1, or LC_ALL=C.UTF-8"))
     except OSError as error:
         code = _tell(StoreError(f"{error.filename or 'this machine'}: {error.strerror or error}"))
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - a person is told in one sentence, whatever it was
+        code = _unexpected(error)
     _flush()
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -223,8 +225,17 @@ def _flush() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _tell(error: BatchgenError) -> int:
-    if shape.said("--debug"):
+def _unexpected(error: BaseException) -> int:
+    from .crash import Unexpected, foreseen, told
+
+    if isinstance(foreseen(error), KeyboardInterrupt):
+        return 130
+    found = told(error)
+    return _tell(found, debug=shape.said("--debug") and not isinstance(found, Unexpected))
+
+
+def _tell(error: BatchgenError, *, debug: bool | None = None) -> int:
+    if shape.said("--debug") if debug is None else debug:
         raise error
     if isinstance(error, LockHeld) and shape.said("--quiet"):
         return error.exit_code  # from cron it is the ordinary case: the run before still works
