@@ -45,7 +45,7 @@ from .lanes import Memory, lanes
 from .look import standing
 from .place import Place
 from .purses import of_run, purses
-from .resumed import Resumed, spoken
+from .resumed import Resumed, Sent, spoken
 from .steer import Say
 from .stop import Stop
 from .terms import Ended, LaneEnd, Terms
@@ -111,8 +111,11 @@ class Engagement:
         if profiles:
             require_writable(self.batch.folder)
         stop = Stop(runner, self.terms.bounds, wall)
+        sent = Sent()
+        runner.purchases.listeners.append(sent.note)
         async with transport:
-            await stop.guard(self._attendance(runner).around(follow(runner, self.reader)))
+            with sent.told():
+                await stop.guard(self._attendance(runner).around(follow(runner, self.reader)))
         ended = replace(
             self._ended(batch_id, runner, started, stop.signal),
             command=command, loaded=loaded, resumed=resumed if resumed.calls else None,
@@ -134,7 +137,12 @@ class Engagement:
 
     def _attendance(self, runner: Runner) -> Attendance:
         return Attendance(
-            place=self.place, batch=self.batch, runner=runner, writer=self.writer, say=self.say, silence=self.silence,
+            place=self.place,
+            batch=self.batch,
+            runner=runner,
+            writer=self.writer,
+            say=self.say,
+            silence=self.silence,
             attended=self.terms.attended,
         )
 

@@ -35,7 +35,14 @@ def prices(place: Place, names: Sequence[str] = ()) -> Iterator[Priced]:
     for name, facts in known(place, names).items():
         for title, model in facts.models.items():
             image = {tier: _image(name, title, model, tier) for tier in _tiers(model.tariff)}
-            yield Priced(provider=name, model=title, tariff=model.tariff, image=image, ends=model.ends, successor=model.successor)
+            yield Priced(
+                provider=name,
+                model=title,
+                tariff=model.tariff,
+                image=image,
+                ends=model.ends,
+                successor=model.successor,
+            )
 
 
 def _tiers(tariff: Tariff) -> Sequence[str]:

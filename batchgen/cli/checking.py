@@ -184,7 +184,8 @@ def price_lines(found: Iterable[Priced]) -> list[str]:
     before = None
     for each in found:
         cost = ", ".join(f"{tier} {_charge(charge)}".strip() for tier, charge in each.image.items())
-        ends = f"  (ends {each.ends}{f", then {each.successor}" if each.successor else ""})" if each.ends else ""
+        then = f", then {each.successor}" if each.successor else ""
+        ends = f"  (ends {each.ends}{then})" if each.ends else ""
         name = "" if each.provider == before else each.provider
         rows.append([name, each.model, cost + ends, each.tariff.date or ""])
         before = each.provider

@@ -37,13 +37,14 @@ def told(error: BaseException) -> BatchgenError:
         return StoreError(f"{one.filename or 'this machine'}: {one.strerror or one}")
     lines = "".join(traceback.format_exception(error)).splitlines()
     if shape.said("--debug"):
-        print("\n".join(map(str, logs.clean(lines))), file=sys.stderr)
+        words.say("\n".join(map(str, logs.clean(lines))))
     what = words.short(str(logs.clean(f"{type(one).__name__}: {one}")), WIDTH)
     file = _kept(what, lines)
-    where = f"its traceback is in {file}; " if file else ""
-    again = "" if shape.said("--debug") else ("run again with --debug to see it here" if file else
-                                              "run again with --debug for a traceback")  # fmt: skip
-    tail = f" ({where}{again})".replace("; )", ")") if where or again else ""
+    parts = [f"its traceback is in {file}"] if file else []
+    parts += (
+        [] if shape.said("--debug") else [f"run again with --debug {'to see it here' if file else 'for a traceback'}"]
+    )
+    tail = f" ({'; '.join(parts)})" if parts else ""
     return Unexpected(f"an unexpected error ended this command: {what}{tail}")
 
 

@@ -32,9 +32,10 @@ _MARKS = {"ok": "ok", "note": "note", "bad": "BAD"}
 )
 @rehearsal
 def doctor(session: Session, offline: bool, sandbox: bool) -> int:
-    """Look at versions, settings, keys, certificates, clock, disk, lock, job table, terminal and open files.
+    """Look at versions, settings, keys, certificates, proxies, clock, disk, lock, job table, terminal and open files.
 
-    Ends with the code that a run would end with: 1 disk, clock or table, 4 settings, 5 keys, 12 a newer table.
+    Ends with the code that a run would end with: 1 disk, clock or table, 4 settings, 5 keys, 8 a proxy, 12 a newer
+    table.
     """
     from ..app import check, doctor
     from ..errors import BatchgenError

@@ -53,9 +53,7 @@ def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int
         raise ManifestError(tuple(errors), tuple(warnings))
     if session.as_json:
         return 0
-    for warning in warnings:
-        words.say(f"warning: {words.nearer(warning)}")
-    for line in key_lines(list(keys)):
+    for line in [*(f"warning: {words.nearer(warning)}" for warning in warnings), *key_lines(list(keys))]:
         words.say(line)
     if not session.quiet:
         verdict = f"no mistakes, {words.count(len(warnings), 'warning')}" if warnings else "no mistakes"

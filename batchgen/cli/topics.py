@@ -107,6 +107,12 @@ def _exit_codes() -> str:
     return "\n".join([*lines, "", "If several hold: 130 or 143, 12, 11, 7, 5, 8, 3.  systemd: SuccessExitStatus=3 7 8"])
 
 
+_ENV_FILE = (
+    "The .env of a project's folder sets keys, and what batchgen.yaml may hold: no command, no proxy, no file of "
+    "certificates, no consent.  --env-file and the shell set anything."
+)
+
+
 def _environment() -> str:
     every = ", ".join(f"{shape.PREFIX}_{name.upper()}" for name in shape.EVERYWHERE)
     runs = ", ".join(f"{shape.PREFIX}_{name.upper()}" for name in shape.SHORT)
@@ -127,8 +133,7 @@ def _environment() -> str:
             "",
             "Keys: AIGATE_API_KEY, GPTIMAGEAPI_API_KEY, AIMLAPI_API_KEY, GATEWAY_API_KEY, OPENAI_API_KEY,",
             "OPENROUTER_API_KEY, or NAME_FILE (a file that only you may read), or NAME_COMMAND (it prints the key).",
-            *_folded("The .env of a project's folder sets keys, and what batchgen.yaml may hold: no command, no proxy, no"
-                     " file of certificates, no consent.  --env-file and the shell set anything."),
+            *_folded(_ENV_FILE),
             "Respected: NO_COLOR, TERM=dumb, COLUMNS, HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR,",
             "XDG_CONFIG_HOME, TZ.",
         ]

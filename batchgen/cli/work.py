@@ -106,7 +106,8 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
 def _tell_plan(session: Session, batch: Batch, wish: Plan, terms: Terms, *, real: bool) -> int:
     keys = keys_of_plan(batch, wish) if real else []
     if session.as_json:
-        words.document(wish.as_json() | {"keys": key_documents(keys)} | ({"with": dict(terms.amend)} if terms.alone else {}))
+        beside = {"with": dict(terms.amend)} if terms.alone else {}
+        words.document(wish.as_json() | {"keys": key_documents(keys)} | beside)
         return 0
     for warning in batch.warnings:
         words.say(f"warning: {words.nearer(warning)}")
@@ -135,7 +136,7 @@ def _tell_end(session: Session, ended: Ended, terms: Terms, stream: Stream | Non
     elif session.as_json:
         words.document(summary.document(ended))
     elif not session.quiet or needs_a_person(ended):
-        *lines, last = closing(ended)
+        *lines, last = closing(ended, resumed_told=not session.quiet)
         hint = _of_the_done(ended.wish, terms)
         for line in [*lines, *([hint] if hint else []), last]:
             words.say(line)

@@ -59,7 +59,9 @@ def check(task: Task, profile: Profile) -> tuple[Misfit, ...]:
         name, model = profile.find(task.model)
     except UnknownModel as error:
         if gone := profile.retired.get(task.model.rpartition("/")[2]):
-            return (Misfit(field="model", message=_over(profile, task.model, gone.ends), hint=_instead(gone.successor)),)
+            return (
+                Misfit(field="model", message=_over(profile, task.model, gone.ends), hint=_instead(gone.successor)),
+            )
         hint = f"write model: {error.suggestion}" if error.suggestion else f"see `batchgen providers {profile.name}`"
         return (Misfit(field="model", message=str(error), hint=hint),)
     speaker = model.dialect or profile.dialect

@@ -378,4 +378,6 @@ def test_a_host_that_only_looks_like_another_is_told_in_ascii(project):
     look_alike = "https://api.\u043epenai.com"
     jobs = [{"id": "a", "provider": "openai", "prompt": "a"}]
     path = project.manifest(jobs, providers={"openai": {"base_url": look_alike}})
-    assert "the key in OPENAI_API_KEY is sent to api.xn--penai-iye.com (provider openai)" in project.run("plan", path).out
+    assert (
+        "the key in OPENAI_API_KEY is sent to api.xn--penai-iye.com (provider openai)" in project.run("plan", path).out
+    )

@@ -265,13 +265,15 @@ def test_an_end_binds_who_announced_it_and_no_gateway(write):
     assert planned.recipe.without == (("openai", "openai offers gpt-image-1.5 no more since 2026-12-01"),)
 
 
+_FLASH = "1:5d7a6498fea3508d710a14062abed90d3ccdb546e7f96a5e80ae83e3e4779e2f"
+_PRO = "1:0662957b6d8275f120c8f00671755c5c9a17f0cc27fdde146b38a9e82759278b"
 #: The marks of these jobs in tables that version d34161a wrote.
 MARKS = {
-    "openrouter": "1:5d7a6498fea3508d710a14062abed90d3ccdb546e7f96a5e80ae83e3e4779e2f",
-    "openrouter, model: google/gemini-3-pro-image-preview": "1:0662957b6d8275f120c8f00671755c5c9a17f0cc27fdde146b38a9e82759278b",
-    "openrouter, model: google/gemini-3-pro-image": "1:0662957b6d8275f120c8f00671755c5c9a17f0cc27fdde146b38a9e82759278b",
-    "aigate, model: google/gemini-3.1-flash-image-preview": "1:5d7a6498fea3508d710a14062abed90d3ccdb546e7f96a5e80ae83e3e4779e2f",
-    "[aigate, openrouter], model: gemini-3.1-flash-image": "1:5d7a6498fea3508d710a14062abed90d3ccdb546e7f96a5e80ae83e3e4779e2f",
+    "openrouter": _FLASH,
+    "openrouter, model: google/gemini-3-pro-image-preview": _PRO,
+    "openrouter, model: google/gemini-3-pro-image": _PRO,
+    "aigate, model: google/gemini-3.1-flash-image-preview": _FLASH,
+    "[aigate, openrouter], model: gemini-3.1-flash-image": _FLASH,
 }
 
 

@@ -232,8 +232,7 @@ async def test_a_run_is_told_what_held_before_it_began_and_nothing_else(place, b
         limits, paused = told.holds["aimlapi"]
         assert (limits.spacing, limits.concurrency, limits.burst, paused) == (2, 3, 2, False)
         assert any(
-            "openai: paused since" in line and f"batchgen unpause -C {place.root} openai" in line
-            for line in told.said
+            "openai: paused since" in line and f"batchgen unpause -C {place.root} openai" in line for line in told.said
         )
         assert any(
             "aimlapi: spacing 2" in line and f"limit -C {place.root} aimlapi --reset" in line for line in told.said
