@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
+from typing import Literal
 
 from .errors import SettingsError
 
@@ -19,12 +20,23 @@ _ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
 
 #: Which file each variable came from, of those that a file set in this process.
 origins: dict[str, Path] = {}
+#: What a project's file sets that is no setting of batchgen: a key, once a provider asks for it by its name.
+#: It never enters the environment, where libraries and child processes would take it for theirs.
+keys: dict[str, str] = {}
+#: Variables that a project's file set and that were ignored, with the file.
+ignored: dict[str, Path] = {}
+
+#: What becomes of a variable: it enters the environment, it may only serve as a key, or it is ignored.
+Fate = Literal["set", "key", "ignored"]
 
 
-def load(path: Path, environment: MutableMapping[str, str]) -> bool:
+def load(
+    path: Path, environment: MutableMapping[str, str], fate: Callable[[str, str], Fate] = lambda _name, _value: "set"
+) -> bool:
     """Put what *path* says into *environment*, where it is not there by any other way; tell whether others may read it.
 
-    NAME is there also as NAME_FILE and NAME_COMMAND.  Raises SettingsError, which never shows a value.
+    NAME is there also as NAME_FILE and NAME_COMMAND.  *fate* says what becomes of a variable, by name and value.
+    Raises SettingsError, which never shows a value.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -32,9 +44,14 @@ def load(path: Path, environment: MutableMapping[str, str]) -> bool:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: {getattr(error, 'strerror', None) or 'is not UTF-8 text'}") from error
     for name, value in parsed(text, path).items():
-        if not any(f"{name}{ending}" in environment for ending in ("", "_FILE", "_COMMAND")):
-            environment[name] = value
-            origins[name] = path
+        if any(f"{name}{ending}" in environment for ending in ("", "_FILE", "_COMMAND")):
+            continue
+        becomes = fate(name, value)
+        if becomes == "ignored":
+            ignored[name] = path
+            continue
+        (environment if becomes == "set" else keys)[name] = value
+        origins[name] = path
     return open_to_all
 
 

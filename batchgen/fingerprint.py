@@ -16,6 +16,12 @@ from .task import Source, Task
 
 _SENT = ("size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
 
+#: Models by the name under which they were first hashed: a model that is renamed asks for nothing else.
+_FIRST_NAMES = {
+    "gemini-3.1-flash-image": "gemini-3.1-flash-image-preview",
+    "gemini-3-pro-image": "gemini-3-pro-image-preview",
+}
+
 #: In a mark, stands before what was asked for beside the manifest; see ``amend``.
 AMENDED = "+"
 
@@ -31,7 +37,8 @@ def asked(task: Task) -> dict[str, Any]:
 
     Who is asked is not part of it: a job that moves to another provider is the same job.
     """
-    content: dict[str, Any] = {"kind": task.kind.value, "model": task.model, "prompt": task.prompt}
+    model = _FIRST_NAMES.get(task.model, task.model)
+    content: dict[str, Any] = {"kind": task.kind.value, "model": model, "prompt": task.prompt}
     for name in _SENT:
         value = getattr(task, name)
         if value is not None:
@@ -71,10 +78,17 @@ def unchanged(known: str, task: Task, mark: str) -> bool:
     nothing, as long as the manifest asks for what it asked then.
     """
     known = known if AMENDED in mark else known.partition(AMENDED)[0]
-    if known == mark:
+    if known == mark or known == _as_declared(task):
         return True
     rule = known.partition(":")[0]
     return rule != CURRENT and rule in RULES and fingerprint(task, rule) == known
+
+
+def _as_declared(task: Task) -> str | None:
+    """Return the mark of a job whose model its user had declared under the name that it has now; None for others."""
+    if task.model not in _FIRST_NAMES:
+        return None
+    return f"1:{digest({**_first(task), 'model': task.model})}"
 
 
 def digest(content: Mapping[str, Any]) -> str:

@@ -56,9 +56,18 @@ def hide(secrets: Iterable[str]) -> None:
     redaction.register(secrets)
 
 
+_last: list[Wanted] = []
+
+
+def last() -> Wanted | None:
+    """Return the log that this process kept last."""
+    return _last[-1] if _last else None
+
+
 @contextmanager
 def kept(wanted: Wanted, **about: str) -> Iterator[None]:
     """Keep a log while inside; every line says *about* (the batch, say) what it is."""
+    _last[:] = [wanted]
     lines: list[logging.Handler] = [_File(wanted, about)]
     if wanted.verbose and wanted.tell is not None:
         lines.append(_Terminal(wanted.tell, logging.INFO if wanted.verbose == 1 else logging.DEBUG))

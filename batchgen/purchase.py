@@ -64,9 +64,7 @@ class Purchases:
     new_id: Callable[[], str]
     spread: Callable[[], float]  #: chance in [0, 1)
     listeners: list[Listener] = field(default_factory=list)
-    halt: Callable[[Exception], None] = lambda _error: (
-        None
-    )  #: called when this machine cannot go on
+    halt: Callable[[Exception], None] = lambda _error: None  #: called when this machine cannot go on
     say: Callable[[str], None] = lambda _text: None  #: tells a person something at once
     unread: Unread | None = field(default=None)  #: an answer that only a later version can read
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost

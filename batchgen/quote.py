@@ -195,7 +195,7 @@ class Quote:
             yield min(width, number) * largest[provider]
 
     def _estimate(self, task: Task, length: int) -> Estimate:
-        listed = estimate(replace(task, prompt="x" * length), self._profiles[task.provider].models[task.model])
+        listed = estimate(replace(task, prompt="x" * length), self._profiles[task.provider].find(task.model)[1])
         high = self._facts.prices.at_least(task, listed.high)
         if high is listed.high:
             return listed
@@ -204,7 +204,7 @@ class Quote:
         return Estimate(low=low, expected=high, high=high)
 
     def _lane(self, task: Task) -> Lane:
-        said = self._profiles[task.provider].models[task.model].tariff.date
+        said = self._profiles[task.provider].find(task.model)[1].tariff.date
         return Lane(provider=task.provider, model=task.model, tariff_date=said, stale=is_stale(said, self._facts.today))
 
     def _is_measured(self, lane: Lane) -> bool:

@@ -105,6 +105,20 @@ class Runner:
                     self._crew.start_soon(self._drive, lane)
         self._stir()
 
+    def waits_for(self) -> list[str]:
+        """Return the providers whose pause is all that this run waits for; none while anything else may happen."""
+        if self._under_way or not self._backlogs or any(lane.in_flight for lane in self.lanes):
+            return []
+        left = [lane for lane in self.lanes if lane.closed is None and not self._over(lane)]
+        others = [lane for lane in left if not lane.held]
+        # one that stands by takes over what is due at once: what it left, it never will
+        if any(lane.waits != "stands by" or self._expects(lane) for lane in others):
+            return []
+        return list(dict.fromkeys(lane.provider for lane in left if lane.held))
+
+    def _expects(self, lane: Lane) -> bool:
+        return any(backlog.more_at is not None for backlog in self._backlogs[lane.name])
+
     async def recover(self) -> None:
         """Finish what an earlier run left open: from the spool where the answer is there, else as unknown."""
         async with create_task_group() as tasks:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 COMMAND_TIMEOUT = 30
 PROJECT_FILE = "batchgen.yaml"
 USER_FILE = "config.yaml"
+#: How a key may be named: itself, a file that holds it, a command that prints it.
+_WAYS = ("", "_FILE", "_COMMAND")
 #: What may stand in them, and what it should be.
 SECTIONS = {
     "providers": "should map the name of a provider to its settings",
@@ -47,6 +49,7 @@ def find_key(name: str, environment: Mapping[str, str]) -> Key | None:
     It is, in this order: the variable NAME, the file that NAME_FILE names (readable by its owner only), the output of
     the command in NAME_COMMAND.  Raises KeyMissing where something is there but cannot be a key.
     """
+    environment = _with_keys(name, environment)
     if value := environment.get(name, "").strip():
         origin = dotenv.origins.get(name)
         return _checked(value, f"{name} in {origin}" if origin else f"the environment variable {name}")
@@ -59,7 +62,15 @@ def find_key(name: str, environment: Mapping[str, str]) -> Key | None:
 
 def stated(names: Iterable[str], environment: Mapping[str, str]) -> list[str]:
     """Return those of *names* under which a key is said to be; reads none."""
-    return [name for name in names if any(environment.get(f"{name}{ending}") for ending in ("", "_FILE", "_COMMAND"))]
+    return [name for name in names if any(_with_keys(name, environment).get(f"{name}{ending}") for ending in _WAYS)]
+
+
+def _with_keys(name: str, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Return *environment*, with what a project's file of variables says of the key *name* where it says nothing."""
+    if any(f"{name}{ending}" in environment for ending in _WAYS):
+        return environment
+    own = {full: dotenv.keys[full] for ending in _WAYS if (full := f"{name}{ending}") in dotenv.keys}
+    return {**environment, **own} if own else environment
 
 
 def find_keys(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, Key]:

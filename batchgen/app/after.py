@@ -98,6 +98,8 @@ def needs_a_person(ended: Ended) -> bool:
         return False
     again = ended.before == ended.exit_code and not ended.images
     if ended.exit_code == 8:
+        if any(lane.held and lane.left for lane in ended.lanes):
+            return not again
         stuck = {str(lane.closed) for lane in ended.lanes if lane.closed is not None and lane.left}
         lasting = any(lane.final and lane.left for lane in ended.lanes)
         return lasting or bool(stuck & {"doubt", "no-image"}) or ("down" in stuck and ended.before == 8)

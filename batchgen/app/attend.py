@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ from .steer import Say
 KEEP_EVERY = 60.0
 #: Seconds without the end of any call after which a person is told; renders take up to five minutes.
 SILENCE = 900.0
+#: Looks in a row at which nothing but a pause may be in the way, before a run without a terminal ends.
+SURE = 3
+#: Seconds that such a run waits for who paused a provider while it was on.
+NEAR = 600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +46,7 @@ class Attendance:
     writer: Writer
     say: Say  #: tells a person something at once
     silence: Say | None = None  #: tells of a silence; None: as *say* does
+    attended: bool = True  #: a person sees the run, and may end what it waits for
 
     @asynccontextmanager
     async def around(self, display: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
@@ -50,6 +56,8 @@ class Attendance:
             await tasks.start(partial(steer.follow, self.place, self.batch, apply, self.say))
             tasks.start_soon(self._remember)
             tasks.start_soon(self._listen)
+            if not self.attended:
+                tasks.start_soon(self._end_of_waiting)
             async with display:
                 yield
             tasks.cancel_scope.cancel()
@@ -97,6 +105,30 @@ class Attendance:
         while True:
             await sleep(KEEP_EVERY)
             await self.keep()
+
+    async def _end_of_waiting(self) -> None:
+        """End the run where all that is left waits for a decision, and nobody is there who would make it.
+
+        Who pauses a provider while the run is on is near, and gets some time.
+        """
+        since = dict.fromkeys(self._paused(), -math.inf)  # these were paused before it began
+        looks = 0
+        while True:
+            await sleep(steer.LOOK)
+            now, held = current_time(), self._paused()
+            since = {name: since.get(name, now) for name in held}
+            waiting = self.runner.waits_for()
+            looks = looks + 1 if waiting else 0
+            if looks >= SURE and all(now - since.get(name, now) >= NEAR for name in waiting):
+                self.runner.drain(f"all that is left waits for a decision: {self._undo(waiting)}")
+                return
+
+    def _paused(self) -> list[str]:
+        return list(dict.fromkeys(lane.provider for lane in self.runner.lanes if lane.held))
+
+    def _undo(self, providers: list[str]) -> str:
+        flags = self.place.way().flags
+        return "; ".join(f"{name} is paused, go on with: batchgen unpause{flags} {name}" for name in providers)
 
     async def _listen(self) -> None:
         since = current_time()

@@ -46,6 +46,11 @@ class Said:
         return known | dict(self.control.limits)
 
 
+def in_force(place: Place) -> Sequence[Control]:
+    """Return the pauses and limits that hold, by provider; changes nothing, and knows none of an older job table."""
+    return tuple(controls.standing(place.db).values()) if migrate.revision(place.db) == migrate.HEAD else ()
+
+
 def pause(place: Place, provider: str) -> Said:
     """Let no new calls go to *provider*; those under way end.  Raises UsageError for an unknown provider."""
     now = _now()

@@ -28,6 +28,7 @@ from . import roster
 from .check import Candidate, Checked, keys_of
 from .ground import BASE_FILES, FILES_PER_CALL, require_local
 from .place import Place
+from .proxies import CERTIFICATES, bypassing, proxies, trusting
 
 PACKAGES = (
     "aiohttp",
@@ -81,6 +82,7 @@ def examine(place: Place) -> Iterator[Finding]:
         ("settings", _settings),
         ("keys", _keys),
         ("certificates", _certificates),
+        ("proxies", _proxies),
         ("clock", _clock),
         ("disk", _disk),
         ("output", _output),
@@ -213,18 +215,30 @@ def _key(name: str, candidate: Candidate, *, configured: bool) -> Finding | None
         return Finding(about="keys", says=f"{name}: {candidate.key.source}{ends}")
     if candidate.variable is None:
         return Finding(about="keys", says=f"{name}: needs none") if configured else None
-    meant = any(f"{candidate.variable}{ending}" in settings.environment() for ending in ("", "_FILE", "_COMMAND"))
-    if meant:
+    if settings.stated([candidate.variable], settings.environment()):
         return Finding(about="keys", says=f"{name}: {candidate.lacking}", verdict="bad", code=5)
     return Finding(about="keys", says=f"{name}: {candidate.lacking}", verdict="note") if configured else None
 
 
 def _certificates(place: Place) -> Iterator[Finding]:
-    del place
     count = trusted().cert_store_stats()["x509_ca"]
-    named = [f"{name}={value}" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if (value := os.environ.get(name))]
-    where = ", ".join(named) or "those that come along"
-    yield Finding(about="certificates", says=f"{count} authorities: {where}", verdict="ok" if count else "note")
+    named = [f"{name}={value}" for name in CERTIFICATES if (value := os.environ.get(name))]
+    says = f"{count} authorities: {', '.join(named) or 'those that come along'}"
+    if named:
+        says += f"; they hold for {', '.join(trusting(roster.known(place).values())) or 'no provider'}"
+    yield Finding(about="certificates", says=says, verdict="ok" if count else "note")
+
+
+def _proxies(place: Place) -> Iterator[Finding]:
+    known = list(roster.known(place).values())
+    found = list(proxies(known, os.environ))
+    if not found:
+        yield Finding(about="proxies", says="none")
+    for one in found:
+        bad = one.flaw is not None and bool(one.providers)
+        yield Finding(about="proxies", says=str(one), verdict="bad" if bad else "note", code=8 if bad else 0)
+    if found and (past := bypassing(known)):
+        yield Finding(about="proxies", says=f"NO_PROXY keeps {', '.join(past)} from them", verdict="note")
 
 
 def _clock(place: Place) -> Iterator[Finding]:

@@ -47,7 +47,7 @@ from .lanes import Memory, lanes
 from .look import standing
 from .place import Place
 from .purses import of_run, purses
-from .resumed import Resumed, spoken
+from .resumed import Resumed, Sent, spoken
 from .steer import Say
 from .stop import Stop
 from .terms import Ended, LaneEnd, Terms
@@ -113,8 +113,11 @@ class Engagement:
         if profiles:
             require_writable(self.batch.folder, (job.output for job in self.batch.jobs))
         stop = Stop(runner, self.terms.bounds, wall)
+        sent = Sent()
+        runner.purchases.listeners.append(sent.note)
         async with transport:
-            await stop.guard(self._attendance(runner).around(follow(runner, self.reader)))
+            with sent.told():
+                await stop.guard(self._attendance(runner).around(follow(runner, self.reader)))
         ended = replace(
             self._ended(batch_id, runner, started, stop.signal),
             command=command, loaded=loaded, resumed=resumed if resumed.calls else None,
@@ -136,7 +139,13 @@ class Engagement:
 
     def _attendance(self, runner: Runner) -> Attendance:
         return Attendance(
-            place=self.place, batch=self.batch, runner=runner, writer=self.writer, say=self.say, silence=self.silence
+            place=self.place,
+            batch=self.batch,
+            runner=runner,
+            writer=self.writer,
+            say=self.say,
+            silence=self.silence,
+            attended=self.terms.attended,
         )
 
     def needed(self, batch_id: int) -> set[str]:
@@ -156,7 +165,7 @@ class Engagement:
         """Put the runner together; *parts* stand in for those of its purchases."""
 
         def dearest(task: Task) -> Charge:
-            return estimate(task, self.batch.profiles[task.provider].models[task.model]).high
+            return estimate(task, self.batch.profiles[task.provider].find(task.model)[1]).high
 
         def release(attempt_id: str, delivered: bool) -> None:
             if workshop is not None:
@@ -264,6 +273,7 @@ class Engagement:
                     denied_left=self.reader.pending_of(batch_id, lane.provider, lane.denied),
                     stood_in=dict(lane.stood_in),
                     beyond=lane.beyond,
+                    held=lane.held,
                     left=counts[lane.provider].pending if lane.provider in counts else 0,
                 )
                 for lane in lanes_

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from .. import ledger
+from ..errors import StoreError
 from ..fault import Cause
 from ..job import Deferred, Delivery, Incomplete, Settlement, Short, State, Unsettled
 from ..lane import Lane
 from ..money import in_words, show_credits, show_usd
 from ..purchase import Opened
 
+_NOTHING = "Nothing was sent"
 #: Jobs that are named.
 NAMED = 5
 
@@ -85,6 +88,31 @@ class Resumed:
             "bought_again": list(self.again),
             "held": list(self.held),
         }
+
+
+@dataclass(kw_only=True, slots=True)
+class Sent:
+    """Whether this run has sent anything."""
+
+    calls: int = 0
+
+    def note(self, lane: Lane, opened: Opened, settlement: Settlement | None) -> None:
+        """Take in how a call ended."""
+        del lane
+        fault = None if settlement is None else getattr(settlement.event, "fault", None)
+        unsent = fault is not None and fault.cause is Cause.UNREACHED
+        self.calls += settlement is not None and not unsent and not opened.attempt.resumed
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Let no error that ends the run say that nothing was sent, where only one call was not."""
+        try:
+            yield
+        except StoreError as error:
+            text, others = str(error), "1 call was" if self.calls == 1 else f"{self.calls} calls were"
+            if not self.calls or _NOTHING not in text:
+                raise
+            raise type(error)(text.replace(_NOTHING, f"This call was not sent; {others} before")) from error
 
 
 def spoken(found: Resumed) -> str:

@@ -128,7 +128,7 @@ def _told(
     said, flag = [], place.way().flags
     if control is not None and control.paused_at is not None and not before[1]:
         since = f"{name}: paused since {clock(control.paused_at)} by `batchgen pause`"
-        said.append(f"{since}; go on with: batchgen resume-lane{flag} {name}")
+        said.append(f"{since}; go on with: batchgen unpause{flag} {name}")
     elif not now[1] and (before[1] or before == now):
         said.append(f"{name}: goes on")
     old = before[0].model_dump()

@@ -23,7 +23,8 @@ class Priced:
     model: str
     tariff: Tariff
     image: Mapping[str, Charge]  #: what one image without source images costs, by tier ("medium", "2K"; "" is any)
-    deprecated: str | None = None
+    ends: str | None = None  #: the day from which the provider offers it no more
+    successor: str | None = None
 
 
 def prices(place: Place, names: Sequence[str] = ()) -> Iterator[Priced]:
@@ -34,7 +35,14 @@ def prices(place: Place, names: Sequence[str] = ()) -> Iterator[Priced]:
     for name, facts in known(place, names).items():
         for title, model in facts.models.items():
             image = {tier: _image(name, title, model, tier) for tier in _tiers(model.tariff)}
-            yield Priced(provider=name, model=title, tariff=model.tariff, image=image, deprecated=model.deprecated)
+            yield Priced(
+                provider=name,
+                model=title,
+                tariff=model.tariff,
+                image=image,
+                ends=model.ends,
+                successor=model.successor,
+            )
 
 
 def _tiers(tariff: Tariff) -> Sequence[str]:

@@ -38,6 +38,7 @@ class Terms:
     keep_changed: bool = False  #: leave done jobs as they are, also where the manifest asks for something else
     bounds: Bounds = field(default_factory=Bounds)  #: when the run ends by itself
     fail_on: FailOn = "any"
+    attended: bool = True  #: a person sees it at a terminal, and may decide what it waits for
     latency: str = "realistic"  #: of the sandbox
     chosen: str = ""  #: the options that selected what it is about, as typed
     again: str = ""  #: those that a run which goes on needs too, as typed
@@ -58,6 +59,7 @@ class LaneEnd:
     final: bool = False  #: what closed it will not change by itself
     denied: Mapping[str, str] = field(default_factory=dict)  #: models that it may not use, with the provider's words
     denied_left: int = 0  #: jobs of these models that are left
+    held: bool = False  #: a person paused it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

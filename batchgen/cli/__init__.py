@@ -50,7 +50,7 @@ class Commands(shape.Group):
         "show": ("look", "show", "One job: what was asked, every attempt, files, cost."),
         "export": ("export", "export", "A line a job, for other programs; copies of the files."),
         "pause": ("steer", "pause", "Send nothing more to a provider, also while a run is on."),
-        "resume-lane": ("steer", "resume", "Take that back."),
+        "unpause": ("steer", "resume", "Let calls go to a paused or closed provider again."),
         "limit": ("steer", "limit", "How fast a provider is asked, also while a run is on."),
         "cancel": ("steer", "cancel", "Give jobs up, also while a run is on."),
         "unknown": ("mend", "unknown", "Jobs that may have been bought: list, retry, drop, adopt."),
@@ -74,7 +74,7 @@ class Commands(shape.Group):
         "sandbox": ("rehearse", "sandbox", "Serve simulated providers on this machine."),
         "demo": ("rehearse", "demo", "Run the demonstration batch on simulated providers."),
     }
-    other_names: ClassVar[dict[str, str]] = {"estimate": "plan"}
+    other_names: ClassVar[dict[str, str]] = {"estimate": "plan", "resume-lane": "unpause"}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of use."""
@@ -197,6 +197,8 @@ def main() -> None:
         code = _tell(UsageError(f"{what} is no text in this locale; set PYTHONUTF8=1, or LC_ALL=C.UTF-8"))
     except OSError as error:
         code = _tell(StoreError(f"{error.filename or 'this machine'}: {error.strerror or error}"))
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - a person is told in one sentence, whatever it was
+        code = _unexpected(error)
     _flush()
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -223,8 +225,17 @@ def _flush() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _tell(error: BatchgenError) -> int:
-    if shape.said("--debug"):
+def _unexpected(error: BaseException) -> int:
+    from .crash import Unexpected, foreseen, told
+
+    if isinstance(foreseen(error), KeyboardInterrupt):
+        return 130
+    found = told(error)
+    return _tell(found, debug=shape.said("--debug") and not isinstance(found, Unexpected))
+
+
+def _tell(error: BatchgenError, *, debug: bool | None = None) -> int:
+    if shape.said("--debug") if debug is None else debug:
         raise error
     if isinstance(error, LockHeld) and shape.said("--quiet"):
         return error.exit_code  # from cron it is the ordinary case: the run before still works

@@ -155,7 +155,14 @@ def _plain(amount: Decimal | None) -> str | None:
 
 def known_as(listed: Listed) -> Mapping[str, str]:
     """Return what batchgen calls a model, by the name that the provider lists it under."""
-    return {model.wire: name for name, model in listed.profile.models.items()}
+    models = listed.profile.models.items()
+    older = {
+        f"{model.wire.removesuffix(name)}{alias}": name
+        for name, model in models
+        for alias in model.aliases
+        if model.wire.endswith(name)
+    }
+    return older | {model.wire: name for name, model in models}
 
 
 def models_document(listed: Listed) -> dict[str, Any]:
@@ -177,7 +184,8 @@ def price_lines(found: Iterable[Priced]) -> list[str]:
     before = None
     for each in found:
         cost = ", ".join(f"{tier} {_charge(charge)}".strip() for tier, charge in each.image.items())
-        ends = f"  (ends {each.deprecated})" if each.deprecated else ""
+        then = f", then {each.successor}" if each.successor else ""
+        ends = f"  (ends {each.ends}{then})" if each.ends else ""
         name = "" if each.provider == before else each.provider
         rows.append([name, each.model, cost + ends, each.tariff.date or ""])
         before = each.provider
@@ -198,7 +206,8 @@ def prices_document(found: Iterable[Priced]) -> dict[str, Any]:
             {
                 "provider": each.provider,
                 "model": each.model,
-                "deprecated": each.deprecated,
+                "deprecated": each.ends,
+                "successor": each.successor,
                 "tariff": each.tariff.model_dump(mode="json"),
                 "image": {
                     tier: {"usd": show_usd(charge.usd), "credits": show_credits(charge.credits)}

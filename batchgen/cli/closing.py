@@ -24,8 +24,11 @@ _OWN_WORDS = ("budget", "no-image")
 __all__ = ["advice", "closing", "near", "taken_lines"]
 
 
-def closing(ended: Ended) -> list[str]:
-    """Return the last lines of a run: what failed, counts, money, files, the next command, the exit code."""
+def closing(ended: Ended, *, resumed_told: bool = False) -> list[str]:
+    """Return the last lines of a run: what failed, counts, money, files, the next command, the exit code.
+
+    *resumed_told*: what became of the calls of the run before was told when that was known.
+    """
     found, counts = ended.standing, ended.standing.counts
     if ended.wish.selected and not ended.wish.matched:
         done = f"{counts.done} of {words.count(counts.total, 'job')} done"
@@ -39,7 +42,7 @@ def closing(ended: Ended) -> list[str]:
     # what needs a person comes first: the top of a mail is what is read
     lines = [
         *taken_lines(ended.taken_in),
-        *_resumed(ended),
+        *([] if resumed_told else _resumed(ended)),
         *_troubles(ended),
         head,
         *_unmade(ended),

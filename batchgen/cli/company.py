@@ -111,6 +111,11 @@ class Company:
                 if not isinstance(error, LockHeld):  # the run before still works: nobody need know
                     self.notifier.failed(self.batch, error)
                 raise
+            except Exception as error:
+                # told with its traceback where the command ends
+                logs.event("exit_error", logs.ERROR, exit_code=1, message=f"{type(error).__name__}: {error}")
+                self.notifier.failed(self.batch, BatchgenError(f"unexpected error: {type(error).__name__}"))
+                raise
 
     def finished(self, ended: Ended) -> None:
         """Tell whoever is to know how the run ended."""

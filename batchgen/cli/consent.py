@@ -12,7 +12,7 @@ from ..errors import SpendNotConfirmed
 from . import words
 from .defaults import from_a_file
 from .options import Session
-from .planning import amend_lines, many, plan_lines, question
+from .planning import amend_lines, key_lines, keys_of_plan, many, plan_lines, question
 
 if TYPE_CHECKING:
     from ..app.run import Agree, Terms
@@ -26,16 +26,18 @@ _PRICE = (
 )
 
 
-def agreement(session: Session, terms: Terms, *, yes: bool, ask: bool) -> Agree:
-    """Return what agrees to a plan, or refuses; nobody is asked unless *ask*."""
+def agreement(session: Session, terms: Terms, *, yes: bool, ask: bool, real: bool = True) -> Agree:
+    """Return what agrees to a plan, or refuses; nobody is asked unless *ask*.  *real*: keys are sent."""
     stated = terms.budget is not None and not from_a_file("budget")
 
     def agree(batch: Batch, wish: Plan) -> int | None:
+        keys = key_lines(keys_of_plan(batch, wish)) if real else []
         if not session.quiet and not session.as_json:
             for warning in batch.warnings:
                 words.say(f"warning: {words.nearer(warning)}")
-            for line in [*plan_lines(batch.name, wish, None), *amend_lines(wish, terms.amend), ""]:
+            for line in [*plan_lines(batch.name, wish, None), *amend_lines(wish, terms.amend), *keys, ""]:
                 words.say(line)
+            keys = []
         needs = _needing_a_price(batch, terms)
         _refuse_unpriced(dict.fromkeys(lane.provider for lane in wish.lanes if lane.unpriced), needs)
         if (idle := [name for name in wish.priceless if needs(name)]) and not session.quiet:
@@ -52,7 +54,7 @@ def agreement(session: Session, terms: Terms, *, yes: bool, ask: bool) -> Agree:
                 f"nobody agreed to spend: {why}.  Nothing was sent.  "
                 f"{unsaid}Say --yes, or name a limit: --budget USD, or budget: in the manifest"
             )
-        return _asked(wish) if wish.asks else None
+        return _asked(wish, keys) if wish.asks else None
 
     return agree
 
@@ -67,8 +69,13 @@ def _is_capped(batch: Batch, wish: Plan) -> bool:
     return bool(batch.budget) and asked <= covered
 
 
-def _asked(wish: Plan) -> int | None:
-    """Ask a person; return how many jobs to try first, None for all; raise SpendNotConfirmed."""
+def _asked(wish: Plan, keys: Iterable[str] = ()) -> int | None:
+    """Ask a person; return how many jobs to try first, None for all; raise SpendNotConfirmed.
+
+    *keys* says where keys go, as far as that was not told yet: nobody agrees without having seen it.
+    """
+    for line in keys:
+        words.say(line)
     while True:
         said = click.prompt(question(wish), default="", show_default=False, prompt_suffix=" ", err=True).strip().lower()
         if said in ("y", "yes"):

@@ -22,7 +22,7 @@ SECTION = "options"
 
 _CHOSEN = "it says what the command is about; say it on the command line"
 _AGREED = "nobody agrees to that once and for all; say it on the command line"
-_EVERYWHERE = "it is for every command; .env or the environment sets it: BATCHGEN_{}"
+_EVERYWHERE = "it is for every command; the environment, or a file that --env-file names, sets it: BATCHGEN_{}"
 
 #: Options that may not stand in a file, and where they are said instead.  New ones of a run belong here at need.
 REFUSED: Mapping[str, str] = {

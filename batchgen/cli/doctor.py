@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ import click
 from . import defaults, words
 from .options import Session, command
 from .options import sandbox as rehearsal
+from .told import told_line
 
 if TYPE_CHECKING:
     from ..app.doctor import Finding, Setting
@@ -30,9 +32,10 @@ _MARKS = {"ok": "ok", "note": "note", "bad": "BAD"}
 )
 @rehearsal
 def doctor(session: Session, offline: bool, sandbox: bool) -> int:
-    """Look at versions, settings, keys, certificates, clock, disk, output folders, lock, job table and terminal.
+    """Look at versions, settings, keys, certificates, proxies, clock, disk, output folders, lock, table and terminal.
 
-    Ends with the code that a run would end with: 1 disk, clock or table, 4 settings, 5 keys, 12 a newer table.
+    Ends with the code that a run would end with: 1 disk, clock or table, 4 settings, 5 keys, 8 a proxy, 12 a newer
+    table.
     """
     from ..app import check, doctor
     from ..errors import BatchgenError
@@ -40,6 +43,7 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
 
     place = session.place(sandbox=sandbox)
     found = list(doctor.examine(place))
+    _put_beside(found, "lock", _controls(place))
     _put_beside(found, "settings", (*_options(place), *_variables()))
     made = [] if any(one.about == "settings" and one.code for one in found) else doctor.made(place, defaults.rivals)
     asked: tuple[check.Checked, ...] = ()
@@ -70,6 +74,21 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
         for line in check_lines(asked) if asked else []:
             words.data(line)
     return code
+
+
+def _controls(place: Place) -> Iterator[Finding]:
+    """Tell of the pauses and limits in force: a forgotten one would keep every run from its work."""
+    from ..app import control
+    from ..app.doctor import Finding
+    from ..errors import BatchgenError
+
+    try:
+        told = control.in_force(place)
+    except BatchgenError:
+        return  # examine has told what is wrong with the job table
+    for one in told:
+        says = told_line(one, place.way(), datetime.now(UTC))
+        yield Finding(about="paused" if one.paused_at else "limits", says=says, verdict="note")
 
 
 def _put_beside(found: list[Finding], about: str, more: Iterable[Finding]) -> None:

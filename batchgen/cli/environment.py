@@ -3,35 +3,92 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import SettingsError
+from . import shape
+
+if TYPE_CHECKING:
+    from ..dotenv import Fate
 
 NAME = ".env"
+_HEAD = f"{shape.PREFIX}_"
+#: Endings of options that name a file or a folder.
+_PATHS = ("_file", "_dir", "_out", "_log", "log", "metrics", "target")
 
-_read: set[Path] = set()
+#: What a project's file must not set: it would change which code runs, whom it trusts, or where it looks for files.
+_REACHING = re.compile(
+    r"(?i)PYTHON.*|LD_.*|DYLD_.*|SSL_.*|OPENSSL_.*|GIT_.*|XDG_.*|BASH.*|MALLOC_.*|.*_PROXY|.*_CA_BUNDLE|.*_COMMAND"
+    r"|PATH|HOME|USER|SHELL|ENV|IFS|TMP|TEMP|TMPDIR|SQLITE_TMPDIR|SSLKEYLOGFILE|NETRC"
+)
+#: What is documented beside keys and settings, and harmless.
+_PLAIN = frozenset(("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TZ"))
+
+#: Each file with whether it was read as a project's own, which may set less.
+_read: set[tuple[Path, bool]] = set()
 #: The files that --env-file named, in order.
 named: list[Path] = []
 
 
 def load(folder: Path, files: Sequence[Path]) -> None:
-    """Read *files*, and .env in *folder* where there is one, each once; what is said already stays."""
-    own = folder / NAME
-    for path in (*files, *([own] if own.is_file() else [])):
-        place = path.absolute()
-        if place in _read:
-            continue
-        _read.add(place)
-        from ..dotenv import load as read
+    """Read *files*, and .env in *folder* where there is one, each once; what is said already stays.
 
-        if read(place, os.environ):
+    Files that a person named may set anything.  The .env of a folder may have come with the project.
+    """
+    own = folder / NAME
+    for path, projects in (*((path, False) for path in files), *([(own, True)] if own.is_file() else [])):
+        place = path.absolute()
+        if (place, projects) in _read or (place, False) in _read:
+            continue
+        _read.add((place, projects))
+        from .. import dotenv
+
+        if dotenv.load(place, os.environ, *([fate] if projects else [])):
             from .words import say
 
             say(f"warning: everybody may read {path}; if keys stand in it: chmod 600 {path}")
+        if left := [name for name, file in dotenv.ignored.items() if file == place]:
+            _warn_of_ignored(path, left)
+
+
+def _warn_of_ignored(path: Path, names: Sequence[str]) -> None:
+    from .words import say
+
+    are = "is" if len(names) == 1 else "are"
+    say(f"warning: {path}: {', '.join(names)} {are} ignored: the .env of a project sets keys, and settings that a"
+        " batchgen.yaml may hold.  Set it in the shell, or in a file that --env-file names")  # fmt: skip
+
+
+def fate(name: str, value: str) -> Fate:
+    """Return what becomes of a variable that the .env of a project folder sets."""
+    if name.startswith(_HEAD):
+        return "set" if _may_set(name.removeprefix(_HEAD).lower(), value) else "ignored"
+    if name in _PLAIN:
+        return "set"
+    return "ignored" if _REACHING.fullmatch(name) else "key"
+
+
+def _may_set(setting: str, value: str) -> bool:
+    """Tell whether a project may say this: what its batchgen.yaml may say as well, and the secret of its notices.
+
+    *setting* is an option's long name, behind that of its command or alone; unknown ones are for ``check`` to tell.
+    """
+    from .defaults import REFUSED
+
+    if setting in ("notify_secret", "notify_secret_file"):
+        return True
+    refused = {*REFUSED, "on_finish", "command", "allow_network_state"}
+    if any(setting == name or setting.endswith(f"_{name}") for name in refused):
+        return False
+    path = Path(value)
+    leads_out = path.is_absolute() or ".." in path.parts
+    return not (leads_out and setting.endswith(_PATHS))
 
 
 def check(ctx: click.Context) -> None:

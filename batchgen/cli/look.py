@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,11 +14,10 @@ from . import words
 from .export import job_document
 from .options import Session, batch, command, selecting, selection
 from .options import sandbox as rehearsal
+from .told import told_documents, told_line
 
 if TYPE_CHECKING:
-    from ..app.place import Way
     from ..job import Job
-    from ..store.controls import Control
     from ..store.values import AttemptRecord, Bill
 
 
@@ -33,29 +33,19 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
     place = session.place(sandbox=sandbox)
     found, way = look.status(place, batch), place.way(batch)
     if session.as_json:
-        words.document(ledger.status_document(found.batch.name, found.counts, found.usage, found.failures))
+        body = ledger.status_document(found.batch.name, found.counts, found.usage, found.failures)
+        words.document(body | {"controls": told_documents(found.told)})
         return 0
     for line in words.status_lines(found.batch.name, found.counts, found.usage, found.failures, cut_off=found.cut_off):
         words.data(line)
     for one in found.told:
-        words.data(f"told      {_told(one, way)}")
+        words.data(f"told      {told_line(one, way, datetime.now(UTC))}")
     words.data(f"files     {near(found.batch.folder)}")
     if found.holder is not None:
         words.data(f"a run is on (process {found.holder.pid}: {words.short(found.holder.command, 80)})")
     for line in advice(found, way):
         words.data(line)
     return 0
-
-
-def _told(said: Control, way: Way) -> str:
-    """Return what a person said of a provider, and how to take it back."""
-    from ..app.steer import clock, spoken
-
-    parts = [f"{spoken(said.limits)} (batchgen limit{way.flags} {said.provider} --reset)"] if said.limits else []
-    if said.paused_at is not None:
-        back = f"(batchgen resume-lane{way.flags} {said.provider})"
-        parts.insert(0, f"paused since {clock(said.paused_at)} {back}")
-    return f"{said.provider}: {'; '.join(parts)}"
 
 
 @command("list", "batchgen list --status failed", "batchgen list --status orphaned", "batchgen list runs")

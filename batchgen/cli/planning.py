@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ from . import words
 if TYPE_CHECKING:
     from ..budget import Purse
     from ..changes import Change, Difference
-    from ..manifest import Planned
+    from ..manifest import Batch, Planned
     from ..plan import Lane, Plan, Row
+    from ..providers.destinations import Destination
 
 _DAY = 86_400
 
@@ -82,6 +84,23 @@ def amend_lines(wish: Plan, said: Mapping[str, Any]) -> list[str]:
 
     head = f"{spoken(said)}, for {many(len(wish.again), 'job')}; holds until the manifest asks for something else"
     return _under("with", [head, *(f"{change.id}: {_told(change)}" for change in wish.changes if change.fields)])
+
+
+def key_lines(keys: Sequence[Destination]) -> list[str]:
+    """Return which keys go to other hosts, or from other variables, than those of the presets: a line each."""
+    return _under("keys", [str(one) for one in keys])
+
+
+def key_documents(keys: Sequence[Destination]) -> list[dict[str, Any]]:
+    """Return the same for ``--json``."""
+    return [asdict(one) for one in keys]
+
+
+def keys_of_plan(batch: Batch, wish: Plan) -> list[Destination]:
+    """Return the unusual destinations of the keys of all providers that a run may ask."""
+    from ..providers.destinations import sent_by
+
+    return sent_by(batch.profiles, [*(lane.provider for lane in wish.lanes), *wish.alternates])
 
 
 def job_line(job: Planned, standing: str, row: Row | None) -> str:

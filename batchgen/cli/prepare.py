@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ from ..errors import ManifestError, Problem
 from . import words
 from .options import Session, command, keep_changed, of_manifest, selecting, selection
 from .options import sandbox as rehearsal
-from .planning import job_document, job_line, many, plan_lines
+from .planning import job_document, job_line, key_documents, key_lines, keys_of_plan, many, plan_lines
 from .terms import amount
+from .told import told_documents, told_line
 
 if TYPE_CHECKING:
     from ..manifest import Planned
@@ -28,10 +30,11 @@ _MANIFEST = click.Path(dir_okay=False, path_type=Path)
 def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int:
     """Check manifests: every mistake at once, with file, line and column.  Nothing is sent or written."""
     from ..app import prepare
+    from ..providers.destinations import Destination, unusual
 
     errors: list[Problem] = []
     warnings: list[Problem] = []
-    jobs = 0
+    jobs, keys = 0, dict[Destination, None]()
     for path in manifests:
         try:
             batch = prepare.read_manifest(session.place(), session.file(path))
@@ -41,16 +44,17 @@ def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int
         else:
             warnings += batch.warnings
             jobs += len(batch.jobs)
+            keys |= dict.fromkeys(unusual(batch.profiles.values()))
     if strict:
         errors, warnings = [*errors, *warnings], []
     if session.as_json:
-        words.document(_verdict(jobs, errors, warnings))
+        words.document(_verdict(jobs, errors, warnings) | {"keys": key_documents(list(keys))})
     if errors:
         raise ManifestError(tuple(errors), tuple(warnings))
     if session.as_json:
         return 0
-    for warning in warnings:
-        words.say(f"warning: {words.nearer(warning)}")
+    for line in [*(f"warning: {words.nearer(warning)}" for warning in warnings), *key_lines(list(keys))]:
+        words.say(line)
     if not session.quiet:
         verdict = f"no mistakes, {words.count(len(warnings), 'warning')}" if warnings else "no mistakes"
         words.data(f"{words.count(len(manifests), 'manifest')}, {many(jobs, 'job')}: {verdict}")
@@ -93,7 +97,7 @@ def plan(
     **options: Any,  # noqa: ANN401 - the selection
 ) -> int:
     """Say what a run would do, what it would cost and how long it would take.  Sends and writes nothing."""
-    from ..app import prepare
+    from ..app import control, prepare
 
     place, chosen = session.place(sandbox=sandbox), of_manifest(selection(options))
     batch = prepare.read_manifest(place, session.file(manifest))
@@ -114,11 +118,16 @@ def plan(
         tell=tell if full else None,
         changes_all=diff,
     )
+    keys = [] if sandbox else keys_of_plan(batch, wish)
+    told = [one for one in control.in_force(place) if one.provider in batch.profiles]
     if session.as_json:
-        words.document(wish.as_json() | ({"items": items} if full else {}))
+        more = {"keys": key_documents(keys), "controls": told_documents(told)}
+        words.document(wish.as_json() | more | ({"items": items} if full else {}))
         return 0
     for warning in batch.warnings:
         words.say(f"warning: {words.nearer(warning)}")
     for line in [*([""] if full else []), *plan_lines(batch.name, wish, batch.manifest.parent)]:
+        words.data(line)
+    for line in [*key_lines(keys), *(f"told      {told_line(one, place.way(), datetime.now(UTC))}" for one in told)]:
         words.data(line)
     return 0

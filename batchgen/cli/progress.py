@@ -83,7 +83,7 @@ def waiting(lane: Lane) -> str:
     if lane.closed is not None:
         return f"closed: {words.short(lane.fault.message, 90)}" if lane.fault else f"closed: {lane.closed}"
     if lane.held:
-        return f"you: batchgen resume-lane {lane.provider}"
+        return f"you: batchgen unpause {lane.provider}"
     pause = lane.pause_left
     if pause >= 1 and lane.fault is not None:
         why = "throttled" if lane.fault.cause is Cause.THROTTLED else words.short(lane.fault.message, 50)

@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -44,6 +45,7 @@ def schedule(  # noqa: PLR0917 - click gives them by name
     root = click.get_current_context().find_root()
     asked = run.make_context("run", [str(manifest), *rest], parent=root, obj={"folder": session.folder})
     notes = tuple(_notes(session, asked, manifest))
+    _tell_controls(session, sandbox=asked.params["sandbox"])
     source = asked.get_parameter_source("wait_lock")
     waits = source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
     command = _command(session, manifest, rest if waits else ("--wait-lock", str(WAIT[kind]), *rest))
@@ -81,6 +83,16 @@ def _notes(session: Session, asked: click.Context, manifest: Path) -> Iterator[s
     if asked.params["budget"] is not None and not budget:
         cap = f"--budget {asked.params['budget']} holds for each run by itself, not for the batch or a day"
         yield f"{cap}: those stand in the manifest, budget: {{usd: 40, per_day: {{usd: 10}}}}"
+
+
+def _tell_controls(session: Session, *, sandbox: bool) -> None:
+    """Warn of pauses and limits that will hold for the runs as well."""
+    from ..app import control
+    from .told import told_line
+
+    place = session.place(sandbox=sandbox)
+    for one in control.in_force(place):
+        words.say(f"warning: {told_line(one, place.way(), datetime.now(UTC))}")
 
 
 def _holds(asked: click.Context, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Steering a run from another terminal: pause, resume-lane, limit, cancel."""
+"""Steering a run from another terminal: pause, unpause, limit, cancel."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 @command(
     "pause",
     "batchgen pause openai",
-    "batchgen resume-lane openai",
+    "batchgen unpause openai",
 )
 @click.argument("provider")
 @rehearsal
 def pause(session: Session, provider: str, sandbox: bool) -> int:
-    """Send nothing more to PROVIDER until resume-lane; calls under way end.
+    """Send nothing more to PROVIDER until unpause; calls under way end.
 
     Holds for a run that is on, within about a second, and for those that start later.
     """
@@ -39,10 +39,10 @@ def pause(session: Session, provider: str, sandbox: bool) -> int:
     said = control.pause(place, provider)
     since = f", since {clock(said.control.paused_at)}" if said.control.paused_at and not said.changed else ""
     what = f"{provider}: paused{since}; no new calls, those under way end"
-    return _tell(session, said, [what], f"next      batchgen resume-lane{place.way().flags} {shlex.quote(provider)}")
+    return _tell(session, said, [what], f"next      batchgen unpause{place.way().flags} {shlex.quote(provider)}")
 
 
-@command("resume-lane", "batchgen resume-lane openai")
+@command("unpause", "batchgen unpause openai")
 @click.argument("provider")
 @rehearsal
 def resume(session: Session, provider: str, sandbox: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -125,6 +126,7 @@ def terms_of(
         keep_changed=options["keep_changed"],
         bounds=bounds(options["stop_at"], options["max_time"], options["max_failures"], datetime.now().astimezone()),
         fail_on=options["fail_on"],
+        attended=sys.stdin.isatty() and sys.stderr.isatty(),
         latency=options["latency"],
         chosen=spoken(requeue or chosen or Selection()),
         again=_again(options),

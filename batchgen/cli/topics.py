@@ -19,7 +19,7 @@ CODES = {
     5: "key missing or refused, or the first jobs were all refused alike",
     6: "spending not confirmed; nothing sent",
     7: "budget reached, or provider out of money; the rest is pending",
-    8: "stopped early: --stop-at, --max-time, --max-failures, or a provider out of reach",
+    8: "stopped early: --stop-at, --max-time, --max-failures, a provider out of reach, or a forgotten pause",
     10: "no such batch, run or job",
     11: "another run holds the lock",
     12: "the job table is newer than this program, or its upgrade failed",
@@ -43,7 +43,7 @@ _CRON = """batchgen schedule cron jobs/night.yaml --every 30m -- --budget 40
 
 prints the line.  It has absolute paths, needs nothing of cron's environment, and says something (so
 cron mails) only where a person is needed.  Keys go into .env in the folder of -C (chmod 600), or
-NAME_FILE or NAME_COMMAND stands there.  A run that is still on is left alone: with -q the next one
+NAME_FILE stands there.  A run that is still on is left alone: with -q the next one
 ends in silence with code 11.  Running it again is the resume.
 --budget 40 holds for each run by itself.  For the whole batch, or for a day, the manifest says it:
 budget: {usd: 40, per_day: {usd: 10}}; then the line needs neither --budget nor --yes.
@@ -107,6 +107,12 @@ def _exit_codes() -> str:
     return "\n".join([*lines, "", "If several hold: 130 or 143, 12, 11, 7, 5, 8, 3.  systemd: SuccessExitStatus=3 7 8"])
 
 
+_ENV_FILE = (
+    "The .env of a project's folder sets keys, and what batchgen.yaml may hold: no command, no proxy, no file of "
+    "certificates, no consent.  --env-file and the shell set anything."
+)
+
+
 def _environment() -> str:
     every = ", ".join(f"{shape.PREFIX}_{name.upper()}" for name in shape.EVERYWHERE)
     runs = ", ".join(f"{shape.PREFIX}_{name.upper()}" for name in shape.SHORT)
@@ -127,6 +133,7 @@ def _environment() -> str:
             "",
             "Keys: AIGATE_API_KEY, GPTIMAGEAPI_API_KEY, AIMLAPI_API_KEY, GATEWAY_API_KEY, OPENAI_API_KEY,",
             "OPENROUTER_API_KEY, or NAME_FILE (a file that only you may read), or NAME_COMMAND (it prints the key).",
+            *_folded(_ENV_FILE),
             "Respected: NO_COLOR, TERM=dumb, COLUMNS, HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR,",
             "XDG_CONFIG_HOME, TZ.",
         ]

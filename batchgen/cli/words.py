@@ -126,14 +126,29 @@ def table(rows: Sequence[Sequence[object]], heads: Sequence[str], right: Iterabl
 
 
 def csv_line(cells: Iterable[object]) -> str:
-    """Return a row of CSV; cells that a spreadsheet would run are quoted."""
+    """Return a row of CSV; cells that a spreadsheet would run are quoted, and what would steer a screen is escaped."""
     buffer = io.StringIO()
     csv.writer(buffer).writerow([_harmless(cell) for cell in cells])
     return buffer.getvalue().rstrip("\r\n")
 
 
 def _harmless(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    if not isinstance(cell, str):
+        return cell
+    text = cell
+    if not text.isprintable():
+        text = "".join(c.encode("unicode_escape").decode() if c not in _KEPT and _hides(c) else c for c in text)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+#: What a cell of CSV may hold, since it is quoted.
+_KEPT = "\t\n\r"
+#: They turn the direction of the text around them.
+_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def _hides(character: str) -> bool:
+    return character in _TURNING or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def call_lines(calls: Sequence[Calls]) -> list[str]:

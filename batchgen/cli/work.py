@@ -17,7 +17,7 @@ from . import words
 from .company import Company
 from .consent import agreement
 from .options import Session, command, of_manifest, selecting, selection
-from .planning import amend_lines, plan_lines
+from .planning import amend_lines, key_documents, key_lines, keys_of_plan, plan_lines
 from .terms import overlay_of, run_options, terms_of
 
 if TYPE_CHECKING:
@@ -85,9 +85,11 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     place = session.place(sandbox=options["sandbox"])
     batch = prepare.read_manifest(place, session.file(manifest), overlay_of(session, options))
     if options["dry_run"]:
-        return _tell_plan(session, batch, run.preview(place, batch, terms), terms)
+        return _tell_plan(session, batch, run.preview(place, batch, terms), terms, real=not place.sandbox)
     mode = _mode(session, options["progress"])
-    agree = agreement(session, terms, yes=options["yes"] or place.sandbox, ask=not options["no_input"])
+    agree = agreement(
+        session, terms, yes=options["yes"] or place.sandbox, ask=not options["no_input"], real=not place.sandbox
+    )
     company = Company.of(session, place, batch.name, options)
     if (stops := terms.bounds.spoken) and not (session.quiet or session.as_json):
         words.say(f"stops     {stops}")
@@ -101,13 +103,16 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     return ended.exit_code
 
 
-def _tell_plan(session: Session, batch: Batch, wish: Plan, terms: Terms) -> int:
+def _tell_plan(session: Session, batch: Batch, wish: Plan, terms: Terms, *, real: bool) -> int:
+    keys = keys_of_plan(batch, wish) if real else []
     if session.as_json:
-        words.document(wish.as_json() | ({"with": dict(terms.amend)} if terms.alone else {}))
+        beside = {"with": dict(terms.amend)} if terms.alone else {}
+        words.document(wish.as_json() | {"keys": key_documents(keys)} | beside)
         return 0
     for warning in batch.warnings:
         words.say(f"warning: {words.nearer(warning)}")
-    for text in [*plan_lines(batch.name, wish, batch.manifest.parent), *amend_lines(wish, terms.amend)]:
+    told = [*plan_lines(batch.name, wish, batch.manifest.parent), *amend_lines(wish, terms.amend), *key_lines(keys)]
+    for text in told:
         words.data(text)
     if hint := _of_the_done(wish, terms):
         words.data(hint)
@@ -131,7 +136,7 @@ def _tell_end(session: Session, ended: Ended, terms: Terms, stream: Stream | Non
     elif session.as_json:
         words.document(summary.document(ended))
     elif not session.quiet or needs_a_person(ended):
-        *lines, last = closing(ended)
+        *lines, last = closing(ended, resumed_told=not session.quiet)
         hint = _of_the_done(ended.wish, terms)
         for line in [*lines, *([hint] if hint else []), last]:
             words.say(line)

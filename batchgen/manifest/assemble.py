@@ -216,9 +216,10 @@ class Assembly:
         if (task.provider, task.model) in self._offered:
             return
         self._offered.add((task.provider, task.model))
-        if model.deprecated:
-            message = f"{task.provider} switches {task.model} off on {model.deprecated}"
-            self._warnings.add(draft.problem("model", "deprecated_model", message))
+        if model.ends:
+            message = f"{task.provider} switches {task.model} off on {model.ends}"
+            hint = f"write model: {model.successor}" if model.successor else ""
+            self._warnings.add(draft.problem("model", "deprecated_model", message, hint))
         if self._today is not None and is_stale(model.tariff.date, self._today):
             message = f"the prices of {task.provider} {task.model} were read on {model.tariff.date}"
             hint = "look them up, and state yours with tariff:"

@@ -60,7 +60,7 @@ def _load(path: Path, providers: Mapping[str, Mapping[str, Any]], today: date | 
     manifest = root.checked.manifest
     for part in parts:
         _check_vars(part, problems)
-    offers = Offers(parts, providers, problems)
+    offers = Offers(parts, providers, problems, today)
     name = manifest.name or path.stem
     _check_name(root, name, problems)
     folder = _folder(root, name, problems)

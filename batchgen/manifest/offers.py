@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from ..errors import SettingsError
@@ -29,8 +30,10 @@ class Offers:
         parts: Sequence[Part],
         settings: Mapping[str, Mapping[str, Any]],
         problems: Problems,
+        today: date | None = None,
     ) -> None:
         self._problems = problems
+        self._today = today
         self._own, self._origins, self._broken = include.providers(parts)
         self._settings = settings
         whole = parts[0].checked.data
@@ -110,7 +113,7 @@ class Offers:
             asked = replace(task, provider=name, model=known)
             if len(names) > 1:
                 asked = translated(asked, profile)
-            if misfits := fit.check(asked, profile):
+            if misfits := fit.check(asked, profile) or self._ended(asked, profile):
                 refused.append(misfits)
                 without.append((name, misfits[0].message))
                 continue
@@ -125,6 +128,9 @@ class Offers:
             return None
         lasting = not any(misfit.field == "prompt" for known in refused for misfit in known)
         return replace(chosen(offers, wish, lasting=lasting), without=tuple(without))
+
+    def _ended(self, asked: Task, profile: Profile) -> tuple[Misfit, ...]:
+        return () if self._today is None else fit.ended(asked, profile, self._today)
 
     def _names(self, draft: Draft) -> list[str]:
         names: list[str] = [*dict.fromkeys(draft.values.get("provider") or [])]

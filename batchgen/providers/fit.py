@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from ..task import Kind, Source, Task
@@ -57,6 +58,10 @@ def check(task: Task, profile: Profile) -> tuple[Misfit, ...]:
     try:
         name, model = profile.find(task.model)
     except UnknownModel as error:
+        if gone := profile.retired.get(task.model.rpartition("/")[2]):
+            return (
+                Misfit(field="model", message=_over(profile, task.model, gone.ends), hint=_instead(gone.successor)),
+            )
         hint = f"write model: {error.suggestion}" if error.suggestion else f"see `batchgen providers {profile.name}`"
         return (Misfit(field="model", message=str(error), hint=hint),)
     speaker = model.dialect or profile.dialect
@@ -73,6 +78,22 @@ def check(task: Task, profile: Profile) -> tuple[Misfit, ...]:
         *_sources(task, rules),
         *fitted(task, rules, f"{profile.name} ({name})").misfits,
     )
+
+
+def ended(task: Task, profile: Profile, today: date) -> tuple[Misfit, ...]:
+    """Return why the model of *task*, which *profile* has, can be asked no more from *today* on; empty: it can."""
+    name, model = profile.find(task.model)
+    if model.ends is None or today < date.fromisoformat(model.ends):
+        return ()
+    return (Misfit(field="model", message=_over(profile, name, model.ends), hint=_instead(model.successor)),)
+
+
+def _over(profile: Profile, model: str, day: str) -> str:
+    return f"{profile.name} offers {model} no more since {day}"
+
+
+def _instead(successor: str | None) -> str:
+    return f"write model: {successor}" if successor else ""
 
 
 def wire_fields(task: Task, model: Model, rules: Rules) -> dict[str, Any]:

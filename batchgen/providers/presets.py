@@ -39,6 +39,9 @@ OVERRIDE_KEYS = (
 #: Where a provider without a preset starts, by its dialect.
 _FIRST_OF = {"openai_images": "gateway", "gptimageapi": "gptimageapi", "gemini_chat": "openrouter"}
 
+#: What a model that the user declares does not inherit.
+_OF_ONE_MODEL = ("tariff", "assumes", "aliases", "ends", "successor")
+
 #: A preset's facts that hold only for that very company, not for another one speaking the same dialect.
 _PERSONAL = ("api_key_env", "base_url", "charges_errors", "checks", "request_id_header", "url_hosts")
 
@@ -65,6 +68,12 @@ def preset_limits(preset: str) -> Limits:
     return Limits.model_validate(_presets()[preset].get("limits") or {})
 
 
+def own_address(preset: str) -> tuple[str, tuple[str, ...]]:
+    """Return the base URL of a preset, "" where its user says it, and the variables of its keys."""
+    facts = _presets()[preset]
+    return facts["base_url"], tuple(facts["api_key_env"])
+
+
 def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:
     """Return the provider *name* (as in the manifest): its preset with *override* merged in.
 
@@ -83,6 +92,8 @@ def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:
     facts["models"] = _models(name, facts, tariff, models)
     facts["base_url"] = checked_url(name, facts["base_url"])
     facts["default_model"] = _default_model(facts)
+    if name != preset and facts["base_url"] != _presets()[preset]["base_url"]:
+        facts = _undated(facts)
     _check_paths(name, facts["paths"])
     try:
         return Profile.model_validate({**facts, "name": name, "preset": preset})
@@ -110,15 +121,24 @@ def _start(name: str, wish: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return preset, {**facts, "api_key_env": [f"{variable}_API_KEY"], "url_hosts": ["*"]}
 
 
+def _undated(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *facts* without the ends of models: they bind who announced them, not a gateway to the same models."""
+    models = {
+        title: {part: value for part, value in model.items() if part not in ("ends", "successor")}
+        for title, model in facts["models"].items()
+    }
+    return {**facts, "models": models, "retired": {}}
+
+
 def _models(name: str, facts: Mapping[str, Any], tariff: object, models: Mapping[str, Any]) -> dict[str, Any]:
     known = {key: _priced(name, model, tariff) for key, model in facts["models"].items()}
     for key, wish in models.items():
         if not isinstance(wish, Mapping):
             raise SettingsError(f"provider {name}: model {key} must be a mapping")
-        base = known.get(key) or next((model for model in known.values() if model["wire"] == key), None)
+        base = next((model for title, model in known.items() if _is_named(title, model, key)), None)
         if base is None:
             heir = _heir(facts, known, wish.get("dialect", facts["dialect"]))
-            fresh = {part: value for part, value in heir.items() if part not in ("tariff", "deprecated", "assumes")}
+            fresh = {part: value for part, value in heir.items() if part not in _OF_ONE_MODEL}
             base = _priced(name, {**fresh, "wire": key}, tariff)
         canonical = next((title for title, model in known.items() if model is base), key)
         rest = {part: value for part, value in wish.items() if part != "tariff"}
@@ -153,10 +173,13 @@ def _priced(name: str, model: Mapping[str, Any], tariff: object) -> dict[str, An
 
 def _default_model(facts: Mapping[str, Any]) -> str:
     wanted = facts["default_model"]
-    for key, model in facts["models"].items():
-        if wanted in (key, model.get("wire")):
-            return str(key)
-    return str(wanted)
+    named = (key for key, model in facts["models"].items() if _is_named(key, model, wanted))
+    return str(next(named, wanted))
+
+
+def _is_named(title: str, model: Mapping[str, Any], name: str) -> bool:
+    aliases = model.get("aliases") or ()
+    return name in (title, model.get("wire")) or str(name).rpartition("/")[2] in aliases
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

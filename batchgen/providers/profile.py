@@ -155,11 +155,20 @@ class Model(Frozen):
     tariff: Tariff = Tariff()
     #: Documented: what the provider takes where a job names none.  For estimates; it is never sent.
     assumes: Mapping[Literal["size", "quality", "resolution"], str] = {}
-    deprecated: str | None = None  #: date, where the provider has announced one
+    aliases: tuple[str, ...] = ()  #: older names of it that are still understood
+    ends: str | None = None  #: the day (YYYY-MM-DD) from which the provider offers it no more, where it announced one
+    successor: str | None = None  #: what the provider names in its place
 
     def rules(self, kind: Kind) -> Rules | None:
         """Return what this model takes for *kind*, or None where it cannot do it."""
         return self.generate if kind is Kind.GENERATE else self.edit
+
+
+class Retired(Frozen):
+    """A model that a provider offers no more."""
+
+    ends: str  #: since this day
+    successor: str
 
 
 class BalanceCheck(Frozen):
@@ -199,6 +208,7 @@ class Profile(Frozen):
     api_key_env: tuple[str, ...]  #: names of its keys, an account each; empty where no key is needed
     default_model: str
     models: Mapping[str, Model]  #: by canonical name
+    retired: Mapping[str, Retired] = {}  #: what it once offered
     limits: Limits = Limits()
     groups: Mapping[str, Group] = {}  #: of models with limits of their own
     timeout: Timeouts = Timeouts()
@@ -222,7 +232,7 @@ class Profile(Frozen):
         return self
 
     def _check_groups(self) -> None:
-        known = sorted({name for title, model in self.models.items() for name in (title, model.wire)})
+        known = sorted({name for title, model in self.models.items() for name in (title, model.wire, *model.aliases)})
         for name, group in self.groups.items():
             for glob in group.models:
                 if not any(fnmatchcase(one, glob) for one in known):
@@ -249,8 +259,10 @@ class Profile(Frozen):
         found: dict[str, set[str]] = {name: set() for name in self.groups}
         for title, model in self.models.items():
             for name, group in self.groups.items():
-                if any(fnmatchcase(one, glob) for one in (title, model.wire) for glob in group.models):
-                    found[name].add(title)
+                names = (title, model.wire, *model.aliases)
+                if any(fnmatchcase(one, glob) for one in names for glob in group.models):
+                    # jobs of an older version stand in the table under the older name
+                    found[name] |= {title, *model.aliases}
                     break
         return {name: frozenset(models) for name, models in found.items() if models}
 
@@ -268,7 +280,7 @@ class Profile(Frozen):
                 return canonical, model
         bare = wanted.rpartition("/")[2]
         for canonical, model in self.models.items():
-            if bare in (canonical, model.wire.rpartition("/")[2]):
+            if bare in (canonical, model.wire.rpartition("/")[2], *model.aliases):
                 return canonical, model
         raise UnknownModel(wanted, self)
 

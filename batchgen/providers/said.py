@@ -38,7 +38,7 @@ _WAITS = {
 }
 _REASON_KEYS = ("finish_reason", "finishReason", "filter_reason", "raiFilteredReason", "blockReason", "block_reason")
 #: Members that say nothing of how a call went.
-_SILENT = frozenset("request_id requestId trace_id traceId id created timestamp path".split())
+_SILENT = frozenset(["request_id", "requestId", "trace_id", "traceId", "id", "created", "timestamp", "path"])
 _TITLE = re.compile(r"<title[^>]*>(.{1,300}?)</title>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<(?:script|style)\b.{0,20000}?</(?:script|style)>|<[^<>]{0,2000}>", re.IGNORECASE | re.DOTALL)
 #: Words that look like a key hold a digit or stars; "key provided" does not.
@@ -174,8 +174,8 @@ def _failed(document: Mapping[str, Any]) -> bool:
     code = str(document.get("code") if document.get("code") is not None else "").strip().lower()
     if code and spoken:
         return code not in _GOOD and not (len(code) == 3 and code.isdigit() and code[0] == "2")
-    words_only = {key for key, value in document.items() if value not in _BLANK} - _SILENT <= {*spoken, "title"}
-    return "detail" in spoken or (bool(spoken) and words_only)
+    others = {key for key, value in document.items() if value not in _BLANK} - _SILENT - {"title"}
+    return "detail" in spoken or (others <= set(spoken) and bool(spoken) and "code" not in document)
 
 
 def _choices(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:

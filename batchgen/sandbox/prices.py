@@ -23,6 +23,7 @@ GPT_RATES: dict[str, tuple[Decimal, Decimal, Decimal]] = {
     "gpt-image-2.5-flare": (Decimal(5), Decimal(8), Decimal(30)),
     "gpt-image-2.5-sunburst": (Decimal(5), Decimal(8), Decimal(30)),
     "gpt-image-1.5": (Decimal(5), Decimal(8), Decimal(32)),
+    "chatgpt-image-latest": (Decimal(5), Decimal(8), Decimal(32)),
     "gpt-image-1-mini": (Decimal(2), Decimal("2.5"), Decimal(8)),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
+import certifi
 import pytest
 
 from batchgen.sandbox import launch
@@ -44,12 +45,12 @@ def test_each_setting_is_told_with_its_file(project):
     (project.folder / "batchgen.yaml").write_text("providers: {openai: {limits: {burst: 2}}}", encoding="utf-8")
     own = project.folder / "own.yaml"
     own.write_text("confirm_above: 7\nproviders: {openai: {limits: {burst: 3}}}", encoding="utf-8")
-    (project.folder / ".env").write_text("BATCHGEN_YES=1\n", encoding="utf-8")
+    (project.folder / ".env").write_text("BATCHGEN_BUDGET=3\n", encoding="utf-8")
     done = project.run("doctor", "--json", "--config", own)
     told = {one["name"]: (one["value"], one["source"]) for one in done.json["settings"]}
     assert told["providers.openai.limits.burst"] == (2, str(project.folder / "batchgen.yaml"))
     assert told["confirm_above"] == (7, str(own))
-    assert told["BATCHGEN_YES"] == ("1", str(project.folder / ".env"))
+    assert told["BATCHGEN_BUDGET"] == ("3", str(project.folder / ".env"))
 
 
 def test_what_is_wrong_is_told_by_its_code(project):
@@ -119,3 +120,33 @@ def test_online_a_wrong_clock_is_told_by_the_answers_that_come_anyway(project, t
     _, told = finding(done, "clock")
     assert (told["verdict"], words in told["says"]) == (verdict, True), told
     assert done.code == (1 if verdict == "bad" else 0)
+
+
+def test_proxies_and_certificates_are_told_with_whom_they_concern(project):
+    (project.folder / "batchgen.yaml").write_text(
+        "providers: {here: {preset: openai, base_url: 'http://127.0.0.1:9'}}", encoding="utf-8"
+    )
+    names = ("https_proxy", "http_proxy", "all_proxy", "no_proxy")
+    quiet = dict.fromkeys([*names, *map(str.upper, names)], "")
+    assert [one["says"] for one in finding(project.run("doctor", "--json", **quiet), "proxies")] == ["none"]
+    said = quiet | {"https_proxy": f"http://me:{SECRET}@proxy.example:3128", "no_proxy": "aimlapi.com"}
+    done = project.run("doctor", "--json", **said)
+    proxy, past = finding(done, "proxies")
+    assert proxy["says"].startswith("https_proxy=http://me:[hidden]@proxy.example:3128 for aigate, ")
+    assert "openai" in proxy["says"]
+    assert not {"aimlapi", "here", "sandbox"} & set(proxy["says"].replace(",", "").split())
+    assert (proxy["verdict"], past["says"]) == ("note", "NO_PROXY keeps aimlapi from them")
+    assert SECRET not in done.out + done.err
+    for address, flaw in {"socks5://p:1": "socks5 proxies are not supported", "p:3128": "it needs a scheme",
+                          "https://p:1": "https proxies are not supported", "http://": "it names no host",
+                          "http://p:99999": "it is no address"}.items():  # fmt: skip
+        done = project.run("doctor", "--json", **(quiet | {"https_proxy": address}))
+        [proxy] = finding(done, "proxies")
+        assert (done.code, proxy["verdict"], flaw in proxy["says"]) == (8, "bad", True), proxy
+    [unused] = finding(project.run("doctor", "--json", **(quiet | {"all_proxy": "socks5://p:1"})), "proxies")
+    assert (unused["verdict"], "does not use it" in unused["says"]) == ("note", True)
+    authorities = project.env.get("SSL_CERT_FILE") or certifi.where()
+    [certificates] = finding(project.run("doctor", "--json", SSL_CERT_FILE=authorities), "certificates")
+    assert f"SSL_CERT_FILE={authorities}" in certificates["says"]
+    assert "hold for aigate, " in certificates["says"]
+    assert "here" not in certificates["says"].split()

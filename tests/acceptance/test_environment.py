@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import click
+
 from batchgen.app import finish, ground, notify
-from batchgen.cli import variables
+from batchgen.cli import batchgen, defaults, environment, shape, variables
 
 from .kit import CANARY
 
@@ -23,13 +25,17 @@ def test_a_flag_goes_before_the_environment_and_that_before_env_files(project):
     assert requests(project.run(*plan, "--limit", "1", BATCHGEN_PLAN_LIMIT="2")) == 1
     assert requests(project.run("estimate", path, BATCHGEN_PLAN_LIMIT="2", BATCHGEN_JSON="1")) == 2
     assert requests(project.run(*plan, BATCHGEN_PLAN_ID="a c")) == 2
-    (project.folder / ".env").write_text("BATCHGEN_PLAN_LIMIT=1\n", encoding="utf-8")
-    assert requests(project.run(*plan)) == 1
-    assert requests(project.run(*plan, BATCHGEN_PLAN_LIMIT="2")) == 2
     more = project.folder / "more.env"
     more.write_text("BATCHGEN_PLAN_LIMIT=2\n", encoding="utf-8")
     assert requests(project.run("--env-file", more, *plan)) == 2
     assert requests(project.run(*plan, BATCHGEN_ENV_FILE=str(more))) == 2
+    assert requests(project.run("--env-file", more, *plan, BATCHGEN_PLAN_LIMIT="1")) == 1
+    (project.folder / ".env").write_text("BATCHGEN_PLAN_BUDGET=2\n", encoding="utf-8")
+    more.write_text("BATCHGEN_PLAN_BUDGET=3\n", encoding="utf-8")
+    caps = [project.run(*words, **said) for words, said in (
+        (("plan", path), {}), (("plan", path), {"BATCHGEN_PLAN_BUDGET": "4"}), (("--env-file", more, "plan", path), {}),
+    )]  # fmt: skip
+    assert [next(cap for cap in "234" if f"budget    ${cap}.00" in done.out) for done in caps] == ["2", "4", "3"]
     wrong = project.run(*plan, BATCHGEN_PLAN_LIMIT="none")
     assert wrong.code == 2
 
@@ -101,6 +107,70 @@ def test_a_misspelled_variable_is_an_error_and_a_strange_one_a_warning(project, 
     assert "did you mean BATCHGEN_RUN_LIMIT?" in project.run("plan", path, BATCHGEN_LIMIT="3").err
     unknown = project.run("plan", path, BATCHGEN_PROVIDERS_LIST_JSON="1", BATCHGEN_LIST_IDS="a")
     assert (unknown.code, unknown.err) == (0, "")
+
+
+#: What would change which code runs, whom it trusts or where it looks, agree to spend, or choose the jobs.
+FORBIDDEN = {
+    **dict.fromkeys(("OPENAI_API_KEY_COMMAND", "BATCHGEN_NOTIFY_SECRET_COMMAND"), "touch ran"),
+    **dict.fromkeys(("BATCHGEN_ON_FINISH", "BATCHGEN_RUN_ON_FINISH"), "touch ran"),
+    **dict.fromkeys(("PYTHONPATH", "PYTHONSTARTUP", "LD_PRELOAD", "PATH", "HOME", "XDG_CONFIG_HOME"), "/nowhere"),
+    **dict.fromkeys(("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "NO_PROXY"), "http://127.0.0.1:9"),
+    **dict.fromkeys(("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"), "/dev/null"),
+    **dict.fromkeys(("BATCHGEN_YES", "BATCHGEN_RUN_YES", "BATCHGEN_ALLOW_NETWORK_STATE"), "1"),
+    **dict.fromkeys(("BATCHGEN_CONFIG", "BATCHGEN_ENV_FILE", "BATCHGEN_DB"), "other"),
+    **dict.fromkeys(("BATCHGEN_RUN_METRICS_FILE", "BATCHGEN_RETRY_LOG_FILE"), "../../outside"),
+    **dict.fromkeys(("BATCHGEN_PLAN_ID", "BATCHGEN_UNKNOWN_RETRY_ALL", "BATCHGEN_OUT"), "b"),
+}
+
+
+def test_the_env_file_of_a_project_sets_neither_commands_nor_proxies_nor_consent(project, witness):
+    path = project.manifest(JOBS)
+    env = project.folder / ".env"
+    lines = [f"{name}={value}" for name, value in FORBIDDEN.items()]
+    env.write_text("\n".join([*lines, "BATCHGEN_BUDGET=1", "DATABASE_URL=x", ""]), encoding="utf-8")
+    env.chmod(0o600)
+    done = project.run("run", path)
+    assert done.code == 0, done.err
+    assert len(witness.charges()) == len(JOBS)
+    assert not (project.folder / "ran").exists()
+    [told] = [line for line in done.err.splitlines() if "ignored" in line]
+    assert all(name in told for name in FORBIDDEN if name not in project.environment())
+    assert "--env-file" in told
+    assert "DATABASE_URL" not in done.err
+    env.write_text("BATCHGEN_YES=1\n", encoding="utf-8")
+    again = project.manifest([{"id": "d", "provider": "openai", "prompt": "d"}])
+    assert project.run("run", again).code == 6
+    done = project.run("--env-file", env, "run", again)
+    assert (done.code, "ignored" in done.err) == (0, False)
+
+
+def test_an_env_file_sets_exactly_the_settings_that_a_project_file_may_hold():
+    def looked(command, parent, name):
+        ctx = click.Context(command, info_name=name, parent=parent)
+        may = defaults.allowed(command).keys() - {"on_finish"}
+        for option in (one for one in command.params if not getattr(one, "hidden", False)):
+            for variable in shape.variables(ctx, option):
+                assert (environment.fate(variable, "1") == "set") == (shape.long_name(option) in may), variable
+                yield variable
+        if isinstance(command, click.Group):
+            for sub in command.list_commands(ctx):
+                yield from looked(command.get_command(ctx, sub), ctx, sub)
+
+    root = click.Context(batchgen, auto_envvar_prefix="BATCHGEN")
+    assert len([one for name in batchgen.table for one in looked(batchgen.get_command(root, name), root, name)]) > 200
+
+
+def test_a_key_in_an_env_file_is_read_only_by_the_name_that_a_provider_has_for_it(project, witness):
+    studio = {"preset": "openai", "base_url": f"{project.url}/openai", "api_key_env": "STUDIO_SECRET"}
+    path = project.manifest([JOBS[0] | {"provider": "studio"}], providers={"studio": studio})
+    env = project.folder / ".env"
+    env.write_text(f"STUDIO_SECRET={CANARY}\n", encoding="utf-8")
+    env.chmod(0o600)
+    finish = "sh -c 'env > seen'"
+    done = project.run("run", path, "--yes", "--on-finish", finish)
+    assert done.code == 0, done.err
+    assert len(witness.charges()) == 1
+    assert "STUDIO_SECRET" not in (project.folder / "seen").read_text(encoding="utf-8")
 
 
 def test_what_is_read_elsewhere_is_known():

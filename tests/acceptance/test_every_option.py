@@ -27,7 +27,7 @@ JOBS = (
     LOW | {"id": "made", "prompt": "Made"},
     LOW | {"id": "made-too", "prompt": "Too", "tags": ["other"]},
     LOW | {"id": "there", "prompt": "There", "provider": "aimlapi"},
-    LOW | {"id": "small", "prompt": "Small", "model": "gpt-image-1-mini"},
+    LOW | {"id": "small", "prompt": "Small", "model": "gpt-image-2.5-flare"},
     LOW | {"id": "edited", "prompt": "Edited", "images": ["a.png"]},
     LOW | {"id": "refused", "prompt": "Refused [sandbox: refuse]"},
     LOW | {"id": "doubtful", "prompt": "Doubtful [sandbox: drop]"},
@@ -53,7 +53,7 @@ SELECTED = (
     ("retry shop", *FAILED, "refused"),
 )
 #: What selects no job, in place of the option that does.
-OTHERS = ("--id x*", "--tag other", "--provider aimlapi", "--model gpt-image-1-mini", "--kind edit", "--status done",
+OTHERS = ("--id x*", "--tag other", "--provider aimlapi", "--model gpt-image-2.5-flare", "--kind edit", "--status done",
           "--cause invalid", "--shard 2/2")  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def test_a_run_by_another_name_takes_the_same_options(copied, witness, command):
 
 REHEARSED = (
     "status", "watch --json", "usage", "list", "show only", "export", "verify", "unknown list", "db path", "db check",
-    "db backup b.db", "db vacuum", "db upgrade", "db recover r.yaml", "pause openai", "resume-lane openai",
+    "db backup b.db", "db vacuum", "db upgrade", "db recover r.yaml", "pause openai", "unpause openai",
     "limit openai burst=3", "limit openai --reset", "clean", "doctor", "plan r.yaml", "resume -n", "retry -n",
     "unknown retry", "unknown drop", "cancel --all",
 )  # fmt: skip

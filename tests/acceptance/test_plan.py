@@ -7,8 +7,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import yaml
 
-from .kit import PROVIDERS
+from .kit import CANARY, PROVIDERS
 
 
 def job(name, **fields):
@@ -296,7 +297,9 @@ def test_validate_takes_several_manifests(project):
     verdict = project.run("validate", "--json", right, wrong)
     assert (verdict.code, verdict.json["jobs"], len(verdict.json["errors"])) == (4, 2, 1)
     fine = project.run("validate", "--json", right)
-    assert fine.json == {"schema_version": 1, "valid": True, "jobs": 2, "errors": [], "warnings": []}
+    keys = fine.json["keys"]
+    assert {one["host"] for one in keys} == {project.url.removeprefix("http://")}
+    assert fine.json == {"schema_version": 1, "valid": True, "jobs": 2, "errors": [], "warnings": [], "keys": keys}
     assert project.run("validate", right).out == "1 manifest, 2 jobs: no mistakes\n"
 
 
@@ -336,3 +339,45 @@ def test_a_plan_knows_how_far_a_budget_goes(project, witness):
     rest = project.run("plan", path)
     assert f"${spent:.4f} of it used; enough for about 2 of 7 requests" in rest.out
     assert project.run("plan", path, "--budget", "much").code == 2
+
+
+def test_where_keys_go_is_told_unless_it_is_the_presets_own_variable_and_host(project):
+    jobs = [{"id": "a", "provider": ["studio", "openai", "aimlapi"], "prompt": "a", "size": "1024x1024"}]
+    text = {
+        "version": 1,
+        "providers": {
+            "studio": {"preset": "gateway", "base_url": "https://evil.example:8443",
+                       "api_key_env": ["AWS_SECRET_ACCESS_KEY", "SECOND_KEY"]},
+            "openai": {"api_key_env": ["OPENAI_API_KEY", "OTHER_KEY"]},
+            "aimlapi": {"limits": {"burst": 2}},
+        },
+        "jobs": jobs,
+    }  # fmt: skip
+    path = project.folder / "stranger.yaml"
+    path.write_text(yaml.safe_dump(text, sort_keys=False), encoding="utf-8")
+    wanted = [
+        ("AWS_SECRET_ACCESS_KEY", "evil.example:8443", "studio"),
+        ("SECOND_KEY", "evil.example:8443", "studio"),
+        ("OTHER_KEY", "api.openai.com", "openai"),
+    ]
+    lines = [f"the key in {name} is sent to {host} (provider {who})" for name, host, who in wanted]
+    for command in (("validate", path), ("plan", path), ("run", path, "--dry-run"), ("validate", path, "-q")):
+        told = project.run(*command)
+        assert told.code == 0, told.err
+        assert [line[10:] for line in (told.out + told.err).splitlines() if "is sent to" in line] == lines
+    for command in (("validate", path), ("plan", path), ("run", path, "--dry-run")):
+        documents = project.run(*command, "--json").json["keys"]
+        assert [(one["variable"], one["host"], one["provider"]) for one in documents] == wanted
+    keys = {"AWS_SECRET_ACCESS_KEY": CANARY}
+    refused = project.run("run", path, "--allow-unpriced", **keys)
+    assert (refused.code, lines[0] in refused.err) == (6, True)
+    assert "is sent to" not in project.run("plan", path, "--sandbox").out
+
+
+def test_a_host_that_only_looks_like_another_is_told_in_ascii(project):
+    look_alike = "https://api.\u043epenai.com"
+    jobs = [{"id": "a", "provider": "openai", "prompt": "a"}]
+    path = project.manifest(jobs, providers={"openai": {"base_url": look_alike}})
+    assert (
+        "the key in OPENAI_API_KEY is sent to api.xn--penai-iye.com (provider openai)" in project.run("plan", path).out
+    )

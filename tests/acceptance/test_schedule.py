@@ -90,7 +90,7 @@ def test_a_line_that_could_never_spend_is_told_and_so_is_what_a_budget_there_mea
     assert project.run("schedule", "cron", path, "--", "--sandbox").err == ""
     assert "will not begin" in project.run("schedule", "cron", path, BATCHGEN_RUN_YES="1").err  # cron lacks that
     env = project.folder / ".env"
-    env.write_text("BATCHGEN_RUN_YES=1\n", encoding="utf-8")
+    env.write_text("BATCHGEN_RUN_BUDGET=1\n", encoding="utf-8")
     env.chmod(0o600)
     assert project.run("schedule", "cron", path).err == ""
     env.unlink()

@@ -314,7 +314,7 @@ def test_above_a_dollar_a_person_is_asked_unless_they_said_otherwise(project, wi
 
 
 def test_two_models_of_a_provider_lack_one_key(project):
-    jobs = [JOBS[0], JOBS[1] | {"model": "gpt-image-1.5"}]
+    jobs = [JOBS[0], JOBS[1] | {"model": "gpt-image-2.5-flare"}]
     project.env.pop("OPENAI_API_KEY")
     done = project.run("run", project.manifest(jobs), "--yes")
     assert (done.code, done.err.count("no API key for openai")) == (5, 1)

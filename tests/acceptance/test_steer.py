@@ -58,7 +58,7 @@ def test_a_run_hears_what_is_said_from_another_terminal(project, witness):
     assert "openai: paused since" in told
     assert "concurrency 1 (batchgen limit openai --reset)" in told
     assert witness.arrived == paused_at
-    assert project.run("resume-lane", "openai").code == 0
+    assert project.run("unpause", "openai").code == 0
     done = finish(run)
     assert done.code == 0, done.err
     assert "openai: paused since" in done.err
@@ -66,6 +66,44 @@ def test_a_run_hears_what_is_said_from_another_terminal(project, witness):
     assert len(witness.charges()) == 13
     states = Counter(row["state"] for row in project.jobs().values())
     assert states == {"done": 13, "cancelled": 1}
+
+
+def test_a_forgotten_pause_ends_a_run_without_a_terminal_and_is_shown_everywhere(project, witness):
+    jobs = [{"id": "there", "provider": "openai", "prompt": "there"}, {"id": "here", "provider": "aimlapi",
+            "prompt": "here [sandbox: slow=1]", "size": "1024x1024"}]  # fmt: skip
+    path = project.manifest(jobs, defaults={"quality": "low"})
+    assert project.run("pause", "openai").code == 0
+    assert project.run("limit", "aimlapi", "burst=2").code == 0
+    done = project.run("run", path, "--yes", "-q")
+    assert done.code == 8, done.err
+    assert [line for line in done.err.splitlines() if line.startswith("stopped")] == [
+        "stopped   all that is left waits for a decision: openai is paused, go on with: batchgen unpause openai"
+    ]
+    assert {key: job["state"] for key, job in project.jobs().items()} == {"there": "pending", "here": "done"}
+    assert len(witness.charges()) == 1
+    quiet = project.run("run", path, "--yes", "-q")
+    assert (quiet.code, quiet.err) == (8, "")  # the run before said so, and this one added nothing
+    shown = (project.run("status"), project.run("doctor"), project.run("plan", path),
+             project.run("schedule", "cron", path, "--", "--budget", "1"))  # fmt: skip
+    for done in shown:
+        assert "openai: paused since " in done.out + done.err
+        assert "(batchgen unpause openai)" in done.out + done.err
+        assert "aimlapi: burst 2 (batchgen limit aimlapi --reset)" in done.out + done.err
+    for command in (("status",), ("plan", path)):
+        told = {one["provider"]: one for one in project.run(*command, "--json").json["controls"]}
+        assert told["openai"]["paused_at"] is not None
+        assert (told["aimlapi"]["paused_at"], told["aimlapi"]["limits"]) == (None, {"burst": 2})
+    assert project.run("resume-lane", "openai").code == 0
+    assert project.run("run", path, "--yes").code == 0
+
+
+def test_a_pause_leaves_a_run_to_who_takes_the_jobs_over(project, witness):
+    jobs = [{"id": name, "provider": ["openai", "aimlapi"], "size": "1024x1024", "prompt": name} for name in "abc"]
+    path = project.manifest(jobs, defaults={"quality": "low"})
+    assert project.run("pause", "openai").code == 0
+    done = project.run("run", path, "--yes")
+    assert done.code == 0, done.err
+    assert {line["provider"] for line in witness.charges()} == {"aimlapi"}
 
 
 def test_a_lane_that_closed_tries_again_when_it_is_told_to(project, witness):

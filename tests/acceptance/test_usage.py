@@ -120,7 +120,7 @@ def test_by_tag_run_and_model_it_adds_up_to_what_was_charged(past):
     by_model = usage(past, *batch, "--by", "model")
     assert sum(Decimal(row["usd"] or 0) for row in by_model["by"]) == Decimal(plain["totals"]["usd"])
     assert {row["model"]: row["images"] for row in by_model["by"]} == {
-        "gpt-image-2": 4, "gemini-3.1-flash-image-preview": 1,
+        "gpt-image-2": 4, "gemini-3.1-flash-image": 1,
     }  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def test_without_options_it_is_what_it_was(past):
     document = usage(past, "--batch", "shop")
     assert [(line["provider"], line["model"]) for line in document["by"]] == [
         ("aimlapi", "gpt-image-2"), ("gptimageapi", "gpt-image-2"), ("openai", "gpt-image-2"),
-        ("openrouter", "gemini-3.1-flash-image-preview"),
+        ("openrouter", "gemini-3.1-flash-image"),
     ]  # fmt: skip
     assert document == usage(past, "--batch", "shop", "--by", "provider", "--by", "model")
     assert all(line["credits"] is None or Decimal(line["credits"]) for line in document["by"])

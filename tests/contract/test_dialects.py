@@ -42,7 +42,7 @@ SODA = (
     " lighting, minimal background."
 )
 REX = "A T-Rex relaxing on a beach, lying on a sun lounger and wearing sunglasses."
-GEMINI = "gemini-3.1-flash-image-preview"
+GEMINI = "gemini-3.1-flash-image"
 
 
 def request(provider: str, override: dict[str, Any] | None = None, **fields: Any) -> Request:
@@ -196,7 +196,7 @@ def test_a_mask_stands_in_json_where_the_rules_allow_it() -> None:
 def test_openrouter_says_size_and_resolution_in_image_config() -> None:
     _, call = start(request("openrouter", model=GEMINI, size="1920x1080", resolution="2k", prompt="hi"))
     assert call.json == {
-        "model": "google/gemini-3.1-flash-image-preview",
+        "model": "google/gemini-3.1-flash-image",
         "messages": [{"role": "user", "content": "hi"}],
         "modalities": ["image", "text"],
         "image_config": {"aspect_ratio": "16:9", "image_size": "2K"},

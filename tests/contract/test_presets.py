@@ -133,7 +133,7 @@ def test_overrides_merge_deeply() -> None:
     assert (spoken.limits.concurrency, spoken.limits.images_per_minute) == (32, 60)
     assert (spoken.timeout.connect, spoken.timeout.total) == (10, 500)
     assert (spoken.api_key_env, spoken.on_unknown) == (("MY_KEY",), "hold")
-    assert spoken.default_model == "gemini-3-pro-image-preview"
+    assert spoken.default_model == "gemini-3-pro-image"
     _, model = spoken.find("gpt-image-2")
     assert model.generate is not None
     assert (model.generate.n_max, model.generate.path) == (4, "generate")
@@ -184,7 +184,10 @@ def test_a_tariff_of_ones_own_reaches_every_model() -> None:
         ("gptimageapi", "openai/gpt-image-2", "gpt-image-2"),
         ("aimlapi", "gpt-image-2", "openai/gpt-image-2"),
         ("openai", "openai/gpt-image-1.5", "gpt-image-1.5"),
-        ("openrouter", None, "google/gemini-3.1-flash-image-preview"),
+        ("openrouter", None, "google/gemini-3.1-flash-image"),
+        ("openrouter", "google/gemini-3.1-flash-image-preview", "google/gemini-3.1-flash-image"),
+        ("openrouter", "gemini-3-pro-image-preview", "google/gemini-3-pro-image"),
+        ("aigate", "gemini-3.1-flash-image", "google/gemini-3.1-flash-image-preview"),
     ],
 )
 def test_either_name_is_understood(provider: str, name: str | None, wire: str) -> None:

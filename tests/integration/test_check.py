@@ -299,7 +299,8 @@ def test_prices_are_those_of_the_tariffs(place):
     }
     medium = found["openai", "gpt-image-2"].image["medium"]
     assert 53_000_000 <= medium.usd <= 53_100_000  # 1767 tokens at 30 USD a million
-    assert found["openai", "gpt-image-1.5"].deprecated == "2026-12-01"
+    assert found["openai", "gpt-image-1.5"].ends == "2026-12-01"
+    assert found["openai", "gpt-image-1.5"].successor == "gpt-image-2"
     assert [each.model for each in prices(place, ["aimlapi"])] == ["gpt-image-2"]
 
 

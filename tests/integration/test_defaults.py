@@ -150,7 +150,7 @@ def test_those_of_a_resume_are_those_of_the_batchs_manifest(own, monkeypatch):
         ("options: {run: {sandbox: true}}", "(it says what the command is about; say it on the command line)"),
         ("options: {run: {limit: 10}}", "(it says what the command is about; say it on the command line)"),
         ("options: {run: {concurrency: 4}}", "(a provider has its own: providers: NAME: limits: {concurrency: N})"),
-        ("options: {run: {db: x.db}}", ".env or the environment sets it: BATCHGEN_DB)"),
+        ("options: {run: {db: x.db}}", "the environment, or a file that --env-file names, sets it: BATCHGEN_DB)"),
         ("options: {run: {max_time: 1h, max_time: 2h}}", "the key 'max_time' is given twice"),
     ],
 )

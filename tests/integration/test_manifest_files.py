@@ -3,6 +3,7 @@
 import hashlib
 import os
 import textwrap
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from PIL import Image
 
 from batchgen.errors import ManifestError
+from batchgen.fingerprint import digest, unchanged
 from batchgen.manifest import load
 from batchgen.manifest.places import PER_KIND
 from batchgen.task import Kind
@@ -223,6 +225,71 @@ def test_warnings(write):
         """
     found = load(write(text.replace(TOP, "defaults: {provider: openai}"))).warnings
     assert [(item.line, item.code) for item in found] == [(4, "same_job"), (6, "cut_prompt"), (7, "deprecated_model")]
+
+
+BEFORE, AFTER = date(2026, 11, 30), date(2026, 12, 1)
+
+
+@pytest.mark.parametrize("model", ["gpt-image-1.5", "openai/gpt-image-1.5", "gpt-image-1-mini", "chatgpt-image-latest"])
+def test_a_model_is_a_warning_before_its_end_and_an_error_from_then_on(write, model):
+    name = model.rpartition("/")[2]
+    path = write(f"jobs:\n  - {{id: d, provider: openai, prompt: y, model: {model}}}\n")
+    [warning] = load(path, today=BEFORE).warnings
+    assert (warning.line, warning.code, warning.hint) == (2, "deprecated_model", "write model: gpt-image-2")
+    assert warning.message == f"openai switches {name} off on 2026-12-01"
+    with pytest.raises(ManifestError) as caught:
+        load(path, today=AFTER)
+    [problem] = caught.value.problems
+    assert (problem.line, problem.column > 1, problem.hint) == (2, True, "write model: gpt-image-2")
+    assert problem.message == f"openai offers {name} no more since 2026-12-01"
+
+
+@pytest.mark.parametrize("model", ["gpt-image-1", "openai/gpt-image-1"])
+def test_a_model_that_is_gone_is_an_error_that_names_its_successor(write, model):
+    with pytest.raises(ManifestError) as caught:
+        load(write(f"jobs:\n  - {{id: d, provider: openai, prompt: y, model: {model}}}\n"), today=BEFORE)
+    [problem] = caught.value.problems
+    assert (problem.line, problem.message) == (2, f"openai offers {model} no more since 2026-10-23")
+    assert problem.hint == "write model: gpt-image-2"
+
+
+def test_an_end_binds_who_announced_it_and_no_gateway(write):
+    studio = "providers: {studio: {preset: openai, base_url: 'https://gw.example.com'}}"
+    job = "{id: d, provider: %s, prompt: y, model: gpt-image-1.5}"
+    alone = load(write(f"{studio}\njobs:\n  - {job % 'studio'}\n"), today=AFTER)
+    assert not [one for one in alone.warnings if one.code == "deprecated_model"]
+    both = write(f"{studio}\njobs:\n  - {job % '[studio, openai]'}\n")
+    assert [one.code for one in load(both, today=BEFORE).warnings] == ["deprecated_model"]  # it may take over
+    [planned] = load(both, today=AFTER).jobs
+    assert (planned.recipe.task.provider, planned.recipe.route) == ("studio", None)
+    assert planned.recipe.without == (("openai", "openai offers gpt-image-1.5 no more since 2026-12-01"),)
+
+
+_FLASH = "1:5d7a6498fea3508d710a14062abed90d3ccdb546e7f96a5e80ae83e3e4779e2f"
+_PRO = "1:0662957b6d8275f120c8f00671755c5c9a17f0cc27fdde146b38a9e82759278b"
+#: The marks of these jobs in tables that version d34161a wrote.
+MARKS = {
+    "openrouter": _FLASH,
+    "openrouter, model: google/gemini-3-pro-image-preview": _PRO,
+    "openrouter, model: google/gemini-3-pro-image": _PRO,
+    "aigate, model: google/gemini-3.1-flash-image-preview": _FLASH,
+    "[aigate, openrouter], model: gemini-3.1-flash-image": _FLASH,
+}
+
+
+@pytest.mark.parametrize("asked", MARKS)
+def test_a_model_under_its_new_name_makes_no_job_look_changed(write, asked):
+    [planned] = load(write(f"jobs:\n  - {{id: d, prompt: a lighthouse, provider: {asked}}}\n")).jobs
+    assert planned.fingerprint == MARKS[asked]
+    assert not planned.recipe.task.model.endswith("preview")
+
+
+def test_a_model_that_its_user_had_declared_under_the_new_name_asks_for_nothing_else(write):
+    [planned] = load(write("jobs:\n  - {id: d, prompt: a lighthouse, provider: openrouter}\n")).jobs
+    content = {"kind": "generate", "prompt": "a lighthouse", "rules": "1"}
+    mine, other = (f"1:{digest(content | {'model': name})}" for name in ("gemini-3.1-flash-image", "gemini-4"))
+    assert unchanged(mine, planned.task, planned.fingerprint)
+    assert not unchanged(other, planned.task, planned.fingerprint)
 
 
 # --- fingerprints -----------------------------------------------------------------------------------------------

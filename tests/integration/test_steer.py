@@ -232,8 +232,7 @@ async def test_a_run_is_told_what_held_before_it_began_and_nothing_else(place, b
         limits, paused = told.holds["aimlapi"]
         assert (limits.spacing, limits.concurrency, limits.burst, paused) == (2, 3, 2, False)
         assert any(
-            "openai: paused since" in line and f"batchgen resume-lane -C {place.root} openai" in line
-            for line in told.said
+            "openai: paused since" in line and f"batchgen unpause -C {place.root} openai" in line for line in told.said
         )
         assert any(
             "aimlapi: spacing 2" in line and f"limit -C {place.root} aimlapi --reset" in line for line in told.said
@@ -394,7 +393,7 @@ def test_what_is_said_is_shown_until_it_is_taken_back(command, place):
     idle = "no run is on; it holds for the next\n"
     assert command("pause", "opnai") == (2, "", "there is no provider 'opnai'; did you mean openai?\n")
     code, _, said = command("pause", "openai")
-    back = f"next      batchgen resume-lane -C {place.root} openai\n"
+    back = f"next      batchgen unpause -C {place.root} openai\n"
     assert (code, said) == (0, f"openai: paused; no new calls, those under way end\n{idle}{back}")
     code, _, said = command("limit", "openai", "requests_per_minute=30", "burst=none", "concurrency=2")
     assert (code, said) == (0, f"openai: requests_per_minute 30, burst none, concurrency 2\n{idle}")
@@ -411,8 +410,8 @@ def test_what_is_said_is_shown_until_it_is_taken_back(command, place):
     code, _, said = command("limit", "openai", "concurrency=0")
     assert (code, said) == (2, "concurrency takes a whole number from 1 to 5000, not '0'\n")
     assert command("limit", "openai", "--reset") == (0, "", f"openai: as manifest and settings say\n{idle}")
-    assert command("resume-lane", "openai") == (0, "", f"openai: goes on\n{idle}")
-    assert command("resume-lane", "openai") == (0, "", "openai: was not paused\n")
+    assert command("unpause", "openai") == (0, "", f"openai: goes on\n{idle}")
+    assert command("unpause", "openai") == (0, "", "openai: was not paused\n")
 
 
 def test_a_command_says_that_a_run_is_on(command, place):
@@ -420,7 +419,7 @@ def test_a_command_says_that_a_run_is_on(command, place):
         code, _, said = command("pause", "openai")
         assert code == 0
         assert f"a run is on (process {pid}: batchgen run night.yaml): takes effect within about a second" in said
-        code, document, _ = command("resume-lane", "openai", "--json")
+        code, document, _ = command("unpause", "openai", "--json")
         assert (code, json.loads(document)["run"]["pid"]) == (0, pid)
 
 

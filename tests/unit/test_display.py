@@ -31,7 +31,7 @@ def test_plain_progress_says_what_the_last_column_of_the_table_does():
     assert told(throttled) == ["openai throttled, goes on in 40 s"]
     held = lane()
     held.held = True
-    assert told(held) == ["openai waits for you: batchgen resume-lane openai"]
+    assert told(held) == ["openai waits for you: batchgen unpause openai"]
     closed = lane()
     closed.close(Closure.MONEY, Fault(cause=Cause.MONEY, message="no credit"))
     assert told(closed) == ["openai closed: no credit"]

@@ -14,7 +14,7 @@ from batchgen.providers.profile import Profile
 from batchgen.providers.sizes import pixels, wire_size
 from batchgen.task import Kind, Source, Task
 
-GEMINI = "gemini-3.1-flash-image-preview"
+GEMINI = "gemini-3.1-flash-image"
 PICTURE = Source(path="/x/a.png", mime="image/png", size_bytes=1000)
 
 

@@ -13,7 +13,7 @@ from batchgen.providers.presets import PRESET_NAMES, profile
 from batchgen.providers.profile import Model
 from batchgen.task import Basis, Charge, Kind, Source, Task, Usage
 
-GEMINI = "gemini-3.1-flash-image-preview"
+GEMINI = "gemini-3.1-flash-image"
 
 
 def model(provider: str, name: str | None = None, **override: Any) -> Model:
@@ -89,7 +89,7 @@ def test_zero_tokens_are_nothing_said(usage: Usage) -> None:
 
 
 def test_price_per_image() -> None:
-    pro = model("aigate", "gemini-3-pro-image-preview")
+    pro = model("aigate", "gemini-3-pro-image")
     assert charge(Usage(images=2), task(), pro).usd == 268_000_000
     assert charge(Usage(images=1), task(resolution="4k"), pro).usd == 240_000_000
     flat = model("gateway", tariff={"usd_per_image": 0.053})

@@ -1,0 +1,70 @@
+"""What a person is told of an error that batchgen did not foresee: one sentence; its traceback goes into the log."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from .. import logs
+from ..errors import BatchgenError, StoreError
+from . import environment, shape, words
+
+#: Characters of the error's own words in the sentence.
+WIDTH = 200
+
+
+class Unexpected(BatchgenError):
+    """An error that nobody foresaw: a bug of batchgen, or of a plugin."""
+
+
+def foreseen(error: BaseException) -> BaseException:
+    """Return what is to be told of *error*: of a group of them the one that says most."""
+    leaves = list(_leaves(error))
+    for kind in (KeyboardInterrupt, BatchgenError, OSError):
+        if found := [leaf for leaf in leaves if isinstance(leaf, kind)]:
+            return found[0]
+    return leaves[0]
+
+
+def told(error: BaseException) -> BatchgenError:
+    """Return *error* as a person is told of it, and write its traceback into the log; keys are in neither."""
+    one = foreseen(error)
+    if isinstance(one, BatchgenError):
+        return one
+    if isinstance(one, OSError):
+        return StoreError(f"{one.filename or 'this machine'}: {one.strerror or one}")
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    if shape.said("--debug"):
+        words.say("\n".join(map(str, logs.clean(lines))))
+    what = words.short(str(logs.clean(f"{type(one).__name__}: {one}")), WIDTH)
+    file = _kept(what, lines)
+    parts = [f"its traceback is in {file}"] if file else []
+    parts += (
+        [] if shape.said("--debug") else [f"run again with --debug {'to see it here' if file else 'for a traceback'}"]
+    )
+    tail = f" ({'; '.join(parts)})" if parts else ""
+    return Unexpected(f"an unexpected error ended this command: {what}{tail}")
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    else:
+        yield error
+
+
+def _kept(what: str, lines: list[str]) -> Path | None:
+    """Write a traceback into the log that this command kept, else into that of the project; None where neither can."""
+    wanted = logs.last() or logs.Wanted(file=_usual())
+    lost: list[str] = []
+    with logs.kept(logs.Wanted(file=wanted.file, as_text=wanted.as_text, tell=lost.append)):
+        logs.event("crash", logs.ERROR, error=what, traceback=lines)
+    return None if lost else wanted.file
+
+
+def _usual() -> Path:
+    folder = environment.folder_said(sys.argv) or Path()
+    return folder.absolute() / ".batchgen" / "logs" / "batchgen.jsonl"
