@@ -165,7 +165,7 @@ def test_three_jobs_in_a_row_before_a_firewall_close_the_lane(run):
 def test_a_model_that_is_not_there_is_asked_for_once(run, shape):
     """Jobs of another model go on; those of this one stay pending."""
     missing = [{"id": f"m{number}", "prompt": f"Fox {number} [sandbox: {shape}]"} for number in range(4)]
-    others = [{**job, "model": "gpt-image-1.5"} for job in cats(4)]
+    others = [{**job, "model": "gpt-image-2.5-flare"} for job in cats(4)]
     both = [job for pair in zip(missing, others, strict=True) for job in pair]
     done = run(both, "openai", *ONE_BY_ONE)
     assert (run.calls, run.paid, run.images) == (5, 4, 4), done.err
@@ -332,14 +332,14 @@ def write_png(path) -> None:
 def test_attempts_bound_every_purchase(run):
     """A short answer, an empty one, a spoiled one: each job no more often than ``retry.attempts``."""
     shapes = ("short", "empty", "truncated")
-    jobs = [{"id": shape, "prompt": f"Foxes [sandbox: {shape}]", "n": 4} for shape in shapes]
+    jobs = [{"id": shape, "prompt": f"Foxes [sandbox: {shape}]", "n": 4, "per_request": 4} for shape in shapes]
     run(jobs, "openai", retry={**RETRY, "attempts": 2})
     bought = Counter(line["prompt"] for line in run.witness.charges())
     assert set(bought.values()) == {2}, bought
 
 
 def test_an_error_beside_a_picture_is_real_for_the_missing_one(run):
-    job = {"id": "a", "prompt": "Two foxes [sandbox: error-beside-less]", "n": 2}
+    job = {"id": "a", "prompt": "Two foxes [sandbox: error-beside-less]", "n": 2, "per_request": 2}
     done = run([job], "openai")
     assert (done.code, run.paid, run.images) == (3, 1, 1), done.err
     assert run.outcome() == ("failed", "refused")
