@@ -5,20 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from ..wire import Bill, Json, Reply
 from .shape import Draft, Shape, changed, with_message
 
-_COUNTED = ("cost", "usd_spent", "output_tokens", "completion_tokens", "credits_used")
 _LITELLM = "x-litellm-response-cost"
+
+
+def _multiplied(value: Any, factor: float) -> Any:  # noqa: ANN401 - any JSON value
+    """Return usage with every number so many times as large."""
+    if isinstance(value, dict):
+        return {key: _multiplied(item, factor) for key, item in value.items()}
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return type(value)(value * factor)
+    return value
 
 
 def _dearer(bill: Bill, factor: float) -> Bill:
     """Return a bill of so many times the list price, that says so."""
     times = Decimal(str(factor))
-    usage = {key: type(value)(value * factor) if key in _COUNTED else value for key, value in bill.usage.items()}
     usd = None if bill.usd is None else bill.usd * times
-    return replace(bill, usd=usd, credits=None if bill.credits is None else bill.credits * times, usage=usage)
+    return replace(
+        bill,
+        usd=usd,
+        credits=None if bill.credits is None else bill.credits * times,
+        usage=_multiplied(bill.usage, factor),
+    )
 
 
 def _stated(usd: str) -> Callable[[Bill, float], Bill]:
