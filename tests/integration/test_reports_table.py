@@ -19,9 +19,47 @@ ROWS = [
     if line.startswith("|") and not line.startswith(("| case", "|---"))
 ]
 #: The public cases of answers: each is in the table.
-PUBLIC = """dupkey nan badutf errnull errempty nopad dblprefix pctb64 rawimage sse gzipmulti rawdeflate longcl tecl relurl
-redir topimages authurl errbeside url403 bighead plainurl imgtag link emptyimg gemquota echo422 softmoney mid401 byok
-imagesafety litezero gzip ws tokens twice early crlf litesci""".split()
+PUBLIC = [
+    "dupkey",
+    "nan",
+    "badutf",
+    "errnull",
+    "errempty",
+    "nopad",
+    "dblprefix",
+    "pctb64",
+    "rawimage",
+    "sse",
+    "gzipmulti",
+    "rawdeflate",
+    "longcl",
+    "tecl",
+    "relurl",
+    "redir",
+    "topimages",
+    "authurl",
+    "errbeside",
+    "url403",
+    "bighead",
+    "plainurl",
+    "imgtag",
+    "link",
+    "emptyimg",
+    "gemquota",
+    "echo422",
+    "softmoney",
+    "mid401",
+    "byok",
+    "imagesafety",
+    "litezero",
+    "gzip",
+    "ws",
+    "tokens",
+    "twice",
+    "early",
+    "crlf",
+    "litesci",
+]
 NAMED = sorted({place for row in ROWS for place in re.findall(r"`([^`]+::[^`]+)`", row[3])})
 
 

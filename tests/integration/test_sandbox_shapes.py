@@ -17,7 +17,7 @@ import httpx
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from batchgen.sandbox.launch import start
+from batchgen.sandbox.launch import Sandbox, start
 from batchgen.sandbox.log import read_log
 from batchgen.sandbox.shapes import CHARGED, FREE, GOOD, SHAPES
 
@@ -57,20 +57,37 @@ def sandbox(tmp_path_factory):
         yield running
 
 
-@pytest.fixture
-def ask(sandbox):
-    def asked(directive: str, provider: str = "openai", n: int | None = None, sources: tuple[str, ...] = ()) -> Raw:
+class Asker:
+    """Asks in words that no other test uses, so that the charges are its own."""
+
+    def __init__(self, sandbox: Sandbox, name: str) -> None:
+        self.sandbox, self.name = sandbox, name.replace("[", "(").replace("]", ")")
+
+    def __call__(
+        self, directive: str, provider: str = "openai", n: int | None = None, sources: tuple[str, ...] = ()
+    ) -> Raw:
         path, body = PATHS[provider]
-        prompt = f"A cat, {provider} [sandbox: {directive}]"
+        prompt = self.prompt(directive, provider)
         if provider == "openrouter":
             parts = [{"type": "text", "text": prompt}]
             parts += [{"type": "image_url", "image_url": {"url": source}} for source in sources]
             body = body | {"modalities": ["image", "text"], "messages": [{"role": "user", "content": parts}]}
         else:
             body = body | {"prompt": prompt}
-        return talk(sandbox.url, f"/{provider}{path}", json.dumps(body | ({"n": n} if n else {})).encode())
+        return talk(self.sandbox.url, f"/{provider}{path}", json.dumps(body | ({"n": n} if n else {})).encode())
 
-    return asked
+    def prompt(self, directive: str, provider: str) -> str:
+        return f"A cat, {provider}, {self.name} [sandbox: {directive}]"
+
+    def charges(self, directive: str, provider: str = "openai") -> list[str]:
+        prompt = self.prompt(directive, provider)
+        lines = read_log(self.sandbox.log)
+        return [line["usd"] for line in lines if line["event"] == "charge" and line["prompt"] == prompt]
+
+
+@pytest.fixture
+def ask(sandbox, request):
+    return Asker(sandbox, request.node.name)
 
 
 def talk(url: str, path: str, body: bytes | None = None, key: str = "sk-test-1234") -> Raw:
@@ -91,11 +108,6 @@ def talk(url: str, path: str, body: bytes | None = None, key: str = "sk-test-123
 def fetch(sandbox, url: str, key: str = "") -> Raw:
     place = urlsplit(url)
     return talk(sandbox.url, place.path + (f"?{place.query}" if place.query else ""), key=key)
-
-
-def charges(sandbox, directive: str, provider: str = "openai") -> list[str]:
-    prompt = f"A cat, {provider} [sandbox: {directive}]"
-    return [line["usd"] for line in read_log(sandbox.log) if line["event"] == "charge" and line["prompt"] == prompt]
 
 
 def picture(data: bytes | str) -> str:
@@ -124,20 +136,20 @@ CHARGED_ONCE = [name for groups in (GOOD, CHARGED) for group in groups.values() 
 
 
 @pytest.mark.parametrize("name", CHARGED_ONCE)
-def test_what_is_made_is_charged_once(sandbox, ask, name):
+def test_what_is_made_is_charged_once(ask, name):
     for provider in PATHS:
         fits = SHAPES[name].endpoint in ("", "chat" if provider == "openrouter" else "images")
         source = (f"{'data:image/png;base64,'}{base64.b64encode(tiny()).decode()}",) if provider == "openrouter" else ()
         answer = ask(name, provider, sources=source)
-        assert len(charges(sandbox, name, provider)) == (1 if fits else 0), provider
+        assert len(ask.charges(name, provider)) == (1 if fits else 0), provider
         assert fits or (answer.status in (200, 400) and b"is a shape of answers to" in answer.body)
 
 
 @pytest.mark.parametrize("name", [name for group in FREE.values() for name in group])
-def test_what_is_refused_is_not_charged(sandbox, ask, name):
+def test_what_is_refused_is_not_charged(ask, name):
     for provider in ("openai", "openrouter"):
         ask(name, provider)
-        assert charges(sandbox, name, provider) == []
+        assert ask.charges(name, provider) == []
 
 
 def tiny() -> bytes:
@@ -462,36 +474,36 @@ def test_errors_that_mislead(ask):
     }  # fmt: skip
 
 
-def test_the_book_has_what_is_really_charged(sandbox, ask):
-    listed = Decimal(ask_usd(sandbox, ask, "url"))
-    assert Decimal(ask_usd(sandbox, ask, "price-factor=5")) == listed * 5
+def test_the_book_has_what_is_really_charged(ask):
+    listed = Decimal(ask_usd(ask, "url"))
+    assert Decimal(ask_usd(ask, "price-factor=5")) == listed * 5
     tokens = ask("price-factor=5").json["usage"]["output_tokens"]
     assert tokens == 5 * 1767
     usage = ask("price-factor=2", "aimlapi").json["meta"]["usage"]
     assert usage["credits_used"] == 2_000_000 * Decimal(str(usage["usd_spent"]))
     own = ask("cost-own-key", "openrouter").json["usage"]
     assert (own["cost"], own["cost_details"]) == (0, {"upstream_inference_cost": 0.0387})
-    assert charges(sandbox, "cost-own-key", "openrouter") == ["0.0387"]
+    assert ask.charges("cost-own-key", "openrouter") == ["0.0387"]
     ask("cost-own-key-fee", "openrouter")
-    assert charges(sandbox, "cost-own-key-fee", "openrouter") == ["0.0407"]
+    assert ask.charges("cost-own-key-fee", "openrouter") == ["0.0407"]
     assert ask("litellm-cost", "gateway").header("x-litellm-response-cost") == ["5.3e-05"]
-    assert charges(sandbox, "litellm-cost", "gateway") == ["0.000053"]
+    assert ask.charges("litellm-cost", "gateway") == ["0.000053"]
     assert ask("litellm-zero", "gateway").header("x-litellm-response-cost") == ["0.0"]
     beside = ask("tokens-zero-beside").json["usage"]
     assert (beside["input_tokens"], beside["prompt_tokens"] > 0, beside["completion_tokens"]) == (0, True, 1767)
     assert ask("details-zero").json["usage"]["input_tokens_details"] == {"text_tokens": 0, "image_tokens": 0}
 
 
-def ask_usd(sandbox, ask, directive: str) -> str:
-    before = len(charges(sandbox, directive))
+def ask_usd(ask, directive: str) -> str:
+    before = len(ask.charges(directive))
     ask(directive)
-    return charges(sandbox, directive)[before]
+    return ask.charges(directive)[before]
 
 
-def test_charged_answers_without_a_picture(sandbox, ask):
+def test_charged_answers_without_a_picture(ask):
     refused = ask("refused-charged", "openrouter").json
     assert refused["choices"][0]["native_finish_reason"] == "IMAGE_SAFETY"
-    assert (refused["usage"]["cost"], charges(sandbox, "refused-charged", "openrouter")) == (0.04, ["0.04"])
+    assert (refused["usage"]["cost"], ask.charges("refused-charged", "openrouter")) == (0.04, ["0.04"])
     for provider in ("openai", "openrouter"):
         empty = ask("empty-charged", provider).json
         assert empty["usage"]
