@@ -82,12 +82,14 @@ _FAULTS = """The simulated providers of run --sandbox, demo and sandbox misbehav
   prompt: "A boat [sandbox: throttle x2 retry-after=5 provider=openai] [sandbox: slow=3]"
 
 x2: only the first two times (without it every time), provider=NAME: only there, retry-after=S: the
-wait that is told, KIND=VALUE: seconds, or megabytes.  Real providers get these words as they stand.
+wait that is told, KIND=VALUE: what the line about the kind has in capitals.  Real providers get these
+words as they stand.
 At random: batchgen sandbox --fault error500=0.02 --fault slow:3=0.1 (KIND[:VALUE]=RATE)."""
 
 
 def _faults() -> str:
     from ..sandbox import faults
+    from ..sandbox.shapes import GROUPS
 
     groups = {
         "Refused; nothing is made or charged:": faults.REFUSALS,
@@ -97,7 +99,9 @@ def _faults() -> str:
     }
     lines = [_FAULTS]
     for head, kinds in groups.items():
-        lines += ["", head, *(f"  {kind:<17}{text}" for kind, text in kinds.items())]
+        lines += ["", head, *(f"  {kind:<24}{text}" for kind, text in kinds.items())]
+    for head, named in GROUPS.items():
+        lines += ["", head, *(f"  {kind:<24}{shape.about}" for kind, shape in named.items())]
     also = ", ".join(f"{name} ({kind})" for name, kind in faults.ALIASES.items())
     return "\n".join([*lines, "", *_folded(f"Also by their causes: {also}.")])
 

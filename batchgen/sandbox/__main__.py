@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from .desk import Settings
 from .dialects import DIALECTS
-from .faults import KINDS, parse_rate
+from .faults import parse_rate
 from .pace import Latency, Throttle
 from .server import require_loopback, serve
 
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m batchgen.sandbox",
         description="Simulated image providers on loopback: strict, with a charge log, and able to misbehave.",
-        epilog=f"Kinds of fault: {', '.join(sorted(KINDS))}.",
+        epilog="batchgen help sandbox-faults lists the kinds of fault.",
     )
     add = parser.add_argument
     add("--port", type=int, default=0, help="0 takes a free one (default)")

@@ -109,7 +109,7 @@ def fetch_source(url: str, own_url: str, shelf: Shelf) -> bytes:
     """Return the bytes behind a source URL: a result of this server, or a stand-in for any https address."""
     if url.startswith(f"{own_url}/"):
         stored = shelf.get(url.removeprefix(own_url))
-        if stored is not None and not stored.missing:
+        if stored is not None and not stored.gone:
             return stored.data
     elif url.lower().startswith("https://") and "sandbox-404" not in url:
         size = _PICSUM.search(url)

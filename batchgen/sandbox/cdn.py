@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from .wire import Link
+
 #: Older results expire once this many bytes are kept, as real result URLs do after an hour.
 MOST_BYTES = 256_000_000
+#: So many failures are failures for good.
+FOR_GOOD = 1_000_000
+_CODES = {403: "AccessDenied", 404: "NoSuchKey", 410: "Gone", 503: "SlowDown"}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -17,8 +22,13 @@ class Stored:
 
     data: bytes
     mime: str
-    missing: bool = False  #: answers 404
-    failures: int = 0  #: so many requests get 503 first
+    link: Link = field(default_factory=Link)
+    asked: int = 0  #: how often it was asked for
+
+    @property
+    def gone(self) -> bool:
+        """Tell whether nobody will ever get it."""
+        return self.link.times >= FOR_GOOD
 
 
 class Shelf:
@@ -41,15 +51,29 @@ class Shelf:
         return self._files.get(path)
 
 
-def serve(shelf: Shelf, request: web.Request) -> web.Response:
-    """Answer a download; a request that carries a key is refused, as signed URLs refuse it."""
-    if "Authorization" in request.headers:
-        text = "<Error><Code>InvalidArgument</Code><Message>Only one auth mechanism allowed</Message></Error>"
-        return web.Response(status=400, text=text, content_type="application/xml")
+def serve(shelf: Shelf, request: web.Request, elsewhere: str) -> web.Response:
+    """Answer a download; a request that carries a key is refused, as signed URLs refuse it, where none is asked for."""
     stored = shelf.get(request.path)
-    if stored is None or stored.missing:
-        return web.Response(status=404, text="<Error><Code>NoSuchKey</Code></Error>", content_type="application/xml")
-    if stored.failures > 0:
-        stored.failures -= 1
-        return web.Response(status=503, text="<Error><Code>SlowDown</Code></Error>", content_type="application/xml")
-    return web.Response(body=stored.data, content_type=stored.mime)
+    link = Link() if stored is None else stored.link
+    keyed = "Authorization" in request.headers
+    if keyed and not link.keyed:
+        return _failed(400, "InvalidArgument", "Only one auth mechanism allowed")
+    if stored is None:
+        return _failed(404, _CODES[404])
+    if link.keyed and not keyed:
+        return web.json_response({"error": {"message": "No API key was given"}}, status=401)
+    stored.asked += 1
+    if stored.asked <= link.times:
+        return _failed(link.first, _CODES[link.first])
+    if link.elsewhere:
+        return web.Response(status=302, headers={"Location": elsewhere})
+    hop = int(request.query.get("hop", "0"))
+    if hop < link.hops:
+        return web.Response(status=302, headers={"Location": f"{request.path}?hop={hop + 1}"})
+    return web.Response(body=stored.data, content_type="application/octet-stream" if link.untyped else stored.mime)
+
+
+def _failed(status: int, code: str, message: str = "") -> web.Response:
+    more = f"<Message>{message}</Message>" if message else ""
+    text = f"<Error><Code>{code}</Code>{more}</Error>"
+    return web.Response(status=status, text=text, content_type="application/xml")

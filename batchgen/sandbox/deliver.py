@@ -5,28 +5,21 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 from aiohttp import web
 
 from .faults import Fault
+from .shapes import SHAPES
+from .wire import Package
 
 _CHUNK = 262_144
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Package:
-    """An answer as bytes."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    mime: str = "application/json"
-
-
 async def deliver(request: web.Request, package: Package, fault: Fault | None) -> tuple[web.StreamResponse, int | None]:
     """Send an answer; return the response and the status that went out, None where none did."""
+    shape = SHAPES.get(fault.kind) if fault else None
+    if shape is not None and shape.frame is not None:
+        return send_raw(request, shape.frame(package)), package.status
     match fault.kind if fault else "":
         case "drop" | "drop-before":
             return reset(request), None
@@ -54,6 +47,14 @@ def reset(request: web.Request) -> web.Response:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     return web.Response(status=500)  # never sent: the connection is gone
+
+
+def send_raw(request: web.Request, data: bytes) -> web.Response:
+    """Put bytes on the connection as they are, then close it."""
+    if request.transport is not None:
+        request.transport.write(data)
+        request.transport.close()  # after what was written, unlike a reset
+    return web.Response(status=500)  # never sent: the connection is closing
 
 
 async def _hang(request: web.Request, seconds: float) -> None:

@@ -13,11 +13,10 @@ from decimal import Decimal
 from pathlib import Path
 
 from .cdn import Shelf
-from .deliver import Package
 from .faults import Fault, FaultBook
 from .log import ChargeLog, Line, read_log, totals
 from .pace import Latency, Throttle
-from .wire import Bill, Trace
+from .wire import Bill, Package, Trace
 
 _REMEMBERED = 256  # answers kept for idempotency keys
 

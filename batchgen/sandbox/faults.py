@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from .shapes import SHAPES, Shape
+
 #: Refused with an error answer; nothing is made, nothing is charged.
 REFUSALS = {
     "refuse": "the content rules refuse the prompt",
@@ -54,7 +56,7 @@ EARLY = {
     "redirect": "sent to another address",
     "error200": "an error, with status 200",
 }
-KINDS = frozenset((*REFUSALS, *CONTENT, *DELIVERY, *EARLY))
+KINDS = frozenset((*REFUSALS, *CONTENT, *DELIVERY, *EARLY, *SHAPES))
 
 #: The public names of causes, for those who think in them.
 ALIASES = {
@@ -78,7 +80,7 @@ class Fault:
     """One way to misbehave, and when."""
 
     kind: str
-    value: float | None = None  #: seconds, or megabytes for ``big``
+    value: float | None = None  #: seconds, megabytes, or what the shape counts
     retry_after: float | None = None  #: seconds; the header is sent where it is set
     times: int | None = None  #: only the first so many requests; None for all
     rate: float = 1.0  #: chance per request
@@ -88,7 +90,14 @@ class Fault:
     @property
     def amount(self) -> float:
         """Return the value, or the kind's default."""
-        return DEFAULTS.get(self.kind, 0.0) if self.value is None else self.value
+        if self.value is not None:
+            return self.value
+        return DEFAULTS.get(self.kind, 0.0) if self.shape is None else self.shape.amount
+
+    @property
+    def shape(self) -> Shape | None:
+        """Return the shape that answers have, where the kind is one."""
+        return SHAPES.get(self.kind)
 
 
 def parse_kind(text: str) -> str:
@@ -96,8 +105,8 @@ def parse_kind(text: str) -> str:
     kind = ALIASES.get(text.lower(), text.lower())
     if kind not in KINDS:
         near = get_close_matches(text.lower(), [*KINDS, *ALIASES], 1)
-        known = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(KINDS))}"
-        raise ValueError(f"unknown fault {text!r}; {known}")
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"unknown fault {text!r}{hint}")
     return kind
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -13,14 +11,14 @@ from dataclasses import replace
 from aiohttp import web
 
 from .body import fetch_source, raw_prompt, read_form, take_directives
-from .cdn import Stored
-from .deliver import Package, deliver, reset
+from .compose import billed, carried_out, package_of, pictures_for, shape_of, sources_of, write_answer
+from .deliver import deliver, reset
 from .desk import Desk, Entry
 from .dialects.dialect import Dialect
-from .draw import MIMES, draw_picture, draw_small
 from .faults import EARLY, REFUSALS, Fault
-from .spoil import CLOUDFLARE_524, HTML_200, WORDS_INSTEAD, spoil_base64, spoil_bytes, spoil_order, spoil_payload
-from .wire import Form, Order, Picture, Refusal, Reply, Trace
+from .shapes import Draft, Shape
+from .spoil import CLOUDFLARE_524, HTML_200, WORDS_INSTEAD
+from .wire import Form, Order, Package, Refusal, Reply, Trace
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -65,6 +63,7 @@ class Visit:
         trace = trace_of(request, desk.next_serial(), time.time())
         self.key = request.headers.get("Idempotency-Key")
         self.promised = False
+        self.sources: tuple[str, ...] = ()
         self.arrived: asyncio.Future[None] | None = None
         self.entry = Entry(provider=dialect.name, kind=kind, trace=trace, idempotency_key=self.key)
 
@@ -95,6 +94,7 @@ class Visit:
         authorise(self.request)
         self._throttle()
         form, directives = take_directives(form)
+        self.sources = sources_of(form)
         order = await self._read(form)
         self.entry.n = order.n
         earlier = self.desk.promise(self.dialect.name, self.key)
@@ -147,21 +147,32 @@ class Visit:
         trace, kind = self.entry.trace, fault.kind if fault else ""
         if kind in EARLY:
             return self._early(kind)
+        shape = shape_of(fault, order)
+        draft = Draft(order=order, trace=trace, kind=kind, amount=fault.amount if fault else 0.0, sources=self.sources)
+        if shape.refusal:
+            return shape.refusal(draft)
         await asyncio.sleep(self.desk.settings.latency.seconds_for(order, self.desk.chance(trace, "latency")))
         if fault is not None and kind == "slow":
             await asyncio.sleep(fault.amount)
-        order = spoil_order(order, kind)
-        bill = self.dialect.price(order, order.n)
-        pictures = () if self._has_no_image(order, fault) else await self._draw(order, kind)
-        if kind not in self.dialect.free:
+        order = carried_out(order, kind, shape)
+        draft = replace(draft, order=order, bill=billed(self.dialect, order, draft, shape))
+        if not self._has_no_image(order, fault):
+            pictures = await pictures_for(self.desk, self.dialect, self.entry, draft, shape)
+            draft = replace(draft, pictures=pictures)
+        reply = await self._charge(draft)
+        good = package_of(reply)
+        self._keep_promise(good, remember=True)
+        return self._spoilt(reply, draft, shape) if kind else good
+
+    async def _charge(self, draft: Draft) -> Reply:
+        """Book the charge, and answer as the provider's documents show it."""
+        bill = draft.bill or self.dialect.price(draft.order, draft.order.n)
+        if draft.kind not in self.dialect.free:
             # Durable before the first byte of the answer: a client can never hold an image this log does not know.
             await self.desk.log.write(self.entry.line("charge", bill=bill))
             self.desk.spend(self.dialect.name, bill)
-        words = WORDS_INSTEAD if kind == "text" and order.kind == "chat" else None
-        reply = self.dialect.answer(order, bill, pictures, trace, words)
-        good = _package(reply, spoil_payload(reply.payload, ""))
-        self._keep_promise(good, remember=True)
-        return self._spoilt(kind, reply) if kind else good
+        words = WORDS_INSTEAD if draft.kind == "text" and draft.order.kind == "chat" else None
+        return self.dialect.answer(draft.order, bill, draft.pictures, self.entry.trace, words)
 
     def _keep_promise(self, package: Package | None, *, remember: bool) -> None:
         if self.promised and self.key:
@@ -182,50 +193,19 @@ class Visit:
         package = self._refusal_package(Refusal("error500"))
         return replace(package, status=200)
 
-    def _spoilt(self, kind: str, reply: Reply) -> Package:
+    def _spoilt(self, reply: Reply, draft: Draft, shape: Shape) -> Package:
+        kind = draft.kind
         if kind == "gateway-timeout":
             return self._refusal_package(Refusal(kind))
         if kind == "cloudflare524":
             return Package(status=524, headers={}, body=CLOUDFLARE_524.encode(), mime="text/html")
         if kind == "html200":
             return Package(status=200, headers={}, body=HTML_200.encode(), mime="text/html")
-        return _package(reply, spoil_payload(reply.payload, kind))
-
-    async def _draw(self, order: Order, kind: str) -> tuple[Picture, ...]:
-        """Draw the images, and put those that go out as URLs on the shelf."""
-        settings, serial = self.desk.settings, self.entry.trace.serial
-        if settings.draw == "small":
-            drawn = [draw_small(order, serial=serial, index=index, seed=settings.seed) for index in range(order.n)]
-        else:
-            loop, provider = asyncio.get_running_loop(), self.dialect.name
-
-            def paint(index: int) -> bytes:
-                return draw_picture(order, provider=provider, serial=serial, index=index, seed=settings.seed)
-
-            drawn = await asyncio.gather(
-                *(loop.run_in_executor(self.desk.pool, paint, index) for index in range(order.n))
-            )
-        by_url = order.as_url or self.dialect.url_only or kind in {"url404", "url-flaky"}
-        mime = MIMES[order.output_format]
-        pictures = []
-        for index, data in enumerate(drawn):
-            sent = spoil_bytes(data, kind)
-            url = self._shelve(sent, mime, index, kind) if by_url else None
-            b64 = None if by_url else base64.b64encode(sent).decode("ascii")
-            pictures.append(spoil_base64(Picture(data=sent, mime=mime, url=url, b64=b64), kind))
-        return tuple(pictures)
-
-    def _shelve(self, data: bytes, mime: str, index: int, kind: str) -> str:
-        extension = mime.removeprefix("image/")
-        name = f"{self.entry.trace.serial}-{index}-{self.entry.trace.request_id[:12]}.{extension}"
-        path = f"/{self.dialect.name}/cdn/{name}"
-        stored = Stored(data=data, mime=mime, missing=kind == "url404", failures=2 if kind == "url-flaky" else 0)
-        self.desk.shelf.put(path, stored)
-        return f"{self.desk.url}{path}"
+        return write_answer(reply, draft, shape)
 
     def _refusal_package(self, refusal: Refusal) -> Package:
         reply = self.dialect.refuse(refusal, self.entry.trace, self.kind)
-        return _package(reply, json.dumps(reply.payload).encode())
+        return package_of(reply)
 
     async def _send(self, package: Package | None, fault: Fault | None) -> web.StreamResponse:
         """Send the answer; the log's line about it says what went out."""
@@ -239,7 +219,3 @@ class Visit:
             return response
         finally:
             self.desk.log.note(self.entry.line("answer", status=status))
-
-
-def _package(reply: Reply, body: bytes) -> Package:
-    return Package(status=reply.status, headers=reply.headers, body=body)

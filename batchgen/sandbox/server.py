@@ -24,7 +24,7 @@ from .faults import parse_rule
 from .free import question_for
 from .handle import Handler, handler_for, trace_of
 from .log import totals
-from .wire import Refusal
+from .wire import Link, Refusal
 
 _MOST_BODY = 400_000_000  # sixteen data URLs of 20 MB, and some
 _ABOUT = """batchgen sandbox: simulated image providers on this machine. Nothing here costs money.
@@ -44,7 +44,7 @@ def make_app(desk: Desk) -> web.Application:
             router.add_post(f"/{name}{path}", handler_for(desk, dialect, kind))
         for path, question in dialect.questions.items():
             router.add_get(f"/{name}{path}", question_for(desk, dialect, question))
-        router.add_get(f"/{name}/cdn/{{file}}", _cdn(desk))
+        router.add_get(f"/{name}/cdn/{{file}}", _cdn(desk, name))
     for name in DIALECTS:
         router.add_route("*", f"/{name}/{{rest:.*}}", _no_such_path(name))
     _add_control(router, desk)
@@ -106,9 +106,15 @@ def _add_control(router: web.UrlDispatcher, desk: Desk) -> None:
     router.add_route("*", "/_sandbox/elsewhere", elsewhere)
 
 
-def _cdn(desk: Desk) -> Handler:
+def _cdn(desk: Desk, name: str) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
-        return cdn.serve(desk.shelf, request)
+        port = desk.url.rpartition(":")[2]
+        response = cdn.serve(desk.shelf, request, f"http://localhost:{port}/_sandbox/elsewhere")
+        stored = desk.shelf.get(request.path)
+        if stored is not None and stored.link != Link():  # who asks how often, and with which key, is worth a line
+            entry = Entry(provider=name, kind="download", trace=trace_of(request, desk.next_serial(), time.time()))
+            desk.log.note(entry.line("download", status=response.status))
+        return response
 
     return handler
 

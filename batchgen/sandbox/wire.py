@@ -115,6 +115,30 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Package:
+    """An answer as bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    mime: str = "application/json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """How the address of a result behaves; as it is, it works."""
+
+    first: int = 503  #: the status of the first answers
+    times: int = 0  #: so many of them
+    hops: int = 0  #: redirects before the file comes
+    elsewhere: bool = False  #: a redirect to another host
+    keyed: bool = False  #: 401 without a key
+    relative: bool = False  #: the answer names no scheme and no host
+    foreign: bool = False  #: the answer names a host that is not the provider's
+    untyped: bool = False  #: the file is called application/octet-stream
+
+
 class Refusal(Exception):
     """A request its provider would not carry out; ``cause`` picks the status and words of each provider."""
 

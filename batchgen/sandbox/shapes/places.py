@@ -1,0 +1,89 @@
+"""Where in an answer of an images endpoint the pictures stand, and what an entry looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import quote
+
+from ..wire import Json, Link, Picture, Reply
+from .shape import Draft, Shape, base64_of, changed, data_url
+
+Entry = Callable[[Picture], object]
+Lay = Callable[[list[object]], Json]  #: entries in, the part of the payload that holds them out
+
+
+def _plain(picture: Picture) -> Json:
+    return {"b64_json": base64_of(picture)}
+
+
+def _laid(lay: Lay, entry: Entry = _plain) -> Callable[[Reply, Draft], Reply]:
+    """Return what moves the pictures from ``data`` to where *lay* puts them."""
+
+    def moved(reply: Reply, draft: Draft) -> Reply:
+        rest = {key: value for key, value in reply.payload.items() if key != "data"}
+        return changed(reply, {**rest, **lay([entry(picture) for picture in draft.pictures])})
+
+    return moved
+
+
+def _under(key: str) -> Lay:
+    return lambda entries: {key: entries}
+
+
+def _single(key: str) -> Lay:
+    return lambda entries: {key: entries[0]}
+
+
+def _address(picture: Picture) -> str:
+    return picture.url or data_url(picture)
+
+
+def _percent(picture: Picture) -> Json:
+    return {"url": f"data:{picture.mime};base64,{quote(base64_of(picture), safe='')}"}
+
+
+def _place(about: str, lay: Lay, entry: Entry = _plain) -> Shape:
+    return Shape(about=about, endpoint="images", reply=_laid(lay, entry))
+
+
+def _item(about: str, entry: Entry, *, by_link: bool = False) -> Shape:
+    link = (lambda _: Link()) if by_link else None
+    return Shape(about=about, endpoint="images", reply=_laid(_under("data"), entry), link=link)
+
+
+PLACES = {
+    "in-images": _place("the list is called images", _under("images"), lambda p: {"url": data_url(p)}),
+    "in-output": _place("the list is called output", _under("output")),
+    "in-result": _place("one picture, called result", _single("result")),
+    "in-results": _place("the list is called results", _under("results")),
+    "in-artifacts": _place("the list is called artifacts", _under("artifacts"), lambda p: {"base64": base64_of(p)}),
+    "in-output-text": _place("the data URL itself, called output", _single("output"), data_url),
+    "in-envelope": _place(
+        "code, msg and data around it", lambda entries: {"code": 200, "msg": "ok", "data": {"images": entries}}
+    ),
+    "in-result-envelope": _place(
+        "success and result around it", lambda entries: {"success": True, "result": {"data": entries}}
+    ),
+    "in-output-envelope": _place(
+        "status and output around it", lambda entries: {"status": "succeeded", "output": {"results": entries}}
+    ),
+    "in-envelope-result": _place("data around one result", lambda entries: {"data": {"result": entries[0]}}),
+    "item-text": _item("entries are base64, no objects", base64_of),
+    "item-data-url": _item("entries are data URLs, no objects", data_url),
+    "item-link": _item("entries are addresses, no objects", _address, by_link=True),
+    "item-base64": _item("the base64 is called base64", lambda p: {"base64": base64_of(p), "mime_type": p.mime}),
+    "item-image-base64": _item("the base64 is called image_base64", lambda p: {"image_base64": base64_of(p)}),
+    "item-url": _item("an address, called url", lambda p: {"url": _address(p)}, by_link=True),
+    "item-url-data": _item("a data URL, called url", lambda p: {"url": data_url(p), "b64_json": None}),
+    "item-url-percent": _item("the same, percent-encoded", _percent),
+    "item-image-url": _item("an address, called image_url", lambda p: {"image_url": _address(p)}, by_link=True),
+    "item-image-url-object": _item(
+        "an address, called image_url.url",
+        lambda p: {"type": "image_url", "image_url": {"url": _address(p)}},
+        by_link=True,
+    ),
+    "item-uri": _item("an address, called uri", lambda p: {"uri": _address(p), "mime": p.mime}, by_link=True),
+    "item-link-and-base64": _item(
+        "base64, and an empty address beside it", lambda p: {"url": "", "b64_json": base64_of(p)}
+    ),
+}

@@ -1,0 +1,87 @@
+"""JSON that strict readers refuse, and whose meaning is clear all the same; errors beside a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..wire import Json, Order, Reply
+from .shape import Draft, Shape, changed
+
+_CODED = {"message": "1 of 2 images were filtered", "type": "image_generation_user_error", "code": "moderation_blocked"}
+
+
+def _last(field: str) -> Callable[[bytes], bytes]:
+    """Return what writes a field at the end of an object, as it stands."""
+    return lambda body: body[:-1] + b", " + field.encode() + b"}"
+
+
+def _broken_utf8(body: bytes) -> bytes:
+    return body[:-1] + b', "caption": "caf\xc3", "alt": "\xff\xfe"}'
+
+
+def _error(value: object) -> Callable[[Reply, Draft], Reply]:
+    """Return what puts an ``error`` beside the pictures."""
+    return lambda reply, _: changed(reply, {**reply.payload, "error": value})
+
+
+def _one_less(order: Order) -> Order:
+    return replace(order, n=max(1, order.n - 1))
+
+
+def _items_null(reply: Reply, _: Draft) -> Reply:
+    """Put an entry without a picture after the good ones."""
+    payload: Json = dict(reply.payload)
+    filtered = {"b64_json": None, "url": None, "finish_reason": "CONTENT_FILTERED"}
+    data = payload["data"]
+    payload["data"] = {**data, "images": [*data["images"], filtered]} if isinstance(data, dict) else [*data, filtered]
+    return changed(reply, payload)
+
+
+JSON_TEXT = {
+    "repeated-key": Shape(about="a key a second time, at the end", text=_last('"created": 2')),
+    "repeated-data": Shape(
+        about="the list of images twice, first an empty one",
+        endpoint="images",
+        text=lambda body: b'{"data": [], ' + body[1:],
+    ),
+    "not-a-number": Shape(
+        about="NaN and Infinity in fields of no importance",
+        text=_last('"latency": NaN, "score": Infinity, "low": -Infinity'),
+    ),
+    "control-character": Shape(
+        about="a line feed and a tab, as they are, inside a text", text=_last('"caption": "one\n\ttwo\x01"')
+    ),
+    "broken-utf8": Shape(about="bytes that are no UTF-8 inside a text", text=_broken_utf8),
+    "lone-surrogate": Shape(about="half of a surrogate pair inside a text", text=_last(r'"caption": "\ud83d"')),
+    "huge-exponent": Shape(
+        about="1e99999999999999999999 in a field",
+        text=_last('"x": 1e99999999999999999999, "y": -1E-99999999999999999999'),
+    ),
+    "long-number": Shape(about="a number of 5000 digits in a field", text=_last('"seed": ' + "7" * 5000)),
+    "text-before": Shape(about="a line of text before the JSON", text=lambda body: b"data follows:\n" + body),
+    "text-after": Shape(about="a line of text after the JSON", text=lambda body: body + b"\n<!-- served by gw-7 -->\n"),
+    "byte-order-mark": Shape(about="a byte order mark before the JSON", text=lambda body: b"\xef\xbb\xbf" + body),
+    "blank-lines": Shape(about="blank lines before and after", text=lambda body: b"\n" * 20 + body + b"\r\n\r\n"),
+    "deep-lists": Shape(
+        about="deep lists in a field of no importance", text=_last('"trace": ' + "[" * 400 + "]" * 400)
+    ),
+}
+ERRORS_BESIDE = {
+    "error-null": Shape(about="error: null beside the picture", reply=_error(None)),
+    "error-null-fields": Shape(
+        about="an error whose fields are all null", reply=_error({"message": None, "type": None, "code": None})
+    ),
+    "error-empty": Shape(
+        about="an error whose fields are all empty", reply=_error({"message": "", "type": "", "code": ""})
+    ),
+    "error-empty-text": Shape(about='error: "" beside the picture', reply=_error("")),
+    "error-list": Shape(about="a list of notes as error", reply=_error(["upscaled by the provider"])),
+    "error-beside": Shape(about="a real error beside a whole picture", reply=_error(_CODED)),
+    "error-beside-less": Shape(
+        about="a real error beside one picture less than asked for", ordered=_one_less, reply=_error(_CODED)
+    ),
+    "item-filtered": Shape(
+        about="an entry without a picture after the good ones", endpoint="images", ordered=_one_less, reply=_items_null
+    ),
+}
