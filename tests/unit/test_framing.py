@@ -1,4 +1,4 @@
-"""Sloppy HTTP goes in, strict HTTP comes out: the same document, however its server framed it and the network cut it."""
+"""Sloppy HTTP goes in, strict HTTP comes out: the same document, however a server framed it or the network cut it."""
 
 from __future__ import annotations
 
