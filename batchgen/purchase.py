@@ -194,6 +194,7 @@ class Purchases:
             request_id=outcome.request_id,
         )
         after = None
+        reserved = opened.estimate, outcome.charge
         try:
             after = await self.writer.settle(settlement, self.now())
         except StaleJob:
@@ -201,13 +202,12 @@ class Purchases:
         except NotFound as error:
             # a person deleted it from the job table: the others go on, and what came stays for that person
             self.say(str(error))
-            self.wallet.settle(lane.provider, opened.estimate, outcome.charge, earlier=attempt.resumed)
-            await to_thread.run_sync(self.release, attempt.id, True)
+            self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=attempt.resumed)
+            await to_thread.run_sync(self.release, attempt.id, False)
             return None
         except StoreError as error:
             self.halt(error)
             return None
-        reserved = opened.estimate, outcome.charge
         self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=attempt.resumed)
         await to_thread.run_sync(self.release, attempt.id, isinstance(outcome, Delivered))
         _count(lane, job, event, outcome)

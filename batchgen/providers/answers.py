@@ -51,15 +51,15 @@ def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
         document = _open_error(reply.body)
         raise ProviderError(fault_of(reply, profile, document, task), stated(document, reply.headers))
     answer = _open(reply, task)
-    usage = stated(answer.document, reply.headers, images=len(answer.found))
     if answer.image is not None:
-        usage = usage or Usage(images=1)
-        return Generation(pictures=(Picture(data=answer.image),), usage=replace(usage, images=1))
+        usage = stated(None, reply.headers, images=1) or Usage(images=1)
+        return Generation(pictures=(Picture(data=answer.image),), usage=usage)
     collection = _Collection(request, url)
     pictures = yield from collection.all(answer.found)
+    made = len(pictures) + collection.lost
+    usage = stated(answer.document, reply.headers, images=made) or Usage(images=made)
     if not pictures:
-        raise ProviderError(_rejection(answer, reply, request, collection), usage or _none(answer, collection))
-    usage = usage or Usage(images=len(answer.found))
+        raise ProviderError(_rejection(answer, reply, request, collection), usage)
     error = fault_of(reply, profile, answer.document, task) if error_in(answer.document) else None
     notes = [*collection.troubles, *([error.message] if error else [])]
     return Generation(
@@ -142,6 +142,7 @@ class _Collection:
         self._profile, self._task, self._url = request.profile, request.task, url
         self._hashes = Sent.by(request.task).hashes
         self.troubles: list[str] = []
+        self.lost = 0  #: pictures that were made and cannot be had
         self.final = True  #: every trouble is of a kind that another purchase would meet again
 
     def all(self, found: Sequence[Found]) -> Generator[Call, Reply, list[Picture]]:
@@ -151,7 +152,9 @@ class _Collection:
             if not item.sure and len(pictures) >= self._task.n:
                 break
             data = yield from self._bytes(item)
-            if data is not None and not self._sent(data):
+            if data is None:
+                self.lost += item.sure
+            elif not self._sent(data):
                 pictures.append(Picture(data=data, revised_prompt=item.revised_prompt))
         return pictures
 
@@ -196,10 +199,6 @@ class _Collection:
 
 
 # --- why there is no picture --------------------------------------------------
-
-
-def _none(answer: _Answer, collection: _Collection) -> Usage:
-    return Usage(images=len(answer.found) if collection.troubles else 0)
 
 
 def _rejection(answer: _Answer, reply: Reply, request: Request, collection: _Collection) -> Fault:

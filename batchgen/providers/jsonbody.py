@@ -117,7 +117,10 @@ def _integer(text: str) -> int | None:
 
 
 def _decimal(text: str) -> Decimal | None:
-    return Decimal(text) if len(text) <= _DIGITS_MAX and isfinite(float(text)) else None
+    number = float(text)
+    if len(text) > _DIGITS_MAX or not isfinite(number):
+        return None
+    return Decimal(text) if number else Decimal(0)  # an exponent may be too long for a Decimal
 
 
 #: What is no number, or none of this world, says nothing, as null does.

@@ -86,7 +86,7 @@ async def receive(response: httpx.Response, sink: Sink, ends: float, key: str = 
     cap = MAX_BODY if most is None else most
     broken: str | None = None
     try:
-        broken = await _all_of_it(response, pieces, ends, cap)
+        await _all_of_it(response, pieces, ends, cap)
     except (StoreError, ProviderError, get_cancelled_exc_class()):
         raise
     except Exception as error:  # noqa: BLE001 - whatever it was, and were it of our own: what came is kept
@@ -99,8 +99,8 @@ async def receive(response: httpx.Response, sink: Sink, ends: float, key: str = 
     return replace(head, broken=broken)
 
 
-async def _all_of_it(response: httpx.Response, pieces: _Pieces, ends: float, cap: int) -> str | None:
-    """Take the body in; return why that ended before the body did."""
+async def _all_of_it(response: httpx.Response, pieces: _Pieces, ends: float, cap: int) -> None:
+    """Take the body in, to its end or to that of the whole document in it."""
     idle = _Idle(pieces)
     try:
         with until(ends, lambda: pieces.length), idle.scope:
@@ -110,7 +110,7 @@ async def _all_of_it(response: httpx.Response, pieces: _Pieces, ends: float, cap
                 pieces.add(chunk)
     finally:
         idle.stop()
-    return "its document is complete, and the end was not announced" if idle.scope.cancelled_caught else None
+    # the idle scope ends the reading of nothing but a whole document
 
 
 async def _seal(sink: Sink, *, whole: bool) -> None:

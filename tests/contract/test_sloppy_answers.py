@@ -46,6 +46,7 @@ WHOLE = json.dumps({"created": 1, "data": [ITEM], "usage": USAGE}).encode()
         WHOLE[:-1] + b', "note": "line\nbreak\x01"}',
         WHOLE[:-1] + b', "revised": "caf\xc3"}',
         WHOLE[:-1] + b', "x": 1e99999999999999999999}',
+        WHOLE[:-1] + b', "x": 1e-99999999999999999999, "y": NaN}',
         WHOLE[:-1] + b', "x": 1e999, "y": -1E+400}',
         WHOLE[:-1] + b', "x": ' + b"9" * 5000 + b"}",
         WHOLE[:-1] + b', "x": 0.' + b"1" * 6000 + b"}",
