@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from anyio import CapacityLimiter
 
+from .. import logs
 from ..backends.local import LocalBackend
 from ..budget import Wallet
 from ..files import require_writable, sweep
@@ -25,6 +26,7 @@ from ..manifest import Batch
 from ..perform import Workshop
 from ..plan import Plan
 from ..pricing import estimate
+from ..providers.destinations import sent_by
 from ..providers.profile import Profile, Retry
 from ..providers.translate import translated
 from ..purchase import Purchases
@@ -99,6 +101,9 @@ class Engagement:
         resumed = Resumed()
 
         async def recovered() -> None:
+            if not self.place.sandbox:
+                for one in sent_by(self.batch.profiles, profiles):
+                    logs.event("key_sent", variable=one.variable, host=one.host, provider=one.provider)
             runner.purchases.listeners.remove(resumed.note)
             if resumed.calls:
                 self.say(f"resumed   {spoken(resumed)}")

@@ -18,7 +18,6 @@ from ..job import Job
 from ..manifest import Batch
 from ..money import show_usd
 from ..plan import Plan
-from ..providers.destinations import sent_by
 from ..sandbox import launch
 from ..store import migrate
 from ..store.reader import Reader
@@ -97,9 +96,6 @@ def _keys(place: Place, batch: Batch, wish: Plan, reader: Reader, say: Say) -> K
     needed = [lane.provider for lane in wish.lanes]
     others = [*wish.alternates, *sorted(_interrupted(reader, batch))]
     keys = rehearsal(batch.profiles) if place.sandbox else keyring(batch.profiles, needed, others)
-    if not place.sandbox:
-        for one in sent_by(batch.profiles, [*needed, *others]):
-            logs.event("key_sent", variable=one.variable, host=one.host, provider=one.provider)
     logs.hide(key for found in keys.keys.values() for key in found.values())
     for name in keys.keyless:
         if name in wish.alternates:

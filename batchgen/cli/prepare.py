@@ -53,12 +53,18 @@ def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int
         raise ManifestError(tuple(errors), tuple(warnings))
     if session.as_json:
         return 0
-    for line in [*(f"warning: {words.nearer(warning)}" for warning in warnings), *key_lines(list(keys))]:
-        words.say(line)
+    for warning in warnings:
+        words.say(f"warning: {words.nearer(warning)}")
     if not session.quiet:
+        _put(key_lines(list(keys)))
         verdict = f"no mistakes, {words.count(len(warnings), 'warning')}" if warnings else "no mistakes"
         words.data(f"{words.count(len(manifests), 'manifest')}, {many(jobs, 'job')}: {verdict}")
     return 0
+
+
+def _put(lines: list[str]) -> None:
+    for line in lines:
+        words.say(line)
 
 
 def _verdict(jobs: int, errors: list[Problem], warnings: list[Problem]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ CODES = {
     5: "key missing or refused, or the first jobs were all refused alike",
     6: "spending not confirmed; nothing sent",
     7: "budget reached, or provider out of money; the rest is pending",
-    8: "stopped early: --stop-at, --max-time, --max-failures, a provider out of reach, or a forgotten pause",
+    8: "stopped early: --stop-at, --max-time, --max-failures, a provider out of reach, or a pause left in force",
     10: "no such batch, run or job",
     11: "another run holds the lock",
     12: "the job table is newer than this program, or its upgrade failed",

@@ -42,6 +42,9 @@ def test_every_call_stands_in_the_log_with_its_ids(project):
     ids = {row["id"]: row["request_id"] for row in project.rows("select id, request_id from attempts")}
     assert all(line["request_id"] == (ids[line["attempt"]] or line["attempt"]) for line in ends if "cause" in line)
     assert {line["job"] for line in of(lines, "failed")} == {"no", "none"}
+    sent = {(line["variable"], line["host"]) for line in of(lines, "key_sent")}
+    host = project.url.removeprefix("http://")
+    assert sent == {(f"{name}_API_KEY", host) for name in ("OPENAI", "OPENROUTER", "AIMLAPI")}
     [closed] = of(lines, "lane_closed")
     assert (closed["provider"], closed["why"], closed["level"]) == ("aimlapi", "money", "warning")
     [ended] = of(lines, "ended")

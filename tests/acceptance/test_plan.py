@@ -361,13 +361,14 @@ def test_where_keys_go_is_told_unless_it_is_the_presets_own_variable_and_host(pr
         ("OTHER_KEY", "api.openai.com", "openai"),
     ]
     lines = [f"the key in {name} is sent to {host} (provider {who})" for name, host, who in wanted]
-    for command in (("validate", path), ("plan", path), ("run", path, "--dry-run"), ("validate", path, "-q")):
+    for command in (("validate", path), ("plan", path), ("run", path, "--dry-run")):
         told = project.run(*command)
         assert told.code == 0, told.err
         assert [line[10:] for line in (told.out + told.err).splitlines() if "is sent to" in line] == lines
     for command in (("validate", path), ("plan", path), ("run", path, "--dry-run")):
         documents = project.run(*command, "--json").json["keys"]
         assert [(one["variable"], one["host"], one["provider"]) for one in documents] == wanted
+    assert "is sent to" not in project.run("validate", path, "-q").err
     keys = {"AWS_SECRET_ACCESS_KEY": CANARY}
     refused = project.run("run", path, "--allow-unpriced", **keys)
     assert (refused.code, lines[0] in refused.err) == (6, True)
