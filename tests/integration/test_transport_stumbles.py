@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -141,8 +142,8 @@ async def test_the_kernel_keeps_every_paid_connection_alive(slot):
         await connection.request()
         far_side = own_socket(connection.writer.get_extra_info("peername"))
         options.append(far_side.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
-        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT):
-            options.append(far_side.getsockopt(socket.IPPROTO_TCP, option))
+        times = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        options.extend(far_side.getsockopt(socket.IPPROTO_TCP, option) for option in times)
         far_side.close()
         await connection.send(head("200 OK", {"Content-Length": "2"}) + b"{}")
 
@@ -153,7 +154,7 @@ async def test_the_kernel_keeps_every_paid_connection_alive(slot):
 
 def own_socket(address: tuple[str, int]) -> socket.socket:
     """Return a second handle of this process's socket that is bound to *address*."""
-    for number in map(int, os.listdir("/proc/self/fd")):
+    for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
         with suppress(OSError):
             if not stat.S_ISSOCK(os.fstat(number).st_mode):
                 continue
@@ -239,9 +240,9 @@ async def test_what_came_before_the_memory_ran_out_is_sealed_and_told_as_broken(
         real(self, chunk)
 
     monkeypatch.setattr(reading._Pieces, "add", add)
-    async with serve(says(head("200 OK", {"Content-Length": "6"}), b"abc", b"def", pause=0.1)) as server:
-        async with line_to(server.url) as line:
-            found = await line.send(order(line), slot, 5)
+    in_two = says(head("200 OK", {"Content-Length": "6"}), b"abc", b"def", pause=0.1)
+    async with serve(in_two) as server, line_to(server.url) as line:
+        found = await line.send(order(line), slot, 5)
     assert "MemoryError" in (found.broken or "")
     assert (kept(slot).body, kept(slot).sealed) == (b"abc", True)
 
@@ -267,10 +268,9 @@ async def test_a_login_of_netrc_goes_nowhere(slot, tmp_path, netrc, key):
     async with serve(answer(IMAGE)) as server, line_to(server.url, key) as line:
         await line.send(order(line), slot, 5)
         await line.ask(Call(method="GET", url=f"{server.url}/models", billed=False), 5)
-        with Spool(tmp_path / "spool").scratch() as scratch:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("batchgen.transport.download._Look.not_an_image", lambda *_: None)
-                await line.fetch(f"{server.url}/a.png", scratch)
+        with Spool(tmp_path / "spool").scratch() as scratch, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("batchgen.transport.download._Look.not_an_image", lambda *_: None)
+            await line.fetch(f"{server.url}/a.png", scratch)
         assert await post(f"{server.url}/hook", b"{}", {}) is None
     paid, asked, fetched, posted = (request.headers.get("authorization") for request in server.requests)
     assert paid == asked == (f"Bearer {key}" if key else None)
