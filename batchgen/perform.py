@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 
+from . import slot_profile
 from .errors import StoreError, Unread
 from .fault import Cause, Charged, Fault, ProviderError
 from .files import publish
@@ -138,7 +137,7 @@ class Workshop:
 
     def _slot(self, talk: _Talk) -> Slot:
         attempt = talk.attempt
-        order = asdict(attempt) | {"profile": _note_of(talk.profile, talk.model, attempt.task.model)}
+        order = asdict(attempt) | {slot_profile.KEY: slot_profile.dump(talk.profile, talk.model, attempt.task.model)}
         return self.spool.open(attempt.id, order, _room_for(attempt.task), again=talk.again)
 
     async def _send(self, line: Line, call: Call, slot: Slot, request: Request) -> Head:
@@ -161,7 +160,7 @@ class Workshop:
         except LookupError:
             if not attempt.resumed:
                 raise
-        return _noted_terms(attempt.task, kept)
+        return slot_profile.load(attempt.task, kept.order if kept else {})
 
     async def _request(self, talk: _Talk) -> Request:
         attempt, profile, model = talk.attempt, talk.profile, talk.model
@@ -316,24 +315,6 @@ def _kept_reply(kept: Kept | None) -> Reply:
     came = f"the run ended while the answer (HTTP {kept.status}) was arriving, after {len(kept.body)} bytes"
     broken = None if kept.sealed else came
     return Reply(status=kept.status, headers=kept.headers, body=inflated(kept.body, kept.headers), broken=broken)
-
-
-def _note_of(profile: Profile, model: Model, name: str) -> dict[str, Any]:
-    """Return what reading and pricing an answer needs of a provider, fit for JSON: it may leave the manifest."""
-    one = profile.model_copy(update={"models": {name: model}, "default_model": name, "groups": {}})
-    return one.model_dump(mode="json", exclude_defaults=True)
-
-
-def _noted_terms(task: Task, kept: Kept | None) -> tuple[Profile, Model]:
-    """Return what a slot notes of its provider; slots of old versions note nothing, and any answer can be read."""
-    with suppress(ValueError, LookupError):
-        profile = Profile.model_validate(kept.order["profile"] if kept else None)
-        return profile, profile.models[task.model]
-    model = Model(wire=task.model)
-    return Profile(
-        name=task.provider, preset="", dialect="openai_images", paths={}, api_key_env=(),
-        default_model=task.model, models={task.model: model},
-    ), model  # fmt: skip
 
 
 def _own_fault(talk: _Talk, what: str) -> Fault:

@@ -14,6 +14,8 @@ from enum import Enum, auto
 MAX_HEAD = 128 * 1024
 #: Bytes of the line before a chunk.
 _MAX_SIZE_LINE = 4096
+#: Bytes looked at together where chunks are small.
+_WINDOW = 8192
 
 _STATUS_LINE = re.compile(rb"\s*HTTP/[\d.]+[ \t]+(\d{3})(?:[ \t]+([^\n]*))?", re.IGNORECASE)
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -65,16 +67,17 @@ class Framing:
     def feed(self, data: bytes) -> bytes:
         """Take *data* in; raise NotHttpError where it cannot be an answer."""
         out: list[bytes] = []
-        data = self._held + data
+        data, at = self._held + data, 0
         self._held = b""
-        while data and not self.ended:
+        while at < len(data) and not self.ended:
             stage = self._stage
-            taken, made = self._step(data)
+            few = stage is _Stage.SIZE or (stage is _Stage.CHUNK and self._left < _WINDOW)
+            taken, made = self._step(data[at : at + _WINDOW] if few else data[at:])
             out.append(made)
+            at += taken
             if not taken and stage is self._stage:
-                self._held = data
+                self._held = data[at:]
                 break
-            data = data[taken:]
         return b"".join(out)
 
     def close(self) -> bytes:
@@ -186,7 +189,7 @@ class Framing:
         size = _CHUNK_SIZE.fullmatch(line.rstrip(b"\r"))
         impossible = line and not re.match(rb"[ \t]*[0-9a-fA-F]", line)
         if not newline and not impossible and len(line) <= _MAX_SIZE_LINE:
-            return 0, b""
+            return 0 if line else skipped, b""
         if size is None:
             if self._chunks:  # what follows is kept as it is
                 self._broken, self._stage = True, _Stage.REST

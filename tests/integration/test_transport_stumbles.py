@@ -154,7 +154,7 @@ async def test_the_kernel_keeps_every_paid_connection_alive(slot):
 
 def own_socket(address: tuple[str, int]) -> socket.socket:
     """Return a second handle of this process's socket that is bound to *address*."""
-    for number in (int(link.name) for link in Path("/proc/self/fd").iterdir()):
+    for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
         with suppress(OSError):
             if not stat.S_ISSOCK(os.fstat(number).st_mode):
                 continue
@@ -240,8 +240,8 @@ async def test_what_came_before_the_memory_ran_out_is_sealed_and_told_as_broken(
         real(self, chunk)
 
     monkeypatch.setattr(reading._Pieces, "add", add)
-    answer_in_two = says(head("200 OK", {"Content-Length": "6"}), b"abc", b"def", pause=0.1)
-    async with serve(answer_in_two) as server, line_to(server.url) as line:
+    in_two = says(head("200 OK", {"Content-Length": "6"}), b"abc", b"def", pause=0.1)
+    async with serve(in_two) as server, line_to(server.url) as line:
         found = await line.send(order(line), slot, 5)
     assert "MemoryError" in (found.broken or "")
     assert (kept(slot).body, kept(slot).sealed) == (b"abc", False)

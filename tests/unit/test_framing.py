@@ -1,8 +1,9 @@
-"""Sloppy HTTP goes in, strict HTTP comes out: the same document, however a server framed it or the network cut it."""
+"""Sloppy HTTP goes in, strict HTTP comes out: the same document, however it was framed and cut."""
 
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -115,6 +116,17 @@ def test_what_came_of_a_broken_body_comes_out_without_an_end(raw, came, size):
     _, body, ended = through(raw, size)
     assert body == came
     assert not ended
+
+
+def test_many_small_chunks_take_no_more_than_their_share_of_time():
+    chunks = b"10\r\n0123456789abcdef\r\n" * 100_000 + b"0\r\n\r\n"
+    began = time.process_time()
+    framing = Framing()
+    framing.feed(OK + b"Transfer-Encoding: chunked\r\n\r\n")
+    for start in range(0, len(chunks), 262_144):
+        framing.feed(chunks[start : start + 262_144])
+    assert framing.ended
+    assert time.process_time() - began < 5
 
 
 def test_a_body_has_its_end_before_the_connection_has():
