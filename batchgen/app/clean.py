@@ -90,8 +90,8 @@ def _candidates(place: Place, reader: Reader) -> Iterator[tuple[str, Path]]:
 
 def _ended(reader: Reader, spool: Path) -> Iterator[str]:
     """Yield the attempts whose slot is there though their outcome is in the job table."""
-    for name, spoiled in reader.ended([path.stem for path in spool.glob("*.slot")]).items():
-        if not spoiled:
+    for name, delivered in reader.ended([path.stem for path in spool.glob("*.slot")]).items():
+        if delivered:
             yield name
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from .options import Session, command, keep_changed, of_manifest, selecting, sel
 from .options import sandbox as rehearsal
 from .planning import job_document, job_line, key_documents, key_lines, keys_of_plan, many, plan_lines
 from .terms import amount
-from .told import told_documents, told_line
+from .told import in_force, told_documents, told_lines
 
 if TYPE_CHECKING:
     from ..manifest import Planned
@@ -103,7 +102,7 @@ def plan(
     **options: Any,  # noqa: ANN401 - the selection
 ) -> int:
     """Say what a run would do, what it would cost and how long it would take.  Sends and writes nothing."""
-    from ..app import control, prepare
+    from ..app import prepare
 
     place, chosen = session.place(sandbox=sandbox), of_manifest(selection(options))
     batch = prepare.read_manifest(place, session.file(manifest))
@@ -125,7 +124,7 @@ def plan(
         changes_all=diff,
     )
     keys = [] if sandbox else keys_of_plan(batch, wish)
-    told = [one for one in control.in_force(place) if one.provider in batch.profiles]
+    told = in_force(place, batch)
     if session.as_json:
         more = {"keys": key_documents(keys), "controls": told_documents(told)}
         words.document(wish.as_json() | more | ({"items": items} if full else {}))
@@ -134,6 +133,6 @@ def plan(
         words.say(f"warning: {words.nearer(warning)}")
     for line in [*([""] if full else []), *plan_lines(batch.name, wish, batch.manifest.parent)]:
         words.data(line)
-    for line in [*key_lines(keys), *(f"told      {told_line(one, place.way(), datetime.now(UTC))}" for one in told)]:
+    for line in [*key_lines(keys), *told_lines(place, told)]:
         words.data(line)
     return 0

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from . import words
 
 if TYPE_CHECKING:
-    from ..app.place import Way
+    from ..app.place import Place, Way
+    from ..manifest import Batch
     from ..store.controls import Control
 
 _DAY = 86_400
+
+
+def in_force(place: Place, batch: Batch) -> list[Control]:
+    """Return what is in force for the providers of *batch*."""
+    from ..app import control
+
+    return [one for one in control.in_force(place) if one.provider in batch.profiles]
+
+
+def told_lines(place: Place, controls: Iterable[Control]) -> list[str]:
+    """Return a line for each, as a plan shows it."""
+    now = datetime.now(UTC)
+    return [f"told      {told_line(one, place.way(), now)}" for one in controls]
 
 
 def told_line(said: Control, way: Way, now: datetime) -> str:

@@ -19,8 +19,10 @@ from .consent import agreement
 from .options import Session, command, of_manifest, selecting, selection
 from .planning import amend_lines, key_documents, key_lines, keys_of_plan, plan_lines
 from .terms import overlay_of, run_options, terms_of
+from .told import in_force, told_documents, told_lines
 
 if TYPE_CHECKING:
+    from ..app.place import Place
     from ..app.run import Ended, Terms
     from ..manifest import Batch
     from ..plan import Plan
@@ -85,7 +87,7 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     place = session.place(sandbox=options["sandbox"])
     batch = prepare.read_manifest(place, session.file(manifest), overlay_of(session, options))
     if options["dry_run"]:
-        return _tell_plan(session, batch, run.preview(place, batch, terms), terms, real=not place.sandbox)
+        return _tell_plan(session, place, batch, run.preview(place, batch, terms), terms)
     mode = _mode(session, options["progress"])
     agree = agreement(
         session, terms, yes=options["yes"] or place.sandbox, ask=not options["no_input"], real=not place.sandbox
@@ -103,16 +105,17 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     return ended.exit_code
 
 
-def _tell_plan(session: Session, batch: Batch, wish: Plan, terms: Terms, *, real: bool) -> int:
-    keys = keys_of_plan(batch, wish) if real else []
+def _tell_plan(session: Session, place: Place, batch: Batch, wish: Plan, terms: Terms) -> int:
+    keys = [] if place.sandbox else keys_of_plan(batch, wish)
+    controls = in_force(place, batch)
     if session.as_json:
         beside = {"with": dict(terms.amend)} if terms.alone else {}
-        words.document(wish.as_json() | {"keys": key_documents(keys)} | beside)
+        words.document(wish.as_json() | {"keys": key_documents(keys), "controls": told_documents(controls)} | beside)
         return 0
     for warning in batch.warnings:
         words.say(f"warning: {words.nearer(warning)}")
     told = [*plan_lines(batch.name, wish, batch.manifest.parent), *amend_lines(wish, terms.amend), *key_lines(keys)]
-    for text in told:
+    for text in [*told, *told_lines(place, controls)]:
         words.data(text)
     if hint := _of_the_done(wish, terms):
         words.data(hint)

@@ -231,7 +231,7 @@ def _unreadable(why: str, reply: Reply) -> Fault:
     page = reply.body.lstrip()[:1] == b"<"
     hint = "check base_url: this looks like a web page, not an API" if page else ""
     what = f"the answer cannot be read: {why}" if reply.body.strip() else "the answer is empty"
-    return replace(spoiled(what, reply.status, hint), final=page)
+    return spoiled(what, reply.status, hint)
 
 
 def _cut_off(reply: Reply) -> Fault:

@@ -18,7 +18,7 @@ from .dialects.dialect import Dialect
 from .faults import EARLY, REFUSALS, Fault
 from .shapes import Draft, Shape
 from .spoil import CLOUDFLARE_524, HTML_200, WORDS_INSTEAD
-from .wire import Form, Order, Package, Refusal, Reply, Trace
+from .wire import Form, Order, Package, Refusal, Reply, Trace, waived
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -171,6 +171,8 @@ class Visit:
             # Durable before the first byte of the answer: a client can never hold an image this log does not know.
             await self.desk.log.write(self.entry.line("charge", bill=bill))
             self.desk.spend(self.dialect.name, bill)
+        else:
+            bill = waived(bill)
         words = WORDS_INSTEAD if draft.kind == "text" and draft.order.kind == "chat" else None
         return self.dialect.answer(draft.order, bill, draft.pictures, self.entry.trace, words)
 

@@ -72,6 +72,21 @@ class Bill:
     usage: Json = field(default_factory=dict)
 
 
+def waived(bill: Bill) -> Bill:
+    """Return the bill of an answer that costs nothing: it states no output and no cost."""
+    usage = {name: value for name, value in bill.usage.items() if not name.endswith("_details")}
+    came = usage.get("prompt_tokens", usage.get("input_tokens", 0))
+    nothing = {"completion_tokens": 0, "output_tokens": 0, "total_tokens": came, "cost": 0}
+    usage |= {name: value for name, value in nothing.items() if name in usage}
+    zero = Decimal(0)
+    return Bill(
+        images=0,
+        usd=None if bill.usd is None else zero,
+        credits=None if bill.credits is None else zero,
+        usage=usage,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quota:
     """How a provider's limit stands when a request arrives, itself counted."""

@@ -165,7 +165,7 @@ class _Canned:
     profile: Profile
     pieces: list[bytes]
 
-    def line(self, _: str, __: str | None = None) -> _Canned:
+    def line(self, _: str, __: str | None = None, ___: Profile | None = None) -> _Canned:
         return self
 
     async def send(self, _: Call, slot: Slot, __: float) -> Head:

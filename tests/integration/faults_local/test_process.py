@@ -302,10 +302,10 @@ def broken_for(word: str) -> None:
 
     converse = perform.Workshop._request
 
-    async def request(self, attempt):
-        if word in attempt.task.prompt:
+    async def request(self, talk):
+        if word in talk.attempt.task.prompt:
             raise RuntimeError("a bug of ours")
-        return await converse(self, attempt)
+        return await converse(self, talk)
 
     perform.Workshop._request = request
 
