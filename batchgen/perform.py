@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from .hint import Hint
 from .images import DamagedImageError, Examined, UnknownFormatError, examine
 from .inputs import Inputs
 from .job import Attempt, Delivered, Missed, Outcome
+from .output_names import file_name
 from .pricing import charge, stated_charge
 from .providers import dialect
 from .providers.base import Call, Conversation, Generation, Reply, Request
@@ -32,7 +33,6 @@ from .providers.limit_headers import stated
 from .providers.profile import Model, Profile
 from .sidecar import describe
 from .spool import Kept, Scratch, Slot, Spool
-from .store.values import StoredArtifact
 from .task import NOTHING, UNPRICED, Artifact, Charge, Picture, Task, Usage
 from .transport import Head, Line, Transport, inflated
 
@@ -74,7 +74,7 @@ class Workshop:
         except (StoreError, OSError):
             raise
         except Exception as error:
-            what = f"{type(error).__name__}: {error}"
+            what = ": ".join(filter(None, (type(error).__name__, str(error))))
             if talk.status is not None and talk.status < 300:
                 raise Unread(
                     f"job {attempt.key}: a paid answer arrived and could not be read ({what}). It is kept in the spool:"
@@ -230,13 +230,13 @@ class Workshop:
         """Keep a picture that cannot be decoded here in the output folder; return *error* with its name."""
         if not isinstance(error, UnknownFormatError):
             return error
-        name = _name(attempt, ordinal, error.extension)
+        name = file_name(attempt, ordinal, error.extension)
         publish(Path(attempt.folder), name, picture.data)
         return UnknownFormatError(f"{error}; it is kept as {Path(attempt.folder, name)}", error.extension)
 
     def _publish(self, attempt: Attempt, found: _Found, ordinal: int, usage: Usage, cost: Charge) -> Artifact:
         picture, facts = found.picture, found.facts
-        name = _name(attempt, ordinal, facts.extension)
+        name = file_name(attempt, ordinal, facts.extension)
         folder = Path(attempt.folder)
         file = folder / name
         artifact = Artifact(
@@ -335,33 +335,6 @@ def _lost() -> ProviderError:
             hint="it may have been carried out and charged; the provider's own log can tell",
         )
     )
-
-
-def _name(attempt: Attempt, ordinal: int, extension: str) -> str:
-    """Return the name of a file in the output folder.
-
-    More files than were asked for are kept, under names that no job has.
-    """
-    number = f"-{ordinal + 1}" if attempt.wanted > 1 else ""
-    if ordinal >= attempt.wanted:
-        number = f".extra{ordinal - attempt.wanted + 1}"
-    return f"{attempt.output}{number}.{extension}"
-
-
-def earlier(
-    attempt: Attempt, came: Sequence[Artifact], known: Sequence[StoredArtifact]
-) -> Iterator[tuple[str, StoredArtifact]]:
-    """Yield what earlier forms of a job left in the output folder, each with its name there.
-
-    *came* are the files just published, *known* all that the job table knows of the job.
-    """
-    first = came[0]
-    # paths start at the working folder, names at the output folder: a file that has both tells what lies between
-    between = first.path.removesuffix(_name(attempt, first.ordinal, first.path.rpartition(".")[2]))
-    standing = {file.path for file in came} | {file.path for file in known if file.superseded_at is None}
-    for file in known:
-        if file.path not in standing and file.path.startswith(between):
-            yield file.path.removeprefix(between), file
 
 
 def _room_for(task: Task) -> int:

@@ -22,7 +22,7 @@ from .lane import Lane
 from .learned_prices import PriceMemory
 from .limits import Gate
 from .manifest.names import stems
-from .perform import earlier
+from .output_names import earlier
 from .retry import Policy, judge
 from .store.reader import Reader
 from .store.values import AttemptRecord
