@@ -15,7 +15,7 @@ from ..fault import Cause, Charged, Fault, ProviderError
 from ..task import Picture, Task, Usage
 from . import eventstream
 from .base import Call, Conversation, Generation, Reply, Request
-from .encoding import decoded, is_image
+from .encoding import decoded, images_in, is_image
 from .faults import empty, fault_of, spoiled
 from .jsonbody import Json, Unreadable, read
 from .pictures import Found, Sent, holds_place, pictures_in, texts_in, words
@@ -83,7 +83,7 @@ def _open(reply: Reply, task: Task) -> _Answer:
         document = read(body)
     except Unreadable as error:
         answer = _of_document(error.part, sent, task.n)
-        return answer if answer.found else _of_text(body, sent, str(error))
+        return answer if answer.found else _of_text(body, sent, str(error), broken=reply.broken is not None)
     return _of_document(document, sent, task.n)
 
 
@@ -115,13 +115,20 @@ def _of_stream(documents: Sequence[Json], sent: Sent, wanted: int) -> _Answer:
     return _Answer(document=document, found=[*reversed(found)], text=last.text)
 
 
-def _of_text(body: bytes, sent: Sent, why: str) -> _Answer:
-    """Return what is in a body that is no JSON: base64 of an image, perhaps, or a page with a data URL in it."""
+def _of_text(body: bytes, sent: Sent, why: str, *, broken: bool) -> _Answer:
+    """Return what is in a body that is no JSON: base64 of an image, perhaps, or a page with a data URL in it.
+
+    Where the body is *broken* off, an image at its very end is too: it is in doubt, not spoiled.
+    """
     text = body.decode("utf-8", "replace")
     if (data := decoded(text) if len(text) > 64 else None) and is_image(data):
         return _Answer(image=data)
     found, rest = pictures_in_text(text, sent)
     found = [item for item in found if item.base64]  # the links of a page of text lead anywhere
+    if not found:
+        found, rest = [Found(base64=base64) for base64 in images_in(text)], ""
+    if broken:
+        found = [item for item in found if not text.rstrip().endswith(item.base64 or "")]
     return _Answer(found=found, text=words(rest) if found else None, unreadable=why)
 
 
@@ -165,9 +172,10 @@ class _Collection:
     def _bytes(self, item: Found) -> Generator[Call, Reply, bytes | None]:
         if item.base64:
             data = decoded(item.base64)
-            if data:
+            if data and (is_image(data) or not item.url):  # what is no image yields to the address beside it
                 return data
-            self._trouble("an image's base64 is broken")
+            if not item.url:
+                self._trouble("an image's base64 is broken")
         if not item.url:
             return None
         url = urljoin(self._url, item.url)

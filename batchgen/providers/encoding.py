@@ -9,6 +9,7 @@ import pybase64
 
 _HEAD = re.compile(r"\s*(?:data:[^,]{0,200};\s*base64\s*,|base64,)", re.IGNORECASE)
 _FOREIGN = re.compile(r"[^A-Za-z0-9+/]+")
+_RUN = re.compile(r"[A-Za-z0-9+/_-]{64,}+={0,2}+")
 #: A data URL may have been wrapped so often.
 _HEADS_MAX = 4
 
@@ -49,6 +50,11 @@ def holds_image(text: str) -> bool:
     """Return whether *text* is base64 of an image, by its beginning; nothing long is decoded."""
     beginning = _unwrapped(text[: _BEGINNING + 200])[:_BEGINNING]
     return bool(beginning) and is_image(decoded(beginning) or b"")
+
+
+def images_in(text: str) -> list[str]:
+    """Return the base64 of images that stands between other marks in *text*, whatever syntax that has."""
+    return [run for run in dict.fromkeys(_RUN.findall(text)) if holds_image(run)]
 
 
 def decoded(text: str) -> bytes | None:

@@ -60,6 +60,9 @@ WHOLE = json.dumps({"created": 1, "data": [ITEM], "usage": USAGE}).encode()
         b"\n" * 20 + WHOLE + b"\n\n",
         json.dumps(WHOLE.decode()).encode(),
         WHOLE + b"\0\0\0",
+        repr({"created": 1, "data": [ITEM], "error": None}).encode(),
+        WHOLE[:-1] + b', "x": ' + b"[" * 3000 + b"]" * 3000 + b"}",
+        b'{"data": [{b64_json: "' + B64.encode() + b'"',
     ],
 )
 def test_json_is_read_as_it_comes(body: bytes) -> None:
@@ -92,6 +95,13 @@ def test_json_is_read_as_it_comes(body: bytes) -> None:
             ]
         },
         {"data": [{"image": {"base64": B64}}]},
+        {"data": [{"b64_json": [B64]}]},
+        {"data": [{"url": [DATA_URL]}]},
+        {"data": [{"img_url": DATA_URL}]},
+        {"data": [{"b64_json": "!!!!notbase64", "url": DATA_URL}]},
+        {"binary_data_base64": [B64]},
+        {"img": B64},
+        {"data": {"resultJson": json.dumps({"resultUrls": [DATA_URL]})}},
         {"choices": [{"message": {"content": None, "images": [{"image_url": {"url": DATA_URL}}]}}]},
     ],
 )
@@ -115,6 +125,35 @@ def test_every_place(document: Any) -> None:
 )
 def test_every_place_in_a_chat(message: dict[str, Any]) -> None:
     assert pictures(chat(message), "openrouter", model=GEMINI) == [PNG]
+
+
+@pytest.mark.parametrize(
+    ("document", "url"),
+    [
+        ({"data": [{"b64_json": LINK}]}, LINK),
+        ({"data": [{"b64_json": "!!!!notbase64", "url": LINK}]}, LINK),
+        ({"urls": [LINK]}, LINK),
+        ({"data": {"image_urls": [LINK]}}, LINK),
+        ({"data": {"resultUrls": [LINK]}}, LINK),
+        ({"data": [{"url": f"<{LINK}>"}]}, LINK),
+        ({"data": [{"url": LINK.replace("x.png", "my x.png")}]}, LINK.replace("x.png", "my%20x.png")),
+    ],
+)
+def test_addresses_in_every_place(document: Any, url: str) -> None:
+    conversation, _ = start(request("openrouter", model=GEMINI))
+    assert conversation.send(answer(document)).url == url
+    assert finish(conversation, Reply(status=200, body=PNG)).pictures[0].data == PNG
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"id": "t", "status_url": "https://openrouter.ai/s"},
+        {"id": "t", "urls": {"get": "https://openrouter.ai/s"}},
+    ],
+)
+def test_an_address_that_is_no_result_is_not_followed(document: Any) -> None:
+    assert failure("openrouter", answer(document), model=GEMINI).fault.cause is Cause.EMPTY
 
 
 @pytest.mark.parametrize(
@@ -337,3 +376,11 @@ def test_a_call_of_a_link_is_never_paid() -> None:
     call = conversation.send(chat({"content": LINK}))
     assert isinstance(call, Call)
     assert (call.billed, call.signed) == (False, False)
+
+
+@pytest.mark.parametrize("value", [B64, DATA_URL])
+def test_an_image_that_was_cut_off_with_its_answer_is_in_doubt(value: str) -> None:
+    cut = Reply(status=200, body=b'{"data": [{"url": "' + value[:-40].encode(), headers={}, broken="closed")
+    assert failure("studio", cut).fault.cause is Cause.UNKNOWN
+    whole = Reply(status=200, body=b'{"data": [{"url": "' + value.encode() + b'", "re', headers={}, broken="closed")
+    assert pictures(whole) == [PNG]
