@@ -7,6 +7,7 @@ only where none is found, so that no sloppy envelope throws away a picture that 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin
@@ -15,7 +16,7 @@ from ..fault import Cause, Charged, Fault, ProviderError
 from ..task import Picture, Task, Usage
 from . import eventstream
 from .base import Call, Conversation, Generation, Reply, Request
-from .encoding import decoded, images_in, is_image
+from .encoding import decoded, is_image
 from .faults import empty, fault_of, spoiled
 from .jsonbody import Json, Unreadable, read
 from .pictures import Found, Sent, holds_place, pictures_in, texts_in, words
@@ -25,6 +26,7 @@ from .usage import stated
 
 #: Seconds for which a link in a text is tried, which may lead to no image at all.
 _LINK_PATIENCE = 10.0
+_ADDRESS = re.compile(r"https?://[^\s<>\"']{1,4096}", re.IGNORECASE)
 #: The states in which a provider hands out a task to be asked for later.
 _WAITING = {"processing", "pending", "queued", "in_progress", "submitted", "running", "starting", "created"}
 
@@ -125,10 +127,10 @@ def _of_text(body: bytes, sent: Sent, why: str, *, broken: bool) -> _Answer:
         return _Answer(image=data)
     found, rest = pictures_in_text(text, sent)
     found = [item for item in found if item.base64]  # the links of a page of text lead anywhere
-    if not found:
-        found, rest = [Found(base64=base64) for base64 in images_in(text)], ""
+    if _ADDRESS.fullmatch(text.strip()) and not sent.has(text.strip()):
+        found, rest = [Found(url=text.strip())], ""
     if broken:
-        found = [item for item in found if not text.rstrip().endswith(item.base64 or "")]
+        found = [item for item in found if not text.rstrip().endswith(item.base64 or item.url or "")]
     return _Answer(found=found, text=words(rest) if found else None, unreadable=why)
 
 

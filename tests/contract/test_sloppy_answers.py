@@ -23,6 +23,8 @@ GIF = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\0\0\0\0\0,\0\0\0\0
 OTHER = base64.b64encode(GIF).decode()
 ITEM = {"b64_json": B64}
 USAGE = {"input_tokens": 12, "output_tokens": 1000}
+#: The last line is a short one.
+WRAPPED = "\n".join([B64[:40], B64[40:-6].rstrip("="), B64[-6:].rstrip("=")])
 LINK = "https://openrouter.ai/x.png"
 
 
@@ -116,6 +118,11 @@ def test_every_place(document: Any) -> None:
         {"content": f'<img alt="a" src="{DATA_URL}" width=3>'},
         {"content": f"<img src='{DATA_URL}'/>"},
         {"content": f"here: {DATA_URL}\nenjoy!"},
+        {"content": B64},
+        {"content": WRAPPED},
+        {"content": f"Here it is:\n{B64}\nEnjoy!"},
+        {"content": f"![x](data:image/png;base64,{WRAPPED})"},
+        {"content": f'<img src="data:image/png;base64,{WRAPPED}">'},
         {"content": json.dumps({"images": [ITEM]})},
         {"content": "```json\n" + json.dumps({"images": [ITEM]}) + "\n```"},
         {"multi_mod_content": [{"text": "x"}, {"inline_data": {"mime_type": "image/png", "data": B64}}]},
@@ -133,6 +140,7 @@ def test_every_place_in_a_chat(message: dict[str, Any]) -> None:
         ({"data": [{"b64_json": LINK}]}, LINK),
         ({"data": [{"b64_json": "!!!!notbase64", "url": LINK}]}, LINK),
         ({"urls": [LINK]}, LINK),
+        ({"data": [{"url": f"/work/{'x' * 80}.png"}]}, f"https://openrouter.ai/work/{'x' * 80}.png"),
         ({"data": {"image_urls": [LINK]}}, LINK),
         ({"data": {"resultUrls": [LINK]}}, LINK),
         ({"data": [{"url": f"<{LINK}>"}]}, LINK),
@@ -376,6 +384,12 @@ def test_a_call_of_a_link_is_never_paid() -> None:
     call = conversation.send(chat({"content": LINK}))
     assert isinstance(call, Call)
     assert (call.billed, call.signed) == (False, False)
+
+
+def test_a_body_that_is_an_address_leads_to_the_image() -> None:
+    conversation, _ = start(request("openrouter", model=GEMINI))
+    assert conversation.send(raw(LINK.encode() + b"\n", "text/plain")).url == LINK
+    assert finish(conversation, Reply(status=200, body=PNG)).pictures[0].data == PNG
 
 
 @pytest.mark.parametrize("value", [B64, DATA_URL])
