@@ -7,6 +7,7 @@ only where none is found, so that no sloppy envelope throws away a picture that 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin
@@ -25,6 +26,7 @@ from .usage import stated
 
 #: Seconds for which a link in a text is tried, which may lead to no image at all.
 _LINK_PATIENCE = 10.0
+_ADDRESS = re.compile(r"https?://[^\s<>\"']{1,4096}", re.IGNORECASE)
 #: The states in which a provider hands out a task to be asked for later.
 _WAITING = {"processing", "pending", "queued", "in_progress", "submitted", "running", "starting", "created"}
 
@@ -83,7 +85,7 @@ def _open(reply: Reply, task: Task) -> _Answer:
         document = read(body)
     except Unreadable as error:
         answer = _of_document(error.part, sent, task.n)
-        return answer if answer.found else _of_text(body, sent, str(error))
+        return answer if answer.found else _of_text(body, sent, str(error), broken=reply.broken is not None)
     return _of_document(document, sent, task.n)
 
 
@@ -115,13 +117,20 @@ def _of_stream(documents: Sequence[Json], sent: Sent, wanted: int) -> _Answer:
     return _Answer(document=document, found=[*reversed(found)], text=last.text)
 
 
-def _of_text(body: bytes, sent: Sent, why: str) -> _Answer:
-    """Return what is in a body that is no JSON: base64 of an image, perhaps, or a page with a data URL in it."""
+def _of_text(body: bytes, sent: Sent, why: str, *, broken: bool) -> _Answer:
+    """Return what is in a body that is no JSON: base64 of an image, perhaps, or a page with a data URL in it.
+
+    Where the body is *broken* off, an image at its very end is too: it is in doubt, not spoiled.
+    """
     text = body.decode("utf-8", "replace")
     if (data := decoded(text) if len(text) > 64 else None) and is_image(data):
         return _Answer(image=data)
     found, rest = pictures_in_text(text, sent)
     found = [item for item in found if item.base64]  # the links of a page of text lead anywhere
+    if _ADDRESS.fullmatch(text.strip()) and not sent.has(text.strip()):
+        found, rest = [Found(url=text.strip())], ""
+    if broken:
+        found = [item for item in found if not text.rstrip().endswith(item.base64 or item.url or "")]
     return _Answer(found=found, text=words(rest) if found else None, unreadable=why)
 
 
@@ -165,9 +174,10 @@ class _Collection:
     def _bytes(self, item: Found) -> Generator[Call, Reply, bytes | None]:
         if item.base64:
             data = decoded(item.base64)
-            if data:
+            if data and (is_image(data) or not item.url):  # what is no image yields to the address beside it
                 return data
-            self._trouble("an image's base64 is broken")
+            if not item.url:
+                self._trouble("an image's base64 is broken")
         if not item.url:
             return None
         url = urljoin(self._url, item.url)

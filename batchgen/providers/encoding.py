@@ -9,9 +9,12 @@ import pybase64
 
 _HEAD = re.compile(r"\s*(?:data:[^,]{0,200};\s*base64\s*,|base64,)", re.IGNORECASE)
 _FOREIGN = re.compile(r"[^A-Za-z0-9+/]+")
+_RUN = re.compile(r"[A-Za-z0-9+/_-]{64,}+={0,2}+")
 #: A data URL may have been wrapped so often.
 _HEADS_MAX = 4
 
+#: The signature of bare JPEG XL: two bytes, which many a text has.
+_TOO_SHORT = b"\xff\x0a"
 _SIGNATURES = (
     b"\x89PNG\r\n\x1a\n",
     b"\xff\xd8\xff",
@@ -21,7 +24,7 @@ _SIGNATURES = (
     b"MM\0*",
     b"\0\0\0\x0cJXL ",
     b"\0\0\0\x0cjP  ",
-    b"\xff\x0a",
+    _TOO_SHORT,
     b"<svg",
 )
 #: Letters of base64 that hold the bytes by which an image is known, a few blanks among them.
@@ -48,7 +51,13 @@ def is_data_url(text: str) -> bool:
 def holds_image(text: str) -> bool:
     """Return whether *text* is base64 of an image, by its beginning; nothing long is decoded."""
     beginning = _unwrapped(text[: _BEGINNING + 200])[:_BEGINNING]
-    return bool(beginning) and is_image(decoded(beginning) or b"")
+    data = decoded(beginning) or b"" if beginning else b""
+    return is_image(data) and not data.startswith(_TOO_SHORT)  # a path such as /work/... begins with those
+
+
+def images_in(text: str) -> list[str]:
+    """Return the base64 of images that stands between other marks in *text*, whatever syntax that has."""
+    return [run for run in dict.fromkeys(_RUN.findall(text)) if holds_image(run)]
 
 
 def decoded(text: str) -> bytes | None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..task import Source, Task
 from .encoding import holds_image, is_data_url
-from .jsonbody import Json
+from .jsonbody import Json, Unreadable, read
 
 # fmt: off
 #: What holds pictures, in the order of trust.
@@ -30,6 +31,12 @@ _BASE64_KEYS = (
 )
 _URL_KEYS = (
     "url", "image_url", "imageUrl", "uri", "image_uri", "file_uri", "fileUri", "download_url", "signed_url",
+    "img_url", "imgUrl", "file_url", "fileUrl", "output_url", "outputUrl", "result_url", "resultUrl",
+)
+#: Lists of addresses.
+_URL_LISTS = (
+    *_URL_KEYS, "urls", "image_urls", "imageUrls", "img_urls", "imgUrls", "file_urls", "fileUrls", "output_urls",
+    "outputUrls", "result_urls", "resultUrls", "uris",
 )
 # fmt: on
 _EMPTY: tuple[Json, ...] = (None, "", [], {})
@@ -138,7 +145,7 @@ def _search(value: Json, key: str, depth: int) -> Iterator[Found]:
     if depth > _DEPTH:
         return
     if isinstance(value, str):
-        found = _located(value, address=key in _URL_KEYS)
+        found = _located(value, address=key in _URL_LISTS)
         if found:
             yield found
     elif isinstance(value, list):
@@ -163,11 +170,32 @@ def _inside(value: Mapping[str, Any], depth: int) -> Iterator[Found]:
             yield from pictures
             return
     for key, inner in list(value.items())[:_WIDTH]:
-        if key not in _CONTAINERS and isinstance(inner, Mapping | list) and not _NOT_RESULTS.search(key):
-            pictures = list(_envelope(inner, depth + 1))
+        if key not in _CONTAINERS and not _NOT_RESULTS.search(key):
+            pictures = [*_envelope(inner, depth + 1), *_bare(inner, key, depth + 1)]
             if pictures:
                 yield from pictures
                 return
+
+
+def _bare(value: Json, key: str, depth: int) -> Iterator[Found]:
+    """Yield the pictures that a member nobody documents holds as text: base64 of an image, addresses in a list of them.
+
+    Some gateways put the answer of another one into a text, as JSON.
+    """
+    for text in value[:_WIDTH] if isinstance(value, list) else [value]:
+        if not isinstance(text, str) or depth > _DEPTH:
+            continue
+        found = _located(text, address=False)
+        if found and (found.base64 or key in _URL_LISTS):
+            yield found
+        elif text.lstrip()[:1] in ("{", "["):
+            with suppress(Unreadable):
+                yield from _inside_text(read(text.encode("utf-8", "replace")), depth + 1)
+
+
+def _inside_text(document: Json, depth: int) -> Iterator[Found]:
+    if isinstance(document, Mapping | list):
+        yield from _search(document, "", depth)
 
 
 def _envelope(value: Json, depth: int) -> Iterator[Found]:
@@ -186,10 +214,11 @@ def _own(item: Mapping[str, Any], *, sure: bool) -> Found | None:
         text = item.get(key)
         if isinstance(text, str) and (found := _located(text, address=True)):
             link = found.url if base64 else None
-            chosen = base64 or found
+            weak = base64 is None or not holds_image(base64.base64 or "")
+            chosen = found if base64 is None or (weak and found.base64) else base64
             known = sure or chosen.base64 is not None
             return Found(base64=chosen.base64, url=link or chosen.url, revised_prompt=revised, sure=known)
-    return Found(base64=base64.base64, revised_prompt=revised) if base64 else None
+    return replace(base64, revised_prompt=revised) if base64 else None
 
 
 def _base64(item: Mapping[str, Any]) -> Found | None:
@@ -213,6 +242,8 @@ def _located(text: str, *, address: bool) -> Found | None:
     text = text.strip()
     if is_data_url(text) or (len(text) > 64 and holds_image(text)):
         return Found(base64=text)
+    if address and text[:8].lower().strip("<").startswith("http"):
+        text = text.strip("<>").replace(" ", "%20")
     if len(text) > _URL_MAX or any(mark.isspace() for mark in text):
         return None
     if text[:8].lower().startswith(("https://", "http://")):

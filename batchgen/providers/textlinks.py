@@ -6,15 +6,21 @@ import re
 from collections.abc import Iterator
 from html import unescape
 
+from .encoding import holds_image, images_in
 from .jsonbody import Unreadable, read
 from .pictures import Found, Sent, pictures_in
 
 #: Longest text that is searched for links (characters), what is base64 cut out; and most links that are followed.
 _TEXT_MAX, _LINKS_MAX = 200_000, 4
 
+#: A text that is not longer is no image in base64.
+_SHORT = 64
+
 # Possessive, so that a hostile answer of megabytes costs no more than one pass.
 _DATA = r"data:image/[a-z0-9.+-]{1,40}+(?:;[^,;\s\"')]{1,60}+){0,4}+,\s{0,9}+"
-_BASE64 = r"[A-Za-z0-9+/_%-]++(?:\r?\n[A-Za-z0-9+/_%-]{16,}+)*+(?:\r?\n[A-Za-z0-9+/_%-]++(?==|\s*\Z))?={0,2}+"
+#: The last of several lines may be short.
+_LAST = r"(?:\r?\n[A-Za-z0-9+/_%-]++(?==|\s*(?:\Z|[)\"'>\]`])))?"
+_BASE64 = r"[A-Za-z0-9+/_%-]++(?:\r?\n[A-Za-z0-9+/_%-]{16,}+)*+" + _LAST + "={0,2}+"
 _DATA_URL = re.compile(_DATA + _BASE64, re.IGNORECASE)
 _TARGET = r"\s{0,9}+<?(https?://[^\s)>\"']++|/[^\s)>\"']++|\ue000\d++\ue000)>?[^)]{0,300}+\)"
 _MARKDOWN = re.compile(r"!\[[^\]]{0,300}+\]\(" + _TARGET, re.IGNORECASE)
@@ -31,6 +37,8 @@ def pictures_in_text(text: str, sent: Sent) -> tuple[list[Found], str]:
     """Return the pictures of a text, and what is left of it without them."""
     if found := _within_json(text, sent):
         return found, ""
+    if len(text) > _SHORT and holds_image(text):  # nothing but base64, in lines perhaps
+        return [Found(base64=text)], ""
     cuts: list[str] = []
 
     def cut(match: re.Match[str]) -> str:
@@ -45,6 +53,8 @@ def pictures_in_text(text: str, sent: Sent) -> tuple[list[Found], str]:
     links = [url for url in images if not sent.has(url)]
     if links:
         return [Found(url=url) for url in dict.fromkeys(links)], rest
+    if bare := images_in(text):
+        return [Found(base64=data) for data in bare], ""
     others = [url.rstrip(".,;:!?*_") for url in (*_targets(_LINK, rest), *_BARE.findall(rest))]
     found = [Found(url=url, sure=False) for url in dict.fromkeys(others) if not sent.has(url)]
     return found[:_LINKS_MAX], rest

@@ -23,6 +23,8 @@ GIF = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\0\0\0\0\0,\0\0\0\0
 OTHER = base64.b64encode(GIF).decode()
 ITEM = {"b64_json": B64}
 USAGE = {"input_tokens": 12, "output_tokens": 1000}
+#: The last line is a short one.
+WRAPPED = "\n".join([B64[:40], B64[40:-6].rstrip("="), B64[-6:].rstrip("=")])
 LINK = "https://openrouter.ai/x.png"
 
 
@@ -60,6 +62,9 @@ WHOLE = json.dumps({"created": 1, "data": [ITEM], "usage": USAGE}).encode()
         b"\n" * 20 + WHOLE + b"\n\n",
         json.dumps(WHOLE.decode()).encode(),
         WHOLE + b"\0\0\0",
+        repr({"created": 1, "data": [ITEM], "error": None}).encode(),
+        WHOLE[:-1] + b', "x": ' + b"[" * 3000 + b"]" * 3000 + b"}",
+        b'{"data": [{b64_json: "' + B64.encode() + b'"',
     ],
 )
 def test_json_is_read_as_it_comes(body: bytes) -> None:
@@ -92,6 +97,13 @@ def test_json_is_read_as_it_comes(body: bytes) -> None:
             ]
         },
         {"data": [{"image": {"base64": B64}}]},
+        {"data": [{"b64_json": [B64]}]},
+        {"data": [{"url": [DATA_URL]}]},
+        {"data": [{"img_url": DATA_URL}]},
+        {"data": [{"b64_json": "!!!!notbase64", "url": DATA_URL}]},
+        {"binary_data_base64": [B64]},
+        {"img": B64},
+        {"data": {"resultJson": json.dumps({"resultUrls": [DATA_URL]})}},
         {"choices": [{"message": {"content": None, "images": [{"image_url": {"url": DATA_URL}}]}}]},
     ],
 )
@@ -106,6 +118,11 @@ def test_every_place(document: Any) -> None:
         {"content": f'<img alt="a" src="{DATA_URL}" width=3>'},
         {"content": f"<img src='{DATA_URL}'/>"},
         {"content": f"here: {DATA_URL}\nenjoy!"},
+        {"content": B64},
+        {"content": WRAPPED},
+        {"content": f"Here it is:\n{B64}\nEnjoy!"},
+        {"content": f"![x](data:image/png;base64,{WRAPPED})"},
+        {"content": f'<img src="data:image/png;base64,{WRAPPED}">'},
         {"content": json.dumps({"images": [ITEM]})},
         {"content": "```json\n" + json.dumps({"images": [ITEM]}) + "\n```"},
         {"multi_mod_content": [{"text": "x"}, {"inline_data": {"mime_type": "image/png", "data": B64}}]},
@@ -115,6 +132,36 @@ def test_every_place(document: Any) -> None:
 )
 def test_every_place_in_a_chat(message: dict[str, Any]) -> None:
     assert pictures(chat(message), "openrouter", model=GEMINI) == [PNG]
+
+
+@pytest.mark.parametrize(
+    ("document", "url"),
+    [
+        ({"data": [{"b64_json": LINK}]}, LINK),
+        ({"data": [{"b64_json": "!!!!notbase64", "url": LINK}]}, LINK),
+        ({"urls": [LINK]}, LINK),
+        ({"data": [{"url": f"/work/{'x' * 80}.png"}]}, f"https://openrouter.ai/work/{'x' * 80}.png"),
+        ({"data": {"image_urls": [LINK]}}, LINK),
+        ({"data": {"resultUrls": [LINK]}}, LINK),
+        ({"data": [{"url": f"<{LINK}>"}]}, LINK),
+        ({"data": [{"url": LINK.replace("x.png", "my x.png")}]}, LINK.replace("x.png", "my%20x.png")),
+    ],
+)
+def test_addresses_in_every_place(document: Any, url: str) -> None:
+    conversation, _ = start(request("openrouter", model=GEMINI))
+    assert conversation.send(answer(document)).url == url
+    assert finish(conversation, Reply(status=200, body=PNG)).pictures[0].data == PNG
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"id": "t", "status_url": "https://openrouter.ai/s"},
+        {"id": "t", "urls": {"get": "https://openrouter.ai/s"}},
+    ],
+)
+def test_an_address_that_is_no_result_is_not_followed(document: Any) -> None:
+    assert failure("openrouter", answer(document), model=GEMINI).fault.cause is Cause.EMPTY
 
 
 @pytest.mark.parametrize(
@@ -337,3 +384,17 @@ def test_a_call_of_a_link_is_never_paid() -> None:
     call = conversation.send(chat({"content": LINK}))
     assert isinstance(call, Call)
     assert (call.billed, call.signed) == (False, False)
+
+
+def test_a_body_that_is_an_address_leads_to_the_image() -> None:
+    conversation, _ = start(request("openrouter", model=GEMINI))
+    assert conversation.send(raw(LINK.encode() + b"\n", "text/plain")).url == LINK
+    assert finish(conversation, Reply(status=200, body=PNG)).pictures[0].data == PNG
+
+
+@pytest.mark.parametrize("value", [B64, DATA_URL])
+def test_an_image_that_was_cut_off_with_its_answer_is_in_doubt(value: str) -> None:
+    cut = Reply(status=200, body=b'{"data": [{"url": "' + value[:-40].encode(), headers={}, broken="closed")
+    assert failure("studio", cut).fault.cause is Cause.UNKNOWN
+    whole = Reply(status=200, body=b'{"data": [{"url": "' + value.encode() + b'", "re', headers={}, broken="closed")
+    assert pictures(whole) == [PNG]
