@@ -469,7 +469,7 @@ REDIRECTS = [
 
 
 @pytest.mark.parametrize("location", REDIRECTS)
-def test_N20_a_redirect_of_a_result_to_a_forbidden_place_leads_nowhere_and_is_not_bought_again(site, monkeypatch, location):
+def test_N20_a_result_redirected_to_a_forbidden_place_is_not_fetched_nor_bought_again(site, monkeypatch, location):
     decoy = site.serve(answer(drawing()))
     links: list[str] = []
 
