@@ -260,9 +260,11 @@ def _is_preview(item: Mapping[str, Any]) -> bool:
 
 
 def _is_blank(value: Json) -> bool:
-    """Return whether *value* is a list of objects of which no member says anything."""
+    """Return whether *value* is a list of nulls and of objects of which no member says anything."""
     items = value if isinstance(value, list) else [value]
-    return all(isinstance(item, Mapping) and all(part in _EMPTY for part in item.values()) for item in items)
+    return all(
+        item is None or (isinstance(item, Mapping) and all(part in _EMPTY for part in item.values())) for item in items
+    )
 
 
 def _strings(value: Json) -> Iterator[str]:

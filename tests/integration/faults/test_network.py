@@ -188,7 +188,8 @@ def test_N4_tls_that_cannot_be_trusted_is_never_used(site, brief, monkeypatch, c
     context = old_tls(certificates) if flaw == "old protocol" else tls(certificates, name)
     stage = site.serve(shows(), context)
     told = site.run_all(stage, "a")
-    assert_out_of_reach(site, told)
+    # a certificate does not heal between two tries: the lane closes at the first
+    assert_out_of_reach(site, told, rounds=3 if flaw == "old protocol" else 1)
     assert stage.raw.requests == []
     assert FLAWS[flaw] in site.job()["message"].lower()
 
@@ -221,7 +222,7 @@ BROKEN = {
     "N17 header of 200 kB": says(head("200 OK", {"X-Long": "x" * 200_000, **COUNTED}) + WHOLE),
     "N18 100 and no more": says(head("100 Continue")),
     "N18 204 without content": answer(b"", "204 No Content"),
-    "N18 206 with a part": answer(WHOLE, "206 Partial Content"),
+    "N18 206 with a part": answer(WHOLE[:80], "206 Partial Content"),
     "N18 304 not modified": says(head("304 Not Modified")),
     "N18 101 another protocol": says(head("101 Switch", {"Upgrade": "x", "Connection": "Upgrade"}), then=hold),
 }  # fmt: skip
@@ -309,12 +310,18 @@ SLOPPY = {
 }
 
 
-@pytest.mark.parametrize("behaviour", SLOPPY.values(), ids=SLOPPY)
-def test_N8_N9_N11_N17_a_whole_answer_in_a_sloppy_envelope_is_delivered(site, behaviour):
+def assert_delivered(site: Site, behaviour: Behaviour) -> None:
+    """Bought once, booked once, and the picture is the one that was sent."""
     stage = site.serve(behaviour)
     assert site.run_all(stage, "a").code == 0
-    assert (stage.raw.connections, len(site.images())) == (1, 1)
+    assert (stage.raw.connections, len(stage.posts)) == (1, 1)
+    assert [path.read_bytes() for path in site.images()] == [drawing()]
     assert site.bill() == [("yes", NANO, None)]
+
+
+@pytest.mark.parametrize("behaviour", SLOPPY.values(), ids=SLOPPY)
+def test_N8_N9_N11_N17_a_whole_answer_in_a_sloppy_envelope_is_delivered(site, behaviour):
+    assert_delivered(site, behaviour)
 
 
 def test_N10_a_body_that_ends_with_the_connection_is_read(site):
@@ -326,11 +333,13 @@ def cut_image() -> bytes:
     return document(drawing()[:-20])
 
 
-@pytest.mark.parametrize(
-    "body", [WHOLE[:-30], WHOLE[:-2], cut_image()], ids=["in the image", "in the brackets", "whole JSON, half an image"]
-)
+@pytest.mark.parametrize("body", [WHOLE[:-30], cut_image()], ids=["in the image", "whole JSON, half an image"])
 def test_N10_one_that_was_cut_off_is_spoiled_and_tried_once_more(site, body):
     assert_spoiled(site, says(head("200 OK", version="HTTP/1.0") + body))
+
+
+def test_N10_one_that_was_cut_off_behind_a_whole_image_is_delivered(site):
+    assert_delivered(site, says(head("200 OK", version="HTTP/1.0") + WHOLE[:-2]))
 
 
 @pytest.mark.parametrize("behaviour", of("N11"))
@@ -394,13 +403,16 @@ def test_N15_a_compression_bomb_is_not_blown_up(site, monkeypatch, pack):
     bomb = pack(bytes(60_000_000))
     coding = "gzip" if pack is gzip.compress else "deflate"
     assert len(bomb) < 200_000
-    assert_spoiled(site, answer(bomb, headers={"Content-Encoding": coding}))
+    assert_spoiled(site, answer(bomb, headers={"Content-Encoding": coding}), requests=1)  # it would come again
     assert all(request.headers["accept-encoding"] == "identity" for request in site.stages[0].requests)
 
 
-@pytest.mark.parametrize(("coding", "body"), [("br", b"\x8b\x02\x80abc\x03"), ("gzip", ZIPPED[: len(ZIPPED) // 2])])
-def test_N16_a_compression_that_cannot_be_undone_is_spoiled(site, coding, body):
-    assert_spoiled(site, answer(body, headers={"Content-Encoding": coding}))
+def test_N16_a_compression_that_breaks_off_is_spoiled_and_tried_once_more(site):
+    assert_spoiled(site, answer(ZIPPED[: len(ZIPPED) // 2], headers={"Content-Encoding": "gzip"}))
+
+
+def test_N16_a_compression_that_is_not_known_is_spoiled_and_not_bought_again(site):
+    assert_spoiled(site, answer(b"\x8b\x02\x80abc\x03", headers={"Content-Encoding": "br"}), requests=1)
 
 
 @pytest.mark.parametrize(
@@ -429,6 +441,10 @@ def test_N18_a_status_that_is_no_answer_to_a_post_is_in_doubt(site, behaviour):
     assert_held_in_doubt(site, behaviour)
 
 
+def test_N18_a_whole_image_under_206_is_delivered(site):
+    assert_delivered(site, answer(WHOLE, "206 Partial Content"))
+
+
 def test_N18_an_interim_answer_is_no_answer_yet(site):
     stage = site.serve(says(head("103 Early Hints", {"Link": "<x>"}) + head("200 OK", COUNTED) + WHOLE))
     assert site.run_all(stage, "a").code == 0
@@ -453,7 +469,7 @@ REDIRECTS = [
 
 
 @pytest.mark.parametrize("location", REDIRECTS)
-def test_N20_a_redirect_of_a_result_leads_nowhere(site, monkeypatch, location):
+def test_N20_a_result_redirected_to_a_forbidden_place_is_not_fetched_nor_bought_again(site, monkeypatch, location):
     decoy = site.serve(answer(drawing()))
     links: list[str] = []
 
@@ -468,7 +484,8 @@ def test_N20_a_redirect_of_a_result_leads_nowhere(site, monkeypatch, location):
     told = site.run_all(stage, "a")
     assert (decoy.raw.connections, site.images()) == (0, [])
     assert set(connected) == {("127.0.0.1", stage.raw.port)}
-    assert site.bill() == [("yes", NANO, None)] * 2
+    assert len(stage.posts) == 1
+    assert site.bill() == [("yes", NANO, None)]
     assert (site.states(), told.code) == ({"a": ("failed", "spoiled")}, 3)
 
 
@@ -492,16 +509,21 @@ UNREADABLE = {
     "N22 truncated": WHOLE[:60],
     "N22 empty": b"",
     "N22 blanks": b" \r\n\t ",
+    "N24 b64_json twice": listing() [:-2] + b'{"b64_json": "AAAA", "b64_json": "BBBB"}]}',
+    "N25 nested": b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "N25 nested and open": b"[" * 100_000,
+}  # fmt: skip
+
+
+#: JSON that is none by the letter, around a whole picture.
+LENIENT = {
     "N22 UTF-16": WHOLE.decode().encode("utf-16"),
     "N22 Latin-1": WHOLE[:-1] + b', "x": "\xe9"}',
     "N23 NaN": WHOLE[:-1] + b', "usage": {"cost": NaN}}',
     "N23 Infinity": WHOLE[:-1] + b', "usage": {"cost": -Infinity}}',
-    "N24 a key twice": WHOLE[:-1] + b', "data": []}',
-    "N24 b64_json twice": listing() [:-2] + b'{"b64_json": "AAAA", "b64_json": "BBBB"}]}',
-    "N25 nested": b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-    "N25 nested and open": b"[" * 100_000,
     "N25 5,000 digits": WHOLE[:-1] + b', "usage": {"total_tokens": ' + b"9" * 5000 + b"}}",
-}  # fmt: skip
+    "N24 a key twice": b'{"data": [], ' + WHOLE[1:],
+}
 
 
 def unreadable(case: str) -> list:
@@ -509,9 +531,9 @@ def unreadable(case: str) -> list:
 
 
 @pytest.mark.parametrize("body", unreadable("N21"))
-def test_N21_a_web_page_is_spoiled_and_never_repeated_raw(site, body):
-    assert_spoiled(site, answer(body, headers={"Content-Type": "text/html"}))
-    assert "base_url" in json.dumps(site.rows("select message from attempts")) or "no JSON" in site.job()["message"]
+def test_N21_a_web_page_is_spoiled_not_bought_again_and_never_repeated_raw(site, body):
+    assert_spoiled(site, answer(body, headers={"Content-Type": "text/html"}), requests=1)
+    assert "it is not JSON" in site.job()["message"]
     assert b"Hotel" in site.kept()[0].read_bytes()
 
 
@@ -520,14 +542,19 @@ def test_N22_an_answer_that_cannot_be_read_is_spoiled(site, body):
     assert_spoiled(site, answer(body))
 
 
+@pytest.mark.parametrize("name", ["N22 UTF-16", "N22 Latin-1"])
+def test_N22_a_picture_in_another_encoding_is_delivered(site, name):
+    assert_delivered(site, answer(LENIENT[name]))
+
+
 def test_N22_a_byte_order_mark_does_no_harm(site):
     stage = site.serve(answer(b"\xef\xbb\xbf" + WHOLE))
     assert site.run_all(stage, "a").code == 0
 
 
-@pytest.mark.parametrize("body", unreadable("N23"))
-def test_N23_numbers_that_json_does_not_have_are_spoiled(site, body):
-    assert_spoiled(site, answer(body))
+@pytest.mark.parametrize("body", [LENIENT["N23 NaN"], LENIENT["N23 Infinity"]], ids=["NaN", "Infinity"])
+def test_N23_numbers_that_json_does_not_have_are_no_price(site, body):
+    assert_delivered(site, answer(body))
 
 
 def test_N23_a_number_without_measure_is_no_price(site):
@@ -539,12 +566,27 @@ def test_N23_a_number_without_measure_is_no_price(site):
 
 
 @pytest.mark.parametrize("body", unreadable("N24"))
-def test_N24_a_key_that_stands_twice_is_spoiled(site, body):
+def test_N24_a_picture_that_stands_twice_and_is_none_is_spoiled(site, body):
     assert_spoiled(site, answer(body))
 
 
+def test_N24_of_a_key_that_stands_twice_the_last_one_wins(site):
+    assert_delivered(site, answer(LENIENT["N24 a key twice"]))
+
+
+def test_N24_where_the_last_one_is_an_empty_list_there_is_no_picture(site):
+    stage = site.serve(answer(WHOLE[:-1] + b', "data": []}'))
+    assert site.run_all(stage, "a").code == 3
+    assert (len(stage.posts), site.states()) == (3, {"a": ("failed", "empty")})
+    assert site.bill() == [("maybe", None, NANO)] * 3
+
+
+def test_N25_digits_without_measure_do_no_harm(site):
+    assert_delivered(site, answer(LENIENT["N25 5,000 digits"]))
+
+
 @pytest.mark.parametrize("body", unreadable("N25"))
-def test_N25_depths_and_digits_without_measure_are_spoiled(site, body):
+def test_N25_depths_without_measure_are_spoiled(site, body):
     assert_spoiled(site, answer(body))
 
 
