@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .. import redaction
 from ..task import Source, Task
 from .encoding import holds_image, is_data_url
 from .jsonbody import Json, Unreadable, read
@@ -280,4 +281,5 @@ def words(value: Json) -> str | None:
     """Return *value* if it is text with something in it, fit to be written as UTF-8."""
     if not isinstance(value, str) or not value.strip():
         return None
-    return value.encode("utf-8", "replace").decode()
+    # a key may have come in pieces that are one text only now
+    return redaction.hidden(value, redaction.known()).encode("utf-8", "replace").decode()
