@@ -179,7 +179,7 @@ def _inside(value: Mapping[str, Any], depth: int) -> Iterator[Found]:
 
 
 def _bare(value: Json, key: str, depth: int) -> Iterator[Found]:
-    """Yield the pictures that a member nobody documents holds as text: base64 of an image, addresses in a list of them.
+    """Yield the pictures that an undocumented member holds as text: base64 of an image, addresses in a list of them.
 
     Some gateways put the answer of another one into a text, as JSON.
     """
