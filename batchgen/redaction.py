@@ -25,6 +25,9 @@ _NESTED = 8
 #: The most bytes that one character of a key can take: eight backslashes and u002f.
 _WIDEST = _NESTED + 5
 
+#: What may come between two characters where a text was wrapped, or put together from pieces.
+_BREAK = r"[\s\u200b-\u200d\ufeff]{0,3}"
+
 _KNOWN: set[str] = set()
 
 
@@ -55,7 +58,7 @@ def _character(character: str) -> str:
 
 @lru_cache(maxsize=64)
 def _texts(secret: str) -> re.Pattern[str]:
-    return re.compile("".join(map(_character, secret)))
+    return re.compile(_BREAK.join(map(_character, secret)))
 
 
 @lru_cache(maxsize=64)

@@ -16,7 +16,7 @@ from ..fault import Cause, Charged, Fault, ProviderError
 from ..task import Picture, Task, Usage
 from . import eventstream
 from .base import Call, Conversation, Generation, Reply, Request
-from .encoding import decoded, is_image
+from .encoding import decoded, holds_image, is_image
 from .faults import empty, fault_of, spoiled
 from .jsonbody import Json, Unreadable, read
 from .pictures import Found, Sent, holds_place, pictures_in, texts_in, words
@@ -196,8 +196,9 @@ class _Collection:
                 why = f"a result could not be fetched from {clean(url, 300)}: {error.fault.message}"
                 self._trouble(why, final=error.fault.final)
             return None
-        if reply.status == 200 and reply.body and (sure or is_image(reply.body)):
-            return reply.body
+        data = _image_of(reply.body)
+        if reply.status == 200 and data and (sure or is_image(data)):
+            return data
         if sure:
             what = f"HTTP {reply.status}, {len(reply.body)} bytes"
             self._trouble(f"a result could not be fetched from {clean(url, 300)}: {what}")
@@ -206,6 +207,14 @@ class _Collection:
     def _trouble(self, what: str, *, final: bool = False) -> None:
         self.troubles.append(what)
         self.final = self.final and final
+
+
+def _image_of(body: bytes) -> bytes:
+    """Return the image in a download that came as text, in base64; any other body as it is."""
+    if is_image(body) or body[:1] in (b"<", b"{"):
+        return body
+    text = body.decode("ascii", "ignore")
+    return (decoded(text) or body) if len(text) == len(body) and holds_image(text) else body
 
 
 # --- why there is no picture --------------------------------------------------

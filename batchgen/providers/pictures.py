@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .. import redaction
 from ..task import Source, Task
 from .encoding import holds_image, is_data_url
 from .jsonbody import Json, Unreadable, read
@@ -178,7 +179,7 @@ def _inside(value: Mapping[str, Any], depth: int) -> Iterator[Found]:
 
 
 def _bare(value: Json, key: str, depth: int) -> Iterator[Found]:
-    """Yield the pictures that a member nobody documents holds as text: base64 of an image, addresses in a list of them.
+    """Yield the pictures that an undocumented member holds as text: base64 of an image, addresses in a list of them.
 
     Some gateways put the answer of another one into a text, as JSON.
     """
@@ -282,4 +283,5 @@ def words(value: Json) -> str | None:
     """Return *value* if it is text with something in it, fit to be written as UTF-8."""
     if not isinstance(value, str) or not value.strip():
         return None
-    return value.encode("utf-8", "replace").decode()
+    # a key may have come in pieces that are one text only now
+    return redaction.hidden(value, redaction.known()).encode("utf-8", "replace").decode()

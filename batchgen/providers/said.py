@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from html import unescape
 from typing import Any
 
+from .. import redaction
 from .echo import bare
 from .jsonbody import Json
 
@@ -62,7 +63,7 @@ class Said:
 
 def clean(text: str, limit: int = MESSAGE_MAX) -> str:
     """Return *text* fit for a terminal and a log: one line, nothing unprintable, no key, at most *limit* characters."""
-    short = " ".join(text[: limit * 4].split())
+    short = " ".join(redaction.hidden(text[: limit * 4], redaction.known()).split())
     short = _SECRET.sub(r"\1\2...", short)
     shown = "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in short)
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."

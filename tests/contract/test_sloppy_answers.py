@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from batchgen import redaction
 from batchgen.fault import Cause, Fault, ProviderError
 from batchgen.providers import jsonbody
 from batchgen.providers.base import Call, Reply
@@ -398,3 +399,20 @@ def test_an_image_that_was_cut_off_with_its_answer_is_in_doubt(value: str) -> No
     assert failure("studio", cut).fault.cause is Cause.UNKNOWN
     whole = Reply(status=200, body=b'{"data": [{"url": "' + value.encode() + b'", "re', headers={}, broken="closed")
     assert pictures(whole) == [PNG]
+
+
+@pytest.mark.parametrize("text", [B64, DATA_URL])
+def test_a_download_in_base64_is_the_image(text: str) -> None:
+    conversation, _ = start(request("openrouter", model=GEMINI))
+    conversation.send(chat({"content": f"![x]({LINK})"}))
+    assert finish(conversation, Reply(status=200, body=text.encode())).pictures[0].data == PNG
+
+
+def test_a_key_in_pieces_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_KNOWN", {"abcdef-1234567"})
+    parts = [{"type": "text", "text": "key abcdef-"}, {"type": "text", "text": "1234567 ok"}]
+    conversation, _ = start(request("openrouter", model=GEMINI))
+    images = [{"image_url": {"url": DATA_URL}}]
+    assert finish(conversation, chat({"content": parts, "images": images})).text == "key [hidden] ok"
+    fault = failure("openrouter", chat({"content": parts}), model=GEMINI).fault
+    assert "1234567" not in fault.message
