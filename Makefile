@@ -29,7 +29,7 @@ CHECK   = [ "$$(cat "$(VENV)/.root" 2>/dev/null)" = "$$PWD" ] && "$(BIN)/python"
 PIP     = PIP_CONSTRAINT=$(PINS) PIP_BUILD_CONSTRAINT=$(PINS) "$(BIN)/python" -m pip install --quiet --no-input --no-compile --prefer-binary
 ADVICE  = { echo "the installation failed. No network? Set PIP_INDEX_URL or PIP_FIND_LINKS; behind a proxy: HTTPS_PROXY." >&2; exit 1; }
 
-.PHONY: help setup setup-dev _run _dev demo test lint format bench torture lock clean distclean
+.PHONY: help setup setup-dev _run _dev demo test test-all lint format bench torture lock clean distclean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +63,9 @@ demo: setup ## run the demonstration batch on simulated providers: no key, no ne
 # three workers on two cores: many tests wait for something; they steal by the piece, so that files keep together
 test: setup-dev ## run the tests (ARGS="-k name" for some of them)
 	@"$(BIN)/python" -m pytest -q -n 3 --dist worksteal $(ARGS)
+
+test-all: test ## the tests, and then a longer torture (three minutes more)
+	@"$(BIN)/python" -m tests.torture --kills 120 --syscalls 40 --errors 20 --power 10 --compound 10 --migration 8
 
 lint: setup-dev ## style, types and the layers of the house
 	@"$(BIN)/python" -m ruff check .
