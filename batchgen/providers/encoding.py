@@ -52,7 +52,7 @@ def holds_image(text: str) -> bool:
     """Return whether *text* is base64 of an image, by its beginning; nothing long is decoded."""
     beginning = _unwrapped(text[: _BEGINNING + 200])[:_BEGINNING]
     data = decoded(beginning) or b"" if beginning else b""
-    return is_image(data) and not data.startswith(_TOO_SHORT)  # a path such as /work/... begins with those
+    return is_image(data) and not data.startswith(_TOO_SHORT)  # a path such as /word/... begins with those
 
 
 def images_in(text: str) -> list[str]:

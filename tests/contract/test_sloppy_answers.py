@@ -141,7 +141,7 @@ def test_every_place_in_a_chat(message: dict[str, Any]) -> None:
         ({"data": [{"b64_json": LINK}]}, LINK),
         ({"data": [{"b64_json": "!!!!notbase64", "url": LINK}]}, LINK),
         ({"urls": [LINK]}, LINK),
-        ({"data": [{"url": f"/work/{'x' * 80}.png"}]}, f"https://openrouter.ai/work/{'x' * 80}.png"),
+        ({"data": [{"url": f"/word/{'x' * 80}.png"}]}, f"https://openrouter.ai/word/{'x' * 80}.png"),
         ({"data": {"image_urls": [LINK]}}, LINK),
         ({"data": {"resultUrls": [LINK]}}, LINK),
         ({"data": [{"url": f"<{LINK}>"}]}, LINK),
