@@ -98,7 +98,7 @@ class PriceMemory:
 
         Estimates are no finding.
         """
-        # pictures that nobody asked for make none of those asked for cheaper
+        # unrequested pictures make the requested ones no cheaper
         count = min(images, task.n) or task.n
         stated = actual.usd if actual.basis in (Basis.REPORTED, Basis.PRICED) else None
         usd, credits_ = _per_image(stated, count), _per_image(actual.credits, count)

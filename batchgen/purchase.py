@@ -243,7 +243,7 @@ def _count(lane: Lane, job: Job, event: Event, outcome: Outcome) -> None:
 
 
 def _gone(provider: str, outcome: Outcome) -> Outcome:
-    """Return *outcome* with a word about its provider, where nobody knows what became of the call."""
+    """Return *outcome* with a word about its provider, where the outcome of the call is unknown."""
     if isinstance(outcome, Delivered) or outcome.fault.cause is not Cause.UNKNOWN:
         return outcome
     message = f"{outcome.fault.message}, and {provider} is no longer in the manifest"

@@ -107,9 +107,9 @@ class Attendance:
             await self.keep()
 
     async def _end_of_waiting(self) -> None:
-        """End the run where all that is left waits for a decision, and nobody is there who would make it.
+        """End the run where all that is left waits for a decision, and no person is attending.
 
-        Who pauses a provider while the run is on is near, and gets some time.
+        A person who pauses a provider during the run may still be there, and gets some time.
         """
         since = dict.fromkeys(self._paused(), -math.inf)  # these were paused before it began
         looks = 0

@@ -45,7 +45,7 @@ from .attend import Attendance
 from .found_prices import found_prices
 from .ground import widths
 from .keyring import Keyring
-from .lanes import Memory, lanes
+from .lanes import Memory, lanes, policy_of
 from .look import standing
 from .place import Place
 from .purses import of_run, purses
@@ -121,7 +121,7 @@ class Engagement:
         sent = Sent()
         runner.purchases.listeners.append(sent.note)
         async with transport:
-            with sent.told():
+            with sent.corrected():
                 await stop.guard(self._attendance(runner).around(follow(runner, self.reader)))
         ended = replace(
             self._ended(batch_id, runner, started, stop.signal),
@@ -212,13 +212,7 @@ class Engagement:
         retry = self.batch.retry or Retry()
         careful = any(profile.on_unknown == "hold" for profile in self.batch.profiles.values())
         hold = careful if self.batch.on_unknown is None else self.batch.on_unknown == "hold"
-        return Policy.of(
-            attempts=retry.attempts,
-            first_wait=retry.first_wait,
-            max_wait=retry.max_wait,
-            on_unknown="hold" if hold else "retry",
-            patience=retry.patience,
-        )
+        return policy_of(retry, "hold" if hold else "retry")
 
     async def _load(self, batch_id: int, now: datetime) -> Loaded:
         return await self.writer.load(

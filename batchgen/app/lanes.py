@@ -35,13 +35,7 @@ class Memory:
 
 def lanes(known: Profile, account: str | None, width: int, memory: Memory) -> Iterator[Lane]:
     """Yield the lanes of one account at a provider, which is *width* calls wide; None is the only account."""
-    policy = Policy.of(
-        attempts=known.retry.attempts,
-        first_wait=known.retry.first_wait,
-        max_wait=known.retry.max_wait,
-        on_unknown=known.on_unknown,
-        patience=known.retry.patience,
-    )
+    policy = policy_of(known.retry, known.on_unknown)
     groups: dict[str | None, Models] = {None: Models(frozenset[str]().union(*known.grouped.values()))}
     groups |= {name: Models(models, only=True) for name, models in known.grouped.items()}
     shared = _gate(known.limits, known.retry, width)
@@ -56,6 +50,17 @@ def lanes(known: Profile, account: str | None, width: int, memory: Memory) -> It
         lane = Lane(provider=known.name, account=account, group=name, policy=policy, gates=gates, models=models)
         _recall(lane, memory)
         yield lane
+
+
+def policy_of(retry: Retry, on_unknown: str) -> Policy:
+    """Return the policy that a ``retry`` and an ``on_unknown`` describe."""
+    return Policy.of(
+        attempts=retry.attempts,
+        first_wait=retry.first_wait,
+        max_wait=retry.max_wait,
+        on_unknown=on_unknown,
+        patience=retry.patience,
+    )
 
 
 def configured(limits: Limits | Group) -> list[Window]:

@@ -1,4 +1,4 @@
-"""Which proxies and certificates stand between this machine and each provider.  Reads the environment, asks nobody."""
+"""The proxies and certificates between this machine and each provider, as the environment names them."""
 
 from __future__ import annotations
 

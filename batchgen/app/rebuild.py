@@ -27,6 +27,7 @@ from ..store.writer import Writer
 from ..task import UNPRICED
 from . import notes
 from .amend import as_before
+from .lanes import policy_of
 from .place import Place
 from .survey import Survey
 from .traces import Told
@@ -156,7 +157,4 @@ def _policy(batch: Batch, provider: str) -> Policy:
     known = batch.profiles.get(provider)
     if known is None:
         return Policy(buy_again=False)
-    retry = known.retry
-    return Policy.of(
-        attempts=retry.attempts, first_wait=retry.first_wait, max_wait=retry.max_wait, on_unknown=known.on_unknown
-    )
+    return policy_of(known.retry, known.on_unknown)

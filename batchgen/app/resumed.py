@@ -104,7 +104,7 @@ class Sent:
         self.calls += settlement is not None and not unsent and not opened.attempt.resumed
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def corrected(self) -> Iterator[None]:
         """Let no error that ends the run say that nothing was sent, where only one call was not."""
         try:
             yield

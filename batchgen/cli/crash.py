@@ -16,7 +16,7 @@ WIDTH = 200
 
 
 class Unexpected(BatchgenError):
-    """An error that nobody foresaw: a bug of batchgen, or of a plugin."""
+    """An unexpected error: a bug of batchgen, or of a plugin."""
 
 
 def foreseen(error: BaseException) -> BaseException:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import defaults, words
+from .controls import control_line
 from .options import Session, command
 from .options import sandbox as rehearsal
-from .told import told_line
 
 if TYPE_CHECKING:
     from ..app.doctor import Finding, Setting
@@ -87,7 +87,7 @@ def _controls(place: Place) -> Iterator[Finding]:
     except BatchgenError:
         return  # examine has told what is wrong with the job table
     for one in told:
-        says = told_line(one, place.way(), datetime.now(UTC))
+        says = control_line(one, place.way(), datetime.now(UTC))
         yield Finding(about="paused" if one.paused_at else "limits", says=says, verdict="note")
 
 

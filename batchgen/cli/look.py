@@ -11,10 +11,10 @@ import click
 
 from ..money import show_credits, show_usd
 from . import words
+from .controls import control_documents, control_line
 from .export import job_document
 from .options import Session, batch, command, selecting, selection
 from .options import sandbox as rehearsal
-from .told import told_documents, told_line
 
 if TYPE_CHECKING:
     from ..job import Job
@@ -34,12 +34,12 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
     found, way = look.status(place, batch), place.way(batch)
     if session.as_json:
         body = ledger.status_document(found.batch.name, found.counts, found.usage, found.failures)
-        words.document(body | {"controls": told_documents(found.told)})
+        words.document(body | {"controls": control_documents(found.told)})
         return 0
     for line in words.status_lines(found.batch.name, found.counts, found.usage, found.failures, cut_off=found.cut_off):
         words.data(line)
     for one in found.told:
-        words.data(f"told      {told_line(one, way, datetime.now(UTC))}")
+        words.data(f"told      {control_line(one, way, datetime.now(UTC))}")
     words.data(f"files     {near(found.batch.folder)}")
     if found.holder is not None:
         words.data(f"a run is on (process {found.holder.pid}: {words.short(found.holder.command, 80)})")

@@ -10,11 +10,11 @@ import click
 
 from ..errors import ManifestError, Problem
 from . import words
+from .controls import control_documents, control_lines, in_force
 from .options import Session, command, keep_changed, of_manifest, selecting, selection
 from .options import sandbox as rehearsal
 from .planning import job_document, job_line, key_documents, key_lines, keys_of_plan, many, plan_lines
 from .terms import amount
-from .told import in_force, told_documents, told_lines
 
 if TYPE_CHECKING:
     from ..manifest import Planned
@@ -126,13 +126,13 @@ def plan(
     keys = [] if sandbox else keys_of_plan(batch, wish)
     told = in_force(place, batch)
     if session.as_json:
-        more = {"keys": key_documents(keys), "controls": told_documents(told)}
+        more = {"keys": key_documents(keys), "controls": control_documents(told)}
         words.document(wish.as_json() | more | ({"items": items} if full else {}))
         return 0
     for warning in batch.warnings:
         words.say(f"warning: {words.nearer(warning)}")
     for line in [*([""] if full else []), *plan_lines(batch.name, wish, batch.manifest.parent)]:
         words.data(line)
-    for line in [*key_lines(keys), *told_lines(place, told)]:
+    for line in [*key_lines(keys), *control_lines(place, told)]:
         words.data(line)
     return 0

@@ -88,11 +88,11 @@ def _notes(session: Session, asked: click.Context, manifest: Path) -> Iterator[s
 def _tell_controls(session: Session, *, sandbox: bool) -> None:
     """Warn of pauses and limits that will hold for the runs as well."""
     from ..app import control
-    from .told import told_line
+    from .controls import control_line
 
     place = session.place(sandbox=sandbox)
     for one in control.in_force(place):
-        words.say(f"warning: {told_line(one, place.way(), datetime.now(UTC))}")
+        words.say(f"warning: {control_line(one, place.way(), datetime.now(UTC))}")
 
 
 def _holds(asked: click.Context, name: str) -> bool:

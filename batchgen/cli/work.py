@@ -16,10 +16,10 @@ from ..errors import UsageError
 from . import words
 from .company import Company
 from .consent import agreement
+from .controls import control_documents, control_lines, in_force
 from .options import Session, command, of_manifest, selecting, selection
 from .planning import amend_lines, key_documents, key_lines, keys_of_plan, plan_lines
 from .terms import overlay_of, run_options, terms_of
-from .told import in_force, told_documents, told_lines
 
 if TYPE_CHECKING:
     from ..app.place import Place
@@ -110,12 +110,12 @@ def _tell_plan(session: Session, place: Place, batch: Batch, wish: Plan, terms: 
     controls = in_force(place, batch)
     if session.as_json:
         beside = {"with": dict(terms.amend)} if terms.alone else {}
-        words.document(wish.as_json() | {"keys": key_documents(keys), "controls": told_documents(controls)} | beside)
+        words.document(wish.as_json() | {"keys": key_documents(keys), "controls": control_documents(controls)} | beside)
         return 0
     for warning in batch.warnings:
         words.say(f"warning: {words.nearer(warning)}")
     told = [*plan_lines(batch.name, wish, batch.manifest.parent), *amend_lines(wish, terms.amend), *key_lines(keys)]
-    for text in [*told, *told_lines(place, controls)]:
+    for text in [*told, *control_lines(place, controls)]:
         words.data(text)
     if hint := _of_the_done(wish, terms):
         words.data(hint)

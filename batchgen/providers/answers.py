@@ -20,7 +20,7 @@ from .encoding import decoded, holds_image, is_image
 from .faults import empty, fault_of, spoiled
 from .jsonbody import Json, Unreadable, read
 from .pictures import Found, Sent, holds_place, pictures_in, texts_in, words
-from .said import clean, error_in
+from .said import clean, error_in, notes_in
 from .textlinks import pictures_in_text
 from .usage import stated
 
@@ -63,7 +63,7 @@ def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
     if not pictures:
         raise ProviderError(_rejection(answer, reply, request, collection), usage)
     error = fault_of(reply, profile, answer.document, task) if error_in(answer.document) else None
-    notes = [*collection.troubles, *([error.message] if error else [])]
+    notes = [*collection.troubles, *notes_in(answer.document), *([error.message] if error else [])]
     return Generation(
         pictures=tuple(pictures),
         usage=usage,

@@ -1,4 +1,4 @@
-"""Which keys go where nobody would expect them: to another host than the preset's, or from another variable.  Pure."""
+"""Which keys go to an unexpected place: to another host than the preset's, or from another variable.  Pure."""
 
 from __future__ import annotations
 

@@ -75,12 +75,13 @@ def _texts(task: Task) -> Iterator[str]:
     yield task.model
     for source in (*task.images, *((task.mask,) if task.mask else ())):
         yield from (text for text in (source.url, source.path) if text)
-    yield from _strings(task.extra, 6)
+    yield from strings(task.extra)
 
 
-def _strings(value: object, depth: int) -> Iterator[str]:
+def strings(value: object, depth: int = 6) -> Iterator[str]:
+    """Yield every text within *value*, so many levels deep."""
     if isinstance(value, str):
         yield value
     elif depth > 0 and isinstance(value, (Mapping, list, tuple)):
         for part in value.values() if isinstance(value, Mapping) else value:
-            yield from _strings(part, depth - 1)
+            yield from strings(part, depth - 1)

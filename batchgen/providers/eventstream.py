@@ -1,4 +1,4 @@
-"""Server-sent events, which some gateways answer with though nobody asked for a stream.  Pure.
+"""Server-sent events, which some gateways send without being asked for a stream.  Pure.
 
 Source of the format: the HTML standard, "Server-sent events"; of the events: OpenAI's image and chat streaming guides.
 """

@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import redaction
 from ..task import Source, Task
+from .echo import strings
 from .encoding import holds_image, is_data_url
 from .jsonbody import Json, Unreadable, read
 
@@ -50,7 +51,7 @@ _NOT_RESULTS = re.compile(
 )
 #: Levels of nesting, and members of one object or list, that are looked through.
 _DEPTH, _WIDTH = 8, 200
-#: Longest URL, and shortest text, that is taken for base64 without looking at it.
+#: Longest URL (characters).
 _URL_MAX = 4096
 
 
@@ -82,12 +83,12 @@ class Sent:
         return cls(
             urls=frozenset(source.url for source in sources if source.url),
             hashes=frozenset(source.sha256 for source in sources if source.sha256),
-            words="\n".join([task.prompt, *_strings(task.extra)]),
+            words="\n".join([task.prompt, *strings(task.extra)]),
         )
 
     def has(self, url: str) -> bool:
         """Return whether the request named *url*."""
-        return url in self.urls or url in self.words
+        return url in self.urls or ("://" in url and url in self.words)
 
 
 def pictures_in(document: Json, sent: Sent) -> list[Found]:
@@ -200,7 +201,7 @@ def _inside_text(document: Json, depth: int) -> Iterator[Found]:
 
 
 def _envelope(value: Json, depth: int) -> Iterator[Found]:
-    """Yield the pictures in an envelope nobody documents: there a bare URL may be anything, so places alone count."""
+    """Yield the pictures in an undocumented envelope: there a bare URL may be anything, so places alone count."""
     for part in value[:_WIDTH] if isinstance(value, list) else [value]:
         if depth <= _DEPTH and isinstance(part, Mapping) and not _is_preview(part):
             base64 = _base64(part)
@@ -266,17 +267,6 @@ def _is_blank(value: Json) -> bool:
     return all(
         item is None or (isinstance(item, Mapping) and all(part in _EMPTY for part in item.values())) for item in items
     )
-
-
-def _strings(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _strings(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _strings(inner)
 
 
 def words(value: Json) -> str | None:

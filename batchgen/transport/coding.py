@@ -38,7 +38,7 @@ def plain(body: bytes, headers: Mapping[str, str], most: int) -> bytes:
         what = f"the answer is compressed ({', '.join(unread) or 'zstd'}) and cannot be read"
         raise ProviderError(
             Fault(cause=Cause.SPOILED, message=what, charged=Charged.YES, final=True,
-                  hint="nobody asked for this compression; its bytes are kept in the spool")
+                  hint="this compression was not requested; its bytes are kept in the spool")
         )  # fmt: skip
     return found if found is body else redaction.blackout(found, redaction.known())
 

@@ -35,7 +35,7 @@ class UnreachedError(Exception):
 
 
 class FlakyError(Exception):
-    """A download failed in a way that another try may mend; *wait* is what the far side asked for, in seconds."""
+    """A download failed in a way that another try may fix; *wait* is what the far side asked for, in seconds."""
 
     def __init__(self, what: str, wait: float = 0.0) -> None:
         super().__init__(what)

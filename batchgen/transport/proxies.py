@@ -1,6 +1,6 @@
 """The proxies of the environment: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, read here and nowhere else.
 
-The client would read a netrc file with them, whose logins are for nobody whom batchgen speaks to.  A doer: environment.
+The client would read a netrc file with them, whose logins are not meant for providers.  A doer: environment.
 """
 
 from __future__ import annotations

@@ -237,6 +237,11 @@ def test_every_form_of_base64(text: str, key: str) -> None:
     assert pictures(answer({"data": [{key: text}]})) == [PNG]
 
 
+def test_a_relative_url_whose_name_is_in_the_prompt_is_a_result_all_the_same() -> None:
+    conversation, _ = start(request("studio", GATEWAY, prompt="Make /files/a.png nicer"))
+    assert conversation.send(answer({"data": [{"url": "/files/a.png"}]})).url == "https://gw.example.com/files/a.png"
+
+
 def test_a_relative_url_belongs_to_the_called_one() -> None:
     conversation, _ = start(request("studio", GATEWAY))
     call = conversation.send(answer({"data": [{"url": "/files/a.png"}]}))
@@ -313,6 +318,12 @@ def test_an_error_beside_a_picture_is_a_note() -> None:
     assert result.note == "1 of 2 images were filtered"
     assert result.shortfall is not None
     assert result.shortfall.cause is Cause.REFUSED
+
+
+def test_a_warning_beside_a_picture_is_a_note() -> None:
+    conversation, _ = start(request("studio", GATEWAY))
+    result = finish(conversation, answer({"data": [ITEM], "warnings": [{"message": "the size was rounded"}]}))
+    assert (result.note, result.shortfall) == ("the size was rounded", None)
 
 
 @pytest.mark.parametrize("document", [{}, {"foo": {"bar": 1}}, {"data": [{"blob": "zzz"}]}, {"ok": True}])

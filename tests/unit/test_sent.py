@@ -31,6 +31,6 @@ def test_nothing_was_sent_is_said_only_where_it_is_so(ended, said):
     sent = Sent()
     for one in ended:
         sent.note(*one)
-    with pytest.raises(StoreError) as caught, sent.told():
+    with pytest.raises(StoreError) as caught, sent.corrected():
         raise StoreError("no room. Nothing was sent: free the disk")
     assert str(caught.value) == said

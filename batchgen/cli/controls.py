@@ -23,13 +23,13 @@ def in_force(place: Place, batch: Batch) -> list[Control]:
     return [one for one in control.in_force(place) if one.provider in batch.profiles]
 
 
-def told_lines(place: Place, controls: Iterable[Control]) -> list[str]:
+def control_lines(place: Place, controls: Iterable[Control]) -> list[str]:
     """Return a line for each, as a plan shows it."""
     now = datetime.now(UTC)
-    return [f"told      {told_line(one, place.way(), now)}" for one in controls]
+    return [f"told      {control_line(one, place.way(), now)}" for one in controls]
 
 
-def told_line(said: Control, way: Way, now: datetime) -> str:
+def control_line(said: Control, way: Way, now: datetime) -> str:
     """Return what holds for a provider, for how long it has, and how to take it back."""
     from ..app.steer import clock, spoken
 
@@ -50,7 +50,7 @@ def _age(seconds: float) -> str:
     return f", for {words.duration(seconds) if seconds < 2 * _DAY else f'{seconds / _DAY:.0f} days'}"
 
 
-def told_documents(told: Iterable[Control]) -> list[dict[str, Any]]:
+def control_documents(told: Iterable[Control]) -> list[dict[str, Any]]:
     """Return the same for ``--json``."""
     return [
         {
