@@ -136,6 +136,31 @@ def make_private(folder: Path) -> Path:
     return folder
 
 
+def replace_file(path: Path, data: bytes, *, mode: int = 0o600, part: Path | None = None) -> None:
+    """Put *data* at *path*, over what is there, whole or not at all, durably; raise OSError.
+
+    *part* is the temporary name.  It is the same each time, so that a process that dies here, or a disk that lets
+    nothing be removed, leaves one file, which the next call overwrites.  Only one process at a time may write it.
+    """
+    part = part or path.with_name(f".{path.name}.part")
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            sync_folder(file.fileno())
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync_folder(folder)
+    finally:
+        os.close(folder)
+
+
 def sync_folder(descriptor: int) -> None:
     """Make the names in an open folder durable, or a file.  Some network file systems have nothing to sync."""
     try:

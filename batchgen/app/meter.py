@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from anyio import CancelScope, create_task_group, sleep, to_thread
 from ..budget import Purse
 from ..errors import StoreError
 from ..exposition import Family, exposition
+from ..files import replace_file
 from ..lane import Lane
 from ..ledger import Counts
 from ..money import show_credits, show_usd
@@ -79,11 +79,9 @@ class Meter:
             await sleep(EVERY)
 
     def _write(self, found: Iterable[Family]) -> None:
-        part = self.file.with_name(f".{self.file.name}.{os.getpid()}")
         try:
             # others may read it: the exporter is another user
-            part.write_text(exposition(found), encoding="utf-8")
-            part.replace(self.file)
+            replace_file(self.file, exposition(found).encode(), mode=0o666)
         except OSError as error:
             if not self._mute:
                 self._mute = True

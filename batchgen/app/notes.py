@@ -6,13 +6,12 @@ A table that does not know its last run, or not its end, was lost or put back: i
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from ..errors import StoreError
-from ..files import sync_folder
+from ..files import replace_file
 from ..store.values import Run
 from .place import Place
 
@@ -45,18 +44,7 @@ def _note(place: Place, batch: str, said: Mapping[str, object]) -> None:
     notes = _notes(place)
     # several job tables may lie in one folder
     notes[place.db.name] = {**notes.get(place.db.name, {}), batch: said}
-    part = place.state / f".last-run.{os.getpid()}"
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(json.dumps(notes).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(place.state / NAME)
-    folder = os.open(place.state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        sync_folder(folder)
-    finally:
-        os.close(folder)
+    replace_file(place.state / NAME, json.dumps(notes).encode() + b"\n")
 
 
 def settled(place: Place, batch: str) -> None:

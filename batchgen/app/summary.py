@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from contextlib import suppress
 from datetime import datetime
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import ledger
-from ..files import make_private
+from ..errors import StoreError
+from ..files import make_private, replace_file
 from ..money import show_credits, show_usd
 from .after import WHY, Step, exit_words, needs_a_person, steps
 from .place import Place
@@ -47,17 +47,15 @@ def path(place: Place, run_id: str) -> Path:
 def keep(place: Place, ended: Ended) -> Path | None:
     """Write the summary of a run, whole or not at all; return its path, None where the disk does not take it."""
     file = path(place, ended.run_id)
-    part = file.with_name(".summary.part")
+    runs = file.parents[1]
+    data = json.dumps(document(ended), indent=2).encode() + b"\n"
     try:
-        make_private(make_private(file.parents[1]) / ended.run_id)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(document(ended), stream, indent=2)
-            stream.write("\n")
-        part.replace(file)
-        _forget(file.parents[1])
-    except OSError:
+        make_private(make_private(runs) / ended.run_id)
+        # one temporary name for all runs: what a run leaves when it dies here, the next one overwrites
+        replace_file(file, data, part=runs / ".summary.part")
+    except (OSError, StoreError):
         return None
+    _forget(runs)
     return file
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -140,7 +140,8 @@ def _backup(path: Path, found: str | None) -> Path:
             os.fsync(copy.fileno())
         part.replace(backup)
     except (sqlite3.Error, OSError) as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise SchemaMismatch(
             f"Job table {path}: no backup could be made before its upgrade ({error}), so nothing was changed. "
             "Free some space or check permissions, and run again."

@@ -74,7 +74,8 @@ def backup(path: Path, target: Path) -> int:
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"no backup of {path} at {target}: {error}.  Nothing was left there") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def vacuum(path: Path) -> tuple[int, int]:

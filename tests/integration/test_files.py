@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import StoreError
-from batchgen.files import ASIDE, digest, make_private, publish, sweep
+from batchgen.files import ASIDE, digest, make_private, publish, replace_file, sweep
 
 ROOT = Path(__file__).parents[2]
 
@@ -376,3 +376,53 @@ def test_a_private_folder_is_for_its_owner_whatever_the_umask(tmp_path):
         os.umask(old)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert make_private(folder) == folder
+
+
+REPLACE = """
+    import os, signal, sys
+    from contextlib import suppress
+    from pathlib import Path
+    from batchgen.files import replace_file
+    call, what, calls = sys.argv[2], sys.argv[3], ("open", "fsync", "replace", "unlink")
+    broken = False
+    def guard(name):
+        real = getattr(os, name)
+        def guarded(*args, **kwargs):
+            global broken
+            broken = broken or (name == call and ".part" in str(args[0]) or name == call == "fsync")
+            if broken and what == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if broken:
+                raise OSError(5, "Input/output error")
+            return real(*args, **kwargs)
+        setattr(os, name, guarded)
+    for name in calls:
+        guard(name)
+    try:
+        replace_file(Path(sys.argv[1], "note"), b"new")
+    except OSError as error:
+        print(error.strerror)
+    """
+
+
+@pytest.mark.parametrize("what", ["kill", "disk fails from then on"])
+@pytest.mark.parametrize("call", ["open", "fsync", "replace"])
+def test_a_file_that_is_written_again_and_again_leaves_nothing_once_one_write_succeeds(tmp_path, call, what):
+    replace_file(tmp_path / "note", b"old")
+    done = child(REPLACE, tmp_path, call, what)
+    assert (done.returncode, done.stdout) == ((-9, "") if what == "kill" else (0, "Input/output error\n")), done.stderr
+    left = tree(tmp_path)
+    assert left.pop("note") == b"old"
+    assert set(left) <= {".note.part"}
+    replace_file(tmp_path / "note", b"again")
+    assert tree(tmp_path) == {"note": b"again"}
+    assert stat.S_IMODE((tmp_path / "note").stat().st_mode) == 0o600
+
+
+def test_a_link_in_the_place_of_the_temporary_name_is_not_followed(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    (tmp_path / ".note.part").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic links"):
+        replace_file(tmp_path / "note", b"new")
+    assert tree(tmp_path) == {"victim": b"mine"}
