@@ -6,7 +6,6 @@ only where none is found, so that no sloppy envelope throws away a picture that 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
@@ -77,10 +76,14 @@ def _open(reply: Reply, task: Task) -> _Answer:
     """Return what is in the body of a success."""
     sent, body = Sent.by(task), reply.body
     content_type = reply.headers.get("content-type", "").lower()
-    if is_image(body) or (content_type.startswith("image/") and body[:1] not in (b"{", b"[", b"")):
-        return _Answer(image=body)
-    if eventstream.is_stream(body, content_type):
-        return _of_stream(eventstream.documents(body), sent, task.n)
+    bare = body.lstrip(b"\r\n")
+    if is_image(bare):
+        return _Answer(image=bare)
+    if content_type.startswith("image/") and bare[:1] not in (b"{", b"[", b""):
+        return _Answer(image=_image_of(body))
+    # what is called a stream, or begins with a comment as a stream does, may be one document all the same
+    if eventstream.is_stream(body, content_type) and (events := eventstream.documents(body)):
+        return _of_stream(events, sent, task.n)
     try:
         document = read(body)
     except Unreadable as error:
@@ -149,7 +152,7 @@ class _Collection:
 
     def __init__(self, request: Request, url: str) -> None:
         self._profile, self._task, self._url = request.profile, request.task, url
-        self._hashes = Sent.by(request.task).hashes
+        self._sent = Sent.by(request.task)
         self.troubles: list[str] = []
         self.lost = 0  #: pictures that were made and cannot be had
         self.final = True  #: every trouble is of a kind that another purchase would meet again
@@ -163,13 +166,9 @@ class _Collection:
             data = yield from self._bytes(item)
             if data is None:
                 self.lost += item.sure
-            elif not self._sent(data):
+            elif not self._sent.holds(data):  # a source image that came by URL
                 pictures.append(Picture(data=data, revised_prompt=item.revised_prompt))
         return pictures
-
-    def _sent(self, data: bytes) -> bool:
-        """Return whether *data* is a source image that the answer repeats."""
-        return bool(self._hashes) and hashlib.sha256(data).hexdigest() in self._hashes
 
     def _bytes(self, item: Found) -> Generator[Call, Reply, bytes | None]:
         if item.base64:
@@ -197,7 +196,7 @@ class _Collection:
                 self._trouble(why, final=error.fault.final)
             return None
         data = _image_of(reply.body)
-        if reply.status == 200 and data and (sure or is_image(data)):
+        if 200 <= reply.status < 300 and data and (sure or is_image(data)):
             return data
         if sure:
             what = f"HTTP {reply.status}, {len(reply.body)} bytes"
@@ -242,7 +241,7 @@ def _rejection(answer: _Answer, reply: Reply, request: Request, collection: _Col
             final=True,
         )
     fault = empty(answer.document, answer.text, profile)
-    known = bool(answer.text) or holds_place(answer.document)
+    known = answer.document in (None, []) or bool(answer.text) or holds_place(answer.document)
     return fault if known or fault.cause is not Cause.EMPTY else replace(fault, final=True)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from .encoding import holds_image, is_data_url
 from .jsonbody import Json, Unreadable, read
 
 _FIELD = re.compile(rb"\s*(?:event|id|retry|data):(?!image/)|\s*:[^\n]*\n")
@@ -50,7 +51,18 @@ def _events(body: bytes) -> Iterator[Json]:
             lines.clear()
             if data.strip() != b"[DONE]":
                 with suppress(Unreadable):
-                    yield read(data)
+                    yield _document(data)
+
+
+def _document(data: bytes) -> Json:
+    """Return the document of one event: JSON, or the text of a picture or of its address; raise Unreadable."""
+    try:
+        return read(data)
+    except Unreadable:
+        text = data.decode("utf-8", "replace").strip()
+        if is_data_url(text) or holds_image(text) or text[:8].lower().startswith(("https://", "http://")):
+            return text
+        raise
 
 
 def _deltas(event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -129,7 +129,7 @@ def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task |
     echo = Echo(task)
     heard = echo.without(said.words) if task else plain(said.words)
     wait = retry_after(headers, heard)
-    firewall = status == 403 and document is None and _from_firewall(reply)
+    firewall = status == 403 and _from_firewall(reply, document)
     if firewall:
         cause, hint = (
             Cause.REFUSED,
@@ -204,9 +204,14 @@ class _Heard:
         return self.echo.search(pattern, self.words)
 
 
-def _from_firewall(reply: Reply) -> bool:
-    """Tell whether a 403 without an API's envelope comes from a firewall in front of the provider."""
-    if not reply.body.strip():
+def _from_firewall(reply: Reply, document: Json) -> bool:
+    """Tell whether a 403 comes from a firewall in front of the provider: a page, or Cloudflare's own problem document.
+
+    Source of the latter: Cloudflare's documents on its 1xxx errors.
+    """
+    if isinstance(document, Mapping):
+        return document.get("cloudflare_error") is True
+    if document is not None or not reply.body.strip():
         return False
     page = reply.body[:20_000].decode("utf-8", "replace")
     html = "html" in reply.headers.get("content-type", "") or _HTML.search(page[:2000]) is not None

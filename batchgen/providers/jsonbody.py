@@ -75,7 +75,9 @@ def _text(body: bytes) -> str:
         if body.startswith(mark):
             text = body.decode(encoding, "replace")
             return text.lstrip("\ufeff")
-    return body.decode("utf-8", "replace")
+    # without a mark: the first character of a document is plain, so a null stands beside it
+    encoding = {(False, True): "utf-16-le", (True, False): "utf-16-be"}.get((body[:1] == b"\0", body[1:2] == b"\0"))
+    return body.decode(encoding or "utf-8", "replace")
 
 
 def _lenient(text: str) -> Json:

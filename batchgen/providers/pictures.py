@@ -7,6 +7,7 @@ Nothing that the request sent counts as a result, and no partial preview does.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -16,7 +17,7 @@ from typing import Any
 from .. import redaction
 from ..task import Source, Task
 from .echo import strings
-from .encoding import holds_image, is_data_url
+from .encoding import decoded, holds_image, is_data_url
 from .jsonbody import Json, Unreadable, read
 
 # fmt: off
@@ -90,10 +91,20 @@ class Sent:
         """Return whether the request named *url*."""
         return url in self.urls or ("://" in url and url in self.words)
 
+    def holds(self, data: bytes) -> bool:
+        """Return whether *data* is a source image."""
+        return bool(self.hashes) and hashlib.sha256(data).hexdigest() in self.hashes
+
+    def repeats(self, found: Found) -> bool:
+        """Return whether *found* is what the request sent."""
+        if found.url and self.has(found.url):
+            return True
+        return bool(self.hashes and found.base64) and self.holds(decoded(found.base64 or "") or b"")
+
 
 def pictures_in(document: Json, sent: Sent) -> list[Found]:
     """Return the pictures of *document*, without those that stand in the text of a message."""
-    return [found for found in _search(document, "", 0) if not (found.url and sent.has(found.url))]
+    return list(_search(document, "", 0, sent))
 
 
 def holds_place(document: Json) -> bool:
@@ -119,7 +130,8 @@ def texts_in(document: Json) -> list[str]:
             text = part.get("text") if isinstance(part, Mapping) else part
             if isinstance(text, str) and text.strip():
                 texts.append(text)
-    return texts
+    whole = document.get("output_text") if isinstance(document, Mapping) and not texts else None
+    return [whole] if isinstance(whole, str) and whole.strip() else texts
 
 
 def _messages(document: Json) -> Iterator[Mapping[str, Any]]:
@@ -136,50 +148,55 @@ def _messages(document: Json) -> Iterator[Mapping[str, Any]]:
             message = choice.get(inner) if inner and isinstance(choice, Mapping) else choice
             if isinstance(message, Mapping):
                 yield message
+            elif _has_text(choice):  # a completion without messages
+                yield {"content": choice["text"]}
 
 
 def _has_text(part: Json) -> bool:
     return isinstance(part, Mapping) and isinstance(part.get("text"), str)
 
 
-def _search(value: Json, key: str, depth: int) -> Iterator[Found]:
-    """Yield the pictures below *value*, which stands under *key*: of the first place in an object that has any."""
+def _search(value: Json, key: str, depth: int, sent: Sent) -> Iterator[Found]:
+    """Yield the pictures below *value*, which stands under *key*: of the first place in an object that has any.
+
+    A source that the answer repeats is no picture: the place after it may hold the result.
+    """
     if depth > _DEPTH:
         return
     if isinstance(value, str):
         found = _located(value, address=key in _URL_LISTS)
-        if found:
+        if found and not sent.repeats(found):
             yield found
     elif isinstance(value, list):
         for part in value[:_WIDTH]:
-            yield from _search(part, key, depth + 1)
+            yield from _search(part, key, depth + 1, sent)
     elif isinstance(value, Mapping) and not _is_preview(value):
         own = _own(value, sure=depth > 0)
-        if own:
+        if own is None:
+            yield from _inside(value, depth, sent)
+        elif not sent.repeats(own):
             yield own
-        else:
-            yield from _inside(value, depth)
 
 
-def _inside(value: Mapping[str, Any], depth: int) -> Iterator[Found]:
+def _inside(value: Mapping[str, Any], depth: int, sent: Sent) -> Iterator[Found]:
     """Yield the pictures in the first place of an object that has any, and only then look into other members."""
     for key in _CONTAINERS:
         inner = value.get(key)
         if inner in _EMPTY or (isinstance(inner, str) and key in ("content", "message")):
             continue  # the text of a message is read as text
-        pictures = list(_search(inner, key, depth + 1))
+        pictures = list(_search(inner, key, depth + 1, sent))
         if pictures:
             yield from pictures
             return
     for key, inner in list(value.items())[:_WIDTH]:
         if key not in _CONTAINERS and not _NOT_RESULTS.search(key):
-            pictures = [*_envelope(inner, depth + 1), *_bare(inner, key, depth + 1)]
+            pictures = [*_envelope(inner, depth + 1, sent), *_bare(inner, key, depth + 1, sent)]
             if pictures:
                 yield from pictures
                 return
 
 
-def _bare(value: Json, key: str, depth: int) -> Iterator[Found]:
+def _bare(value: Json, key: str, depth: int, sent: Sent) -> Iterator[Found]:
     """Yield the pictures that an undocumented member holds as text: base64 of an image, addresses in a list of them.
 
     Some gateways put the answer of another one into a text, as JSON.
@@ -189,23 +206,27 @@ def _bare(value: Json, key: str, depth: int) -> Iterator[Found]:
             continue
         found = _located(text, address=False)
         if found and (found.base64 or key in _URL_LISTS):
-            yield found
+            if not sent.repeats(found):
+                yield found
         elif text.lstrip()[:1] in ("{", "["):
             with suppress(Unreadable):
-                yield from _inside_text(read(text.encode("utf-8", "replace")), depth + 1)
+                yield from _inside_text(read(text.encode("utf-8", "replace")), depth + 1, sent)
 
 
-def _inside_text(document: Json, depth: int) -> Iterator[Found]:
+def _inside_text(document: Json, depth: int, sent: Sent) -> Iterator[Found]:
     if isinstance(document, Mapping | list):
-        yield from _search(document, "", depth)
+        yield from _search(document, "", depth, sent)
 
 
-def _envelope(value: Json, depth: int) -> Iterator[Found]:
+def _envelope(value: Json, depth: int, sent: Sent) -> Iterator[Found]:
     """Yield the pictures in an undocumented envelope: there a bare URL may be anything, so places alone count."""
     for part in value[:_WIDTH] if isinstance(value, list) else [value]:
         if depth <= _DEPTH and isinstance(part, Mapping) and not _is_preview(part):
             base64 = _base64(part)
-            yield from [base64] if base64 else _inside(part, depth)
+            if base64 is None:
+                yield from _inside(part, depth, sent)
+            elif not sent.repeats(base64):
+                yield base64
 
 
 def _own(item: Mapping[str, Any], *, sure: bool) -> Found | None:

@@ -21,15 +21,18 @@ from .jsonbody import Json
 #: Longest message kept (characters), and the longest text searched for tell-tale words.
 MESSAGE_MAX, _WORDS_MAX = 500, 20_000
 
-_CODE_KEYS = ("code", "type", "error_type", "status", "provider_code", "reason", "error_code")
+_CODE_KEYS = ("code", "type", "error_type", "status", "provider_code", "reason", "error_code", "err_code", "errcode")
 #: Envelopes that a gateway puts around an upstream's answer, and fields of an answer that is no error.
 _ENVELOPES = ("data", "result", "response", "output")
 _RESULTS = ("data", "choices", "images", "output", "result", "results", "artifacts", "task_id", "id")
+#: Members that only a failure has.
+_FAILURE_WORDS = ("error_message", "errorMessage", "error_msg", "err_msg", "errmsg")
 _FAILED = frozenset({"error", "failed", "failure", "fail"})
 _GOOD = frozenset({"0", "00", "000", "0000", "ok", "success", "succeeded", "successful", "completed", "true", "none"})
 _BLANK: tuple[Json, ...] = (None, "", 0, [], {})
 #: An error that is one word with underscores is a code: {"error": "insufficient_quota"}.
 _CODE = re.compile(r"[a-z]{1,40}(?:_[a-z]{1,40}){1,6}")
+_STATUS_KEYS = ("statusCode", "status_code", "status", "code", "err_code", "errcode")
 _WAITS = {
     "retry_after": "retry-after",
     "retry_after_seconds": "retry-after",
@@ -71,7 +74,7 @@ def clean(text: str, limit: int = MESSAGE_MAX) -> str:
 
 def error_in(document: Json) -> bool:
     """Tell whether a document without a picture, that came with a 2xx status, holds an error."""
-    return (not document and not isinstance(document, dict)) or any(True for _ in _errors(document))
+    return any(True for _ in _errors(document))
 
 
 def notes_in(document: Json) -> tuple[str, ...]:
@@ -165,11 +168,14 @@ def _failed(document: Mapping[str, Any]) -> bool:
     """Tell whether a document states by itself that it is an error."""
     if document.get("error") is True or document.get("success") is False or document.get("ok") is False:
         return True
-    if str(document.get("status", "")).strip().lower() in _FAILED or _stated(document):
+    outcomes = (document.get("status"), document.get("result"))
+    if any(isinstance(outcome, str) and outcome.strip().lower() in _FAILED for outcome in outcomes) or _stated(
+        document
+    ):
         return True
-    spoken = [key for key in ("error_message", "errorMessage", "message", "msg", "detail") if document.get(key)]
-    if {"error_message", "errorMessage"} & set(spoken):
+    if any(_is_failure(document.get(key)) for key in _FAILURE_WORDS):
         return True
+    spoken = [key for key in ("message", "msg", "detail") if document.get(key)]
     if any(document.get(key) for key in _RESULTS):
         return False
     code = str(document.get("code") if document.get("code") is not None else "").strip().lower()
@@ -177,6 +183,11 @@ def _failed(document: Mapping[str, Any]) -> bool:
         return code not in _GOOD and not (len(code) == 3 and code.isdigit() and code[0] == "2")
     others = {key for key, value in document.items() if value not in _BLANK} - _SILENT - {"title"}
     return "detail" in spoken or (others <= set(spoken) and bool(spoken) and "code" not in document)
+
+
+def _is_failure(words: Json) -> bool:
+    """Return whether a field of an error's words says that there is one: some gateways fill it with "ok"."""
+    return bool(words) and str(words).strip().lower() not in _GOOD
 
 
 def _choices(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -212,7 +223,7 @@ def _messages(envelope: Json) -> Iterator[str]:
         yield envelope
     if not isinstance(envelope, Mapping):
         return
-    for key in ("message", "msg", "detail", "error", "error_message", "errorMessage", "title"):
+    for key in ("message", "msg", "detail", "error", *_FAILURE_WORDS, "title"):
         value = envelope.get(key)
         if isinstance(value, str) and value.strip():
             yield value
@@ -253,7 +264,7 @@ def _stated(envelope: Json) -> int | None:
     if not isinstance(envelope, Mapping):
         return None
     return next(
-        (status for key in ("statusCode", "status_code", "status", "code") if (status := _status(envelope.get(key)))),
+        (status for key in _STATUS_KEYS if (status := _status(envelope.get(key)))),
         None,
     )
 
