@@ -231,7 +231,7 @@ def _certificates(place: Place) -> Iterator[Finding]:
 
 def _proxies(place: Place) -> Iterator[Finding]:
     known = list(roster.known(place).values())
-    found = list(proxies(known, os.environ))
+    found = list(proxies(known))
     if not found:
         yield Finding(about="proxies", says="none")
     for one in found:
