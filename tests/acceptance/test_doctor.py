@@ -137,8 +137,13 @@ def test_proxies_and_certificates_are_told_with_whom_they_concern(project):
     assert not {"aimlapi", "here", "sandbox"} & set(proxy["says"].replace(",", "").split())
     assert (proxy["verdict"], past["says"]) == ("note", "NO_PROXY keeps aimlapi from them")
     assert SECRET not in done.out + done.err
-    for address, flaw in {"socks5://p:1": "socks5 proxies are not supported", "p:3128": "it has no scheme",
-                          "http://": "it names no host", "http://p:99999": "it is not a valid address"}.items():  # fmt: skip
+    flaws = {
+        "socks5://p:1": "socks5 proxies are not supported",
+        "p:3128": "it has no scheme",
+        "http://": "it names no host",
+        "http://p:99999": "it is not a valid address",
+    }
+    for address, flaw in flaws.items():
         done = project.run("doctor", "--json", **(quiet | {"https_proxy": address}))
         [proxy] = finding(done, "proxies")
         assert (done.code, proxy["verdict"], flaw in proxy["says"]) == (8, "bad", True), proxy

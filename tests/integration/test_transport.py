@@ -42,23 +42,10 @@ from tests.rawserver import (
 )
 
 KEY = "sk-canary-4711-never-shown"
-ID = "ab" * 16
 IMAGE = b'{"data": [{"b64_json": "AAAA"}]}'
 ZIPPED = gzip.compress(IMAGE, mtime=0)  # without the time of day: it stands in the names of tests
-PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch):
-    for name in PROXIES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-
-
-@pytest.fixture
-def slot(tmp_path) -> Iterator[Slot]:
-    with Spool(tmp_path / "spool").open(ID, {"id": ID}, 100_000) as opened:
-        yield opened
+pytestmark = pytest.mark.usefixtures("no_proxies")
 
 
 @asynccontextmanager
@@ -95,7 +82,7 @@ async def fault_of(line: Line, slot: Slot, deadline: float = 5, **changes: objec
 
 
 def kept(slot: Slot):
-    found = Spool(slot.path.parent).find(ID)
+    found = Spool(slot.path.parent).find(slot.path.stem)
     assert found is not None
     return found
 
@@ -260,7 +247,8 @@ def certificate(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tls")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1,DNS:api.batchgen-test.invalid", "-keyout", "key.pem", "-out", "cert.pem"],
+         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1,DNS:api.batchgen-test.invalid",
+         "-keyout", "key.pem", "-out", "cert.pem"],
         cwd=folder, check=True, capture_output=True,
     )  # fmt: skip
     return folder

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -30,21 +30,9 @@ from batchgen.transport.post import post
 from tests.rawserver import Connection, answer, head, hold, says, serve
 
 KEY = "sk-canary/4711+never-shown"
-ID = "cd" * 16
 IMAGE = b'{"data": [{"b64_json": "AAAA"}]}'
 
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch):
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-
-
-@pytest.fixture
-def slot(tmp_path) -> Iterator[Slot]:
-    with Spool(tmp_path / "spool").open(ID, {"id": ID}, 100_000) as opened:
-        yield opened
+pytestmark = pytest.mark.usefixtures("no_proxies")
 
 
 @asynccontextmanager
@@ -59,7 +47,7 @@ def order(line: Line) -> Call:
 
 
 def kept(slot: Slot):
-    found = Spool(slot.path.parent).find(ID)
+    found = Spool(slot.path.parent).find(slot.path.stem)
     assert found is not None
     return found
 
