@@ -60,7 +60,9 @@ def find_key(name: str, environment: Mapping[str, str]) -> Key | None:
 
 def stated(names: Iterable[str], environment: Mapping[str, str]) -> list[str]:
     """Return those of *names* under which a key is said to be; reads none."""
-    return [name for name in names if any(_with_keys(name, environment).get(f"{name}{ending}") for ending in dotenv.WAYS)]
+    return [
+        name for name in names if any(_with_keys(name, environment).get(f"{name}{ending}") for ending in dotenv.WAYS)
+    ]
 
 
 def _with_keys(name: str, environment: Mapping[str, str]) -> Mapping[str, str]:

@@ -66,8 +66,10 @@ def warn_of_ignored(folder: Path) -> None:
     from .words import say
 
     are, them = ("is", "it") if len(left) == 1 else ("are", "them")
-    say(f"warning: {folder / NAME}: {', '.join(left)} {are} ignored: the .env of a project may set only keys, and"
-        f" settings that batchgen.yaml may hold. Set {them} in the shell, or in a file named with --env-file")  # fmt: skip
+    say(
+        f"warning: {folder / NAME}: {', '.join(left)} {are} ignored: the .env of a project may set only keys, and "
+        f"settings that batchgen.yaml may hold. Set {them} in the shell, or in a file named with --env-file"
+    )
 
 
 def fate(name: str, value: str) -> Fate:
