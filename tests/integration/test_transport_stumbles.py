@@ -173,6 +173,15 @@ async def test_a_complete_document_on_a_connection_that_stays_open_is_not_waited
     assert (kept(slot).body, kept(slot).sealed) == (IMAGE, True)
 
 
+async def test_nor_is_a_long_one_that_answers_a_free_question(monkeypatch):
+    monkeypatch.setattr(reading, "IDLE", 0.1)
+    long = json.dumps(["m" * 100] * 3000).encode()
+    async with serve(says(head("200 OK") + long, then=hold)) as server, line_to(server.url) as line:
+        with anyio.fail_after(5):
+            found = await line.ask(Call(method="GET", url=line.profile.url("generate"), billed=False), 30)
+    assert found.body == long
+
+
 async def test_a_document_that_goes_on_after_a_pause_is_waited_for(slot, monkeypatch):
     monkeypatch.setattr(reading, "IDLE", 0.05)
     pieces = (b'{"a": {"b": 1}', b', "c": [2]', b"}")
