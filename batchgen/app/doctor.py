@@ -225,7 +225,7 @@ def _certificates(place: Place) -> Iterator[Finding]:
     named = [f"{name}={value}" for name in CERTIFICATES if (value := os.environ.get(name))]
     says = f"{count} authorities: {', '.join(named) or 'those that come along'}"
     if named:
-        says += f"; they hold for {', '.join(trusting(roster.known(place).values())) or 'no provider'}"
+        says += f"; they apply to {', '.join(trusting(roster.known(place).values())) or 'no provider'}"
     yield Finding(about="certificates", says=says, verdict="ok" if count else "note")
 
 
@@ -238,7 +238,7 @@ def _proxies(place: Place) -> Iterator[Finding]:
         bad = one.flaw is not None and bool(one.providers)
         yield Finding(about="proxies", says=str(one), verdict="bad" if bad else "note", code=8 if bad else 0)
     if found and (past := bypassing(known)):
-        yield Finding(about="proxies", says=f"NO_PROXY keeps {', '.join(past)} from them", verdict="note")
+        yield Finding(about="proxies", says=f"NO_PROXY: {', '.join(past)} reached without them", verdict="note")
 
 
 def _clock(place: Place) -> Iterator[Finding]:

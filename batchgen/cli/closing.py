@@ -53,7 +53,7 @@ def closing(ended: Ended, *, resumed_shown: bool = False) -> list[str]:
     lines += words.under("budget", [_purse_line(purse) for purse in ended.purses if purse.caps])
     lines += words.under("prices", _price_lines(ended.underpriced))
     lines.append(f"files     {near(found.batch.folder)}")
-    lines += advice(found, ended.way)
+    lines += advice(found, ended.way, ended.imageless)
     lines.append(f"exit code {ended.exit_code}: {exit_words(ended)}")
     return lines
 
@@ -131,11 +131,11 @@ def _unmade(ended: Ended) -> Iterator[str]:
         yield f"left      {words.count(left, 'job')} changed, but not selected: as before, until a run selects them"
 
 
-def advice(found: Standing, way: Way) -> list[str]:
+def advice(found: Standing, way: Way, imageless: str | None = None) -> list[str]:
     """Return what to type next, as far as there is anything to do."""
     said = [
         f"{step.cause}: {step.what}" if step.command is None else f"{step.command}    {step.what}"
-        for step in steps(found, way)
+        for step in steps(found, way, imageless)
     ]
     return words.under("next", said)
 

@@ -135,7 +135,7 @@ def test_proxies_and_certificates_are_told_with_whom_they_concern(project):
     assert proxy["says"].startswith("https_proxy=http://proxy.example:3128 for aigate, ")
     assert "openai" in proxy["says"]
     assert not {"aimlapi", "here", "sandbox"} & set(proxy["says"].replace(",", "").split())
-    assert (proxy["verdict"], past["says"]) == ("note", "NO_PROXY keeps aimlapi from them")
+    assert (proxy["verdict"], past["says"]) == ("note", "NO_PROXY: aimlapi reached without them")
     assert SECRET not in done.out + done.err
     flaws = {
         "socks5://p:1": "socks5 proxies are not supported",
@@ -154,5 +154,5 @@ def test_proxies_and_certificates_are_told_with_whom_they_concern(project):
     authorities = project.env.get("SSL_CERT_FILE") or certifi.where()
     [certificates] = finding(project.run("doctor", "--json", SSL_CERT_FILE=authorities), "certificates")
     assert f"SSL_CERT_FILE={authorities}" in certificates["says"]
-    assert "hold for aigate, " in certificates["says"]
+    assert "apply to aigate, " in certificates["says"]
     assert "here" not in certificates["says"].split()

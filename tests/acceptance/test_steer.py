@@ -77,7 +77,7 @@ def test_a_forgotten_pause_ends_a_run_without_a_terminal_and_is_shown_everywhere
     done = project.run("run", path, "--yes", "-q")
     assert done.code == 8, done.err
     assert [line for line in done.err.splitlines() if line.startswith("stopped")] == [
-        "stopped   all that is left waits for a decision: openai is paused, go on with: batchgen unpause openai"
+        "stopped   all that is left waits for a decision: openai is paused (to resume it: batchgen unpause openai)"
     ]
     assert {key: job["state"] for key, job in project.jobs().items()} == {"there": "pending", "here": "done"}
     assert len(witness.charges()) == 1
