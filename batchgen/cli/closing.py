@@ -175,6 +175,7 @@ def _lane_line(lane: LaneEnd) -> str:
 
 def _denied_lines(lane: LaneEnd) -> Iterator[str]:
     """Yield which models a provider denied, in its words."""
-    left = f" ({lane.denied_left} pending)" if lane.denied_left else ""
-    for model, message in lane.denied.items():
+    for number, (model, message) in enumerate(lane.denied.items(), 1):
+        last = number == len(lane.denied) and lane.denied_left
+        left = f" ({lane.denied_left} pending{' in all' if number > 1 else ''})" if last else ""
         yield f"stopped   {lane.name}: model {model} is denied to this account: {words.short(message, 160)}{left}"

@@ -127,3 +127,12 @@ def test_an_answer_without_an_image_is_looked_at_before_more_are_paid_for():
     show, again = [line[10:] for line in closing(run) if "batchgen " in line]
     assert show.startswith("batchgen show --sandbox --batch night 'a cat'    shows an answer without an image")
     assert again.startswith("batchgen run m.yaml --sandbox ")
+
+
+def test_jobs_of_several_denied_models_are_counted_once():
+    lane = end("openai", denied={"big": "no", "old": "gone"}, denied_left=7)
+    denied = [line for line in closing(ended(lanes=[lane])) if "is denied" in line]
+    assert denied == [
+        "stopped   openai: model big is denied to this account: no",
+        "stopped   openai: model old is denied to this account: gone (7 pending in all)",
+    ]
