@@ -81,10 +81,7 @@ class Proxied(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send *request*."""
-        proxy = proxy_for(str(request.url))
-        if proxy is not None and request.url.scheme == "http":  # no tunnel: the proxy reads the request itself
-            request.headers.update(_login(proxy))
-        return await self._way(proxy).handle_async_request(request)
+        return await self._way(proxy_for(str(request.url))).handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close every connection."""
