@@ -144,7 +144,7 @@ class Reservations:
     prices: PriceMemory
     _held: dict[str, _Held] = field(default_factory=dict)  #: by attempt
     _arrived: set[str] = field(default_factory=set)  #: attempts whose answers are being read
-    _answered: set[CallKind] = field(default_factory=set)
+    _answered: set[CallKind] = field(default_factory=set)  #: kinds of which an answer with a cost or a picture was read
 
     def refusing(self, task: Task, estimate: Charge) -> str | None:
         """Return why a call for *task* may not go, in words, or None where every budget allows it.
@@ -178,7 +178,8 @@ class Reservations:
 
     def learn(self, task: Task, actual: Charge, images: int) -> None:
         """Take note of what a call for *task* cost that brought *images*, and reserve as much for those in flight."""
-        self._answered.add(CallKind.of(task))
+        if images or actual.usd or actual.credits:  # what is free, as a throttled call is, shows no price
+            self._answered.add(CallKind.of(task))
         if not self.prices.observe(task, actual, images):
             return
         for one in self._held.values():

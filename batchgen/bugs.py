@@ -10,7 +10,7 @@ from .errors import BatchgenError, StoreError
 
 
 def explained(error: Exception) -> BatchgenError:
-    """Return an error as one sentence for the user: who planned for it wrote it, a bug gets one here."""
+    """Return an error as one sentence for the user: planned ones bring theirs along, a bug gets one here."""
     if isinstance(error, ExceptionGroup):
         return explained(error.exceptions[0])
     if isinstance(error, BatchgenError):
@@ -21,7 +21,7 @@ def explained(error: Exception) -> BatchgenError:
     logs.event("bug", logs.ERROR, error=f"{type(error).__name__}: {error}", where=" > ".join(frames))
     failure = BatchgenError(
         f"batchgen has a bug ({type(error).__name__}: {error}). The calls in flight were finished and nothing more was "
-        "sent; an answer that could not be booked is in the spool, and the next run goes on with it. Please report this"
+        "sent; an answer that could not be booked is in the spool, and the next run books it. Please report this"
     )
     failure.__cause__ = error
     return failure

@@ -18,13 +18,15 @@ _LINE = re.compile(
 )
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
 
+#: Endings of a key's name: the key itself, a file that holds it, a command that prints it.
+WAYS = ("", "_FILE", "_COMMAND")
 #: Which file each variable came from, of those that a file set in this process.
 origins: dict[str, Path] = {}
-#: What a project's file sets that is no setting of batchgen: a key, once a provider asks for it by its name.
-#: It never enters the environment, where libraries and child processes would take it for theirs.
+#: What a project's file sets besides settings of batchgen: each may be a key, if a provider names it.
+#: None of it enters the environment, where libraries and child processes would take it for theirs.
 keys: dict[str, str] = {}
-#: Variables that a project's file set and that were ignored, with the file.
-ignored: dict[str, Path] = {}
+#: Variables that a project's file sets and that are ignored.
+ignored: list[str] = []
 
 #: What becomes of a variable: it enters the environment, it may only serve as a key, or it is ignored.
 Fate = Literal["set", "key", "ignored"]
@@ -35,7 +37,7 @@ def load(
 ) -> bool:
     """Put what *path* says into *environment*, where it is not there by any other way; tell whether others may read it.
 
-    NAME is there also as NAME_FILE and NAME_COMMAND.  *fate* says what becomes of a variable, by name and value.
+    NAME is there also as NAME_FILE and NAME_COMMAND.  *fate* decides what becomes of a variable, by name and value.
     Raises SettingsError, which never shows a value.
     """
     try:
@@ -44,11 +46,11 @@ def load(
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: {getattr(error, 'strerror', None) or 'is not UTF-8 text'}") from error
     for name, value in parsed(text, path).items():
-        if any(f"{name}{ending}" in environment for ending in ("", "_FILE", "_COMMAND")):
+        if any(f"{name}{ending}" in environment for ending in WAYS):
             continue
         becomes = fate(name, value)
         if becomes == "ignored":
-            ignored[name] = path
+            ignored.append(name)
             continue
         (environment if becomes == "set" else keys)[name] = value
         origins[name] = path

@@ -53,7 +53,7 @@ def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None)
     except OSError as error:
         raise StoreError(
             f"cannot write {root / name}: {error.strerror}. The answer is kept in the spool, nothing is lost: "
-            "free the disk or mend the folder, then run the same command again"
+            "free the disk or fix the folder, then run the same command again"
         ) from error
 
 
@@ -74,7 +74,7 @@ def withdraw(root: Path, name: str, sha256: str, attempt_id: str, *, bare: Calla
     except OSError as error:
         raise StoreError(
             f"cannot move {root / name} to {root / ASIDE}: {error.strerror}. The new image is there, nothing is lost: "
-            "free the disk or mend the folder, then run the same command again"
+            "free the disk or fix the folder, then run the same command again"
         ) from error
 
 
@@ -90,8 +90,8 @@ def sweep(root: Path) -> int:
 def require_writable(root: Path, names: Iterable[str] = ()) -> bool:
     """Make sure that files can be put into the output folder, before images are paid for; raise StoreError.
 
-    *names* are those of the files to come; only those file systems that have no hard links may not take them, and only
-    there they are looked at.  Returns whether the file system has hard links.
+    *names* are those of the files to come: some file systems do not take every character.  Returns whether the file
+    system has hard links.
     """
     try:
         with _folder(root, PurePosixPath()) as folder:
@@ -100,7 +100,7 @@ def require_writable(root: Path, names: Iterable[str] = ()) -> bool:
             return linked
     except OSError as error:
         raise StoreError(
-            f"the output folder {root} cannot be written: {error.strerror}. Nothing was sent: mend it, or name another "
+            f"the output folder {root} cannot be written: {error.strerror}. Nothing was sent: fix it, or name another "
             "one under output: in the manifest"
         ) from error
 

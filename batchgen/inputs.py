@@ -90,7 +90,7 @@ class Inputs:
 
 
 def _examined(data: bytes, name: str, hint: str = "") -> Examined:
-    """Return what a source image is; raise ProviderError where it is damaged, StoreError for want of memory."""
+    """Return what a source image is; raise ProviderError for a damaged one, StoreError without enough memory."""
     try:
         return examine(data)
     except DamagedImageError as error:

@@ -94,7 +94,7 @@ class Delivered:
     charge: Charge = UNPRICED
     text: str | None = None
     note: str | None = None  #: what went wrong beside the images that came
-    shortfall: Fault | None = None  #: why the provider made fewer than it was asked for, where it says so
+    shortfall: Fault | None = None  #: why fewer came than were asked for, as far as that is known
     request_id: str | None = None
     limit: Hint | None = None  #: what the answer said of the provider's limit; None also where it is an old answer
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -49,10 +49,8 @@ class Workshop:
     inputs: Inputs
     root: Path
     readers: CapacityLimiter  #: threads that read answers; each holds one whole answer in memory
-    alarm: Callable[[OSError], None]  #: told when this machine could not keep an answer as it should
-    arrived: Callable[[str], None] = lambda _attempt_id: (
-        None
-    )  #: told of every paid answer that is here, before it is read
+    alarm: Callable[[OSError], None]  #: called when this machine could not keep an answer as it should
+    arrived: Callable[[str], None] = lambda _id: None  #: called for every paid answer, before it is read
     rehearsal: bool = False  #: what is delivered is simulated, and its sidecars say so
 
     async def perform(self, attempt: Attempt) -> Outcome:
@@ -64,18 +62,16 @@ class Workshop:
         try:
             return await self._converse(talk)
         except ProviderError as error:
-            usage, fault = error.usage or talk.usage, error.fault
-            if talk.again and fault.charged is Charged.NO:
-                # refused now says nothing of the first time, which may have been carried out
-                fault = replace(
-                    _lost().fault, message=f"the run ended while the request was under way ({fault.message})"
-                )
-            return self._missed(talk, fault, usage)
+            fault = error.fault
+            if talk.in_doubt is not None and fault.charged is Charged.NO:
+                # how a later call under the same key ended says nothing of the first, which may have been carried out
+                fault = replace(talk.in_doubt, message=f"{talk.in_doubt.message} ({fault.message})")
+            return self._missed(talk, fault, error.usage or talk.usage)
         except (StoreError, OSError):
             raise
         except Exception as error:
             what = ": ".join(filter(None, (type(error).__name__, str(error))))
-            if talk.status is not None and talk.status < 300:
+            if talk.may_have_paid:
                 raise Unread(
                     f"job {attempt.key}: a paid answer arrived and could not be read ({what}). It is kept in the spool:"
                     " the next run, or a fixed version of batchgen, delivers it without paying again"
@@ -98,7 +94,7 @@ class Workshop:
             except ProviderError as error:
                 if error.fault.cause is not Cause.UNKNOWN or not (_keyed(request) and attempt.key_valid):
                     raise
-                step = _begin(talk, request, again=True)
+                step = _begin(talk, request, after=error.fault)
         while isinstance(step, Call):
             try:
                 step = await self._turn(talk, request, step)
@@ -106,7 +102,7 @@ class Workshop:
                 broke_off = talk.head is not None and talk.head.broken and error.fault.cause is Cause.UNKNOWN
                 if not broke_off or talk.again or not _keyed(request):
                     raise
-                step = _begin(talk, request, again=True)
+                step = _begin(talk, request, after=error.fault)
         return step
 
     async def _turn(self, talk: _Talk, request: Request, call: Call) -> Call | Delivered:
@@ -122,7 +118,7 @@ class Workshop:
         with await to_thread.run_sync(self._slot, talk) as slot:
             talk.sent = True
             try:
-                talk.head = await self._send(line, call, slot, request)
+                talk.head = await self._send(talk, line, call, slot, request)
             finally:
                 talk.status = slot.status
             self.arrived(talk.attempt.id)
@@ -140,7 +136,7 @@ class Workshop:
         order = asdict(attempt) | {slot_profile.KEY: slot_profile.dump(talk.profile, talk.model, attempt.task.model)}
         return self.spool.open(attempt.id, order, _room_for(attempt.task), again=talk.again)
 
-    async def _send(self, line: Line, call: Call, slot: Slot, request: Request) -> Head:
+    async def _send(self, talk: _Talk, line: Line, call: Call, slot: Slot, request: Request) -> Head:
         """Send a paid call: once, or again with the same key where the provider promises to charge a key once."""
         tries = KEYED_TRIES if _keyed(request) else 1
         while True:
@@ -150,6 +146,7 @@ class Workshop:
             except ProviderError as error:
                 if error.fault.cause is not Cause.UNKNOWN or not tries:
                     raise
+                talk.in_doubt = error.fault
             await to_thread.run_sync(slot.rewind)
 
     def _terms(self, attempt: Attempt, kept: Kept | None) -> tuple[Profile, Model]:
@@ -183,7 +180,7 @@ class Workshop:
         return self._hear(talk, reply)
 
     def _hear(self, talk: _Talk, news: Reply | ProviderError) -> Call | Delivered:
-        """Tell the dialect what came, or what went wrong; publish its pictures once it has them all."""
+        """Pass on to the dialect what came, or what went wrong; publish its pictures once it has them all."""
         try:
             return talk.conversation.send(news) if isinstance(news, Reply) else talk.conversation.throw(news)
         except StopIteration as end:
@@ -192,7 +189,7 @@ class Workshop:
 
     def _deliver(self, talk: _Talk, generation: Generation) -> Delivered:
         attempt, talk.usage = talk.attempt, generation.usage
-        cost = self._price(talk, generation.usage)
+        cost = charge(generation.usage, attempt.task, talk.model)
         artifacts: list[Artifact] = []
         damages: list[DamagedImageError] = []
         for number, picture in enumerate(generation.pictures):
@@ -204,23 +201,14 @@ class Workshop:
             ordinal = attempt.ordinal + len(artifacts)
             artifacts.append(self._publish(attempt, found, ordinal, generation.usage, cost))
         if not artifacts:
-            raise ProviderError(
-                Fault(
-                    cause=Cause.SPOILED,
-                    message="; ".join(dict.fromkeys(map(str, damages))),
-                    charged=Charged.YES,
-                    hint="the answer is kept in the spool",
-                    final=all(isinstance(error, UnknownFormatError) for error in damages),
-                ),
-                generation.usage,
-            )
+            raise ProviderError(_spoiled(damages), generation.usage)
         return Delivered(
             artifacts=tuple(artifacts),
             usage=generation.usage,
             charge=cost,
             text=generation.text,
             note="; ".join(filter(None, [generation.note, *map(str, damages)])) or None,
-            shortfall=generation.shortfall,
+            shortfall=generation.shortfall or (_spoiled(damages) if damages else None),
             request_id=talk.request_id,
             limit=talk.limit,
         )
@@ -259,10 +247,7 @@ class Workshop:
             return (stated_charge(usage, talk.model) if usage is not None else None) or NOTHING
         if fault.charged is Charged.MAYBE and (usage is None or not usage.stated):
             return UNPRICED
-        return self._price(talk, usage or Usage(images=talk.attempt.task.n))
-
-    def _price(self, talk: _Talk, usage: Usage) -> Charge:
-        return charge(usage, talk.attempt.task, talk.model)
+        return charge(usage or Usage(images=talk.attempt.task.n), talk.attempt.task, talk.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,16 +271,24 @@ class _Talk:
     head: Head | None = None
     usage: Usage | None = None
     limit: Hint | None = None  #: as the answer just paid for says; what an earlier run kept says nothing of today
-    again: bool = False  #: the call goes out once more under its key
+    again: bool = False  #: a new conversation asks for the same purchase, under the same key
+    in_doubt: Fault | None = None  #: how an earlier call under the same key ended, which may have been carried out
+
+    @property
+    def may_have_paid(self) -> bool:
+        """Return whether an answer with a good status is here, or may be in the spool, where an earlier run left it."""
+        if self.status is None:
+            return self.attempt.resumed and not self.sent
+        return self.status < 300
 
     @property
     def request_id(self) -> str | None:
         return request_id(self.head.headers) if self.head else None
 
 
-def _begin(talk: _Talk, request: Request, *, again: bool = False) -> Call:
-    """Begin the conversation; *again*: the key makes it the same purchase, so the answer is asked for once more."""
-    talk.again = again
+def _begin(talk: _Talk, request: Request, *, after: Fault | None = None) -> Call:
+    """Begin the conversation, for the first time or *after* a fault: the key makes it the same purchase."""
+    talk.again, talk.in_doubt = after is not None, after
     talk.conversation = dialect(request.model.dialect or request.profile.dialect).converse(request)
     return next(talk.conversation)
 
@@ -324,6 +317,17 @@ def _own_fault(talk: _Talk, what: str) -> Fault:
     if talk.status is None:
         return replace(_lost().fault, message=f"an error in batchgen itself while the answer was awaited: {what}")
     return Fault(cause=Cause.ERROR, message=f"an error in batchgen itself: {what}", charged=Charged.MAYBE)
+
+
+def _spoiled(damages: Sequence[DamagedImageError]) -> Fault:
+    """Return the fault of pictures that were paid for and are damaged, or in a format that cannot be read here."""
+    return Fault(
+        cause=Cause.SPOILED,
+        message="; ".join(dict.fromkeys(map(str, damages))),
+        charged=Charged.YES,
+        hint="the answer is kept in the spool",
+        final=all(isinstance(error, UnknownFormatError) for error in damages),
+    )
 
 
 def _lost() -> ProviderError:

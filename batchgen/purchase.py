@@ -32,7 +32,7 @@ from .task import Basis, Charge, Task, Usage
 #: How long providers that honour idempotency keys remember them, at least (Stripe's 24 hours is the custom).
 KEY_LIFE = timedelta(hours=23)
 
-#: Is told of every attempt that opens (None), and how it was settled.
+#: Called for every attempt when it opens (None) and when it is settled.
 Listener = Callable[[Lane, "Opened", Settlement | None], None]
 
 
@@ -65,7 +65,7 @@ class Purchases:
     spread: Callable[[], float]  #: chance in [0, 1)
     listeners: list[Listener] = field(default_factory=list)
     halt: Callable[[Exception], None] = lambda _error: None  #: called when this machine cannot go on
-    say: Callable[[str], None] = lambda _text: None  #: tells a person something at once
+    say: Callable[[str], None] = lambda _text: None  #: shows the user a message at once
     unread: Unread | None = field(default=None)  #: an answer that only a later version can read
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
     reservations: Reservations = field(init=False)
@@ -173,13 +173,20 @@ class Purchases:
 
     async def _settle(self, lane: Lane, opened: Opened, outcome: Outcome) -> Job | None:
         """Make an outcome durable; only then let go of the spool."""
-        job, attempt, may_rebuy = opened.job, opened.attempt, lane.may_rebuy
+        job, attempt = opened.job, opened.attempt
         usage = outcome.usage or Usage()
-        # before anything is waited for: nothing more goes out once the true price says so
+        # before the first await: no other call may go out once the true price shows that the budget is used up
         self.reservations.learn(attempt.task, outcome.charge, usage.images)
-        breaker, now = lane.breaker, self.now()
-        facts = {"may_rebuy": may_rebuy, "troubled": breaker.troubled, "alone": breaker.alone(job.id)}
-        event = judge(job, outcome, lane.policy, now, self.spread(), **facts)
+        event = judge(
+            job,
+            outcome,
+            lane.policy,
+            self.now(),
+            self.spread(),
+            may_rebuy=lane.may_rebuy,
+            troubled=lane.breaker.troubled,
+            alone=lane.breaker.alone(job.id),
+        )
         lane.rebuys += isinstance(event, Deferred) and event.fault.cause is Cause.UNKNOWN
         lane.beyond += isinstance(event, Unsettled) and lane.policy.why_not_again(job) is None
         if isinstance(outcome, Delivered) and attempt.claim > 1:
@@ -198,9 +205,9 @@ class Purchases:
         try:
             after = await self.writer.settle(settlement, self.now())
         except StaleJob:
-            pass  # moved on by a person while it ran; attempt and ledger are written all the same
+            pass  # the user moved the job on while it ran; attempt and ledger are written all the same
         except NotFound as error:
-            # a person deleted it from the job table: the others go on, and what came stays for that person
+            # the user deleted it from the job table: other jobs go on, and its answer is kept
             self.say(str(error))
             self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=attempt.resumed)
             await to_thread.run_sync(self.release, attempt.id, False)

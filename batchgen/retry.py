@@ -128,8 +128,8 @@ def _delivered(job: Job, outcome: Delivered, policy: Policy, now: datetime) -> E
     if policy.over(job.tries):
         return Incomplete(at=now, outcome=outcome, fault=_some(job, came))
     rest = outcome.shortfall
-    if rest is not None and rest.cause in (Cause.REFUSED, Cause.INVALID):
-        # the provider would refuse the others again
+    if rest is not None and (rest.cause in (Cause.REFUSED, Cause.INVALID) or _own_for_good(rest, alone=False)):
+        # another purchase of the others would end in the same way
         why = replace(rest, message=f"{job.delivered + came} of {job.wanted} images came; {rest.message}")
         return Incomplete(at=now, outcome=outcome, fault=why)
     return Short(at=now, outcome=outcome)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 COMMAND_TIMEOUT = 30
 PROJECT_FILE = "batchgen.yaml"
 USER_FILE = "config.yaml"
-#: How a key may be named: itself, a file that holds it, a command that prints it.
-_WAYS = ("", "_FILE", "_COMMAND")
 #: What may stand in them, and what it should be.
 SECTIONS = {
     "providers": "should map the name of a provider to its settings",
@@ -62,14 +60,16 @@ def find_key(name: str, environment: Mapping[str, str]) -> Key | None:
 
 def stated(names: Iterable[str], environment: Mapping[str, str]) -> list[str]:
     """Return those of *names* under which a key is said to be; reads none."""
-    return [name for name in names if any(_with_keys(name, environment).get(f"{name}{ending}") for ending in _WAYS)]
+    return [
+        name for name in names if any(_with_keys(name, environment).get(f"{name}{ending}") for ending in dotenv.WAYS)
+    ]
 
 
 def _with_keys(name: str, environment: Mapping[str, str]) -> Mapping[str, str]:
-    """Return *environment*, with what a project's file of variables says of the key *name* where it says nothing."""
-    if any(f"{name}{ending}" in environment for ending in _WAYS):
+    """Return *environment*; where it lacks the key *name*, with what a project's .env sets for it."""
+    if any(f"{name}{ending}" in environment for ending in dotenv.WAYS):
         return environment
-    own = {full: dotenv.keys[full] for ending in _WAYS if (full := f"{name}{ending}") in dotenv.keys}
+    own = {full: dotenv.keys[full] for ending in dotenv.WAYS if (full := f"{name}{ending}") in dotenv.keys}
     return {**environment, **own} if own else environment
 
 

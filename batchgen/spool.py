@@ -237,7 +237,7 @@ class Spool:
     def release(self, attempt_id: str, *, delivered: bool) -> None:
         """Let go of an attempt's slot, now that its outcome is committed.
 
-        A success that was not *delivered* is kept for a person to look at: it may hold what was paid for.
+        A success that was not *delivered* is kept for the user to look at: it may hold what was paid for.
         """
         path = self._path(attempt_id)
         with suppress(FileNotFoundError):
@@ -247,7 +247,7 @@ class Spool:
                 self.set_aside(attempt_id)
 
     def set_aside(self, attempt_id: str) -> None:
-        """Keep an attempt's slot for a person to look at, where no start takes it up again."""
+        """Keep an attempt's slot for the user to look at, under a name that no run reads again."""
         path = self._path(attempt_id)
         with suppress(FileNotFoundError):
             path.rename(path.with_suffix(KEPT_SUFFIX))

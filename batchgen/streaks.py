@@ -88,7 +88,7 @@ class Denials:
     """An account's calls that were denied, though others had been carried out before in this run."""
 
     suspected_at: float | None = None
-    _worked: bool = False  #: an image came in this run
+    _worked: bool = False  #: a call was carried out in this run
     _asked_again: set[int] = field(default_factory=set)  #: jobs denied since
     _overtaken: set[int] = field(default_factory=set)  #: jobs denied before, and one sent later got through
 
@@ -105,7 +105,7 @@ class Denials:
         return Finding.SUSPECT
 
     def worked(self, sent_at: float) -> None:
-        """Take note of an image for a call sent at *sent_at*."""
+        """Take note of a call sent at *sent_at* that was carried out, with an image or without."""
         self._worked = True
         if self.suspected_at is not None and sent_at >= self.suspected_at:
             self.suspected_at = None

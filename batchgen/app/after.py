@@ -27,7 +27,7 @@ WHY = {
     "down": "out of reach",
     "doubt": "it takes calls and does not answer; each may have cost money",
     "budget": "the budget is used up",
-    "no-image": "paid for, and no image came",
+    "no-image": "calls were charged and brought no image",
 }
 
 #: Of these a person hears also where others did the work.
@@ -37,7 +37,7 @@ _WHY_MORE = {
     ("denied", "invalid"): "the first jobs were all refused alike, which looks like a mistake in its settings",
     ("denied", "refused"): "refused several different jobs in a row before looking at them",
     ("down", "error"): "answered nothing but errors",
-    ("down", "throttled"): "asked for a pause each time, for as long as retry.patience lasts",
+    ("down", "throttled"): "answered every call with 429 for as long as retry.patience allows",
 }
 
 CODES = {
@@ -106,9 +106,15 @@ def needs_a_person(ended: Ended) -> bool:
     return not again
 
 
-def steps(found: Standing, way: Way) -> Iterator[Step]:
-    """Yield what to do next, as far as there is anything to do; commands go by *way*."""
+def steps(found: Standing, way: Way, imageless: str | None = None) -> Iterator[Step]:
+    """Yield what to do next, as far as there is anything to do; commands go by *way*.
+
+    *imageless*: a job whose answer held no image, which is worth a look before more of them are paid for.
+    """
     counts = found.counts
+    if imageless is not None:
+        what = "shows an answer without an image; look at it before you run again"
+        yield Step(command=f"batchgen show{way.of_batch} {shlex.quote(imageless)}", what=what)
     manifest = way.manifest(found.batch.manifest)
     if (waiting := counts.pending + counts.running) and found.holder is None:
         what = f"goes on with the {waiting} {'left' if counts.running else 'pending'}"

@@ -30,9 +30,9 @@ from .steer import Say
 KEEP_EVERY = 60.0
 #: Seconds without the end of any call after which a person is told; renders take up to five minutes.
 SILENCE = 900.0
-#: Looks in a row at which nothing but a pause may be in the way, before a run without a terminal ends.
+#: Looks in a row that find nothing but a pause in the way, before a run without a terminal ends.
 SURE = 3
-#: Seconds that such a run waits for who paused a provider while it was on.
+#: Seconds that such a run waits after a provider was paused during it.
 NEAR = 600.0
 
 
@@ -46,7 +46,7 @@ class Attendance:
     writer: Writer
     say: Say  #: tells a person something at once
     silence: Say | None = None  #: tells of a silence; None: as *say* does
-    attended: bool = True  #: a person sees the run, and may end what it waits for
+    attended: bool = True  #: there is a terminal, where somebody may end what the run waits for
 
     @asynccontextmanager
     async def around(self, display: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
@@ -107,16 +107,16 @@ class Attendance:
             await self.keep()
 
     async def _end_of_waiting(self) -> None:
-        """End the run where all that is left waits for a decision, and no person is attending.
+        """End a run without a terminal, once all that is left waits for a decision.
 
-        A person who pauses a provider during the run may still be there, and gets some time.
+        Whoever paused a provider during the run may still be there, and gets some time.
         """
         since = dict.fromkeys(self._paused(), -math.inf)  # these were paused before it began
         looks = 0
         while True:
             await sleep(steer.LOOK)
-            now, held = current_time(), self._paused()
-            since = {name: since.get(name, now) for name in held}
+            now, paused = current_time(), self._paused()
+            since = {name: since.get(name, now) for name in paused}
             waiting = self.runner.waits_for()
             looks = looks + 1 if waiting else 0
             if looks >= SURE and all(now - since.get(name, now) >= NEAR for name in waiting):
@@ -128,7 +128,7 @@ class Attendance:
 
     def _undo(self, providers: list[str]) -> str:
         flags = self.place.way().flags
-        return "; ".join(f"{name} is paused, go on with: batchgen unpause{flags} {name}" for name in providers)
+        return ", ".join(f"{name} is paused (to resume it: batchgen unpause{flags} {name})" for name in providers)
 
     async def _listen(self) -> None:
         since = current_time()

@@ -47,7 +47,7 @@ class Said:
 
 
 def in_force(place: Place) -> Sequence[Control]:
-    """Return the pauses and limits that hold, by provider; changes nothing, and knows none of an older job table."""
+    """Return the pauses and limits in force; those of a job table in an older form are not read."""
     return tuple(controls.standing(place.db).values()) if migrate.revision(place.db) == migrate.HEAD else ()
 
 

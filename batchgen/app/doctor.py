@@ -225,20 +225,20 @@ def _certificates(place: Place) -> Iterator[Finding]:
     named = [f"{name}={value}" for name in CERTIFICATES if (value := os.environ.get(name))]
     says = f"{count} authorities: {', '.join(named) or 'those that come along'}"
     if named:
-        says += f"; they hold for {', '.join(trusting(roster.known(place).values())) or 'no provider'}"
+        says += f"; they apply to {', '.join(trusting(roster.known(place).values())) or 'no provider'}"
     yield Finding(about="certificates", says=says, verdict="ok" if count else "note")
 
 
 def _proxies(place: Place) -> Iterator[Finding]:
     known = list(roster.known(place).values())
-    found = list(proxies(known, os.environ))
+    found = list(proxies(known))
     if not found:
         yield Finding(about="proxies", says="none")
     for one in found:
         bad = one.flaw is not None and bool(one.providers)
         yield Finding(about="proxies", says=str(one), verdict="bad" if bad else "note", code=8 if bad else 0)
     if found and (past := bypassing(known)):
-        yield Finding(about="proxies", says=f"NO_PROXY keeps {', '.join(past)} from them", verdict="note")
+        yield Finding(about="proxies", says=f"NO_PROXY: {', '.join(past)} reached without them", verdict="note")
 
 
 def _clock(place: Place) -> Iterator[Finding]:

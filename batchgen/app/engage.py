@@ -126,6 +126,7 @@ class Engagement:
         ended = replace(
             self._ended(batch_id, runner, started, stop.signal),
             command=command, loaded=loaded, resumed=resumed if resumed.calls else None,
+            imageless=sent.imageless(runner.lanes),
         )  # fmt: skip
         await self.writer.end_run(run_id, ended.exit_code, wall())
         notes.ended(self.place, self.batch.name, run_id)
@@ -208,7 +209,7 @@ class Engagement:
         )
 
     def _policy(self) -> Policy:
-        """Return the policy for calls to a provider that the manifest has no more: as patient as its others."""
+        """Return the policy for calls to a provider that has left the manifest: as patient as for the others."""
         retry = self.batch.retry or Retry()
         careful = any(profile.on_unknown == "hold" for profile in self.batch.profiles.values())
         hold = careful if self.batch.on_unknown is None else self.batch.on_unknown == "hold"

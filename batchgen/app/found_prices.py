@@ -15,7 +15,7 @@ from ..task import Basis
 def found_prices(reader: Reader, profiles: Mapping[str, Profile]) -> PriceMemory:
     """Return what the latest calls to *profiles* were found to cost.
 
-    What answers stated in USD counts as it is; the rest is priced anew, by the price lists of today.
+    A price in USD that an answer stated counts as it is; the rest is priced again, by the price lists of today.
     """
     memory = PriceMemory()
     for call in reader.past_calls():

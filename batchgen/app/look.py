@@ -12,9 +12,10 @@ from ..job import Job
 from ..ledger import Calls, Counts, Failure, UsageLine, at_rest
 from ..lock import Holder
 from ..selection import Selection
-from ..store import controls, values
+from ..store import values
 from ..store.controls import Control
 from ..store.reader import Reader
+from .control import in_force
 from .place import Place, opened
 
 #: Jobs whose costs are looked up at once.
@@ -29,7 +30,7 @@ class Standing:
     counts: Counts
     usage: Sequence[UsageLine]
     failures: Sequence[Failure]
-    told: Sequence[Control] = ()  #: what a person said of providers, and has not taken back
+    controls: Sequence[Control] = ()  #: the pauses and limits in force
     holder: Holder | None = None  #: who works on the job table now
     cut_off: int = 0  #: jobs that were under way when a run was cut off, until the next one takes them up
 
@@ -41,11 +42,10 @@ def status(place: Place, name: str | None) -> Standing:
     with opened(place) as reader:
         found = standing(reader, reader.batch(name))
         runs_ = reader.runs(found.batch.id)
-    told = tuple(controls.standing(place.db).values())
     holder = lock.holder(place.db)
     cut_off = 0 if _on(runs_, before, holder) else found.counts.running
     usage_ = at_rest(found.usage) if cut_off else found.usage
-    return replace(found, usage=usage_, told=told, holder=holder, cut_off=cut_off)
+    return replace(found, usage=usage_, controls=in_force(place), holder=holder, cut_off=cut_off)
 
 
 def batch(place: Place, name: str | None) -> values.Batch:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ..providers.presets import is_loopback
 from ..providers.profile import Profile
+from ..transport.proxies import flaw, shown
 
 #: Variables that name certificates.
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -19,53 +21,31 @@ class Proxy:
     """A proxy of the environment."""
 
     variable: str
-    address: str  #: without its password
+    address: str  #: without its login
     providers: tuple[str, ...]  #: whose calls go through it
-    flaw: str | None  #: why no call can
+    flaw: str | None  #: why batchgen does not use it
 
     def __str__(self) -> str:
         whose = f"for {', '.join(self.providers)}" if self.providers else "for no provider"
         return f"{self.variable}={self.address} {whose}" + (f": {self.flaw}" if self.flaw else "")
 
 
-def proxies(profiles: Iterable[Profile], environment: Mapping[str, str]) -> Iterator[Proxy]:
+def proxies(profiles: Iterable[Profile]) -> Iterator[Proxy]:
     """Yield the proxies in force, each with the providers whose calls it carries."""
     far = [one for one in profiles if _host(one) and not is_loopback(_host(one))]
     for scheme, address in urllib.request.getproxies_environment().items():
         name = f"{scheme}_proxy"
-        variable = next((one for one in (name, name.upper()) if environment.get(one)), name)
+        variable = next((one for one in (name, name.upper()) if os.environ.get(one)), name)
         if scheme == "all":
             unused = "batchgen does not use it; HTTPS_PROXY is the one it uses"
-            yield Proxy(variable=variable, address=without_password(address), providers=(), flaw=unused)
+            yield Proxy(variable=variable, address=shown(address), providers=(), flaw=unused)
         if scheme not in ("http", "https"):
             continue
         through = [one for one in far if one.base_url.startswith(f"{scheme}://")]
         names = tuple(one.name for one in through if not urllib.request.proxy_bypass(_host(one)))
-        yield Proxy(variable=variable, address=without_password(address), providers=names, flaw=flaw(address))
-
-
-def flaw(address: str) -> str | None:
-    """Return why a proxy at *address* cannot be used, or None."""
-    try:
-        parts = urlsplit(address)
-        scheme, host, _ = parts.scheme.lower(), parts.hostname, parts.port
-    except ValueError as error:
-        return f"it is no address ({error})"
-    if "://" not in address or not scheme:
-        return "it cannot be used: it needs a scheme, such as http://"
-    if scheme != "http":
-        return f"it cannot be used: {scheme} proxies are not supported, only http:// ones"
-    return None if host else "it cannot be used: it names no host"
-
-
-def without_password(address: str) -> str:
-    """Return *address* with what stands between : and @ left out."""
-    head, at, host = address.rpartition("@")
-    if not at:
-        return address
-    scheme, slashes, user = head.rpartition("://")
-    name, colon, _ = user.partition(":")
-    return f"{scheme}{slashes}{name}{':[hidden]' if colon else ''}@{host}"
+        why = flaw(address)
+        unusable = None if why is None else f"it cannot be used: {why}"
+        yield Proxy(variable=variable, address=shown(address), providers=names, flaw=unusable)
 
 
 def bypassing(profiles: Iterable[Profile]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from .. import ledger
 from ..errors import StoreError
 from ..fault import Cause
 from ..job import Deferred, Delivery, Incomplete, Settlement, Short, State, Unsettled
-from ..lane import Lane
+from ..lane import Closure, Lane
 from ..money import in_words, show_credits, show_usd
 from ..purchase import Opened
 
@@ -92,20 +92,22 @@ class Resumed:
 
 @dataclass(kw_only=True, slots=True)
 class Sent:
-    """Whether this run has sent anything."""
+    """What this run has sent, and which answers held no image."""
 
     calls: int = 0
+    _imageless: dict[str, str] = field(default_factory=dict)  #: by lane, the job of the last such answer
 
     def note(self, lane: Lane, opened: Opened, settlement: Settlement | None) -> None:
         """Take in how a call ended."""
-        del lane
         fault = None if settlement is None else getattr(settlement.event, "fault", None)
+        if fault is not None and fault.cause in (Cause.EMPTY, Cause.SPOILED):
+            self._imageless[lane.name] = opened.attempt.key
         unsent = fault is not None and fault.cause is Cause.UNREACHED
         self.calls += settlement is not None and not unsent and not opened.attempt.resumed
 
     @contextmanager
     def corrected(self) -> Iterator[None]:
-        """Let no error that ends the run say that nothing was sent, where only one call was not."""
+        """Correct an error that ends the run and says that nothing was sent, where earlier calls were."""
         try:
             yield
         except StoreError as error:
@@ -113,6 +115,11 @@ class Sent:
             if not self.calls or _NOTHING not in text:
                 raise
             raise type(error)(text.replace(_NOTHING, f"This call was not sent; {others} before")) from error
+
+    def imageless(self, lanes: Iterable[Lane]) -> str | None:
+        """Return a job whose answer held no image, where one of *lanes* closed for such answers."""
+        closed = (lane.name for lane in lanes if lane.closed is Closure.NO_IMAGE)
+        return next((self._imageless[name] for name in closed if name in self._imageless), None)
 
 
 def spoken(found: Resumed) -> str:

@@ -24,7 +24,7 @@ KEPT = 500
 def document(ended: Ended) -> dict[str, Any]:
     """Return the end of a run as a JSON document; money is a decimal string, null where nobody knows."""
     found = ended.standing
-    ahead = list(steps(found, ended.way))
+    ahead = list(steps(found, ended.way, ended.imageless))
     body = ledger.status_document(found.batch.name, found.counts, found.usage, found.failures)
     return body | {
         "failures": _failures(ended, ahead),

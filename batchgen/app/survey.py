@@ -95,7 +95,7 @@ class Survey:
         for attempt_id, path in left.items():
             state, _ = known.get(attempt_id, (None, None))
             if state is None and not has_order(path):
-                Spool(folder).set_aside(attempt_id)  # nobody's: no start will ever finish it
+                Spool(folder).set_aside(attempt_id)  # no run will ever finish it
             elif state is None:
                 found += [in_doubt(trace, self.batch)] if (trace := order(path, self.batch)) else []
             elif state != "open":

@@ -38,7 +38,7 @@ class Terms:
     keep_changed: bool = False  #: leave done jobs as they are, also where the manifest asks for something else
     bounds: Bounds = field(default_factory=Bounds)  #: when the run ends by itself
     fail_on: FailOn = "any"
-    attended: bool = True  #: a person sees it at a terminal, and may decide what it waits for
+    attended: bool = True  #: there is a terminal, where somebody may decide what it waits for
     latency: str = "realistic"  #: of the sandbox
     chosen: str = ""  #: the options that selected what it is about, as typed
     again: str = ""  #: those that a run which goes on needs too, as typed
@@ -59,7 +59,7 @@ class LaneEnd:
     final: bool = False  #: what closed it will not change by itself
     denied: Mapping[str, str] = field(default_factory=dict)  #: models that it may not use, with the provider's words
     denied_left: int = 0  #: jobs of these models that are left
-    held: bool = False  #: a person paused it
+    held: bool = False  #: paused by `batchgen pause`
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +85,7 @@ class Ended:
     fail_on: FailOn = "any"
     way: Way = field(default_factory=Way)  #: how commands that go on are typed
     underpriced: Sequence[Underpriced] = ()  #: calls that were found to cost more than the price list says
+    imageless: str | None = None  #: a job to look at, where a lane closed for answers without an image
     before: int | None = None  #: the exit code of the run before
     taken_in: TakenIn | None = None  #: what the job table had lost and learnt again from the files around it
     resumed: Resumed | None = None  #: what became of the calls that an earlier run was cut off with

@@ -195,9 +195,7 @@ def main() -> None:
     except UnicodeEncodeError as error:
         what = ascii(error.object)[1:-1][:80]
         code = _tell(UsageError(f"{what} is no text in this locale; set PYTHONUTF8=1, or LC_ALL=C.UTF-8"))
-    except OSError as error:
-        code = _tell(StoreError(f"{error.filename or 'this machine'}: {error.strerror or error}"))
-    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - a person is told in one sentence, whatever it was
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - whatever it was, it is reported in one sentence
         code = _unexpected(error)
     _flush()
     sys.exit(code if isinstance(code, int) else 0)
@@ -226,12 +224,13 @@ def _flush() -> None:
 
 
 def _unexpected(error: BaseException) -> int:
-    from .crash import Unexpected, foreseen, told
+    from .crash import Unexpected, main_error, report
 
-    if isinstance(foreseen(error), KeyboardInterrupt):
+    if isinstance(main_error(error), KeyboardInterrupt):
         return 130
-    found = told(error)
-    return _tell(found, debug=shape.said("--debug") and not isinstance(found, Unexpected))
+    shown = report(error)
+    # the traceback of an unexpected error is on the screen already
+    return _tell(shown, debug=shape.said("--debug") and not isinstance(shown, Unexpected))
 
 
 def _tell(error: BatchgenError, *, debug: bool | None = None) -> int:

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from ..budget import Purse
     from ..learned_prices import Underpriced
 
-#: Lanes that closed for one of these have a whole sentence to say for it.
+#: Reasons for closing a lane whose message is a whole sentence, and is shown alone.
 _OWN_WORDS = ("budget", "no-image")
 
 __all__ = ["advice", "closing", "near", "taken_lines"]
 
 
-def closing(ended: Ended, *, resumed_told: bool = False) -> list[str]:
+def closing(ended: Ended, *, resumed_shown: bool = False) -> list[str]:
     """Return the last lines of a run: what failed, counts, money, files, the next command, the exit code.
 
-    *resumed_told*: what became of the calls of the run before was told when that was known.
+    *resumed_shown*: the run has already shown what became of the calls that the one before was cut off with.
     """
     found, counts = ended.standing, ended.standing.counts
     if ended.wish.selected and not ended.wish.matched:
@@ -42,7 +42,7 @@ def closing(ended: Ended, *, resumed_told: bool = False) -> list[str]:
     # what needs a person comes first: the top of a mail is what is read
     lines = [
         *taken_lines(ended.taken_in),
-        *([] if resumed_told else _resumed(ended)),
+        *([] if resumed_shown else _resumed(ended)),
         *_troubles(ended),
         head,
         *_unmade(ended),
@@ -50,10 +50,10 @@ def closing(ended: Ended, *, resumed_told: bool = False) -> list[str]:
     ]
     lines += [f"cancelled {words.count(counts.cancelled, 'job')}"] if counts.cancelled else []
     lines += words.money_lines(found.usage)
-    lines += list(_under("budget", [_purse_line(purse) for purse in ended.purses if purse.caps]))
-    lines += list(_under("prices", list(_price_lines(ended.underpriced))))
+    lines += words.under("budget", [_purse_line(purse) for purse in ended.purses if purse.caps])
+    lines += words.under("prices", _price_lines(ended.underpriced))
     lines.append(f"files     {near(found.batch.folder)}")
-    lines += advice(found, ended.way)
+    lines += advice(found, ended.way, ended.imageless)
     lines.append(f"exit code {ended.exit_code}: {exit_words(ended)}")
     return lines
 
@@ -93,7 +93,7 @@ def _purse_line(purse: Purse) -> str:
 
 
 def _price_lines(found: Sequence[Underpriced]) -> Iterator[str]:
-    """Yield which price lists are too low, by the worst of each model, and how to state what it costs."""
+    """Yield a sentence for each model whose price list is too low, by its worst kind of call, and what to write."""
     models: dict[tuple[str, str], list[Underpriced]] = {}
     for one in found:
         models.setdefault((one.kind.provider, one.kind.model), []).append(one)
@@ -131,13 +131,13 @@ def _unmade(ended: Ended) -> Iterator[str]:
         yield f"left      {words.count(left, 'job')} changed, but not selected: as before, until a run selects them"
 
 
-def advice(found: Standing, way: Way) -> list[str]:
+def advice(found: Standing, way: Way, imageless: str | None = None) -> list[str]:
     """Return what to type next, as far as there is anything to do."""
     said = [
         f"{step.cause}: {step.what}" if step.command is None else f"{step.command}    {step.what}"
-        for step in steps(found, way)
+        for step in steps(found, way, imageless)
     ]
-    return list(_under("next", said))
+    return words.under("next", said)
 
 
 def taken_lines(learnt: TakenIn | None) -> list[str]:
@@ -175,11 +175,7 @@ def _lane_line(lane: LaneEnd) -> str:
 
 def _denied_lines(lane: LaneEnd) -> Iterator[str]:
     """Yield which models a provider denied, in its words."""
-    left = f" ({lane.denied_left} pending)" if lane.denied_left else ""
-    for model, message in lane.denied.items():
+    for number, (model, message) in enumerate(lane.denied.items(), 1):
+        last = number == len(lane.denied) and lane.denied_left
+        left = f" ({lane.denied_left} pending{' in all' if number > 1 else ''})" if last else ""
         yield f"stopped   {lane.name}: model {model} is denied to this account: {words.short(message, 160)}{left}"
-
-
-def _under(head: str, said: list[str]) -> Iterator[str]:
-    for number, line in enumerate(said):
-        yield f"{head if number == 0 else '':<10}{line}"

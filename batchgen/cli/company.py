@@ -112,7 +112,7 @@ class Company:
                     self.notifier.failed(self.batch, error)
                 raise
             except Exception as error:
-                # told with its traceback where the command ends
+                # its traceback is written where the command ends
                 logs.event("exit_error", logs.ERROR, exit_code=1, message=f"{type(error).__name__}: {error}")
                 self.notifier.failed(self.batch, BatchgenError(f"unexpected error: {type(error).__name__}"))
                 raise

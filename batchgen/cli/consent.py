@@ -27,7 +27,7 @@ _PRICE = (
 
 
 def agreement(session: Session, terms: Terms, *, yes: bool, ask: bool, real: bool = True) -> Agree:
-    """Return what agrees to a plan, or refuses; nobody is asked unless *ask*.  *real*: keys are sent."""
+    """Return what agrees to a plan, or refuses; it asks only if *ask*.  *real*: keys are sent."""
     stated = terms.budget is not None and not from_a_file("budget")
 
     def agree(batch: Batch, wish: Plan) -> int | None:
@@ -70,9 +70,9 @@ def _is_capped(batch: Batch, wish: Plan) -> bool:
 
 
 def _asked(wish: Plan, keys: Iterable[str] = ()) -> int | None:
-    """Ask a person; return how many jobs to try first, None for all; raise SpendNotConfirmed.
+    """Ask at the terminal; return how many jobs to try first, None for all; raise SpendNotConfirmed.
 
-    *keys* says where keys go, as far as that was not told yet: nobody agrees without having seen it.
+    *keys* are lines on where keys go that were not shown with the plan: they come before the question.
     """
     for line in keys:
         words.say(line)

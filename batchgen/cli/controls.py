@@ -1,4 +1,4 @@
-"""The pauses and limits in force, in words and for scripts: what ``pause`` and ``limit`` set and nobody took back."""
+"""The pauses and limits in force, as lines and for ``--json``: what ``pause`` and ``limit`` set, until it is undone."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ def in_force(place: Place, batch: Batch) -> list[Control]:
 
 
 def control_lines(place: Place, controls: Iterable[Control]) -> list[str]:
-    """Return a line for each, as a plan shows it."""
+    """Return a line for each, as ``status`` and a plan show it."""
     now = datetime.now(UTC)
-    return [f"told      {control_line(one, place.way(), now)}" for one in controls]
+    return words.under("in force", [control_line(one, place.way(), now) for one in controls])
 
 
-def control_line(said: Control, way: Way, now: datetime) -> str:
-    """Return what holds for a provider, for how long it has, and how to take it back."""
+def control_line(control: Control, way: Way, now: datetime) -> str:
+    """Return what is in force for a provider, since when, and how to undo it."""
     from ..app.steer import clock, spoken
 
     parts = []
-    if said.paused_at is not None:
-        age = _age((now - said.paused_at).total_seconds())
-        parts.append(f"paused since {clock(said.paused_at)}{age} (batchgen unpause{way.flags} {said.provider})")
-    if said.limits:
-        age = _age((now - said.said_at).total_seconds()) if said.said_at is not None else ""
-        parts.append(f"{spoken(said.limits)}{age} (batchgen limit{way.flags} {said.provider} --reset)")
-    return f"{said.provider}: {'; '.join(parts)}"
+    if control.paused_at is not None:
+        age = _age((now - control.paused_at).total_seconds())
+        parts.append(f"paused since {clock(control.paused_at)}{age} (batchgen unpause{way.flags} {control.provider})")
+    if control.limits:
+        age = _age((now - control.said_at).total_seconds()) if control.said_at is not None else ""
+        parts.append(f"{spoken(control.limits)}{age} (batchgen limit{way.flags} {control.provider} --reset)")
+    return f"{control.provider}: {'; '.join(parts)}"
 
 
 def _age(seconds: float) -> str:
-    """Return for how long something has held, where that is worth saying."""
+    """Return for how long something has been in force, from a minute on."""
     if seconds < 60:
         return ""
     return f", for {words.duration(seconds) if seconds < 2 * _DAY else f'{seconds / _DAY:.0f} days'}"
 
 
-def control_documents(told: Iterable[Control]) -> list[dict[str, Any]]:
+def control_documents(controls: Iterable[Control]) -> list[dict[str, Any]]:
     """Return the same for ``--json``."""
     return [
         {
-            "provider": said.provider,
-            "paused_at": said.paused_at.isoformat() if said.paused_at else None,
-            "limits": dict(said.limits),
-            "said_at": said.said_at.isoformat() if said.said_at else None,
+            "provider": control.provider,
+            "paused_at": control.paused_at.isoformat() if control.paused_at else None,
+            "limits": dict(control.limits),
+            "said_at": control.said_at.isoformat() if control.said_at else None,
         }
-        for said in told
+        for control in controls
     ]

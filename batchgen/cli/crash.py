@@ -1,4 +1,4 @@
-"""What a person is told of an error that batchgen did not foresee: one sentence; its traceback goes into the log."""
+"""Reports of errors that batchgen did not foresee: one sentence on the screen, the traceback in the log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .. import logs
 from ..errors import BatchgenError, StoreError
 from . import environment, shape, words
 
-#: Characters of the error's own words in the sentence.
+#: Characters of the error's own message in the sentence.
 WIDTH = 200
 
 
@@ -19,8 +19,8 @@ class Unexpected(BatchgenError):
     """An unexpected error: a bug of batchgen, or of a plugin."""
 
 
-def foreseen(error: BaseException) -> BaseException:
-    """Return what is to be told of *error*: of a group of them the one that says most."""
+def main_error(error: BaseException) -> BaseException:
+    """Return *error*, or of a group of them the one that explains most."""
     leaves = list(_leaves(error))
     for kind in (KeyboardInterrupt, BatchgenError, OSError):
         if found := [leaf for leaf in leaves if isinstance(leaf, kind)]:
@@ -28,22 +28,21 @@ def foreseen(error: BaseException) -> BaseException:
     return leaves[0]
 
 
-def told(error: BaseException) -> BatchgenError:
-    """Return *error* as a person is told of it, and write its traceback into the log; keys are in neither."""
-    one = foreseen(error)
+def report(error: BaseException) -> BatchgenError:
+    """Return what to show of *error*, and write the traceback of an unexpected one into the log; neither holds keys."""
+    one = main_error(error)
     if isinstance(one, BatchgenError):
         return one
     if isinstance(one, OSError):
         return StoreError(f"{one.filename or 'this machine'}: {one.strerror or one}")
     lines = "".join(traceback.format_exception(error)).splitlines()
-    if shape.said("--debug"):
+    debug = shape.said("--debug")
+    if debug:
         words.say("\n".join(map(str, logs.clean(lines))))
     what = words.short(str(logs.clean(f"{type(one).__name__}: {one}")), WIDTH)
     file = _kept(what, lines)
     parts = [f"its traceback is in {file}"] if file else []
-    parts += (
-        [] if shape.said("--debug") else [f"run again with --debug {'to see it here' if file else 'for a traceback'}"]
-    )
+    parts += [] if debug else [f"run again with --debug {'to see it here' if file else 'for a traceback'}"]
     tail = f" ({'; '.join(parts)})" if parts else ""
     return Unexpected(f"an unexpected error ended this command: {what}{tail}")
 
@@ -57,7 +56,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _kept(what: str, lines: list[str]) -> Path | None:
-    """Write a traceback into the log that this command kept, else into that of the project; None where neither can."""
+    """Write a traceback into the log of this command, or into the project's; return None where that fails."""
     wanted = logs.last() or logs.Wanted(file=_usual())
     lost: list[str] = []
     with logs.kept(logs.Wanted(file=wanted.file, as_text=wanted.as_text, tell=lost.append)):

@@ -77,16 +77,16 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
 
 
 def _controls(place: Place) -> Iterator[Finding]:
-    """Tell of the pauses and limits in force: a forgotten one would keep every run from its work."""
+    """Yield the pauses and limits in force: a forgotten one keeps every run from its work."""
     from ..app import control
     from ..app.doctor import Finding
     from ..errors import BatchgenError
 
     try:
-        told = control.in_force(place)
+        controls = control.in_force(place)
     except BatchgenError:
-        return  # examine has told what is wrong with the job table
-    for one in told:
+        return  # examine reports what is wrong with the job table
+    for one in controls:
         says = control_line(one, place.way(), datetime.now(UTC))
         yield Finding(about="paused" if one.paused_at else "limits", says=says, verdict="note")
 

@@ -27,7 +27,7 @@ _REACHING = re.compile(
     r"(?i)PYTHON.*|LD_.*|DYLD_.*|SSL_.*|OPENSSL_.*|GIT_.*|XDG_.*|BASH.*|MALLOC_.*|.*_PROXY|.*_CA_BUNDLE|.*_COMMAND"
     r"|PATH|HOME|USER|SHELL|ENV|IFS|TMP|TEMP|TMPDIR|SQLITE_TMPDIR|SSLKEYLOGFILE|NETRC"
 )
-#: What is documented beside keys and settings, and harmless.
+#: Harmless variables that are documented besides keys and settings.
 _PLAIN = frozenset(("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TZ"))
 
 #: Each file with whether it was read as a project's own, which may set less.
@@ -39,7 +39,7 @@ named: list[Path] = []
 def load(folder: Path, files: Sequence[Path]) -> None:
     """Read *files*, and .env in *folder* where there is one, each once; what is said already stays.
 
-    Files that a person named may set anything.  The .env of a folder may have come with the project.
+    Files that the user named may set anything.  The .env of a folder may have come with the project.
     """
     own = folder / NAME
     for path, projects in (*((path, False) for path in files), *([(own, True)] if own.is_file() else [])):
@@ -53,16 +53,23 @@ def load(folder: Path, files: Sequence[Path]) -> None:
             from .words import say
 
             say(f"warning: everybody may read {path}; if keys stand in it: chmod 600 {path}")
-        if left := [name for name, file in dotenv.ignored.items() if file == place]:
-            _warn_of_ignored(path, left)
 
 
-def _warn_of_ignored(path: Path, names: Sequence[str]) -> None:
+def warn_of_ignored(folder: Path) -> None:
+    """Warn of what the .env in *folder* may not set, unless the user named that file as well."""
+    from .. import dotenv
+
+    left = [name for name in dotenv.ignored if name not in os.environ]
+    dotenv.ignored.clear()
+    if not left:
+        return
     from .words import say
 
-    are = "is" if len(names) == 1 else "are"
-    say(f"warning: {path}: {', '.join(names)} {are} ignored: the .env of a project sets keys, and settings that a"
-        " batchgen.yaml may hold.  Set it in the shell, or in a file that --env-file names")  # fmt: skip
+    are, them = ("is", "it") if len(left) == 1 else ("are", "them")
+    say(
+        f"warning: {folder / NAME}: {', '.join(left)} {are} ignored: the .env of a project may set only keys, and "
+        f"settings that batchgen.yaml may hold. Set {them} in the shell, or in a file named with --env-file"
+    )
 
 
 def fate(name: str, value: str) -> Fate:
@@ -75,9 +82,9 @@ def fate(name: str, value: str) -> Fate:
 
 
 def _may_set(setting: str, value: str) -> bool:
-    """Tell whether a project may say this: what its batchgen.yaml may say as well, and the secret of its notices.
+    """Return whether a project's file may set this: what batchgen.yaml may set, and the secret for signing messages.
 
-    *setting* is an option's long name, behind that of its command or alone; unknown ones are for ``check`` to tell.
+    *setting* is an option's long name, alone or after its command's; unknown names are left to ``check``.
     """
     from .defaults import REFUSED
 

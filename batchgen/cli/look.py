@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..money import show_credits, show_usd
 from . import words
-from .controls import control_documents, control_line
+from .controls import control_documents, control_lines
 from .export import job_document
 from .options import Session, batch, command, selecting, selection
 from .options import sandbox as rehearsal
@@ -34,12 +33,12 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
     found, way = look.status(place, batch), place.way(batch)
     if session.as_json:
         body = ledger.status_document(found.batch.name, found.counts, found.usage, found.failures)
-        words.document(body | {"controls": control_documents(found.told)})
+        words.document(body | {"controls": control_documents(found.controls)})
         return 0
     for line in words.status_lines(found.batch.name, found.counts, found.usage, found.failures, cut_off=found.cut_off):
         words.data(line)
-    for one in found.told:
-        words.data(f"told      {control_line(one, way, datetime.now(UTC))}")
+    for line in control_lines(place, found.controls):
+        words.data(line)
     words.data(f"files     {near(found.batch.folder)}")
     if found.holder is not None:
         words.data(f"a run is on (process {found.holder.pid}: {words.short(found.holder.command, 80)})")

@@ -137,6 +137,7 @@ def command(name: str, *examples: str) -> Callable[[Function], click.Command]:
         def call(ctx: click.Context, /, **options: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
             session = Session(**given(options, ctx.obj or {}))
             environment.load(session.folder, ())
+            environment.warn_of_ignored(session.folder)
             if name not in _UNCHECKED:
                 environment.check(ctx)
             return function(session, **options)

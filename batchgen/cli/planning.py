@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import words
+from .controls import control_documents, control_lines, in_force
 
 if TYPE_CHECKING:
+    from ..app.place import Place
     from ..budget import Purse
     from ..changes import Change, Difference
     from ..manifest import Batch, Planned
@@ -42,7 +44,9 @@ def plan_lines(name: str, wish: Plan, folder: Path | None) -> list[str]:
     Without a folder no prompts are shown: what a run says often ends in a mailbox.
     """
     lines = [f"{name}: {many(wish.total, 'job')}: {_standings(wish)}"]
-    lines += _under("left", [f"{number:,} {what}: {_LEFT[what]}" for what in _LEFT if (number := getattr(wish, what))])
+    lines += words.under(
+        "left", [f"{number:,} {what}: {_LEFT[what]}" for what in _LEFT if (number := getattr(wish, what))]
+    )
     lines += [f"again     {many(len(wish.again), 'job')} of them had ended, and are put back"] if wish.again else []
     lines += change_lines(wish) if folder is not None else []
     if wish.lanes:
@@ -73,7 +77,7 @@ def change_lines(wish: Plan) -> list[str]:
     more = wish.changed + wish.held - len(wish.changes)
     if more > 0:
         said.append(f"and {many(more, 'job')} more; batchgen plan --diff tells them all")
-    return _under("changed", said)
+    return words.under("changed", said)
 
 
 def amend_lines(wish: Plan, said: Mapping[str, Any]) -> list[str]:
@@ -83,12 +87,12 @@ def amend_lines(wish: Plan, said: Mapping[str, Any]) -> list[str]:
     from ..amend import spoken
 
     head = f"{spoken(said)}, for {many(len(wish.again), 'job')}; holds until the manifest asks for something else"
-    return _under("with", [head, *(f"{change.id}: {_told(change)}" for change in wish.changes if change.fields)])
+    return words.under("with", [head, *(f"{change.id}: {_told(change)}" for change in wish.changes if change.fields)])
 
 
 def key_lines(keys: Sequence[Destination]) -> list[str]:
     """Return which keys go to other hosts, or from other variables, than those of the presets: a line each."""
-    return _under("keys", [str(one) for one in keys])
+    return words.under("keys", [str(one) for one in keys])
 
 
 def key_documents(keys: Sequence[Destination]) -> list[dict[str, Any]]:
@@ -97,10 +101,18 @@ def key_documents(keys: Sequence[Destination]) -> list[dict[str, Any]]:
 
 
 def keys_of_plan(batch: Batch, wish: Plan) -> list[Destination]:
-    """Return the unusual destinations of the keys of all providers that a run may ask."""
+    """Return the unusual destinations of the keys of all providers that a run may use."""
     from ..providers.destinations import sent_by
 
     return sent_by(batch.profiles, [*(lane.provider for lane in wish.lanes), *wish.alternates])
+
+
+def notices(place: Place, batch: Batch, wish: Plan) -> tuple[dict[str, Any], list[str]]:
+    """Return which keys go where and what is in force, below a plan: for ``--json``, and as lines."""
+    keys = [] if place.sandbox else keys_of_plan(batch, wish)
+    controls = in_force(place, batch)
+    document = {"keys": key_documents(keys), "controls": control_documents(controls)}
+    return document, [*key_lines(keys), *control_lines(place, controls)]
 
 
 def job_line(job: Planned, standing: str, row: Row | None) -> str:
@@ -172,14 +184,16 @@ def _sums(wish: Plan) -> Iterator[str]:
     said += [f"{words.span(span, words.credits_)} credits at {name}" for name, span in _unconverted(wish)]
     if wish.unpriced:
         said.append(f"{many(wish.unpriced, 'request')} without a price in USD: state one with tariff:")
-    yield from _under("cost", said)
-    yield from _under("budget", [_enough(purse, wish) for purse in wish.purses])
+    yield from words.under("cost", said)
+    yield from words.under("budget", [_enough(purse, wish) for purse in wish.purses])
     yield f"time      {_time(wish)}"
     if wish.alternates:
         most = f"; {words.usd(wish.dearest)} at most" if wish.dearest else ""
         yield f"or else   {', '.join(wish.alternates)}, where the first of a job's providers is out of order{most}"
-    yield from _under("left out", [f"{name}, for {many(number, 'job')}: {why}" for name, why, number in wish.without])
-    yield from _under("disk", _disk(wish))
+    yield from words.under(
+        "left out", [f"{name}, for {many(number, 'job')}: {why}" for name, why, number in wish.without]
+    )
+    yield from words.under("disk", _disk(wish))
 
 
 def _enough(purse: Purse, wish: Plan) -> str:
@@ -275,7 +289,3 @@ def _size(size: int) -> str:
         if size >= amount:
             return f"{size / amount:,.1f} {unit}" if size < 100 * amount else f"{size / amount:,.0f} {unit}"
     return f"{max(1, size // 1000)} kB" if size else "nothing"
-
-
-def _under(head: str, said: list[str]) -> list[str]:
-    return [f"{head if number == 0 else '':<10}{line}" for number, line in enumerate(said)]

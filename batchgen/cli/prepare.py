@@ -10,10 +10,9 @@ import click
 
 from ..errors import ManifestError, Problem
 from . import words
-from .controls import control_documents, control_lines, in_force
 from .options import Session, command, keep_changed, of_manifest, selecting, selection
 from .options import sandbox as rehearsal
-from .planning import job_document, job_line, key_documents, key_lines, keys_of_plan, many, plan_lines
+from .planning import job_document, job_line, key_documents, key_lines, many, notices, plan_lines
 from .terms import amount
 
 if TYPE_CHECKING:
@@ -52,18 +51,13 @@ def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int
         raise ManifestError(tuple(errors), tuple(warnings))
     if session.as_json:
         return 0
-    for warning in warnings:
-        words.say(f"warning: {words.nearer(warning)}")
+    lines = [f"warning: {words.nearer(warning)}" for warning in warnings]
+    for line in [*lines, *([] if session.quiet else key_lines(list(keys)))]:
+        words.say(line)
     if not session.quiet:
-        _put(key_lines(list(keys)))
         verdict = f"no mistakes, {words.count(len(warnings), 'warning')}" if warnings else "no mistakes"
         words.data(f"{words.count(len(manifests), 'manifest')}, {many(jobs, 'job')}: {verdict}")
     return 0
-
-
-def _put(lines: list[str]) -> None:
-    for line in lines:
-        words.say(line)
 
 
 def _verdict(jobs: int, errors: list[Problem], warnings: list[Problem]) -> dict[str, Any]:
@@ -123,16 +117,12 @@ def plan(
         tell=tell if full else None,
         changes_all=diff,
     )
-    keys = [] if sandbox else keys_of_plan(batch, wish)
-    told = in_force(place, batch)
+    document, lines = notices(place, batch, wish)
     if session.as_json:
-        more = {"keys": key_documents(keys), "controls": control_documents(told)}
-        words.document(wish.as_json() | more | ({"items": items} if full else {}))
+        words.document(wish.as_json() | document | ({"items": items} if full else {}))
         return 0
     for warning in batch.warnings:
         words.say(f"warning: {words.nearer(warning)}")
-    for line in [*([""] if full else []), *plan_lines(batch.name, wish, batch.manifest.parent)]:
-        words.data(line)
-    for line in [*key_lines(keys), *control_lines(place, told)]:
+    for line in [*([""] if full else []), *plan_lines(batch.name, wish, batch.manifest.parent), *lines]:
         words.data(line)
     return 0

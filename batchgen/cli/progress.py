@@ -110,9 +110,10 @@ class News:
     def lines(self) -> Iterator[str]:
         """Yield what is new."""
         for lane in self._runner.lanes:
-            for model in lane.denied.keys() - {known for name, known in self._denied if name == lane.name}:
-                self._denied.add((lane.name, model))
-                yield f"{lane.name}: model {model} is denied: {words.short(lane.denied[model].message, 90)}"
+            for model, fault in lane.denied.items():
+                if (lane.name, model) not in self._denied:
+                    self._denied.add((lane.name, model))
+                    yield f"{lane.name}: model {model} is denied: {words.short(fault.message, 90)}"
             told, closed = self._down.get(lane.name), lane.closed is not None
             if closed and not told:
                 self._down[lane.name] = True

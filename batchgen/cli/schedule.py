@@ -45,7 +45,7 @@ def schedule(  # noqa: PLR0917 - click gives them by name
     root = click.get_current_context().find_root()
     asked = run.make_context("run", [str(manifest), *rest], parent=root, obj={"folder": session.folder})
     notes = tuple(_notes(session, asked, manifest))
-    _tell_controls(session, sandbox=asked.params["sandbox"])
+    _warn_of_controls(session, sandbox=asked.params["sandbox"])
     source = asked.get_parameter_source("wait_lock")
     waits = source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
     command = _command(session, manifest, rest if waits else ("--wait-lock", str(WAIT[kind]), *rest))
@@ -85,8 +85,8 @@ def _notes(session: Session, asked: click.Context, manifest: Path) -> Iterator[s
         yield f"{cap}: those stand in the manifest, budget: {{usd: 40, per_day: {{usd: 10}}}}"
 
 
-def _tell_controls(session: Session, *, sandbox: bool) -> None:
-    """Warn of pauses and limits that will hold for the runs as well."""
+def _warn_of_controls(session: Session, *, sandbox: bool) -> None:
+    """Warn of pauses and limits in force, which the scheduled runs will keep to as well."""
     from ..app import control
     from .controls import control_line
 

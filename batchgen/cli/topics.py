@@ -43,7 +43,7 @@ _CRON = """batchgen schedule cron jobs/night.yaml --every 30m -- --budget 40
 
 prints the line.  It has absolute paths, needs nothing of cron's environment, and says something (so
 cron mails) only where a person is needed.  Keys go into .env in the folder of -C (chmod 600), or
-NAME_FILE stands there.  A run that is still on is left alone: with -q the next one
+NAME_FILE there names a file.  A run that is still on is left alone: with -q the next one
 ends in silence with code 11.  Running it again is the resume.
 --budget 40 holds for each run by itself.  For the whole batch, or for a day, the manifest says it:
 budget: {usd: 40, per_day: {usd: 10}}; then the line needs neither --budget nor --yes.
@@ -52,13 +52,13 @@ batchgen schedule systemd and launchd print units."""
 
 #: What each cause of failure means, and what batchgen does.
 CAUSES = {
-    "throttled": "429, 503, overloaded: it goes slower, waits as it was told, and tries again",
+    "throttled": "429, 503, overloaded: it goes slower, waits as long as the provider asks, and tries again",
     "unreached": "no connection, nothing was sent: it tries again, free",
     "money": "the account is out of money: the lane closes, jobs stay pending (exit 7) or the next provider takes over",
-    "denied": "key, model or path refused: as with money (exit 5); for a model its jobs alone, for one job that fails",
+    "denied": "key, model or path refused: as with money (exit 5); a refused model stops its own jobs only",
     "refused": "the provider's content rules: failed, never sent again by itself; change the prompt",
     "invalid": "the request or a source image is wrong: failed; mend the manifest or the settings",
-    "empty": "an answer without an image, or too few of them: three tries in all; what came stays",
+    "empty": "an answer without an image, or with too few: three tries in all; images that came are kept",
     "spoiled": "a paid answer that cannot be used: booked, kept in .batchgen/spool, one new try",
     "error": "the provider says it failed: tries again within retry.attempts, with pauses that grow",
     "unknown": "sent, and nobody can know what came of it: on_unknown says whether to buy again",
@@ -81,9 +81,9 @@ _FAULTS = """The simulated providers of run --sandbox, demo and sandbox misbehav
   prompt: "A toaster [sandbox: error500 x1]"
   prompt: "A boat [sandbox: throttle x2 retry-after=5 provider=openai] [sandbox: slow=3]"
 
-x2: only the first two times (without it every time), provider=NAME: only there, retry-after=S: the
-wait that is told, KIND=VALUE: what the line about the kind has in capitals.  Real providers get these
-words as they stand.
+x2: only the first two times (default: every time); provider=NAME: only there; retry-after=S: the wait
+that is stated; KIND=VALUE: a value for the word in capitals in the list below.  Real providers get
+these words unchanged.
 At random: batchgen sandbox --fault error500=0.02 --fault slow:3=0.1 (KIND[:VALUE]=RATE)."""
 
 
@@ -112,8 +112,8 @@ def _exit_codes() -> str:
 
 
 _ENV_FILE = (
-    "The .env of a project's folder sets keys, and what batchgen.yaml may hold: no command, no proxy, no file of "
-    "certificates, no consent.  --env-file and the shell set anything."
+    "The .env of a project folder may set keys, and what batchgen.yaml may hold: no commands, no proxies, no "
+    "certificates, no consent to spend.  --env-file and the shell may set anything."
 )
 
 

@@ -126,7 +126,7 @@ def table(rows: Sequence[Sequence[object]], heads: Sequence[str], right: Iterabl
 
 
 def csv_line(cells: Iterable[object]) -> str:
-    """Return a row of CSV; cells that a spreadsheet would run are quoted, and what would steer a screen is escaped."""
+    """Return a row of CSV; cells that a spreadsheet would run are quoted, and control characters are escaped."""
     buffer = io.StringIO()
     csv.writer(buffer).writerow([_harmless(cell) for cell in cells])
     return buffer.getvalue().rstrip("\r\n")
@@ -141,9 +141,9 @@ def _harmless(cell: object) -> object:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-#: What a cell of CSV may hold, since it is quoted.
+#: Control characters that stay, since CSV quotes them.
 _KEPT = "\t\n\r"
-#: They turn the direction of the text around them.
+#: Characters that change the direction of the text around them.
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -225,6 +225,11 @@ def failure_lines(failures: Sequence[Failure]) -> list[str]:
         example = f"{'such as ' if failure.count > 1 else 'job '}{short(failure.key, 40)}"
         lines.append(f"{head}{failure.count} {failure.cause}, {example}: {short(failure.message, 100)}")
     return lines
+
+
+def under(head: str, lines: Iterable[str]) -> list[str]:
+    """Return *lines* in the column beside *head*, which is put before the first."""
+    return [f"{head if number == 0 else '':<10}{line}" for number, line in enumerate(lines)]
 
 
 def count(number: int, noun: str) -> str:

@@ -16,9 +16,8 @@ from ..errors import UsageError
 from . import words
 from .company import Company
 from .consent import agreement
-from .controls import control_documents, control_lines, in_force
 from .options import Session, command, of_manifest, selecting, selection
-from .planning import amend_lines, key_documents, key_lines, keys_of_plan, plan_lines
+from .planning import amend_lines, notices, plan_lines
 from .terms import overlay_of, run_options, terms_of
 
 if TYPE_CHECKING:
@@ -106,16 +105,13 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
 
 
 def _tell_plan(session: Session, place: Place, batch: Batch, wish: Plan, terms: Terms) -> int:
-    keys = [] if place.sandbox else keys_of_plan(batch, wish)
-    controls = in_force(place, batch)
+    document, lines = notices(place, batch, wish)
     if session.as_json:
-        beside = {"with": dict(terms.amend)} if terms.alone else {}
-        words.document(wish.as_json() | {"keys": key_documents(keys), "controls": control_documents(controls)} | beside)
+        words.document(wish.as_json() | document | ({"with": dict(terms.amend)} if terms.alone else {}))
         return 0
     for warning in batch.warnings:
         words.say(f"warning: {words.nearer(warning)}")
-    told = [*plan_lines(batch.name, wish, batch.manifest.parent), *amend_lines(wish, terms.amend), *key_lines(keys)]
-    for text in [*told, *control_lines(place, controls)]:
+    for text in [*plan_lines(batch.name, wish, batch.manifest.parent), *amend_lines(wish, terms.amend), *lines]:
         words.data(text)
     if hint := _of_the_done(wish, terms):
         words.data(hint)
@@ -139,7 +135,7 @@ def _tell_end(session: Session, ended: Ended, terms: Terms, stream: Stream | Non
     elif session.as_json:
         words.document(summary.document(ended))
     elif not session.quiet or needs_a_person(ended):
-        *lines, last = closing(ended, resumed_told=not session.quiet)
+        *lines, last = closing(ended, resumed_shown=not session.quiet)
         hint = _of_the_done(ended.wish, terms)
         for line in [*lines, *([hint] if hint else []), last]:
             words.say(line)

@@ -9,6 +9,7 @@ from sqlalchemy import Row
 
 from ..fault import Cause, Charged, Fault
 from ..job import Deferred, Delivery, Exhausted, Incomplete, Returned, Settlement, Short, Unsettled
+from ..learned_prices import larger
 from ..task import UNPRICED
 
 
@@ -89,9 +90,7 @@ def _note(settlement: Settlement) -> str | None:
 def _reserved(opened: Row[Any], settlement: Settlement) -> tuple[int | None, int | None]:
     """Return what was reserved for an attempt: more than when it was opened where others proved dearer meanwhile."""
     last = settlement.reserved or UNPRICED
-    pairs = ((opened.estimate_usd, last.usd), (opened.estimate_credits, last.credits))
-    usd, credits_ = (max((one for one in pair if one is not None), default=None) for pair in pairs)
-    return usd, credits_
+    return larger(opened.estimate_usd, last.usd), larger(opened.estimate_credits, last.credits)
 
 
 def _fault_of(settlement: Settlement) -> Fault | None:

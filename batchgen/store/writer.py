@@ -241,8 +241,8 @@ def _settle(connection: Connection, *, settlement: Settlement, now: datetime) ->
 def _book_alone(
     connection: Connection, opened: Row[Any] | None, settlement: Settlement, now: datetime
 ) -> BatchgenError:
-    """Book what an attempt cost whose job, or which itself, somebody deleted; return the error that says so."""
-    gone = f"The job table does not know job {settlement.attempt.key} any more: somebody deleted it while it was sent."
+    """Book the cost of an attempt that was deleted, or whose job was; return the error that says so."""
+    gone = f"The job table does not know job {settlement.attempt.key} any more: it was deleted while it was sent."
     batch_id = None if opened is None else connection.scalar(_BATCH, {"wanted_run": opened.run_id})
     if opened is None or batch_id is None:
         return NotFound(f"{gone} What it cost could not be booked")

@@ -5,7 +5,6 @@ belongs to ``retry.judge``, through the job table.  What arrives is kept, howeve
 """
 
 from .line import Line, Transport
-from .proxies import ProxyError, proxy_for, shown
 from .reading import Head, inflated
 
-__all__ = ["Head", "Line", "ProxyError", "Transport", "inflated", "proxy_for", "shown"]
+__all__ = ["Head", "Line", "Transport", "inflated"]

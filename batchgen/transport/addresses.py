@@ -19,7 +19,7 @@ _CLOSED_V4 = IPv4Network("192.0.0.0/24")
 
 
 def is_public(address: str) -> bool:
-    """Return whether *address* (an IP literal) is one on the open internet; raise ValueError where it is no literal."""
+    """Return whether *address* (an IP literal) is one on the open internet; raise ValueError where it is not one."""
     found = ip_address(address.partition("%")[0])
     if isinstance(found, IPv6Address):
         if found.ipv4_mapped is not None:

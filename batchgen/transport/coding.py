@@ -1,4 +1,4 @@
-"""What a body is without the compressions around it, announced or not.  Pure."""
+"""Decompresses bodies, whatever their headers announce.  Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import suppress
 from .. import redaction
 from ..fault import Cause, Charged, Fault, ProviderError
 
-#: Compressions within each other that are undone.
+#: How many compressions within each other are undone.
 _LAYERS = 5
 _STEP = 64 * 1024
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 _MAGIC = b"\x1f\x8b"
 #: How a body begins that is compressed in no way: text, JSON, events, images.
 _PLAIN = re.compile(rb"\s*[\[{<\"A-Za-z:]|\xef\xbb\xbf|\x89PNG|\xff\xd8\xff|\x00\x00\x00.ftyp", re.DOTALL)
-_UNKNOWN = {"br": "brotli", "zstd": "zstd", "compress": "compress", "x-compress": "compress", "dcb": "brotli"}
+_UNKNOWN = frozenset(("br", "dcb", "zstd", "compress", "x-compress"))
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
@@ -65,7 +65,7 @@ def _unpacked(body: bytes, announced: list[str], most: int) -> bytes | None:
 
 
 def _members(body: bytes, most: int) -> bytes | None:
-    """Return what all members of a gzip file hold; what follows them and is none is left out."""
+    """Return the content of all members of a gzip file; anything after them is dropped."""
     found = bytearray()
     end: int | None = 0
     while end is not None and body.startswith(_MAGIC, end):
@@ -83,7 +83,7 @@ def _inflated(body: bytes, at: int, wbits: int, most: int) -> tuple[bytes, int |
         before, length = unpacker.copy(), len(found)
         try:
             _feed(unpacker, data, found, most)
-        except zlib.error:  # a wrong checksum, say: what stands before it counts
+        except zlib.error:  # a wrong checksum, for example: the bytes before it count
             del found[length:]
             with suppress(zlib.error):
                 for byte in data:

@@ -1,4 +1,4 @@
-"""One connection: kept alive against silent boxes on the way, and read whatever its server made of HTTP.
+"""One connection: kept alive through NAT boxes, and read even where its server frames HTTP badly.
 
 A doer: sockets.
 """
@@ -16,16 +16,16 @@ from aiohttp.client_proto import ResponseHandler
 
 from .framing import MAX_HEAD, Framing, NotHttpError
 
-#: Seconds that the rest of a document is waited for which is longer than was announced.
+#: Seconds to wait for the rest of a document that is longer than was announced.
 SURPLUS = 1.0
 
-#: A box on the way forgets a silent connection after five minutes or less; a render may take as long.
+#: NAT boxes forget a silent connection after five minutes or less; a render may take as long.
 _KEEPALIVE = {"TCP_KEEPIDLE": 45, "TCP_KEEPALIVE": 45, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 8}
 _LIMITS = ("max_line_size", "max_field_size", "max_headers")
 
 
 def connector(tls: ssl.SSLContext, resolver: AbstractResolver | None = None) -> aiohttp.TCPConnector:
-    """Return what makes connections, each for one request."""
+    """Return a connector whose connections serve one request each."""
     made = aiohttp.TCPConnector(ssl=tls, limit=0, force_close=True, resolver=resolver, socket_factory=_alive)
     loop = asyncio.get_running_loop()
     made._factory = lambda: Handler(loop)  # type: ignore[assignment]  # noqa: SLF001 - there is no public way
@@ -44,13 +44,13 @@ def _alive(address: Any) -> socket.socket:  # noqa: ANN401 - what getaddrinfo re
 
 
 class Handler(ResponseHandler):
-    """Hands the client's parser an answer that it takes (see ``framing``)."""
+    """Reframes an answer before the client's parser sees it (see ``framing``)."""
 
     _framing: Framing | None = None
     _waiting: asyncio.TimerHandle | None = None
 
     def set_response_params(self, **given: Any) -> None:  # noqa: ANN401 - the library's
-        """Begin to read an answer.  What a proxy answers to CONNECT (that call has no timer) is read as it is."""
+        """Start an answer.  A proxy's answer to CONNECT (that call has no timer) is not reframed."""
         self._framing = Framing() if "timer" in given else None
         if self._framing is not None:
             given |= {name: 2 * MAX_HEAD for name in _LIMITS if name in given}

@@ -1,7 +1,7 @@
 """Deadlines under which data that has arrived wins.
 
-A process that was stopped (SIGSTOP, a suspended machine) finds its timers over and the answer in its sockets when it
-goes on: what has arrived is taken in first.  A doer: clock.
+A process that was stopped (SIGSTOP, a suspended machine) finds its timers expired and the answer in its sockets when it
+continues: what has arrived is read first.  A doer: clock.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from contextlib import contextmanager
 
 from anyio import CancelScope
 
-#: Seconds by which a timer that fires this late shows that the process stood still.
+#: A timer that fires this many seconds late shows that the process was stopped.
 LATE = 0.25
-#: Seconds of silence after which nothing more has arrived, and the most seconds all of it may take: on time, and late.
+#: Seconds of silence after which no more data is expected, and the longest extension, for timers on time and late ones.
 _ON_TIME = (0.05, 0.5)
-_STOOD_STILL = (1.0, 30.0)
+_STOPPED = (1.0, 30.0)
 
 
 @contextmanager
@@ -49,7 +49,7 @@ class _Watch:
     def _fire(self) -> None:
         now, came = self._loop.time(), self._progress()
         if self._came < 0:
-            self._quiet, most = _STOOD_STILL if now - self._ends > LATE else _ON_TIME
+            self._quiet, most = _STOPPED if now - self._ends > LATE else _ON_TIME
             self._latest = now + most
         elif came == self._came or now >= self._latest:
             self._scope.cancel()

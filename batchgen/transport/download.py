@@ -25,25 +25,25 @@ SILENCE = 30.0
 #: Seconds before the second try, doubled before each further one, and the longest pause.
 FIRST_WAIT = 0.3
 LONGEST_WAIT = 30.0
-#: The longest pause that a server may ask for (Retry-After).
+#: The longest pause that is granted to a server (Retry-After).
 LONGEST_STATED = 60.0
 HOPS = 10
 
 _HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "batchgen"}
 _REDIRECTS = (301, 302, 303, 307, 308)
-#: Ends of image files: a download that was cut off behind one of them is whole.
+#: Ends of image files: a download that broke off after one of them is whole.
 _ENDS = (b"IEND\xaeB`\x82", b"\xff\xd9", b"\x00;")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hop:
-    """How an address is asked: by which client, and with which login where it asks for one."""
+    """How an address is requested: by which client, and with which login if it asks for one."""
 
     client: httpx.AsyncClient
     login: Mapping[str, str] = field(default_factory=dict)
 
 
-#: Returns how an address is asked, given the address that led there; raises LostError where it may not be.
+#: Returns how an address is requested, given the one that redirected to it; raises LostError where that is forbidden.
 Allowed = Callable[[str, str | None], Hop]
 
 
@@ -68,7 +68,7 @@ class Download:
             try:
                 head = await self._once(look)
                 why = look.not_an_image(head)
-                # what may be an image, whatever its framing, is left to whoever reads images
+                # whether it is an image is decided where images are read
                 if why is None or (current_time() >= ends and look.binary):
                     return head
                 trouble = FlakyError(why)
@@ -135,7 +135,7 @@ def _target(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
     except ValueError as error:
-        raise FlakyError(f"it was redirected to {location[:200]!r}, which is no address") from error
+        raise FlakyError(f"it was redirected to {location[:200]!r}, which is not a valid address") from error
 
 
 def _stated(retry_after: str) -> float:
@@ -144,31 +144,31 @@ def _stated(retry_after: str) -> float:
 
 
 class _Look:
-    """A sink that hands on to another, and remembers how what came begins and ends."""
+    """A sink that passes everything on to another, and remembers how the body begins and ends."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._start, self._end, self._length = b"", b"", 0
 
     def keep_head(self, status: int, headers: Mapping[str, str]) -> None:
-        """Begin anew."""
+        """Start over."""
         self._start, self._end, self._length = b"", b"", 0
         self._sink.keep_head(status, headers)
 
     def write(self, chunk: bytes) -> None:
-        """Hand a piece on."""
+        """Pass a piece on."""
         self._start = (self._start + chunk[:64])[:64]
         self._end = (self._end + chunk)[-64:]
         self._length += len(chunk)
         self._sink.write(chunk)
 
     def seal(self, *, whole: bool = True) -> None:
-        """Hand on that it is all there."""
+        """Pass on that it is complete."""
         self._sink.seal(whole=whole)
 
     @property
     def binary(self) -> bool:
-        """Whether what came is no text: it may be an image that was cut off."""
+        """Whether the body is not text: it may be an image that was cut off."""
         return any(byte < 9 or byte > 126 for byte in self._start)
 
     def not_an_image(self, head: Head) -> str | None:

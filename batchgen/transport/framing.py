@@ -22,14 +22,14 @@ _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNPRINTABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]+")
 _HEAD_END = re.compile(rb"\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"[ \t]*(?:0[xX])?([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?")
-#: What the new framing says, or what would change it.
+#: Headers that the new framing replaces, or that would change it.
 _OF_FRAMING = frozenset({b"transfer-encoding", b"content-length", b"connection", b"keep-alive", b"upgrade", b"trailer"})
 _EMPTY = (204, 304)
 _LAST = b"0\r\n\r\n"
 
 
 class NotHttpError(Exception):
-    """What came is no head of an HTTP answer."""
+    """What came is not the head of an HTTP answer."""
 
 
 class _Stage(Enum):
@@ -47,7 +47,7 @@ class Framing:
 
     def __init__(self) -> None:
         self._stage = _Stage.HEAD
-        self._held = b""
+        self._buffered = b""
         self._left = 0
         self._length: int | None = None
         self._chunks = 0
@@ -67,8 +67,8 @@ class Framing:
     def feed(self, data: bytes) -> bytes:
         """Take *data* in; raise NotHttpError where it cannot be an answer."""
         out: list[bytes] = []
-        data, at = self._held + data, 0
-        self._held = b""
+        data, at = self._buffered + data, 0
+        self._buffered = b""
         while at < len(data) and not self.ended:
             stage = self._stage
             few = stage is _Stage.SIZE or (stage is _Stage.CHUNK and self._left < _WINDOW)
@@ -76,19 +76,19 @@ class Framing:
             out.append(made)
             at += taken
             if not taken and stage is self._stage:
-                self._held = data[at:]
+                self._buffered = data[at:]
                 break
         return b"".join(out)
 
     def close(self) -> bytes:
         """Return what ends the answer, now that the connection was closed; nothing where its end is missing."""
         made = b""
-        if self._stage is _Stage.SIZE and self._held.strip():
-            held, self._held = self._held, b""
+        if self._stage is _Stage.SIZE and self._buffered.strip():
+            rest, self._buffered = self._buffered, b""
             if self._chunks:
-                return self._end() if held.strip() == b"0" else b""
+                return self._end() if rest.strip() == b"0" else b""
             self._plain_after_all()
-            made = self.feed(held)
+            made = self.feed(rest)
         whole = self._stage in (_Stage.REST, _Stage.SURPLUS) and not self._broken
         return made + (self._end() if whole else b"")
 
@@ -172,7 +172,7 @@ class Framing:
         return made + (self._end() if self._stage is _Stage.LENGTH and not self._left else b"")
 
     def _plain_after_all(self) -> None:
-        """Take the body as it is, though chunks were announced; where it should end, nobody said."""
+        """Take the body as it is, though chunks were announced."""
         self._unchunked()
         self._broken = self._stage is _Stage.REST
 
@@ -183,7 +183,7 @@ class Framing:
     # --- chunks ---------------------------------------------------------------------------------------------------
 
     def _size(self, data: bytes) -> tuple[int, bytes]:
-        """Take the line before a chunk, and the line end that may stand before it."""
+        """Take the line before a chunk, and the line end that may precede it."""
         skipped = len(data) - len(data.lstrip(b"\r\n"))
         line, newline, _ = data[skipped:].partition(b"\n")
         size = _CHUNK_SIZE.fullmatch(line.rstrip(b"\r"))
@@ -210,7 +210,7 @@ def _not_http(data: bytes) -> NotHttpError:
 
 
 def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
-    """Return the header fields of *lines*; a line that is none is left out, and one that goes on is joined."""
+    """Return the header fields of *lines*; other lines are left out, and continuation lines are joined."""
     found: list[tuple[bytes, bytes]] = []
     for line in lines:
         name, colon, value = line.partition(b":")

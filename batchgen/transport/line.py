@@ -68,7 +68,7 @@ class Line:
         """Send a paid call once; return when the whole answer is sealed in *sink*.
 
         *deadline* is seconds for all of it.  From the first byte of the answer on, cancellation waits: what arrives is
-        kept and sealed, and the head tells where it broke off.  Raises ProviderError where no answer came.
+        kept and sealed, and the head shows where it broke off.  Raises ProviderError where no answer came.
         """
         ends = current_time() + deadline
         payload = pack(call)
@@ -107,12 +107,12 @@ class Line:
                 await hang_up(response)
         if head.broken is not None and head.status < 300:
             raise in_doubt(head.broken, head.status)
-        return Reply(status=head.status, headers=head.headers, body=inflated(bytes(memory.body), head.headers))
+        return Reply(status=head.status, headers=head.headers, body=inflated(memory.body(), head.headers))
 
     async def fetch(self, url: str, sink: Sink, patience: float | None = None) -> Head:
         """Download a result into *sink*, with retries; raise ProviderError where it may not or cannot be had.
 
-        *patience* is seconds for all tries; None: as the profile says.
+        *patience* is seconds for all tries; None: those of the profile.
         """
         patience = min(patience or self.profile.timeout.download, self.profile.timeout.download)
         try:
@@ -218,8 +218,8 @@ class Transport:
     def line(self, provider: str, account: str | None = None, profile: Profile | None = None) -> Line:
         """Return the way to *provider*, with the key of that *account* where it has several.
 
-        One that the manifest has no more has no key: by *profile*, results that it made can be downloaded.
-        Raises KeyError for an account that there is not: no other key stands in for it.
+        A provider that is no longer in the manifest has no key; with *profile* its results can still be downloaded.
+        Raises KeyError for an unknown account: no other key is used in its place.
         """
         if provider not in self._lines and profile is not None:
             return Line(profile=profile, key="", client=self._bare, bare=self._bare)
@@ -246,7 +246,7 @@ class Transport:
         return Hop(client=self._bare)
 
     async def _open(self, resolver: AbstractResolver | None = None, connect: float = 10) -> httpx.AsyncClient:
-        # a proxy looks names up itself, and may stand at a private address
+        # a proxy resolves names itself, and may have a private address
         sessions = [
             # trust_env would read netrc
             aiohttp.ClientSession(connector=made, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())

@@ -17,29 +17,30 @@ from ..providers.presets import is_loopback
 
 
 class ProxyError(Exception):
-    """A proxy that cannot be used, whoever waits.  The text holds no password."""
+    """A proxy that cannot be used.  The text holds no password."""
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the proxy that the environment names for *url*; never one for this machine.
+    """Return the proxy that the environment names for *url*, or None; this machine is never reached through one.
 
-    Raises ProxyError where the proxy is none that can be used.
+    Raises ProxyError where that proxy cannot be used.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
     proxy = "" if is_loopback(host) else getproxies().get(parts.scheme, "")
     if not proxy or proxy_bypass(host):
         return None
-    why = _unusable(proxy)
-    if why:
+    why = flaw(proxy)
+    if why is not None:
         raise ProxyError(f"the proxy in {parts.scheme.upper()}_PROXY ({shown(proxy)}) cannot be used: {why}")
     return proxy
 
 
 def shown(proxy: str) -> str:
-    """Return the address of a proxy as it may be shown: without user and password."""
-    scheme, mark, rest = proxy.rpartition("://")
-    return f"{scheme}{mark}{rest.rpartition('@')[2]}"
+    """Return the address of a proxy as it may be shown: without user and password (a user may be a token)."""
+    login, _, host = proxy.rpartition("@")
+    scheme, mark, _ = login.partition("://")
+    return f"{scheme}{mark}{host}" if mark else host
 
 
 def _bare(proxy: str) -> str:
@@ -55,17 +56,18 @@ def _login(proxy: str) -> dict[str, str]:
     return {"Proxy-Authorization": f"Basic {b64encode(pair).decode('ascii')}"} if at else {}
 
 
-def _unusable(proxy: str) -> str:
+def flaw(proxy: str) -> str | None:
+    """Return why *proxy* cannot be used, or None."""
     if "://" not in proxy:
         return f"it has no scheme; write http://{shown(proxy)}"
     try:
         parts = urlsplit(proxy)
         named = bool(parts.hostname) and parts.port != 0
     except ValueError:  # its words may repeat the address, password and all
-        return "it is no address"
+        return "it is not a valid address"
     if parts.scheme not in ("http", "https"):
-        return f"batchgen speaks to http and https proxies, and not to {parts.scheme} ones"
-    return "" if named else "it names no host"
+        return f"{parts.scheme} proxies are not supported, only http:// and https:// ones"
+    return None if named else "it names no host"
 
 
 class Proxied(httpx.AsyncBaseTransport):
@@ -79,10 +81,7 @@ class Proxied(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send *request*."""
-        proxy = proxy_for(str(request.url))
-        if proxy is not None and request.url.scheme == "http":  # no tunnel: the proxy reads the request itself
-            request.headers.update(_login(proxy))
-        return await self._way(proxy).handle_async_request(request)
+        return await self._way(proxy_for(str(request.url))).handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close every connection."""

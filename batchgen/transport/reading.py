@@ -50,17 +50,21 @@ class Sink(Protocol):
 class Memory:
     """A sink for an answer that is small and may be asked for again."""
 
-    body: bytearray = field(default_factory=bytearray)
+    _body: bytearray = field(default_factory=bytearray)
 
     def keep_head(self, status: int, headers: Mapping[str, str]) -> None:
         """Do nothing: whoever receives is given the head."""
 
     def write(self, chunk: bytes) -> None:
         """Keep a piece of the body."""
-        self.body += chunk
+        self._body += chunk
 
     def seal(self, *, whole: bool = True) -> None:
-        """Do nothing: memory outlives nobody."""
+        """Do nothing: memory does not outlive the process."""
+
+    def body(self) -> bytes:
+        """Return what came."""
+        return bytes(self._body)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,10 +90,10 @@ async def receive(response: httpx.Response, sink: Sink, ends: float, key: str = 
     cap = MAX_BODY if most is None else most
     broken: str | None = None
     try:
-        await _all_of_it(response, pieces, ends, cap)
+        await _read_body(response, pieces, ends, cap)
     except (StoreError, ProviderError, get_cancelled_exc_class()):
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it was, and were it of our own: what came is kept
+    except Exception as error:  # noqa: BLE001 - whatever it was, even a bug here: what came is kept
         broken = redaction.hidden(cut_off(error), [key])
     finally:
         pieces.end()
@@ -99,8 +103,8 @@ async def receive(response: httpx.Response, sink: Sink, ends: float, key: str = 
     return replace(head, broken=broken)
 
 
-async def _all_of_it(response: httpx.Response, pieces: _Pieces, ends: float, cap: int) -> None:
-    """Take the body in, to its end or to that of the whole document in it."""
+async def _read_body(response: httpx.Response, pieces: _Pieces, ends: float, cap: int) -> None:
+    """Read the body to its end, or to the end of the document in it."""
     idle = _Idle(pieces)
     try:
         with until(ends, lambda: pieces.length), idle.scope:
@@ -110,7 +114,7 @@ async def _all_of_it(response: httpx.Response, pieces: _Pieces, ends: float, cap
                 pieces.add(chunk)
     finally:
         idle.stop()
-    # the idle scope ends the reading of nothing but a whole document
+    # where the idle scope was cancelled, the document is whole
 
 
 async def _seal(sink: Sink, *, whole: bool) -> None:
@@ -136,11 +140,11 @@ class _Pieces:
         self.length += len(chunk)
         self._size += len(chunk)
         if self._size >= PIECE:
-            self._hand_on(self.blackout.add(self._take()))
+            self._write_out(self.blackout.add(self._take()))
 
     def end(self) -> None:
-        """Hand the last of it on."""
-        self._hand_on(self.blackout.add(self._take()) + self.blackout.end())
+        """Write the rest."""
+        self._write_out(self.blackout.add(self._take()) + self.blackout.end())
 
     def document_ended(self) -> bool:
         """Return whether what came is one whole JSON document, or a stream of events to its end."""
@@ -149,9 +153,9 @@ class _Pieces:
             return True
         if not waiting.rstrip().endswith((b"}", b"]")):
             return False
-        body = getattr(self.sink, "body", None)
+        body = getattr(self.sink, "body", bytes)  # a sink that cannot be read takes images
         try:
-            orjson.loads((body() if callable(body) else b"") + waiting)
+            orjson.loads(body() + waiting)
         except (ValueError, OSError, MemoryError):
             return False
         return True
@@ -162,13 +166,13 @@ class _Pieces:
         self._size = 0
         return piece
 
-    def _hand_on(self, piece: bytes) -> None:
+    def _write_out(self, piece: bytes) -> None:
         if piece:
             _write(self.sink, piece)
 
 
 class _Idle:
-    """Ends the reading of an answer that is complete, and whose connection stays open without an end."""
+    """Ends the reading of an answer that is complete though its connection stays open."""
 
     def __init__(self, pieces: _Pieces) -> None:
         self.scope = CancelScope()

@@ -136,6 +136,7 @@ def test_the_env_file_of_a_project_sets_neither_commands_nor_proxies_nor_consent
     [told] = [line for line in done.err.splitlines() if "ignored" in line]
     assert all(name in told for name in FORBIDDEN if name not in project.environment())
     assert "--env-file" in told
+    assert "ignored" not in project.run("list", "--env-file", env).err
     assert "DATABASE_URL" not in done.err
     env.write_text("BATCHGEN_YES=1\n", encoding="utf-8")
     again = project.manifest([{"id": "d", "provider": "openai", "prompt": "d"}])

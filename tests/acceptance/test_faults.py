@@ -207,3 +207,14 @@ def make_picture(path, shade: int = 200) -> None:
     from PIL import Image
 
     Image.new("RGB", (64, 48), (shade, 40, 40)).save(path)
+
+
+def test_a_run_that_ends_for_answers_without_images_names_one_to_look_at(project, witness):
+    jobs = [{"id": f"j{number}", "prompt": f"number {number} [sandbox: empty]"} for number in range(12)]
+    path = project.manifest(jobs, defaults={"provider": "openai", "quality": "low"})
+    done = project.run("run", path, "--yes", "-j", "2")
+    assert done.code == 8, done.err
+    [line] = [line for line in done.err.splitlines() if line.startswith("next ")]
+    shown = project.run(*line.split()[2:4])
+    assert shown.code == 0
+    assert "empty" in shown.out

@@ -54,9 +54,9 @@ def test_a_run_hears_what_is_said_from_another_terminal(project, witness):
     assert 2 <= paused_at < 14
     assert project.run("cancel", "--id", "j13").code == 0
     assert project.run("limit", "openai", "concurrency=1").code == 0
-    told = next(line for line in project.run("status").out.splitlines() if line.startswith("told "))
-    assert "openai: paused since" in told
-    assert "concurrency 1 (batchgen limit openai --reset)" in told
+    shown = next(line for line in project.run("status").out.splitlines() if line.startswith("in force  "))
+    assert "openai: paused since" in shown
+    assert "concurrency 1 (batchgen limit openai --reset)" in shown
     assert witness.arrived == paused_at
     assert project.run("unpause", "openai").code == 0
     done = finish(run)
@@ -77,7 +77,7 @@ def test_a_forgotten_pause_ends_a_run_without_a_terminal_and_is_shown_everywhere
     done = project.run("run", path, "--yes", "-q")
     assert done.code == 8, done.err
     assert [line for line in done.err.splitlines() if line.startswith("stopped")] == [
-        "stopped   all that is left waits for a decision: openai is paused, go on with: batchgen unpause openai"
+        "stopped   all that is left waits for a decision: openai is paused (to resume it: batchgen unpause openai)"
     ]
     assert {key: job["state"] for key, job in project.jobs().items()} == {"there": "pending", "here": "done"}
     assert len(witness.charges()) == 1

@@ -1,4 +1,4 @@
-"""A new job table, and both ways to speak to it."""
+"""A new job table with both ways to speak to it, a spool slot, and an environment without proxies."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from batchgen.spool import Slot, Spool
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
@@ -29,3 +30,17 @@ def writer(path: Path) -> Iterator[Writer]:
 def reader(path: Path) -> Iterator[Reader]:
     with Reader(path) as reader:
         yield reader
+
+
+@pytest.fixture
+def slot(tmp_path: Path) -> Iterator[Slot]:
+    name = "ab" * 16
+    with Spool(tmp_path / "spool").open(name, {"id": name}, 100_000) as opened:
+        yield opened
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)

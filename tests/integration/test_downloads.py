@@ -31,14 +31,11 @@ TLS = httpx.create_ssl_context()
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    """Short pauses between tries, no proxies, and the list of authorities read once."""
+def at_once(monkeypatch, no_proxies):
+    """Short pauses between tries, and the list of authorities read once."""
     monkeypatch.setattr(httpx, "create_ssl_context", lambda **_: TLS)
     monkeypatch.setattr(downloads, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(downloads, "LONGEST_WAIT", 0.05)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
 
 
 @pytest.fixture

@@ -41,6 +41,29 @@ def child(code: str, *arguments: object, wrap: tuple[str, ...] = ()) -> subproce
     )
 
 
+DEADLY = """
+import os, signal
+import batchgen.files  # before the count begins
+count, real = 0, os.{call}
+
+def deadly(*args, **kwargs):
+    global count
+    count += 1
+    if count == {nth}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*args, **kwargs)
+
+os.{call} = deadly
+"""
+
+
+def killed_at(call: str, nth: int, code: str, *arguments: object, first: str = "") -> None:
+    """Run *code* as a process that is killed at its *nth* call of that function of ``os``; *first* prepares it."""
+    parts = (first, DEADLY.format(call=call, nth=nth), code, "print('survived')")
+    done = child("\n".join(map(textwrap.dedent, parts)), *arguments)
+    assert done.returncode == -signal.SIGKILL or "survived" in done.stdout, done.stderr
+
+
 def with_mount(options: str, folder: Path) -> tuple[str, ...] | None:
     """Return what runs a command with a tmpfs at *folder*, seen by it alone; None where this user may mount nothing."""
     if shutil.which("unshare") is None:
@@ -273,24 +296,6 @@ def test_a_replaced_file_stays_where_it_is_when_the_disk_is_full(tmp_path):
     assert tree(tmp_path) == {"cat.png": b"old"}
 
 
-KILLED_AT = """
-    import os, signal, sys
-    from pathlib import Path
-    from batchgen.files import publish
-    call, nth, count = sys.argv[2], int(sys.argv[3]), 0
-    real = getattr(os, call)
-    def deadly(*args, **kwargs):
-        global count
-        count += 1
-        if count == nth:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **kwargs)
-    setattr(os, call, deadly)
-    publish(Path(sys.argv[1]), "cat.png", b"new" * 100_000)
-    print("survived")
-    """
-
-
 @pytest.mark.parametrize("there_before", [False, True])
 @pytest.mark.parametrize(
     ("call", "nth"), [("fsync", 1), ("link", 1), ("link", 2), ("rename", 1), ("unlink", 1), ("fsync", 2), ("fsync", 3)]
@@ -299,8 +304,13 @@ def test_a_kill_at_any_step_leaves_old_or_new_whole_and_at_most_a_part(tmp_path,
     new, old = b"new" * 100_000, b"old" * 1000
     if there_before:
         publish(tmp_path, "cat.png", old)
-    done = child(KILLED_AT, tmp_path, call, nth)
-    assert done.returncode == -signal.SIGKILL or "survived" in done.stdout, done.stderr
+    code = """
+        import sys
+        from pathlib import Path
+        from batchgen.files import publish
+        publish(Path(sys.argv[1]), "cat.png", b"new" * 100_000)
+        """
+    killed_at(call, nth, code, tmp_path)
     found = tree(tmp_path)
     parts = [name for name in found if name.startswith(".bg-") and name.endswith(".part")]
     assert len(parts) <= 1

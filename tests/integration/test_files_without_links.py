@@ -7,7 +7,6 @@ import hashlib
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import textwrap
@@ -22,7 +21,7 @@ from batchgen.errors import StoreError
 from batchgen.files import ASIDE, has_links, publish, require_writable, sweep, sync_folder, withdraw
 from batchgen.placing import NO_LINKS, place
 
-from .test_files import ROOT, tree
+from .test_files import ROOT, killed_at, tree
 
 NO_LINK_LIBRARY = """
     #include <errno.h>
@@ -233,52 +232,30 @@ def test_names_of_a_try_are_swept_too(tmp_path):
 
 # --- kills ------------------------------------------------------------------------------------------------------------
 
-KILLED_AT = """
-    import errno, os, signal, sys
-    from pathlib import Path
+NO_LINK = """
+    import errno, os
     from batchgen import placing
-    from batchgen.files import publish, withdraw
 
     def no_link(*_, **__):
         raise OSError(errno.EPERM, "no links")
 
     os.link = no_link
-    if sys.argv[4] == "look":
+    """
+#: How a name is found free: by the kernel (through ``os``, so that a test can be killed there), or by a look.
+WAYS = {
+    "look": """
         placing._renameat2 = lambda: None
-    else:
+        """,
+    "kernel": """
         kernel = placing._renameat2()
         placing._renameat2 = lambda: lambda *given: os.renameat2(*given)
         os.renameat2 = lambda *given: kernel(*given)
-    call, nth, count = sys.argv[2], int(sys.argv[3]), 0
-    real = getattr(os, call)
-
-    def deadly(*args, **kwargs):
-        global count
-        count += 1
-        if count == nth:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **kwargs)
-
-    setattr(os, call, deadly)
-    if sys.argv[5] == "publish":
-        publish(Path(sys.argv[1]), "cat.png", b"new" * 100_000)
-    else:
-        withdraw(Path(sys.argv[1]), "cat.png", sys.argv[6], sys.argv[7], bare=lambda: True)
-    print("survived")
-    """
+        """,
+}
 
 
-def killed(root: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(KILLED_AT), str(root), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL or "survived" in done.stdout, done.stderr
-    return done
+def killed(way: str, call: str, nth: int, code: str, *arguments: object) -> None:
+    killed_at(call, nth, code, *arguments, first="\n".join(map(textwrap.dedent, (NO_LINK, WAYS[way]))))
 
 
 STEPS = [
@@ -296,7 +273,13 @@ def test_a_kill_at_any_step_leaves_old_or_new_whole(tmp_path, there_before, way,
     new, old = b"new" * 100_000, b"old" * 1000
     if there_before:
         publish(tmp_path, "cat.png", old)
-    killed(tmp_path, call, nth, way, "publish")
+    code = """
+        import sys
+        from pathlib import Path
+        from batchgen.files import publish
+        publish(Path(sys.argv[1]), "cat.png", b"new" * 100_000)
+        """
+    killed(way, call, nth, code, tmp_path)
     found = tree(tmp_path)
     parts = [name for name in found if Path(name).name.startswith(".bg-")]
     whole = {name: content for name, content in found.items() if name not in parts}
@@ -315,11 +298,17 @@ def test_a_kill_at_any_step_leaves_old_or_new_whole(tmp_path, there_before, way,
 @pytest.mark.parametrize("call", ["mkdir", "open", "rename", "unlink", "fsync"])
 def test_a_kill_while_a_file_goes_aside_loses_nothing(tmp_path, call, nth):
     publish(tmp_path, "cat.png", b"old", sidecar=SAID)
-    order = ("withdraw", hashlib.sha256(b"old").hexdigest(), MINE)
-    killed(tmp_path, call, nth, "look", *order)
+    order = (hashlib.sha256(b"old").hexdigest(), MINE)
+    code = """
+        import sys
+        from pathlib import Path
+        from batchgen.files import withdraw
+        withdraw(Path(sys.argv[1]), "cat.png", sys.argv[2], sys.argv[3], bare=lambda: True)
+        """
+    killed("look", call, nth, code, tmp_path, *order)
     sweep(tmp_path)
     assert set(tree(tmp_path).values()) == {b"old", SAID}
-    withdraw(tmp_path, "cat.png", *order[1:], bare=lambda: True)
+    withdraw(tmp_path, "cat.png", *order, bare=lambda: True)
     assert sorted(tree(tmp_path).values()) == sorted([b"old", SAID])
     assert all(name.startswith(ASIDE) for name in tree(tmp_path))
 

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -19,8 +14,8 @@ from batchgen.files import ASIDE, publish, withdraw
 from batchgen.selection import Selection
 
 from .faults.kit import Site, by_prompt, drawing, in_order, shows, site
+from .test_files import killed_at
 
-ROOT = Path(__file__).parents[2]
 JPEG, PNG, WEBP = drawing("JPEG"), drawing("PNG"), drawing("WEBP")
 #: Three pictures that differ.
 THREE = [drawing("JPEG", shade=shade) for shade in (10, 60, 110)]
@@ -209,38 +204,17 @@ def test_a_refusal_of_the_file_system_is_told(tmp_path):
     assert (tmp_path / "a/cat.jpg").read_bytes() == b"old"
 
 
-KILLED_AT = """
-    import os, signal, sys
-    from pathlib import Path
-    from batchgen.files import withdraw
-    call, nth, count = sys.argv[2], int(sys.argv[3]), 0
-    real = getattr(os, call)
-    def deadly(*args, **kwargs):
-        global count
-        count += 1
-        if count == nth:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **kwargs)
-    setattr(os, call, deadly)
-    withdraw(Path(sys.argv[1]), "a/cat.jpg", sys.argv[4], sys.argv[5], bare=lambda: True)
-    print("survived")
-    """
-
-
 @pytest.mark.parametrize("nth", [1, 2, 3])
 @pytest.mark.parametrize("call", ["mkdir", "link", "unlink", "fsync"])
 def test_a_kill_at_any_step_loses_nothing_and_is_completed(tmp_path, call, nth):
     publish(tmp_path, "a/cat.jpg", b"old", sidecar=SAID)
-    arguments = [str(tmp_path), call, str(nth), hashlib.sha256(b"old").hexdigest(), MINE]
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(KILLED_AT), *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert done.returncode == -signal.SIGKILL or "survived" in done.stdout, done.stderr
+    code = """
+        import sys
+        from pathlib import Path
+        from batchgen.files import withdraw
+        withdraw(Path(sys.argv[1]), "a/cat.jpg", sys.argv[2], sys.argv[3], bare=lambda: True)
+        """
+    killed_at(call, nth, code, tmp_path, hashlib.sha256(b"old").hexdigest(), MINE)
     assert set(tree(tmp_path).values()) == {b"old", SAID}
     put_aside(tmp_path, bare=True)
     assert tree(tmp_path) == {

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
+from pathlib import Path
 
 import anyio
 import pytest
 
-from batchgen import purchase
+from batchgen import perform, purchase
 from batchgen.app import prepare, run
 from batchgen.app.place import Place
 from batchgen.app.run import Follow
 from batchgen.cli.display import follower
-from batchgen.errors import BatchgenError
+from batchgen.errors import BatchgenError, SettingsError, StoreError, Unread
 from batchgen.lane import Lane
 from batchgen.runner import Runner
+from batchgen.spool import Spool
 from batchgen.store.reader import Reader
+from batchgen.store.writer import Writer
 from tests.rawserver import Behaviour, Connection
 
 from .faults import kit
-from .faults.kit import NANO, Site, Stage, after, shows, site
+from .faults.kit import NANO, Site, Stage, after, drawing, fails, in_order, shows, site
 
 
 @pytest.fixture
@@ -184,3 +187,80 @@ def test_where_nothing_is_left_of_it_the_run_goes_on_and_says_so(folder: Site):
     assert (ended.exit_code, ended.standing.counts.done, len(stage.posts)) == (0, 3, 4)
     assert [line.rpartition(". ")[2] for line in told] == ["What it cost could not be booked"]
     assert len(folder.kept()) == 1
+
+
+# --- what an earlier run left in the spool -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [MemoryError(), SettingsError("there is no dialect 'mine'")])
+@pytest.mark.parametrize("where", ["find", "dialect"])
+def test_an_answer_in_the_spool_that_cannot_be_opened_today_is_not_bought_again(
+    folder: Site, monkeypatch, where, error
+):
+    stage = folder.serve(shows())
+    folder.write(["a"], {"studio": kit.studio(stage)})
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "settle", raising(StoreError("the disk is full")))
+        with pytest.raises(StoreError):
+            carry_out(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(*{"find": (Spool, "find"), "dialect": (perform, "dialect")}[where], raising(error))
+        with pytest.raises(Unread, match="job a: "):
+            carry_out(folder)
+    assert len(list((folder.state / "spool").glob("*.slot"))) == 1
+    ended, _ = carry_out(folder)
+    folder.check()
+    assert (ended.exit_code, ended.standing.counts.done, len(stage.posts)) == (0, 1, 1)
+
+
+def raising(error: Exception) -> Callable[..., object]:
+    def fails(*_: object, **__: object) -> object:
+        raise error
+
+    return fails
+
+
+# --- a call that goes out again under its key --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "second", [fails("429 Too Many Requests"), fails("422 Unprocessable"), fails("401 Unauthorized")]
+)
+def test_a_refusal_of_the_second_call_under_a_key_says_nothing_of_the_first(folder: Site, second):
+    stage = folder.serve(in_order(vanishes, second, shows()))
+    told = folder.run_all(stage, "a", idempotency_header="Idempotency-Key", top={"on_unknown": "hold"})
+    assert (told.code, len(stage.posts), folder.states()) == (3, 2, {"a": ("unknown", "unknown")})
+    assert folder.bill() == [("maybe", None, NANO)]
+
+
+def test_a_second_call_under_a_key_that_reaches_nobody_says_nothing_of_the_first(folder: Site):
+    async def takes_it_and_closes(connection: Connection) -> None:
+        await connection.request()
+        stage.deafen()
+        connection.writer.transport.abort()
+
+    stage = folder.serve(takes_it_and_closes)
+    told = folder.run_all(stage, "a", idempotency_header="Idempotency-Key", top={"on_unknown": "hold"})
+    assert (told.code, len(stage.posts), folder.states()) == (3, 1, {"a": ("unknown", "unknown")})
+    assert folder.bill() == [("maybe", None, NANO)]
+
+
+async def vanishes(connection: Connection) -> None:
+    """Take the request, and close the connection without an answer."""
+    await connection.request()
+    connection.writer.transport.abort()
+
+
+# --- several pictures in one answer ------------------------------------------------------------------------------
+
+
+def test_a_picture_in_an_unknown_format_beside_a_good_one_is_kept_and_not_bought_again(folder: Site):
+    odd = b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(range(256)) * 4
+    stage = folder.serve(shows(drawing(), odd))
+    told = folder.run_all(stage, {"id": "a", "prompt": "p", "n": 2, "per_request": 2}, preset="openai")
+    assert (told.code, len(stage.posts), folder.states()) == (3, 1, {"a": ("failed", "spoiled")})
+    message = folder.job()["message"]
+    assert message.startswith("1 of 2 images came; ")
+    kept = Path(message.partition("it is kept as ")[2])
+    assert kept.read_bytes() == odd
+    assert len(folder.images()) == 1

@@ -42,23 +42,10 @@ from tests.rawserver import (
 )
 
 KEY = "sk-canary-4711-never-shown"
-ID = "ab" * 16
 IMAGE = b'{"data": [{"b64_json": "AAAA"}]}'
 ZIPPED = gzip.compress(IMAGE, mtime=0)  # without the time of day: it stands in the names of tests
-PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch):
-    for name in PROXIES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-
-
-@pytest.fixture
-def slot(tmp_path) -> Iterator[Slot]:
-    with Spool(tmp_path / "spool").open(ID, {"id": ID}, 100_000) as opened:
-        yield opened
+pytestmark = pytest.mark.usefixtures("no_proxies")
 
 
 @asynccontextmanager
@@ -95,7 +82,7 @@ async def fault_of(line: Line, slot: Slot, deadline: float = 5, **changes: objec
 
 
 def kept(slot: Slot):
-    found = Spool(slot.path.parent).find(ID)
+    found = Spool(slot.path.parent).find(slot.path.stem)
     assert found is not None
     return found
 
@@ -260,7 +247,8 @@ def certificate(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tls")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"],
+         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1,DNS:api.batchgen-test.invalid",
+         "-keyout", "key.pem", "-out", "cert.pem"],
         cwd=folder, check=True, capture_output=True,
     )  # fmt: skip
     return folder
@@ -366,11 +354,11 @@ async def test_a_proxy_that_refuses_leaves_the_call_unsent(slot, monkeypatch, re
 
 
 UNUSABLE = {
-    "socks5://user:s3cret-pw@127.0.0.1:9": "not to socks5 ones",
-    "socks5h://127.0.0.1:9": "not to socks5h ones",
+    "socks5://user:s3cret-pw@127.0.0.1:9": "socks5 proxies are not supported",
+    "socks5h://127.0.0.1:9": "socks5h proxies are not supported",
     "127.0.0.1:9": "it has no scheme; write http://127.0.0.1:9",
     "user:s3cret-pw@proxy.example:3128": "it has no scheme; write http://proxy.example:3128",
-    "http://user:s3cret-pw@proxy.example:port": "it is no address",
+    "http://user:s3cret-pw@proxy.example:port": "it is not a valid address",
     "http://": "it names no host",
 }
 
@@ -387,6 +375,33 @@ async def test_a_proxy_that_cannot_be_used_is_final_and_named_without_its_passwo
     assert "HTTPS_PROXY" in fault.message
     assert why in fault.message
     assert "s3cret" not in repr(fault)
+
+
+async def test_a_call_goes_through_a_proxy_that_is_itself_reached_over_tls(slot, certificate, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+
+    async def tunnel(connection: Connection) -> None:
+        assert (await connection.request()).method == "CONNECT"
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        await connection.send(head())
+        back = asyncio.create_task(copied(reader, connection.writer))
+        await copied(connection.reader, writer)
+        await back
+        writer.close()
+
+    async with serve(behind_tls(certificate, answer(IMAGE))) as server, serve(behind_tls(certificate, tunnel)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("http", "https"))
+        async with line_to("https://api.batchgen-test.invalid") as line:
+            await line.send(order(line), slot, 5)
+    assert slot.body() == IMAGE
+    assert (len(server.requests), [request.method for request in proxy.requests]) == (1, ["CONNECT"])
+
+
+async def copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError, ssl.SSLError):
+        while chunk := await reader.read(65_536):
+            writer.write(chunk)
+            await writer.drain()
 
 
 async def test_no_proxy_names_hosts_that_are_reached_without_one(slot, monkeypatch):

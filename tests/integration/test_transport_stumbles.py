@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -30,21 +30,9 @@ from batchgen.transport.post import post
 from tests.rawserver import Connection, answer, head, hold, says, serve
 
 KEY = "sk-canary/4711+never-shown"
-ID = "cd" * 16
 IMAGE = b'{"data": [{"b64_json": "AAAA"}]}'
 
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch):
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-
-
-@pytest.fixture
-def slot(tmp_path) -> Iterator[Slot]:
-    with Spool(tmp_path / "spool").open(ID, {"id": ID}, 100_000) as opened:
-        yield opened
+pytestmark = pytest.mark.usefixtures("no_proxies")
 
 
 @asynccontextmanager
@@ -59,7 +47,7 @@ def order(line: Line) -> Call:
 
 
 def kept(slot: Slot):
-    found = Spool(slot.path.parent).find(ID)
+    found = Spool(slot.path.parent).find(slot.path.stem)
     assert found is not None
     return found
 
@@ -183,6 +171,15 @@ async def test_a_complete_document_on_a_connection_that_stays_open_is_not_waited
         assert anyio.current_time() - start < 3
     assert found.broken is None
     assert (kept(slot).body, kept(slot).sealed) == (IMAGE, True)
+
+
+async def test_nor_is_a_long_one_that_answers_a_free_question(monkeypatch):
+    monkeypatch.setattr(reading, "IDLE", 0.1)
+    long = json.dumps(["m" * 100] * 3000).encode()
+    async with serve(says(head("200 OK") + long, then=hold)) as server, line_to(server.url) as line:
+        with anyio.fail_after(5):
+            found = await line.ask(Call(method="GET", url=line.profile.url("generate"), billed=False), 30)
+    assert found.body == long
 
 
 async def test_a_document_that_goes_on_after_a_pause_is_waited_for(slot, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 
 from batchgen.app.after import needs_a_person
 from batchgen.app.look import Standing
+from batchgen.app.place import Way
 from batchgen.app.terms import Ended, LaneEnd
 from batchgen.cli.closing import closing
 from batchgen.fault import Cause
@@ -106,7 +107,7 @@ def test_a_provider_is_closed_where_all_its_lanes_are(lanes, drained, code):
         (end("openai", Closure.DENIED, left=2, cause=Cause.REFUSED, message="3 in a row"),
          "stopped   openai: refused several different jobs in a row before looking at them: 3 in a row (2 pending)"),
         (end("openai", Closure.DOWN, left=2, cause=Cause.THROTTLED, message="slow down"),
-         "stopped   openai: asked for a pause each time, for as long as retry.patience lasts: slow down (2 pending)"),
+         "stopped   openai: answered every call with 429 for as long as retry.patience allows: slow down (2 pending)"),
         (end("openai", Closure.DOWN, left=2, cause=Cause.UNREACHED, final=True, message="certificate verify failed"),
          "stopped   openai: out of reach: certificate verify failed (2 pending)"),
         (end("openai@B", denied={"big": "no access"}, denied_left=7),
@@ -119,3 +120,19 @@ def test_the_last_lines_say_what_stopped(lane, line):
     batch = Batch(id=1, name="night", manifest="m.yaml", folder="output", created_at=NOW, updated_at=NOW)
     standing = Standing(batch=batch, counts=Counts(pending=lane.left), usage=(), failures=())
     assert line in closing(ended(lanes=[lane], standing=standing))
+
+
+def test_an_answer_without_an_image_is_looked_at_before_more_are_paid_for():
+    run = ended(closed=Closure.NO_IMAGE, imageless="a cat", way=Way(flags=" --sandbox", batch="night"))
+    show, again = [line[10:] for line in closing(run) if "batchgen " in line]
+    assert show.startswith("batchgen show --sandbox --batch night 'a cat'    shows an answer without an image")
+    assert again.startswith("batchgen run m.yaml --sandbox ")
+
+
+def test_jobs_of_several_denied_models_are_counted_once():
+    lane = end("openai", denied={"big": "no", "old": "gone"}, denied_left=7)
+    denied = [line for line in closing(ended(lanes=[lane])) if "is denied" in line]
+    assert denied == [
+        "stopped   openai: model big is denied to this account: no",
+        "stopped   openai: model old is denied to this account: gone (7 pending in all)",
+    ]

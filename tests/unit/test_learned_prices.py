@@ -176,6 +176,8 @@ def test_under_a_budget_none_goes_while_the_first_answer_is_read() -> None:
     assert why == "the first answer of p is being read, which may state another price"
     assert book.refusing(task(size="auto"), listed(CENT, 1)) is None  # another kind of call
     assert book.refusing(task(provider="q"), listed()) is None
+    book.learn(task(), NOTHING, 0)  # a third one was throttled: that shows no price
+    assert book.refusing(task(), listed(CENT, 1)) == why
     book.learn(task(), UNPRICED, 1)  # it stated none: later answers are not waited for
     book.settle("a", "p", listed(CENT, 1), UNPRICED)
     book.arrived("b")

@@ -198,6 +198,8 @@ def test_what_the_provider_refuses_to_make_is_not_asked_for_again(cause):
     assert type(event) is Incomplete
     assert event.fault.cause is cause
     assert event.fault.message.startswith("1 of 2 images came; ")
+    odd = replace(came(1), shortfall=replace(missed(Cause.SPOILED).fault, final=True))
+    assert type(judge(job(wanted=2), odd, RETRY, NOW)) is Incomplete
     busy = replace(came(1), shortfall=missed(Cause.ERROR).fault)
     assert type(judge(job(wanted=2), busy, RETRY, NOW)) is Short
 
