@@ -68,7 +68,7 @@ def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
         usage=usage,
         text=answer.text,
         note="; ".join(dict.fromkeys(notes)) or None,
-        shortfall=error if len(pictures) < task.n else None,
+        shortfall=(error or collection.fault) if len(pictures) < task.n else None,
     )
 
 
@@ -203,6 +203,11 @@ class _Collection:
             self._trouble(f"a result could not be fetched from {clean(url, 300)}: {what}")
         return None
 
+    @property
+    def fault(self) -> Fault | None:
+        """Why pictures that were made cannot be had; None where all are here."""
+        return replace(spoiled("; ".join(self.troubles)), final=self.final) if self.troubles else None
+
     def _trouble(self, what: str, *, final: bool = False) -> None:
         self.troubles.append(what)
         self.final = self.final and final
@@ -222,8 +227,8 @@ def _image_of(body: bytes) -> bytes:
 def _rejection(answer: _Answer, reply: Reply, request: Request, collection: _Collection) -> Fault:
     """Return why a success is none after all."""
     profile = request.profile
-    if collection.troubles:
-        return replace(spoiled("; ".join(collection.troubles)), final=collection.final)
+    if collection.fault:
+        return collection.fault
     if answer.unreadable is None and error_in(answer.document):
         return fault_of(reply, profile, answer.document, request.task)
     if reply.status not in (200, 201, 203):

@@ -33,6 +33,8 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+#: How a document begins in an encoding that no mark announces.
+_UNMARKED = ((b"{\0", "utf-16-le"), (b"[\0", "utf-16-le"), (b"\0{", "utf-16-be"), (b"\0[", "utf-16-be"))
 
 
 class Unreadable(ValueError):
@@ -71,13 +73,10 @@ def _exact(value: Json) -> Json:
 
 
 def _text(body: bytes) -> str:
-    for mark, encoding in _BOMS:
+    for mark, encoding in (*_BOMS, *_UNMARKED):
         if body.startswith(mark):
-            text = body.decode(encoding, "replace")
-            return text.lstrip("\ufeff")
-    # without a mark: the first character of a document is plain, so a null stands beside it
-    encoding = {(False, True): "utf-16-le", (True, False): "utf-16-be"}.get((body[:1] == b"\0", body[1:2] == b"\0"))
-    return body.decode(encoding or "utf-8", "replace")
+            return body.decode(encoding, "replace").lstrip("\ufeff")
+    return body.decode("utf-8", "replace")
 
 
 def _lenient(text: str) -> Json:

@@ -168,10 +168,8 @@ def _failed(document: Mapping[str, Any]) -> bool:
     """Tell whether a document states by itself that it is an error."""
     if document.get("error") is True or document.get("success") is False or document.get("ok") is False:
         return True
-    outcomes = (document.get("status"), document.get("result"))
-    if any(isinstance(outcome, str) and outcome.strip().lower() in _FAILED for outcome in outcomes) or _stated(
-        document
-    ):
+    outcomes = [document[key] for key in ("status", "result") if isinstance(document.get(key), str)]
+    if any(outcome.strip().lower() in _FAILED for outcome in outcomes) or _stated(document):
         return True
     if any(_is_failure(document.get(key)) for key in _FAILURE_WORDS):
         return True

@@ -93,12 +93,20 @@ def _with_upstream(fee: int | None, part: Mapping[str, Json]) -> int | None:
     Without an own key the upstream cost is part of ``cost``, or null.  What such a key is charged may be left out: then
     the fee alone is not what the call cost, and nothing is stated.
     """
-    own, upstream = part.get("is_byok"), nano_usd(_map(part.get("cost_details")).get("upstream_inference_cost"))
+    own = part.get("is_byok")
+    upstream = _upstream(_map(part.get("cost_details")), own=own is True)
     if not upstream:
         return None if own is True else fee
     # older answers do not tell whose key it was; a fee cannot hold an amount that is larger
     beside = own is True or not fee or (own is None and upstream > fee)
     return (fee or 0) + upstream if beside else fee
+
+
+def _upstream(details: Mapping[str, Json], *, own: bool) -> int | None:
+    """Return what the owner of the model takes; for the user's own key it may come as its two parts alone."""
+    whole = nano_usd(details.get("upstream_inference_cost"))
+    parts = [nano_usd(details.get(f"upstream_inference_{name}_cost")) for name in ("prompt", "completions")]
+    return sum(part or 0 for part in parts) if own and not whole and any(parts) else whole
 
 
 def _tokens(part: Mapping[str, Json], images: int) -> dict[str, int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ PIECE = 64 * 1024
 
 #: Seconds of silence after which a body is looked at: it may be complete, without an end.
 IDLE = 5.0
+
+_LAST_EVENT = re.compile(rb"^data: ?\[DONE\]\s*\Z", re.MULTILINE)
 
 #: Bytes of an answer to a free question: the longest catalogues of models have a few.
 MAX_ANSWER = 16 * 1024 * 1024
@@ -149,7 +152,7 @@ class _Pieces:
     def document_ended(self) -> bool:
         """Return whether what came is one whole JSON document, or a stream of events to its end."""
         waiting = self.blackout.rest + b"".join(self._gathered)
-        if waiting.rstrip().endswith(b"data: [DONE]"):
+        if _LAST_EVENT.search(waiting[-40:]):
             return True
         if not waiting.rstrip().endswith((b"}", b"]")):
             return False
