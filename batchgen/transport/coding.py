@@ -15,6 +15,8 @@ _LAYERS = 5
 _STEP = 64 * 1024
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 _MAGIC = b"\x1f\x8b"
+#: Bytes that may stand between the members of a gzip file.
+_PADDING = re.compile(rb"\0*+")
 #: How a body begins that is compressed in no way: text, JSON, events, images.
 _PLAIN = re.compile(rb"\s*[\[{<\"A-Za-z:]|\xef\xbb\xbf|\x89PNG|\xff\xd8\xff|\x00\x00\x00.ftyp", re.DOTALL)
 _UNKNOWN = frozenset(("br", "dcb", "zstd", "compress", "x-compress"))
@@ -68,7 +70,8 @@ def _members(body: bytes, most: int) -> bytes | None:
     """Return the content of all members of a gzip file; anything after them is dropped."""
     found = bytearray()
     end: int | None = 0
-    while end is not None and body.startswith(_MAGIC, end):
+    while end is not None and (padded := _PADDING.match(body, end)) and body.startswith(_MAGIC, padded.end()):
+        end = padded.end()
         inner, end = _inflated(body, end, _GZIP, most - len(found))
         found += inner
     return bytes(found) if found or end is not None else None

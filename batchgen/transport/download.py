@@ -33,8 +33,6 @@ _HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "b
 _REDIRECTS = (301, 302, 303, 307, 308)
 #: Ends of image files: a download that broke off after one of them is whole.
 _ENDS = (b"IEND\xaeB`\x82", b"\xff\xd9", b"\x00;")
-#: How the images begin of which an end is known.
-_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,21 +183,12 @@ class _Look:
             return "a JSON document came in place of the image"
         if begins.startswith((b"<?xml", b"<error")) and b"<svg" not in begins:
             return "an XML document came in place of the image"
-        if head.broken is not None:
-            return None if self._whole() else head.broken
-        if self._start.startswith(_STARTS) and not self._whole() and not _states_length(head):
-            return "the connection ended before the image did"
-        return None
+        return head.broken if head.broken is not None and not self._whole() else None
 
     def _whole(self) -> bool:
         if self._start[:4] == b"RIFF":
             return self._length >= int.from_bytes(self._start[4:8], "little") + 8
         return self._end.rstrip(b"\0\r\n").endswith(_ENDS)
-
-
-def _states_length(head: Head) -> bool:
-    """Return whether HTTP itself tells where the body ends; without that, a lost connection looks like its end."""
-    return "content-length" in head.headers or "chunked" in head.headers.get("transfer-encoding", "").lower()
 
 
 def keeps_tls(url: str, before: str | None) -> bool:
