@@ -53,16 +53,17 @@ def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
         document = _open_error(reply.body)
         raise ProviderError(fault_of(reply, profile, document, task), stated(document, reply.headers))
     answer = _open(reply, task)
-    if answer.image is not None:
-        usage = stated(None, reply.headers, images=1) or Usage(images=1)
-        return Generation(pictures=(Picture(data=answer.image),), usage=usage)
     collection = _Collection(request, url)
-    pictures = yield from collection.all(answer.found)
+    if answer.image is not None:
+        pictures = collection.results([Picture(data=answer.image)])
+    else:
+        pictures = yield from collection.all(answer.found)
     made = len(pictures) + collection.lost
     usage = stated(answer.document, reply.headers, images=made) or Usage(images=made)
     if not pictures:
         raise ProviderError(_rejection(answer, reply, request, collection), usage)
-    error = fault_of(reply, profile, answer.document, task) if error_in(answer.document) else None
+    failed = answer.image is None and error_in(answer.document)
+    error = fault_of(reply, profile, answer.document, task) if failed else None
     notes = [*collection.troubles, *notes_in(answer.document), *([error.message] if error else [])]
     return Generation(
         pictures=tuple(pictures),
@@ -105,16 +106,16 @@ def _of_document(document: Json, sent: Sent, wanted: int) -> _Answer:
 def _of_stream(documents: Sequence[Json], sent: Sent, wanted: int) -> _Answer:
     """Return what a stream brought: its last pictures, and the usage of its closing event."""
     answers = [_of_document(document, sent, wanted) for document in documents]
-    found: dict[Found, None] = {}
+    found: list[Found] = []
     for answer in reversed(answers):
-        if len(found) < wanted:
-            found |= dict.fromkeys(answer.found)
+        if answer.found and len(found) < wanted:
+            found = list(dict.fromkeys([*answer.found, *found]))
     last = next((answer for answer in reversed(answers) if answer.found), answers[-1] if answers else _Answer())
     document = last.document
     if isinstance(document, dict):
         ends = {key: value for key in ("usage", "error") if (value := eventstream.closing(documents, key))}
         document = {**document, **ends}
-    return _Answer(document=document, found=[*reversed(found)], text=last.text)
+    return _Answer(document=document, found=found, text=last.text)
 
 
 def _of_text(body: bytes, sent: Sent, why: str, *, broken: bool) -> _Answer:
@@ -163,13 +164,15 @@ class _Collection:
             data = yield from self._bytes(item)
             if data is None:
                 self.lost += item.sure
-            elif not self._sent(data):
-                pictures.append(Picture(data=data, revised_prompt=item.revised_prompt))
+            else:
+                pictures += self.results([Picture(data=data, revised_prompt=item.revised_prompt)])
         return pictures
 
-    def _sent(self, data: bytes) -> bool:
-        """Return whether *data* is a source image that the answer repeats."""
-        return bool(self._hashes) and hashlib.sha256(data).hexdigest() in self._hashes
+    def results(self, pictures: Sequence[Picture]) -> list[Picture]:
+        """Return *pictures* without those that are source images, which the answer repeats."""
+        if not self._hashes:
+            return list(pictures)
+        return [one for one in pictures if hashlib.sha256(one.data).hexdigest() not in self._hashes]
 
     def _bytes(self, item: Found) -> Generator[Call, Reply, bytes | None]:
         if item.base64:
@@ -223,6 +226,8 @@ def _image_of(body: bytes) -> bytes:
 def _rejection(answer: _Answer, reply: Reply, request: Request, collection: _Collection) -> Fault:
     """Return why a success is none after all."""
     profile = request.profile
+    if answer.image is not None:
+        return empty(None, "the provider sent the source image back", profile)
     if collection.troubles:
         return replace(spoiled("; ".join(collection.troubles)), final=collection.final)
     if answer.unreadable is None and error_in(answer.document):
