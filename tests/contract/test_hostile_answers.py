@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from batchgen.fault import Cause
-from batchgen.providers import eventstream, jsonbody
+from batchgen.providers import echo, eventstream, jsonbody
 from batchgen.providers.base import Reply
 from batchgen.task import Kind, Source
 
@@ -116,3 +116,10 @@ def test_a_source_image_that_comes_back_bare_is_no_result(body: bytes) -> None:
 def test_a_source_in_a_list_of_results_is_no_result() -> None:
     error = failure("openai", answer({"data": [{"b64_json": B64}]}), kind=Kind.EDIT, images=(SOURCE,))
     assert error.fault.cause is Cause.EMPTY
+
+
+def test_a_long_run_of_backslashes_is_read_once() -> None:
+    began = time.process_time()
+    assert echo.plain("\\" * 200_000) == "\\" * 200_000
+    assert echo.plain(r"a\\\u0041\nb") == "aA b"
+    assert time.process_time() - began < 5
