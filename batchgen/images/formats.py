@@ -83,7 +83,8 @@ _OTHERS = {
     b"PK\x03\x04": "zip",
     b"\x1a\x45\xdf\xa3": "webm",
 }
-_SVG = re.compile(rb"\s*(?:<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE\s+svg[^>]*>|\s)*<(?:\w+:)?svg[\s>]", re.DOTALL)
+# Atomic: of many comments in a row, each could else end at any of the later ones, in every combination.
+_SVG = re.compile(rb"(?>\s++|<\?xml[^>]*+>|<!--.*?-->|<!DOCTYPE\s++svg[^>]*+>)*+<(?:\w+:)?svg[\s>]", re.DOTALL)
 #: No text holds these, in whatever 8-bit code.
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 

@@ -25,8 +25,9 @@ from PIL import JpegImagePlugin
 from .decoding import MAX_PIXELS, explained, memory
 from .formats import DamagedImageError
 
-_MARKER = re.compile(rb"\xff+([\x01-\xfe])")
-_SCAN_END = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
+# A marker may follow any number of bytes ff.  No search may count a long run of them again from each of its bytes.
+_MARKER = re.compile(rb"\xff([\x01-\xfe])")
+_SCAN_END = re.compile(rb"(?<!\xff)\xff++[^\x00\xd0-\xd7]")
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 #: Markers without a segment.
 _BARE = frozenset({0x01, *range(0xD0, 0xD8)})

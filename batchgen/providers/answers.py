@@ -52,11 +52,11 @@ def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
         document = _open_error(reply.body)
         raise ProviderError(fault_of(reply, profile, document, task), stated(document, reply.headers))
     answer = _open(reply, task)
-    if answer.image is not None:
-        usage = stated(None, reply.headers, images=1) or Usage(images=1)
-        return Generation(pictures=(Picture(data=answer.image),), usage=usage)
     collection = _Collection(request, url)
-    pictures = yield from collection.all(answer.found)
+    if answer.image is not None:
+        pictures = collection.results([Picture(data=answer.image)])
+    else:
+        pictures = yield from collection.all(answer.found)
     made = len(pictures) + collection.lost
     usage = stated(answer.document, reply.headers, images=made) or Usage(images=made)
     if not pictures:
@@ -108,16 +108,16 @@ def _of_document(document: Json, sent: Sent, wanted: int) -> _Answer:
 def _of_stream(documents: Sequence[Json], sent: Sent, wanted: int) -> _Answer:
     """Return what a stream brought: its last pictures, and the usage of its closing event."""
     answers = [_of_document(document, sent, wanted) for document in documents]
-    found: dict[Found, None] = {}
+    found: list[Found] = []
     for answer in reversed(answers):
-        if len(found) < wanted:
-            found |= dict.fromkeys(answer.found)
+        if answer.found and len(found) < wanted:
+            found = list(dict.fromkeys([*answer.found, *found]))
     last = next((answer for answer in reversed(answers) if answer.found), answers[-1] if answers else _Answer())
     document = last.document
     if isinstance(document, dict):
         ends = {key: value for key in ("usage", "error") if (value := eventstream.closing(documents, key))}
         document = {**document, **ends}
-    return _Answer(document=document, found=[*reversed(found)], text=last.text)
+    return _Answer(document=document, found=found, text=last.text)
 
 
 def _of_text(body: bytes, sent: Sent, why: str, *, broken: bool) -> _Answer:
@@ -166,9 +166,13 @@ class _Collection:
             data = yield from self._bytes(item)
             if data is None:
                 self.lost += item.sure
-            elif not self._sent.holds(data):  # a source image that came by URL
-                pictures.append(Picture(data=data, revised_prompt=item.revised_prompt))
+            else:
+                pictures += self.results([Picture(data=data, revised_prompt=item.revised_prompt)])
         return pictures
+
+    def results(self, pictures: Sequence[Picture]) -> list[Picture]:
+        """Return *pictures* without those that are source images, which the answer repeats."""
+        return [picture for picture in pictures if not self._sent.holds(picture.data)]
 
     def _bytes(self, item: Found) -> Generator[Call, Reply, bytes | None]:
         if item.base64:
@@ -227,6 +231,8 @@ def _image_of(body: bytes) -> bytes:
 def _rejection(answer: _Answer, reply: Reply, request: Request, collection: _Collection) -> Fault:
     """Return why a success is none after all."""
     profile = request.profile
+    if answer.image is not None:
+        return empty(None, "the provider sent the source image back", profile)
     if collection.fault:
         return collection.fault
     if answer.unreadable is None and error_in(answer.document):

@@ -19,7 +19,7 @@ ECHOES = frozenset(
 _RUN = 3  #: as many words in a row as in the request are a repetition
 _TEXT_MAX = 200_000  #: characters of the request compared
 _WORD = re.compile(r"[^\W_]+")
-_ESCAPE = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|([nrtbf/\"']))")
+_ESCAPE = re.compile(r"(?<!\\)\\++(?:u([0-9a-fA-F]{4})|([nrtbf/\"']))")
 
 
 def bare(value: Json, depth: int = 8) -> Json:

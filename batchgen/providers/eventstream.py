@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 from .encoding import holds_image, is_data_url
 from .jsonbody import Json, Unreadable, read
 
 _FIELD = re.compile(rb"\s*(?:event|id|retry|data):(?!image/)|\s*:[^\n]*\n")
-_BREAK = re.compile(rb"\r\n|\n|\r")
+#: A line, or the blank lines that end an event; the break after a line is neither.
+_LINE = re.compile(rb"[^\r\n]++|(?>\r\n|\n|\r){2,}+")
 
 
 def is_stream(body: bytes, content_type: str) -> bool:
@@ -25,10 +27,14 @@ def is_stream(body: bytes, content_type: str) -> bool:
 def documents(body: bytes) -> list[Json]:
     """Return the JSON document of each event, in order; those of a chat's pieces are put together into one."""
     events = list(_events(body))
-    pieces = [event for event in events if isinstance(event, Mapping) and any(_deltas(event))]
-    if not pieces:
-        return events
-    return [*(event for event in events if event not in pieces), _chat(pieces, events)]
+    pieces: list[Mapping[str, Any]] = []
+    others: list[Json] = []
+    for event in events:
+        if isinstance(event, Mapping) and any(_deltas(event)):
+            pieces.append(event)
+        else:
+            others.append(event)
+    return [*others, _chat(pieces, events)] if pieces else events
 
 
 def closing(documents: Iterable[Json], key: str) -> Json:
@@ -43,13 +49,14 @@ def closing(documents: Iterable[Json], key: str) -> Json:
 
 def _events(body: bytes) -> Iterator[Json]:
     lines: list[bytes] = []
-    for line in [*_BREAK.split(body.removeprefix(b"\xef\xbb\xbf")), b""]:
+    found = (match[0] for match in _LINE.finditer(body.removeprefix(b"\xef\xbb\xbf")))
+    for line in chain(found, [b"\n"]):  # the last event may lack its blank line
         if line.startswith(b"data:"):
             lines.append(line[5:].removeprefix(b" "))
-        elif not line and lines:
+        elif line[:1] in (b"\r", b"\n") and lines:
             data = b"\n".join(lines)
             lines.clear()
-            if data.strip() != b"[DONE]":
+            if data.strip() not in (b"", b"[DONE]"):
                 with suppress(Unreadable):
                     yield _document(data)
 
@@ -74,15 +81,16 @@ def _deltas(event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _chat(pieces: list[Mapping[str, Any]], events: list[Json]) -> Json:
     """Return a chat completion as it would have come without streaming."""
-    message: dict[str, Any] = {}
+    fields: dict[str, list[Json]] = {}
     reasons: dict[str, Any] = {}
     for piece in pieces:
         for delta in _deltas(piece):
             for key, value in delta.items():
-                message[key] = _joined(message.get(key), value)
+                fields.setdefault(key, []).append(value)
         for choice in piece["choices"]:
             if isinstance(choice, Mapping):
                 reasons |= {key: choice[key] for key in ("finish_reason", "native_finish_reason") if choice.get(key)}
+    message = {key: _joined(values) for key, values in fields.items()}
     whole: dict[str, Any] = {"choices": [{"message": message, **reasons}]}
     for key in ("usage", "error"):
         if stated := closing(events, key):
@@ -90,10 +98,17 @@ def _chat(pieces: list[Mapping[str, Any]], events: list[Json]) -> Json:
     return whole
 
 
-def _joined(before: Json, piece: Json) -> Json:
-    """Return two pieces of one field of a message as one: text grows, lists go on, anything else is replaced."""
-    if isinstance(before, str) and isinstance(piece, str):
-        return before + piece
-    if isinstance(before, list) and isinstance(piece, list):
-        return [*before, *piece]
-    return before if piece is None else piece
+def _joined(pieces: Iterable[Json]) -> Json:
+    """Return the pieces of one field of a message as one: text grows, lists go on, anything else is replaced."""
+    run: list[Any] = []
+    for piece in pieces:
+        if piece is None:
+            continue
+        if run and not (isinstance(piece, str | list) and type(piece) is type(run[0])):
+            run = []
+        run.append(piece)
+    if run and isinstance(run[0], str):
+        return "".join(run)
+    if run and isinstance(run[0], list):
+        return list(chain.from_iterable(run))
+    return run[-1] if run else None

@@ -2,7 +2,8 @@
 
 orjson reads what is correct.  Only what it refuses is read a second time, leniently: a paid answer is not thrown away
 because of NaN, a raw control character, broken UTF-8 in a text field, a number too large for a double, or text around
-the document.  Where a key is given twice the last one wins.
+the document.  Where a key is given twice the last one wins.  What is nested too deeply to mean anything is left out, so
+that whatever walks over a document may follow it to its end.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ Json: TypeAlias = Any
 
 #: Places at which the document may begin, where other text stands before it.
 _STARTS_MAX = 64
+#: Characters that are read again from another start: so many times the text, and so many more.
+_AGAIN, _AGAIN_MORE = 8, 64 * 1024 * 1024
+#: Levels of nesting that are kept.
+_LEVELS = 100
 #: Longest number that is read (characters).
 _DIGITS_MAX = 40
 #: Longest text before a document (characters).
@@ -58,17 +63,20 @@ def _read(body: bytes) -> Json:
     try:
         return _exact(orjson.loads(body))
     except orjson.JSONDecodeError:
-        return _lenient(_text(body))
+        return _exact(_lenient(_text(body)))
 
 
-def _exact(value: Json) -> Json:
-    """Return *value* with decimals for doubles: a price keeps the figures that were written."""
+def _exact(value: Json, levels: int = _LEVELS) -> Json:
+    """Return *value* with decimals for doubles, and null for what lies deeper than so many *levels*.
+
+    A decimal keeps the figures of a price as they were written.
+    """
     if isinstance(value, float):
         return Decimal(repr(value))
     if isinstance(value, dict):
-        return {key: _exact(part) for key, part in value.items()}
+        return {key: _exact(part, levels - 1) for key, part in value.items()} if levels else None
     if isinstance(value, list):
-        return [_exact(part) for part in value]
+        return [_exact(part, levels - 1) for part in value] if levels else None
     return value
 
 
@@ -86,24 +94,25 @@ def _lenient(text: str) -> Json:
         raise Unreadable("there is nothing in it")
     trouble, cut_off = "no object and no list", False
     best: tuple[int, Json] | None = None
-    start, tries = _next_start(text, 0), 0
-    while start >= 0 and tries < _STARTS_MAX and start <= _PREFACE_MAX + (best[0] if best else 0):
+    start, tries, left = _next_start(text, 0), 0, _AGAIN * len(text) + _AGAIN_MORE
+    while start >= 0 and tries < _STARTS_MAX and left > 0 and start <= _PREFACE_MAX + (best[0] if best else 0):
         tries += 1
         try:
             document, end = _DECODER.raw_decode(text, start)
         except RecursionError:
             raise Unreadable("it is nested too deeply") from None
         except json.JSONDecodeError as error:
+            at_end = error.pos >= len(text) or error.msg.startswith("Unterminated")
             if tries == 1:
-                trouble = error.msg
-                cut_off = error.pos >= len(text) or error.msg.startswith("Unterminated")
+                trouble, cut_off = error.msg, at_end
+            left -= (len(text) if at_end else error.pos) - start
             start = _next_start(text, start + 1)
             continue
         if best is None or end - start > best[0]:
             best = end - start, document
         start = _next_start(text, end)
     if best is None or cut_off:
-        raise Unreadable(f"it is not JSON: {trouble}", best[1] if best else None)
+        raise Unreadable(f"it is not JSON: {trouble}", _exact(best[1]) if best else None)
     return best[1]
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -398,6 +399,26 @@ def in_three_scans() -> list[bytes]:
         for number, picture in enumerate(grey, 1)
     ]
     return [b"\xff\xd8" + b"".join(head), *scans, END]
+
+
+@pytest.mark.parametrize("where", [2, -2])
+def test_a_long_run_of_fill_bytes_in_a_jpeg_is_read_once(where):
+    whole = jpegs()["half-plain-420-95"]
+    began = time.process_time()
+    with suppress(DamagedImageError):
+        examine(whole[:where] + b"\xff" * 300_000)
+    assert examine(whole[:where] + b"\xff" * 300_000 + whole[where:]).mime == "image/jpeg"
+    assert time.process_time() - began < 5  # counted again from each of its bytes, a run took minutes
+
+
+def test_many_comments_that_lead_to_no_svg_are_read_once():
+    began = time.process_time()
+    with pytest.raises(DamagedImageError, match="not an image"):
+        examine(b"<!---->" * 500)
+    with pytest.raises(UnknownFormatError) as caught:
+        examine(b"<?xml version='1.0'?>\n" + b"<!-- a -->\n" * 50 + b"<!DOCTYPE svg>\n<svg width='9'/>")
+    assert caught.value.extension == "svg"
+    assert time.process_time() - began < 5
 
 
 def test_a_jpeg_in_several_scans_lacks_none_of_them():
