@@ -39,6 +39,18 @@ def tokens(usage: Any, images: int = 1) -> tuple[int | None, ...]:
         ({"cost": 0, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.0387}}, 38_700_000),
         ({"cost": 0.001935, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.0387}}, 40_635_000),
         ({"is_byok": True, "cost_details": {"upstream_inference_cost": "0.0387"}}, 38_700_000),
+        (
+            {
+                "cost": 0.0019,
+                "is_byok": True,
+                "cost_details": {
+                    "upstream_inference_cost": None,
+                    "upstream_inference_prompt_cost": 0.0007,
+                    "upstream_inference_completions_cost": 0.038,
+                },
+            },
+            40_600_000,
+        ),
         # older answers: a fee of a twentieth cannot hold the amount
         ({"cost": 0.95, "cost_details": {"upstream_inference_cost": 19}}, 19_950_000_000),
         ({"cost": 0, "cost_details": {"upstream_inference_cost": 0.0387}}, 38_700_000),
