@@ -247,7 +247,7 @@ def _introduced(path: Path) -> Holder | None:
 
 
 def _who(path: Path) -> str:
-    hint = "Wait for it (--wait-lock), or watch it with `batchgen watch`."
+    hint = "Wait for it (--wait-lock 1h), or watch it with `batchgen watch`."
     seen = _introduced(path)
     if seen is None:
         return f"Another run works on this job table ({path}). {hint}"
@@ -260,7 +260,7 @@ def _who_else(folder: Path, facts: os.stat_result) -> str:
     return (
         f"Another run works in the output folder {folder}{f': process {pid}' if pid else ''}.  Probably it was started "
         "from another folder or with another --db: the two job tables do not know of each other, and everything would "
-        "be bought twice.  Start it where the other was started (-C FOLDER), or wait for it (--wait-lock)"
+        "be bought twice.  Start it where the other was started (-C FOLDER), or wait for it (--wait-lock 1h)"
     )
 
 

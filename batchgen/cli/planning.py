@@ -76,7 +76,7 @@ def change_lines(wish: Plan) -> list[str]:
     said = [f"{change.id}: {_told(change)}" for change in wish.changes]
     more = wish.changed + wish.held - len(wish.changes)
     if more > 0:
-        said.append(f"and {many(more, 'job')} more; batchgen plan --diff tells them all")
+        said.append(f"and {many(more, 'job')} more; `batchgen plan MANIFEST --diff` shows them all")
     return words.under("changed", said)
 
 

@@ -185,11 +185,13 @@ def money_lines(lines: Sequence[UsageLine]) -> list[str]:
         basis: sum(line.usd_by_basis.get(basis, 0) for line in lines) for basis in ("reported", "priced", "estimated")
     }
     detail = ", ".join(f"{usd(nano)} {basis}" for basis, nano in parts.items() if nano)
-    said.append(f"spent     {usd(sum(known))}" + (f" ({detail})" if detail else ""))
+    unpriced = sum(line.unpriced for line in lines if not line.at_risk)
+    spent = usd(sum(known)) if known or not unpriced else "unknown"
+    said.append(f"spent     {spent}" + (f" ({detail})" if detail else ""))
     for provider in sorted({line.provider for line in lines if line.credits}):
         total = add([line.credits for line in lines if line.provider == provider])
         said.append(f"          {show_credits(total)} credits at {provider}")
-    if unpriced := sum(line.unpriced for line in lines if not line.at_risk):
+    if unpriced:
         said.append(f"          {count(unpriced, 'attempt')} without a price in USD (credits only, or no tariff)")
     if doubtful := sum(line.at_risk for line in lines):
         risk = add([line.at_risk_usd for line in lines if line.at_risk])

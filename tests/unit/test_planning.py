@@ -158,7 +158,7 @@ def test_many_changes_are_counted():
     assert change_lines(plan) == [
         "changed   a: asks for something else",
         "          b: asks for something else",
-        "          and 3 jobs more; batchgen plan --diff tells them all",
+        "          and 3 jobs more; `batchgen plan MANIFEST --diff` shows them all",
     ]
 
 

@@ -85,7 +85,9 @@ def test_the_screen_names_what_has_no_tag_and_what_counts_twice() -> None:
     assert "add up to more" in text[4]
     assert "spent     $0.0050 ($0.0050 reported)" in text
     assert text[-1] == "calls     aimlapi: 1 delivered"
-    assert "add up" not in "".join(_screen(account(Booked(line=TIER))))
+    alone = list(_screen(account(Booked(line=TIER))))
+    assert "add up" not in "".join(alone)
+    assert "spent     unknown" in alone
 
 
 def test_the_screen_says_when_and_what_is_left_out() -> None:
