@@ -62,7 +62,8 @@ def check(task: Task, profile: Profile) -> tuple[Misfit, ...]:
             return (
                 Misfit(field="model", message=_over(profile, task.model, gone.ends), hint=_instead(gone.successor)),
             )
-        hint = f"write model: {error.suggestion}" if error.suggestion else f"see `batchgen providers prices {profile.name}`"
+        known = f"see `batchgen providers prices {profile.name}`"
+        hint = f"write model: {error.suggestion}" if error.suggestion else known
         return (Misfit(field="model", message=str(error), hint=hint),)
     speaker = model.dialect or profile.dialect
     if speaker not in dialect_names():

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import unquote
 
 from .. import redaction
 from ..task import Source, Task
@@ -73,7 +74,7 @@ class Found:
 class Sent:
     """What the request sent, by which an echo is told from a result."""
 
-    urls: frozenset[str]
+    urls: frozenset[str]  #: those of the source images, without percent-encoding
     hashes: frozenset[str]  #: SHA-256 of the source images that are local files
     words: str  #: all text in which the user may have named a URL
 
@@ -82,14 +83,15 @@ class Sent:
         """Return what a request for *task* sends."""
         sources: tuple[Source, ...] = (*task.images, *((task.mask,) if task.mask else ()))
         return cls(
-            urls=frozenset(source.url for source in sources if source.url),
+            urls=frozenset(unquote(source.url) for source in sources if source.url),
             hashes=frozenset(source.sha256 for source in sources if source.sha256),
             words="\n".join([task.prompt, *strings(task.extra)]),
         )
 
     def has(self, url: str) -> bool:
         """Return whether the request named *url*."""
-        return url in self.urls or ("://" in url and url in self.words)
+        plain = unquote(url)
+        return plain in self.urls or ("://" in url and (url in self.words or plain in self.words))
 
     def holds(self, data: bytes) -> bool:
         """Return whether *data* is a source image."""

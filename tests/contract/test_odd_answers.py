@@ -14,7 +14,7 @@ from batchgen.fault import FIREWALL, Cause, Scope
 from batchgen.providers.base import Reply
 from batchgen.providers.faults import fault_of
 from batchgen.redaction import Blackout
-from batchgen.task import Kind
+from batchgen.task import Kind, Source
 from batchgen.transport.coding import plain
 from batchgen.transport.reading import Memory, _Pieces
 
@@ -69,6 +69,15 @@ def test_a_stream_without_events_cannot_be_read() -> None:
 )
 def test_a_source_in_an_earlier_place_does_not_hide_the_result(document: Any) -> None:
     assert pictures(answer(document), "openai", kind=Kind.EDIT, images=(SOURCE,)) == [LONG]
+
+
+@pytest.mark.parametrize(
+    "echo", ["https://my.host/a b.png", "https://my.host/a%20b.png", "https://my.host/%61%20b.png"]
+)
+def test_the_address_of_a_source_is_known_again_in_any_encoding(echo: str) -> None:
+    source = Source(url="https://my.host/a b.png", mime="image/png")
+    document = {"images": [{"url": echo}], "output": [{"b64_json": LONG64}]}
+    assert pictures(answer(document), "openai", kind=Kind.EDIT, images=(source,)) == [LONG]
 
 
 @pytest.mark.parametrize(
