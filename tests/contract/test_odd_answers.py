@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from batchgen.fault import FIREWALL, Cause, Scope
+from batchgen.fault import FIREWALL, Cause, Charged, Fault, ProviderError, Scope
 from batchgen.providers.base import Reply
 from batchgen.providers.faults import fault_of
 from batchgen.redaction import Blackout
@@ -18,7 +18,7 @@ from batchgen.task import Kind, Source
 from batchgen.transport.coding import plain
 from batchgen.transport.reading import Memory, _Pieces
 
-from .test_dialects import B64, PNG, answer, profile
+from .test_dialects import B64, GATEWAY, PNG, answer, profile, request, start
 from .test_dialects_answers import failure
 from .test_hostile_answers import SOURCE
 from .test_sloppy_answers import ITEM, WHOLE, pictures, raw
@@ -163,3 +163,17 @@ def test_a_block_by_cloudflare_as_a_document_fails_its_job_alone() -> None:
     other = {"title": "Forbidden", "status": 403, "detail": "no access to this model"}
     fault = fault_of(Reply(status=403, body=json.dumps(other).encode()), profile("openai"), None, None)
     assert (fault.cause, fault.scope) == (Cause.DENIED, Scope.MODEL)
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_a_picture_lost_beside_a_good_one_says_whether_it_is_lost_for_good(final: bool) -> None:
+    conversation, _ = start(request("studio", GATEWAY, n=2))
+    call = conversation.send(answer({"data": [ITEM, {"url": "https://elsewhere.example/x.png"}]}))
+    assert (call.method, call.billed) == ("GET", False)
+    lost = Fault(cause=Cause.ERROR, message="that host is not allowed", charged=Charged.NO, final=final)
+    with pytest.raises(StopIteration) as end:
+        conversation.throw(ProviderError(lost))
+    made = end.value.value
+    assert [picture.data for picture in made.pictures] == [PNG]
+    assert (made.shortfall.cause, made.shortfall.final) == (Cause.SPOILED, final)
+    assert "that host is not allowed" in made.note
