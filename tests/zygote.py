@@ -34,12 +34,14 @@ FRESH = (sys.executable, "-m", "batchgen")
 MODULES = (
     "alembic.command", "anyio._backends._asyncio", "anyio.to_thread", "certifi", "encodings.idna",
     "encodings.utf_8_sig", "encodings.unicode_escape", "httpx_aiohttp", "sqlalchemy.dialects.sqlite.pysqlite",
-    "batchgen.app.check", "batchgen.app.journal", "batchgen.app.meter", "batchgen.app.notify", "batchgen.app.run",
-    "batchgen.cli.begin", "batchgen.cli.closing", "batchgen.cli.display",
-    "batchgen.cli.look", "batchgen.cli.mend", "batchgen.cli.prepare", "batchgen.cli.providers", "batchgen.cli.rehearse",
-    "batchgen.cli.table", "batchgen.cli.work", "batchgen.providers.answers", "batchgen.providers.gemini_chat",
-    "batchgen.providers.openai_images", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin",
-    "PIL.PngImagePlugin", "PIL.PpmImagePlugin", "PIL.WebPImagePlugin", "batchgen.cli.again",
+    "batchgen.app.provider_check", "batchgen.app.monitoring.events", "batchgen.app.monitoring.metrics",
+    "batchgen.app.monitoring.notify", "batchgen.app.run", "batchgen.cli.commands.init", "batchgen.cli.render.result",
+    "batchgen.cli.render.live", "batchgen.cli.commands.status", "batchgen.cli.commands.unknown",
+    "batchgen.cli.commands.plan", "batchgen.cli.commands.providers", "batchgen.cli.commands.sandbox",
+    "batchgen.cli.commands.database", "batchgen.cli.commands.run", "batchgen.providers.responses",
+    "batchgen.providers.gemini_chat", "batchgen.providers.openai_images", "PIL.BmpImagePlugin", "PIL.GifImagePlugin",
+    "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.PpmImagePlugin", "PIL.WebPImagePlugin",
+    "batchgen.cli.commands.retry",
 )  # fmt: skip
 AT_START = ("AIOHTTP_", "FORCE_COLOR", "FROZENLIST_", "GITHUB_ACTIONS", "LANG", "LC_", "LD_", "MALLOC_", "MULTIDICT_")
 AT_START += ("PILLOW_", "PROPCACHE_", "PYDANTIC_", "PYTHON", "PY_COLORS", "SSLKEYLOGFILE", "TERMINAL_WIDTH", "YARL_")

@@ -9,15 +9,15 @@ from itertools import islice
 
 import anyio
 
-from .. import lock
 from ..errors import UsageError
+from ..files import lock
+from ..files.lock import Holder
 from ..job import Job, State
-from ..lock import Holder
-from ..selection import Selection
+from ..planning.selection import Selection
 from ..store.reader import Reader
-from ..store.values import Batch
+from ..store.records import Batch
 from ..store.writer import Writer
-from .place import Place, opened
+from .project import Place, opened
 
 #: Jobs cancelled by one transaction: a run that wants to write waits no longer than for these.
 TOGETHER = 500

@@ -13,18 +13,18 @@ from typing import get_args
 
 from pydantic import ValidationError
 
-from .. import lock
 from ..errors import SettingsError, UsageError
-from ..files import make_private
-from ..lock import Holder
+from ..files import lock
+from ..files.lock import Holder
+from ..files.output import make_private
 from ..providers.presets import preset_names
 from ..providers.profile import Limits
 from ..store import controls, migrate
 from ..store.controls import Control
 from ..store.reader import Reader
-from . import roster
-from .ground import require_local
-from .place import Place
+from .config import providers
+from .preflight import require_local
+from .project import Place
 
 #: The limits that a person can change while a run is on.
 STEERED = [name for name in Limits.model_fields if name != "adaptive"]
@@ -150,13 +150,13 @@ def _require(place: Place, name: str, said: Mapping[str, Control]) -> None:
             for batch in reader.batches():
                 everyone |= dict.fromkeys(reader.lanes(batch.id))
     if name not in everyone:
-        roster.require(name, everyone | dict.fromkeys(roster.configured(place)))
+        providers.require(name, everyone | dict.fromkeys(providers.configured(place)))
 
 
 def _settings(place: Place, name: str) -> Limits | None:
     try:
-        wishes = roster.configured(place)
-        return roster.described(name, wishes).limits if name in (*preset_names(), *wishes) else None
+        wishes = providers.configured(place)
+        return providers.described(name, wishes).limits if name in (*preset_names(), *wishes) else None
     except SettingsError:
         return None  # broken settings must not keep anybody from a pause
 

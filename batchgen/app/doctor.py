@@ -17,18 +17,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import dotenv, lock, settings
 from ..errors import BatchgenError
-from ..files import has_links
-from ..providers.skew import least
-from ..store import migrate, upkeep
+from ..files import lock
+from ..files.output import has_links
+from ..providers.clock_skew import least
+from ..store import maintenance, migrate
 from ..store.reader import Reader
-from ..transport.line import trusted
-from . import roster
-from .check import Candidate, Checked, keys_of
-from .ground import BASE_FILES, FILES_PER_CALL, require_local
-from .place import Place
-from .proxies import CERTIFICATES, bypassing, proxies, trusting
+from ..transport.client import trusted
+from .config import dotenv, providers, settings
+from .config.proxies import CERTIFICATES, bypassing, proxies, trusting
+from .preflight import BASE_FILES, FILES_PER_CALL, require_local
+from .project import Place
+from .provider_check import Candidate, Checked, keys_of
 
 PACKAGES = (
     "aiohttp",
@@ -191,15 +191,15 @@ def _version(name: str) -> str:
 
 def _settings(place: Place) -> Iterator[Finding]:
     layers = settings.layers(place.root)
-    roster.known(place)  # every provider that is configured can be made
+    providers.known(place)  # every provider that is configured can be made
     files = ", ".join(str(layer.file) for layer in layers) or "no batchgen.yaml, and none of your own"
     yield Finding(about="settings", says=files)
 
 
 def _keys(place: Place) -> Iterator[Finding]:
-    wanted = roster.configured(place)
+    wanted = providers.configured(place)
     found = 0
-    for name, facts in roster.known(place).items():
+    for name, facts in providers.known(place).items():
         for candidate in keys_of(facts):
             finding = _key(name, candidate, configured=name in wanted)
             found += candidate.key is not None
@@ -225,12 +225,12 @@ def _certificates(place: Place) -> Iterator[Finding]:
     named = [f"{name}={value}" for name in CERTIFICATES if (value := os.environ.get(name))]
     says = f"{count} authorities: {', '.join(named) or 'those that come along'}"
     if named:
-        says += f"; they apply to {', '.join(trusting(roster.known(place).values())) or 'no provider'}"
+        says += f"; they apply to {', '.join(trusting(providers.known(place).values())) or 'no provider'}"
     yield Finding(about="certificates", says=says, verdict="ok" if count else "note")
 
 
 def _proxies(place: Place) -> Iterator[Finding]:
-    known = list(roster.known(place).values())
+    known = list(providers.known(place).values())
     found = list(proxies(known))
     if not found:
         yield Finding(about="proxies", says="none")
@@ -300,7 +300,7 @@ def _table(place: Place) -> Iterator[Finding]:
         return
     if found != migrate.HEAD:
         migrate.refuse_unknown(place.db, found)
-    health = upkeep.examine(place.db)
+    health = maintenance.examine(place.db)
     if health.problems:
         says = f"{place.db} is damaged: {health.problems[0]}.  batchgen db recover MANIFEST makes a new one"
         yield Finding(about="job table", says=says, verdict="bad", code=1)

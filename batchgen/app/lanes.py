@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ..adapt import LONGEST_WAIT, Controller
-from ..lane import Lane
-from ..limits import Gate, ceiling, windows
+from ..engine.lane import Lane
+from ..engine.limits.adaptive import LONGEST_WAIT, Controller
+from ..engine.limits.gate import Gate, ceiling, windows
+from ..engine.limits.windows import Pace, Window
+from ..engine.retry import Policy
 from ..providers.profile import Group, Limits, Profile, Retry
-from ..retry import Policy
 from ..route import Models
-from ..store.learned import Lesson
+from ..store.learned_rates import Lesson
 from ..store.sends import Sent, sends
-from ..windows import Pace, Window
 
 #: Requests per second, at least, to begin with where nothing is configured and nothing known: as good as no limit.
 FIRST_RATE = 20.0

@@ -11,28 +11,29 @@ from dataclasses import replace
 
 import anyio
 
-from .. import lock, logs, settings
 from ..errors import NotFound
-from ..files import make_private
+from ..files import lock, log
+from ..files.output import make_private
 from ..job import Job
 from ..manifest import Batch
 from ..money import show_usd
-from ..plan import Plan
+from ..planning.plan import Plan
 from ..sandbox import launch
 from ..store import migrate
 from ..store.reader import Reader
 from ..store.writer import Writer
-from . import summary
-from .amend import amended, as_before
-from .engage import Engagement, Follow
-from .ground import require_files, require_local, require_names
-from .keyring import Keyring, keyring, rehearsal
-from .place import Place, opened
-from .prepare import plan
-from .putback import put_back, to_put_back
-from .rebuild import before_run
-from .steer import Say
-from .terms import Ended, LaneEnd, Terms
+from . import run_result
+from .config import settings
+from .config.keys import Keyring, keyring, rehearsal
+from .live_limits import Say
+from .plan import plan
+from .preflight import require_files, require_local, require_names
+from .project import Place, opened
+from .recovery.rebuild import before_run
+from .requeue import put_back, to_put_back
+from .retry import amended, as_before
+from .run_options import Ended, LaneEnd, Terms
+from .wiring import Engagement, Follow
 
 __all__ = ["Agree", "Ended", "Engagement", "Follow", "LaneEnd", "Terms", "preview", "run"]
 
@@ -59,7 +60,7 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
     make_private(place.state)
     require_local(place.state.resolve())
     require_names(batch)
-    command = logs.clean(shlex.join(["batchgen", *sys.argv[1:]]))  # an address to tell may be a secret
+    command = log.clean(shlex.join(["batchgen", *sys.argv[1:]]))  # an address to tell may be a secret
     deadline = time.monotonic() + terms.wait_lock
     with lock.hold(place.db, command=command, wait=terms.wait_lock), ExitStack() as parts:
         migrate.ensure(place.db)
@@ -96,7 +97,7 @@ def _keys(place: Place, batch: Batch, wish: Plan, reader: Reader, say: Say) -> K
     needed = [lane.provider for lane in wish.lanes]
     others = [*wish.alternates, *sorted(_interrupted(reader, batch))]
     keys = rehearsal(batch.profiles) if place.sandbox else keyring(batch.profiles, needed, others)
-    logs.hide(key for found in keys.keys.values() for key in found.values())
+    log.hide(key for found in keys.keys.values() for key in found.values())
     for name in keys.keyless:
         if name in wish.alternates:
             say(f"{name} takes over nothing: {settings.missing(name, batch.profiles[name].api_key_env)}")
@@ -105,15 +106,15 @@ def _keys(place: Place, batch: Batch, wish: Plan, reader: Reader, say: Say) -> K
 
 def _logged(say: Say) -> Say:
     def told(text: str) -> None:
-        logs.event("notice", message=text)
+        log.event("notice", message=text)
         say(text)
 
     return told
 
 
 def _note_end(place: Place, done: Ended, say: Say) -> None:
-    logs.event("ended", run=done.run_id, exit_code=done.exit_code, images=done.images, usd=show_usd(done.usd))
-    if summary.keep(place, done) is None:
+    log.event("ended", run=done.run_id, exit_code=done.exit_code, images=done.images, usd=show_usd(done.usd))
+    if run_result.keep(place, done) is None:
         say(f"the summary of this run cannot be written under {place.state / 'runs'}")
 
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
-from .. import lock
 from ..errors import StoreError
-from ..ledger import Counts, UsageLine
-from ..lock import Holder
+from ..files import lock
+from ..files.lock import Holder
 from ..store import controls
 from ..store.controls import Control
-from ..store.values import Batch, Run
-from .place import Place, opened
+from ..store.ledger import Counts, UsageLine
+from ..store.records import Batch, Run
+from .project import Place, opened
 
 #: Seconds over which rates are taken.
 WINDOW = 60.0

@@ -17,7 +17,8 @@ import click
 
 from .. import __version__
 from ..errors import BatchgenError, LockHeld, StoreError, UsageError
-from . import environment, shape
+from . import command as shape
+from . import environment
 from .options import colours, given, shared
 
 _HELP = "Images in bulk from paid APIs: overnight, unattended, every cent accounted for."
@@ -37,25 +38,25 @@ class Commands(shape.Group):
 
     #: name -> (module below this package, attribute, first line of help), in the order of use
     table: ClassVar[dict[str, tuple[str, str, str]]] = {
-        "init": ("begin", "init", "Begin a project: an example that runs at once on simulated providers."),
-        "validate": ("prepare", "validate", "Check manifests; every mistake with file, line and column."),
-        "plan": ("prepare", "plan", "Say what a run would do and cost; sends nothing."),
-        "run": ("work", "run", "Make the images.  Running it again goes on where it stopped."),
-        "resume": ("again", "resume", "Go on with what the last run left."),
-        "retry": ("again", "retry", "Put failed jobs back and run them, also with other parameters."),
-        "status": ("look", "status", "One screen: how far it is, what it cost, what failed."),
+        "init": ("init", "init", "Begin a project: an example that runs at once on simulated providers."),
+        "validate": ("plan", "validate", "Check manifests; every mistake with file, line and column."),
+        "plan": ("plan", "plan", "Say what a run would do and cost; sends nothing."),
+        "run": ("run", "run", "Make the images.  Running it again goes on where it stopped."),
+        "resume": ("retry", "resume", "Go on with what the last run left."),
+        "retry": ("retry", "retry", "Put failed jobs back and run them, also with other parameters."),
+        "status": ("status", "status", "One screen: how far it is, what it cost, what failed."),
         "watch": ("watch", "watch", "Follow a run from another terminal."),
         "usage": ("usage", "usage", "The ledger: by provider and model, day, tag, run or batch."),
-        "list": ("look", "list_", "List jobs, or runs."),
-        "show": ("look", "show", "One job: what was asked, every attempt, files, cost."),
+        "list": ("status", "list_", "List jobs, or runs."),
+        "show": ("status", "show", "One job: what was asked, every attempt, files, cost."),
         "export": ("export", "export", "A line a job, for other programs; copies of the files."),
-        "pause": ("steer", "pause", "Send nothing more to a provider, also while a run is on."),
-        "unpause": ("steer", "resume", "Let calls go to a paused or closed provider again."),
-        "limit": ("steer", "limit", "How fast a provider is asked, also while a run is on."),
-        "cancel": ("steer", "cancel", "Give jobs up, also while a run is on."),
-        "unknown": ("mend", "unknown", "Jobs that may have been bought: list, retry, drop, adopt."),
-        "verify": ("mend", "verify", "Hold every delivered file against its hash."),
-        "db": ("table", "db", "The job table: path, check, backup, upgrade, vacuum, recover."),
+        "pause": ("control", "pause", "Send nothing more to a provider, also while a run is on."),
+        "unpause": ("control", "resume", "Let calls go to a paused or closed provider again."),
+        "limit": ("control", "limit", "How fast a provider is asked, also while a run is on."),
+        "cancel": ("control", "cancel", "Give jobs up, also while a run is on."),
+        "unknown": ("unknown", "unknown", "Jobs that may have been bought: list, retry, drop, adopt."),
+        "verify": ("unknown", "verify", "Hold every delivered file against its hash."),
+        "db": ("database", "db", "The job table: path, check, backup, upgrade, vacuum, recover."),
         "providers": ("providers", "providers", "The providers: list, check keys and balances, models, prices."),
         "doctor": (
             "doctor",
@@ -64,15 +65,15 @@ class Commands(shape.Group):
         ),
         "clean": ("clean", "clean", "Show, or remove, what nobody needs any more."),
         "schedule": ("schedule", "schedule", "Print what starts a run by the clock: cron, systemd, launchd."),
-        "schema": ("begin", "schema", "Print the JSON Schema of manifests, for editors."),
-        "completion": ("topics", "completion", "Completion for bash, zsh and fish."),
+        "schema": ("init", "schema", "Print the JSON Schema of manifests, for editors."),
+        "completion": ("help", "completion", "Completion for bash, zsh and fish."),
         "help": (
-            "topics",
+            "help",
             "help_",
             "Help on a command, or a topic: exit-codes, causes, environment, manifest, cron, sandbox-faults.",
         ),
-        "sandbox": ("rehearse", "sandbox", "Serve simulated providers on this machine."),
-        "demo": ("rehearse", "demo", "Run the demonstration batch on simulated providers."),
+        "sandbox": ("sandbox", "sandbox", "Serve simulated providers on this machine."),
+        "demo": ("sandbox", "demo", "Run the demonstration batch on simulated providers."),
     }
     other_names: ClassVar[dict[str, str]] = {"estimate": "plan", "resume-lane": "unpause"}
 
@@ -88,7 +89,7 @@ class Commands(shape.Group):
         if name not in self.table:
             return None
         module, attribute, _ = self.table[name]
-        command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
+        command: click.Command = getattr(import_module(f".commands.{module}", __package__), attribute)
         return command
 
     def resolve_command(
@@ -209,7 +210,7 @@ def _complete() -> None:
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
-    from .words import replaced
+    from .output import replaced
 
     return replaced(error)
 
@@ -238,7 +239,7 @@ def _tell(error: BatchgenError, *, debug: bool | None = None) -> int:
         raise error
     if isinstance(error, LockHeld) and shape.said("--quiet"):
         return error.exit_code  # from cron it is the ordinary case: the run before still works
-    from .words import tell_error
+    from .output import tell_error
 
     tell_error(error, as_json=shape.as_json())
     return error.exit_code

@@ -7,9 +7,9 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from .. import logs
 from ..errors import BatchgenError, StoreError
-from . import environment, shape, words
+from ..files import log
+from . import command, environment, output
 
 #: Characters of the error's own message in the sentence.
 WIDTH = 200
@@ -36,10 +36,10 @@ def report(error: BaseException) -> BatchgenError:
     if isinstance(one, OSError):
         return StoreError(f"{one.filename or 'this machine'}: {one.strerror or one}")
     lines = "".join(traceback.format_exception(error)).splitlines()
-    debug = shape.said("--debug")
+    debug = command.said("--debug")
     if debug:
-        words.say("\n".join(map(str, logs.clean(lines))))
-    what = words.short(str(logs.clean(f"{type(one).__name__}: {one}")), WIDTH)
+        output.say("\n".join(map(str, log.clean(lines))))
+    what = output.short(str(log.clean(f"{type(one).__name__}: {one}")), WIDTH)
     file = _kept(what, lines)
     parts = [f"its traceback is in {file}"] if file else []
     parts += [] if debug else [f"run again with --debug {'to see it here' if file else 'for a traceback'}"]
@@ -57,10 +57,10 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _kept(what: str, lines: list[str]) -> Path | None:
     """Write a traceback into the log of this command, or into the project's; return None where that fails."""
-    wanted = logs.last() or logs.Wanted(file=_usual())
+    wanted = log.last() or log.Wanted(file=_usual())
     lost: list[str] = []
-    with logs.kept(logs.Wanted(file=wanted.file, as_text=wanted.as_text, tell=lost.append)):
-        logs.event("crash", logs.ERROR, error=what, traceback=lines)
+    with log.kept(log.Wanted(file=wanted.file, as_text=wanted.as_text, tell=lost.append)):
+        log.event("crash", log.ERROR, error=what, traceback=lines)
     return None if lost else wanted.file
 
 

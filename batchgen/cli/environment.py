@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import SettingsError
-from . import shape
+from . import command
 
 if TYPE_CHECKING:
-    from ..dotenv import Fate
+    from ..app.config.dotenv import Fate
 
 NAME = ".env"
-_HEAD = f"{shape.PREFIX}_"
+_HEAD = f"{command.PREFIX}_"
 #: Endings of options that name a file or a folder.
 _PATHS = ("_file", "_dir", "_out", "_log", "log", "metrics", "target")
 
@@ -47,23 +47,23 @@ def load(folder: Path, files: Sequence[Path]) -> None:
         if (place, projects) in _read or (place, False) in _read:
             continue
         _read.add((place, projects))
-        from .. import dotenv
+        from ..app.config import dotenv
 
         if dotenv.load(place, os.environ, *([fate] if projects else [])):
-            from .words import say
+            from .output import say
 
             say(f"warning: everybody may read {path}; if keys stand in it: chmod 600 {path}")
 
 
 def warn_of_ignored(folder: Path) -> None:
     """Warn of what the .env in *folder* may not set, unless the user named that file as well."""
-    from .. import dotenv
+    from ..app.config import dotenv
 
     left = [name for name in dotenv.ignored if name not in os.environ]
     dotenv.ignored.clear()
     if not left:
         return
-    from .words import say
+    from .output import say
 
     are, them = ("is", "it") if len(left) == 1 else ("are", "them")
     say(
@@ -86,7 +86,7 @@ def _may_set(setting: str, value: str) -> bool:
 
     *setting* is an option's long name, alone or after its command's; unknown names are left to ``check``.
     """
-    from .defaults import REFUSED
+    from .settings_file import REFUSED
 
     if setting in ("notify_secret", "notify_secret_file"):
         return True
@@ -108,7 +108,7 @@ def check(ctx: click.Context) -> None:
     if wrong := [str(one) for one in found if one.near]:
         raise SettingsError("\n".join(wrong))
     if found:
-        from .words import say
+        from .output import say
 
         for one in found:
             say(f"warning: {one}")

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from ..selection import ORPHANED
-from . import environment, shape
+from ..planning.selection import ORPHANED
+from . import command as shape
+from . import environment
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from ..app.place import Place
-    from ..selection import Selection
+    from ..app.project import Place
+    from ..planning.selection import Selection
 
 Function = Callable[..., Any]
 
@@ -39,7 +40,7 @@ class Session:
 
     def place(self, *, sandbox: bool = False) -> Place:
         """Return where the project keeps its state."""
-        from ..app.place import Place
+        from ..app.project import Place
 
         return Place.of(self.folder, self.db, sandbox=sandbox)
 
@@ -183,7 +184,7 @@ def _causes(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ..
     known = [str(cause) for cause in Cause]
     for cause in value:
         if cause not in known:
-            from ..manifest.wording import suggestion
+            from ..manifest.messages import suggestion
 
             hint = suggestion(cause, known) or f"there are {', '.join(known)}"
             raise click.BadParameter(f"{cause!r} is no cause of failure: {hint}", ctx, parameter)
@@ -244,7 +245,7 @@ def selecting(function: Function) -> Function:
 
 def selection(options: dict[str, Any]) -> Selection:
     """Take the selection out of *options*; raise UsageError."""
-    from ..selection import Selection
+    from ..planning.selection import Selection
 
     return Selection(
         ids=options.pop("ids"),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import click
 
-from .. import dotenv
-from . import shape
+from ..app.config import dotenv
+from . import command as shape
 
 _HEAD = f"{shape.PREFIX}_"
 #: What is read elsewhere, and what a run hands to --on-finish, which may be batchgen again.

@@ -13,7 +13,7 @@ from ..fingerprint import CURRENT, Stamp
 from ..providers.profile import Profile, Retry
 from ..route import Route
 from ..task import Task
-from .overlay import Overlay
+from .overrides import Overlay
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -7,9 +7,9 @@ from decimal import Decimal
 
 from ..budget import Caps
 from ..money import milli_credits, nano_usd
+from .locations import Path, Places, Problems
+from .messages import suggestion
 from .model import Amounts, Budget
-from .places import Path, Places, Problems
-from .wording import suggestion
 
 #: Scopes that ``Caps`` of a manifest have; a provider's has its name.
 BATCH, DAY = "this batch", "today"

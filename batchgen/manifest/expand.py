@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
+from .filenames import slug
 from .include import Part, stated_in
 from .lists import BadList, Listing, Pick, aliases, listing
+from .locations import Origin, Path, Problems
 from .model import PARAMETERS, From, Job, Matrix
-from .names import slug
-from .places import Origin, Path, Problems
 
 #: A matrix of more combinations is a mistake; a list of rows may be as long as it likes.
 MAX_COMBINATIONS = 100_000

@@ -18,8 +18,8 @@ from pydantic import (
     WrapValidator,
 )
 
-from . import names
-from .template import is_template
+from . import filenames
+from .templates import is_template
 
 
 def _listed(value: object) -> object:
@@ -41,7 +41,7 @@ def _template(value: object, check: ValidatorFunctionWrapHandler) -> object:
 
 
 def _plain(text: str) -> str:
-    found = names.control(text, allow="\t\n\r")
+    found = filenames.control(text, allow="\t\n\r")
     if found:
         raise ValueError(f"holds the control character {found}, which no provider takes")
     return text

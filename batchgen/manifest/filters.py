@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2.filters import do_title
 
-from .names import slug
+from .filenames import slug
 
 #: A text that is filled in may be so long; what is longer is a mistake.
 MAX_CHARACTERS = 1_000_000

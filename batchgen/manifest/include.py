@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ManifestError
-from . import keys
+from . import secrets as keys
+from .locations import Origin, Places, Problems
 from .model import PARAMETERS, Parameters
-from .places import Origin, Places, Problems
-from .reader import read
 from .validate import Checked, validate
+from .yaml_reader import read
 
 MAX_FILES, MAX_DEPTH = 1_000, 50
 

@@ -15,15 +15,15 @@ from typing import Any
 
 from ..errors import ManifestError
 from ..money import nano_usd
-from . import budgets, include, names
-from .assemble import Naming
+from . import budgets, filenames, include
 from .batch import Batch
+from .builder import Naming
+from .candidates import Offers
+from .expansion import Expansion
 from .include import Part
-from .jobs import Expansion
+from .locations import Origin, Problems
 from .model import PARAMETERS
-from .offers import Offers
-from .places import Origin, Problems
-from .template import Template, TemplateFault
+from .templates import Template, TemplateFault
 
 
 def load(
@@ -129,7 +129,7 @@ def _check_values(origin: Origin, axes: Mapping[str, Sequence[Any]], problems: P
 
 
 def _check_name(root: Part, name: str, problems: Problems) -> None:
-    flaw = "holds a /" if "/" in name else names.flaw(name)
+    flaw = "holds a /" if "/" in name else filenames.flaw(name)
     if flaw is None:
         return
     if root.checked.manifest.name is None:
@@ -144,11 +144,11 @@ def _folder(root: Part, name: str, problems: Problems) -> Path:
     """Return the absolute output folder.  The author may put it anywhere; what is filled in is a safe name."""
     where = root.origin("output", "dir")
     try:
-        text = _restricted(root.checked.manifest.output.dir, names.FOLDER_FIELDS).render({"name": name})
+        text = _restricted(root.checked.manifest.output.dir, filenames.FOLDER_FIELDS).render({"name": name})
     except TemplateFault as fault:
         problems.add(where.problem("template", str(fault)))
         text = "output"
-    if names.control(text) or not text.strip():
+    if filenames.control(text) or not text.strip():
         problems.add(where.problem("bad_name", "is blank or holds a control character"))
     elif text.startswith("~"):
         problems.add(where.problem("bad_name", "~ is not understood here", "write the whole path"))

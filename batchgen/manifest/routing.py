@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from ..pricing import estimate
+from ..providers.pricing import estimate
 from ..providers.profile import Model
 from ..route import Route
 from ..task import Task

@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import ManifestError, Problem
-from . import wording
+from . import messages
+from .locations import Path
 from .model import Manifest
-from .places import Path
-from .reader import Document
+from .yaml_reader import Document
 
 #: A job is nothing to check further without these; anything else can be left out of it.
 _VITAL = frozenset({"prompt", "images", "mask", "provider", "model", "from", "matrix", "zip", "vars", "repeat"})
@@ -40,7 +40,7 @@ def validate(document: Document) -> Checked:
     try:
         return Checked(manifest=Manifest.model_validate(data), data=data, problems=[], broken=frozenset())
     except ValidationError as error:
-        problems = wording.problems(error, document.places)
+        problems = messages.problems(error, document.places)
         rest = _Rest(data)
         for item in error.errors(include_url=False, include_input=False, include_context=False):
             rest.leave_out(tuple(item["loc"]))

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from .delays import go_duration
+from .error_bodies import clean
 from .jsonbody import Json
 from .profile import BalanceCheck, Profile
-from .said import clean
+from .retry_after import go_duration
 
 _RATE_HEADER = re.compile(r"(?:x-)?ratelimit-(limit|remaining|reset)(?:-([a-z0-9_-]{1,40}))?")
 _WHOLE = re.compile(r"\s*(\d{1,15})(?:\.\d+)?\s*(?:[,;].*)?")

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..task import Task
-from .answers import declined, read_answer
 from .base import Call, Conversation, Request
-from .fit import wire_fields
 from .openai_images import attempt_headers, json_image
+from .responses import declined, read_answer
+from .validation import wire_fields
 
 #: Where task fields stand in ``image_config``.
 _CONFIG = {"size": "aspect_ratio", "resolution": "image_size"}

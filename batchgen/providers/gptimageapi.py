@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from ..task import Kind
-from .answers import declined, read_answer
 from .base import Call, Conversation, Request
-from .fit import wire_fields
 from .openai_images import attempt_headers
+from .responses import declined, read_answer
+from .validation import wire_fields
 
 
 class GptImageApi:

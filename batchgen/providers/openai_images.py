@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 
 from ..task import Kind, Source
-from .answers import declined, read_answer
 from .base import Call, Conversation, DataUrl, FilePart, Request
-from .fit import wire_fields
 from .jsonbody import Json
 from .profile import Rules
+from .responses import declined, read_answer
+from .validation import wire_fields
 
 _ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from ..errors import BatchgenError, StoreError
-from .engine import FATAL, checkpoint, explain, is_busy, result_code, writing
+from .connection import FATAL, checkpoint, explain, is_busy, result_code, writing
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from .engine import explain, is_busy, reading, writing
+from .connection import explain, is_busy, reading, writing
 from .tables import controls
 
 #: Seconds to keep trying while another process writes.

@@ -11,8 +11,8 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, exists, false, func, or_, select, text
 
+from .records import Wanted
 from .tables import jobs
-from .values import Wanted
 
 
 def due(wanted: Wanted, now: datetime) -> Iterator[ColumnElement[bool]]:

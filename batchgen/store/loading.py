@@ -21,11 +21,11 @@ from sqlalchemy import Connection, func, select
 from ..fingerprint import unchanged
 from ..job import Job, Revised, State, advance
 from ..task import Kind, Task
-from .engine import driver
+from .compare_and_set import supersede
+from .connection import driver
+from .records import Loaded
 from .rows import GLANCE, LOOKS, PLAN_COLUMNS, Form, encode_list, moving
-from .swap import supersede
 from .tables import jobs, micros
-from .values import Loaded
 
 if TYPE_CHECKING:
     from ..manifest.batch import Planned

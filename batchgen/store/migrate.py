@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from ..errors import SchemaMismatch, StoreError
-from .engine import explain, is_busy, prepare, result_code, writing
+from .connection import explain, is_busy, prepare, result_code, writing
 
 #: The newest revision in ``migrations/versions``; a test keeps it so.  A file at it is used without reading alembic.
 HEAD = "0002"

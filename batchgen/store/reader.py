@@ -17,26 +17,26 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from ..division import ALWAYS, Asked, Booked, Period
 from ..errors import NotFound
 from ..job import Job
-from ..ledger import Calls, Counts, Failure, Spent, UsageLine
+from ..planning.selection import Selection
 from ..route import Models
-from ..selection import Selection
-from .asking import attempt_states, files, newest_attempt, selected
-from .charges import PastCall, past_calls
+from .charge_history import PastCall, past_calls
+from .connection import explain, reading
 from .due import due, in_turn, pending, waiting
-from .engine import explain, reading
-from .learned import Lesson, lessons
-from .mending import doubts, last_doubt
+from .learned_rates import Lesson, lessons
+from .ledger import Calls, Counts, Failure, Spent, UsageLine
+from .queries import attempt_states, files, newest_attempt, selected
+from .records import AttemptRecord, Batch, Bill, Doubt, Run, StandingFile, StoredArtifact, Wanted
+from .repair import doubts, last_doubt
 from .rows import listed, to_artifact, to_attempt, to_batch, to_job, to_run
 from .scope import Scope, resolve, those
-from .sums import bills, booked, calls, spent, usage
 from .tables import artifacts, attempts, batches, jobs, runs
-from .values import AttemptRecord, Batch, Bill, Doubt, Run, StandingFile, StoredArtifact, Wanted
+from .usage import bills, booked, calls, spent, usage
+from .usage_groups import ALWAYS, Asked, Booked, Period
 
 if TYPE_CHECKING:
-    from .known import Known
+    from .lookup import Known
 
 PAGE = 1_000  #: jobs read in one transaction: a long export holds up no checkpoint
 
@@ -88,7 +88,7 @@ class Reader:
 
     def known(self, batch_id: int) -> Known:
         """Return the batch as a plan is compared with it."""
-        from .known import Known
+        from .lookup import Known
 
         return Known(self._open, batch_id)
 

@@ -14,7 +14,7 @@ from sqlalchemy import Row, RowMapping, Select, func, literal, select, text
 from ..job import Job, State
 from ..route import Route
 from ..task import Kind, Source, Task
-from .values import AttemptRecord, Batch, Run, StoredArtifact
+from .records import AttemptRecord, Batch, Run, StoredArtifact
 
 if TYPE_CHECKING:
     from ..manifest.batch import Planned, Recipe

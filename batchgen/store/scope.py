@@ -14,12 +14,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, exists, func, select
 
 from ..job import State
-from ..selection import Selection
-from .asking import selected
+from ..planning.selection import Selection
 from .due import due, in_turn, waiting
+from .queries import selected
+from .records import Wanted
 from .rows import listed
 from .tables import batches, jobs
-from .values import Wanted
 
 #: Jobs looked at together.
 PAGE = 500

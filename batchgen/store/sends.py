@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from .engine import explain, reading
+from .connection import explain, reading
 from .tables import attempts, jobs
 
 #: Attempts read in one query, newest first.

@@ -24,15 +24,15 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from ..errors import BatchgenError, NotFound, StaleJob
 from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
 from ..task import Artifact
-from . import mending
-from .booking import artifact_rows, closed_attempt, ledger_row
+from . import repair
 from .committer import Committer
-from .learned import learn
+from .compare_and_set import supersede, swap
+from .learned_rates import learn
 from .loading import Loading
+from .records import Intake, Loaded, Trace
 from .rows import to_job
-from .swap import supersede, swap
+from .settlement import artifact_rows, closed_attempt, ledger_row
 from .tables import artifacts, attempts, batches, jobs, ledger, runs
-from .values import Intake, Loaded, Trace
 
 if TYPE_CHECKING:
     from ..manifest.batch import Planned
@@ -41,7 +41,7 @@ CHUNK = 5_000  #: jobs loaded in one transaction: bounds the log, and what an in
 
 
 class Writer:
-    """The job table's verbs.  Have its lock (``batchgen.lock``) and ``migrate.ensure`` first.
+    """The job table's verbs.  Have its lock (``batchgen.files.lock``) and ``migrate.ensure`` first.
 
     A *guest* needs no lock and may only ``cancel``: all that a run holds in memory survives that.
     """
@@ -162,15 +162,15 @@ class Writer:
     async def drop(self, job: Job, event: Cancelled, *, free: bool) -> Job:
         """Give a job up; *free*: a person looked its calls in doubt up, and they were not charged."""
         after = advance(job, event)
-        return await self._line.submit(partial(mending.drop, before=job, after=after, free=free, now=event.at))
+        return await self._line.submit(partial(repair.drop, before=job, after=after, free=free, now=event.at))
 
     async def cancel(self, wanted: Sequence[Job], now: datetime) -> list[Job]:
         """Cancel jobs together; return those that were still as they were seen, the others are left alone."""
-        return await self._line.submit(partial(mending.cancel, wanted=wanted, now=now))
+        return await self._line.submit(partial(repair.cancel, wanted=wanted, now=now))
 
     async def adopt(self, job: Job, attempt_id: str, file: Artifact, now: datetime) -> Job:
         """Take in a published file that a person brought; *attempt_id* is the call it belongs to, or a new one."""
-        return await self._line.submit(partial(mending.adopt, before=job, attempt_id=attempt_id, file=file, now=now))
+        return await self._line.submit(partial(repair.adopt, before=job, attempt_id=attempt_id, file=file, now=now))
 
     async def take_in(
         self, batch_id: int, traces: Sequence[Trace], now: datetime, *, last: bool
@@ -179,7 +179,7 @@ class Writer:
 
         Returns what that was, and the files that wait for one before them; *last*: there is none to wait for.
         """
-        return await self._line.submit(partial(mending.take_in, batch_id=batch_id, traces=traces, last=last, now=now))
+        return await self._line.submit(partial(repair.take_in, batch_id=batch_id, traces=traces, last=last, now=now))
 
 
 # --- batches and runs ---------------------------------------------------------

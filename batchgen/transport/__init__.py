@@ -4,7 +4,7 @@ Repeated here is only what cannot cost money: a connection that was never made, 
 belongs to ``retry.judge``, through the job table.  What arrives is kept, however its server framed it.
 """
 
-from .line import Line, Transport
-from .reading import Head, inflated
+from .client import Line, Transport
+from .response import Head, inflated
 
 __all__ = ["Head", "Line", "Transport", "inflated"]

@@ -15,9 +15,9 @@ from anyio import CancelScope, current_time, fail_after, sleep
 
 from ..fault import ProviderError
 from .addresses import NotPublicError
-from .mishaps import TROUBLE, FlakyError, LostError, causes, words
+from .errors import TROUBLE, FlakyError, LostError, causes, words
 from .proxies import ProxyError
-from .reading import Head, Sink, hang_up, receive
+from .response import Head, Sink, hang_up, receive
 
 #: Seconds for one try, and for any silence within it.
 TIMEOUT = 120.0

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from batchgen.cli.terms import bounds
+from batchgen.cli.run_options import bounds
 
 from .kit import CANARY, finish, wait_for
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import click
 
-from batchgen.app import finish, ground, notify
-from batchgen.cli import batchgen, defaults, environment, shape, variables
+from batchgen.app import preflight
+from batchgen.app.monitoring import hook as finish
+from batchgen.app.monitoring import notify
+from batchgen.cli import batchgen, environment, settings_file, variables
+from batchgen.cli import command as shape
 
 from .kit import CANARY
 
@@ -148,7 +151,7 @@ def test_the_env_file_of_a_project_sets_neither_commands_nor_proxies_nor_consent
 def test_an_env_file_sets_exactly_the_settings_that_a_project_file_may_hold():
     def looked(command, parent, name):
         ctx = click.Context(command, info_name=name, parent=parent)
-        may = defaults.allowed(command).keys() - {"on_finish"}
+        may = settings_file.allowed(command).keys() - {"on_finish"}
         for option in (one for one in command.params if not getattr(one, "hidden", False)):
             for variable in shape.variables(ctx, option):
                 assert (environment.fate(variable, "1") == "set") == (shape.long_name(option) in may), variable
@@ -175,4 +178,4 @@ def test_a_key_in_an_env_file_is_read_only_by_the_name_that_a_provider_has_for_i
 
 
 def test_what_is_read_elsewhere_is_known():
-    assert {*finish.NAMES, ground.ALLOW, notify.SECRET} <= variables.ALWAYS
+    assert {*finish.NAMES, preflight.ALLOW, notify.SECRET} <= variables.ALWAYS

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from batchgen.cli import Commands, batchgen
-from batchgen.cli.shape import EVERYWHERE
+from batchgen.cli.command import EVERYWHERE
 from batchgen.sandbox.log import read_log
 
 from .kit import CANARY, PROVIDERS, Project, finish

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.cli.topics import CAUSES
+from batchgen.cli.commands.help import CAUSES
 from batchgen.fault import Cause
 from batchgen.sandbox.faults import ALIASES, KINDS
 

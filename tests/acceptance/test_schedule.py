@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
+from batchgen.app.schedule import When
 from batchgen.errors import UsageError
-from batchgen.schedule import When
 
 from .kit import CANARY
 

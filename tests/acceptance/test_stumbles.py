@@ -16,12 +16,12 @@ JOB = {"id": "a", "prompt": "A red cube", "provider": "studio", "quality": "low"
 #: Dies when the paid answer is sealed in the spool, before it is read.
 KILL_WHEN_SEALED = """
 import os, signal
-import batchgen.perform as perform
+import batchgen.engine.executor as perform
 perform.Workshop._read = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 """
 #: Cannot start the thread that reads a paid answer, as under a limit of processes or memory.
 NO_THREAD = """
-import batchgen.perform as perform
+import batchgen.engine.executor as perform
 async def refuse(*_):
     raise RuntimeError("can't start new thread")
 perform.Workshop._in_thread = refuse
@@ -89,7 +89,7 @@ def test_an_answer_is_delivered_whatever_became_of_its_provider(project, witness
 
 def test_a_call_in_doubt_at_a_provider_that_is_gone_follows_the_policy_of_its_batch(project, witness):
     manifest = write(project, on_unknown="hold")
-    kill_while_waiting = "import batchgen.transport.line as line, os, signal\nasync def die(*_, **__):\n    "
+    kill_while_waiting = "import batchgen.transport.client as line, os, signal\nasync def die(*_, **__):\n    "
     kill_while_waiting += "os.kill(os.getpid(), signal.SIGKILL)\nline.receive = die\n"
     assert stumble(project, kill_while_waiting, manifest).returncode == -signal.SIGKILL
     write(project, "atelier", on_unknown="hold")

@@ -13,18 +13,18 @@ from typing import Any, cast
 
 import anyio
 from anyio import CapacityLimiter, to_thread
+from batchgen.files.output.images import examine
+from batchgen.files.output.output import publish
+from batchgen.files.output.source_cache import Inputs
+from batchgen.files.output.spool import Slot, Spool
 from PIL import Image
 
-from batchgen.files import publish
-from batchgen.images import examine
-from batchgen.inputs import Inputs
+from batchgen.engine.executor import Workshop
 from batchgen.job import Attempt, Delivered
-from batchgen.perform import Workshop
 from batchgen.providers import dialect
 from batchgen.providers.base import Call, Generation, Reply, Request
 from batchgen.providers.presets import profile
 from batchgen.providers.profile import Profile
-from batchgen.spool import Slot, Spool
 from batchgen.task import Kind, Task
 from batchgen.transport import Head, Transport
 

@@ -12,11 +12,11 @@ from typing import Any
 import aiohttp
 import httpx
 from anyio import to_thread
+from batchgen.files.output.spool import Spool
 from httpx_aiohttp import AiohttpTransport
 
 from batchgen.providers.base import Call
 from batchgen.providers.presets import profile
-from batchgen.spool import Spool
 from batchgen.transport import Transport
 
 from .apart import KEY, apart

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from statistics import median
 from time import process_time
 
+from batchgen.files.output.images import examine
 from PIL import Image
-
-from batchgen.images import examine
 
 from .apart import apart
 from .figures import Row, rows

@@ -16,10 +16,10 @@ import aiohttp
 import anyio
 import yaml
 
-from batchgen.app import prepare, run
-from batchgen.app.place import Place
-from batchgen.manifest.overlay import Overlay
-from batchgen.runner import Runner
+from batchgen.app import plan, run
+from batchgen.app.project import Place
+from batchgen.engine.runner import Runner
+from batchgen.manifest.overrides import Overlay
 from batchgen.store.reader import Reader
 
 from .apart import KEY
@@ -55,7 +55,7 @@ def batchgen(url: str, count: int, width: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         place = Place.of(root, None)
-        batch = prepare.read_manifest(place, _manifest(root, url, count), Overlay(concurrency=width))
+        batch = plan.read_manifest(place, _manifest(root, url, count), Overlay(concurrency=width))
         with Meter() as meter:
             ended = run.run(place, batch, run.Terms(), _agree, _quietly)
         assert (ended.exit_code, ended.images) == (0, count), ended
@@ -77,7 +77,7 @@ def flight(url: str, count: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         place = Place.of(root, None)
-        batch = prepare.read_manifest(place, _manifest(root, url, count), Overlay(concurrency=count))
+        batch = plan.read_manifest(place, _manifest(root, url, count), Overlay(concurrency=count))
         with Meter() as meter:
             ended = run.run(place, batch, run.Terms(), _agree, watched)
         assert (ended.exit_code, ended.images) == (0, count), ended

@@ -15,7 +15,7 @@ from batchgen.job import Attempt, Job
 from batchgen.manifest.batch import Planned, Recipe
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
-from batchgen.store.values import Wanted
+from batchgen.store.records import Wanted
 from batchgen.store.writer import Writer
 from batchgen.task import Kind, Task
 

@@ -11,8 +11,8 @@ import pytest
 from batchgen.fault import Cause, Fault, ProviderError
 from batchgen.providers.account import Balance, Limit, read_balance, read_catalogue, read_limits
 from batchgen.providers.base import Call, Reply
-from batchgen.providers.inquiry import NO_ENDPOINT, Account, Verdict, inquire, list_models
 from batchgen.providers.presets import PRESET_NAMES, profile
+from batchgen.providers.probe import NO_ENDPOINT, Account, Verdict, inquire, list_models
 from batchgen.providers.profile import BalanceCheck, Checks, ModelsCheck, Profile
 
 KEY = "sk-canary-Zq8vT3xW9pL5mK2rB7nD4hJ6-0000"

@@ -12,7 +12,7 @@ import pytest
 from batchgen.fault import Cause, Charged, Fault, ProviderError
 from batchgen.providers import jsonbody
 from batchgen.providers.base import Call, Reply
-from batchgen.providers.encoding import decoded
+from batchgen.providers.base64_images import decoded
 from batchgen.task import Usage
 
 from .test_dialects import B64, CDN, GATEWAY, GEMINI, PNG, answer, finish, request, start

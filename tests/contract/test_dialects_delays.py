@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.providers.delays import go_duration, retry_after
+from batchgen.providers.retry_after import go_duration, retry_after
 
 NOW = "Sat, 21 Nov 2026 09:00:00 GMT"
 

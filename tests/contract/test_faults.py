@@ -9,7 +9,7 @@ import pytest
 
 from batchgen.fault import Cause, Charged, Fault, ProviderError
 from batchgen.providers.base import Reply
-from batchgen.providers.faults import fault_of, request_id
+from batchgen.providers.error_mapping import fault_of, request_id
 from batchgen.providers.presets import profile
 
 from .test_dialects import GATEWAY, GEMINI, answer, request, start

@@ -12,9 +12,9 @@ import pytest
 
 from batchgen.fault import Cause, Charged, Fault, Scope
 from batchgen.providers.base import Reply
-from batchgen.providers.faults import fault_of
+from batchgen.providers.error_bodies import error_in, notes_in
+from batchgen.providers.error_mapping import fault_of
 from batchgen.providers.presets import profile
-from batchgen.providers.said import error_in, notes_in
 from batchgen.task import Kind, Task
 
 PROMPT = (

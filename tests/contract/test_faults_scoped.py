@@ -9,8 +9,8 @@ import pytest
 
 from batchgen.fault import FIREWALL, Cause, Scope
 from batchgen.providers.base import Reply
-from batchgen.providers.faults import fault_of
-from batchgen.providers.said import error_in
+from batchgen.providers.error_bodies import error_in
+from batchgen.providers.error_mapping import fault_of
 from batchgen.task import Kind, Task
 
 from .test_dialects import profile

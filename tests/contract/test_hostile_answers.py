@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from batchgen.fault import Cause
-from batchgen.providers import echo, eventstream, jsonbody
+from batchgen.providers import event_stream, jsonbody, request_echo
 from batchgen.providers.base import Reply
 from batchgen.task import Kind, Source
 
@@ -58,7 +58,7 @@ def test_a_stream_of_many_pieces_takes_one_pass() -> None:
     piece = {"choices": [{"delta": {"content": "A" * 30, "images": [1]}}]}
     body = (b"data: " + json.dumps(piece).encode() + b"\n\n" + b'data: {"type": "ping"}\n\n') * 20_000
     began = time.process_time()
-    *others, chat = eventstream.documents(body)
+    *others, chat = event_stream.documents(body)
     assert time.process_time() - began < 5  # with a comparison of each to each it took a minute
     assert len(others) == 20_000
     message = chat["choices"][0]["message"]
@@ -68,7 +68,7 @@ def test_a_stream_of_many_pieces_takes_one_pass() -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_the_lines_of_a_stream_end_in_any_way(end: str) -> None:
     body = end.join(["", "", "event: x", 'data: {"a":', "data: 1}", "", "", "", "data:", "", 'data: {"b": 2}'])
-    assert eventstream.documents(body.encode()) == [{"a": 1}, {"b": 2}]
+    assert event_stream.documents(body.encode()) == [{"a": 1}, {"b": 2}]
 
 
 def test_the_pieces_of_a_field_are_joined_by_their_kind() -> None:
@@ -77,7 +77,7 @@ def test_the_pieces_of_a_field_are_joined_by_their_kind() -> None:
         {"content": "x", "images": None, "index": 1, "mixed": ["b"]},
         {"content": "y", "images": [2], "index": None, "mixed": ["c"]},
     ]
-    whole = eventstream.documents(stream(*({"choices": [{"delta": delta}]} for delta in deltas)))[-1]
+    whole = event_stream.documents(stream(*({"choices": [{"delta": delta}]} for delta in deltas)))[-1]
     message = whole["choices"][0]["message"]
     assert message == {"content": "xy", "images": [1, 2], "index": 1, "mixed": ["b", "c"]}
 
@@ -120,6 +120,6 @@ def test_a_source_in_a_list_of_results_is_no_result() -> None:
 
 def test_a_long_run_of_backslashes_is_read_once() -> None:
     began = time.process_time()
-    assert echo.plain("\\" * 200_000) == "\\" * 200_000
-    assert echo.plain(r"a\\\u0041\nb") == "aA b"
+    assert request_echo.plain("\\" * 200_000) == "\\" * 200_000
+    assert request_echo.plain(r"a\\\u0041\nb") == "aA b"
     assert time.process_time() - began < 5

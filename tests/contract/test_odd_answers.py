@@ -12,11 +12,11 @@ import pytest
 
 from batchgen.fault import FIREWALL, Cause, Charged, Fault, ProviderError, Scope
 from batchgen.providers.base import Reply
-from batchgen.providers.faults import fault_of
+from batchgen.providers.error_mapping import fault_of
 from batchgen.redaction import Blackout
 from batchgen.task import Kind, Source
-from batchgen.transport.coding import plain
-from batchgen.transport.reading import Memory, _Pieces
+from batchgen.transport.content_coding import plain
+from batchgen.transport.response import Memory, _Pieces
 
 from .test_dialects import B64, GATEWAY, PNG, answer, profile, request, start
 from .test_dialects_answers import failure

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.app import attend, control
-from batchgen.app.attend import Attendance
+from batchgen.app import control, supervisor
+from batchgen.app.supervisor import Attendance
+from batchgen.engine.runner import Runner
 from batchgen.errors import StoreError
-from batchgen.runner import Runner
-from batchgen.store.learned import Lesson
+from batchgen.store.learned_rates import Lesson
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from tests.simulated import witness
@@ -68,7 +68,7 @@ def test_what_lanes_learned_is_kept_when_a_run_ends(tmp_path):
 
 
 def test_where_it_cannot_be_kept_calls_in_flight_end_as_they_would(tmp_path, monkeypatch):
-    monkeypatch.setattr(attend, "KEEP_EVERY", 30.0)
+    monkeypatch.setattr(supervisor, "KEEP_EVERY", 30.0)
     short = night(tmp_path, allows=[Sliding(6, 60.0)])
     with pytest.raises(ExceptionGroup) as caught:
         attended(short, spoiled=True)

@@ -10,14 +10,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batchgen.backlog import STALE, Backlog
+from batchgen.engine.backlog import STALE, Backlog
 from batchgen.fault import Cause, Fault
 from batchgen.job import Cancelled, Deferred, Job, Returned
 from batchgen.manifest.batch import Planned
 from batchgen.route import Models, Route
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
-from batchgen.store.values import Wanted
+from batchgen.store.records import Wanted
 from batchgen.store.writer import Writer
 from batchgen.task import Kind, Task
 

@@ -12,18 +12,18 @@ import httpx
 import pytest
 import yaml
 
-from batchgen.app import check as use_case
-from batchgen.app.check import Checked, check, models, worst
-from batchgen.app.place import Place
-from batchgen.app.tariffs import prices
+from batchgen.app import provider_check as use_case
+from batchgen.app.prices import prices
+from batchgen.app.project import Place
+from batchgen.app.provider_check import Checked, check, models, worst
 from batchgen.errors import KeyMissing, SettingsError, UsageError
 from batchgen.fault import ProviderError
 from batchgen.providers.base import Call
-from batchgen.providers.inquiry import Verdict
 from batchgen.providers.presets import profile
+from batchgen.providers.probe import Verdict
 from batchgen.sandbox import launch
 from batchgen.sandbox.log import read_log, totals
-from batchgen.transport import Transport, reading
+from batchgen.transport import Transport, response
 from tests.rawserver import Behaviour, answer, closed_port, hold, refuse_to_speak, says, serve
 
 KEY = "sk-canary-Zq8vT3xW9pL5mK2rB7nD4hJ6-0000"
@@ -360,11 +360,11 @@ async def test_whoever_does_not_answer_whole_is_out_of_reach(place, monkeypatch,
 
 
 async def test_an_endless_answer_is_cut(place, monkeypatch):
-    monkeypatch.setattr("batchgen.transport.line.MAX_ANSWER", 1000)
+    monkeypatch.setattr("batchgen.transport.client.MAX_ANSWER", 1000)
     found, _ = await checked_at(place, answer(b" " * 2000), monkeypatch)
     assert found.account.verdict is Verdict.UNREACHED
     assert "larger than 1000 bytes" in found.account.words
-    assert reading.MAX_BODY > 1_000_000  # of a paid answer nothing is cut
+    assert response.MAX_BODY > 1_000_000  # of a paid answer nothing is cut
 
 
 @pytest.mark.parametrize("preset", ["openai", "gateway"])

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from batchgen import logs
-from batchgen.app import look
+from batchgen.app import queries
 from batchgen.cli import main
 from batchgen.errors import StoreError
+from batchgen.files.output import log as logs
 
 KEY = "sk-canary-Zq8vT3xW9pL5mK2rB7nD4hJ6-0000"
 
@@ -41,7 +41,7 @@ def command(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("fails", [boom, group])
 def test_it_is_one_sentence_and_the_path_of_the_log(command, tmp_path, monkeypatch, fails):
-    monkeypatch.setattr(look, "status", fails)
+    monkeypatch.setattr(queries, "status", fails)
     log = tmp_path / ".batchgen" / "logs" / "batchgen.jsonl"
     code, out, err = command("status")
     assert (code, out) == (1, "")
@@ -55,7 +55,7 @@ def test_it_is_one_sentence_and_the_path_of_the_log(command, tmp_path, monkeypat
 
 
 def test_a_script_gets_it_as_json(command, monkeypatch):
-    monkeypatch.setattr(look, "status", boom)
+    monkeypatch.setattr(queries, "status", boom)
     code, out, err = command("status", "--json")
     assert (code, out) == (1, "")
     assert json.loads(err)["code"] == 1
@@ -63,7 +63,7 @@ def test_a_script_gets_it_as_json(command, monkeypatch):
 
 @pytest.mark.parametrize("fails", [boom, group])
 def test_with_debug_the_traceback_is_shown_without_keys(command, monkeypatch, fails):
-    monkeypatch.setattr(look, "status", fails)
+    monkeypatch.setattr(queries, "status", fails)
     code, _, err = command("status", "--debug")
     assert code == 1
     assert "Traceback (most recent call last)" in err
@@ -74,7 +74,7 @@ def test_with_debug_the_traceback_is_shown_without_keys(command, monkeypatch, fa
 
 def test_a_log_that_cannot_be_written_is_no_second_error(command, tmp_path, monkeypatch):
     (tmp_path / ".batchgen").write_text("a file where a folder is expected", encoding="utf-8")
-    monkeypatch.setattr(look, "status", boom)
+    monkeypatch.setattr(queries, "status", boom)
     code, _, err = command("status")
     assert (code, len(err.splitlines())) == (1, 1)
     assert "traceback is in" not in err
@@ -93,5 +93,5 @@ def test_a_group_is_told_by_what_says_most(command, monkeypatch, error, code, sa
     def fails(*_arguments):
         raise error
 
-    monkeypatch.setattr(look, "status", fails)
+    monkeypatch.setattr(queries, "status", fails)
     assert command("status") == (code, "", f"{said}\n" if said else "")

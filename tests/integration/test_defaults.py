@@ -9,9 +9,10 @@ from typing import Any
 import click
 import pytest
 
-from batchgen import settings
-from batchgen.app.place import Place
-from batchgen.cli import batchgen, defaults, shape
+from batchgen.app.config import settings
+from batchgen.app.project import Place
+from batchgen.cli import batchgen, settings_file
+from batchgen.cli import command as shape
 from batchgen.errors import SettingsError
 
 #: Whatever is new has been thought about: would anybody be harmed, or misled, by a file that says it?
@@ -59,7 +60,7 @@ def commands() -> dict[str, click.Command]:
 
 
 def test_every_option_of_every_command_has_been_thought_about():
-    found = {name: set(defaults.allowed(command)) for name, command in commands().items()}
+    found = {name: set(settings_file.allowed(command)) for name, command in commands().items()}
     for name in shape.RUNS:
         assert found.pop(name) == OF_A_RUN
     assert {name: allowed for name, allowed in found.items() if allowed} == OPEN
@@ -115,7 +116,7 @@ def test_those_of_a_resume_are_those_of_the_batchs_manifest(own, monkeypatch):
         asked.append((place.root, place.sandbox, name))
         return SimpleNamespace(manifest=str(folder / "m.yaml"))
 
-    monkeypatch.setattr("batchgen.app.look.batch", batch)
+    monkeypatch.setattr("batchgen.app.queries.batch", batch)
     resume = batchgen.get_command(click.Context(batchgen), "resume")
     assert resume.make_context("resume", ["night", "--sandbox", "-C", str(own.parent)]).params["max_time"] == "2h"
     assert resume.make_context("resume", ["-C", str(own.parent)]).params["max_time"] == "2h"
@@ -166,7 +167,7 @@ def test_all_mistakes_are_told_at_once_and_those_of_other_commands_by_doctor(own
     assert len(refused(own, text)) == 2
     assert parsed(own.parent / "shop", name="watch")["every"] == 1
     with pytest.raises(SettingsError) as told:
-        defaults.check(settings.layers(own.parent / "shop"))
+        settings_file.check(settings.layers(own.parent / "shop"))
     assert [line.split(": ")[1] for line in str(told.value).splitlines()] == [
         "options.run.yse", "options.run.budget", "options.plan.ful", "options.db.deep",
     ]  # fmt: skip
@@ -200,4 +201,4 @@ def test_help_and_completion_read_no_file(own):
     ],
 )
 def test_what_goes_before_a_setting(name, before):
-    assert defaults.rivals(name) == before
+    assert settings_file.rivals(name) == before

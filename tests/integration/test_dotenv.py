@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen import dotenv, settings
+from batchgen.app.config import dotenv, settings
 from batchgen.errors import SettingsError
 
 FILE = Path("x.env")

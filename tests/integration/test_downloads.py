@@ -13,12 +13,12 @@ from dataclasses import replace
 import anyio
 import httpx
 import pytest
+from batchgen.files.output.spool import Scratch, Spool
 
 from batchgen.errors import StoreError
 from batchgen.fault import Cause, Charged, Fault, ProviderError
 from batchgen.providers.presets import profile
-from batchgen.spool import Scratch, Spool
-from batchgen.transport import Transport, reading
+from batchgen.transport import Transport, response
 from batchgen.transport import download as downloads
 from batchgen.transport.addresses import PublicResolver, is_public, private_literal
 from tests.rawserver import Behaviour, Connection, answer, head, hold, in_turn, reset, says, serve
@@ -358,7 +358,7 @@ async def test_a_stranger_that_asks_for_a_login_is_told_nothing(scratch):
         transport._lines["studio"] = replace(transport.line("studio"), bare=transport.line("studio").client)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(type(transport.line("studio").profile), "may_fetch", lambda *_: True)
-            patch.setattr("batchgen.transport.line.private_literal", lambda _: False)
+            patch.setattr("batchgen.transport.client.private_literal", lambda _: False)
             await lost(transport, f"{server.url}/a", scratch)
     assert server.requests
     assert not any("authorization" in request.headers for request in server.requests)
@@ -368,7 +368,7 @@ async def test_a_stranger_that_asks_for_a_login_is_told_nothing(scratch):
 
 
 async def test_a_download_over_the_cap_is_given_up(scratch, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_BODY", 1000)
+    monkeypatch.setattr(response, "MAX_BODY", 1000)
     async with serve(answer(b"x" * 5000)) as server, transport_to(server.url) as transport:
         fault = await lost(transport, f"{server.url}/a", scratch)
     assert "larger than 1000" in fault.message
@@ -495,7 +495,7 @@ DISGUISES = (
 
 @pytest.mark.parametrize("host", DISGUISES)
 async def test_no_disguise_of_this_machine_is_ever_connected_to(scratch, host, monkeypatch):
-    monkeypatch.setattr("batchgen.transport.line.SOURCE_PATIENCE", 0.1)
+    monkeypatch.setattr("batchgen.transport.client.SOURCE_PATIENCE", 0.1)
     async with serve(answer(IMAGE)) as server, transport_to("https://gw.example.com", ("*",)) as transport:
         with pytest.raises(ProviderError) as caught:
             await transport.fetch_source(f"https://{host}:{server.port}/a.png", scratch)

@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 import pytest
+from batchgen.files.output.output import ASIDE, digest, make_private, publish, replace_file, sweep
 
 from batchgen.errors import StoreError
-from batchgen.files import ASIDE, digest, make_private, publish, replace_file, sweep
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +43,7 @@ def child(code: str, *arguments: object, wrap: tuple[str, ...] = ()) -> subproce
 
 DEADLY = """
 import os, signal
-import batchgen.files  # before the count begins
+import batchgen.files.output  # before the count begins
 count, real = 0, os.{call}
 
 def deadly(*args, **kwargs):
@@ -225,7 +225,7 @@ def test_a_read_only_folder_gives_an_error_that_says_what_to_do(tmp_path):
         import sys
         from pathlib import Path
         from batchgen.errors import StoreError
-        from batchgen.files import publish
+        from batchgen.files.output import publish
         if {limited}:  # root that may not mount anything: it cannot make a file at all then
             import resource
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -246,7 +246,7 @@ FULL = """
     import json, resource, sys
     from pathlib import Path
     from batchgen.errors import StoreError
-    from batchgen.files import publish
+    from batchgen.files.output import publish
     root, limit = Path(sys.argv[1]), int(sys.argv[2])
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -284,7 +284,7 @@ def test_a_replaced_file_stays_where_it_is_when_the_disk_is_full(tmp_path):
         import resource, sys
         from pathlib import Path
         from batchgen.errors import StoreError
-        from batchgen.files import publish
+        from batchgen.files.output import publish
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
         try:
             publish(Path(sys.argv[1]), "cat.png", b"n" * 60_000)
@@ -307,7 +307,7 @@ def test_a_kill_at_any_step_leaves_old_or_new_whole_and_at_most_a_part(tmp_path,
     code = """
         import sys
         from pathlib import Path
-        from batchgen.files import publish
+        from batchgen.files.output import publish
         publish(Path(sys.argv[1]), "cat.png", b"new" * 100_000)
         """
     killed_at(call, nth, code, tmp_path)
@@ -329,7 +329,7 @@ def test_kills_at_random_moments_never_leave_a_torn_file(tmp_path):
     code = """
         import hashlib, sys
         from pathlib import Path
-        from batchgen.files import publish
+        from batchgen.files.output import publish
         print("ready", flush=True)
         for number in range(100_000):
             data = number.to_bytes(4, "big") * 100_000
@@ -392,7 +392,7 @@ REPLACE = """
     import os, signal, sys
     from contextlib import suppress
     from pathlib import Path
-    from batchgen.files import replace_file
+    from batchgen.files.output import replace_file
     call, what, calls = sys.argv[2], sys.argv[3], ("open", "fsync", "replace", "unlink")
     broken = False
     def guard(name):

@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from batchgen.files.output.output import ASIDE, has_links, publish, require_writable, sweep, sync_folder, withdraw
+from batchgen.files.output.placing import NO_LINKS, place
 
-from batchgen import placing
 from batchgen.errors import StoreError
-from batchgen.files import ASIDE, has_links, publish, require_writable, sweep, sync_folder, withdraw
-from batchgen.placing import NO_LINKS, place
+from batchgen.files.output import placing
 
 from .test_files import ROOT, killed_at, tree
 
@@ -276,7 +276,7 @@ def test_a_kill_at_any_step_leaves_old_or_new_whole(tmp_path, there_before, way,
     code = """
         import sys
         from pathlib import Path
-        from batchgen.files import publish
+        from batchgen.files.output import publish
         publish(Path(sys.argv[1]), "cat.png", b"new" * 100_000)
         """
     killed(way, call, nth, code, tmp_path)
@@ -302,7 +302,7 @@ def test_a_kill_while_a_file_goes_aside_loses_nothing(tmp_path, call, nth):
     code = """
         import sys
         from pathlib import Path
-        from batchgen.files import withdraw
+        from batchgen.files.output import withdraw
         withdraw(Path(sys.argv[1]), "cat.png", sys.argv[2], sys.argv[3], bare=lambda: True)
         """
     killed("look", call, nth, code, tmp_path, *order)
@@ -321,7 +321,7 @@ def test_where_the_system_itself_makes_no_links(tmp_path):
     code = """
         import os, sys
         from pathlib import Path
-        from batchgen.files import publish, require_writable
+        from batchgen.files.output import publish, require_writable
         root = Path(sys.argv[1])
         print(require_writable(root))
         try:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.backlog import Backlog
 from batchgen.budget import Caps
-from batchgen.lane import Closure
-from batchgen.pricing import estimate
+from batchgen.engine.backlog import Backlog
+from batchgen.engine.lane import Closure
+from batchgen.providers.pricing import estimate
 from tests.simulated import scenarios, witness
 from tests.simulated.night import Night, Wish, wishes
 from tests.simulated.server import Nature, Outage, Said, Tells

@@ -11,12 +11,12 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
+from batchgen.files.output.source_cache import Inputs
+from batchgen.files.output.spool import Scratch, Spool
 from PIL import Image, ImageFile
 
 from batchgen.errors import StoreError
 from batchgen.fault import Cause, Charged, Fault, ProviderError
-from batchgen.inputs import Inputs
-from batchgen.spool import Scratch, Spool
 from batchgen.task import Kind, Source, Task
 from tests.rawserver import RawServer, answer, in_turn, says, serve
 

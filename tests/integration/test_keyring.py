@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.app.keyring import SANDBOX_KEY, Keyring, keyring, rehearsal
+from batchgen.app.config.keys import SANDBOX_KEY, Keyring, keyring, rehearsal
 from batchgen.errors import KeyMissing
 from batchgen.providers.presets import profile
 

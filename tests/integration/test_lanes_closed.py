@@ -6,10 +6,10 @@ from contextlib import suppress
 
 import pytest
 
+from batchgen.engine.lane import Closure
 from batchgen.errors import Unread
 from batchgen.fault import Cause, Charged, Fault, Scope
 from batchgen.job import Attempt, Outcome
-from batchgen.lane import Closure
 from tests.simulated.backend import Simulated
 from tests.simulated.night import Night, Wish, wishes
 from tests.simulated.server import Nature, Outage, Said, Tells

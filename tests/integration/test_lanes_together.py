@@ -11,11 +11,11 @@ import anyio
 import pytest
 
 from batchgen.app import run
-from batchgen.app.keyring import Keyring
-from batchgen.backlog import Backlog
+from batchgen.app.config.keys import Keyring
+from batchgen.engine.backlog import Backlog
+from batchgen.engine.lane import Closure
+from batchgen.engine.runner import Runner
 from batchgen.errors import StoreError
-from batchgen.lane import Closure
-from batchgen.runner import Runner
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from tests.simulated import witness

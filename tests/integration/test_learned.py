@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.adapt import DAY, FORGOTTEN, KEEP, Controller
 from batchgen.app.lanes import Memory, lanes
+from batchgen.engine.lane import Lane
+from batchgen.engine.limits.adaptive import DAY, FORGOTTEN, KEEP, Controller
 from batchgen.hint import Hint
-from batchgen.lane import Lane
 from batchgen.providers.presets import profile
-from batchgen.store.learned import Lesson
+from batchgen.store.learned_rates import Lesson
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 

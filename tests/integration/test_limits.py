@@ -9,8 +9,8 @@ from itertools import pairwise
 import anyio
 import pytest
 
-from batchgen.limits import Gate, windows
-from batchgen.windows import MARGIN, Pace
+from batchgen.engine.limits.gate import Gate, windows
+from batchgen.engine.limits.windows import MARGIN, Pace
 from tests.rawserver import answer, serve
 
 

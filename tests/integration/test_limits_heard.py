@@ -7,15 +7,15 @@ from dataclasses import replace
 import httpx
 import pytest
 from anyio import CapacityLimiter
+from batchgen.files.output.source_cache import Inputs
+from batchgen.files.output.spool import Spool
 
+from batchgen.engine.executor import Workshop
 from batchgen.fault import Cause
 from batchgen.hint import Hint
-from batchgen.inputs import Inputs
 from batchgen.job import Attempt, Delivered, Missed
-from batchgen.perform import Workshop
 from batchgen.providers.presets import profile
 from batchgen.sandbox.launch import start
-from batchgen.spool import Spool
 from batchgen.task import Kind, Task
 from batchgen.transport import Transport
 

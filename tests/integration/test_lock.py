@@ -15,16 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from batchgen.files.output.lock import hold, hold_folder, path_of
 
 from batchgen.errors import LockHeld, StoreError
-from batchgen.lock import hold, hold_folder, path_of
 
 ROOT = Path(__file__).parents[2]
 
 HOLD = """
 import sys, os, time
 from pathlib import Path
-from batchgen.lock import hold
+from batchgen.files.lock import hold
 with hold(Path(sys.argv[1]), command="run demo.yaml"):
     print("held", flush=True)
     sys.stdin.readline()
@@ -32,7 +32,7 @@ with hold(Path(sys.argv[1]), command="run demo.yaml"):
 HOLD_AND_FORK = """
 import sys, os, time
 from pathlib import Path
-from batchgen.lock import hold
+from batchgen.files.lock import hold
 with hold(Path(sys.argv[1]), command="run demo.yaml"):
     if os.fork() == 0:
         print(os.getpid(), flush=True)  # it has let go by now: who forked it may not know that yet

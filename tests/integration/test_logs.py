@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from batchgen import logs, redaction
+from batchgen import redaction
+from batchgen.files.output import log
 
 CANARY = "pk.canary/4711+Zq8vT3xW9pL5"
 SIGNED = "https://cdn.example/a.png?X-Signature=abcdef&Expires=9"
@@ -21,8 +22,8 @@ def forget(monkeypatch):
     monkeypatch.setattr(redaction, "_KNOWN", set())
 
 
-def wanted(folder: Path, **said: object) -> logs.Wanted:
-    return logs.Wanted(file=folder / "logs" / "batchgen.jsonl", **said)  # type: ignore[arg-type]
+def wanted(folder: Path, **said: object) -> log.Wanted:
+    return log.Wanted(file=folder / "logs" / "batchgen.jsonl", **said)  # type: ignore[arg-type]
 
 
 def lines(folder: Path) -> list[dict]:
@@ -31,10 +32,10 @@ def lines(folder: Path) -> list[dict]:
 
 @pytest.mark.filterwarnings("always")
 def test_own_and_library_events_are_lines_of_one_form(tmp_path):
-    with logs.kept(wanted(tmp_path), batch="shop"):
-        logs.event("settled", job="a", usd=None, images=1)
-        with logs.about(run="r1"):
-            logs.event("claimed", logging.DEBUG, tags=("x", "y"))
+    with log.kept(wanted(tmp_path), batch="shop"):
+        log.event("settled", job="a", usd=None, images=1)
+        with log.about(run="r1"):
+            log.event("claimed", logging.DEBUG, tags=("x", "y"))
             logging.getLogger("httpx").warning("slow %s", "answer")
             logging.getLogger("httpx").info("not of interest")
         warnings.warn("old", UserWarning, stacklevel=1)
@@ -42,7 +43,7 @@ def test_own_and_library_events_are_lines_of_one_form(tmp_path):
             raise ValueError(CANARY[:3])
         except ValueError:
             logging.getLogger("asyncio").exception("lost")
-    logs.event("after the end")
+    log.event("after the end")
     found = lines(tmp_path)
     assert [(line["level"], line["event"]) for line in found] == [
         ("info", "settled"), ("debug", "claimed"), ("warning", "library"), ("warning", "library"), ("error", "library"),
@@ -62,9 +63,9 @@ def test_own_and_library_events_are_lines_of_one_form(tmp_path):
 def test_nothing_secret_and_nothing_that_steers_a_terminal(tmp_path, as_text):
     nasty = "a\x1b[2Jb\r\nc\x7f\u202ed\x85\ud800"
     told: list[str] = []
-    with logs.kept(wanted(tmp_path, as_text=as_text, verbose=2, tell=told.append)):
-        logs.hide([CANARY, ""])
-        logs.event("failed", message=f"{nasty} {CANARY}", deep={"list": [f"x{CANARY}", SIGNED]})
+    with log.kept(wanted(tmp_path, as_text=as_text, verbose=2, tell=told.append)):
+        log.hide([CANARY, ""])
+        log.event("failed", message=f"{nasty} {CANARY}", deep={"list": [f"x{CANARY}", SIGNED]})
         logging.getLogger("lib").warning("Authorization: Bearer abcdefgh12345 sk-proj-0123456789abcdefgh %s", CANARY)
     text = (tmp_path / "logs" / "batchgen.jsonl").read_bytes().decode("ascii")
     assert len(text.splitlines()) == 2
@@ -78,12 +79,12 @@ def test_nothing_secret_and_nothing_that_steers_a_terminal(tmp_path, as_text):
 
 
 def test_it_rotates_and_keeps_few(tmp_path, monkeypatch):
-    monkeypatch.setattr(logs, "SIZE", 2_000)
-    with logs.kept(wanted(tmp_path)):
+    monkeypatch.setattr(log, "SIZE", 2_000)
+    with log.kept(wanted(tmp_path)):
         for number in range(200):
-            logs.event("settled", job=f"job-{number}")
+            log.event("settled", job=f"job-{number}")
     files = sorted((tmp_path / "logs").iterdir())
-    assert [file.name for file in files] == ["batchgen.jsonl", *(f"batchgen.jsonl.{n + 1}" for n in range(logs.OLDER))]
+    assert [file.name for file in files] == ["batchgen.jsonl", *(f"batchgen.jsonl.{n + 1}" for n in range(log.OLDER))]
     assert all(file.stat().st_size <= 2_000 and stat.S_IMODE(file.stat().st_mode) == 0o600 for file in files)
     assert lines(tmp_path)[-1]["job"] == "job-199"
 
@@ -93,18 +94,18 @@ def test_a_log_that_cannot_be_written_is_told_once_and_ends_nothing(tmp_path, br
     told: list[str] = []
     file = Path("/dev/full") if broken == "full" else tmp_path / "file" / "logs" / "x.jsonl"
     (tmp_path / "file").write_text("no folder")
-    with logs.kept(logs.Wanted(file=file, tell=told.append)):
-        logs.event("one")
-        logs.event("two")
+    with log.kept(log.Wanted(file=file, tell=told.append)):
+        log.event("one")
+        log.event("two")
     assert told == [f"the log {file} cannot be written; the run goes on"]
 
 
 def test_the_terminal_shows_what_was_asked_for(tmp_path):
     told: list[str] = []
     for verbose in (0, 1, 2):
-        with logs.kept(wanted(tmp_path, verbose=verbose, tell=told.append)):
-            logs.event("claimed", logging.DEBUG, job=f"claimed-{verbose}")
-            logs.event("delivered", job=f"done-{verbose}", message="two words")
+        with log.kept(wanted(tmp_path, verbose=verbose, tell=told.append)):
+            log.event("claimed", logging.DEBUG, job=f"claimed-{verbose}")
+            log.event("delivered", job=f"done-{verbose}", message="two words")
     assert [line.split(" ", 1)[1] for line in told] == [
         'delivered job=done-1 message="two words"',
         "claimed job=claimed-2",

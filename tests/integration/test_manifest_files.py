@@ -13,7 +13,7 @@ from PIL import Image
 from batchgen.errors import ManifestError
 from batchgen.fingerprint import digest, unchanged
 from batchgen.manifest import load
-from batchgen.manifest.places import PER_KIND
+from batchgen.manifest.locations import PER_KIND
 from batchgen.task import Kind
 
 COOKBOOK = Path(__file__).parents[2] / "jobs"
@@ -473,6 +473,6 @@ def test_the_demo_shows_every_provider_generating_and_those_that_can_editing():
 
 @pytest.mark.parametrize("path", sorted(COOKBOOK.glob("*.yaml")), ids=lambda path: path.stem)
 def test_other_yaml_readers_agree_on_the_cookbook(path):
-    from batchgen.manifest.reader import read
+    from batchgen.manifest.yaml_reader import read
 
     assert yaml.safe_load(path.read_text(encoding="utf-8")) == read(path).data

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import StoreError
-from batchgen.forecast import Latency
+from batchgen.planning.forecast import Latency
 from batchgen.store import migrate
-from batchgen.store.measured import ENOUGH, RECENT, Measured, measured
+from batchgen.store.history import ENOUGH, RECENT, Measured, measured
 
 
 @pytest.fixture

@@ -7,20 +7,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from batchgen.files.output.sidecar import describe
+from batchgen.files.output.spool import Spool
 
-from batchgen.app import notes, rebuild, traces
-from batchgen.app.place import Place
+from batchgen.app.project import Place
+from batchgen.app.recovery import evidence, last_run, rebuild
 from batchgen.errors import StaleJob
 from batchgen.fault import Cause
 from batchgen.job import Cancelled, Requeued
 from batchgen.manifest import Batch
+from batchgen.planning.selection import Selection
 from batchgen.route import Route
-from batchgen.selection import Selection
-from batchgen.sidecar import describe
-from batchgen.spool import Spool
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
-from batchgen.store.values import Trace
+from batchgen.store.records import Trace
 from batchgen.store.writer import Writer
 from batchgen.task import Artifact, Basis, Charge, Kind, Picture, Task, Usage
 
@@ -261,7 +261,7 @@ def test_a_sidecar_tells_what_it_was_told(tmp_path):
     beside = image.with_name("cat-2.png.json")
     beside.write_bytes(describe(order, file, Picture(data=data), Usage(images=2, output_tokens=7), COST))
     batch = batch_of(tmp_path)
-    said = traces.told(beside, batch, Place.of(tmp_path, None))
+    said = evidence.told(beside, batch, Place.of(tmp_path, None))
     assert said is not None
     got = said.proved()
     assert got.file == replace(file, path="out/cat-2.png")
@@ -294,26 +294,26 @@ def test_a_file_that_is_no_sidecar_is_left_alone(tmp_path, text):
     (tmp_path / "out").mkdir()
     file = tmp_path / "out" / "a.json"
     file.write_text(text)
-    assert traces.told(file, batch_of(tmp_path), Place.of(tmp_path, None)) is None
+    assert evidence.told(file, batch_of(tmp_path), Place.of(tmp_path, None)) is None
     slot = tmp_path / "x.slot"
     slot.write_text(text)
-    assert traces.order(slot, batch_of(tmp_path)) is None
+    assert evidence.order(slot, batch_of(tmp_path)) is None
 
 
 def test_an_order_survives_its_slot(tmp_path):
     attempt = replace(attempt_for_plan(plan("cat")), batch="b")
     Spool(tmp_path / "spool").open(attempt.id, asdict(attempt), 10).close()
-    [slot] = traces.slots(tmp_path / "spool", ".slot")
-    found = traces.order(slot, batch_of(tmp_path))
+    [slot] = evidence.slots(tmp_path / "spool", ".slot")
+    found = evidence.order(slot, batch_of(tmp_path))
     assert found is not None
     assert (found.id, found.key, found.task, found.claim) == (attempt.id, "cat", attempt.task, attempt.claim)
-    assert traces.order(slot, replace(batch_of(tmp_path), name="other")) is None
+    assert evidence.order(slot, replace(batch_of(tmp_path), name="other")) is None
 
 
 def test_files_come_in_the_order_of_their_numbers(tmp_path):
     for number in (1, 10, 2):
         (tmp_path / f"x-{number}.png.json").write_text("{}")
-    assert [path.name.split(".")[0] for path in traces.sidecars(tmp_path, None)] == ["x-1", "x-2", "x-10"]
+    assert [path.name.split(".")[0] for path in evidence.sidecars(tmp_path, None)] == ["x-1", "x-2", "x-10"]
 
 
 def test_a_table_is_behind_when_it_does_not_know_its_last_run(tmp_path, writer, reader):
@@ -326,20 +326,20 @@ def test_a_table_is_behind_when_it_does_not_know_its_last_run(tmp_path, writer, 
 
     batch_id = run(story)
     runs = reader.runs(batch_id)
-    assert not notes.is_behind(place, "b", runs)
-    notes.begun(place, "b", "r1")
-    notes.begun(place, "other", "r0")
-    assert (tmp_path / notes.NAME).stat().st_mode & 0o777 == 0o600
-    assert not notes.is_behind(place, "b", runs)
-    notes.ended(place, "b", "r1")
-    assert notes.is_behind(place, "b", runs)  # it ended, and the table does not know
-    notes.begun(place, "b", "r2")
-    assert notes.is_behind(place, "b", runs)
-    notes.settled(place, "b")
-    assert not notes.is_behind(place, "b", runs)
-    assert json.loads((tmp_path / notes.NAME).read_text())["batchgen.db"]["other"] == {"run": "r0", "ended": False}
-    (tmp_path / notes.NAME).write_text("{torn")
-    assert not notes.is_behind(place, "b", runs)
+    assert not last_run.is_behind(place, "b", runs)
+    last_run.begun(place, "b", "r1")
+    last_run.begun(place, "other", "r0")
+    assert (tmp_path / last_run.NAME).stat().st_mode & 0o777 == 0o600
+    assert not last_run.is_behind(place, "b", runs)
+    last_run.ended(place, "b", "r1")
+    assert last_run.is_behind(place, "b", runs)  # it ended, and the table does not know
+    last_run.begun(place, "b", "r2")
+    assert last_run.is_behind(place, "b", runs)
+    last_run.settled(place, "b")
+    assert not last_run.is_behind(place, "b", runs)
+    assert json.loads((tmp_path / last_run.NAME).read_text())["batchgen.db"]["other"] == {"run": "r0", "ended": False}
+    (tmp_path / last_run.NAME).write_text("{torn")
+    assert not last_run.is_behind(place, "b", runs)
 
 
 def test_a_kept_answer_is_booked_as_paid_for(tmp_path):

@@ -21,7 +21,7 @@ from alembic.script import ScriptDirectory
 
 from batchgen.errors import SchemaMismatch, StoreError
 from batchgen.store import migrate
-from batchgen.store.engine import writing
+from batchgen.store.connection import writing
 from batchgen.store.reader import Reader
 from batchgen.store.tables import metadata
 from batchgen.store.writer import Writer

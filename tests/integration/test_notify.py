@@ -14,19 +14,20 @@ from typing import Any
 
 import pytest
 
-from batchgen import logs, redaction
-from batchgen.app import finish, notify
-from batchgen.app.notify import Notice, Notifier
+from batchgen import redaction
+from batchgen.app.monitoring import hook, notify
+from batchgen.app.monitoring.notify import Notice, Notifier
 from batchgen.errors import UsageError
+from batchgen.files.output import log
 from tests.acceptance.kit import wait_for
 from tests.simulated.night import Night, wishes
 from tests.simulated.server import Nature
 
 
 def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path, monkeypatch):
-    monkeypatch.setattr(finish, "PATIENCE", 0.3)
+    monkeypatch.setattr(hook, "PATIENCE", 0.3)
     note = tmp_path / "pid"
-    why = finish.run_command(f"sleep 60 & echo $! > {note}; wait", {"exit_code": 0})
+    why = hook.run_command(f"sleep 60 & echo $! > {note}; wait", {"exit_code": 0})
     assert why == "the command took longer than 0 s and was ended"
     wait_for(lambda: _is_gone(int(note.read_text())))
 
@@ -39,7 +40,7 @@ def _is_gone(pid: int) -> bool:
 
 
 def test_a_command_need_not_read_what_it_is_given():
-    assert finish.run_command("true", {"text": "x" * 1_000_000}) is None
+    assert hook.run_command("true", {"text": "x" * 1_000_000}) is None
 
 
 class FarSide:
@@ -119,8 +120,8 @@ def test_what_apprise_says_of_a_failure_is_told_without_the_address(far, caplog,
     [line] = said
     assert line.startswith("--notify: json was not told of finished: apprise could not deliver it: ")
     assert (f"error={status}" if status else "A Connection error occurred") in line
-    assert logs.clean(address(far)) == "[hidden]"
-    shown = line + logs.clean(caplog.text)
+    assert log.clean(address(far)) == "[hidden]"
+    shown = line + log.clean(caplog.text)
     assert not [secret for secret in (*SECRETS, address(far)) if secret in shown]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.app.keyring import Keyring
+from batchgen.app.config.keys import Keyring
 from batchgen.errors import StoreError
 from batchgen.providers.presets import profile
 from batchgen.store.writer import Writer

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from batchgen import manifest
-from batchgen.app.attend import Attendance
-from batchgen.app.place import Place
-from batchgen.cli.planning import plan_lines
+from batchgen.app.project import Place
+from batchgen.app.supervisor import Attendance
+from batchgen.cli.render.plan import plan_lines
+from batchgen.engine.lane import Lane
+from batchgen.engine.limits.gate import Gate
+from batchgen.engine.retry import Policy
+from batchgen.engine.runner import Runner
 from batchgen.errors import ManifestError
-from batchgen.lane import Lane
-from batchgen.limits import Gate
-from batchgen.plan import Facts, compare
-from batchgen.retry import Policy
-from batchgen.runner import Runner
+from batchgen.planning.plan import Facts, compare
 from batchgen.store import migrate
 
 STUDIO = 'providers: {studio: {preset: gateway, base_url: "https://gw.example.com", tariff: {usd_per_image: 0.05}}}\n'

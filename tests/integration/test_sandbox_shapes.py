@@ -517,7 +517,7 @@ def test_charged_answers_without_a_picture(ask):
 
 
 def test_help_lists_every_shape():
-    from batchgen.cli.topics import TOPICS
+    from batchgen.cli.commands.help import TOPICS
 
     told = TOPICS["sandbox-faults"]()
     for name, shape in SHAPES.items():

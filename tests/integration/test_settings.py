@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from batchgen import settings
+from batchgen.app.config import settings
+from batchgen.app.config.settings import Key, environment, find_key, find_keys, missing, project_settings
 from batchgen.errors import KeyMissing, SettingsError
-from batchgen.settings import Key, environment, find_key, find_keys, missing, project_settings
 
 SECRET = "sk-canary-4711-never-shown"
 

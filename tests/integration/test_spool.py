@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 import pytest
+from batchgen.files.output.spool import KEPT_SUFFIX, Spool
 
 from batchgen.errors import StoreError
-from batchgen.spool import KEPT_SUFFIX, Spool
 
 ROOT = Path(__file__).parents[2]
 ID = "0123456789abcdef" * 2
@@ -271,7 +271,7 @@ FULL = """
     import json, os, resource, sys
     from pathlib import Path
     from batchgen.errors import StoreError
-    from batchgen.spool import Spool
+    from batchgen.files.spool import Spool
     limit = int(sys.argv[2])
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -320,7 +320,7 @@ def test_kills_at_random_moments_leave_slots_that_tell_the_truth(tmp_path):
     code = """
         import hashlib, sys
         from pathlib import Path
-        from batchgen.spool import Spool
+        from batchgen.files.spool import Spool
         spool = Spool(Path(sys.argv[1]))
         print("ready", flush=True)
         for number in range(100_000):
@@ -357,7 +357,7 @@ def test_a_killed_write_keeps_what_had_arrived(tmp_path):
     code = """
         import os, signal, sys
         from pathlib import Path
-        from batchgen.spool import Spool
+        from batchgen.files.spool import Spool
         slot = Spool(Path(sys.argv[1])).open("a" * 32, {"id": "a"}, 100_000)
         slot.keep_head(200, {"x-request-id": "r"})
         slot.write(b'{"data":' + b"1" * 5000)

@@ -16,16 +16,18 @@ from threading import Timer
 import pytest
 from anyio import create_task_group, fail_after, sleep, to_thread
 
-from batchgen import lock, manifest, settings
+from batchgen import manifest
 from batchgen.app import control
-from batchgen.app.attend import Attendance
 from batchgen.app.cancel import cancel
-from batchgen.app.place import Place
-from batchgen.app.steer import follow
+from batchgen.app.config import settings
+from batchgen.app.live_limits import follow
+from batchgen.app.project import Place
+from batchgen.app.supervisor import Attendance
 from batchgen.cli import main
 from batchgen.errors import StaleJob, UsageError
+from batchgen.files.output import lock
 from batchgen.job import State
-from batchgen.selection import Selection
+from batchgen.planning.selection import Selection
 from batchgen.store import controls, migrate
 from batchgen.store.controls import Control
 from batchgen.store.reader import Reader
@@ -39,7 +41,7 @@ ROOT = Path(__file__).parents[2]
 HOLD = """
 import sys
 from pathlib import Path
-from batchgen.lock import hold
+from batchgen.files.lock import hold
 with hold(Path(sys.argv[1]), command="batchgen run night.yaml"):
     print("held", flush=True)
     sys.stdin.readline()

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from batchgen.errors import IllegalEvent, NotFound, StaleJob, StoreError
 from batchgen.fault import Cause, Fault
 from batchgen.job import Cancelled, Deferred, Exhausted, Requeued, Short, State
-from batchgen.selection import Selection
+from batchgen.planning.selection import Selection
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
+from batchgen.store.records import Wanted
 from batchgen.store.rows import decode_task, encode_task
-from batchgen.store.values import Wanted
 from batchgen.store.writer import Writer
 from batchgen.task import Kind, Source, Task
 
@@ -417,7 +417,7 @@ async def test_a_clean_end_leaves_no_log(path: Path) -> None:
 
 
 async def test_a_locked_table_is_waited_for_then_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchgen.store.engine.BUSY_MS", 50)
+    monkeypatch.setattr("batchgen.store.connection.BUSY_MS", 50)
     with Writer(path, patience=20) as writer, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         waiting = asyncio.ensure_future(writer.open_batch("b", "", "", NOW))

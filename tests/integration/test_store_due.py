@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import event
 
 from batchgen.job import Deferred
+from batchgen.planning.selection import Selection
 from batchgen.route import Models, Route
-from batchgen.selection import Selection
 from batchgen.store.reader import Reader
+from batchgen.store.records import Wanted
 from batchgen.store.scope import Scope
-from batchgen.store.values import Wanted
 from batchgen.store.writer import Writer
 from batchgen.task import Kind, Task
 

@@ -14,7 +14,7 @@ import pytest
 
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
-from batchgen.store.values import Wanted
+from batchgen.store.records import Wanted
 from batchgen.store.writer import Writer
 
 from .store_kit import NOW, claimed, integrity, loaded, plan
@@ -26,7 +26,7 @@ WORK = """
 import asyncio, sys
 from pathlib import Path
 from batchgen.store.reader import Reader
-from batchgen.store.values import Wanted
+from batchgen.store.records import Wanted
 from batchgen.store.writer import Writer
 from tests.integration.store_kit import NOW, claimed, delivery
 

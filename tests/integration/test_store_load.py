@@ -21,8 +21,8 @@ from batchgen.job import Cancelled, Exhausted, Job, State
 from batchgen.manifest.batch import Planned, Recipe
 from batchgen.store.loading import Loading
 from batchgen.store.reader import Reader
+from batchgen.store.records import Loaded, Wanted
 from batchgen.store.rows import Form, encode_task
-from batchgen.store.values import Loaded, Wanted
 from batchgen.store.writer import CHUNK, Writer
 from batchgen.task import Kind, Source, Task
 

@@ -36,7 +36,7 @@ from batchgen.job import (
 )
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
-from batchgen.store.values import Loaded
+from batchgen.store.records import Loaded
 from batchgen.store.writer import Writer
 from batchgen.task import Basis, Charge, Usage
 

@@ -12,13 +12,13 @@ from batchgen.app import run
 from batchgen.job import Cancelled, Deferred, Job
 from batchgen.manifest import Batch
 from batchgen.manifest.batch import Planned
-from batchgen.plan import Facts, Row, compare
+from batchgen.planning.plan import Facts, Row, compare
+from batchgen.planning.selection import Selection, part, sampled
 from batchgen.providers.presets import profile
 from batchgen.route import Models
-from batchgen.selection import Selection, part, sampled
-from batchgen.store import known, scope
+from batchgen.store import lookup, scope
 from batchgen.store.reader import Reader
-from batchgen.store.values import Loaded, Wanted
+from batchgen.store.records import Loaded, Wanted
 from batchgen.store.writer import Writer
 
 from .faults.kit import shows, site
@@ -242,7 +242,7 @@ def test_a_run_sends_what_is_selected_and_the_next_one_the_rest(
 
 
 async def test_a_plan_learns_where_jobs_stand(writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known, "PAGE", 3)
+    monkeypatch.setattr(lookup, "PAGE", 3)
     other = await loaded(writer, [plan("a", "elsewhere"), plan("z")], "other")
     batch_id = await loaded(writer, [plan(key, key) for key in "abcdefgh"])
     await writer.load(batch_id, [plan(key, key) for key in "abcdefg"], NOW)

@@ -6,12 +6,12 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from batchgen.files.output.output import ASIDE, publish, withdraw
 
-from batchgen.app import mend
-from batchgen.app.place import Place
+from batchgen.app import doubts
+from batchgen.app.project import Place
 from batchgen.errors import StoreError
-from batchgen.files import ASIDE, publish, withdraw
-from batchgen.selection import Selection
+from batchgen.planning.selection import Selection
 
 from .faults.kit import Site, by_prompt, drawing, in_order, shows, site
 from .test_files import killed_at
@@ -44,7 +44,7 @@ def tag(data: bytes) -> str:
 
 
 def sound(place: Site) -> bool:
-    found = mend.verify(Place.of(place.folder, None), None, Selection(), deep=True)
+    found = doubts.verify(Place.of(place.folder, None), None, Selection(), deep=True)
     assert found.checked
     return found.flaws == []
 
@@ -144,13 +144,13 @@ def test_a_run_cut_off_between_new_and_old_is_mended_by_the_next(place, monkeypa
     def full(*_: object, **__: object) -> None:
         raise StoreError("the disk is full")
 
-    monkeypatch.setattr("batchgen.purchase.withdraw", full)
+    monkeypatch.setattr("batchgen.engine.attempts.withdraw", full)
     with pytest.raises(StoreError, match="disk is full"):
         place.run_all(stage, {"id": "cat", "prompt": "two"})
     assert {"cat.jpg", "cat.png"} <= beside(place)
     assert place.job("cat")["state"] == "running"
 
-    monkeypatch.setattr("batchgen.purchase.withdraw", withdraw)
+    monkeypatch.setattr("batchgen.engine.attempts.withdraw", withdraw)
     place.run_all(stage, {"id": "cat", "prompt": "two"})
     assert beside(place) == {"cat.png", "cat.png.json"}
     assert place.job("cat")["state"] == "done"
@@ -211,7 +211,7 @@ def test_a_kill_at_any_step_loses_nothing_and_is_completed(tmp_path, call, nth):
     code = """
         import sys
         from pathlib import Path
-        from batchgen.files import withdraw
+        from batchgen.files.output import withdraw
         withdraw(Path(sys.argv[1]), "a/cat.jpg", sys.argv[2], sys.argv[3], bare=lambda: True)
         """
     killed_at(call, nth, code, tmp_path, hashlib.sha256(b"old").hexdigest(), MINE)

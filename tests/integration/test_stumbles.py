@@ -9,16 +9,16 @@ from pathlib import Path
 
 import anyio
 import pytest
+from batchgen.files.output.spool import Spool
 
-from batchgen import perform, purchase
-from batchgen.app import prepare, run
-from batchgen.app.place import Place
+from batchgen.app import plan, run
+from batchgen.app.project import Place
 from batchgen.app.run import Follow
-from batchgen.cli.display import follower
+from batchgen.cli.render.live import follower
+from batchgen.engine import attempts, executor
+from batchgen.engine.lane import Lane
+from batchgen.engine.runner import Runner
 from batchgen.errors import BatchgenError, SettingsError, StoreError, Unread
-from batchgen.lane import Lane
-from batchgen.runner import Runner
-from batchgen.spool import Spool
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from tests.rawserver import Behaviour, Connection
@@ -49,7 +49,7 @@ def two_lanes(folder: Site) -> tuple[Stage, Stage]:
 def carry_out(folder: Site, follow: Follow | None = None) -> tuple[run.Ended, list[str]]:
     """Run the manifest; return its end and what a person was told meanwhile."""
     place, told = Place.of(folder.folder, None), list[str]()
-    batch = prepare.read_manifest(place, folder.folder / "m.yaml")
+    batch = plan.read_manifest(place, folder.folder / "m.yaml")
     ended = run.run(place, batch, run.Terms(), lambda _batch, _plan: None, follow or follower("none"), told.append)
     return ended, told
 
@@ -81,17 +81,17 @@ def test_a_bug_in_one_attempt_lets_those_of_other_lanes_end(folder: Site, monkey
         real = Lane.heed
         monkeypatch.setattr(Lane, "heed", stumbles)
     elif where == "listener":
-        real = purchase.Purchases._tell
+        real = attempts.Purchases._tell
 
-        def tells(self: purchase.Purchases, lane: Lane, *rest: object) -> None:
+        def tells(self: attempts.Purchases, lane: Lane, *rest: object) -> None:
             if lane.provider == "quick" and rest[-1] is not None:
                 raise ZeroDivisionError("no such thing")
             real(self, lane, *rest)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(purchase.Purchases, "_tell", tells)
+        monkeypatch.setattr(attempts.Purchases, "_tell", tells)
     else:
-        real = getattr(purchase, where)
-        monkeypatch.setattr(purchase, where, stumbles)
+        real = getattr(attempts, where)
+        monkeypatch.setattr(attempts, where, stumbles)
     with pytest.raises(BatchgenError, match=r"batchgen has a bug \(ZeroDivisionError: no such thing\)") as caught:
         carry_out(folder)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
@@ -204,7 +204,7 @@ def test_an_answer_in_the_spool_that_cannot_be_opened_today_is_not_bought_again(
         with pytest.raises(StoreError):
             carry_out(folder)
     with monkeypatch.context() as patch:
-        patch.setattr(*{"find": (Spool, "find"), "dialect": (perform, "dialect")}[where], raising(error))
+        patch.setattr(*{"find": (Spool, "find"), "dialect": (executor, "dialect")}[where], raising(error))
         with pytest.raises(Unread, match="job a: "):
             carry_out(folder)
     assert len(list((folder.state / "spool").glob("*.slot"))) == 1

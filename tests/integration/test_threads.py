@@ -10,10 +10,10 @@ from threading import Barrier
 import pytest
 
 from batchgen.app.run import Terms
-from batchgen.selection import Selection
+from batchgen.planning.selection import Selection
 from batchgen.store import scope
 from batchgen.store.reader import Reader
-from batchgen.store.values import Wanted
+from batchgen.store.records import Wanted
 from batchgen.store.writer import Writer
 
 from .faults import kit

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import anyio
 import pytest
+from batchgen.files.output.spool import Slot, Spool
 
 from batchgen.fault import Cause, Charged, Fault, ProviderError
 from batchgen.providers.base import Call, DataUrl
 from batchgen.providers.presets import profile
-from batchgen.spool import Slot, Spool
 from batchgen.task import Source
-from batchgen.transport import Line, Transport, inflated, reading
-from batchgen.transport.line import CONNECT_TRIES
+from batchgen.transport import Line, Transport, inflated, response
+from batchgen.transport.client import CONNECT_TRIES
 from tests.rawserver import (
     Behaviour,
     Connection,
@@ -638,7 +638,7 @@ async def test_an_answer_that_has_begun_is_given_up_at_its_deadline_even_when_ca
 
 @pytest.mark.parametrize("status", ["200 OK", "500 Oops"])
 async def test_an_answer_over_the_cap_is_spoiled_and_charged(slot, monkeypatch, status):
-    monkeypatch.setattr(reading, "MAX_BODY", 10_000)
+    monkeypatch.setattr(response, "MAX_BODY", 10_000)
     async with serve(answer(b"x" * 50_000, status)) as server, line_to(server.url) as line:
         fault = await fault_of(line, slot)
     assert (fault.cause, fault.charged) == (Cause.SPOILED, Charged.YES)
@@ -647,7 +647,7 @@ async def test_an_answer_over_the_cap_is_spoiled_and_charged(slot, monkeypatch, 
 
 
 async def test_an_answer_as_large_as_the_cap_is_taken(slot, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_BODY", 10_000)
+    monkeypatch.setattr(response, "MAX_BODY", 10_000)
     async with serve(answer(b"x" * 10_000)) as server, line_to(server.url) as line:
         await line.send(order(line), slot, 5)
     assert kept(slot).sealed
@@ -761,7 +761,7 @@ def test_a_compression_that_cannot_be_undone_is_spoiled_charged_and_final(coding
 
 
 def test_a_compression_bomb_is_refused_in_bounded_memory(monkeypatch):
-    monkeypatch.setattr(reading, "MAX_BODY", 1_000_000)
+    monkeypatch.setattr(response, "MAX_BODY", 1_000_000)
     bomb = gzip.compress(bytes(60_000_000))
     tracemalloc.start()
     try:

@@ -20,13 +20,13 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
+from batchgen.files.output.spool import Slot, Spool
 
 from batchgen import redaction
 from batchgen.providers.base import Call
 from batchgen.providers.presets import profile
-from batchgen.spool import Slot, Spool
-from batchgen.transport import Line, Transport, inflated, reading
-from batchgen.transport.post import post
+from batchgen.transport import Line, Transport, inflated, response
+from batchgen.transport.webhook import post
 from tests.rawserver import Connection, answer, head, hold, says, serve
 
 KEY = "sk-canary/4711+never-shown"
@@ -58,7 +58,7 @@ CHILD = """
 import pathlib, sys, anyio
 from batchgen.providers.base import Call
 from batchgen.providers.presets import profile
-from batchgen.spool import Spool
+from batchgen.files.spool import Spool
 from batchgen.transport import Transport
 
 async def main(url, folder, deadline):
@@ -164,7 +164,7 @@ OPEN_ENDS = {
 async def test_a_complete_document_on_a_connection_that_stays_open_is_not_waited_for_until_the_deadline(
     slot, monkeypatch, raw
 ):
-    monkeypatch.setattr(reading, "IDLE", 0.1)
+    monkeypatch.setattr(response, "IDLE", 0.1)
     async with serve(says(raw, then=hold)) as server, line_to(server.url) as line:
         start = anyio.current_time()
         found = await line.send(order(line), slot, 30)
@@ -174,7 +174,7 @@ async def test_a_complete_document_on_a_connection_that_stays_open_is_not_waited
 
 
 async def test_nor_is_a_long_one_that_answers_a_free_question(monkeypatch):
-    monkeypatch.setattr(reading, "IDLE", 0.1)
+    monkeypatch.setattr(response, "IDLE", 0.1)
     long = json.dumps(["m" * 100] * 3000).encode()
     async with serve(says(head("200 OK") + long, then=hold)) as server, line_to(server.url) as line:
         with anyio.fail_after(5):
@@ -183,7 +183,7 @@ async def test_nor_is_a_long_one_that_answers_a_free_question(monkeypatch):
 
 
 async def test_a_document_that_goes_on_after_a_pause_is_waited_for(slot, monkeypatch):
-    monkeypatch.setattr(reading, "IDLE", 0.05)
+    monkeypatch.setattr(response, "IDLE", 0.05)
     pieces = (b'{"a": {"b": 1}', b', "c": [2]', b"}")
     slow = says(head("200 OK", {"Transfer-Encoding": "chunked"}),
                 *(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces), b"0\r\n\r\n", pause=0.25)  # fmt: skip
@@ -227,7 +227,7 @@ async def test_an_answer_is_sealed_where_no_thread_can_be_started(slot, monkeypa
 
 
 async def test_what_came_before_the_memory_ran_out_is_sealed_and_told_as_broken(slot, monkeypatch):
-    real, count = reading._Pieces.add, 0
+    real, count = response._Pieces.add, 0
 
     def add(self, chunk):
         nonlocal count
@@ -236,7 +236,7 @@ async def test_what_came_before_the_memory_ran_out_is_sealed_and_told_as_broken(
             raise MemoryError
         real(self, chunk)
 
-    monkeypatch.setattr(reading._Pieces, "add", add)
+    monkeypatch.setattr(response._Pieces, "add", add)
     in_two = says(head("200 OK", {"Content-Length": "6"}), b"abc", b"def", pause=0.1)
     async with serve(in_two) as server, line_to(server.url) as line:
         found = await line.send(order(line), slot, 5)
@@ -304,7 +304,7 @@ ECHOES = {
 
 
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
-@pytest.mark.parametrize("before", [10, reading.PIECE - 12])
+@pytest.mark.parametrize("before", [10, response.PIECE - 12])
 async def test_a_key_that_comes_back_is_nowhere_in_the_spool_wherever_it_is_cut(slot, echo, before):
     body = ('{"x": "' + "y" * before + '", "error": "bad key ' + echo + '"}').encode()
     middle = body.index(echo.encode()) + 7

@@ -14,12 +14,12 @@ from batchgen.fault import Charged, Fault, ProviderError
 from batchgen.hint import Hint
 from batchgen.job import Attempt, Delivered, Missed, Outcome
 from batchgen.providers.base import Reply
-from batchgen.providers.faults import fault_of
-from batchgen.providers.fit import deadline
-from batchgen.providers.limit_headers import stated
+from batchgen.providers.error_mapping import fault_of
 from batchgen.providers.profile import Profile
+from batchgen.providers.ratelimit_headers import stated
+from batchgen.providers.validation import deadline
 from batchgen.task import NOTHING, UNPRICED, Artifact, Basis, Charge, Usage
-from batchgen.transport.mishaps import in_doubt, unreached
+from batchgen.transport.errors import in_doubt, unreached
 
 from .server import Answer, Nature, Said, Server
 

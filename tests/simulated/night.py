@@ -18,17 +18,17 @@ from typing import Any
 import anyio
 
 from batchgen.app import run
-from batchgen.app.attend import Attendance, Say
-from batchgen.app.keyring import Keyring
-from batchgen.app.place import Place
-from batchgen.ledger import Counts
+from batchgen.app.config.keys import Keyring
+from batchgen.app.project import Place
+from batchgen.app.supervisor import Attendance, Say
+from batchgen.engine.runner import Runner
 from batchgen.manifest import Batch
-from batchgen.plan import Plan
+from batchgen.planning.plan import Plan
 from batchgen.providers.presets import profile
 from batchgen.providers.profile import Profile
 from batchgen.route import Route
-from batchgen.runner import Runner
 from batchgen.store import migrate
+from batchgen.store.ledger import Counts
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from batchgen.task import Kind, Task

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from batchgen.providers.base import Reply
-from batchgen.providers.faults import fault_of
-from batchgen.providers.limit_headers import stated
+from batchgen.providers.error_mapping import fault_of
 from batchgen.providers.presets import profile
+from batchgen.providers.ratelimit_headers import stated
 
 from . import witness
 from .allowance import Bucket, Fixed, Sliding

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.adapt import DAY, KEEP, Controller
+from batchgen.engine.limits.adaptive import DAY, KEEP, Controller
+from batchgen.engine.limits.windows import Pace, Window
 from batchgen.hint import Hint
-from batchgen.windows import Pace, Window
 
 MINUTE, HOUR = 60.0, 3600.0
 

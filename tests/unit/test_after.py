@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from batchgen.app.after import needs_a_person
-from batchgen.app.look import Standing
-from batchgen.app.place import Way
-from batchgen.app.terms import Ended, LaneEnd
-from batchgen.cli.closing import closing
+from batchgen.app.advice import needs_a_person
+from batchgen.app.project import Way
+from batchgen.app.queries import Standing
+from batchgen.app.run_options import Ended, LaneEnd
+from batchgen.cli.render.result import closing
+from batchgen.engine.lane import Closure
 from batchgen.fault import Cause
-from batchgen.lane import Closure
-from batchgen.ledger import Counts
-from batchgen.store.values import Batch
+from batchgen.store.ledger import Counts
+from batchgen.store.records import Batch
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.amend import Amended, amended, of_mark, parsed, spoken
 from batchgen.errors import UsageError
 from batchgen.fingerprint import unchanged
 from batchgen.manifest.batch import Planned
+from batchgen.planning.overrides import Amended, amended, of_mark, parsed, spoken
 from batchgen.providers.presets import profile
 from batchgen.task import Kind, Task
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from anyio import Event, create_task_group, fail_after
 
-from batchgen.backlog import Backlog
+from batchgen.engine.backlog import Backlog
 from batchgen.job import Job
-from batchgen.store.values import Wanted
+from batchgen.store.records import Wanted
 from batchgen.task import Kind, Task
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from batchgen.breaker import (
+from batchgen.engine.breaker import (
     ALIKE_JOBS,
     DOUBT_ROUNDS,
     ERROR_JOBS,
@@ -18,10 +18,10 @@ from batchgen.breaker import (
     Closure,
     Verdict,
 )
+from batchgen.engine.retry import Policy
+from batchgen.engine.streaks import BLOCKED_JOBS, FRUITLESS_JOBS
 from batchgen.fault import Cause, Fault, Scope
 from batchgen.job import Delivered, Job, Missed, Outcome
-from batchgen.retry import Policy
-from batchgen.streaks import BLOCKED_JOBS, FRUITLESS_JOBS
 from batchgen.task import Kind, Task, Usage
 
 POLICY = Policy.of(attempts=4, first_wait=2, max_wait=300, on_unknown="retry", patience=3600)

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from batchgen.cli.display import _columns, _stuck
+from batchgen.cli.render.live import _columns, _stuck
+from batchgen.engine.lane import Closure, Lane
+from batchgen.engine.limits.gate import Gate
+from batchgen.engine.retry import Policy
 from batchgen.fault import Cause, Fault
-from batchgen.lane import Closure, Lane
-from batchgen.limits import Gate
-from batchgen.retry import Policy
 
 
 def lane() -> Lane:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.division import Asked, Booked, By, Period, divide, usage_document, usage_rows
-from batchgen.ledger import UsageLine
+from batchgen.store.ledger import UsageLine
+from batchgen.store.usage_groups import Asked, Booked, By, Period, divide, usage_document, usage_rows
 
 NOW = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
 AIML = UsageLine(

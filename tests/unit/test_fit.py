@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.providers.fit import OPTIONAL, check, deadline, wire_fields
 from batchgen.providers.presets import PRESET_NAMES, profile
 from batchgen.providers.profile import Profile
 from batchgen.providers.sizes import pixels, wire_size
+from batchgen.providers.validation import OPTIONAL, check, deadline, wire_fields
 from batchgen.task import Kind, Source, Task
 
 GEMINI = "gemini-3.1-flash-image"

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen import perform, windows
-from batchgen.forecast import (
+from batchgen.engine import executor
+from batchgen.engine.limits import windows
+from batchgen.planning.forecast import (
     BESIDE,
     DAY,
     MARGIN,
@@ -76,7 +77,7 @@ def test_nothing_takes_no_time():
 def test_the_paces_are_those_that_the_run_keeps():
     assert pytest.approx(1 + windows.MARGIN) == MARGIN
     task = Task(kind=Kind.GENERATE, prompt="p", provider="p", model="m", size="1536x1024", n=3)
-    assert call_bytes(task) == perform._room_for(task)
+    assert call_bytes(task) == executor._room_for(task)
 
 
 @pytest.mark.parametrize("width", [1, 8, 300])

@@ -21,11 +21,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from batchgen.files.output.images import DamagedImageError, Examined, UnknownFormatError, examine, require_whole, sniff
+from batchgen.files.output.images.decoding import Memory
 from PIL import Image, ImageFile, PngImagePlugin
 
-from batchgen import images
-from batchgen.images import DamagedImageError, Examined, UnknownFormatError, examine, require_whole, sniff
-from batchgen.images.decoding import Memory
+from batchgen.files.output import images
 
 MIMES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
@@ -550,7 +550,7 @@ def test_text_and_scraps_are_no_pictures_of_an_unknown_format(data):
 
 
 def test_a_format_that_this_pillow_lacks_is_no_damage(monkeypatch):
-    monkeypatch.setattr("batchgen.images.decoding.features.check", lambda name: name != "avif")
+    monkeypatch.setattr("batchgen.files.images.decoding.features.check", lambda name: name != "avif")
     with pytest.raises(UnknownFormatError, match="AVIF") as caught:
         examine(OTHERS["avif"][1])
     assert caught.value.extension == "avif"
@@ -588,7 +588,7 @@ def test_a_machine_that_fails_is_told_from_an_image_that_is_damaged(monkeypatch,
 def test_no_remark_of_the_library_reaches_the_terminal():
     code = """
         import sys
-        from batchgen.images import DamagedImageError, examine
+        from batchgen.files.images import DamagedImageError, examine
         try:
             print(examine(sys.stdin.buffer.read()).width)
         except DamagedImageError:
@@ -615,7 +615,7 @@ def test_no_remark_of_the_library_reaches_the_terminal():
 FOUR_LARGE = """
     import resource, struct, zlib
     from concurrent.futures import ThreadPoolExecutor
-    from batchgen.images import MAX_PIXELS, examine
+    from batchgen.files.images import MAX_PIXELS, examine
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -7,15 +7,15 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from batchgen.adapt import Controller
+from batchgen.engine.lane import Closure, Lane
+from batchgen.engine.limits.adaptive import Controller
+from batchgen.engine.limits.gate import Gate
+from batchgen.engine.limits.windows import Pace, Window
+from batchgen.engine.retry import Policy
 from batchgen.fault import Cause, Fault, Scope
 from batchgen.job import Delivered, Job, Missed, Outcome
-from batchgen.lane import Closure, Lane
-from batchgen.limits import Gate
-from batchgen.retry import Policy
 from batchgen.route import Models
 from batchgen.task import Kind, Task, Usage
-from batchgen.windows import Pace, Window
 
 POLICY = Policy.of(attempts=4, first_wait=2, max_wait=300, on_unknown="retry")
 TASK = Task(kind=Kind.GENERATE, prompt="a cat", provider="aigate", model="gpt-image-2")

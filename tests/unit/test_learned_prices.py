@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batchgen.budget import Caps, Purse, Reservations, Wallet
-from batchgen.cli.closing import _price_lines
+from batchgen.cli.render.result import _price_lines
 from batchgen.learned_prices import RECENT, CallKind, PriceMemory
 from batchgen.task import NOTHING, UNPRICED, Basis, Charge, Kind, Source, Task
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from batchgen.ledger import Counts, Failure, UsageLine, add, figures, merged, status_document
+from batchgen.store.ledger import Counts, Failure, UsageLine, add, figures, merged, status_document
 
 AIML = UsageLine(
     provider="aimlapi",

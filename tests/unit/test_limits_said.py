@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from batchgen.fault import Cause, Charged
 from batchgen.hint import Hint
 from batchgen.providers.base import Reply
-from batchgen.providers.delays import LONGEST, retry_after
-from batchgen.providers.faults import fault_of
-from batchgen.providers.limit_headers import stated
-from batchgen.providers.limit_words import refused
+from batchgen.providers.error_mapping import fault_of
 from batchgen.providers.presets import profile
+from batchgen.providers.ratelimit_headers import stated
+from batchgen.providers.ratelimit_messages import refused
+from batchgen.providers.retry_after import LONGEST, retry_after
 
 NOW = "Sat, 21 Nov 2026 09:00:00 GMT"
 MINUTE, DAY = 60.0, 86_400.0

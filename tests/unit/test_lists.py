@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from batchgen.manifest.lists import BadList, Pick
 from batchgen.manifest.lists.cells import MAX_CELL, cells
-from batchgen.manifest.lists.columns import aliases, column_of
-from batchgen.manifest.lists.pick import as_text, picked
+from batchgen.manifest.lists.filter import as_text, picked
+from batchgen.manifest.lists.rows import aliases, column_of
 
 
 @pytest.mark.parametrize(

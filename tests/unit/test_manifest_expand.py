@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.manifest.expand import key_of, portions
-from batchgen.manifest.names import stems
+from batchgen.manifest.filenames import stems
 
 
 @given(st.integers(1, 200), st.one_of(st.none(), st.integers(1, 20)))

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.errors import ManifestError
-from batchgen.manifest import reader
+from batchgen.manifest import yaml_reader
 
 
 def parsed(text):
-    return reader.parse(text.encode() if isinstance(text, str) else text, "m.yaml")
+    return yaml_reader.parse(text.encode() if isinstance(text, str) else text, "m.yaml")
 
 
 def mistakes(text):

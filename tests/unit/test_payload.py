@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgen.fault import Cause, ProviderError
-from batchgen.payload import PIECE, Payload, pack
 from batchgen.providers.base import Call, DataUrl, FilePart
 from batchgen.task import Source
+from batchgen.transport.payload import PIECE, Payload, pack
 
 SIZES = [0, 1, 2, 3, 4, 5, PIECE - 1, PIECE, PIECE + 1, PIECE + 2, 2 * PIECE]
 

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.changes import Difference, differences
-from batchgen.forecast import BESIDE, Latency
 from batchgen.job import State
 from batchgen.learned_prices import PriceMemory
 from batchgen.manifest.batch import Batch, Planned, Recipe
 from batchgen.money import show_usd
-from batchgen.plan import CHANGES, CHUNK, STANDINGS, Row, compare
-from batchgen.pricing import is_stale
+from batchgen.planning.diff import Difference, differences
+from batchgen.planning.estimate import Facts
+from batchgen.planning.forecast import BESIDE, Latency
+from batchgen.planning.plan import CHANGES, CHUNK, STANDINGS, Row, compare
+from batchgen.planning.selection import Selection, part, sampled
 from batchgen.providers.presets import profile
-from batchgen.quote import Facts
+from batchgen.providers.pricing import is_stale
 from batchgen.route import Route
-from batchgen.selection import Selection, part, sampled
 from batchgen.task import Basis, Charge, Kind, Source, Task
 
 TODAY = date(2026, 11, 21)

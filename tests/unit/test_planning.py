@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.changes import Change, Difference
-from batchgen.cli.planning import change_lines, job_line, plan_lines, question
-from batchgen.forecast import Disk, Forecast
+from batchgen.cli.render.plan import change_lines, job_line, plan_lines, question
 from batchgen.job import State
 from batchgen.manifest.batch import Planned
-from batchgen.plan import Plan, Row, Span
-from batchgen.quote import Lane
+from batchgen.planning.diff import Change, Difference
+from batchgen.planning.estimate import Lane
+from batchgen.planning.forecast import Disk, Forecast
+from batchgen.planning.plan import Plan, Row, Span
 from batchgen.task import Kind, Source, Task
 
 SHOP = Path("/shop")

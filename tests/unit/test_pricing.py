@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.pricing import Estimate, charge, estimate, stated_charge
 from batchgen.providers.presets import PRESET_NAMES, profile
+from batchgen.providers.pricing import Estimate, charge, estimate, stated_charge
 from batchgen.providers.profile import Model
 from batchgen.task import Basis, Charge, Kind, Source, Task, Usage
 

@@ -7,7 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from batchgen.app.resumed import Resumed, spoken
+from batchgen.app.recovery.resumed import Resumed, spoken
+from batchgen.engine.attempts import Opened
+from batchgen.engine.lane import Lane
+from batchgen.engine.limits.gate import Gate
+from batchgen.engine.retry import Policy
 from batchgen.fault import Cause, Charged, Fault
 from batchgen.job import (
     Attempt,
@@ -22,10 +26,6 @@ from batchgen.job import (
     State,
     Unsettled,
 )
-from batchgen.lane import Lane
-from batchgen.limits import Gate
-from batchgen.purchase import Opened
-from batchgen.retry import Policy
 from batchgen.task import UNPRICED, Basis, Charge, Kind, Task, Usage
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchgen.engine.retry import Policy, judge
 from batchgen.fault import Cause, Charged, Fault, Scope
 from batchgen.job import (
     Deferred,
@@ -24,7 +25,6 @@ from batchgen.job import (
     Unsettled,
     advance,
 )
-from batchgen.retry import Policy, judge
 from batchgen.task import Artifact, Kind, Task, Usage
 
 NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from batchgen.app.resumed import Sent
+from batchgen.app.recovery.resumed import Sent
 from batchgen.errors import StoreError
 from batchgen.fault import Cause, Fault
 

@@ -6,10 +6,10 @@ from email.utils import formatdate
 
 import pytest
 
-from batchgen.app.check import Candidate, Checked
 from batchgen.app.doctor import skewed
+from batchgen.app.provider_check import Candidate, Checked
+from batchgen.providers.clock_skew import Skew, least, read_skew
 from batchgen.providers.presets import profile
-from batchgen.providers.skew import Skew, least, read_skew
 
 NOW = 1_795_000_000.0
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from batchgen.app.control import parsed
-from batchgen.app.steer import edited, spoken, wish
+from batchgen.app.live_limits import edited, spoken, wish
 from batchgen.errors import SettingsError, UsageError
 from batchgen.manifest.batch import Stated
 from batchgen.providers.presets import preset_limits, profile

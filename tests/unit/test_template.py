@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.manifest.names import slug
-from batchgen.manifest.template import Template, TemplateFault, is_template, no_variable
+from batchgen.manifest.filenames import slug
+from batchgen.manifest.templates import Template, TemplateFault, is_template, no_variable
 
 VALUES = {
     "city": "New York", "path": "a/b/c.tar.png", "n": 7, "half": 0.5, "yes": True, "no": False, "blank": "",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.app.terms import LaneEnd
-from batchgen.cli.closing import _lane_line, _stand_ins
-from batchgen.cli.progress import LONG_PAUSE, News
+from batchgen.app.run_options import LaneEnd
+from batchgen.cli.render.progress import LONG_PAUSE, News
+from batchgen.cli.render.result import _lane_line, _stand_ins
+from batchgen.engine.lane import Closure, Lane
+from batchgen.engine.limits.gate import Gate
+from batchgen.engine.limits.windows import Window
+from batchgen.engine.retry import Policy
+from batchgen.engine.runner import Runner
 from batchgen.fault import Cause, Fault
-from batchgen.lane import Closure, Lane
-from batchgen.limits import Gate
-from batchgen.retry import Policy
-from batchgen.runner import Runner
-from batchgen.windows import Window
 
 
 class Clock:

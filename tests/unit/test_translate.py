@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from batchgen.providers.fit import check
 from batchgen.providers.presets import PRESET_NAMES, profile
 from batchgen.providers.translate import HARMLESS, translated
+from batchgen.providers.validation import check
 from batchgen.task import Kind, Source, Task
 
 BASES = {"gateway": {"base_url": "https://gw.example.com"}}

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from batchgen.app.look import Account
-from batchgen.cli.usage import _screen, asked, csv_lines, moment
-from batchgen.division import Asked, Booked, By, Period, divide
+from batchgen.app.queries import Account
+from batchgen.cli.commands.usage import _screen, asked, csv_lines, moment
 from batchgen.errors import UsageError
-from batchgen.ledger import Calls, UsageLine
+from batchgen.store.ledger import Calls, UsageLine
+from batchgen.store.usage_groups import Asked, Booked, By, Period, divide
 from tests.zones import BERLIN, CAIRO, KATHMANDU, local
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from batchgen.pricing import charge
 from batchgen.providers.jsonbody import read
 from batchgen.providers.presets import profile
+from batchgen.providers.pricing import charge
 from batchgen.providers.usage import stated
 from batchgen.task import Basis, Kind, Task, Usage
 

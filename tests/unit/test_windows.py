@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.windows import DAY, MARGIN, Pace, Used, Window
+from batchgen.engine.limits.windows import DAY, MARGIN, Pace, Used, Window
 
 #: A request: when it went, and how many images it counts as.
 Send = tuple[float, int]

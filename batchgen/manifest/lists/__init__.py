@@ -3,9 +3,9 @@
 ``listing`` is the way in; each kind of list is read in a module of its own.  Rows stream: memory stays flat.
 """
 
-from .columns import aliases
-from .complain import BadList, Report
-from .listing import Listing, listing
-from .pick import Pick
+from .errors import BadList, Report
+from .filter import Pick
+from .rows import aliases
+from .source import Listing, listing
 
 __all__ = ["BadList", "Listing", "Pick", "Report", "aliases", "listing"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..names import control
-from .complain import Report
-from .lines import ListFile
+from ..filenames import control
+from .errors import Report
+from .text import ListFile
 
 
 class Prompts:

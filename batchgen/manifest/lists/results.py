@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ..opening import NotOpened, opened
+from ...files.opening import NotOpened, opened
 
 #: Bytes; a sidecar holds a prompt and little else.
 _MOST = 4_000_000

@@ -23,9 +23,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from batchgen.app import prepare, run
-from batchgen.app.place import Place
-from batchgen.cli.display import follower
+from batchgen.app import plan, run
+from batchgen.app.project import Place
+from batchgen.cli.render.live import follower
 from tests.acceptance.kit import CANARY, SECRET, Line, Project
 from tests.rawserver import Behaviour, Connection, RawServer, Received, answer
 
@@ -259,7 +259,7 @@ class Site(Project):
         began = time.monotonic()
         ended = run.run(
             place,
-            prepare.read_manifest(place, path),
+            plan.read_manifest(place, path),
             terms or run.Terms(),
             lambda _batch, _plan: None,
             follower("none"),

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from batchgen import breaker
-from batchgen.transport import line, reading
+from batchgen.engine import breaker
+from batchgen.transport import client, response
 from tests.rawserver import Behaviour, Connection, answer, closed_port, drop, head, hold, reset, says
 
 from . import kit
@@ -39,7 +39,7 @@ def site(tmp_path, monkeypatch):
 @pytest.fixture
 def brief(monkeypatch):
     """A connection is tried once, and a provider out of reach is given up after three rounds."""
-    monkeypatch.setattr(line, "CONNECT_TRIES", 1)
+    monkeypatch.setattr(client, "CONNECT_TRIES", 1)
     monkeypatch.setattr(breaker, "UNREACHED_ROUNDS", 3)
 
 
@@ -375,7 +375,7 @@ def assert_spoiled(site: Site, behaviour: Behaviour, requests: int = 2) -> None:
 
 
 def test_N14_a_huge_body_is_cut_off(site, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_BODY", 3_000_000)
+    monkeypatch.setattr(response, "MAX_BODY", 3_000_000)
     sent = []
 
     async def flood(connection: Connection) -> None:
@@ -399,7 +399,7 @@ def test_N14_a_huge_body_is_cut_off(site, monkeypatch):
 
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
 def test_N15_a_compression_bomb_is_not_blown_up(site, monkeypatch, pack):
-    monkeypatch.setattr(reading, "MAX_BODY", 1_000_000)
+    monkeypatch.setattr(response, "MAX_BODY", 1_000_000)
     bomb = pack(bytes(60_000_000))
     coding = "gzip" if pack is gzip.compress else "deflate"
     assert len(bomb) < 200_000

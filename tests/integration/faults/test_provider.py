@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from batchgen import lane
 from batchgen.app.run import Terms
-from batchgen.app.stop import Bounds
+from batchgen.app.shutdown import Bounds
+from batchgen.engine import lane
 from tests.rawserver import Behaviour, Connection, answer, says
 
 from . import kit

@@ -20,17 +20,17 @@ from pathlib import Path
 
 import click
 import pytest
+from batchgen.files.output.spool import Spool
 from click.testing import CliRunner
 from PIL import Image, PngImagePlugin
 
 import batchgen
-from batchgen.app.place import Place
-from batchgen.app.prepare import read_manifest
+from batchgen.app.plan import read_manifest
+from batchgen.app.project import Place
 from batchgen.cli import batchgen as command_line
 from batchgen.errors import BatchgenError, KeyMissing, ManifestError, SettingsError, StoreError
 from batchgen.fault import ProviderError
 from batchgen.providers.presets import profile
-from batchgen.spool import Spool
 from batchgen.transport import Transport
 from tests.rawserver import Connection, answer
 

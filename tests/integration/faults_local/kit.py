@@ -342,22 +342,22 @@ def fill(name: str) -> None:
 
 def die_in_examine() -> None:
     """A hook: be killed while the answer that arrived is decoded."""
-    from batchgen import perform
+    from batchgen.engine import executor
 
-    perform.examine = lambda _data: os.kill(os.getpid(), 9)
+    executor.examine = lambda _data: os.kill(os.getpid(), 9)
 
 
 def die_after_publishing() -> None:
     """A hook: be killed between the file and its row."""
-    from batchgen import perform
+    from batchgen.engine import executor
 
-    publish = perform.publish
+    publish = executor.publish
 
     def last_deed(*arguments: object, **named: object) -> None:
         publish(*arguments, **named)
         os.kill(os.getpid(), 9)
 
-    perform.publish = last_deed
+    executor.publish = last_deed
 
 
 def _mount(*arguments: str) -> bool:

@@ -54,9 +54,9 @@ def refused(done, *words: str, code: int = 1) -> None:
 
 def impatient() -> None:
     """Wait for a locked table a fraction of a second, not two minutes."""
-    from batchgen.store import committer, engine
+    from batchgen.store import committer, connection
 
-    engine.BUSY_MS = 50
+    connection.BUSY_MS = 50
     committer.Committer.__init__.__kwdefaults__["patience"] = 0.2
     from batchgen.store import writer
 

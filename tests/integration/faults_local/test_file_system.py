@@ -60,15 +60,15 @@ def test_F2_no_space_for_the_image_keeps_the_answer(place, witness):
 
 
 def fill_after_publishing(ballast: str) -> None:
-    from batchgen import perform
+    from batchgen.engine import executor
 
-    publish = perform.publish
+    publish = executor.publish
 
     def publish_and_fill(*arguments: object, **named: object) -> None:
         publish(*arguments, **named)
         kit.fill(ballast)
 
-    perform.publish = publish_and_fill
+    executor.publish = publish_and_fill
 
 
 def test_F3_a_disk_that_fills_up_while_the_call_is_out_keeps_all(place, witness):
@@ -450,9 +450,9 @@ def only_ascii() -> None:
 
 
 def on_a_network_share(kind: str) -> None:
-    from batchgen.app import ground
+    from batchgen.app import preflight
 
-    ground._mounts = lambda: f"22 1 0:21 / / rw - {kind} server:/share rw\n"
+    preflight._mounts = lambda: f"22 1 0:21 / / rw - {kind} server:/share rw\n"
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs"])

@@ -53,9 +53,9 @@ def drains(place, witness, number: int, code: int) -> str:
 
 
 def talkative() -> None:
-    from batchgen.cli import display
+    from batchgen.cli.render import live
 
-    display.PLAIN_LEAST = display.PLAIN_MOST = 0.1
+    live.PLAIN_LEAST = live.PLAIN_MOST = 0.1
 
 
 def test_R1_an_interrupt_lets_calls_end_and_starts_none(place, witness):
@@ -71,9 +71,9 @@ def test_R5_a_closed_terminal_stops_in_the_same_way(place, witness):
 
 
 def cut_off_soon() -> None:
-    from batchgen.app import stop
+    from batchgen.app import shutdown
 
-    stop.GRACE = 0.3
+    shutdown.GRACE = 0.3
 
 
 def test_R4_a_service_manager_is_not_kept_waiting(place, witness):
@@ -298,16 +298,16 @@ def test_R14_a_program_that_the_run_started_does_not_keep_the_lock(place, witnes
 
 def broken_for(word: str) -> None:
     """A bug that shows with one job's request."""
-    from batchgen import perform
+    from batchgen.engine import executor
 
-    converse = perform.Workshop._request
+    converse = executor.Workshop._request
 
     async def request(self, talk):
         if word in talk.attempt.task.prompt:
             raise RuntimeError("a bug of ours")
         return await converse(self, talk)
 
-    perform.Workshop._request = request
+    executor.Workshop._request = request
 
 
 def test_R16_a_bug_in_one_worker_costs_one_job(place, witness):
@@ -323,12 +323,12 @@ def test_R16_a_bug_in_one_worker_costs_one_job(place, witness):
 
 
 def broken_decoder() -> None:
-    from batchgen import perform
+    from batchgen.engine import executor
 
     def examine(_data: bytes) -> None:
         raise RuntimeError("a bug in the decoder")
 
-    perform.examine = examine
+    executor.examine = examine
 
 
 def test_R17_a_bug_in_the_decoder_costs_no_second_purchase(place, witness):
@@ -396,9 +396,9 @@ def test_R19_a_bare_environment(place, witness):
 
 
 def slow_decoder(seconds: float) -> None:
-    from batchgen import perform
+    from batchgen.engine import executor
 
-    examine = perform.examine
+    examine = executor.examine
 
     def decode(data: bytes):
         assert threading.current_thread() is not threading.main_thread()
@@ -407,7 +407,7 @@ def slow_decoder(seconds: float) -> None:
             pass
         return examine(data)
 
-    perform.examine = decode
+    executor.examine = decode
 
 
 def test_R20_decoding_does_not_make_deadlines_late(place, witness):

@@ -1,0 +1,140 @@
+"""What the end of a run says: in words, and what to type next.  Pure but for the working folder."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .project import Way
+    from .queries import Standing
+    from .run_options import Ended, LaneEnd
+
+#: What a person does about each cause of failure that trying again does not help.
+CURE = {
+    "refused": "the provider's rules refuse it: change the prompt, then run again",
+    "invalid": "the request or its source image is wrong: mend the manifest, then run again"
+    " (settings mended: retry --cause invalid)",
+}
+
+#: Why a lane closed.
+WHY = {
+    "money": "out of money",
+    "denied": "key, model or path refused",
+    "down": "out of reach",
+    "doubt": "it takes calls and does not answer; each may have cost money",
+    "budget": "the budget is used up",
+    "no-image": "calls were charged and brought no image",
+}
+
+#: Of these a person hears also where others did the work.
+HEED = ("money", "denied", "no-image")
+#: The same, where the cause says more.
+_WHY_MORE = {
+    ("denied", "invalid"): "the first jobs were all refused alike, which looks like a mistake in its settings",
+    ("denied", "refused"): "refused several different jobs in a row before looking at them",
+    ("down", "error"): "answered nothing but errors",
+    ("down", "throttled"): "answered every call with 429 for as long as retry.patience allows",
+}
+
+CODES = {
+    1: "unexpected: disk or database; nothing that arrived is lost",
+    3: "ran to the end, some jobs failed or are unknown",
+    5: "key, model or settings refused; the rest is pending",
+    7: "budget reached, or provider out of money; the rest is pending",
+    8: "stopped early; the rest is pending",
+    130: "interrupted; nothing is lost",
+    143: "terminated; nothing is lost",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """Something to do next: a command and what it does, or a cause of failure and its cure."""
+
+    command: str | None
+    what: str
+    cause: str | None = None  #: of the failures that it is about
+
+
+def why_closed(lane: LaneEnd) -> str:
+    """Return why a lane closed."""
+    return _WHY_MORE.get((str(lane.closed), str(lane.cause)), WHY[str(lane.closed)])
+
+
+def exit_words(ended: Ended) -> str:
+    """Return what the exit code of a run means."""
+    return CODES.get(ended.exit_code, "see the README") if ended.exit_code else _success(ended)
+
+
+def _success(ended: Ended) -> str:
+    wish, counts, left = ended.wish, ended.standing.counts, ended.loaded.left
+    pending = counts.pending + counts.running
+    rest = [f"{pending} pending"] if pending else []
+    rest += [f"{left} changed and not made again yet"] if left else []
+    if ended.fallen_short:
+        done = f"some jobs failed or are unknown, which --fail-on {ended.fail_on} lets pass"
+    elif wish.selected and not wish.matched:
+        done = f"nothing matched {ended.chosen}"
+    elif not rest:
+        done = f"all done but the {counts.cancelled} cancelled" if counts.cancelled else "all done"
+    else:
+        done = f"done with the {wish.requests} selected" if wish.requests else "nothing to send of what is selected"
+    return "; ".join([done, ", ".join(rest)] if rest else [done])
+
+
+def needs_a_person(ended: Ended) -> bool:
+    """Tell whether the end of a run is news that somebody has to act on.
+
+    What goes on by itself with the next run is not: an interruption, a bound in time, a provider that was out of reach
+    for one run.  Nor is what the run before ended with as well, where this one added nothing to it.
+    """
+    if ended.failed or ended.doubtful:
+        return True
+    if ended.exit_code in (0, 130, 143):
+        return False
+    again = ended.before == ended.exit_code and not ended.images
+    if ended.exit_code == 8:
+        if any(lane.held and lane.left for lane in ended.lanes):
+            return not again
+        stuck = {str(lane.closed) for lane in ended.lanes if lane.closed is not None and lane.left}
+        lasting = any(lane.final and lane.left for lane in ended.lanes)
+        return lasting or bool(stuck & {"doubt", "no-image"}) or ("down" in stuck and ended.before == 8)
+    return not again
+
+
+def steps(found: Standing, way: Way, imageless: str | None = None) -> Iterator[Step]:
+    """Yield what to do next, as far as there is anything to do; commands go by *way*.
+
+    *imageless*: a job whose answer held no image, which is worth a look before more of them are paid for.
+    """
+    counts = found.counts
+    if imageless is not None:
+        what = "shows an answer without an image; look at it before you run again"
+        yield Step(command=f"batchgen show{way.of_batch} {shlex.quote(imageless)}", what=what)
+    manifest = way.manifest(found.batch.manifest)
+    if (waiting := counts.pending + counts.running) and found.holder is None:
+        what = f"goes on with the {waiting} {'left' if counts.running else 'pending'}"
+        yield Step(command=f"batchgen run {manifest}{way.flags}{way.again}", what=what)
+    if counts.unknown:
+        what = f"lists the {counts.unknown} in doubt, and what can be done"
+        yield Step(command=f"batchgen unknown list{way.of_batch}", what=what)
+    for failure in found.failures:
+        if cure := CURE.get(failure.cause):
+            yield Step(command=None, what=cure, cause=failure.cause)
+        else:
+            again = f"batchgen retry {manifest}{way.flags}{way.again} --cause {failure.cause}"
+            yield Step(command=again, what="tries those again", cause=failure.cause)
+    if found.failures:
+        example = shlex.quote(found.failures[0].key)
+        yield Step(command=f"batchgen show{way.of_batch} {example}", what="tells every attempt of a job")
+
+
+def near(path: str | Path) -> str:
+    """Return *path* as a person in the working folder would write it."""
+    path, here = Path(path), Path.cwd()
+    inside = here != Path(here.anchor) and path.is_relative_to(here)  # cron works in the root folder
+    return str(path.relative_to(here) if inside else path)

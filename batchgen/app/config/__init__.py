@@ -1,0 +1,1 @@
+"""Configuration of a run: settings files, API keys, providers and proxies."""

@@ -1,0 +1,56 @@
+"""Which providers there are: the presets, and those that ``batchgen.yaml`` adds or changes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from ...errors import UsageError
+from ...providers.presets import preset_names, profile
+from ...providers.profile import Profile
+from ..project import Place
+from . import settings
+
+
+def configured(place: Place) -> Mapping[str, Mapping[str, Any]]:
+    """Return what ``batchgen.yaml`` says of providers, by name."""
+    wishes: Mapping[str, Mapping[str, Any]] = settings.project_settings(place.root).get("providers") or {}
+    return wishes
+
+
+def require(name: str, everyone: Collection[str]) -> None:
+    """Raise UsageError, with what was probably meant, where *name* is not among *everyone*."""
+    if name not in everyone:
+        near = get_close_matches(name, list(everyone), 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(everyone)}"
+        raise UsageError(f"there is no provider {name!r}; {hint}")
+
+
+def described(name: str, wishes: Mapping[str, Mapping[str, Any]]) -> Profile:
+    """Return a provider to look at, not to call: a gateway need not have an address yet.  Raises SettingsError."""
+    override = dict(wishes.get(name) or {})
+    if name == "gateway" and not override.get("base_url"):
+        override["base_url"] = "https://gateway.invalid"
+    return profile(name, override)
+
+
+def known(place: Place, names: Sequence[str] = ()) -> Mapping[str, Profile]:
+    """Return the providers *names*, or all presets and configured ones; raise UsageError for an unknown name.
+
+    A gateway that nobody told the address of is left out, unless it is named: then its SettingsError says so.
+    """
+    wishes = configured(place)
+    everyone = dict.fromkeys([*preset_names(), *wishes])
+    for name in names:
+        require(name, everyone)
+    found = {}
+    for name in names or everyone:
+        override = dict(wishes.get(name) or {})
+        if name == "gateway" and not override.get("base_url"):
+            if place.sandbox:
+                override["base_url"] = "http://127.0.0.1"  # replaced by the sandbox's own
+            elif not names:
+                continue
+        found[name] = profile(name, override)
+    return found

@@ -1,0 +1,62 @@
+"""The proxies and certificates between this machine and each provider, as the environment names them."""
+
+from __future__ import annotations
+
+import os
+import urllib.request
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from ...providers.presets import is_loopback
+from ...providers.profile import Profile
+from ...transport.proxies import flaw, shown
+
+#: Variables that name certificates.
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proxy:
+    """A proxy of the environment."""
+
+    variable: str
+    address: str  #: without its login
+    providers: tuple[str, ...]  #: whose calls go through it
+    flaw: str | None  #: why batchgen does not use it
+
+    def __str__(self) -> str:
+        whose = f"for {', '.join(self.providers)}" if self.providers else "for no provider"
+        return f"{self.variable}={self.address} {whose}" + (f": {self.flaw}" if self.flaw else "")
+
+
+def proxies(profiles: Iterable[Profile]) -> Iterator[Proxy]:
+    """Yield the proxies in force, each with the providers whose calls it carries."""
+    far = [one for one in profiles if _host(one) and not is_loopback(_host(one))]
+    for scheme, address in urllib.request.getproxies_environment().items():
+        name = f"{scheme}_proxy"
+        variable = next((one for one in (name, name.upper()) if os.environ.get(one)), name)
+        if scheme == "all":
+            unused = "batchgen does not use it; HTTPS_PROXY is the one it uses"
+            yield Proxy(variable=variable, address=shown(address), providers=(), flaw=unused)
+        if scheme not in ("http", "https"):
+            continue
+        through = [one for one in far if one.base_url.startswith(f"{scheme}://")]
+        names = tuple(one.name for one in through if not urllib.request.proxy_bypass(_host(one)))
+        why = flaw(address)
+        unusable = None if why is None else f"it cannot be used: {why}"
+        yield Proxy(variable=variable, address=shown(address), providers=names, flaw=unusable)
+
+
+def bypassing(profiles: Iterable[Profile]) -> list[str]:
+    """Return the providers that NO_PROXY keeps from every proxy."""
+    return [one.name for one in profiles if _host(one) and urllib.request.proxy_bypass(_host(one))]
+
+
+def trusting(profiles: Iterable[Profile]) -> list[str]:
+    """Return the providers whose certificates are checked."""
+    return [one.name for one in profiles if one.base_url.startswith("https://")]
+
+
+def _host(profile: Profile) -> str:
+    return urlsplit(profile.base_url).hostname or ""

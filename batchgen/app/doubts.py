@@ -1,0 +1,255 @@
+"""What a person sets right: jobs in doubt, files that are gone or damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import anyio
+
+from ..errors import NotFound, UsageError
+from ..files import lock
+from ..files.images import DamagedImageError, Examined, examine
+from ..files.output import digest, publish
+from ..files.sidecar import describe
+from ..job import Attempt, Cancelled, Job, Requeued, State
+from ..manifest.filenames import stems
+from ..planning.selection import Selection
+from ..store.reader import Reader
+from ..store.records import AttemptRecord, Batch, Doubt, StandingFile
+from ..store.writer import Writer
+from ..task import NOTHING, Artifact, Basis, Charge, Picture, Usage
+from .project import Place, opened
+
+#: Threads that read files; disks answer several questions at once.
+_THREADS = 4
+#: No image that a provider sends is larger.
+_LARGEST = 256 * 1024 * 1024
+
+_ADOPTING = {State.UNKNOWN, State.FAILED, State.PENDING}
+
+
+@contextmanager
+def holding(place: Place) -> Iterator[tuple[Reader, Writer]]:
+    """Hold the job table for writing, as a run does; raise NotFound, LockHeld."""
+    with opened(place):
+        pass  # where there is no table, the lock would make one
+    with (
+        lock.hold(place.db, command=shlex.join(["batchgen", *sys.argv[1:]])),
+        opened(place) as reader,
+        Writer(place.db) as writer,
+    ):
+        yield reader, writer
+
+
+# --- jobs in doubt ------------------------------------------------------------
+
+
+def doubts(place: Place, name: str | None, selection: Selection) -> tuple[Batch, Sequence[tuple[Job, Doubt | None]]]:
+    """Return the jobs of a batch that may have been bought, each with what is known of its last call."""
+    with opened(place) as reader:
+        batch = reader.batch(name)
+        return batch, [(job, reader.doubt(job)) for job in _unknown(reader, batch, selection)]
+
+
+def try_again(place: Place, name: str | None, selection: Selection) -> tuple[Batch, Sequence[Job]]:
+    """Put jobs in doubt back to pending; what they may have cost stays in the ledger."""
+    with holding(place) as (reader, writer):
+        batch = reader.batch(name)
+        chosen = _unknown(reader, batch, selection)
+
+        async def put_back() -> None:
+            for job in chosen:
+                await writer.move(job, Requeued(at=_now()))
+
+        anyio.run(put_back)
+        return batch, chosen
+
+
+def drop(place: Place, name: str | None, selection: Selection, *, free: bool) -> tuple[Batch, Sequence[Job]]:
+    """Give up jobs in doubt; *free*: their calls were looked up at the provider, and were not charged."""
+    with holding(place) as (reader, writer):
+        batch = reader.batch(name)
+        chosen = _unknown(reader, batch, selection)
+
+        async def give_up() -> None:
+            for job in chosen:
+                await writer.drop(job, Cancelled(at=_now()), free=free)
+
+        anyio.run(give_up)
+        return batch, chosen
+
+
+def _unknown(reader: Reader, batch: Batch, selection: Selection) -> list[Job]:
+    """Return the selected jobs in doubt; raise NotFound where the selection names some and there is none."""
+    wanted = replace(selection, states=(State.UNKNOWN.value,))
+    found = list(reader.jobs(batch.id, wanted))
+    if not found and selection != Selection():
+        raise NotFound("none of these jobs is unknown.  To see which are: batchgen unknown list")
+    return found
+
+
+def adopt(place: Place, name: str | None, key: str, file: Path) -> tuple[Job, Artifact]:
+    """Publish *file* as an image of the job *key*, and book the call it came from; raise NotFound, UsageError."""
+    with holding(place) as (reader, writer):
+        batch = reader.batch(name)
+        job = reader.job(batch.id, key)
+        if job.state not in _ADOPTING:
+            what = "an earlier run left it: run again first" if job.state is State.RUNNING else "it lacks no file"
+            raise UsageError(f"job {key} is {job.state}: {what}.  Nothing was changed")
+        data, facts = _examined(file)
+        image = f"{stems(job.output, job.wanted)[job.delivered]}.{facts.extension}"
+        doubt = reader.last_doubt(job)
+        record = next((r for r in reader.attempts(job) if r.id == doubt), None)
+        attempt = _order(job, batch, record)
+        artifact = _artifact(place, job, Path(batch.folder, image), data, facts)
+        with lock.hold_folder(Path(batch.folder)):
+            publish(Path(batch.folder), image, data)
+            if job.sidecar:
+                usage, cost = Usage(images=1), _estimated(record)
+                said = describe(attempt, artifact, Picture(data=data), usage, cost, rehearsal=place.sandbox)
+                publish(Path(batch.folder), f"{image}.json", said)
+        after = anyio.run(partial(writer.adopt, job, attempt.id, artifact, _now()))
+        return after, artifact
+
+
+def _examined(file: Path) -> tuple[bytes, Examined]:
+    try:
+        if file.stat().st_size > _LARGEST:
+            raise UsageError(f"{file} is larger than any image.  Nothing was changed")
+        data = file.read_bytes()
+        return data, examine(data)
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}.  Nothing was changed") from error
+    except DamagedImageError as error:
+        raise UsageError(f"{file} is no whole image: {error}.  Nothing was changed") from error
+
+
+def _order(job: Job, batch: Batch, record: AttemptRecord | None) -> Attempt:
+    task = replace(job.task, n=1)
+    return Attempt(
+        id=record.id if record else uuid.uuid4().hex,
+        job_id=job.id,
+        claim=record.claim if record else job.claim,
+        batch=job.batch,
+        key=job.key,
+        task=replace(task, provider=record.provider, model=record.model) if record else task,
+        account=record.account if record else None,
+        fingerprint=job.fingerprint,
+        folder=batch.folder,
+        output=job.output,
+        ordinal=job.delivered,
+        wanted=job.wanted,
+    )
+
+
+def _artifact(place: Place, job: Job, image: Path, data: bytes, facts: Examined) -> Artifact:
+    return Artifact(
+        ordinal=job.delivered,
+        path=str(image.relative_to(place.root) if image.is_relative_to(place.root) else image),
+        sha256=hashlib.sha256(data).hexdigest(),
+        size_bytes=len(data),
+        width=facts.width,
+        height=facts.height,
+        mime=facts.mime,
+    )
+
+
+def _estimated(record: AttemptRecord | None) -> Charge:
+    if record is None:
+        return NOTHING
+    basis = Basis.ESTIMATED if record.estimate_usd is not None else Basis.UNKNOWN
+    return Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=basis)
+
+
+# --- files --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flaw:
+    """A file that is not as it was delivered."""
+
+    key: str
+    path: str
+    what: str  #: missing, size, hash, image or unreadable
+    detail: str
+    orphaned: bool = False  #: its job stands in the manifest no more, so no run would make it again
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verified:
+    """What looking at every file came to."""
+
+    batch: Batch
+    checked: int
+    flaws: Sequence[Flaw]
+    requeued: Sequence[str] = ()  #: keys of jobs that were put back
+
+
+def verify(place: Place, name: str | None, selection: Selection, *, deep: bool) -> Verified:
+    """Hold every file that the selected jobs count on against its size and hash; *deep*: decode it too."""
+    with opened(place) as reader:
+        batch = reader.batch(name)
+        return _verified(place, reader, batch, selection, deep=deep)
+
+
+def requeue(place: Place, name: str | None, selection: Selection, *, deep: bool) -> Verified:
+    """Do what ``verify`` does, and put the jobs back whose files are not as they were."""
+    with holding(place) as (reader, writer):
+        batch = reader.batch(name)
+        seen = _verified(place, reader, batch, selection, deep=deep)
+        wrong = [
+            reader.job(batch.id, key) for key in dict.fromkeys(flaw.key for flaw in seen.flaws if not flaw.orphaned)
+        ]
+        chosen = [job for job in wrong if job.state is State.DONE]
+
+        async def put_back() -> None:
+            for job in chosen:
+                await writer.move(job, Requeued(at=_now()))
+
+        anyio.run(put_back)
+        return replace(seen, requeued=[job.key for job in chosen])
+
+
+def _verified(place: Place, reader: Reader, batch: Batch, selection: Selection, *, deep: bool) -> Verified:
+    checked, flaws = 0, list[Flaw]()
+    look = partial(_flaw, place.root, deep=deep)
+    with ThreadPoolExecutor(_THREADS) as threads:
+        for page in reader.files(batch.id, replace(selection, orphaned=True)):
+            checked += len(page)
+            flaws += [flaw for flaw in threads.map(look, page) if flaw is not None]
+    return Verified(batch=batch, checked=checked, flaws=flaws)
+
+
+def _flaw(root: Path, standing: StandingFile, *, deep: bool) -> Flaw | None:
+    file, path = standing.file, root / standing.file.path
+    say = partial(Flaw, key=standing.key, path=file.path, orphaned=standing.orphaned)
+    try:
+        size = path.stat().st_size
+        if size != file.size_bytes:
+            return say(what="size", detail=f"{size} bytes, delivered with {file.size_bytes}")
+        found = digest(path)
+        if found != file.sha256:
+            return say(what="hash", detail=f"sha256 {found[:16]}…, delivered with {file.sha256[:16]}…")
+        if deep:
+            examine(path.read_bytes())
+    except FileNotFoundError:
+        return say(what="missing", detail="the file is gone")
+    except OSError as error:
+        return say(what="unreadable", detail=str(error.strerror))
+    except DamagedImageError as error:
+        return say(what="image", detail=str(error))
+    return None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,110 @@
+"""Copies of delivered files, under names of the user's choosing: for whoever gets the pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import StoreError, UsageError
+from ..files.output import publish
+from ..job import Job
+from ..manifest import filenames
+from ..manifest.templates import Template, TemplateFault
+from ..store.records import Bill, StoredArtifact
+from .project import Place, opened
+
+#: What a layout may name.
+FIELDS = ("id", "batch", "provider", "model", "kind", "tag", "file")
+DEFAULT = "{{ file }}"
+#: Stands for the tag of a job that has none.
+UNTAGGED = "untagged"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Copy:
+    """One file to hand out."""
+
+    job: Job
+    file: StoredArtifact
+    name: str  #: below the folder, with its extension
+
+
+def copies(jobs: Iterable[tuple[Job, Bill]], layout: str) -> Iterator[Copy]:
+    """Yield what is to be copied, and to where; raise UsageError where *layout* makes no name, or one of two files.
+
+    *layout* is a template without an extension, such as ``{{ tag }}/{{ id }}``; several images of a job are numbered.
+    """
+    template = _template(layout)
+    taken: dict[str, str] = {}
+    for job, bill in jobs:
+        tag = job.tags[0] if job.tags else UNTAGGED
+        values = {"id": job.key, "batch": job.batch, "provider": bill.provider or job.task.provider, "tag": tag}
+        values |= {"model": job.task.model, "kind": job.task.kind.value, "file": job.output}
+        stem = template.render(values)
+        if why := filenames.flaw(stem):
+            raise UsageError(f"--layout {layout}: for job {job.key} it gives {stem!r}, which {why}")
+        stems = filenames.stems(stem, job.wanted)
+        for file in bill.files:
+            name = f"{stems[file.ordinal]}{Path(file.path).suffix}"
+            other = taken.setdefault(filenames.folded(name), job.key)
+            if other != job.key:
+                raise UsageError(
+                    f"--layout {layout}: jobs {other} and {job.key} would both be {name}; add {{{{ id }}}}"
+                )
+            yield Copy(job=job, file=file, name=name)
+
+
+def require_apart(place: Place, wanted: Iterable[Copy], folder: Path) -> int:
+    """Return how many files are *wanted*; raise UsageError where one would lie among those that a run delivered.
+
+    There a copy could take the place of another job's image, which would count as damaged and be bought again.
+    """
+    with opened(place) as reader:
+        outputs = {Path(batch.folder).resolve() for batch in reader.batches()}
+    number, root = 0, folder.resolve()
+    for copy in wanted:
+        target = root / copy.name
+        if found := outputs.intersection(target.parents):
+            raise UsageError(
+                f"--files: {target} would lie in {found.pop()}, where runs put images; name another folder"
+            )
+        number += 1
+    return number
+
+
+def hand_out(place: Place, wanted: Iterable[Copy], folder: Path) -> list[Copy]:
+    """Copy files to *folder*, each whole or not at all; return those that are gone or damaged where they were.
+
+    The same bytes that are there already stay; others are put aside under ``.superseded/``.  Raises StoreError.
+    """
+    lacking = []
+    for copy in wanted:
+        try:
+            data = (place.root / copy.file.path).read_bytes()
+        except OSError:
+            data = b""
+        if hashlib.sha256(data).hexdigest() == copy.file.sha256:
+            _put(folder, copy.name, data)
+        else:
+            lacking.append(copy)
+    return lacking
+
+
+def _put(folder: Path, name: str, data: bytes) -> None:
+    try:
+        publish(folder, name, data)
+    except StoreError as error:
+        why = error.__cause__.strerror if isinstance(error.__cause__, OSError) else str(error)
+        raise StoreError(f"cannot write {folder / name}: {why}.  The same command again goes on") from error
+
+
+def _template(layout: str) -> Template:
+    try:
+        template = Template(layout)
+    except TemplateFault as fault:
+        raise UsageError(f"--layout {layout}: {fault}") from None
+    if strange := sorted((template.names | template.optional) - set(FIELDS)):
+        raise UsageError(f"--layout {layout}: there is no {{{{ {strange[0]} }}}}, only {', '.join(FIELDS)}")
+    return template

@@ -1,0 +1,81 @@
+"""A project to begin with: an example that runs at once, and what editors need to help with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..errors import StoreError
+from ..files.output import make_private
+from ..manifest.schema import schema as manifest_schema
+from .project import STATE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begun:
+    """What ``init`` did; paths are relative to the project's folder."""
+
+    folder: Path
+    manifest: PurePosixPath
+    written: tuple[PurePosixPath, ...]
+    left: tuple[PurePosixPath, ...]  #: were there and stay as they are
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of manifests."""
+    return manifest_schema()
+
+
+def init(folder: Path, example: str, *, force: bool = False) -> Begun:
+    """Write a project with an example (generate, edit or catalog) into *folder*, which is made where it is missing.
+
+    A file that is there is left alone, unless *force* is set.  Raises StoreError where the disk refuses.
+    """
+    written: list[PurePosixPath] = []
+    left: list[PurePosixPath] = []
+    try:
+        make_private(folder / STATE)
+        for name, data in _project(example):
+            done = written if _write(folder / name, data, force=force) else left
+            done.append(name)
+    except OSError as error:
+        raise StoreError(f"cannot write {error.filename or folder}: {error.strerror}") from error
+    return Begun(
+        folder=folder, manifest=PurePosixPath(f"jobs/{example}.yaml"), written=tuple(written), left=tuple(left)
+    )
+
+
+def _project(example: str) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """Yield the name and the content of every file of a new project."""
+    packed = files(__package__.partition(".")[0]) / "examples"
+    yield from _under(packed / example, PurePosixPath("jobs"))
+    yield PurePosixPath("batchgen.yaml"), (packed / "batchgen.yaml").read_bytes()
+    yield PurePosixPath(".gitignore"), (packed / "gitignore").read_bytes()
+    text = json.dumps(schema(), ensure_ascii=False, indent=1)
+    yield PurePosixPath(STATE, "schema.json"), f"{text}\n".encode()
+
+
+def _under(folder: Traversable, name: PurePosixPath) -> Iterator[tuple[PurePosixPath, bytes]]:
+    for entry in sorted(folder.iterdir(), key=lambda entry: (entry.is_dir(), entry.name)):
+        if entry.is_dir():
+            yield from _under(entry, name / entry.name)
+        else:
+            yield name / entry.name, entry.read_bytes()
+
+
+def _write(path: Path, data: bytes, *, force: bool) -> bool:
+    """Write a file; return False where one is there that stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if force and not path.is_symlink():
+        path.unlink(missing_ok=True)
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        return False
+    return True

@@ -1,0 +1,66 @@
+"""What the models cost, as far as batchgen knows: the tariffs, and what they make of one image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..providers.pricing import estimate
+from ..providers.profile import Model, Tariff
+from ..task import Charge, Kind, Task
+from .config.providers import known
+from .project import Place
+
+#: The size that prices are quoted for.
+SIZE = "1024x1024"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Priced:
+    """One model at one provider."""
+
+    provider: str
+    model: str
+    tariff: Tariff
+    image: Mapping[str, Charge]  #: what one image without source images costs, by tier ("medium", "2K"; "" is any)
+    ends: str | None = None  #: the day from which the provider offers it no more
+    successor: str | None = None
+
+
+def prices(place: Place, names: Sequence[str] = ()) -> Iterator[Priced]:
+    """Yield every model of the providers *names*, or of all; opens no connection.
+
+    Raises UsageError for a provider that nobody knows.
+    """
+    for name, facts in known(place, names).items():
+        for title, model in facts.models.items():
+            image = {tier: _image(name, title, model, tier) for tier in _tiers(model.tariff)}
+            yield Priced(
+                provider=name,
+                model=title,
+                tariff=model.tariff,
+                image=image,
+                ends=model.ends,
+                successor=model.successor,
+            )
+
+
+def _tiers(tariff: Tariff) -> Sequence[str]:
+    """Return the qualities or resolutions that a tariff tells apart, in its order; [""] where it knows one price."""
+    tables = (tariff.output_tokens, tariff.usd_per_image, tariff.credits_per_image)
+    names = [tier for table in tables if isinstance(table, Mapping) for tier in table if " " not in tier]
+    return list(dict.fromkeys(names)) or [""]
+
+
+def _image(provider: str, title: str, model: Model, tier: str) -> Charge:
+    by_resolution = tier.upper().endswith("K")
+    task = Task(
+        kind=Kind.GENERATE,
+        prompt="",
+        provider=provider,
+        model=title,
+        size=None if by_resolution else SIZE,
+        quality=None if by_resolution else tier or None,
+        resolution=tier if by_resolution else None,
+    )
+    return estimate(task, model).expected

@@ -1,0 +1,220 @@
+"""Whether the keys work, what is left and which models there are: asked for free."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import anyio
+
+from ..errors import BatchgenError, KeyMissing
+from ..fault import ProviderError
+from ..files.output import make_private
+from ..providers.account import Catalogue, read_catalogue
+from ..providers.clock_skew import Skew, read_skew
+from ..providers.probe import Account, Answer, Asking, Verdict, inquire, list_models
+from ..providers.profile import Profile
+from ..sandbox import launch
+from ..transport import Line, Transport
+from .config import settings
+from .config.providers import configured, known
+from .config.settings import Key
+from .project import Place
+
+Value = TypeVar("Value")
+#: Tells the seconds since 1970.
+Clock = Callable[[], float]
+
+#: Seconds for one question, answer included.
+PATIENCE = 20.0
+
+#: Of a key this long, the last four characters tell it from others and give nothing away.
+_TELLING = 16
+
+#: What stands for every key in a rehearsal: real ones stay at home.
+_ANY_KEY = Key(value="sandbox-rehearsal", source="any key will do in a rehearsal")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """One key of one provider, or why there is none."""
+
+    profile: Profile
+    variable: str | None = None  #: which of ``api_key_env``; None where no key is needed, or any will do
+    key: Key | None = None
+    lacking: str = ""  #: why there is no key, where one is needed
+
+    @property
+    def ends(self) -> str:
+        """Return the key's last four characters, or "" where they would give too much of it away."""
+        return self.key.value[-4:] if self.variable and self.key and len(self.key.value) >= _TELLING else ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked:
+    """What was found out about one key; without one nothing was asked."""
+
+    candidate: Candidate
+    account: Account | None
+    skews: Sequence[Skew] = ()  #: of this machine's clock, by each answer
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0, or 5 (key missing or refused), 7 (no money left), 8 (out of reach)."""
+        if self.account is None:
+            return 5
+        if self.account.broke:
+            return 7
+        return {Verdict.REFUSED: 5, Verdict.UNREACHED: 8}.get(self.account.verdict, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """The models of one provider as it lists them, or why it does not."""
+
+    profile: Profile
+    answer: Answer
+    catalogue: Catalogue | None
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0, or 5 (key refused), 8 (out of reach)."""
+        return {Verdict.REFUSED: 5, Verdict.UNREACHED: 8}.get(self.answer.verdict, 0)
+
+
+def check(place: Place, names: Sequence[str] = (), now: Clock = time.time) -> tuple[Checked, ...]:
+    """Ask for free about every key of the providers *names*; without names, of all that are configured or have a key.
+
+    *now* is this machine's clock, which their answers are held against.
+    Raises UsageError for a name that nobody knows, and KeyMissing where no provider has a key at all.
+    """
+    with _world(place) as moved:
+        candidates = _candidates(place, names, moved)
+        asked = [each for each in candidates if not each.lacking]
+        told = iter(_carried([(each, inquire(each.profile, _secret(each))) for each in asked], now))
+        return tuple(
+            Checked(candidate=each, account=account, skews=skews)
+            for each in candidates
+            for account, skews in [(None, []) if each.lacking else next(told)]
+        )
+
+
+def models(place: Place, name: str) -> Listed:
+    """Ask the provider *name* for its models; raise KeyMissing where it answers nobody without a key."""
+    with _world(place) as moved:
+        first = _candidates(place, [name], moved)[0]
+        listing = first.profile.checks.models
+        if first.lacking and listing is not None and not listing.public:
+            raise KeyMissing(first.lacking)
+        ((answer, _),) = _carried([(first, list_models(first.profile, _secret(first)))], time.time)
+    accepted = answer.verdict is Verdict.ACCEPTED
+    return Listed(profile=first.profile, answer=answer, catalogue=read_catalogue(answer.document) if accepted else None)
+
+
+def worst(codes: Sequence[int]) -> int:
+    """Return the exit code of several findings: the gravest."""
+    return next((code for code in (7, 5, 8) if code in codes), 0)
+
+
+def keys_of(facts: Profile) -> Sequence[Candidate]:
+    """Return each key of a provider, or the one that it lacks."""
+    return list(_keys(facts)) or [_keyless(facts)]
+
+
+def _candidates(place: Place, names: Sequence[str], moved: Callable[[Profile], Profile]) -> list[Candidate]:
+    wanted = names or configured(place)
+    found: list[Candidate] = []
+    for name, facts in known(place, names).items():
+        if place.sandbox:
+            found += [Candidate(profile=moved(facts), key=_ANY_KEY)] if name in wanted or facts.api_key_env else []
+        else:
+            found += list(_keys(facts)) or ([_keyless(facts)] if name in wanted else [])
+    if not found:
+        variables = ", ".join(facts.api_key_env[0] for facts in known(place).values() if facts.api_key_env)
+        raise KeyMissing(f"no API key is set, so there is nothing to check.  Set one of {variables}")
+    return found
+
+
+def _keys(facts: Profile) -> Iterator[Candidate]:
+    """Yield each key that is set, and each that somebody meant to set and that cannot be one."""
+    for variable in facts.api_key_env:
+        try:
+            key = settings.find_key(variable, settings.environment())
+        except KeyMissing as error:
+            yield Candidate(profile=facts, variable=variable, lacking=str(error))
+        else:
+            if key is not None:
+                yield Candidate(profile=facts, variable=variable, key=key)
+
+
+def _keyless(facts: Profile) -> Candidate:
+    if not facts.api_key_env:
+        return Candidate(profile=facts)
+    lacking = settings.missing(facts.name, facts.api_key_env)
+    return Candidate(profile=facts, variable=facts.api_key_env[0], lacking=lacking)
+
+
+def _secret(candidate: Candidate) -> str:
+    return candidate.key.value if candidate.key else ""
+
+
+@contextmanager
+def _world(place: Place) -> Iterator[Callable[[Profile], Profile]]:
+    """Yield what moves a profile to where it is asked: in a rehearsal to the sandbox, which runs as long as this."""
+    if not place.sandbox:
+        yield lambda facts: facts
+        return
+    make_private(place.state)
+    with ExitStack() as parts:
+        try:
+            sandbox = launch.start(place.state)
+        except launch.LaunchError as error:
+            raise BatchgenError(str(error)) from error
+        if not sandbox.reused:  # one that serves a rehearsal under way goes on
+            parts.callback(sandbox.stop)
+        yield lambda facts: facts.model_copy(update={"base_url": sandbox.base_url(facts.preset)})
+
+
+def _carried(questions: Sequence[tuple[Candidate, Asking[Value]]], now: Clock) -> list[tuple[Value, list[Skew]]]:
+    """Carry all conversations at once, each on a line of its own.
+
+    Returns in order how they ended, and what their answers say of this machine's clock.
+    """
+    told: dict[int, tuple[Value, list[Skew]]] = {}
+
+    async def carry(transport: Transport, number: int) -> None:
+        told[number] = await _carry(transport.line(str(number)), questions[number][1], now)
+
+    async def carry_all() -> None:
+        profiles = {str(number): each.profile for number, (each, _) in enumerate(questions)}
+        keys = {str(number): _secret(each) for number, (each, _) in enumerate(questions)}
+        async with Transport(profiles, keys) as transport, anyio.create_task_group() as tasks:
+            for number in range(len(questions)):
+                tasks.start_soon(carry, transport, number)
+
+    if questions:
+        anyio.run(carry_all)
+    return [told[number] for number in range(len(questions))]
+
+
+async def _carry(line: Line, asking: Asking[Value], now: Clock) -> tuple[Value, list[Skew]]:
+    """Put each question to the line, and hand back the reply or that none came."""
+    skews: list[Skew] = []
+    try:
+        call = next(asking)
+        while True:
+            sent = now()
+            try:
+                reply = await line.ask(call, PATIENCE)
+            except ProviderError as error:
+                call = asking.throw(error)
+            else:
+                skew = read_skew(reply.headers, sent, now())
+                skews += [skew] if skew else []
+                call = asking.send(reply)
+    except StopIteration as end:
+        answer: Value = end.value
+        return answer, skews

@@ -1,0 +1,112 @@
+"""One job so that it can be made again elsewhere: as a manifest, and as the request that is sent."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import BatchgenError, UsageError
+from ..job import Job
+from ..providers import dialect
+from ..providers.base import Request
+from ..providers.profile import Profile, UnknownModel
+from ..providers.validation import OPTIONAL
+from ..store.records import Batch
+from ..task import Source, Task
+from ..transport.client import HEADERS
+from . import curl
+from .config import providers
+from .plan import read_manifest
+from .project import Place, opened
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """A job, and who is asked for it."""
+
+    job: Job
+    profile: Profile
+
+
+def recipe(place: Place, name: str | None, key: str) -> Recipe:
+    """Return the job *key* of a batch, with its provider as the manifest has it; raise NotFound, UsageError."""
+    with opened(place) as reader:
+        batch = reader.batch(name)
+        job = reader.job(batch.id, key)
+    return Recipe(job=job, profile=_profile(place, batch, job.task.provider))
+
+
+def _profile(place: Place, batch: Batch, provider: str) -> Profile:
+    with suppress(BatchgenError, OSError):  # a manifest that is gone or broken leaves presets and batchgen.yaml
+        profiles = read_manifest(place, Path(batch.manifest)).profiles
+        if provider in profiles:
+            return profiles[provider]
+    return providers.known(place, [provider])[provider]
+
+
+def as_yaml(job: Job) -> str:
+    """Return a manifest of this one job.  It names no batch: saved as a file, it is a batch of its own."""
+    task = job.task
+    said: dict[str, Any] = {"id": _literal(job.key), "prompt": _literal(task.prompt), "provider": task.provider}
+    said["model"] = task.model
+    said |= {name: value for name in ("size", *OPTIONAL) if (value := getattr(task, name)) is not None}
+    if task.images:
+        said["images"] = [source.url or source.path for source in task.images]
+    if task.mask is not None:
+        said["mask"] = task.mask.url or task.mask.path
+    if job.wanted > 1:
+        said |= {"n": job.wanted, "per_request": job.wanted}
+    if job.priority:
+        said["priority"] = job.priority
+    if job.tags:
+        said["tags"] = list(job.tags)
+    if task.extra:
+        said["extra"] = dict(task.extra)
+    plain = "".join([job.key, *task.prompt.split()]).isprintable()  # else escaped: it must not steer a terminal
+    return yaml.safe_dump({"version": 1, "jobs": [said]}, sort_keys=False, allow_unicode=plain, width=100)
+
+
+def _literal(text: str) -> str:
+    """Return *text* as a manifest says it: one with {{ would be taken for a template."""
+    return re.sub(r"\{[{%#]", lambda sign: f"{{{{ '{sign[0]}' }}}}", text) if "{{" in text else text
+
+
+def as_curl(found: Recipe) -> str:
+    """Return the request as curl sends it: the dialect's own call; raise UsageError where there is none."""
+    profile, job = found.profile, found.job
+    try:
+        _, model = profile.find(job.task.model)
+    except UnknownModel as error:
+        raise UsageError(str(error)) from error
+    task = replace(job.task, n=max(1, job.wanted - job.delivered) if job.wanted > 1 else job.task.n)
+    rules = model.rules(task.kind)
+    before: Sequence[str] = ()
+    if rules is not None and not rules.image_urls:
+        task, before = _fetched(task)
+    request = Request(task=task, profile=profile, model=model, attempt_id=uuid.uuid4().hex)
+    call = next(dialect(model.dialect or profile.dialect).converse(request))
+    variable = profile.api_key_env[0] if profile.api_key_env else None
+    return "\n".join([*before, curl.command(call, variable, HEADERS)])
+
+
+def _fetched(task: Task) -> tuple[Task, list[str]]:
+    """Return *task* with files in place of URLs, and the commands that fetch these: this provider takes bytes only."""
+    commands: list[str] = []
+
+    def local(source: Source) -> Source:
+        if source.path is not None or source.url is None:
+            return source
+        name = f"source-{len(commands) + 1}"
+        commands.append(curl.download(source.url, name))
+        return Source(path=name, mime=source.mime or "image/png")
+
+    images = tuple(local(source) for source in task.images)
+    mask = local(task.mask) if task.mask else None
+    return replace(task, images=images, mask=mask), commands

@@ -1,0 +1,1 @@
+"""Text of the commands' results: pure functions from values to lines."""

@@ -1,0 +1,63 @@
+"""The pauses and limits in force, as lines and for ``--json``: what ``pause`` and ``limit`` set, until it is undone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from .. import output
+
+if TYPE_CHECKING:
+    from ...app.project import Place, Way
+    from ...manifest import Batch
+    from ...store.controls import Control
+
+_DAY = 86_400
+
+
+def in_force(place: Place, batch: Batch) -> list[Control]:
+    """Return what is in force for the providers of *batch*."""
+    from ...app import control
+
+    return [one for one in control.in_force(place) if one.provider in batch.profiles]
+
+
+def control_lines(place: Place, controls: Iterable[Control]) -> list[str]:
+    """Return a line for each, as ``status`` and a plan show it."""
+    now = datetime.now(UTC)
+    return output.under("in force", [control_line(one, place.way(), now) for one in controls])
+
+
+def control_line(control: Control, way: Way, now: datetime) -> str:
+    """Return what is in force for a provider, since when, and how to undo it."""
+    from ...app.live_limits import clock, spoken
+
+    parts = []
+    if control.paused_at is not None:
+        age = _age((now - control.paused_at).total_seconds())
+        parts.append(f"paused since {clock(control.paused_at)}{age} (batchgen unpause{way.flags} {control.provider})")
+    if control.limits:
+        age = _age((now - control.said_at).total_seconds()) if control.said_at is not None else ""
+        parts.append(f"{spoken(control.limits)}{age} (batchgen limit{way.flags} {control.provider} --reset)")
+    return f"{control.provider}: {'; '.join(parts)}"
+
+
+def _age(seconds: float) -> str:
+    """Return for how long something has been in force, from a minute on."""
+    if seconds < 60:
+        return ""
+    return f", for {output.duration(seconds) if seconds < 2 * _DAY else f'{seconds / _DAY:.0f} days'}"
+
+
+def control_documents(controls: Iterable[Control]) -> list[dict[str, Any]]:
+    """Return the same for ``--json``."""
+    return [
+        {
+            "provider": control.provider,
+            "paused_at": control.paused_at.isoformat() if control.paused_at else None,
+            "limits": dict(control.limits),
+            "said_at": control.said_at.isoformat() if control.said_at else None,
+        }
+        for control in controls
+    ]

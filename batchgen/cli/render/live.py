@@ -1,0 +1,126 @@
+"""A run while it goes on: a live table on a terminal, plain lines elsewhere.  On stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Literal
+
+from anyio import create_task_group, sleep, to_thread
+
+from .. import output
+from .progress import News, Progress, waiting
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+    from ...app.run import Follow
+    from ...engine.runner import Runner
+    from ...store.reader import Reader
+
+#: Plain progress: a line at most so often (seconds), and at least so often while something changes.
+PLAIN_LEAST, PLAIN_MOST = 2.0, 60.0
+REFRESH = 0.25
+
+
+def follower(mode: str) -> Follow:
+    """Return what shows a run: "bar", "plain" or "none"."""
+    shown = {"bar": _live, "plain": _plain, "none": _silent}[mode]
+
+    def follow(runner: Runner, reader: Reader) -> AbstractAsyncContextManager[None]:
+        return shown(runner, reader)
+
+    return follow
+
+
+@asynccontextmanager
+async def _silent(runner: Runner, reader: Reader) -> AsyncIterator[None]:
+    del runner, reader
+    yield
+
+
+@asynccontextmanager
+async def _plain(runner: Runner, reader: Reader) -> AsyncIterator[None]:
+    progress = Progress(runner, await to_thread.run_sync(reader.lanes, runner.batch_id))
+    async with create_task_group() as tasks:
+        tasks.start_soon(_report, progress)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def _report(progress: Progress) -> None:
+    """Say one line for every twentieth done, not more often than every other second, not less than every minute."""
+    said, last = -1, time.monotonic()
+    news = News(progress.runner)
+    while True:
+        await sleep(REFRESH)
+        for line in news.lines():
+            output.say(line)
+        step = progress.done * 20 // (progress.total or 1)
+        age = time.monotonic() - last
+        if (step != said and age >= PLAIN_LEAST) or age >= PLAIN_MOST:
+            output.say("; ".join([progress.summary, *_stuck(progress)]))
+            said, last = step, time.monotonic()
+
+
+def _stuck(progress: Progress) -> Iterator[str]:
+    """Yield which lanes wait for more than their turn, and for what: the last column of the table, in words."""
+    for lane in progress.runner.lanes:
+        if lane.closed is not None or lane.held or lane.pause_left >= 1:
+            yield f"{lane.name} waits for {waiting(lane)}" if lane.held else f"{lane.name} {waiting(lane)}"
+
+
+@asynccontextmanager
+async def _live(runner: Runner, reader: Reader) -> AsyncIterator[None]:
+    from rich.console import Console
+    from rich.live import Live
+
+    progress = Progress(runner, await to_thread.run_sync(reader.lanes, runner.batch_id))
+    console = Console(stderr=True)
+    with Live(_screen(progress, console.width), console=console, auto_refresh=False, transient=True) as live:
+        async with create_task_group() as tasks:
+            tasks.start_soon(_redraw, live, progress)
+            yield
+            tasks.cancel_scope.cancel()
+
+
+async def _redraw(live: Live, progress: Progress) -> None:
+    while True:
+        await sleep(REFRESH)
+        live.update(_screen(progress, live.console.width), refresh=True)
+
+
+def _screen(progress: Progress, width: int) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    shown = _columns(width)
+    for head in shown:
+        side: Literal["left", "right"] = "left" if head in ("provider", "waiting for") else "right"
+        table.add_column(head, justify=side, no_wrap=True, overflow="ellipsis")
+    for row in _rows(progress):
+        table.add_row(*(Text(row[head]) for head in shown))
+    return Group(table, Text(progress.summary, no_wrap=False))
+
+
+def _columns(width: int) -> list[str]:
+    """Return the columns of the table that are worth their room on a terminal of *width*."""
+    least = {"provider": 0, "done": 0, "in flight": 0, "failed": 40, "spent": 50, "waiting for": 60}
+    return [head for head, room in least.items() if width >= room]
+
+
+def _rows(progress: Progress) -> Iterator[dict[str, str]]:
+    for lane in progress.runner.lanes:
+        spent = output.usd(lane.usd) + (f" {output.credits_(lane.credits)} cr" if lane.credits else "")
+        yield {
+            "provider": lane.name,
+            "done": str(lane.done),
+            "in flight": f"{lane.in_flight}/{lane.width}",
+            "failed": str(lane.failed) if lane.failed else "",
+            "spent": spent,
+            "waiting for": output.printable(waiting(lane)),
+        }

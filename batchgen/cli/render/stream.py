@@ -1,0 +1,122 @@
+"""A run as JSON lines on stdout, for programs that follow it: start, job, progress, warning, summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from anyio import create_task_group, sleep, to_thread
+
+from ...money import show_usd
+from .. import output
+from .progress import News, Progress
+
+if TYPE_CHECKING:
+    from ...engine.attempts import Opened
+    from ...engine.lane import Lane
+    from ...engine.runner import Runner
+    from ...job import Settlement
+    from ...store.reader import Reader
+
+#: Seconds between two looks at the lanes, and at least between two lines of progress.
+LOOK, LEAST = 0.25, 2.0
+
+
+@contextmanager
+def streamed() -> Iterator[Stream]:
+    """Yield where a run tells its lines; at the end wait until they are read, or nobody reads any more."""
+    stream = Stream()
+    try:
+        yield stream
+    finally:
+        stream.close()
+
+
+class Stream:
+    """The lines of one run, written by a thread.
+
+    A reader that is slow, or reads no more, would else hold up the loop, and with it the calls under way: their
+    deadlines would pass, and what was paid for would be bought again.
+    """
+
+    def __init__(self) -> None:
+        self._lines: SimpleQueue[str | None] = SimpleQueue()
+        self._writer = Thread(target=self._write, daemon=True)  # a person may end the program while nobody reads
+        self._writer.start()
+
+    def tell(self, kind: str, **told: object) -> None:
+        """Add one line; what is None is left out."""
+        said = {name: value for name, value in told.items() if value is not None}
+        self._lines.put(output.packed({"type": kind, **said}))
+
+    def close(self) -> None:
+        """Wait until all lines are written."""
+        self._lines.put(None)
+        self._writer.join()
+
+    @asynccontextmanager
+    async def follow(self, runner: Runner, reader: Reader) -> AsyncIterator[None]:
+        """Tell of a run while it goes on: where it starts, every call that ends, and how far it is."""
+        progress = Progress(runner, await to_thread.run_sync(reader.lanes, runner.batch_id))
+        purchases = runner.purchases
+        purchases.listeners.append(self._job)
+        self.tell(
+            "start",
+            schema_version=1,
+            run=purchases.run_id,
+            batch=purchases.batch,
+            folder=purchases.folder,
+            jobs={"total": progress.total, "done": progress.done, "left": progress.left},
+            providers=[lane.name for lane in runner.lanes],
+        )
+        async with create_task_group() as tasks:
+            tasks.start_soon(self._report, progress)
+            yield
+            tasks.cancel_scope.cancel()
+        self._progress(progress)
+
+    def _write(self) -> None:
+        try:
+            while (text := self._lines.get()) is not None:
+                output.raw_past_buffers(text)
+        except BrokenPipeError:
+            pass  # nobody reads any more; the run goes on, and the exit code still tells how it went
+        except OSError as error:
+            output.say(f"--progress json: stdout takes no more lines: {error.strerror}; the run goes on")
+
+    def _job(self, lane: Lane, opened: Opened, settlement: Settlement | None) -> None:
+        from ...app.monitoring.events import call, ending
+
+        if settlement is None:
+            return
+        name, _, told = ending(opened, settlement)
+        outcome = getattr(settlement.event, "outcome", None)
+        files = [artifact.path for artifact in outcome.artifacts] if outcome is not None else None
+        self.tell("job", event=name, **call(lane, opened), **told, files=files)
+
+    async def _report(self, progress: Progress) -> None:
+        said, at, news = -1, time.monotonic(), News(progress.runner)
+        while True:
+            await sleep(LOOK)
+            for text in news.lines():
+                self.tell("warning", message=text)
+            if progress.ended != said and time.monotonic() - at >= LEAST:
+                self._progress(progress)
+                said, at = progress.ended, time.monotonic()
+
+    def _progress(self, progress: Progress) -> None:
+        lanes = progress.runner.lanes
+        self.tell(
+            "progress",
+            jobs={"total": progress.total, "done": progress.done, "left": progress.left},
+            failed=sum(lane.failed for lane in lanes),
+            in_flight=sum(lane.in_flight for lane in lanes),
+            images=progress.images,
+            images_per_minute=round(progress.per_minute, 1),
+            usd=show_usd(sum(lane.usd for lane in lanes)),
+            seconds_left=None if (left := progress.seconds_left) is None else round(left),
+        )

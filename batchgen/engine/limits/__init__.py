@@ -1,0 +1,1 @@
+"""Limits of an account: sliding windows, pacing and the learned rate."""

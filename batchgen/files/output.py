@@ -1,0 +1,320 @@
+"""The output tree: every file whole or not at all, and never one over another.  A doer: the file system.
+
+A file is written under a temporary name in its own folder, synced, linked to its name and the folder synced.  Every
+folder below the output folder is opened without following links, so that no link inside the tree can lead a write
+outside of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shlex
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path, PurePosixPath
+
+from ..errors import StoreError
+from .placing import NO_LINKS, place
+
+#: Where files go that a changed job replaces, relative to the output folder.
+ASIDE = ".superseded"
+
+_PART = ".bg-"
+_NAME_BYTES = 255
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+#: What fsync() fails with on file systems that have nothing to sync.
+_NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+#: The longest ending that a name gets.
+_ENDING = len(".extra99.webp.json")
+#: Characters of file names that are tried at a time, each of up to four bytes.
+_CHARACTERS = 48
+
+
+def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None) -> None:
+    """Put *data* at *name* (relative to *root*) durably, and *sidecar*, if there is one, at ``<name>.json``.
+
+    The same bytes already there are a success.  Other bytes there are kept, under ``.superseded/``.  Raises
+    StoreError where the file system refuses.
+    """
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise StoreError(f"cannot write {name}: it leads out of the output folder {root}")
+    try:
+        with _folder(root, PurePosixPath(name).parent) as folder:
+            _put(folder, PurePosixPath(name), data, root)
+            if sidecar is not None:
+                _put(folder, PurePosixPath(f"{name}.json"), sidecar, root)
+            sync_folder(folder)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {root / name}: {error.strerror}. The answer is kept in the spool, nothing is lost: "
+            "free the disk or fix the folder, then run the same command again"
+        ) from error
+
+
+def withdraw(root: Path, name: str, sha256: str, attempt_id: str, *, bare: Callable[[], bool]) -> None:
+    """Move the file *name*, which *attempt_id* delivered, with its sidecar under ``.superseded/``, durably.
+
+    What lies there now is this file where its hash is *sha256* and its sidecar names the attempt; without a sidecar,
+    *bare* decides.  Anything else stays.  Again completes what was cut off.  Raises StoreError where the file system
+    refuses.
+    """
+    try:
+        with ExitStack() as opened:
+            try:
+                folder = opened.enter_context(_folder(root, PurePosixPath(name).parent, make=False))
+            except (FileNotFoundError, NotADirectoryError):
+                return  # it is gone, or a link stands there now: nothing of ours is in it
+            _withdraw(folder, PurePosixPath(name), root, sha256, attempt_id, bare)
+    except OSError as error:
+        raise StoreError(
+            f"cannot move {root / name} to {root / ASIDE}: {error.strerror}. The new image is there, nothing is lost: "
+            "free the disk or fix the folder, then run the same command again"
+        ) from error
+
+
+def sweep(root: Path) -> int:
+    """Remove temporary files that a killed run left under *root*; return how many."""
+    parts = root.rglob(f"{_PART}{'[0-9a-f]' * 16}*.part") if root.is_dir() else ()
+    found = [path for path in parts if path.is_file() and not path.is_symlink()]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
+
+
+def require_writable(root: Path, names: Iterable[str] = ()) -> bool:
+    """Make sure that files can be put into the output folder, before images are paid for; raise StoreError.
+
+    *names* are those of the files to come: some file systems do not take every character.  Returns whether the file
+    system has hard links.
+    """
+    try:
+        with _folder(root, PurePosixPath()) as folder:
+            linked = _try_to_place(folder)
+            _try_names(folder, root, names)
+            return linked
+    except OSError as error:
+        raise StoreError(
+            f"the output folder {root} cannot be written: {error.strerror}. Nothing was sent: fix it, or name another "
+            "one under output: in the manifest"
+        ) from error
+
+
+def has_links(folder: Path) -> bool:
+    """Return whether the file system of an existing *folder* has hard links; raise OSError where it takes no file."""
+    with _folder(folder, PurePosixPath(), make=False) as descriptor:
+        return _try_to_place(descriptor)
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def make_private(folder: Path) -> Path:
+    """Make *folder* (and what is missing above it) readable by its owner only; return it; raise StoreError."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        found = folder.stat()
+    except OSError as error:
+        raise StoreError(f"cannot make the folder {folder}: {error.strerror}. Check the disk and its owner") from error
+    open_to_all = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
+    strange = os.geteuid() != 0 and found.st_uid not in (0, os.geteuid())
+    if open_to_all or strange or not stat.S_ISDIR(found.st_mode):
+        raise StoreError(
+            f"{folder} is no folder of yours alone: it belongs to another user, or others may write to it. "
+            f"Run: chmod 700 {shlex.quote(str(folder))}, or keep the state elsewhere with --db"
+        )
+    return folder
+
+
+def replace_file(path: Path, data: bytes, *, mode: int = 0o600, part: Path | None = None) -> None:
+    """Put *data* at *path*, over what is there, whole or not at all, durably; raise OSError.
+
+    *part* is the temporary name.  It is the same each time, so that a process that dies here, or a disk that lets
+    nothing be removed, leaves one file, which the next call overwrites.  Only one process at a time may write it.
+    """
+    part = part or path.with_name(f".{path.name}.part")
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            sync_folder(file.fileno())
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync_folder(folder)
+    finally:
+        os.close(folder)
+
+
+def sync_folder(descriptor: int) -> None:
+    """Make the names in an open folder durable, or a file.  Some network file systems have nothing to sync."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+
+
+@contextmanager
+def _folder(root: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[int]:
+    """Open ``root/below``, making what is missing; no component under *root* may be a link."""
+    if make:
+        root.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in below.parts:
+            try:
+                inner = os.open(part, _FOLDER, dir_fd=descriptor)
+            except FileNotFoundError:
+                if not make:
+                    raise
+                with suppress(FileExistsError):
+                    os.mkdir(part, dir_fd=descriptor)
+                sync_folder(descriptor)
+                inner = os.open(part, _FOLDER, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _put(folder: int, name: PurePosixPath, data: bytes, root: Path) -> None:
+    with _part(folder, data) as part:
+        try:
+            place(part, name.name, folder)
+        except FileExistsError:
+            if not _same(folder, name.name, data):
+                _set_aside(folder, name, root)
+                os.rename(part, name.name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+@contextmanager
+def _part(folder: int, data: bytes) -> Iterator[str]:
+    """Write *data* durably under a temporary name; remove that name at the end, if it is still there."""
+    part = _part_name()
+    descriptor = os.open(part, _NEW, 0o666, dir_fd=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            sync_folder(file.fileno())
+        yield part
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=folder)
+
+
+def _part_name(middle: str = "") -> str:
+    return f"{_PART}{secrets.token_hex(8)}{middle}.part"
+
+
+def _try_to_place(folder: int) -> bool:
+    """Go through all that putting a file into a folder takes, and remove it; return whether there are hard links."""
+    name = _part_name()
+    try:
+        with _part(folder, b"") as part:
+            linked = place(part, name, folder)
+        with _part(folder, b"") as part:
+            os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+    sync_folder(folder)
+    return linked
+
+
+def _try_names(folder: int, root: Path, names: Iterable[str]) -> None:
+    """Make sure that the file system takes every character of *names*, and the longest of them; raise StoreError."""
+    characters, longest = set[str](), ""
+    for name in names:
+        characters.update(name)
+        longest = max(longest, *PurePosixPath(name).parts, key=lambda part: len(os.fsencode(part)))
+    most = os.fpathconf(folder, "PC_NAME_MAX") - _ENDING
+    if len(os.fsencode(longest)) > most:
+        raise StoreError(
+            f"the file name {longest} is too long for the file system of {root}, which takes {most} bytes and an "
+            "ending. Nothing was sent: shorten it in the manifest"
+        )
+    unusual = sorted(char for char in characters if char not in "/." and not (char.isascii() and char.isalnum()))
+    for start in range(0, len(unusual), _CHARACTERS):
+        middle = "".join(unusual[start : start + _CHARACTERS])
+        try:
+            os.close(os.open(part := _part_name(f".{middle}"), _NEW, 0o666, dir_fd=folder))
+            os.unlink(part, dir_fd=folder)
+        except OSError as error:
+            raise StoreError(
+                f"the file system of {root} takes no file names with some of these characters: {middle} "
+                f"({error.strerror}). Nothing was sent: change the file names in the manifest, or name another folder"
+            ) from error
+
+
+def _same(folder: int, name: str, data: bytes) -> bool:
+    found = _content(folder, name)
+    return found is not None and found == data
+
+
+def _content(folder: int, name: str) -> bytes | None:
+    """Return a regular file's bytes; None for a link or anything else, which is never followed.
+
+    Raises OSError for a file that cannot be read: what is in it could not be kept.
+    """
+    if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        return None
+    with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
+        return file.read()
+
+
+def _withdraw(  # noqa: PLR0917 - see withdraw
+    folder: int, image: PurePosixPath, root: Path, sha256: str, attempt_id: str, bare: Callable[[], bool]
+) -> None:
+    sidecar = PurePosixPath(f"{image}.json")
+    data, said = _found(folder, image.name), _found(folder, sidecar.name)
+    whole = data is not None and hashlib.sha256(data).hexdigest() == sha256
+    named = said is not None and attempt_id.encode() in said
+    found = {image: whole and (named or (said is None and bare())), sidecar: named and (whole or data is None)}
+    for path in (path for path, ours in found.items() if ours):
+        _set_aside(folder, path, root)
+        os.unlink(path.name, dir_fd=folder)
+        sync_folder(folder)
+
+
+def _found(folder: int, name: str) -> bytes | None:
+    with suppress(FileNotFoundError):
+        return _content(folder, name)
+    return None
+
+
+def _set_aside(folder: int, name: PurePosixPath, root: Path) -> None:
+    data = _content(folder, name.name)
+    if data is None:
+        return
+    tail = f".{hashlib.sha256(data).hexdigest()[:8]}{name.suffix}"
+    # a name may be as long as the file system takes, and no letter of it may be cut in two
+    stem = os.fsencode(name.stem)[: max(0, _NAME_BYTES - len(os.fsencode(tail)))].decode(errors="ignore")
+    target = PurePosixPath(ASIDE, name.parent, f"{stem}{tail}")
+    with _folder(root, target.parent) as aside:
+        with suppress(FileExistsError):
+            try:
+                os.link(name.name, target.name, src_dir_fd=folder, dst_dir_fd=aside, follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in NO_LINKS:
+                    raise
+                with _part(aside, data) as part:
+                    place(part, target.name, aside)
+        sync_folder(aside)

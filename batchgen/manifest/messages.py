@@ -1,0 +1,195 @@
+"""Mistakes that the model found, in words a newcomer can act on.  Decisions: pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ..errors import Problem
+from ..providers import profile
+from . import model, secrets
+from .locations import Path, Places
+
+#: The model of what stands under a key, for suggestions.
+_UNDER: Mapping[str, type[BaseModel]] = {
+    "output": model.Output,
+    "route": model.Routing,
+    "defaults": model.Parameters,
+    "retry": model.Retry,
+    "budget": model.Budget,
+    "limits": model.Limits,
+    "timeout": model.Timeouts,
+    "tariff": profile.Tariff,
+    "usd_per_million_tokens": profile.Tokens,
+}
+
+_IN_A_JOB: Mapping[str, type[BaseModel]] = {"from": model.From, "route": model.Routing}
+
+_WANTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a smaller whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping (key: value)",
+    "mapping_type": "a mapping (key: value)",
+    "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)",
+    "decimal_type": "an amount, such as 0.05",
+    "decimal_parsing": "an amount, such as 0.05",
+    "is_instance_of": "an amount, such as 0.05",
+}
+
+_BOUNDS = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("more than", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("less than", "lt"),
+}
+
+
+#: Keys that only a job (or ``defaults``) has.
+_OF_A_JOB = frozenset(field.alias or name for name, field in model.Job.model_fields.items()) - {"vars"}
+
+
+def problems(error: ValidationError, places: Places) -> list[Problem]:
+    """Return one Problem for each mistake that pydantic found."""
+    found: dict[Path, Problem] = {}
+    for item in error.errors(include_url=False):
+        path = _real(tuple(item["loc"]), places)
+        # A union reports each of its members; one sentence about a value is enough.
+        found.setdefault(path, _worded(path, item, places))
+    return list(found.values())
+
+
+def _real(loc: Path, places: Places) -> Path:
+    """Return *loc* without what stands for no key of the file, such as a union's member."""
+    node = places.root
+    real: Path = ()
+    for step in loc:
+        inside = node[1] if isinstance(node, tuple) else None
+        if isinstance(inside, dict) and step in inside:
+            node = inside[step][1]
+        elif isinstance(inside, list) and isinstance(step, int) and step < len(inside):
+            node = inside[step]
+        else:
+            continue
+        real = (*real, step)
+    return real
+
+
+def _worded(path: Path, item: ErrorDetails, places: Places) -> Problem:
+    if item["type"] == "extra_forbidden":
+        return _unknown_key(path, places)
+    return places.problem(path, *words(item))
+
+
+def words(item: ErrorDetails) -> tuple[str, str, str]:
+    """Return code, message and hint for a wrong value."""
+    kind, value, context = item["type"], item["input"], item.get("ctx", {})
+    if kind == "string_type":
+        return _not_text(value)
+    if kind in _WANTED:
+        hint = "begin each item with a dash" if kind == "list_type" and isinstance(value, dict) else ""
+        return "wrong_type", f"should be {_WANTED[kind]}, is {shown(value)}", hint
+    if kind in _BOUNDS:
+        how, key = _BOUNDS[kind]
+        return "out_of_range", f"should be {how} {context[key]}, is {short(str(value))}", ""
+    if kind == "literal_error":
+        hint = suggestion(str(value), _quoted(str(context["expected"])))
+        return "not_allowed", f"should be {context['expected']}, is {shown(value).removeprefix('the number ')}", hint
+    return (*_rest(item), "")
+
+
+def _rest(item: ErrorDetails) -> tuple[str, str]:
+    """Return code and message of the rarer mistakes."""
+    value, context = shown(item["input"]), item.get("ctx", {})
+    match item["type"]:
+        case "string_too_short" | "too_short":
+            return "empty", "is empty"
+        case "string_too_long" | "too_long":
+            return "too_long", f"is longer than {context['max_length']} characters"
+        case "string_pattern_mismatch":
+            return "not_allowed", f"should be a name of letters, digits and _, is {value}"
+        case "value_error":
+            return "bad_value", str(context["error"])
+        case "missing":
+            return "missing", f"{item['loc'][-1]!r} is missing here"
+        case _:
+            return "bad_value", f"{item['msg'][:1].lower()}{item['msg'][1:]}, is {value}"
+
+
+def _not_text(value: object) -> tuple[str, str, str]:
+    hint = "put it in quotes"
+    message = f"should be text, is {shown(value)}"
+    if isinstance(value, dict):
+        message = "should be text, but became a mapping: YAML reads {...} and 'a: b' as one"
+    elif isinstance(value, list):
+        message = "should be text, but became a list: YAML reads [...] as one"
+    elif value is None:
+        hint = ""
+    return "wrong_type", message, hint
+
+
+def _unknown_key(path: Path, places: Places) -> Problem:
+    key, around = str(path[-1]), path[:-1]
+    fields = [field.alias or name for name, field in _model_at(around).model_fields.items()]
+    hint = suggestion(key, fields)
+    if not around and key in _OF_A_JOB:
+        hint = "it belongs into a job, or under defaults:"
+    elif not hint and around and around[0] == "jobs" and key in ("include", "exclude"):
+        hint = "it belongs under matrix:"
+    elif not hint and key in ("api_key", "key", "token"):
+        hint = "keys come from the environment; api_key_env names the variable"
+    elif not hint:
+        hint = f"there are: {', '.join(fields)}"
+    return places.problem(path, "unknown_key", f"unknown key {short(key)!r}", hint, key=True)
+
+
+def _model_at(path: Path) -> type[BaseModel]:
+    names = [step for step in path if isinstance(step, str)]
+    if not names:
+        return model.Manifest
+    if names[0] == "jobs":
+        return _IN_A_JOB.get(names[-1], model.Job)
+    if names[0] == "providers" and len(names) == 2:
+        return model.Provider
+    if names[0] == "providers" and names[2:3] == ["groups"]:
+        return model.Group
+    return _UNDER.get(names[-1], model.Manifest)
+
+
+def suggestion(word: str, known: list[str]) -> str:
+    """Return "did you mean ...?" for the nearest of *known*, or an empty text."""
+    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def shown(value: object) -> str:
+    """Return a wrong value as a message may show it: short, on one line, never a key."""
+    if isinstance(value, str):
+        return "what looks like an API key" if secrets.is_key(value) else repr(short(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return f"the number {short(str(value))}"
+    names = {dict: "a mapping", list: "a list", type(None): "empty"}
+    return names.get(type(value), type(value).__name__)
+
+
+def short(text: str) -> str:
+    """Return *text* as a message may show it, at most 40 characters."""
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _quoted(expected: str) -> list[str]:
+    return [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]

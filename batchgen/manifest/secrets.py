@@ -1,0 +1,61 @@
+"""API keys that found their way into a manifest.  Decisions: pure.  No message ever repeats one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import Problem
+from .locations import Path, Places
+
+_HINT = "keys belong in the environment: export AIGATE_API_KEY=..., or name another variable with api_key_env"
+
+#: Text that can hardly be anything else: OpenAI's and its likes, Google's, AWS's, GitHub's, a bearer header.
+_KEY = re.compile(
+    r"\b(?:sk|pk|rk)-(?:[A-Za-z0-9]+-)*[A-Za-z0-9_]{16,}|\bAIza[0-9A-Za-z_-]{30,}|\bAKIA[0-9A-Z]{16}\b|"
+    r"\bgh[pousr]_[A-Za-z0-9]{30,}|\b[Bb]earer\s+[A-Za-z0-9._~+/-]{16,}"
+)
+#: Names under which any long word is a key.
+_NAME = re.compile(
+    r"(?:api|secret|access|private)[-_]?key$|^key$|token$|secret$|password$|^authorization$", re.IGNORECASE
+)
+_WORD = re.compile(r"[!-~]{16,}")
+_HEX = re.compile(r"[0-9a-fA-F]{32,}")
+
+
+def is_key(text: str) -> bool:
+    """Tell whether *text* holds what looks like an API key."""
+    return _KEY.search(text) is not None
+
+
+def find(data: dict[str, Any], text: str, places: Places) -> Iterator[Problem]:
+    """Yield a Problem for each API key in the document *data*, which was read from *text*."""
+    if not any(mark in text for mark in _MARKS):
+        return
+    stack: list[tuple[Path, Any]] = [((), data)]
+    while stack:
+        path, node = stack.pop()
+        if isinstance(node, dict):
+            stack.extend(((*path, key), value) for key, value in node.items())
+        elif isinstance(node, list):
+            stack.extend(((*path, number), value) for number, value in enumerate(node))
+        elif isinstance(node, str) and _suspicious(path, node):
+            yield places.problem(path, "api_key", "this looks like an API key; keys never stand in a manifest", _HINT)
+
+
+#: Where a text has none of these, no key can stand in it: it spares a hundred thousand jobs the closer look.
+_MARKS = (
+    *("sk-", "pk-", "rk-", "AIza", "AKIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "earer"),
+    *(word for name in ("key", "token", "secret", "password", "authorization")
+      for word in (name, name.capitalize(), name.upper())),
+)  # fmt: skip
+
+
+def _suspicious(path: Path, text: str) -> bool:
+    if _KEY.search(text):
+        return True
+    name = str(path[-1]) if path else ""
+    if "api_key_env" in path[-2:]:
+        return _HEX.fullmatch(text) is not None
+    return _NAME.search(name) is not None and (_WORD.fullmatch(text) is not None)

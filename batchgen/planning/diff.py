@@ -1,0 +1,88 @@
+"""What a changed job asks for now, beside what the job table has it asking for.  A decision: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..fingerprint import asked
+from ..task import Source, Task
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """One field of a job, before and after; None: nothing was said."""
+
+    field: str  #: as in a manifest; "extra.style" inside of ``extra``
+    before: Any
+    after: Any
+    note: str = ""  #: in words, where before and after read the same
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for ``plan --json``."""
+        found = {"field": self.field, "before": self.before, "after": self.after}
+        return found | {"note": self.note} if self.note else found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """A job that asks for something else than the job table knows."""
+
+    id: str
+    fields: tuple[Difference, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for ``plan --json``."""
+        return {"id": self.id, "fields": [field.as_json() for field in self.fields]}
+
+
+def differences(before: Task, after: Task, folder: Path) -> tuple[Difference, ...]:
+    """Return every field that decides about redoing a job and differs; files are named as seen from *folder*."""
+    found = [*_plain("", asked(before), asked(after))]
+    if before.n != after.n:
+        found.append(Difference(field="n", before=before.n, after=after.n))
+    found += _sources(before.images, after.images, folder)
+    found += _mask(before.mask, after.mask, folder)
+    return tuple(found)
+
+
+def _plain(prefix: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
+    for name in dict.fromkeys([*before, *after]):
+        old, new = before.get(name), after.get(name)
+        if name == "extra" and not prefix:
+            yield from _plain("extra.", old or {}, new or {})
+        elif old != new:
+            yield Difference(field=f"{prefix}{name}", before=old, after=new)
+
+
+def _sources(before: Sequence[Source], after: Sequence[Source], folder: Path) -> Iterator[Difference]:
+    if [_content(source) for source in before] == [_content(source) for source in after]:
+        return
+    old, new = ([_name(source, folder) for source in sources] for sources in (before, after))
+    if old != new:
+        yield Difference(field="images", before=old, after=new)
+        return
+    for name, was, now in zip(old, before, after, strict=True):
+        if _content(was) != _content(now):
+            note = f"source image {name} has other content"
+            yield Difference(field="images", before=name, after=name, note=note)
+
+
+def _mask(before: Source | None, after: Source | None, folder: Path) -> Iterator[Difference]:
+    old, new = (None if mask is None else _name(mask, folder) for mask in (before, after))
+    if (before and _content(before)) != (after and _content(after)):
+        note = f"mask {new} has other content" if old == new else ""
+        yield Difference(field="mask", before=old, after=new, note=note)
+
+
+def _content(source: Source) -> str | None:
+    return source.url or source.sha256
+
+
+def _name(source: Source, folder: Path) -> str:
+    if source.path is None:
+        return source.url or ""
+    path = Path(source.path)
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)

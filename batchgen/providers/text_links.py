@@ -1,0 +1,77 @@
+"""Pictures in the text of a chat message: Markdown, HTML, data URLs, bare links, JSON within the text.  Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import unescape
+
+from .base64_images import holds_image, images_in
+from .jsonbody import Unreadable, read
+from .result_images import Found, Sent, pictures_in
+
+#: Longest text that is searched for links (characters), what is base64 cut out; and most links that are followed.
+_TEXT_MAX, _LINKS_MAX = 200_000, 4
+
+#: A text that is not longer is no image in base64.
+_SHORT = 64
+
+# Possessive, so that a hostile answer of megabytes costs no more than one pass.
+_DATA = r"data:image/[a-z0-9.+-]{1,40}+(?:;[^,;\s\"')]{1,60}+){0,4}+,\s{0,9}+"
+#: The last of several lines may be short.
+_LAST = r"(?:\r?\n[A-Za-z0-9+/_%-]++(?==|\s*(?:\Z|[)\"'>\]`])))?"
+_BASE64 = r"[A-Za-z0-9+/_%-]++(?:\r?\n[A-Za-z0-9+/_%-]{16,}+)*+" + _LAST + "={0,2}+"
+_DATA_URL = re.compile(_DATA + _BASE64, re.IGNORECASE)
+_TARGET = r"\s{0,9}+<?(https?://[^\s)>\"']++|/[^\s)>\"']++|\ue000\d++\ue000)>?[^)]{0,300}+\)"
+_MARKDOWN = re.compile(r"!\[[^\]]{0,300}+\]\(" + _TARGET, re.IGNORECASE)
+_LINK = re.compile(r"(?<!!)\[[^\]]{0,300}+\]\(" + _TARGET, re.IGNORECASE)
+_HTML = re.compile(
+    r"<img\b[^>]{0,600}?\bsrc\s{0,9}+=\s{0,9}+[\"']?(https?://[^\s>\"']++|/[^\s>\"']++|\ue000\d++\ue000)[^>]{0,600}+>",
+    re.IGNORECASE,
+)
+_BARE = re.compile(r"https?://[^\s<>\"'`)\]]++", re.IGNORECASE)
+_FENCE = re.compile(r"\s*```[a-z]{0,10}\s*|\s*```\s*\Z", re.IGNORECASE)
+
+
+def pictures_in_text(text: str, sent: Sent) -> tuple[list[Found], str]:
+    """Return the pictures of a text, and what is left of it without them."""
+    if found := _within_json(text, sent):
+        return found, ""
+    if len(text) > _SHORT and holds_image(text):  # nothing but base64, in lines perhaps
+        return [Found(base64=text)], ""
+    cuts: list[str] = []
+
+    def cut(match: re.Match[str]) -> str:
+        cuts.append(match[0])
+        return f"\ue000{len(cuts) - 1}\ue000"
+
+    short = _DATA_URL.sub(cut, text.replace("\ue000", ""))[:_TEXT_MAX]
+    images = [*_targets(_MARKDOWN, short), *_targets(_HTML, short)]
+    rest = re.sub(r"\ue000\d+\ue000", "", _HTML.sub("", _MARKDOWN.sub("", short))).strip()
+    if cuts:
+        return [Found(base64=data) for data in cuts], rest
+    links = [url for url in images if not sent.has(url)]
+    if links:
+        return [Found(url=url) for url in dict.fromkeys(links)], rest
+    if bare := images_in(text):
+        return [Found(base64=data) for data in bare], ""
+    others = [url.rstrip(".,;:!?*_") for url in (*_targets(_LINK, rest), *_BARE.findall(rest))]
+    found = [Found(url=url, sure=False) for url in dict.fromkeys(others) if not sent.has(url)]
+    return found[:_LINKS_MAX], rest
+
+
+def _targets(pattern: re.Pattern[str], text: str) -> Iterator[str]:
+    for target in pattern.findall(text):
+        if "\ue000" not in target:
+            yield unescape(target)
+
+
+def _within_json(text: str, sent: Sent) -> list[Found]:
+    """Return the pictures of a message whose whole text is a JSON document."""
+    bare = _FENCE.sub("", text[:20]) + text[20:]
+    if bare[:1] not in ("{", "["):
+        return []
+    try:
+        return pictures_in(read(bare.encode("utf-8", "replace")), sent)
+    except Unreadable:
+        return []

@@ -1,0 +1,169 @@
+"""Connections to the job table, and what its refusals mean.  A doer: SQLite files.
+
+One connection writes (``writing``); all others open the file read-only (``reading``), which also keeps
+them from checkpointing: SQLite before 3.51.3 may damage a WAL that two connections reset at once.  What a person says
+beside a run is written by a guest, which never checkpoints either: only the holder of the lock does.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Connection, Engine, Pool, QueuePool, StaticPool, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from ..errors import StoreError
+from ..planning.selection import lot, named, part
+
+BUSY_MS = 10_000
+
+#: After these nothing more may be written: primary result code -> (what happened, why, what to do).
+FATAL: dict[int, tuple[str, str, str]] = {
+    sqlite3.SQLITE_FULL: ("the disk is full", "no space is left where it lies", "free some space and run again"),
+    sqlite3.SQLITE_IOERR: ("the disk failed", "a read or write returned an error", "check the disk and run again"),
+    sqlite3.SQLITE_CORRUPT: (
+        "it is damaged",
+        "pages were lost or overwritten",
+        "batchgen db recover MANIFEST rebuilds it; this file is kept",
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        "it is not a database",
+        "another file has this name, or it was overwritten",
+        "batchgen db recover MANIFEST, or use --db",
+    ),
+    sqlite3.SQLITE_READONLY: ("it is read-only", "file or folder may not be written", "check owner and permissions"),
+    sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "it is gone or permission is missing", "check path and owner"),
+    sqlite3.SQLITE_PERM: ("access is denied", "the file belongs to another user", "check owner and permissions"),
+}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def result_code(error: BaseException) -> int:
+    """Return SQLite's primary result code behind *error*, 0 where there is none."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return int(getattr(cause, "sqlite_errorcode", 0)) & 0xFF
+
+
+def is_busy(error: BaseException) -> bool:
+    """Tell whether another process held the database; trying again is free."""
+    return result_code(error) in _BUSY
+
+
+def explain(error: BaseException, path: Path) -> StoreError:
+    """Return *error* in the user's words: what happened, probably why, what to do."""
+    code = result_code(error)
+    detail = str(error.orig if isinstance(error, DBAPIError) else error).strip() or type(error).__name__
+    if code in FATAL:
+        what, why, todo = FATAL[code]
+    elif code in _BUSY:
+        what, why, todo = "it stayed locked", "another program is writing to it", "end that program and run again"
+    else:
+        what, why, todo = "it refused", "this is probably a bug", "report it with this text"
+    return StoreError(f"Job table {path}: {what} ({detail}). Probably {why}. To go on: {todo}.")
+
+
+def prepare(path: Path) -> None:
+    """Make the file *path* (0600) and its missing folders (0700) whatever the umask; raise StoreError.
+
+    ``-wal`` and ``-shm`` copy the file's mode, so it must be right before the first connection.
+    """
+    try:
+        _folder(path.parent)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        if path.stat().st_mode & 0o777 != 0o600:
+            path.chmod(0o600)
+    except OSError as error:
+        hint = "Check that the folder exists on a writable disk and belongs to you, or use --db."
+        raise StoreError(f"Job table {path}: it cannot be made ({error.strerror}). {hint}") from error
+
+
+def _folder(path: Path) -> None:
+    if path.is_dir():
+        return
+    _folder(path.parent)
+    with suppress(FileExistsError):
+        path.mkdir(0o700)
+        path.chmod(0o700)  # mkdir obeys the umask
+
+
+def writing(path: Path, *, guest: bool = False) -> Engine:
+    """Return the engine of the one connection that writes; its transactions are BEGIN IMMEDIATE.
+
+    *guest*: somebody else may hold the job table's lock and write as well, so leave the log as it is.
+    """
+    log = ("wal_autocheckpoint=0",) if guest else ()
+
+    def connect() -> sqlite3.Connection:
+        # 16 MB of pages: ids in no order are all over the index, and each page left out is written again
+        dbapi = _connect(path, "rw", "synchronous=full", "foreign_keys=on", "cache_size=-16000", *log)
+        mode = dbapi.execute("PRAGMA journal_mode=wal").fetchone()[0]
+        if mode != "wal":  # SQLite stays silent about a failed switch
+            dbapi.close()
+            raise StoreError(f"Job table {path}: write-ahead log refused (journal mode is {mode}). Use a local disk.")
+        return dbapi
+
+    # A deferred transaction fails at once, in spite of busy_timeout, when it turns from reading to writing.
+    return _engine(connect, "BEGIN IMMEDIATE", StaticPool)
+
+
+def reading(path: Path) -> Engine:
+    """Return an engine whose connections cannot write; each transaction sees one snapshot.
+
+    Its SQL may use ``named``, ``part`` and ``lot`` of ``selection``.
+    """
+
+    def connect() -> sqlite3.Connection:
+        dbapi = _connect(path, "ro", "query_only=on")
+        for function in (named, part, lot):
+            dbapi.create_function(function.__name__, 2, function, deterministic=True)
+        return dbapi
+
+    # lanes ask at once, each in a thread of its own: none may wait, let alone fail, for a connection
+    return _engine(connect, "BEGIN", QueuePool, max_overflow=-1)
+
+
+def _connect(path: Path, mode: str, *settings: str) -> sqlite3.Connection:
+    address = f"{path.absolute().as_uri()}?mode={mode}"
+    dbapi = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        for setting in (
+            f"busy_timeout={BUSY_MS}",
+            *settings,
+            "trusted_schema=off",
+            "cell_size_check=on",
+            "mmap_size=0",
+        ):
+            dbapi.execute(f"PRAGMA {setting}")
+    except sqlite3.Error:
+        dbapi.close()
+        raise
+    return dbapi
+
+
+def _engine(connect: Callable[[], sqlite3.Connection], start: str, pool: type[Pool], **facts: int) -> Engine:
+    engine = create_engine("sqlite://", creator=connect, poolclass=pool, **facts)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(start)  # isolation_level None: otherwise the driver begins behind our back
+
+    return engine
+
+
+def driver(connection: Connection) -> sqlite3.Connection:
+    """Return SQLite's own connection, in the same transaction: for rows by the million; raises sqlite3.Error."""
+    found: Any = connection.connection.dbapi_connection
+    return cast("sqlite3.Connection", found)
+
+
+def checkpoint(connection: Connection) -> None:
+    """Move the write-ahead log into the file and cut it to nothing; a busy reader only delays that."""
+    raw = driver(connection)
+    raw.execute("PRAGMA busy_timeout=100")  # the next run does it as well: no end of a run waits for a reader
+    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,0 +1,213 @@
+"""What was spent: totals and their figures, and the JSON document of ``status``.  Pure.
+
+An amount nobody knows is null, never 0.  A sum holds the known amounts; ``unpriced`` says how many
+attempts it leaves out, and is the sign that the sum is a lower bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..money import show_credits, show_usd
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """How many jobs stand where; those that stand in the manifest no more are counted apart."""
+
+    pending: int = 0
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    unknown: int = 0
+    cancelled: int = 0
+    orphaned: int = 0
+    images: int = 0  #: on disk
+
+    @property
+    def total(self) -> int:
+        """Return the number of jobs in the manifest."""
+        return self.pending + self.running + self.done + self.failed + self.unknown + self.cancelled
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Failed jobs that share a cause, with one of them."""
+
+    cause: str
+    count: int
+    key: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UsageLine:
+    """All attempts of a batch on one provider's model.  nano-USD, milli-credits; None is unknown or not used."""
+
+    provider: str
+    model: str
+    attempts: int = 0
+    images: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    credits: int | None = None
+    usd_by_basis: Mapping[str, int] = field(default_factory=dict)  #: known amounts by ``Basis`` value
+    unpriced: int = 0  #: attempts, perhaps or surely charged, without a known price
+    at_risk_usd: int | None = None  #: what attempts of unknown outcome may have cost
+    at_risk_credits: int | None = None
+    at_risk: int = 0  #: attempts of unknown outcome
+    open: int = 0  #: attempts that have not ended; part of ``attempts``
+    open_usd: int | None = None  #: nano-USD reserved for these
+    open_credits: int | None = None
+
+    @property
+    def usd(self) -> int | None:
+        """Return the known nano-USD in all; None where nothing is known though something was charged."""
+        return _usd([self])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calls:
+    """Calls to one provider that ended alike."""
+
+    provider: str
+    home: str  #: whose jobs they were for
+    outcome: str  #: delivered, open, or the cause of a miss
+    count: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for ``usage --json``."""
+        return {"provider": self.provider, "for": self.home, "outcome": self.outcome, "count": self.count}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spent:
+    """What a budget counts: nano-USD and milli-credits."""
+
+    usd: int = 0  #: settled
+    credits: int = 0
+    at_risk_usd: int = 0  #: attempts of unknown outcome keep their reservation
+    at_risk_credits: int = 0
+    open_usd: int = 0  #: reserved by attempts that have not ended
+    open_credits: int = 0
+    unpriced: int = 0  #: charged or perhaps charged, and neither priced nor estimated
+
+
+def add(numbers: Sequence[int | None]) -> int | None:
+    """Return the sum of the known *numbers*; None where none is known."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
+
+
+def merged(lines: Sequence[UsageLine]) -> UsageLine:
+    """Return lines of one provider's model as one."""
+    parts: dict[str, int] = {}
+    for line in lines:
+        for basis, nano in line.usd_by_basis.items():
+            parts[basis] = parts.get(basis, 0) + nano
+    return UsageLine(
+        provider=lines[0].provider,
+        model=lines[0].model,
+        attempts=sum(line.attempts for line in lines),
+        images=sum(line.images for line in lines),
+        input_tokens=add([line.input_tokens for line in lines]),
+        output_tokens=add([line.output_tokens for line in lines]),
+        credits=add([line.credits for line in lines]),
+        usd_by_basis=parts,
+        unpriced=sum(line.unpriced for line in lines),
+        at_risk_usd=add([line.at_risk_usd for line in lines]),
+        at_risk_credits=add([line.at_risk_credits for line in lines]),
+        at_risk=sum(line.at_risk for line in lines),
+        open=sum(line.open for line in lines),
+        open_usd=add([line.open_usd for line in lines]),
+        open_credits=add([line.open_credits for line in lines]),
+    )
+
+
+def at_rest(lines: Sequence[UsageLine]) -> list[UsageLine]:
+    """Return *lines* as they are while no run is in progress: what an open attempt reserved is at risk."""
+    return [
+        replace(
+            line,
+            at_risk=line.at_risk + line.open,
+            at_risk_usd=add([line.at_risk_usd, line.open_usd]),
+            at_risk_credits=add([line.at_risk_credits, line.open_credits]),
+        )
+        for line in lines
+    ]
+
+
+def status_document(
+    batch: str, counts: Counts, lines: Sequence[UsageLine], failures: Sequence[Failure]
+) -> dict[str, Any]:
+    """Return what ``status --json`` prints."""
+    jobs = {"total": counts.total} | {
+        name: getattr(counts, name) for name in ("pending", "running", "done", "failed", "unknown", "cancelled")
+    }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "batch": batch,
+        "jobs": jobs,
+        "images": counts.images,
+        "attempts": sum(line.attempts for line in lines),
+        "spend": spend(lines),
+        "failures": [{"cause": failure.cause, "count": failure.count} for failure in failures],
+        "orphaned": counts.orphaned,
+    }
+
+
+def spend(lines: Sequence[UsageLine]) -> dict[str, Any]:
+    """Return the ``spend`` part of ``status --json``."""
+    return {
+        "usd": show_usd(_usd(lines)),
+        "credits": _credits(lines),
+        "at_risk_usd": show_usd(_at_risk(lines)),
+        "unpriced": sum(line.unpriced for line in lines),
+    }
+
+
+def figures(lines: Sequence[UsageLine]) -> dict[str, Any]:
+    """Return the figures of *lines* together, as ``usage --json`` has them."""
+    return {
+        "attempts": sum(line.attempts for line in lines),
+        "images": sum(line.images for line in lines),
+        "input_tokens": add([line.input_tokens for line in lines]),
+        "output_tokens": add([line.output_tokens for line in lines]),
+        "credits": _credits(lines),  # credits of two providers are two currencies
+        "usd": show_usd(_usd(lines)),
+        "usd_by_source": _by_source(lines),
+        "at_risk_usd": show_usd(_at_risk(lines)),
+        "unpriced": sum(line.unpriced for line in lines),
+    }
+
+
+def _usd(lines: Sequence[UsageLine]) -> int | None:
+    known = sum(nano for line in lines for nano in line.usd_by_basis.values())
+    # beside attempts that cost nothing, an unknown price must not look like 0
+    return None if not known and any(line.unpriced for line in lines) else known
+
+
+def _credits(lines: Sequence[UsageLine]) -> dict[str, str | None]:
+    providers = sorted({line.provider for line in lines if line.credits is not None})
+    return {
+        provider: show_credits(add([line.credits for line in lines if line.provider == provider]))
+        for provider in providers
+    }
+
+
+def _at_risk(lines: Sequence[UsageLine]) -> int | None:
+    doubtful = [line.at_risk_usd for line in lines if line.at_risk]
+    return 0 if not doubtful else add(doubtful)
+
+
+def _by_source(lines: Sequence[UsageLine]) -> dict[str, str | None]:
+    known = {
+        source: show_usd(sum(line.usd_by_basis.get(source, 0) for line in lines))
+        for source in ("reported", "priced", "estimated")
+    }
+    # The unpriced ones have no amount; "0" says that there are none.
+    return {**known, "unknown": None if any(line.unpriced for line in lines) else "0"}

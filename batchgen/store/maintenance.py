@@ -1,0 +1,107 @@
+"""The job table as a file: is it whole, a copy of it, out of the way with it.  A doer."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import StoreError, UsageError
+from ..files.placing import place
+from .connection import explain, prepare
+
+_PATIENCE = 30.0
+_TABLES = ("batches", "jobs", "attempts", "artifacts", "ledger", "runs")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """What SQLite says of a job table."""
+
+    problems: tuple[str, ...] = ()
+    rows: Mapping[str, int] = field(default_factory=dict)
+
+
+def examine(path: Path) -> Health:
+    """Read the whole table and return what is wrong with it; never writes."""
+    problems: list[str] = []
+    rows: dict[str, int] = {}
+    try:
+        with closing(_look(path)) as dbapi:
+            said = [str(row[0]) for row in dbapi.execute("PRAGMA integrity_check(20)")]
+            problems += [line for line in said if line != "ok"]
+            for table, row, parent, _ in dbapi.execute("PRAGMA foreign_key_check").fetchmany(20):
+                problems.append(f"{table} row {row} belongs to a row of {parent} that is not there")
+            for table in _TABLES:
+                rows[table] = dbapi.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - our own names
+    except sqlite3.Error as error:
+        problems.append(str(error))
+    return Health(problems=tuple(problems), rows=rows)
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether the file holds an undamaged database, or nothing yet."""
+    if not path.exists() or path.stat().st_size == 0:
+        return True
+    try:
+        with closing(_look(path)) as dbapi:
+            return [row[0] for row in dbapi.execute("PRAGMA integrity_check(1)")] == ["ok"]
+    except sqlite3.OperationalError as error:
+        raise explain(error, path) from error  # locked, or not ours to read: no reason to call it damaged
+    except sqlite3.DatabaseError:
+        return False
+
+
+def backup(path: Path, target: Path) -> int:
+    """Write a copy of the table to *target* (0600), whole or not at all; return its bytes.
+
+    Works while a run goes on.  ``cp`` would miss what stands in the ``-wal`` file.
+    """
+    if target.exists() or target.is_symlink():
+        raise UsageError(f"{target} is there already.  Nothing was written: name a file that is not")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        prepare(part)
+        with closing(_look(path)) as dbapi:
+            dbapi.execute("VACUUM INTO ?", (str(part),))
+        with part.open("rb") as copy:
+            os.fsync(copy.fileno())
+        place(str(part), str(target))  # fails where the name was taken meanwhile
+        return target.stat().st_size
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"no backup of {path} at {target}: {error}.  Nothing was left there") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def vacuum(path: Path) -> tuple[int, int]:
+    """Write the table anew without its gaps; return its bytes before and after.  Only under the lock of a run."""
+    before = path.stat().st_size
+    try:
+        with closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as dbapi:
+            dbapi.execute("VACUUM")
+            dbapi.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as error:
+        raise explain(error, path) from error
+    return before, path.stat().st_size
+
+
+def set_aside(path: Path, stamp: str) -> Path:
+    """Move a damaged table, with its log, out of the way under another name; return that name.  Nothing is deleted."""
+    target = path.with_name(f"{path.name}.damaged-{stamp}")
+    number = 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
+    for tail in ("-wal", "-shm", ""):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + tail).rename(target.with_name(target.name + tail))
+    return target
+
+
+def _look(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_PATIENCE)

@@ -1,0 +1,151 @@
+"""How a Call's body goes out: JSON with images written into it as data URLs, or multipart, never whole in memory.
+
+A doer: reads source images piece by piece while they are sent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pybase64
+from anyio import to_thread
+
+from ..fault import Cause, Fault, ProviderError
+from ..providers.base import Call, DataUrl
+from ..task import Source
+
+#: A multiple of 3, so that each piece's base64 joins the next without padding.
+PIECE = 768 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A piece of the body that lies in a file."""
+
+    path: Path
+    base64: bool
+    stamp: tuple[int, int, int]  #: inode, time of change and size when it was measured
+
+    @property
+    def size(self) -> int:
+        return self.stamp[2]
+
+    @property
+    def length(self) -> int:
+        return -(-self.size // 3) * 4 if self.base64 else self.size
+
+
+@dataclass(slots=True)
+class Payload:
+    """A body ready to go out.  Until ``gone``, its end has not been handed over, so nobody can act on it."""
+
+    content_type: str
+    pieces: tuple[bytes | _File, ...]
+    gone: bool = False
+
+    @property
+    def length(self) -> int:
+        """Return the number of bytes on the wire."""
+        return sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in self.pieces)
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """Yield the body; a source image that changed since it was measured ends in ProviderError (invalid)."""
+        self.gone = False
+        *before, last = self.pieces
+        for piece in before:
+            async for chunk in _chunks(piece):
+                yield chunk
+        self.gone = True
+        async for chunk in _chunks(last):
+            yield chunk
+
+
+async def _chunks(piece: bytes | _File) -> AsyncIterator[bytes]:
+    if isinstance(piece, bytes):
+        yield piece
+        return
+    left = piece.size
+    try:
+        with piece.path.open("rb") as file:
+            while left:
+                chunk = await to_thread.run_sync(file.read, min(PIECE, left))
+                left -= len(chunk)
+                # looked at before the last piece goes: nobody can act on a body that never became whole
+                if not chunk or (not left and _stamp(os.fstat(file.fileno())) != piece.stamp):
+                    what = f"source image {piece.path} changed while it was being sent"
+                    raise ProviderError(Fault(cause=Cause.INVALID, message=what))
+                yield pybase64.b64encode(chunk) if piece.base64 else chunk
+    except OSError as error:
+        raise _unreadable(piece.path, error) from error
+
+
+def pack(call: Call) -> Payload | None:
+    """Return the body of *call*, or None where it has none; raise ProviderError where a source image is gone."""
+    if call.json is not None:
+        return _json_payload(call.json)
+    return _multipart(call) if call.files or call.form else None
+
+
+def _json_payload(document: Any) -> Payload:  # noqa: ANN401 - a JSON document
+    marks: dict[str, DataUrl] = {}
+    secret = secrets.token_hex(16)
+
+    def leave_room(value: object) -> str:
+        if not isinstance(value, DataUrl):
+            raise TypeError(f"{value!r} does not belong in a JSON body")
+        mark = f"{secret}{len(marks)}."
+        marks[mark] = value
+        return mark
+
+    text = json.dumps(document, default=leave_room, ensure_ascii=False, separators=(",", ":"))
+    pieces: list[bytes | _File] = []
+    for mark, image in marks.items():
+        before, _, text = text.partition(mark)
+        head = f"{before}data:{image.source.mime};base64,".encode("utf-8", "replace")
+        pieces += [head, _file(image.source, base64=True)]
+    return Payload("application/json", (*pieces, text.encode("utf-8", "replace")))
+
+
+def _multipart(call: Call) -> Payload:
+    boundary = f"batchgen-{secrets.token_hex(16)}"
+    pieces: list[bytes | _File] = []
+    for name, value in call.form:
+        pieces.append(_part_head(boundary, f'name="{name}"') + value.encode("utf-8", "replace") + b"\r\n")
+    for part in call.files:
+        head = _part_head(boundary, f'name="{part.name}"; filename="{_quoted(part.filename)}"', part.mime)
+        pieces += [head, _file(part.source, base64=False), b"\r\n"]
+    return Payload(f"multipart/form-data; boundary={boundary}", (*pieces, f"--{boundary}--\r\n".encode()))
+
+
+def _part_head(boundary: str, disposition: str, mime: str | None = None) -> bytes:
+    kind = f"Content-Type: {mime}\r\n" if mime else ""
+    return f"--{boundary}\r\nContent-Disposition: form-data; {disposition}\r\n{kind}\r\n".encode()
+
+
+def _quoted(filename: str) -> str:
+    # as browsers do it: a quote or line break in a name must not end the header
+    return filename.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _file(source: Source, *, base64: bool) -> _File:
+    if source.path is None:
+        raise ProviderError(Fault(cause=Cause.INVALID, message=f"{source.url} was not fetched"))
+    try:
+        return _File(Path(source.path), base64, _stamp(Path(source.path).stat()))
+    except OSError as error:
+        raise _unreadable(Path(source.path), error) from error
+
+
+def _stamp(facts: os.stat_result) -> tuple[int, int, int]:
+    return facts.st_ino, facts.st_mtime_ns, facts.st_size
+
+
+def _unreadable(path: Path, error: OSError) -> ProviderError:
+    hint = "put the file back, then: batchgen retry --cause invalid"
+    return ProviderError(Fault(cause=Cause.INVALID, message=f"source image {path}: {error.strerror}", hint=hint))

@@ -1,0 +1,71 @@
+"""A message to an address that the user named: small, over https, tried a few times.  A doer: sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import httpx
+from anyio import fail_after
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from ..providers.presets import is_loopback
+from .client import trusted
+from .errors import TROUBLE, FlakyError, words
+from .proxies import ProxyError, proxy_for
+
+#: Seconds for one try, and how many there are.
+TIMEOUT = 10.0
+TRIES = 4
+
+
+def may_post(url: str) -> bool:
+    """Tell whether a message may go to *url*: over https, or to this machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)))
+    except ValueError:
+        return False
+
+
+async def post(url: str, body: bytes, headers: Mapping[str, str]) -> str | None:
+    """Post *body* to *url*; return None where it was taken, else why not, in words."""
+    if not may_post(url):
+        return "it is neither https nor on this machine"
+    again = AsyncRetrying(
+        retry=retry_if_exception_type(FlakyError),
+        stop=stop_after_attempt(TRIES),
+        wait=wait_random_exponential(multiplier=0.5, max=8),
+        reraise=True,
+    )
+    try:
+        proxy = proxy_for(url)
+    except ProxyError as error:
+        return str(error)
+    async with httpx.AsyncClient(
+        verify=trusted(),
+        timeout=TIMEOUT,
+        proxy=proxy,
+        trust_env=False,
+        follow_redirects=False,
+        headers={"User-Agent": "batchgen"},
+    ) as client:
+        try:
+            status: int = await again(_once, client, url, body, headers)
+        except FlakyError as error:
+            return str(error)
+    return None if 200 <= status < 300 else f"HTTP {status}"
+
+
+async def _once(client: httpx.AsyncClient, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    try:
+        with fail_after(TIMEOUT):
+            # streamed: what the answer says is of no interest, however long it is
+            async with client.stream("POST", url, content=body, headers=dict(headers)) as response:
+                status = response.status_code
+    except TROUBLE as error:
+        raise FlakyError(words(error)) from error
+    if status in (408, 425, 429) or status >= 500:
+        raise FlakyError(f"HTTP {status}")
+    return status
