@@ -12,7 +12,7 @@ from .task import Charge, Task
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Caps:
+class BudgetLimit:
     """What may be spent: nano-USD in all, milli-credits by provider.  None, or no entry, is no cap."""
 
     usd: int | None = None
@@ -26,10 +26,10 @@ class Caps:
 
 
 @dataclass(kw_only=True, slots=True)
-class Purse:
+class Budget:
     """How much of the caps is left: what was spent, what is at risk, and what calls in flight have reserved."""
 
-    caps: Caps
+    caps: BudgetLimit
     usd: int = 0
     credits: dict[str, int] = field(default_factory=dict)
     earlier: bool = True  #: what earlier runs left open is reserved here
@@ -98,10 +98,10 @@ class Purse:
 
 
 @dataclass(frozen=True, slots=True)
-class Wallet:
+class Budgets:
     """Several purses, of which a call needs every one: this run's, the batch's, today's, a provider's."""
 
-    purses: tuple[Purse, ...] = ()
+    purses: tuple[Budget, ...] = ()
 
     def refusing(self, provider: str, estimate: Charge) -> str | None:
         """Return why a call of *estimate* may not go, in words, or None where every purse allows it."""
@@ -140,7 +140,7 @@ class Reservations:
     So nothing more is sent once the true price says that the budget is used up, however low the price list is.
     """
 
-    wallet: Wallet
+    wallet: Budgets
     prices: PriceMemory
     _held: dict[str, _Held] = field(default_factory=dict)  #: by attempt
     _arrived: set[str] = field(default_factory=set)  #: attempts whose answers are being read

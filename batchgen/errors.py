@@ -87,7 +87,7 @@ class NotFound(BatchgenError):
     exit_code = 10
 
 
-class LockHeld(BatchgenError):
+class AlreadyRunning(BatchgenError):
     """Another run works on this job table, or in this output folder."""
 
     exit_code = 11
@@ -103,11 +103,11 @@ class StoreError(BatchgenError):
     """The disk or the database refused."""
 
 
-class Unread(StoreError):
+class UnreadableAnswer(StoreError):
     """A paid answer is in the spool, and this version of batchgen fails to read it: a bug of its own."""
 
 
-class StaleJob(BatchgenError):
+class StaleClaim(BatchgenError):
     """The job moved on without us: drop this result."""
 
 

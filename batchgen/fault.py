@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from .errors import BatchgenError
-from .hint import Hint
+from .hint import RateLimitInfo
 from .task import Usage
 
 #: The code of a request that a firewall in front of the provider blocked.
@@ -54,7 +54,7 @@ class Fault:
     status: int | None = None  #: HTTP status, where an answer came
     code: str | None = None  #: the provider's own error code
     retry_after: float | None = None  #: seconds the provider asked us to wait
-    limit: Hint | None = None  #: what a throttled call was told of the limit
+    limit: RateLimitInfo | None = None  #: what a throttled call was told of the limit
     hint: str = ""  #: what the user can do
     final: bool = False  #: the same call would end the same way again, for a reason that does not change by itself
     scope: Scope = Scope.ACCOUNT  #: what a denial holds for

@@ -7,7 +7,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Hint:
+class RateLimitInfo:
     """What headers or messages say of a limit, as in "Limit 5, Used 5"; None is unsaid."""
 
     limit: float | None = None

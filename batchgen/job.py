@@ -22,7 +22,7 @@ from enum import StrEnum
 
 from .errors import IllegalEvent
 from .fault import Fault
-from .hint import Hint
+from .hint import RateLimitInfo
 from .route import Route
 from .task import UNPRICED, Artifact, Charge, Task, Usage
 
@@ -96,7 +96,9 @@ class Delivered:
     note: str | None = None  #: what went wrong beside the images that came
     shortfall: Fault | None = None  #: why fewer came than were asked for, as far as that is known
     request_id: str | None = None
-    limit: Hint | None = None  #: what the answer said of the provider's limit; None also where it is an old answer
+    limit: RateLimitInfo | None = (
+        None  #: what the answer said of the provider's limit; None also where it is an old answer
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +138,7 @@ class Delivery(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Short(Event):
+class PartialDelivery(Event):
     """Fewer images came than were asked for: ask again for the rest."""
 
     outcome: Delivered
@@ -151,7 +153,7 @@ class Deferred(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Returned(Event):
+class Released(Event):
     """The attempt ended through no fault of the job (throttled, lane closed, stopped): the try is given back."""
 
     fault: Fault
@@ -173,7 +175,7 @@ class Incomplete(Exhausted):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Unsettled(Event):
+class Unknown(Event):
     """Nobody can know whether the attempt was carried out; policy says not to buy again."""
 
     fault: Fault
@@ -214,12 +216,12 @@ TRANSITIONS: dict[State, dict[type[Event], State]] = {
     },
     State.RUNNING: {
         Delivery: State.DONE,
-        Short: State.PENDING,
+        PartialDelivery: State.PENDING,
         Deferred: State.PENDING,
-        Returned: State.PENDING,
+        Released: State.PENDING,
         Exhausted: State.FAILED,
         Incomplete: State.FAILED,
-        Unsettled: State.UNKNOWN,
+        Unknown: State.UNKNOWN,
         Cancelled: State.CANCELLED,
     },
     State.DONE: {Revised: State.PENDING, Requeued: State.PENDING, Supplied: State.DONE},
@@ -251,15 +253,15 @@ def advance(job: Job, event: Event) -> Job:
     match event:
         case Claimed():
             return replace(job, claim=job.claim + 1, tries=job.tries + 1, not_before=None)
-        case Delivery() | Short() | Adopted() | Supplied():
+        case Delivery() | PartialDelivery() | Adopted() | Supplied():
             return _supplied(job, event)
         case Deferred(fault=fault, not_before=when):
             return replace(_blamed(job, fault), not_before=when)
-        case Returned(fault=fault, not_before=when):
+        case Released(fault=fault, not_before=when):
             return replace(_blamed(job, fault), tries=job.tries - 1, not_before=when)
         case Incomplete(fault=fault):
             return _blamed(_supplied(job, event), fault)
-        case Exhausted(fault=fault) | Unsettled(fault=fault):
+        case Exhausted(fault=fault) | Unknown(fault=fault):
             return _blamed(job, fault)
         case Requeued() | Revised():
             fresh = isinstance(event, Revised) or before is State.DONE
@@ -269,8 +271,8 @@ def advance(job: Job, event: Event) -> Job:
             return job
 
 
-def _supplied(job: Job, event: Delivery | Short | Incomplete | Adopted | Supplied) -> Job:
-    came = len(event.outcome.artifacts) if isinstance(event, Delivery | Short | Incomplete) else 1
+def _supplied(job: Job, event: Delivery | PartialDelivery | Incomplete | Adopted | Supplied) -> Job:
+    came = len(event.outcome.artifacts) if isinstance(event, Delivery | PartialDelivery | Incomplete) else 1
     job = replace(job, delivered=job.delivered + came)
     return replace(job, not_before=None, cause=None, message=None) if isinstance(event, Delivery | Adopted) else job
 

@@ -96,7 +96,7 @@ def blackout(body: bytes, secrets: Iterable[str]) -> bytes:
     return body
 
 
-class Blackout:
+class Redactor:
     """Turns every form of a key into asterisks in a body that comes in pieces, wherever it is cut."""
 
     def __init__(self, secret: str) -> None:

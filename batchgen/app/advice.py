@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .project import Way
-    from .queries import Standing
-    from .run_options import Ended, LaneEnd
+    from .project import CommandFlags
+    from .queries import BatchStatus
+    from .run_options import LaneResult, RunResult
 
 #: What a person does about each cause of failure that trying again does not help.
 CURE = {
@@ -52,7 +52,7 @@ CODES = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class NextStep:
     """Something to do next: a command and what it does, or a cause of failure and its cure."""
 
     command: str | None
@@ -60,17 +60,17 @@ class Step:
     cause: str | None = None  #: of the failures that it is about
 
 
-def why_closed(lane: LaneEnd) -> str:
+def why_closed(lane: LaneResult) -> str:
     """Return why a lane closed."""
     return _WHY_MORE.get((str(lane.closed), str(lane.cause)), WHY[str(lane.closed)])
 
 
-def exit_words(ended: Ended) -> str:
+def exit_words(ended: RunResult) -> str:
     """Return what the exit code of a run means."""
     return CODES.get(ended.exit_code, "see the README") if ended.exit_code else _success(ended)
 
 
-def _success(ended: Ended) -> str:
+def _success(ended: RunResult) -> str:
     wish, counts, left = ended.wish, ended.standing.counts, ended.loaded.left
     pending = counts.pending + counts.running
     rest = [f"{pending} pending"] if pending else []
@@ -86,7 +86,7 @@ def _success(ended: Ended) -> str:
     return "; ".join([done, ", ".join(rest)] if rest else [done])
 
 
-def needs_a_person(ended: Ended) -> bool:
+def needs_a_person(ended: RunResult) -> bool:
     """Tell whether the end of a run is news that somebody has to act on.
 
     What goes on by itself with the next run is not: an interruption, a bound in time, a provider that was out of reach
@@ -106,7 +106,7 @@ def needs_a_person(ended: Ended) -> bool:
     return not again
 
 
-def steps(found: Standing, way: Way, imageless: str | None = None) -> Iterator[Step]:
+def steps(found: BatchStatus, way: CommandFlags, imageless: str | None = None) -> Iterator[NextStep]:
     """Yield what to do next, as far as there is anything to do; commands go by *way*.
 
     *imageless*: a job whose answer held no image, which is worth a look before more of them are paid for.
@@ -114,23 +114,23 @@ def steps(found: Standing, way: Way, imageless: str | None = None) -> Iterator[S
     counts = found.counts
     if imageless is not None:
         what = "shows an answer without an image; look at it before you run again"
-        yield Step(command=f"batchgen show{way.of_batch} {shlex.quote(imageless)}", what=what)
+        yield NextStep(command=f"batchgen show{way.of_batch} {shlex.quote(imageless)}", what=what)
     manifest = way.manifest(found.batch.manifest)
     if (waiting := counts.pending + counts.running) and found.holder is None:
         what = f"goes on with the {waiting} {'left' if counts.running else 'pending'}"
-        yield Step(command=f"batchgen run {manifest}{way.flags}{way.again}", what=what)
+        yield NextStep(command=f"batchgen run {manifest}{way.flags}{way.again}", what=what)
     if counts.unknown:
         what = f"lists the {counts.unknown} in doubt, and what can be done"
-        yield Step(command=f"batchgen unknown list{way.of_batch}", what=what)
+        yield NextStep(command=f"batchgen unknown list{way.of_batch}", what=what)
     for failure in found.failures:
         if cure := CURE.get(failure.cause):
-            yield Step(command=None, what=cure, cause=failure.cause)
+            yield NextStep(command=None, what=cure, cause=failure.cause)
         else:
             again = f"batchgen retry {manifest}{way.flags}{way.again} --cause {failure.cause}"
-            yield Step(command=again, what="tries those again", cause=failure.cause)
+            yield NextStep(command=again, what="tries those again", cause=failure.cause)
     if found.failures:
         example = shlex.quote(found.failures[0].key)
-        yield Step(command=f"batchgen show{way.of_batch} {example}", what="tells every attempt of a job")
+        yield NextStep(command=f"batchgen show{way.of_batch} {example}", what="tells every attempt of a job")
 
 
 def near(path: str | Path) -> str:

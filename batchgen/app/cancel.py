@@ -17,7 +17,7 @@ from ..planning.selection import Selection
 from ..store.reader import Reader
 from ..store.records import Batch
 from ..store.writer import Writer
-from .project import Place, opened
+from .project import Project, opened
 
 #: Jobs cancelled by one transaction: a run that wants to write waits no longer than for these.
 TOGETHER = 500
@@ -28,7 +28,7 @@ _ENDED_BADLY = (State.FAILED.value, State.UNKNOWN.value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GivenUp:
+class CancelReport:
     """What was cancelled."""
 
     batch: Batch
@@ -38,7 +38,7 @@ class GivenUp:
     holder: Holder | None  #: who works on the job table
 
 
-def cancel(place: Place, name: str | None, selection: Selection) -> GivenUp:
+def cancel(place: Project, name: str | None, selection: Selection) -> CancelReport:
     """Cancel the selected jobs of a batch that are pending or running, or stand as the selection says.
 
     Needs no lock: every change is a compare-and-set, and a run drops a job that is no longer as it was.  A call under
@@ -51,7 +51,7 @@ def cancel(place: Place, name: str | None, selection: Selection) -> GivenUp:
         batch = reader.batch(name)
         chosen = reader.jobs(batch.id, replace(selection, states=states))
         gone, late = anyio.run(_give_up, reader, writer, batch, chosen, states)
-    return GivenUp(
+    return CancelReport(
         batch=batch,
         keys=[job.key for job in gone],
         under_way=sum(job.state is State.RUNNING for job in gone),

@@ -19,7 +19,7 @@ from ..files.images import EXTENSIONS
 from ..files.output import ASIDE
 from ..files.spool import KEPT_SUFFIX
 from ..store.reader import Reader
-from .project import Place, opened
+from .project import Project, opened
 
 #: Unfinished files in an output folder, and unfinished copies of the job table beside it.
 _PART = re.compile(r"\.bg-[0-9a-f]{16}.*\.part")
@@ -36,7 +36,7 @@ class Scrap:
     size_bytes: int
 
 
-def scraps(place: Place, older_than: timedelta) -> list[Scrap]:
+def scraps(place: Project, older_than: timedelta) -> list[Scrap]:
     """Return what may go; what tells of money or may still be needed is not among it.  Raises NotFound.
 
     Replaced images, answers that were of no use and logs only where they are older than *older_than*.  The sidecars
@@ -54,7 +54,7 @@ def scraps(place: Place, older_than: timedelta) -> list[Scrap]:
     return list(found.values())
 
 
-def clean(place: Place, older_than: timedelta) -> Sequence[Scrap]:
+def clean(place: Project, older_than: timedelta) -> Sequence[Scrap]:
     """Remove what ``scraps`` finds, while no run can be on; return it.  Raises LockHeld, StoreError."""
     with opened(place):
         pass  # where there is no table, the lock would make one
@@ -71,7 +71,7 @@ def clean(place: Place, older_than: timedelta) -> Sequence[Scrap]:
     return found
 
 
-def _candidates(place: Place, reader: Reader) -> Iterator[tuple[str, Path]]:
+def _candidates(place: Project, reader: Reader) -> Iterator[tuple[str, Path]]:
     for folder in {Path(batch.folder) for batch in reader.batches()}:
         for path in _files(folder):
             if _PART.fullmatch(path.name):

@@ -24,14 +24,14 @@ from ..store.controls import Control
 from ..store.reader import Reader
 from .config import providers
 from .preflight import require_local
-from .project import Place
+from .project import Project
 
 #: The limits that a person can change while a run is on.
 STEERED = [name for name in Limits.model_fields if name != "adaptive"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Said:
+class ControlState:
     """What holds for a provider now."""
 
     control: Control
@@ -46,24 +46,24 @@ class Said:
         return known | dict(self.control.limits)
 
 
-def in_force(place: Place) -> Sequence[Control]:
+def in_force(place: Project) -> Sequence[Control]:
     """Return the pauses and limits in force; those of a job table in an older form are not read."""
     return tuple(controls.standing(place.db).values()) if migrate.revision(place.db) == migrate.HEAD else ()
 
 
-def pause(place: Place, provider: str) -> Said:
+def pause(place: Project, provider: str) -> ControlState:
     """Let no new calls go to *provider*; those under way end.  Raises UsageError for an unknown provider."""
     now = _now()
     return _say(place, provider, lambda said: replace(said, paused_at=said.paused_at or now))
 
 
-def resume(place: Place, provider: str) -> Said:
+def resume(place: Project, provider: str) -> ControlState:
     """Take a pause back, and let a run try again what it has closed."""
     now = _now()
     return _say(place, provider, lambda said: replace(said, paused_at=None, said_at=now))
 
 
-def limit(place: Place, provider: str, words: Sequence[str], *, reset: bool = False) -> Said:
+def limit(place: Project, provider: str, words: Sequence[str], *, reset: bool = False) -> ControlState:
     """Put the limits *words* (``KEY=VALUE``) in force for *provider*, beside those said before; *reset* forgets these.
 
     Without any it only tells what holds.  Raises UsageError for a key or a value that there is not.
@@ -116,7 +116,7 @@ def _range(key: str) -> str:
     return f"a {'whole ' if int in kinds else ''}number {low}{high}{', or none' if NoneType in kinds else ''}"
 
 
-def _say(place: Place, provider: str, say: Callable[[Control], Control] | None) -> Said:
+def _say(place: Project, provider: str, say: Callable[[Control], Control] | None) -> ControlState:
     """Say it where it is allowed to be said, and return what holds then."""
     known = controls.read(place.db) if _begun(place) else {}
     _require(place, provider, known)
@@ -127,12 +127,12 @@ def _say(place: Place, provider: str, say: Callable[[Control], Control] | None) 
         require_local(place.state.resolve())
         migrate.ensure(place.db)
         after = controls.change(place.db, provider, say, _now())
-    return Said(
+    return ControlState(
         control=after, changed=after != before, settings=_settings(place, provider), holder=lock.holder(place.db)
     )
 
 
-def _begun(place: Place) -> bool:
+def _begun(place: Project) -> bool:
     """Tell whether there is a job table, and bring it to the form that knows controls."""
     if migrate.revision(place.db) is None:
         return False
@@ -140,7 +140,7 @@ def _begun(place: Place) -> bool:
     return True
 
 
-def _require(place: Place, name: str, said: Mapping[str, Control]) -> None:
+def _require(place: Project, name: str, said: Mapping[str, Control]) -> None:
     """Raise UsageError where nobody knows the provider: no preset, no batch of the table, no settings."""
     everyone = dict.fromkeys(preset_names())
     if name in everyone or name in said:
@@ -153,7 +153,7 @@ def _require(place: Place, name: str, said: Mapping[str, Control]) -> None:
         providers.require(name, everyone | dict.fromkeys(providers.configured(place)))
 
 
-def _settings(place: Place, name: str) -> Limits | None:
+def _settings(place: Project, name: str) -> Limits | None:
     try:
         wishes = providers.configured(place)
         return providers.described(name, wishes).limits if name in (*preset_names(), *wishes) else None

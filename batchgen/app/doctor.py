@@ -27,8 +27,8 @@ from ..transport.client import trusted
 from .config import dotenv, providers, settings
 from .config.proxies import CERTIFICATES, bypassing, proxies, trusting
 from .preflight import BASE_FILES, FILES_PER_CALL, require_local
-from .project import Place
-from .provider_check import Candidate, Checked, keys_of
+from .project import Project
+from .provider_check import CheckCandidate, ProviderCheck, keys_of
 
 PACKAGES = (
     "aiohttp",
@@ -75,9 +75,9 @@ class Setting:
     overridden_by: str | None = None  #: what goes before it: a variable, or a file
 
 
-def examine(place: Place) -> Iterator[Finding]:
+def examine(place: Project) -> Iterator[Finding]:
     """Look at everything; nothing stays written, and no provider is asked."""
-    looks: tuple[tuple[str, Callable[[Place], Iterator[Finding]]], ...] = (
+    looks: tuple[tuple[str, Callable[[Project], Iterator[Finding]]], ...] = (
         ("python", _python),
         ("settings", _settings),
         ("keys", _keys),
@@ -109,7 +109,7 @@ def wrong(about: str, error: BatchgenError, told: set[str]) -> Iterator[Finding]
             yield Finding(about=about, says=line, verdict="bad", code=error.exit_code)
 
 
-def skewed(asked: Sequence[Checked]) -> Iterator[Finding]:
+def skewed(asked: Sequence[ProviderCheck]) -> Iterator[Finding]:
     """Say how far this machine's clock is from those of the providers that have answered."""
     skew = least(skew for one in asked for skew in one.skews)
     if skew is None:
@@ -139,7 +139,7 @@ def gravest(found: Sequence[Finding]) -> int:
     return next((code for code in (12, 1, 4, 7, 5, 8) if code in codes), max(codes, default=0))
 
 
-def made(place: Place, rivals: Callable[[str], Sequence[str]] = lambda name: [name]) -> list[Setting]:
+def made(place: Project, rivals: Callable[[str], Sequence[str]] = lambda name: [name]) -> list[Setting]:
     """Return every setting that somebody made, the place that counts first; raise SettingsError.
 
     *rivals* tells which names go before a name of a file, where a variable or a file that counts more has them.
@@ -171,7 +171,7 @@ def _leaves(prefix: str, said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", value
 
 
-def _python(place: Place) -> Iterator[Finding]:
+def _python(place: Project) -> Iterator[Finding]:
     del place
     known = (3, 11) <= sys.version_info < (3, 14)
     yield Finding(
@@ -189,14 +189,14 @@ def _version(name: str) -> str:
         return "(not installed)"
 
 
-def _settings(place: Place) -> Iterator[Finding]:
+def _settings(place: Project) -> Iterator[Finding]:
     layers = settings.layers(place.root)
     providers.known(place)  # every provider that is configured can be made
     files = ", ".join(str(layer.file) for layer in layers) or "no batchgen.yaml, and none of your own"
     yield Finding(about="settings", says=files)
 
 
-def _keys(place: Place) -> Iterator[Finding]:
+def _keys(place: Project) -> Iterator[Finding]:
     wanted = providers.configured(place)
     found = 0
     for name, facts in providers.known(place).items():
@@ -209,7 +209,7 @@ def _keys(place: Place) -> Iterator[Finding]:
         yield Finding(about="keys", says="no provider has a key; a rehearsal (--sandbox) needs none", verdict="note")
 
 
-def _key(name: str, candidate: Candidate, *, configured: bool) -> Finding | None:
+def _key(name: str, candidate: CheckCandidate, *, configured: bool) -> Finding | None:
     if candidate.key is not None:
         ends = f", ends in {candidate.ends}" if candidate.ends else ""
         return Finding(about="keys", says=f"{name}: {candidate.key.source}{ends}")
@@ -220,7 +220,7 @@ def _key(name: str, candidate: Candidate, *, configured: bool) -> Finding | None
     return Finding(about="keys", says=f"{name}: {candidate.lacking}", verdict="note") if configured else None
 
 
-def _certificates(place: Place) -> Iterator[Finding]:
+def _certificates(place: Project) -> Iterator[Finding]:
     count = trusted().cert_store_stats()["x509_ca"]
     named = [f"{name}={value}" for name in CERTIFICATES if (value := os.environ.get(name))]
     says = f"{count} authorities: {', '.join(named) or 'those that come along'}"
@@ -229,7 +229,7 @@ def _certificates(place: Place) -> Iterator[Finding]:
     yield Finding(about="certificates", says=says, verdict="ok" if count else "note")
 
 
-def _proxies(place: Place) -> Iterator[Finding]:
+def _proxies(place: Project) -> Iterator[Finding]:
     known = list(providers.known(place).values())
     found = list(proxies(known))
     if not found:
@@ -241,7 +241,7 @@ def _proxies(place: Place) -> Iterator[Finding]:
         yield Finding(about="proxies", says=f"NO_PROXY: {', '.join(past)} reached without them", verdict="note")
 
 
-def _clock(place: Place) -> Iterator[Finding]:
+def _clock(place: Project) -> Iterator[Finding]:
     now = datetime.now(UTC)
     here = now.astimezone()
     says = f"{here:%Y-%m-%d %H:%M:%S} {time.tzname[time.daylight and time.localtime().tm_isdst > 0]}, {now:%H:%M} UTC"
@@ -256,7 +256,7 @@ def _clock(place: Place) -> Iterator[Finding]:
         yield Finding(about="clock", says=says)
 
 
-def _disk(place: Place) -> Iterator[Finding]:
+def _disk(place: Project) -> Iterator[Finding]:
     nearest = next(path for path in (place.state, *place.state.parents) if path.exists())
     free = shutil.disk_usage(nearest).free
     says = f"{free / 1e9:,.1f} GB free at {nearest}"
@@ -269,7 +269,7 @@ def _disk(place: Place) -> Iterator[Finding]:
     require_local(nearest.resolve())
 
 
-def _output(place: Place) -> Iterator[Finding]:
+def _output(place: Project) -> Iterator[Finding]:
     """Report how files get their names in the output folders, which takes a try with an empty file."""
     folders = {place.root}
     if migrate.revision(place.db) == migrate.HEAD:
@@ -284,7 +284,7 @@ def _output(place: Place) -> Iterator[Finding]:
             yield Finding(about="output", says=f"{folder}: files get their names by {way}")
 
 
-def _lock(place: Place) -> Iterator[Finding]:
+def _lock(place: Project) -> Iterator[Finding]:
     holder = lock.holder(place.db)
     if holder is None:
         yield Finding(about="lock", says="free: no run is on")
@@ -293,7 +293,7 @@ def _lock(place: Place) -> Iterator[Finding]:
         yield Finding(about="lock", says=f"a run is on: {who}", verdict="note")
 
 
-def _table(place: Place) -> Iterator[Finding]:
+def _table(place: Project) -> Iterator[Finding]:
     found = migrate.revision(place.db)
     if found is None:
         yield Finding(about="job table", says=f"none yet at {place.db}")
@@ -309,7 +309,7 @@ def _table(place: Place) -> Iterator[Finding]:
     yield Finding(about="job table", says=f"{place.db} is whole, {health.rows.get('jobs', 0):,} jobs{old}")
 
 
-def _terminal(place: Place) -> Iterator[Finding]:
+def _terminal(place: Project) -> Iterator[Finding]:
     del place
     streams = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name).isatty()]
     said = [
@@ -319,7 +319,7 @@ def _terminal(place: Place) -> Iterator[Finding]:
     yield Finding(about="terminal", says=", ".join([where, *said, str(sys.stdout.encoding)]))
 
 
-def _open_files(place: Place) -> Iterator[Finding]:
+def _open_files(place: Project) -> Iterator[Finding]:
     del place
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     calls = None if hard == resource.RLIM_INFINITY else max(0, hard - BASE_FILES) // FILES_PER_CALL

@@ -18,17 +18,17 @@ import anyio
 
 from ..errors import NotFound, UsageError
 from ..files import lock
-from ..files.images import DamagedImageError, Examined, examine
+from ..files.images import DamagedImageError, ImageInfo, examine
 from ..files.output import digest, publish
 from ..files.sidecar import describe
 from ..job import Attempt, Cancelled, Job, Requeued, State
 from ..manifest.filenames import stems
 from ..planning.selection import Selection
 from ..store.reader import Reader
-from ..store.records import AttemptRecord, Batch, Doubt, StandingFile
+from ..store.records import AttemptRecord, Batch, DeliveredFile, UnknownAttempt
 from ..store.writer import Writer
 from ..task import NOTHING, Artifact, Basis, Charge, Picture, Usage
-from .project import Place, opened
+from .project import Project, opened
 
 #: Threads that read files; disks answer several questions at once.
 _THREADS = 4
@@ -39,7 +39,7 @@ _ADOPTING = {State.UNKNOWN, State.FAILED, State.PENDING}
 
 
 @contextmanager
-def holding(place: Place) -> Iterator[tuple[Reader, Writer]]:
+def holding(place: Project) -> Iterator[tuple[Reader, Writer]]:
     """Hold the job table for writing, as a run does; raise NotFound, LockHeld."""
     with opened(place):
         pass  # where there is no table, the lock would make one
@@ -54,14 +54,16 @@ def holding(place: Place) -> Iterator[tuple[Reader, Writer]]:
 # --- jobs in doubt ------------------------------------------------------------
 
 
-def doubts(place: Place, name: str | None, selection: Selection) -> tuple[Batch, Sequence[tuple[Job, Doubt | None]]]:
+def doubts(
+    place: Project, name: str | None, selection: Selection
+) -> tuple[Batch, Sequence[tuple[Job, UnknownAttempt | None]]]:
     """Return the jobs of a batch that may have been bought, each with what is known of its last call."""
     with opened(place) as reader:
         batch = reader.batch(name)
         return batch, [(job, reader.doubt(job)) for job in _unknown(reader, batch, selection)]
 
 
-def try_again(place: Place, name: str | None, selection: Selection) -> tuple[Batch, Sequence[Job]]:
+def try_again(place: Project, name: str | None, selection: Selection) -> tuple[Batch, Sequence[Job]]:
     """Put jobs in doubt back to pending; what they may have cost stays in the ledger."""
     with holding(place) as (reader, writer):
         batch = reader.batch(name)
@@ -75,7 +77,7 @@ def try_again(place: Place, name: str | None, selection: Selection) -> tuple[Bat
         return batch, chosen
 
 
-def drop(place: Place, name: str | None, selection: Selection, *, free: bool) -> tuple[Batch, Sequence[Job]]:
+def drop(place: Project, name: str | None, selection: Selection, *, free: bool) -> tuple[Batch, Sequence[Job]]:
     """Give up jobs in doubt; *free*: their calls were looked up at the provider, and were not charged."""
     with holding(place) as (reader, writer):
         batch = reader.batch(name)
@@ -98,7 +100,7 @@ def _unknown(reader: Reader, batch: Batch, selection: Selection) -> list[Job]:
     return found
 
 
-def adopt(place: Place, name: str | None, key: str, file: Path) -> tuple[Job, Artifact]:
+def adopt(place: Project, name: str | None, key: str, file: Path) -> tuple[Job, Artifact]:
     """Publish *file* as an image of the job *key*, and book the call it came from; raise NotFound, UsageError."""
     with holding(place) as (reader, writer):
         batch = reader.batch(name)
@@ -122,7 +124,7 @@ def adopt(place: Place, name: str | None, key: str, file: Path) -> tuple[Job, Ar
         return after, artifact
 
 
-def _examined(file: Path) -> tuple[bytes, Examined]:
+def _examined(file: Path) -> tuple[bytes, ImageInfo]:
     try:
         if file.stat().st_size > _LARGEST:
             raise UsageError(f"{file} is larger than any image.  Nothing was changed")
@@ -152,7 +154,7 @@ def _order(job: Job, batch: Batch, record: AttemptRecord | None) -> Attempt:
     )
 
 
-def _artifact(place: Place, job: Job, image: Path, data: bytes, facts: Examined) -> Artifact:
+def _artifact(place: Project, job: Job, image: Path, data: bytes, facts: ImageInfo) -> Artifact:
     return Artifact(
         ordinal=job.delivered,
         path=str(image.relative_to(place.root) if image.is_relative_to(place.root) else image),
@@ -175,7 +177,7 @@ def _estimated(record: AttemptRecord | None) -> Charge:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Flaw:
+class FileProblem:
     """A file that is not as it was delivered."""
 
     key: str
@@ -186,23 +188,23 @@ class Flaw:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verified:
+class VerifyReport:
     """What looking at every file came to."""
 
     batch: Batch
     checked: int
-    flaws: Sequence[Flaw]
+    flaws: Sequence[FileProblem]
     requeued: Sequence[str] = ()  #: keys of jobs that were put back
 
 
-def verify(place: Place, name: str | None, selection: Selection, *, deep: bool) -> Verified:
+def verify(place: Project, name: str | None, selection: Selection, *, deep: bool) -> VerifyReport:
     """Hold every file that the selected jobs count on against its size and hash; *deep*: decode it too."""
     with opened(place) as reader:
         batch = reader.batch(name)
         return _verified(place, reader, batch, selection, deep=deep)
 
 
-def requeue(place: Place, name: str | None, selection: Selection, *, deep: bool) -> Verified:
+def requeue(place: Project, name: str | None, selection: Selection, *, deep: bool) -> VerifyReport:
     """Do what ``verify`` does, and put the jobs back whose files are not as they were."""
     with holding(place) as (reader, writer):
         batch = reader.batch(name)
@@ -220,19 +222,19 @@ def requeue(place: Place, name: str | None, selection: Selection, *, deep: bool)
         return replace(seen, requeued=[job.key for job in chosen])
 
 
-def _verified(place: Place, reader: Reader, batch: Batch, selection: Selection, *, deep: bool) -> Verified:
-    checked, flaws = 0, list[Flaw]()
+def _verified(place: Project, reader: Reader, batch: Batch, selection: Selection, *, deep: bool) -> VerifyReport:
+    checked, flaws = 0, list[FileProblem]()
     look = partial(_flaw, place.root, deep=deep)
     with ThreadPoolExecutor(_THREADS) as threads:
         for page in reader.files(batch.id, replace(selection, orphaned=True)):
             checked += len(page)
             flaws += [flaw for flaw in threads.map(look, page) if flaw is not None]
-    return Verified(batch=batch, checked=checked, flaws=flaws)
+    return VerifyReport(batch=batch, checked=checked, flaws=flaws)
 
 
-def _flaw(root: Path, standing: StandingFile, *, deep: bool) -> Flaw | None:
+def _flaw(root: Path, standing: DeliveredFile, *, deep: bool) -> FileProblem | None:
     file, path = standing.file, root / standing.file.path
-    say = partial(Flaw, key=standing.key, path=file.path, orphaned=standing.orphaned)
+    say = partial(FileProblem, key=standing.key, path=file.path, orphaned=standing.orphaned)
     try:
         size = path.stat().st_size
         if size != file.size_bytes:

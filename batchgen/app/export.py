@@ -13,7 +13,7 @@ from ..job import Job
 from ..manifest import filenames
 from ..manifest.templates import Template, TemplateFault
 from ..store.records import Bill, StoredArtifact
-from .project import Place, opened
+from .project import Project, opened
 
 #: What a layout may name.
 FIELDS = ("id", "batch", "provider", "model", "kind", "tag", "file")
@@ -56,7 +56,7 @@ def copies(jobs: Iterable[tuple[Job, Bill]], layout: str) -> Iterator[Copy]:
             yield Copy(job=job, file=file, name=name)
 
 
-def require_apart(place: Place, wanted: Iterable[Copy], folder: Path) -> int:
+def require_apart(place: Project, wanted: Iterable[Copy], folder: Path) -> int:
     """Return how many files are *wanted*; raise UsageError where one would lie among those that a run delivered.
 
     There a copy could take the place of another job's image, which would count as damaged and be bought again.
@@ -74,7 +74,7 @@ def require_apart(place: Place, wanted: Iterable[Copy], folder: Path) -> int:
     return number
 
 
-def hand_out(place: Place, wanted: Iterable[Copy], folder: Path) -> list[Copy]:
+def hand_out(place: Project, wanted: Iterable[Copy], folder: Path) -> list[Copy]:
     """Copy files to *folder*, each whole or not at all; return those that are gone or damaged where they were.
 
     The same bytes that are there already stay; others are put aside under ``.superseded/``.  Raises StoreError.

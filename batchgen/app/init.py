@@ -17,7 +17,7 @@ from .project import STATE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Begun:
+class NewProject:
     """What ``init`` did; paths are relative to the project's folder."""
 
     folder: Path
@@ -31,7 +31,7 @@ def schema() -> dict[str, Any]:
     return manifest_schema()
 
 
-def init(folder: Path, example: str, *, force: bool = False) -> Begun:
+def init(folder: Path, example: str, *, force: bool = False) -> NewProject:
     """Write a project with an example (generate, edit or catalog) into *folder*, which is made where it is missing.
 
     A file that is there is left alone, unless *force* is set.  Raises StoreError where the disk refuses.
@@ -45,7 +45,7 @@ def init(folder: Path, example: str, *, force: bool = False) -> Begun:
             done.append(name)
     except OSError as error:
         raise StoreError(f"cannot write {error.filename or folder}: {error.strerror}") from error
-    return Begun(
+    return NewProject(
         folder=folder, manifest=PurePosixPath(f"jobs/{example}.yaml"), written=tuple(written), left=tuple(left)
     )
 

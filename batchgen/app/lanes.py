@@ -17,23 +17,23 @@ from ..engine.limits.windows import Pace, Window
 from ..engine.retry import Policy
 from ..providers.profile import Group, Limits, Profile, Retry
 from ..route import Models
-from ..store.learned_rates import Lesson
-from ..store.sends import Sent, sends
+from ..store.learned_rates import LearnedRate
+from ..store.sends import SentRequest, sends
 
 #: Requests per second, at least, to begin with where nothing is configured and nothing known: as good as no limit.
 FIRST_RATE = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Memory:
+class LaneHistory:
     """What is known from before *now*."""
 
     table: Path  #: the job table, which knows every call
-    lessons: Mapping[str, Lesson]  #: by lane
+    lessons: Mapping[str, LearnedRate]  #: by lane
     now: datetime
 
 
-def lanes(known: Profile, account: str | None, width: int, memory: Memory) -> Iterator[Lane]:
+def lanes(known: Profile, account: str | None, width: int, memory: LaneHistory) -> Iterator[Lane]:
     """Yield the lanes of one account at a provider, which is *width* calls wide; None is the only account."""
     policy = policy_of(known.retry, known.on_unknown)
     groups: dict[str | None, Models] = {None: Models(frozenset[str]().union(*known.grouped.values()))}
@@ -84,7 +84,7 @@ def _gate(limits: Limits | Group, retry: Retry, width: int) -> Gate:
     return Gate(pace=Pace(found, spacing=limits.spacing or 0.0), width=width, controller=controller)
 
 
-def sent(provider: str, account: str | None, seconds: float, memory: Memory) -> list[Sent]:
+def sent(provider: str, account: str | None, seconds: float, memory: LaneHistory) -> list[SentRequest]:
     """Return what an account sent in the last *seconds*; where nothing limits it, nobody need know."""
     if not seconds:
         return []
@@ -93,14 +93,14 @@ def sent(provider: str, account: str | None, seconds: float, memory: Memory) -> 
     return [one for one in found if account is None or one.account in (account, None)]
 
 
-def _recall(lane: Lane, memory: Memory) -> None:
+def _recall(lane: Lane, memory: LaneHistory) -> None:
     """Go on from what earlier runs learned of a lane."""
     lesson, controller = memory.lessons.get(lane.name), lane.gates[-1].controller
     if lesson is not None and controller is not None:
         controller.restore(lesson.state, (memory.now - lesson.at).total_seconds())
 
 
-def ago(found: Iterable[Sent], now: datetime) -> Iterator[tuple[float, int]]:
+def ago(found: Iterable[SentRequest], now: datetime) -> Iterator[tuple[float, int]]:
     """Yield how many seconds ago each call went; a clock that was set back makes none of them a call to come."""
     for one in found:
         yield max(0.0, (now - one.at).total_seconds()), one.images

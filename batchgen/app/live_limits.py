@@ -23,7 +23,7 @@ from ..providers.profile import Limits, Profile
 from ..store import controls
 from ..store.controls import Control
 from .config import settings
-from .project import Place
+from .project import Project
 
 #: Seconds between two looks.
 LOOK = 1.0
@@ -70,7 +70,7 @@ def edited(profile: Profile, stated: Stated, project: object) -> Profile:
 
 
 async def follow(
-    place: Place,
+    place: Project,
     batch: Batch,
     apply: Apply,
     say: Say,
@@ -122,7 +122,7 @@ def number(value: float | None) -> str:
 
 
 def _told(
-    place: Place, name: str, before: tuple[Limits, bool], now: tuple[Limits, bool], control: Control | None
+    place: Project, name: str, before: tuple[Limits, bool], now: tuple[Limits, bool], control: Control | None
 ) -> list[str]:
     """Return what changed, in words."""
     said, flag = [], place.way().flags
@@ -146,7 +146,7 @@ def _told(
 class _Watch:
     """What was seen last.  ``look`` blocks: it belongs into a thread."""
 
-    place: Place
+    place: Project
     batch: Batch
     profiles: dict[str, Profile]  #: with the limits of an edited ``batchgen.yaml``
     controls: Mapping[str, Control] = field(default_factory=dict)

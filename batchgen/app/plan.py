@@ -15,23 +15,23 @@ from ..learned_prices import PriceMemory
 from ..manifest import Batch
 from ..manifest.overrides import Overlay
 from ..money import nano_usd
-from ..planning.plan import Facts, Plan, Table, Tell, compare
+from ..planning.plan import Plan, PlanContext, Table, Tell, compare
 from ..planning.selection import Selection
 from ..providers.presets import preset_names
 from ..providers.profile import Profile
 from ..sandbox.faults import directives, parse_directive
 from ..store import migrate
-from ..store.history import Measured, measured
+from ..store.history import History, measured
 from ..store.reader import Reader
 from .budgets import of_run, purses
 from .charge_history import found_prices
 from .config import providers as roster
 from .config import settings
-from .project import Place, opened
+from .project import Project, opened
 from .retry import as_before
 
 
-def read_manifest(place: Place, path: Path, overlay: Overlay = Overlay()) -> Batch:  # noqa: B008 - frozen
+def read_manifest(place: Project, path: Path, overlay: Overlay = Overlay()) -> Batch:  # noqa: B008 - frozen
     """Return the manifest at *path*, checked and expanded, with *overlay* over it.
 
     Raises ManifestError with everything that is wrong, and UsageError where *overlay* names what it has not.
@@ -69,7 +69,7 @@ def _strange_directives(path: Path) -> Iterator[Problem]:
 
 
 def plan(
-    place: Place,
+    place: Project,
     batch: Batch,
     selection: Selection = Selection(),  # noqa: B008 - frozen
     *,
@@ -127,10 +127,10 @@ def _now() -> datetime:
     return datetime.now().astimezone()
 
 
-def facts(place: Place, batch: Batch, reader: Reader | None = None) -> Facts:
+def facts(place: Project, batch: Batch, reader: Reader | None = None) -> PlanContext:
     """Return what a plan needs to know of this machine, this day and earlier runs; no *reader*: there were none."""
-    seen = Measured() if migrate.revision(place.db) is None else measured(place.db)
-    return Facts(
+    seen = History() if migrate.revision(place.db) is None else measured(place.db)
+    return PlanContext(
         today=datetime.now().astimezone().date(),
         latencies=seen.latencies,
         bytes_per_pixel=seen.bytes_per_pixel,
@@ -155,7 +155,7 @@ def _free(folder: Path) -> int | None:
         return None
 
 
-def providers(place: Place) -> Mapping[str, tuple[Profile, Mapping[str, settings.Key]]]:
+def providers(place: Project) -> Mapping[str, tuple[Profile, Mapping[str, settings.Key]]]:
     """Return every preset and configured provider, with its keys by the names of their variables."""
     wishes = roster.configured(place)
     found = {}

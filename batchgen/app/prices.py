@@ -9,14 +9,14 @@ from ..providers.pricing import estimate
 from ..providers.profile import Model, Tariff
 from ..task import Charge, Kind, Task
 from .config.providers import known
-from .project import Place
+from .project import Project
 
 #: The size that prices are quoted for.
 SIZE = "1024x1024"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Priced:
+class PriceRow:
     """One model at one provider."""
 
     provider: str
@@ -27,7 +27,7 @@ class Priced:
     successor: str | None = None
 
 
-def prices(place: Place, names: Sequence[str] = ()) -> Iterator[Priced]:
+def prices(place: Project, names: Sequence[str] = ()) -> Iterator[PriceRow]:
     """Yield every model of the providers *names*, or of all; opens no connection.
 
     Raises UsageError for a provider that nobody knows.
@@ -35,7 +35,7 @@ def prices(place: Place, names: Sequence[str] = ()) -> Iterator[Priced]:
     for name, facts in known(place, names).items():
         for title, model in facts.models.items():
             image = {tier: _image(name, title, model, tier) for tier in _tiers(model.tariff)}
-            yield Priced(
+            yield PriceRow(
                 provider=name,
                 model=title,
                 tariff=model.tariff,

@@ -16,7 +16,7 @@ STATE = ".batchgen"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Way:
+class CommandFlags:
     """What commands that are told to a person need in order to be about the same project, and the same batch."""
 
     root: Path | None = None  #: the working folder of the project; None: here
@@ -37,7 +37,7 @@ class Way:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class Project:
     """Where a project keeps its state: the job table, and beside it the spool and fetched inputs."""
 
     root: Path  #: the working folder
@@ -45,19 +45,21 @@ class Place:
     sandbox: bool = False  #: a rehearsal: its own job table and output, simulated providers
 
     @classmethod
-    def of(cls, root: Path, db: Path | None, *, sandbox: bool = False) -> Place:
+    def of(cls, root: Path, db: Path | None, *, sandbox: bool = False) -> Project:
         """Return the place under *root*; a rehearsal lies under ``.batchgen/sandbox``."""
         root = root.absolute()
         state = root / STATE / "sandbox" if sandbox else root / STATE
         return cls(root=root, db=root / db if db else state / "batchgen.db", sandbox=sandbox)
 
-    def way(self, batch: str | None = None, again: str = "") -> Way:
+    def way(self, batch: str | None = None, again: str = "") -> CommandFlags:
         """Return what a command that is typed here needs in order to be about this place."""
         said = [] if self.root == Path.cwd() else ["-C", str(self.root)]
-        if self.db != Place.of(self.root, None, sandbox=self.sandbox).db:
+        if self.db != Project.of(self.root, None, sandbox=self.sandbox).db:
             said += ["--db", str(self.db.relative_to(self.root) if self.db.is_relative_to(self.root) else self.db)]
         said += ["--sandbox"] if self.sandbox else []
-        return Way(root=self.root, flags="".join(f" {shlex.quote(word)}" for word in said), batch=batch, again=again)
+        return CommandFlags(
+            root=self.root, flags="".join(f" {shlex.quote(word)}" for word in said), batch=batch, again=again
+        )
 
     @property
     def state(self) -> Path:
@@ -66,10 +68,10 @@ class Place:
 
 
 @contextmanager
-def opened(place: Place) -> Iterator[Reader]:
+def opened(place: Project) -> Iterator[Reader]:
     """Open the job table for reading; raise NotFound where there is none yet."""
     if not place.db.exists():
-        aside = Place.of(place.root, None, sandbox=True)
+        aside = Project.of(place.root, None, sandbox=True)
         hint = "  (A rehearsal is there: say --sandbox.)" if not place.sandbox and aside.db.exists() else ""
         raise NotFound(
             f"no job table at {place.db}: nothing has run here yet.{hint}  "

@@ -15,14 +15,14 @@ from ..fault import ProviderError
 from ..files.output import make_private
 from ..providers.account import Catalogue, read_catalogue
 from ..providers.clock_skew import Skew, read_skew
-from ..providers.probe import Account, Answer, Asking, Verdict, inquire, list_models
+from ..providers.probe import AccountReport, Answer, Asking, KeyVerdict, inquire, list_models
 from ..providers.profile import Profile
 from ..sandbox import launch
-from ..transport import Line, Transport
+from ..transport import ProviderClient, Transport
 from .config import settings
 from .config.providers import configured, known
 from .config.settings import Key
-from .project import Place
+from .project import Project
 
 Value = TypeVar("Value")
 #: Tells the seconds since 1970.
@@ -39,7 +39,7 @@ _ANY_KEY = Key(value="sandbox-rehearsal", source="any key will do in a rehearsal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class CheckCandidate:
     """One key of one provider, or why there is none."""
 
     profile: Profile
@@ -54,11 +54,11 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Checked:
+class ProviderCheck:
     """What was found out about one key; without one nothing was asked."""
 
-    candidate: Candidate
-    account: Account | None
+    candidate: CheckCandidate
+    account: AccountReport | None
     skews: Sequence[Skew] = ()  #: of this machine's clock, by each answer
 
     @property
@@ -68,11 +68,11 @@ class Checked:
             return 5
         if self.account.broke:
             return 7
-        return {Verdict.REFUSED: 5, Verdict.UNREACHED: 8}.get(self.account.verdict, 0)
+        return {KeyVerdict.REFUSED: 5, KeyVerdict.UNREACHED: 8}.get(self.account.verdict, 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Listed:
+class ProviderListing:
     """The models of one provider as it lists them, or why it does not."""
 
     profile: Profile
@@ -82,10 +82,10 @@ class Listed:
     @property
     def exit_code(self) -> int:
         """Return 0, or 5 (key refused), 8 (out of reach)."""
-        return {Verdict.REFUSED: 5, Verdict.UNREACHED: 8}.get(self.answer.verdict, 0)
+        return {KeyVerdict.REFUSED: 5, KeyVerdict.UNREACHED: 8}.get(self.answer.verdict, 0)
 
 
-def check(place: Place, names: Sequence[str] = (), now: Clock = time.time) -> tuple[Checked, ...]:
+def check(place: Project, names: Sequence[str] = (), now: Clock = time.time) -> tuple[ProviderCheck, ...]:
     """Ask for free about every key of the providers *names*; without names, of all that are configured or have a key.
 
     *now* is this machine's clock, which their answers are held against.
@@ -96,13 +96,13 @@ def check(place: Place, names: Sequence[str] = (), now: Clock = time.time) -> tu
         asked = [each for each in candidates if not each.lacking]
         told = iter(_carried([(each, inquire(each.profile, _secret(each))) for each in asked], now))
         return tuple(
-            Checked(candidate=each, account=account, skews=skews)
+            ProviderCheck(candidate=each, account=account, skews=skews)
             for each in candidates
             for account, skews in [(None, []) if each.lacking else next(told)]
         )
 
 
-def models(place: Place, name: str) -> Listed:
+def models(place: Project, name: str) -> ProviderListing:
     """Ask the provider *name* for its models; raise KeyMissing where it answers nobody without a key."""
     with _world(place) as moved:
         first = _candidates(place, [name], moved)[0]
@@ -110,8 +110,10 @@ def models(place: Place, name: str) -> Listed:
         if first.lacking and listing is not None and not listing.public:
             raise KeyMissing(first.lacking)
         ((answer, _),) = _carried([(first, list_models(first.profile, _secret(first)))], time.time)
-    accepted = answer.verdict is Verdict.ACCEPTED
-    return Listed(profile=first.profile, answer=answer, catalogue=read_catalogue(answer.document) if accepted else None)
+    accepted = answer.verdict is KeyVerdict.ACCEPTED
+    return ProviderListing(
+        profile=first.profile, answer=answer, catalogue=read_catalogue(answer.document) if accepted else None
+    )
 
 
 def worst(codes: Sequence[int]) -> int:
@@ -119,17 +121,17 @@ def worst(codes: Sequence[int]) -> int:
     return next((code for code in (7, 5, 8) if code in codes), 0)
 
 
-def keys_of(facts: Profile) -> Sequence[Candidate]:
+def keys_of(facts: Profile) -> Sequence[CheckCandidate]:
     """Return each key of a provider, or the one that it lacks."""
     return list(_keys(facts)) or [_keyless(facts)]
 
 
-def _candidates(place: Place, names: Sequence[str], moved: Callable[[Profile], Profile]) -> list[Candidate]:
+def _candidates(place: Project, names: Sequence[str], moved: Callable[[Profile], Profile]) -> list[CheckCandidate]:
     wanted = names or configured(place)
-    found: list[Candidate] = []
+    found: list[CheckCandidate] = []
     for name, facts in known(place, names).items():
         if place.sandbox:
-            found += [Candidate(profile=moved(facts), key=_ANY_KEY)] if name in wanted or facts.api_key_env else []
+            found += [CheckCandidate(profile=moved(facts), key=_ANY_KEY)] if name in wanted or facts.api_key_env else []
         else:
             found += list(_keys(facts)) or ([_keyless(facts)] if name in wanted else [])
     if not found:
@@ -138,31 +140,31 @@ def _candidates(place: Place, names: Sequence[str], moved: Callable[[Profile], P
     return found
 
 
-def _keys(facts: Profile) -> Iterator[Candidate]:
+def _keys(facts: Profile) -> Iterator[CheckCandidate]:
     """Yield each key that is set, and each that somebody meant to set and that cannot be one."""
     for variable in facts.api_key_env:
         try:
             key = settings.find_key(variable, settings.environment())
         except KeyMissing as error:
-            yield Candidate(profile=facts, variable=variable, lacking=str(error))
+            yield CheckCandidate(profile=facts, variable=variable, lacking=str(error))
         else:
             if key is not None:
-                yield Candidate(profile=facts, variable=variable, key=key)
+                yield CheckCandidate(profile=facts, variable=variable, key=key)
 
 
-def _keyless(facts: Profile) -> Candidate:
+def _keyless(facts: Profile) -> CheckCandidate:
     if not facts.api_key_env:
-        return Candidate(profile=facts)
+        return CheckCandidate(profile=facts)
     lacking = settings.missing(facts.name, facts.api_key_env)
-    return Candidate(profile=facts, variable=facts.api_key_env[0], lacking=lacking)
+    return CheckCandidate(profile=facts, variable=facts.api_key_env[0], lacking=lacking)
 
 
-def _secret(candidate: Candidate) -> str:
+def _secret(candidate: CheckCandidate) -> str:
     return candidate.key.value if candidate.key else ""
 
 
 @contextmanager
-def _world(place: Place) -> Iterator[Callable[[Profile], Profile]]:
+def _world(place: Project) -> Iterator[Callable[[Profile], Profile]]:
     """Yield what moves a profile to where it is asked: in a rehearsal to the sandbox, which runs as long as this."""
     if not place.sandbox:
         yield lambda facts: facts
@@ -178,7 +180,7 @@ def _world(place: Place) -> Iterator[Callable[[Profile], Profile]]:
         yield lambda facts: facts.model_copy(update={"base_url": sandbox.base_url(facts.preset)})
 
 
-def _carried(questions: Sequence[tuple[Candidate, Asking[Value]]], now: Clock) -> list[tuple[Value, list[Skew]]]:
+def _carried(questions: Sequence[tuple[CheckCandidate, Asking[Value]]], now: Clock) -> list[tuple[Value, list[Skew]]]:
     """Carry all conversations at once, each on a line of its own.
 
     Returns in order how they ended, and what their answers say of this machine's clock.
@@ -200,7 +202,7 @@ def _carried(questions: Sequence[tuple[Candidate, Asking[Value]]], now: Clock) -
     return [told[number] for number in range(len(questions))]
 
 
-async def _carry(line: Line, asking: Asking[Value], now: Clock) -> tuple[Value, list[Skew]]:
+async def _carry(line: ProviderClient, asking: Asking[Value], now: Clock) -> tuple[Value, list[Skew]]:
     """Put each question to the line, and hand back the reply or that none came."""
     skews: list[Skew] = []
     try:

@@ -16,14 +16,14 @@ from ..store.ledger import Calls, Counts, Failure, UsageLine, at_rest
 from ..store.reader import Reader
 from ..store.usage_groups import Asked, Used, divide
 from .control import in_force
-from .project import Place, opened
+from .project import Project, opened
 
 #: Jobs whose costs are looked up at once.
 _PAGE = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class BatchStatus:
     """How far a batch is, what it cost and what failed."""
 
     batch: records.Batch
@@ -35,7 +35,7 @@ class Standing:
     cut_off: int = 0  #: jobs that were under way when a run was cut off, until the next one takes them up
 
 
-def status(place: Place, name: str | None) -> Standing:
+def status(place: Project, name: str | None) -> BatchStatus:
     """Return how far a batch is; None is the one that ran last."""
     # asked before as well: a run that ends meanwhile was not cut off
     before = lock.holder(place.db)
@@ -48,14 +48,14 @@ def status(place: Place, name: str | None) -> Standing:
     return replace(found, usage=usage_, controls=in_force(place), holder=holder, cut_off=cut_off)
 
 
-def batch(place: Place, name: str | None) -> records.Batch:
+def batch(place: Project, name: str | None) -> records.Batch:
     """Return a batch; None is the one that ran last."""
     with opened(place) as reader:
         return reader.batch(name)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Account:
+class UsageReport:
     """What was used, and how the calls ended."""
 
     batch: str | None  #: None: all of the job table
@@ -63,21 +63,21 @@ class Account:
     calls: Sequence[Calls]
 
 
-def usage(place: Place, name: str | None, asked: Asked, now: datetime, *, every: bool = False) -> Account:
+def usage(place: Project, name: str | None, asked: Asked, now: datetime, *, every: bool = False) -> UsageReport:
     """Return what a batch used (None: the one that ran last), or *every* one, divided as *asked*."""
     with opened(place) as reader:
         batch = None if every else reader.batch(name)
         number = None if batch is None else batch.id
-        return Account(
+        return UsageReport(
             batch=None if batch is None else batch.name,
             used=divide(reader.booked(number, asked), asked, now),
             calls=reader.calls(number, asked.period, under_way=asked.period.holds(now)),
         )
 
 
-def standing(reader: Reader, batch: records.Batch) -> Standing:
+def standing(reader: Reader, batch: records.Batch) -> BatchStatus:
     """Ask the job table how far *batch* is."""
-    return Standing(
+    return BatchStatus(
         batch=batch,
         counts=reader.counts(batch.id),
         usage=reader.usage(batch.id),
@@ -85,7 +85,9 @@ def standing(reader: Reader, batch: records.Batch) -> Standing:
     )
 
 
-def jobs(place: Place, name: str | None, selection: Selection, limit: int | None) -> Iterator[tuple[Job, records.Bill]]:
+def jobs(
+    place: Project, name: str | None, selection: Selection, limit: int | None
+) -> Iterator[tuple[Job, records.Bill]]:
     """Yield the selected jobs, each with what it took so far."""
     with opened(place) as reader:
         page: list[Job] = []
@@ -103,14 +105,14 @@ def _billed(reader: Reader, page: Sequence[Job]) -> Iterator[tuple[Job, records.
         yield job, bills.get(job.id, records.Bill())
 
 
-def show(place: Place, name: str | None, key: str) -> tuple[Job, Sequence[records.AttemptRecord], records.Bill]:
+def show(place: Project, name: str | None, key: str) -> tuple[Job, Sequence[records.AttemptRecord], records.Bill]:
     """Return one job, every attempt made for it, and what it took; raise NotFound."""
     with opened(place) as reader:
         job = reader.job(reader.batch(name).id, key)
         return job, reader.attempts(job), reader.bills([job]).get(job.id, records.Bill())
 
 
-def runs(place: Place, name: str | None) -> tuple[Sequence[records.Run], str | None]:
+def runs(place: Project, name: str | None) -> tuple[Sequence[records.Run], str | None]:
     """Return a batch's runs, the latest first, and the id of the one that is on, if one is."""
     before = lock.holder(place.db)
     with opened(place) as reader:

@@ -24,26 +24,26 @@ from ..transport.client import HEADERS
 from . import curl
 from .config import providers
 from .plan import read_manifest
-from .project import Place, opened
+from .project import Project, opened
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
+class Reproduction:
     """A job, and who is asked for it."""
 
     job: Job
     profile: Profile
 
 
-def recipe(place: Place, name: str | None, key: str) -> Recipe:
+def recipe(place: Project, name: str | None, key: str) -> Reproduction:
     """Return the job *key* of a batch, with its provider as the manifest has it; raise NotFound, UsageError."""
     with opened(place) as reader:
         batch = reader.batch(name)
         job = reader.job(batch.id, key)
-    return Recipe(job=job, profile=_profile(place, batch, job.task.provider))
+    return Reproduction(job=job, profile=_profile(place, batch, job.task.provider))
 
 
-def _profile(place: Place, batch: Batch, provider: str) -> Profile:
+def _profile(place: Project, batch: Batch, provider: str) -> Profile:
     with suppress(BatchgenError, OSError):  # a manifest that is gone or broken leaves presets and batchgen.yaml
         profiles = read_manifest(place, Path(batch.manifest)).profiles
         if provider in profiles:
@@ -78,7 +78,7 @@ def _literal(text: str) -> str:
     return re.sub(r"\{[{%#]", lambda sign: f"{{{{ '{sign[0]}' }}}}", text) if "{{" in text else text
 
 
-def as_curl(found: Recipe) -> str:
+def as_curl(found: Reproduction) -> str:
     """Return the request as curl sends it: the dialect's own call; raise UsageError where there is none."""
     profile, job = found.profile, found.job
     try:

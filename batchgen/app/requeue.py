@@ -13,7 +13,7 @@ from ..manifest import Batch
 from ..planning.selection import Selection
 from ..store.reader import Reader
 from ..store.writer import Writer
-from .project import Place
+from .project import Project
 
 
 def to_put_back(reader: Reader, batch: Batch, selection: Selection) -> Mapping[str, Job]:
@@ -24,7 +24,7 @@ def to_put_back(reader: Reader, batch: Batch, selection: Selection) -> Mapping[s
     return {job.key: job for job in reader.jobs(known[batch.name], selection)}
 
 
-def put_back(place: Place, jobs: Mapping[str, Job], keys: Container[str]) -> list[int]:
+def put_back(place: Project, jobs: Mapping[str, Job], keys: Container[str]) -> list[int]:
     """Put those of *jobs* back that *keys* names; return their numbers."""
     with Writer(place.db) as writer:
 

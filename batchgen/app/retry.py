@@ -13,10 +13,10 @@ from ..planning.overrides import Amended, Said, of_mark
 from ..providers.profile import Profile
 from ..store.reader import Reader
 from .config import providers
-from .project import Place
+from .project import Project
 
 
-def as_before(place: Place, reader: Reader, batch: Batch) -> Batch:
+def as_before(place: Project, reader: Reader, batch: Batch) -> Batch:
     """Return *batch* as earlier retries ask for it, as far as its manifest asks for what it asked then."""
     ids = {found.name: found.id for found in reader.batches()}
     marks = reader.known(ids[batch.name]).amended() if batch.name in ids else {}
@@ -31,7 +31,7 @@ def as_before(place: Place, reader: Reader, batch: Batch) -> Batch:
     return replace(batch, jobs=jobs, profiles=profiles)
 
 
-def amended(place: Place, batch: Batch, keys: Iterable[str], said: Said) -> Batch:
+def amended(place: Project, batch: Batch, keys: Iterable[str], said: Said) -> Batch:
     """Return *batch* with *said* for the jobs *keys*; raise UsageError where there is no such provider."""
     if not said:
         return batch
@@ -43,7 +43,7 @@ def amended(place: Place, batch: Batch, keys: Iterable[str], said: Said) -> Batc
     return replace(batch, jobs=jobs, profiles=profiles)
 
 
-def _profile(place: Place, batch: Batch, name: str) -> Profile:
+def _profile(place: Project, batch: Batch, name: str) -> Profile:
     """Return a provider that the manifest does not name, under the manifest's policies and what was typed."""
     policy: Mapping[str, Any] = {"retry": batch.retry, "on_unknown": batch.on_unknown}
     known = providers.known(place, [name])[name]

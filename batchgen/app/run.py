@@ -24,33 +24,33 @@ from ..store.reader import Reader
 from ..store.writer import Writer
 from . import run_result
 from .config import settings
-from .config.keys import Keyring, keyring, rehearsal
+from .config.keys import ApiKeys, keyring, rehearsal
 from .live_limits import Say
 from .plan import plan
 from .preflight import require_files, require_local, require_names
-from .project import Place, opened
+from .project import Project, opened
 from .recovery.rebuild import before_run
 from .requeue import put_back, to_put_back
 from .retry import amended, as_before
-from .run_options import Ended, LaneEnd, Terms
-from .wiring import Engagement, Follow
+from .run_options import LaneResult, RunOptions, RunResult
+from .wiring import Follow, RunSession
 
-__all__ = ["Agree", "Ended", "Engagement", "Follow", "LaneEnd", "Terms", "preview", "run"]
+__all__ = ["Agree", "Follow", "LaneResult", "RunOptions", "RunResult", "RunSession", "preview", "run"]
 
 #: Agrees to a plan, to all of it (None) or to its first so many jobs, or raises SpendNotConfirmed.
 Agree = Callable[[Batch, Plan], int | None]
 
 
 def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to reach a person
-    place: Place,
+    place: Project,
     batch: Batch,
-    terms: Terms,
+    terms: RunOptions,
     agree: Agree,
     follow: Follow,
     say: Say = lambda _text: None,
     *,
     silence: Say | None = None,
-) -> Ended:
+) -> RunResult:
     """Do what *batch* asks for and is not done yet; running it again goes on where it stopped.
 
     *say* tells a person something at once, *silence* that nothing comes back.  Raises LockHeld, SchemaMismatch,
@@ -83,7 +83,7 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
         require_files()
         back = None if ended is None else put_back(place, ended, wish.again)
         writer = parts.enter_context(Writer(place.db))
-        engagement = Engagement(
+        engagement = RunSession(
             place=place, batch=batch, terms=terms, keys=keys, reader=reader, writer=writer,
             wish=wish, say=say, silence=silence, back=back if terms.alone else None,
         )  # fmt: skip
@@ -92,7 +92,7 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
         return done
 
 
-def _keys(place: Place, batch: Batch, wish: Plan, reader: Reader, say: Say) -> Keyring:
+def _keys(place: Project, batch: Batch, wish: Plan, reader: Reader, say: Say) -> ApiKeys:
     """Return the keys of a run, and tell who takes over nothing for want of one; raise KeyMissing."""
     needed = [lane.provider for lane in wish.lanes]
     others = [*wish.alternates, *sorted(_interrupted(reader, batch))]
@@ -112,13 +112,13 @@ def _logged(say: Say) -> Say:
     return told
 
 
-def _note_end(place: Place, done: Ended, say: Say) -> None:
+def _note_end(place: Project, done: RunResult, say: Say) -> None:
     log.event("ended", run=done.run_id, exit_code=done.exit_code, images=done.images, usd=show_usd(done.usd))
     if run_result.keep(place, done) is None:
         say(f"the summary of this run cannot be written under {place.state / 'runs'}")
 
 
-def preview(place: Place, batch: Batch, terms: Terms) -> Plan:
+def preview(place: Project, batch: Batch, terms: RunOptions) -> Plan:
     """Return what ``run`` would do by *terms*; changes nothing.  Raises NotFound, UsageError."""
     ended: Mapping[str, Job] | None = None
     if (terms.requeue is not None and terms.alone) or migrate.revision(place.db) is not None:
@@ -128,7 +128,7 @@ def preview(place: Place, batch: Batch, terms: Terms) -> Plan:
     return _wish(place, amended(place, batch, ended or (), terms.amend), terms, ended)
 
 
-def _ended(reader: Reader, batch: Batch, terms: Terms) -> Mapping[str, Job] | None:
+def _ended(reader: Reader, batch: Batch, terms: RunOptions) -> Mapping[str, Job] | None:
     """Return the jobs that are to be put back, by key; None where that is not asked for."""
     if terms.requeue is None:
         return None
@@ -140,7 +140,7 @@ def _ended(reader: Reader, batch: Batch, terms: Terms) -> Mapping[str, Job] | No
         return {}  # its first run
 
 
-def _wish(place: Place, batch: Batch, terms: Terms, ended: Mapping[str, Job] | None) -> Plan:
+def _wish(place: Project, batch: Batch, terms: RunOptions, ended: Mapping[str, Job] | None) -> Plan:
     """Return what a run would do, or a retry of those of *ended* that are selected."""
     return plan(
         place,

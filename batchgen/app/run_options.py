@@ -7,25 +7,25 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from ..budget import Purse
+from ..budget import Budget
 from ..engine.lane import Closure
 from ..fault import Cause
 from ..learned_prices import Underpriced
 from ..planning.plan import Plan
 from ..planning.selection import Selection
 from ..store.records import Loaded
-from .project import Way
-from .queries import Standing
-from .recovery.rebuild import TakenIn
+from .project import CommandFlags
+from .queries import BatchStatus
+from .recovery.rebuild import RecoveryReport
 from .recovery.resumed import Resumed
-from .shutdown import Bounds
+from .shutdown import StopConditions
 
 #: Which failures of jobs a script hears of by the exit code: any, only where nothing at all was done, none.
 FailOn = Literal["any", "all", "never"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Terms:
+class RunOptions:
     """How a run is to go, beside what the manifest says."""
 
     budget: int | None = None  #: nano-USD for this run
@@ -36,7 +36,7 @@ class Terms:
     amend: Mapping[str, Any] = field(default_factory=dict)  #: what these are asked for beside their manifest
     selection: Selection = field(default_factory=Selection)  #: of what is pending, what is sent
     keep_changed: bool = False  #: leave done jobs as they are, also where the manifest asks for something else
-    bounds: Bounds = field(default_factory=Bounds)  #: when the run ends by itself
+    bounds: StopConditions = field(default_factory=StopConditions)  #: when the run ends by itself
     fail_on: FailOn = "any"
     attended: bool = True  #: there is a terminal, where somebody may decide what it waits for
     latency: str = "realistic"  #: of the sandbox
@@ -45,7 +45,7 @@ class Terms:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LaneEnd:
+class LaneResult:
     """How a lane ended: why it closed, if it did, and what was left in it."""
 
     provider: str
@@ -63,14 +63,14 @@ class LaneEnd:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
+class RunResult:
     """What a run came to."""
 
     run_id: str
     command: str
     began: datetime
-    standing: Standing
-    lanes: Sequence[LaneEnd]
+    standing: BatchStatus
+    lanes: Sequence[LaneResult]
     images: int  #: delivered by this run
     seconds: float
     stopped: int | None  #: the signal that stopped it
@@ -79,15 +79,15 @@ class Ended:
     failed: int  #: jobs that failed in this run
     doubtful: int  #: jobs that this run left in doubt
     usd: int  #: nano-USD that this run is known to have spent
-    purses: Sequence[Purse]  #: what counts against each budget
+    purses: Sequence[Budget]  #: what counts against each budget
     sandbox: bool
     chosen: str  #: the options that selected what it was about
     fail_on: FailOn = "any"
-    way: Way = field(default_factory=Way)  #: how commands that go on are typed
+    way: CommandFlags = field(default_factory=CommandFlags)  #: how commands that go on are typed
     underpriced: Sequence[Underpriced] = ()  #: calls that were found to cost more than the price list says
     imageless: str | None = None  #: a job to look at, where a lane closed for answers without an image
     before: int | None = None  #: the exit code of the run before
-    taken_in: TakenIn | None = None  #: what the job table had lost and learnt again from the files around it
+    taken_in: RecoveryReport | None = None  #: what the job table had lost and learnt again from the files around it
     resumed: Resumed | None = None  #: what became of the calls that an earlier run was cut off with
     wish: Plan = field(default_factory=Plan)  #: what it set out to do
     loaded: Loaded = field(default_factory=Loaded)  #: what it did to the job table before

@@ -13,15 +13,15 @@ from ..errors import StoreError
 from ..files.output import make_private, replace_file
 from ..money import show_credits, show_usd
 from ..store import ledger
-from .advice import WHY, Step, exit_words, needs_a_person, steps
-from .project import Place
-from .run_options import Ended, LaneEnd
+from .advice import WHY, NextStep, exit_words, needs_a_person, steps
+from .project import Project
+from .run_options import LaneResult, RunResult
 
 #: Summaries that are kept; older ones go.
 KEPT = 500
 
 
-def document(ended: Ended) -> dict[str, Any]:
+def document(ended: RunResult) -> dict[str, Any]:
     """Return the end of a run as a JSON document; money is a decimal string, null where nobody knows."""
     found = ended.standing
     ahead = list(steps(found, ended.way, ended.imageless))
@@ -39,12 +39,12 @@ def document(ended: Ended) -> dict[str, Any]:
     }
 
 
-def path(place: Place, run_id: str) -> Path:
+def path(place: Project, run_id: str) -> Path:
     """Return where the summary of a run lies."""
     return place.state / "runs" / run_id / "summary.json"
 
 
-def keep(place: Place, ended: Ended) -> Path | None:
+def keep(place: Project, ended: RunResult) -> Path | None:
     """Write the summary of a run, whole or not at all; return its path, None where the disk does not take it."""
     file = path(place, ended.run_id)
     runs = file.parents[1]
@@ -65,7 +65,7 @@ def _forget(folder: Path) -> None:
             shutil.rmtree(old)
 
 
-def _failures(ended: Ended, ahead: list[Step]) -> list[dict[str, Any]]:
+def _failures(ended: RunResult, ahead: list[NextStep]) -> list[dict[str, Any]]:
     cures = {step.cause: step for step in ahead if step.cause}
     return [
         {
@@ -79,7 +79,7 @@ def _failures(ended: Ended, ahead: list[Step]) -> list[dict[str, Any]]:
     ]
 
 
-def _unknown(ended: Ended) -> dict[str, Any]:
+def _unknown(ended: RunResult) -> dict[str, Any]:
     doubtful = [line for line in ended.standing.usage if line.at_risk]
     return {
         "jobs": ended.standing.counts.unknown,
@@ -91,7 +91,7 @@ def _unknown(ended: Ended) -> dict[str, Any]:
     }
 
 
-def _run(ended: Ended) -> dict[str, Any]:
+def _run(ended: RunResult) -> dict[str, Any]:
     seconds = round(ended.seconds, 3)
     return {
         "id": ended.run_id,
@@ -113,7 +113,7 @@ def _run(ended: Ended) -> dict[str, Any]:
     }
 
 
-def _lane(lane: LaneEnd) -> dict[str, Any]:
+def _lane(lane: LaneResult) -> dict[str, Any]:
     return {
         "provider": lane.provider,
         "closed": lane.closed,

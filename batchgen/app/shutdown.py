@@ -15,19 +15,19 @@ from datetime import datetime, timedelta
 
 from anyio import CancelScope, Event, create_task_group, open_signal_receiver, sleep
 
-from ..engine.attempts import Opened
+from ..engine.attempts import OpenAttempt
 from ..engine.lane import Lane
 from ..engine.runner import Runner
 from ..errors import BatchgenError
 from ..files import log
-from ..job import Delivery, Exhausted, Settlement, Unsettled
+from ..job import Delivery, Exhausted, Settlement, Unknown
 
 #: Seconds that calls in flight get after SIGTERM; systemd kills after 90.
 GRACE = 75.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bounds:
+class StopConditions:
     """When a run ends by itself, in an orderly way; None is never."""
 
     stop_at: datetime | None = None
@@ -73,7 +73,7 @@ def _typed(span: timedelta) -> str:
 class Stop:
     """Runs a runner, listens for signals and keeps its bounds; ``signal`` is the one that stopped it, or None."""
 
-    def __init__(self, runner: Runner, bounds: Bounds, now: Callable[[], datetime]) -> None:
+    def __init__(self, runner: Runner, bounds: StopConditions, now: Callable[[], datetime]) -> None:
         self._runner = runner
         self._bounds = bounds
         self._now = now
@@ -140,10 +140,10 @@ class Stop:
             await sleep(max(0.0, (ends[0] - self._now()).total_seconds()))
             self._runner.drain(ends[1])
 
-    def _count(self, lane: Lane, opened: Opened, settlement: Settlement | None) -> None:
+    def _count(self, lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
         del lane, opened
         event = settlement and settlement.event
-        self._ended += isinstance(event, Delivery | Exhausted | Unsettled)
+        self._ended += isinstance(event, Delivery | Exhausted | Unknown)
         self._failed += isinstance(event, Exhausted)
         if why := self._bounds.too_many(self._failed, self._ended):
             self._runner.drain(why)

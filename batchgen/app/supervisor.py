@@ -22,9 +22,9 @@ from ..manifest import Batch
 from ..providers.profile import Limits
 from ..store.writer import Writer
 from . import live_limits
-from .lanes import Memory, ago, configured, sent
+from .lanes import LaneHistory, ago, configured, sent
 from .live_limits import Say
-from .project import Place
+from .project import Project
 
 #: Seconds between two times at which what was learned is written down.
 KEEP_EVERY = 60.0
@@ -37,10 +37,10 @@ NEAR = 600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Attendance:
+class Supervisor:
     """Who attends to a run."""
 
-    place: Place
+    place: Project
     batch: Batch
     runner: Runner
     writer: Writer
@@ -96,7 +96,10 @@ class Attendance:
         found = []
         for account, gate in gates.items():
             if gate.pace.memory < seconds:
-                memory, since = Memory(table=self.place.db, lessons={}, now=self.runner.purchases.now()), gate.clock()
+                memory, since = (
+                    LaneHistory(table=self.place.db, lessons={}, now=self.runner.purchases.now()),
+                    gate.clock(),
+                )
                 calls = await to_thread.run_sync(sent, provider, account, seconds, memory)
                 found.append((gate, list(ago(calls, memory.now)), since))
         return found

@@ -17,14 +17,14 @@ from ..store import controls
 from ..store.controls import Control
 from ..store.ledger import Counts, UsageLine
 from ..store.records import Batch, Run
-from .project import Place, opened
+from .project import Project, opened
 
 #: Seconds over which rates are taken.
 WINDOW = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Glimpse:
+class Snapshot:
     """How far a batch is at one moment."""
 
     batch: Batch
@@ -55,7 +55,7 @@ class Glimpse:
         return sum(self.rates.values())
 
 
-def follow(place: Place, name: str | None) -> Iterator[Glimpse]:
+def follow(place: Project, name: str | None) -> Iterator[Snapshot]:
     """Yield how far a batch is, as often as the caller asks; the last one is of a run that is over.
 
     Raises NotFound where there is no such batch.
@@ -75,7 +75,7 @@ def follow(place: Place, name: str | None) -> Iterator[Glimpse]:
             told: Mapping[str, Control] = {}
             with suppress(StoreError):
                 told = controls.standing(place.db)
-            glimpse = Glimpse(
+            glimpse = Snapshot(
                 batch=batch,
                 run=run,
                 holder=holder,

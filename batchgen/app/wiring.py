@@ -16,16 +16,16 @@ from urllib.parse import urlencode
 
 from anyio import CapacityLimiter
 
-from ..budget import Wallet
-from ..engine.attempts import Purchases
-from ..engine.executor import Workshop
+from ..budget import Budgets
+from ..engine.attempts import AttemptRunner
+from ..engine.executor import Executor
 from ..engine.lane import Lane
 from ..engine.local_backend import LocalBackend
 from ..engine.retry import Policy
 from ..engine.runner import Runner
 from ..files import log
 from ..files.output import require_writable, sweep
-from ..files.source_cache import Fetch, Inputs
+from ..files.source_cache import Fetch, SourceCache
 from ..files.spool import Scratch, Spool
 from ..manifest import Batch
 from ..planning.plan import Plan
@@ -42,17 +42,17 @@ from ..task import Charge, Task
 from ..transport import Transport
 from .budgets import of_run, purses
 from .charge_history import found_prices
-from .config.keys import Keyring
-from .lanes import Memory, lanes, policy_of
+from .config.keys import ApiKeys
+from .lanes import LaneHistory, lanes, policy_of
 from .live_limits import Say
 from .preflight import widths
-from .project import Place
+from .project import Project
 from .queries import standing
 from .recovery import last_run
 from .recovery.resumed import Resumed, Sent, spoken
-from .run_options import Ended, LaneEnd, Terms
+from .run_options import LaneResult, RunOptions, RunResult
 from .shutdown import Stop
-from .supervisor import Attendance
+from .supervisor import Supervisor
 
 #: Threads that read, check and publish answers: they wait for the disk as much as they work.
 READERS = max(2, os.cpu_count() or 2) + 2
@@ -62,13 +62,13 @@ Follow = Callable[[Runner, Reader], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Engagement:
+class RunSession:
     """One run of one batch, from its plan to its end."""
 
-    place: Place
+    place: Project
     batch: Batch
-    terms: Terms
-    keys: Keyring
+    terms: RunOptions
+    keys: ApiKeys
     reader: Reader
     writer: Writer
     wish: Plan = field(default_factory=Plan)  #: what it is to do
@@ -76,7 +76,7 @@ class Engagement:
     say: Say = lambda _text: None  #: tells a person something at once
     silence: Say | None = None  #: tells of a silence; None: as *say* does
 
-    async def carry_out(self, command: str, follow: Follow) -> Ended:
+    async def carry_out(self, command: str, follow: Follow) -> RunResult:
         """Load the jobs, send what is due, and return what it came to."""
         started = wall()
         batch_id = await self.writer.open_batch(
@@ -132,19 +132,19 @@ class Engagement:
         last_run.ended(self.place, self.batch.name, run_id)
         return ended
 
-    def _workshop(self, transport: Transport, spool: Spool, alarm: Callable[[OSError], None]) -> Workshop:
-        return Workshop(
+    def _workshop(self, transport: Transport, spool: Spool, alarm: Callable[[OSError], None]) -> Executor:
+        return Executor(
             transport=transport,
             spool=spool,
-            inputs=Inputs(self.place.state / "inputs", spool, self._source_fetcher(transport)),
+            inputs=SourceCache(self.place.state / "inputs", spool, self._source_fetcher(transport)),
             root=self.place.root,
             readers=CapacityLimiter(READERS),
             alarm=alarm,
             rehearsal=self.place.sandbox,
         )
 
-    def _attendance(self, runner: Runner) -> Attendance:
-        return Attendance(
+    def _attendance(self, runner: Runner) -> Supervisor:
+        return Supervisor(
             place=self.place,
             batch=self.batch,
             runner=runner,
@@ -165,7 +165,7 @@ class Engagement:
         batch_id: int,
         run_id: str,
         profiles: Mapping[str, Profile],
-        workshop: Workshop | None,
+        workshop: Executor | None,
         **parts: Any,  # noqa: ANN401 - of Purchases
     ) -> Runner:
         """Put the runner together; *parts* stand in for those of its purchases."""
@@ -190,7 +190,7 @@ class Engagement:
             "spread": random.random,
             "say": self.say,
         }
-        purchases = Purchases(
+        purchases = AttemptRunner(
             batch=self.batch.name,
             folder=str(self.batch.folder),
             run_id=run_id,
@@ -239,7 +239,7 @@ class Engagement:
             for name, known in profiles.items()
             for account in self.keys.accounts(known)
         }
-        memory = Memory(table=self.place.db, lessons=self.reader.lessons(), now=now)
+        memory = LaneHistory(table=self.place.db, lessons=self.reader.lessons(), now=now)
         found: list[Lane] = []
         for (name, account), width in widths(wanted).items():
             made = lanes(profiles[name], account, width, memory)
@@ -248,21 +248,21 @@ class Engagement:
             found += made
         return found
 
-    def _wallet(self, batch_id: int) -> Wallet:
+    def _wallet(self, batch_id: int) -> Budgets:
         """Return a purse for each cap, less what has been spent, is at risk or is reserved under it so far."""
         own = of_run(self.terms.budget, unpriced=self.terms.allow_unpriced)
-        return Wallet((*purses(self.batch, self.reader, batch_id, wall()), *own))
+        return Budgets((*purses(self.batch, self.reader, batch_id, wall()), *own))
 
-    def _ended(self, batch_id: int, runner: Runner, started: datetime, stopped: int | None) -> Ended:
+    def _ended(self, batch_id: int, runner: Runner, started: datetime, stopped: int | None) -> RunResult:
         counts, lanes_ = self.reader.lanes(batch_id), runner.lanes
         run_id = runner.purchases.run_id
-        return Ended(
+        return RunResult(
             run_id=run_id,
             command="",
             began=started,
             standing=standing(self.reader, self.reader.batch(self.batch.name)),
             lanes=[
-                LaneEnd(
+                LaneResult(
                     name=lane.name,
                     provider=lane.provider,
                     closed=lane.closed,

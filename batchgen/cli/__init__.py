@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 import click
 
 from .. import __version__
-from ..errors import BatchgenError, LockHeld, StoreError, UsageError
+from ..errors import AlreadyRunning, BatchgenError, StoreError, UsageError
 from . import command as shape
 from . import environment
 from .options import colours, given, shared
@@ -237,7 +237,7 @@ def _unexpected(error: BaseException) -> int:
 def _tell(error: BatchgenError, *, debug: bool | None = None) -> int:
     if shape.said("--debug") if debug is None else debug:
         raise error
-    if isinstance(error, LockHeld) and shape.said("--quiet"):
+    if isinstance(error, AlreadyRunning) and shape.said("--quiet"):
         return error.exit_code  # from cron it is the ordinary case: the run before still works
     from .output import tell_error
 

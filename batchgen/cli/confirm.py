@@ -15,7 +15,7 @@ from .render.plan import amend_lines, key_lines, keys_of_plan, many, plan_lines,
 from .settings_file import from_a_file
 
 if TYPE_CHECKING:
-    from ..app.run import Agree, Terms
+    from ..app.run import Agree, RunOptions
     from ..manifest import Batch
     from ..planning.plan import Plan
 
@@ -26,7 +26,7 @@ _PRICE = (
 )
 
 
-def agreement(session: Session, terms: Terms, *, yes: bool, ask: bool, real: bool = True) -> Agree:
+def agreement(session: Session, terms: RunOptions, *, yes: bool, ask: bool, real: bool = True) -> Agree:
     """Return what agrees to a plan, or refuses; it asks only if *ask*.  *real*: keys are sent."""
     stated = terms.budget is not None and not from_a_file("budget")
 
@@ -91,7 +91,7 @@ def _asked(wish: Plan, keys: Iterable[str] = ()) -> int | None:
         output.say("y spends it, n does not, and a number such as 5 makes the first 5 jobs and leaves the rest")
 
 
-def _needing_a_price(batch: Batch, terms: Terms) -> Callable[[str], bool]:
+def _needing_a_price(batch: Batch, terms: RunOptions) -> Callable[[str], bool]:
     """Return what tells whether a provider's calls go out only with a price in USD, for the sake of a budget."""
     in_credits = {name for limit in batch.budget for name in limit.credits}
     usd = terms.budget is not None or any(limit.usd is not None for limit in batch.budget)

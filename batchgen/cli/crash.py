@@ -57,9 +57,9 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _kept(what: str, lines: list[str]) -> Path | None:
     """Write a traceback into the log of this command, or into the project's; return None where that fails."""
-    wanted = log.last() or log.Wanted(file=_usual())
+    wanted = log.last() or log.LogOptions(file=_usual())
     lost: list[str] = []
-    with log.kept(log.Wanted(file=wanted.file, as_text=wanted.as_text, tell=lost.append)):
+    with log.kept(log.LogOptions(file=wanted.file, as_text=wanted.as_text, tell=lost.append)):
         log.event("crash", log.ERROR, error=what, traceback=lines)
     return None if lost else wanted.file
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import BatchgenError, LockHeld
+from ..errors import AlreadyRunning, BatchgenError
 from . import output
 from .options import Function, Session
 
 if TYPE_CHECKING:
-    from ..app.monitoring.metrics import Meter
+    from ..app.monitoring.metrics import MetricsFile
     from ..app.monitoring.notify import Notifier
-    from ..app.project import Place
-    from ..app.run_options import Ended
+    from ..app.project import Project
+    from ..app.run_options import RunResult
     from ..app.wiring import Follow
-    from ..files.log import Wanted
+    from ..files.log import LogOptions
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -51,34 +51,34 @@ def following(function: Function) -> Function:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Company:
+class Observers:
     """All that follow one run beside the display."""
 
     session: Session
     batch: str
-    log: Wanted
+    log: LogOptions
     notifier: Notifier
-    meter: Meter | None
+    meter: MetricsFile | None
 
     @classmethod
-    def of(cls, session: Session, place: Place, batch: str, options: Mapping[str, Any]) -> Company:
+    def of(cls, session: Session, place: Project, batch: str, options: Mapping[str, Any]) -> Observers:
         """Return who follows a run by its *options*; raise UsageError where one could not."""
-        from ..app.monitoring.metrics import Meter
+        from ..app.monitoring.metrics import MetricsFile
         from ..app.monitoring.notify import Notifier
-        from ..files.log import Wanted
+        from ..files.log import LogOptions
 
         log, figures = options.get("log_file"), options.get("metrics_file")
         return cls(
             session=session,
             batch=batch,
-            log=Wanted(
+            log=LogOptions(
                 file=session.file(log) if log else place.state / "logs" / "batchgen.jsonl",
                 as_text=options.get("log_format") == "text",
                 verbose=session.verbose,
                 tell=output.say,
             ),
             notifier=Notifier.of(output.say, options.get("notify") or (), options.get("on_finish")),
-            meter=Meter(file=session.file(figures), say=output.say) if figures else None,
+            meter=MetricsFile(file=session.file(figures), say=output.say) if figures else None,
         )
 
     def follow(self, display: Follow) -> Follow:
@@ -108,7 +108,7 @@ class Company:
                 yield
             except BatchgenError as error:
                 logs.event("exit_error", logs.ERROR, exit_code=error.exit_code, message=str(error))
-                if not isinstance(error, LockHeld):  # the run before still works: nobody need know
+                if not isinstance(error, AlreadyRunning):  # the run before still works: nobody need know
                     self.notifier.failed(self.batch, error)
                 raise
             except Exception as error:
@@ -117,7 +117,7 @@ class Company:
                 self.notifier.failed(self.batch, BatchgenError(f"unexpected error: {type(error).__name__}"))
                 raise
 
-    def finished(self, ended: Ended) -> None:
+    def finished(self, ended: RunResult) -> None:
         """Tell whoever is to know how the run ended."""
         from ..app import run_result
 

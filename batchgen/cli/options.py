@@ -22,7 +22,7 @@ from . import environment
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from ..app.project import Place
+    from ..app.project import Project
     from ..planning.selection import Selection
 
 Function = Callable[..., Any]
@@ -38,11 +38,11 @@ class Session:
     quiet: bool
     verbose: int
 
-    def place(self, *, sandbox: bool = False) -> Place:
+    def place(self, *, sandbox: bool = False) -> Project:
         """Return where the project keeps its state."""
-        from ..app.project import Place
+        from ..app.project import Project
 
-        return Place.of(self.folder, self.db, sandbox=sandbox)
+        return Project.of(self.folder, self.db, sandbox=sandbox)
 
     def file(self, path: Path) -> Path:
         """Return *path* as seen from the working folder."""

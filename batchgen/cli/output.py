@@ -18,7 +18,7 @@ from ..errors import BatchgenError, ManifestError, Problem
 from ..money import in_words, show_credits
 
 if TYPE_CHECKING:
-    from ..planning.plan import Span
+    from ..planning.plan import Range
     from ..store.ledger import Calls, Counts, Failure, UsageLine
 
 
@@ -244,7 +244,7 @@ def credits_(milli: int | None) -> str:
     return "unknown" if milli is None else (show_credits(milli) or "0")
 
 
-def span(amounts: Span, show: Callable[[int | None], str]) -> str:
+def span(amounts: Range, show: Callable[[int | None], str]) -> str:
     """Return "low to high", or one figure where both are the same."""
     low, high = show(amounts.low), show(amounts.high)
     return low if low == high else f"{low} to {high}"

@@ -18,8 +18,8 @@ from .options import Function, Session, keep_changed, spoken
 from .options import sandbox as rehearsal
 
 if TYPE_CHECKING:
-    from ..app.run import Terms
-    from ..app.shutdown import Bounds
+    from ..app.run import RunOptions
+    from ..app.shutdown import StopConditions
     from ..manifest.overrides import Overlay
     from ..planning.selection import Selection
 
@@ -111,12 +111,12 @@ def terms_of(
     requeue: Selection | None,
     chosen: Selection | None,
     amend: Mapping[str, Any] | None = None,
-) -> Terms:
+) -> RunOptions:
     """Return what *options* say of a run; raise UsageError."""
-    from ..app.run import Terms
+    from ..app.run import RunOptions
     from ..planning.selection import Selection
 
-    return Terms(
+    return RunOptions(
         budget=amount(options["budget"]),
         allow_unpriced=options["allow_unpriced"],
         wait_lock=options["wait_lock"],
@@ -149,9 +149,9 @@ def _again(options: Mapping[str, Any]) -> str:
     return "".join(f" {name} {shlex.quote(str(value))}" for name, value in said if value is not None)
 
 
-def bounds(stop_at: str | None, max_time: str | None, max_failures: str | None, now: datetime) -> Bounds:
+def bounds(stop_at: str | None, max_time: str | None, max_failures: str | None, now: datetime) -> StopConditions:
     """Read the options that end a run; raise UsageError.  A time of day that has passed means tomorrow's."""
-    from ..app.shutdown import Bounds
+    from ..app.shutdown import StopConditions
 
     moment = span = count = percent = None
     if stop_at is not None:
@@ -170,7 +170,7 @@ def bounds(stop_at: str | None, max_time: str | None, max_failures: str | None, 
         if found is None or (found[2] is None and "." in found[1]):
             raise UsageError(f"--max-failures takes a number such as 20, or a share such as 5%, not {max_failures!r}")
         count, percent = (None, float(found[1])) if found[2] else (int(found[1]), None)
-    return Bounds(stop_at=moment, max_time=span, max_failures=count, max_failures_percent=percent)
+    return StopConditions(stop_at=moment, max_time=span, max_failures=count, max_failures_percent=percent)
 
 
 def _rates(said: Iterable[str]) -> dict[str, dict[str, float]]:

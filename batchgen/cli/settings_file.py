@@ -16,7 +16,7 @@ from ..errors import NotFound, Problem, SettingsError, UsageError
 from . import command as shape
 
 if TYPE_CHECKING:
-    from ..app.config.settings import Layer
+    from ..app.config.settings import SettingsLayer
 
 SECTION = "options"
 
@@ -104,7 +104,7 @@ def from_a_file(name: str) -> bool:
     return ctx is not None and ctx.get_parameter_source(name) is click.core.ParameterSource.DEFAULT_MAP
 
 
-def check(layers: Sequence[Layer]) -> None:
+def check(layers: Sequence[SettingsLayer]) -> None:
     """Raise SettingsError with everything that is wrong with the options in *layers*."""
     _require(problem for layer in layers for problem in problems(layer, None))
 
@@ -122,7 +122,7 @@ def rivals(name: str) -> list[str]:
     return [*found, *dict.fromkeys([name, *shared])]
 
 
-def problems(layer: Layer, sections: Sequence[str] | None) -> Iterator[Problem]:
+def problems(layer: SettingsLayer, sections: Sequence[str] | None) -> Iterator[Problem]:
     """Yield what is wrong with the options of *sections* (None: of all), and every section of no command."""
     from . import batchgen as root
 
@@ -137,7 +137,9 @@ def problems(layer: Layer, sections: Sequence[str] | None) -> Iterator[Problem]:
             yield from _of_command(layer, name, command, stated or {})
 
 
-def _of_command(layer: Layer, name: str, command: click.Command, stated: Mapping[str, Any]) -> Iterator[Problem]:
+def _of_command(
+    layer: SettingsLayer, name: str, command: click.Command, stated: Mapping[str, Any]
+) -> Iterator[Problem]:
     options = _options(command)
     seen: set[str] = set()
     for key, value in stated.items():
@@ -232,10 +234,10 @@ def _start(ctx: click.Context) -> Path:
     folder = Path(_given(ctx, "folder") or before.get("folder") or Path()).absolute()
     manifest = _given(ctx, "manifest") or next(iter(_given(ctx, "manifests") or ()), None)
     if "which" in ctx.params:
-        from ..app.project import Place
+        from ..app.project import Project
         from .commands.retry import manifest_of
 
-        place = Place.of(folder, _given(ctx, "db") or before.get("db"), sandbox=bool(_given(ctx, "sandbox")))
+        place = Project.of(folder, _given(ctx, "db") or before.get("db"), sandbox=bool(_given(ctx, "sandbox")))
         try:
             manifest = manifest_of(place, _given(ctx, "which"))
         except NotFound:

@@ -26,7 +26,7 @@ _KEYS = ("_KEY", "_KEY_FILE", "_KEY_COMMAND", "_TOKEN", "_TOKEN_FILE", "_TOKEN_C
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Strange:
+class UnknownVariable:
     """A variable of ours that no command reads."""
 
     name: str
@@ -38,7 +38,7 @@ class Strange:
         return f"{where}{self.name}: batchgen knows no such variable ({hint})"
 
 
-def strange(ctx: click.Context, environment: Mapping[str, str] = os.environ) -> list[Strange]:
+def strange(ctx: click.Context, environment: Mapping[str, str] = os.environ) -> list[UnknownVariable]:
     """Return the variables that no command reads; loads other commands only where the one of *ctx* knows one not."""
     found = {name for name in environment if name.startswith(_HEAD)} - ALWAYS
     if found:
@@ -52,7 +52,7 @@ def strange(ctx: click.Context, environment: Mapping[str, str] = os.environ) -> 
     if not found:
         return []
     known = sorted(ALWAYS.union(_known(root, _names(root), documented=True)))
-    told = (Strange(name=name, near=nearest(name, known)) for name in sorted(found))
+    told = (UnknownVariable(name=name, near=nearest(name, known)) for name in sorted(found))
     return [one for one in told if one.near or not one.name.endswith(_KEYS)]
 
 

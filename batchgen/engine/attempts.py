@@ -12,11 +12,11 @@ from pathlib import Path
 
 from anyio import CancelScope, to_thread
 
-from ..budget import Reservations, Wallet
-from ..errors import NotFound, StaleJob, StoreError, Unread
+from ..budget import Budgets, Reservations
+from ..errors import NotFound, StaleClaim, StoreError, UnreadableAnswer
 from ..fault import Cause
 from ..files.output import withdraw
-from ..job import Attempt, Deferred, Delivered, Delivery, Event, Exhausted, Job, Outcome, Settlement, Unsettled
+from ..job import Attempt, Deferred, Delivered, Delivery, Event, Exhausted, Job, Outcome, Settlement, Unknown
 from ..learned_prices import PriceMemory
 from ..manifest.filenames import stems
 from ..store.reader import Reader
@@ -33,11 +33,11 @@ from .retry import Policy, judge
 KEY_LIFE = timedelta(hours=23)
 
 #: Called for every attempt when it opens (None) and when it is settled.
-Listener = Callable[[Lane, "Opened", Settlement | None], None]
+Listener = Callable[[Lane, "OpenAttempt", Settlement | None], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Opened:
+class OpenAttempt:
     """A job with its attempt, and what is reserved for it."""
 
     job: Job
@@ -46,7 +46,7 @@ class Opened:
 
 
 @dataclass(kw_only=True, slots=True)
-class Purchases:
+class AttemptRunner:
     """The attempts of one run.  Time, ids and chance come in as functions."""
 
     batch: str
@@ -55,7 +55,7 @@ class Purchases:
     reader: Reader
     writer: Writer
     backend: Backend
-    wallet: Wallet
+    wallet: Budgets
     estimate: Callable[[Task], Charge]  #: what a call may cost at most
     translate: Callable[[Task, str], Task]  #: a task in the terms of the provider named
     release: Callable[[str, bool], None]  #: lets go of an attempt's spool slot; True: its answer is delivered
@@ -66,7 +66,7 @@ class Purchases:
     listeners: list[Listener] = field(default_factory=list)
     halt: Callable[[Exception], None] = lambda _error: None  #: called when this machine cannot go on
     say: Callable[[str], None] = lambda _text: None  #: shows the user a message at once
-    unread: Unread | None = field(default=None)  #: an answer that only a later version can read
+    unread: UnreadableAnswer | None = field(default=None)  #: an answer that only a later version can read
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
     reservations: Reservations = field(init=False)
 
@@ -78,14 +78,14 @@ class Purchases:
         task = self._task(job, lane.provider)
         return self.reservations.refusing(task, self.estimate(task))
 
-    def prepare(self, lane: Lane, job: Job) -> Opened:
+    def prepare(self, lane: Lane, job: Job) -> OpenAttempt:
         """Reserve the money for one attempt at *job* by *lane*, and order it."""
         order = self._order(job, self._task(job, lane.provider), self.new_id(), job.claim + 1)
         attempt = replace(order, account=lane.account)
         estimate = self.reservations.hold(attempt.id, attempt.task, self.estimate(attempt.task))
-        return Opened(job=job, attempt=attempt, estimate=estimate)
+        return OpenAttempt(job=job, attempt=attempt, estimate=estimate)
 
-    async def claim(self, lane: Lane, prepared: Opened) -> Opened | None:
+    async def claim(self, lane: Lane, prepared: OpenAttempt) -> OpenAttempt | None:
         """Open the attempt before a byte is sent; None where the job is not to be had."""
         attempt, estimate = prepared.attempt, prepared.estimate
         try:
@@ -93,7 +93,7 @@ class Purchases:
             with CancelScope(shield=True):
                 amounts = estimate.usd, estimate.credits
                 claimed = await self.writer.claim(prepared.job, attempt, self.run_id, *amounts, self.now())
-        except StaleJob:
+        except StaleClaim:
             nothing = Charge(usd=0, credits=0, basis=estimate.basis)
             self.reservations.settle(attempt.id, lane.provider, estimate, nothing)
             return None
@@ -104,7 +104,7 @@ class Purchases:
         self._tell(lane, opened, None)
         return opened
 
-    async def carry_out(self, lane: Lane, opened: Opened, sent_at: float) -> Job | None:
+    async def carry_out(self, lane: Lane, opened: OpenAttempt, sent_at: float) -> Job | None:
         """Carry a claimed job to its next resting state and return it; None where it has none, or nobody knows."""
         heard = False
         try:
@@ -113,7 +113,7 @@ class Purchases:
             heard = True
             with CancelScope(shield=True):
                 return await self._settle(lane, opened, outcome)
-        except Unread as error:
+        except UnreadableAnswer as error:
             # the others go on; this attempt stays open until a version comes that can read its answer
             self.unread = self.unread or error
             lane.unreadable(opened.job, sent_at, str(error))
@@ -137,11 +137,11 @@ class Purchases:
         same = asked.account == record.account and asked.models.takes(record.model)
         order = self._order(job, task, record.id, record.claim)
         attempt = replace(order, account=asked.account, resumed=True, key_valid=fresh and same)
-        opened = Opened(job=job, attempt=attempt, estimate=reserved)
+        opened = OpenAttempt(job=job, attempt=attempt, estimate=reserved)
         try:
             outcome = await self.backend.run(attempt)
             await self._settle(asked, opened, _gone(record.provider, outcome) if lane is None else outcome)
-        except Unread as error:
+        except UnreadableAnswer as error:
             self.unread = self.unread or error
             asked.unreadable(job, None, str(error))
         except (StoreError, OSError) as error:
@@ -171,7 +171,7 @@ class Purchases:
             sidecar=job.sidecar,
         )
 
-    async def _settle(self, lane: Lane, opened: Opened, outcome: Outcome) -> Job | None:
+    async def _settle(self, lane: Lane, opened: OpenAttempt, outcome: Outcome) -> Job | None:
         """Make an outcome durable; only then let go of the spool."""
         job, attempt = opened.job, opened.attempt
         usage = outcome.usage or Usage()
@@ -188,7 +188,7 @@ class Purchases:
             alone=lane.breaker.alone(job.id),
         )
         lane.rebuys += isinstance(event, Deferred) and event.fault.cause is Cause.UNKNOWN
-        lane.beyond += isinstance(event, Unsettled) and lane.policy.why_not_again(job) is None
+        lane.beyond += isinstance(event, Unknown) and lane.policy.why_not_again(job) is None
         if isinstance(outcome, Delivered) and attempt.claim > 1:
             # before it is settled: if this is cut off, the attempt is still open and the next run comes here again
             await to_thread.run_sync(self._withdraw_earlier, attempt, outcome)
@@ -204,7 +204,7 @@ class Purchases:
         reserved = opened.estimate, outcome.charge
         try:
             after = await self.writer.settle(settlement, self.now())
-        except StaleJob:
+        except StaleClaim:
             pass  # the user moved the job on while it ran; attempt and ledger are written all the same
         except NotFound as error:
             # the user deleted it from the job table: other jobs go on, and its answer is kept
@@ -221,7 +221,7 @@ class Purchases:
         self._tell(lane, opened, settlement)
         return after
 
-    def _tell(self, lane: Lane, opened: Opened, settlement: Settlement | None) -> None:
+    def _tell(self, lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
         for listener in self.listeners:
             listener(lane, opened, settlement)
 
@@ -246,7 +246,7 @@ def _count(lane: Lane, job: Job, event: Event, outcome: Outcome) -> None:
     lane.usd += outcome.charge.usd or 0
     lane.credits += outcome.charge.credits or 0
     lane.failed += isinstance(event, Exhausted)
-    lane.doubtful += isinstance(event, Unsettled)
+    lane.doubtful += isinstance(event, Unknown)
 
 
 def _gone(provider: str, outcome: Outcome) -> Outcome:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from ..fault import FIREWALL, Cause, Fault, Scope
 from ..job import Delivered, Job, Outcome
 from .retry import Policy
-from .streaks import Blocked, Denials, Finding, Fruitless
+from .streaks import Blocked, Denials, Fruitless, StreakVerdict
 
 #: So many rounds a provider that never answered may be out of reach, each after a longer pause, before it is given up.
 UNREACHED_ROUNDS = 10
@@ -173,19 +173,19 @@ class Breaker:
             self._recover()
             return Verdict(model=job.task.model) if fault.scope is Scope.MODEL else self._turned_away(job, fault)
         finding = self._denials.note(job.id, now, sent_at)
-        if finding is Finding.CONFIRMED:
+        if finding is StreakVerdict.CONFIRMED:
             return Verdict(close=Closure.DENIED)
         self._stopped(now)
-        self._own = job.id if finding is Finding.OWN else None
+        self._own = job.id if finding is StreakVerdict.OWN else None
         return Verdict(pause=self._pause(fault, 1, spread))
 
     def _turned_away(self, job: Job, fault: Fault) -> Verdict:
-        if self._blocked.note(job.id) is not Finding.CONFIRMED:
+        if self._blocked.note(job.id) is not StreakVerdict.CONFIRMED:
             return _NOTHING
         return Verdict(close=Closure.DENIED, why=replace(fault, message=self._blocked.message(fault.message)))
 
     def _no_image(self, job: Job, fault: Fault, now: float, sent_at: float) -> Verdict:
-        if self._fruitless.note(job.id, now, sent_at) is not Finding.CONFIRMED:
+        if self._fruitless.note(job.id, now, sent_at) is not StreakVerdict.CONFIRMED:
             return _NOTHING
         return Verdict(close=Closure.NO_IMAGE, why=replace(fault, message=self._fruitless.message(fault.message)))
 

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from anyio import CapacityLimiter, to_thread
 
-from ..errors import StoreError, Unread
+from ..errors import StoreError, UnreadableAnswer
 from ..fault import Cause, Charged, Fault, ProviderError
-from ..files.images import DamagedImageError, Examined, UnknownFormatError, examine
+from ..files.images import DamagedImageError, ImageInfo, UnknownFormatError, examine
 from ..files.output import publish
 from ..files.sidecar import describe
-from ..files.source_cache import Inputs
-from ..files.spool import Kept, Scratch, Slot, Spool
-from ..hint import Hint
+from ..files.source_cache import SourceCache
+from ..files.spool import Scratch, Slot, Spool, StoredAnswer
+from ..hint import RateLimitInfo
 from ..job import Attempt, Delivered, Missed, Outcome
 from ..providers import dialect, slot_profile
 from ..providers.base import Call, Conversation, Generation, Reply, Request
@@ -32,7 +32,7 @@ from ..providers.profile import Model, Profile
 from ..providers.ratelimit_headers import stated
 from ..providers.validation import deadline
 from ..task import NOTHING, UNPRICED, Artifact, Charge, Picture, Task, Usage
-from ..transport import Head, Line, Transport, inflated
+from ..transport import ProviderClient, ResponseHead, Transport, inflated
 from .output_names import file_name
 
 #: How often one purchase is asked for, where the provider charges an idempotency key once.
@@ -40,12 +40,12 @@ KEYED_TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Workshop:
+class Executor:
     """What performing needs.  ``root`` is the folder that file names in the job table are relative to."""
 
     transport: Transport
     spool: Spool
-    inputs: Inputs
+    inputs: SourceCache
     root: Path
     readers: CapacityLimiter  #: threads that read answers; each holds one whole answer in memory
     alarm: Callable[[OSError], None]  #: called when this machine could not keep an answer as it should
@@ -57,7 +57,7 @@ class Workshop:
 
         Raises StoreError where this machine cannot keep or publish the answer; all else is in the outcome.
         """
-        talk = _Talk(attempt)
+        talk = _Exchange(attempt)
         try:
             return await self._converse(talk)
         except ProviderError as error:
@@ -71,17 +71,17 @@ class Workshop:
         except Exception as error:
             what = ": ".join(filter(None, (type(error).__name__, str(error))))
             if talk.may_have_paid:
-                raise Unread(
+                raise UnreadableAnswer(
                     f"job {attempt.key}: a paid answer arrived and could not be read ({what}). It is kept in the spool:"
                     " the next run, or a fixed version of batchgen, delivers it without paying again"
                 ) from error
             return self._missed(talk, _own_fault(talk, what), talk.usage)
 
-    def _missed(self, talk: _Talk, fault: Fault, usage: Usage | None) -> Missed:
+    def _missed(self, talk: _Exchange, fault: Fault, usage: Usage | None) -> Missed:
         """Return the outcome of an attempt without an image, with all that the answer states of its cost."""
         return Missed(fault=fault, usage=usage, charge=self._charge(talk, fault, usage), request_id=talk.request_id)
 
-    async def _converse(self, talk: _Talk) -> Delivered:
+    async def _converse(self, talk: _Exchange) -> Delivered:
         attempt = talk.attempt
         kept = await to_thread.run_sync(self.spool.find, attempt.id) if attempt.resumed else None
         talk.profile, talk.model = self._terms(attempt, kept)
@@ -104,7 +104,7 @@ class Workshop:
                 step = _begin(talk, request, after=error.fault)
         return step
 
-    async def _turn(self, talk: _Talk, request: Request, call: Call) -> Call | Delivered:
+    async def _turn(self, talk: _Exchange, request: Request, call: Call) -> Call | Delivered:
         line = self.transport.line(talk.attempt.task.provider, talk.attempt.account, talk.profile)
         if not call.billed:
             with self.spool.scratch() as scratch:
@@ -130,12 +130,14 @@ class Workshop:
         # one whole answer in memory per thread: from its bytes to its published images without letting go
         return await to_thread.run_sync(work, limiter=self.readers)
 
-    def _slot(self, talk: _Talk) -> Slot:
+    def _slot(self, talk: _Exchange) -> Slot:
         attempt = talk.attempt
         order = asdict(attempt) | {slot_profile.KEY: slot_profile.dump(talk.profile, talk.model, attempt.task.model)}
         return self.spool.open(attempt.id, order, _room_for(attempt.task), again=talk.again)
 
-    async def _send(self, talk: _Talk, line: Line, call: Call, slot: Slot, request: Request) -> Head:
+    async def _send(
+        self, talk: _Exchange, line: ProviderClient, call: Call, slot: Slot, request: Request
+    ) -> ResponseHead:
         """Send a paid call: once, or again with the same key where the provider promises to charge a key once."""
         tries = KEYED_TRIES if _keyed(request) else 1
         while True:
@@ -148,7 +150,7 @@ class Workshop:
                 talk.in_doubt = error.fault
             await to_thread.run_sync(slot.rewind)
 
-    def _terms(self, attempt: Attempt, kept: Kept | None) -> tuple[Profile, Model]:
+    def _terms(self, attempt: Attempt, kept: StoredAnswer | None) -> tuple[Profile, Model]:
         """Return the provider's facts: today's, or those noted in the slot where the manifest has it no more."""
         try:
             profile = self.transport.line(attempt.task.provider).profile
@@ -158,7 +160,7 @@ class Workshop:
                 raise
         return slot_profile.load(attempt.task, kept.order if kept else {})
 
-    async def _request(self, talk: _Talk) -> Request:
+    async def _request(self, talk: _Exchange) -> Request:
         attempt, profile, model = talk.attempt, talk.profile, talk.model
         rules = model.rules(attempt.task.kind)
         task = attempt.task
@@ -168,17 +170,17 @@ class Workshop:
             task = await self.inputs.localised(task) if by_bytes else task
         return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)
 
-    def _read(self, talk: _Talk, head: Head, sink: Slot | Scratch) -> Call | Delivered:
+    def _read(self, talk: _Exchange, head: ResponseHead, sink: Slot | Scratch) -> Call | Delivered:
         body = inflated(sink.body(), head.headers)
         return self._hear(talk, Reply(status=head.status, headers=head.headers, body=body, broken=head.broken))
 
-    def _go_on(self, talk: _Talk, kept: Kept | None) -> Call | Delivered:
+    def _go_on(self, talk: _Exchange, kept: StoredAnswer | None) -> Call | Delivered:
         """Go on from what an earlier run kept of the answer."""
         reply = _kept_reply(kept)
-        talk.head, talk.status = Head(status=reply.status, headers=reply.headers), reply.status
+        talk.head, talk.status = ResponseHead(status=reply.status, headers=reply.headers), reply.status
         return self._hear(talk, reply)
 
-    def _hear(self, talk: _Talk, news: Reply | ProviderError) -> Call | Delivered:
+    def _hear(self, talk: _Exchange, news: Reply | ProviderError) -> Call | Delivered:
         """Pass on to the dialect what came, or what went wrong; publish its pictures once it has them all."""
         try:
             return talk.conversation.send(news) if isinstance(news, Reply) else talk.conversation.throw(news)
@@ -186,7 +188,7 @@ class Workshop:
             generation: Generation = end.value
         return self._deliver(talk, generation)
 
-    def _deliver(self, talk: _Talk, generation: Generation) -> Delivered:
+    def _deliver(self, talk: _Exchange, generation: Generation) -> Delivered:
         attempt, talk.usage = talk.attempt, generation.usage
         cost = charge(generation.usage, attempt.task, talk.model)
         artifacts: list[Artifact] = []
@@ -241,7 +243,7 @@ class Workshop:
         publish(folder, name, picture.data, sidecar=beside)
         return artifact
 
-    def _charge(self, talk: _Talk, fault: Fault, usage: Usage | None) -> Charge:
+    def _charge(self, talk: _Exchange, fault: Fault, usage: Usage | None) -> Charge:
         if fault.charged is Charged.NO:
             return (stated_charge(usage, talk.model) if usage is not None else None) or NOTHING
         if fault.charged is Charged.MAYBE and (usage is None or not usage.stated):
@@ -254,11 +256,11 @@ class _Found:
     """A picture that proved to be a whole image."""
 
     picture: Picture
-    facts: Examined
+    facts: ImageInfo
 
 
 @dataclass(slots=True)
-class _Talk:
+class _Exchange:
     """What is known of a conversation so far; it outlives the exception that ends it."""
 
     attempt: Attempt
@@ -267,9 +269,11 @@ class _Talk:
     conversation: Conversation = field(init=False)
     sent: bool = False  #: the paid call may have gone out
     status: int | None = None  #: of the answer to it, which has begun to arrive
-    head: Head | None = None
+    head: ResponseHead | None = None
     usage: Usage | None = None
-    limit: Hint | None = None  #: as the answer just paid for says; what an earlier run kept says nothing of today
+    limit: RateLimitInfo | None = (
+        None  #: as the answer just paid for says; what an earlier run kept says nothing of today
+    )
     again: bool = False  #: a new conversation asks for the same purchase, under the same key
     in_doubt: Fault | None = None  #: how an earlier call under the same key ended, which may have been carried out
 
@@ -285,7 +289,7 @@ class _Talk:
         return request_id(self.head.headers) if self.head else None
 
 
-def _begin(talk: _Talk, request: Request, *, after: Fault | None = None) -> Call:
+def _begin(talk: _Exchange, request: Request, *, after: Fault | None = None) -> Call:
     """Begin the conversation, for the first time or *after* a fault: the key makes it the same purchase."""
     talk.again, talk.in_doubt = after is not None, after
     talk.conversation = dialect(request.model.dialect or request.profile.dialect).converse(request)
@@ -297,7 +301,7 @@ def _keyed(request: Request) -> bool:
     return request.profile.idempotency_header is not None
 
 
-def _kept_reply(kept: Kept | None) -> Reply:
+def _kept_reply(kept: StoredAnswer | None) -> Reply:
     """Return the reply that a slot holds; raise ProviderError where it holds none."""
     if kept is None:
         # the slot is made before the call is sent, and its folder synced: without a slot nothing was sent
@@ -309,7 +313,7 @@ def _kept_reply(kept: Kept | None) -> Reply:
     return Reply(status=kept.status, headers=kept.headers, body=inflated(kept.body, kept.headers), broken=broken)
 
 
-def _own_fault(talk: _Talk, what: str) -> Fault:
+def _own_fault(talk: _Exchange, what: str) -> Fault:
     """Return the fault of a call that an error of batchgen's own ended: nothing is known of one that went out."""
     if not talk.sent:
         return Fault(cause=Cause.ERROR, message=f"an error in batchgen itself, before anything was sent: {what}")

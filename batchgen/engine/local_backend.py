@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..job import Attempt, Outcome
-from .executor import Workshop
+from .executor import Executor
 
 
 @dataclass(frozen=True, slots=True)
 class LocalBackend:
     """Attempts run as tasks of this event loop."""
 
-    workshop: Workshop
+    workshop: Executor
 
     async def run(self, attempt: Attempt) -> Outcome:
         """Return what came of *attempt*."""

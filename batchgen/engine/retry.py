@@ -11,7 +11,19 @@ from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
 from ..fault import Cause, Charged, Fault, Scope
-from ..job import Deferred, Delivered, Delivery, Event, Exhausted, Incomplete, Job, Outcome, Returned, Short, Unsettled
+from ..job import (
+    Deferred,
+    Delivered,
+    Delivery,
+    Event,
+    Exhausted,
+    Incomplete,
+    Job,
+    Outcome,
+    PartialDelivery,
+    Released,
+    Unknown,
+)
 
 #: An answer without an image is worth this many attempts in all, a spoiled one that many: one new try.
 EMPTY_TRIES = 3
@@ -88,18 +100,18 @@ def judge(
             # the lane waits or closes, and the job is due as soon as it is open; one that goes on takes others first
             busy = fault.cause is Cause.THROTTLED and fault.retry_after is None
             soon = now + timedelta(seconds=policy.backoff(1, spread))
-            return Returned(at=now, fault=fault, not_before=soon if busy else None)
+            return Released(at=now, fault=fault, not_before=soon if busy else None)
         case Cause.REFUSED | Cause.INVALID:
             return Exhausted(at=now, fault=fault)
         case Cause.UNKNOWN:
             why = policy.why_not_again(job) or (None if may_rebuy else BEYOND)
             if why is None:
                 return Deferred(at=now, fault=fault, not_before=later)
-            return Unsettled(at=now, fault=replace(fault, message=f"{fault.message}; not bought again: {why}"))
+            return Unknown(at=now, fault=replace(fault, message=f"{fault.message}; not bought again: {why}"))
         case Cause.EMPTY | Cause.SPOILED | Cause.ERROR:
             free = fault.cause is Cause.ERROR and fault.charged is Charged.NO
             if troubled and free and job.tries == 1:
-                return Returned(at=now, fault=fault, not_before=later)
+                return Released(at=now, fault=fault, not_before=later)
             most = {Cause.EMPTY: EMPTY_TRIES, Cause.SPOILED: SPOILED_TRIES}.get(fault.cause)
             if policy.over(job.tries) or (most is not None and job.tries >= most):
                 return Exhausted(at=now, fault=fault)
@@ -120,7 +132,7 @@ def _delivered(job: Job, outcome: Delivered, policy: Policy, now: datetime) -> E
         # another purchase of the others would end in the same way
         why = replace(rest, message=f"{job.delivered + came} of {job.wanted} images came; {rest.message}")
         return Incomplete(at=now, outcome=outcome, fault=why)
-    return Short(at=now, outcome=outcome)
+    return PartialDelivery(at=now, outcome=outcome)
 
 
 def _own_for_good(fault: Fault, *, alone: bool) -> bool:

@@ -21,7 +21,7 @@ from ..store.reader import Reader
 from ..store.records import AttemptRecord, Wanted
 from ..store.scope import Scope
 from ..task import Task
-from .attempts import Opened, Purchases
+from .attempts import AttemptRunner, OpenAttempt
 from .backlog import Backlog
 from .bug_report import explained
 from .lane import Closure, Lane
@@ -44,7 +44,7 @@ class Runner:
     batch_id: int
     lanes: Sequence[Lane]
     reader: Reader
-    purchases: Purchases
+    purchases: AttemptRunner
     scope: Scope | None = None  #: what this run may send, where not everything is selected
     recovered: Callable[[], Awaitable[None]] | None = None  #: called when what an earlier run left open is settled
     draining: bool = False
@@ -302,7 +302,7 @@ class Runner:
         for other in self._of(job.task.provider):
             other.forget(job.id)
 
-    async def _attempt(self, lane: Lane, prepared: Opened, sent_at: float) -> None:
+    async def _attempt(self, lane: Lane, prepared: OpenAttempt, sent_at: float) -> None:
         """Claim a job, carry it out, and put it back where it is pending again."""
         job, after = prepared.job, None
         try:

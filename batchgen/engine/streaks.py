@@ -16,7 +16,7 @@ FRUITLESS_JOBS = 3
 BLOCKED_JOBS = 3
 
 
-class Finding(Enum):
+class StreakVerdict(Enum):
     """What one more outcome tells."""
 
     NOTHING = auto()
@@ -34,18 +34,18 @@ class Fruitless:
     odd: set[int] = field(default_factory=set)  #: jobs without one before, after which others got theirs
     suspected_at: float | None = None
 
-    def note(self, job: int, now: float, sent_at: float) -> Finding:
+    def note(self, job: int, now: float, sent_at: float) -> StreakVerdict:
         """Take note of one more, to a call sent at *sent_at*."""
         if job in self.odd and self.suspected_at is None:
-            return Finding.NOTHING
+            return StreakVerdict.NOTHING
         self.answers += 1
         self.jobs.add(job)
         if self.suspected_at is not None:
-            return Finding.CONFIRMED if sent_at >= self.suspected_at else Finding.SUSPECT
+            return StreakVerdict.CONFIRMED if sent_at >= self.suspected_at else StreakVerdict.SUSPECT
         if len(self.jobs) < FRUITLESS_JOBS:
-            return Finding.NOTHING
+            return StreakVerdict.NOTHING
         self.suspected_at = now
-        return Finding.SUSPECT
+        return StreakVerdict.SUSPECT
 
     def clear(self) -> None:
         """Begin anew: an image came."""
@@ -69,10 +69,10 @@ class Blocked:
 
     jobs: set[int] = field(default_factory=set)
 
-    def note(self, job: int) -> Finding:
+    def note(self, job: int) -> StreakVerdict:
         """Take note of one more."""
         self.jobs.add(job)
-        return Finding.CONFIRMED if len(self.jobs) >= BLOCKED_JOBS else Finding.NOTHING
+        return StreakVerdict.CONFIRMED if len(self.jobs) >= BLOCKED_JOBS else StreakVerdict.NOTHING
 
     def clear(self) -> None:
         """Begin anew: one got through."""
@@ -92,17 +92,17 @@ class Denials:
     _asked_again: set[int] = field(default_factory=set)  #: jobs denied since
     _overtaken: set[int] = field(default_factory=set)  #: jobs denied before, and one sent later got through
 
-    def note(self, job: int, now: float, sent_at: float) -> Finding:
+    def note(self, job: int, now: float, sent_at: float) -> StreakVerdict:
         """Take note of a call of *job*, sent at *sent_at*, that was denied."""
         own = job in self._overtaken
         if not self._worked or (self.suspected_at is not None and sent_at >= self.suspected_at and not own):
-            return Finding.CONFIRMED
+            return StreakVerdict.CONFIRMED
         if self.suspected_at is None:
             self.suspected_at = now
         if own:
-            return Finding.OWN
+            return StreakVerdict.OWN
         self._asked_again.add(job)
-        return Finding.SUSPECT
+        return StreakVerdict.SUSPECT
 
     def worked(self, sent_at: float) -> None:
         """Take note of a call sent at *sent_at* that was carried out, with an image or without."""

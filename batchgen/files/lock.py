@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..errors import LockHeld, StoreError
+from ..errors import AlreadyRunning, StoreError
 
 _POLL = 0.2  #: seconds between two looks while waiting
 
@@ -75,7 +75,7 @@ class Folder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._take()
             if next(self.path.iterdir(), None) is not None:
-                raise LockHeld(
+                raise AlreadyRunning(
                     f"Another run has begun to fill {self.path} since this one looked at what is to be done.  Nothing "
                     "was sent.  The same command again takes in what lies there"
                 )
@@ -84,7 +84,7 @@ class Folder:
         while True:
             try:
                 return self._take()
-            except LockHeld:
+            except AlreadyRunning:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise
@@ -100,7 +100,7 @@ class Folder:
         self.there, facts = True, os.fstat(descriptor)
         with suppress(OSError):  # NFS and others lock no folders
             if not _lock(descriptor):
-                raise LockHeld(_who_else(self.path, facts))
+                raise AlreadyRunning(_who_else(self.path, facts))
             self._descriptor = descriptor
 
     def _release(self) -> None:
@@ -161,7 +161,7 @@ def _wait(table: Path, deadline: float) -> tuple[int, int]:
     while True:
         try:
             return _acquire(table)
-        except LockHeld:
+        except AlreadyRunning:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise
@@ -173,11 +173,11 @@ def _acquire(table: Path) -> tuple[int, int]:
     try:
         file = _lock_file(path)
         if file is None:
-            raise LockHeld(_who(path))
+            raise AlreadyRunning(_who(path))
         try:
             job_table = _lock_file(table)
             if job_table is None:
-                raise LockHeld(f"Another run works on {table}, whose lock file was deleted. Wait for it to end.")
+                raise AlreadyRunning(f"Another run works on {table}, whose lock file was deleted. Wait for it to end.")
         except BaseException:
             _close(file)
             raise

@@ -37,7 +37,7 @@ _QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
+class LogOptions:
     """Which log is kept: where, in what form, and how much of it a person sees at once."""
 
     file: Path
@@ -56,16 +56,16 @@ def hide(secrets: Iterable[str]) -> None:
     redaction.register(secrets)
 
 
-_last: list[Wanted] = []
+_last: list[LogOptions] = []
 
 
-def last() -> Wanted | None:
+def last() -> LogOptions | None:
     """Return the log that this process kept last."""
     return _last[-1] if _last else None
 
 
 @contextmanager
-def kept(wanted: Wanted, **about: str) -> Iterator[None]:
+def kept(wanted: LogOptions, **about: str) -> Iterator[None]:
     """Keep a log while inside; every line says *about* (the batch, say) what it is."""
     _last[:] = [wanted]
     lines: list[logging.Handler] = [_File(wanted, about)]
@@ -156,7 +156,7 @@ def _word(value: object) -> str:
 class _File(RotatingFileHandler):
     """The file: made when there is something to write, its owner's alone; a disk that is full ends no run."""
 
-    def __init__(self, wanted: Wanted, about: Mapping[str, str]) -> None:
+    def __init__(self, wanted: LogOptions, about: Mapping[str, str]) -> None:
         super().__init__(wanted.file, maxBytes=SIZE, backupCount=OLDER, encoding="ascii", errors="backslashreplace",
                          delay=True)  # fmt: skip
         self.about = dict(about)

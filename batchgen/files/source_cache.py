@@ -15,7 +15,7 @@ from anyio import Lock, to_thread
 from ..errors import StoreError
 from ..fault import Cause, Fault, ProviderError
 from ..task import Source, Task
-from .images import EXTENSIONS, SOURCE_TYPES, DamagedImageError, Examined, examine
+from .images import EXTENSIONS, SOURCE_TYPES, DamagedImageError, ImageInfo, examine
 from .output import make_private, publish
 from .spool import Scratch, Spool
 
@@ -28,7 +28,7 @@ class Fetch(Protocol):
         ...
 
 
-class Inputs:
+class SourceCache:
     """The folder of fetched source images."""
 
     def __init__(self, folder: Path, spool: Spool, fetch: Fetch) -> None:
@@ -89,7 +89,7 @@ class Inputs:
         return Source(path=str(self._folder / name), mime=facts.mime, size_bytes=len(data))
 
 
-def _examined(data: bytes, name: str, hint: str = "") -> Examined:
+def _examined(data: bytes, name: str, hint: str = "") -> ImageInfo:
     """Return what a source image is; raise ProviderError for a damaged one, StoreError without enough memory."""
     try:
         return examine(data)

@@ -38,7 +38,7 @@ _SEAL_LENGTH = len(_SEAL) + 20 + 1 + 64 + 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
+class StoredAnswer:
     """A slot as found on disk.  ``status`` is None where no answer had begun to arrive."""
 
     path: Path
@@ -224,7 +224,7 @@ class Spool:
         """Open a nameless file for a download, gone when closed."""
         return Scratch(self._folder)
 
-    def find(self, attempt_id: str) -> Kept | None:
+    def find(self, attempt_id: str) -> StoredAnswer | None:
         """Return what an earlier run kept for an attempt, or None."""
         path = self._path(attempt_id)
         return _read(path) if path.exists() else None
@@ -280,7 +280,7 @@ def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
 
 
-def _read(path: Path) -> Kept:
+def _read(path: Path) -> StoredAnswer:
     data = path.read_bytes()
     order, rest = _take_line(data)
     head, body = _take_line(rest)
@@ -288,11 +288,11 @@ def _read(path: Path) -> Kept:
         case {"status": int(status), "headers": dict(headers)}:
             pass
         case _:
-            return Kept(path=path, order=order or {}, status=None, headers={}, body=b"", sealed=False)
+            return StoredAnswer(path=path, order=order or {}, status=None, headers={}, body=b"", sealed=False)
     body = body.rstrip(b"\0")  # killed between the seal and the cut, the rest of the space still follows
     seal, whole = body[-_SEAL_LENGTH:], body[:-_SEAL_LENGTH]
     sealed = seal.startswith(_SEAL) and seal == _seal(len(whole), hashlib.sha256(whole).hexdigest())
-    return Kept(
+    return StoredAnswer(
         path=path,
         order=order or {},
         status=status,

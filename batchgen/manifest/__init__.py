@@ -3,7 +3,7 @@
 ``load`` is the way in; ``read`` to ``assemble`` are its steps, each in a module of its own.
 """
 
-from .batch import Batch, Planned
+from .batch import Batch, PlannedJob
 from .load import load
 
-__all__ = ["Batch", "Planned", "load"]
+__all__ = ["Batch", "PlannedJob", "load"]

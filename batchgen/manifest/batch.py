@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from ..budget import Caps
+from ..budget import BudgetLimit
 from ..errors import Problem
 from ..fingerprint import CURRENT, Stamp
 from ..providers.profile import Profile, Retry
@@ -37,7 +37,7 @@ class Recipe:
         return f"{CURRENT}:{self.stamp.hexdigest(prompt)}"
 
 
-class Planned(NamedTuple):
+class PlannedJob(NamedTuple):
     """One job as the manifest asks for it."""
 
     key: str  #: unique in the batch
@@ -47,7 +47,7 @@ class Planned(NamedTuple):
     recipe: Recipe
 
     @classmethod
-    def of(cls, key: str, task: Task, output: str | None = None, **facts: object) -> Planned:
+    def of(cls, key: str, task: Task, output: str | None = None, **facts: object) -> PlannedJob:
         """Return a job with a recipe of its own; *facts* are the recipe's."""
         recipe = Recipe(task=replace(task, prompt=""), **facts)  # type: ignore[arg-type]
         return cls(key, task.prompt, recipe.fingerprint(task.prompt), key if output is None else output, recipe)
@@ -77,7 +77,7 @@ class Planned(NamedTuple):
 class Jobs(Protocol):
     """The jobs of a manifest in order; may be gone through again and again, and is made anew each time."""
 
-    def __iter__(self) -> Iterator[Planned]: ...
+    def __iter__(self) -> Iterator[PlannedJob]: ...
 
     def __len__(self) -> int: ...
 
@@ -106,7 +106,7 @@ class Batch:
     jobs: Jobs
     profiles: Mapping[str, Profile]  #: every provider configured or named; ``retry`` and ``on_unknown`` merged in
     limits: Mapping[str, Stated] = field(default_factory=dict)  #: by provider, where anybody stated some
-    budget: tuple[Caps, ...] = ()  #: of this batch, of one day of it, of single providers
+    budget: tuple[BudgetLimit, ...] = ()  #: of this batch, of one day of it, of single providers
     retry: Retry | None = None  #: as stated at the top of the manifest
     on_unknown: Literal["retry", "hold"] | None = None  #: as stated at the top of the manifest
     confirm_above: int | None = None  #: nano-USD above which a person at a terminal is asked; None: 1 USD

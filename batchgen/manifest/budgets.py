@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from ..budget import Caps
+from ..budget import BudgetLimit
 from ..money import milli_credits, nano_usd
 from .locations import Path, Places, Problems
 from .messages import suggestion
 from .model import Amounts, Budget
 
-#: Scopes that ``Caps`` of a manifest have; a provider's has its name.
+#: Scopes that ``BudgetLimit`` of a manifest have; a provider's has its name.
 BATCH, DAY = "this batch", "today"
 
 
-def caps(budget: Budget, known: list[str], places: Places, problems: Problems) -> tuple[Caps, ...]:
+def caps(budget: Budget, known: list[str], places: Places, problems: Problems) -> tuple[BudgetLimit, ...]:
     """Return what *budget* caps; names that no provider has become *problems*."""
     found = [
         _amounts(BATCH, budget, _credits(budget.credits, ("budget", "credits"), known, places, problems), budget),
@@ -24,15 +24,15 @@ def caps(budget: Budget, known: list[str], places: Places, problems: Problems) -
     for name, amount in budget.per_provider.items():
         if _is_known(name, ("budget", "per_provider"), known, places, problems):
             usd = nano_usd(amount)
-            found.append(Caps(usd=usd, scope=f"{name} in this batch", only=name, unpriced=budget.allow_unpriced))
+            found.append(BudgetLimit(usd=usd, scope=f"{name} in this batch", only=name, unpriced=budget.allow_unpriced))
     return tuple(limit for limit in found if limit)
 
 
 _DAY_CREDITS: Path = ("budget", "per_day", "credits")
 
 
-def _amounts(scope: str, amounts: Amounts, credits_: Mapping[str, int], budget: Budget) -> Caps:
-    return Caps(usd=nano_usd(amounts.usd), credits=credits_, scope=scope, unpriced=budget.allow_unpriced)
+def _amounts(scope: str, amounts: Amounts, credits_: Mapping[str, int], budget: Budget) -> BudgetLimit:
+    return BudgetLimit(usd=nano_usd(amounts.usd), credits=credits_, scope=scope, unpriced=budget.allow_unpriced)
 
 
 def _credits(

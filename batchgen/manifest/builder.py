@@ -13,15 +13,15 @@ from ..providers.pricing import is_stale
 from ..providers.profile import Model
 from ..task import Kind, Source, Task
 from . import filenames
-from .batch import Planned, Recipe
-from .candidates import Offers
+from .batch import PlannedJob, Recipe
+from .candidates import ProviderTable
 from .duplicates import Roll
 from .expand import Row, key_of, portions
 from .filenames import FILE_FIELDS, slug
 from .locations import Origin, Problems
 from .messages import short
-from .render import Draft
-from .routing import Choice, Offer
+from .render import RenderedJob
+from .routing import Candidate, RouteChoice
 from .source_images import BadSource, Sources
 from .templates import Template, TemplateFault
 
@@ -29,11 +29,11 @@ _AS_IT_IS = ("size", "quality", "resolution", "background", "output_format", "ou
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cast:
+class JobVariants:
     """The recipes of one row: a request for each image, or for up to ``per_request`` of them."""
 
     homes: tuple[tuple[tuple[int, Recipe], ...], ...]  #: by the number of the first image, for each who may be asked
-    choice: Choice
+    choice: RouteChoice
     prompt_max: int  #: characters
     naming: Stamp  #: of the id of a job that was given none
 
@@ -58,12 +58,12 @@ class Naming:
         return (self.file.names | self.file.optional) - frozenset(FILE_FIELDS)
 
 
-class Assembly:
+class JobBuilder:
     """Turns rows into jobs, and finds what is wrong with them."""
 
     def __init__(
         self,
-        offers: Offers,
+        offers: ProviderTable,
         naming: Naming,
         *,
         sources: Sources,
@@ -80,7 +80,7 @@ class Assembly:
         self._today = today
         self._offered: set[tuple[str, str]] = set()
 
-    def cast(self, draft: Draft) -> Cast | None:
+    def cast(self, draft: RenderedJob) -> JobVariants | None:
         """Return the recipes of what *draft* asks for; None where something is wrong, which is reported."""
         task = self._task(draft)
         choice = self._offers.choose(draft, task) if task else None
@@ -90,14 +90,14 @@ class Assembly:
             self._warn_of_model(draft, offer.task, offer.model)
         task, values = choice.offers[0].task, draft.values
         images = (*values.get("images", ()), values.get("mask", ""))
-        return Cast(
+        return JobVariants(
             homes=tuple(tuple(self._recipes(draft, home, choice)) for home in choice.homes),
             choice=choice,
             prompt_max=min(offer.prompt_max for offer in choice.offers),
             naming=Stamp({**asked(task), "images": images, "mask": task.mask is not None}),
         )
 
-    def _recipes(self, draft: Draft, home: Offer, choice: Choice) -> Iterator[tuple[int, Recipe]]:
+    def _recipes(self, draft: RenderedJob, home: Candidate, choice: RouteChoice) -> Iterator[tuple[int, Recipe]]:
         """Yield the recipe of each request that a row makes, with the number of its first image."""
         values, recipe, first, route = draft.values, None, 0, choice.route(home)
         for count in portions(values.get("n", 1), values.get("per_request")):
@@ -115,8 +115,8 @@ class Assembly:
             first += count
 
     def jobs(
-        self, cast: Cast, row: Row, key: str | None, prompt: str, *, draft: Callable[[], Draft], roll: Roll
-    ) -> Iterator[Planned]:
+        self, cast: JobVariants, row: Row, key: str | None, prompt: str, *, draft: Callable[[], RenderedJob], roll: Roll
+    ) -> Iterator[PlannedJob]:
         """Yield the jobs of one row; what its names lack is reported."""
         if key is None:
             key = f"{slug(prompt) or 'image'}-{cast.naming.hexdigest(prompt)[:16]}{_again(row)}"
@@ -131,9 +131,9 @@ class Assembly:
             mark = recipe.fingerprint(prompt)
             if first == 0 and row.repeat == 1:
                 roll.take("request", mark, mark, draft)
-            yield Planned(name, prompt, mark, output, recipe)
+            yield PlannedJob(name, prompt, mark, output, recipe)
 
-    def _task(self, draft: Draft) -> Task | None:
+    def _task(self, draft: RenderedJob) -> Task | None:
         """Return what the draft asks for, with its sources; the provider is still open."""
         values = draft.values
         if "prompt" not in values:
@@ -157,7 +157,7 @@ class Assembly:
             **wanted,
         )
 
-    def _found(self, draft: Draft) -> tuple[tuple[Source, ...], Source | None] | None:
+    def _found(self, draft: RenderedJob) -> tuple[tuple[Source, ...], Source | None] | None:
         """Return the draft's sources and its mask; None where one is bad, which is reported."""
         field, mask = "images", None
         folder = draft.entry.part.folder
@@ -171,7 +171,7 @@ class Assembly:
             return None
         return images, mask
 
-    def _safe(self, draft: Callable[[], Draft], name: str, output: str) -> bool:
+    def _safe(self, draft: Callable[[], RenderedJob], name: str, output: str) -> bool:
         """Tell whether id and file name can be used; what keeps them from it is reported."""
         flaw = filenames.flaw(output)
         if flaw is None and output is name:
@@ -186,7 +186,7 @@ class Assembly:
             self._wrong(draft(), "id", "bad_name", f"the file name {short(output)!r} {flaw}", hint)
         return flaw is None
 
-    def _output(self, draft: Callable[[], Draft], task: Task, key: str) -> str | None:
+    def _output(self, draft: Callable[[], RenderedJob], task: Task, key: str) -> str | None:
         facts = {
             "id": key,
             "name": self._naming.batch,
@@ -203,7 +203,7 @@ class Assembly:
             self._problems.add(self._naming.origin.problem("template", f"{fault} (for job {short(key)})"))
             return None
 
-    def sound(self, cast: Cast, prompt: str) -> bool:
+    def sound(self, cast: JobVariants, prompt: str) -> bool:
         """Tell whether a prompt can be sent by these recipes; where not, ``cast`` of its draft says why."""
         if len(prompt) > cast.prompt_max or not prompt or prompt.isspace():
             return False
@@ -211,7 +211,7 @@ class Assembly:
             filenames.control(prompt, allow="\t\n\r") or any("\ud800" <= letter <= "\udfff" for letter in prompt)
         )
 
-    def _warn_of_model(self, draft: Draft, task: Task, model: Model) -> None:
+    def _warn_of_model(self, draft: RenderedJob, task: Task, model: Model) -> None:
         """Warn once of each model that is going away, or whose prices are old."""
         if (task.provider, task.model) in self._offered:
             return
@@ -225,11 +225,11 @@ class Assembly:
             hint = "look them up, and state yours with tariff:"
             self._warnings.add(draft.problem("model", "stale_prices", message, hint))
 
-    def _wrong(self, draft: Draft, field: str | None, code: str, message: str, hint: str = "") -> None:
+    def _wrong(self, draft: RenderedJob, field: str | None, code: str, message: str, hint: str = "") -> None:
         self._problems.add(draft.problem(field, code, message, hint))
 
 
-def twice(kind: str, shown: str, draft: Draft, before: str, first: Draft) -> Problem:
+def twice(kind: str, shown: str, draft: RenderedJob, before: str, first: RenderedJob) -> Problem:
     """Return what to say of two jobs that have one id, one file or one request."""
     here = first.place
     same_job = first.entry is draft.entry

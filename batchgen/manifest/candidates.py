@@ -11,23 +11,23 @@ from ..errors import SettingsError
 from ..providers import presets, validation
 from ..providers.profile import Profile
 from ..providers.translate import translated
-from ..providers.validation import Misfit
+from ..providers.validation import UnsupportedRequest
 from ..task import Task
 from . import include
 from .batch import Stated
-from .include import Part, merged
+from .include import ManifestPart, merged
 from .locations import Problems
 from .messages import shown, suggestion
-from .render import Draft
-from .routing import Choice, Offer, chosen, routing, unknown_weights
+from .render import RenderedJob
+from .routing import Candidate, RouteChoice, chosen, routing, unknown_weights
 
 
-class Offers:
+class ProviderTable:
     """Every provider that the manifest or the settings configure, and the presets; each is built once."""
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[ManifestPart],
         settings: Mapping[str, Mapping[str, Any]],
         problems: Problems,
         today: date | None = None,
@@ -66,13 +66,13 @@ class Offers:
         configured = list(self._own or self._settings)
         return configured[0] if len(configured) == 1 else None
 
-    def profile(self, name: str, draft: Draft | None = None) -> Profile | None:
+    def profile(self, name: str, draft: RenderedJob | None = None) -> Profile | None:
         """Return a provider by name; None where its settings are wrong, which is reported once (in *draft*)."""
         if name not in self._profiles:
             self._profiles[name] = self._built(name, draft)
         return self._profiles[name]
 
-    def _built(self, name: str, draft: Draft | None) -> Profile | None:
+    def _built(self, name: str, draft: RenderedJob | None) -> Profile | None:
         if name in self._broken:
             return None
         wish = merged(merged(self._settings.get(name, {}), self._policy), self._own.get(name) or {})
@@ -86,7 +86,7 @@ class Offers:
                 self._problems.add(draft.problem("provider", "provider", message))
             return None
 
-    def choose(self, draft: Draft, task: Task) -> Choice | None:
+    def choose(self, draft: RenderedJob, task: Task) -> RouteChoice | None:
         """Return who of the job's providers can do *task*; None where none can, which is reported.
 
         ``task.provider`` is ignored and ``task.model`` is the model as written, or empty: then it is the default one
@@ -102,8 +102,8 @@ class Offers:
                 draft.problem("route", "route", f"no provider {shown(strange[0])} to give weight to", hint)
             )
             return None
-        offers: list[Offer] = []
-        refused: list[tuple[Misfit, ...]] = []
+        offers: list[Candidate] = []
+        refused: list[tuple[UnsupportedRequest, ...]] = []
         without: list[tuple[str, str]] = []
         for name in names:
             profile = self.profile(name, draft)
@@ -119,7 +119,7 @@ class Offers:
                 continue
             canonical, model = profile.find(asked.model)
             if not offers or canonical == offers[0].task.model:
-                offers.append(Offer(replace(task, provider=name, model=canonical), model))
+                offers.append(Candidate(replace(task, provider=name, model=canonical), model))
             else:
                 without.append((name, f"it has another model, {canonical}"))
         if not offers:
@@ -129,10 +129,10 @@ class Offers:
         lasting = not any(misfit.field == "prompt" for known in refused for misfit in known)
         return replace(chosen(offers, wish, lasting=lasting), without=tuple(without))
 
-    def _ended(self, asked: Task, profile: Profile) -> tuple[Misfit, ...]:
+    def _ended(self, asked: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
         return () if self._today is None else validation.ended(asked, profile, self._today)
 
-    def _names(self, draft: Draft) -> list[str]:
+    def _names(self, draft: RenderedJob) -> list[str]:
         names: list[str] = [*dict.fromkeys(draft.values.get("provider") or [])]
         if not names:
             default = self.default()
@@ -151,7 +151,7 @@ class Offers:
             )
         return [] if unknown else names
 
-    def _refuse(self, draft: Draft, names: list[str], refused: list[tuple[Misfit, ...]]) -> None:
+    def _refuse(self, draft: RenderedJob, names: list[str], refused: list[tuple[UnsupportedRequest, ...]]) -> None:
         """Report what the first provider would refuse, and in a few words why the others are no way out."""
         others = [f"nor {name}: {misfits[0].message}" for name, misfits in zip(names[1:], refused[1:], strict=True)]
         for misfit in refused[0]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Protocol
 
-from .render import Draft
+from .render import RenderedJob
 
 #: What must not be given twice: an id, a file; or should not: the same request.
 KINDS = ("id", "file", "request")
@@ -20,14 +20,14 @@ KINDS = ("id", "file", "request")
 class Roll(Protocol):
     """Takes the names of jobs as they come."""
 
-    def take(self, kind: str, name: str, shown: str, draft: Callable[[], Draft]) -> None:
+    def take(self, kind: str, name: str, shown: str, draft: Callable[[], RenderedJob]) -> None:
         """Take one *name*, which users know as *shown*."""
 
 
 class Blank:
     """Takes no names: the jobs were checked before."""
 
-    def take(self, kind: str, name: str, shown: str, draft: Callable[[], Draft]) -> None:
+    def take(self, kind: str, name: str, shown: str, draft: Callable[[], RenderedJob]) -> None:
         """Do nothing."""
 
 
@@ -37,7 +37,7 @@ class Tally:
     def __init__(self) -> None:
         self._hashes = {kind: array("q") for kind in KINDS}
 
-    def take(self, kind: str, name: str, shown: str, draft: Callable[[], Draft]) -> None:
+    def take(self, kind: str, name: str, shown: str, draft: Callable[[], RenderedJob]) -> None:
         """Take one name."""
         del shown, draft
         self._hashes[kind].append(hash(name))
@@ -52,7 +52,7 @@ def _twice(hashes: array[int]) -> frozenset[int]:
 
 
 #: Told of two jobs with one name: the kind, the name of the later as shown, it, and the earlier with its name.
-Told = Callable[[str, str, Draft, str, Draft], None]
+Told = Callable[[str, str, RenderedJob, str, RenderedJob], None]
 
 
 class Witness:
@@ -61,10 +61,10 @@ class Witness:
     def __init__(self, suspects: dict[str, frozenset[int]], told: Told) -> None:
         self._suspects = suspects
         self._told = told
-        self._first: dict[tuple[str, str], tuple[str, Draft]] = {}
+        self._first: dict[tuple[str, str], tuple[str, RenderedJob]] = {}
         self._known = False  #: of the job at hand it was told that its id is taken: nothing more needs saying
 
-    def take(self, kind: str, name: str, shown: str, draft: Callable[[], Draft]) -> None:
+    def take(self, kind: str, name: str, shown: str, draft: Callable[[], RenderedJob]) -> None:
         """Take one name; where it was taken before, tell."""
         if kind == "id":
             self._known = False

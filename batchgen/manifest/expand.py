@@ -13,7 +13,7 @@ from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
 from .filenames import slug
-from .include import Part, stated_in
+from .include import ManifestPart, stated_in
 from .lists import BadList, Listing, Pick, aliases, listing
 from .locations import Origin, Path, Problems
 from .model import PARAMETERS, From, Job, Matrix
@@ -31,7 +31,7 @@ Values = dict[str, Any]
 class Entry:
     """One job as it is written: parameters, and what multiplies them."""
 
-    part: Part
+    part: ManifestPart
     path: Path  #: ("jobs", 3), or ("prompts",)
     own: Mapping[str, Any]  #: parameters that the job itself sets; None takes a default away
     vars: Mapping[str, Any]
@@ -77,7 +77,7 @@ class Row(NamedTuple):
         return "".join(f"-{word}" for word in (*words, again) if word)
 
 
-def entries(part: Part, problems: Problems, warnings: Problems, leave_out: FilePath) -> Iterator[Entry]:
+def entries(part: ManifestPart, problems: Problems, warnings: Problems, leave_out: FilePath) -> Iterator[Entry]:
     """Yield the jobs and prompts of one file in its order, as far as they can be checked further.
 
     *leave_out* is the batch's output folder: what it makes never becomes a source.
@@ -102,7 +102,7 @@ def entries(part: Part, problems: Problems, warnings: Problems, leave_out: FileP
 
 
 def _entry(  # noqa: PLR0917 - a job, where it stands, and what hears of it
-    part: Part, path: Path, job: Job, problems: Problems, warnings: Problems, leave_out: FilePath
+    part: ManifestPart, path: Path, job: Job, problems: Problems, warnings: Problems, leave_out: FilePath
 ) -> Iterator[Entry]:
     stated = job.model_fields_set
     own = stated_in(job)
@@ -183,7 +183,7 @@ def _has(point: Values, rule: Values) -> bool:
 
 
 def _lists(
-    part: Part, path: Path, sources: Sequence[From], problems: Problems, leave_out: FilePath
+    part: ManifestPart, path: Path, sources: Sequence[From], problems: Problems, leave_out: FilePath
 ) -> tuple[Listing, ...] | None:
     """Return the lists that *sources* name; None where one cannot be used, which is reported."""
     found = []

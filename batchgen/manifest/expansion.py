@@ -12,18 +12,18 @@ from typing import Any
 
 from ..errors import ManifestError, Problem
 from . import expand, lint
-from .batch import Planned
-from .builder import Assembly, Cast, Naming, twice
-from .candidates import Offers
+from .batch import PlannedJob
+from .builder import JobBuilder, JobVariants, Naming, twice
+from .candidates import ProviderTable
 from .duplicates import Blank, Roll, Tally, Witness
 from .expand import Entry, Row
 from .filenames import FILE_FIELDS
-from .include import Part
+from .include import ManifestPart
 from .lists import BadList, Listing
 from .locations import EnoughError, Problems
 from .messages import suggestion
 from .model import PARAMETERS
-from .render import Draft, Press, Texts, texts
+from .render import CompiledFields, JobTemplate, RenderedJob, texts
 from .source_images import Sources
 from .templates import Template, TemplateFault, is_template
 
@@ -38,8 +38,8 @@ class Expansion:
 
     def __init__(  # noqa: PLR0917 - what a manifest consists of, in the order in which it is read
         self,
-        parts: Sequence[Part],
-        offers: Offers,
+        parts: Sequence[ManifestPart],
+        offers: ProviderTable,
         naming: Naming,
         folder: Path,
         problems: Problems,
@@ -60,19 +60,19 @@ class Expansion:
             for part in parts
         }
         self._naming = self._checked(naming, problems)
-        self._kept: list[Planned] | None = []
+        self._kept: list[PlannedJob] | None = []
         self._size = 0
         self._check(problems, warnings)
 
     def __len__(self) -> int:
         return self._size
 
-    def __iter__(self) -> Iterator[Planned]:
+    def __iter__(self) -> Iterator[PlannedJob]:
         if self._kept is not None:
             return iter(self._kept)
         return self._again()
 
-    def _again(self) -> Iterator[Planned]:
+    def _again(self) -> Iterator[PlannedJob]:
         """Make the jobs once more; raise ManifestError where the lists are no more what was checked."""
         problems = Problems()
         number = 0
@@ -106,8 +106,8 @@ class Expansion:
             for _ in self._made(Problems(), Problems(), witness):
                 pass
 
-    def _made(self, problems: Problems, warnings: Problems, names: Roll) -> Iterator[Planned]:
-        assembly = Assembly(
+    def _made(self, problems: Problems, warnings: Problems, names: Roll) -> Iterator[PlannedJob]:
+        assembly = JobBuilder(
             self._offers,
             self._naming,
             sources=self._sources,
@@ -115,10 +115,10 @@ class Expansion:
             warnings=warnings,
             today=self._today,
         )
-        casts: dict[Any, Cast | None] = {}
+        casts: dict[Any, JobVariants | None] = {}
         defaults = {id(part): self._defaults(part, problems) for part in self._parts}
         for entry in self._entries:
-            press = Press(entry, defaults[id(entry.part)], problems)
+            press = JobTemplate(entry, defaults[id(entry.part)], problems)
             if not press.sound:
                 continue
             _warn_of_prompt(entry, warnings)
@@ -143,7 +143,7 @@ class Expansion:
         problems.add(naming.origin.problem("template", f"no job has a variable {strange[0]!r}", hint))
         return replace(naming, file=Template("{{ id }}"))
 
-    def _defaults(self, part: Part, problems: Problems) -> Texts:
+    def _defaults(self, part: ManifestPart, problems: Problems) -> CompiledFields:
         given = part.defaults
         return texts({name: one.value for name, one in given.items()}, lambda name: given[name].origin, problems)
 
@@ -167,11 +167,11 @@ class _Line:
 
     def __init__(  # noqa: PLR0917
         self,
-        press: Press,
-        assembly: Assembly,
+        press: JobTemplate,
+        assembly: JobBuilder,
         problems: Problems,
         names: Roll,
-        casts: dict[Any, Cast | None],
+        casts: dict[Any, JobVariants | None],
         warnings: Problems,
     ) -> None:
         self._press = press
@@ -181,7 +181,7 @@ class _Line:
         self._casts = casts
         self._warnings = warnings
 
-    def jobs(self, scope: Mapping[str, Any]) -> Iterator[Planned]:
+    def jobs(self, scope: Mapping[str, Any]) -> Iterator[PlannedJob]:
         press, assembly, names, casts = self._press, self._assembly, self._names, self._casts
         plain = _own(press) if press.literal else None
         watch = lint.of(press)
@@ -209,7 +209,7 @@ class _Line:
         except BadList as bad:
             self._problems.add(press.entry.origin().inside("from").problem("bad_list", str(bad)))
 
-    def _looked_at(self, row: Row, signature: Any) -> tuple[Cast, str] | None:  # noqa: ANN401
+    def _looked_at(self, row: Row, signature: Any) -> tuple[JobVariants, str] | None:  # noqa: ANN401
         """Return the recipes and the prompt of a row of a new kind; None where it is wrong, which is reported."""
         draft = self._press.draft(row, self._problems)
         cast = self._assembly.cast(draft) if draft is not None else None
@@ -219,9 +219,9 @@ class _Line:
             self._casts.setdefault(signature, cast)
         return cast, draft.values["prompt"]
 
-    def _draft(self, row: Row) -> Draft:
+    def _draft(self, row: Row) -> RenderedJob:
         draft = self._press.draft(row, Problems())
-        return Draft(self._press.entry, row, {}, {}) if draft is None else draft
+        return RenderedJob(self._press.entry, row, {}, {}) if draft is None else draft
 
     def _bad_row(self, listing: Listing, line: int, column: int, code: str, message: str, hint: str) -> None:  # noqa: PLR0917
         problem = self._press.entry.origin().problem(code, message, hint)
@@ -232,7 +232,7 @@ class _Line:
         )
 
 
-def _own(press: Press) -> tuple[Any, ...]:
+def _own(press: JobTemplate) -> tuple[Any, ...]:
     """Return what a job without any template has in common with others: all but its id and prompt."""
     entry = press.entry
     own = [(name, repr(value)) for name, value in entry.own.items() if name not in {"id", "prompt"}]

@@ -17,7 +17,7 @@ from ..errors import ManifestError
 from . import secrets as keys
 from .locations import Origin, Places, Problems
 from .model import PARAMETERS, Parameters
-from .validate import Checked, validate
+from .validate import ValidationResult, validate
 from .yaml_reader import read
 
 MAX_FILES, MAX_DEPTH = 1_000, 50
@@ -38,14 +38,14 @@ class Given:
 
 
 @dataclass(kw_only=True, slots=True)
-class Part:
+class ManifestPart:
     """One file of a batch: the manifest that was named, or one that it includes."""
 
     file: Path  #: as the user would name it
     folder: Path  #: absolute; what its paths are relative to
     places: Places
-    checked: Checked
-    includes: list[Part] = field(default_factory=list)
+    checked: ValidationResult
+    includes: list[ManifestPart] = field(default_factory=list)
     defaults: Mapping[str, Given] = field(default_factory=dict)  #: all that count for its jobs
     vars: Mapping[str, Given] = field(default_factory=dict)  #: all that its templates may name
 
@@ -54,9 +54,9 @@ class Part:
         return Origin(self.places, path)
 
 
-def gather(path: Path, problems: Problems, warnings: Problems) -> list[Part]:
+def gather(path: Path, problems: Problems, warnings: Problems) -> list[ManifestPart]:
     """Return the manifest at *path* and all that it includes, itself first; raise ManifestError where it is no YAML."""
-    parts: dict[str, Part] = {}
+    parts: dict[str, ManifestPart] = {}
     root = _read(path, problems)
     parts[_real(path)] = root
     _include(root, parts, (_real(path),), problems, warnings)
@@ -64,7 +64,7 @@ def gather(path: Path, problems: Problems, warnings: Problems) -> list[Part]:
     return list(parts.values())
 
 
-def _read(path: Path, problems: Problems) -> Part:
+def _read(path: Path, problems: Problems) -> ManifestPart:
     document = read(path)
     places = document.places
     checked = validate(document)
@@ -75,11 +75,11 @@ def _read(path: Path, problems: Problems) -> Part:
     # what is a key needs no second complaint
     problems.extend(problem for problem in checked.problems if problem.path not in spots)
     # resolve() would follow links: a linked manifest stands where its link stands
-    return Part(file=path, folder=Path(os.path.abspath(path)).parent, places=places, checked=checked)  # noqa: PTH100
+    return ManifestPart(file=path, folder=Path(os.path.abspath(path)).parent, places=places, checked=checked)  # noqa: PTH100
 
 
 def _include(
-    part: Part, parts: dict[str, Part], chain: tuple[str, ...], problems: Problems, warnings: Problems
+    part: ManifestPart, parts: dict[str, ManifestPart], chain: tuple[str, ...], problems: Problems, warnings: Problems
 ) -> None:
     for number, name in enumerate(part.checked.manifest.include):
         origin = part.origin("include", number)
@@ -111,7 +111,7 @@ def _include(
     _collect(part)
 
 
-def _matches(part: Part, name: str) -> list[Path]:
+def _matches(part: ManifestPart, name: str) -> list[Path]:
     base = part.file.parent
     if not glob.has_magic(name):
         return [base / name]
@@ -119,14 +119,14 @@ def _matches(part: Part, name: str) -> list[Path]:
     return [base / found for found in sorted(glob.glob(name, root_dir=base, recursive=True))]  # noqa: PTH207
 
 
-def _not_used(part: Part) -> Iterator[Any]:
+def _not_used(part: ManifestPart) -> Iterator[Any]:
     for name in _OF_THE_WHOLE:
         if name in part.checked.data:
             message = f"{name!r} of an included manifest does not count"
             yield part.origin(name).problem("not_used", message, "write it into the manifest that includes this one")
 
 
-def _collect(part: Part) -> None:
+def _collect(part: ManifestPart) -> None:
     """Give *part* what it and the files it includes state."""
     for inner in part.includes:
         part.defaults = laid(part.defaults, inner.defaults)
@@ -140,7 +140,7 @@ def _collect(part: Part) -> None:
     }
 
 
-def _inherit(part: Part, done: set[int]) -> None:
+def _inherit(part: ManifestPart, done: set[int]) -> None:
     """Give what counts in *part* to the files that it includes; theirs is nearer and wins."""
     for inner in part.includes:
         if id(inner) not in done:
@@ -175,7 +175,7 @@ def _real(path: Path) -> str:
     return os.path.realpath(path)
 
 
-def providers(parts: Iterable[Part]) -> tuple[dict[str, Any], dict[str, Origin], frozenset[str]]:
+def providers(parts: Iterable[ManifestPart]) -> tuple[dict[str, Any], dict[str, Origin], frozenset[str]]:
     """Return the settings of every provider that the files state, where, and which of them are broken.
 
     The manifest that was named has the last word, then the files in the order in which they were included.

@@ -12,13 +12,13 @@ from .expand import Row
 from .lists import Listing
 from .locations import Problems
 from .model import PARAMETERS
-from .render import Press
+from .render import JobTemplate
 
 
 class Remarks:
     """Watches the rows of one job: cells that leave a gap in a text, and columns that set nothing."""
 
-    def __init__(self, press: Press) -> None:
+    def __init__(self, press: JobTemplate) -> None:
         self._entry = press.entry
         self._settable = press.settable
         self._names = press.names
@@ -67,6 +67,6 @@ class Remarks:
         return replace(problem, file=row.listing.file, line=at, column=col)
 
 
-def of(press: Press) -> Remarks | None:
+def of(press: JobTemplate) -> Remarks | None:
     """Return what watches the rows of a job, where it has lists."""
     return Remarks(press) if press.entry.lists else None

@@ -18,9 +18,9 @@ from ..money import nano_usd
 from . import budgets, filenames, include
 from .batch import Batch
 from .builder import Naming
-from .candidates import Offers
+from .candidates import ProviderTable
 from .expansion import Expansion
-from .include import Part
+from .include import ManifestPart
 from .locations import Origin, Problems
 from .model import PARAMETERS
 from .templates import Template, TemplateFault
@@ -60,7 +60,7 @@ def _load(path: Path, providers: Mapping[str, Mapping[str, Any]], today: date | 
     manifest = root.checked.manifest
     for part in parts:
         _check_vars(part, problems)
-    offers = Offers(parts, providers, problems, today)
+    offers = ProviderTable(parts, providers, problems, today)
     name = manifest.name or path.stem
     _check_name(root, name, problems)
     folder = _folder(root, name, problems)
@@ -86,7 +86,7 @@ def _load(path: Path, providers: Mapping[str, Mapping[str, Any]], today: date | 
     )
 
 
-def _check_for_jobs(parts: list[Part], problems: Problems) -> None:
+def _check_for_jobs(parts: list[ManifestPart], problems: Problems) -> None:
     """Report that there is nothing to do, unless what is wrong with the jobs was reported."""
     if any(part.checked.manifest.jobs or part.checked.manifest.prompts for part in parts):
         return
@@ -97,7 +97,7 @@ def _check_for_jobs(parts: list[Part], problems: Problems) -> None:
     problems.add(where.problem("no_jobs", "there are no jobs", 'add  jobs: [{prompt: "A red cube"}]'))
 
 
-def _check_vars(part: Part, problems: Problems) -> None:
+def _check_vars(part: ManifestPart, problems: Problems) -> None:
     """Report variables that look as if they set a parameter, or as if they were filled in."""
     blocks: list[tuple[Origin, Mapping[str, Any]]] = [(part.origin("vars"), part.checked.manifest.vars)]
     for number, job in enumerate(part.checked.manifest.jobs):
@@ -128,7 +128,7 @@ def _check_values(origin: Origin, axes: Mapping[str, Sequence[Any]], problems: P
                 problems.add(origin.inside(name, number).problem("bad_var", message, "write the text out"))
 
 
-def _check_name(root: Part, name: str, problems: Problems) -> None:
+def _check_name(root: ManifestPart, name: str, problems: Problems) -> None:
     flaw = "holds a /" if "/" in name else filenames.flaw(name)
     if flaw is None:
         return
@@ -140,7 +140,7 @@ def _check_name(root: Part, name: str, problems: Problems) -> None:
     problems.add(root.origin("name").problem("bad_name", f"cannot name a batch: it {flaw}", hint))
 
 
-def _folder(root: Part, name: str, problems: Problems) -> Path:
+def _folder(root: ManifestPart, name: str, problems: Problems) -> Path:
     """Return the absolute output folder.  The author may put it anywhere; what is filled in is a safe name."""
     where = root.origin("output", "dir")
     try:
@@ -155,7 +155,7 @@ def _folder(root: Part, name: str, problems: Problems) -> Path:
     return Path(os.path.abspath(root.folder / text.replace("\0", "")))  # noqa: PTH100 - links are kept as written
 
 
-def _file(root: Part, problems: Problems) -> Template:
+def _file(root: ManifestPart, problems: Problems) -> Template:
     """Return the template of file names; where it is wrong, the default one, so that ids are checked all the same."""
     try:
         return _filled_in(root.checked.manifest.output.file)

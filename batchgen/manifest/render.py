@@ -38,7 +38,7 @@ _LISTS = frozenset({"images", "provider", "tags"})
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class RenderedJob:
     """What one row asks for, as far as the manifest says."""
 
     entry: Entry
@@ -66,7 +66,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class CompiledFields:
     """Parameters as they are written: those that are literal, and those that are filled in."""
 
     fixed: Mapping[str, Any]
@@ -76,12 +76,12 @@ class Texts:
     written: Mapping[str, frozenset[str]]  #: of these, those whose text is written as it comes
     sound: bool = True  #: False: a template is wrong, which is reported
 
-    def under(self, over: Texts) -> Texts:
+    def under(self, over: CompiledFields) -> CompiledFields:
         """Return these with *over* laid on them."""
         if not over.templates and not self.templates:
-            return Texts({**self.fixed, **over.fixed}, {}, {}, {}, {}, self.sound and over.sound)
+            return CompiledFields({**self.fixed, **over.fixed}, {}, {}, {}, {}, self.sound and over.sound)
         own = {*over.fixed, *over.templates}
-        return Texts(
+        return CompiledFields(
             {**{name: value for name, value in self.fixed.items() if name not in own}, **over.fixed},
             {**{name: render for name, render in self.templates.items() if name not in own}, **over.templates},
             {**self.uses, **over.uses},
@@ -91,7 +91,7 @@ class Texts:
         )
 
 
-def texts(parameters: Mapping[str, Any], origin: Callable[[str], Origin], problems: Problems) -> Texts:
+def texts(parameters: Mapping[str, Any], origin: Callable[[str], Origin], problems: Problems) -> CompiledFields:
     """Return *parameters* with their templates compiled; one that is wrong is reported at its *origin*."""
     fixed: dict[str, Any] = {}
     templates: dict[str, Render] = {}
@@ -113,13 +113,13 @@ def texts(parameters: Mapping[str, Any], origin: Callable[[str], Origin], proble
             fixed[name] = value
         else:
             templates[name], uses[name], needs[name], written[name] = made
-    return Texts(fixed, templates, uses, needs, written, sound)
+    return CompiledFields(fixed, templates, uses, needs, written, sound)
 
 
-class Press:
+class JobTemplate:
     """One job of the manifest, its templates compiled."""
 
-    def __init__(self, entry: Entry, defaults: Texts, problems: Problems) -> None:
+    def __init__(self, entry: Entry, defaults: CompiledFields, problems: Problems) -> None:
         self.entry = entry
         own = {name: _laid(entry, name, value) for name, value in entry.own.items()}
         both = defaults.under(texts(own, entry.origin, problems))
@@ -198,7 +198,7 @@ class Press:
         found += [(name, given[name]) for name in sorted(given) if name not in _APART]
         return tuple(value if type(value) is str else repr(value) for value in found)
 
-    def draft(self, row: Row, problems: Problems) -> Draft | None:
+    def draft(self, row: Row, problems: Problems) -> RenderedJob | None:
         """Return all that a row asks for; None where it cannot be told, which is reported."""
         values = dict(self._fixed)
         given = self._given(row)
@@ -214,13 +214,13 @@ class Press:
             try:
                 values[name] = _number(render(row.values)) if name in _NUMBERS else render(row.values)
             except TemplateFault as fault:
-                draft = Draft(self.entry, row, {}, columns)
+                draft = RenderedJob(self.entry, row, {}, columns)
                 problems.add(draft.problem(name, "template", str(fault)))
                 ok = False
         for name, value in given.items():
             values[name] = added(name, values.get(name), value) if name in _ADDED else value
         values = {name: value for name, value in values.items() if value is not None}
-        draft = Draft(self.entry, row, values, columns)
+        draft = RenderedJob(self.entry, row, values, columns)
         if self._is_bare(row.values):
             hint = 'name an image, or leave such rows out with  where: {images: "?*"}'
             problems.add(draft.problem("images", "empty_images", "is empty, so that there is nothing to edit", hint))
@@ -306,7 +306,7 @@ def _number(text: Any) -> Any:  # noqa: ANN401 - a number where it is one
     return int(text) if isinstance(text, str) and _WHOLE.fullmatch(text.strip()) else text
 
 
-def _valid(draft: Draft, problems: Problems) -> bool:
+def _valid(draft: RenderedJob, problems: Problems) -> bool:
     # the model lets text with braces stand for a number, until it is filled in
     texts_ = [name for name in _NUMBERS if isinstance(draft.values.get(name), str)]
     for name in texts_:

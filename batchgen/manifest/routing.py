@@ -16,7 +16,7 @@ from .model import Routing
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class Candidate:
     """One provider that can do a job: the job as it would be asked for it, and the model that would do it."""
 
     task: Task
@@ -30,21 +30,21 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RouteChoice:
     """Who may do a job: the first of ``offers``, or one drawn by its ``shares``, and the others instead of it."""
 
-    offers: tuple[Offer, ...]
+    offers: tuple[Candidate, ...]
     shares: tuple[float, ...] = ()  #: bounds in (0, 1], where jobs are spread over the offers
     wish: Routing = field(default_factory=Routing)
     lasting: bool = True  #: other prompts would find the same providers
     without: tuple[tuple[str, str], ...] = ()  #: providers that cannot do it, each with its reason
 
     @property
-    def homes(self) -> tuple[Offer, ...]:
+    def homes(self) -> tuple[Candidate, ...]:
         """Return those that jobs of this kind are given to."""
         return self.offers if self.shares else self.offers[:1]
 
-    def route(self, home: Offer) -> Route | None:
+    def route(self, home: Candidate) -> Route | None:
         """Return who else may do what *home* is given."""
         others = tuple(offer.task.provider for offer in self.offers if offer is not home)
         if not others:
@@ -66,16 +66,16 @@ def routing(value: object) -> Routing:
     return Routing.model_validate({"strategy": value} if isinstance(value, str) else value)
 
 
-def chosen(offers: Sequence[Offer], wish: Routing, *, lasting: bool) -> Choice:
+def chosen(offers: Sequence[Candidate], wish: Routing, *, lasting: bool) -> RouteChoice:
     """Order *offers*, which stand in the user's order, as *wish* says."""
     if wish.strategy == "cheapest":
         # a price that nobody knows is no low one; among equals the user's order counts
-        return Choice(tuple(sorted(offers, key=_cost)), (), wish, lasting)
+        return RouteChoice(tuple(sorted(offers, key=_cost)), (), wish, lasting)
     if wish.strategy == "weighted" and len(offers) > 1:
         weights = [wish.weights.get(offer.task.provider, 1.0 if not wish.weights else 0.0) for offer in offers]
         if total := sum(weights):
-            return Choice(tuple(offers), tuple(bound / total for bound in accumulate(weights)), wish, lasting)
-    return Choice(tuple(offers), (), wish, lasting)
+            return RouteChoice(tuple(offers), tuple(bound / total for bound in accumulate(weights)), wish, lasting)
+    return RouteChoice(tuple(offers), (), wish, lasting)
 
 
 def unknown_weights(wish: Routing, names: Sequence[str]) -> list[str]:
@@ -83,6 +83,6 @@ def unknown_weights(wish: Routing, names: Sequence[str]) -> list[str]:
     return [name for name in wish.weights if name not in names]
 
 
-def _cost(offer: Offer) -> tuple[bool, int]:
+def _cost(offer: Candidate) -> tuple[bool, int]:
     usd = estimate(offer.task, offer.model).expected.usd
     return usd is None, usd or 0

@@ -25,7 +25,7 @@ _VITAL_OF_PROVIDER = frozenset({"preset", "dialect", "base_url", "paths", "model
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
+class ValidationResult:
     """A manifest as far as it is right."""
 
     manifest: Manifest
@@ -34,11 +34,11 @@ class Checked:
     broken: frozenset[Path]  #: jobs, prompts and providers that cannot be checked further
 
 
-def validate(document: Document) -> Checked:
+def validate(document: Document) -> ValidationResult:
     """Check *document* against the model."""
     data = document.data
     try:
-        return Checked(manifest=Manifest.model_validate(data), data=data, problems=[], broken=frozenset())
+        return ValidationResult(manifest=Manifest.model_validate(data), data=data, problems=[], broken=frozenset())
     except ValidationError as error:
         problems = messages.problems(error, document.places)
         rest = _Rest(data)
@@ -48,7 +48,7 @@ def validate(document: Document) -> Checked:
         manifest = Manifest.model_validate(rest.data)
     except ValidationError:
         raise ManifestError(tuple(problems)) from None
-    return Checked(manifest=manifest, data=rest.data, problems=problems, broken=frozenset(rest.broken))
+    return ValidationResult(manifest=manifest, data=rest.data, problems=problems, broken=frozenset(rest.broken))
 
 
 def _is_vital(key: str | int) -> bool:

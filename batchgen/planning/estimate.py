@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Any
 
 from ..learned_prices import PriceMemory
-from ..manifest.batch import Planned, Recipe
+from ..manifest.batch import PlannedJob, Recipe
 from ..money import show_credits, show_usd
 from ..providers.pricing import Estimate, estimate, is_stale
 from ..providers.profile import Limits, Profile
@@ -26,7 +26,7 @@ _prompt, _recipe = itemgetter(1), itemgetter(4)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
+class PlanContext:
     """What a plan needs to know of this machine, this day and earlier runs."""
 
     today: date
@@ -38,27 +38,27 @@ class Facts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Span:
+class Range:
     """An amount as it may turn out; None where nothing about it is known."""
 
     low: int | None = None
     expected: int | None = None
     high: int | None = None
 
-    def plus(self, other: Span) -> Span:
+    def plus(self, other: Range) -> Range:
         """Return the sum; what is unknown adds nothing."""
-        return Span(
+        return Range(
             low=_sum(self.low, other.low),
             expected=_sum(self.expected, other.expected),
             high=_sum(self.high, other.high),
         )
 
-    def times(self, number: int) -> Span:
+    def times(self, number: int) -> Range:
         """Return *number* times as much."""
         low, expected, high = (
             None if amount is None else amount * number for amount in (self.low, self.expected, self.high)
         )
-        return Span(low=low, expected=expected, high=high)
+        return Range(low=low, expected=expected, high=high)
 
     def shown(self, show: Callable[[int | None], str | None]) -> dict[str, str | None]:
         """Return low, expected and high as decimal strings."""
@@ -66,15 +66,15 @@ class Span:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lane:
+class ProviderEstimate:
     """What one provider would be asked to do with one model."""
 
     provider: str
     model: str
     requests: int = 0
     images: int = 0
-    usd: Span = field(default_factory=Span)  #: nano-USD, of what has a price
-    credits: Span = field(default_factory=Span)  #: milli-credits
+    usd: Range = field(default_factory=Range)  #: nano-USD, of what has a price
+    credits: Range = field(default_factory=Range)  #: milli-credits
     unpriced: int = 0  #: requests without a price in USD
     time: Forecast = field(default_factory=Forecast)  #: of the provider: its models share one lane
     tariff_date: str | None = None  #: when its prices were read; None: nobody says, or there are none
@@ -97,10 +97,10 @@ class Lane:
         }
 
 
-class Quote:
+class CostEstimate:
     """Jobs counted as they come by; nothing of them is kept but what their kinds have in common."""
 
-    def __init__(self, profiles: Mapping[str, Profile], facts: Facts) -> None:
+    def __init__(self, profiles: Mapping[str, Profile], facts: PlanContext) -> None:
         self._profiles = profiles
         self._facts = facts
         self._kinds: dict[tuple[object, ...], Task] = {}
@@ -108,7 +108,7 @@ class Quote:
         self._alternates: dict[tuple[object, ...], tuple[str, ...]] = {}
         self._without: Counter[tuple[str, str]] = Counter()
 
-    def add(self, jobs: Sequence[Planned]) -> None:
+    def add(self, jobs: Sequence[PlannedJob]) -> None:
         """Count *jobs*."""
         alike = Counter(zip(map(_recipe, jobs), map(len, map(_prompt, jobs)), strict=True))
         names: dict[Recipe, tuple[object, ...]] = {}
@@ -128,9 +128,9 @@ class Quote:
         names = ("alternates", "priceless", "dearest", "without")
         return {"lanes": self.lanes(), "disk": self.disk()} | {name: getattr(self, name) for name in names}
 
-    def lanes(self) -> tuple[Lane, ...]:
+    def lanes(self) -> tuple[ProviderEstimate, ...]:
         """Return what each provider would be asked to do with each model, in the order in which they came."""
-        lanes: dict[tuple[str, str], Lane] = {}
+        lanes: dict[tuple[str, str], ProviderEstimate] = {}
         shares: dict[str, Counter[tuple[str, int]]] = {}
         for (name, length), number in self._counts.items():
             task = self._kinds[name]
@@ -203,11 +203,13 @@ class Quote:
         low = high if listed.low.usd is None else listed.low
         return Estimate(low=low, expected=high, high=high)
 
-    def _lane(self, task: Task) -> Lane:
+    def _lane(self, task: Task) -> ProviderEstimate:
         said = self._profiles[task.provider].find(task.model)[1].tariff.date
-        return Lane(provider=task.provider, model=task.model, tariff_date=said, stale=is_stale(said, self._facts.today))
+        return ProviderEstimate(
+            provider=task.provider, model=task.model, tariff_date=said, stale=is_stale(said, self._facts.today)
+        )
 
-    def _is_measured(self, lane: Lane) -> bool:
+    def _is_measured(self, lane: ProviderEstimate) -> bool:
         found = self._facts.prices.underpriced
         return any((kind.provider, kind.model) == (lane.provider, lane.model) for kind in found)
 
@@ -242,7 +244,7 @@ def _kind(task: Task) -> tuple[object, ...]:
     return (task.provider, task.model, task.n, task.size, task.quality, task.resolution, task.output_format, *sources)
 
 
-def _with(lane: Lane, task: Task, guess: Estimate, number: int) -> Lane:
+def _with(lane: ProviderEstimate, task: Task, guess: Estimate, number: int) -> ProviderEstimate:
     """Return *lane* with *number* more requests like *task*."""
     return replace(
         lane,
@@ -254,8 +256,8 @@ def _with(lane: Lane, task: Task, guess: Estimate, number: int) -> Lane:
     )
 
 
-def _part(guess: Estimate, part: Callable[[Charge], int | None]) -> Span:
-    return Span(low=part(guess.low), expected=part(guess.expected), high=part(guess.high))
+def _part(guess: Estimate, part: Callable[[Charge], int | None]) -> Range:
+    return Range(low=part(guess.low), expected=part(guess.expected), high=part(guess.high))
 
 
 def _sum(first: int | None, second: int | None) -> int | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..fingerprint import AMENDED
-from ..manifest.batch import Jobs, Planned, Recipe
+from ..manifest.batch import Jobs, PlannedJob, Recipe
 from ..providers import validation
 from ..providers.profile import Profile
 from ..providers.translate import translated
@@ -56,7 +56,7 @@ def of_mark(mark: str) -> Said:
     return found
 
 
-def amended(job: Planned, said: Said, profiles: Mapping[str, Profile]) -> Planned:
+def amended(job: PlannedJob, said: Said, profiles: Mapping[str, Profile]) -> PlannedJob:
     """Return *job* as it is asked for with *said*, on top of what was said before; raise UsageError.
 
     It goes to its own provider only: another one of its route was chosen for what the manifest asks.
@@ -73,10 +73,10 @@ def amended(job: Planned, said: Said, profiles: Mapping[str, Profile]) -> Planne
         sidecar=known.sidecar,
         wanted=known.wanted,
     )
-    return Planned(job.key, task.prompt, mark, job.output, recipe)
+    return PlannedJob(job.key, task.prompt, mark, job.output, recipe)
 
 
-def _task(job: Planned, said: Said, profiles: Mapping[str, Profile]) -> Task:
+def _task(job: PlannedJob, said: Said, profiles: Mapping[str, Profile]) -> Task:
     task = replace(job.task, **{key: value for key, value in said.items() if key != "provider"})
     profile = profiles[said.get("provider", task.provider)]
     task = translated(task, profile)
@@ -99,7 +99,7 @@ class Amended:
     def __len__(self) -> int:
         return len(self.jobs)
 
-    def __iter__(self) -> Iterator[Planned]:
+    def __iter__(self) -> Iterator[PlannedJob]:
         for job in self.jobs:
             mark = self.marks.get(job.key)
             known = job
@@ -108,7 +108,7 @@ class Amended:
             said = self.said.get(job.key)
             yield known if said is None else amended(known, said, self.profiles)
 
-    def _as_before(self, job: Planned, mark: str) -> Planned:
+    def _as_before(self, job: PlannedJob, mark: str) -> PlannedJob:
         try:
             return amended(job, of_mark(mark), self.profiles)
         except (UsageError, KeyError):

@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
-from ..budget import Purse
+from ..budget import Budget
 from ..fingerprint import unchanged
 from ..job import State
-from ..manifest.batch import Batch, Planned
+from ..manifest.batch import Batch, PlannedJob
 from ..money import NANO, show_credits, show_usd
 from ..task import Task
 from .diff import Change, differences
-from .estimate import Facts, Lane, Quote, Span
+from .estimate import CostEstimate, PlanContext, ProviderEstimate, Range
 from .forecast import Disk, Forecast
 from .sampling import Examples, Picks
 from .selection import Selection, is_literal
 
-__all__ = ["CONFIRM_ABOVE", "Facts", "Lane", "Plan", "Row", "Span", "Table", "Tell", "compare"]
+__all__ = ["CONFIRM_ABOVE", "Plan", "PlanContext", "ProviderEstimate", "Range", "Row", "Table", "Tell", "compare"]
 
 #: Jobs looked up at once.
 CHUNK = 5_000
@@ -60,7 +60,7 @@ class Table(Protocol):
 
 
 #: Called for every selected job, with its standing and its row.
-Tell = Callable[[Planned, str, Row | None], None]
+Tell = Callable[[PlannedJob, str, Row | None], None]
 
 #: What stands in a plan, in the order in which it is told; all but the last are of the manifest.
 STANDINGS = ("new", "changed", "pending", "failed", "unknown", "done", "cancelled", "held", "orphaned")
@@ -84,10 +84,10 @@ class Plan:
     cancelled: int = 0
     held: int = 0  #: changed, but done and kept as they are (--keep-changed)
     orphaned: int = 0  #: in the table, no more in the manifest; never deleted
-    lanes: tuple[Lane, ...] = ()  #: by provider and model
+    lanes: tuple[ProviderEstimate, ...] = ()  #: by provider and model
     disk: Disk = field(default_factory=Disk)
     changes: tuple[Change, ...] = ()  #: the first of those changed or held, or all where asked for
-    examples: tuple[Planned, ...] = ()  #: up to three of what is sent
+    examples: tuple[PlannedJob, ...] = ()  #: up to three of what is sent
     alternates: tuple[str, ...] = ()  #: providers that may take over what others cannot do
     priceless: tuple[str, ...] = ()  #: those of them that have no price in USD for some of it
     dearest: int | None = None  #: nano-USD if the dearest of its providers does each job; None: nobody stands in
@@ -98,7 +98,7 @@ class Plan:
     revise: frozenset[str] | None = None  #: keys of the changed jobs that are sent; None: of all that changed
     again: frozenset[str] = frozenset()  #: keys of those sent that ended and are put back for it
     confirm_above: int = CONFIRM_ABOVE  #: nano-USD
-    purses: tuple[Purse, ...] = ()  #: the budgets that hold for it, and what of each is used
+    purses: tuple[Budget, ...] = ()  #: the budgets that hold for it, and what of each is used
 
     @property
     def total(self) -> int:
@@ -122,7 +122,7 @@ class Plan:
         return sum(lane.unpriced for lane in self.lanes)
 
     @property
-    def slowest(self) -> Lane | None:
+    def slowest(self) -> ProviderEstimate | None:
         """Return a lane of the provider that takes longest: they work side by side, so it decides the time."""
         return max(self.lanes, key=lambda lane: lane.time.expected, default=None)
 
@@ -132,21 +132,21 @@ class Plan:
         return Forecast() if self.slowest is None else self.slowest.time
 
     @property
-    def usd(self) -> Span:
+    def usd(self) -> Range:
         """Return the nano-USD of what has a price: 0 where nothing is to be made, None where nothing has one."""
         priced = [lane.usd for lane in self.lanes if lane.usd.expected is not None]
-        total = Span() if self.lanes and not priced else Span(low=0, expected=0, high=0)
+        total = Range() if self.lanes and not priced else Range(low=0, expected=0, high=0)
         for span in priced:
             total = total.plus(span)
         return total
 
     @property
-    def credits(self) -> dict[str, Span]:
+    def credits(self) -> dict[str, Range]:
         """Return the milli-credits of each provider that counts in them."""
-        total: dict[str, Span] = {}
+        total: dict[str, Range] = {}
         for lane in self.lanes:
             if lane.credits.expected is not None:
-                total[lane.provider] = total.get(lane.provider, Span()).plus(lane.credits)
+                total[lane.provider] = total.get(lane.provider, Range()).plus(lane.credits)
         return total
 
     @property
@@ -189,7 +189,7 @@ def compare(
     batch: Batch,
     table: Table | None,
     *,
-    facts: Facts,
+    facts: PlanContext,
     selection: Selection = Selection(),  # noqa: B008 - frozen
     keep_changed: bool = False,
     again: Container[str] | None = None,
@@ -207,7 +207,7 @@ def compare(
     comparison.again = again
     comparison.only = again if alone else None
     comparison.changes_left = None if changes_all else CHANGES
-    quote, examples, picks = Quote(batch.profiles, facts), Examples(), Picks(selection)
+    quote, examples, picks = CostEstimate(batch.profiles, facts), Examples(), Picks(selection)
     selected = not selection.everything or comparison.only is not None
     revise, put_back = set[str](), set[str]()
     for sent in _sent(batch, comparison, picks):
@@ -233,7 +233,7 @@ def compare(
     )
 
 
-def _sent(batch: Batch, comparison: _Comparison, picks: Picks) -> Iterator[list[Planned]]:
+def _sent(batch: Batch, comparison: _Comparison, picks: Picks) -> Iterator[list[PlannedJob]]:
     """Yield what is sent, a chunk at a time; at the end what a sample drew."""
     jobs = iter(batch.jobs)
     while chunk := list(islice(jobs, CHUNK)):
@@ -265,7 +265,7 @@ class _Comparison:
         self._tell = tell
         self._tell_each = None if selection.counted else tell  #: of a part by number, only what is sent is told
 
-    def due(self, chunk: list[Planned]) -> list[Planned]:
+    def due(self, chunk: list[PlannedJob]) -> list[PlannedJob]:
         """Return those of *chunk* that are selected and that a run sends."""
         if self._table is None and not self._restricted and self._tell is None:
             self.counts["new"] += len(chunk)
@@ -296,13 +296,13 @@ class _Comparison:
         self._note(changed)
         return due
 
-    def _standing(self, job: Planned, row: Row) -> str:
+    def _standing(self, job: PlannedJob, row: Row) -> str:
         standing = "pending" if self.again is not None and job[0] in self.again else _STANDING[row[1]]
         if not _changed(row, job):
             return standing
         return "held" if standing == "done" and self._keep_changed else "changed"
 
-    def told(self, sent: Sequence[Planned]) -> None:
+    def told(self, sent: Sequence[PlannedJob]) -> None:
         """Tell of those that are sent, where they were too many to tell of as they came."""
         if self._tell is not None:
             rows = {} if self._table is None else self._table.lookup([job.key for job in sent])
@@ -310,12 +310,12 @@ class _Comparison:
                 row = rows.get(job.key)
                 self._tell(job, "new" if row is None else self._standing(job, row), row)
 
-    def revised(self, sent: Sequence[Planned]) -> Iterable[str]:
+    def revised(self, sent: Sequence[PlannedJob]) -> Iterable[str]:
         """Return the keys of those of *sent* that ask for something else than the job table knows."""
         rows = {} if self._table is None else self._table.lookup([job.key for job in sent])
         return [job.key for job in sent if (row := rows.get(job.key)) is not None and _changed(row, job)]
 
-    def _selects(self, job: Planned, standing: str, row: Row | None) -> bool:
+    def _selects(self, job: PlannedJob, standing: str, row: Row | None) -> bool:
         """Tell whether *job* is selected; what a run sends counts as pending, and what is held as done."""
         chosen, task = self._selection, job.recipe.task
         self.absent.discard(job.key)
@@ -328,7 +328,7 @@ class _Comparison:
             return False
         return chosen.matches(job.key, job.recipe.tags, task.provider, task.model, task.kind.value)
 
-    def _note(self, changed: list[Planned]) -> None:
+    def _note(self, changed: list[PlannedJob]) -> None:
         """Keep what changed, of as many jobs as are wanted."""
         if self.changes_left is not None:
             changed = changed[: self.changes_left]
@@ -340,6 +340,6 @@ class _Comparison:
                 self.changes.append(Change(id=job.key, fields=fields))
 
 
-def _changed(row: Row, job: Planned) -> bool:
+def _changed(row: Row, job: PlannedJob) -> bool:
     """Tell whether *job* asks for something else than its row."""
     return row[2] != job[2] and not unchanged(row[2], job.task, job[2])

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from heapq import nsmallest
 from operator import itemgetter
 
-from ..manifest.batch import Planned
+from ..manifest.batch import PlannedJob
 from .selection import Selection, lot
 
-_RECIPE = itemgetter(Planned._fields.index("recipe"))
+_RECIPE = itemgetter(PlannedJob._fields.index("recipe"))
 #: Jobs that are held back at least before a sample is cut down to its size.
 _SLACK = 5_000
 
@@ -22,10 +22,10 @@ class Picks:
 
     def __init__(self, selection: Selection) -> None:
         self._sample, self._seed, self._left = selection.sample, selection.seed, selection.limit
-        self._pool: list[tuple[int, str, int, Planned]] = []
+        self._pool: list[tuple[int, str, int, PlannedJob]] = []
         self._count = 0
 
-    def take(self, jobs: list[Planned]) -> list[Planned]:
+    def take(self, jobs: list[PlannedJob]) -> list[PlannedJob]:
         """Return those of *jobs* that are sent; where a sample is drawn, ``rest`` tells at the end."""
         if self._sample is None:
             return self._first(jobs)
@@ -36,12 +36,12 @@ class Picks:
             self._pool = nsmallest(self._sample, self._pool)
         return []
 
-    def rest(self) -> list[Planned]:
+    def rest(self) -> list[PlannedJob]:
         """Return what the sample holds, in the order of the manifest."""
         drawn = sorted(nsmallest(self._sample or 0, self._pool), key=lambda entry: entry[2])
         return self._first([entry[3] for entry in drawn])
 
-    def _first(self, jobs: list[Planned]) -> list[Planned]:
+    def _first(self, jobs: list[PlannedJob]) -> list[PlannedJob]:
         if self._left is not None:
             jobs = jobs[: self._left]
             self._left -= len(jobs)
@@ -53,11 +53,11 @@ class Examples:
 
     def __init__(self) -> None:
         self._count = 0
-        self._first: Planned | None = None
-        self._marks: dict[int, Planned] = {}  #: by their number: 0 and the powers of two
-        self._last: Planned | None = None
+        self._first: PlannedJob | None = None
+        self._marks: dict[int, PlannedJob] = {}  #: by their number: 0 and the powers of two
+        self._last: PlannedJob | None = None
 
-    def add(self, jobs: Sequence[Planned]) -> None:
+    def add(self, jobs: Sequence[PlannedJob]) -> None:
         """Let *jobs* come by."""
         upto = self._count + len(jobs)
         for number in (0, *(1 << power for power in range(upto.bit_length()))):
@@ -67,7 +67,7 @@ class Examples:
             self._look_for_the_ends(jobs)
         self._count = upto
 
-    def _look_for_the_ends(self, jobs: Sequence[Planned]) -> None:
+    def _look_for_the_ends(self, jobs: Sequence[PlannedJob]) -> None:
         priorities = {recipe.priority for recipe in set(map(_RECIPE, jobs))}  # a million jobs share a few recipes
         high, low = max(priorities), min(priorities)
         if self._first is None or high > self._first.recipe.priority:
@@ -75,7 +75,7 @@ class Examples:
         if self._last is None or low <= self._last.recipe.priority:
             self._last = next(job for job in reversed(jobs) if job.recipe.priority == low)
 
-    def chosen(self) -> tuple[Planned, ...]:
+    def chosen(self) -> tuple[PlannedJob, ...]:
         """Return up to three jobs."""
         first, last = self._first, self._last
         if first is None or last is None:

@@ -50,7 +50,7 @@ _SECRET = re.compile(r"\b(sk|key|Bearer)([-_ ])(?=\S*[0-9*])[A-Za-z0-9_*.-]{8,}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Said:
+class ErrorBody:
     """What a reply says went wrong."""
 
     message: str  #: the provider's own words, fit to be shown
@@ -90,7 +90,7 @@ def notes_in(document: Json) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def listen(document: Json, body: bytes) -> Said:
+def listen(document: Json, body: bytes) -> ErrorBody:
     """Return what *document* says; *body* is read as text where there is no document."""
     if document is None:
         return _page(body)
@@ -103,7 +103,7 @@ def listen(document: Json, body: bytes) -> Said:
     heard = next((text for envelope in envelopes for text in _messages(bare(envelope))), "")
     words = f"{heard} {raw}".strip()[:_WORDS_MAX]
     stops, refusal = _stops(document)
-    return Said(
+    return ErrorBody(
         message=clean(f"{message} {raw}".strip() if len(message) < 40 and raw else message),
         words=words,
         codes=frozenset(code.lower() for code in codes),
@@ -116,12 +116,12 @@ def listen(document: Json, body: bytes) -> Said:
     )
 
 
-def _page(body: bytes) -> Said:
+def _page(body: bytes) -> ErrorBody:
     """Return what a body without JSON says: the title of a page, or the text itself."""
     text = body[:_WORDS_MAX].decode("utf-8", "replace")
     title = _TITLE.search(text)
     message = unescape(title[1]) if title else unescape(_TAG.sub(" ", text))
-    return Said(
+    return ErrorBody(
         message=clean(message),
         words=message,
         codes=frozenset(),

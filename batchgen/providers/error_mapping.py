@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from ..fault import FIREWALL, Cause, Charged, Fault, Scope
 from ..task import Task
 from .base import Reply
-from .error_bodies import Said, clean, listen
+from .error_bodies import ErrorBody, clean, listen
 from .jsonbody import Json, Unreadable, read
 from .profile import Profile
 from .ratelimit_messages import refused
-from .request_echo import Echo, plain
+from .request_echo import RequestEcho, plain
 from .retry_after import retry_after
 from .usage import stated
 
@@ -126,7 +126,7 @@ def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task |
     said = listen(document, reply.body)
     status = said.status if 200 <= reply.status < 300 and said.status else reply.status
     headers = {**said.headers, **reply.headers}
-    echo = Echo(task)
+    echo = RequestEcho(task)
     heard = echo.without(said.words) if task else plain(said.words)
     wait = retry_after(headers, heard)
     firewall = status == 403 and _from_firewall(reply, document)
@@ -197,7 +197,7 @@ class _Heard:
     """The words of a reply that are evidence."""
 
     words: str  #: without what repeats the request
-    echo: Echo
+    echo: RequestEcho
     wait: float | None  #: the wait they or the headers state
 
     def has(self, pattern: re.Pattern[str]) -> bool:
@@ -218,7 +218,7 @@ def _from_firewall(reply: Reply, document: Json) -> bool:
     return html or _FIREWALL.search(page) is not None or any(name.startswith("x-sucuri") for name in reply.headers)
 
 
-def _cause(said: Said, status: int, reply: Reply, profile: Profile, heard: _Heard) -> tuple[Cause, str]:
+def _cause(said: ErrorBody, status: int, reply: Reply, profile: Profile, heard: _Heard) -> tuple[Cause, str]:
     """Return (cause, hint), the first rule that fits; "" where the cause's common hint will do."""
     policy = bool(said.codes & _POLICY) or said.moderated
     if said.codes & _MONEY or status == 402:
@@ -244,7 +244,7 @@ def _cause(said: Said, status: int, reply: Reply, profile: Profile, heard: _Hear
     return cause, hint
 
 
-def _cause_of_request(said: Said, status: int, heard: _Heard) -> Cause | None:
+def _cause_of_request(said: ErrorBody, status: int, heard: _Heard) -> Cause | None:
     """Name the cause by code, then by words where the status leaves it open; None: ask the status."""
     if said.codes & _INVALID:
         return Cause.INVALID
@@ -263,7 +263,7 @@ def _cause_of_request(said: Said, status: int, heard: _Heard) -> Cause | None:
     return Cause.INVALID if status < 300 and heard.has(_INVALID_WORDS) else None
 
 
-def _scope(said: Said, status: int, heard: _Heard) -> Scope:
+def _scope(said: ErrorBody, status: int, heard: _Heard) -> Scope:
     """Return what a denial holds for."""
     if status == 401 or said.codes & (_KEY | {"unsupported_country_region_territory"}):
         return Scope.ACCOUNT

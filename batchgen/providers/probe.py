@@ -33,7 +33,7 @@ _NO_SUCH_PATH = (404, 405, 410, 501)
 _SCOPES = re.compile(r"missing scopes?\b", re.IGNORECASE)
 
 
-class Verdict(StrEnum):
+class KeyVerdict(StrEnum):
     """What is known of a key, the gravest first."""
 
     REFUSED = "refused"
@@ -46,7 +46,7 @@ class Verdict(StrEnum):
 class Answer:
     """What one question brought."""
 
-    verdict: Verdict
+    verdict: KeyVerdict
     words: str = ""  #: the provider's own, or what went wrong on the way
     hint: str = ""
     status: int | None = None
@@ -56,10 +56,10 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Account:
+class AccountReport:
     """All that was told about one key."""
 
-    verdict: Verdict
+    verdict: KeyVerdict
     words: str = ""  #: the provider's own, or what went wrong on the way
     hint: str = ""
     status: int | None = None  #: HTTP status of the answer that decided
@@ -73,7 +73,7 @@ class Account:
 Asking = Generator[Call, Reply, Value]
 
 
-def inquire(profile: Profile, secret: str = "") -> Asking[Account]:
+def inquire(profile: Profile, secret: str = "") -> Asking[AccountReport]:
     """Ask all that may be asked for free; *secret* is the key, which shows in nothing that comes back.
 
     A ProviderError thrown in says that no answer came.
@@ -82,12 +82,12 @@ def inquire(profile: Profile, secret: str = "") -> Asking[Account]:
     if checks.balance is None and checks.models is None:
         return (yield from _knock(profile, secret))
     purse = (yield from _ask(profile, checks.balance.path, secret)) if checks.balance else None
-    if purse is not None and purse.verdict in (Verdict.REFUSED, Verdict.UNREACHED):
+    if purse is not None and purse.verdict in (KeyVerdict.REFUSED, KeyVerdict.UNREACHED):
         return _conclusion(purse)
     shelf = (yield from list_models(profile, secret)) if checks.models else None
     proofs = [purse, None if checks.models and checks.models.public else shelf]
     account = _conclusion(_gravest([answer for answer in proofs if answer], shelf))
-    if account.verdict in (Verdict.REFUSED, Verdict.UNREACHED):
+    if account.verdict in (KeyVerdict.REFUSED, KeyVerdict.UNREACHED):
         return account
     return _filled(account, profile, purse, shelf)
 
@@ -95,7 +95,7 @@ def inquire(profile: Profile, secret: str = "") -> Asking[Account]:
 def list_models(profile: Profile, secret: str = "") -> Asking[Answer]:
     """Ask for the models; ``read_catalogue`` reads them from an accepted answer's document."""
     if profile.checks.models is None:
-        return Answer(verdict=Verdict.UNTOLD, words=NO_ENDPOINT)
+        return Answer(verdict=KeyVerdict.UNTOLD, words=NO_ENDPOINT)
     return (yield from _ask(profile, profile.checks.models.path, secret))
 
 
@@ -104,17 +104,17 @@ def _ask(profile: Profile, path: str, secret: str, *, signed: bool = True) -> As
         reply = yield Call(method="GET", url=join(profile.base_url, path), billed=False, signed=signed)
     except ProviderError as error:
         hint = error.fault.hint if error.fault.cause is Cause.UNREACHED else _LATER
-        return Answer(verdict=Verdict.UNREACHED, words=_hidden(error.fault.message, secret), hint=hint)
+        return Answer(verdict=KeyVerdict.UNREACHED, words=_hidden(error.fault.message, secret), hint=hint)
     return judge(reply, profile, secret)
 
 
-def _knock(profile: Profile, secret: str) -> Asking[Account]:
+def _knock(profile: Profile, secret: str) -> Asking[AccountReport]:
     """Find out whether anybody answers there at all, without the key."""
     answer = yield from _ask(profile, "/", secret, signed=False)
     if answer.status is None or answer.status >= 500:
-        return Account(verdict=Verdict.UNREACHED, words=answer.words, hint=answer.hint, status=answer.status)
-    return Account(
-        verdict=Verdict.UNTOLD,
+        return AccountReport(verdict=KeyVerdict.UNREACHED, words=answer.words, hint=answer.hint, status=answer.status)
+    return AccountReport(
+        verdict=KeyVerdict.UNTOLD,
         words=f"{NO_ENDPOINT}; its address answers",
         hint="one cheap image shows whether the key works",
         untold=dict.fromkeys(("balance", "models", "limits"), NO_ENDPOINT),
@@ -132,9 +132,9 @@ def judge(reply: Reply, profile: Profile, secret: str = "") -> Answer:
         if document is None:
             page = clean(listen(None, reply.body).message, 120) or "nothing"
             words = _hidden(f"what answers there is not this API: {page}", secret)
-            return Answer(verdict=Verdict.UNREACHED, words=words, hint=_ADDRESS, status=reply.status)
+            return Answer(verdict=KeyVerdict.UNREACHED, words=words, hint=_ADDRESS, status=reply.status)
         if not error_in(document):
-            return Answer(verdict=Verdict.ACCEPTED, status=reply.status, document=document, limits=limits)
+            return Answer(verdict=KeyVerdict.ACCEPTED, status=reply.status, document=document, limits=limits)
     fault = fault_of(reply, profile, document)
     verdict, hint = _verdict(fault, reply.status)
     return Answer(
@@ -147,37 +147,37 @@ def judge(reply: Reply, profile: Profile, secret: str = "") -> Answer:
     )
 
 
-def _verdict(fault: Fault, status: int) -> tuple[Verdict, str]:
+def _verdict(fault: Fault, status: int) -> tuple[KeyVerdict, str]:
     if fault.cause is Cause.MONEY:
-        return Verdict.ACCEPTED, fault.hint  # who is told that the money is gone was recognised
+        return KeyVerdict.ACCEPTED, fault.hint  # who is told that the money is gone was recognised
     if _SCOPES.search(fault.message):
-        return Verdict.UNTOLD, "the key may not ask this; it may make images all the same"
+        return KeyVerdict.UNTOLD, "the key may not ask this; it may make images all the same"
     if status in _NO_SUCH_PATH:
-        return Verdict.UNTOLD, _ADDRESS
+        return KeyVerdict.UNTOLD, _ADDRESS
     if 300 <= status < 400:
-        return Verdict.UNREACHED, fault.hint
+        return KeyVerdict.UNREACHED, fault.hint
     if status == 401 or (fault.cause is Cause.DENIED and status not in (407, 421)):
-        return Verdict.REFUSED, "make a new key at the provider, or correct this one"
-    return (Verdict.UNTOLD, _ADDRESS) if fault.cause is Cause.INVALID else (Verdict.UNREACHED, _LATER)
+        return KeyVerdict.REFUSED, "make a new key at the provider, or correct this one"
+    return (KeyVerdict.UNTOLD, _ADDRESS) if fault.cause is Cause.INVALID else (KeyVerdict.UNREACHED, _LATER)
 
 
 def _gravest(proofs: list[Answer], public: Answer | None) -> Answer:
     """Return the answer that decides; where only a *public* list was asked for, it can at most be out of reach."""
     if proofs:
-        order = list(Verdict)
+        order = list(KeyVerdict)
         return min(proofs, key=lambda answer: order.index(answer.verdict))
-    if public is not None and public.verdict is Verdict.UNREACHED:
+    if public is not None and public.verdict is KeyVerdict.UNREACHED:
         return public
-    return Answer(verdict=Verdict.UNTOLD, words=NO_ENDPOINT)
+    return Answer(verdict=KeyVerdict.UNTOLD, words=NO_ENDPOINT)
 
 
-def _conclusion(answer: Answer) -> Account:
-    return Account(
+def _conclusion(answer: Answer) -> AccountReport:
+    return AccountReport(
         verdict=answer.verdict, words=answer.words, hint=answer.hint, status=answer.status, broke=answer.broke
     )
 
 
-def _filled(account: Account, profile: Profile, purse: Answer | None, shelf: Answer | None) -> Account:
+def _filled(account: AccountReport, profile: Profile, purse: Answer | None, shelf: Answer | None) -> AccountReport:
     """Return *account* with what the answers hold, and why the rest is not told."""
     untold: dict[str, str] = {}
     check = profile.checks.balance
@@ -192,7 +192,7 @@ def _filled(account: Account, profile: Profile, purse: Answer | None, shelf: Ans
     if not limits:
         untold["limits"] = "no answer states any"
     left = balance.left if balance else None
-    return Account(
+    return AccountReport(
         verdict=account.verdict,
         words=account.words,
         hint=account.hint,

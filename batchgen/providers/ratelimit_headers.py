@@ -17,7 +17,7 @@ from itertools import islice
 from math import inf
 from typing import Literal
 
-from ..hint import Hint
+from ..hint import RateLimitInfo
 from .retry_after import LONGEST, until
 
 Unit = Literal["requests", "images"]
@@ -42,12 +42,12 @@ _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 Item = tuple[str, Mapping[str, str]]
 
 
-def stated(headers: Mapping[str, str]) -> Hint | None:
+def stated(headers: Mapping[str, str]) -> RateLimitInfo | None:
     """Return the tightest limit that *headers* (names in lower case) state; None where they state none."""
     return min(_hints(headers), key=_slowness, default=None)
 
 
-def spent(headers: Mapping[str, str]) -> Hint | None:
+def spent(headers: Mapping[str, str]) -> RateLimitInfo | None:
     """Return the limit that a refusal is about: one of which nothing is left, or else the tightest."""
     return min(_hints(headers), key=lambda hint: (not hint.spent, *_slowness(hint)), default=None)
 
@@ -59,14 +59,14 @@ def count(text: str | None, least: float = 0.0) -> float | None:
     return number if number >= least else None
 
 
-def _slowness(hint: Hint) -> tuple[bool, float, bool]:
+def _slowness(hint: RateLimitInfo) -> tuple[bool, float, bool]:
     """Order limits: first those that say how fast to go, the slowest before the others."""
     known = hint.limit is not None and hint.window_seconds is not None
     rate = (hint.limit or 0.0) / hint.window_seconds if known and hint.window_seconds else inf
     return not (known and (hint.window_seconds or inf) <= _HOUR), rate, hint.remaining is None
 
 
-def _hints(headers: Mapping[str, str]) -> Iterator[Hint]:
+def _hints(headers: Mapping[str, str]) -> Iterator[RateLimitInfo]:
     policies = list(_policies(headers))
     yield from policies
     windows = {hint.limit: hint.window_seconds for hint in policies if not hint.concurrent}
@@ -80,16 +80,18 @@ def _hints(headers: Mapping[str, str]) -> Iterator[Hint]:
     limit, remaining = count(older.get("limit"), 1), count(older.get("remaining"))
     if limit is not None or remaining is not None:
         reset = _reset(older.get("reset"), headers)
-        yield Hint(limit=limit, remaining=remaining, reset_seconds=reset, window_seconds=windows.get(limit))
+        yield RateLimitInfo(limit=limit, remaining=remaining, reset_seconds=reset, window_seconds=windows.get(limit))
 
 
-def _bucket(headers: Mapping[str, str], prefix: str, suffix: str, unit: Unit) -> Hint:
+def _bucket(headers: Mapping[str, str], prefix: str, suffix: str, unit: Unit) -> RateLimitInfo:
     limit, remaining, reset = (headers.get(f"{prefix}{name}{suffix}") for name in ("limit", "remaining", "reset"))
     first = next(_items(limit or ""), ("", {}))[0]
-    return Hint(limit=count(first, 1), remaining=count(remaining), reset_seconds=_reset(reset, headers), unit=unit)
+    return RateLimitInfo(
+        limit=count(first, 1), remaining=count(remaining), reset_seconds=_reset(reset, headers), unit=unit
+    )
 
 
-def _policies(headers: Mapping[str, str]) -> Iterator[Hint]:
+def _policies(headers: Mapping[str, str]) -> Iterator[RateLimitInfo]:
     """Yield the limits that come with their windows, each with what is left of it where that is said by its name."""
     left = {name: given for name, given in _items(headers.get("ratelimit", "")) if "r" in given}
     known = set()
@@ -103,7 +105,7 @@ def _policies(headers: Mapping[str, str]) -> Iterator[Hint]:
             if concurrent or unit in ("requests", "images"):
                 now = left.get(name, {})
                 known.add(name)
-                yield Hint(
+                yield RateLimitInfo(
                     limit=quota,
                     remaining=count(now.get("r")),
                     reset_seconds=_reset(now.get("t"), headers),
@@ -113,10 +115,10 @@ def _policies(headers: Mapping[str, str]) -> Iterator[Hint]:
                 )
     if len(left) == 1 and not known:  # of several, nobody says which are of requests
         ((_, now),) = left.items()
-        yield Hint(remaining=count(now.get("r")), reset_seconds=_reset(now.get("t"), headers))
+        yield RateLimitInfo(remaining=count(now.get("r")), reset_seconds=_reset(now.get("t"), headers))
 
 
-def _refill(hint: Hint) -> float | None:
+def _refill(hint: RateLimitInfo) -> float | None:
     """Return the window of a limit of OpenAI's kind, from how long it takes to be whole again; None if not clear.
 
     Such a limit refills evenly: 5000 with 4999 left and a reset of 12 ms is one of a minute, 200 with 199 left and

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..hint import Hint
+from ..hint import RateLimitInfo
 from .ratelimit_headers import Unit, count, spent
 from .retry_after import UNIT, unit_seconds
 
@@ -43,7 +43,7 @@ _WIDTH = re.compile(
 _LETTERS = {"r": "requests", "i": "images", "t": "tokens", "c": "requests"}
 
 
-def refused(headers: Mapping[str, str], words: str, codes: frozenset[str] = frozenset()) -> Hint | None:
+def refused(headers: Mapping[str, str], words: str, codes: frozenset[str] = frozenset()) -> RateLimitInfo | None:
     """Return what a refusal says of the limit it is about, in its words before its headers; None if nothing.
 
     *codes* are the codes beside the words, in lower case.  No window is claimed where the words name several.
@@ -53,7 +53,7 @@ def refused(headers: Mapping[str, str], words: str, codes: frozenset[str] = froz
     limit, used = _first(_LIMIT, text) or _first(_RATE, text), _first(_USED, text)
     if _CONCURRENT.search(text):
         clear = not windows and "images" not in units
-        return Hint(limit=limit or _first(_WIDTH, text), used=used, concurrent=True) if clear else header
+        return RateLimitInfo(limit=limit or _first(_WIDTH, text), used=used, concurrent=True) if clear else header
     if "tokens" in units:
         return header
     window = windows.pop() if len(windows) == 1 and len(units) < 2 else None
@@ -61,7 +61,7 @@ def refused(headers: Mapping[str, str], words: str, codes: frozenset[str] = froz
     if limit and header and window is None and (header.limit, header.unit) == (limit, unit):
         return replace(header, used=used)
     if limit:
-        return Hint(limit=limit, used=used, window_seconds=window, unit=unit)
+        return RateLimitInfo(limit=limit, used=used, window_seconds=window, unit=unit)
     if header and header.window_seconds is None and not header.concurrent:
         return replace(header, window_seconds=window)
     return header

@@ -31,7 +31,7 @@ def bare(value: Json, depth: int = 8) -> Json:
     return [bare(part, depth - 1) for part in value[:50]] if isinstance(value, list) else value
 
 
-class Echo:
+class RequestEcho:
     """What a request sent, for finding it again in an answer."""
 
     def __init__(self, task: Task | None) -> None:

@@ -37,7 +37,7 @@ _SPELLED = {"output_format": {"jpg": "jpeg"}}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Misfit:
+class UnsupportedRequest:
     """One thing the provider would refuse."""
 
     field: str  #: the manifest key: "size"
@@ -46,34 +46,40 @@ class Misfit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fitted:
+class FittedTask:
     """The optional fields of one request as they go out, and what does not fit."""
 
     fields: dict[str, Any]
-    misfits: tuple[Misfit, ...]
+    misfits: tuple[UnsupportedRequest, ...]
 
 
-def check(task: Task, profile: Profile) -> tuple[Misfit, ...]:
+def check(task: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
     """Return everything *profile* would refuse about *task*; empty means it may be sent."""
     try:
         name, model = profile.find(task.model)
     except UnknownModel as error:
         if gone := profile.retired.get(task.model.rpartition("/")[2]):
             return (
-                Misfit(field="model", message=_over(profile, task.model, gone.ends), hint=_instead(gone.successor)),
+                UnsupportedRequest(
+                    field="model", message=_over(profile, task.model, gone.ends), hint=_instead(gone.successor)
+                ),
             )
         known = f"see `batchgen providers prices {profile.name}`"
         hint = f"write model: {error.suggestion}" if error.suggestion else known
-        return (Misfit(field="model", message=str(error), hint=hint),)
+        return (UnsupportedRequest(field="model", message=str(error), hint=hint),)
     speaker = model.dialect or profile.dialect
     if speaker not in dialect_names():
         hint = f"there are: {', '.join(dialect_names())}"
-        return (Misfit(field="provider", message=f"{profile.name}: there is no dialect {speaker!r}", hint=hint),)
+        return (
+            UnsupportedRequest(field="provider", message=f"{profile.name}: there is no dialect {speaker!r}", hint=hint),
+        )
     rules = model.rules(task.kind)
     if rules is None:
         able = [title for title, other in profile.models.items() if other.rules(task.kind)]
         hint = f"use model {able[0]}" if able else f"choose a provider that can {task.kind}"
-        return (Misfit(field="images", message=f"{profile.name} cannot {task.kind} with {name}", hint=hint),)
+        return (
+            UnsupportedRequest(field="images", message=f"{profile.name} cannot {task.kind} with {name}", hint=hint),
+        )
     return (
         *_prompt(task, rules),
         *_sources(task, rules),
@@ -81,12 +87,14 @@ def check(task: Task, profile: Profile) -> tuple[Misfit, ...]:
     )
 
 
-def ended(task: Task, profile: Profile, today: date) -> tuple[Misfit, ...]:
+def ended(task: Task, profile: Profile, today: date) -> tuple[UnsupportedRequest, ...]:
     """Return why the model of *task*, which *profile* has, can be asked no more from *today* on; empty: it can."""
     name, model = profile.find(task.model)
     if model.ends is None or today < date.fromisoformat(model.ends):
         return ()
-    return (Misfit(field="model", message=_over(profile, name, model.ends), hint=_instead(model.successor)),)
+    return (
+        UnsupportedRequest(field="model", message=_over(profile, name, model.ends), hint=_instead(model.successor)),
+    )
 
 
 def _over(profile: Profile, model: str, day: str) -> str:
@@ -102,7 +110,7 @@ def wire_fields(task: Task, model: Model, rules: Rules) -> dict[str, Any]:
     return {"model": model.wire, **fitted(task, rules, model.wire).fields, **task.extra}
 
 
-def fitted(task: Task, rules: Rules, who: str) -> Fitted:
+def fitted(task: Task, rules: Rules, who: str) -> FittedTask:
     """Fit the optional fields of *task*: only what the user set or the provider requires, spelled as it wants."""
     fields: dict[str, Any] = {}
     misfits = [*_count(task, rules, who), *_extra(task, rules, who)]
@@ -113,7 +121,7 @@ def fitted(task: Task, rules: Rules, who: str) -> Fitted:
     if size is not None:
         fields["size"] = size
     if problem:
-        misfits.append(Misfit(field="size", message=problem[0], hint=problem[1]))
+        misfits.append(UnsupportedRequest(field="size", message=problem[0], hint=problem[1]))
     for name in OPTIONAL:
         value, misfit = _value(name, getattr(task, name), rules, who)
         value = rules.defaults.get(name) if value is None else value
@@ -122,10 +130,10 @@ def fitted(task: Task, rules: Rules, who: str) -> Fitted:
         if misfit:
             misfits.append(misfit)
     misfits.extend(_together(fields))
-    return Fitted(fields=fields, misfits=tuple(misfits))
+    return FittedTask(fields=fields, misfits=tuple(misfits))
 
 
-def _value(name: str, value: object, rules: Rules, who: str) -> tuple[object, Misfit | None]:
+def _value(name: str, value: object, rules: Rules, who: str) -> tuple[object, UnsupportedRequest | None]:
     """Return the value as the provider spells it; "auto" where it has no such word means: leave it out."""
     if value is None:
         return None, None
@@ -135,7 +143,9 @@ def _value(name: str, value: object, rules: Rules, who: str) -> tuple[object, Mi
     if name not in rules.fields:
         if word == "auto":
             return None, None
-        return None, Misfit(field=name, message=f"{who} takes no {name}", hint=f"leave out {name} for this provider")
+        return None, UnsupportedRequest(
+            field=name, message=f"{who} takes no {name}", hint=f"leave out {name} for this provider"
+        )
     if allowed is None:
         return value, None
     for choice in allowed:
@@ -145,68 +155,78 @@ def _value(name: str, value: object, rules: Rules, who: str) -> tuple[object, Mi
         return None, None
     close = difflib.get_close_matches(word, [str(choice) for choice in allowed], n=1)
     hint = f"did you mean {close[0]}?" if close else f"one of: {', '.join(map(str, allowed))}"
-    return None, Misfit(field=name, message=f"{who} does not know {name} {value!r}", hint=hint)
+    return None, UnsupportedRequest(field=name, message=f"{who} does not know {name} {value!r}", hint=hint)
 
 
-def _together(fields: dict[str, Any]) -> Iterator[Misfit]:
+def _together(fields: dict[str, Any]) -> Iterator[UnsupportedRequest]:
     """Check values that only make sense together."""
     file_format = fields.get("output_format")
     if fields.get("background") == "transparent" and file_format == "jpeg":
-        yield Misfit(field="background", message="JPEG has no transparency", hint="set output_format to png or webp")
+        yield UnsupportedRequest(
+            field="background", message="JPEG has no transparency", hint="set output_format to png or webp"
+        )
     compression = fields.get("output_compression")
     if compression is None:
         return
     if isinstance(compression, bool) or not isinstance(compression, int) or not 0 <= compression <= 100:
-        yield Misfit(field="output_compression", message="output_compression must be a whole number from 0 to 100")
+        yield UnsupportedRequest(
+            field="output_compression", message="output_compression must be a whole number from 0 to 100"
+        )
     elif compression != 100 and file_format in (None, "png"):
-        yield Misfit(
+        yield UnsupportedRequest(
             field="output_compression",
             message="output_compression does nothing for png",
             hint="set output_format to jpeg or webp",
         )
 
 
-def _count(task: Task, rules: Rules, who: str) -> Iterator[Misfit]:
+def _count(task: Task, rules: Rules, who: str) -> Iterator[UnsupportedRequest]:
     if task.n < 1:
-        yield Misfit(field="n", message="n must be at least 1")
+        yield UnsupportedRequest(field="n", message="n must be at least 1")
     elif task.n > rules.n_max:
-        yield Misfit(
+        yield UnsupportedRequest(
             field="n",
             message=f"{who} gives at most {rules.n_max} per request, not {task.n}",
             hint=f"set per_request to {rules.n_max}; more images then take more requests",
         )
 
 
-def _extra(task: Task, rules: Rules, who: str) -> Iterator[Misfit]:
+def _extra(task: Task, rules: Rules, who: str) -> Iterator[UnsupportedRequest]:
     for key in task.extra:
         if key in _OWN:
             instead = _OWN[key]
             hint = f"write {instead} beside the prompt instead" if instead else "leave it out"
-            yield Misfit(field="extra", message=f"extra must not set {key!r}", hint=hint)
+            yield UnsupportedRequest(field="extra", message=f"extra must not set {key!r}", hint=hint)
         elif key in rules.refused:
-            yield Misfit(field="extra", message=f"{who} answers {key!r} with an error", hint="leave it out")
+            yield UnsupportedRequest(field="extra", message=f"{who} answers {key!r} with an error", hint="leave it out")
 
 
-def _prompt(task: Task, rules: Rules) -> Iterator[Misfit]:
+def _prompt(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
     if not task.prompt.strip():
-        yield Misfit(field="prompt", message="the prompt is empty", hint="say what to draw")
+        yield UnsupportedRequest(field="prompt", message="the prompt is empty", hint="say what to draw")
     if "\0" in task.prompt:
-        yield Misfit(field="prompt", message="the prompt holds a NUL character", hint="check the file it comes from")
+        yield UnsupportedRequest(
+            field="prompt", message="the prompt holds a NUL character", hint="check the file it comes from"
+        )
     if any("\ud800" <= letter <= "\udfff" for letter in task.prompt):
-        yield Misfit(field="prompt", message="the prompt is not valid Unicode", hint="save its file as UTF-8")
+        yield UnsupportedRequest(
+            field="prompt", message="the prompt is not valid Unicode", hint="save its file as UTF-8"
+        )
     if len(task.prompt) > rules.prompt_max:
-        yield Misfit(
+        yield UnsupportedRequest(
             field="prompt",
             message=f"the prompt has {len(task.prompt)} characters; at most {rules.prompt_max} are taken",
             hint="shorten it",
         )
 
 
-def _sources(task: Task, rules: Rules) -> Iterator[Misfit]:
+def _sources(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
     if task.kind is Kind.EDIT and not task.images:
-        yield Misfit(field="images", message="an edit needs at least one image", hint="name it under images")
+        yield UnsupportedRequest(
+            field="images", message="an edit needs at least one image", hint="name it under images"
+        )
     if len(task.images) > rules.images_max:
-        yield Misfit(
+        yield UnsupportedRequest(
             field="images",
             message=f"{len(task.images)} images; at most {rules.images_max} are taken",
             hint="use fewer, or make one image of several",
@@ -216,23 +236,27 @@ def _sources(task: Task, rules: Rules) -> Iterator[Misfit]:
     if task.mask is None:
         return
     if task.kind is not Kind.EDIT:
-        yield Misfit(field="mask", message="a mask needs an image to edit", hint="name it under images")
+        yield UnsupportedRequest(field="mask", message="a mask needs an image to edit", hint="name it under images")
     elif not rules.mask:
-        yield Misfit(field="mask", message="this provider takes no mask", hint="use aimlapi or openai, or leave it out")
+        yield UnsupportedRequest(
+            field="mask", message="this provider takes no mask", hint="use aimlapi or openai, or leave it out"
+        )
     else:
         yield from _source("mask", task.mask, rules.mask_bytes_max, ("image/png",))
 
 
-def _source(field: str, source: Source, limit: int, types: tuple[str, ...]) -> Iterator[Misfit]:
+def _source(field: str, source: Source, limit: int, types: tuple[str, ...]) -> Iterator[UnsupportedRequest]:
     name = source.path or source.url or field
     if source.size_bytes is not None and source.size_bytes > limit:
-        yield Misfit(
+        yield UnsupportedRequest(
             field=field,
             message=f"{name} has {source.size_bytes / 1e6:.1f} MB; at most {limit / 1e6:.1f} MB are taken",
             hint="scale it down",
         )
     if source.mime is not None and source.mime not in types:
-        yield Misfit(field=field, message=f"{name} is {source.mime}", hint=f"convert it to {' or '.join(types)}")
+        yield UnsupportedRequest(
+            field=field, message=f"{name} is {source.mime}", hint=f"convert it to {' or '.join(types)}"
+        )
 
 
 def deadline(task: Task, profile: Profile) -> float:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, update
 
-from ..errors import StaleJob
+from ..errors import StaleClaim
 from ..job import Job
 from .rows import listed, moving
 from .tables import artifacts, jobs
@@ -22,7 +22,7 @@ def swap(connection: Connection, before: Job, after: Job, now: datetime) -> None
     """Change a job; raise StaleJob where it is no longer *before*."""
     known = {f"known_{name}": getattr(before, name) for name in _FENCE}
     if connection.execute(_SWAP, known | moving(after) | {"updated_at": now}).rowcount == 0:
-        raise StaleJob(f"job {before.key} is no longer {before.state} at claim {before.claim}")
+        raise StaleClaim(f"job {before.key} is no longer {before.state} at claim {before.claim}")
 
 
 def supersede(connection: Connection, ids: Sequence[int], now: datetime) -> None:

@@ -23,19 +23,19 @@ RECENT, ENOUGH = 2_000, 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
+class History:
     """What earlier calls were like; what was seen too rarely is left out."""
 
     latencies: Mapping[tuple[str, str], Latency] = field(default_factory=dict)  #: by provider and model
     bytes_per_pixel: Mapping[str, float] = field(default_factory=dict)  #: by format: "png", "jpeg", "webp"
 
 
-def measured(path: Path) -> Measured:
+def measured(path: Path) -> History:
     """Return what the newest rows of the job table at *path* tell; raise StoreError where it cannot be read."""
     engine = reading(path)
     try:
         with engine.connect() as connection:
-            return Measured(latencies=_latencies(connection), bytes_per_pixel=_sizes(connection))
+            return History(latencies=_latencies(connection), bytes_per_pixel=_sizes(connection))
     except DBAPIError as error:
         raise explain(error, path) from error
     finally:

@@ -14,14 +14,14 @@ from .tables import learned
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lesson:
+class LearnedRate:
     """What one lane had learned at a time, in the terms of ``adapt.Controller.state``."""
 
     state: Mapping[str, float | bool]
     at: datetime
 
 
-def lessons(connection: Connection) -> dict[str, Lesson]:
+def lessons(connection: Connection) -> dict[str, LearnedRate]:
     """Return what was learned, by lane; what cannot be read is forgotten."""
     found = {}
     for row in connection.execute(select(learned)):
@@ -30,7 +30,7 @@ def lessons(connection: Connection) -> dict[str, Lesson]:
         except ValueError:
             continue
         if isinstance(state, dict):
-            found[row.lane] = Lesson(state=state, at=row.at)
+            found[row.lane] = LearnedRate(state=state, at=row.at)
     return found
 
 

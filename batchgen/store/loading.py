@@ -24,11 +24,11 @@ from ..task import Kind, Task
 from .compare_and_set import supersede
 from .connection import driver
 from .records import Loaded
-from .rows import GLANCE, LOOKS, PLAN_COLUMNS, Form, encode_list, moving
+from .rows import GLANCE, LOOKS, PLAN_COLUMNS, RowTemplate, encode_list, moving
 from .tables import jobs, micros
 
 if TYPE_CHECKING:
-    from ..manifest.batch import Planned
+    from ..manifest.batch import PlannedJob
 
 #: Values of some columns of a row.
 Cells = Sequence[Any]
@@ -103,9 +103,9 @@ class Loading:
         self._now = now
         self._keep_changed = keep_changed
         self._wanted = revise
-        self._form = lru_cache(_FORMS)(Form.of)
+        self._form = lru_cache(_FORMS)(RowTemplate.of)
 
-    def merge(self, connection: Connection, chunk: Sequence[tuple[int, Planned]]) -> Loaded:
+    def merge(self, connection: Connection, chunk: Sequence[tuple[int, PlannedJob]]) -> Loaded:
         """Bring the rows of *chunk* up to the plan; each job comes with its place in the manifest."""
         keys = encode_list([planned.key for _, planned in chunk])
         [(rows,)] = driver(connection).execute(_FIND, (keys, self._batch_id))

@@ -27,7 +27,7 @@ _COUNT = "SELECT count(*) FROM jobs WHERE batch_id = ? AND id < ?"
 _KEYS = "SELECT key, id FROM jobs WHERE batch_id = ? AND key > ? ORDER BY key LIMIT ?"
 
 
-class Known:
+class BatchLookup:
     """What the job table knows of a batch; each question sees the table as it is then."""
 
     def __init__(self, opened: Callable[[], AbstractContextManager[Connection]], batch_id: int) -> None:

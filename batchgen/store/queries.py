@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, true
 
 from ..planning.selection import ORPHANED, Selection
-from .records import StandingFile
+from .records import DeliveredFile
 from .repair import RECOVERED
 from .rows import listed, to_artifact
 from .tables import artifacts, attempts, jobs, ledger
@@ -49,12 +49,12 @@ def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
         yield here | gone if ORPHANED in selection.states else here
 
 
-def files(connection: Connection, ids: Sequence[int]) -> list[StandingFile]:
+def files(connection: Connection, ids: Sequence[int]) -> list[DeliveredFile]:
     """Return the files that these jobs count on, job by job."""
     wanted = select(artifacts, jobs.c.key, jobs.c.orphaned_at).join(jobs).where(jobs.c.id.in_(listed(ids)))
     page = wanted.where(artifacts.c.superseded_at.is_(None)).order_by(jobs.c.id, artifacts.c.ordinal, artifacts.c.id)
     return [
-        StandingFile(
+        DeliveredFile(
             job_id=row.job_id,
             key=row.key,
             orphaned=row.orphaned_at is not None,

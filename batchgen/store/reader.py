@@ -24,10 +24,10 @@ from ..route import Models
 from .charge_history import PastCall, past_calls
 from .connection import explain, reading
 from .due import due, in_turn, pending, waiting
-from .learned_rates import Lesson, lessons
+from .learned_rates import LearnedRate, lessons
 from .ledger import Calls, Counts, Failure, Spent, UsageLine
 from .queries import attempt_states, files, newest_attempt, selected
-from .records import AttemptRecord, Batch, Bill, Doubt, Run, StandingFile, StoredArtifact, Wanted
+from .records import AttemptRecord, Batch, Bill, DeliveredFile, Run, StoredArtifact, UnknownAttempt, Wanted
 from .repair import doubts, last_doubt
 from .rows import listed, to_artifact, to_attempt, to_batch, to_job, to_run
 from .scope import Scope, resolve, those
@@ -36,7 +36,7 @@ from .usage import bills, booked, calls, spent, usage
 from .usage_groups import ALWAYS, Asked, Booked, Period
 
 if TYPE_CHECKING:
-    from .lookup import Known
+    from .lookup import BatchLookup
 
 PAGE = 1_000  #: jobs read in one transaction: a long export holds up no checkpoint
 
@@ -86,11 +86,11 @@ class Reader:
 
     # --- what to do -----------------------------------------------------------
 
-    def known(self, batch_id: int) -> Known:
+    def known(self, batch_id: int) -> BatchLookup:
         """Return the batch as a plan is compared with it."""
-        from .lookup import Known
+        from .lookup import BatchLookup
 
-        return Known(self._open, batch_id)
+        return BatchLookup(self._open, batch_id)
 
     def scope(self, batch_id: int, selection: Selection, only: Sequence[int] | None = None) -> Scope | None:
         """Return what a run that starts now may send, where not everything is selected; *only*: these jobs."""
@@ -124,7 +124,7 @@ class Reader:
             owners = {record.job_id: _job(connection, jobs.c.id == record.job_id) for record in records}
         return [(job, record) for record in records if (job := owners[record.job_id]) is not None]
 
-    def lessons(self) -> dict[str, Lesson]:
+    def lessons(self) -> dict[str, LearnedRate]:
         """Return what runs have learned of how much each lane takes."""
         with self._open() as connection:
             return lessons(connection)
@@ -213,7 +213,7 @@ class Reader:
 
     # --- what to set right ----------------------------------------------------
 
-    def files(self, batch_id: int, selection: Selection = Selection()) -> Iterator[list[StandingFile]]:  # noqa: B008
+    def files(self, batch_id: int, selection: Selection = Selection()) -> Iterator[list[DeliveredFile]]:  # noqa: B008
         """Yield the files that the selected jobs count on, a page per transaction."""
         for ids in self._pages(batch_id, selection):
             with self._open() as connection:
@@ -221,7 +221,7 @@ class Reader:
             if page:
                 yield page
 
-    def doubt(self, job: Job) -> Doubt | None:
+    def doubt(self, job: Job) -> UnknownAttempt | None:
         """Return what is known of a job that may have been bought; None where no call of it is in doubt."""
         with self._open() as connection:
             return doubts(connection, job.id)

@@ -127,7 +127,7 @@ class Bill:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Doubt:
+class UnknownAttempt:
     """What is known of a job that may have been bought."""
 
     attempt_id: str  #: of the last call in doubt; also sent as the client's request id
@@ -138,7 +138,7 @@ class Doubt:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StandingFile:
+class DeliveredFile:
     """A file that a job counts on, with its job."""
 
     job_id: int
@@ -148,7 +148,7 @@ class StandingFile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trace:
+class RecoveredAttempt:
     """What an attempt left on disk: told by a sidecar or a slot, for a job table that may not know it."""
 
     id: str  #: the attempt

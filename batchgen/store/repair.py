@@ -10,14 +10,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, select, update
 
-from ..errors import NotFound, StaleJob
+from ..errors import NotFound, StaleClaim
 from ..fault import Cause, Charged
 from ..fingerprint import unchanged
 from ..job import Adopted, Cancelled, Claimed, Job, State, Supplied, advance
 from ..route import askable
 from ..task import Artifact, Basis
 from .compare_and_set import swap
-from .records import Doubt, Intake, Trace
+from .records import Intake, RecoveredAttempt, UnknownAttempt
 from .rows import encode_task, to_job
 from .tables import artifacts, attempts, jobs, ledger
 
@@ -44,7 +44,7 @@ def cancel(connection: Connection, *, wanted: Sequence[Job], now: datetime) -> l
     """Cancel those of *wanted* that are still as they were seen, and return them as they were."""
     cancelled = []
     for before in wanted:
-        with suppress(StaleJob):
+        with suppress(StaleClaim):
             swap(connection, before, advance(before, Cancelled(at=now)), now)
             cancelled.append(before)
     return cancelled
@@ -100,8 +100,8 @@ def _doubtful(job_id: int) -> tuple[ColumnElement[bool], ...]:
 
 
 def take_in(
-    connection: Connection, *, batch_id: int, traces: Sequence[Trace], last: bool, now: datetime
-) -> tuple[Intake, list[Trace]]:
+    connection: Connection, *, batch_id: int, traces: Sequence[RecoveredAttempt], last: bool, now: datetime
+) -> tuple[Intake, list[RecoveredAttempt]]:
     """Take in what the table does not know; return what that was, and the files that wait for one before them.
 
     *last*: nothing comes after, so what still waits is kept without counting.
@@ -115,7 +115,9 @@ def take_in(
     return total, waiting
 
 
-def _take_in(connection: Connection, batch_id: int, trace: Trace, last: bool, now: datetime) -> tuple[Intake, bool]:
+def _take_in(
+    connection: Connection, batch_id: int, trace: RecoveredAttempt, last: bool, now: datetime
+) -> tuple[Intake, bool]:
     job = _job(connection, batch_id, trace, now)
     known = connection.execute(select(attempts.c.state).where(attempts.c.id == trace.id)).one_or_none()
     intake = Intake()
@@ -134,7 +136,7 @@ def _take_in(connection: Connection, batch_id: int, trace: Trace, last: bool, no
     return intake + placed, waits
 
 
-def _job(connection: Connection, batch_id: int, trace: Trace, now: datetime) -> Job:
+def _job(connection: Connection, batch_id: int, trace: RecoveredAttempt, now: datetime) -> Job:
     """Return the trace's job; one that the manifest does not name any more is made, as an orphan, for its ledger."""
     named = select(jobs).where(jobs.c.batch_id == batch_id, jobs.c.key == trace.key)
     row = connection.execute(named).one_or_none()
@@ -158,18 +160,18 @@ def _job(connection: Connection, batch_id: int, trace: Trace, now: datetime) -> 
     return to_job(row, "")
 
 
-def _may_revive(job: Job, trace: Trace) -> bool:
+def _may_revive(job: Job, trace: RecoveredAttempt) -> bool:
     # the slot is read by the rules of the provider that was asked
     asked = trace.task.provider in askable(job.task.provider, job.route)
     return _same(job, trace) and asked and job.state is State.PENDING
 
 
-def _same(job: Job, trace: Trace) -> bool:
+def _same(job: Job, trace: RecoveredAttempt) -> bool:
     """Tell whether a trace is of what *job* asks for now; an older version may have marked it by another rule."""
     return unchanged(trace.fingerprint, job.task, job.fingerprint)
 
 
-def _revive(connection: Connection, job: Job, trace: Trace, now: datetime) -> Intake:
+def _revive(connection: Connection, job: Job, trace: RecoveredAttempt, now: datetime) -> Intake:
     """Open the attempt again: whoever finishes what a killed run left will finish it from its slot."""
     before_claim = replace(job, claim=max(job.claim, trace.claim - 1))
     after = advance(before_claim, Claimed(at=now))
@@ -180,12 +182,12 @@ def _revive(connection: Connection, job: Job, trace: Trace, now: datetime) -> In
     return Intake(attempts=1, revived=1)
 
 
-def _as_asked(job: Job, trace: Trace) -> Job:
+def _as_asked(job: Job, trace: RecoveredAttempt) -> Job:
     """Return *job* with the provider and the model that a trace's call went to."""
     return replace(job, task=replace(job.task, provider=trace.task.provider, model=trace.task.model))
 
 
-def _book(connection: Connection, batch_id: int, job: Job, trace: Trace) -> Intake:
+def _book(connection: Connection, batch_id: int, job: Job, trace: RecoveredAttempt) -> Intake:
     """Write the attempt and its one ledger row."""
     in_doubt = trace.cause is Cause.UNKNOWN
     job = _as_asked(job, trace)
@@ -228,7 +230,7 @@ def _has(connection: Connection, job_id: int, attempt_id: str, ordinal: int) -> 
 
 
 def _place(  # noqa: PLR0917 - see take_in
-    connection: Connection, job: Job, trace: Trace, file: Artifact, last: bool, now: datetime
+    connection: Connection, job: Job, trace: RecoveredAttempt, file: Artifact, last: bool, now: datetime
 ) -> tuple[Intake, bool]:
     """Let the job count on a file where it can; return whether the file waits for one before it."""
     stale: datetime | None = now
@@ -309,7 +311,7 @@ def last_doubt(connection: Connection, job_id: int) -> str | None:
     return None
 
 
-def doubts(connection: Connection, job_id: int) -> Doubt | None:
+def doubts(connection: Connection, job_id: int) -> UnknownAttempt | None:
     """Return a job's last call in doubt with what all such calls may have cost."""
     booked = select(func.sum(ledger.c.at_risk_usd), func.sum(ledger.c.at_risk_credits))
     usd, credits_ = connection.execute(booked.select_from(attempts.join(ledger)).where(*_doubtful(job_id))).one()
@@ -318,4 +320,6 @@ def doubts(connection: Connection, job_id: int) -> Doubt | None:
     row = connection.execute(wanted.where(*call).order_by(attempts.c.claim.desc()).limit(1)).one_or_none()
     if row is None:
         return None
-    return Doubt(attempt_id=row.id, started_at=row.started_at, request_id=row.request_id, usd=usd, credits=credits_)
+    return UnknownAttempt(
+        attempt_id=row.id, started_at=row.started_at, request_id=row.request_id, usd=usd, credits=credits_
+    )

@@ -17,7 +17,7 @@ from ..task import Kind, Source, Task
 from .records import AttemptRecord, Batch, Run, StoredArtifact
 
 if TYPE_CHECKING:
-    from ..manifest.batch import Planned, Recipe
+    from ..manifest.batch import PlannedJob, Recipe
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -129,7 +129,7 @@ def to_job(row: Row[Any], batch: str) -> Job:
     )
 
 
-class Form(NamedTuple):
+class RowTemplate(NamedTuple):
     """What the rows of one recipe's jobs have in common."""
 
     looks: tuple[bool, str, int, str | None]  #: sidecar, tags, priority, route
@@ -139,7 +139,7 @@ class Form(NamedTuple):
     edits: bool  #: the task names files
 
     @classmethod
-    def of(cls, recipe: Recipe) -> Form:
+    def of(cls, recipe: Recipe) -> RowTemplate:
         """Return the form of *recipe*."""
         task = recipe.task
         # the first one: only the kind stands before it
@@ -152,12 +152,12 @@ class Form(NamedTuple):
             edits=task.kind is Kind.EDIT,
         )
 
-    def row(self, planned: Planned, position: int) -> tuple[Any, ...]:
+    def row(self, planned: PlannedJob, position: int) -> tuple[Any, ...]:
         """Return a job's ``PLAN_COLUMNS``; *position* is its place in the manifest."""
         text = self.head + encode_basestring(planned.prompt) + self.tail
         return (planned.key, planned.fingerprint, planned.output, position, *self.looks, *self.asked, text)
 
-    def glance(self, planned: Planned, position: int) -> list[Any]:
+    def glance(self, planned: PlannedJob, position: int) -> list[Any]:
         """Return what tells whether a job's row is as the plan has it, in little time; see ``GLANCE``."""
         key, prompt, fingerprint, output, _ = planned
         looks, asked, head, tail, edits = self

@@ -16,7 +16,7 @@ from .tables import attempts, jobs
 _PAGE = 2_000
 
 
-class Sent(NamedTuple):
+class SentRequest(NamedTuple):
     """One call that went out, or was about to."""
 
     at: datetime
@@ -25,7 +25,7 @@ class Sent(NamedTuple):
     account: str | None  #: which of several keys it went out with
 
 
-def sends(path: Path, provider: str, since: datetime) -> list[Sent]:
+def sends(path: Path, provider: str, since: datetime) -> list[SentRequest]:
     """Return the calls to *provider* that began after *since*, of every batch in the job table; raise StoreError.
 
     Rows of attempts are never removed and number themselves, so the newest are found without a look at the others.
@@ -37,14 +37,14 @@ def sends(path: Path, provider: str, since: datetime) -> list[Sent]:
         number, attempts.c.provider, attempts.c.started_at, asked + sources, attempts.c.model, attempts.c.account
     ).join_from(attempts, jobs)
     page = page.order_by(text("attempts.rowid DESC")).limit(_PAGE)
-    found: list[Sent] = []
+    found: list[SentRequest] = []
     engine = reading(path)
     try:
         with engine.connect() as connection:
             rows = connection.execute(page).all()
             while rows:
                 recent = [row for row in rows if row[2] > since]
-                found += [Sent(*row[2:]) for row in recent if row[1] == provider]
+                found += [SentRequest(*row[2:]) for row in recent if row[1] == provider]
                 if len(recent) < len(rows):
                     break
                 rows = connection.execute(page.where(text("attempts.rowid < :last")), {"last": rows[-1][0]}).all()

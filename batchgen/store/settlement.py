@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from ..fault import Cause, Charged, Fault
-from ..job import Deferred, Delivery, Exhausted, Incomplete, Returned, Settlement, Short, Unsettled
+from ..job import Deferred, Delivery, Exhausted, Incomplete, PartialDelivery, Released, Settlement, Unknown
 from ..learned_prices import larger
 from ..task import UNPRICED
 
@@ -30,7 +30,7 @@ def closed_attempt(opened: Row[Any], settlement: Settlement, now: datetime) -> d
 
 def artifact_rows(settlement: Settlement, now: datetime, *, stale: bool) -> list[dict[str, Any]]:
     """Return a row for each file that came; *stale* ones are kept, but the job does not count on them."""
-    if not isinstance(settlement.event, (Delivery, Short, Incomplete)):
+    if not isinstance(settlement.event, (Delivery, PartialDelivery, Incomplete)):
         return []
     return [
         {
@@ -81,7 +81,7 @@ def ledger_row(opened: Row[Any], batch_id: int, settlement: Settlement, now: dat
 
 def _note(settlement: Settlement) -> str | None:
     match settlement.event:
-        case Delivery(outcome=outcome) | Short(outcome=outcome) | Incomplete(outcome=outcome):
+        case Delivery(outcome=outcome) | PartialDelivery(outcome=outcome) | Incomplete(outcome=outcome):
             return outcome.note
         case _:
             return None
@@ -95,9 +95,9 @@ def _reserved(opened: Row[Any], settlement: Settlement) -> tuple[int | None, int
 
 def _fault_of(settlement: Settlement) -> Fault | None:
     match settlement.event:
-        case Delivery() | Short() | Incomplete():
+        case Delivery() | PartialDelivery() | Incomplete():
             return None
-        case Deferred(fault=fault) | Returned(fault=fault) | Exhausted(fault=fault) | Unsettled(fault=fault):
+        case Deferred(fault=fault) | Released(fault=fault) | Exhausted(fault=fault) | Unknown(fault=fault):
             return fault
         case event:  # a person cancelled while the call was out: nobody looked at its answer
             return Fault(cause=Cause.UNKNOWN, message=type(event).__name__.lower(), charged=Charged.MAYBE)

@@ -21,7 +21,7 @@ from anyio import to_thread
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from ..errors import BatchgenError, NotFound, StaleJob
+from ..errors import BatchgenError, NotFound, StaleClaim
 from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
 from ..task import Artifact
 from . import repair
@@ -29,13 +29,13 @@ from .committer import Committer
 from .compare_and_set import supersede, swap
 from .learned_rates import learn
 from .loading import Loading
-from .records import Intake, Loaded, Trace
+from .records import Intake, Loaded, RecoveredAttempt
 from .rows import to_job
 from .settlement import artifact_rows, closed_attempt, ledger_row
 from .tables import artifacts, attempts, batches, jobs, ledger, runs
 
 if TYPE_CHECKING:
-    from ..manifest.batch import Planned
+    from ..manifest.batch import PlannedJob
 
 CHUNK = 5_000  #: jobs loaded in one transaction: bounds the log, and what an interruption repeats
 
@@ -73,7 +73,7 @@ class Writer:
     async def load(
         self,
         batch_id: int,
-        planned: Iterable[Planned],
+        planned: Iterable[PlannedJob],
         now: datetime,
         *,
         keep_changed: bool = False,
@@ -127,7 +127,7 @@ class Writer:
         """
         after = advance(job, Claimed(at=now))
         if (attempt.job_id, attempt.claim) != (after.id, after.claim):
-            raise StaleJob(
+            raise StaleClaim(
                 f"attempt {attempt.id} was made for claim {attempt.claim}, not for {after.claim} of {job.key}"
             )
         row = {
@@ -173,8 +173,8 @@ class Writer:
         return await self._line.submit(partial(repair.adopt, before=job, attempt_id=attempt_id, file=file, now=now))
 
     async def take_in(
-        self, batch_id: int, traces: Sequence[Trace], now: datetime, *, last: bool
-    ) -> tuple[Intake, list[Trace]]:
+        self, batch_id: int, traces: Sequence[RecoveredAttempt], now: datetime, *, last: bool
+    ) -> tuple[Intake, list[RecoveredAttempt]]:
         """Take in what traces on disk tell and the table does not know; again changes nothing.
 
         Returns what that was, and the files that wait for one before them; *last*: there is none to wait for.
@@ -233,7 +233,9 @@ def _settle(connection: Connection, *, settlement: Settlement, now: datetime) ->
         connection.execute(insert(artifacts), files)
     connection.execute(insert(ledger), ledger_row(opened, row.batch_id, settlement, now))
     if not current:
-        return StaleJob(f"job {before.key} is {before.state} at claim {before.claim}; attempt {attempt.id} was booked")
+        return StaleClaim(
+            f"job {before.key} is {before.state} at claim {before.claim}; attempt {attempt.id} was booked"
+        )
     swap(connection, before, after, now)
     return after
 

@@ -4,7 +4,7 @@ Repeated here is only what cannot cost money: a connection that was never made, 
 belongs to ``retry.judge``, through the job table.  What arrives is kept, however its server framed it.
 """
 
-from .client import Line, Transport
-from .response import Head, inflated
+from .client import ProviderClient, Transport
+from .response import ResponseHead, inflated
 
-__all__ = ["Head", "Line", "Transport", "inflated"]
+__all__ = ["ProviderClient", "ResponseHead", "Transport", "inflated"]

@@ -45,7 +45,7 @@ from .errors import (
 )
 from .payload import Payload, pack
 from .proxies import Proxied
-from .response import MAX_ANSWER, Head, Memory, Sink, hang_up, inflated, receive
+from .response import MAX_ANSWER, BufferSink, ResponseHead, Sink, hang_up, inflated, receive
 
 CONNECT_TRIES = 3
 #: Seconds for which a source image is tried that the user named.
@@ -56,7 +56,7 @@ HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Ag
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
+class ProviderClient:
     """The way to one provider.  Neither client holds the key: it goes into the one header of a signed call."""
 
     profile: Profile
@@ -64,7 +64,7 @@ class Line:
     client: httpx.AsyncClient
     bare: httpx.AsyncClient  #: for results elsewhere: reaches public addresses only
 
-    async def send(self, call: Call, sink: Sink, deadline: float) -> Head:
+    async def send(self, call: Call, sink: Sink, deadline: float) -> ResponseHead:
         """Send a paid call once; return when the whole answer is sealed in *sink*.
 
         *deadline* is seconds for all of it.  From the first byte of the answer on, cancellation waits: what arrives is
@@ -99,7 +99,7 @@ class Line:
         except TimeoutError as error:
             late = Fault(cause=Cause.UNKNOWN, message=f"no answer within {deadline:g} s")
             raise ProviderError(late) from error
-        memory = Memory()
+        memory = BufferSink()
         try:
             head = await receive(response, memory, ends, self.key, MAX_ANSWER)
         finally:
@@ -109,7 +109,7 @@ class Line:
             raise in_doubt(head.broken, head.status)
         return Reply(status=head.status, headers=head.headers, body=inflated(memory.body(), head.headers))
 
-    async def fetch(self, url: str, sink: Sink, patience: float | None = None) -> Head:
+    async def fetch(self, url: str, sink: Sink, patience: float | None = None) -> ResponseHead:
         """Download a result into *sink*, with retries; raise ProviderError where it may not or cannot be had.
 
         *patience* is seconds for all tries; None: those of the profile.
@@ -199,14 +199,16 @@ class Transport:
         self._keys = keys
         self._accounts = accounts or {}
         self._stack = AsyncExitStack()
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[str, ProviderClient] = {}
 
     async def __aenter__(self) -> Self:
         self._tls = trusted()
         self._bare = await self._open(PublicResolver())
         for name, profile in self._profiles.items():
             client = await self._open(connect=profile.timeout.connect)
-            self._lines[name] = Line(profile=profile, key=self._keys.get(name, ""), client=client, bare=self._bare)
+            self._lines[name] = ProviderClient(
+                profile=profile, key=self._keys.get(name, ""), client=client, bare=self._bare
+            )
         return self
 
     async def __aexit__(
@@ -215,14 +217,14 @@ class Transport:
         with CancelScope(shield=True):
             await self._stack.aclose()
 
-    def line(self, provider: str, account: str | None = None, profile: Profile | None = None) -> Line:
+    def line(self, provider: str, account: str | None = None, profile: Profile | None = None) -> ProviderClient:
         """Return the way to *provider*, with the key of that *account* where it has several.
 
         A provider that is no longer in the manifest has no key; with *profile* its results can still be downloaded.
         Raises KeyError for an unknown account: no other key is used in its place.
         """
         if provider not in self._lines and profile is not None:
-            return Line(profile=profile, key="", client=self._bare, bare=self._bare)
+            return ProviderClient(profile=profile, key="", client=self._bare, bare=self._bare)
         line = self._lines[provider]
         return line if account is None else replace(line, key=self._accounts[provider][account])
 

@@ -17,7 +17,7 @@ from ..fault import ProviderError
 from .addresses import NotPublicError
 from .errors import TROUBLE, FlakyError, LostError, causes, words
 from .proxies import ProxyError
-from .response import Head, Sink, hang_up, receive
+from .response import ResponseHead, Sink, hang_up, receive
 
 #: Seconds for one try, and for any silence within it.
 TIMEOUT = 120.0
@@ -57,7 +57,7 @@ class Download:
     paid: bool = True  #: a result: any refusal may pass.  A source image that is not there is not waited for
     key: str = ""  #: blacked out where the far side repeats it
 
-    async def into(self, sink: Sink) -> Head:
+    async def into(self, sink: Sink) -> ResponseHead:
         """Fetch it into *sink*, trying again while that may help.
 
         Raises FlakyError where it did not, and LostError where it cannot.
@@ -82,7 +82,7 @@ class Download:
             await sleep(min(pause, left))
             wait = min(wait * 2, LONGEST_WAIT)
 
-    async def _once(self, sink: _Look) -> Head:
+    async def _once(self, sink: _Look) -> ResponseHead:
         url, before, login = self.url, None, False
         for _ in range(HOPS + 2):
             hop = self.allowed(url, before)
@@ -171,7 +171,7 @@ class _Look:
         """Whether the body is not text: it may be an image that was cut off."""
         return any(byte < 9 or byte > 126 for byte in self._start)
 
-    def not_an_image(self, head: Head) -> str | None:
+    def not_an_image(self, head: ResponseHead) -> str | None:
         """Return why what came is plainly not the image, or not all of it; None where it may be."""
         kind = head.headers.get("content-type", "").partition(";")[0].strip().lower()
         begins = self._start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()

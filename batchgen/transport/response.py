@@ -50,7 +50,7 @@ class Sink(Protocol):
 
 
 @dataclass(slots=True)
-class Memory:
+class BufferSink:
     """A sink for an answer that is small and may be asked for again."""
 
     _body: bytearray = field(default_factory=bytearray)
@@ -71,7 +71,7 @@ class Memory:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Head:
+class ResponseHead:
     """The head of an answer whose body lies in the sink.  Header names are lower case."""
 
     status: int
@@ -79,7 +79,9 @@ class Head:
     broken: str | None = None  #: why the body ended before its end, in words; None: it ended as HTTP says
 
 
-async def receive(response: httpx.Response, sink: Sink, ends: float, key: str = "", most: int | None = None) -> Head:
+async def receive(
+    response: httpx.Response, sink: Sink, ends: float, key: str = "", most: int | None = None
+) -> ResponseHead:
     """Read *response* into *sink* and seal it there; *ends* is on the loop's clock, *most* in bytes (None: MAX_BODY).
 
     Where the far side repeats *key*, it is blacked out: answers are kept, and errors are shown.  What came of a body
@@ -87,9 +89,9 @@ async def receive(response: httpx.Response, sink: Sink, ends: float, key: str = 
     """
     raw = response.headers.items()
     headers = {name.lower(): redaction.hidden(text, [key], None) for name, text in raw}
-    head = Head(status=response.status_code, headers=headers)
+    head = ResponseHead(status=response.status_code, headers=headers)
     sink.keep_head(head.status, head.headers)
-    pieces = _Pieces(sink, redaction.Blackout(key))
+    pieces = _Pieces(sink, redaction.Redactor(key))
     cap = MAX_BODY if most is None else most
     broken: str | None = None
     try:
@@ -133,7 +135,7 @@ class _Pieces:
     """Gathers what arrives into pieces; httpx's own gathering drops the last one where an answer breaks off."""
 
     sink: Sink
-    blackout: redaction.Blackout
+    blackout: redaction.Redactor
     length: int = 0
     _gathered: list[bytes] = field(default_factory=list)
     _size: int = 0

@@ -6,7 +6,7 @@ import pytest
 
 from batchgen.sandbox import launch
 
-from .kit import CANARY, PROVIDERS, Project, Witness
+from .kit import CANARY, PROVIDERS, Witness, Workspace
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def witness(sandbox):
 @pytest.fixture
 def project(tmp_path, sandbox):
     keys = {f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}
-    project = Project(folder=tmp_path, url=sandbox.url, env=keys)
+    project = Workspace(folder=tmp_path, url=sandbox.url, env=keys)
     yield project
     project.end()
 
@@ -38,7 +38,7 @@ def project(tmp_path, sandbox):
 @pytest.fixture
 def bare(tmp_path):
     """Return a folder without a world around it; whatever sandbox a rehearsal left there is stopped."""
-    project = Project(folder=tmp_path)
+    project = Workspace(folder=tmp_path)
     yield project
     project.end()
     left = launch.find(project.state / "sandbox")

@@ -111,7 +111,7 @@ def claimed(usage: Line, unit: str) -> dict[str, Decimal]:
 
 
 @dataclass(kw_only=True)
-class Project:
+class Workspace:
     """A user's folder."""
 
     folder: Path
@@ -211,7 +211,7 @@ class Project:
 
 
 def finish(process: Popen, seconds: float = 30) -> Done:
-    """Wait for a process of ``Project.start``."""
+    """Wait for a process of ``Workspace.start``."""
     began = time.monotonic()
     out, err = process.communicate(timeout=seconds)
     return Done(code=process.returncode, out=out.decode(), err=err.decode(), seconds=time.monotonic() - began)
@@ -226,7 +226,7 @@ def wait_for(condition: Callable[[], object], process: Popen | None = None, *, s
         time.sleep(0.005)
 
 
-def check_files(project: Project) -> None:
+def check_files(project: Workspace) -> None:
     """Every delivered file is there and whole, and there is no file that nobody delivered."""
     rows = project.rows("select * from artifacts where superseded_at is null")
     paths = {project.folder / row["path"]: row for row in rows}
@@ -250,7 +250,7 @@ def opened(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def check_books(project: Project, charges: list[Line]) -> None:
+def check_books(project: Workspace, charges: list[Line]) -> None:
     """Every charge with an attempt's id is in the ledger: at its exact price, or as an estimate that covers it."""
     book = project.ledger()
     ids = [line["attempt"] for line in charges if line["attempt"]]

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 
 from tests.zygote import Popen
 
-from .kit import Project
+from .kit import Workspace
 
 _MOVES = re.compile(r"\x1b\[\??(\d*)([A-Za-z])")
 
 
 def on_terminal(
-    project: Project, words: Sequence[object], term: str, columns: int = 100, rows: int = 30, **env: str
+    project: Workspace, words: Sequence[object], term: str, columns: int = 100, rows: int = 30, **env: str
 ) -> tuple[str, int]:
     """Run batchgen on a terminal of that size; return everything it wrote, and its exit code."""
     ours, theirs = pty.openpty()

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from tests.zygote import FRESH
 
-from .kit import IMAGES, PROVIDERS, ROOT, Project, Witness, claimed, opened, sums
+from .kit import IMAGES, PROVIDERS, ROOT, Witness, Workspace, claimed, opened, sums
 
 JOBS = {"total", "pending", "running", "done", "failed", "unknown", "cancelled"}
 LINE = {"provider", "model", "attempts", "images", "input_tokens", "output_tokens", "credits", "usd", "usd_by_source"}
@@ -46,7 +46,7 @@ def test_the_demonstration(bare, tmp_path):
     assert witness.arrived == arrived
 
 
-def agree(project: Project, witness: Witness) -> None:
+def agree(project: Workspace, witness: Witness) -> None:
     """Compare what status and usage say with the charge log, and with their shapes in the design."""
     charges = witness.charges()
     status = project.run("status", "--sandbox", "--json").json

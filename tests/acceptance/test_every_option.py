@@ -18,7 +18,7 @@ from batchgen.cli import Commands, batchgen
 from batchgen.cli.command import EVERYWHERE
 from batchgen.sandbox.log import read_log
 
-from .kit import CANARY, PROVIDERS, Project, finish
+from .kit import CANARY, PROVIDERS, Workspace, finish
 from .test_notify import Hook
 
 LOW = {"provider": "openai", "model": "gpt-image-2", "quality": "low", "size": "1024x1024", "tags": ["t"]}
@@ -61,7 +61,7 @@ OTHERS = ("--id x*", "--tag other", "--provider aimlapi", "--model gpt-image-2.5
 def shop(tmp_path_factory, sandbox):
     """Return a project in which every job of JOBS has come to its end."""
     keys = {f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}
-    project = Project(folder=tmp_path_factory.mktemp("shop"), url=sandbox.url, env=keys)
+    project = Workspace(folder=tmp_path_factory.mktemp("shop"), url=sandbox.url, env=keys)
     Image.new("RGB", (64, 64)).save(project.folder / "a.png")
     path = project.manifest(list(JOBS[:-1]), on_unknown="hold")
     assert project.run("run", path, "--yes").code == 3
@@ -74,7 +74,7 @@ def shop(tmp_path_factory, sandbox):
 def copied(shop, tmp_path):
     """Return a copy of it that may be changed."""
     shutil.copytree(shop.folder, tmp_path / "copy")
-    return Project(folder=tmp_path / "copy", url=shop.url, env=shop.env)
+    return Workspace(folder=tmp_path / "copy", url=shop.url, env=shop.env)
 
 
 def found(project, *options: str) -> set[str]:

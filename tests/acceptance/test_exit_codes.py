@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from .kit import Project
+from .kit import Workspace
 
 ONE = [{"id": "one", "provider": "openai", "quality": "low", "prompt": "One"}]
 
@@ -20,14 +20,14 @@ ONE = [{"id": "one", "provider": "openai", "quality": "low", "prompt": "One"}]
     ],
 )  # fmt: skip
 def test_wrong_use_is_2(tmp_path, arguments):
-    done = Project(folder=tmp_path).run(*arguments)
+    done = Workspace(folder=tmp_path).run(*arguments)
     assert (done.code, done.out) == (2, "")
     assert done.err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_help_and_version_are_0(tmp_path):
-    project = Project(folder=tmp_path)
+    project = Workspace(folder=tmp_path)
     assert "run" in project.run("--help").out
     assert "MANIFEST" in project.run("run", "--help").out
     assert project.run("--version").out.startswith("batchgen")

@@ -7,10 +7,10 @@ import os
 import re
 import signal
 
-from .kit import CANARY, SECRET, Line, Project, wait_for
+from .kit import CANARY, SECRET, Line, Workspace, wait_for
 
 
-def log(project: Project) -> list[Line]:
+def log(project: Workspace) -> list[Line]:
     return [json.loads(line) for line in (project.state / "logs" / "batchgen.jsonl").read_text("ascii").splitlines()]
 
 

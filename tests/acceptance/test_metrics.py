@@ -9,7 +9,7 @@ import pytest
 
 from batchgen.app.monitoring.exposition import Family, exposition
 
-from .kit import Project, wait_for
+from .kit import Workspace, wait_for
 
 _NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(,|$)')
@@ -56,7 +56,7 @@ def get(samples: Samples, name: str, **labels: str) -> Decimal:
     return samples["batchgen_" + name, frozenset(labels.items())]
 
 
-def read(project: Project) -> Samples:
+def read(project: Workspace) -> Samples:
     return parsed((project.folder / "metrics.prom").read_text())
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from .kit import SECRET, Done, Project
+from .kit import SECRET, Done, Workspace
 
 
 class Hook:
@@ -62,7 +62,7 @@ def jobs(count: int = 1, what: str = "") -> list[dict]:
     return [{"id": f"j{n}", "provider": "openai", "quality": "low", "prompt": f"P{n}{what}"} for n in range(count)]
 
 
-def kept(project: Project) -> dict:
+def kept(project: Workspace) -> dict:
     [file] = project.state.glob("runs/*/summary.json")
     return json.loads(file.read_text())
 
@@ -181,7 +181,7 @@ def test_a_target_of_apprise_that_fails_is_told_and_changes_nothing(project, hoo
     assert shown(project, done) == []
 
 
-def shown(project: Project, done: Done) -> list[str]:
+def shown(project: Workspace, done: Done) -> list[str]:
     """Return the credentials that stand in what the program printed or kept, the job table and log included."""
     everything = b"".join(file.read_bytes() for file in project.state.rglob("*") if file.is_file())
     return [one for one in CREDENTIALS if one in done.out + done.err or one.encode() in everything]

@@ -62,10 +62,10 @@ def test_plan_is_the_designs_document_and_sends_nothing(project, witness):
 @pytest.fixture(scope="module")
 def told(tmp_path_factory, sandbox):
     """A project with a past, for every command that only looks."""
-    from .kit import CANARY, Project
+    from .kit import CANARY, Workspace
 
     folder = tmp_path_factory.mktemp("told")
-    project = Project(folder=folder, url=sandbox.url, env={f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS})
+    project = Workspace(folder=folder, url=sandbox.url, env={f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS})
     jobs = [
         {"id": "a", "provider": "openai", "quality": "low", "prompt": "=SUM(A1)", "tags": ["x", "y"]},
         {"id": "b", "provider": "aimlapi", "quality": "low", "prompt": '-2+3, "quoted"\nand a line', "tags": ["x"]},

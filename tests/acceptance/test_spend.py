@@ -14,7 +14,7 @@ import pytest
 
 from tests.zygote import Popen
 
-from .kit import Done, Project, check_books, check_files, sums
+from .kit import Done, Workspace, check_books, check_files, sums
 
 JOBS = [{"id": f"j{number}", "provider": "openai", "quality": "low", "prompt": f"P{number}"} for number in range(6)]
 PRICE = Decimal("0.005885")  # 196 tokens out at 30 USD a million, one token in at 5
@@ -171,7 +171,7 @@ def test_a_budget_that_is_no_amount(project, witness):
 QUESTION = "a number of jobs to try first]"
 
 
-def at_a_terminal(project: Project, *arguments: object, answers: tuple[str, ...] = ()) -> Done:
+def at_a_terminal(project: Workspace, *arguments: object, answers: tuple[str, ...] = ()) -> Done:
     """Run batchgen at a real terminal, and type each of *answers* when it asks; all that shows is in ``err``."""
     began = time.monotonic()
     leader, follower = pty.openpty()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .kit import Project
+from .kit import Workspace
 
 JOB = {"id": "a", "prompt": "A red cube", "provider": "studio", "quality": "low"}
 
@@ -36,7 +36,7 @@ PIL.ImageFile.ImageFile.load = load
 MAIN = "\nimport sys\nfrom batchgen.cli import main\nsys.exit(main())\n"
 
 
-def stumble(project: Project, how: str, manifest: Path) -> subprocess.CompletedProcess[str]:
+def stumble(project: Workspace, how: str, manifest: Path) -> subprocess.CompletedProcess[str]:
     """Run batchgen in a process in which *how* has gone wrong."""
     return subprocess.run(
         [sys.executable, "-c", how + MAIN, "run", str(manifest), "--yes"],
@@ -50,7 +50,7 @@ def stumble(project: Project, how: str, manifest: Path) -> subprocess.CompletedP
     )
 
 
-def write(project: Project, provider: str = "studio", preset: str = "openai", **top: object) -> Path:
+def write(project: Workspace, provider: str = "studio", preset: str = "openai", **top: object) -> Path:
     return project.manifest(
         [JOB | {"provider": provider}],
         providers={provider: {"preset": preset, "base_url": f"{project.url}/{preset}"}},

@@ -6,10 +6,10 @@ import json
 import stat
 from decimal import Decimal
 
-from .kit import Project
+from .kit import Workspace
 
 
-def summaries(project: Project) -> list[dict]:
+def summaries(project: Workspace) -> list[dict]:
     files = sorted(project.state.glob("runs/*/summary.json"), key=lambda file: file.stat().st_mtime_ns)
     return [json.loads(file.read_text()) for file in files]
 

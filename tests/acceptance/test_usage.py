@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from .kit import CANARY, PROVIDERS, Line, Project, Witness
+from .kit import CANARY, PROVIDERS, Line, Witness, Workspace
 
 TAGS = {
     "Lamp": ["autumn", "lamp"],
@@ -42,7 +42,7 @@ def job(prompt: str, provider: str) -> Line:
 def past(tmp_path_factory, sandbox):
     """Two batches and three runs; between the first and the second lies a moment that the test knows."""
     keys = {f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}
-    project = Project(folder=tmp_path_factory.mktemp("past"), url=sandbox.url, env=keys)
+    project = Workspace(folder=tmp_path_factory.mktemp("past"), url=sandbox.url, env=keys)
     jobs = [job("Lamp", "openai"), job("Chair", "aimlapi"), job("Table", "gptimageapi"), job("Bare", "openrouter")]
     jobs.append(job("Refused [sandbox: refuse]", "openai"))
     runs = []

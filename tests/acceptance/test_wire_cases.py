@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import pytest
 
-from .kit import CANARY, PROVIDERS, Done, Line, Project, Witness
+from .kit import CANARY, PROVIDERS, Done, Line, Witness, Workspace
 
 RETRY = {"attempts": 4, "first_wait": 0.05, "max_wait": 0.2}
 #: One call at a time, in the order of the manifest.
@@ -30,7 +30,7 @@ def one(directive: str, prompt: str = "A fox") -> list[Line]:
 class Run:
     """One run of a small manifest, and what the witness saw of it."""
 
-    def __init__(self, project: Project, witness: Witness) -> None:
+    def __init__(self, project: Workspace, witness: Witness) -> None:
         self.project, self.witness = project, witness
         self.done: Done | None = None
 
@@ -265,7 +265,7 @@ FINAL = ("unknown-format", "svg", "url-foreign", "url-elsewhere", "pending", "od
 def final(tmp_path_factory, sandbox):
     """One run of all that would end the same way again; a good job after each, so that no lane closes."""
     keys = {f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}
-    own = Run(Project(folder=tmp_path_factory.mktemp("final"), url=sandbox.url, env=keys), Witness(sandbox.log))
+    own = Run(Workspace(folder=tmp_path_factory.mktemp("final"), url=sandbox.url, env=keys), Witness(sandbox.log))
     odd = [{"id": shape, "prompt": f"A fox [sandbox: {shape}]"} for shape in FINAL]
     jobs = [job for pair in zip(odd, cats(len(odd)), strict=True) for job in pair]
     own(jobs, "openai", *ONE_BY_ONE)

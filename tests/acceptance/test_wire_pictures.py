@@ -13,7 +13,7 @@ from PIL import Image
 from batchgen.sandbox.log import read_log
 from batchgen.sandbox.shapes import GOOD, SHAPES
 
-from .kit import CANARY, PROVIDERS, Done, Line, Project, Witness, opened
+from .kit import CANARY, PROVIDERS, Done, Line, Witness, Workspace, opened
 
 #: Of which no estimate says what it costs.
 WITHOUT_TARIFF = "bare"
@@ -54,7 +54,7 @@ CASES = [
 class Outcome:
     """What became of the one run."""
 
-    project: Project
+    project: Workspace
     done: Done
     jobs: dict[str, Line]
     charges: dict[str, list[Line]]  #: by job
@@ -76,7 +76,7 @@ def job(case: str) -> Line:
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory, sandbox):
     keys = {f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}
-    project = Project(folder=tmp_path_factory.mktemp("project"), url=sandbox.url, env=keys)
+    project = Workspace(folder=tmp_path_factory.mktemp("project"), url=sandbox.url, env=keys)
     Image.new("RGB", (40, 30), (10, 200, 30)).save(project.folder / "source.png")
     bare = {"preset": "gateway", "base_url": f"{sandbox.url}/gateway", "api_key_env": "GATEWAY_API_KEY"}
     providers = {"gateway": {"tariff": {"usd_per_image": 0.05}}, WITHOUT_TARIFF: bare}

@@ -19,14 +19,14 @@ from batchgen.files.output.source_cache import Inputs
 from batchgen.files.output.spool import Slot, Spool
 from PIL import Image
 
-from batchgen.engine.executor import Workshop
+from batchgen.engine.executor import Executor
 from batchgen.job import Attempt, Delivered
 from batchgen.providers import dialect
 from batchgen.providers.base import Call, Generation, Reply, Request
 from batchgen.providers.presets import profile
 from batchgen.providers.profile import Profile
 from batchgen.task import Kind, Task
-from batchgen.transport import Head, Transport
+from batchgen.transport import ResponseHead, Transport
 
 from .apart import apart
 from .figures import Row, rows
@@ -151,11 +151,11 @@ _WAYS: dict[str, Callable[[Path, list[bytes]], Callable[[int], object]]] = {
 }
 
 
-def _arrive(slot: Slot, pieces: list[bytes]) -> Head:
+def _arrive(slot: Slot, pieces: list[bytes]) -> ResponseHead:
     slot.keep_head(200, _HEADERS)
     for piece in pieces:
         slot.write(piece)
-    return Head(status=200, headers=_HEADERS)
+    return ResponseHead(status=200, headers=_HEADERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class _Canned:
     def line(self, _: str, __: str | None = None, ___: Profile | None = None) -> _Canned:
         return self
 
-    async def send(self, _: Call, slot: Slot, __: float) -> Head:
+    async def send(self, _: Call, slot: Slot, __: float) -> ResponseHead:
         head = _arrive(slot, self.pieces)
         await to_thread.run_sync(slot.seal)
         return head
@@ -178,7 +178,7 @@ async def _batchgen(folder: Path, warm: list[bytes], pieces: list[bytes], count:
     spool = Spool(folder / "spool")
 
     async def one(number: int, coming: list[bytes]) -> None:
-        workshop = Workshop(
+        workshop = Executor(
             transport=cast("Transport", _Canned(profile("openai"), coming)),
             spool=spool,
             inputs=Inputs(folder / "inputs", spool, cast("Any", None)),

@@ -17,7 +17,7 @@ import anyio
 import yaml
 
 from batchgen.app import plan, run
-from batchgen.app.project import Place
+from batchgen.app.project import Project
 from batchgen.engine.runner import Runner
 from batchgen.manifest.overrides import Overlay
 from batchgen.store.reader import Reader
@@ -54,10 +54,10 @@ def batchgen(url: str, count: int, width: int) -> dict[str, float]:
     """Run a manifest of *count* jobs through the program, from its plan to its end."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        place = Place.of(root, None)
+        place = Project.of(root, None)
         batch = plan.read_manifest(place, _manifest(root, url, count), Overlay(concurrency=width))
         with Meter() as meter:
-            ended = run.run(place, batch, run.Terms(), _agree, _quietly)
+            ended = run.run(place, batch, run.RunOptions(), _agree, _quietly)
         assert (ended.exit_code, ended.images) == (0, count), ended
     return meter.took(count)
 
@@ -76,10 +76,10 @@ def flight(url: str, count: int) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        place = Place.of(root, None)
+        place = Project.of(root, None)
         batch = plan.read_manifest(place, _manifest(root, url, count), Overlay(concurrency=count))
         with Meter() as meter:
-            ended = run.run(place, batch, run.Terms(), _agree, watched)
+            ended = run.run(place, batch, run.RunOptions(), _agree, watched)
         assert (ended.exit_code, ended.images) == (0, count), ended
     width = lags.pop()
     return meter.took(count) | {"worst_lag": max(lags), "late": _share(lags, 0.25), "width": width}

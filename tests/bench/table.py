@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from batchgen.job import Attempt, Job
-from batchgen.manifest.batch import Planned, Recipe
+from batchgen.manifest.batch import PlannedJob, Recipe
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
 from batchgen.store.records import Wanted
@@ -77,12 +77,12 @@ def table(*, short: bool) -> list[Row]:
     return found
 
 
-def plans(count: int) -> Iterator[Planned]:
+def plans(count: int) -> Iterator[PlannedJob]:
     """Yield the plan of *count* jobs: one recipe, a prompt each."""
     recipe = Recipe(task=Task(kind=Kind.GENERATE, prompt="", provider="openai", model="gpt-image-2"))
     for number in range(count):
         prompt = f"a photo of item {number:06} on an oak table, soft daylight"
-        yield Planned(f"job-{number:06}", prompt, recipe.fingerprint(prompt), f"job-{number:06}", recipe)
+        yield PlannedJob(f"job-{number:06}", prompt, recipe.fingerprint(prompt), f"job-{number:06}", recipe)
 
 
 def bare_writes(count: int) -> dict[str, dict[str, float]]:
@@ -166,7 +166,7 @@ async def _writes(path: Path, count: int, width: int) -> dict[str, dict[str, flo
     return {"claim and settle": pairs.took(count), "claim": claims.took(count)}
 
 
-def _bare_rows(planned: Iterator[Planned]) -> Iterator[tuple[str, str, str]]:
+def _bare_rows(planned: Iterator[PlannedJob]) -> Iterator[tuple[str, str, str]]:
     for one in planned:
         task = {"kind": "generate", "prompt": one.prompt, "provider": "openai", "model": "gpt-image-2"}
         yield one.key, json.dumps(task), one.fingerprint

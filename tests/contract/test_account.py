@@ -12,7 +12,7 @@ from batchgen.fault import Cause, Fault, ProviderError
 from batchgen.providers.account import Balance, Limit, read_balance, read_catalogue, read_limits
 from batchgen.providers.base import Call, Reply
 from batchgen.providers.presets import PRESET_NAMES, profile
-from batchgen.providers.probe import NO_ENDPOINT, Account, Verdict, inquire, list_models
+from batchgen.providers.probe import NO_ENDPOINT, AccountReport, KeyVerdict, inquire, list_models
 from batchgen.providers.profile import BalanceCheck, Checks, ModelsCheck, Profile
 
 KEY = "sk-canary-Zq8vT3xW9pL5mK2rB7nD4hJ6-0000"
@@ -51,7 +51,7 @@ def told(body: object, status: int = 200, **headers: str) -> Reply:
     return Reply(status=status, body=raw, headers={name.replace("_", "-"): text for name, text in headers.items()})
 
 
-def play(facts: Profile, *replies: Reply | ProviderError, secret: str = KEY) -> tuple[list[Call], Account]:
+def play(facts: Profile, *replies: Reply | ProviderError, secret: str = KEY) -> tuple[list[Call], AccountReport]:
     """Answer each question with the next reply; all of them must be wanted."""
     asking, calls, left = inquire(facts, secret), [], list(replies)
     try:
@@ -92,7 +92,7 @@ def test_only_free_questions_are_asked(name):
         assert call.url.startswith(facts.base_url)
         assert call.url.partition("?")[0] not in paid
         assert KEY not in repr(call)
-    assert account.verdict in (Verdict.ACCEPTED, Verdict.UNTOLD)
+    assert account.verdict in (KeyVerdict.ACCEPTED, KeyVerdict.UNTOLD)
 
 
 def _questions(facts: Profile) -> int:
@@ -119,11 +119,11 @@ def test_which_questions_each_provider_documents():
 def test_who_documents_nothing_is_only_knocked_at_without_the_key():
     (call,), account = play(known("gateway"), told({"error": {"message": "no such page"}}, 404))
     assert (call.url, call.signed) == ("https://gw.example.com/", False)
-    assert account.verdict is Verdict.UNTOLD
+    assert account.verdict is KeyVerdict.UNTOLD
     assert NO_ENDPOINT in account.words
     assert set(account.untold.values()) == {NO_ENDPOINT}
     _, silent = play(known("gateway"), told(b"<title>502 Bad Gateway</title>", 502))
-    assert (silent.verdict, silent.status) == (Verdict.UNREACHED, 502)
+    assert (silent.verdict, silent.status) == (KeyVerdict.UNREACHED, 502)
 
 
 # --- balances ------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_who_documents_nothing_is_only_knocked_at_without_the_key():
 )
 def test_balances_as_documented(name, body, balance, left):
     _, account = play(known(name), told(body), told(MODELS))
-    assert (account.verdict, account.status, account.broke) == (Verdict.ACCEPTED, 200, False)
+    assert (account.verdict, account.status, account.broke) == (KeyVerdict.ACCEPTED, 200, False)
     assert account.balance == balance
     assert account.balance.left == (None if left is None else Decimal(left))
     assert ("balance" in account.untold) == (name == "openrouter")
@@ -175,7 +175,7 @@ def test_a_key_without_a_limit_hides_the_accounts_credits_and_says_why():
 )
 def test_an_empty_purse_is_seen(body, broke):
     _, account = play(known("aigate"), told(body), told(MODELS))
-    assert (account.verdict, account.broke) == (Verdict.ACCEPTED, broke)
+    assert (account.verdict, account.broke) == (KeyVerdict.ACCEPTED, broke)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_what_is_no_amount_is_not_told(value):
     assert read_balance({"left": "0.10"}, check).account == Decimal("0.10")
     body = without("balance", value) | {"token": {}}
     _, account = play(known("aigate"), told(body), told(MODELS))
-    assert (account.verdict, account.balance) == (Verdict.ACCEPTED, None)
+    assert (account.verdict, account.balance) == (KeyVerdict.ACCEPTED, None)
     assert account.untold["balance"] == "the answer does not hold it"
 
 
@@ -209,33 +209,43 @@ NEW_API = {"error": {"message": "user quota is not enough", "type": "new_api_err
         (
             "openai",
             told(openai_error("Incorrect API key provided: ****0000.", "invalid_api_key"), 401),
-            Verdict.REFUSED,
+            KeyVerdict.REFUSED,
             "Incorrect API key",
         ),
-        ("openai", told(openai_error("Country not supported"), 403), Verdict.REFUSED, "Country not supported"),
-        ("openai", told(SCOPES, 403), Verdict.UNTOLD, "Missing scopes"),
-        ("openai", told(SCOPES, 401), Verdict.UNTOLD, "Missing scopes"),
-        ("openai", told(openai_error("Invalid URL (GET /v2/models)"), 404), Verdict.UNTOLD, "Invalid URL"),
-        ("openai", told(openai_error("Rate limit reached", "rate_limit_exceeded"), 429), Verdict.UNREACHED, "Rate"),
-        ("openai", told(openai_error("The server had an error"), 500), Verdict.UNREACHED, "server had an error"),
-        ("openai", told(b"<title>Just a moment...</title>", 200), Verdict.UNREACHED, "not this API: Just a moment"),
-        ("openai", told(b"", 307, location="https://x.example/"), Verdict.UNREACHED, "307"),
-        ("openai", told({"error": {"message": "bad", "code": "invalid_api_key"}}), Verdict.REFUSED, "bad"),
-        ("aimlapi", told(NEST, 401), Verdict.REFUSED, "Invalid API key."),
-        ("openrouter", told({"error": {"code": 401, "message": "User not found."}}, 401), Verdict.REFUSED, "not found"),
-        ("aigate", told({"error": {"message": "Invalid token", "type": "new_api_error"}}, 401), Verdict.REFUSED, "tok"),
-        ("aigate", told(b"proxy wants a password", 407), Verdict.UNREACHED, "password"),
+        ("openai", told(openai_error("Country not supported"), 403), KeyVerdict.REFUSED, "Country not supported"),
+        ("openai", told(SCOPES, 403), KeyVerdict.UNTOLD, "Missing scopes"),
+        ("openai", told(SCOPES, 401), KeyVerdict.UNTOLD, "Missing scopes"),
+        ("openai", told(openai_error("Invalid URL (GET /v2/models)"), 404), KeyVerdict.UNTOLD, "Invalid URL"),
+        ("openai", told(openai_error("Rate limit reached", "rate_limit_exceeded"), 429), KeyVerdict.UNREACHED, "Rate"),
+        ("openai", told(openai_error("The server had an error"), 500), KeyVerdict.UNREACHED, "server had an error"),
+        ("openai", told(b"<title>Just a moment...</title>", 200), KeyVerdict.UNREACHED, "not this API: Just a moment"),
+        ("openai", told(b"", 307, location="https://x.example/"), KeyVerdict.UNREACHED, "307"),
+        ("openai", told({"error": {"message": "bad", "code": "invalid_api_key"}}), KeyVerdict.REFUSED, "bad"),
+        ("aimlapi", told(NEST, 401), KeyVerdict.REFUSED, "Invalid API key."),
+        (
+            "openrouter",
+            told({"error": {"code": 401, "message": "User not found."}}, 401),
+            KeyVerdict.REFUSED,
+            "not found",
+        ),
+        (
+            "aigate",
+            told({"error": {"message": "Invalid token", "type": "new_api_error"}}, 401),
+            KeyVerdict.REFUSED,
+            "tok",
+        ),
+        ("aigate", told(b"proxy wants a password", 407), KeyVerdict.UNREACHED, "password"),
     ],
     ids=lambda value: value if isinstance(value, str) and " " not in value else None,
 )
 def test_what_an_answer_says_of_the_key(name, reply, verdict, words):
     facts = known(name)
-    goes_on = verdict is Verdict.UNTOLD and facts.checks.balance is not None
+    goes_on = verdict is KeyVerdict.UNTOLD and facts.checks.balance is not None
     calls, account = play(facts, reply, *([told(MODELS)] if goes_on else []))
     assert (account.verdict, account.status) == (verdict, reply.status)
     assert words in account.words
     assert len(calls) == 1 + goes_on
-    assert account.hint or verdict is Verdict.ACCEPTED
+    assert account.hint or verdict is KeyVerdict.ACCEPTED
 
 
 @pytest.mark.parametrize(
@@ -249,7 +259,7 @@ def test_what_an_answer_says_of_the_key(name, reply, verdict, words):
 )
 def test_who_is_told_that_the_money_is_gone_was_recognised(name, reply):
     _, account = play(known(name), reply, told(MODELS))
-    assert (account.verdict, account.broke, account.balance) == (Verdict.ACCEPTED, True, None)
+    assert (account.verdict, account.broke, account.balance) == (KeyVerdict.ACCEPTED, True, None)
     assert account.words
 
 
@@ -257,21 +267,21 @@ def test_no_answer_ends_the_questions():
     gone = ProviderError(Fault(cause=Cause.UNREACHED, message="refused", hint="is base_url right?"))
     calls, account = play(known("aigate"), gone)
     assert len(calls) == 1
-    assert (account.verdict, account.words, account.hint) == (Verdict.UNREACHED, "refused", "is base_url right?")
+    assert (account.verdict, account.words, account.hint) == (KeyVerdict.UNREACHED, "refused", "is base_url right?")
     late = ProviderError(Fault(cause=Cause.UNKNOWN, message="no answer", hint="it may have been charged"))
     assert play(known("openai"), late)[1].hint == "try again later"
     # the balance proved the key; a list that nobody hands out changes nothing
     _, account = play(known("aigate"), told(AIGATE), late)
-    assert (account.verdict, account.untold["models"]) == (Verdict.ACCEPTED, "no answer")
+    assert (account.verdict, account.untold["models"]) == (KeyVerdict.ACCEPTED, "no answer")
 
 
 def test_a_public_list_proves_nothing():
     listed = ModelsCheck(path="/v1/models", public=True)
     facts = known("gateway").model_copy(update={"checks": Checks(models=listed)})
     _, account = play(facts, told(MODELS))
-    assert (account.verdict, account.catalogue.ids) == (Verdict.UNTOLD, ("gpt-image-2",))
+    assert (account.verdict, account.catalogue.ids) == (KeyVerdict.UNTOLD, ("gpt-image-2",))
     _, account = play(known("aigate"), told({"error": {"message": "nothing here"}}, 404), told(MODELS))
-    assert (account.verdict, account.catalogue.ids) == (Verdict.UNTOLD, ("gpt-image-2",))
+    assert (account.verdict, account.catalogue.ids) == (KeyVerdict.UNTOLD, ("gpt-image-2",))
 
 
 @pytest.mark.parametrize("status", [200, 401, 404, 500])
@@ -324,7 +334,7 @@ def test_models_may_be_asked_for_alone():
     assert read_catalogue(end.value.value.document).ids == ("gpt-image-2",)
     with pytest.raises(StopIteration) as end:
         next(list_models(known("gateway")))
-    assert (end.value.value.verdict, end.value.value.words) == (Verdict.UNTOLD, NO_ENDPOINT)
+    assert (end.value.value.verdict, end.value.value.words) == (KeyVerdict.UNTOLD, NO_ENDPOINT)
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ import pytest
 from batchgen.fault import FIREWALL, Cause, Charged, Fault, ProviderError, Scope
 from batchgen.providers.base import Reply
 from batchgen.providers.error_mapping import fault_of
-from batchgen.redaction import Blackout
+from batchgen.redaction import Redactor
 from batchgen.task import Kind, Source
 from batchgen.transport.content_coding import plain
-from batchgen.transport.response import Memory, _Pieces
+from batchgen.transport.response import BufferSink, _Pieces
 
 from .test_dialects import B64, GATEWAY, PNG, answer, profile, request, start
 from .test_dialects_answers import failure
@@ -130,7 +130,7 @@ def test_padding_between_the_members_of_a_gzip_file_is_skipped() -> None:
 
 @pytest.mark.parametrize("end", [b"data: [DONE]\n\n", b"data:[DONE]", b"data: [DONE]\r\n"])
 def test_the_last_event_ends_a_stream(end: bytes) -> None:
-    pieces = _Pieces(Memory(), Blackout(""))
+    pieces = _Pieces(BufferSink(), Redactor(""))
     pieces.add(b'data: {"a": 1}\n\n' + end)
     assert pieces.document_ended()
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batchgen.fault import Cause, Charged, Fault
-from batchgen.job import Attempt, Delivered, Delivery, Event, Job, Settlement, Unsettled
-from batchgen.manifest.batch import Planned
+from batchgen.job import Attempt, Delivered, Delivery, Event, Job, Settlement, Unknown
+from batchgen.manifest.batch import PlannedJob
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from batchgen.task import Artifact, Basis, Charge, Kind, Task, Usage
@@ -18,11 +18,11 @@ NOW = datetime(2026, 3, 1, 3, 0, 0, 123456, tzinfo=UTC)
 DOUBT = Fault(cause=Cause.UNKNOWN, message="read timeout", charged=Charged.MAYBE, status=504, code="gateway")
 
 
-def plan(key: str, prompt: str = "a cat", provider: str = "aigate", **changes: object) -> Planned:
+def plan(key: str, prompt: str = "a cat", provider: str = "aigate", **changes: object) -> PlannedJob:
     """A job, by default with a mark that tells its prompt; *changes* are of the job or of its recipe."""
     task = Task(kind=Kind.GENERATE, prompt=prompt, provider=provider, model="gpt-image-2")
     fingerprint, output = changes.pop("fingerprint", f"1:{prompt}"), changes.pop("output", key)
-    job = Planned.of(key, changes.pop("task", task), output, **changes)  # type: ignore[arg-type]
+    job = PlannedJob.of(key, changes.pop("task", task), output, **changes)  # type: ignore[arg-type]
     return job._replace(fingerprint=fingerprint)  # type: ignore[arg-type]
 
 
@@ -53,10 +53,10 @@ def delivery(attempt: Attempt, usd: int | None = 1_000, *files: Artifact) -> Set
 
 def miss(attempt: Attempt, event: Event | None = None) -> Settlement:
     unknown = Charge(usd=None, credits=None, basis=Basis.UNKNOWN)
-    return Settlement(attempt=attempt, event=event or Unsettled(at=NOW, fault=DOUBT), charge=unknown)
+    return Settlement(attempt=attempt, event=event or Unknown(at=NOW, fault=DOUBT), charge=unknown)
 
 
-async def loaded(writer: Writer, plans: Iterable[Planned], name: str = "b") -> int:
+async def loaded(writer: Writer, plans: Iterable[PlannedJob], name: str = "b") -> int:
     batch_id = await writer.open_batch(name, "/m.yaml", "/out", NOW)
     await writer.load(batch_id, plans, NOW)
     return batch_id

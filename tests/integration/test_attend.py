@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from batchgen.app import control, supervisor
-from batchgen.app.supervisor import Attendance
+from batchgen.app.supervisor import Supervisor
 from batchgen.engine.runner import Runner
 from batchgen.errors import StoreError
-from batchgen.store.learned_rates import Lesson
+from batchgen.store.learned_rates import LearnedRate
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from tests.simulated import witness
@@ -37,7 +37,7 @@ def night(folder: Path, **nature: object) -> Night:
     )
 
 
-def attended(night: Night, *, spoiled: bool = False) -> tuple[Runner, dict[str, Lesson]]:
+def attended(night: Night, *, spoiled: bool = False) -> tuple[Runner, dict[str, LearnedRate]]:
     """Play one life with somebody attending; *spoiled*: what is learned cannot be written."""
 
     async def life(reader: Reader, writer: Writer) -> Runner:
@@ -50,7 +50,7 @@ def attended(night: Night, *, spoiled: bool = False) -> tuple[Runner, dict[str, 
         scribe = Writer(night.place.db, guest=True) if spoiled else writer
         if spoiled:
             scribe.close()
-        attendance = Attendance(place=night.place, batch=batch, runner=runner, writer=scribe, say=lambda _text: None)
+        attendance = Supervisor(place=night.place, batch=batch, runner=runner, writer=scribe, say=lambda _text: None)
         async with attendance.around(unseen()):
             await runner.run()
         return runner

@@ -12,8 +12,8 @@ import pytest
 
 from batchgen.engine.backlog import STALE, Backlog
 from batchgen.fault import Cause, Fault
-from batchgen.job import Cancelled, Deferred, Job, Returned
-from batchgen.manifest.batch import Planned
+from batchgen.job import Cancelled, Deferred, Job, Released
+from batchgen.manifest.batch import PlannedJob
 from batchgen.route import Models, Route
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
@@ -41,7 +41,7 @@ class Table:
     meanwhile: Callable[[], object] = lambda: None  #: what happens before jobs that were looked up arrive
     last: Callable[[], Awaitable[None]] | None = None  #: and before the time of the next retry does
 
-    async def load(self, plans: Iterable[Planned]) -> None:
+    async def load(self, plans: Iterable[PlannedJob]) -> None:
         self.batch_id = await loaded(self.writer, plans)
 
     def backlog(self, wanted: Wanted = OWN) -> Backlog:
@@ -94,7 +94,7 @@ async def table(tmp_path: Path) -> AsyncIterator[Table]:
         yield Table(reader=reader, writer=writer)
 
 
-def many(count: int, start: int = 0) -> list[Planned]:
+def many(count: int, start: int = 0) -> list[PlannedJob]:
     return [plan(f"j{number:02}") for number in range(start, start + count)]
 
 
@@ -186,7 +186,7 @@ async def test_a_job_that_comes_back_at_once_is_found_again(table):
     _, attempt = await claimed(table.writer, job)
     assert await table.next(backlog) is None
     assert backlog.empty
-    await table.writer.settle(miss(attempt, Returned(at=NOW, fault=BUSY)), NOW)
+    await table.writer.settle(miss(attempt, Released(at=NOW, fault=BUSY)), NOW)
     backlog.returned(None)
     assert not backlog.empty
     assert await table.all(backlog) == ["j00"]

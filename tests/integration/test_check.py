@@ -14,13 +14,13 @@ import yaml
 
 from batchgen.app import provider_check as use_case
 from batchgen.app.prices import prices
-from batchgen.app.project import Place
-from batchgen.app.provider_check import Checked, check, models, worst
+from batchgen.app.project import Project
+from batchgen.app.provider_check import ProviderCheck, check, models, worst
 from batchgen.errors import KeyMissing, SettingsError, UsageError
 from batchgen.fault import ProviderError
 from batchgen.providers.base import Call
 from batchgen.providers.presets import profile
-from batchgen.providers.probe import Verdict
+from batchgen.providers.probe import KeyVerdict
 from batchgen.sandbox import launch
 from batchgen.sandbox.log import read_log, totals
 from batchgen.transport import Transport, response
@@ -50,10 +50,10 @@ def environment(monkeypatch):
 @pytest.fixture
 def place(tmp_path):
     (tmp_path / ".git").mkdir()  # settings are looked for no further up
-    return Place.of(tmp_path, None)
+    return Project.of(tmp_path, None)
 
 
-def configure(place: Place, **providers: dict) -> None:
+def configure(place: Project, **providers: dict) -> None:
     (place.root / "batchgen.yaml").write_text(yaml.safe_dump({"providers": providers}), encoding="utf-8")
 
 
@@ -65,7 +65,7 @@ def log_since(sandbox: launch.Sandbox, seen: int) -> list[dict]:
     return read_log(sandbox.log)[seen:]
 
 
-def by_name(found: tuple[Checked, ...]) -> dict[str, Checked]:
+def by_name(found: tuple[ProviderCheck, ...]) -> dict[str, ProviderCheck]:
     return {each.candidate.profile.name: each for each in found}
 
 
@@ -79,12 +79,12 @@ def test_every_provider_is_asked_for_free_and_the_log_has_no_paid_call(place, sa
     seen = len(read_log(sandbox.log))
     found = by_name(check(place))
     assert {name: each.account.verdict for name, each in found.items()} == {
-        "aigate": Verdict.ACCEPTED,
-        "aimlapi": Verdict.ACCEPTED,
-        "gateway": Verdict.UNTOLD,
-        "gptimageapi": Verdict.UNTOLD,
-        "openai": Verdict.ACCEPTED,
-        "openrouter": Verdict.ACCEPTED,
+        "aigate": KeyVerdict.ACCEPTED,
+        "aimlapi": KeyVerdict.ACCEPTED,
+        "gateway": KeyVerdict.UNTOLD,
+        "gptimageapi": KeyVerdict.UNTOLD,
+        "openai": KeyVerdict.ACCEPTED,
+        "openrouter": KeyVerdict.ACCEPTED,
     }
     assert {each.exit_code for each in found.values()} == {0}
     for name, each in found.items():
@@ -165,10 +165,10 @@ def test_a_capped_key_is_told_from_its_account(place, sandbox, monkeypatch):
 @pytest.mark.parametrize(
     ("key", "code", "verdicts"),
     [
-        ("bad-key-of-nobody-known-here", 5, {Verdict.REFUSED}),
-        ("revoked-key-of-somebody-once", 5, {Verdict.REFUSED}),
-        ("poor-key-without-any-money-left", 7, {Verdict.ACCEPTED}),
-        ("restricted-key-for-images-only", 0, {Verdict.ACCEPTED, Verdict.UNTOLD}),
+        ("bad-key-of-nobody-known-here", 5, {KeyVerdict.REFUSED}),
+        ("revoked-key-of-somebody-once", 5, {KeyVerdict.REFUSED}),
+        ("poor-key-without-any-money-left", 7, {KeyVerdict.ACCEPTED}),
+        ("restricted-key-for-images-only", 0, {KeyVerdict.ACCEPTED, KeyVerdict.UNTOLD}),
     ],
     ids=["bad", "revoked", "poor", "restricted"],
 )
@@ -181,19 +181,19 @@ def test_keys_that_do_not_work(place, sandbox, monkeypatch, key, code, verdicts)
     assert worst([each.exit_code for each in found]) == code
     assert {each.account.verdict for each in found} == verdicts
     for each in found:
-        if each.account.verdict is not Verdict.ACCEPTED:
+        if each.account.verdict is not KeyVerdict.ACCEPTED:
             assert each.account.words
             assert key not in repr(each.account)
     if key.startswith("restricted"):
         openai = by_name(found)["openai"].account
-        assert (openai.verdict, openai.status) == (Verdict.UNTOLD, 403)
+        assert (openai.verdict, openai.status) == (KeyVerdict.UNTOLD, 403)
         assert "may make images" in openai.hint
 
 
 def test_a_rehearsal_asks_the_sandbox_and_leaves_the_keys_at_home(tmp_path, monkeypatch):
     for variable in VARIABLES:
         monkeypatch.setenv(variable, KEY)
-    place = Place.of(tmp_path, None, sandbox=True)
+    place = Project.of(tmp_path, None, sandbox=True)
     with launch.start(place.state, latency="none", idle_exit=30) as running:
         found = by_name(check(place))
         assert set(found) == set(PROVIDERS)
@@ -259,14 +259,14 @@ def test_who_needs_no_key_is_asked_without_one(place, sandbox):
     configure(place, mine={"preset": "openai", "base_url": sandbox.base_url("openai"), "api_key_env": []})
     (mine,) = check(place)
     assert (mine.candidate.key, mine.candidate.lacking) == (None, "")
-    assert mine.account.verdict is Verdict.REFUSED  # the sandbox does want one
+    assert mine.account.verdict is KeyVerdict.REFUSED  # the sandbox does want one
 
 
 def test_a_provider_of_ones_own_that_has_no_such_page_is_not_called_refused(place, sandbox, monkeypatch):
     configure(place, mine={"dialect": "gemini_chat", "base_url": sandbox.base_url("gptimageapi")})
     monkeypatch.setenv("MINE_API_KEY", KEY)
     (mine,) = check(place)
-    assert (mine.account.verdict, mine.exit_code) == (Verdict.UNTOLD, 0)
+    assert (mine.account.verdict, mine.exit_code) == (KeyVerdict.UNTOLD, 0)
 
 
 def test_names_are_known_or_suggested(place):
@@ -283,7 +283,7 @@ def test_models_need_a_key_only_where_the_list_is_not_public(place, sandbox):
     with pytest.raises(KeyMissing, match="OPENAI_API_KEY"):
         models(place, "openai")
     silent = models(place, "gateway")
-    assert (silent.exit_code, silent.catalogue, silent.answer.verdict) == (0, None, Verdict.UNTOLD)
+    assert (silent.exit_code, silent.catalogue, silent.answer.verdict) == (0, None, KeyVerdict.UNTOLD)
 
 
 def test_prices_are_those_of_the_tariffs(place):
@@ -307,7 +307,7 @@ def test_prices_are_those_of_the_tariffs(place):
 # --- the way there -------------------------------------------------------------------------------------------------
 
 
-async def checked_at(place: Place, behaviour: Behaviour, monkeypatch, preset: str = "openai"):
+async def checked_at(place: Project, behaviour: Behaviour, monkeypatch, preset: str = "openai"):
     """Check one key at a server of raw bytes; return what was found, and the server."""
     monkeypatch.setenv("STUDIO_KEY", KEY)
     async with serve(behaviour) as server:
@@ -318,7 +318,7 @@ async def checked_at(place: Place, behaviour: Behaviour, monkeypatch, preset: st
 
 async def test_a_question_is_one_get_with_the_key_in_one_header(place, monkeypatch):
     found, server = await checked_at(place, answer(MODELS), monkeypatch)
-    assert (found.account.verdict, found.exit_code) == (Verdict.ACCEPTED, 0)
+    assert (found.account.verdict, found.exit_code) == (KeyVerdict.ACCEPTED, 0)
     (request,) = server.requests
     assert (request.method, request.target, request.body) == ("GET", "/v1/models", b"")
     assert request.headers["authorization"] == f"Bearer {KEY}"
@@ -327,7 +327,7 @@ async def test_a_question_is_one_get_with_the_key_in_one_header(place, monkeypat
 
 async def test_a_knock_goes_without_the_key(place, monkeypatch):
     found, server = await checked_at(place, answer(b"<p>Welcome</p>"), monkeypatch, preset="gateway")
-    assert (found.account.verdict, found.exit_code) == (Verdict.UNTOLD, 0)
+    assert (found.account.verdict, found.exit_code) == (KeyVerdict.UNTOLD, 0)
     (request,) = server.requests
     assert (request.method, request.target) == ("GET", "/")
     assert KEY.encode() not in request.head
@@ -337,7 +337,7 @@ async def test_a_redirect_is_not_followed(place, monkeypatch):
     async with serve(answer(MODELS)) as elsewhere:
         moved = answer(b"", "302 Found", {"Location": f"{elsewhere.url}/v1/models"})
         found, _ = await checked_at(place, moved, monkeypatch)
-    assert (found.account.verdict, found.exit_code) == (Verdict.UNREACHED, 8)
+    assert (found.account.verdict, found.exit_code) == (KeyVerdict.UNREACHED, 8)
     assert "base_url" in found.account.hint
     assert elsewhere.connections == 0
 
@@ -355,14 +355,14 @@ async def test_a_redirect_is_not_followed(place, monkeypatch):
 async def test_whoever_does_not_answer_whole_is_out_of_reach(place, monkeypatch, behaviour, patience, words):
     monkeypatch.setattr(use_case, "PATIENCE", patience)
     found, _ = await checked_at(place, behaviour, monkeypatch)
-    assert (found.account.verdict, found.exit_code) == (Verdict.UNREACHED, 8)
+    assert (found.account.verdict, found.exit_code) == (KeyVerdict.UNREACHED, 8)
     assert words in found.account.words
 
 
 async def test_an_endless_answer_is_cut(place, monkeypatch):
     monkeypatch.setattr("batchgen.transport.client.MAX_ANSWER", 1000)
     found, _ = await checked_at(place, answer(b" " * 2000), monkeypatch)
-    assert found.account.verdict is Verdict.UNREACHED
+    assert found.account.verdict is KeyVerdict.UNREACHED
     assert "larger than 1000 bytes" in found.account.words
     assert response.MAX_BODY > 1_000_000  # of a paid answer nothing is cut
 
@@ -373,7 +373,7 @@ def test_nobody_there_is_out_of_reach(place, monkeypatch, preset):
     url = f"http://127.0.0.1:{closed_port()}"
     configure(place, studio={"preset": preset, "base_url": url, "api_key_env": "STUDIO_KEY"})
     (found,) = check(place)
-    assert (found.account.verdict, found.exit_code) == (Verdict.UNREACHED, 8)
+    assert (found.account.verdict, found.exit_code) == (KeyVerdict.UNREACHED, 8)
     assert "base_url" in found.account.hint
 
 

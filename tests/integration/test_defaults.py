@@ -10,7 +10,7 @@ import click
 import pytest
 
 from batchgen.app.config import settings
-from batchgen.app.project import Place
+from batchgen.app.project import Project
 from batchgen.cli import batchgen, settings_file
 from batchgen.cli import command as shape
 from batchgen.errors import SettingsError
@@ -112,7 +112,7 @@ def test_those_of_a_resume_are_those_of_the_batchs_manifest(own, monkeypatch):
     (folder / "m.yaml").touch()
     asked: list[tuple[Any, ...]] = []
 
-    def batch(place: Place, name: str | None) -> SimpleNamespace:
+    def batch(place: Project, name: str | None) -> SimpleNamespace:
         asked.append((place.root, place.sandbox, name))
         return SimpleNamespace(manifest=str(folder / "m.yaml"))
 

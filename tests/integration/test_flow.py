@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.budget import Caps
+from batchgen.budget import BudgetLimit
 from batchgen.engine.backlog import Backlog
 from batchgen.engine.lane import Closure
 from batchgen.providers.pricing import estimate
@@ -171,7 +171,9 @@ def test_what_a_lane_cannot_afford_of_anothers_keeps_it_from_nothing_of_its_own(
     model = night.profiles["aigate"].models["gpt-image-2"]
     each = estimate(wishes(1, "aigate")[0].planned().task, model).high.usd
     made = night._batch()
-    monkeypatch.setattr(night, "_batch", lambda: replace(made, budget=(Caps(usd=each * 7 // 2, scope="this batch"),)))
+    monkeypatch.setattr(
+        night, "_batch", lambda: replace(made, budget=(BudgetLimit(usd=each * 7 // 2, scope="this batch"),))
+    )
     night.play()
     assert (night.counts().done, night.counts().pending) == (3, 1)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.app.config.keys import SANDBOX_KEY, Keyring, keyring, rehearsal
+from batchgen.app.config.keys import SANDBOX_KEY, ApiKeys, keyring, rehearsal
 from batchgen.errors import KeyMissing
 from batchgen.providers.presets import profile
 
@@ -135,4 +135,4 @@ def test_a_rehearsal_opens_nothing_but_the_sandbox(monkeypatch):
     found = rehearsal(PROFILES)
     assert set(found.first.values()) == {SANDBOX_KEY}
     assert {found.accounts(known) for known in PROFILES.values()} == {(None,)}
-    assert Keyring().first == {}
+    assert ApiKeys().first == {}

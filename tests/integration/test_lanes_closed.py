@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from batchgen.engine.lane import Closure
-from batchgen.errors import Unread
+from batchgen.errors import UnreadableAnswer
 from batchgen.fault import Cause, Charged, Fault, Scope
 from batchgen.job import Attempt, Outcome
 from tests.simulated.backend import Simulated
@@ -77,15 +77,15 @@ def test_answers_that_cannot_be_read_eat_no_batch_in_this_run_or_the_next(tmp_pa
     async def unreadable(self: Simulated, attempt: Attempt) -> Outcome:
         if not attempt.resumed:
             await real(self, attempt)
-        raise Unread(f"job {attempt.key}: a paid answer could not be read")
+        raise UnreadableAnswer(f"job {attempt.key}: a paid answer could not be read")
 
     monkeypatch.setattr(Simulated, "run", unreadable)
-    with suppress(Unread):
+    with suppress(UnreadableAnswer):
         sad.play()
     bought = len(sad.log())
     assert sad.lives[-1].lanes[0].closed is Closure.NO_IMAGE
     assert bought <= 2 + 4 + 1
-    with suppress(Unread):
+    with suppress(UnreadableAnswer):
         sad.play()
     assert sad.lives[-1].lanes[0].closed is Closure.NO_IMAGE
     assert len(sad.log()) == bought + 1

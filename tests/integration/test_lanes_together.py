@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from batchgen.app import run
-from batchgen.app.config.keys import Keyring
+from batchgen.app.config.keys import ApiKeys
 from batchgen.engine.backlog import Backlog
 from batchgen.engine.lane import Closure
 from batchgen.engine.runner import Runner
@@ -106,7 +106,7 @@ def test_two_keys_share_the_jobs_and_each_keeps_to_its_own_limit(tmp_path):
         wishes=wishes(120, "openai"),
         natures={"openai": QUICK},
         settings={"openai": {"limits": {"requests_per_minute": 20, "concurrency": 16}}},
-        keys=Keyring(keys=TWO_KEYS),
+        keys=ApiKeys(keys=TWO_KEYS),
     )
     runner = night.play()
     assert night.counts().done == 120
@@ -129,7 +129,7 @@ def test_many_keys_are_all_busy_from_the_first_second(tmp_path, others):
         wishes=[Wish(key=f"job-{number:04}", provider="openai", others=others) for number in range(400)],
         natures={"openai": Nature(median=60.0, sigma=0.01)} | dict.fromkeys(others, QUICK),
         settings={name: {"limits": {"concurrency": 30}} for name in ("openai", *others)},
-        keys=Keyring(keys={"openai": keys}),
+        keys=ApiKeys(keys={"openai": keys}),
     )
     night.play()
     # they begin at a rate of 60 a second each
@@ -143,7 +143,7 @@ def test_when_one_key_runs_dry_the_other_goes_on_with_all_that_is_left(tmp_path)
         wishes=wishes(40, "openai"),
         natures={"openai": QUICK},
         settings={"openai": {"limits": {"concurrency": 4}}},
-        keys=Keyring(keys=TWO_KEYS),
+        keys=ApiKeys(keys=TWO_KEYS),
     )
 
     def first_closes(runner: Runner) -> None:
@@ -192,7 +192,7 @@ def test_a_provider_without_a_key_ends_what_it_was_cut_off_in_and_is_sent_nothin
     night.play(killed_at=45.0)
     before = len(night.log("aigate"))
     assert before > 4
-    night.keys = Keyring(keyless=("aigate",))
+    night.keys = ApiKeys(keyless=("aigate",))
     runner = night.play()
     assert len(night.log("aigate")) == before
     assert {lane.provider for lane in runner.lanes} == {"openai", "aigate"}
@@ -232,8 +232,8 @@ def test_a_budget_holds_over_all_lanes_at_once(tmp_path):
         wishes=[Wish(key=f"job-{number:03}", provider=names[number % 2]) for number in range(100)],
         natures=dict.fromkeys(names, QUICK),
         settings={name: {"limits": {"concurrency": 16}, "tariff": {"usd_per_image": 0.04}} for name in names},
-        keys=Keyring(keys=TWO_KEYS),
-        terms=run.Terms(budget=1_000_000_000),
+        keys=ApiKeys(keys=TWO_KEYS),
+        terms=run.RunOptions(budget=1_000_000_000),
     )
     runner = night.play()
     charged = sum(call.charged for name in names for call in night.log(name))
@@ -279,7 +279,7 @@ def test_a_run_that_is_cut_off_counts_nothing_as_under_way(tmp_path, moment):
         wishes=[Wish(key=f"job-{number}", provider="openai", others=("aigate",)) for number in range(60)],
         natures={"openai": QUICK, "aigate": QUICK},
         settings={name: {"limits": {"concurrency": 8}} for name in ("openai", "aigate")},
-        keys=Keyring(keys=TWO_KEYS),
+        keys=ApiKeys(keys=TWO_KEYS),
     )
     assert at_rest(night.play(killed_at=moment))
     runner = night.play()

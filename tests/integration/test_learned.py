@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.app.lanes import Memory, lanes
+from batchgen.app.lanes import LaneHistory, lanes
 from batchgen.engine.lane import Lane
 from batchgen.engine.limits.adaptive import DAY, FORGOTTEN, KEEP, Controller
-from batchgen.hint import Hint
+from batchgen.hint import RateLimitInfo
 from batchgen.providers.presets import profile
-from batchgen.store.learned_rates import Lesson
+from batchgen.store.learned_rates import LearnedRate
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 
@@ -33,7 +33,7 @@ def spoil(path: Path, lane: str, state: str) -> None:
 
 def lane_of(path: Path, reader: Reader, later: float = 0.0, **settings: object) -> Lane:
     """Return the lane of a run that begins *later* than what was learned, in seconds."""
-    memory = Memory(table=path, lessons=reader.lessons(), now=NOW + timedelta(seconds=later))
+    memory = LaneHistory(table=path, lessons=reader.lessons(), now=NOW + timedelta(seconds=later))
     (lane,) = lanes(profile("openai", FREE | settings), None, 8, memory)
     return lane
 
@@ -52,8 +52,8 @@ async def test_what_was_written_is_read_and_the_last_word_counts(writer: Writer,
     await writer.learn({"openai": {"rate": 9.0}, "openai@KEY_2": {"stated": 4.0}}, NOW)
     await writer.learn({"openai": RATE}, NOW + timedelta(seconds=60))
     assert reader.lessons() == {
-        "openai": Lesson(state=RATE, at=NOW + timedelta(seconds=60)),
-        "openai@KEY_2": Lesson(state={"stated": 4.0}, at=NOW),
+        "openai": LearnedRate(state=RATE, at=NOW + timedelta(seconds=60)),
+        "openai@KEY_2": LearnedRate(state={"stated": 4.0}, at=NOW),
     }
 
 
@@ -101,7 +101,7 @@ async def test_what_is_old_counts_for_less_and_then_for_nothing(writer: Writer, 
 
 async def test_each_lane_has_a_memory_of_its_own(writer: Writer, reader: Reader, path: Path) -> None:
     await writer.learn({"openai/new": RATE, "openai@SECOND": RATE}, NOW)
-    memory = Memory(table=path, lessons=reader.lessons(), now=NOW)
+    memory = LaneHistory(table=path, lessons=reader.lessons(), now=NOW)
     known = profile("openai", FREE | {"groups": {"new": {"models": ["gpt-image-2"]}}})
     made = {lane.name: rate_of(lane) for account in ("FIRST", "SECOND") for lane in lanes(known, account, 8, memory)}
     learned = {name for name, rate in made.items() if rate == pytest.approx(KEEP * 2.5)}
@@ -123,7 +123,7 @@ async def test_what_a_controller_knows_survives_the_job_table(writer: Writer, re
         now += 1.0
         one.sent(now)
         one.answered(now, now + 0.2)
-    one.learned(Hint(limit=120, window_seconds=60.0), now)
+    one.learned(RateLimitInfo(limit=120, window_seconds=60.0), now)
     for _ in range(6):
         now += 0.1
         one.sent(now)

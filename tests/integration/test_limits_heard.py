@@ -10,9 +10,9 @@ from anyio import CapacityLimiter
 from batchgen.files.output.source_cache import Inputs
 from batchgen.files.output.spool import Spool
 
-from batchgen.engine.executor import Workshop
+from batchgen.engine.executor import Executor
 from batchgen.fault import Cause
-from batchgen.hint import Hint
+from batchgen.hint import RateLimitInfo
 from batchgen.job import Attempt, Delivered, Missed
 from batchgen.providers.presets import profile
 from batchgen.sandbox.launch import start
@@ -28,9 +28,9 @@ MODELS = {
 }
 #: What a refused call is told where 20 in a minute may pass; how long to wait is said by all but aimlapi.
 REFUSED = {
-    "openai": Hint(limit=20, used=20, window_seconds=60),
-    "aigate": Hint(limit=20, used=20, window_seconds=60),
-    "openrouter": Hint(limit=20, remaining=0),
+    "openai": RateLimitInfo(limit=20, used=20, window_seconds=60),
+    "aigate": RateLimitInfo(limit=20, used=20, window_seconds=60),
+    "openrouter": RateLimitInfo(limit=20, remaining=0),
     "aimlapi": None,
     "gptimageapi": None,
 }
@@ -67,7 +67,7 @@ async def test_a_limit_reaches_the_outcome_of_an_attempt(sandbox, tmp_path):
     profiles = {name: profile(name, {"base_url": sandbox.base_url(name)}) for name in MODELS}
     spool = Spool(tmp_path / "spool")
     async with Transport(profiles, dict.fromkeys(MODELS, "sk-test-1234")) as transport:
-        workshop = Workshop(
+        workshop = Executor(
             transport=transport,
             spool=spool,
             inputs=Inputs(tmp_path / "inputs", spool, transport),
@@ -78,7 +78,7 @@ async def test_a_limit_reaches_the_outcome_of_an_attempt(sandbox, tmp_path):
         for name, hint in REFUSED.items():
             first = await workshop.perform(order(name, tmp_path, 1))
             assert isinstance(first, Delivered), first
-            told = Hint(limit=20, remaining=19, reset_seconds=3, window_seconds=60)
+            told = RateLimitInfo(limit=20, remaining=19, reset_seconds=3, window_seconds=60)
             assert first.limit == (told if name == "openai" else None)
             kept = await workshop.perform(replace(order(name, tmp_path, 1), resumed=True))
             assert isinstance(kept, Delivered), "an answer in the spool is finished"
@@ -93,7 +93,7 @@ async def test_a_limit_reaches_the_outcome_of_an_attempt(sandbox, tmp_path):
                 assert found is not None
                 assert found.reset_seconds is not None
                 assert 0 < found.reset_seconds <= 61
-                found = Hint(limit=found.limit, remaining=found.remaining)
+                found = RateLimitInfo(limit=found.limit, remaining=found.remaining)
             assert found == hint
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from batchgen.files.output.lock import hold, hold_folder, path_of
 
-from batchgen.errors import LockHeld, StoreError
+from batchgen.errors import AlreadyRunning, StoreError
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,14 +63,14 @@ def free(table: Path, wait: float = 0) -> bool:
     try:
         with hold(table, command="test", wait=wait):
             return True
-    except LockHeld:
+    except AlreadyRunning:
         return False
 
 
 def test_the_second_one_learns_who_holds_it(table: Path) -> None:
     with holder(table) as (process, said):
         assert said == "held"
-        with pytest.raises(LockHeld) as caught, hold(table, command="second"):
+        with pytest.raises(AlreadyRunning) as caught, hold(table, command="second"):
             pass
     text = str(caught.value)
     assert str(process.pid) in text
@@ -199,14 +199,14 @@ def unused(folder: Path, wait: float = 0) -> bool:
     try:
         with hold_folder(folder, wait=wait):
             return True
-    except LockHeld:
+    except AlreadyRunning:
         return False
 
 
 def test_a_folder_is_held_by_one_and_nothing_of_ours_lies_in_it(output: Path) -> None:
     with holder(output, HOLD_FOLDER) as (process, said):
         assert said == "held"
-        with pytest.raises(LockHeld, match=f"process {process.pid}"), hold_folder(output / ".." / output.name):
+        with pytest.raises(AlreadyRunning, match=f"process {process.pid}"), hold_folder(output / ".." / output.name):
             pass
         assert list(output.iterdir()) == []
         process.send_signal(signal.SIGKILL)
@@ -237,7 +237,7 @@ def test_two_that_saw_no_folder_do_not_both_go_on(output: Path) -> None:
     missing = output / "new"
     with hold_folder(missing) as one, hold_folder(missing) as other:
         one.make()
-        with pytest.raises(LockHeld):
+        with pytest.raises(AlreadyRunning):
             other.make()
     with hold_folder(missing) as folder:
         folder.make()  # empty, and was there
@@ -249,7 +249,7 @@ def test_who_agrees_when_another_has_made_something_has_looked_too_early(output:
         with hold_folder(missing) as early:
             early.make()
             (missing / "cat.png").touch()
-        with pytest.raises(LockHeld, match="same command again"):
+        with pytest.raises(AlreadyRunning, match="same command again"):
             late.make()
 
 

@@ -11,7 +11,7 @@ import pytest
 from batchgen.errors import StoreError
 from batchgen.planning.forecast import Latency
 from batchgen.store import migrate
-from batchgen.store.history import ENOUGH, RECENT, Measured, measured
+from batchgen.store.history import ENOUGH, RECENT, History, measured
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def delivered(path: Path, count: int, mime: str, size: int, width: int) -> None:
 
 
 def test_an_empty_table_tells_nothing(table):
-    assert measured(table) == Measured()
+    assert measured(table) == History()
 
 
 def test_the_median_and_the_slowest_tenth(table):

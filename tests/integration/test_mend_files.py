@@ -10,9 +10,9 @@ import pytest
 from batchgen.files.output.sidecar import describe
 from batchgen.files.output.spool import Spool
 
-from batchgen.app.project import Place
+from batchgen.app.project import Project
 from batchgen.app.recovery import evidence, last_run, rebuild
-from batchgen.errors import StaleJob
+from batchgen.errors import StaleClaim
 from batchgen.fault import Cause
 from batchgen.job import Cancelled, Requeued
 from batchgen.manifest import Batch
@@ -20,7 +20,7 @@ from batchgen.planning.selection import Selection
 from batchgen.route import Route
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
-from batchgen.store.records import Trace
+from batchgen.store.records import RecoveredAttempt
 from batchgen.store.writer import Writer
 from batchgen.task import Artifact, Basis, Charge, Kind, Picture, Task, Usage
 
@@ -48,10 +48,10 @@ def reader(path):
         yield reader
 
 
-def trace(key: str = "cat", **changes) -> Trace:
+def trace(key: str = "cat", **changes) -> RecoveredAttempt:
     task = Task(kind=Kind.GENERATE, prompt="a cat", provider="aigate", model="gpt-image-2")
     known = {"id": f"t-{key}", "fingerprint": "1:a cat", "output": key, "charge": COST, "usage": Usage(images=1)}
-    return Trace(key=key, task=task, at=NOW, **{**known, **changes})
+    return RecoveredAttempt(key=key, task=task, at=NOW, **{**known, **changes})
 
 
 def test_a_file_found_makes_its_job_done_and_books_its_call_once(writer, reader):
@@ -179,7 +179,7 @@ def test_dropping_and_releasing_is_one_step_and_fenced(writer, reader):
         _, attempt = await claimed(writer, job)
         doubtful = await writer.settle(miss(attempt), NOW)
         gone = await writer.drop(doubtful, Cancelled(at=NOW), free=True)
-        with pytest.raises(StaleJob):
+        with pytest.raises(StaleClaim):
             await writer.drop(doubtful, Cancelled(at=NOW), free=True)
         return job.batch, gone
 
@@ -261,7 +261,7 @@ def test_a_sidecar_tells_what_it_was_told(tmp_path):
     beside = image.with_name("cat-2.png.json")
     beside.write_bytes(describe(order, file, Picture(data=data), Usage(images=2, output_tokens=7), COST))
     batch = batch_of(tmp_path)
-    said = evidence.told(beside, batch, Place.of(tmp_path, None))
+    said = evidence.told(beside, batch, Project.of(tmp_path, None))
     assert said is not None
     got = said.proved()
     assert got.file == replace(file, path="out/cat-2.png")
@@ -294,7 +294,7 @@ def test_a_file_that_is_no_sidecar_is_left_alone(tmp_path, text):
     (tmp_path / "out").mkdir()
     file = tmp_path / "out" / "a.json"
     file.write_text(text)
-    assert evidence.told(file, batch_of(tmp_path), Place.of(tmp_path, None)) is None
+    assert evidence.told(file, batch_of(tmp_path), Project.of(tmp_path, None)) is None
     slot = tmp_path / "x.slot"
     slot.write_text(text)
     assert evidence.order(slot, batch_of(tmp_path)) is None
@@ -317,7 +317,7 @@ def test_files_come_in_the_order_of_their_numbers(tmp_path):
 
 
 def test_a_table_is_behind_when_it_does_not_know_its_last_run(tmp_path, writer, reader):
-    place = Place(root=tmp_path, db=tmp_path / "batchgen.db")
+    place = Project(root=tmp_path, db=tmp_path / "batchgen.db")
 
     async def story():
         batch_id = await loaded(writer, [])
@@ -343,7 +343,7 @@ def test_a_table_is_behind_when_it_does_not_know_its_last_run(tmp_path, writer, 
 
 
 def test_a_kept_answer_is_booked_as_paid_for(tmp_path):
-    place = Place(root=tmp_path, db=tmp_path / "state" / "batchgen.db")
+    place = Project(root=tmp_path, db=tmp_path / "state" / "batchgen.db")
     attempt = replace(attempt_for_plan(plan("cat")), batch="b")
     spool = Spool(tmp_path / "state" / "spool")
     spool.open(attempt.id, asdict(attempt), 10).close()
@@ -358,7 +358,7 @@ def test_a_kept_answer_is_booked_as_paid_for(tmp_path):
 
 
 def test_slots_are_cleared_away_that_no_start_will_ever_finish(tmp_path):
-    place = Place(root=tmp_path, db=tmp_path / "state" / "batchgen.db")
+    place = Project(root=tmp_path, db=tmp_path / "state" / "batchgen.db")
     folder = tmp_path / "state" / "spool"
     other = replace(attempt_for_plan(plan("cat")), batch="another")
     Spool(folder).open(other.id, asdict(other), 10).close()

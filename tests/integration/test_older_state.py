@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.sandbox import launch
-from tests.acceptance.kit import CANARY, PROVIDERS, Project, Witness, opened
+from tests.acceptance.kit import CANARY, PROVIDERS, Witness, Workspace, opened
 from tests.integration.state.make import JOBS, manifest
 
 STATE = Path(__file__).parent / "state"
@@ -37,7 +37,7 @@ def project(request, tmp_path, sandbox):
     with tarfile.open(STATE / f"{request.param}.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
     keys = {f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}
-    own = Project(folder=tmp_path / "project", url=sandbox.url, env=keys)
+    own = Workspace(folder=tmp_path / "project", url=sandbox.url, env=keys)
     moved(own.state / "batchgen.db", own.folder)
     yield own
     own.end()
@@ -53,12 +53,12 @@ def moved(table: Path, folder: Path) -> None:
             connection.execute(f"update batches set {column} = replace({column}, ?, ?)", (before, str(folder)))
 
 
-def run(project: Project, names: tuple[str, ...] = tuple(JOBS), on_unknown: str = "hold"):
+def run(project: Workspace, names: tuple[str, ...] = tuple(JOBS), on_unknown: str = "hold"):
     (project.folder / "m.yaml").write_text(manifest(project.url, names, on_unknown), encoding="utf-8")
     return project.run("run", "m.yaml", "--yes")
 
 
-def states(project: Project) -> dict[str, str]:
+def states(project: Workspace) -> dict[str, str]:
     return {key: job["state"] for key, job in project.jobs().items()}
 
 
@@ -67,11 +67,11 @@ def bought(witness: Witness) -> Counter[str]:
     return Counter(named[line["prompt"]] for line in witness.charges())
 
 
-def table(project: Project) -> dict[str, tuple[object, ...]]:
+def table(project: Workspace) -> dict[str, tuple[object, ...]]:
     return {row["attempt_id"]: (row["usd"], row["credits"], row["basis"]) for row in project.ledger().values()}
 
 
-def check_delivered(project: Project, names: set[str]) -> None:
+def check_delivered(project: Workspace, names: set[str]) -> None:
     rows = project.rows("select key, a.* from artifacts a join jobs j on j.id = a.job_id where superseded_at is null")
     assert {row["key"] for row in rows} == names
     for row in rows:
@@ -114,7 +114,7 @@ def test_what_was_sealed_is_delivered_and_nothing_else_is_bought(project, sandbo
     assert bought(witness) == {"fresh": 1}
 
 
-def sealed(project: Project, name: str) -> bool:
+def sealed(project: Workspace, name: str) -> bool:
     return b"\nsealed " in (project.state / "spool" / name).read_bytes()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.app.config.keys import Keyring
+from batchgen.app.config.keys import ApiKeys
 from batchgen.errors import StoreError
 from batchgen.providers.presets import profile
 from batchgen.store.writer import Writer
@@ -77,4 +77,4 @@ def test_an_answer_whose_key_is_gone_is_delivered_and_not_bought_again(place, mo
 )
 def test_calls_are_booked_under_the_same_account_whichever_keys_are_there(names, found, accounts):
     known = profile("studio", {"preset": "gateway", "base_url": "https://gw.example.com", "api_key_env": list(names)})
-    assert Keyring(keys={"studio": found}).accounts(known) == accounts
+    assert ApiKeys(keys={"studio": found}).accounts(known) == accounts

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from batchgen import manifest
-from batchgen.app.project import Place
-from batchgen.app.supervisor import Attendance
+from batchgen.app.project import Project
+from batchgen.app.supervisor import Supervisor
 from batchgen.cli.render.plan import plan_lines
 from batchgen.engine.lane import Lane
 from batchgen.engine.limits.gate import Gate
 from batchgen.engine.retry import Policy
 from batchgen.engine.runner import Runner
 from batchgen.errors import ManifestError
-from batchgen.planning.plan import Facts, compare
+from batchgen.planning.plan import PlanContext, compare
 from batchgen.store import migrate
 
 STUDIO = 'providers: {studio: {preset: gateway, base_url: "https://gw.example.com", tariff: {usd_per_image: 0.05}}}\n'
@@ -33,7 +33,7 @@ def test_a_provider_that_is_named_and_cannot_is_told_with_its_reason(tmp_path):
     text = "defaults: {provider: [studio, openai, openrouter], quality: low}\njobs: [{prompt: x, n: 3}]\n"
     batch = load(tmp_path, STUDIO + text)
     assert {(job.task.provider, job.recipe.route) for job in batch.jobs} == {("openai", None)}
-    wish = compare(batch, None, facts=Facts(today=date(2026, 3, 1), free_bytes=10**12))
+    wish = compare(batch, None, facts=PlanContext(today=date(2026, 3, 1), free_bytes=10**12))
     assert [(name, jobs) for name, _, jobs in wish.without] == [("studio", 3), ("openrouter", 3)]
     lines = plan_lines("m", wish, tmp_path)
     assert "left out  studio, for 3 jobs: studio (gpt-image-2) takes no quality" in lines
@@ -61,7 +61,7 @@ async def unseen():
 
 async def test_a_width_that_is_taken_back_is_that_of_the_runs_start(tmp_path):
     batch = load(tmp_path, "jobs: [{prompt: x, provider: openai}]\n")
-    place = Place.of(tmp_path, None)
+    place = Project.of(tmp_path, None)
     place.state.mkdir()
     migrate.ensure(place.db)
     gate = Gate(width=2)  # as --concurrency 2 makes it, whatever the settings say
@@ -71,7 +71,7 @@ async def test_a_width_that_is_taken_back_is_that_of_the_runs_start(tmp_path):
         reader=None,  # type: ignore[arg-type]
         purchases=None,  # type: ignore[arg-type]
     )
-    attendance = Attendance(place=place, batch=batch, runner=runner, writer=None, say=lambda _text: None)  # type: ignore[arg-type]
+    attendance = Supervisor(place=place, batch=batch, runner=runner, writer=None, say=lambda _text: None)  # type: ignore[arg-type]
     limits = batch.profiles["openai"].limits
     async with attendance.around(unseen()):
         await attendance._apply({"openai": 2}, "openai", limits.model_copy(update={"concurrency": 1}), False)

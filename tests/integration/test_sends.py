@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.app.lanes import Memory, lanes
-from batchgen.manifest import Planned
+from batchgen.app.lanes import LaneHistory, lanes
+from batchgen.manifest import PlannedJob
 from batchgen.providers.presets import profile
 from batchgen.store import migrate, sends
 from batchgen.store.reader import Reader
@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 async def test_calls_of_all_batches_count_and_others_do_not(path, monkeypatch):
     monkeypatch.setattr(sends, "_PAGE", 3)
     sources = (Source(path="/a", sha256="0"),)
-    wide = Planned.of("wide", replace(plan("wide").task, n=3, images=sources))
+    wide = PlannedJob.of("wide", replace(plan("wide").task, n=3, images=sources))
     with Writer(path) as writer, Reader(path) as reader:
         begun = 0
         for batch, plans in (
@@ -55,7 +55,7 @@ async def test_a_quota_counts_what_its_account_sent(path, account, waits):
     with Writer(path) as writer, Reader(path) as reader:
         [job] = reader.jobs(await loaded(writer, [plan("a")]))
         await writer.claim(job, replace(attempt_for(job), account="A"), "run", None, None, NOW)
-    memory = Memory(table=path, lessons={}, now=NOW + timedelta(seconds=1))
+    memory = LaneHistory(table=path, lessons={}, now=NOW + timedelta(seconds=1))
     known = profile("aigate", {"limits": {"requests_per_day": 1}})
     [lane] = lanes(known, account, 4, memory)
     assert (lane.wait(1) > 0) is waits

@@ -21,10 +21,10 @@ from batchgen.app import control
 from batchgen.app.cancel import cancel
 from batchgen.app.config import settings
 from batchgen.app.live_limits import follow
-from batchgen.app.project import Place
-from batchgen.app.supervisor import Attendance
+from batchgen.app.project import Project
+from batchgen.app.supervisor import Supervisor
 from batchgen.cli import main
-from batchgen.errors import StaleJob, UsageError
+from batchgen.errors import StaleClaim, UsageError
 from batchgen.files.output import lock
 from batchgen.job import State
 from batchgen.planning.selection import Selection
@@ -49,15 +49,15 @@ with hold(Path(sys.argv[1]), command="batchgen run night.yaml"):
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    found = Place.of(tmp_path, None)
+def place(tmp_path: Path) -> Project:
+    found = Project.of(tmp_path, None)
     found.state.mkdir()
     migrate.ensure(found.db)
     return found
 
 
 @contextmanager
-def held(place: Place) -> Iterator[int]:
+def held(place: Project) -> Iterator[int]:
     """Another process works on the job table."""
     command = [sys.executable, "-c", HOLD, str(place.db)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
@@ -101,7 +101,7 @@ def test_what_is_said_holds_until_it_is_taken_back_also_while_another_process_ha
 
 
 def test_showing_writes_nothing(tmp_path):
-    place = Place.of(tmp_path, None)
+    place = Project.of(tmp_path, None)
     said = control.limit(place, "openai", [])
     assert not said.changed
     assert said.settings is not None
@@ -110,7 +110,7 @@ def test_showing_writes_nothing(tmp_path):
 
 
 def test_before_the_first_run_the_table_is_made(tmp_path):
-    place = Place.of(tmp_path, None)
+    place = Project.of(tmp_path, None)
     control.pause(place, "openai")
     assert controls.read(place.db)["openai"].paused_at is not None
     assert place.db.stat().st_mode & 0o777 == 0o600
@@ -188,7 +188,7 @@ class Told:
 
 
 @asynccontextmanager
-async def following(place: Place, batch):
+async def following(place: Project, batch):
     told = Told()
     async with create_task_group() as tasks:
         await tasks.start(lambda *, task_status: _follow(place, batch, told, task_status))
@@ -290,7 +290,7 @@ async def test_a_width_that_was_said_and_taken_back_is_as_before(tmp_path):
         [lane] = runner.lanes
         begun = lane.width
         control.limit(night.place, "openai", ["concurrency=1"])
-        attendance = Attendance(place=night.place, batch=batch, runner=runner, writer=writer, say=lambda _text: None)
+        attendance = Supervisor(place=night.place, batch=batch, runner=runner, writer=writer, say=lambda _text: None)
         async with attendance.around(nullcontext()):
             assert lane.width == 1 < begun
             control.limit(night.place, "openai", [], reset=True)
@@ -332,9 +332,9 @@ async def test_jobs_are_cancelled_beside_a_writer_which_drops_them(place):
         gone = await give_up(Selection(ids=("*o*", "cat")))
         assert (sorted(gone.keys), gone.under_way, gone.late) == (["cat", "cow", "dog"], 1, 0)
         assert gone.holder is not None
-        with pytest.raises(StaleJob):
+        with pytest.raises(StaleClaim):
             await claimed(run, seen["cat"])
-        with pytest.raises(StaleJob):
+        with pytest.raises(StaleClaim):
             await run.settle(delivery(under_way), NOW)
         states = {job.key: job.state for job in reader.jobs(batch_id)}
         cancelled = dict.fromkeys(("cat", "dog", "cow"), State.CANCELLED)

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.errors import IllegalEvent, NotFound, StaleJob, StoreError
+from batchgen.errors import IllegalEvent, NotFound, StaleClaim, StoreError
 from batchgen.fault import Cause, Fault
-from batchgen.job import Cancelled, Deferred, Exhausted, Requeued, Short, State
+from batchgen.job import Cancelled, Deferred, Exhausted, PartialDelivery, Requeued, State
 from batchgen.planning.selection import Selection
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
@@ -58,13 +58,13 @@ async def test_only_one_of_two_claims_wins(writer: Writer, reader: Reader) -> No
     _, job = await one(writer, reader)
     results = await asyncio.gather(*(claimed(writer, job) for _ in range(8)), return_exceptions=True)
     assert sum(isinstance(result, tuple) for result in results) == 1
-    assert sum(isinstance(result, StaleJob) for result in results) == 7
+    assert sum(isinstance(result, StaleClaim) for result in results) == 7
     assert len(reader.attempts(job)) == 1  # losers leave no row
 
 
 async def test_a_claim_for_another_fence_is_refused(writer: Writer, reader: Reader) -> None:
     _, job = await one(writer, reader)
-    with pytest.raises(StaleJob):
+    with pytest.raises(StaleClaim):
         await writer.claim(job, replace(attempt_for(job), claim=9), "run-1", None, None, NOW)
     with pytest.raises(IllegalEvent):
         await claimed(writer, replace(job, state=State.DONE))
@@ -84,7 +84,7 @@ async def test_a_stale_result_is_booked_all_the_same(writer: Writer, reader: Rea
     batch_id, job = await one(writer, reader)
     running, attempt = await claimed(writer, job)
     cancelled = await writer.move(running, Cancelled(at=NOW))
-    with pytest.raises(StaleJob, match="booked"):
+    with pytest.raises(StaleClaim, match="booked"):
         await writer.settle(delivery(attempt), NOW)
     assert reader.job(batch_id, "cat") == cancelled
     assert reader.usage(batch_id)[0].usd == 1_000
@@ -147,7 +147,7 @@ async def test_one_bad_command_does_not_take_others_with_it(writer: Writer, read
 async def test_a_short_answer_and_a_revision_keep_old_files(writer: Writer, reader: Reader) -> None:
     batch_id = await loaded(writer, [plan("cat", wanted=2)])
     _, attempt = await claimed(writer, reader.job(batch_id, "cat"))
-    short = replace(delivery(attempt), event=Short(at=NOW, outcome=delivery(attempt).event.outcome))  # type: ignore[attr-defined]
+    short = replace(delivery(attempt), event=PartialDelivery(at=NOW, outcome=delivery(attempt).event.outcome))  # type: ignore[attr-defined]
     job = await writer.settle(short, NOW)
     assert (job.state, job.delivered) == (State.PENDING, 1)
     _, attempt = await claimed(writer, job)
@@ -161,14 +161,14 @@ async def test_a_short_answer_and_a_revision_keep_old_files(writer: Writer, read
 async def test_a_form_from_before_a_revision_is_stale(writer: Writer, reader: Reader) -> None:
     batch_id, before = await one(writer, reader)
     await writer.load(batch_id, [plan("cat", "a dog")], NOW)  # same state, same claim, another prompt
-    with pytest.raises(StaleJob):
+    with pytest.raises(StaleClaim):
         await claimed(writer, before)
 
 
 async def test_move_obeys_the_fence(writer: Writer, reader: Reader) -> None:
     _, job = await one(writer, reader)
     running, _ = await claimed(writer, job)
-    with pytest.raises(StaleJob):
+    with pytest.raises(StaleClaim):
         await writer.move(job, Cancelled(at=NOW))
     with pytest.raises(IllegalEvent):
         await writer.move(running, Requeued(at=NOW))

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from batchgen import fingerprint
 from batchgen.fault import Cause, Fault
 from batchgen.job import Cancelled, Exhausted, Job, State
-from batchgen.manifest.batch import Planned, Recipe
+from batchgen.manifest.batch import PlannedJob, Recipe
 from batchgen.store.loading import Loading
 from batchgen.store.reader import Reader
 from batchgen.store.records import Loaded, Wanted
-from batchgen.store.rows import Form, encode_task
+from batchgen.store.rows import RowTemplate, encode_task
 from batchgen.store.writer import CHUNK, Writer
 from batchgen.task import Kind, Source, Task
 
@@ -67,8 +67,8 @@ TASKS = st.builds(
 
 @given(TASKS)
 def test_the_text_of_a_task_put_together_is_that_of_the_whole(task: Task) -> None:
-    planned = Planned.of("cat", task)
-    assert Form.of(planned.recipe).row(planned, 7)[-1] == encode_task(task)
+    planned = PlannedJob.of("cat", task)
+    assert RowTemplate.of(planned.recipe).row(planned, 7)[-1] == encode_task(task)
 
 
 def test_sums_of_what_loading_did_forget_nothing() -> None:
@@ -82,7 +82,7 @@ def test_sums_of_what_loading_did_forget_nothing() -> None:
 async def test_the_table_keeps_the_order_of_the_manifest(writer: Writer, reader: Reader) -> None:
     task = plan("x").recipe.task
     recipes = [Recipe(task=replace(task, size=size), priority=0) for size in ("1024x1024", "1536x1024", None)]
-    jobs = [Planned(f"j{n}", f"p{n}", f"1:{n}", f"o{n}", recipes[n % 3]) for n in range(CHUNK + 500)]
+    jobs = [PlannedJob(f"j{n}", f"p{n}", f"1:{n}", f"o{n}", recipes[n % 3]) for n in range(CHUNK + 500)]
     batch_id = await loaded(writer, jobs)
     found = list(reader.jobs(batch_id))
     assert [job.key for job in found] == [job.key for job in jobs]
@@ -104,7 +104,7 @@ async def test_a_chunk_is_planned_while_the_one_before_is_written(
         assert began.wait(20)
         return merge(self, connection, chunk)  # type: ignore[arg-type]
 
-    def jobs() -> Iterator[Planned]:
+    def jobs() -> Iterator[PlannedJob]:
         for number in range(CHUNK + 1):
             if number == CHUNK:
                 began.set()
@@ -118,7 +118,7 @@ async def test_a_chunk_is_planned_while_the_one_before_is_written(
 async def test_a_plan_that_breaks_off_orphans_nothing_and_is_completed(writer: Writer, reader: Reader) -> None:
     batch_id = await loaded(writer, [plan("old"), plan("j1", "before")])
 
-    def breaking() -> Iterator[Planned]:
+    def breaking() -> Iterator[PlannedJob]:
         yield from (plan(f"j{number}") for number in range(CHUNK + 10))
         raise ValueError("a bad row")
 
@@ -134,7 +134,7 @@ async def test_an_interrupted_load_is_completed(writer: Writer, reader: Reader, 
     batch_id = await loaded(writer, [plan("old")])
     with CancelScope() as scope:
 
-        def jobs() -> Iterator[Planned]:
+        def jobs() -> Iterator[PlannedJob]:
             for number in range(3 * CHUNK):
                 if number == 2 * CHUNK:
                     from_thread.run_sync(scope.cancel)
@@ -279,7 +279,7 @@ def old_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprint, "RULES", {**fingerprint.RULES, "0": first})
 
 
-def marked(prompt: str, *, old: bool) -> Planned:
+def marked(prompt: str, *, old: bool) -> PlannedJob:
     task = replace(plan("cat").recipe.task, prompt=prompt)
     return plan("cat", task=task, fingerprint=old_mark(task) if old else fingerprint.fingerprint(task))
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from batchgen.errors import IllegalEvent, StaleJob
+from batchgen.errors import IllegalEvent, StaleClaim
 from batchgen.fault import Cause, Charged, Fault
 from batchgen.job import (
     Attempt,
@@ -25,13 +25,13 @@ from batchgen.job import (
     Event,
     Exhausted,
     Job,
+    PartialDelivery,
+    Released,
     Requeued,
-    Returned,
     Revised,
     Settlement,
-    Short,
     State,
-    Unsettled,
+    Unknown,
     advance,
 )
 from batchgen.store import migrate
@@ -47,11 +47,11 @@ FAULTS = st.builds(Fault, cause=st.sampled_from(Cause), message=st.just("m"), ch
 CAME = Delivered(artifacts=(picture(),), usage=Usage(images=1))
 ENDS = st.one_of(
     st.just(Delivery(at=NOW, outcome=CAME)),
-    st.just(Short(at=NOW, outcome=CAME)),
+    st.just(PartialDelivery(at=NOW, outcome=CAME)),
     st.builds(Deferred, at=st.just(NOW), fault=FAULTS, not_before=st.just(NOW)),
-    st.builds(Returned, at=st.just(NOW), fault=FAULTS),
+    st.builds(Released, at=st.just(NOW), fault=FAULTS),
     st.builds(Exhausted, at=st.just(NOW), fault=FAULTS),
-    st.builds(Unsettled, at=st.just(NOW), fault=FAULTS),
+    st.builds(Unknown, at=st.just(NOW), fault=FAULTS),
 )
 ORDERS = st.sampled_from([Cancelled(at=NOW), Requeued(at=NOW), Revised(at=NOW)])
 
@@ -106,7 +106,7 @@ class JobTable(RuleBasedStateMachine):
             known = False
         try:
             answer = self.loop.run_until_complete(self.writer.claim(job, attempt, "r", 10, None, NOW))
-        except (StaleJob, IllegalEvent):
+        except (StaleClaim, IllegalEvent):
             assert not known
             return
         assert known
@@ -124,7 +124,7 @@ class JobTable(RuleBasedStateMachine):
         try:
             settlement = Settlement(attempt=attempt, event=event, charge=charge)
             answer = self.loop.run_until_complete(self.writer.settle(settlement, NOW))
-        except StaleJob:
+        except StaleClaim:
             assert not fresh
         else:
             assert fresh
@@ -142,7 +142,7 @@ class JobTable(RuleBasedStateMachine):
             answer = self.loop.run_until_complete(self.writer.move(job, event))
         except IllegalEvent:
             return
-        except StaleJob:
+        except StaleClaim:
             assert not known
             return
         assert known

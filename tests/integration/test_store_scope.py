@@ -11,8 +11,8 @@ import pytest
 from batchgen.app import run
 from batchgen.job import Cancelled, Deferred, Job
 from batchgen.manifest import Batch
-from batchgen.manifest.batch import Planned
-from batchgen.planning.plan import Facts, Row, compare
+from batchgen.manifest.batch import PlannedJob
+from batchgen.planning.plan import PlanContext, Row, compare
 from batchgen.planning.selection import Selection, part, sampled
 from batchgen.providers.presets import profile
 from batchgen.route import Models
@@ -230,9 +230,9 @@ def test_a_run_sends_what_is_selected_and_the_next_one_the_rest(
     with site(tmp_path, monkeypatch) as place:
         stage = place.serve(shows())
         jobs = ("a", "b", "c", "d")
-        place.run_all(stage, *jobs, terms=run.Terms(selection=Selection(ids=("[bc]",))))
+        place.run_all(stage, *jobs, terms=run.RunOptions(selection=Selection(ids=("[bc]",))))
         assert {key for key, (state, _) in place.states().items() if state == "done"} == {"b", "c"}
-        place.run_all(stage, *jobs, terms=run.Terms(selection=Selection(limit=1)))
+        place.run_all(stage, *jobs, terms=run.RunOptions(selection=Selection(limit=1)))
         assert {key for key, (state, _) in place.states().items() if state == "done"} == {"a", "b", "c"}
         assert place.run_all(stage, *jobs).code == 0
         assert len(stage.posts) == 4
@@ -270,7 +270,7 @@ async def test_a_plan_learns_where_jobs_stand(writer: Writer, reader: Reader, mo
     assert list(reader.known(other).others(bytearray(table.last_id() + 1))) == ["a", "z"]
 
 
-def batch_of(jobs: list[Planned]) -> Batch:
+def batch_of(jobs: list[PlannedJob]) -> Batch:
     folder = Path("/out")
     return Batch(name="b", manifest=Path("/m.yaml"), folder=folder, jobs=jobs, profiles={"aigate": profile("aigate")})
 
@@ -283,7 +283,9 @@ async def test_a_plan_foretells_what_a_load_does(writer: Writer, reader: Reader,
         await writer.settle(delivery(attempt), NOW)
     wanted = [plan("j0"), plan("j1", "a dog"), *(plan(f"j{number}") for number in range(4, 9)), plan("j9", "a dog")]
     wanted.append(plan("new"))
-    wish = compare(batch_of(wanted), reader.known(batch_id), facts=Facts(today=NOW.date()), keep_changed=keep_changed)
+    wish = compare(
+        batch_of(wanted), reader.known(batch_id), facts=PlanContext(today=NOW.date()), keep_changed=keep_changed
+    )
     did = await writer.load(batch_id, wanted, NOW, keep_changed=keep_changed)
     assert (wish.new, wish.changed, wish.held, wish.orphaned) == (did.new, did.changed, did.held, did.orphaned)
     assert wish.pending + wish.done == did.kept

@@ -9,7 +9,7 @@ import pytest
 from batchgen.files.output.output import ASIDE, publish, withdraw
 
 from batchgen.app import doubts
-from batchgen.app.project import Place
+from batchgen.app.project import Project
 from batchgen.errors import StoreError
 from batchgen.planning.selection import Selection
 
@@ -44,7 +44,7 @@ def tag(data: bytes) -> str:
 
 
 def sound(place: Site) -> bool:
-    found = doubts.verify(Place.of(place.folder, None), None, Selection(), deep=True)
+    found = doubts.verify(Project.of(place.folder, None), None, Selection(), deep=True)
     assert found.checked
     return found.flaws == []
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from batchgen.app import queries
-from batchgen.app.project import Place
+from batchgen.app.project import Project
 from batchgen.store.ledger import UsageLine
 from batchgen.store.reader import Reader
 from batchgen.store.usage_groups import Asked, By, Period, divide, usage_rows
@@ -110,13 +110,13 @@ async def test_a_period_holds_what_was_booked_in_it_to_the_microsecond(
 
     def seen(now: datetime) -> tuple[int, int, int | None, list[tuple[str, int]]]:
         asked = Asked(period=Period(since=NOW, until=NOW + hour))
-        found = queries.usage(Place(root=path.parent, db=path), "b", asked, now)
+        found = queries.usage(Project(root=path.parent, db=path), "b", asked, now)
         [line] = found.used.lines
         return line.attempts, found.used.left_out, line.usd, [(one.outcome, one.count) for one in found.calls]
 
     assert seen(NOW) == (3, 0, 110, [("delivered", 2), ("open", 1)])
     assert seen(NOW + hour) == (2, 1, 110, [("delivered", 2)])
-    every = queries.usage(Place(root=path.parent, db=path), None, Asked(), NOW, every=True)
+    every = queries.usage(Project(root=path.parent, db=path), None, Asked(), NOW, every=True)
     assert (every.batch, every.used.lines[0].usd) == (None, 1_111)
 
 

@@ -12,13 +12,13 @@ import pytest
 from batchgen.files.output.spool import Spool
 
 from batchgen.app import plan, run
-from batchgen.app.project import Place
+from batchgen.app.project import Project
 from batchgen.app.run import Follow
 from batchgen.cli.render.live import follower
 from batchgen.engine import attempts, executor
 from batchgen.engine.lane import Lane
 from batchgen.engine.runner import Runner
-from batchgen.errors import BatchgenError, SettingsError, StoreError, Unread
+from batchgen.errors import BatchgenError, SettingsError, StoreError, UnreadableAnswer
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from tests.rawserver import Behaviour, Connection
@@ -46,11 +46,11 @@ def two_lanes(folder: Site) -> tuple[Stage, Stage]:
     return quick, slow
 
 
-def carry_out(folder: Site, follow: Follow | None = None) -> tuple[run.Ended, list[str]]:
+def carry_out(folder: Site, follow: Follow | None = None) -> tuple[run.RunResult, list[str]]:
     """Run the manifest; return its end and what a person was told meanwhile."""
-    place, told = Place.of(folder.folder, None), list[str]()
+    place, told = Project.of(folder.folder, None), list[str]()
     batch = plan.read_manifest(place, folder.folder / "m.yaml")
-    ended = run.run(place, batch, run.Terms(), lambda _batch, _plan: None, follow or follower("none"), told.append)
+    ended = run.run(place, batch, run.RunOptions(), lambda _batch, _plan: None, follow or follower("none"), told.append)
     return ended, told
 
 
@@ -81,14 +81,14 @@ def test_a_bug_in_one_attempt_lets_those_of_other_lanes_end(folder: Site, monkey
         real = Lane.heed
         monkeypatch.setattr(Lane, "heed", stumbles)
     elif where == "listener":
-        real = attempts.Purchases._tell
+        real = attempts.AttemptRunner._tell
 
-        def tells(self: attempts.Purchases, lane: Lane, *rest: object) -> None:
+        def tells(self: attempts.AttemptRunner, lane: Lane, *rest: object) -> None:
             if lane.provider == "quick" and rest[-1] is not None:
                 raise ZeroDivisionError("no such thing")
             real(self, lane, *rest)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(attempts.Purchases, "_tell", tells)
+        monkeypatch.setattr(attempts.AttemptRunner, "_tell", tells)
     else:
         real = getattr(attempts, where)
         monkeypatch.setattr(attempts, where, stumbles)
@@ -205,7 +205,7 @@ def test_an_answer_in_the_spool_that_cannot_be_opened_today_is_not_bought_again(
             carry_out(folder)
     with monkeypatch.context() as patch:
         patch.setattr(*{"find": (Spool, "find"), "dialect": (executor, "dialect")}[where], raising(error))
-        with pytest.raises(Unread, match="job a: "):
+        with pytest.raises(UnreadableAnswer, match="job a: "):
             carry_out(folder)
     assert len(list((folder.state / "spool").glob("*.slot"))) == 1
     ended, _ = carry_out(folder)

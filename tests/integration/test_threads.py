@@ -9,7 +9,7 @@ from threading import Barrier
 
 import pytest
 
-from batchgen.app.run import Terms
+from batchgen.app.run import RunOptions
 from batchgen.planning.selection import Selection
 from batchgen.store import scope
 from batchgen.store.reader import Reader
@@ -85,7 +85,7 @@ def test_many_lanes_share_a_scope_a_table_and_the_disk(folder: Site, monkeypatch
         {"id": key, "prompt": key, "provider": names[number % LANES :] + names[: number % LANES], "route": "fastest"}
         for number, key in enumerate(KEYS)
     ]
-    terms = Terms(selection=Selection(limit=len(KEYS) - 1))
+    terms = RunOptions(selection=Selection(limit=len(KEYS) - 1))
     path = folder.write(jobs, also)
     told = folder.carry_out(path, terms)
     assert (told.code, told.ended.standing.counts.done) == (0, len(KEYS) - 1)

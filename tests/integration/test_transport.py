@@ -23,7 +23,7 @@ from batchgen.fault import Cause, Charged, Fault, ProviderError
 from batchgen.providers.base import Call, DataUrl
 from batchgen.providers.presets import profile
 from batchgen.task import Source
-from batchgen.transport import Line, Transport, inflated, response
+from batchgen.transport import ProviderClient, Transport, inflated, response
 from batchgen.transport.client import CONNECT_TRIES
 from tests.rawserver import (
     Behaviour,
@@ -49,13 +49,13 @@ pytestmark = pytest.mark.usefixtures("no_proxies")
 
 
 @asynccontextmanager
-async def line_to(url: str, connect: float = 5, key: str = KEY) -> AsyncIterator[Line]:
+async def line_to(url: str, connect: float = 5, key: str = KEY) -> AsyncIterator[ProviderClient]:
     studio = profile("studio", {"preset": "gateway", "base_url": url, "timeout": {"connect": connect}})
     async with Transport({"studio": studio}, {"studio": key}) as transport:
         yield transport.line("studio")
 
 
-def order(line: Line, **changes: object) -> Call:
+def order(line: ProviderClient, **changes: object) -> Call:
     known: dict = {"method": "POST", "url": line.profile.url("generate"), "json": {"prompt": "a cat"}}
     if "path" in changes:
         known["url"] = line.profile.origin + str(changes.pop("path"))
@@ -70,7 +70,7 @@ async def test_each_account_has_its_own_key_and_no_other_stands_in_for_it():
             transport.line("studio", "C")
 
 
-async def fault_of(line: Line, slot: Slot, deadline: float = 5, **changes: object) -> Fault:
+async def fault_of(line: ProviderClient, slot: Slot, deadline: float = 5, **changes: object) -> Fault:
     with pytest.raises(ProviderError) as caught:
         await line.send(order(line, **changes), slot, deadline)
     chain: BaseException | None = caught.value

@@ -25,7 +25,7 @@ from batchgen.files.output.spool import Slot, Spool
 from batchgen import redaction
 from batchgen.providers.base import Call
 from batchgen.providers.presets import profile
-from batchgen.transport import Line, Transport, inflated, response
+from batchgen.transport import ProviderClient, Transport, inflated, response
 from batchgen.transport.webhook import post
 from tests.rawserver import Connection, answer, head, hold, says, serve
 
@@ -36,13 +36,13 @@ pytestmark = pytest.mark.usefixtures("no_proxies")
 
 
 @asynccontextmanager
-async def line_to(url: str, key: str = KEY) -> AsyncIterator[Line]:
+async def line_to(url: str, key: str = KEY) -> AsyncIterator[ProviderClient]:
     studio = profile("studio", {"preset": "gateway", "base_url": url})
     async with Transport({"studio": studio}, {"studio": key}) as transport:
         yield transport.line("studio")
 
 
-def order(line: Line) -> Call:
+def order(line: ProviderClient) -> Call:
     return Call(method="POST", url=line.profile.url("generate"), json={"prompt": "a cat"})
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import anyio
 
 from batchgen.fault import Charged, Fault, ProviderError
-from batchgen.hint import Hint
+from batchgen.hint import RateLimitInfo
 from batchgen.job import Attempt, Delivered, Missed, Outcome
 from batchgen.providers.base import Reply
 from batchgen.providers.error_mapping import fault_of
@@ -67,7 +67,7 @@ def _outcome(attempt: Attempt, heard: Answer, server: Server, profile: Profile) 
             return _of(fault_of(reply, profile))
 
 
-def _delivered(attempt: Attempt, nature: Nature, limit: Hint | None) -> Delivered:
+def _delivered(attempt: Attempt, nature: Nature, limit: RateLimitInfo | None) -> Delivered:
     count = attempt.task.n if nature.fills is None else min(nature.fills, attempt.task.n)
     files = tuple(_file(attempt, attempt.ordinal + number) for number in range(count))
     charge = Charge(usd=count * nature.price, credits=None, basis=Basis.REPORTED)

@@ -18,9 +18,9 @@ from typing import Any
 import anyio
 
 from batchgen.app import run
-from batchgen.app.config.keys import Keyring
-from batchgen.app.project import Place
-from batchgen.app.supervisor import Attendance, Say
+from batchgen.app.config.keys import ApiKeys
+from batchgen.app.project import Project
+from batchgen.app.supervisor import Say, Supervisor
 from batchgen.engine.runner import Runner
 from batchgen.manifest import Batch
 from batchgen.planning.plan import Plan
@@ -73,14 +73,14 @@ class Night:
     wishes: Sequence[Wish]
     natures: Mapping[str, Nature]
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  #: by provider, as in a manifest
-    keys: Keyring = field(default_factory=Keyring)
-    terms: run.Terms = field(default_factory=run.Terms)
+    keys: ApiKeys = field(default_factory=ApiKeys)
+    terms: run.RunOptions = field(default_factory=run.RunOptions)
     seed: int = 1
     clock: Clock = field(default_factory=Clock)
     lives: list[Runner] = field(default_factory=list)  #: the runner of every life so far
     servers: dict[str, Server] = field(init=False)
     profiles: dict[str, Profile] = field(init=False)
-    place: Place = field(init=False)
+    place: Project = field(init=False)
     spread: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,7 +90,7 @@ class Night:
             for name, nature in self.natures.items()
         }
         self.spread = random.Random(chance.random())
-        self.place = Place.of(self.folder, None)
+        self.place = Project.of(self.folder, None)
         named = {name: {"api_key_env": list(found)} for name, found in self.keys.keys.items()}
         wishes = {name: {**named.get(name, {}), **self.settings.get(name, {})} for name in self.natures}
         self.profiles = {name: profile(name, wish) for name, wish in wishes.items()}
@@ -126,7 +126,7 @@ class Night:
             await runner.run()
             return
         if say is not None:  # whoever listens gets all that goes on beside a run; it looks at the table every second
-            attendance = Attendance(place=self.place, batch=batch, runner=runner, writer=writer, say=say)
+            attendance = Supervisor(place=self.place, batch=batch, runner=runner, writer=writer, say=say)
             async with attendance.around(nullcontext()):
                 await runner.run()
             return
@@ -144,7 +144,7 @@ class Night:
 
     def _runner(self, batch: Batch, batch_id: int, run_id: str, reader: Reader, writer: Writer) -> Runner:
         # the wiring of a real run, so that whatever is added there is simulated too; only the far side is set in
-        engagement = run.Engagement(
+        engagement = run.RunSession(
             place=self.place,
             batch=batch,
             terms=self.terms,

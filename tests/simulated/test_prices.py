@@ -24,7 +24,7 @@ def night(folder: Path, jobs: list[Wish], budget: int = DOLLAR, **terms: Any) ->
         wishes=jobs,
         natures={"openai": Nature(price=TRUE)},
         settings={"openai": {"tariff": tariff, "limits": {"concurrency": 32}}},
-        terms=run.Terms(budget=budget, **terms),
+        terms=run.RunOptions(budget=budget, **terms),
     )
 
 
@@ -84,7 +84,7 @@ def test_without_a_price_in_the_list_later_calls_are_reserved_at_what_the_first_
         wishes=wishes(200, "gateway"),
         natures={"gateway": Nature(price=TRUE)},
         settings={"gateway": {"base_url": "https://gw.example.com", "limits": {"concurrency": 32}}},
-        terms=run.Terms(budget=DOLLAR, allow_unpriced=True),
+        terms=run.RunOptions(budget=DOLLAR, allow_unpriced=True),
     )
     one.play()
     assert charged(one.log("gateway")) == 32 * TRUE

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from batchgen.engine.limits.adaptive import DAY, KEEP, Controller
 from batchgen.engine.limits.windows import Pace, Window
-from batchgen.hint import Hint
+from batchgen.hint import RateLimitInfo
 
 MINUTE, HOUR = 60.0, 3600.0
 
@@ -86,7 +86,7 @@ class Night:
     controller: Controller = field(default_factory=lambda: Controller(None, 400))
     pace: Pace = field(default_factory=Pace)
     tells: bool = True  #: whether a refusal names the seconds to wait
-    hint: Hint | None = None  #: what each refusal says besides
+    hint: RateLimitInfo | None = None  #: what each refusal says besides
     latency: Callable[[float], float] = lambda _: 45.0  #: the median, at any time
     room: int | None = None  #: calls in flight that the provider bears
     down: tuple[float, float] = (0.0, 0.0)
@@ -236,7 +236,7 @@ def test_below_a_ceiling_that_is_too_high_the_limit_is_found(kind):
     assert night.refused(600, 2 * HOUR) < 0.03
 
 
-@pytest.mark.parametrize("hint", [Hint(concurrent=True), None], ids=["said", "unsaid"])
+@pytest.mark.parametrize("hint", [RateLimitInfo(concurrent=True), None], ids=["said", "unsaid"])
 @pytest.mark.parametrize("room", [4, 10])
 def test_a_limit_on_calls_in_flight_is_found(hint, room):
     night = Night(provider=Free(), room=room, hint=hint).until(4 * HOUR)
@@ -255,8 +255,8 @@ def test_refusals_while_calls_are_slow_are_about_their_number():
 @pytest.mark.parametrize(
     "hint",
     [
-        pytest.param(Hint(limit=5, used=5, window_seconds=MINUTE), id="requests"),
-        pytest.param(Hint(limit=5, used=5, window_seconds=MINUTE, unit="images"), id="images"),
+        pytest.param(RateLimitInfo(limit=5, used=5, window_seconds=MINUTE), id="requests"),
+        pytest.param(RateLimitInfo(limit=5, used=5, window_seconds=MINUTE, unit="images"), id="images"),
     ],
 )
 def test_a_limit_that_a_message_states_is_kept_to_at_once(hint):
@@ -271,7 +271,7 @@ def test_a_stated_limit_on_images_is_shared_out_among_requests():
     for number in range(100):
         one.sent(number * 100.0, images=4)
         one.answered(number * 100.0, number * 100.0 + 45)
-    one.learned(Hint(limit=60, window_seconds=MINUTE, unit="images"), 9_990.0)
+    one.learned(RateLimitInfo(limit=60, window_seconds=MINUTE, unit="images"), 9_990.0)
     assert one.rate() == pytest.approx(0.25, rel=0.02)
 
 
@@ -279,20 +279,20 @@ def test_a_limit_that_headers_state_ends_the_search_and_is_followed_when_it_rise
     one = Controller(None, 8)
     rates = []
     for limit in (250, 500, 100):
-        one.learned(Hint(limit=limit, window_seconds=MINUTE), 0.0)
+        one.learned(RateLimitInfo(limit=limit, window_seconds=MINUTE), 0.0)
         rates.append(one.rate())
     assert rates == pytest.approx([0.99 * limit / MINUTE for limit in (250, 500, 100)])
-    one.learned(Hint(limit=3, concurrent=True), 0.0)
+    one.learned(RateLimitInfo(limit=3, concurrent=True), 0.0)
     assert one.width() == 3
 
 
 @pytest.mark.parametrize(
     "hint",
     [
-        Hint(limit=0, window_seconds=MINUTE),
-        Hint(limit=10, window_seconds=DAY),
-        Hint(limit=10),
-        Hint(limit=1, window_seconds=MINUTE),
+        RateLimitInfo(limit=0, window_seconds=MINUTE),
+        RateLimitInfo(limit=10, window_seconds=DAY),
+        RateLimitInfo(limit=10),
+        RateLimitInfo(limit=1, window_seconds=MINUTE),
     ],
     ids=["nothing", "a-day", "no-window", "disproved"],
 )
@@ -342,7 +342,7 @@ def test_a_wait_that_the_provider_names_is_kept_in_full(seconds):
 
 def test_the_reset_that_a_hint_names_counts_only_where_nothing_is_left():
     waits = []
-    for hint in (Hint(remaining=0, reset_seconds=40), Hint(remaining=3, reset_seconds=40)):
+    for hint in (RateLimitInfo(remaining=0, reset_seconds=40), RateLimitInfo(remaining=3, reset_seconds=40)):
         one = Controller(1.0, 8)
         one.sent(0.0)
         one.throttled(0.0, 1.0, None, hint)
@@ -438,7 +438,7 @@ events = st.lists(
         st.sampled_from(["send", "send", "send", "answer", "refuse"]),
         st.floats(0, 90),
         st.none() | st.floats(0, 1e5),
-        st.none() | st.builds(Hint, limit=st.none() | st.floats(0.1, 1e4), window_seconds=st.floats(0.1, 1e5)),
+        st.none() | st.builds(RateLimitInfo, limit=st.none() | st.floats(0.1, 1e4), window_seconds=st.floats(0.1, 1e5)),
     ),
     max_size=80,
 )

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from batchgen.app.advice import needs_a_person
-from batchgen.app.project import Way
-from batchgen.app.queries import Standing
-from batchgen.app.run_options import Ended, LaneEnd
+from batchgen.app.project import CommandFlags
+from batchgen.app.queries import BatchStatus
+from batchgen.app.run_options import LaneResult, RunResult
 from batchgen.cli.render.result import closing
 from batchgen.engine.lane import Closure
 from batchgen.fault import Cause
@@ -19,15 +19,15 @@ from batchgen.store.records import Batch
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
-def end(name: str, closed: Closure | None = None, *, left: int = 0, **facts: object) -> LaneEnd:
+def end(name: str, closed: Closure | None = None, *, left: int = 0, **facts: object) -> LaneResult:
     told = {"message": None, "cause": None} | facts
-    return LaneEnd(provider=name.partition("@")[0], name=name, closed=closed, left=left, **told)  # type: ignore[arg-type]
+    return LaneResult(provider=name.partition("@")[0], name=name, closed=closed, left=left, **told)  # type: ignore[arg-type]
 
 
-PENDING = Standing(batch=None, counts=Counts(pending=5), usage=(), failures=())  # type: ignore[arg-type]
+PENDING = BatchStatus(batch=None, counts=Counts(pending=5), usage=(), failures=())  # type: ignore[arg-type]
 
 
-def ended(*, closed: Closure | None = None, failed_before: int = 0, **said: object) -> Ended:
+def ended(*, closed: Closure | None = None, failed_before: int = 0, **said: object) -> RunResult:
     batch = Batch(id=1, name="night", manifest="m.yaml", folder="output", created_at=NOW, updated_at=NOW)
     counts = Counts(pending=5 if closed else 0, done=3, failed=failed_before)
     lane = end("openai", closed, left=5 if closed else 0)
@@ -35,8 +35,8 @@ def ended(*, closed: Closure | None = None, failed_before: int = 0, **said: obje
         "run_id": "r", "command": "", "began": NOW, "seconds": 1.0, "images": 0, "stopped": None, "drained": None,
         "sent": True, "failed": 0, "doubtful": 0, "usd": 0, "purses": (), "sandbox": False, "chosen": "",
     }  # fmt: skip
-    standing = Standing(batch=batch, counts=counts, usage=(), failures=())
-    return Ended(**({"standing": standing, "lanes": [lane]} | body | said))  # type: ignore[arg-type]
+    standing = BatchStatus(batch=batch, counts=counts, usage=(), failures=())
+    return RunResult(**({"standing": standing, "lanes": [lane]} | body | said))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_news(run, code, news):
          "others did the model's work", "the other key cannot pay", "the gravest counts"],
 )  # fmt: skip
 def test_a_provider_is_closed_where_all_its_lanes_are(lanes, drained, code):
-    standing = Standing(batch=None, counts=Counts(pending=3), usage=(), failures=())  # type: ignore[arg-type]
+    standing = BatchStatus(batch=None, counts=Counts(pending=3), usage=(), failures=())  # type: ignore[arg-type]
     assert ended(lanes=lanes, drained=drained, standing=standing).exit_code == code
 
 
@@ -118,12 +118,12 @@ def test_a_provider_is_closed_where_all_its_lanes_are(lanes, drained, code):
 )  # fmt: skip
 def test_the_last_lines_say_what_stopped(lane, line):
     batch = Batch(id=1, name="night", manifest="m.yaml", folder="output", created_at=NOW, updated_at=NOW)
-    standing = Standing(batch=batch, counts=Counts(pending=lane.left), usage=(), failures=())
+    standing = BatchStatus(batch=batch, counts=Counts(pending=lane.left), usage=(), failures=())
     assert line in closing(ended(lanes=[lane], standing=standing))
 
 
 def test_an_answer_without_an_image_is_looked_at_before_more_are_paid_for():
-    run = ended(closed=Closure.NO_IMAGE, imageless="a cat", way=Way(flags=" --sandbox", batch="night"))
+    run = ended(closed=Closure.NO_IMAGE, imageless="a cat", way=CommandFlags(flags=" --sandbox", batch="night"))
     show, again = [line[10:] for line in closing(run) if "batchgen " in line]
     assert show.startswith("batchgen show --sandbox --batch night 'a cat'    shows an answer without an image")
     assert again.startswith("batchgen run m.yaml --sandbox ")

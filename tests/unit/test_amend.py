@@ -6,7 +6,7 @@ import pytest
 
 from batchgen.errors import UsageError
 from batchgen.fingerprint import unchanged
-from batchgen.manifest.batch import Planned
+from batchgen.manifest.batch import PlannedJob
 from batchgen.planning.overrides import Amended, amended, of_mark, parsed, spoken
 from batchgen.providers.presets import profile
 from batchgen.task import Kind, Task
@@ -15,7 +15,7 @@ PROFILES = {name: profile(name) for name in ("openai", "aimlapi", "gptimageapi")
 
 
 def job(key="cat", **facts):
-    return Planned.of(key, Task(kind=Kind.GENERATE, prompt="A cat", provider="openai", model="gpt-image-2", **facts))
+    return PlannedJob.of(key, Task(kind=Kind.GENERATE, prompt="A cat", provider="openai", model="gpt-image-2", **facts))
 
 
 def test_words_are_read():

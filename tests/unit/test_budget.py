@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.budget import Caps, Purse, Wallet
+from batchgen.budget import Budget, BudgetLimit, Budgets
 from batchgen.task import NOTHING, UNPRICED, Basis, Charge
 
 DOLLAR = 1_000_000_000
@@ -19,15 +19,15 @@ def cost(usd: int | None = None, points: int | None = None) -> Charge:
 
 
 def test_no_caps_are_false_and_allow_everything():
-    assert not Caps()
-    assert Caps(usd=0)
-    assert Caps(credits={"p": 1})
-    assert Purse(caps=Caps()).allows("p", UNPRICED)
-    assert Purse(caps=Caps()).allows("p", cost(10**15, 10**15))
+    assert not BudgetLimit()
+    assert BudgetLimit(usd=0)
+    assert BudgetLimit(credits={"p": 1})
+    assert Budget(caps=BudgetLimit()).allows("p", UNPRICED)
+    assert Budget(caps=BudgetLimit()).allows("p", cost(10**15, 10**15))
 
 
 def test_a_call_fits_up_to_the_cap_and_not_one_nano_beyond():
-    purse = Purse(caps=Caps(usd=DOLLAR))
+    purse = Budget(caps=BudgetLimit(usd=DOLLAR))
     assert purse.allows("p", cost(DOLLAR))
     assert not purse.allows("p", cost(DOLLAR + 1))
     purse.reserve("p", cost(DOLLAR // 2))
@@ -36,7 +36,7 @@ def test_a_call_fits_up_to_the_cap_and_not_one_nano_beyond():
 
 
 def test_a_reservation_of_one_call_stands_against_the_next():
-    purse = Purse(caps=Caps(usd=100))
+    purse = Budget(caps=BudgetLimit(usd=100))
     purse.reserve("p", cost(60))
     assert not purse.allows("p", cost(60))
     purse.settle("p", cost(60), cost(10))
@@ -45,14 +45,14 @@ def test_a_reservation_of_one_call_stands_against_the_next():
 
 
 def test_an_unknown_cost_keeps_the_reservation():
-    purse = Purse(caps=Caps(usd=100, credits={"p": 50}))
+    purse = Budget(caps=BudgetLimit(usd=100, credits={"p": 50}))
     purse.reserve("p", cost(60, 20))
     purse.settle("p", cost(60, 20), UNPRICED)
     assert (purse.usd, purse.credits["p"]) == (60, 20)
 
 
 def test_what_is_unknown_in_one_currency_stays_reserved_in_it():
-    purse = Purse(caps=Caps(usd=100, credits={"p": 50}))
+    purse = Budget(caps=BudgetLimit(usd=100, credits={"p": 50}))
     purse.reserve("p", cost(60, 20))
     purse.settle("p", cost(60, 20), cost(None, 12))
     assert (purse.usd, purse.credits["p"]) == (60, 12)
@@ -62,21 +62,21 @@ def test_what_is_unknown_in_one_currency_stays_reserved_in_it():
 
 
 def test_a_call_that_cost_nothing_gives_all_of_its_reservation_back():
-    purse = Purse(caps=Caps(usd=100, credits={"p": 50}))
+    purse = Budget(caps=BudgetLimit(usd=100, credits={"p": 50}))
     purse.reserve("p", cost(60, 20))
     purse.settle("p", cost(60, 20), NOTHING)
     assert (purse.usd, purse.credits["p"]) == (0, 0)
 
 
 def test_a_call_without_a_price_never_fits_under_a_cap():
-    assert not Purse(caps=Caps(usd=DOLLAR)).allows("p", UNPRICED)
-    assert not Purse(caps=Caps(credits={"p": 100})).allows("p", cost(usd=1))
-    assert Purse(caps=Caps(usd=DOLLAR, credits={"p": 100})).allows("p", cost(points=100))
-    assert not Purse(caps=Caps(usd=DOLLAR, credits={"p": 100})).allows("p", cost(points=101))
+    assert not Budget(caps=BudgetLimit(usd=DOLLAR)).allows("p", UNPRICED)
+    assert not Budget(caps=BudgetLimit(credits={"p": 100})).allows("p", cost(usd=1))
+    assert Budget(caps=BudgetLimit(usd=DOLLAR, credits={"p": 100})).allows("p", cost(points=100))
+    assert not Budget(caps=BudgetLimit(usd=DOLLAR, credits={"p": 100})).allows("p", cost(points=101))
 
 
 def test_a_cap_on_one_providers_credits_leaves_the_others_alone():
-    purse = Purse(caps=Caps(credits={"p": 10}))
+    purse = Budget(caps=BudgetLimit(credits={"p": 10}))
     assert not purse.allows("p", cost(0, 11))
     assert purse.allows("q", cost(0, 11))
     purse.reserve("q", cost(0, 11))
@@ -84,12 +84,12 @@ def test_a_cap_on_one_providers_credits_leaves_the_others_alone():
 
 
 def test_a_cap_that_is_overdrawn_already_allows_nothing_that_costs():
-    assert not Purse(caps=Caps(usd=-5)).allows("p", cost(1))
-    assert not Purse(caps=Caps(credits={"p": -5})).allows("p", cost(0, 1))
+    assert not Budget(caps=BudgetLimit(usd=-5)).allows("p", cost(1))
+    assert not Budget(caps=BudgetLimit(credits={"p": -5})).allows("p", cost(0, 1))
 
 
 def test_a_cap_on_one_provider_counts_what_goes_to_that_one_alone():
-    purse = Purse(caps=Caps(usd=10, only="p"))
+    purse = Budget(caps=BudgetLimit(usd=10, only="p"))
     purse.reserve("q", cost(60))
     purse.settle("q", cost(60), cost(50))
     assert purse.allows("p", cost(10))
@@ -97,8 +97,8 @@ def test_a_cap_on_one_provider_counts_what_goes_to_that_one_alone():
 
 
 def test_a_call_that_an_earlier_run_reserved_gives_nothing_back_to_the_budget_of_this_one():
-    batch, this_run = Purse(caps=Caps(usd=100), usd=60), Purse(caps=Caps(usd=10), earlier=False)
-    Wallet((batch, this_run)).settle("p", cost(60), cost(5), earlier=True)
+    batch, this_run = Budget(caps=BudgetLimit(usd=100), usd=60), Budget(caps=BudgetLimit(usd=10), earlier=False)
+    Budgets((batch, this_run)).settle("p", cost(60), cost(5), earlier=True)
     assert (batch.usd, this_run.usd) == (5, 0)
 
 
@@ -132,7 +132,7 @@ def stories(draw: st.DrawFn) -> list[tuple]:
 @settings(deadline=None)  # other work on the machine is no failure
 @given(st.none() | st.integers(0, 200), st.none() | st.integers(0, 150), stories())
 def test_no_interleaving_spends_more_than_the_caps(usd_cap, credit_cap, story):
-    purse = Purse(caps=Caps(usd=usd_cap, credits={} if credit_cap is None else {"p": credit_cap}))
+    purse = Budget(caps=BudgetLimit(usd=usd_cap, credits={} if credit_cap is None else {"p": credit_cap}))
     open_calls: dict[int, tuple] = {}
     spent_usd, spent_credits = 0, 0
     for call, step in story:
@@ -156,7 +156,7 @@ def test_no_interleaving_spends_more_than_the_caps(usd_cap, credit_cap, story):
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_settling_in_any_order_ends_at_the_same_sum(order):
-    purse = Purse(caps=Caps(usd=1000))
+    purse = Budget(caps=BudgetLimit(usd=1000))
     calls = [(cost(100, 5), cost(90, 5)), (cost(200), UNPRICED), (cost(300, 7), NOTHING)]
     for estimate, _ in calls:
         purse.reserve("p", estimate)
@@ -168,13 +168,13 @@ def test_settling_in_any_order_ends_at_the_same_sum(order):
 @pytest.mark.parametrize(
     ("caps", "estimate", "why"),
     [
-        (Caps(usd=5, scope="today"), cost(6), "the budget of today is used up"),
-        (Caps(usd=5, scope="today"), cost(5), None),
-        (Caps(usd=5, scope="this run"), cost(None, 3), "no price is known, and there is a budget of this run"),
-        (Caps(usd=5, credits={"p": 2}, scope="this run"), cost(None, 3), "the budget of this run is used up"),
+        (BudgetLimit(usd=5, scope="today"), cost(6), "the budget of today is used up"),
+        (BudgetLimit(usd=5, scope="today"), cost(5), None),
+        (BudgetLimit(usd=5, scope="this run"), cost(None, 3), "no price is known, and there is a budget of this run"),
+        (BudgetLimit(usd=5, credits={"p": 2}, scope="this run"), cost(None, 3), "the budget of this run is used up"),
     ],
     ids=["used-up", "fits", "no-price", "credits"],
 )
 def test_what_refuses_a_call_is_told_in_words(caps, estimate, why):
-    said = Wallet((Purse(caps=caps),)).refusing("p", estimate)
+    said = Budgets((Budget(caps=caps),)).refusing("p", estimate)
     assert said is None if why is None else (said or "").startswith(why)

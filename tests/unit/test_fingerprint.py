@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from batchgen import fingerprint as rules
 from batchgen.fingerprint import Stamp, fingerprint, unchanged
-from batchgen.manifest.batch import Planned, Recipe
+from batchgen.manifest.batch import PlannedJob, Recipe
 from batchgen.task import Kind, Source, Task
 
 TASK = Task(kind=Kind.GENERATE, prompt="a cat", provider="aigate", model="gpt-image-2")
@@ -76,5 +76,5 @@ def test_a_job_marked_by_an_older_rule_does_not_look_changed(monkeypatch):
 
 
 def test_a_planned_job_knows_its_task():
-    job = Planned.of("a", TASK, tags=("x",))
+    job = PlannedJob.of("a", TASK, tags=("x",))
     assert (job.task, job.output, job.recipe.tags, job.fingerprint) == (TASK, "a", ("x",), fingerprint(TASK))

@@ -25,13 +25,13 @@ from batchgen.job import (
     Incomplete,
     Job,
     Outcome,
+    PartialDelivery,
+    Released,
     Requeued,
-    Returned,
     Revised,
-    Short,
     State,
     Supplied,
-    Unsettled,
+    Unknown,
     advance,
 )
 from batchgen.task import Artifact, Kind, Task, Usage
@@ -46,12 +46,12 @@ CAME = Delivered(artifacts=(FILE,), usage=Usage(images=1))
 EVENTS: tuple[Event, ...] = (
     Claimed(at=NOW),
     Delivery(at=NOW, outcome=CAME),
-    Short(at=NOW, outcome=CAME),
+    PartialDelivery(at=NOW, outcome=CAME),
     Deferred(at=NOW, fault=FAULT, not_before=LATER),
-    Returned(at=NOW, fault=FAULT, not_before=LATER),
+    Released(at=NOW, fault=FAULT, not_before=LATER),
     Exhausted(at=NOW, fault=FAULT),
     Incomplete(at=NOW, outcome=CAME, fault=FAULT),
-    Unsettled(at=NOW, fault=DOUBT),
+    Unknown(at=NOW, fault=DOUBT),
     Cancelled(at=NOW),
     Requeued(at=NOW),
     Revised(at=NOW),
@@ -146,7 +146,7 @@ def test_a_delivery_counts_images_and_forgets_the_trouble() -> None:
 
 
 def test_a_short_answer_counts_what_came() -> None:
-    assert advance(job(State.RUNNING), Short(at=NOW, outcome=CAME)).delivered == 2
+    assert advance(job(State.RUNNING), PartialDelivery(at=NOW, outcome=CAME)).delivered == 2
 
 
 def test_an_incomplete_job_keeps_what_came_and_says_what_lacks_and_a_retry_asks_for_the_rest() -> None:
@@ -158,12 +158,12 @@ def test_an_incomplete_job_keeps_what_came_and_says_what_lacks_and_a_retry_asks_
 
 def test_deferred_keeps_the_try_spent_and_returned_gives_it_back() -> None:
     deferred = advance(job(State.RUNNING), Deferred(at=NOW, fault=FAULT, not_before=LATER))
-    returned = advance(job(State.RUNNING), Returned(at=NOW, fault=FAULT, not_before=LATER))
+    returned = advance(job(State.RUNNING), Released(at=NOW, fault=FAULT, not_before=LATER))
     assert (deferred.tries, deferred.not_before, deferred.cause) == (2, LATER, "error")
     assert (returned.tries, returned.not_before) == (1, LATER)
 
 
-@pytest.mark.parametrize("event", [Exhausted(at=NOW, fault=DOUBT), Unsettled(at=NOW, fault=DOUBT)])
+@pytest.mark.parametrize("event", [Exhausted(at=NOW, fault=DOUBT), Unknown(at=NOW, fault=DOUBT)])
 def test_an_unknown_outcome_is_a_doubt(event: Event) -> None:
     after = advance(job(State.RUNNING), event)
     assert (after.doubts, after.cause, after.message) == (2, "unknown", "read timeout")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchgen.budget import Caps, Purse, Reservations, Wallet
+from batchgen.budget import Budget, BudgetLimit, Budgets, Reservations
 from batchgen.cli.render.result import _price_lines
 from batchgen.learned_prices import RECENT, CallKind, PriceMemory
 from batchgen.task import NOTHING, UNPRICED, Basis, Charge, Kind, Source, Task
@@ -105,13 +105,13 @@ def test_it_tells_whether_calls_are_dearer_now() -> None:
 # --- reserved in every budget --------------------------------------------------
 
 
-def purse(cap: int = 100 * CENT, **fields: Any) -> Purse:
-    return Purse(caps=Caps(usd=cap, credits={"p": 100}, **fields))
+def purse(cap: int = 100 * CENT, **fields: Any) -> Budget:
+    return Budget(caps=BudgetLimit(usd=cap, credits={"p": 100}, **fields))
 
 
 def test_what_is_in_flight_is_raised_in_every_budget_and_settled_exactly() -> None:
     purses = purse(), purse(only="p"), purse(only="q")
-    book = Reservations(Wallet(purses), PriceMemory())
+    book = Reservations(Budgets(purses), PriceMemory())
     for number in range(3):
         assert book.hold(f"a{number}", task(), listed(CENT, 2)) == listed(CENT, 2)
     book.hold("other", task(size="1536x1024"), listed(CENT, 2))
@@ -129,7 +129,7 @@ def test_what_is_in_flight_is_raised_in_every_budget_and_settled_exactly() -> No
 
 def test_a_call_of_unknown_outcome_keeps_what_it_was_raised_to() -> None:
     one = purse()
-    book = Reservations(Wallet((one,)), PriceMemory())
+    book = Reservations(Budgets((one,)), PriceMemory())
     book.hold("a", task(), listed())
     book.hold("b", task(), listed())
     book.learn(task(), found(5 * CENT), 1)
@@ -139,7 +139,7 @@ def test_a_call_of_unknown_outcome_keeps_what_it_was_raised_to() -> None:
 
 
 def test_nothing_more_fits_once_the_true_price_says_so() -> None:
-    book = Reservations(Wallet((Purse(caps=Caps(usd=10 * CENT, scope="this run")),)), PriceMemory())
+    book = Reservations(Budgets((Budget(caps=BudgetLimit(usd=10 * CENT, scope="this run")),)), PriceMemory())
     for number in range(3):
         assert book.refusing(task(), listed()) is None
         book.hold(f"a{number}", task(), listed())
@@ -151,7 +151,7 @@ def test_nothing_more_fits_once_the_true_price_says_so() -> None:
 
 def test_a_reservation_never_falls_before_it_is_settled() -> None:
     one = purse()
-    book = Reservations(Wallet((one,)), PriceMemory())
+    book = Reservations(Budgets((one,)), PriceMemory())
     book.hold("a", task(), listed())
     book.learn(task(), found(9 * CENT), 1)
     for _ in range(RECENT):
@@ -161,13 +161,13 @@ def test_a_reservation_never_falls_before_it_is_settled() -> None:
 
 
 def test_what_another_run_reserved_is_settled_as_it_was() -> None:
-    one = Purse(caps=Caps(usd=100 * CENT), usd=CENT)
-    Reservations(Wallet((one,)), PriceMemory()).settle("old", "p", listed(), found(5 * CENT), earlier=True)
+    one = Budget(caps=BudgetLimit(usd=100 * CENT), usd=CENT)
+    Reservations(Budgets((one,)), PriceMemory()).settle("old", "p", listed(), found(5 * CENT), earlier=True)
     assert one.usd == 5 * CENT
 
 
 def test_under_a_budget_none_goes_while_the_first_answer_is_read() -> None:
-    book = Reservations(Wallet((purse(),)), PriceMemory())
+    book = Reservations(Budgets((purse(),)), PriceMemory())
     book.hold("a", task(), listed(CENT, 1))
     book.hold("b", task(), listed(CENT, 1))
     book.arrived("a")
@@ -185,7 +185,7 @@ def test_under_a_budget_none_goes_while_the_first_answer_is_read() -> None:
 
 
 def test_an_answer_that_cannot_be_read_holds_nothing_up() -> None:
-    book = Reservations(Wallet((purse(),)), PriceMemory())
+    book = Reservations(Budgets((purse(),)), PriceMemory())
     book.hold("a", task(), listed(CENT, 1))
     book.arrived("a")
     book.ended("a")
@@ -193,7 +193,7 @@ def test_an_answer_that_cannot_be_read_holds_nothing_up() -> None:
 
 
 def test_without_a_budget_nothing_waits_for_a_price() -> None:
-    book = Reservations(Wallet(()), PriceMemory())
+    book = Reservations(Budgets(()), PriceMemory())
     book.hold("a", task(), listed(CENT, 1))
     book.arrived("a")
     assert book.refusing(task(), listed(CENT, 1)) is None
@@ -248,7 +248,7 @@ def test_what_a_price_list_nearly_says_is_not_told() -> None:
 
 
 def test_what_is_told_names_the_price_list_not_what_was_raised_since() -> None:
-    book = Reservations(Wallet(()), PriceMemory())
+    book = Reservations(Budgets(()), PriceMemory())
     book.hold("a", task(), listed())
     book.learn(task(), found(5 * CENT), 1)
     book.learn(task(), found(6 * CENT), 1)

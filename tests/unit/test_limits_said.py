@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.fault import Cause, Charged
-from batchgen.hint import Hint
+from batchgen.hint import RateLimitInfo
 from batchgen.providers.base import Reply
 from batchgen.providers.error_mapping import fault_of
 from batchgen.providers.presets import profile
@@ -27,7 +27,7 @@ def requests(limit, remaining, reset, unit="requests"):
 
 
 def of_requests(limit, remaining, reset, window=None):
-    return Hint(limit=limit, remaining=remaining, reset_seconds=reset, window_seconds=window)
+    return RateLimitInfo(limit=limit, remaining=remaining, reset_seconds=reset, window_seconds=window)
 
 
 HEADERS = {
@@ -43,7 +43,7 @@ HEADERS = {
     "azure": (requests("60", "59", "1"), of_requests(60, 59, 1, MINUTE)),
     "images": (
         requests("5", "4", "12s", "images"),
-        Hint(limit=5, remaining=4, reset_seconds=12, window_seconds=MINUTE, unit="images"),
+        RateLimitInfo(limit=5, remaining=4, reset_seconds=12, window_seconds=MINUTE, unit="images"),
     ),
     "the slower of two": (
         requests("500", "499", "120ms") | requests("5", "5", "0s", "images"),
@@ -51,7 +51,7 @@ HEADERS = {
     ),
     "the slower of two with windows": (
         requests("500", "499", "120ms") | requests("5", "4", "12s", "images"),
-        Hint(limit=5, remaining=4, reset_seconds=12, window_seconds=MINUTE, unit="images"),
+        RateLimitInfo(limit=5, remaining=4, reset_seconds=12, window_seconds=MINUTE, unit="images"),
     ),
     "tokens": (requests("100000", "99000", "600ms", "tokens"), None),
     "openrouter": (
@@ -73,7 +73,7 @@ HEADERS = {
     ),
     "draft 03, several": (
         {"ratelimit-limit": "10, 10;w=1, 50;w=60, 1000;w=86400", "ratelimit-remaining": "3"},
-        Hint(limit=50, window_seconds=MINUTE),
+        RateLimitInfo(limit=50, window_seconds=MINUTE),
     ),
     "envoy": (
         {"x-ratelimit-limit": '10, 10;w=60;name="a, b"', "x-ratelimit-remaining": "3", "x-ratelimit-reset": "9"},
@@ -92,15 +92,15 @@ HEADERS = {
     ),
     "draft 10, in flight": (
         {"ratelimit-policy": '"wide";q=4;qu="concurrent-requests"'},
-        Hint(limit=4, concurrent=True),
+        RateLimitInfo(limit=4, concurrent=True),
     ),
     "draft 10, bytes": (
         {"ratelimit-policy": '"a";q=65535;w=10;qu="content-bytes"', "ratelimit": '"a";r=1'},
-        Hint(remaining=1),
+        RateLimitInfo(remaining=1),
     ),
     "kong": (
         {"x-ratelimit-limit-minute": "30", "x-ratelimit-remaining-minute": "29"},
-        Hint(limit=30, remaining=29, window_seconds=MINUTE),
+        RateLimitInfo(limit=30, remaining=29, window_seconds=MINUTE),
     ),
     "unlimited": ({"x-ratelimit-limit": "-1"}, None),
     "nothing": ({"x-ratelimit-limit-requests": "0"}, None),
@@ -120,57 +120,57 @@ IMAGES = "Rate limit reached for gpt-image-1 (for limit gpt-image) in organizati
 WORDS = {
     "openai images": (
         IMAGES + "Limit 5, Used 5, Requested 1. Please try again in 12s. Visit https://platform.openai.com/a/s to add.",
-        Hint(limit=5, used=5, window_seconds=MINUTE, unit="images"),
+        RateLimitInfo(limit=5, used=5, window_seconds=MINUTE, unit="images"),
     ),
     "openai requests": (
         (
             "Rate limit reached for gpt-4 in organization org-x on requests per min (RPM): Limit 3, Used 3, "
             "Requested 1. Please try again in 20s."
         ),
-        Hint(limit=3, used=3, window_seconds=MINUTE),
+        RateLimitInfo(limit=3, used=3, window_seconds=MINUTE),
     ),
     "openai a day": (
         "Rate limit for m on requests per day (RPD): Limit 10,000, Used 10,000, Requested 1. Try again in 8.64s",
-        Hint(limit=10_000, used=10_000, window_seconds=DAY),
+        RateLimitInfo(limit=10_000, used=10_000, window_seconds=DAY),
     ),
     "openai before": (
         (
             "Rate limit reached for default-global-with-image-limits in organization org-x on requests per min. Limit: "
             "60.000000 / min. Current: 80.000000 / min. Contact support@openai.com if you continue to have issues."
         ),
-        Hint(limit=60, used=80, window_seconds=MINUTE),
+        RateLimitInfo(limit=60, used=80, window_seconds=MINUTE),
     ),
     "openai dall-e": (
         "Rate limit exceeded for images per minute in organization org-x. Limit: 5/1min. Current: 6/1min.",
-        Hint(limit=5, used=6, window_seconds=MINUTE, unit="images"),
+        RateLimitInfo(limit=5, used=6, window_seconds=MINUTE, unit="images"),
     ),
     "tokens": ("Rate limit reached on tokens per min (TPM): Limit 10000, Used 6701, Requested 4497.", None),
-    "bare": ("Limit: 60 / min", Hint(limit=60, window_seconds=MINUTE)),
+    "bare": ("Limit: 60 / min", RateLimitInfo(limit=60, window_seconds=MINUTE)),
     "prose": (
         "You exceeded the rate limit of 10 images per minute",
-        Hint(limit=10, window_seconds=MINUTE, unit="images"),
+        RateLimitInfo(limit=10, window_seconds=MINUTE, unit="images"),
     ),
-    "short": ("Maximum is 15 RPM for this model", Hint(limit=15, window_seconds=MINUTE)),
-    "short images": ("Over 15 IPM", Hint(limit=15, window_seconds=MINUTE, unit="images")),
-    "spans": ("At most 200 requests per 10 seconds", Hint(limit=200, window_seconds=10)),
-    "slash": ("Allowed: 200 req/60 s.", Hint(limit=200, window_seconds=MINUTE)),
+    "short": ("Maximum is 15 RPM for this model", RateLimitInfo(limit=15, window_seconds=MINUTE)),
+    "short images": ("Over 15 IPM", RateLimitInfo(limit=15, window_seconds=MINUTE, unit="images")),
+    "spans": ("At most 200 requests per 10 seconds", RateLimitInfo(limit=200, window_seconds=10)),
+    "slash": ("Allowed: 200 req/60 s.", RateLimitInfo(limit=200, window_seconds=MINUTE)),
     "google": (
         (
             'Quota exceeded for metric: generate_requests, limit: 10 [{"quotaId": '
             '"GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "quotaValue": "10"}]'
         ),
-        Hint(limit=10, window_seconds=MINUTE),
+        RateLimitInfo(limit=10, window_seconds=MINUTE),
     ),
     "google value": (
         '[{"quotaId": "RequestsPerMinutePerProject", "quotaValue": "7"}]',
-        Hint(limit=7, window_seconds=MINUTE),
+        RateLimitInfo(limit=7, window_seconds=MINUTE),
     ),
-    "two windows": ("Rate limit 5: 5 requests per minute or 100 requests per day", Hint(limit=5)),
-    "no window": ("Rate limit: 5", Hint(limit=5)),
-    "concurrency": ("You have reached your concurrency limit of 4", Hint(limit=4, concurrent=True)),
-    "concurrency before": ("Only 4 concurrent requests are allowed", Hint(limit=4, concurrent=True)),
-    "concurrency behind": ("Maximum concurrent requests: 4", Hint(limit=4, concurrent=True)),
-    "concurrency without": ("Too many concurrent requests. Slow down.", Hint(concurrent=True)),
+    "two windows": ("Rate limit 5: 5 requests per minute or 100 requests per day", RateLimitInfo(limit=5)),
+    "no window": ("Rate limit: 5", RateLimitInfo(limit=5)),
+    "concurrency": ("You have reached your concurrency limit of 4", RateLimitInfo(limit=4, concurrent=True)),
+    "concurrency before": ("Only 4 concurrent requests are allowed", RateLimitInfo(limit=4, concurrent=True)),
+    "concurrency behind": ("Maximum concurrent requests: 4", RateLimitInfo(limit=4, concurrent=True)),
+    "concurrency without": ("Too many concurrent requests. Slow down.", RateLimitInfo(concurrent=True)),
     "advice": ("Too many requests. Please reduce concurrency or wait.", None),
     "aimlapi": ("Too many requests. Slow down and try again.", None),
     "status": ("Rate limit: 429 Too Many Requests", None),
@@ -187,7 +187,7 @@ def test_words(words, hint):
 
 
 def test_a_code_alone_tells_of_concurrency():
-    assert refused({}, "Slow down.", frozenset({"token_concurrency_limit_reached"})) == Hint(concurrent=True)
+    assert refused({}, "Slow down.", frozenset({"token_concurrency_limit_reached"})) == RateLimitInfo(concurrent=True)
 
 
 def test_words_go_before_headers_and_headers_fill_what_words_leave_open():
@@ -195,13 +195,13 @@ def test_words_go_before_headers_and_headers_fill_what_words_leave_open():
     assert refused(minute, WORDS["openai images"][0]) == WORDS["openai images"][1]
     assert refused(minute, WORDS["tokens"][0]) == refused(minute, "") == of_requests(500, 499, 0.12, MINUTE)
     assert refused(minute, "Limit 500, Used 500").window_seconds == MINUTE
-    assert refused(minute | requests("9", "0", "7s", "images"), "") == Hint(
+    assert refused(minute | requests("9", "0", "7s", "images"), "") == RateLimitInfo(
         limit=9, remaining=0, reset_seconds=7, unit="images"
     )
     nameless = {"x-ratelimit-limit": "20", "x-ratelimit-remaining": "0"}
     said = refused(nameless, "Rate limit exceeded: free-models-per-min")
-    assert said == Hint(limit=20, remaining=0, window_seconds=MINUTE)
-    assert refused(nameless, "Too many concurrent requests") == Hint(concurrent=True)
+    assert said == RateLimitInfo(limit=20, remaining=0, window_seconds=MINUTE)
+    assert refused(nameless, "Too many concurrent requests") == RateLimitInfo(concurrent=True)
 
 
 def test_openrouter_repeats_headers_in_its_body():

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from batchgen.job import State
 from batchgen.learned_prices import PriceMemory
-from batchgen.manifest.batch import Batch, Planned, Recipe
+from batchgen.manifest.batch import Batch, PlannedJob, Recipe
 from batchgen.money import show_usd
 from batchgen.planning.diff import Difference, differences
-from batchgen.planning.estimate import Facts
+from batchgen.planning.estimate import PlanContext
 from batchgen.planning.forecast import BESIDE, Latency
 from batchgen.planning.plan import CHANGES, CHUNK, STANDINGS, Row, compare
 from batchgen.planning.selection import Selection, part, sampled
@@ -27,7 +27,7 @@ from batchgen.route import Route
 from batchgen.task import Basis, Charge, Kind, Source, Task
 
 TODAY = date(2026, 11, 21)
-FACTS = Facts(today=TODAY)
+FACTS = PlanContext(today=TODAY)
 #: A price that anybody can multiply.
 CENT = {"tariff": {"usd_per_image": 0.01}}
 
@@ -38,7 +38,7 @@ def task(prompt="p", provider="studio", **fields):
 
 
 def job(key, prompt="p", tags=(), **fields):
-    return Planned.of(key, task(prompt, **fields), tags=tags, wanted=fields.get("n", 1))
+    return PlannedJob.of(key, task(prompt, **fields), tags=tags, wanted=fields.get("n", 1))
 
 
 def batch(*jobs, **overrides):
@@ -60,7 +60,7 @@ class Table:
     def __init__(self, rows: Mapping[str, tuple[State, Task | str]]) -> None:
         self.known = {}
         for number, (key, (state, asked)) in enumerate(rows.items(), 1):
-            mark = asked if isinstance(asked, str) else Planned.of(key, asked).fingerprint
+            mark = asked if isinstance(asked, str) else PlannedJob.of(key, asked).fingerprint
             self.known[key] = Row(7 * number, state, mark, "empty" if state is State.FAILED else None)
         self.asked = {key: asked for key, (_, asked) in rows.items() if isinstance(asked, Task)}
         self.pages: list[int] = []
@@ -235,7 +235,7 @@ def test_old_prices_are_called_old(said, stale):
 
 
 def test_a_lane_tells_the_date_of_its_prices():
-    lane = compare(batch(job("a", provider="openai")), None, facts=Facts(today=date(2027, 11, 21))).lanes[0]
+    lane = compare(batch(job("a", provider="openai")), None, facts=PlanContext(today=date(2027, 11, 21))).lanes[0]
     assert (lane.tariff_date, lane.stale) == ("2026-11-21", True)
     assert compare(batch(job("a")), None, facts=FACTS).lanes[0].as_json()["tariff_date"] is None
 
@@ -287,14 +287,17 @@ def test_several_keys_share_the_work():
 
 def test_measured_latencies_and_sizes_are_preferred():
     quick = {("studio", "gpt-image-2"): Latency(median=2, p90=2, measured=True)}
-    facts = Facts(today=TODAY, latencies=quick, bytes_per_pixel={"png": 0.5}, free_bytes=9_000_000)
+    facts = PlanContext(today=TODAY, latencies=quick, bytes_per_pixel={"png": 0.5}, free_bytes=9_000_000)
     jobs = [job(f"j{number}", size="1000x1000") for number in range(3)]
     plan = compare(batch(*jobs, studio={"limits": {"concurrency": 1}}), None, facts=facts)
     assert plan.time.expected == 6
     spool = 1_000_000 * 8 // 3 + 65_536
     assert plan.disk.bytes == 3 * (500_000 + BESIDE) + spool
     assert plan.disk.fits
-    assert compare(batch(job("a")), None, facts=Facts(today=TODAY, free_bytes=1_000)).as_json()["disk"]["fits"] is False
+    assert (
+        compare(batch(job("a")), None, facts=PlanContext(today=TODAY, free_bytes=1_000)).as_json()["disk"]["fits"]
+        is False
+    )
 
 
 # --- selection ----------------------------------------------------------------
@@ -534,7 +537,7 @@ def test_an_example_shows_what_is_sent():
 
 def test_what_it_may_cost_counts_the_dearest_of_a_route():
     route = Route(others=("studio",))
-    cheap = Planned.of("a", task(provider="gptimageapi"), route=route)
+    cheap = PlannedJob.of("a", task(provider="gptimageapi"), route=route)
     alone = compare(batch(job("a", provider="gptimageapi")), None, facts=FACTS)
     routed = compare(batch(cheap), None, facts=FACTS)
     dear = compare(batch(job("a")), None, facts=FACTS)

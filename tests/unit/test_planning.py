@@ -9,35 +9,35 @@ import pytest
 
 from batchgen.cli.render.plan import change_lines, job_line, plan_lines, question
 from batchgen.job import State
-from batchgen.manifest.batch import Planned
+from batchgen.manifest.batch import PlannedJob
 from batchgen.planning.diff import Change, Difference
-from batchgen.planning.estimate import Lane
+from batchgen.planning.estimate import ProviderEstimate
 from batchgen.planning.forecast import Disk, Forecast
-from batchgen.planning.plan import Plan, Row, Span
+from batchgen.planning.plan import Plan, Range, Row
 from batchgen.task import Kind, Source, Task
 
 SHOP = Path("/shop")
 
 
 def usd(low, expected, high):
-    return Span(low=low * 10**7, expected=expected * 10**7, high=high * 10**7)
+    return Range(low=low * 10**7, expected=expected * 10**7, high=high * 10**7)
 
 
 def example(key="cat", **fields):
     task = Task(kind=Kind.GENERATE, prompt="A cat on a mat", provider="aigate", model="gpt-image-2", **fields)
-    return Planned.of(key, task)
+    return PlannedJob.of(key, task)
 
 
-AIGATE = Lane(
+AIGATE = ProviderEstimate(
     provider="aigate", model="gpt-image-2", requests=1_200, images=1_250, usd=usd(4_180, 4_500, 5_230),
     time=Forecast(low=1_200, expected=1_260, high=1_500, limit="images_per_minute"), tariff_date="2026-11-21",
 )  # fmt: skip
-CREDITS = Lane(
+CREDITS = ProviderEstimate(
     provider="gptimageapi", model="gpt-image-2", requests=4, images=4, unpriced=4,
-    credits=Span(low=8_000, expected=24_000, high=48_000), time=Forecast(low=20, expected=50, high=90),
+    credits=Range(low=8_000, expected=24_000, high=48_000), time=Forecast(low=20, expected=50, high=90),
     tariff_date="2026-11-21",
 )  # fmt: skip
-NOBODY = Lane(provider="studio", model="gpt-image-2", requests=1, images=1, unpriced=1)
+NOBODY = ProviderEstimate(provider="studio", model="gpt-image-2", requests=1, images=1, unpriced=1)
 PLAN = Plan(
     new=1_200, done=7, failed=3, orphaned=1, lanes=(AIGATE,), disk=Disk(bytes=1_900_000_000, free_bytes=120 * 10**9),
     examples=(example("cat", size="1024x1024"), example("dog"), example("eel")),
@@ -128,7 +128,7 @@ def test_a_part_is_called_a_part():
 def test_an_edit_names_its_sources():
     images = (Source(path="/shop/photos/a.jpg", sha256="1"), Source(url="https://x.example/b.png"))
     edit = Task(kind=Kind.EDIT, prompt="p", provider="aigate", model="gpt-image-2", images=images)
-    lines = plan_lines("shop", replace(PLAN, examples=(Planned.of("cat", edit),)), SHOP)
+    lines = plan_lines("shop", replace(PLAN, examples=(PlannedJob.of("cat", edit),)), SHOP)
     assert "example   cat: edit of photos/a.jpg, https://x.example/b.png by aigate gpt-image-2, to cat" in lines
 
 

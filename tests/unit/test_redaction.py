@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.redaction import Blackout, blackout, hidden, telling
+from batchgen.redaction import Redactor, blackout, hidden, telling
 
 KEY = "sk-Zz/canary+4711="
 
@@ -52,7 +52,7 @@ def test_every_form_of_a_key_is_hidden(form):
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 64])
 def test_a_key_is_hidden_wherever_it_is_cut(form, size):
     body = (f'{{"error": "x{form}", "other": "' + "y" * 700 + form + '"}').encode()
-    black = Blackout(KEY)
+    black = Redactor(KEY)
     came = b"".join(black.add(body[start : start + size]) for start in range(0, len(body), size)) + black.end()
     assert came == blackout(body, [KEY])
     assert len(came) == len(body)
@@ -68,7 +68,7 @@ def test_json_around_a_hidden_key_is_still_json():
 
 @given(st.binary(max_size=400), st.lists(st.integers(1, 60), min_size=1, max_size=8))
 def test_a_body_without_the_key_comes_out_as_it_went_in(body, sizes):
-    black, came, at = Blackout("sk-another-key-1234"), b"", 0
+    black, came, at = Redactor("sk-another-key-1234"), b"", 0
     while at < len(body):
         size = sizes[at % len(sizes)]
         came += black.add(body[at : at + size])

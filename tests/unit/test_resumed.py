@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from batchgen.app.recovery.resumed import Resumed, spoken
-from batchgen.engine.attempts import Opened
+from batchgen.engine.attempts import OpenAttempt
 from batchgen.engine.lane import Lane
 from batchgen.engine.limits.gate import Gate
 from batchgen.engine.retry import Policy
@@ -21,10 +21,10 @@ from batchgen.job import (
     Event,
     Exhausted,
     Job,
-    Returned,
+    Released,
     Settlement,
     State,
-    Unsettled,
+    Unknown,
 )
 from batchgen.task import UNPRICED, Basis, Charge, Kind, Task, Usage
 
@@ -37,7 +37,7 @@ REFUSED = Fault(cause=Cause.REFUSED, message="m")
 
 DELIVERED = Delivery(at=NOW, outcome=Delivered(artifacts=(), usage=Usage()))
 AGAIN = Deferred(at=NOW, fault=LOST, not_before=NOW)
-HELD = Unsettled(at=NOW, fault=LOST)
+HELD = Unknown(at=NOW, fault=LOST)
 
 
 def resumed(*events: tuple[str, Event], usd: int | None = 81_400_000, credits_: int | None = None) -> Resumed:
@@ -61,7 +61,7 @@ def call(found: Resumed, key: str, event: Event, usd: int | None, credits_: int 
         output=key,
         resumed=True,
     )
-    opened = Opened(job=job, attempt=attempt, estimate=Charge(usd=usd, credits=credits_, basis=Basis.ESTIMATED))
+    opened = OpenAttempt(job=job, attempt=attempt, estimate=Charge(usd=usd, credits=credits_, basis=Basis.ESTIMATED))
     opened = replace(opened, **said)  # type: ignore[arg-type]
     found.note(LANE, opened, Settlement(attempt=opened.attempt, event=event, charge=UNPRICED))
 
@@ -90,7 +90,7 @@ def call(found: Resumed, key: str, event: Event, usd: int | None, credits_: int 
             "1 call under way: 1 in doubt (at risk 18350 credits at openai); not bought again: a",
         ),
         (
-            resumed(("a", Returned(at=NOW, fault=UNSENT)), ("b", Exhausted(at=NOW, fault=REFUSED))),
+            resumed(("a", Released(at=NOW, fault=UNSENT)), ("b", Exhausted(at=NOW, fault=REFUSED))),
             "2 calls under way: 1 not sent yet; 1 answered without an image",
         ),
     ],

@@ -19,10 +19,10 @@ from batchgen.job import (
     Incomplete,
     Job,
     Missed,
-    Returned,
-    Short,
+    PartialDelivery,
+    Released,
     State,
-    Unsettled,
+    Unknown,
     advance,
 )
 from batchgen.task import Artifact, Kind, Task, Usage
@@ -64,7 +64,7 @@ TABLE = {
     Cause.ERROR: "DDDXX",
     Cause.UNKNOWN: "DDDUU",
 }
-EVENTS = {"R": Returned, "D": Deferred, "X": Exhausted, "U": Unsettled}
+EVENTS = {"R": Released, "D": Deferred, "X": Exhausted, "U": Unknown}
 
 
 def test_the_table_knows_every_cause():
@@ -84,12 +84,12 @@ def test_each_cause_after_each_try(cause, tries):
 def test_attempts_of_one_buys_nothing_twice(cause):
     event = judge(job(tries=1), missed(cause), ONCE, NOW)
     free = cause in (Cause.THROTTLED, Cause.UNREACHED, Cause.MONEY, Cause.DENIED)
-    assert type(event) is (Returned if free else Unsettled if cause is Cause.UNKNOWN else Exhausted)
+    assert type(event) is (Released if free else Unknown if cause is Cause.UNKNOWN else Exhausted)
 
 
 @pytest.mark.parametrize("tries", range(1, 5))
 def test_hold_never_buys_an_unknown_again(tries):
-    assert isinstance(judge(job(tries=tries), missed(Cause.UNKNOWN), HOLD, NOW), Unsettled)
+    assert isinstance(judge(job(tries=tries), missed(Cause.UNKNOWN), HOLD, NOW), Unknown)
 
 
 def test_hold_changes_nothing_else():
@@ -104,7 +104,7 @@ def test_an_unknown_is_bought_again_once_a_job():
     assert isinstance(first, Deferred)
     again = advance(job(), first)
     assert again.doubts == 1
-    assert isinstance(judge(job(tries=2, doubts=1), missed(Cause.UNKNOWN), RETRY, NOW), Unsettled)
+    assert isinstance(judge(job(tries=2, doubts=1), missed(Cause.UNKNOWN), RETRY, NOW), Unknown)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_an_unknown_is_bought_again_once_a_job():
 )
 def test_an_unknown_that_is_not_bought_again_says_why(facts, policy, may_rebuy, why):
     event = judge(job(**facts), missed(Cause.UNKNOWN), policy, NOW, may_rebuy=may_rebuy)
-    assert isinstance(event, Unsettled)
+    assert isinstance(event, Unknown)
     assert event.fault.message == f"m; not bought again: {why}"
 
 
@@ -149,7 +149,7 @@ def test_a_throttled_job_is_due_with_its_lane_where_a_wait_is_named():
 def test_the_first_error_of_a_job_is_not_its_own_where_every_job_meets_one():
     free = Missed(fault=Fault(cause=Cause.ERROR, message="m", charged=Charged.NO))
     event = judge(job(tries=1), free, ONCE, NOW, 0.5, troubled=True)
-    assert event == Returned(at=NOW, fault=free.fault, not_before=NOW + timedelta(seconds=ONCE.backoff(1, 0.5)))
+    assert event == Released(at=NOW, fault=free.fault, not_before=NOW + timedelta(seconds=ONCE.backoff(1, 0.5)))
     assert advance(job(tries=1), event).tries == 0
 
 
@@ -164,7 +164,7 @@ def test_an_error_that_may_have_been_charged_is_a_purchase_in_trouble_as_well(ch
 def test_a_job_that_failed_before_spends_its_tries_in_trouble_as_well(tries):
     quiet, troubled = (judge(job(tries=tries), missed(Cause.ERROR), RETRY, NOW, troubled=one) for one in (False, True))
     assert quiet == troubled
-    assert not isinstance(troubled, Returned)
+    assert not isinstance(troubled, Released)
 
 
 @pytest.mark.parametrize("cause", [cause for cause in Cause if cause is not Cause.ERROR])
@@ -175,8 +175,8 @@ def test_trouble_changes_nothing_but_errors(cause):
 
 @pytest.mark.parametrize(
     ("wanted", "delivered", "arrived", "kind"),
-    [(1, 0, 1, Delivery), (3, 0, 3, Delivery), (3, 1, 2, Delivery), (1, 0, 2, Delivery), (3, 0, 2, Short),
-     (3, 1, 1, Short), (2, 0, 1, Short)],
+    [(1, 0, 1, Delivery), (3, 0, 3, Delivery), (3, 1, 2, Delivery), (1, 0, 2, Delivery), (3, 0, 2, PartialDelivery),
+     (3, 1, 1, PartialDelivery), (2, 0, 1, PartialDelivery)],
 )  # fmt: skip
 def test_a_delivery_is_whole_or_short(wanted, delivered, arrived, kind):
     event = judge(job(wanted=wanted, delivered=delivered), came(arrived), RETRY, NOW)
@@ -184,7 +184,9 @@ def test_a_delivery_is_whole_or_short(wanted, delivered, arrived, kind):
     assert event.outcome == came(arrived)
 
 
-@pytest.mark.parametrize(("tries", "kind"), [(1, Short), (3, Short), (4, Incomplete), (5, Incomplete)])
+@pytest.mark.parametrize(
+    ("tries", "kind"), [(1, PartialDelivery), (3, PartialDelivery), (4, Incomplete), (5, Incomplete)]
+)
 def test_short_answers_spend_tries_as_all_purchases_do(tries, kind):
     event = judge(job(wanted=10, delivered=tries - 1, tries=tries), came(1), RETRY, NOW)
     assert type(event) is kind
@@ -201,7 +203,7 @@ def test_what_the_provider_refuses_to_make_is_not_asked_for_again(cause):
     odd = replace(came(1), shortfall=replace(missed(Cause.SPOILED).fault, final=True))
     assert type(judge(job(wanted=2), odd, RETRY, NOW)) is Incomplete
     busy = replace(came(1), shortfall=missed(Cause.ERROR).fault)
-    assert type(judge(job(wanted=2), busy, RETRY, NOW)) is Short
+    assert type(judge(job(wanted=2), busy, RETRY, NOW)) is PartialDelivery
 
 
 def test_who_is_given_up_with_some_images_says_how_many_came_in_how_many_purchases():
@@ -225,7 +227,7 @@ def test_what_would_end_the_same_way_again_is_not_bought_again(cause):
 
 @pytest.mark.parametrize(
     ("scope", "alone", "kind"),
-    [(Scope.ACCOUNT, False, Returned), (Scope.MODEL, False, Returned), (Scope.JOB, False, Exhausted),
+    [(Scope.ACCOUNT, False, Released), (Scope.MODEL, False, Released), (Scope.JOB, False, Exhausted),
      (Scope.ACCOUNT, True, Exhausted)],
 )  # fmt: skip
 def test_a_denial_ends_a_job_only_where_it_is_its_own(scope, alone, kind):

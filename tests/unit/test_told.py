@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.app.run_options import LaneEnd
+from batchgen.app.run_options import LaneResult
 from batchgen.cli.render.progress import LONG_PAUSE, News
 from batchgen.cli.render.result import _lane_line, _stand_ins
 from batchgen.engine.lane import Closure, Lane
@@ -29,9 +29,9 @@ def lane(clock: Clock, name: str = "openai") -> Lane:
     return Lane(provider=name, policy=Policy(), gates=(Gate(clock=clock, width=4),))
 
 
-def end(name: str, closed: Closure | None = None, message: str | None = None, **more) -> LaneEnd:
+def end(name: str, closed: Closure | None = None, message: str | None = None, **more) -> LaneResult:
     facts = {"left": 0, "cause": None} | more
-    return LaneEnd(provider=name.partition("@")[0], name=name, closed=closed, message=message, **facts)
+    return LaneResult(provider=name.partition("@")[0], name=name, closed=closed, message=message, **facts)
 
 
 def test_what_happens_to_a_lane_is_told_once():

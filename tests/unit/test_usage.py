@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from batchgen.app.queries import Account
+from batchgen.app.queries import UsageReport
 from batchgen.cli.commands.usage import _screen, asked, csv_lines, moment
 from batchgen.errors import UsageError
 from batchgen.store.ledger import Calls, UsageLine
@@ -67,9 +67,9 @@ def test_what_is_asked() -> None:
         asked(nothing | {"since": "24h", "until": "7d"}, NOW)
 
 
-def account(*booked: Booked, by: tuple[By, ...] = (By.TAG,), period: Period = Period()) -> Account:  # noqa: B008 - frozen
+def account(*booked: Booked, by: tuple[By, ...] = (By.TAG,), period: Period = Period()) -> UsageReport:  # noqa: B008 - frozen
     calls = [Calls(provider="aimlapi", home="aimlapi", outcome="delivered", count=1)]
-    return Account(batch="b", used=divide(booked, Asked(by=by, period=period), NOW), calls=calls)
+    return UsageReport(batch="b", used=divide(booked, Asked(by=by, period=period), NOW), calls=calls)
 
 
 PAID = UsageLine(

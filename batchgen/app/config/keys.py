@@ -14,7 +14,7 @@ SANDBOX_KEY = "sandbox-rehearsal"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Keyring:
+class ApiKeys:
     """Keys by provider, and by the name of the variable that each came from; they show in no repr."""
 
     keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
@@ -34,7 +34,7 @@ class Keyring:
         return {provider: next(iter(found.values())) for provider, found in self.keys.items() if found}
 
 
-def keyring(profiles: Mapping[str, Profile], needed: Iterable[str], welcome: Iterable[str]) -> Keyring:
+def keyring(profiles: Mapping[str, Profile], needed: Iterable[str], welcome: Iterable[str]) -> ApiKeys:
     """Return the keys of the providers *needed*; raise KeyMissing naming each variable to set.
 
     Those of *welcome* are taken along where they are there.
@@ -53,9 +53,9 @@ def keyring(profiles: Mapping[str, Profile], needed: Iterable[str], welcome: Ite
     if lacking:
         told = [settings.missing(name, profiles[name].api_key_env) for name in lacking]
         raise KeyMissing("\n".join([*told, "Nothing was sent.  A rehearsal needs no key: add --sandbox"]))
-    return Keyring(keys=keys, keyless=tuple(keyless))
+    return ApiKeys(keys=keys, keyless=tuple(keyless))
 
 
-def rehearsal(profiles: Iterable[str]) -> Keyring:
+def rehearsal(profiles: Iterable[str]) -> ApiKeys:
     """Return keys that open nothing but the sandbox."""
-    return Keyring(keys={name: {"": SANDBOX_KEY} for name in profiles})
+    return ApiKeys(keys={name: {"": SANDBOX_KEY} for name in profiles})

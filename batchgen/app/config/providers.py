@@ -9,11 +9,11 @@ from typing import Any
 from ...errors import UsageError
 from ...providers.presets import preset_names, profile
 from ...providers.profile import Profile
-from ..project import Place
+from ..project import Project
 from . import settings
 
 
-def configured(place: Place) -> Mapping[str, Mapping[str, Any]]:
+def configured(place: Project) -> Mapping[str, Mapping[str, Any]]:
     """Return what ``batchgen.yaml`` says of providers, by name."""
     wishes: Mapping[str, Mapping[str, Any]] = settings.project_settings(place.root).get("providers") or {}
     return wishes
@@ -35,7 +35,7 @@ def described(name: str, wishes: Mapping[str, Mapping[str, Any]]) -> Profile:
     return profile(name, override)
 
 
-def known(place: Place, names: Sequence[str] = ()) -> Mapping[str, Profile]:
+def known(place: Project, names: Sequence[str] = ()) -> Mapping[str, Profile]:
     """Return the providers *names*, or all presets and configured ones; raise UsageError for an unknown name.
 
     A gateway that nobody told the address of is left out, unless it is named: then its SettingsError says so.

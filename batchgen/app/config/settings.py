@@ -95,7 +95,7 @@ def missing(provider: str, names: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Layer:
+class SettingsLayer:
     """One file of settings and what it says."""
 
     file: Path
@@ -112,7 +112,7 @@ def project_settings(start: Path) -> Mapping[str, Any]:
     return found
 
 
-def layers(start: Path) -> list[Layer]:
+def layers(start: Path) -> list[SettingsLayer]:
     """Return the files of settings that there are with what each says, the one that goes first first.
 
     Raises SettingsError.
@@ -150,7 +150,7 @@ def project_file(start: Path) -> Path | None:
     return None
 
 
-def _read(file: Path, *, own: bool) -> Layer:
+def _read(file: Path, *, own: bool) -> SettingsLayer:
     # it loads much; where there are no settings, nothing needs it
     from ...manifest.yaml_reader import parse_any
 
@@ -164,7 +164,7 @@ def _read(file: Path, *, own: bool) -> Layer:
     said = {} if document.data is None else document.data
     if problems := [*document.problems, *_misplaced(said, places)]:
         raise SettingsError("\n".join(map(str, problems)))
-    return Layer(file=file, said=said, places=places, own=own)
+    return SettingsLayer(file=file, said=said, places=places, own=own)
 
 
 def _misplaced(said: object, places: Places) -> Iterator[Problem]:

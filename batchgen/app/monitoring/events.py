@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from anyio import create_task_group, sleep
 
-from ...engine.attempts import Opened
+from ...engine.attempts import OpenAttempt
 from ...engine.lane import Lane
 from ...engine.runner import Runner
 from ...fault import Cause, Fault
 from ...files import log
-from ...job import Deferred, Delivery, Event, Exhausted, Incomplete, Returned, Settlement, Short, Unsettled
+from ...job import Deferred, Delivery, Event, Exhausted, Incomplete, PartialDelivery, Released, Settlement, Unknown
 from ...money import show_credits, show_usd
 from ...store.reader import Reader
 
@@ -23,12 +23,12 @@ LOOK = 1.0
 
 _ENDS: dict[type[Event], tuple[str, int]] = {
     Delivery: ("delivered", logging.INFO),
-    Short: ("delivered_short", logging.WARNING),
+    PartialDelivery: ("delivered_short", logging.WARNING),
     Deferred: ("deferred", logging.WARNING),
-    Returned: ("returned", logging.WARNING),
+    Released: ("returned", logging.WARNING),
     Exhausted: ("failed", logging.ERROR),
     Incomplete: ("failed", logging.ERROR),
-    Unsettled: ("unknown", logging.ERROR),
+    Unknown: ("unknown", logging.ERROR),
 }
 
 
@@ -36,9 +36,9 @@ _ENDS: dict[type[Event], tuple[str, int]] = {
 async def journal(runner: Runner, reader: Reader) -> AsyncIterator[None]:
     """Log a run while it goes on."""
     del reader
-    eye = Lookout(runner)
+    eye = LaneLogger(runner)
 
-    def note(lane: Lane, opened: Opened, settlement: Settlement | None) -> None:
+    def note(lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
         if settlement is None:
             _log_claim(lane, opened)
         else:
@@ -57,13 +57,13 @@ async def journal(runner: Runner, reader: Reader) -> AsyncIterator[None]:
             eye.look()
 
 
-async def _keep_looking(eye: Lookout) -> None:
+async def _keep_looking(eye: LaneLogger) -> None:
     while True:
         eye.look()
         await sleep(LOOK)
 
 
-def call(lane: Lane, opened: Opened) -> dict[str, object]:
+def call(lane: Lane, opened: OpenAttempt) -> dict[str, object]:
     """Return whom a call is about."""
     attempt = opened.attempt
     stands_in = opened.job.task.provider if opened.job.task.provider != lane.provider else None
@@ -77,17 +77,17 @@ def call(lane: Lane, opened: Opened) -> dict[str, object]:
     }
 
 
-def _log_claim(lane: Lane, opened: Opened) -> None:
+def _log_claim(lane: Lane, opened: OpenAttempt) -> None:
     reserved = show_usd(opened.estimate.usd)
     log.event("claimed", logging.DEBUG, **call(lane, opened), claim=opened.attempt.claim, reserved_usd=reserved)
 
 
-def _log_end(lane: Lane, opened: Opened, settlement: Settlement) -> None:
+def _log_end(lane: Lane, opened: OpenAttempt, settlement: Settlement) -> None:
     name, level, told = ending(opened, settlement)
     log.event(name, level, **call(lane, opened), **told)
 
 
-def ending(opened: Opened, settlement: Settlement) -> tuple[str, int, dict[str, object]]:
+def ending(opened: OpenAttempt, settlement: Settlement) -> tuple[str, int, dict[str, object]]:
     """Return how a call ended: its name, how grave that is, and what there is to say of it."""
     name, level = _ENDS.get(type(settlement.event), (type(settlement.event).__name__.lower(), logging.INFO))
     fault = getattr(settlement.event, "fault", None)
@@ -119,7 +119,7 @@ class _Seen:
     denied: set[str] = field(default_factory=set)  #: models
 
 
-class Lookout:
+class LaneLogger:
     """Logs what changed of the lanes, and that a run drains, since it looked last."""
 
     def __init__(self, runner: Runner) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from anyio import CancelScope, create_task_group, sleep, to_thread
 
-from ...budget import Purse
+from ...budget import Budget
 from ...engine.lane import Lane
 from ...engine.runner import Runner
 from ...errors import StoreError
@@ -19,7 +19,7 @@ from ...money import show_credits, show_usd
 from ...store.ledger import Counts
 from ...store.reader import Reader
 from ..live_limits import Say
-from ..run_options import Ended
+from ..run_options import RunResult
 from .exposition import Family, exposition
 
 #: Seconds between two times at which the file is written.
@@ -29,7 +29,7 @@ _STATES = ("pending", "running", "done", "failed", "unknown", "cancelled")
 
 
 @dataclass(kw_only=True, slots=True)
-class Meter:
+class MetricsFile:
     """Writes the figures of one run, each time the whole file or nothing."""
 
     file: Path
@@ -48,7 +48,7 @@ class Meter:
         # here, because lanes tell the time by the event loop's clock
         self._last = families(runner, reader.counts(runner.batch_id), self._began)
 
-    def finished(self, ended: Ended) -> None:
+    def finished(self, ended: RunResult) -> None:
         """Write the figures at the end, with the exit code."""
         batch = {"batch": ended.standing.batch.name}
         end = [
@@ -129,7 +129,7 @@ def families(runner: Runner, counts: Counts, began: float) -> list[Family]:
     ]
 
 
-def _budgets(purses: Iterable[Purse], batch: dict[str, str]) -> list[Family]:
+def _budgets(purses: Iterable[Budget], batch: dict[str, str]) -> list[Family]:
     capped = [(batch | {"scope": purse.caps.scope}, purse) for purse in purses]
     limits = [(labels, show_usd(purse.caps.usd) or "0") for labels, purse in capped if purse.caps.usd is not None]
     used = [(labels, show_usd(purse.usd) or "0") for labels, purse in capped if purse.caps.usd is not None]

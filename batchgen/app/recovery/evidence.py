@@ -21,9 +21,9 @@ from ...files.output import ASIDE, digest
 from ...manifest import Batch
 from ...money import milli_credits, nano_usd
 from ...providers.pricing import estimate
-from ...store.records import Trace
+from ...store.records import RecoveredAttempt
 from ...task import UNPRICED, Artifact, Basis, Charge, Kind, Source, Task, Usage
-from ..project import Place
+from ..project import Project
 
 #: No sidecar and no order is longer.
 _LONGEST = 4_000_000
@@ -33,14 +33,14 @@ _DIGITS = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class SidecarRecord:
     """A sidecar: its trace, and the file it speaks of, which nobody has looked at yet."""
 
-    trace: Trace
+    trace: RecoveredAttempt
     beside: Path | None  #: None for what lies aside, superseded
     artifact: Artifact
 
-    def proved(self) -> Trace:
+    def proved(self) -> RecoveredAttempt:
         """Return the trace, with the file where it is there with the hash it should have."""
         if self.beside is None:
             return self.trace
@@ -80,7 +80,7 @@ def _by_number(name: str) -> list[str | int]:
     return [int(part) if number % 2 else part for number, part in enumerate(_DIGITS.split(name))]
 
 
-def told(path: Path, batch: Batch, place: Place) -> Told | None:
+def told(path: Path, batch: Batch, place: Project) -> SidecarRecord | None:
     """Return what a sidecar of *batch* says; None where the file is none, another batch's, or only of a rehearsal."""
     try:
         if path.stat().st_size > _LONGEST:
@@ -95,7 +95,7 @@ def told(path: Path, batch: Batch, place: Place) -> Told | None:
         return None
 
 
-def _told(said: Mapping[str, Any], path: Path, batch: Batch, root: Path) -> Told:
+def _told(said: Mapping[str, Any], path: Path, batch: Batch, root: Path) -> SidecarRecord:
     image = path.with_name(path.name.removesuffix(".json"))
     aside = ASIDE in path.relative_to(batch.folder).parts
     file, cost = said["file"], said["cost"]
@@ -109,7 +109,7 @@ def _told(said: Mapping[str, Any], path: Path, batch: Batch, root: Path) -> Told
         height=_whole(file["height"]),
         mime=str(file["mime"]),
     )
-    trace = Trace(
+    trace = RecoveredAttempt(
         id=str(said["attempt"]),
         key=str(said["id"]),
         fingerprint=str(said["fingerprint"]),
@@ -119,7 +119,7 @@ def _told(said: Mapping[str, Any], path: Path, batch: Batch, root: Path) -> Told
         usage=Usage(**{n: _whole(said["usage"][n]) for n in _USAGE if n in said["usage"]}),
         charge=Charge(usd=nano_usd(cost["usd"]), credits=milli_credits(cost["credits"]), basis=Basis(cost["basis"])),
     )
-    return Told(trace=trace, beside=None if aside else image, artifact=artifact)
+    return SidecarRecord(trace=trace, beside=None if aside else image, artifact=artifact)
 
 
 def slots(spool: Path, suffix: str) -> Iterator[Path]:
@@ -127,7 +127,7 @@ def slots(spool: Path, suffix: str) -> Iterator[Path]:
     yield from sorted(spool.glob(f"*{suffix}"))
 
 
-def order(path: Path, batch: Batch) -> Trace | None:
+def order(path: Path, batch: Batch) -> RecoveredAttempt | None:
     """Return what a slot's first line orders; None where it cannot be read, or is another batch's."""
     try:
         with path.open("rb") as file:
@@ -141,7 +141,7 @@ def order(path: Path, batch: Batch) -> Trace | None:
             mask=Source(**asked["mask"]) if asked["mask"] else None,
             **{name: asked[name] for name in _TASK},
         )
-        return Trace(
+        return RecoveredAttempt(
             id=path.stem,
             key=str(said["key"]),
             fingerprint=str(said["fingerprint"]),
@@ -164,14 +164,14 @@ def has_order(path: Path) -> bool:
     return False
 
 
-def in_doubt(trace: Trace, batch: Batch) -> Trace:
+def in_doubt(trace: RecoveredAttempt, batch: Batch) -> RecoveredAttempt:
     """Return the trace of a slot: its answer may be there, and if not, nobody knows what became of the call."""
     message = "the job table was lost while the request was under way"
     high = _guess(trace.task, batch, high=True)
     return replace(trace, live=True, cause=Cause.UNKNOWN, message=message, estimate=high)
 
 
-def spoiled(trace: Trace, batch: Batch) -> Trace:
+def spoiled(trace: RecoveredAttempt, batch: Batch) -> RecoveredAttempt:
     """Return the trace of a kept answer: paid for, and of no use."""
     known = _guess(trace.task, batch, high=False)
     message = "a paid answer that could not be used; it is kept in the spool"

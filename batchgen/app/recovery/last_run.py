@@ -13,12 +13,12 @@ from typing import Any
 from ...errors import StoreError
 from ...files.output import replace_file
 from ...store.records import Run
-from ..project import Place
+from ..project import Project
 
 NAME = "last-run"
 
 
-def begun(place: Place, batch: str, run_id: str) -> None:
+def begun(place: Project, batch: str, run_id: str) -> None:
     """Note durably, beside the job table, that a run began; raise StoreError."""
     try:
         _note(place, batch, {"run": run_id, "ended": False})
@@ -26,13 +26,13 @@ def begun(place: Place, batch: str, run_id: str) -> None:
         raise StoreError(f"cannot write {place.state / NAME}: {error.strerror}.  Nothing was sent") from error
 
 
-def ended(place: Place, batch: str, run_id: str) -> None:
+def ended(place: Project, batch: str, run_id: str) -> None:
     """Note that it ended; where that fails, the next run only looks around a little longer."""
     with suppress(OSError):
         _note(place, batch, {"run": run_id, "ended": True})
 
 
-def _notes(place: Place) -> dict[str, Any]:
+def _notes(place: Project) -> dict[str, Any]:
     try:
         known = json.loads((place.state / NAME).read_bytes())
     except (OSError, ValueError):
@@ -40,20 +40,20 @@ def _notes(place: Place) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _note(place: Place, batch: str, said: Mapping[str, object]) -> None:
+def _note(place: Project, batch: str, said: Mapping[str, object]) -> None:
     notes = _notes(place)
     # several job tables may lie in one folder
     notes[place.db.name] = {**notes.get(place.db.name, {}), batch: said}
     replace_file(place.state / NAME, json.dumps(notes).encode() + b"\n")
 
 
-def settled(place: Place, batch: str) -> None:
+def settled(place: Project, batch: str) -> None:
     """Note that the table knows all there is to know of the last run, although it may not name it."""
     with suppress(OSError):
         _note(place, batch, {})
 
 
-def is_behind(place: Place, batch: str, runs: Sequence[Run]) -> bool:
+def is_behind(place: Project, batch: str, runs: Sequence[Run]) -> bool:
     """Tell whether a table whose *runs* of a batch are these is older than the batch's last run."""
     said = _notes(place).get(place.db.name, {}).get(batch)
     if not said:

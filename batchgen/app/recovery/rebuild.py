@@ -14,33 +14,33 @@ from pathlib import Path
 import anyio
 
 from ...engine.retry import Policy, judge
-from ...errors import StaleJob
+from ...errors import StaleClaim
 from ...fault import Cause, Charged, Fault
 from ...files import lock
 from ...files.output import make_private
-from ...job import Attempt, Delivered, Delivery, Job, Missed, Settlement, Short
+from ...job import Attempt, Delivered, Delivery, Job, Missed, PartialDelivery, Settlement
 from ...manifest import Batch
 from ...store import maintenance, migrate
 from ...store.reader import Reader
-from ...store.records import AttemptRecord, Intake, Trace
+from ...store.records import AttemptRecord, Intake, RecoveredAttempt
 from ...store.writer import Writer
 from ...task import UNPRICED
 from ..lanes import policy_of
-from ..project import Place
+from ..project import Project
 from ..retry import as_before
 from . import last_run
-from .evidence import Told
-from .scan import Survey
+from .evidence import SidecarRecord
+from .scan import RecoveryScan
 
 #: Traces taken in by one transaction.
 _TOGETHER = 200
 
 #: An attempt that the table holds open, with what it delivered.
-Stray = tuple[Job, AttemptRecord, list[Told]]
+Stray = tuple[Job, AttemptRecord, list[SidecarRecord]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TakenIn:
+class RecoveryReport:
     """What a job table learnt from the files around it."""
 
     intake: Intake
@@ -53,16 +53,16 @@ class TakenIn:
         return bool(self.intake.attempts or self.intake.files or self.settled)
 
 
-def before_run(place: Place, reader: Reader, batch: Batch) -> TakenIn | None:
+def before_run(place: Project, reader: Reader, batch: Batch) -> RecoveryReport | None:
     """Take in what the table does not know of *batch*, as far as there is a sign that it may lack something.
 
     Costs a look at the spool and at the dates in the output folder, where a run with another table may have worked.
     """
-    survey = Survey(place=place, reader=reader, batch=batch)
+    survey = RecoveryScan(place=place, reader=reader, batch=batch)
     return _take_in(survey)
 
 
-def recover(place: Place, batch: Batch) -> TakenIn:
+def recover(place: Project, batch: Batch) -> RecoveryReport:
     """Make *batch*'s job table anew where it is lost or damaged, and take in all that describes itself on disk.
 
     A damaged table is moved aside.  One that is whole is kept, and learns what it lacks.  Raises LockHeld.
@@ -76,14 +76,18 @@ def recover(place: Place, batch: Batch) -> TakenIn:
             aside = maintenance.set_aside(place.db, f"{datetime.now(UTC):%Y%m%d-%H%M%S}")
         migrate.ensure(place.db)
         with Reader(place.db) as reader:
-            survey = Survey(place=place, reader=reader, batch=as_before(place, reader, batch))
+            survey = RecoveryScan(place=place, reader=reader, batch=as_before(place, reader, batch))
             survey.thorough = True
             learnt = _take_in(survey, always=True)
         last_run.settled(place, batch.name)
-    return TakenIn(intake=learnt.intake, settled=learnt.settled, aside=aside) if learnt else TakenIn(intake=Intake())
+    return (
+        RecoveryReport(intake=learnt.intake, settled=learnt.settled, aside=aside)
+        if learnt
+        else RecoveryReport(intake=Intake())
+    )
 
 
-def _take_in(survey: Survey, *, always: bool = False) -> TakenIn | None:
+def _take_in(survey: RecoveryScan, *, always: bool = False) -> RecoveryReport | None:
     slots, busy = survey.slots()
     strays = survey.strays(busy)
     traces = survey.traces(survey.live(slots))
@@ -98,8 +102,12 @@ def _take_in(survey: Survey, *, always: bool = False) -> TakenIn | None:
 
 
 async def _carry_out(
-    survey: Survey, writer: Writer, strays: Sequence[Stray], traces: Iterable[Trace], slots: Sequence[Trace]
-) -> TakenIn:
+    survey: RecoveryScan,
+    writer: Writer,
+    strays: Sequence[Stray],
+    traces: Iterable[RecoveredAttempt],
+    slots: Sequence[RecoveredAttempt],
+) -> RecoveryReport:
     now, batch = datetime.now(UTC), survey.batch
     for stray in strays:
         await _settle(survey, writer, *stray)
@@ -109,7 +117,7 @@ async def _carry_out(
         traces = list(traces)
         revise = {trace.key for trace in (*traces, *slots)}
     await writer.load(batch_id, batch.jobs, now, revise=revise)
-    total, waiting = Intake(), list[Trace]()
+    total, waiting = Intake(), list[RecoveredAttempt]()
     rest = iter(traces)
     while chunk := list(islice(rest, _TOGETHER)):
         learnt, wait = await writer.take_in(batch_id, chunk, now, last=False)
@@ -121,10 +129,12 @@ async def _carry_out(
             learnt, _ = await writer.take_in(batch_id, traces_[start : start + _TOGETHER], now, last=last)
             total += learnt
     survey.keep(slots)
-    return TakenIn(intake=total, settled=len(strays))
+    return RecoveryReport(intake=total, settled=len(strays))
 
 
-async def _settle(survey: Survey, writer: Writer, job: Job, record: AttemptRecord, files: Sequence[Told]) -> None:
+async def _settle(
+    survey: RecoveryScan, writer: Writer, job: Job, record: AttemptRecord, files: Sequence[SidecarRecord]
+) -> None:
     """End an attempt that an older table holds open: it delivered, or nobody can know what became of it."""
     now = datetime.now(UTC)
     attempt = Attempt(
@@ -142,14 +152,14 @@ async def _settle(survey: Survey, writer: Writer, job: Job, record: AttemptRecor
         said = files[0].trace
         outcome = Delivered(artifacts=tuple(one.artifact for one in files), usage=said.usage, charge=said.charge)
         whole = job.delivered + len(files) >= job.wanted
-        event = Delivery(at=now, outcome=outcome) if whole else Short(at=now, outcome=outcome)
+        event = Delivery(at=now, outcome=outcome) if whole else PartialDelivery(at=now, outcome=outcome)
         settlement = Settlement(attempt=attempt, event=event, charge=said.charge, usage=said.usage)
     else:
         message = "the job table was put back to an earlier state; nothing tells how this call ended"
         fault = Fault(cause=Cause.UNKNOWN, message=message, charged=Charged.MAYBE)
         event_ = judge(job, Missed(fault=fault), _policy(survey.batch, record.provider), now)
         settlement = Settlement(attempt=attempt, event=event_, charge=UNPRICED)
-    with suppress(StaleJob):  # booked all the same
+    with suppress(StaleClaim):  # booked all the same
         await writer.settle(settlement, now)
 
 

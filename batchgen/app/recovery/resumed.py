@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...engine.attempts import Opened
+from ...engine.attempts import OpenAttempt
 from ...engine.lane import Closure, Lane
 from ...errors import StoreError
 from ...fault import Cause
-from ...job import Deferred, Delivery, Incomplete, Settlement, Short, State, Unsettled
+from ...job import Deferred, Delivery, Incomplete, PartialDelivery, Settlement, State, Unknown
 from ...money import in_words, show_credits, show_usd
 from ...store import ledger
 
@@ -34,13 +34,13 @@ class Resumed:
     _usd: list[int | None] = field(default_factory=list)
     _credits: Counter[str] = field(default_factory=Counter)
 
-    def note(self, lane: Lane, opened: Opened, settlement: Settlement | None) -> None:
+    def note(self, lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
         """Take in how a call ended; what this run sent itself is none of them."""
         if settlement is None or not opened.attempt.resumed:
             return
         event, key = settlement.event, opened.attempt.key
         fault = getattr(event, "fault", None)
-        if isinstance(event, Delivery | Short | Incomplete):
+        if isinstance(event, Delivery | PartialDelivery | Incomplete):
             self.delivered += 1
         elif fault is None or fault.cause is not Cause.UNKNOWN:
             self.unsent += fault is not None and fault.cause is Cause.UNREACHED
@@ -52,7 +52,7 @@ class Resumed:
                 self.given_up += 1
             elif isinstance(event, Deferred):
                 self.again.append(key)
-            elif isinstance(event, Unsettled):
+            elif isinstance(event, Unknown):
                 self.held.append(key)
 
     @property
@@ -97,7 +97,7 @@ class Sent:
     calls: int = 0
     _imageless: dict[str, str] = field(default_factory=dict)  #: by lane, the job of the last such answer
 
-    def note(self, lane: Lane, opened: Opened, settlement: Settlement | None) -> None:
+    def note(self, lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
         """Take in how a call ended."""
         fault = None if settlement is None else getattr(settlement.event, "fault", None)
         if fault is not None and fault.cause in (Cause.EMPTY, Cause.SPOILED):

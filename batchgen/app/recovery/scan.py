@@ -16,9 +16,9 @@ from ...manifest import Batch
 from ...manifest.filenames import stems
 from ...route import askable
 from ...store.reader import Reader
-from ...store.records import AttemptRecord, Trace
-from ..project import Place
-from .evidence import Told, has_order, in_doubt, order, sidecars, slots, spoiled, told
+from ...store.records import AttemptRecord, RecoveredAttempt
+from ..project import Project
+from .evidence import SidecarRecord, has_order, in_doubt, order, sidecars, slots, spoiled, told
 from .last_run import is_behind
 
 #: Sidecars looked at together, by so many threads.
@@ -28,10 +28,10 @@ _SLACK = timedelta(minutes=5)
 
 
 @dataclass(kw_only=True, slots=True)
-class Survey:
+class RecoveryScan:
     """What lies around the job table that it may not know."""
 
-    place: Place
+    place: Project
     reader: Reader
     batch: Batch
     batch_id: int | None = field(init=False)
@@ -46,7 +46,7 @@ class Survey:
         self.thorough = self.behind or not runs
         self.ended_at = runs[0].ended_at if runs else None
 
-    def traces(self, busy: set[str]) -> Iterator[Trace]:
+    def traces(self, busy: set[str]) -> Iterator[RecoveredAttempt]:
         """Yield what sidecars tell of attempts that the table does not know; not of those in *busy*."""
         # while a run is on, nobody else works in its folder: others' files are newer than its end
         since = None
@@ -57,12 +57,12 @@ class Survey:
             while chunk := list(islice(paths, _TOGETHER)):
                 found = [one for one in threads.map(self._told, chunk) if one and one.trace.id not in busy]
                 known = self.reader.attempt_states([one.trace.id for one in found])
-                yield from threads.map(Told.proved, [one for one in found if one.trace.id not in known])
+                yield from threads.map(SidecarRecord.proved, [one for one in found if one.trace.id not in known])
 
-    def _told(self, path: Path) -> Told | None:
+    def _told(self, path: Path) -> SidecarRecord | None:
         return told(path, self.batch, self.place)
 
-    def live(self, found: Sequence[Trace]) -> set[str]:
+    def live(self, found: Sequence[RecoveredAttempt]) -> set[str]:
         """Return the attempts among *found* whose slot can be read by the rules of the job that stands now."""
         named = {trace.key for trace in found if trace.live}
         if not named:
@@ -75,14 +75,14 @@ class Survey:
         }
         return {t.id for t in found if t.live and (t.key, t.fingerprint, t.task.provider) in planned}
 
-    def keep(self, found: Sequence[Trace]) -> None:
+    def keep(self, found: Sequence[RecoveredAttempt]) -> None:
         """Put slots by that nobody will finish: a person may look at them."""
         ids = [trace.id for trace in found if trace.live]
         for attempt_id, (state, _) in self.reader.attempt_states(ids).items():
             if state != "open":
                 Spool(self.place.state / "spool").set_aside(attempt_id)
 
-    def slots(self) -> tuple[list[Trace], set[str]]:
+    def slots(self) -> tuple[list[RecoveredAttempt], set[str]]:
         """Return the slots that no row speaks of, as traces, and the attempts whose slot is there.
 
         The slot of an attempt that has ended goes: its run died between the last commit and removing it.
@@ -105,7 +105,7 @@ class Survey:
                 found.append(spoiled(trace, self.batch))
         return found, set(left)
 
-    def strays(self, busy: set[str]) -> list[tuple[Job, AttemptRecord, list[Told]]]:
+    def strays(self, busy: set[str]) -> list[tuple[Job, AttemptRecord, list[SidecarRecord]]]:
         """Return attempts that are open in the table and have no slot, each with the sidecars of what it delivered."""
         if self.batch_id is None:
             return []
@@ -115,7 +115,7 @@ class Survey:
             if record.id not in busy
         ]
 
-    def _delivered(self, job: Job, record: AttemptRecord) -> list[Told]:
+    def _delivered(self, job: Job, record: AttemptRecord) -> list[SidecarRecord]:
         found = []
         for stem in stems(job.output, job.wanted):
             for extension in EXTENSIONS.values():

@@ -14,9 +14,9 @@ from ..options import Session, batch, command, selecting, selection
 from ..options import sandbox as rehearsal
 
 if TYPE_CHECKING:
-    from ...app.cancel import GivenUp
-    from ...app.control import Said
-    from ...app.project import Way
+    from ...app.cancel import CancelReport
+    from ...app.control import ControlState
+    from ...app.project import CommandFlags
     from ...files.lock import Holder
 
 
@@ -81,7 +81,7 @@ def limit(session: Session, provider: str, limits: tuple[str, ...], reset: bool,
     return 0
 
 
-def _shown(said: Said) -> list[str]:
+def _shown(said: ControlState) -> list[str]:
     from ...app.live_limits import clock, number
 
     hand = said.control.limits
@@ -92,13 +92,13 @@ def _shown(said: Said) -> list[str]:
     return [*lines, "What a manifest states goes before the settings, and what limit said before all."]
 
 
-def _limits(said: Said) -> str:
+def _limits(said: ControlState) -> str:
     from ...app.live_limits import spoken
 
     return spoken(said.control.limits) or "as manifest and settings say"
 
 
-def _tell(session: Session, said: Said, lines: list[str], *after: str) -> int:
+def _tell(session: Session, said: ControlState, lines: list[str], *after: str) -> int:
     """Say what holds now, and from when on."""
     if session.as_json:
         output.document(_document(said))
@@ -115,7 +115,7 @@ def _run(holder: Holder, what: str) -> str:
     return f"a run is on (process {holder.pid}: {output.short(holder.command, 80)}): {what}"
 
 
-def _document(said: Said) -> dict[str, Any]:
+def _document(said: ControlState) -> dict[str, Any]:
     control = said.control
     return {
         "schema_version": 1,
@@ -161,7 +161,7 @@ def cancel(session: Session, everything: bool, batch: str | None, sandbox: bool,
     return 0
 
 
-def _gone_lines(gone: GivenUp, way: Way) -> list[str]:
+def _gone_lines(gone: CancelReport, way: CommandFlags) -> list[str]:
     lines = [f"{gone.batch.name}: {output.count(len(gone.keys), 'job')} cancelled"]
     if gone.under_way:
         calls = output.count(gone.under_way, "call")

@@ -16,7 +16,7 @@ from ..render.controls import control_line
 
 if TYPE_CHECKING:
     from ...app.doctor import Finding, Setting
-    from ...app.project import Place
+    from ...app.project import Project
 
 _MARKS = {"ok": "ok", "note": "note", "bad": "BAD"}
 
@@ -48,7 +48,7 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
     made = (
         [] if any(one.about == "settings" and one.code for one in found) else doctor.made(place, settings_file.rivals)
     )
-    asked: tuple[provider_check.Checked, ...] = ()
+    asked: tuple[provider_check.ProviderCheck, ...] = ()
     if not offline:
         try:
             asked = provider_check.check(place)
@@ -78,7 +78,7 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
     return code
 
 
-def _controls(place: Place) -> Iterator[Finding]:
+def _controls(place: Project) -> Iterator[Finding]:
     """Yield the pauses and limits in force: a forgotten one keeps every run from its work."""
     from ...app import control
     from ...app.doctor import Finding
@@ -109,7 +109,7 @@ def _set_by(setting: Setting) -> str:
     return f"{setting.source}: {setting.name} = {value}{over}"
 
 
-def _options(place: Place) -> Iterator[Finding]:
+def _options(place: Project) -> Iterator[Finding]:
     """Tell what is wrong with the options in settings files: of every command, not of one."""
     from ...app.config import settings
     from ...app.doctor import Finding

@@ -15,7 +15,7 @@ from ..options import Session, batch, command, selecting, selection
 from ..options import sandbox as rehearsal
 
 if TYPE_CHECKING:
-    from ...app.project import Place
+    from ...app.project import Project
     from ...job import Job
     from ...store.records import Bill
 
@@ -73,7 +73,7 @@ def export(
 
 
 def _hand_out(
-    place: Place, jobs: Callable[[], Iterable[tuple[Job, Bill]]], target: Path, layout: str | None
+    place: Project, jobs: Callable[[], Iterable[tuple[Job, Bill]]], target: Path, layout: str | None
 ) -> tuple[int, dict[str, str]]:
     """Copy the files of *jobs* to *target*, say so; return how many could not be, and the copy of each by its path."""
     from ...app import export as handout

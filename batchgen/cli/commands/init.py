@@ -13,7 +13,7 @@ from ..options import Session, command
 from ..render.result import near
 
 if TYPE_CHECKING:
-    from ...app.init import Begun
+    from ...app.init import NewProject
 
 _EXAMPLES = ("generate", "edit", "catalog")
 
@@ -65,7 +65,7 @@ def init(session: Session, where: Path, example: str, force: bool) -> int:
     return 0
 
 
-def _lines(begun: Begun) -> list[str]:
+def _lines(begun: NewProject) -> list[str]:
     """Return what was written, what was left alone, and the commands that come next."""
     lines = [f"wrote     {name}" for name in begun.written]
     lines += [f"left      {name}    was there; --force writes over it" for name in begun.left]

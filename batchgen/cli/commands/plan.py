@@ -16,7 +16,7 @@ from ..render.plan import job_document, job_line, key_documents, key_lines, many
 from ..run_options import amount
 
 if TYPE_CHECKING:
-    from ...manifest import Planned
+    from ...manifest import PlannedJob
     from ...planning.plan import Row
 
 _MANIFEST = click.Path(dir_okay=False, path_type=Path)
@@ -102,7 +102,7 @@ def plan(
     batch = prepare.read_manifest(place, session.file(manifest))
     items: list[dict[str, Any]] = []
 
-    def tell(job: Planned, standing: str, row: Row | None) -> None:
+    def tell(job: PlannedJob, standing: str, row: Row | None) -> None:
         if session.as_json:
             items.append(job_document(job, standing, row))
         else:

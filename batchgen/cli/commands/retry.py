@@ -14,7 +14,7 @@ from ..run_options import run_options, terms_of
 from .run import carry_out, retry_failed, run_selected
 
 if TYPE_CHECKING:
-    from ...app.project import Place
+    from ...app.project import Project
 
 _WHICH = click.argument("which", metavar="[BATCH|MANIFEST]", required=False, shell_complete=files)
 
@@ -70,7 +70,7 @@ def retry(session: Session, which: str | None, amend: tuple[str, ...], **options
     return carry_out(session, manifest, options, terms_of(options, requeue, chosen, said))
 
 
-def manifest_of(place: Place, which: str | None) -> Path:
+def manifest_of(place: Project, which: str | None) -> Path:
     """Return the manifest that *which* names: a file, a batch of the job table, or None for the one that ran last."""
     from ...app import queries
 

@@ -15,14 +15,14 @@ import click
 from ...errors import UsageError
 from .. import output
 from ..confirm import agreement
-from ..observers import Company
+from ..observers import Observers
 from ..options import Session, command, of_manifest, selecting, selection
 from ..render.plan import amend_lines, notices, plan_lines
 from ..run_options import overlay_of, run_options, terms_of
 
 if TYPE_CHECKING:
-    from ...app.project import Place
-    from ...app.run import Ended, Terms
+    from ...app.project import Project
+    from ...app.run import RunOptions, RunResult
     from ...manifest import Batch
     from ...planning.plan import Plan
     from ...planning.selection import Selection
@@ -77,7 +77,7 @@ def _sendable(chosen: Selection, manifest: Path) -> Selection:
     return replace(chosen, states=())
 
 
-def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: Terms) -> int:
+def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: RunOptions) -> int:
     """Run a manifest by *terms*, or only plan it, and say how it went; return the exit code."""
     from ...app import plan, run
     from ..render.live import follower
@@ -91,7 +91,7 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     agree = agreement(
         session, terms, yes=options["yes"] or place.sandbox, ask=not options["no_input"], real=not place.sandbox
     )
-    company = Company.of(session, place, batch.name, options)
+    company = Observers.of(session, place, batch.name, options)
     if (stops := terms.bounds.spoken) and not (session.quiet or session.as_json):
         output.say(f"stops     {stops}")
     with ExitStack() as parts:
@@ -104,7 +104,7 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     return ended.exit_code
 
 
-def _tell_plan(session: Session, place: Place, batch: Batch, wish: Plan, terms: Terms) -> int:
+def _tell_plan(session: Session, place: Project, batch: Batch, wish: Plan, terms: RunOptions) -> int:
     document, lines = notices(place, batch, wish)
     if session.as_json:
         output.document(wish.as_json() | document | ({"with": dict(terms.amend)} if terms.alone else {}))
@@ -118,14 +118,14 @@ def _tell_plan(session: Session, place: Place, batch: Batch, wish: Plan, terms: 
     return 0
 
 
-def _of_the_done(wish: Plan, terms: Terms) -> str | None:
+def _of_the_done(wish: Plan, terms: RunOptions) -> str | None:
     """Return how a retry that found nothing takes done jobs, or None."""
     if not (terms.alone and not wish.matched and terms.requeue is not None and terms.requeue.states == ("failed",)):
         return None
     return "retry puts failed jobs back; to make done ones again: --status done" if wish.done else None
 
 
-def _tell_end(session: Session, ended: Ended, terms: Terms, stream: Stream | None) -> None:
+def _tell_end(session: Session, ended: RunResult, terms: RunOptions, stream: Stream | None) -> None:
     from ...app import run_result
     from ...app.advice import needs_a_person
     from ..render.result import closing

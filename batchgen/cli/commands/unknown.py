@@ -16,11 +16,11 @@ from ..options import Session, batch, command, group, selecting, selection
 from ..options import sandbox as rehearsal
 
 if TYPE_CHECKING:
-    from ...app.doubts import Verified
-    from ...app.project import Way
+    from ...app.doubts import VerifyReport
+    from ...app.project import CommandFlags
     from ...job import Job
     from ...planning.selection import Selection
-    from ...store.records import Batch, Doubt
+    from ...store.records import Batch, UnknownAttempt
 
 
 @group(
@@ -58,12 +58,12 @@ def list_(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     return 0
 
 
-def _row(job: Job, doubt: Doubt | None) -> list[str]:
+def _row(job: Job, doubt: UnknownAttempt | None) -> list[str]:
     when = f"{doubt.started_at:%Y-%m-%d %H:%M:%S}" if doubt else ""
     return [job.key, job.task.provider, when, _cost(doubt), _trace(doubt), output.short(job.message or "", 60)]
 
 
-def _cost(doubt: Doubt | None) -> str:
+def _cost(doubt: UnknownAttempt | None) -> str:
     if doubt is None or (doubt.usd is None and doubt.credits is None):
         return "unknown"
     parts = [output.usd(doubt.usd)] if doubt.usd is not None else []
@@ -71,16 +71,16 @@ def _cost(doubt: Doubt | None) -> str:
     return ", ".join(parts)
 
 
-def _trace(doubt: Doubt | None) -> str:
+def _trace(doubt: UnknownAttempt | None) -> str:
     return "" if doubt is None else doubt.request_id or doubt.attempt_id
 
 
-def _hint(job: Job, doubt: Doubt | None) -> str:
+def _hint(job: Job, doubt: UnknownAttempt | None) -> str:
     when = f" near {doubt.started_at:%Y-%m-%d %H:%M:%S} UTC" if doubt else ""
     return f"look for it in {job.task.provider}'s own log{when}; batchgen sent the request id {_trace(doubt)}"
 
 
-def _document(job: Job, doubt: Doubt | None) -> dict[str, Any]:
+def _document(job: Job, doubt: UnknownAttempt | None) -> dict[str, Any]:
     return {
         "id": job.key,
         "provider": job.task.provider,
@@ -97,7 +97,7 @@ def _document(job: Job, doubt: Doubt | None) -> dict[str, Any]:
     }
 
 
-def _choices(found: Batch, key: str, way: Way) -> list[str]:
+def _choices(found: Batch, key: str, way: CommandFlags) -> list[str]:
     flag, key = way.of_batch, shlex.quote(key)
     said = (
         (f"batchgen unknown adopt{flag} {key} FILE", "the image is there: you fetched it from the provider"),
@@ -209,7 +209,7 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, sandb
     return 3 if seen.flaws else 0
 
 
-def _after(seen: Verified, way: Way, *, requeue: bool) -> list[str]:
+def _after(seen: VerifyReport, way: CommandFlags, *, requeue: bool) -> list[str]:
     if not seen.flaws:
         return []
     if not requeue:
@@ -220,7 +220,7 @@ def _after(seen: Verified, way: Way, *, requeue: bool) -> list[str]:
     return [f"{output.count(len(seen.requeued), 'job')} pending again", *([again] if seen.requeued else [])]
 
 
-def _verified(seen: Verified) -> dict[str, Any]:
+def _verified(seen: VerifyReport) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "batch": seen.batch.name,

@@ -15,7 +15,7 @@ from ..options import Session, batch, command
 from ..options import sandbox as rehearsal
 
 if TYPE_CHECKING:
-    from ...app.queries import Account
+    from ...app.queries import UsageReport
     from ...store.usage_groups import Asked, Share
 
 _KEYS = ("provider", "model", "day", "tag", "run", "batch")
@@ -106,7 +106,7 @@ def moment(option: str, text: str | None, now: datetime, *, end: bool = False) -
     )
 
 
-def _screen(found: Account) -> Iterator[str]:
+def _screen(found: UsageReport) -> Iterator[str]:
     """Yield the ledger for people: the rows, then all of it in words."""
     from ...store.usage_groups import usage_rows
 
@@ -140,7 +140,7 @@ def _row(keys: Sequence[str], share: Share, row: dict[str, Any]) -> list[object]
     ]
 
 
-def csv_lines(found: Account) -> Iterator[str]:
+def csv_lines(found: UsageReport) -> Iterator[str]:
     """Yield the rows as CSV; what is unknown is an empty cell, and so is the tag of a job without one."""
     from ...store.usage_groups import usage_rows
 

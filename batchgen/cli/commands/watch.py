@@ -20,8 +20,8 @@ from ..options import sandbox as rehearsal
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ...app.project import Way
-    from ...app.watch import Glimpse
+    from ...app.project import CommandFlags
+    from ...app.watch import Snapshot
 
 #: Plain lines: at most one so often (seconds), and at least one so often.
 LEAST, MOST = 5.0, 60.0
@@ -53,14 +53,14 @@ def watch(session: Session, every: float, batch: str | None, sandbox: bool) -> i
     return 0
 
 
-def _paced(looks: Iterable[Glimpse], every: float) -> Iterator[Glimpse]:
+def _paced(looks: Iterable[Snapshot], every: float) -> Iterator[Snapshot]:
     for glimpse in looks:
         yield glimpse
         if glimpse.going:
             time.sleep(every)
 
 
-def _plain(looks: Iterable[Glimpse]) -> Glimpse:
+def _plain(looks: Iterable[Snapshot]) -> Snapshot:
     """Print a line when something changed, not more often than every five seconds, not less than every minute."""
     said, at, last = "", 0.0, None
     for glimpse in looks:
@@ -76,7 +76,7 @@ def _plain(looks: Iterable[Glimpse]) -> Glimpse:
     return last
 
 
-def _live(looks: Iterable[Glimpse]) -> Glimpse:
+def _live(looks: Iterable[Snapshot]) -> Snapshot:
     from rich.console import Console
     from rich.live import Live
 
@@ -88,7 +88,7 @@ def _live(looks: Iterable[Glimpse]) -> Glimpse:
     return last
 
 
-def _screen(glimpse: Glimpse) -> RenderableType:
+def _screen(glimpse: Snapshot) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -102,7 +102,7 @@ def _screen(glimpse: Glimpse) -> RenderableType:
     return Group(table, Text(output.printable(summary(glimpse))))
 
 
-def rows(glimpse: Glimpse) -> Iterator[tuple[str, ...]]:
+def rows(glimpse: Snapshot) -> Iterator[tuple[str, ...]]:
     """Yield a row for each provider."""
     for name, lane in glimpse.lanes.items():
         spent = [line.usd for line in glimpse.usage if line.provider == name and line.usd is not None]
@@ -118,7 +118,7 @@ def rows(glimpse: Glimpse) -> Iterator[tuple[str, ...]]:
         )
 
 
-def summary(glimpse: Glimpse) -> str:
+def summary(glimpse: Snapshot) -> str:
     """Return one line: jobs, pace, spend, time left, controls."""
     counts = glimpse.counts
     parts = [f"{glimpse.batch.name}: {counts.done}/{counts.total} jobs done"]
@@ -133,7 +133,7 @@ def summary(glimpse: Glimpse) -> str:
     return ", ".join(parts)
 
 
-def ending(glimpse: Glimpse, way: Way) -> list[str]:
+def ending(glimpse: Snapshot, way: CommandFlags) -> list[str]:
     """Return the last lines: how the run ended, and where to read more."""
     run, counts = glimpse.run, glimpse.counts
     if run is None:
@@ -146,7 +146,7 @@ def ending(glimpse: Glimpse, way: Way) -> list[str]:
     return [f"{glimpse.batch.name}: {how}; {stood}", f"next      batchgen status{way.of_batch}"]
 
 
-def document(glimpse: Glimpse) -> dict[str, Any]:
+def document(glimpse: Snapshot) -> dict[str, Any]:
     """Return one look as a line of ``--json``."""
     counts, run = glimpse.counts, glimpse.run
     return {
@@ -169,7 +169,7 @@ def document(glimpse: Glimpse) -> dict[str, Any]:
     }
 
 
-def _controls(glimpse: Glimpse, name: str) -> str:
+def _controls(glimpse: Snapshot, name: str) -> str:
     from ...app.live_limits import clock, spoken
 
     said = glimpse.told.get(name)

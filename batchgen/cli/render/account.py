@@ -10,10 +10,10 @@ from ...money import show_credits, show_usd
 from .. import output
 
 if TYPE_CHECKING:
-    from ...app.prices import Priced
-    from ...app.provider_check import Candidate, Checked, Listed
+    from ...app.prices import PriceRow
+    from ...app.provider_check import CheckCandidate, ProviderCheck, ProviderListing
     from ...providers.account import Balance, Catalogue, Limit
-    from ...providers.probe import Account
+    from ...providers.probe import AccountReport
     from ...task import Charge
 
 _LABELS = {"accepted": "accepted", "refused": "refused", "unreached": "no answer", "untold": "not told"}
@@ -22,7 +22,7 @@ _MISSING = "no key"
 Pairs = Iterable[tuple[str, str]]
 
 
-def check_lines(found: Iterable[Checked]) -> list[str]:
+def check_lines(found: Iterable[ProviderCheck]) -> list[str]:
     """Return a block per key: what became of it, what is left, which models, which limits, and what is not told."""
     found = list(found)
     width = max((len(each.candidate.profile.name) for each in found), default=0)
@@ -34,7 +34,7 @@ def check_lines(found: Iterable[Checked]) -> list[str]:
     return lines
 
 
-def _block(each: Checked) -> Pairs:
+def _block(each: ProviderCheck) -> Pairs:
     account = each.account
     if account is None:
         yield _MISSING, each.candidate.lacking
@@ -59,7 +59,7 @@ def _block(each: Checked) -> Pairs:
         yield "next", "add credit at the provider, or raise its limit" if account.broke else account.hint
 
 
-def _key_words(candidate: Candidate) -> str:
+def _key_words(candidate: CheckCandidate) -> str:
     if candidate.key is None:
         return "it needs no key"
     ends = f", ends in {candidate.ends}" if candidate.ends else ""
@@ -84,7 +84,7 @@ def _amount(amount: Decimal, unit: str) -> str:
     return f"{'-' if amount < 0 else ''}${cents}"
 
 
-def _model_words(catalogue: Catalogue, each: Checked) -> str:
+def _model_words(catalogue: Catalogue, each: ProviderCheck) -> str:
     offers = catalogue.offers(each.candidate.profile)
     missing = [name for name, there in offers.items() if not there]
     listed = output.count(len(catalogue.ids), "model")
@@ -102,12 +102,12 @@ def _limit_words(limit: Limit) -> str:
     return ", ".join(parts)
 
 
-def check_document(found: Iterable[Checked]) -> dict[str, Any]:
+def check_document(found: Iterable[ProviderCheck]) -> dict[str, Any]:
     """Return what ``providers check --json`` prints."""
     return {"schema_version": 1, "providers": [_checked_json(each) for each in found]}
 
 
-def _checked_json(each: Checked) -> dict[str, Any]:
+def _checked_json(each: ProviderCheck) -> dict[str, Any]:
     candidate, account = each.candidate, each.account
     key = {"variable": candidate.variable, "source": candidate.key.source if candidate.key else None}
     return {
@@ -119,12 +119,12 @@ def _checked_json(each: Checked) -> dict[str, Any]:
     }
 
 
-def _missing_json(candidate: Candidate) -> dict[str, Any]:
+def _missing_json(candidate: CheckCandidate) -> dict[str, Any]:
     nothing = dict.fromkeys(("hint", "status", "balance", "out_of_money", "models"))
     return {"verdict": "missing", "message": candidate.lacking, **nothing, "limits": [], "untold": {}}
 
 
-def _account_json(account: Account, each: Checked) -> dict[str, Any]:
+def _account_json(account: AccountReport, each: ProviderCheck) -> dict[str, Any]:
     balance, catalogue = account.balance, account.catalogue
     return {
         "verdict": str(account.verdict),
@@ -153,7 +153,7 @@ def _plain(amount: Decimal | None) -> str | None:
     return None if amount is None else f"{amount.normalize():f}"
 
 
-def known_as(listed: Listed) -> Mapping[str, str]:
+def known_as(listed: ProviderListing) -> Mapping[str, str]:
     """Return what batchgen calls a model, by the name that the provider lists it under."""
     models = listed.profile.models.items()
     older = {
@@ -165,7 +165,7 @@ def known_as(listed: Listed) -> Mapping[str, str]:
     return older | {model.wire: name for name, model in models}
 
 
-def models_document(listed: Listed) -> dict[str, Any]:
+def models_document(listed: ProviderListing) -> dict[str, Any]:
     """Return what ``providers models --json`` prints."""
     names = known_as(listed)
     ids = listed.catalogue.ids if listed.catalogue else ()
@@ -178,7 +178,7 @@ def models_document(listed: Listed) -> dict[str, Any]:
     }
 
 
-def price_lines(found: Iterable[Priced]) -> list[str]:
+def price_lines(found: Iterable[PriceRow]) -> list[str]:
     """Return a table of the models and what one image costs."""
     rows = []
     before = None
@@ -198,7 +198,7 @@ def _charge(charge: Charge) -> str:
     return output.usd(charge.usd)
 
 
-def prices_document(found: Iterable[Priced]) -> dict[str, Any]:
+def prices_document(found: Iterable[PriceRow]) -> dict[str, Any]:
     """Return what ``providers prices --json`` prints: the tariffs as they are, and what they make of one image."""
     return {
         "schema_version": 1,

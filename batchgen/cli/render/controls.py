@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING, Any
 from .. import output
 
 if TYPE_CHECKING:
-    from ...app.project import Place, Way
+    from ...app.project import CommandFlags, Project
     from ...manifest import Batch
     from ...store.controls import Control
 
 _DAY = 86_400
 
 
-def in_force(place: Place, batch: Batch) -> list[Control]:
+def in_force(place: Project, batch: Batch) -> list[Control]:
     """Return what is in force for the providers of *batch*."""
     from ...app import control
 
     return [one for one in control.in_force(place) if one.provider in batch.profiles]
 
 
-def control_lines(place: Place, controls: Iterable[Control]) -> list[str]:
+def control_lines(place: Project, controls: Iterable[Control]) -> list[str]:
     """Return a line for each, as ``status`` and a plan show it."""
     now = datetime.now(UTC)
     return output.under("in force", [control_line(one, place.way(), now) for one in controls])
 
 
-def control_line(control: Control, way: Way, now: datetime) -> str:
+def control_line(control: Control, way: CommandFlags, now: datetime) -> str:
     """Return what is in force for a provider, since when, and how to undo it."""
     from ...app.live_limits import clock, spoken
 

@@ -11,11 +11,11 @@ from .. import output
 from .controls import control_documents, control_lines, in_force
 
 if TYPE_CHECKING:
-    from ...app.project import Place
-    from ...budget import Purse
-    from ...manifest import Batch, Planned
+    from ...app.project import Project
+    from ...budget import Budget
+    from ...manifest import Batch, PlannedJob
     from ...planning.diff import Change, Difference
-    from ...planning.plan import Lane, Plan, Row
+    from ...planning.plan import Plan, ProviderEstimate, Row
     from ...providers.key_destinations import Destination
 
 _DAY = 86_400
@@ -107,7 +107,7 @@ def keys_of_plan(batch: Batch, wish: Plan) -> list[Destination]:
     return sent_by(batch.profiles, [*(lane.provider for lane in wish.lanes), *wish.alternates])
 
 
-def notices(place: Place, batch: Batch, wish: Plan) -> tuple[dict[str, Any], list[str]]:
+def notices(place: Project, batch: Batch, wish: Plan) -> tuple[dict[str, Any], list[str]]:
     """Return which keys go where and what is in force, below a plan: for ``--json``, and as lines."""
     keys = [] if place.sandbox else keys_of_plan(batch, wish)
     controls = in_force(place, batch)
@@ -115,7 +115,7 @@ def notices(place: Place, batch: Batch, wish: Plan) -> tuple[dict[str, Any], lis
     return document, [*key_lines(keys), *control_lines(place, controls)]
 
 
-def job_line(job: Planned, standing: str, row: Row | None) -> str:
+def job_line(job: PlannedJob, standing: str, row: Row | None) -> str:
     """Return one job for ``plan --full``."""
     task = job.recipe.task
     why = f" ({row.cause})" if row is not None and row.cause and standing == "failed" else ""
@@ -124,7 +124,7 @@ def job_line(job: Planned, standing: str, row: Row | None) -> str:
     return f"{cells}  {output.short(job.prompt, 80)}"
 
 
-def job_document(job: Planned, standing: str, row: Row | None) -> dict[str, Any]:
+def job_document(job: PlannedJob, standing: str, row: Row | None) -> dict[str, Any]:
     """Return one job for ``plan --full --json``."""
     task = job.recipe.task
     return {
@@ -167,7 +167,7 @@ def _lanes(wish: Plan) -> list[str]:
     return output.table(cells, [heads[number] for number in kept], right=(2, 3))
 
 
-def _prices(lane: Lane) -> str:
+def _prices(lane: ProviderEstimate) -> str:
     if lane.usd.expected is None and lane.credits.expected is None:
         return "nobody knows"
     if lane.measured:
@@ -196,7 +196,7 @@ def _sums(wish: Plan) -> Iterator[str]:
     yield from output.under("disk", _disk(wish))
 
 
-def _enough(purse: Purse, wish: Plan) -> str:
+def _enough(purse: Budget, wish: Plan) -> str:
     """Return a budget, what of it is used, and how far the rest goes."""
     caps = purse.caps
     used = f"{output.usd(purse.usd)} of it used" if purse.usd else "none of it used"

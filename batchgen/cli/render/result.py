@@ -11,11 +11,11 @@ from ...money import show_credits, show_usd
 from .. import output
 
 if TYPE_CHECKING:
-    from ...app.project import Way
-    from ...app.queries import Standing
-    from ...app.recovery.rebuild import TakenIn
-    from ...app.run import Ended, LaneEnd
-    from ...budget import Purse
+    from ...app.project import CommandFlags
+    from ...app.queries import BatchStatus
+    from ...app.recovery.rebuild import RecoveryReport
+    from ...app.run import LaneResult, RunResult
+    from ...budget import Budget
     from ...learned_prices import Underpriced
 
 #: Reasons for closing a lane whose message is a whole sentence, and is shown alone.
@@ -24,7 +24,7 @@ _OWN_WORDS = ("budget", "no-image")
 __all__ = ["advice", "closing", "near", "taken_lines"]
 
 
-def closing(ended: Ended, *, resumed_shown: bool = False) -> list[str]:
+def closing(ended: RunResult, *, resumed_shown: bool = False) -> list[str]:
     """Return the last lines of a run: what failed, counts, money, files, the next command, the exit code.
 
     *resumed_shown*: the run has already shown what became of the calls that the one before was cut off with.
@@ -58,7 +58,7 @@ def closing(ended: Ended, *, resumed_shown: bool = False) -> list[str]:
     return lines
 
 
-def _troubles(ended: Ended) -> list[str]:
+def _troubles(ended: RunResult) -> list[str]:
     """Return what failed, what is in doubt, and who stopped."""
     counts = ended.standing.counts
     lines = output.failure_lines(ended.standing.failures)
@@ -70,18 +70,18 @@ def _troubles(ended: Ended) -> list[str]:
     return lines + ([f"stopped   {ended.drained}"] if ended.drained else [])
 
 
-def _beyond_line(lane: LaneEnd) -> str:
+def _beyond_line(lane: LaneResult) -> str:
     limit = "a run buys no more in doubt again than a provider's concurrency"
     return f"{'':<10}{lane.beyond} of {lane.name} not bought again: {limit}"
 
 
-def _resumed(ended: Ended) -> list[str]:
+def _resumed(ended: RunResult) -> list[str]:
     from ...app.recovery.resumed import spoken
 
     return [] if ended.resumed is None else [f"resumed   {spoken(ended.resumed)}"]
 
 
-def _purse_line(purse: Purse) -> str:
+def _purse_line(purse: Budget) -> str:
     """Return a cap and what of it is used up: spent, at risk, reserved."""
     caps = purse.caps
     parts = [] if caps.usd is None else [f"{output.usd(purse.usd)} of {output.usd(caps.usd)}"]
@@ -123,7 +123,7 @@ def _priced(one: Underpriced) -> tuple[str, str, str]:
     return before, f"{output.credits_(found.credits)} credits", tariff
 
 
-def _unmade(ended: Ended) -> Iterator[str]:
+def _unmade(ended: RunResult) -> Iterator[str]:
     """Yield what became of jobs that changed and were not made again."""
     if held := ended.loaded.held:
         yield f"held      {output.count(held, 'job')} changed, but done: kept as made before (--keep-changed)"
@@ -131,7 +131,7 @@ def _unmade(ended: Ended) -> Iterator[str]:
         yield f"left      {output.count(left, 'job')} changed, but not selected: as before, until a run selects them"
 
 
-def advice(found: Standing, way: Way, imageless: str | None = None) -> list[str]:
+def advice(found: BatchStatus, way: CommandFlags, imageless: str | None = None) -> list[str]:
     """Return what to type next, as far as there is anything to do."""
     said = [
         f"{step.cause}: {step.what}" if step.command is None else f"{step.command}    {step.what}"
@@ -140,7 +140,7 @@ def advice(found: Standing, way: Way, imageless: str | None = None) -> list[str]
     return output.under("next", said)
 
 
-def taken_lines(learnt: TakenIn | None) -> list[str]:
+def taken_lines(learnt: RecoveryReport | None) -> list[str]:
     """Return what a job table that was lost or put back learnt from the files around it."""
     if learnt is None:
         return []
@@ -153,7 +153,7 @@ def taken_lines(learnt: TakenIn | None) -> list[str]:
     return [f"taken in  the job table did not know: {', '.join(said) or 'its last run, which left nothing new'}"]
 
 
-def _stand_ins(lanes: Sequence[LaneEnd]) -> list[str]:
+def _stand_ins(lanes: Sequence[LaneResult]) -> list[str]:
     """Return who did the jobs of others, and why those did not."""
     why = {lane.provider: f" ({why_closed(lane)})" for lane in lanes if lane.closed is not None}
     done = Counter[tuple[str, str]]()
@@ -166,14 +166,14 @@ def _stand_ins(lanes: Sequence[LaneEnd]) -> list[str]:
     ]
 
 
-def _lane_line(lane: LaneEnd) -> str:
+def _lane_line(lane: LaneResult) -> str:
     why, message = why_closed(lane), output.short(lane.message or "", 160)
     said = message if lane.closed in _OWN_WORDS and message else f"{why}: {message}" if message else why
     left = f" ({lane.left} pending)" if lane.left else ""
     return f"stopped   {lane.name}: {said}{left}"
 
 
-def _denied_lines(lane: LaneEnd) -> Iterator[str]:
+def _denied_lines(lane: LaneResult) -> Iterator[str]:
     """Yield which models a provider denied, in its words."""
     for number, (model, message) in enumerate(lane.denied.items(), 1):
         last = number == len(lane.denied) and lane.denied_left

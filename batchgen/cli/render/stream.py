@@ -16,7 +16,7 @@ from .. import output
 from .progress import News, Progress
 
 if TYPE_CHECKING:
-    from ...engine.attempts import Opened
+    from ...engine.attempts import OpenAttempt
     from ...engine.lane import Lane
     from ...engine.runner import Runner
     from ...job import Settlement
@@ -88,7 +88,7 @@ class Stream:
         except OSError as error:
             output.say(f"--progress json: stdout takes no more lines: {error.strerror}; the run goes on")
 
-    def _job(self, lane: Lane, opened: Opened, settlement: Settlement | None) -> None:
+    def _job(self, lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
         from ...app.monitoring.events import call, ending
 
         if settlement is None:

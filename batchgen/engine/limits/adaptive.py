@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...hint import Hint
+from ...hint import RateLimitInfo
 from .history import HORIZON, Traffic
 
 START = 1.0  #: requests a second to begin with, where nothing is configured and nothing known
@@ -156,7 +156,9 @@ class Controller:
             rate.value, self._doubled = 2 * rate.value, now
             self._leave_at_ceiling()
 
-    def throttled(self, sent_at: float, now: float, retry_after: float | None = None, hint: Hint | None = None) -> None:
+    def throttled(
+        self, sent_at: float, now: float, retry_after: float | None = None, hint: RateLimitInfo | None = None
+    ) -> None:
         """Take note of a call that was refused because of a limit; *retry_after* in seconds is obeyed in full."""
         self._calls.land(sent_at, now, refused=True)
         self._echo = max(now - sent_at, self._echo + 0.1 * (now - sent_at - self._echo))
@@ -185,7 +187,7 @@ class Controller:
         self._since, self._taken = now, False
         self._blocked = max(self._blocked, now + self._wait(retry_after))
 
-    def learned(self, hint: Hint, now: float) -> None:
+    def learned(self, hint: RateLimitInfo, now: float) -> None:
         """Take note of what the provider says about its limits."""
         if not hint.limit or hint.limit <= 0:
             return

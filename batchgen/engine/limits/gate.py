@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from anyio import current_time
 
-from ...hint import Hint
+from ...hint import RateLimitInfo
 from .adaptive import Controller
 from .windows import DAY, Pace, Window
 
@@ -48,7 +48,7 @@ class Gate:
             self.controller.sent(now, images)
         return now
 
-    def answered(self, sent_at: float, limit: Hint | None = None) -> None:
+    def answered(self, sent_at: float, limit: RateLimitInfo | None = None) -> None:
         """Take note of a call that ended in any way but throttling, and of what its answer said of limits."""
         self.in_flight -= 1
         if self.controller is not None:
@@ -56,7 +56,7 @@ class Gate:
             if limit is not None:
                 self.controller.learned(limit, self.clock())
 
-    def throttled(self, sent_at: float, retry_after: float | None, limit: Hint | None = None) -> None:
+    def throttled(self, sent_at: float, retry_after: float | None, limit: RateLimitInfo | None = None) -> None:
         """Take note of a call that was refused because of a limit; *retry_after* in seconds."""
         self.in_flight -= 1
         if self.controller is not None:

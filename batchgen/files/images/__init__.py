@@ -21,7 +21,7 @@ __all__ = [
     "MAX_PIXELS",
     "SOURCE_TYPES",
     "DamagedImageError",
-    "Examined",
+    "ImageInfo",
     "UnknownFormatError",
     "examine",
     "require_whole",
@@ -30,7 +30,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Examined:
+class ImageInfo:
     """What an image turned out to be; width and height in pixels."""
 
     mime: str
@@ -43,7 +43,7 @@ class Examined:
         return EXTENSIONS[self.mime]
 
 
-def examine(data: bytes) -> Examined:
+def examine(data: bytes) -> ImageInfo:
     """Decode *data* fully and return what it is.
 
     Raises DamagedImageError where anything is missing or wrong, UnknownFormatError where it may be a picture that
@@ -54,7 +54,7 @@ def examine(data: bytes) -> Examined:
         raise refusal(data)
     _require_container(mime, data)
     with explained(), open_image(mime, data) as image:
-        facts = Examined(mime=mime, width=image.width, height=image.height)
+        facts = ImageInfo(mime=mime, width=image.width, height=image.height)
         try:
             _decode(mime, image)
         except (OSError, ValueError) as error:

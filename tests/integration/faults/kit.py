@@ -24,9 +24,9 @@ import yaml
 from PIL import Image
 
 from batchgen.app import plan, run
-from batchgen.app.project import Place
+from batchgen.app.project import Project
 from batchgen.cli.render.live import follower
-from tests.acceptance.kit import CANARY, SECRET, Line, Project
+from tests.acceptance.kit import CANARY, SECRET, Line, Workspace
 from tests.rawserver import Behaviour, Connection, RawServer, Received, answer
 
 KEY_ENV = "STUDIO_KEY"
@@ -204,19 +204,19 @@ def fails(status: str, error: Any = None, /, headers: Mapping[str, str] | None =
 class Told:
     """How a run ended."""
 
-    ended: run.Ended
+    ended: run.RunResult
     seconds: float
 
     @property
     def code(self) -> int:
         return self.ended.exit_code
 
-    def lane(self, provider: str = "studio") -> run.LaneEnd:
+    def lane(self, provider: str = "studio") -> run.LaneResult:
         return next(lane for lane in self.ended.lanes if lane.provider == provider)
 
 
 @dataclass(kw_only=True)
-class Site(Project):
+class Site(Workspace):
     """A user's folder, and the servers that its providers are."""
 
     stages: list[Stage] = field(default_factory=list)
@@ -244,7 +244,7 @@ class Site(Project):
         self,
         stage: Stage | str,
         *jobs: str | Line,
-        terms: run.Terms | None = None,
+        terms: run.RunOptions | None = None,
         also: Mapping[str, Line] | None = None,
         top: Mapping[str, Any] | None = None,
         **settings: Any,
@@ -253,14 +253,14 @@ class Site(Project):
         providers = {"studio": studio(stage, **settings), **(also or {})}
         return self.carry_out(self.write(jobs or ("a",), providers, **(top or {})), terms)
 
-    def carry_out(self, path: Path, terms: run.Terms | None = None) -> Told:
+    def carry_out(self, path: Path, terms: run.RunOptions | None = None) -> Told:
         """Run the manifest at *path* as the command line would, without its words."""
-        place = Place.of(self.folder, None)
+        place = Project.of(self.folder, None)
         began = time.monotonic()
         ended = run.run(
             place,
             plan.read_manifest(place, path),
-            terms or run.Terms(),
+            terms or run.RunOptions(),
             lambda _batch, _plan: None,
             follower("none"),
         )

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.app.run import Terms
-from batchgen.app.shutdown import Bounds
+from batchgen.app.run import RunOptions
+from batchgen.app.shutdown import StopConditions
 from batchgen.engine import lane
 from tests.rawserver import Behaviour, Connection, answer, says
 
@@ -83,7 +83,7 @@ def test_P2_a_date_is_read_in_any_zone(site):
 
 def test_P2_a_long_wait_is_kept_and_the_run_may_end_before_it(site):
     stage = site.serve(slow_down(Retry_After="3600"))
-    told = site.run_all(stage, "a", "b", terms=Terms(bounds=Bounds(max_time=timedelta(seconds=0.4))))
+    told = site.run_all(stage, "a", "b", terms=RunOptions(bounds=StopConditions(max_time=timedelta(seconds=0.4))))
     assert (told.code, len(stage.posts), told.ended.standing.counts.pending) == (8, 1, 2)
     assert told.seconds < 5
 

@@ -26,7 +26,7 @@ from PIL import Image, PngImagePlugin
 
 import batchgen
 from batchgen.app.plan import read_manifest
-from batchgen.app.project import Place
+from batchgen.app.project import Project
 from batchgen.cli import batchgen as command_line
 from batchgen.errors import BatchgenError, KeyMissing, ManifestError, SettingsError, StoreError
 from batchgen.fault import ProviderError
@@ -289,7 +289,7 @@ def test_S10_a_prompt_with_control_characters_is_refused(site):
     for mark in ("\x1b", "\x9b", "\x07", "\x00"):
         path = site.write([{"id": "a", "prompt": f"x{mark}y"}], {"studio": kit.studio("https://gw.example.com")})
         with pytest.raises(ManifestError) as caught:
-            read_manifest(Place.of(site.folder, None), path)
+            read_manifest(Project.of(site.folder, None), path)
         assert steering(str(caught.value)) == set()
 
 
@@ -510,7 +510,7 @@ INJECTIONS = [
 def test_S22_a_name_is_filled_in_and_never_computed(site, template):
     with pytest.raises(ManifestError):
         read_manifest(
-            Place.of(site.folder, None),
+            Project.of(site.folder, None),
             site.write(["a"], {"studio": kit.studio("https://gw.example.com")}, output={"file": template}),
         )
 
@@ -527,7 +527,7 @@ def test_S23_a_glob_takes_no_time_without_measure(site):
     job = {"id": "a", "prompt": "p", "images": ["*a" * 25 + "*b.png"]}
     began = time.monotonic()
     with pytest.raises(ManifestError):
-        read_manifest(Place.of(site.folder, None), site.write([job], {"openai": {}}))
+        read_manifest(Project.of(site.folder, None), site.write([job], {"openai": {}}))
     assert time.monotonic() - began < 5
 
 

@@ -29,7 +29,7 @@ from typing import Any
 import pytest
 
 from batchgen.sandbox import launch
-from tests.acceptance.kit import CANARY, PROVIDERS, Done, Project, Witness, check_books, check_files
+from tests.acceptance.kit import CANARY, PROVIDERS, Done, Witness, Workspace, check_books, check_files
 from tests.torture.stand import build_shim
 from tests.zygote import MODULES, to_the_end
 
@@ -194,7 +194,7 @@ def _server() -> _Server:
 
 
 @dataclass(kw_only=True)
-class Place(Project):
+class Place(Workspace):
     """A user's folder on a machine with faults."""
 
     runs: list[Run] = field(default_factory=list)

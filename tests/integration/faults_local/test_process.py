@@ -300,14 +300,14 @@ def broken_for(word: str) -> None:
     """A bug that shows with one job's request."""
     from batchgen.engine import executor
 
-    converse = executor.Workshop._request
+    converse = executor.Executor._request
 
     async def request(self, talk):
         if word in talk.attempt.task.prompt:
             raise RuntimeError("a bug of ours")
         return await converse(self, talk)
 
-    executor.Workshop._request = request
+    executor.Executor._request = request
 
 
 def test_R16_a_bug_in_one_worker_costs_one_job(place, witness):
