@@ -38,7 +38,7 @@ class CancelReport:
     holder: Holder | None  #: who works on the job table
 
 
-def cancel(place: Project, name: str | None, selection: Selection) -> CancelReport:
+def cancel(project: Project, name: str | None, selection: Selection) -> CancelReport:
     """Cancel the selected jobs of a batch that are pending or running, or stand as the selection says.
 
     Needs no lock: every change is a compare-and-set, and a run drops a job that is no longer as it was.  A call under
@@ -47,7 +47,7 @@ def cancel(place: Project, name: str | None, selection: Selection) -> CancelRepo
     states = selection.states or (_GOING + _ENDED_BADLY if selection.causes else _GOING)
     if impossible := set(states) - {*_GOING, *_ENDED_BADLY}:
         raise UsageError(f"a job that is {min(impossible)} cannot be cancelled.  Nothing was changed")
-    with opened(place) as reader, Writer(place.db, guest=True) as writer:
+    with opened(project) as reader, Writer(project.db, guest=True) as writer:
         batch = reader.batch(name)
         chosen = reader.jobs(batch.id, replace(selection, states=states))
         gone, late = anyio.run(_give_up, reader, writer, batch, chosen, states)
@@ -56,7 +56,7 @@ def cancel(place: Project, name: str | None, selection: Selection) -> CancelRepo
         keys=[job.key for job in gone],
         under_way=sum(job.state is State.RUNNING for job in gone),
         late=late,
-        holder=lock.holder(place.db),
+        holder=lock.holder(project.db),
     )
 
 

@@ -36,7 +36,7 @@ class Scrap:
     size_bytes: int
 
 
-def scraps(place: Project, older_than: timedelta) -> list[Scrap]:
+def scraps(project: Project, older_than: timedelta) -> list[Scrap]:
     """Return what may go; what tells of money or may still be needed is not among it.  Raises NotFound.
 
     Replaced images, answers that were of no use and logs only where they are older than *older_than*.  The sidecars
@@ -44,8 +44,8 @@ def scraps(place: Project, older_than: timedelta) -> list[Scrap]:
     """
     limit = time.time() - older_than.total_seconds()
     found: dict[Path, Scrap] = {}
-    with opened(place) as reader:
-        for what, path in _candidates(place, reader):
+    with opened(project) as reader:
+        for what, path in _candidates(project, reader):
             if path.is_symlink() or not path.is_file():
                 continue
             facts = path.stat()
@@ -54,15 +54,15 @@ def scraps(place: Project, older_than: timedelta) -> list[Scrap]:
     return list(found.values())
 
 
-def clean(place: Project, older_than: timedelta) -> Sequence[Scrap]:
+def clean(project: Project, older_than: timedelta) -> Sequence[Scrap]:
     """Remove what ``scraps`` finds, while no run can be on; return it.  Raises LockHeld, StoreError."""
-    with opened(place):
+    with opened(project):
         pass  # where there is no table, the lock would make one
-    with lock.hold(place.db, command=shlex.join(["batchgen", *sys.argv[1:]])), ExitStack() as held:
-        with opened(place) as reader:
+    with lock.hold(project.db, command=shlex.join(["batchgen", *sys.argv[1:]])), ExitStack() as held:
+        with opened(project) as reader:
             for folder in {Path(batch.folder) for batch in reader.batches()}:
                 held.enter_context(lock.hold_folder(folder))
-        found = scraps(place, older_than)
+        found = scraps(project, older_than)
         try:
             for scrap in found:
                 scrap.path.unlink(missing_ok=True)
@@ -71,21 +71,21 @@ def clean(place: Project, older_than: timedelta) -> Sequence[Scrap]:
     return found
 
 
-def _candidates(place: Project, reader: Reader) -> Iterator[tuple[str, Path]]:
+def _candidates(project: Project, reader: Reader) -> Iterator[tuple[str, Path]]:
     for folder in {Path(batch.folder) for batch in reader.batches()}:
         for path in _files(folder):
             if _PART.fullmatch(path.name):
                 yield "temporary", path
             elif ASIDE in path.relative_to(folder).parts and path.suffix in _IMAGES:
                 yield "replaced", path
-    yield from (("temporary", path) for path in place.state.iterdir() if _COPY.fullmatch(path.name))
-    spool = place.state / "spool"
+    yield from (("temporary", path) for path in project.state.iterdir() if _COPY.fullmatch(path.name))
+    spool = project.state / "spool"
     yield from (("spool", spool / f"{name}.slot") for name in _ended(reader, spool))
     yield from (("spool", path) for path in spool.glob("*.again"))
     yield from (("spool that a person may look at", path) for path in spool.glob(f"*{KEPT_SUFFIX}"))
-    yield from (("log", path) for path in place.state.glob("*.log*"))
+    yield from (("log", path) for path in project.state.glob("*.log*"))
     for name in ("logs", "runs"):
-        yield from (("log", path) for path in _files(place.state / name))
+        yield from (("log", path) for path in _files(project.state / name))
 
 
 def _ended(reader: Reader, spool: Path) -> Iterator[str]:

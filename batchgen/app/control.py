@@ -46,24 +46,24 @@ class ControlState:
         return known | dict(self.control.limits)
 
 
-def in_force(place: Project) -> Sequence[Control]:
+def in_force(project: Project) -> Sequence[Control]:
     """Return the pauses and limits in force; those of a job table in an older form are not read."""
-    return tuple(controls.standing(place.db).values()) if migrate.revision(place.db) == migrate.HEAD else ()
+    return tuple(controls.standing(project.db).values()) if migrate.revision(project.db) == migrate.HEAD else ()
 
 
-def pause(place: Project, provider: str) -> ControlState:
+def pause(project: Project, provider: str) -> ControlState:
     """Let no new calls go to *provider*; those under way end.  Raises UsageError for an unknown provider."""
     now = _now()
-    return _say(place, provider, lambda said: replace(said, paused_at=said.paused_at or now))
+    return _say(project, provider, lambda said: replace(said, paused_at=said.paused_at or now))
 
 
-def resume(place: Project, provider: str) -> ControlState:
+def resume(project: Project, provider: str) -> ControlState:
     """Take a pause back, and let a run try again what it has closed."""
     now = _now()
-    return _say(place, provider, lambda said: replace(said, paused_at=None, said_at=now))
+    return _say(project, provider, lambda said: replace(said, paused_at=None, said_at=now))
 
 
-def limit(place: Project, provider: str, words: Sequence[str], *, reset: bool = False) -> ControlState:
+def limit(project: Project, provider: str, words: Sequence[str], *, reset: bool = False) -> ControlState:
     """Put the limits *words* (``KEY=VALUE``) in force for *provider*, beside those said before; *reset* forgets these.
 
     Without any it only tells what holds.  Raises UsageError for a key or a value that there is not.
@@ -73,7 +73,7 @@ def limit(place: Project, provider: str, words: Sequence[str], *, reset: bool = 
     def say(said: Control) -> Control:
         return replace(said, limits={**({} if reset else said.limits), **wanted})
 
-    return _say(place, provider, say if wanted or reset else None)
+    return _say(project, provider, say if wanted or reset else None)
 
 
 def parsed(words: Iterable[str]) -> dict[str, float | None]:
@@ -116,46 +116,46 @@ def _range(key: str) -> str:
     return f"a {'whole ' if int in kinds else ''}number {low}{high}{', or none' if NoneType in kinds else ''}"
 
 
-def _say(place: Project, provider: str, say: Callable[[Control], Control] | None) -> ControlState:
+def _say(project: Project, provider: str, say: Callable[[Control], Control] | None) -> ControlState:
     """Say it where it is allowed to be said, and return what holds then."""
-    known = controls.read(place.db) if _begun(place) else {}
-    _require(place, provider, known)
+    known = controls.read(project.db) if _begun(project) else {}
+    _require(project, provider, known)
     before = known.get(provider, Control(provider=provider))
     after = before
-    if say is not None and (say(before) != before or (_begun(place) and say(before).said_at != before.said_at)):
-        make_private(place.state)
-        require_local(place.state.resolve())
-        migrate.ensure(place.db)
-        after = controls.change(place.db, provider, say, _now())
+    if say is not None and (say(before) != before or (_begun(project) and say(before).said_at != before.said_at)):
+        make_private(project.state)
+        require_local(project.state.resolve())
+        migrate.ensure(project.db)
+        after = controls.change(project.db, provider, say, _now())
     return ControlState(
-        control=after, changed=after != before, settings=_settings(place, provider), holder=lock.holder(place.db)
+        control=after, changed=after != before, settings=_settings(project, provider), holder=lock.holder(project.db)
     )
 
 
-def _begun(place: Project) -> bool:
+def _begun(project: Project) -> bool:
     """Tell whether there is a job table, and bring it to the form that knows controls."""
-    if migrate.revision(place.db) is None:
+    if migrate.revision(project.db) is None:
         return False
-    migrate.ensure(place.db)
+    migrate.ensure(project.db)
     return True
 
 
-def _require(place: Project, name: str, said: Mapping[str, Control]) -> None:
+def _require(project: Project, name: str, said: Mapping[str, Control]) -> None:
     """Raise UsageError where nobody knows the provider: no preset, no batch of the table, no settings."""
     everyone = dict.fromkeys(preset_names())
     if name in everyone or name in said:
         return
-    if _begun(place):
-        with Reader(place.db) as reader:
+    if _begun(project):
+        with Reader(project.db) as reader:
             for batch in reader.batches():
                 everyone |= dict.fromkeys(reader.lanes(batch.id))
     if name not in everyone:
-        providers.require(name, everyone | dict.fromkeys(providers.configured(place)))
+        providers.require(name, everyone | dict.fromkeys(providers.configured(project)))
 
 
-def _settings(place: Project, name: str) -> Limits | None:
+def _settings(project: Project, name: str) -> Limits | None:
     try:
-        wishes = providers.configured(place)
+        wishes = providers.configured(project)
         return providers.described(name, wishes).limits if name in (*preset_names(), *wishes) else None
     except SettingsError:
         return None  # broken settings must not keep anybody from a pause

@@ -13,35 +13,35 @@ from ..store.maintenance import Health
 from .project import Project
 
 
-def check(place: Project) -> Health:
+def check(project: Project) -> Health:
     """Read the whole job table and say what is wrong with it; writes nothing."""
-    _require(place)
-    return maintenance.examine(place.db)
+    _require(project)
+    return maintenance.examine(project.db)
 
 
-def backup(place: Project, target: Path) -> int:
+def backup(project: Project, target: Path) -> int:
     """Copy the job table to *target*, also while a run goes on; return its bytes.  Never over another file."""
-    _require(place)
-    return maintenance.backup(place.db, target)
+    _require(project)
+    return maintenance.backup(project.db, target)
 
 
-def upgrade(place: Project) -> tuple[str | None, str]:
+def upgrade(project: Project) -> tuple[str | None, str]:
     """Bring the job table to the form this program knows; return the revisions before and after."""
-    _require(place)
-    with lock.hold(place.db, command=shlex.join(["batchgen", *sys.argv[1:]])):
-        before = migrate.revision(place.db)
-        migrate.ensure(place.db)
+    _require(project)
+    with lock.hold(project.db, command=shlex.join(["batchgen", *sys.argv[1:]])):
+        before = migrate.revision(project.db)
+        migrate.ensure(project.db)
         return before, migrate.HEAD
 
 
-def vacuum(place: Project) -> tuple[int, int]:
+def vacuum(project: Project) -> tuple[int, int]:
     """Write the job table anew without its gaps; return its bytes before and after.  Raises LockHeld, StoreError."""
-    _require(place)
-    with lock.hold(place.db, command=shlex.join(["batchgen", *sys.argv[1:]])):
-        migrate.ensure(place.db)
-        return maintenance.vacuum(place.db)
+    _require(project)
+    with lock.hold(project.db, command=shlex.join(["batchgen", *sys.argv[1:]])):
+        migrate.ensure(project.db)
+        return maintenance.vacuum(project.db)
 
 
-def _require(place: Project) -> None:
-    if not place.db.exists():
-        raise NotFound(f"no job table at {place.db}.  Where it was lost: batchgen db recover MANIFEST")
+def _require(project: Project) -> None:
+    if not project.db.exists():
+        raise NotFound(f"no job table at {project.db}.  Where it was lost: batchgen db recover MANIFEST")

@@ -75,7 +75,7 @@ class Setting:
     overridden_by: str | None = None  #: what goes before it: a variable, or a file
 
 
-def examine(place: Project) -> Iterator[Finding]:
+def examine(project: Project) -> Iterator[Finding]:
     """Look at everything; nothing stays written, and no provider is asked."""
     looks: tuple[tuple[str, Callable[[Project], Iterator[Finding]]], ...] = (
         ("python", _python),
@@ -94,7 +94,7 @@ def examine(place: Project) -> Iterator[Finding]:
     told = set[str]()
     for about, look in looks:
         try:
-            yield from look(place)
+            yield from look(project)
         except BatchgenError as error:
             yield from wrong(about, error, told)
         except OSError as error:
@@ -139,7 +139,7 @@ def gravest(found: Sequence[Finding]) -> int:
     return next((code for code in (12, 1, 4, 7, 5, 8) if code in codes), max(codes, default=0))
 
 
-def made(place: Project, rivals: Callable[[str], Sequence[str]] = lambda name: [name]) -> list[Setting]:
+def made(project: Project, rivals: Callable[[str], Sequence[str]] = lambda name: [name]) -> list[Setting]:
     """Return every setting that somebody made, the place that counts first; raise SettingsError.
 
     *rivals* tells which names go before a name of a file, where a variable or a file that counts more has them.
@@ -150,7 +150,7 @@ def made(place: Project, rivals: Callable[[str], Sequence[str]] = lambda name: [
         if name.startswith("BATCHGEN_")
     ]
     said = {one.name: one.name for one in found if one.value}
-    for layer in settings.layers(place.root):
+    for layer in settings.layers(project.root):
         leaves = [(name, name.replace("-", "_"), value) for name, value in _leaves("", layer.said)]
         for name, plain, value in leaves:
             by = next((said[one] for one in rivals(plain) if one in said), None)
@@ -171,8 +171,8 @@ def _leaves(prefix: str, said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", value
 
 
-def _python(place: Project) -> Iterator[Finding]:
-    del place
+def _python(project: Project) -> Iterator[Finding]:
+    del project
     known = (3, 11) <= sys.version_info < (3, 14)
     yield Finding(
         about="python",
@@ -189,17 +189,17 @@ def _version(name: str) -> str:
         return "(not installed)"
 
 
-def _settings(place: Project) -> Iterator[Finding]:
-    layers = settings.layers(place.root)
-    providers.known(place)  # every provider that is configured can be made
+def _settings(project: Project) -> Iterator[Finding]:
+    layers = settings.layers(project.root)
+    providers.known(project)  # every provider that is configured can be made
     files = ", ".join(str(layer.file) for layer in layers) or "no batchgen.yaml, and none of your own"
     yield Finding(about="settings", says=files)
 
 
-def _keys(place: Project) -> Iterator[Finding]:
-    wanted = providers.configured(place)
+def _keys(project: Project) -> Iterator[Finding]:
+    wanted = providers.configured(project)
     found = 0
-    for name, facts in providers.known(place).items():
+    for name, facts in providers.known(project).items():
         for candidate in keys_of(facts):
             finding = _key(name, candidate, configured=name in wanted)
             found += candidate.key is not None
@@ -220,17 +220,17 @@ def _key(name: str, candidate: CheckCandidate, *, configured: bool) -> Finding |
     return Finding(about="keys", says=f"{name}: {candidate.lacking}", verdict="note") if configured else None
 
 
-def _certificates(place: Project) -> Iterator[Finding]:
+def _certificates(project: Project) -> Iterator[Finding]:
     count = trusted().cert_store_stats()["x509_ca"]
     named = [f"{name}={value}" for name in CERTIFICATES if (value := os.environ.get(name))]
     says = f"{count} authorities: {', '.join(named) or 'those that come along'}"
     if named:
-        says += f"; they apply to {', '.join(trusting(providers.known(place).values())) or 'no provider'}"
+        says += f"; they apply to {', '.join(trusting(providers.known(project).values())) or 'no provider'}"
     yield Finding(about="certificates", says=says, verdict="ok" if count else "note")
 
 
-def _proxies(place: Project) -> Iterator[Finding]:
-    known = list(providers.known(place).values())
+def _proxies(project: Project) -> Iterator[Finding]:
+    known = list(providers.known(project).values())
     found = list(proxies(known))
     if not found:
         yield Finding(about="proxies", says="none")
@@ -241,13 +241,13 @@ def _proxies(place: Project) -> Iterator[Finding]:
         yield Finding(about="proxies", says=f"NO_PROXY: {', '.join(past)} reached without them", verdict="note")
 
 
-def _clock(place: Project) -> Iterator[Finding]:
+def _clock(project: Project) -> Iterator[Finding]:
     now = datetime.now(UTC)
     here = now.astimezone()
     says = f"{here:%Y-%m-%d %H:%M:%S} {time.tzname[time.daylight and time.localtime().tm_isdst > 0]}, {now:%H:%M} UTC"
     last = None
-    if migrate.revision(place.db) == migrate.HEAD:
-        with Reader(place.db) as reader:
+    if migrate.revision(project.db) == migrate.HEAD:
+        with Reader(project.db) as reader:
             last = max((batch.updated_at for batch in reader.batches()), default=None)
     if last is not None and last > now:
         says += f"; but a run began at {last:%Y-%m-%d %H:%M:%S} UTC: the clock was set back"
@@ -256,8 +256,8 @@ def _clock(place: Project) -> Iterator[Finding]:
         yield Finding(about="clock", says=says)
 
 
-def _disk(place: Project) -> Iterator[Finding]:
-    nearest = next(path for path in (place.state, *place.state.parents) if path.exists())
+def _disk(project: Project) -> Iterator[Finding]:
+    nearest = next(path for path in (project.state, *project.state.parents) if path.exists())
     free = shutil.disk_usage(nearest).free
     says = f"{free / 1e9:,.1f} GB free at {nearest}"
     if not os.access(nearest, os.W_OK):
@@ -269,11 +269,11 @@ def _disk(place: Project) -> Iterator[Finding]:
     require_local(nearest.resolve())
 
 
-def _output(place: Project) -> Iterator[Finding]:
+def _output(project: Project) -> Iterator[Finding]:
     """Report how files get their names in the output folders, which takes a try with an empty file."""
-    folders = {place.root}
-    if migrate.revision(place.db) == migrate.HEAD:
-        with Reader(place.db) as reader:
+    folders = {project.root}
+    if migrate.revision(project.db) == migrate.HEAD:
+        with Reader(project.db) as reader:
             folders = {Path(batch.folder) for batch in reader.batches()} or folders
     for folder in sorted({next(path for path in (each, *each.parents) if path.exists()) for each in folders}):
         try:
@@ -284,8 +284,8 @@ def _output(place: Project) -> Iterator[Finding]:
             yield Finding(about="output", says=f"{folder}: files get their names by {way}")
 
 
-def _lock(place: Project) -> Iterator[Finding]:
-    holder = lock.holder(place.db)
+def _lock(project: Project) -> Iterator[Finding]:
+    holder = lock.holder(project.db)
     if holder is None:
         yield Finding(about="lock", says="free: no run is on")
     else:
@@ -293,24 +293,24 @@ def _lock(place: Project) -> Iterator[Finding]:
         yield Finding(about="lock", says=f"a run is on: {who}", verdict="note")
 
 
-def _table(place: Project) -> Iterator[Finding]:
-    found = migrate.revision(place.db)
+def _table(project: Project) -> Iterator[Finding]:
+    found = migrate.revision(project.db)
     if found is None:
-        yield Finding(about="job table", says=f"none yet at {place.db}")
+        yield Finding(about="job table", says=f"none yet at {project.db}")
         return
     if found != migrate.HEAD:
-        migrate.refuse_unknown(place.db, found)
-    health = maintenance.examine(place.db)
+        migrate.refuse_unknown(project.db, found)
+    health = maintenance.examine(project.db)
     if health.problems:
-        says = f"{place.db} is damaged: {health.problems[0]}.  batchgen db recover MANIFEST makes a new one"
+        says = f"{project.db} is damaged: {health.problems[0]}.  batchgen db recover MANIFEST makes a new one"
         yield Finding(about="job table", says=says, verdict="bad", code=1)
         return
     old = "" if found == migrate.HEAD else "; the next run brings it to the newest form"
-    yield Finding(about="job table", says=f"{place.db} is whole, {health.rows.get('jobs', 0):,} jobs{old}")
+    yield Finding(about="job table", says=f"{project.db} is whole, {health.rows.get('jobs', 0):,} jobs{old}")
 
 
-def _terminal(place: Project) -> Iterator[Finding]:
-    del place
+def _terminal(project: Project) -> Iterator[Finding]:
+    del project
     streams = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name).isatty()]
     said = [
         f"{name}={os.environ[name]}" for name in ("TERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS") if name in os.environ
@@ -319,8 +319,8 @@ def _terminal(place: Project) -> Iterator[Finding]:
     yield Finding(about="terminal", says=", ".join([where, *said, str(sys.stdout.encoding)]))
 
 
-def _open_files(place: Project) -> Iterator[Finding]:
-    del place
+def _open_files(project: Project) -> Iterator[Finding]:
+    del project
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     calls = None if hard == resource.RLIM_INFINITY else max(0, hard - BASE_FILES) // FILES_PER_CALL
     says = f"{soft} at once, at most {'any number' if calls is None else hard}"

@@ -39,14 +39,14 @@ _ADOPTING = {State.UNKNOWN, State.FAILED, State.PENDING}
 
 
 @contextmanager
-def holding(place: Project) -> Iterator[tuple[Reader, Writer]]:
+def holding(project: Project) -> Iterator[tuple[Reader, Writer]]:
     """Hold the job table for writing, as a run does; raise NotFound, LockHeld."""
-    with opened(place):
+    with opened(project):
         pass  # where there is no table, the lock would make one
     with (
-        lock.hold(place.db, command=shlex.join(["batchgen", *sys.argv[1:]])),
-        opened(place) as reader,
-        Writer(place.db) as writer,
+        lock.hold(project.db, command=shlex.join(["batchgen", *sys.argv[1:]])),
+        opened(project) as reader,
+        Writer(project.db) as writer,
     ):
         yield reader, writer
 
@@ -55,17 +55,17 @@ def holding(place: Project) -> Iterator[tuple[Reader, Writer]]:
 
 
 def doubts(
-    place: Project, name: str | None, selection: Selection
+    project: Project, name: str | None, selection: Selection
 ) -> tuple[Batch, Sequence[tuple[Job, UnknownAttempt | None]]]:
     """Return the jobs of a batch that may have been bought, each with what is known of its last call."""
-    with opened(place) as reader:
+    with opened(project) as reader:
         batch = reader.batch(name)
         return batch, [(job, reader.doubt(job)) for job in _unknown(reader, batch, selection)]
 
 
-def try_again(place: Project, name: str | None, selection: Selection) -> tuple[Batch, Sequence[Job]]:
+def try_again(project: Project, name: str | None, selection: Selection) -> tuple[Batch, Sequence[Job]]:
     """Put jobs in doubt back to pending; what they may have cost stays in the ledger."""
-    with holding(place) as (reader, writer):
+    with holding(project) as (reader, writer):
         batch = reader.batch(name)
         chosen = _unknown(reader, batch, selection)
 
@@ -77,9 +77,9 @@ def try_again(place: Project, name: str | None, selection: Selection) -> tuple[B
         return batch, chosen
 
 
-def drop(place: Project, name: str | None, selection: Selection, *, free: bool) -> tuple[Batch, Sequence[Job]]:
+def drop(project: Project, name: str | None, selection: Selection, *, free: bool) -> tuple[Batch, Sequence[Job]]:
     """Give up jobs in doubt; *free*: their calls were looked up at the provider, and were not charged."""
-    with holding(place) as (reader, writer):
+    with holding(project) as (reader, writer):
         batch = reader.batch(name)
         chosen = _unknown(reader, batch, selection)
 
@@ -100,9 +100,9 @@ def _unknown(reader: Reader, batch: Batch, selection: Selection) -> list[Job]:
     return found
 
 
-def adopt(place: Project, name: str | None, key: str, file: Path) -> tuple[Job, Artifact]:
+def adopt(project: Project, name: str | None, key: str, file: Path) -> tuple[Job, Artifact]:
     """Publish *file* as an image of the job *key*, and book the call it came from; raise NotFound, UsageError."""
-    with holding(place) as (reader, writer):
+    with holding(project) as (reader, writer):
         batch = reader.batch(name)
         job = reader.job(batch.id, key)
         if job.state not in _ADOPTING:
@@ -113,12 +113,12 @@ def adopt(place: Project, name: str | None, key: str, file: Path) -> tuple[Job, 
         doubt = reader.last_doubt(job)
         record = next((r for r in reader.attempts(job) if r.id == doubt), None)
         attempt = _order(job, batch, record)
-        artifact = _artifact(place, job, Path(batch.folder, image), data, facts)
+        artifact = _artifact(project, job, Path(batch.folder, image), data, facts)
         with lock.hold_folder(Path(batch.folder)):
             publish(Path(batch.folder), image, data)
             if job.sidecar:
                 usage, cost = Usage(images=1), _estimated(record)
-                said = describe(attempt, artifact, Picture(data=data), usage, cost, rehearsal=place.sandbox)
+                said = describe(attempt, artifact, Picture(data=data), usage, cost, rehearsal=project.sandbox)
                 publish(Path(batch.folder), f"{image}.json", said)
         after = anyio.run(partial(writer.adopt, job, attempt.id, artifact, _now()))
         return after, artifact
@@ -154,10 +154,10 @@ def _order(job: Job, batch: Batch, record: AttemptRecord | None) -> Attempt:
     )
 
 
-def _artifact(place: Project, job: Job, image: Path, data: bytes, facts: ImageInfo) -> Artifact:
+def _artifact(project: Project, job: Job, image: Path, data: bytes, facts: ImageInfo) -> Artifact:
     return Artifact(
         ordinal=job.delivered,
-        path=str(image.relative_to(place.root) if image.is_relative_to(place.root) else image),
+        path=str(image.relative_to(project.root) if image.is_relative_to(project.root) else image),
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
         width=facts.width,
@@ -197,18 +197,18 @@ class VerifyReport:
     requeued: Sequence[str] = ()  #: keys of jobs that were put back
 
 
-def verify(place: Project, name: str | None, selection: Selection, *, deep: bool) -> VerifyReport:
+def verify(project: Project, name: str | None, selection: Selection, *, deep: bool) -> VerifyReport:
     """Hold every file that the selected jobs count on against its size and hash; *deep*: decode it too."""
-    with opened(place) as reader:
+    with opened(project) as reader:
         batch = reader.batch(name)
-        return _verified(place, reader, batch, selection, deep=deep)
+        return _verified(project, reader, batch, selection, deep=deep)
 
 
-def requeue(place: Project, name: str | None, selection: Selection, *, deep: bool) -> VerifyReport:
+def requeue(project: Project, name: str | None, selection: Selection, *, deep: bool) -> VerifyReport:
     """Do what ``verify`` does, and put the jobs back whose files are not as they were."""
-    with holding(place) as (reader, writer):
+    with holding(project) as (reader, writer):
         batch = reader.batch(name)
-        seen = _verified(place, reader, batch, selection, deep=deep)
+        seen = _verified(project, reader, batch, selection, deep=deep)
         wrong = [
             reader.job(batch.id, key) for key in dict.fromkeys(flaw.key for flaw in seen.flaws if not flaw.orphaned)
         ]
@@ -222,9 +222,9 @@ def requeue(place: Project, name: str | None, selection: Selection, *, deep: boo
         return replace(seen, requeued=[job.key for job in chosen])
 
 
-def _verified(place: Project, reader: Reader, batch: Batch, selection: Selection, *, deep: bool) -> VerifyReport:
+def _verified(project: Project, reader: Reader, batch: Batch, selection: Selection, *, deep: bool) -> VerifyReport:
     checked, flaws = 0, list[FileProblem]()
-    look = partial(_flaw, place.root, deep=deep)
+    look = partial(_flaw, project.root, deep=deep)
     with ThreadPoolExecutor(_THREADS) as threads:
         for page in reader.files(batch.id, replace(selection, orphaned=True)):
             checked += len(page)

@@ -56,12 +56,12 @@ def copies(jobs: Iterable[tuple[Job, Bill]], layout: str) -> Iterator[Copy]:
             yield Copy(job=job, file=file, name=name)
 
 
-def require_apart(place: Project, wanted: Iterable[Copy], folder: Path) -> int:
+def require_apart(project: Project, wanted: Iterable[Copy], folder: Path) -> int:
     """Return how many files are *wanted*; raise UsageError where one would lie among those that a run delivered.
 
     There a copy could take the place of another job's image, which would count as damaged and be bought again.
     """
-    with opened(place) as reader:
+    with opened(project) as reader:
         outputs = {Path(batch.folder).resolve() for batch in reader.batches()}
     number, root = 0, folder.resolve()
     for copy in wanted:
@@ -74,7 +74,7 @@ def require_apart(place: Project, wanted: Iterable[Copy], folder: Path) -> int:
     return number
 
 
-def hand_out(place: Project, wanted: Iterable[Copy], folder: Path) -> list[Copy]:
+def hand_out(project: Project, wanted: Iterable[Copy], folder: Path) -> list[Copy]:
     """Copy files to *folder*, each whole or not at all; return those that are gone or damaged where they were.
 
     The same bytes that are there already stay; others are put aside under ``.superseded/``.  Raises StoreError.
@@ -82,7 +82,7 @@ def hand_out(place: Project, wanted: Iterable[Copy], folder: Path) -> list[Copy]
     lacking = []
     for copy in wanted:
         try:
-            data = (place.root / copy.file.path).read_bytes()
+            data = (project.root / copy.file.path).read_bytes()
         except OSError:
             data = b""
         if hashlib.sha256(data).hexdigest() == copy.file.sha256:

@@ -70,7 +70,7 @@ def edited(profile: Profile, stated: Stated, project: object) -> Profile:
 
 
 async def follow(
-    place: Project,
+    project: Project,
     batch: Batch,
     apply: Apply,
     say: Say,
@@ -84,7 +84,7 @@ async def follow(
     ``await tasks.start(...)``, and nothing is sent to a paused provider.  An edit of ``batchgen.yaml`` counts once
     it was seen twice alike, because an editor may be writing it; a broken one changes nothing.  *every* is in seconds.
     """
-    watch = _Watch(place=place, batch=batch, profiles=dict(batch.profiles))
+    watch = _Watch(project=project, batch=batch, profiles=dict(batch.profiles))
     holds = {name: (profile.limits, False) for name, profile in batch.profiles.items()}
     heard: dict[str, datetime | None] = {}
     while True:
@@ -98,7 +98,7 @@ async def follow(
             if now != before or again:
                 holds[name] = now
                 await apply(name, *now)
-                for line in _told(place, name, before, now, control):
+                for line in _told(project, name, before, now, control):
                     say(line)
         task_status.started()
         task_status = TASK_STATUS_IGNORED
@@ -122,10 +122,10 @@ def number(value: float | None) -> str:
 
 
 def _told(
-    place: Project, name: str, before: tuple[Limits, bool], now: tuple[Limits, bool], control: Control | None
+    project: Project, name: str, before: tuple[Limits, bool], now: tuple[Limits, bool], control: Control | None
 ) -> list[str]:
     """Return what changed, in words."""
-    said, flag = [], place.way().flags
+    said, flag = [], project.way().flags
     if control is not None and control.paused_at is not None and not before[1]:
         since = f"{name}: paused since {clock(control.paused_at)} by `batchgen pause`"
         said.append(f"{since}; go on with: batchgen unpause{flag} {name}")
@@ -146,7 +146,7 @@ def _told(
 class _Watch:
     """What was seen last.  ``look`` blocks: it belongs into a thread."""
 
-    place: Project
+    project: Project
     batch: Batch
     profiles: dict[str, Profile]  #: with the limits of an edited ``batchgen.yaml``
     controls: Mapping[str, Control] = field(default_factory=dict)
@@ -161,7 +161,7 @@ class _Watch:
 
     def _hear(self) -> list[str]:
         try:
-            self.controls = controls.read(self.place.db)
+            self.controls = controls.read(self.project.db)
         except (StoreError, OSError, ValueError) as error:
             known, self._deaf = self._deaf, True
             return [] if known else [f"`batchgen pause` and `limit` cannot reach this run for now: {error}"]

@@ -31,17 +31,17 @@ from .project import Project, opened
 from .retry import as_before
 
 
-def read_manifest(place: Project, path: Path, overlay: Overlay = Overlay()) -> Batch:  # noqa: B008 - frozen
+def read_manifest(project: Project, path: Path, overlay: Overlay = Overlay()) -> Batch:  # noqa: B008 - frozen
     """Return the manifest at *path*, checked and expanded, with *overlay* over it.
 
     Raises ManifestError with everything that is wrong, and UsageError where *overlay* names what it has not.
     """
-    project = settings.project_settings(path.absolute().parent)
-    batch = manifest.load(path, providers=project.get("providers", {}), today=datetime.now().astimezone().date())
+    stored = settings.project_settings(path.absolute().parent)
+    batch = manifest.load(path, providers=stored.get("providers", {}), today=datetime.now().astimezone().date())
     if batch.confirm_above is None:
-        batch = replace(batch, confirm_above=nano_usd(project.get("confirm_above")))
-    if place.sandbox:
-        batch = replace(batch, folder=place.state / "output" / batch.name)
+        batch = replace(batch, confirm_above=nano_usd(stored.get("confirm_above")))
+    if project.sandbox:
+        batch = replace(batch, folder=project.state / "output" / batch.name)
     if strange := tuple(_strange_directives(path)):
         batch = replace(batch, warnings=(*batch.warnings, *strange))
     return batch.under(overlay)
@@ -69,7 +69,7 @@ def _strange_directives(path: Path) -> Iterator[Problem]:
 
 
 def plan(
-    place: Project,
+    project: Project,
     batch: Batch,
     selection: Selection = Selection(),  # noqa: B008 - frozen
     *,
@@ -86,17 +86,17 @@ def plan(
     NotFound where *selection* names an id that no job has.
     """
     with ExitStack() as parts:
-        begun = migrate.revision(place.db) is not None  # an empty file is not begun either
+        begun = migrate.revision(project.db) is not None  # an empty file is not begun either
         known = reader = None
         if begun:
-            reader = parts.enter_context(opened(place))
-            batch = as_before(place, reader, batch)
+            reader = parts.enter_context(opened(project))
+            batch = as_before(project, reader, batch)
             known = table(reader, batch)
         caps = (*purses(batch, reader, None if reader is None else _number(reader, batch), _now()), *of_run(budget))
         found = compare(
             batch,
             known,
-            facts=facts(place, batch, reader),
+            facts=facts(project, batch, reader),
             selection=selection,
             keep_changed=keep_changed,
             again=again,
@@ -127,16 +127,16 @@ def _now() -> datetime:
     return datetime.now().astimezone()
 
 
-def facts(place: Project, batch: Batch, reader: Reader | None = None) -> PlanContext:
+def facts(project: Project, batch: Batch, reader: Reader | None = None) -> PlanContext:
     """Return what a plan needs to know of this machine, this day and earlier runs; no *reader*: there were none."""
-    seen = History() if migrate.revision(place.db) is None else measured(place.db)
+    seen = History() if migrate.revision(project.db) is None else measured(project.db)
     return PlanContext(
         today=datetime.now().astimezone().date(),
         latencies=seen.latencies,
         bytes_per_pixel=seen.bytes_per_pixel,
         free_bytes=_free(batch.folder),
         prices=PriceMemory() if reader is None else found_prices(reader, batch.profiles),
-        accounts={} if place.sandbox else _accounts(batch),
+        accounts={} if project.sandbox else _accounts(batch),
     )
 
 
@@ -155,9 +155,9 @@ def _free(folder: Path) -> int | None:
         return None
 
 
-def providers(place: Project) -> Mapping[str, tuple[Profile, Mapping[str, settings.Key]]]:
+def providers(project: Project) -> Mapping[str, tuple[Profile, Mapping[str, settings.Key]]]:
     """Return every preset and configured provider, with its keys by the names of their variables."""
-    wishes = roster.configured(place)
+    wishes = roster.configured(project)
     found = {}
     for name in dict.fromkeys([*preset_names(), *wishes]):
         known = roster.described(name, wishes)

@@ -27,12 +27,12 @@ class PriceRow:
     successor: str | None = None
 
 
-def prices(place: Project, names: Sequence[str] = ()) -> Iterator[PriceRow]:
+def prices(project: Project, names: Sequence[str] = ()) -> Iterator[PriceRow]:
     """Yield every model of the providers *names*, or of all; opens no connection.
 
     Raises UsageError for a provider that nobody knows.
     """
-    for name, facts in known(place, names).items():
+    for name, facts in known(project, names).items():
         for title, model in facts.models.items():
             image = {tier: _image(name, title, model, tier) for tier in _tiers(model.tariff)}
             yield PriceRow(

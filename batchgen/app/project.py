@@ -68,15 +68,15 @@ class Project:
 
 
 @contextmanager
-def opened(place: Project) -> Iterator[Reader]:
+def opened(project: Project) -> Iterator[Reader]:
     """Open the job table for reading; raise NotFound where there is none yet."""
-    if not place.db.exists():
-        aside = Project.of(place.root, None, sandbox=True)
-        hint = "  (A rehearsal is there: say --sandbox.)" if not place.sandbox and aside.db.exists() else ""
+    if not project.db.exists():
+        aside = Project.of(project.root, None, sandbox=True)
+        hint = "  (A rehearsal is there: say --sandbox.)" if not project.sandbox and aside.db.exists() else ""
         raise NotFound(
-            f"no job table at {place.db}: nothing has run here yet.{hint}  "
-            f"To start: batchgen run MANIFEST{place.way().flags}"
+            f"no job table at {project.db}: nothing has run here yet.{hint}  "
+            f"To start: batchgen run MANIFEST{project.way().flags}"
         )
-    migrate.ensure(place.db)
-    with Reader(place.db) as reader:
+    migrate.ensure(project.db)
+    with Reader(project.db) as reader:
         yield reader

@@ -85,14 +85,14 @@ class ProviderListing:
         return {KeyVerdict.REFUSED: 5, KeyVerdict.UNREACHED: 8}.get(self.answer.verdict, 0)
 
 
-def check(place: Project, names: Sequence[str] = (), now: Clock = time.time) -> tuple[ProviderCheck, ...]:
+def check(project: Project, names: Sequence[str] = (), now: Clock = time.time) -> tuple[ProviderCheck, ...]:
     """Ask for free about every key of the providers *names*; without names, of all that are configured or have a key.
 
     *now* is this machine's clock, which their answers are held against.
     Raises UsageError for a name that nobody knows, and KeyMissing where no provider has a key at all.
     """
-    with _world(place) as moved:
-        candidates = _candidates(place, names, moved)
+    with _world(project) as moved:
+        candidates = _candidates(project, names, moved)
         asked = [each for each in candidates if not each.lacking]
         told = iter(_carried([(each, inquire(each.profile, _secret(each))) for each in asked], now))
         return tuple(
@@ -102,10 +102,10 @@ def check(place: Project, names: Sequence[str] = (), now: Clock = time.time) -> 
         )
 
 
-def models(place: Project, name: str) -> ProviderListing:
+def models(project: Project, name: str) -> ProviderListing:
     """Ask the provider *name* for its models; raise KeyMissing where it answers nobody without a key."""
-    with _world(place) as moved:
-        first = _candidates(place, [name], moved)[0]
+    with _world(project) as moved:
+        first = _candidates(project, [name], moved)[0]
         listing = first.profile.checks.models
         if first.lacking and listing is not None and not listing.public:
             raise KeyMissing(first.lacking)
@@ -126,16 +126,16 @@ def keys_of(facts: Profile) -> Sequence[CheckCandidate]:
     return list(_keys(facts)) or [_keyless(facts)]
 
 
-def _candidates(place: Project, names: Sequence[str], moved: Callable[[Profile], Profile]) -> list[CheckCandidate]:
-    wanted = names or configured(place)
+def _candidates(project: Project, names: Sequence[str], moved: Callable[[Profile], Profile]) -> list[CheckCandidate]:
+    wanted = names or configured(project)
     found: list[CheckCandidate] = []
-    for name, facts in known(place, names).items():
-        if place.sandbox:
+    for name, facts in known(project, names).items():
+        if project.sandbox:
             found += [CheckCandidate(profile=moved(facts), key=_ANY_KEY)] if name in wanted or facts.api_key_env else []
         else:
             found += list(_keys(facts)) or ([_keyless(facts)] if name in wanted else [])
     if not found:
-        variables = ", ".join(facts.api_key_env[0] for facts in known(place).values() if facts.api_key_env)
+        variables = ", ".join(facts.api_key_env[0] for facts in known(project).values() if facts.api_key_env)
         raise KeyMissing(f"no API key is set, so there is nothing to check.  Set one of {variables}")
     return found
 
@@ -164,15 +164,15 @@ def _secret(candidate: CheckCandidate) -> str:
 
 
 @contextmanager
-def _world(place: Project) -> Iterator[Callable[[Profile], Profile]]:
+def _world(project: Project) -> Iterator[Callable[[Profile], Profile]]:
     """Yield what moves a profile to where it is asked: in a rehearsal to the sandbox, which runs as long as this."""
-    if not place.sandbox:
+    if not project.sandbox:
         yield lambda facts: facts
         return
-    make_private(place.state)
+    make_private(project.state)
     with ExitStack() as parts:
         try:
-            sandbox = launch.start(place.state)
+            sandbox = launch.start(project.state)
         except launch.LaunchError as error:
             raise BatchgenError(str(error)) from error
         if not sandbox.reused:  # one that serves a rehearsal under way goes on

@@ -35,22 +35,22 @@ class BatchStatus:
     cut_off: int = 0  #: jobs that were under way when a run was cut off, until the next one takes them up
 
 
-def status(place: Project, name: str | None) -> BatchStatus:
+def status(project: Project, name: str | None) -> BatchStatus:
     """Return how far a batch is; None is the one that ran last."""
     # asked before as well: a run that ends meanwhile was not cut off
-    before = lock.holder(place.db)
-    with opened(place) as reader:
+    before = lock.holder(project.db)
+    with opened(project) as reader:
         found = standing(reader, reader.batch(name))
         runs_ = reader.runs(found.batch.id)
-    holder = lock.holder(place.db)
+    holder = lock.holder(project.db)
     cut_off = 0 if _on(runs_, before, holder) else found.counts.running
     usage_ = at_rest(found.usage) if cut_off else found.usage
-    return replace(found, usage=usage_, controls=in_force(place), holder=holder, cut_off=cut_off)
+    return replace(found, usage=usage_, controls=in_force(project), holder=holder, cut_off=cut_off)
 
 
-def batch(place: Project, name: str | None) -> records.Batch:
+def batch(project: Project, name: str | None) -> records.Batch:
     """Return a batch; None is the one that ran last."""
-    with opened(place) as reader:
+    with opened(project) as reader:
         return reader.batch(name)
 
 
@@ -63,9 +63,9 @@ class UsageReport:
     calls: Sequence[Calls]
 
 
-def usage(place: Project, name: str | None, asked: Asked, now: datetime, *, every: bool = False) -> UsageReport:
+def usage(project: Project, name: str | None, asked: Asked, now: datetime, *, every: bool = False) -> UsageReport:
     """Return what a batch used (None: the one that ran last), or *every* one, divided as *asked*."""
-    with opened(place) as reader:
+    with opened(project) as reader:
         batch = None if every else reader.batch(name)
         number = None if batch is None else batch.id
         return UsageReport(
@@ -86,10 +86,10 @@ def standing(reader: Reader, batch: records.Batch) -> BatchStatus:
 
 
 def jobs(
-    place: Project, name: str | None, selection: Selection, limit: int | None
+    project: Project, name: str | None, selection: Selection, limit: int | None
 ) -> Iterator[tuple[Job, records.Bill]]:
     """Yield the selected jobs, each with what it took so far."""
-    with opened(place) as reader:
+    with opened(project) as reader:
         page: list[Job] = []
         for job in reader.jobs(reader.batch(name).id, selection, limit):
             page.append(job)
@@ -105,19 +105,19 @@ def _billed(reader: Reader, page: Sequence[Job]) -> Iterator[tuple[Job, records.
         yield job, bills.get(job.id, records.Bill())
 
 
-def show(place: Project, name: str | None, key: str) -> tuple[Job, Sequence[records.AttemptRecord], records.Bill]:
+def show(project: Project, name: str | None, key: str) -> tuple[Job, Sequence[records.AttemptRecord], records.Bill]:
     """Return one job, every attempt made for it, and what it took; raise NotFound."""
-    with opened(place) as reader:
+    with opened(project) as reader:
         job = reader.job(reader.batch(name).id, key)
         return job, reader.attempts(job), reader.bills([job]).get(job.id, records.Bill())
 
 
-def runs(place: Project, name: str | None) -> tuple[Sequence[records.Run], str | None]:
+def runs(project: Project, name: str | None) -> tuple[Sequence[records.Run], str | None]:
     """Return a batch's runs, the latest first, and the id of the one that is on, if one is."""
-    before = lock.holder(place.db)
-    with opened(place) as reader:
+    before = lock.holder(project.db)
+    with opened(project) as reader:
         found = reader.runs(reader.batch(name).id)
-    return found, _on(found, before, lock.holder(place.db))
+    return found, _on(found, before, lock.holder(project.db))
 
 
 def _on(runs_: Sequence[records.Run], *holders: Holder | None) -> str | None:

@@ -35,20 +35,20 @@ class Reproduction:
     profile: Profile
 
 
-def recipe(place: Project, name: str | None, key: str) -> Reproduction:
+def recipe(project: Project, name: str | None, key: str) -> Reproduction:
     """Return the job *key* of a batch, with its provider as the manifest has it; raise NotFound, UsageError."""
-    with opened(place) as reader:
+    with opened(project) as reader:
         batch = reader.batch(name)
         job = reader.job(batch.id, key)
-    return Reproduction(job=job, profile=_profile(place, batch, job.task.provider))
+    return Reproduction(job=job, profile=_profile(project, batch, job.task.provider))
 
 
-def _profile(place: Project, batch: Batch, provider: str) -> Profile:
+def _profile(project: Project, batch: Batch, provider: str) -> Profile:
     with suppress(BatchgenError, OSError):  # a manifest that is gone or broken leaves presets and batchgen.yaml
-        profiles = read_manifest(place, Path(batch.manifest)).profiles
+        profiles = read_manifest(project, Path(batch.manifest)).profiles
         if provider in profiles:
             return profiles[provider]
-    return providers.known(place, [provider])[provider]
+    return providers.known(project, [provider])[provider]
 
 
 def as_yaml(job: Job) -> str:

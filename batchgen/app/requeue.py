@@ -24,9 +24,9 @@ def to_put_back(reader: Reader, batch: Batch, selection: Selection) -> Mapping[s
     return {job.key: job for job in reader.jobs(known[batch.name], selection)}
 
 
-def put_back(place: Project, jobs: Mapping[str, Job], keys: Container[str]) -> list[int]:
+def put_back(project: Project, jobs: Mapping[str, Job], keys: Container[str]) -> list[int]:
     """Put those of *jobs* back that *keys* names; return their numbers."""
-    with Writer(place.db) as writer:
+    with Writer(project.db) as writer:
 
         async def move() -> list[int]:
             chosen = [job for key, job in jobs.items() if key in keys]

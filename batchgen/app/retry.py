@@ -16,7 +16,7 @@ from .config import providers
 from .project import Project
 
 
-def as_before(place: Project, reader: Reader, batch: Batch) -> Batch:
+def as_before(project: Project, reader: Reader, batch: Batch) -> Batch:
     """Return *batch* as earlier retries ask for it, as far as its manifest asks for what it asked then."""
     ids = {found.name: found.id for found in reader.batches()}
     marks = reader.known(ids[batch.name]).amended() if batch.name in ids else {}
@@ -26,26 +26,26 @@ def as_before(place: Project, reader: Reader, batch: Batch) -> Batch:
     named = {str(said["provider"]) for mark in marks.values() if "provider" in (said := of_mark(mark))}
     for name in named - set(profiles):
         with suppress(BatchgenError):  # nobody offers it any more: those jobs follow their manifest
-            profiles[name] = _profile(place, batch, name)
+            profiles[name] = _profile(project, batch, name)
     jobs = Amended(jobs=batch.jobs, said={}, marks=marks, profiles=profiles)
     return replace(batch, jobs=jobs, profiles=profiles)
 
 
-def amended(place: Project, batch: Batch, keys: Iterable[str], said: Said) -> Batch:
+def amended(project: Project, batch: Batch, keys: Iterable[str], said: Said) -> Batch:
     """Return *batch* with *said* for the jobs *keys*; raise UsageError where there is no such provider."""
     if not said:
         return batch
     name = said.get("provider")
     profiles = dict(batch.profiles)
     if name is not None and name not in profiles:
-        profiles[name] = _profile(place, batch, name)
+        profiles[name] = _profile(project, batch, name)
     jobs = Amended(jobs=batch.jobs, said=dict.fromkeys(keys, said), marks={}, profiles=profiles)
     return replace(batch, jobs=jobs, profiles=profiles)
 
 
-def _profile(place: Project, batch: Batch, name: str) -> Profile:
+def _profile(project: Project, batch: Batch, name: str) -> Profile:
     """Return a provider that the manifest does not name, under the manifest's policies and what was typed."""
     policy: Mapping[str, Any] = {"retry": batch.retry, "on_unknown": batch.on_unknown}
-    known = providers.known(place, [name])[name]
+    known = providers.known(project, [name])[name]
     stated = known.model_copy(update={key: value for key, value in policy.items() if value is not None})
     return batch.overlay.over(stated)

@@ -42,7 +42,7 @@ Agree = Callable[[Batch, Plan], int | None]
 
 
 def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to reach a person
-    place: Project,
+    project: Project,
     batch: Batch,
     terms: RunOptions,
     agree: Agree,
@@ -57,46 +57,46 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
     KeyMissing and whatever *agree* raises before anything is sent.
     """
     say = _logged(say)
-    make_private(place.state)
-    require_local(place.state.resolve())
+    make_private(project.state)
+    require_local(project.state.resolve())
     require_names(batch)
     command = log.clean(shlex.join(["batchgen", *sys.argv[1:]]))  # an address to tell may be a secret
     deadline = time.monotonic() + terms.wait_lock
-    with lock.hold(place.db, command=command, wait=terms.wait_lock), ExitStack() as parts:
-        migrate.ensure(place.db)
-        reader = parts.enter_context(Reader(place.db))
-        batch = as_before(place, reader, batch)
+    with lock.hold(project.db, command=command, wait=terms.wait_lock), ExitStack() as parts:
+        migrate.ensure(project.db)
+        reader = parts.enter_context(Reader(project.db))
+        batch = as_before(project, reader, batch)
         # before what lies in it is taken in: who waited for another run sees what that one made
         folder = parts.enter_context(lock.hold_folder(batch.folder, wait=deadline - time.monotonic()))
-        taken_in = before_run(place, reader, batch)
+        taken_in = before_run(project, reader, batch)
         ended = _ended(reader, batch, terms)
-        batch = amended(place, batch, ended or (), terms.amend)
-        wish = _wish(place, batch, terms, ended)
-        keys = _keys(place, batch, wish, reader, say)
+        batch = amended(project, batch, ended or (), terms.amend)
+        wish = _wish(project, batch, terms, ended)
+        keys = _keys(project, batch, wish, reader, say)
         if wish.lanes and (first := agree(batch, wish)) is not None:
             terms = replace(terms, selection=replace(terms.selection, limit=first))
-            wish = _wish(place, batch, terms, ended)
+            wish = _wish(project, batch, terms, ended)
         if wish.lanes or wish.pending or _interrupted(reader, batch):
             folder.make()
-        if place.sandbox and (wish.lanes or wish.pending):
-            batch = _rehearsed(batch, parts.enter_context(launch.start(place.state, latency=terms.latency)))
+        if project.sandbox and (wish.lanes or wish.pending):
+            batch = _rehearsed(batch, parts.enter_context(launch.start(project.state, latency=terms.latency)))
         require_files()
-        back = None if ended is None else put_back(place, ended, wish.again)
-        writer = parts.enter_context(Writer(place.db))
+        back = None if ended is None else put_back(project, ended, wish.again)
+        writer = parts.enter_context(Writer(project.db))
         engagement = RunSession(
-            place=place, batch=batch, terms=terms, keys=keys, reader=reader, writer=writer,
+            project=project, batch=batch, terms=terms, keys=keys, reader=reader, writer=writer,
             wish=wish, say=say, silence=silence, back=back if terms.alone else None,
         )  # fmt: skip
         done = replace(anyio.run(engagement.carry_out, command, follow), taken_in=taken_in)
-        _note_end(place, done, say)
+        _note_end(project, done, say)
         return done
 
 
-def _keys(place: Project, batch: Batch, wish: Plan, reader: Reader, say: Say) -> ApiKeys:
+def _keys(project: Project, batch: Batch, wish: Plan, reader: Reader, say: Say) -> ApiKeys:
     """Return the keys of a run, and tell who takes over nothing for want of one; raise KeyMissing."""
     needed = [lane.provider for lane in wish.lanes]
     others = [*wish.alternates, *sorted(_interrupted(reader, batch))]
-    keys = rehearsal(batch.profiles) if place.sandbox else keyring(batch.profiles, needed, others)
+    keys = rehearsal(batch.profiles) if project.sandbox else keyring(batch.profiles, needed, others)
     log.hide(key for found in keys.keys.values() for key in found.values())
     for name in keys.keyless:
         if name in wish.alternates:
@@ -112,20 +112,20 @@ def _logged(say: Say) -> Say:
     return told
 
 
-def _note_end(place: Project, done: RunResult, say: Say) -> None:
+def _note_end(project: Project, done: RunResult, say: Say) -> None:
     log.event("ended", run=done.run_id, exit_code=done.exit_code, images=done.images, usd=show_usd(done.usd))
-    if run_result.keep(place, done) is None:
-        say(f"the summary of this run cannot be written under {place.state / 'runs'}")
+    if run_result.keep(project, done) is None:
+        say(f"the summary of this run cannot be written under {project.state / 'runs'}")
 
 
-def preview(place: Project, batch: Batch, terms: RunOptions) -> Plan:
+def preview(project: Project, batch: Batch, terms: RunOptions) -> Plan:
     """Return what ``run`` would do by *terms*; changes nothing.  Raises NotFound, UsageError."""
     ended: Mapping[str, Job] | None = None
-    if (terms.requeue is not None and terms.alone) or migrate.revision(place.db) is not None:
-        with opened(place) as reader:
-            batch = as_before(place, reader, batch)
+    if (terms.requeue is not None and terms.alone) or migrate.revision(project.db) is not None:
+        with opened(project) as reader:
+            batch = as_before(project, reader, batch)
             ended = _ended(reader, batch, terms)
-    return _wish(place, amended(place, batch, ended or (), terms.amend), terms, ended)
+    return _wish(project, amended(project, batch, ended or (), terms.amend), terms, ended)
 
 
 def _ended(reader: Reader, batch: Batch, terms: RunOptions) -> Mapping[str, Job] | None:
@@ -140,10 +140,10 @@ def _ended(reader: Reader, batch: Batch, terms: RunOptions) -> Mapping[str, Job]
         return {}  # its first run
 
 
-def _wish(place: Project, batch: Batch, terms: RunOptions, ended: Mapping[str, Job] | None) -> Plan:
+def _wish(project: Project, batch: Batch, terms: RunOptions, ended: Mapping[str, Job] | None) -> Plan:
     """Return what a run would do, or a retry of those of *ended* that are selected."""
     return plan(
-        place,
+        project,
         batch,
         terms.selection,
         keep_changed=terms.keep_changed,

@@ -39,14 +39,14 @@ def document(ended: RunResult) -> dict[str, Any]:
     }
 
 
-def path(place: Project, run_id: str) -> Path:
+def path(project: Project, run_id: str) -> Path:
     """Return where the summary of a run lies."""
-    return place.state / "runs" / run_id / "summary.json"
+    return project.state / "runs" / run_id / "summary.json"
 
 
-def keep(place: Project, ended: RunResult) -> Path | None:
+def keep(project: Project, ended: RunResult) -> Path | None:
     """Write the summary of a run, whole or not at all; return its path, None where the disk does not take it."""
-    file = path(place, ended.run_id)
+    file = path(project, ended.run_id)
     runs = file.parents[1]
     data = json.dumps(document(ended), indent=2).encode() + b"\n"
     try:

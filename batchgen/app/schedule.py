@@ -93,9 +93,9 @@ def cron(start: Start) -> str:
 
 def systemd(start: Start) -> str:
     """Return a service and its timer, each under the name of its file."""
-    unit, place = f"batchgen-{start.name}", "~/.config/systemd/user"
+    unit, project = f"batchgen-{start.name}", "~/.config/systemd/user"
     service = [
-        f"# {place}/{unit}.service",
+        f"# {project}/{unit}.service",
         "[Unit]",
         f"Description=batchgen {start.name}",
         "",
@@ -109,7 +109,7 @@ def systemd(start: Start) -> str:
         f"TimeoutStopSec={GRACE}",
     ]
     timer = [
-        f"# {place}/{unit}.timer",
+        f"# {project}/{unit}.timer",
         "[Unit]",
         f"Description=batchgen {start.name}, by the clock",
         "",

@@ -40,7 +40,7 @@ NEAR = 600.0
 class Supervisor:
     """Who attends to a run."""
 
-    place: Project
+    project: Project
     batch: Batch
     runner: Runner
     writer: Writer
@@ -53,7 +53,7 @@ class Supervisor:
         """Attend to the run inside *display*; nothing is sent before it is known what must not be."""
         apply = partial(self._apply, {lane.provider: lane.gates[0].width for lane in self.runner.lanes})
         async with create_task_group() as tasks:
-            await tasks.start(partial(live_limits.follow, self.place, self.batch, apply, self.say))
+            await tasks.start(partial(live_limits.follow, self.project, self.batch, apply, self.say))
             tasks.start_soon(self._remember)
             tasks.start_soon(self._listen)
             if not self.attended:
@@ -97,7 +97,7 @@ class Supervisor:
         for account, gate in gates.items():
             if gate.pace.memory < seconds:
                 memory, since = (
-                    LaneHistory(table=self.place.db, lessons={}, now=self.runner.purchases.now()),
+                    LaneHistory(table=self.project.db, lessons={}, now=self.runner.purchases.now()),
                     gate.clock(),
                 )
                 calls = await to_thread.run_sync(sent, provider, account, seconds, memory)
@@ -130,7 +130,7 @@ class Supervisor:
         return list(dict.fromkeys(lane.provider for lane in self.runner.lanes if lane.held))
 
     def _undo(self, providers: list[str]) -> str:
-        flags = self.place.way().flags
+        flags = self.project.way().flags
         return ", ".join(f"{name} is paused (to resume it: batchgen unpause{flags} {name})" for name in providers)
 
     async def _listen(self) -> None:

@@ -55,26 +55,26 @@ class Snapshot:
         return sum(self.rates.values())
 
 
-def follow(place: Project, name: str | None) -> Iterator[Snapshot]:
+def follow(project: Project, name: str | None) -> Iterator[Snapshot]:
     """Yield how far a batch is, as often as the caller asks; the last one is of a run that is over.
 
     Raises NotFound where there is no such batch.
     """
     seen: deque[tuple[float, Mapping[str, int]]] = deque()
-    with opened(place) as reader:
+    with opened(project) as reader:
         batch = reader.batch(name)
         while True:
             before, batch = batch, reader.batch(name)
             if batch.id != before.id:  # a run of another one began
                 seen.clear()
             # who holds the lock is asked first: a run that ends in between has written its end by then
-            holder = lock.holder(place.db)
+            holder = lock.holder(project.db)
             run = next(iter(reader.runs(batch.id)), None)
             lanes = reader.lanes(batch.id)
             rates = _rates(seen, time.monotonic(), {provider: lane.images for provider, lane in lanes.items()})
             told: Mapping[str, Control] = {}
             with suppress(StoreError):
-                told = controls.standing(place.db)
+                told = controls.standing(project.db)
             glimpse = Snapshot(
                 batch=batch,
                 run=run,

@@ -65,7 +65,7 @@ Follow = Callable[[Runner, Reader], AbstractAsyncContextManager[None]]
 class RunSession:
     """One run of one batch, from its plan to its end."""
 
-    place: Project
+    project: Project
     batch: Batch
     terms: RunOptions
     keys: ApiKeys
@@ -87,10 +87,10 @@ class RunSession:
         await self.writer.begin_run(
             run_id, batch_id, command=command, pid=os.getpid(), host=socket.gethostname(), now=started
         )
-        last_run.begun(self.place, self.batch.name, run_id)
+        last_run.begun(self.project, self.batch.name, run_id)
         interrupted = bool(self.reader.open_attempts(batch_id))
         profiles = {name: known for name, known in self.batch.profiles.items() if name in self.needed(batch_id)}
-        spool = Spool(self.place.state / "spool")
+        spool = Spool(self.project.state / "spool")
         for attempt_id, delivered in self.reader.ended(list(spool.left())).items():
             spool.release(attempt_id, delivered=delivered)  # killed after the outcome was committed
         transport = Transport(profiles, self.keys.first, self.keys.keys)
@@ -101,7 +101,7 @@ class RunSession:
         resumed = Resumed()
 
         async def recovered() -> None:
-            if not self.place.sandbox:
+            if not self.project.sandbox:
                 for one in sent_by(self.batch.profiles, profiles):
                     log.event("key_sent", variable=one.variable, host=one.host, provider=one.provider)
             runner.purchases.listeners.remove(resumed.note)
@@ -129,23 +129,23 @@ class RunSession:
             imageless=sent.imageless(runner.lanes),
         )  # fmt: skip
         await self.writer.end_run(run_id, ended.exit_code, wall())
-        last_run.ended(self.place, self.batch.name, run_id)
+        last_run.ended(self.project, self.batch.name, run_id)
         return ended
 
     def _workshop(self, transport: Transport, spool: Spool, alarm: Callable[[OSError], None]) -> Executor:
         return Executor(
             transport=transport,
             spool=spool,
-            inputs=SourceCache(self.place.state / "inputs", spool, self._source_fetcher(transport)),
-            root=self.place.root,
+            inputs=SourceCache(self.project.state / "inputs", spool, self._source_fetcher(transport)),
+            root=self.project.root,
             readers=CapacityLimiter(READERS),
             alarm=alarm,
-            rehearsal=self.place.sandbox,
+            rehearsal=self.project.sandbox,
         )
 
     def _attendance(self, runner: Runner) -> Supervisor:
         return Supervisor(
-            place=self.place,
+            project=self.project,
             batch=self.batch,
             runner=runner,
             writer=self.writer,
@@ -227,7 +227,7 @@ class RunSession:
             line = transport.line(next(iter(self.batch.profiles)))
             await line.fetch(f"{line.profile.origin}/_sandbox/picture?{urlencode({'url': url})}", sink)
 
-        return drawn if self.place.sandbox else transport.fetch_source
+        return drawn if self.project.sandbox else transport.fetch_source
 
     def _scope(self, batch_id: int) -> Scope | None:
         """Return what this run may send; None is everything."""
@@ -239,7 +239,7 @@ class RunSession:
             for name, known in profiles.items()
             for account in self.keys.accounts(known)
         }
-        memory = LaneHistory(table=self.place.db, lessons=self.reader.lessons(), now=now)
+        memory = LaneHistory(table=self.project.db, lessons=self.reader.lessons(), now=now)
         found: list[Lane] = []
         for (name, account), width in widths(wanted).items():
             made = lanes(profiles[name], account, width, memory)
@@ -288,10 +288,10 @@ class RunSession:
             usd=sum(lane.usd for lane in lanes_),
             purses=runner.purchases.wallet.purses,
             underpriced=tuple(runner.purchases.prices.underpriced.values()),
-            sandbox=self.place.sandbox,
+            sandbox=self.project.sandbox,
             chosen=self.terms.chosen,
             fail_on=self.terms.fail_on,
-            way=self.place.way(again=self.terms.again),
+            way=self.project.way(again=self.terms.again),
             wish=self.wish,
             before=next((run.exit_code for run in self.reader.runs(batch_id) if run.id != run_id), None),
         )

@@ -43,13 +43,13 @@ def load(folder: Path, files: Sequence[Path]) -> None:
     """
     own = folder / NAME
     for path, projects in (*((path, False) for path in files), *([(own, True)] if own.is_file() else [])):
-        place = path.absolute()
-        if (place, projects) in _read or (place, False) in _read:
+        project = path.absolute()
+        if (project, projects) in _read or (project, False) in _read:
             continue
-        _read.add((place, projects))
+        _read.add((project, projects))
         from ..app.config import dotenv
 
-        if dotenv.load(place, os.environ, *([fate] if projects else [])):
+        if dotenv.load(project, os.environ, *([fate] if projects else [])):
             from .output import say
 
             say(f"warning: everybody may read {path}; if keys stand in it: chmod 600 {path}")

@@ -61,7 +61,7 @@ class Observers:
     meter: MetricsFile | None
 
     @classmethod
-    def of(cls, session: Session, place: Project, batch: str, options: Mapping[str, Any]) -> Observers:
+    def of(cls, session: Session, project: Project, batch: str, options: Mapping[str, Any]) -> Observers:
         """Return who follows a run by its *options*; raise UsageError where one could not."""
         from ..app.monitoring.metrics import MetricsFile
         from ..app.monitoring.notify import Notifier
@@ -72,7 +72,7 @@ class Observers:
             session=session,
             batch=batch,
             log=LogOptions(
-                file=session.file(log) if log else place.state / "logs" / "batchgen.jsonl",
+                file=session.file(log) if log else project.state / "logs" / "batchgen.jsonl",
                 as_text=options.get("log_format") == "text",
                 verbose=session.verbose,
                 tell=output.say,

@@ -38,7 +38,7 @@ class Session:
     quiet: bool
     verbose: int
 
-    def place(self, *, sandbox: bool = False) -> Project:
+    def project(self, *, sandbox: bool = False) -> Project:
         """Return where the project keeps its state."""
         from ..app.project import Project
 

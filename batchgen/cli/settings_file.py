@@ -237,9 +237,9 @@ def _start(ctx: click.Context) -> Path:
         from ..app.project import Project
         from .commands.retry import manifest_of
 
-        place = Project.of(folder, _given(ctx, "db") or before.get("db"), sandbox=bool(_given(ctx, "sandbox")))
+        project = Project.of(folder, _given(ctx, "db") or before.get("db"), sandbox=bool(_given(ctx, "sandbox")))
         try:
-            manifest = manifest_of(place, _given(ctx, "which"))
+            manifest = manifest_of(project, _given(ctx, "which"))
         except NotFound:
             return folder  # the command itself will say so
     return (folder / manifest).parent if manifest else folder

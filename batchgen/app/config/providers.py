@@ -13,9 +13,9 @@ from ..project import Project
 from . import settings
 
 
-def configured(place: Project) -> Mapping[str, Mapping[str, Any]]:
+def configured(project: Project) -> Mapping[str, Mapping[str, Any]]:
     """Return what ``batchgen.yaml`` says of providers, by name."""
-    wishes: Mapping[str, Mapping[str, Any]] = settings.project_settings(place.root).get("providers") or {}
+    wishes: Mapping[str, Mapping[str, Any]] = settings.project_settings(project.root).get("providers") or {}
     return wishes
 
 
@@ -35,12 +35,12 @@ def described(name: str, wishes: Mapping[str, Mapping[str, Any]]) -> Profile:
     return profile(name, override)
 
 
-def known(place: Project, names: Sequence[str] = ()) -> Mapping[str, Profile]:
+def known(project: Project, names: Sequence[str] = ()) -> Mapping[str, Profile]:
     """Return the providers *names*, or all presets and configured ones; raise UsageError for an unknown name.
 
     A gateway that nobody told the address of is left out, unless it is named: then its SettingsError says so.
     """
-    wishes = configured(place)
+    wishes = configured(project)
     everyone = dict.fromkeys([*preset_names(), *wishes])
     for name in names:
         require(name, everyone)
@@ -48,7 +48,7 @@ def known(place: Project, names: Sequence[str] = ()) -> Mapping[str, Profile]:
     for name in names or everyone:
         override = dict(wishes.get(name) or {})
         if name == "gateway" and not override.get("base_url"):
-            if place.sandbox:
+            if project.sandbox:
                 override["base_url"] = "http://127.0.0.1"  # replaced by the sandbox's own
             elif not names:
                 continue

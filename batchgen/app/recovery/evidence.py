@@ -80,7 +80,7 @@ def _by_number(name: str) -> list[str | int]:
     return [int(part) if number % 2 else part for number, part in enumerate(_DIGITS.split(name))]
 
 
-def told(path: Path, batch: Batch, place: Project) -> SidecarRecord | None:
+def told(path: Path, batch: Batch, project: Project) -> SidecarRecord | None:
     """Return what a sidecar of *batch* says; None where the file is none, another batch's, or only of a rehearsal."""
     try:
         if path.stat().st_size > _LONGEST:
@@ -88,9 +88,9 @@ def told(path: Path, batch: Batch, place: Project) -> SidecarRecord | None:
         said = json.loads(path.read_bytes())
         if said["batch"] != batch.name or said["schema_version"] != 1:
             return None
-        if said.get("sandbox") and not place.sandbox:
+        if said.get("sandbox") and not project.sandbox:
             return None
-        return _told(said, path, batch, place.root)
+        return _told(said, path, batch, project.root)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

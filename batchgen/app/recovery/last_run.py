@@ -18,44 +18,44 @@ from ..project import Project
 NAME = "last-run"
 
 
-def begun(place: Project, batch: str, run_id: str) -> None:
+def begun(project: Project, batch: str, run_id: str) -> None:
     """Note durably, beside the job table, that a run began; raise StoreError."""
     try:
-        _note(place, batch, {"run": run_id, "ended": False})
+        _note(project, batch, {"run": run_id, "ended": False})
     except OSError as error:
-        raise StoreError(f"cannot write {place.state / NAME}: {error.strerror}.  Nothing was sent") from error
+        raise StoreError(f"cannot write {project.state / NAME}: {error.strerror}.  Nothing was sent") from error
 
 
-def ended(place: Project, batch: str, run_id: str) -> None:
+def ended(project: Project, batch: str, run_id: str) -> None:
     """Note that it ended; where that fails, the next run only looks around a little longer."""
     with suppress(OSError):
-        _note(place, batch, {"run": run_id, "ended": True})
+        _note(project, batch, {"run": run_id, "ended": True})
 
 
-def _notes(place: Project) -> dict[str, Any]:
+def _notes(project: Project) -> dict[str, Any]:
     try:
-        known = json.loads((place.state / NAME).read_bytes())
+        known = json.loads((project.state / NAME).read_bytes())
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
 
 
-def _note(place: Project, batch: str, said: Mapping[str, object]) -> None:
-    notes = _notes(place)
+def _note(project: Project, batch: str, said: Mapping[str, object]) -> None:
+    notes = _notes(project)
     # several job tables may lie in one folder
-    notes[place.db.name] = {**notes.get(place.db.name, {}), batch: said}
-    replace_file(place.state / NAME, json.dumps(notes).encode() + b"\n")
+    notes[project.db.name] = {**notes.get(project.db.name, {}), batch: said}
+    replace_file(project.state / NAME, json.dumps(notes).encode() + b"\n")
 
 
-def settled(place: Project, batch: str) -> None:
+def settled(project: Project, batch: str) -> None:
     """Note that the table knows all there is to know of the last run, although it may not name it."""
     with suppress(OSError):
-        _note(place, batch, {})
+        _note(project, batch, {})
 
 
-def is_behind(place: Project, batch: str, runs: Sequence[Run]) -> bool:
+def is_behind(project: Project, batch: str, runs: Sequence[Run]) -> bool:
     """Tell whether a table whose *runs* of a batch are these is older than the batch's last run."""
-    said = _notes(place).get(place.db.name, {}).get(batch)
+    said = _notes(project).get(project.db.name, {}).get(batch)
     if not said:
         return False
     known = next((run for run in runs if run.id == said["run"]), None)

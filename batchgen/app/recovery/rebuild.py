@@ -53,33 +53,33 @@ class RecoveryReport:
         return bool(self.intake.attempts or self.intake.files or self.settled)
 
 
-def before_run(place: Project, reader: Reader, batch: Batch) -> RecoveryReport | None:
+def before_run(project: Project, reader: Reader, batch: Batch) -> RecoveryReport | None:
     """Take in what the table does not know of *batch*, as far as there is a sign that it may lack something.
 
     Costs a look at the spool and at the dates in the output folder, where a run with another table may have worked.
     """
-    survey = RecoveryScan(place=place, reader=reader, batch=batch)
+    survey = RecoveryScan(project=project, reader=reader, batch=batch)
     return _take_in(survey)
 
 
-def recover(place: Project, batch: Batch) -> RecoveryReport:
+def recover(project: Project, batch: Batch) -> RecoveryReport:
     """Make *batch*'s job table anew where it is lost or damaged, and take in all that describes itself on disk.
 
     A damaged table is moved aside.  One that is whole is kept, and learns what it lacks.  Raises LockHeld.
     """
-    make_private(place.state)
+    make_private(project.state)
     command = shlex.join(["batchgen", *sys.argv[1:]])
     # a run from elsewhere is not to be taken in by half
-    with lock.hold(place.db, command=command), lock.hold_folder(batch.folder):
+    with lock.hold(project.db, command=command), lock.hold_folder(batch.folder):
         aside = None
-        if not maintenance.is_whole(place.db):
-            aside = maintenance.set_aside(place.db, f"{datetime.now(UTC):%Y%m%d-%H%M%S}")
-        migrate.ensure(place.db)
-        with Reader(place.db) as reader:
-            survey = RecoveryScan(place=place, reader=reader, batch=as_before(place, reader, batch))
+        if not maintenance.is_whole(project.db):
+            aside = maintenance.set_aside(project.db, f"{datetime.now(UTC):%Y%m%d-%H%M%S}")
+        migrate.ensure(project.db)
+        with Reader(project.db) as reader:
+            survey = RecoveryScan(project=project, reader=reader, batch=as_before(project, reader, batch))
             survey.thorough = True
             learnt = _take_in(survey, always=True)
-        last_run.settled(place, batch.name)
+        last_run.settled(project, batch.name)
     return (
         RecoveryReport(intake=learnt.intake, settled=learnt.settled, aside=aside)
         if learnt
@@ -96,7 +96,7 @@ def _take_in(survey: RecoveryScan, *, always: bool = False) -> RecoveryReport | 
     if not (found or always or (survey.behind and survey.batch_id is not None)):
         return None
     older = found or survey.behind
-    with Writer(survey.place.db) as writer:
+    with Writer(survey.project.db) as writer:
         everything = chain([first] if first else [], traces)
         return anyio.run(_carry_out, survey, writer, [s for s in strays if older], everything, slots)
 

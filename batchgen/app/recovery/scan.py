@@ -31,7 +31,7 @@ _SLACK = timedelta(minutes=5)
 class RecoveryScan:
     """What lies around the job table that it may not know."""
 
-    place: Project
+    project: Project
     reader: Reader
     batch: Batch
     batch_id: int | None = field(init=False)
@@ -42,7 +42,7 @@ class RecoveryScan:
     def __post_init__(self) -> None:
         self.batch_id = next((b.id for b in self.reader.batches() if b.name == self.batch.name), None)
         runs = self.reader.runs(self.batch_id) if self.batch_id is not None else []
-        self.behind = is_behind(self.place, self.batch.name, runs)
+        self.behind = is_behind(self.project, self.batch.name, runs)
         self.thorough = self.behind or not runs
         self.ended_at = runs[0].ended_at if runs else None
 
@@ -60,7 +60,7 @@ class RecoveryScan:
                 yield from threads.map(SidecarRecord.proved, [one for one in found if one.trace.id not in known])
 
     def _told(self, path: Path) -> SidecarRecord | None:
-        return told(path, self.batch, self.place)
+        return told(path, self.batch, self.project)
 
     def live(self, found: Sequence[RecoveredAttempt]) -> set[str]:
         """Return the attempts among *found* whose slot can be read by the rules of the job that stands now."""
@@ -80,14 +80,14 @@ class RecoveryScan:
         ids = [trace.id for trace in found if trace.live]
         for attempt_id, (state, _) in self.reader.attempt_states(ids).items():
             if state != "open":
-                Spool(self.place.state / "spool").set_aside(attempt_id)
+                Spool(self.project.state / "spool").set_aside(attempt_id)
 
     def slots(self) -> tuple[list[RecoveredAttempt], set[str]]:
         """Return the slots that no row speaks of, as traces, and the attempts whose slot is there.
 
         The slot of an attempt that has ended goes: its run died between the last commit and removing it.
         """
-        folder = self.place.state / "spool"
+        folder = self.project.state / "spool"
         left = {path.stem: path for path in slots(folder, ".slot")}
         kept = {path.stem: path for path in slots(folder, KEPT_SUFFIX)}
         known = self.reader.attempt_states([*left, *kept])

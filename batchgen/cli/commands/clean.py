@@ -36,8 +36,8 @@ def clean(session: Session, older_than: str, yes: bool, sandbox: bool) -> int:
     if found_age is None:
         raise UsageError(f"--older-than takes an age such as 12h, 30d or 8w, not {older_than!r}")
     age = timedelta(hours=int(found_age[1]) * {"h": 1, "d": 24, "w": 168}[found_age[2]])
-    place = session.place(sandbox=sandbox)
-    found = use_case.clean(place, age) if yes else use_case.scraps(place, age)
+    project = session.project(sandbox=sandbox)
+    found = use_case.clean(project, age) if yes else use_case.scraps(project, age)
     if session.as_json:
         files = [{"what": one.what, "path": str(one.path), "bytes": one.size_bytes} for one in found]
         output.document({"schema_version": 1, "removed": yes, "files": files})
@@ -55,6 +55,6 @@ def clean(session: Session, older_than: str, yes: bool, sandbox: bool) -> int:
         output.say(f"{output.count(len(found), 'file')} removed")
     else:
         output.say(
-            f"nothing was removed.  To remove it: batchgen clean{place.way().flags} --older-than {older_than} --yes"
+            f"nothing was removed.  To remove it: batchgen clean{project.way().flags} --older-than {older_than} --yes"
         )
     return 0

@@ -35,11 +35,11 @@ def pause(session: Session, provider: str, sandbox: bool) -> int:
     from ...app import control
     from ...app.live_limits import clock
 
-    place = session.place(sandbox=sandbox)
-    said = control.pause(place, provider)
+    project = session.project(sandbox=sandbox)
+    said = control.pause(project, provider)
     since = f", since {clock(said.control.paused_at)}" if said.control.paused_at and not said.changed else ""
     what = f"{provider}: paused{since}; no new calls, those under way end"
-    return _tell(session, said, [what], f"next      batchgen unpause{place.way().flags} {shlex.quote(provider)}")
+    return _tell(session, said, [what], f"next      batchgen unpause{project.way().flags} {shlex.quote(provider)}")
 
 
 @command("unpause", "batchgen unpause openai")
@@ -49,7 +49,7 @@ def resume(session: Session, provider: str, sandbox: bool) -> int:
     """Take back what pause said: PROVIDER gets calls again, also where a run has closed it (money, a refused key)."""
     from ...app import control
 
-    said = control.resume(session.place(sandbox=sandbox), provider)
+    said = control.resume(session.project(sandbox=sandbox), provider)
     again = "was not paused; where a run has closed it, it is tried again" if said.holder else "was not paused"
     return _tell(session, said, [f"{provider}: {'goes on' if said.changed else again}"])
 
@@ -73,7 +73,7 @@ def limit(session: Session, provider: str, limits: tuple[str, ...], reset: bool,
     """
     from ...app import control
 
-    said = control.limit(session.place(sandbox=sandbox), provider, limits, reset=reset)
+    said = control.limit(session.project(sandbox=sandbox), provider, limits, reset=reset)
     if session.as_json or limits or reset:
         return _tell(session, said, [f"{provider}: {_limits(said)}"])
     for line in _shown(said):
@@ -149,14 +149,14 @@ def cancel(session: Session, everything: bool, batch: str | None, sandbox: bool,
     chosen = selection(options)
     if chosen.everything and not everything:
         raise UsageError("say which jobs: --id, --tag, --provider, --status and so on; or --all")
-    place = session.place(sandbox=sandbox)
-    gone = use_case.cancel(place, batch, chosen)
+    project = session.project(sandbox=sandbox)
+    gone = use_case.cancel(project, batch, chosen)
     if session.as_json:
         body = {"cancelled": list(gone.keys), "under_way": gone.under_way, "late": gone.late}
         run = asdict(gone.holder) if gone.holder else None
         output.document({"schema_version": 1, "batch": gone.batch.name} | body | {"run": run})
         return 0
-    for line in _gone_lines(gone, place.way()):
+    for line in _gone_lines(gone, project.way()):
         output.say(line)
     return 0
 

@@ -22,11 +22,11 @@ def db() -> None:
 @rehearsal
 def path(session: Session, sandbox: bool) -> int:
     """Print where the job table is."""
-    place = session.place(sandbox=sandbox)
+    project = session.project(sandbox=sandbox)
     if session.as_json:
-        output.document({"schema_version": 1, "path": str(place.db), "exists": place.db.exists()})
+        output.document({"schema_version": 1, "path": str(project.db), "exists": project.db.exists()})
     else:
-        output.data(str(place.db))
+        output.data(str(project.db))
     return 0
 
 
@@ -36,19 +36,19 @@ def check(session: Session, sandbox: bool) -> int:
     """Read the whole job table and say whether it is undamaged.  Ends with 1 where it is not."""
     from ...app import database
 
-    place = session.place(sandbox=sandbox)
-    health = database.check(place)
+    project = session.project(sandbox=sandbox)
+    health = database.check(project)
     if session.as_json:
-        body = {"schema_version": 1, "path": str(place.db), "ok": not health.problems}
+        body = {"schema_version": 1, "path": str(project.db), "ok": not health.problems}
         output.document(body | {"problems": list(health.problems), "rows": dict(health.rows)})
         return 1 if health.problems else 0
-    output.data(f"{place.db}: {'damaged' if health.problems else 'ok'}")
+    output.data(f"{project.db}: {'damaged' if health.problems else 'ok'}")
     for problem in health.problems:
         output.data(f"          {problem}")
     if health.rows:
         output.data("rows      " + ", ".join(f"{number} {name}" for name, number in health.rows.items()))
     if health.problems:
-        flags = place.way().flags
+        flags = project.way().flags
         output.say(
             f"next      batchgen db recover{flags} MANIFEST    moves it aside, makes a new one from files and spool"
         )
@@ -63,7 +63,7 @@ def backup(session: Session, file: Path, sandbox: bool) -> int:
     from ...app import database
 
     target = session.file(file)
-    size = database.backup(session.place(sandbox=sandbox), target)
+    size = database.backup(session.project(sandbox=sandbox), target)
     if session.as_json:
         output.document({"schema_version": 1, "path": str(target), "bytes": size})
     else:
@@ -77,7 +77,7 @@ def upgrade(session: Session, sandbox: bool) -> int:
     """Bring the job table to the newest form; a backup is kept.  Every run does this by itself."""
     from ...app import database
 
-    before, after = database.upgrade(session.place(sandbox=sandbox))
+    before, after = database.upgrade(session.project(sandbox=sandbox))
     if session.as_json:
         output.document({"schema_version": 1, "before": before, "after": after})
     else:
@@ -91,7 +91,7 @@ def vacuum(session: Session, sandbox: bool) -> int:
     """Give back to the disk what the job table does not use any more.  Needs as much room again while it works."""
     from ...app import database
 
-    before, after = database.vacuum(session.place(sandbox=sandbox))
+    before, after = database.vacuum(session.project(sandbox=sandbox))
     if session.as_json:
         output.document({"schema_version": 1, "before": before, "after": after})
     else:
@@ -111,8 +111,8 @@ def recover(session: Session, manifest: Path, sandbox: bool) -> int:
     from ...app.recovery import rebuild
     from ..render.result import near, taken_lines
 
-    place = session.place(sandbox=sandbox)
-    learnt = rebuild.recover(place, plan.read_manifest(place, session.file(manifest)))
+    project = session.project(sandbox=sandbox)
+    learnt = rebuild.recover(project, plan.read_manifest(project, session.file(manifest)))
     aside = str(learnt.aside) if learnt.aside else None
     if session.as_json:
         body = asdict(learnt.intake) | {"usd": show_usd(learnt.intake.usd)}
@@ -122,7 +122,7 @@ def recover(session: Session, manifest: Path, sandbox: bool) -> int:
         output.say(f"aside     the damaged job table is now {near(aside)}")
     for line in taken_lines(learnt) if learnt.anything else ["taken in  nothing: the job table knew all there is"]:
         output.say(line)
-    way = place.way()
+    way = project.way()
     output.say(f"next      batchgen run {way.manifest(session.file(manifest))}{way.flags}")
     return 0
 

@@ -41,17 +41,17 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
     from ...errors import BatchgenError
     from ..render.account import check_document, check_lines
 
-    place = session.place(sandbox=sandbox)
-    found = list(doctor.examine(place))
-    _put_beside(found, "lock", _controls(place))
-    _put_beside(found, "settings", (*_options(place), *_variables()))
+    project = session.project(sandbox=sandbox)
+    found = list(doctor.examine(project))
+    _put_beside(found, "lock", _controls(project))
+    _put_beside(found, "settings", (*_options(project), *_variables()))
     made = (
-        [] if any(one.about == "settings" and one.code for one in found) else doctor.made(place, settings_file.rivals)
+        [] if any(one.about == "settings" and one.code for one in found) else doctor.made(project, settings_file.rivals)
     )
     asked: tuple[provider_check.ProviderCheck, ...] = ()
     if not offline:
         try:
-            asked = provider_check.check(place)
+            asked = provider_check.check(project)
             _put_beside(found, "clock", doctor.skewed(asked))
         except BatchgenError as error:
             found += doctor.wrong("online", error, {one.says for one in found})
@@ -78,18 +78,18 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
     return code
 
 
-def _controls(place: Project) -> Iterator[Finding]:
+def _controls(project: Project) -> Iterator[Finding]:
     """Yield the pauses and limits in force: a forgotten one keeps every run from its work."""
     from ...app import control
     from ...app.doctor import Finding
     from ...errors import BatchgenError
 
     try:
-        controls = control.in_force(place)
+        controls = control.in_force(project)
     except BatchgenError:
         return  # examine reports what is wrong with the job table
     for one in controls:
-        says = control_line(one, place.way(), datetime.now(UTC))
+        says = control_line(one, project.way(), datetime.now(UTC))
         yield Finding(about="paused" if one.paused_at else "limits", says=says, verdict="note")
 
 
@@ -109,14 +109,14 @@ def _set_by(setting: Setting) -> str:
     return f"{setting.source}: {setting.name} = {value}{over}"
 
 
-def _options(place: Project) -> Iterator[Finding]:
+def _options(project: Project) -> Iterator[Finding]:
     """Tell what is wrong with the options in settings files: of every command, not of one."""
     from ...app.config import settings
     from ...app.doctor import Finding
     from ...errors import SettingsError
 
     try:
-        layers = settings.layers(place.root)
+        layers = settings.layers(project.root)
     except SettingsError:
         return  # examine has told
     try:

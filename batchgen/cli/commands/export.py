@@ -56,11 +56,11 @@ def export(
 
     if layout is not None and target is None:
         raise UsageError("--layout is about --files DIR: name a folder")
-    place, chosen = session.place(sandbox=sandbox), selection(options)
+    project, chosen = session.project(sandbox=sandbox), selection(options)
     lacking, copied = 0, None
     if target is not None:
-        lacking, copied = _hand_out(place, lambda: queries.jobs(place, batch, chosen, None), target, layout)
-    lines = (_with_copies(job_document(job, bill), copied) for job, bill in queries.jobs(place, batch, chosen, None))
+        lacking, copied = _hand_out(project, lambda: queries.jobs(project, batch, chosen, None), target, layout)
+    lines = (_with_copies(job_document(job, bill), copied) for job, bill in queries.jobs(project, batch, chosen, None))
     if form == "json":
         output.document(list(lines))
     elif form == "jsonl":
@@ -73,15 +73,17 @@ def export(
 
 
 def _hand_out(
-    place: Project, jobs: Callable[[], Iterable[tuple[Job, Bill]]], target: Path, layout: str | None
+    project: Project, jobs: Callable[[], Iterable[tuple[Job, Bill]]], target: Path, layout: str | None
 ) -> tuple[int, dict[str, str]]:
     """Copy the files of *jobs* to *target*, say so; return how many could not be, and the copy of each by its path."""
     from ...app import export as handout
 
-    folder = place.root / target
+    folder = project.root / target
     known = handout.DEFAULT if layout is None else layout
-    number = handout.require_apart(place, handout.copies(jobs(), known), folder)  # every mistake before the first copy
-    lacking = handout.hand_out(place, handout.copies(jobs(), known), folder)
+    number = handout.require_apart(
+        project, handout.copies(jobs(), known), folder
+    )  # every mistake before the first copy
+    lacking = handout.hand_out(project, handout.copies(jobs(), known), folder)
     made = {copy.file.path: str(target / copy.name) for copy in handout.copies(jobs(), known)}
     for copy in lacking:
         output.say(f"{copy.job.key}: {copy.file.path} is gone or damaged, and was left out; batchgen verify tells more")

@@ -35,7 +35,7 @@ def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int
     jobs, keys = 0, dict[Destination, None]()
     for path in manifests:
         try:
-            batch = prepare.read_manifest(session.place(), session.file(path))
+            batch = prepare.read_manifest(session.project(), session.file(path))
         except ManifestError as error:
             errors += error.problems
             warnings += error.warnings
@@ -98,8 +98,8 @@ def plan(
     """Say what a run would do, what it would cost and how long it would take.  Sends and writes nothing."""
     from ...app import plan as prepare
 
-    place, chosen = session.place(sandbox=sandbox), of_manifest(selection(options))
-    batch = prepare.read_manifest(place, session.file(manifest))
+    project, chosen = session.project(sandbox=sandbox), of_manifest(selection(options))
+    batch = prepare.read_manifest(project, session.file(manifest))
     items: list[dict[str, Any]] = []
 
     def tell(job: PlannedJob, standing: str, row: Row | None) -> None:
@@ -109,7 +109,7 @@ def plan(
             output.data(job_line(job, standing, row))
 
     wish = prepare.plan(
-        place,
+        project,
         batch,
         chosen,
         keep_changed=keep_changed,
@@ -117,7 +117,7 @@ def plan(
         tell=tell if full else None,
         changes_all=diff,
     )
-    document, lines = notices(place, batch, wish)
+    document, lines = notices(project, batch, wish)
     if session.as_json:
         output.document(wish.as_json() | document | ({"items": items} if full else {}))
         return 0

@@ -29,7 +29,7 @@ def list_(session: Session) -> int:
     """List the providers: models, limits, where the key comes from."""
     from ...app import plan
 
-    found = plan.providers(session.place())
+    found = plan.providers(session.project())
     if session.as_json:
         output.document(
             {
@@ -87,7 +87,7 @@ def check(session: Session, names: tuple[str, ...], sandbox: bool) -> int:
     from ...app import provider_check as use_case
     from ..render.account import check_document, check_lines
 
-    found = use_case.check(session.place(sandbox=sandbox), names)
+    found = use_case.check(session.project(sandbox=sandbox), names)
     if session.as_json:
         output.document(check_document(found))
     else:
@@ -104,7 +104,7 @@ def models(session: Session, name: str, sandbox: bool) -> int:
     from ...app import provider_check as use_case
     from ..render.account import known_as, models_document
 
-    listed = use_case.models(session.place(sandbox=sandbox), name)
+    listed = use_case.models(session.project(sandbox=sandbox), name)
     if session.as_json:
         output.document(models_document(listed))
         return listed.exit_code
@@ -125,7 +125,7 @@ def prices(session: Session, names: tuple[str, ...]) -> int:
     from ...app import prices as tariffs
     from ..render.account import price_lines, prices_document
 
-    found = tariffs.prices(session.place(), names)
+    found = tariffs.prices(session.project(), names)
     if session.as_json:
         output.document(prices_document(found))
         return 0

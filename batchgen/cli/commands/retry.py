@@ -33,7 +33,7 @@ def resume(session: Session, which: str | None, **options: Any) -> int:  # noqa:
 
     It runs the batch's manifest again, as run does; failed jobs are for retry, or --retry-failed.
     """
-    manifest = manifest_of(session.place(sandbox=options["sandbox"]), which)
+    manifest = manifest_of(session.project(sandbox=options["sandbox"]), which)
     return run_selected(session, manifest, options)
 
 
@@ -62,7 +62,7 @@ def retry(session: Session, which: str | None, amend: tuple[str, ...], **options
     from ...planning.overrides import parsed
 
     said = parsed(amend)
-    manifest = manifest_of(session.place(sandbox=options["sandbox"]), which)
+    manifest = manifest_of(session.project(sandbox=options["sandbox"]), which)
     chosen = of_manifest(selection(options))
     requeue = replace(chosen, states=chosen.states or ("failed",))
     # once put back they are pending and without a cause, as others may be
@@ -70,13 +70,13 @@ def retry(session: Session, which: str | None, amend: tuple[str, ...], **options
     return carry_out(session, manifest, options, terms_of(options, requeue, chosen, said))
 
 
-def manifest_of(place: Project, which: str | None) -> Path:
+def manifest_of(project: Project, which: str | None) -> Path:
     """Return the manifest that *which* names: a file, a batch of the job table, or None for the one that ran last."""
     from ...app import queries
 
-    if which is not None and (which.endswith((".yaml", ".yml")) or (place.root / which).is_file()):
-        return place.root / which
-    found = Path(queries.batch(place, which).manifest)
+    if which is not None and (which.endswith((".yaml", ".yml")) or (project.root / which).is_file()):
+        return project.root / which
+    found = Path(queries.batch(project, which).manifest)
     if not found.is_file():
         raise NotFound(f"the manifest of this batch is gone: {found}.  If it was moved, name it: batchgen run MANIFEST")
     return found

@@ -83,29 +83,29 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     from ..render.live import follower
     from ..render.stream import streamed
 
-    place = session.place(sandbox=options["sandbox"])
-    batch = plan.read_manifest(place, session.file(manifest), overlay_of(session, options))
+    project = session.project(sandbox=options["sandbox"])
+    batch = plan.read_manifest(project, session.file(manifest), overlay_of(session, options))
     if options["dry_run"]:
-        return _tell_plan(session, place, batch, run.preview(place, batch, terms), terms)
+        return _tell_plan(session, project, batch, run.preview(project, batch, terms), terms)
     mode = _mode(session, options["progress"])
     agree = agreement(
-        session, terms, yes=options["yes"] or place.sandbox, ask=not options["no_input"], real=not place.sandbox
+        session, terms, yes=options["yes"] or project.sandbox, ask=not options["no_input"], real=not project.sandbox
     )
-    company = Observers.of(session, place, batch.name, options)
+    company = Observers.of(session, project, batch.name, options)
     if (stops := terms.bounds.spoken) and not (session.quiet or session.as_json):
         output.say(f"stops     {stops}")
     with ExitStack() as parts:
         stream = parts.enter_context(streamed()) if mode == "json" else None
         parts.enter_context(company.attending())
         follow = company.follow(follower(mode) if stream is None else stream.follow)
-        ended = run.run(place, batch, terms, agree, follow, company.say, silence=company.silence)
+        ended = run.run(project, batch, terms, agree, follow, company.say, silence=company.silence)
         _tell_end(session, ended, terms, stream)
         company.finished(ended)
     return ended.exit_code
 
 
-def _tell_plan(session: Session, place: Project, batch: Batch, wish: Plan, terms: RunOptions) -> int:
-    document, lines = notices(place, batch, wish)
+def _tell_plan(session: Session, project: Project, batch: Batch, wish: Plan, terms: RunOptions) -> int:
+    document, lines = notices(project, batch, wish)
     if session.as_json:
         output.document(wish.as_json() | document | ({"with": dict(terms.amend)} if terms.alone else {}))
         return 0

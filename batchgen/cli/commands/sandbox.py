@@ -37,7 +37,7 @@ def sandbox(session: Session, **options: Any) -> int:  # noqa: ANN401 - the opti
     It misbehaves when asked to, by --fault or by [sandbox: KIND] in a prompt: batchgen help sandbox-faults.
     """
     _check(options)
-    log = options.pop("log") or session.place(sandbox=True).state / "charges.jsonl"
+    log = options.pop("log") or session.project(sandbox=True).state / "charges.jsonl"
     arguments = ["--log", str(log)]
     for name, value in options.items():
         for item in value if isinstance(value, tuple) else (value,):
@@ -84,18 +84,18 @@ def demo(session: Session, latency: str) -> int:
 
     options = rehearsal_options(latency)
     code = carry_out(session, demo_manifest(), options, terms_of(options, None, None))
-    place = session.place(sandbox=True)
+    project = session.project(sandbox=True)
     if session.as_json:
         return code
-    log = place.state / "charges.jsonl"
+    log = project.state / "charges.jsonl"
     output.say()
     output.say(f"The batch itself ended with {code}; 3 says that some jobs failed, here on purpose.")
     output.say("")
     output.say("What batchgen booked, and what the simulated providers say they charged (their own log):")
-    for line in agreement(queries.status(place, None).usage, totals(log)):
+    for line in agreement(queries.status(project, None).usage, totals(log)):
         output.say(line)
     output.say("")
-    output.say(f"pictures    {near(place.state / 'output')}")
+    output.say(f"pictures    {near(project.state / 'output')}")
     output.say(f"charge log  {near(log)}")
     if shutil.which("batchgen") is None:
         output.say(f"program     {near(Path(sys.executable).with_name('batchgen'))}")

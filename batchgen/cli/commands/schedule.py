@@ -72,7 +72,7 @@ def _notes(session: Session, asked: click.Context, manifest: Path) -> Iterator[s
     from ...errors import BatchgenError
 
     try:
-        budget = plan.read_manifest(session.place(), session.file(manifest)).budget
+        budget = plan.read_manifest(session.project(), session.file(manifest)).budget
     except BatchgenError as error:
         first = str(error).partition("\n")[0]
         output.say(f"warning: this run will not begin: {first}")
@@ -91,9 +91,9 @@ def _warn_of_controls(session: Session, *, sandbox: bool) -> None:
     from ...app import control
     from ..render.controls import control_line
 
-    place = session.place(sandbox=sandbox)
-    for one in control.in_force(place):
-        output.say(f"warning: {control_line(one, place.way(), datetime.now(UTC))}")
+    project = session.project(sandbox=sandbox)
+    for one in control.in_force(project):
+        output.say(f"warning: {control_line(one, project.way(), datetime.now(UTC))}")
 
 
 def _holds(asked: click.Context, name: str) -> bool:

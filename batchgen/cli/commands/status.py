@@ -29,15 +29,15 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
     from ...store import ledger
     from ..render.result import advice, near
 
-    place = session.place(sandbox=sandbox)
-    found, way = queries.status(place, batch), place.way(batch)
+    project = session.project(sandbox=sandbox)
+    found, way = queries.status(project, batch), project.way(batch)
     if session.as_json:
         body = ledger.status_document(found.batch.name, found.counts, found.usage, found.failures)
         output.document(body | {"controls": control_documents(found.controls)})
         return 0
     for line in output.status_lines(found.batch.name, found.counts, found.usage, found.failures, cut_off=found.cut_off):
         output.data(line)
-    for line in control_lines(place, found.controls):
+    for line in control_lines(project, found.controls):
         output.data(line)
     output.data(f"files     {near(found.batch.folder)}")
     if found.holder is not None:
@@ -56,9 +56,9 @@ def list_(session: Session, what: str, batch: str | None, sandbox: bool, **optio
     """List jobs (the default) or runs."""
     from ...app import queries
 
-    place, wanted = session.place(sandbox=sandbox), selection(options)
+    project, wanted = session.project(sandbox=sandbox), selection(options)
     if what == "runs":
-        found, on = queries.runs(place, batch)
+        found, on = queries.runs(project, batch)
         found = found[: wanted.limit]
         if session.as_json:
             output.document(
@@ -81,7 +81,7 @@ def list_(session: Session, what: str, batch: str | None, sandbox: bool, **optio
         for line in output.table(lines, ("run", "started (UTC)", "ended with", "command")):
             output.data(line)
         return 0
-    chosen = queries.jobs(place, batch, wanted, wanted.limit)
+    chosen = queries.jobs(project, batch, wanted, wanted.limit)
     if session.as_json:
         output.document([job_document(job, bill) for job, bill in chosen])
         return 0
@@ -117,14 +117,14 @@ def show(session: Session, job: str, form: str | None, batch: str | None, sandbo
     if form is not None:
         from ...app import reproduce
 
-        known = reproduce.recipe(session.place(sandbox=sandbox), batch, job)
+        known = reproduce.recipe(session.project(sandbox=sandbox), batch, job)
         text = reproduce.as_yaml(known.job) if form == "yaml" else output.tame(reproduce.as_curl(known))
         output.raw(text.rstrip("\n"))
         return 0
     from ...app import queries
     from ...store.rows import encode_task
 
-    found, attempts, bill = queries.show(session.place(sandbox=sandbox), batch, job)
+    found, attempts, bill = queries.show(session.project(sandbox=sandbox), batch, job)
     if session.as_json:
         body = job_document(found, bill) | {
             "task": json.loads(encode_task(found.task)),

@@ -41,8 +41,8 @@ def list_(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     """List the jobs in doubt: when, what it may have cost, what to look for in the provider's own log."""
     from ...app import doubts
 
-    place = session.place(sandbox=sandbox)
-    found, jobs = doubts.doubts(place, batch, _doubtful(options))
+    project = session.project(sandbox=sandbox)
+    found, jobs = doubts.doubts(project, batch, _doubtful(options))
     if session.as_json:
         lines = [_document(job, doubt) for job, doubt in jobs]
         output.document({"schema_version": 1, "batch": found.name, "unknown": lines})
@@ -53,7 +53,7 @@ def list_(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     heads = ("id", "provider", "sent (UTC)", "may have cost", "request id", "what is known")
     for line in output.table([_row(job, doubt) for job, doubt in jobs], heads, right=(3,)):
         output.data(line)
-    for line in _choices(found, jobs[0][0].key, place.way(batch)):
+    for line in _choices(found, jobs[0][0].key, project.way(batch)):
         output.say(line)
     return 0
 
@@ -120,14 +120,14 @@ def retry(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     """Put jobs in doubt back to pending: all, or those selected.  What they may have cost stays in the ledger."""
     from ...app import doubts
 
-    place = session.place(sandbox=sandbox)
-    found, jobs = doubts.try_again(place, batch, _doubtful(options))
+    project = session.project(sandbox=sandbox)
+    found, jobs = doubts.try_again(project, batch, _doubtful(options))
     if session.as_json:
         output.document({"schema_version": 1, "batch": found.name, "requeued": [job.key for job in jobs]})
         return 0
     output.say(f"{found.name}: {output.count(len(jobs), 'job')} pending again")
     if jobs:
-        way = place.way()
+        way = project.way()
         output.say(f"next      batchgen run {way.manifest(found.manifest)}{way.flags}")
     return 0
 
@@ -141,7 +141,7 @@ def drop(session: Session, not_charged: bool, batch: str | None, sandbox: bool, 
     """Give up jobs in doubt, all or those selected: they are cancelled."""
     from ...app import doubts
 
-    found, jobs = doubts.drop(session.place(sandbox=sandbox), batch, _doubtful(options), free=not_charged)
+    found, jobs = doubts.drop(session.project(sandbox=sandbox), batch, _doubtful(options), free=not_charged)
     if session.as_json:
         output.document({"schema_version": 1, "batch": found.name, "cancelled": [job.key for job in jobs]})
         return 0
@@ -162,7 +162,7 @@ def adopt(session: Session, job: str, file: Path, batch: str | None, sandbox: bo
     """
     from ...app import doubts
 
-    after, artifact = doubts.adopt(session.place(sandbox=sandbox), batch, job, file)
+    after, artifact = doubts.adopt(session.project(sandbox=sandbox), batch, job, file)
     if session.as_json:
         facts = {"path": artifact.path, "sha256": artifact.sha256, "bytes": artifact.size_bytes}
         output.document({"schema_version": 1, "id": after.key, "state": after.state.value, "file": facts})
@@ -194,8 +194,8 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, sandb
     from ...app import doubts
 
     look = doubts.requeue if requeue else doubts.verify
-    place = session.place(sandbox=sandbox)
-    seen = look(place, batch, selection(options), deep=deep)
+    project = session.project(sandbox=sandbox)
+    seen = look(project, batch, selection(options), deep=deep)
     if session.as_json:
         output.document(_verified(seen))
         return 3 if seen.flaws else 0
@@ -204,7 +204,7 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, sandb
             output.data(line)
     wrong = f"{len(seen.flaws)} not as delivered" if seen.flaws else "all as delivered"
     output.say(f"{seen.batch.name}: {output.count(seen.checked, 'file')} checked, {wrong}")
-    for line in _after(seen, place.way(batch), requeue=requeue):
+    for line in _after(seen, project.way(batch), requeue=requeue):
         output.say(line)
     return 3 if seen.flaws else 0
 

@@ -60,7 +60,7 @@ def usage(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
         raise UsageError("--all is every batch, --batch is one: say which")
     now = datetime.now().astimezone()
     every = options["every"] or ("batch" in options["by"] and batch is None)
-    found = queries.usage(session.place(sandbox=sandbox), batch, asked(options, now), now, every=every)
+    found = queries.usage(session.project(sandbox=sandbox), batch, asked(options, now), now, every=every)
     if session.as_json:
         output.document(usage_document(found.used, found.calls, found.batch))
         return 0

@@ -39,8 +39,8 @@ def watch(session: Session, every: float, batch: str | None, sandbox: bool) -> i
     """
     from ...app.watch import follow
 
-    place = session.place(sandbox=sandbox)
-    looks = _paced(follow(place, batch), every)
+    project = session.project(sandbox=sandbox)
+    looks = _paced(follow(project, batch), every)
     if session.as_json:
         for glimpse in looks:
             output.raw(output.tame(json.dumps(document(glimpse))))
@@ -48,7 +48,7 @@ def watch(session: Session, every: float, batch: str | None, sandbox: bool) -> i
         return 0
     moving = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     last = _live(looks) if moving else _plain(looks)
-    for line in ending(last, place.way(batch)):
+    for line in ending(last, project.way(batch)):
         output.data(line)
     return 0
 

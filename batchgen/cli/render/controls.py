@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 _DAY = 86_400
 
 
-def in_force(place: Project, batch: Batch) -> list[Control]:
+def in_force(project: Project, batch: Batch) -> list[Control]:
     """Return what is in force for the providers of *batch*."""
     from ...app import control
 
-    return [one for one in control.in_force(place) if one.provider in batch.profiles]
+    return [one for one in control.in_force(project) if one.provider in batch.profiles]
 
 
-def control_lines(place: Project, controls: Iterable[Control]) -> list[str]:
+def control_lines(project: Project, controls: Iterable[Control]) -> list[str]:
     """Return a line for each, as ``status`` and a plan show it."""
     now = datetime.now(UTC)
-    return output.under("in force", [control_line(one, place.way(), now) for one in controls])
+    return output.under("in force", [control_line(one, project.way(), now) for one in controls])
 
 
 def control_line(control: Control, way: CommandFlags, now: datetime) -> str:

@@ -107,12 +107,12 @@ def keys_of_plan(batch: Batch, wish: Plan) -> list[Destination]:
     return sent_by(batch.profiles, [*(lane.provider for lane in wish.lanes), *wish.alternates])
 
 
-def notices(place: Project, batch: Batch, wish: Plan) -> tuple[dict[str, Any], list[str]]:
+def notices(project: Project, batch: Batch, wish: Plan) -> tuple[dict[str, Any], list[str]]:
     """Return which keys go where and what is in force, below a plan: for ``--json``, and as lines."""
-    keys = [] if place.sandbox else keys_of_plan(batch, wish)
-    controls = in_force(place, batch)
+    keys = [] if project.sandbox else keys_of_plan(batch, wish)
+    controls = in_force(project, batch)
     document = {"keys": key_documents(keys), "controls": control_documents(controls)}
-    return document, [*key_lines(keys), *control_lines(place, controls)]
+    return document, [*key_lines(keys), *control_lines(project, controls)]
 
 
 def job_line(job: PlannedJob, standing: str, row: Row | None) -> str:
