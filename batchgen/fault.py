@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from .errors import BatchgenError
-from .hint import RateLimitInfo
 from .task import Usage
 
 #: The code of a request that a firewall in front of the provider blocked.
@@ -42,6 +42,26 @@ class Scope(StrEnum):
     ACCOUNT = "account"
     MODEL = "model"
     JOB = "job"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RateLimitInfo:
+    """What headers or messages say of a limit, as in "Limit 5, Used 5"; None is unsaid."""
+
+    limit: float | None = None
+    remaining: float | None = None
+    used: float | None = None
+    reset_seconds: float | None = None
+    window_seconds: float | None = None
+    unit: Literal["requests", "images"] = "requests"
+    concurrent: bool = False  #: the limit is on requests in flight, not on a rate
+
+    @property
+    def spent(self) -> bool:
+        """Return whether nothing is left."""
+        if self.remaining is not None:
+            return self.remaining < 1
+        return self.used is not None and self.limit is not None and self.used >= self.limit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,10 +5,9 @@ Decisions: nothing here reads a clock, a file or a socket.
                 Claimed               Delivered                        Requeued, Revised
     PENDING -------------> RUNNING -------------> DONE        DONE, FAILED, UNKNOWN, CANCELLED -> PENDING
        ^                    |  |  |
-       +-- Short -----------+  |  +-- Exhausted --> FAILED
-       +-- Deferred --------+  +-- Incomplete -> FAILED
-       |                    |  +----- Unsettled --> UNKNOWN
-       +-- Returned --------+                                          all but DONE, CANCELLED --Cancelled--> CANCELLED
+       +-- PartialDelivery -+  |  +-- Exhausted --> FAILED
+       +-- Deferred --------+  +-- Incomplete ----> FAILED
+       +-- Released --------+  +-- Unknown -------> UNKNOWN            all but DONE, CANCELLED --Cancelled--> CANCELLED
 
     A file comes without a call, brought by a person or found again:  PENDING, FAILED, UNKNOWN --Adopted--> DONE
     and where others still lack, or none did:                         the same and DONE --Supplied--> as it was
@@ -21,8 +20,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from .errors import IllegalEvent
-from .fault import Fault
-from .hint import RateLimitInfo
+from .fault import Fault, RateLimitInfo
 from .route import Route
 from .task import UNPRICED, Artifact, Charge, Task, Usage
 

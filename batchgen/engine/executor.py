@@ -16,13 +16,12 @@ from pathlib import Path
 from anyio import CapacityLimiter, to_thread
 
 from ..errors import StoreError, UnreadableAnswer
-from ..fault import Cause, Charged, Fault, ProviderError
+from ..fault import Cause, Charged, Fault, ProviderError, RateLimitInfo
 from ..files.images import DamagedImageError, ImageInfo, UnknownFormatError, examine
 from ..files.output import publish
 from ..files.sidecar import describe
 from ..files.source_cache import SourceCache
 from ..files.spool import Scratch, Slot, Spool, StoredAnswer
-from ..hint import RateLimitInfo
 from ..job import Attempt, Delivered, Missed, Outcome
 from ..providers import dialect, slot_profile
 from ..providers.base import Call, Conversation, Generation, Reply, Request

@@ -17,7 +17,7 @@ from itertools import islice
 from math import inf
 from typing import Literal
 
-from ..hint import RateLimitInfo
+from ..fault import RateLimitInfo
 from .retry_after import LONGEST, until
 
 Unit = Literal["requests", "images"]

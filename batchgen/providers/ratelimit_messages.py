@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..hint import RateLimitInfo
+from ..fault import RateLimitInfo
 from .ratelimit_headers import Unit, count, spent
 from .retry_after import UNIT, unit_seconds
 

@@ -17,14 +17,14 @@ JOB = {"id": "a", "prompt": "A red cube", "provider": "studio", "quality": "low"
 KILL_WHEN_SEALED = """
 import os, signal
 import batchgen.engine.executor as perform
-perform.Workshop._read = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+perform.Executor._read = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 """
 #: Cannot start the thread that reads a paid answer, as under a limit of processes or memory.
 NO_THREAD = """
 import batchgen.engine.executor as perform
 async def refuse(*_):
     raise RuntimeError("can't start new thread")
-perform.Workshop._in_thread = refuse
+perform.Executor._in_thread = refuse
 """
 #: Decoding a good image runs out of memory.
 NO_MEMORY = """

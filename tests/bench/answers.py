@@ -13,13 +13,13 @@ from typing import Any, cast
 
 import anyio
 from anyio import CapacityLimiter, to_thread
-from batchgen.files.output.images import examine
-from batchgen.files.output.output import publish
-from batchgen.files.output.source_cache import Inputs
-from batchgen.files.output.spool import Slot, Spool
 from PIL import Image
 
 from batchgen.engine.executor import Executor
+from batchgen.files.images import examine
+from batchgen.files.output import publish
+from batchgen.files.source_cache import SourceCache
+from batchgen.files.spool import Slot, Spool
 from batchgen.job import Attempt, Delivered
 from batchgen.providers import dialect
 from batchgen.providers.base import Call, Generation, Reply, Request
@@ -181,7 +181,7 @@ async def _batchgen(folder: Path, warm: list[bytes], pieces: list[bytes], count:
         workshop = Executor(
             transport=cast("Transport", _Canned(profile("openai"), coming)),
             spool=spool,
-            inputs=Inputs(folder / "inputs", spool, cast("Any", None)),
+            inputs=SourceCache(folder / "inputs", spool, cast("Any", None)),
             root=folder,
             readers=CapacityLimiter(2),
             alarm=_refuse,

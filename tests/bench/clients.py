@@ -12,9 +12,9 @@ from typing import Any
 import aiohttp
 import httpx
 from anyio import to_thread
-from batchgen.files.output.spool import Spool
 from httpx_aiohttp import AiohttpTransport
 
+from batchgen.files.spool import Spool
 from batchgen.providers.base import Call
 from batchgen.providers.presets import profile
 from batchgen.transport import Transport

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from statistics import median
 from time import process_time
 
-from batchgen.files.output.images import examine
 from PIL import Image
+
+from batchgen.files.images import examine
 
 from .apart import apart
 from .figures import Row, rows

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from batchgen.files.output.spool import Slot, Spool
 
+from batchgen.files.spool import Slot, Spool
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer

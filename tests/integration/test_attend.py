@@ -50,7 +50,7 @@ def attended(night: Night, *, spoiled: bool = False) -> tuple[Runner, dict[str, 
         scribe = Writer(night.place.db, guest=True) if spoiled else writer
         if spoiled:
             scribe.close()
-        attendance = Supervisor(place=night.place, batch=batch, runner=runner, writer=scribe, say=lambda _text: None)
+        attendance = Supervisor(project=night.place, batch=batch, runner=runner, writer=scribe, say=lambda _text: None)
         async with attendance.around(unseen()):
             await runner.run()
         return runner

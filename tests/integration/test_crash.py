@@ -10,7 +10,7 @@ import pytest
 from batchgen.app import queries
 from batchgen.cli import main
 from batchgen.errors import StoreError
-from batchgen.files.output import log as logs
+from batchgen.files import log as logs
 
 KEY = "sk-canary-Zq8vT3xW9pL5mK2rB7nD4hJ6-0000"
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 import anyio
 import httpx
 import pytest
-from batchgen.files.output.spool import Scratch, Spool
 
 from batchgen.errors import StoreError
 from batchgen.fault import Cause, Charged, Fault, ProviderError
+from batchgen.files.spool import Scratch, Spool
 from batchgen.providers.presets import profile
 from batchgen.transport import Transport, response
 from batchgen.transport import download as downloads

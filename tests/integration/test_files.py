@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 import pytest
-from batchgen.files.output.output import ASIDE, digest, make_private, publish, replace_file, sweep
 
 from batchgen.errors import StoreError
+from batchgen.files.output import ASIDE, digest, make_private, publish, replace_file, sweep
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from batchgen.files.output.output import ASIDE, has_links, publish, require_writable, sweep, sync_folder, withdraw
-from batchgen.files.output.placing import NO_LINKS, place
 
 from batchgen.errors import StoreError
-from batchgen.files.output import placing
+from batchgen.files import placing
+from batchgen.files.output import ASIDE, has_links, publish, require_writable, sweep, sync_folder, withdraw
+from batchgen.files.placing import NO_LINKS, place
 
 from .test_files import ROOT, killed_at, tree
 
@@ -234,7 +234,7 @@ def test_names_of_a_try_are_swept_too(tmp_path):
 
 NO_LINK = """
     import errno, os
-    from batchgen import placing
+    from batchgen.files import placing
 
     def no_link(*_, **__):
         raise OSError(errno.EPERM, "no links")

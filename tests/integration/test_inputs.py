@@ -11,12 +11,12 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
-from batchgen.files.output.source_cache import Inputs
-from batchgen.files.output.spool import Scratch, Spool
 from PIL import Image, ImageFile
 
 from batchgen.errors import StoreError
 from batchgen.fault import Cause, Charged, Fault, ProviderError
+from batchgen.files.source_cache import SourceCache
+from batchgen.files.spool import Scratch, Spool
 from batchgen.task import Kind, Source, Task
 from tests.rawserver import RawServer, answer, in_turn, says, serve
 
@@ -45,8 +45,8 @@ async def never(url: str, sink: Scratch) -> None:
     raise AssertionError("nothing had to be fetched")
 
 
-def inputs(tmp_path: Path, fetch: Callable[[str, Scratch], Awaitable[None]] = over_http) -> Inputs:
-    return Inputs(tmp_path / "state" / "inputs", Spool(tmp_path / "state" / "spool"), fetch)
+def inputs(tmp_path: Path, fetch: Callable[[str, Scratch], Awaitable[None]] = over_http) -> SourceCache:
+    return SourceCache(tmp_path / "state" / "inputs", Spool(tmp_path / "state" / "spool"), fetch)
 
 
 def stored(tmp_path: Path) -> list[Path]:

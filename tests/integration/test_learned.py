@@ -13,7 +13,7 @@ import pytest
 from batchgen.app.lanes import LaneHistory, lanes
 from batchgen.engine.lane import Lane
 from batchgen.engine.limits.adaptive import DAY, FORGOTTEN, KEEP, Controller
-from batchgen.hint import RateLimitInfo
+from batchgen.fault import RateLimitInfo
 from batchgen.providers.presets import profile
 from batchgen.store.learned_rates import LearnedRate
 from batchgen.store.reader import Reader

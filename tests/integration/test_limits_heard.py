@@ -7,12 +7,11 @@ from dataclasses import replace
 import httpx
 import pytest
 from anyio import CapacityLimiter
-from batchgen.files.output.source_cache import Inputs
-from batchgen.files.output.spool import Spool
 
 from batchgen.engine.executor import Executor
-from batchgen.fault import Cause
-from batchgen.hint import RateLimitInfo
+from batchgen.fault import Cause, RateLimitInfo
+from batchgen.files.source_cache import SourceCache
+from batchgen.files.spool import Spool
 from batchgen.job import Attempt, Delivered, Missed
 from batchgen.providers.presets import profile
 from batchgen.sandbox.launch import start
@@ -70,7 +69,7 @@ async def test_a_limit_reaches_the_outcome_of_an_attempt(sandbox, tmp_path):
         workshop = Executor(
             transport=transport,
             spool=spool,
-            inputs=Inputs(tmp_path / "inputs", spool, transport),
+            inputs=SourceCache(tmp_path / "inputs", spool, transport),
             root=tmp_path,
             readers=CapacityLimiter(1),
             alarm=complain,

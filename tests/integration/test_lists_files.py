@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchgen.manifest.lists import BadList, Pick, source
+from batchgen.manifest.lists import BadList, Pick, listing
 from batchgen.manifest.lists import folder as pictures
 from batchgen.manifest.lists import text as lines
 
@@ -45,7 +45,7 @@ def images(tmp_path):
 
 def read(path, **options):
     """Return the rows of a sound list."""
-    return list(source(path.name, path.parent, **options).rows(no_report))
+    return list(listing(path.name, path.parent, **options).rows(no_report))
 
 
 def no_report(*told):
@@ -55,14 +55,14 @@ def no_report(*told):
 def reports(path, **options):
     """Return the lines of the good rows, and what was reported as (line, column, code)."""
     told = []
-    good = [line for line, _ in source(path.name, path.parent, **options).rows(lambda *problem: told.append(problem))]
+    good = [line for line, _ in listing(path.name, path.parent, **options).rows(lambda *problem: told.append(problem))]
     assert all(message and hint for *_, message, hint in told)
     return good, [problem[:3] for problem in told]
 
 
 def refusal(name, folder, **options):
     with pytest.raises(BadList) as caught:
-        deque(source(name, folder, **options).rows(no_report), maxlen=0)
+        deque(listing(name, folder, **options).rows(no_report), maxlen=0)
     return str(caught.value)
 
 
@@ -88,7 +88,7 @@ def test_rows_written_by_csv_are_read_back_and_placed(tmp_path, rows, kind, end,
         writer.writerow(row)
     path = tmp_path / f"rows.{suffix}"
     path.write_bytes(b"\xef\xbb\xbf" * bom + written.getvalue().encode())
-    found = source(path.name, tmp_path)
+    found = listing(path.name, tmp_path)
     assert found.columns == ("id", "Product Title", "prompt")
     text = written.getvalue().split("\n")
     for _ in range(2):
@@ -121,7 +121,7 @@ def test_objects_written_by_json_are_read_back_and_placed(tmp_path, rows, ascii_
     texts = [json.dumps(row, ensure_ascii=ascii_only, separators=separators) for row in rows]
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" * bom + end.join(texts).encode())
-    found = source(path.name, tmp_path)
+    found = listing(path.name, tmp_path)
     assert found.columns is None
     step = end.count("\n")
     got = list(found.rows(no_report))
@@ -138,7 +138,7 @@ def test_objects_written_by_json_are_read_back_and_placed(tmp_path, rows, ascii_
 def test_a_txt_file_has_a_prompt_on_each_line(write):
     path = write("prompts.txt", "\ufeffA cat\r\n\n  A dog, \t red \nübergröße")
     assert read(path) == [(1, {"prompt": "A cat"}), (3, {"prompt": "A dog, \t red"}), (4, {"prompt": "übergröße"})]
-    assert source(path.name, path.parent).place(3, "prompt") == (3, 1)
+    assert listing(path.name, path.parent).place(3, "prompt") == (3, 1)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "A.CSV", "a.tsv", "a.jsonl", "a.NDJSON", "a.txt"])
@@ -162,9 +162,9 @@ def test_empty_lines_are_skipped_and_missing_cells_are_empty(write):
     assert read(path) == [
         (5, {"a": "1", "b": "2", "c": "3"}), (8, {"a": "4", "b": "", "c": ""}), (9, {"a": "", "b": "5", "c": ""}),
     ]  # fmt: skip
-    assert source("a.csv", path.parent).place(8, "c") == (8, 1)
-    assert source("a.csv", path.parent).place(8, None) == (8, 1)
-    assert source("a.csv", path.parent).place(9, "b") == (9, 2)
+    assert listing("a.csv", path.parent).place(8, "c") == (8, 1)
+    assert listing("a.csv", path.parent).place(8, None) == (8, 1)
+    assert listing("a.csv", path.parent).place(9, "b") == (9, 2)
 
 
 def test_a_header_may_span_lines(write):
@@ -244,7 +244,7 @@ def test_rows_that_are_not_read_are_not_complained_of(write):
 def test_an_overlong_line_is_never_held(write):
     path = write("a.jsonl", b'{"a": 1}\n' + b"x" * (4 * lines.MAX_LINE) + b"\n" + b"{}\n" * 200_000 + b'{"b": 2}')
     last = 200_003
-    found, told = source("a.jsonl", path.parent), []
+    found, told = listing("a.jsonl", path.parent), []
     assert found.place(last, "b") == (last, 7)
     tracemalloc.start()
     rows = deque(found.rows(lambda *problem: told.append(problem)), maxlen=1)
@@ -331,13 +331,13 @@ def test_what_may_not_be_read_is_refused(write, images):
 def test_a_list_that_changed_is_refused(write, name):
     content = '{"prompt": "x"}\n' * 3 if name == "a.jsonl" else "prompt\nx\ny\n"
     path = write(name, content)
-    found = source(name, path.parent)
+    found = listing(name, path.parent)
     once = list(found.rows(no_report))
     assert list(found.rows(no_report)) == once
     path.write_text(content + content)
     with pytest.raises(BadList, match="changed while it was being read; run the command again"):
         list(found.rows(no_report))
-    rows = source(name, path.parent).rows(no_report)
+    rows = listing(name, path.parent).rows(no_report)
     next(rows)
     os.utime(path, ns=(1, 1))
     with pytest.raises(BadList, match="changed"):
@@ -346,7 +346,7 @@ def test_a_list_that_changed_is_refused(write, name):
 
 def test_a_file_put_in_the_place_of_another_is_noticed(write):
     path = write("a.csv", "a\n1\n")
-    found = source("a.csv", path.parent)
+    found = listing("a.csv", path.parent)
     other = write("b.csv", "a\n2\n")
     os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
     other.replace(path)
@@ -374,7 +374,7 @@ def test_memory_is_flat_for_a_long_list(tmp_path, kind):
     path = long_file(tmp_path, kind, 120_000)
     assert path.stat().st_size > 3_000_000
     tracemalloc.start()
-    found = source(path.name, tmp_path)
+    found = listing(path.name, tmp_path)
     count = sum(1 for _ in found.rows(no_report))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -386,8 +386,8 @@ def test_memory_is_flat_for_a_long_list(tmp_path, kind):
 def test_places_are_right_far_into_a_long_list(tmp_path, kind):
     path = long_file(tmp_path, kind, 30_000)
     text = path.read_bytes().decode().split("\n")
-    for found, read_before in ((source(path.name, tmp_path), True), (source(path.name, tmp_path), False)):
-        rows = list(source(path.name, tmp_path).rows(no_report))
+    for found, read_before in ((listing(path.name, tmp_path), True), (listing(path.name, tmp_path), False)):
+        rows = list(listing(path.name, tmp_path).rows(no_report))
         if read_before:
             assert rows == list(found.rows(no_report))
         for line, values in rows[::977]:
@@ -407,7 +407,7 @@ TREE = (
 
 def test_a_folder_is_walked_and_each_image_is_a_row(images):
     folder = images(*TREE)
-    found = source("photos", folder, leave_out=folder / "photos" / "out")
+    found = listing("photos", folder, leave_out=folder / "photos" / "out")
     rows = list(found.rows(no_report))
     assert [(line, row["path"]) for line, row in rows] == list(
         enumerate(["a.jpg", "b.PNG", "cats/old/tim.v2.webp", "cats/tom.jpeg", "dogs/rex.png"], 1)
@@ -443,7 +443,7 @@ def test_a_glob_means_what_it_means_elsewhere(images, pattern, ids):
     if pattern.endswith("/"):
         assert "there is no image" in refusal(pattern, folder)
         return
-    rows = [row for _, row in source(pattern, folder).rows(no_report)]
+    rows = [row for _, row in listing(pattern, folder).rows(no_report)]
     assert [row["id"] for row in rows] == ids
     elsewhere = {Path(name).as_posix() for name in glob.iglob(pattern, root_dir=folder, recursive=True)}  # noqa: PTH207
     assert {row["images"] for row in rows} == {
@@ -454,18 +454,18 @@ def test_a_glob_means_what_it_means_elsewhere(images, pattern, ids):
 def test_images_are_named_from_the_manifest_on_where_they_lie_under_it(images):
     folder = images(*TREE)
     manifests = folder / "photos"
-    assert [row["images"] for _, row in source("cats", manifests).rows(no_report)][1] == "cats/tom.jpeg"
-    assert [row["images"] for _, row in source("../other", manifests).rows(no_report)] == [f"{folder}/other/z.png"]
-    assert [row["images"] for _, row in source(f"{manifests}/dogs", manifests).rows(no_report)] == ["dogs/rex.png"]
-    assert {row["images"] for _, row in source("..", manifests).rows(no_report)} >= {"a.jpg", f"{folder}/other/z.png"}
-    absolute = source(f"{folder}/oth*/*", manifests)
+    assert [row["images"] for _, row in listing("cats", manifests).rows(no_report)][1] == "cats/tom.jpeg"
+    assert [row["images"] for _, row in listing("../other", manifests).rows(no_report)] == [f"{folder}/other/z.png"]
+    assert [row["images"] for _, row in listing(f"{manifests}/dogs", manifests).rows(no_report)] == ["dogs/rex.png"]
+    assert {row["images"] for _, row in listing("..", manifests).rows(no_report)} >= {"a.jpg", f"{folder}/other/z.png"}
+    absolute = listing(f"{folder}/oth*/*", manifests)
     assert [row["images"] for _, row in absolute.rows(no_report)] == [f"{folder}/other/z.png"]
 
 
 def test_magic_in_the_way_to_the_manifest_or_in_a_real_name_is_none(images):
     folder = images("set [1]/photos [a]/x.png", "set [1]/photos a/y.png") / "set [1]"
-    assert [row["images"] for _, row in source("photos [a]", folder).rows(no_report)] == ["photos [a]/x.png"]
-    assert [row["images"] for _, row in source("photos ?/*", folder).rows(no_report)] == ["photos a/y.png"]
+    assert [row["images"] for _, row in listing("photos [a]", folder).rows(no_report)] == ["photos [a]/x.png"]
+    assert [row["images"] for _, row in listing("photos ?/*", folder).rows(no_report)] == ["photos a/y.png"]
 
 
 def test_links_loops_and_devices_in_a_folder(images):
@@ -481,14 +481,14 @@ def test_links_loops_and_devices_in_a_folder(images):
     os.mkfifo(photos / "pipe.png")
     expected = ["a.png", "deep/b.png", "linked.png"]
     for name in ("photos", "photos/**", "way"):
-        assert [row["path"] for _, row in source(name, folder).rows(no_report)] == expected
+        assert [row["path"] for _, row in listing(name, folder).rows(no_report)] == expected
 
 
 def test_results_never_become_sources(images):
     folder = images("a.png", "output/b.png", "output/deep/c.png")
     (folder / "way").symlink_to(folder / "output")
     for name, out in (("**", "output"), (".", "way"), ("*/**", "output/deep")):
-        paths = [row["images"] for _, row in source(name, folder, leave_out=folder / out).rows(no_report)]
+        paths = [row["images"] for _, row in listing(name, folder, leave_out=folder / out).rows(no_report)]
         assert "output/deep/c.png" not in paths
         assert "output/b.png" in paths or "deep" not in out
     for name in ("output", "output/deep", "output/*.png"):
@@ -524,5 +524,5 @@ def test_names_that_are_no_text_are_reported(images):
 def test_images_are_picked_from(images):
     folder = images(*TREE)
     pick = Pick(where={"folder": ("cats*",), "suffix": ("jpeg", "webp")}, limit=1)
-    assert [row["path"] for _, row in source("photos", folder, pick=pick).rows(no_report)] == ["cats/old/tim.v2.webp"]
+    assert [row["path"] for _, row in listing("photos", folder, pick=pick).rows(no_report)] == ["cats/old/tim.v2.webp"]
     assert "did you mean 'folder'" in refusal("photos", folder, pick=Pick(where={"foldr": ("x",)}))

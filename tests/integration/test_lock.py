@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from batchgen.files.output.lock import hold, hold_folder, path_of
 
 from batchgen.errors import AlreadyRunning, StoreError
+from batchgen.files.lock import hold, hold_folder, path_of
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from batchgen import redaction
-from batchgen.files.output import log
+from batchgen.files import log
 
 CANARY = "pk.canary/4711+Zq8vT3xW9pL5"
 SIGNED = "https://cdn.example/a.png?X-Signature=abcdef&Expires=9"
@@ -22,8 +22,8 @@ def forget(monkeypatch):
     monkeypatch.setattr(redaction, "_KNOWN", set())
 
 
-def wanted(folder: Path, **said: object) -> log.Wanted:
-    return log.Wanted(file=folder / "logs" / "batchgen.jsonl", **said)  # type: ignore[arg-type]
+def wanted(folder: Path, **said: object) -> log.LogOptions:
+    return log.LogOptions(file=folder / "logs" / "batchgen.jsonl", **said)  # type: ignore[arg-type]
 
 
 def lines(folder: Path) -> list[dict]:
@@ -94,7 +94,7 @@ def test_a_log_that_cannot_be_written_is_told_once_and_ends_nothing(tmp_path, br
     told: list[str] = []
     file = Path("/dev/full") if broken == "full" else tmp_path / "file" / "logs" / "x.jsonl"
     (tmp_path / "file").write_text("no folder")
-    with log.kept(log.Wanted(file=file, tell=told.append)):
+    with log.kept(log.LogOptions(file=file, tell=told.append)):
         log.event("one")
         log.event("two")
     assert told == [f"the log {file} cannot be written; the run goes on"]

@@ -7,13 +7,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from batchgen.files.output.sidecar import describe
-from batchgen.files.output.spool import Spool
 
 from batchgen.app.project import Project
 from batchgen.app.recovery import evidence, last_run, rebuild
 from batchgen.errors import StaleClaim
 from batchgen.fault import Cause
+from batchgen.files.sidecar import describe
+from batchgen.files.spool import Spool
 from batchgen.job import Cancelled, Requeued
 from batchgen.manifest import Batch
 from batchgen.planning.selection import Selection

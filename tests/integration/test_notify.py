@@ -18,7 +18,7 @@ from batchgen import redaction
 from batchgen.app.monitoring import hook, notify
 from batchgen.app.monitoring.notify import Notice, Notifier
 from batchgen.errors import UsageError
-from batchgen.files.output import log
+from batchgen.files import log
 from tests.acceptance.kit import wait_for
 from tests.simulated.night import Night, wishes
 from tests.simulated.server import Nature

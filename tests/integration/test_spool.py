@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 import pytest
-from batchgen.files.output.spool import KEPT_SUFFIX, Spool
 
 from batchgen.errors import StoreError
+from batchgen.files.spool import KEPT_SUFFIX, Spool
 
 ROOT = Path(__file__).parents[2]
 ID = "0123456789abcdef" * 2

@@ -25,7 +25,7 @@ from batchgen.app.project import Project
 from batchgen.app.supervisor import Supervisor
 from batchgen.cli import main
 from batchgen.errors import StaleClaim, UsageError
-from batchgen.files.output import lock
+from batchgen.files import lock
 from batchgen.job import State
 from batchgen.planning.selection import Selection
 from batchgen.store import controls, migrate
@@ -290,7 +290,7 @@ async def test_a_width_that_was_said_and_taken_back_is_as_before(tmp_path):
         [lane] = runner.lanes
         begun = lane.width
         control.limit(night.place, "openai", ["concurrency=1"])
-        attendance = Supervisor(place=night.place, batch=batch, runner=runner, writer=writer, say=lambda _text: None)
+        attendance = Supervisor(project=night.place, batch=batch, runner=runner, writer=writer, say=lambda _text: None)
         async with attendance.around(nullcontext()):
             assert lane.width == 1 < begun
             control.limit(night.place, "openai", [], reset=True)

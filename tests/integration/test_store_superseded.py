@@ -6,11 +6,11 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from batchgen.files.output.output import ASIDE, publish, withdraw
 
 from batchgen.app import doubts
 from batchgen.app.project import Project
 from batchgen.errors import StoreError
+from batchgen.files.output import ASIDE, publish, withdraw
 from batchgen.planning.selection import Selection
 
 from .faults.kit import Site, by_prompt, drawing, in_order, shows, site

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from batchgen.files.output.spool import Spool
 
 from batchgen.app import plan, run
 from batchgen.app.project import Project
@@ -19,6 +18,7 @@ from batchgen.engine import attempts, executor
 from batchgen.engine.lane import Lane
 from batchgen.engine.runner import Runner
 from batchgen.errors import BatchgenError, SettingsError, StoreError, UnreadableAnswer
+from batchgen.files.spool import Spool
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from tests.rawserver import Behaviour, Connection
@@ -98,7 +98,7 @@ def test_a_bug_in_one_attempt_lets_those_of_other_lanes_end(folder: Site, monkey
     assert caught.value.exit_code == 1
     (bug,) = [line for line in caplog.records if line.msg == "bug"]
     assert bug.about["error"] == "ZeroDivisionError: no such thing"
-    assert "purchase.py:" in bug.about["where"]
+    assert "attempts.py:" in bug.about["where"]
     assert "/" not in bug.about["where"]
     if where in ("judge", "heed"):
         assert_only_the_bad_one_is_open(folder)

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import anyio
 import pytest
-from batchgen.files.output.spool import Slot, Spool
 
 from batchgen.fault import Cause, Charged, Fault, ProviderError
+from batchgen.files.spool import Slot, Spool
 from batchgen.providers.base import Call, DataUrl
 from batchgen.providers.presets import profile
 from batchgen.task import Source

@@ -20,9 +20,9 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
-from batchgen.files.output.spool import Slot, Spool
 
 from batchgen import redaction
+from batchgen.files.spool import Slot, Spool
 from batchgen.providers.base import Call
 from batchgen.providers.presets import profile
 from batchgen.transport import ProviderClient, Transport, inflated, response

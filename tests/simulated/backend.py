@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from batchgen.fault import Charged, Fault, ProviderError
-from batchgen.hint import RateLimitInfo
+from batchgen.fault import Charged, Fault, ProviderError, RateLimitInfo
 from batchgen.job import Attempt, Delivered, Missed, Outcome
 from batchgen.providers.base import Reply
 from batchgen.providers.error_mapping import fault_of

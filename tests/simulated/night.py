@@ -126,7 +126,7 @@ class Night:
             await runner.run()
             return
         if say is not None:  # whoever listens gets all that goes on beside a run; it looks at the table every second
-            attendance = Supervisor(place=self.place, batch=batch, runner=runner, writer=writer, say=say)
+            attendance = Supervisor(project=self.place, batch=batch, runner=runner, writer=writer, say=say)
             async with attendance.around(nullcontext()):
                 await runner.run()
             return
@@ -145,7 +145,7 @@ class Night:
     def _runner(self, batch: Batch, batch_id: int, run_id: str, reader: Reader, writer: Writer) -> Runner:
         # the wiring of a real run, so that whatever is added there is simulated too; only the far side is set in
         engagement = run.RunSession(
-            place=self.place,
+            project=self.place,
             batch=batch,
             terms=self.terms,
             keys=self.keys,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from batchgen.engine.limits.adaptive import DAY, KEEP, Controller
 from batchgen.engine.limits.windows import Pace, Window
-from batchgen.hint import RateLimitInfo
+from batchgen.fault import RateLimitInfo
 
 MINUTE, HOUR = 60.0, 3600.0
 

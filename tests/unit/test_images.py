@@ -21,11 +21,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from batchgen.files.output.images import DamagedImageError, Examined, UnknownFormatError, examine, require_whole, sniff
-from batchgen.files.output.images.decoding import Memory
 from PIL import Image, ImageFile, PngImagePlugin
 
-from batchgen.files.output import images
+from batchgen.files import images
+from batchgen.files.images import DamagedImageError, ImageInfo, UnknownFormatError, examine, require_whole, sniff
+from batchgen.files.images.decoding import Memory
 
 MIMES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
@@ -78,7 +78,7 @@ def joined(parts: list[tuple[bytes, bytes]]) -> bytes:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_whole_image_tells_its_type_and_size(name):
     mime = MIMES[name.partition("-")[0].upper()]
-    assert examine(VARIANTS[name]) == Examined(mime=mime, width=48, height=40)
+    assert examine(VARIANTS[name]) == ImageInfo(mime=mime, width=48, height=40)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -262,14 +262,14 @@ def test_the_largest_size_on_offer_is_far_from_the_limit():
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_every_ordinary_kind_of_pixel_is_taken(name, image, kind, options):
-    assert examine(saved(image, kind, **options)) == Examined(mime=MIMES[kind], width=5, height=6)
+    assert examine(saved(image, kind, **options)) == ImageInfo(mime=MIMES[kind], width=5, height=6)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_an_animated_image_is_taken_whole_and_refused_when_cut(kind):
     frames = [noise((20, 20)), noise((20, 20)).rotate(90), noise((20, 20)).rotate(180)]
     data = saved(frames[0], kind, save_all=True, append_images=frames[1:], duration=50)
-    assert examine(data) == Examined(mime=MIMES[kind], width=20, height=20)
+    assert examine(data) == ImageInfo(mime=MIMES[kind], width=20, height=20)
     for cut in range(len(data) // 3, len(data), 23):
         with pytest.raises(DamagedImageError):
             examine(data[:cut])
@@ -277,7 +277,7 @@ def test_an_animated_image_is_taken_whole_and_refused_when_cut(kind):
 
 def test_a_jpeg_with_a_second_picture_inside_is_a_jpeg():
     data = saved(noise((20, 20)), "MPO", save_all=True, append_images=[noise((10, 10))])
-    assert examine(data) == Examined(mime="image/jpeg", width=20, height=20)
+    assert examine(data) == ImageInfo(mime="image/jpeg", width=20, height=20)
 
 
 def test_a_few_bytes_behind_the_end_do_no_harm():
@@ -423,7 +423,7 @@ def test_many_comments_that_lead_to_no_svg_are_read_once():
 
 def test_a_jpeg_in_several_scans_lacks_none_of_them():
     parts = in_three_scans()
-    assert examine(b"".join(parts)) == Examined(mime="image/jpeg", width=48, height=40)
+    assert examine(b"".join(parts)) == ImageInfo(mime="image/jpeg", width=48, height=40)
     for scans in (1, 2):
         with pytest.raises(DamagedImageError, match="cut off"):
             examine(b"".join(parts[: scans + 1]) + END)
@@ -470,7 +470,7 @@ OTHERS = {
 def test_a_picture_in_another_format_is_taken_whole_and_refused_when_cut(name):
     mime, data = OTHERS[name]
     facts = examine(data)
-    assert facts == Examined(mime=mime, width=48, height=40)
+    assert facts == ImageInfo(mime=mime, width=48, height=40)
     assert facts.extension == name.partition("-")[0]
     assert examine(data + bytes(500)) == facts
     last = len(data) - (8 if name == "qoi" else 1)  # the end marker of a QOI says nothing of its pixels
@@ -481,7 +481,7 @@ def test_a_picture_in_another_format_is_taken_whole_and_refused_when_cut(name):
 
 def test_an_icon_is_taken_whole_and_refused_when_cut():
     data = saved(noise((64, 64)), "ICO", sizes=[(16, 16), (48, 48)])
-    assert examine(data) == Examined(mime="image/x-icon", width=48, height=48)
+    assert examine(data) == ImageInfo(mime="image/x-icon", width=48, height=48)
     for cut in range(0, len(data), 57):
         with pytest.raises(DamagedImageError):
             examine(data[:cut])

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.fault import Cause, Charged
-from batchgen.hint import RateLimitInfo
+from batchgen.fault import Cause, Charged, RateLimitInfo
 from batchgen.providers.base import Reply
 from batchgen.providers.error_mapping import fault_of
 from batchgen.providers.presets import profile

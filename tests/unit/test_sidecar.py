@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 
-from batchgen.files.output.sidecar import describe
-
+from batchgen.files.sidecar import describe
 from batchgen.job import Attempt
 from batchgen.task import NOTHING, UNPRICED, Artifact, Basis, Charge, Kind, Picture, Source, Task, Usage
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...hint import RateLimitInfo
+from ...fault import RateLimitInfo
 from .history import HORIZON, Traffic
 
 START = 1.0  #: requests a second to begin with, where nothing is configured and nothing known

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from anyio import current_time
 
-from ...hint import RateLimitInfo
+from ...fault import RateLimitInfo
 from .adaptive import Controller
 from .windows import DAY, Pace, Window
 

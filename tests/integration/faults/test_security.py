@@ -20,7 +20,6 @@ from pathlib import Path
 
 import click
 import pytest
-from batchgen.files.output.spool import Spool
 from click.testing import CliRunner
 from PIL import Image, PngImagePlugin
 
@@ -30,6 +29,7 @@ from batchgen.app.project import Project
 from batchgen.cli import batchgen as command_line
 from batchgen.errors import BatchgenError, KeyMissing, ManifestError, SettingsError, StoreError
 from batchgen.fault import ProviderError
+from batchgen.files.spool import Spool
 from batchgen.providers.presets import profile
 from batchgen.transport import Transport
 from tests.rawserver import Connection, answer
