@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from batchgen.app.config import settings
-from batchgen.app.config.settings import Key, environment, find_key, find_keys, missing, project_settings
+from batchgen.app.config.keys import Key, find_key, find_keys, missing
+from batchgen.app.config.settings import environment, project_settings
 from batchgen.errors import KeyMissing, SettingsError
 
 SECRET = "sk-canary-4711-never-shown"

@@ -18,8 +18,8 @@ from anyio import create_task_group, fail_after, sleep, to_thread
 
 from batchgen import manifest
 from batchgen.app import control
-from batchgen.app.cancel import cancel
 from batchgen.app.config import settings
+from batchgen.app.control import cancel
 from batchgen.app.live_limits import follow
 from batchgen.app.project import Project
 from batchgen.app.supervisor import Supervisor

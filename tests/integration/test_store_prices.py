@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from batchgen.app.charge_history import found_prices
+from batchgen.app.plan import found_prices
 from batchgen.fault import Cause, Charged, Fault
 from batchgen.job import Attempt, Deferred, Exhausted, Requeued, Settlement
 from batchgen.providers.presets import profile

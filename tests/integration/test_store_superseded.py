@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.app import doubts
+from batchgen.app import verify
 from batchgen.app.project import Project
 from batchgen.errors import StoreError
 from batchgen.files.output import ASIDE, publish, withdraw
@@ -44,7 +44,7 @@ def tag(data: bytes) -> str:
 
 
 def sound(place: Site) -> bool:
-    found = doubts.verify(Project.of(place.folder, None), None, Selection(), deep=True)
+    found = verify.verify(Project.of(place.folder, None), None, Selection(), deep=True)
     assert found.checked
     return found.flaws == []
 

@@ -9,7 +9,7 @@ import pytest
 from batchgen.app.advice import needs_a_person
 from batchgen.app.project import CommandFlags
 from batchgen.app.queries import BatchStatus
-from batchgen.app.run_options import LaneResult, RunResult
+from batchgen.app.run_result import LaneResult, RunResult
 from batchgen.cli.render.result import closing
 from batchgen.engine.lane import Closure
 from batchgen.fault import Cause

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.app.run_options import LaneResult
+from batchgen.app.run_result import LaneResult
 from batchgen.cli.render.progress import LONG_PAUSE, News
 from batchgen.cli.render.result import _lane_line, _stand_ins
 from batchgen.engine.lane import Closure, Lane

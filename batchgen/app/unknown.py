@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
-import sys
 import uuid
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,36 +14,21 @@ import anyio
 from ..errors import NotFound, UsageError
 from ..files import lock
 from ..files.images import DamagedImageError, ImageInfo, examine
-from ..files.output import digest, publish
+from ..files.output import publish
 from ..files.sidecar import describe
 from ..job import Attempt, Cancelled, Job, Requeued, State
 from ..manifest.filenames import stems
 from ..planning.selection import Selection
 from ..store.reader import Reader
-from ..store.records import AttemptRecord, Batch, DeliveredFile, UnknownAttempt
-from ..store.writer import Writer
+from ..store.records import AttemptRecord, Batch, UnknownAttempt
 from ..task import NOTHING, Artifact, Basis, Charge, Picture, Usage
-from .project import Project, opened
+from .clock import utc_now
+from .project import Project, open_locked, opened
 
-#: Threads that read files; disks answer several questions at once.
-_THREADS = 4
 #: No image that a provider sends is larger.
 _LARGEST = 256 * 1024 * 1024
 
 _ADOPTING = {State.UNKNOWN, State.FAILED, State.PENDING}
-
-
-@contextmanager
-def holding(project: Project) -> Iterator[tuple[Reader, Writer]]:
-    """Hold the job table for writing, as a run does; raise NotFound, LockHeld."""
-    with opened(project):
-        pass  # where there is no table, the lock would make one
-    with (
-        lock.hold(project.db, command=shlex.join(["batchgen", *sys.argv[1:]])),
-        opened(project) as reader,
-        Writer(project.db) as writer,
-    ):
-        yield reader, writer
 
 
 # --- jobs in doubt ------------------------------------------------------------
@@ -65,13 +45,13 @@ def doubts(
 
 def try_again(project: Project, name: str | None, selection: Selection) -> tuple[Batch, Sequence[Job]]:
     """Put jobs in doubt back to pending; what they may have cost stays in the ledger."""
-    with holding(project) as (reader, writer):
+    with open_locked(project) as (reader, writer):
         batch = reader.batch(name)
         chosen = _unknown(reader, batch, selection)
 
         async def put_back() -> None:
             for job in chosen:
-                await writer.move(job, Requeued(at=_now()))
+                await writer.move(job, Requeued(at=utc_now()))
 
         anyio.run(put_back)
         return batch, chosen
@@ -79,13 +59,13 @@ def try_again(project: Project, name: str | None, selection: Selection) -> tuple
 
 def drop(project: Project, name: str | None, selection: Selection, *, free: bool) -> tuple[Batch, Sequence[Job]]:
     """Give up jobs in doubt; *free*: their calls were looked up at the provider, and were not charged."""
-    with holding(project) as (reader, writer):
+    with open_locked(project) as (reader, writer):
         batch = reader.batch(name)
         chosen = _unknown(reader, batch, selection)
 
         async def give_up() -> None:
             for job in chosen:
-                await writer.drop(job, Cancelled(at=_now()), free=free)
+                await writer.drop(job, Cancelled(at=utc_now()), free=free)
 
         anyio.run(give_up)
         return batch, chosen
@@ -102,7 +82,7 @@ def _unknown(reader: Reader, batch: Batch, selection: Selection) -> list[Job]:
 
 def adopt(project: Project, name: str | None, key: str, file: Path) -> tuple[Job, Artifact]:
     """Publish *file* as an image of the job *key*, and book the call it came from; raise NotFound, UsageError."""
-    with holding(project) as (reader, writer):
+    with open_locked(project) as (reader, writer):
         batch = reader.batch(name)
         job = reader.job(batch.id, key)
         if job.state not in _ADOPTING:
@@ -120,7 +100,7 @@ def adopt(project: Project, name: str | None, key: str, file: Path) -> tuple[Job
                 usage, cost = Usage(images=1), _estimated(record)
                 said = describe(attempt, artifact, Picture(data=data), usage, cost, rehearsal=project.sandbox)
                 publish(Path(batch.folder), f"{image}.json", said)
-        after = anyio.run(partial(writer.adopt, job, attempt.id, artifact, _now()))
+        after = anyio.run(partial(writer.adopt, job, attempt.id, artifact, utc_now()))
         return after, artifact
 
 
@@ -174,84 +154,3 @@ def _estimated(record: AttemptRecord | None) -> Charge:
 
 
 # --- files --------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileProblem:
-    """A file that is not as it was delivered."""
-
-    key: str
-    path: str
-    what: str  #: missing, size, hash, image or unreadable
-    detail: str
-    orphaned: bool = False  #: its job stands in the manifest no more, so no run would make it again
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VerifyReport:
-    """What looking at every file came to."""
-
-    batch: Batch
-    checked: int
-    flaws: Sequence[FileProblem]
-    requeued: Sequence[str] = ()  #: keys of jobs that were put back
-
-
-def verify(project: Project, name: str | None, selection: Selection, *, deep: bool) -> VerifyReport:
-    """Hold every file that the selected jobs count on against its size and hash; *deep*: decode it too."""
-    with opened(project) as reader:
-        batch = reader.batch(name)
-        return _verified(project, reader, batch, selection, deep=deep)
-
-
-def requeue(project: Project, name: str | None, selection: Selection, *, deep: bool) -> VerifyReport:
-    """Do what ``verify`` does, and put the jobs back whose files are not as they were."""
-    with holding(project) as (reader, writer):
-        batch = reader.batch(name)
-        seen = _verified(project, reader, batch, selection, deep=deep)
-        wrong = [
-            reader.job(batch.id, key) for key in dict.fromkeys(flaw.key for flaw in seen.flaws if not flaw.orphaned)
-        ]
-        chosen = [job for job in wrong if job.state is State.DONE]
-
-        async def put_back() -> None:
-            for job in chosen:
-                await writer.move(job, Requeued(at=_now()))
-
-        anyio.run(put_back)
-        return replace(seen, requeued=[job.key for job in chosen])
-
-
-def _verified(project: Project, reader: Reader, batch: Batch, selection: Selection, *, deep: bool) -> VerifyReport:
-    checked, flaws = 0, list[FileProblem]()
-    look = partial(_flaw, project.root, deep=deep)
-    with ThreadPoolExecutor(_THREADS) as threads:
-        for page in reader.files(batch.id, replace(selection, orphaned=True)):
-            checked += len(page)
-            flaws += [flaw for flaw in threads.map(look, page) if flaw is not None]
-    return VerifyReport(batch=batch, checked=checked, flaws=flaws)
-
-
-def _flaw(root: Path, standing: DeliveredFile, *, deep: bool) -> FileProblem | None:
-    file, path = standing.file, root / standing.file.path
-    say = partial(FileProblem, key=standing.key, path=file.path, orphaned=standing.orphaned)
-    try:
-        size = path.stat().st_size
-        if size != file.size_bytes:
-            return say(what="size", detail=f"{size} bytes, delivered with {file.size_bytes}")
-        found = digest(path)
-        if found != file.sha256:
-            return say(what="hash", detail=f"sha256 {found[:16]}…, delivered with {file.sha256[:16]}…")
-        if deep:
-            examine(path.read_bytes())
-    except FileNotFoundError:
-        return say(what="missing", detail="the file is gone")
-    except OSError as error:
-        return say(what="unreadable", detail=str(error.strerror))
-    except DamagedImageError as error:
-        return say(what="image", detail=str(error))
-    return None
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
