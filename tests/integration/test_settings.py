@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.app.config import settings
+from batchgen.app.config import keys
 from batchgen.app.config.keys import Key, find_key, find_keys, missing
 from batchgen.app.config.settings import environment, project_settings
 from batchgen.errors import KeyMissing, SettingsError
@@ -177,10 +177,10 @@ def test_a_command_is_run_without_a_shell(tmp_path):
 
 
 def test_a_command_that_hangs_or_asks_is_given_up(monkeypatch):
-    monkeypatch.setattr(settings, "COMMAND_TIMEOUT", 0.2)
+    monkeypatch.setattr(keys, "COMMAND_TIMEOUT", 0.2)
     hanging = shlex.join([sys.executable, "-c", "import time; time.sleep(60)"])
     assert "TimeoutExpired" in refused({"AIGATE_API_KEY_COMMAND": hanging})
-    monkeypatch.setattr(settings, "COMMAND_TIMEOUT", 10)
+    monkeypatch.setattr(keys, "COMMAND_TIMEOUT", 10)
     asking = shlex.join([sys.executable, "-c", "input('password? ')"])
     assert "ended with code 1" in refused({"AIGATE_API_KEY_COMMAND": asking})
 
