@@ -11,7 +11,7 @@ import openai
 import pytest
 from PIL import Image
 
-from batchgen.sandbox.draw import fit, source_boxes
+from batchgen.sandbox.drawing import fit, source_boxes
 from batchgen.sandbox.launch import Sandbox, start
 from batchgen.sandbox.log import read_log, totals
 

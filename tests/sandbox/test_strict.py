@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from batchgen.sandbox.dialects import DIALECTS
-from batchgen.sandbox.draw import draw_picture, fit, source_boxes
+from batchgen.sandbox.drawing import draw_picture, fit, source_boxes
 from batchgen.sandbox.faults import FaultBook, parse_directive, parse_rate, parse_rule, split_prompt
 from batchgen.sandbox.log import read_log
-from batchgen.sandbox.pace import Latency, Throttle
 from batchgen.sandbox.server import require_loopback
-from batchgen.sandbox.wire import Form, Order, Refusal, Trace, Upload
+from batchgen.sandbox.timing import Latency, Throttle
+from batchgen.sandbox.values import Form, Order, Refusal, Trace, Upload
 
 GPT = {"model": "openai/gpt-image-2", "prompt": "A cat"}
 PLAIN = {"model": "gpt-image-2", "prompt": "A cat"}

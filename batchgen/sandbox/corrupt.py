@@ -6,7 +6,7 @@ import base64
 import json
 from dataclasses import replace
 
-from .wire import Json, Order, Picture
+from .values import Json, Order, Picture
 
 CLOUDFLARE_524 = """<!DOCTYPE html>
 <html lang="en-US"><head><title>sandbox | 524: A timeout occurred</title></head>

@@ -12,22 +12,22 @@ from aiohttp import web
 
 from .body import fetch_source, raw_prompt, read_form, take_directives
 from .compose import billed, carried_out, package_of, pictures_for, shape_of, sources_of, write_answer
+from .corrupt import CLOUDFLARE_524, HTML_200, WORDS_INSTEAD
 from .deliver import deliver, reset
-from .desk import Desk, Entry
 from .dialects.dialect import Dialect
 from .faults import EARLY, REFUSALS, Fault
 from .shapes import Draft, Shape
-from .spoil import CLOUDFLARE_524, HTML_200, WORDS_INSTEAD
-from .wire import Form, Order, Package, Refusal, Reply, Trace, waived
+from .state import Entry, State
+from .values import Form, Order, Package, Refusal, Reply, Trace, waived
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def handler_for(desk: Desk, dialect: Dialect, kind: str) -> Handler:
+def handler_for(state: State, dialect: Dialect, kind: str) -> Handler:
     """Return the handler of one endpoint."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        return await Visit(desk, dialect, kind, request).run()
+        return await Visit(state, dialect, kind, request).run()
 
     return handler
 
@@ -58,9 +58,9 @@ def authorise(request: web.Request) -> None:
 class Visit:
     """Carry one request through."""
 
-    def __init__(self, desk: Desk, dialect: Dialect, kind: str, request: web.Request) -> None:
-        self.desk, self.dialect, self.kind, self.request = desk, dialect, kind, request
-        trace = trace_of(request, desk.next_serial(), time.time())
+    def __init__(self, state: State, dialect: Dialect, kind: str, request: web.Request) -> None:
+        self.state, self.dialect, self.kind, self.request = state, dialect, kind, request
+        trace = trace_of(request, state.next_serial(), time.time())
         self.key = request.headers.get("Idempotency-Key")
         self.promised = False
         self.sources: tuple[str, ...] = ()
@@ -90,18 +90,18 @@ class Visit:
             form = await read_form(self.request)
             self._note_form(form)
         finally:
-            self.arrived = self.desk.log.write(self.entry.line("arrival"))
+            self.arrived = self.state.log.write(self.entry.line("arrival"))
         authorise(self.request)
         self._throttle()
         form, directives = take_directives(form)
         self.sources = sources_of(form)
         order = await self._read(form)
         self.entry.n = order.n
-        earlier = self.desk.promise(self.dialect.name, self.key)
+        earlier = self.state.promise(self.dialect.name, self.key)
         if earlier is not None:
             return order, None, earlier
         self.promised = True
-        fault = self.desk.book.pick(
+        fault = self.state.book.pick(
             serial=self.entry.trace.serial,
             provider=self.dialect.name,
             prompt=self.entry.prompt or "",
@@ -122,7 +122,7 @@ class Visit:
         self.entry.n = int(n) if n.isdecimal() and len(n) < 9 else None
 
     def _throttle(self) -> None:
-        throttle = self.desk.throttles.get(self.dialect.name)
+        throttle = self.state.throttles.get(self.dialect.name)
         if throttle is None:
             return
         wait = throttle.admit()
@@ -136,11 +136,11 @@ class Visit:
         """Check the request; source images are decoded away from the event loop."""
 
         def read() -> Order:
-            return self.dialect.read(form, self.kind, lambda url: fetch_source(url, self.desk.url, self.desk.shelf))
+            return self.dialect.read(form, self.kind, lambda url: fetch_source(url, self.state.url, self.state.shelf))
 
         if self.kind == "generation":
             return read()
-        return await asyncio.get_running_loop().run_in_executor(self.desk.pool, read)
+        return await asyncio.get_running_loop().run_in_executor(self.state.pool, read)
 
     async def _work(self, order: Order, fault: Fault | None) -> Package | None:
         """Draw and charge; return the answer, or None where the connection goes first."""
@@ -151,13 +151,13 @@ class Visit:
         draft = Draft(order=order, trace=trace, kind=kind, amount=fault.amount if fault else 0.0, sources=self.sources)
         if shape.refusal:
             return shape.refusal(draft)
-        await asyncio.sleep(self.desk.settings.latency.seconds_for(order, self.desk.chance(trace, "latency")))
+        await asyncio.sleep(self.state.settings.latency.seconds_for(order, self.state.chance(trace, "latency")))
         if fault is not None and kind == "slow":
             await asyncio.sleep(fault.amount)
         order = carried_out(order, kind, shape)
         draft = replace(draft, order=order, bill=billed(self.dialect, order, draft, shape))
         if not self._has_no_image(order, fault):
-            pictures = await pictures_for(self.desk, self.dialect, self.entry, draft, shape)
+            pictures = await pictures_for(self.state, self.dialect, self.entry, draft, shape)
             draft = replace(draft, pictures=pictures)
         reply = await self._charge(draft)
         good = package_of(reply)
@@ -169,8 +169,8 @@ class Visit:
         bill = draft.bill or self.dialect.price(draft.order, draft.order.n)
         if draft.kind not in self.dialect.free:
             # Durable before the first byte of the answer: a client can never hold an image this log does not know.
-            await self.desk.log.write(self.entry.line("charge", bill=bill))
-            self.desk.spend(self.dialect.name, bill)
+            await self.state.log.write(self.entry.line("charge", bill=bill))
+            self.state.spend(self.dialect.name, bill)
         else:
             bill = waived(bill)
         words = WORDS_INSTEAD if draft.kind == "text" and draft.order.kind == "chat" else None
@@ -179,7 +179,7 @@ class Visit:
     def _keep_promise(self, package: Package | None, *, remember: bool) -> None:
         if self.promised and self.key:
             self.promised = False
-            self.desk.keep_promise(self.dialect.name, self.key, package, remember=remember)
+            self.state.keep_promise(self.dialect.name, self.key, package, remember=remember)
 
     def _has_no_image(self, order: Order, fault: Fault | None) -> bool:
         kind = fault.kind if fault else ""
@@ -190,7 +190,7 @@ class Visit:
         if kind == "drop-before":
             return None
         if kind == "redirect":
-            headers = {"Location": f"{self.desk.url}/_sandbox/elsewhere"}
+            headers = {"Location": f"{self.state.url}/_sandbox/elsewhere"}
             return Package(status=307, headers=headers, body=b"", mime="text/plain")
         package = self._refusal_package(Refusal("error500"))
         return replace(package, status=200)
@@ -220,4 +220,4 @@ class Visit:
             response, status = await deliver(self.request, package, fault)
             return response
         finally:
-            self.desk.log.note(self.entry.line("answer", status=status))
+            self.state.log.note(self.entry.line("answer", status=status))

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .wire import Order, Quota
+from .values import Order, Quota
 
 #: Seconds at the middle of the distribution, by quality, for a picture of a megapixel.
 MEDIANS = {"low": 0.5, "medium": 1.0, "high": 2.0, "xhigh": 2.5, "max": 3.0}

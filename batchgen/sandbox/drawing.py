@@ -11,7 +11,7 @@ from dataclasses import replace
 from PIL import Image, ImageDraw, ImageFont
 
 from .scene import colour, paint_edit_backdrop, paint_scene
-from .wire import Order
+from .values import Order
 
 Box = tuple[int, int, int, int]
 MIMES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}

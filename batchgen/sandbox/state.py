@@ -15,8 +15,8 @@ from pathlib import Path
 from .cdn import Shelf
 from .faults import Fault, FaultBook
 from .log import ChargeLog, Line, read_log, totals
-from .pace import Latency, Throttle
-from .wire import Bill, Package, Trace
+from .timing import Latency, Throttle
+from .values import Bill, Package, Trace
 
 _REMEMBERED = 256  # answers kept for idempotency keys
 
@@ -39,7 +39,7 @@ class Settings:
     clock: float = 0  #: seconds by which the date of every answer is wrong
 
 
-class Desk:
+class State:
     """Hold the state of one running server."""
 
     def __init__(self, settings: Settings) -> None:
