@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a new job database with its writer and reader, a spool slot, an environment without proxies."""
+"""Fixtures of all tests: a new job database, its writer and reader, a spool slot, an environment without proxies."""
 
 from __future__ import annotations
 

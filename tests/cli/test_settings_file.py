@@ -68,14 +68,14 @@ def test_every_option_of_every_command_has_been_thought_about():
 
 def test_a_file_says_what_the_command_line_and_the_environment_leave_out(own, monkeypatch):
     own.write_text(
-        "options: {run: {stop_at: 05:00, max_time: 2h, on_finish: date, log_file: /tmp/x}}", encoding="utf-8"
+        "options: {run: {stop_at: 05:00, max_time: 2h, on_finish: date, log_file: /nowhere/log}}", encoding="utf-8"
     )
     folder = shop(own, "options: {run: {stop-at: 22:30, max_failures: 5, notify: 'http://127.0.0.1:9/'}}")
     said = parsed(folder)
     # 22:30 is no number, though YAML 1.1 makes one of it
     assert (said["stop_at"], said["max_time"], said["max_failures"]) == ("22:30", "2h", "5")
     assert (said["notify"], said["on_finish"], said["wait_lock"]) == (("http://127.0.0.1:9/",), "date", 0)
-    assert said["log_file"] == Path("/tmp/x")
+    assert said["log_file"] == Path("/nowhere/log")
     monkeypatch.setenv("BATCHGEN_STOP_AT", "06:00")
     assert parsed(folder)["stop_at"] == "06:00"
     assert parsed(folder, "--stop-at", "07:00")["stop_at"] == "07:00"
