@@ -1,4 +1,4 @@
-"""Kit for faults of this machine: small disks, read-only folders, errors of single calls, signals, fast forks."""
+"""Kit for faults of this machine: small disks, read-only folders, errors of single calls, signals, fast forks.
 
 A run is a fork of a process that has imported batchgen already, entered at the command line's ``main``; everything else
 is real: the job table, the spool, the output folder, the sandbox as a process and its charge log as the witness.
