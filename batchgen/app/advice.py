@@ -14,7 +14,7 @@ from ..fault import Cause
 if TYPE_CHECKING:
     from .project import CommandFlags
     from .queries import BatchStatus
-    from .run_options import LaneResult, RunResult
+    from .run_result import LaneResult, RunResult
 
 #: Causes that another attempt does not help against.
 _NEEDS_A_CHANGE = frozenset({Cause.REFUSED, Cause.INVALID})
