@@ -9,6 +9,8 @@ from importlib.resources import files
 
 import click
 
+from ...errors import ExitCode
+from ...fault import Cause
 from .. import command as shape
 
 WIDTH = 100
@@ -22,35 +24,6 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Afterwards": ("usage", "causes", "unknown", "recovery"),
     "How it works": ("design", "decisions", "architecture", "glossary", "contributing"),
 }
-_CODES = {
-    0: "all done, or all that was selected, or nothing to do",
-    1: "unexpected: disk or database; nothing that arrived is lost",
-    2: "the command line is wrong",
-    3: "ran to the end; some jobs failed or are unknown",
-    4: "manifest or settings invalid; nothing sent",
-    5: "key missing or refused, or the first jobs were all refused alike",
-    6: "spending not confirmed; nothing sent",
-    7: "budget reached, or provider out of money; the rest is pending",
-    8: "stopped early: --stop-at, --max-time, --max-failures, a provider out of reach, or a pause left in force",
-    10: "no such batch, run or job",
-    11: "another run holds the lock",
-    12: "the job table is newer than this program, or its upgrade failed",
-    130: "interrupted, in an orderly way",
-    143: "terminated, in an orderly way",
-}
-_CAUSES = {
-    "throttled": "429, 503, overloaded: it goes slower, waits as long as the provider asks, and tries again",
-    "unreached": "no connection, nothing was sent: it tries again, free",
-    "money": "the account is out of money: the lane closes, jobs stay pending (exit 7) or the next provider takes over",
-    "denied": "key, model or path refused: as with money (exit 5); a refused model stops its own jobs only",
-    "refused": "the provider's content rules: failed, never sent again by itself; change the prompt",
-    "invalid": "the request or a source image is wrong: failed; mend the manifest or the settings",
-    "empty": "an answer without an image, or with too few: three tries in all; images that came are kept",
-    "spoiled": "a paid answer that cannot be used: booked, kept in .batchgen/spool, one new try",
-    "error": "the provider says it failed: tries again within retry.attempts, with pauses that grow",
-    "unknown": "sent, and nobody can know what came of it: on_unknown says whether to buy again",
-}
-
 _FOLDER = files("batchgen") / "help"
 _MARKED = re.compile(r"<!-- batchgen:([a-z-]+) -->\n(?:(?:(?!<!-- batchgen:).)*?<!-- /batchgen:\1 -->\n)?", re.DOTALL)
 _COMMENT = re.compile(r"^<!-- /?batchgen:[a-z-]+ -->\n", re.MULTILINE)
@@ -122,12 +95,12 @@ def bullets(items: Mapping[str, str]) -> str:
 
 def _exit_codes(root: click.Group) -> str:
     del root
-    return table(((str(code), meaning) for code, meaning in _CODES.items()), ("code", "meaning"))
+    return table(((str(int(code)), code.meaning) for code in ExitCode), ("code", "meaning"))
 
 
 def _causes(root: click.Group) -> str:
     del root
-    return bullets(_CAUSES)
+    return bullets({str(cause): cause.meaning for cause in Cause})
 
 
 def _environment(root: click.Group) -> str:
