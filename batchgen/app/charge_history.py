@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..learned_prices import PriceMemory
 from ..providers.pricing import charge
 from ..providers.profile import Profile, UnknownModel
-from ..providers.translate import translated
+from ..providers.translate import translate
 from ..store.reader import Reader
 from ..task import Basis
 
@@ -27,5 +27,5 @@ def found_prices(reader: Reader, profiles: Mapping[str, Profile]) -> PriceMemory
         except UnknownModel:
             continue
         cost = call.charge if call.charge.basis is Basis.REPORTED else charge(call.usage, call.task, model)
-        memory.observe(translated(call.task, profile), cost, call.usage.images)
+        memory.observe(translate(call.task, profile), cost, call.usage.images)
     return memory

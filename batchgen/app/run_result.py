@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from ..files.output import make_private, replace_file
+from ..files.output import make_private, write_atomic
 from ..money import show_credits, show_usd
 from ..store import ledger
 from .advice import WHY, NextStep, exit_words, needs_a_person, steps
@@ -52,7 +52,7 @@ def keep(project: Project, ended: RunResult) -> Path | None:
     try:
         make_private(make_private(runs) / ended.run_id)
         # one temporary name for all runs: what a run leaves when it dies here, the next one overwrites
-        replace_file(file, data, part=runs / ".summary.part")
+        write_atomic(file, data, part=runs / ".summary.part")
     except (OSError, StoreError):
         return None
     _forget(runs)

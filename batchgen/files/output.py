@@ -21,7 +21,7 @@ from ..errors import StoreError
 from .placing import NO_LINKS, place
 
 #: Where files go that a changed job replaces, relative to the output folder.
-ASIDE = ".superseded"
+SUPERSEDED = ".superseded"
 
 _PART = ".bg-"
 _NAME_BYTES = 255
@@ -49,7 +49,7 @@ def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None)
             _put(folder, PurePosixPath(name), data, root)
             if sidecar is not None:
                 _put(folder, PurePosixPath(f"{name}.json"), sidecar, root)
-            sync_folder(folder)
+            sync(folder)
     except OSError as error:
         raise StoreError(
             f"cannot write {root / name}: {error.strerror}. The answer is kept in the spool, nothing is lost: "
@@ -73,8 +73,8 @@ def withdraw(root: Path, name: str, sha256: str, attempt_id: str, *, bare: Calla
             _withdraw(folder, PurePosixPath(name), root, sha256, attempt_id, bare)
     except OSError as error:
         raise StoreError(
-            f"cannot move {root / name} to {root / ASIDE}: {error.strerror}. The new image is there, nothing is lost: "
-            "free the disk or fix the folder, then run the same command again"
+            f"cannot move {root / name} to {root / SUPERSEDED}: {error.strerror}. The new image is there, nothing is "
+            "lost: free the disk or fix the folder, then run the same command again"
         ) from error
 
 
@@ -105,7 +105,7 @@ def require_writable(root: Path, names: Iterable[str] = ()) -> bool:
         ) from error
 
 
-def has_links(folder: Path) -> bool:
+def supports_links(folder: Path) -> bool:
     """Return whether the file system of an existing *folder* has hard links; raise OSError where it takes no file."""
     with _folder(folder, PurePosixPath(), make=False) as descriptor:
         return _try_to_place(descriptor)
@@ -136,7 +136,7 @@ def make_private(folder: Path) -> Path:
     return folder
 
 
-def replace_file(path: Path, data: bytes, *, mode: int = 0o600, part: Path | None = None) -> None:
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o600, part: Path | None = None) -> None:
     """Put *data* at *path*, over what is there, whole or not at all, durably; raise OSError.
 
     *part* is the temporary name.  It is the same each time, so that a process that dies here, or a disk that lets
@@ -148,7 +148,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600, part: Path | Non
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            sync_folder(file.fileno())
+            sync(file.fileno())
         part.replace(path)
     except OSError:
         with suppress(OSError):
@@ -156,12 +156,12 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600, part: Path | Non
         raise
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        sync_folder(folder)
+        sync(folder)
     finally:
         os.close(folder)
 
 
-def sync_folder(descriptor: int) -> None:
+def sync(descriptor: int) -> None:
     """Make the names in an open folder durable, or a file.  Some network file systems have nothing to sync."""
     try:
         os.fsync(descriptor)
@@ -185,7 +185,7 @@ def _folder(root: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[
                     raise
                 with suppress(FileExistsError):
                     os.mkdir(part, dir_fd=descriptor)
-                sync_folder(descriptor)
+                sync(descriptor)
                 inner = os.open(part, _FOLDER, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = inner
@@ -213,7 +213,7 @@ def _part(folder: int, data: bytes) -> Iterator[str]:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            sync_folder(file.fileno())
+            sync(file.fileno())
         yield part
     finally:
         with suppress(FileNotFoundError):
@@ -235,7 +235,7 @@ def _try_to_place(folder: int) -> bool:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
-    sync_folder(folder)
+    sync(folder)
     return linked
 
 
@@ -291,7 +291,7 @@ def _withdraw(  # noqa: PLR0917 - see withdraw
     for path in (path for path, ours in found.items() if ours):
         _set_aside(folder, path, root)
         os.unlink(path.name, dir_fd=folder)
-        sync_folder(folder)
+        sync(folder)
 
 
 def _found(folder: int, name: str) -> bytes | None:
@@ -307,7 +307,7 @@ def _set_aside(folder: int, name: PurePosixPath, root: Path) -> None:
     tail = f".{hashlib.sha256(data).hexdigest()[:8]}{name.suffix}"
     # a name may be as long as the file system takes, and no letter of it may be cut in two
     stem = os.fsencode(name.stem)[: max(0, _NAME_BYTES - len(os.fsencode(tail)))].decode(errors="ignore")
-    target = PurePosixPath(ASIDE, name.parent, f"{stem}{tail}")
+    target = PurePosixPath(SUPERSEDED, name.parent, f"{stem}{tail}")
     with _folder(root, target.parent) as aside:
         with suppress(FileExistsError):
             try:
@@ -317,4 +317,4 @@ def _set_aside(folder: int, name: PurePosixPath, root: Path) -> None:
                     raise
                 with _part(aside, data) as part:
                     place(part, target.name, aside)
-        sync_folder(aside)
+        sync(aside)

@@ -17,7 +17,7 @@ from .profile import Profile, UnknownModel
 HARMLESS = ("moderation", "output_compression")
 
 
-def translated(task: Task, profile: Profile) -> Task:
+def translate(task: Task, profile: Profile) -> Task:
     """Return *task* as *profile* would be asked for it; what does not fit all the same is for ``fit.check``."""
     task = replace(task, provider=profile.name)
     try:

@@ -1,6 +1,6 @@
 """Fit a task to a model's rules: what goes out, and what this provider would refuse before money is spent.  Pure.
 
-``check`` and ``wire_fields`` read the same ``fitted`` answer, so what is checked is what is sent.
+``check`` and ``wire_fields`` read the same ``fit`` answer, so what is checked is what is sent.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ def check(task: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
     return (
         *_prompt(task, rules),
         *_sources(task, rules),
-        *fitted(task, rules, f"{profile.name} ({name})").misfits,
+        *fit(task, rules, f"{profile.name} ({name})").misfits,
     )
 
 
-def ended(task: Task, profile: Profile, today: date) -> tuple[UnsupportedRequest, ...]:
+def discontinued(task: Task, profile: Profile, today: date) -> tuple[UnsupportedRequest, ...]:
     """Return why the model of *task*, which *profile* has, can be asked no more from *today* on; empty: it can."""
     name, model = profile.find(task.model)
     if model.ends is None or today < date.fromisoformat(model.ends):
@@ -107,10 +107,10 @@ def _instead(successor: str | None) -> str:
 
 def wire_fields(task: Task, model: Model, rules: Rules) -> dict[str, Any]:
     """Return the body's fields but for prompt and images: model, n, size, optional ones, then ``extra`` as it is."""
-    return {"model": model.wire, **fitted(task, rules, model.wire).fields, **task.extra}
+    return {"model": model.wire, **fit(task, rules, model.wire).fields, **task.extra}
 
 
-def fitted(task: Task, rules: Rules, who: str) -> FittedTask:
+def fit(task: Task, rules: Rules, who: str) -> FittedTask:
     """Fit the optional fields of *task*: only what the user set or the provider requires, spelled as it wants."""
     fields: dict[str, Any] = {}
     misfits = [*_count(task, rules, who), *_extra(task, rules, who)]
