@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..learned_prices import PriceMemory
 from ..providers.pricing import charge
 from ..providers.profile import Profile, UnknownModel
-from ..providers.translate import translate
+from ..providers.validation import translate
 from ..store.reader import Reader
 from ..task import Basis
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from ..files.output import make_private, write_atomic
+from ..files.atomic import write_atomic
+from ..files.output import make_private
 from ..money import show_credits, show_usd
 from ..store import ledger
 from .advice import WHY, NextStep, exit_words, needs_a_person, steps

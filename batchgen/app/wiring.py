@@ -32,7 +32,7 @@ from ..planning.plan import Plan
 from ..providers.key_destinations import destinations_of
 from ..providers.pricing import estimate
 from ..providers.profile import Profile, Retry
-from ..providers.translate import translate
+from ..providers.validation import translate
 from ..route import Models
 from ..store.reader import Reader
 from ..store.records import Loaded

@@ -7,7 +7,6 @@ outside of it.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import secrets
@@ -18,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from ..errors import StoreError
-from .placing import NO_LINKS, place
+from .atomic import NO_LINKS, place, sync
 
 #: Where files go that a changed job replaces, relative to the output folder.
 SUPERSEDED = ".superseded"
@@ -28,8 +27,6 @@ _NAME_BYTES = 255
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-#: What fsync() fails with on file systems that have nothing to sync.
-_NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 #: The longest ending that a name gets.
 _ENDING = len(".extra99.webp.json")
 #: Characters of file names that are tried at a time, each of up to four bytes.
@@ -134,40 +131,6 @@ def make_private(folder: Path) -> Path:
             f"Run: chmod 700 {shlex.quote(str(folder))}, or keep the state elsewhere with --db"
         )
     return folder
-
-
-def write_atomic(path: Path, data: bytes, *, mode: int = 0o600, part: Path | None = None) -> None:
-    """Put *data* at *path*, over what is there, whole or not at all, durably; raise OSError.
-
-    *part* is the temporary name.  It is the same each time, so that a process that dies here, or a disk that lets
-    nothing be removed, leaves one file, which the next call overwrites.  Only one process at a time may write it.
-    """
-    part = part or path.with_name(f".{path.name}.part")
-    try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            sync(file.fileno())
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        sync(folder)
-    finally:
-        os.close(folder)
-
-
-def sync(descriptor: int) -> None:
-    """Make the names in an open folder durable, or a file.  Some network file systems have nothing to sync."""
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_SYNC:
-            raise
 
 
 @contextmanager

@@ -26,7 +26,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..errors import StoreError
-from .output import make_private, sync
+from .atomic import sync_folder
+from .output import make_private
 
 _SUFFIX = ".slot"
 #: An answer that may have been paid for and was not delivered.
@@ -207,7 +208,7 @@ class Spool:
             try:
                 if replace:
                     slot.path = fresh.rename(path)
-                self._sync()
+                sync_folder(self._folder)
             except OSError:
                 slot.close()
                 if not replace:  # a slot says that its call may have been sent: this one never was
@@ -254,13 +255,6 @@ class Spool:
 
     def _path(self, attempt_id: str) -> Path:
         return self._folder / f"{attempt_id}{_SUFFIX}"
-
-    def _sync(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            sync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _holds_success(path: Path) -> bool:

@@ -10,8 +10,7 @@ from typing import Any
 from ..errors import SettingsError
 from ..providers import presets, validation
 from ..providers.profile import Profile
-from ..providers.translate import translate
-from ..providers.validation import UnsupportedRequest
+from ..providers.validation import UnsupportedRequest, translate
 from ..task import Task
 from . import include
 from .batch import Stated

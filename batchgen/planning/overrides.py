@@ -17,7 +17,7 @@ from ..fingerprint import AMENDED
 from ..manifest.batch import Jobs, PlannedJob, Recipe
 from ..providers import validation
 from ..providers.profile import Profile
-from ..providers.translate import translate
+from ..providers.validation import translate
 from ..task import Task
 
 _NUMBERS = ("output_compression", "seed")

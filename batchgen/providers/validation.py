@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -18,6 +18,10 @@ from .sizes import fit_size, pixels
 
 #: Task fields a whitelist may let through; size and n have rules of their own.
 OPTIONAL = ("quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
+
+#: Fields that are dropped for a provider that does not take them, because the picture is the same without: how strictly
+#: a prompt is moderated, and how large the file is.
+HARMLESS = ("moderation", "output_compression")
 
 #: What ``extra`` must not set, and where it belongs instead.  ``stream`` would change the form of the answer.
 _OWN = {
@@ -103,6 +107,24 @@ def _over(profile: Profile, model: str, day: str) -> str:
 
 def _instead(successor: str | None) -> str:
     return f"write model: {successor}" if successor else ""
+
+
+def translate(task: Task, profile: Profile) -> Task:
+    """Return *task* in the terms of *profile*: its name for the model, and without harmless fields it does not take.
+
+    Sizes, spellings and formats are fitted when the request is made; ``check`` reports whatever still does not fit.
+    """
+    task = replace(task, provider=profile.name)
+    try:
+        name, model = profile.find(task.model or None)
+    except UnknownModel:
+        return task
+    task = replace(task, model=name)
+    rules = model.rules(task.kind)
+    dropped: dict[str, Any] = {
+        field: None for field in HARMLESS if rules and getattr(task, field) is not None and field not in rules.fields
+    }
+    return replace(task, **dropped) if dropped else task
 
 
 def wire_fields(task: Task, model: Model, rules: Rules) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import StoreError
-from batchgen.files.output import SUPERSEDED, digest, make_private, publish, sweep, write_atomic
+from batchgen.files.atomic import write_atomic
+from batchgen.files.output import SUPERSEDED, digest, make_private, publish, sweep
 
 ROOT = Path(__file__).parents[2]
 
@@ -392,7 +393,7 @@ REPLACE = """
     import os, signal, sys
     from contextlib import suppress
     from pathlib import Path
-    from batchgen.files.output import replace_file
+    from batchgen.files.atomic import write_atomic
     call, what, calls = sys.argv[2], sys.argv[3], ("open", "fsync", "replace", "unlink")
     broken = False
     def guard(name):
@@ -409,7 +410,7 @@ REPLACE = """
     for name in calls:
         guard(name)
     try:
-        replace_file(Path(sys.argv[1], "note"), b"new")
+        write_atomic(Path(sys.argv[1], "note"), b"new")
     except OSError as error:
         print(error.strerror)
     """

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import StoreError
-from batchgen.files import placing
-from batchgen.files.output import SUPERSEDED, publish, require_writable, supports_links, sweep, sync, withdraw
-from batchgen.files.placing import NO_LINKS, place
+from batchgen.files import atomic
+from batchgen.files.atomic import NO_LINKS, place, sync
+from batchgen.files.output import SUPERSEDED, publish, require_writable, supports_links, sweep, withdraw
 
 from .test_files import ROOT, killed_at, tree
 
@@ -47,9 +47,9 @@ RENAMES = {"kernel": None, "look": lambda *_: errno.EINVAL, "absent": None}
 def linkless(request, monkeypatch):
     monkeypatch.setattr(os, "link", refusing(errno.EPERM))
     if request.param == "absent":
-        monkeypatch.setattr(placing, "_renameat2", lambda: None)
+        monkeypatch.setattr(atomic, "_renameat2", lambda: None)
     elif (rename := RENAMES[request.param]) is not None:
-        monkeypatch.setattr(placing, "_renameat2", lambda: rename)
+        monkeypatch.setattr(atomic, "_renameat2", lambda: rename)
     return request.param
 
 
@@ -235,7 +235,7 @@ def test_names_of_a_try_are_swept_too(tmp_path):
 
 NO_LINK = """
     import errno, os
-    from batchgen.files import placing
+    from batchgen.files import atomic
 
     def no_link(*_, **__):
         raise OSError(errno.EPERM, "no links")
@@ -245,11 +245,11 @@ NO_LINK = """
 #: How a name is found free: by the kernel (through ``os``, so that a test can be killed there), or by a look.
 WAYS = {
     "look": """
-        placing._renameat2 = lambda: None
+        atomic._renameat2 = lambda: None
         """,
     "kernel": """
-        kernel = placing._renameat2()
-        placing._renameat2 = lambda: lambda *given: os.renameat2(*given)
+        kernel = atomic._renameat2()
+        atomic._renameat2 = lambda: lambda *given: os.renameat2(*given)
         os.renameat2 = lambda *given: kernel(*given)
         """,
 }

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from batchgen.providers.presets import PRESET_NAMES, profile
-from batchgen.providers.translate import HARMLESS, translate
-from batchgen.providers.validation import check
+from batchgen.providers.validation import HARMLESS, check, translate
 from batchgen.task import Kind, Source, Task
 
 BASES = {"gateway": {"base_url": "https://gw.example.com"}}

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from ...errors import StoreError
-from ...files.output import write_atomic
+from ...files.atomic import write_atomic
 from ...store.records import Run
 from ..project import Project
 
