@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .project import CommandFlags
     from .queries import BatchStatus
-    from .run_options import LaneResult, RunResult
+    from .run_result import LaneResult, RunResult
 
 #: What a person does about each cause of failure that trying again does not help.
 CURE = {

@@ -24,7 +24,7 @@ from ..providers.clock_skew import smallest_skew
 from ..store import maintenance, migrate
 from ..store.reader import Reader
 from ..transport.client import tls_context
-from .config import dotenv, providers, settings
+from .config import dotenv, keys, providers, settings
 from .config.proxies import CERTIFICATES, bypassing, proxies, trusting
 from .preflight import BASE_FILES, FILES_PER_CALL, require_local
 from .project import Project
@@ -215,7 +215,7 @@ def _key(name: str, candidate: CheckCandidate, *, configured: bool) -> Finding |
         return Finding(about="keys", says=f"{name}: {candidate.key.source}{ends}")
     if candidate.variable is None:
         return Finding(about="keys", says=f"{name}: needs none") if configured else None
-    if settings.stated([candidate.variable], settings.environment()):
+    if keys.stated([candidate.variable], settings.environment()):
         return Finding(about="keys", says=f"{name}: {candidate.lacking}", verdict="bad", code=5)
     return Finding(about="keys", says=f"{name}: {candidate.lacking}", verdict="note") if configured else None
 

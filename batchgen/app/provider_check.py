@@ -19,9 +19,9 @@ from ..providers.probe import AccountReport, Answer, KeyVerdict, Probe, check_ke
 from ..providers.profile import Profile
 from ..sandbox import launch
 from ..transport import ProviderClient, Transport
-from .config import settings
+from .config import keys, settings
+from .config.keys import Key
 from .config.providers import configured, known
-from .config.settings import Key
 from .project import Project
 
 Value = TypeVar("Value")
@@ -144,7 +144,7 @@ def _keys(facts: Profile) -> Iterator[CheckCandidate]:
     """Yield each key that is set, and each that somebody meant to set and that cannot be one."""
     for variable in facts.api_key_env:
         try:
-            key = settings.find_key(variable, settings.environment())
+            key = keys.find_key(variable, settings.environment())
         except KeyMissing as error:
             yield CheckCandidate(profile=facts, variable=variable, lacking=str(error))
         else:
@@ -155,7 +155,7 @@ def _keys(facts: Profile) -> Iterator[CheckCandidate]:
 def _keyless(facts: Profile) -> CheckCandidate:
     if not facts.api_key_env:
         return CheckCandidate(profile=facts)
-    lacking = settings.missing(facts.name, facts.api_key_env)
+    lacking = keys.missing(facts.name, facts.api_key_env)
     return CheckCandidate(profile=facts, variable=facts.api_key_env[0], lacking=lacking)
 
 
