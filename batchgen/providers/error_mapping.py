@@ -85,18 +85,6 @@ _INVALID_WORDS = re.compile(
 _LIMIT = re.compile(r"\blimit:? (\d[\d,]*)", re.IGNORECASE)
 _REQUESTED = re.compile(r"\brequested:? (\d[\d,]*)", re.IGNORECASE)
 
-_HINTS = {
-    Cause.THROTTLED: "the provider asks for a pause; lower its limits if this happens often",
-    Cause.MONEY: "add credit at the provider or raise its spending limit, then run again",
-    Cause.DENIED: "check the key, the model name and base_url of this provider",
-    Cause.REFUSED: "change the prompt or the source image; the same request will be refused again",
-    Cause.INVALID: "correct the job; the same request will fail again",
-    Cause.ERROR: "the provider failed; it is tried again",
-    Cause.UNKNOWN: "it may have been done and charged; look it up at the provider",
-    Cause.SPOILED: "the answer was kept; see `batchgen show`",
-    Cause.EMPTY: "ask for an image in so many words",
-}
-
 _IDS = (
     "x-request-id",
     "x-inference-id",
@@ -147,7 +135,7 @@ def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task |
         code=FIREWALL if firewall else said.code,
         retry_after=wait if cause in (Cause.THROTTLED, Cause.ERROR) else None,
         limit=limit_of_refusal(headers, heard, said.codes) if cause is Cause.THROTTLED else None,
-        hint=hint or _HINTS.get(cause, ""),
+        hint=hint or cause.cure,
         scope=_scope(said, status, _Heard(heard, echo, wait)) if cause is Cause.DENIED else Scope.ACCOUNT,
     )
 
@@ -159,7 +147,7 @@ def spoiled_fault(message: str, status: int | None = 200, hint: str = "") -> Fau
         message=clean(message, 500),
         charged=Charged.YES,
         status=status,
-        hint=hint or _HINTS[Cause.SPOILED],
+        hint=hint or Cause.SPOILED.cure,
     )
 
 
@@ -178,7 +166,7 @@ def empty_fault(document: Json, text: str | None, profile: Profile) -> Fault:
             charged=charged,
             status=200,
             code=why,
-            hint=_HINTS[Cause.REFUSED],
+            hint=Cause.REFUSED.cure,
         )
     stop = ", ".join(sorted(said.stops - {"stop", "none"}))
     message = "the answer holds no image" + (f" ({stop})" if stop else "") + (f": {words}" if words else "")
@@ -188,7 +176,7 @@ def empty_fault(document: Json, text: str | None, profile: Profile) -> Fault:
         charged=charged,
         status=200,
         code=stop or None,
-        hint=_HINTS[Cause.EMPTY],
+        hint=Cause.EMPTY.cure,
     )
 
 

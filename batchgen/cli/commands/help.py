@@ -6,27 +6,11 @@ from collections.abc import Callable, Mapping
 
 import click
 
-from ...errors import UsageError
+from ...errors import ExitCode, UsageError
+from ...fault import Cause
 from .. import command as shape
 from .. import output
 from ..options import Session, command
-
-CODES = {
-    0: "all done, or all that was selected, or nothing to do",
-    1: "unexpected: disk or database; nothing that arrived is lost",
-    2: "the command line is wrong",
-    3: "ran to the end; some jobs failed or are unknown",
-    4: "manifest or settings invalid; nothing sent",
-    5: "key missing or refused, or the first jobs were all refused alike",
-    6: "spending not confirmed; nothing sent",
-    7: "budget reached, or provider out of money; the rest is pending",
-    8: "stopped early: --stop-at, --max-time, --max-failures, a provider out of reach, or a pause left in force",
-    10: "no such batch, run or job",
-    11: "another run holds the lock",
-    12: "the job table is newer than this program, or its upgrade failed",
-    130: "interrupted, in an orderly way",
-    143: "terminated, in an orderly way",
-}
 
 _MANIFEST = """version: 1
 name: autumn                                # default: the file's name
@@ -51,27 +35,12 @@ budget: {usd: 40, per_day: {usd: 10}}; then the line needs neither --budget nor 
 batchgen schedule systemd and launchd print units."""
 
 
-#: What each cause of failure means, and what batchgen does.
-CAUSES = {
-    "throttled": "429, 503, overloaded: it goes slower, waits as long as the provider asks, and tries again",
-    "unreached": "no connection, nothing was sent: it tries again, free",
-    "money": "the account is out of money: the lane closes, jobs stay pending (exit 7) or the next provider takes over",
-    "denied": "key, model or path refused: as with money (exit 5); a refused model stops its own jobs only",
-    "refused": "the provider's content rules: failed, never sent again by itself; change the prompt",
-    "invalid": "the request or a source image is wrong: failed; mend the manifest or the settings",
-    "empty": "an answer without an image, or with too few: three tries in all; images that came are kept",
-    "spoiled": "a paid answer that cannot be used: booked, kept in .batchgen/spool, one new try",
-    "error": "the provider says it failed: tries again within retry.attempts, with pauses that grow",
-    "unknown": "sent, and nobody can know what came of it: on_unknown says whether to buy again",
-}
-
-
 def _causes() -> str:
     import textwrap
 
     lines = [
-        textwrap.fill(f"{name:<11}{text}", 100, subsequent_indent=f"{'':<11}", drop_whitespace=True)
-        for name, text in CAUSES.items()
+        textwrap.fill(f"{cause:<11}{cause.meaning}", 100, subsequent_indent=f"{'':<11}", drop_whitespace=True)
+        for cause in Cause
     ]
     more = "batchgen list --cause refused lists jobs that ended so, batchgen retry --cause empty sends them again."
     return "\n".join([*lines, "", more])
@@ -108,7 +77,7 @@ def _faults() -> str:
 
 
 def _exit_codes() -> str:
-    lines = [f"{code:>4}  {meaning}" for code, meaning in CODES.items()]
+    lines = [f"{code:>4}  {code.meaning}" for code in ExitCode]
     return "\n".join([*lines, "", "If several hold: 130 or 143, 12, 11, 7, 5, 8, 3.  systemd: SuccessExitStatus=3 7 8"])
 
 
