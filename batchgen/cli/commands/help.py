@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import click
 
-from ...errors import UsageError
+from ...errors import UsageError, suggest
 from .. import command as shape
 from .. import output
 from ..options import Session, command
@@ -189,12 +189,9 @@ def help_(ctx: click.Context, session: Session, what: str | None) -> int:
     assert isinstance(root.command, click.Group)  # noqa: S101
     found = root.command.get_command(root, what)
     if found is None:
-        from difflib import get_close_matches
-
-        near = get_close_matches(what, [*TOPICS, *root.command.list_commands(root)], 1)
-        meant = f"  Did you mean {near[0]!r}?" if near else ""
+        hint = suggest(what, [*TOPICS, *root.command.list_commands(root)], "")
         topics = f"Topics: {', '.join(TOPICS)}; or a command: batchgen --help lists them"
-        raise UsageError(f"there is no help on {what!r}.{meant}\n{topics}")
+        raise UsageError(f"there is no help on {what!r}{hint and f'; {hint}'}\n{topics}")
     output.data(found.get_help(found.make_context(found.name, [], parent=root, resilient_parsing=True)))
     return 0
 
