@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
 from .errors import BatchgenError
 from .task import Usage
@@ -14,18 +14,69 @@ FIREWALL = "firewall"
 
 
 class Cause(StrEnum):
-    """The public name of a fault; what happens next is decided in ``retry.judge``."""
+    """Why an attempt failed; ``engine.retry.judge`` decides what happens next."""
 
-    THROTTLED = "throttled"  #: too fast: the lane waits, then the same request will work
-    UNREACHED = "unreached"  #: the request never left this machine whole, so it cost nothing
-    MONEY = "money"  #: the account cannot pay: the lane closes
-    DENIED = "denied"  #: key, model or path refused, for all jobs of the account, of one model, or for one job
-    REFUSED = "refused"  #: content policy: the same prompt will be refused again
-    INVALID = "invalid"  #: our request is wrong, or its source image is
-    EMPTY = "empty"  #: answered without an image
-    SPOILED = "spoiled"  #: a paid answer that cannot be used
-    ERROR = "error"  #: the provider answered that it failed
-    UNKNOWN = "unknown"  #: sent, and nobody can know whether it was done and charged
+    meaning: str  #: what happened and what batchgen does about it
+    cure: str  #: what the user can do about it
+
+    def __new__(cls, name: str, meaning: str = "", cure: str = "") -> Self:
+        """Return the cause as plain text that knows its meaning and its cure."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.meaning = meaning
+        member.cure = cure
+        return member
+
+    THROTTLED = (
+        "throttled",
+        "429, 503 or overloaded: slows down, waits as long as the provider asks, and tries again",
+        "the provider asks for a pause; lower its limits if this happens often",
+    )
+    UNREACHED = (
+        "unreached",
+        "no connection, so nothing was sent: tries again, at no cost",
+        "check the network, the proxy and base_url of this provider",
+    )
+    MONEY = (
+        "money",
+        "the account is out of money: the lane closes; a fallback provider continues, or jobs stay pending (exit 7)",
+        "add credit at the provider or raise its spending limit, then run again",
+    )
+    DENIED = (
+        "denied",
+        "key, model or path refused: as for money (exit 5), but a refused model stops only its own jobs",
+        "check the key, the model name and base_url of this provider",
+    )
+    REFUSED = (
+        "refused",
+        "the provider's content rules refuse the request: the job fails and is not sent again",
+        "change the prompt or the source image, then run again",
+    )
+    INVALID = (
+        "invalid",
+        "the request or its source image is wrong: the job fails",
+        "fix the manifest, then run again (after a fix in the settings: retry --cause invalid)",
+    )
+    EMPTY = (
+        "empty",
+        "an answer without an image, or with too few: up to three attempts in all; images that arrived are kept",
+        "ask for an image explicitly in the prompt",
+    )
+    SPOILED = (
+        "spoiled",
+        "a paid answer that cannot be used: booked, kept in .batchgen/spool, and bought once more",
+        "look at the stored answer: `batchgen show` names it",
+    )
+    ERROR = (
+        "error",
+        "the provider reported a failure: tries again within retry.attempts, with growing pauses",
+        "try again later: batchgen retry --cause error",
+    )
+    UNKNOWN = (
+        "unknown",
+        "sent, but whether it was done and charged cannot be known: on_unknown decides whether to buy again",
+        "look the request up at the provider; it may have been done and charged",
+    )
 
 
 class Charged(StrEnum):

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import ExitCode
+from ..fault import Cause
+
 if TYPE_CHECKING:
     from .project import CommandFlags
     from .queries import BatchStatus
-    from .run_options import LaneResult, RunResult
+    from .run_result import LaneResult, RunResult
 
-#: What a person does about each cause of failure that trying again does not help.
-CURE = {
-    "refused": "the provider's rules refuse it: change the prompt, then run again",
-    "invalid": "the request or its source image is wrong: mend the manifest, then run again"
-    " (settings mended: retry --cause invalid)",
-}
+#: Causes that another attempt does not help against.
+_NEEDS_A_CHANGE = frozenset({Cause.REFUSED, Cause.INVALID})
 
 #: Why a lane closed.
 WHY = {
@@ -40,16 +39,6 @@ _WHY_MORE = {
     ("down", "throttled"): "answered every call with 429 for as long as retry.patience allows",
 }
 
-CODES = {
-    1: "unexpected: disk or database; nothing that arrived is lost",
-    3: "ran to the end, some jobs failed or are unknown",
-    5: "key, model or settings refused; the rest is pending",
-    7: "budget reached, or provider out of money; the rest is pending",
-    8: "stopped early; the rest is pending",
-    130: "interrupted; nothing is lost",
-    143: "terminated; nothing is lost",
-}
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NextStep:
@@ -67,7 +56,9 @@ def why_closed(lane: LaneResult) -> str:
 
 def exit_words(ended: RunResult) -> str:
     """Return what the exit code of a run means."""
-    return CODES.get(ended.exit_code, "see the README") if ended.exit_code else _success(ended)
+    if ended.exit_code == ExitCode.OK:
+        return _success(ended)
+    return ExitCode(ended.exit_code).meaning
 
 
 def _success(ended: RunResult) -> str:
@@ -123,8 +114,8 @@ def steps(found: BatchStatus, way: CommandFlags, imageless: str | None = None) -
         what = f"lists the {counts.unknown} in doubt, and what can be done"
         yield NextStep(command=f"batchgen unknown list{way.of_batch}", what=what)
     for failure in found.failures:
-        if cure := CURE.get(failure.cause):
-            yield NextStep(command=None, what=cure, cause=failure.cause)
+        if failure.cause in _NEEDS_A_CHANGE:
+            yield NextStep(command=None, what=Cause(failure.cause).cure, cause=failure.cause)
         else:
             again = f"batchgen retry {manifest}{way.flags}{way.again} --cause {failure.cause}"
             yield NextStep(command=again, what="tries those again", cause=failure.cause)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -16,10 +14,10 @@ from pathlib import Path
 from ..errors import StoreError
 from ..files import lock
 from ..files.images import EXTENSIONS
-from ..files.output import ASIDE
+from ..files.output import SUPERSEDED
 from ..files.spool import KEPT_SUFFIX
 from ..store.reader import Reader
-from .project import Project, opened
+from .project import Project, command_line, opened
 
 #: Unfinished files in an output folder, and unfinished copies of the job table beside it.
 _PART = re.compile(r"\.bg-[0-9a-f]{16}.*\.part")
@@ -58,7 +56,7 @@ def clean(project: Project, older_than: timedelta) -> Sequence[Scrap]:
     """Remove what ``scraps`` finds, while no run can be on; return it.  Raises LockHeld, StoreError."""
     with opened(project):
         pass  # where there is no table, the lock would make one
-    with lock.hold(project.db, command=shlex.join(["batchgen", *sys.argv[1:]])), ExitStack() as held:
+    with lock.hold(project.db, command=command_line()), ExitStack() as held:
         with opened(project) as reader:
             for folder in {Path(batch.folder) for batch in reader.batches()}:
                 held.enter_context(lock.hold_folder(folder))
@@ -76,7 +74,7 @@ def _candidates(project: Project, reader: Reader) -> Iterator[tuple[str, Path]]:
         for path in _files(folder):
             if _PART.fullmatch(path.name):
                 yield "temporary", path
-            elif ASIDE in path.relative_to(folder).parts and path.suffix in _IMAGES:
+            elif SUPERSEDED in path.relative_to(folder).parts and path.suffix in _IMAGES:
                 yield "replaced", path
     yield from (("temporary", path) for path in project.state.iterdir() if _COPY.fullmatch(path.name))
     spool = project.state / "spool"

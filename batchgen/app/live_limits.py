@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..providers.presets import preset_limits
 from ..providers.profile import Limits, Profile
 from ..store import controls
 from ..store.controls import Control
+from .clock import local_time
 from .config import settings
 from .project import Project
 
@@ -105,12 +106,6 @@ async def follow(
         await sleep(every)
 
 
-def clock(moment: datetime) -> str:
-    """Return a time on this machine's clock: "02:13", with its date where that is not today."""
-    local, today = moment.astimezone(), datetime.now(UTC).astimezone().date()
-    return f"{local:%H:%M}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
-
-
 def spoken(limits: Mapping[str, float | None]) -> str:
     """Return limits in words: "requests_per_minute 30, burst none"."""
     return ", ".join(f"{key} {number(value)}" for key, value in limits.items())
@@ -127,7 +122,7 @@ def _told(
     """Return what changed, in words."""
     said, flag = [], project.way().flags
     if control is not None and control.paused_at is not None and not before[1]:
-        since = f"{name}: paused since {clock(control.paused_at)} by `batchgen pause`"
+        since = f"{name}: paused since {local_time(control.paused_at)} by `batchgen pause`"
         said.append(f"{since}; go on with: batchgen unpause{flag} {name}")
     elif not now[1] and (before[1] or before == now):
         said.append(f"{name}: goes on")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import NotFound
+from ..files import lock
 from ..store import migrate
 from ..store.reader import Reader
+from ..store.writer import Writer
 
 STATE = ".batchgen"
 
@@ -80,3 +83,22 @@ def opened(project: Project) -> Iterator[Reader]:
     migrate.ensure(project.db)
     with Reader(project.db) as reader:
         yield reader
+
+
+@contextmanager
+def open_locked(project: Project) -> Iterator[tuple[Reader, Writer]]:
+    """Open the job database for reading and writing under its lock; raise NotFound, LockHeld."""
+    # Taking the lock creates the file, so that a project without a database is refused first.
+    with opened(project):
+        pass
+    with (
+        lock.hold(project.db, command=command_line()),
+        opened(project) as reader,
+        Writer(project.db) as writer,
+    ):
+        yield reader, writer
+
+
+def command_line() -> str:
+    """Return the command that this process runs, as it can be typed."""
+    return shlex.join(["batchgen", *sys.argv[1:]])

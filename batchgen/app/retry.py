@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from ..errors import BatchgenError
+import anyio
+
+from ..errors import BatchgenError, NotFound
+from ..job import Job, Requeued
 from ..manifest import Batch
 from ..planning.overrides import Amended, Said, of_mark
+from ..planning.selection import Selection
 from ..providers.profile import Profile
 from ..store.reader import Reader
+from ..store.writer import Writer
+from .clock import utc_now
 from .config import providers
 from .project import Project
 
@@ -49,3 +55,22 @@ def _profile(project: Project, batch: Batch, name: str) -> Profile:
     known = providers.known(project, [name])[name]
     stated = known.model_copy(update={key: value for key, value in policy.items() if value is not None})
     return batch.overlay.over(stated)
+
+
+def to_put_back(reader: Reader, batch: Batch, selection: Selection) -> Mapping[str, Job]:
+    """Return the selected jobs of *batch* by key; raise NotFound where it never ran."""
+    known = {found.name: found.id for found in reader.batches()}
+    if batch.name not in known:
+        raise NotFound(f"batch {batch.name} has not run yet: batchgen run {batch.manifest}")
+    return {job.key: job for job in reader.jobs(known[batch.name], selection)}
+
+
+def put_back(project: Project, jobs: Mapping[str, Job], keys: Container[str]) -> list[int]:
+    """Put those of *jobs* back that *keys* names; return their numbers."""
+    with Writer(project.db) as writer:
+
+        async def move() -> list[int]:
+            chosen = [job for key, job in jobs.items() if key in keys]
+            return [(await writer.move(job, Requeued(at=utc_now()))).id for job in chosen]
+
+        return anyio.run(move)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -23,16 +21,15 @@ from ..store import migrate
 from ..store.reader import Reader
 from ..store.writer import Writer
 from . import run_result
-from .config import settings
-from .config.keys import ApiKeys, keyring, rehearsal
+from .config.keys import ApiKeys, keyring, missing, rehearsal
 from .live_limits import Say
 from .plan import plan
 from .preflight import require_files, require_local, require_names
-from .project import Project, opened
+from .project import Project, command_line, opened
 from .recovery.rebuild import before_run
-from .requeue import put_back, to_put_back
-from .retry import amended, as_before
-from .run_options import LaneResult, RunOptions, RunResult
+from .retry import amended, as_before, put_back, to_put_back
+from .run_options import RunOptions
+from .run_result import LaneResult, RunResult
 from .wiring import Follow, RunSession
 
 __all__ = ["Agree", "Follow", "LaneResult", "RunOptions", "RunResult", "RunSession", "preview", "run"]
@@ -60,7 +57,7 @@ def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to rea
     make_private(project.state)
     require_local(project.state.resolve())
     require_names(batch)
-    command = log.clean(shlex.join(["batchgen", *sys.argv[1:]]))  # an address to tell may be a secret
+    command = log.clean(command_line())  # an address to tell may be a secret
     deadline = time.monotonic() + terms.wait_lock
     with lock.hold(project.db, command=command, wait=terms.wait_lock), ExitStack() as parts:
         migrate.ensure(project.db)
@@ -100,7 +97,7 @@ def _keys(project: Project, batch: Batch, wish: Plan, reader: Reader, say: Say) 
     log.hide(key for found in keys.keys.values() for key in found.values())
     for name in keys.keyless:
         if name in wish.alternates:
-            say(f"{name} takes over nothing: {settings.missing(name, batch.profiles[name].api_key_env)}")
+            say(f"{name} takes over nothing: {missing(name, batch.profiles[name].api_key_env)}")
     return keys
 
 

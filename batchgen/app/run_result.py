@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..budget import Budget
+from ..engine.lane import Closure
 from ..errors import StoreError
-from ..files.output import make_private, replace_file
+from ..fault import Cause
+from ..files.atomic import write_atomic
+from ..files.output import make_private
+from ..learned_prices import Underpriced
 from ..money import show_credits, show_usd
+from ..planning.plan import Plan
 from ..store import ledger
+from ..store.records import Loaded
 from .advice import WHY, NextStep, exit_words, needs_a_person, steps
-from .project import Project
-from .run_options import LaneResult, RunResult
+from .project import CommandFlags, Project
+from .queries import BatchStatus
+from .recovery.rebuild import RecoveryReport
+from .recovery.resumed import Resumed
+from .run_options import FailOn
 
 #: Summaries that are kept; older ones go.
 KEPT = 500
@@ -52,7 +64,7 @@ def keep(project: Project, ended: RunResult) -> Path | None:
     try:
         make_private(make_private(runs) / ended.run_id)
         # one temporary name for all runs: what a run leaves when it dies here, the next one overwrites
-        replace_file(file, data, part=runs / ".summary.part")
+        write_atomic(file, data, part=runs / ".summary.part")
     except (OSError, StoreError):
         return None
     _forget(runs)
@@ -128,3 +140,79 @@ def _lane(lane: LaneResult) -> dict[str, Any]:
 
 def _utc(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LaneResult:
+    """How a lane ended: why it closed, if it did, and what was left in it."""
+
+    provider: str
+    name: str  #: of the lane: it tells a provider's keys and groups of models apart
+    closed: Closure | None
+    message: str | None
+    cause: Cause | None  #: of what closed it
+    left: int
+    stood_in: Mapping[str, int] = field(default_factory=dict)  #: jobs that it did for others, by their provider
+    beyond: int = 0  #: jobs in doubt that were not bought again, because so many had been
+    final: bool = False  #: what closed it will not change by itself
+    denied: Mapping[str, str] = field(default_factory=dict)  #: models that it may not use, with the provider's words
+    denied_left: int = 0  #: jobs of these models that are left
+    held: bool = False  #: paused by `batchgen pause`
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunResult:
+    """What a run came to."""
+
+    run_id: str
+    command: str
+    began: datetime
+    standing: BatchStatus
+    lanes: Sequence[LaneResult]
+    images: int  #: delivered by this run
+    seconds: float
+    stopped: int | None  #: the signal that stopped it
+    drained: str | None  #: the bound that ended it early, in words
+    sent: bool  #: False: there was nothing to do
+    failed: int  #: jobs that failed in this run
+    doubtful: int  #: jobs that this run left in doubt
+    usd: int  #: nano-USD that this run is known to have spent
+    purses: Sequence[Budget]  #: what counts against each budget
+    sandbox: bool
+    chosen: str  #: the options that selected what it was about
+    fail_on: FailOn = "any"
+    way: CommandFlags = field(default_factory=CommandFlags)  #: how commands that go on are typed
+    underpriced: Sequence[Underpriced] = ()  #: calls that were found to cost more than the price list says
+    imageless: str | None = None  #: a job to look at, where a lane closed for answers without an image
+    before: int | None = None  #: the exit code of the run before
+    taken_in: RecoveryReport | None = None  #: what the job table had lost and learnt again from the files around it
+    resumed: Resumed | None = None  #: what became of the calls that an earlier run was cut off with
+    wish: Plan = field(default_factory=Plan)  #: what it set out to do
+    loaded: Loaded = field(default_factory=Loaded)  #: what it did to the job table before
+
+    @property
+    def exit_code(self) -> int:
+        """Return the exit code of the table in the README: the gravest of what holds."""
+        if self.stopped is not None:
+            return 128 + self.stopped
+        # a provider with another key that still works, or models in another lane, was not closed
+        open_ = {lane.provider for lane in self.lanes if lane.closed is None and not lane.denied}
+        why = {lane.closed for lane in self.lanes if lane.closed and lane.left and lane.provider not in open_}
+        why |= {Closure.DENIED for lane in self.lanes if lane.denied_left}
+        if why & {Closure.MONEY, Closure.BUDGET}:
+            return 7
+        if Closure.DENIED in why:
+            return 5
+        if why or (self.standing.counts.pending and (self.drained is not None or not self.wish.selected)):
+            return 8
+        return 3 if self.fallen_short and not self.forgiven else 0
+
+    @property
+    def fallen_short(self) -> bool:
+        """Tell whether jobs failed or are in doubt, in this run or an earlier one."""
+        return bool(self.standing.counts.failed or self.standing.counts.unknown)
+
+    @property
+    def forgiven(self) -> bool:
+        """Tell whether the exit code is to say nothing of that."""
+        return self.fail_on == "never" or (self.fail_on == "all" and self.standing.counts.done > 0)

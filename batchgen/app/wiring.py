@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import random
 import socket
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,10 +28,10 @@ from ..files.source_cache import Fetch, SourceCache
 from ..files.spool import Scratch, Spool
 from ..manifest import Batch
 from ..planning.plan import Plan
-from ..providers.key_destinations import sent_by
+from ..providers.key_destinations import destinations_of
 from ..providers.pricing import estimate
 from ..providers.profile import Profile, Retry
-from ..providers.translate import translated
+from ..providers.validation import translate
 from ..route import Models
 from ..store.reader import Reader
 from ..store.records import Loaded
@@ -40,17 +39,18 @@ from ..store.scope import Scope
 from ..store.writer import Writer
 from ..task import Charge, Task
 from ..transport import Transport
-from .budgets import of_run, purses
-from .charge_history import found_prices
+from .clock import steady_clock, utc_now
 from .config.keys import ApiKeys
 from .lanes import LaneHistory, lanes, policy_of
 from .live_limits import Say
+from .plan import found_prices, of_run, purses
 from .preflight import widths
 from .project import Project
 from .queries import standing
 from .recovery import last_run
 from .recovery.resumed import Resumed, Sent, spoken
-from .run_options import LaneResult, RunOptions, RunResult
+from .run_options import RunOptions
+from .run_result import LaneResult, RunResult
 from .shutdown import Stop
 from .supervisor import Supervisor
 
@@ -78,7 +78,7 @@ class RunSession:
 
     async def carry_out(self, command: str, follow: Follow) -> RunResult:
         """Load the jobs, send what is due, and return what it came to."""
-        started = wall()
+        started = utc_now()
         batch_id = await self.writer.open_batch(
             self.batch.name, str(self.batch.manifest), str(self.batch.folder), started
         )
@@ -91,7 +91,7 @@ class RunSession:
         interrupted = bool(self.reader.open_attempts(batch_id))
         profiles = {name: known for name, known in self.batch.profiles.items() if name in self.needed(batch_id)}
         spool = Spool(self.project.state / "spool")
-        for attempt_id, delivered in self.reader.ended(list(spool.left())).items():
+        for attempt_id, delivered in self.reader.ended(list(spool.leftover_ids())).items():
             spool.release(attempt_id, delivered=delivered)  # killed after the outcome was committed
         transport = Transport(profiles, self.keys.first, self.keys.keys)
 
@@ -102,7 +102,7 @@ class RunSession:
 
         async def recovered() -> None:
             if not self.project.sandbox:
-                for one in sent_by(self.batch.profiles, profiles):
+                for one in destinations_of(self.batch.profiles, profiles):
                     log.event("key_sent", variable=one.variable, host=one.host, provider=one.provider)
             runner.purchases.listeners.remove(resumed.note)
             if resumed.calls:
@@ -117,7 +117,7 @@ class RunSession:
         sweep(self.batch.folder)
         if profiles:
             require_writable(self.batch.folder, (job.output for job in self.batch.jobs))
-        stop = Stop(runner, self.terms.bounds, wall)
+        stop = Stop(runner, self.terms.bounds, utc_now)
         sent = Sent()
         runner.purchases.listeners.append(sent.note)
         async with transport:
@@ -128,7 +128,7 @@ class RunSession:
             command=command, loaded=loaded, resumed=resumed if resumed.calls else None,
             imageless=sent.imageless(runner.lanes),
         )  # fmt: skip
-        await self.writer.end_run(run_id, ended.exit_code, wall())
+        await self.writer.end_run(run_id, ended.exit_code, utc_now())
         last_run.ended(self.project, self.batch.name, run_id)
         return ended
 
@@ -182,10 +182,10 @@ class RunSession:
             "wallet": self._wallet(batch_id),
             "prices": found_prices(self.reader, self.batch.profiles),
             "estimate": dearest,
-            "translate": lambda task, provider: translated(task, self.batch.profiles[provider]),
+            "translate": lambda task, provider: translate(task, self.batch.profiles[provider]),
             "release": release,
             "policy": self._policy(),
-            "now": steady(),
+            "now": steady_clock(),
             "new_id": lambda: uuid.uuid4().hex,
             "spread": random.random,
             "say": self.say,
@@ -224,7 +224,7 @@ class RunSession:
         """Return what fetches source images; in a rehearsal the sandbox draws them, so nothing leaves this machine."""
 
         async def drawn(url: str, sink: Scratch) -> None:
-            line = transport.line(next(iter(self.batch.profiles)))
+            line = transport.client(next(iter(self.batch.profiles)))
             await line.fetch(f"{line.profile.origin}/_sandbox/picture?{urlencode({'url': url})}", sink)
 
         return drawn if self.project.sandbox else transport.fetch_source
@@ -251,7 +251,7 @@ class RunSession:
     def _wallet(self, batch_id: int) -> Budgets:
         """Return a purse for each cap, less what has been spent, is at risk or is reserved under it so far."""
         own = of_run(self.terms.budget, unpriced=self.terms.allow_unpriced)
-        return Budgets((*purses(self.batch, self.reader, batch_id, wall()), *own))
+        return Budgets((*purses(self.batch, self.reader, batch_id, utc_now()), *own))
 
     def _ended(self, batch_id: int, runner: Runner, started: datetime, stopped: int | None) -> RunResult:
         counts, lanes_ = self.reader.lanes(batch_id), runner.lanes
@@ -279,7 +279,7 @@ class RunSession:
                 for lane in lanes_
             ],
             images=sum(lane.images for lane in lanes_),
-            seconds=(wall() - started).total_seconds(),
+            seconds=(utc_now() - started).total_seconds(),
             stopped=stopped,
             drained=runner.drained,
             sent=any(lane.calls or lane.images or lane.failed or lane.doubtful or lane.closed for lane in lanes_),
@@ -295,17 +295,6 @@ class RunSession:
             wish=self.wish,
             before=next((run.exit_code for run in self.reader.runs(batch_id) if run.id != run_id), None),
         )
-
-
-def wall() -> datetime:
-    """Return the time by the wall's clock (UTC)."""
-    return datetime.now(UTC)
-
-
-def steady() -> Callable[[], datetime]:
-    """Return a clock that begins with the wall's and does not follow when somebody sets that one."""
-    moment, began = wall(), time.monotonic()
-    return lambda: moment + timedelta(seconds=time.monotonic() - began)
 
 
 def _idle(lane: Lane) -> Lane:

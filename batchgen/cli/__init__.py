@@ -65,12 +65,8 @@ class Commands(shape.Group):
         "clean": ("clean", "clean", "Show, or remove, what nobody needs any more."),
         "schedule": ("schedule", "schedule", "Print what starts a run by the clock: cron, systemd, launchd."),
         "schema": ("init", "schema", "Print the JSON Schema of manifests, for editors."),
-        "completion": ("help", "completion", "Completion for bash, zsh and fish."),
-        "help": (
-            "help",
-            "help_",
-            "Help on a command, or a topic: exit-codes, causes, environment, manifest, cron, sandbox-faults.",
-        ),
+        "completion": ("completion", "completion", "Print the completion script for bash, zsh or fish."),
+        "help": ("help", "help_", "Show a help page, or the help of a command."),
         "sandbox": ("sandbox", "sandbox", "Serve simulated providers on this machine."),
         "demo": ("sandbox", "demo", "Run the demonstration batch on simulated providers."),
     }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..app.monitoring.metrics import MetricsFile
     from ..app.monitoring.notify import Notifier
     from ..app.project import Project
-    from ..app.run_options import RunResult
+    from ..app.run_result import RunResult
     from ..app.wiring import Follow
     from ..files.log import LogOptions
 
@@ -83,8 +83,7 @@ class Observers:
 
     def follow(self, display: Follow) -> Follow:
         """Return what follows a run, *display* included."""
-        from ..app.monitoring.events import journal
-        from ..app.monitoring.followers import together
+        from ..app.monitoring.events import journal, together
 
         return together(display, journal, self.notifier.follow, *([self.meter.follow] if self.meter else []))
 

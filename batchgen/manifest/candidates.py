@@ -10,8 +10,7 @@ from typing import Any
 from ..errors import SettingsError, suggest
 from ..providers import presets, validation
 from ..providers.profile import Profile
-from ..providers.translate import translated
-from ..providers.validation import UnsupportedRequest
+from ..providers.validation import UnsupportedRequest, translate
 from ..task import Task
 from . import include
 from .batch import Stated
@@ -112,7 +111,7 @@ class ProviderTable:
             known = task.model or (offers[0].task.model if offers else profile.default_model)
             asked = replace(task, provider=name, model=known)
             if len(names) > 1:
-                asked = translated(asked, profile)
+                asked = translate(asked, profile)
             if misfits := validation.check(asked, profile) or self._ended(asked, profile):
                 refused.append(misfits)
                 without.append((name, misfits[0].message))
@@ -130,7 +129,7 @@ class ProviderTable:
         return replace(chosen(offers, wish, lasting=lasting), without=tuple(without))
 
     def _ended(self, asked: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
-        return () if self._today is None else validation.ended(asked, profile, self._today)
+        return () if self._today is None else validation.discontinued(asked, profile, self._today)
 
     def _names(self, draft: RenderedJob) -> list[str]:
         names: list[str] = [*dict.fromkeys(draft.values.get("provider") or [])]

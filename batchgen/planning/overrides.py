@@ -16,7 +16,7 @@ from ..fingerprint import AMENDED
 from ..manifest.batch import Jobs, PlannedJob, Recipe
 from ..providers import validation
 from ..providers.profile import Profile
-from ..providers.translate import translated
+from ..providers.validation import translate
 from ..task import Task
 
 _NUMBERS = ("output_compression", "seed")
@@ -76,7 +76,7 @@ def amended(job: PlannedJob, said: Said, profiles: Mapping[str, Profile]) -> Pla
 def _task(job: PlannedJob, said: Said, profiles: Mapping[str, Profile]) -> Task:
     task = replace(job.task, **{key: value for key, value in said.items() if key != "provider"})
     profile = profiles[said.get("provider", task.provider)]
-    task = translated(task, profile)
+    task = translate(task, profile)
     if misfits := validation.check(task, profile):
         first = misfits[0]
         hint = f" ({first.hint})" if first.hint else ""

@@ -67,7 +67,7 @@ def preset_limits(preset: str) -> Limits:
     return Limits.model_validate(_presets()[preset].get("limits") or {})
 
 
-def own_address(preset: str) -> tuple[str, tuple[str, ...]]:
+def home_address(preset: str) -> tuple[str, tuple[str, ...]]:
     """Return the base URL of a preset, "" where its user says it, and the variables of its keys."""
     facts = _presets()[preset]
     return facts["base_url"], tuple(facts["api_key_env"])

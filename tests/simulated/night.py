@@ -32,7 +32,7 @@ from batchgen.store.ledger import Counts
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from batchgen.task import Kind, Task
-from tests.integration.store_kit import plan
+from tests.store.kit import plan
 
 from .backend import Simulated
 from .clock import Clock, VirtualLoop, live

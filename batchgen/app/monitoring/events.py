@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from anyio import create_task_group, sleep
@@ -17,6 +17,7 @@ from ...files import log
 from ...job import Deferred, Delivery, Event, Exhausted, Incomplete, PartialDelivery, Released, Settlement, Unknown
 from ...money import show_credits, show_usd
 from ...store.reader import Reader
+from ..wiring import Follow
 
 #: Seconds between two looks at the lanes.
 LOOK = 1.0
@@ -161,3 +162,16 @@ def _news(lane: Lane, seen: _Seen) -> Iterator[tuple[str, int, dict[str, object]
     for home in lane.stood_in.keys() - seen.took_over:
         yield "stood_in", logging.WARNING, {"stands_in_for": home}
         seen.took_over.add(home)
+
+
+def together(*followers: Follow) -> Follow:
+    """Return what lets all *followers* follow a run, the first one outermost."""
+
+    @asynccontextmanager
+    async def follow(runner: Runner, reader: Reader) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for follower in followers:
+                await stack.enter_async_context(follower(runner, reader))
+            yield
+
+    return follow

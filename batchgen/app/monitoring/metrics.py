@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +14,12 @@ from ...budget import Budget
 from ...engine.lane import Lane
 from ...engine.runner import Runner
 from ...errors import StoreError
-from ...files.output import replace_file
+from ...files.atomic import write_atomic
 from ...money import show_credits, show_usd
 from ...store.ledger import Counts
 from ...store.reader import Reader
 from ..live_limits import Say
-from ..run_options import RunResult
-from .exposition import Family, exposition
+from ..run_result import RunResult
 
 #: Seconds between two times at which the file is written.
 EVERY = 5.0
@@ -81,7 +80,7 @@ class MetricsFile:
     def _write(self, found: Iterable[Family]) -> None:
         try:
             # others may read it: the exporter is another user
-            replace_file(self.file, exposition(found).encode(), mode=0o666)
+            write_atomic(self.file, exposition(found).encode(), mode=0o666)
         except OSError as error:
             if not self._mute:
                 self._mute = True
@@ -144,3 +143,36 @@ def _shown(total: int, show: str) -> int | str:
     if show == "usd":
         return show_usd(total) or "0"
     return (show_credits(total) or "0") if show == "credits" else total
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Family:
+    """One metric: what it counts, and its samples by their labels."""
+
+    name: str
+    kind: str  #: "counter" only grows within a run, "gauge" goes up and down
+    help: str
+    samples: Sequence[tuple[Mapping[str, str], int | str]] = field(default_factory=list)  #: labels, a decimal number
+
+
+def exposition(families: Iterable[Family]) -> str:
+    """Return *families* as text; those without samples are left out."""
+    lines: list[str] = []
+    for family in families:
+        if family.samples:
+            lines += [f"# HELP {family.name} {_escaped(family.help)}", f"# TYPE {family.name} {family.kind}"]
+            lines += [f"{family.name}{_labels(labels)} {value}" for labels, value in family.samples]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    said = ",".join(f'{name}="{_quoted(value)}"' for name, value in labels.items())
+    return f"{{{said}}}" if said else ""
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def _quoted(text: str) -> str:
+    return _escaped(text).replace('"', '\\"')

@@ -28,7 +28,7 @@ from ...money import show_usd
 from ...store.ledger import SCHEMA_VERSION
 from ...store.reader import Reader
 from ...transport.webhook import may_post, post
-from ..config import settings
+from ..config import keys, settings
 from ..live_limits import Say
 from . import apprise
 from .hook import run_command
@@ -94,7 +94,7 @@ class Notifier:
     @classmethod
     def of(cls, say: Say, urls: Sequence[str], command: str | None) -> Notifier:
         """Return who is told; raise UsageError or KeyMissing where that cannot work."""
-        key = settings.find_key(SECRET, settings.environment()) if urls else None
+        key = keys.find_key(SECRET, settings.environment()) if urls else None
         log.hide([secret for url in urls for secret in _secrets(url)] + ([key.value] if key else []))
         return cls(say=say, urls=checked(urls), command=command, secret=key.value if key else None)
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
 
@@ -25,8 +22,9 @@ from ...store.reader import Reader
 from ...store.records import AttemptRecord, Intake, RecoveredAttempt
 from ...store.writer import Writer
 from ...task import UNPRICED
+from ..clock import utc_now
 from ..lanes import policy_of
-from ..project import Project
+from ..project import Project, command_line
 from ..retry import as_before
 from . import last_run
 from .evidence import SidecarRecord
@@ -68,12 +66,12 @@ def recover(project: Project, batch: Batch) -> RecoveryReport:
     A damaged table is moved aside.  One that is whole is kept, and learns what it lacks.  Raises LockHeld.
     """
     make_private(project.state)
-    command = shlex.join(["batchgen", *sys.argv[1:]])
+    command = command_line()
     # a run from elsewhere is not to be taken in by half
     with lock.hold(project.db, command=command), lock.hold_folder(batch.folder):
         aside = None
         if not maintenance.is_whole(project.db):
-            aside = maintenance.set_aside(project.db, f"{datetime.now(UTC):%Y%m%d-%H%M%S}")
+            aside = maintenance.set_aside(project.db, f"{utc_now():%Y%m%d-%H%M%S}")
         migrate.ensure(project.db)
         with Reader(project.db) as reader:
             survey = RecoveryScan(project=project, reader=reader, batch=as_before(project, reader, batch))
@@ -108,7 +106,7 @@ async def _carry_out(
     traces: Iterable[RecoveredAttempt],
     slots: Sequence[RecoveredAttempt],
 ) -> RecoveryReport:
-    now, batch = datetime.now(UTC), survey.batch
+    now, batch = utc_now(), survey.batch
     for stray in strays:
         await _settle(survey, writer, *stray)
     batch_id = await writer.open_batch(batch.name, str(batch.manifest), str(batch.folder), now)
@@ -136,7 +134,7 @@ async def _settle(
     survey: RecoveryScan, writer: Writer, job: Job, record: AttemptRecord, files: Sequence[SidecarRecord]
 ) -> None:
     """End an attempt that an older table holds open: it delivered, or nobody can know what became of it."""
-    now = datetime.now(UTC)
+    now = utc_now()
     attempt = Attempt(
         id=record.id,
         job_id=job.id,

@@ -14,8 +14,7 @@ from ..options import Session, batch, command, selecting, selection
 from ..options import sandbox as rehearsal
 
 if TYPE_CHECKING:
-    from ...app.cancel import CancelReport
-    from ...app.control import ControlState
+    from ...app.control import CancelReport, ControlState
     from ...app.project import CommandFlags
     from ...files.lock import Holder
 
@@ -33,11 +32,11 @@ def pause(session: Session, provider: str, sandbox: bool) -> int:
     Holds for a run that is on, within about a second, and for those that start later.
     """
     from ...app import control
-    from ...app.live_limits import clock
+    from ...app.clock import local_time
 
     project = session.project(sandbox=sandbox)
     said = control.pause(project, provider)
-    since = f", since {clock(said.control.paused_at)}" if said.control.paused_at and not said.changed else ""
+    since = f", since {local_time(said.control.paused_at)}" if said.control.paused_at and not said.changed else ""
     what = f"{provider}: paused{since}; no new calls, those under way end"
     return _tell(session, said, [what], f"next      batchgen unpause{project.way().flags} {shlex.quote(provider)}")
 
@@ -82,13 +81,14 @@ def limit(session: Session, provider: str, limits: tuple[str, ...], reset: bool,
 
 
 def _shown(said: ControlState) -> list[str]:
-    from ...app.live_limits import clock, number
+    from ...app.clock import local_time
+    from ...app.live_limits import number
 
     hand = said.control.limits
     rows = [[key, number(value), "limit" if key in hand else "settings"] for key, value in said.in_force.items()]
     lines = output.table(rows, (said.control.provider, "holds", "by"), right=(1,))
     if said.control.paused_at:
-        lines.append(f"paused since {clock(said.control.paused_at)}")
+        lines.append(f"paused since {local_time(said.control.paused_at)}")
     return [*lines, "What a manifest states goes before the settings, and what limit said before all."]
 
 
@@ -144,7 +144,7 @@ def cancel(session: Session, everything: bool, batch: str | None, sandbox: bool,
     A call under way ends, is paid and booked, but its job stays cancelled.  Failed and unknown jobs are given up where
     --status or --cause names them.
     """
-    from ...app import cancel as use_case
+    from ...app import control as use_case
 
     chosen = selection(options)
     if chosen.everything and not everything:

@@ -53,7 +53,7 @@ def _check(options: Mapping[str, Any]) -> None:
     import time
 
     from ...sandbox.faults import parse_rate
-    from ...sandbox.pace import Latency, Throttle
+    from ...sandbox.timing import Latency, Throttle
 
     reads: tuple[tuple[str, Callable[[str], object]], ...] = (
         ("fault", parse_rate),

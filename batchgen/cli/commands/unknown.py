@@ -16,8 +16,8 @@ from ..options import Session, batch, command, group, selecting, selection
 from ..options import sandbox as rehearsal
 
 if TYPE_CHECKING:
-    from ...app.doubts import VerifyReport
     from ...app.project import CommandFlags
+    from ...app.verify import VerifyReport
     from ...job import Job
     from ...planning.selection import Selection
     from ...store.records import Batch, UnknownAttempt
@@ -39,10 +39,10 @@ def unknown() -> None:
 @rehearsal
 def list_(session: Session, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
     """List the jobs in doubt: when, what it may have cost, what to look for in the provider's own log."""
-    from ...app import doubts
+    from ...app import unknown
 
     project = session.project(sandbox=sandbox)
-    found, jobs = doubts.doubts(project, batch, _doubtful(options))
+    found, jobs = unknown.doubts(project, batch, _doubtful(options))
     if session.as_json:
         lines = [_document(job, doubt) for job, doubt in jobs]
         output.document({"schema_version": 1, "batch": found.name, "unknown": lines})
@@ -118,10 +118,10 @@ def _choices(found: Batch, key: str, way: CommandFlags) -> list[str]:
 @rehearsal
 def retry(session: Session, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Put jobs in doubt back to pending: all, or those selected.  What they may have cost stays in the ledger."""
-    from ...app import doubts
+    from ...app import unknown
 
     project = session.project(sandbox=sandbox)
-    found, jobs = doubts.try_again(project, batch, _doubtful(options))
+    found, jobs = unknown.try_again(project, batch, _doubtful(options))
     if session.as_json:
         output.document({"schema_version": 1, "batch": found.name, "requeued": [job.key for job in jobs]})
         return 0
@@ -139,9 +139,9 @@ def retry(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
 @rehearsal
 def drop(session: Session, not_charged: bool, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Give up jobs in doubt, all or those selected: they are cancelled."""
-    from ...app import doubts
+    from ...app import unknown
 
-    found, jobs = doubts.drop(session.project(sandbox=sandbox), batch, _doubtful(options), free=not_charged)
+    found, jobs = unknown.drop(session.project(sandbox=sandbox), batch, _doubtful(options), free=not_charged)
     if session.as_json:
         output.document({"schema_version": 1, "batch": found.name, "cancelled": [job.key for job in jobs]})
         return 0
@@ -160,9 +160,9 @@ def adopt(session: Session, job: str, file: Path, batch: str | None, sandbox: bo
 
     It is checked like any other, gets the job's name and a sidecar, and its call is booked at its estimate.
     """
-    from ...app import doubts
+    from ...app import unknown
 
-    after, artifact = doubts.adopt(session.project(sandbox=sandbox), batch, job, file)
+    after, artifact = unknown.adopt(session.project(sandbox=sandbox), batch, job, file)
     if session.as_json:
         facts = {"path": artifact.path, "sha256": artifact.sha256, "bytes": artifact.size_bytes}
         output.document({"schema_version": 1, "id": after.key, "state": after.state.value, "file": facts})
@@ -191,9 +191,9 @@ def _doubtful(options: dict[str, Any]) -> Selection:
 @rehearsal
 def verify(session: Session, deep: bool, requeue: bool, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Hold every delivered file against its size and hash.  Ends with 3 where one is gone or damaged."""
-    from ...app import doubts
+    from ...app import verify
 
-    look = doubts.requeue if requeue else doubts.verify
+    look = verify.requeue if requeue else verify.verify
     project = session.project(sandbox=sandbox)
     seen = look(project, batch, selection(options), deep=deep)
     if session.as_json:

@@ -170,10 +170,11 @@ def document(glimpse: Snapshot) -> dict[str, Any]:
 
 
 def _controls(glimpse: Snapshot, name: str) -> str:
-    from ...app.live_limits import clock, spoken
+    from ...app.clock import local_time
+    from ...app.live_limits import spoken
 
     said = glimpse.told.get(name)
     if said is None:
         return ""
-    paused = [f"paused since {clock(said.paused_at)}"] if said.paused_at else []
+    paused = [f"paused since {local_time(said.paused_at)}"] if said.paused_at else []
     return ", ".join([*paused, *([spoken(said.limits)] if said.limits else [])])

@@ -31,12 +31,15 @@ def control_lines(project: Project, controls: Iterable[Control]) -> list[str]:
 
 def control_line(control: Control, way: CommandFlags, now: datetime) -> str:
     """Return what is in force for a provider, since when, and how to undo it."""
-    from ...app.live_limits import clock, spoken
+    from ...app.clock import local_time
+    from ...app.live_limits import spoken
 
     parts = []
     if control.paused_at is not None:
         age = _age((now - control.paused_at).total_seconds())
-        parts.append(f"paused since {clock(control.paused_at)}{age} (batchgen unpause{way.flags} {control.provider})")
+        parts.append(
+            f"paused since {local_time(control.paused_at)}{age} (batchgen unpause{way.flags} {control.provider})"
+        )
     if control.limits:
         age = _age((now - control.said_at).total_seconds()) if control.said_at is not None else ""
         parts.append(f"{spoken(control.limits)}{age} (batchgen limit{way.flags} {control.provider} --reset)")
