@@ -33,7 +33,7 @@ def test_a_cause_that_there_is_not_is_refused(project, command):
     assert near.code == 2
     assert "'thottled' is no cause of failure: did you mean 'throttled'?" in near.err
     far = project.run(*command, "--cause", "nosuch")
-    assert "there are throttled, unreached, money" in far.err
+    assert "there are: throttled, unreached, money" in far.err
 
 
 def test_a_fault_that_there_is_not_is_told(project):

@@ -270,7 +270,7 @@ def test_a_provider_of_ones_own_that_has_no_such_page_is_not_called_refused(plac
 
 
 def test_names_are_known_or_suggested(place):
-    with pytest.raises(UsageError, match="did you mean openai"):
+    with pytest.raises(UsageError, match="did you mean 'openai'"):
         check(place, ["opnai"])
     with pytest.raises(SettingsError, match="base_url is missing"):
         check(place, ["gateway"])

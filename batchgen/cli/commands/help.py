@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from ...errors import UsageError
+from ...errors import UsageError, suggest
 from .. import output
 from ..options import Session, command
 from ..render import pages
@@ -43,9 +43,7 @@ def help_(ctx: click.Context, session: Session, name: str | None) -> int:
         return 0
     found = root.command.get_command(root, name)
     if found is None:
-        from ...manifest.messages import suggestion
-
-        hint = suggestion(name, _known(root))
+        hint = suggest(name, _known(root), "")
         raise UsageError(
             f"No help page or command is named {name!r}.{f' {hint[0].upper()}{hint[1:]}' if hint else ''}\n"
             f"Topics: {', '.join(pages.topics())}; batchgen --help lists the commands"
