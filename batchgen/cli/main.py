@@ -204,7 +204,12 @@ def _report(error: BatchgenError, *, debug: bool) -> int:
         raise error
     if isinstance(error, AlreadyRunning) and is_on("--quiet"):
         return error.exit_code  # usual for cron: the run before is still in progress
-    from .output import print_error
+    from . import output
+    from .render.format import error_document, error_lines
 
-    print_error(error, as_json=as_json())
+    if as_json():
+        output.error_document(error_document(error))
+    else:
+        for line in error_lines(error):
+            output.say(line)
     return error.exit_code
