@@ -23,7 +23,7 @@ from ..planning.selection import Selection
 from ..providers.presets import preset_names
 from ..providers.pricing import charge
 from ..providers.profile import Profile, UnknownModel
-from ..providers.translate import translated
+from ..providers.validation import translate
 from ..sandbox.faults import directives, parse_directive
 from ..store import migrate
 from ..store.history import History, measured
@@ -207,5 +207,5 @@ def found_prices(reader: Reader, profiles: Mapping[str, Profile]) -> PriceMemory
         except UnknownModel:
             continue
         cost = call.charge if call.charge.basis is Basis.REPORTED else charge(call.usage, call.task, model)
-        memory.observe(translated(call.task, profile), cost, call.usage.images)
+        memory.observe(translate(call.task, profile), cost, call.usage.images)
     return memory

@@ -14,7 +14,7 @@ from ...budget import Budget
 from ...engine.lane import Lane
 from ...engine.runner import Runner
 from ...errors import StoreError
-from ...files.output import replace_file
+from ...files.atomic import write_atomic
 from ...money import show_credits, show_usd
 from ...store.ledger import Counts
 from ...store.reader import Reader
@@ -80,7 +80,7 @@ class MetricsFile:
     def _write(self, found: Iterable[Family]) -> None:
         try:
             # others may read it: the exporter is another user
-            replace_file(self.file, exposition(found).encode(), mode=0o666)
+            write_atomic(self.file, exposition(found).encode(), mode=0o666)
         except OSError as error:
             if not self._mute:
                 self._mute = True
