@@ -173,13 +173,13 @@ def purses(batch: Batch, reader: Reader | None, batch_id: int | None, now: datet
     """Yield a purse for each cap of *batch*; None for its number, or no *reader*: nothing was spent yet."""
     for limit in batch.budget:
         known = {} if reader is None or batch_id is None else _gone(limit, reader, batch_id, now)
-        yield Budget(caps=limit, **known)
+        yield Budget(limit=limit, **known)
 
 
 def of_run(budget: int | None, *, unpriced: bool = False) -> Iterator[Budget]:
     """Yield the purse of one run; *budget* is in nano-USD, None is no cap."""
     if budget is not None:
-        yield Budget(caps=BudgetLimit(usd=budget, scope="this run", unpriced=unpriced), earlier=False)
+        yield Budget(limit=BudgetLimit(usd=budget, scope="this run", unpriced=unpriced), earlier=False)
 
 
 def _gone(limit: BudgetLimit, reader: Reader, batch_id: int, now: datetime) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from ..providers.key_destinations import destinations_of
 from ..providers.pricing import estimate
 from ..providers.profile import Profile, Retry
 from ..providers.validation import translate
-from ..route import Models
+from ..route import ModelFilter
 from ..store.reader import Reader
 from ..store.records import Loaded
 from ..store.scope import Scope
@@ -199,7 +199,7 @@ class RunSession:
             **(own | parts),
         )
         if workshop is not None:
-            purchases.backend = LocalBackend(replace(workshop, arrived=purchases.reservations.arrived))
+            purchases.backend = LocalBackend(replace(workshop, arrived=purchases.reservations.answer_arrived))
         return Runner(
             batch_id=batch_id,
             scope=self._scope(batch_id),
@@ -286,7 +286,7 @@ class RunSession:
             failed=sum(lane.failed for lane in lanes_),
             doubtful=sum(lane.doubtful for lane in lanes_),
             usd=sum(lane.usd for lane in lanes_),
-            purses=runner.purchases.wallet.purses,
+            purses=runner.purchases.wallet.budgets,
             underpriced=tuple(runner.purchases.prices.underpriced.values()),
             sandbox=self.project.sandbox,
             chosen=self.terms.chosen,
@@ -298,5 +298,5 @@ class RunSession:
 
 
 def _idle(lane: Lane) -> Lane:
-    lane.models = Models(only=True)
+    lane.models = ModelFilter(only=True)
     return lane

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import BatchgenError, ManifestError, Problem
-from ...money import in_words, show_credits
+from ...money import format_usd, show_credits
 
 if TYPE_CHECKING:
     from ...planning.plan import Range
@@ -31,7 +31,7 @@ def count(number: int, noun: str) -> str:
 
 def usd(nano: int | None) -> str:
     """Return an amount in USD: cents, and below a dollar up to four digits."""
-    return in_words(nano)
+    return format_usd(nano)
 
 
 def credits_(milli: int | None) -> str:
