@@ -95,7 +95,7 @@ class _Base(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Which jobs": [], "Everywhere": []}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 # --help and --version are click's own, without a section
                 sections[getattr(parameter, "section", "Everywhere")].append(record)
         for title, records in sections.items():
@@ -128,12 +128,23 @@ class Group(_Base, click.Group):
         del ctx
         return list(self.commands)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands; click itself would cut the texts off."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary(command)) for name, command in self.commands.items()])
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; variables are named after its own name, also where an alias was typed."""
         _, command, rest = super().resolve_command(ctx, args)
         return command.name if command else None, command, rest
+
+
+def summary(command: click.Command) -> str:
+    """Return the first line of a command's help."""
+    return (command.help or "").partition("\n")[0]
 
 
 class Entry(NamedTuple):
@@ -148,8 +159,8 @@ class Entry(NamedTuple):
 class LazyGroup(Group):
     """A group that imports a command when it is called, so that ``--help`` need not import the program."""
 
-    def __init__(self, *args: Any, entries: Mapping[str, Entry], aliases: Mapping[str, str], **attributes: Any) -> None:
-        super().__init__(*args, **attributes)
+    def __init__(self, entries: Mapping[str, Entry], aliases: Mapping[str, str], **attributes: Any) -> None:  # noqa: ANN401
+        super().__init__(**attributes)
         self.entries = entries
         self.aliases = aliases
 

@@ -41,11 +41,15 @@ COMMANDS = {
     "unpause": Entry("control", "unpause", "control", "Send to a paused or closed provider again."),
     "limit": Entry("control", "limit", "control", "Change how fast a provider is called, also during a run."),
     "cancel": Entry("control", "cancel", "control", "Cancel jobs, also during a run."),
-    "unknown": Entry("unknown", "unknown", "unknown", "Jobs that may have been bought: list, retry, drop or adopt."),
+    "unknown": Entry(
+        "unknown", "unknown", "unknown", "Settle jobs that may have been bought: list, retry, drop or adopt."
+    ),
     "verify": Entry("verify", "verify", "recovery", "Check every delivered file against its hash."),
-    "db": Entry("database", "db", "recovery", "The job database: path, check, backup, upgrade, vacuum, recover."),
+    "db": Entry(
+        "database", "db", "recovery", "Maintain the job database: path, check, backup, upgrade, vacuum, recover."
+    ),
     "providers": Entry(
-        "providers", "providers", "providers", "The providers: list, check keys and balances, models, prices."
+        "providers", "providers", "providers", "Show the providers: list, check keys and balances, models, prices."
     ),
     "doctor": Entry(
         "doctor", "doctor", "settings", "Check what a run needs: versions, settings, keys, disk, lock, job database."

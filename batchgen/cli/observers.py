@@ -33,9 +33,7 @@ following = options(
     ),
     option("--metrics-file", type=FILE, metavar="FILE", help="File of Prometheus metrics, updated during the run."),
     option("--log-file", type=FILE, metavar="FILE", help="Log file. Default: .batchgen/logs/batchgen.jsonl."),
-    option(
-        "--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Log format."
-    ),
+    option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Log format."),
 )
 
 

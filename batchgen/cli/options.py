@@ -176,7 +176,9 @@ def complete_files(ctx: click.Context, parameter: click.Parameter, incomplete: s
     return [CompletionItem(incomplete, type="file")]
 
 
-sandbox = option("--sandbox", is_flag=True, help="Use simulated providers, with a job database and output of their own.")
+sandbox = option(
+    "--sandbox", is_flag=True, help="Use simulated providers, with a job database and output of their own."
+)
 batch = option("--batch", metavar="NAME", help="Batch. Default: the one that ran last.")
 keep_changed = option(
     "--keep-changed", is_flag=True, help="Keep the images of done jobs whose manifest entry has changed."
@@ -189,9 +191,7 @@ selecting = options(
     _selecting("--tag", "tags", multiple=True, metavar="TAG", help="Jobs with this tag."),
     _selecting("--provider", "providers", multiple=True, metavar="NAME", help="Jobs of this provider."),
     _selecting("--model", "models", multiple=True, metavar="NAME", help="Jobs of this model."),
-    _selecting(
-        "--kind", "kinds", multiple=True, type=click.Choice(["generate", "edit"]), help="Jobs of this kind."
-    ),
+    _selecting("--kind", "kinds", multiple=True, type=click.Choice(["generate", "edit"]), help="Jobs of this kind."),
     _selecting(
         "--status",
         "states",

@@ -39,7 +39,7 @@ SELECTION = ("id", "tag", "provider", "model", "kind", "status", "cause", "limit
 class Option(click.Option):
     """An option with a section in --help."""
 
-    def __init__(self, declarations: Sequence[str], section: str = "Options", **attributes: Any) -> None:
+    def __init__(self, declarations: Sequence[str], section: str = "Options", **attributes: Any) -> None:  # noqa: ANN401 - click's
         super().__init__(declarations, **attributes)
         self.section = section
 
@@ -71,7 +71,7 @@ def is_on(switch: str) -> bool:
     return bool({switch, short} & set(sys.argv)) or value in ("1", "true", "t", "yes", "y", "on")
 
 
-class _Type(click.ParamType):
+class _Type(click.ParamType[Any]):
     """Base class: ``parse`` reads a text, or raises ValueError with what was expected."""
 
     def parse(self, text: str) -> Any:  # noqa: ANN401 - each type has its own values
@@ -144,13 +144,13 @@ class FailureLimit(_Type):
     class Value(NamedTuple):
         """One of the two."""
 
-        count: int | None = None
+        jobs: int | None = None
         percent: float | None = None
 
     def parse(self, text: str) -> Value:
         """Return the limit."""
         if re.fullmatch(r"\d{1,9}", text):
-            return self.Value(count=int(text))
+            return self.Value(jobs=int(text))
         if re.fullmatch(r"\d{1,9}(\.\d{1,9})?%", text):
             return self.Value(percent=float(text[:-1]))
         raise ValueError("expected a number such as 20, or a share such as 5%")

@@ -144,5 +144,5 @@ def stop_conditions(
             moment += timedelta(days=1)
     failures = max_failures or FailureLimit.Value()
     return StopConditions(
-        stop_at=moment, max_time=max_time, max_failures=failures.count, max_failures_percent=failures.percent
+        stop_at=moment, max_time=max_time, max_failures=failures.jobs, max_failures_percent=failures.percent
     )
