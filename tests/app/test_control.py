@@ -95,7 +95,7 @@ def test_what_is_said_holds_until_it_is_taken_back_also_while_another_process_ha
     control.limit(place, "openai", [], reset=True)
     last = control.limit(place, "aimlapi", [], reset=True)
     assert (last.holder, last.changed) == (None, True)
-    assert controls.standing(place.db) == {}
+    assert controls.status(place.db) == {}
     assert integrity(place.db) == "ok"
 
 
