@@ -32,11 +32,11 @@ def ended(*, closed: Closure | None = None, failed_before: int = 0, **said: obje
     counts = Counts(pending=5 if closed else 0, done=3, failed=failed_before)
     lane = end("openai", closed, left=5 if closed else 0)
     body = {
-        "run_id": "r", "command": "", "began": NOW, "seconds": 1.0, "images": 0, "stopped": None, "drained": None,
-        "sent": True, "failed": 0, "doubtful": 0, "usd": 0, "purses": (), "sandbox": False, "chosen": "",
+        "run_id": "r", "command": "", "began": NOW, "seconds": 1.0, "images": 0, "signal": None, "drained": None,
+        "sent": True, "failed": 0, "doubtful": 0, "usd": 0, "purses": (), "sandbox": False, "selected_by": "",
     }  # fmt: skip
-    standing = BatchStatus(batch=batch, counts=counts, usage=(), failures=())
-    return RunResult(**({"standing": standing, "lanes": [lane]} | body | said))  # type: ignore[arg-type]
+    status = BatchStatus(batch=batch, counts=counts, usage=(), failures=())
+    return RunResult(**({"status": status, "lanes": [lane]} | body | said))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_provider_is_closed_where_all_its_lanes_are(lanes, drained, code):
 )  # fmt: skip
 def test_the_last_lines_say_what_stopped(lane, line):
     batch = Batch(id=1, name="night", manifest="m.yaml", folder="output", created_at=NOW, updated_at=NOW)
-    standing = BatchStatus(batch=batch, counts=Counts(pending=lane.left), usage=(), failures=())
+    status = BatchStatus(batch=batch, counts=Counts(pending=lane.left), usage=(), failures=())
     assert line in closing(ended(lanes=[lane], status=standing))
 
 

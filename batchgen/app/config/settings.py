@@ -47,7 +47,7 @@ def layers(start: Path) -> list[SettingsLayer]:
     Raises SettingsError.
     """
     files = {project_file(start): False, user_file(environment()): True}
-    return [_read(file, is_users=is_users) for file, own in files.items() if file is not None]
+    return [_read(file, is_users=own) for file, own in files.items() if file is not None]
 
 
 def user_file(environment: Mapping[str, str]) -> Path | None:
