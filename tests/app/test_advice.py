@@ -119,7 +119,7 @@ def test_a_provider_is_closed_where_all_its_lanes_are(lanes, drained, code):
 def test_the_last_lines_say_what_stopped(lane, line):
     batch = Batch(id=1, name="night", manifest="m.yaml", folder="output", created_at=NOW, updated_at=NOW)
     status = BatchStatus(batch=batch, counts=Counts(pending=lane.left), usage=(), failures=())
-    assert line in closing(ended(lanes=[lane], status=standing))
+    assert line in closing(ended(lanes=[lane], status=status))
 
 
 def test_an_answer_without_an_image_is_looked_at_before_more_are_paid_for():
