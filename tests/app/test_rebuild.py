@@ -262,13 +262,13 @@ def test_a_sidecar_tells_what_it_was_told(tmp_path):
     batch = batch_of(tmp_path)
     said = evidence.read_sidecar(beside, batch, Project.of(tmp_path, None))
     assert said is not None
-    got = said.proved()
+    got = said.verified()
     assert got.file == replace(file, path="out/cat-2.png")
     assert (got.id, got.key, got.task, got.charge, got.usage.output_tokens) == (order.id, "cat", task, COST, 7)
     image.write_bytes(b"bytez")
-    assert said.proved().file is None
+    assert said.verified().file is None
     image.unlink()
-    assert said.proved().file is None
+    assert said.verified().file is None
 
 
 def attempt_for_plan(job):
@@ -353,7 +353,7 @@ def test_a_kept_answer_is_booked_as_paid_for(tmp_path):
         [line] = reader.usage(reader.batch("b").id)
         assert (line.attempts, line.unpriced, line.usd) == (1, 1, None)  # no price is known: never 0
         assert reader.job(reader.batch("b").id, "cat").state == "pending"
-    assert not rebuild.recover(place, batch_of(tmp_path, plan("cat"))).anything
+    assert not rebuild.recover(place, batch_of(tmp_path, plan("cat"))).found_anything
 
 
 def test_slots_are_cleared_away_that_no_start_will_ever_finish(tmp_path):
@@ -362,6 +362,6 @@ def test_slots_are_cleared_away_that_no_start_will_ever_finish(tmp_path):
     other = replace(attempt_for_plan(plan("cat")), batch="another")
     Spool(folder).open(other.id, asdict(other), 10).close()
     (folder / "torn.slot").write_bytes(b"\0" * 100)  # its run died while it was made
-    assert not rebuild.recover(place, batch_of(tmp_path, plan("cat"))).anything
+    assert not rebuild.recover(place, batch_of(tmp_path, plan("cat"))).found_anything
     # what belongs to another batch waits for that one
     assert sorted(path.name for path in folder.iterdir()) == sorted([f"{other.id}.slot", "torn.kept"])

@@ -151,7 +151,7 @@ class Night:
             keys=self.keys,
             reader=reader,
             writer=writer,
-            wish=Plan(alternates=tuple({name for wish in self.wishes for name in wish.others})),
+            plan=Plan(alternates=tuple({name for wish in self.wishes for name in wish.others})),
         )
         needed = engagement.needed(batch_id)
         profiles = {name: known for name, known in self.profiles.items() if name in needed}
