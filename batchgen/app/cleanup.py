@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import StoreError
 from ..files import lock
 from ..files.images import EXTENSIONS
-from ..files.output import ASIDE
+from ..files.output import SUPERSEDED
 from ..files.spool import KEPT_SUFFIX
 from ..store.reader import Reader
 from .project import Project, command_line, open_reader
@@ -74,7 +74,7 @@ def _candidates(project: Project, reader: Reader) -> Iterator[tuple[str, Path]]:
         for path in _files(folder):
             if _PART.fullmatch(path.name):
                 yield "temporary", path
-            elif ASIDE in path.relative_to(folder).parts and path.suffix in _IMAGES:
+            elif SUPERSEDED in path.relative_to(folder).parts and path.suffix in _IMAGES:
                 yield "replaced", path
     yield from (("temporary", path) for path in project.state.iterdir() if _COPY.fullmatch(path.name))
     spool = project.state / "spool"

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from itertools import islice
 from types import NoneType
 from typing import get_args
@@ -14,7 +13,7 @@ from typing import get_args
 import anyio
 from pydantic import ValidationError
 
-from ..errors import SettingsError, UsageError
+from ..errors import SettingsError, UsageError, suggest
 from ..files import lock
 from ..files.lock import Holder
 from ..files.output import make_private
@@ -90,9 +89,7 @@ def parse_limits(words: Iterable[str]) -> dict[str, float | None]:
         if not given:
             raise UsageError(f"limit takes KEY=VALUE, such as requests_per_minute=30, not {word!r}")
         if key not in STEERED:
-            near = get_close_matches(key, STEERED, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(STEERED)}"
-            raise UsageError(f"there is no limit {key!r}; {hint}")
+            raise UsageError(f"there is no limit {key!r}; {suggest(key, STEERED)}")
         found[key] = _value(key, value)
     return found
 

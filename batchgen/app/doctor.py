@@ -19,11 +19,11 @@ from typing import Any, Literal
 
 from ..errors import BatchgenError
 from ..files import lock
-from ..files.output import has_links
-from ..providers.clock_skew import least
+from ..files.output import supports_links
+from ..providers.clock_skew import smallest_skew
 from ..store import maintenance, migrate
 from ..store.reader import Reader
-from ..transport.client import trusted
+from ..transport.client import tls_context
 from .config import dotenv, keys, providers, settings
 from .config.proxies import CERTIFICATES, bypassing_providers, proxies, tls_providers
 from .preflight import BASE_FILES, FILES_PER_CALL, require_local
@@ -111,15 +111,15 @@ def error_findings(about: str, error: BatchgenError, told: set[str]) -> Iterator
 
 def clock_findings(asked: Sequence[ProviderCheck]) -> Iterator[Finding]:
     """Say how far this machine's clock is from those of the providers that have answered."""
-    skew = least(skew for one in asked for skew in one.skews)
+    skew = smallest_skew(skew for one in asked for skew in one.skews)
     if skew is None:
         return
     who = next(one.candidate.profile.name for one in asked if skew in one.skews)
-    off = abs(skew.sure)
+    off = abs(skew.certain)
     if off <= FEW_SECONDS:
         yield Finding(about="clock", says=f"agrees with that of {who} within {FEW_SECONDS} s")
         return
-    says = f"{_span(off)} {'ahead of' if skew.sure > 0 else 'behind'} that of {who}: set it, or let NTP do so"
+    says = f"{_span(off)} {'ahead of' if skew.certain > 0 else 'behind'} that of {who}: set it, or let NTP do so"
     if off <= MANY_SECONDS:
         yield Finding(about="clock", says=says, verdict="note")
     else:
@@ -221,7 +221,7 @@ def _key(name: str, candidate: CheckCandidate, *, configured: bool) -> Finding |
 
 
 def _certificates(project: Project) -> Iterator[Finding]:
-    count = trusted().cert_store_stats()["x509_ca"]
+    count = tls_context().cert_store_stats()["x509_ca"]
     named = [f"{name}={value}" for name in CERTIFICATES if (value := os.environ.get(name))]
     says = f"{count} authorities: {', '.join(named) or 'those that come along'}"
     if named:
@@ -279,7 +279,7 @@ def _output(project: Project) -> Iterator[Finding]:
             folders = {Path(batch.folder) for batch in reader.batches()} or folders
     for folder in sorted({next(path for path in (each, *each.parents) if path.exists()) for each in folders}):
         try:
-            way = "hard links" if has_links(folder) else "exclusive renames (the file system has no hard links)"
+            way = "hard links" if supports_links(folder) else "exclusive renames (the file system has no hard links)"
         except OSError as error:
             yield Finding(about="output", says=f"{folder} cannot be written: {error.strerror}", verdict="bad", code=1)
         else:

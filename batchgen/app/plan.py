@@ -23,7 +23,7 @@ from ..planning.selection import Selection
 from ..providers.presets import preset_names
 from ..providers.pricing import charge
 from ..providers.profile import Profile, UnknownModel
-from ..providers.translate import translated
+from ..providers.validation import translate
 from ..sandbox.faults import directives, parse_directive
 from ..store import migrate
 from ..store.history import History, measured
@@ -176,13 +176,13 @@ def batch_budgets(batch: Batch, reader: Reader | None, batch_id: int | None, now
     """Yield a purse for each cap of *batch*; None for its number, or no *reader*: nothing was spent yet."""
     for limit in batch.budget:
         known = {} if reader is None or batch_id is None else _gone(limit, reader, batch_id, now)
-        yield Budget(caps=limit, **known)
+        yield Budget(limit=limit, **known)
 
 
 def run_budget(budget: int | None, *, unpriced: bool = False) -> Iterator[Budget]:
     """Yield the purse of one run; *budget* is in nano-USD, None is no cap."""
     if budget is not None:
-        yield Budget(caps=BudgetLimit(usd=budget, scope="this run", unpriced=unpriced), earlier=False)
+        yield Budget(limit=BudgetLimit(usd=budget, scope="this run", unpriced=unpriced), earlier=False)
 
 
 def _gone(limit: BudgetLimit, reader: Reader, batch_id: int, now: datetime) -> dict[str, Any]:
@@ -210,5 +210,5 @@ def learned_prices(reader: Reader, profiles: Mapping[str, Profile]) -> PriceMemo
         except UnknownModel:
             continue
         cost = call.charge if call.charge.basis is Basis.REPORTED else charge(call.usage, call.task, model)
-        memory.observe(translated(call.task, profile), cost, call.usage.images)
+        memory.observe(translate(call.task, profile), cost, call.usage.images)
     return memory

@@ -14,8 +14,8 @@ from ..errors import BatchgenError, KeyMissing
 from ..fault import ProviderError
 from ..files.output import make_private
 from ..providers.account import Catalogue, read_catalogue
-from ..providers.clock_skew import Skew, read_skew
-from ..providers.probe import AccountReport, Answer, Asking, KeyVerdict, inquire, list_models
+from ..providers.clock_skew import ClockSkew, read_skew
+from ..providers.probe import AccountReport, Answer, KeyVerdict, Probe, check_key, list_models
 from ..providers.profile import Profile
 from ..sandbox import launch
 from ..transport import ProviderClient, Transport
@@ -59,14 +59,14 @@ class ProviderCheck:
 
     candidate: CheckCandidate
     account: AccountReport | None
-    skews: Sequence[Skew] = ()  #: of this machine's clock, by each answer
+    skews: Sequence[ClockSkew] = ()  #: of this machine's clock, by each answer
 
     @property
     def exit_code(self) -> int:
         """Return 0, or 5 (key missing or refused), 7 (no money left), 8 (out of reach)."""
         if self.account is None:
             return 5
-        if self.account.broke:
+        if self.account.out_of_money:
             return 7
         return {KeyVerdict.REFUSED: 5, KeyVerdict.UNREACHED: 8}.get(self.account.verdict, 0)
 
@@ -94,7 +94,7 @@ def check(project: Project, names: Sequence[str] = (), now: Clock = time.time) -
     with _world(project) as moved:
         candidates = _candidates(project, names, moved)
         asked = [each for each in candidates if not each.problem]
-        told = iter(_carried([(each, inquire(each.profile, _secret(each))) for each in asked], now))
+        told = iter(_carried([(each, check_key(each.profile, _secret(each))) for each in asked], now))
         return tuple(
             ProviderCheck(candidate=each, account=account, skews=skews)
             for each in candidates
@@ -180,15 +180,17 @@ def _world(project: Project) -> Iterator[Callable[[Profile], Profile]]:
         yield lambda facts: facts.model_copy(update={"base_url": sandbox.base_url(facts.preset)})
 
 
-def _carried(questions: Sequence[tuple[CheckCandidate, Asking[Value]]], now: Clock) -> list[tuple[Value, list[Skew]]]:
+def _carried(
+    questions: Sequence[tuple[CheckCandidate, Probe[Value]]], now: Clock
+) -> list[tuple[Value, list[ClockSkew]]]:
     """Carry all conversations at once, each on a line of its own.
 
     Returns in order how they ended, and what their answers say of this machine's clock.
     """
-    told: dict[int, tuple[Value, list[Skew]]] = {}
+    told: dict[int, tuple[Value, list[ClockSkew]]] = {}
 
     async def carry(transport: Transport, number: int) -> None:
-        told[number] = await _carry(transport.line(str(number)), questions[number][1], now)
+        told[number] = await _carry(transport.client(str(number)), questions[number][1], now)
 
     async def carry_all() -> None:
         profiles = {str(number): each.profile for number, (each, _) in enumerate(questions)}
@@ -202,9 +204,9 @@ def _carried(questions: Sequence[tuple[CheckCandidate, Asking[Value]]], now: Clo
     return [told[number] for number in range(len(questions))]
 
 
-async def _carry(line: ProviderClient, asking: Asking[Value], now: Clock) -> tuple[Value, list[Skew]]:
+async def _carry(line: ProviderClient, asking: Probe[Value], now: Clock) -> tuple[Value, list[ClockSkew]]:
     """Put each question to the line, and hand back the reply or that none came."""
-    skews: list[Skew] = []
+    skews: list[ClockSkew] = []
     try:
         call = next(asking)
         while True:

@@ -15,7 +15,8 @@ from ..budget import Budget
 from ..engine.lane import Closure
 from ..errors import StoreError
 from ..fault import Cause
-from ..files.output import make_private, replace_file
+from ..files.atomic import write_atomic
+from ..files.output import make_private
 from ..learned_prices import Underpriced
 from ..money import show_credits, show_usd
 from ..planning.plan import Plan
@@ -63,7 +64,7 @@ def write_summary(project: Project, ended: RunResult) -> Path | None:
     try:
         make_private(make_private(runs) / ended.run_id)
         # one temporary name for all runs: what a run leaves when it dies here, the next one overwrites
-        replace_file(file, data, part=runs / ".summary.part")
+        write_atomic(file, data, part=runs / ".summary.part")
     except (OSError, StoreError):
         return None
     _forget(runs)

@@ -28,11 +28,11 @@ from ..files.source_cache import Fetch, SourceCache
 from ..files.spool import Scratch, Spool
 from ..manifest import Batch
 from ..planning.plan import Plan
-from ..providers.key_destinations import sent_by
+from ..providers.key_destinations import destinations_of
 from ..providers.pricing import estimate
 from ..providers.profile import Profile, Retry
-from ..providers.translate import translated
-from ..route import Models
+from ..providers.validation import translate
+from ..route import ModelFilter
 from ..store.reader import Reader
 from ..store.records import Loaded
 from ..store.scope import Scope
@@ -91,7 +91,7 @@ class RunSession:
         interrupted = bool(self.reader.open_attempts(batch_id))
         profiles = {name: known for name, known in self.batch.profiles.items() if name in self.needed(batch_id)}
         spool = Spool(self.project.state / "spool")
-        for attempt_id, delivered in self.reader.ended(list(spool.left())).items():
+        for attempt_id, delivered in self.reader.ended(list(spool.leftover_ids())).items():
             spool.release(attempt_id, delivered=delivered)  # killed after the outcome was committed
         transport = Transport(profiles, self.keys.first, self.keys.keys)
 
@@ -102,7 +102,7 @@ class RunSession:
 
         async def recovered() -> None:
             if not self.project.sandbox:
-                for one in sent_by(self.batch.profiles, profiles):
+                for one in destinations_of(self.batch.profiles, profiles):
                     log.event("key_sent", variable=one.variable, host=one.host, provider=one.provider)
             runner.purchases.listeners.remove(resumed.note)
             if resumed.calls:
@@ -182,7 +182,7 @@ class RunSession:
             "wallet": self._wallet(batch_id),
             "prices": learned_prices(self.reader, self.batch.profiles),
             "estimate": dearest,
-            "translate": lambda task, provider: translated(task, self.batch.profiles[provider]),
+            "translate": lambda task, provider: translate(task, self.batch.profiles[provider]),
             "release": release,
             "policy": self._policy(),
             "now": steady_clock(),
@@ -199,7 +199,7 @@ class RunSession:
             **(own | parts),
         )
         if workshop is not None:
-            purchases.backend = LocalBackend(replace(workshop, arrived=purchases.reservations.arrived))
+            purchases.backend = LocalBackend(replace(workshop, arrived=purchases.reservations.answer_arrived))
         return Runner(
             batch_id=batch_id,
             scope=self._scope(batch_id),
@@ -224,7 +224,7 @@ class RunSession:
         """Return what fetches source images; in a rehearsal the sandbox draws them, so nothing leaves this machine."""
 
         async def drawn(url: str, sink: Scratch) -> None:
-            line = transport.line(next(iter(self.batch.profiles)))
+            line = transport.client(next(iter(self.batch.profiles)))
             await line.fetch(f"{line.profile.origin}/_sandbox/picture?{urlencode({'url': url})}", sink)
 
         return drawn if self.project.sandbox else transport.fetch_source
@@ -286,7 +286,7 @@ class RunSession:
             failed=sum(lane.failed for lane in lanes_),
             doubtful=sum(lane.doubtful for lane in lanes_),
             usd=sum(lane.usd for lane in lanes_),
-            purses=runner.purchases.wallet.purses,
+            purses=runner.purchases.wallet.budgets,
             underpriced=tuple(runner.purchases.prices.underpriced.values()),
             sandbox=self.project.sandbox,
             selected_by=self.terms.selected_by,
@@ -298,5 +298,5 @@ class RunSession:
 
 
 def _idle(lane: Lane) -> Lane:
-    lane.models = Models(only=True)
+    lane.models = ModelFilter(only=True)
     return lane

@@ -6,7 +6,6 @@ way to the ``default`` or ``is defined`` that expects it; anything else that is 
 
 from __future__ import annotations
 
-import difflib
 import functools
 import operator
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 from jinja2 import nodes
 
+from ..errors import suggest
 from . import filters
 from .filters import Absent, TemplateFault, as_text, joined
 
@@ -65,9 +65,8 @@ def no_variable(name: str, known: Iterable[str]) -> str:
 
 def _there_are(name: str, known: Iterable[object], most: int = _LISTED) -> str:
     names = sorted(word for word in known if isinstance(word, str))
-    lower = {word.lower(): word for word in names}
-    close = difflib.get_close_matches(name, names, n=1) or difflib.get_close_matches(name.lower(), lower, n=1)
-    near = f"did you mean {lower.get(close[0].lower(), close[0])!r}? " if close else ""
+    hint = suggest(name, names, "")
+    near = hint and f"{hint} "
     more = ", ..." if len(names) > most else ""
     return f" ({near}there are: {', '.join(names[:most])}{more})" if names else ""
 

@@ -133,7 +133,7 @@ async def test_a_provider_that_only_a_manifest_names_is_known_once_it_ran(place)
         await loaded(writer, [plan("cat", provider="studio")])
     said = control.pause(place, "studio")
     assert (said.changed, said.settings, said.limits) == (True, None, {})
-    with pytest.raises(UsageError, match="did you mean studio"):
+    with pytest.raises(UsageError, match="did you mean 'studio'"):
         control.pause(place, "studo")
 
 
@@ -392,7 +392,7 @@ def command(tmp_path, monkeypatch, capsys):
 
 def test_what_is_said_is_shown_until_it_is_taken_back(command, place):
     idle = "no run is on; it holds for the next\n"
-    assert command("pause", "opnai") == (2, "", "there is no provider 'opnai'; did you mean openai?\n")
+    assert command("pause", "opnai") == (2, "", "there is no provider 'opnai'; did you mean 'openai'?\n")
     code, _, said = command("pause", "openai")
     back = f"next      batchgen unpause -C {place.root} openai\n"
     assert (code, said) == (0, f"openai: paused; no new calls, those under way end\n{idle}{back}")

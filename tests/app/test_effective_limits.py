@@ -84,7 +84,7 @@ def test_words_become_limits():
     ("word", "words"),
     [
         ("burst", "KEY=VALUE, such as"),
-        ("bursts=3", "no limit 'bursts'; did you mean burst?"),
+        ("bursts=3", "no limit 'bursts'; did you mean 'burst'?"),
         ("rpm=3", "there are: requests_per_second"),
         ("concurrency=0", "concurrency takes a whole number from 1 to 5000, not '0'"),
         ("concurrency=5001", "from 1 to 5000"),

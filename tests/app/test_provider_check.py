@@ -81,8 +81,8 @@ def test_every_provider_is_asked_for_free_and_the_log_has_no_paid_call(place, sa
     assert {name: each.account.verdict for name, each in found.items()} == {
         "aigate": KeyVerdict.ACCEPTED,
         "aimlapi": KeyVerdict.ACCEPTED,
-        "gateway": KeyVerdict.UNTOLD,
-        "gptimageapi": KeyVerdict.UNTOLD,
+        "gateway": KeyVerdict.UNVERIFIED,
+        "gptimageapi": KeyVerdict.UNVERIFIED,
         "openai": KeyVerdict.ACCEPTED,
         "openrouter": KeyVerdict.ACCEPTED,
     }
@@ -168,7 +168,7 @@ def test_a_capped_key_is_told_from_its_account(place, sandbox, monkeypatch):
         ("bad-key-of-nobody-known-here", 5, {KeyVerdict.REFUSED}),
         ("revoked-key-of-somebody-once", 5, {KeyVerdict.REFUSED}),
         ("poor-key-without-any-money-left", 7, {KeyVerdict.ACCEPTED}),
-        ("restricted-key-for-images-only", 0, {KeyVerdict.ACCEPTED, KeyVerdict.UNTOLD}),
+        ("restricted-key-for-images-only", 0, {KeyVerdict.ACCEPTED, KeyVerdict.UNVERIFIED}),
     ],
     ids=["bad", "revoked", "poor", "restricted"],
 )
@@ -186,7 +186,7 @@ def test_keys_that_do_not_work(place, sandbox, monkeypatch, key, code, verdicts)
             assert key not in repr(each.account)
     if key.startswith("restricted"):
         openai = by_name(found)["openai"].account
-        assert (openai.verdict, openai.status) == (KeyVerdict.UNTOLD, 403)
+        assert (openai.verdict, openai.status) == (KeyVerdict.UNVERIFIED, 403)
         assert "may make images" in openai.hint
 
 
@@ -266,11 +266,11 @@ def test_a_provider_of_ones_own_that_has_no_such_page_is_not_called_refused(plac
     configure(place, mine={"dialect": "gemini_chat", "base_url": sandbox.base_url("gptimageapi")})
     monkeypatch.setenv("MINE_API_KEY", KEY)
     (mine,) = check(place)
-    assert (mine.account.verdict, mine.exit_code) == (KeyVerdict.UNTOLD, 0)
+    assert (mine.account.verdict, mine.exit_code) == (KeyVerdict.UNVERIFIED, 0)
 
 
 def test_names_are_known_or_suggested(place):
-    with pytest.raises(UsageError, match="did you mean openai"):
+    with pytest.raises(UsageError, match="did you mean 'openai'"):
         check(place, ["opnai"])
     with pytest.raises(SettingsError, match="base_url is missing"):
         check(place, ["gateway"])
@@ -283,7 +283,7 @@ def test_models_need_a_key_only_where_the_list_is_not_public(place, sandbox):
     with pytest.raises(KeyMissing, match="OPENAI_API_KEY"):
         list_provider_models(place, "openai")
     silent = list_provider_models(place, "gateway")
-    assert (silent.exit_code, silent.catalogue, silent.answer.verdict) == (0, None, KeyVerdict.UNTOLD)
+    assert (silent.exit_code, silent.catalogue, silent.answer.verdict) == (0, None, KeyVerdict.UNVERIFIED)
 
 
 def test_prices_are_those_of_the_tariffs(place):
@@ -327,7 +327,7 @@ async def test_a_question_is_one_get_with_the_key_in_one_header(place, monkeypat
 
 async def test_a_knock_goes_without_the_key(place, monkeypatch):
     found, server = await checked_at(place, answer(b"<p>Welcome</p>"), monkeypatch, preset="gateway")
-    assert (found.account.verdict, found.exit_code) == (KeyVerdict.UNTOLD, 0)
+    assert (found.account.verdict, found.exit_code) == (KeyVerdict.UNVERIFIED, 0)
     (request,) = server.requests
     assert (request.method, request.target) == ("GET", "/")
     assert KEY.encode() not in request.head
@@ -396,7 +396,7 @@ async def test_the_line_asks_nothing_that_may_cost(call):
     studio = profile("studio", {"preset": "gateway", "base_url": "http://127.0.0.1:9"})
     async with Transport({"studio": studio}, {"studio": KEY}) as transport:
         with pytest.raises(ValueError, match="is not free"):
-            await transport.line("studio").ask(call, 5)
+            await transport.client("studio").ask(call, 5)
 
 
 async def test_a_compressed_answer_is_read(place, monkeypatch):
@@ -424,7 +424,7 @@ def test_a_fault_of_the_way_says_nothing_of_money():
             async with Transport({"studio": studio}, {"studio": KEY}) as transport:
                 question = Call(method="GET", url=f"{server.url}/", billed=False)
                 with pytest.raises(ProviderError) as caught:
-                    await transport.line("studio").ask(question, 0.2)
+                    await transport.client("studio").ask(question, 0.2)
         return f"{caught.value.fault.message} {caught.value.fault.charged}"
 
     assert asyncio.run(ask()) == "no answer within 0.2 s no"

@@ -203,7 +203,7 @@ async def test_S6_no_result_is_fetched_from_inside(tmp_path, monkeypatch, resolv
     )
     async with Transport({"studio": open_minded}, {"studio": CANARY}) as transport:
         with Spool(tmp_path / "spool").scratch() as scratch, pytest.raises(ProviderError):
-            await transport.line("studio").fetch(url, scratch)
+            await transport.client("studio").fetch(url, scratch)
     assert found == []
 
 
@@ -237,7 +237,7 @@ async def test_S7_a_name_cannot_change_its_mind(tmp_path, monkeypatch):
     )
     async with Transport({"studio": gateway}, {}) as transport:
         with Spool(tmp_path / "spool").scratch() as scratch, pytest.raises(ProviderError):
-            await transport.line("studio").fetch("https://cdn.example.com/x.png", scratch)
+            await transport.client("studio").fetch("https://cdn.example.com/x.png", scratch)
     assert set(found) == {("93.184.216.34", 443)}
     assert len(asked) <= 2  # at the second try it says 127.0.0.1, and is not believed
 

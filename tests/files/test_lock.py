@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import AlreadyRunning, StoreError
-from batchgen.files.lock import hold, hold_folder, path_of
+from batchgen.files.lock import hold, hold_folder, lock_path
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,7 +106,7 @@ def test_waiting_gets_it_when_the_holder_ends(table: Path) -> None:
 
 def test_a_deleted_lock_file_lets_nobody_in(table: Path) -> None:
     with holder(table) as (process, _):
-        path_of(table).unlink()
+        lock_path(table).unlink()
         assert not free(table)
         assert not free(table)  # nor by the file that the first refusal left behind
         process.kill()
@@ -119,12 +119,12 @@ def test_a_file_swapped_while_it_was_locked_is_not_believed(table: Path, monkeyp
 
     def flock(descriptor: int, operation: int) -> None:
         if not swapped:
-            swapped.append(path_of(table).unlink())
+            swapped.append(lock_path(table).unlink())
         real(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", flock)
     with hold(table, command="a"):
-        assert path_of(table).exists()
+        assert lock_path(table).exists()
         assert not free(table)
 
 
@@ -157,7 +157,7 @@ def test_the_file_is_private_and_stays(table: Path) -> None:
             pass
     finally:
         os.umask(before)
-    assert path_of(table).stat().st_mode & 0o777 == 0o600
+    assert lock_path(table).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_place_without_locks_is_explained(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_place_without_locks_is_explained(tmp_path: Path) -> None:
 
 def test_a_symlink_in_its_place_is_not_followed(table: Path, tmp_path: Path) -> None:
     (tmp_path / "target").write_text("precious")
-    path_of(table).symlink_to(tmp_path / "target")
+    lock_path(table).symlink_to(tmp_path / "target")
     with pytest.raises(StoreError), hold(table, command="a"):
         pass
     assert (tmp_path / "target").read_text() == "precious"

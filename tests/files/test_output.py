@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import StoreError
-from batchgen.files.output import ASIDE, digest, make_private, publish, replace_file, sweep
+from batchgen.files.atomic import write_atomic
+from batchgen.files.output import SUPERSEDED, digest, make_private, publish, sweep
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,7 +105,7 @@ def test_other_bytes_that_were_there_are_kept_aside(tmp_path):
     assert found.pop("a/cat.png") == b"third"
     assert sorted(found.values()) == [b"first", b"second"]
     for name, content in found.items():
-        assert name == f"{ASIDE}/a/cat.{hashlib.sha256(content).hexdigest()[:8]}.png"
+        assert name == f"{SUPERSEDED}/a/cat.{hashlib.sha256(content).hexdigest()[:8]}.png"
 
 
 def test_a_file_mode_is_left_to_the_umask(tmp_path):
@@ -392,7 +393,7 @@ REPLACE = """
     import os, signal, sys
     from contextlib import suppress
     from pathlib import Path
-    from batchgen.files.output import replace_file
+    from batchgen.files.atomic import write_atomic
     call, what, calls = sys.argv[2], sys.argv[3], ("open", "fsync", "replace", "unlink")
     broken = False
     def guard(name):
@@ -409,7 +410,7 @@ REPLACE = """
     for name in calls:
         guard(name)
     try:
-        replace_file(Path(sys.argv[1], "note"), b"new")
+        write_atomic(Path(sys.argv[1], "note"), b"new")
     except OSError as error:
         print(error.strerror)
     """
@@ -418,13 +419,13 @@ REPLACE = """
 @pytest.mark.parametrize("what", ["kill", "disk fails from then on"])
 @pytest.mark.parametrize("call", ["open", "fsync", "replace"])
 def test_a_file_that_is_written_again_and_again_leaves_nothing_once_one_write_succeeds(tmp_path, call, what):
-    replace_file(tmp_path / "note", b"old")
+    write_atomic(tmp_path / "note", b"old")
     done = child(REPLACE, tmp_path, call, what)
     assert (done.returncode, done.stdout) == ((-9, "") if what == "kill" else (0, "Input/output error\n")), done.stderr
     left = tree(tmp_path)
     assert left.pop("note") == b"old"
     assert set(left) <= {".note.part"}
-    replace_file(tmp_path / "note", b"again")
+    write_atomic(tmp_path / "note", b"again")
     assert tree(tmp_path) == {"note": b"again"}
     assert stat.S_IMODE((tmp_path / "note").stat().st_mode) == 0o600
 
@@ -434,5 +435,5 @@ def test_a_link_in_the_place_of_the_temporary_name_is_not_followed(tmp_path):
     victim.write_bytes(b"mine")
     (tmp_path / ".note.part").symlink_to(victim)
     with pytest.raises(OSError, match="symbolic links"):
-        replace_file(tmp_path / "note", b"new")
+        write_atomic(tmp_path / "note", b"new")
     assert tree(tmp_path) == {"victim": b"mine"}

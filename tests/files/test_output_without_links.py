@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import StoreError
-from batchgen.files import placing
-from batchgen.files.output import ASIDE, has_links, publish, require_writable, sweep, sync_folder, withdraw
-from batchgen.files.placing import NO_LINKS, place
+from batchgen.files import atomic
+from batchgen.files.atomic import NO_LINKS, place, sync
+from batchgen.files.output import SUPERSEDED, publish, require_writable, supports_links, sweep, withdraw
 
 from .test_output import ROOT, killed_at, tree
 
@@ -47,9 +47,9 @@ RENAMES = {"kernel": None, "look": lambda *_: errno.EINVAL, "absent": None}
 def linkless(request, monkeypatch):
     monkeypatch.setattr(os, "link", refusing(errno.EPERM))
     if request.param == "absent":
-        monkeypatch.setattr(placing, "_renameat2", lambda: None)
+        monkeypatch.setattr(atomic, "_renameat2", lambda: None)
     elif (rename := RENAMES[request.param]) is not None:
-        monkeypatch.setattr(placing, "_renameat2", lambda: rename)
+        monkeypatch.setattr(atomic, "_renameat2", lambda: rename)
     return request.param
 
 
@@ -73,7 +73,8 @@ def test_other_bytes_are_kept_aside(linkless, tmp_path):
     found = tree(tmp_path)
     assert found.pop("a/cat.png") == b"third"
     assert found == {
-        f"{ASIDE}/a/cat.{hashlib.sha256(content).hexdigest()[:8]}.png": content for content in (b"first", b"second")
+        f"{SUPERSEDED}/a/cat.{hashlib.sha256(content).hexdigest()[:8]}.png": content
+        for content in (b"first", b"second")
     }
 
 
@@ -82,7 +83,7 @@ def test_a_file_of_an_earlier_form_goes_aside(linkless, tmp_path):
     for _ in range(2):
         withdraw(tmp_path, "a/cat.jpg", hashlib.sha256(b"old").hexdigest(), MINE, bare=lambda: False)
     assert sorted(tree(tmp_path).values()) == sorted([b"old", SAID])
-    assert all(name.startswith(ASIDE) for name in tree(tmp_path))
+    assert all(name.startswith(SUPERSEDED) for name in tree(tmp_path))
 
 
 def test_a_link_in_the_place_of_the_file_is_replaced_and_not_followed(linkless, tmp_path):
@@ -169,7 +170,7 @@ def test_a_file_system_that_cannot_sync_folders_is_used_all_the_same(monkeypatch
         assert (tmp_path / f"a{code}/cat.png").read_bytes() == b"x"
     monkeypatch.setattr(os, "fsync", refusing(errno.EIO))
     with pytest.raises(OSError, match="Input/output"):
-        sync_folder(0)
+        sync(0)
 
 
 # --- before anything is sent ------------------------------------------------------------------------------------------
@@ -177,13 +178,13 @@ def test_a_file_system_that_cannot_sync_folders_is_used_all_the_same(monkeypatch
 
 def test_a_try_leaves_nothing_behind(linkless, tmp_path):
     assert require_writable(tmp_path / "out", ["a/é", "b: c?"]) is False
-    assert has_links(tmp_path / "out") is False
+    assert supports_links(tmp_path / "out") is False
     assert [path.name for path in tmp_path.rglob("*")] == ["out"]
 
 
 def test_hard_links_are_found_where_there_are_some(tmp_path):
     assert require_writable(tmp_path / "out") is True
-    assert has_links(tmp_path / "out") is True
+    assert supports_links(tmp_path / "out") is True
     assert [path.name for path in tmp_path.rglob("*")] == ["out"]
 
 
@@ -234,7 +235,7 @@ def test_names_of_a_try_are_swept_too(tmp_path):
 
 NO_LINK = """
     import errno, os
-    from batchgen.files import placing
+    from batchgen.files import atomic
 
     def no_link(*_, **__):
         raise OSError(errno.EPERM, "no links")
@@ -244,11 +245,11 @@ NO_LINK = """
 #: How a name is found free: by the kernel (through ``os``, so that a test can be killed there), or by a look.
 WAYS = {
     "look": """
-        placing._renameat2 = lambda: None
+        atomic._renameat2 = lambda: None
         """,
     "kernel": """
-        kernel = placing._renameat2()
-        placing._renameat2 = lambda: lambda *given: os.renameat2(*given)
+        kernel = atomic._renameat2()
+        atomic._renameat2 = lambda: lambda *given: os.renameat2(*given)
         os.renameat2 = lambda *given: kernel(*given)
         """,
 }
@@ -310,7 +311,7 @@ def test_a_kill_while_a_file_goes_aside_loses_nothing(tmp_path, call, nth):
     assert set(tree(tmp_path).values()) == {b"old", SAID}
     withdraw(tmp_path, "cat.png", *order, bare=lambda: True)
     assert sorted(tree(tmp_path).values()) == sorted([b"old", SAID])
-    assert all(name.startswith(ASIDE) for name in tree(tmp_path))
+    assert all(name.startswith(SUPERSEDED) for name in tree(tmp_path))
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")

@@ -68,7 +68,7 @@ def remove(source: Source) -> None:
 @pytest.mark.parametrize(("kind", "mime"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp")])
 async def test_a_source_at_a_url_becomes_a_file_named_by_its_content(tmp_path, kind, mime):
     async with serve(answer(picture(kind), headers={"Content-Type": "text/plain"})) as server:
-        found = await inputs(tmp_path).localised(task(Source(url=f"{server.url}/photo.txt")))
+        found = await inputs(tmp_path).with_local_files(task(Source(url=f"{server.url}/photo.txt")))
     (source,) = found.images
     assert (source.url, source.mime, source.size_bytes) == (None, mime, len(picture(kind)))
     assert content(source) == picture(kind)
@@ -79,9 +79,9 @@ async def test_a_url_is_fetched_once_in_a_run_and_in_the_next(tmp_path):
     async with serve(answer(picture())) as server:
         source = Source(url=f"{server.url}/a.png")
         first = inputs(tmp_path)
-        one = await first.localised(task(source, source, mask=source))
-        two = await first.localised(task(source))
-        three = await inputs(tmp_path).localised(task(source))
+        one = await first.with_local_files(task(source, source, mask=source))
+        two = await first.with_local_files(task(source))
+        three = await inputs(tmp_path).with_local_files(task(source))
     assert len(server.requests) == 1
     assert {*one.images, one.mask, *two.images, *three.images} == {one.images[0]}
 
@@ -91,7 +91,7 @@ async def test_many_jobs_that_ask_at_once_fetch_once(tmp_path):
         shared, found = inputs(tmp_path), []
 
         async def ask() -> None:
-            found.append(await shared.localised(task(Source(url=f"{server.url}/a.png"))))
+            found.append(await shared.with_local_files(task(Source(url=f"{server.url}/a.png"))))
 
         async with anyio.create_task_group() as tasks:
             for _ in range(20):
@@ -102,7 +102,9 @@ async def test_many_jobs_that_ask_at_once_fetch_once(tmp_path):
 
 async def test_other_urls_are_other_files(tmp_path):
     async with serve(in_turn(answer(picture(colour="red")), answer(picture(colour="blue")))) as server:
-        found = await inputs(tmp_path).localised(task(Source(url=f"{server.url}/a"), Source(url=f"{server.url}/b")))
+        found = await inputs(tmp_path).with_local_files(
+            task(Source(url=f"{server.url}/a"), Source(url=f"{server.url}/b"))
+        )
     one, two = map(content, found.images)
     assert (one, two) == (picture(colour="red"), picture(colour="blue"))
 
@@ -111,7 +113,7 @@ async def test_everything_else_of_the_task_stays(tmp_path):
     async with serve(answer(picture())) as server:
         local = Source(path="/photos/table.jpg", sha256="0" * 64, mime="image/jpeg", size_bytes=5)
         asked = task(local, Source(url=f"{server.url}/a.png"), mask=local)
-        found = await inputs(tmp_path).localised(asked)
+        found = await inputs(tmp_path).with_local_files(asked)
     assert (found.images[0], found.mask) == (local, local)
     assert (found.prompt, found.kind) == (asked.prompt, asked.kind)
 
@@ -124,12 +126,12 @@ async def test_local_files_need_no_fetching_and_wait_for_nobody(tmp_path):
         await anyio.sleep_forever()
 
     shared, local = inputs(tmp_path, stuck), task(Source(path="/photos/table.jpg"))
-    assert await inputs(tmp_path, never).localised(local) == local
+    assert await inputs(tmp_path, never).with_local_files(local) == local
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(shared.localised, task(Source(url="https://slow.test/a.png")))
+        tasks.start_soon(shared.with_local_files, task(Source(url="https://slow.test/a.png")))
         await started.wait()
         with anyio.fail_after(1):
-            assert await shared.localised(local) == local
+            assert await shared.with_local_files(local) == local
         tasks.cancel_scope.cancel()
 
 
@@ -144,10 +146,10 @@ async def test_a_slow_url_holds_up_no_other(tmp_path):
 
     shared = inputs(tmp_path, fetch)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(shared.localised, task(Source(url="https://slow.test/a.png")))
+        tasks.start_soon(shared.with_local_files, task(Source(url="https://slow.test/a.png")))
         await started.wait()
         with anyio.fail_after(1):
-            found = await shared.localised(task(Source(url="https://quick.test/a.png")))
+            found = await shared.with_local_files(task(Source(url="https://quick.test/a.png")))
         tasks.cancel_scope.cancel()
     assert found.images[0].mime == "image/png"
 
@@ -169,7 +171,7 @@ async def test_a_source_that_is_no_whole_image_is_invalid_and_nothing_is_kept(tm
     async with serve(answer(body)) as server:
         url = f"{server.url}/a.png"
         with pytest.raises(ProviderError) as caught:
-            await inputs(tmp_path).localised(task(Source(url=url)))
+            await inputs(tmp_path).with_local_files(task(Source(url=url)))
     assert (caught.value.fault.cause, caught.value.fault.charged) == (Cause.INVALID, Charged.NO)
     assert url in caught.value.fault.message
     assert stored(tmp_path) == []
@@ -182,15 +184,15 @@ async def test_after_a_failure_the_next_job_tries_again(tmp_path):
         asked = task(Source(url=f"{server.url}/a.png"))
         for _ in range(2):
             with pytest.raises(ProviderError):
-                await shared.localised(asked)
-        found = await shared.localised(asked)
+                await shared.with_local_files(asked)
+        found = await shared.with_local_files(asked)
     assert found.images[0].mime == "image/png"
     assert len(server.requests) == 3
 
 
 async def test_a_cancelled_fetch_leaves_nothing_and_blocks_nobody(tmp_path):
     async def hanging(server: RawServer) -> None:
-        await shared.localised(task(Source(url=f"{server.url}/a.png")))
+        await shared.with_local_files(task(Source(url=f"{server.url}/a.png")))
 
     shared = inputs(tmp_path)
     stall = says(then=lambda connection: connection.drain_input())
@@ -252,7 +254,7 @@ async def test_a_lack_of_memory_says_nothing_of_the_source(tmp_path, monkeypatch
             await shared.require_unchanged(task(source))
         async with serve(answer(picture())) as server:
             with pytest.raises(StoreError, match="not enough memory"):
-                await shared.localised(task(Source(url=f"{server.url}/a.png")))
+                await shared.with_local_files(task(Source(url=f"{server.url}/a.png")))
     await shared.require_unchanged(task(source))
 
 

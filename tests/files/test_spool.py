@@ -209,15 +209,15 @@ def test_a_slot_is_never_opened_twice_nor_through_a_link(spool, tmp_path):
 
 def test_a_success_is_removed_only_when_it_is_delivered(spool):
     keep(spool, b"x")
-    assert list(spool.left()) == [ID]
+    assert list(spool.leftover_ids()) == [ID]
     spool.release(ID, delivered=False)
-    assert list(spool.left()) == []
+    assert list(spool.leftover_ids()) == []
     assert spool.find(ID) is None
     kept = spool._folder / f"{ID}{KEPT_SUFFIX}"
     assert b"\nsealed " in kept.read_bytes()
     keep(spool, b"y")
     spool.release(ID, delivered=True)
-    assert list(spool.left()) == []
+    assert list(spool.leftover_ids()) == []
     assert kept.exists()
     spool.release(ID, delivered=True)
     spool.release(ID, delivered=False)
@@ -264,7 +264,7 @@ def test_discard_removes_the_slot(spool):
 
 def test_what_was_never_there_is_none(spool):
     assert spool.find(ID) is None
-    assert list(spool.left()) == []
+    assert list(spool.leftover_ids()) == []
 
 
 FULL = """
@@ -345,7 +345,7 @@ def test_kills_at_random_moments_leave_slots_that_tell_the_truth(tmp_path):
             process.stdout.readline()
             time.sleep(chance.uniform(0.03, 0.15))
             process.send_signal(signal.SIGKILL)
-    found = [spool.find(name) for name in spool.left()]
+    found = [spool.find(name) for name in spool.leftover_ids()]
     assert len(found) > 4
     assert sum(not slot.sealed for slot in found) <= 4
     for slot in found:
@@ -377,5 +377,5 @@ def test_a_scratch_starts_over_and_leaves_no_name(spool):
         scratch.write(b"second")
         scratch.seal()
         assert scratch.body() == b"second"
-        assert list(spool.left()) == []
+        assert list(spool.leftover_ids()) == []
     assert list(spool._folder.iterdir()) == []

@@ -12,7 +12,7 @@ from batchgen.fault import Cause, Fault, ProviderError
 from batchgen.providers.account import Balance, Limit, read_balance, read_catalogue, read_limits
 from batchgen.providers.base import Call, Reply
 from batchgen.providers.presets import PRESET_NAMES, profile
-from batchgen.providers.probe import NO_ENDPOINT, AccountReport, KeyVerdict, inquire, list_models
+from batchgen.providers.probe import NO_ENDPOINT, AccountReport, KeyVerdict, check_key, list_models
 from batchgen.providers.profile import BalanceCheck, Checks, ModelsCheck, Profile
 
 KEY = "sk-canary-Zq8vT3xW9pL5mK2rB7nD4hJ6-0000"
@@ -53,7 +53,7 @@ def told(body: object, status: int = 200, **headers: str) -> Reply:
 
 def play(facts: Profile, *replies: Reply | ProviderError, secret: str = KEY) -> tuple[list[Call], AccountReport]:
     """Answer each question with the next reply; all of them must be wanted."""
-    asking, calls, left = inquire(facts, secret), [], list(replies)
+    asking, calls, left = check_key(facts, secret), [], list(replies)
     try:
         call = next(asking)
         while True:
@@ -92,7 +92,7 @@ def test_only_free_questions_are_asked(name):
         assert call.url.startswith(facts.base_url)
         assert call.url.partition("?")[0] not in paid
         assert KEY not in repr(call)
-    assert account.verdict in (KeyVerdict.ACCEPTED, KeyVerdict.UNTOLD)
+    assert account.verdict in (KeyVerdict.ACCEPTED, KeyVerdict.UNVERIFIED)
 
 
 def _questions(facts: Profile) -> int:
@@ -119,9 +119,9 @@ def test_which_questions_each_provider_documents():
 def test_who_documents_nothing_is_only_knocked_at_without_the_key():
     (call,), account = play(known("gateway"), told({"error": {"message": "no such page"}}, 404))
     assert (call.url, call.signed) == ("https://gw.example.com/", False)
-    assert account.verdict is KeyVerdict.UNTOLD
+    assert account.verdict is KeyVerdict.UNVERIFIED
     assert NO_ENDPOINT in account.words
-    assert set(account.untold.values()) == {NO_ENDPOINT}
+    assert set(account.unavailable.values()) == {NO_ENDPOINT}
     _, silent = play(known("gateway"), told(b"<title>502 Bad Gateway</title>", 502))
     assert (silent.verdict, silent.status) == (KeyVerdict.UNREACHED, 502)
 
@@ -152,15 +152,15 @@ def test_who_documents_nothing_is_only_knocked_at_without_the_key():
 )
 def test_balances_as_documented(name, body, balance, left):
     _, account = play(known(name), told(body), told(MODELS))
-    assert (account.verdict, account.status, account.broke) == (KeyVerdict.ACCEPTED, 200, False)
+    assert (account.verdict, account.status, account.out_of_money) == (KeyVerdict.ACCEPTED, 200, False)
     assert account.balance == balance
     assert account.balance.left == (None if left is None else Decimal(left))
-    assert ("balance" in account.untold) == (name == "openrouter")
+    assert ("balance" in account.unavailable) == (name == "openrouter")
 
 
 def test_a_key_without_a_limit_hides_the_accounts_credits_and_says_why():
     _, account = play(known("openrouter"), told({"data": {"limit_remaining": None, "usage": 1}}), told(MODELS))
-    assert account.untold["balance"] == "only a management key may see the account's credits"
+    assert account.unavailable["balance"] == "only a management key may see the account's credits"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_key_without_a_limit_hides_the_accounts_credits_and_says_why():
 )
 def test_an_empty_purse_is_seen(body, broke):
     _, account = play(known("aigate"), told(body), told(MODELS))
-    assert (account.verdict, account.broke) == (KeyVerdict.ACCEPTED, broke)
+    assert (account.verdict, account.out_of_money) == (KeyVerdict.ACCEPTED, broke)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_what_is_no_amount_is_not_told(value):
     body = without("balance", value) | {"token": {}}
     _, account = play(known("aigate"), told(body), told(MODELS))
     assert (account.verdict, account.balance) == (KeyVerdict.ACCEPTED, None)
-    assert account.untold["balance"] == "the answer does not hold it"
+    assert account.unavailable["balance"] == "the answer does not hold it"
 
 
 # --- keys ----------------------------------------------------------------------------------------------------------
@@ -213,9 +213,9 @@ NEW_API = {"error": {"message": "user quota is not enough", "type": "new_api_err
             "Incorrect API key",
         ),
         ("openai", told(openai_error("Country not supported"), 403), KeyVerdict.REFUSED, "Country not supported"),
-        ("openai", told(SCOPES, 403), KeyVerdict.UNTOLD, "Missing scopes"),
-        ("openai", told(SCOPES, 401), KeyVerdict.UNTOLD, "Missing scopes"),
-        ("openai", told(openai_error("Invalid URL (GET /v2/models)"), 404), KeyVerdict.UNTOLD, "Invalid URL"),
+        ("openai", told(SCOPES, 403), KeyVerdict.UNVERIFIED, "Missing scopes"),
+        ("openai", told(SCOPES, 401), KeyVerdict.UNVERIFIED, "Missing scopes"),
+        ("openai", told(openai_error("Invalid URL (GET /v2/models)"), 404), KeyVerdict.UNVERIFIED, "Invalid URL"),
         ("openai", told(openai_error("Rate limit reached", "rate_limit_exceeded"), 429), KeyVerdict.UNREACHED, "Rate"),
         ("openai", told(openai_error("The server had an error"), 500), KeyVerdict.UNREACHED, "server had an error"),
         ("openai", told(b"<title>Just a moment...</title>", 200), KeyVerdict.UNREACHED, "not this API: Just a moment"),
@@ -240,7 +240,7 @@ NEW_API = {"error": {"message": "user quota is not enough", "type": "new_api_err
 )
 def test_what_an_answer_says_of_the_key(name, reply, verdict, words):
     facts = known(name)
-    goes_on = verdict is KeyVerdict.UNTOLD and facts.checks.balance is not None
+    goes_on = verdict is KeyVerdict.UNVERIFIED and facts.checks.balance is not None
     calls, account = play(facts, reply, *([told(MODELS)] if goes_on else []))
     assert (account.verdict, account.status) == (verdict, reply.status)
     assert words in account.words
@@ -259,7 +259,7 @@ def test_what_an_answer_says_of_the_key(name, reply, verdict, words):
 )
 def test_who_is_told_that_the_money_is_gone_was_recognised(name, reply):
     _, account = play(known(name), reply, told(MODELS))
-    assert (account.verdict, account.broke, account.balance) == (KeyVerdict.ACCEPTED, True, None)
+    assert (account.verdict, account.out_of_money, account.balance) == (KeyVerdict.ACCEPTED, True, None)
     assert account.words
 
 
@@ -272,16 +272,16 @@ def test_no_answer_ends_the_questions():
     assert play(known("openai"), late)[1].hint == "try again later"
     # the balance proved the key; a list that nobody hands out changes nothing
     _, account = play(known("aigate"), told(AIGATE), late)
-    assert (account.verdict, account.untold["models"]) == (KeyVerdict.ACCEPTED, "no answer")
+    assert (account.verdict, account.unavailable["models"]) == (KeyVerdict.ACCEPTED, "no answer")
 
 
 def test_a_public_list_proves_nothing():
     listed = ModelsCheck(path="/v1/models", public=True)
     facts = known("gateway").model_copy(update={"checks": Checks(models=listed)})
     _, account = play(facts, told(MODELS))
-    assert (account.verdict, account.catalogue.ids) == (KeyVerdict.UNTOLD, ("gpt-image-2",))
+    assert (account.verdict, account.catalogue.ids) == (KeyVerdict.UNVERIFIED, ("gpt-image-2",))
     _, account = play(known("aigate"), told({"error": {"message": "nothing here"}}, 404), told(MODELS))
-    assert (account.verdict, account.catalogue.ids) == (KeyVerdict.UNTOLD, ("gpt-image-2",))
+    assert (account.verdict, account.catalogue.ids) == (KeyVerdict.UNVERIFIED, ("gpt-image-2",))
 
 
 @pytest.mark.parametrize("status", [200, 401, 404, 500])
@@ -334,7 +334,7 @@ def test_models_may_be_asked_for_alone():
     assert read_catalogue(end.value.value.document).ids == ("gpt-image-2",)
     with pytest.raises(StopIteration) as end:
         next(list_models(known("gateway")))
-    assert (end.value.value.verdict, end.value.value.words) == (KeyVerdict.UNTOLD, NO_ENDPOINT)
+    assert (end.value.value.verdict, end.value.value.words) == (KeyVerdict.UNVERIFIED, NO_ENDPOINT)
 
 
 @pytest.mark.parametrize(
@@ -370,6 +370,6 @@ def test_limits_of_all_answers_are_told_together():
     one, two = {"x_ratelimit_limit_requests": "500"}, {"x_ratelimit_limit_images": "5"}
     _, account = play(known("aigate"), told(AIGATE, **one), told(MODELS, **two))
     assert [(limit.of, limit.limit) for limit in account.limits] == [("requests", 500), ("images", 5)]
-    assert "limits" not in account.untold
+    assert "limits" not in account.unavailable
     _, account = play(known("aigate"), told(AIGATE), told(MODELS))
-    assert account.untold["limits"] == "no answer states any"
+    assert account.unavailable["limits"] == "no answer states any"

@@ -8,7 +8,7 @@ import pytest
 
 from batchgen.app.doctor import clock_findings
 from batchgen.app.provider_check import CheckCandidate, ProviderCheck
-from batchgen.providers.clock_skew import Skew, least, read_skew
+from batchgen.providers.clock_skew import ClockSkew, read_skew, smallest_skew
 from batchgen.providers.presets import profile
 
 NOW = 1_795_000_000.0
@@ -27,8 +27,8 @@ def test_what_is_said_is_never_more_than_what_is(fraction, trip, when, ahead):
     sent = NOW + fraction
     skew = read_skew(dated(sent + trip * when - ahead), sent, sent + trip)
     assert skew.low <= ahead <= skew.high
-    assert abs(skew.sure) <= abs(ahead)
-    assert abs(ahead) - abs(skew.sure) <= trip + 1
+    assert abs(skew.certain) <= abs(ahead)
+    assert abs(ahead) - abs(skew.certain) <= trip + 1
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def test_a_clock_that_was_set_back_while_waiting_tells_nothing():
 
 
 def test_one_provider_with_a_wrong_clock_accuses_nobody():
-    right, wrong = Skew(low=-0.9, high=0.2), Skew(low=3599, high=3600)
-    assert least([wrong, right]) is right
-    assert least([wrong]) is wrong
-    assert least([]) is None
+    right, wrong = ClockSkew(low=-0.9, high=0.2), ClockSkew(low=3599, high=3600)
+    assert smallest_skew([wrong, right]) is right
+    assert smallest_skew([wrong]) is wrong
+    assert smallest_skew([]) is None
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,9 @@ def test_one_provider_with_a_wrong_clock_accuses_nobody():
 )
 def test_what_is_told(low, high, verdict, words):
     candidate = CheckCandidate(profile=profile("openai", {}))
-    [finding] = clock_findings([ProviderCheck(candidate=candidate, account=None, skews=[Skew(low=low, high=high)])])
+    [finding] = clock_findings(
+        [ProviderCheck(candidate=candidate, account=None, skews=[ClockSkew(low=low, high=high)])]
+    )
     assert (finding.verdict, finding.code) == (verdict, 1 if verdict == "bad" else 0)
     assert finding.says.startswith(words)
     assert list(clock_findings([ProviderCheck(candidate=candidate, account=None)])) == []

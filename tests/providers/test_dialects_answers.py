@@ -12,7 +12,7 @@ import pytest
 from batchgen.fault import Cause, Charged, Fault, ProviderError
 from batchgen.providers import jsonbody
 from batchgen.providers.base import Call, Reply
-from batchgen.providers.base64_images import decoded
+from batchgen.providers.base64_images import decode
 from batchgen.task import Usage
 
 from .test_dialects import B64, CDN, GATEWAY, GEMINI, PNG, answer, finish, request, start
@@ -200,7 +200,7 @@ def test_long_strings_come_back_as_they_were(document: Any, ascii_only: bool) ->
 def test_slashes_escaped_by_the_server_do_not_break_base64() -> None:
     raw = bytes(range(256)) * 40
     text = base64.b64encode(raw).decode().replace("/", "\\/")
-    assert decoded(jsonbody.read(f'{{"b":"{text}"}}'.encode())["b"]) == raw
+    assert decode(jsonbody.read(f'{{"b":"{text}"}}'.encode())["b"]) == raw
 
 
 def test_money_keeps_its_decimals() -> None:
@@ -222,7 +222,7 @@ def test_money_keeps_its_decimals() -> None:
     ],
 )
 def test_base64(text: str, expected: bytes | None) -> None:
-    assert decoded(text) == expected
+    assert decode(text) == expected
 
 
 @pytest.mark.parametrize(

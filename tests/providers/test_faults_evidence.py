@@ -12,7 +12,7 @@ import pytest
 
 from batchgen.fault import Cause, Charged, Fault, Scope
 from batchgen.providers.base import Reply
-from batchgen.providers.error_bodies import error_in, notes_in
+from batchgen.providers.error_bodies import has_error, warnings_in
 from batchgen.providers.error_mapping import fault_of
 from batchgen.providers.presets import profile
 from batchgen.task import Kind, Task
@@ -153,7 +153,7 @@ UNDER_200 = [
 
 @pytest.mark.parametrize(("document", "cause"), UNDER_200)
 def test_an_error_in_a_200_is_that_error(document: Any, cause: Cause) -> None:
-    assert error_in(document)
+    assert has_error(document)
     fault = named(200, document, "a cat")
     assert fault.cause is cause, fault
     assert "without a word" not in fault.message
@@ -174,15 +174,15 @@ def test_an_error_in_a_200_is_that_error(document: Any, cause: Cause) -> None:
     ],
 )
 def test_an_answer_without_a_picture_is_not_yet_an_error(document: Any) -> None:
-    assert not error_in(document)
+    assert not has_error(document)
 
 
 def test_notes_beside_good_pictures() -> None:
     beside = {"error": {"message": "1 of 2 images were\n filtered"}, "warnings": ["slow", "slow", ""], "errors": None}
-    assert notes_in(beside) == ("1 of 2 images were filtered", "slow")
-    assert notes_in({"error": {"message": None, "code": ""}, "data": []}) == ()
-    assert notes_in({"error": {"code": "moderation_blocked"}}) == ("moderation_blocked",)
-    assert notes_in([]) == ()
+    assert warnings_in(beside) == ("1 of 2 images were filtered", "slow")
+    assert warnings_in({"error": {"message": None, "code": ""}, "data": []}) == ()
+    assert warnings_in({"error": {"code": "moderation_blocked"}}) == ("moderation_blocked",)
+    assert warnings_in([]) == ()
 
 
 @pytest.mark.parametrize(

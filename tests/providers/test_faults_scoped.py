@@ -9,7 +9,7 @@ import pytest
 
 from batchgen.fault import FIREWALL, Cause, Scope
 from batchgen.providers.base import Reply
-from batchgen.providers.error_bodies import error_in
+from batchgen.providers.error_bodies import has_error
 from batchgen.providers.error_mapping import fault_of
 from batchgen.task import Kind, Task
 
@@ -175,7 +175,7 @@ def test_an_error_in_a_success_is_that_error(document: Any, cause: Cause, messag
     ],
 )
 def test_no_error_is_seen_where_there_is_none(document: Any) -> None:
-    assert not error_in(document)
+    assert not has_error(document)
 
 
 def test_a_wait_of_nothing_is_no_wait() -> None:

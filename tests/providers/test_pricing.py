@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.providers.presets import PRESET_NAMES, profile
-from batchgen.providers.pricing import Estimate, charge, estimate, stated_charge
+from batchgen.providers.pricing import Estimate, charge, estimate, reported_charge
 from batchgen.providers.profile import Model
 from batchgen.task import Basis, Charge, Kind, Source, Task, Usage
 
@@ -118,15 +118,15 @@ def test_unknown_is_unknown_and_never_nothing() -> None:
     ],
 )
 def test_what_an_answer_states_is_told_from_what_a_price_list_says(usage: Usage, expected: Charge | None) -> None:
-    assert stated_charge(usage, model("aimlapi")) == expected
+    assert reported_charge(usage, model("aimlapi")) == expected
 
 
 def test_no_price_list_says_what_a_refusal_costs() -> None:
     flat = model("gateway", tariff={"usd_per_image": 0.05})
-    assert stated_charge(Usage(input_tokens=12, output_tokens=1000), flat) is None
+    assert reported_charge(Usage(input_tokens=12, output_tokens=1000), flat) is None
     points = Charge(usd=None, credits=2_000, basis=Basis.UNKNOWN)
-    assert stated_charge(Usage(credits=2_000), model("gptimageapi")) == points
-    assert stated_charge(Usage(), model("gptimageapi")) is None
+    assert reported_charge(Usage(credits=2_000), model("gptimageapi")) == points
+    assert reported_charge(Usage(), model("gptimageapi")) is None
 
 
 def dollars(found: Estimate) -> tuple[int, int, int]:

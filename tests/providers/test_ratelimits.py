@@ -12,9 +12,9 @@ from batchgen.fault import Cause, Charged, RateLimitInfo
 from batchgen.providers.base import Reply
 from batchgen.providers.error_mapping import fault_of
 from batchgen.providers.presets import profile
-from batchgen.providers.ratelimit_headers import stated
-from batchgen.providers.ratelimit_messages import refused
-from batchgen.providers.retry_after import LONGEST, retry_after
+from batchgen.providers.ratelimit_headers import read_rate_limit
+from batchgen.providers.ratelimit_messages import limit_of_refusal
+from batchgen.providers.retry_after import MAX_WAIT, retry_after
 
 NOW = "Sat, 21 Nov 2026 09:00:00 GMT"
 MINUTE, DAY = 60.0, 86_400.0
@@ -112,7 +112,7 @@ HEADERS = {
 
 @pytest.mark.parametrize(("headers", "hint"), HEADERS.values(), ids=HEADERS)
 def test_headers(headers, hint):
-    assert stated(headers) == hint
+    assert read_rate_limit(headers) == hint
 
 
 IMAGES = "Rate limit reached for gpt-image-1 (for limit gpt-image) in organization org-x on input-images per min: "
@@ -182,25 +182,31 @@ WORDS = {
 
 @pytest.mark.parametrize(("words", "hint"), WORDS.values(), ids=WORDS)
 def test_words(words, hint):
-    assert refused({}, words) == hint
+    assert limit_of_refusal({}, words) == hint
 
 
 def test_a_code_alone_tells_of_concurrency():
-    assert refused({}, "Slow down.", frozenset({"token_concurrency_limit_reached"})) == RateLimitInfo(concurrent=True)
+    assert limit_of_refusal({}, "Slow down.", frozenset({"token_concurrency_limit_reached"})) == RateLimitInfo(
+        concurrent=True
+    )
 
 
 def test_words_go_before_headers_and_headers_fill_what_words_leave_open():
     minute = requests("500", "499", "120ms")
-    assert refused(minute, WORDS["openai images"][0]) == WORDS["openai images"][1]
-    assert refused(minute, WORDS["tokens"][0]) == refused(minute, "") == of_requests(500, 499, 0.12, MINUTE)
-    assert refused(minute, "Limit 500, Used 500").window_seconds == MINUTE
-    assert refused(minute | requests("9", "0", "7s", "images"), "") == RateLimitInfo(
+    assert limit_of_refusal(minute, WORDS["openai images"][0]) == WORDS["openai images"][1]
+    assert (
+        limit_of_refusal(minute, WORDS["tokens"][0])
+        == limit_of_refusal(minute, "")
+        == of_requests(500, 499, 0.12, MINUTE)
+    )
+    assert limit_of_refusal(minute, "Limit 500, Used 500").window_seconds == MINUTE
+    assert limit_of_refusal(minute | requests("9", "0", "7s", "images"), "") == RateLimitInfo(
         limit=9, remaining=0, reset_seconds=7, unit="images"
     )
     nameless = {"x-ratelimit-limit": "20", "x-ratelimit-remaining": "0"}
-    said = refused(nameless, "Rate limit exceeded: free-models-per-min")
+    said = limit_of_refusal(nameless, "Rate limit exceeded: free-models-per-min")
     assert said == RateLimitInfo(limit=20, remaining=0, window_seconds=MINUTE)
-    assert refused(nameless, "Too many concurrent requests") == RateLimitInfo(concurrent=True)
+    assert limit_of_refusal(nameless, "Too many concurrent requests") == RateLimitInfo(concurrent=True)
 
 
 def test_openrouter_repeats_headers_in_its_body():
@@ -259,11 +265,11 @@ PIECES = st.lists(
 
 @given(st.dictionaries(st.sampled_from(NAMES), HOSTILE | PIECES, max_size=8), HOSTILE | PIECES)
 def test_nothing_that_is_said_breaks_anything(headers, words):
-    for hint in (stated(headers), refused(headers, words)):
+    for hint in (read_rate_limit(headers), limit_of_refusal(headers, words)):
         if hint is not None:
             for number in (hint.limit, hint.remaining, hint.used, hint.reset_seconds, hint.window_seconds):
                 assert number is None or (math.isfinite(number) and 0 <= number < 1e11)
             assert hint.limit is None or hint.limit >= 1
             assert hint.window_seconds is None or hint.window_seconds > 0
     wait = retry_after(headers, words)
-    assert wait is None or 0 <= wait <= LONGEST
+    assert wait is None or 0 <= wait <= MAX_WAIT

@@ -10,7 +10,7 @@ import pytest
 from batchgen.providers.jsonbody import read
 from batchgen.providers.presets import profile
 from batchgen.providers.pricing import charge
-from batchgen.providers.usage import stated
+from batchgen.providers.usage import read_usage
 from batchgen.task import Basis, Kind, Task, Usage
 
 TOKENS = {"input_tokens": 12, "output_tokens": 1000, "total_tokens": 1012}
@@ -20,12 +20,12 @@ NO_OUTPUT = {"prompt_tokens": 10, "completion_tokens": 0, "total_tokens": 10}
 
 def usd(usage: Any, images: int = 1, **headers: str) -> int | None:
     document = {"usage": usage} if usage is not None else {}
-    found = stated(document, {name.replace("_", "-"): value for name, value in headers.items()}, images)
+    found = read_usage(document, {name.replace("_", "-"): value for name, value in headers.items()}, images)
     return None if found is None else found.usd
 
 
 def tokens(usage: Any, images: int = 1) -> tuple[int | None, ...]:
-    found = stated({"usage": usage}, {}, images) or Usage()
+    found = read_usage({"usage": usage}, {}, images) or Usage()
     splits = found.input_text_tokens, found.input_image_tokens, found.output_text_tokens, found.output_image_tokens
     return found.input_tokens, found.output_tokens, *splits
 
@@ -76,7 +76,7 @@ def test_an_own_key_at_openrouter_costs_the_fee_and_what_the_upstream_takes(fiel
 @pytest.mark.parametrize("images", [0, 1])
 def test_a_zero_in_a_header_states_nothing(zero: str, images: int) -> None:
     for name in ("x-litellm-response-cost", "x-aimlapi-usd-spent", "x-aimlapi-credits-used"):
-        assert stated({"data": []}, {name: zero}, images) is None
+        assert read_usage({"data": []}, {name: zero}, images) is None
 
 
 def test_a_header_in_scientific_notation_is_an_amount() -> None:
@@ -135,7 +135,7 @@ def test_details_that_assign_a_picture_nothing_are_no_details(details: Any) -> N
     assert tokens(usage) == (12, 1000, None, None, None, None)
     model = profile("openai").find("gpt-image-2")[1]
     task = Task(kind=Kind.GENERATE, prompt="x", provider="openai", model="gpt-image-2")
-    cost = charge(stated({"usage": usage}, {}, 1) or Usage(), task, model)
+    cost = charge(read_usage({"usage": usage}, {}, 1) or Usage(), task, model)
     assert (cost.usd, cost.basis) == (30_060_000, Basis.PRICED)
 
 
@@ -170,18 +170,18 @@ GEMINI = {
 @pytest.mark.parametrize("envelope", [None, "data", "response", "result"])
 def test_gemini_counts_by_its_own_names_wherever_they_stand(place: str, envelope: str | None) -> None:
     document = {place: GEMINI} if envelope is None else {envelope: {place: GEMINI}}
-    found = stated(document, {}, 1)
+    found = read_usage(document, {}, 1)
     assert found is not None
     assert (found.input_tokens, found.output_tokens) == (270, 1400)
     assert (found.input_text_tokens, found.input_image_tokens, found.output_image_tokens) == (12, 258, 1290)
 
 
 def test_usage_in_an_envelope_counts_and_the_outer_one_before_it() -> None:
-    assert stated({"code": 0, "data": {"usage": {"cost": 0.04}}}, {}, 1) == Usage(images=1, usd=40_000_000)
+    assert read_usage({"code": 0, "data": {"usage": {"cost": 0.04}}}, {}, 1) == Usage(images=1, usd=40_000_000)
     both = {"usage": {"cost": 0.03}, "data": {"usage": {"cost": 0.04}}}
-    assert stated(both, {}, 1) == Usage(images=1, usd=30_000_000)
-    assert stated({"usage": {}, "data": {"usage": {"cost": 0.04}}}, {}, 1) == Usage(images=1, usd=40_000_000)
-    assert stated({"data": [{"usage": {"cost": 1}}], "response": "usage", "usage": 5}, {}, 1) is None
+    assert read_usage(both, {}, 1) == Usage(images=1, usd=30_000_000)
+    assert read_usage({"usage": {}, "data": {"usage": {"cost": 0.04}}}, {}, 1) == Usage(images=1, usd=40_000_000)
+    assert read_usage({"data": [{"usage": {"cost": 1}}], "response": "usage", "usage": 5}, {}, 1) is None
 
 
 @pytest.mark.parametrize("name", ["cost", "total_cost", "cost_usd", "usd_spent"])
@@ -203,7 +203,7 @@ def test_an_insane_amount_is_not_stated(text: str) -> None:
         cost = read(b'{"cost": ' + text.encode() + b"}")["cost"]
     except (ValueError, ArithmeticError):  # this reading of JSON does not take the number at all
         cost = text
-    found = stated({"usage": {**TOKENS, "cost": cost, "credits_used": cost}}, {"x-litellm-response-cost": text}, 1)
+    found = read_usage({"usage": {**TOKENS, "cost": cost, "credits_used": cost}}, {"x-litellm-response-cost": text}, 1)
     assert found is not None
     assert (found.usd, found.input_tokens, found.output_tokens) == (None, 12, 1000)
 
@@ -215,7 +215,7 @@ def test_an_insane_amount_is_not_stated(text: str) -> None:
 )  # fmt: skip
 def test_an_insane_count_is_no_count(count: Any) -> None:
     assert tokens({"input_tokens": count, "output_tokens": 1000})[:2] == (None, 1000)
-    assert stated({"usage": {"input_tokens": count}}, {}, 1) is None
+    assert read_usage({"usage": {"input_tokens": count}}, {}, 1) is None
 
 
 # --- what a refusal with usage costs -------------------------------------------------
@@ -224,7 +224,7 @@ def test_an_insane_count_is_no_count(count: Any) -> None:
 def test_a_refusal_that_counts_its_input_costs_its_input() -> None:
     model = profile("openai").find("gpt-image-2")[1]
     task = Task(kind=Kind.GENERATE, prompt="x", provider="openai", model="gpt-image-2")
-    cost = charge(stated({"usage": NO_OUTPUT}, {}, 0) or Usage(), task, model)
+    cost = charge(read_usage({"usage": NO_OUTPUT}, {}, 0) or Usage(), task, model)
     assert (cost.usd, cost.basis) == (50_000, Basis.PRICED)
     # beside a picture the same numbers say nothing of it
-    assert charge(stated({"usage": NO_OUTPUT}, {}, 1) or Usage(), task, model).basis is Basis.ESTIMATED
+    assert charge(read_usage({"usage": NO_OUTPUT}, {}, 1) or Usage(), task, model).basis is Basis.ESTIMATED

@@ -48,12 +48,12 @@ class Wish:
     images: int = 1
     priority: int = 0
     others: tuple[str, ...] = ()  #: providers that may do it where the first cannot
-    at_once: bool = False  #: or wherever there is room
+    any_order: bool = False  #: or by any provider with free capacity
     model: str = "gpt-image-2"
 
     def planned(self) -> Any:
         """Return the job as a manifest asks for it."""
-        route = Route(others=self.others, at_once=self.at_once) if self.others else None
+        route = Route(others=self.others, any_order=self.any_order) if self.others else None
         task = Task(kind=Kind.GENERATE, prompt=self.key, provider=self.provider, model=self.model, n=self.images)
         return plan(
             self.key, self.key, self.provider, task=task, wanted=self.images, priority=self.priority, route=route

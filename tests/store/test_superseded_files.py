@@ -10,7 +10,7 @@ import pytest
 from batchgen.app import verify
 from batchgen.app.project import Project
 from batchgen.errors import StoreError
-from batchgen.files.output import ASIDE, publish, withdraw
+from batchgen.files.output import SUPERSEDED, publish, withdraw
 from batchgen.planning.selection import Selection
 from tests.faults.kit import Site, by_prompt, drawing, in_order, shows, site
 from tests.files.test_output import killed_at
@@ -30,11 +30,11 @@ def beside(place: Site) -> set[str]:
     """Return the names in the output folder that are not aside."""
     folder = place.folder / "output" / "batch"
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return {str(path) for path in found if path.parts[0] != ASIDE}
+    return {str(path) for path in found if path.parts[0] != SUPERSEDED}
 
 
 def aside(place: Site) -> dict[str, bytes]:
-    folder = place.folder / "output" / "batch" / ASIDE
+    folder = place.folder / "output" / "batch" / SUPERSEDED
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
@@ -176,8 +176,8 @@ def test_withdrawing_twice_is_as_once(tmp_path):
     for _ in range(2):
         put_aside(tmp_path)
         assert tree(tmp_path) == {
-            f"{ASIDE}/a/cat.{tag(b'old')}.jpg": b"old",
-            f"{ASIDE}/a/cat.jpg.{tag(SAID)}.json": SAID,
+            f"{SUPERSEDED}/a/cat.{tag(b'old')}.jpg": b"old",
+            f"{SUPERSEDED}/a/cat.jpg.{tag(SAID)}.json": SAID,
         }
 
 
@@ -197,7 +197,7 @@ def test_a_folder_that_is_gone_is_not_made_again(tmp_path):
 
 def test_a_refusal_of_the_file_system_is_told(tmp_path):
     publish(tmp_path, "a/cat.jpg", b"old", sidecar=SAID)
-    (tmp_path / ASIDE).write_text("in the way")
+    (tmp_path / SUPERSEDED).write_text("in the way")
     with pytest.raises(StoreError, match="nothing is lost"):
         put_aside(tmp_path)
     assert (tmp_path / "a/cat.jpg").read_bytes() == b"old"
@@ -217,6 +217,6 @@ def test_a_kill_at_any_step_loses_nothing_and_is_completed(tmp_path, call, nth):
     assert set(tree(tmp_path).values()) == {b"old", SAID}
     put_aside(tmp_path, bare=True)
     assert tree(tmp_path) == {
-        f"{ASIDE}/a/cat.{tag(b'old')}.jpg": b"old",
-        f"{ASIDE}/a/cat.jpg.{tag(SAID)}.json": SAID,
+        f"{SUPERSEDED}/a/cat.{tag(b'old')}.jpg": b"old",
+        f"{SUPERSEDED}/a/cat.jpg.{tag(SAID)}.json": SAID,
     }

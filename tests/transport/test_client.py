@@ -23,7 +23,7 @@ from batchgen.files.spool import Slot, Spool
 from batchgen.providers.base import Call, DataUrl
 from batchgen.providers.presets import profile
 from batchgen.task import Source
-from batchgen.transport import ProviderClient, Transport, inflated, response
+from batchgen.transport import ProviderClient, Transport, decompressed, response
 from batchgen.transport.client import CONNECT_TRIES
 from tests.rawserver import (
     Behaviour,
@@ -52,7 +52,7 @@ pytestmark = pytest.mark.usefixtures("no_proxies")
 async def line_to(url: str, connect: float = 5, key: str = KEY) -> AsyncIterator[ProviderClient]:
     studio = profile("studio", {"preset": "gateway", "base_url": url, "timeout": {"connect": connect}})
     async with Transport({"studio": studio}, {"studio": key}) as transport:
-        yield transport.line("studio")
+        yield transport.client("studio")
 
 
 def order(line: ProviderClient, **changes: object) -> Call:
@@ -65,9 +65,9 @@ def order(line: ProviderClient, **changes: object) -> Call:
 async def test_each_account_has_its_own_key_and_no_other_stands_in_for_it():
     studio = profile("studio", {"preset": "gateway", "base_url": "http://127.0.0.1:9"})
     async with Transport({"studio": studio}, {"studio": "one"}, {"studio": {"A": "one", "B": "two"}}) as transport:
-        assert [transport.line("studio", account).key for account in (None, "A", "B")] == ["one", "one", "two"]
+        assert [transport.client("studio", account).key for account in (None, "A", "B")] == ["one", "one", "two"]
         with pytest.raises(KeyError):
-            transport.line("studio", "C")
+            transport.client("studio", "C")
 
 
 async def fault_of(line: ProviderClient, slot: Slot, deadline: float = 5, **changes: object) -> Fault:
@@ -706,7 +706,7 @@ async def test_a_compression_nobody_asked_for_is_kept_raw_and_undone_afterwards(
     async with serve(answer(body, headers={"Content-Encoding": coding})) as server, line_to(server.url) as line:
         found = await line.send(order(line), slot, 5)
     assert slot.body() == body
-    assert inflated(slot.body(), found.headers) == IMAGE
+    assert decompressed(slot.body(), found.headers) == IMAGE
 
 
 def raw_deflate(body: bytes) -> bytes:
@@ -741,12 +741,12 @@ READABLE = {
 
 @pytest.mark.parametrize(("coding", "body", "right"), READABLE.values(), ids=READABLE)
 def test_a_body_is_read_whatever_was_announced_of_its_compression(coding, body, right):
-    assert inflated(body, {"content-encoding": coding}) == right
+    assert decompressed(body, {"content-encoding": coding}) == right
 
 
 def test_a_large_body_with_a_wrong_checksum_is_read_to_its_end():
     body = b"".join(b"%d," % number for number in range(400_000))
-    assert inflated(gzip.compress(body)[:-8] + bytes(8), {"content-encoding": "gzip"}) == body
+    assert decompressed(gzip.compress(body)[:-8] + bytes(8), {"content-encoding": "gzip"}) == body
 
 
 @pytest.mark.parametrize(
@@ -754,7 +754,7 @@ def test_a_large_body_with_a_wrong_checksum_is_read_to_its_end():
 )
 def test_a_compression_that_cannot_be_undone_is_spoiled_charged_and_final(coding, body):
     with pytest.raises(ProviderError) as caught:
-        inflated(body, {"content-encoding": coding})
+        decompressed(body, {"content-encoding": coding})
     fault = caught.value.fault
     assert (fault.cause, fault.charged, fault.final) == (Cause.SPOILED, Charged.YES, True)
     assert "cannot be read" in fault.message
@@ -766,7 +766,7 @@ def test_a_compression_bomb_is_refused_in_bounded_memory(monkeypatch):
     tracemalloc.start()
     try:
         with pytest.raises(ProviderError) as caught:
-            inflated(bomb, {"content-encoding": "gzip"})
+            decompressed(bomb, {"content-encoding": "gzip"})
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

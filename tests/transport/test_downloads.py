@@ -54,7 +54,7 @@ async def transport_to(url: str, hosts: tuple[str, ...] = (), patience: float = 
 
 async def lost(transport: Transport, url: str, scratch: Scratch) -> Fault:
     with pytest.raises(ProviderError) as caught:
-        await transport.line("studio").fetch(url, scratch)
+        await transport.client("studio").fetch(url, scratch)
     assert KEY not in f"{caught.value!r} {caught.value}"
     fault = caught.value.fault
     assert (fault.cause, fault.charged) == (Cause.SPOILED, Charged.YES)
@@ -67,7 +67,7 @@ async def lost(transport: Transport, url: str, scratch: Scratch) -> Fault:
 async def test_a_result_at_the_providers_own_origin_comes_without_key_cookie_or_referer(scratch):
     async with serve(answer(IMAGE, headers={"Set-Cookie": "a=1"})) as server, transport_to(server.url) as transport:
         for _ in range(2):
-            found = await transport.line("studio").fetch(f"{server.url}/files/a.png?sig=1", scratch)
+            found = await transport.client("studio").fetch(f"{server.url}/files/a.png?sig=1", scratch)
     assert (found.status, scratch.body()) == (200, IMAGE)
     for request in server.requests:
         assert (request.method, request.target) == ("GET", "/files/a.png?sig=1")
@@ -84,7 +84,7 @@ PASSING = ["503 Busy", "500 Oops", "502 Bad", "429 Slow", "408 Timeout", "425 Ea
 async def test_a_passing_trouble_is_tried_again_until_it_works(scratch, status):
     behaviour = in_turn(answer(b"busy", status), answer(b"busy", status), answer(IMAGE))
     async with serve(behaviour) as server, transport_to(server.url, patience=30) as transport:
-        await transport.line("studio").fetch(f"{server.url}/a", scratch)
+        await transport.client("studio").fetch(f"{server.url}/a", scratch)
     assert scratch.body() == IMAGE
     assert len(server.requests) == 3
     assert not status.startswith("5") or not any("authorization" in request.headers for request in server.requests)
@@ -104,7 +104,7 @@ NO_IMAGES = {
 async def test_what_is_plainly_no_image_is_asked_for_again(scratch, behaviour):
     turns = in_turn(behaviour, behaviour, answer(IMAGE))
     async with serve(turns) as server, transport_to(server.url, patience=30) as transport:
-        await transport.line("studio").fetch(f"{server.url}/a", scratch)
+        await transport.client("studio").fetch(f"{server.url}/a", scratch)
     assert scratch.body() == IMAGE
     assert len(server.requests) == 3
 
@@ -125,7 +125,7 @@ ENDINGS = {"PNG": b"\x89PNG..IEND\xaeB`\x82", "JPEG": b"\xff\xd8..\xff\xd9", "pa
 async def test_an_image_that_came_to_its_end_is_whole_though_more_was_announced(scratch, image):
     too_long = says(head("200 OK", {"Content-Length": "500"}) + image)
     async with serve(too_long) as server, transport_to(server.url) as transport:
-        await transport.line("studio").fetch(f"{server.url}/a", scratch)
+        await transport.client("studio").fetch(f"{server.url}/a", scratch)
     assert scratch.body() == image
     assert len(server.requests) == 1
 
@@ -133,7 +133,7 @@ async def test_an_image_that_came_to_its_end_is_whole_though_more_was_announced(
 async def test_an_image_that_is_always_cut_off_is_left_to_whoever_reads_images(scratch):
     cut = says(head("200 OK", {"Content-Length": "500"}) + IMAGE)
     async with serve(cut) as server, transport_to(server.url) as transport:
-        found = await transport.line("studio").fetch(f"{server.url}/a", scratch)
+        found = await transport.client("studio").fetch(f"{server.url}/a", scratch)
     assert "broke off" in (found.broken or "")
     assert scratch.body() == IMAGE
     assert len(server.requests) > 3
@@ -178,7 +178,7 @@ async def test_a_stated_wait_is_kept_within_reason(scratch, monkeypatch, stated,
     monkeypatch.setattr(downloads, "sleep", sleep)
     busy = answer(b"", "503 Busy", {"Retry-After": stated})
     async with serve(in_turn(busy, answer(IMAGE))) as server, transport_to(server.url, patience=100) as transport:
-        await transport.line("studio").fetch(f"{server.url}/a", scratch)
+        await transport.client("studio").fetch(f"{server.url}/a", scratch)
     (slept,) = pauses
     assert pause * 0.79 < slept < pause * 1.21
 
@@ -196,7 +196,7 @@ BROKEN = {
 async def test_a_broken_download_starts_over_from_nothing(scratch, behaviour):
     turns = in_turn(behaviour, behaviour, answer(IMAGE))
     async with serve(turns) as server, transport_to(server.url, patience=30) as transport:
-        await transport.line("studio").fetch(f"{server.url}/a", scratch)
+        await transport.client("studio").fetch(f"{server.url}/a", scratch)
     assert scratch.body() == IMAGE
     assert len(server.requests) == 3
 
@@ -246,7 +246,7 @@ async def test_a_redirect_within_the_origin_is_followed(scratch, status, locatio
 
     in_order = in_turn_of_one()
     async with serve(behave) as server, transport_to(server.url) as transport:
-        await transport.line("studio").fetch(f"{server.url}/b/a.png", scratch)
+        await transport.client("studio").fetch(f"{server.url}/b/a.png", scratch)
     assert scratch.body() == IMAGE
     assert [request.target for request in server.requests] == ["/b/a.png", "/b/c.png?x=1"]
     assert not any("authorization" in request.headers for request in server.requests)
@@ -326,7 +326,7 @@ def asks_for_a_login(status: str) -> Behaviour:
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
 async def test_the_key_goes_to_the_providers_own_origin_where_that_asks_for_it(scratch, status):
     async with serve(asks_for_a_login(status)) as server, transport_to(server.url, patience=30) as transport:
-        await transport.line("studio").fetch(f"{server.url}/a", scratch)
+        await transport.client("studio").fetch(f"{server.url}/a", scratch)
     assert scratch.body() == IMAGE
     assert ["authorization" in request.headers for request in server.requests] == [False, True]
 
@@ -355,9 +355,9 @@ async def test_a_stranger_that_asks_for_a_login_is_told_nothing(scratch):
         serve(asks_for_a_login("401 Unauthorized")) as server,
         transport_to("https://gw.example.com") as transport,
     ):
-        transport._lines["studio"] = replace(transport.line("studio"), bare=transport.line("studio").client)
+        transport._clients["studio"] = replace(transport.client("studio"), bare=transport.client("studio").client)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(type(transport.line("studio").profile), "may_fetch", lambda *_: True)
+            patch.setattr(type(transport.client("studio").profile), "may_fetch", lambda *_: True)
             patch.setattr("batchgen.transport.client.private_literal", lambda _: False)
             await lost(transport, f"{server.url}/a", scratch)
     assert server.requests
@@ -387,14 +387,14 @@ def file_limit(size: int) -> Iterator[None]:
 async def test_a_full_disk_is_this_machines_fault_and_not_the_results(scratch):
     async with serve(answer(b"x" * 500_000)) as server, transport_to(server.url) as transport:
         with file_limit(50_000), pytest.raises(StoreError, match="File too large"):
-            await transport.line("studio").fetch(f"{server.url}/a", scratch)
+            await transport.client("studio").fetch(f"{server.url}/a", scratch)
     assert len(server.requests) == 1
 
 
 async def test_a_download_can_be_cancelled(scratch):
     async with serve(says(then=hold)) as server, transport_to(server.url) as transport:
         with anyio.move_on_after(0.1) as scope:
-            await transport.line("studio").fetch(f"{server.url}/a", scratch)
+            await transport.client("studio").fetch(f"{server.url}/a", scratch)
         assert scope.cancelled_caught
         with anyio.fail_after(2):
             await server.hung_up.wait()
@@ -405,7 +405,7 @@ async def test_a_download_is_cancelled_at_once_while_it_waits_to_try_again(scrat
     async with serve(answer(b"", "503 Busy")) as server, transport_to(server.url, patience=60) as transport:
         start = anyio.current_time()
         with anyio.move_on_after(0.3) as scope:
-            await transport.line("studio").fetch(f"{server.url}/a", scratch)
+            await transport.client("studio").fetch(f"{server.url}/a", scratch)
         assert scope.cancelled_caught
         assert anyio.current_time() - start < 1
     assert len(server.requests) == 1

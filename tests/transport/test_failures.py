@@ -25,7 +25,7 @@ from batchgen import redaction
 from batchgen.files.spool import Slot, Spool
 from batchgen.providers.base import Call
 from batchgen.providers.presets import profile
-from batchgen.transport import ProviderClient, Transport, inflated, response
+from batchgen.transport import ProviderClient, Transport, decompressed, response
 from batchgen.transport.webhook import post
 from tests.rawserver import Connection, answer, head, hold, says, serve
 
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("no_proxies")
 async def line_to(url: str, key: str = KEY) -> AsyncIterator[ProviderClient]:
     studio = profile("studio", {"preset": "gateway", "base_url": url})
     async with Transport({"studio": studio}, {"studio": key}) as transport:
-        yield transport.line("studio")
+        yield transport.client("studio")
 
 
 def order(line: ProviderClient) -> Call:
@@ -64,7 +64,7 @@ from batchgen.transport import Transport
 async def main(url, folder, deadline):
     studio = profile("studio", {"preset": "gateway", "base_url": url})
     async with Transport({"studio": studio}, {"studio": "sk-canary-4711"}) as transport:
-        line = transport.line("studio")
+        line = transport.client("studio")
         with Spool(folder).open("ab" * 16, {}, 100) as slot:
             call = Call(method="POST", url=line.profile.url("generate"), json={"prompt": "a cat"})
             head = await line.send(call, slot, deadline)
@@ -323,7 +323,7 @@ async def test_a_key_that_comes_back_is_nowhere_in_the_spool_wherever_it_is_cut(
 def test_a_key_within_a_compressed_body_is_hidden_when_that_is_undone(monkeypatch):
     monkeypatch.setattr(redaction, "_KNOWN", {KEY})
     body = b'{"error": "bad key ' + KEY.encode() + b'"}'
-    assert inflated(gzip.compress(body), {}) == body.replace(KEY.encode(), b"*" * len(KEY))
+    assert decompressed(gzip.compress(body), {}) == body.replace(KEY.encode(), b"*" * len(KEY))
 
 
 async def test_an_image_that_a_short_key_stands_in_by_chance_is_left_alone(slot):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
-from ...errors import UsageError
+from ...errors import UsageError, suggest
 from ...providers.presets import preset_names, profile
 from ...providers.profile import Profile
 from ..project import Project
@@ -22,9 +21,7 @@ def provider_settings(project: Project) -> Mapping[str, Mapping[str, Any]]:
 def require_provider(name: str, everyone: Collection[str]) -> None:
     """Raise UsageError, with what was probably meant, where *name* is not among *everyone*."""
     if name not in everyone:
-        near = get_close_matches(name, list(everyone), 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(everyone)}"
-        raise UsageError(f"there is no provider {name!r}; {hint}")
+        raise UsageError(f"there is no provider {name!r}; {suggest(name, everyone)}")
 
 
 def display_profile(name: str, wishes: Mapping[str, Mapping[str, Any]]) -> Profile:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ManifestError, Problem, SettingsError
+from ...errors import ManifestError, Problem, SettingsError, suggest
 
 if TYPE_CHECKING:
     from ...manifest.locations import Places
@@ -98,14 +98,12 @@ def _read(file: Path, *, is_users: bool) -> SettingsLayer:
 
 def _misplaced(said: object, places: Places) -> Iterator[Problem]:
     """Yield what cannot be meant; what providers and commands make of their settings is for them to say."""
-    from ...manifest.messages import suggestion
-
     if not isinstance(said, dict):
         yield places.problem((), "not_a_mapping", f"settings are {', '.join(SECTIONS)}, as key: value")
         return
     for name, value in said.items():
         if name not in SECTIONS:
-            hint = suggestion(name, list(SECTIONS)) or f"there are: {', '.join(SECTIONS)}"
+            hint = suggest(name, SECTIONS)
             yield places.problem((name,), "unknown_key", f"unknown key {name!r}", hint, key=True)
         elif name == "confirm_above":
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1_000_000:

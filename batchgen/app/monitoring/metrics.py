@@ -14,7 +14,7 @@ from ...budget import Budget
 from ...engine.lane import Lane
 from ...engine.runner import Runner
 from ...errors import StoreError
-from ...files.output import replace_file
+from ...files.atomic import write_atomic
 from ...money import show_credits, show_usd
 from ...store.ledger import Counts
 from ...store.reader import Reader
@@ -80,7 +80,7 @@ class MetricsFile:
     def _write(self, found: Iterable[Family]) -> None:
         try:
             # others may read it: the exporter is another user
-            replace_file(self.file, exposition(found).encode(), mode=0o666)
+            write_atomic(self.file, exposition(found).encode(), mode=0o666)
         except OSError as error:
             if not self._mute:
                 self._mute = True
@@ -118,7 +118,7 @@ def families(runner: Runner, counts: Counts, began: float) -> list[Family]:
         by_lane("lane_held", "1 where a person paused a lane.", lambda lane: int(lane.held)),
         by_lane("lane_pause_seconds", "Seconds until a lane goes on.", lambda lane: f"{lane.pause_left:.1f}"),
         Family(name="batchgen_jobs", kind="gauge", help="Jobs of the batch, by state.", samples=jobs),
-        *_budgets(runner.purchases.wallet.purses, batch),
+        *_budgets(runner.purchases.wallet.budgets, batch),
         Family(
             name="batchgen_run_started_timestamp_seconds",
             kind="gauge",
@@ -129,9 +129,9 @@ def families(runner: Runner, counts: Counts, began: float) -> list[Family]:
 
 
 def _budgets(purses: Iterable[Budget], batch: dict[str, str]) -> list[Family]:
-    capped = [(batch | {"scope": purse.caps.scope}, purse) for purse in purses]
-    limits = [(labels, show_usd(purse.caps.usd) or "0") for labels, purse in capped if purse.caps.usd is not None]
-    used = [(labels, show_usd(purse.usd) or "0") for labels, purse in capped if purse.caps.usd is not None]
+    capped = [(batch | {"scope": purse.limit.scope}, purse) for purse in purses]
+    limits = [(labels, show_usd(purse.limit.usd) or "0") for labels, purse in capped if purse.limit.usd is not None]
+    used = [(labels, show_usd(purse.usd) or "0") for labels, purse in capped if purse.limit.usd is not None]
     what = "USD that count against a budget: spent, at risk, reserved."
     return [
         Family(name="batchgen_budget_limit_usd", kind="gauge", help="USD that a budget allows.", samples=limits),

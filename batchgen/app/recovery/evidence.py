@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...fault import Cause
-from ...files.output import ASIDE, digest
+from ...files.output import SUPERSEDED, digest
 from ...manifest import Batch
 from ...money import milli_credits, nano_usd
 from ...providers.pricing import estimate
@@ -97,7 +97,7 @@ def read_sidecar(path: Path, batch: Batch, project: Project) -> SidecarRecord | 
 
 def _told(said: Mapping[str, Any], path: Path, batch: Batch, root: Path) -> SidecarRecord:
     image = path.with_name(path.name.removesuffix(".json"))
-    aside = ASIDE in path.relative_to(batch.folder).parts
+    aside = SUPERSEDED in path.relative_to(batch.folder).parts
     file, cost = said["file"], said["cost"]
     task = Task(kind=Kind(said["asked"]["kind"]), **{n: said["asked"][n] for n in _TASK if n in said["asked"]})
     artifact = Artifact(

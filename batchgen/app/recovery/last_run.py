@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from ...errors import StoreError
-from ...files.output import replace_file
+from ...files.atomic import write_atomic
 from ...store.records import Run
 from ..project import Project
 
@@ -44,7 +44,7 @@ def _note(project: Project, batch: str, said: Mapping[str, object]) -> None:
     notes = _notes(project)
     # several job tables may lie in one folder
     notes[project.db.name] = {**notes.get(project.db.name, {}), batch: said}
-    replace_file(project.state / NAME, json.dumps(notes).encode() + b"\n")
+    write_atomic(project.state / NAME, json.dumps(notes).encode() + b"\n")
 
 
 def record_recovery(project: Project, batch: str) -> None:

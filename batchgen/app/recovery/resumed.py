@@ -13,7 +13,7 @@ from ...engine.lane import Closure, Lane
 from ...errors import StoreError
 from ...fault import Cause
 from ...job import Deferred, Delivery, Incomplete, PartialDelivery, Settlement, State, Unknown
-from ...money import in_words, show_credits, show_usd
+from ...money import format_usd, show_credits, show_usd
 from ...store import ledger
 
 _NOTHING = "Nothing was sent"
@@ -137,7 +137,7 @@ def _parts(found: Resumed) -> Iterator[str]:
         yield f"{found.answered} answered without an image"
     if found.doubtful:
         risk = [f"{show_credits(amount)} credits at {name}" for name, amount in found.credits.items()]
-        risk = ([] if found.usd is None else [in_words(found.usd)]) + risk
+        risk = ([] if found.usd is None else [format_usd(found.usd)]) + risk
         yield f"{found.doubtful} in doubt (at risk {', '.join(risk) or 'nobody knows how much'})"
     if found.again:
         yield f"bought again: {_names(found.again)}"

@@ -50,13 +50,13 @@ def _block(each: ProviderCheck) -> Pairs:
     for limit in account.limits:
         yield "limit", _limit_words(limit)
     reasons: dict[str, list[str]] = {}
-    for what, why in account.untold.items():
+    for what, why in account.unavailable.items():
         if why not in account.words:
             reasons.setdefault(why, []).append(what)
     for why, things in reasons.items():
         yield "not told", f"{' and '.join(things)}: {why}"
-    if account.broke or account.hint:
-        yield "next", "add credit at the provider, or raise its limit" if account.broke else account.hint
+    if account.out_of_money or account.hint:
+        yield "next", "add credit at the provider, or raise its limit" if account.out_of_money else account.hint
 
 
 def _key_words(candidate: CheckCandidate) -> str:
@@ -139,13 +139,13 @@ def _account_json(account: AccountReport, each: ProviderCheck) -> dict[str, Any]
             "unlimited": balance.unlimited,
             "used": _plain(balance.used),
         },
-        "out_of_money": account.broke,
+        "out_of_money": account.out_of_money,
         "models": catalogue and {"listed": len(catalogue.ids), "known": dict(catalogue.offers(each.candidate.profile))},
         "limits": [
             {"of": limit.of, "limit": limit.limit, "remaining": limit.remaining, "resets_seconds": limit.resets}
             for limit in account.limits
         ],
-        "untold": dict(account.untold),
+        "untold": dict(account.unavailable),
     }
 
 

@@ -50,7 +50,7 @@ def closing(ended: RunResult, *, resumed_shown: bool = False) -> list[str]:
     ]
     lines += [f"cancelled {output.count(counts.cancelled, 'job')}"] if counts.cancelled else []
     lines += output.money_lines(found.usage)
-    lines += output.under("budget", [_purse_line(purse) for purse in ended.purses if purse.caps])
+    lines += output.under("budget", [_purse_line(purse) for purse in ended.purses if purse.limit])
     lines += output.under("prices", _price_lines(ended.underpriced))
     lines.append(f"files     {display_path(found.batch.folder)}")
     lines += advice(found, ended.command_flags, ended.imageless_job)
@@ -83,7 +83,7 @@ def _resumed(ended: RunResult) -> list[str]:
 
 def _purse_line(purse: Budget) -> str:
     """Return a cap and what of it is used up: spent, at risk, reserved."""
-    caps = purse.caps
+    caps = purse.limit
     parts = [] if caps.usd is None else [f"{output.usd(purse.usd)} of {output.usd(caps.usd)}"]
     parts += [
         f"{output.credits_(purse.credits.get(name, 0))} of {output.credits_(limit)} credits at {name}"
