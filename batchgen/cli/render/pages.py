@@ -18,11 +18,11 @@ WIDTH = 100
 #: Titles of the list of topics, and the pages below each; a page that is in no group comes last.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Write a manifest": ("manifest", "lists", "templates"),
-    "Providers": ("providers", "keys", "limits", "failover"),
+    "Providers": ("providers", "keys", "limits", "failover", "outages"),
     "Run": ("runs", "control", "sandbox", "sandbox-faults", "settings", "environment"),
     "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json"),
     "Afterwards": ("usage", "causes", "unknown", "recovery"),
-    "How it works": ("design", "decisions", "architecture", "glossary", "contributing"),
+    "How it works": ("design", "architecture", "decisions", "internals", "glossary", "contributing"),
 }
 _FOLDER = files("batchgen") / "help"
 _MARKED = re.compile(r"<!-- batchgen:([a-z-]+) -->\n(?:(?:(?!<!-- batchgen:).)*?<!-- /batchgen:\1 -->\n)?", re.DOTALL)
