@@ -1,49 +1,79 @@
-"""Everything batchgen raises on purpose; each class answers "who must act" and names its exit code.
+"""The error hierarchy; each class says who must act and which exit code the command ends with.
 
-* BatchgenError          1   unexpected to the user; the text says what to do
+* BatchgenError          1   unexpected; the text says what to do
   - UsageError           2   the command line is wrong
-  - ManifestError        4   the manifest is wrong: fix the file (every problem at once)
+  - ManifestError        4   the manifest is wrong: every problem at once
   - SettingsError        4   a setting outside the manifest is wrong
-  - KeyMissing           5   an API key is not there
-  - SpendNotConfirmed    6   nobody agreed to spend
+  - KeyMissing           5   an API key is missing
+  - SpendNotConfirmed    6   spending was not confirmed
   - NotFound            10   no such batch, run or job
-  - LockHeld            11   another run works on this job table, or in this output folder
-  - SchemaMismatch      12   the job table is newer than this program, or its upgrade failed
-  - StoreError           1   disk or database
-    - Unread             1   a paid answer that a bug keeps from being read; it waits in the spool
-  - StaleJob                 the job moved on without us: drop this result (internal)
-  - IllegalEvent             a bug: the state machine does not allow it (internal)
+  - AlreadyRunning      11   another run uses this job database or output folder
+  - SchemaMismatch      12   the job database is newer than this program, or its upgrade failed
+  - StoreError           1   the disk or the database failed
+    - UnreadableAnswer   1   a paid answer that a bug keeps from being read; it stays in the spool
+  - StaleClaim               internal: the job has changed since it was claimed, so its result is dropped
+  - IllegalEvent             internal: the state machine does not allow the event
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from enum import IntEnum
+from typing import ClassVar, Self
+
+
+class ExitCode(IntEnum):
+    """How a command ended.  Scripts rely on the numbers; help and README print ``meaning``."""
+
+    meaning: str  #: one sentence for users
+
+    def __new__(cls, code: int, meaning: str = "") -> Self:
+        """Return the code as a plain integer that knows its meaning."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    OK = 0, "all jobs are done, or all selected ones, or there was nothing to do"
+    UNEXPECTED = 1, "unexpected error, such as a full disk; nothing that arrived is lost"
+    USAGE = 2, "the command line is wrong"
+    JOBS_FAILED = 3, "ran to the end; some jobs failed or are unknown"
+    INVALID = 4, "the manifest or a setting is invalid; nothing was sent"
+    DENIED = 5, "an API key is missing or refused, or the first jobs were all refused alike; the rest is pending"
+    NOT_CONFIRMED = 6, "spending was not confirmed; nothing was sent"
+    OUT_OF_MONEY = 7, "budget reached, or the provider's account is out of money; the rest is pending"
+    STOPPED = 8, "stopped early: a time or failure limit, an unreachable provider or a pause; the rest is pending"
+    NOT_FOUND = 10, "no such batch, run or job"
+    LOCKED = 11, "another run holds the lock"
+    SCHEMA = 12, "the job database is newer than this program, or its upgrade failed"
+    INTERRUPTED = 130, "interrupted; nothing is lost"
+    TERMINATED = 143, "terminated; nothing is lost"
 
 
 class BatchgenError(Exception):
     """Base class of every deliberate error; its text is written for the user."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[ExitCode] = ExitCode.UNEXPECTED
 
 
 class UsageError(BatchgenError):
-    """The command line asks for something that makes no sense."""
+    """The command line asks for something impossible."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """One mistake in a file, placed so that an editor can jump to it."""
+    """One mistake in a file, with the position that an editor can jump to."""
 
     file: str
-    line: int  #: counted from 1; 0 where no line applies
-    column: int  #: counted from 1; 0 where no column applies
-    path: str  #: where in the document, such as ``jobs[3].size``
-    code: str  #: stable word for scripts, such as ``unknown_key``
+    line: int  #: counted from 1; 0 if no line applies
+    column: int  #: counted from 1; 0 if no column applies
+    path: str  #: path in the document, such as ``jobs[3].size``
+    code: str  #: stable identifier for scripts, such as ``unknown_key``
     message: str  #: what is wrong
-    hint: str = ""  #: what to do about it
+    hint: str = ""  #: how to fix it
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
@@ -53,9 +83,9 @@ class Problem:
 
 
 class ManifestError(BatchgenError):
-    """The manifest is wrong; ``problems`` holds every mistake found, in file order, ``warnings`` what else was seen."""
+    """The manifest is invalid; ``problems`` lists every mistake in file order."""
 
-    exit_code = 4
+    exit_code = ExitCode.INVALID
 
     def __init__(self, problems: tuple[Problem, ...], warnings: tuple[Problem, ...] = ()) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -64,52 +94,70 @@ class ManifestError(BatchgenError):
 
 
 class SettingsError(BatchgenError):
-    """A setting outside the manifest is wrong."""
+    """A setting outside the manifest is invalid."""
 
-    exit_code = 4
+    exit_code = ExitCode.INVALID
 
 
 class KeyMissing(BatchgenError):
-    """An API key is needed and is not there, or cannot be a key."""
+    """An API key is missing or cannot be valid."""
 
-    exit_code = 5
+    exit_code = ExitCode.DENIED
 
 
 class SpendNotConfirmed(BatchgenError):
-    """Nobody agreed to spend: no terminal to ask, no budget, no --yes; or the answer was no."""
+    """Spending was not confirmed: no terminal to ask on, no budget, no --yes; or the answer was no."""
 
-    exit_code = 6
+    exit_code = ExitCode.NOT_CONFIRMED
 
 
 class NotFound(BatchgenError):
-    """There is no such batch, run or job."""
+    """The batch, run or job does not exist."""
 
-    exit_code = 10
+    exit_code = ExitCode.NOT_FOUND
 
 
 class AlreadyRunning(BatchgenError):
-    """Another run works on this job table, or in this output folder."""
+    """Another run uses this job database or this output folder."""
 
-    exit_code = 11
+    exit_code = ExitCode.LOCKED
 
 
 class SchemaMismatch(BatchgenError):
-    """The job table is newer than this program, or its upgrade failed (a backup was kept)."""
+    """The job database is newer than this program, or its upgrade failed (a backup exists)."""
 
-    exit_code = 12
+    exit_code = ExitCode.SCHEMA
 
 
 class StoreError(BatchgenError):
-    """The disk or the database refused."""
+    """The disk or the database failed."""
 
 
 class UnreadableAnswer(StoreError):
-    """A paid answer is in the spool, and this version of batchgen fails to read it: a bug of its own."""
+    """A paid answer is in the spool, but a bug keeps this version of batchgen from reading it."""
 
 
 class StaleClaim(BatchgenError):
-    """The job moved on without us: drop this result."""
+    """The job has changed since it was claimed, so this result is dropped."""
 
 
 class IllegalEvent(BatchgenError):
     """A bug: the state machine does not allow this event in this state."""
+
+
+def nearest(word: str, words: Iterable[object], cutoff: float = 0.6) -> str | None:
+    """Return which of *words* a misspelt *word* was probably meant to be, whatever its case, or None."""
+    # Imported here: a command that is spelled right never needs it.
+    from difflib import get_close_matches
+
+    by_lower = {str(candidate).lower(): str(candidate) for candidate in words}
+    close = get_close_matches(word.lower(), by_lower, 1, cutoff)
+    return by_lower[close[0]] if close else None
+
+
+def suggest(word: str, words: Iterable[object], otherwise: str | None = None) -> str:
+    """Return a hint at a misspelt word: the nearest of *words*; failing that, *otherwise* or all of them."""
+    candidates = [str(candidate) for candidate in words]
+    if match := nearest(word, candidates):
+        return f"did you mean {match!r}?"
+    return f"there are: {', '.join(candidates)}" if otherwise is None else otherwise

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 from ..errors import NotFound
 from ..files import lock
 from ..store import maintenance, migrate
 from ..store.maintenance import Health
-from .project import Project
+from .project import Project, command_line
 
 
 def check(project: Project) -> Health:
@@ -28,7 +26,7 @@ def backup(project: Project, target: Path) -> int:
 def upgrade(project: Project) -> tuple[str | None, str]:
     """Bring the job table to the form this program knows; return the revisions before and after."""
     _require(project)
-    with lock.hold(project.db, command=shlex.join(["batchgen", *sys.argv[1:]])):
+    with lock.hold(project.db, command=command_line()):
         before = migrate.revision(project.db)
         migrate.ensure(project.db)
         return before, migrate.HEAD
@@ -37,7 +35,7 @@ def upgrade(project: Project) -> tuple[str | None, str]:
 def vacuum(project: Project) -> tuple[int, int]:
     """Write the job table anew without its gaps; return its bytes before and after.  Raises LockHeld, StoreError."""
     _require(project)
-    with lock.hold(project.db, command=shlex.join(["batchgen", *sys.argv[1:]])):
+    with lock.hold(project.db, command=command_line()):
         migrate.ensure(project.db)
         return maintenance.vacuum(project.db)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,16 +17,15 @@ import yaml
 from ..errors import BatchgenError, UsageError
 from ..job import Job
 from ..providers import dialect
-from ..providers.base import Request
+from ..providers.base import Call, DataUrl, FilePart, Request
 from ..providers.profile import Profile, UnknownModel
 from ..providers.validation import OPTIONAL
 from ..store.records import Batch
 from ..task import Source, Task
 from ..transport.client import HEADERS
-from . import curl
 from .config import providers
 from .plan import read_manifest
-from .project import Project, opened
+from .project import Project, open_reader
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,9 +36,9 @@ class Reproduction:
     profile: Profile
 
 
-def recipe(project: Project, name: str | None, key: str) -> Reproduction:
+def find_reproduction(project: Project, name: str | None, key: str) -> Reproduction:
     """Return the job *key* of a batch, with its provider as the manifest has it; raise NotFound, UsageError."""
-    with opened(project) as reader:
+    with open_reader(project) as reader:
         batch = reader.batch(name)
         job = reader.job(batch.id, key)
     return Reproduction(job=job, profile=_profile(project, batch, job.task.provider))
@@ -48,7 +49,7 @@ def _profile(project: Project, batch: Batch, provider: str) -> Profile:
         profiles = read_manifest(project, Path(batch.manifest)).profiles
         if provider in profiles:
             return profiles[provider]
-    return providers.known(project, [provider])[provider]
+    return providers.load_profiles(project, [provider])[provider]
 
 
 def as_yaml(job: Job) -> str:
@@ -93,7 +94,7 @@ def as_curl(found: Reproduction) -> str:
     request = Request(task=task, profile=profile, model=model, attempt_id=uuid.uuid4().hex)
     call = next(dialect(model.dialect or profile.dialect).converse(request))
     variable = profile.api_key_env[0] if profile.api_key_env else None
-    return "\n".join([*before, curl.command(call, variable, HEADERS)])
+    return "\n".join([*before, command(call, variable, HEADERS)])
 
 
 def _fetched(task: Task) -> tuple[Task, list[str]]:
@@ -104,9 +105,62 @@ def _fetched(task: Task) -> tuple[Task, list[str]]:
         if source.path is not None or source.url is None:
             return source
         name = f"source-{len(commands) + 1}"
-        commands.append(curl.download(source.url, name))
+        commands.append(download(source.url, name))
         return Source(path=name, mime=source.mime or "image/png")
 
     images = tuple(local(source) for source in task.images)
     mask = local(task.mask) if task.mask else None
     return replace(task, images=images, mask=mask), commands
+
+
+#: Stands in the document of a body where the data URL of a file belongs.
+_MARK = "\0{}\0"
+
+
+def command(call: Call, variable: str | None, headers: Mapping[str, str]) -> str:
+    """Return the command that sends *call*, by a POSIX shell.
+
+    *variable* is that of the key, None where none is needed; *headers* are those that every call has.
+    """
+    parts = [f"curl --silent --show-error --request {call.method} {shlex.quote(call.url)}"]
+    said = {**headers, **call.headers}
+    if call.json is not None:
+        said["Content-Type"] = "application/json"
+    parts += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in said.items()]
+    if call.signed and variable:
+        parts.append(f'--header "Authorization: Bearer ${variable}"')
+    if call.json is None:
+        parts += [f"--form-string {shlex.quote(f'{name}={value}')}" for name, value in call.form]
+        parts += [f"--form {shlex.quote(_file(part))}" for part in call.files]
+        return " \\\n  ".join(parts)
+    return " \\\n  ".join([*parts, "--data-binary @-"]) + " " + _document(call.json)
+
+
+def download(url: str, file: str) -> str:
+    """Return the command that fetches *url* into *file*."""
+    return f"curl --silent --show-error --location --output {file} {shlex.quote(url)}"
+
+
+def _file(part: FilePart) -> str:
+    quoted = (part.source.path or "").replace("\\", "\\\\").replace('"', '\\"')
+    return f'{part.name}=@"{quoted}";filename={part.filename};type={part.mime}'
+
+
+def _document(body: Mapping[str, Any]) -> str:
+    """Return the body as a here-document; one with files in it is written by the shell, which puts them in."""
+    files: list[DataUrl] = []
+
+    def leave_room(value: DataUrl) -> str:
+        files.append(value)
+        return _MARK.format(len(files) - 1)
+
+    text = json.dumps(body, default=leave_room, ensure_ascii=False, separators=(",", ":"))
+    if not files:
+        return f"<<'JSON'\n{text}\nJSON"
+    for sign in ("\\", "$", "`"):
+        text = text.replace(sign, f"\\{sign}")
+    for number, file in enumerate(files):
+        source = shlex.quote(file.source.path or "")
+        mark = json.dumps(_MARK.format(number))[1:-1].replace("\\", "\\\\")
+        text = text.replace(mark, f"data:{file.source.mime};base64,$(base64 < {source} | tr -d '\\n')")
+    return f"<<JSON\n{text}\nJSON"

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from ..errors import BatchgenError
+import anyio
+
+from ..errors import BatchgenError, NotFound
+from ..job import Job, Requeued
 from ..manifest import Batch
 from ..planning.overrides import Amended, Said, of_mark
+from ..planning.selection import Selection
 from ..providers.profile import Profile
 from ..store.reader import Reader
+from ..store.writer import Writer
+from .clock import utc_now
 from .config import providers
 from .project import Project
 
 
-def as_before(project: Project, reader: Reader, batch: Batch) -> Batch:
+def with_earlier_overrides(project: Project, reader: Reader, batch: Batch) -> Batch:
     """Return *batch* as earlier retries ask for it, as far as its manifest asks for what it asked then."""
     ids = {found.name: found.id for found in reader.batches()}
     marks = reader.known(ids[batch.name]).amended() if batch.name in ids else {}
@@ -31,7 +37,7 @@ def as_before(project: Project, reader: Reader, batch: Batch) -> Batch:
     return replace(batch, jobs=jobs, profiles=profiles)
 
 
-def amended(project: Project, batch: Batch, keys: Iterable[str], said: Said) -> Batch:
+def with_overrides(project: Project, batch: Batch, keys: Iterable[str], said: Said) -> Batch:
     """Return *batch* with *said* for the jobs *keys*; raise UsageError where there is no such provider."""
     if not said:
         return batch
@@ -46,6 +52,25 @@ def amended(project: Project, batch: Batch, keys: Iterable[str], said: Said) -> 
 def _profile(project: Project, batch: Batch, name: str) -> Profile:
     """Return a provider that the manifest does not name, under the manifest's policies and what was typed."""
     policy: Mapping[str, Any] = {"retry": batch.retry, "on_unknown": batch.on_unknown}
-    known = providers.known(project, [name])[name]
+    known = providers.load_profiles(project, [name])[name]
     stated = known.model_copy(update={key: value for key, value in policy.items() if value is not None})
     return batch.overlay.over(stated)
+
+
+def jobs_to_requeue(reader: Reader, batch: Batch, selection: Selection) -> Mapping[str, Job]:
+    """Return the selected jobs of *batch* by key; raise NotFound where it never ran."""
+    known = {found.name: found.id for found in reader.batches()}
+    if batch.name not in known:
+        raise NotFound(f"batch {batch.name} has not run yet: batchgen run {batch.manifest}")
+    return {job.key: job for job in reader.jobs(known[batch.name], selection)}
+
+
+def requeue(project: Project, jobs: Mapping[str, Job], keys: Container[str]) -> list[int]:
+    """Put those of *jobs* back that *keys* names; return their numbers."""
+    with Writer(project.db) as writer:
+
+        async def move() -> list[int]:
+            chosen = [job for key, job in jobs.items() if key in keys]
+            return [(await writer.move(job, Requeued(at=utc_now()))).id for job in chosen]
+
+        return anyio.run(move)

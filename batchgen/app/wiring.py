@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import random
 import socket
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,28 +28,29 @@ from ..files.source_cache import Fetch, SourceCache
 from ..files.spool import Scratch, Spool
 from ..manifest import Batch
 from ..planning.plan import Plan
-from ..providers.key_destinations import sent_by
+from ..providers.key_destinations import destinations_of
 from ..providers.pricing import estimate
 from ..providers.profile import Profile, Retry
-from ..providers.translate import translated
-from ..route import Models
+from ..providers.validation import translate
+from ..route import ModelFilter
 from ..store.reader import Reader
 from ..store.records import Loaded
 from ..store.scope import Scope
 from ..store.writer import Writer
 from ..task import Charge, Task
 from ..transport import Transport
-from .budgets import of_run, purses
-from .charge_history import found_prices
+from .clock import steady_clock, utc_now
 from .config.keys import ApiKeys
 from .lanes import LaneHistory, lanes, policy_of
-from .live_limits import Say
+from .live_limits import ShowMessage
+from .plan import batch_budgets, learned_prices, run_budget
 from .preflight import widths
 from .project import Project
-from .queries import standing
+from .queries import batch_status
 from .recovery import last_run
-from .recovery.resumed import Resumed, Sent, spoken
-from .run_options import LaneResult, RunOptions, RunResult
+from .recovery.resumed import Resumed, SentCalls, resumed_text
+from .run_options import RunOptions
+from .run_result import LaneResult, RunResult
 from .shutdown import Stop
 from .supervisor import Supervisor
 
@@ -71,14 +71,14 @@ class RunSession:
     keys: ApiKeys
     reader: Reader
     writer: Writer
-    wish: Plan = field(default_factory=Plan)  #: what it is to do
+    plan: Plan = field(default_factory=Plan)  #: what it is to do
     back: Sequence[int] | None = None  #: jobs that a retry put back: it sends nothing else
-    say: Say = lambda _text: None  #: tells a person something at once
-    silence: Say | None = None  #: tells of a silence; None: as *say* does
+    say: ShowMessage = lambda _text: None  #: tells a person something at once
+    on_silence: ShowMessage | None = None  #: tells of a silence; None: as *say* does
 
     async def carry_out(self, command: str, follow: Follow) -> RunResult:
         """Load the jobs, send what is due, and return what it came to."""
-        started = wall()
+        started = utc_now()
         batch_id = await self.writer.open_batch(
             self.batch.name, str(self.batch.manifest), str(self.batch.folder), started
         )
@@ -87,11 +87,11 @@ class RunSession:
         await self.writer.begin_run(
             run_id, batch_id, command=command, pid=os.getpid(), host=socket.gethostname(), now=started
         )
-        last_run.begun(self.project, self.batch.name, run_id)
+        last_run.record_start(self.project, self.batch.name, run_id)
         interrupted = bool(self.reader.open_attempts(batch_id))
         profiles = {name: known for name, known in self.batch.profiles.items() if name in self.needed(batch_id)}
         spool = Spool(self.project.state / "spool")
-        for attempt_id, delivered in self.reader.ended(list(spool.left())).items():
+        for attempt_id, delivered in self.reader.ended(list(spool.leftover_ids())).items():
             spool.release(attempt_id, delivered=delivered)  # killed after the outcome was committed
         transport = Transport(profiles, self.keys.first, self.keys.keys)
 
@@ -102,11 +102,11 @@ class RunSession:
 
         async def recovered() -> None:
             if not self.project.sandbox:
-                for one in sent_by(self.batch.profiles, profiles):
+                for one in destinations_of(self.batch.profiles, profiles):
                     log.event("key_sent", variable=one.variable, host=one.host, provider=one.provider)
             runner.purchases.listeners.remove(resumed.note)
             if resumed.calls:
-                self.say(f"resumed   {spoken(resumed)}")
+                self.say(f"resumed   {resumed_text(resumed)}")
             # a job that was cut off could not be changed, or given to another provider, before it was settled
             if interrupted:
                 await self._load(batch_id, started)
@@ -117,8 +117,8 @@ class RunSession:
         sweep(self.batch.folder)
         if profiles:
             require_writable(self.batch.folder, (job.output for job in self.batch.jobs))
-        stop = Stop(runner, self.terms.bounds, wall)
-        sent = Sent()
+        stop = Stop(runner, self.terms.stop_conditions, utc_now)
+        sent = SentCalls()
         runner.purchases.listeners.append(sent.note)
         async with transport:
             with sent.corrected():
@@ -126,10 +126,10 @@ class RunSession:
         ended = replace(
             self._ended(batch_id, runner, started, stop.signal),
             command=command, loaded=loaded, resumed=resumed if resumed.calls else None,
-            imageless=sent.imageless(runner.lanes),
+            imageless_job=sent.imageless_job(runner.lanes),
         )  # fmt: skip
-        await self.writer.end_run(run_id, ended.exit_code, wall())
-        last_run.ended(self.project, self.batch.name, run_id)
+        await self.writer.end_run(run_id, ended.exit_code, utc_now())
+        last_run.record_end(self.project, self.batch.name, run_id)
         return ended
 
     def _workshop(self, transport: Transport, spool: Spool, alarm: Callable[[OSError], None]) -> Executor:
@@ -150,15 +150,15 @@ class RunSession:
             runner=runner,
             writer=self.writer,
             say=self.say,
-            silence=self.silence,
-            attended=self.terms.attended,
+            on_silence=self.on_silence,
+            interactive=self.terms.interactive,
         )
 
     def needed(self, batch_id: int) -> set[str]:
         """Return the providers with jobs waiting, their alternates, and those of attempts that were left open."""
         waiting = {name for name, counts in self.reader.lanes(batch_id).items() if counts.pending or counts.running}
         interrupted = {record.provider for _, record in self.reader.open_attempts(batch_id)}
-        return waiting | interrupted | (set(self.wish.alternates) - set(self.keys.keyless) if waiting else set())
+        return waiting | interrupted | (set(self.plan.alternates) - set(self.keys.without_key) if waiting else set())
 
     def runner(
         self,
@@ -180,12 +180,12 @@ class RunSession:
         own: dict[str, Any] = {
             "backend": None,
             "wallet": self._wallet(batch_id),
-            "prices": found_prices(self.reader, self.batch.profiles),
+            "prices": learned_prices(self.reader, self.batch.profiles),
             "estimate": dearest,
-            "translate": lambda task, provider: translated(task, self.batch.profiles[provider]),
+            "translate": lambda task, provider: translate(task, self.batch.profiles[provider]),
             "release": release,
             "policy": self._policy(),
-            "now": steady(),
+            "now": steady_clock(),
             "new_id": lambda: uuid.uuid4().hex,
             "spread": random.random,
             "say": self.say,
@@ -199,7 +199,7 @@ class RunSession:
             **(own | parts),
         )
         if workshop is not None:
-            purchases.backend = LocalBackend(replace(workshop, arrived=purchases.reservations.arrived))
+            purchases.backend = LocalBackend(replace(workshop, arrived=purchases.reservations.answer_arrived))
         return Runner(
             batch_id=batch_id,
             scope=self._scope(batch_id),
@@ -217,14 +217,14 @@ class RunSession:
 
     async def _load(self, batch_id: int, now: datetime) -> Loaded:
         return await self.writer.load(
-            batch_id, self.batch.jobs, now, keep_changed=self.terms.keep_changed, revise=self.wish.revise
+            batch_id, self.batch.jobs, now, keep_changed=self.terms.keep_changed, revise=self.plan.revise
         )
 
     def _source_fetcher(self, transport: Transport) -> Fetch:
         """Return what fetches source images; in a rehearsal the sandbox draws them, so nothing leaves this machine."""
 
         async def drawn(url: str, sink: Scratch) -> None:
-            line = transport.line(next(iter(self.batch.profiles)))
+            line = transport.client(next(iter(self.batch.profiles)))
             await line.fetch(f"{line.profile.origin}/_sandbox/picture?{urlencode({'url': url})}", sink)
 
         return drawn if self.project.sandbox else transport.fetch_source
@@ -243,15 +243,15 @@ class RunSession:
         found: list[Lane] = []
         for (name, account), width in widths(wanted).items():
             made = lanes(profiles[name], account, width, memory)
-            if name in self.keys.keyless:  # it can finish what arrived, no more
+            if name in self.keys.without_key:  # it can finish what arrived, no more
                 made = map(_idle, made)
             found += made
         return found
 
     def _wallet(self, batch_id: int) -> Budgets:
         """Return a purse for each cap, less what has been spent, is at risk or is reserved under it so far."""
-        own = of_run(self.terms.budget, unpriced=self.terms.allow_unpriced)
-        return Budgets((*purses(self.batch, self.reader, batch_id, wall()), *own))
+        own = run_budget(self.terms.budget, unpriced=self.terms.allow_unpriced)
+        return Budgets((*batch_budgets(self.batch, self.reader, batch_id, utc_now()), *own))
 
     def _ended(self, batch_id: int, runner: Runner, started: datetime, stopped: int | None) -> RunResult:
         counts, lanes_ = self.reader.lanes(batch_id), runner.lanes
@@ -260,7 +260,7 @@ class RunSession:
             run_id=run_id,
             command="",
             began=started,
-            standing=standing(self.reader, self.reader.batch(self.batch.name)),
+            status=batch_status(self.reader, self.reader.batch(self.batch.name)),
             lanes=[
                 LaneResult(
                     name=lane.name,
@@ -279,35 +279,24 @@ class RunSession:
                 for lane in lanes_
             ],
             images=sum(lane.images for lane in lanes_),
-            seconds=(wall() - started).total_seconds(),
-            stopped=stopped,
+            seconds=(utc_now() - started).total_seconds(),
+            signal=stopped,
             drained=runner.drained,
             sent=any(lane.calls or lane.images or lane.failed or lane.doubtful or lane.closed for lane in lanes_),
             failed=sum(lane.failed for lane in lanes_),
             doubtful=sum(lane.doubtful for lane in lanes_),
             usd=sum(lane.usd for lane in lanes_),
-            purses=runner.purchases.wallet.purses,
+            purses=runner.purchases.wallet.budgets,
             underpriced=tuple(runner.purchases.prices.underpriced.values()),
             sandbox=self.project.sandbox,
-            chosen=self.terms.chosen,
+            selected_by=self.terms.selected_by,
             fail_on=self.terms.fail_on,
-            way=self.project.way(again=self.terms.again),
-            wish=self.wish,
-            before=next((run.exit_code for run in self.reader.runs(batch_id) if run.id != run_id), None),
+            command_flags=self.project.command_flags(again=self.terms.again),
+            plan=self.plan,
+            previous_exit_code=next((run.exit_code for run in self.reader.runs(batch_id) if run.id != run_id), None),
         )
 
 
-def wall() -> datetime:
-    """Return the time by the wall's clock (UTC)."""
-    return datetime.now(UTC)
-
-
-def steady() -> Callable[[], datetime]:
-    """Return a clock that begins with the wall's and does not follow when somebody sets that one."""
-    moment, began = wall(), time.monotonic()
-    return lambda: moment + timedelta(seconds=time.monotonic() - began)
-
-
 def _idle(lane: Lane) -> Lane:
-    lane.models = Models(only=True)
+    lane.models = ModelFilter(only=True)
     return lane

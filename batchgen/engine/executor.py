@@ -26,12 +26,12 @@ from ..job import Attempt, Delivered, Missed, Outcome
 from ..providers import dialect, slot_profile
 from ..providers.base import Call, Conversation, Generation, Reply, Request
 from ..providers.error_mapping import request_id
-from ..providers.pricing import charge, stated_charge
+from ..providers.pricing import charge, reported_charge
 from ..providers.profile import Model, Profile
-from ..providers.ratelimit_headers import stated
+from ..providers.ratelimit_headers import read_rate_limit
 from ..providers.validation import deadline
 from ..task import NOTHING, UNPRICED, Artifact, Charge, Picture, Task, Usage
-from ..transport import ProviderClient, ResponseHead, Transport, inflated
+from ..transport import ProviderClient, ResponseHead, Transport, decompressed
 from .output_names import file_name
 
 #: How often one purchase is asked for, where the provider charges an idempotency key once.
@@ -104,7 +104,7 @@ class Executor:
         return step
 
     async def _turn(self, talk: _Exchange, request: Request, call: Call) -> Call | Delivered:
-        line = self.transport.line(talk.attempt.task.provider, talk.attempt.account, talk.profile)
+        line = self.transport.client(talk.attempt.task.provider, talk.attempt.account, talk.profile)
         if not call.billed:
             with self.spool.scratch() as scratch:
                 try:
@@ -120,7 +120,7 @@ class Executor:
             finally:
                 talk.status = slot.status
             self.arrived(talk.attempt.id)
-            talk.limit = stated(talk.head.headers)
+            talk.limit = read_rate_limit(talk.head.headers)
             if slot.trouble is not None:
                 self.alarm(slot.trouble)
             return await self._in_thread(partial(self._read, talk, talk.head, slot))
@@ -132,7 +132,7 @@ class Executor:
     def _slot(self, talk: _Exchange) -> Slot:
         attempt = talk.attempt
         order = asdict(attempt) | {slot_profile.KEY: slot_profile.dump(talk.profile, talk.model, attempt.task.model)}
-        return self.spool.open(attempt.id, order, _room_for(attempt.task), again=talk.again)
+        return self.spool.open(attempt.id, order, _room_for(attempt.task), replace=talk.again)
 
     async def _send(
         self, talk: _Exchange, line: ProviderClient, call: Call, slot: Slot, request: Request
@@ -152,7 +152,7 @@ class Executor:
     def _terms(self, attempt: Attempt, kept: StoredAnswer | None) -> tuple[Profile, Model]:
         """Return the provider's facts: today's, or those noted in the slot where the manifest has it no more."""
         try:
-            profile = self.transport.line(attempt.task.provider).profile
+            profile = self.transport.client(attempt.task.provider).profile
             return profile, profile.find(attempt.task.model)[1]
         except LookupError:
             if not attempt.resumed:
@@ -166,11 +166,11 @@ class Executor:
         if not attempt.resumed:  # what has arrived is read whatever became of its sources
             await self.inputs.require_unchanged(task)
             by_bytes = rules is not None and not rules.image_urls
-            task = await self.inputs.localised(task) if by_bytes else task
+            task = await self.inputs.with_local_files(task) if by_bytes else task
         return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)
 
     def _read(self, talk: _Exchange, head: ResponseHead, sink: Slot | Scratch) -> Call | Delivered:
-        body = inflated(sink.body(), head.headers)
+        body = decompressed(sink.body(), head.headers)
         return self._hear(talk, Reply(status=head.status, headers=head.headers, body=body, broken=head.broken))
 
     def _go_on(self, talk: _Exchange, kept: StoredAnswer | None) -> Call | Delivered:
@@ -244,7 +244,7 @@ class Executor:
 
     def _charge(self, talk: _Exchange, fault: Fault, usage: Usage | None) -> Charge:
         if fault.charged is Charged.NO:
-            return (stated_charge(usage, talk.model) if usage is not None else None) or NOTHING
+            return (reported_charge(usage, talk.model) if usage is not None else None) or NOTHING
         if fault.charged is Charged.MAYBE and (usage is None or not usage.stated):
             return UNPRICED
         return charge(usage or Usage(images=talk.attempt.task.n), talk.attempt.task, talk.model)
@@ -309,7 +309,7 @@ def _kept_reply(kept: StoredAnswer | None) -> Reply:
         raise _lost()
     came = f"the run ended while the answer (HTTP {kept.status}) was arriving, after {len(kept.body)} bytes"
     broken = None if kept.sealed else came
-    return Reply(status=kept.status, headers=kept.headers, body=inflated(kept.body, kept.headers), broken=broken)
+    return Reply(status=kept.status, headers=kept.headers, body=decompressed(kept.body, kept.headers), broken=broken)
 
 
 def _own_fault(talk: _Exchange, what: str) -> Fault:

@@ -44,7 +44,7 @@ def hold(table: Path, *, command: str, wait: float = 0.0) -> Iterator[None]:
             _close(descriptor)
 
 
-def path_of(table: Path) -> Path:
+def lock_path(table: Path) -> Path:
     """Return the lock file of a job table."""
     return table.with_name(f"{table.name}.lock")
 
@@ -127,7 +127,7 @@ def holder(table: Path) -> Holder | None:
 
     Takes no lock that a run which starts now would have to wait for.
     """
-    path = path_of(table)
+    path = lock_path(table)
     found = _introduced(path)
     if found is None or (found.host == socket.gethostname() and not _alive(found.pid)):
         return None
@@ -169,7 +169,7 @@ def _wait(table: Path, deadline: float) -> tuple[int, int]:
 
 
 def _acquire(table: Path) -> tuple[int, int]:
-    path = path_of(table)
+    path = lock_path(table)
     try:
         file = _lock_file(path)
         if file is None:

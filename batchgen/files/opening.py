@@ -18,7 +18,7 @@ _WORDS = {
 }
 
 
-class NotOpened(ValueError):
+class OpenError(ValueError):
     """A file was not opened; the text says why, to stand behind its name."""
 
     def __init__(self, words: str, why: Literal["missing", "refused", "folder", "device"]) -> None:
@@ -26,24 +26,24 @@ class NotOpened(ValueError):
         self.why = why
 
 
-def said(error: OSError | ValueError) -> str:
+def reason(error: OSError | ValueError) -> str:
     """Return in plain words why the system did not give a file or folder."""
     if isinstance(error, OSError):
         return _WORDS.get(error.errno or 0, f"cannot be read: {error.strerror}")
     return "holds a character that no file's name has"
 
 
-def opened(path: str | Path) -> BinaryIO:
+def open_file(path: str | Path) -> BinaryIO:
     """Return a plain file, open for reading; raise NotOpened."""
     try:
         # Non-blocking, so that a named pipe is refused and not waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
-        raise NotOpened(said(error), "missing" if isinstance(error, FileNotFoundError) else "refused") from None
+        raise OpenError(reason(error), "missing" if isinstance(error, FileNotFoundError) else "refused") from None
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
     if stat.S_ISDIR(mode):
-        raise NotOpened("is a folder, not a file", "folder")
-    raise NotOpened("is a device, a pipe or a socket, not a file", "device")
+        raise OpenError("is a folder, not a file", "folder")
+    raise OpenError("is a device, a pipe or a socket, not a file", "device")

@@ -7,7 +7,6 @@ outside of it.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import secrets
@@ -18,18 +17,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from ..errors import StoreError
-from .placing import NO_LINKS, place
+from .atomic import NO_LINKS, place, sync
 
 #: Where files go that a changed job replaces, relative to the output folder.
-ASIDE = ".superseded"
+SUPERSEDED = ".superseded"
 
 _PART = ".bg-"
 _NAME_BYTES = 255
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-#: What fsync() fails with on file systems that have nothing to sync.
-_NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 #: The longest ending that a name gets.
 _ENDING = len(".extra99.webp.json")
 #: Characters of file names that are tried at a time, each of up to four bytes.
@@ -49,7 +46,7 @@ def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None)
             _put(folder, PurePosixPath(name), data, root)
             if sidecar is not None:
                 _put(folder, PurePosixPath(f"{name}.json"), sidecar, root)
-            sync_folder(folder)
+            sync(folder)
     except OSError as error:
         raise StoreError(
             f"cannot write {root / name}: {error.strerror}. The answer is kept in the spool, nothing is lost: "
@@ -73,8 +70,8 @@ def withdraw(root: Path, name: str, sha256: str, attempt_id: str, *, bare: Calla
             _withdraw(folder, PurePosixPath(name), root, sha256, attempt_id, bare)
     except OSError as error:
         raise StoreError(
-            f"cannot move {root / name} to {root / ASIDE}: {error.strerror}. The new image is there, nothing is lost: "
-            "free the disk or fix the folder, then run the same command again"
+            f"cannot move {root / name} to {root / SUPERSEDED}: {error.strerror}. The new image is there, nothing is "
+            "lost: free the disk or fix the folder, then run the same command again"
         ) from error
 
 
@@ -105,7 +102,7 @@ def require_writable(root: Path, names: Iterable[str] = ()) -> bool:
         ) from error
 
 
-def has_links(folder: Path) -> bool:
+def supports_links(folder: Path) -> bool:
     """Return whether the file system of an existing *folder* has hard links; raise OSError where it takes no file."""
     with _folder(folder, PurePosixPath(), make=False) as descriptor:
         return _try_to_place(descriptor)
@@ -136,40 +133,6 @@ def make_private(folder: Path) -> Path:
     return folder
 
 
-def replace_file(path: Path, data: bytes, *, mode: int = 0o600, part: Path | None = None) -> None:
-    """Put *data* at *path*, over what is there, whole or not at all, durably; raise OSError.
-
-    *part* is the temporary name.  It is the same each time, so that a process that dies here, or a disk that lets
-    nothing be removed, leaves one file, which the next call overwrites.  Only one process at a time may write it.
-    """
-    part = part or path.with_name(f".{path.name}.part")
-    try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            sync_folder(file.fileno())
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        sync_folder(folder)
-    finally:
-        os.close(folder)
-
-
-def sync_folder(descriptor: int) -> None:
-    """Make the names in an open folder durable, or a file.  Some network file systems have nothing to sync."""
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_SYNC:
-            raise
-
-
 @contextmanager
 def _folder(root: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[int]:
     """Open ``root/below``, making what is missing; no component under *root* may be a link."""
@@ -185,7 +148,7 @@ def _folder(root: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[
                     raise
                 with suppress(FileExistsError):
                     os.mkdir(part, dir_fd=descriptor)
-                sync_folder(descriptor)
+                sync(descriptor)
                 inner = os.open(part, _FOLDER, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = inner
@@ -213,7 +176,7 @@ def _part(folder: int, data: bytes) -> Iterator[str]:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            sync_folder(file.fileno())
+            sync(file.fileno())
         yield part
     finally:
         with suppress(FileNotFoundError):
@@ -235,7 +198,7 @@ def _try_to_place(folder: int) -> bool:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
-    sync_folder(folder)
+    sync(folder)
     return linked
 
 
@@ -291,7 +254,7 @@ def _withdraw(  # noqa: PLR0917 - see withdraw
     for path in (path for path, ours in found.items() if ours):
         _set_aside(folder, path, root)
         os.unlink(path.name, dir_fd=folder)
-        sync_folder(folder)
+        sync(folder)
 
 
 def _found(folder: int, name: str) -> bytes | None:
@@ -307,7 +270,7 @@ def _set_aside(folder: int, name: PurePosixPath, root: Path) -> None:
     tail = f".{hashlib.sha256(data).hexdigest()[:8]}{name.suffix}"
     # a name may be as long as the file system takes, and no letter of it may be cut in two
     stem = os.fsencode(name.stem)[: max(0, _NAME_BYTES - len(os.fsencode(tail)))].decode(errors="ignore")
-    target = PurePosixPath(ASIDE, name.parent, f"{stem}{tail}")
+    target = PurePosixPath(SUPERSEDED, name.parent, f"{stem}{tail}")
     with _folder(root, target.parent) as aside:
         with suppress(FileExistsError):
             try:
@@ -317,4 +280,4 @@ def _set_aside(folder: int, name: PurePosixPath, root: Path) -> None:
                     raise
                 with _part(aside, data) as part:
                     place(part, target.name, aside)
-        sync_folder(aside)
+        sync(aside)

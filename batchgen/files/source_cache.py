@@ -60,7 +60,7 @@ class SourceCache:
         _examined(data, str(path), "put a whole file there, then run again")
         self._known[path] = seen
 
-    async def localised(self, task: Task) -> Task:
+    async def with_local_files(self, task: Task) -> Task:
         """Return *task* with every source a local file; raise ProviderError (invalid) where one cannot be fetched."""
         images = tuple([await self._local(source) for source in task.images])
         mask = await self._local(task.mask) if task.mask else None

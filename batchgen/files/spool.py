@@ -26,7 +26,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..errors import StoreError
-from .output import make_private, sync_folder
+from .atomic import sync_folder
+from .output import make_private
 
 _SUFFIX = ".slot"
 #: An answer that may have been paid for and was not delivered.
@@ -192,25 +193,25 @@ class Spool:
         except OSError as error:
             raise StoreError(f"cannot make {folder}: {error.strerror}. Nothing was sent.") from error
 
-    def open(self, attempt_id: str, order: Mapping[str, Any], space: int, *, again: bool = False) -> Slot:
+    def open(self, attempt_id: str, order: Mapping[str, Any], space: int, *, replace: bool = False) -> Slot:
         """Make a slot with *space* bytes set aside; raise StoreError where the disk has no room for it.
 
-        *again*: it takes the place of the attempt's earlier one, at once and whole.  Without any slot the next run
+        *replace*: it takes the place of the attempt's earlier one, at once and whole.  Without any slot the next run
         would take the call for one that was never sent.
         """
         path = self._path(attempt_id)
-        fresh = path.with_suffix(".again") if again else path
+        fresh = path.with_suffix(".again") if replace else path
         try:
-            if again:
+            if replace:
                 fresh.unlink(missing_ok=True)
             slot = Slot(fresh, order, space)
             try:
-                if again:
+                if replace:
                     slot.path = fresh.rename(path)
-                self._sync()
+                sync_folder(self._folder)
             except OSError:
                 slot.close()
-                if not again:  # a slot says that its call may have been sent: this one never was
+                if not replace:  # a slot says that its call may have been sent: this one never was
                     slot.discard()
                 raise
         except OSError as error:
@@ -229,7 +230,7 @@ class Spool:
         path = self._path(attempt_id)
         return _read(path) if path.exists() else None
 
-    def left(self) -> Iterator[str]:
+    def leftover_ids(self) -> Iterator[str]:
         """Yield the attempt ids of all slots an earlier run left behind."""
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             yield path.stem
@@ -254,13 +255,6 @@ class Spool:
 
     def _path(self, attempt_id: str) -> Path:
         return self._folder / f"{attempt_id}{_SUFFIX}"
-
-    def _sync(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            sync_folder(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _holds_success(path: Path) -> bool:

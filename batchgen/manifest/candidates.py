@@ -7,17 +7,16 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from ..errors import SettingsError
+from ..errors import SettingsError, suggest
 from ..providers import presets, validation
 from ..providers.profile import Profile
-from ..providers.translate import translated
-from ..providers.validation import UnsupportedRequest
+from ..providers.validation import UnsupportedRequest, translate
 from ..task import Task
 from . import include
 from .batch import Stated
 from .include import ManifestPart, merged
 from .locations import Problems
-from .messages import shown, suggestion
+from .messages import shown
 from .render import RenderedJob
 from .routing import Candidate, RouteChoice, chosen, routing, unknown_weights
 
@@ -97,7 +96,7 @@ class ProviderTable:
             return None
         wish = routing(draft.values.get("route"))
         if strange := unknown_weights(wish, names):
-            hint = suggestion(strange[0], names) or f"the job's providers: {', '.join(names)}"
+            hint = suggest(strange[0], names, f"the job's providers: {', '.join(names)}")
             self._problems.add(
                 draft.problem("route", "route", f"no provider {shown(strange[0])} to give weight to", hint)
             )
@@ -112,7 +111,7 @@ class ProviderTable:
             known = task.model or (offers[0].task.model if offers else profile.default_model)
             asked = replace(task, provider=name, model=known)
             if len(names) > 1:
-                asked = translated(asked, profile)
+                asked = translate(asked, profile)
             if misfits := validation.check(asked, profile) or self._ended(asked, profile):
                 refused.append(misfits)
                 without.append((name, misfits[0].message))
@@ -130,7 +129,7 @@ class ProviderTable:
         return replace(chosen(offers, wish, lasting=lasting), without=tuple(without))
 
     def _ended(self, asked: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
-        return () if self._today is None else validation.ended(asked, profile, self._today)
+        return () if self._today is None else validation.discontinued(asked, profile, self._today)
 
     def _names(self, draft: RenderedJob) -> list[str]:
         names: list[str] = [*dict.fromkeys(draft.values.get("provider") or [])]
@@ -145,7 +144,7 @@ class ProviderTable:
             return [default]
         unknown = [name for name in names if name not in self.known]
         for name in unknown:
-            hint = suggestion(name, self.known) or f"there are: {', '.join(self.known)}"
+            hint = suggest(name, self.known)
             self._problems.add(
                 draft.problem("provider", "unknown_provider", f"no provider is called {shown(name)}", hint)
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from ..files.opening import NotOpened, opened
+from ..files.opening import OpenError, open_file
 from ..task import Source
 
 MAX_BYTES = 200_000_000
@@ -126,9 +126,9 @@ def _checked_url(name: str) -> str:
 
 def _read(path: str, name: str) -> _Image:
     try:
-        with opened(path) as file:
+        with open_file(path) as file:
             return _examine(file, path, name)
-    except NotOpened as error:
+    except OpenError as error:
         if error.why == "folder":
             hint = f"from: {name} makes an edit of each image in it, and images: {name.rstrip('/')}/*.jpg one of all"
             raise BadSource(f"{name} is a folder; {hint}") from None

@@ -18,7 +18,7 @@ import yaml
 from yaml import events
 
 from ..errors import ManifestError, Problem
-from ..files.opening import NotOpened, opened, said
+from ..files.opening import OpenError, open_file, reason
 from .locations import Places, Spot, spot
 from .yaml_syntax import explain
 
@@ -101,14 +101,14 @@ def _whole(file: str, code: str, message: str, hint: str = "") -> ManifestError:
 def _content(path: Path) -> bytes:
     """Return the bytes of a regular file of at most MAX_BYTES."""
     try:
-        with opened(path) as handle:
+        with open_file(path) as handle:
             too_large = os.fstat(handle.fileno()).st_size > MAX_BYTES
             content = None if too_large else handle.read(MAX_BYTES + 1)
-    except NotOpened as error:
+    except OpenError as error:
         code, hint = _NOT_OPENED[error.why]
         raise _whole(str(path), code, str(error), hint) from None
     except OSError as error:
-        raise _whole(str(path), "not_readable", said(error)) from None
+        raise _whole(str(path), "not_readable", reason(error)) from None
     if content is None or len(content) > MAX_BYTES:
         hint = "keep the rows of a large set in a csv or jsonl file and name it with `from:`"
         raise _whole(str(path), "too_large", "is larger than 64 MB, which is too much for one YAML file", hint)

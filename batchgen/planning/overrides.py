@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import UsageError, suggest
 from ..fingerprint import AMENDED
 from ..manifest.batch import Jobs, PlannedJob, Recipe
 from ..providers import validation
 from ..providers.profile import Profile
-from ..providers.translate import translated
+from ..providers.validation import translate
 from ..task import Task
 
 _NUMBERS = ("output_compression", "seed")
@@ -35,9 +34,7 @@ def parsed(words: Iterable[str]) -> dict[str, Any]:
         if not given or not value:
             raise UsageError(f"--with takes KEY=VALUE, such as quality=low, not {word!r}")
         if key not in KEYS:
-            near = get_close_matches(key, KEYS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(KEYS))}"
-            raise UsageError(f"--with: there is no {key!r}; {hint}")
+            raise UsageError(f"--with: there is no {key!r}; {suggest(key, sorted(KEYS))}")
         if key in _NUMBERS and not (value.lstrip("-").isascii() and value.lstrip("-").isdigit()):
             raise UsageError(f"--with: {key} takes a whole number, not {value!r}")
         said[key] = int(value) if key in _NUMBERS else value
@@ -79,7 +76,7 @@ def amended(job: PlannedJob, said: Said, profiles: Mapping[str, Profile]) -> Pla
 def _task(job: PlannedJob, said: Said, profiles: Mapping[str, Profile]) -> Task:
     task = replace(job.task, **{key: value for key, value in said.items() if key != "provider"})
     profile = profiles[said.get("provider", task.provider)]
-    task = translated(task, profile)
+    task = translate(task, profile)
     if misfits := validation.check(task, profile):
         first = misfits[0]
         hint = f" ({first.hint})" if first.hint else ""

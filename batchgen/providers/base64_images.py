@@ -58,7 +58,7 @@ def is_data_url(text: str) -> bool:
 def holds_image(text: str) -> bool:
     """Return whether *text* is base64 of an image, by its beginning; nothing long is decoded."""
     beginning = _unwrapped(text[: _BEGINNING + 200])[:_BEGINNING]
-    data = decoded(beginning) or b"" if beginning else b""
+    data = decode(beginning) or b"" if beginning else b""
     return is_image(data) and not data.startswith(_TOO_SHORT)  # a path such as /word/... begins with those
 
 
@@ -67,7 +67,7 @@ def images_in(text: str) -> list[str]:
     return [run for run in dict.fromkeys(_RUN.findall(text)) if holds_image(run)]
 
 
-def decoded(text: str) -> bytes | None:
+def decode(text: str) -> bytes | None:
     """Return the bytes of base64 or of a data URL, however it is written; None where there are none.
 
     Padding may be missing, blanks and line breaks may be inside, the URL alphabet and percent-encoding are read, and

@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import redaction
 from .jsonbody import Json
-from .request_echo import bare
+from .request_echo import without_echoes
 
 #: Longest message kept (characters), and the longest text searched for tell-tale words.
 MESSAGE_MAX, _WORDS_MAX = 500, 20_000
@@ -72,12 +72,12 @@ def clean(text: str, limit: int = MESSAGE_MAX) -> str:
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
-def error_in(document: Json) -> bool:
+def has_error(document: Json) -> bool:
     """Tell whether a document without a picture, that came with a 2xx status, holds an error."""
     return any(True for _ in _errors(document))
 
 
-def notes_in(document: Json) -> tuple[str, ...]:
+def warnings_in(document: Json) -> tuple[str, ...]:
     """Return what errors and warnings beside good pictures say, each fit to be shown."""
     if not isinstance(document, Mapping):
         return ()
@@ -90,7 +90,7 @@ def notes_in(document: Json) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def listen(document: Json, body: bytes) -> ErrorBody:
+def read_error(document: Json, body: bytes) -> ErrorBody:
     """Return what *document* says; *body* is read as text where there is no document."""
     if document is None:
         return _page(body)
@@ -99,8 +99,8 @@ def listen(document: Json, body: bytes) -> ErrorBody:
     for envelope in envelopes:
         codes.update(dict.fromkeys(_codes(envelope)))
     message = next((text for envelope in envelopes for text in _messages(envelope)), "")
-    raw = next((text for envelope in envelopes if (text := _raw(bare(envelope)))), "")
-    heard = next((text for envelope in envelopes for text in _messages(bare(envelope))), "")
+    raw = next((text for envelope in envelopes if (text := _raw(without_echoes(envelope)))), "")
+    heard = next((text for envelope in envelopes for text in _messages(without_echoes(envelope))), "")
     words = f"{heard} {raw}".strip()[:_WORDS_MAX]
     stops, refusal = _stops(document)
     return ErrorBody(

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from ..fault import FIREWALL, Cause, Charged, Fault, Scope
 from ..task import Task
 from .base import Reply
-from .error_bodies import ErrorBody, clean, listen
+from .error_bodies import ErrorBody, clean, read_error
 from .jsonbody import Json, Unreadable, read
 from .profile import Profile
-from .ratelimit_messages import refused
-from .request_echo import RequestEcho, plain
+from .ratelimit_messages import limit_of_refusal
+from .request_echo import RequestEcho, unescape_text
 from .retry_after import retry_after
-from .usage import stated
+from .usage import read_usage
 
 
 def _words(text: str) -> frozenset[str]:
@@ -85,18 +85,6 @@ _INVALID_WORDS = re.compile(
 _LIMIT = re.compile(r"\blimit:? (\d[\d,]*)", re.IGNORECASE)
 _REQUESTED = re.compile(r"\brequested:? (\d[\d,]*)", re.IGNORECASE)
 
-_HINTS = {
-    Cause.THROTTLED: "the provider asks for a pause; lower its limits if this happens often",
-    Cause.MONEY: "add credit at the provider or raise its spending limit, then run again",
-    Cause.DENIED: "check the key, the model name and base_url of this provider",
-    Cause.REFUSED: "change the prompt or the source image; the same request will be refused again",
-    Cause.INVALID: "correct the job; the same request will fail again",
-    Cause.ERROR: "the provider failed; it is tried again",
-    Cause.UNKNOWN: "it may have been done and charged; look it up at the provider",
-    Cause.SPOILED: "the answer was kept; see `batchgen show`",
-    Cause.EMPTY: "ask for an image in so many words",
-}
-
 _IDS = (
     "x-request-id",
     "x-inference-id",
@@ -123,11 +111,11 @@ def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task |
             document = read(reply.body)
         except Unreadable:
             document = None
-    said = listen(document, reply.body)
+    said = read_error(document, reply.body)
     status = said.status if 200 <= reply.status < 300 and said.status else reply.status
     headers = {**said.headers, **reply.headers}
     echo = RequestEcho(task)
-    heard = echo.without(said.words) if task else plain(said.words)
+    heard = echo.without(said.words) if task else unescape_text(said.words)
     wait = retry_after(headers, heard)
     firewall = status == 403 and _from_firewall(reply, document)
     if firewall:
@@ -146,27 +134,27 @@ def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task |
         status=reply.status,
         code=FIREWALL if firewall else said.code,
         retry_after=wait if cause in (Cause.THROTTLED, Cause.ERROR) else None,
-        limit=refused(headers, heard, said.codes) if cause is Cause.THROTTLED else None,
-        hint=hint or _HINTS.get(cause, ""),
+        limit=limit_of_refusal(headers, heard, said.codes) if cause is Cause.THROTTLED else None,
+        hint=hint or cause.cure,
         scope=_scope(said, status, _Heard(heard, echo, wait)) if cause is Cause.DENIED else Scope.ACCOUNT,
     )
 
 
-def spoiled(message: str, status: int | None = 200, hint: str = "") -> Fault:
+def spoiled_fault(message: str, status: int | None = 200, hint: str = "") -> Fault:
     """Return the fault of a paid answer that cannot be used."""
     return Fault(
         cause=Cause.SPOILED,
         message=clean(message, 500),
         charged=Charged.YES,
         status=status,
-        hint=hint or _HINTS[Cause.SPOILED],
+        hint=hint or Cause.SPOILED.cure,
     )
 
 
-def empty(document: Json, text: str | None, profile: Profile) -> Fault:
+def empty_fault(document: Json, text: str | None, profile: Profile) -> Fault:
     """Return the fault of a good answer without an image: refused where it says so, else empty."""
     charged = Charged.NO if profile.charges_errors is False else Charged.MAYBE
-    said = listen(document, b"")
+    said = read_error(document, b"")
     blocked = said.stops & _POLICY
     words = clean(text or said.refusal or "", 500)
     if blocked or said.refusal:
@@ -178,7 +166,7 @@ def empty(document: Json, text: str | None, profile: Profile) -> Fault:
             charged=charged,
             status=200,
             code=why,
-            hint=_HINTS[Cause.REFUSED],
+            hint=Cause.REFUSED.cure,
         )
     stop = ", ".join(sorted(said.stops - {"stop", "none"}))
     message = "the answer holds no image" + (f" ({stop})" if stop else "") + (f": {words}" if words else "")
@@ -188,7 +176,7 @@ def empty(document: Json, text: str | None, profile: Profile) -> Fault:
         charged=charged,
         status=200,
         code=stop or None,
-        hint=_HINTS[Cause.EMPTY],
+        hint=Cause.EMPTY.cure,
     )
 
 
@@ -319,7 +307,7 @@ def _charged(cause: Cause, status: int, profile: Profile) -> Charged:
 
 def _paid(reply: Reply, document: Json) -> bool:
     """Tell whether a reply of status 2xx states that something was used."""
-    usage = stated(document, reply.headers) if 200 <= reply.status < 300 else None
+    usage = read_usage(document, reply.headers) if 200 <= reply.status < 300 else None
     return usage is not None and any((usage.usd, usage.credits, usage.input_tokens, usage.output_tokens))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from .presets import own_address
+from .presets import home_address
 from .profile import Profile
 
 
@@ -22,20 +22,20 @@ class Destination:
         return f"the key in {self.variable} is sent to {self.host} (provider {self.provider})"
 
 
-def unusual(profiles: Iterable[Profile]) -> Iterator[Destination]:
+def unusual_destinations(profiles: Iterable[Profile]) -> Iterator[Destination]:
     """Yield each key that does not go from a preset's own variable to that preset's own host."""
     for profile in profiles:
-        home, variables = own_address(profile.preset)
+        home, variables = home_address(profile.preset)
         host = _host(profile.base_url)
         for variable in profile.api_key_env:
             if variable not in variables or host != _host(home):
                 yield Destination(variable=variable, host=host, provider=profile.name)
 
 
-def sent_by(profiles: Mapping[str, Profile], names: Iterable[str]) -> list[Destination]:
+def destinations_of(profiles: Mapping[str, Profile], names: Iterable[str]) -> list[Destination]:
     """Return the unusual destinations of the providers *names*, in the order of *profiles*."""
     wanted = set(names)
-    return list(unusual(profile for name, profile in profiles.items() if name in wanted))
+    return list(unusual_destinations(profile for name, profile in profiles.items() if name in wanted))
 
 
 def _host(base_url: str) -> str:

@@ -55,7 +55,7 @@ def charge(usage: Usage, task: Task, model: Model) -> Charge:
 
     Where an answer counted no images, those asked for are what may have been billed.
     """
-    task, tariff = as_made(task, model), model.tariff
+    task, tariff = with_assumptions(task, model), model.tariff
     images = usage.images or task.n
     used = (
         usage.credits if usage.credits is not None else _scaled(_tier(tariff.credits_per_image, task), MILLI * images)
@@ -73,7 +73,7 @@ def charge(usage: Usage, task: Task, model: Model) -> Charge:
     return Charge(usd=guess.usd, credits=used, basis=guess.basis)
 
 
-def stated_charge(usage: Usage, model: Model) -> Charge | None:
+def reported_charge(usage: Usage, model: Model) -> Charge | None:
     """Return what an answer itself says it cost, in USD, credits or tokens; None where it says nothing of it.
 
     For answers that are not charged as a rule: no price list says what a refusal costs.
@@ -90,11 +90,11 @@ def stated_charge(usage: Usage, model: Model) -> Charge | None:
 
 def estimate(task: Task, model: Model) -> Estimate:
     """Return what *task* may cost at *model*, before it is sent."""
-    task = as_made(task, model)
+    task = with_assumptions(task, model)
     return Estimate(low=_guess(task, model, 0), expected=_guess(task, model, 1), high=_guess(task, model, 2))
 
 
-def as_made(task: Task, model: Model) -> Task:
+def with_assumptions(task: Task, model: Model) -> Task:
     """Return *task* as the provider carries it out: with what is sent, or documented, for what the job leaves open."""
     rules = model.rules(task.kind)
     known: dict[str, Any] = {**model.assumes} | {**(rules.defaults if rules else {})}

@@ -14,7 +14,7 @@ from typing import TypeVar
 from ..fault import Cause, Fault, ProviderError
 from .account import Balance, Catalogue, Limit, read_balance, read_catalogue, read_limits
 from .base import Call, Reply
-from .error_bodies import clean, error_in, listen
+from .error_bodies import clean, has_error, read_error
 from .error_mapping import fault_of
 from .jsonbody import Json, Unreadable, read
 from .profile import Profile, join
@@ -39,7 +39,7 @@ class KeyVerdict(StrEnum):
     REFUSED = "refused"
     ACCEPTED = "accepted"
     UNREACHED = "unreached"  #: no answer, or none by this API: the key was not looked at
-    UNTOLD = "untold"  #: nothing free can tell
+    UNVERIFIED = "untold"  #: nothing free can tell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +50,7 @@ class Answer:
     words: str = ""  #: the provider's own, or what went wrong on the way
     hint: str = ""
     status: int | None = None
-    broke: bool = False  #: it says that there is no money
+    out_of_money: bool = False  #: it says that there is no money
     document: Json = None
     limits: tuple[Limit, ...] = ()
 
@@ -63,17 +63,17 @@ class AccountReport:
     words: str = ""  #: the provider's own, or what went wrong on the way
     hint: str = ""
     status: int | None = None  #: HTTP status of the answer that decided
-    broke: bool = False  #: nothing is left to spend
+    out_of_money: bool = False  #: nothing is left to spend
     balance: Balance | None = None
     catalogue: Catalogue | None = None
     limits: tuple[Limit, ...] = ()
-    untold: Mapping[str, str] = field(default_factory=dict)  #: "balance", "models", "limits" -> why not
+    unavailable: Mapping[str, str] = field(default_factory=dict)  #: "balance", "models", "limits" -> why not
 
 
-Asking = Generator[Call, Reply, Value]
+Probe = Generator[Call, Reply, Value]
 
 
-def inquire(profile: Profile, secret: str = "") -> Asking[AccountReport]:
+def check_key(profile: Profile, secret: str = "") -> Probe[AccountReport]:
     """Ask all that may be asked for free; *secret* is the key, which shows in nothing that comes back.
 
     A ProviderError thrown in says that no answer came.
@@ -92,14 +92,14 @@ def inquire(profile: Profile, secret: str = "") -> Asking[AccountReport]:
     return _filled(account, profile, purse, shelf)
 
 
-def list_models(profile: Profile, secret: str = "") -> Asking[Answer]:
+def list_models(profile: Profile, secret: str = "") -> Probe[Answer]:
     """Ask for the models; ``read_catalogue`` reads them from an accepted answer's document."""
     if profile.checks.models is None:
-        return Answer(verdict=KeyVerdict.UNTOLD, words=NO_ENDPOINT)
+        return Answer(verdict=KeyVerdict.UNVERIFIED, words=NO_ENDPOINT)
     return (yield from _ask(profile, profile.checks.models.path, secret))
 
 
-def _ask(profile: Profile, path: str, secret: str, *, signed: bool = True) -> Asking[Answer]:
+def _ask(profile: Profile, path: str, secret: str, *, signed: bool = True) -> Probe[Answer]:
     try:
         reply = yield Call(method="GET", url=join(profile.base_url, path), billed=False, signed=signed)
     except ProviderError as error:
@@ -108,16 +108,16 @@ def _ask(profile: Profile, path: str, secret: str, *, signed: bool = True) -> As
     return judge(reply, profile, secret)
 
 
-def _knock(profile: Profile, secret: str) -> Asking[AccountReport]:
+def _knock(profile: Profile, secret: str) -> Probe[AccountReport]:
     """Find out whether anybody answers there at all, without the key."""
     answer = yield from _ask(profile, "/", secret, signed=False)
     if answer.status is None or answer.status >= 500:
         return AccountReport(verdict=KeyVerdict.UNREACHED, words=answer.words, hint=answer.hint, status=answer.status)
     return AccountReport(
-        verdict=KeyVerdict.UNTOLD,
+        verdict=KeyVerdict.UNVERIFIED,
         words=f"{NO_ENDPOINT}; its address answers",
         hint="one cheap image shows whether the key works",
-        untold=dict.fromkeys(("balance", "models", "limits"), NO_ENDPOINT),
+        unavailable=dict.fromkeys(("balance", "models", "limits"), NO_ENDPOINT),
     )
 
 
@@ -130,10 +130,10 @@ def judge(reply: Reply, profile: Profile, secret: str = "") -> Answer:
         document = None
     if 200 <= reply.status < 300:
         if document is None:
-            page = clean(listen(None, reply.body).message, 120) or "nothing"
+            page = clean(read_error(None, reply.body).message, 120) or "nothing"
             words = _hidden(f"what answers there is not this API: {page}", secret)
             return Answer(verdict=KeyVerdict.UNREACHED, words=words, hint=_ADDRESS, status=reply.status)
-        if not error_in(document):
+        if not has_error(document):
             return Answer(verdict=KeyVerdict.ACCEPTED, status=reply.status, document=document, limits=limits)
     fault = fault_of(reply, profile, document)
     verdict, hint = _verdict(fault, reply.status)
@@ -142,7 +142,7 @@ def judge(reply: Reply, profile: Profile, secret: str = "") -> Answer:
         words=_hidden(fault.message, secret),
         hint=hint,
         status=reply.status,
-        broke=fault.cause is Cause.MONEY,
+        out_of_money=fault.cause is Cause.MONEY,
         limits=limits,
     )
 
@@ -151,14 +151,14 @@ def _verdict(fault: Fault, status: int) -> tuple[KeyVerdict, str]:
     if fault.cause is Cause.MONEY:
         return KeyVerdict.ACCEPTED, fault.hint  # who is told that the money is gone was recognised
     if _SCOPES.search(fault.message):
-        return KeyVerdict.UNTOLD, "the key may not ask this; it may make images all the same"
+        return KeyVerdict.UNVERIFIED, "the key may not ask this; it may make images all the same"
     if status in _NO_SUCH_PATH:
-        return KeyVerdict.UNTOLD, _ADDRESS
+        return KeyVerdict.UNVERIFIED, _ADDRESS
     if 300 <= status < 400:
         return KeyVerdict.UNREACHED, fault.hint
     if status == 401 or (fault.cause is Cause.DENIED and status not in (407, 421)):
         return KeyVerdict.REFUSED, "make a new key at the provider, or correct this one"
-    return (KeyVerdict.UNTOLD, _ADDRESS) if fault.cause is Cause.INVALID else (KeyVerdict.UNREACHED, _LATER)
+    return (KeyVerdict.UNVERIFIED, _ADDRESS) if fault.cause is Cause.INVALID else (KeyVerdict.UNREACHED, _LATER)
 
 
 def _gravest(proofs: list[Answer], public: Answer | None) -> Answer:
@@ -168,40 +168,44 @@ def _gravest(proofs: list[Answer], public: Answer | None) -> Answer:
         return min(proofs, key=lambda answer: order.index(answer.verdict))
     if public is not None and public.verdict is KeyVerdict.UNREACHED:
         return public
-    return Answer(verdict=KeyVerdict.UNTOLD, words=NO_ENDPOINT)
+    return Answer(verdict=KeyVerdict.UNVERIFIED, words=NO_ENDPOINT)
 
 
 def _conclusion(answer: Answer) -> AccountReport:
     return AccountReport(
-        verdict=answer.verdict, words=answer.words, hint=answer.hint, status=answer.status, broke=answer.broke
+        verdict=answer.verdict,
+        words=answer.words,
+        hint=answer.hint,
+        status=answer.status,
+        out_of_money=answer.out_of_money,
     )
 
 
 def _filled(account: AccountReport, profile: Profile, purse: Answer | None, shelf: Answer | None) -> AccountReport:
     """Return *account* with what the answers hold, and why the rest is not told."""
-    untold: dict[str, str] = {}
+    unavailable: dict[str, str] = {}
     check = profile.checks.balance
     balance = read_balance(purse.document, check) if purse and check else None
     if balance is None or balance.account is None:
         silence = (check.withheld if check else "") or "the answer does not hold it"
-        untold["balance"] = (purse.words or silence) if purse else NO_ENDPOINT
+        unavailable["balance"] = (purse.words or silence) if purse else NO_ENDPOINT
     catalogue = read_catalogue(shelf.document) if shelf else None
     if catalogue is None:
-        untold["models"] = (shelf.words or "the answer lists none") if shelf else NO_ENDPOINT
+        unavailable["models"] = (shelf.words or "the answer lists none") if shelf else NO_ENDPOINT
     limits = {limit.of: limit for answer in (purse, shelf) if answer for limit in answer.limits}
     if not limits:
-        untold["limits"] = "no answer states any"
+        unavailable["limits"] = "no answer states any"
     left = balance.left if balance else None
     return AccountReport(
         verdict=account.verdict,
         words=account.words,
         hint=account.hint,
         status=account.status,
-        broke=account.broke or (left is not None and left <= 0),
+        out_of_money=account.out_of_money or (left is not None and left <= 0),
         balance=balance,
         catalogue=catalogue,
         limits=tuple(limits.values()),
-        untold=untold,
+        unavailable=unavailable,
     )
 
 

@@ -18,7 +18,7 @@ from math import inf
 from typing import Literal
 
 from ..fault import RateLimitInfo
-from .retry_after import LONGEST, until
+from .retry_after import MAX_WAIT, seconds_until
 
 Unit = Literal["requests", "images"]
 
@@ -42,12 +42,12 @@ _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 Item = tuple[str, Mapping[str, str]]
 
 
-def stated(headers: Mapping[str, str]) -> RateLimitInfo | None:
+def read_rate_limit(headers: Mapping[str, str]) -> RateLimitInfo | None:
     """Return the tightest limit that *headers* (names in lower case) state; None where they state none."""
     return min(_hints(headers), key=_slowness, default=None)
 
 
-def spent(headers: Mapping[str, str]) -> RateLimitInfo | None:
+def exhausted_limit(headers: Mapping[str, str]) -> RateLimitInfo | None:
     """Return the limit that a refusal is about: one of which nothing is left, or else the tightest."""
     return min(_hints(headers), key=lambda hint: (not hint.spent, *_slowness(hint)), default=None)
 
@@ -136,8 +136,8 @@ def _refill(hint: RateLimitInfo) -> float | None:
 
 
 def _reset(text: str | None, headers: Mapping[str, str]) -> float | None:
-    seconds = until(text, headers) if text else None
-    return seconds if seconds is not None and seconds <= LONGEST else None
+    seconds = seconds_until(text, headers) if text else None
+    return seconds if seconds is not None and seconds <= MAX_WAIT else None
 
 
 def _items(text: str) -> Iterator[Item]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..fault import RateLimitInfo
-from .ratelimit_headers import Unit, count, spent
+from .ratelimit_headers import Unit, count, exhausted_limit
 from .retry_after import UNIT, unit_seconds
 
 _LENGTH = 5000  #: characters searched
@@ -43,13 +43,15 @@ _WIDTH = re.compile(
 _LETTERS = {"r": "requests", "i": "images", "t": "tokens", "c": "requests"}
 
 
-def refused(headers: Mapping[str, str], words: str, codes: frozenset[str] = frozenset()) -> RateLimitInfo | None:
+def limit_of_refusal(
+    headers: Mapping[str, str], words: str, codes: frozenset[str] = frozenset()
+) -> RateLimitInfo | None:
     """Return what a refusal says of the limit it is about, in its words before its headers; None if nothing.
 
     *codes* are the codes beside the words, in lower case.  No window is claimed where the words name several.
     """
     text = _URL.sub(" ", f"{' '.join(sorted(codes))} {words}"[:_LENGTH])
-    header, windows, units = spent(headers), _windows(text), _units(text, codes)
+    header, windows, units = exhausted_limit(headers), _windows(text), _units(text, codes)
     limit, used = _first(_LIMIT, text) or _first(_RATE, text), _first(_USED, text)
     if _CONCURRENT.search(text):
         clear = not windows and "images" not in units

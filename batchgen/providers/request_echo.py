@@ -22,26 +22,26 @@ _WORD = re.compile(r"[^\W_]+")
 _ESCAPE = re.compile(r"(?<!\\)\\++(?:u([0-9a-fA-F]{4})|([nrtbf/\"']))")
 
 
-def bare(value: Json, depth: int = 8) -> Json:
+def without_echoes(value: Json, depth: int = 8) -> Json:
     """Return *value* without the fields that repeat the request."""
     if depth <= 0:
         return None
     if isinstance(value, Mapping):
-        return {key: bare(part, depth - 1) for key, part in value.items() if str(key).lower() not in ECHOES}
-    return [bare(part, depth - 1) for part in value[:50]] if isinstance(value, list) else value
+        return {key: without_echoes(part, depth - 1) for key, part in value.items() if str(key).lower() not in ECHOES}
+    return [without_echoes(part, depth - 1) for part in value[:50]] if isinstance(value, list) else value
 
 
 class RequestEcho:
     """What a request sent, for finding it again in an answer."""
 
     def __init__(self, task: Task | None) -> None:
-        texts = [_folded(plain(text)) for text in _texts(task)] if task else []
+        texts = [_folded(unescape_text(text)) for text in _texts(task)] if task else []
         self._runs = {tuple(text[at : at + _RUN]) for text in texts for at in range(len(text) - _RUN + 1)}
         self._joined = " ".join("".join(text) for text in texts)
 
     def without(self, words: str) -> str:
         """Return *words*, unescaped, without each run of them that the request holds as well."""
-        text = plain(words)
+        text = unescape_text(words)
         found = list(_WORD.finditer(text))
         cut: set[int] = set()
         for at in range(len(found) - _RUN + 1):
@@ -64,7 +64,7 @@ def _folded(text: str) -> list[str]:
     return [word.casefold() for word in _WORD.findall(text)]
 
 
-def plain(text: str) -> str:
+def unescape_text(text: str) -> str:
     """Return *text* without the escapes of JSON, HTML and URLs."""
     text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)) if match[1] else " ", text[:_TEXT_MAX])
     return unquote(unescape(unescape(text)))

@@ -15,13 +15,13 @@ from ..fault import Cause, Charged, Fault, ProviderError
 from ..task import Picture, Task, Usage
 from . import event_stream
 from .base import Call, Conversation, Generation, Reply, Request
-from .base64_images import decoded, holds_image, is_image
-from .error_bodies import clean, error_in, notes_in
-from .error_mapping import empty, fault_of, spoiled
+from .base64_images import decode, holds_image, is_image
+from .error_bodies import clean, has_error, warnings_in
+from .error_mapping import empty_fault, fault_of, spoiled_fault
 from .jsonbody import Json, Unreadable, read
-from .result_images import Found, Sent, holds_place, pictures_in, texts_in, words
+from .result_images import FoundImage, SentSources, holds_place, pictures_in, safe_text, texts_in
 from .text_links import pictures_in_text
-from .usage import stated
+from .usage import read_usage
 
 #: Seconds for which a link in a text is tried, which may lead to no image at all.
 _LINK_PATIENCE = 10.0
@@ -35,7 +35,7 @@ class _Answer:
     """What a success holds."""
 
     document: Json = None
-    found: list[Found] = field(default_factory=list)
+    found: list[FoundImage] = field(default_factory=list)
     image: bytes | None = None  #: the body, where it is an image itself
     text: str | None = None  #: the words beside the pictures
     unreadable: str | None = None  #: why there is no document
@@ -50,7 +50,7 @@ def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
     profile, task = request.profile, request.task
     if not 200 <= reply.status < 300:
         document = _open_error(reply.body)
-        raise ProviderError(fault_of(reply, profile, document, task), stated(document, reply.headers))
+        raise ProviderError(fault_of(reply, profile, document, task), read_usage(document, reply.headers))
     answer = _open(reply, task)
     collection = _Collection(request, url)
     if answer.image is not None:
@@ -58,11 +58,11 @@ def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
     else:
         pictures = yield from collection.all(answer.found)
     made = len(pictures) + collection.lost
-    usage = stated(answer.document, reply.headers, images=made) or Usage(images=made)
+    usage = read_usage(answer.document, reply.headers, images=made) or Usage(images=made)
     if not pictures:
         raise ProviderError(_rejection(answer, reply, request, collection), usage)
-    error = fault_of(reply, profile, answer.document, task) if error_in(answer.document) else None
-    notes = [*collection.troubles, *notes_in(answer.document), *([error.message] if error else [])]
+    error = fault_of(reply, profile, answer.document, task) if has_error(answer.document) else None
+    notes = [*collection.troubles, *warnings_in(answer.document), *([error.message] if error else [])]
     return Generation(
         pictures=tuple(pictures),
         usage=usage,
@@ -74,7 +74,7 @@ def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
 
 def _open(reply: Reply, task: Task) -> _Answer:
     """Return what is in the body of a success."""
-    sent, body = Sent.by(task), reply.body
+    sent, body = SentSources.by(task), reply.body
     content_type = reply.headers.get("content-type", "").lower()
     bare = body.lstrip(b"\r\n")
     if is_image(bare):
@@ -92,9 +92,9 @@ def _open(reply: Reply, task: Task) -> _Answer:
     return _of_document(document, sent, task.n)
 
 
-def _of_document(document: Json, sent: Sent, wanted: int) -> _Answer:
+def _of_document(document: Json, sent: SentSources, wanted: int) -> _Answer:
     found, texts = pictures_in(document, sent), []
-    elsewhere: list[Found] = []
+    elsewhere: list[FoundImage] = []
     for text in texts_in(document):
         pictures, rest = pictures_in_text(text, sent)
         elsewhere += pictures
@@ -102,13 +102,13 @@ def _of_document(document: Json, sent: Sent, wanted: int) -> _Answer:
     # some servers send the same picture twice: as a part of the message, and in its text
     found = found or elsewhere
     found = list(dict.fromkeys(found)) if len(found) > wanted else found
-    return _Answer(document=document, found=found, text=words("\n".join(filter(None, texts))))
+    return _Answer(document=document, found=found, text=safe_text("\n".join(filter(None, texts))))
 
 
-def _of_stream(documents: Sequence[Json], sent: Sent, wanted: int) -> _Answer:
+def _of_stream(documents: Sequence[Json], sent: SentSources, wanted: int) -> _Answer:
     """Return what a stream brought: its last pictures, and the usage of its closing event."""
     answers = [_of_document(document, sent, wanted) for document in documents]
-    found: list[Found] = []
+    found: list[FoundImage] = []
     for answer in reversed(answers):
         if answer.found and len(found) < wanted:
             found = list(dict.fromkeys([*answer.found, *found]))
@@ -120,21 +120,21 @@ def _of_stream(documents: Sequence[Json], sent: Sent, wanted: int) -> _Answer:
     return _Answer(document=document, found=found, text=last.text)
 
 
-def _of_text(body: bytes, sent: Sent, why: str, *, broken: bool) -> _Answer:
+def _of_text(body: bytes, sent: SentSources, why: str, *, broken: bool) -> _Answer:
     """Return what is in a body that is no JSON: base64 of an image, perhaps, or a page with a data URL in it.
 
     Where the body is *broken* off, an image at its very end is too: it is in doubt, not spoiled.
     """
     text = body.decode("utf-8", "replace")
-    if (data := decoded(text) if len(text) > 64 else None) and is_image(data):
+    if (data := decode(text) if len(text) > 64 else None) and is_image(data):
         return _Answer(image=data)
     found, rest = pictures_in_text(text, sent)
     found = [item for item in found if item.base64]  # the links of a page of text lead anywhere
     if _ADDRESS.fullmatch(text.strip()) and not sent.has(text.strip()):
-        found, rest = [Found(url=text.strip())], ""
+        found, rest = [FoundImage(url=text.strip())], ""
     if broken:
         found = [item for item in found if not text.rstrip().endswith(item.base64 or item.url or "")]
-    return _Answer(found=found, text=words(rest) if found else None, unreadable=why)
+    return _Answer(found=found, text=safe_text(rest) if found else None, unreadable=why)
 
 
 def _open_error(body: bytes) -> Json:
@@ -152,20 +152,20 @@ class _Collection:
 
     def __init__(self, request: Request, url: str) -> None:
         self._profile, self._task, self._url = request.profile, request.task, url
-        self._sent = Sent.by(request.task)
+        self._sent = SentSources.by(request.task)
         self.troubles: list[str] = []
         self.lost = 0  #: pictures that were made and cannot be had
         self.final = True  #: every trouble is of a kind that another purchase would meet again
 
-    def all(self, found: Sequence[Found]) -> Generator[Call, Reply, list[Picture]]:
+    def all(self, found: Sequence[FoundImage]) -> Generator[Call, Reply, list[Picture]]:
         """Return the pictures, downloading where there is only a URL."""
         pictures: list[Picture] = []
         for item in found:
-            if not item.sure and len(pictures) >= self._task.n:
+            if not item.certain and len(pictures) >= self._task.n:
                 break
             data = yield from self._bytes(item)
             if data is None:
-                self.lost += item.sure
+                self.lost += item.certain
             else:
                 pictures += self.results([Picture(data=data, revised_prompt=item.revised_prompt)])
         return pictures
@@ -174,9 +174,9 @@ class _Collection:
         """Return *pictures* without those that are source images, which the answer repeats."""
         return [picture for picture in pictures if not self._sent.holds(picture.data)]
 
-    def _bytes(self, item: Found) -> Generator[Call, Reply, bytes | None]:
+    def _bytes(self, item: FoundImage) -> Generator[Call, Reply, bytes | None]:
         if item.base64:
-            data = decoded(item.base64)
+            data = decode(item.base64)
             if data and (is_image(data) or not item.url):  # what is no image yields to the address beside it
                 return data
             if not item.url:
@@ -184,25 +184,25 @@ class _Collection:
         if not item.url:
             return None
         url = urljoin(self._url, item.url)
-        if not item.sure and not self._profile.may_fetch(url):
+        if not item.certain and not self._profile.may_fetch(url):
             return None
-        return (yield from self._download(url, sure=item.sure))
+        return (yield from self._download(url, certain=item.certain))
 
-    def _download(self, url: str, *, sure: bool) -> Generator[Call, Reply, bytes | None]:
+    def _download(self, url: str, *, certain: bool) -> Generator[Call, Reply, bytes | None]:
         # Whether a URL may be followed is for the driver to decide; it throws what stops it in here, where
         # the price of the answer is known.
         try:
-            patience = None if sure else _LINK_PATIENCE
+            patience = None if certain else _LINK_PATIENCE
             reply = yield Call(method="GET", url=url, billed=False, signed=False, patience=patience)
         except ProviderError as error:
-            if sure:
+            if certain:
                 why = f"a result could not be fetched from {clean(url, 300)}: {error.fault.message}"
                 self._trouble(why, final=error.fault.final)
             return None
         data = _image_of(reply.body)
-        if 200 <= reply.status < 300 and data and (sure or is_image(data)):
+        if 200 <= reply.status < 300 and data and (certain or is_image(data)):
             return data
-        if sure:
+        if certain:
             what = f"HTTP {reply.status}, {len(reply.body)} bytes"
             self._trouble(f"a result could not be fetched from {clean(url, 300)}: {what}")
         return None
@@ -210,7 +210,7 @@ class _Collection:
     @property
     def fault(self) -> Fault | None:
         """Why pictures that were made cannot be had; None where all are here."""
-        return replace(spoiled("; ".join(self.troubles)), final=self.final) if self.troubles else None
+        return replace(spoiled_fault("; ".join(self.troubles)), final=self.final) if self.troubles else None
 
     def _trouble(self, what: str, *, final: bool = False) -> None:
         self.troubles.append(what)
@@ -222,7 +222,7 @@ def _image_of(body: bytes) -> bytes:
     if is_image(body) or body[:1] in (b"<", b"{"):
         return body
     text = body.decode("ascii", "ignore")
-    return (decoded(text) or body) if len(text) == len(body) and holds_image(text) else body
+    return (decode(text) or body) if len(text) == len(body) and holds_image(text) else body
 
 
 # --- why there is no picture --------------------------------------------------
@@ -232,10 +232,10 @@ def _rejection(answer: _Answer, reply: Reply, request: Request, collection: _Col
     """Return why a success is none after all."""
     profile = request.profile
     if answer.image is not None:
-        return empty(None, "the provider sent the source image back", profile)
+        return empty_fault(None, "the provider sent the source image back", profile)
     if collection.fault:
         return collection.fault
-    if answer.unreadable is None and error_in(answer.document):
+    if answer.unreadable is None and has_error(answer.document):
         return fault_of(reply, profile, answer.document, request.task)
     if reply.status not in (200, 201, 203):
         return fault_of(reply, profile, answer.document, request.task)
@@ -246,12 +246,12 @@ def _rejection(answer: _Answer, reply: Reply, request: Request, collection: _Col
     if status := _waiting(answer.document):
         hint = "this provider makes images in tasks that are asked for later, which batchgen cannot do"
         return replace(
-            empty(answer.document, answer.text, profile),
+            empty_fault(answer.document, answer.text, profile),
             message=f"the provider answered with a task ({status}) instead of an image",
             hint=hint,
             final=True,
         )
-    fault = empty(answer.document, answer.text, profile)
+    fault = empty_fault(answer.document, answer.text, profile)
     known = answer.document in (None, []) or bool(answer.text) or holds_place(answer.document)
     return fault if known or fault.cause is not Cause.EMPTY else replace(fault, final=True)
 
@@ -260,7 +260,7 @@ def _unreadable(why: str, reply: Reply) -> Fault:
     page = reply.body.lstrip()[:1] == b"<"
     hint = "check base_url: this looks like a web page, not an API" if page else ""
     what = f"the answer cannot be read: {why}" if reply.body.strip() else "the answer is empty"
-    return spoiled(what, reply.status, hint)
+    return spoiled_fault(what, reply.status, hint)
 
 
 def _cut_off(reply: Reply) -> Fault:

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from .. import redaction
 from ..task import Source, Task
-from .base64_images import decoded, holds_image, is_data_url
+from .base64_images import decode, holds_image, is_data_url
 from .jsonbody import Json, Unreadable, read
 from .request_echo import strings
 
@@ -58,53 +58,53 @@ _URL_MAX = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class FoundImage:
     """Where one picture is: base64 text, a URL, or both.
 
-    ``sure`` False: it may be a link to something else, and counts only if an image comes.
+    ``certain`` False: it may be a link to something else, and counts only if an image comes.
     """
 
     base64: str | None = None
     url: str | None = None
     revised_prompt: str | None = None
-    sure: bool = True
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentSources:
     """What the request sent, by which an echo is told from a result."""
 
     urls: frozenset[str]  #: those of the source images, without percent-encoding
     hashes: frozenset[str]  #: SHA-256 of the source images that are local files
-    words: str  #: all text in which the user may have named a URL
+    text: str  #: all text in which the user may have named a URL
 
     @classmethod
-    def by(cls, task: Task) -> Sent:
+    def by(cls, task: Task) -> SentSources:
         """Return what a request for *task* sends."""
         sources: tuple[Source, ...] = (*task.images, *((task.mask,) if task.mask else ()))
         return cls(
             urls=frozenset(unquote(source.url) for source in sources if source.url),
             hashes=frozenset(source.sha256 for source in sources if source.sha256),
-            words="\n".join([task.prompt, *strings(task.extra)]),
+            text="\n".join([task.prompt, *strings(task.extra)]),
         )
 
     def has(self, url: str) -> bool:
         """Return whether the request named *url*."""
         plain = unquote(url)
-        return plain in self.urls or ("://" in url and (url in self.words or plain in self.words))
+        return plain in self.urls or ("://" in url and (url in self.text or plain in self.text))
 
     def holds(self, data: bytes) -> bool:
         """Return whether *data* is a source image."""
         return bool(self.hashes) and hashlib.sha256(data).hexdigest() in self.hashes
 
-    def repeats(self, found: Found) -> bool:
+    def repeats(self, found: FoundImage) -> bool:
         """Return whether *found* is what the request sent."""
         if found.url and self.has(found.url):
             return True
-        return bool(self.hashes and found.base64) and self.holds(decoded(found.base64 or "") or b"")
+        return bool(self.hashes and found.base64) and self.holds(decode(found.base64 or "") or b"")
 
 
-def pictures_in(document: Json, sent: Sent) -> list[Found]:
+def pictures_in(document: Json, sent: SentSources) -> list[FoundImage]:
     """Return the pictures of *document*, without those that stand in the text of a message."""
     return list(_search(document, "", 0, sent))
 
@@ -158,7 +158,7 @@ def _has_text(part: Json) -> bool:
     return isinstance(part, Mapping) and isinstance(part.get("text"), str)
 
 
-def _search(value: Json, key: str, depth: int, sent: Sent) -> Iterator[Found]:
+def _search(value: Json, key: str, depth: int, sent: SentSources) -> Iterator[FoundImage]:
     """Yield the pictures below *value*, which stands under *key*: of the first place in an object that has any.
 
     A source that the answer repeats is no picture: the place after it may hold the result.
@@ -173,14 +173,14 @@ def _search(value: Json, key: str, depth: int, sent: Sent) -> Iterator[Found]:
         for part in value[:_WIDTH]:
             yield from _search(part, key, depth + 1, sent)
     elif isinstance(value, Mapping) and not _is_preview(value):
-        own = _own(value, sure=depth > 0)
+        own = _own(value, certain=depth > 0)
         if own is None:
             yield from _inside(value, depth, sent)
         elif not sent.repeats(own):
             yield own
 
 
-def _inside(value: Mapping[str, Any], depth: int, sent: Sent) -> Iterator[Found]:
+def _inside(value: Mapping[str, Any], depth: int, sent: SentSources) -> Iterator[FoundImage]:
     """Yield the pictures in the first place of an object that has any, and only then look into other members."""
     for key in _CONTAINERS:
         inner = value.get(key)
@@ -198,7 +198,7 @@ def _inside(value: Mapping[str, Any], depth: int, sent: Sent) -> Iterator[Found]
                 return
 
 
-def _bare(value: Json, key: str, depth: int, sent: Sent) -> Iterator[Found]:
+def _bare(value: Json, key: str, depth: int, sent: SentSources) -> Iterator[FoundImage]:
     """Yield the pictures that an undocumented member holds as text: base64 of an image, addresses in a list of them.
 
     Some gateways put the answer of another one into a text, as JSON.
@@ -215,12 +215,12 @@ def _bare(value: Json, key: str, depth: int, sent: Sent) -> Iterator[Found]:
                 yield from _inside_text(read(text.encode("utf-8", "replace")), depth + 1, sent)
 
 
-def _inside_text(document: Json, depth: int, sent: Sent) -> Iterator[Found]:
+def _inside_text(document: Json, depth: int, sent: SentSources) -> Iterator[FoundImage]:
     if isinstance(document, Mapping | list):
         yield from _search(document, "", depth, sent)
 
 
-def _envelope(value: Json, depth: int, sent: Sent) -> Iterator[Found]:
+def _envelope(value: Json, depth: int, sent: SentSources) -> Iterator[FoundImage]:
     """Yield the pictures in an undocumented envelope: there a bare URL may be anything, so places alone count."""
     for part in value[:_WIDTH] if isinstance(value, list) else [value]:
         if depth <= _DEPTH and isinstance(part, Mapping) and not _is_preview(part):
@@ -231,9 +231,9 @@ def _envelope(value: Json, depth: int, sent: Sent) -> Iterator[Found]:
                 yield base64
 
 
-def _own(item: Mapping[str, Any], *, sure: bool) -> Found | None:
+def _own(item: Mapping[str, Any], *, certain: bool) -> FoundImage | None:
     """Return the picture that an item of a list holds itself."""
-    revised = words(item.get("revised_prompt") or item.get("revisedPrompt"))
+    revised = safe_text(item.get("revised_prompt") or item.get("revisedPrompt"))
     base64 = _base64(item)
     for key in _URL_KEYS:
         text = item.get(key)
@@ -241,19 +241,19 @@ def _own(item: Mapping[str, Any], *, sure: bool) -> Found | None:
             link = found.url if base64 else None
             weak = base64 is None or not holds_image(base64.base64 or "")
             chosen = found if base64 is None or (weak and found.base64) else base64
-            known = sure or chosen.base64 is not None
-            return Found(base64=chosen.base64, url=link or chosen.url, revised_prompt=revised, sure=known)
+            known = certain or chosen.base64 is not None
+            return FoundImage(base64=chosen.base64, url=link or chosen.url, revised_prompt=revised, certain=known)
     return replace(base64, revised_prompt=revised) if base64 else None
 
 
-def _base64(item: Mapping[str, Any]) -> Found | None:
+def _base64(item: Mapping[str, Any]) -> FoundImage | None:
     for key in _BASE64_KEYS:
         text = item.get(key)
         if isinstance(text, str) and text.strip():
-            return _located(text, address=False) or Found(base64=text)
+            return _located(text, address=False) or FoundImage(base64=text)
     data = item.get("data")
     if isinstance(data, str) and (holds_image(data) or (data.strip() and _says_image(item))):
-        return Found(base64=data)
+        return FoundImage(base64=data)
     return None
 
 
@@ -262,19 +262,19 @@ def _says_image(item: Mapping[str, Any]) -> bool:
     return any(isinstance(kind, str) and kind.lower().startswith("image") for kind in kinds)
 
 
-def _located(text: str, *, address: bool) -> Found | None:
+def _located(text: str, *, address: bool) -> FoundImage | None:
     """Return the picture that *text* is or leads to; *address*: it stands where a URL belongs."""
     text = text.strip()
     if is_data_url(text) or (len(text) > 64 and holds_image(text)):
-        return Found(base64=text)
+        return FoundImage(base64=text)
     if address and text[:8].lower().strip("<").startswith("http"):
         text = text.strip("<>").replace(" ", "%20")
     if len(text) > _URL_MAX or any(mark.isspace() for mark in text):
         return None
     if text[:8].lower().startswith(("https://", "http://")):
-        return Found(url=text)
+        return FoundImage(url=text)
     relative = text.startswith("/") if not address else bool(text) and ":" not in text.partition("/")[0]
-    return Found(url=text) if relative and text != "/" else None
+    return FoundImage(url=text) if relative and text != "/" else None
 
 
 def _is_preview(item: Mapping[str, Any]) -> bool:
@@ -292,7 +292,7 @@ def _is_blank(value: Json) -> bool:
     )
 
 
-def words(value: Json) -> str | None:
+def safe_text(value: Json) -> str | None:
     """Return *value* if it is text with something in it, fit to be written as UTF-8."""
     if not isinstance(value, str) or not value.strip():
         return None

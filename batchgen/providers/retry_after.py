@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 
 #: Longer waits (seconds) are a provider's mistake.
-LONGEST = 7 * 86_400
+MAX_WAIT = 7 * 86_400
 
 #: A unit of time, spelt in any usual way; what follows must not be a letter.
 UNIT = r"(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)"
@@ -47,7 +47,7 @@ def retry_after(headers: Mapping[str, str], words: str) -> float | None:
         _message(words),
         _reset(headers),
     ):
-        if delay is not None and isfinite(delay) and 0 < delay <= LONGEST:
+        if delay is not None and isfinite(delay) and 0 < delay <= MAX_WAIT:
             return delay
     return None
 
@@ -63,7 +63,7 @@ def unit_seconds(unit: str) -> float:
     return _UNITS["ms" if unit.startswith(("ms", "milli")) else unit[0]]
 
 
-def until(text: str, headers: Mapping[str, str]) -> float | None:
+def seconds_until(text: str, headers: Mapping[str, str]) -> float | None:
     """Return the seconds until what a header names; None if unreadable.
 
     Read are seconds, durations (1m30s, 30 seconds), dates, and seconds or milliseconds since 1970.  A moment counts
@@ -74,8 +74,8 @@ def until(text: str, headers: Mapping[str, str]) -> float | None:
         return number
     if number is None and _WHOLE_SPAN.fullmatch(text.strip()):
         return _seconds(text)
-    then = date_of(text) if number is None else number / (1000 if number > _MILLISECONDS_SINCE_1970 else 1)
-    now = date_of(headers.get("date", ""))
+    then = timestamp_of(text) if number is None else number / (1000 if number > _MILLISECONDS_SINCE_1970 else 1)
+    now = timestamp_of(headers.get("date", ""))
     return None if then is None or now is None else max(0.0, then - now)
 
 
@@ -92,10 +92,10 @@ def _header(headers: Mapping[str, str]) -> float | None:
     # two servers on the way may each have set one
     several = [_scaled(part, 1.0) for part in text[:200].split(",")]
     numbers = [number for number in several if number is not None]
-    return max(numbers) if 1 < len(numbers) == len(several) else until(text, headers)
+    return max(numbers) if 1 < len(numbers) == len(several) else seconds_until(text, headers)
 
 
-def date_of(text: str) -> float | None:
+def timestamp_of(text: str) -> float | None:
     """Return the seconds since 1970 of a date in HTTP's form or in that of ISO 8601."""
     text = text.strip()[:100]
     try:
@@ -117,11 +117,11 @@ def _reset(headers: Mapping[str, str]) -> float | None:
     """Return the longest reset of the buckets that are empty (of all, where none says so)."""
     spent, every = [], []
     for bucket in _BUCKETS:
-        delay = until(headers.get(f"x-ratelimit-reset-{bucket}", ""), headers)
+        delay = seconds_until(headers.get(f"x-ratelimit-reset-{bucket}", ""), headers)
         if delay is not None:
             every.append(delay)
             if headers.get(f"x-ratelimit-remaining-{bucket}", "").strip() == "0":
                 spent.append(delay)
     if every:
         return max(spent or every)
-    return until(headers.get("x-ratelimit-reset", ""), headers)
+    return seconds_until(headers.get("x-ratelimit-reset", ""), headers)

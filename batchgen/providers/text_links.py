@@ -8,7 +8,7 @@ from html import unescape
 
 from .base64_images import holds_image, images_in
 from .jsonbody import Unreadable, read
-from .result_images import Found, Sent, pictures_in
+from .result_images import FoundImage, SentSources, pictures_in
 
 #: Longest text that is searched for links (characters), what is base64 cut out; and most links that are followed.
 _TEXT_MAX, _LINKS_MAX = 200_000, 4
@@ -33,12 +33,12 @@ _BARE = re.compile(r"https?://[^\s<>\"'`)\]]++", re.IGNORECASE)
 _FENCE = re.compile(r"\s*```[a-z]{0,10}\s*|\s*```\s*\Z", re.IGNORECASE)
 
 
-def pictures_in_text(text: str, sent: Sent) -> tuple[list[Found], str]:
+def pictures_in_text(text: str, sent: SentSources) -> tuple[list[FoundImage], str]:
     """Return the pictures of a text, and what is left of it without them."""
     if found := _within_json(text, sent):
         return found, ""
     if len(text) > _SHORT and holds_image(text):  # nothing but base64, in lines perhaps
-        return [Found(base64=text)], ""
+        return [FoundImage(base64=text)], ""
     cuts: list[str] = []
 
     def cut(match: re.Match[str]) -> str:
@@ -49,14 +49,14 @@ def pictures_in_text(text: str, sent: Sent) -> tuple[list[Found], str]:
     images = [*_targets(_MARKDOWN, short), *_targets(_HTML, short)]
     rest = re.sub(r"\ue000\d+\ue000", "", _HTML.sub("", _MARKDOWN.sub("", short))).strip()
     if cuts:
-        return [Found(base64=data) for data in cuts], rest
+        return [FoundImage(base64=data) for data in cuts], rest
     links = [url for url in images if not sent.has(url)]
     if links:
-        return [Found(url=url) for url in dict.fromkeys(links)], rest
+        return [FoundImage(url=url) for url in dict.fromkeys(links)], rest
     if bare := images_in(text):
-        return [Found(base64=data) for data in bare], ""
+        return [FoundImage(base64=data) for data in bare], ""
     others = [url.rstrip(".,;:!?*_") for url in (*_targets(_LINK, rest), *_BARE.findall(rest))]
-    found = [Found(url=url, sure=False) for url in dict.fromkeys(others) if not sent.has(url)]
+    found = [FoundImage(url=url, certain=False) for url in dict.fromkeys(others) if not sent.has(url)]
     return found[:_LINKS_MAX], rest
 
 
@@ -66,7 +66,7 @@ def _targets(pattern: re.Pattern[str], text: str) -> Iterator[str]:
             yield unescape(target)
 
 
-def _within_json(text: str, sent: Sent) -> list[Found]:
+def _within_json(text: str, sent: SentSources) -> list[FoundImage]:
     """Return the pictures of a message whose whole text is a JSON document."""
     bare = _FENCE.sub("", text[:20]) + text[20:]
     if bare[:1] not in ("{", "["):

@@ -43,7 +43,7 @@ _USD = ("usd_spent", "total_cost", "cost_usd")
 Read = Callable[[object], int | None]
 
 
-def stated(document: Json, headers: Mapping[str, str], images: int = 0) -> Usage | None:
+def read_usage(document: Json, headers: Mapping[str, str], images: int = 0) -> Usage | None:
     """Return what the answer says it used, from its body before its headers; None where it says nothing.
 
     *images* is how many pictures the answer holds.

@@ -1,16 +1,16 @@
 """Fit a task to a model's rules: what goes out, and what this provider would refuse before money is spent.  Pure.
 
-``check`` and ``wire_fields`` read the same ``fitted`` answer, so what is checked is what is sent.
+``check`` and ``wire_fields`` read the same ``fit`` answer, so what is checked is what is sent.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+from ..errors import suggest
 from ..task import Kind, Source, Task
 from . import dialect_names
 from .profile import Model, Profile, Rules, UnknownModel
@@ -18,6 +18,10 @@ from .sizes import fit_size, pixels
 
 #: Task fields a whitelist may let through; size and n have rules of their own.
 OPTIONAL = ("quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
+
+#: Fields that are dropped for a provider that does not take them, because the picture is the same without: how strictly
+#: a prompt is moderated, and how large the file is.
+HARMLESS = ("moderation", "output_compression")
 
 #: What ``extra`` must not set, and where it belongs instead.  ``stream`` would change the form of the answer.
 _OWN = {
@@ -83,11 +87,11 @@ def check(task: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
     return (
         *_prompt(task, rules),
         *_sources(task, rules),
-        *fitted(task, rules, f"{profile.name} ({name})").misfits,
+        *fit(task, rules, f"{profile.name} ({name})").misfits,
     )
 
 
-def ended(task: Task, profile: Profile, today: date) -> tuple[UnsupportedRequest, ...]:
+def discontinued(task: Task, profile: Profile, today: date) -> tuple[UnsupportedRequest, ...]:
     """Return why the model of *task*, which *profile* has, can be asked no more from *today* on; empty: it can."""
     name, model = profile.find(task.model)
     if model.ends is None or today < date.fromisoformat(model.ends):
@@ -105,12 +109,30 @@ def _instead(successor: str | None) -> str:
     return f"write model: {successor}" if successor else ""
 
 
+def translate(task: Task, profile: Profile) -> Task:
+    """Return *task* in the terms of *profile*: its name for the model, and without harmless fields it does not take.
+
+    Sizes, spellings and formats are fitted when the request is made; ``check`` reports whatever still does not fit.
+    """
+    task = replace(task, provider=profile.name)
+    try:
+        name, model = profile.find(task.model or None)
+    except UnknownModel:
+        return task
+    task = replace(task, model=name)
+    rules = model.rules(task.kind)
+    dropped: dict[str, Any] = {
+        field: None for field in HARMLESS if rules and getattr(task, field) is not None and field not in rules.fields
+    }
+    return replace(task, **dropped) if dropped else task
+
+
 def wire_fields(task: Task, model: Model, rules: Rules) -> dict[str, Any]:
     """Return the body's fields but for prompt and images: model, n, size, optional ones, then ``extra`` as it is."""
-    return {"model": model.wire, **fitted(task, rules, model.wire).fields, **task.extra}
+    return {"model": model.wire, **fit(task, rules, model.wire).fields, **task.extra}
 
 
-def fitted(task: Task, rules: Rules, who: str) -> FittedTask:
+def fit(task: Task, rules: Rules, who: str) -> FittedTask:
     """Fit the optional fields of *task*: only what the user set or the provider requires, spelled as it wants."""
     fields: dict[str, Any] = {}
     misfits = [*_count(task, rules, who), *_extra(task, rules, who)]
@@ -153,8 +175,7 @@ def _value(name: str, value: object, rules: Rules, who: str) -> tuple[object, Un
             return choice, None
     if word == "auto":
         return None, None
-    close = difflib.get_close_matches(word, [str(choice) for choice in allowed], n=1)
-    hint = f"did you mean {close[0]}?" if close else f"one of: {', '.join(map(str, allowed))}"
+    hint = suggest(word, allowed, f"one of: {', '.join(map(str, allowed))}")
     return None, UnsupportedRequest(field=name, message=f"{who} does not know {name} {value!r}", hint=hint)
 
 

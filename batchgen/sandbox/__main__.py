@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from .desk import Settings
 from .dialects import DIALECTS
 from .faults import parse_rate
-from .pace import Latency, Throttle
 from .server import require_loopback, serve
+from .state import Settings
+from .timing import Latency, Throttle
 
 T = TypeVar("T")
 

@@ -8,10 +8,10 @@ import re
 from aiohttp import BodyPartReader, web
 
 from .cdn import Shelf
-from .draw import draw_stand_in
+from .drawing import draw_stand_in
 from .faults import Fault, split_prompt
 from .sources import IMAGE_LIMIT
-from .wire import Form, Json, Refusal, Upload
+from .values import Form, Json, Refusal, Upload
 
 _PICSUM = re.compile(r"/(\d{2,4})/(\d{2,4})/?$")  # seed documents name such addresses: .../800/600
 _ONLY_DIRECTIVES = "(only a directive)"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from .wire import Link
+from .values import Link
 
 #: Older results expire once this many bytes are kept, as real result URLs do after an hour.
 MOST_BYTES = 256_000_000

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from .sources import json_images, uploaded_images
-from .wire import Fetch, Form, Json, Order, Refusal
+from .values import Fetch, Form, Json, Order, Refusal
 
 MOST_CHARACTERS = 32_000
 STANDARD_SIZES = {"1024x1024": (1024, 1024), "1536x1024": (1536, 1024), "1024x1536": (1024, 1536)}

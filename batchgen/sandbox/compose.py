@@ -8,13 +8,13 @@ import json
 from dataclasses import replace
 
 from .cdn import FOR_GOOD, Stored
-from .desk import Desk, Entry
+from .corrupt import spoil_base64, spoil_bytes, spoil_order, spoil_payload
 from .dialects.dialect import Dialect
-from .draw import MIMES, draw_picture, draw_small
+from .drawing import MIMES, draw_picture, draw_small
 from .faults import Fault
 from .shapes import Draft, Shape
-from .spoil import spoil_base64, spoil_bytes, spoil_order, spoil_payload
-from .wire import Bill, Form, Link, Order, Package, Picture, Refusal, Reply
+from .state import Entry, State
+from .values import Bill, Form, Link, Order, Package, Picture, Refusal, Reply
 
 _DOCUMENTED = Shape(about="")
 #: Addresses that behave so by an older name.
@@ -61,24 +61,24 @@ def sources_of(form: Form) -> tuple[str, ...]:
     return tuple(found)
 
 
-async def pictures_for(desk: Desk, dialect: Dialect, entry: Entry, draft: Draft, shape: Shape) -> tuple[Picture, ...]:
+async def pictures_for(state: State, dialect: Dialect, entry: Entry, draft: Draft, shape: Shape) -> tuple[Picture, ...]:
     """Draw the images, and put those that go out by an address on the shelf."""
     order, kind = draft.order, draft.kind
     link = shape.link(draft.amount) if shape.link else _LINKS.get(kind)
     by_url = (order.as_url or dialect.url_only or link is not None) and not shape.inline
     pictures = []
-    for index, data in enumerate(await _drawn(desk, dialect, entry, order)):
+    for index, data in enumerate(await _drawn(state, dialect, entry, order)):
         sent, mime = shape.image(data) if shape.image else (spoil_bytes(data, kind), MIMES[order.output_format])
         stored = Stored(data=sent, mime=mime, link=link or Link())
-        url = _shelve(desk, dialect, entry, index, stored) if by_url else None
+        url = _shelve(state, dialect, entry, index, stored) if by_url else None
         b64 = None if by_url else base64.b64encode(sent).decode("ascii")
         picture = spoil_base64(Picture(data=sent, mime=mime, url=url, b64=b64), kind)
         pictures.append(_lettered(picture, shape, url_only=dialect.url_only))
     return tuple(pictures)
 
 
-async def _drawn(desk: Desk, dialect: Dialect, entry: Entry, order: Order) -> list[bytes]:
-    settings, serial = desk.settings, entry.trace.serial
+async def _drawn(state: State, dialect: Dialect, entry: Entry, order: Order) -> list[bytes]:
+    settings, serial = state.settings, entry.trace.serial
     if settings.draw == "small":
         return [draw_small(order, serial=serial, index=index, seed=settings.seed) for index in range(order.n)]
     loop = asyncio.get_running_loop()
@@ -86,7 +86,7 @@ async def _drawn(desk: Desk, dialect: Dialect, entry: Entry, order: Order) -> li
     def paint(index: int) -> bytes:
         return draw_picture(order, provider=dialect.name, serial=serial, index=index, seed=settings.seed)
 
-    return await asyncio.gather(*(loop.run_in_executor(desk.pool, paint, index) for index in range(order.n)))
+    return await asyncio.gather(*(loop.run_in_executor(state.pool, paint, index) for index in range(order.n)))
 
 
 def _lettered(picture: Picture, shape: Shape, *, url_only: bool) -> Picture:
@@ -98,14 +98,14 @@ def _lettered(picture: Picture, shape: Shape, *, url_only: bool) -> Picture:
     return replace(picture, b64=letters, url=url)
 
 
-def _shelve(desk: Desk, dialect: Dialect, entry: Entry, index: int, stored: Stored) -> str:
+def _shelve(state: State, dialect: Dialect, entry: Entry, index: int, stored: Stored) -> str:
     """Put a file where results lie; return its address as the answer names it."""
     extension = stored.mime.removeprefix("image/")
     path = f"/{dialect.name}/cdn/{entry.trace.serial}-{index}-{entry.trace.request_id[:12]}.{extension}"
-    desk.shelf.put(path, stored)
+    state.shelf.put(path, stored)
     if stored.link.foreign:
         return f"https://pictures.example.test{path}"
-    return path if stored.link.relative else f"{desk.url}{path}"
+    return path if stored.link.relative else f"{state.url}{path}"
 
 
 def write_answer(reply: Reply, draft: Draft, shape: Shape) -> Package:

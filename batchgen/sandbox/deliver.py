@@ -10,7 +10,7 @@ from aiohttp import web
 
 from .faults import Fault
 from .shapes import SHAPES
-from .wire import Package
+from .values import Package
 
 _CHUNK = 262_144
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from zlib import crc32
 
-from .wire import Bill, Json, Order
+from .values import Bill, Json, Order
 
 MILLION = Decimal(1_000_000)
 AIMLAPI_CREDITS_PER_USD = 2_000_000

@@ -17,14 +17,14 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from . import cdn
+from .account_endpoints import question_for
 from .body import fetch_source
-from .desk import Desk, Entry, Settings, plain_totals
 from .dialects import DIALECTS
 from .faults import parse_rule
-from .free import question_for
-from .handle import Handler, handler_for, trace_of
 from .log import totals
-from .wire import Link, Refusal
+from .request import Handler, handler_for, trace_of
+from .state import Entry, Settings, State, plain_totals
+from .values import Link, Refusal
 
 _MOST_BODY = 400_000_000  # sixteen data URLs of 20 MB, and some
 _ABOUT = """batchgen sandbox: simulated image providers on this machine. Nothing here costs money.
@@ -35,21 +35,21 @@ Charges: GET /_sandbox/totals, GET /_sandbox/log
 """
 
 
-def make_app(desk: Desk) -> web.Application:
+def make_app(state: State) -> web.Application:
     """Return the application with every provider's endpoints."""
-    app = web.Application(client_max_size=_MOST_BODY, middlewares=[_activity(desk)])
+    app = web.Application(client_max_size=_MOST_BODY, middlewares=[_activity(state)])
     router = app.router
     for name, dialect in DIALECTS.items():
         for path, kind in dialect.routes.items():
-            router.add_post(f"/{name}{path}", handler_for(desk, dialect, kind))
+            router.add_post(f"/{name}{path}", handler_for(state, dialect, kind))
         for path, question in dialect.questions.items():
-            router.add_get(f"/{name}{path}", question_for(desk, dialect, question))
-        router.add_get(f"/{name}/cdn/{{file}}", _cdn(desk, name))
+            router.add_get(f"/{name}{path}", question_for(state, dialect, question))
+        router.add_get(f"/{name}/cdn/{{file}}", _cdn(state, name))
     for name in DIALECTS:
         router.add_route("*", f"/{name}/{{rest:.*}}", _no_such_path(name))
-    _add_control(router, desk)
-    if desk.settings.clock:
-        app.on_response_prepare.append(_dated(desk.settings.clock))
+    _add_control(router, state)
+    if state.settings.clock:
+        app.on_response_prepare.append(_dated(state.settings.clock))
     return app
 
 
@@ -60,9 +60,9 @@ def _dated(wrong_by: float) -> Callable[[web.Request, web.StreamResponse], Await
     return dated
 
 
-def _add_control(router: web.UrlDispatcher, desk: Desk) -> None:
+def _add_control(router: web.UrlDispatcher, state: State) -> None:
     async def about(_: web.Request) -> web.Response:
-        return web.Response(text=_ABOUT.format(bases=" ".join(f"{desk.url}/{name}" for name in DIALECTS)))
+        return web.Response(text=_ABOUT.format(bases=" ".join(f"{state.url}/{name}" for name in DIALECTS)))
 
     async def faults(request: web.Request) -> web.Response:
         try:
@@ -72,21 +72,21 @@ def _add_control(router: web.UrlDispatcher, desk: Desk) -> None:
             standing = [parse_rule(rule) for rule in rules]
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
-        desk.book.replace(standing)
+        state.book.replace(standing)
         return web.json_response({"standing": len(standing)})
 
     async def log(_: web.Request) -> web.StreamResponse:
-        return web.FileResponse(desk.settings.log, headers={"Content-Type": "application/x-ndjson"})
+        return web.FileResponse(state.settings.log, headers={"Content-Type": "application/x-ndjson"})
 
     async def sums(_: web.Request) -> web.Response:
-        found = await asyncio.get_running_loop().run_in_executor(desk.pool, totals, desk.settings.log)
+        found = await asyncio.get_running_loop().run_in_executor(state.pool, totals, state.settings.log)
         return web.json_response(plain_totals(found.items()))
 
     async def picture(request: web.Request) -> web.Response:
         """Serve what stands in for a picture on the internet: a rehearsal fetches source images here."""
         try:
             drawn = await asyncio.get_running_loop().run_in_executor(
-                desk.pool, fetch_source, request.query.get("url", ""), desk.url, desk.shelf
+                state.pool, fetch_source, request.query.get("url", ""), state.url, state.shelf
             )
         except Refusal as refusal:
             return web.Response(status=404, text=str(refusal))
@@ -94,8 +94,8 @@ def _add_control(router: web.UrlDispatcher, desk: Desk) -> None:
 
     async def elsewhere(request: web.Request) -> web.Response:
         """Take what a client that follows redirects brings along; the log tells whether that was its key."""
-        entry = Entry(provider="elsewhere", kind="redirect", trace=trace_of(request, desk.next_serial(), time.time()))
-        await desk.log.write(entry.line("arrival"))
+        entry = Entry(provider="elsewhere", kind="redirect", trace=trace_of(request, state.next_serial(), time.time()))
+        await state.log.write(entry.line("arrival"))
         return web.json_response({})
 
     router.add_get("/", about)
@@ -106,14 +106,14 @@ def _add_control(router: web.UrlDispatcher, desk: Desk) -> None:
     router.add_route("*", "/_sandbox/elsewhere", elsewhere)
 
 
-def _cdn(desk: Desk, name: str) -> Handler:
+def _cdn(state: State, name: str) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
-        port = desk.url.rpartition(":")[2]
-        response = cdn.serve(desk.shelf, request, f"http://localhost:{port}/_sandbox/elsewhere")
-        stored = desk.shelf.get(request.path)
+        port = state.url.rpartition(":")[2]
+        response = cdn.serve(state.shelf, request, f"http://localhost:{port}/_sandbox/elsewhere")
+        stored = state.shelf.get(request.path)
         if stored is not None and stored.link != Link():  # who asks how often, and with which key, is worth a line
-            entry = Entry(provider=name, kind="download", trace=trace_of(request, desk.next_serial(), time.time()))
-            desk.log.note(entry.line("download", status=response.status))
+            entry = Entry(provider=name, kind="download", trace=trace_of(request, state.next_serial(), time.time()))
+            state.log.note(entry.line("download", status=response.status))
         return response
 
     return handler
@@ -133,15 +133,15 @@ def _refused(name: str, refusal: Refusal, request: web.Request) -> web.Response:
     return web.json_response(reply.payload, status=reply.status, headers=dict(reply.headers))
 
 
-def _activity(desk: Desk) -> Middleware:
+def _activity(state: State) -> Middleware:
     @web.middleware
     async def activity(request: web.Request, handler: Handler) -> web.StreamResponse:
-        desk.busy += 1
+        state.busy += 1
         try:
             return await handler(request)
         finally:
-            desk.busy -= 1
-            desk.last_active = time.monotonic()
+            state.busy -= 1
+            state.last_active = time.monotonic()
 
     return activity
 
@@ -155,30 +155,30 @@ def require_loopback(host: str) -> None:
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM, SIGINT or idleness; the charge log is complete when this returns."""
     require_loopback(settings.host)
-    desk = Desk(settings)
+    state = State(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(make_app(desk), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(make_app(state), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.host, settings.port, backlog=2048)
         await site.start()
         host, port = runner.addresses[0][:2]
-        desk.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        _announce(settings, desk.url)
-        await _until_over(desk, stop)
+        state.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        _announce(settings, state.url)
+        await _until_over(state, stop)
     finally:
         await runner.cleanup()
-        desk.pool.shutdown(cancel_futures=True)
-        desk.log.close()
+        state.pool.shutdown(cancel_futures=True)
+        state.log.close()
 
 
-async def _until_over(desk: Desk, stop: asyncio.Event) -> None:
-    limit = desk.settings.idle_exit
+async def _until_over(state: State, stop: asyncio.Event) -> None:
+    limit = state.settings.idle_exit
     while not stop.is_set():
-        idle = 0.0 if desk.busy else time.monotonic() - desk.last_active
+        idle = 0.0 if state.busy else time.monotonic() - state.last_active
         if limit is not None and idle >= limit:
             return
         wait = None if limit is None else max(0.05, limit - idle)

@@ -9,7 +9,7 @@ import re
 
 from PIL import Image
 
-from .wire import Fetch, Form, Json, Refusal, Upload
+from .values import Fetch, Form, Json, Refusal, Upload
 
 MEGABYTE = 1_000_000
 IMAGE_LIMIT = 50 * MEGABYTE

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import StoreError, UsageError
-from ..files.placing import place
+from ..files.atomic import place
 from .connection import explain, prepare
 
 _PATIENCE = 30.0

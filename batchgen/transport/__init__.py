@@ -5,6 +5,6 @@ belongs to ``retry.judge``, through the job table.  What arrives is kept, howeve
 """
 
 from .client import ProviderClient, Transport
-from .response import ResponseHead, inflated
+from .response import ResponseHead, decompressed
 
-__all__ = ["ProviderClient", "ResponseHead", "Transport", "inflated"]
+__all__ = ["ProviderClient", "ResponseHead", "Transport", "decompressed"]

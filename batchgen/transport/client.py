@@ -34,18 +34,18 @@ from .errors import (
     FlakyError,
     LostError,
     UnreachedError,
-    in_doubt,
+    describe,
     lost_result,
     never_sent,
     no_answer,
-    of_our_own,
+    own_fault,
+    unknown_outcome,
     unreached,
     why_unsent,
-    words,
 )
 from .payload import Payload, pack
 from .proxies import Proxied
-from .response import MAX_ANSWER, BufferSink, ResponseHead, Sink, hang_up, inflated, receive
+from .response import MAX_ANSWER, BufferSink, ResponseHead, Sink, decompressed, hang_up, receive
 
 CONNECT_TRIES = 3
 #: Seconds for which a source image is tried that the user named.
@@ -106,8 +106,8 @@ class ProviderClient:
             with CancelScope(shield=True):
                 await hang_up(response)
         if head.broken is not None and head.status < 300:
-            raise in_doubt(head.broken, head.status)
-        return Reply(status=head.status, headers=head.headers, body=inflated(memory.body(), head.headers))
+            raise unknown_outcome(head.broken, head.status)
+        return Reply(status=head.status, headers=head.headers, body=decompressed(memory.body(), head.headers))
 
     async def fetch(self, url: str, sink: Sink, patience: float | None = None) -> ResponseHead:
         """Download a result into *sink*, with retries; raise ProviderError where it may not or cannot be had.
@@ -163,16 +163,16 @@ class ProviderClient:
         except (ProviderError, get_cancelled_exc_class()):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was: what cannot be shown to be unsent is in doubt
-            mishap: Exception | None = of_our_own(error)
+            mishap: Exception | None = own_fault(error)
             if mishap is None and never_sent(error):
                 mishap = why_unsent(error, urlsplit(call.url).hostname or "")
             elif mishap is None:
-                mishap = no_answer(redaction.hidden(words(error), [self.key]), payload)
+                mishap = no_answer(redaction.hidden(describe(error), [self.key]), payload)
         # raised out here: the client's own error holds the headers of the request, and so the key
         raise mishap
 
 
-def trusted() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """Return what checks certificates: the authorities that come along, or those that SSL_CERT_FILE or _DIR names.
 
     Raises SettingsError.
@@ -199,14 +199,14 @@ class Transport:
         self._keys = keys
         self._accounts = accounts or {}
         self._stack = AsyncExitStack()
-        self._lines: dict[str, ProviderClient] = {}
+        self._clients: dict[str, ProviderClient] = {}
 
     async def __aenter__(self) -> Self:
-        self._tls = trusted()
+        self._tls = tls_context()
         self._bare = await self._open(PublicResolver())
         for name, profile in self._profiles.items():
             client = await self._open(connect=profile.timeout.connect)
-            self._lines[name] = ProviderClient(
+            self._clients[name] = ProviderClient(
                 profile=profile, key=self._keys.get(name, ""), client=client, bare=self._bare
             )
         return self
@@ -217,15 +217,15 @@ class Transport:
         with CancelScope(shield=True):
             await self._stack.aclose()
 
-    def line(self, provider: str, account: str | None = None, profile: Profile | None = None) -> ProviderClient:
+    def client(self, provider: str, account: str | None = None, profile: Profile | None = None) -> ProviderClient:
         """Return the way to *provider*, with the key of that *account* where it has several.
 
         A provider that is no longer in the manifest has no key; with *profile* its results can still be downloaded.
         Raises KeyError for an unknown account: no other key is used in its place.
         """
-        if provider not in self._lines and profile is not None:
+        if provider not in self._clients and profile is not None:
             return ProviderClient(profile=profile, key="", client=self._bare, bare=self._bare)
-        line = self._lines[provider]
+        line = self._clients[provider]
         return line if account is None else replace(line, key=self._accounts[provider][account])
 
     async def fetch_source(self, url: str, sink: Sink) -> None:

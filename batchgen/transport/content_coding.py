@@ -23,7 +23,7 @@ _UNKNOWN = frozenset(("br", "dcb", "zstd", "compress", "x-compress"))
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
-def plain(body: bytes, headers: Mapping[str, str], most: int) -> bytes:
+def decompress(body: bytes, headers: Mapping[str, str], most: int) -> bytes:
     """Return *body* without compression, *most* bytes of it; as it is where it is plain, whatever was announced.
 
     Raises ProviderError (spoiled) where it is compressed and cannot be read.

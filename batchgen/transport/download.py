@@ -15,7 +15,7 @@ from anyio import CancelScope, current_time, fail_after, sleep
 
 from ..fault import ProviderError
 from .addresses import NotPublicError
-from .errors import TROUBLE, FlakyError, LostError, causes, words
+from .errors import TROUBLE, FlakyError, LostError, causes, describe
 from .proxies import ProxyError
 from .response import ResponseHead, Sink, hang_up, receive
 
@@ -114,12 +114,12 @@ class Download:
             with fail_after(silence):
                 return await hop.client.send(request, stream=True)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, ProxyError) as error:
-            raise LostError(words(error), final=True) from error
+            raise LostError(describe(error), final=True) from error
         except TROUBLE as error:  # TimeoutError is an OSError
             for cause in causes(error):
                 if isinstance(cause, NotPublicError):
                     raise LostError(str(cause), final=True) from error
-            raise FlakyError(words(error)) from error
+            raise FlakyError(describe(error)) from error
 
     def _judge(self, response: httpx.Response) -> None:
         status = response.status_code

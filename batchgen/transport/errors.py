@@ -83,11 +83,11 @@ def why_unsent(error: BaseException, host: str) -> UnreachedError:
             return _untrusted(cause.certificate_error, host)
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _untrusted(cause, host)
-    return UnreachedError(words(error))
+    return UnreachedError(describe(error))
 
 
 def _untrusted(error: BaseException, host: str) -> UnreachedError:
-    why = getattr(error, "verify_message", "") or words(error)
+    why = getattr(error, "verify_message", "") or describe(error)
     return UnreachedError(
         f"the certificate of {host} does not verify: {why}",
         "nothing was sent; if the certificate is right, name the file of its authority in SSL_CERT_FILE, "
@@ -96,7 +96,7 @@ def _untrusted(error: BaseException, host: str) -> UnreachedError:
     )
 
 
-def of_our_own(error: BaseException) -> ProviderError | None:
+def own_fault(error: BaseException) -> ProviderError | None:
     """Return the fault that our own side of the sending raised, which the client wraps in an error of its own."""
     return next((cause for cause in causes(error) if isinstance(cause, ProviderError)), None)
 
@@ -111,10 +111,10 @@ def no_answer(what: str, payload: Payload | None) -> ProviderError:
     """Return the fault of a call without an answer: in doubt, unless its body had not gone out whole."""
     if payload is not None and not payload.gone:
         return unreached(f"{what}, before the request had gone out whole")
-    return in_doubt(f"{what}, after the request was sent")
+    return unknown_outcome(f"{what}, after the request was sent")
 
 
-def in_doubt(what: str, status: int | None = None) -> ProviderError:
+def unknown_outcome(what: str, status: int | None = None) -> ProviderError:
     """Return the fault of a call that nobody can know the outcome of."""
     return ProviderError(
         Fault(
@@ -139,16 +139,16 @@ def lost_result(url: str, why: str, *, final: bool = False) -> ProviderError:
     return ProviderError(Fault(cause=Cause.SPOILED, message=what, charged=Charged.YES, final=final))
 
 
-def cut_off(error: BaseException) -> str:
+def why_broken(error: BaseException) -> str:
     """Return why an answer broke off, in words."""
-    text = words(error)
+    text = describe(error)
     if any(isinstance(cause, aiohttp.ClientPayloadError) for cause in causes(error)):
         was = "reset" if "reset" in text.lower() else "closed"
         return f"the connection was {was} before the end of the answer"
     return text
 
 
-def words(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """Return what *error* says, short."""
     text = str(error) or type(error).__name__
     return text if len(text) <= 300 else text[:300] + "..."

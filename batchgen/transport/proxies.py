@@ -30,13 +30,13 @@ def proxy_for(url: str) -> str | None:
     proxy = "" if is_loopback(host) else getproxies().get(parts.scheme, "")
     if not proxy or proxy_bypass(host):
         return None
-    why = flaw(proxy)
+    why = proxy_problem(proxy)
     if why is not None:
-        raise ProxyError(f"the proxy in {parts.scheme.upper()}_PROXY ({shown(proxy)}) cannot be used: {why}")
+        raise ProxyError(f"the proxy in {parts.scheme.upper()}_PROXY ({without_login(proxy)}) cannot be used: {why}")
     return proxy
 
 
-def shown(proxy: str) -> str:
+def without_login(proxy: str) -> str:
     """Return the address of a proxy as it may be shown: without user and password (a user may be a token)."""
     login, _, host = proxy.rpartition("@")
     scheme, mark, _ = login.partition("://")
@@ -56,10 +56,10 @@ def _login(proxy: str) -> dict[str, str]:
     return {"Proxy-Authorization": f"Basic {b64encode(pair).decode('ascii')}"} if at else {}
 
 
-def flaw(proxy: str) -> str | None:
+def proxy_problem(proxy: str) -> str | None:
     """Return why *proxy* cannot be used, or None."""
     if "://" not in proxy:
-        return f"it has no scheme; write http://{shown(proxy)}"
+        return f"it has no scheme; write http://{without_login(proxy)}"
     try:
         parts = urlsplit(proxy)
         named = bool(parts.hostname) and parts.port != 0

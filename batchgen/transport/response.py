@@ -17,9 +17,9 @@ from anyio import CancelScope, get_cancelled_exc_class, to_thread
 from .. import redaction
 from ..errors import StoreError
 from ..fault import ProviderError
-from .content_coding import plain
+from .content_coding import decompress
 from .deadline import until
-from .errors import cut_off, too_large
+from .errors import too_large, why_broken
 
 #: Bytes of one body, API answers and results alike.  Ten 4K images in base64 stay below it.
 MAX_BODY = 256 * 1024 * 1024
@@ -99,7 +99,7 @@ async def receive(
     except (StoreError, ProviderError, get_cancelled_exc_class()):
         raise
     except Exception as error:  # noqa: BLE001 - whatever it was, even a bug here: what came is kept
-        broken = redaction.hidden(cut_off(error), [key])
+        broken = redaction.hidden(why_broken(error), [key])
     finally:
         pieces.end()
     await _seal(sink, whole=broken is None)
@@ -213,6 +213,6 @@ async def hang_up(response: httpx.Response) -> None:
         await response.aclose()
 
 
-def inflated(body: bytes, headers: Mapping[str, str]) -> bytes:
+def decompressed(body: bytes, headers: Mapping[str, str]) -> bytes:
     """Return *body* without the compressions around it; raise ProviderError (spoiled) where it cannot be read."""
-    return plain(body, headers, MAX_BODY)
+    return decompress(body, headers, MAX_BODY)

@@ -10,8 +10,8 @@ from anyio import fail_after
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ..providers.presets import is_loopback
-from .client import trusted
-from .errors import TROUBLE, FlakyError, words
+from .client import tls_context
+from .errors import TROUBLE, FlakyError, describe
 from .proxies import ProxyError, proxy_for
 
 #: Seconds for one try, and how many there are.
@@ -44,7 +44,7 @@ async def post(url: str, body: bytes, headers: Mapping[str, str]) -> str | None:
     except ProxyError as error:
         return str(error)
     async with httpx.AsyncClient(
-        verify=trusted(),
+        verify=tls_context(),
         timeout=TIMEOUT,
         proxy=proxy,
         trust_env=False,
@@ -65,7 +65,7 @@ async def _once(client: httpx.AsyncClient, url: str, body: bytes, headers: Mappi
             async with client.stream("POST", url, content=body, headers=dict(headers)) as response:
                 status = response.status_code
     except TROUBLE as error:
-        raise FlakyError(words(error)) from error
+        raise FlakyError(describe(error)) from error
     if status in (408, 425, 429) or status >= 500:
         raise FlakyError(f"HTTP {status}")
     return status

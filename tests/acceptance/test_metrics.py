@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from batchgen.app.monitoring.exposition import Family, exposition
+from batchgen.app.monitoring.metrics import Family, exposition
 
 from .kit import Workspace, wait_for
 

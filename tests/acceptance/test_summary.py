@@ -33,7 +33,7 @@ def test_the_summary_says_what_the_run_printed_and_what_the_ledger_knows(project
         "total": 3, "pending": 0, "running": 0, "done": 1, "failed": 2, "unknown": 0, "cancelled": 0
     }  # fmt: skip
     assert (kept["exit_code"], kept["needs_person"], kept["run"]["images"]) == (3, True, 1)
-    assert kept["exit_words"] == "ran to the end, some jobs failed or are unknown"
+    assert kept["exit_words"] == "ran to the end; some jobs failed or are unknown"
     by_cause = {failure["cause"]: failure for failure in kept["failures"]}
     assert by_cause["refused"]["example"]["id"] == "no"
     assert by_cause["refused"]["next"] is None

@@ -39,9 +39,9 @@ contact support an…
 shop: 3 of 4 jobs done; this run made 3 images in N s, N a minute
 spent     $0.0177 ($0.0177 priced)
 files     .batchgen/sandbox/output/shop
-next      refused: the provider's rules refuse it: change the prompt, then run again
+next      refused: change the prompt or the source image, then run again
           batchgen show --sandbox j1    tells every attempt of a job
-exit code 3: ran to the end, some jobs failed or are unknown"""
+exit code 3: ran to the end; some jobs failed or are unknown"""
 
 
 @pytest.mark.parametrize("columns", [40, 100])

@@ -112,7 +112,7 @@ async def _httpx_aiohttp(stack: AsyncExitStack, url: str) -> _One:
 async def _line(stack: AsyncExitStack, url: str) -> _One:
     spool = Spool(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "spool")
     transport = Transport({"openai": profile("openai", {"base_url": url})}, {"openai": KEY})
-    line = (await stack.enter_async_context(transport)).line("openai")
+    line = (await stack.enter_async_context(transport)).client("openai")
     call = Call(method="POST", url=line.profile.url("generate"), json=_ORDER)
 
     async def one(number: int) -> None:

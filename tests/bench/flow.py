@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from ..simulated import scenarios
-from ..simulated.scenarios import COUNTING, Told
-from ..simulated.server import Tells
+from tests.simulated import scenarios
+from tests.simulated.scenarios import COUNTING, Told
+from tests.simulated.server import Tells
 
 #: Where commits cost no disk; the job table is a real file there all the same.
 MEMORY = Path("/dev/shm")

@@ -18,8 +18,8 @@ from batchgen.store.reader import Reader
 from batchgen.store.records import Wanted
 from batchgen.store.writer import Writer
 from batchgen.task import Kind, Task
+from tests.store.kit import NOW, attempt_for, delivery
 
-from ..integration.store_kit import NOW, attempt_for, delivery
 from .apart import apart
 from .crowd import crowd
 from .figures import Row, rows

@@ -15,10 +15,10 @@ from batchgen.job import Attempt, Delivered, Missed, Outcome
 from batchgen.providers.base import Reply
 from batchgen.providers.error_mapping import fault_of
 from batchgen.providers.profile import Profile
-from batchgen.providers.ratelimit_headers import stated
+from batchgen.providers.ratelimit_headers import read_rate_limit
 from batchgen.providers.validation import deadline
 from batchgen.task import NOTHING, UNPRICED, Artifact, Basis, Charge, Usage
-from batchgen.transport.errors import in_doubt, unreached
+from batchgen.transport.errors import unknown_outcome, unreached
 
 from .server import Answer, Nature, Said, Server
 
@@ -40,27 +40,27 @@ class Simulated:
         with anyio.move_on_after(seconds):
             images = attempt.task.n + len(attempt.task.images)
             return _outcome(attempt, await server.serve(attempt.id, attempt.key, images), server, profile)
-        return _missed(in_doubt(f"no answer within {seconds:g} s, after the request was sent"))
+        return _missed(unknown_outcome(f"no answer within {seconds:g} s, after the request was sent"))
 
 
 def _left_over(server: Server, attempt: Attempt) -> Missed:
     """Return what the spool of a killed run tells of a call it had not settled: sent and lost, or never sent."""
     if any(call.attempt == attempt.id for call in server.log):
-        return _missed(in_doubt("the run ended while the request was under way"))
+        return _missed(unknown_outcome("the run ended while the request was under way"))
     return _missed(unreached("the run ended before the request was sent"))
 
 
 def _outcome(attempt: Attempt, heard: Answer, server: Server, profile: Profile) -> Outcome:
     match heard.call.said:
         case Said.IMAGE:
-            return _delivered(attempt, server.nature, stated(heard.headers))
+            return _delivered(attempt, server.nature, read_rate_limit(heard.headers))
         case Said.FAULT:
             faults = server.nature.faults
             return _of(faults[attempt.key] if attempt.key in faults else faults[""])
         case Said.UNREACHED:
             return _missed(unreached("Cannot connect to host"))
         case Said.LOST | Said.SILENT:
-            return _missed(in_doubt("Server disconnected, after the request was sent"))
+            return _missed(unknown_outcome("Server disconnected, after the request was sent"))
         case _:
             reply = Reply(status=heard.status, body=heard.body, headers=heard.headers)
             return _of(fault_of(reply, profile))

@@ -14,7 +14,7 @@ from anyio import to_thread
 
 from batchgen.store import migrate
 from batchgen.store.writer import Writer
-from tests.integration.store_kit import NOW
+from tests.store.kit import NOW
 
 from . import clock as clocks
 from .clock import DUSK, Clock, StandstillError, UncountedError, live

@@ -10,7 +10,7 @@ import pytest
 from batchgen.providers.base import Reply
 from batchgen.providers.error_mapping import fault_of
 from batchgen.providers.presets import profile
-from batchgen.providers.ratelimit_headers import stated
+from batchgen.providers.ratelimit_headers import read_rate_limit
 
 from . import witness
 from .allowance import Bucket, Fixed, Sliding
@@ -128,4 +128,4 @@ def test_a_limit_is_told_so_that_it_can_be_read(counting, unit, tells):
     assert [one.status for one in told] == [200, 200, 200, 429]
     assert hint is not None
     assert (hint.limit, hint.window_seconds, hint.unit) == (3, 60, unit)
-    assert [(stated(one.headers) is not None) for one in passed] == [tells is Tells.LIMITS] * 3
+    assert [(read_rate_limit(one.headers) is not None) for one in passed] == [tells is Tells.LIMITS] * 3

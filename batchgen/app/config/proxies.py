@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from ...providers.presets import is_loopback
 from ...providers.profile import Profile
-from ...transport.proxies import flaw, shown
+from ...transport.proxies import proxy_problem, without_login
 
 #: Variables that name certificates.
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -38,22 +38,22 @@ def proxies(profiles: Iterable[Profile]) -> Iterator[Proxy]:
         variable = next((one for one in (name, name.upper()) if os.environ.get(one)), name)
         if scheme == "all":
             unused = "batchgen does not use it; HTTPS_PROXY is the one it uses"
-            yield Proxy(variable=variable, address=shown(address), providers=(), flaw=unused)
+            yield Proxy(variable=variable, address=without_login(address), providers=(), flaw=unused)
         if scheme not in ("http", "https"):
             continue
         through = [one for one in far if one.base_url.startswith(f"{scheme}://")]
         names = tuple(one.name for one in through if not urllib.request.proxy_bypass(_host(one)))
-        why = flaw(address)
+        why = proxy_problem(address)
         unusable = None if why is None else f"it cannot be used: {why}"
-        yield Proxy(variable=variable, address=shown(address), providers=names, flaw=unusable)
+        yield Proxy(variable=variable, address=without_login(address), providers=names, flaw=unusable)
 
 
-def bypassing(profiles: Iterable[Profile]) -> list[str]:
+def bypassing_providers(profiles: Iterable[Profile]) -> list[str]:
     """Return the providers that NO_PROXY keeps from every proxy."""
     return [one.name for one in profiles if _host(one) and urllib.request.proxy_bypass(_host(one))]
 
 
-def trusting(profiles: Iterable[Profile]) -> list[str]:
+def tls_providers(profiles: Iterable[Profile]) -> list[str]:
     """Return the providers whose certificates are checked."""
     return [one.name for one in profiles if one.base_url.startswith("https://")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from anyio import create_task_group, sleep
@@ -17,6 +17,7 @@ from ...files import log
 from ...job import Deferred, Delivery, Event, Exhausted, Incomplete, PartialDelivery, Released, Settlement, Unknown
 from ...money import show_credits, show_usd
 from ...store.reader import Reader
+from ..wiring import Follow
 
 #: Seconds between two looks at the lanes.
 LOOK = 1.0
@@ -33,7 +34,7 @@ _ENDS: dict[type[Event], tuple[str, int]] = {
 
 
 @asynccontextmanager
-async def journal(runner: Runner, reader: Reader) -> AsyncIterator[None]:
+async def log_events(runner: Runner, reader: Reader) -> AsyncIterator[None]:
     """Log a run while it goes on."""
     del reader
     eye = LaneLogger(runner)
@@ -46,7 +47,7 @@ async def journal(runner: Runner, reader: Reader) -> AsyncIterator[None]:
             eye.look()
 
     runner.purchases.listeners.append(note)
-    with log.about(run=runner.purchases.run_id):
+    with log.log_context(run=runner.purchases.run_id):
         log.event("begun", providers=[lane.name for lane in runner.lanes])
         try:
             async with create_task_group() as tasks:
@@ -63,7 +64,7 @@ async def _keep_looking(eye: LaneLogger) -> None:
         await sleep(LOOK)
 
 
-def call(lane: Lane, opened: OpenAttempt) -> dict[str, object]:
+def call_fields(lane: Lane, opened: OpenAttempt) -> dict[str, object]:
     """Return whom a call is about."""
     attempt = opened.attempt
     stands_in = opened.job.task.provider if opened.job.task.provider != lane.provider else None
@@ -79,15 +80,15 @@ def call(lane: Lane, opened: OpenAttempt) -> dict[str, object]:
 
 def _log_claim(lane: Lane, opened: OpenAttempt) -> None:
     reserved = show_usd(opened.estimate.usd)
-    log.event("claimed", logging.DEBUG, **call(lane, opened), claim=opened.attempt.claim, reserved_usd=reserved)
+    log.event("claimed", logging.DEBUG, **call_fields(lane, opened), claim=opened.attempt.claim, reserved_usd=reserved)
 
 
 def _log_end(lane: Lane, opened: OpenAttempt, settlement: Settlement) -> None:
-    name, level, told = ending(opened, settlement)
-    log.event(name, level, **call(lane, opened), **told)
+    name, level, told = settlement_fields(opened, settlement)
+    log.event(name, level, **call_fields(lane, opened), **told)
 
 
-def ending(opened: OpenAttempt, settlement: Settlement) -> tuple[str, int, dict[str, object]]:
+def settlement_fields(opened: OpenAttempt, settlement: Settlement) -> tuple[str, int, dict[str, object]]:
     """Return how a call ended: its name, how grave that is, and what there is to say of it."""
     name, level = _ENDS.get(type(settlement.event), (type(settlement.event).__name__.lower(), logging.INFO))
     fault = getattr(settlement.event, "fault", None)
@@ -161,3 +162,16 @@ def _news(lane: Lane, seen: _Seen) -> Iterator[tuple[str, int, dict[str, object]
     for home in lane.stood_in.keys() - seen.took_over:
         yield "stood_in", logging.WARNING, {"stands_in_for": home}
         seen.took_over.add(home)
+
+
+def combine(*followers: Follow) -> Follow:
+    """Return what lets all *followers* follow a run, the first one outermost."""
+
+    @asynccontextmanager
+    async def follow(runner: Runner, reader: Reader) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for follower in followers:
+                await stack.enter_async_context(follower(runner, reader))
+            yield
+
+    return follow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +14,12 @@ from ...budget import Budget
 from ...engine.lane import Lane
 from ...engine.runner import Runner
 from ...errors import StoreError
-from ...files.output import replace_file
+from ...files.atomic import write_atomic
 from ...money import show_credits, show_usd
 from ...store.ledger import Counts
 from ...store.reader import Reader
-from ..live_limits import Say
-from ..run_options import RunResult
-from .exposition import Family, exposition
+from ..live_limits import ShowMessage
+from ..run_result import RunResult
 
 #: Seconds between two times at which the file is written.
 EVERY = 5.0
@@ -33,7 +32,7 @@ class MetricsFile:
     """Writes the figures of one run, each time the whole file or nothing."""
 
     file: Path
-    say: Say  #: tells a person that the file cannot be written
+    say: ShowMessage  #: tells a person that the file cannot be written
     _last: list[Family] = field(default_factory=list)
     _began: float = field(default_factory=time.time)
     _mute: bool = False
@@ -50,7 +49,7 @@ class MetricsFile:
 
     def finished(self, ended: RunResult) -> None:
         """Write the figures at the end, with the exit code."""
-        batch = {"batch": ended.standing.batch.name}
+        batch = {"batch": ended.status.batch.name}
         end = [
             Family(
                 name="batchgen_run_ended_timestamp_seconds",
@@ -81,7 +80,7 @@ class MetricsFile:
     def _write(self, found: Iterable[Family]) -> None:
         try:
             # others may read it: the exporter is another user
-            replace_file(self.file, exposition(found).encode(), mode=0o666)
+            write_atomic(self.file, exposition(found).encode(), mode=0o666)
         except OSError as error:
             if not self._mute:
                 self._mute = True
@@ -119,7 +118,7 @@ def families(runner: Runner, counts: Counts, began: float) -> list[Family]:
         by_lane("lane_held", "1 where a person paused a lane.", lambda lane: int(lane.held)),
         by_lane("lane_pause_seconds", "Seconds until a lane goes on.", lambda lane: f"{lane.pause_left:.1f}"),
         Family(name="batchgen_jobs", kind="gauge", help="Jobs of the batch, by state.", samples=jobs),
-        *_budgets(runner.purchases.wallet.purses, batch),
+        *_budgets(runner.purchases.wallet.budgets, batch),
         Family(
             name="batchgen_run_started_timestamp_seconds",
             kind="gauge",
@@ -130,9 +129,9 @@ def families(runner: Runner, counts: Counts, began: float) -> list[Family]:
 
 
 def _budgets(purses: Iterable[Budget], batch: dict[str, str]) -> list[Family]:
-    capped = [(batch | {"scope": purse.caps.scope}, purse) for purse in purses]
-    limits = [(labels, show_usd(purse.caps.usd) or "0") for labels, purse in capped if purse.caps.usd is not None]
-    used = [(labels, show_usd(purse.usd) or "0") for labels, purse in capped if purse.caps.usd is not None]
+    capped = [(batch | {"scope": purse.limit.scope}, purse) for purse in purses]
+    limits = [(labels, show_usd(purse.limit.usd) or "0") for labels, purse in capped if purse.limit.usd is not None]
+    used = [(labels, show_usd(purse.usd) or "0") for labels, purse in capped if purse.limit.usd is not None]
     what = "USD that count against a budget: spent, at risk, reserved."
     return [
         Family(name="batchgen_budget_limit_usd", kind="gauge", help="USD that a budget allows.", samples=limits),
@@ -144,3 +143,36 @@ def _shown(total: int, show: str) -> int | str:
     if show == "usd":
         return show_usd(total) or "0"
     return (show_credits(total) or "0") if show == "credits" else total
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Family:
+    """One metric: what it counts, and its samples by their labels."""
+
+    name: str
+    kind: str  #: "counter" only grows within a run, "gauge" goes up and down
+    help: str
+    samples: Sequence[tuple[Mapping[str, str], int | str]] = field(default_factory=list)  #: labels, a decimal number
+
+
+def exposition(families: Iterable[Family]) -> str:
+    """Return *families* as text; those without samples are left out."""
+    lines: list[str] = []
+    for family in families:
+        if family.samples:
+            lines += [f"# HELP {family.name} {_escaped(family.help)}", f"# TYPE {family.name} {family.kind}"]
+            lines += [f"{family.name}{_labels(labels)} {value}" for labels, value in family.samples]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    said = ",".join(f'{name}="{_quoted(value)}"' for name, value in labels.items())
+    return f"{{{said}}}" if said else ""
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def _quoted(text: str) -> str:
+    return _escaped(text).replace('"', '\\"')

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
 
@@ -25,9 +22,10 @@ from ...store.reader import Reader
 from ...store.records import AttemptRecord, Intake, RecoveredAttempt
 from ...store.writer import Writer
 from ...task import UNPRICED
+from ..clock import utc_now
 from ..lanes import policy_of
-from ..project import Project
-from ..retry import as_before
+from ..project import Project, command_line
+from ..retry import with_earlier_overrides
 from . import last_run
 from .evidence import SidecarRecord
 from .scan import RecoveryScan
@@ -45,15 +43,15 @@ class RecoveryReport:
 
     intake: Intake
     settled: int = 0  #: calls that it held open: they had delivered, or are in doubt now
-    aside: Path | None = None  #: where a damaged table was moved to
+    damaged_copy: Path | None = None  #: where a damaged table was moved to
 
     @property
-    def anything(self) -> bool:
+    def found_anything(self) -> bool:
         """Return whether there was anything that the table did not know."""
         return bool(self.intake.attempts or self.intake.files or self.settled)
 
 
-def before_run(project: Project, reader: Reader, batch: Batch) -> RecoveryReport | None:
+def recover_before_run(project: Project, reader: Reader, batch: Batch) -> RecoveryReport | None:
     """Take in what the table does not know of *batch*, as far as there is a sign that it may lack something.
 
     Costs a look at the spool and at the dates in the output folder, where a run with another table may have worked.
@@ -68,20 +66,20 @@ def recover(project: Project, batch: Batch) -> RecoveryReport:
     A damaged table is moved aside.  One that is whole is kept, and learns what it lacks.  Raises LockHeld.
     """
     make_private(project.state)
-    command = shlex.join(["batchgen", *sys.argv[1:]])
+    command = command_line()
     # a run from elsewhere is not to be taken in by half
     with lock.hold(project.db, command=command), lock.hold_folder(batch.folder):
         aside = None
         if not maintenance.is_whole(project.db):
-            aside = maintenance.set_aside(project.db, f"{datetime.now(UTC):%Y%m%d-%H%M%S}")
+            aside = maintenance.set_aside(project.db, f"{utc_now():%Y%m%d-%H%M%S}")
         migrate.ensure(project.db)
         with Reader(project.db) as reader:
-            survey = RecoveryScan(project=project, reader=reader, batch=as_before(project, reader, batch))
+            survey = RecoveryScan(project=project, reader=reader, batch=with_earlier_overrides(project, reader, batch))
             survey.thorough = True
             learnt = _take_in(survey, always=True)
-        last_run.settled(project, batch.name)
+        last_run.record_recovery(project, batch.name)
     return (
-        RecoveryReport(intake=learnt.intake, settled=learnt.settled, aside=aside)
+        RecoveryReport(intake=learnt.intake, settled=learnt.settled, damaged_copy=aside)
         if learnt
         else RecoveryReport(intake=Intake())
     )
@@ -90,12 +88,12 @@ def recover(project: Project, batch: Batch) -> RecoveryReport:
 def _take_in(survey: RecoveryScan, *, always: bool = False) -> RecoveryReport | None:
     slots, busy = survey.slots()
     strays = survey.strays(busy)
-    traces = survey.traces(survey.live(slots))
+    traces = survey.recovered_attempts(survey.live(slots))
     first = next(traces, None)
     found = first is not None or bool(slots) or any(files for _, _, files in strays)
-    if not (found or always or (survey.behind and survey.batch_id is not None)):
+    if not (found or always or (survey.is_outdated and survey.batch_id is not None)):
         return None
-    older = found or survey.behind
+    older = found or survey.is_outdated
     with Writer(survey.project.db) as writer:
         everything = chain([first] if first else [], traces)
         return anyio.run(_carry_out, survey, writer, [s for s in strays if older], everything, slots)
@@ -108,7 +106,7 @@ async def _carry_out(
     traces: Iterable[RecoveredAttempt],
     slots: Sequence[RecoveredAttempt],
 ) -> RecoveryReport:
-    now, batch = datetime.now(UTC), survey.batch
+    now, batch = utc_now(), survey.batch
     for stray in strays:
         await _settle(survey, writer, *stray)
     batch_id = await writer.open_batch(batch.name, str(batch.manifest), str(batch.folder), now)
@@ -136,7 +134,7 @@ async def _settle(
     survey: RecoveryScan, writer: Writer, job: Job, record: AttemptRecord, files: Sequence[SidecarRecord]
 ) -> None:
     """End an attempt that an older table holds open: it delivered, or nobody can know what became of it."""
-    now = datetime.now(UTC)
+    now = utc_now()
     attempt = Attempt(
         id=record.id,
         job_id=job.id,

@@ -28,7 +28,7 @@ _MANIFEST = click.Path(dir_okay=False, path_type=Path)
 def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int:
     """Check manifests: every mistake at once, with file, line and column.  Nothing is sent or written."""
     from ...app import plan as prepare
-    from ...providers.key_destinations import Destination, unusual
+    from ...providers.key_destinations import Destination, unusual_destinations
 
     errors: list[Problem] = []
     warnings: list[Problem] = []
@@ -42,7 +42,7 @@ def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int
         else:
             warnings += batch.warnings
             jobs += len(batch.jobs)
-            keys |= dict.fromkeys(unusual(batch.profiles.values()))
+            keys |= dict.fromkeys(unusual_destinations(batch.profiles.values()))
     if strict:
         errors, warnings = [*errors, *warnings], []
     if session.as_json:

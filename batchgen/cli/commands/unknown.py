@@ -16,8 +16,8 @@ from ..options import Session, batch, command, group, selecting, selection
 from ..options import sandbox as rehearsal
 
 if TYPE_CHECKING:
-    from ...app.doubts import VerifyReport
     from ...app.project import CommandFlags
+    from ...app.verify import VerifyReport
     from ...job import Job
     from ...planning.selection import Selection
     from ...store.records import Batch, UnknownAttempt
@@ -39,10 +39,10 @@ def unknown() -> None:
 @rehearsal
 def list_(session: Session, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
     """List the jobs in doubt: when, what it may have cost, what to look for in the provider's own log."""
-    from ...app import doubts
+    from ...app import unknown
 
     project = session.project(sandbox=sandbox)
-    found, jobs = doubts.doubts(project, batch, _doubtful(options))
+    found, jobs = unknown.list_unknown(project, batch, _doubtful(options))
     if session.as_json:
         lines = [_document(job, doubt) for job, doubt in jobs]
         output.document({"schema_version": 1, "batch": found.name, "unknown": lines})
@@ -53,7 +53,7 @@ def list_(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     heads = ("id", "provider", "sent (UTC)", "may have cost", "request id", "what is known")
     for line in output.table([_row(job, doubt) for job, doubt in jobs], heads, right=(3,)):
         output.data(line)
-    for line in _choices(found, jobs[0][0].key, project.way(batch)):
+    for line in _choices(found, jobs[0][0].key, project.command_flags(batch)):
         output.say(line)
     return 0
 
@@ -118,16 +118,16 @@ def _choices(found: Batch, key: str, way: CommandFlags) -> list[str]:
 @rehearsal
 def retry(session: Session, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Put jobs in doubt back to pending: all, or those selected.  What they may have cost stays in the ledger."""
-    from ...app import doubts
+    from ...app import unknown
 
     project = session.project(sandbox=sandbox)
-    found, jobs = doubts.try_again(project, batch, _doubtful(options))
+    found, jobs = unknown.requeue(project, batch, _doubtful(options))
     if session.as_json:
         output.document({"schema_version": 1, "batch": found.name, "requeued": [job.key for job in jobs]})
         return 0
     output.say(f"{found.name}: {output.count(len(jobs), 'job')} pending again")
     if jobs:
-        way = project.way()
+        way = project.command_flags()
         output.say(f"next      batchgen run {way.manifest(found.manifest)}{way.flags}")
     return 0
 
@@ -139,9 +139,9 @@ def retry(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
 @rehearsal
 def drop(session: Session, not_charged: bool, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Give up jobs in doubt, all or those selected: they are cancelled."""
-    from ...app import doubts
+    from ...app import unknown
 
-    found, jobs = doubts.drop(session.project(sandbox=sandbox), batch, _doubtful(options), free=not_charged)
+    found, jobs = unknown.drop(session.project(sandbox=sandbox), batch, _doubtful(options), free=not_charged)
     if session.as_json:
         output.document({"schema_version": 1, "batch": found.name, "cancelled": [job.key for job in jobs]})
         return 0
@@ -160,9 +160,9 @@ def adopt(session: Session, job: str, file: Path, batch: str | None, sandbox: bo
 
     It is checked like any other, gets the job's name and a sidecar, and its call is booked at its estimate.
     """
-    from ...app import doubts
+    from ...app import unknown
 
-    after, artifact = doubts.adopt(session.project(sandbox=sandbox), batch, job, file)
+    after, artifact = unknown.adopt(session.project(sandbox=sandbox), batch, job, file)
     if session.as_json:
         facts = {"path": artifact.path, "sha256": artifact.sha256, "bytes": artifact.size_bytes}
         output.document({"schema_version": 1, "id": after.key, "state": after.state.value, "file": facts})
@@ -191,26 +191,26 @@ def _doubtful(options: dict[str, Any]) -> Selection:
 @rehearsal
 def verify(session: Session, deep: bool, requeue: bool, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Hold every delivered file against its size and hash.  Ends with 3 where one is gone or damaged."""
-    from ...app import doubts
+    from ...app import verify
 
-    look = doubts.requeue if requeue else doubts.verify
+    look = verify.requeue if requeue else verify.verify
     project = session.project(sandbox=sandbox)
     seen = look(project, batch, selection(options), deep=deep)
     if session.as_json:
         output.document(_verified(seen))
-        return 3 if seen.flaws else 0
-    for line in output.table([[f.what, f.key, f.path, f.detail] for f in seen.flaws], ("what", "job", "file", "")):
-        if seen.flaws:
+        return 3 if seen.problems else 0
+    for line in output.table([[f.what, f.key, f.path, f.detail] for f in seen.problems], ("what", "job", "file", "")):
+        if seen.problems:
             output.data(line)
-    wrong = f"{len(seen.flaws)} not as delivered" if seen.flaws else "all as delivered"
+    wrong = f"{len(seen.problems)} not as delivered" if seen.problems else "all as delivered"
     output.say(f"{seen.batch.name}: {output.count(seen.checked, 'file')} checked, {wrong}")
-    for line in _after(seen, project.way(batch), requeue=requeue):
+    for line in _after(seen, project.command_flags(batch), requeue=requeue):
         output.say(line)
-    return 3 if seen.flaws else 0
+    return 3 if seen.problems else 0
 
 
 def _after(seen: VerifyReport, way: CommandFlags, *, requeue: bool) -> list[str]:
-    if not seen.flaws:
+    if not seen.problems:
         return []
     if not requeue:
         return [
@@ -225,7 +225,7 @@ def _verified(seen: VerifyReport) -> dict[str, Any]:
         "schema_version": 1,
         "batch": seen.batch.name,
         "checked": seen.checked,
-        "wrong": len(seen.flaws),
-        "files": [{"id": f.key, "path": f.path, "what": f.what, "detail": f.detail} for f in seen.flaws],
+        "wrong": len(seen.problems),
+        "files": [{"id": f.key, "path": f.path, "what": f.what, "detail": f.detail} for f in seen.problems],
         "requeued": list(seen.requeued),
     }

@@ -37,7 +37,7 @@ def check_lines(found: Iterable[ProviderCheck]) -> list[str]:
 def _block(each: ProviderCheck) -> Pairs:
     account = each.account
     if account is None:
-        yield _MISSING, each.candidate.lacking
+        yield _MISSING, each.candidate.problem
         return
     yield _LABELS[account.verdict], _key_words(each.candidate)
     if account.words:
@@ -50,13 +50,13 @@ def _block(each: ProviderCheck) -> Pairs:
     for limit in account.limits:
         yield "limit", _limit_words(limit)
     reasons: dict[str, list[str]] = {}
-    for what, why in account.untold.items():
+    for what, why in account.unavailable.items():
         if why not in account.words:
             reasons.setdefault(why, []).append(what)
     for why, things in reasons.items():
         yield "not told", f"{' and '.join(things)}: {why}"
-    if account.broke or account.hint:
-        yield "next", "add credit at the provider, or raise its limit" if account.broke else account.hint
+    if account.out_of_money or account.hint:
+        yield "next", "add credit at the provider, or raise its limit" if account.out_of_money else account.hint
 
 
 def _key_words(candidate: CheckCandidate) -> str:
@@ -121,7 +121,7 @@ def _checked_json(each: ProviderCheck) -> dict[str, Any]:
 
 def _missing_json(candidate: CheckCandidate) -> dict[str, Any]:
     nothing = dict.fromkeys(("hint", "status", "balance", "out_of_money", "models"))
-    return {"verdict": "missing", "message": candidate.lacking, **nothing, "limits": [], "untold": {}}
+    return {"verdict": "missing", "message": candidate.problem, **nothing, "limits": [], "untold": {}}
 
 
 def _account_json(account: AccountReport, each: ProviderCheck) -> dict[str, Any]:
@@ -139,13 +139,13 @@ def _account_json(account: AccountReport, each: ProviderCheck) -> dict[str, Any]
             "unlimited": balance.unlimited,
             "used": _plain(balance.used),
         },
-        "out_of_money": account.broke,
+        "out_of_money": account.out_of_money,
         "models": catalogue and {"listed": len(catalogue.ids), "known": dict(catalogue.offers(each.candidate.profile))},
         "limits": [
             {"of": limit.of, "limit": limit.limit, "remaining": limit.remaining, "resets_seconds": limit.resets}
             for limit in account.limits
         ],
-        "untold": dict(account.untold),
+        "untold": dict(account.unavailable),
     }
 
 

@@ -102,9 +102,9 @@ def key_documents(keys: Sequence[Destination]) -> list[dict[str, Any]]:
 
 def keys_of_plan(batch: Batch, wish: Plan) -> list[Destination]:
     """Return the unusual destinations of the keys of all providers that a run may use."""
-    from ...providers.key_destinations import sent_by
+    from ...providers.key_destinations import destinations_of
 
-    return sent_by(batch.profiles, [*(lane.provider for lane in wish.lanes), *wish.alternates])
+    return destinations_of(batch.profiles, [*(lane.provider for lane in wish.lanes), *wish.alternates])
 
 
 def notices(project: Project, batch: Batch, wish: Plan) -> tuple[dict[str, Any], list[str]]:
@@ -198,7 +198,7 @@ def _sums(wish: Plan) -> Iterator[str]:
 
 def _enough(purse: Budget, wish: Plan) -> str:
     """Return a budget, what of it is used, and how far the rest goes."""
-    caps = purse.caps
+    caps = purse.limit
     used = f"{output.usd(purse.usd)} of it used" if purse.usd else "none of it used"
     said = [f"{output.usd(caps.usd)} for {caps.scope}, {used}"] if caps.usd is not None else []
     said += [

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ...files.opening import said
+from ...files.opening import reason
 from ..filenames import control
 from .errors import BadList, Remark, Report
 from .results import is_sidecar
@@ -85,14 +85,14 @@ class Pictures:
     @property
     def remarks(self) -> tuple[Remark, ...]:
         """Return what was left out, as warnings."""
-        said: list[Remark] = []
+        reason: list[Remark] = []
         if self._others:
             what = "no provider takes their kind: save them as png, jpg or webp"
-            said.append(("other_kind", _left_out(self._others, "of other kinds"), what))
+            reason.append(("other_kind", _left_out(self._others, "of other kinds"), what))
         if self._results:
             what = "to edit results, name a folder that holds nothing else"
-            said.append(("results", _left_out(self._results, "results of a batch, with a sidecar beside them"), what))
-        return tuple(said)
+            reason.append(("results", _left_out(self._results, "results of a batch, with a sidecar beside them"), what))
+        return tuple(reason)
 
     def _sources(self, found: list[str]) -> list[str]:
         """Return *found* without results of batches, unless it is nothing else."""
@@ -135,7 +135,7 @@ class Pictures:
         except (OSError, ValueError) as error:
             where = f" (the folder {folder!r} in it)" if folder else ""
             missing = isinstance(error, FileNotFoundError)
-            what = "there is no such folder" if missing else said(error)
+            what = "there is no such folder" if missing else reason(error)
             raise BadList(f"{self._file}: {what}{where}") from None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ...files.opening import NotOpened, opened
+from ...files.opening import OpenError, open_file
 
 #: Bytes; a sidecar holds a prompt and little else.
 _MOST = 4_000_000
@@ -15,8 +15,8 @@ _SAID = frozenset({"batch", "id", "attempt", "fingerprint", "file"})
 def is_sidecar(path: str) -> bool:
     """Tell whether the file at *path* is a sidecar, and not somebody else's JSON."""
     try:
-        with opened(path) as file:
+        with open_file(path) as file:
             said = json.loads(file.read(_MOST))
-    except (NotOpened, OSError, ValueError, RecursionError):
+    except (OpenError, OSError, ValueError, RecursionError):
         return False
     return isinstance(said, dict) and said.keys() >= _SAID

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from ...files.opening import NotOpened, opened
+from ...files.opening import OpenError, open_file
 from .errors import BadList, Report, ignore
 
 #: A longer line is reported, and never held.
@@ -60,8 +60,8 @@ class ListFile:
 
     def _open(self) -> BinaryIO:
         try:
-            handle = opened(self._path)
-        except NotOpened as error:
+            handle = open_file(self._path)
+        except OpenError as error:
             raise BadList(f"{self.file}: {error}") from None
         if not os.fstat(handle.fileno()).st_size:
             handle.close()

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from ..checks import Rules, openai_size, read_order
 from ..prices import GEMINI_MODELS, aigate_bill
-from ..wire import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
+from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
 from .chat import blocked, completion, read_chat
 from .dialect import Dialect, Purse, Question
 from .openai import COMMON, SDK_EXTRAS

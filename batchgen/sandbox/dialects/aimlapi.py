@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from ..checks import STANDARD_SIZES, Rules, listed_size, read_order
 from ..prices import aimlapi_bill
-from ..wire import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
+from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
 from .dialect import Dialect, Purse, Question
 from .openai import COMMON
 from .words import OPENAI_WORDS, Words, retry_headers, words_for

@@ -7,7 +7,7 @@ from PIL import Image
 from ..checks import one_of_models, require, text
 from ..prices import GEMINI_MODELS
 from ..sources import from_address
-from ..wire import Bill, Fetch, Form, Json, Order, Picture, Refusal, Trace
+from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Trace
 
 #: Pixels at 1K by aspect ratio; 2K and 4K double them once and twice.
 RATIOS = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from ..wire import Bill, Fetch, Form, Order, Picture, Refusal, Reply, Trace
+from ..values import Bill, Fetch, Form, Order, Picture, Refusal, Reply, Trace
 
 Read = Callable[[Form, str, Fetch], Order]  #: body, kind of endpoint, source fetcher
 Price = Callable[[Order, int], Bill]  #: order, images delivered

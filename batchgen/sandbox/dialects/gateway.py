@@ -7,7 +7,7 @@ from zlib import crc32
 
 from ..checks import Rules, openai_size, read_order
 from ..prices import gateway_bill
-from ..wire import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
+from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
 from .dialect import Dialect
 from .words import OPENAI_WORDS, Words, retry_headers, words_for
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..checks import Rules, listed_size, read_order
 from ..prices import gptimageapi_bill
-from ..wire import Bill, Fetch, Form, Order, Picture, Refusal, Reply, Trace
+from ..values import Bill, Fetch, Form, Order, Picture, Refusal, Reply, Trace
 from .dialect import Dialect
 from .words import OPENAI_WORDS, Words, retry_headers, words_for
 

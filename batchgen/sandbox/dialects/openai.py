@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..checks import Rules, openai_size, read_order
 from ..prices import GPT_RATES, openai_bill
-from ..wire import Bill, Fetch, Form, Json, Order, Picture, Quota, Refusal, Reply, Trace
+from ..values import Bill, Fetch, Form, Json, Order, Picture, Quota, Refusal, Reply, Trace
 from .dialect import Dialect, Purse, Question
 from .words import OPENAI_WORDS, go_duration, openai_error, retry_headers, words_for
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..prices import GEMINI_MODELS, openrouter_bill
-from ..wire import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
+from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
 from .chat import completion, read_chat
 from .dialect import Dialect, Purse, Question
 from .words import OPENAI_WORDS, Words, retry_headers, words_for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..wire import Json, Refusal, Trace
+from ..values import Json, Refusal, Trace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

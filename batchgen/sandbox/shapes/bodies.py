@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from ..wire import Json, Package
+from ..values import Json, Package
 from .shape import Draft, Shape, base64_of, data_url
 
 

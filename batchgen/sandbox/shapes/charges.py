@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from ..wire import Bill, Json, Reply
+from ..values import Bill, Json, Reply
 from .shape import Draft, Shape, changed, with_message
 
 _LITELLM = "x-litellm-response-cost"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from ..wire import Json, Link
+from ..values import Json, Link
 from .shape import Draft, Shape, base64_of, data_url, with_message
 
 Message = Callable[[Draft], Json]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from ..wire import Json, Package
+from ..values import Json, Package
 from .shape import Draft, Shape
 
 _FIREWALL = """<!DOCTYPE html>

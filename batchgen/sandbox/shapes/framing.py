@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..wire import Package
+from ..values import Package
 from .shape import Draft, Shape
 
 

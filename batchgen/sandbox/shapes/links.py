@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..wire import Link
+from ..values import Link
 from .shape import Shape
 
 LINKS = {

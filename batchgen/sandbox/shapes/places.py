@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import quote
 
-from ..wire import Json, Link, Picture, Reply
+from ..values import Json, Link, Picture, Reply
 from .shape import Draft, Shape, base64_of, changed, data_url
 
 Entry = Callable[[Picture], object]

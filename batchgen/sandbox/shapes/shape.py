@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..wire import Bill, Json, Link, Order, Package, Picture, Reply, Trace
+from ..values import Bill, Json, Link, Order, Package, Picture, Reply, Trace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..wire import Json, Order, Reply
+from ..values import Json, Order, Reply
 from .shape import Draft, Shape, changed
 
 _CODED = {"message": "1 of 2 images were filtered", "type": "image_generation_user_error", "code": "moderation_blocked"}

@@ -1,0 +1,31 @@
+"""Every benchmark still yields figures.  How good they are is no test's business."""
+
+import math
+
+import pytest
+
+from .figures import rows, table
+from .suite import BENCHMARKS
+
+
+# the others take what these take, only longer
+@pytest.mark.parametrize("name", ["answers", "images", "table", "whole"])
+def test_a_benchmark_in_its_shortest_form_yields_figures(name):
+    found = BENCHMARKS[name](short=True)
+    assert found
+    for row in found:
+        assert row.figures, row
+        for figure in row.figures:
+            assert figure.unit
+            assert math.isfinite(figure.value)
+            assert figure.value >= 0
+    assert len({(row.what, row.how) for row in found}) == len(found)
+    assert table(found).count("\n") == len(found) + 1
+
+
+def test_ratios_refer_to_the_first_row_of_a_group():
+    bare, ours = rows("a", {"bare": {"speed": (200.0, "/s")}, "ours": {"speed": (50.0, "/s"), "cpu": (1.0, "ms")}})
+    assert str(bare.speed) == "200 /s (1x)"
+    assert str(ours.speed) == "50 /s (0.25x)"
+    assert str(ours.cpu) == "1 ms"
+    assert ours.against == "bare"

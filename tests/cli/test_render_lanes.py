@@ -1,0 +1,97 @@
+"""What a run says of its lanes: while it goes on, and in its last lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchgen.app.run_result import LaneResult
+from batchgen.cli.render.progress import LONG_PAUSE, News
+from batchgen.cli.render.result import _lane_line, _stand_ins
+from batchgen.engine.lane import Closure, Lane
+from batchgen.engine.limits.gate import Gate
+from batchgen.engine.limits.windows import Window
+from batchgen.engine.retry import Policy
+from batchgen.engine.runner import Runner
+from batchgen.fault import Cause, Fault
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def lane(clock: Clock, name: str = "openai") -> Lane:
+    return Lane(provider=name, policy=Policy(), gates=(Gate(clock=clock, width=4),))
+
+
+def end(name: str, closed: Closure | None = None, message: str | None = None, **more) -> LaneResult:
+    facts = {"left": 0, "cause": None} | more
+    return LaneResult(provider=name.partition("@")[0], name=name, closed=closed, message=message, **facts)
+
+
+def test_what_happens_to_a_lane_is_told_once():
+    clock = Clock()
+    row, other = lane(clock), lane(clock, "aimlapi")
+    news = News(Runner(batch_id=1, lanes=[row, other], reader=None, purchases=None))  # type: ignore[arg-type]
+    assert list(news.lines()) == []
+    row.fault = Fault(cause=Cause.THROTTLED, message="slow down")
+    row.gates[0].pause(LONG_PAUSE - 1)
+    assert list(news.lines()) == []  # a short pause is no news
+    row.gates[0].pause(1200)
+    assert list(news.lines()) == ["openai: throttled, goes on in 20 min"]
+    assert list(news.lines()) == []
+    clock.now += 1201
+    assert list(news.lines()) == []  # it waits no longer, but nothing was taken yet
+    row.fault = None
+    assert list(news.lines()) == ["openai: takes calls again"]
+    row.close(Closure.MONEY, Fault(cause=Cause.MONEY, message="out of credit"))
+    assert list(news.lines()) == ["openai: closed: out of credit"]
+    assert list(news.lines()) == []
+    row.reopen()
+    assert list(news.lines()) == ["openai: takes calls again"]
+
+
+def test_a_quota_that_is_used_up_is_told_with_its_time():
+    clock = Clock()
+    row = lane(clock)
+    row.gates[0].configure([Window(86_400, 2, burst=2)], 0.0, 4)
+    news = News(Runner(batch_id=1, lanes=[row], reader=None, purchases=None))  # type: ignore[arg-type]
+    for _ in range(2):
+        row.sent(1)
+    row.waits = "pace"
+    assert list(news.lines()) == ["openai: its limits: next call in 24 h 7 min"]
+    assert list(news.lines()) == []
+    clock.now += 87_000
+    assert list(news.lines()) == ["openai: takes calls again"]
+
+
+@pytest.mark.parametrize(
+    ("ended", "line"),
+    [
+        (end("a@K1", Closure.MONEY, "no credit", left=3), "stopped   a@K1: out of money: no credit (3 pending)"),
+        (end("a", Closure.DOWN), "stopped   a: out of reach"),
+        (
+            end("a", Closure.DENIED, "bad value", cause=Cause.INVALID),
+            "stopped   a: the first jobs were all refused alike, which looks like a mistake in its settings: bad value",
+        ),
+        (end("a", Closure.DOWN, "oops", cause=Cause.ERROR), "stopped   a: answered nothing but errors: oops"),
+        (end("a", Closure.BUDGET, "the budget of today is used up"), "stopped   a: the budget of today is used up"),
+    ],
+    ids=["money", "down", "alike", "errors", "budget"],
+)
+def test_a_lane_that_stopped_is_a_line(ended, line):
+    assert _lane_line(ended) == line
+
+
+def test_who_stood_in_is_told_by_provider_not_by_key():
+    lanes = [
+        end("a", Closure.MONEY, "no credit"),
+        end("b@K1", stood_in={"a": 2}),
+        end("b@K2", stood_in={"a": 3, "c": 1}),
+    ]
+    assert _stand_ins(lanes) == ["took over b: 5 jobs of a (out of money)", "took over b: 1 job of c"]

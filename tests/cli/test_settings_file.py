@@ -1,0 +1,204 @@
+"""Options in settings files: which there may be, what goes before what, and what is refused, with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import pytest
+
+from batchgen.app.config import settings
+from batchgen.app.project import Project
+from batchgen.cli import batchgen, settings_file
+from batchgen.cli import command as shape
+from batchgen.errors import SettingsError
+
+#: Whatever is new has been thought about: would anybody be harmed, or misled, by a file that says it?
+OPEN = {
+    "validate": {"strict"}, "plan": {"budget", "diff", "full"}, "watch": {"every"}, "usage": {"by"},
+    "export": {"format"}, "verify": {"deep"}, "clean": {"older_than"}, "schedule": {"every", "daily"},
+    "sandbox": {"port", "log", "latency", "fault", "throttle", "idle_exit"},
+}  # fmt: skip
+OF_A_RUN = {"budget", "stop_at", "max_time", "max_failures", "wait_lock", "progress", "on_finish", "notify"}
+OF_A_RUN |= {"metrics_file", "log_file", "log_format", "fail_on", "no_input"}
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Return the user's own file, and a world without settings but those of the test."""
+    for name in ("BATCHGEN_BUDGET", "BATCHGEN_STOP_AT", "BATCHGEN_RUN_STOP_AT"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "shop" / ".git").mkdir(parents=True)
+    file = tmp_path / "own.yaml"
+    file.write_text("", encoding="utf-8")
+    monkeypatch.setenv("BATCHGEN_CONFIG", str(file))
+    return file
+
+
+def shop(own: Path, text: str) -> Path:
+    (own.parent / "shop" / "batchgen.yaml").write_text(text, encoding="utf-8")
+    return own.parent / "shop"
+
+
+def parsed(folder: Path, *words: str, name: str = "run") -> dict[str, Any]:
+    command = batchgen.get_command(click.Context(batchgen), name)
+    arguments = [*words, "m.yaml"] if name in shape.RUNS else list(words)
+    context = command.make_context(name, arguments, obj={"folder": folder}, auto_envvar_prefix=f"BATCHGEN_{name}")
+    return context.params
+
+
+def refused(own: Path, text: str, name: str = "run", *words: str) -> list[str]:
+    with pytest.raises(SettingsError) as told:
+        parsed(shop(own, text), *words, name=name)
+    return [line.removeprefix(f"{own.parent}/") for line in str(told.value).splitlines()]
+
+
+def commands() -> dict[str, click.Command]:
+    return {name: batchgen.get_command(click.Context(batchgen), name) for name in batchgen.table}
+
+
+def test_every_option_of_every_command_has_been_thought_about():
+    found = {name: set(settings_file.allowed(command)) for name, command in commands().items()}
+    for name in shape.RUNS:
+        assert found.pop(name) == OF_A_RUN
+    assert {name: allowed for name, allowed in found.items() if allowed} == OPEN
+
+
+def test_a_file_says_what_the_command_line_and_the_environment_leave_out(own, monkeypatch):
+    own.write_text(
+        "options: {run: {stop_at: 05:00, max_time: 2h, on_finish: date, log_file: /nowhere/log}}", encoding="utf-8"
+    )
+    folder = shop(own, "options: {run: {stop-at: 22:30, max_failures: 5, notify: 'http://127.0.0.1:9/'}}")
+    said = parsed(folder)
+    # 22:30 is no number, though YAML 1.1 makes one of it
+    assert (said["stop_at"], said["max_time"], said["max_failures"]) == ("22:30", "2h", "5")
+    assert (said["notify"], said["on_finish"], said["wait_lock"]) == (("http://127.0.0.1:9/",), "date", 0)
+    assert said["log_file"] == Path("/nowhere/log")
+    monkeypatch.setenv("BATCHGEN_STOP_AT", "06:00")
+    assert parsed(folder)["stop_at"] == "06:00"
+    assert parsed(folder, "--stop-at", "07:00")["stop_at"] == "07:00"
+
+
+def test_what_a_run_is_told_holds_for_resume_and_retry_as_well_which_may_say_otherwise(own):
+    own.write_text("options: {retry: {max_time: 1h, progress: none}}", encoding="utf-8")
+    folder = shop(own, "options: {run: {max_time: 2h, max_failures: 9}, retry: {max_failures: 5%}}")
+    said = {name: parsed(folder, name=name) for name in shape.RUNS}
+    assert {name: one["max_failures"] for name, one in said.items()} == {"run": "9", "resume": "9", "retry": "5%"}
+    # the project's file goes before one's own, whichever of the two it names
+    assert {name: one["max_time"] for name, one in said.items()} == dict.fromkeys(shape.RUNS, "2h")
+    assert {name: one["progress"] for name, one in said.items()} == {"run": "auto", "resume": "auto", "retry": "none"}
+
+
+@pytest.mark.parametrize("text", ["options:", "options: {run: }", "options: {run: {}, plan: }", "# options:"])
+def test_what_is_commented_out_says_nothing(own, text):
+    assert parsed(shop(own, text))["stop_at"] is None
+
+
+def test_settings_are_those_of_the_manifest(own):
+    folder = shop(own, "options: {run: {max_time: 2h}, plan: {full: true}}")
+    (own.parent / ".git").mkdir()
+    assert parsed(own.parent)["max_time"] is None
+    run, plan = (batchgen.get_command(click.Context(batchgen), name) for name in ("run", "plan"))
+    assert run.make_context("run", [str(folder / "m.yaml")]).params["max_time"] == "2h"
+    assert run.make_context("run", ["shop/m.yaml", "-C", str(own.parent)]).params["max_time"] == "2h"
+    assert plan.make_context("plan", [str(folder / "m.yaml")]).params["full"] is True
+
+
+def test_those_of_a_resume_are_those_of_the_batchs_manifest(own, monkeypatch):
+    folder = shop(own, "options: {run: {max_time: 2h}}")
+    (own.parent / ".git").mkdir()
+    (folder / "m.yaml").touch()
+    asked: list[tuple[Any, ...]] = []
+
+    def batch(place: Project, name: str | None) -> SimpleNamespace:
+        asked.append((place.root, place.sandbox, name))
+        return SimpleNamespace(manifest=str(folder / "m.yaml"))
+
+    monkeypatch.setattr("batchgen.app.queries.batch", batch)
+    resume = batchgen.get_command(click.Context(batchgen), "resume")
+    assert resume.make_context("resume", ["night", "--sandbox", "-C", str(own.parent)]).params["max_time"] == "2h"
+    assert resume.make_context("resume", ["-C", str(own.parent)]).params["max_time"] == "2h"
+    assert asked == [(own.parent, True, "night"), (own.parent, False, None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("options:\n  rnu: {}", "2:3: options.rnu: unknown command 'rnu' (did you mean 'run'?)"),
+        ("options:\n  estimate: {}", "2:3: options.estimate: unknown command 'estimate' (say it of 'plan')"),
+        ("option: {}", "1:1: option: unknown key 'option' (did you mean 'options'?)"),
+        ("options: [run]", "1:10: options: should map the name of a command to its options"),
+        ("options: {run: 5}", "1:16: options.run: should be a mapping (key: value)"),
+        ("options: {run: {stopat: 5}}", "run.stopat: run has no option 'stopat' (did you mean 'stop_at'?)"),
+        ("options: {run: {latency: none}}", "run has no option 'latency' (batchgen run --help lists the options)"),
+        ("options: {run: {stop_at: 25:00}}", "1:26: options.run.stop_at: --stop-at takes a time of day such as 06:30"),
+        ("options: {run: {max_time: 6 days}}", "--max-time takes a duration"),
+        ("options: {run: {max_failures: 5.5}}", "--max-failures takes a number"),
+        ("options: {run: {budget: much}}", "--budget takes an amount in USD"),
+        ("options: {run: {progress: fancy}}", "1:27: options.run.progress: 'fancy' is not one of"),
+        ("options: {run: {wait_lock: }}", "options.run.wait_lock: has no value"),
+        ("options: {run: {wait_lock: [1, 2]}}", "options.run.wait_lock: should be one value"),
+        ("options: {run: {log_file: true}}", "options.run.log_file: should be text or a number, no switch"),
+        ("options: {run: {stop_at: 05:00, stop-at: 06:00}}", "options.run.stop-at: is given twice"),
+        ("options: {run: {notify: [{a: b}]}}", "should be one value, or a list of them"),
+        ("options: {run: {notify: 'http://x.example.com/'}}", "a webhook is https, or http on this machine"),
+        ("options: {run: {on_finish: rm}}", "may not stand in this file (it runs a command; your own settings may"),
+        ("options: {run: {metrics_file: /etc/x.prom}}", "(it leads out of the project; your own settings may hold it"),
+        ("options: {run: {log_file: logs/../../x}}", "(it leads out of the project; your own settings may hold it"),
+        ("options: {run: {yes: true}}", "may not stand in this file (nobody agrees to that once and for all"),
+        ("options: {run: {sandbox: true}}", "(it says what the command is about; say it on the command line)"),
+        ("options: {run: {limit: 10}}", "(it says what the command is about; say it on the command line)"),
+        ("options: {run: {concurrency: 4}}", "(a provider has its own: providers: NAME: limits: {concurrency: N})"),
+        ("options: {run: {db: x.db}}", "the environment, or a file that --env-file names, sets it: BATCHGEN_DB)"),
+        ("options: {run: {max_time: 1h, max_time: 2h}}", "the key 'max_time' is given twice"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_with_its_place_before_anything_begins(own, text, line):
+    # also where the command line says the same option rightly
+    [told] = refused(own, text, "run", "--max-time", "1h", "--budget", "1")
+    assert told.startswith(("shop/batchgen.yaml:1:", "shop/batchgen.yaml:2:"))
+    assert line in told
+
+
+def test_all_mistakes_are_told_at_once_and_those_of_other_commands_by_doctor(own):
+    text = "options: {run: {yse: 1, budget: x}, plan: {ful: true}, db: {deep: true}}"
+    assert len(refused(own, text)) == 2
+    assert parsed(own.parent / "shop", name="watch")["every"] == 1
+    with pytest.raises(SettingsError) as told:
+        settings_file.check(settings.layers(own.parent / "shop"))
+    assert [line.split(": ")[1] for line in str(told.value).splitlines()] == [
+        "options.run.yse", "options.run.budget", "options.plan.ful", "options.db.deep",
+    ]  # fmt: skip
+
+
+def test_a_switch_and_a_number_are_typed_as_on_the_command_line(own):
+    folder = shop(own, "options: {plan: {full: yes}, sandbox: {port: 80.5}, verify: {deep: maybe}}")
+    assert parsed(folder, "m.yaml", name="plan")["full"] is True
+    for name, what in (("sandbox", "'80.5' is not a valid integer range."), ("verify", "'maybe' is not a valid bool")):
+        with pytest.raises(SettingsError, match=what):
+            parsed(folder, name=name)
+
+
+def test_help_and_completion_read_no_file(own):
+    folder = shop(own, "options: [")
+    run = batchgen.get_command(click.Context(batchgen), "run")
+    context = run.make_context("run", [], resilient_parsing=True, obj={"folder": folder})
+    assert context.params["stop_at"] is None
+    assert "--stop-at" in run.get_help(context)
+    with pytest.raises(click.exceptions.Exit):
+        parsed(folder, "--help")
+
+
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [
+        ("confirm_above", ["confirm_above"]),
+        ("options.plan.full", ["BATCHGEN_PLAN_FULL", "options.plan.full"]),
+        ("options.run.stop_at", ["BATCHGEN_RUN_STOP_AT", "BATCHGEN_STOP_AT", "options.run.stop_at"]),
+        ("options.retry.log_file", ["BATCHGEN_RETRY_LOG_FILE", "options.retry.log_file", "options.run.log_file"]),
+    ],
+)
+def test_what_goes_before_a_setting(name, before):
+    assert settings_file.rivals(name) == before

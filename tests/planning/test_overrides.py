@@ -1,0 +1,80 @@
+"""What a retry asks for beside the manifest: how it is said, kept in a job's mark, and when it stops to count."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchgen.errors import UsageError
+from batchgen.fingerprint import unchanged
+from batchgen.manifest.batch import PlannedJob
+from batchgen.planning.overrides import Amended, amended, of_mark, parsed, spoken
+from batchgen.providers.presets import profile
+from batchgen.task import Kind, Task
+
+PROFILES = {name: profile(name) for name in ("openai", "aimlapi", "gptimageapi")}
+
+
+def job(key="cat", **facts):
+    return PlannedJob.of(key, Task(kind=Kind.GENERATE, prompt="A cat", provider="openai", model="gpt-image-2", **facts))
+
+
+def test_words_are_read():
+    assert parsed(["quality=low", "seed=-3", "prompt=a = b"]) == {"quality": "low", "seed": -3, "prompt": "a = b"}
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("quality", "KEY=VALUE"),
+        ("qualty=low", "mean 'quality'?"),
+        ("n=3", "there are: "),
+        ("seed=x", "whole number"),
+    ],
+)
+def test_words_that_cannot_be(word, told):
+    with pytest.raises(UsageError, match=told):
+        parsed([word])
+
+
+def test_what_is_said_stands_in_the_mark_behind_that_of_the_manifest():
+    plain = job(quality="high", size="1024x1024")
+    low = amended(plain, {"quality": "low"}, PROFILES)
+    assert (low.task.quality, low.task.size) == ("low", "1024x1024")
+    assert low.fingerprint.startswith(f"{plain.fingerprint}+")
+    assert spoken(of_mark(low.fingerprint)) == "quality=low"
+    assert of_mark(plain.fingerprint) == {}
+    both = amended(low, {"prompt": "Two cats"}, PROFILES)
+    assert of_mark(both.fingerprint) == {"quality": "low", "prompt": "Two cats"}
+    assert (both.prompt, both.task.quality) == ("Two cats", "low")
+
+
+def test_another_provider_is_asked_by_its_own_names_and_what_it_refuses_is_said():
+    moved = amended(job(), {"provider": "aimlapi"}, PROFILES)
+    assert (moved.task.provider, moved.recipe.route) == ("aimlapi", None)
+    with pytest.raises(UsageError, match="job cat: "):
+        amended(job(), {"size": "1x1"}, PROFILES)
+    with pytest.raises(UsageError, match="job cat: "):
+        amended(job(), {"model": "no-such"}, PROFILES)
+
+
+def test_it_holds_until_the_manifest_asks_for_something_else():
+    plain, other = job(quality="high"), job(quality="medium")
+    low = amended(plain, {"quality": "low"}, PROFILES)
+
+    def after(asked):
+        return next(iter(Amended(jobs=[asked], said={}, marks={"cat": low.fingerprint}, profiles=PROFILES)))
+
+    assert after(plain).fingerprint == low.fingerprint
+    assert after(plain).task.quality == "low"
+    assert after(other) == other
+    # an earlier mark is not what a retry asks for, but what it asked for is no change of the manifest's
+    assert not unchanged(plain.fingerprint, low.task, low.fingerprint)
+    assert unchanged(low.fingerprint, plain.task, plain.fingerprint)
+    assert not unchanged(low.fingerprint, other.task, other.fingerprint)
+
+
+def test_what_nobody_offers_any_more_leaves_the_job_as_it_was_marked():
+    low = amended(job(), {"provider": "aimlapi"}, PROFILES)
+    only = {"openai": PROFILES["openai"]}
+    [same] = Amended(jobs=[job()], said={}, marks={"cat": low.fingerprint}, profiles=only)
+    assert (same.fingerprint, same.task.provider) == (low.fingerprint, "openai")

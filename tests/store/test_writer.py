@@ -1,0 +1,476 @@
+"""The verbs of the writer and the questions of the reader, on real files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgen.errors import IllegalEvent, NotFound, StaleClaim, StoreError
+from batchgen.fault import Cause, Fault
+from batchgen.job import Cancelled, Deferred, Exhausted, PartialDelivery, Requeued, State
+from batchgen.planning.selection import Selection
+from batchgen.store import migrate
+from batchgen.store.reader import Reader
+from batchgen.store.records import Wanted
+from batchgen.store.rows import decode_task, encode_task
+from batchgen.store.writer import Writer
+from batchgen.task import Kind, Source, Task
+
+from .kit import DOUBT, NOW, attempt_for, claimed, delivery, integrity, loaded, miss, one, picture, plan
+
+# --- claim, settle, move ------------------------------------------------------
+
+
+async def test_a_job_goes_from_plan_to_done(writer: Writer, reader: Reader) -> None:
+    batch_id, job = await one(writer, reader)
+    running, attempt = await claimed(writer, job)
+    assert (running.state, running.claim, running.tries) == (State.RUNNING, 1, 1)
+    assert reader.job(batch_id, "cat") == running
+    [(owner, opened)] = reader.open_attempts(batch_id)
+    assert owner == running
+    assert (opened.id, opened.claim, opened.run_id, opened.estimate_usd) == (attempt.id, 1, "run-1", 7_000)
+
+    done = await writer.settle(delivery(attempt), NOW + timedelta(seconds=4))
+    assert (done.state, done.delivered) == (State.DONE, 1)
+    assert reader.job(batch_id, "cat") == done
+    [record] = reader.attempts(done)
+    assert (record.state, record.request_id, record.seconds, record.cause) == ("delivered", "req-1", 4.0, None)
+    [file] = reader.artifacts(done)
+    assert (file.path, file.size_bytes, file.attempt_id) == ("cat.png", 9, attempt.id)
+    [line] = reader.usage(batch_id)
+    assert (line.usd, line.credits, line.output_tokens, line.attempts) == (1_000, 2_000, 50, 1)
+    assert reader.open_attempts(batch_id) == []
+    bill = reader.bills([done])[done.id]
+    assert (bill.attempts, bill.usd, bill.files) == (1, 1_000, (file,))
+
+
+async def test_only_one_of_two_claims_wins(writer: Writer, reader: Reader) -> None:
+    _, job = await one(writer, reader)
+    results = await asyncio.gather(*(claimed(writer, job) for _ in range(8)), return_exceptions=True)
+    assert sum(isinstance(result, tuple) for result in results) == 1
+    assert sum(isinstance(result, StaleClaim) for result in results) == 7
+    assert len(reader.attempts(job)) == 1  # losers leave no row
+
+
+async def test_a_claim_for_another_fence_is_refused(writer: Writer, reader: Reader) -> None:
+    _, job = await one(writer, reader)
+    with pytest.raises(StaleClaim):
+        await writer.claim(job, replace(attempt_for(job), claim=9), "run-1", None, None, NOW)
+    with pytest.raises(IllegalEvent):
+        await claimed(writer, replace(job, state=State.DONE))
+
+
+async def test_settling_twice_changes_nothing(writer: Writer, reader: Reader, path: Path) -> None:
+    batch_id, job = await one(writer, reader)
+    _, attempt = await claimed(writer, job)
+    first = await writer.settle(delivery(attempt), NOW)
+    assert await writer.settle(delivery(attempt, 5), NOW) == first
+    assert await writer.settle(miss(attempt), NOW) == first
+    assert [line.usd for line in reader.usage(batch_id)] == [1_000]
+    assert len(reader.artifacts(first)) == 1
+
+
+async def test_a_stale_result_is_booked_all_the_same(writer: Writer, reader: Reader) -> None:
+    batch_id, job = await one(writer, reader)
+    running, attempt = await claimed(writer, job)
+    cancelled = await writer.move(running, Cancelled(at=NOW))
+    with pytest.raises(StaleClaim, match="booked"):
+        await writer.settle(delivery(attempt), NOW)
+    assert reader.job(batch_id, "cat") == cancelled
+    assert reader.usage(batch_id)[0].usd == 1_000
+    assert reader.attempts(job)[0].state == "delivered"
+    assert reader.artifacts(job) == []
+    assert [file.path for file in reader.artifacts(job, superseded=True)] == ["cat.png"]
+    assert await writer.settle(delivery(attempt), NOW) == cancelled
+
+
+async def test_an_unknown_outcome_keeps_its_price_at_risk(writer: Writer, reader: Reader) -> None:
+    batch_id, job = await one(writer, reader)
+    _, attempt = await claimed(writer, job)
+    assert reader.spent(batch_id=batch_id).open_usd == 7_000
+    after = await writer.settle(miss(attempt), NOW)
+    assert (after.state, after.unknown_attempts) == (State.UNKNOWN, 1)
+    spent = reader.spent(batch_id=batch_id)
+    assert (spent.usd, spent.at_risk_usd, spent.at_risk_credits, spent.open_usd) == (0, 7_000, 3_000, 0)
+    [line] = reader.usage(batch_id)
+    assert (line.usd, line.unpriced, line.at_risk, line.at_risk_usd) == (None, 1, 1, 7_000)
+    [record] = reader.attempts(job)
+    assert (record.state, record.cause, record.status, record.code) == ("missed", "unknown", 504, "gateway")
+
+
+async def test_spent_is_cut_by_provider_run_and_time(writer: Writer, reader: Reader) -> None:
+    batch_id = await loaded(writer, [plan("a"), plan("b", provider="aimlapi")])
+    for key in ("a", "b"):
+        _, attempt = await claimed(writer, reader.job(batch_id, key))
+        await writer.settle(delivery(attempt), NOW)
+    assert reader.spent().usd == 2_000
+    assert reader.spent(provider="aimlapi").usd == 1_000
+    assert reader.spent(run_id="run-1").credits == 4_000
+    assert reader.spent(run_id="other").usd == 0
+    assert reader.spent(since=NOW + timedelta(seconds=1)).usd == 0
+
+
+async def test_settle_is_whole_or_not_at_all(writer: Writer, reader: Reader, path: Path) -> None:
+    batch_id, job = await one(writer, reader)
+    running, attempt = await claimed(writer, job)
+    broken = delivery(attempt, 1_000, picture(), replace(picture(), sha256=None))  # type: ignore[arg-type]
+    with pytest.raises(StoreError):
+        await writer.settle(broken, NOW)
+    assert reader.job(batch_id, "cat") == running
+    assert reader.artifacts(job) == []
+    assert reader.attempts(job)[0].state == "open"
+    assert (await writer.settle(delivery(attempt), NOW)).state is State.DONE
+
+
+async def test_one_bad_command_does_not_take_others_with_it(writer: Writer, reader: Reader) -> None:
+    batch_id = await loaded(writer, [plan(f"j{number}") for number in range(20)])
+    work = []
+    for job in reader.jobs(batch_id):
+        _, attempt = await claimed(writer, job)
+        bad = job.key == "j7"
+        work.append(delivery(attempt, 1, replace(picture(), mime=None) if bad else picture()))  # type: ignore[arg-type]
+    results = await asyncio.gather(*(writer.settle(item, NOW) for item in work), return_exceptions=True)
+    assert [type(result).__name__ for result in results].count("StoreError") == 1
+    assert reader.counts(batch_id).done == 19
+
+
+async def test_a_short_answer_and_a_revision_keep_old_files(writer: Writer, reader: Reader) -> None:
+    batch_id = await loaded(writer, [plan("cat", wanted=2)])
+    _, attempt = await claimed(writer, reader.job(batch_id, "cat"))
+    short = replace(delivery(attempt), event=PartialDelivery(at=NOW, outcome=delivery(attempt).event.outcome))  # type: ignore[attr-defined]
+    job = await writer.settle(short, NOW)
+    assert (job.state, job.delivered) == (State.PENDING, 1)
+    _, attempt = await claimed(writer, job)
+    done = await writer.settle(delivery(attempt, 1_000, picture("cat-2.png", 1)), NOW)
+    again = await writer.move(done, Requeued(at=NOW))
+    assert again.delivered == 0
+    assert reader.artifacts(done) == []
+    assert len(reader.artifacts(done, superseded=True)) == 2
+
+
+async def test_a_form_from_before_a_revision_is_stale(writer: Writer, reader: Reader) -> None:
+    batch_id, before = await one(writer, reader)
+    await writer.load(batch_id, [plan("cat", "a dog")], NOW)  # same state, same claim, another prompt
+    with pytest.raises(StaleClaim):
+        await claimed(writer, before)
+
+
+async def test_move_obeys_the_fence(writer: Writer, reader: Reader) -> None:
+    _, job = await one(writer, reader)
+    running, _ = await claimed(writer, job)
+    with pytest.raises(StaleClaim):
+        await writer.move(job, Cancelled(at=NOW))
+    with pytest.raises(IllegalEvent):
+        await writer.move(running, Requeued(at=NOW))
+
+
+# --- loading ------------------------------------------------------------------
+
+
+async def test_load_adds_keeps_changes_and_orphans(writer: Writer, reader: Reader) -> None:
+    batch_id = await writer.open_batch("b", "/m.yaml", "/out", NOW)
+    first = await writer.load(batch_id, [plan("a"), plan("b"), plan("c")], NOW)
+    assert (first.new, first.kept) == (3, 0)
+    for key in "ab":
+        _, attempt = await claimed(writer, reader.job(batch_id, key))
+        await writer.settle(delivery(attempt), NOW)
+
+    second = await writer.load(batch_id, [plan("b", "a dog"), plan("a"), plan("d")], NOW)
+    assert (second.new, second.changed, second.kept, second.orphaned) == (1, 1, 1, 1)
+    assert (await writer.load(batch_id, [plan("b", "a dog"), plan("a"), plan("d")], NOW)).kept == 3
+    job = reader.job(batch_id, "b")
+    assert (job.state, job.delivered, job.task.prompt) == (State.PENDING, 0, "a dog")
+    assert reader.artifacts(job) == []
+    assert len(reader.artifacts(job, superseded=True)) == 1
+    assert reader.job(batch_id, "a").state is State.DONE
+    assert [job.key for job in reader.due(batch_id, Wanted(provider="aigate"), 9, NOW)] == ["b", "d"]
+    counts = reader.counts(batch_id)
+    assert (counts.total, counts.pending, counts.done, counts.orphaned, counts.images) == (3, 2, 1, 1, 1)
+
+    third = await writer.load(batch_id, [plan("a"), plan("b", "a dog"), plan("c"), plan("d")], NOW)
+    assert (third.kept, third.returned, third.orphaned) == (4, 1, 0)
+    assert [job.key for job in reader.due(batch_id, Wanted(provider="aigate"), 9, NOW)] == ["b", "c", "d"]
+
+
+async def test_load_follows_what_does_not_matter_without_redoing(writer: Writer, reader: Reader) -> None:
+    batch_id, job = await one(writer, reader)
+    _, attempt = await claimed(writer, job)
+    done = await writer.settle(delivery(attempt), NOW)
+    moved = plan("cat", output="new/cat", tags=("x",), priority=5, sidecar=False, fingerprint=job.fingerprint)
+    assert (await writer.load(batch_id, [moved], NOW)).kept == 1
+    assert reader.job(batch_id, "cat") == replace(done, output="new/cat", tags=("x",), priority=5, sidecar=False)
+
+
+async def test_load_waits_for_a_job_under_way(writer: Writer, reader: Reader) -> None:
+    batch_id, job = await one(writer, reader)
+    running, attempt = await claimed(writer, job)
+    assert (await writer.load(batch_id, [plan("cat", "a dog")], NOW)).busy == 1
+    assert reader.job(batch_id, "cat") == running
+    await writer.settle(delivery(attempt), NOW)
+    assert (await writer.load(batch_id, [plan("cat", "a dog")], NOW)).changed == 1
+
+
+async def test_load_spans_chunks(writer: Writer, reader: Reader) -> None:
+    batch_id = await loaded(writer, (plan(f"j{number}") for number in range(12_000)))
+    assert [job.key for job in reader.jobs(batch_id)] == [f"j{number}" for number in range(12_000)]
+    assert (await writer.load(batch_id, [], NOW)).orphaned == 12_000
+    assert reader.counts(batch_id).total == 0
+    assert reader.due(batch_id, Wanted(provider="aigate"), 9, NOW) == []
+
+
+async def test_batches_do_not_mix(writer: Writer, reader: Reader) -> None:
+    first = await loaded(writer, [plan("a")], "one")
+    second = await writer.open_batch("two", "/n.yaml", "/out2", NOW + timedelta(hours=1))
+    await writer.load(second, [plan("a"), plan("z")], NOW)
+    assert (await writer.load(first, [plan("a")], NOW)).orphaned == 0
+    assert reader.batch().name == "two"
+    assert reader.batch("one").id == first
+    with pytest.raises(NotFound, match="two, one"):
+        reader.batch("three")
+    assert await writer.open_batch("one", "/moved.yaml", "/out", NOW + timedelta(hours=2)) == first
+    assert reader.batch().manifest == "/moved.yaml"
+
+
+def test_an_empty_table_names_no_batch(reader: Reader) -> None:
+    with pytest.raises(NotFound, match="no batch yet"):
+        reader.batch()
+
+
+# --- questions ----------------------------------------------------------------
+
+
+async def test_due_goes_by_priority_then_position_and_not_before(writer: Writer, reader: Reader) -> None:
+    batch_id = await loaded(writer, [plan("a"), plan("b"), plan("c", priority=2), plan("x", provider="other")])
+    assert [job.key for job in reader.due(batch_id, Wanted(provider="aigate"), 9, NOW)] == ["c", "a", "b"]
+    assert reader.next_retry(batch_id, Wanted(provider="aigate")) is None
+    later = NOW + timedelta(seconds=30)
+    for job in reader.due(batch_id, Wanted(provider="aigate"), 9, NOW):
+        _, attempt = await claimed(writer, job)
+        await writer.settle(miss(attempt, Deferred(at=NOW, fault=DOUBT, not_before=later)), NOW)
+    assert reader.due(batch_id, Wanted(provider="aigate"), 9, NOW) == []
+    assert reader.next_retry(batch_id, Wanted(provider="aigate")) == later
+    assert len(reader.due(batch_id, Wanted(provider="aigate"), 2, later)) == 2
+    assert reader.next_retry(batch_id, Wanted(provider="nobody")) is None
+
+
+async def test_the_lane_index_answers_in_order(writer: Writer, path: Path) -> None:
+    await loaded(writer, [plan("a")])
+    with closing(sqlite3.connect(path)) as dbapi:
+        wanted = "batch_id = 1 AND provider = 'p' AND state = 'pending' AND orphaned_at IS NULL"
+        plan_lines = dbapi.execute(
+            f"EXPLAIN QUERY PLAN SELECT * FROM jobs WHERE {wanted} ORDER BY priority DESC, position LIMIT 5"
+        ).fetchall()
+    assert "jobs_lane" in plan_lines[0][3]
+    assert not any("TEMP B-TREE" in line[3] for line in plan_lines)
+
+
+async def test_selection_narrows(writer: Writer, reader: Reader) -> None:
+    batch_id = await loaded(
+        writer, [plan("cat-1", tags=("x", "y")), plan("cat-2", tags=("y",)), plan("dog", provider="aimlapi")]
+    )
+
+    def keys(limit: int | None = None, **wanted: object) -> list[str]:
+        return [job.key for job in reader.jobs(batch_id, Selection(**wanted), limit)]  # type: ignore[arg-type]
+
+    assert keys() == ["cat-1", "cat-2", "dog"]
+    assert keys(ids=("cat-*",)) == ["cat-1", "cat-2"]
+    assert keys(tags=("x", "z")) == ["cat-1"]
+    assert keys(providers=("aimlapi",), kinds=("generate",), models=("gpt-image-2",)) == ["dog"]
+    assert keys(states=("failed",)) == []
+    assert keys(limit=1) == ["cat-1"]
+    await writer.load(batch_id, [plan("dog", provider="aimlapi")], NOW)
+    assert keys() == ["dog"]
+    assert len(keys(orphaned=True)) == 3
+
+
+async def test_failures_come_by_cause_with_an_example(writer: Writer, reader: Reader) -> None:
+    batch_id = await loaded(writer, [plan(f"j{number}") for number in range(4)])
+    causes = [Cause.REFUSED, Cause.REFUSED, Cause.INVALID]
+    for job, cause in zip(list(reader.jobs(batch_id)), causes, strict=False):
+        _, attempt = await claimed(writer, job)
+        fault = Fault(cause=cause, message=f"no {job.key}")
+        await writer.settle(miss(attempt, Exhausted(at=NOW, fault=fault)), NOW)
+    found = [(failure.cause, failure.count, failure.key, failure.message) for failure in reader.failures(batch_id)]
+    assert found == [("refused", 2, "j0", "no j0"), ("invalid", 1, "j2", "no j2")]
+    assert reader.lanes(batch_id)["aigate"].failed == 3
+    assert [job.key for job in reader.jobs(batch_id, Selection(causes=("invalid",)))] == ["j2"]
+    assert reader.usage(batch_id)[0].usd == 0  # nothing was charged, and that is known
+
+
+async def test_runs_are_kept(writer: Writer, reader: Reader) -> None:
+    batch_id = await loaded(writer, [])
+    await writer.begin_run("r1", batch_id, command="run b.yaml", pid=7, host="h", now=NOW)
+    assert reader.runs(batch_id)[0].ended_at is None
+    await writer.end_run("r1", 3, NOW + timedelta(hours=1))
+    [run] = reader.runs(batch_id)
+    assert (run.exit_code, run.pid, run.ended_at) == (3, 7, NOW + timedelta(hours=1))
+
+
+def test_readers_cannot_write_and_unknown_jobs_are_not_found(reader: Reader) -> None:
+    with pytest.raises(NotFound, match="No job"):
+        reader.job(1, "nobody")
+    with reader._open() as connection, pytest.raises(Exception, match="readonly"):
+        connection.exec_driver_sql("INSERT INTO batches VALUES (1,'a','b','c',1,1)")
+
+
+SOURCES = st.builds(Source, path=st.none() | st.text(max_size=9), sha256=st.none() | st.just("0" * 64))
+
+
+@given(
+    st.builds(
+        Task,
+        kind=st.sampled_from(Kind),
+        prompt=st.text(),
+        provider=st.text(max_size=9),
+        model=st.text(max_size=9),
+        images=st.lists(SOURCES, max_size=3).map(tuple),
+        mask=st.none() | SOURCES,
+        n=st.integers(1, 9),
+        size=st.none() | st.text(max_size=9),
+        seed=st.none() | st.integers(),
+        extra=st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.none()),
+    )
+)
+def test_a_task_survives_the_table(task: Task) -> None:
+    assert decode_task(encode_task(task)) == task
+    assert '":null' not in encode_task(replace(task, extra={}, prompt="x"))
+
+
+# --- the house ----------------------------------------------------------------
+
+
+async def test_many_writes_share_few_commits(writer: Writer, reader: Reader) -> None:
+    batch_id = await loaded(writer, [plan(f"j{number}") for number in range(300)])
+    before = writer.commits
+    await asyncio.gather(*(claimed(writer, job) for job in reader.due(batch_id, Wanted(provider="aigate"), 300, NOW)))
+    assert writer.commits - before < 60
+    assert reader.counts(batch_id).running == 300
+
+
+async def test_a_cancelled_waiter_loses_no_write(writer: Writer, reader: Reader) -> None:
+    batch_id = await loaded(writer, [plan(f"j{number}") for number in range(50)])
+    tasks = [
+        asyncio.ensure_future(claimed(writer, job)) for job in reader.due(batch_id, Wanted(provider="aigate"), 50, NOW)
+    ]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    writer.close()
+    assert reader.counts(batch_id).running == 50
+
+
+async def test_readers_read_while_the_writer_writes(writer: Writer, path: Path) -> None:
+    batch_id = await loaded(writer, [plan(f"j{number}") for number in range(200)])
+    stop, seen = threading.Event(), []
+
+    def look() -> None:
+        with Reader(path) as reader:
+            while not stop.is_set():
+                seen.append(reader.counts(batch_id).total)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    with Reader(path) as reader:
+        for job in reader.due(batch_id, Wanted(provider="aigate"), 200, NOW):
+            await claimed(writer, job)
+    stop.set()
+    watcher.join()
+    assert set(seen) == {200}
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077, 0o777])
+async def test_files_are_private_whatever_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        path = tmp_path / "new" / "deep" / "batchgen.db"
+        migrate.ensure(path)
+        with Writer(path) as writer:
+            await loaded(writer, [plan("a")])
+            modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == {"batchgen.db": 0o600, "batchgen.db-wal": 0o600, "batchgen.db-shm": 0o600}
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert path.parent.parent.stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_clean_end_leaves_no_log(path: Path) -> None:
+    with Writer(path) as writer:
+        await loaded(writer, [plan("a")])
+    assert not path.with_name("batchgen.db-wal").exists()
+    assert integrity(path) == "ok"
+    with pytest.raises(StoreError, match="closed"):
+        await writer.open_batch("b", "", "", NOW)
+    with Reader(path) as reader:
+        assert reader.batch().name == "b"
+
+
+async def test_a_locked_table_is_waited_for_then_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchgen.store.connection.BUSY_MS", 50)
+    with Writer(path, patience=20) as writer, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.ensure_future(writer.open_batch("b", "", "", NOW))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        other.execute("COMMIT")
+        assert await waiting == 1
+    with Writer(path, patience=0.2) as writer, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="stayed locked"):
+            await writer.open_batch("c", "", "", NOW)
+        other.execute("COMMIT")
+        with pytest.raises(StoreError):  # it said it gave up: nothing may happen behind the caller's back
+            await writer.open_batch("c", "", "", NOW)
+
+
+async def test_a_dead_writer_fails_every_waiting_and_later_call(writer: Writer) -> None:
+    def die(connection: object) -> None:
+        raise SystemExit
+
+    calls = [writer.open_batch("a", "", "", NOW), writer._line.submit(die), writer.open_batch("c", "", "", NOW)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(result, StoreError) for result in results)
+    with pytest.raises(StoreError):
+        await writer.open_batch("d", "", "", NOW)
+
+
+async def test_a_full_disk_stops_everything(writer: Writer, reader: Reader) -> None:
+    batch_id = await loaded(writer, [plan("a")])
+    await writer._line.submit(_fill)
+    with pytest.raises(StoreError, match="disk is full"):
+        await writer.load(batch_id, [plan(f"j{number}" * 50) for number in range(5_000)], NOW)
+    with pytest.raises(StoreError, match="disk is full"):
+        await writer.open_batch("b2", "", "", NOW)
+    assert [job.key for job in reader.jobs(batch_id)] == ["a"]
+
+
+def _fill(connection: object) -> None:
+    pages = connection.exec_driver_sql("PRAGMA page_count").scalar()  # type: ignore[attr-defined]
+    connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 2}")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("content", [b"not a database, just text. " * 400, b"SQLite format 3\x00" + b"\xff" * 4_000])
+def test_a_foreign_or_damaged_file_is_refused_untouched(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "batchgen.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="To go on"):
+        migrate.ensure(path)
+    assert path.read_bytes() == content
+
+
+def test_a_missing_table_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Writer(tmp_path / "nowhere.db")
+    with Reader(tmp_path / "nowhere.db") as reader, pytest.raises(StoreError, match="cannot be opened"):
+        reader.batches()
