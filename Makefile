@@ -29,7 +29,7 @@ CHECK   = [ "$$(cat "$(VENV)/.root" 2>/dev/null)" = "$$PWD" ] && "$(BIN)/python"
 PIP     = PIP_CONSTRAINT=$(PINS) PIP_BUILD_CONSTRAINT=$(PINS) "$(BIN)/python" -m pip install --quiet --no-input --no-compile --prefer-binary
 ADVICE  = { echo "the installation failed. No network? Set PIP_INDEX_URL or PIP_FIND_LINKS; behind a proxy: HTTPS_PROXY." >&2; exit 1; }
 
-.PHONY: help setup setup-dev _run _dev demo test test-all lint format bench torture lock clean distclean
+.PHONY: help setup setup-dev _run _dev demo test test-all lint format docs bench torture lock clean distclean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' $(firstword $(MAKEFILE_LIST))
@@ -75,6 +75,9 @@ lint: setup-dev ## style, types and the layers of the house
 
 format: setup-dev ## put the code into the house's format
 	@"$(BIN)/python" -m ruff check --fix --quiet . ; "$(BIN)/python" -m ruff format .
+
+docs: setup-dev ## write the tables that come from the code into README and help pages
+	@"$(BIN)/python" -m tests.docs
 
 bench: setup-dev ## measure speed against a bare loop in the same run (a few minutes)
 	@"$(BIN)/python" -m tests.bench $(ARGS)

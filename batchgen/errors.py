@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Self
@@ -142,3 +143,21 @@ class StaleClaim(BatchgenError):
 
 class IllegalEvent(BatchgenError):
     """A bug: the state machine does not allow this event in this state."""
+
+
+def nearest(word: str, words: Iterable[object], cutoff: float = 0.6) -> str | None:
+    """Return which of *words* a misspelt *word* was probably meant to be, whatever its case, or None."""
+    # Imported here: a command that is spelled right never needs it.
+    from difflib import get_close_matches
+
+    by_lower = {str(candidate).lower(): str(candidate) for candidate in words}
+    close = get_close_matches(word.lower(), by_lower, 1, cutoff)
+    return by_lower[close[0]] if close else None
+
+
+def suggest(word: str, words: Iterable[object], otherwise: str | None = None) -> str:
+    """Return a hint at a misspelt word: the nearest of *words*; failing that, *otherwise* or all of them."""
+    candidates = [str(candidate) for candidate in words]
+    if match := nearest(word, candidates):
+        return f"did you mean {match!r}?"
+    return f"there are: {', '.join(candidates)}" if otherwise is None else otherwise

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 import click
 
 from .. import __version__
-from ..errors import AlreadyRunning, BatchgenError, StoreError, UsageError
+from ..errors import AlreadyRunning, BatchgenError, StoreError, UsageError, suggest
 from . import command as shape
 from . import environment
 from .options import colours, given, shared
@@ -66,12 +65,8 @@ class Commands(shape.Group):
         "clean": ("clean", "clean", "Show, or remove, what nobody needs any more."),
         "schedule": ("schedule", "schedule", "Print what starts a run by the clock: cron, systemd, launchd."),
         "schema": ("init", "schema", "Print the JSON Schema of manifests, for editors."),
-        "completion": ("help", "completion", "Completion for bash, zsh and fish."),
-        "help": (
-            "help",
-            "help_",
-            "Help on a command, or a topic: exit-codes, causes, environment, manifest, cron, sandbox-faults.",
-        ),
+        "completion": ("completion", "completion", "Print the completion script for bash, zsh or fish."),
+        "help": ("help", "help_", "Show a help page, or the help of a command."),
         "sandbox": ("sandbox", "sandbox", "Serve simulated providers on this machine."),
         "demo": ("sandbox", "demo", "Run the demonstration batch on simulated providers."),
     }
@@ -99,9 +94,8 @@ class Commands(shape.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            near = get_close_matches(args[0], [*self.table, *self.other_names], 1)
-            hint = f" Did you mean {near[0]!r}?" if near else " batchgen --help lists all."
-            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx) from error
+            hint = suggest(args[0], [*self.table, *self.other_names], "batchgen --help lists all of them")
+            raise click.UsageError(f"no such command: {args[0]!r}; {hint}", ctx) from error
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:  # noqa: ANN401 - as click calls it
         """Read what was said; help may be printed by this already."""

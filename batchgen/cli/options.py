@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError
+from ..errors import UsageError, suggest
 from ..planning.selection import ORPHANED
 from . import command as shape
 from . import environment
@@ -184,10 +184,7 @@ def _causes(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ..
     known = [str(cause) for cause in Cause]
     for cause in value:
         if cause not in known:
-            from ..manifest.messages import suggestion
-
-            hint = suggestion(cause, known) or f"there are {', '.join(known)}"
-            raise click.BadParameter(f"{cause!r} is no cause of failure: {hint}", ctx, parameter)
+            raise click.BadParameter(f"{cause!r} is no cause of failure: {suggest(cause, known)}", ctx, parameter)
     return value
 
 

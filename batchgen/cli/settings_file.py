@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import NotFound, Problem, SettingsError, UsageError
+from ..errors import NotFound, Problem, SettingsError, UsageError, suggest
 from . import command as shape
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def said(ctx: click.Context) -> dict[str, Any]:
     options = allowed(command)
     found: dict[str, Any] = {}
     for layer in layers:
-        stated = layer.said.get(SECTION) or {}
+        stated = layer.values.get(SECTION) or {}
         for key, value in ((key, value) for one in sections for key, value in (stated.get(one) or {}).items()):
             option = options.get(_plain(key))
             if option is not None and option.name is not None:  # None: an option of run that this one lacks
@@ -126,10 +126,10 @@ def problems(layer: SettingsLayer, sections: Sequence[str] | None) -> Iterator[P
     """Yield what is wrong with the options of *sections* (None: of all), and every section of no command."""
     from . import batchgen as root
 
-    for name, stated in (layer.said.get(SECTION) or {}).items():
+    for name, stated in (layer.values.get(SECTION) or {}).items():
         if name not in root.table:
             known = root.other_names.get(name)
-            hint = f"say it of {known!r}" if known else _near(name, root.table, "batchgen --help lists the commands")
+            hint = f"say it of {known!r}" if known else suggest(name, root.table, "batchgen --help lists the commands")
             yield layer.places.problem((SECTION, name), "unknown_key", f"unknown command {name!r}", hint, key=True)
         elif sections is None or name in sections:
             command = root.get_command(click.Context(root), name)
@@ -145,10 +145,10 @@ def _of_command(
     for key, value in stated.items():
         plain, where = _plain(key), (SECTION, name, key)
         why = REFUSED.get(plain) or (
-            None if layer.own or plain not in options else _reaching_out(options[plain], value)
+            None if layer.is_users or plain not in options else _reaching_out(options[plain], value)
         )
         if plain not in options:
-            hint = _near(plain, allowed(command), f"batchgen {name} --help lists the options")
+            hint = suggest(plain, allowed(command), f"batchgen {name} --help lists the options")
             yield layer.places.problem(where, "unknown_key", f"{name} has no option {key!r}", hint, key=True)
         elif why is not None:
             yield layer.places.problem(where, "not_allowed", "may not stand in this file", why, key=True)
@@ -215,9 +215,9 @@ def _budget(values: list[str]) -> None:
 
 
 def _notify(values: list[str]) -> None:
-    from ..app.monitoring.notify import checked
+    from ..app.monitoring.notify import check_urls
 
-    checked(values)
+    check_urls(values)
 
 
 #: What a run itself would find wrong only later; each raises UsageError.
@@ -263,12 +263,6 @@ def _options(command: click.Command) -> dict[str, click.Option]:
 
 def _plain(key: str) -> str:
     return key.replace("-", "_")
-
-
-def _near(word: str, known: Iterable[str], otherwise: str) -> str:
-    from ..manifest.messages import suggestion
-
-    return suggestion(word, list(known)) or otherwise
 
 
 def _require(found: Iterable[Problem]) -> None:

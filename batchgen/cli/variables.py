@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import click
 
 from ..app.config import dotenv
+from ..errors import nearest as spelled_like
 from . import command as shape
 
 _HEAD = f"{shape.PREFIX}_"
@@ -58,14 +59,12 @@ def strange(ctx: click.Context, environment: Mapping[str, str] = os.environ) -> 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return which of *known* is meant by *name*: one that is spelled much alike, or that lacks only the command."""
-    from difflib import get_close_matches
-
     plain = {one.removeprefix(_HEAD): one for one in known}
     said = name.removeprefix(_HEAD)
-    near = get_close_matches(said, plain, 1, cutoff=0.8)
+    match = spelled_like(said, plain, cutoff=0.8)
     ending = [one for one in plain if one.endswith(f"_{said}")]
     ending.sort(key=lambda one: not one.startswith("RUN_"))
-    return next((plain[one] for one in (*near, *ending)), None)
+    return next((plain[one] for one in ([match] if match else []) + ending), None)
 
 
 def _names(root: click.Context) -> list[str]:

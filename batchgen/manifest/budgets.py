@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from ..budget import BudgetLimit
+from ..errors import suggest
 from ..money import milli_credits, nano_usd
 from .locations import Path, Places, Problems
-from .messages import suggestion
 from .model import Amounts, Budget
 
 #: Scopes that ``BudgetLimit`` of a manifest have; a provider's has its name.
@@ -53,7 +53,7 @@ def _credits(
 def _is_known(name: str, where: Path, known: list[str], places: Places, problems: Problems) -> bool:
     if name in known:
         return True
-    hint = suggestion(name, known) or f"there are: {', '.join(known)}"
+    hint = suggest(name, known)
     message = f"no provider is called {name!r}"
     problems.add(places.problem((*where, name), "unknown_provider", message, hint, key=True))
     return False

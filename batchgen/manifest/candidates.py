@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from ..errors import SettingsError
+from ..errors import SettingsError, suggest
 from ..providers import presets, validation
 from ..providers.profile import Profile
 from ..providers.validation import UnsupportedRequest, translate
@@ -16,7 +16,7 @@ from . import include
 from .batch import Stated
 from .include import ManifestPart, merged
 from .locations import Problems
-from .messages import shown, suggestion
+from .messages import shown
 from .render import RenderedJob
 from .routing import Candidate, RouteChoice, chosen, routing, unknown_weights
 
@@ -96,7 +96,7 @@ class ProviderTable:
             return None
         wish = routing(draft.values.get("route"))
         if strange := unknown_weights(wish, names):
-            hint = suggestion(strange[0], names) or f"the job's providers: {', '.join(names)}"
+            hint = suggest(strange[0], names, f"the job's providers: {', '.join(names)}")
             self._problems.add(
                 draft.problem("route", "route", f"no provider {shown(strange[0])} to give weight to", hint)
             )
@@ -144,7 +144,7 @@ class ProviderTable:
             return [default]
         unknown = [name for name in names if name not in self.known]
         for name in unknown:
-            hint = suggestion(name, self.known) or f"there are: {', '.join(self.known)}"
+            hint = suggest(name, self.known)
             self._problems.add(
                 draft.problem("provider", "unknown_provider", f"no provider is called {shown(name)}", hint)
             )

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import ManifestError, Problem
+from ..errors import ManifestError, Problem, suggest
 from . import expand, lint
 from .batch import PlannedJob
 from .builder import JobBuilder, JobVariants, Naming, twice
@@ -21,7 +21,6 @@ from .filenames import FILE_FIELDS
 from .include import ManifestPart
 from .lists import BadList, Listing
 from .locations import EnoughError, Problems
-from .messages import suggestion
 from .model import PARAMETERS
 from .render import CompiledFields, JobTemplate, RenderedJob, texts
 from .source_images import Sources
@@ -139,7 +138,7 @@ class Expansion:
         strange = sorted(naming.own - known)
         if not strange:
             return naming
-        hint = suggestion(strange[0], sorted(known)) or f"there are: {', '.join(FILE_FIELDS)}, and variables"
+        hint = suggest(strange[0], sorted(known), f"there are: {', '.join(FILE_FIELDS)}, and variables")
         problems.add(naming.origin.problem("template", f"no job has a variable {strange[0]!r}", hint))
         return replace(naming, file=Template("{{ id }}"))
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from ..errors import Problem
+from ..errors import Problem, suggest
 from ..providers import profile
 from . import model, secrets
 from .locations import Path, Places
@@ -105,7 +104,7 @@ def words(item: ErrorDetails) -> tuple[str, str, str]:
         how, key = _BOUNDS[kind]
         return "out_of_range", f"should be {how} {context[key]}, is {short(str(value))}", ""
     if kind == "literal_error":
-        hint = suggestion(str(value), _quoted(str(context["expected"])))
+        hint = suggest(str(value), _quoted(str(context["expected"])), "")
         return "not_allowed", f"should be {context['expected']}, is {shown(value).removeprefix('the number ')}", hint
     return (*_rest(item), "")
 
@@ -143,7 +142,7 @@ def _not_text(value: object) -> tuple[str, str, str]:
 def _unknown_key(path: Path, places: Places) -> Problem:
     key, around = str(path[-1]), path[:-1]
     fields = [field.alias or name for name, field in _model_at(around).model_fields.items()]
-    hint = suggestion(key, fields)
+    hint = suggest(key, fields, "")
     if not around and key in _OF_A_JOB:
         hint = "it belongs into a job, or under defaults:"
     elif not hint and around and around[0] == "jobs" and key in ("include", "exclude"):
@@ -166,12 +165,6 @@ def _model_at(path: Path) -> type[BaseModel]:
     if names[0] == "providers" and names[2:3] == ["groups"]:
         return model.Group
     return _UNDER.get(names[-1], model.Manifest)
-
-
-def suggestion(word: str, known: list[str]) -> str:
-    """Return "did you mean ...?" for the nearest of *known*, or an empty text."""
-    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def shown(value: object) -> str:

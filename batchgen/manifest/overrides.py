@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import UsageError
+from ..errors import UsageError, suggest
 from ..providers.profile import Profile
-from .messages import suggestion
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,5 +34,5 @@ class Overlay:
         """Raise UsageError where this names another provider than *providers*."""
         for name in self.rates:
             if name not in providers:
-                hint = suggestion(name, [*providers]) or f"it has: {', '.join(providers)}"
+                hint = suggest(name, providers, f"it has: {', '.join(providers)}")
                 raise UsageError(f"--rate {name}: the manifest has no provider {name}; {hint}")

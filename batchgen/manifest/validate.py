@@ -7,12 +7,11 @@ file finds the unknown key in one job and the size that no provider takes in ano
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
 
-from ..errors import ManifestError, Problem
+from ..errors import ManifestError, Problem, nearest
 from . import messages
 from .locations import Path
 from .model import Manifest
@@ -53,7 +52,7 @@ def validate(document: Document) -> ValidationResult:
 
 def _is_vital(key: str | int) -> bool:
     """Tell whether a job lacks what it needs without this key, also where the key is misspelt."""
-    return key in _VITAL or bool(get_close_matches(str(key), _VITAL, 1, 0.75))
+    return key in _VITAL or nearest(str(key), _VITAL, cutoff=0.75) is not None
 
 
 class _Rest:

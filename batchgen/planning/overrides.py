@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import UsageError, suggest
 from ..fingerprint import AMENDED
 from ..manifest.batch import Jobs, PlannedJob, Recipe
 from ..providers import validation
@@ -35,9 +34,7 @@ def parsed(words: Iterable[str]) -> dict[str, Any]:
         if not given or not value:
             raise UsageError(f"--with takes KEY=VALUE, such as quality=low, not {word!r}")
         if key not in KEYS:
-            near = get_close_matches(key, KEYS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(KEYS))}"
-            raise UsageError(f"--with: there is no {key!r}; {hint}")
+            raise UsageError(f"--with: there is no {key!r}; {suggest(key, sorted(KEYS))}")
         if key in _NUMBERS and not (value.lstrip("-").isascii() and value.lstrip("-").isdigit()):
             raise UsageError(f"--with: {key} takes a whole number, not {value!r}")
         said[key] = int(value) if key in _NUMBERS else value

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from importlib.metadata import entry_points
 
-from ..errors import SettingsError
+from ..errors import SettingsError, suggest
 from .base import Dialect
 
 #: Entry point group by which a package adds a dialect: a class without arguments, or an instance.
@@ -29,10 +28,7 @@ def dialect(name: str) -> Dialect:
         return _built_in(name)
     points = tuple(entry_points(group=ENTRY_POINTS, name=name))
     if not points:
-        names = dialect_names()
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(names)}"
-        raise SettingsError(f"there is no dialect {name!r}; {hint}")
+        raise SettingsError(f"there is no dialect {name!r}; {suggest(name, dialect_names())}")
     try:
         loaded = points[0].load()
         speaker: Dialect = loaded() if isinstance(loaded, type) else loaded

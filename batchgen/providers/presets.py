@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 from collections.abc import Mapping
 from functools import cache
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import ValidationError
 
-from ..errors import SettingsError
+from ..errors import SettingsError, suggest
 from .profile import Limits, Profile
 
 #: What ``profile`` takes as override.
@@ -242,8 +241,8 @@ def _known(name: str, wish: Mapping[str, Any], keys: tuple[str, ...]) -> None:
 
 
 def _near(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {close[0]}?" if close else f" There are: {', '.join(known)}."
+    hint = suggest(word, known)
+    return f" {hint[0].upper()}{hint[1:]}{'' if hint.endswith('?') else '.'}"
 
 
 def _sentences(error: ValidationError) -> str:

@@ -5,7 +5,6 @@ A *profile* is a preset from ``presets.yaml`` with the user's overrides merged i
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -14,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from ..errors import nearest, suggest
 from ..task import Kind
 
 #: YAML floats reach Decimal through their text, so 0.053 is exactly 0.053.
@@ -31,10 +31,9 @@ class UnknownModel(LookupError):
 
     def __init__(self, name: str, profile: Profile) -> None:
         known = sorted({*profile.models, *(model.wire for model in profile.models.values())})
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         self.name = name
-        self.suggestion = close[0] if close else ""
-        near = f"; did you mean {self.suggestion}?" if self.suggestion else "."
+        self.suggestion = nearest(name, known, cutoff=0.5) or ""
+        near = f"; did you mean {self.suggestion!r}?" if self.suggestion else "."
         super().__init__(f"{profile.name} has no model {name!r}{near} It offers {', '.join(sorted(profile.models))}.")
 
 
@@ -236,9 +235,8 @@ class Profile(Frozen):
         for name, group in self.groups.items():
             for glob in group.models:
                 if not any(fnmatchcase(one, glob) for one in known):
-                    close = difflib.get_close_matches(glob, known, n=1, cutoff=0.5)
-                    near = f"did you mean {close[0]}?" if close else f"there are: {', '.join(sorted(self.models))}"
-                    raise ValueError(f"groups.{name}: no model fits {glob!r}; {near}")
+                    hint = suggest(glob, known, f"there are: {', '.join(sorted(self.models))}")
+                    raise ValueError(f"groups.{name}: no model fits {glob!r}; {hint}")
             if name not in self.grouped:
                 raise ValueError(
                     f"groups.{name}: groups before it have all of its models; a model is in the first only"

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+from ..errors import suggest
 from ..task import Kind, Source, Task
 from . import dialect_names
 from .profile import Model, Profile, Rules, UnknownModel
@@ -163,8 +163,7 @@ def _fit_value(name: str, value: object, rules: Rules, who: str) -> tuple[object
             return choice, None
     if word == "auto":
         return None, None
-    close = difflib.get_close_matches(word, [str(choice) for choice in allowed], n=1)
-    hint = f"did you mean {close[0]}?" if close else f"one of: {', '.join(map(str, allowed))}"
+    hint = suggest(word, allowed, f"one of: {', '.join(map(str, allowed))}")
     return None, UnsupportedRequest(field=name, message=f"{who} does not know {name} {value!r}", hint=hint)
 
 

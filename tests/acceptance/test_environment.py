@@ -82,7 +82,7 @@ def test_help_begins_with_examples_and_mistypings_are_understood(project):
     lines = project.run("retry", "--help").out.splitlines()
     assert lines[0].startswith("  batchgen retry ")
     assert any(line.startswith("Usage: batchgen retry") for line in lines)
-    assert "Did you mean 'status'?" in project.run("staus").err
+    assert "did you mean 'status'?" in project.run("staus").err
     assert "--budget" in project.run("run", "m.yaml", "--budgt", "3").err
     assert "retry" in project.run("unknown", "retri").err
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from batchgen.fault import Cause
 from batchgen.sandbox.faults import ALIASES, KINDS
 
 
-def test_help_knows_every_cause_and_every_fault(project):
-    told = project.run("help", "causes").out
-    assert [line.split()[0] for line in told.splitlines() if line[:1].strip()] == [*Cause, "batchgen"]
+def test_help_pages_name_every_cause_and_every_fault(project):
+    causes = project.run("help", "causes").out
+    assert re.findall(r"^- `(\w+)`", causes, re.MULTILINE) == [*Cause]
     faults = project.run("help", "sandbox-faults").out
-    assert all(f"  {kind} " in faults for kind in KINDS)
-    assert all(f"{name} (" in " ".join(faults.split()) for name in ALIASES)
-    assert max(map(len, faults.splitlines() + told.splitlines())) <= 110
+    assert all(f"- `{kind}`: " in faults for kind in KINDS)
+    assert all(f"`{name}` (" in " ".join(faults.split()) for name in ALIASES)
+    assert max(map(len, faults.splitlines() + causes.splitlines())) <= 120
     assert "batchgen help sandbox-faults" in project.run("sandbox", "--help").out
-    foo = project.run("help", "foo")
-    assert foo.code == 2
-    assert "exit-codes, causes, environment, manifest, cron, sandbox-faults" in foo.err
+
+
+def test_help_on_an_unknown_topic_suggests_and_lists(project):
+    far = project.run("help", "foo")
+    assert far.code == 2
+    assert all(name in far.err for name in ("exit-codes", "causes", "environment", "manifest", "cron"))
+    assert "Did you mean 'causes'?" in project.run("help", "cause").err
 
 
 @pytest.mark.parametrize("command", [("list",), ("retry",), ("export",), ("cancel",)])
@@ -27,7 +33,7 @@ def test_a_cause_that_there_is_not_is_refused(project, command):
     assert near.code == 2
     assert "'thottled' is no cause of failure: did you mean 'throttled'?" in near.err
     far = project.run(*command, "--cause", "nosuch")
-    assert "there are throttled, unreached, money" in far.err
+    assert "there are: throttled, unreached, money" in far.err
 
 
 def test_a_fault_that_there_is_not_is_told(project):

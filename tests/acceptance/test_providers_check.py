@@ -162,7 +162,7 @@ def test_nobody_there_ends_with_8(project):
 def test_a_name_that_nobody_knows_ends_with_2(project):
     done = project.run("providers", "check", "opnai")
     assert (done.code, done.out) == (2, "")
-    assert "did you mean openai?" in done.err
+    assert "did you mean 'openai'?" in done.err
 
 
 def test_the_balance_falls_by_what_a_run_cost(project, witness):

@@ -117,7 +117,7 @@ def test_a_matrix_named_like_a_parameter_sets_it(write):
     ]  # fmt: skip
     path = write(HEAD + "jobs:\n  - {id: cat, prompt: a cat, matrix: {quality: [low, hihg]}}\n")
     assert wrong(path) == [
-        "m.yaml:3:48: jobs[0].matrix.quality: aigate (gpt-image-2) does not know quality 'hihg' (did you mean high?)"
+        "m.yaml:3:48: jobs[0].matrix.quality: aigate (gpt-image-2) does not know quality 'hihg' (did you mean 'high'?)"
     ]
 
 

@@ -125,7 +125,7 @@ def test_where_sees_values_as_text(value, text):
 def test_where_names_a_column_that_no_row_has():
     with pytest.raises(BadList, match=r"f: .*'colour'.*did you mean 'color'"):
         list(picked(rows_of("red", name="color"), Pick(where={"colour": ("red",)}), "f"))
-    with pytest.raises(BadList, match="there are color"):
+    with pytest.raises(BadList, match="there are: color"):
         list(picked(rows_of("red", name="color"), Pick(where={"zzz": ("red",)}), "f"))
 
 

@@ -43,7 +43,7 @@ def test_a_provider_s_own_name_of_a_model_serves_as_well():
 @pytest.mark.parametrize(
     ("group", "line", "said"),
     [
-        ("x: {models: [gpt-imge-2]}", 4, "groups.x: no model fits 'gpt-imge-2'; did you mean gpt-image-2?"),
+        ("x: {models: [gpt-imge-2]}", 4, "groups.x: no model fits 'gpt-imge-2'; did you mean 'gpt-image-2'?"),
         ("x: {models: [dall-e-*]}", 4, "groups.x: no model fits 'dall-e-*'; there are: chatgpt-image-latest, "),
         ("x: {requests_per_minute: 5}", 5, "'models' is missing here"),
         ("x: {models: []}", 5, "is empty"),

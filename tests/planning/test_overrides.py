@@ -26,7 +26,7 @@ def test_words_are_read():
     ("word", "told"),
     [
         ("quality", "KEY=VALUE"),
-        ("qualty=low", "mean quality?"),
+        ("qualty=low", "mean 'quality'?"),
         ("n=3", "there are: "),
         ("seed=x", "whole number"),
     ],

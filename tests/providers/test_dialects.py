@@ -334,5 +334,5 @@ def test_dialects_by_name() -> None:
     assert dialect_names()[:3] == ("openai_images", "gptimageapi", "gemini_chat")
     for name in dialect_names():
         assert callable(dialect(name).converse)
-    with pytest.raises(SettingsError, match="did you mean openai_images"):
+    with pytest.raises(SettingsError, match="did you mean 'openai_images'"):
         dialect("openai_image")

@@ -83,8 +83,8 @@ def test_origin(base: str, origin: str) -> None:
 @pytest.mark.parametrize(
     ("name", "override", "words"),
     [
-        ("aigat", None, "Did you mean aigate"),
-        ("studio", {"preset": "gatewy"}, "Did you mean gateway"),
+        ("aigat", None, "Did you mean 'aigate'"),
+        ("studio", {"preset": "gatewy"}, "Did you mean 'gateway'"),
         ("studio", {"base_url": "https://x.example"}, "needs preset and base_url, or dialect"),
         ("gateway", None, "base_url is missing"),
         ("aigate", {"base_url": "http://api.aigate.shop"}, "plain http"),
@@ -98,7 +98,7 @@ def test_origin(base: str, origin: str) -> None:
         ("aigate", {"base_url": "https://[::1"}, "no URL"),
         ("aigate", {"base_url": "https://x .com"}, "blanks"),
         ("aigate", {"base_url": 7}, "missing"),
-        ("aigate", {"limit": {}}, "Did you mean limits"),
+        ("aigate", {"limit": {}}, "Did you mean 'limits'"),
         ("aigate", {"limits": {"concurrency": 0}}, "limits.concurrency"),
         ("aigate", {"limits": {"speed": 1}}, "limits.speed"),
         ("aigate", {"paths": {"generate": "https://evil.com/x"}}, "must start with one /"),

@@ -90,7 +90,7 @@ def test_every_misfit_is_told_at_once() -> None:
 
 def test_misfits_have_hints() -> None:
     assert check(task(model="gpt-imag-2"), provider("aigate"))[0].hint == "write model: gpt-image-2"
-    assert check(task(quality="hihg"), provider("openai"))[0].hint == "did you mean high?"
+    assert check(task(quality="hihg"), provider("openai"))[0].hint == "did you mean 'high'?"
     assert "1536x1024" in check(task(size="1600x1000"), provider("aimlapi"))[0].hint
     assert "4:3" in check(task(size="1184x864"), provider("gptimageapi"))[0].hint
     assert "992x1008" in check(task(size="1000x1000"), provider("openai"))[0].hint or "1008x1008" in (

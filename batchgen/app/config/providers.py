@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
-from ...errors import UsageError
+from ...errors import UsageError, suggest
 from ...providers.presets import preset_names, profile
 from ...providers.profile import Profile
 from ..project import Project
 from . import settings
 
 
-def configured(project: Project) -> Mapping[str, Mapping[str, Any]]:
+def provider_settings(project: Project) -> Mapping[str, Mapping[str, Any]]:
     """Return what ``batchgen.yaml`` says of providers, by name."""
     wishes: Mapping[str, Mapping[str, Any]] = settings.project_settings(project.root).get("providers") or {}
     return wishes
 
 
-def require(name: str, everyone: Collection[str]) -> None:
+def require_provider(name: str, everyone: Collection[str]) -> None:
     """Raise UsageError, with what was probably meant, where *name* is not among *everyone*."""
     if name not in everyone:
-        near = get_close_matches(name, list(everyone), 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(everyone)}"
-        raise UsageError(f"there is no provider {name!r}; {hint}")
+        raise UsageError(f"there is no provider {name!r}; {suggest(name, everyone)}")
 
 
-def described(name: str, wishes: Mapping[str, Mapping[str, Any]]) -> Profile:
+def display_profile(name: str, wishes: Mapping[str, Mapping[str, Any]]) -> Profile:
     """Return a provider to look at, not to call: a gateway need not have an address yet.  Raises SettingsError."""
     override = dict(wishes.get(name) or {})
     if name == "gateway" and not override.get("base_url"):
@@ -35,15 +32,15 @@ def described(name: str, wishes: Mapping[str, Mapping[str, Any]]) -> Profile:
     return profile(name, override)
 
 
-def known(project: Project, names: Sequence[str] = ()) -> Mapping[str, Profile]:
+def load_profiles(project: Project, names: Sequence[str] = ()) -> Mapping[str, Profile]:
     """Return the providers *names*, or all presets and configured ones; raise UsageError for an unknown name.
 
     A gateway that nobody told the address of is left out, unless it is named: then its SettingsError says so.
     """
-    wishes = configured(project)
+    wishes = provider_settings(project)
     everyone = dict.fromkeys([*preset_names(), *wishes])
     for name in names:
-        require(name, everyone)
+        require_provider(name, everyone)
     found = {}
     for name in names or everyone:
         override = dict(wishes.get(name) or {})

@@ -12,7 +12,7 @@ from fnmatch import translate
 from itertools import islice
 from typing import Any
 
-from ..messages import suggestion
+from ...errors import suggest
 from .errors import BadList
 
 Rows = Iterator[tuple[int, dict[str, Any]]]
@@ -45,7 +45,7 @@ def picked(rows: Rows, pick: Pick, file: str, idle: set[tuple[str, str]] | None 
 def unknown(column: str, known: Iterable[str], file: str) -> BadList:
     """Return what to raise where ``where`` names a column that is not there."""
     there = list(known)
-    hint = suggestion(column, there) or f"there are {', '.join(there[:20])}{', ...' if there[20:] else ''}"
+    hint = suggest(column, there, f"there are: {', '.join(there[:20])}{', ...' if there[20:] else ''}")
     return BadList(f"{file}: where names the column {column!r}, which is not there ({hint})")
 
 

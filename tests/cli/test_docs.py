@@ -1,0 +1,47 @@
+"""The README and the help pages: their size, their generated tables and their links."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from batchgen.cli import batchgen
+from batchgen.cli.render import pages
+from tests.docs import DOCUMENTS, ROOT
+
+_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+_GENERATED = re.compile(r"<!-- batchgen:.*?<!-- /batchgen:[a-z-]+ -->", re.DOTALL)
+_READ = [*DOCUMENTS, *sorted((ROOT / "tests").rglob("*.md")), ROOT / "CHANGELOG.md"]
+
+
+def test_readme_has_at_most_250_lines():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 250
+
+
+@pytest.mark.parametrize("topic", pages.topics())
+def test_page_is_neither_a_fragment_nor_a_book(topic):
+    assert 15 <= len(_GENERATED.sub("", pages.source(topic)).splitlines()) <= 70
+
+
+def test_pages_are_all_in_a_group_of_the_list():
+    grouped = [name for group in pages.GROUPS.values() for name in group]
+    assert sorted(grouped) == sorted(pages.topics())
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_generated_tables_equal_the_code(path):
+    text = path.read_text(encoding="utf-8")
+    assert text == pages.fill(text, batchgen), "run make docs"
+
+
+@pytest.mark.parametrize("path", _READ, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files(path):
+    links = [link for link in _LINK.findall(path.read_text(encoding="utf-8")) if "://" not in link]
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_pages_that_the_readme_names_exist():
+    named = re.findall(r"batchgen help ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert named
+    assert set(named) <= set(pages.topics())
