@@ -100,7 +100,7 @@ def test_a_long_answer_that_is_cut_off_is_not_read_again_and_again(monkeypatch: 
 
     decoder = jsonbody._DECODER
     monkeypatch.setattr(jsonbody, "_DECODER", Counting())
-    monkeypatch.setattr(jsonbody, "_AGAIN_MORE", 0)
+    monkeypatch.setattr(jsonbody, "_MORE_REREADS", 0)
     with pytest.raises(jsonbody.Unreadable):
         jsonbody.read(b"[" * 63 + b"1," * 10_000)
     assert len(starts) <= 9
