@@ -16,7 +16,7 @@ from .render.plan import amend_lines, key_lines, keys_of_plan, plan_lines, quest
 from .settings_file import is_from_file
 
 if TYPE_CHECKING:
-    from ..app.run import Agree, RunOptions
+    from ..app.run import Confirm, RunOptions
     from ..manifest import Batch
     from ..planning.plan import Plan
 
@@ -27,7 +27,7 @@ _SET_PRICE = (
 )
 
 
-def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, real: bool = True) -> Agree:
+def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, real: bool = True) -> Confirm:
     """Return the function that confirms the spending of a plan, or raises SpendNotConfirmed.
 
     It asks only if *ask*.  *real*: requests go to real providers, with keys.
@@ -39,7 +39,7 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
         if not session.quiet and not session.as_json:
             for warning in batch.warnings:
                 output.say(warning_line(warning))
-            for line in [*plan_lines(batch.name, plan, None), *amend_lines(plan, terms.amend), *keys, ""]:
+            for line in [*plan_lines(batch.name, plan, None), *amend_lines(plan, terms.overrides), *keys, ""]:
                 output.say(line)
             keys = []
         needs_price = _price_requirement(batch, terms)

@@ -40,8 +40,8 @@ def report(error: BaseException) -> BatchgenError:
     lines = "".join(traceback.format_exception(error)).splitlines()
     debug = is_on("--debug")
     if debug:
-        output.say("\n".join(map(str, log.clean(lines))))
-    message = short(str(log.clean(f"{type(main).__name__}: {main}")), WIDTH)
+        output.say("\n".join(map(str, log.redacted(lines))))
+    message = short(str(log.redacted(f"{type(main).__name__}: {main}")), WIDTH)
     file = _log(message, lines)
     hints = [f"its traceback is in {file}"] if file else []
     if not debug:
@@ -62,7 +62,7 @@ def _log(message: str, lines: list[str]) -> Path | None:
     """Write a traceback to the log of this command, or else of the project; return None where that fails."""
     wanted = log.last() or log.LogOptions(file=_project_log())
     failures: list[str] = []
-    with log.kept(log.LogOptions(file=wanted.file, as_text=wanted.as_text, tell=failures.append)):
+    with log.logging_to(log.LogOptions(file=wanted.file, as_text=wanted.as_text, tell=failures.append)):
         log.event("crash", log.ERROR, error=message, traceback=lines)
     return None if failures else wanted.file
 

@@ -16,7 +16,7 @@ from ..errors import SettingsError, nearest
 from .params import EVERYWHERE, PREFIX, SHORT, variables
 
 if TYPE_CHECKING:
-    from ..app.config.dotenv import Fate
+    from ..app.config.dotenv import Use
 
 NAME = ".env"
 _HEAD = f"{PREFIX}_"
@@ -36,7 +36,7 @@ _WITHOUT_OPTION = (
     "allow_network_state",
     "color",
     *("notify_secret", "notify_secret_file", "notify_secret_command"),
-    *("batch_name", "run_id", "exit_code", "exit_words", "needs_person", "jobs_total", "jobs_done", "jobs_pending"),
+    *("batch_name", "run_id", "exit_code", "exit_meaning", "needs_person", "jobs_total", "jobs_done", "jobs_pending"),
     *("jobs_failed", "jobs_unknown", "run_images", "run_usd", "spent_usd", "output_folder"),
 )
 ALWAYS = frozenset(f"{_HEAD}{name}".upper() for name in (*_WITHOUT_OPTION, *EVERYWHERE, *SHORT))
@@ -82,7 +82,7 @@ def warn_of_ignored(folder: Path) -> None:
         )
 
 
-def fate(name: str, value: str) -> Fate:
+def fate(name: str, value: str) -> Use:
     """Return what becomes of a variable in the .env of a project folder."""
     if name.startswith(_HEAD):
         return "set" if _may_set(name.removeprefix(_HEAD).lower(), value) else "ignored"

@@ -70,17 +70,17 @@ class Observers:
 
     def follow(self, display: Follow) -> Follow:
         """Combine *display* and the observers into one follower of a run."""
-        from ..app.monitoring.events import journal, together
+        from ..app.monitoring.events import combine, log_events
 
         metrics = [self.metrics.follow] if self.metrics else []
-        return together(display, journal, self.notifier.follow, *metrics)
+        return combine(display, log_events, self.notifier.follow, *metrics)
 
     def say(self, text: str) -> None:
         """Print what happens on its own; with -q it is only logged."""
         if not self.session.quiet:
             output.say(text)
 
-    def report_stall(self, text: str) -> None:
+    def on_silence(self, text: str) -> None:
         """Report that no answer arrives any more."""
         output.say(text)
         self.notifier.stalled(text)
@@ -90,7 +90,7 @@ class Observers:
         """Keep the log while inside, and report the error that ends it."""
         from ..files import log as logs
 
-        with logs.kept(self.log, batch=self.batch):
+        with logs.logging_to(self.log, batch=self.batch):
             try:
                 yield
             except BatchgenError as error:

@@ -228,11 +228,11 @@ class NotifyUrl(_Type):
 
     def parse(self, text: str) -> str:
         """Return the address; messages never show it whole, for it may contain a key."""
-        from ..app.monitoring.notify import checked
+        from ..app.monitoring.notify import check_urls
         from ..errors import UsageError
 
         try:
-            checked([text])
+            check_urls([text])
         except UsageError as error:
             raise click.BadParameter(str(error)) from error
         return text

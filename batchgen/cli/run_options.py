@@ -113,14 +113,14 @@ def terms_of(
         allow_unpriced=values["allow_unpriced"],
         wait_lock=values["wait_lock"],
         requeue=requeue,
-        amend=amend or {},
+        overrides=amend or {},
         selection=chosen or Selection(),
         keep_changed=values["keep_changed"],
-        bounds=stop_conditions(values["stop_at"], values["max_time"], values["max_failures"], now),
+        stop_conditions=stop_conditions(values["stop_at"], values["max_time"], values["max_failures"], now),
         fail_on=values["fail_on"],
-        attended=sys.stdin.isatty() and sys.stderr.isatty(),
+        interactive=sys.stdin.isatty() and sys.stderr.isatty(),
         latency=values["latency"],
-        chosen=as_options(requeue or chosen or Selection()),
+        selected_by=as_options(requeue or chosen or Selection()),
         again=_kept_options(values),
     )
 

@@ -95,14 +95,14 @@ def rivals(name: str) -> list[str]:
 
 
 def _section(layer: SettingsLayer, name: str) -> Mapping[str, Any]:
-    return (layer.said.get(SECTION) or {}).get(name) or {}
+    return (layer.values.get(SECTION) or {}).get(name) or {}
 
 
 def _problems(root: click.Command, layer: SettingsLayer, sections: Sequence[str] | None) -> Iterator[Problem]:
     """Yield the mistakes in *sections* (None: in all), and every section that is not a command."""
     assert isinstance(root, click.Group)  # noqa: S101
     ctx = click.Context(root)
-    for name in layer.said.get(SECTION) or {}:
+    for name in layer.values.get(SECTION) or {}:
         command = root.get_command(ctx, name)
         where = (SECTION, name)
         if command is None:
@@ -124,7 +124,7 @@ def _section_problems(layer: SettingsLayer, name: str, command: click.Command) -
         if option is None:
             hint = suggest(plain, allowed(command), f"batchgen {name} --help lists the options")
             yield layer.places.problem(where, "unknown_key", f"{name} has no option {key!r}", hint, key=True)
-        elif why := REFUSED.get(plain) or ("" if layer.own else _risk(option, value)):
+        elif why := REFUSED.get(plain) or ("" if layer.is_users else _risk(option, value)):
             yield layer.places.problem(where, "not_allowed", "cannot be set in this file", why, key=True)
         elif plain in seen:
             yield layer.places.problem(where, "duplicate_key", "is given twice", "remove one of the two", key=True)

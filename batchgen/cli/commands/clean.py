@@ -8,7 +8,7 @@ from .. import output
 from ..options import Session, command, option
 from ..options import sandbox as sandbox_option
 from ..params import Duration
-from ..render.format import count, near
+from ..render.format import count, display_path
 
 _KINDS = {
     "temporary": "temporary files of a killed run",
@@ -42,23 +42,25 @@ def clean(session: Session, older_than: timedelta, yes: bool, sandbox: bool) -> 
     from ...app import cleanup
 
     project = session.project(sandbox=sandbox)
-    scraps = cleanup.clean(project, older_than) if yes else cleanup.scraps(project, older_than)
+    leftovers = cleanup.remove_leftovers(project, older_than) if yes else cleanup.find_leftovers(project, older_than)
     if session.as_json:
-        files = [{"what": file.what, "path": str(file.path), "bytes": file.size_bytes} for file in scraps]
+        files = [{"what": file.what, "path": str(file.path), "bytes": file.size_bytes} for file in leftovers]
         output.document({"schema_version": 1, "removed": yes, "files": files})
         return 0
     for kind, text in _KINDS.items():
-        files_of_kind = [file for file in scraps if file.what == kind]
+        files_of_kind = [file for file in leftovers if file.what == kind]
         if files_of_kind:
             megabytes = sum(file.size_bytes for file in files_of_kind) / 1e6
             number = count(len(files_of_kind), "file")
-            output.data(f"{number:>10}  {megabytes:9,.1f} MB  {text}, such as {near(files_of_kind[0].path)}")
-    if not scraps:
+            output.data(f"{number:>10}  {megabytes:9,.1f} MB  {text}, such as {display_path(files_of_kind[0].path)}")
+    if not leftovers:
         output.say("nothing to clean")
     elif yes:
-        output.say(f"{count(len(scraps), 'file')} removed")
+        output.say(f"{count(len(leftovers), 'file')} removed")
     else:
         hours = round(older_than.total_seconds() / 3600)
         age = f"{hours // 24}d" if hours % 24 == 0 else f"{hours}h"
-        output.say(f"nothing was removed. To remove it: batchgen clean{project.way().flags} --older-than {age} --yes")
+        output.say(
+            f"nothing was removed. To remove it: batchgen clean{project.command_flags().flags} --older-than {age} --yes"
+        )
     return 0

@@ -36,7 +36,9 @@ def pause(session: Session, provider: str, sandbox: bool) -> int:
     earlier = state.control.paused_at and not state.changed
     since = f", since {local_time(state.control.paused_at)}" if state.control.paused_at and earlier else ""
     line = f"{provider}: paused{since}; no new requests, those in flight complete"
-    return _report(session, state, [line], f"next      batchgen unpause{project.way().flags} {shlex.quote(provider)}")
+    return _report(
+        session, state, [line], f"next      batchgen unpause{project.command_flags().flags} {shlex.quote(provider)}"
+    )
 
 
 @command("unpause", "batchgen unpause openai")
@@ -87,10 +89,12 @@ def limit(session: Session, provider: str, limits: tuple[str, ...], reset: bool,
 
 def _limit_lines(state: ControlState) -> list[str]:
     from ...app.clock import local_time
-    from ...app.live_limits import number
+    from ...app.live_limits import limit_text
 
     overrides = state.control.limits
-    rows = [[key, number(value), "limit" if key in overrides else "settings"] for key, value in state.in_force.items()]
+    rows = [
+        [key, limit_text(value), "limit" if key in overrides else "settings"] for key, value in state.limits.items()
+    ]
     lines = table(rows, (state.control.provider, "in force", "set by"), right=(1,))
     if state.control.paused_at:
         lines.append(f"paused since {local_time(state.control.paused_at)}")
@@ -98,9 +102,9 @@ def _limit_lines(state: ControlState) -> list[str]:
 
 
 def _limits(state: ControlState) -> str:
-    from ...app.live_limits import spoken
+    from ...app.live_limits import limits_text
 
-    return spoken(state.control.limits) or "limits of the manifest and the settings"
+    return limits_text(state.control.limits) or "limits of the manifest and the settings"
 
 
 def _report(session: Session, state: ControlState, lines: list[str], *after: str) -> int:
@@ -131,7 +135,7 @@ def _document(state: ControlState) -> dict[str, Any]:
         "provider": control.provider,
         "paused_at": control.paused_at.isoformat() if control.paused_at else None,
         "limits": dict(control.limits),
-        "in_force": dict(state.in_force),
+        "in_force": dict(state.limits),
         "changed": state.changed,
         "run": asdict(state.holder) if state.holder else None,
     }
@@ -161,25 +165,25 @@ def cancel(session: Session, everything: bool, batch: str | None, sandbox: bool,
     project = session.project(sandbox=sandbox)
     report = control.cancel(project, batch, chosen)
     if session.as_json:
-        body = {"cancelled": list(report.keys), "under_way": report.under_way, "late": report.late}
+        body = {"cancelled": list(report.keys), "under_way": report.in_flight, "late": report.already_ended}
         run = asdict(report.holder) if report.holder else None
         output.document({"schema_version": 1, "batch": report.batch.name} | body | {"run": run})
         return 0
-    for line in _cancel_lines(report, project.way()):
+    for line in _cancel_lines(report, project.command_flags()):
         output.say(line)
     return 0
 
 
 def _cancel_lines(report: CancelReport, way: CommandFlags) -> list[str]:
     lines = [f"{report.batch.name}: {count(len(report.keys), 'job')} cancelled"]
-    if report.under_way:
-        requests = count(report.under_way, "request")
+    if report.in_flight:
+        requests = count(report.in_flight, "request")
         if report.holder:
             lines.append(f"{requests} in flight will still be paid for and booked; what arrives is kept")
         else:
             lines.append(f"{requests} of an earlier run may have been paid for: the next run books them")
-    if report.late:
-        lines.append(f"{count(report.late, 'job')} had ended before")
+    if report.already_ended:
+        lines.append(f"{count(report.already_ended, 'job')} had ended before")
     if report.holder and report.keys:
         lines.append(_run(report.holder, "it drops these jobs when it reaches them"))
     if report.keys:

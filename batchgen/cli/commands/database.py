@@ -11,7 +11,7 @@ from ...money import show_usd
 from .. import output
 from ..options import FILE, Session, command, group
 from ..options import sandbox as sandbox_option
-from ..render.format import near
+from ..render.format import display_path
 
 
 @group("db", "batchgen db check", "batchgen db backup /backup/batchgen.db", "batchgen db recover jobs/night.yaml")
@@ -50,7 +50,7 @@ def check(session: Session, sandbox: bool) -> int:
     if health.rows:
         output.data("rows      " + ", ".join(f"{number} {name}" for name, number in health.rows.items()))
     if health.problems:
-        flags = project.way().flags
+        flags = project.command_flags().flags
         what = "moves it aside and builds a new one from files and spool"
         output.say(f"next      batchgen db recover{flags} MANIFEST    {what}")
     return code
@@ -123,16 +123,18 @@ def recover(session: Session, manifest: Path, sandbox: bool) -> int:
 
     project = session.project(sandbox=sandbox)
     report = rebuild.recover(project, plan.read_manifest(project, session.file(manifest)))
-    aside = str(report.aside) if report.aside else None
+    aside = str(report.damaged_copy) if report.damaged_copy else None
     if session.as_json:
         body = asdict(report.intake) | {"usd": show_usd(report.intake.usd)}
         output.document({"schema_version": 1, "aside": aside, "taken_in": body, "settled": report.settled})
         return 0
     if aside:
-        output.say(f"aside     the damaged job database is now {near(aside)}")
-    for line in recovery_lines(report) if report.anything else ["recovered nothing: the job database was complete"]:
+        output.say(f"aside     the damaged job database is now {display_path(aside)}")
+    for line in (
+        recovery_lines(report) if report.found_anything else ["recovered nothing: the job database was complete"]
+    ):
         output.say(line)
-    way = project.way()
+    way = project.command_flags()
     output.say(f"next      batchgen run {way.manifest(session.file(manifest))}{way.flags}")
     return 0
 

@@ -41,9 +41,9 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
     _insert(findings, "lock", _controls(project))
     _insert(findings, "settings", (*_options(project), *_variables()))
     broken = any(finding.about == "settings" and finding.code for finding in findings)
-    settings = [] if broken else doctor.made(project, settings_file.rivals)
+    settings = [] if broken else doctor.list_settings(project, settings_file.rivals)
     checks: tuple[ProviderCheck, ...] = () if offline else _online(project, findings)
-    code = doctor.gravest(findings)
+    code = doctor.exit_code_of(findings)
     if session.as_json:
         _print_json(code, findings, settings, None if offline else checks)
     else:
@@ -59,9 +59,9 @@ def _online(project: Project, findings: list[Finding]) -> tuple[ProviderCheck, .
     try:
         checks = tuple(provider_check.check(project))
     except BatchgenError as error:
-        findings += doctor.wrong("online", error, {finding.says for finding in findings})
+        findings += doctor.error_findings("online", error, {finding.says for finding in findings})
         return ()
-    _insert(findings, "clock", doctor.skewed(checks))
+    _insert(findings, "clock", doctor.clock_findings(checks))
     findings += [
         doctor.Finding(about="online", says=check.candidate.profile.name, verdict="bad", code=check.exit_code)
         for check in checks
@@ -129,11 +129,11 @@ def _controls(project: Project) -> Iterator[Finding]:
     from ...errors import BatchgenError
 
     try:
-        controls = control.in_force(project)
+        controls = control.active_controls(project)
     except BatchgenError:
         return  # examine reports what is wrong with the job database
     for each in controls:
-        says = control_line(each, project.way(), datetime.now(UTC))
+        says = control_line(each, project.command_flags(), datetime.now(UTC))
         yield Finding(about="paused" if each.paused_at else "limits", says=says, verdict="note")
 
 

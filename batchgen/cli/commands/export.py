@@ -92,9 +92,9 @@ def _copy(
     folder = project.root / target
     template = use_case.DEFAULT if layout is None else layout
     # Every mistake in the names is found before the first copy.
-    number = use_case.require_apart(project, use_case.copies(jobs(), template), folder)
-    missing = use_case.hand_out(project, use_case.copies(jobs(), template), folder)
-    copies = {copy.file.path: str(target / copy.name) for copy in use_case.copies(jobs(), template)}
+    number = use_case.require_separate(project, use_case.plan_copies(jobs(), template), folder)
+    missing = use_case.copy_files(project, use_case.plan_copies(jobs(), template), folder)
+    copies = {copy.file.path: str(target / copy.name) for copy in use_case.plan_copies(jobs(), template)}
     for copy in missing:
         output.say(f"{copy.job.key}: {copy.file.path} is missing or damaged, and was skipped (see batchgen verify)")
         copies.pop(copy.file.path, None)

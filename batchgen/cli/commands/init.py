@@ -10,7 +10,7 @@ import click
 
 from .. import output
 from ..options import FOLDER, Session, command, option
-from ..render.format import near, next_steps
+from ..render.format import display_path, next_steps
 
 if TYPE_CHECKING:
     from ...app.init import NewProject
@@ -69,7 +69,7 @@ def _lines(project: NewProject) -> list[str]:
     """Return what was written, what was left alone, and the next commands."""
     lines = [f"wrote     {name}" for name in project.written]
     lines += [f"left      {name}    exists; --force overwrites it" for name in project.left]
-    folder, manifest = near(project.folder.resolve()), project.manifest
+    folder, manifest = display_path(project.folder.resolve()), project.manifest
     steps = [] if folder == "." else [(f"cd {shlex.quote(folder)}", "")]
     steps += [
         (f"batchgen validate {manifest}", "finds every mistake at once"),

@@ -60,7 +60,7 @@ def run_selected(session: Session, manifest: Path, options: dict[str, Any]) -> i
         # once requeued they are pending and without a cause, as other jobs may be
         chosen = replace(chosen, causes=())
     terms = terms_of(options, requeue, _pending(chosen, manifest))
-    return carry_out(session, manifest, options, replace(terms, alone=False))
+    return carry_out(session, manifest, options, replace(terms, only_requeued=False))
 
 
 def _pending(chosen: Selection, manifest: Path) -> Selection:
@@ -94,13 +94,13 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
         session, terms, yes=options["yes"] or project.sandbox, ask=not options["no_input"], real=not project.sandbox
     )
     observers = Observers.of(session, project, batch.name, options)
-    if (stops := terms.bounds.spoken) and not (session.quiet or session.as_json):
+    if (stops := terms.stop_conditions.spoken) and not (session.quiet or session.as_json):
         output.say(f"stops     {stops}")
     with ExitStack() as parts:
         stream = parts.enter_context(streamed()) if mode == "json" else None
         parts.enter_context(observers.attending())
         follow = observers.follow(follower(mode) if stream is None else stream.follow)
-        result = run.run(project, batch, terms, confirm, follow, observers.say, silence=observers.report_stall)
+        result = run.run(project, batch, terms, confirm, follow, observers.say, on_silence=observers.on_silence)
         _print_end(session, result, terms, stream)
         observers.report_end(result)
     return result.exit_code
@@ -109,11 +109,11 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
 def _print_plan(session: Session, project: Project, batch: Batch, plan: Plan, terms: RunOptions) -> int:
     document, lines = notices(project, batch, plan)
     if session.as_json:
-        output.document(plan.as_json() | document | ({"with": dict(terms.amend)} if terms.alone else {}))
+        output.document(plan.as_json() | document | ({"with": dict(terms.overrides)} if terms.only_requeued else {}))
         return 0
     for warning in batch.warnings:
         output.say(warning_line(warning))
-    for text in [*plan_lines(batch.name, plan, batch.manifest.parent), *amend_lines(plan, terms.amend), *lines]:
+    for text in [*plan_lines(batch.name, plan, batch.manifest.parent), *amend_lines(plan, terms.overrides), *lines]:
         output.data(text)
     if hint := _hint_at_done(plan, terms):
         output.data(hint)
@@ -123,23 +123,23 @@ def _print_plan(session: Session, project: Project, batch: Batch, plan: Plan, te
 def _hint_at_done(plan: Plan, terms: RunOptions) -> str | None:
     """Return how a retry that found nothing to requeue takes done jobs, or None."""
     failed_only = terms.requeue is not None and terms.requeue.states == ("failed",)
-    if terms.alone and failed_only and not plan.matched and plan.done:
+    if terms.only_requeued and failed_only and not plan.matched and plan.done:
         return "retry requeues failed jobs; to make done ones again: --status done"
     return None
 
 
 def _print_end(session: Session, result: RunResult, terms: RunOptions, stream: Stream | None) -> None:
     from ...app import run_result
-    from ...app.advice import needs_a_person
+    from ...app.advice import needs_attention
     from ..render.result import closing
 
     if stream is not None:
         stream.put("summary", **run_result.document(result))
     elif session.as_json:
         output.document(run_result.document(result))
-    elif not session.quiet or needs_a_person(result):
+    elif not session.quiet or needs_attention(result):
         *lines, last = closing(result, resumed_shown=not session.quiet)
-        hint = _hint_at_done(result.wish, terms)
+        hint = _hint_at_done(result.plan, terms)
         for line in [*lines, *([hint] if hint else []), last]:
             output.say(line)
 

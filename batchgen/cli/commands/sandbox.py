@@ -16,7 +16,7 @@ from ...errors import BatchgenError, UsageError
 from ...money import show_credits, show_usd
 from .. import output
 from ..options import FILE, Session, command, option
-from ..render.format import near, table
+from ..render.format import display_path, table
 
 if TYPE_CHECKING:
     from ...app.project import Project
@@ -107,10 +107,10 @@ def _demo_lines(project: Project, code: int) -> Iterator[str]:
     yield "What batchgen booked, and what the simulated providers charged according to their own log:"
     yield from comparison(queries.status(project, None).usage, totals(log))
     yield ""
-    yield f"pictures    {near(project.state / 'output')}"
-    yield f"charge log  {near(log)}"
+    yield f"pictures    {display_path(project.state / 'output')}"
+    yield f"charge log  {display_path(log)}"
     if shutil.which("batchgen") is None:
-        yield f"program     {near(Path(sys.executable).with_name('batchgen'))}"
+        yield f"program     {display_path(Path(sys.executable).with_name('batchgen'))}"
     yield "now try     batchgen status --sandbox       progress and cost"
     yield "            batchgen usage --sandbox        the ledger"
     yield "            batchgen list --sandbox --status failed"

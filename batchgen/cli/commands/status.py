@@ -10,7 +10,7 @@ from .. import output
 from ..options import Session, batch, command, option, selecting, selection
 from ..options import sandbox as sandbox_option
 from ..render.controls import control_documents, control_lines
-from ..render.format import near, short
+from ..render.format import display_path, short
 from ..render.status import (
     job_document,
     job_table,
@@ -41,13 +41,13 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
         output.document(ledger.status_document(*figures) | {"controls": control_documents(report.controls)})
         return 0
     lines = [
-        *status_lines(*figures, cut_off=report.cut_off),
+        *status_lines(*figures, cut_off=report.interrupted),
         *control_lines(project, report.controls),
-        f"files     {near(report.batch.folder)}",
+        f"files     {display_path(report.batch.folder)}",
     ]
     if report.holder is not None:
         lines.append(f"a run is in progress (process {report.holder.pid}: {short(report.holder.command, 80)})")
-    for line in [*lines, *advice(report, project.way(batch))]:
+    for line in [*lines, *advice(report, project.command_flags(batch))]:
         output.data(line)
     return 0
 
@@ -100,7 +100,7 @@ def show(session: Session, job: str, form: str | None, batch: str | None, sandbo
     if form is not None:
         from ...app import reproduce
 
-        request = reproduce.recipe(project, batch, job)
+        request = reproduce.find_reproduction(project, batch, job)
         as_curl = form == "curl"
         text = output.escape_json(reproduce.as_curl(request)) if as_curl else reproduce.as_yaml(request.job)
         output.raw(text.rstrip("\n"))

@@ -42,7 +42,7 @@ def list_(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     from ...app import unknown as use_case
 
     project = session.project(sandbox=sandbox)
-    found, jobs = use_case.doubts(project, batch, _unknown_only(options))
+    found, jobs = use_case.list_unknown(project, batch, _unknown_only(options))
     if session.as_json:
         lines = [_document(job, attempt) for job, attempt in jobs]
         output.document({"schema_version": 1, "batch": found.name, "unknown": lines})
@@ -53,7 +53,7 @@ def list_(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     heads = ("id", "provider", "sent (UTC)", "may have cost", "request id", "why unknown")
     for line in table([_row(job, attempt) for job, attempt in jobs], heads, right=(3,)):
         output.data(line)
-    for line in _choices(found, jobs[0][0].key, project.way(batch)):
+    for line in _choices(found, jobs[0][0].key, project.command_flags(batch)):
         output.say(line)
     return 0
 
@@ -124,13 +124,13 @@ def retry(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     from ...app import unknown as use_case
 
     project = session.project(sandbox=sandbox)
-    found, jobs = use_case.try_again(project, batch, _unknown_only(options))
+    found, jobs = use_case.requeue(project, batch, _unknown_only(options))
     if session.as_json:
         output.document({"schema_version": 1, "batch": found.name, "requeued": [job.key for job in jobs]})
         return 0
     output.say(f"{found.name}: {count(len(jobs), 'job')} pending again")
     if jobs:
-        way = project.way()
+        way = project.command_flags()
         output.say(f"next      batchgen run {way.manifest(found.manifest)}{way.flags}")
     return 0
 

@@ -30,23 +30,23 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, sandb
     check = use_case.requeue if requeue else use_case.verify
     project = session.project(sandbox=sandbox)
     report = check(project, batch, selection(options), deep=deep)
-    code = 3 if report.flaws else 0
+    code = 3 if report.problems else 0
     if session.as_json:
         output.document(_document(report))
         return code
-    if report.flaws:
-        rows = [[flaw.what, flaw.key, flaw.path, flaw.detail] for flaw in report.flaws]
+    if report.problems:
+        rows = [[flaw.what, flaw.key, flaw.path, flaw.detail] for flaw in report.problems]
         for line in table(rows, ("what", "job", "file", "")):
             output.data(line)
-    result = f"{len(report.flaws)} missing or damaged" if report.flaws else "all as delivered"
+    result = f"{len(report.problems)} missing or damaged" if report.problems else "all as delivered"
     output.say(f"{report.batch.name}: {count(report.checked, 'file')} checked, {result}")
-    for line in _next(report, project.way(batch), requeue=requeue):
+    for line in _next(report, project.command_flags(batch), requeue=requeue):
         output.say(line)
     return code
 
 
 def _next(report: VerifyReport, way: CommandFlags, *, requeue: bool) -> list[str]:
-    if not report.flaws:
+    if not report.problems:
         return []
     if not requeue:
         what = "requeues those jobs; a run then buys them again"
@@ -62,9 +62,9 @@ def _document(report: VerifyReport) -> dict[str, Any]:
         "schema_version": 1,
         "batch": report.batch.name,
         "checked": report.checked,
-        "wrong": len(report.flaws),
+        "wrong": len(report.problems),
         "files": [
-            {"id": flaw.key, "path": flaw.path, "what": flaw.what, "detail": flaw.detail} for flaw in report.flaws
+            {"id": flaw.key, "path": flaw.path, "what": flaw.what, "detail": flaw.detail} for flaw in report.problems
         ],
         "requeued": list(report.requeued),
     }

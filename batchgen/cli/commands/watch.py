@@ -52,7 +52,7 @@ def watch(session: Session, every: float, batch: str | None, sandbox: bool) -> i
         return 0
     moving = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     last = _live(snapshots) if moving else _plain(snapshots)
-    for line in ending(last, project.way(batch)):
+    for line in ending(last, project.command_flags(batch)):
         output.data(line)
     return 0
 
@@ -60,7 +60,7 @@ def watch(session: Session, every: float, batch: str | None, sandbox: bool) -> i
 def _paced(snapshots: Iterable[Snapshot], every: float) -> Iterator[Snapshot]:
     for snapshot in snapshots:
         yield snapshot
-        if snapshot.going:
+        if snapshot.is_running:
             time.sleep(every)
 
 
@@ -69,7 +69,7 @@ def _plain(snapshots: Iterable[Snapshot]) -> Snapshot:
     previous, at, last = "", 0.0, None
     for snapshot in snapshots:
         last, now = snapshot, time.monotonic()
-        if not snapshot.going:
+        if not snapshot.is_running:
             break
         line = summary(snapshot)
         if not previous or (line != previous and now - at >= LEAST) or now - at >= MOST:

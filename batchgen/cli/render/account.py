@@ -37,7 +37,7 @@ def check_lines(checks: Iterable[ProviderCheck]) -> list[str]:
 def _block(check: ProviderCheck) -> Pairs:
     account = check.account
     if account is None:
-        yield _MISSING, check.candidate.lacking
+        yield _MISSING, check.candidate.problem
         return
     yield _LABELS[account.verdict], _key_text(check.candidate)
     if account.words:
@@ -121,7 +121,7 @@ def _check_json(check: ProviderCheck) -> dict[str, Any]:
 
 def _missing_json(candidate: CheckCandidate) -> dict[str, Any]:
     nothing = dict.fromkeys(("hint", "status", "balance", "out_of_money", "models"))
-    return {"verdict": "missing", "message": candidate.lacking, **nothing, "limits": [], "untold": {}}
+    return {"verdict": "missing", "message": candidate.problem, **nothing, "limits": [], "untold": {}}
 
 
 def _account_json(account: AccountReport, check: ProviderCheck) -> dict[str, Any]:

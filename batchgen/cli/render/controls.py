@@ -18,19 +18,19 @@ def in_force(project: Project, batch: Batch) -> list[Control]:
     """Return the pauses and limits of the providers of *batch*."""
     from ...app import control
 
-    return [each for each in control.in_force(project) if each.provider in batch.profiles]
+    return [each for each in control.active_controls(project) if each.provider in batch.profiles]
 
 
 def control_lines(project: Project, controls: Iterable[Control]) -> list[str]:
     """Return a line for each, as ``status`` and a plan show them."""
     now = datetime.now(UTC)
-    return under("in force", [control_line(control, project.way(), now) for control in controls])
+    return under("in force", [control_line(control, project.command_flags(), now) for control in controls])
 
 
 def control_line(control: Control, way: CommandFlags, now: datetime) -> str:
     """Return the pause and the limits of a provider, since when, and how to undo them."""
     from ...app.clock import local_time
-    from ...app.live_limits import spoken
+    from ...app.live_limits import limits_text
 
     parts = []
     if control.paused_at is not None:
@@ -40,7 +40,7 @@ def control_line(control: Control, way: CommandFlags, now: datetime) -> str:
         )
     if control.limits:
         age = _age((now - control.said_at).total_seconds()) if control.said_at is not None else ""
-        parts.append(f"{spoken(control.limits)}{age} (batchgen limit{way.flags} {control.provider} --reset)")
+        parts.append(f"{limits_text(control.limits)}{age} (batchgen limit{way.flags} {control.provider} --reset)")
     return f"{control.provider}: {'; '.join(parts)}"
 
 

@@ -105,7 +105,7 @@ def next_steps(steps: Iterable[tuple[str, str]]) -> list[str]:
     return under("next", (f"{command:<{width}}    {what}".rstrip() for command, what in steps))
 
 
-def near(path: str | Path) -> str:
+def display_path(path: str | Path) -> str:
     """Return *path* relative to the working folder if it is inside."""
     path, here = Path(path), Path.cwd()
     inside = here != Path(here.anchor) and path.is_relative_to(here)  # cron works in the root folder

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ...app.advice import HEED, exit_words, steps, why_closed
+from ...app.advice import NEWS, exit_meaning, next_steps, why_closed
 from ...money import show_credits, show_usd
-from .format import count, credits_, duration, near, short, under, usd
+from .format import count, credits_, display_path, duration, short, under, usd
 from .status import failure_lines, money_lines
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
 
     *resumed_shown*: the run has already shown how the requests ended that the run before was cut off with.
     """
-    status, counts = result.standing, result.standing.counts
+    status, counts = result.status, result.status.counts
     # Problems come first: the top of a mail is what is read.
     lines = [
-        *recovery_lines(result.taken_in),
+        *recovery_lines(result.recovery),
         *([] if resumed_shown else _resumed(result)),
         *_problems(result),
         _headline(result),
@@ -43,18 +43,18 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
     lines += money_lines(status.usage)
     lines += under("budget", [_budget_line(budget) for budget in result.purses if budget.limit])
     lines += under("prices", _price_lines(result.underpriced))
-    lines.append(f"files     {near(status.batch.folder)}")
-    lines += advice(status, result.way, result.imageless)
-    lines.append(f"exit code {result.exit_code:d}: {exit_words(result)}")
+    lines.append(f"files     {display_path(status.batch.folder)}")
+    lines += advice(status, result.command_flags, result.imageless_job)
+    lines.append(f"exit code {result.exit_code:d}: {exit_meaning(result)}")
     return lines
 
 
 def _headline(result: RunResult) -> str:
-    name, counts = result.standing.batch.name, result.standing.counts
+    name, counts = result.status.batch.name, result.status.counts
     done = f"{counts.done} of {count(counts.total, 'job')} done"
-    if result.wish.selected and not result.wish.matched:
-        return f"{name}: nothing matched {result.chosen}; {done}"
-    if not result.sent and result.stopped is None and result.drained is None:
+    if result.plan.selected and not result.plan.matched:
+        return f"{name}: nothing matched {result.selected_by}; {done}"
+    if not result.sent and result.signal is None and result.drained is None:
         return f"{name}: nothing to send; {done}"
     rate = f", {result.images / result.seconds * 60:.0f} per minute" if result.images and result.seconds > 0 else ""
     return f"{name}: {done}; this run made {count(result.images, 'image')} in {duration(result.seconds)}{rate}"
@@ -62,12 +62,12 @@ def _headline(result: RunResult) -> str:
 
 def _problems(result: RunResult) -> list[str]:
     """Return what failed, what is unknown, and which lanes stopped."""
-    counts = result.standing.counts
-    lines = failure_lines(result.standing.failures)
+    counts = result.status.counts
+    lines = failure_lines(result.status.failures)
     if counts.unknown:
         lines.append(f"unknown   {count(counts.unknown, 'job')} may have been bought")
     lines += [_not_rebought_line(lane) for lane in result.lanes if lane.beyond]
-    lines += [_lane_line(lane) for lane in result.lanes if lane.closed in HEED or (lane.closed and counts.pending)]
+    lines += [_lane_line(lane) for lane in result.lanes if lane.closed in NEWS or (lane.closed and counts.pending)]
     lines += [line for lane in result.lanes for line in _denied_lines(lane)]
     return lines + ([f"stopped   {result.drained}"] if result.drained else [])
 
@@ -78,9 +78,9 @@ def _not_rebought_line(lane: LaneResult) -> str:
 
 
 def _resumed(result: RunResult) -> list[str]:
-    from ...app.recovery.resumed import spoken
+    from ...app.recovery.resumed import resumed_text
 
-    return [] if result.resumed is None else [f"resumed   {spoken(result.resumed)}"]
+    return [] if result.resumed is None else [f"resumed   {resumed_text(result.resumed)}"]
 
 
 def _budget_line(budget: Budget) -> str:
@@ -136,7 +136,7 @@ def advice(status: BatchStatus, way: CommandFlags, imageless: str | None = None)
     """Return what to type next, if there is anything to do."""
     lines = [
         f"{step.cause}: {step.what}" if step.command is None else f"{step.command}    {step.what}"
-        for step in steps(status, way, imageless)
+        for step in next_steps(status, way, imageless)
     ]
     return under("next", lines)
 

@@ -89,14 +89,14 @@ class Stream:
             output.say(f"--progress json: stdout cannot be written: {error.strerror}; the run continues")
 
     def _job(self, lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
-        from ...app.monitoring.events import call, ending
+        from ...app.monitoring.events import call_fields, settlement_fields
 
         if settlement is None:
             return
-        name, _, values = ending(opened, settlement)
+        name, _, values = settlement_fields(opened, settlement)
         outcome = getattr(settlement.event, "outcome", None)
         files = [artifact.path for artifact in outcome.artifacts] if outcome is not None else None
-        self.put("job", event=name, **call(lane, opened), **values, files=files)
+        self.put("job", event=name, **call_fields(lane, opened), **values, files=files)
 
     async def _report(self, progress: Progress) -> None:
         reported, at, events = -1, time.monotonic(), LaneEvents(progress.runner)

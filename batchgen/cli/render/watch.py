@@ -43,7 +43,7 @@ def summary(snapshot: Snapshot) -> str:
     if left and snapshot.per_minute >= 0.5 and counts.done:
         images_per_job = counts.images / counts.done
         parts.append(f"about {duration(left * images_per_job / snapshot.per_minute * 60)} left")
-    parts += [f"{name} {controls}" for name in snapshot.told if (controls := _controls(snapshot, name))]
+    parts += [f"{name} {controls}" for name in snapshot.controls if (controls := _controls(snapshot, name))]
     return ", ".join(parts)
 
 
@@ -67,7 +67,7 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "batch": snapshot.batch.name,
-        "going": snapshot.going,
+        "going": snapshot.is_running,
         "run": run and {"id": run.id, "exit_code": run.exit_code, "started": run.started_at.isoformat()},
         "jobs": {"total": counts.total} | {name: value for name, value in asdict(counts).items() if name != "images"},
         "images": counts.images,
@@ -82,17 +82,17 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
                 "paused_at": control.paused_at.isoformat() if control.paused_at else None,
                 "limits": dict(control.limits),
             }
-            for name, control in snapshot.told.items()
+            for name, control in snapshot.controls.items()
         },
     }
 
 
 def _controls(snapshot: Snapshot, name: str) -> str:
     from ...app.clock import local_time
-    from ...app.live_limits import spoken
+    from ...app.live_limits import limits_text
 
-    control = snapshot.told.get(name)
+    control = snapshot.controls.get(name)
     if control is None:
         return ""
     parts = [f"paused since {local_time(control.paused_at)}"] if control.paused_at else []
-    return ", ".join([*parts, *([spoken(control.limits)] if control.limits else [])])
+    return ", ".join([*parts, *([limits_text(control.limits)] if control.limits else [])])
