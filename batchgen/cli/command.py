@@ -51,8 +51,12 @@ class _Context(click.Context):
 
     def lookup_default(self, name: str, call: bool = True) -> Any:  # noqa: ANN401 - whatever a file contains
         """Return the value of a parameter in a settings file."""
+        from .settings_file import allowed
+
         del call
-        return self.settings.get(name)
+        # Other options are looked up before the command line has named the manifest, so that no file may be read yet.
+        in_files = any(option.name == name for option in allowed(self.command).values())
+        return self.settings.get(name) if in_files else None
 
 
 #: The ``--progress`` of each command that was read, for ``as_json``.

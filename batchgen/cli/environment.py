@@ -36,7 +36,7 @@ _WITHOUT_OPTION = (
     "allow_network_state",
     "color",
     *("notify_secret", "notify_secret_file", "notify_secret_command"),
-    *("batch_name", "run_id", "exit_code", "exit_meaning", "needs_person", "jobs_total", "jobs_done", "jobs_pending"),
+    *("batch_name", "run_id", "exit_code", "exit_words", "needs_person", "jobs_total", "jobs_done", "jobs_pending"),
     *("jobs_failed", "jobs_unknown", "run_images", "run_usd", "spent_usd", "output_folder"),
 )
 ALWAYS = frozenset(f"{_HEAD}{name}".upper() for name in (*_WITHOUT_OPTION, *EVERYWHERE, *SHORT))

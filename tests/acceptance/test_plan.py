@@ -56,7 +56,7 @@ def test_a_plan_in_words(project, witness):
     cells = {line.split()[0]: line for line in lines if line.split()[:2][1:] == ["gpt-image-2"]}
     assert list(cells) == ["openai", "gptimageapi", "gateway"]
     assert "no price in USD" in cells["gptimageapi"]
-    assert cells["gateway"].endswith("nobody knows")
+    assert cells["gateway"].endswith("unknown")
     assert "2026-11-21" in cells["openai"]
     assert "to send   5 requests for 5 images" in lines
     assert "2 requests without a price in USD" in told.out
@@ -85,7 +85,7 @@ def test_what_changed_is_told(project, witness, tmp_path):
     assert "24 changed" in short
     assert "changed   edit: source image photos/a.png has other content" in short
     assert '          j00: prompt "P j00" -> "Q j00"' in short
-    assert "and 4 jobs more; `batchgen plan MANIFEST --diff` shows them all" in short
+    assert "and 4 jobs more; batchgen plan MANIFEST --diff shows them all" in short
     whole = project.run("plan", "--diff", manifest).out
     assert "          j22: size 1024x1024 -> 1536x1024" in whole
     assert "--diff" not in whole
@@ -148,7 +148,7 @@ def test_a_selection_is_planned_and_only_it_is_sent(project, witness):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--shard", "3/2"], "--shard 3/2: of 2 parts, take one from 1/2 to 2/2"),
+        (["--shard", "3/2"], "expected a part from 1/2 to 2/2"),
         (["--shard", "0/2"], "of 2 parts, take one from 1/2 to 2/2"), (["--shard", "half"], "such as 1/4"),
         (["--limit", "0"], "--limit"), (["--sample", "many"], "--sample"), (["--kind", "drawing"], "--kind"),
         (["--status", "failed"], "batchgen retry m.yaml --status failed"),
@@ -200,7 +200,7 @@ def test_what_a_selection_does_not_find_is_told(project, witness):
         0,
         "shop: nothing matched --id a --status failed; 2 of 3 jobs done",
     )
-    hint = "retry puts failed jobs back; to make done ones again: --status done"
+    hint = "retry requeues failed jobs; to make done ones again: --status done"
     assert none.err.splitlines()[-2] == hint
     assert project.run("retry", manifest, "--id", "a", "--dry-run").out.splitlines()[-1] == hint
     again = project.run("retry", manifest, "--yes", "--id", "a", "--status", "done")

@@ -517,11 +517,12 @@ def test_charged_answers_without_a_picture(ask):
 
 
 def test_help_lists_every_shape():
-    from batchgen.cli.commands.help import TOPICS
+    from batchgen.cli import batchgen
+    from batchgen.cli.render import pages
 
-    told = TOPICS["sandbox-faults"]()
+    told = pages.page("sandbox-faults", batchgen)
     for name, shape in SHAPES.items():
-        assert f"  {name} " in told
+        assert f"- `{name}`: " in told
         assert shape.about in " ".join(told.split())
     assert max(len(line) for line in told.splitlines()) <= 120
 

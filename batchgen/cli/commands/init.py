@@ -10,7 +10,7 @@ import click
 
 from .. import output
 from ..options import FOLDER, Session, command, option
-from ..render.format import display_path, next_steps
+from ..render.format import command_lines, display_path
 
 if TYPE_CHECKING:
     from ...app.init import NewProject
@@ -76,4 +76,4 @@ def _lines(project: NewProject) -> list[str]:
         (f"batchgen plan {manifest}", "shows what it would make and cost; sends nothing"),
         (f"batchgen run {manifest} --sandbox", "a sandbox run: free, nothing leaves this machine"),
     ]
-    return lines + next_steps(steps)
+    return lines + command_lines(steps)

@@ -14,7 +14,7 @@ from ...money import show_credits, show_usd
 from .. import output
 from ..options import EXISTING_FILE, Session, batch, command, group, option, selecting, selection
 from ..options import sandbox as sandbox_option
-from ..render.format import count, next_steps, short, table, usd
+from ..render.format import command_lines, count, short, table, usd
 
 if TYPE_CHECKING:
     from ...app.project import CommandFlags
@@ -99,7 +99,7 @@ def _document(job: Job, attempt: UnknownAttempt | None) -> dict[str, Any]:
 
 def _choices(found: Batch, key: str, way: CommandFlags) -> list[str]:
     flag, key = way.of_batch, shlex.quote(key)
-    steps = next_steps(
+    steps = command_lines(
         (
             (f"batchgen unknown adopt{flag} {key} FILE", "the image exists: you downloaded it from the provider"),
             (f"batchgen unknown retry{flag} --id {key}", "buys it again"),

@@ -98,7 +98,7 @@ def under(head: str, lines: Iterable[str]) -> list[str]:
     return [f"{head if number == 0 else '':<10}{line}" for number, line in enumerate(lines)]
 
 
-def next_steps(steps: Iterable[tuple[str, str]]) -> list[str]:
+def command_lines(steps: Iterable[tuple[str, str]]) -> list[str]:
     """Return lines with commands to type next and what each does."""
     steps = list(steps)
     width = max((len(command) for command, _ in steps), default=0)
