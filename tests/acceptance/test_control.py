@@ -27,7 +27,7 @@ def test_jobs_are_cancelled_while_a_run_is_on(project, witness):
     assert gone.code == 0, gone.err
     assert gone.err.splitlines()[:2] == [
         "shop: 3 jobs cancelled",
-        "1 call under way will still be paid and booked; what comes is kept",
+        "1 request in flight will still be paid for and booked; what arrives is kept",
     ]
     assert f"a run is in progress (process {process.pid}: " in gone.err
     ended = finish(process)
@@ -62,7 +62,7 @@ def test_a_run_hears_what_is_said_from_another_terminal(project, witness):
     done = finish(run)
     assert done.code == 0, done.err
     assert "openai: paused since" in done.err
-    assert "openai: resumes" in done.err
+    assert "openai: goes on" in done.err
     assert len(witness.charges()) == 13
     states = Counter(row["state"] for row in project.jobs().values())
     assert states == {"done": 13, "cancelled": 1}
@@ -116,5 +116,5 @@ def test_a_lane_that_closed_tries_again_when_it_is_told_to(project, witness):
     time.sleep(1.5)  # the run looks once a second
     assert project.run("resume-lane", "aimlapi").code == 0
     done = finish(run)
-    assert "aimlapi: resumes" in done.err
+    assert "aimlapi: goes on" in done.err
     assert sum(line["provider"] == "aimlapi" for line in witness.arrivals()) == 2

@@ -149,7 +149,7 @@ def test_a_selection_is_planned_and_only_it_is_sent(project, witness):
     ("arguments", "told"),
     [
         (["--shard", "3/2"], "expected a part from 1/2 to 2/2"),
-        (["--shard", "0/2"], "of 2 parts, take one from 1/2 to 2/2"), (["--shard", "half"], "such as 1/4"),
+        (["--shard", "0/2"], "expected a part from 1/2 to 2/2"), (["--shard", "half"], "such as 1/4"),
         (["--limit", "0"], "--limit"), (["--sample", "many"], "--sample"), (["--kind", "drawing"], "--kind"),
         (["--status", "failed"], "batchgen retry m.yaml --status failed"),
         (["--cause", "refused"], "batchgen retry m.yaml --cause refused"),
@@ -325,9 +325,9 @@ def test_a_plan_knows_how_far_a_budget_goes(project, witness):
     first = project.run("plan", path, "--budget", "0.02")
     lines = [line[10:] for line in first.out.splitlines() if "it used" in line]
     assert lines == [
-        "$0.03 for this batch, none of it used; enough for about 5 of 10 requests, then it stops",
+        "$0.03 for this batch, none of it used; enough for about 5 of 10 requests, then the run stops",
         "$5.00 for openai in this batch, none of it used; enough for all",
-        "$0.02 for this run, none of it used; enough for about 3 of 10 requests, then it stops",
+        "$0.02 for this run, none of it used; enough for about 3 of 10 requests, then the run stops",
     ]
     assert project.run("run", path, "--yes", "--limit", 3).code == 0
     used = project.run("plan", path, "--json").json["budgets"]

@@ -50,7 +50,7 @@ def test_what_one_provider_cannot_be_paid_for_the_next_one_does(project, witness
     assert {beside["asked"]["provider"] for beside in sidecars} == {"openai"}
     moved = next(key for key, job in project.jobs().items() if len(job["attempts"]) == 2)
     told = project.run("show", moved).out
-    assert "or        openai" in told
+    assert "fallback  openai" in told
     assert " openai  delivered" in told
     again = project.run("run", path, "--yes")
     assert (again.code, len(witness.charges())) == (0, 6), again.err

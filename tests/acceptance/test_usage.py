@@ -221,7 +221,7 @@ def test_the_table_for_people(past):
     [
         ("--since 2026-13-01", "such as 2026-11-20"),
         ("--until yesterday", "such as 24h or 7d"),
-        ("--since 24h --until 7d", "is later than --until 7d"),
+        ("--since 24h --until 7d", "is later than --until ("),
         ("--by week", "'week' is not one of 'provider'"),
         ("--csv --json", "--csv and --json exclude each other"),
         ("--all --batch shop", "--all and --batch exclude each other"),

@@ -410,7 +410,7 @@ def test_what_is_said_is_shown_until_it_is_taken_back(command, place):
     assert found["paused_at"]
     code, _, said = command("limit", "openai", "concurrency=0")
     assert (code, said) == (2, "concurrency takes a whole number from 1 to 5000, not '0'\n")
-    assert command("limit", "openai", "--reset") == (0, "", f"openai: as manifest and settings say\n{idle}")
+    assert command("limit", "openai", "--reset") == (0, "", f"openai: limits of the manifest and the settings\n{idle}")
     assert command("unpause", "openai") == (0, "", f"openai: resumes\n{idle}")
     assert command("unpause", "openai") == (0, "", "openai: was not paused\n")
 

@@ -234,7 +234,7 @@ def test_a_price_in_credits_and_one_that_no_list_has() -> None:
     ]
     memory = learned(found(5 * CENT))
     memory.at_least(task(), listed(None))
-    assert lines(memory)[0] == "No price is known for m of p, and calls cost up to $0.05 an image."
+    assert lines(memory)[0] == "The price of m at p is unknown; calls cost up to $0.05 per image."
 
 
 def test_what_a_price_list_nearly_says_is_not_told() -> None:
