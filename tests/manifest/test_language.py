@@ -221,7 +221,7 @@ def test_mistakes_stand_where_they_are_in_the_list(write):
     )
     assert number == "p.csv:3:19: jobs[0].n: should be a whole number, is 'many'"
     assert taken.startswith(
-        "p.csv:4:1: jobs[0].id: the id 'a' is taken already (p.csv:2) (let the id name what differs "
+        "p.csv:4:1: jobs[0].id: the id 'a' is already taken (p.csv:2) (make the id of every row "
     )
 
 
@@ -327,7 +327,7 @@ def test_includes_that_lead_nowhere_or_in_circles(write):
 def test_ids_are_unique_across_files(write):
     path = write(HEAD + "include: a.yaml\njobs: [{id: x, prompt: x}]\n", a_yaml="jobs: [{id: x, prompt: y}]\n")
     (found,) = wrong(path)
-    assert "the id 'x' is taken already" in found
+    assert "the id 'x' is already taken" in found
 
 
 def test_prices_that_were_read_long_ago_are_told_once(write):
