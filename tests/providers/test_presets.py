@@ -101,7 +101,7 @@ def test_origin(base: str, origin: str) -> None:
         ("aigate", {"limit": {}}, "Did you mean 'limits'"),
         ("aigate", {"limits": {"concurrency": 0}}, "limits.concurrency"),
         ("aigate", {"limits": {"speed": 1}}, "limits.speed"),
-        ("aigate", {"paths": {"generate": "https://evil.com/x"}}, "must start with one /"),
+        ("aigate", {"paths": {"generate": "https://evil.com/x"}}, "must start with a single /"),
         ("aigate", {"default_model": "gpt-image-9"}, "not among the models"),
         ("aigate", {"models": {"x": {"generate": {"path": "nowhere"}}}}, "not among the paths"),
         ("aigate", {"models": {"x": 3}}, "must be a mapping"),
