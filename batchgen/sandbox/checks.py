@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from .sources import json_images, uploaded_images
-from .values import Fetch, Form, Json, Order, Refusal
+from .values import Fetch, Form, Json, Order, Refusal, invalid
 
 MOST_CHARACTERS = 32_000
 STANDARD_SIZES = {"1024x1024": (1024, 1024), "1536x1024": (1536, 1024), "1024x1536": (1024, 1536)}
@@ -42,11 +42,9 @@ def read_order(form: Form, kind: str, rules: Rules, fetch: Fetch) -> Order:
     fields = form.fields
     if kind == "edit":
         if not (rules.multipart_edit if form.multipart else rules.json_edit):
-            raise Refusal("invalid", "Unsupported content type for image edits.", code="unsupported_content_type")
+            raise invalid("Unsupported content type for image edits.", "unsupported_content_type")
     elif form.multipart:
-        raise Refusal(
-            "invalid", "Unsupported content type: expected application/json.", code="unsupported_content_type"
-        )
+        raise invalid("Unsupported content type: expected application/json.", "unsupported_content_type")
     require(fields, rules.required)
     model = one_of_models(text(fields, "model"), rules.models)
     allow_only(fields, rules.fields | ({"images", "mask"} if kind == "edit" and not form.multipart else frozenset()))
@@ -84,16 +82,14 @@ def require(fields: Json, names: Iterable[str]) -> None:
     """Refuse a body that lacks a required field."""
     for name in names:
         if fields.get(name) is None:
-            raise Refusal(
-                "invalid", f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name
-            )
+            raise invalid(f"Missing required parameter: '{name}'.", "missing_required_parameter", name)
 
 
 def allow_only(fields: Json, known: frozenset[str]) -> None:
     """Refuse fields that the provider does not know."""
     for name in fields:
         if name not in known:
-            raise Refusal("invalid", f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name)
+            raise invalid(f"Unknown parameter: '{name}'.", "unknown_parameter", name)
 
 
 def one_of_models(model: str, models: frozenset[str]) -> str:
@@ -107,10 +103,10 @@ def one_of_models(model: str, models: frozenset[str]) -> str:
 def checked_prompt(prompt: str) -> str:
     """Refuse an empty prompt and one that is too long."""
     if not prompt.strip():
-        raise Refusal("invalid", "Invalid 'prompt': empty string.", code="empty_string", param="prompt")
+        raise invalid("Invalid 'prompt': empty string.", "empty_string", "prompt")
     if len(prompt) > MOST_CHARACTERS:
         message = f"Invalid 'prompt': string too long. Expected a maximum of {MOST_CHARACTERS} characters."
-        raise Refusal("invalid", message, code="string_above_max_length", param="prompt")
+        raise invalid(message, "string_above_max_length", "prompt")
     return prompt
 
 
@@ -119,7 +115,7 @@ def text(fields: Json, name: str) -> str:
     value = fields[name]
     if not isinstance(value, str):
         message = f"Invalid type for '{name}': expected a string, but got {type(value).__name__} instead."
-        raise Refusal("invalid", message, code="invalid_type", param=name)
+        raise invalid(message, "invalid_type", name)
     return value
 
 
@@ -134,7 +130,7 @@ def choice(fields: Json, name: str, allowed: tuple[str, ...], default: str) -> s
     if value not in allowed:
         listed = ", ".join(f"'{word}'" for word in allowed)
         message = f"Invalid value: '{value}'. Supported values are: {listed}."
-        raise Refusal("invalid", message, code="invalid_value", param=name)
+        raise invalid(message, "invalid_value", name)
     return value
 
 
@@ -144,11 +140,11 @@ def whole(fields: Json, name: str, low: int, high: int, default: int) -> int:
     if isinstance(value, str) and value.isdigit():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise Refusal("invalid", f"Invalid type for '{name}': expected an integer.", code="invalid_type", param=name)
+        raise invalid(f"Invalid type for '{name}': expected an integer.", "invalid_type", name)
     if not low <= value <= high:
         side = f"maximum value {high}" if value > high else f"minimum value {low}"
         message = f"Invalid '{name}': integer out of range. Expected {side}, but got {value} instead."
-        raise Refusal("invalid", message, code="integer_out_of_range", param=name)
+        raise invalid(message, "integer_out_of_range", name)
     return value
 
 
@@ -158,7 +154,7 @@ def wants_alpha(fields: Json, output_format: str) -> bool:
         return False
     if output_format == "jpeg":
         message = "Transparent background is not supported for JPEG output format. Use png or webp."
-        raise Refusal("invalid", message, code="invalid_value", param="background")
+        raise invalid(message, "invalid_value", "background")
     return True
 
 
@@ -172,12 +168,7 @@ def resolution_size(fields: Json, size: str) -> str:
     resolutions = {"1k": "1024x1024", "2k": "2048x2048", "4k": "2880x2880"}
     hint = choice_or_text(fields, "resolution", "")
     if hint and hint.lower() not in resolutions:
-        raise Refusal(
-            "invalid",
-            f"Invalid value: '{hint}'. Supported values are: 1k, 2k, 4k.",
-            code="invalid_value",
-            param="resolution",
-        )
+        raise invalid(f"Invalid value: '{hint}'. Supported values are: 1k, 2k, 4k.", "invalid_value", "resolution")
     return resolutions[hint.lower()] if hint and size in {"", "auto"} else size
 
 
@@ -191,9 +182,7 @@ def openai_size(model: str, size: str) -> tuple[int, int]:
     free = "gpt-image-2" in model
     if match is None or not free:
         expected = "WIDTHxHEIGHT or 'auto'" if free else "'1024x1024', '1024x1536', '1536x1024' and 'auto'"
-        raise Refusal(
-            "invalid", f"Invalid value: '{size}'. Supported values are: {expected}.", code="invalid_value", param="size"
-        )
+        raise invalid(f"Invalid value: '{size}'. Supported values are: {expected}.", "invalid_value", "size")
     width, height = int(match.group(1)), int(match.group(2))
     for broken, why in (
         (width == 0 or height == 0, "both edges must be positive"),
@@ -203,7 +192,7 @@ def openai_size(model: str, size: str) -> tuple[int, int]:
         (not 655_360 <= width * height <= 8_294_400, "the image must have between 655360 and 8294400 pixels"),
     ):
         if broken:
-            raise Refusal("invalid", f"Invalid size '{size}': {why}.", code="invalid_value", param="size")
+            raise invalid(f"Invalid size '{size}': {why}.", "invalid_value", "size")
     return width, height
 
 
@@ -215,7 +204,7 @@ def listed_size(sizes: Mapping[str, tuple[int, int]], default: str) -> SizeRule:
             return sizes[default]
         if size not in sizes:
             message = f"Invalid value: '{size}'. Supported values are: {', '.join(sizes)}."
-            raise Refusal("invalid", message, code="invalid_value", param="size")
+            raise invalid(message, "invalid_value", "size")
         return sizes[size]
 
     return rule

@@ -14,7 +14,7 @@ from .drawing import MIMES, draw_picture, draw_small
 from .faults import Fault
 from .shapes import Draft, Shape
 from .state import Entry, State
-from .values import Bill, Form, Link, Order, Package, Picture, Refusal, Reply
+from .values import Bill, Form, Link, Order, Package, Picture, Reply, invalid
 
 _DOCUMENTED = Shape(about="")
 #: Addresses that behave so by an older name.
@@ -28,7 +28,7 @@ def shape_of(fault: Fault | None, order: Order) -> Shape:
         return _DOCUMENTED
     if shape.endpoint and (shape.endpoint == "chat") != (order.kind == "chat"):
         message = f"Bad sandbox directive: {fault.kind!r} is a shape of answers to {shape.endpoint}."
-        raise Refusal("invalid", message, code="invalid_value", param="prompt")
+        raise invalid(message, "invalid_value", "prompt")
     return shape
 
 

@@ -155,7 +155,7 @@ class Link:
 
 
 class Refusal(Exception):
-    """A request its provider would not carry out; ``cause`` picks the status and words of each provider."""
+    """A request that its provider would not carry out; ``cause`` picks the status and text of each provider."""
 
     def __init__(
         self, cause: str, message: str | None = None, *, code: str | None = None, param: str | None = None
@@ -165,3 +165,8 @@ class Refusal(Exception):
         self.message = message
         self.code = code
         self.param = param
+
+
+def invalid(message: str, code: str | None = None, param: str | None = None) -> Refusal:
+    """Return the refusal of an invalid request; *param* is the field at fault."""
+    return Refusal("invalid", message, code=code, param=param)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from ..checks import Rules, openai_size, read_order
 from ..prices import GEMINI_MODELS, aigate_bill
-from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
+from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace, invalid
 from .chat import blocked, completion, read_chat
 from .dialect import Dialect, Purse, Question
 from .openai import COMMON, SDK_EXTRAS
@@ -46,9 +46,9 @@ def read(form: Form, kind: str, fetch: Fetch) -> Order:
     model = form.fields.get("model")
     if isinstance(model, str) and model in GEMINI_MODELS:
         message = f"The model '{model}' is a chat model: use /v1/chat/completions with modalities."
-        raise Refusal("invalid", message, code="unsupported_model", param="model")
+        raise invalid(message, "unsupported_model", "model")
     if form.fields.get("stream") in (True, "true"):
-        raise Refusal("invalid", "Streaming is not simulated here.", code="unsupported_value", param="stream")
+        raise invalid("Streaming is not simulated here.", "unsupported_value", "stream")
     return read_order(form, kind, RULES, fetch)
 
 

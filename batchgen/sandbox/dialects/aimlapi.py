@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from ..checks import STANDARD_SIZES, Rules, listed_size, read_order
 from ..prices import aimlapi_bill
-from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
+from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace, invalid
 from .dialect import Dialect, Purse, Question
 from .openai import COMMON
 from .words import OPENAI_WORDS, Words, retry_headers, words_for
@@ -49,7 +49,7 @@ def read(form: Form, kind: str, fetch: Fetch) -> Order:
     """Read a generation (JSON) or an edit (files)."""
     order = read_order(form, kind, GENERATION if kind == "generation" else EDIT, fetch)
     if kind == "generation" and form.fields.get("n") not in (None, 1):
-        raise Refusal("invalid", "Invalid 'n': supported values are: 1.", param="n")
+        raise invalid("Invalid 'n': supported values are: 1.", param="n")
     return order
 
 

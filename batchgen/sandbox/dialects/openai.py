@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..checks import Rules, openai_size, read_order
 from ..prices import GPT_RATES, openai_bill
-from ..values import Bill, Fetch, Form, Json, Order, Picture, Quota, Refusal, Reply, Trace
+from ..values import Bill, Fetch, Form, Json, Order, Picture, Quota, Refusal, Reply, Trace, invalid
 from .dialect import Dialect, Purse, Question
 from .words import OPENAI_WORDS, go_duration, openai_error, retry_headers, words_for
 
@@ -20,12 +20,12 @@ MULTIPART_EDIT = replace(EDIT, fields=EDIT.fields - {"moderation"})
 def read(form: Form, kind: str, fetch: Fetch) -> Order:
     """Read a generation or an edit, multipart or JSON."""
     if form.fields.get("stream") in (True, "true"):
-        raise Refusal("invalid", "Streaming is not simulated here.", code="unsupported_value", param="stream")
+        raise invalid("Streaming is not simulated here.", "unsupported_value", "stream")
     rules = GENERATION if kind == "generation" else MULTIPART_EDIT if form.multipart else EDIT
     order = read_order(form, kind, rules, fetch)
     if "input_fidelity" in form.fields and "gpt-image-2" in order.model:
         message = f"The 'input_fidelity' parameter is not supported for model '{order.model}'."
-        raise Refusal("invalid", message, code="invalid_input_fidelity_model", param="input_fidelity")
+        raise invalid(message, "invalid_input_fidelity_model", "input_fidelity")
     return order
 
 
