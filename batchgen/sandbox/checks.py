@@ -1,4 +1,4 @@
-"""Check the fields of a request against what a provider documents; refuse the rest."""
+"""Checks of request fields against what a provider documents; everything else is refused."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Rules:
     qualities: tuple[str, ...] = QUALITIES
     json_edit: bool = True
     multipart_edit: bool = True
-    as_url: bool = False  #: answers with a URL unless told otherwise
+    as_url: bool = False  #: answers with a URL by default
 
 
 def read_order(form: Form, kind: str, rules: Rules, fetch: Fetch) -> Order:
-    """Turn a body into an order, or refuse it, in the order in which OpenAI's own service complains."""
+    """Turn a body into an order, or refuse it; the checks are in the sequence of OpenAI's own service."""
     fields = form.fields
     if kind == "edit":
         if not (rules.multipart_edit if form.multipart else rules.json_edit):
@@ -79,7 +79,7 @@ def read_sources(form: Form, fetch: Fetch) -> tuple[tuple[Image.Image, ...], Ima
 
 
 def require(fields: Json, names: Iterable[str]) -> None:
-    """Refuse a body that lacks a required field."""
+    """Refuse a body without a required field."""
     for name in names:
         if fields.get(name) is None:
             raise invalid(f"Missing required parameter: '{name}'.", "missing_required_parameter", name)
@@ -93,7 +93,7 @@ def allow_only(fields: Json, known: frozenset[str]) -> None:
 
 
 def one_of_models(model: str, models: frozenset[str]) -> str:
-    """Refuse a model that is not offered here."""
+    """Refuse an unknown model."""
     if model not in models:
         message = f"The model '{model}' does not exist or you do not have access to it."
         raise Refusal("model", message, code="model_not_found", param="model")
@@ -101,7 +101,7 @@ def one_of_models(model: str, models: frozenset[str]) -> str:
 
 
 def checked_prompt(prompt: str) -> str:
-    """Refuse an empty prompt and one that is too long."""
+    """Refuse an empty or an overlong prompt."""
     if not prompt.strip():
         raise invalid("Invalid 'prompt': empty string.", "empty_string", "prompt")
     if len(prompt) > MOST_CHARACTERS:
@@ -111,7 +111,7 @@ def checked_prompt(prompt: str) -> str:
 
 
 def text(fields: Json, name: str) -> str:
-    """Return a field that has to be a string."""
+    """Return a field, which must be a string."""
     value = fields[name]
     if not isinstance(value, str):
         message = f"Invalid type for '{name}': expected a string, but got {type(value).__name__} instead."
@@ -125,7 +125,7 @@ def choice_or_text(fields: Json, name: str, default: str) -> str:
 
 
 def choice(fields: Json, name: str, allowed: tuple[str, ...], default: str) -> str:
-    """Return an optional string that is one of a few."""
+    """Return an optional string out of the allowed ones."""
     value = choice_or_text(fields, name, default)
     if value not in allowed:
         listed = ", ".join(f"'{word}'" for word in allowed)
@@ -149,7 +149,7 @@ def whole(fields: Json, name: str, low: int, high: int, default: int) -> int:
 
 
 def wants_alpha(fields: Json, output_format: str) -> bool:
-    """Return whether a transparent background is asked for; JPEG cannot hold one."""
+    """Return whether a transparent background is requested; JPEG has no transparency."""
     if choice(fields, "background", BACKGROUNDS, "auto") != "transparent":
         return False
     if output_format == "jpeg":
@@ -159,12 +159,12 @@ def wants_alpha(fields: Json, output_format: str) -> bool:
 
 
 def qualities_of(model: str, rules: Rules) -> tuple[str, ...]:
-    """Return the qualities of a model: only the 2.5 family knows two more."""
+    """Return the qualities of a model; the 2.5 family has two more."""
     return (*rules.qualities, "xhigh", "max") if "gpt-image-2.5" in model else rules.qualities
 
 
 def resolution_size(fields: Json, size: str) -> str:
-    """Return the size that a ``resolution`` hint stands for where no size is given."""
+    """Return the size of a ``resolution`` hint, unless a size is given."""
     resolutions = {"1k": "1024x1024", "2k": "2048x2048", "4k": "2880x2880"}
     hint = choice_or_text(fields, "resolution", "")
     if hint and hint.lower() not in resolutions:
@@ -184,20 +184,20 @@ def openai_size(model: str, size: str) -> tuple[int, int]:
         expected = "WIDTHxHEIGHT or 'auto'" if free else "'1024x1024', '1024x1536', '1536x1024' and 'auto'"
         raise invalid(f"Invalid value: '{size}'. Supported values are: {expected}.", "invalid_value", "size")
     width, height = int(match.group(1)), int(match.group(2))
-    for broken, why in (
+    for violated, rule in (
         (width == 0 or height == 0, "both edges must be positive"),
         (width % 16 or height % 16, "both edges must be divisible by 16"),
         (max(width, height) > 3840, "the longest edge must be at most 3840 pixels"),
         (max(width, height) > 3 * min(width, height), "the aspect ratio must be between 1:3 and 3:1"),
         (not 655_360 <= width * height <= 8_294_400, "the image must have between 655360 and 8294400 pixels"),
     ):
-        if broken:
-            raise invalid(f"Invalid size '{size}': {why}.", "invalid_value", "size")
+        if violated:
+            raise invalid(f"Invalid size '{size}': {rule}.", "invalid_value", "size")
     return width, height
 
 
 def listed_size(sizes: Mapping[str, tuple[int, int]], default: str) -> SizeRule:
-    """Return a rule that knows only the listed sizes."""
+    """Return a rule that accepts only the listed sizes."""
 
     def rule(_model: str, size: str) -> tuple[int, int]:
         if not size:

@@ -1,4 +1,4 @@
-"""Source images and masks: uploads, data URLs and addresses, checked as the providers check them."""
+"""Source images and masks: uploads, data URLs and addresses, checked as providers check them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MASK_LIMIT = 4 * MEGABYTE
 MOST_IMAGES = 16
 URL_CHARACTERS = 20_971_520
 MIMES = ("image/png", "image/jpeg", "image/webp")
-#: A picture of more pixels than this is refused before it is decoded: it would take gigabytes.
+#: A larger picture is refused before it is decoded, which would take gigabytes.
 MOST_PIXELS = 100_000_000
 
 _DATA_URL = re.compile(r"data:(image/[a-z0-9.+-]+);base64,", re.IGNORECASE)
 
 
 def open_image(data: bytes, param: str) -> Image.Image:
-    """Decode an image fully, as RGB or RGBA; refuse what is damaged or of another kind."""
+    """Decode an image fully, as RGB or RGBA; refuse damaged images and other formats."""
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
             if image.width * image.height > MOST_PIXELS:

@@ -1,4 +1,4 @@
-"""Gemini image models behind chat completions: what aigate and OpenRouter have in common."""
+"""Gemini image models by chat completions: the common part of aigate and OpenRouter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..prices import GEMINI_MODELS
 from ..sources import from_address
 from ..values import Bill, Fetch, Form, Json, Order, Picture, Trace, invalid
 
-#: Pixels at 1K by aspect ratio; 2K and 4K double them once and twice.
+#: Pixels at 1K by aspect ratio; 2K doubles the edges, and 4K doubles them again.
 RATIOS = {
     "1:1": (1024, 1024),
     "2:3": (832, 1248),
@@ -26,7 +26,7 @@ SCALES = {"1K": 1, "2K": 2, "4K": 4}
 
 
 def read_chat(form: Form, fetch: Fetch, *, image_config: bool) -> Order:
-    """Read text and source images out of the messages; ``n`` and unknown fields are ignored, as Gemini does."""
+    """Read text and source images from the messages; like Gemini, ignore ``n`` and unknown fields."""
     fields = form.fields
     if form.multipart:
         raise invalid("Unsupported content type: expected application/json.", "unsupported_content_type")
@@ -69,8 +69,8 @@ def _read_messages(messages: object, fetch: Fetch) -> tuple[str, tuple[Image.Ima
 
 def _read_part(part: object, param: str, fetch: Fetch, words: list[str], sources: list[Image.Image]) -> None:
     match part:
-        case {"type": "text", "text": str(said)}:
-            words.append(said)
+        case {"type": "text", "text": str(content)}:
+            words.append(content)
         case {"type": "image_url", "image_url": {"url": str(url)}}:
             sources.append(from_address(url, fetch, param))
         case _:
@@ -91,10 +91,10 @@ def _size(config: object) -> tuple[int, int, str]:
 
 
 def completion(
-    order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, words: str | None, *, prefix: str
+    order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, remark: str | None, *, prefix: str
 ) -> Json:
-    """Return a chat completion that carries images, or words, or nothing."""
-    message: Json = {"role": "assistant", "content": words}
+    """Return a chat completion with images, with a remark, or with nothing."""
+    message: Json = {"role": "assistant", "content": remark}
     if pictures:
         message["images"] = [
             {"type": "image_url", "image_url": {"url": picture.url or f"data:{picture.mime};base64,{picture.b64}"}}
@@ -113,7 +113,7 @@ def completion(
 
 
 def blocked(trace: Trace, prefix: str) -> Json:
-    """Return a completion whose image the content filter took away: HTTP 200, as Gemini does it."""
+    """Return a completion whose image the content filter removed: with HTTP 200, as Gemini does."""
     return {
         "id": f"{prefix}-{int(trace.now)}-{trace.serial}",
         "object": "chat.completion",
