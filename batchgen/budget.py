@@ -1,4 +1,4 @@
-"""Money reserved before it is spent.  A decision with a memory: pure, no clock, no store."""
+"""Budgets: money is reserved before it is spent.  Pure: no clock, no store."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .task import Charge, Task
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BudgetLimit:
-    """What may be spent: nano-USD in all, milli-credits by provider.  None, or no entry, is no cap."""
+    """The most that may be spent: nano-USD in total, milli-credits by provider.  None, or no entry, is no limit."""
 
     usd: int | None = None
     credits: Mapping[str, int] = field(default_factory=dict)
-    scope: str = ""  #: what it caps, in words: "this run", "today"
-    only: str | None = None  #: caps this provider alone
-    unpriced: bool = False  #: calls without a price may go out all the same
+    scope: str = ""  #: what it limits, for display: "this run", "today"
+    only: str | None = None  #: limits this provider alone
+    unpriced: bool = False  #: calls without a known price are allowed
 
     def __bool__(self) -> bool:
         return self.usd is not None or bool(self.credits)
@@ -27,106 +27,109 @@ class BudgetLimit:
 
 @dataclass(kw_only=True, slots=True)
 class Budget:
-    """How much of the caps is left: what was spent, what is at risk, and what calls in flight have reserved."""
+    """A limit and what counts against it: money spent, money at risk, and reservations of calls in flight."""
 
-    caps: BudgetLimit
+    limit: BudgetLimit
     usd: int = 0
     credits: dict[str, int] = field(default_factory=dict)
-    earlier: bool = True  #: what earlier runs left open is reserved here
+    earlier: bool = True  #: attempts that earlier runs left open are reserved here
 
     def as_json(self) -> dict[str, Any]:
-        """Return a cap and what counts against it, as documents show it."""
-        caps = self.caps
+        """Return the limit and what counts against it, as documents show it."""
+        limit = self.limit
         return {
-            "scope": caps.scope,
-            "provider": caps.only,
-            "usd": None if caps.usd is None else {"limit": show_usd(caps.usd), "used": show_usd(self.usd)},
+            "scope": limit.scope,
+            "provider": limit.only,
+            "usd": None if limit.usd is None else {"limit": show_usd(limit.usd), "used": show_usd(self.usd)},
             "credits": {
-                name: {"limit": show_credits(limit), "used": show_credits(self.credits.get(name, 0))}
-                for name, limit in caps.credits.items()
+                name: {"limit": show_credits(most), "used": show_credits(self.credits.get(name, 0))}
+                for name, most in limit.credits.items()
             },
         }
 
     def allows(self, provider: str, estimate: Charge) -> bool:
         """Return whether a call that may cost *estimate* (its high figure) fits into what is left.
 
-        A call without a price never fits under a cap of its own currency: nobody could say whether the cap held.
+        A call without a price never fits under a limit in its own currency: whether the limit held could not be known.
         """
-        if not self._concerns(provider):
+        if not self.applies_to(provider):
             return True
-        cap = self.caps.credits.get(provider)
-        if cap is not None:
-            if estimate.credits is None and not self.caps.unpriced:
+        most = self.limit.credits.get(provider)
+        if most is not None:
+            if estimate.credits is None and not self.limit.unpriced:
                 return False
-            if self.credits.get(provider, 0) + (estimate.credits or 0) > cap:
+            if self.credits.get(provider, 0) + (estimate.credits or 0) > most:
                 return False
-        if self.caps.usd is None:
+        if self.limit.usd is None:
             return True
         if estimate.usd is None:
-            return cap is not None or self.caps.unpriced  # priced in credits, and those are capped
-        return self.usd + estimate.usd <= self.caps.usd
+            # A call priced in credits is covered by the limit on credits.
+            return most is not None or self.limit.unpriced
+        return self.usd + estimate.usd <= self.limit.usd
 
-    def short_of(self, estimate: Charge) -> str:
-        """Return what is left and what a call may cost, where money is left and too little."""
-        left = 0 if self.caps.usd is None else self.caps.usd - self.usd
+    def applies_to(self, provider: str) -> bool:
+        """Return whether calls to *provider* count against this budget."""
+        return self.limit.only in (None, provider)
+
+    def why_refused(self, provider: str, estimate: Charge) -> str:
+        """Return why a call of *estimate*, which this budget does not allow, is refused."""
+        price = estimate.usd if self.limit.credits.get(provider) is None else estimate.credits
+        if price is None:
+            return f"no price is known, and there is a budget of {self.limit.scope}: state a tariff, or allow_unpriced"
+        reason = f"the budget of {self.limit.scope} is used up"
+        left = 0 if self.limit.usd is None else self.limit.usd - self.usd
         if left <= 0 or estimate.usd is None or estimate.usd <= left:
-            return ""
-        return f": {show_usd(left)} USD left, and the next call may cost {show_usd(estimate.usd)}"
+            return reason
+        return f"{reason}: {show_usd(left)} USD left, and the next call may cost {show_usd(estimate.usd)}"
 
     def reserve(self, provider: str, estimate: Charge) -> None:
-        """Count *estimate* as gone."""
-        if not self._concerns(provider):
-            return
-        self.usd += estimate.usd or 0
-        self._count(provider, estimate.credits or 0)
+        """Count *estimate* as spent."""
+        if self.applies_to(provider):
+            self.usd += estimate.usd or 0
+            self._add_credits(provider, estimate.credits or 0)
 
     def settle(self, provider: str, estimate: Charge, actual: Charge) -> None:
-        """Replace a reservation by what the call really cost; in a currency where that is unknown it stays."""
-        if not self._concerns(provider):
+        """Replace a reservation by the actual cost; a currency in which that is unknown keeps its reservation."""
+        if not self.applies_to(provider):
             return
         free = actual.usd == 0 and not actual.credits
         if actual.usd is not None:
             self.usd += actual.usd - (estimate.usd or 0)
         if free or actual.credits is not None:
-            self._count(provider, (actual.credits or 0) - (estimate.credits or 0))
+            self._add_credits(provider, (actual.credits or 0) - (estimate.credits or 0))
 
-    def _concerns(self, provider: str) -> bool:
-        return self.caps.only in (None, provider)
-
-    def _count(self, provider: str, points: int) -> None:
-        self.credits[provider] = self.credits.get(provider, 0) + points
+    def _add_credits(self, provider: str, amount: int) -> None:
+        self.credits[provider] = self.credits.get(provider, 0) + amount
 
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """Several purses, of which a call needs every one: this run's, the batch's, today's, a provider's."""
+    """All budgets that a call must fit into: this run's, the batch's, today's, a provider's."""
 
-    purses: tuple[Budget, ...] = ()
+    budgets: tuple[Budget, ...] = ()
 
-    def refusing(self, provider: str, estimate: Charge) -> str | None:
-        """Return why a call of *estimate* may not go, in words, or None where every purse allows it."""
-        purse = next((purse for purse in self.purses if not purse.allows(provider, estimate)), None)
-        if purse is None:
-            return None
-        if (estimate.usd if purse.caps.credits.get(provider) is None else estimate.credits) is None:
-            return f"no price is known, and there is a budget of {purse.caps.scope}: state a tariff, or allow_unpriced"
-        return f"the budget of {purse.caps.scope} is used up{purse.short_of(estimate)}"
+    def why_refused(self, provider: str, estimate: Charge) -> str | None:
+        """Return why a call of *estimate* is refused; None if every budget allows it."""
+        for budget in self.budgets:
+            if not budget.allows(provider, estimate):
+                return budget.why_refused(provider, estimate)
+        return None
 
     def reserve(self, provider: str, estimate: Charge) -> None:
-        """Count *estimate* as gone from every purse."""
-        for purse in self.purses:
-            purse.reserve(provider, estimate)
+        """Count *estimate* as spent in every budget."""
+        for budget in self.budgets:
+            budget.reserve(provider, estimate)
 
     def settle(self, provider: str, estimate: Charge, actual: Charge, *, earlier: bool = False) -> None:
-        """Replace a reservation by what the call really cost, in every purse; *earlier*: another run reserved it."""
-        for purse in self.purses:
-            if purse.earlier or not earlier:
-                purse.settle(provider, estimate, actual)
+        """Replace a reservation by the actual cost in every budget; *earlier*: an earlier run made the reservation."""
+        for budget in self.budgets:
+            if budget.earlier or not earlier:
+                budget.settle(provider, estimate, actual)
 
 
 @dataclass(slots=True)
-class _Held:
-    """What a call in flight has reserved, beside what the price list says of it."""
+class _Reservation:
+    """What a call in flight has reserved, and what the price list estimates for it."""
 
     task: Task
     listed: Charge
@@ -135,68 +138,71 @@ class _Held:
 
 @dataclass(slots=True)
 class Reservations:
-    """What calls in flight have reserved: each at least what calls like it were found to cost, once that is known.
+    """The reservations of calls in flight: each at least as much as similar calls were found to cost.
 
-    So nothing more is sent once the true price says that the budget is used up, however low the price list is.
+    However low the price list is, nothing more is sent once the true price shows that the budget is used up.
     """
 
-    wallet: Budgets
+    budgets: Budgets
     prices: PriceMemory
-    _held: dict[str, _Held] = field(default_factory=dict)  #: by attempt
-    _arrived: set[str] = field(default_factory=set)  #: attempts whose answers are being read
-    _answered: set[CallKind] = field(default_factory=set)  #: kinds of which an answer with a cost or a picture was read
+    _reservations: dict[str, _Reservation] = field(default_factory=dict)  #: by attempt
+    _being_read: set[str] = field(default_factory=set)  #: attempts whose answers are being read
+    _answered: set[CallKind] = field(default_factory=set)  #: kinds of calls of which a cost or an image has been read
 
-    def refusing(self, task: Task, estimate: Charge) -> str | None:
-        """Return why a call for *task* may not go, in words, or None where every budget allows it.
+    def why_refused(self, task: Task, estimate: Charge) -> str | None:
+        """Return why a call for *task* is refused; None if every budget allows it.
 
-        Under a budget none goes while the first answer to such a call is read: it may state another price.
+        Under a budget, no call is sent while the first answer to a call of its kind is being read, because that answer
+        may state another price.
         """
-        why = self.wallet.refusing(task.provider, self.prices.at_least(task, estimate))
-        if why is None and self._arrived and self.wallet.purses and self._first_is_read(CallKind.of(task)):
+        reason = self.budgets.why_refused(task.provider, self.prices.at_least(task, estimate))
+        if reason is None and self._being_read and self.budgets.budgets and self._first_is_read(CallKind.of(task)):
             return f"the first answer of {task.provider} is being read, which may state another price"
-        return why
+        return reason
 
     def _first_is_read(self, kind: CallKind) -> bool:
-        return kind not in self._answered and any(CallKind.of(self._held[one].task) == kind for one in self._arrived)
+        being_read = (CallKind.of(self._reservations[attempt].task) for attempt in self._being_read)
+        return kind not in self._answered and kind in being_read
 
-    def arrived(self, attempt_id: str) -> None:
-        """Take note that the answer to a call is here, and is read next."""
-        if attempt_id in self._held:
-            self._arrived.add(attempt_id)
+    def answer_arrived(self, attempt_id: str) -> None:
+        """Record that the answer to a call has arrived and is read next."""
+        if attempt_id in self._reservations:
+            self._being_read.add(attempt_id)
 
-    def hold(self, attempt_id: str, task: Task, estimate: Charge) -> Charge:
-        """Reserve what a call for *task* may cost at most, and return that."""
-        held = self.prices.at_least(task, estimate)
-        self.wallet.reserve(task.provider, held)
-        self._held[attempt_id] = _Held(task, estimate, held)
-        return held
+    def answer_read(self, attempt_id: str) -> None:
+        """Record that the answer to a call has been read, or never will be in this run."""
+        self._being_read.discard(attempt_id)
 
-    def held(self, attempt_id: str, otherwise: Charge) -> Charge:
-        """Return what a call has reserved now; *otherwise* where an earlier run reserved it."""
-        known = self._held.get(attempt_id)
-        return known.reserved if known else otherwise
+    def reserve(self, attempt_id: str, task: Task, estimate: Charge) -> Charge:
+        """Reserve the most that a call for *task* may cost, and return it."""
+        reserved = self.prices.at_least(task, estimate)
+        self.budgets.reserve(task.provider, reserved)
+        self._reservations[attempt_id] = _Reservation(task, estimate, reserved)
+        return reserved
+
+    def reserved(self, attempt_id: str, default: Charge) -> Charge:
+        """Return what a call has reserved now; *default* if an earlier run made the reservation."""
+        reservation = self._reservations.get(attempt_id)
+        return reservation.reserved if reservation else default
 
     def learn(self, task: Task, actual: Charge, images: int) -> None:
-        """Take note of what a call for *task* cost that brought *images*, and reserve as much for those in flight."""
-        if images or actual.usd or actual.credits:  # what is free, as a throttled call is, shows no price
+        """Record what a call for *task* cost, and raise the reservations of calls in flight to that price."""
+        # A free answer, such as a throttled one, shows no price.
+        if images or actual.usd or actual.credits:
             self._answered.add(CallKind.of(task))
         if not self.prices.observe(task, actual, images):
             return
-        for one in self._held.values():
-            raised = self.prices.at_least(one.task, one.listed)
-            usd, credits_ = larger(raised.usd, one.reserved.usd), larger(raised.credits, one.reserved.credits)
+        for call in self._reservations.values():
+            raised = self.prices.at_least(call.task, call.listed)
+            usd, credits_ = larger(raised.usd, call.reserved.usd), larger(raised.credits, call.reserved.credits)
             raised = replace(raised, usd=usd, credits=credits_)
-            self.wallet.settle(one.task.provider, one.reserved, raised)
-            one.reserved = raised
-
-    def ended(self, attempt_id: str) -> None:
-        """Take note that the answer to a call has been read, or never will be in this run."""
-        self._arrived.discard(attempt_id)
+            self.budgets.settle(call.task.provider, call.reserved, raised)
+            call.reserved = raised
 
     def settle(
         self, attempt_id: str, provider: str, estimate: Charge, actual: Charge, *, earlier: bool = False
     ) -> None:
-        """Replace what a call has reserved by what it really cost; *earlier*: another run reserved *estimate*."""
-        self.wallet.settle(provider, self.held(attempt_id, estimate), actual, earlier=earlier)
-        self.ended(attempt_id)
-        self._held.pop(attempt_id, None)
+        """Replace a call's reservation by its actual cost; *earlier*: an earlier run reserved *estimate*."""
+        self.budgets.settle(provider, self.reserved(attempt_id, estimate), actual, earlier=earlier)
+        self.answer_read(attempt_id)
+        self._reservations.pop(attempt_id, None)

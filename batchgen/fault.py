@@ -1,4 +1,4 @@
-"""Why an attempt did not deliver, as data: it can be stored, counted and sent between processes."""
+"""Faults: why an attempt failed, as data that can be stored, counted and sent between processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, Self
 from .errors import BatchgenError
 from .task import Usage
 
-#: The code of a request that a firewall in front of the provider blocked.
+#: Code of a fault: a firewall in front of the provider blocked the request.
 FIREWALL = "firewall"
 
 
@@ -17,7 +17,7 @@ class Cause(StrEnum):
     """Why an attempt failed; ``engine.retry.judge`` decides what happens next."""
 
     meaning: str  #: what happened and what batchgen does about it
-    cure: str  #: what the user can do about it
+    cure: str  #: what the user can do about it about it
 
     def __new__(cls, name: str, meaning: str = "", cure: str = "") -> Self:
         """Return the cause as plain text that knows its meaning and its cure."""
@@ -80,7 +80,7 @@ class Cause(StrEnum):
 
 
 class Charged(StrEnum):
-    """Whether a faulty attempt may have cost money."""
+    """Whether a failed attempt may have cost money."""
 
     NO = "no"
     MAYBE = "maybe"
@@ -88,7 +88,7 @@ class Charged(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a denial holds for."""
+    """What a denial applies to."""
 
     ACCOUNT = "account"
     MODEL = "model"
@@ -97,7 +97,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RateLimitInfo:
-    """What headers or messages say of a limit, as in "Limit 5, Used 5"; None is unsaid."""
+    """A rate limit as stated in headers or messages ("Limit 5, Used 5"); None is not stated."""
 
     limit: float | None = None
     remaining: float | None = None
@@ -105,11 +105,11 @@ class RateLimitInfo:
     reset_seconds: float | None = None
     window_seconds: float | None = None
     unit: Literal["requests", "images"] = "requests"
-    concurrent: bool = False  #: the limit is on requests in flight, not on a rate
+    concurrent: bool = False  #: the limit is on requests in flight, not on their rate
 
     @property
     def spent(self) -> bool:
-        """Return whether nothing is left."""
+        """Return whether the limit is used up."""
         if self.remaining is not None:
             return self.remaining < 1
         return self.used is not None and self.limit is not None and self.used >= self.limit
@@ -117,22 +117,22 @@ class RateLimitInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """Why one attempt failed.  ``message`` keeps the provider's own words."""
+    """Why one attempt failed.  ``message`` quotes the provider."""
 
     cause: Cause
     message: str
     charged: Charged = Charged.NO
-    status: int | None = None  #: HTTP status, where an answer came
-    code: str | None = None  #: the provider's own error code
-    retry_after: float | None = None  #: seconds the provider asked us to wait
-    limit: RateLimitInfo | None = None  #: what a throttled call was told of the limit
-    hint: str = ""  #: what the user can do
-    final: bool = False  #: the same call would end the same way again, for a reason that does not change by itself
-    scope: Scope = Scope.ACCOUNT  #: what a denial holds for
+    status: int | None = None  #: HTTP status, if there was an answer
+    code: str | None = None  #: the provider's error code
+    retry_after: float | None = None  #: seconds that the provider asked to wait
+    limit: RateLimitInfo | None = None  #: the rate limit stated in the answer to a throttled call
+    hint: str = ""  #: what the user can do about it
+    final: bool = False  #: the same call would fail again, for a reason that does not pass by itself
+    scope: Scope = Scope.ACCOUNT  #: what a denial applies to
 
 
 class ProviderError(BatchgenError):
-    """Carry a fault, and what the answer said it cost, up to ``perform``, where exceptions end."""
+    """Carries a fault, and the cost stated in the answer, up to the executor, which handles it."""
 
     def __init__(self, fault: Fault, usage: Usage | None = None) -> None:
         super().__init__(fault.message)

@@ -1,16 +1,15 @@
-"""The job state machine.  Rule: every state change in batchgen is in this file.
+"""The job state machine: every state change in batchgen is defined here.  Pure: no clock, no I/O.
 
-Decisions: nothing here reads a clock, a file or a socket.
+Claimed               Delivered                        Requeued, Revised
+PENDING -------------> RUNNING -------------> DONE        DONE, FAILED, UNKNOWN, CANCELLED -> PENDING
+^                    |  |  |
++-- PartialDelivery -+  |  +-- Exhausted --> FAILED
++-- Deferred --------+  +-- Incomplete ----> FAILED
++-- Released --------+  +-- Unknown -------> UNKNOWN            all but DONE, CANCELLED --Cancelled--> CANCELLED
 
-                Claimed               Delivered                        Requeued, Revised
-    PENDING -------------> RUNNING -------------> DONE        DONE, FAILED, UNKNOWN, CANCELLED -> PENDING
-       ^                    |  |  |
-       +-- PartialDelivery -+  |  +-- Exhausted --> FAILED
-       +-- Deferred --------+  +-- Incomplete ----> FAILED
-       +-- Released --------+  +-- Unknown -------> UNKNOWN            all but DONE, CANCELLED --Cancelled--> CANCELLED
-
-    A file comes without a call, brought by a person or found again:  PENDING, FAILED, UNKNOWN --Adopted--> DONE
-    and where others still lack, or none did:                         the same and DONE --Supplied--> as it was
+A file that arrives without a call, supplied by the user or recovered from disk:
+PENDING, FAILED, UNKNOWN --Adopted--> DONE                 (it was the last missing file)
+PENDING, FAILED, UNKNOWN, DONE --Supplied--> unchanged     (others are missing, or none was)
 """
 
 from __future__ import annotations
@@ -20,88 +19,88 @@ from datetime import datetime
 from enum import StrEnum
 
 from .errors import IllegalEvent
-from .fault import Fault, RateLimitInfo
+from .fault import Cause, Fault, RateLimitInfo
 from .route import Route
 from .task import UNPRICED, Artifact, Charge, Task, Usage
 
 
 class State(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
-    PENDING = "pending"  #: waits for ``not_before``, then for its lane
-    RUNNING = "running"  #: an attempt is open
-    DONE = "done"  #: every image wanted is on disk
-    FAILED = "failed"  #: given up; ``cause`` says why
-    UNKNOWN = "unknown"  #: may have been bought; nobody can know; waits for a person
+    PENDING = "pending"  #: waits for ``not_before`` and then for its lane
+    RUNNING = "running"  #: an attempt is in flight
+    DONE = "done"  #: every wanted image is on disk
+    FAILED = "failed"  #: given up; ``cause`` is the reason
+    UNKNOWN = "unknown"  #: may have been bought, which cannot be known; needs attention
     CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One request for an image (or, with per_request, a few), and how far it has come."""
+    """One request for an image (or a few, with per_request), and its progress."""
 
-    id: int  #: the job table's number
+    id: int  #: row id in the job database
     batch: str
     key: str  #: the user's id, unique in the batch
     task: Task
-    fingerprint: str  #: "1:<sha256>"; decides whether the job is redone
+    fingerprint: str  #: "1:<sha256>"; a different one means that the job is redone
     output: str  #: file stem, relative to the batch's output folder
     sidecar: bool = True
     tags: tuple[str, ...] = ()
     priority: int = 0
-    position: int = 0  #: in the manifest
+    position: int = 0  #: order in the manifest
     state: State = State.PENDING
     cause: str | None = None
     message: str | None = None
-    wanted: int = 1  #: images in all
+    wanted: int = 1  #: images in total
     delivered: int = 0  #: images on disk
-    claim: int = 0  #: only grows; the fence of every compare-and-set
-    tries: int = 0  #: spent of the retry budget; given back when the attempt was not the job's fault
-    doubts: int = 0  #: attempts whose outcome nobody knows
+    claim: int = 0  #: only grows; guards every compare-and-set
+    tries: int = 0  #: tries used of retry.attempts; an attempt that fails through no fault of the job is not counted
+    unknown_attempts: int = 0  #: attempts whose outcome cannot be known
     not_before: datetime | None = None
-    route: Route | None = None  #: where the job may go if ``task.provider`` cannot do it now
+    route: Route | None = None  #: fallback providers, for when ``task.provider`` is out of order
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """The order given to a backend: plain data without keys or image bytes, so it can travel."""
+    """The order to a backend: plain data without keys or image bytes, so that it can be serialized."""
 
-    id: str  #: 32 hex digits; also sent as the client's request id
+    id: str  #: 32 hex digits; also sent as the client request id
     job_id: int
     claim: int
     batch: str
     key: str
-    task: Task  #: ``n`` is what is still missing; ``provider`` is who is asked, the job's own or one of its route
-    account: str | None = None  #: which of the provider's keys it goes out with; None: it has only one
+    task: Task  #: ``n`` counts the missing images; ``provider`` is the job's own or a fallback
+    account: str | None = None  #: which of the provider's API keys is used; None: it has only one
     fingerprint: str
     folder: str  #: absolute output folder of the batch
     output: str
     ordinal: int = 0  #: number of the first image of this attempt
-    wanted: int = 1  #: images the whole job wants; more than one puts numbers into file names
+    wanted: int = 1  #: images of the whole job; file names are numbered if there are several
     sidecar: bool = True
-    resumed: bool = False  #: an earlier run gave this order and died: finish it, never send it
-    key_valid: bool = False  #: where the provider honours idempotency keys, this attempt's still counts
+    resumed: bool = False  #: left open by an earlier run: finish it, never send it
+    key_valid: bool = (
+        False  #: the idempotency key of this attempt is still valid at the provider, if that honours such keys
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivered:
-    """Images arrived and are published."""
+    """A successful outcome: images arrived and are published."""
 
     artifacts: tuple[Artifact, ...]
     usage: Usage
     charge: Charge = UNPRICED
     text: str | None = None
-    note: str | None = None  #: what went wrong beside the images that came
-    shortfall: Fault | None = None  #: why fewer came than were asked for, as far as that is known
+    note: str | None = None  #: what went wrong although images arrived
+    shortfall: Fault | None = None  #: why fewer images arrived than requested, if that is known
     request_id: str | None = None
-    limit: RateLimitInfo | None = (
-        None  #: what the answer said of the provider's limit; None also where it is an old answer
-    )
+    limit: RateLimitInfo | None = None  #: the rate limit stated in the answer; None also for an old answer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Missed:
-    """No image; ``usage`` is what the answer said it cost all the same, if there was one."""
+    """An outcome without an image; ``usage`` is the cost that an answer stated nevertheless."""
 
     fault: Fault
     usage: Usage | None = None
@@ -109,42 +108,42 @@ class Missed:
     request_id: str | None = None
 
 
-#: What a backend hands back for an attempt.
+#: The result of an attempt.
 Outcome = Delivered | Missed
 
 
-# --- what may happen to a job -------------------------------------------------
+# --- events ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """Something that happened to a job at a time (UTC)."""
+    """Something that happened to a job; times are UTC."""
 
     at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claimed(Event):
-    """A lane took the job; its attempt is open."""
+    """A lane claimed the job and opened an attempt."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery(Event):
-    """Every image that was missing is on disk."""
+    """Every missing image is on disk."""
 
     outcome: Delivered
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PartialDelivery(Event):
-    """Fewer images came than were asked for: ask again for the rest."""
+    """Fewer images arrived than requested; the rest is requested again."""
 
     outcome: Delivered
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deferred(Event):
-    """The attempt failed and another is worth it; it cost a try."""
+    """The attempt failed and used up a try; another will follow."""
 
     fault: Fault
     not_before: datetime
@@ -152,7 +151,7 @@ class Deferred(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Released(Event):
-    """The attempt ended through no fault of the job (throttled, lane closed, stopped): the try is given back."""
+    """The attempt failed through no fault of the job (throttled, lane closed, stopped) and does not count as a try."""
 
     fault: Fault
     not_before: datetime | None = None
@@ -160,48 +159,48 @@ class Released(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exhausted(Event):
-    """Another attempt would be in vain, or was one too many."""
+    """Another attempt would not help, or none is left."""
 
     fault: Fault
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Incomplete(Exhausted):
-    """Fewer images came than were asked for, and that was the last purchase: what came stays, the rest is given up."""
+    """Fewer images arrived than requested in the last attempt: they are kept, and the rest is given up."""
 
     outcome: Delivered
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unknown(Event):
-    """Nobody can know whether the attempt was carried out; policy says not to buy again."""
+    """Whether the request was carried out cannot be known, and policy forbids buying it again."""
 
     fault: Fault
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cancelled(Event):
-    """A person does not want the job any more."""
+    """The user gave the job up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requeued(Event):
-    """A person wants the job tried again."""
+    """The user wants the job tried again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Adopted(Event):
-    """The last file that was missing came without a call: a person brought it, or it was found on disk."""
+    """The last missing file arrived without a call: the user supplied it, or it was found on disk."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Supplied(Event):
-    """One of several missing files came without a call; others still lack, or this one is beyond those wanted."""
+    """A file arrived without a call, and either more are missing or none was."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Revised(Event):
-    """The manifest now asks for something else under the same id."""
+    """The manifest requests something else under the same id."""
 
 
 TRANSITIONS: dict[State, dict[type[Event], State]] = {
@@ -242,7 +241,7 @@ TRANSITIONS: dict[State, dict[type[Event], State]] = {
 
 
 def advance(job: Job, event: Event) -> Job:
-    """Return *job* as it is after *event*; raise IllegalEvent where the table has no such move."""
+    """Return *job* as it is after *event*; raise IllegalEvent if TRANSITIONS has no such move."""
     try:
         state = TRANSITIONS[job.state][type(event)]
     except KeyError:
@@ -252,41 +251,48 @@ def advance(job: Job, event: Event) -> Job:
         case Claimed():
             return replace(job, claim=job.claim + 1, tries=job.tries + 1, not_before=None)
         case Delivery() | PartialDelivery() | Adopted() | Supplied():
-            return _supplied(job, event)
+            return _with_files(job, event)
         case Deferred(fault=fault, not_before=when):
-            return replace(_blamed(job, fault), not_before=when)
+            return replace(_with_fault(job, fault), not_before=when)
         case Released(fault=fault, not_before=when):
-            return replace(_blamed(job, fault), tries=job.tries - 1, not_before=when)
+            return replace(_with_fault(job, fault), tries=job.tries - 1, not_before=when)
         case Incomplete(fault=fault):
-            return _blamed(_supplied(job, event), fault)
+            return _with_fault(_with_files(job, event), fault)
         case Exhausted(fault=fault) | Unknown(fault=fault):
-            return _blamed(job, fault)
+            return _with_fault(job, fault)
         case Requeued() | Revised():
-            fresh = isinstance(event, Revised) or before is State.DONE
-            kept = 0 if fresh else job.delivered
-            return replace(job, tries=0, doubts=0, delivered=kept, not_before=None, cause=None, message=None)
+            starts_over = isinstance(event, Revised) or before is State.DONE
+            return replace(
+                job,
+                tries=0,
+                unknown_attempts=0,
+                delivered=0 if starts_over else job.delivered,
+                not_before=None,
+                cause=None,
+                message=None,
+            )
         case _:
             return job
 
 
-def _supplied(job: Job, event: Delivery | PartialDelivery | Incomplete | Adopted | Supplied) -> Job:
-    came = len(event.outcome.artifacts) if isinstance(event, Delivery | PartialDelivery | Incomplete) else 1
-    job = replace(job, delivered=job.delivered + came)
+def _with_files(job: Job, event: Delivery | PartialDelivery | Incomplete | Adopted | Supplied) -> Job:
+    count = len(event.outcome.artifacts) if isinstance(event, Delivery | PartialDelivery | Incomplete) else 1
+    job = replace(job, delivered=job.delivered + count)
     return replace(job, not_before=None, cause=None, message=None) if isinstance(event, Delivery | Adopted) else job
 
 
-def _blamed(job: Job, fault: Fault) -> Job:
-    doubt = 1 if fault.cause == "unknown" else 0
-    return replace(job, cause=fault.cause.value, message=fault.message, doubts=job.doubts + doubt)
+def _with_fault(job: Job, fault: Fault) -> Job:
+    unknown = job.unknown_attempts + (fault.cause is Cause.UNKNOWN)
+    return replace(job, cause=fault.cause.value, message=fault.message, unknown_attempts=unknown)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settlement:
-    """All that one ended attempt writes, in one transaction."""
+    """Everything that an ended attempt writes to the job database in one transaction."""
 
     attempt: Attempt
     event: Event
     charge: Charge
-    reserved: Charge | None = None  #: at its end, where that was more than when it was opened
+    reserved: Charge | None = None  #: the reservation at its end, if it was raised while the attempt was in flight
     usage: Usage = field(default_factory=Usage)
     request_id: str | None = None

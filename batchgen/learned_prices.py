@@ -1,6 +1,6 @@
-"""What calls were found to cost, by what they asked for: a price list that is too low is believed once.  Pure.
+"""Learned prices: what calls were found to cost, so that a price list that is too low misleads only once.  Pure.
 
-A memory of one run, which may begin with what earlier runs found.
+The memory belongs to one run and may start with what earlier runs found.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from typing import Any
 from .money import show_credits, show_usd
 from .task import UNPRICED, Basis, Charge, Task
 
-#: Findings of one kind of call that are remembered: prices also fall, and one odd bill must not count for ever.
+#: Prices remembered for each kind of call: prices also fall, and one odd bill must not count for ever.
 RECENT = 20
 
-#: A price list is called too low where it is exceeded by more than this part of it.
-_TELLING = 50
+#: A listed price counts as too low if it is exceeded by more than 1/50 of it.
+_TOLERANCE = 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallKind:
-    """All that the price of an image depends on, as far as a request tells."""
+    """Everything in a request that the price of an image depends on."""
 
     provider: str
     model: str
     size: str | None
     quality: str | None
     resolution: str | None
-    sources: int  #: images that an edit starts from, its mask included; 0: nothing is edited
+    sources: int  #: source images of an edit, its mask included; 0: not an edit
 
     @classmethod
     def of(cls, task: Task) -> CallKind:
-        """Return the kind of call that *task* is."""
+        """Return the kind of *task*."""
         return cls(
             provider=task.provider,
             model=task.model,
@@ -45,26 +45,26 @@ class CallKind:
 
     @property
     def terms(self) -> str:
-        """Return what was asked for, in words: "low 1024x1024"; "" where nothing was."""
+        """Return the parameters for display, such as "low 1024x1024"; "" if there are none."""
         return " ".join(filter(None, (self.quality, self.resolution, self.size, "edit" if self.sources else "")))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Underpriced:
-    """A price that calls were found to exceed, for one image: nano-USD and milli-credits; None: none is listed."""
+    """A listed price of one image that calls were found to exceed; None: no price is listed."""
 
     kind: CallKind
-    listed: Charge  #: at most, by the price list
+    listed: Charge  #: the highest price by the price list
     found: Charge
 
     @property
     def ratio(self) -> float:
-        """Return how many times the listed price was found; infinite where none is listed."""
+        """Return the ratio of the price found to the listed one; infinite if none is listed."""
         pairs = ((self.found.usd, self.listed.usd), (self.found.credits, self.listed.credits))
         return max((found / listed for found, listed in pairs if found and listed), default=float("inf"))
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for documents; money is a decimal string, null where no price is listed."""
+        """Return it for documents; money is a decimal string, null if no price is listed."""
         kind = self.kind
         return {
             "provider": kind.provider,
@@ -82,23 +82,23 @@ class Underpriced:
 
 @dataclass(slots=True)
 class PriceMemory:
-    """The latest prices of an image that were found, by kind of call."""
+    """The latest prices of one image, by kind of call."""
 
-    _found: dict[CallKind, deque[Charge]] = field(default_factory=dict)
+    _recent: dict[CallKind, deque[Charge]] = field(default_factory=dict)
     _highest: dict[CallKind, Charge] = field(default_factory=dict)
     _underpriced: dict[CallKind, Underpriced] = field(default_factory=dict)
 
     @property
     def underpriced(self) -> Mapping[CallKind, Underpriced]:
-        """Return the kinds of calls whose listed price was found to be too low, or of which none is listed."""
+        """Return the kinds of calls whose listed price is too low or missing."""
         return self._underpriced
 
     def observe(self, task: Task, actual: Charge, images: int) -> bool:
-        """Take note of what a call for *task* cost that brought *images*; return whether such calls are dearer now.
+        """Record what a call for *task* that returned *images* cost; return whether that is a new highest price.
 
-        Estimates are no finding.
+        Estimates are not recorded.
         """
-        # unrequested pictures make the requested ones no cheaper
+        # Images beyond those requested do not make the requested ones cheaper.
         count = min(images, task.n) or task.n
         stated = actual.usd if actual.basis in (Basis.REPORTED, Basis.PRICED) else None
         usd, credits_ = _per_image(stated, count), _per_image(actual.credits, count)
@@ -109,20 +109,20 @@ class PriceMemory:
         before = self._highest.get(kind, UNPRICED)
         known = _within(price.usd, before.usd) and _within(price.credits, before.credits)
         if known and not images:
-            return False  # a refusal costs less, which says nothing of a picture
-        found = self._found.setdefault(kind, deque(maxlen=RECENT))
-        found.append(price)
+            return False  # a refusal costs less, which does not lower the price of an image
+        recent = self._recent.setdefault(kind, deque(maxlen=RECENT))
+        recent.append(price)
         self._highest[kind] = Charge(
-            usd=max((one.usd for one in found if one.usd is not None), default=None),
-            credits=max((one.credits for one in found if one.credits is not None), default=None),
+            usd=max((price.usd for price in recent if price.usd is not None), default=None),
+            credits=max((price.credits for price in recent if price.credits is not None), default=None),
             basis=Basis.ESTIMATED,
         )
         return not known
 
     def at_least(self, task: Task, estimate: Charge) -> Charge:
-        """Return *estimate*, or what calls such as *task* were lately found to cost where that is more.
+        """Return *estimate*, raised to what similar calls recently cost if that is more.
 
-        Where it is, the price list is too low, and that is remembered.
+        If it is, the price list is too low, which is remembered.
         """
         highest = self._highest.get(CallKind.of(task))
         if highest is None:
@@ -142,7 +142,7 @@ class PriceMemory:
         listed = replace(estimate, usd=_per_image(estimate.usd, task.n), credits=_per_image(estimate.credits, task.n))
         found = replace(highest, usd=larger(listed.usd, highest.usd), credits=larger(listed.credits, highest.credits))
         unlisted = listed.usd is None and listed.credits is None
-        if unlisted or _telling(found.usd, listed.usd) or _telling(found.credits, listed.credits):
+        if unlisted or _exceeds(found.usd, listed.usd) or _exceeds(found.credits, listed.credits):
             kind = CallKind.of(task)
             self._underpriced[kind] = Underpriced(kind=kind, listed=listed, found=found)
 
@@ -160,9 +160,9 @@ def _within(amount: int | None, limit: int | None) -> bool:
 
 
 def larger(first: int | None, second: int | None) -> int | None:
-    """Return the larger of two amounts, of which either may be unknown."""
+    """Return the larger of two amounts; either may be unknown."""
     return max((amount for amount in (first, second) if amount is not None), default=None)
 
 
-def _telling(found: int | None, listed: int | None) -> bool:
-    return found is not None and listed is not None and found - listed > listed // _TELLING
+def _exceeds(found: int | None, listed: int | None) -> bool:
+    return found is not None and listed is not None and found - listed > listed // _TOLERANCE

@@ -1,4 +1,4 @@
-"""Which lanes may do a job: its route over several providers, and the models that a lane is for.  Values."""
+"""Routes and model filters: which lanes may send a job.  Pure values."""
 
 from __future__ import annotations
 
@@ -6,35 +6,39 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Seconds that a provider may be out of order before the next of a job's route takes over.
+#: Seconds that a provider must be out of order before the next provider of a route may continue.
 FAILOVER_AFTER = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """Who else may do a job that its own provider cannot do now."""
+    """The fallback providers of a job."""
 
-    others: tuple[str, ...]  #: providers, in order of preference
-    after: float = FAILOVER_AFTER  #: seconds that each before one of them must be out of order
-    at_once: bool = False  #: whoever has room may take it
+    others: tuple[str, ...]  #: fallback providers, in order of preference
+    failover_after: float = FAILOVER_AFTER  #: seconds that each earlier provider must be out of order first
+    any_order: bool = False  #: any provider with free capacity may send the job
 
     def before(self, home: str, provider: str) -> tuple[str, ...] | None:
-        """Return who comes before *provider* for a job of *home*; None where it may not do the job at all."""
+        """Return the providers that precede *provider* for a job of *home*; None if it is not on the route."""
         if provider == home:
             return ()
         if provider not in self.others:
             return None
-        return () if self.at_once else (home, *self.others[: self.others.index(provider)])
+        return () if self.any_order else (home, *self.others[: self.others.index(provider)])
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as the job table keeps it."""
-        document: dict[str, Any] = {"others": list(self.others), "after": self.after}
-        return document | ({"at_once": True} if self.at_once else {})
+        """Return the route as the job database stores it."""
+        document: dict[str, Any] = {"others": list(self.others), "after": self.failover_after}
+        return document | ({"at_once": True} if self.any_order else {})
 
     @classmethod
     def of_json(cls, document: Mapping[str, Any]) -> Route:
-        """Return what ``as_json`` wrote."""
-        return cls(others=tuple(document["others"]), after=document["after"], at_once=document.get("at_once", False))
+        """Read what ``as_json`` wrote."""
+        return cls(
+            others=tuple(document["others"]),
+            failover_after=document["after"],
+            any_order=document.get("at_once", False),
+        )
 
 
 def askable(home: str, route: Route | None) -> tuple[str, ...]:
@@ -43,20 +47,20 @@ def askable(home: str, route: Route | None) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Models:
-    """The models that a lane is for: those *named*, or all but those."""
+class ModelFilter:
+    """The models that a lane serves: only the *named* ones, or all except them."""
 
     named: frozenset[str] = frozenset()
-    only: bool = False  #: those named; else all but those
+    only: bool = False  #: True: only the named models; False: all except them
 
-    def takes(self, model: str) -> bool:
-        """Return whether jobs of *model* belong here."""
+    def matches(self, model: str) -> bool:
+        """Return whether the lane serves *model*."""
         return (model in self.named) is self.only
 
-    def without(self, model: str) -> Models:
-        """Return these without *model*."""
-        return Models(self.named - {model} if self.only else self.named | {model}, only=self.only)
+    def without(self, model: str) -> ModelFilter:
+        """Return a filter that excludes *model* as well."""
+        return ModelFilter(self.named - {model} if self.only else self.named | {model}, only=self.only)
 
 
-#: Where a provider's models share its limits.
-ALL = Models()
+#: One lane for all models, because they share the provider's limits.
+ALL = ModelFilter()

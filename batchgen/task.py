@@ -1,4 +1,4 @@
-"""What is asked of a provider and what comes back: plain values, no behaviour."""
+"""Requests to providers and their results as plain values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """What a job does."""
+    """The kind of a job."""
 
     GENERATE = "generate"
     EDIT = "edit"
@@ -17,18 +17,18 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """An image that an edit starts from: a local file or an https URL, exactly one of the two."""
+    """A source image of an edit: a local file or an https URL, exactly one of the two."""
 
     path: str | None = None  #: absolute path of a local file
     url: str | None = None
-    sha256: str | None = None  #: of the file's bytes when the plan was made; None for a URL
-    mime: str | None = None  #: by content, not by name
+    sha256: str | None = None  #: of the file when the plan was made; None for a URL
+    mime: str | None = None  #: by content, not by file name
     size_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """One request to one provider.  None means: the user said nothing, the provider's default applies."""
+    """One request to one provider.  None means that the provider's default applies."""
 
     kind: Kind
     prompt: str
@@ -36,7 +36,7 @@ class Task:
     model: str  #: the canonical model name ("gpt-image-2")
     images: tuple[Source, ...] = ()
     mask: Source | None = None
-    n: int = 1  #: images wanted from this request
+    n: int = 1  #: number of images
     size: str | None = None  #: as the user wrote it: "1024x1024", "16:9", "auto"
     quality: str | None = None
     resolution: str | None = None
@@ -45,17 +45,17 @@ class Task:
     output_compression: int | None = None
     moderation: str | None = None
     seed: int | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)  #: goes to the wire as it is
+    extra: Mapping[str, Any] = field(default_factory=dict)  #: sent unchanged
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """What an answer says it used.  None means the answer did not say; it never means 0."""
+    """Usage stated in an answer.  None means that the answer does not state it; it never means 0."""
 
-    images: int = 0  #: images that came
+    images: int = 0  #: images that arrived
     input_tokens: int | None = None
     output_tokens: int | None = None
-    input_text_tokens: int | None = None  #: part of input_tokens, where the answer splits them
+    input_text_tokens: int | None = None  #: part of input_tokens, if the answer splits them
     input_image_tokens: int | None = None
     output_text_tokens: int | None = None
     output_image_tokens: int | None = None
@@ -64,13 +64,13 @@ class Usage:
 
     @property
     def stated(self) -> bool:
-        """Return whether the answer said anything that a price can be made from."""
-        return any(known is not None for known in (self.usd, self.credits, self.input_tokens, self.output_tokens))
+        """Return whether the answer states anything from which a price can be computed."""
+        return any(figure is not None for figure in (self.usd, self.credits, self.input_tokens, self.output_tokens))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """The bytes of one image as the provider sent them; what they are is for ``images`` to find out."""
+    """The bytes of one image as the provider sent them; ``files.images`` examines them."""
 
     data: bytes
     revised_prompt: str | None = None
@@ -78,7 +78,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Artifact:
-    """A delivered file.  ``path`` is relative to the working folder, or absolute where it lies outside of it."""
+    """A delivered file.  ``path`` is relative to the working folder, or absolute if it is outside of it."""
 
     ordinal: int  #: 0 for a job's first image
     path: str
@@ -90,24 +90,24 @@ class Artifact:
 
 
 class Basis(StrEnum):
-    """Where a charge's USD figure comes from, most trusted first."""
+    """The source of a charge's USD figure, most trusted first."""
 
-    REPORTED = "reported"  #: USD stated in the answer
+    REPORTED = "reported"  #: USD as stated in the answer
     PRICED = "priced"  #: credits x rate, tokens x table, or a documented price per image
-    ESTIMATED = "estimated"  #: the estimate made before sending
-    UNKNOWN = "unknown"  #: no price is known; never 0
+    ESTIMATED = "estimated"  #: estimated before sending
+    UNKNOWN = "unknown"  #: no price is known; this never means 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Charge:
-    """What one attempt cost: nano-USD and milli-credits; None is unknown (or, for credits, not used)."""
+    """The cost of one attempt: nano-USD and milli-credits; None is unknown (or, for credits, not used)."""
 
     usd: int | None
     credits: int | None
     basis: Basis
 
 
-#: Nobody knows what it cost.
+#: The cost is not known.
 UNPRICED = Charge(usd=None, credits=None, basis=Basis.UNKNOWN)
-#: It is known to have cost nothing.
+#: It cost nothing, which is certain.
 NOTHING = Charge(usd=0, credits=None, basis=Basis.PRICED)

@@ -16,7 +16,7 @@ from ..engine.limits.gate import Gate, ceiling, windows
 from ..engine.limits.windows import Pace, Window
 from ..engine.retry import Policy
 from ..providers.profile import Group, Limits, Profile, Retry
-from ..route import Models
+from ..route import ModelFilter
 from ..store.learned_rates import LearnedRate
 from ..store.sends import SentRequest, sends
 
@@ -36,8 +36,8 @@ class LaneHistory:
 def lanes(known: Profile, account: str | None, width: int, memory: LaneHistory) -> Iterator[Lane]:
     """Yield the lanes of one account at a provider, which is *width* calls wide; None is the only account."""
     policy = policy_of(known.retry, known.on_unknown)
-    groups: dict[str | None, Models] = {None: Models(frozenset[str]().union(*known.grouped.values()))}
-    groups |= {name: Models(models, only=True) for name, models in known.grouped.items()}
+    groups: dict[str | None, ModelFilter] = {None: ModelFilter(frozenset[str]().union(*known.grouped.values()))}
+    groups |= {name: ModelFilter(models, only=True) for name, models in known.grouped.items()}
     shared = _gate(known.limits, known.retry, width)
     own = {name: _gate(group, known.retry, group.concurrency or width) for name, group in known.groups.items()}
     before = sent(known.name, account, max(gate.pace.memory for gate in (shared, *own.values())), memory)
@@ -45,7 +45,7 @@ def lanes(known: Profile, account: str | None, width: int, memory: LaneHistory) 
     for name, models in groups.items():
         gates: tuple[Gate, ...] = (shared,)
         if name is not None:
-            own[name].seed(ago((one for one in before if models.takes(one.model)), memory.now))
+            own[name].seed(ago((one for one in before if models.matches(one.model)), memory.now))
             gates = (shared, own[name])
         lane = Lane(provider=known.name, account=account, group=name, policy=policy, gates=gates, models=models)
         _recall(lane, memory)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import BatchgenError, ManifestError, Problem
-from ..money import in_words, show_credits
+from ..money import format_usd, show_credits
 
 if TYPE_CHECKING:
     from ..planning.plan import Range
@@ -164,7 +164,7 @@ def call_lines(calls: Sequence[Calls]) -> list[str]:
 
 def usd(nano: int | None) -> str:
     """Return an amount for people: cents, and below a dollar up to four digits."""
-    return in_words(nano)
+    return format_usd(nano)
 
 
 def duration(seconds: float) -> str:

@@ -73,16 +73,16 @@ class AttemptRunner:
     def __post_init__(self) -> None:
         self.reservations = Reservations(self.wallet, self.prices)
 
-    def refusing(self, lane: Lane, job: Job) -> str | None:
+    def why_refused(self, lane: Lane, job: Job) -> str | None:
         """Return why no budget allows one more attempt by *lane*, in words; None where all do."""
         task = self._task(job, lane.provider)
-        return self.reservations.refusing(task, self.estimate(task))
+        return self.reservations.why_refused(task, self.estimate(task))
 
     def prepare(self, lane: Lane, job: Job) -> OpenAttempt:
         """Reserve the money for one attempt at *job* by *lane*, and order it."""
         order = self._order(job, self._task(job, lane.provider), self.new_id(), job.claim + 1)
         attempt = replace(order, account=lane.account)
-        estimate = self.reservations.hold(attempt.id, attempt.task, self.estimate(attempt.task))
+        estimate = self.reservations.reserve(attempt.id, attempt.task, self.estimate(attempt.task))
         return OpenAttempt(job=job, attempt=attempt, estimate=estimate)
 
     async def claim(self, lane: Lane, prepared: OpenAttempt) -> OpenAttempt | None:
@@ -122,7 +122,7 @@ class AttemptRunner:
             # the attempt stays open, its answer in the spool: the next run finishes it
             self.halt(error)
         finally:
-            self.reservations.ended(opened.attempt.id)
+            self.reservations.answer_read(opened.attempt.id)
             if not heard:
                 lane.ended(sent_at)
         return None
@@ -134,7 +134,7 @@ class AttemptRunner:
         task = self._task(job, record.provider) if lane else self._task_of(job, record)
         fresh = self.now() - record.started_at < KEY_LIFE
         # a key means something to its account alone, and a lane that takes no such jobs has nothing to send with
-        same = asked.account == record.account and asked.models.takes(record.model)
+        same = asked.account == record.account and asked.models.matches(record.model)
         order = self._order(job, task, record.id, record.claim)
         attempt = replace(order, account=asked.account, resumed=True, key_valid=fresh and same)
         opened = OpenAttempt(job=job, attempt=attempt, estimate=reserved)
@@ -196,7 +196,7 @@ class AttemptRunner:
             attempt=attempt,
             event=event,
             charge=outcome.charge,
-            reserved=self.reservations.held(attempt.id, opened.estimate),
+            reserved=self.reservations.reserved(attempt.id, opened.estimate),
             usage=usage,
             request_id=outcome.request_id,
         )
@@ -240,7 +240,7 @@ def _count(lane: Lane, job: Job, event: Event, outcome: Outcome) -> None:
     if isinstance(outcome, Delivered):
         lane.images += len(outcome.artifacts)
         lane.done += isinstance(event, Delivery)
-        stands_in = job.route is None or not job.route.at_once
+        stands_in = job.route is None or not job.route.any_order
         if isinstance(event, Delivery) and job.task.provider != lane.provider and stands_in:
             lane.stood_in[job.task.provider] += 1
     lane.usd += outcome.charge.usd or 0

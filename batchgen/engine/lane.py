@@ -12,7 +12,7 @@ from anyio import CancelScope, Event, move_on_after
 
 from ..fault import Cause, Charged, Fault
 from ..job import Delivered, Job, Outcome
-from ..route import ALL, Models
+from ..route import ALL, ModelFilter
 from .breaker import Breaker, Closure
 from .limits.gate import Gate
 from .retry import Policy
@@ -32,7 +32,7 @@ class Lane:
     gates: Sequence[Gate]  #: what each call passes: that of the account, then that of the models, if they have one
     account: str | None = None  #: which of the provider's keys; None: it has only one
     group: str | None = None  #: of models; None: all that are in no group
-    models: Models = ALL
+    models: ModelFilter = ALL
     breaker: Breaker = field(init=False)
     in_flight: int = 0
     images: int = 0  #: delivered by this run
@@ -52,7 +52,7 @@ class Lane:
     beyond: int = 0  #: jobs in doubt that were not bought again, because so many had been
     changed: Event = field(default_factory=Event)
     _rests: set[CancelScope] = field(default_factory=set)
-    _permitted: Models | None = None  #: the models before the first was denied
+    _permitted: ModelFilter | None = None  #: the models before the first was denied
 
     def __post_init__(self) -> None:
         self.breaker = Breaker(policy=self.policy)

@@ -66,7 +66,7 @@ class Policy:
         """Return why *job*, in doubt, is not bought again, whatever else its run does; None where it may be."""
         if not self.buy_again:
             return "on_unknown: hold"
-        if job.doubts:
+        if job.unknown_attempts:
             return "it was in doubt before"
         return "retry.attempts are used up" if self.over(job.tries) else None
 

@@ -135,7 +135,7 @@ class Runner:
         """Return the lane of an attempt: one of its provider, best that of its account and its model."""
         lanes = (lane for lane in self.lanes if lane.provider == record.provider)
         return max(
-            lanes, key=lambda lane: (lane.account == record.account, lane.models.takes(record.model)), default=None
+            lanes, key=lambda lane: (lane.account == record.account, lane.models.matches(record.model)), default=None
         )
 
     # --- what a lane does next ------------------------------------------------
@@ -233,7 +233,7 @@ class Runner:
 
     def _too_dear(self, lane: Lane, job: Job) -> bool:
         """Return whether the lane cannot afford another's job: that must not keep it from what it can."""
-        return job.task.provider != lane.provider and self.purchases.refusing(lane, job) is not None
+        return job.task.provider != lane.provider and self.purchases.why_refused(lane, job) is not None
 
     def _able(self, lane: Lane, but: AbstractSet[int]) -> Callable[[Job], bool]:
         """Return what tells which jobs, *but* some, the lane may send at this moment; a page of them has few routes."""
@@ -257,8 +257,8 @@ class Runner:
         return ahead is not None and all(self._out_of_order(name, job) for name in ahead)
 
     def _out_of_order(self, provider: str, job: Job) -> bool:
-        after = job.route.after if job.route else 0.0
-        able = (lane for lane in self.lanes if lane.provider == provider and lane.models.takes(job.task.model))
+        after = job.route.failover_after if job.route else 0.0
+        able = (lane for lane in self.lanes if lane.provider == provider and lane.models.matches(job.task.model))
         return all(lane.out_of_order(after) for lane in able)
 
     def _seconds_until(self, lane: Lane, job: Job) -> float | None:
@@ -270,7 +270,7 @@ class Runner:
         lane.waits = "pace" if wait > 0 and lane.paced else ""
         if wait > 0:
             return wait
-        why = self.purchases.refusing(lane, job)
+        why = self.purchases.why_refused(lane, job)
         if why is None:
             return 0.0
         if any(other.in_flight for other in self.lanes):

@@ -49,7 +49,7 @@ class RouteChoice:
         others = tuple(offer.task.provider for offer in self.offers if offer is not home)
         if not others:
             return None
-        return Route(others=others, after=self.wish.failover_after, at_once=self.wish.strategy == "fastest")
+        return Route(others=others, failover_after=self.wish.failover_after, any_order=self.wish.strategy == "fastest")
 
     def home(self, key: str) -> int:
         """Return which of ``homes`` the job *key* is given to: the same every time."""

@@ -10,7 +10,7 @@ from heapq import nsmallest
 from operator import itemgetter
 
 from ..manifest.batch import PlannedJob
-from .selection import Selection, lot
+from .selection import Selection, sample_key
 
 _RECIPE = itemgetter(PlannedJob._fields.index("recipe"))
 #: Jobs that are held back at least before a sample is cut down to its size.
@@ -30,7 +30,7 @@ class Picks:
         if self._sample is None:
             return self._first(jobs)
         for number, job in enumerate(jobs, self._count):
-            self._pool.append((lot(job.key, self._seed), job.key, number, job))
+            self._pool.append((sample_key(job.key, self._seed), job.key, number, job))
         self._count += len(jobs)
         if len(self._pool) > 2 * self._sample + _SLACK:
             self._pool = nsmallest(self._sample, self._pool)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, update
 
 from ..errors import StaleClaim
 from ..job import Job
-from .rows import listed, moving
+from .rows import listed, progress_columns
 from .tables import artifacts, jobs
 
 #: State and claim are the fence.  The others tell apart two pending forms at one claim: a job that was requeued
@@ -21,7 +21,7 @@ _SWAP = update(jobs).where(*(jobs.c[name] == bindparam(f"known_{name}") for name
 def swap(connection: Connection, before: Job, after: Job, now: datetime) -> None:
     """Change a job; raise StaleJob where it is no longer *before*."""
     known = {f"known_{name}": getattr(before, name) for name in _FENCE}
-    if connection.execute(_SWAP, known | moving(after) | {"updated_at": now}).rowcount == 0:
+    if connection.execute(_SWAP, known | progress_columns(after) | {"updated_at": now}).rowcount == 0:
         raise StaleClaim(f"job {before.key} is no longer {before.state} at claim {before.claim}")
 
 

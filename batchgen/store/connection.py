@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, Pool, QueuePool, StaticPool, create_e
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import StoreError
-from ..planning.selection import lot, named, part
+from ..planning.selection import named, sample_key, shard_of
 
 BUSY_MS = 10_000
 
@@ -115,12 +115,12 @@ def writing(path: Path, *, guest: bool = False) -> Engine:
 def reading(path: Path) -> Engine:
     """Return an engine whose connections cannot write; each transaction sees one snapshot.
 
-    Its SQL may use ``named``, ``part`` and ``lot`` of ``selection``.
+    Its SQL may use ``named``, ``shard_of`` and ``sample_key`` of ``selection``.
     """
 
     def connect() -> sqlite3.Connection:
         dbapi = _connect(path, "ro", "query_only=on")
-        for function in (named, part, lot):
+        for function in (named, shard_of, sample_key):
             dbapi.create_function(function.__name__, 2, function, deterministic=True)
         return dbapi
 

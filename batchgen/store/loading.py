@@ -24,7 +24,7 @@ from ..task import Kind, Task
 from .compare_and_set import supersede
 from .connection import driver
 from .records import Loaded
-from .rows import GLANCE, LOOKS, PLAN_COLUMNS, RowTemplate, encode_list, moving
+from .rows import GLANCE, LOOKS, PLAN_COLUMNS, RowTemplate, encode_list, progress_columns
 from .tables import jobs, micros
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ _SPECIMEN = Job(
     message="no",
     delivered=1,
     tries=1,
-    doubts=1,
+    unknown_attempts=1,
 )
 
 
@@ -188,7 +188,7 @@ class Loading:
     def _revise(self, connection: Connection, revised: Sequence[tuple[Cells, int]]) -> None:
         """Make jobs pending again, for what they ask for now."""
         # whatever a job was, ``advance`` makes the same of it when it is revised, but for its claim, which only grows
-        after = moving(advance(replace(_SPECIMEN, not_before=self._now), Revised(at=self._now)))
+        after = progress_columns(advance(replace(_SPECIMEN, not_before=self._now), Revised(at=self._now)))
         del after["claim"]
         columns = ", ".join(f"{name} = ?" for name in (*PLAN_COLUMNS, *after))
         rows = ((*facts, *after.values(), micros(self._now), number) for facts, number in revised)

@@ -19,8 +19,8 @@ def selected(batch_id: int, selection: Selection, *more: ColumnElement[bool]) ->
     fulfilled = (jobs.c.batch_id == batch_id, *_conditions(selection), *more)
     if selection.sample is None:
         return fulfilled
-    # ``lot``, as ``part``, is batchgen's own function; the seed goes as text, for it may be a number of any length
-    drawn = select(jobs.c.id).where(*fulfilled).order_by(func.lot(jobs.c.key, str(selection.seed)), jobs.c.key)
+    # The seed is bound as text because it may be an integer of any length.
+    drawn = select(jobs.c.id).where(*fulfilled).order_by(func.sample_key(jobs.c.key, str(selection.seed)), jobs.c.key)
     return (jobs.c.id.in_(drawn.limit(selection.sample).correlate(None)),)
 
 
@@ -40,7 +40,7 @@ def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
             yield column.in_(values)
     if selection.shard is not None:
         number, parts = selection.shard
-        yield func.part(jobs.c.key, parts) == number
+        yield func.shard_of(jobs.c.key, parts) == number
     gone, states = jobs.c.orphaned_at.is_not(None), [state for state in selection.states if state != ORPHANED]
     if not selection.states:
         yield true() if selection.orphaned else ~gone

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from ..errors import NotFound
 from ..job import Job
 from ..planning.selection import Selection
-from ..route import Models
+from ..route import ModelFilter
 from .charge_history import PastCall, past_calls
 from .connection import explain, reading
 from .due import due, in_turn, pending, waiting
@@ -147,7 +147,7 @@ class Reader:
 
     def pending_of(self, batch_id: int, provider: str, models: Iterable[str]) -> int:
         """Return how many jobs of these models wait for a provider."""
-        wanted = Wanted(provider=provider, models=Models(frozenset(models), only=True))
+        wanted = Wanted(provider=provider, models=ModelFilter(frozenset(models), only=True))
         with self._open() as connection:
             here = select(func.count()).select_from(jobs).where(jobs.c.batch_id == batch_id, *pending(wanted))
             return connection.scalar(here) or 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..fault import Cause
-from ..route import ALL, Models
+from ..route import ALL, ModelFilter
 from ..task import UNPRICED, Artifact, Charge, Task, Usage
 
 
@@ -41,7 +41,7 @@ class Wanted:
     """Which pending jobs a lane asks for."""
 
     provider: str  #: whose jobs they are
-    models: Models = ALL
+    models: ModelFilter = ALL
     by: str | None = None  #: only those whose route names this provider
     waiting: bool | None = None  #: only those that wait for their time (True), or that do not (False)
 

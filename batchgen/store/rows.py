@@ -51,9 +51,6 @@ GLANCE = (
     f"CASE WHEN jobs.kind = '{Kind.EDIT.value}' THEN jobs.task END",
 )
 
-#: Columns of jobs that only ``advance`` changes.
-MOVING = ("state", "cause", "message", "delivered", "claim", "tries", "doubts", "not_before")
-
 
 def encode_task(task: Task) -> str:
     """Return *task* as compact JSON; what the user did not say is left out."""
@@ -123,7 +120,7 @@ def to_job(row: Row[Any], batch: str) -> Job:
         delivered=row.delivered,
         claim=row.claim,
         tries=row.tries,
-        doubts=row.doubts,
+        unknown_attempts=row.doubts,
         not_before=row.not_before,
         route=None if row.route is None else decode_route(row.route),
     )
@@ -165,9 +162,18 @@ class RowTemplate(NamedTuple):
         return [key, fingerprint, output, position, *looks, asked[1], asked[3], text]
 
 
-def moving(job: Job) -> dict[str, Any]:
-    """Return the columns that *advance* changes, as they stand in *job*."""
-    return {name: getattr(job, name) for name in MOVING} | {"state": job.state.value}
+def progress_columns(job: Job) -> dict[str, Any]:
+    """Return the columns that only ``advance`` changes, with their values in *job*."""
+    return {
+        "state": job.state.value,
+        "cause": job.cause,
+        "message": job.message,
+        "delivered": job.delivered,
+        "claim": job.claim,
+        "tries": job.tries,
+        "doubts": job.unknown_attempts,
+        "not_before": job.not_before,
+    }
 
 
 def encode_list(values: Iterable[int | str]) -> str:

@@ -14,7 +14,7 @@ from batchgen.engine.backlog import STALE, Backlog
 from batchgen.fault import Cause, Fault
 from batchgen.job import Cancelled, Deferred, Job, Released
 from batchgen.manifest.batch import PlannedJob
-from batchgen.route import Models, Route
+from batchgen.route import ModelFilter, Route
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
 from batchgen.store.records import Wanted
@@ -328,7 +328,7 @@ async def test_a_lane_of_some_models_is_given_their_jobs_also_when_they_are_trie
     await table.load([plan(key, task=task) for key, task in tasks.items()])
     await table.defer("m1a", 1)
     await table.defer("m2a", 1)
-    wanted = [Wanted(provider="aigate", models=Models(frozenset({"m1"}), only=one)) for one in (True, False)]
+    wanted = [Wanted(provider="aigate", models=ModelFilter(frozenset({"m1"}), only=one)) for one in (True, False)]
     only, rest = map(table.backlog, wanted)
     table.passes(2)
     assert await table.all(only) == ["m1a"]

@@ -14,7 +14,7 @@ from batchgen.engine.limits.windows import Pace, Window
 from batchgen.engine.retry import Policy
 from batchgen.fault import Cause, Fault, Scope
 from batchgen.job import Delivered, Job, Missed, Outcome
-from batchgen.route import Models
+from batchgen.route import ModelFilter
 from batchgen.task import Kind, Task, Usage
 
 POLICY = Policy.of(attempts=4, first_wait=2, max_wait=300, on_unknown="retry")
@@ -93,17 +93,17 @@ def test_a_denied_model_is_taken_no_more_until_a_person_says_so():
     row = lane(Clock())
     denial = Missed(fault=Fault(cause=Cause.DENIED, message="not yours", scope=Scope.MODEL))
     heed(row, denial)
-    assert (row.closed, row.models.takes("gpt-image-2"), row.models.takes("gpt-image-1")) == (None, False, True)
+    assert (row.closed, row.models.matches("gpt-image-2"), row.models.matches("gpt-image-1")) == (None, False, True)
     assert row.denied == {"gpt-image-2": denial.fault}
     row.deny("gpt-image-1", denial.fault)
     row.reopen()
-    assert (row.denied, row.models.takes("gpt-image-2"), row.models.takes("gpt-image-1")) == ({}, True, True)
+    assert (row.denied, row.models.matches("gpt-image-2"), row.models.matches("gpt-image-1")) == ({}, True, True)
 
 
 def test_a_denied_model_of_a_group_leaves_the_rest_of_it():
-    row = lane(Clock(), group="new", models=Models(frozenset({"gpt-image-2", "mini"}), only=True))
+    row = lane(Clock(), group="new", models=ModelFilter(frozenset({"gpt-image-2", "mini"}), only=True))
     row.deny("gpt-image-2", Fault(cause=Cause.DENIED, message="not yours", scope=Scope.MODEL))
-    assert [row.models.takes(name) for name in ("gpt-image-2", "mini", "other")] == [False, True, False]
+    assert [row.models.matches(name) for name in ("gpt-image-2", "mini", "other")] == [False, True, False]
 
 
 def test_answers_that_cannot_be_read_close_the_lane_after_one_more_call():

@@ -103,15 +103,15 @@ def test_an_unknown_is_bought_again_once_a_job():
     first = judge(job(), missed(Cause.UNKNOWN), RETRY, NOW)
     assert isinstance(first, Deferred)
     again = advance(job(), first)
-    assert again.doubts == 1
-    assert isinstance(judge(job(tries=2, doubts=1), missed(Cause.UNKNOWN), RETRY, NOW), Unknown)
+    assert again.unknown_attempts == 1
+    assert isinstance(judge(job(tries=2, unknown_attempts=1), missed(Cause.UNKNOWN), RETRY, NOW), Unknown)
 
 
 @pytest.mark.parametrize(
     ("facts", "policy", "may_rebuy", "why"),
     [
         ({}, HOLD, False, "on_unknown: hold"),
-        ({"tries": 2, "doubts": 1}, RETRY, False, "it was in doubt before"),
+        ({"tries": 2, "unknown_attempts": 1}, RETRY, False, "it was in doubt before"),
         ({}, ONCE, True, "retry.attempts are used up"),
         ({}, RETRY, False, "this run has bought as many in doubt again as it may (the provider's concurrency)"),
     ],
@@ -123,7 +123,7 @@ def test_an_unknown_that_is_not_bought_again_says_why(facts, policy, may_rebuy, 
 
 
 def test_a_doubt_does_not_stand_in_the_way_of_other_retries():
-    assert isinstance(judge(job(tries=2, doubts=1), missed(Cause.ERROR), RETRY, NOW), Deferred)
+    assert isinstance(judge(job(tries=2, unknown_attempts=1), missed(Cause.ERROR), RETRY, NOW), Deferred)
 
 
 def test_a_returned_try_is_given_back():
@@ -241,7 +241,7 @@ def test_that_a_denial_is_a_jobs_own_changes_nothing_else(cause):
 
 @pytest.mark.parametrize("tries", [1, 4, 9])
 def test_images_that_came_count_however_often_it_was_tried(tries):
-    assert isinstance(judge(job(tries=tries, doubts=1), came(1), ONCE, NOW), Delivery)
+    assert isinstance(judge(job(tries=tries, unknown_attempts=1), came(1), ONCE, NOW), Delivery)
 
 
 @pytest.mark.parametrize(("number", "seconds"), [(1, 2), (2, 4), (3, 8), (4, 16), (8, 256), (9, 300), (50, 300)])
@@ -290,6 +290,6 @@ def test_no_cause_keeps_a_job_buying_for_ever(cause):
     while state.state is State.PENDING:
         bought += 1
         assert bought < 10
-        running = job(tries=state.tries + 1, doubts=state.doubts)
+        running = job(tries=state.tries + 1, unknown_attempts=state.unknown_attempts)
         state = advance(running, judge(running, missed(cause), RETRY, NOW))
     assert bought == {Cause.ERROR: 4, Cause.EMPTY: 3, Cause.SPOILED: 2, Cause.UNKNOWN: 2}[cause]

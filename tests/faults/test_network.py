@@ -239,7 +239,7 @@ def assert_held_in_doubt(site: Site, behaviour: Behaviour) -> None:
     assert stage.raw.connections == 1
     assert site.states() == {"a": ("unknown", "unknown")}
     assert site.bill() == [("maybe", None, NANO)]
-    assert (told.code, told.ended.standing.counts.unknown, site.images()) == (3, 1, [])
+    assert (told.code, told.ended.status.counts.unknown, site.images()) == (3, 1, [])
 
 
 def assert_bought_again_once(site: Site, behaviour: Behaviour) -> None:
@@ -663,7 +663,7 @@ def test_N29_a_network_that_is_gone_for_a_while_costs_what_was_in_flight(site):
         retry={"attempts": 3, "first_wait": 0.05, "max_wait": 0.3},
     )
     told = site.carry_out(path)
-    assert (told.code, told.ended.standing.counts.done) == (0, 6)
+    assert (told.code, told.ended.status.counts.done) == (0, 6)
     assert len(stage.posts) == 6 + 1
     assert told.seconds >= 1
     charged = [row["charged"] for row in site.ledger().values()]

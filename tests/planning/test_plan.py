@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,7 @@ from batchgen.planning.diff import Difference, differences
 from batchgen.planning.estimate import PlanContext
 from batchgen.planning.forecast import BESIDE, Latency
 from batchgen.planning.plan import CHANGES, CHUNK, STANDINGS, Row, compare
-from batchgen.planning.selection import Selection, part, sampled
+from batchgen.planning.selection import Selection, sample_key, shard_of
 from batchgen.providers.presets import profile
 from batchgen.providers.pricing import is_stale
 from batchgen.route import Route
@@ -30,6 +30,10 @@ TODAY = date(2026, 11, 21)
 FACTS = PlanContext(today=TODAY)
 #: A price that anybody can multiply.
 CENT = {"tariff": {"usd_per_image": 0.01}}
+
+
+def sampled(keys: Iterable[str], size: int, seed: int) -> frozenset[str]:
+    return frozenset(sorted(keys, key=lambda key: (sample_key(key, seed), key))[:size])
 
 
 def task(prompt="p", provider="studio", **fields):
@@ -418,7 +422,7 @@ def test_ids_that_no_job_has_are_told(ids, matched, absent):
 def test_shards_are_parts_that_miss_nothing():
     shards = [sent(Selection(shard=(number, 3)))[0] for number in (1, 2, 3)]
     assert sorted(key for shard in shards for key in shard) == MANY
-    assert shards[1] == [key for key in MANY if part(key, 3) == 2]
+    assert shards[1] == [key for key in MANY if shard_of(key, 3) == 2]
 
 
 @pytest.mark.parametrize(

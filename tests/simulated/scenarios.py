@@ -164,13 +164,13 @@ def broken(folder: Path, *, jobs: int = 1200, poisoned: int = 3) -> Told:
     )
 
 
-def shared(folder: Path, *, jobs: int = 240, at_once: bool = True) -> Told:
+def shared(folder: Path, *, jobs: int = 240, any_order: bool = True) -> Told:
     """One list, two providers of 30 a minute each: does whoever has room take the next (or only in need)?"""
     names = ("openai", "aimlapi")
     keys = [f"job-{number:05}" for number in range(jobs)]
     night = Night(
         folder=folder,
-        wishes=[Wish(key=key, provider=names[0], others=names[1:], at_once=at_once) for key in keys],
+        wishes=[Wish(key=key, provider=names[0], others=names[1:], any_order=any_order) for key in keys],
         natures={name: Nature(allows=[Sliding(30)], median=5.0) for name in names},
         settings={name: {"limits": {"requests_per_minute": 30, "concurrency": 30}} for name in names},
     )

@@ -81,9 +81,9 @@ def test_without_a_way_round_each_trouble_stays_in_its_lane(folder):
     assert told.night.counts().pending == 350 - 105
 
 
-@pytest.mark.parametrize(("at_once", "second", "minutes"), [(True, (0.4, 0.6), 5.0), (False, (0.0, 0.0), 9.0)])
-def test_where_it_is_wished_whoever_has_room_takes_the_next(folder, at_once, second, minutes):
-    told = scenarios.shared(folder, at_once=at_once).figures
+@pytest.mark.parametrize(("any_order", "second", "minutes"), [(True, (0.4, 0.6), 5.0), (False, (0.0, 0.0), 9.0)])
+def test_where_it_is_wished_whoever_has_room_takes_the_next(folder, any_order, second, minutes):
+    told = scenarios.shared(folder, any_order=any_order).figures
     assert (told["done"], told["charges"]) == (1, 1)
     assert second[0] <= told["second"] <= second[1]
     assert told["minutes"] < minutes

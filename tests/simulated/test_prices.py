@@ -48,7 +48,7 @@ def test_nothing_more_is_sent_once_the_first_answer_tells_the_true_price(tmp_pat
     assert len(at_first) == 32
     assert len(log) == 32
     assert charged(log) == 32 * TRUE  # by the price list 100 calls would have gone: 5 USD
-    assert runner.purchases.wallet.purses[0].usd == charged(log)
+    assert runner.purchases.wallet.budgets[0].usd == charged(log)
     counts = one.counts()
     assert (counts.done, counts.pending, counts.unknown) == (32, 168, 0)
     assert {str(lane.closed) for lane in runner.lanes} == {"budget"}
@@ -105,5 +105,5 @@ def test_the_ledger_and_the_budget_agree_at_the_end(tmp_path: Path, budget: int)
     runner = one.play()
     with Reader(one.place.db) as reader:
         spent = reader.spent()
-    assert spent.usd == charged(one.log()) == runner.purchases.wallet.purses[0].usd
+    assert spent.usd == charged(one.log()) == runner.purchases.wallet.budgets[0].usd
     assert (spent.unpriced, spent.at_risk_usd, spent.open_usd) == (0, 0, 0)

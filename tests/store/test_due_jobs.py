@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from batchgen.job import Deferred
 from batchgen.planning.selection import Selection
-from batchgen.route import Models, Route
+from batchgen.route import ModelFilter, Route
 from batchgen.store.reader import Reader
 from batchgen.store.records import Wanted
 from batchgen.store.scope import Scope
@@ -57,12 +57,16 @@ async def test_new_jobs_and_those_that_wait_are_told_apart(writer: Writer, reade
 @pytest.mark.parametrize("scoped", [False, True], ids=["everything", "selected"])
 @pytest.mark.parametrize(
     ("models", "keys"),
-    [(Models(), "abc"), (Models(frozenset({"m1"})), "bc"), (Models(frozenset({"m1", "m2"}), only=True), "ab"),
-     (Models(only=True), "")],
+    [
+        (ModelFilter(), "abc"),
+        (ModelFilter(frozenset({"m1"})), "bc"),
+        (ModelFilter(frozenset({"m1", "m2"}), only=True), "ab"),
+        (ModelFilter(only=True), ""),
+    ],
     ids=["all", "all but", "only", "nothing"],
 )  # fmt: skip
 async def test_a_lane_for_some_models_is_told_of_their_jobs_only(
-    writer: Writer, reader: Reader, models: Models, keys: str, scoped: bool
+    writer: Writer, reader: Reader, models: ModelFilter, keys: str, scoped: bool
 ) -> None:
     batch_id = await loaded(writer, [of("a", "m1"), of("b", "m2"), of("c", "m3")])
     scope = reader.scope(batch_id, Selection(ids=("*",))) if scoped else None
@@ -114,15 +118,18 @@ def steps(path: Path, reader: Reader, batch_id: int, wanted: Wanted, *, retry: b
         return [row[3] for row in dbapi.execute(f"EXPLAIN QUERY PLAN {statement}", values)]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("models", [Models(), Models(frozenset({"m1"})), Models(frozenset({"m1", "m2"}), only=True)],
-                         ids=["all", "all but", "only"])  # fmt: skip
+@pytest.mark.parametrize(
+    "models",
+    [ModelFilter(), ModelFilter(frozenset({"m1"})), ModelFilter(frozenset({"m1", "m2"}), only=True)],
+    ids=["all", "all but", "only"],
+)
 @pytest.mark.parametrize(
     ("by", "waiting", "index"),
     [(None, False, "jobs_lane"), (None, True, "jobs_waiting"), ("studio", False, "jobs_routed")],
     ids=["new", "waiting", "routed"],
 )
 async def test_a_page_is_read_in_order_from_an_index(
-    writer: Writer, reader: Reader, path: Path, by: str | None, waiting: bool, index: str, models: Models
+    writer: Writer, reader: Reader, path: Path, by: str | None, waiting: bool, index: str, models: ModelFilter
 ) -> None:
     batch_id = await loaded(writer, [plan("a", route=Route(others=("studio",)))])
     found = steps(path, reader, batch_id, Wanted(provider="aigate", models=models, by=by, waiting=waiting))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,9 +14,9 @@ from batchgen.job import Cancelled, Deferred, Job
 from batchgen.manifest import Batch
 from batchgen.manifest.batch import PlannedJob
 from batchgen.planning.plan import PlanContext, Row, compare
-from batchgen.planning.selection import Selection, part, sampled
+from batchgen.planning.selection import Selection, sample_key, shard_of
 from batchgen.providers.presets import profile
-from batchgen.route import Models
+from batchgen.route import ModelFilter
 from batchgen.store import lookup, scope
 from batchgen.store.reader import Reader
 from batchgen.store.records import Loaded, Wanted
@@ -25,6 +26,10 @@ from tests.faults.kit import shows, site
 from .kit import DOUBT, NOW, claimed, delivery, loaded, miss, plan
 
 KEYS = [f"job-{number}" for number in range(40)]
+
+
+def sampled(keys: Iterable[str], size: int, seed: int) -> frozenset[str]:
+    return frozenset(sorted(keys, key=lambda key: (sample_key(key, seed), key))[:size])
 
 
 def keys(found: list[Job]) -> list[str]:
@@ -37,7 +42,7 @@ def keys(found: list[Job]) -> list[str]:
 async def test_shards_are_the_same_everywhere_and_lack_nothing(writer: Writer, reader: Reader) -> None:
     batch_id = await loaded(writer, map(plan, KEYS))
     shards = [keys(list(reader.jobs(batch_id, Selection(shard=(number, 3))))) for number in (1, 2, 3)]
-    assert shards == [[key for key in KEYS if part(key, 3) == number] for number in (1, 2, 3)]
+    assert shards == [[key for key in KEYS if shard_of(key, 3) == number] for number in (1, 2, 3)]
     assert all(shards)
 
 
@@ -55,7 +60,7 @@ async def test_a_sample_is_drawn_then_limited(writer: Writer, reader: Reader, se
 async def test_a_sample_is_of_what_else_is_selected(writer: Writer, reader: Reader) -> None:
     batch_id = await loaded(writer, map(plan, KEYS))
     ones = Selection(ids=("job-1*",), shard=(1, 2), sample=3)
-    fulfil = [key for key in KEYS if key.startswith("job-1") and part(key, 2) == 1]
+    fulfil = [key for key in KEYS if key.startswith("job-1") and shard_of(key, 2) == 1]
     assert set(keys(list(reader.jobs(batch_id, ones)))) == sampled(fulfil, 3, 0)
 
 
@@ -118,21 +123,21 @@ async def test_a_lane_is_given_what_is_selected_in_its_order(
 @pytest.mark.parametrize(
     ("models", "expected"),
     [
-        (Models(), "ab"),
-        (Models(only=True), ""),
-        (Models(frozenset({"m"}), only=True), "b"),
-        (Models(frozenset({"m"})), "a"),
+        (ModelFilter(), "ab"),
+        (ModelFilter(only=True), ""),
+        (ModelFilter(frozenset({"m"}), only=True), "b"),
+        (ModelFilter(frozenset({"m"})), "a"),
     ],
     ids=["all", "none", "some", "all but some"],
 )
 async def test_a_lane_is_given_jobs_of_its_models(
-    writer: Writer, reader: Reader, models: Models, expected: str
+    writer: Writer, reader: Reader, models: ModelFilter, expected: str
 ) -> None:
     other = replace(plan("b").task, model="m")
     batch_id = await loaded(writer, [plan("a"), plan("b", task=other)])
     found = reader.due(batch_id, Wanted(provider="aigate", models=models), 9, NOW)
     assert "".join(keys(found)) == expected
-    assert all(models.takes(job.task.model) for job in found)
+    assert all(models.matches(job.task.model) for job in found)
 
 
 async def test_what_waits_for_a_model_is_counted(writer: Writer, reader: Reader) -> None:

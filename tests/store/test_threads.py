@@ -88,7 +88,7 @@ def test_many_lanes_share_a_scope_a_table_and_the_disk(folder: Site, monkeypatch
     terms = RunOptions(selection=Selection(limit=len(KEYS) - 1))
     path = folder.write(jobs, also)
     told = folder.carry_out(path, terms)
-    assert (told.code, told.ended.standing.counts.done) == (0, len(KEYS) - 1)
+    assert (told.code, told.ended.status.counts.done) == (0, len(KEYS) - 1)
     assert told.seconds < 60
     paid = sum(len(stage.posts) for stage in stages)
     assert paid - len(KEYS) + 1 == sum(row["cause"] == "throttled" for row in folder.rows("select * from attempts"))

@@ -99,7 +99,7 @@ async def test_an_unknown_outcome_keeps_its_price_at_risk(writer: Writer, reader
     _, attempt = await claimed(writer, job)
     assert reader.spent(batch_id=batch_id).open_usd == 7_000
     after = await writer.settle(miss(attempt), NOW)
-    assert (after.state, after.doubts) == (State.UNKNOWN, 1)
+    assert (after.state, after.unknown_attempts) == (State.UNKNOWN, 1)
     spent = reader.spent(batch_id=batch_id)
     assert (spent.usd, spent.at_risk_usd, spent.at_risk_credits, spent.open_usd) == (0, 7_000, 3_000, 0)
     [line] = reader.usage(batch_id)

@@ -22,12 +22,12 @@ def test_no_caps_are_false_and_allow_everything():
     assert not BudgetLimit()
     assert BudgetLimit(usd=0)
     assert BudgetLimit(credits={"p": 1})
-    assert Budget(caps=BudgetLimit()).allows("p", UNPRICED)
-    assert Budget(caps=BudgetLimit()).allows("p", cost(10**15, 10**15))
+    assert Budget(limit=BudgetLimit()).allows("p", UNPRICED)
+    assert Budget(limit=BudgetLimit()).allows("p", cost(10**15, 10**15))
 
 
 def test_a_call_fits_up_to_the_cap_and_not_one_nano_beyond():
-    purse = Budget(caps=BudgetLimit(usd=DOLLAR))
+    purse = Budget(limit=BudgetLimit(usd=DOLLAR))
     assert purse.allows("p", cost(DOLLAR))
     assert not purse.allows("p", cost(DOLLAR + 1))
     purse.reserve("p", cost(DOLLAR // 2))
@@ -36,7 +36,7 @@ def test_a_call_fits_up_to_the_cap_and_not_one_nano_beyond():
 
 
 def test_a_reservation_of_one_call_stands_against_the_next():
-    purse = Budget(caps=BudgetLimit(usd=100))
+    purse = Budget(limit=BudgetLimit(usd=100))
     purse.reserve("p", cost(60))
     assert not purse.allows("p", cost(60))
     purse.settle("p", cost(60), cost(10))
@@ -45,14 +45,14 @@ def test_a_reservation_of_one_call_stands_against_the_next():
 
 
 def test_an_unknown_cost_keeps_the_reservation():
-    purse = Budget(caps=BudgetLimit(usd=100, credits={"p": 50}))
+    purse = Budget(limit=BudgetLimit(usd=100, credits={"p": 50}))
     purse.reserve("p", cost(60, 20))
     purse.settle("p", cost(60, 20), UNPRICED)
     assert (purse.usd, purse.credits["p"]) == (60, 20)
 
 
 def test_what_is_unknown_in_one_currency_stays_reserved_in_it():
-    purse = Budget(caps=BudgetLimit(usd=100, credits={"p": 50}))
+    purse = Budget(limit=BudgetLimit(usd=100, credits={"p": 50}))
     purse.reserve("p", cost(60, 20))
     purse.settle("p", cost(60, 20), cost(None, 12))
     assert (purse.usd, purse.credits["p"]) == (60, 12)
@@ -62,21 +62,21 @@ def test_what_is_unknown_in_one_currency_stays_reserved_in_it():
 
 
 def test_a_call_that_cost_nothing_gives_all_of_its_reservation_back():
-    purse = Budget(caps=BudgetLimit(usd=100, credits={"p": 50}))
+    purse = Budget(limit=BudgetLimit(usd=100, credits={"p": 50}))
     purse.reserve("p", cost(60, 20))
     purse.settle("p", cost(60, 20), NOTHING)
     assert (purse.usd, purse.credits["p"]) == (0, 0)
 
 
 def test_a_call_without_a_price_never_fits_under_a_cap():
-    assert not Budget(caps=BudgetLimit(usd=DOLLAR)).allows("p", UNPRICED)
-    assert not Budget(caps=BudgetLimit(credits={"p": 100})).allows("p", cost(usd=1))
-    assert Budget(caps=BudgetLimit(usd=DOLLAR, credits={"p": 100})).allows("p", cost(points=100))
-    assert not Budget(caps=BudgetLimit(usd=DOLLAR, credits={"p": 100})).allows("p", cost(points=101))
+    assert not Budget(limit=BudgetLimit(usd=DOLLAR)).allows("p", UNPRICED)
+    assert not Budget(limit=BudgetLimit(credits={"p": 100})).allows("p", cost(usd=1))
+    assert Budget(limit=BudgetLimit(usd=DOLLAR, credits={"p": 100})).allows("p", cost(points=100))
+    assert not Budget(limit=BudgetLimit(usd=DOLLAR, credits={"p": 100})).allows("p", cost(points=101))
 
 
 def test_a_cap_on_one_providers_credits_leaves_the_others_alone():
-    purse = Budget(caps=BudgetLimit(credits={"p": 10}))
+    purse = Budget(limit=BudgetLimit(credits={"p": 10}))
     assert not purse.allows("p", cost(0, 11))
     assert purse.allows("q", cost(0, 11))
     purse.reserve("q", cost(0, 11))
@@ -84,12 +84,12 @@ def test_a_cap_on_one_providers_credits_leaves_the_others_alone():
 
 
 def test_a_cap_that_is_overdrawn_already_allows_nothing_that_costs():
-    assert not Budget(caps=BudgetLimit(usd=-5)).allows("p", cost(1))
-    assert not Budget(caps=BudgetLimit(credits={"p": -5})).allows("p", cost(0, 1))
+    assert not Budget(limit=BudgetLimit(usd=-5)).allows("p", cost(1))
+    assert not Budget(limit=BudgetLimit(credits={"p": -5})).allows("p", cost(0, 1))
 
 
 def test_a_cap_on_one_provider_counts_what_goes_to_that_one_alone():
-    purse = Budget(caps=BudgetLimit(usd=10, only="p"))
+    purse = Budget(limit=BudgetLimit(usd=10, only="p"))
     purse.reserve("q", cost(60))
     purse.settle("q", cost(60), cost(50))
     assert purse.allows("p", cost(10))
@@ -97,7 +97,7 @@ def test_a_cap_on_one_provider_counts_what_goes_to_that_one_alone():
 
 
 def test_a_call_that_an_earlier_run_reserved_gives_nothing_back_to_the_budget_of_this_one():
-    batch, this_run = Budget(caps=BudgetLimit(usd=100), usd=60), Budget(caps=BudgetLimit(usd=10), earlier=False)
+    batch, this_run = Budget(limit=BudgetLimit(usd=100), usd=60), Budget(limit=BudgetLimit(usd=10), earlier=False)
     Budgets((batch, this_run)).settle("p", cost(60), cost(5), earlier=True)
     assert (batch.usd, this_run.usd) == (5, 0)
 
@@ -132,7 +132,7 @@ def stories(draw: st.DrawFn) -> list[tuple]:
 @settings(deadline=None)  # other work on the machine is no failure
 @given(st.none() | st.integers(0, 200), st.none() | st.integers(0, 150), stories())
 def test_no_interleaving_spends_more_than_the_caps(usd_cap, credit_cap, story):
-    purse = Budget(caps=BudgetLimit(usd=usd_cap, credits={} if credit_cap is None else {"p": credit_cap}))
+    purse = Budget(limit=BudgetLimit(usd=usd_cap, credits={} if credit_cap is None else {"p": credit_cap}))
     open_calls: dict[int, tuple] = {}
     spent_usd, spent_credits = 0, 0
     for call, step in story:
@@ -156,7 +156,7 @@ def test_no_interleaving_spends_more_than_the_caps(usd_cap, credit_cap, story):
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_settling_in_any_order_ends_at_the_same_sum(order):
-    purse = Budget(caps=BudgetLimit(usd=1000))
+    purse = Budget(limit=BudgetLimit(usd=1000))
     calls = [(cost(100, 5), cost(90, 5)), (cost(200), UNPRICED), (cost(300, 7), NOTHING)]
     for estimate, _ in calls:
         purse.reserve("p", estimate)
@@ -176,5 +176,5 @@ def test_settling_in_any_order_ends_at_the_same_sum(order):
     ids=["used-up", "fits", "no-price", "credits"],
 )
 def test_what_refuses_a_call_is_told_in_words(caps, estimate, why):
-    said = Budgets((Budget(caps=caps),)).refusing("p", estimate)
+    said = Budgets((Budget(limit=caps),)).why_refused("p", estimate)
     assert said is None if why is None else (said or "").startswith(why)

@@ -104,7 +104,7 @@ def job(state: State = State.PENDING, **changes: object) -> Job:
         "delivered": 1,
         "claim": 4,
         "tries": 2,
-        "doubts": 1,
+        "unknown_attempts": 1,
         "cause": "error",
         "message": "boom",
     }
@@ -166,13 +166,13 @@ def test_deferred_keeps_the_try_spent_and_returned_gives_it_back() -> None:
 @pytest.mark.parametrize("event", [Exhausted(at=NOW, fault=DOUBT), Unknown(at=NOW, fault=DOUBT)])
 def test_an_unknown_outcome_is_a_doubt(event: Event) -> None:
     after = advance(job(State.RUNNING), event)
-    assert (after.doubts, after.cause, after.message) == (2, "unknown", "read timeout")
-    assert advance(job(State.RUNNING), Exhausted(at=NOW, fault=FAULT)).doubts == 1
+    assert (after.unknown_attempts, after.cause, after.message) == (2, "unknown", "read timeout")
+    assert advance(job(State.RUNNING), Exhausted(at=NOW, fault=FAULT)).unknown_attempts == 1
 
 
 def test_requeued_starts_afresh_but_keeps_images_of_an_unfinished_job() -> None:
     again = advance(job(State.FAILED), Requeued(at=NOW))
-    assert (again.tries, again.doubts, again.cause, again.message, again.delivered) == (0, 0, None, None, 1)
+    assert (again.tries, again.unknown_attempts, again.cause, again.message, again.delivered) == (0, 0, None, None, 1)
     assert advance(job(State.DONE, delivered=3), Requeued(at=NOW)).delivered == 0
 
 
@@ -191,7 +191,7 @@ def test_revised_counts_on_no_image_made_before(state: State) -> None:
 
 @given(st.lists(st.sampled_from(EVENTS), max_size=40))
 def test_in_any_history_the_fence_only_grows_and_tries_stay_sane(history: list[Event]) -> None:
-    now = replace(job(), delivered=0, claim=0, tries=0, doubts=0)
+    now = replace(job(), delivered=0, claim=0, tries=0, unknown_attempts=0)
     for event in history:
         before = now
         try:

@@ -106,32 +106,32 @@ def test_it_tells_whether_calls_are_dearer_now() -> None:
 
 
 def purse(cap: int = 100 * CENT, **fields: Any) -> Budget:
-    return Budget(caps=BudgetLimit(usd=cap, credits={"p": 100}, **fields))
+    return Budget(limit=BudgetLimit(usd=cap, credits={"p": 100}, **fields))
 
 
 def test_what_is_in_flight_is_raised_in_every_budget_and_settled_exactly() -> None:
     purses = purse(), purse(only="p"), purse(only="q")
     book = Reservations(Budgets(purses), PriceMemory())
     for number in range(3):
-        assert book.hold(f"a{number}", task(), listed(CENT, 2)) == listed(CENT, 2)
-    book.hold("other", task(size="1536x1024"), listed(CENT, 2))
+        assert book.reserve(f"a{number}", task(), listed(CENT, 2)) == listed(CENT, 2)
+    book.reserve("other", task(size="1536x1024"), listed(CENT, 2))
     book.learn(task(), found(5 * CENT, 9), 1)
     assert [one.usd for one in purses] == [16 * CENT, 16 * CENT, 0]
     assert [one.credits.get("p", 0) for one in purses] == [29, 29, 0]
-    assert book.held("a1", UNPRICED).usd == 5 * CENT
+    assert book.reserved("a1", UNPRICED).usd == 5 * CENT
     for number in range(3):
         book.settle(f"a{number}", "p", listed(CENT, 2), found(4 * CENT, 8))
     assert [one.usd for one in purses] == [13 * CENT, 13 * CENT, 0]
     book.settle("other", "p", listed(CENT, 2), UNPRICED)  # nobody knows: what was reserved stays
     assert [one.usd for one in purses] == [13 * CENT, 13 * CENT, 0]
-    assert book.hold("next", task(), listed(CENT, 2)).usd == 5 * CENT
+    assert book.reserve("next", task(), listed(CENT, 2)).usd == 5 * CENT
 
 
 def test_a_call_of_unknown_outcome_keeps_what_it_was_raised_to() -> None:
     one = purse()
     book = Reservations(Budgets((one,)), PriceMemory())
-    book.hold("a", task(), listed())
-    book.hold("b", task(), listed())
+    book.reserve("a", task(), listed())
+    book.reserve("b", task(), listed())
     book.learn(task(), found(5 * CENT), 1)
     book.settle("a", "p", listed(), found(5 * CENT))
     book.settle("b", "p", listed(), UNPRICED)
@@ -139,20 +139,20 @@ def test_a_call_of_unknown_outcome_keeps_what_it_was_raised_to() -> None:
 
 
 def test_nothing_more_fits_once_the_true_price_says_so() -> None:
-    book = Reservations(Budgets((Budget(caps=BudgetLimit(usd=10 * CENT, scope="this run")),)), PriceMemory())
+    book = Reservations(Budgets((Budget(limit=BudgetLimit(usd=10 * CENT, scope="this run")),)), PriceMemory())
     for number in range(3):
-        assert book.refusing(task(), listed()) is None
-        book.hold(f"a{number}", task(), listed())
+        assert book.why_refused(task(), listed()) is None
+        book.reserve(f"a{number}", task(), listed())
     book.learn(task(), found(5 * CENT), 1)
-    assert book.refusing(task(), listed()) == "the budget of this run is used up"
+    assert book.why_refused(task(), listed()) == "the budget of this run is used up"
     # of another kind nothing was found, but no money is left for it either
-    assert book.refusing(task(size="auto"), listed()) is not None
+    assert book.why_refused(task(size="auto"), listed()) is not None
 
 
 def test_a_reservation_never_falls_before_it_is_settled() -> None:
     one = purse()
     book = Reservations(Budgets((one,)), PriceMemory())
-    book.hold("a", task(), listed())
+    book.reserve("a", task(), listed())
     book.learn(task(), found(9 * CENT), 1)
     for _ in range(RECENT):
         book.learn(task(), found(3 * CENT), 1)
@@ -161,42 +161,42 @@ def test_a_reservation_never_falls_before_it_is_settled() -> None:
 
 
 def test_what_another_run_reserved_is_settled_as_it_was() -> None:
-    one = Budget(caps=BudgetLimit(usd=100 * CENT), usd=CENT)
+    one = Budget(limit=BudgetLimit(usd=100 * CENT), usd=CENT)
     Reservations(Budgets((one,)), PriceMemory()).settle("old", "p", listed(), found(5 * CENT), earlier=True)
     assert one.usd == 5 * CENT
 
 
 def test_under_a_budget_none_goes_while_the_first_answer_is_read() -> None:
     book = Reservations(Budgets((purse(),)), PriceMemory())
-    book.hold("a", task(), listed(CENT, 1))
-    book.hold("b", task(), listed(CENT, 1))
-    book.arrived("a")
-    book.arrived("of an earlier run")
-    why = book.refusing(task(), listed(CENT, 1))
+    book.reserve("a", task(), listed(CENT, 1))
+    book.reserve("b", task(), listed(CENT, 1))
+    book.answer_arrived("a")
+    book.answer_arrived("of an earlier run")
+    why = book.why_refused(task(), listed(CENT, 1))
     assert why == "the first answer of p is being read, which may state another price"
-    assert book.refusing(task(size="auto"), listed(CENT, 1)) is None  # another kind of call
-    assert book.refusing(task(provider="q"), listed()) is None
+    assert book.why_refused(task(size="auto"), listed(CENT, 1)) is None  # another kind of call
+    assert book.why_refused(task(provider="q"), listed()) is None
     book.learn(task(), NOTHING, 0)  # a third one was throttled: that shows no price
-    assert book.refusing(task(), listed(CENT, 1)) == why
+    assert book.why_refused(task(), listed(CENT, 1)) == why
     book.learn(task(), UNPRICED, 1)  # it stated none: later answers are not waited for
     book.settle("a", "p", listed(CENT, 1), UNPRICED)
-    book.arrived("b")
-    assert book.refusing(task(), listed(CENT, 1)) is None
+    book.answer_arrived("b")
+    assert book.why_refused(task(), listed(CENT, 1)) is None
 
 
 def test_an_answer_that_cannot_be_read_holds_nothing_up() -> None:
     book = Reservations(Budgets((purse(),)), PriceMemory())
-    book.hold("a", task(), listed(CENT, 1))
-    book.arrived("a")
-    book.ended("a")
-    assert book.refusing(task(), listed(CENT, 1)) is None
+    book.reserve("a", task(), listed(CENT, 1))
+    book.answer_arrived("a")
+    book.answer_read("a")
+    assert book.why_refused(task(), listed(CENT, 1)) is None
 
 
 def test_without_a_budget_nothing_waits_for_a_price() -> None:
     book = Reservations(Budgets(()), PriceMemory())
-    book.hold("a", task(), listed(CENT, 1))
-    book.arrived("a")
-    assert book.refusing(task(), listed(CENT, 1)) is None
+    book.reserve("a", task(), listed(CENT, 1))
+    book.answer_arrived("a")
+    assert book.why_refused(task(), listed(CENT, 1)) is None
 
 
 # --- what is told ----------------------------------------------------------------
@@ -249,7 +249,7 @@ def test_what_a_price_list_nearly_says_is_not_told() -> None:
 
 def test_what_is_told_names_the_price_list_not_what_was_raised_since() -> None:
     book = Reservations(Budgets(()), PriceMemory())
-    book.hold("a", task(), listed())
+    book.reserve("a", task(), listed())
     book.learn(task(), found(5 * CENT), 1)
     book.learn(task(), found(6 * CENT), 1)
     (one,) = book.prices.underpriced.values()

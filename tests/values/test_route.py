@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from batchgen.route import ALL, FAILOVER_AFTER, Models, Route
+from batchgen.route import ALL, FAILOVER_AFTER, ModelFilter, Route
 
 ROUTE = Route(others=("b", "c"))
 
@@ -20,12 +20,12 @@ def test_each_provider_waits_for_all_before_it(provider, ahead):
 
 @pytest.mark.parametrize(("provider", "ahead"), [("a", ()), ("b", ()), ("c", ()), ("d", None)])
 def test_at_once_nobody_waits_but_strangers_stay_out(provider, ahead):
-    assert Route(others=("b", "c"), at_once=True).before("a", provider) == ahead
+    assert Route(others=("b", "c"), any_order=True).before("a", provider) == ahead
 
 
 @pytest.mark.parametrize(
     "route",
-    [ROUTE, Route(others=("b",), after=0.5), Route(others=("b",), at_once=True), Route(others=())],
+    [ROUTE, Route(others=("b",), failover_after=0.5), Route(others=("b",), any_order=True), Route(others=())],
     ids=["plain", "after", "at once", "nobody"],
 )
 def test_a_route_comes_back_from_the_job_table_as_it_went(route):
@@ -38,9 +38,14 @@ def test_a_route_of_an_earlier_version_goes_in_order():
 
 @pytest.mark.parametrize(
     ("models", "taken"),
-    [(ALL, "xyz"), (Models(frozenset("x")), "yz"), (Models(frozenset("xy"), only=True), "xy"), (Models(only=True), "")],
+    [
+        (ALL, "xyz"),
+        (ModelFilter(frozenset("x")), "yz"),
+        (ModelFilter(frozenset("xy"), only=True), "xy"),
+        (ModelFilter(only=True), ""),
+    ],
     ids=["all", "all but", "only", "nothing"],
 )
 def test_a_lane_takes_the_models_named_or_all_but_those(models, taken):
-    assert "".join(filter(models.takes, "xyz")) == taken
-    assert "".join(filter(models.without("x").takes, "xyz")) == taken.replace("x", "")
+    assert "".join(filter(models.matches, "xyz")) == taken
+    assert "".join(filter(models.without("x").matches, "xyz")) == taken.replace("x", "")

@@ -18,7 +18,7 @@ from ...files.atomic import write_atomic
 from ...money import show_credits, show_usd
 from ...store.ledger import Counts
 from ...store.reader import Reader
-from ..live_limits import Say
+from ..live_limits import ShowMessage
 from ..run_result import RunResult
 
 #: Seconds between two times at which the file is written.
@@ -32,7 +32,7 @@ class MetricsFile:
     """Writes the figures of one run, each time the whole file or nothing."""
 
     file: Path
-    say: Say  #: tells a person that the file cannot be written
+    say: ShowMessage  #: tells a person that the file cannot be written
     _last: list[Family] = field(default_factory=list)
     _began: float = field(default_factory=time.time)
     _mute: bool = False
@@ -49,7 +49,7 @@ class MetricsFile:
 
     def finished(self, ended: RunResult) -> None:
         """Write the figures at the end, with the exit code."""
-        batch = {"batch": ended.standing.batch.name}
+        batch = {"batch": ended.status.batch.name}
         end = [
             Family(
                 name="batchgen_run_ended_timestamp_seconds",
@@ -118,7 +118,7 @@ def families(runner: Runner, counts: Counts, began: float) -> list[Family]:
         by_lane("lane_held", "1 where a person paused a lane.", lambda lane: int(lane.held)),
         by_lane("lane_pause_seconds", "Seconds until a lane goes on.", lambda lane: f"{lane.pause_left:.1f}"),
         Family(name="batchgen_jobs", kind="gauge", help="Jobs of the batch, by state.", samples=jobs),
-        *_budgets(runner.purchases.wallet.purses, batch),
+        *_budgets(runner.purchases.wallet.budgets, batch),
         Family(
             name="batchgen_run_started_timestamp_seconds",
             kind="gauge",
@@ -129,9 +129,9 @@ def families(runner: Runner, counts: Counts, began: float) -> list[Family]:
 
 
 def _budgets(purses: Iterable[Budget], batch: dict[str, str]) -> list[Family]:
-    capped = [(batch | {"scope": purse.caps.scope}, purse) for purse in purses]
-    limits = [(labels, show_usd(purse.caps.usd) or "0") for labels, purse in capped if purse.caps.usd is not None]
-    used = [(labels, show_usd(purse.usd) or "0") for labels, purse in capped if purse.caps.usd is not None]
+    capped = [(batch | {"scope": purse.limit.scope}, purse) for purse in purses]
+    limits = [(labels, show_usd(purse.limit.usd) or "0") for labels, purse in capped if purse.limit.usd is not None]
+    used = [(labels, show_usd(purse.usd) or "0") for labels, purse in capped if purse.limit.usd is not None]
     what = "USD that count against a budget: spent, at risk, reserved."
     return [
         Family(name="batchgen_budget_limit_usd", kind="gauge", help="USD that a budget allows.", samples=limits),

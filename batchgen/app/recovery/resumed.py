@@ -13,7 +13,7 @@ from ...engine.lane import Closure, Lane
 from ...errors import StoreError
 from ...fault import Cause
 from ...job import Deferred, Delivery, Incomplete, PartialDelivery, Settlement, State, Unknown
-from ...money import in_words, show_credits, show_usd
+from ...money import format_usd, show_credits, show_usd
 from ...store import ledger
 
 _NOTHING = "Nothing was sent"
@@ -91,7 +91,7 @@ class Resumed:
 
 
 @dataclass(kw_only=True, slots=True)
-class Sent:
+class SentCalls:
     """What this run has sent, and which answers held no image."""
 
     calls: int = 0
@@ -116,13 +116,13 @@ class Sent:
                 raise
             raise type(error)(text.replace(_NOTHING, f"This call was not sent; {others} before")) from error
 
-    def imageless(self, lanes: Iterable[Lane]) -> str | None:
+    def imageless_job(self, lanes: Iterable[Lane]) -> str | None:
         """Return a job whose answer held no image, where one of *lanes* closed for such answers."""
         closed = (lane.name for lane in lanes if lane.closed is Closure.NO_IMAGE)
         return next((self._imageless[name] for name in closed if name in self._imageless), None)
 
 
-def spoken(found: Resumed) -> str:
+def resumed_text(found: Resumed) -> str:
     """Return it in words, on one line."""
     calls = "1 call" if found.calls == 1 else f"{found.calls} calls"
     return f"the run before was cut off with {calls} under way: {'; '.join(_parts(found))}"
@@ -137,7 +137,7 @@ def _parts(found: Resumed) -> Iterator[str]:
         yield f"{found.answered} answered without an image"
     if found.doubtful:
         risk = [f"{show_credits(amount)} credits at {name}" for name, amount in found.credits.items()]
-        risk = ([] if found.usd is None else [in_words(found.usd)]) + risk
+        risk = ([] if found.usd is None else [format_usd(found.usd)]) + risk
         yield f"{found.doubtful} in doubt (at risk {', '.join(risk) or 'nobody knows how much'})"
     if found.again:
         yield f"bought again: {_names(found.again)}"

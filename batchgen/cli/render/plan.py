@@ -198,7 +198,7 @@ def _sums(wish: Plan) -> Iterator[str]:
 
 def _enough(purse: Budget, wish: Plan) -> str:
     """Return a budget, what of it is used, and how far the rest goes."""
-    caps = purse.caps
+    caps = purse.limit
     used = f"{output.usd(purse.usd)} of it used" if purse.usd else "none of it used"
     said = [f"{output.usd(caps.usd)} for {caps.scope}, {used}"] if caps.usd is not None else []
     said += [
