@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _NEEDS_A_CHANGE = frozenset({Cause.REFUSED, Cause.INVALID})
 
 #: Why a lane closed.
-WHY = {
+CLOSURES = {
     "money": "out of money",
     "denied": "key, model or path refused",
     "down": "out of reach",
@@ -30,7 +30,7 @@ WHY = {
 }
 
 #: Of these a person hears also where others did the work.
-HEED = ("money", "denied", "no-image")
+NEWS = ("money", "denied", "no-image")
 #: The same, where the cause says more.
 _WHY_MORE = {
     ("denied", "invalid"): "the first jobs were all refused alike, which looks like a mistake in its settings",
@@ -51,10 +51,10 @@ class NextStep:
 
 def why_closed(lane: LaneResult) -> str:
     """Return why a lane closed."""
-    return _WHY_MORE.get((str(lane.closed), str(lane.cause)), WHY[str(lane.closed)])
+    return _WHY_MORE.get((str(lane.closed), str(lane.cause)), CLOSURES[str(lane.closed)])
 
 
-def exit_words(ended: RunResult) -> str:
+def exit_meaning(ended: RunResult) -> str:
     """Return what the exit code of a run means."""
     if ended.exit_code == ExitCode.OK:
         return _success(ended)
@@ -62,14 +62,14 @@ def exit_words(ended: RunResult) -> str:
 
 
 def _success(ended: RunResult) -> str:
-    wish, counts, left = ended.wish, ended.standing.counts, ended.loaded.left
+    wish, counts, left = ended.plan, ended.status.counts, ended.loaded.left
     pending = counts.pending + counts.running
     rest = [f"{pending} pending"] if pending else []
     rest += [f"{left} changed and not made again yet"] if left else []
-    if ended.fallen_short:
+    if ended.has_failures:
         done = f"some jobs failed or are unknown, which --fail-on {ended.fail_on} lets pass"
     elif wish.selected and not wish.matched:
-        done = f"nothing matched {ended.chosen}"
+        done = f"nothing matched {ended.selected_by}"
     elif not rest:
         done = f"all done but the {counts.cancelled} cancelled" if counts.cancelled else "all done"
     else:
@@ -77,7 +77,7 @@ def _success(ended: RunResult) -> str:
     return "; ".join([done, ", ".join(rest)] if rest else [done])
 
 
-def needs_a_person(ended: RunResult) -> bool:
+def needs_attention(ended: RunResult) -> bool:
     """Tell whether the end of a run is news that somebody has to act on.
 
     What goes on by itself with the next run is not: an interruption, a bound in time, a provider that was out of reach
@@ -87,17 +87,17 @@ def needs_a_person(ended: RunResult) -> bool:
         return True
     if ended.exit_code in (0, 130, 143):
         return False
-    again = ended.before == ended.exit_code and not ended.images
+    again = ended.previous_exit_code == ended.exit_code and not ended.images
     if ended.exit_code == 8:
         if any(lane.held and lane.left for lane in ended.lanes):
             return not again
         stuck = {str(lane.closed) for lane in ended.lanes if lane.closed is not None and lane.left}
         lasting = any(lane.final and lane.left for lane in ended.lanes)
-        return lasting or bool(stuck & {"doubt", "no-image"}) or ("down" in stuck and ended.before == 8)
+        return lasting or bool(stuck & {"doubt", "no-image"}) or ("down" in stuck and ended.previous_exit_code == 8)
     return not again
 
 
-def steps(found: BatchStatus, way: CommandFlags, imageless: str | None = None) -> Iterator[NextStep]:
+def next_steps(found: BatchStatus, way: CommandFlags, imageless: str | None = None) -> Iterator[NextStep]:
     """Yield what to do next, as far as there is anything to do; commands go by *way*.
 
     *imageless*: a job whose answer held no image, which is worth a look before more of them are paid for.
@@ -124,7 +124,7 @@ def steps(found: BatchStatus, way: CommandFlags, imageless: str | None = None) -
         yield NextStep(command=f"batchgen show{way.of_batch} {example}", what="tells every attempt of a job")
 
 
-def near(path: str | Path) -> str:
+def display_path(path: str | Path) -> str:
     """Return *path* as a person in the working folder would write it."""
     path, here = Path(path), Path.cwd()
     inside = here != Path(here.anchor) and path.is_relative_to(here)  # cron works in the root folder

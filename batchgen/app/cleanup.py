@@ -17,7 +17,7 @@ from ..files.images import EXTENSIONS
 from ..files.output import SUPERSEDED
 from ..files.spool import KEPT_SUFFIX
 from ..store.reader import Reader
-from .project import Project, command_line, opened
+from .project import Project, command_line, open_reader
 
 #: Unfinished files in an output folder, and unfinished copies of the job table beside it.
 _PART = re.compile(r"\.bg-[0-9a-f]{16}.*\.part")
@@ -26,7 +26,7 @@ _IMAGES = {f".{extension}" for extension in EXTENSIONS.values()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Scrap:
+class Leftover:
     """One file that may go."""
 
     what: str  #: temporary, spool, replaced, log
@@ -34,33 +34,33 @@ class Scrap:
     size_bytes: int
 
 
-def scraps(project: Project, older_than: timedelta) -> list[Scrap]:
+def find_leftovers(project: Project, older_than: timedelta) -> list[Leftover]:
     """Return what may go; what tells of money or may still be needed is not among it.  Raises NotFound.
 
     Replaced images, answers that were of no use and logs only where they are older than *older_than*.  The sidecars
     of replaced images stay: they tell a lost job table what was bought.
     """
     limit = time.time() - older_than.total_seconds()
-    found: dict[Path, Scrap] = {}
-    with opened(project) as reader:
+    found: dict[Path, Leftover] = {}
+    with open_reader(project) as reader:
         for what, path in _candidates(project, reader):
             if path.is_symlink() or not path.is_file():
                 continue
             facts = path.stat()
             if what in ("temporary", "spool") or facts.st_mtime < limit:
-                found[path] = Scrap(what=what.partition(" ")[0], path=path, size_bytes=facts.st_size)
+                found[path] = Leftover(what=what.partition(" ")[0], path=path, size_bytes=facts.st_size)
     return list(found.values())
 
 
-def clean(project: Project, older_than: timedelta) -> Sequence[Scrap]:
-    """Remove what ``scraps`` finds, while no run can be on; return it.  Raises LockHeld, StoreError."""
-    with opened(project):
+def remove_leftovers(project: Project, older_than: timedelta) -> Sequence[Leftover]:
+    """Remove what ``find_leftovers`` finds, while no run can be on; return it.  Raises LockHeld, StoreError."""
+    with open_reader(project):
         pass  # where there is no table, the lock would make one
     with lock.hold(project.db, command=command_line()), ExitStack() as held:
-        with opened(project) as reader:
+        with open_reader(project) as reader:
             for folder in {Path(batch.folder) for batch in reader.batches()}:
                 held.enter_context(lock.hold_folder(folder))
-        found = scraps(project, older_than)
+        found = find_leftovers(project, older_than)
         try:
             for scrap in found:
                 scrap.path.unlink(missing_ok=True)

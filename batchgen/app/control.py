@@ -29,7 +29,7 @@ from ..store.writer import Writer
 from .clock import utc_now
 from .config import providers
 from .preflight import require_local
-from .project import Project, opened
+from .project import Project, open_reader
 
 #: The limits that a person can change while a run is on.
 STEERED = [name for name in Limits.model_fields if name != "adaptive"]
@@ -45,13 +45,13 @@ class ControlState:
     holder: Holder | None  #: who works on the job table
 
     @property
-    def in_force(self) -> Mapping[str, float | None]:
+    def limits(self) -> Mapping[str, float | None]:
         """Return what holds, as far as a manifest does not say otherwise; nothing of what nobody said."""
         known = self.settings.model_dump(include=set(STEERED)) if self.settings else {}
         return known | dict(self.control.limits)
 
 
-def in_force(project: Project) -> Sequence[Control]:
+def active_controls(project: Project) -> Sequence[Control]:
     """Return the pauses and limits in force; those of a job table in an older form are not read."""
     return tuple(controls.standing(project.db).values()) if migrate.revision(project.db) == migrate.HEAD else ()
 
@@ -73,7 +73,7 @@ def limit(project: Project, provider: str, words: Sequence[str], *, reset: bool 
 
     Without any it only tells what holds.  Raises UsageError for a key or a value that there is not.
     """
-    wanted = parsed(words)
+    wanted = parse_limits(words)
 
     def say(said: Control) -> Control:
         return replace(said, limits={**({} if reset else said.limits), **wanted})
@@ -81,7 +81,7 @@ def limit(project: Project, provider: str, words: Sequence[str], *, reset: bool 
     return _say(project, provider, say if wanted or reset else None)
 
 
-def parsed(words: Iterable[str]) -> dict[str, float | None]:
+def parse_limits(words: Iterable[str]) -> dict[str, float | None]:
     """Return the limits that ``KEY=VALUE`` words name, None for ``KEY=none``; raise UsageError."""
     found: dict[str, float | None] = {}
     for word in words:
@@ -153,13 +153,13 @@ def _require(project: Project, name: str, said: Mapping[str, Control]) -> None:
             for batch in reader.batches():
                 everyone |= dict.fromkeys(reader.lanes(batch.id))
     if name not in everyone:
-        providers.require(name, everyone | dict.fromkeys(providers.configured(project)))
+        providers.require_provider(name, everyone | dict.fromkeys(providers.provider_settings(project)))
 
 
 def _settings(project: Project, name: str) -> Limits | None:
     try:
-        wishes = providers.configured(project)
-        return providers.described(name, wishes).limits if name in (*preset_names(), *wishes) else None
+        wishes = providers.provider_settings(project)
+        return providers.display_profile(name, wishes).limits if name in (*preset_names(), *wishes) else None
     except SettingsError:
         return None  # broken settings must not keep anybody from a pause
 
@@ -181,8 +181,8 @@ class CancelReport:
 
     batch: Batch
     keys: Sequence[str]
-    under_way: int  #: of these, how many had a call under way, which will be paid all the same
-    late: int  #: selected, but ended before they could be cancelled
+    in_flight: int  #: of these, how many had a call under way, which will be paid all the same
+    already_ended: int  #: selected, but ended before they could be cancelled
     holder: Holder | None  #: who works on the job table
 
 
@@ -195,15 +195,15 @@ def cancel(project: Project, name: str | None, selection: Selection) -> CancelRe
     states = selection.states or (_GOING + _ENDED_BADLY if selection.causes else _GOING)
     if impossible := set(states) - {*_GOING, *_ENDED_BADLY}:
         raise UsageError(f"a job that is {min(impossible)} cannot be cancelled.  Nothing was changed")
-    with opened(project) as reader, Writer(project.db, guest=True) as writer:
+    with open_reader(project) as reader, Writer(project.db, guest=True) as writer:
         batch = reader.batch(name)
         chosen = reader.jobs(batch.id, replace(selection, states=states))
         gone, late = anyio.run(_give_up, reader, writer, batch, chosen, states)
     return CancelReport(
         batch=batch,
         keys=[job.key for job in gone],
-        under_way=sum(job.state is State.RUNNING for job in gone),
-        late=late,
+        in_flight=sum(job.state is State.RUNNING for job in gone),
+        already_ended=late,
         holder=lock.holder(project.db),
     )
 

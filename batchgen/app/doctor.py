@@ -25,7 +25,7 @@ from ..store import maintenance, migrate
 from ..store.reader import Reader
 from ..transport.client import tls_context
 from .config import dotenv, keys, providers, settings
-from .config.proxies import CERTIFICATES, bypassing, proxies, trusting
+from .config.proxies import CERTIFICATES, bypassing_providers, proxies, tls_providers
 from .preflight import BASE_FILES, FILES_PER_CALL, require_local
 from .project import Project
 from .provider_check import CheckCandidate, ProviderCheck, keys_of
@@ -96,12 +96,12 @@ def examine(project: Project) -> Iterator[Finding]:
         try:
             yield from look(project)
         except BatchgenError as error:
-            yield from wrong(about, error, told)
+            yield from error_findings(about, error, told)
         except OSError as error:
             yield Finding(about=about, says=f"{error.filename or about}: {error.strerror}", verdict="bad", code=1)
 
 
-def wrong(about: str, error: BatchgenError, told: set[str]) -> Iterator[Finding]:
+def error_findings(about: str, error: BatchgenError, told: set[str]) -> Iterator[Finding]:
     """Yield each line of *error*, but for what *told* holds; several looks may meet the same mistake."""
     for line in str(error).splitlines():
         if line not in told:
@@ -109,7 +109,7 @@ def wrong(about: str, error: BatchgenError, told: set[str]) -> Iterator[Finding]
             yield Finding(about=about, says=line, verdict="bad", code=error.exit_code)
 
 
-def skewed(asked: Sequence[ProviderCheck]) -> Iterator[Finding]:
+def clock_findings(asked: Sequence[ProviderCheck]) -> Iterator[Finding]:
     """Say how far this machine's clock is from those of the providers that have answered."""
     skew = smallest_skew(skew for one in asked for skew in one.skews)
     if skew is None:
@@ -133,13 +133,13 @@ def _span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
 
 
-def gravest(found: Sequence[Finding]) -> int:
+def exit_code_of(found: Sequence[Finding]) -> int:
     """Return the exit code of all findings."""
     codes = {finding.code for finding in found}
     return next((code for code in (12, 1, 4, 7, 5, 8) if code in codes), max(codes, default=0))
 
 
-def made(project: Project, rivals: Callable[[str], Sequence[str]] = lambda name: [name]) -> list[Setting]:
+def list_settings(project: Project, rivals: Callable[[str], Sequence[str]] = lambda name: [name]) -> list[Setting]:
     """Return every setting that somebody made, the place that counts first; raise SettingsError.
 
     *rivals* tells which names go before a name of a file, where a variable or a file that counts more has them.
@@ -151,7 +151,7 @@ def made(project: Project, rivals: Callable[[str], Sequence[str]] = lambda name:
     ]
     said = {one.name: one.name for one in found if one.value}
     for layer in settings.layers(project.root):
-        leaves = [(name, name.replace("-", "_"), value) for name, value in _leaves("", layer.said)]
+        leaves = [(name, name.replace("-", "_"), value) for name, value in _leaves("", layer.values)]
         for name, plain, value in leaves:
             by = next((said[one] for one in rivals(plain) if one in said), None)
             found.append(Setting(name=name, value=_shown(plain, value), source=str(layer.file), overridden_by=by))
@@ -191,15 +191,15 @@ def _version(name: str) -> str:
 
 def _settings(project: Project) -> Iterator[Finding]:
     layers = settings.layers(project.root)
-    providers.known(project)  # every provider that is configured can be made
+    providers.load_profiles(project)  # every provider that is configured can be made
     files = ", ".join(str(layer.file) for layer in layers) or "no batchgen.yaml, and none of your own"
     yield Finding(about="settings", says=files)
 
 
 def _keys(project: Project) -> Iterator[Finding]:
-    wanted = providers.configured(project)
+    wanted = providers.provider_settings(project)
     found = 0
-    for name, facts in providers.known(project).items():
+    for name, facts in providers.load_profiles(project).items():
         for candidate in keys_of(facts):
             finding = _key(name, candidate, configured=name in wanted)
             found += candidate.key is not None
@@ -215,9 +215,9 @@ def _key(name: str, candidate: CheckCandidate, *, configured: bool) -> Finding |
         return Finding(about="keys", says=f"{name}: {candidate.key.source}{ends}")
     if candidate.variable is None:
         return Finding(about="keys", says=f"{name}: needs none") if configured else None
-    if keys.stated([candidate.variable], settings.environment()):
-        return Finding(about="keys", says=f"{name}: {candidate.lacking}", verdict="bad", code=5)
-    return Finding(about="keys", says=f"{name}: {candidate.lacking}", verdict="note") if configured else None
+    if keys.configured_names([candidate.variable], settings.environment()):
+        return Finding(about="keys", says=f"{name}: {candidate.problem}", verdict="bad", code=5)
+    return Finding(about="keys", says=f"{name}: {candidate.problem}", verdict="note") if configured else None
 
 
 def _certificates(project: Project) -> Iterator[Finding]:
@@ -225,19 +225,21 @@ def _certificates(project: Project) -> Iterator[Finding]:
     named = [f"{name}={value}" for name in CERTIFICATES if (value := os.environ.get(name))]
     says = f"{count} authorities: {', '.join(named) or 'those that come along'}"
     if named:
-        says += f"; they apply to {', '.join(trusting(providers.known(project).values())) or 'no provider'}"
+        says += (
+            f"; they apply to {', '.join(tls_providers(providers.load_profiles(project).values())) or 'no provider'}"
+        )
     yield Finding(about="certificates", says=says, verdict="ok" if count else "note")
 
 
 def _proxies(project: Project) -> Iterator[Finding]:
-    known = list(providers.known(project).values())
+    known = list(providers.load_profiles(project).values())
     found = list(proxies(known))
     if not found:
         yield Finding(about="proxies", says="none")
     for one in found:
         bad = one.flaw is not None and bool(one.providers)
         yield Finding(about="proxies", says=str(one), verdict="bad" if bad else "note", code=8 if bad else 0)
-    if found and (past := bypassing(known)):
+    if found and (past := bypassing_providers(known)):
         yield Finding(about="proxies", says=f"NO_PROXY: {', '.join(past)} reached without them", verdict="note")
 
 

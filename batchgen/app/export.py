@@ -13,7 +13,7 @@ from ..job import Job
 from ..manifest import filenames
 from ..manifest.templates import Template, TemplateFault
 from ..store.records import Bill, StoredArtifact
-from .project import Project, opened
+from .project import Project, open_reader
 
 #: What a layout may name.
 FIELDS = ("id", "batch", "provider", "model", "kind", "tag", "file")
@@ -31,7 +31,7 @@ class Copy:
     name: str  #: below the folder, with its extension
 
 
-def copies(jobs: Iterable[tuple[Job, Bill]], layout: str) -> Iterator[Copy]:
+def plan_copies(jobs: Iterable[tuple[Job, Bill]], layout: str) -> Iterator[Copy]:
     """Yield what is to be copied, and to where; raise UsageError where *layout* makes no name, or one of two files.
 
     *layout* is a template without an extension, such as ``{{ tag }}/{{ id }}``; several images of a job are numbered.
@@ -56,12 +56,12 @@ def copies(jobs: Iterable[tuple[Job, Bill]], layout: str) -> Iterator[Copy]:
             yield Copy(job=job, file=file, name=name)
 
 
-def require_apart(project: Project, wanted: Iterable[Copy], folder: Path) -> int:
+def require_separate(project: Project, wanted: Iterable[Copy], folder: Path) -> int:
     """Return how many files are *wanted*; raise UsageError where one would lie among those that a run delivered.
 
     There a copy could take the place of another job's image, which would count as damaged and be bought again.
     """
-    with opened(project) as reader:
+    with open_reader(project) as reader:
         outputs = {Path(batch.folder).resolve() for batch in reader.batches()}
     number, root = 0, folder.resolve()
     for copy in wanted:
@@ -74,7 +74,7 @@ def require_apart(project: Project, wanted: Iterable[Copy], folder: Path) -> int
     return number
 
 
-def hand_out(project: Project, wanted: Iterable[Copy], folder: Path) -> list[Copy]:
+def copy_files(project: Project, wanted: Iterable[Copy], folder: Path) -> list[Copy]:
     """Copy files to *folder*, each whole or not at all; return those that are gone or damaged where they were.
 
     The same bytes that are there already stay; others are put aside under ``.superseded/``.  Raises StoreError.

@@ -1,6 +1,6 @@
 """What a run is told while it goes on, by ``batchgen pause`` and ``limit`` or an edited ``batchgen.yaml``.
 
-``wish`` and ``edited`` decide, purely; ``follow`` looks once a second and tells the run what changed.
+``limits_in_force`` and ``edited`` decide, purely; ``follow`` looks once a second and tells the run what changed.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ LOOK = 1.0
 #: Called with a provider, the limits that hold for it now, and whether it is paused.
 Apply = Callable[[str, Limits, bool], Awaitable[None]]
 #: Called with a line for people.
-Say = Callable[[str], None]
+ShowMessage = Callable[[str], None]
 
 _SILENT = object()
 
 
-def wish(profile: Profile, control: Control | None) -> tuple[Limits, bool]:
+def limits_in_force(profile: Profile, control: Control | None) -> tuple[Limits, bool]:
     """Return the limits that hold for a provider, and whether it is paused: what a person said goes before all else."""
     if control is None:
         return profile.limits, False
@@ -74,7 +74,7 @@ async def follow(
     project: Project,
     batch: Batch,
     apply: Apply,
-    say: Say,
+    say: ShowMessage,
     *,
     every: float = LOOK,
     task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
@@ -93,7 +93,7 @@ async def follow(
             say(line)
         for name, profile in watch.profiles.items():
             control = watch.controls.get(name)
-            before, now = holds[name], wish(profile, control)
+            before, now = holds[name], limits_in_force(profile, control)
             said_at = control.said_at if control else None
             again, heard[name] = heard.get(name, said_at) != said_at, said_at
             if now != before or again:
@@ -106,12 +106,12 @@ async def follow(
         await sleep(every)
 
 
-def spoken(limits: Mapping[str, float | None]) -> str:
+def limits_text(limits: Mapping[str, float | None]) -> str:
     """Return limits in words: "requests_per_minute 30, burst none"."""
-    return ", ".join(f"{key} {number(value)}" for key, value in limits.items())
+    return ", ".join(f"{key} {limit_text(value)}" for key, value in limits.items())
 
 
-def number(value: float | None) -> str:
+def limit_text(value: float | None) -> str:
     """Return a limit in words."""
     return "none" if value is None else f"{value:.9g}"
 
@@ -120,7 +120,7 @@ def _told(
     project: Project, name: str, before: tuple[Limits, bool], now: tuple[Limits, bool], control: Control | None
 ) -> list[str]:
     """Return what changed, in words."""
-    said, flag = [], project.way().flags
+    said, flag = [], project.command_flags().flags
     if control is not None and control.paused_at is not None and not before[1]:
         since = f"{name}: paused since {local_time(control.paused_at)} by `batchgen pause`"
         said.append(f"{since}; go on with: batchgen unpause{flag} {name}")
@@ -133,7 +133,7 @@ def _told(
     if changed:
         by_hand = control is not None and changed.keys() <= control.limits.keys()
         hint = f" by `batchgen limit`; take back with: batchgen limit{flag} {name} --reset" if by_hand else ""
-        said.append(f"{name}: {spoken(changed)}{hint}")
+        said.append(f"{name}: {limits_text(changed)}{hint}")
     return said
 
 

@@ -31,8 +31,8 @@ from ..store.reader import Reader
 from ..task import Basis
 from .config import keys, settings
 from .config import providers as roster
-from .project import Project, opened
-from .retry import as_before
+from .project import Project, open_reader
+from .retry import with_earlier_overrides
 
 
 def read_manifest(project: Project, path: Path, overlay: Overlay = Overlay()) -> Batch:  # noqa: B008 - frozen
@@ -93,10 +93,13 @@ def plan(
         begun = migrate.revision(project.db) is not None  # an empty file is not begun either
         known = reader = None
         if begun:
-            reader = parts.enter_context(opened(project))
-            batch = as_before(project, reader, batch)
+            reader = parts.enter_context(open_reader(project))
+            batch = with_earlier_overrides(project, reader, batch)
             known = table(reader, batch)
-        caps = (*purses(batch, reader, None if reader is None else _number(reader, batch), _now()), *of_run(budget))
+        caps = (
+            *batch_budgets(batch, reader, None if reader is None else _number(reader, batch), _now()),
+            *run_budget(budget),
+        )
         found = compare(
             batch,
             known,
@@ -139,7 +142,7 @@ def facts(project: Project, batch: Batch, reader: Reader | None = None) -> PlanC
         latencies=seen.latencies,
         bytes_per_pixel=seen.bytes_per_pixel,
         free_bytes=_free(batch.folder),
-        prices=PriceMemory() if reader is None else found_prices(reader, batch.profiles),
+        prices=PriceMemory() if reader is None else learned_prices(reader, batch.profiles),
         accounts={} if project.sandbox else _accounts(batch),
     )
 
@@ -147,7 +150,7 @@ def facts(project: Project, batch: Batch, reader: Reader | None = None) -> PlanC
 def _accounts(batch: Batch) -> Mapping[str, int]:
     """Return how many keys each provider seems to have; none is read, for that may run a command."""
     environment = settings.environment()
-    return {name: len(keys.stated(known.api_key_env, environment)) for name, known in batch.profiles.items()}
+    return {name: len(keys.configured_names(known.api_key_env, environment)) for name, known in batch.profiles.items()}
 
 
 def _free(folder: Path) -> int | None:
@@ -161,22 +164,22 @@ def _free(folder: Path) -> int | None:
 
 def providers(project: Project) -> Mapping[str, tuple[Profile, Mapping[str, keys.Key]]]:
     """Return every preset and configured provider, with its keys by the names of their variables."""
-    wishes = roster.configured(project)
+    wishes = roster.provider_settings(project)
     found = {}
     for name in dict.fromkeys([*preset_names(), *wishes]):
-        known = roster.described(name, wishes)
+        known = roster.display_profile(name, wishes)
         found[name] = (known, keys.find_keys(known.api_key_env, settings.environment()))
     return found
 
 
-def purses(batch: Batch, reader: Reader | None, batch_id: int | None, now: datetime) -> Iterator[Budget]:
+def batch_budgets(batch: Batch, reader: Reader | None, batch_id: int | None, now: datetime) -> Iterator[Budget]:
     """Yield a purse for each cap of *batch*; None for its number, or no *reader*: nothing was spent yet."""
     for limit in batch.budget:
         known = {} if reader is None or batch_id is None else _gone(limit, reader, batch_id, now)
         yield Budget(limit=limit, **known)
 
 
-def of_run(budget: int | None, *, unpriced: bool = False) -> Iterator[Budget]:
+def run_budget(budget: int | None, *, unpriced: bool = False) -> Iterator[Budget]:
     """Yield the purse of one run; *budget* is in nano-USD, None is no cap."""
     if budget is not None:
         yield Budget(limit=BudgetLimit(usd=budget, scope="this run", unpriced=unpriced), earlier=False)
@@ -192,7 +195,7 @@ def _gone(limit: BudgetLimit, reader: Reader, batch_id: int, now: datetime) -> d
     return {"usd": spent.usd + spent.at_risk_usd + spent.open_usd, "credits": credits_}
 
 
-def found_prices(reader: Reader, profiles: Mapping[str, Profile]) -> PriceMemory:
+def learned_prices(reader: Reader, profiles: Mapping[str, Profile]) -> PriceMemory:
     """Return what the latest calls to *profiles* were found to cost.
 
     A price in USD that an answer stated counts as it is; the rest is priced again, by the price lists of today.

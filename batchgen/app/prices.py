@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..providers.pricing import estimate
 from ..providers.profile import Model, Tariff
 from ..task import Charge, Kind, Task
-from .config.providers import known
+from .config.providers import load_profiles
 from .project import Project
 
 #: The size that prices are quoted for.
@@ -32,7 +32,7 @@ def prices(project: Project, names: Sequence[str] = ()) -> Iterator[PriceRow]:
 
     Raises UsageError for a provider that nobody knows.
     """
-    for name, facts in known(project, names).items():
+    for name, facts in load_profiles(project, names).items():
         for title, model in facts.models.items():
             image = {tier: _image(name, title, model, tier) for tier in _tiers(model.tariff)}
             yield PriceRow(

@@ -54,7 +54,7 @@ class Project:
         state = root / STATE / "sandbox" if sandbox else root / STATE
         return cls(root=root, db=root / db if db else state / "batchgen.db", sandbox=sandbox)
 
-    def way(self, batch: str | None = None, again: str = "") -> CommandFlags:
+    def command_flags(self, batch: str | None = None, again: str = "") -> CommandFlags:
         """Return what a command that is typed here needs in order to be about this place."""
         said = [] if self.root == Path.cwd() else ["-C", str(self.root)]
         if self.db != Project.of(self.root, None, sandbox=self.sandbox).db:
@@ -71,14 +71,14 @@ class Project:
 
 
 @contextmanager
-def opened(project: Project) -> Iterator[Reader]:
+def open_reader(project: Project) -> Iterator[Reader]:
     """Open the job table for reading; raise NotFound where there is none yet."""
     if not project.db.exists():
         aside = Project.of(project.root, None, sandbox=True)
         hint = "  (A rehearsal is there: say --sandbox.)" if not project.sandbox and aside.db.exists() else ""
         raise NotFound(
             f"no job table at {project.db}: nothing has run here yet.{hint}  "
-            f"To start: batchgen run MANIFEST{project.way().flags}"
+            f"To start: batchgen run MANIFEST{project.command_flags().flags}"
         )
     migrate.ensure(project.db)
     with Reader(project.db) as reader:
@@ -89,11 +89,11 @@ def opened(project: Project) -> Iterator[Reader]:
 def open_locked(project: Project) -> Iterator[tuple[Reader, Writer]]:
     """Open the job database for reading and writing under its lock; raise NotFound, LockHeld."""
     # Taking the lock creates the file, so that a project without a database is refused first.
-    with opened(project):
+    with open_reader(project):
         pass
     with (
         lock.hold(project.db, command=command_line()),
-        opened(project) as reader,
+        open_reader(project) as reader,
         Writer(project.db) as writer,
     ):
         yield reader, writer

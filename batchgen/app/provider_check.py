@@ -21,7 +21,7 @@ from ..sandbox import launch
 from ..transport import ProviderClient, Transport
 from .config import keys, settings
 from .config.keys import Key
-from .config.providers import configured, known
+from .config.providers import load_profiles, provider_settings
 from .project import Project
 
 Value = TypeVar("Value")
@@ -45,7 +45,7 @@ class CheckCandidate:
     profile: Profile
     variable: str | None = None  #: which of ``api_key_env``; None where no key is needed, or any will do
     key: Key | None = None
-    lacking: str = ""  #: why there is no key, where one is needed
+    problem: str = ""  #: why there is no key, where one is needed
 
     @property
     def ends(self) -> str:
@@ -93,22 +93,22 @@ def check(project: Project, names: Sequence[str] = (), now: Clock = time.time) -
     """
     with _world(project) as moved:
         candidates = _candidates(project, names, moved)
-        asked = [each for each in candidates if not each.lacking]
+        asked = [each for each in candidates if not each.problem]
         told = iter(_carried([(each, check_key(each.profile, _secret(each))) for each in asked], now))
         return tuple(
             ProviderCheck(candidate=each, account=account, skews=skews)
             for each in candidates
-            for account, skews in [(None, []) if each.lacking else next(told)]
+            for account, skews in [(None, []) if each.problem else next(told)]
         )
 
 
-def models(project: Project, name: str) -> ProviderListing:
+def list_provider_models(project: Project, name: str) -> ProviderListing:
     """Ask the provider *name* for its models; raise KeyMissing where it answers nobody without a key."""
     with _world(project) as moved:
         first = _candidates(project, [name], moved)[0]
         listing = first.profile.checks.models
-        if first.lacking and listing is not None and not listing.public:
-            raise KeyMissing(first.lacking)
+        if first.problem and listing is not None and not listing.public:
+            raise KeyMissing(first.problem)
         ((answer, _),) = _carried([(first, list_models(first.profile, _secret(first)))], time.time)
     accepted = answer.verdict is KeyVerdict.ACCEPTED
     return ProviderListing(
@@ -116,7 +116,7 @@ def models(project: Project, name: str) -> ProviderListing:
     )
 
 
-def worst(codes: Sequence[int]) -> int:
+def exit_code_of(codes: Sequence[int]) -> int:
     """Return the exit code of several findings: the gravest."""
     return next((code for code in (7, 5, 8) if code in codes), 0)
 
@@ -127,15 +127,15 @@ def keys_of(facts: Profile) -> Sequence[CheckCandidate]:
 
 
 def _candidates(project: Project, names: Sequence[str], moved: Callable[[Profile], Profile]) -> list[CheckCandidate]:
-    wanted = names or configured(project)
+    wanted = names or provider_settings(project)
     found: list[CheckCandidate] = []
-    for name, facts in known(project, names).items():
+    for name, facts in load_profiles(project, names).items():
         if project.sandbox:
             found += [CheckCandidate(profile=moved(facts), key=_ANY_KEY)] if name in wanted or facts.api_key_env else []
         else:
             found += list(_keys(facts)) or ([_keyless(facts)] if name in wanted else [])
     if not found:
-        variables = ", ".join(facts.api_key_env[0] for facts in known(project).values() if facts.api_key_env)
+        variables = ", ".join(facts.api_key_env[0] for facts in load_profiles(project).values() if facts.api_key_env)
         raise KeyMissing(f"no API key is set, so there is nothing to check.  Set one of {variables}")
     return found
 
@@ -146,7 +146,7 @@ def _keys(facts: Profile) -> Iterator[CheckCandidate]:
         try:
             key = keys.find_key(variable, settings.environment())
         except KeyMissing as error:
-            yield CheckCandidate(profile=facts, variable=variable, lacking=str(error))
+            yield CheckCandidate(profile=facts, variable=variable, problem=str(error))
         else:
             if key is not None:
                 yield CheckCandidate(profile=facts, variable=variable, key=key)
@@ -155,8 +155,8 @@ def _keys(facts: Profile) -> Iterator[CheckCandidate]:
 def _keyless(facts: Profile) -> CheckCandidate:
     if not facts.api_key_env:
         return CheckCandidate(profile=facts)
-    lacking = keys.missing(facts.name, facts.api_key_env)
-    return CheckCandidate(profile=facts, variable=facts.api_key_env[0], lacking=lacking)
+    lacking = keys.missing_key(facts.name, facts.api_key_env)
+    return CheckCandidate(profile=facts, variable=facts.api_key_env[0], problem=lacking)
 
 
 def _secret(candidate: CheckCandidate) -> str:

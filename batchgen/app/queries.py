@@ -15,8 +15,8 @@ from ..store.controls import Control
 from ..store.ledger import Calls, Counts, Failure, UsageLine, at_rest
 from ..store.reader import Reader
 from ..store.usage_groups import Asked, Used, divide
-from .control import in_force
-from .project import Project, opened
+from .control import active_controls
+from .project import Project, open_reader
 
 #: Jobs whose costs are looked up at once.
 _PAGE = 500
@@ -32,25 +32,25 @@ class BatchStatus:
     failures: Sequence[Failure]
     controls: Sequence[Control] = ()  #: the pauses and limits in force
     holder: Holder | None = None  #: who works on the job table now
-    cut_off: int = 0  #: jobs that were under way when a run was cut off, until the next one takes them up
+    interrupted: int = 0  #: jobs that were under way when a run was cut off, until the next one takes them up
 
 
 def status(project: Project, name: str | None) -> BatchStatus:
     """Return how far a batch is; None is the one that ran last."""
     # asked before as well: a run that ends meanwhile was not cut off
     before = lock.holder(project.db)
-    with opened(project) as reader:
-        found = standing(reader, reader.batch(name))
+    with open_reader(project) as reader:
+        found = batch_status(reader, reader.batch(name))
         runs_ = reader.runs(found.batch.id)
     holder = lock.holder(project.db)
     cut_off = 0 if _on(runs_, before, holder) else found.counts.running
     usage_ = at_rest(found.usage) if cut_off else found.usage
-    return replace(found, usage=usage_, controls=in_force(project), holder=holder, cut_off=cut_off)
+    return replace(found, usage=usage_, controls=active_controls(project), holder=holder, interrupted=cut_off)
 
 
 def batch(project: Project, name: str | None) -> records.Batch:
     """Return a batch; None is the one that ran last."""
-    with opened(project) as reader:
+    with open_reader(project) as reader:
         return reader.batch(name)
 
 
@@ -65,7 +65,7 @@ class UsageReport:
 
 def usage(project: Project, name: str | None, asked: Asked, now: datetime, *, every: bool = False) -> UsageReport:
     """Return what a batch used (None: the one that ran last), or *every* one, divided as *asked*."""
-    with opened(project) as reader:
+    with open_reader(project) as reader:
         batch = None if every else reader.batch(name)
         number = None if batch is None else batch.id
         return UsageReport(
@@ -75,7 +75,7 @@ def usage(project: Project, name: str | None, asked: Asked, now: datetime, *, ev
         )
 
 
-def standing(reader: Reader, batch: records.Batch) -> BatchStatus:
+def batch_status(reader: Reader, batch: records.Batch) -> BatchStatus:
     """Ask the job table how far *batch* is."""
     return BatchStatus(
         batch=batch,
@@ -89,7 +89,7 @@ def jobs(
     project: Project, name: str | None, selection: Selection, limit: int | None
 ) -> Iterator[tuple[Job, records.Bill]]:
     """Yield the selected jobs, each with what it took so far."""
-    with opened(project) as reader:
+    with open_reader(project) as reader:
         page: list[Job] = []
         for job in reader.jobs(reader.batch(name).id, selection, limit):
             page.append(job)
@@ -107,7 +107,7 @@ def _billed(reader: Reader, page: Sequence[Job]) -> Iterator[tuple[Job, records.
 
 def show(project: Project, name: str | None, key: str) -> tuple[Job, Sequence[records.AttemptRecord], records.Bill]:
     """Return one job, every attempt made for it, and what it took; raise NotFound."""
-    with opened(project) as reader:
+    with open_reader(project) as reader:
         job = reader.job(reader.batch(name).id, key)
         return job, reader.attempts(job), reader.bills([job]).get(job.id, records.Bill())
 
@@ -115,7 +115,7 @@ def show(project: Project, name: str | None, key: str) -> tuple[Job, Sequence[re
 def runs(project: Project, name: str | None) -> tuple[Sequence[records.Run], str | None]:
     """Return a batch's runs, the latest first, and the id of the one that is on, if one is."""
     before = lock.holder(project.db)
-    with opened(project) as reader:
+    with open_reader(project) as reader:
         found = reader.runs(reader.batch(name).id)
     return found, _on(found, before, lock.holder(project.db))
 

@@ -25,7 +25,7 @@ from ..task import Source, Task
 from ..transport.client import HEADERS
 from .config import providers
 from .plan import read_manifest
-from .project import Project, opened
+from .project import Project, open_reader
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,9 +36,9 @@ class Reproduction:
     profile: Profile
 
 
-def recipe(project: Project, name: str | None, key: str) -> Reproduction:
+def find_reproduction(project: Project, name: str | None, key: str) -> Reproduction:
     """Return the job *key* of a batch, with its provider as the manifest has it; raise NotFound, UsageError."""
-    with opened(project) as reader:
+    with open_reader(project) as reader:
         batch = reader.batch(name)
         job = reader.job(batch.id, key)
     return Reproduction(job=job, profile=_profile(project, batch, job.task.provider))
@@ -49,7 +49,7 @@ def _profile(project: Project, batch: Batch, provider: str) -> Profile:
         profiles = read_manifest(project, Path(batch.manifest)).profiles
         if provider in profiles:
             return profiles[provider]
-    return providers.known(project, [provider])[provider]
+    return providers.load_profiles(project, [provider])[provider]
 
 
 def as_yaml(job: Job) -> str:

@@ -22,7 +22,7 @@ from .config import providers
 from .project import Project
 
 
-def as_before(project: Project, reader: Reader, batch: Batch) -> Batch:
+def with_earlier_overrides(project: Project, reader: Reader, batch: Batch) -> Batch:
     """Return *batch* as earlier retries ask for it, as far as its manifest asks for what it asked then."""
     ids = {found.name: found.id for found in reader.batches()}
     marks = reader.known(ids[batch.name]).amended() if batch.name in ids else {}
@@ -37,7 +37,7 @@ def as_before(project: Project, reader: Reader, batch: Batch) -> Batch:
     return replace(batch, jobs=jobs, profiles=profiles)
 
 
-def amended(project: Project, batch: Batch, keys: Iterable[str], said: Said) -> Batch:
+def with_overrides(project: Project, batch: Batch, keys: Iterable[str], said: Said) -> Batch:
     """Return *batch* with *said* for the jobs *keys*; raise UsageError where there is no such provider."""
     if not said:
         return batch
@@ -52,12 +52,12 @@ def amended(project: Project, batch: Batch, keys: Iterable[str], said: Said) -> 
 def _profile(project: Project, batch: Batch, name: str) -> Profile:
     """Return a provider that the manifest does not name, under the manifest's policies and what was typed."""
     policy: Mapping[str, Any] = {"retry": batch.retry, "on_unknown": batch.on_unknown}
-    known = providers.known(project, [name])[name]
+    known = providers.load_profiles(project, [name])[name]
     stated = known.model_copy(update={key: value for key, value in policy.items() if value is not None})
     return batch.overlay.over(stated)
 
 
-def to_put_back(reader: Reader, batch: Batch, selection: Selection) -> Mapping[str, Job]:
+def jobs_to_requeue(reader: Reader, batch: Batch, selection: Selection) -> Mapping[str, Job]:
     """Return the selected jobs of *batch* by key; raise NotFound where it never ran."""
     known = {found.name: found.id for found in reader.batches()}
     if batch.name not in known:
@@ -65,7 +65,7 @@ def to_put_back(reader: Reader, batch: Batch, selection: Selection) -> Mapping[s
     return {job.key: job for job in reader.jobs(known[batch.name], selection)}
 
 
-def put_back(project: Project, jobs: Mapping[str, Job], keys: Container[str]) -> list[int]:
+def requeue(project: Project, jobs: Mapping[str, Job], keys: Container[str]) -> list[int]:
     """Put those of *jobs* back that *keys* names; return their numbers."""
     with Writer(project.db) as writer:
 

@@ -21,13 +21,13 @@ class RunOptions:
     allow_unpriced: bool = False  #: send requests without a known price even under a budget
     wait_lock: float = 0.0  #: seconds to wait for another run to end
     requeue: Selection | None = None  #: failed jobs to put back first
-    alone: bool = True  #: where jobs are put back, send these and nothing else
-    amend: Mapping[str, Any] = field(default_factory=dict)  #: what these are asked for beside their manifest
+    only_requeued: bool = True  #: where jobs are put back, send these and nothing else
+    overrides: Mapping[str, Any] = field(default_factory=dict)  #: what these are asked for beside their manifest
     selection: Selection = field(default_factory=Selection)  #: of what is pending, what is sent
     keep_changed: bool = False  #: leave done jobs as they are, also where the manifest asks for something else
-    bounds: StopConditions = field(default_factory=StopConditions)  #: when the run ends by itself
+    stop_conditions: StopConditions = field(default_factory=StopConditions)  #: when the run ends by itself
     fail_on: FailOn = "any"
-    attended: bool = True  #: there is a terminal, where somebody may decide what it waits for
+    interactive: bool = True  #: there is a terminal, where somebody may decide what it waits for
     latency: str = "realistic"  #: of the sandbox
-    chosen: str = ""  #: the options that selected what it is about, as typed
+    selected_by: str = ""  #: the options that selected what it is about, as typed
     again: str = ""  #: those that a run which goes on needs too, as typed

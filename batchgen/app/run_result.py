@@ -22,7 +22,7 @@ from ..money import show_credits, show_usd
 from ..planning.plan import Plan
 from ..store import ledger
 from ..store.records import Loaded
-from .advice import WHY, NextStep, exit_words, needs_a_person, steps
+from .advice import CLOSURES, NextStep, exit_meaning, needs_attention, next_steps
 from .project import CommandFlags, Project
 from .queries import BatchStatus
 from .recovery.rebuild import RecoveryReport
@@ -35,15 +35,15 @@ KEPT = 500
 
 def document(ended: RunResult) -> dict[str, Any]:
     """Return the end of a run as a JSON document; money is a decimal string, null where nobody knows."""
-    found = ended.standing
-    ahead = list(steps(found, ended.way, ended.imageless))
+    found = ended.status
+    ahead = list(next_steps(found, ended.command_flags, ended.imageless_job))
     body = ledger.status_document(found.batch.name, found.counts, found.usage, found.failures)
     return body | {
         "failures": _failures(ended, ahead),
         "unknown": _unknown(ended),
         "exit_code": ended.exit_code,
-        "exit_words": exit_words(ended),
-        "needs_person": needs_a_person(ended),
+        "exit_words": exit_meaning(ended),
+        "needs_person": needs_attention(ended),
         "run": _run(ended),
         "budgets": [purse.as_json() for purse in ended.purses],
         "underpriced": [one.as_json() for one in ended.underpriced],
@@ -51,14 +51,14 @@ def document(ended: RunResult) -> dict[str, Any]:
     }
 
 
-def path(project: Project, run_id: str) -> Path:
+def summary_path(project: Project, run_id: str) -> Path:
     """Return where the summary of a run lies."""
     return project.state / "runs" / run_id / "summary.json"
 
 
-def keep(project: Project, ended: RunResult) -> Path | None:
+def write_summary(project: Project, ended: RunResult) -> Path | None:
     """Write the summary of a run, whole or not at all; return its path, None where the disk does not take it."""
-    file = path(project, ended.run_id)
+    file = summary_path(project, ended.run_id)
     runs = file.parents[1]
     data = json.dumps(document(ended), indent=2).encode() + b"\n"
     try:
@@ -87,14 +87,14 @@ def _failures(ended: RunResult, ahead: list[NextStep]) -> list[dict[str, Any]]:
             "next": cures[failure.cause].command,
             "what": cures[failure.cause].what,
         }
-        for failure in ended.standing.failures
+        for failure in ended.status.failures
     ]
 
 
 def _unknown(ended: RunResult) -> dict[str, Any]:
-    doubtful = [line for line in ended.standing.usage if line.at_risk]
+    doubtful = [line for line in ended.status.usage if line.at_risk]
     return {
-        "jobs": ended.standing.counts.unknown,
+        "jobs": ended.status.counts.unknown,
         "attempts": sum(line.at_risk for line in doubtful),
         "usd": show_usd(ledger.add([line.at_risk_usd for line in doubtful])) if doubtful else "0",
         "credits": {
@@ -115,10 +115,10 @@ def _run(ended: RunResult) -> dict[str, Any]:
         "failed": ended.failed,
         "unknown": ended.doubtful,
         "usd": show_usd(ended.usd),
-        "folder": ended.standing.batch.folder,
-        "manifest": ended.standing.batch.manifest,
+        "folder": ended.status.batch.folder,
+        "manifest": ended.status.batch.manifest,
         "sandbox": ended.sandbox,
-        "signal": ended.stopped,
+        "signal": ended.signal,
         "stopped": ended.drained,
         "resumed": None if ended.resumed is None else ended.resumed.as_json(),
         "lanes": [_lane(lane) for lane in ended.lanes],
@@ -129,7 +129,7 @@ def _lane(lane: LaneResult) -> dict[str, Any]:
     return {
         "provider": lane.provider,
         "closed": lane.closed,
-        "why": None if lane.closed is None else WHY[str(lane.closed)],
+        "why": None if lane.closed is None else CLOSURES[str(lane.closed)],
         "message": lane.message,
         "left": lane.left,
         "stood_in": dict(lane.stood_in),
@@ -167,11 +167,11 @@ class RunResult:
     run_id: str
     command: str
     began: datetime
-    standing: BatchStatus
+    status: BatchStatus
     lanes: Sequence[LaneResult]
     images: int  #: delivered by this run
     seconds: float
-    stopped: int | None  #: the signal that stopped it
+    signal: int | None  #: the signal that stopped it
     drained: str | None  #: the bound that ended it early, in words
     sent: bool  #: False: there was nothing to do
     failed: int  #: jobs that failed in this run
@@ -179,22 +179,22 @@ class RunResult:
     usd: int  #: nano-USD that this run is known to have spent
     purses: Sequence[Budget]  #: what counts against each budget
     sandbox: bool
-    chosen: str  #: the options that selected what it was about
+    selected_by: str  #: the options that selected what it was about
     fail_on: FailOn = "any"
-    way: CommandFlags = field(default_factory=CommandFlags)  #: how commands that go on are typed
+    command_flags: CommandFlags = field(default_factory=CommandFlags)  #: how commands that go on are typed
     underpriced: Sequence[Underpriced] = ()  #: calls that were found to cost more than the price list says
-    imageless: str | None = None  #: a job to look at, where a lane closed for answers without an image
-    before: int | None = None  #: the exit code of the run before
-    taken_in: RecoveryReport | None = None  #: what the job table had lost and learnt again from the files around it
+    imageless_job: str | None = None  #: a job to look at, where a lane closed for answers without an image
+    previous_exit_code: int | None = None  #: the exit code of the run before
+    recovery: RecoveryReport | None = None  #: what the job table had lost and learnt again from the files around it
     resumed: Resumed | None = None  #: what became of the calls that an earlier run was cut off with
-    wish: Plan = field(default_factory=Plan)  #: what it set out to do
+    plan: Plan = field(default_factory=Plan)  #: what it set out to do
     loaded: Loaded = field(default_factory=Loaded)  #: what it did to the job table before
 
     @property
     def exit_code(self) -> int:
         """Return the exit code of the table in the README: the gravest of what holds."""
-        if self.stopped is not None:
-            return 128 + self.stopped
+        if self.signal is not None:
+            return 128 + self.signal
         # a provider with another key that still works, or models in another lane, was not closed
         open_ = {lane.provider for lane in self.lanes if lane.closed is None and not lane.denied}
         why = {lane.closed for lane in self.lanes if lane.closed and lane.left and lane.provider not in open_}
@@ -203,16 +203,16 @@ class RunResult:
             return 7
         if Closure.DENIED in why:
             return 5
-        if why or (self.standing.counts.pending and (self.drained is not None or not self.wish.selected)):
+        if why or (self.status.counts.pending and (self.drained is not None or not self.plan.selected)):
             return 8
-        return 3 if self.fallen_short and not self.forgiven else 0
+        return 3 if self.has_failures and not self.failures_ignored else 0
 
     @property
-    def fallen_short(self) -> bool:
+    def has_failures(self) -> bool:
         """Tell whether jobs failed or are in doubt, in this run or an earlier one."""
-        return bool(self.standing.counts.failed or self.standing.counts.unknown)
+        return bool(self.status.counts.failed or self.status.counts.unknown)
 
     @property
-    def forgiven(self) -> bool:
+    def failures_ignored(self) -> bool:
         """Tell whether the exit code is to say nothing of that."""
-        return self.fail_on == "never" or (self.fail_on == "all" and self.standing.counts.done > 0)
+        return self.fail_on == "never" or (self.fail_on == "all" and self.status.counts.done > 0)

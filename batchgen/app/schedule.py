@@ -13,20 +13,20 @@ from typing import Any
 from ..errors import UsageError
 
 #: Exit codes that are no fault of the machine: some jobs failed, budget reached, stopped early.
-FINE = "3 7 8"
+ACCEPTABLE_CODES = "3 7 8"
 #: Seconds that a stopped run gets: it lets calls under way end for 75.
 GRACE = 90
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class When:
+class Schedule:
     """When it starts: every so many minutes, or else once a day."""
 
     minutes: int | None = None
     at: time = time(22)
 
     @classmethod
-    def of(cls, every: str | None, daily: str | None) -> When:
+    def of(cls, every: str | None, daily: str | None) -> Schedule:
         """Read "30m" or "2h", and "22:00"; raise UsageError."""
         if every is not None and daily is not None:
             raise UsageError("say --every or --daily, not both")
@@ -66,17 +66,17 @@ class When:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Start:
+class Unit:
     """What is started: absolute paths throughout."""
 
     name: str  #: of the unit: letters, digits and -
     command: Sequence[str]
     folder: str
-    when: When
+    when: Schedule
     notes: Sequence[str] = ()  #: comments
 
 
-def cron(start: Start) -> str:
+def cron(start: Unit) -> str:
     """Return a line for ``crontab -e``, with what to know before it.  Raises UsageError for a path that cron cannot."""
     line = shlex.join(start.command)
     if "\n" in line:
@@ -91,7 +91,7 @@ def cron(start: Start) -> str:
     )
 
 
-def systemd(start: Start) -> str:
+def systemd(start: Unit) -> str:
     """Return a service and its timer, each under the name of its file."""
     unit, project = f"batchgen-{start.name}", "~/.config/systemd/user"
     service = [
@@ -105,7 +105,7 @@ def systemd(start: Start) -> str:
         "# reads .env in this folder by itself",
         *(f"# {note}" for note in start.notes),
         f"ExecStart={' '.join(map(_systemd_word, start.command))}",
-        f"SuccessExitStatus={FINE}",
+        f"SuccessExitStatus={ACCEPTABLE_CODES}",
         f"TimeoutStopSec={GRACE}",
     ]
     timer = [
@@ -133,7 +133,7 @@ def _systemd_word(word: str) -> str:
     return f'"{quoted}"'
 
 
-def launchd(start: Start) -> str:
+def launchd(start: Unit) -> str:
     """Return a property list for ~/Library/LaunchAgents."""
     label = f"batchgen.{start.name}"
     body = {

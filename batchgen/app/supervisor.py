@@ -23,7 +23,7 @@ from ..providers.profile import Limits
 from ..store.writer import Writer
 from . import live_limits
 from .lanes import LaneHistory, ago, configured, sent
-from .live_limits import Say
+from .live_limits import ShowMessage
 from .project import Project
 
 #: Seconds between two times at which what was learned is written down.
@@ -44,9 +44,9 @@ class Supervisor:
     batch: Batch
     runner: Runner
     writer: Writer
-    say: Say  #: tells a person something at once
-    silence: Say | None = None  #: tells of a silence; None: as *say* does
-    attended: bool = True  #: there is a terminal, where somebody may end what the run waits for
+    say: ShowMessage  #: tells a person something at once
+    on_silence: ShowMessage | None = None  #: tells of a silence; None: as *say* does
+    interactive: bool = True  #: there is a terminal, where somebody may end what the run waits for
 
     @asynccontextmanager
     async def around(self, display: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
@@ -56,7 +56,7 @@ class Supervisor:
             await tasks.start(partial(live_limits.follow, self.project, self.batch, apply, self.say))
             tasks.start_soon(self._remember)
             tasks.start_soon(self._listen)
-            if not self.attended:
+            if not self.interactive:
                 tasks.start_soon(self._end_of_waiting)
             async with display:
                 yield
@@ -66,7 +66,7 @@ class Supervisor:
     def stalled(self, text: str) -> None:
         """Tell a person that nothing comes back."""
         log.event("stalled", logging.WARNING, message=text)
-        (self.silence or self.say)(text)
+        (self.on_silence or self.say)(text)
 
     async def keep(self) -> None:
         """Write down what lanes have learned."""
@@ -130,7 +130,7 @@ class Supervisor:
         return list(dict.fromkeys(lane.provider for lane in self.runner.lanes if lane.held))
 
     def _undo(self, providers: list[str]) -> str:
-        flags = self.project.way().flags
+        flags = self.project.command_flags().flags
         return ", ".join(f"{name} is paused (to resume it: batchgen unpause{flags} {name})" for name in providers)
 
     async def _listen(self) -> None:

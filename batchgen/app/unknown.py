@@ -23,7 +23,7 @@ from ..store.reader import Reader
 from ..store.records import AttemptRecord, Batch, UnknownAttempt
 from ..task import NOTHING, Artifact, Basis, Charge, Picture, Usage
 from .clock import utc_now
-from .project import Project, open_locked, opened
+from .project import Project, open_locked, open_reader
 
 #: No image that a provider sends is larger.
 _LARGEST = 256 * 1024 * 1024
@@ -34,16 +34,16 @@ _ADOPTING = {State.UNKNOWN, State.FAILED, State.PENDING}
 # --- jobs in doubt ------------------------------------------------------------
 
 
-def doubts(
+def list_unknown(
     project: Project, name: str | None, selection: Selection
 ) -> tuple[Batch, Sequence[tuple[Job, UnknownAttempt | None]]]:
     """Return the jobs of a batch that may have been bought, each with what is known of its last call."""
-    with opened(project) as reader:
+    with open_reader(project) as reader:
         batch = reader.batch(name)
         return batch, [(job, reader.doubt(job)) for job in _unknown(reader, batch, selection)]
 
 
-def try_again(project: Project, name: str | None, selection: Selection) -> tuple[Batch, Sequence[Job]]:
+def requeue(project: Project, name: str | None, selection: Selection) -> tuple[Batch, Sequence[Job]]:
     """Put jobs in doubt back to pending; what they may have cost stays in the ledger."""
     with open_locked(project) as (reader, writer):
         batch = reader.batch(name)

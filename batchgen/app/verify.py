@@ -17,7 +17,7 @@ from ..planning.selection import Selection
 from ..store.reader import Reader
 from ..store.records import Batch, DeliveredFile
 from .clock import utc_now
-from .project import Project, open_locked, opened
+from .project import Project, open_locked, open_reader
 
 #: Threads that read files; disks answer several questions at once.
 _THREADS = 4
@@ -40,13 +40,13 @@ class VerifyReport:
 
     batch: Batch
     checked: int
-    flaws: Sequence[FileProblem]
+    problems: Sequence[FileProblem]
     requeued: Sequence[str] = ()  #: keys of jobs that were put back
 
 
 def verify(project: Project, name: str | None, selection: Selection, *, deep: bool) -> VerifyReport:
     """Hold every file that the selected jobs count on against its size and hash; *deep*: decode it too."""
-    with opened(project) as reader:
+    with open_reader(project) as reader:
         batch = reader.batch(name)
         return _verified(project, reader, batch, selection, deep=deep)
 
@@ -57,7 +57,7 @@ def requeue(project: Project, name: str | None, selection: Selection, *, deep: b
         batch = reader.batch(name)
         seen = _verified(project, reader, batch, selection, deep=deep)
         wrong = [
-            reader.job(batch.id, key) for key in dict.fromkeys(flaw.key for flaw in seen.flaws if not flaw.orphaned)
+            reader.job(batch.id, key) for key in dict.fromkeys(flaw.key for flaw in seen.problems if not flaw.orphaned)
         ]
         chosen = [job for job in wrong if job.state is State.DONE]
 
@@ -76,7 +76,7 @@ def _verified(project: Project, reader: Reader, batch: Batch, selection: Selecti
         for page in reader.files(batch.id, replace(selection, orphaned=True)):
             checked += len(page)
             flaws += [flaw for flaw in threads.map(look, page) if flaw is not None]
-    return VerifyReport(batch=batch, checked=checked, flaws=flaws)
+    return VerifyReport(batch=batch, checked=checked, problems=flaws)
 
 
 def _flaw(root: Path, standing: DeliveredFile, *, deep: bool) -> FileProblem | None:

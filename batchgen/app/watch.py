@@ -17,7 +17,7 @@ from ..store import controls
 from ..store.controls import Control
 from ..store.ledger import Counts, UsageLine
 from ..store.records import Batch, Run
-from .project import Project, opened
+from .project import Project, open_reader
 
 #: Seconds over which rates are taken.
 WINDOW = 60.0
@@ -32,11 +32,11 @@ class Snapshot:
     holder: Holder | None  #: who works on the job table
     lanes: Mapping[str, Counts]
     usage: Sequence[UsageLine]
-    told: Mapping[str, Control]  #: what a person said of providers, and has not taken back
+    controls: Mapping[str, Control]  #: what a person said of providers, and has not taken back
     rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))  #: images per minute, by provider
 
     @property
-    def going(self) -> bool:
+    def is_running(self) -> bool:
         """Return whether a run is on, or about to begin: who holds the table may still be planning."""
         if self.holder is None:
             return False
@@ -61,7 +61,7 @@ def follow(project: Project, name: str | None) -> Iterator[Snapshot]:
     Raises NotFound where there is no such batch.
     """
     seen: deque[tuple[float, Mapping[str, int]]] = deque()
-    with opened(project) as reader:
+    with open_reader(project) as reader:
         batch = reader.batch(name)
         while True:
             before, batch = batch, reader.batch(name)
@@ -81,11 +81,11 @@ def follow(project: Project, name: str | None) -> Iterator[Snapshot]:
                 holder=holder,
                 lanes=lanes,
                 usage=reader.usage(batch.id),
-                told=told,
+                controls=told,
                 rates=rates,
             )
             yield glimpse
-            if not glimpse.going:
+            if not glimpse.is_running:
                 return
 
 

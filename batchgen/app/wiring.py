@@ -42,13 +42,13 @@ from ..transport import Transport
 from .clock import steady_clock, utc_now
 from .config.keys import ApiKeys
 from .lanes import LaneHistory, lanes, policy_of
-from .live_limits import Say
-from .plan import found_prices, of_run, purses
+from .live_limits import ShowMessage
+from .plan import batch_budgets, learned_prices, run_budget
 from .preflight import widths
 from .project import Project
-from .queries import standing
+from .queries import batch_status
 from .recovery import last_run
-from .recovery.resumed import Resumed, Sent, spoken
+from .recovery.resumed import Resumed, SentCalls, resumed_text
 from .run_options import RunOptions
 from .run_result import LaneResult, RunResult
 from .shutdown import Stop
@@ -71,10 +71,10 @@ class RunSession:
     keys: ApiKeys
     reader: Reader
     writer: Writer
-    wish: Plan = field(default_factory=Plan)  #: what it is to do
+    plan: Plan = field(default_factory=Plan)  #: what it is to do
     back: Sequence[int] | None = None  #: jobs that a retry put back: it sends nothing else
-    say: Say = lambda _text: None  #: tells a person something at once
-    silence: Say | None = None  #: tells of a silence; None: as *say* does
+    say: ShowMessage = lambda _text: None  #: tells a person something at once
+    on_silence: ShowMessage | None = None  #: tells of a silence; None: as *say* does
 
     async def carry_out(self, command: str, follow: Follow) -> RunResult:
         """Load the jobs, send what is due, and return what it came to."""
@@ -87,7 +87,7 @@ class RunSession:
         await self.writer.begin_run(
             run_id, batch_id, command=command, pid=os.getpid(), host=socket.gethostname(), now=started
         )
-        last_run.begun(self.project, self.batch.name, run_id)
+        last_run.record_start(self.project, self.batch.name, run_id)
         interrupted = bool(self.reader.open_attempts(batch_id))
         profiles = {name: known for name, known in self.batch.profiles.items() if name in self.needed(batch_id)}
         spool = Spool(self.project.state / "spool")
@@ -106,7 +106,7 @@ class RunSession:
                     log.event("key_sent", variable=one.variable, host=one.host, provider=one.provider)
             runner.purchases.listeners.remove(resumed.note)
             if resumed.calls:
-                self.say(f"resumed   {spoken(resumed)}")
+                self.say(f"resumed   {resumed_text(resumed)}")
             # a job that was cut off could not be changed, or given to another provider, before it was settled
             if interrupted:
                 await self._load(batch_id, started)
@@ -117,8 +117,8 @@ class RunSession:
         sweep(self.batch.folder)
         if profiles:
             require_writable(self.batch.folder, (job.output for job in self.batch.jobs))
-        stop = Stop(runner, self.terms.bounds, utc_now)
-        sent = Sent()
+        stop = Stop(runner, self.terms.stop_conditions, utc_now)
+        sent = SentCalls()
         runner.purchases.listeners.append(sent.note)
         async with transport:
             with sent.corrected():
@@ -126,10 +126,10 @@ class RunSession:
         ended = replace(
             self._ended(batch_id, runner, started, stop.signal),
             command=command, loaded=loaded, resumed=resumed if resumed.calls else None,
-            imageless=sent.imageless(runner.lanes),
+            imageless_job=sent.imageless_job(runner.lanes),
         )  # fmt: skip
         await self.writer.end_run(run_id, ended.exit_code, utc_now())
-        last_run.ended(self.project, self.batch.name, run_id)
+        last_run.record_end(self.project, self.batch.name, run_id)
         return ended
 
     def _workshop(self, transport: Transport, spool: Spool, alarm: Callable[[OSError], None]) -> Executor:
@@ -150,15 +150,15 @@ class RunSession:
             runner=runner,
             writer=self.writer,
             say=self.say,
-            silence=self.silence,
-            attended=self.terms.attended,
+            on_silence=self.on_silence,
+            interactive=self.terms.interactive,
         )
 
     def needed(self, batch_id: int) -> set[str]:
         """Return the providers with jobs waiting, their alternates, and those of attempts that were left open."""
         waiting = {name for name, counts in self.reader.lanes(batch_id).items() if counts.pending or counts.running}
         interrupted = {record.provider for _, record in self.reader.open_attempts(batch_id)}
-        return waiting | interrupted | (set(self.wish.alternates) - set(self.keys.keyless) if waiting else set())
+        return waiting | interrupted | (set(self.plan.alternates) - set(self.keys.without_key) if waiting else set())
 
     def runner(
         self,
@@ -180,7 +180,7 @@ class RunSession:
         own: dict[str, Any] = {
             "backend": None,
             "wallet": self._wallet(batch_id),
-            "prices": found_prices(self.reader, self.batch.profiles),
+            "prices": learned_prices(self.reader, self.batch.profiles),
             "estimate": dearest,
             "translate": lambda task, provider: translate(task, self.batch.profiles[provider]),
             "release": release,
@@ -217,7 +217,7 @@ class RunSession:
 
     async def _load(self, batch_id: int, now: datetime) -> Loaded:
         return await self.writer.load(
-            batch_id, self.batch.jobs, now, keep_changed=self.terms.keep_changed, revise=self.wish.revise
+            batch_id, self.batch.jobs, now, keep_changed=self.terms.keep_changed, revise=self.plan.revise
         )
 
     def _source_fetcher(self, transport: Transport) -> Fetch:
@@ -243,15 +243,15 @@ class RunSession:
         found: list[Lane] = []
         for (name, account), width in widths(wanted).items():
             made = lanes(profiles[name], account, width, memory)
-            if name in self.keys.keyless:  # it can finish what arrived, no more
+            if name in self.keys.without_key:  # it can finish what arrived, no more
                 made = map(_idle, made)
             found += made
         return found
 
     def _wallet(self, batch_id: int) -> Budgets:
         """Return a purse for each cap, less what has been spent, is at risk or is reserved under it so far."""
-        own = of_run(self.terms.budget, unpriced=self.terms.allow_unpriced)
-        return Budgets((*purses(self.batch, self.reader, batch_id, utc_now()), *own))
+        own = run_budget(self.terms.budget, unpriced=self.terms.allow_unpriced)
+        return Budgets((*batch_budgets(self.batch, self.reader, batch_id, utc_now()), *own))
 
     def _ended(self, batch_id: int, runner: Runner, started: datetime, stopped: int | None) -> RunResult:
         counts, lanes_ = self.reader.lanes(batch_id), runner.lanes
@@ -260,7 +260,7 @@ class RunSession:
             run_id=run_id,
             command="",
             began=started,
-            standing=standing(self.reader, self.reader.batch(self.batch.name)),
+            status=batch_status(self.reader, self.reader.batch(self.batch.name)),
             lanes=[
                 LaneResult(
                     name=lane.name,
@@ -280,7 +280,7 @@ class RunSession:
             ],
             images=sum(lane.images for lane in lanes_),
             seconds=(utc_now() - started).total_seconds(),
-            stopped=stopped,
+            signal=stopped,
             drained=runner.drained,
             sent=any(lane.calls or lane.images or lane.failed or lane.doubtful or lane.closed for lane in lanes_),
             failed=sum(lane.failed for lane in lanes_),
@@ -289,11 +289,11 @@ class RunSession:
             purses=runner.purchases.wallet.budgets,
             underpriced=tuple(runner.purchases.prices.underpriced.values()),
             sandbox=self.project.sandbox,
-            chosen=self.terms.chosen,
+            selected_by=self.terms.selected_by,
             fail_on=self.terms.fail_on,
-            way=self.project.way(again=self.terms.again),
-            wish=self.wish,
-            before=next((run.exit_code for run in self.reader.runs(batch_id) if run.id != run_id), None),
+            command_flags=self.project.command_flags(again=self.terms.again),
+            plan=self.plan,
+            previous_exit_code=next((run.exit_code for run in self.reader.runs(batch_id) if run.id != run_id), None),
         )
 
 

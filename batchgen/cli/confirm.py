@@ -15,7 +15,7 @@ from .render.plan import amend_lines, key_lines, keys_of_plan, many, plan_lines,
 from .settings_file import from_a_file
 
 if TYPE_CHECKING:
-    from ..app.run import Agree, RunOptions
+    from ..app.run import Confirm, RunOptions
     from ..manifest import Batch
     from ..planning.plan import Plan
 
@@ -26,7 +26,7 @@ _PRICE = (
 )
 
 
-def agreement(session: Session, terms: RunOptions, *, yes: bool, ask: bool, real: bool = True) -> Agree:
+def agreement(session: Session, terms: RunOptions, *, yes: bool, ask: bool, real: bool = True) -> Confirm:
     """Return what agrees to a plan, or refuses; it asks only if *ask*.  *real*: keys are sent."""
     stated = terms.budget is not None and not from_a_file("budget")
 
@@ -35,7 +35,7 @@ def agreement(session: Session, terms: RunOptions, *, yes: bool, ask: bool, real
         if not session.quiet and not session.as_json:
             for warning in batch.warnings:
                 output.say(f"warning: {output.nearer(warning)}")
-            for line in [*plan_lines(batch.name, wish, None), *amend_lines(wish, terms.amend), *keys, ""]:
+            for line in [*plan_lines(batch.name, wish, None), *amend_lines(wish, terms.overrides), *keys, ""]:
                 output.say(line)
             keys = []
         needs = _needing_a_price(batch, terms)

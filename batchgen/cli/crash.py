@@ -38,8 +38,8 @@ def report(error: BaseException) -> BatchgenError:
     lines = "".join(traceback.format_exception(error)).splitlines()
     debug = command.said("--debug")
     if debug:
-        output.say("\n".join(map(str, log.clean(lines))))
-    what = output.short(str(log.clean(f"{type(one).__name__}: {one}")), WIDTH)
+        output.say("\n".join(map(str, log.redacted(lines))))
+    what = output.short(str(log.redacted(f"{type(one).__name__}: {one}")), WIDTH)
     file = _kept(what, lines)
     parts = [f"its traceback is in {file}"] if file else []
     parts += [] if debug else [f"run again with --debug {'to see it here' if file else 'for a traceback'}"]
@@ -59,7 +59,7 @@ def _kept(what: str, lines: list[str]) -> Path | None:
     """Write a traceback into the log of this command, or into the project's; return None where that fails."""
     wanted = log.last() or log.LogOptions(file=_usual())
     lost: list[str] = []
-    with log.kept(log.LogOptions(file=wanted.file, as_text=wanted.as_text, tell=lost.append)):
+    with log.logging_to(log.LogOptions(file=wanted.file, as_text=wanted.as_text, tell=lost.append)):
         log.event("crash", log.ERROR, error=what, traceback=lines)
     return None if lost else wanted.file
 

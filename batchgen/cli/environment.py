@@ -15,7 +15,7 @@ from ..errors import SettingsError
 from . import command
 
 if TYPE_CHECKING:
-    from ..app.config.dotenv import Fate
+    from ..app.config.dotenv import Use
 
 NAME = ".env"
 _HEAD = f"{command.PREFIX}_"
@@ -72,7 +72,7 @@ def warn_of_ignored(folder: Path) -> None:
     )
 
 
-def fate(name: str, value: str) -> Fate:
+def fate(name: str, value: str) -> Use:
     """Return what becomes of a variable that the .env of a project folder sets."""
     if name.startswith(_HEAD):
         return "set" if _may_set(name.removeprefix(_HEAD).lower(), value) else "ignored"

@@ -83,16 +83,16 @@ class Observers:
 
     def follow(self, display: Follow) -> Follow:
         """Return what follows a run, *display* included."""
-        from ..app.monitoring.events import journal, together
+        from ..app.monitoring.events import combine, log_events
 
-        return together(display, journal, self.notifier.follow, *([self.meter.follow] if self.meter else []))
+        return combine(display, log_events, self.notifier.follow, *([self.meter.follow] if self.meter else []))
 
     def say(self, text: str) -> None:
         """Tell a person something; with -q the log alone hears what goes on by itself."""
         if not self.session.quiet:
             output.say(text)
 
-    def silence(self, text: str) -> None:
+    def on_silence(self, text: str) -> None:
         """Tell whoever is to know that nothing comes back."""
         output.say(text)
         self.notifier.stalled(text)
@@ -102,7 +102,7 @@ class Observers:
         """Keep a log of what goes on inside; tell of the error that ends it."""
         from ..files import log as logs
 
-        with logs.kept(self.log, batch=self.batch):
+        with logs.logging_to(self.log, batch=self.batch):
             try:
                 yield
             except BatchgenError as error:

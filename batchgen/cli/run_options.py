@@ -121,14 +121,16 @@ def terms_of(
         allow_unpriced=options["allow_unpriced"],
         wait_lock=options["wait_lock"],
         requeue=requeue,
-        amend=amend or {},
+        overrides=amend or {},
         selection=chosen or Selection(),
         keep_changed=options["keep_changed"],
-        bounds=bounds(options["stop_at"], options["max_time"], options["max_failures"], datetime.now().astimezone()),
+        stop_conditions=bounds(
+            options["stop_at"], options["max_time"], options["max_failures"], datetime.now().astimezone()
+        ),
         fail_on=options["fail_on"],
-        attended=sys.stdin.isatty() and sys.stderr.isatty(),
+        interactive=sys.stdin.isatty() and sys.stderr.isatty(),
         latency=options["latency"],
-        chosen=spoken(requeue or chosen or Selection()),
+        selected_by=spoken(requeue or chosen or Selection()),
         again=_again(options),
     )
 

@@ -90,7 +90,7 @@ def said(ctx: click.Context) -> dict[str, Any]:
     options = allowed(command)
     found: dict[str, Any] = {}
     for layer in layers:
-        stated = layer.said.get(SECTION) or {}
+        stated = layer.values.get(SECTION) or {}
         for key, value in ((key, value) for one in sections for key, value in (stated.get(one) or {}).items()):
             option = options.get(_plain(key))
             if option is not None and option.name is not None:  # None: an option of run that this one lacks
@@ -126,7 +126,7 @@ def problems(layer: SettingsLayer, sections: Sequence[str] | None) -> Iterator[P
     """Yield what is wrong with the options of *sections* (None: of all), and every section of no command."""
     from . import batchgen as root
 
-    for name, stated in (layer.said.get(SECTION) or {}).items():
+    for name, stated in (layer.values.get(SECTION) or {}).items():
         if name not in root.table:
             known = root.other_names.get(name)
             hint = f"say it of {known!r}" if known else suggest(name, root.table, "batchgen --help lists the commands")
@@ -145,7 +145,7 @@ def _of_command(
     for key, value in stated.items():
         plain, where = _plain(key), (SECTION, name, key)
         why = REFUSED.get(plain) or (
-            None if layer.own or plain not in options else _reaching_out(options[plain], value)
+            None if layer.is_users or plain not in options else _reaching_out(options[plain], value)
         )
         if plain not in options:
             hint = suggest(plain, allowed(command), f"batchgen {name} --help lists the options")
@@ -215,9 +215,9 @@ def _budget(values: list[str]) -> None:
 
 
 def _notify(values: list[str]) -> None:
-    from ..app.monitoring.notify import checked
+    from ..app.monitoring.notify import check_urls
 
-    checked(values)
+    check_urls(values)
 
 
 #: What a run itself would find wrong only later; each raises UsageError.

@@ -46,12 +46,12 @@ class LogOptions:
     tell: Callable[[str], None] | None = None  #: tells a person a line
 
 
-def event(name: str, level: int = logging.INFO, **about: object) -> None:
+def event(name: str, level: int = logging.INFO, **log_context: object) -> None:
     """Log that something happened; what is None is left out."""
-    _OWN.log(level, name, extra={"about": {key: value for key, value in about.items() if value is not None}})
+    _OWN.log(level, name, extra={"about": {key: value for key, value in log_context.items() if value is not None}})
 
 
-def hide(secrets: Iterable[str]) -> None:
+def hide_secrets(secrets: Iterable[str]) -> None:
     """Never write any of *secrets*, whoever says it."""
     redaction.register(secrets)
 
@@ -65,10 +65,10 @@ def last() -> LogOptions | None:
 
 
 @contextmanager
-def kept(wanted: LogOptions, **about: str) -> Iterator[None]:
+def logging_to(wanted: LogOptions, **log_context: str) -> Iterator[None]:
     """Keep a log while inside; every line says *about* (the batch, say) what it is."""
     _last[:] = [wanted]
-    lines: list[logging.Handler] = [_File(wanted, about)]
+    lines: list[logging.Handler] = [_File(wanted, log_context)]
     if wanted.verbose and wanted.tell is not None:
         lines.append(_Terminal(wanted.tell, logging.INFO if wanted.verbose == 1 else logging.DEBUG))
     root, before = logging.getLogger(), (logging.getLogger().level, _OWN.level)
@@ -90,7 +90,7 @@ def kept(wanted: LogOptions, **about: str) -> Iterator[None]:
 
 
 @contextmanager
-def about(**said: str) -> Iterator[None]:
+def log_context(**said: str) -> Iterator[None]:
     """Let every line written inside say what it is about: the run, say."""
     files = [handler for handler in logging.getLogger().handlers if isinstance(handler, _File)]
     for handler in files:
@@ -102,21 +102,21 @@ def about(**said: str) -> Iterator[None]:
             handler.about = {key: value for key, value in handler.about.items() if key not in said}
 
 
-def clean(value: object) -> Any:  # noqa: ANN401 - any JSON value
+def redacted(value: object) -> Any:  # noqa: ANN401 - any JSON value
     """Return *value* as it may be written: without keys and signed addresses, texts cut to a sane length."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
-        return {str(key): clean(one) for key, one in value.items()}
+        return {str(key): redacted(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [clean(one) for one in value]
+        return [redacted(one) for one in value]
     text = str(value)
     text = redaction.hidden(text, redaction.known())
     text = _QUERY.sub(r"\1?[...]", _KEY_LIKE.sub(lambda found: f"{found[1] or ''}[hidden]", text))
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def entry(record: logging.LogRecord, about: Mapping[str, str]) -> dict[str, Any]:
+def entry(record: logging.LogRecord, log_context: Mapping[str, str]) -> dict[str, Any]:
     """Return a line as a document: time, level, event, what it is about, and what the event says."""
     when = datetime.fromtimestamp(record.created, UTC)
     line: dict[str, Any] = {
@@ -125,11 +125,11 @@ def entry(record: logging.LogRecord, about: Mapping[str, str]) -> dict[str, Any]
     }
     own = getattr(record, "about", None)
     if own is not None:
-        return line | {"event": record.msg} | dict(about) | {key: clean(value) for key, value in own.items()}
-    said = {"logger": record.name, "message": clean(record.getMessage())}
+        return line | {"event": record.msg} | dict(log_context) | {key: redacted(value) for key, value in own.items()}
+    said = {"logger": record.name, "message": redacted(record.getMessage())}
     if record.exc_info and record.exc_info[1] is not None:
-        said["error"] = clean(f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}")
-    return line | {"event": "library"} | dict(about) | said
+        said["error"] = redacted(f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}")
+    return line | {"event": "library"} | dict(log_context) | said
 
 
 def as_json(line: Mapping[str, Any]) -> str:
@@ -156,10 +156,10 @@ def _word(value: object) -> str:
 class _File(RotatingFileHandler):
     """The file: made when there is something to write, its owner's alone; a disk that is full ends no run."""
 
-    def __init__(self, wanted: LogOptions, about: Mapping[str, str]) -> None:
+    def __init__(self, wanted: LogOptions, log_context: Mapping[str, str]) -> None:
         super().__init__(wanted.file, maxBytes=SIZE, backupCount=OLDER, encoding="ascii", errors="backslashreplace",
                          delay=True)  # fmt: skip
-        self.about = dict(about)
+        self.about = dict(log_context)
         self._form = as_text if wanted.as_text else as_json
         self._tell = wanted.tell
 

@@ -1,77 +1,150 @@
-"""What stands after a ``|`` in a template, and how a value becomes text.  Decisions: pure."""
+"""What becomes text in a template, and the filters after ``|``.  Pure."""
 
 from __future__ import annotations
 
-import functools
-import inspect
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import jinja2
 from jinja2.filters import do_title
+from jinja2.runtime import Context, Undefined
 
+from ..errors import suggest
 from .filenames import slug
 
-#: A text that is filled in may be so long; what is longer is a mistake.
+#: A longer text is a mistake.
 MAX_CHARACTERS = 1_000_000
 _MAX_WIDTH = 100
-
-Function = Callable[..., Any]
+_MAX_NAMES_LISTED = 12
 
 
 class TemplateFault(ValueError):
-    """A template is wrong or cannot be filled in; the text says how."""
+    """A template that is wrong or cannot be rendered; the text says why."""
 
 
-class Absent(TemplateFault):
-    """A variable is missing or empty: what ``default`` stands in for."""
+def no_variable(name: str, names: Iterable[str]) -> str:
+    """Return the message for a name that is not among *names*."""
+    # A column "Product Title" can only be named by its second name, Product_Title.
+    return f"there is no variable {name!r}{alternatives(name, (known for known in names if known.isidentifier()))}"
 
 
-def as_text(value: object, words: str = "the value") -> str:
-    """Return *value* as YAML and JSON write it; raise TemplateFault where it is null, a list or a mapping.
+def alternatives(name: str, names: Iterable[object], most: int = _MAX_NAMES_LISTED) -> str:
+    """Return, in brackets, the name that was probably meant and the first of those that exist."""
+    ordered = sorted(known for known in names if isinstance(known, str))
+    if not ordered:
+        return ""
+    hint = suggest(name, ordered, "")
+    return f" ({hint}{hint and ' '}there are: {', '.join(ordered[:most])}{', ...' if len(ordered) > most else ''})"
 
-    *words* are what a message calls it.
-    """
-    if isinstance(value, str):
+
+class Missing(jinja2.StrictUndefined):
+    """A value that does not exist: only ``default`` and ``is defined`` accept it, any other use raises."""
+
+    def __init__(self, hint: str | None = None, obj: Any = None, name: Any = None) -> None:  # noqa: ANN401
+        super().__init__(hint, obj, name, TemplateFault)  # type: ignore[arg-type]
+
+    @property
+    def _undefined_message(self) -> str:
+        name, owner = self._undefined_name, self._undefined_obj
+        if self._undefined_hint:
+            return self._undefined_hint
+        if isinstance(owner, Context):
+            return no_variable(str(name), owner.parent)
+        return f"{_kind(owner)} has no {name!r}{alternatives(str(name), owner) if isinstance(owner, dict) else ''}"
+
+
+def as_text(value: object, label: str = "the value") -> str | Undefined:
+    """Return *value* as YAML and JSON write it, or Missing; *label* is its name in messages."""
+    if isinstance(value, (str, Undefined)):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
-        return _digits(value, words)
+        return str(value)
     if value is None:
-        raise Absent(f'{words} is empty (null); | default("...") says what to write then')
+        return Missing(f'{label} is empty (null); | default("...") sets what to write instead')
     if isinstance(value, Mapping):
-        raise TemplateFault(f"{words} is a mapping: name a part of it{_such_as(words, value)}")
+        names = [key for key in value if isinstance(key, str) and key.isidentifier()]
+        example = f", such as {label}.{names[0]}" if names else ""
+        raise TemplateFault(f"{label} is a mapping: name a part of it{example}")
     if isinstance(value, (list, tuple)):
-        raise TemplateFault(f'{words} is a list: name one of it, such as {words}[0], or write {words} | join(", ")')
-    raise TemplateFault(f"{words} is neither text nor a number")
+        raise TemplateFault(f'{label} is a list: name an item, such as {label}[0], or write {label} | join(", ")')
+    raise TemplateFault(f"{label} is neither text nor a number")
 
 
-def _digits(number: float, words: str) -> str:
-    try:
-        return str(number)
-    except ValueError:  # Python writes no integer of more than 4,300 digits
-        raise TemplateFault(f"{words} has too many digits") from None
+def _kind(value: object) -> str:
+    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", tuple: "a list"}
+    return "empty (null)" if value is None else names.get(type(value), "a mapping")
 
 
-def _such_as(words: str, value: Mapping[Any, Any]) -> str:
-    names = [key for key in value if isinstance(key, str) and key.isidentifier()]
-    return f", such as {words}.{names[0]}" if names else ""
+def joined(pieces: Sequence[str], separator: str = "") -> str:
+    """Join *pieces*, or raise TemplateFault before a text is made that is too long."""
+    _check_length(sum(map(len, pieces)) + len(separator) * len(pieces))
+    return separator.join(pieces)
 
 
-def joined(pieces: Sequence[str], between: str = "") -> str:
-    """Return the pieces as one text; raise TemplateFault before a text is made that is too long."""
-    if sum(map(len, pieces)) + len(between) * len(pieces) > MAX_CHARACTERS:
+def _check_length(length: int) -> None:
+    if length > MAX_CHARACTERS:
         raise TemplateFault(f"becomes longer than {MAX_CHARACTERS:,} characters")
-    return between.join(pieces)
+
+
+def compare(left: Any, *steps: Any) -> bool:  # noqa: ANN401
+    """Compare a chain such as ``0 < n < 9``; *steps* are operators and operands in turn."""
+    for name, right in zip(steps[::2], steps[1::2], strict=True):
+        _check_comparable(left, right)
+        try:
+            if not _OPERATORS[name](left, right):
+                return False
+        except TypeError:
+            raise TemplateFault(f"{_kind(left)} cannot be compared with {_kind(right)}") from None
+        left = right
+    return True
+
+
+_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "lt": operator.lt,
+    "lteq": operator.le,
+    "gt": operator.gt,
+    "gteq": operator.ge,
+    "in": lambda item, whole: item in whole,
+    "notin": lambda item, whole: item not in whole,
+}
+
+
+def _check_comparable(left: object, right: object) -> None:
+    """Raise TemplateFault where text meets a number: they are never equal, which the author cannot have meant."""
+    for value, other in ((left, right), (right, left)):
+        if isinstance(value, Undefined):
+            str(value)  # raises
+        if isinstance(value, str) and isinstance(other, (int, float)):
+            message = f"{_kind(left)} cannot be compared with {_kind(right)}"
+            raise TemplateFault(f'{message}; cells of csv and txt are text: write "3" for 3')
+
+
+# --- filters ----------------------------------------------------------------------------------------------------------
+
+
+def _default(value: object, default_value: object = "", boolean: bool = False) -> object:
+    unset = isinstance(value, Undefined) or value is None or value == ""
+    return default_value if unset or (boolean and not value) else value
 
 
 def _replace(text: str, old: object, new: object, count: int | None = None) -> str:
-    before, after = as_text(old), as_text(new)
-    times = -1 if count is None else _whole("replace", count, MAX_CHARACTERS)
-    found = text.count(before) if times < 0 else min(times, text.count(before))
-    if len(text) + found * (len(after) - len(before)) > MAX_CHARACTERS:
-        raise TemplateFault(f"becomes longer than {MAX_CHARACTERS:,} characters")
+    before, after = str(as_text(old)), str(as_text(new))
+    times = text.count(before) if count is None else min(_whole("replace", count, MAX_CHARACTERS), text.count(before))
+    _check_length(len(text) + times * (len(after) - len(before)))
     return text.replace(before, after, times)
+
+
+def _slug(text: str) -> str:
+    return slug(text)
+
+
+def _trim(text: str) -> str:
+    return text.strip()
 
 
 def _pad(text: str, width: int) -> str:
@@ -82,8 +155,10 @@ def _truncate(text: str, length: int) -> str:
     return text[: _whole("truncate", length, MAX_CHARACTERS)]
 
 
-def _trim(text: str) -> str:
-    return text.strip()
+def _whole(name: str, number: object, most: int) -> int:
+    if type(number) is not int or not 0 <= number <= most:
+        raise TemplateFault(f"{name}(...) takes a whole number from 0 to {most:,}")
+    return number
 
 
 def _basename(path: str) -> str:
@@ -100,51 +175,28 @@ def _stem(path: str) -> str:
     return name[:dot] if 0 < dot < len(name) - 1 else name
 
 
-def _whole(name: str, number: object, most: int) -> int:
-    if type(number) is not int or not 0 <= number <= most:
-        raise TemplateFault(f"{name}(...) takes a whole number from 0 to {most:,}")
-    return number
-
-
-def _slug(text: str) -> str:
-    return slug(text)
-
-
 def _join(items: object, separator: object = "") -> str:
     if not isinstance(items, (list, tuple)):
-        raise TemplateFault(f"join puts a list together; this is {kind(items)}")
-    return joined([as_text(item, "an item of the list") for item in items], as_text(separator))
+        raise TemplateFault(f"join takes a list; this is {_kind(items)}")
+    return joined([str(as_text(item, "an item of the list")) for item in items], str(as_text(separator)))
 
 
 def _first(items: object) -> object:
-    return _end("first", items, 0)
+    return _item("first", items, 0)
 
 
 def _last(items: object) -> object:
-    return _end("last", items, -1)
+    return _item("last", items, -1)
 
 
-def _end(name: str, items: object, at: int) -> object:
+def _item(name: str, items: object, index: int) -> object:
     if not isinstance(items, (list, tuple, str)):
-        raise TemplateFault(f"{name} takes an item of a list; this is {kind(items)}")
-    if not items:
-        raise Absent(f"{name}: there is nothing in it")
-    return items[at]
+        raise TemplateFault(f"{name} takes an item of a list; this is {_kind(items)}")
+    return items[index] if items else Missing(f"{name}: the list is empty")
 
 
-def default(value: object, default_value: object = "", boolean: bool = False) -> object:
-    """Return *value*, or what stands in where there is none: null, or a cell of a list with nothing in it."""
-    return default_value if value is None or value == "" or (boolean and not value) else value
-
-
-def kind(value: object) -> str:
-    """Return what *value* is, in a user's words."""
-    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", tuple: "a list"}
-    return "empty (null)" if value is None else names.get(type(value), "a mapping")
-
-
-#: Filters of a text (numbers count as text).
-TEXT: Mapping[str, Function] = {
+#: Filters of texts; a number counts as text.
+TEXT_FILTERS: Mapping[str, Callable[..., Any]] = {
     "basename": _basename,
     "lower": str.lower,
     "pad": _pad,
@@ -157,27 +209,17 @@ TEXT: Mapping[str, Function] = {
     "truncate": _truncate,
     "upper": str.upper,
 }
-#: Filters of a list.
-LIST: Mapping[str, Function] = {"first": _first, "join": _join, "last": _last}
-
-#: All of them; ``default`` also catches that there is no value.
-NAMES = tuple(sorted([*TEXT, *LIST, "default"]))
+LIST_FILTERS: Mapping[str, Callable[..., Any]] = {"first": _first, "join": _join, "last": _last}
+FILTERS: Mapping[str, Callable[..., Any]] = {**TEXT_FILTERS, **LIST_FILTERS, "default": _default}
 
 
-def check(name: str, args: Sequence[object], named: Iterable[str]) -> None:
-    """Raise TemplateFault where a filter does not take so many arguments, or not by these names."""
-    parameters = _parameters(name)
-    try:
-        inspect.Signature(parameters).bind(*args, **dict.fromkeys(named))
-    except TypeError:
-        written = ", ".join(str(item.replace(annotation=inspect.Parameter.empty)) for item in parameters)
-        raise TemplateFault(
-            f"the filter is written {name}({written})" if written else f"{name} takes nothing"
-        ) from None
+def propagating(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a missing value through, so that a ``default`` behind the filter finds it."""
 
+    def filter_(*args: object, **kwargs: object) -> object:
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, Undefined):
+                return value
+        return function(*args, **kwargs)
 
-@functools.cache
-def _parameters(name: str) -> tuple[inspect.Parameter, ...]:
-    """Return what a filter takes besides the value."""
-    function = default if name == "default" else TEXT.get(name) or LIST[name]
-    return tuple(inspect.signature(function).parameters.values())[1:]
+    return filter_

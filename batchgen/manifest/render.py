@@ -265,7 +265,7 @@ def compiled(value: Any) -> Compiled | None:  # noqa: ANN401 - what YAML can hol
             return None
         template = _template(value)
         used = (*sorted(template.names), *sorted(template.optional))
-        return template.render, used, template.names, template.written
+        return template.render, used, template.names, template.printed
     if isinstance(value, list):
         return _several(dict(enumerate(value)), lambda found: [found[number] for number in range(len(value))])
     if isinstance(value, dict):

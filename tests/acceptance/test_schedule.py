@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from batchgen.app.schedule import When
+from batchgen.app.schedule import Schedule
 from batchgen.errors import UsageError
 
 from .kit import CANARY
@@ -108,8 +108,8 @@ def test_a_line_that_could_never_spend_is_told_and_so_is_what_a_budget_there_mea
     ],
 )  # fmt: skip
 def test_times(every, cron, calendar):
-    when = When.of(every, None)
+    when = Schedule.of(every, None)
     assert (when.cron, when.calendar) == (cron, calendar)
     if every is None:
         with pytest.raises(UsageError):
-            When.of("5h", None)
+            Schedule.of("5h", None)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from batchgen.app.advice import needs_a_person
+from batchgen.app.advice import needs_attention
 from batchgen.app.project import CommandFlags
 from batchgen.app.queries import BatchStatus
 from batchgen.app.run_result import LaneResult, RunResult
@@ -32,40 +32,40 @@ def ended(*, closed: Closure | None = None, failed_before: int = 0, **said: obje
     counts = Counts(pending=5 if closed else 0, done=3, failed=failed_before)
     lane = end("openai", closed, left=5 if closed else 0)
     body = {
-        "run_id": "r", "command": "", "began": NOW, "seconds": 1.0, "images": 0, "stopped": None, "drained": None,
-        "sent": True, "failed": 0, "doubtful": 0, "usd": 0, "purses": (), "sandbox": False, "chosen": "",
+        "run_id": "r", "command": "", "began": NOW, "seconds": 1.0, "images": 0, "signal": None, "drained": None,
+        "sent": True, "failed": 0, "doubtful": 0, "usd": 0, "purses": (), "sandbox": False, "selected_by": "",
     }  # fmt: skip
-    standing = BatchStatus(batch=batch, counts=counts, usage=(), failures=())
-    return RunResult(**({"standing": standing, "lanes": [lane]} | body | said))  # type: ignore[arg-type]
+    status = BatchStatus(batch=batch, counts=counts, usage=(), failures=())
+    return RunResult(**({"status": status, "lanes": [lane]} | body | said))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("run", "code", "news"),
     [
         pytest.param(ended(), 0, False, id="all-done"),
-        pytest.param(ended(stopped=2), 130, False, id="interrupted"),
-        pytest.param(ended(stopped=15), 143, False, id="terminated"),
-        pytest.param(ended(stopped=15, failed=1, failed_before=1), 143, True, id="terminated-with-failures"),
+        pytest.param(ended(signal=2), 130, False, id="interrupted"),
+        pytest.param(ended(signal=15), 143, False, id="terminated"),
+        pytest.param(ended(signal=15, failed=1, failed_before=1), 143, True, id="terminated-with-failures"),
         pytest.param(ended(failed=2, failed_before=2), 3, True, id="failures"),
-        pytest.param(ended(failed_before=2, before=3), 3, False, id="failed-before-and-told"),
-        pytest.param(ended(failed_before=2, before=None), 3, True, id="failed-in-a-run-that-was-killed"),
+        pytest.param(ended(failed_before=2, previous_exit_code=3), 3, False, id="failed-before-and-told"),
+        pytest.param(ended(failed_before=2, previous_exit_code=None), 3, True, id="failed-in-a-run-that-was-killed"),
         pytest.param(ended(closed=Closure.BUDGET, images=4), 7, True, id="budget"),
-        pytest.param(ended(closed=Closure.BUDGET, before=7), 7, False, id="budget-again"),
+        pytest.param(ended(closed=Closure.BUDGET, previous_exit_code=7), 7, False, id="budget-again"),
         pytest.param(ended(closed=Closure.MONEY), 7, True, id="out-of-money"),
-        pytest.param(ended(closed=Closure.DENIED, before=8), 5, True, id="key-revoked"),
-        pytest.param(ended(closed=Closure.DENIED, before=5), 5, False, id="key-revoked-and-told"),
-        pytest.param(ended(closed=Closure.DOWN, before=0), 8, False, id="one-outage"),
-        pytest.param(ended(closed=Closure.DOWN, before=8), 8, True, id="an-outage-that-lasts"),
-        pytest.param(ended(closed=Closure.DOUBT, before=0), 8, True, id="calls-without-answers"),
-        pytest.param(ended(closed=Closure.NO_IMAGE, before=0), 8, True, id="paid-without-images"),
+        pytest.param(ended(closed=Closure.DENIED, previous_exit_code=8), 5, True, id="key-revoked"),
+        pytest.param(ended(closed=Closure.DENIED, previous_exit_code=5), 5, False, id="key-revoked-and-told"),
+        pytest.param(ended(closed=Closure.DOWN, previous_exit_code=0), 8, False, id="one-outage"),
+        pytest.param(ended(closed=Closure.DOWN, previous_exit_code=8), 8, True, id="an-outage-that-lasts"),
+        pytest.param(ended(closed=Closure.DOUBT, previous_exit_code=0), 8, True, id="calls-without-answers"),
+        pytest.param(ended(closed=Closure.NO_IMAGE, previous_exit_code=0), 8, True, id="paid-without-images"),
         pytest.param(
-            ended(lanes=[end("openai", Closure.DOWN, left=5, final=True)], standing=PENDING),
+            ended(lanes=[end("openai", Closure.DOWN, left=5, final=True)], status=PENDING),
             8,
             True,
             id="a-certificate-that-does-not-verify",
         ),
         pytest.param(
-            ended(lanes=[end("openai", denied={"m": "no"}, denied_left=2)], standing=PENDING),
+            ended(lanes=[end("openai", denied={"m": "no"}, denied_left=2)], status=PENDING),
             5,
             True,
             id="a-model-denied",
@@ -74,7 +74,7 @@ def ended(*, closed: Closure | None = None, failed_before: int = 0, **said: obje
 )
 def test_news(run, code, news):
     assert run.exit_code == code
-    assert needs_a_person(run) is news
+    assert needs_attention(run) is news
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_news(run, code, news):
 )  # fmt: skip
 def test_a_provider_is_closed_where_all_its_lanes_are(lanes, drained, code):
     standing = BatchStatus(batch=None, counts=Counts(pending=3), usage=(), failures=())  # type: ignore[arg-type]
-    assert ended(lanes=lanes, drained=drained, standing=standing).exit_code == code
+    assert ended(lanes=lanes, drained=drained, status=standing).exit_code == code
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,14 @@ def test_a_provider_is_closed_where_all_its_lanes_are(lanes, drained, code):
 )  # fmt: skip
 def test_the_last_lines_say_what_stopped(lane, line):
     batch = Batch(id=1, name="night", manifest="m.yaml", folder="output", created_at=NOW, updated_at=NOW)
-    standing = BatchStatus(batch=batch, counts=Counts(pending=lane.left), usage=(), failures=())
-    assert line in closing(ended(lanes=[lane], standing=standing))
+    status = BatchStatus(batch=batch, counts=Counts(pending=lane.left), usage=(), failures=())
+    assert line in closing(ended(lanes=[lane], status=status))
 
 
 def test_an_answer_without_an_image_is_looked_at_before_more_are_paid_for():
-    run = ended(closed=Closure.NO_IMAGE, imageless="a cat", way=CommandFlags(flags=" --sandbox", batch="night"))
+    run = ended(
+        closed=Closure.NO_IMAGE, imageless_job="a cat", command_flags=CommandFlags(flags=" --sandbox", batch="night")
+    )
     show, again = [line[10:] for line in closing(run) if "batchgen " in line]
     assert show.startswith("batchgen show --sandbox --batch night 'a cat'    shows an answer without an image")
     assert again.startswith("batchgen run m.yaml --sandbox ")

@@ -104,7 +104,7 @@ def test_showing_writes_nothing(tmp_path):
     said = control.limit(place, "openai", [])
     assert not said.changed
     assert said.settings is not None
-    assert said.in_force == said.settings.model_dump(include=set(control.STEERED))
+    assert said.limits == said.settings.model_dump(include=set(control.STEERED))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -132,7 +132,7 @@ async def test_a_provider_that_only_a_manifest_names_is_known_once_it_ran(place)
     with Writer(place.db) as writer:
         await loaded(writer, [plan("cat", provider="studio")])
     said = control.pause(place, "studio")
-    assert (said.changed, said.settings, said.in_force) == (True, None, {})
+    assert (said.changed, said.settings, said.limits) == (True, None, {})
     with pytest.raises(UsageError, match="did you mean 'studio'"):
         control.pause(place, "studo")
 
@@ -329,7 +329,7 @@ async def test_jobs_are_cancelled_beside_a_writer_which_drops_them(place):
             else:
                 under_way = attempt
         gone = await give_up(Selection(ids=("*o*", "cat")))
-        assert (sorted(gone.keys), gone.under_way, gone.late) == (["cat", "cow", "dog"], 1, 0)
+        assert (sorted(gone.keys), gone.in_flight, gone.already_ended) == (["cat", "cow", "dog"], 1, 0)
         assert gone.holder is not None
         with pytest.raises(StaleClaim):
             await claimed(run, seen["cat"])
@@ -370,7 +370,7 @@ async def test_only_what_the_selection_names_is_given_up(place):
         with pytest.raises(UsageError, match="done cannot be cancelled"):
             await to_thread.run_sync(cancel, place, "b", Selection(states=("done", "pending")))
         gone = await to_thread.run_sync(cancel, place, "b", Selection(states=("pending",)))
-        assert (gone.keys, gone.under_way) == (["dog"], 0)
+        assert (gone.keys, gone.in_flight) == (["dog"], 0)
 
 
 # --- what the commands say ----------------------------------------------------

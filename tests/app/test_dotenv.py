@@ -21,13 +21,13 @@ FILE = Path("x.env")
     ],
 )  # fmt: skip
 def test_a_line(line, value):
-    assert dotenv.parsed(f"# head\n\n{line}\n", FILE) == {"A": value}
+    assert dotenv.parse(f"# head\n\n{line}\n", FILE) == {"A": value}
 
 
 @pytest.mark.parametrize("line", ["A", "A='b", 'A="b', "1A=b", "A='b'c", "secret-word"])
 def test_a_line_that_is_none_is_told_without_its_value(line):
     with pytest.raises(SettingsError, match=r"x.env:2: ") as told:
-        dotenv.parsed(f"OK=1\n{line}", FILE)
+        dotenv.parse(f"OK=1\n{line}", FILE)
     assert "secret-word" not in str(told.value)
 
 

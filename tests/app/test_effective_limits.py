@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from batchgen.app.control import parsed
-from batchgen.app.live_limits import edited, spoken, wish
+from batchgen.app.control import parse_limits
+from batchgen.app.live_limits import edited, limits_in_force, limits_text
 from batchgen.errors import SettingsError, UsageError
 from batchgen.manifest.batch import Stated
 from batchgen.providers.presets import preset_limits, profile
@@ -18,13 +18,13 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def test_nothing_said_leaves_the_profile_as_it_is():
-    assert wish(KNOWN, None) == (KNOWN.limits, False)
-    assert wish(KNOWN, Control(provider="openai")) == (KNOWN.limits, False)
+    assert limits_in_force(KNOWN, None) == (KNOWN.limits, False)
+    assert limits_in_force(KNOWN, Control(provider="openai")) == (KNOWN.limits, False)
 
 
 def test_what_a_person_said_goes_before_the_profile_key_by_key():
     said = {"requests_per_minute": None, "spacing": 0.5, "of_a_later_version": 3}
-    limits, paused = wish(KNOWN, Control(provider="openai", paused_at=NOW, limits=said))
+    limits, paused = limits_in_force(KNOWN, Control(provider="openai", paused_at=NOW, limits=said))
     assert paused
     assert (limits.requests_per_minute, limits.spacing, limits.concurrency) == (None, 0.5, 8)
     assert limits == type(limits).model_validate(limits.model_dump())
@@ -68,11 +68,16 @@ def test_broken_settings_are_refused_with_their_place(now, words):
 
 
 def test_words_become_limits():
-    said = parsed(["requests_per_minute=30", "requests_per_second=0.5", "spacing=0", "burst=none", "concurrency=2000"])
+    said = parse_limits(
+        ["requests_per_minute=30", "requests_per_second=0.5", "spacing=0", "burst=none", "concurrency=2000"]
+    )
     assert said == {
         "requests_per_minute": 30, "requests_per_second": 0.5, "spacing": 0, "burst": None, "concurrency": 2000,
     }  # fmt: skip
-    assert spoken(parsed(["requests_per_day=1000000", "spacing=0.25"])) == "requests_per_day 1000000, spacing 0.25"
+    assert (
+        limits_text(parse_limits(["requests_per_day=1000000", "spacing=0.25"]))
+        == "requests_per_day 1000000, spacing 0.25"
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,5 +100,5 @@ def test_words_become_limits():
 )
 def test_words_that_are_no_limit_are_refused_with_key_and_range(word, words):
     with pytest.raises(UsageError) as caught:
-        parsed(["spacing=1", word])
+        parse_limits(["spacing=1", word])
     assert words in str(caught.value)

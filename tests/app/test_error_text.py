@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from batchgen.app.recovery.resumed import Sent
+from batchgen.app.recovery.resumed import SentCalls
 from batchgen.errors import StoreError
 from batchgen.fault import Cause, Fault
 
@@ -28,7 +28,7 @@ def settled(cause=None, *, resumed=False):
     ],
 )
 def test_nothing_was_sent_is_said_only_where_it_is_so(ended, said):
-    sent = Sent()
+    sent = SentCalls()
     for one in ended:
         sent.note(*one)
     with pytest.raises(StoreError) as caught, sent.corrected():

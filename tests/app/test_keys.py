@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.app.config.keys import SANDBOX_KEY, ApiKeys, keyring, rehearsal
+from batchgen.app.config.keys import SANDBOX_KEY, ApiKeys, load_keys, sandbox_keys
 from batchgen.errors import KeyMissing
 from batchgen.providers.presets import profile
 
@@ -40,7 +40,7 @@ def printing(key: str) -> str:
 
 def test_one_key_is_the_only_account(monkeypatch):
     monkeypatch.setenv("AIGATE_API_KEY", FIRST)
-    found = keyring(PROFILES, ["aigate"], [])
+    found = load_keys(PROFILES, ["aigate"], [])
     assert found.keys == {"aigate": {"AIGATE_API_KEY": FIRST}}
     assert found.accounts(PROFILES["aigate"]) == (None,)
     assert found.first == {"aigate": FIRST}
@@ -50,7 +50,7 @@ def test_each_of_several_keys_is_an_account_by_the_name_of_its_variable(monkeypa
     monkeypatch.setenv("OPENAI_ONE", FIRST)
     monkeypatch.setenv("OPENAI_TWO", SECOND)
     monkeypatch.setenv("OPENAI_THREE", THIRD)
-    found = keyring(PROFILES, ["openai"], [])
+    found = load_keys(PROFILES, ["openai"], [])
     assert found.accounts(PROFILES["openai"]) == ("OPENAI_ONE", "OPENAI_TWO", "OPENAI_THREE")
     assert found.first == {"openai": FIRST}
 
@@ -58,9 +58,9 @@ def test_each_of_several_keys_is_an_account_by_the_name_of_its_variable(monkeypa
 def test_a_key_that_is_not_there_is_done_without_and_one_that_is_left_keeps_its_name(monkeypatch):
     monkeypatch.setenv("OPENAI_ONE", FIRST)
     monkeypatch.setenv("OPENAI_THREE", THIRD)
-    assert keyring(PROFILES, ["openai"], []).accounts(PROFILES["openai"]) == ("OPENAI_ONE", "OPENAI_THREE")
+    assert load_keys(PROFILES, ["openai"], []).accounts(PROFILES["openai"]) == ("OPENAI_ONE", "OPENAI_THREE")
     monkeypatch.delenv("OPENAI_ONE")
-    found = keyring(PROFILES, ["openai"], [])
+    found = load_keys(PROFILES, ["openai"], [])
     assert found.accounts(PROFILES["openai"]) == ("OPENAI_THREE",)
     assert found.first == {"openai": THIRD}
 
@@ -69,7 +69,7 @@ def test_keys_come_from_variables_files_and_commands_alike(monkeypatch, tmp_path
     monkeypatch.setenv("OPENAI_ONE", FIRST)
     monkeypatch.setenv("OPENAI_TWO_FILE", key_file(tmp_path, SECOND))
     monkeypatch.setenv("OPENAI_THREE_COMMAND", printing(THIRD))
-    found = keyring(PROFILES, ["openai"], [])
+    found = load_keys(PROFILES, ["openai"], [])
     assert found.keys["openai"] == {"OPENAI_ONE": FIRST, "OPENAI_TWO": SECOND, "OPENAI_THREE": THIRD}
 
 
@@ -77,15 +77,15 @@ def test_the_same_key_under_two_names_is_one_account(monkeypatch, tmp_path):
     monkeypatch.setenv("OPENAI_ONE", FIRST)
     monkeypatch.setenv("OPENAI_TWO_FILE", key_file(tmp_path, FIRST))
     monkeypatch.setenv("OPENAI_THREE", SECOND)
-    found = keyring(PROFILES, ["openai"], [])
+    found = load_keys(PROFILES, ["openai"], [])
     assert found.keys["openai"] == {"OPENAI_ONE": FIRST, "OPENAI_THREE": SECOND}
     monkeypatch.delenv("OPENAI_THREE")
-    assert keyring(PROFILES, ["openai"], []).accounts(PROFILES["openai"]) == ("OPENAI_ONE",)
+    assert load_keys(PROFILES, ["openai"], []).accounts(PROFILES["openai"]) == ("OPENAI_ONE",)
 
 
 def test_every_provider_that_lacks_its_key_is_told_at_once():
     with pytest.raises(KeyMissing) as caught:
-        keyring(PROFILES, ["openai", "aigate"], ["aimlapi"])
+        load_keys(PROFILES, ["openai", "aigate"], ["aimlapi"])
     told = str(caught.value).splitlines()
     assert told[0] == (
         "no API key for openai: set the environment variable OPENAI_ONE (or OPENAI_TWO, OPENAI_THREE), in the"
@@ -101,38 +101,38 @@ def test_every_provider_that_lacks_its_key_is_told_at_once():
 def test_a_provider_that_is_only_welcome_may_lack_its_key(monkeypatch):
     monkeypatch.setenv("AIGATE_API_KEY", FIRST)
     monkeypatch.setenv("OPENAI_ONE", SECOND)
-    found = keyring(PROFILES, ["aigate"], ["openai", "aimlapi", "aigate"])
-    assert found.keyless == ("aimlapi",)
+    found = load_keys(PROFILES, ["aigate"], ["openai", "aimlapi", "aigate"])
+    assert found.without_key == ("aimlapi",)
     assert found.first == {"aigate": FIRST, "openai": SECOND}
     assert found.accounts(PROFILES["aimlapi"]) == (None,)
 
 
 def test_a_provider_that_needs_no_key_has_one_account_and_lacks_nothing():
     known = {"own": profile("own", {"preset": "gateway", "base_url": "http://127.0.0.1:9", "api_key_env": []})}
-    found = keyring(known, ["own"], [])
+    found = load_keys(known, ["own"], [])
     assert found.accounts(known["own"]) == (None,)
-    assert (found.first, found.keyless) == ({}, ())
+    assert (found.first, found.without_key) == ({}, ())
 
 
 def test_a_key_that_cannot_be_one_is_refused_without_showing_it(monkeypatch):
     monkeypatch.setenv("OPENAI_ONE", FIRST)
     monkeypatch.setenv("OPENAI_TWO", f"{SECOND} with a blank")
     with pytest.raises(KeyMissing, match="OPENAI_TWO does not hold an API key") as caught:
-        keyring(PROFILES, ["openai"], [])
+        load_keys(PROFILES, ["openai"], [])
     assert "canary" not in str(caught.value)
 
 
 def test_no_key_shows_in_a_repr(monkeypatch):
     monkeypatch.setenv("OPENAI_ONE", FIRST)
     monkeypatch.setenv("OPENAI_TWO", SECOND)
-    found = keyring(PROFILES, ["openai"], ["aimlapi"])
+    found = load_keys(PROFILES, ["openai"], ["aimlapi"])
     assert "canary" not in f"{found!r} {found} {[found]}"
     assert "aimlapi" in repr(found)
 
 
 def test_a_rehearsal_opens_nothing_but_the_sandbox(monkeypatch):
     monkeypatch.setenv("OPENAI_ONE", FIRST)
-    found = rehearsal(PROFILES)
+    found = sandbox_keys(PROFILES)
     assert set(found.first.values()) == {SANDBOX_KEY}
     assert {found.accounts(known) for known in PROFILES.values()} == {(None,)}
     assert ApiKeys().first == {}

@@ -32,9 +32,9 @@ def lines(folder: Path) -> list[dict]:
 
 @pytest.mark.filterwarnings("always")
 def test_own_and_library_events_are_lines_of_one_form(tmp_path):
-    with log.kept(wanted(tmp_path), batch="shop"):
+    with log.logging_to(wanted(tmp_path), batch="shop"):
         log.event("settled", job="a", usd=None, images=1)
-        with log.about(run="r1"):
+        with log.log_context(run="r1"):
             log.event("claimed", logging.DEBUG, tags=("x", "y"))
             logging.getLogger("httpx").warning("slow %s", "answer")
             logging.getLogger("httpx").info("not of interest")
@@ -63,8 +63,8 @@ def test_own_and_library_events_are_lines_of_one_form(tmp_path):
 def test_nothing_secret_and_nothing_that_steers_a_terminal(tmp_path, as_text):
     nasty = "a\x1b[2Jb\r\nc\x7f\u202ed\x85\ud800"
     told: list[str] = []
-    with log.kept(wanted(tmp_path, as_text=as_text, verbose=2, tell=told.append)):
-        log.hide([CANARY, ""])
+    with log.logging_to(wanted(tmp_path, as_text=as_text, verbose=2, tell=told.append)):
+        log.hide_secrets([CANARY, ""])
         log.event("failed", message=f"{nasty} {CANARY}", deep={"list": [f"x{CANARY}", SIGNED]})
         logging.getLogger("lib").warning("Authorization: Bearer abcdefgh12345 sk-proj-0123456789abcdefgh %s", CANARY)
     text = (tmp_path / "logs" / "batchgen.jsonl").read_bytes().decode("ascii")
@@ -80,7 +80,7 @@ def test_nothing_secret_and_nothing_that_steers_a_terminal(tmp_path, as_text):
 
 def test_it_rotates_and_keeps_few(tmp_path, monkeypatch):
     monkeypatch.setattr(log, "SIZE", 2_000)
-    with log.kept(wanted(tmp_path)):
+    with log.logging_to(wanted(tmp_path)):
         for number in range(200):
             log.event("settled", job=f"job-{number}")
     files = sorted((tmp_path / "logs").iterdir())
@@ -94,7 +94,7 @@ def test_a_log_that_cannot_be_written_is_told_once_and_ends_nothing(tmp_path, br
     told: list[str] = []
     file = Path("/dev/full") if broken == "full" else tmp_path / "file" / "logs" / "x.jsonl"
     (tmp_path / "file").write_text("no folder")
-    with log.kept(log.LogOptions(file=file, tell=told.append)):
+    with log.logging_to(log.LogOptions(file=file, tell=told.append)):
         log.event("one")
         log.event("two")
     assert told == [f"the log {file} cannot be written; the run goes on"]
@@ -103,7 +103,7 @@ def test_a_log_that_cannot_be_written_is_told_once_and_ends_nothing(tmp_path, br
 def test_the_terminal_shows_what_was_asked_for(tmp_path):
     told: list[str] = []
     for verbose in (0, 1, 2):
-        with log.kept(wanted(tmp_path, verbose=verbose, tell=told.append)):
+        with log.logging_to(wanted(tmp_path, verbose=verbose, tell=told.append)):
             log.event("claimed", logging.DEBUG, job=f"claimed-{verbose}")
             log.event("delivered", job=f"done-{verbose}", message="two words")
     assert [line.split(" ", 1)[1] for line in told] == [

@@ -120,8 +120,8 @@ def test_what_apprise_says_of_a_failure_is_told_without_the_address(far, caplog,
     [line] = said
     assert line.startswith("--notify: json was not told of finished: apprise could not deliver it: ")
     assert (f"error={status}" if status else "A Connection error occurred") in line
-    assert log.clean(address(far)) == "[hidden]"
-    shown = line + log.clean(caplog.text)
+    assert log.redacted(address(far)) == "[hidden]"
+    shown = line + log.redacted(caplog.text)
     assert not [secret for secret in (*SECRETS, address(far)) if secret in shown]
 
 
@@ -138,7 +138,7 @@ def test_an_address_that_apprise_does_not_know_is_refused_and_not_shown(capfd):
 def test_without_apprise_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(UsageError, match=r"slack://… needs apprise: pip install 'batchgen\[notify\]'"):
-        notify.checked(["slack://a/b/c"])
+        notify.check_urls(["slack://a/b/c"])
 
 
 def test_the_end_does_not_wait_for_ever(monkeypatch):
@@ -155,7 +155,7 @@ def test_the_end_does_not_wait_for_ever(monkeypatch):
 @pytest.mark.parametrize("secret", [None, "s"])
 def test_a_signature_only_where_there_is_a_secret(secret):
     body = Notice(event="finished", body={}, id="1").encoded()
-    assert bool(notify.signed(body, secret)) is (secret is not None)
+    assert bool(notify.signature_header(body, secret)) is (secret is not None)
 
 
 def test_silence_is_told_by_apprise_as_well(tmp_path, far):

@@ -15,7 +15,7 @@ import yaml
 from batchgen.app import provider_check as use_case
 from batchgen.app.prices import prices
 from batchgen.app.project import Project
-from batchgen.app.provider_check import ProviderCheck, check, models, worst
+from batchgen.app.provider_check import ProviderCheck, check, exit_code_of, list_provider_models
 from batchgen.errors import KeyMissing, SettingsError, UsageError
 from batchgen.fault import ProviderError
 from batchgen.providers.base import Call
@@ -178,7 +178,7 @@ def test_keys_that_do_not_work(place, sandbox, monkeypatch, key, code, verdicts)
     for name in names:
         monkeypatch.setenv(f"{name.upper()}_API_KEY", key)
     found = check(place)
-    assert worst([each.exit_code for each in found]) == code
+    assert exit_code_of([each.exit_code for each in found]) == code
     assert {each.account.verdict for each in found} == verdicts
     for each in found:
         if each.account.verdict is not KeyVerdict.ACCEPTED:
@@ -199,7 +199,7 @@ def test_a_rehearsal_asks_the_sandbox_and_leaves_the_keys_at_home(tmp_path, monk
         assert set(found) == set(PROVIDERS)
         assert found["aigate"].account.balance.left == 100
         assert {line["key_tail"] for line in read_log(running.log)} == {"rsal"}
-        assert models(place, "openai").catalogue is not None
+        assert list_provider_models(place, "openai").catalogue is not None
         assert launch.find(place.state) is not None  # it was there before: another rehearsal may be using it
     assert {each.exit_code for each in check(place, ["aimlapi", "gateway"])} == {0}
     assert launch.find(place.state) is None
@@ -226,7 +226,7 @@ def test_without_a_name_those_with_a_key_or_settings_are_checked(place, sandbox,
     configure(place, openai={"limits": {"concurrency": 2}})
     (lacking,) = check(place)
     assert (lacking.candidate.profile.name, lacking.account, lacking.exit_code) == ("openai", None, 5)
-    assert "OPENAI_API_KEY_FILE" in lacking.candidate.lacking
+    assert "OPENAI_API_KEY_FILE" in lacking.candidate.problem
     configure(place, **at(sandbox, "aimlapi"))
     monkeypatch.setenv("AIMLAPI_API_KEY", KEY)
     assert list(by_name(check(place))) == ["aimlapi"]
@@ -241,7 +241,7 @@ def test_a_key_that_cannot_be_one_is_missing_and_the_others_are_checked(place, s
     monkeypatch.setenv("AIGATE_API_KEY_FILE", str(file))
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     found = by_name(check(place))
-    assert "chmod 600" in found["aigate"].candidate.lacking
+    assert "chmod 600" in found["aigate"].candidate.problem
     assert {name: each.exit_code for name, each in found.items()} == {"aigate": 5, "openai": 0}
     file.chmod(0o600)
     again = by_name(check(place))["aigate"]
@@ -258,7 +258,7 @@ def test_a_short_key_shows_no_end(place, sandbox, monkeypatch):
 def test_who_needs_no_key_is_asked_without_one(place, sandbox):
     configure(place, mine={"preset": "openai", "base_url": sandbox.base_url("openai"), "api_key_env": []})
     (mine,) = check(place)
-    assert (mine.candidate.key, mine.candidate.lacking) == (None, "")
+    assert (mine.candidate.key, mine.candidate.problem) == (None, "")
     assert mine.account.verdict is KeyVerdict.REFUSED  # the sandbox does want one
 
 
@@ -278,11 +278,11 @@ def test_names_are_known_or_suggested(place):
 
 def test_models_need_a_key_only_where_the_list_is_not_public(place, sandbox):
     configure(place, **at(sandbox, "aimlapi", "openai", "gateway"))
-    public = models(place, "aimlapi")
+    public = list_provider_models(place, "aimlapi")
     assert (public.exit_code, public.catalogue.ids) == (0, ("deepgram/aura-2", "openai/gpt-image-2"))
     with pytest.raises(KeyMissing, match="OPENAI_API_KEY"):
-        models(place, "openai")
-    silent = models(place, "gateway")
+        list_provider_models(place, "openai")
+    silent = list_provider_models(place, "gateway")
     assert (silent.exit_code, silent.catalogue, silent.answer.verdict) == (0, None, KeyVerdict.UNVERIFIED)
 
 
@@ -413,7 +413,7 @@ def test_nothing_is_written_but_by_a_rehearsal(place, sandbox, monkeypatch):
 
 
 def test_the_gravest_finding_decides():
-    assert [worst(codes) for codes in ([], [0, 0], [0, 8], [8, 5], [5, 7, 8])] == [0, 0, 8, 5, 7]
+    assert [exit_code_of(codes) for codes in ([], [0, 0], [0, 8], [8, 5], [5, 7, 8])] == [0, 0, 8, 5, 7]
 
 
 def test_a_fault_of_the_way_says_nothing_of_money():

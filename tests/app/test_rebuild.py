@@ -260,15 +260,15 @@ def test_a_sidecar_tells_what_it_was_told(tmp_path):
     beside = image.with_name("cat-2.png.json")
     beside.write_bytes(describe(order, file, Picture(data=data), Usage(images=2, output_tokens=7), COST))
     batch = batch_of(tmp_path)
-    said = evidence.told(beside, batch, Project.of(tmp_path, None))
+    said = evidence.read_sidecar(beside, batch, Project.of(tmp_path, None))
     assert said is not None
-    got = said.proved()
+    got = said.verified()
     assert got.file == replace(file, path="out/cat-2.png")
     assert (got.id, got.key, got.task, got.charge, got.usage.output_tokens) == (order.id, "cat", task, COST, 7)
     image.write_bytes(b"bytez")
-    assert said.proved().file is None
+    assert said.verified().file is None
     image.unlink()
-    assert said.proved().file is None
+    assert said.verified().file is None
 
 
 def attempt_for_plan(job):
@@ -293,20 +293,20 @@ def test_a_file_that_is_no_sidecar_is_left_alone(tmp_path, text):
     (tmp_path / "out").mkdir()
     file = tmp_path / "out" / "a.json"
     file.write_text(text)
-    assert evidence.told(file, batch_of(tmp_path), Project.of(tmp_path, None)) is None
+    assert evidence.read_sidecar(file, batch_of(tmp_path), Project.of(tmp_path, None)) is None
     slot = tmp_path / "x.slot"
     slot.write_text(text)
-    assert evidence.order(slot, batch_of(tmp_path)) is None
+    assert evidence.read_order(slot, batch_of(tmp_path)) is None
 
 
 def test_an_order_survives_its_slot(tmp_path):
     attempt = replace(attempt_for_plan(plan("cat")), batch="b")
     Spool(tmp_path / "spool").open(attempt.id, asdict(attempt), 10).close()
     [slot] = evidence.slots(tmp_path / "spool", ".slot")
-    found = evidence.order(slot, batch_of(tmp_path))
+    found = evidence.read_order(slot, batch_of(tmp_path))
     assert found is not None
     assert (found.id, found.key, found.task, found.claim) == (attempt.id, "cat", attempt.task, attempt.claim)
-    assert evidence.order(slot, replace(batch_of(tmp_path), name="other")) is None
+    assert evidence.read_order(slot, replace(batch_of(tmp_path), name="other")) is None
 
 
 def test_files_come_in_the_order_of_their_numbers(tmp_path):
@@ -326,15 +326,15 @@ def test_a_table_is_behind_when_it_does_not_know_its_last_run(tmp_path, writer, 
     batch_id = run(story)
     runs = reader.runs(batch_id)
     assert not last_run.is_behind(place, "b", runs)
-    last_run.begun(place, "b", "r1")
-    last_run.begun(place, "other", "r0")
+    last_run.record_start(place, "b", "r1")
+    last_run.record_start(place, "other", "r0")
     assert (tmp_path / last_run.NAME).stat().st_mode & 0o777 == 0o600
     assert not last_run.is_behind(place, "b", runs)
-    last_run.ended(place, "b", "r1")
+    last_run.record_end(place, "b", "r1")
     assert last_run.is_behind(place, "b", runs)  # it ended, and the table does not know
-    last_run.begun(place, "b", "r2")
+    last_run.record_start(place, "b", "r2")
     assert last_run.is_behind(place, "b", runs)
-    last_run.settled(place, "b")
+    last_run.record_recovery(place, "b")
     assert not last_run.is_behind(place, "b", runs)
     assert json.loads((tmp_path / last_run.NAME).read_text())["batchgen.db"]["other"] == {"run": "r0", "ended": False}
     (tmp_path / last_run.NAME).write_text("{torn")
@@ -353,7 +353,7 @@ def test_a_kept_answer_is_booked_as_paid_for(tmp_path):
         [line] = reader.usage(reader.batch("b").id)
         assert (line.attempts, line.unpriced, line.usd) == (1, 1, None)  # no price is known: never 0
         assert reader.job(reader.batch("b").id, "cat").state == "pending"
-    assert not rebuild.recover(place, batch_of(tmp_path, plan("cat"))).anything
+    assert not rebuild.recover(place, batch_of(tmp_path, plan("cat"))).found_anything
 
 
 def test_slots_are_cleared_away_that_no_start_will_ever_finish(tmp_path):
@@ -362,6 +362,6 @@ def test_slots_are_cleared_away_that_no_start_will_ever_finish(tmp_path):
     other = replace(attempt_for_plan(plan("cat")), batch="another")
     Spool(folder).open(other.id, asdict(other), 10).close()
     (folder / "torn.slot").write_bytes(b"\0" * 100)  # its run died while it was made
-    assert not rebuild.recover(place, batch_of(tmp_path, plan("cat"))).anything
+    assert not rebuild.recover(place, batch_of(tmp_path, plan("cat"))).found_anything
     # what belongs to another batch waits for that one
     assert sorted(path.name for path in folder.iterdir()) == sorted([f"{other.id}.slot", "torn.kept"])

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from batchgen.app.recovery.resumed import Resumed, spoken
+from batchgen.app.recovery.resumed import Resumed, resumed_text
 from batchgen.engine.attempts import OpenAttempt
 from batchgen.engine.lane import Lane
 from batchgen.engine.limits.gate import Gate
@@ -96,11 +96,11 @@ def call(found: Resumed, key: str, event: Event, usd: int | None, credits_: int 
     ],
 )
 def test_it_is_told_in_one_line(found, words):
-    assert spoken(found) == f"the run before was cut off with {words}"
+    assert resumed_text(found) == f"the run before was cut off with {words}"
 
 
 def test_five_are_named():
-    assert spoken(resumed(*((f"j{n}", AGAIN) for n in range(7)))).endswith("again: j0, j1, j2, j3, j4 and 2 more")
+    assert resumed_text(resumed(*((f"j{n}", AGAIN) for n in range(7)))).endswith("again: j0, j1, j2, j3, j4 and 2 more")
 
 
 def test_what_this_run_sent_itself_is_none_of_them():
@@ -116,4 +116,4 @@ def test_a_job_that_a_person_cancelled_is_at_risk_and_not_bought_again():
     found = Resumed()
     job = Job(id=1, batch="b", key="k", task=TASK, fingerprint="1:x", output="k", state=State.CANCELLED)
     call(found, "k", AGAIN, 10**9, job=job)
-    assert spoken(found).endswith("1 call under way: 1 in doubt (at risk $1.00)")
+    assert resumed_text(found).endswith("1 call under way: 1 in doubt (at risk $1.00)")

@@ -62,7 +62,7 @@ def assert_only_the_bad_one_is_open(folder: Site) -> None:
 def assert_the_next_run_finishes(folder: Site, *stages: Stage) -> None:
     ended, _ = carry_out(folder)
     folder.check()
-    assert (ended.exit_code, ended.standing.counts.done) == (0, 4)
+    assert (ended.exit_code, ended.status.counts.done) == (0, 4)
     assert [len(stage.posts) for stage in stages] == [1, 3]  # nothing was bought again
     assert {row["usd"] for row in folder.ledger().values()} == {NANO}
 
@@ -171,7 +171,7 @@ def test_a_job_that_is_deleted_while_it_is_sent_is_booked_and_the_run_goes_on(fo
     folder.write(["a", "gone", "b", "c"], {"studio": kit.studio(stage)})
     ended, told = carry_out(folder)
     folder.check()
-    assert (ended.exit_code, ended.standing.counts.done, len(stage.posts)) == (0, 3, 4)
+    assert (ended.exit_code, ended.status.counts.done, len(stage.posts)) == (0, 3, 4)
     assert [row["usd"] for row in folder.ledger().values()] == [NANO] * 4
     (line,) = told
     assert line.startswith("The job table does not know job gone any more")
@@ -183,7 +183,7 @@ def test_where_nothing_is_left_of_it_the_run_goes_on_and_says_so(folder: Site):
     stage = folder.serve(deletes(folder, ATTEMPT, JOB))
     folder.write(["a", "gone", "b", "c"], {"studio": kit.studio(stage)})
     ended, told = carry_out(folder)
-    assert (ended.exit_code, ended.standing.counts.done, len(stage.posts)) == (0, 3, 4)
+    assert (ended.exit_code, ended.status.counts.done, len(stage.posts)) == (0, 3, 4)
     assert [line.rpartition(". ")[2] for line in told] == ["What it cost could not be booked"]
     assert len(folder.kept()) == 1
 
@@ -209,7 +209,7 @@ def test_an_answer_in_the_spool_that_cannot_be_opened_today_is_not_bought_again(
     assert len(list((folder.state / "spool").glob("*.slot"))) == 1
     ended, _ = carry_out(folder)
     folder.check()
-    assert (ended.exit_code, ended.standing.counts.done, len(stage.posts)) == (0, 1, 1)
+    assert (ended.exit_code, ended.status.counts.done, len(stage.posts)) == (0, 1, 1)
 
 
 def raising(error: Exception) -> Callable[..., object]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.app.config import keys
-from batchgen.app.config.keys import Key, find_key, find_keys, missing
+from batchgen.app.config.keys import Key, find_key, find_keys, missing_key
 from batchgen.app.config.settings import environment, project_settings
 from batchgen.errors import KeyMissing, SettingsError
 
@@ -186,7 +186,7 @@ def test_a_command_that_hangs_or_asks_is_given_up(monkeypatch):
 
 
 def test_the_text_about_a_missing_key_names_every_way():
-    said = missing("aigate", ("AIGATE_API_KEY", "OPENAI_API_KEY"))
+    said = missing_key("aigate", ("AIGATE_API_KEY", "OPENAI_API_KEY"))
     for word in ("aigate", "AIGATE_API_KEY", "OPENAI_API_KEY", "AIGATE_API_KEY_FILE", "AIGATE_API_KEY_COMMAND"):
         assert word in said
 

@@ -6,7 +6,7 @@ from email.utils import formatdate
 
 import pytest
 
-from batchgen.app.doctor import skewed
+from batchgen.app.doctor import clock_findings
 from batchgen.app.provider_check import CheckCandidate, ProviderCheck
 from batchgen.providers.clock_skew import ClockSkew, read_skew, smallest_skew
 from batchgen.providers.presets import profile
@@ -62,7 +62,9 @@ def test_one_provider_with_a_wrong_clock_accuses_nobody():
 )
 def test_what_is_told(low, high, verdict, words):
     candidate = CheckCandidate(profile=profile("openai", {}))
-    [finding] = skewed([ProviderCheck(candidate=candidate, account=None, skews=[ClockSkew(low=low, high=high)])])
+    [finding] = clock_findings(
+        [ProviderCheck(candidate=candidate, account=None, skews=[ClockSkew(low=low, high=high)])]
+    )
     assert (finding.verdict, finding.code) == (verdict, 1 if verdict == "bad" else 0)
     assert finding.says.startswith(words)
-    assert list(skewed([ProviderCheck(candidate=candidate, account=None)])) == []
+    assert list(clock_findings([ProviderCheck(candidate=candidate, account=None)])) == []

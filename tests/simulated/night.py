@@ -20,7 +20,7 @@ import anyio
 from batchgen.app import run
 from batchgen.app.config.keys import ApiKeys
 from batchgen.app.project import Project
-from batchgen.app.supervisor import Say, Supervisor
+from batchgen.app.supervisor import ShowMessage, Supervisor
 from batchgen.engine.runner import Runner
 from batchgen.manifest import Batch
 from batchgen.planning.plan import Plan
@@ -96,7 +96,7 @@ class Night:
         self.profiles = {name: profile(name, wish) for name, wish in wishes.items()}
         migrate.ensure(self.place.db)
 
-    def play(self, *, killed_at: float | None = None, say: Say | None = None) -> Runner:
+    def play(self, *, killed_at: float | None = None, say: ShowMessage | None = None) -> Runner:
         """Run until nothing is left to do, or until a kill at that virtual second; return what ran."""
         with Reader(self.place.db) as reader, Writer(self.place.db) as writer:
             live(self.clock, partial(self._life, reader, writer, killed_at, say))
@@ -113,7 +113,7 @@ class Night:
         with Reader(self.place.db) as reader:
             return reader.counts(reader.batch("night").id)
 
-    async def _life(self, reader: Reader, writer: Writer, killed_at: float | None, say: Say | None) -> None:
+    async def _life(self, reader: Reader, writer: Writer, killed_at: float | None, say: ShowMessage | None) -> None:
         batch = self._batch()
         now = self.clock.now()
         batch_id = await writer.open_batch(batch.name, str(batch.manifest), str(batch.folder), now)
@@ -151,7 +151,7 @@ class Night:
             keys=self.keys,
             reader=reader,
             writer=writer,
-            wish=Plan(alternates=tuple({name for wish in self.wishes for name in wish.others})),
+            plan=Plan(alternates=tuple({name for wish in self.wishes for name in wish.others})),
         )
         needed = engagement.needed(batch_id)
         profiles = {name: known for name, known in self.profiles.items() if name in needed}

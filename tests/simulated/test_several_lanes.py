@@ -193,7 +193,7 @@ def test_a_provider_without_a_key_ends_what_it_was_cut_off_in_and_is_sent_nothin
     night.play(killed_at=45.0)
     before = len(night.log("aigate"))
     assert before > 4
-    night.keys = ApiKeys(keyless=("aigate",))
+    night.keys = ApiKeys(without_key=("aigate",))
     runner = night.play()
     assert len(night.log("aigate")) == before
     assert {lane.provider for lane in runner.lanes} == {"openai", "aigate"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from batchgen.app.plan import found_prices
+from batchgen.app.plan import learned_prices
 from batchgen.fault import Cause, Charged, Fault
 from batchgen.job import Attempt, Deferred, Exhausted, Requeued, Settlement
 from batchgen.providers.presets import profile
@@ -38,7 +38,7 @@ async def bought(writer: Writer, reader: Reader, batch: int, key: str, usd: int,
 
 
 def reserved(reader: Reader, asked: Task, **settings: Any) -> int | None:
-    memory = found_prices(reader, {"openai": profile("openai", settings)})
+    memory = learned_prices(reader, {"openai": profile("openai", settings)})
     return memory.at_least(asked, UNPRICED).usd
 
 
@@ -51,7 +51,7 @@ async def test_a_later_run_knows_what_calls_were_found_to_cost(writer: Writer, r
     assert reserved(reader, task(quality="high", n=2)) == 60 * CENT
     assert reserved(reader, task()) is None
     # whoever asks another provider, or has given this one up, learns nothing
-    assert found_prices(reader, {}).at_least(task(quality="low"), UNPRICED) == UNPRICED
+    assert learned_prices(reader, {}).at_least(task(quality="low"), UNPRICED) == UNPRICED
 
 
 async def test_what_was_priced_by_a_list_is_priced_by_the_list_of_today(writer: Writer, reader: Reader) -> None:

@@ -45,7 +45,7 @@ def tag(data: bytes) -> str:
 def sound(place: Site) -> bool:
     found = verify.verify(Project.of(place.folder, None), None, Selection(), deep=True)
     assert found.checked
-    return found.flaws == []
+    return found.problems == []
 
 
 STAGE = {"one": shows(JPEG), "two": shows(PNG), "three": shows(*THREE), "four": shows(WEBP)}

@@ -19,7 +19,7 @@ _LINE = re.compile(
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
 
 #: Endings of a key's name: the key itself, a file that holds it, a command that prints it.
-WAYS = ("", "_FILE", "_COMMAND")
+SUFFIXES = ("", "_FILE", "_COMMAND")
 #: Which file each variable came from, of those that a file set in this process.
 origins: dict[str, Path] = {}
 #: What a project's file sets besides settings of batchgen: each may be a key, if a provider names it.
@@ -29,11 +29,11 @@ keys: dict[str, str] = {}
 ignored: list[str] = []
 
 #: What becomes of a variable: it enters the environment, it may only serve as a key, or it is ignored.
-Fate = Literal["set", "key", "ignored"]
+Use = Literal["set", "key", "ignored"]
 
 
 def load(
-    path: Path, environment: MutableMapping[str, str], fate: Callable[[str, str], Fate] = lambda _name, _value: "set"
+    path: Path, environment: MutableMapping[str, str], fate: Callable[[str, str], Use] = lambda _name, _value: "set"
 ) -> bool:
     """Put what *path* says into *environment*, where it is not there by any other way; tell whether others may read it.
 
@@ -45,8 +45,8 @@ def load(
         open_to_all = bool(path.stat().st_mode & stat.S_IROTH)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: {getattr(error, 'strerror', None) or 'is not UTF-8 text'}") from error
-    for name, value in parsed(text, path).items():
-        if any(f"{name}{ending}" in environment for ending in WAYS):
+    for name, value in parse(text, path).items():
+        if any(f"{name}{ending}" in environment for ending in SUFFIXES):
             continue
         becomes = fate(name, value)
         if becomes == "ignored":
@@ -57,7 +57,7 @@ def load(
     return open_to_all
 
 
-def parsed(text: str, path: Path) -> Mapping[str, str]:
+def parse(text: str, path: Path) -> Mapping[str, str]:
     """Return the variables that *text* sets: NAME=value, quoted or not, one a line; # begins a comment."""
     found: dict[str, str] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):

@@ -23,7 +23,7 @@ class ApiKeys:
     """Keys by provider, and by the name of the variable that each came from; they show in no repr."""
 
     keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
-    keyless: Sequence[str] = ()  #: providers that might take jobs over, had they a key
+    without_key: Sequence[str] = ()  #: providers that might take jobs over, had they a key
 
     def accounts(self, known: Profile) -> Sequence[str | None]:
         """Return the names of a provider's accounts; None stands for the only one that it may have.
@@ -39,7 +39,7 @@ class ApiKeys:
         return {provider: next(iter(found.values())) for provider, found in self.keys.items() if found}
 
 
-def keyring(profiles: Mapping[str, Profile], needed: Iterable[str], welcome: Iterable[str]) -> ApiKeys:
+def load_keys(profiles: Mapping[str, Profile], needed: Iterable[str], welcome: Iterable[str]) -> ApiKeys:
     """Return the keys of the providers *needed*; raise KeyMissing naming each variable to set.
 
     Those of *welcome* are taken along where they are there.
@@ -56,12 +56,12 @@ def keyring(profiles: Mapping[str, Profile], needed: Iterable[str], welcome: Ite
             del keys[name]
             (lacking if name in needed else keyless).append(name)
     if lacking:
-        told = [missing(name, profiles[name].api_key_env) for name in lacking]
+        told = [missing_key(name, profiles[name].api_key_env) for name in lacking]
         raise KeyMissing("\n".join([*told, "Nothing was sent.  A rehearsal needs no key: add --sandbox"]))
-    return ApiKeys(keys=keys, keyless=tuple(keyless))
+    return ApiKeys(keys=keys, without_key=tuple(keyless))
 
 
-def rehearsal(profiles: Iterable[str]) -> ApiKeys:
+def sandbox_keys(profiles: Iterable[str]) -> ApiKeys:
     """Return keys that open nothing but the sandbox."""
     return ApiKeys(keys={name: {"": SANDBOX_KEY} for name in profiles})
 
@@ -98,18 +98,20 @@ def find_key(name: str, environment: Mapping[str, str]) -> Key | None:
     return None
 
 
-def stated(names: Iterable[str], environment: Mapping[str, str]) -> list[str]:
+def configured_names(names: Iterable[str], environment: Mapping[str, str]) -> list[str]:
     """Return those of *names* under which a key is said to be; reads none."""
     return [
-        name for name in names if any(_with_keys(name, environment).get(f"{name}{ending}") for ending in dotenv.WAYS)
+        name
+        for name in names
+        if any(_with_keys(name, environment).get(f"{name}{ending}") for ending in dotenv.SUFFIXES)
     ]
 
 
 def _with_keys(name: str, environment: Mapping[str, str]) -> Mapping[str, str]:
     """Return *environment*; where it lacks the key *name*, with what a project's .env sets for it."""
-    if any(f"{name}{ending}" in environment for ending in dotenv.WAYS):
+    if any(f"{name}{ending}" in environment for ending in dotenv.SUFFIXES):
         return environment
-    own = {full: dotenv.keys[full] for ending in dotenv.WAYS if (full := f"{name}{ending}") in dotenv.keys}
+    own = {full: dotenv.keys[full] for ending in dotenv.SUFFIXES if (full := f"{name}{ending}") in dotenv.keys}
     return {**environment, **own} if own else environment
 
 
@@ -126,7 +128,7 @@ def find_keys(names: Iterable[str], environment: Mapping[str, str]) -> dict[str,
     return found
 
 
-def missing(provider: str, names: Iterable[str]) -> str:
+def missing_key(provider: str, names: Iterable[str]) -> str:
     """Return the text that says which variable to set for *provider*."""
     first, *others = names
     also = f" (or {', '.join(others)})" if others else ""

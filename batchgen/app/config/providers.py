@@ -12,19 +12,19 @@ from ..project import Project
 from . import settings
 
 
-def configured(project: Project) -> Mapping[str, Mapping[str, Any]]:
+def provider_settings(project: Project) -> Mapping[str, Mapping[str, Any]]:
     """Return what ``batchgen.yaml`` says of providers, by name."""
     wishes: Mapping[str, Mapping[str, Any]] = settings.project_settings(project.root).get("providers") or {}
     return wishes
 
 
-def require(name: str, everyone: Collection[str]) -> None:
+def require_provider(name: str, everyone: Collection[str]) -> None:
     """Raise UsageError, with what was probably meant, where *name* is not among *everyone*."""
     if name not in everyone:
         raise UsageError(f"there is no provider {name!r}; {suggest(name, everyone)}")
 
 
-def described(name: str, wishes: Mapping[str, Mapping[str, Any]]) -> Profile:
+def display_profile(name: str, wishes: Mapping[str, Mapping[str, Any]]) -> Profile:
     """Return a provider to look at, not to call: a gateway need not have an address yet.  Raises SettingsError."""
     override = dict(wishes.get(name) or {})
     if name == "gateway" and not override.get("base_url"):
@@ -32,15 +32,15 @@ def described(name: str, wishes: Mapping[str, Mapping[str, Any]]) -> Profile:
     return profile(name, override)
 
 
-def known(project: Project, names: Sequence[str] = ()) -> Mapping[str, Profile]:
+def load_profiles(project: Project, names: Sequence[str] = ()) -> Mapping[str, Profile]:
     """Return the providers *names*, or all presets and configured ones; raise UsageError for an unknown name.
 
     A gateway that nobody told the address of is left out, unless it is named: then its SettingsError says so.
     """
-    wishes = configured(project)
+    wishes = provider_settings(project)
     everyone = dict.fromkeys([*preset_names(), *wishes])
     for name in names:
-        require(name, everyone)
+        require_provider(name, everyone)
     found = {}
     for name in names or everyone:
         override = dict(wishes.get(name) or {})

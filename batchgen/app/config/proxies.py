@@ -48,12 +48,12 @@ def proxies(profiles: Iterable[Profile]) -> Iterator[Proxy]:
         yield Proxy(variable=variable, address=without_login(address), providers=names, flaw=unusable)
 
 
-def bypassing(profiles: Iterable[Profile]) -> list[str]:
+def bypassing_providers(profiles: Iterable[Profile]) -> list[str]:
     """Return the providers that NO_PROXY keeps from every proxy."""
     return [one.name for one in profiles if _host(one) and urllib.request.proxy_bypass(_host(one))]
 
 
-def trusting(profiles: Iterable[Profile]) -> list[str]:
+def tls_providers(profiles: Iterable[Profile]) -> list[str]:
     """Return the providers whose certificates are checked."""
     return [one.name for one in profiles if one.base_url.startswith("https://")]
 

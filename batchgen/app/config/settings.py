@@ -28,16 +28,16 @@ class SettingsLayer:
     """One file of settings and what it says."""
 
     file: Path
-    said: Mapping[str, Any]
+    values: Mapping[str, Any]
     places: Places
-    own: bool = False  #: the user's, not one that a project shares
+    is_users: bool = False  #: the user's, not one that a project shares
 
 
 def project_settings(start: Path) -> Mapping[str, Any]:
     """Return what ``batchgen.yaml`` says, and beneath it the user's own settings; raise SettingsError."""
     found: Mapping[str, Any] = {}
     for layer in reversed(layers(start)):
-        found = _over(found, layer.said)
+        found = _over(found, layer.values)
     return found
 
 
@@ -47,7 +47,7 @@ def layers(start: Path) -> list[SettingsLayer]:
     Raises SettingsError.
     """
     files = {project_file(start): False, user_file(environment()): True}
-    return [_read(file, own=own) for file, own in files.items() if file is not None]
+    return [_read(file, is_users=own) for file, own in files.items() if file is not None]
 
 
 def user_file(environment: Mapping[str, str]) -> Path | None:
@@ -79,7 +79,7 @@ def project_file(start: Path) -> Path | None:
     return None
 
 
-def _read(file: Path, *, own: bool) -> SettingsLayer:
+def _read(file: Path, *, is_users: bool) -> SettingsLayer:
     # it loads much; where there are no settings, nothing needs it
     from ...manifest.yaml_reader import parse_any
 
@@ -93,7 +93,7 @@ def _read(file: Path, *, own: bool) -> SettingsLayer:
     said = {} if document.data is None else document.data
     if problems := [*document.problems, *_misplaced(said, places)]:
         raise SettingsError("\n".join(map(str, problems)))
-    return SettingsLayer(file=file, said=said, places=places, own=own)
+    return SettingsLayer(file=file, values=said, places=places, is_users=is_users)
 
 
 def _misplaced(said: object, places: Places) -> Iterator[Problem]:

@@ -34,7 +34,7 @@ _ENDS: dict[type[Event], tuple[str, int]] = {
 
 
 @asynccontextmanager
-async def journal(runner: Runner, reader: Reader) -> AsyncIterator[None]:
+async def log_events(runner: Runner, reader: Reader) -> AsyncIterator[None]:
     """Log a run while it goes on."""
     del reader
     eye = LaneLogger(runner)
@@ -47,7 +47,7 @@ async def journal(runner: Runner, reader: Reader) -> AsyncIterator[None]:
             eye.look()
 
     runner.purchases.listeners.append(note)
-    with log.about(run=runner.purchases.run_id):
+    with log.log_context(run=runner.purchases.run_id):
         log.event("begun", providers=[lane.name for lane in runner.lanes])
         try:
             async with create_task_group() as tasks:
@@ -64,7 +64,7 @@ async def _keep_looking(eye: LaneLogger) -> None:
         await sleep(LOOK)
 
 
-def call(lane: Lane, opened: OpenAttempt) -> dict[str, object]:
+def call_fields(lane: Lane, opened: OpenAttempt) -> dict[str, object]:
     """Return whom a call is about."""
     attempt = opened.attempt
     stands_in = opened.job.task.provider if opened.job.task.provider != lane.provider else None
@@ -80,15 +80,15 @@ def call(lane: Lane, opened: OpenAttempt) -> dict[str, object]:
 
 def _log_claim(lane: Lane, opened: OpenAttempt) -> None:
     reserved = show_usd(opened.estimate.usd)
-    log.event("claimed", logging.DEBUG, **call(lane, opened), claim=opened.attempt.claim, reserved_usd=reserved)
+    log.event("claimed", logging.DEBUG, **call_fields(lane, opened), claim=opened.attempt.claim, reserved_usd=reserved)
 
 
 def _log_end(lane: Lane, opened: OpenAttempt, settlement: Settlement) -> None:
-    name, level, told = ending(opened, settlement)
-    log.event(name, level, **call(lane, opened), **told)
+    name, level, told = settlement_fields(opened, settlement)
+    log.event(name, level, **call_fields(lane, opened), **told)
 
 
-def ending(opened: OpenAttempt, settlement: Settlement) -> tuple[str, int, dict[str, object]]:
+def settlement_fields(opened: OpenAttempt, settlement: Settlement) -> tuple[str, int, dict[str, object]]:
     """Return how a call ended: its name, how grave that is, and what there is to say of it."""
     name, level = _ENDS.get(type(settlement.event), (type(settlement.event).__name__.lower(), logging.INFO))
     fault = getattr(settlement.event, "fault", None)
@@ -164,7 +164,7 @@ def _news(lane: Lane, seen: _Seen) -> Iterator[tuple[str, int, dict[str, object]
         seen.took_over.add(home)
 
 
-def together(*followers: Follow) -> Follow:
+def combine(*followers: Follow) -> Follow:
     """Return what lets all *followers* follow a run, the first one outermost."""
 
     @asynccontextmanager

@@ -32,7 +32,7 @@ NAMES = {
 }
 
 
-def variables(body: Mapping[str, Any]) -> dict[str, str]:
+def hook_environment(body: Mapping[str, Any]) -> dict[str, str]:
     """Return a summary as environment variables; what it does not say is left out."""
     found = {}
     for name, keys in NAMES.items():
@@ -56,7 +56,7 @@ def run_command(command: str, body: Mapping[str, Any]) -> str | None:
             ["/bin/sh", "-c", command],
             stdin=subprocess.PIPE,
             stdout=2,
-            env=environment | variables(body),
+            env=environment | hook_environment(body),
             start_new_session=True,
         )
     except OSError as error:

@@ -18,7 +18,7 @@ from ...files.atomic import write_atomic
 from ...money import show_credits, show_usd
 from ...store.ledger import Counts
 from ...store.reader import Reader
-from ..live_limits import Say
+from ..live_limits import ShowMessage
 from ..run_result import RunResult
 
 #: Seconds between two times at which the file is written.
@@ -32,7 +32,7 @@ class MetricsFile:
     """Writes the figures of one run, each time the whole file or nothing."""
 
     file: Path
-    say: Say  #: tells a person that the file cannot be written
+    say: ShowMessage  #: tells a person that the file cannot be written
     _last: list[Family] = field(default_factory=list)
     _began: float = field(default_factory=time.time)
     _mute: bool = False
@@ -49,7 +49,7 @@ class MetricsFile:
 
     def finished(self, ended: RunResult) -> None:
         """Write the figures at the end, with the exit code."""
-        batch = {"batch": ended.standing.batch.name}
+        batch = {"batch": ended.status.batch.name}
         end = [
             Family(
                 name="batchgen_run_ended_timestamp_seconds",

@@ -29,7 +29,7 @@ from ...store.ledger import SCHEMA_VERSION
 from ...store.reader import Reader
 from ...transport.webhook import may_post, post
 from ..config import keys, settings
-from ..live_limits import Say
+from ..live_limits import ShowMessage
 from . import apprise
 from .hook import run_command
 
@@ -56,14 +56,14 @@ class Notice:
         return json.dumps(head | {"summary": self.body}).encode()
 
 
-def signed(body: bytes, secret: str | None) -> dict[str, str]:
+def signature_header(body: bytes, secret: str | None) -> dict[str, str]:
     """Return the header that shows who sent *body*: HMAC-SHA256 under *secret*, as hex."""
     if not secret:
         return {}
     return {"X-Batchgen-Signature": f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"}
 
 
-def checked(urls: Sequence[str]) -> tuple[str, ...]:
+def check_urls(urls: Sequence[str]) -> tuple[str, ...]:
     """Return *urls* as they are; raise UsageError where no notice could ever go to one."""
     for url in urls:
         scheme = url.partition(":")[0].lower()
@@ -83,7 +83,7 @@ def checked(urls: Sequence[str]) -> tuple[str, ...]:
 class Notifier:
     """Who is told of one run."""
 
-    say: Say  #: tells a person that a notice was not delivered
+    say: ShowMessage  #: tells a person that a notice was not delivered
     urls: Sequence[str] = ()
     command: str | None = None  #: run at the end
     secret: str | None = field(default=None, repr=False)
@@ -92,11 +92,11 @@ class Notifier:
     _spent_up: bool = False
 
     @classmethod
-    def of(cls, say: Say, urls: Sequence[str], command: str | None) -> Notifier:
+    def of(cls, say: ShowMessage, urls: Sequence[str], command: str | None) -> Notifier:
         """Return who is told; raise UsageError or KeyMissing where that cannot work."""
         key = keys.find_key(SECRET, settings.environment()) if urls else None
-        log.hide([secret for url in urls for secret in _secrets(url)] + ([key.value] if key else []))
-        return cls(say=say, urls=checked(urls), command=command, secret=key.value if key else None)
+        log.hide_secrets([secret for url in urls for secret in _secrets(url)] + ([key.value] if key else []))
+        return cls(say=say, urls=check_urls(urls), command=command, secret=key.value if key else None)
 
     @asynccontextmanager
     async def follow(self, runner: Runner, reader: Reader) -> AsyncIterator[None]:
@@ -155,7 +155,9 @@ class Notifier:
     async def _send(self, url: str, notice: Notice) -> None:
         if _is_webhook(url):
             body = notice.encoded()
-            headers = {"Content-Type": "application/json", "X-Batchgen-Event": notice.event} | signed(body, self.secret)
+            headers = {"Content-Type": "application/json", "X-Batchgen-Event": notice.event} | signature_header(
+                body, self.secret
+            )
             why = await post(url, body, headers)
             where = urlsplit(url).hostname or ""
         else:

@@ -40,7 +40,7 @@ class SidecarRecord:
     beside: Path | None  #: None for what lies aside, superseded
     artifact: Artifact
 
-    def proved(self) -> RecoveredAttempt:
+    def verified(self) -> RecoveredAttempt:
         """Return the trace, with the file where it is there with the hash it should have."""
         if self.beside is None:
             return self.trace
@@ -80,7 +80,7 @@ def _by_number(name: str) -> list[str | int]:
     return [int(part) if number % 2 else part for number, part in enumerate(_DIGITS.split(name))]
 
 
-def told(path: Path, batch: Batch, project: Project) -> SidecarRecord | None:
+def read_sidecar(path: Path, batch: Batch, project: Project) -> SidecarRecord | None:
     """Return what a sidecar of *batch* says; None where the file is none, another batch's, or only of a rehearsal."""
     try:
         if path.stat().st_size > _LONGEST:
@@ -127,7 +127,7 @@ def slots(spool: Path, suffix: str) -> Iterator[Path]:
     yield from sorted(spool.glob(f"*{suffix}"))
 
 
-def order(path: Path, batch: Batch) -> RecoveredAttempt | None:
+def read_order(path: Path, batch: Batch) -> RecoveredAttempt | None:
     """Return what a slot's first line orders; None where it cannot be read, or is another batch's."""
     try:
         with path.open("rb") as file:
@@ -164,14 +164,14 @@ def has_order(path: Path) -> bool:
     return False
 
 
-def in_doubt(trace: RecoveredAttempt, batch: Batch) -> RecoveredAttempt:
+def unknown_attempt(trace: RecoveredAttempt, batch: Batch) -> RecoveredAttempt:
     """Return the trace of a slot: its answer may be there, and if not, nobody knows what became of the call."""
     message = "the job table was lost while the request was under way"
     high = _guess(trace.task, batch, high=True)
     return replace(trace, live=True, cause=Cause.UNKNOWN, message=message, estimate=high)
 
 
-def spoiled(trace: RecoveredAttempt, batch: Batch) -> RecoveredAttempt:
+def unusable_attempt(trace: RecoveredAttempt, batch: Batch) -> RecoveredAttempt:
     """Return the trace of a kept answer: paid for, and of no use."""
     known = _guess(trace.task, batch, high=False)
     message = "a paid answer that could not be used; it is kept in the spool"

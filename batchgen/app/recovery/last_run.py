@@ -18,7 +18,7 @@ from ..project import Project
 NAME = "last-run"
 
 
-def begun(project: Project, batch: str, run_id: str) -> None:
+def record_start(project: Project, batch: str, run_id: str) -> None:
     """Note durably, beside the job table, that a run began; raise StoreError."""
     try:
         _note(project, batch, {"run": run_id, "ended": False})
@@ -26,7 +26,7 @@ def begun(project: Project, batch: str, run_id: str) -> None:
         raise StoreError(f"cannot write {project.state / NAME}: {error.strerror}.  Nothing was sent") from error
 
 
-def ended(project: Project, batch: str, run_id: str) -> None:
+def record_end(project: Project, batch: str, run_id: str) -> None:
     """Note that it ended; where that fails, the next run only looks around a little longer."""
     with suppress(OSError):
         _note(project, batch, {"run": run_id, "ended": True})
@@ -47,7 +47,7 @@ def _note(project: Project, batch: str, said: Mapping[str, object]) -> None:
     write_atomic(project.state / NAME, json.dumps(notes).encode() + b"\n")
 
 
-def settled(project: Project, batch: str) -> None:
+def record_recovery(project: Project, batch: str) -> None:
     """Note that the table knows all there is to know of the last run, although it may not name it."""
     with suppress(OSError):
         _note(project, batch, {})

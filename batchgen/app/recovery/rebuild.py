@@ -25,7 +25,7 @@ from ...task import UNPRICED
 from ..clock import utc_now
 from ..lanes import policy_of
 from ..project import Project, command_line
-from ..retry import as_before
+from ..retry import with_earlier_overrides
 from . import last_run
 from .evidence import SidecarRecord
 from .scan import RecoveryScan
@@ -43,15 +43,15 @@ class RecoveryReport:
 
     intake: Intake
     settled: int = 0  #: calls that it held open: they had delivered, or are in doubt now
-    aside: Path | None = None  #: where a damaged table was moved to
+    damaged_copy: Path | None = None  #: where a damaged table was moved to
 
     @property
-    def anything(self) -> bool:
+    def found_anything(self) -> bool:
         """Return whether there was anything that the table did not know."""
         return bool(self.intake.attempts or self.intake.files or self.settled)
 
 
-def before_run(project: Project, reader: Reader, batch: Batch) -> RecoveryReport | None:
+def recover_before_run(project: Project, reader: Reader, batch: Batch) -> RecoveryReport | None:
     """Take in what the table does not know of *batch*, as far as there is a sign that it may lack something.
 
     Costs a look at the spool and at the dates in the output folder, where a run with another table may have worked.
@@ -74,12 +74,12 @@ def recover(project: Project, batch: Batch) -> RecoveryReport:
             aside = maintenance.set_aside(project.db, f"{utc_now():%Y%m%d-%H%M%S}")
         migrate.ensure(project.db)
         with Reader(project.db) as reader:
-            survey = RecoveryScan(project=project, reader=reader, batch=as_before(project, reader, batch))
+            survey = RecoveryScan(project=project, reader=reader, batch=with_earlier_overrides(project, reader, batch))
             survey.thorough = True
             learnt = _take_in(survey, always=True)
-        last_run.settled(project, batch.name)
+        last_run.record_recovery(project, batch.name)
     return (
-        RecoveryReport(intake=learnt.intake, settled=learnt.settled, aside=aside)
+        RecoveryReport(intake=learnt.intake, settled=learnt.settled, damaged_copy=aside)
         if learnt
         else RecoveryReport(intake=Intake())
     )
@@ -88,12 +88,12 @@ def recover(project: Project, batch: Batch) -> RecoveryReport:
 def _take_in(survey: RecoveryScan, *, always: bool = False) -> RecoveryReport | None:
     slots, busy = survey.slots()
     strays = survey.strays(busy)
-    traces = survey.traces(survey.live(slots))
+    traces = survey.recovered_attempts(survey.live(slots))
     first = next(traces, None)
     found = first is not None or bool(slots) or any(files for _, _, files in strays)
-    if not (found or always or (survey.behind and survey.batch_id is not None)):
+    if not (found or always or (survey.is_outdated and survey.batch_id is not None)):
         return None
-    older = found or survey.behind
+    older = found or survey.is_outdated
     with Writer(survey.project.db) as writer:
         everything = chain([first] if first else [], traces)
         return anyio.run(_carry_out, survey, writer, [s for s in strays if older], everything, slots)

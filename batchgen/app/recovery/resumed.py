@@ -91,7 +91,7 @@ class Resumed:
 
 
 @dataclass(kw_only=True, slots=True)
-class Sent:
+class SentCalls:
     """What this run has sent, and which answers held no image."""
 
     calls: int = 0
@@ -116,13 +116,13 @@ class Sent:
                 raise
             raise type(error)(text.replace(_NOTHING, f"This call was not sent; {others} before")) from error
 
-    def imageless(self, lanes: Iterable[Lane]) -> str | None:
+    def imageless_job(self, lanes: Iterable[Lane]) -> str | None:
         """Return a job whose answer held no image, where one of *lanes* closed for such answers."""
         closed = (lane.name for lane in lanes if lane.closed is Closure.NO_IMAGE)
         return next((self._imageless[name] for name in closed if name in self._imageless), None)
 
 
-def spoken(found: Resumed) -> str:
+def resumed_text(found: Resumed) -> str:
     """Return it in words, on one line."""
     calls = "1 call" if found.calls == 1 else f"{found.calls} calls"
     return f"the run before was cut off with {calls} under way: {'; '.join(_parts(found))}"

@@ -18,7 +18,16 @@ from ...route import askable
 from ...store.reader import Reader
 from ...store.records import AttemptRecord, RecoveredAttempt
 from ..project import Project
-from .evidence import SidecarRecord, has_order, in_doubt, order, sidecars, slots, spoiled, told
+from .evidence import (
+    SidecarRecord,
+    has_order,
+    read_order,
+    read_sidecar,
+    sidecars,
+    slots,
+    unknown_attempt,
+    unusable_attempt,
+)
 from .last_run import is_behind
 
 #: Sidecars looked at together, by so many threads.
@@ -35,18 +44,18 @@ class RecoveryScan:
     reader: Reader
     batch: Batch
     batch_id: int | None = field(init=False)
-    behind: bool = field(init=False)  #: the table is older than its last run
+    is_outdated: bool = field(init=False)  #: the table is older than its last run
     ended_at: datetime | None = field(init=False)  #: of the last run; None where it was cut off, or there was none
     thorough: bool = field(init=False)  #: look at every sidecar, not only at those newer than the table
 
     def __post_init__(self) -> None:
         self.batch_id = next((b.id for b in self.reader.batches() if b.name == self.batch.name), None)
         runs = self.reader.runs(self.batch_id) if self.batch_id is not None else []
-        self.behind = is_behind(self.project, self.batch.name, runs)
-        self.thorough = self.behind or not runs
+        self.is_outdated = is_behind(self.project, self.batch.name, runs)
+        self.thorough = self.is_outdated or not runs
         self.ended_at = runs[0].ended_at if runs else None
 
-    def traces(self, busy: set[str]) -> Iterator[RecoveredAttempt]:
+    def recovered_attempts(self, busy: set[str]) -> Iterator[RecoveredAttempt]:
         """Yield what sidecars tell of attempts that the table does not know; not of those in *busy*."""
         # while a run is on, nobody else works in its folder: others' files are newer than its end
         since = None
@@ -57,10 +66,10 @@ class RecoveryScan:
             while chunk := list(islice(paths, _TOGETHER)):
                 found = [one for one in threads.map(self._told, chunk) if one and one.trace.id not in busy]
                 known = self.reader.attempt_states([one.trace.id for one in found])
-                yield from threads.map(SidecarRecord.proved, [one for one in found if one.trace.id not in known])
+                yield from threads.map(SidecarRecord.verified, [one for one in found if one.trace.id not in known])
 
     def _told(self, path: Path) -> SidecarRecord | None:
-        return told(path, self.batch, self.project)
+        return read_sidecar(path, self.batch, self.project)
 
     def live(self, found: Sequence[RecoveredAttempt]) -> set[str]:
         """Return the attempts among *found* whose slot can be read by the rules of the job that stands now."""
@@ -97,12 +106,12 @@ class RecoveryScan:
             if state is None and not has_order(path):
                 Spool(folder).set_aside(attempt_id)  # no run will ever finish it
             elif state is None:
-                found += [in_doubt(trace, self.batch)] if (trace := order(path, self.batch)) else []
+                found += [unknown_attempt(trace, self.batch)] if (trace := read_order(path, self.batch)) else []
             elif state != "open":
                 Spool(folder).release(attempt_id, delivered=state == "delivered")
         for attempt_id, path in kept.items():
-            if attempt_id not in known and (trace := order(path, self.batch)):
-                found.append(spoiled(trace, self.batch))
+            if attempt_id not in known and (trace := read_order(path, self.batch)):
+                found.append(unusable_attempt(trace, self.batch))
         return found, set(left)
 
     def strays(self, busy: set[str]) -> list[tuple[Job, AttemptRecord, list[SidecarRecord]]]:
@@ -120,6 +129,6 @@ class RecoveryScan:
         for stem in stems(job.output, job.wanted):
             for extension in EXTENSIONS.values():
                 one = self._told(self.batch.folder / f"{stem}.{extension}.json")
-                if one is not None and one.trace.id == record.id and one.proved().file is not None:
+                if one is not None and one.trace.id == record.id and one.verified().file is not None:
                     found.append(one)
         return found

@@ -30,14 +30,14 @@ def clean(session: Session, older_than: str, yes: bool, sandbox: bool) -> int:
     What is delivered, paid for or may still be delivered is never touched.
     """
     from ...app import cleanup as use_case
-    from ..render.result import near
+    from ..render.result import display_path
 
     found_age = re.fullmatch(r"(\d{1,5})(h|d|w)", older_than)
     if found_age is None:
         raise UsageError(f"--older-than takes an age such as 12h, 30d or 8w, not {older_than!r}")
     age = timedelta(hours=int(found_age[1]) * {"h": 1, "d": 24, "w": 168}[found_age[2]])
     project = session.project(sandbox=sandbox)
-    found = use_case.clean(project, age) if yes else use_case.scraps(project, age)
+    found = use_case.remove_leftovers(project, age) if yes else use_case.find_leftovers(project, age)
     if session.as_json:
         files = [{"what": one.what, "path": str(one.path), "bytes": one.size_bytes} for one in found]
         output.document({"schema_version": 1, "removed": yes, "files": files})
@@ -46,15 +46,13 @@ def clean(session: Session, older_than: str, yes: bool, sandbox: bool) -> int:
         some = [one for one in found if one.what == what]
         if some:
             size = sum(one.size_bytes for one in some)
-            output.data(
-                f"{output.count(len(some), 'file'):>10}  {size / 1e6:9,.1f} MB  {about}, such as {near(some[0].path)}"
-            )
+            example = display_path(some[0].path)
+            output.data(f"{output.count(len(some), 'file'):>10}  {size / 1e6:9,.1f} MB  {about}, such as {example}")
     if not found:
         output.say("nothing to clean")
     elif yes:
         output.say(f"{output.count(len(found), 'file')} removed")
     else:
-        output.say(
-            f"nothing was removed.  To remove it: batchgen clean{project.way().flags} --older-than {older_than} --yes"
-        )
+        flags = project.command_flags().flags
+        output.say(f"nothing was removed.  To remove it: batchgen clean{flags} --older-than {older_than} --yes")
     return 0

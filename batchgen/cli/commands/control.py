@@ -38,7 +38,9 @@ def pause(session: Session, provider: str, sandbox: bool) -> int:
     said = control.pause(project, provider)
     since = f", since {local_time(said.control.paused_at)}" if said.control.paused_at and not said.changed else ""
     what = f"{provider}: paused{since}; no new calls, those under way end"
-    return _tell(session, said, [what], f"next      batchgen unpause{project.way().flags} {shlex.quote(provider)}")
+    return _tell(
+        session, said, [what], f"next      batchgen unpause{project.command_flags().flags} {shlex.quote(provider)}"
+    )
 
 
 @command("unpause", "batchgen unpause openai")
@@ -82,10 +84,10 @@ def limit(session: Session, provider: str, limits: tuple[str, ...], reset: bool,
 
 def _shown(said: ControlState) -> list[str]:
     from ...app.clock import local_time
-    from ...app.live_limits import number
+    from ...app.live_limits import limit_text
 
     hand = said.control.limits
-    rows = [[key, number(value), "limit" if key in hand else "settings"] for key, value in said.in_force.items()]
+    rows = [[key, limit_text(value), "limit" if key in hand else "settings"] for key, value in said.limits.items()]
     lines = output.table(rows, (said.control.provider, "holds", "by"), right=(1,))
     if said.control.paused_at:
         lines.append(f"paused since {local_time(said.control.paused_at)}")
@@ -93,9 +95,9 @@ def _shown(said: ControlState) -> list[str]:
 
 
 def _limits(said: ControlState) -> str:
-    from ...app.live_limits import spoken
+    from ...app.live_limits import limits_text
 
-    return spoken(said.control.limits) or "as manifest and settings say"
+    return limits_text(said.control.limits) or "as manifest and settings say"
 
 
 def _tell(session: Session, said: ControlState, lines: list[str], *after: str) -> int:
@@ -122,7 +124,7 @@ def _document(said: ControlState) -> dict[str, Any]:
         "provider": control.provider,
         "paused_at": control.paused_at.isoformat() if control.paused_at else None,
         "limits": dict(control.limits),
-        "in_force": dict(said.in_force),
+        "in_force": dict(said.limits),
         "changed": said.changed,
         "run": asdict(said.holder) if said.holder else None,
     }
@@ -152,25 +154,25 @@ def cancel(session: Session, everything: bool, batch: str | None, sandbox: bool,
     project = session.project(sandbox=sandbox)
     gone = use_case.cancel(project, batch, chosen)
     if session.as_json:
-        body = {"cancelled": list(gone.keys), "under_way": gone.under_way, "late": gone.late}
+        body = {"cancelled": list(gone.keys), "under_way": gone.in_flight, "late": gone.already_ended}
         run = asdict(gone.holder) if gone.holder else None
         output.document({"schema_version": 1, "batch": gone.batch.name} | body | {"run": run})
         return 0
-    for line in _gone_lines(gone, project.way()):
+    for line in _gone_lines(gone, project.command_flags()):
         output.say(line)
     return 0
 
 
 def _gone_lines(gone: CancelReport, way: CommandFlags) -> list[str]:
     lines = [f"{gone.batch.name}: {output.count(len(gone.keys), 'job')} cancelled"]
-    if gone.under_way:
-        calls = output.count(gone.under_way, "call")
+    if gone.in_flight:
+        calls = output.count(gone.in_flight, "call")
         if gone.holder:
             lines.append(f"{calls} under way will still be paid and booked; what comes is kept")
         else:
             lines.append(f"{calls} that an earlier run left may have been paid: the next run books them")
-    if gone.late:
-        lines.append(f"{output.count(gone.late, 'job')} had ended before")
+    if gone.already_ended:
+        lines.append(f"{output.count(gone.already_ended, 'job')} had ended before")
     if gone.holder and gone.keys:
         lines.append(_run(gone.holder, "it drops these jobs as it comes to them"))
     if gone.keys:

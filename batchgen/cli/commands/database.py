@@ -48,7 +48,7 @@ def check(session: Session, sandbox: bool) -> int:
     if health.rows:
         output.data("rows      " + ", ".join(f"{number} {name}" for name, number in health.rows.items()))
     if health.problems:
-        flags = project.way().flags
+        flags = project.command_flags().flags
         output.say(
             f"next      batchgen db recover{flags} MANIFEST    moves it aside, makes a new one from files and spool"
         )
@@ -109,20 +109,22 @@ def recover(session: Session, manifest: Path, sandbox: bool) -> int:
     """
     from ...app import plan
     from ...app.recovery import rebuild
-    from ..render.result import near, taken_lines
+    from ..render.result import display_path, taken_lines
 
     project = session.project(sandbox=sandbox)
     learnt = rebuild.recover(project, plan.read_manifest(project, session.file(manifest)))
-    aside = str(learnt.aside) if learnt.aside else None
+    aside = str(learnt.damaged_copy) if learnt.damaged_copy else None
     if session.as_json:
         body = asdict(learnt.intake) | {"usd": show_usd(learnt.intake.usd)}
         output.document({"schema_version": 1, "aside": aside, "taken_in": body, "settled": learnt.settled})
         return 0
     if aside:
-        output.say(f"aside     the damaged job table is now {near(aside)}")
-    for line in taken_lines(learnt) if learnt.anything else ["taken in  nothing: the job table knew all there is"]:
+        output.say(f"aside     the damaged job table is now {display_path(aside)}")
+    for line in (
+        taken_lines(learnt) if learnt.found_anything else ["taken in  nothing: the job table knew all there is"]
+    ):
         output.say(line)
-    way = project.way()
+    way = project.command_flags()
     output.say(f"next      batchgen run {way.manifest(session.file(manifest))}{way.flags}")
     return 0
 

@@ -46,18 +46,20 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
     _put_beside(found, "lock", _controls(project))
     _put_beside(found, "settings", (*_options(project), *_variables()))
     made = (
-        [] if any(one.about == "settings" and one.code for one in found) else doctor.made(project, settings_file.rivals)
+        []
+        if any(one.about == "settings" and one.code for one in found)
+        else doctor.list_settings(project, settings_file.rivals)
     )
     asked: tuple[provider_check.ProviderCheck, ...] = ()
     if not offline:
         try:
             asked = provider_check.check(project)
-            _put_beside(found, "clock", doctor.skewed(asked))
+            _put_beside(found, "clock", doctor.clock_findings(asked))
         except BatchgenError as error:
-            found += doctor.wrong("online", error, {one.says for one in found})
+            found += doctor.error_findings("online", error, {one.says for one in found})
     found += [doctor.Finding(about="online", says=one.candidate.profile.name, verdict="bad", code=one.exit_code)
               for one in asked if one.exit_code]  # fmt: skip
-    code = doctor.gravest(found)
+    code = doctor.exit_code_of(found)
     if session.as_json:
         body = {"schema_version": 1, "exit_code": code, "findings": [asdict(one) for one in found]}
         body |= {"settings": [_plain(one) for one in made if one.overridden_by is None]}
@@ -85,11 +87,11 @@ def _controls(project: Project) -> Iterator[Finding]:
     from ...errors import BatchgenError
 
     try:
-        controls = control.in_force(project)
+        controls = control.active_controls(project)
     except BatchgenError:
         return  # examine reports what is wrong with the job table
     for one in controls:
-        says = control_line(one, project.way(), datetime.now(UTC))
+        says = control_line(one, project.command_flags(), datetime.now(UTC))
         yield Finding(about="paused" if one.paused_at else "limits", says=says, verdict="note")
 
 

@@ -80,11 +80,11 @@ def _hand_out(
 
     folder = project.root / target
     known = handout.DEFAULT if layout is None else layout
-    number = handout.require_apart(
-        project, handout.copies(jobs(), known), folder
+    number = handout.require_separate(
+        project, handout.plan_copies(jobs(), known), folder
     )  # every mistake before the first copy
-    lacking = handout.hand_out(project, handout.copies(jobs(), known), folder)
-    made = {copy.file.path: str(target / copy.name) for copy in handout.copies(jobs(), known)}
+    lacking = handout.copy_files(project, handout.plan_copies(jobs(), known), folder)
+    made = {copy.file.path: str(target / copy.name) for copy in handout.plan_copies(jobs(), known)}
     for copy in lacking:
         output.say(f"{copy.job.key}: {copy.file.path} is gone or damaged, and was left out; batchgen verify tells more")
         made.pop(copy.file.path, None)

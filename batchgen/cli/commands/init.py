@@ -10,7 +10,7 @@ import click
 
 from .. import output
 from ..options import Session, command
-from ..render.result import near
+from ..render.result import display_path
 
 if TYPE_CHECKING:
     from ...app.init import NewProject
@@ -69,7 +69,7 @@ def _lines(begun: NewProject) -> list[str]:
     """Return what was written, what was left alone, and the commands that come next."""
     lines = [f"wrote     {name}" for name in begun.written]
     lines += [f"left      {name}    was there; --force writes over it" for name in begun.left]
-    folder, manifest = near(begun.folder.resolve()), begun.manifest
+    folder, manifest = display_path(begun.folder.resolve()), begun.manifest
     steps = [] if folder == "." else [(f"cd {shlex.quote(folder)}", "")]
     steps += [
         (f"batchgen validate {manifest}", "finds every mistake at once"),

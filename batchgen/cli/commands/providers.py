@@ -93,7 +93,7 @@ def check(session: Session, names: tuple[str, ...], sandbox: bool) -> int:
     else:
         for line in check_lines(each for each in found if each.exit_code or not session.quiet):
             output.data(line)
-    return use_case.worst([each.exit_code for each in found])
+    return use_case.exit_code_of([each.exit_code for each in found])
 
 
 @command("models", "batchgen providers models openai")
@@ -104,7 +104,7 @@ def models(session: Session, name: str, sandbox: bool) -> int:
     from ...app import provider_check as use_case
     from ..render.account import known_as, models_document
 
-    listed = use_case.models(session.project(sandbox=sandbox), name)
+    listed = use_case.list_provider_models(session.project(sandbox=sandbox), name)
     if session.as_json:
         output.document(models_document(listed))
         return listed.exit_code

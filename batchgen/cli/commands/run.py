@@ -58,7 +58,7 @@ def run_selected(session: Session, manifest: Path, options: dict[str, Any]) -> i
         # once put back they are pending and without a cause, as others may be
         chosen = replace(chosen, causes=())
     terms = terms_of(options, again, _sendable(chosen, manifest))
-    return carry_out(session, manifest, options, replace(terms, alone=False))
+    return carry_out(session, manifest, options, replace(terms, only_requeued=False))
 
 
 def _sendable(chosen: Selection, manifest: Path) -> Selection:
@@ -92,13 +92,13 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
         session, terms, yes=options["yes"] or project.sandbox, ask=not options["no_input"], real=not project.sandbox
     )
     company = Observers.of(session, project, batch.name, options)
-    if (stops := terms.bounds.spoken) and not (session.quiet or session.as_json):
+    if (stops := terms.stop_conditions.spoken) and not (session.quiet or session.as_json):
         output.say(f"stops     {stops}")
     with ExitStack() as parts:
         stream = parts.enter_context(streamed()) if mode == "json" else None
         parts.enter_context(company.attending())
         follow = company.follow(follower(mode) if stream is None else stream.follow)
-        ended = run.run(project, batch, terms, agree, follow, company.say, silence=company.silence)
+        ended = run.run(project, batch, terms, agree, follow, company.say, on_silence=company.on_silence)
         _tell_end(session, ended, terms, stream)
         company.finished(ended)
     return ended.exit_code
@@ -107,11 +107,11 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
 def _tell_plan(session: Session, project: Project, batch: Batch, wish: Plan, terms: RunOptions) -> int:
     document, lines = notices(project, batch, wish)
     if session.as_json:
-        output.document(wish.as_json() | document | ({"with": dict(terms.amend)} if terms.alone else {}))
+        output.document(wish.as_json() | document | ({"with": dict(terms.overrides)} if terms.only_requeued else {}))
         return 0
     for warning in batch.warnings:
         output.say(f"warning: {output.nearer(warning)}")
-    for text in [*plan_lines(batch.name, wish, batch.manifest.parent), *amend_lines(wish, terms.amend), *lines]:
+    for text in [*plan_lines(batch.name, wish, batch.manifest.parent), *amend_lines(wish, terms.overrides), *lines]:
         output.data(text)
     if hint := _of_the_done(wish, terms):
         output.data(hint)
@@ -120,23 +120,25 @@ def _tell_plan(session: Session, project: Project, batch: Batch, wish: Plan, ter
 
 def _of_the_done(wish: Plan, terms: RunOptions) -> str | None:
     """Return how a retry that found nothing takes done jobs, or None."""
-    if not (terms.alone and not wish.matched and terms.requeue is not None and terms.requeue.states == ("failed",)):
+    if not (
+        terms.only_requeued and not wish.matched and terms.requeue is not None and terms.requeue.states == ("failed",)
+    ):
         return None
     return "retry puts failed jobs back; to make done ones again: --status done" if wish.done else None
 
 
 def _tell_end(session: Session, ended: RunResult, terms: RunOptions, stream: Stream | None) -> None:
     from ...app import run_result
-    from ...app.advice import needs_a_person
+    from ...app.advice import needs_attention
     from ..render.result import closing
 
     if stream is not None:
         stream.tell("summary", **run_result.document(ended))
     elif session.as_json:
         output.document(run_result.document(ended))
-    elif not session.quiet or needs_a_person(ended):
+    elif not session.quiet or needs_attention(ended):
         *lines, last = closing(ended, resumed_shown=not session.quiet)
-        hint = _of_the_done(ended.wish, terms)
+        hint = _of_the_done(ended.plan, terms)
         for line in [*lines, *([hint] if hint else []), last]:
             output.say(line)
 

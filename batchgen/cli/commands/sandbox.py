@@ -78,7 +78,7 @@ def demo(session: Session, latency: str) -> int:
     """
     from ...app import queries
     from ...sandbox.log import totals
-    from ..render.result import near
+    from ..render.result import display_path
     from ..run_options import rehearsal_options, terms_of
     from .run import carry_out
 
@@ -95,10 +95,10 @@ def demo(session: Session, latency: str) -> int:
     for line in agreement(queries.status(project, None).usage, totals(log)):
         output.say(line)
     output.say("")
-    output.say(f"pictures    {near(project.state / 'output')}")
-    output.say(f"charge log  {near(log)}")
+    output.say(f"pictures    {display_path(project.state / 'output')}")
+    output.say(f"charge log  {display_path(log)}")
     if shutil.which("batchgen") is None:
-        output.say(f"program     {near(Path(sys.executable).with_name('batchgen'))}")
+        output.say(f"program     {display_path(Path(sys.executable).with_name('batchgen'))}")
     output.say("now try     batchgen status --sandbox       one screen")
     output.say("            batchgen usage --sandbox        the ledger")
     output.say("            batchgen list --sandbox --status failed")

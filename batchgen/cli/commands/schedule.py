@@ -51,11 +51,11 @@ def schedule(  # noqa: PLR0917 - click gives them by name
     waits = source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
     command = _command(session, manifest, rest if waits else ("--wait-lock", str(WAIT[kind]), *rest))
     name = re.sub(r"[^a-z0-9]+", "-", manifest.stem.lower()).strip("-") or "run"
-    start = units.Start(
+    start = units.Unit(
         name=name,
         command=command,
         folder=str(session.folder.absolute()),
-        when=units.When.of(every, daily),
+        when=units.Schedule.of(every, daily),
         notes=notes,
     )
     text = {"cron": units.cron, "systemd": units.systemd, "launchd": units.launchd}[kind](start)
@@ -92,8 +92,8 @@ def _warn_of_controls(session: Session, *, sandbox: bool) -> None:
     from ..render.controls import control_line
 
     project = session.project(sandbox=sandbox)
-    for one in control.in_force(project):
-        output.say(f"warning: {control_line(one, project.way(), datetime.now(UTC))}")
+    for one in control.active_controls(project):
+        output.say(f"warning: {control_line(one, project.command_flags(), datetime.now(UTC))}")
 
 
 def _holds(asked: click.Context, name: str) -> bool:

@@ -27,19 +27,21 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
     """One screen: how far it is, what it cost, what failed and what to do about it."""
     from ...app import queries
     from ...store import ledger
-    from ..render.result import advice, near
+    from ..render.result import advice, display_path
 
     project = session.project(sandbox=sandbox)
-    found, way = queries.status(project, batch), project.way(batch)
+    found, way = queries.status(project, batch), project.command_flags(batch)
     if session.as_json:
         body = ledger.status_document(found.batch.name, found.counts, found.usage, found.failures)
         output.document(body | {"controls": control_documents(found.controls)})
         return 0
-    for line in output.status_lines(found.batch.name, found.counts, found.usage, found.failures, cut_off=found.cut_off):
+    for line in output.status_lines(
+        found.batch.name, found.counts, found.usage, found.failures, cut_off=found.interrupted
+    ):
         output.data(line)
     for line in control_lines(project, found.controls):
         output.data(line)
-    output.data(f"files     {near(found.batch.folder)}")
+    output.data(f"files     {display_path(found.batch.folder)}")
     if found.holder is not None:
         output.data(f"a run is on (process {found.holder.pid}: {output.short(found.holder.command, 80)})")
     for line in advice(found, way):
@@ -117,7 +119,7 @@ def show(session: Session, job: str, form: str | None, batch: str | None, sandbo
     if form is not None:
         from ...app import reproduce
 
-        known = reproduce.recipe(session.project(sandbox=sandbox), batch, job)
+        known = reproduce.find_reproduction(session.project(sandbox=sandbox), batch, job)
         text = reproduce.as_yaml(known.job) if form == "yaml" else output.tame(reproduce.as_curl(known))
         output.raw(text.rstrip("\n"))
         return 0

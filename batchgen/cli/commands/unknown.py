@@ -42,7 +42,7 @@ def list_(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     from ...app import unknown
 
     project = session.project(sandbox=sandbox)
-    found, jobs = unknown.doubts(project, batch, _doubtful(options))
+    found, jobs = unknown.list_unknown(project, batch, _doubtful(options))
     if session.as_json:
         lines = [_document(job, doubt) for job, doubt in jobs]
         output.document({"schema_version": 1, "batch": found.name, "unknown": lines})
@@ -53,7 +53,7 @@ def list_(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     heads = ("id", "provider", "sent (UTC)", "may have cost", "request id", "what is known")
     for line in output.table([_row(job, doubt) for job, doubt in jobs], heads, right=(3,)):
         output.data(line)
-    for line in _choices(found, jobs[0][0].key, project.way(batch)):
+    for line in _choices(found, jobs[0][0].key, project.command_flags(batch)):
         output.say(line)
     return 0
 
@@ -121,13 +121,13 @@ def retry(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     from ...app import unknown
 
     project = session.project(sandbox=sandbox)
-    found, jobs = unknown.try_again(project, batch, _doubtful(options))
+    found, jobs = unknown.requeue(project, batch, _doubtful(options))
     if session.as_json:
         output.document({"schema_version": 1, "batch": found.name, "requeued": [job.key for job in jobs]})
         return 0
     output.say(f"{found.name}: {output.count(len(jobs), 'job')} pending again")
     if jobs:
-        way = project.way()
+        way = project.command_flags()
         output.say(f"next      batchgen run {way.manifest(found.manifest)}{way.flags}")
     return 0
 
@@ -198,19 +198,19 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, sandb
     seen = look(project, batch, selection(options), deep=deep)
     if session.as_json:
         output.document(_verified(seen))
-        return 3 if seen.flaws else 0
-    for line in output.table([[f.what, f.key, f.path, f.detail] for f in seen.flaws], ("what", "job", "file", "")):
-        if seen.flaws:
+        return 3 if seen.problems else 0
+    for line in output.table([[f.what, f.key, f.path, f.detail] for f in seen.problems], ("what", "job", "file", "")):
+        if seen.problems:
             output.data(line)
-    wrong = f"{len(seen.flaws)} not as delivered" if seen.flaws else "all as delivered"
+    wrong = f"{len(seen.problems)} not as delivered" if seen.problems else "all as delivered"
     output.say(f"{seen.batch.name}: {output.count(seen.checked, 'file')} checked, {wrong}")
-    for line in _after(seen, project.way(batch), requeue=requeue):
+    for line in _after(seen, project.command_flags(batch), requeue=requeue):
         output.say(line)
-    return 3 if seen.flaws else 0
+    return 3 if seen.problems else 0
 
 
 def _after(seen: VerifyReport, way: CommandFlags, *, requeue: bool) -> list[str]:
-    if not seen.flaws:
+    if not seen.problems:
         return []
     if not requeue:
         return [
@@ -225,7 +225,7 @@ def _verified(seen: VerifyReport) -> dict[str, Any]:
         "schema_version": 1,
         "batch": seen.batch.name,
         "checked": seen.checked,
-        "wrong": len(seen.flaws),
-        "files": [{"id": f.key, "path": f.path, "what": f.what, "detail": f.detail} for f in seen.flaws],
+        "wrong": len(seen.problems),
+        "files": [{"id": f.key, "path": f.path, "what": f.what, "detail": f.detail} for f in seen.problems],
         "requeued": list(seen.requeued),
     }

@@ -48,7 +48,7 @@ def watch(session: Session, every: float, batch: str | None, sandbox: bool) -> i
         return 0
     moving = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     last = _live(looks) if moving else _plain(looks)
-    for line in ending(last, project.way(batch)):
+    for line in ending(last, project.command_flags(batch)):
         output.data(line)
     return 0
 
@@ -56,7 +56,7 @@ def watch(session: Session, every: float, batch: str | None, sandbox: bool) -> i
 def _paced(looks: Iterable[Snapshot], every: float) -> Iterator[Snapshot]:
     for glimpse in looks:
         yield glimpse
-        if glimpse.going:
+        if glimpse.is_running:
             time.sleep(every)
 
 
@@ -65,7 +65,7 @@ def _plain(looks: Iterable[Snapshot]) -> Snapshot:
     said, at, last = "", 0.0, None
     for glimpse in looks:
         last, now = glimpse, time.monotonic()
-        if not glimpse.going:
+        if not glimpse.is_running:
             break
         line = summary(glimpse)
         if not said or (line != said and now - at >= LEAST) or now - at >= MOST:
@@ -129,7 +129,7 @@ def summary(glimpse: Snapshot) -> str:
     if left and glimpse.per_minute >= 0.5 and counts.done:
         each = counts.images / counts.done
         parts.append(f"about {output.duration(left * each / glimpse.per_minute * 60)} left")
-    parts += [f"{name} {said}" for name in glimpse.told if (said := _controls(glimpse, name))]
+    parts += [f"{name} {said}" for name in glimpse.controls if (said := _controls(glimpse, name))]
     return ", ".join(parts)
 
 
@@ -152,7 +152,7 @@ def document(glimpse: Snapshot) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "batch": glimpse.batch.name,
-        "going": glimpse.going,
+        "going": glimpse.is_running,
         "run": run and {"id": run.id, "exit_code": run.exit_code, "started": run.started_at.isoformat()},
         "jobs": {"total": counts.total} | {name: value for name, value in asdict(counts).items() if name != "images"},
         "images": counts.images,
@@ -164,17 +164,17 @@ def document(glimpse: Snapshot) -> dict[str, Any]:
         },
         "controls": {
             name: {"paused_at": said.paused_at.isoformat() if said.paused_at else None, "limits": dict(said.limits)}
-            for name, said in glimpse.told.items()
+            for name, said in glimpse.controls.items()
         },
     }
 
 
 def _controls(glimpse: Snapshot, name: str) -> str:
     from ...app.clock import local_time
-    from ...app.live_limits import spoken
+    from ...app.live_limits import limits_text
 
-    said = glimpse.told.get(name)
+    said = glimpse.controls.get(name)
     if said is None:
         return ""
     paused = [f"paused since {local_time(said.paused_at)}"] if said.paused_at else []
-    return ", ".join([*paused, *([spoken(said.limits)] if said.limits else [])])
+    return ", ".join([*paused, *([limits_text(said.limits)] if said.limits else [])])

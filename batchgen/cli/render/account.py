@@ -37,7 +37,7 @@ def check_lines(found: Iterable[ProviderCheck]) -> list[str]:
 def _block(each: ProviderCheck) -> Pairs:
     account = each.account
     if account is None:
-        yield _MISSING, each.candidate.lacking
+        yield _MISSING, each.candidate.problem
         return
     yield _LABELS[account.verdict], _key_words(each.candidate)
     if account.words:
@@ -121,7 +121,7 @@ def _checked_json(each: ProviderCheck) -> dict[str, Any]:
 
 def _missing_json(candidate: CheckCandidate) -> dict[str, Any]:
     nothing = dict.fromkeys(("hint", "status", "balance", "out_of_money", "models"))
-    return {"verdict": "missing", "message": candidate.lacking, **nothing, "limits": [], "untold": {}}
+    return {"verdict": "missing", "message": candidate.problem, **nothing, "limits": [], "untold": {}}
 
 
 def _account_json(account: AccountReport, each: ProviderCheck) -> dict[str, Any]:

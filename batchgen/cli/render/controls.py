@@ -20,19 +20,19 @@ def in_force(project: Project, batch: Batch) -> list[Control]:
     """Return what is in force for the providers of *batch*."""
     from ...app import control
 
-    return [one for one in control.in_force(project) if one.provider in batch.profiles]
+    return [one for one in control.active_controls(project) if one.provider in batch.profiles]
 
 
 def control_lines(project: Project, controls: Iterable[Control]) -> list[str]:
     """Return a line for each, as ``status`` and a plan show it."""
     now = datetime.now(UTC)
-    return output.under("in force", [control_line(one, project.way(), now) for one in controls])
+    return output.under("in force", [control_line(one, project.command_flags(), now) for one in controls])
 
 
 def control_line(control: Control, way: CommandFlags, now: datetime) -> str:
     """Return what is in force for a provider, since when, and how to undo it."""
     from ...app.clock import local_time
-    from ...app.live_limits import spoken
+    from ...app.live_limits import limits_text
 
     parts = []
     if control.paused_at is not None:
@@ -42,7 +42,7 @@ def control_line(control: Control, way: CommandFlags, now: datetime) -> str:
         )
     if control.limits:
         age = _age((now - control.said_at).total_seconds()) if control.said_at is not None else ""
-        parts.append(f"{spoken(control.limits)}{age} (batchgen limit{way.flags} {control.provider} --reset)")
+        parts.append(f"{limits_text(control.limits)}{age} (batchgen limit{way.flags} {control.provider} --reset)")
     return f"{control.provider}: {'; '.join(parts)}"
 
 

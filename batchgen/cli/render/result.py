@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ...app.advice import HEED, exit_words, near, steps, why_closed
+from ...app.advice import NEWS, display_path, exit_meaning, next_steps, why_closed
 from ...money import show_credits, show_usd
 from .. import output
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Reasons for closing a lane whose message is a whole sentence, and is shown alone.
 _OWN_WORDS = ("budget", "no-image")
 
-__all__ = ["advice", "closing", "near", "taken_lines"]
+__all__ = ["advice", "closing", "display_path", "taken_lines"]
 
 
 def closing(ended: RunResult, *, resumed_shown: bool = False) -> list[str]:
@@ -29,11 +29,11 @@ def closing(ended: RunResult, *, resumed_shown: bool = False) -> list[str]:
 
     *resumed_shown*: the run has already shown what became of the calls that the one before was cut off with.
     """
-    found, counts = ended.standing, ended.standing.counts
-    if ended.wish.selected and not ended.wish.matched:
+    found, counts = ended.status, ended.status.counts
+    if ended.plan.selected and not ended.plan.matched:
         done = f"{counts.done} of {output.count(counts.total, 'job')} done"
-        head = f"{found.batch.name}: nothing matched {ended.chosen}; {done}"
-    elif not ended.sent and ended.stopped is None and ended.drained is None:
+        head = f"{found.batch.name}: nothing matched {ended.selected_by}; {done}"
+    elif not ended.sent and ended.signal is None and ended.drained is None:
         head = f"{found.batch.name}: nothing to send; {output.count(counts.done, 'job')} of {counts.total} done"
     else:
         pace = f", {ended.images / ended.seconds * 60:.0f} a minute" if ended.images and ended.seconds > 0 else ""
@@ -41,7 +41,7 @@ def closing(ended: RunResult, *, resumed_shown: bool = False) -> list[str]:
         head = f"{found.batch.name}: {counts.done} of {output.count(counts.total, 'job')} done; this run made {made}"
     # what needs a person comes first: the top of a mail is what is read
     lines = [
-        *taken_lines(ended.taken_in),
+        *taken_lines(ended.recovery),
         *([] if resumed_shown else _resumed(ended)),
         *_troubles(ended),
         head,
@@ -52,20 +52,20 @@ def closing(ended: RunResult, *, resumed_shown: bool = False) -> list[str]:
     lines += output.money_lines(found.usage)
     lines += output.under("budget", [_purse_line(purse) for purse in ended.purses if purse.limit])
     lines += output.under("prices", _price_lines(ended.underpriced))
-    lines.append(f"files     {near(found.batch.folder)}")
-    lines += advice(found, ended.way, ended.imageless)
-    lines.append(f"exit code {ended.exit_code}: {exit_words(ended)}")
+    lines.append(f"files     {display_path(found.batch.folder)}")
+    lines += advice(found, ended.command_flags, ended.imageless_job)
+    lines.append(f"exit code {ended.exit_code}: {exit_meaning(ended)}")
     return lines
 
 
 def _troubles(ended: RunResult) -> list[str]:
     """Return what failed, what is in doubt, and who stopped."""
-    counts = ended.standing.counts
-    lines = output.failure_lines(ended.standing.failures)
+    counts = ended.status.counts
+    lines = output.failure_lines(ended.status.failures)
     if counts.unknown:
         lines.append(f"unknown   {output.count(counts.unknown, 'job')} may have been bought, and nobody knows")
     lines += [_beyond_line(lane) for lane in ended.lanes if lane.beyond]
-    lines += [_lane_line(lane) for lane in ended.lanes if lane.closed in HEED or (lane.closed and counts.pending)]
+    lines += [_lane_line(lane) for lane in ended.lanes if lane.closed in NEWS or (lane.closed and counts.pending)]
     lines += [line for lane in ended.lanes for line in _denied_lines(lane)]
     return lines + ([f"stopped   {ended.drained}"] if ended.drained else [])
 
@@ -76,9 +76,9 @@ def _beyond_line(lane: LaneResult) -> str:
 
 
 def _resumed(ended: RunResult) -> list[str]:
-    from ...app.recovery.resumed import spoken
+    from ...app.recovery.resumed import resumed_text
 
-    return [] if ended.resumed is None else [f"resumed   {spoken(ended.resumed)}"]
+    return [] if ended.resumed is None else [f"resumed   {resumed_text(ended.resumed)}"]
 
 
 def _purse_line(purse: Budget) -> str:
@@ -135,7 +135,7 @@ def advice(found: BatchStatus, way: CommandFlags, imageless: str | None = None) 
     """Return what to type next, as far as there is anything to do."""
     said = [
         f"{step.cause}: {step.what}" if step.command is None else f"{step.command}    {step.what}"
-        for step in steps(found, way, imageless)
+        for step in next_steps(found, way, imageless)
     ]
     return output.under("next", said)
 

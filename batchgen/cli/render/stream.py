@@ -89,14 +89,14 @@ class Stream:
             output.say(f"--progress json: stdout takes no more lines: {error.strerror}; the run goes on")
 
     def _job(self, lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
-        from ...app.monitoring.events import call, ending
+        from ...app.monitoring.events import call_fields, settlement_fields
 
         if settlement is None:
             return
-        name, _, told = ending(opened, settlement)
+        name, _, told = settlement_fields(opened, settlement)
         outcome = getattr(settlement.event, "outcome", None)
         files = [artifact.path for artifact in outcome.artifacts] if outcome is not None else None
-        self.tell("job", event=name, **call(lane, opened), **told, files=files)
+        self.tell("job", event=name, **call_fields(lane, opened), **told, files=files)
 
     async def _report(self, progress: Progress) -> None:
         said, at, news = -1, time.monotonic(), News(progress.runner)
