@@ -17,8 +17,7 @@ from ..engine.limits.windows import Pace, Window
 from ..engine.retry import Policy
 from ..providers.profile import Group, Limits, Profile, Retry
 from ..route import ModelFilter
-from ..store.learned_rates import LearnedRate
-from ..store.sends import SentRequest, sends
+from ..store.history import LearnedRate, SentRequest, sent_since
 
 #: Requests per second, at least, to begin with where nothing is configured and nothing known: as good as no limit.
 FIRST_RATE = 20.0
@@ -89,7 +88,7 @@ def sent(provider: str, account: str | None, seconds: float, memory: LaneHistory
     if not seconds:
         return []
     # whose a call was that names no account, or which one is the only account now, nobody knows: they count
-    found = sends(memory.table, provider, memory.now - timedelta(seconds=seconds))
+    found = sent_since(memory.table, provider, memory.now - timedelta(seconds=seconds))
     return [one for one in found if account is None or one.account in (account, None)]
 
 

@@ -33,9 +33,9 @@ from ..providers.pricing import estimate
 from ..providers.profile import Profile, Retry
 from ..providers.validation import translate
 from ..route import ModelFilter
+from ..store.queries import Scope
 from ..store.reader import Reader
 from ..store.records import Loaded
-from ..store.scope import Scope
 from ..store.writer import Writer
 from ..task import Charge, Task
 from ..transport import Transport
@@ -239,7 +239,7 @@ class RunSession:
             for name, known in profiles.items()
             for account in self.keys.accounts(known)
         }
-        memory = LaneHistory(table=self.project.db, lessons=self.reader.lessons(), now=now)
+        memory = LaneHistory(table=self.project.db, lessons=self.reader.learned_rates(), now=now)
         found: list[Lane] = []
         for (name, account), width in widths(wanted).items():
             made = lanes(profiles[name], account, width, memory)
