@@ -1,9 +1,9 @@
-"""What a provider really takes, learned from how it answers.  A decision with a memory: pure, no clock.
+"""Learned limits of one provider: AIMD on the rate and on the calls in flight, stated limits, Retry-After.
 
-Rate and width are found the way TCP's CUBIC finds a bandwidth: double until the first throttling, then fall back a
-little, come back to what was taken last, stay there for long, and only then try for more.  A refusal while trying for
-more ends the try; otherwise it takes several close together, because providers refuse a call now and then for
-reasons of their own.  Where nothing at all is taken the rate stays, and only the waits grow.
+The rate doubles until the first refusal, falls to just below what was taken, and climbs back: fast at first, slowly
+near the last peak, and faster again beyond it, as TCP's CUBIC does.  One refusal ends a try for more than the peak;
+at a rate that was taken before, a few are tolerated, because providers refuse a call now and then for other reasons.
+Where everything is refused the rate stays, and only the waits grow.  No clock: times are seconds of any origin.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from ...fault import RateLimitInfo
-from .history import HORIZON, Traffic
 
-START = 1.0  #: requests a second to begin with, where nothing is configured and nothing known
-KEEP = 0.9  #: what is left of a rate, or a width, after throttling
-#: Seconds until it is back, and at least so many requests: each try for more costs a refused call or two.
-SPAN, SPAN_REQUESTS = 240.0, 100
-STATED = 0.99  #: a limit that the provider states is kept to with the margin of the paces
-LONGEST_WINDOW = 3600.0  #: seconds: a quota over more than this says nothing about how fast to go
-LONGEST_WAIT = 60.0  #: seconds between two tries where everything is refused, and no wait is named
-#: So many calls taken in a row, or a few over so many seconds, after a fall to less than half: it was a storm.
-CALM, CALM_FEW, CALM_SECONDS = 40, 8, 240.0
-LONGEST_GRACE = 120.0  #: seconds at most until a call that was not refused counts as taken
-#: Five refusals in a row are throttling, or more of them if up to 20 calls for each were taken in between.
-DENSE, FADING, ALONE = 4.5, 0.05, 1.5
-#: The share of calls that are refused at any rate is measured over so many calls; from that share on it counts.
-LOOSE_CALLS, LOOSE = 200, 0.008
-ALIKE, FEW = 4, 4  #: so many throttlings with the same number in flight are about that number, unless these are few
+START = 1.0  #: requests a second to begin with, where nothing is configured and nothing was learned
+KEEP = 0.9  #: share of a rate, or of a width, that is kept after throttling
+#: Seconds of a climb back to the peak, and at least so many requests: each try for more costs a refused call or two.
+SPAN, SPAN_REQUESTS = 240.0, 120
+STATED = 0.99  #: share of a stated limit that is used: requests are uneven on their way
+#: Seconds over which the calls that were taken are counted, as most limits are per minute; more for slow rates.
+HORIZON, LONGEST_HORIZON = 60.0, 1200.0
+LONGEST_WINDOW = 3600.0  #: seconds: a stated quota over more than this does not limit the rate
+LONGEST_WAIT = 60.0  #: seconds between two tries where everything is refused and no wait is named
+#: Refusals that are tolerated at a rate that was taken before: so many at once, and so many per call in the long run.
+TOLERATED, TOLERATED_SHARE = 4.0, 0.045
+#: The share of calls refused at a rate below the peak, measured over so many calls; from that share on it is noise.
+NOISE_CALLS, NOISE = 200, 0.008
+#: So many calls taken in a row, over so many seconds, after a fall to less than half: the refusals were an outage.
+CALM_CALLS, CALM_SECONDS = 20, 600.0
 #: Seconds after which what was learned counts for less, and for nothing.
 DAY, FORGOTTEN = 86_400.0, 7 * 86_400.0
 
@@ -44,8 +44,9 @@ class _Climb:
     climbed: float = 0.0  #: seconds of full use since then
 
     @property
-    def trying(self) -> bool:  # more than is known to be taken
-        return self.peak is not None and self.value > self.peak
+    def searching(self) -> bool:
+        """Return whether it is above all that is known to be taken."""
+        return self.peak is None or self.value > self.peak
 
     def cut(self, peak: float) -> None:
         self.value, self.peak, self.climbed = KEEP * peak, peak, 0.0
@@ -58,11 +59,11 @@ class _Climb:
 
 
 class Controller:
-    """Learn how fast, and how many at once, one provider can be asked.
+    """Learns how fast, and how many at once, one provider can be asked.
 
     *ceiling* is the configured rate in requests per second (None: nothing is configured), *concurrency* the
     configured width, *start* the first rate to try without a ceiling, *waits* the shortest and the longest wait where
-    everything is refused and the provider names none.  Times are seconds on one clock, of any origin.
+    everything is refused and the provider names none.
     Report each call twice: ``sent``, then ``answered`` or ``throttled`` with the time at which it was sent.
     """
 
@@ -74,29 +75,28 @@ class Controller:
         start: float = START,
         waits: tuple[float, float] = (1.0, LONGEST_WAIT),
     ) -> None:
-        self._first_wait, self._longest_wait = waits
         self._ceiling, self._concurrency = ceiling, concurrency
+        self._first_wait, self._longest_wait = waits
         self._rate = None if ceiling else _Climb(start)
         self._width: _Climb | None = None
-        self._stated: float | None = None  #: requests per second, in the provider's own words
+        self._stated_rate: float | None = None  #: requests per second
         self._stated_width = math.inf
-        self._weight = 1.0  #: images per request, on the average
-        self._calls = Traffic()
-        self._tempo = 1.0  #: time between two calls, in units of what the rate asks for
-        self._doubled = -math.inf
-        self._evidence = 0.0  #: for throttling: 1 for each refusal, fading with each call that is taken
-        self._onset = self._evident = -math.inf  #: when its first and its last refused call was sent
-        self._loose = 0.0  #: share of calls that are refused at any rate
-        self._marks: deque[tuple[int, float]] = deque(maxlen=ALIKE)  #: calls in flight and taken, at each throttling
-        self._since = -math.inf  #: calls sent before this met the last throttling
-        self._taken = True  #: a call sent since then was taken
-        self._echo, self._grace = 0.5, 1.2  #: seconds in which a refusal comes back, and surely has come back
-        self._rounds = 0  #: refusals in a row, without a call taken in between
-        self._calm = 0  #: calls taken since the last refusal
+        self._images = 1.0  #: images per request, on average
+        self._in_flight = 0
+        self._taken = deque[float]()  #: when the latest calls that were not refused went out
+        self._last_sent = -math.inf
+        self._tempo = 1.0  #: average time between two calls, in units of what the rate asks for
+        self._doubled_at = -math.inf
+        self._tolerance = TOLERATED  #: refusals that are still tolerated
+        self._noise = 0.0  #: share of calls that are refused at any rate
+        self._throttled_at = -math.inf  #: calls sent before this met the same throttling
+        self._recovered = True  #: a call sent since then was taken
+        self._refusals = 0  #: in a row, without a call taken in between
+        self._calm_calls, self._calm_since = 0, -math.inf
         self._fell_from = 0.0  #: the rate before it fell; 0: it is known why
-        self._leapt = False  #: it was doubled since
-        self._trial = False  #: the next call goes alone, and the others wait for what becomes of it
-        self._blocked = self._trial_ends = -math.inf
+        self._echo = 0.5  #: seconds until a refusal comes back
+        self._blocked_until = self._probe_until = -math.inf
+        self._probe_next = False  #: the next call goes alone; the others wait for its answer
 
     def configure(self, ceiling: float | None, concurrency: int) -> None:
         """Put another ceiling and width in force; what was learned stays."""
@@ -107,8 +107,8 @@ class Controller:
 
     def rate(self) -> float | None:
         """Return the requests per second to keep to; None: only what is configured counts."""
-        known = [rate for rate in (self._rate and self._rate.value, self._stated) if rate]
-        rate = min(known, default=None)
+        rates = [rate for rate in (self._rate and self._rate.value, self._stated_rate) if rate]
+        rate = min(rates, default=None)
         return None if rate is None or (self._ceiling and rate >= self._ceiling) else rate
 
     def width(self) -> int:
@@ -117,78 +117,86 @@ class Controller:
         return max(1, math.floor(min(self._concurrency, self._stated_width, learned)))
 
     def blocked_until(self, now: float) -> float | None:
-        """Return until when nothing is to be sent; None where nothing is in the way."""
-        until = max(self._blocked, self._trial_ends)
+        """Return until when nothing may be sent; None if a call may go now."""
+        until = max(self._blocked_until, self._probe_until)
         return until if until > now else None
 
     def sent(self, at: float, images: int = 1) -> None:
-        """Take note of a call that goes out, with so many images."""
-        gap = max(0.0, at - max(self._calls.last, self._blocked, self._trial_ends))
-        self._calls.add(at, gap)
-        self._weight += 0.1 * (images - self._weight)
-        if self._below:
-            self._loose -= self._loose / LOOSE_CALLS
-        rate = self._in_force
+        """Record a call that goes out, with so many images."""
+        gap = max(0.0, at - max(self._last_sent, self._blocked_until, self._probe_until))
+        self._last_sent = at
+        self._in_flight += 1
+        self._tolerance = min(self._tolerance + TOLERATED_SHARE, TOLERATED)
+        self._taken.append(at)
+        while self._taken[0] <= at - LONGEST_HORIZON:
+            self._taken.popleft()
+        self._images += 0.1 * (images - self._images)
+        if self._below_peak:
+            self._noise -= self._noise / NOISE_CALLS
+        rate = self._rate_in_force
         self._tempo += 0.2 * (min(gap * rate, 4.0) - self._tempo)
-        # only what is used may grow: else it says nothing
+        # A rate or a width that is not fully used may not grow: nothing is learned about it.
         if self._rate and self._rate.value == rate and gap * rate <= 2:
             self._rate.grow(gap)
-            self._rate.value = min(self._rate.value, self._stated or math.inf)
+            self._rate.value = min(self._rate.value, self._stated_rate or math.inf)
             self._leave_at_ceiling()
-        if self._width and self._calls.flying >= self.width():
+        if self._width and self._in_flight >= self.width():
             self._width.grow(min(gap, HORIZON))
-        if self._trial:
-            self._trial, self._trial_ends = False, at + self._grace
+        if self._probe_next:
+            self._probe_next, self._probe_until = False, at + self._grace
 
     def answered(self, sent_at: float, now: float) -> None:
-        """Take note of a call that ended in any way but throttling."""
-        self._calls.land(sent_at, now, refused=False)
-        if sent_at > self._since:
-            self._taken, self._rounds = True, 0
-            self._trial_ends = -math.inf
-        self._calm += 1
-        if self._rate and self._rate.value < self._fell_from / 2 and self._is_calm(now):
-            self._rate, self._calm, self._leapt = _Climb(2 * self._rate.value, 2 * self._rate.value), 0, True
-            self._leave_at_ceiling()
-        # doubling is for those who could not go faster, and only when a call at the present rate has come back
-        rate, new = self._rate, self._doubled < sent_at < self._calls.last
-        if rate and rate.peak is None and new and self._tempo < 2:
-            rate.value, self._doubled = 2 * rate.value, now
+        """Record a call that ended in any way but throttling."""
+        self._in_flight -= 1
+        self._calm_calls += 1
+        if sent_at > self._throttled_at:
+            self._recovered, self._refusals, self._probe_until = True, 0, -math.inf
+        rate = self._rate
+        if rate is None:
+            return
+        calm = self._calm_calls >= CALM_CALLS and now - self._calm_since >= CALM_SECONDS
+        if calm and rate.value < self._fell_from / 2:
+            rate.peak, self._fell_from = None, 0.0
+        # The rate doubles once a call at the present rate was answered, and only if that rate was used.
+        if rate.peak is None and self._doubled_at < sent_at < self._last_sent and self._tempo < 2:
+            rate.value, self._doubled_at = 2 * rate.value, now
             self._leave_at_ceiling()
 
     def throttled(
         self, sent_at: float, now: float, retry_after: float | None = None, hint: RateLimitInfo | None = None
     ) -> None:
-        """Take note of a call that was refused because of a limit; *retry_after* in seconds is obeyed in full."""
-        self._calls.land(sent_at, now, refused=True)
+        """Record a call that was refused because of a limit; *retry_after* in seconds is obeyed in full."""
+        in_flight, self._in_flight = self._in_flight, self._in_flight - 1
+        if sent_at in self._taken:
+            self._taken.remove(sent_at)
         self._echo = max(now - sent_at, self._echo + 0.1 * (now - sent_at - self._echo))
-        self._grace = min(2 * self._echo + 0.2, LONGEST_GRACE)
-        if hint:
+        self._calm_calls, self._calm_since = 0, now
+        if hint is not None:
             self.learned(hint, now)
             if retry_after is None and hint.spent:
                 retry_after = hint.reset_seconds
-        self._calm = 0
-        if sent_at > self._evident:
-            self._weigh(sent_at, now)
-        if sent_at <= self._since:  # calls already in flight meet the same weather
-            self._blocked = max(self._blocked, now + (retry_after or 0.0))
+        if sent_at <= self._throttled_at:
+            self._blocked_until = max(self._blocked_until, now + (retry_after or 0.0))
             return
-        concurrent = bool(hint and hint.concurrent)
-        if not self._taken:  # that says how long to wait, not how fast to go
-            self._rounds += 1
-            self._trial, self._evidence = True, 0.0
+        # A call that has not come back after some echoes was not refused, though its answer may take minutes.
+        if not (self._recovered or any(self._throttled_at < at <= now - self._grace for at in self._taken)):
+            # Everything is refused: that determines how long to wait, not how fast to send.
+            self._refusals += 1
+            self._probe_next = True
         else:
-            self._rounds = 1
-            if concurrent or self._is_throttling(sent_at, told=retry_after is not None):
-                self._cut(sent_at, concurrent=concurrent)
-                self._evidence, self._evident = 0.0, now
+            self._refusals = 1
+            if hint is not None and hint.concurrent:
+                self._width = self._width or _Climb(self._concurrency)
+                self._width.cut(max(1, in_flight - 1))
+            elif self._is_too_fast(now, named=retry_after is not None):
+                self._cut_rate(now)
             elif retry_after is None:
                 return
-        self._since, self._taken = now, False
-        self._blocked = max(self._blocked, now + self._wait(retry_after))
+        self._throttled_at, self._recovered = now, False
+        self._blocked_until = max(self._blocked_until, now + self._wait(retry_after))
 
     def learned(self, hint: RateLimitInfo, now: float) -> None:
-        """Take note of what the provider says about its limits."""
+        """Record what the provider states about its limits."""
         if not hint.limit or hint.limit <= 0:
             return
         if hint.concurrent:
@@ -196,127 +204,100 @@ class Controller:
             return
         if not hint.window_seconds or not 0 < hint.window_seconds <= LONGEST_WINDOW:
             return
-        stated = STATED * hint.limit / hint.window_seconds / (self._weight if hint.unit == "images" else 1)
-        if self._calls.taken(now - HORIZON, now) / HORIZON > 1.2 * stated:
-            return  # another limit than that of these calls: they go faster than it says
-        higher = self._stated is not None and stated > 1.01 * self._stated
-        self._stated = stated
-        if self._rate and (self._rate.peak is None or higher):
+        stated = STATED * hint.limit / hint.window_seconds / (self._images if hint.unit == "images" else 1)
+        if self._taken_rate(now) > 1.2 * stated:
+            return  # The calls go faster than this limit allows: it does not apply to them.
+        raised = self._stated_rate is not None and stated > 1.01 * self._stated_rate
+        self._stated_rate = stated
+        if self._rate and (self._rate.peak is None or raised):
             self._rate = _Climb(stated, stated, max(SPAN, SPAN_REQUESTS / stated))
 
     def state(self) -> dict[str, float | bool]:
-        """Return what is worth remembering for the next run: plain numbers, nothing where nothing was learned."""
-        found: dict[str, float | bool] = {}
-        if self._rate and (self._rate.peak or self._doubled > -math.inf):
-            found |= {"rate": self._rate.peak or self._rate.value, "throttled": self._rate.peak is not None}
-        if self._stated:
-            found["stated"] = self._stated
+        """Return what the next run should know, as plain numbers; empty if nothing was learned."""
+        state: dict[str, float | bool] = {}
+        if self._rate and (self._rate.peak or self._doubled_at > -math.inf):
+            state |= {"rate": self._rate.peak or self._rate.value, "throttled": self._rate.peak is not None}
+        if self._stated_rate:
+            state["stated"] = self._stated_rate
         if self._width and self._width.peak:
-            found["width"] = self._width.peak
-        return found
+            state["width"] = self._width.peak
+        return state
 
     def restore(self, state: Mapping[str, object], age: float) -> None:
-        """Go on from what ``state`` returned *age* seconds ago; what does not look like it is ignored."""
+        """Continue from what ``state`` returned *age* seconds ago; values that make no sense are ignored."""
         if not 0 <= age < FORGOTTEN:
             return
-        known = {name: float(one) for name, one in state.items() if isinstance(one, int | float) and 0 < one < math.inf}
-        rate, width, stated, fresh = known.get("rate"), known.get("width"), known.get("stated"), age < DAY
+        numbers = {name: float(value) for name, value in state.items() if _is_positive(value)}
+        rate, width, fresh = numbers.get("rate"), numbers.get("width"), age < DAY
         if rate:
             self._rate = _Climb(KEEP * rate, rate) if fresh and state.get("throttled") is True else _Climb(rate / 2)
             self._leave_at_ceiling()
         if fresh:
             self._width = _Climb(KEEP * width, width) if width else None
-            self._stated = stated
+            self._stated_rate = numbers.get("stated")
 
     @property
-    def _in_force(self) -> float:
+    def _rate_in_force(self) -> float:
         return self.rate() or self._ceiling or START
 
     @property
-    def _pace(self) -> float:
-        """Return the calls per second that go out while nothing is in the way."""
-        return self._in_force / (self._tempo if self._tempo > 1.5 else 1.0)
+    def _grace(self) -> float:
+        """Return the seconds after which a call that was not refused counts as taken."""
+        return min(2 * self._echo + 0.2, 2 * HORIZON)
 
-    def _lately(self, sent_at: float) -> float:
-        """Return the calls per second that were taken, before these refusals began or up to now."""
-        horizon = max(HORIZON, min(20 / self._pace, sent_at - self._calls.began, 20 * HORIZON))
-        return max(self._calls.taken(at - horizon, at) for at in (self._onset, sent_at)) / horizon
-
-    def _wider(self, held: int) -> bool:
-        """Return whether one call more than *held* is more than is known to be taken at once."""
-        return bool(self._width and self._width.trying and self._width.peak and held + 1 > self._width.peak)
-
-    @property
-    def _below(self) -> bool:
-        """Return whether calls go at a pace that was taken before, with something to spare, and not just since now."""
-        one = self._width if self._width and self._tempo > 1.5 else self._rate
-        return one is None or (one.peak is not None and one.value < 0.95 * one.peak and one.climbed > SPAN / 16)
+    def _taken_rate(self, now: float) -> float:
+        """Return the calls per second that were taken lately: in the last minute, or of the last 20 slow calls."""
+        first = self._taken[0] if self._taken else now
+        horizon = max(HORIZON, min(20 / self._rate_in_force, now - first))
+        return sum(at > now - horizon for at in self._taken) / horizon
 
     def _leave_at_ceiling(self) -> None:
         if self._ceiling and self._rate and self._rate.value >= self._ceiling:
             self._rate = None
 
-    def _weigh(self, sent_at: float, now: float) -> None:
-        """Take a refusal into the evidence, and look whether any call was taken since the last."""
-        self._taken = self._taken or self._calls.taken(self._since, now - self._grace) > 0
-        self._evidence = max(0.0, self._evidence - FADING * self._calls.between(self._evident, sent_at))
-        self._onset = self._onset if self._evidence else sent_at
-        self._evidence, self._evident = self._evidence + 1, sent_at
+    @property
+    def _pace(self) -> float:
+        """Return the calls per second that go out while nothing is in the way."""
+        return self._rate_in_force / (self._tempo if self._tempo > 1.5 else 1.0)
 
-    def _is_throttling(self, sent_at: float, *, told: bool) -> bool:
-        """Return whether the refusals so far say that calls go too fast."""
-        share = self._lately(sent_at) / self._pace
-        if self._below and self._evidence < ALONE and share >= 0.95:
-            self._loose += 1 / LOOSE_CALLS
-        if told and share < 0.85 and sent_at - self._calls.began >= HORIZON:
+    @property
+    def _below_peak(self) -> bool:
+        """Return whether calls go at a rate that was taken before, with something to spare."""
+        return self._rate is None or (self._rate.peak is not None and self._rate.value < 0.95 * self._rate.peak)
+
+    def _is_too_fast(self, now: float, *, named: bool) -> bool:
+        """Return whether a refusal means that calls go too fast; *named*: it came with a wait."""
+        self._tolerance -= 1
+        used = self._taken_rate(now) / self._pace
+        if named and used < 0.85 and self._taken and self._taken[0] <= now - HORIZON:
             return True
-        if self._loose < LOOSE and (self._wider(self._calls.flying) or (self._rate and self._rate.trying)):
+        if self._below_peak and used >= 0.95:
+            self._noise += 1 / NOISE_CALLS
+        if self._rate and self._rate.searching and self._noise < NOISE and (named or self._rate.peak):
             return True
-        if self._loose < LOOSE and self._rate and self._rate.peak is None:
-            return told or self._evidence >= ALONE
-        return self._evidence >= DENSE
+        return self._tolerance < 0
 
-    def _cut(self, sent_at: float, *, concurrent: bool) -> None:
-        held, lately, pace = self._calls.held(sent_at), self._lately(sent_at), self._pace
-        if self._rate and self._rate.peak:
-            self._marks.append((held, lately))
-        rate, width, alike = self._rate, self._width, self._alike()
-        dense = self._evidence >= DENSE
-        slow = dense and rate and rate.peak and self._tempo > 2 and held >= FEW
-        if concurrent or slow or alike or self._wider(held):
-            if alike and rate:  # it was no matter of rate
-                self._rate = _Climb(rate.value)
-                self._leave_at_ceiling()
-                self._marks.clear()
-                self._loose = 0.0
-            known = width.peak if width and width.peak and not (concurrent or dense) else 1.0
-            self._width = width or _Climb(self._concurrency)
-            self._width.cut(max(known, held))
-            return
-        least = pace / 2
-        if dense:
-            self._loose = 0.0
-        elif rate and rate.peak and rate.trying:
-            least = 0.97 * rate.peak  # so much was taken just before
-        if self._ceiling and lately >= 0.95 * pace:
-            least = pace  # hardly fewer than were sent: what is configured may be right
-        self._rate = rate or _Climb(pace)
-        self._rate.cut(max(least, min(pace, lately / (1 - self._loose)), 1 / LONGEST_WAIT))
-        # one that went up in leaps has found how far it goes
-        found = self._leapt or (rate is not None and rate.peak is None)
-        self._fell_from, self._leapt = 0.0 if found else max(pace, self._fell_from), False
+    def _cut_rate(self, now: float) -> None:
+        pace = self._pace
+        rate = self._rate or _Climb(pace)
+        least = max(pace / 2, 1 / LONGEST_WAIT)
+        if rate.peak is None:
+            self._fell_from = 0.0
+        elif rate.searching:  # Nearly the peak was taken a moment ago.
+            least, self._fell_from = 0.97 * rate.peak, 0.0
+        else:
+            self._fell_from = max(pace, self._fell_from)
+        rate.cut(max(least, min(pace, self._taken_rate(now) / (1 - self._noise))))
+        self._rate, self._tolerance = rate, TOLERATED
 
-    def _alike(self) -> bool:
-        """Return whether throttling came with the same number of calls in flight each time, at different rates."""
-        held, rates = sorted(mark[0] for mark in self._marks), sorted(mark[1] for mark in self._marks)
-        same = len(held) == ALIKE and held[0] >= FEW and held[-1] - held[0] <= 1
-        return same and rates[0] < 0.85 * rates[-1]
+    def _wait(self, named: float | None) -> float:
+        """Return how long to wait: the wait that was named, and longer where that was too short before."""
+        step = max(self._first_wait, 1 / self._rate_in_force)
+        backoff = min(step * 2.0 ** (min(self._refusals, 20) - 1), max(step, self._longest_wait))
+        if named is None:
+            return backoff
+        return named if self._refusals <= 3 else max(named, backoff)
 
-    def _is_calm(self, now: float) -> bool:
-        return self._calm >= CALM or (self._calm >= CALM_FEW and now - self._evident >= CALM_SECONDS)
 
-    def _wait(self, told: float | None) -> float:
-        """Return how long to wait: as told, and longer where that was too short before."""
-        step = max(self._first_wait, 1 / self._in_force)
-        longer = min(step * 2.0 ** (min(self._rounds, 20) - 1), max(step, self._longest_wait))
-        return longer if told is None else told if self._rounds <= 3 else max(told, longer)
+def _is_positive(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and 0 < value < math.inf
