@@ -220,9 +220,7 @@ def test_mistakes_stand_where_they_are_in_the_list(write):
         "p.csv:2:15: jobs[0].size: aigate (gpt-image-2) does not make 1000x1000: both edges must be "
     )
     assert number == "p.csv:3:19: jobs[0].n: should be a whole number, is 'many'"
-    assert taken.startswith(
-        "p.csv:4:1: jobs[0].id: the id 'a' is already taken (p.csv:2) (make the id of every row "
-    )
+    assert taken.startswith("p.csv:4:1: jobs[0].id: the id 'a' is already taken (p.csv:2) (make the id of every row ")
 
 
 def test_mistakes_of_the_list_itself(write):
