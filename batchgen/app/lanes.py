@@ -13,7 +13,7 @@ from pathlib import Path
 from ..engine.lane import Lane
 from ..engine.limits.adaptive import LONGEST_WAIT, Controller
 from ..engine.limits.gate import Gate, ceiling, windows
-from ..engine.limits.windows import Pace, Window
+from ..engine.limits.windows import Window
 from ..engine.retry import Policy
 from ..providers.profile import Group, Limits, Profile, Retry
 from ..route import ModelFilter
@@ -40,14 +40,20 @@ def lanes(known: Profile, account: str | None, width: int, memory: LaneHistory) 
     groups |= {name: ModelFilter(models, only=True) for name, models in known.grouped.items()}
     shared = _gate(known.limits, known.retry, width)
     own = {name: _gate(group, known.retry, group.concurrency or width) for name, group in known.groups.items()}
-    before = sent(known.name, account, max(gate.pace.memory for gate in (shared, *own.values())), memory)
+    before = sent(known.name, account, max(gate.windows.memory for gate in (shared, *own.values())), memory)
     shared.seed(ago(before, memory.now))
     for name, models in groups.items():
-        gates: tuple[Gate, ...] = (shared,)
         if name is not None:
             own[name].seed(ago((one for one in before if models.matches(one.model)), memory.now))
-            gates = (shared, own[name])
-        lane = Lane(provider=known.name, account=account, group=name, policy=policy, gates=gates, models=models)
+        lane = Lane(
+            provider=known.name,
+            account=account,
+            group=name,
+            policy=policy,
+            account_gate=shared,
+            model_gate=own[name] if name is not None else None,
+            models=models,
+        )
         _recall(lane, memory)
         yield lane
 
@@ -71,6 +77,7 @@ def configured(limits: Limits | Group) -> list[Window]:
         requests_per_day=limits.requests_per_day,
         images_per_minute=limits.images_per_minute,
         burst=limits.burst,
+        spacing=limits.spacing,
     )
 
 
@@ -81,7 +88,7 @@ def _gate(limits: Limits | Group, retry: Retry, width: int) -> Gate:
     if limits.adaptive:
         waits = retry.first_wait / 2, min(retry.max_wait, LONGEST_WAIT)
         controller = Controller(ceiling(found), width, start=max(FIRST_RATE, 2.0 * width), waits=waits)
-    return Gate(pace=Pace(found, spacing=limits.spacing or 0.0), width=width, controller=controller)
+    return Gate(limits=found, width=width, controller=controller)
 
 
 def sent(provider: str, account: str | None, seconds: float, memory: LaneHistory) -> list[SentRequest]:
@@ -95,7 +102,7 @@ def sent(provider: str, account: str | None, seconds: float, memory: LaneHistory
 
 def _recall(lane: Lane, memory: LaneHistory) -> None:
     """Go on from what earlier runs learned of a lane."""
-    lesson, controller = memory.lessons.get(lane.name), lane.gates[-1].controller
+    lesson, controller = memory.lessons.get(lane.name), lane.inner_gate.controller
     if lesson is not None and controller is not None:
         controller.restore(lesson.state, (memory.now - lesson.at).total_seconds())
 

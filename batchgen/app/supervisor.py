@@ -13,7 +13,7 @@ from anyio import create_task_group, current_time, sleep, to_thread
 
 from ..engine.lane import Lane
 from ..engine.limits.gate import Gate
-from ..engine.limits.windows import Pace
+from ..engine.limits.windows import SlidingWindows
 from ..engine.runner import Runner
 from ..errors import StoreError
 from ..fault import Fault
@@ -51,7 +51,7 @@ class Supervisor:
     @asynccontextmanager
     async def around(self, display: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
         """Attend to the run inside *display*; nothing is sent before it is known what must not be."""
-        apply = partial(self._apply, {lane.provider: lane.gates[0].width for lane in self.runner.lanes})
+        apply = partial(self._apply, {lane.provider: lane.account_gate.width for lane in self.runner.lanes})
         async with create_task_group() as tasks:
             await tasks.start(partial(live_limits.follow, self.project, self.batch, apply, self.say))
             tasks.start_soon(self._remember)
@@ -70,7 +70,7 @@ class Supervisor:
 
     async def keep(self) -> None:
         """Write down what lanes have learned."""
-        learned = {lane.name: lane.gates[-1].controller for lane in self.runner.lanes}
+        learned = {lane.name: lane.inner_gate.controller for lane in self.runner.lanes}
         states = {name: state for name, one in learned.items() if one is not None and (state := one.state())}
         if not states:
             return
@@ -84,18 +84,18 @@ class Supervisor:
         # as many as may be open at once was settled when the run began, and what was typed goes before what is filed
         filed = self.batch.profiles[provider].limits.concurrency
         width = limits.concurrency if limits.concurrency != filed else begun.get(provider, filed)
-        pace = configured(limits), limits.spacing or 0.0
-        known = await self._sent_before(provider, Pace(*pace).memory)
-        self.runner.steer(provider, *pace, width, held=paused)
+        windows = configured(limits)
+        known = await self._sent_before(provider, SlidingWindows(windows).memory)
+        self.runner.steer(provider, windows, width, held=paused)
         for gate, sends, since in known:
             gate.recall(sends, since)
 
     async def _sent_before(self, provider: str, seconds: float) -> list[tuple[Gate, list[tuple[float, int]], float]]:
         """Return what a window over so many *seconds* has to know of the time before it was said, gate by gate."""
-        gates = {lane.account: lane.gates[0] for lane in self.runner.lanes if lane.provider == provider}
+        gates = {lane.account: lane.account_gate for lane in self.runner.lanes if lane.provider == provider}
         found = []
         for account, gate in gates.items():
-            if gate.pace.memory < seconds:
+            if gate.windows.memory < seconds:
                 memory, since = (
                     LaneHistory(table=self.project.db, lessons={}, now=self.runner.purchases.now()),
                     gate.clock(),
