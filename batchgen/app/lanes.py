@@ -60,11 +60,11 @@ def lanes(known: Profile, account: str | None, width: int, memory: LaneHistory) 
 
 def policy_of(retry: Retry, on_unknown: str) -> Policy:
     """Return the policy that a ``retry`` and an ``on_unknown`` describe."""
-    return Policy.of(
+    return Policy(
         attempts=retry.attempts,
         first_wait=retry.first_wait,
         max_wait=retry.max_wait,
-        on_unknown=on_unknown,
+        buy_again=on_unknown == "retry",
         patience=retry.patience,
     )
 

@@ -59,7 +59,7 @@ def test_what_happens_to_a_lane_is_told_once():
 def test_a_quota_that_is_used_up_is_told_with_its_time():
     clock = Clock()
     row = lane(clock)
-    row.account_gate.configure([Window(86_400, 2, burst=2)], 0.0, 4)
+    row.account_gate.configure([Window(86_400, 2, burst=2)], 4)
     news = News(Runner(batch_id=1, lanes=[row], reader=None, purchases=None))  # type: ignore[arg-type]
     for _ in range(2):
         row.sent(1)

@@ -17,7 +17,7 @@ from batchgen.job import Delivered, Job, Missed, Outcome
 from batchgen.route import ModelFilter
 from batchgen.task import Kind, Task, Usage
 
-POLICY = Policy.of(attempts=4, first_wait=2, max_wait=300, on_unknown="retry")
+POLICY = Policy(attempts=4, first_wait=2, max_wait=300, buy_again=True)
 TASK = Task(kind=Kind.GENERATE, prompt="a cat", provider="aigate", model="gpt-image-2")
 JOB = Job(id=1, batch="b", key="k", task=TASK, fingerprint="1:x", output="k", tries=1, claim=1)
 CAME = Delivered(artifacts=(), usage=Usage())
@@ -141,7 +141,7 @@ def test_as_many_in_doubt_are_bought_again_as_the_lane_is_wide(width, bought):
 
 
 def test_a_lane_that_holds_buys_nothing_in_doubt_again():
-    assert not lane(policy=Policy.of(attempts=4, first_wait=2, max_wait=300, on_unknown="hold")).may_rebuy
+    assert not lane(policy=Policy(attempts=4, first_wait=2, max_wait=300, buy_again=False)).may_rebuy
 
 
 def test_a_closed_lane_goes_on_when_a_person_says_so():
