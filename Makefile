@@ -29,11 +29,12 @@ CHECK   = [ "$$(cat "$(VENV)/.root" 2>/dev/null)" = "$$PWD" ] && "$(BIN)/python"
 PIP     = PIP_CONSTRAINT=$(PINS) PIP_BUILD_CONSTRAINT=$(PINS) "$(BIN)/python" -m pip install --quiet --no-input --no-compile --prefer-binary
 ADVICE  = { echo "the installation failed. No network? Set PIP_INDEX_URL or PIP_FIND_LINKS; behind a proxy: HTTPS_PROXY." >&2; exit 1; }
 
-.PHONY: help setup setup-dev _run _dev demo test test-all lint format docs bench torture lock clean distclean
+.PHONY: help setup setup-dev _run _dev demo check test test-all lint format docs bench torture lock clean distclean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' $(firstword $(MAKEFILE_LIST))
+	@sed -n 's/^#: /\n/p; s/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' $(firstword $(MAKEFILE_LIST))
 
+#: Setup and use
 setup: ## make .venv with what batchgen needs to run (the other targets do this by themselves)
 	+@[ -n "$(ANY_PY)" ] || $(NO_PYTHON); $(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _run
 
@@ -60,32 +61,41 @@ $(DEV): $(RUN)
 demo: setup ## run the demonstration batch on simulated providers: no key, no network, no cost
 	@"$(BIN)/python" -m batchgen demo
 
-# three workers on two cores: many tests wait for something; they steal by the piece, so that files keep together
-test: setup-dev ## run the tests (ARGS="-k name" for some of them)
-	@"$(BIN)/python" -m pytest -q -n 3 --dist worksteal $(ARGS)
+#: Development
+# Three workers on two cores, because many tests wait for something.
+PYTEST := "$(BIN)/python" -m pytest -q -n 3 --dist worksteal
 
-test-all: test ## the tests, and then a longer torture (three minutes more)
+check: lint ## the inner loop, under a minute: style, types, layers and the tests of pure code
+	@$(PYTEST) tests/values tests/providers tests/planning tests/engine tests/cli $(ARGS)
+
+test: setup-dev ## run the tests (ARGS="-k name" for some of them)
+	@$(PYTEST) $(ARGS)
+
+test-all: setup-dev ## every test, slow ones too, with many random examples; then a longer torture
+	@$(PYTEST) -m "" --hypothesis-profile=ci $(ARGS)
 	@"$(BIN)/python" -m tests.torture --kills 120 --syscalls 40 --errors 20 --power 10 --compound 10 --migration 8
 
-lint: setup-dev ## style, types and the layers of the house
+lint: setup-dev ## style, types and the layers
 	@"$(BIN)/python" -m ruff check .
 	@"$(BIN)/python" -m ruff format --check .
 	@"$(BIN)/python" -m mypy
 	@"$(BIN)/lint-imports" --no-cache
 
-format: setup-dev ## put the code into the house's format
+format: setup-dev ## format the code
 	@"$(BIN)/python" -m ruff check --fix --quiet . ; "$(BIN)/python" -m ruff format .
 
 docs: setup-dev ## write the tables that come from the code into README and help pages
 	@"$(BIN)/python" -m tests.docs
 
+#: Measurements
 bench: setup-dev ## measure speed against a bare loop in the same run (a few minutes)
 	@"$(BIN)/python" -m tests.bench $(ARGS)
 
 torture: setup-dev ## kill it in every way and count charges (ARGS="--kills 1000" for the long form)
 	@"$(BIN)/python" -m tests.torture $(ARGS)
 
-lock: ## write constraints.txt anew from pyproject.toml: names and versions only
+#: Housekeeping
+lock: ## rewrite constraints.txt from pyproject.toml: names and versions only
 	@t=$$(mktemp -d) && py=$$($(FIND_PY)) && "$$py" -m venv $$t && $$t/bin/python -m pip install --quiet '.[dev]' hatchling \
 	  && $$t/bin/python -m pip freeze --exclude batchgen | sed '/ @ /d; /^-e/d' > $(PINS).new && rm -rf $$t && mv $(PINS).new $(PINS)
 

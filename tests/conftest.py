@@ -4,13 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
 
 from batchgen.files.spool import Slot, Spool
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
+
+from . import timing
+
+# Few examples, always the same, for quick work; many and new ones in `make test-all` (--hypothesis-profile=ci).
+hypothesis.settings.register_profile("dev", max_examples=15, deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("dev")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Scale the limit of every test; a worker takes the factor of the process that distributes the tests."""
+    given = getattr(config, "workerinput", {}).get("slowness")
+    if given:
+        timing.use(given)
+    elif config.option.timeout is None:
+        config.option.timeout = timing.patience(float(config.getini("timeout")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["slowness"] = timing.slowness()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("timeout"):
+            item.add_marker(pytest.mark.timeout(timing.patience(mark.args[0])), append=False)
+            break
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
-"""What answers to free questions tell of an account: balance, models, rate limits.  Values and their readers; pure."""
+"""Account data from free endpoints: balance, models and rate limits of a key, with their readers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
@@ -13,15 +13,15 @@ from .profile import BalanceCheck, Profile
 from .retry_after import go_duration
 
 _RATE_HEADER = re.compile(r"(?:x-)?ratelimit-(limit|remaining|reset)(?:-([a-z0-9_-]{1,40}))?")
-_WHOLE = re.compile(r"\s*(\d{1,15})(?:\.\d+)?\s*(?:[,;].*)?")
+_WHOLE_NUMBER = re.compile(r"\s*(\d{1,15})(?:\.\d+)?\s*(?:[,;].*)?")
 
-#: Larger amounts, either way, are a provider's mistake.
-_ABSURD = Decimal(10) ** 12
+#: Amounts beyond this, positive or negative, are a provider's mistake.
+_MAX_AMOUNT = Decimal(10) ** 12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Balance:
-    """What is left, in *unit*.  None is not told; ``key`` is None too where the key has no limit of its own."""
+    """The balance of an account and a key, in *unit*.  None is unknown; ``key`` is also None if it has no limit."""
 
     unit: str
     account: Decimal | None = None
@@ -31,7 +31,7 @@ class Balance:
 
     @property
     def left(self) -> Decimal | None:
-        """Return what can still be spent with this key, as far as it is known."""
+        """Return what can still be spent with this key, if it is known."""
         return min((amount for amount in (self.account, self.key) if amount is not None), default=None)
 
 
@@ -40,7 +40,7 @@ class Catalogue:
     """The models a provider lists."""
 
     ids: tuple[str, ...]
-    names: frozenset[str]  #: the ids, and every other name that is taken
+    names: frozenset[str]  #: the ids, and every alias that is accepted
 
     def offers(self, profile: Profile) -> Mapping[str, bool]:
         """Return, for each model of *profile*, whether it is listed."""
@@ -58,21 +58,21 @@ class Limit:
 
 
 def read_balance(document: Json, check: BalanceCheck) -> Balance | None:
-    """Return the amounts that an answer holds where *check* says; None where it holds none of them."""
-    # a limit that is null is none; one that is missing, or no number, is not told
-    no_limit = _at(document, check.unlimited) is True if check.unlimited else _is_null(document, check.key_left)
+    """Return the amounts at the paths that *check* names; None if the answer holds none of them."""
+    # A limit of null means no limit; a missing one, or one that is not a number, is unknown.
+    unlimited = _at(document, check.unlimited) is True if check.unlimited else _is_null(document, check.key_left)
     balance = Balance(
         unit=check.unit,
         account=_amount(_at(document, check.account)),
-        key=None if no_limit else _amount(_at(document, check.key_left)),
-        unlimited=no_limit,
+        key=None if unlimited else _amount(_at(document, check.key_left)),
+        unlimited=unlimited,
         used=_amount(_at(document, check.used)),
     )
-    return balance if balance.left is not None or balance.used is not None or no_limit else None
+    return balance if balance.left is not None or balance.used is not None or unlimited else None
 
 
 def read_catalogue(document: Json) -> Catalogue | None:
-    """Return the models in an answer: a list, or OpenAI's {data: [...]}; None where it lists none."""
+    """Return the models in an answer, a list or OpenAI's {data: [...]}; None if it lists none."""
     models = document if isinstance(document, list) else _at(document, "data")
     ids, names = set(), set()
     for model in models if isinstance(models, list) else ():
@@ -84,32 +84,34 @@ def read_catalogue(document: Json) -> Catalogue | None:
 
 
 def read_limits(headers: Mapping[str, str]) -> tuple[Limit, ...]:
-    """Return the rate limits that *headers* (names in lower case) state, by what they count."""
-    found: dict[str, dict[str, str]] = {}
+    """Return the rate limits in *headers* (names in lower case), sorted by what they count."""
+    buckets: dict[str, dict[str, str]] = {}
     for name, text in headers.items():
         match = _RATE_HEADER.fullmatch(name)
         if match:
-            found.setdefault(match[2] or "requests", {})[match[1]] = text
-    return tuple(_limits(found.items()))
+            buckets.setdefault(match[2] or "requests", {})[match[1]] = text
+    limits = [
+        Limit(
+            of=bucket,
+            limit=_whole_number(values.get("limit")),
+            remaining=_whole_number(values.get("remaining")),
+            resets=_seconds(values.get("reset")),
+        )
+        for bucket, values in sorted(buckets.items())
+    ]
+    return tuple(limit for limit in limits if limit.limit is not None or limit.remaining is not None)
 
 
-def _limits(found: Iterable[tuple[str, Mapping[str, str]]]) -> Iterator[Limit]:
-    for bucket, said in sorted(found, key=lambda pair: pair[0]):
-        limit, remaining = _whole(said.get("limit")), _whole(said.get("remaining"))
-        if limit is not None or remaining is not None:
-            yield Limit(of=bucket, limit=limit, remaining=remaining, resets=_seconds(said.get("reset")))
-
-
-def _whole(text: str | None) -> int | None:
-    match = _WHOLE.fullmatch(text or "")
+def _whole_number(text: str | None) -> int | None:
+    match = _WHOLE_NUMBER.fullmatch(text or "")
     return int(match[1]) if match else None
 
 
 def _seconds(text: str | None) -> float | None:
-    """Read a Go duration or seconds; a point in time (seconds or milliseconds since 1970) is left unsaid."""
-    whole = _whole(text)
-    if whole is not None:
-        return float(whole) if whole < 10**9 else None
+    """Read a Go duration or seconds; None for a point in time (seconds or milliseconds since 1970)."""
+    number = _whole_number(text)
+    if number is not None:
+        return float(number) if number < 10**9 else None
     return go_duration(text or "")
 
 
@@ -119,7 +121,7 @@ def _texts(value: Json) -> Iterator[str]:
 
 
 def _at(document: Json, path: str | None) -> Json:
-    """Return what stands at a dotted path; None where nothing does."""
+    """Return the value at a dotted path; None if there is none."""
     for step in path.split(".") if path else ():
         document = document.get(step) if isinstance(document, Mapping) else None
     return document if path else None
@@ -138,4 +140,4 @@ def _amount(value: Json) -> Decimal | None:
         amount = Decimal(str(value).strip())
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and abs(amount) <= _ABSURD else None
+    return amount if amount.is_finite() and abs(amount) <= _MAX_AMOUNT else None

@@ -1,4 +1,4 @@
-"""Image bytes written as text: base64 as gateways send it, and what the first bytes of an image look like.  Pure."""
+"""Base64 images, in every variant that gateways send, and how the first bytes of an image look."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from urllib.parse import unquote, unquote_to_bytes
 import pybase64
 
 _HEAD = re.compile(r"\s*(?:data:[^,]{0,200};\s*base64\s*,|image/[^,;\s]{1,40};\s*base64,|base64,)", re.IGNORECASE)
-#: Line breaks as an escape that was escaped once more: a backslash and a letter of the base64 alphabet.
+#: Line breaks escaped twice: a backslash, then a letter of the base64 alphabet.
 _BREAKS = re.compile(r"(?:\\+[rn])+")
 _FOREIGN = re.compile(r"[^A-Za-z0-9+/]+")
 _RUN = re.compile(r"[A-Za-z0-9+/_-]{64,}+={0,2}+")
-#: A data URL may have been wrapped so often.
+#: How often a data URL may be wrapped in another one.
 _HEADS_MAX = 4
-#: Percent-encoding may have been applied so often.
+#: How often percent-encoding may have been applied.
 _PERCENTS_MAX = 3
 
-#: The signature of bare JPEG XL: two bytes, which many a text has.
-_TOO_SHORT = b"\xff\x0a"
-_DRAWING = b"<svg"
+#: The signature of bare JPEG XL has two bytes, which occur in many texts.
+_JPEG_XL = b"\xff\x0a"
+_SVG = b"<svg"
 _SIGNATURES = (
     b"\x89PNG\r\n\x1a\n",
     b"\xff\xd8\xff",
@@ -29,17 +29,17 @@ _SIGNATURES = (
     b"MM\0*",
     b"\0\0\0\x0cJXL ",
     b"\0\0\0\x0cjP  ",
-    _TOO_SHORT,
-    _DRAWING,
+    _JPEG_XL,
+    _SVG,
 )
-#: Letters of base64 that hold the bytes by which an image is known, a few blanks among them.
+#: Characters of base64 that cover the signature of an image, including a few blanks.
 _BEGINNING = 96
-#: Bytes of what was decoded that show whether it is base64 once more.
+#: Decoded bytes that show whether they are base64 again.
 _INNER = 400
 
 
 def is_image(data: bytes) -> bool:
-    """Return whether the first bytes are those of an image, in whatever format."""
+    """Return whether *data* begins like an image of any format."""
     start = data[:32]
     if start.startswith(_SIGNATURES):
         return True
@@ -56,37 +56,37 @@ def is_data_url(text: str) -> bool:
 
 
 def holds_image(text: str) -> bool:
-    """Return whether *text* is base64 of an image, by its beginning; nothing long is decoded."""
-    beginning = _unwrapped(text[: _BEGINNING + 200])[:_BEGINNING]
+    """Return whether *text* begins like base64 of an image; the rest is not decoded."""
+    beginning = _unwrap(text[: _BEGINNING + 200])[:_BEGINNING]
     data = decode(beginning) or b"" if beginning else b""
-    return is_image(data) and not data.startswith(_TOO_SHORT)  # a path such as /word/... begins with those
+    return is_image(data) and not data.startswith(_JPEG_XL)  # the path /word/... is base64 of those two bytes
 
 
 def images_in(text: str) -> list[str]:
-    """Return the base64 of images that stands between other marks in *text*, whatever syntax that has."""
+    """Return each run of base64 in *text* that is an image, whatever the syntax around it."""
     return [run for run in dict.fromkeys(_RUN.findall(text)) if holds_image(run)]
 
 
 def decode(text: str) -> bytes | None:
-    """Return the bytes of base64 or of a data URL, however it is written; None where there are none.
+    """Return the bytes of base64 or of a data URL; None if the text is neither.
 
-    Padding may be missing, blanks and line breaks may be inside, the URL alphabet and percent-encoding are read, and
-    base64 of base64.  Whether all of an image is there is for ``images`` to find out.
+    Padding may be missing, blanks and line breaks may be inside; the URL alphabet, percent-encoding and base64 of
+    base64 are understood.  Whether the image is complete is for ``files.images`` to check.
     """
-    text = _unwrapped(text)
-    data = _of_plain_url(text) if is_data_url(text) else _decoded(text)
+    text = _unwrap(text)
+    data = _decode_plain_url(text) if is_data_url(text) else _decode_base64(text)
     if data and not is_image(data) and holds_image(inner := data[:_INNER].decode("ascii", "replace")):
-        return _decoded(_unwrapped(data.decode("ascii", "replace") if len(data) > _INNER else inner))
+        return _decode_base64(_unwrap(data.decode("ascii", "replace") if len(data) > _INNER else inner))
     return data
 
 
-def _of_plain_url(url: str) -> bytes | None:
-    """Return the image in a data URL whose bytes are percent-encoded; a drawing in SVG is a placeholder, no result."""
+def _decode_plain_url(url: str) -> bytes | None:
+    """Return the image in a percent-encoded data URL; an SVG drawing is a placeholder, not a result."""
     data = unquote_to_bytes(url.partition(",")[2])
-    return data if is_image(data) and not data.startswith(_DRAWING) else None
+    return data if is_image(data) and not data.startswith(_SVG) else None
 
 
-def _decoded(text: str) -> bytes | None:
+def _decode_base64(text: str) -> bytes | None:
     try:
         return pybase64.b64decode(text, validate=True)
     except ValueError:
@@ -96,13 +96,13 @@ def _decoded(text: str) -> bytes | None:
     text = _BREAKS.sub("", text.strip()).replace("-", "+").replace("_", "/")
     if _has_lost_plus(text):
         text = text.replace(" ", "+")
-    # texts that were encoded piece by piece have padding inside
-    pieces = [_of_piece(_FOREIGN.sub("", piece)) for piece in text.split("=")]
+    # A text that was encoded piece by piece has padding inside.
+    pieces = [_decode_piece(_FOREIGN.sub("", piece)) for piece in text.split("=")]
     return None if None in pieces else b"".join(filter(None, pieces)) or None
 
 
-def _of_piece(text: str) -> bytes | None:
-    if len(text) % 4 == 1:  # no whole byte is in the last letter
+def _decode_piece(text: str) -> bytes | None:
+    if len(text) % 4 == 1:  # the last character does not complete a byte
         text = text[:-1]
     try:
         return pybase64.b64decode(text + "=" * (-len(text) % 4), validate=True)
@@ -111,13 +111,13 @@ def _of_piece(text: str) -> bytes | None:
 
 
 def _has_lost_plus(text: str) -> bool:
-    """Return whether blanks stand for plus signs, as after decoding a form: no plus is left, the lines are uneven."""
+    """Return whether blanks are plus signs that a form decoder replaced: no plus is left, the lines are uneven."""
     lines = text.split(" ")
     return len(lines) > 1 and "+" not in text and len(text) % 4 == 0 and len({*map(len, lines[:-1])}) > 1
 
 
-def _unwrapped(text: str) -> str:
-    """Return *text* without heads of data URLs, quotes and Python's mark of bytes around it."""
+def _unwrap(text: str) -> str:
+    """Remove the heads of data URLs, quotes and Python's bytes prefix around *text*."""
     text = text.strip().strip("\"'`")
     if text[:2] in ("b'", 'b"'):
         text = text[2:]

@@ -1,4 +1,4 @@
-"""How far this machine's clock is from a provider's, by the date header of its answers.  Pure."""
+"""Clock skew: how far this machine's clock is from a provider's, by the date header of its answers."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ class ClockSkew:
 
     @property
     def certain(self) -> float:
-        """Return how far ahead this clock is at least; below 0: behind.  0 where both may well agree."""
+        """Return by how much this clock is ahead at least; negative if it is behind, 0 if both may agree."""
         return max(self.low, 0.0) + min(self.high, 0.0)
 
 
-def read_skew(headers: Mapping[str, str], sent: float, heard: float) -> ClockSkew | None:
-    """Return what an answer says, asked for and heard at these moments of this clock; None where it says nothing.
+def read_skew(headers: Mapping[str, str], sent: float, received: float) -> ClockSkew | None:
+    """Return the skew that an answer shows, by this clock's times of sending and receiving; None if it shows none.
 
-    The far side read its clock somewhere between the two, and its date is cut to whole seconds.
+    The server read its clock somewhere between the two times, and its date is cut to whole seconds.
     """
-    there = timestamp_of(headers.get("date", ""))
-    # what a cache kept has the date of another day
-    if there is None or headers.get("age", "0").strip() != "0" or heard < sent:
+    date = timestamp_of(headers.get("date", ""))
+    # An answer from a cache has the date at which it was cached.
+    if date is None or headers.get("age", "0").strip() != "0" or received < sent:
         return None
-    return ClockSkew(low=sent - there - 1, high=heard - there)
+    return ClockSkew(low=sent - date - 1, high=received - date)
 
 
-def smallest_skew(found: Iterable[ClockSkew]) -> ClockSkew | None:
-    """Return the skew that claims least: where this clock is wrong it is wrong by every answer."""
-    return min(found, key=lambda skew: (abs(skew.certain), skew.high - skew.low), default=None)
+def smallest_skew(skews: Iterable[ClockSkew]) -> ClockSkew | None:
+    """Return the smallest skew: if this clock is wrong, it is wrong by every answer."""
+    return min(skews, key=lambda skew: (abs(skew.certain), skew.high - skew.low), default=None)

@@ -1,4 +1,4 @@
-"""Name the fault in a reply: codes, then the HTTP status, and words only where the status leaves it open.  Pure.
+"""Error mapping: from a reply to a Fault, by code, then by HTTP status, and by message if the status is ambiguous.
 
 Sources: OpenAI's error guide, OpenRouter's error types, aimlapi's error pages, New API's error codes.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..fault import FIREWALL, Cause, Charged, Fault, Scope
@@ -16,37 +17,37 @@ from .error_bodies import ErrorBody, clean, read_error
 from .jsonbody import Json, Unreadable, read
 from .profile import Profile
 from .ratelimit_messages import limit_of_refusal
-from .request_echo import RequestEcho, unescape_text
+from .request_echo import RequestEcho
 from .retry_after import retry_after
 from .usage import read_usage
 
 
-def _words(text: str) -> frozenset[str]:
+def _codes(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_MONEY = _words(
+_MONEY = _codes(
     "insufficient_quota credit_balance_exhausted organization_spend_limit_exceeded project_spend_limit_exceeded"
     " organization_usage_limit_exceeded billing_hard_limit_reached billing_not_active insufficient_user_quota"
     " pre_consume_token_quota_failed payment_required insufficient_credits insufficient_balance quota_exceeded"
 )
-_KEY = _words("invalid_api_key authentication authentication_error access_denied invalid_token unauthorized")
-_POLICY = _words(
+_KEY = _codes("invalid_api_key authentication authentication_error access_denied invalid_token unauthorized")
+_POLICY = _codes(
     "moderation_blocked content_policy_violation content_policy prompt_blocked sensitive_words_detected refusal"
     " content_filter content_filtered safety prohibited_content blocklist spii image_safety image_prohibited_content"
     " image_recitation recitation model_armor jailbreak safety_violation moderation"
 )
-_RATE = _words(
+_RATE = _codes(
     "rate_limit_exceeded rate_limit_error slow_down server_is_overloaded provider_overloaded overloaded_error"
     " token_concurrency_limit_reached resource_exhausted model_capacity_exhausted too_many_requests"
     " tokens requests input-images"
 )
-_SETUP = _words("model_not_found get_channel_failed unsupported_country_region_territory model_not_available")
-_ERROR = _words(
+_SETUP = _codes("model_not_found get_channel_failed unsupported_country_region_territory model_not_available")
+_ERROR = _codes(
     "provider_unavailable server server_error internal_server_error do_request_failed bad_response_status_code"
     " bad_response_body empty_response image_download_failed upstream_error bad_gateway"
 )
-_INVALID = _words(
+_INVALID = _codes(
     "unknown_parameter invalid_value duplicate_parameter invalid_image_file invalid_input_fidelity_model"
     " invalid_image image_too_large image_too_small unsupported_image_format image_not_found payload_too_large"
     " missing_required_parameter string_above_max_length"
@@ -85,7 +86,7 @@ _INVALID_WORDS = re.compile(
 _LIMIT = re.compile(r"\blimit:? (\d[\d,]*)", re.IGNORECASE)
 _REQUESTED = re.compile(r"\brequested:? (\d[\d,]*)", re.IGNORECASE)
 
-_IDS = (
+_ID_HEADERS = (
     "x-request-id",
     "x-inference-id",
     "x-aimlapi-request-id",
@@ -97,46 +98,59 @@ _IDS = (
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
-    """Return the provider's own id of a reply, for asking its support."""
-    return next((clean(headers[name], 200) for name in _IDS if headers.get(name)), None)
+    """Return the provider's own id of a reply, which its support asks for."""
+    return next((clean(headers[name], 200) for name in _ID_HEADERS if headers.get(name)), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Evidence:
+    """What a failed reply reveals about its cause."""
+
+    error: ErrorBody
+    status: int
+    words: str  #: its messages, without what repeats the request
+    echo: RequestEcho
+    wait: float | None  #: seconds to wait, by its messages or headers
+
+    def matches(self, pattern: re.Pattern[str]) -> bool:
+        return self.echo.search(pattern, self.words)
+
+    def has(self, codes: frozenset[str]) -> bool:
+        return bool(self.error.codes & codes)
 
 
 def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task | None = None) -> Fault:
-    """Return the fault in a reply that is no success.  *document* is its body, where it is already read.
+    """Return the fault in a reply that is not a success.  *document* is its body, if that has been read already.
 
-    What the reply repeats of *task* is no evidence of anything.
+    Text that only repeats *task* is not evidence.
     """
     if document is None:
-        try:
+        with suppress(Unreadable):
             document = read(reply.body)
-        except Unreadable:
-            document = None
-    said = read_error(document, reply.body)
-    status = said.status if 200 <= reply.status < 300 and said.status else reply.status
-    headers = {**said.headers, **reply.headers}
+    error = read_error(document, reply.body)
+    status = error.status if 200 <= reply.status < 300 and error.status else reply.status
+    headers = {**error.headers, **reply.headers}
     echo = RequestEcho(task)
-    heard = echo.without(said.words) if task else unescape_text(said.words)
-    wait = retry_after(headers, heard)
-    firewall = status == 403 and _from_firewall(reply, document)
-    if firewall:
-        cause, hint = (
-            Cause.REFUSED,
-            "a firewall in front of the provider blocked this request: change the prompt",
-        )
-    else:
-        cause, hint = _cause(said, status, reply, profile, _Heard(heard, echo, wait))
-    words = said.message or f"HTTP {status} and no message"
-    words = f"blocked by a firewall in front of the provider: {words}" if firewall else words
+    words = echo.without(error.words)
+    wait = retry_after(headers, words)
+    evidence = _Evidence(error=error, status=status, words=words, echo=echo, wait=wait)
+    cause, hint = _cause(evidence, reply, profile)
+    message, code = error.message or f"HTTP {status} and no message", error.code
+    if status == 403 and _from_firewall(reply, document):
+        cause, hint = Cause.REFUSED, "a firewall in front of the provider blocked this request: change the prompt"
+        message, code = f"blocked by a firewall in front of the provider: {message}", FIREWALL
     return Fault(
         cause=cause,
-        message=words,
-        charged=Charged.YES if cause is Cause.REFUSED and _paid(reply, document) else _charged(cause, status, profile),
+        message=message,
+        charged=Charged.YES
+        if cause is Cause.REFUSED and _is_paid(reply, document)
+        else _charged(cause, status, profile),
         status=reply.status,
-        code=FIREWALL if firewall else said.code,
+        code=code,
         retry_after=wait if cause in (Cause.THROTTLED, Cause.ERROR) else None,
-        limit=limit_of_refusal(headers, heard, said.codes) if cause is Cause.THROTTLED else None,
+        limit=limit_of_refusal(headers, words, error.codes) if cause is Cause.THROTTLED else None,
         hint=hint or cause.cure,
-        scope=_scope(said, status, _Heard(heard, echo, wait)) if cause is Cause.DENIED else Scope.ACCOUNT,
+        scope=_scope(evidence) if cause is Cause.DENIED else Scope.ACCOUNT,
     )
 
 
@@ -152,50 +166,30 @@ def spoiled_fault(message: str, status: int | None = 200, hint: str = "") -> Fau
 
 
 def empty_fault(document: Json, text: str | None, profile: Profile) -> Fault:
-    """Return the fault of a good answer without an image: refused where it says so, else empty."""
-    charged = Charged.NO if profile.charges_errors is False else Charged.MAYBE
-    said = read_error(document, b"")
-    blocked = said.stops & _POLICY
-    words = clean(text or said.refusal or "", 500)
-    if blocked or said.refusal:
-        why = ", ".join(sorted(blocked)) or "refusal"
-        message = f"refused ({why}): {words}" if words else f"refused ({why})"
-        return Fault(
-            cause=Cause.REFUSED,
-            message=message,
-            charged=charged,
-            status=200,
-            code=why,
-            hint=Cause.REFUSED.cure,
-        )
-    stop = ", ".join(sorted(said.stops - {"stop", "none"}))
-    message = "the answer holds no image" + (f" ({stop})" if stop else "") + (f": {words}" if words else "")
+    """Return the fault of a good answer without an image: REFUSED if it contains a refusal, otherwise EMPTY."""
+    error = read_error(document, b"")
+    blocked = error.stops & _POLICY
+    words = clean(text or error.refusal or "", 500)
+    if blocked or error.refusal:
+        cause, reasons = Cause.REFUSED, ", ".join(sorted(blocked)) or "refusal"
+        message = f"refused ({reasons})"
+    else:
+        cause, reasons = Cause.EMPTY, ", ".join(sorted(error.stops - {"stop", "none"}))
+        message = f"the answer holds no image ({reasons})" if reasons else "the answer holds no image"
     return Fault(
-        cause=Cause.EMPTY,
-        message=message,
-        charged=charged,
+        cause=cause,
+        message=f"{message}: {words}" if words else message,
+        charged=Charged.NO if profile.charges_errors is False else Charged.MAYBE,
         status=200,
-        code=stop or None,
-        hint=Cause.EMPTY.cure,
+        code=reasons or None,
+        hint=cause.cure,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    """The words of a reply that are evidence."""
-
-    words: str  #: without what repeats the request
-    echo: RequestEcho
-    wait: float | None  #: the wait they or the headers state
-
-    def has(self, pattern: re.Pattern[str]) -> bool:
-        return self.echo.search(pattern, self.words)
-
-
 def _from_firewall(reply: Reply, document: Json) -> bool:
-    """Tell whether a 403 comes from a firewall in front of the provider: a page, or Cloudflare's own problem document.
+    """Return whether a 403 comes from a firewall in front of the provider: a page, or Cloudflare's problem document.
 
-    Source of the latter: Cloudflare's documents on its 1xxx errors.
+    Source of the latter: Cloudflare's documentation of its 1xxx errors.
     """
     if isinstance(document, Mapping):
         return document.get("cloudflare_error") is True
@@ -206,66 +200,65 @@ def _from_firewall(reply: Reply, document: Json) -> bool:
     return html or _FIREWALL.search(page) is not None or any(name.startswith("x-sucuri") for name in reply.headers)
 
 
-def _cause(said: ErrorBody, status: int, reply: Reply, profile: Profile, heard: _Heard) -> tuple[Cause, str]:
-    """Return (cause, hint), the first rule that fits; "" where the cause's common hint will do."""
-    policy = bool(said.codes & _POLICY) or said.moderated
-    if said.codes & _MONEY or status == 402:
+def _cause(evidence: _Evidence, reply: Reply, profile: Profile) -> tuple[Cause, str]:
+    """Return (cause, hint) by the first rule that fits; "" if the cause's own cure is the hint."""
+    status = evidence.status
+    if evidence.has(_MONEY) or status == 402:
         return Cause.MONEY, ""
-    if status == 401 or said.codes & _KEY:
+    if status == 401 or evidence.has(_KEY):
         return Cause.DENIED, f"check the key in {' or '.join(profile.api_key_env) or 'the environment'}"
-    if policy:
+    if evidence.has(_POLICY) or evidence.error.moderated:
         return Cause.REFUSED, ""
-    if said.codes & _SETUP:
+    if evidence.has(_SETUP):
         return Cause.DENIED, ""
-    limited = heard.wait is not None or bool(said.codes & _RATE)
-    if status in (200, 403, 429) and not (status == 429 and limited) and heard.has(_MONEY_WORDS):
+    limited = evidence.wait is not None or evidence.has(_RATE)
+    if status in (200, 403, 429) and not (status == 429 and limited) and evidence.matches(_MONEY_WORDS):
         return Cause.MONEY, ""
-    if status in (429, 503, 529) or said.codes & _RATE:
-        return _throttled(heard.words)
-    if status < 500:
-        known = _cause_of_request(said, status, heard)
-        if known:
-            return known, ""
-    cause, hint = _cause_by_status(status, profile)
+    if status in (429, 503, 529) or evidence.has(_RATE):
+        return _throttled(evidence.words)
+    if status < 500 and (cause := _cause_of_request(evidence)):
+        return cause, ""
+    cause, hint = _cause_of_status(status, profile)
     if cause is Cause.INVALID and reply.headers.get("x-should-retry") == "true":
         return Cause.ERROR, ""
     return cause, hint
 
 
-def _cause_of_request(said: ErrorBody, status: int, heard: _Heard) -> Cause | None:
-    """Name the cause by code, then by words where the status leaves it open; None: ask the status."""
-    if said.codes & _INVALID:
+def _cause_of_request(evidence: _Evidence) -> Cause | None:
+    """Return the cause by code, or by message if the status is ambiguous; None if only the status can tell."""
+    status = evidence.status
+    if evidence.has(_INVALID):
         return Cause.INVALID
-    if said.codes & _ERROR:
+    if evidence.has(_ERROR):
         return Cause.ERROR
-    # Either way a 400 or 422 concerns its job alone; the words of gateways that drop the codes may say which.
-    if status in (200, 400, 403, 422) and heard.has(_POLICY_WORDS):
+    # Either way a 400 or 422 concerns only its own job; if a gateway drops the codes, the message may tell which.
+    if status in (200, 400, 403, 422) and evidence.matches(_POLICY_WORDS):
         return Cause.REFUSED
     if status not in (200, 403):
         return None
-    if heard.has(_RATE_WORDS) or (status == 200 and heard.has(_BUSY_WORDS)):
+    if evidence.matches(_RATE_WORDS) or (status == 200 and evidence.matches(_BUSY_WORDS)):
         return Cause.THROTTLED
-    if heard.has(_MODEL_WORDS) or heard.has(_KEY_WORDS):
+    if evidence.matches(_MODEL_WORDS) or evidence.matches(_KEY_WORDS):
         return Cause.DENIED
-    # Under a good status there is no status to ask: gptimageapi's own codes are not documented.
-    return Cause.INVALID if status < 300 and heard.has(_INVALID_WORDS) else None
+    # A good status tells nothing here, and gptimageapi does not document its own codes.
+    return Cause.INVALID if status < 300 and evidence.matches(_INVALID_WORDS) else None
 
 
-def _scope(said: ErrorBody, status: int, heard: _Heard) -> Scope:
-    """Return what a denial holds for."""
-    if status == 401 or said.codes & (_KEY | {"unsupported_country_region_territory"}):
+def _scope(evidence: _Evidence) -> Scope:
+    """Return what a denial applies to."""
+    if evidence.status == 401 or evidence.has(_KEY | {"unsupported_country_region_territory"}):
         return Scope.ACCOUNT
-    if said.codes & _SETUP or status == 404:
+    if evidence.has(_SETUP) or evidence.status == 404:
         return Scope.MODEL
-    if heard.has(_KEY_WORDS):
+    if evidence.matches(_KEY_WORDS):
         return Scope.ACCOUNT
-    return Scope.MODEL if status == 403 or heard.has(_MODEL_WORDS) else Scope.ACCOUNT
+    return Scope.MODEL if evidence.status == 403 or evidence.matches(_MODEL_WORDS) else Scope.ACCOUNT
 
 
 def _throttled(words: str) -> tuple[Cause, str]:
     limit, requested = _LIMIT.search(words), _REQUESTED.search(words)
     if limit and requested and _number(requested[1]) > _number(limit[1]):
-        return Cause.INVALID, f"one request may ask for {limit[1]} at most: ask for fewer images or a smaller one"
+        return Cause.INVALID, f"one request may ask for at most {limit[1]}: ask for fewer images or a smaller one"
     return Cause.THROTTLED, ""
 
 
@@ -273,17 +266,17 @@ def _number(text: str) -> int:
     return int(text.replace(",", "")[:18])
 
 
-def _cause_by_status(status: int, profile: Profile) -> tuple[Cause, str]:
-    if status < 200 or status in (202, 204, 205, 206, 304):  # 304 is no answer to a POST, least of all a redirect
-        return Cause.UNKNOWN, "the provider took the request and answered without a result"
+def _cause_of_status(status: int, profile: Profile) -> tuple[Cause, str]:
+    if status < 200 or status in (202, 204, 205, 206, 304):  # 304 is not a valid answer to a POST
+        return Cause.UNKNOWN, "the provider accepted the request and answered without a result"
     if status < 300:
         return Cause.ERROR, ""
     if status < 400:
-        return Cause.DENIED, "the provider redirects: correct base_url (https, host, no page of its web site)"
+        return Cause.DENIED, "the provider redirects: correct base_url (https, host, not a page of its web site)"
     if status in (403, 404, 405, 407, 410, 421, 451):
         return Cause.DENIED, ""
     if status == 504:
-        # aimlapi: "Generation timeout", the hold is rolled back.
+        # aimlapi: "Generation timeout", and the hold on the balance is rolled back.
         return (Cause.ERROR, "") if profile.charges_errors is False else (Cause.UNKNOWN, "")
     if 520 <= status <= 528 or status == 530:
         return Cause.UNKNOWN, ""
@@ -293,23 +286,20 @@ def _cause_by_status(status: int, profile: Profile) -> tuple[Cause, str]:
 
 
 def _charged(cause: Cause, status: int, profile: Profile) -> Charged:
+    billing = {None: Charged.MAYBE, False: Charged.NO, True: Charged.YES}[profile.charges_errors]
     match cause:
         case Cause.UNKNOWN:
             return Charged.MAYBE
         case Cause.ERROR:
-            return _by_custom(profile)
+            return billing
         case Cause.REFUSED:
-            # A refusal of the finished picture may be billed; one that came as 4xx was refused before.
-            return Charged.NO if status >= 400 else _by_custom(profile)
+            # A refusal of the finished image may be billed; a 4xx was refused before any work was done.
+            return Charged.NO if status >= 400 else billing
         case _:
             return Charged.NO
 
 
-def _paid(reply: Reply, document: Json) -> bool:
-    """Tell whether a reply of status 2xx states that something was used."""
+def _is_paid(reply: Reply, document: Json) -> bool:
+    """Return whether a reply with a 2xx status states usage."""
     usage = read_usage(document, reply.headers) if 200 <= reply.status < 300 else None
     return usage is not None and any((usage.usd, usage.credits, usage.input_tokens, usage.output_tokens))
-
-
-def _by_custom(profile: Profile) -> Charged:
-    return {None: Charged.MAYBE, False: Charged.NO, True: Charged.YES}[profile.charges_errors]

@@ -1,4 +1,4 @@
-"""Server-sent events, which some gateways send without being asked for a stream.  Pure.
+"""Server-sent events, which some gateways send although no stream was requested.
 
 Source of the format: the HTML standard, "Server-sent events"; of the events: OpenAI's image and chat streaming guides.
 """
@@ -15,7 +15,7 @@ from .base64_images import holds_image, is_data_url
 from .jsonbody import Json, Unreadable, read
 
 _FIELD = re.compile(rb"\s*(?:event|id|retry|data):(?!image/)|\s*:[^\n]*\n")
-#: A line, or the blank lines that end an event; the break after a line is neither.
+#: A line, or the blank lines that end an event; the line break after a line is neither.
 _LINE = re.compile(rb"[^\r\n]++|(?>\r\n|\n|\r){2,}+")
 
 
@@ -25,20 +25,20 @@ def is_stream(body: bytes, content_type: str) -> bool:
 
 
 def documents(body: bytes) -> list[Json]:
-    """Return the JSON document of each event, in order; those of a chat's pieces are put together into one."""
+    """Return the JSON document of each event, in order; the chunks of a chat completion become one document."""
     events = list(_events(body))
-    pieces: list[Mapping[str, Any]] = []
+    chunks: list[Mapping[str, Any]] = []
     others: list[Json] = []
     for event in events:
         if isinstance(event, Mapping) and any(_deltas(event)):
-            pieces.append(event)
+            chunks.append(event)
         else:
             others.append(event)
-    return [*others, _chat(pieces, events)] if pieces else events
+    return [*others, _completion(chunks, events)] if chunks else events
 
 
-def closing(documents: Iterable[Json], key: str) -> Json:
-    """Return the last *key* that any of *documents* states, on top or within ``response``; None where none does."""
+def last_value(documents: Iterable[Json], key: str) -> Json:
+    """Return the last value of *key* in *documents*, at the top or within ``response``; None if there is none."""
     last = None
     for document in documents:
         for holder in (document, document.get("response") if isinstance(document, Mapping) else None):
@@ -49,8 +49,8 @@ def closing(documents: Iterable[Json], key: str) -> Json:
 
 def _events(body: bytes) -> Iterator[Json]:
     lines: list[bytes] = []
-    found = (match[0] for match in _LINE.finditer(body.removeprefix(b"\xef\xbb\xbf")))
-    for line in chain(found, [b"\n"]):  # the last event may lack its blank line
+    matches = (match[0] for match in _LINE.finditer(body.removeprefix(b"\xef\xbb\xbf")))
+    for line in chain(matches, [b"\n"]):  # the last event may lack its blank line
         if line.startswith(b"data:"):
             lines.append(line[5:].removeprefix(b" "))
         elif line[:1] in (b"\r", b"\n") and lines:
@@ -62,7 +62,7 @@ def _events(body: bytes) -> Iterator[Json]:
 
 
 def _document(data: bytes) -> Json:
-    """Return the document of one event: JSON, or the text of a picture or of its address; raise Unreadable."""
+    """Return the document of one event: JSON, or an image or its URL as bare text; raise Unreadable."""
     try:
         return read(data)
     except Unreadable:
@@ -79,34 +79,31 @@ def _deltas(event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield choice["delta"]
 
 
-def _chat(pieces: list[Mapping[str, Any]], events: list[Json]) -> Json:
-    """Return a chat completion as it would have come without streaming."""
+def _completion(chunks: list[Mapping[str, Any]], events: list[Json]) -> Json:
+    """Return a chat completion as it would have arrived without streaming."""
     fields: dict[str, list[Json]] = {}
     reasons: dict[str, Any] = {}
-    for piece in pieces:
-        for delta in _deltas(piece):
+    for chunk in chunks:
+        for delta in _deltas(chunk):
             for key, value in delta.items():
                 fields.setdefault(key, []).append(value)
-        for choice in piece["choices"]:
+        for choice in chunk["choices"]:
             if isinstance(choice, Mapping):
                 reasons |= {key: choice[key] for key in ("finish_reason", "native_finish_reason") if choice.get(key)}
-    message = {key: _joined(values) for key, values in fields.items()}
-    whole: dict[str, Any] = {"choices": [{"message": message, **reasons}]}
-    for key in ("usage", "error"):
-        if stated := closing(events, key):
-            whole[key] = stated
-    return whole
+    message = {key: _join(values) for key, values in fields.items()}
+    final = {key: value for key in ("usage", "error") if (value := last_value(events, key))}
+    return {"choices": [{"message": message, **reasons}], **final}
 
 
-def _joined(pieces: Iterable[Json]) -> Json:
-    """Return the pieces of one field of a message as one: text grows, lists go on, anything else is replaced."""
+def _join(values: Iterable[Json]) -> Json:
+    """Join the values of one field of a message: texts and lists are concatenated, anything else is replaced."""
     run: list[Any] = []
-    for piece in pieces:
-        if piece is None:
+    for value in values:
+        if value is None:
             continue
-        if run and not (isinstance(piece, str | list) and type(piece) is type(run[0])):
+        if run and not (isinstance(value, str | list) and type(value) is type(run[0])):
             run = []
-        run.append(piece)
+        run.append(value)
     if run and isinstance(run[0], str):
         return "".join(run)
     if run and isinstance(run[0], list):

@@ -1,8 +1,8 @@
-"""What an answer cost, and what a task may cost before it is sent.  Decisions; exact integers; no I/O.
+"""Pricing: what an answer cost, and what a task may cost before it is sent, in exact integers.
 
 Order of trust: USD in the answer, credits x rate, tokens x table, price per image, the estimate, unknown.
-Where an answer does not split its tokens, all output counts as image (it nearly is) and all input as text, as
-LiteLLM does it (``wire.md`` 2.3): one rule that anybody can check by hand.
+If an answer does not split its tokens, all output counts as image (it nearly is) and all input as text, as in LiteLLM:
+one rule that can be checked by hand.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from .sizes import pixels
 
 Value = TypeVar("Value")
 
-#: What a tier is called where the user said nothing.
+#: The tiers that apply if the user set none.
 _QUALITY, _RESOLUTION = "medium", "1K"
 
 #: A source image in input tokens: low, expected, high.  aimlapi's two-image edit shows about 2600 each.
 _SOURCE_TOKENS = (300, 1500, 3000)
 
-#: The area (pixels) that a table's tokens are for.
+#: The area (pixels) to which a table's tokens apply.
 _SQUARE = 1024 * 1024
 
 _MILLION = 1_000_000
 
-#: Where credits are what is charged, a table of tokens comes near it only: what is reserved is a twentieth more.
-_NEAR = 20
+#: If the provider charges credits, a table of tokens is only an approximation: a twentieth more is reserved.
+_CREDIT_MARGIN = 20
 
-#: What a price depends on, and a job may leave to the provider.
-_LEFT_OPEN = ("size", "quality", "resolution")
+#: Fields that affect the price, and that a job may leave to the provider.
+_OPTIONAL = ("size", "quality", "resolution")
 
-#: Prices that were read longer ago are called old.
+#: Prices that were read longer ago are stale.
 STALE_DAYS = 180
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """What a task may cost.  ``high`` errs high: it is what is reserved before sending."""
+    """What a task may cost.  ``high`` errs on the high side: it is what is reserved before sending."""
 
     low: Charge
     expected: Charge
@@ -51,15 +51,15 @@ class Estimate:
 
 
 def charge(usage: Usage, task: Task, model: Model) -> Charge:
-    """Return what an answered attempt cost, and how well that is known.
+    """Return what an answered attempt cost, and on what basis.
 
-    Where an answer counted no images, those asked for are what may have been billed.
+    If the answer holds no images, those that were requested may have been billed.
     """
     task, tariff = with_assumptions(task, model), model.tariff
     images = usage.images or task.n
-    used = (
-        usage.credits if usage.credits is not None else _scaled(_tier(tariff.credits_per_image, task), MILLI * images)
-    )
+    used = usage.credits
+    if used is None:
+        used = _scaled(_tier(tariff.credits_per_image, task), MILLI * images)
     if usage.usd is not None:
         return Charge(usd=usage.usd, credits=used, basis=Basis.REPORTED)
     priced = _credits_usd(used, tariff)
@@ -74,9 +74,9 @@ def charge(usage: Usage, task: Task, model: Model) -> Charge:
 
 
 def reported_charge(usage: Usage, model: Model) -> Charge | None:
-    """Return what an answer itself says it cost, in USD, credits or tokens; None where it says nothing of it.
+    """Return the cost that an answer itself states, in USD, credits or tokens; None if it states none.
 
-    For answers that are not charged as a rule: no price list says what a refusal costs.
+    For answers that are usually not charged: no price list covers a refusal.
     """
     if usage.usd is not None:
         return Charge(usd=usage.usd, credits=usage.credits, basis=Basis.REPORTED)
@@ -95,18 +95,18 @@ def estimate(task: Task, model: Model) -> Estimate:
 
 
 def with_assumptions(task: Task, model: Model) -> Task:
-    """Return *task* as the provider carries it out: with what is sent, or documented, for what the job leaves open."""
+    """Return *task* as the provider carries it out: unset fields get the value that is sent, or that it documents."""
     rules = model.rules(task.kind)
-    known: dict[str, Any] = {**model.assumes} | {**(rules.defaults if rules else {})}
-    open_ = [name for name in _LEFT_OPEN if name in known and getattr(task, name) is None]
-    taken: dict[str, Any] = {name: str(known[name]) for name in open_}
-    return replace(task, **taken) if taken else task
+    defaults: dict[str, Any] = {**model.assumes} | {**(rules.defaults if rules else {})}
+    unset = [name for name in _OPTIONAL if name in defaults and getattr(task, name) is None]
+    values: dict[str, Any] = {name: str(defaults[name]) for name in unset}
+    return replace(task, **values) if values else task
 
 
-def is_stale(said: str | None, today: date) -> bool:
-    """Tell whether prices of the day *said* (YYYY-MM-DD) are old; what is no date is not."""
+def is_stale(day: str | None, today: date) -> bool:
+    """Return whether prices of *day* (YYYY-MM-DD) are old; anything but a date is not."""
     try:
-        return said is not None and (today - date.fromisoformat(said)).days > STALE_DAYS
+        return day is not None and (today - date.fromisoformat(day)).days > STALE_DAYS
     except ValueError:
         return False
 
@@ -132,18 +132,18 @@ def _credits_usd(used: int | None, tariff: Tariff) -> int | None:
 
 
 def _tokens_usd(usage: Usage, table: Tokens | None) -> int | None:
-    """Return the price of the tokens an answer stated; None where it stated none, or no table is known."""
-    came, went = usage.input_tokens, usage.output_tokens
-    # an answer without a picture may well have no output; beside a picture a 0 says nothing
-    if table is None or went is None or (not went and (usage.images or not came)):
+    """Return the price of the tokens in an answer; None if it states none, or if there is no table."""
+    tokens_in, tokens_out = usage.input_tokens, usage.output_tokens
+    # An answer without an image may have no output; for an answer with one, a 0 is only a default.
+    if table is None or tokens_out is None or (not tokens_out and (usage.images or not tokens_in)):
         return None
-    text_in, image_in = _split(came or 0, usage.input_text_tokens, usage.input_image_tokens, rest_is_image=False)
-    text_out, image_out = _split(went, usage.output_text_tokens, usage.output_image_tokens, rest_is_image=True)
+    text_in, image_in = _split(tokens_in or 0, usage.input_text_tokens, usage.input_image_tokens, rest_is_image=False)
+    text_out, image_out = _split(tokens_out, usage.output_text_tokens, usage.output_image_tokens, rest_is_image=True)
     return _table_usd(table, text_in, image_in, text_out, image_out)
 
 
 def _split(total: int, text: int | None, image: int | None, rest_is_image: bool) -> tuple[int, int]:
-    """Return (text, image) tokens; of what the answer did not assign, text tokens are whatever is not image."""
+    """Return (text, image) tokens; tokens that the answer did not assign count as text, or by *rest_is_image*."""
     if text is None and image is None:
         return (0, total) if rest_is_image else (total, 0)
     if image is None:
@@ -168,11 +168,11 @@ def _expected_tokens_usd(task: Task, tariff: Tariff, level: int) -> int | None:
     words = (letters // 6, letters // 4 + 1, letters + 50)[level]
     sources = len(task.images) + (task.mask is not None)
     usd = _table_usd(table, words, sources * _SOURCE_TOKENS[level], 0, output * task.n)
-    return usd + usd // _NEAR if level == 2 and tariff.usd_per_credit else usd
+    return usd + usd // _CREDIT_MARGIN if level == 2 and tariff.usd_per_credit else usd
 
 
 def _output_tokens(task: Task, table: Mapping[str, int], level: int) -> int | None:
-    """Return the output tokens of one image: by quality and size where the table has both, else by area."""
+    """Return the output tokens of one image: by quality and size if the table has both, or else by area."""
     if not table:
         return None
     quality = _quality(task, level)
@@ -181,20 +181,19 @@ def _output_tokens(task: Task, table: Mapping[str, int], level: int) -> int | No
         return exact
     base = _lookup(table, task, quality)
     if base is None:
-        # A tier the table lacks (xhigh, max) costs at least its dearest one.
+        # A tier that the table lacks (xhigh, max) costs at least as much as its most expensive one.
         base = max(table.values()) * (2 if level == 2 else 1)
     area = pixels(task.size)
     if area is None:
         # "auto", or a ratio: the largest of the standard sizes is half as large again.
         # Tables by resolution have no such spread.
-        open_size = level == 2 and quality in table
-        return base * 3 // 2 if open_size else base
-    # what is reserved is never less than the square's tokens by area, whatever a price list says of one size
+        return base * 3 // 2 if level == 2 and quality in table else base
+    # The reservation is never below the square's tokens by area, even if a price list has less for one size.
     return max(exact or 0, _by_area(base, area, level))
 
 
 def _by_area(base: int, area: int, level: int) -> int:
-    """Return *base* scaled to *area*: price lists rise by about an eighth per megapixel; high takes it as linear."""
+    """Return *base* scaled to *area*: price lists rise by about an eighth per megapixel; the high level is linear."""
     if level == 2:
         return base * max(area, _SQUARE) // _SQUARE
     if level == 0:
@@ -203,12 +202,12 @@ def _by_area(base: int, area: int, level: int) -> int:
 
 
 def _quality(task: Task, level: int) -> str:
-    said = (task.quality or "auto").strip().lower()
-    return ("low", _QUALITY, "high")[level] if said == "auto" else said
+    quality = (task.quality or "auto").strip().lower()
+    return ("low", _QUALITY, "high")[level] if quality == "auto" else quality
 
 
 def _tier(price: Decimal | Mapping[str, Decimal] | None, task: Task) -> Decimal | None:
-    """Return the price for what was asked; a provider that is told no quality takes medium."""
+    """Return the price of the requested tier; without a quality the provider uses medium."""
     if price is None or isinstance(price, Decimal):
         return price
     return _lookup(price, task, _quality(task, 1))
@@ -217,10 +216,8 @@ def _tier(price: Decimal | Mapping[str, Decimal] | None, task: Task) -> Decimal 
 def _at_level(price: Decimal | Mapping[str, Decimal] | None, task: Task, level: int) -> Decimal | None:
     if price is None or isinstance(price, Decimal):
         return price
-    found = _lookup(price, task, _quality(task, level))
-    if found is None and level == 2:
-        found = max(price.values(), default=None)
-    return found
+    amount = _lookup(price, task, _quality(task, level))
+    return max(price.values(), default=None) if amount is None and level == 2 else amount
 
 
 def _lookup(table: Mapping[str, Value], task: Task, quality: str) -> Value | None:

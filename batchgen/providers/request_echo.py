@@ -1,4 +1,4 @@
-"""Cut out of a provider's words what only repeats the request: a prompt about money is no bill.  Pure."""
+"""Request echo: removes from an error message whatever repeats the request; a prompt about money is not a bill."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from urllib.parse import unquote
 from ..task import Task
 from .jsonbody import Json
 
-#: Fields of an error that hold what was sent, so that nothing in them is evidence.
+#: Fields of an error that hold what was sent, so that they are not evidence of anything.
 ECHOES = frozenset(
     {"input", "ctx", "param", "params", "parameters", "loc", "request", "request_body", "body", "prompt"}
     | {"negative_prompt", "url", "path", "instance", "flagged_input", "original_request", "payload", "messages"}
     | {"contents"}
 )
-_RUN = 3  #: as many words in a row as in the request are a repetition
-_TEXT_MAX = 200_000  #: characters of the request compared
+_RUN = 3  #: words in a row that also occur in the request are a repetition
+_TEXT_MAX = 200_000  #: characters of the request that are compared
 _WORD = re.compile(r"[^\W_]+")
 _ESCAPE = re.compile(r"(?<!\\)\\++(?:u([0-9a-fA-F]{4})|([nrtbf/\"']))")
 
@@ -32,7 +32,7 @@ def without_echoes(value: Json, depth: int = 8) -> Json:
 
 
 class RequestEcho:
-    """What a request sent, for finding it again in an answer."""
+    """The words of a request, which are recognized in an answer."""
 
     def __init__(self, task: Task | None) -> None:
         texts = [_folded(unescape_text(text)) for text in _texts(task)] if task else []
@@ -42,19 +42,19 @@ class RequestEcho:
     def without(self, words: str) -> str:
         """Return *words*, unescaped, without each run of them that the request holds as well."""
         text = unescape_text(words)
-        found = list(_WORD.finditer(text))
-        cut: set[int] = set()
-        for at in range(len(found) - _RUN + 1):
-            if tuple(match[0].casefold() for match in found[at : at + _RUN]) in self._runs:
-                cut.update(range(at, at + _RUN))
-        kept, start = [], 0
-        for at in sorted(cut):
-            kept.append(text[start : found[at].start()])
-            start = found[at].end()
-        return " ".join([*kept, text[start:]])
+        matches = list(_WORD.finditer(text))
+        repeated: set[int] = set()
+        for at in range(len(matches) - _RUN + 1):
+            if tuple(match[0].casefold() for match in matches[at : at + _RUN]) in self._runs:
+                repeated.update(range(at, at + _RUN))
+        pieces, start = [], 0
+        for at in sorted(repeated):
+            pieces.append(text[start : matches[at].start()])
+            start = matches[at].end()
+        return " ".join([*pieces, text[start:]])
 
     def search(self, pattern: re.Pattern[str], words: str) -> bool:
-        """Tell whether *pattern* is found in *words* in a place that does not repeat the request."""
+        """Return whether *pattern* matches *words* in a place that does not repeat the request."""
         return any(
             not self._joined or "".join(_folded(match[0])) not in self._joined for match in pattern.finditer(words)
         )
@@ -65,7 +65,7 @@ def _folded(text: str) -> list[str]:
 
 
 def unescape_text(text: str) -> str:
-    """Return *text* without the escapes of JSON, HTML and URLs."""
+    """Undo the escapes of JSON, HTML and URLs in *text*."""
     text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)) if match[1] else " ", text[:_TEXT_MAX])
     return unquote(unescape(unescape(text)))
 
@@ -79,7 +79,7 @@ def _texts(task: Task) -> Iterator[str]:
 
 
 def strings(value: object, depth: int = 6) -> Iterator[str]:
-    """Yield every text within *value*, so many levels deep."""
+    """Yield every text within *value*, up to *depth* levels deep."""
     if isinstance(value, str):
         yield value
     elif depth > 0 and isinstance(value, (Mapping, list, tuple)):

@@ -1,8 +1,8 @@
-"""Where the pictures of an answer are, in whatever place and form a gateway puts them.  Pure.
+"""Image search: finds the images of an answer, in any place and form in which a gateway may put them.
 
 The documented places come first: a list under ``data`` (OpenAI's images), ``message.images`` or the content of a chat
-message, the parts of Gemini's candidates.  The others were seen at gateways that speak these formats their own way.
-Nothing that the request sent counts as a result, and no partial preview does.
+message, the parts of Gemini's candidates.  The others were seen at gateways that vary these formats.
+An image that the request sent does not count as a result, and neither does a partial preview.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .jsonbody import Json, Unreadable, read
 from .request_echo import strings
 
 # fmt: off
-#: What holds pictures, in the order of trust.
+#: Fields that hold images, the most trusted first.
 _CONTAINERS = (
     "data", "images", "image", "output", "outputs", "result", "results", "artifacts", "choices", "candidates",
     "message", "content", "parts", "multi_mod_content", "image_url", "imageUrl", "inline_data", "inlineData",
@@ -37,7 +37,7 @@ _URL_KEYS = (
     "url", "image_url", "imageUrl", "uri", "image_uri", "file_uri", "fileUri", "download_url", "signed_url",
     "img_url", "imgUrl", "file_url", "fileUrl", "output_url", "outputUrl", "result_url", "resultUrl",
 )
-#: Lists of addresses.
+#: Fields that hold lists of URLs.
 _URL_LISTS = (
     *_URL_KEYS, "urls", "image_urls", "imageUrls", "img_urls", "imgUrls", "file_urls", "fileUrls", "output_urls",
     "outputUrls", "result_urls", "resultUrls", "uris",
@@ -45,13 +45,13 @@ _URL_LISTS = (
 # fmt: on
 _EMPTY: tuple[Json, ...] = (None, "", [], {})
 
-#: Keys under which a gateway repeats what it was sent, or shows what is no result.
+#: Fields in which a gateway repeats the request, or shows something other than a result.
 _NOT_RESULTS = re.compile(
     r"request|input|prompt|param|source_|reference|mask|init|original|echo|thumb|preview|partial|logo|avatar|icon"
     r"|example|sample|usage|meta|error|warning|user|model|tool|message_history|docs|help",
     re.IGNORECASE,
 )
-#: Levels of nesting, and members of one object or list, that are looked through.
+#: Levels of nesting, and members of one object or list, that are searched.
 _DEPTH, _WIDTH = 8, 200
 #: Longest URL (characters).
 _URL_MAX = 4096
@@ -59,9 +59,9 @@ _URL_MAX = 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundImage:
-    """Where one picture is: base64 text, a URL, or both.
+    """One image in an answer: base64 text, a URL, or both.
 
-    ``certain`` False: it may be a link to something else, and counts only if an image comes.
+    If it is not ``certain``, the URL may lead to something else, and counts only if an image comes from there.
     """
 
     base64: str | None = None
@@ -72,14 +72,14 @@ class FoundImage:
 
 @dataclass(frozen=True, slots=True)
 class SentSources:
-    """What the request sent, by which an echo is told from a result."""
+    """The source images and texts of a request, by which an echo is distinguished from a result."""
 
-    urls: frozenset[str]  #: those of the source images, without percent-encoding
+    urls: frozenset[str]  #: URLs of the source images, without percent-encoding
     hashes: frozenset[str]  #: SHA-256 of the source images that are local files
-    text: str  #: all text in which the user may have named a URL
+    text: str  #: all text in which the user may have written a URL
 
     @classmethod
-    def by(cls, task: Task) -> SentSources:
+    def of(cls, task: Task) -> SentSources:
         """Return what a request for *task* sends."""
         sources: tuple[Source, ...] = (*task.images, *((task.mask,) if task.mask else ()))
         return cls(
@@ -89,7 +89,7 @@ class SentSources:
         )
 
     def has(self, url: str) -> bool:
-        """Return whether the request named *url*."""
+        """Return whether the request contains *url*."""
         plain = unquote(url)
         return plain in self.urls or ("://" in url and (url in self.text or plain in self.text))
 
@@ -97,26 +97,26 @@ class SentSources:
         """Return whether *data* is a source image."""
         return bool(self.hashes) and hashlib.sha256(data).hexdigest() in self.hashes
 
-    def repeats(self, found: FoundImage) -> bool:
-        """Return whether *found* is what the request sent."""
-        if found.url and self.has(found.url):
+    def is_echo(self, image: FoundImage) -> bool:
+        """Return whether *image* is one that the request sent."""
+        if image.url and self.has(image.url):
             return True
-        return bool(self.hashes and found.base64) and self.holds(decode(found.base64 or "") or b"")
+        return bool(self.hashes and image.base64) and self.holds(decode(image.base64 or "") or b"")
 
 
 def pictures_in(document: Json, sent: SentSources) -> list[FoundImage]:
-    """Return the pictures of *document*, without those that stand in the text of a message."""
+    """Return the images of *document*, except those in the text of a message."""
     return list(_search(document, "", 0, sent))
 
 
-def holds_place(document: Json) -> bool:
-    """Return whether *document* has one of the places for pictures, and nothing in it: a known shape without one."""
+def has_empty_container(document: Json) -> bool:
+    """Return whether *document* has a field for images with nothing in it: a known format without an image."""
     if isinstance(document, list):
-        return any(map(holds_place, document[:_WIDTH]))
+        return any(map(has_empty_container, document[:_WIDTH]))
     if not isinstance(document, Mapping):
         return False
-    places = [document[key] for key in _CONTAINERS if key in document]
-    return any(value in _EMPTY or _is_blank(value) or holds_place(value) for value in places)
+    values = [document[key] for key in _CONTAINERS if key in document]
+    return any(value in _EMPTY or _is_blank(value) or has_empty_container(value) for value in values)
 
 
 def texts_in(document: Json) -> list[str]:
@@ -159,133 +159,130 @@ def _has_text(part: Json) -> bool:
 
 
 def _search(value: Json, key: str, depth: int, sent: SentSources) -> Iterator[FoundImage]:
-    """Yield the pictures below *value*, which stands under *key*: of the first place in an object that has any.
+    """Yield the images below *value*, the value of *key*: of an object, those of the first field that has any.
 
-    A source that the answer repeats is no picture: the place after it may hold the result.
+    An echo of a source image does not count: the next field may hold the result.
     """
     if depth > _DEPTH:
         return
     if isinstance(value, str):
-        found = _located(value, address=key in _URL_LISTS)
-        if found and not sent.repeats(found):
-            yield found
+        image = _image_in(value, is_url=key in _URL_LISTS)
+        if image and not sent.is_echo(image):
+            yield image
     elif isinstance(value, list):
         for part in value[:_WIDTH]:
             yield from _search(part, key, depth + 1, sent)
     elif isinstance(value, Mapping) and not _is_preview(value):
-        own = _own(value, certain=depth > 0)
-        if own is None:
-            yield from _inside(value, depth, sent)
-        elif not sent.repeats(own):
-            yield own
+        image = _item_image(value, certain=depth > 0)
+        if image is None:
+            yield from _search_fields(value, depth, sent)
+        elif not sent.is_echo(image):
+            yield image
 
 
-def _inside(value: Mapping[str, Any], depth: int, sent: SentSources) -> Iterator[FoundImage]:
-    """Yield the pictures in the first place of an object that has any, and only then look into other members."""
+def _search_fields(value: Mapping[str, Any], depth: int, sent: SentSources) -> Iterator[FoundImage]:
+    """Yield the images in the first field of an object that has any; undocumented fields come last."""
     for key in _CONTAINERS:
         inner = value.get(key)
         if inner in _EMPTY or (isinstance(inner, str) and key in ("content", "message")):
-            continue  # the text of a message is read as text
-        pictures = list(_search(inner, key, depth + 1, sent))
-        if pictures:
-            yield from pictures
+            continue  # The text of a message is searched by text_links.
+        images = list(_search(inner, key, depth + 1, sent))
+        if images:
+            yield from images
             return
     for key, inner in list(value.items())[:_WIDTH]:
         if key not in _CONTAINERS and not _NOT_RESULTS.search(key):
-            pictures = [*_envelope(inner, depth + 1, sent), *_bare(inner, key, depth + 1, sent)]
-            if pictures:
-                yield from pictures
+            images = [*_search_envelope(inner, depth + 1, sent), *_search_text(inner, key, depth + 1, sent)]
+            if images:
+                yield from images
                 return
 
 
-def _bare(value: Json, key: str, depth: int, sent: SentSources) -> Iterator[FoundImage]:
-    """Yield the pictures that an undocumented member holds as text: base64 of an image, addresses in a list of them.
+def _search_text(value: Json, key: str, depth: int, sent: SentSources) -> Iterator[FoundImage]:
+    """Yield the images that an undocumented field holds as text: base64, or URLs in a list of them.
 
-    Some gateways put the answer of another one into a text, as JSON.
+    Some gateways put the answer of another provider into a text, as JSON.
     """
     for text in value[:_WIDTH] if isinstance(value, list) else [value]:
         if not isinstance(text, str) or depth > _DEPTH:
             continue
-        found = _located(text, address=False)
-        if found and (found.base64 or key in _URL_LISTS):
-            if not sent.repeats(found):
-                yield found
+        image = _image_in(text, is_url=False)
+        if image and (image.base64 or key in _URL_LISTS):
+            if not sent.is_echo(image):
+                yield image
         elif text.lstrip()[:1] in ("{", "["):
             with suppress(Unreadable):
-                yield from _inside_text(read(text.encode("utf-8", "replace")), depth + 1, sent)
+                document = read(text.encode("utf-8", "replace"))
+                if isinstance(document, Mapping | list):
+                    yield from _search(document, "", depth + 1, sent)
 
 
-def _inside_text(document: Json, depth: int, sent: SentSources) -> Iterator[FoundImage]:
-    if isinstance(document, Mapping | list):
-        yield from _search(document, "", depth, sent)
-
-
-def _envelope(value: Json, depth: int, sent: SentSources) -> Iterator[FoundImage]:
-    """Yield the pictures in an undocumented envelope: there a bare URL may be anything, so places alone count."""
+def _search_envelope(value: Json, depth: int, sent: SentSources) -> Iterator[FoundImage]:
+    """Yield the images in an undocumented envelope.  A bare URL may be anything there, so only known fields count."""
     for part in value[:_WIDTH] if isinstance(value, list) else [value]:
         if depth <= _DEPTH and isinstance(part, Mapping) and not _is_preview(part):
-            base64 = _base64(part)
-            if base64 is None:
-                yield from _inside(part, depth, sent)
-            elif not sent.repeats(base64):
-                yield base64
+            image = _base64_image(part)
+            if image is None:
+                yield from _search_fields(part, depth, sent)
+            elif not sent.is_echo(image):
+                yield image
 
 
-def _own(item: Mapping[str, Any], *, certain: bool) -> FoundImage | None:
-    """Return the picture that an item of a list holds itself."""
+def _item_image(item: Mapping[str, Any], *, certain: bool) -> FoundImage | None:
+    """Return the image that an item of a list holds itself."""
     revised = safe_text(item.get("revised_prompt") or item.get("revisedPrompt"))
-    base64 = _base64(item)
+    base64 = _base64_image(item)
     for key in _URL_KEYS:
         text = item.get(key)
-        if isinstance(text, str) and (found := _located(text, address=True)):
-            link = found.url if base64 else None
-            weak = base64 is None or not holds_image(base64.base64 or "")
-            chosen = found if base64 is None or (weak and found.base64) else base64
-            known = certain or chosen.base64 is not None
-            return FoundImage(base64=chosen.base64, url=link or chosen.url, revised_prompt=revised, certain=known)
+        if isinstance(text, str) and (linked := _image_in(text, is_url=True)):
+            doubtful = base64 is None or not holds_image(base64.base64 or "")
+            chosen = linked if base64 is None or (doubtful and linked.base64) else base64
+            url = (linked.url if base64 else None) or chosen.url
+            sure = certain or chosen.base64 is not None
+            return FoundImage(base64=chosen.base64, url=url, revised_prompt=revised, certain=sure)
     return replace(base64, revised_prompt=revised) if base64 else None
 
 
-def _base64(item: Mapping[str, Any]) -> FoundImage | None:
+def _base64_image(item: Mapping[str, Any]) -> FoundImage | None:
     for key in _BASE64_KEYS:
         text = item.get(key)
         if isinstance(text, str) and text.strip():
-            return _located(text, address=False) or FoundImage(base64=text)
+            return _image_in(text, is_url=False) or FoundImage(base64=text)
     data = item.get("data")
-    if isinstance(data, str) and (holds_image(data) or (data.strip() and _says_image(item))):
+    if isinstance(data, str) and (holds_image(data) or (data.strip() and _has_image_type(item))):
         return FoundImage(base64=data)
     return None
 
 
-def _says_image(item: Mapping[str, Any]) -> bool:
+def _has_image_type(item: Mapping[str, Any]) -> bool:
     kinds = (item.get(key) for key in ("mime_type", "mimeType", "media_type", "type"))
     return any(isinstance(kind, str) and kind.lower().startswith("image") for kind in kinds)
 
 
-def _located(text: str, *, address: bool) -> FoundImage | None:
-    """Return the picture that *text* is or leads to; *address*: it stands where a URL belongs."""
+def _image_in(text: str, *, is_url: bool) -> FoundImage | None:
+    """Return the image that *text* holds or links to; *is_url*: the text comes from a field for URLs."""
     text = text.strip()
     if is_data_url(text) or (len(text) > 64 and holds_image(text)):
         return FoundImage(base64=text)
-    if address and text[:8].lower().strip("<").startswith("http"):
+    if is_url and text[:8].lower().strip("<").startswith("http"):
         text = text.strip("<>").replace(" ", "%20")
     if len(text) > _URL_MAX or any(mark.isspace() for mark in text):
         return None
     if text[:8].lower().startswith(("https://", "http://")):
         return FoundImage(url=text)
-    relative = text.startswith("/") if not address else bool(text) and ":" not in text.partition("/")[0]
+    relative = bool(text) and ":" not in text.partition("/")[0] if is_url else text.startswith("/")
     return FoundImage(url=text) if relative and text != "/" else None
 
 
 def _is_preview(item: Mapping[str, Any]) -> bool:
-    """Return whether *item* is a partial image of a stream, or a draft that the model thought of on its way."""
+    """Return whether *item* is a partial image of a stream, or a draft from the model's reasoning."""
     kind = item.get("type")
     partial = isinstance(kind, str) and "partial" in kind
     return partial or "partial_image_index" in item or item.get("thought") is True
 
 
 def _is_blank(value: Json) -> bool:
-    """Return whether *value* is a list of nulls and of objects of which no member says anything."""
+    """Return whether *value* consists only of nulls and of objects without content."""
     items = value if isinstance(value, list) else [value]
     return all(
         item is None or (isinstance(item, Mapping) and all(part in _EMPTY for part in item.values())) for item in items
@@ -293,8 +290,8 @@ def _is_blank(value: Json) -> bool:
 
 
 def safe_text(value: Json) -> str | None:
-    """Return *value* if it is text with something in it, fit to be written as UTF-8."""
+    """Return *value* if it is non-empty text, without keys and fit to be written as UTF-8."""
     if not isinstance(value, str) or not value.strip():
         return None
-    # a key may have come in pieces that are one text only now
+    # A key may have arrived in pieces that form one text only now.
     return redaction.hidden(value, redaction.known()).encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""How long a provider asks us to wait, in whichever of its places and forms it says so.  Pure.
+"""Retry-After: how long a provider asks to wait, in any of the places and forms in which it may state that.
 
 Sources: RFC 9110 (retry-after: seconds or a date), Azure's retry-after-ms, OpenAI's error guide ("Please try again in
 6m0s") and rate limit guide (x-ratelimit-reset-* as Go durations), Google's RetryInfo, OpenRouter's X-RateLimit-Reset.
@@ -12,10 +12,10 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
 
-#: Longer waits (seconds) are a provider's mistake.
+#: Longer waits (seconds) are treated as a provider's mistake.
 MAX_WAIT = 7 * 86_400
 
-#: A unit of time, spelt in any usual way; what follows must not be a letter.
+#: A unit of time in any usual spelling; the next character must not be a letter.
 UNIT = r"(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)"
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -32,14 +32,14 @@ _GOOGLE = re.compile(rf'"retry_?delay"\s*:\s*(?:"({_COUNT})s"|\{{\s*"seconds"\s*
 _GO = re.compile(rf"(?:{_COUNT}(?:ms|h|m|s))+")
 _NUMBER = re.compile(r"[0-9]{1,13}(?:\.[0-9]{1,9})?")
 _BUCKETS = ("requests", "tokens", "images")
-#: Greater numbers are no waits but moments: seconds since 1970, and from the second one on milliseconds.
+#: Greater numbers are points in time: seconds since 1970, and above the second bound milliseconds.
 _SECONDS_SINCE_1970, _MILLISECONDS_SINCE_1970 = 1e9, 1e11
 
 
 def retry_after(headers: Mapping[str, str], words: str) -> float | None:
-    """Return the seconds to wait: retry-after-ms, retry-after, the message, x-ratelimit-reset-*; None if unsaid.
+    """Return the seconds to wait, by retry-after-ms, retry-after, the message or x-ratelimit-reset-*; None if unstated.
 
-    A wait of 0 states nothing: the next call would come at once, and again.
+    A wait of 0 is ignored: the next call would go out at once, and the one after it.
     """
     for delay in (
         _scaled(headers.get("retry-after-ms") or headers.get("x-ms-retry-after-ms"), 0.001),
@@ -58,16 +58,16 @@ def go_duration(text: str) -> float | None:
 
 
 def unit_seconds(unit: str) -> float:
-    """Return the seconds of one unit of time, as spelt in ``UNIT``."""
+    """Return the seconds of one unit of time, in a spelling of ``UNIT``."""
     unit = unit.lower()
     return _UNITS["ms" if unit.startswith(("ms", "milli")) else unit[0]]
 
 
 def seconds_until(text: str, headers: Mapping[str, str]) -> float | None:
-    """Return the seconds until what a header names; None if unreadable.
+    """Return the seconds until the point in time in a header value; None if it cannot be read.
 
-    Read are seconds, durations (1m30s, 30 seconds), dates, and seconds or milliseconds since 1970.  A moment counts
-    from the provider's own clock, the date header, so a wrong clock on either side does no harm.
+    The value may be seconds, a duration (1m30s, 30 seconds), a date, or seconds or milliseconds since 1970.  A point in
+    time is compared with the provider's own clock, the date header, so a wrong clock on either side does no harm.
     """
     number = _scaled(text, 1.0)
     if number is not None and number < _SECONDS_SINCE_1970:
@@ -89,14 +89,14 @@ def _seconds(text: str) -> float:
 
 def _header(headers: Mapping[str, str]) -> float | None:
     text = headers.get("retry-after", "")
-    # two servers on the way may each have set one
-    several = [_scaled(part, 1.0) for part in text[:200].split(",")]
-    numbers = [number for number in several if number is not None]
-    return max(numbers) if 1 < len(numbers) == len(several) else seconds_until(text, headers)
+    # Several servers on the way may each have set one.
+    parts = [_scaled(part, 1.0) for part in text[:200].split(",")]
+    numbers = [number for number in parts if number is not None]
+    return max(numbers) if 1 < len(numbers) == len(parts) else seconds_until(text, headers)
 
 
 def timestamp_of(text: str) -> float | None:
-    """Return the seconds since 1970 of a date in HTTP's form or in that of ISO 8601."""
+    """Return the seconds since 1970 of a date in the format of HTTP or ISO 8601."""
     text = text.strip()[:100]
     try:
         date = datetime.fromisoformat(text) if text[:4].isdigit() else parsedate_to_datetime(text)
@@ -114,14 +114,14 @@ def _message(words: str) -> float | None:
 
 
 def _reset(headers: Mapping[str, str]) -> float | None:
-    """Return the longest reset of the buckets that are empty (of all, where none says so)."""
-    spent, every = [], []
+    """Return the longest reset of the exhausted buckets, or of all buckets if none is exhausted."""
+    exhausted, delays = [], []
     for bucket in _BUCKETS:
         delay = seconds_until(headers.get(f"x-ratelimit-reset-{bucket}", ""), headers)
         if delay is not None:
-            every.append(delay)
+            delays.append(delay)
             if headers.get(f"x-ratelimit-remaining-{bucket}", "").strip() == "0":
-                spent.append(delay)
-    if every:
-        return max(spent or every)
+                exhausted.append(delay)
+    if delays:
+        return max(exhausted or delays)
     return seconds_until(headers.get("x-ratelimit-reset", ""), headers)

@@ -1,4 +1,4 @@
-"""Sizes as providers take them: WxH from a list, WxH by rule, or an aspect ratio.  Pure."""
+"""Sizes as providers accept them: WxH from a list, WxH by rule, or an aspect ratio."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _RATIO = re.compile(r"(\d{1,4})\s*:\s*(\d{1,4})")
 _STEP, _EDGE_MAX, _SHAPE_MAX = 16, 3840, 3
 _PIXELS_MIN, _PIXELS_MAX = 655_360, 8_294_400
 
-#: (what is wrong, what to do)
-Trouble = tuple[str, str]
+#: A message and a hint.
+SizeProblem = tuple[str, str]
 
 
 def pixels(size: str | None) -> int | None:
@@ -26,14 +26,14 @@ def pixels(size: str | None) -> int | None:
 
 
 def wire_size(size: str | None, rule: SizeRule) -> str | None:
-    """Return *size* as the provider wants it; None where nothing goes out."""
+    """Return *size* as it is sent to the provider; None if no size is sent."""
     return fit_size(size, rule, "the provider")[0]
 
 
-def fit_size(size: str | None, rule: SizeRule, who: str) -> tuple[str | None, Trouble | None]:
-    """Return (what goes out, None), or (None, trouble).
+def fit_size(size: str | None, rule: SizeRule, who: str) -> tuple[str | None, SizeProblem | None]:
+    """Return (the size to send, None), or (None, the problem).
 
-    "auto" means that the provider decides: where it has no such word, nothing goes out.
+    "auto" lets the provider decide: if it does not know the word, no size is sent.
     """
     text = (size or "").strip().lower()
     if not text or (text == "auto" and "auto" not in rule.allowed):
@@ -42,33 +42,35 @@ def fit_size(size: str | None, rule: SizeRule, who: str) -> tuple[str | None, Tr
         return text, None
     edges, ratio = _pair(_WXH, text), _pair(_RATIO, text)
     if rule.mode == "none":
-        return None, (f"{who} takes no size", "leave out size for this provider")
+        return None, (f"{who} takes no size", "omit size for this provider")
     if edges is None and ratio is None:
-        return None, (f"{size!r} is no size", f"write {_example(rule)}")
+        return None, (f"{size!r} is not a size", f"write {_example(rule)}")
     match rule.mode:
         case "fixed":
             return _fixed(edges, ratio, rule, who)
         case "free":
             return _free(edges, ratio, who)
         case "ratio":
-            return _as_ratio(edges or ratio or (1, 1), rule, who)
+            return _ratio(edges or ratio or (1, 1), rule, who)
         case _:
             assert_never(rule.mode)
 
 
 def _fixed(
     edges: tuple[int, int] | None, ratio: tuple[int, int] | None, rule: SizeRule, who: str
-) -> tuple[str | None, Trouble | None]:
+) -> tuple[str | None, SizeProblem | None]:
     wanted = edges or ratio or (1, 1)
     text = f"{wanted[0]}x{wanted[1]}"
     if edges and text in rule.allowed:
         return text, None
-    near = _nearest(wanted, [pair for pair in map(_wxh, rule.allowed) if pair])
-    words = text if edges else f"{wanted[0]}:{wanted[1]}"
-    return None, (f"{who} does not make {words}, only {', '.join(rule.allowed)}", f"the nearest is {near[0]}x{near[1]}")
+    near = _nearest(wanted, [pair for word in rule.allowed if (pair := _pair(_WXH, word))])
+    size = text if edges else f"{wanted[0]}:{wanted[1]}"
+    return None, (f"{who} does not make {size}, only {', '.join(rule.allowed)}", f"the nearest is {near[0]}x{near[1]}")
 
 
-def _free(edges: tuple[int, int] | None, ratio: tuple[int, int] | None, who: str) -> tuple[str | None, Trouble | None]:
+def _free(
+    edges: tuple[int, int] | None, ratio: tuple[int, int] | None, who: str
+) -> tuple[str | None, SizeProblem | None]:
     if edges is None:
         near = _nearest_free(ratio or (1, 1))
         return None, (f"{who} wants WIDTHxHEIGHT, not a ratio", f"write {near[0]}x{near[1]}")
@@ -79,12 +81,12 @@ def _free(edges: tuple[int, int] | None, ratio: tuple[int, int] | None, who: str
     return None, (f"{who} does not make {edges[0]}x{edges[1]}: {broken}", f"the nearest is {near[0]}x{near[1]}")
 
 
-def _as_ratio(pair: tuple[int, int], rule: SizeRule, who: str) -> tuple[str | None, Trouble | None]:
-    by_value = {_reduced(known): word for word in rule.allowed if (known := _pair(_RATIO, word))}
-    if 0 not in pair and _reduced(pair) in by_value:
-        return by_value[_reduced(pair)], None
-    near = by_value[_reduced(_nearest(pair, list(by_value)))]
-    width, height = _reduced(pair)
+def _ratio(pair: tuple[int, int], rule: SizeRule, who: str) -> tuple[str | None, SizeProblem | None]:
+    by_value = {_reduce(ratio): word for word in rule.allowed if (ratio := _pair(_RATIO, word))}
+    if 0 not in pair and _reduce(pair) in by_value:
+        return by_value[_reduce(pair)], None
+    near = by_value[_nearest(pair, list(by_value))]
+    width, height = _reduce(pair)
     return None, (f"{who} does not make {width}:{height}, only {', '.join(rule.allowed)}", f"the nearest is {near}")
 
 
@@ -106,7 +108,7 @@ def _broken_rule(edges: tuple[int, int]) -> str | None:
 
 
 def _nearest_free(pair: tuple[int, int]) -> tuple[int, int]:
-    """Return an allowed size of much the same shape (and, where it can be, area); ratios give about one megapixel."""
+    """Return an allowed size of about the same shape and, if possible, area; for a ratio about one megapixel."""
     width, height = (max(1, edge) for edge in pair)
     shape = min(max(width / height, 1 / _SHAPE_MAX), _SHAPE_MAX)
     area = width * height if min(width, height) >= 100 else 1024 * 1024
@@ -121,15 +123,15 @@ def _nearest_free(pair: tuple[int, int]) -> tuple[int, int]:
     return _nearest((round(exact[0]), round(exact[1])), fitting) if fitting else (1024, 1024)
 
 
-def _nearest(wanted: tuple[int, int], known: list[tuple[int, int]]) -> tuple[int, int]:
-    """Return the pair of *known* with the nearest shape, then area."""
+def _nearest(wanted: tuple[int, int], allowed: list[tuple[int, int]]) -> tuple[int, int]:
+    """Return the pair of *allowed* with the nearest shape, then area."""
     width, height = (max(1, edge) for edge in wanted)
 
     def distance(pair: tuple[int, int]) -> tuple[float, float]:
         shape = abs(log(width / height) - log(pair[0] / pair[1]))
         return round(shape, 2), abs(log(width * height) - log(pair[0] * pair[1]))
 
-    return min(known, key=distance)
+    return min(allowed, key=distance)
 
 
 def _pair(pattern: re.Pattern[str], text: str) -> tuple[int, int] | None:
@@ -137,11 +139,7 @@ def _pair(pattern: re.Pattern[str], text: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
-def _wxh(text: str) -> tuple[int, int] | None:
-    return _pair(_WXH, text)
-
-
-def _reduced(pair: tuple[int, int]) -> tuple[int, int]:
+def _reduce(pair: tuple[int, int]) -> tuple[int, int]:
     common = gcd(*pair) or 1
     return pair[0] // common, pair[1] // common
 

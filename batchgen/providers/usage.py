@@ -1,13 +1,13 @@
-"""Read what an answer states that it used: USD, credits, tokens, from its body before its headers.  Pure.
+"""Usage reader: the USD, credits and tokens that an answer states, from its body before its headers.
 
-A zero that assigns nothing is no statement, and unknown stays unknown:
+A zero that is only a default is ignored, so that an unknown cost stays unknown:
 
-- A zero in a header is a proxy's word for "no price known" (LiteLLM), or stands on an error: it is never read.
-- A zero amount in a body is believed only of an answer that counts its input and has nothing to charge for: no picture,
-  no output token.  Beside zeros alone it is a default.
-- Of two names for one count the one that is not zero counts; details that are all zero are no details, and details
-  that give a delivered picture no image token are none either.
-- A call with the user's own key at OpenRouter costs its fee (``cost``) and what the owner of the model takes.
+- A zero in a header means "no price known" (LiteLLM), or belongs to an error: it is never read.
+- A zero amount in a body counts only if the answer counts its input and has nothing to charge for: no image, no
+  output token.  Among other zeros it is a default.
+- Of two names for one count the one that is not zero counts.  Details that are all zero are ignored, and so are details
+  that give a delivered image no image tokens.
+- A call with the user's own key at OpenRouter costs its fee (``cost``) and what the owner of the model charges.
 """
 
 from __future__ import annotations
@@ -19,37 +19,34 @@ from ..money import milli_credits, nano_usd
 from ..task import Usage
 from .jsonbody import Json
 
-#: Larger token counts are a provider's mistake.
+#: Larger token counts are treated as a provider's mistake.
 _COUNT_MAX = 10**9
 
 _USD_HEADERS = ("x-aimlapi-usd-spent", "x-litellm-response-cost")
 _CREDIT_HEADERS = ("x-aimlapi-credits-used",)
 
-#: Where gateways put the answer of another provider that they pass through.
+#: Fields in which gateways put the answer of another provider that they pass through.
 _ENVELOPES = ("data", "response", "result")
-#: What the part that holds tokens is called: OpenAI's name, then Gemini's own.
+#: Names of the part that holds tokens: OpenAI's, then Gemini's.
 _PARTS = ("usage", "usageMetadata", "usage_metadata")
 
-_CAME = ("input_tokens", "prompt_tokens", "promptTokenCount", "prompt_token_count")
-_WENT = ("output_tokens", "completion_tokens", "candidatesTokenCount", "candidates_token_count")
-_THOUGHT = ("thoughtsTokenCount", "thoughts_token_count")
+_INPUT = ("input_tokens", "prompt_tokens", "promptTokenCount", "prompt_token_count")
+_OUTPUT = ("output_tokens", "completion_tokens", "candidatesTokenCount", "candidates_token_count")
+_THOUGHTS = ("thoughtsTokenCount", "thoughts_token_count")
 _TOTAL = ("total_tokens", "totalTokenCount", "total_token_count")
-_CAME_DETAILS = ("input_tokens_details", "prompt_tokens_details", "promptTokensDetails")
-_WENT_DETAILS = ("output_tokens_details", "completion_tokens_details", "candidatesTokensDetails")
+_INPUT_DETAILS = ("input_tokens_details", "prompt_tokens_details", "promptTokensDetails")
+_OUTPUT_DETAILS = ("output_tokens_details", "completion_tokens_details", "candidatesTokensDetails")
 
-#: USD in a part called usage, beside OpenRouter's ``cost``.
+#: Fields with USD in the usage part, in addition to OpenRouter's ``cost``.
 _USD = ("usd_spent", "total_cost", "cost_usd")
 
 Read = Callable[[object], int | None]
 
 
 def read_usage(document: Json, headers: Mapping[str, str], images: int = 0) -> Usage | None:
-    """Return what the answer says it used, from its body before its headers; None where it says nothing.
-
-    *images* is how many pictures the answer holds.
-    """
+    """Return the usage that the answer states; None if it states none.  *images* is how many images it holds."""
     parts = list(_parts(document))
-    tokens = next((found for part in parts if (found := _tokens(part, images))), {})
+    tokens = next((counts for part in parts if (counts := _tokens(part, images))), {})
     free = not images and bool(tokens.get("input_tokens")) and not tokens.get("output_tokens")
     usd = _amount([amount for part in parts for amount in _usd(part)], nano_usd, headers, _USD_HEADERS, free=free)
     credits_used = _amount(
@@ -61,7 +58,7 @@ def read_usage(document: Json, headers: Mapping[str, str], images: int = 0) -> U
 
 
 def _parts(document: Json) -> Iterator[Mapping[str, Json]]:
-    """Yield every part of an answer that may say what it used, the most trusted first."""
+    """Yield every part of an answer that may state usage, the most trusted first."""
     body = _map(document)
     for envelope in (body, *(_map(body.get(name)) for name in _ENVELOPES)):
         yield _map(_map(envelope.get("meta")).get("usage"))
@@ -72,7 +69,7 @@ def _parts(document: Json) -> Iterator[Mapping[str, Json]]:
 def _amount(
     bodies: Sequence[int | None], read_as: Read, headers: Mapping[str, str], names: tuple[str, ...], *, free: bool
 ) -> int | None:
-    """Return the first amount that is more than zero, or the zero of a body where there was nothing to charge for."""
+    """Return the first amount above zero, or the zero of a body if there was nothing to charge for (*free*)."""
     for amount in (*bodies, *(read_as(headers.get(name)) for name in names)):
         if amount:
             return amount
@@ -80,7 +77,7 @@ def _amount(
 
 
 def _usd(part: Mapping[str, Json]) -> Iterator[int | None]:
-    """Yield the amounts of nano-USD that a part called usage states."""
+    """Yield the amounts of nano-USD in a usage part."""
     cost = part.get("cost")
     yield _with_upstream(nano_usd(_map(cost).get("total_cost") if isinstance(cost, Mapping) else cost), part)
     for name in _USD:
@@ -88,43 +85,43 @@ def _usd(part: Mapping[str, Json]) -> Iterator[int | None]:
 
 
 def _with_upstream(fee: int | None, part: Mapping[str, Json]) -> int | None:
-    """Return OpenRouter's ``cost`` with what the user's own key is charged elsewhere, where it was used.
+    """Return OpenRouter's ``cost``, plus what the user's own key is charged upstream if one was used.
 
-    Without an own key the upstream cost is part of ``cost``, or null.  What such a key is charged may be left out: then
-    the fee alone is not what the call cost, and nothing is stated.
+    Without an own key the upstream cost is part of ``cost``, or null.  With one it may be missing: then the fee alone
+    is not what the call cost, and the cost is unknown.
     """
     own = part.get("is_byok")
     upstream = _upstream(_map(part.get("cost_details")), own=own is True)
     if not upstream:
         return None if own is True else fee
-    # older answers do not tell whose key it was; a fee cannot hold an amount that is larger
+    # Older answers do not tell whose key it was; a fee cannot include an amount larger than itself.
     beside = own is True or not fee or (own is None and upstream > fee)
     return (fee or 0) + upstream if beside else fee
 
 
 def _upstream(details: Mapping[str, Json], *, own: bool) -> int | None:
-    """Return what the owner of the model takes; for the user's own key it may come as its two parts alone."""
+    """Return what the owner of the model charges; for the user's own key it may come as two parts only."""
     whole = nano_usd(details.get("upstream_inference_cost"))
     parts = [nano_usd(details.get(f"upstream_inference_{name}_cost")) for name in ("prompt", "completions")]
     return sum(part or 0 for part in parts) if own and not whole and any(parts) else whole
 
 
 def _tokens(part: Mapping[str, Json], images: int) -> dict[str, int | None]:
-    """Return the token counts of a part, under OpenAI's, chat's or Gemini's names; all zero says nothing."""
-    came, went, total = (_count_of(part, names) for names in (_CAME, _WENT, _TOTAL))
-    if thought := _count_of(part, _THOUGHT):  # Gemini counts these apart, at the price of text
-        went = (went or 0) + thought
-    if not went and came is not None and total is not None:
-        went = max(went or 0, total - came)
-    if not came and not went:
+    """Return the token counts of a part under OpenAI's, chat's or Gemini's names; nothing if all are zero."""
+    tokens_in, tokens_out, total = (_count_of(part, names) for names in (_INPUT, _OUTPUT, _TOTAL))
+    if thoughts := _count_of(part, _THOUGHTS):  # Gemini counts these separately, at the price of text
+        tokens_out = (tokens_out or 0) + thoughts
+    if not tokens_out and tokens_in is not None and total is not None:
+        tokens_out = max(tokens_out or 0, total - tokens_in)
+    if not tokens_in and not tokens_out:
         return {}
-    text_in, image_in = _split(part, _CAME_DETAILS)
-    text_out, image_out = _split(part, _WENT_DETAILS)
+    text_in, image_in = _split(part, _INPUT_DETAILS)
+    text_out, image_out = _split(part, _OUTPUT_DETAILS)
     if images and not image_out:
-        text_out = image_out = None  # a picture came, and it has tokens
+        text_out = image_out = None  # a delivered image must have tokens, so the details are wrong
     return {
-        "input_tokens": came,
-        "output_tokens": went,
+        "input_tokens": tokens_in,
+        "output_tokens": tokens_out,
         "input_text_tokens": text_in,
         "input_image_tokens": image_in,
         "output_text_tokens": text_out,
@@ -133,7 +130,7 @@ def _tokens(part: Mapping[str, Json], images: int) -> dict[str, int | None]:
 
 
 def _split(part: Mapping[str, Json], names: tuple[str, ...]) -> tuple[int | None, int | None]:
-    """Return how many tokens were text and how many image, where the answer tells them apart."""
+    """Return how many tokens were text and how many image, if the answer distinguishes them."""
     for details in (part.get(name) for name in names):
         if isinstance(details, list):
             text, image = _by_modality(details, "TEXT"), _by_modality(details, "IMAGE")
@@ -145,9 +142,9 @@ def _split(part: Mapping[str, Json], names: tuple[str, ...]) -> tuple[int | None
 
 
 def _by_modality(details: Sequence[Json], modality: str) -> int | None:
-    counts = [_count_of(_map(one), ("tokenCount", "token_count")) for one in details if _modality(one) == modality]
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None
+    parts = [_map(detail) for detail in details if _modality(detail) == modality]
+    counts = [count for part in parts if (count := _count_of(part, ("tokenCount", "token_count"))) is not None]
+    return sum(counts) if counts else None
 
 
 def _modality(detail: Json) -> str:
@@ -159,17 +156,17 @@ def _map(value: Json) -> Mapping[str, Json]:
 
 
 def _count_of(part: Mapping[str, Json], names: tuple[str, ...]) -> int | None:
-    """Return the first count under *names* that is not zero; zero where that is all there is, None for none."""
+    """Return the first count under *names* that is not zero; zero if all are, None if there is none."""
     counts = [count for name in names if (count := _count(part.get(name))) is not None]
     return next((count for count in counts if count), 0 if counts else None)
 
 
 def _count(value: Json) -> int | None:
-    """Return a token count written as a number or as text; None for anything that is no sane count."""
+    """Return a token count that is written as a number or as text; None for anything that is not a sane count."""
     if isinstance(value, str):
         value = int(value) if len(value) <= 10 and value.isascii() and value.isdigit() else None
     if isinstance(value, float) or (isinstance(value, Decimal) and value.is_finite()):
-        # compared first: a number such as 1e999999 has too many digits to be made whole
+        # The comparison comes first: int() of a number such as 1e999999 would not end.
         value = int(value) if 0 <= value <= _COUNT_MAX and value == int(value) else None
     sane = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _COUNT_MAX
     return value if sane else None

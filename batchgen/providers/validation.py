@@ -1,6 +1,6 @@
-"""Fit a task to a model's rules: what goes out, and what this provider would refuse before money is spent.  Pure.
+"""Validation: fits a task to a model's rules, and reports what the provider would refuse before money is spent.
 
-``check`` and ``wire_fields`` read the same ``fit`` answer, so what is checked is what is sent.
+``check`` and ``wire_fields`` both use ``fit``, so what is checked is what is sent.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from . import dialect_names
 from .profile import Model, Profile, Rules, UnknownModel
 from .sizes import fit_size, pixels
 
-#: Task fields a whitelist may let through; size and n have rules of their own.
+#: Task fields that a model may allow; size and n have rules of their own.
 OPTIONAL = ("quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
 
 #: Fields that are dropped for a provider that does not take them, because the picture is the same without: how strictly
 #: a prompt is moderated, and how large the file is.
 HARMLESS = ("moderation", "output_compression")
 
-#: What ``extra`` must not set, and where it belongs instead.  ``stream`` would change the form of the answer.
-_OWN = {
+#: Keys that ``extra`` must not set, and the field to use instead.  ``stream`` would change the format of the answer.
+_RESERVED = {
     "model": "model",
     "prompt": "prompt",
     "messages": "prompt",
@@ -37,24 +37,24 @@ _OWN = {
     "partial_images": "",
 }
 
-_SPELLED = {"output_format": {"jpg": "jpeg"}}
+_SYNONYMS = {"output_format": {"jpg": "jpeg"}}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnsupportedRequest:
-    """One thing the provider would refuse."""
+    """One reason for which the provider would refuse a task."""
 
-    field: str  #: the manifest key: "size"
+    field: str  #: the manifest key, such as "size"
     message: str
     hint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FittedTask:
-    """The optional fields of one request as they go out, and what does not fit."""
+    """The optional fields of one request as they are sent, and what does not fit."""
 
     fields: dict[str, Any]
-    misfits: tuple[UnsupportedRequest, ...]
+    problems: tuple[UnsupportedRequest, ...]
 
 
 def check(task: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
@@ -62,51 +62,39 @@ def check(task: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
     try:
         name, model = profile.find(task.model)
     except UnknownModel as error:
-        if gone := profile.retired.get(task.model.rpartition("/")[2]):
-            return (
-                UnsupportedRequest(
-                    field="model", message=_over(profile, task.model, gone.ends), hint=_instead(gone.successor)
-                ),
-            )
-        known = f"see `batchgen providers prices {profile.name}`"
-        hint = f"write model: {error.suggestion}" if error.suggestion else known
+        if retired := profile.retired.get(task.model.rpartition("/")[2]):
+            return (_discontinued(profile, task.model, retired.ends, retired.successor),)
+        suggestion = f"write model: {error.suggestion}" if error.suggestion else ""
+        hint = suggestion or f"see `batchgen providers prices {profile.name}`"
         return (UnsupportedRequest(field="model", message=str(error), hint=hint),)
-    speaker = model.dialect or profile.dialect
-    if speaker not in dialect_names():
-        hint = f"there are: {', '.join(dialect_names())}"
-        return (
-            UnsupportedRequest(field="provider", message=f"{profile.name}: there is no dialect {speaker!r}", hint=hint),
-        )
+    dialect = model.dialect or profile.dialect
+    if dialect not in dialect_names():
+        message = f"{profile.name}: there is no dialect {dialect!r}"
+        return (UnsupportedRequest(field="provider", message=message, hint=f"known: {', '.join(dialect_names())}"),)
     rules = model.rules(task.kind)
     if rules is None:
         able = [title for title, other in profile.models.items() if other.rules(task.kind)]
+        message = f"{profile.name} cannot {task.kind} with {name}"
         hint = f"use model {able[0]}" if able else f"choose a provider that can {task.kind}"
-        return (
-            UnsupportedRequest(field="images", message=f"{profile.name} cannot {task.kind} with {name}", hint=hint),
-        )
+        return (UnsupportedRequest(field="images", message=message, hint=hint),)
     return (
-        *_prompt(task, rules),
-        *_sources(task, rules),
-        *fit(task, rules, f"{profile.name} ({name})").misfits,
+        *_check_prompt(task, rules),
+        *_check_sources(task, rules),
+        *fit(task, rules, f"{profile.name} ({name})").problems,
     )
 
 
 def discontinued(task: Task, profile: Profile, today: date) -> tuple[UnsupportedRequest, ...]:
-    """Return why the model of *task*, which *profile* has, can be asked no more from *today* on; empty: it can."""
+    """Return why *profile* does not offer the model of *task* any more on the day *today*; empty if it does."""
     name, model = profile.find(task.model)
     if model.ends is None or today < date.fromisoformat(model.ends):
         return ()
-    return (
-        UnsupportedRequest(field="model", message=_over(profile, name, model.ends), hint=_instead(model.successor)),
-    )
+    return (_discontinued(profile, name, model.ends, model.successor),)
 
 
-def _over(profile: Profile, model: str, day: str) -> str:
-    return f"{profile.name} offers {model} no more since {day}"
-
-
-def _instead(successor: str | None) -> str:
-    return f"write model: {successor}" if successor else ""
+def _discontinued(profile: Profile, model: str, day: str, successor: str | None) -> UnsupportedRequest:
+    message = f"{profile.name} has not offered {model} since {day}"
+    return UnsupportedRequest(field="model", message=message, hint=f"write model: {successor}" if successor else "")
 
 
 def translate(task: Task, profile: Profile) -> Task:
@@ -128,14 +116,14 @@ def translate(task: Task, profile: Profile) -> Task:
 
 
 def wire_fields(task: Task, model: Model, rules: Rules) -> dict[str, Any]:
-    """Return the body's fields but for prompt and images: model, n, size, optional ones, then ``extra`` as it is."""
+    """Return the body's fields except prompt and images: model, n, size, optional ones, then ``extra`` unchanged."""
     return {"model": model.wire, **fit(task, rules, model.wire).fields, **task.extra}
 
 
 def fit(task: Task, rules: Rules, who: str) -> FittedTask:
-    """Fit the optional fields of *task*: only what the user set or the provider requires, spelled as it wants."""
+    """Return the optional fields of *task* that the user set or the provider requires, in the provider's spelling."""
     fields: dict[str, Any] = {}
-    misfits = [*_count(task, rules, who), *_extra(task, rules, who)]
+    problems = [*_check_count(task, rules, who), *_check_extra(task, rules, who)]
     if task.n > 1 or "n" in rules.defaults:
         fields["n"] = task.n
     size, problem = fit_size(task.size, rules.size, who)
@@ -143,30 +131,30 @@ def fit(task: Task, rules: Rules, who: str) -> FittedTask:
     if size is not None:
         fields["size"] = size
     if problem:
-        misfits.append(UnsupportedRequest(field="size", message=problem[0], hint=problem[1]))
+        problems.append(UnsupportedRequest(field="size", message=problem[0], hint=problem[1]))
     for name in OPTIONAL:
-        value, misfit = _value(name, getattr(task, name), rules, who)
+        value, misfit = _fit_value(name, getattr(task, name), rules, who)
         value = rules.defaults.get(name) if value is None else value
         if value is not None:
             fields[name] = value
         if misfit:
-            misfits.append(misfit)
-    misfits.extend(_together(fields))
-    return FittedTask(fields=fields, misfits=tuple(misfits))
+            problems.append(misfit)
+    problems.extend(_check_combination(fields))
+    return FittedTask(fields=fields, problems=tuple(problems))
 
 
-def _value(name: str, value: object, rules: Rules, who: str) -> tuple[object, UnsupportedRequest | None]:
-    """Return the value as the provider spells it; "auto" where it has no such word means: leave it out."""
+def _fit_value(name: str, value: object, rules: Rules, who: str) -> tuple[object, UnsupportedRequest | None]:
+    """Return the value in the provider's spelling; "auto" is left out if the provider does not know the word."""
     if value is None:
         return None, None
     allowed = rules.values.get(name)
     word = str(value).strip().lower()
-    word = _SPELLED.get(name, {}).get(word, word)
+    word = _SYNONYMS.get(name, {}).get(word, word)
     if name not in rules.fields:
         if word == "auto":
             return None, None
         return None, UnsupportedRequest(
-            field=name, message=f"{who} takes no {name}", hint=f"leave out {name} for this provider"
+            field=name, message=f"{who} takes no {name}", hint=f"omit {name} for this provider"
         )
     if allowed is None:
         return value, None
@@ -179,8 +167,8 @@ def _value(name: str, value: object, rules: Rules, who: str) -> tuple[object, Un
     return None, UnsupportedRequest(field=name, message=f"{who} does not know {name} {value!r}", hint=hint)
 
 
-def _together(fields: dict[str, Any]) -> Iterator[UnsupportedRequest]:
-    """Check values that only make sense together."""
+def _check_combination(fields: dict[str, Any]) -> Iterator[UnsupportedRequest]:
+    """Check values that depend on each other."""
     file_format = fields.get("output_format")
     if fields.get("background") == "transparent" and file_format == "jpeg":
         yield UnsupportedRequest(
@@ -196,38 +184,38 @@ def _together(fields: dict[str, Any]) -> Iterator[UnsupportedRequest]:
     elif compression != 100 and file_format in (None, "png"):
         yield UnsupportedRequest(
             field="output_compression",
-            message="output_compression does nothing for png",
+            message="output_compression has no effect on png",
             hint="set output_format to jpeg or webp",
         )
 
 
-def _count(task: Task, rules: Rules, who: str) -> Iterator[UnsupportedRequest]:
+def _check_count(task: Task, rules: Rules, who: str) -> Iterator[UnsupportedRequest]:
     if task.n < 1:
         yield UnsupportedRequest(field="n", message="n must be at least 1")
     elif task.n > rules.n_max:
         yield UnsupportedRequest(
             field="n",
             message=f"{who} gives at most {rules.n_max} per request, not {task.n}",
-            hint=f"set per_request to {rules.n_max}; more images then take more requests",
+            hint=f"set per_request to {rules.n_max}; the images are then spread over more requests",
         )
 
 
-def _extra(task: Task, rules: Rules, who: str) -> Iterator[UnsupportedRequest]:
+def _check_extra(task: Task, rules: Rules, who: str) -> Iterator[UnsupportedRequest]:
     for key in task.extra:
-        if key in _OWN:
-            instead = _OWN[key]
-            hint = f"write {instead} beside the prompt instead" if instead else "leave it out"
+        if key in _RESERVED:
+            field = _RESERVED[key]
+            hint = f"set {field} in the job itself" if field else "remove it"
             yield UnsupportedRequest(field="extra", message=f"extra must not set {key!r}", hint=hint)
         elif key in rules.refused:
-            yield UnsupportedRequest(field="extra", message=f"{who} answers {key!r} with an error", hint="leave it out")
+            yield UnsupportedRequest(field="extra", message=f"{who} answers {key!r} with an error", hint="remove it")
 
 
-def _prompt(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
+def _check_prompt(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
     if not task.prompt.strip():
-        yield UnsupportedRequest(field="prompt", message="the prompt is empty", hint="say what to draw")
+        yield UnsupportedRequest(field="prompt", message="the prompt is empty", hint="describe the image")
     if "\0" in task.prompt:
         yield UnsupportedRequest(
-            field="prompt", message="the prompt holds a NUL character", hint="check the file it comes from"
+            field="prompt", message="the prompt contains a NUL character", hint="check the file it comes from"
         )
     if any("\ud800" <= letter <= "\udfff" for letter in task.prompt):
         yield UnsupportedRequest(
@@ -236,42 +224,42 @@ def _prompt(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
     if len(task.prompt) > rules.prompt_max:
         yield UnsupportedRequest(
             field="prompt",
-            message=f"the prompt has {len(task.prompt)} characters; at most {rules.prompt_max} are taken",
+            message=f"the prompt has {len(task.prompt)} characters; at most {rules.prompt_max} are accepted",
             hint="shorten it",
         )
 
 
-def _sources(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
+def _check_sources(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
     if task.kind is Kind.EDIT and not task.images:
         yield UnsupportedRequest(
-            field="images", message="an edit needs at least one image", hint="name it under images"
+            field="images", message="an edit needs at least one image", hint="list it under images"
         )
     if len(task.images) > rules.images_max:
         yield UnsupportedRequest(
             field="images",
-            message=f"{len(task.images)} images; at most {rules.images_max} are taken",
-            hint="use fewer, or make one image of several",
+            message=f"{len(task.images)} images; at most {rules.images_max} are accepted",
+            hint="use fewer images, or combine several into one",
         )
     for source in task.images:
-        yield from _source("images", source, rules.image_bytes_max, rules.image_types)
+        yield from _check_source("images", source, rules.image_bytes_max, rules.image_types)
     if task.mask is None:
         return
     if task.kind is not Kind.EDIT:
-        yield UnsupportedRequest(field="mask", message="a mask needs an image to edit", hint="name it under images")
+        yield UnsupportedRequest(field="mask", message="a mask needs an image to edit", hint="list it under images")
     elif not rules.mask:
         yield UnsupportedRequest(
-            field="mask", message="this provider takes no mask", hint="use aimlapi or openai, or leave it out"
+            field="mask", message="this provider takes no mask", hint="use aimlapi or openai, or remove the mask"
         )
     else:
-        yield from _source("mask", task.mask, rules.mask_bytes_max, ("image/png",))
+        yield from _check_source("mask", task.mask, rules.mask_bytes_max, ("image/png",))
 
 
-def _source(field: str, source: Source, limit: int, types: tuple[str, ...]) -> Iterator[UnsupportedRequest]:
+def _check_source(field: str, source: Source, limit: int, types: tuple[str, ...]) -> Iterator[UnsupportedRequest]:
     name = source.path or source.url or field
     if source.size_bytes is not None and source.size_bytes > limit:
         yield UnsupportedRequest(
             field=field,
-            message=f"{name} has {source.size_bytes / 1e6:.1f} MB; at most {limit / 1e6:.1f} MB are taken",
+            message=f"{name} has {source.size_bytes / 1e6:.1f} MB; at most {limit / 1e6:.1f} MB are accepted",
             hint="scale it down",
         )
     if source.mime is not None and source.mime not in types:
@@ -281,7 +269,7 @@ def _source(field: str, source: Source, limit: int, types: tuple[str, ...]) -> I
 
 
 def deadline(task: Task, profile: Profile) -> float:
-    """Return how many seconds one attempt may take: the provider's setting, else 360, or 600 for slow renders."""
+    """Return the seconds that one attempt may take: the provider's setting, or else 360, or 600 for slow renders."""
     if profile.timeout.total is not None:
         return profile.timeout.total
     area = pixels(task.size)

@@ -24,6 +24,7 @@ import yaml
 from PIL import Image
 
 from batchgen.sandbox.log import read_log
+from tests.timing import patience
 from tests.zygote import FORKED, Popen
 
 ROOT = Path(__file__).parents[2]
@@ -142,7 +143,7 @@ class Workspace:
             stderr=subprocess.PIPE,
         )
         try:
-            out, err = process.communicate(timeout=seconds)
+            out, err = process.communicate(timeout=patience(seconds))
         finally:
             process.kill()
             process.wait()
@@ -213,13 +214,13 @@ class Workspace:
 def finish(process: Popen, seconds: float = 30) -> Done:
     """Wait for a process of ``Workspace.start``."""
     began = time.monotonic()
-    out, err = process.communicate(timeout=seconds)
+    out, err = process.communicate(timeout=patience(seconds))
     return Done(code=process.returncode, out=out.decode(), err=err.decode(), seconds=time.monotonic() - began)
 
 
 def wait_for(condition: Callable[[], object], process: Popen | None = None, *, seconds: float = 20) -> None:
     """Wait until *condition* holds; fail at once where *process* ended before."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patience(seconds)
     while not condition():
         assert process is None or process.poll() is None, finish(process)
         assert time.monotonic() < end, "waited in vain"

@@ -12,6 +12,7 @@ import termios
 import time
 from collections.abc import Sequence
 
+from tests.timing import patience
 from tests.zygote import Popen
 
 from .kit import Workspace
@@ -47,7 +48,7 @@ def on_terminal(
         os.close(ours)
         if process.poll() is None and time.monotonic() >= end:
             process.kill()
-        process.wait(10)
+        process.wait(patience(10))
     return seen.decode(errors="replace"), process.returncode
 
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import pytest
 
+from tests.timing import patience
 from tests.zygote import Popen
 
 from .kit import Done, Workspace, check_books, check_files, sums
@@ -194,7 +195,7 @@ def at_a_terminal(project: Workspace, *arguments: object, answers: tuple[str, ..
                 os.write(leader, f"{left.pop(0)}\n".encode())
     os.close(leader)
     assert not left, shown
-    return Done(code=process.wait(30), out="", err=shown, seconds=time.monotonic() - began)
+    return Done(code=process.wait(patience(30)), out="", err=shown, seconds=time.monotonic() - began)
 
 
 def asked(done: Done) -> list[str]:

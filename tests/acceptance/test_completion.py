@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.timing import patience
+
 PROGRAM = Path(sys.executable).with_name("batchgen")
 HEAVY = {"rich", "pydantic", "sqlalchemy", "httpx", "aiohttp", "anyio", "PIL", "yaml", "jinja2", "asyncio", "apprise"}
 
@@ -24,7 +26,7 @@ def test_a_script_for_every_shell(project, shell):
     assert script.code == 0
     assert f"_BATCHGEN_COMPLETE={shell}_complete" in script.out
     if shutil.which(shell):
-        subprocess.run([shell, "-n"], input=script.out, text=True, check=True, timeout=20)
+        subprocess.run([shell, "-n"], input=script.out, text=True, check=True, timeout=patience(20))
 
 
 class Bash:
@@ -62,7 +64,7 @@ class Bash:
 
     def close(self) -> None:
         self._bash.kill()
-        self._bash.wait(10)
+        self._bash.wait(patience(10))
         os.close(self._ours)
 
 

@@ -108,6 +108,7 @@ class Cron:
         return process.returncode
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)  # twenty starts of the program, at most
 def test_twelve_runs_and_mail_only_where_a_person_is_needed(project, witness, relay):
     jobs = [{"id": f"j{number:02}", "prompt": f"a heron, number {number}"} for number in range(JOBS)]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.timing import patience
 from tests.zygote import FRESH
 
 from .kit import CANARY, check_books, finish, wait_for
@@ -211,7 +212,7 @@ def test_stdout_on_a_full_disk_does_not_end_the_run(project, witness):
         process = project.start("run", path, "--yes", "--progress", "json", stdout=full)
         with process.stderr as stderr:
             said = stderr.read().decode()
-        assert process.wait(30) == 0
+        assert process.wait(patience(30)) == 0
     assert "stdout takes no more lines: No space left on device" in said
     assert "Traceback" not in said
     assert len(witness.charges()) == 3

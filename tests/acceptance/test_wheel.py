@@ -8,13 +8,16 @@ import sys
 import sysconfig
 import zipfile
 
+import pytest
+
 from .kit import IMAGES, ROOT
 
 SOURCES = ("batchgen", "migrations", "jobs")
 TEXTS = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md")
 
 
-def test_the_demonstration_from_a_wheel(bare, tmp_path):
+@pytest.mark.slow
+def test_wheel_runs_the_demonstration(bare, tmp_path):
     tree, wheels, venv = tmp_path / "tree", tmp_path / "wheels", tmp_path / "venv"
     tree.mkdir()
     for name in SOURCES:  # a copy: building leaves nothing behind in the checkout

@@ -7,10 +7,12 @@ import pytest
 from .figures import rows, table
 from .suite import BENCHMARKS
 
+pytestmark = pytest.mark.slow
+
 
 # the others take what these take, only longer
 @pytest.mark.parametrize("name", ["answers", "images", "table", "whole"])
-def test_a_benchmark_in_its_shortest_form_yields_figures(name):
+def test_short_benchmark_yields_figures(name):
     found = BENCHMARKS[name](short=True)
     assert found
     for row in found:

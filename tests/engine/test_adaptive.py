@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.engine.limits.adaptive import DAY, KEEP, Controller
@@ -398,7 +398,6 @@ events = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(st.none() | st.floats(0.01, 100), st.integers(1, 500), events)
 def test_any_history_leaves_rate_width_and_waits_valid(ceiling, concurrency, story):
     one, now, in_flight, named = Controller(ceiling, concurrency), 0.0, deque(), 0.0

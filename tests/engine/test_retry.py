@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.engine.retry import Policy, judge
@@ -258,14 +258,12 @@ def test_a_first_wait_of_nothing_is_no_wait():
     assert Policy(attempts=3, first_wait=0, max_wait=10, buy_again=True).backoff(3) == 0
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(st.integers(1, 60), st.floats(0, 1, exclude_max=True))
 def test_the_spread_shortens_a_wait_by_at_most_half(number, spread):
     whole = RETRY.backoff(number, 1.0)
     assert whole / 2 <= RETRY.backoff(number, spread) <= whole
 
 
-@settings(deadline=None)
 @given(st.integers(1, 3), st.floats(0, 1, exclude_max=True))
 def test_a_deferred_job_waits_its_backoff(tries, spread):
     event = judge(job(tries=tries), missed(Cause.ERROR), RETRY, NOW, spread)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.engine.limits.windows import DAY, MARGIN, SlidingWindows, Window
@@ -81,7 +81,6 @@ arrivals = st.lists(
 origins = st.sampled_from([0.0, -100.0, 1.7e9])
 
 
-@settings(deadline=None)
 @given(st.lists(windows, min_size=1, max_size=3), st.sampled_from([0.0, 0.2]), arrivals, origins, st.integers(0, 60))
 def test_no_window_anywhere_sees_more_than_its_limit(limits, spacing, story, origin, restart):
     spaced = [Window(spacing, 1)] if spacing else []
@@ -102,7 +101,6 @@ def test_no_window_anywhere_sees_more_than_its_limit(limits, spacing, story, ori
         assert all(after - before >= spacing for (before, _), (after, _) in pairwise(sends))
 
 
-@settings(deadline=None)
 @given(windows, st.lists(st.tuples(st.floats(-90, 0), st.integers(1, 6)), max_size=40), st.integers(1, 6))
 def test_whatever_was_sent_before_the_next_one_goes_when_its_window_has_room_and_not_much_later(window, seeds, images):
     pace = SlidingWindows([window])
@@ -114,7 +112,6 @@ def test_whatever_was_sent_before_the_next_one_goes_when_its_window_has_room_and
     assert at <= (max(window.most, window.burst) + 12) * window.span / window.most * (1 + MARGIN) + 1e-6
 
 
-@settings(deadline=None)
 @given(st.lists(windows, min_size=1, max_size=3), arrivals, st.lists(windows, min_size=1, max_size=3))
 def test_a_change_of_limits_holds_from_then_on_and_back_again(limits, story, others):
     pace, now, sends = SlidingWindows(limits), 0.0, []

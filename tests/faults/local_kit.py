@@ -30,6 +30,7 @@ import pytest
 
 from batchgen.sandbox import launch
 from tests.acceptance.kit import CANARY, PROVIDERS, Done, Witness, Workspace, check_books, check_files
+from tests.timing import patience
 from tests.torture.stand import build_shim
 from tests.zygote import MODULES, to_the_end
 
@@ -136,7 +137,7 @@ class Run:
             os.kill(self.pid, number)
 
     def wait(self, seconds: float = 20) -> Done:
-        end = time.monotonic() + seconds
+        end = time.monotonic() + patience(seconds)
         while self.poll() is None:
             if time.monotonic() > end:
                 os.kill(self.pid, 9)

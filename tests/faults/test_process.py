@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.kit import check_files, finish, wait_for
+from tests.timing import patience
 
 from . import local_kit as kit
 from .local_kit import job
@@ -83,7 +84,7 @@ def test_R4_a_service_manager_is_not_kept_waiting(place, witness):
     run.send_signal(signal.SIGTERM)
     began = time.monotonic()
     assert run.wait().code == 143
-    assert 0.2 < time.monotonic() - began < 2
+    assert 0.2 < time.monotonic() - began < patience(2)
     assert states(place) == {"a": "unknown"}
 
 
@@ -100,7 +101,7 @@ def cuts_off(place, witness, times: int) -> None:
     began = time.monotonic()
     done = run.wait()
     assert (done.code, done.out) == (130, ""), done.err
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < patience(2)
     assert states(place) == {"saved": "done", "lost": "unknown", "never": "pending"}
     assert place.do("run", manifest, "--yes").code == 3
     assert sum("saved" in line["prompt"] for line in witness.now() if line["event"] == "arrival") == 1
@@ -124,7 +125,7 @@ def test_R5_a_reader_that_leaves_does_not_end_the_run(place, witness, stream):
     pipe = getattr(process, stream)
     wait_for(lambda: witness.arrived, process)
     pipe.close()
-    process.wait(20)
+    process.wait(patience(20))
     other = process.stderr if stream == "stdout" else process.stdout
     said = other.read().decode()
     other.close()
@@ -202,9 +203,9 @@ def test_R9_a_clock_that_jumps_makes_nobody_wait(place, witness, jump):
         job("c", sandbox="slow=0.5"),
     ]
     manifest = place.batch(*jobs, retry={"first_wait": 0.5, "max_wait": 0.5})
-    done = place.go("run", manifest, "--yes", hook=clock_jumps, arguments=(jump,)).wait(8)
+    done = place.go("run", manifest, "--yes", hook=clock_jumps, arguments=(jump,)).wait()
     assert done.code == 0, done.err
-    assert done.seconds < 5
+    assert done.seconds < patience(5)
     place.settled(witness, 3)
 
 
@@ -233,7 +234,7 @@ def test_R10_a_machine_that_sleeps(place, witness):
 @pytest.fixture
 def busy(place, witness):
     """A manifest whose run is under way; nobody else writes a thing."""
-    manifest = place.batch(job(sandbox="slow=1"))
+    manifest = place.batch(job(sandbox=f"slow={patience(1):g}"))
     run = place.go("run", manifest, "--yes")
     wait_for(lambda: witness.arrived)
     before = place.rows("select * from runs")
@@ -247,7 +248,7 @@ def busy(place, witness):
 def test_R11_a_second_run_is_kept_out_at_once(place, busy):
     second = place.do("run", busy, "--yes")
     assert (second.code, second.out) == (11, "")
-    assert second.seconds < 1
+    assert second.seconds < patience(1)
     assert f"process {place.runs[0].pid}" in second.err
 
 

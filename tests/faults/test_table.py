@@ -23,7 +23,7 @@ GROUPS = {
 }
 HEAD = """# Fault cases
 
-Where each case of the catalogue is proved. `FAULTS=write make test ARGS="-k fault_table"` writes it anew;
+Where each case of the catalogue is proved. `FAULTS=write make test ARGS="-k faults/test_table"` writes it anew;
 the same test fails when this table is not true any more.
 """
 

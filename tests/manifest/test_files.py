@@ -241,7 +241,7 @@ def test_a_model_is_a_warning_before_its_end_and_an_error_from_then_on(write, mo
         load(path, today=AFTER)
     [problem] = caught.value.problems
     assert (problem.line, problem.column > 1, problem.hint) == (2, True, "write model: gpt-image-2")
-    assert problem.message == f"openai offers {name} no more since 2026-12-01"
+    assert problem.message == f"openai has not offered {name} since 2026-12-01"
 
 
 @pytest.mark.parametrize("model", ["gpt-image-1", "openai/gpt-image-1"])
@@ -249,7 +249,7 @@ def test_a_model_that_is_gone_is_an_error_that_names_its_successor(write, model)
     with pytest.raises(ManifestError) as caught:
         load(write(f"jobs:\n  - {{id: d, provider: openai, prompt: y, model: {model}}}\n"), today=BEFORE)
     [problem] = caught.value.problems
-    assert (problem.line, problem.message) == (2, f"openai offers {model} no more since 2026-10-23")
+    assert (problem.line, problem.message) == (2, f"openai has not offered {model} since 2026-10-23")
     assert problem.hint == "write model: gpt-image-2"
 
 
@@ -262,7 +262,7 @@ def test_an_end_binds_who_announced_it_and_no_gateway(write):
     assert [one.code for one in load(both, today=BEFORE).warnings] == ["deprecated_model"]  # it may take over
     [planned] = load(both, today=AFTER).jobs
     assert (planned.recipe.task.provider, planned.recipe.route) == ("studio", None)
-    assert planned.recipe.without == (("openai", "openai offers gpt-image-1.5 no more since 2026-12-01"),)
+    assert planned.recipe.without == (("openai", "openai has not offered gpt-image-1.5 since 2026-12-01"),)
 
 
 _FLASH = "1:5d7a6498fea3508d710a14062abed90d3ccdb546e7f96a5e80ae83e3e4779e2f"

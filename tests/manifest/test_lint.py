@@ -99,7 +99,7 @@ def test_a_gap_in_a_text_is_told_once(write, prompt, told_of):
 def test_what_matches_no_row_is_told(write):
     rows = "title,kind\na,Shoe\nb,bag\n"
     found = told(write('prompt: "{{ title }}", from: {path: l.csv, where: {kind: [shoe*, bag, b*]}}', l_csv=rows))
-    message = "l.csv: where matches nothing: no 'kind' is like 'shoe*' (upper and lower case count)"
+    message = "l.csv: where matches nothing: no 'kind' matches 'shoe*' (upper and lower case count)"
     assert found == [f"m.yaml:3:35: jobs[0].from: {message}"]
 
 

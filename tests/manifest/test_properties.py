@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from batchgen.manifest import load
 
-QUICK = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(suppress_health_check=list(HealthCheck))
 
 WORDS = st.text("abcdefghij éß漢{}#:-'\"\\", min_size=1, max_size=12).filter(
     lambda text: text.strip() and not {"{{", "{#"} & {text[i : i + 2] for i in range(12)}

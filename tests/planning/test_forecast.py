@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.engine import executor
@@ -124,7 +124,6 @@ SHARES = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=30)
 @given(LIMITS, SHARES)
 def test_no_limit_is_outrun(limits, shares):
     found = forecast(limits, shares)
@@ -144,7 +143,6 @@ def test_no_limit_is_outrun(limits, shares):
             assert seconds >= (math.ceil(requests / limits.requests_per_day) - 1) * DAY
 
 
-@settings(deadline=None, max_examples=30)
 @given(LIMITS, SHARES)
 def test_so_many_in_flight_are_never_more(limits, shares):
     shares = [share._replace(latency=even(share.latency.median)) for share in shares]
@@ -152,7 +150,6 @@ def test_so_many_in_flight_are_never_more(limits, shares):
     assert forecast(limits, shares).expected >= 0.99 * busy / limits.concurrency
 
 
-@settings(deadline=None, max_examples=30)
 @given(LIMITS, SHARES, st.integers(1, 5), st.sampled_from([*Limits.model_fields]))
 def test_a_wider_limit_is_never_slower(limits, shares, factor, name):
     before = getattr(limits, name)
@@ -162,7 +159,6 @@ def test_a_wider_limit_is_never_slower(limits, shares, factor, name):
     assert forecast(wider, shares).expected <= (1 + 1e-9) * forecast(limits, shares).expected
 
 
-@settings(deadline=None, max_examples=30)
 @given(LIMITS, SHARES, st.integers(1, 10_000))
 def test_more_requests_are_never_faster(limits, shares, more):
     share = shares[0]

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.job import State
@@ -505,7 +505,6 @@ def test_every_difference_that_counts_is_named(before, after, told):
     )
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.integers(0, 3 * CHUNK))
 def test_examples_are_the_first_the_last_and_one_between(number):
     alike = job("j")

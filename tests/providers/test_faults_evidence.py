@@ -16,6 +16,7 @@ from batchgen.providers.error_bodies import has_error, warnings_in
 from batchgen.providers.error_mapping import fault_of
 from batchgen.providers.presets import profile
 from batchgen.task import Kind, Task
+from tests.timing import patience
 
 PROMPT = (
     "A poster that reads: you have run out of credits, insufficient funds! Rate limit, invalid API key,"
@@ -236,7 +237,7 @@ def test_hostile_words_are_read_in_bounded_time(unit: str) -> None:
     start = time.monotonic()
     named(403, error(unit * 100_000), unit * 10_000)
     named(403, (unit * 100_000).encode(), unit * 10_000)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < patience(2)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from batchgen.fault import Cause
 from batchgen.providers import event_stream, jsonbody, request_echo
 from batchgen.providers.base import Reply
 from batchgen.task import Kind, Source
+from tests.timing import patience
 
 from .test_dialects import B64, PNG, answer
 from .test_dialects_answers import failure
@@ -59,7 +60,7 @@ def test_a_stream_of_many_pieces_takes_one_pass() -> None:
     body = (b"data: " + json.dumps(piece).encode() + b"\n\n" + b'data: {"type": "ping"}\n\n') * 20_000
     began = time.process_time()
     *others, chat = event_stream.documents(body)
-    assert time.process_time() - began < 5  # with a comparison of each to each it took a minute
+    assert time.process_time() - began < patience(5)  # with a comparison of each to each it took a minute
     assert len(others) == 20_000
     message = chat["choices"][0]["message"]
     assert (len(message["content"]), len(message["images"])) == (600_000, 20_000)
@@ -99,7 +100,7 @@ def test_a_long_answer_that_is_cut_off_is_not_read_again_and_again(monkeypatch: 
 
     decoder = jsonbody._DECODER
     monkeypatch.setattr(jsonbody, "_DECODER", Counting())
-    monkeypatch.setattr(jsonbody, "_AGAIN_MORE", 0)
+    monkeypatch.setattr(jsonbody, "_MORE_REREADS", 0)
     with pytest.raises(jsonbody.Unreadable):
         jsonbody.read(b"[" * 63 + b"1," * 10_000)
     assert len(starts) <= 9
@@ -122,4 +123,4 @@ def test_a_long_run_of_backslashes_is_read_once() -> None:
     began = time.process_time()
     assert request_echo.unescape_text("\\" * 200_000) == "\\" * 200_000
     assert request_echo.unescape_text(r"a\\\u0041\nb") == "aA b"
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < patience(5)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from batchgen.sandbox.launch import LaunchError, find, start
 from batchgen.sandbox.log import read_log, totals
+from tests.timing import patience
 
 KEY = {"Authorization": "Bearer sk-test-1234"}
 BODIES = {
@@ -194,7 +195,7 @@ def test_the_log_survives_a_kill_and_serials_go_on(tmp_path):
         for number in range(5):
             ask(client, own, "gateway", f"p{number}")
         os.kill(own.pid, signal.SIGKILL)
-        own.process.wait(5)
+        own.process.wait(patience(5))
         assert totals(own.log)["gateway"]["charges"] == 5
         with start(tmp_path, latency="none", idle_exit=30, extra=("--draw", "small")) as again:
             assert not again.reused
@@ -218,7 +219,7 @@ def test_a_running_one_is_reused_and_an_idle_one_ends(tmp_path):
     assert second.reused
     assert (second.url, second.pid) == (first.url, first.pid)
     assert os.getsid(first.pid) == first.pid
-    assert first.process.wait(10) == 0
+    assert first.process.wait(patience(10)) == 0
     assert find(tmp_path) is None
     assert json.loads((tmp_path / "sandbox.json").read_text())["pid"] == first.pid
 

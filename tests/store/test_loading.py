@@ -25,6 +25,7 @@ from batchgen.store.records import Loaded, Wanted
 from batchgen.store.rows import RowTemplate, encode_task
 from batchgen.store.writer import CHUNK, Writer
 from batchgen.task import Kind, Source, Task
+from tests.timing import patience
 
 from .kit import NOW, claimed, delivery, integrity, loaded, miss, plan
 
@@ -101,7 +102,7 @@ async def test_a_chunk_is_planned_while_the_one_before_is_written(
     began, merge = threading.Event(), Loading.merge
 
     def patient(self: Loading, connection: object, chunk: object) -> Loaded:
-        assert began.wait(20)
+        assert began.wait(patience(20))
         return merge(self, connection, chunk)  # type: ignore[arg-type]
 
     def jobs() -> Iterator[PlannedJob]:

@@ -17,6 +17,7 @@ from batchgen.store.records import Wanted
 from batchgen.store.writer import Writer
 from tests.faults import kit
 from tests.faults.kit import Site, fails, in_order, shows, site
+from tests.timing import patience
 
 from .kit import NOW, claimed, delivery, loaded, plan
 
@@ -53,7 +54,7 @@ async def test_pages_that_are_over_are_forgotten_by_whoever_sees_it_first(
     ready = Barrier(LANES)
 
     def ask(_: int) -> object:
-        ready.wait(10)
+        ready.wait(patience(10))
         wanted = Wanted(provider="aigate")
         return reader.due(batch_id, wanted, 99, NOW, among), reader.next_retry(batch_id, wanted, among)
 
@@ -69,7 +70,7 @@ async def test_no_thread_waits_for_another_to_end_its_look_at_the_table(reader: 
 
     def look(_: int) -> int:
         with reader._open():
-            return here.wait(20)
+            return here.wait(patience(20))
 
     with ThreadPoolExecutor(many) as threads:
         assert sorted(threads.map(look, range(many))) == list(range(many))
@@ -89,6 +90,6 @@ def test_many_lanes_share_a_scope_a_table_and_the_disk(folder: Site, monkeypatch
     path = folder.write(jobs, also)
     told = folder.carry_out(path, terms)
     assert (told.code, told.ended.status.counts.done) == (0, len(KEYS) - 1)
-    assert told.seconds < 60
+    assert told.seconds < patience(60)
     paid = sum(len(stage.posts) for stage in stages)
     assert paid - len(KEYS) + 1 == sum(row["cause"] == "throttled" for row in folder.rows("select * from attempts"))

@@ -16,6 +16,7 @@ from batchgen.store.ledger import UsageLine
 from batchgen.store.reader import Reader
 from batchgen.store.usage_groups import Asked, By, Period, divide, usage_rows
 from batchgen.store.writer import Writer
+from tests.timing import patience
 from tests.zones import BERLIN, KATHMANDU, local
 
 from .kit import NOW, claimed, delivery, loaded, miss, plan
@@ -160,7 +161,7 @@ async def test_a_large_table_is_divided_in_moments(writer: Writer, reader: Reade
         with local(BERLIN):
             spent = time.process_time()
             used = divide(reader.booked(batch_id, asked), asked, NOW)
-            assert time.process_time() - spent < 2, key
+            assert time.process_time() - spent < patience(2), key
             for row in rows:
                 for name in named(row):
                     sums = expected.setdefault(name, [0, 0, 0])

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.fault import Cause, ProviderError
@@ -108,7 +108,6 @@ json_values = st.recursive(
 )  # fmt: skip
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(st.dictionaries(texts, json_values, max_size=5))
 async def test_any_json_goes_out_as_itself(document):
     payload = packed(json_call(document))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.budget import Budget, BudgetLimit, Budgets
@@ -129,7 +129,6 @@ def stories(draw: st.DrawFn) -> list[tuple]:
     return list(steps)
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(st.none() | st.integers(0, 200), st.none() | st.integers(0, 150), stories())
 def test_no_interleaving_spends_more_than_the_caps(usd_cap, credit_cap, story):
     purse = Budget(limit=BudgetLimit(usd=usd_cap, credits={} if credit_cap is None else {"p": credit_cap}))

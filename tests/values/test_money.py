@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.money import MILLI, NANO, milli_credits, nano_usd, show_credits, show_usd
@@ -63,21 +63,18 @@ def test_credits_show_as_a_plain_decimal(milli, text):
     assert show_credits(milli) == text
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(st.integers(min_value=0, max_value=1_000_000 * NANO))
 def test_usd_survives_its_own_text(nano):
     assert nano_usd(show_usd(nano)) == nano
     assert Decimal(show_usd(nano) or "x") * NANO == nano
 
 
-@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=10**15))
 def test_credits_survive_their_own_text(milli):
     assert milli_credits(show_credits(milli)) == milli
     assert Decimal(show_credits(milli) or "x") * MILLI == milli
 
 
-@settings(deadline=None)
 @given(st.decimals(min_value=0, max_value=1000, places=9))
 def test_text_and_decimal_agree(amount):
     assert nano_usd(str(amount)) == nano_usd(amount) == int(amount * NANO)
