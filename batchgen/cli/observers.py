@@ -118,8 +118,6 @@ class Observers:
 
     def finished(self, ended: RunResult) -> None:
         """Tell whoever is to know how the run ended."""
-        from ..app import run_result
-
         if self.meter is not None:
             self.meter.finished(ended)
-        self.notifier.finished(run_result.document(ended))
+        self.notifier.finished(ended.as_json())

@@ -54,7 +54,7 @@ class AttemptRunner:
     run_id: str
     reader: Reader
     writer: Writer
-    backend: Backend
+    backend: Backend = field(init=False)  #: set before the first attempt
     wallet: Budgets
     estimate: Callable[[Task], Charge]  #: what a call may cost at most
     translate: Callable[[Task, str], Task]  #: a task in the terms of the provider named

@@ -71,7 +71,7 @@ async def test_a_width_that_is_taken_back_is_that_of_the_runs_start(tmp_path):
         reader=None,  # type: ignore[arg-type]
         purchases=None,  # type: ignore[arg-type]
     )
-    attendance = Supervisor(project=place, batch=batch, runner=runner, writer=None, say=lambda _text: None)  # type: ignore[arg-type]
+    attendance = Supervisor(project=place, batch=batch, runner=runner, writer=None, show_message=lambda _text: None)  # type: ignore[arg-type]
     limits = batch.profiles["openai"].limits
     async with attendance.around(unseen()):
         await attendance._apply({"openai": 2}, "openai", limits.model_copy(update={"concurrency": 1}), False)
