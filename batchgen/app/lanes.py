@@ -17,8 +17,7 @@ from ..engine.limits.windows import Window
 from ..engine.retry import Policy
 from ..providers.profile import Group, Limits, Profile, Retry
 from ..route import ModelFilter
-from ..store.learned_rates import LearnedRate
-from ..store.sends import SentRequest, sends
+from ..store.history import LearnedRate, SentRequest, sent_since
 
 #: Requests per second to begin with, at least, if no limit is configured or learned. In practice this is no limit.
 FIRST_RATE = 20.0
@@ -98,7 +97,7 @@ def sent(provider: str, account: str | None, seconds: float, history: LaneHistor
     """Return the requests of an account in the last *seconds*; none are looked up for a window of zero."""
     if not seconds:
         return []
-    requests = sends(history.table, provider, history.now - timedelta(seconds=seconds))
+    requests = sent_since(history.table, provider, history.now - timedelta(seconds=seconds))
     # A request without an account may have been any account's, so that it counts against each.
     return [request for request in requests if account is None or request.account in (account, None)]
 

@@ -12,7 +12,7 @@ from batchgen.app import control, supervisor
 from batchgen.app.supervisor import Supervisor
 from batchgen.engine.runner import Runner
 from batchgen.errors import StoreError
-from batchgen.store.learned_rates import LearnedRate
+from batchgen.store.history import LearnedRate
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from tests.simulated import witness
@@ -58,7 +58,7 @@ def attended(night: Night, *, spoiled: bool = False) -> tuple[Runner, dict[str, 
         return runner
 
     with Reader(night.place.db) as reader, Writer(night.place.db) as writer:
-        return live(night.clock, partial(life, reader, writer)), reader.lessons()
+        return live(night.clock, partial(life, reader, writer)), reader.learned_rates()
 
 
 def test_what_lanes_learned_is_kept_when_a_run_ends(tmp_path):
