@@ -106,8 +106,6 @@ class Observers:
 
     def report_end(self, result: RunResult) -> None:
         """Report the result of the run."""
-        from ..app import run_result
-
         if self.metrics is not None:
             self.metrics.finished(result)
-        self.notifier.finished(run_result.document(result))
+        self.notifier.finished(result.as_json())

@@ -178,7 +178,7 @@ def test_a_part_of_a_batch_leaves_what_changed_beyond_it(project, witness):
     assert part.err.splitlines()[-1] == "exit code 0: done with the 1 selected; 2 changed and not made again yet"
     assert {key: row["state"] for key, row in project.jobs().items()} == dict.fromkeys("abc", "done")
     kept = project.run("run", edited, "--yes", "--keep-changed")
-    assert (kept.code, "held      2 jobs changed" in kept.err) == (0, True)
+    assert (kept.code, "kept      2 jobs changed" in kept.err) == (0, True)
     undone = project.manifest([jobs[0] | {"prompt": "a after"}, *jobs[1:]])
     assert project.run("run", undone, "--yes").code == 0
     assert witness.prompts() == ["a after", "a before", "b before", "c before"]

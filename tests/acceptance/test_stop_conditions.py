@@ -53,11 +53,11 @@ def test_a_duration_is_told_as_it_was_typed(said, spoken):
     now = datetime.now().astimezone()
     max_time = Duration("smh", "90s, 30m or 6h", default_unit="s").parse(said)
     moment, why = stop_conditions(None, max_time, None, now).ends(now)
-    assert why == f"--max-time {spoken} was used up"
+    assert why == f"--max-time {spoken} reached"
     assert moment > now
-    assert stop_conditions(None, max_time, None, now).spoken == f"after {spoken}"
+    assert stop_conditions(None, max_time, None, now).time_limits == f"after {spoken}"
     evening = stop_conditions(TimeOfDay().parse("19:30"), max_time, None, now.replace(hour=19, minute=41))
-    assert evening.spoken == f"{now + timedelta(days=1):%Y-%m-%d} 19:30 or after {spoken}, whichever is first"
+    assert evening.time_limits == f"{now + timedelta(days=1):%Y-%m-%d} 19:30 or after {spoken}, whichever comes first"
 
 
 def test_what_nobody_can_price_is_sent_under_a_budget_only_where_that_is_said(project, witness):

@@ -18,7 +18,7 @@ from ...files.atomic import write_atomic
 from ...money import show_credits, show_usd
 from ...store.ledger import Counts
 from ...store.reader import Reader
-from ..live_limits import ShowMessage
+from ..run_options import ShowMessage
 from ..run_result import RunResult
 
 #: Seconds between two times at which the file is written.

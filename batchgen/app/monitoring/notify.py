@@ -29,7 +29,7 @@ from ...store.ledger import SCHEMA_VERSION
 from ...store.reader import Reader
 from ...transport.webhook import may_post, post
 from ..config import keys, settings
-from ..live_limits import ShowMessage
+from ..run_options import ShowMessage
 from . import apprise
 from .hook import run_command
 

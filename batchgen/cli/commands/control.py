@@ -53,7 +53,7 @@ def unpause(session: Session, provider: str, sandbox: bool) -> int:
 
     state = control.resume(session.project(sandbox=sandbox), provider)
     if state.changed:
-        line = "resumes"
+        line = "resumed"
     else:
         line = "was not paused; if a run has closed it, it is tried again" if state.holder else "was not paused"
     return _report(session, state, [f"{provider}: {line}"])

@@ -94,13 +94,15 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
         session, terms, yes=options["yes"] or project.sandbox, ask=not options["no_input"], real=not project.sandbox
     )
     observers = Observers.of(session, project, batch.name, options)
-    if (stops := terms.stop_conditions.spoken) and not (session.quiet or session.as_json):
+    if (stops := terms.stop_conditions.time_limits) and not (session.quiet or session.as_json):
         output.say(f"stops     {stops}")
     with ExitStack() as parts:
         stream = parts.enter_context(streamed()) if mode == "json" else None
         parts.enter_context(observers.attending())
         follow = observers.follow(follower(mode) if stream is None else stream.follow)
-        result = run.run(project, batch, terms, confirm, follow, observers.say, on_silence=observers.on_silence)
+        result = run.run(
+            project, batch, terms, confirm, follow, show_message=observers.say, on_silence=observers.on_silence
+        )
         _print_end(session, result, terms, stream)
         observers.report_end(result)
     return result.exit_code
@@ -129,14 +131,13 @@ def _hint_at_done(plan: Plan, terms: RunOptions) -> str | None:
 
 
 def _print_end(session: Session, result: RunResult, terms: RunOptions, stream: Stream | None) -> None:
-    from ...app import run_result
     from ...app.advice import needs_attention
     from ..render.result import closing
 
     if stream is not None:
-        stream.put("summary", **run_result.document(result))
+        stream.put("summary", **result.as_json())
     elif session.as_json:
-        output.document(run_result.document(result))
+        output.document(result.as_json())
     elif not session.quiet or needs_attention(result):
         *lines, last = closing(result, resumed_shown=not session.quiet)
         hint = _hint_at_done(result.plan, terms)

@@ -14,7 +14,7 @@ from ..options import sandbox as sandbox_option
 from ..params import Moment
 
 if TYPE_CHECKING:
-    from ...store.usage_groups import Asked
+    from ...store.usage_groups import UsageQuery
 
 _KEYS = ("provider", "model", "day", "tag", "run", "batch")
 
@@ -65,13 +65,13 @@ def usage(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     return 0
 
 
-def grouping(options: dict[str, Any]) -> Asked:
+def grouping(options: dict[str, Any]) -> UsageQuery:
     """Return the period and the keys that the options ask for; raise UsageError."""
-    from ...store.usage_groups import Asked, By, Period
+    from ...store.usage_groups import GroupBy, Period, UsageQuery
     from ..render.usage import local_minute
 
     since, until = options["since"], options["until"]
     if since is not None and until is not None and since > until:
         raise UsageError(f"--since ({local_minute(since)}) is later than --until ({local_minute(until)})")
-    keys = dict.fromkeys(By(key) for key in options["by"])
-    return Asked(by=tuple(keys) or Asked().by, period=Period(since=since, until=until))
+    keys = dict.fromkeys(GroupBy(key) for key in options["by"])
+    return UsageQuery(by=tuple(keys) or UsageQuery().by, period=Period(since=since, until=until))

@@ -41,7 +41,7 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
     if counts.cancelled:
         lines.append(f"cancelled {count(counts.cancelled, 'job')}")
     lines += money_lines(status.usage)
-    lines += under("budget", [_budget_line(budget) for budget in result.purses if budget.limit])
+    lines += under("budget", [_budget_line(budget) for budget in result.budgets if budget.limit])
     lines += under("prices", _price_lines(result.underpriced))
     lines.append(f"files     {display_path(status.batch.folder)}")
     lines += advice(status, result.command_flags, result.imageless_job)

@@ -11,7 +11,7 @@ from .status import call_lines, money_lines
 
 if TYPE_CHECKING:
     from ...app.queries import UsageReport
-    from ...store.usage_groups import Share
+    from ...store.usage_groups import UsageGroup
 
 _HEADS = ("attempts", "images", "tokens in", "tokens out", "credits", "USD", "source")
 _COUNTED = ("attempts", "images", "input_tokens", "output_tokens")
@@ -24,7 +24,7 @@ def usage_lines(report: UsageReport) -> Iterator[str]:
 
     used = report.used
     keys = [key.value for key in used.asked.by]
-    rows = [_row(keys, share, row) for share, row in zip(used.shares, usage_rows(used), strict=True)]
+    rows = [_row(keys, share, row) for share, row in zip(used.groups, usage_rows(used), strict=True)]
     yield from table(rows, [*keys, *_HEADS], right=range(len(keys), len(keys) + 6))
     if used.overlaps:
         yield "(a job counts under each of its tags, so the rows add up to more than the totals below)"
@@ -38,7 +38,7 @@ def usage_lines(report: UsageReport) -> Iterator[str]:
     yield from call_lines(report.calls)
 
 
-def _row(keys: Sequence[str], share: Share, row: dict[str, Any]) -> list[object]:
+def _row(keys: Sequence[str], share: UsageGroup, row: dict[str, Any]) -> list[object]:
     present = {basis for line in share.lines for basis in line.usd_by_basis}
     sources = [source for source in _SOURCES if source in present] + ["unknown"] * bool(row["unpriced"])
     if in_flight := sum(line.open for line in share.lines):
