@@ -176,7 +176,7 @@ def test_a_target_of_apprise_that_fails_is_told_and_changes_nothing(project, hoo
     done = project.run("run", project.manifest(jobs()), "--yes", "-vv", *options, **env)
     assert done.code == 0
     assert "--notify: json did not get the notification of finished: apprise could not deliver it" in done.err
-    assert "error=401" in done.err
+    assert "HTTP 401" in done.err
     assert len(hook.seen) == 1
     assert shown(project, done) == []
 
