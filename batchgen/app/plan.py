@@ -124,7 +124,7 @@ def plan(
 def table(reader: Reader, batch: Batch) -> Table | None:
     """Return what the job table knows of *batch*; None where it does not know it."""
     number = _number(reader, batch)
-    return None if number is None else reader.known(number)
+    return None if number is None else reader.lookup(number)
 
 
 def _number(reader: Reader, batch: Batch) -> int | None:

@@ -33,9 +33,9 @@ from ..providers.pricing import estimate
 from ..providers.profile import Profile, Retry
 from ..providers.validation import translate
 from ..route import ModelFilter
+from ..store.queries import Scope
 from ..store.reader import Reader
 from ..store.records import Loaded
-from ..store.scope import Scope
 from ..store.writer import Writer
 from ..task import Charge, Task
 from ..transport import Transport
@@ -245,7 +245,7 @@ class RunSession:
             for name, profile in profiles.items()
             for account in self.keys.accounts(profile)
         }
-        history = LaneHistory(table=self.project.db, lessons=self.reader.lessons(), now=now)
+        history = LaneHistory(table=self.project.db, lessons=self.reader.learned_rates(), now=now)
         result: list[Lane] = []
         for (name, account), width in limited_widths(configured).items():
             for lane in lanes(profiles[name], account, width, history):

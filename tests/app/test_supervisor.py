@@ -12,7 +12,7 @@ from batchgen.app import control, supervisor
 from batchgen.app.supervisor import Supervisor
 from batchgen.engine.runner import Runner
 from batchgen.errors import StoreError
-from batchgen.store.learned_rates import LearnedRate
+from batchgen.store.history import LearnedRate
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from tests.simulated import witness
@@ -58,13 +58,13 @@ def attended(night: Night, *, spoiled: bool = False) -> tuple[Runner, dict[str, 
         return runner
 
     with Reader(night.place.db) as reader, Writer(night.place.db) as writer:
-        return live(night.clock, partial(life, reader, writer)), reader.lessons()
+        return live(night.clock, partial(life, reader, writer)), reader.learned_rates()
 
 
 def test_what_lanes_learned_is_kept_when_a_run_ends(tmp_path):
     runner, lessons = attended(night(tmp_path, allows=[Sliding(6, 60.0)]))
     assert set(lessons) == {"openai"}
-    controller = runner.lanes[0].gates[-1].controller
+    controller = runner.lanes[0].inner_gate.controller
     assert controller is not None
     assert lessons["openai"].state == controller.state()
 
