@@ -62,10 +62,10 @@ class Observers:
                 file=session.file(log_file) if log_file else project.state / "logs" / "batchgen.jsonl",
                 as_text=values.get("log_format") == "text",
                 verbose=session.verbose,
-                tell=output.say,
+                show=output.say,
             ),
             notifier=Notifier.of(output.say, values.get("notify") or (), values.get("on_finish")),
-            metrics=MetricsFile(file=session.file(metrics_file), say=output.say) if metrics_file else None,
+            metrics=MetricsFile(file=session.file(metrics_file), show_message=output.say) if metrics_file else None,
         )
 
     def follow(self, display: Follow) -> Follow:

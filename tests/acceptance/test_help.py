@@ -39,7 +39,7 @@ def test_a_cause_that_there_is_not_is_refused(project, command):
 def test_a_fault_that_there_is_not_is_told(project):
     for options, said in {
         ("--fault", "eror500=0.5"): "unknown fault 'eror500'; did you mean 'error500'? (batchgen help sandbox-faults)",
-        ("--fault", "error500=2"): "a rate lies between 0 and 1",
+        ("--fault", "error500=2"): "a rate must be between 0 and 1",
         ("--throttle", "openai=9"): "is not a limit such as 60/m",
         ("--latency", "soon"): "--latency soon: ",
     }.items():
