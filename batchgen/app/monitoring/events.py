@@ -147,7 +147,7 @@ def _news(lane: Lane, seen: _Seen) -> Iterator[tuple[str, int, dict[str, object]
     if lane.held != seen.held:
         yield ("lane_held" if lane.held else "lane_released"), logging.WARNING, {}
         seen.held = lane.held
-    left, now = lane.pause_left, lane.gates[0].clock()
+    left, now = lane.pause_left, lane.account_gate.clock()
     if left >= LOOK and now + left > seen.until + LOOK:
         throttled = lane.fault is not None and lane.fault.cause is Cause.THROTTLED
         name = "lane_throttled" if throttled or lane.fault is None else "lane_paused"
