@@ -1,6 +1,6 @@
-"""One lane for each account at a provider, and for each group of its models: how wide, how patient, how fast.
+"""Builds the lanes of a run: one for each account at a provider, and one for each group of its models.
 
-What any run sent lately counts, and what earlier runs learned is remembered.
+Requests that earlier runs sent lately count against the limits, and learned rates are restored.
 """
 
 from __future__ import annotations
@@ -13,52 +13,60 @@ from pathlib import Path
 from ..engine.lane import Lane
 from ..engine.limits.adaptive import LONGEST_WAIT, Controller
 from ..engine.limits.gate import Gate, ceiling, windows
-from ..engine.limits.windows import Pace, Window
+from ..engine.limits.windows import Window
 from ..engine.retry import Policy
 from ..providers.profile import Group, Limits, Profile, Retry
 from ..route import ModelFilter
-from ..store.learned_rates import LearnedRate
-from ..store.sends import SentRequest, sends
+from ..store.history import LearnedRate, SentRequest, sent_since
 
-#: Requests per second, at least, to begin with where nothing is configured and nothing known: as good as no limit.
+#: Requests per second to begin with, at least, if no limit is configured or learned. In practice this is no limit.
 FIRST_RATE = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LaneHistory:
-    """What is known from before *now*."""
+    """The requests and learned rates of earlier runs, as of *now*."""
 
-    table: Path  #: the job table, which knows every call
+    table: Path  #: the job database
     lessons: Mapping[str, LearnedRate]  #: by lane
     now: datetime
 
 
-def lanes(known: Profile, account: str | None, width: int, memory: LaneHistory) -> Iterator[Lane]:
-    """Yield the lanes of one account at a provider, which is *width* calls wide; None is the only account."""
-    policy = policy_of(known.retry, known.on_unknown)
-    groups: dict[str | None, ModelFilter] = {None: ModelFilter(frozenset[str]().union(*known.grouped.values()))}
-    groups |= {name: ModelFilter(models, only=True) for name, models in known.grouped.items()}
-    shared = _gate(known.limits, known.retry, width)
-    own = {name: _gate(group, known.retry, group.concurrency or width) for name, group in known.groups.items()}
-    before = sent(known.name, account, max(gate.pace.memory for gate in (shared, *own.values())), memory)
-    shared.seed(ago(before, memory.now))
+def lanes(profile: Profile, account: str | None, width: int, history: LaneHistory) -> Iterator[Lane]:
+    """Yield the lanes of one account at a provider, together *width* calls wide; None is the only account."""
+    policy = policy_of(profile.retry, profile.on_unknown)
+    groups: dict[str | None, ModelFilter] = {None: ModelFilter(frozenset[str]().union(*profile.grouped.values()))}
+    groups |= {name: ModelFilter(models, only=True) for name, models in profile.grouped.items()}
+    account_gate = _gate(profile.limits, profile.retry, width)
+    group_gates = {
+        name: _gate(group, profile.retry, group.concurrency or width) for name, group in profile.groups.items()
+    }
+    longest = max(gate.windows.memory for gate in (account_gate, *group_gates.values()))
+    earlier = sent(profile.name, account, longest, history)
+    account_gate.seed(ago(earlier, history.now))
     for name, models in groups.items():
-        gates: tuple[Gate, ...] = (shared,)
         if name is not None:
-            own[name].seed(ago((one for one in before if models.matches(one.model)), memory.now))
-            gates = (shared, own[name])
-        lane = Lane(provider=known.name, account=account, group=name, policy=policy, gates=gates, models=models)
-        _recall(lane, memory)
+            group_gates[name].seed(ago((request for request in earlier if models.matches(request.model)), history.now))
+        lane = Lane(
+            provider=profile.name,
+            account=account,
+            group=name,
+            policy=policy,
+            account_gate=account_gate,
+            model_gate=group_gates.get(name) if name is not None else None,
+            models=models,
+        )
+        _restore_rate(lane, history)
         yield lane
 
 
 def policy_of(retry: Retry, on_unknown: str) -> Policy:
-    """Return the policy that a ``retry`` and an ``on_unknown`` describe."""
-    return Policy.of(
+    """Return the policy of the settings ``retry`` and ``on_unknown``."""
+    return Policy(
         attempts=retry.attempts,
         first_wait=retry.first_wait,
         max_wait=retry.max_wait,
-        on_unknown=on_unknown,
+        buy_again=on_unknown == "retry",
         patience=retry.patience,
     )
 
@@ -71,36 +79,37 @@ def configured(limits: Limits | Group) -> list[Window]:
         requests_per_day=limits.requests_per_day,
         images_per_minute=limits.images_per_minute,
         burst=limits.burst,
+        spacing=limits.spacing,
     )
 
 
 def _gate(limits: Limits | Group, retry: Retry, width: int) -> Gate:
-    """Return a gate; what nothing is configured for begins as fast as its width allows."""
-    found = configured(limits)
+    """Return a gate; without a configured limit it begins as fast as its width allows."""
+    limit_windows = configured(limits)
     controller = None
     if limits.adaptive:
         waits = retry.first_wait / 2, min(retry.max_wait, LONGEST_WAIT)
-        controller = Controller(ceiling(found), width, start=max(FIRST_RATE, 2.0 * width), waits=waits)
-    return Gate(pace=Pace(found, spacing=limits.spacing or 0.0), width=width, controller=controller)
+        controller = Controller(ceiling(limit_windows), width, start=max(FIRST_RATE, 2.0 * width), waits=waits)
+    return Gate(limits=limit_windows, width=width, controller=controller)
 
 
-def sent(provider: str, account: str | None, seconds: float, memory: LaneHistory) -> list[SentRequest]:
-    """Return what an account sent in the last *seconds*; where nothing limits it, nobody need know."""
+def sent(provider: str, account: str | None, seconds: float, history: LaneHistory) -> list[SentRequest]:
+    """Return the requests of an account in the last *seconds*; none are looked up for a window of zero."""
     if not seconds:
         return []
-    # whose a call was that names no account, or which one is the only account now, nobody knows: they count
-    found = sends(memory.table, provider, memory.now - timedelta(seconds=seconds))
-    return [one for one in found if account is None or one.account in (account, None)]
+    requests = sent_since(history.table, provider, history.now - timedelta(seconds=seconds))
+    # A request without an account may have been any account's, so that it counts against each.
+    return [request for request in requests if account is None or request.account in (account, None)]
 
 
-def _recall(lane: Lane, memory: LaneHistory) -> None:
-    """Go on from what earlier runs learned of a lane."""
-    lesson, controller = memory.lessons.get(lane.name), lane.gates[-1].controller
+def _restore_rate(lane: Lane, history: LaneHistory) -> None:
+    """Restore the rate that earlier runs learned for a lane."""
+    lesson, controller = history.lessons.get(lane.name), lane.inner_gate.controller
     if lesson is not None and controller is not None:
-        controller.restore(lesson.state, (memory.now - lesson.at).total_seconds())
+        controller.restore(lesson.state, (history.now - lesson.at).total_seconds())
 
 
-def ago(found: Iterable[SentRequest], now: datetime) -> Iterator[tuple[float, int]]:
-    """Yield how many seconds ago each call went; a clock that was set back makes none of them a call to come."""
-    for one in found:
-        yield max(0.0, (now - one.at).total_seconds()), one.images
+def ago(requests: Iterable[SentRequest], now: datetime) -> Iterator[tuple[float, int]]:
+    """Yield the age of each request in seconds and its images; a clock that was set back makes no age negative."""
+    for request in requests:
+        yield max(0.0, (now - request.at).total_seconds()), request.images

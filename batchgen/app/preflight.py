@@ -67,7 +67,7 @@ def require_files() -> None:
             os.close(descriptor)
 
 
-def widths(wanted: dict[Row, int]) -> dict[Row, int]:
+def limited_widths(wanted: dict[Row, int]) -> dict[Row, int]:
     """Return how many calls each row may have in flight: as *wanted*, or less where too few files may be open.
 
     The soft limit of open files is raised as far as it may be.

@@ -14,7 +14,7 @@ from ..store import records
 from ..store.controls import Control
 from ..store.ledger import Calls, Counts, Failure, UsageLine, at_rest
 from ..store.reader import Reader
-from ..store.usage_groups import Asked, Used, divide
+from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
 from .control import active_controls
 from .project import Project, open_reader
 
@@ -59,18 +59,18 @@ class UsageReport:
     """What was used, and how the calls ended."""
 
     batch: str | None  #: None: all of the job table
-    used: Used
+    used: GroupedUsage
     calls: Sequence[Calls]
 
 
-def usage(project: Project, name: str | None, asked: Asked, now: datetime, *, every: bool = False) -> UsageReport:
+def usage(project: Project, name: str | None, asked: UsageQuery, now: datetime, *, every: bool = False) -> UsageReport:
     """Return what a batch used (None: the one that ran last), or *every* one, divided as *asked*."""
     with open_reader(project) as reader:
         batch = None if every else reader.batch(name)
         number = None if batch is None else batch.id
         return UsageReport(
             batch=None if batch is None else batch.name,
-            used=divide(reader.booked(number, asked), asked, now),
+            used=group_usage(reader.booked(number, asked), asked, now),
             calls=reader.calls(number, asked.period, under_way=asked.period.holds(now)),
         )
 

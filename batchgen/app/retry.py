@@ -25,7 +25,7 @@ from .project import Project
 def with_earlier_overrides(project: Project, reader: Reader, batch: Batch) -> Batch:
     """Return *batch* as earlier retries ask for it, as far as its manifest asks for what it asked then."""
     ids = {found.name: found.id for found in reader.batches()}
-    marks = reader.known(ids[batch.name]).amended() if batch.name in ids else {}
+    marks = reader.lookup(ids[batch.name]).amended() if batch.name in ids else {}
     if not marks:
         return batch
     profiles = dict(batch.profiles)

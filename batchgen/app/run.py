@@ -1,11 +1,22 @@
-"""A run: one batch, from its plan to its end."""
+"""A run: sends what a batch still needs and returns what it came to.
+
+The steps of ``run``, in order:
+
+1. check this machine: a private state folder on a local disk, file names that the locale can write;
+2. lock the job database and the output folder, and open the database in its newest form;
+3. take in what files on disk show and the database lacks (``recovery``);
+4. plan: compare the manifest with the database, find the keys, ask for consent (``confirm``);
+5. in a sandbox run, start the sandbox; requeue the failed jobs of a retry;
+6. ``RunSession.execute``: load the jobs, settle interrupted attempts, send what is due, collect the result;
+7. write the summary and release the locks.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import anyio
 
@@ -20,145 +31,184 @@ from ..sandbox import launch
 from ..store import migrate
 from ..store.reader import Reader
 from ..store.writer import Writer
-from . import run_result
 from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
-from .live_limits import ShowMessage
-from .plan import plan
+from .plan import plan as make_plan
 from .preflight import require_files, require_local, require_names
 from .project import Project, command_line, open_reader
-from .recovery.rebuild import recover_before_run
+from .recovery.rebuild import RecoveryReport, recover_before_run
 from .retry import jobs_to_requeue, requeue, with_earlier_overrides, with_overrides
-from .run_options import RunOptions
-from .run_result import LaneResult, RunResult
+from .run_options import RunOptions, ShowMessage
+from .run_result import LaneResult, RunResult, write_summary
 from .wiring import Follow, RunSession
 
 __all__ = ["Confirm", "Follow", "LaneResult", "RunOptions", "RunResult", "RunSession", "preview", "run"]
 
-#: Agrees to a plan, to all of it (None) or to its first so many jobs, or raises SpendNotConfirmed.
+#: Confirms a plan: all of it (None) or its first N jobs; raises SpendNotConfirmed.
 Confirm = Callable[[Batch, Plan], int | None]
 
 
-def run(  # noqa: PLR0917 - what it is about, how it goes, and three ways to reach a person
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreparedRun:
+    """A run that is planned, confirmed and locked."""
+
+    session: RunSession
+    command: str
+    recovery: RecoveryReport | None
+
+
+def run(
     project: Project,
     batch: Batch,
-    terms: RunOptions,
-    agree: Confirm,
+    options: RunOptions,
+    confirm: Confirm,
     follow: Follow,
-    say: ShowMessage = lambda _text: None,
     *,
+    show_message: ShowMessage = lambda _text: None,
     on_silence: ShowMessage | None = None,
 ) -> RunResult:
-    """Do what *batch* asks for and is not done yet; running it again goes on where it stopped.
+    """Complete *batch*: send every job that is not done yet. A repeated run resumes where the last one stopped.
 
-    *say* tells a person something at once, *on_silence* that nothing comes back.  Raises LockHeld, SchemaMismatch,
-    KeyMissing and whatever *agree* raises before anything is sent.
+    *show_message* shows the user a line at once; *on_silence* reports that no answer arrives.  Raises LockHeld,
+    SchemaMismatch, KeyMissing and whatever *confirm* raises before anything is sent.
     """
-    say = _logged(say)
+    report = _logged(show_message)
+    _check_machine(project, batch)
+    with ExitStack() as resources:
+        prepared = prepare_run(project, batch, options, confirm, report=report, resources=resources)
+        session = replace(prepared.session, on_silence=on_silence)
+        result = replace(anyio.run(session.execute, prepared.command, follow), recovery=prepared.recovery)
+        _record_end(project, result, report)
+        return result
+
+
+def prepare_run(
+    project: Project,
+    batch: Batch,
+    options: RunOptions,
+    confirm: Confirm,
+    *,
+    report: ShowMessage,
+    resources: ExitStack,
+) -> PreparedRun:
+    """Lock, recover, plan and confirm a run; *resources* holds its locks and open files."""
+    command = log.redacted(command_line())  # The address of a notification may be a secret.
+    deadline = time.monotonic() + options.wait_lock
+    resources.enter_context(lock.hold(project.db, command=command, wait=options.wait_lock))
+    migrate.ensure(project.db)
+    reader = resources.enter_context(Reader(project.db))
+    batch = with_earlier_overrides(project, reader, batch)
+    # The folder is locked before its files are read: a run that waited for another one sees what that one made.
+    folder = resources.enter_context(lock.hold_folder(batch.folder, wait=deadline - time.monotonic()))
+    recovery = recover_before_run(project, reader, batch)
+    failed_jobs = _jobs_to_requeue(reader, batch, options)
+    batch = with_overrides(project, batch, failed_jobs or (), options.overrides)
+    plan = _plan(project, batch, options, failed_jobs)
+    interrupted = _interrupted_providers(reader, batch)
+    keys = _load_keys(project, batch, plan, interrupted, report)
+    if plan.lanes and (limit := confirm(batch, plan)) is not None:
+        options = replace(options, selection=replace(options.selection, limit=limit))
+        plan = _plan(project, batch, options, failed_jobs)
+    sends = bool(plan.lanes or plan.pending)
+    if sends or interrupted:
+        folder.make()
+    if sends and project.sandbox:
+        batch = _at_sandbox(batch, resources.enter_context(launch.start(project.state, latency=options.latency)))
+    require_files()
+    requeued = None if failed_jobs is None else requeue(project, failed_jobs, plan.again)
+    session = RunSession(
+        project=project,
+        batch=batch,
+        options=options,
+        keys=keys,
+        reader=reader,
+        writer=resources.enter_context(Writer(project.db)),
+        plan=plan,
+        requeued=requeued if options.only_requeued else None,
+        show_message=report,
+    )
+    return PreparedRun(session=session, command=command, recovery=recovery)
+
+
+def preview(project: Project, batch: Batch, options: RunOptions) -> Plan:
+    """Return the plan of ``run``; changes nothing.  Raises NotFound, UsageError."""
+    failed_jobs: Mapping[str, Job] | None = None
+    if (options.requeue is not None and options.only_requeued) or migrate.revision(project.db) is not None:
+        with open_reader(project) as reader:
+            batch = with_earlier_overrides(project, reader, batch)
+            failed_jobs = _jobs_to_requeue(reader, batch, options)
+    return _plan(project, with_overrides(project, batch, failed_jobs or (), options.overrides), options, failed_jobs)
+
+
+def _check_machine(project: Project, batch: Batch) -> None:
     make_private(project.state)
     require_local(project.state.resolve())
     require_names(batch)
-    command = log.redacted(command_line())  # an address to tell may be a secret
-    deadline = time.monotonic() + terms.wait_lock
-    with lock.hold(project.db, command=command, wait=terms.wait_lock), ExitStack() as parts:
-        migrate.ensure(project.db)
-        reader = parts.enter_context(Reader(project.db))
-        batch = with_earlier_overrides(project, reader, batch)
-        # before what lies in it is taken in: who waited for another run sees what that one made
-        folder = parts.enter_context(lock.hold_folder(batch.folder, wait=deadline - time.monotonic()))
-        taken_in = recover_before_run(project, reader, batch)
-        ended = _ended(reader, batch, terms)
-        batch = with_overrides(project, batch, ended or (), terms.overrides)
-        wish = _wish(project, batch, terms, ended)
-        keys = _keys(project, batch, wish, reader, say)
-        if wish.lanes and (first := agree(batch, wish)) is not None:
-            terms = replace(terms, selection=replace(terms.selection, limit=first))
-            wish = _wish(project, batch, terms, ended)
-        if wish.lanes or wish.pending or _interrupted(reader, batch):
-            folder.make()
-        if project.sandbox and (wish.lanes or wish.pending):
-            batch = _rehearsed(batch, parts.enter_context(launch.start(project.state, latency=terms.latency)))
-        require_files()
-        back = None if ended is None else requeue(project, ended, wish.again)
-        writer = parts.enter_context(Writer(project.db))
-        engagement = RunSession(
-            project=project, batch=batch, terms=terms, keys=keys, reader=reader, writer=writer,
-            plan=wish, say=say, on_silence=on_silence, back=back if terms.only_requeued else None,
-        )  # fmt: skip
-        done = replace(anyio.run(engagement.carry_out, command, follow), recovery=taken_in)
-        _note_end(project, done, say)
-        return done
 
 
-def _keys(project: Project, batch: Batch, wish: Plan, reader: Reader, say: ShowMessage) -> ApiKeys:
-    """Return the keys of a run, and tell who takes over nothing for want of one; raise KeyMissing."""
-    needed = [lane.provider for lane in wish.lanes]
-    others = [*wish.alternates, *sorted(_interrupted(reader, batch))]
-    keys = sandbox_keys(batch.profiles) if project.sandbox else load_keys(batch.profiles, needed, others)
-    log.hide_secrets(key for found in keys.keys.values() for key in found.values())
-    for name in keys.without_key:
-        if name in wish.alternates:
-            say(f"{name} takes over nothing: {missing_key(name, batch.profiles[name].api_key_env)}")
-    return keys
-
-
-def _logged(say: ShowMessage) -> ShowMessage:
-    def told(text: str) -> None:
-        log.event("notice", message=text)
-        say(text)
-
-    return told
-
-
-def _note_end(project: Project, done: RunResult, say: ShowMessage) -> None:
-    log.event("ended", run=done.run_id, exit_code=done.exit_code, images=done.images, usd=show_usd(done.usd))
-    if run_result.write_summary(project, done) is None:
-        say(f"the summary of this run cannot be written under {project.state / 'runs'}")
-
-
-def preview(project: Project, batch: Batch, terms: RunOptions) -> Plan:
-    """Return what ``run`` would do by *terms*; changes nothing.  Raises NotFound, UsageError."""
-    ended: Mapping[str, Job] | None = None
-    if (terms.requeue is not None and terms.only_requeued) or migrate.revision(project.db) is not None:
-        with open_reader(project) as reader:
-            batch = with_earlier_overrides(project, reader, batch)
-            ended = _ended(reader, batch, terms)
-    return _wish(project, with_overrides(project, batch, ended or (), terms.overrides), terms, ended)
-
-
-def _ended(reader: Reader, batch: Batch, terms: RunOptions) -> Mapping[str, Job] | None:
-    """Return the jobs that are to be put back, by key; None where that is not asked for."""
-    if terms.requeue is None:
+def _jobs_to_requeue(reader: Reader, batch: Batch, options: RunOptions) -> Mapping[str, Job] | None:
+    """Return the jobs to requeue, by key; None if this run requeues nothing."""
+    if options.requeue is None:
         return None
     try:
-        return jobs_to_requeue(reader, batch, terms.requeue)
+        return jobs_to_requeue(reader, batch, options.requeue)
     except NotFound:
-        if terms.only_requeued:
+        if options.only_requeued:
             raise
-        return {}  # its first run
+        return {}  # The first run of a batch has no failed jobs.
 
 
-def _wish(project: Project, batch: Batch, terms: RunOptions, ended: Mapping[str, Job] | None) -> Plan:
-    """Return what a run would do, or a retry of those of *ended* that are selected."""
-    return plan(
+def _plan(project: Project, batch: Batch, options: RunOptions, failed_jobs: Mapping[str, Job] | None) -> Plan:
+    return make_plan(
         project,
         batch,
-        terms.selection,
-        keep_changed=terms.keep_changed,
-        again=ended,
-        alone=terms.only_requeued,
-        budget=terms.budget,
+        options.selection,
+        keep_changed=options.keep_changed,
+        again=failed_jobs,
+        alone=options.only_requeued,
+        budget=options.budget,
     )
 
 
-def _interrupted(reader: Reader, batch: Batch) -> set[str]:
-    """Return the providers at which an earlier run was cut off."""
-    ids = [known.id for known in reader.batches() if known.name == batch.name]
-    return {record.provider for number in ids for _, record in reader.open_attempts(number)} & set(batch.profiles)
+def _load_keys(project: Project, batch: Batch, plan: Plan, interrupted: set[str], report: ShowMessage) -> ApiKeys:
+    """Return the keys of a run and report fallback providers without one; raise KeyMissing."""
+    if project.sandbox:
+        keys = sandbox_keys(batch.profiles)
+    else:
+        needed = [lane.provider for lane in plan.lanes]
+        keys = load_keys(batch.profiles, needed, [*plan.alternates, *sorted(interrupted)])
+    log.hide_secrets(key for by_variable in keys.keys.values() for key in by_variable.values())
+    for name in keys.without_key:
+        if name in plan.alternates:
+            report(f"{name} cannot be used as a fallback: {missing_key(name, batch.profiles[name].api_key_env)}")
+    return keys
 
 
-def _rehearsed(batch: Batch, sandbox: launch.Sandbox) -> Batch:
-    moved = {
-        name: known.model_copy(update={"base_url": sandbox.base_url(known.preset)})
-        for name, known in batch.profiles.items()
+def _interrupted_providers(reader: Reader, batch: Batch) -> set[str]:
+    """Return the providers with attempts that an earlier run left open."""
+    ids = [row.id for row in reader.batches() if row.name == batch.name]
+    return {record.provider for id_ in ids for _, record in reader.open_attempts(id_)} & set(batch.profiles)
+
+
+def _at_sandbox(batch: Batch, sandbox: launch.Sandbox) -> Batch:
+    """Return *batch* with the sandbox's address in place of every provider's."""
+    profiles = {
+        name: profile.model_copy(update={"base_url": sandbox.base_url(profile.preset)})
+        for name, profile in batch.profiles.items()
     }
-    return replace(batch, profiles=moved)
+    return replace(batch, profiles=profiles)
+
+
+def _logged(show_message: ShowMessage) -> ShowMessage:
+    """Return a function that logs each message before it shows it."""
+
+    def report(text: str) -> None:
+        log.event("notice", message=text)
+        show_message(text)
+
+    return report
+
+
+def _record_end(project: Project, result: RunResult, report: ShowMessage) -> None:
+    log.event("ended", run=result.run_id, exit_code=result.exit_code, images=result.images, usd=show_usd(result.usd))
+    if write_summary(project, result) is None:
+        report(f"cannot write the summary of this run to {project.state / 'runs'}")

@@ -1,33 +1,38 @@
-"""How a run is to go, and what it came to.  Values."""
+"""The options of a run, as its caller sets them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..planning.selection import Selection
 from .shutdown import StopConditions
 
-#: Which failures of jobs a script hears of by the exit code: any, only where nothing at all was done, none.
+#: Which failed jobs the exit code reports: any, only if no job at all is done, none.
 FailOn = Literal["any", "all", "never"]
+
+#: Shows the user one line at once.
+ShowMessage = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunOptions:
-    """How a run is to go, beside what the manifest says."""
+    """The options of a run, in addition to what the manifest sets."""
 
     budget: int | None = None  #: nano-USD for this run
     allow_unpriced: bool = False  #: send requests without a known price even under a budget
     wait_lock: float = 0.0  #: seconds to wait for another run to end
-    requeue: Selection | None = None  #: failed jobs to put back first
-    only_requeued: bool = True  #: where jobs are put back, send these and nothing else
-    overrides: Mapping[str, Any] = field(default_factory=dict)  #: what these are asked for beside their manifest
-    selection: Selection = field(default_factory=Selection)  #: of what is pending, what is sent
-    keep_changed: bool = False  #: leave done jobs as they are, also where the manifest asks for something else
-    stop_conditions: StopConditions = field(default_factory=StopConditions)  #: when the run ends by itself
+    requeue: Selection | None = None  #: failed jobs to requeue first
+    only_requeued: bool = True  #: if jobs are requeued, send these and no others
+    overrides: Mapping[str, Any] = field(
+        default_factory=dict
+    )  #: parameters of the requeued jobs that replace the manifest's
+    selection: Selection = field(default_factory=Selection)  #: which pending jobs are sent
+    keep_changed: bool = False  #: leave done jobs as they are even if the manifest has changed
+    stop_conditions: StopConditions = field(default_factory=StopConditions)
     fail_on: FailOn = "any"
-    interactive: bool = True  #: there is a terminal, where somebody may decide what it waits for
+    interactive: bool = True  #: at a terminal, where the user may decide about what the run waits for
     latency: str = "realistic"  #: of the sandbox
-    selected_by: str = ""  #: the options that selected what it is about, as typed
-    again: str = ""  #: those that a run which goes on needs too, as typed
+    selected_by: str = ""  #: the selecting options, as typed
+    again: str = ""  #: options that a resuming run needs too, as typed

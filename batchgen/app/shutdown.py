@@ -1,7 +1,7 @@
-"""How a run is stopped: by signals, by the clock, by too many failures.
+"""Orderly shutdown of a run: by signals, time limits and failure limits.
 
-The first signal lets calls in flight end, the second cuts them off but keeps what arrived.  A service manager that
-sends SIGTERM kills after a while, so then there is a deadline.
+The first signal lets calls in flight end; the second cuts them off and keeps what has arrived.  SIGTERM also sets a
+deadline, because a service manager kills the process after a while.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GRACE = 75.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StopConditions:
-    """When a run ends by itself, in an orderly way; None is never."""
+    """Limits at which a run stops early; None is no limit."""
 
     stop_at: datetime | None = None
     max_time: timedelta | None = None
@@ -36,23 +36,23 @@ class StopConditions:
     max_failures_percent: float | None = None  #: of the jobs that ended, once twenty have
 
     def ends(self, started: datetime) -> tuple[datetime, str] | None:
-        """Return when a run that began at *started* has to stop claiming, and which bound says so."""
-        found = []
+        """Return when a run that began at *started* stops sending, and which limit that is; None if never."""
+        ends = []
         if self.stop_at is not None:
-            found.append((self.stop_at, f"--stop-at {self.stop_at:%H:%M} was reached"))
+            ends.append((self.stop_at, f"--stop-at {self.stop_at:%H:%M} reached"))
         if self.max_time is not None:
-            found.append((started + self.max_time, f"--max-time {_typed(self.max_time)} was used up"))
-        return min(found, default=None)
+            ends.append((started + self.max_time, f"--max-time {_typed(self.max_time)} reached"))
+        return min(ends, default=None)
 
     @property
-    def spoken(self) -> str:
-        """Return when a run ends by the clock, in words; "" where it does not."""
-        found = [] if self.stop_at is None else [f"{self.stop_at:%Y-%m-%d %H:%M}"]
-        found += [] if self.max_time is None else [f"after {_typed(self.max_time)}"]
-        return " or ".join(found) + (", whichever is first" if len(found) > 1 else "")
+    def time_limits(self) -> str:
+        """Return the time limits as text; "" if there is none."""
+        limits = [] if self.stop_at is None else [f"{self.stop_at:%Y-%m-%d %H:%M}"]
+        limits += [] if self.max_time is None else [f"after {_typed(self.max_time)}"]
+        return " or ".join(limits) + (", whichever comes first" if len(limits) > 1 else "")
 
     def too_many(self, failed: int, ended: int) -> str | None:
-        """Return which bound *failed* of *ended* jobs overstep, in words."""
+        """Return which failure limit *failed* of *ended* jobs exceed, as text."""
         if self.max_failures is not None and failed > self.max_failures:
             return f"{failed} jobs failed, more than --max-failures {self.max_failures}"
         share = self.max_failures_percent
@@ -62,7 +62,7 @@ class StopConditions:
 
 
 def _typed(span: timedelta) -> str:
-    """Return a duration as a person would type it: 90s, 30m, 6h."""
+    """Format a duration as it is typed: 90s, 30m, 6h."""
     seconds = span.total_seconds()
     for unit, size in (("h", 3600), ("m", 60)):
         if not seconds % size:
@@ -71,11 +71,11 @@ def _typed(span: timedelta) -> str:
 
 
 class Stop:
-    """Runs a runner, listens for signals and keeps its bounds; ``signal`` is the one that stopped it, or None."""
+    """Runs a runner until its end, a signal or a limit; ``signal`` is the one that stopped it, or None."""
 
-    def __init__(self, runner: Runner, bounds: StopConditions, now: Callable[[], datetime]) -> None:
+    def __init__(self, runner: Runner, conditions: StopConditions, now: Callable[[], datetime]) -> None:
         self._runner = runner
-        self._bounds = bounds
+        self._conditions = conditions
         self._now = now
         self._scope = CancelScope()
         self._failed = self._ended = 0
@@ -86,11 +86,11 @@ class Stop:
     async def guard(self, display: AbstractAsyncContextManager[None]) -> None:
         """Run the runner inside *display* until its end.
 
-        What goes wrong in the display once the run has begun stops it as safely as any other bug.
+        An error of the display after the run has begun stops the run as safely as any other bug.
         """
         async with create_task_group() as tasks:
-            tasks.start_soon(self._listen)
-            tasks.start_soon(self._keep_time)
+            tasks.start_soon(self._watch_signals)
+            tasks.start_soon(self._watch_time)
             begun, ended = False, Event()
             try:
                 async with display:
@@ -111,12 +111,13 @@ class Stop:
         try:
             with self._scope:
                 await self._runner.run()
-        except BatchgenError as error:  # raised when all has ended: here the task group would wrap it
+        except BatchgenError as error:
+            # The task group would wrap an error raised here; ``guard`` raises it at the end.
             self._failure = error
         finally:
             ended.set()
 
-    async def _listen(self) -> None:
+    async def _watch_signals(self) -> None:
         async with create_task_group() as tasks:
             with open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as arrivals:
                 async for number in arrivals:
@@ -124,7 +125,7 @@ class Stop:
                     if self.signal is not None:
                         self._scope.cancel()
                         continue
-                    # a closed terminal asks for the same as a service manager
+                    # A closed terminal is treated like SIGTERM of a service manager.
                     self.signal = int(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
                     self._runner.drain()
                     if self.signal == signal.SIGTERM:
@@ -134,8 +135,8 @@ class Stop:
         await sleep(GRACE)
         self._scope.cancel()
 
-    async def _keep_time(self) -> None:
-        ends = self._bounds.ends(self._now())
+    async def _watch_time(self) -> None:
+        ends = self._conditions.ends(self._now())
         if ends is not None:
             await sleep(max(0.0, (ends[0] - self._now()).total_seconds()))
             self._runner.drain(ends[1])
@@ -145,5 +146,5 @@ class Stop:
         event = settlement and settlement.event
         self._ended += isinstance(event, Delivery | Exhausted | Unknown)
         self._failed += isinstance(event, Exhausted)
-        if why := self._bounds.too_many(self._failed, self._ended):
-            self._runner.drain(why)
+        if reason := self._conditions.too_many(self._failed, self._ended):
+            self._runner.drain(reason)

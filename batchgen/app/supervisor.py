@@ -1,4 +1,4 @@
-"""What goes on beside a run: what a person tells it is heard, what lanes learn is kept, and silence is told."""
+"""Supervisor of a run: applies live limits, stores learned rates, reports silence, ends a run that only waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from anyio import create_task_group, current_time, sleep, to_thread
 
 from ..engine.lane import Lane
 from ..engine.limits.gate import Gate
-from ..engine.limits.windows import Pace
+from ..engine.limits.windows import SlidingWindows
 from ..engine.runner import Runner
 from ..errors import StoreError
 from ..fault import Fault
@@ -23,98 +23,101 @@ from ..providers.profile import Limits
 from ..store.writer import Writer
 from . import live_limits
 from .lanes import LaneHistory, ago, configured, sent
-from .live_limits import ShowMessage
 from .project import Project
+from .run_options import ShowMessage
 
-#: Seconds between two times at which what was learned is written down.
-KEEP_EVERY = 60.0
-#: Seconds without the end of any call after which a person is told; renders take up to five minutes.
+#: Seconds between two writes of the learned rates.
+STORE_EVERY = 60.0
+#: Seconds without a finished call before silence is reported. Rendering takes up to five minutes.
 SILENCE = 900.0
-#: Looks in a row that find nothing but a pause in the way, before a run without a terminal ends.
-SURE = 3
+#: Consecutive looks that find only paused work before a run without a terminal ends.
+IDLE_LOOKS = 3
 #: Seconds that such a run waits after a provider was paused during it.
-NEAR = 600.0
+PAUSE_GRACE = 600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Supervisor:
-    """Who attends to a run."""
+    """Background tasks of one run."""
 
     project: Project
     batch: Batch
     runner: Runner
     writer: Writer
-    say: ShowMessage  #: tells a person something at once
-    on_silence: ShowMessage | None = None  #: tells of a silence; None: as *say* does
-    interactive: bool = True  #: there is a terminal, where somebody may end what the run waits for
+    show_message: ShowMessage
+    on_silence: ShowMessage | None = None  #: reports that no answer arrives; None: *show_message* does
+    interactive: bool = True  #: at a terminal, where the user may resume a paused provider
 
     @asynccontextmanager
     async def around(self, display: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
-        """Attend to the run inside *display*; nothing is sent before it is known what must not be."""
-        apply = partial(self._apply, {lane.provider: lane.gates[0].width for lane in self.runner.lanes})
+        """Supervise the run inside *display*; pauses apply before anything is sent."""
+        apply = partial(self._apply, {lane.provider: lane.account_gate.width for lane in self.runner.lanes})
         async with create_task_group() as tasks:
-            await tasks.start(partial(live_limits.follow, self.project, self.batch, apply, self.say))
-            tasks.start_soon(self._remember)
-            tasks.start_soon(self._listen)
+            await tasks.start(partial(live_limits.follow, self.project, self.batch, apply, self.show_message))
+            tasks.start_soon(self._store_regularly)
+            tasks.start_soon(self._watch_for_silence)
             if not self.interactive:
-                tasks.start_soon(self._end_of_waiting)
+                tasks.start_soon(self._end_when_only_paused)
             async with display:
                 yield
             tasks.cancel_scope.cancel()
-        await self.keep()
+        await self.store_learned()
 
     def stalled(self, text: str) -> None:
-        """Tell a person that nothing comes back."""
+        """Report that no answer arrives."""
         log.event("stalled", logging.WARNING, message=text)
-        (self.on_silence or self.say)(text)
+        (self.on_silence or self.show_message)(text)
 
-    async def keep(self) -> None:
-        """Write down what lanes have learned."""
-        learned = {lane.name: lane.gates[-1].controller for lane in self.runner.lanes}
-        states = {name: state for name, one in learned.items() if one is not None and (state := one.state())}
+    async def store_learned(self) -> None:
+        """Store the rates that the lanes have learned."""
+        controllers = {lane.name: lane.inner_gate.controller for lane in self.runner.lanes}
+        states = {
+            name: state
+            for name, controller in controllers.items()
+            if controller is not None and (state := controller.state())
+        }
         if not states:
             return
         try:
             await self.writer.learn(states, self.runner.purchases.now())
         except StoreError as error:
-            # raised here it would cut off what is in flight
+            # Raised here, the error would cut off the calls in flight.
             self.runner.halt(error)
 
-    async def _apply(self, begun: Mapping[str, int], provider: str, limits: Limits, paused: bool) -> None:
-        # as many as may be open at once was settled when the run began, and what was typed goes before what is filed
-        filed = self.batch.profiles[provider].limits.concurrency
-        width = limits.concurrency if limits.concurrency != filed else begun.get(provider, filed)
-        pace = configured(limits), limits.spacing or 0.0
-        known = await self._sent_before(provider, Pace(*pace).memory)
-        self.runner.steer(provider, *pace, width, held=paused)
-        for gate, sends, since in known:
+    async def _apply(self, initial_widths: Mapping[str, int], provider: str, limits: Limits, paused: bool) -> None:
+        # The limit of open files may have narrowed the lanes when the run began; only a changed width overrides that.
+        configured_width = self.batch.profiles[provider].limits.concurrency
+        changed = limits.concurrency != configured_width
+        width = limits.concurrency if changed else initial_widths.get(provider, configured_width)
+        windows = configured(limits)
+        earlier = await self._sent_before(provider, SlidingWindows(windows).memory)
+        self.runner.steer(provider, windows, width, held=paused)
+        for gate, sends, since in earlier:
             gate.recall(sends, since)
 
     async def _sent_before(self, provider: str, seconds: float) -> list[tuple[Gate, list[tuple[float, int]], float]]:
-        """Return what a window over so many *seconds* has to know of the time before it was said, gate by gate."""
-        gates = {lane.account: lane.gates[0] for lane in self.runner.lanes if lane.provider == provider}
-        found = []
+        """Return the calls that a new window over *seconds* has to count, by gate."""
+        gates = {lane.account: lane.account_gate for lane in self.runner.lanes if lane.provider == provider}
+        result = []
         for account, gate in gates.items():
-            if gate.pace.memory < seconds:
-                memory, since = (
-                    LaneHistory(table=self.project.db, lessons={}, now=self.runner.purchases.now()),
-                    gate.clock(),
-                )
-                calls = await to_thread.run_sync(sent, provider, account, seconds, memory)
-                found.append((gate, list(ago(calls, memory.now)), since))
-        return found
+            if gate.windows.memory < seconds:
+                since = gate.clock()
+                history = LaneHistory(table=self.project.db, lessons={}, now=self.runner.purchases.now())
+                calls = await to_thread.run_sync(sent, provider, account, seconds, history)
+                result.append((gate, list(ago(calls, history.now)), since))
+        return result
 
-    async def _remember(self) -> None:
+    async def _store_regularly(self) -> None:
         while True:
-            await sleep(KEEP_EVERY)
-            await self.keep()
+            await sleep(STORE_EVERY)
+            await self.store_learned()
 
-    async def _end_of_waiting(self) -> None:
-        """End a run without a terminal, once all that is left waits for a decision.
+    async def _end_when_only_paused(self) -> None:
+        """End a run without a terminal once only jobs of paused providers are left.
 
-        Whoever paused a provider during the run may still be there, and gets some time.
+        A provider that was paused during the run gets some time, because its user may be about to resume it.
         """
-        since = dict.fromkeys(self._paused(), -math.inf)  # these were paused before it began
+        since = dict.fromkeys(self._paused(), -math.inf)  # paused before the run
         looks = 0
         while True:
             await sleep(live_limits.LOOK)
@@ -122,25 +125,25 @@ class Supervisor:
             since = {name: since.get(name, now) for name in paused}
             waiting = self.runner.waits_for()
             looks = looks + 1 if waiting else 0
-            if looks >= SURE and all(now - since.get(name, now) >= NEAR for name in waiting):
-                self.runner.drain(f"all that is left waits for a decision: {self._undo(waiting)}")
+            if looks >= IDLE_LOOKS and all(now - since.get(name, now) >= PAUSE_GRACE for name in waiting):
+                self.runner.drain(f"the remaining jobs wait for a decision: {self._how_to_resume(waiting)}")
                 return
 
     def _paused(self) -> list[str]:
         return list(dict.fromkeys(lane.provider for lane in self.runner.lanes if lane.held))
 
-    def _undo(self, providers: list[str]) -> str:
+    def _how_to_resume(self, providers: list[str]) -> str:
         flags = self.project.command_flags().flags
         return ", ".join(f"{name} is paused (to resume it: batchgen unpause{flags} {name})" for name in providers)
 
-    async def _listen(self) -> None:
+    async def _watch_for_silence(self) -> None:
         since = current_time()
         while True:
             since = max(since, self.runner.heard_at or since)
             if (left := since + SILENCE - current_time()) > 0:
                 await sleep(left)
                 continue
-            self.stalled(f"nothing has come back for {SILENCE / 60:.0f} min: {_state(self.runner)}")
+            self.stalled(f"no answer for {SILENCE / 60:.0f} min: {_state(self.runner)}")
             since = current_time()
 
 
@@ -150,7 +153,7 @@ def _state(runner: Runner) -> str:
 
 def _doing(lane: Lane) -> str:
     parts = [f"{lane.in_flight} in flight"]
-    parts += ["paused by you"] if lane.held else []
-    parts += [f"pauses for {lane.pause_left / 60:.0f} min more"] if lane.pause_left >= 60 else []
-    parts += [f"last heard: {fault.message}"] if isinstance(fault := lane.fault, Fault) else []
+    parts += ["paused by `batchgen pause`"] if lane.held else []
+    parts += [f"waits {lane.pause_left / 60:.0f} min more"] if lane.pause_left >= 60 else []
+    parts += [f"last error: {fault.message}"] if isinstance(fault := lane.fault, Fault) else []
     return ", ".join(parts)

@@ -40,7 +40,7 @@ def list_unknown(
     """Return the jobs of a batch that may have been bought, each with what is known of its last call."""
     with open_reader(project) as reader:
         batch = reader.batch(name)
-        return batch, [(job, reader.doubt(job)) for job in _unknown(reader, batch, selection)]
+        return batch, [(job, reader.unknown_attempt(job)) for job in _unknown(reader, batch, selection)]
 
 
 def requeue(project: Project, name: str | None, selection: Selection) -> tuple[Batch, Sequence[Job]]:
@@ -90,7 +90,7 @@ def adopt(project: Project, name: str | None, key: str, file: Path) -> tuple[Job
             raise UsageError(f"job {key} is {job.state}: {what}.  Nothing was changed")
         data, facts = _examined(file)
         image = f"{stems(job.output, job.wanted)[job.delivered]}.{facts.extension}"
-        doubt = reader.last_doubt(job)
+        doubt = reader.attempt_of_supplied_file(job)
         record = next((r for r in reader.attempts(job) if r.id == doubt), None)
         attempt = _order(job, batch, record)
         artifact = _artifact(project, job, Path(batch.folder, image), data, facts)

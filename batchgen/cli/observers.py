@@ -75,10 +75,10 @@ class Observers:
                 file=session.file(log) if log else project.state / "logs" / "batchgen.jsonl",
                 as_text=options.get("log_format") == "text",
                 verbose=session.verbose,
-                tell=output.say,
+                show=output.say,
             ),
             notifier=Notifier.of(output.say, options.get("notify") or (), options.get("on_finish")),
-            meter=MetricsFile(file=session.file(figures), say=output.say) if figures else None,
+            meter=MetricsFile(file=session.file(figures), show_message=output.say) if figures else None,
         )
 
     def follow(self, display: Follow) -> Follow:
@@ -118,8 +118,6 @@ class Observers:
 
     def finished(self, ended: RunResult) -> None:
         """Tell whoever is to know how the run ended."""
-        from ..app import run_result
-
         if self.meter is not None:
             self.meter.finished(ended)
-        self.notifier.finished(run_result.document(ended))
+        self.notifier.finished(ended.as_json())

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from anyio import Lock
 
 from ..job import Job
-from ..store.records import Wanted
+from ..store.records import DueFilter
 
 #: After a retry, so many new jobs go before the next one, where there are any.
 NEW_PER_RETRY = 1
@@ -21,16 +21,16 @@ NEW_PER_RETRY = 1
 STALE = timedelta(seconds=30)
 
 #: Looks up which of the jobs wanted are due at a time, in order.
-Lookup = Callable[[Wanted, datetime], Awaitable[list[Job]]]
+Lookup = Callable[[DueFilter, datetime], Awaitable[list[Job]]]
 #: Tells when the first of the jobs that wait for their time may go; None: none waits.
-NextRetry = Callable[[Wanted], Awaitable[datetime | None]]
+NextRetry = Callable[[DueFilter], Awaitable[datetime | None]]
 
 
 @dataclass(kw_only=True, slots=True)
 class Backlog:
     """What is left to do of one provider's jobs, in order."""
 
-    wanted: Wanted
+    wanted: DueFilter
     lookup: Lookup
     next_retry: NextRetry
     under_way: set[int]  #: ids of jobs that some lane took and has not settled; one set for all backlogs of a run
@@ -120,7 +120,7 @@ class Backlog:
     def _wait_until(self, moment: datetime | None) -> None:
         self.retry_at, self._noted = _earlier(self.retry_at, moment), _earlier(self._noted, moment)
 
-    def _row(self, *, waiting: bool) -> Wanted:
+    def _row(self, *, waiting: bool) -> DueFilter:
         return replace(self.wanted, waiting=waiting)
 
     def _free(self, found: list[Job]) -> dict[int, Job]:

@@ -17,9 +17,9 @@ from anyio.abc import TaskGroup
 from ..errors import BatchgenError
 from ..fault import Cause, Fault
 from ..job import Job, State
+from ..store.queries import Scope
 from ..store.reader import Reader
-from ..store.records import AttemptRecord, Wanted
-from ..store.scope import Scope
+from ..store.records import AttemptRecord, DueFilter
 from ..task import Task
 from .attempts import AttemptRunner, OpenAttempt
 from .backlog import Backlog
@@ -92,12 +92,12 @@ class Runner:
         self.failure = self.failure or explained(error)
         self.drain()
 
-    def steer(self, provider: str, limits: Sequence[Window], spacing: float, width: int, *, held: bool) -> None:
+    def steer(self, provider: str, limits: Sequence[Window], width: int, *, held: bool) -> None:
         """Put other limits of a provider in force, and pause it (*held*) or let it go on: closed lanes try again."""
         for lane in self.lanes:
             if lane.provider != provider:
                 continue
-            lane.gates[0].configure(limits, spacing, width)
+            lane.account_gate.configure(limits, width)
             again, lane.held = not held and (lane.closed is not None or bool(lane.denied)), held
             if again and self._crew is not None and not self.draining:
                 lane.reopen()
@@ -147,22 +147,22 @@ class Runner:
 
     def _supply(self, lane: Lane) -> None:
         homes = dict.fromkeys(lane.provider for lane in self.lanes)
-        own = Wanted(provider=lane.provider, models=lane.models)
+        own = DueFilter(provider=lane.provider, models=lane.models)
         borrowed = [replace(own, provider=other, by=lane.provider) for other in homes if other != lane.provider]
         # accounts of one provider take from the same; what no lane takes from is not kept up to date
         known = {backlog.wanted: backlog for mine in self._backlogs.values() for backlog in mine}
         self._backlogs[lane.name] = [known.get(one) or self._backlog(one) for one in (own, *borrowed)]
 
-    def _backlog(self, wanted: Wanted) -> Backlog:
+    def _backlog(self, wanted: DueFilter) -> Backlog:
         # others' jobs are looked through, often in vain, whenever any call ends: few at once
         page = PAGE if wanted.by else max(PAGE, 2 * max(lane.width for lane in self.lanes))
 
-        async def lookup(which: Wanted, now: datetime) -> list[Job]:
+        async def lookup(which: DueFilter, now: datetime) -> list[Job]:
             # those under way that are not claimed yet come along
             many = page + len(self._under_way)
             return await to_thread.run_sync(self.reader.due, self.batch_id, which, many, now, self.scope)
 
-        async def next_retry(which: Wanted) -> datetime | None:
+        async def next_retry(which: DueFilter) -> datetime | None:
             return await to_thread.run_sync(self.reader.next_retry, self.batch_id, which, self.scope)
 
         return Backlog(wanted=wanted, lookup=lookup, next_retry=next_retry, under_way=self._under_way)
@@ -195,6 +195,12 @@ class Runner:
                 await lane.rest(self._until_due(lane), since)
                 continue
             backlog, job = found
+            if lane.pause_left:
+                lane.has_turn = False  # Spacing starts over after a pause.
+            elif not (lane.has_turn or lane.held or lane.full):
+                lane.waits = "pace" if lane.paced else ""
+                await lane.wait_turn()
+                continue  # Another job may be the first one now.
             seconds = self._seconds_until(lane, job)
             if seconds is None or seconds > 0:
                 await lane.rest(seconds, since)

@@ -1,17 +1,18 @@
-"""Providers: what each one takes (presets), and how it is spoken to (dialects)."""
+"""Providers: presets (address, models, limits, prices) and dialects (wire formats).  No I/O, no clock."""
 
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
 
 from ..errors import SettingsError, suggest
 from .base import Dialect
 
-#: Entry point group by which a package adds a dialect: a class without arguments, or an instance.
+#: The entry point group through which a package adds a dialect: a class without arguments, or an instance.
 ENTRY_POINTS = "batchgen.dialects"
 
-_BUILT_IN = ("openai_images", "gptimageapi", "gemini_chat")
+_BUILT_IN = {"openai_images": "OpenAIImages", "gptimageapi": "GptImageApi", "gemini_chat": "GeminiChat"}
 
 
 @cache
@@ -23,31 +24,19 @@ def dialect_names() -> tuple[str, ...]:
 
 @cache
 def dialect(name: str) -> Dialect:
-    """Return the dialect of that name; raise SettingsError where there is none or it cannot be loaded."""
+    """Return the dialect of that name; raise SettingsError if there is none or it cannot be loaded."""
     if name in _BUILT_IN:
-        return _built_in(name)
+        # Imported on demand, since every command imports this package.
+        built_in: Dialect = getattr(import_module(f".{name}", __package__), _BUILT_IN[name])()
+        return built_in
     points = tuple(entry_points(group=ENTRY_POINTS, name=name))
     if not points:
         raise SettingsError(f"there is no dialect {name!r}; {suggest(name, dialect_names())}")
     try:
         loaded = points[0].load()
-        speaker: Dialect = loaded() if isinstance(loaded, type) else loaded
-    except Exception as error:  # foreign code may raise anything; the user must learn whose it is
+        custom: Dialect = loaded() if isinstance(loaded, type) else loaded
+    except Exception as error:  # foreign code may raise anything; the message names the package
         raise SettingsError(f"dialect {name!r} ({points[0].value}) cannot be loaded: {error}") from error
-    if not callable(getattr(speaker, "converse", None)):
+    if not callable(getattr(custom, "converse", None)):
         raise SettingsError(f"dialect {name!r} ({points[0].value}) has no converse()")
-    return speaker
-
-
-def _built_in(name: str) -> Dialect:
-    if name == "gptimageapi":
-        from .gptimageapi import GptImageApi
-
-        return GptImageApi()
-    if name == "gemini_chat":
-        from .gemini_chat import GeminiChat
-
-        return GeminiChat()
-    from .openai_images import OpenAIImages
-
-    return OpenAIImages()
+    return custom

@@ -1,8 +1,7 @@
-"""The contract of a dialect: a conversation, without the telephone.
+"""The dialect protocol: a wire format as a generator that does no I/O.
 
-A dialect yields the calls it wants made and is sent the replies; it returns a Generation or raises a
-ProviderError.  It never opens a socket, reads a file, sleeps or asks the time, so a test plays the other
-side with plain values.
+A dialect yields the calls to make and is sent the replies; it returns a Generation or raises a ProviderError.  It never
+opens a socket, reads a file, sleeps or reads the clock, so a test can drive it with plain values.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from .profile import Model, Profile
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataUrl:
-    """Stands in a JSON body where the data URL of a local image belongs; transport writes it while sending."""
+    """Placeholder for the data URL of a local image in a JSON body; transport fills it in while sending."""
 
     source: Source
 
@@ -27,7 +26,7 @@ class DataUrl:
 class FilePart:
     """One file of a multipart body."""
 
-    name: str  #: the field: "image", "image[]", "mask"
+    name: str  #: the form field: "image", "image[]", "mask"
     source: Source
     filename: str
     mime: str
@@ -35,7 +34,7 @@ class FilePart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """One HTTP request, as data.  ``json`` may hold DataUrl values; else ``form`` and ``files`` make a multipart."""
+    """One HTTP request, as data.  The body is ``json``, with DataUrl values, or ``form`` and ``files`` as multipart."""
 
     method: str
     url: str  #: absolute
@@ -44,29 +43,29 @@ class Call:
     files: tuple[FilePart, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     billed: bool = True  #: False: repeating it is free (a download of a result)
-    signed: bool = True  #: False: goes without the key, through the bare client
-    patience: float | None = None  #: seconds for which a download is tried; None: as long as the profile says
+    signed: bool = True  #: False: sent without the key, to public addresses only
+    patience: float | None = None  #: seconds for which a download is tried; None: those of the profile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """One HTTP response.  Header names are lower case; the body is whole, or all that came before it broke off."""
+    """One HTTP response.  Header names are lower case; the body is complete, or as much as came before it broke off."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
-    broken: str | None = None  #: why it broke off before its end, where it did
+    broken: str | None = None  #: why it broke off before its end, if it did
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Generation:
-    """A provider's answer, read: at least one picture, and what it used."""
+    """A successful answer: at least one image, and the usage."""
 
     pictures: tuple[Picture, ...]
     usage: Usage
-    text: str | None = None  #: words that came beside the picture
-    note: str | None = None  #: what went wrong beside the pictures that came
-    shortfall: Fault | None = None  #: why the provider made fewer pictures than were asked for, where it says so
+    text: str | None = None  #: text that came with the images
+    note: str | None = None  #: what went wrong in spite of the images that came
+    shortfall: Fault | None = None  #: why there are fewer images than were requested, if the answer explains it
 
 
 Conversation = Generator[Call, Reply, Generation]
@@ -74,17 +73,17 @@ Conversation = Generator[Call, Reply, Generation]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """All a dialect needs to speak for one attempt.  The task has passed ``fit.check`` for this model."""
+    """Everything a dialect needs for one attempt.  The task has passed ``validation.check`` for this model."""
 
     task: Task
     profile: Profile
     model: Model
-    attempt_id: str  #: sent as the client's request id where the profile names a header for it
+    attempt_id: str  #: sent as the client's request id if the profile has a header for it
 
 
 class Dialect(Protocol):
     """One wire format."""
 
     def converse(self, request: Request) -> Conversation:
-        """Carry one attempt; raise ProviderError with the fault and any usage the answer stated."""
+        """Make one attempt; raise ProviderError with the fault and any usage that the answer states."""
         ...

@@ -1,6 +1,6 @@
-"""Image models behind chat/completions: Gemini at aigate and OpenRouter.  Pure.
+"""Dialect of image models behind chat/completions: Gemini at aigate and OpenRouter.
 
-The source images go inside the message and the new image comes back inside the answer.
+The source images are part of the message, and the new image is part of the answer.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from .openai_images import attempt_headers, json_image
 from .responses import declined, read_answer
 from .validation import wire_fields
 
-#: Where task fields stand in ``image_config``.
+#: Names of task fields in ``image_config``.
 _CONFIG = {"size": "aspect_ratio", "resolution": "image_size"}
 
 
 class GeminiChat:
-    """Speak POST chat/completions with image modality."""
+    """POST chat/completions with image modality."""
 
     def converse(self, request: Request) -> Conversation:
-        """Carry one attempt: one paid call, and a download for each picture that came as a URL."""
+        """Make one attempt: one paid call, and a download for each image that came as a URL."""
         call = self.call(request)
         reply = yield call
         return (yield from read_answer(reply, request, call.url))

@@ -1,6 +1,6 @@
-"""gptimageapi.dev: one path, sizes as ratios, and an envelope {code, message, data: {images: [{url}]}}.  Pure.
+"""Dialect of gptimageapi.dev: one path, sizes as ratios, and an envelope {code, message, data: {images: [{url}]}}.
 
-``code`` other than 0 is an error, also under HTTP 200.  No edits are documented.
+A ``code`` other than 0 is an error, even with HTTP 200.  No edits are documented.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from .validation import wire_fields
 
 
 class GptImageApi:
-    """Speak POST images/generate."""
+    """POST images/generate."""
 
     def converse(self, request: Request) -> Conversation:
-        """Carry one attempt: one paid call, then a download for each picture."""
+        """Make one attempt: one paid call, then a download for each image."""
         call = self.call(request)
         reply = yield call
         return (yield from read_answer(reply, request, call.url))

@@ -1,4 +1,4 @@
-"""Which keys go to an unexpected place: to another host than the preset's, or from another variable.  Pure."""
+"""Key destinations: keys that are sent to another host than the preset's, or that come from another variable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Destination:
     """A variable whose key is sent to a host."""
 
     variable: str
-    host: str  #: with its port where that is not the usual one
+    host: str  #: with its port unless that is the default
     provider: str
 
     def __str__(self) -> str:
@@ -23,7 +23,7 @@ class Destination:
 
 
 def unusual_destinations(profiles: Iterable[Profile]) -> Iterator[Destination]:
-    """Yield each key that does not go from a preset's own variable to that preset's own host."""
+    """Yield each key that is not sent from a preset's own variable to that preset's own host."""
     for profile in profiles:
         home, variables = home_address(profile.preset)
         host = _host(profile.base_url)
@@ -39,14 +39,14 @@ def destinations_of(profiles: Mapping[str, Profile], names: Iterable[str]) -> li
 
 
 def _host(base_url: str) -> str:
-    """Return the host of an address, in ASCII: letters of another script may look like those of a known name."""
+    """Return the host of a URL in ASCII, because letters of another script may imitate a known name."""
     if not base_url:
         return ""
     parts = urlsplit(base_url)
-    host, usual = (parts.hostname or "").rstrip("."), {"http": 80, "https": 443}.get(parts.scheme)
+    host, default_port = (parts.hostname or "").rstrip("."), {"http": 80, "https": 443}.get(parts.scheme)
     try:
         plain = host if host.isascii() else host.encode("idna").decode()
     except UnicodeError:
         plain = ascii(host)[1:-1]
     plain = f"[{plain}]" if ":" in plain else plain
-    return plain if parts.port in (None, usual) else f"{plain}:{parts.port}"
+    return plain if parts.port in (None, default_port) else f"{plain}:{parts.port}"

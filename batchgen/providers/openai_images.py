@@ -1,7 +1,7 @@
-"""The OpenAI images format: aigate, aimlapi, the generic gateway, OpenAI itself.  Pure.
+"""Dialect of OpenAI's images endpoints: aigate, aimlapi, the generic gateway, OpenAI itself.
 
-Generations go as JSON.  Edits go as JSON ``images[].image_url`` or as multipart, as the model's rules say.
-``response_format`` is never sent: OpenAI's models refuse it, and aimlapi's default, a URL, is fetched at once.
+Generations are sent as JSON; edits as JSON ``images[].image_url`` or as multipart, by the model's rules.
+``response_format`` is never sent: OpenAI's models reject it, and aimlapi's default, a URL, is fetched at once.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
 
 class OpenAIImages:
-    """Speak POST images/generations and images/edits."""
+    """POST images/generations and images/edits."""
 
     def converse(self, request: Request) -> Conversation:
-        """Carry one attempt: one paid call, and a download for each picture that came as a URL."""
+        """Make one attempt: one paid call, and a download for each image that came as a URL."""
         call = self.call(request)
         reply = yield call
         return (yield from read_answer(reply, request, call.url))
@@ -47,18 +47,18 @@ class OpenAIImages:
 
 
 def attempt_headers(request: Request) -> dict[str, str]:
-    """Return the headers that carry our attempt id, where the provider knows such headers."""
+    """Return the headers that carry our attempt id, if the provider has such headers."""
     names = (request.profile.request_id_header, request.profile.idempotency_header)
     return {name: request.attempt_id for name in names if name}
 
 
 def json_image(source: Source) -> str | DataUrl:
-    """Return what stands in a JSON body for an image: its URL, or a place for its data URL."""
+    """Return the value of an image in a JSON body: its URL, or a placeholder for its data URL."""
     return source.url if source.path is None and source.url else DataUrl(source=source)
 
 
 def _files(request: Request, rules: Rules) -> tuple[FilePart, ...]:
-    # Neutral names with the right ending: servers judge by both, and local names are nobody's business.
+    # The file names are neutral, so that local names stay private; some servers check the extension.
     images = request.task.images
     field = "image" if len(images) == 1 else rules.image_field
     parts = [_part(field, source, f"image-{number}") for number, source in enumerate(images, start=1)]

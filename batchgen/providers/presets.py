@@ -1,4 +1,4 @@
-"""Presets with the user's overrides merged in: where every Profile comes from.  Pure but for the packaged data file."""
+"""Presets: the built-in providers, with the user's overrides merged into Profiles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ..errors import SettingsError, suggest
 from .profile import Limits, Profile
 
-#: What ``profile`` takes as override.
+#: The keys of an override.
 OVERRIDE_KEYS = (
     "preset",
     "dialect",
@@ -35,20 +35,20 @@ OVERRIDE_KEYS = (
     "idempotency_header",
 )
 
-#: Where a provider without a preset starts, by its dialect.
-_FIRST_OF = {"openai_images": "gateway", "gptimageapi": "gptimageapi", "gemini_chat": "openrouter"}
+#: The preset that a provider without one is based on, by its dialect.
+_BASE_PRESETS = {"openai_images": "gateway", "gptimageapi": "gptimageapi", "gemini_chat": "openrouter"}
 
-#: What a model that the user declares does not inherit.
-_OF_ONE_MODEL = ("tariff", "assumes", "aliases", "ends", "successor")
+#: Facts that a model declared by the user does not inherit.
+_MODEL_FACTS = ("tariff", "assumes", "aliases", "ends", "successor")
 
-#: A preset's facts that hold only for that very company, not for another one speaking the same dialect.
-_PERSONAL = ("api_key_env", "base_url", "charges_errors", "checks", "request_id_header", "url_hosts")
+#: A preset's facts that apply to that company only, not to another one with the same dialect.
+_COMPANY_FACTS = ("api_key_env", "base_url", "charges_errors", "checks", "request_id_header", "url_hosts")
 
 
 @cache
 def _presets() -> dict[str, dict[str, Any]]:
     text = files(__package__).joinpath("presets.yaml").read_text(encoding="utf-8")
-    # libyaml's loader, where PyYAML was built with it: a tenth of the time, and this runs at every start.
+    # libyaml's loader, if PyYAML was built with it, takes a tenth of the time, and this runs at every start.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     presets: dict[str, dict[str, Any]] = yaml.load(text, Loader=loader)["presets"]  # noqa: S506 - a safe loader either way
     return presets
@@ -63,12 +63,12 @@ PRESET_NAMES = preset_names()
 
 
 def preset_limits(preset: str) -> Limits:
-    """Return the limits of a preset, before anybody's settings."""
+    """Return the limits of a preset, without any settings."""
     return Limits.model_validate(_presets()[preset].get("limits") or {})
 
 
 def home_address(preset: str) -> tuple[str, tuple[str, ...]]:
-    """Return the base URL of a preset, "" where its user says it, and the variables of its keys."""
+    """Return the base URL of a preset ("" if the user supplies it) and the variables of its keys."""
     facts = _presets()[preset]
     return facts["base_url"], tuple(facts["api_key_env"])
 
@@ -76,23 +76,25 @@ def home_address(preset: str) -> tuple[str, tuple[str, ...]]:
 def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:
     """Return the provider *name* (as in the manifest): its preset with *override* merged in.
 
-    Raise SettingsError, naming the provider, for anything that cannot work.
+    Raise SettingsError, naming the provider, for settings that cannot work.
     """
-    wish = {key: value for key, value in dict(override or {}).items() if value is not None}
-    _known(name, wish, OVERRIDE_KEYS)
-    preset, facts = _start(name, wish)
-    tariff = wish.pop("tariff", None)
-    models = wish.pop("models", {})
+    settings = {key: value for key, value in dict(override or {}).items() if value is not None}
+    for key in settings:
+        if key not in OVERRIDE_KEYS:
+            raise SettingsError(f"provider {name}: unknown setting {key!r}.{_suggestion(str(key), OVERRIDE_KEYS)}")
+    preset, facts = _base(name, settings)
+    tariff = settings.pop("tariff", None)
+    models = settings.pop("models", {})
     if not isinstance(models, Mapping):
         raise SettingsError(f"provider {name}: models must be a mapping of names to settings")
-    facts = _merged(facts, {key: value for key, value in wish.items() if key != "preset"})
+    facts = _merge(facts, {key: value for key, value in settings.items() if key != "preset"})
     if isinstance(facts["api_key_env"], str):
         facts["api_key_env"] = [facts["api_key_env"]]
     facts["models"] = _models(name, facts, tariff, models)
     facts["base_url"] = checked_url(name, facts["base_url"])
     facts["default_model"] = _default_model(facts)
     if name != preset and facts["base_url"] != _presets()[preset]["base_url"]:
-        facts = _undated(facts)
+        facts = _without_end_dates(facts)
     _check_paths(name, facts["paths"])
     try:
         return Profile.model_validate({**facts, "name": name, "preset": preset})
@@ -100,28 +102,29 @@ def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:
         raise SettingsError(f"provider {name}: {_sentences(error)}") from None
 
 
-def _start(name: str, wish: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _base(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the name and the facts of the preset that a provider is based on."""
     presets = _presets()
-    preset = wish.get("preset", name if name in presets else None)
+    preset = settings.get("preset", name if name in presets else None)
     if preset is not None:
         if preset not in presets:
-            raise SettingsError(f"provider {name}: there is no preset {preset!r}.{_near(str(preset), presets)}")
+            raise SettingsError(f"provider {name}: there is no preset {preset!r}.{_suggestion(str(preset), presets)}")
         return preset, presets[preset]
-    if "dialect" not in wish or "base_url" not in wish:
+    if "dialect" not in settings or "base_url" not in settings:
         raise SettingsError(
-            f"provider {name}: this is no preset.{_near(name, presets)} A provider of your own needs"
-            " preset and base_url, or dialect and base_url."
+            f"provider {name}: there is no preset of this name.{_suggestion(name, presets)} A provider of your own"
+            " needs preset and base_url, or dialect and base_url."
         )
-    # Another company that speaks the same dialect: its prices and its key are its own.
-    preset = _FIRST_OF.get(wish["dialect"], "gateway")
-    facts = {key: value for key, value in presets[preset].items() if key not in _PERSONAL}
+    # Another company with the same dialect has prices and a key of its own.
+    preset = _BASE_PRESETS.get(settings["dialect"], "gateway")
+    facts = {key: value for key, value in presets[preset].items() if key not in _COMPANY_FACTS}
     facts["models"] = {key: {**model, "tariff": {}, "assumes": {}} for key, model in facts["models"].items()}
     variable = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name).upper()
     return preset, {**facts, "api_key_env": [f"{variable}_API_KEY"], "url_hosts": ["*"]}
 
 
-def _undated(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *facts* without the ends of models: they bind who announced them, not a gateway to the same models."""
+def _without_end_dates(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *facts* without the end dates of models, which do not apply to a gateway to the same models."""
     models = {
         title: {part: value for part, value in model.items() if part not in ("ends", "successor")}
         for title, model in facts["models"].items()
@@ -130,31 +133,31 @@ def _undated(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _models(name: str, facts: Mapping[str, Any], tariff: object, models: Mapping[str, Any]) -> dict[str, Any]:
-    known = {key: _priced(name, model, tariff) for key, model in facts["models"].items()}
-    for key, wish in models.items():
-        if not isinstance(wish, Mapping):
+    result = {key: _with_tariff(name, model, tariff) for key, model in facts["models"].items()}
+    for key, settings in models.items():
+        if not isinstance(settings, Mapping):
             raise SettingsError(f"provider {name}: model {key} must be a mapping")
-        base = next((model for title, model in known.items() if _is_named(title, model, key)), None)
-        if base is None:
-            heir = _heir(facts, known, wish.get("dialect", facts["dialect"]))
-            fresh = {part: value for part, value in heir.items() if part not in _OF_ONE_MODEL}
-            base = _priced(name, {**fresh, "wire": key}, tariff)
-        canonical = next((title for title, model in known.items() if model is base), key)
-        rest = {part: value for part, value in wish.items() if part != "tariff"}
-        known[canonical] = _priced(name, _merged(base, rest), wish.get("tariff"))
-    return known
+        title = next((title for title, model in result.items() if _is_named(title, model, key)), None)
+        if title is None:
+            parent = _parent(facts, result, settings.get("dialect", facts["dialect"]))
+            inherited = {part: value for part, value in parent.items() if part not in _MODEL_FACTS}
+            title = key
+            result[title] = _with_tariff(name, {**inherited, "wire": key}, tariff)
+        rest = {part: value for part, value in settings.items() if part != "tariff"}
+        result[title] = _with_tariff(name, _merge(result[title], rest), settings.get("tariff"))
+    return result
 
 
-def _heir(facts: Mapping[str, Any], known: Mapping[str, Any], dialect: str) -> Mapping[str, Any]:
-    """Return the model whose rules a model declared by the user inherits: the default one, if it speaks *dialect*."""
-    speakers = {key: model for key, model in known.items() if (model.get("dialect") or facts["dialect"]) == dialect}
-    first: Mapping[str, Any] = next(iter((speakers or known).values()))
-    heir: Mapping[str, Any] = speakers.get(facts["default_model"], first)
-    return heir
+def _parent(facts: Mapping[str, Any], models: Mapping[str, Any], dialect: str) -> Mapping[str, Any]:
+    """Return the model whose rules a new model inherits: the default one if it has *dialect*, or else the first."""
+    candidates = {key: model for key, model in models.items() if (model.get("dialect") or facts["dialect"]) == dialect}
+    first: Mapping[str, Any] = next(iter((candidates or models).values()))
+    parent: Mapping[str, Any] = candidates.get(facts["default_model"], first)
+    return parent
 
 
-def _priced(name: str, model: Mapping[str, Any], tariff: object) -> dict[str, Any]:
-    """Return *model* with the user's *tariff*; a USD price he states replaces every other USD price of the preset."""
+def _with_tariff(name: str, model: Mapping[str, Any], tariff: object) -> dict[str, Any]:
+    """Return *model* with the user's *tariff*, whose USD price replaces every other USD price of the preset."""
     if tariff is None:
         return dict(model)
     if not isinstance(tariff, Mapping):
@@ -167,13 +170,13 @@ def _priced(name: str, model: Mapping[str, Any], tariff: object) -> dict[str, An
     for flat in ("usd_per_image", "credits_per_image"):
         if flat in tariff:
             old.pop(flat, None)
-    return {**model, "tariff": _merged(old, tariff)}
+    return {**model, "tariff": _merge(old, tariff)}
 
 
 def _default_model(facts: Mapping[str, Any]) -> str:
-    wanted = facts["default_model"]
-    named = (key for key, model in facts["models"].items() if _is_named(key, model, wanted))
-    return str(next(named, wanted))
+    name = facts["default_model"]
+    titles = (title for title, model in facts["models"].items() if _is_named(title, model, name))
+    return str(next(titles, name))
 
 
 def _is_named(title: str, model: Mapping[str, Any], name: str) -> bool:
@@ -181,44 +184,42 @@ def _is_named(title: str, model: Mapping[str, Any], name: str) -> bool:
     return name in (title, model.get("wire")) or str(name).rpartition("/")[2] in aliases
 
 
-def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *old* with *new* laid over it; mappings are merged, everything else replaces."""
+def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *old* updated by *new*; mappings are merged, other values are replaced."""
     result = dict(old)
     for key, value in new.items():
         before = result.get(key)
         deep = isinstance(before, Mapping) and isinstance(value, Mapping)
-        result[key] = _merged(before, value) if deep else value  # type: ignore[arg-type]
+        result[key] = _merge(before, value) if deep else value  # type: ignore[arg-type]
     return result
 
 
 def checked_url(name: str, base_url: object) -> str:
-    """Return *base_url* without trailing slashes; raise SettingsError where a key must not be sent there."""
+    """Return *base_url* without trailing slashes; raise SettingsError if a key must not be sent there."""
     where = f"provider {name}: base_url"
     if not isinstance(base_url, str) or not base_url.strip():
-        raise SettingsError(
-            f"{where} is missing; write what stands before /v1 or /api/v1, such as https://gw.example.com"
-        )
+        raise SettingsError(f"{where} is missing; write the part before /v1 or /api/v1, such as https://gw.example.com")
     text = base_url.strip()
     if any(letter.isspace() or not letter.isprintable() for letter in text):
-        raise SettingsError(f"{where} holds blanks or control characters")
+        raise SettingsError(f"{where} contains blanks or control characters")
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise SettingsError(f"{where} is no URL: {error}") from None
+        raise SettingsError(f"{where} is not a URL: {error}") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise SettingsError(f"{where} must start with https:// and name a host, not {text[:80]!r}")
+        raise SettingsError(f"{where} must start with https:// and a host, not {text[:80]!r}")
     if parts.username is not None or parts.password is not None:
-        raise SettingsError(f"{where} must not hold a name or password; keys come from the environment")
+        raise SettingsError(f"{where} must not contain a name or password; keys come from the environment")
     if parts.query or parts.fragment or text.endswith(("?", "#")):
-        raise SettingsError(f"{where} must not hold a query or a fragment")
+        raise SettingsError(f"{where} must not contain a query or a fragment")
     if parts.scheme == "http" and not is_loopback(host):
-        raise SettingsError(f"{where} is plain http to {host}: the key would travel readable; use https")
+        raise SettingsError(f"{where} is plain http to {host}: the key would be sent unencrypted; use https")
     return text.rstrip("/")
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether *host* is this machine."""
+    """Return whether *host* is this machine."""
     if host.rstrip(".").lower() == "localhost":
         return True
     try:
@@ -231,24 +232,18 @@ def _check_paths(name: str, paths: Mapping[str, Any]) -> None:
     for key, path in paths.items():
         clean = isinstance(path, str) and path.startswith("/") and not path.startswith("//")
         if not clean or any(mark in path for mark in "?# \t\r\n\\"):
-            raise SettingsError(f"provider {name}: path {key} must start with one / and hold no query or blank")
+            raise SettingsError(f"provider {name}: path {key} must start with a single / and contain no query or blank")
 
 
-def _known(name: str, wish: Mapping[str, Any], keys: tuple[str, ...]) -> None:
-    for key in wish:
-        if key not in keys:
-            raise SettingsError(f"provider {name}: unknown setting {key!r}.{_near(str(key), keys)}")
-
-
-def _near(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+def _suggestion(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
     hint = suggest(word, known)
     return f" {hint[0].upper()}{hint[1:]}{'' if hint.endswith('?') else '.'}"
 
 
 def _sentences(error: ValidationError) -> str:
-    said = []
+    sentences = []
     for problem in error.errors(include_url=False):
-        place = ".".join(str(step) for step in problem["loc"])
+        location = ".".join(str(step) for step in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
-        said.append(f"{place}: {message}" if place else message)
-    return "; ".join(said)
+        sentences.append(f"{location}: {message}" if location else message)
+    return "; ".join(sentences)

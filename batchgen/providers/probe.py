@@ -151,7 +151,7 @@ def _verdict(fault: Fault, status: int) -> tuple[KeyVerdict, str]:
     if fault.cause is Cause.MONEY:
         return KeyVerdict.ACCEPTED, fault.hint  # only a key that was recognized is told that its account is empty
     if _SCOPES.search(fault.message):
-        return KeyVerdict.UNVERIFIED, "the key may not use this endpoint, but may still be able to make images"
+        return KeyVerdict.UNVERIFIED, "the key may not use this endpoint, but it may still make images"
     if status in _NO_SUCH_PATH:
         return KeyVerdict.UNVERIFIED, _CHECK_URL
     if 300 <= status < 400:

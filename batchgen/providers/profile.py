@@ -1,4 +1,4 @@
-"""A provider's facts as data: where it is, what each model takes, how fast, for how much.  Values; no I/O.
+"""Provider profiles: a provider's address, models, limits and prices as data.
 
 A *profile* is a preset from ``presets.yaml`` with the user's overrides merged in.
 """
@@ -22,12 +22,12 @@ Amount = Annotated[
 ]
 
 
-#: Ports that need not be written.
+#: Ports that a URL need not contain.
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class UnknownModel(LookupError):
-    """This provider has no such model; ``suggestion`` is the nearest one it has, or ""."""
+    """This provider has no such model; ``suggestion`` is the closest name that it has, or ""."""
 
     def __init__(self, name: str, profile: Profile) -> None:
         known = sorted({*profile.models, *(model.wire for model in profile.models.values())})
@@ -38,13 +38,13 @@ class UnknownModel(LookupError):
 
 
 class Frozen(BaseModel):
-    """Base of all profile values: immutable, and an unknown key is an error."""
+    """Base class of all profile values: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Limits(Frozen):
-    """How fast a provider may be asked.  None is no limit of that kind."""
+    """Rate limits of a provider.  None means no limit of that kind."""
 
     requests_per_second: float | None = Field(None, gt=0, description="Most requests in any second")
     requests_per_minute: float | None = Field(None, gt=0, description="Most requests in any minute")
@@ -59,7 +59,7 @@ class Limits(Frozen):
 
 
 class Group(Limits):
-    """Models that a provider counts together, beside its limits for everything."""
+    """Models that a provider counts together, in addition to its overall limits."""
 
     models: Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)] = (
         Field(min_length=1, description="Names of models, or globs of them")
@@ -68,7 +68,7 @@ class Group(Limits):
 
 
 class Timeouts(Frozen):
-    """Seconds.  ``total`` None: by quality and size (``wire.md`` 1.9: renders take 45 to 300 s)."""
+    """Timeouts in seconds.  If ``total`` is None, quality and size decide: renders take 45 to 300 s."""
 
     connect: float = Field(10, gt=0, description="Seconds to open a connection")
     total: float | None = Field(None, gt=0, description="Seconds for one whole attempt, answer included")
@@ -78,7 +78,7 @@ class Timeouts(Frozen):
 
 
 class Retry(Frozen):
-    """How often and how slowly a job is tried again."""
+    """How often a job is tried again, and with which pauses."""
 
     attempts: int = Field(4, ge=1, le=50, description="Most paid attempts for one job")
     first_wait: float = Field(2.0, ge=0, description="Seconds before the first repeat; doubles each time")
@@ -98,7 +98,7 @@ class Tokens(Frozen):
 
 
 class Tariff(Frozen):
-    """What a model costs.  Any part may be missing; what cannot be priced is unknown, never 0."""
+    """The prices of a model. Any part may be missing; a cost without a price is unknown, never 0."""
 
     date: str | None = Field(None, description="When these prices were read (YYYY-MM-DD)")
     usd_per_million_tokens: Tokens | None = None
@@ -113,7 +113,7 @@ class Tariff(Frozen):
 
 
 class SizeRule(Frozen):
-    """Which sizes are taken, and in which terms.
+    """The sizes that a model accepts.
 
     fixed: one of ``allowed``.  free: any WxH by OpenAI's rule, or one of ``allowed``.  ratio: a ratio of
     ``allowed``; a WxH that reduces to one is converted.  none: the provider takes no size.
@@ -124,14 +124,14 @@ class SizeRule(Frozen):
 
 
 class Rules(Frozen):
-    """What one operation (generate or edit) of one model takes."""
+    """What one operation (generate or edit) of one model accepts."""
 
     path: str  #: a key of Profile.paths
     body: Literal["json", "multipart"] = "json"
-    fields: tuple[str, ...] = ()  #: optional Task fields that may go out: quality, background, ...
-    refused: tuple[str, ...] = ()  #: ``extra`` keys the provider is known to answer with an error
-    defaults: Mapping[str, Any] = {}  #: sent where the user said nothing, because the provider requires the field
-    values: Mapping[str, tuple[Any, ...]] = {}  #: allowed values by field, where the documents list them
+    fields: tuple[str, ...] = ()  #: optional Task fields that may be sent: quality, background, ...
+    refused: tuple[str, ...] = ()  #: ``extra`` keys that the provider is known to answer with an error
+    defaults: Mapping[str, Any] = {}  #: required fields, with the value to send if the user set none
+    values: Mapping[str, tuple[Any, ...]] = {}  #: allowed values by field, if the provider documents them
     size: SizeRule = SizeRule()
     n_max: int = 1  #: images one request may ask for
     prompt_max: int = 32_000  #: characters
@@ -152,71 +152,71 @@ class Model(Frozen):
     generate: Rules | None = None
     edit: Rules | None = None
     tariff: Tariff = Tariff()
-    #: Documented: what the provider takes where a job names none.  For estimates; it is never sent.
+    #: The provider's documented defaults.  They serve estimates and are never sent.
     assumes: Mapping[Literal["size", "quality", "resolution"], str] = {}
-    aliases: tuple[str, ...] = ()  #: older names of it that are still understood
-    ends: str | None = None  #: the day (YYYY-MM-DD) from which the provider offers it no more, where it announced one
-    successor: str | None = None  #: what the provider names in its place
+    aliases: tuple[str, ...] = ()  #: older names that are still accepted
+    ends: str | None = None  #: the day (YYYY-MM-DD) on which the provider withdraws it, if it announced one
+    successor: str | None = None  #: the replacement that the provider recommends
 
     def rules(self, kind: Kind) -> Rules | None:
-        """Return what this model takes for *kind*, or None where it cannot do it."""
+        """Return what this model accepts for *kind*; None if it does not support that."""
         return self.generate if kind is Kind.GENERATE else self.edit
 
 
 class Retired(Frozen):
-    """A model that a provider offers no more."""
+    """A model that a provider has withdrawn."""
 
-    ends: str  #: since this day
+    ends: str  #: the day on which it was withdrawn
     successor: str
 
 
 class BalanceCheck(Frozen):
-    """A free endpoint that tells what is left: its path, and where in its answer each amount stands."""
+    """A free endpoint that returns the balance: its path, and the dotted path (``token.remaining``) of each amount."""
 
     path: str
-    unit: str = "USD"  #: of every amount
-    account: str | None = None  #: what the account has left; steps are told apart by dots, as in ``token.remaining``
-    key_left: str | None = None  #: what this key may still spend; null there: it has no limit of its own
-    unlimited: str | None = None  #: true there: the key has no limit of its own
+    unit: str = "USD"  #: the unit of every amount
+    account: str | None = None  #: what the account has left
+    key_left: str | None = None  #: what this key may still spend; null means that it has no limit of its own
+    unlimited: str | None = None  #: true means that the key has no limit of its own
     used: str | None = None  #: what was spent through this key so far
-    withheld: str = ""  #: why the account's balance is not told, where no key of this kind may see it
+    withheld: str = ""  #: why the account's balance is missing, if no ordinary key may see it
 
 
 class ModelsCheck(Frozen):
     """A free endpoint that lists the models."""
 
     path: str
-    public: bool = False  #: anybody may ask, so an answer proves nothing about a key
+    public: bool = False  #: it needs no key, so an answer proves nothing about one
 
 
 class Checks(Frozen):
-    """What may be asked of a provider without spending.  Every path is for GET only, and documented."""
+    """Free endpoints of a provider.  Every path is documented, and for GET only."""
 
     balance: BalanceCheck | None = None
     models: ModelsCheck | None = None
 
 
 class Profile(Frozen):
-    """One provider, ready to be spoken to."""
+    """One provider, with everything that a request to it needs."""
 
     name: str  #: as in the manifest: "studio"
     preset: str  #: "gateway"
     dialect: str
     base_url: str = ""
     paths: Mapping[str, str]
-    api_key_env: tuple[str, ...]  #: names of its keys, an account each; empty where no key is needed
+    api_key_env: tuple[str, ...]  #: variables of its keys, one an account; empty if no key is needed
     default_model: str
     models: Mapping[str, Model]  #: by canonical name
-    retired: Mapping[str, Retired] = {}  #: what it once offered
+    retired: Mapping[str, Retired] = {}  #: models that it once offered
     limits: Limits = Limits()
-    groups: Mapping[str, Group] = {}  #: of models with limits of their own
+    groups: Mapping[str, Group] = {}  #: groups of models with limits of their own
     timeout: Timeouts = Timeouts()
     retry: Retry = Retry()
     on_unknown: Literal["retry", "hold"] = "retry"
-    url_hosts: tuple[str, ...] = ()  #: result URLs may point there; "*.x.com" covers subdomains, "*" any name
-    request_id_header: str | None = None  #: where our attempt id goes
-    idempotency_header: str | None = None  #: only where the provider is known to honour it
-    charges_errors: bool | None = None  #: whether an error answer may be billed; None: nobody says
+    url_hosts: tuple[str, ...] = ()  #: allowed hosts of result URLs; "*.x.com" covers subdomains, "*" any name
+    request_id_header: str | None = None  #: the header that carries our attempt id
+    idempotency_header: str | None = None  #: set only if the provider is known to honor it
+    charges_errors: bool | None = None  #: whether an error answer may be billed; None if that is undocumented
     checks: Checks = Checks()
 
     @model_validator(mode="after")
@@ -234,7 +234,7 @@ class Profile(Frozen):
         known = sorted({name for title, model in self.models.items() for name in (title, model.wire, *model.aliases)})
         for name, group in self.groups.items():
             for glob in group.models:
-                if not any(fnmatchcase(one, glob) for one in known):
+                if not any(fnmatchcase(model, glob) for model in known):
                     hint = suggest(glob, known, f"there are: {', '.join(sorted(self.models))}")
                     raise ValueError(f"groups.{name}: no model fits {glob!r}; {hint}")
             if name not in self.grouped:
@@ -244,31 +244,31 @@ class Profile(Frozen):
 
     @property
     def origin(self) -> str:
-        """Return scheme, host and (where it is not the usual one) port of ``base_url``."""
+        """Return scheme, host and (unless it is the default) port of ``base_url``."""
         return origin_of(urlsplit(self.base_url))
 
     def url(self, path_key: str) -> str:
-        """Return the absolute URL of a path; what ``base_url`` already ends with is not said twice."""
+        """Return the absolute URL of a path, without repeating what ``base_url`` already ends with."""
         return join(self.base_url, self.paths[path_key])
 
     @property
     def grouped(self) -> dict[str, frozenset[str]]:
         """Return the canonical models of each group; a model belongs to the first group that names it."""
-        found: dict[str, set[str]] = {name: set() for name in self.groups}
+        grouped: dict[str, set[str]] = {name: set() for name in self.groups}
         for title, model in self.models.items():
             for name, group in self.groups.items():
                 names = (title, model.wire, *model.aliases)
-                if any(fnmatchcase(one, glob) for one in names for glob in group.models):
-                    # jobs of an older version stand in the table under the older name
-                    found[name] |= {title, *model.aliases}
+                if any(fnmatchcase(alias, glob) for alias in names for glob in group.models):
+                    # The job table holds jobs of an older version under the older name.
+                    grouped[name] |= {title, *model.aliases}
                     break
-        return {name: frozenset(models) for name, models in found.items() if models}
+        return {name: frozenset(models) for name, models in grouped.items() if models}
 
     def find(self, name: str | None = None) -> tuple[str, Model]:
         """Return (canonical name, model) for a canonical or wire name; None is the default model.
 
-        A vendor prefix may be there or not ("openai/gpt-image-2"), so one name works at every provider.
-        Raise UnknownModel where there is none.
+        A vendor prefix ("openai/gpt-image-2") is optional, so that one name works at every provider.
+        Raise UnknownModel if there is no such model.
         """
         wanted = self.default_model if name is None else name
         if wanted in self.models:
@@ -283,7 +283,7 @@ class Profile(Frozen):
         raise UnknownModel(wanted, self)
 
     def may_fetch(self, url: str) -> bool:
-        """Tell whether a result may be fetched there: the origin of ``base_url``, or https on the allow-list."""
+        """Return whether a result may be fetched from *url*: the origin of ``base_url``, or https on the allow-list."""
         try:
             parts = urlsplit(url)
             if parts.username is not None or parts.password is not None or not parts.hostname:
@@ -297,7 +297,7 @@ class Profile(Frozen):
 
 
 def origin_of(parts: SplitResult) -> str:
-    """Return scheme://host[:port] in lower case, the usual port left out; raise ValueError for an impossible one."""
+    """Return scheme://host[:port] in lower case, without a default port; raise ValueError for an invalid port."""
     host = (parts.hostname or "").lower()
     host = f"[{host}]" if ":" in host else host
     port = "" if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
@@ -305,7 +305,7 @@ def origin_of(parts: SplitResult) -> str:
 
 
 def join(base_url: str, path: str) -> str:
-    """Join *base_url* and *path*, dropping a tail of the base that the path brings along anyway.
+    """Join *base_url* and *path*, dropping a tail of the base that the path repeats.
 
     Both ``https://x`` and ``https://x/v1`` give ``https://x/v1/images``; ``https://x/v1`` and
     ``/api/v1/images`` give ``https://x/api/v1/images``.
@@ -317,12 +317,11 @@ def join(base_url: str, path: str) -> str:
     shared = next((size for size in range(min(len(tail), len(steps)), 0, -1) if tail[-size:] == steps[:size]), 0)
     if not shared and tail and tail[-1] == "v1" and "v1" in steps:
         shared = 1
-    kept = tail[: len(tail) - shared]
-    return f"{scheme}://{'/'.join([host, *kept, *steps])}"
+    return f"{scheme}://{'/'.join([host, *tail[: len(tail) - shared], *steps])}"
 
 
 def _listed(host: str, patterns: tuple[str, ...]) -> bool:
-    """Match *host* (lower case); "*" takes any name with a dot in it, but no address."""
+    """Match *host* (lower case); "*" matches any name that contains a dot, but no IP address."""
     named = "." in host and ":" not in host and not host.rpartition(".")[2].isdigit()
     for pattern in map(str.lower, patterns):
         if pattern == host or (pattern == "*" and named):

@@ -1,4 +1,4 @@
-"""The provider's facts that a spool slot carries: the provider may leave the manifest while its answer waits.  Pure."""
+"""The provider profile inside a spool slot: the provider may leave the manifest before its answer is delivered."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ..task import Task
 from .presets import profile as preset_profile
 from .profile import Model, Profile, Rules
 
-#: The member of a slot's order that holds them.
+#: The field of a slot's order that holds the profile.
 KEY = "profile"
 
 
 def dump(profile: Profile, model: Model, name: str) -> dict[str, Any]:
-    """Return what reading and pricing an answer of one model needs, fit for JSON; it holds no key."""
-    one = profile.model_copy(update={"models": {name: model}, "default_model": name, "groups": {}})
-    return one.model_dump(mode="json", exclude_defaults=True)
+    """Return what is needed to read and price an answer of one model, as JSON data; it contains no key."""
+    reduced = profile.model_copy(update={"models": {name: model}, "default_model": name, "groups": {}})
+    return reduced.model_dump(mode="json", exclude_defaults=True)
 
 
 def load(task: Task, order: Mapping[str, Any]) -> tuple[Profile, Model]:
-    """Return the facts that a slot's *order* carries.
+    """Return the profile and model in a slot's *order*.
 
-    Slots of old versions carry none: then the preset of that name counts, or else a stand-in that can read any answer
-    and price none.
+    Slots of old versions hold none: then the preset of that name is used, or else a substitute that can read any
+    answer and price none.
     """
     with suppress(ValueError, LookupError):
         profile = Profile.model_validate(order[KEY])

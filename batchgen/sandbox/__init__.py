@@ -1,1 +1,1 @@
-"""Simulated providers on loopback: an independent witness that shares no code with the rest."""
+"""The sandbox: simulated providers on loopback, an independent witness that shares no code with the rest."""

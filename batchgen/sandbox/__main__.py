@@ -1,4 +1,4 @@
-"""``python -m batchgen.sandbox``: the arguments of the simulated providers."""
+"""``python -m batchgen.sandbox``: the command line of the simulated providers."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ T = TypeVar("T")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to stop; return the exit code."""
+    """Serve until a signal or idleness ends it; return the exit code."""
     parser = _parser()
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        require_loopback(given.host)
+        require_loopback(options.host)
     except ValueError as error:
         parser.error(str(error))
     settings = Settings(
-        log=given.log,
-        host=given.host,
-        port=given.port,
-        ready_file=given.ready_file,
-        latency=given.latency,
-        seed=given.seed,
-        faults=tuple(given.fault),
-        throttles=dict(given.throttle),
-        idle_exit=given.idle_exit,
-        honour_idempotency=given.honour_idempotency,
-        draw=given.draw,
-        clock=given.clock,
+        log=options.log,
+        host=options.host,
+        port=options.port,
+        ready_file=options.ready_file,
+        latency=options.latency,
+        seed=options.seed,
+        faults=tuple(options.fault),
+        throttles=dict(options.throttle),
+        idle_exit=options.idle_exit,
+        honour_idempotency=options.honour_idempotency,
+        draw=options.draw,
+        clock=options.clock,
     )
     asyncio.run(serve(settings))
     return 0
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m batchgen.sandbox",
-        description="Simulated image providers on loopback: strict, with a charge log, and able to misbehave.",
+        description="Simulated image providers on loopback: strict, with a charge log, and with failures on demand.",
         epilog="batchgen help sandbox-faults lists the kinds of fault.",
     )
     add = parser.add_argument
@@ -66,9 +66,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--fault", type=_checked(parse_rate), action="append", default=[], metavar="KIND[:VALUE]=RATE")
     add("--throttle", type=_checked(_throttle), action="append", default=[], metavar="PROVIDER=N/m")
     add("--idle-exit", type=float, metavar="SECONDS", help="end after so long without requests")
-    add("--honour-idempotency", action="store_true", help="answer a repeated Idempotency-Key from memory, uncharged")
+    add(
+        "--honour-idempotency",
+        action="store_true",
+        help="answer a repeated Idempotency-Key from memory, without a charge",
+    )
     add("--draw", choices=("full", "small"), default="full", help="small: tiny images, for stress tests")
-    add("--clock", type=float, default=0, metavar="SECONDS", help="how far the date of every answer is wrong")
+    add("--clock", type=float, default=0, metavar="SECONDS", help="error of the date in every answer")
     return parser
 
 
@@ -81,7 +85,7 @@ def _throttle(text: str) -> tuple[str, str]:
 
 
 def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """Let argparse show the words of a ValueError."""
+    """Return a parser whose ValueError argparse shows as its message."""
 
     def checked(text: str) -> T:
         try:

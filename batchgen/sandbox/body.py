@@ -1,4 +1,4 @@
-"""Read request bodies, JSON and multipart, and find the prompt and its directives in them."""
+"""Request bodies: JSON and multipart, with the prompt and its directives."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import re
 
 from aiohttp import BodyPartReader, web
 
-from .cdn import Shelf
-from .drawing import draw_stand_in
+from .cdn import ResultStore
+from .drawing import draw_source
 from .faults import Fault, split_prompt
 from .sources import IMAGE_LIMIT
-from .values import Form, Json, Refusal, Upload
+from .values import Form, Json, Upload, invalid
 
-_PICSUM = re.compile(r"/(\d{2,4})/(\d{2,4})/?$")  # seed documents name such addresses: .../800/600
+_PICSUM = re.compile(r"/(\d{2,4})/(\d{2,4})/?$")  # providers' documents use such addresses: .../800/600
 _ONLY_DIRECTIVES = "(only a directive)"
 
 
 async def read_form(request: web.Request) -> Form:
-    """Parse the body as its content type says, or refuse it."""
+    """Parse the body by its content type, or refuse it."""
     if request.content_type == "application/json":
         return Form(fields=_json_object(await request.read()))
     if request.content_type == "multipart/form-data":
         return await _read_multipart(request)
     message = f"Unsupported content type '{request.content_type}': expected application/json or multipart/form-data."
-    raise Refusal("invalid", message, code="unsupported_content_type")
+    raise invalid(message, "unsupported_content_type")
 
 
 def _json_object(raw: bytes) -> Json:
@@ -32,9 +32,9 @@ def _json_object(raw: bytes) -> Json:
         fields = json.loads(raw)
     except ValueError as error:
         message = "We could not parse the JSON body of your request."
-        raise Refusal("invalid", message, code="invalid_json") from error
+        raise invalid(message, "invalid_json") from error
     if not isinstance(fields, dict):
-        raise Refusal("invalid", "The JSON body of a request must be an object.", code="invalid_json")
+        raise invalid("The JSON body of a request must be an object.", "invalid_json")
     return fields
 
 
@@ -44,8 +44,8 @@ async def _read_multipart(request: web.Request) -> Form:
     try:
         async for part in await request.multipart():
             if not isinstance(part, BodyPartReader) or not part.name:
-                raise Refusal("invalid", "A part of the multipart body has no name.", code="invalid_multipart")
-            # One byte over the limit is enough to refuse; the rest of the part is read and thrown away.
+                raise invalid("A part of the multipart body has no name.", "invalid_multipart")
+            # One byte above the limit is enough to refuse the part; the rest is read and discarded.
             data = bytearray()
             while chunk := await part.read_chunk(262_144):
                 if len(data) <= IMAGE_LIMIT:
@@ -54,18 +54,16 @@ async def _read_multipart(request: web.Request) -> Form:
                 mime = part.headers.get("Content-Type", "application/octet-stream").split(";")[0].strip().lower()
                 files.append(Upload(name=part.name, filename=part.filename, mime=mime, data=bytes(data)))
             elif part.name in fields:
-                raise Refusal(
-                    "invalid", f"Duplicate parameter: '{part.name}'.", code="duplicate_parameter", param=part.name
-                )
+                raise invalid(f"Duplicate parameter: '{part.name}'.", "duplicate_parameter", part.name)
             else:
                 fields[part.name] = data.decode("utf-8")
     except ValueError as error:  # bad boundaries, bad headers, bad UTF-8
-        raise Refusal("invalid", "Could not parse multipart form.", code="invalid_multipart") from error
+        raise invalid("Could not parse multipart form.", "invalid_multipart") from error
     return Form(fields=fields, files=tuple(files), multipart=True)
 
 
 def raw_prompt(fields: Json) -> str:
-    """Return the words of a request as they came, wherever they stand."""
+    """Return the prompt of a request as it came, directives included."""
     prompt = fields.get("prompt")
     if isinstance(prompt, str):
         return prompt
@@ -73,15 +71,15 @@ def raw_prompt(fields: Json) -> str:
 
 
 def take_directives(form: Form) -> tuple[Form, tuple[Fault, ...]]:
-    """Return the body without directives, and the faults that they ask for."""
-    found: list[Fault] = []
+    """Return the body without directives, and the faults that the directives name."""
+    directives: list[Fault] = []
 
     def clean(text: str) -> str:
         try:
             rest, faults = split_prompt(text)
         except ValueError as error:
-            raise Refusal("invalid", f"Bad sandbox directive: {error}", code="invalid_value", param="prompt") from error
-        found.extend(faults)
+            raise invalid(f"Bad sandbox directive: {error}", "invalid_value", "prompt") from error
+        directives.extend(faults)
         return rest or (_ONLY_DIRECTIVES if faults else rest)
 
     fields = form.fields
@@ -89,7 +87,7 @@ def take_directives(form: Form) -> tuple[Form, tuple[Fault, ...]]:
         fields = {**fields, "prompt": clean(fields["prompt"])}
     for part in _text_parts(fields):
         part["text"] = clean(part["text"])
-    return Form(fields=fields, files=form.files, multipart=form.multipart), tuple(found)
+    return Form(fields=fields, files=form.files, multipart=form.multipart), tuple(directives)
 
 
 def _text_parts(fields: Json) -> list[Json]:
@@ -105,14 +103,14 @@ def _text_parts(fields: Json) -> list[Json]:
     return parts
 
 
-def fetch_source(url: str, own_url: str, shelf: Shelf) -> bytes:
-    """Return the bytes behind a source URL: a result of this server, or a stand-in for any https address."""
+def fetch_source(url: str, own_url: str, results: ResultStore) -> bytes:
+    """Return the bytes behind a source URL: a result of this server, or a drawing for any https address."""
     if url.startswith(f"{own_url}/"):
-        stored = shelf.get(url.removeprefix(own_url))
+        stored = results.get(url.removeprefix(own_url))
         if stored is not None and not stored.gone:
             return stored.data
     elif url.lower().startswith("https://") and "sandbox-404" not in url:
         size = _PICSUM.search(url)
-        return draw_stand_in(url, (int(size.group(1)), int(size.group(2))) if size else (1024, 768))
+        return draw_source(url, (int(size.group(1)), int(size.group(2))) if size else (1024, 768))
     message = f"Error while downloading {url[:200]}."
-    raise Refusal("invalid", message, code="invalid_image_url", param="image_url")
+    raise invalid(message, "invalid_image_url", "image_url")

@@ -1,4 +1,4 @@
-"""Where result URLs lead: images kept in memory for a while, with faults of their own."""
+"""Result URLs: images kept in memory for a while, with faults of their own."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ from .values import Link
 
 #: Older results expire once this many bytes are kept, as real result URLs do after an hour.
 MOST_BYTES = 256_000_000
-#: So many failures are failures for good.
+#: As many failures as this are permanent.
 FOR_GOOD = 1_000_000
 _CODES = {403: "AccessDenied", 404: "NoSuchKey", 410: "Gone", 503: "SlowDown"}
 
 
 @dataclass(kw_only=True, slots=True)
-class Stored:
-    """One file, and how it misbehaves."""
+class StoredFile:
+    """A result file, and how its address behaves."""
 
     data: bytes
     mime: str
     link: Link = field(default_factory=Link)
-    asked: int = 0  #: how often it was asked for
+    asked: int = 0  #: number of requests for it
 
     @property
     def gone(self) -> bool:
-        """Tell whether nobody will ever get it."""
+        """Whether every download of it fails."""
         return self.link.times >= FOR_GOOD
 
 
-class Shelf:
-    """Keep the newest files, by provider and name."""
+class ResultStore:
+    """The newest result files, by the path of their URL."""
 
     def __init__(self) -> None:
-        self._files: OrderedDict[str, Stored] = OrderedDict()
+        self._files: OrderedDict[str, StoredFile] = OrderedDict()
         self._bytes = 0
 
-    def put(self, path: str, stored: Stored) -> None:
-        """Keep a file under the path of its URL."""
+    def put(self, path: str, stored: StoredFile) -> None:
+        """Add a file; the oldest ones expire."""
         self._files[path] = stored
         self._bytes += len(stored.data)
         while self._bytes > MOST_BYTES and len(self._files) > 1:
             _, oldest = self._files.popitem(last=False)
             self._bytes -= len(oldest.data)
 
-    def get(self, path: str) -> Stored | None:
-        """Return a file that is still there."""
+    def get(self, path: str) -> StoredFile | None:
+        """Return a file that has not expired."""
         return self._files.get(path)
 
 
-def serve(shelf: Shelf, request: web.Request, elsewhere: str) -> web.Response:
-    """Answer a download; a request that carries a key is refused, as signed URLs refuse it, where none is asked for."""
-    stored = shelf.get(request.path)
+def serve(results: ResultStore, request: web.Request, elsewhere: str) -> web.Response:
+    """Answer a download; like signed URLs, refuse a request with a key unless the address needs one."""
+    stored = results.get(request.path)
     link = Link() if stored is None else stored.link
-    keyed = "Authorization" in request.headers
-    if keyed and not link.keyed:
+    needs_key = "Authorization" in request.headers
+    if needs_key and not link.needs_key:
         return _failed(400, "InvalidArgument", "Only one auth mechanism allowed")
     if stored is None:
         return _failed(404, _CODES[404])
-    if link.keyed and not keyed:
+    if link.needs_key and not needs_key:
         return web.json_response({"error": {"message": "No API key was given"}}, status=401)
     stored.asked += 1
     if stored.asked <= link.times:

@@ -1,4 +1,4 @@
-"""Check the fields of a request against what a provider documents; refuse the rest."""
+"""Checks of request fields against what a provider documents; everything else is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from .sources import json_images, uploaded_images
-from .values import Fetch, Form, Json, Order, Refusal
+from .values import Fetch, Form, Json, Order, Refusal, invalid
 
 MOST_CHARACTERS = 32_000
 STANDARD_SIZES = {"1024x1024": (1024, 1024), "1536x1024": (1536, 1024), "1024x1536": (1024, 1536)}
@@ -34,19 +34,17 @@ class Rules:
     qualities: tuple[str, ...] = QUALITIES
     json_edit: bool = True
     multipart_edit: bool = True
-    as_url: bool = False  #: answers with a URL unless told otherwise
+    as_url: bool = False  #: answers with a URL by default
 
 
 def read_order(form: Form, kind: str, rules: Rules, fetch: Fetch) -> Order:
-    """Turn a body into an order, or refuse it, in the order in which OpenAI's own service complains."""
+    """Turn a body into an order, or refuse it; the checks are in the sequence of OpenAI's own service."""
     fields = form.fields
     if kind == "edit":
         if not (rules.multipart_edit if form.multipart else rules.json_edit):
-            raise Refusal("invalid", "Unsupported content type for image edits.", code="unsupported_content_type")
+            raise invalid("Unsupported content type for image edits.", "unsupported_content_type")
     elif form.multipart:
-        raise Refusal(
-            "invalid", "Unsupported content type: expected application/json.", code="unsupported_content_type"
-        )
+        raise invalid("Unsupported content type: expected application/json.", "unsupported_content_type")
     require(fields, rules.required)
     model = one_of_models(text(fields, "model"), rules.models)
     allow_only(fields, rules.fields | ({"images", "mask"} if kind == "edit" and not form.multipart else frozenset()))
@@ -81,23 +79,21 @@ def read_sources(form: Form, fetch: Fetch) -> tuple[tuple[Image.Image, ...], Ima
 
 
 def require(fields: Json, names: Iterable[str]) -> None:
-    """Refuse a body that lacks a required field."""
+    """Refuse a body without a required field."""
     for name in names:
         if fields.get(name) is None:
-            raise Refusal(
-                "invalid", f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name
-            )
+            raise invalid(f"Missing required parameter: '{name}'.", "missing_required_parameter", name)
 
 
 def allow_only(fields: Json, known: frozenset[str]) -> None:
     """Refuse fields that the provider does not know."""
     for name in fields:
         if name not in known:
-            raise Refusal("invalid", f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name)
+            raise invalid(f"Unknown parameter: '{name}'.", "unknown_parameter", name)
 
 
 def one_of_models(model: str, models: frozenset[str]) -> str:
-    """Refuse a model that is not offered here."""
+    """Refuse an unknown model."""
     if model not in models:
         message = f"The model '{model}' does not exist or you do not have access to it."
         raise Refusal("model", message, code="model_not_found", param="model")
@@ -105,21 +101,21 @@ def one_of_models(model: str, models: frozenset[str]) -> str:
 
 
 def checked_prompt(prompt: str) -> str:
-    """Refuse an empty prompt and one that is too long."""
+    """Refuse an empty or an overlong prompt."""
     if not prompt.strip():
-        raise Refusal("invalid", "Invalid 'prompt': empty string.", code="empty_string", param="prompt")
+        raise invalid("Invalid 'prompt': empty string.", "empty_string", "prompt")
     if len(prompt) > MOST_CHARACTERS:
         message = f"Invalid 'prompt': string too long. Expected a maximum of {MOST_CHARACTERS} characters."
-        raise Refusal("invalid", message, code="string_above_max_length", param="prompt")
+        raise invalid(message, "string_above_max_length", "prompt")
     return prompt
 
 
 def text(fields: Json, name: str) -> str:
-    """Return a field that has to be a string."""
+    """Return a field, which must be a string."""
     value = fields[name]
     if not isinstance(value, str):
         message = f"Invalid type for '{name}': expected a string, but got {type(value).__name__} instead."
-        raise Refusal("invalid", message, code="invalid_type", param=name)
+        raise invalid(message, "invalid_type", name)
     return value
 
 
@@ -129,12 +125,12 @@ def choice_or_text(fields: Json, name: str, default: str) -> str:
 
 
 def choice(fields: Json, name: str, allowed: tuple[str, ...], default: str) -> str:
-    """Return an optional string that is one of a few."""
+    """Return an optional string out of the allowed ones."""
     value = choice_or_text(fields, name, default)
     if value not in allowed:
         listed = ", ".join(f"'{word}'" for word in allowed)
         message = f"Invalid value: '{value}'. Supported values are: {listed}."
-        raise Refusal("invalid", message, code="invalid_value", param=name)
+        raise invalid(message, "invalid_value", name)
     return value
 
 
@@ -144,40 +140,35 @@ def whole(fields: Json, name: str, low: int, high: int, default: int) -> int:
     if isinstance(value, str) and value.isdigit():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise Refusal("invalid", f"Invalid type for '{name}': expected an integer.", code="invalid_type", param=name)
+        raise invalid(f"Invalid type for '{name}': expected an integer.", "invalid_type", name)
     if not low <= value <= high:
         side = f"maximum value {high}" if value > high else f"minimum value {low}"
         message = f"Invalid '{name}': integer out of range. Expected {side}, but got {value} instead."
-        raise Refusal("invalid", message, code="integer_out_of_range", param=name)
+        raise invalid(message, "integer_out_of_range", name)
     return value
 
 
 def wants_alpha(fields: Json, output_format: str) -> bool:
-    """Return whether a transparent background is asked for; JPEG cannot hold one."""
+    """Return whether a transparent background is requested; JPEG has no transparency."""
     if choice(fields, "background", BACKGROUNDS, "auto") != "transparent":
         return False
     if output_format == "jpeg":
         message = "Transparent background is not supported for JPEG output format. Use png or webp."
-        raise Refusal("invalid", message, code="invalid_value", param="background")
+        raise invalid(message, "invalid_value", "background")
     return True
 
 
 def qualities_of(model: str, rules: Rules) -> tuple[str, ...]:
-    """Return the qualities of a model: only the 2.5 family knows two more."""
+    """Return the qualities of a model; the 2.5 family has two more."""
     return (*rules.qualities, "xhigh", "max") if "gpt-image-2.5" in model else rules.qualities
 
 
 def resolution_size(fields: Json, size: str) -> str:
-    """Return the size that a ``resolution`` hint stands for where no size is given."""
+    """Return the size of a ``resolution`` hint, unless a size is given."""
     resolutions = {"1k": "1024x1024", "2k": "2048x2048", "4k": "2880x2880"}
     hint = choice_or_text(fields, "resolution", "")
     if hint and hint.lower() not in resolutions:
-        raise Refusal(
-            "invalid",
-            f"Invalid value: '{hint}'. Supported values are: 1k, 2k, 4k.",
-            code="invalid_value",
-            param="resolution",
-        )
+        raise invalid(f"Invalid value: '{hint}'. Supported values are: 1k, 2k, 4k.", "invalid_value", "resolution")
     return resolutions[hint.lower()] if hint and size in {"", "auto"} else size
 
 
@@ -191,31 +182,29 @@ def openai_size(model: str, size: str) -> tuple[int, int]:
     free = "gpt-image-2" in model
     if match is None or not free:
         expected = "WIDTHxHEIGHT or 'auto'" if free else "'1024x1024', '1024x1536', '1536x1024' and 'auto'"
-        raise Refusal(
-            "invalid", f"Invalid value: '{size}'. Supported values are: {expected}.", code="invalid_value", param="size"
-        )
+        raise invalid(f"Invalid value: '{size}'. Supported values are: {expected}.", "invalid_value", "size")
     width, height = int(match.group(1)), int(match.group(2))
-    for broken, why in (
+    for violated, rule in (
         (width == 0 or height == 0, "both edges must be positive"),
         (width % 16 or height % 16, "both edges must be divisible by 16"),
         (max(width, height) > 3840, "the longest edge must be at most 3840 pixels"),
         (max(width, height) > 3 * min(width, height), "the aspect ratio must be between 1:3 and 3:1"),
         (not 655_360 <= width * height <= 8_294_400, "the image must have between 655360 and 8294400 pixels"),
     ):
-        if broken:
-            raise Refusal("invalid", f"Invalid size '{size}': {why}.", code="invalid_value", param="size")
+        if violated:
+            raise invalid(f"Invalid size '{size}': {rule}.", "invalid_value", "size")
     return width, height
 
 
 def listed_size(sizes: Mapping[str, tuple[int, int]], default: str) -> SizeRule:
-    """Return a rule that knows only the listed sizes."""
+    """Return a rule that accepts only the listed sizes."""
 
     def rule(_model: str, size: str) -> tuple[int, int]:
         if not size:
             return sizes[default]
         if size not in sizes:
             message = f"Invalid value: '{size}'. Supported values are: {', '.join(sizes)}."
-            raise Refusal("invalid", message, code="invalid_value", param="size")
+            raise invalid(message, "invalid_value", "size")
         return sizes[size]
 
     return rule

@@ -1,4 +1,4 @@
-"""Make what an order asks for, and write the answer: as documented, spoilt, or in another shape."""
+"""Composition of an answer: as documented, corrupted, or in another shape."""
 
 from __future__ import annotations
 
@@ -7,45 +7,45 @@ import base64
 import json
 from dataclasses import replace
 
-from .cdn import FOR_GOOD, Stored
-from .corrupt import spoil_base64, spoil_bytes, spoil_order, spoil_payload
+from .cdn import FOR_GOOD, StoredFile
+from .corrupt import corrupt_base64, corrupt_bytes, corrupt_order, corrupt_payload
 from .dialects.dialect import Dialect
 from .drawing import MIMES, draw_picture, draw_small
 from .faults import Fault
 from .shapes import Draft, Shape
 from .state import Entry, State
-from .values import Bill, Form, Link, Order, Package, Picture, Refusal, Reply
+from .values import Bill, Form, Link, Order, Package, Picture, Reply, invalid
 
 _DOCUMENTED = Shape(about="")
-#: Addresses that behave so by an older name.
+#: Kinds of address with older names.
 _LINKS = {"url404": Link(first=404, times=FOR_GOOD), "url-flaky": Link(first=503, times=2)}
 
 
 def shape_of(fault: Fault | None, order: Order) -> Shape:
-    """Return the shape of an answer; refuse one that answers to such an order do not have."""
+    """Return the shape of an answer; refuse one that this kind of answer cannot have."""
     shape = fault.shape if fault else None
     if fault is None or shape is None:
         return _DOCUMENTED
     if shape.endpoint and (shape.endpoint == "chat") != (order.kind == "chat"):
         message = f"Bad sandbox directive: {fault.kind!r} is a shape of answers to {shape.endpoint}."
-        raise Refusal("invalid", message, code="invalid_value", param="prompt")
+        raise invalid(message, "invalid_value", "prompt")
     return shape
 
 
-def carried_out(order: Order, kind: str, shape: Shape) -> Order:
-    """Return the order as the provider carries it out."""
-    return shape.ordered(order) if shape.ordered else spoil_order(order, kind)
+def actual_order(order: Order, kind: str, shape: Shape) -> Order:
+    """Return the order as the provider executes it, which may differ from the request."""
+    return shape.ordered(order) if shape.ordered else corrupt_order(order, kind)
 
 
-def billed(dialect: Dialect, order: Order, draft: Draft, shape: Shape) -> Bill:
+def price_order(dialect: Dialect, order: Order, draft: Draft, shape: Shape) -> Bill:
     """Return what the provider charges for an order."""
     bill = dialect.price(order, order.n)
     return shape.bill(bill, draft.amount) if shape.bill else bill
 
 
 def sources_of(form: Form) -> tuple[str, ...]:
-    """Return every address and data URL that a JSON body names."""
-    found: list[str] = []
+    """Return every address and data URL in a JSON body."""
+    sources: list[str] = []
 
     def look(value: object) -> None:
         if isinstance(value, dict):
@@ -55,29 +55,29 @@ def sources_of(form: Form) -> tuple[str, ...]:
             for item in value:
                 look(item)
         elif isinstance(value, str) and value.startswith(("data:image/", "https://", "http://")):
-            found.append(value)
+            sources.append(value)
 
     look(form.fields)
-    return tuple(found)
+    return tuple(sources)
 
 
 async def pictures_for(state: State, dialect: Dialect, entry: Entry, draft: Draft, shape: Shape) -> tuple[Picture, ...]:
-    """Draw the images, and put those that go out by an address on the shelf."""
+    """Draw the images, and store those that are delivered by an address."""
     order, kind = draft.order, draft.kind
     link = shape.link(draft.amount) if shape.link else _LINKS.get(kind)
     by_url = (order.as_url or dialect.url_only or link is not None) and not shape.inline
     pictures = []
-    for index, data in enumerate(await _drawn(state, dialect, entry, order)):
-        sent, mime = shape.image(data) if shape.image else (spoil_bytes(data, kind), MIMES[order.output_format])
-        stored = Stored(data=sent, mime=mime, link=link or Link())
-        url = _shelve(state, dialect, entry, index, stored) if by_url else None
+    for index, data in enumerate(await _draw(state, dialect, entry, order)):
+        sent, mime = shape.image(data) if shape.image else (corrupt_bytes(data, kind), MIMES[order.output_format])
+        stored = StoredFile(data=sent, mime=mime, link=link or Link())
+        url = _store(state, dialect, entry, index, stored) if by_url else None
         b64 = None if by_url else base64.b64encode(sent).decode("ascii")
-        picture = spoil_base64(Picture(data=sent, mime=mime, url=url, b64=b64), kind)
-        pictures.append(_lettered(picture, shape, url_only=dialect.url_only))
+        picture = corrupt_base64(Picture(data=sent, mime=mime, url=url, b64=b64), kind)
+        pictures.append(_with_base64(picture, shape, url_only=dialect.url_only))
     return tuple(pictures)
 
 
-async def _drawn(state: State, dialect: Dialect, entry: Entry, order: Order) -> list[bytes]:
+async def _draw(state: State, dialect: Dialect, entry: Entry, order: Order) -> list[bytes]:
     settings, serial = state.settings, entry.trace.serial
     if settings.draw == "small":
         return [draw_small(order, serial=serial, index=index, seed=settings.seed) for index in range(order.n)]
@@ -89,30 +89,30 @@ async def _drawn(state: State, dialect: Dialect, entry: Entry, order: Order) -> 
     return await asyncio.gather(*(loop.run_in_executor(state.pool, paint, index) for index in range(order.n)))
 
 
-def _lettered(picture: Picture, shape: Shape, *, url_only: bool) -> Picture:
-    """Write the base64 of a picture as the shape has it."""
-    if shape.letters is None or picture.b64 is None:
+def _with_base64(picture: Picture, shape: Shape, *, url_only: bool) -> Picture:
+    """Return the picture with its base64 in the form of the shape."""
+    if shape.base64_text is None or picture.b64 is None:
         return picture
-    letters = shape.letters(picture.b64, picture.mime)
-    url = f"data:{picture.mime};base64,{letters}" if url_only else None
-    return replace(picture, b64=letters, url=url)
+    base64_text = shape.base64_text(picture.b64, picture.mime)
+    url = f"data:{picture.mime};base64,{base64_text}" if url_only else None
+    return replace(picture, b64=base64_text, url=url)
 
 
-def _shelve(state: State, dialect: Dialect, entry: Entry, index: int, stored: Stored) -> str:
-    """Put a file where results lie; return its address as the answer names it."""
+def _store(state: State, dialect: Dialect, entry: Entry, index: int, stored: StoredFile) -> str:
+    """Store a result file; return its address as the answer states it."""
     extension = stored.mime.removeprefix("image/")
     path = f"/{dialect.name}/cdn/{entry.trace.serial}-{index}-{entry.trace.request_id[:12]}.{extension}"
-    state.shelf.put(path, stored)
+    state.results.put(path, stored)
     if stored.link.foreign:
         return f"https://pictures.example.test{path}"
     return path if stored.link.relative else f"{state.url}{path}"
 
 
 def write_answer(reply: Reply, draft: Draft, shape: Shape) -> Package:
-    """Turn an answer into bytes, in the shape that it has."""
+    """Turn an answer into bytes in the given shape."""
     if shape.reply:
         reply = shape.reply(reply, draft)
-    body = spoil_payload(reply.payload, draft.kind)
+    body = corrupt_payload(reply.payload, draft.kind)
     if shape.text:
         body = shape.text(body)
     package = package_of(reply, body)
@@ -120,6 +120,6 @@ def write_answer(reply: Reply, draft: Draft, shape: Shape) -> Package:
 
 
 def package_of(reply: Reply, body: bytes | None = None) -> Package:
-    """Return an answer as bytes, as JSON where no other body is given."""
+    """Return an answer as bytes: *body*, or its payload as JSON."""
     encoded = json.dumps(reply.payload).encode() if body is None else body
     return Package(status=reply.status, headers=reply.headers, body=encoded)

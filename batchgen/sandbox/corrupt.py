@@ -1,4 +1,4 @@
-"""Turn a good answer into a bad one: pure functions on pictures, payloads and bytes."""
+"""Corruption of good answers: orders, pictures, payloads and bytes. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ CLOUDFLARE_524 = """<!DOCTYPE html>
 HTML_200 = """<!DOCTYPE html>
 <html><head><title>Just a moment...</title></head><body><p>Checking your browser before accessing.</p></body></html>
 """
-WORDS_INSTEAD = "I can describe such an image, but I cannot draw it. Could you tell me more of what you want?"
+TEXT_INSTEAD = "I can describe such an image, but I cannot draw it. Could you tell me more of what you want?"
 
 
-def spoil_order(order: Order, kind: str) -> Order:
-    """Return the order as a faulty provider would carry it out."""
+def corrupt_order(order: Order, kind: str) -> Order:
+    """Return the order as a faulty provider would execute it."""
     if kind == "wrongsize":
         return replace(order, width=order.width + 230, height=max(64, order.height - 230))
     if kind == "short":
@@ -28,13 +28,13 @@ def spoil_order(order: Order, kind: str) -> Order:
     return order
 
 
-def spoil_bytes(data: bytes, kind: str) -> bytes:
-    """Cut an image in half where that is the fault."""
+def corrupt_bytes(data: bytes, kind: str) -> bytes:
+    """Cut an image in half for the fault ``truncated``."""
     return data[: len(data) // 2] if kind == "truncated" else data
 
 
-def spoil_base64(picture: Picture, kind: str) -> Picture:
-    """Put characters into base64 that do not belong there."""
+def corrupt_base64(picture: Picture, kind: str) -> Picture:
+    """Put invalid characters into base64 for the fault ``badbase64``."""
     if kind != "badbase64":
         return picture
     good = base64.b64encode(picture.data).decode("ascii")
@@ -44,10 +44,10 @@ def spoil_base64(picture: Picture, kind: str) -> Picture:
     return replace(picture, url=f"data:{picture.mime};base64,{bad}")
 
 
-def spoil_payload(payload: Json, kind: str) -> bytes:
-    """Encode an answer, as JSON or as what is nearly JSON."""
+def corrupt_payload(payload: Json, kind: str) -> bytes:
+    """Encode an answer as JSON, which the fault may break."""
     if kind == "nan":
-        return json.dumps(_poison(payload)).encode()
+        return json.dumps(_with_nan(payload)).encode()
     body = json.dumps(payload).encode()
     if kind == "badjson":
         return body[: len(body) // 2]
@@ -57,14 +57,14 @@ def spoil_payload(payload: Json, kind: str) -> bytes:
     return body
 
 
-def _poison(value: object) -> object:
+def _with_nan(value: object) -> object:
     """Replace every number by NaN, except the envelope's own code."""
     if isinstance(value, dict):
-        return {key: item if key in {"code", "index"} else _poison(item) for key, item in value.items()} | (
+        return {key: item if key in {"code", "index"} else _with_nan(item) for key, item in value.items()} | (
             {"elapsed": float("nan")} if "images" in value and "role" not in value else {}
         )
     if isinstance(value, list):
-        return [_poison(item) for item in value]
+        return [_with_nan(item) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float("nan")
     return value

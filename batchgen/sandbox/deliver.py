@@ -1,4 +1,4 @@
-"""Put an answer on the wire, well or badly."""
+"""Delivery of an answer over the connection, with faults on the way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHUNK = 262_144
 
 
 async def deliver(request: web.Request, package: Package, fault: Fault | None) -> tuple[web.StreamResponse, int | None]:
-    """Send an answer; return the response and the status that went out, None where none did."""
+    """Send an answer; return the response and its status, None if nothing was sent."""
     shape = SHAPES.get(fault.kind) if fault else None
     if shape is not None and shape.frame is not None:
         return send_raw(request, shape.frame(package)), package.status
@@ -39,26 +39,26 @@ async def deliver(request: web.Request, package: Package, fault: Fault | None) -
 
 
 def reset(request: web.Request) -> web.Response:
-    """End the connection at once, so that the client sees a reset."""
+    """Abort the connection, so that the client sees a reset."""
     transport = request.transport
     if transport is not None:
         sock = transport.get_extra_info("socket")
-        # Lingering for zero seconds turns the close into a RST.
+        # A linger time of zero turns the close into a RST.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     return web.Response(status=500)  # never sent: the connection is gone
 
 
 def send_raw(request: web.Request, data: bytes) -> web.Response:
-    """Put bytes on the connection as they are, then close it."""
+    """Write bytes to the connection as they are, then close it."""
     if request.transport is not None:
         request.transport.write(data)
-        request.transport.close()  # after what was written, unlike a reset
+        request.transport.close()  # unlike a reset, after the bytes are sent
     return web.Response(status=500)  # never sent: the connection is closing
 
 
 async def _hang(request: web.Request, seconds: float) -> None:
-    """Say nothing for a while, or until the client gives up."""
+    """Wait without an answer, at most until the client gives up."""
     for _ in range(max(1, round(seconds / 0.1))):
         if request.transport is None:
             return
@@ -77,12 +77,12 @@ async def _send_half(request: web.Request, package: Package) -> web.StreamRespon
     response = await _open(request, package, len(package.body))
     await response.write(package.body[: len(package.body) // 2])
     if request.transport is not None:
-        request.transport.close()  # after what was written, unlike a reset
+        request.transport.close()  # unlike a reset, after the bytes are sent
     return response
 
 
 async def _trickle(request: web.Request, package: Package, seconds: float) -> web.StreamResponse:
-    """Send a byte every tenth of a second for so long, then the rest."""
+    """Send a byte every tenth of a second for a while, then the rest."""
     response = await _open(request, package, len(package.body))
     sent = min(len(package.body), max(1, round(seconds * 10)))
     for place in range(sent):

@@ -1,19 +1,21 @@
-"""Draw what was ordered: a scene or the source images, the prompt in letters, a footer; then encode it."""
+"""Drawings: a landscape or the source images, the prompt in letters, and a footer, encoded as ordered."""
 
 from __future__ import annotations
 
+import colorsys
 import hashlib
 import io
+import math
 import random
 import threading
 from dataclasses import replace
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .scene import colour, paint_edit_backdrop, paint_scene
 from .values import Order
 
 Box = tuple[int, int, int, int]
+Colour = tuple[int, int, int]
 MIMES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 _LONGEST_TEXT = 700  # characters drawn; more would not be readable
 _fonts = threading.local()  # a FreeType face must not be used by two threads at once
@@ -22,16 +24,8 @@ _fonts = threading.local()  # a FreeType face must not be used by two threads at
 def draw_picture(order: Order, *, provider: str, serial: int, index: int, seed: int) -> bytes:
     """Return the encoded image number ``index`` of an order; every call of the server has its own serial."""
     key = hashlib.sha256(f"{seed}:{serial}:{index}:{order.prompt}".encode()).hexdigest()
-    size = (order.width, order.height)
-    if order.sources:
-        picture = paint_edit_backdrop(*size, key)
-        for source, box in zip(order.sources, source_boxes(*size, len(order.sources)), strict=True):
-            _hang(picture, source, box)
-        if order.mask is not None:
-            _tint(picture, order.mask, fit(order.mask.size, source_boxes(*size, len(order.sources))[0]), key)
-    else:
-        picture = paint_scene(*size, key)
-    _letter(picture, order.prompt, f"sandbox · {provider} · {order.model} · {order.size} · {order.quality}")
+    picture = _edit(order, key) if order.sources else _landscape(order.width, order.height, key)
+    _write_caption(picture, order.prompt, f"sandbox · {provider} · {order.model} · {order.size} · {order.quality}")
     if order.transparent:
         _cut_out(picture)
     return encode(picture, order)
@@ -46,11 +40,10 @@ def draw_small(order: Order, *, serial: int, index: int, seed: int) -> bytes:
     return encode(picture, replace(order, width=48, height=48))
 
 
-def draw_stand_in(url: str, size: tuple[int, int]) -> bytes:
-    """Return the picture that stands in for an address on the internet: the same one every time."""
-    picture = paint_scene(*size, hashlib.sha256(url.encode()).hexdigest())
+def draw_source(url: str, size: tuple[int, int]) -> bytes:
+    """Return the picture that an address on the internet stands for: always the same one."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)
+    _landscape(*size, hashlib.sha256(url.encode()).hexdigest()).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -67,18 +60,17 @@ def encode(picture: Image.Image, order: Order) -> bytes:
 
 
 def source_boxes(width: int, height: int, count: int) -> list[Box]:
-    """Return where each of ``count`` source images goes: a grid above the caption, one row up to four."""
+    """Return a box for each of ``count`` source images: a grid above the caption, one row up to four."""
     margin = max(2, min(width, height) // 24)
     columns = min(count, 4)
     rows = -(-count // columns)
-    top, bottom = margin, round(height * 0.68)
-    wide = (width - margin * (columns + 1)) // columns
-    high = (bottom - top - margin * (rows - 1)) // rows
+    box_width = max(1, (width - margin * (columns + 1)) // columns)
+    box_height = max(1, (round(height * 0.68) - margin * rows) // rows)
     boxes = []
-    for place in range(count):
-        left = margin + (place % columns) * (wide + margin)
-        upper = top + (place // columns) * (high + margin)
-        boxes.append((left, upper, left + max(1, wide), upper + max(1, high)))
+    for number in range(count):
+        row, column = divmod(number, columns)
+        left, top = margin + column * (box_width + margin), margin + row * (box_height + margin)
+        boxes.append((left, top, left + box_width, top + box_height))
     return boxes
 
 
@@ -91,55 +83,151 @@ def fit(size: tuple[int, int], box: Box) -> Box:
     return x, y, x + width, y + height
 
 
-def _hang(picture: Image.Image, source: Image.Image, box: Box) -> None:
-    place = fit(source.size, box)
+def _edit(order: Order, key: str) -> Image.Image:
+    """Return the source images in frames on a dark backdrop, the first one tinted where its mask is open."""
+    hue = random.Random(key).random()  # noqa: S311 - repeatable on purpose
+    picture = _gradient(order.width, order.height, _colour(hue, 0.35, 0.34), _colour(hue + 0.06, 0.45, 0.18))
+    boxes = source_boxes(order.width, order.height, len(order.sources))
     frame = max(1, min(picture.size) // 170)
-    ImageDraw.Draw(picture).rectangle(
-        (place[0] - frame, place[1] - frame, place[2] + frame - 1, place[3] + frame - 1), fill=(246, 244, 238)
-    )
-    size = (place[2] - place[0], place[3] - place[1])
-    # reducing_gap: a 50 MP photo is brought down by whole steps before the costly resampling.
-    small = source.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
-    if small.mode == "RGBA":
-        picture.paste(small, place[:2], small)
-    else:
-        picture.paste(small.convert("RGB"), place[:2])
-
-
-def _tint(picture: Image.Image, mask: Image.Image, place: Box, key: str) -> None:
-    """Tint what the mask leaves open: transparent areas are where an edit happens."""
-    size = (place[2] - place[0], place[3] - place[1])
-    alpha = mask.getchannel("A").resize(size, Image.Resampling.BILINEAR)
-    open_area = alpha.point([round((255 - value) * 0.55) for value in range(256)])
-    tint = Image.new("RGB", size, colour(int(key[:4], 16) / 65536, 0.85, 1.0))
-    picture.paste(tint, place[:2], open_area)
+    for source, box in zip(order.sources, boxes, strict=True):
+        left, top, right, bottom = fit(source.size, box)
+        border = (left - frame, top - frame, right + frame - 1, bottom + frame - 1)
+        ImageDraw.Draw(picture).rectangle(border, fill=(246, 244, 238))
+        # reducing_gap: a 50 MP photo is reduced by whole steps before the costly resampling.
+        small = source.resize((right - left, bottom - top), Image.Resampling.BILINEAR, reducing_gap=1.5)
+        picture.paste(small.convert("RGB"), (left, top), small if small.mode == "RGBA" else None)
+    if order.mask is not None:
+        left, top, right, bottom = fit(order.mask.size, boxes[0])
+        alpha = order.mask.getchannel("A").resize((right - left, bottom - top), Image.Resampling.BILINEAR)
+        open_area = alpha.point([round((255 - value) * 0.55) for value in range(256)])
+        picture.paste(_colour(int(key[:4], 16) / 65536, 0.85, 1.0), (left, top, right, bottom), open_area)
+    return picture
 
 
 def _cut_out(picture: Image.Image) -> None:
     """Make everything outside a round cornered card transparent, in place."""
     width, height = picture.size
-    alpha = Image.new("L", picture.size, 0)
     edge = min(width, height) // 16
-    card = (edge, edge, width - edge, height - edge)
-    ImageDraw.Draw(alpha).rounded_rectangle(card, radius=min(width, height) // 5, fill=255)
+    alpha = Image.new("L", picture.size, 0)
+    ImageDraw.Draw(alpha).rounded_rectangle((edge, edge, width - edge, height - edge), min(width, height) // 5, 255)
     picture.putalpha(alpha)
 
 
-def _letter(picture: Image.Image, prompt: str, footer: str) -> None:
+def _landscape(width: int, height: int, seed: str) -> Image.Image:
+    """Return one of several kinds of landscape in a palette of its own, flat so that it compresses well."""
+    chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    hue = chance.random()
+    picture = _sky(width, height, hue, chance)
+    paint = chance.choice((_hills, _peaks, _bubbles, _dunes, _skyline))
+    paint(picture, hue, chance)
+    return picture
+
+
+def _colour(hue: float, saturation: float, value: float) -> Colour:
+    red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _gradient(width: int, height: int, top: Colour, bottom: Colour) -> Image.Image:
+    # A column stretched sideways: every row is one colour, which PNG stores in a few bytes.
+    column = Image.linear_gradient("L").resize((1, height))
+    picture = Image.composite(Image.new("RGB", (1, height), bottom), Image.new("RGB", (1, height), top), column)
+    return picture.resize((width, height), Image.Resampling.NEAREST)
+
+
+def _sky(width: int, height: int, hue: float, chance: random.Random) -> Image.Image:
+    night = chance.random() < 0.3
+    top = _colour(hue, 0.6, 0.28) if night else _colour(hue, 0.42, 0.86)
+    bottom = _colour(hue + 0.12, 0.5, 0.55) if night else _colour(hue + 0.1, 0.2, 0.99)
+    picture = _gradient(width, height, top, bottom)
+    draw = ImageDraw.Draw(picture)
+    short = min(width, height)
+    radius = short * chance.uniform(0.07, 0.13)
+    sun = (width * chance.uniform(0.2, 0.8), height * chance.uniform(0.14, 0.3))
+    draw.circle(sun, radius, fill=_colour(hue + 0.1, 0.12 if night else 0.25, 0.97))
+    for _ in range(60 if night else 0):
+        star = (chance.uniform(0, width), chance.uniform(0, height * 0.5))
+        draw.circle(star, max(1.0, short / 500), fill=(255, 255, 245))
+    return picture
+
+
+def _hills(picture: Image.Image, hue: float, chance: random.Random, swing: float = 0.1) -> None:
+    """Paint ridges one behind the other, each the sum of a slow and a fast wave."""
+    width, height = picture.size
+    draw = ImageDraw.Draw(picture)
+    count = chance.randint(3, 5)
+    for layer in range(count):
+        share = layer / (count - 1)
+        slow, fast = chance.uniform(1, 2.6), chance.uniform(3, 6)
+        shift = chance.uniform(0, 6.3)
+        base, rise = height * (0.45 + 0.4 * share), height * swing * (1 - 0.5 * share)
+        ridge = []
+        for x in range(0, width + 1, max(2, width // 160)):
+            turn = 6.283 * x / width
+            wave = 0.62 * math.sin(slow * turn + shift) + 0.3 * math.sin(fast * turn + 2 * shift)
+            ridge.append((float(x), base + rise * wave))
+        fill = _colour(hue + 0.02 * layer, 0.3 + 0.35 * share, 0.82 - 0.5 * share)
+        draw.polygon([(0.0, height), *ridge, (width, ridge[-1][1]), (width, height)], fill=fill)
+
+
+def _dunes(picture: Image.Image, hue: float, chance: random.Random) -> None:
+    _hills(picture, hue + 0.45, chance, 0.05)
+
+
+def _peaks(picture: Image.Image, hue: float, chance: random.Random) -> None:
+    width, height = picture.size
+    draw = ImageDraw.Draw(picture)
+    for layer in range(3):
+        fill = _colour(hue + 0.03 * layer, 0.35 + 0.1 * layer, 0.72 - 0.18 * layer)
+        for _ in range(4 - layer):
+            x, spread = chance.uniform(0, width), width * chance.uniform(0.2, 0.4)
+            top = height * chance.uniform(0.25 + 0.14 * layer, 0.5 + 0.14 * layer)
+            snow, edge = (height - top) * 0.12, spread * 0.12
+            draw.polygon([(x - spread, height), (x, top), (x + spread, height)], fill=fill)
+            draw.polygon([(x - edge, top + snow), (x, top), (x + edge, top + snow)], fill=(250, 250, 255))
+
+
+def _bubbles(picture: Image.Image, hue: float, chance: random.Random) -> None:
+    width, height = picture.size
+    draw = ImageDraw.Draw(picture, "RGBA")
+    for _ in range(26):
+        tint = _colour(hue + chance.uniform(-0.12, 0.2), chance.uniform(0.3, 0.7), chance.uniform(0.6, 1.0))
+        centre = (chance.uniform(0, width), chance.uniform(0, height))
+        radius = min(width, height) * chance.uniform(0.03, 0.17)
+        draw.circle(centre, radius, fill=(*tint, chance.randint(90, 170)))
+
+
+def _skyline(picture: Image.Image, hue: float, chance: random.Random) -> None:
+    """Paint two rows of houses, the nearer ones with lit windows."""
+    width, height = picture.size
+    draw = ImageDraw.Draw(picture)
+    for near in (False, True):
+        wall = _colour(hue + 0.05, 0.4, 0.32) if near else _colour(hue, 0.4, 0.6)
+        x = 0.0
+        while x < width:
+            house = width * chance.uniform(0.05, 0.1)
+            top = height * (chance.uniform(0.51, 0.77) if near else chance.uniform(0.35, 0.65))
+            draw.rectangle((x, top, x + house, height), fill=wall)
+            cell = max(4.0, house / 5)
+            windows = int((height - top) // (cell * 1.8)) * 3 if near else 0
+            for number in range(windows):
+                if chance.random() < 0.4:
+                    left, upper = x + (1 + number % 3) * cell, top + cell * (0.8 + 1.8 * (number // 3))
+                    draw.rectangle((left, upper, left + cell * 0.5, upper + cell * 0.9), fill=_colour(0.13, 0.45, 0.98))
+            x += house * chance.uniform(1.0, 1.15)
+
+
+def _write_caption(picture: Image.Image, prompt: str, footer: str) -> None:
     """Write the prompt on a panel in the lower part, and the footer under it."""
     width, height = picture.size
     short = min(width, height)
-    margin = max(2, short // 24)
+    margin, inset = max(2, short // 24), round(width * 0.08)
+    top = round(height * 0.7)
+    font, lines = _wrap(prompt, width - 2 * inset - 2 * margin, round(height * 0.86) - top, short)
+    spacing = _spacing(font)
+    bottom = min(height - margin // 2, top + spacing * len(lines) + round(2.6 * margin))
     draw = ImageDraw.Draw(picture, "RGBA")
-    inset = round(width * 0.08)
-    top, bottom = round(height * 0.7), height - margin // 2
-    font, lines, spacing = _wrap(prompt, width - 2 * inset - 2 * margin, round(height * 0.86) - top, short)
-    block = spacing * len(lines)
-    draw.rounded_rectangle(
-        (inset, top, width - inset, min(bottom, top + block + round(2.6 * margin))),
-        radius=margin,
-        fill=(18, 20, 28, 205),
-    )
+    draw.rounded_rectangle((inset, top, width - inset, bottom), radius=margin, fill=(18, 20, 28, 205))
     y = top + margin * 0.8
     for line in lines:
         draw.text((width / 2, y), line, font=font, fill=(255, 255, 255), anchor="ma")
@@ -150,38 +238,41 @@ def _letter(picture: Image.Image, prompt: str, footer: str) -> None:
     draw.text((width / 2, y + margin * 0.5), footer, font=small, fill=(196, 204, 220), anchor="ma")
 
 
-def _wrap(text: str, width: int, height: int, short: int) -> tuple[ImageFont.FreeTypeFont, list[str], int]:
-    """Choose the largest letters that fit, and break the text into lines."""
-    words = " ".join(text[:_LONGEST_TEXT].split()).split(" ")
+def _wrap(text: str, width: int, height: int, short: int) -> tuple[ImageFont.FreeTypeFont, list[str]]:
+    """Choose the largest letters that fit, and break the text into lines; what does not fit is cut off."""
+    words = text[:_LONGEST_TEXT].split()
     for divisor in (18, 22, 27, 33, 40, 50):
         font = _font(max(8, round(short / divisor)))
         lines = _break(words, font, width)
-        spacing = round(font.size * 1.25)
-        if len(lines) * spacing <= height:
-            return font, lines, spacing
-    kept = max(1, height // spacing)
-    if len(lines) > kept:
-        lines = [*lines[: kept - 1], lines[kept - 1][: max(1, len(lines[kept - 1]) - 2)] + "…"]
-    return font, lines, spacing
+        if len(lines) * _spacing(font) <= height:
+            return font, lines
+    room = max(1, height // _spacing(font))
+    if len(lines) > room:
+        lines = [*lines[: room - 1], lines[room - 1][:-2] + "…"]
+    return font, lines
 
 
 def _break(words: list[str], font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Break words into lines no wider than *width*; a word that is wider is cut."""
     lines, line, used = [], "", 0.0
     space = font.getlength(" ")
     for word in words:
         length = font.getlength(word)
-        while length > width and len(word) > 1:  # a word wider than the panel is cut
-            cut = max(1, int(len(word) * width / length) - 1)
-            lines += [line] if line else []
-            lines.append(word[:cut])
-            line, used, word = "", 0.0, word[cut:]  # noqa: PLW2901 - the rest of the word goes on
-            length = font.getlength(word)
-        if line and used + space + length > width:
-            lines.append(line)
-            line, used = word, length
-        else:
-            line, used = (f"{line} {word}", used + space + length) if line else (word, length)
+        if line and used + space + length <= width:
+            line, used = f"{line} {word}", used + space + length
+            continue
+        lines += [line] if line else []
+        line, used = word, length
+        while len(line) > 1 and used > width:
+            cut = max(1, int(len(line) * width / used) - 1)
+            lines.append(line[:cut])
+            line = line[cut:]
+            used = font.getlength(line)
     return [*lines, line] if line else lines
+
+
+def _spacing(font: ImageFont.FreeTypeFont) -> int:
+    return round(font.size * 1.25)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
@@ -189,6 +280,6 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     if size not in cache:
         font = ImageFont.load_default(size)
         if not isinstance(font, ImageFont.FreeTypeFont):
-            raise TypeError("the sandbox draws letters with FreeType, which this build of Pillow lacks")
+            raise TypeError("the sandbox needs a build of Pillow with FreeType")
         cache[size] = font
     return cache[size]

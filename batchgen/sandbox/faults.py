@@ -1,4 +1,4 @@
-"""Misbehaviour on demand: directives in a prompt, a standing list, chance with a seed."""
+"""Faults on demand: by directives in a prompt, by a standing list, or at random with a seed."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from typing import Any
 
 from .shapes import SHAPES, Shape
 
-#: Refused with an error answer; nothing is made, nothing is charged.
+#: Refused with an error; nothing is made or charged.
 REFUSALS = {
     "refuse": "the content rules refuse the prompt",
     "throttle": "429, too fast; retry-after=S says how long to wait",
     "overloaded": "503, too busy",
     "money": "the account is out of money",
-    "quota429": "out of money too, said by a 429",
+    "quota429": "out of money too, as a 429",
     "denied": "the key is refused",
     "invalid": "a parameter is refused",
     "error500": "500, an error of the provider",
-    "error502": "502, an error of what stands before it",
+    "error502": "502, an error of the gateway in front of it",
 }
-#: Answers whose content is wrong; the work was done.
+#: Answers with wrong content; the work was done.
 CONTENT = {
     "empty": "no image in the answer",
     "text": "words in place of an image",
     "truncated": "an image cut in half",
     "badbase64": "an image in broken base64",
-    "short": "an image less than asked for",
-    "wrongsize": "another size than asked for",
-    "url404": "an image by an address where nothing is",
-    "url-flaky": "an image by an address that works at the third try",
+    "short": "one image fewer than requested",
+    "wrongsize": "another size than requested",
+    "url404": "an image at an address that does not exist",
+    "url-flaky": "an image at an address that works at the third try",
     "nan": "NaN in place of every number",
 }
-#: Answers that go wrong on the wire; the work was done.
+#: Answers that fail on the way; the work was done.
 DELIVERY = {
     "gateway-timeout": "504, though the image was made",
     "cloudflare524": "524 with a page of HTML",
@@ -47,18 +47,18 @@ DELIVERY = {
     "slow": "the answer comes SECONDS later",
     "big": "MEGABYTES of padding in the answer",
     "trickle": "a byte every tenth of a second, for SECONDS",
-    "half-body": "half of the answer, then the end",
+    "half-body": "half of the answer, then the connection closes",
     "dupkey": "a key twice in the JSON",
 }
-#: Gone wrong on the wire before any work.
+#: Failures before any work.
 EARLY = {
     "drop-before": "the connection is cut before any work",
-    "redirect": "sent to another address",
+    "redirect": "a redirect to another address",
     "error200": "an error, with status 200",
 }
 KINDS = frozenset((*REFUSALS, *CONTENT, *DELIVERY, *EARLY, *SHAPES))
 
-#: The public names of causes, for those who think in them.
+#: The public names of causes, as aliases of the kinds that lead to them.
 ALIASES = {
     "refused": "refuse",
     "throttled": "throttle",
@@ -68,7 +68,7 @@ ALIASES = {
     "unknown": "drop",
     "timeout": "gateway-timeout",
 }
-#: What a value means where a kind takes one, and its default.
+#: Defaults of the kinds that take a value.
 DEFAULTS = {"stall": 3600.0, "slow": 2.0, "big": 8.0, "trickle": 5.0}
 
 _DIRECTIVE = re.compile(r"\s*\[sandbox:([^\]]*)\]", re.IGNORECASE)
@@ -77,15 +77,15 @@ _REPEAT = re.compile(r"x(\d+)")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """One way to misbehave, and when."""
+    """A kind of fault, and when it strikes."""
 
     kind: str
-    value: float | None = None  #: seconds, megabytes, or what the shape counts
-    retry_after: float | None = None  #: seconds; the header is sent where it is set
-    times: int | None = None  #: only the first so many requests; None for all
-    rate: float = 1.0  #: chance per request
-    provider: str | None = None  #: only there
-    match: str | None = None  #: only prompts that hold this text
+    value: float | None = None  #: seconds, megabytes, or a count, depending on the kind
+    retry_after: float | None = None  #: seconds; None sends no header
+    times: int | None = None  #: only the first requests; None for all
+    rate: float = 1.0  #: probability for each request
+    provider: str | None = None  #: only at this provider
+    match: str | None = None  #: only prompts that contain this text
 
     @property
     def amount(self) -> float:
@@ -96,12 +96,12 @@ class Fault:
 
     @property
     def shape(self) -> Shape | None:
-        """Return the shape that answers have, where the kind is one."""
+        """Return the shape of answers, if the kind is one."""
         return SHAPES.get(self.kind)
 
 
 def parse_kind(text: str) -> str:
-    """Return the kind that ``text`` names; raise ValueError if there is none."""
+    """Return the kind that *text* names; raise ValueError for an unknown one."""
     kind = ALIASES.get(text.lower(), text.lower())
     if kind not in KINDS:
         near = get_close_matches(text.lower(), [*KINDS, *ALIASES], 1)
@@ -111,13 +111,13 @@ def parse_kind(text: str) -> str:
 
 
 def split_prompt(prompt: str) -> tuple[str, tuple[Fault, ...]]:
-    """Take the directives out of a prompt; raise ValueError for one that makes no sense."""
+    """Separate a prompt from its directives; raise ValueError for an invalid one."""
     faults = tuple(parse_directive(match.group(1)) for match in _DIRECTIVE.finditer(prompt))
     return (_DIRECTIVE.sub("", prompt).strip() if faults else prompt), faults
 
 
 def directives(text: str) -> Iterator[tuple[int, str]]:
-    """Yield where each directive in *text* begins, and what it says."""
+    """Yield the position and the content of each directive in *text*."""
     for match in _DIRECTIVE.finditer(text):
         yield match.start() + match[0].index("["), match[1]
 
@@ -128,28 +128,28 @@ def parse_directive(text: str) -> Fault:
     if not words:
         raise ValueError("an empty sandbox directive")
     name, _, value = words[0].partition("=")
-    given: dict[str, Any] = {"kind": parse_kind(name), "value": _number(value, words[0]) if value else None}
+    fields: dict[str, Any] = {"kind": parse_kind(name), "value": _number(value, words[0]) if value else None}
     for word in words[1:]:
         repeat = _REPEAT.fullmatch(word)
         key, _, setting = word.partition("=")
         if repeat:
-            given["times"] = int(repeat.group(1))
+            fields["times"] = int(repeat.group(1))
         elif key == "retry-after":
-            given["retry_after"] = _number(setting, word)
+            fields["retry_after"] = _number(setting, word)
         elif key == "provider" and setting:
-            given["provider"] = setting
+            fields["provider"] = setting
         else:
             raise ValueError(f"unknown word {word!r} in a sandbox directive; known: xN, retry-after=S, provider=NAME")
-    return Fault(**given)
+    return Fault(**fields)
 
 
 def parse_rate(text: str) -> Fault:
-    """Read ``KIND[:VALUE]=RATE`` of the command line."""
+    """Read ``KIND[:VALUE]=RATE`` from the command line."""
     left, _, rate = text.partition("=")
     name, _, value = left.partition(":")
     chance = _number(rate, text)
     if not 0 <= chance <= 1:
-        raise ValueError(f"{text!r}: a rate lies between 0 and 1")
+        raise ValueError(f"{text!r}: a rate must be between 0 and 1")
     return Fault(kind=parse_kind(name), value=_number(value, text) if value else None, rate=chance)
 
 
@@ -162,7 +162,7 @@ def parse_rule(rule: object) -> Fault:
 
 
 class FaultBook:
-    """Decide which fault, if any, strikes a request; remembers how often each has."""
+    """The faults of a server: decides which one strikes a request, and counts them."""
 
     def __init__(self, seed: int, standing: Iterable[Fault] = ()) -> None:
         self._seed = seed
@@ -170,12 +170,12 @@ class FaultBook:
         self._struck: Counter[tuple[object, ...]] = Counter()
 
     def replace(self, standing: Iterable[Fault]) -> None:
-        """Change the standing list; counts start anew."""
+        """Replace the standing list, and restart its counts."""
         self._standing = tuple(standing)
         self._struck.clear()
 
     def pick(self, *, serial: int, provider: str, prompt: str, directives: tuple[Fault, ...]) -> Fault | None:
-        """Return the first fault whose turn it is: directives first, then the standing list."""
+        """Return the first fault that applies: directives, then the standing list."""
         chance = random.Random(f"{self._seed}:{serial}")  # noqa: S311 - repeatable on purpose
         candidates = [((prompt, place), fault) for place, fault in enumerate(directives)]
         candidates += [(("standing", place), fault) for place, fault in enumerate(self._standing)]

@@ -1,4 +1,4 @@
-"""Start the sandbox as a process of its own, find one that already runs, stop it."""
+"""The sandbox as a process of its own: start it, find a running one, stop it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ LOG = "charges.jsonl"
 OUTPUT = "sandbox.out"
 _START_SECONDS = 20.0
 _STOP_SECONDS = 5.0
-_started: list[subprocess.Popen[bytes]] = []  # kept: a Popen that is forgotten while it runs raises a warning
+_started: list[subprocess.Popen[bytes]] = []  # a Popen that is collected while it runs would raise a warning
 
 
 class LaunchError(RuntimeError):
-    """The sandbox did not come up; the text holds its last words."""
+    """The sandbox did not start; the text ends with its last output."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,15 +35,15 @@ class Sandbox:
     url: str
     pid: int
     log: Path  #: the charge log
-    reused: bool = False  #: it ran before ``start`` was called
-    process: subprocess.Popen[bytes] | None = None  #: where this process is its parent
+    reused: bool = False  #: it was running before ``start`` was called
+    process: subprocess.Popen[bytes] | None = None  #: if this process is its parent
 
     def base_url(self, provider: str) -> str:
-        """Return what stands before a provider's paths, such as ``http://127.0.0.1:8123/aigate``."""
+        """Return the base URL of a provider, such as ``http://127.0.0.1:8123/aigate``."""
         return f"{self.url}/{provider}"
 
     def stop(self) -> None:
-        """End it in an orderly way; by force if it does not listen within seconds."""
+        """Terminate it, by force if it does not end within seconds."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -57,7 +57,7 @@ class Sandbox:
                 if self.process.poll() is not None:
                     return True
             else:
-                with contextlib.suppress(ChildProcessError):  # it may be our child, started by an earlier call
+                with contextlib.suppress(ChildProcessError):  # it may be a child of this process, from an earlier call
                     os.waitpid(self.pid, os.WNOHANG)
                 if not _alive(self.pid):
                     return True
@@ -81,10 +81,9 @@ def start(
     idle_exit: float = 1800,
     extra: Sequence[str] = (),
 ) -> Sandbox:
-    """Return the sandbox of a folder: the one that runs, or a new one that outlives its caller.
+    """Return the sandbox of a folder: the running one, or a new one that outlives its caller.
 
-    ``idle_exit`` in seconds: a rehearsal may wait longer than a call takes.  ``extra`` are further arguments of
-    ``python -m batchgen.sandbox``.
+    *idle_exit* is in seconds. *extra* are further arguments of ``python -m batchgen.sandbox``.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +96,7 @@ def start(
     command += ["--ready-file", str(ready), "--latency", latency, "--seed", str(seed)]
     command += ["--idle-exit", f"{idle_exit:g}", *extra]
     with (folder / OUTPUT).open("wb") as output:
-        # Detached from the terminal: signals meant for the caller, and its death, pass it by.
+        # Detached from the terminal, so that signals to the caller, and its death, do not reach the sandbox.
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
             command,
             stdin=subprocess.DEVNULL,
@@ -111,7 +110,7 @@ def start(
 
 
 def find(folder: Path) -> Sandbox | None:
-    """Return the sandbox that runs for this folder, if it lives and answers."""
+    """Return the running sandbox of this folder, if it answers."""
     try:
         ready = json.loads((folder / READY).read_text(encoding="utf-8"))
         found = Sandbox(url=ready["url"], pid=int(ready["pid"]), log=Path(ready["log"]), reused=True)
@@ -157,7 +156,7 @@ def _alive(pid: int) -> bool:
 
 
 def _answers(url: str) -> bool:
-    """Return whether this very program answers there, without asking any proxy."""
+    """Return whether a sandbox answers there; no proxy is used."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"{url}/", timeout=2) as answer:

@@ -1,4 +1,4 @@
-"""The charge log: JSON lines, appended and fsync'ed, read back with exact sums."""
+"""The charge log: JSON lines, appended and synced, with exact sums."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Entry = tuple[bytes, asyncio.Future[None] | None]
 
 
 class ChargeLog:
-    """Append lines in order; a thread writes all that wait with one fsync."""
+    """Writer of the log: a thread writes all waiting lines with one sync."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -28,17 +28,17 @@ class ChargeLog:
         self._thread.start()
 
     def note(self, line: Line) -> None:
-        """Append a line that nobody waits for; it still is on disk within moments, in order."""
+        """Append a line without waiting for it; the order of lines is kept."""
         self._waiting.put((_encode(line), None))
 
     def write(self, line: Line) -> asyncio.Future[None]:
-        """Append a line; what is returned is done once the line is durable."""
+        """Append a line; the returned future is done once it is durable."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.put((_encode(line), done))
         return done
 
     def close(self) -> None:
-        """Write what waits, then close the file."""
+        """Write all waiting lines, then close the file."""
         self._waiting.put(None)
         self._thread.join()
         os.close(self._fd)
@@ -61,7 +61,7 @@ class ChargeLog:
 
 
 def _append(fd: int, batch: list[Entry]) -> None:
-    """Write a batch, make it durable, wake whoever waits for it."""
+    """Write a batch, sync it, and resolve its futures."""
     error: OSError | None = None
     try:
         rest = memoryview(b"".join(line for line, _ in batch))
@@ -91,7 +91,7 @@ def _encode(line: Line) -> bytes:
 
 
 def read_log(path: Path) -> list[Line]:
-    """Return every whole line of a charge log; a last line cut by a crash is left out."""
+    """Return every whole line of a charge log; a last line that a crash cut off is skipped."""
     return list(_lines(path))
 
 
@@ -116,5 +116,5 @@ def _lines(path: Path) -> Iterator[Line]:
     with path.open("rb") as stream:
         for raw in stream:
             if not raw.endswith(b"\n"):
-                return  # it is being written: what is read next would begin in its middle
+                return  # the line is still being written
             yield json.loads(raw)

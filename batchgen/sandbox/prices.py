@@ -1,4 +1,4 @@
-"""The sandbox's own price table and arithmetic: it shares none with the program it watches.
+"""Prices of the sandbox, independent of those of the program that it watches.
 
 Prices of autumn 2026: GPT image models per million tokens, Gemini per image, gptimageapi.dev in credits.
 """
@@ -33,7 +33,7 @@ OUTPUT_TOKENS = {"low": 196, "medium": 1767, "high": 7033, "xhigh": 10_550, "max
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GeminiRate:
-    """What one Gemini image model costs."""
+    """The prices of a Gemini image model."""
 
     flat: Decimal  #: USD per image at aigate
     tokens: int  #: completion tokens per image
@@ -56,12 +56,12 @@ GEMINI_MODELS = frozenset(GEMINI_RATES) | {f"{name}-preview" for name in GEMINI_
 
 
 def text_tokens(prompt: str) -> int:
-    """Return about a token per four characters."""
+    """Return about one token for four characters."""
     return max(1, (len(prompt) + 3) // 4)
 
 
 def image_tokens(order: Order) -> int:
-    """Return the input tokens of all source images, by their area."""
+    """Return the input tokens of all source images, from their area."""
     return sum(min(6144, max(64, round(source.width * source.height / 700))) for source in order.sources)
 
 
@@ -91,7 +91,7 @@ def openai_bill(order: Order, images: int) -> Bill:
 
 
 def aigate_bill(order: Order, images: int) -> Bill:
-    """Price by tokens without details: all input counts as text.  Gemini models cost a flat sum per image."""
+    """Price by tokens without details, where all input counts as text; Gemini models have a price per image."""
     if order.kind == "chat":
         return Bill(images=images, usd=gemini_rate(order.model).flat * images)
     usage = gpt_usage(order, images, details=False)
@@ -101,7 +101,7 @@ def aigate_bill(order: Order, images: int) -> Bill:
 
 
 def aimlapi_bill(order: Order, images: int) -> Bill:
-    """Price in whole credits, 2,000,000 to the dollar, a little different for every prompt as in real life."""
+    """Price in whole credits, 2,000,000 to the dollar, slightly different for every prompt as in reality."""
     usd = openai_bill(order, images).usd or Decimal(0)
     jitter = Decimal(crc32(order.prompt.encode()) % 20_000) / MILLION
     credits_used = int((usd * AIMLAPI_CREDITS_PER_USD * (1 + jitter)).to_integral_value(ROUND_HALF_UP))
@@ -111,17 +111,17 @@ def aimlapi_bill(order: Order, images: int) -> Bill:
 
 
 def gptimageapi_bill(order: Order, images: int) -> Bill:
-    """Price in credits by quality; what a credit costs is not documented."""
+    """Price in credits by quality; the price of a credit is not documented."""
     return Bill(images=images, credits=Decimal(GPTIMAGEAPI_CREDITS[order.quality] * images))
 
 
-def gateway_bill(order: Order, images: int) -> Bill:  # noqa: ARG001 - every price function has the same shape
-    """Price a flat sum per image."""
+def gateway_bill(order: Order, images: int) -> Bill:  # noqa: ARG001 - all price functions have the same signature
+    """Price per image."""
     return Bill(images=images, usd=GATEWAY_USD_PER_IMAGE * images)
 
 
 def openrouter_bill(order: Order, images: int) -> Bill:
-    """Price by tokens, as ``usage.cost`` says."""
+    """Price by tokens; ``usage.cost`` states the result."""
     rate = gemini_rate(order.model)
     prompt, pixels = text_tokens(order.prompt) + 258 * len(order.sources), rate.tokens * images
     cost = (prompt * rate.text_in + pixels * rate.image_out) / MILLION
@@ -139,5 +139,5 @@ def openrouter_bill(order: Order, images: int) -> Bill:
 
 
 def gemini_rate(model: str) -> GeminiRate:
-    """Return the rate of a Gemini image model, preview or not."""
+    """Return the rate of a Gemini image model or of its preview."""
     return GEMINI_RATES[model.removesuffix("-preview")]

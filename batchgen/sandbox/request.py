@@ -1,4 +1,4 @@
-"""The way of one paid request: arrival, checks, fault, work, charge, answer."""
+"""A paid request: arrival, checks, fault, work, charge, answer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import replace
 from aiohttp import web
 
 from .body import fetch_source, raw_prompt, read_form, take_directives
-from .compose import billed, carried_out, package_of, pictures_for, shape_of, sources_of, write_answer
-from .corrupt import CLOUDFLARE_524, HTML_200, WORDS_INSTEAD
+from .compose import actual_order, package_of, pictures_for, price_order, shape_of, sources_of, write_answer
+from .corrupt import CLOUDFLARE_524, HTML_200, TEXT_INSTEAD
 from .deliver import deliver, reset
 from .dialects.dialect import Dialect
 from .faults import EARLY, REFUSALS, Fault
@@ -27,13 +27,13 @@ def handler_for(state: State, dialect: Dialect, kind: str) -> Handler:
     """Return the handler of one endpoint."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        return await Visit(state, dialect, kind, request).run()
+        return await PaidRequest(state, dialect, kind, request).run()
 
     return handler
 
 
 def trace_of(request: web.Request, serial: int, now: float) -> Trace:
-    """Return what answers and log lines say about a request."""
+    """Return the facts about a request that answers and log lines repeat."""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     return Trace(
         serial=serial,
@@ -46,7 +46,7 @@ def trace_of(request: web.Request, serial: int, now: float) -> Trace:
 
 
 def authorise(request: web.Request) -> None:
-    """Refuse a missing key, and keys whose names say what is wrong with them."""
+    """Refuse a missing key, and keys that begin with ``bad``, ``revoked`` or ``poor``."""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     key = key.strip()
     if scheme.lower() != "bearer" or not key or key.startswith(("bad", "revoked")):
@@ -55,20 +55,20 @@ def authorise(request: web.Request) -> None:
         raise Refusal("money")
 
 
-class Visit:
-    """Carry one request through."""
+class PaidRequest:
+    """The handling of one request."""
 
     def __init__(self, state: State, dialect: Dialect, kind: str, request: web.Request) -> None:
         self.state, self.dialect, self.kind, self.request = state, dialect, kind, request
         trace = trace_of(request, state.next_serial(), time.time())
         self.key = request.headers.get("Idempotency-Key")
-        self.promised = False
+        self.owns_key = False
         self.sources: tuple[str, ...] = ()
         self.arrived: asyncio.Future[None] | None = None
         self.entry = Entry(provider=dialect.name, kind=kind, trace=trace, idempotency_key=self.key)
 
     async def run(self) -> web.StreamResponse:
-        """Answer the request; whatever happens, the log has its arrival and its answer."""
+        """Answer the request; in any case the log gets its arrival and its answer."""
         fault: Fault | None = None
         try:
             order, fault, earlier = await self._admit()
@@ -78,13 +78,13 @@ class Visit:
             package = await self._work(order, fault)
         except Refusal as refusal:
             fault, package = None, self._refusal_package(refusal)
-            self._keep_promise(package, remember=False)
+            self._finish_key(package, remember=False)
         finally:
-            self._keep_promise(None, remember=False)
+            self._finish_key(None, remember=False)
         return await self._send(package, fault)
 
     async def _admit(self) -> tuple[Order, Fault | None, asyncio.Future[Package | None] | None]:
-        """Read and judge the request; return the order, the fault that strikes it, and an earlier answer to its key."""
+        """Check the request; return the order, its fault, and the earlier answer to its idempotency key."""
         form: Form | None = None
         try:
             form = await read_form(self.request)
@@ -97,10 +97,10 @@ class Visit:
         self.sources = sources_of(form)
         order = await self._read(form)
         self.entry.n = order.n
-        earlier = self.state.promise(self.dialect.name, self.key)
+        earlier = self.state.earlier_answer(self.dialect.name, self.key)
         if earlier is not None:
             return order, None, earlier
-        self.promised = True
+        self.owns_key = True
         fault = self.state.book.pick(
             serial=self.entry.trace.serial,
             provider=self.dialect.name,
@@ -126,24 +126,24 @@ class Visit:
         if throttle is None:
             return
         wait = throttle.admit()
-        told = round(wait + 0.001, 3) if wait and self.dialect.says_wait else None
-        self.entry.trace = replace(self.entry.trace, quota=throttle.quota(wait), retry_after=told)
+        stated = round(wait + 0.001, 3) if wait and self.dialect.states_wait else None
+        self.entry.trace = replace(self.entry.trace, quota=throttle.quota(wait), retry_after=stated)
         if wait:
             self.entry.fault = "throttle"
             raise Refusal("throttle")
 
     async def _read(self, form: Form) -> Order:
-        """Check the request; source images are decoded away from the event loop."""
+        """Read the order; source images are decoded outside the event loop."""
 
         def read() -> Order:
-            return self.dialect.read(form, self.kind, lambda url: fetch_source(url, self.state.url, self.state.shelf))
+            return self.dialect.read(form, self.kind, lambda url: fetch_source(url, self.state.url, self.state.results))
 
         if self.kind == "generation":
             return read()
         return await asyncio.get_running_loop().run_in_executor(self.state.pool, read)
 
     async def _work(self, order: Order, fault: Fault | None) -> Package | None:
-        """Draw and charge; return the answer, or None where the connection goes first."""
+        """Draw and charge; return the answer, or None if the connection is cut instead."""
         trace, kind = self.entry.trace, fault.kind if fault else ""
         if kind in EARLY:
             return self._early(kind)
@@ -154,32 +154,32 @@ class Visit:
         await asyncio.sleep(self.state.settings.latency.seconds_for(order, self.state.chance(trace, "latency")))
         if fault is not None and kind == "slow":
             await asyncio.sleep(fault.amount)
-        order = carried_out(order, kind, shape)
-        draft = replace(draft, order=order, bill=billed(self.dialect, order, draft, shape))
+        order = actual_order(order, kind, shape)
+        draft = replace(draft, order=order, bill=price_order(self.dialect, order, draft, shape))
         if not self._has_no_image(order, fault):
             pictures = await pictures_for(self.state, self.dialect, self.entry, draft, shape)
             draft = replace(draft, pictures=pictures)
         reply = await self._charge(draft)
         good = package_of(reply)
-        self._keep_promise(good, remember=True)
-        return self._spoilt(reply, draft, shape) if kind else good
+        self._finish_key(good, remember=True)
+        return self._corrupted(reply, draft, shape) if kind else good
 
     async def _charge(self, draft: Draft) -> Reply:
-        """Book the charge, and answer as the provider's documents show it."""
+        """Log the charge, and answer as the provider documents it."""
         bill = draft.bill or self.dialect.price(draft.order, draft.order.n)
-        if draft.kind not in self.dialect.free:
-            # Durable before the first byte of the answer: a client can never hold an image this log does not know.
+        if draft.kind not in self.dialect.uncharged:
+            # Durable before the first byte of the answer, so that no client has an image that the log lacks.
             await self.state.log.write(self.entry.line("charge", bill=bill))
             self.state.spend(self.dialect.name, bill)
         else:
             bill = waived(bill)
-        words = WORDS_INSTEAD if draft.kind == "text" and draft.order.kind == "chat" else None
+        words = TEXT_INSTEAD if draft.kind == "text" and draft.order.kind == "chat" else None
         return self.dialect.answer(draft.order, bill, draft.pictures, self.entry.trace, words)
 
-    def _keep_promise(self, package: Package | None, *, remember: bool) -> None:
-        if self.promised and self.key:
-            self.promised = False
-            self.state.keep_promise(self.dialect.name, self.key, package, remember=remember)
+    def _finish_key(self, package: Package | None, *, remember: bool) -> None:
+        if self.owns_key and self.key:
+            self.owns_key = False
+            self.state.remember_answer(self.dialect.name, self.key, package, remember=remember)
 
     def _has_no_image(self, order: Order, fault: Fault | None) -> bool:
         kind = fault.kind if fault else ""
@@ -195,7 +195,7 @@ class Visit:
         package = self._refusal_package(Refusal("error500"))
         return replace(package, status=200)
 
-    def _spoilt(self, reply: Reply, draft: Draft, shape: Shape) -> Package:
+    def _corrupted(self, reply: Reply, draft: Draft, shape: Shape) -> Package:
         kind = draft.kind
         if kind == "gateway-timeout":
             return self._refusal_package(Refusal(kind))
@@ -210,11 +210,11 @@ class Visit:
         return package_of(reply)
 
     async def _send(self, package: Package | None, fault: Fault | None) -> web.StreamResponse:
-        """Send the answer; the log's line about it says what went out."""
+        """Send the answer, and log its status."""
         status: int | None = None
         try:
             if self.arrived is not None:
-                await self.arrived  # durable too: who holds a refusal finds its arrival in the log
+                await self.arrived  # durable too, so that the log has the arrival of every refused request
             if package is None:
                 return reset(self.request)
             response, status = await deliver(self.request, package, fault)

@@ -1,4 +1,4 @@
-"""The HTTP server: routes, its own small control interface, and its life from ready-file to SIGTERM."""
+"""The HTTP server: routes, a small control interface, and its life from the ready-file to SIGTERM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from . import cdn
-from .account_endpoints import question_for
+from .account_endpoints import free_endpoint_handler
 from .body import fetch_source
 from .dialects import DIALECTS
 from .faults import parse_rule
@@ -26,24 +26,24 @@ from .request import Handler, handler_for, trace_of
 from .state import Entry, Settings, State, plain_totals
 from .values import Link, Refusal
 
-_MOST_BODY = 400_000_000  # sixteen data URLs of 20 MB, and some
+_MOST_BODY = 400_000_000  # sixteen data URLs of 20 MB, and more
 _ABOUT = """batchgen sandbox: simulated image providers on this machine. Nothing here costs money.
 
 Base URLs: {bases}
-Misbehaviour: put [sandbox: KIND ...] into a prompt, or POST a list to /_sandbox/faults.
+Faults: put [sandbox: KIND ...] into a prompt, or POST a list to /_sandbox/faults.
 Charges: GET /_sandbox/totals, GET /_sandbox/log
 """
 
 
 def make_app(state: State) -> web.Application:
-    """Return the application with every provider's endpoints."""
+    """Return the application with the endpoints of every provider."""
     app = web.Application(client_max_size=_MOST_BODY, middlewares=[_activity(state)])
     router = app.router
     for name, dialect in DIALECTS.items():
         for path, kind in dialect.routes.items():
             router.add_post(f"/{name}{path}", handler_for(state, dialect, kind))
-        for path, question in dialect.questions.items():
-            router.add_get(f"/{name}{path}", question_for(state, dialect, question))
+        for path, endpoint in dialect.free_endpoints.items():
+            router.add_get(f"/{name}{path}", free_endpoint_handler(state, dialect, endpoint))
         router.add_get(f"/{name}/cdn/{{file}}", _cdn(state, name))
     for name in DIALECTS:
         router.add_route("*", f"/{name}/{{rest:.*}}", _no_such_path(name))
@@ -68,7 +68,7 @@ def _add_control(router: web.UrlDispatcher, state: State) -> None:
         try:
             rules = await request.json()
             if not isinstance(rules, list):
-                raise ValueError("expected a JSON list of faults")  # noqa: TRY004 - answered like every bad list
+                raise ValueError("expected a JSON list of faults")  # noqa: TRY004 - reported like any invalid list
             standing = [parse_rule(rule) for rule in rules]
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
@@ -78,22 +78,22 @@ def _add_control(router: web.UrlDispatcher, state: State) -> None:
     async def log(_: web.Request) -> web.StreamResponse:
         return web.FileResponse(state.settings.log, headers={"Content-Type": "application/x-ndjson"})
 
-    async def sums(_: web.Request) -> web.Response:
-        found = await asyncio.get_running_loop().run_in_executor(state.pool, totals, state.settings.log)
-        return web.json_response(plain_totals(found.items()))
+    async def charges(_: web.Request) -> web.Response:
+        sums = await asyncio.get_running_loop().run_in_executor(state.pool, totals, state.settings.log)
+        return web.json_response(plain_totals(sums.items()))
 
     async def picture(request: web.Request) -> web.Response:
-        """Serve what stands in for a picture on the internet: a rehearsal fetches source images here."""
+        """Serve the drawing for an address on the internet: sandbox runs fetch source images here."""
         try:
             drawn = await asyncio.get_running_loop().run_in_executor(
-                state.pool, fetch_source, request.query.get("url", ""), state.url, state.shelf
+                state.pool, fetch_source, request.query.get("url", ""), state.url, state.results
             )
         except Refusal as refusal:
             return web.Response(status=404, text=str(refusal))
         return web.Response(body=drawn, content_type="image/png")
 
     async def elsewhere(request: web.Request) -> web.Response:
-        """Take what a client that follows redirects brings along; the log tells whether that was its key."""
+        """Log what a client that follows redirects sends along, such as its key."""
         entry = Entry(provider="elsewhere", kind="redirect", trace=trace_of(request, state.next_serial(), time.time()))
         await state.log.write(entry.line("arrival"))
         return web.json_response({})
@@ -101,7 +101,7 @@ def _add_control(router: web.UrlDispatcher, state: State) -> None:
     router.add_get("/", about)
     router.add_post("/_sandbox/faults", faults)
     router.add_get("/_sandbox/log", log)
-    router.add_get("/_sandbox/totals", sums)
+    router.add_get("/_sandbox/totals", charges)
     router.add_get("/_sandbox/picture", picture)
     router.add_route("*", "/_sandbox/elsewhere", elsewhere)
 
@@ -109,9 +109,11 @@ def _add_control(router: web.UrlDispatcher, state: State) -> None:
 def _cdn(state: State, name: str) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         port = state.url.rpartition(":")[2]
-        response = cdn.serve(state.shelf, request, f"http://localhost:{port}/_sandbox/elsewhere")
-        stored = state.shelf.get(request.path)
-        if stored is not None and stored.link != Link():  # who asks how often, and with which key, is worth a line
+        response = cdn.serve(state.results, request, f"http://localhost:{port}/_sandbox/elsewhere")
+        stored = state.results.get(request.path)
+        if (
+            stored is not None and stored.link != Link()
+        ):  # tests read how often an odd address was requested, and with which key
             entry = Entry(provider=name, kind="download", trace=trace_of(request, state.next_serial(), time.time()))
             state.log.note(entry.line("download", status=response.status))
         return response
@@ -122,7 +124,7 @@ def _cdn(state: State, name: str) -> Handler:
 def _no_such_path(name: str) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         dialect = DIALECTS[name]
-        known = request.path.removeprefix(f"/{name}") in {*dialect.routes, *dialect.questions}
+        known = request.path.removeprefix(f"/{name}") in {*dialect.routes, *dialect.free_endpoints}
         return _refused(name, Refusal("method" if known else "path"), request)
 
     return handler
@@ -147,7 +149,7 @@ def _activity(state: State) -> Middleware:
 
 
 def require_loopback(host: str) -> None:
-    """Raise ValueError for a host that others could reach."""
+    """Raise ValueError for a host that other machines could reach."""
     if not ipaddress.ip_address(host).is_loopback:
         raise ValueError(f"{host}: the sandbox listens on loopback only, such as 127.0.0.1")
 
@@ -189,7 +191,7 @@ async def _until_over(state: State, stop: asyncio.Event) -> None:
 
 
 def _announce(settings: Settings, url: str) -> None:
-    """Say where the server listens: the ready-file at once whole, a line for people, the URL for scripts."""
+    """Report the address: in the ready-file, as a line on stderr, and as a URL on stdout."""
     if settings.ready_file is not None:
         ready = {"url": url, "pid": os.getpid(), "log": str(settings.log.resolve())}
         write_whole(settings.ready_file, json.dumps(ready))
@@ -200,7 +202,7 @@ def _announce(settings: Settings, url: str) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees all of it or none."""
+    """Write a file so that readers see all of it or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_text(text, encoding="utf-8")

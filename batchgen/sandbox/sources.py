@@ -1,4 +1,4 @@
-"""Source images and masks: uploads, data URLs and addresses, checked as the providers check them."""
+"""Source images and masks: uploads, data URLs and addresses, checked as providers check them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 
 from PIL import Image
 
-from .values import Fetch, Form, Json, Refusal, Upload
+from .values import Fetch, Form, Json, Upload, invalid
 
 MEGABYTE = 1_000_000
 IMAGE_LIMIT = 50 * MEGABYTE
@@ -17,52 +17,48 @@ MASK_LIMIT = 4 * MEGABYTE
 MOST_IMAGES = 16
 URL_CHARACTERS = 20_971_520
 MIMES = ("image/png", "image/jpeg", "image/webp")
-#: A picture of more pixels than this is refused before it is decoded: it would take gigabytes.
+#: A larger picture is refused before it is decoded, which would take gigabytes.
 MOST_PIXELS = 100_000_000
 
 _DATA_URL = re.compile(r"data:(image/[a-z0-9.+-]+);base64,", re.IGNORECASE)
 
 
 def open_image(data: bytes, param: str) -> Image.Image:
-    """Decode an image fully, as RGB or RGBA; refuse what is damaged or of another kind."""
+    """Decode an image fully, as RGB or RGBA; refuse damaged images and other formats."""
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
             if image.width * image.height > MOST_PIXELS:
-                raise Refusal("invalid", "Image has too many pixels.", code="image_too_large", param=param)
+                raise invalid("Image has too many pixels.", "image_too_large", param)
             image.load()
             has_alpha = "A" in image.getbands() or "transparency" in image.info
             return image.convert("RGBA" if has_alpha else "RGB")
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         message = "Invalid image file or mode for image 1, please check your image file."
-        raise Refusal("invalid", message, code="invalid_image_file", param=param) from error
+        raise invalid(message, "invalid_image_file", param) from error
 
 
 def data_url_bytes(url: str, param: str) -> bytes:
     """Return the bytes of a base64 data URL."""
     head = _DATA_URL.match(url)
     if not head:
-        raise Refusal(
-            "invalid", "Invalid data URL: expected data:image/<type>;base64,<data>.", code="invalid_value", param=param
-        )
+        raise invalid("Invalid data URL: expected data:image/<type>;base64,<data>.", "invalid_value", param)
     try:
         return base64.b64decode(url[head.end() :], validate=True)
     except binascii.Error as error:
-        raise Refusal("invalid", "Invalid base64 image data.", code="invalid_base64", param=param) from error
+        raise invalid("Invalid base64 image data.", "invalid_base64", param) from error
 
 
 def from_address(url: object, fetch: Fetch, param: str) -> Image.Image:
     """Return the image behind an http(s) URL or in a data URL."""
     if not isinstance(url, str) or not url:
-        raise Refusal(
-            "invalid", f"Invalid type for '{param}': expected a URL string.", code="invalid_type", param=param
-        )
+        raise invalid(f"Invalid type for '{param}': expected a URL string.", "invalid_type", param)
     if len(url) > URL_CHARACTERS:
-        raise Refusal("invalid", f"'{param}' is too long.", code="string_above_max_length", param=param)
+        raise invalid(f"'{param}' is too long.", "string_above_max_length", param)
     if url[:5].lower() == "data:":
         return open_image(data_url_bytes(url, param), param)
     if not url.lower().startswith(("https://", "http://")):
         message = f"Invalid URL in '{param}': only http, https and data URLs are supported."
-        raise Refusal("invalid", message, code="invalid_value", param=param)
+        raise invalid(message, "invalid_value", param)
     return open_image(fetch(url), param)
 
 
@@ -70,13 +66,9 @@ def json_images(fields: Json, fetch: Fetch) -> tuple[tuple[Image.Image, ...], Im
     """Read ``images[].image_url`` and ``mask`` of a JSON edit."""
     images = fields.get("images")
     if not isinstance(images, list) or not images:
-        raise Refusal(
-            "invalid", "Missing required parameter: 'images'.", code="missing_required_parameter", param="images"
-        )
+        raise invalid("Missing required parameter: 'images'.", "missing_required_parameter", "images")
     if len(images) > MOST_IMAGES:
-        raise Refusal(
-            "invalid", f"Too many images: at most {MOST_IMAGES}.", code="array_above_max_length", param="images"
-        )
+        raise invalid(f"Too many images: at most {MOST_IMAGES}.", "array_above_max_length", "images")
     sources = tuple(_reference(item, fetch, f"images[{place}]") for place, item in enumerate(images))
     mask = _reference(fields["mask"], fetch, "mask") if fields.get("mask") is not None else None
     return sources, _checked_mask(mask, sources[0])
@@ -86,7 +78,7 @@ def _reference(item: object, fetch: Fetch, param: str) -> Image.Image:
     if not isinstance(item, dict) or set(item) != {"image_url"}:
         # file_id is documented by OpenAI, but there is no files endpoint here.
         message = f"Invalid '{param}': expected an object with exactly one key, image_url."
-        raise Refusal("invalid", message, code="invalid_value", param=param)
+        raise invalid(message, "invalid_value", param)
     return from_address(item["image_url"], fetch, f"{param}.image_url")
 
 
@@ -97,23 +89,17 @@ def uploaded_images(form: Form) -> tuple[tuple[Image.Image, ...], Image.Image | 
     masks = [file for file in form.files if file.name == "mask"]
     for file in form.files:
         if file.name not in {"image", "image[]", "mask"}:
-            raise Refusal("invalid", f"Unknown parameter: '{file.name}'.", code="unknown_parameter", param=file.name)
+            raise invalid(f"Unknown parameter: '{file.name}'.", "unknown_parameter", file.name)
     for name, files in (("image", plain), ("mask", masks)):
         if len(files) > 1:
             message = f"Duplicate parameter: '{name}'. You provided multiple values, whereas only one is allowed."
             hint = " To provide a list of values, use the array syntax instead e.g. 'image[]=<value>'."
-            raise Refusal(
-                "invalid", message + (hint if name == "image" else ""), code="duplicate_parameter", param=name
-            )
+            raise invalid(message + (hint if name == "image" else ""), "duplicate_parameter", name)
     uploads = plain + listed
     if not uploads:
-        raise Refusal(
-            "invalid", "Missing required parameter: 'image'.", code="missing_required_parameter", param="image"
-        )
+        raise invalid("Missing required parameter: 'image'.", "missing_required_parameter", "image")
     if len(uploads) > MOST_IMAGES:
-        raise Refusal(
-            "invalid", f"Too many images: at most {MOST_IMAGES}.", code="array_above_max_length", param="image"
-        )
+        raise invalid(f"Too many images: at most {MOST_IMAGES}.", "array_above_max_length", "image")
     sources = tuple(open_image(_checked_upload(file, IMAGE_LIMIT, MIMES), file.name) for file in uploads)
     mask = open_image(_checked_upload(masks[0], MASK_LIMIT, MIMES[:1]), "mask") if masks else None
     return sources, _checked_mask(mask, sources[0])
@@ -123,10 +109,10 @@ def _checked_upload(file: Upload, limit: int, mimes: tuple[str, ...]) -> bytes:
     if file.mime not in mimes:
         supported = f"Supported file formats are {', '.join(mimes)}."
         message = f"Invalid file '{file.name}': unsupported mimetype ('{file.mime}'). {supported}"
-        raise Refusal("invalid", message, code="unsupported_file_mimetype", param=file.name)
+        raise invalid(message, "unsupported_file_mimetype", file.name)
     if len(file.data) >= limit:
         message = f"Invalid file '{file.name}': the file must be under {limit // MEGABYTE} MB."
-        raise Refusal("invalid", message, code="file_too_large", param=file.name)
+        raise invalid(message, "file_too_large", file.name)
     return file.data
 
 
@@ -134,8 +120,8 @@ def _checked_mask(mask: Image.Image | None, first: Image.Image) -> Image.Image |
     if mask is None:
         return None
     if mask.mode != "RGBA":
-        raise Refusal("invalid", "Invalid mask: the mask needs an alpha channel.", code="invalid_mask", param="mask")
+        raise invalid("Invalid mask: the mask needs an alpha channel.", "invalid_mask", "mask")
     if mask.size != first.size:
         message = "Invalid mask image format - mask size does not match image size."
-        raise Refusal("invalid", message, code="invalid_mask_image_format", param="mask")
+        raise invalid(message, "invalid_mask_image_format", "mask")
     return mask

@@ -1,4 +1,4 @@
-"""What the server keeps while it runs: settings, log, faults, limits, results, sums."""
+"""State of a running server: settings, log, faults, limits, results, sums."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from .cdn import Shelf
+from .cdn import ResultStore
 from .faults import Fault, FaultBook
 from .log import ChargeLog, Line, read_log, totals
 from .timing import Latency, Throttle
 from .values import Bill, Package, Trace
 
-_REMEMBERED = 256  # answers kept for idempotency keys
+_REMEMBERED = 256  # answers remembered for idempotency keys
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """What the command line says."""
+    """Options of the command line."""
 
     log: Path
     host: str = "127.0.0.1"
@@ -36,23 +36,23 @@ class Settings:
     idle_exit: float | None = None  #: seconds without requests
     honour_idempotency: bool = False
     draw: str = "full"  #: or ``small``
-    clock: float = 0  #: seconds by which the date of every answer is wrong
+    clock: float = 0  #: error of the date in every answer, in seconds
 
 
 class State:
-    """Hold the state of one running server."""
+    """The state of one running server."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.url = ""
         self.log = ChargeLog(settings.log)
         self.book = FaultBook(settings.seed, settings.faults)
-        self.shelf = Shelf()
+        self.results = ResultStore()
         self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="draw")
         self.throttles = {name: Throttle.parse(text, time.monotonic) for name, text in settings.throttles.items()}
         self.busy = 0
         self.last_active = time.monotonic()
-        # A server started again on the same log goes on counting: serials stay unique.
+        # A restarted server continues the count of its log, so that serials stay unique.
         self._serial = max((line["serial"] for line in read_log(settings.log)), default=0)
         self.spent = {name: entry["usd"] for name, entry in totals(settings.log).items()}
         self._answers: OrderedDict[tuple[str, str], asyncio.Future[Package | None]] = OrderedDict()
@@ -63,15 +63,15 @@ class State:
         return self._serial
 
     def chance(self, trace: Trace, purpose: str) -> random.Random:
-        """Return a repeatable source of chance for one request."""
+        """Return a repeatable random generator for one request."""
         return random.Random(f"{self.settings.seed}:{purpose}:{trace.serial}")  # noqa: S311 - repeatable on purpose
 
     def spend(self, provider: str, bill: Bill) -> None:
-        """Add a charge to what the balance endpoints tell."""
+        """Add a charge to the spending that balance endpoints report."""
         self.spent[provider] = self.spent.get(provider, Decimal(0)) + (bill.usd or Decimal(0))
 
-    def promise(self, provider: str, key: str | None) -> asyncio.Future[Package | None] | None:
-        """Return the earlier answer to this idempotency key, or make a place for this one and return None."""
+    def earlier_answer(self, provider: str, key: str | None) -> asyncio.Future[Package | None] | None:
+        """Return the answer to an earlier request with this idempotency key; for the first one, return None."""
         if not key or not self.settings.honour_idempotency:
             return None
         earlier = self._answers.get((provider, key))
@@ -81,8 +81,8 @@ class State:
                 self._answers.popitem(last=False)
         return earlier
 
-    def keep_promise(self, provider: str, key: str, package: Package | None, *, remember: bool) -> None:
-        """Hand the answer to all who wait for this key; only good answers are remembered."""
+    def remember_answer(self, provider: str, key: str, package: Package | None, *, remember: bool) -> None:
+        """Give the answer to all requests that wait for this key; only good answers are remembered."""
         future = self._answers.get((provider, key))
         if future is None or future.done():
             return
@@ -93,7 +93,7 @@ class State:
 
 @dataclass(kw_only=True, slots=True)
 class Entry:
-    """What the log says about one request; grows while the request is handled."""
+    """The log entry of one request; it grows while the request is handled."""
 
     provider: str
     kind: str
@@ -105,7 +105,7 @@ class Entry:
     fault: str | None = None
 
     def line(self, event: str, *, bill: Bill | None = None, status: int | None = None) -> Line:
-        """Return a line of the log; every line has every key."""
+        """Return a line of the log; all lines have the same keys."""
         return {
             "event": event,
             "at": time.time(),
@@ -129,7 +129,7 @@ class Entry:
 
 
 def plain(number: Decimal) -> str:
-    """Return a decimal without exponent and without zeros at its end."""
+    """Return a decimal without exponent and trailing zeros."""
     return f"{number.normalize():f}"
 
 

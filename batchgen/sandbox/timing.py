@@ -1,4 +1,4 @@
-"""How long an answer takes, and how many requests a provider lets pass."""
+"""Timing: the latency of answers, and the rate limits of providers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .values import Order, Quota
 
-#: Seconds at the middle of the distribution, by quality, for a picture of a megapixel.
+#: Median seconds by quality for a picture of a megapixel.
 MEDIANS = {"low": 0.5, "medium": 1.0, "high": 2.0, "xhigh": 2.5, "max": 3.0}
 _SIGMA = 0.35
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -34,7 +34,7 @@ class Latency:
         return cls(mode="fixed", seconds=_positive(text))
 
     def seconds_for(self, order: Order, chance: random.Random) -> float:
-        """Return how long this order takes, in seconds."""
+        """Return the latency of an order in seconds."""
         if self.mode == "none":
             return 0.0
         if self.mode == "fixed":
@@ -74,7 +74,7 @@ class Throttle:
         return max(0.001, self._passed[0] + self.window - now)
 
     def quota(self, wait: float) -> Quota:
-        """Return how the limit stands after ``admit`` returned *wait*."""
+        """Return the state of the limit after ``admit`` returned *wait*."""
         remaining = max(0, self.limit - len(self._passed))
         return Quota(limit=self.limit, window=self.window, remaining=remaining, wait=wait)
 

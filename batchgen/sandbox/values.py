@@ -1,4 +1,4 @@
-"""Values of the sandbox: what came over the wire, what was ordered, what goes back."""
+"""Values of the sandbox: requests, orders, bills and answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Form:
-    """The body of a request, parsed and not yet judged."""
+    """The body of a request, parsed but not checked."""
 
     fields: Json
     files: tuple[Upload, ...] = ()
@@ -34,7 +34,7 @@ class Form:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """A request that its provider would carry out."""
+    """A request that its provider would execute."""
 
     kind: str  #: ``generation``, ``edit`` or ``chat``
     model: str
@@ -43,7 +43,7 @@ class Order:
     height: int
     n: int = 1
     quality: str = "medium"
-    size: str = "1024x1024"  #: as it was asked for
+    size: str = "1024x1024"  #: as requested
     output_format: str = "png"
     compression: int = 100
     transparent: bool = False
@@ -58,13 +58,13 @@ class Picture:
 
     data: bytes
     mime: str
-    url: str | None = None  #: set where the answer carries a URL
-    b64: str | None = None  #: set where the answer carries base64
+    url: str | None = None  #: set if the answer has a URL
+    b64: str | None = None  #: set if the answer has base64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bill:
-    """What one request costs, by the sandbox's own table."""
+    """The cost of one request, by the sandbox's own prices."""
 
     images: int
     usd: Decimal | None = None
@@ -73,7 +73,7 @@ class Bill:
 
 
 def waived(bill: Bill) -> Bill:
-    """Return the bill of an answer that costs nothing: it states no output and no cost."""
+    """Return the bill of an answer without a charge: it states no output and no cost."""
     usage = {name: value for name, value in bill.usage.items() if not name.endswith("_details")}
     came = usage.get("prompt_tokens", usage.get("input_tokens", 0))
     nothing = {"completion_tokens": 0, "output_tokens": 0, "total_tokens": came, "cost": 0}
@@ -89,22 +89,22 @@ def waived(bill: Bill) -> Bill:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quota:
-    """How a provider's limit stands when a request arrives, itself counted."""
+    """The state of a provider's limit when a request arrives, including that request."""
 
     limit: int
     window: float  #: seconds
     remaining: int
-    wait: float = 0.0  #: seconds until another may pass; 0 where this one did
+    wait: float = 0.0  #: seconds until another may pass; 0 if this one did
 
     @property
     def refill(self) -> float:
-        """Return the seconds until all is left again, for those who count as if it came back evenly."""
+        """Return the seconds until the limit is whole again, if it refills evenly."""
         return (self.limit - self.remaining) * self.window / self.limit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trace:
-    """What an answer says about its request."""
+    """The facts about a request that its answer and the log repeat."""
 
     serial: int
     now: float
@@ -112,18 +112,18 @@ class Trace:
     request_id: str
     client_id: str | None = None
     retry_after: float | None = None
-    quota: Quota | None = None  #: where the provider has a limit
+    quota: Quota | None = None  #: None if the provider has no limit
     key_tail: str = ""
 
     @property
     def own_path(self) -> str:
-        """Return the path as the provider itself knows it, without the prefix of this server."""
+        """Return the path without this server's prefix for the provider."""
         return "/" + self.path.lstrip("/").partition("/")[2]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """An answer before it is turned into bytes."""
+    """An answer before it is encoded."""
 
     status: int
     payload: Json
@@ -142,20 +142,20 @@ class Package:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
-    """How the address of a result behaves; as it is, it works."""
+    """The behaviour of a result's address; by default it works."""
 
     first: int = 503  #: the status of the first answers
-    times: int = 0  #: so many of them
-    hops: int = 0  #: redirects before the file comes
+    times: int = 0  #: how many of them
+    hops: int = 0  #: redirects before the file
     elsewhere: bool = False  #: a redirect to another host
-    keyed: bool = False  #: 401 without a key
-    relative: bool = False  #: the answer names no scheme and no host
-    foreign: bool = False  #: the answer names a host that is not the provider's
-    untyped: bool = False  #: the file is called application/octet-stream
+    needs_key: bool = False  #: 401 without a key
+    relative: bool = False  #: an address without scheme and host
+    foreign: bool = False  #: an address on a host that is not the provider's
+    untyped: bool = False  #: the file has the type application/octet-stream
 
 
 class Refusal(Exception):
-    """A request its provider would not carry out; ``cause`` picks the status and words of each provider."""
+    """A request that its provider refuses; ``cause`` picks the status and text of each provider."""
 
     def __init__(
         self, cause: str, message: str | None = None, *, code: str | None = None, param: str | None = None
@@ -165,3 +165,8 @@ class Refusal(Exception):
         self.message = message
         self.code = code
         self.param = param
+
+
+def invalid(message: str, code: str | None = None, param: str | None = None) -> Refusal:
+    """Return the refusal of an invalid request; *param* is the field at fault."""
+    return Refusal("invalid", message, code=code, param=param)

@@ -1,54 +1,73 @@
-"""How long answers took and how large images were, by what the job table holds.  A doer: short read-only questions.
+"""History: what earlier calls tell about latencies, image sizes, rates and prices.
 
-Only the newest rows are looked at, of whatever batch: a provider is as fast for all of them, and a large table costs no
-more than a small one.
+Only the newest rows are read, of any batch: a provider is as fast for all of them, and a large database costs no more
+time than a small one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, func, select, text
+from sqlalchemy import Connection, Select, and_, func, select, text
+from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
 from ..planning.forecast import Latency
+from ..task import Basis, Charge, Task, Usage
 from .connection import explain, reading
-from .tables import artifacts, attempts
+from .rows import decode_task
+from .tables import artifacts, attempts, jobs, learned, ledger
 
-#: Rows that are looked at, and how many of a kind are enough to go by.
+#: Rows that are read for latencies and sizes, and how many of a kind are enough.
 RECENT, ENOUGH = 2_000, 20
+#: Attempts read in one query for recently sent requests.
+_PAGE = 2_000
+#: Rows of the ledger that are read for prices.
+_RECENT_BILLS = 300
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class History:
-    """What earlier calls were like; what was seen too rarely is left out."""
-
-    latencies: Mapping[tuple[str, str], Latency] = field(default_factory=dict)  #: by provider and model
-    bytes_per_pixel: Mapping[str, float] = field(default_factory=dict)  #: by format: "png", "jpeg", "webp"
-
-
-def measured(path: Path) -> History:
-    """Return what the newest rows of the job table at *path* tell; raise StoreError where it cannot be read."""
+@contextmanager
+def _open(path: Path) -> Iterator[Connection]:
     engine = reading(path)
     try:
         with engine.connect() as connection:
-            return History(latencies=_latencies(connection), bytes_per_pixel=_sizes(connection))
+            yield connection
     except DBAPIError as error:
         raise explain(error, path) from error
     finally:
         engine.dispose()
 
 
+# --- latencies and sizes ------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """Latencies and sizes of earlier calls; kinds with too few of them are left out."""
+
+    latencies: Mapping[tuple[str, str], Latency] = field(default_factory=dict)  #: by provider and model
+    bytes_per_pixel: Mapping[str, float] = field(default_factory=dict)  #: by format: "png", "jpeg", "webp"
+
+
+def measured(path: Path) -> History:
+    """Return the history of the job database at *path*; raise StoreError if it cannot be read."""
+    with _open(path) as connection:
+        return History(latencies=_latencies(connection), bytes_per_pixel=_sizes(connection))
+
+
 def _latencies(connection: Connection) -> dict[tuple[str, str], Latency]:
     newest = _newest(select(attempts.c.provider, attempts.c.model, attempts.c.state, attempts.c.seconds))
-    took: dict[tuple[str, str], list[float]] = {}
+    durations: dict[tuple[str, str], list[float]] = {}
     for provider, model, state, seconds in connection.execute(newest):
         if state == "delivered" and seconds:
-            took.setdefault((provider, model), []).append(seconds)
-    return {name: _latency(sorted(seconds)) for name, seconds in took.items() if len(seconds) >= ENOUGH}
+            durations.setdefault((provider, model), []).append(seconds)
+    return {name: _latency(sorted(seconds)) for name, seconds in durations.items() if len(seconds) >= ENOUGH}
 
 
 def _latency(seconds: list[float]) -> Latency:
@@ -58,10 +77,111 @@ def _latency(seconds: list[float]) -> Latency:
 def _sizes(connection: Connection) -> dict[str, float]:
     newest = _newest(select(artifacts.c.mime, artifacts.c.bytes, artifacts.c.width, artifacts.c.height)).subquery()
     pixels = func.sum(newest.c.width * newest.c.height)
-    found = select(newest.c.mime, func.sum(newest.c.bytes), pixels).group_by(newest.c.mime)
-    enough = found.having(func.count() >= ENOUGH)
-    return {mime.rpartition("/")[2]: size / area for mime, size, area in connection.execute(enough) if area}
+    sums = select(newest.c.mime, func.sum(newest.c.bytes), pixels).group_by(newest.c.mime)
+    rows = connection.execute(sums.having(func.count() >= ENOUGH))
+    return {mime.rpartition("/")[2]: size / area for mime, size, area in rows if area}
 
 
-def _newest(wanted: Select[Any]) -> Select[Any]:
-    return wanted.order_by(text("rowid DESC")).limit(RECENT)
+def _newest(rows: Select[Any]) -> Select[Any]:
+    return rows.order_by(text("rowid DESC")).limit(RECENT)
+
+
+# --- requests sent recently ---------------------------------------------------
+
+
+class SentRequest(NamedTuple):
+    """One request that was sent, or was about to be."""
+
+    at: datetime
+    images: int  #: requested images and source images
+    model: str
+    account: str | None  #: which of several API keys was used
+
+
+def sent_since(path: Path, provider: str, since: datetime) -> list[SentRequest]:
+    """Return the requests to *provider* sent after *since*, of every batch and run; raise StoreError.
+
+    Limits are the provider's, not a run's.  Attempts are never deleted and their rows are numbered in order, so the
+    newest are found without reading the others.
+    """
+    number = text("attempts.rowid")
+    requested = func.coalesce(func.json_extract(jobs.c.task, "$.n"), 1)
+    sources = func.coalesce(func.json_array_length(jobs.c.task, "$.images"), 0)
+    page = select(
+        number, attempts.c.provider, attempts.c.started_at, requested + sources, attempts.c.model, attempts.c.account
+    ).join_from(attempts, jobs)
+    page = page.order_by(text("attempts.rowid DESC")).limit(_PAGE)
+    requests: list[SentRequest] = []
+    with _open(path) as connection:
+        rows = connection.execute(page).all()
+        while rows:
+            recent = [row for row in rows if row[2] > since]
+            requests += [SentRequest(*row[2:]) for row in recent if row[1] == provider]
+            if len(recent) < len(rows):
+                break
+            rows = connection.execute(page.where(text("attempts.rowid < :last")), {"last": rows[-1][0]}).all()
+    return requests
+
+
+# --- learned rates ------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearnedRate:
+    """The state of one lane's adaptive limit at a time, as ``engine.limits.adaptive`` saves it."""
+
+    state: Mapping[str, float | bool]
+    at: datetime
+
+
+def learned_rates(connection: Connection) -> dict[str, LearnedRate]:
+    """Return the learned rates by lane; unreadable ones are left out."""
+    rates = {}
+    for row in connection.execute(select(learned)):
+        try:
+            state = json.loads(row.state)
+        except ValueError:
+            continue
+        if isinstance(state, dict):
+            rates[row.lane] = LearnedRate(state=state, at=row.at)
+    return rates
+
+
+def learn(connection: Connection, *, states: Mapping[str, Mapping[str, float | bool]], now: datetime) -> None:
+    """Store the learned rates of lanes."""
+    for lane, state in states.items():
+        columns = {"state": json.dumps(state), "at": now}
+        statement = upsert(learned).values(lane=lane, **columns)
+        connection.execute(statement.on_conflict_do_update(index_elements=["lane"], set_=columns))
+
+
+# --- prices -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PastCall:
+    """A call that returned images, with what it requested and what was booked for it."""
+
+    task: Task  #: as its job asks for it, but with the provider and model that were called
+    charge: Charge
+    usage: Usage  #: as much as the ledger stores
+
+
+def past_calls(connection: Connection) -> Iterator[PastCall]:
+    """Yield the latest calls that returned images, oldest first, if their jobs still request the same."""
+    newest = select(ledger).order_by(ledger.c.id.desc()).limit(_RECENT_BILLS).subquery()
+    # A job that was changed since has a later claim or is not done.
+    unchanged = and_(jobs.c.id == attempts.c.job_id, jobs.c.claim == attempts.c.claim, jobs.c.state == "done")
+    source = newest.join(attempts, attempts.c.id == newest.c.attempt_id).join(jobs, unchanged)
+    calls = select(newest, jobs.c.task, jobs.c.wanted).select_from(source)
+    for row in connection.execute(calls.where(newest.c.images > 0).order_by(newest.c.id)):
+        yield PastCall(
+            task=replace(decode_task(row.task), provider=row.provider, model=row.model, n=row.wanted),
+            charge=Charge(usd=row.usd, credits=row.credits, basis=Basis(row.basis)),
+            usage=Usage(
+                images=row.images,
+                input_tokens=row.input_tokens,
+                output_tokens=row.output_tokens,
+                credits=row.credits,
+            ),
+        )

@@ -1,35 +1,52 @@
-"""Which jobs are selected, and what setting right asks of them and of attempts.  SQL on an open connection."""
+"""Queries for jobs: which are selected, which may be sent now, and which a run may send at all.
+
+SQL expressions, and queries on an open connection.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from threading import Lock
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, exists, false, func, or_, select, text, true
 
+from ..job import State
 from ..planning.selection import ORPHANED, Selection
-from .records import DeliveredFile
+from .records import DeliveredFile, DueFilter
 from .repair import RECOVERED
 from .rows import listed, to_artifact
-from .tables import artifacts, attempts, jobs, ledger
+from .tables import artifacts, attempts, batches, jobs, ledger
+
+#: Jobs of a scope that are looked up together.
+PAGE = 500
+
+_PENDING = (jobs.c.state == State.PENDING.value, jobs.c.orphaned_at.is_(None))
+_UNFINISHED = jobs.c.state.in_((State.PENDING.value, State.RUNNING.value))
+_SENDING_ORDER = (jobs.c.priority.desc(), jobs.c.position)
+
+
+# --- selected jobs ------------------------------------------------------------
 
 
 def selected(batch_id: int, selection: Selection, *more: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
-    """Return what the selected jobs of a batch fulfil, and *more*; a limit is left to the caller."""
-    fulfilled = (jobs.c.batch_id == batch_id, *_conditions(selection), *more)
+    """Return the conditions for the selected jobs of a batch, and *more*; a limit is left to the caller."""
+    conditions = (jobs.c.batch_id == batch_id, *_conditions(selection), *more)
     if selection.sample is None:
-        return fulfilled
+        return conditions
     # The seed is bound as text because it may be an integer of any length.
-    drawn = select(jobs.c.id).where(*fulfilled).order_by(func.sample_key(jobs.c.key, str(selection.seed)), jobs.c.key)
-    return (jobs.c.id.in_(drawn.limit(selection.sample).correlate(None)),)
+    key = func.sample_key(jobs.c.key, str(selection.seed))
+    sample = select(jobs.c.id).where(*conditions).order_by(key, jobs.c.key).limit(selection.sample)
+    return (jobs.c.id.in_(sample.correlate(None)),)
 
 
 def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
     if selection.ids:
         yield or_(*(func.named(jobs.c.key, pattern) for pattern in selection.ids))
     if selection.tags:
-        carried = func.json_each(jobs.c.tags).table_valued("value")
-        yield exists().select_from(carried).where(carried.c.value.in_(selection.tags))
+        tag = func.json_each(jobs.c.tags).table_valued("value")
+        yield exists().select_from(tag).where(tag.c.value.in_(selection.tags))
     for column, values in (
         (jobs.c.provider, selection.providers),
         (jobs.c.model, selection.models),
@@ -39,20 +56,20 @@ def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
         if values:
             yield column.in_(values)
     if selection.shard is not None:
-        number, parts = selection.shard
-        yield func.shard_of(jobs.c.key, parts) == number
-    gone, states = jobs.c.orphaned_at.is_not(None), [state for state in selection.states if state != ORPHANED]
+        number, shards = selection.shard
+        yield func.shard_of(jobs.c.key, shards) == number
+    orphaned, states = jobs.c.orphaned_at.is_not(None), [state for state in selection.states if state != ORPHANED]
     if not selection.states:
-        yield true() if selection.orphaned else ~gone
+        yield true() if selection.orphaned else ~orphaned
     else:
-        here = jobs.c.state.in_(states) if selection.orphaned else jobs.c.state.in_(states) & ~gone
-        yield here | gone if ORPHANED in selection.states else here
+        in_state = jobs.c.state.in_(states) if selection.orphaned else jobs.c.state.in_(states) & ~orphaned
+        yield in_state | orphaned if ORPHANED in selection.states else in_state
 
 
 def files(connection: Connection, ids: Sequence[int]) -> list[DeliveredFile]:
-    """Return the files that these jobs count on, job by job."""
-    wanted = select(artifacts, jobs.c.key, jobs.c.orphaned_at).join(jobs).where(jobs.c.id.in_(listed(ids)))
-    page = wanted.where(artifacts.c.superseded_at.is_(None)).order_by(jobs.c.id, artifacts.c.ordinal, artifacts.c.id)
+    """Return the current files of these jobs, job by job."""
+    current = select(artifacts, jobs.c.key, jobs.c.orphaned_at).join(jobs).where(jobs.c.id.in_(listed(ids)))
+    page = current.where(artifacts.c.superseded_at.is_(None)).order_by(jobs.c.id, artifacts.c.ordinal, artifacts.c.id)
     return [
         DeliveredFile(
             job_id=row.job_id,
@@ -65,20 +82,135 @@ def files(connection: Connection, ids: Sequence[int]) -> list[DeliveredFile]:
 
 
 def attempt_states(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:
-    """Return state and cause of those of *ids* that the table knows whole.
+    """Return state and cause of those of *ids* that the database knows completely.
 
-    One that was taken in from traces and has not all its files yet is left out.
+    A recovered attempt that lacks some of its files is left out.
     """
-    of_it = (artifacts.c.job_id == attempts.c.job_id, artifacts.c.attempt_id == attempts.c.id)
-    taken = select(func.count()).where(*of_it).scalar_subquery()
-    partly = (attempts.c.run_id == RECOVERED) & (attempts.c.state == "delivered") & (ledger.c.images > taken)
-    wanted = select(attempts.c.id, attempts.c.state, attempts.c.cause).select_from(attempts.outerjoin(ledger))
-    rows = connection.execute(wanted.where(attempts.c.id.in_(listed(ids)), ~func.coalesce(partly, False)))
+    files = (artifacts.c.job_id == attempts.c.job_id, artifacts.c.attempt_id == attempts.c.id)
+    count = select(func.count()).where(*files).scalar_subquery()
+    incomplete = (attempts.c.run_id == RECOVERED) & (attempts.c.state == "delivered") & (ledger.c.images > count)
+    states = select(attempts.c.id, attempts.c.state, attempts.c.cause).select_from(attempts.outerjoin(ledger))
+    rows = connection.execute(states.where(attempts.c.id.in_(listed(ids)), ~func.coalesce(incomplete, False)))
     return {row.id: (row.state, row.cause) for row in rows}
 
 
 def newest_attempt(connection: Connection, batch_id: int) -> datetime | None:
-    """Return when the batch's last call went out."""
-    wanted = select(func.max(attempts.c.started_at)).select_from(attempts.join(jobs)).where(jobs.c.batch_id == batch_id)
-    moment: datetime | None = connection.execute(wanted).scalar()
+    """Return when the last request of a batch was sent."""
+    newest = select(func.max(attempts.c.started_at)).select_from(attempts.join(jobs)).where(jobs.c.batch_id == batch_id)
+    moment: datetime | None = connection.execute(newest).scalar()
     return moment
+
+
+# --- due jobs -----------------------------------------------------------------
+# States are literals here, not bound values: SQLite uses the partial indexes ``jobs_waiting`` and ``jobs_routed`` only
+# if it sees their condition.
+
+
+def due(wanted: DueFilter, now: datetime) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions for jobs that may be sent at *now*."""
+    yield from pending(wanted)
+    if wanted.waiting is None:
+        yield or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now)
+    elif wanted.waiting:
+        yield jobs.c.not_before.is_not(None)
+        yield jobs.c.not_before <= now
+    else:
+        yield jobs.c.not_before.is_(None)
+
+
+def waiting(wanted: DueFilter) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions for jobs with a time before which they are not sent, past or future."""
+    yield from pending(wanted)
+    yield jobs.c.not_before.is_not(None)
+
+
+def sending_order(wanted: DueFilter) -> tuple[ColumnElement[object], ...]:
+    """Return the order of sending: of waiting jobs, the one that is due longest is first."""
+    return (jobs.c.not_before,) if wanted.waiting else _SENDING_ORDER
+
+
+def pending(wanted: DueFilter) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions for jobs that may be sent now or later."""
+    yield text("jobs.state = 'pending' AND jobs.orphaned_at IS NULL")  # type: ignore[misc]
+    yield jobs.c.provider == wanted.provider
+    models = sorted(wanted.models.named)
+    if wanted.models.only:
+        yield jobs.c.model.in_(models) if models else false()
+    elif models:
+        yield jobs.c.model.not_in(models)
+    if wanted.by is not None:
+        other = func.json_each(jobs.c.route, "$.others").table_valued("value")
+        yield jobs.c.route.is_not(None)
+        yield exists(select(other.c.value).where(other.c.value == wanted.by))
+
+
+# --- jobs of a run with a selection -------------------------------------------
+
+
+class Scope:
+    """The jobs that a run may send: ids by provider, in the order of sending.
+
+    The selection is resolved once, when the run starts: a lane that asks for its next jobs must not search the whole
+    table each time.  Lanes ask concurrently, each in its own thread, so pages are tuples and only ``_forget`` replaces
+    them.
+    """
+
+    def __init__(self, selected_jobs: Iterable[tuple[int, str]]) -> None:
+        ids: dict[str, list[int]] = {}
+        for job_id, provider in selected_jobs:
+            ids.setdefault(provider, []).append(job_id)
+        self._lock = Lock()
+        self._pages = {
+            provider: tuple(tuple(numbers[start : start + PAGE]) for start in range(0, len(numbers), PAGE))
+            for provider, numbers in ids.items()
+        }
+
+    def due(self, connection: Connection, wanted: DueFilter, limit: int, now: datetime) -> list[Row[Any]]:
+        """Return the rows of the next jobs that a lane may send at *now*, in order."""
+        conditions = select(jobs, batches.c.name.label("batch_name")).join(batches).where(*due(wanted, now))
+        rows: list[Row[Any]] = []
+        for page in self._pages.get(wanted.provider, ()):
+            on_page = conditions.where(jobs.c.id.in_(listed(page))).order_by(*sending_order(wanted))
+            more = connection.execute(on_page.limit(limit - len(rows))).all()
+            if not more and not connection.scalar(select(exists().where(jobs.c.id.in_(listed(page)), _UNFINISHED))):
+                self._forget(wanted.provider, page)
+            rows += more
+            if len(rows) == limit:
+                break
+        return rows
+
+    def _forget(self, provider: str, finished: tuple[int, ...]) -> None:
+        with self._lock:
+            self._pages[provider] = tuple(page for page in self._pages[provider] if page is not finished)
+
+    def next_retry(self, connection: Connection, wanted: DueFilter) -> datetime | None:
+        """Return when the first waiting job may be sent; None if no job waits."""
+        first = select(func.min(jobs.c.not_before)).where(*waiting(wanted))
+        pages = self._pages.get(wanted.provider, ())
+        moments = (connection.scalar(first.where(jobs.c.id.in_(listed(page)))) for page in pages)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+
+def scope_of(connection: Connection, batch_id: int, selection: Selection) -> Scope:
+    """Return the scope of a run that starts now.
+
+    A sample and a limit count pending jobs.  Without them the scope includes jobs that an earlier run left open,
+    because they may become pending.
+    """
+    states = _PENDING if selection.counted else (_UNFINISHED,)
+    conditions = (*selected(batch_id, selection, *states), jobs.c.orphaned_at.is_(None))
+    if selection.limit is not None:
+        # The plan counts the first jobs of the manifest as well.
+        first = select(jobs.c.id).where(*conditions).order_by(jobs.c.position).limit(selection.limit)
+        conditions = (jobs.c.id.in_(first.correlate(None)),)
+    return _scope(connection, *conditions)
+
+
+def scope_of_ids(connection: Connection, ids: Iterable[int]) -> Scope:
+    """Return the scope of a run that sends exactly these jobs."""
+    return _scope(connection, jobs.c.id.in_(listed(ids)))
+
+
+def _scope(connection: Connection, *conditions: ColumnElement[bool]) -> Scope:
+    rows = connection.execute(select(jobs.c.id, jobs.c.provider).where(*conditions).order_by(*_SENDING_ORDER))
+    return Scope((job_id, provider) for job_id, provider in rows)

@@ -21,19 +21,28 @@ from ..errors import NotFound
 from ..job import Job
 from ..planning.selection import Selection
 from ..route import ModelFilter
-from .charge_history import PastCall, past_calls
 from .connection import explain, reading
-from .due import due, in_turn, pending, waiting
-from .learned_rates import LearnedRate, lessons
+from .history import LearnedRate, PastCall, learned_rates, past_calls
 from .ledger import Calls, Counts, Failure, Spent, UsageLine
-from .queries import attempt_states, files, newest_attempt, selected
-from .records import AttemptRecord, Batch, Bill, DeliveredFile, Run, StoredArtifact, UnknownAttempt, Wanted
-from .repair import doubts, last_doubt
+from .queries import (
+    Scope,
+    attempt_states,
+    due,
+    files,
+    newest_attempt,
+    pending,
+    scope_of,
+    scope_of_ids,
+    selected,
+    sending_order,
+    waiting,
+)
+from .records import AttemptRecord, Batch, Bill, DeliveredFile, DueFilter, Run, StoredArtifact, UnknownAttempt
+from .repair import attempt_of_supplied_file, unknown_attempt
 from .rows import listed, to_artifact, to_attempt, to_batch, to_job, to_run
-from .scope import Scope, resolve, those
 from .tables import artifacts, attempts, batches, jobs, runs
 from .usage import bills, booked, calls, spent, usage
-from .usage_groups import ALWAYS, Asked, Booked, Period
+from .usage_groups import ALWAYS, Period, UsageQuery, UsageSum
 
 if TYPE_CHECKING:
     from .lookup import BatchLookup
@@ -86,7 +95,7 @@ class Reader:
 
     # --- what to do -----------------------------------------------------------
 
-    def known(self, batch_id: int) -> BatchLookup:
+    def lookup(self, batch_id: int) -> BatchLookup:
         """Return the batch as a plan is compared with it."""
         from .lookup import BatchLookup
 
@@ -97,17 +106,17 @@ class Reader:
         if only is None and selection.everything:
             return None
         with self._open() as connection:
-            return resolve(connection, batch_id, selection) if only is None else those(connection, only)
+            return scope_of(connection, batch_id, selection) if only is None else scope_of_ids(connection, only)
 
-    def due(self, batch_id: int, wanted: Wanted, limit: int, now: datetime, among: Scope | None = None) -> list[Job]:
+    def due(self, batch_id: int, wanted: DueFilter, limit: int, now: datetime, among: Scope | None = None) -> list[Job]:
         """Return the next jobs that may be sent at *now*, in order; where there is a scope, only *among* it."""
         if among is not None:
             with self._open() as connection:
                 return [to_job(row, row.batch_name) for row in among.due(connection, wanted, limit, now)]
         pending = select(jobs, batches.c.name.label("batch_name")).join(batches).where(jobs.c.batch_id == batch_id)
-        return self._jobs(pending.where(*due(wanted, now)).order_by(*in_turn(wanted)).limit(limit))
+        return self._jobs(pending.where(*due(wanted, now)).order_by(*sending_order(wanted)).limit(limit))
 
-    def next_retry(self, batch_id: int, wanted: Wanted, among: Scope | None = None) -> datetime | None:
+    def next_retry(self, batch_id: int, wanted: DueFilter, among: Scope | None = None) -> datetime | None:
         """Return when the first of the jobs that wait for their time may be sent; None where none waits."""
         with self._open() as connection:
             if among is not None:
@@ -124,10 +133,10 @@ class Reader:
             owners = {record.job_id: _job(connection, jobs.c.id == record.job_id) for record in records}
         return [(job, record) for record in records if (job := owners[record.job_id]) is not None]
 
-    def lessons(self) -> dict[str, LearnedRate]:
+    def learned_rates(self) -> dict[str, LearnedRate]:
         """Return what runs have learned of how much each lane takes."""
         with self._open() as connection:
-            return lessons(connection)
+            return learned_rates(connection)
 
     # --- how far it is --------------------------------------------------------
 
@@ -147,7 +156,7 @@ class Reader:
 
     def pending_of(self, batch_id: int, provider: str, models: Iterable[str]) -> int:
         """Return how many jobs of these models wait for a provider."""
-        wanted = Wanted(provider=provider, models=ModelFilter(frozenset(models), only=True))
+        wanted = DueFilter(provider=provider, models=ModelFilter(frozenset(models), only=True))
         with self._open() as connection:
             here = select(func.count()).select_from(jobs).where(jobs.c.batch_id == batch_id, *pending(wanted))
             return connection.scalar(here) or 0
@@ -221,15 +230,15 @@ class Reader:
             if page:
                 yield page
 
-    def doubt(self, job: Job) -> UnknownAttempt | None:
+    def unknown_attempt(self, job: Job) -> UnknownAttempt | None:
         """Return what is known of a job that may have been bought; None where no call of it is in doubt."""
         with self._open() as connection:
-            return doubts(connection, job.id)
+            return unknown_attempt(connection, job.id)
 
-    def last_doubt(self, job: Job) -> str | None:
+    def attempt_of_supplied_file(self, job: Job) -> str | None:
         """Return the attempt that a file which a person brings for *job* belongs to, or None."""
         with self._open() as connection:
-            return last_doubt(connection, job.id)
+            return attempt_of_supplied_file(connection, job.id)
 
     def attempt_states(self, ids: Sequence[str]) -> Mapping[str, tuple[str, str | None]]:
         """Return state and cause of those of *ids* that the table knows, with all their files."""
@@ -258,7 +267,7 @@ class Reader:
         with self._open() as connection:
             return list(past_calls(connection))
 
-    def booked(self, batch_id: int | None, asked: Asked) -> list[Booked]:
+    def booked(self, batch_id: int | None, asked: UsageQuery) -> list[UsageSum]:
         """Return what is booked of a batch (None: of all), told apart as far as *asked*, and what is under way."""
         with self._open() as connection:
             return booked(connection, batch_id, asked.by, asked.period)

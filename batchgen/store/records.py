@@ -37,7 +37,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
+class DueFilter:
     """Which pending jobs a lane asks for."""
 
     provider: str  #: whose jobs they are
@@ -170,7 +170,7 @@ class RecoveredAttempt:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Intake:
+class RecoveryCounts:
     """What was taken in from traces."""
 
     attempts: int = 0  #: that the job table did not know
@@ -180,8 +180,8 @@ class Intake:
     doubtful: int = 0  #: attempts booked as in doubt
     usd: int = 0  #: nano-USD booked
 
-    def __add__(self, other: Intake) -> Intake:
-        return Intake(
+    def __add__(self, other: RecoveryCounts) -> RecoveryCounts:
+        return RecoveryCounts(
             attempts=self.attempts + other.attempts,
             files=self.files + other.files,
             done=self.done + other.done,

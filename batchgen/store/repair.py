@@ -17,7 +17,7 @@ from ..job import Adopted, Cancelled, Claimed, Job, State, Supplied, advance
 from ..route import askable
 from ..task import Artifact, Basis
 from .compare_and_set import swap
-from .records import Intake, RecoveredAttempt, UnknownAttempt
+from .records import RecoveredAttempt, RecoveryCounts, UnknownAttempt
 from .rows import encode_task, to_job
 from .tables import artifacts, attempts, jobs, ledger
 
@@ -101,12 +101,12 @@ def _doubtful(job_id: int) -> tuple[ColumnElement[bool], ...]:
 
 def take_in(
     connection: Connection, *, batch_id: int, traces: Sequence[RecoveredAttempt], last: bool, now: datetime
-) -> tuple[Intake, list[RecoveredAttempt]]:
+) -> tuple[RecoveryCounts, list[RecoveredAttempt]]:
     """Take in what the table does not know; return what that was, and the files that wait for one before them.
 
     *last*: nothing comes after, so what still waits is kept without counting.
     """
-    total, waiting = Intake(), []
+    total, waiting = RecoveryCounts(), []
     for trace in traces:
         intake, waits = _take_in(connection, batch_id, trace, last, now)
         total += intake
@@ -117,10 +117,10 @@ def take_in(
 
 def _take_in(
     connection: Connection, batch_id: int, trace: RecoveredAttempt, last: bool, now: datetime
-) -> tuple[Intake, bool]:
+) -> tuple[RecoveryCounts, bool]:
     job = _job(connection, batch_id, trace, now)
     known = connection.execute(select(attempts.c.state).where(attempts.c.id == trace.id)).one_or_none()
-    intake = Intake()
+    intake = RecoveryCounts()
     if known is None:
         if trace.live and _may_revive(job, trace):
             return _revive(connection, job, trace, now), False
@@ -171,7 +171,7 @@ def _same(job: Job, trace: RecoveredAttempt) -> bool:
     return unchanged(trace.fingerprint, job.task, job.fingerprint)
 
 
-def _revive(connection: Connection, job: Job, trace: RecoveredAttempt, now: datetime) -> Intake:
+def _revive(connection: Connection, job: Job, trace: RecoveredAttempt, now: datetime) -> RecoveryCounts:
     """Open the attempt again: whoever finishes what a killed run left will finish it from its slot."""
     before_claim = replace(job, claim=max(job.claim, trace.claim - 1))
     after = advance(before_claim, Claimed(at=now))
@@ -179,7 +179,7 @@ def _revive(connection: Connection, job: Job, trace: RecoveredAttempt, now: date
     estimates = {"estimate_usd": trace.estimate.usd, "estimate_credits": trace.estimate.credits}
     facts = {"state": "open", "started_at": trace.at, "account": trace.account}
     _insert_attempt(connection, _as_asked(after, trace), trace.id, **facts, **estimates)
-    return Intake(attempts=1, revived=1)
+    return RecoveryCounts(attempts=1, revived=1)
 
 
 def _as_asked(job: Job, trace: RecoveredAttempt) -> Job:
@@ -187,7 +187,7 @@ def _as_asked(job: Job, trace: RecoveredAttempt) -> Job:
     return replace(job, task=replace(job.task, provider=trace.task.provider, model=trace.task.model))
 
 
-def _book(connection: Connection, batch_id: int, job: Job, trace: RecoveredAttempt) -> Intake:
+def _book(connection: Connection, batch_id: int, job: Job, trace: RecoveredAttempt) -> RecoveryCounts:
     """Write the attempt and its one ledger row."""
     in_doubt = trace.cause is Cause.UNKNOWN
     job = _as_asked(job, trace)
@@ -220,7 +220,7 @@ def _book(connection: Connection, batch_id: int, job: Job, trace: RecoveredAttem
         input_tokens=trace.usage.input_tokens,
         output_tokens=trace.usage.output_tokens,
     )
-    return Intake(attempts=1, doubtful=int(in_doubt), usd=trace.charge.usd or 0)
+    return RecoveryCounts(attempts=1, doubtful=int(in_doubt), usd=trace.charge.usd or 0)
 
 
 def _has(connection: Connection, job_id: int, attempt_id: str, ordinal: int) -> bool:
@@ -231,7 +231,7 @@ def _has(connection: Connection, job_id: int, attempt_id: str, ordinal: int) -> 
 
 def _place(  # noqa: PLR0917 - see take_in
     connection: Connection, job: Job, trace: RecoveredAttempt, file: Artifact, last: bool, now: datetime
-) -> tuple[Intake, bool]:
+) -> tuple[RecoveryCounts, bool]:
     """Let the job count on a file where it can; return whether the file waits for one before it."""
     stale: datetime | None = now
     done = 0
@@ -242,9 +242,9 @@ def _place(  # noqa: PLR0917 - see take_in
         elif (after := _counted(connection, job, file, now)) is not None:
             stale, done = None, int(after.state is State.DONE and job.state is not State.DONE)
         elif not last:
-            return Intake(), True
+            return RecoveryCounts(), True
     _insert_artifact(connection, job.id, trace.id, file, trace.at, superseded_at=stale)
-    return Intake(files=1, done=done), False
+    return RecoveryCounts(files=1, done=done), False
 
 
 def _counted(connection: Connection, job: Job, file: Artifact, now: datetime) -> Job | None:
@@ -301,7 +301,7 @@ def _insert_artifact(
     )
 
 
-def last_doubt(connection: Connection, job_id: int) -> str | None:
+def attempt_of_supplied_file(connection: Connection, job_id: int) -> str | None:
     """Return the last call of a job that may have made the file a person brings; None where there is none."""
     brought = (attempts.c.job_id == job_id, attempts.c.message == BROUGHT)
     for which in (_doubtful(job_id), brought):
@@ -311,7 +311,7 @@ def last_doubt(connection: Connection, job_id: int) -> str | None:
     return None
 
 
-def doubts(connection: Connection, job_id: int) -> UnknownAttempt | None:
+def unknown_attempt(connection: Connection, job_id: int) -> UnknownAttempt | None:
     """Return a job's last call in doubt with what all such calls may have cost."""
     booked = select(func.sum(ledger.c.at_risk_usd), func.sum(ledger.c.at_risk_credits))
     usd, credits_ = connection.execute(booked.select_from(attempts.join(ledger)).where(*_doubtful(job_id))).one()

@@ -13,7 +13,7 @@ from .ledger import Calls, Spent, UsageLine
 from .records import Bill, StoredArtifact
 from .rows import decode_tags, listed, to_artifact
 from .tables import EPOCH, artifacts, attempts, batches, jobs, ledger, micros
-from .usage_groups import ALWAYS, Booked, By, Period, totals
+from .usage_groups import ALWAYS, GroupBy, Period, UsageSum, totals
 
 _UNPRICED = and_(ledger.c.charged != "no", ledger.c.usd.is_(None))
 _IN_DOUBT = and_(ledger.c.charged == "maybe", ledger.c.usd.is_(None))
@@ -25,27 +25,27 @@ def usage(connection: Connection, batch_id: int) -> list[UsageLine]:
 
 
 def booked(
-    connection: Connection, batch_id: int | None, by: Sequence[By] = (), period: Period = ALWAYS
-) -> list[Booked]:
+    connection: Connection, batch_id: int | None, by: Sequence[GroupBy] = (), period: Period = ALWAYS
+) -> list[UsageSum]:
     """Return what was booked in a period, told apart as far as *by* needs it, and all that is under way.
 
     No batch: of all of them.
     """
     kinds = (ledger.c.provider, ledger.c.model, ledger.c.basis)
     marks = [mark.label(key) for key, mark in _MARKS.items() if key in by]
-    source = ledger.join(attempts).join(jobs) if By.TAG in by else ledger
-    source = source.join(batches, batches.c.id == ledger.c.batch_id) if By.BATCH in by else source
+    source = ledger.join(attempts).join(jobs) if GroupBy.TAG in by else ledger
+    source = source.join(batches, batches.c.id == ledger.c.batch_id) if GroupBy.BATCH in by else source
     grouped = select(*kinds, *_SUMS, *marks).select_from(source).where(*_within(period)).group_by(*kinds, *marks)
     if batch_id is not None:
         grouped = grouped.where(ledger.c.batch_id == batch_id)
     return [_booked(row) for row in connection.execute(grouped)] + _under_way(connection, batch_id, by)
 
 
-def _under_way(connection: Connection, batch_id: int | None, by: Sequence[By]) -> list[Booked]:
+def _under_way(connection: Connection, batch_id: int | None, by: Sequence[GroupBy]) -> list[UsageSum]:
     kinds = (attempts.c.provider, attempts.c.model)
     marks = [mark.label(key) for key, mark in _OPEN_MARKS.items() if key in by]
     source = attempts.join(jobs)
-    source = source.join(batches, batches.c.id == jobs.c.batch_id) if By.BATCH in by else source
+    source = source.join(batches, batches.c.id == jobs.c.batch_id) if GroupBy.BATCH in by else source
     numbers = (
         func.count().label("attempts"),
         func.count().label("open"),
@@ -58,15 +58,15 @@ def _under_way(connection: Connection, batch_id: int | None, by: Sequence[By]) -
     return [_booked(row) for row in connection.execute(going)]
 
 
-def _booked(row: Row[Any]) -> Booked:
+def _booked(row: Row[Any]) -> UsageSum:
     """Return a sum, and apart from it what it was told apart by."""
     told = row._asdict()
     basis, usd = told.pop("basis", ""), told.pop("usd", None)
-    return Booked(
-        day=told.pop(By.DAY, None),
-        tags=decode_tags(told.pop(By.TAG, "[]")),
-        run=told.pop(By.RUN, ""),
-        batch=told.pop(By.BATCH, ""),
+    return UsageSum(
+        day=told.pop(GroupBy.DAY, None),
+        tags=decode_tags(told.pop(GroupBy.TAG, "[]")),
+        run=told.pop(GroupBy.RUN, ""),
+        batch=told.pop(GroupBy.BATCH, ""),
         line=UsageLine(**told, usd_by_basis={} if usd is None else {basis: usd}),
     )
 
@@ -162,13 +162,17 @@ _OPEN = text("attempts.state = 'open'")
 _SECONDS = type_coerce(ledger.c.at, Integer) // micros(EPOCH + timedelta(seconds=1))
 
 #: What rows of the ledger, and attempts under way, are told apart by; days are those of this machine's time zone.
-_MARKS: dict[By, ColumnElement[Any]] = {
-    By.DAY: func.date(_SECONDS, "unixepoch", "localtime"),
-    By.TAG: jobs.c.tags,
-    By.RUN: ledger.c.run_id,
-    By.BATCH: batches.c.name,
+_MARKS: dict[GroupBy, ColumnElement[Any]] = {
+    GroupBy.DAY: func.date(_SECONDS, "unixepoch", "localtime"),
+    GroupBy.TAG: jobs.c.tags,
+    GroupBy.RUN: ledger.c.run_id,
+    GroupBy.BATCH: batches.c.name,
 }
-_OPEN_MARKS: dict[By, ColumnElement[Any]] = {By.TAG: jobs.c.tags, By.RUN: attempts.c.run_id, By.BATCH: batches.c.name}
+_OPEN_MARKS: dict[GroupBy, ColumnElement[Any]] = {
+    GroupBy.TAG: jobs.c.tags,
+    GroupBy.RUN: attempts.c.run_id,
+    GroupBy.BATCH: batches.c.name,
+}
 
 
 def _within(period: Period) -> list[ColumnElement[bool]]:

@@ -15,7 +15,7 @@ from typing import Any, assert_never
 from .ledger import SCHEMA_VERSION, Calls, UsageLine, figures, merged
 
 
-class By(StrEnum):
+class GroupBy(StrEnum):
     """What the ledger can be divided by."""
 
     PROVIDER = "provider"  #: who did it
@@ -42,15 +42,15 @@ ALWAYS = Period()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class UsageQuery:
     """What somebody wants to know of the ledger."""
 
-    by: tuple[By, ...] = (By.PROVIDER, By.MODEL)
+    by: tuple[GroupBy, ...] = (GroupBy.PROVIDER, GroupBy.MODEL)
     period: Period = ALWAYS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Booked:
+class UsageSum:
     """Attempts that the job table summed up, with what they share of what was asked for."""
 
     line: UsageLine
@@ -61,7 +61,7 @@ class Booked:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Share:
+class UsageGroup:
     """One row of a division: its name by each key (None: a job without tags), and what it holds."""
 
     names: tuple[str | None, ...]
@@ -69,23 +69,23 @@ class Share:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Used:
+class GroupedUsage:
     """What was used, in all and divided."""
 
-    asked: Asked
+    asked: UsageQuery
     lines: Sequence[UsageLine]  #: in all, by provider and model
-    shares: Sequence[Share]
+    groups: Sequence[UsageGroup]
     left_out: int = 0  #: attempts under way, which the period does not hold
 
     @property
     def overlaps(self) -> bool:
         """Tell whether the shares add up to more than all: a job counts under each of its tags."""
-        return sum(line.attempts for share in self.shares for line in share.lines) > sum(
+        return sum(line.attempts for share in self.groups for line in share.lines) > sum(
             line.attempts for line in self.lines
         )
 
 
-def totals(booked: Iterable[Booked]) -> list[UsageLine]:
+def totals(booked: Iterable[UsageSum]) -> list[UsageLine]:
     """Return what was booked, by provider and model."""
     lines: dict[tuple[str, str], list[UsageLine]] = {}
     for one in booked:
@@ -93,7 +93,7 @@ def totals(booked: Iterable[Booked]) -> list[UsageLine]:
     return [merged(lines[name]) for name in sorted(lines)]
 
 
-def divide(booked: Iterable[Booked], asked: Asked, now: datetime) -> Used:
+def group_usage(booked: Iterable[UsageSum], asked: UsageQuery, now: datetime) -> GroupedUsage:
     """Divide what was booked as *asked*; *now* is in the time zone whose days count.
 
     What is under way counts as now, for that is the earliest it can be booked: a period that is over leaves it out.
@@ -106,33 +106,33 @@ def divide(booked: Iterable[Booked], asked: Asked, now: datetime) -> Used:
         for names in product(*(_names(one, key, today) for key in asked.by)):
             shares.setdefault(names, []).append(one.line)
     in_order = sorted(shares, key=lambda names: [(name is None, name or "") for name in names])
-    return Used(
+    return GroupedUsage(
         asked=asked,
         lines=totals(inside),
-        shares=[Share(names=names, lines=shares[names]) for names in in_order],
+        groups=[UsageGroup(names=names, lines=shares[names]) for names in in_order],
         left_out=sum(one.line.open for one in found) - sum(one.line.open for one in inside),
     )
 
 
-def _names(one: Booked, key: By, today: str) -> Sequence[str | None]:
+def _names(one: UsageSum, key: GroupBy, today: str) -> Sequence[str | None]:
     """Return what *one* counts under."""
     match key:
-        case By.PROVIDER:
+        case GroupBy.PROVIDER:
             return (one.line.provider,)
-        case By.MODEL:
+        case GroupBy.MODEL:
             return (one.line.model,)
-        case By.DAY:
+        case GroupBy.DAY:
             return (one.day or today,)
-        case By.TAG:
+        case GroupBy.TAG:
             return tuple(dict.fromkeys(one.tags)) or (None,)
-        case By.RUN:
+        case GroupBy.RUN:
             return (one.run,)
-        case By.BATCH:
+        case GroupBy.BATCH:
             return (one.batch,)
     assert_never(key)
 
 
-def usage_document(used: Used, calls: Sequence[Calls] = (), batch: str | None = None) -> dict[str, Any]:
+def usage_document(used: GroupedUsage, calls: Sequence[Calls] = (), batch: str | None = None) -> dict[str, Any]:
     """Return what ``usage --json`` prints; *batch* None: all of the job table."""
     period = used.asked.period
     return {
@@ -151,16 +151,16 @@ def usage_document(used: Used, calls: Sequence[Calls] = (), batch: str | None = 
     }
 
 
-def usage_rows(used: Used) -> list[dict[str, Any]]:
+def usage_rows(used: GroupedUsage) -> list[dict[str, Any]]:
     """Return a row for each share: its names by key, then its figures.
 
     Credits of two providers are two currencies: only where each row is of one provider they are one number.
     """
     rows = []
-    for share in used.shares:
+    for share in used.groups:
         named = {key.value: name for key, name in zip(used.asked.by, share.names, strict=True)}
         row: dict[str, Any] = named | figures(share.lines)
-        if By.PROVIDER in used.asked.by:
+        if GroupBy.PROVIDER in used.asked.by:
             row["credits"] = next(iter(row["credits"].values()), None)
         rows.append(row)
     return rows

@@ -27,9 +27,9 @@ from ..task import Artifact
 from . import repair
 from .committer import Committer
 from .compare_and_set import supersede, swap
-from .learned_rates import learn
+from .history import learn
 from .loading import Loading
-from .records import Intake, Loaded, RecoveredAttempt
+from .records import Loaded, RecoveredAttempt, RecoveryCounts
 from .rows import to_job
 from .settlement import artifact_rows, closed_attempt, ledger_row
 from .tables import artifacts, attempts, batches, jobs, ledger, runs
@@ -174,7 +174,7 @@ class Writer:
 
     async def take_in(
         self, batch_id: int, traces: Sequence[RecoveredAttempt], now: datetime, *, last: bool
-    ) -> tuple[Intake, list[RecoveredAttempt]]:
+    ) -> tuple[RecoveryCounts, list[RecoveredAttempt]]:
         """Take in what traces on disk tell and the table does not know; again changes nothing.
 
         Returns what that was, and the files that wait for one before them; *last*: there is none to wait for.

@@ -1,7 +1,8 @@
-"""The only package that speaks HTTP: a Call goes out, a Reply comes back.
+"""HTTP: sends a Call and returns a Reply.  No other package imports the HTTP client.
 
-Repeated here is only what cannot cost money: a connection that was never made, and the download of a result.  All else
-belongs to ``retry.judge``, through the job table.  What arrives is kept, however its server framed it.
+Only what cannot cost money is repeated here: a connection that was never made, and the download of a result.
+``retry.judge`` decides about everything else, through the job table.  Whatever arrives is stored, however sloppy its
+framing.
 """
 
 from .client import ProviderClient, Transport

@@ -1,7 +1,7 @@
-"""The way to each provider.  A doer: sockets.
+"""Provider clients: send paid calls, free questions and downloads to one provider.
 
-Every paid call has a connection of its own (``force_close``): one kept alive may be closed by the far side at the
-moment of sending, and then nobody knows whether the call arrived.
+Every paid call has a connection of its own (``force_close``): the server may close a kept-alive connection at the
+moment of sending, and then it is unknown whether the call arrived.
 """
 
 from __future__ import annotations
@@ -48,27 +48,28 @@ from .proxies import Proxied
 from .response import MAX_ANSWER, BufferSink, ResponseHead, Sink, decompressed, hang_up, receive
 
 CONNECT_TRIES = 3
-#: Seconds for which a source image is tried that the user named.
+#: Seconds for which the download of a source image is tried.
 SOURCE_PATIENCE = 20.0
 
-#: What every call says of itself.
+#: Headers of every call.
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "batchgen"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderClient:
-    """The way to one provider.  Neither client holds the key: it goes into the one header of a signed call."""
+    """A client of one provider.  Neither HTTP client holds the key: only a signed call carries it, in its header."""
 
     profile: Profile
     key: str = field(repr=False)
-    client: httpx.AsyncClient
-    bare: httpx.AsyncClient  #: for results elsewhere: reaches public addresses only
+    http: httpx.AsyncClient
+    public_http: httpx.AsyncClient  #: for results on other hosts: reaches public addresses only
 
     async def send(self, call: Call, sink: Sink, deadline: float) -> ResponseHead:
         """Send a paid call once; return when the whole answer is sealed in *sink*.
 
-        *deadline* is seconds for all of it.  From the first byte of the answer on, cancellation waits: what arrives is
-        kept and sealed, and the head shows where it broke off.  Raises ProviderError where no answer came.
+        *deadline* is in seconds, for the whole exchange.  From the first byte of the answer on, cancellation waits:
+        what arrives is stored and sealed, and the head shows where it broke off.  Raises ProviderError if no answer
+        came.
         """
         ends = current_time() + deadline
         payload = pack(call)
@@ -85,10 +86,10 @@ class ProviderClient:
         return head
 
     async def ask(self, call: Call, deadline: float) -> Reply:
-        """Send a question that costs nothing, on the way of the paid calls; return the whole answer.
+        """Send a free question the way paid calls are sent; return the whole answer.
 
-        *deadline* is seconds for all of it.  Raises ProviderError where no whole answer came, and ValueError for
-        anything but a GET that nobody bills.
+        *deadline* is in seconds, for the whole exchange.  Raises ProviderError if no complete answer came, and
+        ValueError for anything but an unbilled GET.
         """
         if call.method != "GET" or call.billed:
             raise ValueError(f"{call.method} {call.url} is not free")
@@ -97,22 +98,21 @@ class ProviderClient:
             with until(ends):
                 response = await self._connected(call, None)
         except TimeoutError as error:
-            late = Fault(cause=Cause.UNKNOWN, message=f"no answer within {deadline:g} s")
-            raise ProviderError(late) from error
-        memory = BufferSink()
+            raise ProviderError(Fault(cause=Cause.UNKNOWN, message=f"no answer within {deadline:g} s")) from error
+        buffer = BufferSink()
         try:
-            head = await receive(response, memory, ends, self.key, MAX_ANSWER)
+            head = await receive(response, buffer, ends, self.key, MAX_ANSWER)
         finally:
             with CancelScope(shield=True):
                 await hang_up(response)
         if head.broken is not None and head.status < 300:
             raise unknown_outcome(head.broken, head.status)
-        return Reply(status=head.status, headers=head.headers, body=decompressed(memory.body(), head.headers))
+        return Reply(status=head.status, headers=head.headers, body=decompressed(buffer.body(), head.headers))
 
     async def fetch(self, url: str, sink: Sink, patience: float | None = None) -> ResponseHead:
-        """Download a result into *sink*, with retries; raise ProviderError where it may not or cannot be had.
+        """Download a result into *sink*, with retries; raise ProviderError if it is not allowed or not available.
 
-        *patience* is seconds for all tries; None: those of the profile.
+        *patience* is in seconds, for all tries; None: those of the profile.
         """
         patience = min(patience or self.profile.timeout.download, self.profile.timeout.download)
         try:
@@ -123,7 +123,7 @@ class ProviderClient:
             raise lost_result(url, str(error), final=error.final) from error
 
     def _hop(self, url: str, before: str | None) -> Hop:
-        """Return how a result's address is asked; the key goes to the provider's own origin, if that asks for it."""
+        """Return how to request the URL of a result.  Only the provider's own origin gets the key, if it asks."""
         where = "it" if before is None else f"it was redirected to {url}, which"
         if not self.profile.may_fetch(url):
             raise LostError(
@@ -135,7 +135,7 @@ class ProviderClient:
         if not own and private_literal(url):
             raise LostError(f"{where} has an address that is not public", final=True)
         login = {"Authorization": f"Bearer {self.key}"} if own and self.key else {}
-        return Hop(client=self.client if own else self.bare, login=login)
+        return Hop(client=self.http if own else self.public_http, login=login)
 
     async def _connected(self, call: Call, payload: Payload | None) -> httpx.Response:
         headers = {**HEADERS, **call.headers}
@@ -143,14 +143,14 @@ class ProviderClient:
             headers |= {"Content-Type": payload.content_type, "Content-Length": str(payload.length)}
         if call.signed and self.key:
             headers["Authorization"] = f"Bearer {self.key}"
-        again = AsyncRetrying(
+        retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, UnreachedError) and not error.final),
             stop=stop_after_attempt(CONNECT_TRIES),
             wait=wait_random_exponential(multiplier=0.2, max=2),
             reraise=True,
         )
         try:
-            response: httpx.Response = await again(self._once, call, payload, headers)
+            response: httpx.Response = await retrying(self._once, call, payload, headers)
         except UnreachedError as error:
             raise unreached(str(error), error.hint, final=error.final) from error
         return response
@@ -158,35 +158,33 @@ class ProviderClient:
     async def _once(self, call: Call, payload: Payload | None, headers: Mapping[str, str]) -> httpx.Response:
         content = payload.stream() if payload is not None else None
         try:
-            request = self.client.build_request(call.method, call.url, content=content, headers=dict(headers))
-            return await self.client.send(request, stream=True)
+            request = self.http.build_request(call.method, call.url, content=content, headers=dict(headers))
+            return await self.http.send(request, stream=True)
         except (ProviderError, get_cancelled_exc_class()):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it was: what cannot be shown to be unsent is in doubt
-            mishap: Exception | None = own_fault(error)
-            if mishap is None and never_sent(error):
-                mishap = why_unsent(error, urlsplit(call.url).hostname or "")
-            elif mishap is None:
-                mishap = no_answer(redaction.hidden(describe(error), [self.key]), payload)
-        # raised out here: the client's own error holds the headers of the request, and so the key
-        raise mishap
+        except Exception as error:  # noqa: BLE001 - after any error the outcome is unknown unless nothing was sent
+            failure: Exception | None = own_fault(error)
+            if failure is None and never_sent(error):
+                failure = why_unsent(error, urlsplit(call.url).hostname or "")
+            elif failure is None:
+                failure = no_answer(redaction.hidden(describe(error), [self.key]), payload)
+        # Raised outside the handler: the client's own error holds the request's headers, and with them the key.
+        raise failure
 
 
 def tls_context() -> ssl.SSLContext:
-    """Return what checks certificates: the authorities that come along, or those that SSL_CERT_FILE or _DIR names.
+    """Return the context that checks certificates: the bundled authorities, or those in SSL_CERT_FILE or SSL_CERT_DIR.
 
     Raises SettingsError.
     """
     try:
         return httpx.create_ssl_context()
     except OSError as error:  # ssl.SSLError is one
-        raise SettingsError(
-            f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: {error}"
-        ) from error
+        raise SettingsError(f"the certificates in SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {error}") from error
 
 
 class Transport:
-    """The lines to all providers of a run, opened and closed together."""
+    """The clients of all providers of a run, opened and closed together."""
 
     def __init__(
         self,
@@ -194,7 +192,7 @@ class Transport:
         keys: Mapping[str, str],
         accounts: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
-        """Take a key by provider; where a provider has several, *accounts* has all of them by their names."""
+        """Take the *keys* by provider; *accounts* holds all keys of a provider that has several, by account name."""
         self._profiles = profiles
         self._keys = keys
         self._accounts = accounts or {}
@@ -203,11 +201,11 @@ class Transport:
 
     async def __aenter__(self) -> Self:
         self._tls = tls_context()
-        self._bare = await self._open(PublicResolver())
+        self._public_http = await self._open(PublicResolver())
         for name, profile in self._profiles.items():
-            client = await self._open(connect=profile.timeout.connect)
+            http = await self._open(connect=profile.timeout.connect)
             self._clients[name] = ProviderClient(
-                profile=profile, key=self._keys.get(name, ""), client=client, bare=self._bare
+                profile=profile, key=self._keys.get(name, ""), http=http, public_http=self._public_http
             )
         return self
 
@@ -218,26 +216,27 @@ class Transport:
             await self._stack.aclose()
 
     def client(self, provider: str, account: str | None = None, profile: Profile | None = None) -> ProviderClient:
-        """Return the way to *provider*, with the key of that *account* where it has several.
+        """Return the client of *provider*, with the key of *account* if the provider has several.
 
         A provider that is no longer in the manifest has no key; with *profile* its results can still be downloaded.
-        Raises KeyError for an unknown account: no other key is used in its place.
+        Raises KeyError for an unknown account: no other key is used instead.
         """
         if provider not in self._clients and profile is not None:
-            return ProviderClient(profile=profile, key="", client=self._bare, bare=self._bare)
-        line = self._clients[provider]
-        return line if account is None else replace(line, key=self._accounts[provider][account])
+            return ProviderClient(profile=profile, key="", http=self._public_http, public_http=self._public_http)
+        client = self._clients[provider]
+        return client if account is None else replace(client, key=self._accounts[provider][account])
 
     async def fetch_source(self, url: str, sink: Sink) -> None:
-        """Download a source image that the user named into *sink*; raise ProviderError (invalid) where it cannot be."""
-        why = ""
+        """Download a source image that the user named into *sink*; raise ProviderError (invalid) if that fails."""
+        reason = ""
         try:
             await Download(url=url, allowed=self._source_hop, patience=SOURCE_PATIENCE, paid=False).into(sink)
         except (FlakyError, LostError) as error:
-            why = str(error)
-        if why:
-            what = f"source image {url} cannot be fetched: {why}"
-            raise ProviderError(Fault(cause=Cause.INVALID, message=what, hint="download it yourself and name the file"))
+            reason = str(error)
+        if reason:
+            message = f"source image {url} cannot be fetched: {reason}"
+            hint = "download it yourself and use the file"
+            raise ProviderError(Fault(cause=Cause.INVALID, message=message, hint=hint))
 
     def _source_hop(self, url: str, before: str | None) -> Hop:
         del before
@@ -245,14 +244,14 @@ class Transport:
             raise LostError("it is not https")
         if private_literal(url):
             raise LostError("its address is not public")
-        return Hop(client=self._bare)
+        return Hop(client=self._public_http)
 
     async def _open(self, resolver: AbstractResolver | None = None, connect: float = 10) -> httpx.AsyncClient:
-        # a proxy resolves names itself, and may have a private address
+        # The second session is for proxies, which resolve names themselves and may have private addresses.
         sessions = [
-            # trust_env would read netrc
-            aiohttp.ClientSession(connector=made, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
-            for made in (connector(self._tls, resolver), connector(self._tls))
+            # trust_env would read netrc.
+            aiohttp.ClientSession(connector=tcp, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+            for tcp in (connector(self._tls, resolver), connector(self._tls))
         ]
         client = httpx.AsyncClient(
             transport=Proxied(self._tls, *sessions),

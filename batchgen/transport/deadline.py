@@ -1,7 +1,7 @@
-"""Deadlines under which data that has arrived wins.
+"""Deadlines that let data win which has arrived already.
 
 A process that was stopped (SIGSTOP, a suspended machine) finds its timers expired and the answer in its sockets when it
-continues: what has arrived is read first.  A doer: clock.
+continues: then the answer is read first.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from anyio import CancelScope
 
 #: A timer that fires this many seconds late shows that the process was stopped.
 LATE = 0.25
-#: Seconds of silence after which no more data is expected, and the longest extension, for timers on time and late ones.
+#: Seconds of silence that end the extension, and its longest duration: for a timer that fired in time, and a late one.
 _ON_TIME = (0.05, 0.5)
 _STOPPED = (1.0, 30.0)
 
 
 @contextmanager
 def until(ends: float, progress: Callable[[], int] = lambda: 0) -> Iterator[None]:
-    """Raise TimeoutError where what is inside has not ended by *ends*, on the loop's clock.
+    """Raise TimeoutError if the block has not finished by *ends*, on the loop's clock.
 
-    While *progress* grows after that, data is still being taken in, and the end waits for it.
+    While *progress* grows after that, data is still being read, and the deadline is extended.
     """
     with CancelScope() as scope:
         watch = _Watch(scope, ends, progress)
@@ -38,7 +38,7 @@ def until(ends: float, progress: Callable[[], int] = lambda: 0) -> Iterator[None
 class _Watch:
     def __init__(self, scope: CancelScope, ends: float, progress: Callable[[], int]) -> None:
         self._scope, self._ends, self._progress = scope, ends, progress
-        self._came = -1
+        self._last_progress = -1
         self._quiet, self._latest = _ON_TIME[0], 0.0
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_at(ends, self._fire)
@@ -47,12 +47,12 @@ class _Watch:
         self._timer.cancel()
 
     def _fire(self) -> None:
-        now, came = self._loop.time(), self._progress()
-        if self._came < 0:
+        now, progress = self._loop.time(), self._progress()
+        if self._last_progress < 0:
             self._quiet, most = _STOPPED if now - self._ends > LATE else _ON_TIME
             self._latest = now + most
-        elif came == self._came or now >= self._latest:
+        elif progress == self._last_progress or now >= self._latest:
             self._scope.cancel()
             return
-        self._came = came
+        self._last_progress = progress
         self._timer = self._loop.call_later(self._quiet, self._fire)

@@ -1,6 +1,6 @@
-"""Downloads: results on a provider's CDN, source images that the user names.  Free, so retried.  A doer: sockets.
+"""Downloads of results from a provider's CDN and of source images: free, so retried.
 
-A result is paid for, so every failure that may pass is waited out: a CDN lags behind its provider, a server restarts.
+A result is paid for, so every temporary failure is waited out: a CDN may lag behind its provider, a server may restart.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .errors import TROUBLE, FlakyError, LostError, causes, describe
 from .proxies import ProxyError
 from .response import ResponseHead, Sink, hang_up, receive
 
-#: Seconds for one try, and for any silence within it.
+#: Seconds for one try, and the longest silence within it.
 TIMEOUT = 120.0
 SILENCE = 30.0
 #: Seconds before the second try, doubled before each further one, and the longest pause.
@@ -31,62 +31,62 @@ HOPS = 10
 
 _HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "batchgen"}
 _REDIRECTS = (301, 302, 303, 307, 308)
-#: Ends of image files: a download that broke off after one of them is whole.
+#: Last bytes of image files: a download that broke off after them is complete.
 _ENDS = (b"IEND\xaeB`\x82", b"\xff\xd9", b"\x00;")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hop:
-    """How an address is requested: by which client, and with which login if it asks for one."""
+    """How to request a URL: by which client, and with which login if the server asks for one."""
 
     client: httpx.AsyncClient
     login: Mapping[str, str] = field(default_factory=dict)
 
 
-#: Returns how an address is requested, given the one that redirected to it; raises LostError where that is forbidden.
+#: Returns how to request a URL, given the one that redirected to it; raises LostError if that is forbidden.
 Allowed = Callable[[str, str | None], Hop]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Download:
-    """One download: from where, under which rules, and for how many seconds it is tried."""
+    """One download: its URL, its rules, and the seconds for which it is tried."""
 
     url: str
     allowed: Allowed
     patience: float
-    paid: bool = True  #: a result: any refusal may pass.  A source image that is not there is not waited for
-    key: str = ""  #: blacked out where the far side repeats it
+    paid: bool = True  #: a result, so that any refusal may be temporary; a missing source image is not waited for
+    key: str = ""  #: blacked out if the server repeats it
 
     async def into(self, sink: Sink) -> ResponseHead:
-        """Fetch it into *sink*, trying again while that may help.
+        """Fetch it into *sink*, with retries.
 
-        Raises FlakyError where it did not, and LostError where it cannot.
+        Raises FlakyError if the last try failed too, and LostError if no try can succeed.
         """
         ends, wait = current_time() + self.patience, FIRST_WAIT
         while True:
-            look = _Look(sink)
+            inspector = _Inspector(sink)
             try:
-                head = await self._once(look)
-                why = look.not_an_image(head)
-                # whether it is an image is decided where images are read
-                if why is None or (current_time() >= ends and look.binary):
+                head = await self._once(inspector)
+                reason = inspector.not_an_image(head)
+                # Binary data is returned in the end; files.images decides whether it is an image.
+                if reason is None or (current_time() >= ends and inspector.binary):
                     return head
-                trouble = FlakyError(why)
+                failure = FlakyError(reason)
             except FlakyError as error:
-                trouble = error
+                failure = error
             left = ends - current_time()
             if left <= 0:
-                raise trouble
-            # a random part keeps many downloads from coming back at once; the last try is at the very end
-            pause = max(wait * random.uniform(0.8, 1.2), min(trouble.wait, LONGEST_STATED))  # noqa: S311 - no secret
+                raise failure
+            # Jitter keeps many downloads from coming back at once; the last try is at the very end.
+            pause = max(wait * random.uniform(0.8, 1.2), min(failure.wait, LONGEST_STATED))  # noqa: S311 - no secret
             await sleep(min(pause, left))
             wait = min(wait * 2, LONGEST_WAIT)
 
-    async def _once(self, sink: _Look) -> ResponseHead:
+    async def _once(self, sink: _Inspector) -> ResponseHead:
         url, before, login = self.url, None, False
         for _ in range(HOPS + 2):
             hop = self.allowed(url, before)
-            response = await self._asked(hop, url, login=login)
+            response = await self._request(hop, url, login=login)
             try:
                 status = response.status_code
                 if status in _REDIRECTS and "location" in response.headers:
@@ -96,7 +96,7 @@ class Download:
                 if status in (401, 403) and hop.login and not login and before is None:
                     login = True
                     continue
-                self._judge(response)
+                self._require_success(response)
                 return await receive(response, sink, current_time() + TIMEOUT, self.key)
             except ProviderError as error:
                 raise FlakyError(error.fault.message) from error
@@ -105,12 +105,12 @@ class Download:
                     await hang_up(response)
         raise FlakyError(f"it was redirected more than {HOPS} times")
 
-    async def _asked(self, hop: Hop, url: str, *, login: bool) -> httpx.Response:
+    async def _request(self, hop: Hop, url: str, *, login: bool) -> httpx.Response:
         headers = {**_HEADERS, **(hop.login if login else {})}
         silence = min(SILENCE, TIMEOUT, max(1.0, self.patience))
-        waits = httpx.Timeout(None, connect=min(10.0, silence), read=silence)
+        timeout = httpx.Timeout(None, connect=min(10.0, silence), read=silence)
         try:
-            request = hop.client.build_request("GET", url, headers=headers, timeout=waits)
+            request = hop.client.build_request("GET", url, headers=headers, timeout=timeout)
             with fail_after(silence):
                 return await hop.client.send(request, stream=True)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, ProxyError) as error:
@@ -121,14 +121,14 @@ class Download:
                     raise LostError(str(cause), final=True) from error
             raise FlakyError(describe(error)) from error
 
-    def _judge(self, response: httpx.Response) -> None:
+    def _require_success(self, response: httpx.Response) -> None:
         status = response.status_code
         if 200 <= status < 300:
             return
-        passing = status in (408, 425, 429) or status >= 500
-        if status == 410 or not (self.paid or passing):
+        temporary = status in (408, 425, 429) or status >= 500
+        if status == 410 or not (self.paid or temporary):
             raise LostError(f"HTTP {status}")
-        raise FlakyError(f"HTTP {status}", _stated(response.headers.get("retry-after", "")))
+        raise FlakyError(f"HTTP {status}", _whole_seconds(response.headers.get("retry-after", "")))
 
 
 def _target(url: str, location: str) -> str:
@@ -138,13 +138,13 @@ def _target(url: str, location: str) -> str:
         raise FlakyError(f"it was redirected to {location[:200]!r}, which is not a valid address") from error
 
 
-def _stated(retry_after: str) -> float:
+def _whole_seconds(retry_after: str) -> float:
     text = retry_after.strip()
     return float(text) if text.isdigit() and len(text) < 10 else 0.0
 
 
-class _Look:
-    """A sink that passes everything on to another, and remembers how the body begins and ends."""
+class _Inspector:
+    """A sink that passes everything on to another one, and remembers how the body begins and ends."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -163,26 +163,26 @@ class _Look:
         self._sink.write(chunk)
 
     def seal(self, *, whole: bool = True) -> None:
-        """Pass on that it is complete."""
+        """Pass the end on."""
         self._sink.seal(whole=whole)
 
     @property
     def binary(self) -> bool:
-        """Whether the body is not text: it may be an image that was cut off."""
+        """Whether the body is not text, and so may be an image that was cut off."""
         return any(byte < 9 or byte > 126 for byte in self._start)
 
     def not_an_image(self, head: ResponseHead) -> str | None:
-        """Return why what came is plainly not the image, or not all of it; None where it may be."""
+        """Return why the body cannot be the whole image; None if it may be."""
         kind = head.headers.get("content-type", "").partition(";")[0].strip().lower()
         begins = self._start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
         if not self._length:
-            return f"an empty body came (HTTP {head.status})"
+            return f"the body is empty (HTTP {head.status})"
         if begins.startswith((b"<!doctype html", b"<html")) or (kind == "text/html" and begins.startswith(b"<")):
-            return "a web page came in place of the image"
+            return "the server returned a web page instead of the image"
         if begins.startswith((b"{", b"[")):
-            return "a JSON document came in place of the image"
+            return "the server returned a JSON document instead of the image"
         if begins.startswith((b"<?xml", b"<error")) and b"<svg" not in begins:
-            return "an XML document came in place of the image"
+            return "the server returned an XML document instead of the image"
         return head.broken if head.broken is not None and not self._whole() else None
 
     def _whole(self) -> bool:

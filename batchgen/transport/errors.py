@@ -1,4 +1,4 @@
-"""What an HTTP client's errors mean for money.  A decision: which of them say that nothing was sent."""
+"""Transport errors, sorted by what they mean for money: which of them prove that nothing was sent."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..fault import Cause, Charged, Fault, ProviderError
 from .payload import Payload
 from .proxies import ProxyError
 
-#: What goes wrong on the way, in whichever library's words.
+#: Errors of the network, of any library.
 TROUBLE = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 
-#: aiohttp's errors for a connection that never came about.  Its other connection errors come after sending.
+#: aiohttp's errors for a connection that was never made.  Its other connection errors occur after sending.
 _UNSENT = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -26,32 +26,32 @@ _UNSENT = (
 
 
 class UnreachedError(Exception):
-    """No connection was made, so nothing was sent; *final*: the next one would fail for the same reason."""
+    """No connection was made, so nothing was sent; if *final*, the next one would fail for the same reason."""
 
-    def __init__(self, what: str, hint: str = "", *, final: bool = False) -> None:
-        super().__init__(what)
+    def __init__(self, message: str, hint: str = "", *, final: bool = False) -> None:
+        super().__init__(message)
         self.hint = hint
         self.final = final
 
 
 class FlakyError(Exception):
-    """A download failed in a way that another try may fix; *wait* is what the far side asked for, in seconds."""
+    """A download failed, but another try may succeed; *wait* is the pause that the server asks for, in seconds."""
 
-    def __init__(self, what: str, wait: float = 0.0) -> None:
-        super().__init__(what)
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
         self.wait = wait
 
 
 class LostError(Exception):
-    """A download failed for good; *final*: so would that of any other result there."""
+    """A download failed for good; if *final*, any other result there would fail too."""
 
-    def __init__(self, what: str, *, final: bool = False) -> None:
-        super().__init__(what)
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
         self.final = final
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield *error* and what it was raised from, in turn."""
+    """Yield *error* and the chain of its causes."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -59,7 +59,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def never_sent(error: BaseException) -> bool:
-    """Return whether the connection never came about.
+    """Return whether no connection was made.
 
     httpx-aiohttp 0.2 reports a connection lost after sending as a connect timeout, so aiohttp's own error decides.
     """
@@ -69,16 +69,15 @@ def never_sent(error: BaseException) -> bool:
 
 
 def why_unsent(error: BaseException, host: str) -> UnreachedError:
-    """Return why no connection came about: for a reason that stays, such as a certificate, or one that may pass."""
+    """Return why no connection was made: for a permanent reason, such as a certificate, or a temporary one."""
     for cause in causes(error):
         if isinstance(cause, ProxyError):
             return UnreachedError(str(cause), "nothing was sent; correct or unset that variable", final=True)
         if isinstance(cause, aiohttp.ClientHttpProxyError):
             final = 400 <= cause.status < 500 and cause.status not in (408, 425, 429)
-            what = f"the proxy refused the connection to {host}: HTTP {cause.status} {cause.message[:100]}".rstrip()
-            return UnreachedError(
-                what, "nothing was sent; look at HTTPS_PROXY and its login" if final else "", final=final
-            )
+            message = f"the proxy refused the connection to {host}: HTTP {cause.status} {cause.message[:100]}".rstrip()
+            hint = "nothing was sent; check HTTPS_PROXY and its login" if final else ""
+            return UnreachedError(message, hint, final=final)
         if isinstance(cause, aiohttp.ClientConnectorCertificateError):
             return _untrusted(cause.certificate_error, host)
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -87,68 +86,68 @@ def why_unsent(error: BaseException, host: str) -> UnreachedError:
 
 
 def _untrusted(error: BaseException, host: str) -> UnreachedError:
-    why = getattr(error, "verify_message", "") or describe(error)
+    reason = getattr(error, "verify_message", "") or describe(error)
     return UnreachedError(
-        f"the certificate of {host} does not verify: {why}",
-        "nothing was sent; if the certificate is right, name the file of its authority in SSL_CERT_FILE, "
-        "otherwise look at base_url, the proxy and the clock of this machine",
+        f"the certificate of {host} cannot be verified: {reason}",
+        "nothing was sent; if the certificate is right, set SSL_CERT_FILE to the file of its authority, "
+        "otherwise check base_url, the proxy and the clock of this machine",
         final=True,
     )
 
 
 def own_fault(error: BaseException) -> ProviderError | None:
-    """Return the fault that our own side of the sending raised, which the client wraps in an error of its own."""
+    """Return the fault that reading the payload raised, which the client wraps in an error of its own."""
     return next((cause for cause in causes(error) if isinstance(cause, ProviderError)), None)
 
 
-def unreached(what: str, hint: str = "", *, final: bool = False) -> ProviderError:
-    """Return the fault of a call that never left; *final*: the next one would not leave either."""
+def unreached(message: str, hint: str = "", *, final: bool = False) -> ProviderError:
+    """Return the fault of a call that was never sent; if *final*, the next one would not be sent either."""
     hint = hint or "nothing was sent; is base_url right and the network up?"
-    return ProviderError(Fault(cause=Cause.UNREACHED, message=what, hint=hint, final=final))
+    return ProviderError(Fault(cause=Cause.UNREACHED, message=message, hint=hint, final=final))
 
 
-def no_answer(what: str, payload: Payload | None) -> ProviderError:
-    """Return the fault of a call without an answer: in doubt, unless its body had not gone out whole."""
+def no_answer(message: str, payload: Payload | None) -> ProviderError:
+    """Return the fault of a call without an answer: its outcome is unknown unless its body was not sent in full."""
     if payload is not None and not payload.gone:
-        return unreached(f"{what}, before the request had gone out whole")
-    return unknown_outcome(f"{what}, after the request was sent")
+        return unreached(f"{message}, before the request was sent in full")
+    return unknown_outcome(f"{message}, after the request was sent")
 
 
-def unknown_outcome(what: str, status: int | None = None) -> ProviderError:
-    """Return the fault of a call that nobody can know the outcome of."""
+def unknown_outcome(message: str, status: int | None = None) -> ProviderError:
+    """Return the fault of a call whose outcome cannot be known."""
     return ProviderError(
         Fault(
             cause=Cause.UNKNOWN,
-            message=what,
+            message=message,
             charged=Charged.MAYBE,
             status=status,
-            hint="it may have been carried out and charged; the provider's own log can tell",
+            hint="it may have been carried out and charged; check the provider's own log",
         )
     )
 
 
 def too_large(limit: int, status: int) -> ProviderError:
-    """Return the fault of an answer over the cap."""
-    what = f"the answer is larger than {limit} bytes"
-    return ProviderError(Fault(cause=Cause.SPOILED, message=what, charged=Charged.YES, status=status))
+    """Return the fault of an answer that is too large."""
+    message = f"the answer is larger than {limit} bytes"
+    return ProviderError(Fault(cause=Cause.SPOILED, message=message, charged=Charged.YES, status=status))
 
 
-def lost_result(url: str, why: str, *, final: bool = False) -> ProviderError:
-    """Return the fault of a result that was made and cannot be fetched; *final*: nor could another one like it."""
-    what = f"the image was made, but its URL could not be fetched: {why} ({url})"
-    return ProviderError(Fault(cause=Cause.SPOILED, message=what, charged=Charged.YES, final=final))
+def lost_result(url: str, reason: str, *, final: bool = False) -> ProviderError:
+    """Return the fault of a result that was made but cannot be fetched; if *final*, no other one there can be."""
+    message = f"the image was made, but its URL could not be fetched: {reason} ({url})"
+    return ProviderError(Fault(cause=Cause.SPOILED, message=message, charged=Charged.YES, final=final))
 
 
 def why_broken(error: BaseException) -> str:
-    """Return why an answer broke off, in words."""
+    """Return why an answer broke off."""
     text = describe(error)
     if any(isinstance(cause, aiohttp.ClientPayloadError) for cause in causes(error)):
-        was = "reset" if "reset" in text.lower() else "closed"
-        return f"the connection was {was} before the end of the answer"
+        event = "reset" if "reset" in text.lower() else "closed"
+        return f"the connection was {event} before the end of the answer"
     return text
 
 
 def describe(error: BaseException) -> str:
-    """Return what *error* says, short."""
+    """Return the message of *error*, shortened."""
     text = str(error) or type(error).__name__
     return text if len(text) <= 300 else text[:300] + "..."

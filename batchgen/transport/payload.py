@@ -1,7 +1,4 @@
-"""How a Call's body goes out: JSON with images written into it as data URLs, or multipart, never whole in memory.
-
-A doer: reads source images piece by piece while they are sent.
-"""
+"""Request bodies: JSON with images as data URLs, or multipart, streamed from disk and never whole in memory."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ PIECE = 768 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A piece of the body that lies in a file."""
+    """A piece of the body that is read from a file."""
 
     path: Path
     base64: bool
@@ -43,7 +40,7 @@ class _File:
 
 @dataclass(slots=True)
 class Payload:
-    """A body ready to go out.  Until ``gone``, its end has not been handed over, so nobody can act on it."""
+    """A body ready to be sent.  Until ``gone``, its end has not been passed on, so the provider cannot act on it."""
 
     content_type: str
     pieces: tuple[bytes | _File, ...]
@@ -55,7 +52,7 @@ class Payload:
         return sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in self.pieces)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Yield the body; a source image that changed since it was measured ends in ProviderError (invalid)."""
+        """Yield the body; raise ProviderError (invalid) if a source image has changed since it was measured."""
         self.gone = False
         *before, last = self.pieces
         for piece in before:
@@ -76,36 +73,36 @@ async def _chunks(piece: bytes | _File) -> AsyncIterator[bytes]:
             while left:
                 chunk = await to_thread.run_sync(file.read, min(PIECE, left))
                 left -= len(chunk)
-                # looked at before the last piece goes: nobody can act on a body that never became whole
+                # Checked before the last piece is sent: a provider cannot act on a body that is never complete.
                 if not chunk or (not left and _stamp(os.fstat(file.fileno())) != piece.stamp):
-                    what = f"source image {piece.path} changed while it was being sent"
-                    raise ProviderError(Fault(cause=Cause.INVALID, message=what))
+                    message = f"source image {piece.path} changed while it was being sent"
+                    raise ProviderError(Fault(cause=Cause.INVALID, message=message))
                 yield pybase64.b64encode(chunk) if piece.base64 else chunk
     except OSError as error:
         raise _unreadable(piece.path, error) from error
 
 
 def pack(call: Call) -> Payload | None:
-    """Return the body of *call*, or None where it has none; raise ProviderError where a source image is gone."""
+    """Return the body of *call*, or None if it has none; raise ProviderError if a source image is gone."""
     if call.json is not None:
         return _json_payload(call.json)
     return _multipart(call) if call.files or call.form else None
 
 
 def _json_payload(document: Any) -> Payload:  # noqa: ANN401 - a JSON document
-    marks: dict[str, DataUrl] = {}
+    placeholders: dict[str, DataUrl] = {}
     secret = secrets.token_hex(16)
 
-    def leave_room(value: object) -> str:
+    def placeholder(value: object) -> str:
         if not isinstance(value, DataUrl):
             raise TypeError(f"{value!r} does not belong in a JSON body")
-        mark = f"{secret}{len(marks)}."
-        marks[mark] = value
-        return mark
+        text = f"{secret}{len(placeholders)}."
+        placeholders[text] = value
+        return text
 
-    text = json.dumps(document, default=leave_room, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(document, default=placeholder, ensure_ascii=False, separators=(",", ":"))
     pieces: list[bytes | _File] = []
-    for mark, image in marks.items():
+    for mark, image in placeholders.items():
         before, _, text = text.partition(mark)
         head = f"{before}data:{image.source.mime};base64,".encode("utf-8", "replace")
         pieces += [head, _file(image.source, base64=True)]
@@ -129,7 +126,7 @@ def _part_head(boundary: str, disposition: str, mime: str | None = None) -> byte
 
 
 def _quoted(filename: str) -> str:
-    # as browsers do it: a quote or line break in a name must not end the header
+    # As in browsers: a quote or line break in a name must not end the header.
     return filename.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 

@@ -1,6 +1,6 @@
-"""The proxies of the environment: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, read here and nowhere else.
+"""Proxies of the environment: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, which no other module reads.
 
-The client would read a netrc file with them, whose logins are not meant for providers.  A doer: environment.
+The HTTP client would also read a netrc file, whose logins are not meant for providers.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ class ProxyError(Exception):
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the proxy that the environment names for *url*, or None; this machine is never reached through one.
+    """Return the proxy that the environment sets for *url*, or None; this machine is never reached through one.
 
-    Raises ProxyError where that proxy cannot be used.
+    Raises ProxyError if that proxy cannot be used.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
     proxy = "" if is_loopback(host) else getproxies().get(parts.scheme, "")
     if not proxy or proxy_bypass(host):
         return None
-    why = proxy_problem(proxy)
-    if why is not None:
-        raise ProxyError(f"the proxy in {parts.scheme.upper()}_PROXY ({without_login(proxy)}) cannot be used: {why}")
+    problem = proxy_problem(proxy)
+    if problem is not None:
+        variable = f"{parts.scheme.upper()}_PROXY"
+        raise ProxyError(f"the proxy in {variable} ({without_login(proxy)}) cannot be used: {problem}")
     return proxy
 
 
 def without_login(proxy: str) -> str:
-    """Return the address of a proxy as it may be shown: without user and password (a user may be a token)."""
+    """Return the URL of a proxy without user and password (the user may be a token), so that it may be shown."""
     login, _, host = proxy.rpartition("@")
     scheme, mark, _ = login.partition("://")
     return f"{scheme}{mark}{host}" if mark else host
@@ -49,7 +50,7 @@ def _bare(proxy: str) -> str:
 
 
 def _login(proxy: str) -> dict[str, str]:
-    """Return the header that a proxy's login goes in; it is for the proxy alone."""
+    """Return the header with a proxy's login, which only the proxy gets."""
     login, at, _ = urlsplit(proxy).netloc.rpartition("@")
     user, _, password = login.partition(":")
     pair = f"{unquote(user)}:{unquote(password)}".encode()
@@ -62,16 +63,16 @@ def proxy_problem(proxy: str) -> str | None:
         return f"it has no scheme; write http://{without_login(proxy)}"
     try:
         parts = urlsplit(proxy)
-        named = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # its words may repeat the address, password and all
-        return "it is not a valid address"
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its message may repeat the URL with the password
+        return "it is not a valid URL"
     if parts.scheme not in ("http", "https"):
         return f"{parts.scheme} proxies are not supported, only http:// and https:// ones"
-    return None if named else "it names no host"
+    return None if has_host else "it has no host"
 
 
 class Proxied(httpx.AsyncBaseTransport):
-    """The way of each request: straight, or through the proxy that the environment names for its address."""
+    """Sends each request directly, or through the proxy that the environment sets for its URL."""
 
     def __init__(self, tls: object, direct: ClientSession, through: ClientSession) -> None:
         self._tls = tls
@@ -81,14 +82,14 @@ class Proxied(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send *request*."""
-        return await self._way(proxy_for(str(request.url))).handle_async_request(request)
+        return await self._transport(proxy_for(str(request.url))).handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close every connection."""
         for session in self._sessions:
             await session.close()
 
-    def _way(self, proxy: str | None) -> AiohttpTransport:
+    def _transport(self, proxy: str | None) -> AiohttpTransport:
         if proxy is None:
             return self._direct
         if proxy not in self._through:

@@ -1,4 +1,4 @@
-"""How an answer comes in: streamed to a sink, capped, within its deadline.  A doer: sockets."""
+"""Receives answers: streamed to a sink, capped, within their deadlines."""
 
 from __future__ import annotations
 
@@ -24,59 +24,59 @@ from .errors import too_large, why_broken
 #: Bytes of one body, API answers and results alike.  Ten 4K images in base64 stay below it.
 MAX_BODY = 256 * 1024 * 1024
 
-#: Bytes handed on at once.
+#: Bytes passed on at once.
 PIECE = 64 * 1024
 
-#: Seconds of silence after which a body is looked at: it may be complete, without an end.
+#: Seconds of silence after which a body is examined: it may be complete though its connection is open.
 IDLE = 5.0
 
 _LAST_EVENT = re.compile(rb"^data: ?\[DONE\]\s*\Z", re.MULTILINE)
 
-#: Bytes of an answer to a free question: the longest catalogues of models have a few.
+#: Bytes of an answer to a free question: the longest lists of models have a few million.
 MAX_ANSWER = 16 * 1024 * 1024
 
 
 class Sink(Protocol):
-    """Where an answer goes while it arrives; a spool slot is one."""
+    """Receiver of an answer while it arrives, such as a spool slot."""
 
     def keep_head(self, status: int, headers: Mapping[str, str]) -> None:
-        """Keep the status and the headers."""
+        """Store the status and the headers."""
 
     def write(self, chunk: bytes) -> None:
-        """Keep a piece of the body."""
+        """Store a piece of the body."""
 
     def seal(self, *, whole: bool = True) -> None:
-        """Make the answer durable; not *whole*: all that came of it before it broke off."""
+        """Make the answer durable; it is not *whole* if it broke off."""
 
 
 @dataclass(slots=True)
 class BufferSink:
-    """A sink for an answer that is small and may be asked for again."""
+    """A sink in memory, for an answer that is small and can be requested again."""
 
     _body: bytearray = field(default_factory=bytearray)
 
     def keep_head(self, status: int, headers: Mapping[str, str]) -> None:
-        """Do nothing: whoever receives is given the head."""
+        """Do nothing: ``receive`` returns the head."""
 
     def write(self, chunk: bytes) -> None:
-        """Keep a piece of the body."""
+        """Store a piece of the body."""
         self._body += chunk
 
     def seal(self, *, whole: bool = True) -> None:
         """Do nothing: memory does not outlive the process."""
 
     def body(self) -> bytes:
-        """Return what came."""
+        """Return what arrived."""
         return bytes(self._body)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResponseHead:
-    """The head of an answer whose body lies in the sink.  Header names are lower case."""
+    """The head of an answer whose body is in the sink.  Header names are lower case."""
 
     status: int
     headers: Mapping[str, str]
-    broken: str | None = None  #: why the body ended before its end, in words; None: it ended as HTTP says
+    broken: str | None = None  #: why the body broke off; None: it is complete
 
 
 async def receive(
@@ -84,8 +84,8 @@ async def receive(
 ) -> ResponseHead:
     """Read *response* into *sink* and seal it there; *ends* is on the loop's clock, *most* in bytes (None: MAX_BODY).
 
-    Where the far side repeats *key*, it is blacked out: answers are kept, and errors are shown.  What came of a body
-    that breaks off is made durable as well, since the answer in it may be complete: ``broken`` says that it did.
+    If the server repeats *key*, it is blacked out: answers are stored, and errors are shown.  A body that breaks off is
+    made durable as well, since the document in it may be complete; ``broken`` then states why.
     """
     raw = response.headers.items()
     headers = {name.lower(): redaction.hidden(text, [key], None) for name, text in raw}
@@ -98,7 +98,7 @@ async def receive(
         await _read_body(response, pieces, ends, cap)
     except (StoreError, ProviderError, get_cancelled_exc_class()):
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it was, even a bug here: what came is kept
+    except Exception as error:  # noqa: BLE001 - even after a bug here, what arrived is kept
         broken = redaction.hidden(why_broken(error), [key])
     finally:
         pieces.end()
@@ -110,7 +110,7 @@ async def receive(
 
 async def _read_body(response: httpx.Response, pieces: _Pieces, ends: float, cap: int) -> None:
     """Read the body to its end, or to the end of the document in it."""
-    idle = _Idle(pieces)
+    idle = _IdleCheck(pieces)
     try:
         with until(ends, lambda: pieces.length), idle.scope:
             async for chunk in response.aiter_raw():
@@ -119,7 +119,7 @@ async def _read_body(response: httpx.Response, pieces: _Pieces, ends: float, cap
                 pieces.add(chunk)
     finally:
         idle.stop()
-    # where the idle scope was cancelled, the document is whole
+    # If the idle check cancelled its scope, the document is complete.
 
 
 async def _seal(sink: Sink, *, whole: bool) -> None:
@@ -132,7 +132,7 @@ async def _seal(sink: Sink, *, whole: bool) -> None:
 
 @dataclass(slots=True)
 class _Pieces:
-    """Gathers what arrives into pieces; httpx's own gathering drops the last one where an answer breaks off."""
+    """Gathers chunks into pieces; httpx's own buffering drops the last one if an answer breaks off."""
 
     sink: Sink
     blackout: redaction.Redactor
@@ -152,7 +152,7 @@ class _Pieces:
         self._write_out(self.blackout.add(self._take()) + self.blackout.end())
 
     def document_ended(self) -> bool:
-        """Return whether what came is one whole JSON document, or a stream of events to its end."""
+        """Return whether the body so far is a complete JSON document, or a stream of events with its last one."""
         waiting = self.blackout.rest + b"".join(self._gathered)
         if _LAST_EVENT.search(waiting[-40:]):
             return True
@@ -176,43 +176,43 @@ class _Pieces:
             _write(self.sink, piece)
 
 
-class _Idle:
+class _IdleCheck:
     """Ends the reading of an answer that is complete though its connection stays open."""
 
     def __init__(self, pieces: _Pieces) -> None:
         self.scope = CancelScope()
         self._pieces = pieces
-        self._seen = self._looked = 0
-        self._timer = asyncio.get_running_loop().call_later(IDLE, self._look)
+        self._last_length = self._examined_length = 0
+        self._timer = asyncio.get_running_loop().call_later(IDLE, self._check)
 
     def stop(self) -> None:
         self._timer.cancel()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         length = self._pieces.length
-        if self._looked != length == self._seen:
-            self._looked = length
+        if self._examined_length != length == self._last_length:
+            self._examined_length = length
             if self._pieces.document_ended():
                 self.scope.cancel()
                 return
-        self._seen = length
-        self._timer = asyncio.get_running_loop().call_later(IDLE, self._look)
+        self._last_length = length
+        self._timer = asyncio.get_running_loop().call_later(IDLE, self._check)
 
 
 def _write(sink: Sink, piece: bytes) -> None:
     try:
         sink.write(piece)
     except OSError as error:
-        # told apart from trouble on the way: another try would meet the same disk
-        raise StoreError(f"cannot keep what arrives: {error.strerror}. Free the disk, then run again") from error
+        # Not a network failure: another try would fail on the same disk.
+        raise StoreError(f"cannot store the answer: {error.strerror}. Free disk space, then run again") from error
 
 
 async def hang_up(response: httpx.Response) -> None:
-    """Close *response*; what closing a broken connection has to say was said before."""
+    """Close *response*; errors of a broken connection have been reported already."""
     with suppress(Exception):
         await response.aclose()
 
 
 def decompressed(body: bytes, headers: Mapping[str, str]) -> bytes:
-    """Return *body* without the compressions around it; raise ProviderError (spoiled) where it cannot be read."""
+    """Return *body* without compression; raise ProviderError (spoiled) if it cannot be read."""
     return decompress(body, headers, MAX_BODY)

@@ -1,4 +1,4 @@
-"""A message to an address that the user named: small, over https, tried a few times.  A doer: sockets."""
+"""Webhooks: small POSTs to a URL that the user chose, over https, with a few retries."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .client import tls_context
 from .errors import TROUBLE, FlakyError, describe
 from .proxies import ProxyError, proxy_for
 
-#: Seconds for one try, and how many there are.
+#: Seconds for one try, and the number of tries.
 TIMEOUT = 10.0
 TRIES = 4
 
 
 def may_post(url: str) -> bool:
-    """Tell whether a message may go to *url*: over https, or to this machine."""
+    """Return whether *url* is allowed: https, or this machine."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -30,10 +30,10 @@ def may_post(url: str) -> bool:
 
 
 async def post(url: str, body: bytes, headers: Mapping[str, str]) -> str | None:
-    """Post *body* to *url*; return None where it was taken, else why not, in words."""
+    """Post *body* to *url*; return None if it was accepted, or else the reason."""
     if not may_post(url):
         return "it is neither https nor on this machine"
-    again = AsyncRetrying(
+    retrying = AsyncRetrying(
         retry=retry_if_exception_type(FlakyError),
         stop=stop_after_attempt(TRIES),
         wait=wait_random_exponential(multiplier=0.5, max=8),
@@ -52,7 +52,7 @@ async def post(url: str, body: bytes, headers: Mapping[str, str]) -> str | None:
         headers={"User-Agent": "batchgen"},
     ) as client:
         try:
-            status: int = await again(_once, client, url, body, headers)
+            status: int = await retrying(_once, client, url, body, headers)
         except FlakyError as error:
             return str(error)
     return None if 200 <= status < 300 else f"HTTP {status}"
@@ -61,7 +61,7 @@ async def post(url: str, body: bytes, headers: Mapping[str, str]) -> str | None:
 async def _once(client: httpx.AsyncClient, url: str, body: bytes, headers: Mapping[str, str]) -> int:
     try:
         with fail_after(TIMEOUT):
-            # streamed: what the answer says is of no interest, however long it is
+            # Streamed, so that the body of the answer, however long, is never read.
             async with client.stream("POST", url, content=body, headers=dict(headers)) as response:
                 status = response.status_code
     except TROUBLE as error:

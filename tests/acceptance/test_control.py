@@ -62,7 +62,7 @@ def test_a_run_hears_what_is_said_from_another_terminal(project, witness):
     done = finish(run)
     assert done.code == 0, done.err
     assert "openai: paused since" in done.err
-    assert "openai: goes on" in done.err
+    assert "openai: resumed" in done.err
     assert len(witness.charges()) == 13
     states = Counter(row["state"] for row in project.jobs().values())
     assert states == {"done": 13, "cancelled": 1}
@@ -77,7 +77,7 @@ def test_a_forgotten_pause_ends_a_run_without_a_terminal_and_is_shown_everywhere
     done = project.run("run", path, "--yes", "-q")
     assert done.code == 8, done.err
     assert [line for line in done.err.splitlines() if line.startswith("stopped")] == [
-        "stopped   all that is left waits for a decision: openai is paused (to resume it: batchgen unpause openai)"
+        "stopped   the remaining jobs wait for a decision: openai is paused (to resume it: batchgen unpause openai)"
     ]
     assert {key: job["state"] for key, job in project.jobs().items()} == {"there": "pending", "here": "done"}
     assert len(witness.charges()) == 1
@@ -116,5 +116,5 @@ def test_a_lane_that_closed_tries_again_when_it_is_told_to(project, witness):
     time.sleep(1.5)  # the run looks once a second
     assert project.run("resume-lane", "aimlapi").code == 0
     done = finish(run)
-    assert "aimlapi: goes on" in done.err
+    assert "aimlapi: resumed" in done.err
     assert sum(line["provider"] == "aimlapi" for line in witness.arrivals()) == 2

@@ -140,8 +140,8 @@ def test_proxies_and_certificates_are_told_with_whom_they_concern(project):
     flaws = {
         "socks5://p:1": "socks5 proxies are not supported",
         "p:3128": "it has no scheme",
-        "http://": "it names no host",
-        "http://p:99999": "it is not a valid address",
+        "http://": "it has no host",
+        "http://p:99999": "it is not a valid URL",
     }
     for address, flaw in flaws.items():
         done = project.run("doctor", "--json", **(quiet | {"https_proxy": address}))

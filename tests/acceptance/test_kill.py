@@ -100,7 +100,7 @@ def test_the_next_run_tells_what_became_of_the_calls_that_were_under_way(project
     names = "slow-0, slow-1, slow-2, slow-3, slow-4 and 2 more"
     what = "bought again" if policy == "retry" else "not bought again"
     [line] = told
-    assert line.startswith("resumed   the run before was cut off with 7 calls under way: 7 in doubt (at risk $0.0")
+    assert line.startswith("resumed   the last run was interrupted with 7 calls in flight: 7 unknown (at risk: $0.0")
     assert line.endswith(f"); {what}: {names}")
     kept = max(project.state.glob("runs/*/summary.json"), key=lambda path: path.stat().st_mtime_ns)
     said = json.loads(kept.read_text())["run"]["resumed"]

@@ -83,7 +83,10 @@ def test_without_its_key_the_next_provider_takes_nothing_over_and_that_is_told(p
     del project.env["OPENAI_API_KEY"]
     done = project.run("run", path, "--yes")
     assert (done.code, by_provider(witness)) == (0, {"aimlapi": 2}), done.err
-    assert "openai takes over nothing: no API key for openai: set the environment variable OPENAI_API_KEY" in done.err
+    assert (
+        "openai cannot be used as a fallback: no API key for openai: set the environment variable OPENAI_API_KEY"
+        in done.err
+    )
     path = project.manifest(jobs(4), defaults=BOTH)
     broke = project.run("run", path, "--yes", AIMLAPI_API_KEY=POOR)
     assert (broke.code, states(project)) == (7, {"done": 2, "pending": 2}), broke.err

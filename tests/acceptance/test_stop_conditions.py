@@ -51,11 +51,11 @@ def test_a_time_at_which_to_stop(project, witness, moment, code):
 def test_a_duration_is_told_as_it_was_typed(said, spoken):
     now = datetime.now().astimezone()
     moment, why = bounds(None, said, None, now).ends(now)
-    assert why == f"--max-time {spoken} was used up"
+    assert why == f"--max-time {spoken} reached"
     assert moment > now
-    assert bounds(None, said, None, now).spoken == f"after {spoken}"
+    assert bounds(None, said, None, now).time_limits == f"after {spoken}"
     evening = bounds("19:30", said, None, now.replace(hour=19, minute=41))
-    assert evening.spoken == f"{now + timedelta(days=1):%Y-%m-%d} 19:30 or after {spoken}, whichever is first"
+    assert evening.time_limits == f"{now + timedelta(days=1):%Y-%m-%d} 19:30 or after {spoken}, whichever comes first"
 
 
 def test_what_nobody_can_price_is_sent_under_a_budget_only_where_that_is_said(project, witness):

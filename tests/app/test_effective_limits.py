@@ -1,4 +1,4 @@
-"""What holds for a provider, of what a preset, batchgen.yaml, a manifest and a person say."""
+"""Limits in force: the settings of a provider under the limits of `batchgen limit`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from batchgen.app.control import parse_limits
-from batchgen.app.live_limits import edited, limits_in_force, limits_text
-from batchgen.errors import SettingsError, UsageError
-from batchgen.manifest.batch import Stated
-from batchgen.providers.presets import preset_limits, profile
+from batchgen.app.live_limits import limits_in_force, limits_text
+from batchgen.errors import UsageError
+from batchgen.providers.presets import profile
 from batchgen.store.controls import Control
 
 KNOWN = profile("openai", {"limits": {"requests_per_minute": 60, "concurrency": 8}})
@@ -28,43 +27,6 @@ def test_what_a_person_said_goes_before_the_profile_key_by_key():
     assert paused
     assert (limits.requests_per_minute, limits.spacing, limits.concurrency) == (None, 0.5, 8)
     assert limits == type(limits).model_validate(limits.model_dump())
-
-
-@pytest.mark.parametrize(
-    ("manifest", "then", "now", "key", "expected"),
-    [
-        ((), {"concurrency": 8}, {"concurrency": 3}, "concurrency", 3),
-        ((), {}, {"requests_per_day": 50}, "requests_per_day", 50),
-        ((), {}, {"requests_per_minute": None}, "requests_per_minute", None),
-        (("concurrency",), {}, {"concurrency": 3}, "concurrency", 8),
-        # not edited: another file of the manifest may say otherwise
-        ((), {"concurrency": 3}, {"concurrency": 3}, "concurrency", 8),
-        ((), {"concurrency": 8}, None, "concurrency", preset_limits("openai").concurrency),
-        (("concurrency",), {"concurrency": 5}, {}, "concurrency", 8),
-    ],
-    ids=["edited", "added", "lifted", "manifest-wins", "as-it-was", "taken-out", "taken-out-beneath-a-manifest"],
-)
-def test_only_what_was_edited_in_the_settings_counts(manifest, then, now, key, expected):
-    stated = Stated(manifest=frozenset(manifest), project=then)
-    limits = edited(KNOWN, stated, now).limits
-    assert getattr(limits, key) == expected
-    assert limits.model_dump(exclude={key}) == KNOWN.limits.model_dump(exclude={key})
-
-
-@pytest.mark.parametrize(
-    ("now", "words"),
-    [
-        ({"concurrency": 0}, "limits.concurrency"),
-        ({"concurency": 3}, "limits.concurency"),
-        ({"requests_per_minute": "many"}, "limits.requests_per_minute"),
-        ([3], "must be a mapping"),
-    ],
-    ids=["range", "key", "type", "list"],
-)
-def test_broken_settings_are_refused_with_their_place(now, words):
-    with pytest.raises(SettingsError, match=words) as caught:
-        edited(KNOWN, Stated(), now)
-    assert "batchgen.yaml: provider openai" in str(caught.value)
 
 
 def test_words_become_limits():

@@ -30,7 +30,7 @@ def settled(cause=None, *, resumed=False):
 def test_nothing_was_sent_is_said_only_where_it_is_so(ended, said):
     sent = SentCalls()
     for one in ended:
-        sent.note(*one)
+        sent.record(*one)
     with pytest.raises(StoreError) as caught, sent.corrected():
         raise StoreError("no room. Nothing was sent: free the disk")
     assert str(caught.value) == said

@@ -187,7 +187,7 @@ def test_keys_that_do_not_work(place, sandbox, monkeypatch, key, code, verdicts)
     if key.startswith("restricted"):
         openai = by_name(found)["openai"].account
         assert (openai.verdict, openai.status) == (KeyVerdict.UNVERIFIED, 403)
-        assert "may make images" in openai.hint
+        assert "may still make images" in openai.hint
 
 
 def test_a_rehearsal_asks_the_sandbox_and_leaves_the_keys_at_home(tmp_path, monkeypatch):

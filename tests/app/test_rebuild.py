@@ -194,7 +194,7 @@ def test_adopting_books_the_doubtful_call_at_its_estimate(writer, reader, known)
         batch_id, job = await one(writer, reader)
         _, attempt = await claimed(writer, job, known)
         doubtful = await writer.settle(miss(attempt), NOW)
-        assert reader.last_doubt(doubtful) == attempt.id
+        assert reader.attempt_of_supplied_file(doubtful) == attempt.id
         return batch_id, await writer.adopt(doubtful, attempt.id, picture(), NOW)
 
     batch_id, after = run(story)
@@ -214,7 +214,7 @@ def test_adopting_for_a_job_that_was_never_sent_costs_nothing(writer, reader):
         batch_id = await loaded(writer, [plan("cat", wanted=2)])
         job = reader.job(batch_id, "cat")
         half = await writer.adopt(job, "brought", picture("cat-1.png"), NOW)
-        assert reader.last_doubt(half) == "brought"
+        assert reader.attempt_of_supplied_file(half) == "brought"
         return batch_id, half, await writer.adopt(half, "brought", picture("cat-2.png", 1), NOW)
 
     batch_id, half, whole = run(story)

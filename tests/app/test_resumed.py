@@ -30,7 +30,7 @@ from batchgen.task import UNPRICED, Basis, Charge, Kind, Task, Usage
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 TASK = Task(kind=Kind.GENERATE, prompt="a cat", provider="openai", model="gpt-image-2")
-LANE = Lane(provider="openai", policy=Policy(), gates=(Gate(),))
+LANE = Lane(provider="openai", policy=Policy(), account_gate=Gate())
 LOST = Fault(cause=Cause.UNKNOWN, message="m", charged=Charged.MAYBE)
 UNSENT = Fault(cause=Cause.UNREACHED, message="m")
 REFUSED = Fault(cause=Cause.REFUSED, message="m")
@@ -63,40 +63,40 @@ def call(found: Resumed, key: str, event: Event, usd: int | None, credits_: int 
     )
     opened = OpenAttempt(job=job, attempt=attempt, estimate=Charge(usd=usd, credits=credits_, basis=Basis.ESTIMATED))
     opened = replace(opened, **said)  # type: ignore[arg-type]
-    found.note(LANE, opened, Settlement(attempt=opened.attempt, event=event, charge=UNPRICED))
+    found.record(LANE, opened, Settlement(attempt=opened.attempt, event=event, charge=UNPRICED))
 
 
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (resumed(("a", DELIVERED)), "1 call under way: 1 delivered from what had arrived"),
+        (resumed(("a", DELIVERED)), "1 call in flight: 1 delivered from what had arrived"),
         (
             resumed(("a", DELIVERED), ("hero-2", AGAIN), ("hero", AGAIN), ("sku", AGAIN)),
             (
-                "4 calls under way: 1 delivered from what had arrived; 3 in doubt (at risk $0.2442); "
+                "4 calls in flight: 1 delivered from what had arrived; 3 unknown (at risk: $0.2442); "
                 "bought again: hero, hero-2, sku"
             ),
         ),
         (
             resumed(("a", AGAIN), ("b", HELD)),
-            "2 calls under way: 2 in doubt (at risk $0.1628); bought again: a; not bought again: b",
+            "2 calls in flight: 2 unknown (at risk: $0.1628); bought again: a; not bought again: b",
         ),
         (
             resumed(("a", HELD), usd=None),
-            "1 call under way: 1 in doubt (at risk nobody knows how much); not bought again: a",
+            "1 call in flight: 1 unknown (at risk: no price known); not bought again: a",
         ),
         (
             resumed(("a", HELD), usd=None, credits_=18_350_000),
-            "1 call under way: 1 in doubt (at risk 18350 credits at openai); not bought again: a",
+            "1 call in flight: 1 unknown (at risk: 18350 credits at openai); not bought again: a",
         ),
         (
             resumed(("a", Released(at=NOW, fault=UNSENT)), ("b", Exhausted(at=NOW, fault=REFUSED))),
-            "2 calls under way: 1 not sent yet; 1 answered without an image",
+            "2 calls in flight: 1 not sent yet; 1 answered without an image",
         ),
     ],
 )
 def test_it_is_told_in_one_line(found, words):
-    assert resumed_text(found) == f"the run before was cut off with {words}"
+    assert resumed_text(found) == f"the last run was interrupted with {words}"
 
 
 def test_five_are_named():
@@ -116,4 +116,4 @@ def test_a_job_that_a_person_cancelled_is_at_risk_and_not_bought_again():
     found = Resumed()
     job = Job(id=1, batch="b", key="k", task=TASK, fingerprint="1:x", output="k", state=State.CANCELLED)
     call(found, "k", AGAIN, 10**9, job=job)
-    assert resumed_text(found).endswith("1 call under way: 1 in doubt (at risk $1.00)")
+    assert resumed_text(found).endswith("1 call in flight: 1 unknown (at risk: $1.00)")

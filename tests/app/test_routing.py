@@ -67,11 +67,11 @@ async def test_a_width_that_is_taken_back_is_that_of_the_runs_start(tmp_path):
     gate = Gate(width=2)  # as --concurrency 2 makes it, whatever the settings say
     runner = Runner(
         batch_id=1,
-        lanes=[Lane(provider="openai", policy=Policy(), gates=(gate,))],
+        lanes=[Lane(provider="openai", policy=Policy(), account_gate=gate)],
         reader=None,  # type: ignore[arg-type]
         purchases=None,  # type: ignore[arg-type]
     )
-    attendance = Supervisor(project=place, batch=batch, runner=runner, writer=None, say=lambda _text: None)  # type: ignore[arg-type]
+    attendance = Supervisor(project=place, batch=batch, runner=runner, writer=None, show_message=lambda _text: None)  # type: ignore[arg-type]
     limits = batch.profiles["openai"].limits
     async with attendance.around(unseen()):
         await attendance._apply({"openai": 2}, "openai", limits.model_copy(update={"concurrency": 1}), False)

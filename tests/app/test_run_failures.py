@@ -49,7 +49,9 @@ def carry_out(folder: Site, follow: Follow | None = None) -> tuple[run.RunResult
     """Run the manifest; return its end and what a person was told meanwhile."""
     place, told = Project.of(folder.folder, None), list[str]()
     batch = plan.read_manifest(place, folder.folder / "m.yaml")
-    ended = run.run(place, batch, run.RunOptions(), lambda _batch, _plan: None, follow or follower("none"), told.append)
+    ended = run.run(
+        place, batch, run.RunOptions(), lambda _batch, _plan: None, follow or follower("none"), show_message=told.append
+    )
     return ended, told
 
 

@@ -12,7 +12,7 @@ from batchgen.app import control, supervisor
 from batchgen.app.supervisor import Supervisor
 from batchgen.engine.runner import Runner
 from batchgen.errors import StoreError
-from batchgen.store.learned_rates import LearnedRate
+from batchgen.store.history import LearnedRate
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from tests.simulated import witness
@@ -50,25 +50,27 @@ def attended(night: Night, *, spoiled: bool = False) -> tuple[Runner, dict[str, 
         scribe = Writer(night.place.db, guest=True) if spoiled else writer
         if spoiled:
             scribe.close()
-        attendance = Supervisor(project=night.place, batch=batch, runner=runner, writer=scribe, say=lambda _text: None)
+        attendance = Supervisor(
+            project=night.place, batch=batch, runner=runner, writer=scribe, show_message=lambda _text: None
+        )
         async with attendance.around(unseen()):
             await runner.run()
         return runner
 
     with Reader(night.place.db) as reader, Writer(night.place.db) as writer:
-        return live(night.clock, partial(life, reader, writer)), reader.lessons()
+        return live(night.clock, partial(life, reader, writer)), reader.learned_rates()
 
 
 def test_what_lanes_learned_is_kept_when_a_run_ends(tmp_path):
     runner, lessons = attended(night(tmp_path, allows=[Sliding(6, 60.0)]))
     assert set(lessons) == {"openai"}
-    controller = runner.lanes[0].gates[-1].controller
+    controller = runner.lanes[0].inner_gate.controller
     assert controller is not None
     assert lessons["openai"].state == controller.state()
 
 
 def test_where_it_cannot_be_kept_calls_in_flight_end_as_they_would(tmp_path, monkeypatch):
-    monkeypatch.setattr(supervisor, "KEEP_EVERY", 30.0)
+    monkeypatch.setattr(supervisor, "STORE_EVERY", 30.0)
     short = night(tmp_path, allows=[Sliding(6, 60.0)])
     with pytest.raises(ExceptionGroup) as caught:
         attended(short, spoiled=True)

@@ -15,7 +15,7 @@ from batchgen.job import Attempt, Job
 from batchgen.manifest.batch import PlannedJob, Recipe
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
-from batchgen.store.records import Wanted
+from batchgen.store.records import DueFilter
 from batchgen.store.writer import Writer
 from batchgen.task import Kind, Task
 from tests.store.kit import NOW, attempt_for, delivery
@@ -143,7 +143,7 @@ async def _writes(path: Path, count: int, width: int) -> dict[str, dict[str, flo
         def next_job() -> Job:
             while True:
                 if not page:
-                    page.extend(reader.due(batch_id, Wanted(provider="openai"), 64 + width, NOW))
+                    page.extend(reader.due(batch_id, DueFilter(provider="openai"), 64 + width, NOW))
                 job = page.popleft()
                 if job.id not in taken:  # else: looked up before its claim was committed
                     taken.add(job.id)

@@ -8,6 +8,8 @@ import pytest
 
 from batchgen.cli import batchgen
 from batchgen.cli.render import pages
+from batchgen.manifest.filters import FILTERS
+from batchgen.providers.presets import preset_names, profile
 from tests.docs import DOCUMENTS, ROOT
 
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -45,3 +47,16 @@ def test_pages_that_the_readme_names_exist():
     named = re.findall(r"batchgen help ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert named
     assert set(named) <= set(pages.topics())
+
+
+def test_filters_are_all_explained():
+    rows = re.findall(r"^\| (`[^|]*) \|", pages.source("templates"), re.MULTILINE)
+    assert sorted(re.findall(r"`([a-z]+)", " ".join(rows))) == sorted(FILTERS)
+
+
+@pytest.mark.parametrize("text", ["README.md", "batchgen/help/providers.md"])
+def test_providers_are_all_listed_with_their_keys(text):
+    rows = re.findall(r"^\| `([a-z]+)` \| [^|]* \| `([A-Z_]+_API_KEY)` \|", (ROOT / text).read_text(), re.MULTILINE)
+    names = [name for name in preset_names() if name != "sandbox"]
+    address = {"base_url": "https://gateway.example"}  # which one preset does not have
+    assert dict(rows) == {name: profile(name, address).api_key_env[0] for name in names}

@@ -11,7 +11,7 @@ from batchgen.app.queries import UsageReport
 from batchgen.cli.commands.usage import _screen, asked, csv_lines, moment
 from batchgen.errors import UsageError
 from batchgen.store.ledger import Calls, UsageLine
-from batchgen.store.usage_groups import Asked, Booked, By, Period, divide
+from batchgen.store.usage_groups import GroupBy, Period, UsageQuery, UsageSum, group_usage
 from tests.zones import BERLIN, CAIRO, KATHMANDU, local
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -58,18 +58,18 @@ def test_a_moment_nobody_can_read_is_refused_with_a_good_one(text: str) -> None:
 
 def test_what_is_asked() -> None:
     nothing = {"by": (), "since": None, "until": None}
-    assert asked(nothing, NOW) == Asked(by=(By.PROVIDER, By.MODEL), period=Period())
+    assert asked(nothing, NOW) == UsageQuery(by=(GroupBy.PROVIDER, GroupBy.MODEL), period=Period())
     keys = asked(nothing | {"by": ("day", "provider", "day"), "since": "24h"}, NOW)
-    assert keys == Asked(by=(By.DAY, By.PROVIDER), period=Period(since=NOW - timedelta(days=1)))
+    assert keys == UsageQuery(by=(GroupBy.DAY, GroupBy.PROVIDER), period=Period(since=NOW - timedelta(days=1)))
     one_day = asked(nothing | {"since": "2026-11-20", "until": "2026-11-20"}, NOW).period
     assert one_day.until - one_day.since == timedelta(days=1)
     with pytest.raises(UsageError, match=r"--since 24h .* is later than --until 7d .*: turn them round"):
         asked(nothing | {"since": "24h", "until": "7d"}, NOW)
 
 
-def account(*booked: Booked, by: tuple[By, ...] = (By.TAG,), period: Period = Period()) -> UsageReport:  # noqa: B008 - frozen
+def account(*booked: UsageSum, by: tuple[GroupBy, ...] = (GroupBy.TAG,), period: Period = Period()) -> UsageReport:  # noqa: B008 - frozen
     calls = [Calls(provider="aimlapi", home="aimlapi", outcome="delivered", count=1)]
-    return UsageReport(batch="b", used=divide(booked, Asked(by=by, period=period), NOW), calls=calls)
+    return UsageReport(batch="b", used=group_usage(booked, UsageQuery(by=by, period=period), NOW), calls=calls)
 
 
 PAID = UsageLine(
@@ -79,33 +79,33 @@ TIER = UsageLine(provider="gptimageapi", model="m", attempts=2, images=2, credit
 
 
 def test_the_screen_names_what_has_no_tag_and_what_counts_twice() -> None:
-    text = list(_screen(account(Booked(line=PAID, tags=("a", "b")), Booked(line=TIER))))
+    text = list(_screen(account(UsageSum(line=PAID, tags=("a", "b")), UsageSum(line=TIER))))
     assert [line.split("  ")[0] for line in text[1:4]] == ["a", "b", "(no tag)"]
     assert text[3].split()[-2:] == ["unknown", "unknown"]
     assert "add up to more" in text[4]
     assert "spent     $0.0050 ($0.0050 reported)" in text
     assert text[-1] == "calls     aimlapi: 1 delivered"
-    alone = list(_screen(account(Booked(line=TIER))))
+    alone = list(_screen(account(UsageSum(line=TIER))))
     assert "add up" not in "".join(alone)
     assert "spent     unknown" in alone
 
 
 def test_the_screen_says_when_and_what_is_left_out() -> None:
-    going = Booked(line=UsageLine(provider="aimlapi", model="m", attempts=2, open=2))
+    going = UsageSum(line=UsageLine(provider="aimlapi", model="m", attempts=2, open=2))
     over = Period(since=NOW - timedelta(days=2), until=NOW - timedelta(days=1))
     with local(BERLIN):
-        text = list(_screen(account(Booked(line=PAID), going, period=over)))
+        text = list(_screen(account(UsageSum(line=PAID), going, period=over)))
     assert "booked    from 2026-11-19 13:00 +0100 until 2026-11-20 13:00 +0100" in text
     assert "left out  2 attempts under way: each is booked when it ends" in text
     with local(BERLIN):
-        text = list(_screen(account(Booked(line=PAID), going, period=Period(until=NOW + timedelta(days=1)))))
+        text = list(_screen(account(UsageSum(line=PAID), going, period=Period(until=NOW + timedelta(days=1)))))
     assert "booked    until 2026-11-22 13:00 +0100" in text
     assert "left out" not in "".join(text)
     assert text[1].split()[-3:] == ["reported,", "2", "open"]
 
 
 def test_csv_has_one_table_and_no_cell_that_a_spreadsheet_runs() -> None:
-    found = account(Booked(line=PAID, tags=("=HYPERLINK()",)), Booked(line=TIER), Booked(line=PAID))
+    found = account(UsageSum(line=PAID, tags=("=HYPERLINK()",)), UsageSum(line=TIER), UsageSum(line=PAID))
     rows = list(csv.DictReader(csv_lines(found)))
     assert list(rows[0]) == [
         "tag", "attempts", "images", "input_tokens", "output_tokens", "credits", "usd", "usd_reported", "usd_priced",
@@ -113,5 +113,5 @@ def test_csv_has_one_table_and_no_cell_that_a_spreadsheet_runs() -> None:
     ]  # fmt: skip
     assert [row["tag"] for row in rows] == ["'=HYPERLINK()", ""]
     assert (rows[1]["credits"], rows[1]["usd"], rows[1]["unpriced"]) == ("12.5 aimlapi, 4 gptimageapi", "0.005", "2")
-    apart = list(csv.DictReader(csv_lines(account(Booked(line=TIER), by=(By.PROVIDER,)))))
+    apart = list(csv.DictReader(csv_lines(account(UsageSum(line=TIER), by=(GroupBy.PROVIDER,)))))
     assert (apart[0]["credits"], apart[0]["usd"], apart[0]["input_tokens"]) == ("4", "", "")

@@ -17,13 +17,13 @@ from batchgen.manifest.batch import PlannedJob
 from batchgen.route import ModelFilter, Route
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
-from batchgen.store.records import Wanted
+from batchgen.store.records import DueFilter
 from batchgen.store.writer import Writer
 from batchgen.task import Kind, Task
 from tests.store.kit import NOW, claimed, delivery, loaded, miss, plan
 
 BUSY = Fault(cause=Cause.THROTTLED, message="too fast")
-OWN = Wanted(provider="aigate")
+OWN = DueFilter(provider="aigate")
 
 
 @dataclass(kw_only=True)
@@ -36,22 +36,22 @@ class Table:
     now: datetime = NOW
     page: int = 64
     under_way: set[int] = field(default_factory=set)
-    lookups: list[Wanted] = field(default_factory=list)
+    lookups: list[DueFilter] = field(default_factory=list)
     meanwhile: Callable[[], object] = lambda: None  #: what happens before jobs that were looked up arrive
     last: Callable[[], Awaitable[None]] | None = None  #: and before the time of the next retry does
 
     async def load(self, plans: Iterable[PlannedJob]) -> None:
         self.batch_id = await loaded(self.writer, plans)
 
-    def backlog(self, wanted: Wanted = OWN) -> Backlog:
-        async def lookup(which: Wanted, now: datetime) -> list[Job]:
+    def backlog(self, wanted: DueFilter = OWN) -> Backlog:
+        async def lookup(which: DueFilter, now: datetime) -> list[Job]:
             self.lookups.append(which)
             found = self.reader.due(self.batch_id, which, self.page, now)
             await anyio.lowlevel.checkpoint()
             self.meanwhile()
             return found
 
-        async def next_retry(which: Wanted) -> datetime | None:
+        async def next_retry(which: DueFilter) -> datetime | None:
             found = self.reader.next_retry(self.batch_id, which)
             if self.last is not None:
                 await self.last()
@@ -317,7 +317,7 @@ async def test_those_in_memory_are_no_reason_to_look_again_soon(table):
 
 async def test_a_stand_in_is_given_the_jobs_whose_route_names_it(table):
     await table.load([plan("own"), plan("lent", route=Route(others=("studio",)))])
-    borrowed = table.backlog(Wanted(provider="aigate", by="studio"))
+    borrowed = table.backlog(DueFilter(provider="aigate", by="studio"))
     assert await table.all(borrowed) == ["lent"]
     assert borrowed.empty
     assert await table.all(table.backlog()) == ["own"]
@@ -328,7 +328,7 @@ async def test_a_lane_of_some_models_is_given_their_jobs_also_when_they_are_trie
     await table.load([plan(key, task=task) for key, task in tasks.items()])
     await table.defer("m1a", 1)
     await table.defer("m2a", 1)
-    wanted = [Wanted(provider="aigate", models=ModelFilter(frozenset({"m1"}), only=one)) for one in (True, False)]
+    wanted = [DueFilter(provider="aigate", models=ModelFilter(frozenset({"m1"}), only=one)) for one in (True, False)]
     only, rest = map(table.backlog, wanted)
     table.passes(2)
     assert await table.all(only) == ["m1a"]

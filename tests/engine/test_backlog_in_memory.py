@@ -8,7 +8,7 @@ from anyio import Event, create_task_group, fail_after
 
 from batchgen.engine.backlog import Backlog
 from batchgen.job import Job
-from batchgen.store.records import Wanted
+from batchgen.store.records import DueFilter
 from batchgen.task import Kind, Task
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -30,17 +30,17 @@ class Table:
 
     def backlog(self) -> Backlog:
         return Backlog(
-            wanted=Wanted(provider="aigate"), lookup=self.lookup, next_retry=self.next_retry, under_way=set()
+            wanted=DueFilter(provider="aigate"), lookup=self.lookup, next_retry=self.next_retry, under_way=set()
         )
 
-    async def lookup(self, wanted: Wanted, now: datetime) -> list[Job]:
+    async def lookup(self, wanted: DueFilter, now: datetime) -> list[Job]:
         self.asked.set()
         await self.answers.wait()
         if wanted.waiting:
             return [one for one in self.pending if one.not_before is not None and one.not_before <= now]
         return [one for one in self.pending if one.not_before is None]
 
-    async def next_retry(self, _wanted: Wanted) -> datetime | None:
+    async def next_retry(self, _wanted: DueFilter) -> datetime | None:
         return min((one.not_before for one in self.pending if one.not_before is not None), default=None)
 
 

@@ -1,7 +1,5 @@
-"""Lists of rows without files: second names of columns, where cells begin, which rows are picked."""
+"""Lists of rows without files: aliases of columns, and which rows are picked."""
 
-import csv
-import io
 from fnmatch import fnmatchcase
 
 import pytest
@@ -9,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.manifest.lists import BadList, Pick
-from batchgen.manifest.lists.cells import MAX_CELL, cells
 from batchgen.manifest.lists.filter import as_text, picked
 from batchgen.manifest.lists.rows import aliases, column_of
 
@@ -37,55 +34,6 @@ def test_a_second_name_is_an_identifier_and_meets_no_other(columns):
     names = [alias for alias, _ in aliases(columns)]
     assert all(name.isidentifier() for name in names)
     assert len({*names, *columns}) == len(names) + len(columns)
-
-
-CELL = st.text(st.sampled_from('ab,;\t"\n ü😀'), max_size=8)
-
-
-@given(
-    st.lists(st.lists(CELL, min_size=1, max_size=4), min_size=1, max_size=3),
-    st.sampled_from(",;\t"),
-    st.sampled_from(["\n", "\r\n"]),
-    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
-)
-def test_cells_begin_where_their_text_stands(rows, delimiter, end, quoting):
-    written = io.StringIO(newline="")
-    csv.writer(written, delimiter=delimiter, lineterminator=end, quoting=quoting).writerows(rows)
-    text = written.getvalue()
-    lines = text.split("\n")
-    source = iter(io.StringIO(text, newline="\n"))
-    line = 1
-    for row in rows:
-        found = cells(source, line, delimiter)
-        assert found.flaw is None
-        assert len(found.places) == len(row)
-        for value, (at, column) in zip(row, found.places, strict=True):
-            rest = "\n".join(lines[at - 1 :])[column - 1 :]
-            assert rest.startswith(('"' + value.replace('"', '""') + '"', value))
-        line += sum(value.count("\n") for value in row) + 1
-
-
-@pytest.mark.parametrize(
-    ("text", "flaw"),
-    [
-        ('a,"b', (7, 3, "unclosed_quote")),
-        ('a,"b\nc\nd', (7, 3, "unclosed_quote")),
-        ('a,"b"c\n', (7, 6, "bad_row")),
-        ('a,"b\nc,"d"\n', (7, 3, "bad_row")),
-        ("a,b\rc,d\n", (7, 4, "bad_row")),
-        ('"a\rb","c"x\n', (7, 10, "bad_row")),
-        ("a," + "x" * (MAX_CELL + 1) + ",b\n", (7, 3, "too_long")),
-        ('a,"' + "x" * (MAX_CELL + 1) + '",b\n', (7, 3, "too_long")),
-        ('a,"' + "x\n" * MAX_CELL, (7, 3, "unclosed_quote")),
-        ("a,b\r\n", None),
-        ("a,", None),
-        ("", None),
-    ],
-    ids=range(12),
-)
-def test_what_is_wrong_with_a_row_is_placed(text, flaw):
-    found = cells(iter(io.StringIO(text, newline="\n")), 7, ",").flaw
-    assert (found[:3] if found else None) == flaw
 
 
 def rows_of(*values, name="x"):

@@ -126,7 +126,7 @@ class Night:
             await runner.run()
             return
         if say is not None:  # whoever listens gets all that goes on beside a run; it looks at the table every second
-            attendance = Supervisor(project=self.place, batch=batch, runner=runner, writer=writer, say=say)
+            attendance = Supervisor(project=self.place, batch=batch, runner=runner, writer=writer, show_message=say)
             async with attendance.around(nullcontext()):
                 await runner.run()
             return
@@ -147,7 +147,7 @@ class Night:
         engagement = run.RunSession(
             project=self.place,
             batch=batch,
-            terms=self.terms,
+            options=self.terms,
             keys=self.keys,
             reader=reader,
             writer=writer,
@@ -156,8 +156,9 @@ class Night:
         needed = engagement.needed(batch_id)
         profiles = {name: known for name, known in self.profiles.items() if name in needed}
         backend = Simulated(servers=self.servers, profiles=self.profiles)
-        parts = {"backend": backend, "now": self.clock.now, "spread": self.spread.random}
-        return engagement.runner(batch_id, run_id, profiles, None, **parts)
+        runner = engagement.build_runner(batch_id, run_id, profiles, now=self.clock.now, spread=self.spread.random)
+        runner.purchases.backend = backend
+        return runner
 
     def _kill(self) -> None:
         """Put aside the job table as a kill at this moment leaves it; what the dying loop still writes is not kept."""

@@ -106,7 +106,7 @@ def test_silence_is_told_once_and_again(folder):
     said: list[tuple[float, str]] = []
     night.play(say=lambda text: said.append((night.clock.seconds, text)))
     assert [round(at / 60) for at, _ in said] == [15, 30, 45]
-    assert "nothing has come back for 15 min: openai: 0 in flight, pauses for 35 min more" in said[0][1]
+    assert "no answer for 15 min: openai: 0 in flight, waits 35 min more" in said[0][1]
     assert night.counts().done == 3
 
 

@@ -13,16 +13,16 @@ from sqlalchemy import event
 from batchgen.job import Deferred
 from batchgen.planning.selection import Selection
 from batchgen.route import ModelFilter, Route
+from batchgen.store.queries import Scope
 from batchgen.store.reader import Reader
-from batchgen.store.records import Wanted
-from batchgen.store.scope import Scope
+from batchgen.store.records import DueFilter
 from batchgen.store.writer import Writer
 from batchgen.task import Kind, Task
 
 from .kit import DOUBT, NOW, claimed, loaded, miss, plan
 
 LATER = NOW + timedelta(seconds=30)
-OWN = Wanted(provider="aigate")
+OWN = DueFilter(provider="aigate")
 
 
 def of(key: str, model: str) -> object:
@@ -43,7 +43,7 @@ async def test_new_jobs_and_those_that_wait_are_told_apart(writer: Writer, reade
     await defer(writer, reader, batch_id, "c", NOW)
 
     def due(waiting: bool | None, now: datetime) -> list[str]:
-        wanted = Wanted(provider="aigate", waiting=waiting)
+        wanted = DueFilter(provider="aigate", waiting=waiting)
         return [job.key for job in reader.due(batch_id, wanted, 9, now, scope)]
 
     assert due(False, LATER) == ["b", "d"]
@@ -51,7 +51,7 @@ async def test_new_jobs_and_those_that_wait_are_told_apart(writer: Writer, reade
     assert due(True, LATER) == ["c", "a"]  # the one that has waited longest first, whatever its place
     assert due(None, NOW) == ["c", "b", "d"]
     assert due(None, LATER) == ["c", "a", "b", "d"]
-    assert reader.next_retry(batch_id, Wanted(provider="aigate", waiting=True), scope) == NOW
+    assert reader.next_retry(batch_id, DueFilter(provider="aigate", waiting=True), scope) == NOW
 
 
 @pytest.mark.parametrize("scoped", [False, True], ids=["everything", "selected"])
@@ -70,7 +70,7 @@ async def test_a_lane_for_some_models_is_told_of_their_jobs_only(
 ) -> None:
     batch_id = await loaded(writer, [of("a", "m1"), of("b", "m2"), of("c", "m3")])
     scope = reader.scope(batch_id, Selection(ids=("*",))) if scoped else None
-    wanted = Wanted(provider="aigate", models=models)
+    wanted = DueFilter(provider="aigate", models=models)
     assert "".join(job.key for job in reader.due(batch_id, wanted, 9, NOW, scope)) == keys
     for key in "abc":
         await defer(writer, reader, batch_id, key, LATER + timedelta(seconds=ord(key)))
@@ -87,7 +87,7 @@ async def test_another_provider_is_told_of_the_jobs_whose_route_names_it(
     scope = reader.scope(batch_id, Selection(ids=("*",))) if scoped else None
 
     def due(by: str | None) -> list[str]:
-        return [job.key for job in reader.due(batch_id, Wanted(provider="aigate", by=by), 9, NOW, scope)]
+        return [job.key for job in reader.due(batch_id, DueFilter(provider="aigate", by=by), 9, NOW, scope)]
 
     assert due(None) == ["none", "both", "one"]
     assert due("openai") == ["both"]
@@ -96,11 +96,11 @@ async def test_another_provider_is_told_of_the_jobs_whose_route_names_it(
     await defer(writer, reader, batch_id, "none", NOW)
     await defer(writer, reader, batch_id, "one", LATER)
     assert reader.next_retry(batch_id, OWN, scope) == NOW
-    assert reader.next_retry(batch_id, Wanted(provider="aigate", by="studio"), scope) == LATER
-    assert reader.next_retry(batch_id, Wanted(provider="aigate", by="openai"), scope) is None
+    assert reader.next_retry(batch_id, DueFilter(provider="aigate", by="studio"), scope) == LATER
+    assert reader.next_retry(batch_id, DueFilter(provider="aigate", by="openai"), scope) is None
 
 
-def steps(path: Path, reader: Reader, batch_id: int, wanted: Wanted, *, retry: bool = False) -> list[str]:
+def steps(path: Path, reader: Reader, batch_id: int, wanted: DueFilter, *, retry: bool = False) -> list[str]:
     """Return how SQLite goes about the very statement that a question becomes."""
     asked: list[tuple[str, object]] = []
     engine = reader._engine
@@ -132,7 +132,7 @@ async def test_a_page_is_read_in_order_from_an_index(
     writer: Writer, reader: Reader, path: Path, by: str | None, waiting: bool, index: str, models: ModelFilter
 ) -> None:
     batch_id = await loaded(writer, [plan("a", route=Route(others=("studio",)))])
-    found = steps(path, reader, batch_id, Wanted(provider="aigate", models=models, by=by, waiting=waiting))
+    found = steps(path, reader, batch_id, DueFilter(provider="aigate", models=models, by=by, waiting=waiting))
     assert any(index in step for step in found), found
     assert not any("TEMP B-TREE" in step or step.startswith("SCAN jobs") for step in found), found
 
@@ -142,7 +142,7 @@ async def test_what_comes_due_is_looked_up_among_those_that_wait(
     writer: Writer, reader: Reader, path: Path, by: str | None
 ) -> None:
     batch_id = await loaded(writer, [plan("a", route=Route(others=("studio",)))])
-    wanted = Wanted(provider="aigate", by=by, waiting=True)
+    wanted = DueFilter(provider="aigate", by=by, waiting=True)
     for found in (steps(path, reader, batch_id, wanted), steps(path, reader, batch_id, wanted, retry=True)):
         assert any("jobs_waiting" in step for step in found), found
         assert not any("TEMP B-TREE" in step for step in found), found

@@ -14,7 +14,7 @@ import pytest
 
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
-from batchgen.store.records import Wanted
+from batchgen.store.records import DueFilter
 from batchgen.store.writer import Writer
 
 from .kit import NOW, claimed, integrity, loaded, plan
@@ -26,13 +26,13 @@ WORK = """
 import asyncio, sys
 from pathlib import Path
 from batchgen.store.reader import Reader
-from batchgen.store.records import Wanted
+from batchgen.store.records import DueFilter
 from batchgen.store.writer import Writer
 from tests.store.kit import NOW, claimed, delivery
 
 async def main(path):
     with Writer(path) as writer, Reader(path) as reader:
-        due = iter(reader.due(1, Wanted(provider="aigate"), 100_000, NOW))
+        due = iter(reader.due(1, DueFilter(provider="aigate"), 100_000, NOW))
         async def lane():
             for job in due:
                 _, attempt = await claimed(writer, job)
@@ -76,4 +76,4 @@ async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, delay: floa
         assert line.attempts - line.open == line.images == len(done)
     assert integrity(path) == "ok"
     with Writer(path) as writer, Reader(path) as reader:  # and the next run goes on
-        await claimed(writer, reader.due(batch_id, Wanted(provider="aigate"), 1, NOW)[0])
+        await claimed(writer, reader.due(batch_id, DueFilter(provider="aigate"), 1, NOW)[0])

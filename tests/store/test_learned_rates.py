@@ -15,7 +15,7 @@ from batchgen.engine.lane import Lane
 from batchgen.engine.limits.adaptive import DAY, FORGOTTEN, KEEP, Controller
 from batchgen.fault import RateLimitInfo
 from batchgen.providers.presets import profile
-from batchgen.store.learned_rates import LearnedRate
+from batchgen.store.history import LearnedRate
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 
@@ -33,25 +33,25 @@ def spoil(path: Path, lane: str, state: str) -> None:
 
 def lane_of(path: Path, reader: Reader, later: float = 0.0, **settings: object) -> Lane:
     """Return the lane of a run that begins *later* than what was learned, in seconds."""
-    memory = LaneHistory(table=path, lessons=reader.lessons(), now=NOW + timedelta(seconds=later))
+    memory = LaneHistory(table=path, lessons=reader.learned_rates(), now=NOW + timedelta(seconds=later))
     (lane,) = lanes(profile("openai", FREE | settings), None, 8, memory)
     return lane
 
 
 def rate_of(lane: Lane) -> float | None:
-    controller = lane.gates[-1].controller
+    controller = lane.inner_gate.controller
     assert controller is not None
     return controller.rate()
 
 
 async def test_nothing_is_known_at_first(reader: Reader) -> None:
-    assert reader.lessons() == {}
+    assert reader.learned_rates() == {}
 
 
 async def test_what_was_written_is_read_and_the_last_word_counts(writer: Writer, reader: Reader) -> None:
     await writer.learn({"openai": {"rate": 9.0}, "openai@KEY_2": {"stated": 4.0}}, NOW)
     await writer.learn({"openai": RATE}, NOW + timedelta(seconds=60))
-    assert reader.lessons() == {
+    assert reader.learned_rates() == {
         "openai": LearnedRate(state=RATE, at=NOW + timedelta(seconds=60)),
         "openai@KEY_2": LearnedRate(state={"stated": 4.0}, at=NOW),
     }
@@ -63,7 +63,7 @@ async def test_what_cannot_be_read_is_forgotten_and_spoils_nothing_else(
 ) -> None:
     await writer.learn({"openai": RATE, "aigate": RATE}, NOW)
     spoil(path, "openai", state)
-    assert set(reader.lessons()) == {"aigate"}
+    assert set(reader.learned_rates()) == {"aigate"}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ async def test_what_makes_no_sense_changes_nothing(writer: Writer, reader: Reade
     spoil(path, "openai", json.dumps(state))
     lane = lane_of(path, reader)
     assert rate_of(lane) == fresh
-    assert lane.gates[0].room == 8
+    assert lane.account_gate.room == 8
 
 
 async def test_the_next_run_begins_just_below_what_was_found(writer: Writer, reader: Reader, path: Path) -> None:
@@ -87,21 +87,21 @@ async def test_the_next_run_begins_just_below_what_was_found(writer: Writer, rea
     await writer.learn({"openai": RATE}, NOW)
     lane = lane_of(path, reader, 3600)
     assert rate_of(lane) == pytest.approx(KEEP * 2.5)
-    assert lane.gates[0].room == 5
+    assert lane.account_gate.room == 5
 
 
 async def test_what_is_old_counts_for_less_and_then_for_nothing(writer: Writer, reader: Reader, path: Path) -> None:
     fresh = rate_of(lane_of(path, reader))
     await writer.learn({"openai": RATE}, NOW)
     assert rate_of(lane_of(path, reader, DAY + 1)) == pytest.approx(1.25)
-    assert lane_of(path, reader, DAY + 1).gates[0].room == 8
+    assert lane_of(path, reader, DAY + 1).account_gate.room == 8
     assert rate_of(lane_of(path, reader, FORGOTTEN + 1)) == fresh
     assert rate_of(lane_of(path, reader, -3600)) == fresh  # the clock was set back: nobody knows how old it is
 
 
 async def test_each_lane_has_a_memory_of_its_own(writer: Writer, reader: Reader, path: Path) -> None:
     await writer.learn({"openai/new": RATE, "openai@SECOND": RATE}, NOW)
-    memory = LaneHistory(table=path, lessons=reader.lessons(), now=NOW)
+    memory = LaneHistory(table=path, lessons=reader.learned_rates(), now=NOW)
     known = profile("openai", FREE | {"groups": {"new": {"models": ["gpt-image-2"]}}})
     made = {lane.name: rate_of(lane) for account in ("FIRST", "SECOND") for lane in lanes(known, account, 8, memory)}
     learned = {name for name, rate in made.items() if rate == pytest.approx(KEEP * 2.5)}
@@ -112,8 +112,8 @@ async def test_each_lane_has_a_memory_of_its_own(writer: Writer, reader: Reader,
 async def test_where_nothing_adapts_nothing_is_recalled(writer: Writer, reader: Reader, path: Path) -> None:
     await writer.learn({"openai": RATE}, NOW)
     lane = lane_of(path, reader, limits={"concurrency": 8, "adaptive": False})
-    assert lane.gates[0].controller is None
-    assert lane.gates[0].room == 8
+    assert lane.account_gate.controller is None
+    assert lane.account_gate.room == 8
 
 
 async def test_what_a_controller_knows_survives_the_job_table(writer: Writer, reader: Reader) -> None:
@@ -132,6 +132,6 @@ async def test_what_a_controller_knows_survives_the_job_table(writer: Writer, re
     assert known["throttled"] is True
     await writer.learn({"openai": known}, NOW)
     other = Controller(None, 8, start=4.0)
-    other.restore(reader.lessons()["openai"].state, 60.0)
+    other.restore(reader.learned_rates()["openai"].state, 60.0)
     again = other.state()
     assert again == pytest.approx(known)

@@ -21,7 +21,7 @@ from batchgen.job import Cancelled, Exhausted, Job, State
 from batchgen.manifest.batch import PlannedJob, Recipe
 from batchgen.store.loading import Loading
 from batchgen.store.reader import Reader
-from batchgen.store.records import Loaded, Wanted
+from batchgen.store.records import DueFilter, Loaded
 from batchgen.store.rows import RowTemplate, encode_task
 from batchgen.store.writer import CHUNK, Writer
 from batchgen.task import Kind, Source, Task
@@ -88,10 +88,12 @@ async def test_the_table_keeps_the_order_of_the_manifest(writer: Writer, reader:
     found = list(reader.jobs(batch_id))
     assert [job.key for job in found] == [job.key for job in jobs]
     assert [job.task for job in found] == [job.task for job in jobs]
-    assert [job.key for job in reader.due(batch_id, Wanted(provider="aigate"), 9_999, NOW)] == [job.key for job in jobs]
+    assert [job.key for job in reader.due(batch_id, DueFilter(provider="aigate"), 9_999, NOW)] == [
+        job.key for job in jobs
+    ]
     backwards = await writer.load(batch_id, jobs[::-1], LATER)
     assert backwards == Loaded(kept=len(jobs))
-    assert [job.key for job in reader.due(batch_id, Wanted(provider="aigate"), 9_999, NOW)] == [
+    assert [job.key for job in reader.due(batch_id, DueFilter(provider="aigate"), 9_999, NOW)] == [
         job.key for job in jobs[::-1]
     ]
 
@@ -163,7 +165,7 @@ async def test_any_key_is_found_again(writer: Writer, reader: Reader, key: str) 
     batch_id = await loaded(writer, [plan(key), plan("other")])
     assert await writer.load(batch_id, [plan(key), plan("other")], NOW) == Loaded(kept=2)
     assert reader.job(batch_id, key).key == key
-    assert set(reader.known(batch_id).lookup([key, "nobody"])) == {key}
+    assert set(reader.lookup(batch_id).lookup([key, "nobody"])) == {key}
 
 
 # --- what changes, and what stays -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from batchgen.app.lanes import LaneHistory, lanes
 from batchgen.manifest import PlannedJob
 from batchgen.providers.presets import profile
-from batchgen.store import migrate, sends
+from batchgen.store import history, migrate
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from batchgen.task import Source
@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 
 async def test_calls_of_all_batches_count_and_others_do_not(path, monkeypatch):
-    monkeypatch.setattr(sends, "_PAGE", 3)
+    monkeypatch.setattr(history, "_PAGE", 3)
     sources = (Source(path="/a", sha256="0"),)
     wide = PlannedJob.of("wide", replace(plan("wide").task, n=3, images=sources))
     with Writer(path) as writer, Reader(path) as reader:
@@ -39,10 +39,10 @@ async def test_calls_of_all_batches_count_and_others_do_not(path, monkeypatch):
             for job in list(reader.jobs(await loaded(writer, plans, batch))):
                 begun += 1
                 await writer.claim(job, attempt_for(job), "run", None, None, NOW + timedelta(seconds=begun))
-    found = sends.sends(path, "aigate", NOW)
+    found = history.sent_since(path, "aigate", NOW)
     assert sorted(one.images for one in found) == [1, 1, 1, 1, 1, 1, 4]
-    assert [one.images for one in sends.sends(path, "openai", NOW)] == [1]
-    late = sends.sends(path, "aigate", NOW + timedelta(seconds=5))
+    assert [one.images for one in history.sent_since(path, "openai", NOW)] == [1]
+    late = history.sent_since(path, "aigate", NOW + timedelta(seconds=5))
     assert sorted((one.at - NOW).total_seconds() for one in late) == [6, 7, 8]
 
 

@@ -17,9 +17,9 @@ from batchgen.planning.plan import PlanContext, Row, compare
 from batchgen.planning.selection import Selection, sample_key, shard_of
 from batchgen.providers.presets import profile
 from batchgen.route import ModelFilter
-from batchgen.store import lookup, scope
+from batchgen.store import lookup, queries
 from batchgen.store.reader import Reader
-from batchgen.store.records import Loaded, Wanted
+from batchgen.store.records import DueFilter, Loaded
 from batchgen.store.writer import Writer
 from tests.faults.kit import shows, site
 
@@ -114,10 +114,10 @@ async def test_a_lane_is_given_what_is_selected_in_its_order(
     batch_id = await loaded(writer, jobs)
     await writer.load(batch_id, [job for job in jobs if job.key != "gone"], NOW)
     among = reader.scope(batch_id, selection)
-    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, among)) == expected
-    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 1, NOW, among)) == expected[:1]
-    assert reader.due(batch_id, Wanted(provider="nobody"), 9, NOW, among) == []
-    assert reader.next_retry(batch_id, Wanted(provider="nobody"), among) is None
+    assert keys(reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW, among)) == expected
+    assert keys(reader.due(batch_id, DueFilter(provider="aigate"), 1, NOW, among)) == expected[:1]
+    assert reader.due(batch_id, DueFilter(provider="nobody"), 9, NOW, among) == []
+    assert reader.next_retry(batch_id, DueFilter(provider="nobody"), among) is None
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ async def test_a_lane_is_given_jobs_of_its_models(
 ) -> None:
     other = replace(plan("b").task, model="m")
     batch_id = await loaded(writer, [plan("a"), plan("b", task=other)])
-    found = reader.due(batch_id, Wanted(provider="aigate", models=models), 9, NOW)
+    found = reader.due(batch_id, DueFilter(provider="aigate", models=models), 9, NOW)
     assert "".join(keys(found)) == expected
     assert all(models.matches(job.task.model) for job in found)
 
@@ -162,13 +162,13 @@ async def test_a_limit_counts_over_all_lanes_and_a_sample_only_what_is_pending(w
         _, attempt = await claimed(writer, reader.job(batch_id, key))
         await writer.settle(delivery(attempt), NOW)
     among = reader.scope(batch_id, Selection(limit=5))
-    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, among)) == ["j4", "j6"]
-    assert keys(reader.due(batch_id, Wanted(provider="aimlapi"), 9, NOW, among)) == ["j3", "j5", "j7"]
+    assert keys(reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW, among)) == ["j4", "j6"]
+    assert keys(reader.due(batch_id, DueFilter(provider="aimlapi"), 9, NOW, among)) == ["j3", "j5", "j7"]
     among = reader.scope(batch_id, Selection(sample=4, seed=2))
     found = [
         key
         for lane in ("aigate", "aimlapi")
-        for key in keys(reader.due(batch_id, Wanted(provider=lane), 9, NOW, among))
+        for key in keys(reader.due(batch_id, DueFilter(provider=lane), 9, NOW, among))
     ]
     assert set(found) == sampled([f"j{number}" for number in range(3, 20)], 4, 2)
 
@@ -177,18 +177,18 @@ async def test_a_scope_is_what_it_was_when_the_run_began(writer: Writer, reader:
     """What is done leaves it, what comes back is in it again, and nothing else comes in its place."""
     batch_id = await loaded(writer, map(plan, KEYS))
     among = reader.scope(batch_id, Selection(limit=3))
-    first, second, third = reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, among)
+    first, second, third = reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW, among)
     _, attempt = await claimed(writer, first)
     await writer.settle(delivery(attempt), NOW)
     running, attempt = await claimed(writer, second)
     await writer.move(third, Cancelled(at=NOW))
-    assert reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, among) == []
-    assert reader.next_retry(batch_id, Wanted(provider="aigate"), among) is None
+    assert reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW, among) == []
+    assert reader.next_retry(batch_id, DueFilter(provider="aigate"), among) is None
     later = NOW + timedelta(minutes=1)
     await writer.settle(miss(attempt, Deferred(at=NOW, fault=DOUBT, not_before=later)), NOW)
-    assert reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, among) == []
-    assert reader.next_retry(batch_id, Wanted(provider="aigate"), among) == later
-    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 9, later, among)) == [running.key]
+    assert reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW, among) == []
+    assert reader.next_retry(batch_id, DueFilter(provider="aigate"), among) == later
+    assert keys(reader.due(batch_id, DueFilter(provider="aigate"), 9, later, among)) == [running.key]
 
 
 async def test_what_an_earlier_run_left_open_is_in_a_scope_of_conditions(writer: Writer, reader: Reader) -> None:
@@ -197,29 +197,29 @@ async def test_what_an_earlier_run_left_open_is_in_a_scope_of_conditions(writer:
     among, counted = reader.scope(batch_id, Selection(tags=("x",))), reader.scope(batch_id, Selection(limit=9))
     assert len(reader.open_attempts(batch_id)) == 1  # recovery sees everything
     await writer.settle(miss(attempt, Deferred(at=NOW, fault=DOUBT, not_before=NOW)), NOW)
-    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, among)) == ["a"]
-    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, counted)) == ["b"]
+    assert keys(reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW, among)) == ["a"]
+    assert keys(reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW, counted)) == ["b"]
 
 
 async def test_the_first_of_the_manifest_are_sent_by_their_priority(
     writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scope, "PAGE", 2)
+    monkeypatch.setattr(queries, "PAGE", 2)
     batch_id = await loaded(writer, [plan(key, priority=number) for number, key in enumerate("abcdef")])
     among = reader.scope(batch_id, Selection(limit=5))
-    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 9, NOW, among)) == ["e", "d", "c", "b", "a"]
-    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 3, NOW, among)) == ["e", "d", "c"]
+    assert keys(reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW, among)) == ["e", "d", "c", "b", "a"]
+    assert keys(reader.due(batch_id, DueFilter(provider="aigate"), 3, NOW, among)) == ["e", "d", "c"]
 
 
 async def test_pages_of_a_scope_join_and_are_forgotten(
     writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scope, "PAGE", 7)
+    monkeypatch.setattr(queries, "PAGE", 7)
     batch_id = await loaded(writer, map(plan, KEYS))
     among = reader.scope(batch_id, Selection(ids=("job-*",)))
-    assert keys(reader.due(batch_id, Wanted(provider="aigate"), 99, NOW, among)) == KEYS
+    assert keys(reader.due(batch_id, DueFilter(provider="aigate"), 99, NOW, among)) == KEYS
     sent = []
-    while due := reader.due(batch_id, Wanted(provider="aigate"), 5, NOW, among):
+    while due := reader.due(batch_id, DueFilter(provider="aigate"), 5, NOW, among):
         sent += keys(due)
         for job in due:
             _, attempt = await claimed(writer, job)
@@ -253,7 +253,7 @@ async def test_a_plan_learns_where_jobs_stand(writer: Writer, reader: Reader, mo
     await writer.load(batch_id, [plan(key, key) for key in "abcdefg"], NOW)
     _, attempt = await claimed(writer, reader.job(batch_id, "b"))
     await writer.settle(miss(attempt), NOW)
-    table = reader.known(batch_id)
+    table = reader.lookup(batch_id)
     found = table.lookup(["b", "h", "nobody", "z", "b"])
     ids = {key: reader.job(batch_id, key).id for key in "abcdefgh"}
     assert found == {
@@ -272,7 +272,7 @@ async def test_a_plan_learns_where_jobs_stand(writer: Writer, reader: Reader, mo
     for key in "cefgh":
         seen[ids[key]] = 1
     assert list(table.others(seen)) == []
-    assert list(reader.known(other).others(bytearray(table.last_id() + 1))) == ["a", "z"]
+    assert list(reader.lookup(other).others(bytearray(table.last_id() + 1))) == ["a", "z"]
 
 
 def batch_of(jobs: list[PlannedJob]) -> Batch:
@@ -289,7 +289,7 @@ async def test_a_plan_foretells_what_a_load_does(writer: Writer, reader: Reader,
     wanted = [plan("j0"), plan("j1", "a dog"), *(plan(f"j{number}") for number in range(4, 9)), plan("j9", "a dog")]
     wanted.append(plan("new"))
     wish = compare(
-        batch_of(wanted), reader.known(batch_id), facts=PlanContext(today=NOW.date()), keep_changed=keep_changed
+        batch_of(wanted), reader.lookup(batch_id), facts=PlanContext(today=NOW.date()), keep_changed=keep_changed
     )
     did = await writer.load(batch_id, wanted, NOW, keep_changed=keep_changed)
     assert (wish.new, wish.changed, wish.held, wish.orphaned) == (did.new, did.changed, did.held, did.orphaned)

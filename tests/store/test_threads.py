@@ -11,9 +11,9 @@ import pytest
 
 from batchgen.app.run import RunOptions
 from batchgen.planning.selection import Selection
-from batchgen.store import scope
+from batchgen.store import queries
 from batchgen.store.reader import Reader
-from batchgen.store.records import Wanted
+from batchgen.store.records import DueFilter
 from batchgen.store.writer import Writer
 from tests.faults import kit
 from tests.faults.kit import Site, fails, in_order, shows, site
@@ -45,17 +45,17 @@ def folder(tmp_path, monkeypatch) -> Iterator[Site]:
 async def test_pages_that_are_over_are_forgotten_by_whoever_sees_it_first(
     writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scope, "PAGE", 3)
+    monkeypatch.setattr(queries, "PAGE", 3)
     batch_id = await loaded(writer, map(plan, KEYS))
     among = reader.scope(batch_id, Selection(limit=len(KEYS)))
-    for job in reader.due(batch_id, Wanted(provider="aigate"), 99, NOW, among):
+    for job in reader.due(batch_id, DueFilter(provider="aigate"), 99, NOW, among):
         _, attempt = await claimed(writer, job)
         await writer.settle(delivery(attempt), NOW)
     ready = Barrier(LANES)
 
     def ask(_: int) -> object:
         ready.wait(patience(10))
-        wanted = Wanted(provider="aigate")
+        wanted = DueFilter(provider="aigate")
         return reader.due(batch_id, wanted, 99, NOW, among), reader.next_retry(batch_id, wanted, among)
 
     with ThreadPoolExecutor(LANES) as threads:
@@ -77,7 +77,7 @@ async def test_no_thread_waits_for_another_to_end_its_look_at_the_table(reader: 
 
 
 def test_many_lanes_share_a_scope_a_table_and_the_disk(folder: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scope, "PAGE", 4)
+    monkeypatch.setattr(queries, "PAGE", 4)
     busy = fails("429 Too Many Requests", headers={"retry-after-ms": "5"}, message="slow down", code="slow_down")
     stages = [folder.serve(in_order(shows(), busy, shows(), shows(), busy, shows())) for _ in range(LANES)]
     names = [f"lane{number}" for number in range(LANES)]

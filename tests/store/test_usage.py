@@ -14,7 +14,7 @@ from batchgen.app import queries
 from batchgen.app.project import Project
 from batchgen.store.ledger import UsageLine
 from batchgen.store.reader import Reader
-from batchgen.store.usage_groups import Asked, By, Period, divide, usage_rows
+from batchgen.store.usage_groups import GroupBy, Period, UsageQuery, group_usage, usage_rows
 from batchgen.store.writer import Writer
 from tests.timing import patience
 from tests.zones import BERLIN, KATHMANDU, local
@@ -22,13 +22,13 @@ from tests.zones import BERLIN, KATHMANDU, local
 from .kit import NOW, claimed, delivery, loaded, miss, plan
 
 
-def by(reader: Reader, batch_id: int | None, *keys: By, period: Period = Period(), now: datetime = NOW) -> dict:  # noqa: B008
+def by(reader: Reader, batch_id: int | None, *keys: GroupBy, period: Period = Period(), now: datetime = NOW) -> dict:  # noqa: B008
     """Return (attempts, USD, credits) by name; one name where there is one key."""
-    asked = Asked(by=keys, period=period)
-    used = divide(reader.booked(batch_id, asked), asked, now)
+    asked = UsageQuery(by=keys, period=period)
+    used = group_usage(reader.booked(batch_id, asked), asked, now)
     return {
         share.names if len(keys) > 1 else share.names[0]: (row["attempts"], row["usd"], row["credits"])
-        for share, row in zip(used.shares, usage_rows(used), strict=True)
+        for share, row in zip(used.groups, usage_rows(used), strict=True)
     }
 
 
@@ -52,25 +52,25 @@ async def test_every_key_divides_the_same_whole(writer: Writer, reader: Reader) 
     await paid(writer, reader, attic, "a", 300_000, NOW)
     _, doubtful = await claimed(writer, reader.job(shop, "open"))
 
-    assert by(reader, shop, By.TAG) == {
+    assert by(reader, shop, GroupBy.TAG) == {
         "x": (2, "0.000001", {"aigate": "2"}),  # the one under way has cost nothing yet
         "y": (2, "0.000021", {"aigate": "2", "openai": "2"}),
         None: (1, None, {"aigate": "2"}),
     }
-    assert by(reader, shop, By.RUN) == {"run-1": (4, "0.000021", {"aigate": "4", "openai": "2"})}
-    assert by(reader, shop, By.PROVIDER) == {"aigate": (3, "0.000001", "4"), "openai": (1, "0.00002", "2")}
-    assert by(reader, None, By.BATCH) == {
+    assert by(reader, shop, GroupBy.RUN) == {"run-1": (4, "0.000021", {"aigate": "4", "openai": "2"})}
+    assert by(reader, shop, GroupBy.PROVIDER) == {"aigate": (3, "0.000001", "4"), "openai": (1, "0.00002", "2")}
+    assert by(reader, None, GroupBy.BATCH) == {
         "attic": (1, "0.0003", {"aigate": "2"}),
         "shop": (4, "0.000021", {"aigate": "4", "openai": "2"}),
     }
-    assert by(reader, None, By.TAG, By.BATCH)["x", "attic"] == (1, "0.0003", {"aigate": "2"})
-    assert by(reader, attic, By.BATCH, By.MODEL) == {("attic", "gpt-image-2"): (1, "0.0003", {"aigate": "2"})}
+    assert by(reader, None, GroupBy.TAG, GroupBy.BATCH)["x", "attic"] == (1, "0.0003", {"aigate": "2"})
+    assert by(reader, attic, GroupBy.BATCH, GroupBy.MODEL) == {("attic", "gpt-image-2"): (1, "0.0003", {"aigate": "2"})}
 
     # an outcome that nobody knows: its price is at risk, and unknown under its tag
     await writer.settle(miss(doubtful), NOW)
-    assert by(reader, shop, By.TAG)["x"] == (2, "0.000001", {"aigate": "2"})
-    asked = Asked(by=(By.TAG,))
-    rows = usage_rows(divide(reader.booked(shop, asked), asked, NOW))
+    assert by(reader, shop, GroupBy.TAG)["x"] == (2, "0.000001", {"aigate": "2"})
+    asked = UsageQuery(by=(GroupBy.TAG,))
+    rows = usage_rows(group_usage(reader.booked(shop, asked), asked, NOW))
     assert [(row["tag"], row["at_risk_usd"], row["unpriced"]) for row in rows] == [
         ("x", "0.000007", 1), ("y", "0", 0), (None, "0", 1),
     ]  # fmt: skip
@@ -91,7 +91,7 @@ async def test_days_are_those_of_the_time_zone_with_its_changes(writer: Writer, 
 
     def days(zone: str) -> dict[str, int]:
         with local(zone):
-            return {day: number for day, (number, _, _) in by(reader, batch_id, By.DAY).items()}
+            return {day: number for day, (number, _, _) in by(reader, batch_id, GroupBy.DAY).items()}
 
     assert days(BERLIN) == {"2026-03-28": 1, "2026-03-29": 2, "2026-03-30": 1, "2026-10-25": 1, "2026-10-26": 1}
     assert days(KATHMANDU) == {"2026-03-29": 2, "2026-03-30": 2, "2026-10-26": 2}
@@ -110,14 +110,14 @@ async def test_a_period_holds_what_was_booked_in_it_to_the_microsecond(
     await claimed(writer, reader.job(batch_id, "open"))
 
     def seen(now: datetime) -> tuple[int, int, int | None, list[tuple[str, int]]]:
-        asked = Asked(period=Period(since=NOW, until=NOW + hour))
+        asked = UsageQuery(period=Period(since=NOW, until=NOW + hour))
         found = queries.usage(Project(root=path.parent, db=path), "b", asked, now)
         [line] = found.used.lines
         return line.attempts, found.used.left_out, line.usd, [(one.outcome, one.count) for one in found.calls]
 
     assert seen(NOW) == (3, 0, 110, [("delivered", 2), ("open", 1)])
     assert seen(NOW + hour) == (2, 1, 110, [("delivered", 2)])
-    every = queries.usage(Project(root=path.parent, db=path), None, Asked(), NOW, every=True)
+    every = queries.usage(Project(root=path.parent, db=path), None, UsageQuery(), NOW, every=True)
     assert (every.batch, every.used.lines[0].usd) == (None, 1_111)
 
 
@@ -150,17 +150,17 @@ async def test_a_large_table_is_divided_in_moments(writer: Writer, reader: Reade
             ),
         )
     names = {
-        By.PROVIDER: lambda row: [row[2]],
-        By.RUN: lambda row: [row[3]],
-        By.DAY: lambda row: [f"{datetime.fromtimestamp(began + row[4], UTC).astimezone().date()}"],
-        By.TAG: lambda row: [f"t{row[1]}", "all"][: row[1] % 3] or [None],
+        GroupBy.PROVIDER: lambda row: [row[2]],
+        GroupBy.RUN: lambda row: [row[3]],
+        GroupBy.DAY: lambda row: [f"{datetime.fromtimestamp(began + row[4], UTC).astimezone().date()}"],
+        GroupBy.TAG: lambda row: [f"t{row[1]}", "all"][: row[1] % 3] or [None],
     }
     for key, named in names.items():
-        asked = Asked(by=(key,))
+        asked = UsageQuery(by=(key,))
         expected: dict[str | None, list[int]] = {}
         with local(BERLIN):
             spent = time.process_time()
-            used = divide(reader.booked(batch_id, asked), asked, NOW)
+            used = group_usage(reader.booked(batch_id, asked), asked, NOW)
             assert time.process_time() - spent < patience(2), key
             for row in rows:
                 for name in named(row):
@@ -168,9 +168,9 @@ async def test_a_large_table_is_divided_in_moments(writer: Writer, reader: Reade
                     sums[0] += 1
                     sums[1] += row[5] or 0
                     sums[2] += row[5] is None
-        assert {share.names[0]: _sums(share.lines) for share in used.shares} == expected, key
+        assert {share.names[0]: _sums(share.lines) for share in used.groups} == expected, key
         assert _sums(used.lines) == [count, sum(row[5] or 0 for row in rows), sum(row[5] is None for row in rows)]
-        assert used.overlaps == (key is By.TAG)
+        assert used.overlaps == (key is GroupBy.TAG)
 
 
 def _sums(lines: Sequence[UsageLine]) -> list[int]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.store.ledger import UsageLine
-from batchgen.store.usage_groups import Asked, Booked, By, Period, divide, usage_document, usage_rows
+from batchgen.store.usage_groups import GroupBy, Period, UsageQuery, UsageSum, group_usage, usage_document, usage_rows
 
 NOW = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
 AIML = UsageLine(
@@ -28,11 +28,13 @@ OPEN = UsageLine(provider="aigate", model="gpt-image-2", attempts=3, open=3)
 
 
 def document(*lines: UsageLine) -> dict[str, Any]:
-    return json.loads(json.dumps(usage_document(divide([Booked(line=line) for line in lines], Asked(), NOW))))
+    return json.loads(
+        json.dumps(usage_document(group_usage([UsageSum(line=line) for line in lines], UsageQuery(), NOW)))
+    )
 
 
-def rows(booked: list[Booked], *by: By) -> list[dict[str, Any]]:
-    return usage_rows(divide(booked, Asked(by=by), NOW))
+def rows(booked: list[UsageSum], *by: GroupBy) -> list[dict[str, Any]]:
+    return usage_rows(group_usage(booked, UsageQuery(by=by), NOW))
 
 
 def test_usage_has_the_shape_scripts_rely_on() -> None:
@@ -66,7 +68,7 @@ def test_an_unknown_price_is_null_never_zero() -> None:
     free = UsageLine(provider="p", model="m", attempts=3)
     assert document(free)["by"][0]["usd"] == "0"
     # with what cost nothing in one row, it still is unknown
-    [day] = rows([Booked(line=TIER, day="2026-11-20"), Booked(line=free, day="2026-11-20")], By.DAY)
+    [day] = rows([UsageSum(line=TIER, day="2026-11-20"), UsageSum(line=free, day="2026-11-20")], GroupBy.DAY)
     assert (day["usd"], day["attempts"], day["unpriced"]) == (None, 5, 2)
 
 
@@ -78,43 +80,46 @@ def test_a_sum_that_leaves_something_out_says_so() -> None:
 
 
 def test_credits_of_two_providers_are_two_currencies() -> None:
-    booked = [Booked(line=AIML, day="2026-11-20"), Booked(line=TIER, day="2026-11-20")]
-    [day] = rows(booked, By.DAY)
+    booked = [UsageSum(line=AIML, day="2026-11-20"), UsageSum(line=TIER, day="2026-11-20")]
+    [day] = rows(booked, GroupBy.DAY)
     assert day["credits"] == {"aimlapi": "1073410", "gptimageapi": "12"}
-    assert [row["credits"] for row in rows(booked, By.DAY, By.PROVIDER)] == ["1073410", "12"]
+    assert [row["credits"] for row in rows(booked, GroupBy.DAY, GroupBy.PROVIDER)] == ["1073410", "12"]
 
 
 def test_a_job_counts_under_each_of_its_tags_and_once_in_all() -> None:
-    booked = [Booked(line=AIML, tags=("autumn", "lamp", "autumn")), Booked(line=TIER)]
-    used = divide(booked, Asked(by=(By.TAG,)), NOW)
-    assert [share.names for share in used.shares] == [("autumn",), ("lamp",), (None,)]
+    booked = [UsageSum(line=AIML, tags=("autumn", "lamp", "autumn")), UsageSum(line=TIER)]
+    used = group_usage(booked, UsageQuery(by=(GroupBy.TAG,)), NOW)
+    assert [share.names for share in used.groups] == [("autumn",), ("lamp",), (None,)]
     assert used.overlaps
     found = usage_document(used)
     assert [row["usd"] for row in found["by"]] == ["0.536705", "0.536705", None]
     assert (found["totals"]["usd"], found["totals"]["attempts"]) == ("0.536705", 12)
-    assert not divide(booked[1:], Asked(by=(By.TAG,)), NOW).overlaps
+    assert not group_usage(booked[1:], UsageQuery(by=(GroupBy.TAG,)), NOW).overlaps
 
 
 def test_keys_come_in_the_order_asked_for() -> None:
     booked = [
-        Booked(line=AIML, run="r2", batch="b"),
-        Booked(line=TIER, run="r1", batch="b"),
-        Booked(line=AIML, run="r1", batch="a"),
+        UsageSum(line=AIML, run="r2", batch="b"),
+        UsageSum(line=TIER, run="r1", batch="b"),
+        UsageSum(line=AIML, run="r1", batch="a"),
     ]
-    found = [list(row.items())[:2] for row in rows(booked, By.BATCH, By.RUN)]
+    found = [list(row.items())[:2] for row in rows(booked, GroupBy.BATCH, GroupBy.RUN)]
     assert found == [
         [("batch", "a"), ("run", "r1")],
         [("batch", "b"), ("run", "r1")],
         [("batch", "b"), ("run", "r2")],
     ]
-    assert [row["model"] for row in rows(booked, By.MODEL)] == ["gpt-image-2"]
+    assert [row["model"] for row in rows(booked, GroupBy.MODEL)] == ["gpt-image-2"]
 
 
 def test_what_is_under_way_counts_as_today() -> None:
-    booked = [Booked(line=AIML, day="2026-11-20"), Booked(line=OPEN)]
-    assert [(row["day"], row["attempts"]) for row in rows(booked, By.DAY)] == [("2026-11-20", 10), ("2026-11-21", 3)]
+    booked = [UsageSum(line=AIML, day="2026-11-20"), UsageSum(line=OPEN)]
+    assert [(row["day"], row["attempts"]) for row in rows(booked, GroupBy.DAY)] == [
+        ("2026-11-20", 10),
+        ("2026-11-21", 3),
+    ]
     west = NOW.astimezone(timezone(-timedelta(hours=1)))
-    [day] = usage_rows(divide(booked, Asked(by=(By.DAY,)), west))
+    [day] = usage_rows(group_usage(booked, UsageQuery(by=(GroupBy.DAY,)), west))
     assert (day["day"], day["attempts"]) == ("2026-11-20", 13)
 
 
@@ -126,7 +131,9 @@ def test_a_period_that_does_not_hold_now_leaves_out_what_is_under_way(
     since: int | None, until: int | None, left_out: int
 ) -> None:
     since_, until_ = (None if hours is None else NOW + timedelta(hours=hours) for hours in (since, until))
-    used = divide([Booked(line=AIML), Booked(line=OPEN)], Asked(period=Period(since=since_, until=until_)), NOW)
+    used = group_usage(
+        [UsageSum(line=AIML), UsageSum(line=OPEN)], UsageQuery(period=Period(since=since_, until=until_)), NOW
+    )
     assert used.left_out == left_out
     selected = usage_document(used)["selected"]
     assert (selected["open"], selected["open_left_out"]) == (3 - left_out, left_out)
@@ -145,7 +152,7 @@ lines = st.builds(
 )
 several = st.lists(
     st.builds(
-        Booked,
+        UsageSum,
         line=lines,
         day=st.sampled_from(["2026-11-20", "2026-11-21"]),
         tags=st.lists(st.sampled_from("abc"), max_size=1).map(tuple),
@@ -155,11 +162,11 @@ several = st.lists(
 )
 
 
-@given(booked=several, by=st.lists(st.sampled_from(By), min_size=1, unique=True))
-def test_rows_that_do_not_overlap_add_up_to_the_whole(booked: list[Booked], by: list[By]) -> None:
-    used = divide(booked, Asked(by=tuple(by)), NOW)
+@given(booked=several, by=st.lists(st.sampled_from(GroupBy), min_size=1, unique=True))
+def test_rows_that_do_not_overlap_add_up_to_the_whole(booked: list[UsageSum], by: list[GroupBy]) -> None:
+    used = group_usage(booked, UsageQuery(by=tuple(by)), NOW)
     assert not used.overlaps
-    parts = [line for share in used.shares for line in share.lines]
+    parts = [line for share in used.groups for line in share.lines]
     for name in ("attempts", "images", "unpriced"):
         whole = sum(getattr(one.line, name) for one in booked)
         assert sum(getattr(line, name) for line in parts) == sum(getattr(line, name) for line in used.lines) == whole

@@ -21,7 +21,7 @@ from batchgen.job import Cancelled, Deferred, Exhausted, PartialDelivery, Requeu
 from batchgen.planning.selection import Selection
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
-from batchgen.store.records import Wanted
+from batchgen.store.records import DueFilter
 from batchgen.store.rows import decode_task, encode_task
 from batchgen.store.writer import Writer
 from batchgen.task import Kind, Source, Task
@@ -193,13 +193,13 @@ async def test_load_adds_keeps_changes_and_orphans(writer: Writer, reader: Reade
     assert reader.artifacts(job) == []
     assert len(reader.artifacts(job, superseded=True)) == 1
     assert reader.job(batch_id, "a").state is State.DONE
-    assert [job.key for job in reader.due(batch_id, Wanted(provider="aigate"), 9, NOW)] == ["b", "d"]
+    assert [job.key for job in reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW)] == ["b", "d"]
     counts = reader.counts(batch_id)
     assert (counts.total, counts.pending, counts.done, counts.orphaned, counts.images) == (3, 2, 1, 1, 1)
 
     third = await writer.load(batch_id, [plan("a"), plan("b", "a dog"), plan("c"), plan("d")], NOW)
     assert (third.kept, third.returned, third.orphaned) == (4, 1, 0)
-    assert [job.key for job in reader.due(batch_id, Wanted(provider="aigate"), 9, NOW)] == ["b", "c", "d"]
+    assert [job.key for job in reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW)] == ["b", "c", "d"]
 
 
 async def test_load_follows_what_does_not_matter_without_redoing(writer: Writer, reader: Reader) -> None:
@@ -225,7 +225,7 @@ async def test_load_spans_chunks(writer: Writer, reader: Reader) -> None:
     assert [job.key for job in reader.jobs(batch_id)] == [f"j{number}" for number in range(12_000)]
     assert (await writer.load(batch_id, [], NOW)).orphaned == 12_000
     assert reader.counts(batch_id).total == 0
-    assert reader.due(batch_id, Wanted(provider="aigate"), 9, NOW) == []
+    assert reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW) == []
 
 
 async def test_batches_do_not_mix(writer: Writer, reader: Reader) -> None:
@@ -251,16 +251,16 @@ def test_an_empty_table_names_no_batch(reader: Reader) -> None:
 
 async def test_due_goes_by_priority_then_position_and_not_before(writer: Writer, reader: Reader) -> None:
     batch_id = await loaded(writer, [plan("a"), plan("b"), plan("c", priority=2), plan("x", provider="other")])
-    assert [job.key for job in reader.due(batch_id, Wanted(provider="aigate"), 9, NOW)] == ["c", "a", "b"]
-    assert reader.next_retry(batch_id, Wanted(provider="aigate")) is None
+    assert [job.key for job in reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW)] == ["c", "a", "b"]
+    assert reader.next_retry(batch_id, DueFilter(provider="aigate")) is None
     later = NOW + timedelta(seconds=30)
-    for job in reader.due(batch_id, Wanted(provider="aigate"), 9, NOW):
+    for job in reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW):
         _, attempt = await claimed(writer, job)
         await writer.settle(miss(attempt, Deferred(at=NOW, fault=DOUBT, not_before=later)), NOW)
-    assert reader.due(batch_id, Wanted(provider="aigate"), 9, NOW) == []
-    assert reader.next_retry(batch_id, Wanted(provider="aigate")) == later
-    assert len(reader.due(batch_id, Wanted(provider="aigate"), 2, later)) == 2
-    assert reader.next_retry(batch_id, Wanted(provider="nobody")) is None
+    assert reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW) == []
+    assert reader.next_retry(batch_id, DueFilter(provider="aigate")) == later
+    assert len(reader.due(batch_id, DueFilter(provider="aigate"), 2, later)) == 2
+    assert reader.next_retry(batch_id, DueFilter(provider="nobody")) is None
 
 
 async def test_the_lane_index_answers_in_order(writer: Writer, path: Path) -> None:
@@ -352,7 +352,9 @@ def test_a_task_survives_the_table(task: Task) -> None:
 async def test_many_writes_share_few_commits(writer: Writer, reader: Reader) -> None:
     batch_id = await loaded(writer, [plan(f"j{number}") for number in range(300)])
     before = writer.commits
-    await asyncio.gather(*(claimed(writer, job) for job in reader.due(batch_id, Wanted(provider="aigate"), 300, NOW)))
+    await asyncio.gather(
+        *(claimed(writer, job) for job in reader.due(batch_id, DueFilter(provider="aigate"), 300, NOW))
+    )
     assert writer.commits - before < 60
     assert reader.counts(batch_id).running == 300
 
@@ -360,7 +362,8 @@ async def test_many_writes_share_few_commits(writer: Writer, reader: Reader) -> 
 async def test_a_cancelled_waiter_loses_no_write(writer: Writer, reader: Reader) -> None:
     batch_id = await loaded(writer, [plan(f"j{number}") for number in range(50)])
     tasks = [
-        asyncio.ensure_future(claimed(writer, job)) for job in reader.due(batch_id, Wanted(provider="aigate"), 50, NOW)
+        asyncio.ensure_future(claimed(writer, job))
+        for job in reader.due(batch_id, DueFilter(provider="aigate"), 50, NOW)
     ]
     await asyncio.sleep(0)
     for task in tasks:
@@ -382,7 +385,7 @@ async def test_readers_read_while_the_writer_writes(writer: Writer, path: Path) 
     watcher = threading.Thread(target=look)
     watcher.start()
     with Reader(path) as reader:
-        for job in reader.due(batch_id, Wanted(provider="aigate"), 200, NOW):
+        for job in reader.due(batch_id, DueFilter(provider="aigate"), 200, NOW):
             await claimed(writer, job)
     stop.set()
     watcher.join()

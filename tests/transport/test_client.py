@@ -271,7 +271,7 @@ async def test_a_certificate_that_does_not_verify_is_final_after_one_connection(
         fault = await fault_of(line, slot, 20)
     assert_unreached(fault)
     assert fault.final
-    assert fault.message == "the certificate of 127.0.0.1 does not verify: self-signed certificate"
+    assert fault.message == "the certificate of 127.0.0.1 cannot be verified: self-signed certificate"
     assert "SSL_CERT_FILE" in fault.hint
     assert (server.connections, server.requests) == (1, [])
 
@@ -283,7 +283,7 @@ async def test_a_certificate_of_another_host_is_final_after_one_connection(slot,
         fault = await fault_of(line, slot, 20)
     assert_unreached(fault)
     assert fault.final
-    assert "the certificate of localhost does not verify: Hostname mismatch" in fault.message
+    assert "the certificate of localhost cannot be verified: Hostname mismatch" in fault.message
     assert (server.connections, server.requests) == (1, [])
 
 
@@ -358,8 +358,8 @@ UNUSABLE = {
     "socks5h://127.0.0.1:9": "socks5h proxies are not supported",
     "127.0.0.1:9": "it has no scheme; write http://127.0.0.1:9",
     "user:s3cret-pw@proxy.example:3128": "it has no scheme; write http://proxy.example:3128",
-    "http://user:s3cret-pw@proxy.example:port": "it is not a valid address",
-    "http://": "it names no host",
+    "http://user:s3cret-pw@proxy.example:port": "it is not a valid URL",
+    "http://": "it has no host",
 }
 
 
@@ -417,7 +417,7 @@ async def test_a_body_that_did_not_go_out_whole_is_unreached(slot, tmp_path):
     async with serve(refuse_to_speak) as server, line_to(server.url) as line:
         fault = await fault_of(line, slot, 0.6, json={"image": picture(tmp_path, 30_000_000)})
     assert_unreached(fault)
-    assert "before the request had gone out whole" in fault.message
+    assert "before the request was sent in full" in fault.message
     assert server.connections == 1
 
 

@@ -355,7 +355,7 @@ async def test_a_stranger_that_asks_for_a_login_is_told_nothing(scratch):
         serve(asks_for_a_login("401 Unauthorized")) as server,
         transport_to("https://gw.example.com") as transport,
     ):
-        transport._clients["studio"] = replace(transport.client("studio"), bare=transport.client("studio").client)
+        transport._clients["studio"] = replace(transport.client("studio"), public_http=transport.client("studio").http)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(type(transport.client("studio").profile), "may_fetch", lambda *_: True)
             patch.setattr("batchgen.transport.client.private_literal", lambda _: False)
@@ -597,5 +597,5 @@ async def test_a_name_that_leads_to_one_private_address_is_refused_altogether(ad
 
 
 async def test_the_name_of_this_machine_is_refused_by_the_real_resolver():
-    with pytest.raises(OSError, match="localhost leads to"):
+    with pytest.raises(OSError, match="localhost resolves to"):
         await PublicResolver().resolve("localhost", 443)

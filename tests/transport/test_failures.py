@@ -266,7 +266,7 @@ async def test_a_login_of_netrc_goes_nowhere(slot, tmp_path, netrc, key):
         await line.send(order(line), slot, 5)
         await line.ask(Call(method="GET", url=f"{server.url}/models", billed=False), 5)
         with Spool(tmp_path / "spool").scratch() as scratch, pytest.MonkeyPatch.context() as patch:
-            patch.setattr("batchgen.transport.download._Look.not_an_image", lambda *_: None)
+            patch.setattr("batchgen.transport.download._Inspector.not_an_image", lambda *_: None)
             await line.fetch(f"{server.url}/a.png", scratch)
         assert await post(f"{server.url}/hook", b"{}", {}) is None
     paid, asked, fetched, posted = (request.headers.get("authorization") for request in server.requests)

@@ -19,7 +19,7 @@ from ...job import Attempt, Delivered, Delivery, Job, Missed, PartialDelivery, S
 from ...manifest import Batch
 from ...store import maintenance, migrate
 from ...store.reader import Reader
-from ...store.records import AttemptRecord, Intake, RecoveredAttempt
+from ...store.records import AttemptRecord, RecoveredAttempt, RecoveryCounts
 from ...store.writer import Writer
 from ...task import UNPRICED
 from ..clock import utc_now
@@ -41,7 +41,7 @@ Stray = tuple[Job, AttemptRecord, list[SidecarRecord]]
 class RecoveryReport:
     """What a job table learnt from the files around it."""
 
-    intake: Intake
+    intake: RecoveryCounts
     settled: int = 0  #: calls that it held open: they had delivered, or are in doubt now
     damaged_copy: Path | None = None  #: where a damaged table was moved to
 
@@ -81,7 +81,7 @@ def recover(project: Project, batch: Batch) -> RecoveryReport:
     return (
         RecoveryReport(intake=learnt.intake, settled=learnt.settled, damaged_copy=aside)
         if learnt
-        else RecoveryReport(intake=Intake())
+        else RecoveryReport(intake=RecoveryCounts())
     )
 
 
@@ -115,7 +115,7 @@ async def _carry_out(
         traces = list(traces)
         revise = {trace.key for trace in (*traces, *slots)}
     await writer.load(batch_id, batch.jobs, now, revise=revise)
-    total, waiting = Intake(), list[RecoveredAttempt]()
+    total, waiting = RecoveryCounts(), list[RecoveredAttempt]()
     rest = iter(traces)
     while chunk := list(islice(rest, _TOGETHER)):
         learnt, wait = await writer.take_in(batch_id, chunk, now, last=False)

@@ -52,7 +52,7 @@ def resume(session: Session, provider: str, sandbox: bool) -> int:
 
     said = control.resume(session.project(sandbox=sandbox), provider)
     again = "was not paused; where a run has closed it, it is tried again" if said.holder else "was not paused"
-    return _tell(session, said, [f"{provider}: {'goes on' if said.changed else again}"])
+    return _tell(session, said, [f"{provider}: {'resumed' if said.changed else again}"])
 
 
 @command(

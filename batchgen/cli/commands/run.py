@@ -92,13 +92,13 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
         session, terms, yes=options["yes"] or project.sandbox, ask=not options["no_input"], real=not project.sandbox
     )
     company = Observers.of(session, project, batch.name, options)
-    if (stops := terms.stop_conditions.spoken) and not (session.quiet or session.as_json):
+    if (stops := terms.stop_conditions.time_limits) and not (session.quiet or session.as_json):
         output.say(f"stops     {stops}")
     with ExitStack() as parts:
         stream = parts.enter_context(streamed()) if mode == "json" else None
         parts.enter_context(company.attending())
         follow = company.follow(follower(mode) if stream is None else stream.follow)
-        ended = run.run(project, batch, terms, agree, follow, company.say, on_silence=company.on_silence)
+        ended = run.run(project, batch, terms, agree, follow, show_message=company.say, on_silence=company.on_silence)
         _tell_end(session, ended, terms, stream)
         company.finished(ended)
     return ended.exit_code
@@ -128,14 +128,13 @@ def _of_the_done(wish: Plan, terms: RunOptions) -> str | None:
 
 
 def _tell_end(session: Session, ended: RunResult, terms: RunOptions, stream: Stream | None) -> None:
-    from ...app import run_result
     from ...app.advice import needs_attention
     from ..render.result import closing
 
     if stream is not None:
-        stream.tell("summary", **run_result.document(ended))
+        stream.tell("summary", **ended.as_json())
     elif session.as_json:
-        output.document(run_result.document(ended))
+        output.document(ended.as_json())
     elif not session.quiet or needs_attention(ended):
         *lines, last = closing(ended, resumed_shown=not session.quiet)
         hint = _of_the_done(ended.plan, terms)

@@ -16,7 +16,7 @@ from ..options import sandbox as rehearsal
 
 if TYPE_CHECKING:
     from ...app.queries import UsageReport
-    from ...store.usage_groups import Asked, Share
+    from ...store.usage_groups import UsageGroup, UsageQuery
 
 _KEYS = ("provider", "model", "day", "tag", "run", "batch")
 _HEADS = ("attempts", "images", "tokens in", "tokens out", "credits", "USD", "source")
@@ -69,9 +69,9 @@ def usage(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
     return 0
 
 
-def asked(options: dict[str, Any], now: datetime) -> Asked:
+def asked(options: dict[str, Any], now: datetime) -> UsageQuery:
     """Read what is asked of the ledger; raise UsageError."""
-    from ...store.usage_groups import Asked, By, Period
+    from ...store.usage_groups import GroupBy, Period, UsageQuery
 
     since = moment("--since", options["since"], now)
     until = moment("--until", options["until"], now, end=True)
@@ -80,8 +80,8 @@ def asked(options: dict[str, Any], now: datetime) -> Asked:
             f"--since {options['since']} ({_clock(since)}) is later than --until {options['until']}"
             f" ({_clock(until)}): turn them round"
         )
-    keys = dict.fromkeys(By(key) for key in options["by"])
-    return Asked(by=tuple(keys) or Asked().by, period=Period(since=since, until=until))
+    keys = dict.fromkeys(GroupBy(key) for key in options["by"])
+    return UsageQuery(by=tuple(keys) or UsageQuery().by, period=Period(since=since, until=until))
 
 
 def moment(option: str, text: str | None, now: datetime, *, end: bool = False) -> datetime | None:
@@ -112,7 +112,7 @@ def _screen(found: UsageReport) -> Iterator[str]:
 
     used = found.used
     keys = [key.value for key in used.asked.by]
-    rows = [_row(keys, share, row) for share, row in zip(used.shares, usage_rows(used), strict=True)]
+    rows = [_row(keys, share, row) for share, row in zip(used.groups, usage_rows(used), strict=True)]
     yield from output.table(rows, [*keys, *_HEADS], right=range(len(keys), len(keys) + 6))
     if used.overlaps:
         yield "(a job counts under each of its tags, so these rows add up to more than there is; below, it counts once)"
@@ -126,7 +126,7 @@ def _screen(found: UsageReport) -> Iterator[str]:
     yield from output.call_lines(found.calls)
 
 
-def _row(keys: Sequence[str], share: Share, row: dict[str, Any]) -> list[object]:
+def _row(keys: Sequence[str], share: UsageGroup, row: dict[str, Any]) -> list[object]:
     known = {basis for line in share.lines for basis in line.usd_by_basis}
     sources = [source for source in _SOURCES if source in known] + ["unknown"] * bool(row["unpriced"])
     if under_way := sum(line.open for line in share.lines):

@@ -6,12 +6,16 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import click
 
 from ...errors import ExitCode
 from ...fault import Cause
 from .. import command as shape
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 WIDTH = 100
 
@@ -141,6 +145,23 @@ def _sandbox_faults(root: click.Group) -> str:
     return "\n\n".join(parts)
 
 
+def _fields(model: str, *, defaults: bool = False) -> Callable[[click.Group], str]:
+    """Return a function that makes a table of the keys of a *model* of the manifest."""
+
+    def made(root: click.Group) -> str:
+        from ...manifest import model as language
+
+        del root
+        fields: Mapping[str, FieldInfo] = getattr(language, model).model_fields
+        rows = []
+        for name, field in fields.items():
+            default = "" if field.default is None else str(field.default).removesuffix(".0").lower()
+            rows.append((f"`{name}`", field.description or "", *((default,) if defaults else ())))
+        return table(rows, ("key", "meaning", *(("default",) if defaults else ())))
+
+    return made
+
+
 #: Each generated part of a page by the name in its comment.
 TABLES: Mapping[str, Callable[[click.Group], str]] = {
     "exit-codes": _exit_codes,
@@ -148,4 +169,9 @@ TABLES: Mapping[str, Callable[[click.Group], str]] = {
     "environment": _environment,
     "commands": _commands,
     "sandbox-faults": _sandbox_faults,
+    "parameters": _fields("Parameters"),
+    "provider-settings": _fields("Provider"),
+    "limits": _fields("Limits", defaults=True),
+    "retry": _fields("Retry", defaults=True),
+    "timeouts": _fields("Timeouts", defaults=True),
 }

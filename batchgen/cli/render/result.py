@@ -50,7 +50,7 @@ def closing(ended: RunResult, *, resumed_shown: bool = False) -> list[str]:
     ]
     lines += [f"cancelled {output.count(counts.cancelled, 'job')}"] if counts.cancelled else []
     lines += output.money_lines(found.usage)
-    lines += output.under("budget", [_purse_line(purse) for purse in ended.purses if purse.limit])
+    lines += output.under("budget", [_purse_line(purse) for purse in ended.budgets if purse.limit])
     lines += output.under("prices", _price_lines(ended.underpriced))
     lines.append(f"files     {display_path(found.batch.folder)}")
     lines += advice(found, ended.command_flags, ended.imageless_job)

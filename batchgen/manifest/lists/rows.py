@@ -1,24 +1,39 @@
-"""The names under which templates know columns that are no identifiers.  Decisions: pure."""
+"""What all list formats share: reports of bad rows, and the names of columns in templates.  Pure."""
 
 from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Callable
+
+#: Receives one bad row: line and column (both from 1), code, message, hint.
+Report = Callable[[int, int, str, str, str], None]
+
+#: A warning about a list: code, message, hint.
+Remark = tuple[str, str, str]
+
+
+class BadList(ValueError):
+    """The list as a whole cannot be used; the text says which list and why."""
+
+
+def ignore(line: int, column: int, code: str, message: str, hint: str) -> None:
+    """Ignore a bad row that has been reported before."""
 
 
 @functools.lru_cache(maxsize=1024)
 def aliases(columns: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return second names with their columns: ``Product_Title`` for ``Product Title``.
+    """Return the identifiers of columns that are not identifiers: ``Product_Title`` for ``Product Title``.
 
-    A name that another column has, or that two columns would get, is given to none.
+    An identifier that is another column's name, or that two columns would share, is left out.
     """
-    second = [(_identifier(column), column) for column in columns if not column.isidentifier()]
-    wanted = Counter(alias for alias, _ in second)
-    return tuple((alias, column) for alias, column in second if wanted[alias] == 1 and alias not in columns)
+    pairs = [(_identifier(column), column) for column in columns if not column.isidentifier()]
+    counts = Counter(alias for alias, _ in pairs)
+    return tuple((alias, column) for alias, column in pairs if counts[alias] == 1 and alias not in columns)
 
 
 def column_of(name: str, columns: tuple[str, ...]) -> str:
-    """Return the column that *name* stands for: itself, unless it is a second name."""
+    """Return the column that *name* refers to: itself, unless it is an alias."""
     return name if name in columns else dict(aliases(columns)).get(name, name)
 
 

@@ -1,4 +1,4 @@
-"""The way in: what a name in ``from:`` stands for.  A doer: it looks at what kind of file it is."""
+"""Listings: opens the list that a name in ``from:`` refers to."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from .csv_rows import Delimited
-from .errors import BadList, Remark, Report
+from .csv_rows import CsvList
 from .filter import Pick, picked, unknown
-from .folder import SUFFIXES, Pictures
-from .jsonl import Objects
-from .prompts import Prompts
-from .rows import aliases
-from .text import ListFile
+from .folder import SUFFIXES, ImageFolder
+from .jsonl import JsonlList
+from .rows import BadList, Remark, Report, aliases
+from .text import ListFile, TextList
 
 _FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt"}
 _ADVICE = {
@@ -27,12 +25,12 @@ _ADVICE = {
     ".ods": "save it as CSV in UTF-8",
     ".gz": "unpack it first",
     ".zip": "unpack it first",
-    **dict.fromkeys(SUFFIXES, "name a single image under `images`, or the folder it lies in here"),
+    **dict.fromkeys(SUFFIXES, "name a single image under `images`, or its folder here"),
 }
 
 
 class Reader(Protocol):
-    """One kind of list; methods as those of Listing."""
+    """A list of one format; see Listing for its methods."""
 
     @property
     def columns(self) -> tuple[str, ...] | None: ...  # noqa: D102
@@ -43,11 +41,11 @@ class Reader(Protocol):
 
 
 class Listing:
-    """The rows that are picked of one list; they may be gone through again and again, and are read anew each time."""
+    """The selected rows of one list; they can be read repeatedly and are read from disk each time."""
 
     def __init__(self, file: str, reader: Reader, pick: Pick) -> None:
         self.file = file  #: as the user would type it
-        self.columns = reader.columns  #: None where rows may differ
+        self.columns = reader.columns  #: None if rows may differ
         self._reader = reader
         self._pick = pick
         self._idle: set[tuple[str, str]] = set()
@@ -58,27 +56,27 @@ class Listing:
                     raise unknown(column, self.columns, file)
 
     def rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield the line where each row begins, and its values; *report* is told of each bad row.
+        """Yield the line where each row begins, and its values; *report* receives each bad row.
 
-        Raise BadList where reading on makes no sense, and where the file is no more what it was.
+        Raise BadList if the rest cannot be read or the file has changed.
         """
         self._idle.clear()
         return picked(self._reader.rows(report), self._pick, self.file, self._idle)
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
-        """Return what to warn of, once its rows were gone through."""
-        left_out = self._reader.remarks if isinstance(self._reader, Pictures) else ()
+        """Return warnings; call this after all rows were read."""
+        skipped = self._reader.remarks if isinstance(self._reader, ImageFolder) else ()
         idle = (
-            ("no_row", f"where matches nothing: no {column!r} is like {glob!r}", "upper and lower case count")
+            ("no_row", f"where matches nothing: no {column!r} matches {glob!r}", "upper and lower case count")
             for column, glob in sorted(self._idle)
         )
-        return (*left_out, *idle)
+        return (*skipped, *idle)
 
     def place(self, line: int, column: str | None) -> tuple[int, int]:
-        """Return where the value of a column stands in the row that begins at *line*: line and column, from 1.
+        """Return line and column, from 1, of a column's value in the row that begins at *line*; (0, 0) for images.
 
-        (0, 0) for images.  The file is read again, from a little before that line.
+        Reads the file again, from shortly before that line.
         """
         return self._reader.place(line, column)
 
@@ -86,10 +84,10 @@ class Listing:
 def listing(
     name: str, folder: Path, *, format: str | None = None, pick: Pick | None = None, leave_out: Path | None = None  # noqa: A002
 ) -> Listing:  # fmt: skip
-    """Return the list that *name* stands for, relative to *folder*; raise BadList where it cannot be used.
+    """Return the list that *name* refers to, relative to *folder*; raise BadList if it cannot be used.
 
-    *format* is csv, tsv, jsonl, txt or folder; by default the name tells it.  Nothing below *leave_out* becomes
-    a row of a folder.
+    *format* is csv, tsv, jsonl, txt or folder; by default it is derived from the name.  Nothing below *leave_out*
+    becomes a row of a folder.
     """
     file = str(folder / name)
     return Listing(file, _reader(name, folder, file, format, leave_out), Pick() if pick is None else pick)
@@ -98,34 +96,34 @@ def listing(
 def _reader(name: str, folder: Path, file: str, format: str | None, leave_out: Path | None) -> Reader:  # noqa: A002
     match format or _format(name, file):
         case "folder":
-            if os.path.isfile(file):  # noqa: PTH113 - says False, and does not raise, where there is none
+            if os.path.isfile(file):  # noqa: PTH113 - does not raise for an unusable name
                 raise BadList(f"{file} is a file, not a folder")
-            return Pictures(name, folder, file, leave_out)
+            return ImageFolder(name, folder, file, leave_out)
         case "jsonl":
-            return Objects(ListFile(file, file))
+            return JsonlList(ListFile(file))
         case "txt":
-            return Prompts(ListFile(file, file))
+            return TextList(ListFile(file))
         case "tsv":
-            return Delimited(ListFile(file, file), "\t")
+            return CsvList(ListFile(file), "\t")
         case _:
-            return Delimited(ListFile(file, file))
+            return CsvList(ListFile(file))
 
 
 def _format(name: str, file: str) -> str:
-    """Tell the format by what the name stands for, then by its suffix."""
+    """Derive the format from what *name* refers to, then from its suffix."""
     if not name:
         raise BadList("the name of the list is empty")
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
     if os.path.isdir(file):  # noqa: PTH112
         return "folder"
-    there = os.path.lexists(file)
-    if glob.has_magic(name) and not there:
+    exists = os.path.lexists(file)
+    if glob.has_magic(name) and not exists:
         if suffix in _FORMATS:
-            raise BadList(f"{file}: a pattern takes images only; name each {suffix} file")
+            raise BadList(f"{file}: a pattern matches only images; name each {suffix} file")
         return "folder"
     if suffix in _FORMATS:
         return _FORMATS[suffix]
-    if not there or not os.path.isfile(file):  # noqa: PTH113
-        ListFile(file, file).probe()
-    hint = _ADVICE.get(suffix, "say `format: csv` or whatever it is")
-    raise BadList(f"{file} is no csv, tsv, jsonl or txt file ({hint})")
+    if not exists or not os.path.isfile(file):  # noqa: PTH113
+        ListFile(file).probe()
+    hint = _ADVICE.get(suffix, "set `format: csv` or whatever it is")
+    raise BadList(f"{file} is not a csv, tsv, jsonl or txt file ({hint})")

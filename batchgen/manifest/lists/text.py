@@ -1,120 +1,126 @@
-"""A text file as blocks of whole lines.  A doer: it reads one file, in flat memory whatever its lines are like."""
+"""Text files as numbered lines, and txt lists: one prompt a line.  Memory stays flat whatever the lines are like."""
 
 from __future__ import annotations
 
 import bisect
 import codecs
-import io
 import os
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ...files.opening import OpenError, open_file
-from .errors import BadList, Report, ignore
+from ..filenames import control
+from .rows import BadList, Report, ignore
 
-#: A longer line is reported, and never held.
+#: Bytes.  A longer line is reported and never held in memory.
 MAX_LINE = 16_000_000
 
 _CHUNK = 256 * 1024
+#: Lines between two offsets that are remembered, so that a row far into the file is found quickly.
+_MARK_EVERY = 4096
 _AS_UTF8 = "save it again as UTF-8 (in Excel: CSV UTF-8)"
 
 
 class ListFile:
-    """One regular file in UTF-8 that stays the same however often it is read."""
+    """A regular file in UTF-8 that must not change from one reading to the next."""
 
-    def __init__(self, path: str, file: str) -> None:
-        self.file = file  #: as the user would type it
-        self._path = path
-        self._known: tuple[int, int, int] | None = None
-        self._marks: list[tuple[int, int]] = [(1, 0)]  #: lines that a block began with, and their offsets in bytes
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self._identity: tuple[int, int, int] | None = None
+        self._marks: list[tuple[int, int]] = [(1, 0)]  #: line numbers with their offsets in bytes
 
     def probe(self) -> None:
-        """Raise BadList where the file cannot be read at all."""
-        next(self.blocks(ignore), None)
+        """Raise BadList if the file cannot be read at all."""
+        next(self.lines(), None)
 
-    def blocks(self, report: Report, line: int = 1) -> Iterator[tuple[int, str]]:
-        """Yield whole lines, many at a time and with their ends, and the number of the first.
+    def lines(self, report: Report = ignore, start: int = 1) -> Iterator[tuple[int, str]]:
+        """Yield the lines from number *start* on, with their numbers and line ends.
 
-        The first block is the one that holds *line*.  An empty line stands for one longer than MAX_LINE, which is
-        reported.  Raise BadList where the file cannot be read, is no UTF-8, or has changed since it was read first.
+        A line longer than MAX_LINE is reported and yielded empty.  Raise BadList if the file cannot be read, is not
+        UTF-8, or has changed since it was first read.
         """
         with self._open() as handle:
-            number, offset = self._marks[bisect.bisect_right(self._marks, (line, 1 << 62)) - 1]
+            number, offset = self._marks[bisect.bisect_right(self._marks, (start, 1 << 62)) - 1]
             handle.seek(offset)
-            for start, block, overlong in _whole_lines(handle):
-                if number > self._marks[-1][0]:
-                    self._marks.append((number, start))
-                if overlong:
+            while (line := _read_line(handle)) != b"":
+                if line is None:
                     message = f"the line is longer than {MAX_LINE // 1_000_000} MB"
                     report(number, 1, "too_long", message, "is it one row, and is the file a list of rows?")
-                yield number, self._decoded(block, start, number)
-                number += block.count(b"\n")
-            self._same(handle)
-
-    def lines(self, line: int) -> Iterator[str]:
-        """Yield the lines from *line* on, with their ends."""
-        for first, block in self.blocks(ignore, line):
-            for number, text in enumerate(io.StringIO(block, newline="\n"), first):
-                if number >= line:
-                    yield text
+                    line = b"\n"
+                if number >= start:
+                    yield number, self._decode(line, number)
+                number += 1
+                if number >= self._marks[-1][0] + _MARK_EVERY:
+                    self._marks.append((number, handle.tell()))
+            self._check_unchanged(handle)
 
     def _open(self) -> BinaryIO:
         try:
-            handle = open_file(self._path)
+            handle = open_file(self.file)
         except OpenError as error:
             raise BadList(f"{self.file}: {error}") from None
-        if not os.fstat(handle.fileno()).st_size:
-            handle.close()
-            raise BadList(f"{self.file}: is empty")
         try:
-            self._same(handle)
+            if not os.fstat(handle.fileno()).st_size:
+                raise BadList(f"{self.file}: is empty")
+            self._check_unchanged(handle)
         except BadList:
             handle.close()
             raise
         return handle
 
-    def _same(self, handle: BinaryIO) -> None:
-        found = os.fstat(handle.fileno())
-        identity = (found.st_size, found.st_mtime_ns, found.st_ino)
-        if self._known is None:
-            self._known = identity
-        elif identity != self._known:
+    def _check_unchanged(self, handle: BinaryIO) -> None:
+        stat = os.fstat(handle.fileno())
+        identity = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        self._identity = self._identity or identity
+        if identity != self._identity:
             raise BadList(f"{self.file} changed while it was being read; run the command again")
 
-    def _decoded(self, block: bytes, start: int, number: int) -> str:
-        if start == 0:
-            marked = block[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-            if marked or block[:2].count(0) == 1:
+    def _decode(self, line: bytes, number: int) -> str:
+        if number == 1:
+            if line[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or line[:2].count(0) == 1:
                 raise BadList(f"{self.file} is UTF-16; lists are UTF-8: {_AS_UTF8}")
-            block = block.removeprefix(codecs.BOM_UTF8)
+            line = line.removeprefix(codecs.BOM_UTF8)
         try:
-            return block.decode()
+            return line.decode()
         except UnicodeDecodeError as error:
-            before = block[: error.start]
-            line = number + before.count(b"\n")
-            column = len(before[before.rfind(b"\n") + 1 :].decode()) + 1
-            byte = f"byte 0x{block[error.start]:02x} is not UTF-8"
-            raise BadList(f"{self.file}:{line}:{column}: {byte}; {_AS_UTF8}") from None
+            column = len(line[: error.start].decode()) + 1
+            byte = f"byte 0x{line[error.start]:02x} is not UTF-8"
+            raise BadList(f"{self.file}:{number}:{column}: {byte}; {_AS_UTF8}") from None
 
 
-def _whole_lines(handle: BinaryIO) -> Iterator[tuple[int, bytes, bool]]:
-    """Yield the offset of each block, the block, and whether it starts with the end of an overlong line."""
-    start, size = handle.tell(), 0
-    held: list[bytes] = []  #: the beginning of a line; nothing of an overlong one
-    while chunk := handle.read(_CHUNK):
-        cut = chunk.rfind(b"\n") + 1
-        if not cut:
-            size += len(chunk)
-            held = [*held, chunk] if size <= MAX_LINE else []
-            continue
-        overlong = size > MAX_LINE
-        if overlong:
-            end = chunk.find(b"\n")
-            start, chunk, cut = start + size + end, chunk[end:], cut - end
-        block = b"".join((*held, chunk[:cut]))
-        yield start, block, overlong
-        start += len(block)
-        held = [chunk[cut:]]
-        size = len(held[0])
-    if size:
-        yield start, b"".join(held), size > MAX_LINE
+def _read_line(handle: BinaryIO) -> bytes | None:
+    """Return the next line with its end, empty at the end of the file; None if it is longer than MAX_LINE."""
+    parts, size = [], 0
+    while part := handle.readline(_CHUNK):
+        size += len(part)
+        if size <= MAX_LINE:
+            parts.append(part)
+        else:
+            parts.clear()
+        if part.endswith(b"\n"):
+            break
+    return None if size > MAX_LINE else b"".join(parts)
+
+
+class TextList:
+    """A txt list: rows with one column, ``prompt``; blank lines are skipped."""
+
+    columns: tuple[str, ...] | None = ("prompt",)
+
+    def __init__(self, source: ListFile) -> None:
+        source.probe()
+        self._source = source
+
+    def rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield line numbers and prompts without the blanks around them."""
+        for line, text in self._source.lines(report):
+            prompt = text.strip()
+            char = control(prompt, allow="\t")
+            if char:
+                report(line, 1, "control_character", f"control character {char} is not allowed", "remove it")
+            elif prompt:
+                yield line, {"prompt": prompt}
+
+    def place(self, line: int, column: str | None) -> tuple[int, int]:  # noqa: ARG002 - there is only one
+        """Return the line and its first column."""
+        return line, 1

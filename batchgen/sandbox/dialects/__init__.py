@@ -1,4 +1,4 @@
-"""One module per provider: pure checks of requests, pure shapes of answers."""
+"""The simulated providers: a module for each, with checks of requests and forms of answers. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""aimlapi: three sizes, result URLs, multipart edits only, the bill in ``meta.usage``, an envelope of its own."""
+"""aimlapi: three sizes, result URLs, multipart edits only, cost in ``meta.usage``, its own error envelope."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from ..checks import STANDARD_SIZES, Rules, listed_size, read_order
 from ..prices import aimlapi_bill
-from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
-from .dialect import Dialect, Purse, Question
+from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace, invalid
+from .dialect import Account, Dialect, FreeEndpoint
+from .errors import OPENAI_ERRORS, ErrorText, error_for, retry_headers
 from .openai import COMMON
-from .words import OPENAI_WORDS, Words, retry_headers, words_for
 
 GENERATION = Rules(
     models=frozenset({"openai/gpt-image-2"}),
@@ -24,24 +24,19 @@ GENERATION = Rules(
 EDIT = replace(GENERATION, fields=COMMON | {"response_format"}, most=10, json_edit=False)
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
-_WORDS = {
-    **OPENAI_WORDS,
-    "throttle": Words(status=429, type="", code=None, message="Too many requests. Slow down and try again."),
-    "money": Words(
-        status=403,
-        type="",
-        code=None,
-        message="You've run out of credits. Please top up your balance or update your payment method.",
+_ERRORS = {
+    **OPENAI_ERRORS,
+    "throttle": ErrorText(429, "", None, "Too many requests. Slow down and try again."),
+    "money": ErrorText(
+        403, "", None, "You've run out of credits. Please top up your balance or update your payment method."
     ),
-    "denied": Words(status=401, type="", code=None, message="Invalid API key."),
-    "invalid": Words(status=400, type="", code=None, message="Body validation error!"),
-    "model": Words(status=404, type="", code=None, message="Model not found."),
-    "path": Words(status=404, type="", code=None, message="Cannot POST {path}"),
-    "overloaded": Words(
-        status=503, type="", code=None, message="The model is under maintenance. Please try again later."
-    ),
-    "error500": Words(status=500, type="", code=None, message="Internal server error"),
-    "gateway-timeout": Words(status=504, type="", code=None, message="Generation timeout"),
+    "denied": ErrorText(401, "", None, "Invalid API key."),
+    "invalid": ErrorText(400, "", None, "Body validation error!"),
+    "model": ErrorText(404, "", None, "Model not found."),
+    "path": ErrorText(404, "", None, "Cannot POST {path}"),
+    "overloaded": ErrorText(503, "", None, "The model is under maintenance. Please try again later."),
+    "error500": ErrorText(500, "", None, "Internal server error"),
+    "gateway-timeout": ErrorText(504, "", None, "Generation timeout"),
 }
 
 
@@ -49,12 +44,12 @@ def read(form: Form, kind: str, fetch: Fetch) -> Order:
     """Read a generation (JSON) or an edit (files)."""
     order = read_order(form, kind, GENERATION if kind == "generation" else EDIT, fetch)
     if kind == "generation" and form.fields.get("n") not in (None, 1):
-        raise Refusal("invalid", "Invalid 'n': supported values are: 1.", param="n")
+        raise invalid("Invalid 'n': supported values are: 1.", param="n")
     return order
 
 
-def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, words: str | None) -> Reply:  # noqa: ARG001
-    """Answer with URLs or base64; everything else is null; a third of the generations say 201."""
+def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, remark: str | None) -> Reply:  # noqa: ARG001
+    """Answer with URLs or base64, and null for the rest; a third of the generations have status 201."""
     data: list[Json] = [{"b64_json": None if picture.url else picture.b64, "url": picture.url} for picture in pictures]
     payload: Json = {"data": data, "meta": {"usage": bill.usage}}
     if order.kind == "edit":
@@ -69,30 +64,30 @@ def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace
     return Reply(status=201 if created else 200, payload=payload, headers=headers)
 
 
-def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 - every refuse has the same shape
+def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 - all refuse functions have the same signature
     """Answer with message, path, requestId, statusCode and timestamp; the code may be a string."""
-    words = words_for(_WORDS, refusal, trace)
-    message = words.message
+    text = error_for(_ERRORS, refusal, trace)
+    message = text.message
     if refusal.cause == "invalid" and refusal.message:
         message = f"Body validation error! {refusal.message}"
     payload: Json = {
         "message": message,
         "path": trace.own_path,
         "requestId": trace.request_id,
-        "statusCode": str(words.status) if trace.serial % 2 else words.status,
+        "statusCode": str(text.status) if trace.serial % 2 else text.status,
         "timestamp": datetime.fromtimestamp(trace.now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
-    return Reply(status=words.status, payload=payload, headers=_headers(trace) | retry_headers(trace))
+    return Reply(status=text.status, payload=payload, headers=_headers(trace) | retry_headers(trace))
 
 
-def billing(purse: Purse, trace: Trace) -> Reply:
-    """Tell the account's balance in USD."""
-    payload: Json = {"current_balance": float(round(purse.left, 7)), "currency": "USD"}
+def billing(account: Account, trace: Trace) -> Reply:
+    """Report the account's balance in USD."""
+    payload: Json = {"current_balance": float(round(account.left, 7)), "currency": "USD"}
     return Reply(status=200, payload=payload, headers=_headers(trace))
 
 
-def catalogue(purse: Purse, trace: Trace) -> Reply:  # noqa: ARG001 - every question is told in the same shape
-    """List the models, each with the other names it goes by."""
+def model_list(account: Account, trace: Trace) -> Reply:  # noqa: ARG001 - all endpoints have the same signature
+    """List the models with their aliases."""
     image: Json = {"id": "openai/gpt-image-2", "aliases": ["gpt-image-2"], "type": "image", "tags": []}
     image["info"] = {"name": "GPT Image 2", "developer": "Open AI"}
     voice: Json = {"id": "deepgram/aura-2", "aliases": None, "type": "tts", "tags": []}
@@ -114,8 +109,11 @@ DIALECT = Dialect(
     price=aimlapi_bill,
     answer=answer,
     refuse=refuse,
-    questions={"/v2/billing": Question(tell=billing), "/v1/models": Question(tell=catalogue, keyed=False)},
-    # "failed requests are never charged": an answer that arrives and says that it failed costs nothing.
-    free=frozenset({"gateway-timeout", "empty", "text"}),
-    says_wait=False,
+    free_endpoints={
+        "/v2/billing": FreeEndpoint(answer=billing),
+        "/v1/models": FreeEndpoint(answer=model_list, needs_key=False),
+    },
+    # "failed requests are never charged": an answer that reports a failure costs nothing.
+    uncharged=frozenset({"gateway-timeout", "empty", "text"}),
+    states_wait=False,
 )

@@ -1,4 +1,4 @@
-"""Gemini image models behind chat completions: what aigate and OpenRouter have in common."""
+"""Gemini image models by chat completions: the common part of aigate and OpenRouter."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from PIL import Image
 from ..checks import one_of_models, require, text
 from ..prices import GEMINI_MODELS
 from ..sources import from_address
-from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Trace
+from ..values import Bill, Fetch, Form, Json, Order, Picture, Trace, invalid
 
-#: Pixels at 1K by aspect ratio; 2K and 4K double them once and twice.
+#: Pixels at 1K by aspect ratio; 2K doubles the edges, and 4K doubles them again.
 RATIOS = {
     "1:1": (1024, 1024),
     "2:3": (832, 1248),
@@ -26,22 +26,20 @@ SCALES = {"1K": 1, "2K": 2, "4K": 4}
 
 
 def read_chat(form: Form, fetch: Fetch, *, image_config: bool) -> Order:
-    """Read text and source images out of the messages; ``n`` and unknown fields are ignored, as Gemini does."""
+    """Read text and source images from the messages; like Gemini, ignore ``n`` and unknown fields."""
     fields = form.fields
     if form.multipart:
-        raise Refusal(
-            "invalid", "Unsupported content type: expected application/json.", code="unsupported_content_type"
-        )
+        raise invalid("Unsupported content type: expected application/json.", "unsupported_content_type")
     require(fields, ("model", "messages"))
     model = text(fields, "model")
     if "gpt-image" in model:
         message = f"The model '{model}' is not a chat model and is not supported in the /v1/chat/completions endpoint."
-        raise Refusal("invalid", message, code="unsupported_model", param="model")
+        raise invalid(message, "unsupported_model", "model")
     one_of_models(model, GEMINI_MODELS)
     modalities = fields.get("modalities")
     if not isinstance(modalities, list) or "image" not in modalities or set(modalities) - {"image", "text"}:
         message = 'Invalid \'modalities\': expected ["image", "text"].'
-        raise Refusal("invalid", message, code="invalid_value", param="modalities")
+        raise invalid(message, "invalid_value", "modalities")
     prompt, sources = _read_messages(fields["messages"], fetch)
     width, height, ratio = _size(fields.get("image_config") if image_config else None)
     return Order(
@@ -51,59 +49,52 @@ def read_chat(form: Form, fetch: Fetch, *, image_config: bool) -> Order:
 
 def _read_messages(messages: object, fetch: Fetch) -> tuple[str, tuple[Image.Image, ...]]:
     if not isinstance(messages, list) or not messages:
-        raise Refusal(
-            "invalid", "Invalid 'messages': expected a non-empty array.", code="invalid_type", param="messages"
-        )
+        raise invalid("Invalid 'messages': expected a non-empty array.", "invalid_type", "messages")
     words: list[str] = []
     sources: list[Image.Image] = []
     for place, message in enumerate(messages):
         param = f"messages[{place}]"
         if not isinstance(message, dict) or message.get("role") not in {"system", "user", "assistant"}:
-            raise Refusal("invalid", f"Invalid '{param}.role'.", code="invalid_value", param=param)
+            raise invalid(f"Invalid '{param}.role'.", "invalid_value", param)
         content = message.get("content")
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         if not isinstance(parts, list):
-            raise Refusal("invalid", f"Invalid '{param}.content'.", code="invalid_type", param=param)
+            raise invalid(f"Invalid '{param}.content'.", "invalid_type", param)
         for number, part in enumerate(parts):
             _read_part(part, f"{param}.content[{number}]", fetch, words, sources)
     if not "".join(words).strip():
-        raise Refusal("invalid", "Invalid 'messages': no text.", code="empty_string", param="messages")
+        raise invalid("Invalid 'messages': no text.", "empty_string", "messages")
     return "\n".join(words), tuple(sources)
 
 
 def _read_part(part: object, param: str, fetch: Fetch, words: list[str], sources: list[Image.Image]) -> None:
     match part:
-        case {"type": "text", "text": str(said)}:
-            words.append(said)
+        case {"type": "text", "text": str(content)}:
+            words.append(content)
         case {"type": "image_url", "image_url": {"url": str(url)}}:
             sources.append(from_address(url, fetch, param))
         case _:
-            raise Refusal(
-                "invalid",
-                f"Invalid '{param}': expected a text or an image_url part.",
-                code="invalid_value",
-                param=param,
-            )
+            raise invalid(f"Invalid '{param}': expected a text or an image_url part.", "invalid_value", param)
 
 
 def _size(config: object) -> tuple[int, int, str]:
     if config is None:
         return 1024, 1024, "1:1"
     if not isinstance(config, dict) or set(config) - {"aspect_ratio", "image_size"}:
-        raise Refusal("invalid", "Invalid 'image_config'.", code="invalid_value", param="image_config")
+        raise invalid("Invalid 'image_config'.", "invalid_value", "image_config")
     ratio, scale = config.get("aspect_ratio", "1:1"), config.get("image_size", "1K")
     if ratio not in RATIOS or scale not in SCALES:
         message = f"Invalid image_config: aspect_ratio {ratio!r}, image_size {scale!r}."
-        raise Refusal("invalid", message, code="invalid_value", param="image_config")
+        raise invalid(message, "invalid_value", "image_config")
     width, height = RATIOS[ratio]
     return width * SCALES[scale], height * SCALES[scale], ratio
 
 
 def completion(
-    order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, words: str | None, *, prefix: str
+    order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, remark: str | None, *, prefix: str
 ) -> Json:
-    """Return a chat completion that carries images, or words, or nothing."""
-    message: Json = {"role": "assistant", "content": words}
+    """Return a chat completion with images, with a remark, or with nothing."""
+    message: Json = {"role": "assistant", "content": remark}
     if pictures:
         message["images"] = [
             {"type": "image_url", "image_url": {"url": picture.url or f"data:{picture.mime};base64,{picture.b64}"}}
@@ -122,7 +113,7 @@ def completion(
 
 
 def blocked(trace: Trace, prefix: str) -> Json:
-    """Return a completion whose image the content filter took away: HTTP 200, as Gemini does it."""
+    """Return a completion whose image the content filter removed: with HTTP 200, as Gemini does."""
     return {
         "id": f"{prefix}-{int(trace.now)}-{trace.serial}",
         "object": "chat.completion",

@@ -1,4 +1,4 @@
-"""The gateway whose address the user gives: four fields, all required; URL or base64; empty usage."""
+"""The gateway at the user's own address: four fields, all required; URL or base64; empty usage."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from ..checks import Rules, openai_size, read_order
 from ..prices import gateway_bill
 from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
 from .dialect import Dialect
-from .words import OPENAI_WORDS, Words, retry_headers, words_for
+from .errors import OPENAI_ERRORS, ErrorText, error_for, retry_headers
 
 FIELDS = ("model", "prompt", "size", "n")
 RULES = Rules(models=frozenset({"gpt-image-2"}), fields=frozenset(FIELDS), size=openai_size, required=FIELDS)
-_WORDS = {
-    **OPENAI_WORDS,
-    "money": Words(
-        status=402, type="billing_error", code="payment_required", message="The account balance is insufficient."
-    ),
+_ERRORS = {
+    **OPENAI_ERRORS,
+    "money": ErrorText(402, "billing_error", "payment_required", "The account balance is insufficient."),
 }
 
 
@@ -27,7 +25,7 @@ def read(form: Form, kind: str, fetch: Fetch) -> Order:
     return replace(order, as_url=crc32(order.prompt.encode()) % 2 == 0)
 
 
-def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, words: str | None) -> Reply:  # noqa: ARG001
+def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, remark: str | None) -> Reply:  # noqa: ARG001
     """Answer with the three documented fields of an image and an empty usage."""
     data: list[Json] = [
         {"url": picture.url or "", "b64_json": "" if picture.url else picture.b64, "revised_prompt": order.prompt}
@@ -36,11 +34,11 @@ def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace
     return Reply(status=200, payload={"created": int(trace.now), "data": data, "usage": {}})
 
 
-def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 - every refuse has the same shape
+def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 - all refuse functions have the same signature
     """Answer with message, type and code, without a param."""
-    words = words_for(_WORDS, refusal, trace)
-    payload = {"error": {"message": words.message, "type": words.type, "code": words.code}}
-    return Reply(status=words.status, payload=payload, headers=retry_headers(trace))
+    text = error_for(_ERRORS, refusal, trace)
+    payload = {"error": {"message": text.message, "type": text.type, "code": text.code}}
+    return Reply(status=text.status, payload=payload, headers=retry_headers(trace))
 
 
 DIALECT = Dialect(

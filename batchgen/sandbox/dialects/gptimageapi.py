@@ -6,7 +6,7 @@ from ..checks import Rules, listed_size, read_order
 from ..prices import gptimageapi_bill
 from ..values import Bill, Fetch, Form, Order, Picture, Refusal, Reply, Trace
 from .dialect import Dialect
-from .words import OPENAI_WORDS, Words, retry_headers, words_for
+from .errors import OPENAI_ERRORS, ErrorText, error_for, retry_headers
 
 #: Pixels by ratio: about a megapixel and a half, edges divisible by 16.
 RATIOS = {
@@ -28,18 +28,16 @@ RULES = Rules(
     as_url=True,
 )
 
-_WORDS = {
-    **OPENAI_WORDS,
-    # These three come with HTTP 200, and only the envelope tells.
-    "refuse": Words(status=200, type="", code="4003", message="The prompt was blocked by our content policy"),
-    "invalid": Words(status=200, type="", code="4000", message="Invalid request"),
-    "model": Words(status=200, type="", code="4004", message="Model not found"),
-    "denied": Words(status=401, type="", code="401", message="Invalid API key"),
-    "money": Words(status=402, type="", code="402", message="Insufficient credits"),
-    "quota429": Words(
-        status=429, type="", code="4029", message="Insufficient credits: you exceeded your current quota"
-    ),
-    "throttle": Words(status=429, type="", code="429", message="Too many requests, please try again in {wait}"),
+_ERRORS = {
+    **OPENAI_ERRORS,
+    # These three have HTTP 200; only the envelope shows the error.
+    "refuse": ErrorText(200, "", "4003", "The prompt was blocked by our content policy"),
+    "invalid": ErrorText(200, "", "4000", "Invalid request"),
+    "model": ErrorText(200, "", "4004", "Model not found"),
+    "denied": ErrorText(401, "", "401", "Invalid API key"),
+    "money": ErrorText(402, "", "402", "Insufficient credits"),
+    "quota429": ErrorText(429, "", "4029", "Insufficient credits: you exceeded your current quota"),
+    "throttle": ErrorText(429, "", "429", "Too many requests, please try again in {wait}"),
 }
 
 
@@ -48,18 +46,18 @@ def read(form: Form, kind: str, fetch: Fetch) -> Order:
     return read_order(form, kind, RULES, fetch)
 
 
-def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, words: str | None) -> Reply:  # noqa: ARG001
+def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, remark: str | None) -> Reply:  # noqa: ARG001
     """Answer with URLs in the envelope, and nothing else."""
     payload = {"code": 0, "message": "ok", "data": {"images": [{"url": picture.url} for picture in pictures]}}
     return Reply(status=200, payload=payload)
 
 
-def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 - every refuse has the same shape
+def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 - all refuse functions have the same signature
     """Answer with a code other than zero, a message and no data."""
-    words = words_for(_WORDS, Refusal(refusal.cause, refusal.message, param=refusal.param), trace)
-    code = int(words.code) if words.code and words.code.isdigit() else words.status
-    payload = {"code": code, "message": words.message, "data": None}
-    return Reply(status=words.status, payload=payload, headers=retry_headers(trace))
+    text = error_for(_ERRORS, Refusal(refusal.cause, refusal.message, param=refusal.param), trace)
+    code = int(text.code) if text.code and text.code.isdigit() else text.status
+    payload = {"code": code, "message": text.message, "data": None}
+    return Reply(status=text.status, payload=payload, headers=retry_headers(trace))
 
 
 DIALECT = Dialect(

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from ..checks import Rules, openai_size, read_order
 from ..prices import GPT_RATES, openai_bill
-from ..values import Bill, Fetch, Form, Json, Order, Picture, Quota, Refusal, Reply, Trace
-from .dialect import Dialect, Purse, Question
-from .words import OPENAI_WORDS, go_duration, openai_error, retry_headers, words_for
+from ..values import Bill, Fetch, Form, Json, Order, Picture, Quota, Refusal, Reply, Trace, invalid
+from .dialect import Account, Dialect, FreeEndpoint
+from .errors import OPENAI_ERRORS, error_for, go_duration, openai_error, retry_headers
 
 COMMON = frozenset({"model", "prompt", "n", "size", "quality", "background", "output_format", "output_compression"})
 SDK_EXTRAS = frozenset({"user", "safety_identifier", "stream"})
@@ -20,16 +20,16 @@ MULTIPART_EDIT = replace(EDIT, fields=EDIT.fields - {"moderation"})
 def read(form: Form, kind: str, fetch: Fetch) -> Order:
     """Read a generation or an edit, multipart or JSON."""
     if form.fields.get("stream") in (True, "true"):
-        raise Refusal("invalid", "Streaming is not simulated here.", code="unsupported_value", param="stream")
+        raise invalid("Streaming is not simulated here.", "unsupported_value", "stream")
     rules = GENERATION if kind == "generation" else MULTIPART_EDIT if form.multipart else EDIT
     order = read_order(form, kind, rules, fetch)
     if "input_fidelity" in form.fields and "gpt-image-2" in order.model:
         message = f"The 'input_fidelity' parameter is not supported for model '{order.model}'."
-        raise Refusal("invalid", message, code="invalid_input_fidelity_model", param="input_fidelity")
+        raise invalid(message, "invalid_input_fidelity_model", "input_fidelity")
     return order
 
 
-def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, words: str | None) -> Reply:  # noqa: ARG001
+def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, remark: str | None) -> Reply:  # noqa: ARG001
     """Answer with base64, the settings used, usage and headers."""
     payload: Json = {
         "created": int(trace.now),
@@ -43,17 +43,17 @@ def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace
     return Reply(status=200, payload=payload, headers=_headers(trace) | {"openai-processing-ms": "1234"})
 
 
-def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 - every refuse has the same shape
+def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 - all refuse functions have the same signature
     """Answer with OpenAI's error envelope."""
-    words = words_for(OPENAI_WORDS, refusal, trace)
+    text = error_for(OPENAI_ERRORS, refusal, trace)
     headers = _headers(trace) | retry_headers(trace)
     if refusal.cause == "throttle":
         headers["Retry-After"] = headers.get("Retry-After", "1")
-    return Reply(status=words.status, payload=openai_error(words, refusal), headers=headers)
+    return Reply(status=text.status, payload=openai_error(text, refusal), headers=headers)
 
 
-def catalogue(purse: Purse, trace: Trace) -> Reply:  # noqa: ARG001 - every question is told in the same shape
-    """List the models; those that make no images are among them."""
+def model_list(account: Account, trace: Trace) -> Reply:  # noqa: ARG001 - all endpoints have the same signature
+    """List the models, including those that make no images."""
     names = [*sorted(GPT_RATES), "gpt-5.5", "text-embedding-3-small"]
     data = [{"id": name, "object": "model", "created": 1_776_729_600, "owned_by": "system"} for name in names]
     headers = _headers(trace) | _limits(Quota(limit=500, window=60.0, remaining=499))
@@ -66,7 +66,7 @@ def _headers(trace: Trace) -> dict[str, str]:
         "openai-version": "2020-10-01",
         "openai-organization": "org-sandbox",
     }
-    return headers | (_limits(trace.quota) if trace.quota else {})  # what has no limit does not say that it has one
+    return headers | (_limits(trace.quota) if trace.quota else {})  # without a limit there are no such headers
 
 
 def _limits(quota: Quota) -> dict[str, str]:
@@ -84,5 +84,5 @@ DIALECT = Dialect(
     price=openai_bill,
     answer=answer,
     refuse=refuse,
-    questions={"/v1/models": Question(tell=catalogue, scoped=True)},
+    free_endpoints={"/v1/models": FreeEndpoint(answer=model_list, needs_scope=True)},
 )

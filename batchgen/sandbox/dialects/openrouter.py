@@ -5,57 +5,55 @@ from __future__ import annotations
 from ..prices import GEMINI_MODELS, openrouter_bill
 from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
 from .chat import completion, read_chat
-from .dialect import Dialect, Purse, Question
-from .words import OPENAI_WORDS, Words, retry_headers, words_for
+from .dialect import Account, Dialect, FreeEndpoint
+from .errors import OPENAI_ERRORS, ErrorText, error_for, retry_headers
 
-_WORDS = {
-    **OPENAI_WORDS,
-    # A moderation 403: not a matter of the key, although it looks like one.
-    "refuse": Words(
-        status=403, type="permission_denied", code=None, message="Input was flagged by the moderation of the provider."
-    ),
-    "money": Words(status=402, type="payment_required", code=None, message="Insufficient credits. Add more and retry."),
-    "quota429": Words(status=429, type="rate_limit_exceeded", code=None, message="You exceeded your current quota."),
-    "denied": Words(status=401, type="authentication", code=None, message="No auth credentials found"),
-    "throttle": Words(status=429, type="rate_limit_exceeded", code=None, message="Rate limit exceeded."),
-    "overloaded": Words(status=503, type="provider_overloaded", code=None, message="No instances available."),
-    "invalid": Words(status=400, type="invalid_request", code=None, message="Invalid request."),
-    "model": Words(status=404, type="not_found", code=None, message="No endpoints found for this model."),
-    "error500": Words(status=500, type="server", code=None, message="Internal Server Error"),
-    "error502": Words(status=502, type="provider_unavailable", code=None, message="Provider returned error"),
-    "gateway-timeout": Words(status=504, type="timeout", code=None, message="Timed out waiting for the provider."),
+_ERRORS = {
+    **OPENAI_ERRORS,
+    # This 403 is about moderation, although it looks like a refused key.
+    "refuse": ErrorText(403, "permission_denied", None, "Input was flagged by the moderation of the provider."),
+    "money": ErrorText(402, "payment_required", None, "Insufficient credits. Add more and retry."),
+    "quota429": ErrorText(429, "rate_limit_exceeded", None, "You exceeded your current quota."),
+    "denied": ErrorText(401, "authentication", None, "No auth credentials found"),
+    "throttle": ErrorText(429, "rate_limit_exceeded", None, "Rate limit exceeded."),
+    "overloaded": ErrorText(503, "provider_overloaded", None, "No instances available."),
+    "invalid": ErrorText(400, "invalid_request", None, "Invalid request."),
+    "model": ErrorText(404, "not_found", None, "No endpoints found for this model."),
+    "error500": ErrorText(500, "server", None, "Internal Server Error"),
+    "error502": ErrorText(502, "provider_unavailable", None, "Provider returned error"),
+    "gateway-timeout": ErrorText(504, "timeout", None, "Timed out waiting for the provider."),
 }
 
 
-def read(form: Form, kind: str, fetch: Fetch) -> Order:  # noqa: ARG001 - every read has the same shape
+def read(form: Form, kind: str, fetch: Fetch) -> Order:  # noqa: ARG001 - all read functions have the same signature
     """Read a chat, with ``image_config``."""
     return read_chat(form, fetch, image_config=True)
 
 
-def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, words: str | None) -> Reply:
+def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, remark: str | None) -> Reply:
     """Answer with a completion, its usage and its cost."""
-    payload = completion(order, bill, pictures, trace, words, prefix="gen")
+    payload = completion(order, bill, pictures, trace, remark, prefix="gen")
     payload["provider"] = "Google AI Studio"
     payload["choices"][0] |= {"native_finish_reason": "STOP", "logprobs": None}
     payload["choices"][0]["message"] |= {"refusal": None}
     return Reply(status=200, payload=payload)
 
 
-def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 - every refuse has the same shape
+def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 - all refuse functions have the same signature
     """Answer with a numeric code, a message and metadata."""
-    words = words_for(_WORDS, refusal, trace)
-    metadata: Json = {"error_type": words.type}
+    text = error_for(_ERRORS, refusal, trace)
+    metadata: Json = {"error_type": text.type}
     if refusal.cause == "refuse":
         metadata |= {"reasons": ["violence"], "flagged_input": "…", "provider_name": "Google AI Studio"}
     limits = _limits(trace) if refusal.cause == "throttle" else {}
     if limits:
         metadata["headers"] = limits
-    payload = {"error": {"code": words.status, "message": words.message, "metadata": metadata}}
-    return Reply(status=words.status, payload=payload, headers=limits | retry_headers(trace))
+    payload = {"error": {"code": text.status, "message": text.message, "metadata": metadata}}
+    return Reply(status=text.status, payload=payload, headers=limits | retry_headers(trace))
 
 
 def _limits(trace: Trace) -> dict[str, str]:
-    """Return the headers that come with a refusal of OpenRouter's own, and with nothing else."""
+    """Return the headers of OpenRouter's own rate limit, which only its refusals have."""
     if trace.quota is None or not trace.quota.wait:
         return {}
     return {
@@ -65,12 +63,12 @@ def _limits(trace: Trace) -> dict[str, str]:
     }
 
 
-def key_info(purse: Purse, trace: Trace) -> Reply:  # noqa: ARG001 - every question is told in the same shape
-    """Tell about the key, and nothing about the account: its credits are for management keys."""
-    used = float(round(purse.used, 9))
-    left = None if purse.key_left is None else float(round(purse.key_left, 9))
+def key_info(account: Account, trace: Trace) -> Reply:  # noqa: ARG001 - all endpoints have the same signature
+    """Report the key but not the account, whose credits only management keys may read."""
+    used = float(round(account.used, 9))
+    left = None if account.key_left is None else float(round(account.key_left, 9))
     data: Json = {"label": "sk-or-v1-san...box", "creator_user_id": "user_sandbox", "expires_at": None}
-    data |= {"limit": None if purse.cap is None else float(purse.cap), "limit_remaining": left, "limit_reset": None}
+    data |= {"limit": None if account.cap is None else float(account.cap), "limit_remaining": left, "limit_reset": None}
     for span in ("", "_daily", "_weekly", "_monthly"):
         data |= {f"usage{span}": used, f"byok_usage{span}": 0}
     data |= dict.fromkeys(("include_byok_in_limit", "is_free_tier", "is_management_key", "is_provisioning_key"), False)
@@ -78,7 +76,7 @@ def key_info(purse: Purse, trace: Trace) -> Reply:  # noqa: ARG001 - every quest
     return Reply(status=200, payload={"data": data})
 
 
-def catalogue(purse: Purse, trace: Trace) -> Reply:  # noqa: ARG001 - every question is told in the same shape
+def model_list(account: Account, trace: Trace) -> Reply:  # noqa: ARG001 - all endpoints have the same signature
     """List the models that make images."""
     shape = {"input_modalities": ["text", "image"], "output_modalities": ["text", "image"]}
     return Reply(status=200, payload={"data": [{"id": name, "architecture": shape} for name in sorted(GEMINI_MODELS)]})
@@ -91,7 +89,10 @@ DIALECT = Dialect(
     price=openrouter_bill,
     answer=answer,
     refuse=refuse,
-    questions={"/api/v1/key": Question(tell=key_info), "/api/v1/models": Question(tell=catalogue, keyed=False)},
+    free_endpoints={
+        "/api/v1/key": FreeEndpoint(answer=key_info),
+        "/api/v1/models": FreeEndpoint(answer=model_list, needs_key=False),
+    },
     # Zero-completion insurance: an answer without an image is not billed.
-    free=frozenset({"empty", "text"}),
+    uncharged=frozenset({"empty", "text"}),
 )

@@ -1,4 +1,4 @@
-"""Bodies that are no JSON document: the image itself, or a stream of events."""
+"""Bodies that are not JSON documents: the image itself, or a stream of events."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ def _events_as_json(package: Package, draft: Draft) -> Package:
 BODIES = {
     "raw-image": Shape(about="the image itself in place of JSON", endpoint="images", body=_raw_image),
     "event-stream": Shape(about="a stream of events, previews first", body=_events),
-    "event-stream-as-json": Shape(about="the same, called application/json", body=_events_as_json),
+    "event-stream-as-json": Shape(about="the same with the type application/json", body=_events_as_json),
 }
-#: Charged, and no picture in it.
+#: Charged, without a picture.
 NO_RESULT = {
-    "event-stream-previews": Shape(about="a stream of events that ends after previews", body=_previews),
+    "event-stream-previews": Shape(about="a stream of events that ends after the previews", body=_previews),
 }

@@ -1,4 +1,4 @@
-"""What an answer states of its cost, and what it really costs."""
+"""Costs: what an answer states, and what it really costs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LITELLM = "x-litellm-response-cost"
 
 
 def _multiplied(value: Any, factor: float) -> Any:  # noqa: ANN401 - any JSON value
-    """Return usage with every number so many times as large."""
+    """Return usage with every number multiplied."""
     if isinstance(value, dict):
         return {key: _multiplied(item, factor) for key, item in value.items()}
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -23,7 +23,7 @@ def _multiplied(value: Any, factor: float) -> Any:  # noqa: ANN401 - any JSON va
 
 
 def _dearer(bill: Bill, factor: float) -> Bill:
-    """Return a bill of so many times the list price, that says so."""
+    """Return a bill for a multiple of the list price, with usage to match."""
     times = Decimal(str(factor))
     usd = None if bill.usd is None else bill.usd * times
     return replace(
@@ -35,12 +35,12 @@ def _dearer(bill: Bill, factor: float) -> Bill:
 
 
 def _stated(usd: str) -> Callable[[Bill, float], Bill]:
-    """Return what books *usd*, and states it as ``usage.cost``."""
+    """Return a function that charges *usd* and states it as ``usage.cost``."""
     return lambda bill, _: replace(bill, usd=Decimal(usd), usage={**bill.usage, "cost": float(usd)})
 
 
 def _own_key(fee: str, upstream: str) -> Callable[[Bill, float], Bill]:
-    """Return a bill of OpenRouter's fee and of what the user's own account there paid."""
+    """Return a function that charges OpenRouter's fee plus the cost of the user's own key."""
     details = {"upstream_inference_cost": float(upstream)}
     own: Json = {"cost": float(fee), "is_byok": True, "cost_details": details}
     total = Decimal(fee) + Decimal(upstream)
@@ -48,7 +48,7 @@ def _own_key(fee: str, upstream: str) -> Callable[[Bill, float], Bill]:
 
 
 def _zero_beside(bill: Bill, _: float) -> Bill:
-    """Return a bill whose tokens stand under the older names, with zeros under the newer ones."""
+    """Return a bill with tokens under the older names and zeros under the newer ones."""
     usage = bill.usage
     given, made = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
     zeros = {"input_tokens": 0, "output_tokens": 0, "prompt_tokens": given, "completion_tokens": made}
@@ -77,8 +77,8 @@ def _usage(draft: Draft) -> Json:
 
 
 def _refused_chat(reply: Reply, draft: Draft) -> Reply:
-    said = with_message(reply, {"content": ""}, finish_reason="content_filter", native_finish_reason="IMAGE_SAFETY")
-    return changed(said, {**said.payload, "usage": _usage(draft)})
+    answer = with_message(reply, {"content": ""}, finish_reason="content_filter", native_finish_reason="IMAGE_SAFETY")
+    return changed(answer, {**answer.payload, "usage": _usage(draft)})
 
 
 def _refused(reply: Reply, draft: Draft) -> Reply:
@@ -93,8 +93,8 @@ def _refused(reply: Reply, draft: Draft) -> Reply:
 
 def _empty(reply: Reply, draft: Draft) -> Reply:
     if draft.order.kind == "chat":
-        said = with_message(reply, {"content": ""})
-        return changed(said, {**said.payload, "usage": _usage(draft)})
+        answer = with_message(reply, {"content": ""})
+        return changed(answer, {**answer.payload, "usage": _usage(draft)})
     return changed(reply, {**reply.payload, "data": [], "usage": _usage(draft)})
 
 
@@ -120,17 +120,19 @@ def _odd_place(reply: Reply, draft: Draft) -> Reply:
 COSTS = {
     "price-factor": Shape(about="NUMBER times the list price", amount=5.0, bill=_dearer),
     "cost-own-key": Shape(about="0, the user's own key paid", endpoint="chat", bill=_own_key("0", "0.0387")),
-    "cost-own-key-fee": Shape(about="a fee, and the own key paid", endpoint="chat", bill=_own_key("0.002", "0.0387")),
-    "cost-zero": Shape(about="cost: 0 beside real tokens", endpoint="images", bill=_zero_cost),
-    "tokens-zero-beside": Shape(about="zeros beside prompt_tokens", endpoint="images", bill=_zero_beside),
+    "cost-own-key-fee": Shape(
+        about="a fee, and the user's own key paid", endpoint="chat", bill=_own_key("0.002", "0.0387")
+    ),
+    "cost-zero": Shape(about="cost: 0 next to real tokens", endpoint="images", bill=_zero_cost),
+    "tokens-zero-beside": Shape(about="zeros next to prompt_tokens", endpoint="images", bill=_zero_beside),
     "details-zero": Shape(about="details that are all zero", endpoint="images", bill=_zero_details),
-    "litellm-zero": Shape(about="LiteLLM's header says 0.0", endpoint="images", reply=_header("0.0")),
-    "litellm-none": Shape(about="LiteLLM's header says None", endpoint="images", reply=_header("None")),
+    "litellm-zero": Shape(about="LiteLLM's header states 0.0", endpoint="images", reply=_header("0.0")),
+    "litellm-none": Shape(about="LiteLLM's header states None", endpoint="images", reply=_header("None")),
     "litellm-cost": Shape(
-        about="LiteLLM's header says 5.3e-05", endpoint="images", bill=_usd("0.000053"), reply=_header("5.3e-05")
+        about="LiteLLM's header states 5.3e-05", endpoint="images", bill=_usd("0.000053"), reply=_header("5.3e-05")
     ),
 }
-#: Charged, and no picture in it.
+#: Charged, without a picture.
 CHARGED_WITHOUT = {
     "refused-charged": Shape(
         about="a refusal, with its cost of 0.04", endpoint="chat", bill=_stated("0.04"), reply=_refused_chat
@@ -138,7 +140,7 @@ CHARGED_WITHOUT = {
     "refused-usage": Shape(about="a refusal, with its usage", endpoint="images", reply=_refused),
     "empty-charged": Shape(about="no picture, with its cost", reply=_empty),
     "error-charged": Shape(about="500, with its usage", reply=_error),
-    "error-litellm-zero": Shape(about="500, and LiteLLM's header says 0", endpoint="images", reply=_bare_error),
-    "pending": Shape(about="a task that is still at work", endpoint="images", reply=_pending),
-    "odd-place": Shape(about="a picture written in a way that is not known", endpoint="images", reply=_odd_place),
+    "error-litellm-zero": Shape(about="500, and LiteLLM's header states 0", endpoint="images", reply=_bare_error),
+    "pending": Shape(about="a task that is still running", endpoint="images", reply=_pending),
+    "odd-place": Shape(about="a picture in an unknown notation", endpoint="images", reply=_odd_place),
 }

@@ -1,4 +1,4 @@
-"""Where in a chat completion the pictures stand."""
+"""Places of pictures in chat completions."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _parts_inline(draft: Draft) -> Json:
 
 
 def _echo(draft: Draft) -> Json:
-    """Return the picture after what the request sent: words, and every source image."""
+    """Return the picture after a text and every source image of the request."""
     sent = [_image(source) for source in draft.sources]
     return {"content": "From your image:", "images": [*sent, _image(data_url(draft.pictures[0]))]}
 
@@ -65,7 +65,7 @@ def _as_json(draft: Draft) -> Json:
 
 
 def _content(template: str) -> Message:
-    """Return a message of text; ``{}`` stands for the picture's address."""
+    """Return a message of text; ``{}`` is the picture's address."""
     return lambda draft: {"content": template.format(_address(draft))}
 
 
@@ -94,7 +94,7 @@ CHAT = {
     "chat-same-twice": _chat("the same picture twice", _twice),
     "chat-echo": _chat("the source images before the picture", _echo),
 }
-#: Charged, and no picture in it.
+#: Charged, without a picture.
 CHAT_WITHOUT = {
     "chat-echo-only": _chat("the source images, and no picture", _echo_only),
 }

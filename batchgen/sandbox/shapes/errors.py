@@ -1,4 +1,4 @@
-"""Errors in words and forms that mislead: none of them is charged."""
+"""Errors with misleading texts or forms, none of them charged."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def _quota_per_minute(draft: Draft) -> Package:
 
 
 def _model(status: int, message: str) -> Callable[[Draft], Package]:
-    def answered(draft: Draft) -> Package:
-        words = message.format(draft.order.model)
+    def refuse(draft: Draft) -> Package:
+        text = message.format(draft.order.model)
         code = "model_not_found"
-        return _answer(status, {"error": {"message": words, "type": "invalid_request_error", "code": code}})
+        return _answer(status, {"error": {"message": text, "type": "invalid_request_error", "code": code}})
 
-    return answered
+    return refuse
 
 
 def _fixed(status: int, payload: Json) -> Callable[[Draft], Package]:
@@ -80,11 +80,11 @@ ERRORS = {
         about="429 about a quota a minute, SECONDS to wait", amount=1.0, refusal=_quota_per_minute
     ),
     "throttle-silent": Shape(
-        about="429 that does not say how long to wait",
+        about="429 without a wait",
         refusal=_fixed(429, {"error": {"message": "Too many requests", "type": "rate_limit_error", "code": None}}),
     ),
     "firewall": Shape(
-        about="403 with a page of a firewall",
+        about="403 with the page of a firewall",
         refusal=lambda _: Package(status=403, headers={}, body=_FIREWALL.encode(), mime="text/html"),
     ),
     "model-missing": Shape(
@@ -106,5 +106,5 @@ ERRORS_IN_200 = {
         "code 429 and no data", {"code": 429, "msg": "upstream busy, try again later", "data": None}
     ),
     "error200-overloaded": _in_200("status: error, overloaded", {"status": "error", "message": "model overloaded"}),
-    "error200-detail": _in_200("a detail and nothing else", {"detail": "upstream timeout"}),
+    "error200-detail": _in_200("only a detail", {"detail": "upstream timeout"}),
 }

@@ -1,4 +1,4 @@
-"""How the bytes of an answer are framed and packed: chunks, lengths, headers, compression."""
+"""Framing and compression of an answer: chunks, lengths, headers, gzip and deflate."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .shape import Draft, Shape
 
 
 def head(package: Package, *lines: str, version: str = "1.1") -> bytes:
-    """Return status line and headers; *lines* say how long the body is."""
-    given = [f"{name}: {value}" for name, value in package.headers.items()]
+    """Return status line and headers; *lines* are those about the length of the body."""
+    headers = [f"{name}: {value}" for name, value in package.headers.items()]
     first = f"HTTP/{version} {package.status} OK"
-    return "\r\n".join([first, f"Content-Type: {package.mime}", *given, *lines, "Connection: close", "", ""]).encode()
+    return "\r\n".join([first, f"Content-Type: {package.mime}", *headers, *lines, "Connection: close", "", ""]).encode()
 
 
 def chunks(body: bytes, *, size: int = 60_000, last: bool = True) -> bytes:
-    """Return a body in chunks, with or without the last one, which is empty."""
+    """Return a body in chunks, with or without the empty last one."""
     parts = [body[start : start + size] for start in range(0, len(body), size)]
     return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + (b"0\r\n\r\n" if last else b"")
 
@@ -71,7 +71,7 @@ def _big_header(package: Package, draft: Draft) -> Package:
 
 
 def _packed(pack: Callable[[bytes], bytes], encoding: str | None) -> Callable[[Package, Draft], Package]:
-    """Return what packs a body, and announces it as *encoding*, or does not."""
+    """Return a function that compresses a body and announces *encoding*, unless that is None."""
 
     def packed(package: Package, _: Draft) -> Package:
         headers = {**package.headers, "Content-Encoding": encoding} if encoding else package.headers
@@ -90,20 +90,20 @@ def _raw_deflate(body: bytes) -> bytes:
 
 
 FRAMING = {
-    "no-last-chunk": Shape(about="chunks, and the connection ends without the last one", frame=_no_last_chunk),
+    "no-last-chunk": Shape(about="chunks without the last one", frame=_no_last_chunk),
     "long-length": Shape(about="Content-Length two bytes too long", frame=_long_length),
-    "length-and-chunks": Shape(about="Content-Length beside Transfer-Encoding", frame=_both),
-    "wrong-length-and-chunks": Shape(about="the same, and the length is wrong", frame=_both_wrong),
-    "length-twice": Shape(about="Content-Length twice, the same", frame=_twice),
+    "length-and-chunks": Shape(about="Content-Length and Transfer-Encoding", frame=_both),
+    "wrong-length-and-chunks": Shape(about="the same, with a wrong length", frame=_both_wrong),
+    "length-twice": Shape(about="Content-Length twice, with the same value", frame=_twice),
     "until-closed": Shape(about="HTTP/1.0 without a length", frame=_until_closed),
     "early-hints": Shape(about="103 before the answer", frame=_early_hints),
     "trailing-lines": Shape(about="blank lines after the body", frame=_trailing_lines),
-    "odd-header": Shape(about="a header whose name has blanks", frame=_odd_header),
+    "odd-header": Shape(about="a header with spaces in its name", frame=_odd_header),
     "big-header": Shape(about="a header of BYTES", amount=20_000, body=_big_header),
-    "gzip": Shape(about="gzip, whole and announced", body=_packed(gzip.compress, "gzip")),
-    "gzip-claimed": Shape(about="gzip announced over plain bytes", body=_packed(bytes, "gzip")),
+    "gzip": Shape(about="gzip as announced", body=_packed(gzip.compress, "gzip")),
+    "gzip-claimed": Shape(about="gzip announced, but plain bytes", body=_packed(bytes, "gzip")),
     "gzip-members": Shape(about="gzip in two members", body=_packed(_members, "gzip")),
-    "gzip-unannounced": Shape(about="gzip that no header announces", body=_packed(gzip.compress, None)),
+    "gzip-unannounced": Shape(about="gzip without an announcement", body=_packed(gzip.compress, None)),
     "deflate": Shape(about="deflate with its zlib header", body=_packed(zlib.compress, "deflate")),
     "raw-deflate": Shape(about="deflate without its zlib header", body=_packed(_raw_deflate, "deflate")),
 }

@@ -1,4 +1,4 @@
-"""How a picture is written in base64, and which kind of file it is."""
+"""Forms of base64, and formats of picture files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _trailed(trailer: bytes) -> Callable[[bytes], tuple[bytes, str]]:
 
 
 def _cut_closed(data: bytes) -> tuple[bytes, str]:
-    """Return a JPEG whose scan ends in its middle, with an end marker after it."""
+    """Return a JPEG whose scan is cut in half, with an end marker after it."""
     whole = _encoded(data, "JPEG")
     scan = whole.rindex(b"\xff\xda")
     return whole[: (scan + len(whole)) // 2] + b"\xff\xd9", "image/jpeg"
@@ -51,39 +51,41 @@ def _uneven(data: bytes) -> tuple[bytes, str]:
     return data[:33] + chunk + data[33:], "image/png"  # after the signature and IHDR
 
 
-def _lines(letters: str, _: str) -> str:
-    return "\r\n".join(letters[start : start + 76] for start in range(0, len(letters), 76)) + "\n"
+def _lines(base64_text: str, _: str) -> str:
+    return "\r\n".join(base64_text[start : start + 76] for start in range(0, len(base64_text), 76)) + "\n"
 
 
-def _blanks(letters: str, _: str) -> str:
-    return " " + " ".join(letters[start : start + 100] for start in range(0, len(letters), 100)) + "\t"
+def _blanks(base64_text: str, _: str) -> str:
+    return " " + " ".join(base64_text[start : start + 100] for start in range(0, len(base64_text), 100)) + "\t"
 
 
-def _prefixed(letters: str, mime: str) -> str:
-    return f"data:{mime};base64,{letters}"
+def _prefixed(base64_text: str, mime: str) -> str:
+    return f"data:{mime};base64,{base64_text}"
 
 
 BASE64 = {
     "base64-no-padding": Shape(
-        about="without = at its end", image=_uneven, letters=lambda letters, _: letters.rstrip("=")
+        about="without = at the end", image=_uneven, base64_text=lambda base64_text, _: base64_text.rstrip("=")
     ),
-    "base64-lines": Shape(about="in lines of 76 letters", letters=_lines),
-    "base64-blanks": Shape(about="with blanks in it", letters=_blanks),
+    "base64-lines": Shape(about="in lines of 76 characters", base64_text=_lines),
+    "base64-blanks": Shape(about="with spaces in it", base64_text=_blanks),
     "base64-url-safe": Shape(
-        about="with - and _ for + and /", letters=lambda letters, _: letters.replace("+", "-").replace("/", "_")
+        about="with - and _ in place of + and /",
+        base64_text=lambda base64_text, _: base64_text.replace("+", "-").replace("/", "_"),
     ),
-    "base64-percent": Shape(about="percent-encoded", letters=lambda letters, _: quote(letters, safe="")),
-    "base64-data-url": Shape(about="after data:image/png;base64,", letters=_prefixed),
+    "base64-percent": Shape(about="percent-encoded", base64_text=lambda base64_text, _: quote(base64_text, safe="")),
+    "base64-data-url": Shape(about="after data:image/png;base64,", base64_text=_prefixed),
     "base64-data-url-twice": Shape(
-        about="after that prefix twice", letters=lambda letters, mime: _prefixed(_prefixed(letters, mime), mime)
+        about="after that prefix twice",
+        base64_text=lambda base64_text, mime: _prefixed(_prefixed(base64_text, mime), mime),
     ),
 }
 FILES = {
     "jpeg": Shape(about="a JPEG in place of a PNG", image=_file("JPEG", "image/jpeg")),
-    "jpeg-video": Shape(about="a JPEG with a video after its end, as phones make it", image=_trailed(_VIDEO)),
+    "jpeg-video": Shape(about="a JPEG with a video after its end, as phones make them", image=_trailed(_VIDEO)),
     "jpeg-padding": Shape(about="a JPEG with zeros after its end", image=_trailed(bytes(4096))),
     "jpeg-trailer": Shape(
-        about="a JPEG with a maker's words after its end", image=_trailed(b"SEFT\xff\xd8\xff trailer")
+        about="a JPEG with a manufacturer's data after its end", image=_trailed(b"SEFT\xff\xd8\xff trailer")
     ),
     "gif": Shape(about="a GIF", image=_file("GIF", "image/gif")),
     "avif": Shape(about="an AVIF", image=_file("AVIF", "image/avif")),
@@ -91,11 +93,9 @@ FILES = {
     "tiff": Shape(about="a TIFF", image=_file("TIFF", "image/tiff")),
     "webp": Shape(about="a WebP in place of a PNG", image=_file("WEBP", "image/webp")),
 }
-#: Charged, and not to be used.
+#: Charged, but unusable.
 UNUSABLE = {
-    "jpeg-cut-closed": Shape(about="half of a JPEG, an end marker after it", image=_cut_closed),
+    "jpeg-cut-closed": Shape(about="half of a JPEG with an end marker", image=_cut_closed),
     "svg": Shape(about="an SVG", image=lambda _: (_SVG, "image/svg+xml")),
-    "unknown-format": Shape(
-        about="a file of a kind that is not known (JPEG XL)", image=lambda _: (_UNKNOWN, "image/jxl")
-    ),
+    "unknown-format": Shape(about="a file in an unknown format (JPEG XL)", image=lambda _: (_UNKNOWN, "image/jxl")),
 }

@@ -1,4 +1,4 @@
-"""Where in an answer of an images endpoint the pictures stand, and what an entry looks like."""
+"""Places of pictures in answers of images endpoints, forms of an entry, and behaviour of addresses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..values import Json, Link, Picture, Reply
 from .shape import Draft, Shape, base64_of, changed, data_url
 
 Entry = Callable[[Picture], object]
-Lay = Callable[[list[object]], Json]  #: entries in, the part of the payload that holds them out
+Lay = Callable[[list[object]], Json]  #: from entries to the part of the payload that contains them
 
 
 def _plain(picture: Picture) -> Json:
@@ -17,7 +17,7 @@ def _plain(picture: Picture) -> Json:
 
 
 def _laid(lay: Lay, entry: Entry = _plain) -> Callable[[Reply, Draft], Reply]:
-    """Return what moves the pictures from ``data`` to where *lay* puts them."""
+    """Return a function that moves the pictures from ``data`` to the place that *lay* gives them."""
 
     def moved(reply: Reply, draft: Draft) -> Reply:
         rest = {key: value for key, value in reply.payload.items() if key != "data"}
@@ -68,9 +68,9 @@ PLACES = {
         "status and output around it", lambda entries: {"status": "succeeded", "output": {"results": entries}}
     ),
     "in-envelope-result": _place("data around one result", lambda entries: {"data": {"result": entries[0]}}),
-    "item-text": _item("entries are base64, no objects", base64_of),
-    "item-data-url": _item("entries are data URLs, no objects", data_url),
-    "item-link": _item("entries are addresses, no objects", _address, by_link=True),
+    "item-text": _item("entries are base64, not objects", base64_of),
+    "item-data-url": _item("entries are data URLs, not objects", data_url),
+    "item-link": _item("entries are addresses, not objects", _address, by_link=True),
     "item-base64": _item("the base64 is called base64", lambda p: {"base64": base64_of(p), "mime_type": p.mime}),
     "item-image-base64": _item("the base64 is called image_base64", lambda p: {"image_base64": base64_of(p)}),
     "item-url": _item("an address, called url", lambda p: {"url": _address(p)}, by_link=True),
@@ -83,7 +83,21 @@ PLACES = {
         by_link=True,
     ),
     "item-uri": _item("an address, called uri", lambda p: {"uri": _address(p), "mime": p.mime}, by_link=True),
-    "item-link-and-base64": _item(
-        "base64, and an empty address beside it", lambda p: {"url": "", "b64_json": base64_of(p)}
-    ),
+    "item-link-and-base64": _item("base64 and an empty address", lambda p: {"url": "", "b64_json": base64_of(p)}),
+}
+LINKS = {
+    "url": Shape(about="the picture is at an address", link=lambda _: Link()),
+    "url-403": Shape(about="403 the first NUMBER times", amount=2, link=lambda n: Link(first=403, times=round(n))),
+    "url-404": Shape(about="404 the first NUMBER times", amount=2, link=lambda n: Link(first=404, times=round(n))),
+    "url-redirect": Shape(about="NUMBER redirects on the way", amount=1, link=lambda n: Link(hops=round(n))),
+    "url-needs-key": Shape(about="401 without the provider's key", link=lambda _: Link(needs_key=True)),
+    "url-relative": Shape(about="an address without scheme and host", link=lambda _: Link(relative=True)),
+    "url-no-type": Shape(about="the file has the type application/octet-stream", link=lambda _: Link(untyped=True)),
+}
+#: Charged, with a picture that cannot be fetched.
+DEAD_LINKS = {
+    "url-gone": Shape(about="410, always", link=lambda _: Link(first=410, times=10**9)),
+    "url-denied": Shape(about="403, always", link=lambda _: Link(first=403, times=10**9)),
+    "url-elsewhere": Shape(about="a redirect to another host", link=lambda _: Link(elsewhere=True)),
+    "url-foreign": Shape(about="an address on a host that is not the provider's", link=lambda _: Link(foreign=True)),
 }

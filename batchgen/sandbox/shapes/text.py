@@ -1,4 +1,4 @@
-"""JSON that strict readers refuse, and whose meaning is clear all the same; errors beside a picture."""
+"""JSON that strict parsers refuse although its meaning is clear, and errors next to a picture."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CODED = {"message": "1 of 2 images were filtered", "type": "image_generation_us
 
 
 def _last(field: str) -> Callable[[bytes], bytes]:
-    """Return what writes a field at the end of an object, as it stands."""
+    """Return a function that adds a field, as it is, at the end of an object."""
     return lambda body: body[:-1] + b", " + field.encode() + b"}"
 
 
@@ -21,7 +21,7 @@ def _broken_utf8(body: bytes) -> bytes:
 
 
 def _error(value: object) -> Callable[[Reply, Draft], Reply]:
-    """Return what puts an ``error`` beside the pictures."""
+    """Return a function that adds an ``error`` next to the pictures."""
     return lambda reply, _: changed(reply, {**reply.payload, "error": value})
 
 
@@ -30,7 +30,7 @@ def _one_less(order: Order) -> Order:
 
 
 def _items_null(reply: Reply, _: Draft) -> Reply:
-    """Put an entry without a picture after the good ones."""
+    """Add an entry without a picture after the good ones."""
     payload: Json = dict(reply.payload)
     filtered = {"b64_json": None, "url": None, "finish_reason": "CONTENT_FILTERED"}
     data = payload["data"]
@@ -39,20 +39,20 @@ def _items_null(reply: Reply, _: Draft) -> Reply:
 
 
 JSON_TEXT = {
-    "repeated-key": Shape(about="a key a second time, at the end", text=_last('"created": 2')),
+    "repeated-key": Shape(about="a key repeated at the end", text=_last('"created": 2')),
     "repeated-data": Shape(
-        about="the list of images twice, first an empty one",
+        about="the list of images twice, the first one empty",
         endpoint="images",
         text=lambda body: b'{"data": [], ' + body[1:],
     ),
     "not-a-number": Shape(
-        about="NaN and Infinity in fields of no importance",
+        about="NaN and Infinity in unimportant fields",
         text=_last('"latency": NaN, "score": Infinity, "low": -Infinity'),
     ),
     "control-character": Shape(
-        about="a line feed and a tab, as they are, inside a text", text=_last('"caption": "one\n\ttwo\x01"')
+        about="a raw line feed and tab inside a text", text=_last('"caption": "one\n\ttwo\x01"')
     ),
-    "broken-utf8": Shape(about="bytes that are no UTF-8 inside a text", text=_broken_utf8),
+    "broken-utf8": Shape(about="invalid UTF-8 inside a text", text=_broken_utf8),
     "lone-surrogate": Shape(about="half of a surrogate pair inside a text", text=_last(r'"caption": "\ud83d"')),
     "huge-exponent": Shape(
         about="1e99999999999999999999 in a field",
@@ -64,22 +64,22 @@ JSON_TEXT = {
     "byte-order-mark": Shape(about="a byte order mark before the JSON", text=lambda body: b"\xef\xbb\xbf" + body),
     "blank-lines": Shape(about="blank lines before and after", text=lambda body: b"\n" * 20 + body + b"\r\n\r\n"),
     "deep-lists": Shape(
-        about="deep lists in a field of no importance", text=_last('"trace": ' + "[" * 400 + "]" * 400)
+        about="deeply nested lists in an unimportant field", text=_last('"trace": ' + "[" * 400 + "]" * 400)
     ),
 }
 ERRORS_BESIDE = {
-    "error-null": Shape(about="error: null beside the picture", reply=_error(None)),
+    "error-null": Shape(about="error: null next to the picture", reply=_error(None)),
     "error-null-fields": Shape(
         about="an error whose fields are all null", reply=_error({"message": None, "type": None, "code": None})
     ),
     "error-empty": Shape(
         about="an error whose fields are all empty", reply=_error({"message": "", "type": "", "code": ""})
     ),
-    "error-empty-text": Shape(about='error: "" beside the picture', reply=_error("")),
+    "error-empty-text": Shape(about='error: "" next to the picture', reply=_error("")),
     "error-list": Shape(about="a list of notes as error", reply=_error(["upscaled by the provider"])),
-    "error-beside": Shape(about="a real error beside a whole picture", reply=_error(_CODED)),
+    "error-beside": Shape(about="a real error next to a good picture", reply=_error(_CODED)),
     "error-beside-less": Shape(
-        about="a real error beside one picture less than asked for", ordered=_one_less, reply=_error(_CODED)
+        about="a real error next to one picture fewer than requested", ordered=_one_less, reply=_error(_CODED)
     ),
     "item-filtered": Shape(
         about="an entry without a picture after the good ones", endpoint="images", ordered=_one_less, reply=_items_null

@@ -1,4 +1,4 @@
-"""How OpenAI words its errors; other providers change what they word differently."""
+"""Error texts of OpenAI; other providers override those that differ."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ from dataclasses import dataclass
 from ..values import Json, Refusal, Trace
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Words:
-    """Status, type, code and message of one cause."""
+@dataclass(frozen=True, slots=True)
+class ErrorText:
+    """Status, type, code and message of a cause."""
 
     status: int
     type: str
     code: str | None
     message: str
-
-
-def _words(status: int, type_: str, code: str | None, message: str) -> Words:
-    return Words(status=status, type=type_, code=code, message=message)
 
 
 _REQUEST = "invalid_request_error"
@@ -37,58 +33,65 @@ _SCOPE = (
     "correct role in your organization, and if you're using a restricted API key, that it has the necessary scopes."
 )
 
-OPENAI_WORDS: Mapping[str, Words] = {
-    "refuse": _words(400, "image_generation_user_error", "moderation_blocked", _SAFETY),
-    "throttle": _words(429, "rate_limit_error", "rate_limit_exceeded", _RATE),
-    "overloaded": _words(
+OPENAI_ERRORS: Mapping[str, ErrorText] = {
+    "refuse": ErrorText(400, "image_generation_user_error", "moderation_blocked", _SAFETY),
+    "throttle": ErrorText(429, "rate_limit_error", "rate_limit_exceeded", _RATE),
+    "overloaded": ErrorText(
         503, "service_unavailable_error", "server_is_overloaded", "The server is overloaded. Please try again later."
     ),
-    "money": _words(400, _REQUEST, "billing_hard_limit_reached", "Billing hard limit has been reached."),
-    "quota429": _words(
+    "money": ErrorText(400, _REQUEST, "billing_hard_limit_reached", "Billing hard limit has been reached."),
+    "quota429": ErrorText(
         429,
         "insufficient_quota",
         "insufficient_quota",
         "You exceeded your current quota, please check your plan and billing details.",
     ),
-    "denied": _words(401, _REQUEST, "invalid_api_key", "Incorrect API key provided: ****{key_tail}."),
-    "scope": _words(403, _REQUEST, None, _SCOPE),
-    "invalid": _words(400, _REQUEST, "invalid_value", "Invalid value for one of the parameters."),
-    "model": _words(404, _REQUEST, "model_not_found", "The model does not exist or you do not have access to it."),
-    "path": _words(404, _REQUEST, "unknown_url", "Invalid URL ({path})."),
-    "method": _words(405, _REQUEST, "method_not_supported", "Not allowed to use this method on {path}."),
-    "error500": _words(
+    "denied": ErrorText(401, _REQUEST, "invalid_api_key", "Incorrect API key provided: ****{key_tail}."),
+    "scope": ErrorText(403, _REQUEST, None, _SCOPE),
+    "invalid": ErrorText(400, _REQUEST, "invalid_value", "Invalid value for one of the parameters."),
+    "model": ErrorText(404, _REQUEST, "model_not_found", "The model does not exist or you do not have access to it."),
+    "path": ErrorText(404, _REQUEST, "unknown_url", "Invalid URL ({path})."),
+    "method": ErrorText(405, _REQUEST, "method_not_supported", "Not allowed to use this method on {path}."),
+    "error500": ErrorText(
         500,
         "server_error",
         "server_error",
         "The server had an error while processing your request. Please include the request ID {request_id}.",
     ),
-    "error502": _words(502, "server_error", "bad_gateway", "Bad gateway."),
-    "gateway-timeout": _words(504, "server_error", "timeout", "Gateway timeout: the upstream did not answer in time."),
+    "error502": ErrorText(502, "server_error", "bad_gateway", "Bad gateway."),
+    "gateway-timeout": ErrorText(
+        504, "server_error", "timeout", "Gateway timeout: the upstream did not answer in time."
+    ),
 }
 
 
-def words_for(table: Mapping[str, Words], refusal: Refusal, trace: Trace) -> Words:
-    """Return the words for a refusal; what the refusal itself says comes first."""
-    found = table[refusal.cause]
-    message = refusal.message or found.message.format(
+def error_for(table: Mapping[str, ErrorText], refusal: Refusal, trace: Trace) -> ErrorText:
+    """Return the error for a refusal, whose own message and code take precedence."""
+    default = table[refusal.cause]
+    message = refusal.message or default.message.format(
         request_id=trace.request_id,
         wait=go_duration(1.0 if trace.retry_after is None else trace.retry_after),
         key_tail=trace.key_tail,
         path=trace.own_path,
         quota=_quota(trace),
     )
-    return _words(found.status, found.type, refusal.code or found.code, message)
+    return ErrorText(default.status, default.type, refusal.code or default.code, message)
 
 
 def retry_headers(trace: Trace) -> dict[str, str]:
-    """Return Retry-After, in seconds, where one is to be sent."""
+    """Return Retry-After, in seconds, if the request's fault has one."""
     return {} if trace.retry_after is None else {"Retry-After": f"{trace.retry_after:g}"}
 
 
-def openai_error(words: Words, refusal: Refusal) -> Json:
+def openai_error(text: ErrorText, refusal: Refusal) -> Json:
     """Return OpenAI's error envelope."""
-    error: Json = {"message": words.message, "type": words.type, "param": refusal.param, "code": words.code}
-    if words.code == "moderation_blocked":
+    error: Json = {
+        "message": text.message,
+        "type": text.type,
+        "param": refusal.param,
+        "code": text.code,
+    }
+    if text.code == "moderation_blocked":
         error["moderation_details"] = {"moderation_stage": "input", "categories": ["violence"]}
     return {"error": error}
 
@@ -103,7 +106,7 @@ def go_duration(seconds: float) -> str:
 
 
 def _quota(trace: Trace) -> str:
-    """Return a limit in OpenAI's words; without numbers where a refusal was ordered and no limit is there."""
+    """Return a limit as OpenAI states it; without numbers for a refusal on demand, which has no limit."""
     quota = trace.quota
     if quota is None or not quota.wait:
         return "input-images per min"
