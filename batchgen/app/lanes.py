@@ -13,7 +13,7 @@ from pathlib import Path
 from ..engine.lane import Lane
 from ..engine.limits.adaptive import LONGEST_WAIT, Controller
 from ..engine.limits.gate import Gate, ceiling, windows
-from ..engine.limits.windows import Pace, Window
+from ..engine.limits.windows import Window
 from ..engine.retry import Policy
 from ..providers.profile import Group, Limits, Profile, Retry
 from ..route import ModelFilter
@@ -41,26 +41,32 @@ def lanes(profile: Profile, account: str | None, width: int, history: LaneHistor
     group_gates = {
         name: _gate(group, profile.retry, group.concurrency or width) for name, group in profile.groups.items()
     }
-    longest = max(gate.pace.memory for gate in (account_gate, *group_gates.values()))
+    longest = max(gate.windows.memory for gate in (account_gate, *group_gates.values()))
     earlier = sent(profile.name, account, longest, history)
     account_gate.seed(ago(earlier, history.now))
     for name, models in groups.items():
-        gates: tuple[Gate, ...] = (account_gate,)
         if name is not None:
             group_gates[name].seed(ago((request for request in earlier if models.matches(request.model)), history.now))
-            gates = (account_gate, group_gates[name])
-        lane = Lane(provider=profile.name, account=account, group=name, policy=policy, gates=gates, models=models)
+        lane = Lane(
+            provider=profile.name,
+            account=account,
+            group=name,
+            policy=policy,
+            account_gate=account_gate,
+            model_gate=group_gates.get(name) if name is not None else None,
+            models=models,
+        )
         _restore_rate(lane, history)
         yield lane
 
 
 def policy_of(retry: Retry, on_unknown: str) -> Policy:
     """Return the policy of the settings ``retry`` and ``on_unknown``."""
-    return Policy.of(
+    return Policy(
         attempts=retry.attempts,
         first_wait=retry.first_wait,
         max_wait=retry.max_wait,
-        on_unknown=on_unknown,
+        buy_again=on_unknown == "retry",
         patience=retry.patience,
     )
 
@@ -73,6 +79,7 @@ def configured(limits: Limits | Group) -> list[Window]:
         requests_per_day=limits.requests_per_day,
         images_per_minute=limits.images_per_minute,
         burst=limits.burst,
+        spacing=limits.spacing,
     )
 
 
@@ -83,7 +90,7 @@ def _gate(limits: Limits | Group, retry: Retry, width: int) -> Gate:
     if limits.adaptive:
         waits = retry.first_wait / 2, min(retry.max_wait, LONGEST_WAIT)
         controller = Controller(ceiling(limit_windows), width, start=max(FIRST_RATE, 2.0 * width), waits=waits)
-    return Gate(pace=Pace(limit_windows, spacing=limits.spacing or 0.0), width=width, controller=controller)
+    return Gate(limits=limit_windows, width=width, controller=controller)
 
 
 def sent(provider: str, account: str | None, seconds: float, history: LaneHistory) -> list[SentRequest]:
@@ -97,7 +104,7 @@ def sent(provider: str, account: str | None, seconds: float, history: LaneHistor
 
 def _restore_rate(lane: Lane, history: LaneHistory) -> None:
     """Restore the rate that earlier runs learned for a lane."""
-    lesson, controller = history.lessons.get(lane.name), lane.gates[-1].controller
+    lesson, controller = history.lessons.get(lane.name), lane.inner_gate.controller
     if lesson is not None and controller is not None:
         controller.restore(lesson.state, (history.now - lesson.at).total_seconds())
 

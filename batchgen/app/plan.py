@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Container, Iterator, Mapping
 from contextlib import ExitStack
@@ -149,8 +150,7 @@ def facts(project: Project, batch: Batch, reader: Reader | None = None) -> PlanC
 
 def _accounts(batch: Batch) -> Mapping[str, int]:
     """Return how many keys each provider seems to have; none is read, for that may run a command."""
-    environment = settings.environment()
-    return {name: len(keys.configured_names(known.api_key_env, environment)) for name, known in batch.profiles.items()}
+    return {name: len(keys.configured_names(known.api_key_env, os.environ)) for name, known in batch.profiles.items()}
 
 
 def _free(folder: Path) -> int | None:
@@ -168,7 +168,7 @@ def providers(project: Project) -> Mapping[str, tuple[Profile, Mapping[str, keys
     found = {}
     for name in dict.fromkeys([*preset_names(), *wishes]):
         known = roster.display_profile(name, wishes)
-        found[name] = (known, keys.find_keys(known.api_key_env, settings.environment()))
+        found[name] = (known, keys.find_keys(known.api_key_env, os.environ))
     return found
 
 

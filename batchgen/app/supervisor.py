@@ -13,7 +13,7 @@ from anyio import create_task_group, current_time, sleep, to_thread
 
 from ..engine.lane import Lane
 from ..engine.limits.gate import Gate
-from ..engine.limits.windows import Pace
+from ..engine.limits.windows import SlidingWindows
 from ..engine.runner import Runner
 from ..errors import StoreError
 from ..fault import Fault
@@ -51,7 +51,7 @@ class Supervisor:
     @asynccontextmanager
     async def around(self, display: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
         """Supervise the run inside *display*; pauses apply before anything is sent."""
-        apply = partial(self._apply, {lane.provider: lane.gates[0].width for lane in self.runner.lanes})
+        apply = partial(self._apply, {lane.provider: lane.account_gate.width for lane in self.runner.lanes})
         async with create_task_group() as tasks:
             await tasks.start(partial(live_limits.follow, self.project, self.batch, apply, self.show_message))
             tasks.start_soon(self._store_regularly)
@@ -70,7 +70,7 @@ class Supervisor:
 
     async def store_learned(self) -> None:
         """Store the rates that the lanes have learned."""
-        controllers = {lane.name: lane.gates[-1].controller for lane in self.runner.lanes}
+        controllers = {lane.name: lane.inner_gate.controller for lane in self.runner.lanes}
         states = {
             name: state
             for name, controller in controllers.items()
@@ -89,18 +89,18 @@ class Supervisor:
         configured_width = self.batch.profiles[provider].limits.concurrency
         changed = limits.concurrency != configured_width
         width = limits.concurrency if changed else initial_widths.get(provider, configured_width)
-        pace = configured(limits), limits.spacing or 0.0
-        earlier = await self._sent_before(provider, Pace(*pace).memory)
-        self.runner.steer(provider, *pace, width, held=paused)
+        windows = configured(limits)
+        earlier = await self._sent_before(provider, SlidingWindows(windows).memory)
+        self.runner.steer(provider, windows, width, held=paused)
         for gate, sends, since in earlier:
             gate.recall(sends, since)
 
     async def _sent_before(self, provider: str, seconds: float) -> list[tuple[Gate, list[tuple[float, int]], float]]:
         """Return the calls that a new window over *seconds* has to count, by gate."""
-        gates = {lane.account: lane.gates[0] for lane in self.runner.lanes if lane.provider == provider}
+        gates = {lane.account: lane.account_gate for lane in self.runner.lanes if lane.provider == provider}
         result = []
         for account, gate in gates.items():
-            if gate.pace.memory < seconds:
+            if gate.windows.memory < seconds:
                 since = gate.clock()
                 history = LaneHistory(table=self.project.db, lessons={}, now=self.runner.purchases.now())
                 calls = await to_thread.run_sync(sent, provider, account, seconds, history)

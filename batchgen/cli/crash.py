@@ -59,7 +59,7 @@ def _kept(what: str, lines: list[str]) -> Path | None:
     """Write a traceback into the log of this command, or into the project's; return None where that fails."""
     wanted = log.last() or log.LogOptions(file=_usual())
     lost: list[str] = []
-    with log.logging_to(log.LogOptions(file=wanted.file, as_text=wanted.as_text, tell=lost.append)):
+    with log.logging_to(log.LogOptions(file=wanted.file, as_text=wanted.as_text, show=lost.append)):
         log.event("crash", log.ERROR, error=what, traceback=lines)
     return None if lost else wanted.file
 

@@ -75,10 +75,10 @@ class Observers:
                 file=session.file(log) if log else project.state / "logs" / "batchgen.jsonl",
                 as_text=options.get("log_format") == "text",
                 verbose=session.verbose,
-                tell=output.say,
+                show=output.say,
             ),
             notifier=Notifier.of(output.say, options.get("notify") or (), options.get("on_finish")),
-            meter=MetricsFile(file=session.file(figures), say=output.say) if figures else None,
+            meter=MetricsFile(file=session.file(figures), show_message=output.say) if figures else None,
         )
 
     def follow(self, display: Follow) -> Follow:

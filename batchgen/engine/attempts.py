@@ -130,7 +130,7 @@ class AttemptRunner:
     async def finish(self, lane: Lane | None, job: Job, record: AttemptRecord) -> None:
         """Bring one attempt that an earlier run left open to its end: from the spool, or else as unknown."""
         reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
-        asked = lane or Lane(provider=record.provider, policy=self.policy, gates=(Gate(),), account=record.account)
+        asked = lane or Lane(provider=record.provider, policy=self.policy, account_gate=Gate(), account=record.account)
         task = self._task(job, record.provider) if lane else self._task_of(job, record)
         fresh = self.now() - record.started_at < KEY_LIFE
         # a key means something to its account alone, and a lane that takes no such jobs has nothing to send with

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -29,7 +29,8 @@ class Lane:
 
     provider: str
     policy: Policy
-    gates: Sequence[Gate]  #: what each call passes: that of the account, then that of the models, if they have one
+    account_gate: Gate  #: the limits of the account
+    model_gate: Gate | None = None  #: the limits of the models, where they have limits of their own
     account: str | None = None  #: which of the provider's keys; None: it has only one
     group: str | None = None  #: of models; None: all that are in no group
     models: ModelFilter = ALL
@@ -50,6 +51,7 @@ class Lane:
     waits: str = ""  #: what it waits for, where nothing is wrong: "pace", "a retry", ...
     rebuys: int = 0  #: jobs that this run bought again without knowing whether they had been bought
     beyond: int = 0  #: jobs in doubt that were not bought again, because so many had been
+    has_turn: bool = False  #: even spacing lets the next request go
     changed: Event = field(default_factory=Event)
     _rests: set[CancelScope] = field(default_factory=set)
     _permitted: ModelFilter | None = None  #: the models before the first was denied
@@ -62,6 +64,16 @@ class Lane:
         """Return what tells this lane from all others: "openai", "openai/images", "openai@SECOND_KEY"."""
         group = f"/{self.group}" if self.group else ""
         return f"{self.provider}{group}" + (f"@{self.account}" if self.account else "")
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """Return the gates that each call passes, the account's first."""
+        return (self.account_gate, self.model_gate) if self.model_gate else (self.account_gate,)
+
+    @property
+    def inner_gate(self) -> Gate:
+        """Return the gate that a throttled call met: that of the models, if they have one."""
+        return self.model_gate or self.account_gate
 
     @property
     def width(self) -> int:
@@ -99,23 +111,32 @@ class Lane:
             return True
         if self.in_flight and self.breaker.taking:
             return False
-        return self.breaker.since is not None and self.gates[0].clock() - self.breaker.since > seconds
+        return self.breaker.since is not None and self.account_gate.clock() - self.breaker.since > seconds
 
     def wait(self, images: int) -> float:
         """Return the seconds until a request that counts as *images* may be sent; 0.0 is now."""
         return max(gate.wait(images) for gate in self.gates)
 
+    async def wait_turn(self) -> None:
+        """Wait until even spacing lets the next request go; ``interrupt`` ends the wait without a turn."""
+        with self.interruptible():
+            for gate in reversed(self.gates):
+                await gate.wait_turn()
+            self.has_turn = True
+
     def sent(self, images: int) -> float:
         """Count a request that goes now; return the moment, which ``heed`` and ``ended`` want back."""
+        self.has_turn = False
         self.in_flight += 1
         self.calls += 1
-        return [gate.sent(images) for gate in self.gates][-1]
+        moments = [gate.sent(images) for gate in self.gates]
+        return moments[-1]
 
     def heed(self, job: Job, outcome: Outcome, sent_at: float, spread: float) -> None:
         """Take from an outcome what concerns the whole lane: pause, close, or carry on."""
         self._pass_on(outcome, sent_at)
         fault = None if isinstance(outcome, Delivered) else outcome.fault
-        inner = self.gates[-1]
+        inner = self.inner_gate
         verdict = self.breaker.heed(job, outcome, inner.clock(), spread, paused=self.pause_left > 0, sent_at=sent_at)
         if verdict.close is not None:
             self.close(verdict.close, verdict.why or fault)
@@ -141,7 +162,9 @@ class Lane:
         if sent_at is not None:
             self.ended(sent_at)
         fault = Fault(cause=Cause.SPOILED, message=words, charged=Charged.YES)
-        verdict = self.breaker.unreadable(job, fault, self.gates[-1].clock(), -math.inf if sent_at is None else sent_at)
+        verdict = self.breaker.unreadable(
+            job, fault, self.inner_gate.clock(), -math.inf if sent_at is None else sent_at
+        )
         if verdict.close is not None:
             self.close(verdict.close, verdict.why)
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
-
-from tenacity import RetryCallState, stop_after_attempt, wait_exponential
-from tenacity.stop import stop_base
-from tenacity.wait import wait_base
 
 from ..fault import Cause, Charged, Fault, Scope
 from ..job import (
@@ -35,32 +31,22 @@ BEYOND = "this run has bought as many in doubt again as it may (the provider's c
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """How patient a lane is, in tenacity's terms."""
+    """Retry policy of a lane: how often, and how patiently, a job is tried again."""
 
-    stop: stop_base = field(default_factory=lambda: stop_after_attempt(4))
-    wait: wait_base = field(default_factory=lambda: wait_exponential(multiplier=2, max=300))
-    buy_again: bool = True  #: ``on_unknown: retry``; False is ``hold``
+    attempts: int = 4  #: purchases of one job at most
+    first_wait: float = 2.0  #: seconds after the first try; each further wait is twice as long
+    max_wait: float = 300.0
     patience: float = 7200.0  #: seconds that a provider may be out of order before this run gives it up
-
-    @classmethod
-    def of(
-        cls, *, attempts: int, first_wait: float, max_wait: float, on_unknown: str, patience: float = 7200.0
-    ) -> Policy:
-        """Build the policy that a manifest's ``retry`` and ``on_unknown`` describe; waits in seconds."""
-        return cls(
-            stop=stop_after_attempt(attempts),
-            wait=wait_exponential(multiplier=first_wait, max=max_wait),
-            buy_again=on_unknown == "retry",
-            patience=patience,
-        )
+    buy_again: bool = True  #: ``on_unknown: retry``; False is ``hold``
 
     def backoff(self, number: int, spread: float = 1.0) -> float:
         """Return seconds to wait after try *number* (from 1); *spread* in [0, 1) shortens it by up to half."""
-        return self.wait(_state(number)) * (0.5 + spread / 2)
+        doublings = min(number - 1, 100)
+        return min(self.first_wait * 2.0**doublings, self.max_wait) * (0.5 + spread / 2)
 
-    def over(self, number: int) -> bool:
+    def is_last(self, number: int) -> bool:
         """Return whether try *number* was the last one."""
-        return bool(self.stop(_state(number)))
+        return number >= self.attempts
 
     def why_not_again(self, job: Job) -> str | None:
         """Return why *job*, in doubt, is not bought again, whatever else its run does; None where it may be."""
@@ -68,7 +54,7 @@ class Policy:
             return "on_unknown: hold"
         if job.unknown_attempts:
             return "it was in doubt before"
-        return "retry.attempts are used up" if self.over(job.tries) else None
+        return "retry.attempts are used up" if self.is_last(job.tries) else None
 
 
 def judge(
@@ -113,7 +99,7 @@ def judge(
             if troubled and free and job.tries == 1:
                 return Released(at=now, fault=fault, not_before=later)
             most = {Cause.EMPTY: EMPTY_TRIES, Cause.SPOILED: SPOILED_TRIES}.get(fault.cause)
-            if policy.over(job.tries) or (most is not None and job.tries >= most):
+            if policy.is_last(job.tries) or (most is not None and job.tries >= most):
                 return Exhausted(at=now, fault=fault)
             return Deferred(at=now, fault=fault, not_before=later)
         case _:
@@ -125,7 +111,7 @@ def _delivered(job: Job, outcome: Delivered, policy: Policy, now: datetime) -> E
     came = len(outcome.artifacts)
     if job.delivered + came >= job.wanted:
         return Delivery(at=now, outcome=outcome)
-    if policy.over(job.tries):
+    if policy.is_last(job.tries):
         return Incomplete(at=now, outcome=outcome, fault=_some(job, came))
     rest = outcome.shortfall
     if rest is not None and (rest.cause in (Cause.REFUSED, Cause.INVALID) or _own_for_good(rest, alone=False)):
@@ -147,10 +133,3 @@ def _some(job: Job, came: int) -> Fault:
     purchases = "1 purchase" if job.tries == 1 else f"{job.tries} purchases"
     message = f"{job.delivered + came} of {job.wanted} images came in {purchases}, and retry.attempts allows no more"
     return Fault(cause=Cause.EMPTY, message=message, charged=Charged.YES)
-
-
-def _state(number: int) -> RetryCallState:
-    """Return what tenacity's stop and wait objects look at: the number of the attempt that just ended."""
-    state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
-    state.attempt_number = number
-    return state

@@ -92,12 +92,12 @@ class Runner:
         self.failure = self.failure or explained(error)
         self.drain()
 
-    def steer(self, provider: str, limits: Sequence[Window], spacing: float, width: int, *, held: bool) -> None:
+    def steer(self, provider: str, limits: Sequence[Window], width: int, *, held: bool) -> None:
         """Put other limits of a provider in force, and pause it (*held*) or let it go on: closed lanes try again."""
         for lane in self.lanes:
             if lane.provider != provider:
                 continue
-            lane.gates[0].configure(limits, spacing, width)
+            lane.account_gate.configure(limits, width)
             again, lane.held = not held and (lane.closed is not None or bool(lane.denied)), held
             if again and self._crew is not None and not self.draining:
                 lane.reopen()
@@ -195,6 +195,12 @@ class Runner:
                 await lane.rest(self._until_due(lane), since)
                 continue
             backlog, job = found
+            if lane.pause_left:
+                lane.has_turn = False  # Spacing starts over after a pause.
+            elif not (lane.has_turn or lane.held or lane.full):
+                lane.waits = "pace" if lane.paced else ""
+                await lane.wait_turn()
+                continue  # Another job may be the first one now.
             seconds = self._seconds_until(lane, job)
             if seconds is None or seconds > 0:
                 await lane.rest(seconds, since)

@@ -54,6 +54,6 @@ def _is_known(name: str, where: Path, known: list[str], places: Places, problems
     if name in known:
         return True
     hint = suggest(name, known)
-    message = f"no provider is called {name!r}"
+    message = f"no provider is named {name!r}"
     problems.add(places.problem((*where, name), "unknown_provider", message, hint, key=True))
     return False

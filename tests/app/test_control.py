@@ -127,7 +127,7 @@ def test_another_writer_is_waited_for(place):
 
 
 async def test_a_provider_that_only_a_manifest_names_is_known_once_it_ran(place):
-    with pytest.raises(UsageError, match="no provider 'studio'"):
+    with pytest.raises(UsageError, match="unknown provider 'studio'"):
         control.pause(place, "studio")
     with Writer(place.db) as writer:
         await loaded(writer, [plan("cat", provider="studio")])
@@ -351,7 +351,7 @@ def command(tmp_path, monkeypatch, capsys):
 
 def test_what_is_said_is_shown_until_it_is_taken_back(command, place):
     idle = "no run is on; it holds for the next\n"
-    assert command("pause", "opnai") == (2, "", "there is no provider 'opnai'; did you mean 'openai'?\n")
+    assert command("pause", "opnai") == (2, "", "unknown provider 'opnai'; did you mean 'openai'?\n")
     code, _, said = command("pause", "openai")
     back = f"next      batchgen unpause -C {place.root} openai\n"
     assert (code, said) == (0, f"openai: paused; no new calls, those under way end\n{idle}{back}")

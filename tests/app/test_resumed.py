@@ -30,7 +30,7 @@ from batchgen.task import UNPRICED, Basis, Charge, Kind, Task, Usage
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 TASK = Task(kind=Kind.GENERATE, prompt="a cat", provider="openai", model="gpt-image-2")
-LANE = Lane(provider="openai", policy=Policy(), gates=(Gate(),))
+LANE = Lane(provider="openai", policy=Policy(), account_gate=Gate())
 LOST = Fault(cause=Cause.UNKNOWN, message="m", charged=Charged.MAYBE)
 UNSENT = Fault(cause=Cause.UNREACHED, message="m")
 REFUSED = Fault(cause=Cause.REFUSED, message="m")

@@ -67,7 +67,7 @@ async def test_a_width_that_is_taken_back_is_that_of_the_runs_start(tmp_path):
     gate = Gate(width=2)  # as --concurrency 2 makes it, whatever the settings say
     runner = Runner(
         batch_id=1,
-        lanes=[Lane(provider="openai", policy=Policy(), gates=(gate,))],
+        lanes=[Lane(provider="openai", policy=Policy(), account_gate=gate)],
         reader=None,  # type: ignore[arg-type]
         purchases=None,  # type: ignore[arg-type]
     )

@@ -64,7 +64,7 @@ def attended(night: Night, *, spoiled: bool = False) -> tuple[Runner, dict[str, 
 def test_what_lanes_learned_is_kept_when_a_run_ends(tmp_path):
     runner, lessons = attended(night(tmp_path, allows=[Sliding(6, 60.0)]))
     assert set(lessons) == {"openai"}
-    controller = runner.lanes[0].gates[-1].controller
+    controller = runner.lanes[0].inner_gate.controller
     assert controller is not None
     assert lessons["openai"].state == controller.state()
 

@@ -39,9 +39,9 @@ _TASK = Task(kind=Kind.GENERATE, prompt="a red cube", provider="openai", model="
 _HOW = {
     "naive": "json, base64, write",
     "checked": "the same, and Pillow decodes the image",
-    "batchgen": "batchgen: Workshop.perform",
+    "batchgen": "batchgen: Executor.run",
     "spool": "- of it: spool and seal",
-    "reading": "- of it: strict reading, base64",
+    "reading": "- of it: JSON and base64",
     "examining": "- of it: image check",
     "publishing": "- of it: publish with two syncs",
 }

@@ -32,7 +32,7 @@ _HOW = {
     "aiohttp_once": "aiohttp, a connection per call",
     "httpx": "httpx",
     "httpx_aiohttp": "httpx over aiohttp",
-    "line": "batchgen: Line and spool",
+    "line": "batchgen: ProviderClient and spool",
 }
 
 _One = Callable[[int], Awaitable[object]]

@@ -71,7 +71,7 @@ def flight(url: str, count: int) -> dict[str, float]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_lag, lags)
             yield
-            lags.append(max(lane.gates[0].width for lane in runner.lanes))
+            lags.append(max(lane.account_gate.width for lane in runner.lanes))
             tasks.cancel_scope.cancel()
 
     with tempfile.TemporaryDirectory() as folder:

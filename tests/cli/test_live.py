@@ -14,7 +14,7 @@ from batchgen.fault import Cause, Fault
 
 
 def lane() -> Lane:
-    return Lane(provider="openai", policy=Policy(), gates=(Gate(clock=lambda: 0.0),))
+    return Lane(provider="openai", policy=Policy(), account_gate=Gate(clock=lambda: 0.0))
 
 
 def told(one: Lane) -> list[str]:
@@ -27,7 +27,7 @@ def test_plain_progress_says_what_the_last_column_of_the_table_does():
     assert told(works) == []
     throttled = lane()
     throttled.fault = Fault(cause=Cause.THROTTLED, message="slow down")
-    throttled.gates[0].pause(40)
+    throttled.account_gate.pause(40)
     assert told(throttled) == ["openai throttled, goes on in 40 s"]
     held = lane()
     held.held = True

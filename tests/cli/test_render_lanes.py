@@ -26,7 +26,7 @@ class Clock:
 
 
 def lane(clock: Clock, name: str = "openai") -> Lane:
-    return Lane(provider=name, policy=Policy(), gates=(Gate(clock=clock, width=4),))
+    return Lane(provider=name, policy=Policy(), account_gate=Gate(clock=clock, width=4))
 
 
 def end(name: str, closed: Closure | None = None, message: str | None = None, **more) -> LaneResult:
@@ -40,9 +40,9 @@ def test_what_happens_to_a_lane_is_told_once():
     news = News(Runner(batch_id=1, lanes=[row, other], reader=None, purchases=None))  # type: ignore[arg-type]
     assert list(news.lines()) == []
     row.fault = Fault(cause=Cause.THROTTLED, message="slow down")
-    row.gates[0].pause(LONG_PAUSE - 1)
+    row.account_gate.pause(LONG_PAUSE - 1)
     assert list(news.lines()) == []  # a short pause is no news
-    row.gates[0].pause(1200)
+    row.account_gate.pause(1200)
     assert list(news.lines()) == ["openai: throttled, goes on in 20 min"]
     assert list(news.lines()) == []
     clock.now += 1201
@@ -59,7 +59,7 @@ def test_what_happens_to_a_lane_is_told_once():
 def test_a_quota_that_is_used_up_is_told_with_its_time():
     clock = Clock()
     row = lane(clock)
-    row.gates[0].configure([Window(86_400, 2, burst=2)], 0.0, 4)
+    row.account_gate.configure([Window(86_400, 2, burst=2)], 4)
     news = News(Runner(batch_id=1, lanes=[row], reader=None, purchases=None))  # type: ignore[arg-type]
     for _ in range(2):
         row.sent(1)

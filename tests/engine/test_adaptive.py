@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.engine.limits.adaptive import DAY, KEEP, Controller
-from batchgen.engine.limits.windows import Pace, Window
 from batchgen.fault import RateLimitInfo
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -84,7 +83,7 @@ class Night:
 
     provider: Sliding | Fixed | Bucket | Free
     controller: Controller = field(default_factory=lambda: Controller(None, 400))
-    pace: Pace = field(default_factory=Pace)
+    configured: float | None = None  #: requests a second
     tells: bool = True  #: whether a refusal names the seconds to wait
     hint: RateLimitInfo | None = None  #: what each refusal says besides
     latency: Callable[[float], float] = lambda _: 45.0  #: the median, at any time
@@ -111,10 +110,9 @@ class Night:
             return blocked
         if len(self._open) >= self.controller.width():
             return math.inf
-        self.pace.steer(self.controller.rate())
-        wait = self.pace.wait(self.now)
-        if not wait:
-            self.pace.sent(self.now)
+        rates = [rate for rate in (self.controller.rate(), self.configured and self.configured / 1.01) if rate]
+        wait = max(0.0, self.log[-1][0] + 1 / min(rates) - self.now) if self.log else 0.0
+        if wait < 1e-9:
             self.controller.sent(self.now)
             taken, told = self._answer()
             self.log.append((self.now, taken))
@@ -199,9 +197,7 @@ def test_lowered_limit_is_found_within_minutes(kind, tells):
 
 
 def test_configured_limit_that_holds_is_used_in_full():
-    window = Window(MINUTE, 60, "requests")
-    pace = Pace([window])
-    night = Night(provider=Sliding(always(60)), pace=pace, controller=Controller(pace.rate(), 400)).until(3 * HOUR)
+    night = Night(provider=Sliding(always(60)), configured=1.0, controller=Controller(1.0, 400)).until(3 * HOUR)
     assert night.taken(0, 3 * HOUR) >= 0.98 * 60
     assert night.refused(0, 3 * HOUR) == 0
     assert night.controller.rate() is None
@@ -210,9 +206,9 @@ def test_configured_limit_that_holds_is_used_in_full():
 @pytest.mark.parametrize("limit", [60, 250])
 @pytest.mark.parametrize(("busy", "used"), [(0.02, 0.95), (0.03, 0.9)])
 def test_configured_limit_survives_random_refusals(limit, busy, used):
-    pace = Pace([Window(MINUTE, limit, "requests")])
-    controller = Controller(pace.rate(), 400)
-    night = Night(provider=Sliding(always(limit)), pace=pace, controller=controller, busy=busy).until(3 * HOUR)
+    rate = limit / MINUTE
+    night = Night(provider=Sliding(always(limit)), configured=rate, controller=Controller(rate, 400), busy=busy)
+    night.until(3 * HOUR)
     assert len(night.log) >= used * limit * 180
 
 
@@ -224,8 +220,7 @@ def test_learned_rate_survives_random_refusals(kind):
 
 @kinds
 def test_undeclared_limit_below_the_configured_is_found(kind):
-    pace = Pace([Window(1, 5, "requests")])
-    night = Night(provider=kind(always(60)), pace=pace, controller=Controller(pace.rate(), 400)).until(2 * HOUR)
+    night = Night(provider=kind(always(60)), configured=5.0, controller=Controller(5.0, 400)).until(2 * HOUR)
     assert night.taken(600, 2 * HOUR) >= 0.9 * 60
     assert night.refused(600, 2 * HOUR) < 0.03
 
@@ -336,7 +331,7 @@ def test_reset_counts_only_where_nothing_remains():
 
 
 def test_storm_is_probed_by_single_calls_ever_more_rarely():
-    night = Night(provider=Free(), controller=Controller(20.0, 400), down=(0.0, HOUR)).until(HOUR)
+    night = Night(provider=Free(), configured=20.0, controller=Controller(20.0, 400), down=(0.0, HOUR)).until(HOUR)
     tries = [at for at, _ in night.log if at > 60]
     assert len(tries) <= 60
     assert min(after - before for before, after in pairwise(tries)) >= 30

@@ -24,7 +24,7 @@ from batchgen.fault import Cause, Fault, Scope
 from batchgen.job import Delivered, Job, Missed, Outcome
 from batchgen.task import Kind, Task, Usage
 
-POLICY = Policy.of(attempts=4, first_wait=2, max_wait=300, on_unknown="retry", patience=3600)
+POLICY = Policy(attempts=4, first_wait=2, max_wait=300, buy_again=True, patience=3600)
 TASK = Task(kind=Kind.GENERATE, prompt="a cat", provider="aigate", model="gpt-image-2")
 JOB = Job(id=1, batch="b", key="k", task=TASK, fingerprint="1:x", output="k", tries=1, claim=1)
 CAME = Delivered(artifacts=(), usage=Usage())

@@ -1,4 +1,4 @@
-"""No window ever sees more than was configured, and nearly all that is allowed is used."""
+"""No window ever sees more than was configured, and nearly all that is allowed is used, evenly."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from itertools import pairwise
 import anyio
 import pytest
 
-from batchgen.engine.limits.gate import Gate, windows
-from batchgen.engine.limits.windows import MARGIN, Pace
+from batchgen.engine.limits.adaptive import Controller
+from batchgen.engine.limits.gate import Gate, Pacer, windows
+from batchgen.engine.limits.windows import MARGIN
 from tests.rawserver import answer, serve
 
 
-def gate(*, spacing: float = 0.0, **limits: float) -> Gate:
+def gate(**limits: float) -> Gate:
     """Return a gate that keeps to configured limits."""
-    return Gate(pace=Pace(windows(**limits), spacing=spacing))  # type: ignore[arg-type]
+    return Gate(limits=windows(**limits))  # type: ignore[arg-type]
 
 
 async def pass_through(opened: Gate, images: int = 1) -> float:
     """Wait as a lane does until a request may go, and count it; return when it went."""
+    await opened.wait_turn()
     while (seconds := opened.wait(images)) > 0:  # noqa: ASYNC110 - the gate has no event
         await anyio.sleep(seconds)
     return opened.sent(images)
+
+
+#: Seconds by which every wake-up is late: one that is not would find a limiter a rounding error short of its turn.
+LATE = 1e-6
 
 
 class FastLoop(asyncio.SelectorEventLoop):
@@ -38,7 +44,7 @@ class FastLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         if self._scheduled and not self._ready:
-            self._now = max(self._now, self._scheduled[0].when())
+            self._now = max(self._now, self._scheduled[0].when() + LATE)
         super()._run_once()
 
 
@@ -123,6 +129,57 @@ def test_without_limits_nothing_waits():
     assert not gate().paced
     assert gate(spacing=1).paced
     assert gate(images_per_minute=1).paced
+
+
+def test_request_heavier_than_the_limit_goes_alone_and_pays_for_all_of_it():
+    times = passing(lambda: gate(images_per_minute=5), 3, lambda _: 17)
+    gaps = [after - before for before, after in pairwise(times)]
+    assert gaps == pytest.approx([17 * 12] * 2, rel=0.02)
+
+
+class Impatient(Pacer):
+    """A pacer that never waits."""
+
+    async def wait(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("images", [1, 7])
+@pytest.mark.parametrize(
+    ("limits", "window", "most"),
+    [({"requests_per_minute": 60}, 60, 60), ({"requests_per_second": 5}, 1, 5), ({"requests_per_day": 50}, 86_400, 50)],
+)
+def test_windows_hold_the_limit_without_any_pacer(monkeypatch, limits, window, most, images):
+    monkeypatch.setattr("batchgen.engine.limits.gate.Pacer", Impatient)
+    times = passing(lambda: gate(**limits), 3 * most + 1, lambda _: images)
+    assert busiest(times, window) == most
+    times = passing(lambda: gate(images_per_minute=60), 60, lambda _: images)
+    assert busiest(times, 60, [images] * 60) == 60 // images * images
+
+
+def test_requests_are_spaced_evenly():
+    times = passing(lambda: gate(requests_per_minute=60), 100)
+    gaps = [after - before for before, after in pairwise(times)]
+    assert min(gaps) >= 0.5
+    assert gaps[5:] == pytest.approx([1 + MARGIN] * len(gaps[5:]), rel=1e-4)
+
+
+def test_learned_rate_is_spaced_evenly_below_the_windows_and_followed():
+    async def main() -> list[float]:
+        controller = Controller(5.0, 100)
+        controller.restore({"rate": 0.5 / 0.9}, 0.0)
+        opened = Gate(limits=windows(requests_per_second=5), width=100, controller=controller)
+        rates = []
+        for rate in (0.5, 2.0, 0.1):
+            controller._rate.value = rate
+            began = await pass_through(opened)
+            for _ in range(20):
+                ended = await pass_through(opened)
+                controller._rate.value = rate
+            rates.append(20 / (ended - began))
+        return rates
+
+    assert quickly(main) == pytest.approx([0.5, 2.0, 0.1], rel=0.03)
 
 
 def test_idle_time_is_not_saved_up_for_a_burst():

@@ -10,14 +10,14 @@ import pytest
 from batchgen.engine.lane import Closure, Lane
 from batchgen.engine.limits.adaptive import Controller
 from batchgen.engine.limits.gate import Gate
-from batchgen.engine.limits.windows import Pace, Window
+from batchgen.engine.limits.windows import Window
 from batchgen.engine.retry import Policy
 from batchgen.fault import Cause, Fault, Scope
 from batchgen.job import Delivered, Job, Missed, Outcome
 from batchgen.route import ModelFilter
 from batchgen.task import Kind, Task, Usage
 
-POLICY = Policy.of(attempts=4, first_wait=2, max_wait=300, on_unknown="retry")
+POLICY = Policy(attempts=4, first_wait=2, max_wait=300, buy_again=True)
 TASK = Task(kind=Kind.GENERATE, prompt="a cat", provider="aigate", model="gpt-image-2")
 JOB = Job(id=1, batch="b", key="k", task=TASK, fingerprint="1:x", output="k", tries=1, claim=1)
 CAME = Delivered(artifacts=(), usage=Usage())
@@ -35,7 +35,7 @@ class Clock:
 
 def lane(clock: Clock | None = None, width: int = 4, **facts: object) -> Lane:
     gate = Gate(clock=clock, width=width) if clock else Gate(width=width)
-    return Lane(**{"provider": "aigate", "policy": POLICY, "gates": (gate,), **facts})  # type: ignore[arg-type]
+    return Lane(**{"provider": "aigate", "policy": POLICY, "account_gate": gate, **facts})  # type: ignore[arg-type]
 
 
 def missed(cause: Cause, retry_after: float | None = None) -> Missed:
@@ -78,7 +78,7 @@ def test_a_shorter_wait_never_shortens_a_pause():
 def test_throttling_is_told_to_what_learns_from_it_and_to_the_innermost_gate_only():
     clock = Clock()
     gates = [Gate(clock=clock, width=4, controller=Controller(None, 4, start=8.0)) for _ in range(2)]
-    row = lane(gates=tuple(gates))
+    row = lane(account_gate=gates[0], model_gate=gates[1])
     heed(row, CAME)
     clock.now += 1
     heed(row, missed(Cause.THROTTLED, 5))
@@ -111,7 +111,7 @@ def test_answers_that_cannot_be_read_close_the_lane_after_one_more_call():
     row = lane(clock)
     for number in range(3):
         row.unreadable(replace(JOB, id=number), row.sent(1))
-    assert (row.closed, row.in_flight, row.gates[0].in_flight) == (None, 0, 0)
+    assert (row.closed, row.in_flight, row.account_gate.in_flight) == (None, 0, 0)
     assert not row.full
     sent_at = row.sent(1)
     assert row.full
@@ -141,7 +141,7 @@ def test_as_many_in_doubt_are_bought_again_as_the_lane_is_wide(width, bought):
 
 
 def test_a_lane_that_holds_buys_nothing_in_doubt_again():
-    assert not lane(policy=Policy.of(attempts=4, first_wait=2, max_wait=300, on_unknown="hold")).may_rebuy
+    assert not lane(policy=Policy(attempts=4, first_wait=2, max_wait=300, buy_again=False)).may_rebuy
 
 
 def test_a_closed_lane_goes_on_when_a_person_says_so():
@@ -174,7 +174,7 @@ def test_a_lane_is_full_at_its_width():
 def test_a_lane_is_full_where_its_account_is():
     clock = Clock()
     shared, own = Gate(clock=clock, width=3), Gate(clock=clock, width=2)
-    one, other = lane(gates=(shared,)), lane(gates=(shared, own), group="images")
+    one, other = lane(account_gate=shared), lane(account_gate=shared, model_gate=own, group="images")
     assert (one.width, other.width) == (3, 2)
     one.sent(1)
     other.sent(1)
@@ -192,18 +192,19 @@ def test_what_is_in_flight_is_counted_whatever_becomes_of_it():
     for outcome, at in zip((CAME, missed(Cause.THROTTLED, 0), missed(Cause.ERROR)), sent, strict=False):
         row.heed(JOB, outcome, at, 0.5)
     row.ended(sent[-1])
-    assert (row.in_flight, row.gates[0].in_flight) == (0, 0)
+    assert (row.in_flight, row.account_gate.in_flight) == (0, 0)
 
 
 def test_the_longest_wait_of_all_gates_counts():
     clock = Clock()
-    slow, quick = Pace([Window(60, 6)]), Pace([Window(1, 1)])
-    row = lane(gates=(Gate(clock=clock, pace=slow, width=9), Gate(clock=clock, pace=quick, width=9)))
+    slow = Gate(clock=clock, limits=[Window(10, 1)], width=9)
+    quick = Gate(clock=clock, limits=[Window(1, 1)], width=9)
+    row = lane(account_gate=slow, model_gate=quick)
     assert row.wait(1) == 0
     row.sent(1)
     assert row.wait(1) == pytest.approx(10, rel=0.03)
     assert row.paced
-    row.gates[1].pause(30)
+    row.model_gate.pause(30)
     assert row.wait(1) == 30
 
 

@@ -29,9 +29,9 @@ from batchgen.task import Artifact, Kind, Task, Usage
 
 NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 TASK = Task(kind=Kind.GENERATE, prompt="a cat", provider="aigate", model="gpt-image-2")
-RETRY = Policy.of(attempts=4, first_wait=2, max_wait=300, on_unknown="retry")
-HOLD = Policy.of(attempts=4, first_wait=2, max_wait=300, on_unknown="hold")
-ONCE = Policy.of(attempts=1, first_wait=2, max_wait=300, on_unknown="retry")
+RETRY = Policy(attempts=4, first_wait=2, max_wait=300, buy_again=True)
+HOLD = Policy(attempts=4, first_wait=2, max_wait=300, buy_again=False)
+ONCE = Policy(attempts=1, first_wait=2, max_wait=300, buy_again=True)
 
 
 def job(**changes: object) -> Job:
@@ -255,7 +255,7 @@ def test_a_huge_try_number_does_not_overflow():
 
 
 def test_a_first_wait_of_nothing_is_no_wait():
-    assert Policy.of(attempts=3, first_wait=0, max_wait=10, on_unknown="retry").backoff(3) == 0
+    assert Policy(attempts=3, first_wait=0, max_wait=10, buy_again=True).backoff(3) == 0
 
 
 @given(st.integers(1, 60), st.floats(0, 1, exclude_max=True))
@@ -278,8 +278,8 @@ def test_many_jobs_of_one_moment_come_back_at_different_times():
 
 @pytest.mark.parametrize(("attempts", "last"), [(1, 1), (2, 2), (7, 7)])
 def test_the_policy_is_over_with_its_last_attempt(attempts, last):
-    policy = Policy.of(attempts=attempts, first_wait=1, max_wait=2, on_unknown="hold")
-    assert [policy.over(number) for number in (last - 1, last, last + 1)] == [False, True, True]
+    policy = Policy(attempts=attempts, first_wait=1, max_wait=2, buy_again=False)
+    assert [policy.is_last(number) for number in (last - 1, last, last + 1)] == [False, True, True]
 
 
 @pytest.mark.parametrize("cause", [Cause.ERROR, Cause.EMPTY, Cause.SPOILED, Cause.UNKNOWN])

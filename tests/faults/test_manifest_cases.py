@@ -230,7 +230,7 @@ def test_M17_one_id_or_one_file_for_two_jobs(place, witness):
     jobs = "".join(
         f"- {{id: {name}, prompt: P{n}, provider: openai}}\n" for n, name in enumerate(["a", "a", "B", "b", "c", "c-2"])
     ).replace("id: c,", "id: c, n: 2,")
-    said = refused(place, witness, f"jobs:\n{jobs}", "taken already", "same file")
+    said = refused(place, witness, f"jobs:\n{jobs}", "already taken", "same file")
     for line in (3, 5, 7):
         assert f"m.yaml:{line}:" in said
 

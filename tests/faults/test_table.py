@@ -23,8 +23,8 @@ GROUPS = {
 }
 HEAD = """# Fault cases
 
-Where each case of the catalogue is proved. `FAULTS=write make test ARGS="-k faults/test_table"` writes it anew;
-the same test fails when this table is not true any more.
+The tests of each case of the catalogue. `FAULTS=write make test ARGS="tests/faults/test_table.py"` rewrites
+this table; the same test fails when it is out of date.
 """
 
 

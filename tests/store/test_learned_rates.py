@@ -39,7 +39,7 @@ def lane_of(path: Path, reader: Reader, later: float = 0.0, **settings: object) 
 
 
 def rate_of(lane: Lane) -> float | None:
-    controller = lane.gates[-1].controller
+    controller = lane.inner_gate.controller
     assert controller is not None
     return controller.rate()
 
@@ -77,7 +77,7 @@ async def test_what_makes_no_sense_changes_nothing(writer: Writer, reader: Reade
     spoil(path, "openai", json.dumps(state))
     lane = lane_of(path, reader)
     assert rate_of(lane) == fresh
-    assert lane.gates[0].room == 8
+    assert lane.account_gate.room == 8
 
 
 async def test_the_next_run_begins_just_below_what_was_found(writer: Writer, reader: Reader, path: Path) -> None:
@@ -87,14 +87,14 @@ async def test_the_next_run_begins_just_below_what_was_found(writer: Writer, rea
     await writer.learn({"openai": RATE}, NOW)
     lane = lane_of(path, reader, 3600)
     assert rate_of(lane) == pytest.approx(KEEP * 2.5)
-    assert lane.gates[0].room == 5
+    assert lane.account_gate.room == 5
 
 
 async def test_what_is_old_counts_for_less_and_then_for_nothing(writer: Writer, reader: Reader, path: Path) -> None:
     fresh = rate_of(lane_of(path, reader))
     await writer.learn({"openai": RATE}, NOW)
     assert rate_of(lane_of(path, reader, DAY + 1)) == pytest.approx(1.25)
-    assert lane_of(path, reader, DAY + 1).gates[0].room == 8
+    assert lane_of(path, reader, DAY + 1).account_gate.room == 8
     assert rate_of(lane_of(path, reader, FORGOTTEN + 1)) == fresh
     assert rate_of(lane_of(path, reader, -3600)) == fresh  # the clock was set back: nobody knows how old it is
 
@@ -112,8 +112,8 @@ async def test_each_lane_has_a_memory_of_its_own(writer: Writer, reader: Reader,
 async def test_where_nothing_adapts_nothing_is_recalled(writer: Writer, reader: Reader, path: Path) -> None:
     await writer.learn({"openai": RATE}, NOW)
     lane = lane_of(path, reader, limits={"concurrency": 8, "adaptive": False})
-    assert lane.gates[0].controller is None
-    assert lane.gates[0].room == 8
+    assert lane.account_gate.controller is None
+    assert lane.account_gate.room == 8
 
 
 async def test_what_a_controller_knows_survives_the_job_table(writer: Writer, reader: Reader) -> None:

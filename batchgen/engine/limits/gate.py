@@ -1,6 +1,7 @@
-"""How fast, and how many at once, one account may be asked.  A doer: the clock.
+"""Gate of one account, or of some of its models: how fast, and how many at once, it may be asked.
 
-``windows`` keeps to what is configured, ``adapt`` to what the provider is found to take; the stricter of both holds.
+aiolimiter spaces the requests evenly, the sliding windows hold the configured limits whatever the pacer does, and the
+controller adds what the provider was found to take.  The strictest of them decides.
 """
 
 from __future__ import annotations
@@ -9,47 +10,106 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from aiolimiter import AsyncLimiter
 from anyio import current_time
 
 from ...fault import RateLimitInfo
 from .adaptive import Controller
-from .windows import DAY, Pace, Window
+from .windows import DAY, MARGIN, SlidingWindows, Window
 
-#: Seconds after which every call that went stands in the job table.
+#: Seconds after which every request that went out is in the job table.
 SETTLING = 2.0
+#: The learned rate is spaced anew when it has changed by more than this share.
+RATE_CHANGE = 0.01
+#: Share of a step by which a request under a learned rate may go early, so that waking late does not add up.
+EARLY = 0.25
+
+
+class Pacer:
+    """Even spacing: *burst* requests or images may go at once after idling, then one every *step* seconds.
+
+    It may let a request through too early but never decides alone: the windows hold the limit.
+    """
+
+    def __init__(self, step: float, burst: float = 1, early: float = 0.0) -> None:
+        room = burst + early
+        self._limiter = AsyncLimiter(room, room * step)
+        self._owed = 0
+
+    @classmethod
+    def of(cls, window: Window) -> Pacer:
+        """Return the pacer of a configured window; waking late may use up half of the margin."""
+        return cls(window.step, window.burst, min(window.span * MARGIN / 2 / window.step, 0.5))
+
+    async def wait(self) -> None:
+        """Wait for the next turn, and for what the request before it owes."""
+        turns, self._owed = 1 + self._owed, 0
+        for _ in range(turns):
+            await self._limiter.acquire()
+
+    def sent(self, weight: int) -> None:
+        """Charge a request with what it weighs beyond its turn; the next one waits for it."""
+        self._owed += max(0, weight - 1)
 
 
 @dataclass(kw_only=True, slots=True)
 class Gate:
-    """What the calls of one account, or of some models of it, pass before they go.
+    """Limits that the requests of one account, or of some models of it, pass before they go.
 
-    Between ``wait`` saying 0 and ``sent`` nothing else may happen: no await.
+    Wait for a turn, then send as soon as ``wait`` returns 0; nothing may be awaited between that and ``sent``.
     """
 
-    pace: Pace = field(default_factory=Pace)
-    width: int = 1  #: calls in flight at most
+    limits: Sequence[Window] = ()
+    width: int = 1  #: requests in flight at most
     controller: Controller | None = None  #: None: only what is configured counts
     clock: Callable[[], float] = current_time
     in_flight: int = 0
     closed_until: float = field(default=-math.inf)  #: on the loop's clock
+    windows: SlidingWindows = field(init=False)
+    pacers: list[tuple[Window, Pacer]] = field(init=False)
+    _learned: tuple[float, Pacer] | None = None  #: the learned rate that is spaced, and its pacer
+
+    def __post_init__(self) -> None:
+        self.windows = SlidingWindows(self.limits)
+        self.pacers = [(limit, Pacer.of(limit)) for limit in self.limits]
+
+    async def wait_turn(self) -> None:
+        """Wait until even spacing lets the next request go; a turn that is not used only costs time."""
+        for _, pacer in self.pacers:
+            await pacer.wait()
+        learned = await self._learned_pacer()
+        if learned is not None:
+            await learned.wait()
+
+    async def _learned_pacer(self) -> Pacer | None:
+        rate = self.controller.rate() if self.controller is not None else None
+        if rate is None:
+            self._learned = None
+        elif self._learned is None or abs(rate / self._learned[0] - 1) > RATE_CHANGE:
+            first = self._learned is None
+            self._learned = rate, Pacer(1 / rate, early=EARLY)
+            if not first:
+                # A new pacer has seen no request yet: the one before it must not go unnoticed.
+                await self._learned[1].wait()
+        return self._learned[1] if self._learned else None
 
     def wait(self, images: int) -> float:
         """Return the seconds until a request that counts as *images* may be sent; 0.0 is now."""
-        if self.controller is not None:
-            self.pace.steer(self.controller.rate())
-        return max(self.pause_left, self.pace.wait(self.clock(), images))
+        return max(self.pause_left, self.windows.wait(self.clock(), images))
 
     def sent(self, images: int) -> float:
         """Count a request that goes now; return the moment, which ``answered`` and ``throttled`` want back."""
         now = self.clock()
         self.in_flight += 1
-        self.pace.sent(now, images)
+        self.windows.sent(now, images)
+        for limit, pacer in self.pacers:
+            pacer.sent(limit.weigh(images))
         if self.controller is not None:
             self.controller.sent(now, images)
         return now
 
     def answered(self, sent_at: float, limit: RateLimitInfo | None = None) -> None:
-        """Take note of a call that ended in any way but throttling, and of what its answer said of limits."""
+        """Record a request that ended in any way but throttling, and what its answer states of limits."""
         self.in_flight -= 1
         if self.controller is not None:
             self.controller.answered(sent_at, self.clock())
@@ -57,7 +117,7 @@ class Gate:
                 self.controller.learned(limit, self.clock())
 
     def throttled(self, sent_at: float, retry_after: float | None, limit: RateLimitInfo | None = None) -> None:
-        """Take note of a call that was refused because of a limit; *retry_after* in seconds."""
+        """Record a request that was refused because of a limit; *retry_after* in seconds."""
         self.in_flight -= 1
         if self.controller is not None:
             self.controller.throttled(sent_at, self.clock(), retry_after, limit)
@@ -69,43 +129,44 @@ class Gate:
     def seed(self, sends: Iterable[tuple[float, int]]) -> None:
         """Count what earlier runs sent: how many seconds ago, and what it counted as."""
         now = self.clock()
-        self.pace.seed((now - ago, images) for ago, images in sends)
+        self.windows.seed((now - ago, images) for ago, images in sends)
 
     def recall(self, sends: Iterable[tuple[float, int]], since: float) -> None:
-        """Count what the job table knew at *since* that any run had sent: how many seconds before, and as how much."""
-        # what went a moment before may not have been in the table yet, and had better count twice than not at all
-        self.pace.recall(((since - ago, images) for ago, images in sends), since - SETTLING)
+        """Count what any run had sent by *since* according to the job table: how many seconds before, and as what."""
+        # A request that went out a moment before may be missing from the table: it is rather counted twice than missed.
+        self.windows.recall(((since - ago, images) for ago, images in sends), since - SETTLING)
 
-    def configure(self, limits: Sequence[Window], spacing: float, width: int) -> None:
+    def configure(self, limits: Sequence[Window], width: int) -> None:
         """Put other limits in force; what was sent and learned so far counts in these as well."""
-        self.pace.change(limits, spacing)
-        self.width = width
+        self.limits, self.width = limits, width
+        self.windows.change(limits)
+        self.pacers = [(limit, Pacer.of(limit)) for limit in limits]
         if self.controller is not None:
             self.controller.configure(ceiling(limits), width)
 
     @property
     def full(self) -> bool:
-        """Return whether as many calls are in flight as may be."""
+        """Return whether as many requests are in flight as may be."""
         return self.in_flight >= self.room
 
     @property
     def room(self) -> int:
-        """Return how many calls may be in flight now."""
+        """Return how many requests may be in flight now."""
         return self.width if self.controller is None else min(self.width, self.controller.width())
 
     @property
     def paced(self) -> bool:
         """Return whether any rate is configured or was learned."""
-        return self.pace.memory > 0 or (self.controller is not None and self.controller.rate() is not None)
+        return bool(self.limits) or (self.controller is not None and self.controller.rate() is not None)
 
     @property
     def quota_wait(self) -> float:
-        """Return the seconds until a quota that is used up lets a request go; 0 or less if none is."""
-        return self.pace.quota_wait(self.clock())
+        """Return the seconds until a quota that is used up lets a request go; 0 if none is."""
+        return self.windows.quota_wait(self.clock())
 
     @property
     def pause_left(self) -> float:
-        """Return the seconds until nothing is in the way but pace; 0 if nothing is."""
+        """Return the seconds until the pause ends that is in force; 0 if none is."""
         now = self.clock()
         blocked = self.controller.blocked_until(now) if self.controller is not None else None
         return max(0.0, self.closed_until - now, 0.0 if blocked is None else blocked - now)
@@ -118,27 +179,31 @@ def windows(
     requests_per_day: float | None = None,
     images_per_minute: float | None = None,
     burst: int | None = None,
+    spacing: float | None = None,
 ) -> list[Window]:
     """Return the windows of configured limits; None is no limit of that kind.
 
-    *burst* requests, or images, may go at once after idling; the limits hold all the same.
+    *burst* requests, or images, may go at once after idling; the limits hold all the same.  *spacing* is the least
+    time between two requests, in seconds.
     """
     at_once = burst or 1
-    found = []
+    limits = []
     if requests_per_second:
-        found.append(Window(1, requests_per_second, burst=at_once))
+        limits.append(Window(1, requests_per_second, burst=at_once))
     if requests_per_minute:
-        found.append(Window(60, requests_per_minute, burst=at_once))
+        limits.append(Window(60, requests_per_minute, burst=at_once))
     if requests_per_day:
-        found.append(Window(DAY, requests_per_day, burst=math.ceil(requests_per_day)))
+        limits.append(Window(DAY, requests_per_day, burst=math.ceil(requests_per_day)))
     if images_per_minute:
-        found.append(Window(60, images_per_minute, "images", burst=at_once))
-    return found
+        limits.append(Window(60, images_per_minute, "images", burst=at_once))
+    if spacing:
+        limits.append(Window(spacing, 1))
+    return limits
 
 
 def ceiling(limits: Iterable[Window]) -> float | None:
-    """Return the requests per second that windows allow at most, where each asks for one image; None: no limit.
+    """Return the requests per second that windows allow if each asks for one image; None: no limit.
 
-    A daily quota is none: it may be used up in an hour.
+    A daily quota does not count: it may be used up in an hour.
     """
-    return min((one.most / one.span for one in limits if one.seconds < DAY), default=None)
+    return min((limit.most / limit.span for limit in limits if limit.seconds < DAY), default=None)
