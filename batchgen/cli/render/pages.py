@@ -23,7 +23,7 @@ WIDTH = 100
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Write a manifest": ("manifest", "lists", "templates"),
     "Providers": ("providers", "keys", "limits", "failover", "outages"),
-    "Run": ("runs", "control", "sandbox", "sandbox-faults", "settings", "environment"),
+    "Run": ("runs", "control", "terminal", "sandbox", "sandbox-faults", "settings", "environment"),
     "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json"),
     "Afterwards": ("usage", "causes", "unknown", "recovery"),
     "How it works": ("design", "architecture", "decisions", "internals", "glossary", "contributing"),
@@ -167,8 +167,8 @@ TABLES: Mapping[str, Callable[[click.Group], str]] = {
     "commands": _commands,
     "sandbox-faults": _sandbox_faults,
     "parameters": _fields("Parameters"),
-    "provider-settings": _fields("Provider"),
-    "limits": _fields("Limits", defaults=True),
-    "retry": _fields("Retry", defaults=True),
-    "timeouts": _fields("Timeouts", defaults=True),
+    "provider-settings": _fields("ProviderSpec"),
+    "limits": _fields("LimitsSpec", defaults=True),
+    "retry": _fields("RetrySpec", defaults=True),
+    "timeouts": _fields("TimeoutsSpec", defaults=True),
 }
