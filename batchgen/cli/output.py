@@ -18,7 +18,7 @@ from ..errors import BatchgenError, ManifestError, Problem
 from ..money import format_usd, show_credits
 
 if TYPE_CHECKING:
-    from ..planning.plan import Range
+    from ..planning.estimate import Range
     from ..store.ledger import Calls, Counts, Failure, UsageLine
 
 

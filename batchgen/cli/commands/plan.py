@@ -17,7 +17,7 @@ from ..run_options import amount
 
 if TYPE_CHECKING:
     from ...manifest import PlannedJob
-    from ...planning.plan import Row
+    from ...planning.compare import StoredJob
 
 _MANIFEST = click.Path(dir_okay=False, path_type=Path)
 
@@ -102,7 +102,7 @@ def plan(
     batch = prepare.read_manifest(project, session.file(manifest))
     items: list[dict[str, Any]] = []
 
-    def tell(job: PlannedJob, standing: str, row: Row | None) -> None:
+    def tell(job: PlannedJob, standing: str, row: StoredJob | None) -> None:
         if session.as_json:
             items.append(job_document(job, standing, row))
         else:

@@ -59,9 +59,9 @@ def retry(session: Session, which: str | None, amend: tuple[str, ...], **options
     Without BATCH or MANIFEST: of the batch that ran last.  What --with says (provider, model, prompt, size, quality
     and so on) holds for these jobs until the manifest asks for something else of them.
     """
-    from ...planning.overrides import parsed
+    from ...planning.overrides import parse
 
-    said = parsed(amend)
+    said = parse(amend)
     manifest = manifest_of(session.project(sandbox=options["sandbox"]), which)
     chosen = of_manifest(selection(options))
     requeue = replace(chosen, states=chosen.states or ("failed",))

@@ -162,14 +162,14 @@ def show(session: Session, job: str, form: str | None, batch: str | None, sandbo
 
 def _tell(found: Job, attempts: Sequence[AttemptRecord], bill: Bill) -> None:
     """Print one job for people."""
-    from ...planning.overrides import of_mark, spoken
+    from ...planning.overrides import describe, overrides_of
 
     task = found.task
     output.data(f"{found.key}: {found.state.value}{f' ({found.cause})' if found.cause else ''}")
     output.data(f"prompt    {task.prompt}")
     output.data(f"asked     {task.kind.value} by {task.provider}, {task.model}{_asked(task)}")
-    if beside := of_mark(found.fingerprint):
-        output.data(f"with      {spoken(beside)}    as a retry said, beside the manifest")
+    if beside := overrides_of(found.fingerprint):
+        output.data(f"with      {describe(beside)}    as a retry said, beside the manifest")
     if found.route is not None:
         output.data(f"or        {', '.join(found.route.others)}")
     for source in (*task.images, *([task.mask] if task.mask else [])):

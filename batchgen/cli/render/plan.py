@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from ...app.project import Project
     from ...budget import Budget
     from ...manifest import Batch, PlannedJob
+    from ...planning.compare import StoredJob
     from ...planning.diff import Change, Difference
-    from ...planning.plan import Plan, ProviderEstimate, Row
+    from ...planning.estimate import ProviderEstimate
+    from ...planning.plan import Plan
     from ...providers.key_destinations import Destination
 
 _DAY = 86_400
@@ -84,9 +86,9 @@ def amend_lines(wish: Plan, said: Mapping[str, Any]) -> list[str]:
     """Return what a retry asks for beside the manifest, and what that changes, job by job."""
     if not said or not wish.again:
         return []
-    from ...planning.overrides import spoken
+    from ...planning.overrides import describe
 
-    head = f"{spoken(said)}, for {many(len(wish.again), 'job')}; holds until the manifest asks for something else"
+    head = f"{describe(said)}, for {many(len(wish.again), 'job')}; holds until the manifest asks for something else"
     return output.under("with", [head, *(f"{change.id}: {_told(change)}" for change in wish.changes if change.fields)])
 
 
@@ -115,7 +117,7 @@ def notices(project: Project, batch: Batch, wish: Plan) -> tuple[dict[str, Any],
     return document, [*key_lines(keys), *control_lines(project, controls)]
 
 
-def job_line(job: PlannedJob, standing: str, row: Row | None) -> str:
+def job_line(job: PlannedJob, standing: str, row: StoredJob | None) -> str:
     """Return one job for ``plan --full``."""
     task = job.recipe.task
     why = f" ({row.cause})" if row is not None and row.cause and standing == "failed" else ""
@@ -124,7 +126,7 @@ def job_line(job: PlannedJob, standing: str, row: Row | None) -> str:
     return f"{cells}  {output.short(job.prompt, 80)}"
 
 
-def job_document(job: PlannedJob, standing: str, row: Row | None) -> dict[str, Any]:
+def job_document(job: PlannedJob, standing: str, row: StoredJob | None) -> dict[str, Any]:
     """Return one job for ``plan --full --json``."""
     task = job.recipe.task
     return {
@@ -185,7 +187,7 @@ def _sums(wish: Plan) -> Iterator[str]:
     if wish.unpriced:
         said.append(f"{many(wish.unpriced, 'request')} without a price in USD: state one with tariff:")
     yield from output.under("cost", said)
-    yield from output.under("budget", [_enough(purse, wish) for purse in wish.purses])
+    yield from output.under("budget", [_enough(purse, wish) for purse in wish.budgets])
     yield f"time      {_time(wish)}"
     if wish.alternates:
         most = f"; {output.usd(wish.dearest)} at most" if wish.dearest else ""
