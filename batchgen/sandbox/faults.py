@@ -155,9 +155,9 @@ def parse_rate(text: str) -> Fault:
 
 def parse_rule(rule: object) -> Fault:
     """Read one entry of the live list: kind, value, retry_after, times, rate, provider, match."""
-    known = set(Fault.__dataclass_fields__)
-    if not isinstance(rule, dict) or "kind" not in rule or set(rule) - known:
-        raise ValueError(f"a fault is an object with kind and any of {', '.join(sorted(known - {'kind'}))}: {rule!r}")
+    names = set(Fault.__dataclass_fields__)
+    if not isinstance(rule, dict) or "kind" not in rule or set(rule) - names:
+        raise ValueError(f"a fault is an object with kind and any of {', '.join(sorted(names - {'kind'}))}: {rule!r}")
     return Fault(**{**rule, "kind": parse_kind(str(rule["kind"]))})
 
 

@@ -80,7 +80,7 @@ def test_an_answer_is_delivered_whatever_became_of_its_provider(project, witness
     again = project.run("run", manifest, "--yes")
     assert "1 delivered from what had arrived" in again.err, again.err
     [first, *later] = witness.charges()
-    # where the job asks for something else now, that is bought: the old image is kept all the same
+    # where the job its request has changed now, that is bought: the old image is kept all the same
     assert len(later) == (1 if change == "model gone" else 0), again.err
     assert first["prompt"] == JOB["prompt"]
     assert list((project.state / "spool").iterdir()) == []

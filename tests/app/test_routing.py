@@ -37,9 +37,9 @@ def test_a_provider_that_is_named_and_cannot_is_told_with_its_reason(tmp_path):
     wish = compare(batch, None, context=PlanContext(today=date(2026, 3, 1), free_bytes=10**12))
     assert [(name, jobs) for name, _, jobs in wish.without] == [("studio", 3), ("openrouter", 3)]
     lines = plan_lines("m", wish, tmp_path)
-    assert "left out  studio, for 3 jobs: studio (gpt-image-2) takes no quality" in lines
+    assert "excluded  studio, for 3 jobs: studio (gpt-image-2) takes no quality" in lines
     assert wish.as_json()["left_out"][0]["provider"] == "studio"
-    assert not any(line.startswith("or else") for line in lines)
+    assert not any(line.startswith("fallback") for line in lines)
 
 
 def test_a_provider_named_twice_counts_once(tmp_path):
