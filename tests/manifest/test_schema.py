@@ -18,7 +18,10 @@ MANIFESTS = sorted([*ROOT.glob("jobs/**/*.yaml"), *EXAMPLES.glob("*/**/*.yaml")]
 
 SCHEMA = schema()
 VALIDATOR = Draft7Validator(SCHEMA)
-MODELS = {name: getattr(model, name, None) or getattr(profile, name) for name in SCHEMA["definitions"]}
+MODELS = {
+    name: getattr(model, f"{name}Spec", None) or getattr(model, name, None) or getattr(profile, name)
+    for name in SCHEMA["definitions"]
+}
 
 
 def part(name):
