@@ -51,7 +51,7 @@ def test_weights_that_would_count_for_nothing_are_a_mistake(tmp_path):
     text = "jobs: [{prompt: x, provider: [openai, aigate], route: {weights: {openai: 3}}}]\n"
     with pytest.raises(ManifestError) as caught:
         load(tmp_path, text)
-    assert "weights count only for strategy: weighted" in caught.value.problems[0].message
+    assert "weights are used only with strategy: weighted" in caught.value.problems[0].message
 
 
 @asynccontextmanager
