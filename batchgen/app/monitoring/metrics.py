@@ -89,7 +89,7 @@ class MetricsFile:
 
 def families(runner: Runner, counts: Counts, began: float) -> list[Family]:
     """Return the figures of a run; counters count from its beginning (*began*, seconds since 1970)."""
-    batch = {"batch": runner.purchases.batch}
+    batch = {"batch": runner.attempts.batch}
 
     def by_provider(name: str, kind: str, what: str, figure: Callable[[Lane], int], show: str = "") -> Family:
         totals: dict[str, int] = {}
@@ -108,17 +108,17 @@ def families(runner: Runner, counts: Counts, began: float) -> list[Family]:
         by_provider("images_total", "counter", "Images delivered by this run.", lambda lane: lane.images),
         by_provider("jobs_done_total", "counter", "Jobs finished by this run.", lambda lane: lane.done),
         by_provider("jobs_failed_total", "counter", "Jobs that failed in this run.", lambda lane: lane.failed),
-        by_provider("jobs_unknown_total", "counter", "Jobs that this run left in doubt.", lambda lane: lane.doubtful),
+        by_provider("jobs_unknown_total", "counter", "Jobs that this run left in doubt.", lambda lane: lane.unknown),
         by_provider("spend_usd_total", "counter", "USD known to be spent by this run.", lambda lane: lane.usd, "usd"),
         by_provider(
             "spend_credits_total", "counter", "Credits spent by this run.", lambda lane: lane.credits, "credits"
         ),
         by_provider("calls_in_flight", "gauge", "Calls under way.", lambda lane: lane.in_flight),
         by_lane("lane_closed", "1 where a lane takes no more jobs.", lambda lane: int(lane.closed is not None)),
-        by_lane("lane_held", "1 where a person paused a lane.", lambda lane: int(lane.held)),
+        by_lane("lane_held", "1 where a person paused a lane.", lambda lane: int(lane.paused)),
         by_lane("lane_pause_seconds", "Seconds until a lane goes on.", lambda lane: f"{lane.pause_left:.1f}"),
         Family(name="batchgen_jobs", kind="gauge", help="Jobs of the batch, by state.", samples=jobs),
-        *_budgets(runner.purchases.wallet.budgets, batch),
+        *_budgets(runner.attempts.wallet.budgets, batch),
         Family(
             name="batchgen_run_started_timestamp_seconds",
             kind="gauge",

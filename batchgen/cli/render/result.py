@@ -64,7 +64,7 @@ def _troubles(ended: RunResult) -> list[str]:
     lines = output.failure_lines(ended.status.failures)
     if counts.unknown:
         lines.append(f"unknown   {output.count(counts.unknown, 'job')} may have been bought, and nobody knows")
-    lines += [_beyond_line(lane) for lane in ended.lanes if lane.beyond]
+    lines += [_beyond_line(lane) for lane in ended.lanes if lane.rebuys_refused]
     lines += [_lane_line(lane) for lane in ended.lanes if lane.closed in NEWS or (lane.closed and counts.pending)]
     lines += [line for lane in ended.lanes for line in _denied_lines(lane)]
     return lines + ([f"stopped   {ended.drained}"] if ended.drained else [])
@@ -72,7 +72,7 @@ def _troubles(ended: RunResult) -> list[str]:
 
 def _beyond_line(lane: LaneResult) -> str:
     limit = "a run buys no more in doubt again than a provider's concurrency"
-    return f"{'':<10}{lane.beyond} of {lane.name} not bought again: {limit}"
+    return f"{'':<10}{lane.rebuys_refused} of {lane.name} not bought again: {limit}"
 
 
 def _resumed(ended: RunResult) -> list[str]:
@@ -158,7 +158,7 @@ def _stand_ins(lanes: Sequence[LaneResult]) -> list[str]:
     why = {lane.provider: f" ({why_closed(lane)})" for lane in lanes if lane.closed is not None}
     done = Counter[tuple[str, str]]()
     for lane in lanes:
-        for home, number in lane.stood_in.items():
+        for home, number in lane.failed_over.items():
             done[lane.provider, home] += number
     return [
         f"took over {provider}: {output.count(number, 'job')} of {home}{why.get(home, '')}"
