@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ExitCode
@@ -122,10 +121,3 @@ def next_steps(found: BatchStatus, way: CommandFlags, imageless: str | None = No
     if found.failures:
         example = shlex.quote(found.failures[0].key)
         yield NextStep(command=f"batchgen show{way.of_batch} {example}", what="tells every attempt of a job")
-
-
-def display_path(path: str | Path) -> str:
-    """Return *path* as a person in the working folder would write it."""
-    path, here = Path(path), Path.cwd()
-    inside = here != Path(here.anchor) and path.is_relative_to(here)  # cron works in the root folder
-    return str(path.relative_to(here) if inside else path)

@@ -146,7 +146,7 @@ def list_settings(project: Project, rivals: Callable[[str], Sequence[str]] = lam
     """
     found = [
         Setting(name=name, value=_shown(name, value), source=str(dotenv.origins.get(name, "the environment")))
-        for name, value in sorted(settings.environment().items())
+        for name, value in sorted(os.environ.items())
         if name.startswith("BATCHGEN_")
     ]
     said = {one.name: one.name for one in found if one.value}
@@ -215,7 +215,7 @@ def _key(name: str, candidate: CheckCandidate, *, configured: bool) -> Finding |
         return Finding(about="keys", says=f"{name}: {candidate.key.source}{ends}")
     if candidate.variable is None:
         return Finding(about="keys", says=f"{name}: needs none") if configured else None
-    if keys.configured_names([candidate.variable], settings.environment()):
+    if keys.configured_names([candidate.variable], os.environ):
         return Finding(about="keys", says=f"{name}: {candidate.problem}", verdict="bad", code=5)
     return Finding(about="keys", says=f"{name}: {candidate.problem}", verdict="note") if configured else None
 

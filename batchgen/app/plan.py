@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Container, Iterator, Mapping
 from contextlib import ExitStack
@@ -18,7 +19,9 @@ from ..manifest import Batch
 from ..manifest.budgets import DAY
 from ..manifest.overrides import Overlay
 from ..money import nano_usd
-from ..planning.plan import Plan, PlanContext, Table, Tell, compare
+from ..planning.compare import OnJob, Table, compare
+from ..planning.estimate import PlanContext
+from ..planning.plan import Plan
 from ..planning.selection import Selection
 from ..providers.presets import preset_names
 from ..providers.pricing import charge
@@ -80,7 +83,7 @@ def plan(
     keep_changed: bool = False,
     again: Container[str] | None = None,
     alone: bool = True,
-    tell: Tell | None = None,
+    tell: OnJob | None = None,
     changes_all: bool = False,
     budget: int | None = None,
 ) -> Plan:
@@ -103,15 +106,15 @@ def plan(
         found = compare(
             batch,
             known,
-            facts=facts(project, batch, reader),
+            context=facts(project, batch, reader),
             selection=selection,
             keep_changed=keep_changed,
             again=again,
             alone=alone,
-            tell=tell,
+            on_job=tell,
             changes_all=changes_all,
         )
-    found = replace(found, purses=caps)
+    found = replace(found, budgets=caps)
     if found.absent:
         raise NotFound(
             f"no job of {batch.name} has the id {', '.join(found.absent)}; nothing was sent.  "
@@ -149,8 +152,7 @@ def facts(project: Project, batch: Batch, reader: Reader | None = None) -> PlanC
 
 def _accounts(batch: Batch) -> Mapping[str, int]:
     """Return how many keys each provider seems to have; none is read, for that may run a command."""
-    environment = settings.environment()
-    return {name: len(keys.configured_names(known.api_key_env, environment)) for name, known in batch.profiles.items()}
+    return {name: len(keys.configured_names(known.api_key_env, os.environ)) for name, known in batch.profiles.items()}
 
 
 def _free(folder: Path) -> int | None:
@@ -168,7 +170,7 @@ def providers(project: Project) -> Mapping[str, tuple[Profile, Mapping[str, keys
     found = {}
     for name in dict.fromkeys([*preset_names(), *wishes]):
         known = roster.display_profile(name, wishes)
-        found[name] = (known, keys.find_keys(known.api_key_env, settings.environment()))
+        found[name] = (known, keys.find_keys(known.api_key_env, os.environ))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,7 +20,7 @@ from ..providers.probe import AccountReport, Answer, KeyVerdict, Probe, check_ke
 from ..providers.profile import Profile
 from ..sandbox import launch
 from ..transport import ProviderClient, Transport
-from .config import keys, settings
+from .config import keys
 from .config.keys import Key
 from .config.providers import load_profiles, provider_settings
 from .project import Project
@@ -144,7 +145,7 @@ def _keys(facts: Profile) -> Iterator[CheckCandidate]:
     """Yield each key that is set, and each that somebody meant to set and that cannot be one."""
     for variable in facts.api_key_env:
         try:
-            key = keys.find_key(variable, settings.environment())
+            key = keys.find_key(variable, os.environ)
         except KeyMissing as error:
             yield CheckCandidate(profile=facts, variable=variable, problem=str(error))
         else:

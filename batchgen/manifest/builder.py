@@ -1,41 +1,58 @@
-"""Drafts to jobs: sources found, provider chosen, names and fingerprints given.  A decision but for ``Sources``."""
+"""Rendered jobs to planned jobs: sources found, provider chosen, ids, file names and fingerprints given."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from ..errors import Problem
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
 from ..fingerprint import Stamp, asked
 from ..providers.pricing import is_stale
-from ..providers.profile import Model
 from ..task import Kind, Source, Task
-from . import filenames
+from . import filenames, messages
 from .batch import PlannedJob, Recipe
-from .candidates import ProviderTable
-from .duplicates import Roll
-from .expand import Row, key_of, portions
+from .duplicates import DuplicateCheck
+from .expand import key_of, portions
 from .filenames import FILE_FIELDS, slug
 from .locations import Origin, Problems
 from .messages import short
-from .render import RenderedJob
-from .routing import Candidate, RouteChoice
+from .model import JobSpec
+from .render import NUMBERS, RenderedJob
+from .routing import Candidate, ProviderTable, RouteChoice
 from .source_images import BadSource, Sources
 from .templates import Template, TemplateFault
 
-_AS_IT_IS = ("size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
+#: So many variants are remembered; rows that differ in more than id and prompt are usually few.
+_MAX_VARIANTS = 5_000
+
+_SENT_AS_WRITTEN = (
+    *("size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobVariants:
-    """The recipes of one row: a request for each image, or for up to ``per_request`` of them."""
+    """What jobs have in common that differ in id and prompt only: their requests, at each provider they may go to."""
 
-    homes: tuple[tuple[tuple[int, Recipe], ...], ...]  #: by the number of the first image, for each who may be asked
     choice: RouteChoice
+    requests: tuple[tuple[tuple[int, Recipe], ...], ...]  #: number of the first image, and recipe; as ``choice.homes``
     prompt_max: int  #: characters
-    naming: Stamp  #: of the id of a job that was given none
+    id_stamp: Stamp  #: of the id of a job that was given none
+
+    def accepts(self, job: RenderedJob) -> bool:
+        """Return whether these variants fit the id and the prompt of *job* as well."""
+        prompt = job.values.get("prompt")
+        if not isinstance(prompt, str) or len(prompt) > self.prompt_max or not prompt or prompt.isspace():
+            return False
+        if job.id is None and "id" in job.values:
+            return False
+        return prompt.isprintable() or not (
+            filenames.control(prompt, allow="\t\n\r") or any("\ud800" <= letter <= "\udfff" for letter in prompt)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,58 +65,95 @@ class Naming:
     sidecar: bool
 
     @property
-    def plain(self) -> bool:
-        """Return whether a file's name is its job's id."""
-        return self.file.source == "{{ id }}"
-
-    @property
-    def own(self) -> frozenset[str]:
+    def row_variables(self) -> frozenset[str]:
         """Return the variables of rows that names are made of."""
         return (self.file.names | self.file.optional) - frozenset(FILE_FIELDS)
 
 
 class JobBuilder:
-    """Turns rows into jobs, and finds what is wrong with them."""
+    """Turns rendered jobs into planned jobs, and reports what is wrong with them."""
 
     def __init__(
         self,
-        offers: ProviderTable,
+        providers: ProviderTable,
         naming: Naming,
         *,
         sources: Sources,
         problems: Problems,
         warnings: Problems,
+        duplicates: DuplicateCheck | None,
         today: date | None,
     ) -> None:
-        self._offers = offers
-        self._sources = sources
+        self._providers = providers
         self._naming = naming
-        self._plain = naming.plain
+        self._sources = sources
         self._problems = problems
         self._warnings = warnings
+        self._duplicates = duplicates
         self._today = today
-        self._offered: set[tuple[str, str]] = set()
+        self._variants: dict[tuple[int, str], JobVariants] = {}
+        self._models: set[tuple[str, str]] = set()  #: provider and model of those that were warned of
 
-    def cast(self, draft: RenderedJob) -> JobVariants | None:
-        """Return the recipes of what *draft* asks for; None where something is wrong, which is reported."""
-        task = self._task(draft)
-        choice = self._offers.choose(draft, task) if task else None
+    def jobs(self, job: RenderedJob) -> Iterator[PlannedJob]:
+        """Yield the planned jobs of one row, one for each request; a row that is wrong is reported."""
+        variants = self._variants_of(job)
+        if variants is None:
+            if job.id is not None:
+                self._take("id", job.id, job.id, job)
+            return
+        prompt, row_id = job.values["prompt"], job.id
+        if row_id is None:
+            repeat = f"-r{job.row.repeat}" if job.row.repeat > 1 else ""
+            row_id = f"{slug(prompt) or 'image'}-{variants.id_stamp.hexdigest(prompt)[:16]}{repeat}"
+        for first, recipe in variants.requests[variants.choice.home(row_id)]:
+            job_id = key_of(row_id, first)
+            self._take("id", job_id, job_id, job)
+            output = self._output(job, recipe.task, job_id)
+            if output is None or not self._is_safe(job, job_id, output):
+                continue
+            for stem in filenames.stems(output, recipe.wanted):
+                self._take("file", filenames.folded(stem), stem, job)
+            fingerprint = recipe.fingerprint(prompt)
+            if first == 0 and job.row.repeat == 1:
+                self._take("request", fingerprint, fingerprint, job)
+            yield PlannedJob(job_id, prompt, fingerprint, output, recipe)
+
+    def _take(self, kind: str, name: str, shown: str, job: RenderedJob) -> None:
+        if self._duplicates is not None:
+            self._duplicates.add(kind, name, shown, job)
+
+    # --- what jobs have in common -------------------------------------------------------------------------------------
+
+    def _variants_of(self, job: RenderedJob) -> JobVariants | None:
+        common = [(name, value) for name, value in sorted(job.values.items()) if name not in ("id", "prompt")]
+        key = (id(job.template.entry.part), repr(common))
+        variants = self._variants.get(key)
+        if variants is not None and variants.accepts(job):
+            return variants
+        variants = self._new_variants(job)
+        if variants is not None and variants.choice.any_prompt and len(self._variants) < _MAX_VARIANTS:
+            self._variants[key] = variants
+        return variants
+
+    def _new_variants(self, job: RenderedJob) -> JobVariants | None:
+        task = self._task(job) if _is_valid(job, self._problems) else None
+        choice = self._providers.choose(job, task) if task else None
         if choice is None:
             return None
-        for offer in choice.offers:
-            self._warn_of_model(draft, offer.task, offer.model)
-        task, values = choice.offers[0].task, draft.values
-        images = (*values.get("images", ()), values.get("mask", ""))
+        for candidate in choice.candidates:
+            self._warn_of_model(job, candidate)
+        task = choice.candidates[0].task
+        images = (*job.values.get("images", ()), job.values.get("mask", ""))
         return JobVariants(
-            homes=tuple(tuple(self._recipes(draft, home, choice)) for home in choice.homes),
             choice=choice,
-            prompt_max=min(offer.prompt_max for offer in choice.offers),
-            naming=Stamp({**asked(task), "images": images, "mask": task.mask is not None}),
+            requests=tuple(tuple(self._requests(job, home, choice)) for home in choice.homes),
+            prompt_max=min(candidate.prompt_max for candidate in choice.candidates),
+            id_stamp=Stamp({**asked(task), "images": images, "mask": task.mask is not None}),
         )
 
-    def _recipes(self, draft: RenderedJob, home: Candidate, choice: RouteChoice) -> Iterator[tuple[int, Recipe]]:
-        """Yield the recipe of each request that a row makes, with the number of its first image."""
-        values, recipe, first, route = draft.values, None, 0, choice.route(home)
+    def _requests(self, job: RenderedJob, home: Candidate, choice: RouteChoice) -> Iterator[tuple[int, Recipe]]:
+        """Yield the recipe of each request that a row needs, with the number of its first image."""
+        values, recipe, first, route = job.values, None, 0, choice.route(home)
         for count in portions(values.get("n", 1), values.get("per_request")):
             if recipe is None or recipe.wanted != count:
                 recipe = Recipe(
@@ -114,37 +168,18 @@ class JobBuilder:
             yield first, recipe
             first += count
 
-    def jobs(
-        self, cast: JobVariants, row: Row, key: str | None, prompt: str, *, draft: Callable[[], RenderedJob], roll: Roll
-    ) -> Iterator[PlannedJob]:
-        """Yield the jobs of one row; what its names lack is reported."""
-        if key is None:
-            key = f"{slug(prompt) or 'image'}-{cast.naming.hexdigest(prompt)[:16]}{_again(row)}"
-        for first, recipe in cast.homes[cast.choice.home(key)]:
-            name = key_of(key, first)
-            roll.take("id", name, name, draft)
-            output = name if self._plain else self._output(draft, recipe.task, name)
-            if output is None or not self._safe(draft, name, output):
-                continue
-            for stem in filenames.stems(output, recipe.wanted) if recipe.wanted > 1 else (output,):
-                roll.take("file", filenames.folded(stem), stem, draft)
-            mark = recipe.fingerprint(prompt)
-            if first == 0 and row.repeat == 1:
-                roll.take("request", mark, mark, draft)
-            yield PlannedJob(name, prompt, mark, output, recipe)
-
-    def _task(self, draft: RenderedJob) -> Task | None:
-        """Return what the draft asks for, with its sources; the provider is still open."""
-        values = draft.values
+    def _task(self, job: RenderedJob) -> Task | None:
+        """Return what the job asks for, with its sources; the provider is still open."""
+        values = job.values
         if "prompt" not in values:
-            self._wrong(draft, None, "no_prompt", "the job has no prompt", "say what to draw, or what to change")
+            self._report(job, None, "no_prompt", "the job has no prompt", "say what to draw, or what to change")
         if "mask" in values and not values.get("images"):
-            self._wrong(draft, "mask", "no_images", "a mask needs an image to edit", "name it under images")
-        found = self._found(draft)
-        if found is None or "prompt" not in values or ("mask" in values and not values.get("images")):
+            self._report(job, "mask", "no_images", "a mask needs an image to edit", "name it under images")
+        sources = self._source_images(job)
+        if sources is None or "prompt" not in values or ("mask" in values and not values.get("images")):
             return None
-        images, mask = found
-        wanted: dict[str, Any] = {field: values.get(field) for field in _AS_IT_IS}
+        images, mask = sources
+        written: dict[str, Any] = {field: values.get(field) for field in _SENT_AS_WRITTEN}
         return Task(
             kind=Kind.EDIT if images else Kind.GENERATE,
             prompt=values["prompt"],
@@ -154,100 +189,93 @@ class JobBuilder:
             mask=mask,
             n=min(values.get("n", 1), values.get("per_request", 1)),
             extra=values.get("extra", {}),
-            **wanted,
+            **written,
         )
 
-    def _found(self, draft: RenderedJob) -> tuple[tuple[Source, ...], Source | None] | None:
-        """Return the draft's sources and its mask; None where one is bad, which is reported."""
+    def _source_images(self, job: RenderedJob) -> tuple[tuple[Source, ...], Source | None] | None:
+        """Return the job's images and its mask; None where one is bad, which is reported."""
         field, mask = "images", None
-        folder = draft.entry.part.folder
+        folder = job.template.entry.part.folder
         try:
-            images = self._sources.images(draft.values.get("images", []), folder)
+            images = self._sources.images(job.values.get("images", []), folder)
             field = "mask"
-            if "mask" in draft.values and images:
-                mask = self._sources.mask(draft.values["mask"], images[0], folder)
+            if "mask" in job.values and images:
+                mask = self._sources.mask(job.values["mask"], images[0], folder)
         except BadSource as bad:
-            self._wrong(draft, field, "bad_source", str(bad))
+            self._report(job, field, "bad_source", str(bad))
             return None
         return images, mask
 
-    def _safe(self, draft: Callable[[], RenderedJob], name: str, output: str) -> bool:
-        """Tell whether id and file name can be used; what keeps them from it is reported."""
-        flaw = filenames.flaw(output)
-        if flaw is None and output is name:
-            return True
-        hidden = filenames.control(name)
-        if hidden or not name.strip():
-            what = f"holds the control character {hidden}" if hidden else "is blank"
-            self._wrong(draft(), "id", "bad_id", f"the id {what}")
-            return False
-        if flaw:
-            hint = 'choose another id, or write  output: {file: "{{ id | slug }}"}'
-            self._wrong(draft(), "id", "bad_name", f"the file name {short(output)!r} {flaw}", hint)
-        return flaw is None
+    def _warn_of_model(self, job: RenderedJob, candidate: Candidate) -> None:
+        """Warn once of each model that the provider will switch off, or whose prices are old."""
+        task, model = candidate.task, candidate.model
+        if (task.provider, task.model) in self._models:
+            return
+        self._models.add((task.provider, task.model))
+        if model.ends:
+            message = f"{task.provider} switches {task.model} off on {model.ends}"
+            hint = f"write model: {model.successor}" if model.successor else ""
+            self._warnings.add(job.problem("model", "deprecated_model", message, hint))
+        if self._today is not None and is_stale(model.tariff.date, self._today):
+            message = f"the prices of {task.provider} {task.model} were read on {model.tariff.date}"
+            hint = "look them up, and state yours with tariff:"
+            self._warnings.add(job.problem("model", "stale_prices", message, hint))
 
-    def _output(self, draft: Callable[[], RenderedJob], task: Task, key: str) -> str | None:
+    # --- names --------------------------------------------------------------------------------------------------------
+
+    def _output(self, job: RenderedJob, task: Task, job_id: str) -> str | None:
+        if self._naming.file.source == "{{ id }}":
+            return job_id
         facts = {
-            "id": key,
+            "id": job_id,
             "name": self._naming.batch,
             "provider": task.provider,
             "model": task.model,
             "kind": task.kind.value,
         }
-        values: Mapping[str, object] = facts
-        if self._naming.own:
-            values = {**draft().row.values, **facts}
+        values: Mapping[str, object] = {**job.row.values, **facts} if self._naming.row_variables else facts
         try:
             return self._naming.file.render(values)
         except TemplateFault as fault:
-            self._problems.add(self._naming.origin.problem("template", f"{fault} (for job {short(key)})"))
+            self._problems.add(self._naming.origin.problem("template", f"{fault} (for job {short(job_id)})"))
             return None
 
-    def sound(self, cast: JobVariants, prompt: str) -> bool:
-        """Tell whether a prompt can be sent by these recipes; where not, ``cast`` of its draft says why."""
-        if len(prompt) > cast.prompt_max or not prompt or prompt.isspace():
+    def _is_safe(self, job: RenderedJob, job_id: str, output: str) -> bool:
+        """Return whether id and file name can be used; a flaw is reported."""
+        flaw = filenames.flaw(output)
+        if flaw is None and output is job_id:
+            return True
+        hidden = filenames.control(job_id)
+        if hidden or not job_id.strip():
+            reason = f"holds the control character {hidden}" if hidden else "is blank"
+            self._report(job, "id", "bad_id", f"the id {reason}")
             return False
-        return prompt.isprintable() or not (
-            filenames.control(prompt, allow="\t\n\r") or any("\ud800" <= letter <= "\udfff" for letter in prompt)
-        )
+        if flaw:
+            hint = 'choose another id, or write  output: {file: "{{ id | slug }}"}'
+            self._report(job, "id", "bad_name", f"the file name {short(output)!r} {flaw}", hint)
+        return flaw is None
 
-    def _warn_of_model(self, draft: RenderedJob, task: Task, model: Model) -> None:
-        """Warn once of each model that is going away, or whose prices are old."""
-        if (task.provider, task.model) in self._offered:
-            return
-        self._offered.add((task.provider, task.model))
-        if model.ends:
-            message = f"{task.provider} switches {task.model} off on {model.ends}"
-            hint = f"write model: {model.successor}" if model.successor else ""
-            self._warnings.add(draft.problem("model", "deprecated_model", message, hint))
-        if self._today is not None and is_stale(model.tariff.date, self._today):
-            message = f"the prices of {task.provider} {task.model} were read on {model.tariff.date}"
-            hint = "look them up, and state yours with tariff:"
-            self._warnings.add(draft.problem("model", "stale_prices", message, hint))
-
-    def _wrong(self, draft: RenderedJob, field: str | None, code: str, message: str, hint: str = "") -> None:
-        self._problems.add(draft.problem(field, code, message, hint))
+    def _report(self, job: RenderedJob, field: str | None, code: str, message: str, hint: str = "") -> None:
+        self._problems.add(job.problem(field, code, message, hint))
 
 
-def twice(kind: str, shown: str, draft: RenderedJob, before: str, first: RenderedJob) -> Problem:
-    """Return what to say of two jobs that have one id, one file or one request."""
-    here = first.place
-    same_job = first.entry is draft.entry
-    if kind == "request":
-        message = f"asks for exactly the same image as the job at {here}"
-        return draft.problem(None, "same_job", message, "n: makes several of one")
-    if kind == "file":
-        hint = "" if before == shown else f"{short(shown)!r} and {short(before)!r} are one name on many disks"
-        message = f"would write the same file as the job at {here}"
-        return draft.problem("id", "same_file", message, hint or "let output.file hold {{ id }}")
-    if "id" not in draft.values and not draft.row.values.get("id"):
-        message = f"asks for exactly what a job without id at {here} asks for"
-        return draft.problem(None, "duplicate_job", message, "give both an id, or use n: for several images of one")
-    hint = "ids are unique in a manifest; n: 2 takes the id with -2 behind it for its second image"
-    if same_job:
-        hint = 'let the id name what differs from row to row, such as  id: "{{ sku }}"'
-    return draft.problem("id", "duplicate_id", f"the id {short(shown)!r} is taken already ({here})", hint)
-
-
-def _again(row: Row) -> str:
-    return f"-r{row.repeat}" if row.repeat > 1 else ""
+def _is_valid(job: RenderedJob, problems: Problems) -> bool:
+    """Check the values of a job by the manifest's model; what is wrong is reported."""
+    # The model accepts a template in place of a number; here the template has been rendered.
+    texts = [name for name in NUMBERS if isinstance(job.values.get(name), str)]
+    for name in texts:
+        message = f"should be a whole number, is {messages.shown(job.values[name])}"
+        problems.add(job.problem(name, "wrong_type", message))
+    if texts:
+        return False
+    try:
+        JobSpec.model_validate(job.values)
+    except ValidationError as error:
+        # A union reports each of its members; one message for a parameter is enough.
+        details: dict[str, ErrorDetails] = {}
+        for item in error.errors(include_url=False):
+            details.setdefault(str(item["loc"][0]) if item["loc"] else "", item)
+        for name, item in details.items():
+            problems.add(job.problem(name, *messages.words(item)))
+        return False
+    return True

@@ -1,78 +1,76 @@
-"""Every id, file name and request of a batch, to find those given twice.  A decision: pure.
-
-A first time through, each is kept as a hash of eight bytes.  Only where two hashes are the same, the jobs are gone
-through once more, by a Witness that says which two they were and where.
-"""
+"""Ids, files and requests that two jobs of a batch share.  Pure."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
 from itertools import pairwise
-from typing import Protocol
 
+from ..errors import Problem
+from .locations import Problems
+from .messages import short
 from .render import RenderedJob
 
-#: What must not be given twice: an id, a file; or should not: the same request.
+#: What must not be given twice, an id or a file, and what should not, a request.
 KINDS = ("id", "file", "request")
 
 
-class Roll(Protocol):
-    """Takes the names of jobs as they come."""
+class DuplicateCheck:
+    """Finds names that two jobs share.
 
-    def take(self, kind: str, name: str, shown: str, draft: Callable[[], RenderedJob]) -> None:
-        """Take one *name*, which users know as *shown*."""
+    A first pass over the jobs keeps eight bytes a name.  Where two of those hashes are equal, a second pass finds
+    the jobs.
+    """
 
-
-class Blank:
-    """Takes no names: the jobs were checked before."""
-
-    def take(self, kind: str, name: str, shown: str, draft: Callable[[], RenderedJob]) -> None:
-        """Do nothing."""
-
-
-class Tally:
-    """Notices that names are given twice, in eight bytes a name."""
-
-    def __init__(self) -> None:
+    def __init__(self, problems: Problems, warnings: Problems) -> None:
+        self._problems = problems
+        self._warnings = warnings
         self._hashes = {kind: array("q") for kind in KINDS}
-
-    def take(self, kind: str, name: str, shown: str, draft: Callable[[], RenderedJob]) -> None:
-        """Take one name."""
-        del shown, draft
-        self._hashes[kind].append(hash(name))
-
-    def suspects(self) -> dict[str, frozenset[int]]:
-        """Return the hashes that came more than once, by kind."""
-        return {kind: found for kind, hashes in self._hashes.items() if (found := _twice(hashes))}
-
-
-def _twice(hashes: array[int]) -> frozenset[int]:
-    return frozenset(one for one, following in pairwise(sorted(hashes)) if one == following)
-
-
-#: Told of two jobs with one name: the kind, the name of the later as shown, it, and the earlier with its name.
-Told = Callable[[str, str, RenderedJob, str, RenderedJob], None]
-
-
-class Witness:
-    """Says which jobs have one name."""
-
-    def __init__(self, suspects: dict[str, frozenset[int]], told: Told) -> None:
-        self._suspects = suspects
-        self._told = told
+        self._repeated: dict[str, frozenset[int]] | None = None  #: None during the first pass
         self._first: dict[tuple[str, str], tuple[str, RenderedJob]] = {}
-        self._known = False  #: of the job at hand it was told that its id is taken: nothing more needs saying
+        self._id_taken = False
 
-    def take(self, kind: str, name: str, shown: str, draft: Callable[[], RenderedJob]) -> None:
-        """Take one name; where it was taken before, tell."""
-        if kind == "id":
-            self._known = False
-        if self._known or hash(name) not in self._suspects.get(kind, ()):
+    def needs_second_pass(self) -> bool:
+        """End the first pass; return whether the jobs have to be gone through again."""
+        self._repeated = {kind: _repeated(hashes) for kind, hashes in self._hashes.items()}
+        self._hashes.clear()
+        return any(self._repeated.values())
+
+    def add(self, kind: str, name: str, shown: str, job: RenderedJob) -> None:
+        """Add one name, which messages show as *shown*."""
+        if self._repeated is None:
+            self._hashes[kind].append(hash(name))
             return
-        before = self._first.get((kind, name))
-        if before is None:
-            self._first[kind, name] = (shown, draft())
-        else:
-            self._told(kind, shown, draft(), *before)
-            self._known = kind == "id"
+        # A job whose id is taken shares its files too; one message is enough.
+        self._id_taken = self._id_taken and kind != "id"
+        if self._id_taken or hash(name) not in self._repeated[kind]:
+            return
+        earlier = self._first.get((kind, name))
+        if earlier is None:
+            self._first[kind, name] = (shown, job)
+            return
+        self._id_taken = kind == "id"
+        problem = _duplicate(kind, shown, job, *earlier)
+        (self._warnings if kind == "request" else self._problems).add(problem)
+
+
+def _repeated(hashes: array[int]) -> frozenset[int]:
+    return frozenset(first for first, second in pairwise(sorted(hashes)) if first == second)
+
+
+def _duplicate(kind: str, shown: str, job: RenderedJob, shown_before: str, before: RenderedJob) -> Problem:
+    if kind == "request":
+        message = f"asks for exactly the same image as the job at {before.place}"
+        return job.problem(None, "same_job", message, "n: makes several of one")
+    if kind == "file":
+        message = f"would write the same file as the job at {before.place}"
+        hint = f"{short(shown)!r} and {short(shown_before)!r} are the same name on many disks"
+        return job.problem(
+            "id", "same_file", message, "put {{ id }} into output.file" if shown == shown_before else hint
+        )
+    if "id" not in job.values:
+        message = f"asks for exactly what a job without id at {before.place} asks for"
+        return job.problem(None, "duplicate_job", message, "give both an id, or use n: for several images of one")
+    hint = "ids are unique in a manifest; n: 2 gives the second image the id with -2 appended"
+    if before.template is job.template:
+        hint = 'make the id of every row different, such as  id: "{{ sku }}"'
+    return job.problem("id", "duplicate_id", f"the id {short(shown)!r} is already taken ({before.place})", hint)

@@ -21,8 +21,8 @@ class Remarks:
     def __init__(self, press: JobTemplate) -> None:
         self._entry = press.entry
         self._settable = press.settable
-        self._names = press.names
-        self._written = sorted(press.written)
+        self._names = press.variables
+        self._written = sorted(press.printed)
         self._gaps: dict[str, tuple[int, Row]] = {}  #: by column: in how many rows, and the first of them
         self._strange: list[tuple[str, str, Row]] = []  #: columns, what they may be meant for, and a row that has one
         self._list: Listing | None = None

@@ -5,10 +5,8 @@ A doer: reads the manifest, what it includes, its lists and the images it names.
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,11 @@ from ..money import nano_usd
 from . import budgets, filenames, include
 from .batch import Batch
 from .builder import Naming
-from .candidates import ProviderTable
 from .expansion import Expansion
 from .include import ManifestPart
 from .locations import Origin, Problems
 from .model import PARAMETERS
+from .routing import ProviderTable
 from .templates import Template, TemplateFault
 
 
@@ -37,37 +35,20 @@ def load(
     *providers* are settings that stand under the manifest's own (``batchgen.yaml``).  *today* tells old prices; None
     tells none.
     """
-    with _no_collector():
-        return _load(path, providers or {}, today)
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Switch the garbage collector off: it would walk a growing heap again and again, for twice the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-def _load(path: Path, providers: Mapping[str, Mapping[str, Any]], today: date | None) -> Batch:
     problems, warnings = Problems(), Problems()
     parts = include.gather(path, problems, warnings)
     root = parts[0]
     manifest = root.checked.manifest
     for part in parts:
         _check_vars(part, problems)
-    offers = ProviderTable(parts, providers, problems, today)
+    offers = ProviderTable(parts, providers or {}, problems, today)
     name = manifest.name or path.stem
     _check_name(root, name, problems)
     folder = _folder(root, name, problems)
     naming = Naming(batch=name, file=_file(root, problems), origin=root.origin("output", "file"),
                     sidecar=manifest.output.sidecar)  # fmt: skip
     jobs = Expansion(parts, offers, naming, folder, problems, warnings, today)
-    budget = budgets.caps(manifest.budget, offers.known, root.places, problems)
+    budget = budgets.caps(manifest.budget, offers.names, root.places, problems)
     _check_for_jobs(parts, problems)
     if problems:
         raise ManifestError(problems.listed(), warnings.listed())

@@ -1,88 +1,230 @@
-"""Which of several providers a job goes to, and which may take it over.  Decisions: pure."""
+"""The providers of a manifest, and which of them a job goes to.  Pure."""
 
 from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
 from itertools import accumulate
+from typing import Any
 
+from ..errors import SettingsError, suggest
+from ..providers import presets, validation
 from ..providers.pricing import estimate
-from ..providers.profile import Model
+from ..providers.profile import Model, Profile
+from ..providers.validation import UnsupportedRequest, translate
 from ..route import Route
 from ..task import Task
-from .model import Routing
+from . import include
+from .batch import Stated
+from .include import ManifestPart, merged
+from .locations import Problems
+from .messages import shown
+from .model import RoutingSpec
+from .render import RenderedJob
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One provider that can do a job: the job as it would be asked for it, and the model that would do it."""
+    """A provider that can do a job: the task as it would be sent there, and the model."""
 
     task: Task
     model: Model
 
     @property
     def prompt_max(self) -> int:
-        """Return how many characters of a prompt it takes."""
+        """Return how many characters a prompt may have."""
         rules = self.model.rules(self.task.kind)
         return rules.prompt_max if rules else 0
 
 
 @dataclass(frozen=True, slots=True)
 class RouteChoice:
-    """Who may do a job: the first of ``offers``, or one drawn by its ``shares``, and the others instead of it."""
+    """The providers of a job: its home is the first candidate, or one drawn by weight; the others are fallbacks."""
 
-    offers: tuple[Candidate, ...]
-    shares: tuple[float, ...] = ()  #: bounds in (0, 1], where jobs are spread over the offers
-    wish: Routing = field(default_factory=Routing)
-    lasting: bool = True  #: other prompts would find the same providers
-    without: tuple[tuple[str, str], ...] = ()  #: providers that cannot do it, each with its reason
+    candidates: tuple[Candidate, ...]
+    bounds: tuple[float, ...] = ()  #: cumulated weights in (0, 1], where jobs are spread over the candidates
+    rules: RoutingSpec = field(default_factory=RoutingSpec)
+    any_prompt: bool = True  #: every prompt that these providers accept leads to the same choice
+    without: tuple[tuple[str, str], ...] = ()  #: providers that cannot do the job, each with its reason
 
     @property
     def homes(self) -> tuple[Candidate, ...]:
-        """Return those that jobs of this kind are given to."""
-        return self.offers if self.shares else self.offers[:1]
+        """Return the candidates that jobs are given to first."""
+        return self.candidates if self.bounds else self.candidates[:1]
 
     def route(self, home: Candidate) -> Route | None:
-        """Return who else may do what *home* is given."""
-        others = tuple(offer.task.provider for offer in self.offers if offer is not home)
+        """Return the fallback providers of *home*."""
+        others = tuple(candidate.task.provider for candidate in self.candidates if candidate is not home)
         if not others:
             return None
-        return Route(others=others, failover_after=self.wish.failover_after, any_order=self.wish.strategy == "fastest")
+        any_order = self.rules.strategy == "fastest"
+        return Route(others=others, failover_after=self.rules.failover_after, any_order=any_order)
 
     def home(self, key: str) -> int:
-        """Return which of ``homes`` the job *key* is given to: the same every time."""
-        if not self.shares:
+        """Return which of ``homes`` the job *key* goes to: the same every time."""
+        if not self.bounds:
             return 0
         point = int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:8]) / 2**64
-        return min(bisect_right(self.shares, point), len(self.shares) - 1)
+        return min(bisect_right(self.bounds, point), len(self.bounds) - 1)
 
 
-def routing(value: object) -> Routing:
-    """Return what a job says of its route: nothing, a strategy, or all of it."""
+class ProviderTable:
+    """The providers that the manifest and the settings configure, and the presets; each is built once."""
+
+    def __init__(
+        self,
+        parts: Sequence[ManifestPart],
+        settings: Mapping[str, Mapping[str, Any]],
+        problems: Problems,
+        today: date | None = None,
+    ) -> None:
+        self._problems = problems
+        self._today = today
+        self._own, self._origins, self._broken = include.providers(parts)
+        self._settings = settings
+        root = parts[0].checked.data
+        self._policy = {key: root[key] for key in ("retry", "on_unknown") if root.get(key) is not None}
+        self._profiles: dict[str, Profile | None] = {}
+        for name in self._own:
+            self.profile(name)
+
+    @property
+    def profiles(self) -> dict[str, Profile]:
+        """Return the providers that could be built, by name."""
+        return {name: profile for name, profile in self._profiles.items() if profile is not None}
+
+    @property
+    def limits(self) -> dict[str, Stated]:
+        """Return where the limits of each provider come from."""
+        return {name: self._stated(name) for name in self.profiles}
+
+    def _stated(self, name: str) -> Stated:
+        own, project = self._own.get(name) or {}, self._settings.get(name, {})
+        return Stated(manifest=frozenset(own.get("limits") or ()), project=project.get("limits") or {})
+
+    @property
+    def names(self) -> list[str]:
+        """Return every provider that a job may name."""
+        return [*dict.fromkeys([*self._own, *self._settings, *presets.preset_names()])]
+
+    def profile(self, name: str, job: RenderedJob | None = None) -> Profile | None:
+        """Return a provider; None where its settings are wrong, which is reported once (at *job*)."""
+        if name not in self._profiles:
+            self._profiles[name] = self._built(name, job)
+        return self._profiles[name]
+
+    def _built(self, name: str, job: RenderedJob | None) -> Profile | None:
+        if name in self._broken:
+            return None
+        settings = merged(merged(self._settings.get(name, {}), self._policy), self._own.get(name) or {})
+        try:
+            return presets.profile(name, settings)
+        except SettingsError as error:
+            message = str(error).removeprefix(f"provider {name}: ")
+            if name in self._origins:
+                self._problems.add(self._origins[name].problem("provider", message))
+            elif job is not None:
+                self._problems.add(job.problem("provider", "provider", message))
+            return None
+
+    def choose(self, job: RenderedJob, task: Task) -> RouteChoice | None:
+        """Return which of the job's providers can do *task*; None where none can, which is reported.
+
+        ``task.provider`` is ignored.  ``task.model`` is the model as written; where it is empty, the default model of
+        the first provider that can do the job counts, and its fallbacks must have that model too.
+        """
+        names = self._names(job)
+        rules = _rules(job.values.get("route"))
+        if not names or not self._knows_weights(job, rules, names):
+            return None
+        candidates: list[Candidate] = []
+        misfits: dict[str, tuple[UnsupportedRequest, ...]] = {}
+        without: list[tuple[str, str]] = []
+        for name in names:
+            profile = self.profile(name, job)
+            if profile is None:
+                return None
+            model = task.model or (candidates[0].task.model if candidates else profile.default_model)
+            request = replace(task, provider=name, model=model)
+            if len(names) > 1:
+                request = translate(request, profile)
+            if found := self._misfits(request, profile):
+                misfits[name] = found
+                without.append((name, found[0].message))
+                continue
+            model, details = profile.find(request.model)
+            if candidates and model != candidates[0].task.model:
+                without.append((name, f"it has another model, {model}"))
+            else:
+                candidates.append(Candidate(replace(task, provider=name, model=model), details))
+        if not candidates:
+            self._report(job, misfits)
+            return None
+        any_prompt = not any(misfit.field == "prompt" for found in misfits.values() for misfit in found)
+        ordered, bounds = _ordered(candidates, rules)
+        return RouteChoice(ordered, bounds, rules, any_prompt, tuple(without))
+
+    def _names(self, job: RenderedJob) -> list[str]:
+        names: list[str] = [*dict.fromkeys(job.values.get("provider") or [])]
+        if not names:
+            configured = list(self._own or self._settings)
+            if len(configured) == 1:
+                return configured
+            hint = "write  provider: aigate  under defaults:, or in the job; several are tried in order"
+            self._problems.add(job.problem("provider", "no_provider", "no provider is named for this job", hint))
+            return []
+        unknown = [name for name in names if name not in self.names]
+        for name in unknown:
+            hint = suggest(name, self.names)
+            message = f"no provider is named {shown(name)}"
+            self._problems.add(job.problem("provider", "unknown_provider", message, hint))
+        return [] if unknown else names
+
+    def _knows_weights(self, job: RenderedJob, rules: RoutingSpec, names: list[str]) -> bool:
+        unknown = [name for name in rules.weights if name not in names]
+        if unknown:
+            hint = suggest(unknown[0], names, f"the job's providers: {', '.join(names)}")
+            message = f"weights names {shown(unknown[0])}, which is not a provider of this job"
+            self._problems.add(job.problem("route", "route", message, hint))
+        return not unknown
+
+    def _misfits(self, request: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
+        found = validation.check(request, profile)
+        return found if found or self._today is None else validation.discontinued(request, profile, self._today)
+
+    def _report(self, job: RenderedJob, misfits: Mapping[str, tuple[UnsupportedRequest, ...]]) -> None:
+        """Report what the first provider would refuse, and briefly why the others cannot do the job either."""
+        first, *rest = misfits.values()
+        others = [f"nor {name}: {found[0].message}" for name, found in zip([*misfits][1:], rest, strict=True)]
+        for misfit in first:
+            hint = "; ".join(filter(None, [misfit.hint, *others]))
+            field = "per_request" if misfit.field == "n" and "per_request" in job.values else misfit.field
+            self._problems.add(job.problem(field, f"misfit_{field}", misfit.message, hint))
+
+
+def _rules(value: object) -> RoutingSpec:
+    """Return the routing rules of a job, which may be a strategy's name only."""
     if value is None:
-        return Routing()
-    return Routing.model_validate({"strategy": value} if isinstance(value, str) else value)
+        return RoutingSpec()
+    return RoutingSpec.model_validate({"strategy": value} if isinstance(value, str) else value)
 
 
-def chosen(offers: Sequence[Candidate], wish: Routing, *, lasting: bool) -> RouteChoice:
-    """Order *offers*, which stand in the user's order, as *wish* says."""
-    if wish.strategy == "cheapest":
-        # a price that nobody knows is no low one; among equals the user's order counts
-        return RouteChoice(tuple(sorted(offers, key=_cost)), (), wish, lasting)
-    if wish.strategy == "weighted" and len(offers) > 1:
-        weights = [wish.weights.get(offer.task.provider, 1.0 if not wish.weights else 0.0) for offer in offers]
+def _ordered(candidates: Sequence[Candidate], rules: RoutingSpec) -> tuple[tuple[Candidate, ...], tuple[float, ...]]:
+    """Return *candidates*, which come in the author's order, by the strategy, and their cumulated weights."""
+    if rules.strategy == "cheapest":
+        return tuple(sorted(candidates, key=_cost)), ()
+    if rules.strategy == "weighted" and len(candidates) > 1:
+        default = 0.0 if rules.weights else 1.0
+        weights = [rules.weights.get(candidate.task.provider, default) for candidate in candidates]
         if total := sum(weights):
-            return RouteChoice(tuple(offers), tuple(bound / total for bound in accumulate(weights)), wish, lasting)
-    return RouteChoice(tuple(offers), (), wish, lasting)
+            return tuple(candidates), tuple(bound / total for bound in accumulate(weights))
+    return tuple(candidates), ()
 
 
-def unknown_weights(wish: Routing, names: Sequence[str]) -> list[str]:
-    """Return the providers that *wish* weighs and that the job does not name."""
-    return [name for name in wish.weights if name not in names]
-
-
-def _cost(offer: Candidate) -> tuple[bool, int]:
-    usd = estimate(offer.task, offer.model).expected.usd
+def _cost(candidate: Candidate) -> tuple[bool, int]:
+    """Return the sort key of the cheapest: an unknown price comes last, equal prices keep the author's order."""
+    usd = estimate(candidate.task, candidate.model).expected.usd
     return usd is None, usd or 0

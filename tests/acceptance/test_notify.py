@@ -109,7 +109,7 @@ def test_a_budget_that_is_reached_is_told_before_the_end(project, hook):
 def test_a_webhook_that_does_not_take_it_changes_nothing(project, hook, answer, tries, why):
     hook.answers = [answer]
     done = project.run("run", project.manifest(jobs()), "--yes", "-q", "--notify", hook.url)
-    assert (done.code, done.err) == (0, f"--notify: 127.0.0.1 was not told of finished: {why}\n")
+    assert (done.code, done.err) == (0, f"--notify: 127.0.0.1 did not get the notification of finished: {why}\n")
     assert len(hook.seen) == tries
 
 
@@ -175,8 +175,8 @@ def test_a_target_of_apprise_that_fails_is_told_and_changes_nothing(project, hoo
     )
     done = project.run("run", project.manifest(jobs()), "--yes", "-vv", *options, **env)
     assert done.code == 0
-    assert "--notify: json was not told of finished: apprise could not deliver it: " in done.err
-    assert "error=401" in done.err
+    assert "--notify: json did not get the notification of finished: apprise could not deliver it" in done.err
+    assert "HTTP 401" in done.err
     assert len(hook.seen) == 1
     assert shown(project, done) == []
 
@@ -207,7 +207,7 @@ def test_a_command_gets_the_summary_as_variables_and_on_stdin(project):
 
 def test_a_command_that_fails_is_told_and_changes_nothing(project):
     done = project.run("run", project.manifest(jobs()), "--yes", "-q", "--on-finish", "exit 9")
-    assert (done.code, done.err) == (0, "--on-finish: the command ended with code 9\n")
+    assert (done.code, done.err) == (0, "--on-finish: the command exited with code 9\n")
     refused = project.run("run", project.manifest(jobs(2)), "-q", "--on-finish", 'echo "$BATCHGEN_EXIT_CODE"')
     assert refused.code == 6
     assert refused.err.splitlines()[0] == "6"

@@ -94,7 +94,7 @@ def test_every_provider_that_lacks_its_key_is_told_at_once():
     assert told[1].startswith(
         "no API key for aigate: set the environment variable AIGATE_API_KEY, in the shell or in .env, or"
     )
-    assert told[2] == "Nothing was sent.  A rehearsal needs no key: add --sandbox"
+    assert told[2] == "Nothing was sent.  A sandbox run needs no key: add --sandbox"
     assert "aimlapi" not in str(caught.value)
 
 
@@ -117,7 +117,7 @@ def test_a_provider_that_needs_no_key_has_one_account_and_lacks_nothing():
 def test_a_key_that_cannot_be_one_is_refused_without_showing_it(monkeypatch):
     monkeypatch.setenv("OPENAI_ONE", FIRST)
     monkeypatch.setenv("OPENAI_TWO", f"{SECOND} with a blank")
-    with pytest.raises(KeyMissing, match="OPENAI_TWO does not hold an API key") as caught:
+    with pytest.raises(KeyMissing, match="OPENAI_TWO does not contain an API key") as caught:
         load_keys(PROFILES, ["openai"], [])
     assert "canary" not in str(caught.value)
 

@@ -63,7 +63,7 @@ def test_own_and_library_events_are_lines_of_one_form(tmp_path):
 def test_nothing_secret_and_nothing_that_steers_a_terminal(tmp_path, as_text):
     nasty = "a\x1b[2Jb\r\nc\x7f\u202ed\x85\ud800"
     told: list[str] = []
-    with log.logging_to(wanted(tmp_path, as_text=as_text, verbose=2, tell=told.append)):
+    with log.logging_to(wanted(tmp_path, as_text=as_text, verbose=2, show=told.append)):
         log.hide_secrets([CANARY, ""])
         log.event("failed", message=f"{nasty} {CANARY}", deep={"list": [f"x{CANARY}", SIGNED]})
         logging.getLogger("lib").warning("Authorization: Bearer abcdefgh12345 sk-proj-0123456789abcdefgh %s", CANARY)
@@ -94,16 +94,16 @@ def test_a_log_that_cannot_be_written_is_told_once_and_ends_nothing(tmp_path, br
     told: list[str] = []
     file = Path("/dev/full") if broken == "full" else tmp_path / "file" / "logs" / "x.jsonl"
     (tmp_path / "file").write_text("no folder")
-    with log.logging_to(log.LogOptions(file=file, tell=told.append)):
+    with log.logging_to(log.LogOptions(file=file, show=told.append)):
         log.event("one")
         log.event("two")
-    assert told == [f"the log {file} cannot be written; the run goes on"]
+    assert told == [f"the log {file} cannot be written; the run continues"]
 
 
 def test_the_terminal_shows_what_was_asked_for(tmp_path):
     told: list[str] = []
     for verbose in (0, 1, 2):
-        with log.logging_to(wanted(tmp_path, verbose=verbose, tell=told.append)):
+        with log.logging_to(wanted(tmp_path, verbose=verbose, show=told.append)):
             log.event("claimed", logging.DEBUG, job=f"claimed-{verbose}")
             log.event("delivered", job=f"done-{verbose}", message="two words")
     assert [line.split(" ", 1)[1] for line in told] == [

@@ -81,7 +81,7 @@ def test_M3_deep_nesting_is_refused_at_once(place, witness, name):
 
 @pytest.mark.parametrize("text", ["jobs: &a [*a]\n", f"defaults: &d {{extra: *d}}\n{ONE}"])
 def test_M4_a_value_that_holds_itself_is_refused(place, witness, text):
-    refused(place, witness, text, "refers to the value it stands in")
+    refused(place, witness, text, "refers to the value that contains it")
 
 
 def test_M5_a_key_given_twice_is_told_with_both_lines(place, witness):
@@ -230,7 +230,7 @@ def test_M17_one_id_or_one_file_for_two_jobs(place, witness):
     jobs = "".join(
         f"- {{id: {name}, prompt: P{n}, provider: openai}}\n" for n, name in enumerate(["a", "a", "B", "b", "c", "c-2"])
     ).replace("id: c,", "id: c, n: 2,")
-    said = refused(place, witness, f"jobs:\n{jobs}", "taken already", "same file")
+    said = refused(place, witness, f"jobs:\n{jobs}", "already taken", "same file")
     for line in (3, 5, 7):
         assert f"m.yaml:{line}:" in said
 

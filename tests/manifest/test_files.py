@@ -103,7 +103,7 @@ EXPECTED = [
     (27, 62, "misfit_background", "png or webp"),
     (28, 5, "wrong_type", "a mapping (key: value), is the number 17"), (29, 34, "misfit_quality", "low, medium, high"),
     (29, 60, "misfit_per_request", "per_request"), (30, 5, "no_prompt", "no prompt"),
-    (32, 10, "same_file", "one name on many disks"),
+    (32, 10, "same_file", "the same name on many disks"),
     (33, 33, "misfit_model", "gpt-image-2"), (34, 13, "duplicate_key", "line 34"), (34, 28, "bad_value", "U+0000"),
     (35, 21, "bad_value", "blank"), (35, 35, "api_key", "environment"), (36, 34, "bad_source", "https"),
     (37, 57, "misfit_images", "gptimageapi cannot edit"),

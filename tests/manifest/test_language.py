@@ -220,9 +220,7 @@ def test_mistakes_stand_where_they_are_in_the_list(write):
         "p.csv:2:15: jobs[0].size: aigate (gpt-image-2) does not make 1000x1000: both edges must be "
     )
     assert number == "p.csv:3:19: jobs[0].n: should be a whole number, is 'many'"
-    assert taken.startswith(
-        "p.csv:4:1: jobs[0].id: the id 'a' is taken already (p.csv:2) (let the id name what differs "
-    )
+    assert taken.startswith("p.csv:4:1: jobs[0].id: the id 'a' is already taken (p.csv:2) (make the id of every row ")
 
 
 def test_mistakes_of_the_list_itself(write):
@@ -327,7 +325,7 @@ def test_includes_that_lead_nowhere_or_in_circles(write):
 def test_ids_are_unique_across_files(write):
     path = write(HEAD + "include: a.yaml\njobs: [{id: x, prompt: x}]\n", a_yaml="jobs: [{id: x, prompt: y}]\n")
     (found,) = wrong(path)
-    assert "the id 'x' is taken already" in found
+    assert "the id 'x' is already taken" in found
 
 
 def test_prices_that_were_read_long_ago_are_told_once(write):

@@ -50,7 +50,7 @@ def wrong(path: Path) -> list[str]:
 def test_an_edit_without_an_image_is_no_generation(write, kind, rows, places):
     found = wrong(write(f"prompt: Remove the background, from: l.{kind}", **{f"l_{kind}": rows}))
     assert [line.split(": ")[0] for line in found] == places
-    assert all("jobs[0].images: is empty, so that there is nothing to edit" in line for line in found)
+    assert all("jobs[0].images: is empty, so there is nothing to edit" in line for line in found)
     assert 'where: {images: "?*"}' in found[0]
 
 
@@ -117,7 +117,7 @@ def test_what_excludes_nothing_is_told(write):
 def test_tags_that_stay_as_they_are_are_told(write, prompt, warnings):
     found = told(write(f"prompt: {prompt}"))
     assert [line.partition(" (")[0] for line in found] == [
-        "m.yaml:3:14: jobs[0].prompt: holds {% and no {{ }}, so it is no template: it is sent as it stands"
+        "m.yaml:3:14: jobs[0].prompt: contains {% but no {{ }}, so it is not a template: it is sent as it is"
     ] * warnings
 
 
@@ -178,7 +178,7 @@ def test_a_folder_of_results_alone_is_meant(write, shelf):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('  - prompt: "A cat\n  - prompt: "B"\n', "m.yaml:3:13: the quote that opens here ends only in line 4"),
+        ('  - prompt: "A cat\n  - prompt: "B"\n', "m.yaml:3:13: the quote that opens here is closed only in line 4"),
         ("  - {id: a, prompt: 'it's a cat'}\n", "m.yaml:3:25: text follows a closing quote (write '' for"),
         ('  - prompt: "a "red" cat"\n', 'm.yaml:3:17: text follows a closing quote (write \\" for'),
         ("  id: a\n  prompt: B\n", "m.yaml:3:3: jobs: should be a list, is a mapping (begin each item with a dash)"),

@@ -1,7 +1,8 @@
-"""Files of variables, ``.env``: what they say comes last, after the environment.  A doer: reads files."""
+"""Files of environment variables (``.env``): their values apply where the environment sets none."""
 
 from __future__ import annotations
 
+import io
 import re
 import stat
 from collections.abc import Callable, Mapping, MutableMapping
@@ -10,64 +11,57 @@ from typing import Literal
 
 from ...errors import SettingsError
 
-_LINE = re.compile(
-    r"""\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*
-    (?: '(?P<single>[^']*)' | "(?P<double>(?:[^"\\]|\\.)*)" | (?P<bare>[^'"\s\#][^\n]*?)? )
-    \s*(?:(?<=[\s'"=])\#.*)?""",
-    re.VERBOSE,
-)
-_ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
-
-#: Endings of a key's name: the key itself, a file that holds it, a command that prints it.
+#: Suffixes of a key's variable: the key itself, a file that contains it, a command that prints it.
 SUFFIXES = ("", "_FILE", "_COMMAND")
-#: Which file each variable came from, of those that a file set in this process.
+#: The file that set each variable of this process, if a file did.
 origins: dict[str, Path] = {}
-#: What a project's file sets besides settings of batchgen: each may be a key, if a provider names it.
-#: None of it enters the environment, where libraries and child processes would take it for theirs.
+#: Variables of a project's file that may only serve as API keys, if a provider names them.
+#: They stay out of the environment, where libraries and child processes would take them for their own.
 keys: dict[str, str] = {}
-#: Variables that a project's file sets and that are ignored.
+#: Variables of a project's file that are ignored.
 ignored: list[str] = []
 
-#: What becomes of a variable: it enters the environment, it may only serve as a key, or it is ignored.
+#: How a variable is used: it enters the environment, it may only serve as a key, or it is ignored.
 Use = Literal["set", "key", "ignored"]
 
 
 def load(
-    path: Path, environment: MutableMapping[str, str], fate: Callable[[str, str], Use] = lambda _name, _value: "set"
+    path: Path, environment: MutableMapping[str, str], use_of: Callable[[str, str], Use] = lambda _name, _value: "set"
 ) -> bool:
-    """Put what *path* says into *environment*, where it is not there by any other way; tell whether others may read it.
+    """Add the variables of *path* to *environment*, unless it has them; return whether other users can read the file.
 
-    NAME is there also as NAME_FILE and NAME_COMMAND.  *fate* decides what becomes of a variable, by name and value.
+    A variable also counts as set if NAME_FILE or NAME_COMMAND is.  *use_of* decides by name and value.
     Raises SettingsError, which never shows a value.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        open_to_all = bool(path.stat().st_mode & stat.S_IROTH)
+        readable_by_others = bool(path.stat().st_mode & stat.S_IROTH)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: {getattr(error, 'strerror', None) or 'is not UTF-8 text'}") from error
     for name, value in parse(text, path).items():
-        if any(f"{name}{ending}" in environment for ending in SUFFIXES):
+        if any(f"{name}{suffix}" in environment for suffix in SUFFIXES):
             continue
-        becomes = fate(name, value)
-        if becomes == "ignored":
+        use = use_of(name, value)
+        if use == "ignored":
             ignored.append(name)
             continue
-        (environment if becomes == "set" else keys)[name] = value
+        (environment if use == "set" else keys)[name] = value
         origins[name] = path
-    return open_to_all
+    return readable_by_others
 
 
 def parse(text: str, path: Path) -> Mapping[str, str]:
-    """Return the variables that *text* sets: NAME=value, quoted or not, one a line; # begins a comment."""
-    found: dict[str, str] = {}
-    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        seen = _LINE.fullmatch(line)
-        if seen is None:
-            raise SettingsError(f"{path}:{number}: should be NAME=value, with quotes that end on the same line")
-        if seen["double"] is not None:
-            found[seen["name"]] = re.sub(r"\\(.)", lambda sign: _ESCAPED.get(sign[1], sign[1]), seen["double"])
-        else:
-            found[seen["name"]] = seen["single"] if seen["single"] is not None else (seen["bare"] or "")
-    return found
+    """Return the variables in *text*, one NAME=value a line; raise SettingsError with the line of a mistake."""
+    from dotenv.parser import parse_stream
+
+    variables: dict[str, str] = {}
+    for binding in parse_stream(io.StringIO(text.removeprefix("\ufeff"))):
+        original = binding.original.string
+        if binding.key is None and not binding.error:
+            continue  # a comment or an empty line
+        if binding.value is None or not re.fullmatch(r"[A-Za-z_]\w*", binding.key or "", re.ASCII):
+            # The parser counts the empty lines before a variable as part of it.
+            line = binding.original.line + original[: len(original) - len(original.lstrip())].count("\n")
+            raise SettingsError(f"{path}:{line}: expected NAME=value; a quoted value needs its closing quote")
+        variables[binding.key or ""] = binding.value
+    return variables

@@ -1,7 +1,8 @@
-"""The API keys of a run: one for a provider, or several, each an account of its own."""
+"""API keys: where each one is found, and the keys of a run. A provider has one, or several as separate accounts."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import stat
@@ -12,67 +13,17 @@ from pathlib import Path
 
 from ...errors import KeyMissing
 from ...providers.profile import Profile
-from . import dotenv, settings
+from . import dotenv
 
-#: What stands for every provider's key in a rehearsal; the sandbox takes any.
+#: The key of every provider in a sandbox run; the sandbox accepts any.
 SANDBOX_KEY = "sandbox-rehearsal"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ApiKeys:
-    """Keys by provider, and by the name of the variable that each came from; they show in no repr."""
-
-    keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
-    without_key: Sequence[str] = ()  #: providers that might take jobs over, had they a key
-
-    def accounts(self, known: Profile) -> Sequence[str | None]:
-        """Return the names of a provider's accounts; None stands for the only one that it may have.
-
-        Where it may have several, one has a name also while the keys of the others are away: calls are booked under it.
-        """
-        names = tuple(filter(None, self.keys.get(known.name, ())))
-        return names if names and len(known.api_key_env) > 1 else (None,)
-
-    @property
-    def first(self) -> Mapping[str, str]:
-        """Return one key for each provider."""
-        return {provider: next(iter(found.values())) for provider, found in self.keys.items() if found}
-
-
-def load_keys(profiles: Mapping[str, Profile], needed: Iterable[str], welcome: Iterable[str]) -> ApiKeys:
-    """Return the keys of the providers *needed*; raise KeyMissing naming each variable to set.
-
-    Those of *welcome* are taken along where they are there.
-    """
-    environment, needed = settings.environment(), dict.fromkeys(needed)
-    keys: dict[str, dict[str, str]] = {}
-    lacking: list[str] = []
-    keyless: list[str] = []
-    for name in dict.fromkeys([*needed, *welcome]):
-        names = profiles[name].api_key_env
-        found = find_keys(names, environment)
-        keys[name] = {variable: key.value for variable, key in found.items()}
-        if names and not found:
-            del keys[name]
-            (lacking if name in needed else keyless).append(name)
-    if lacking:
-        told = [missing_key(name, profiles[name].api_key_env) for name in lacking]
-        raise KeyMissing("\n".join([*told, "Nothing was sent.  A rehearsal needs no key: add --sandbox"]))
-    return ApiKeys(keys=keys, without_key=tuple(keyless))
-
-
-def sandbox_keys(profiles: Iterable[str]) -> ApiKeys:
-    """Return keys that open nothing but the sandbox."""
-    return ApiKeys(keys={name: {"": SANDBOX_KEY} for name in profiles})
-
-
 #: Seconds that a command which prints a key may take.
 COMMAND_TIMEOUT = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Key:
-    """An API key and where it came from; it never shows in a repr."""
+    """An API key and its source; the repr hides the key."""
 
     value: str
     source: str
@@ -81,13 +32,62 @@ class Key:
         return f"Key(source={self.source!r})"
 
 
-def find_key(name: str, environment: Mapping[str, str]) -> Key | None:
-    """Return the key found under *name*, or None.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApiKeys:
+    """The keys of a run by provider and by variable; the repr hides them."""
 
-    It is, in this order: the variable NAME, the file that NAME_FILE names (readable by its owner only), the output of
-    the command in NAME_COMMAND.  Raises KeyMissing where something is there but cannot be a key.
+    keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    without_key: Sequence[str] = ()  #: fallback providers that have no key
+
+    def accounts(self, profile: Profile) -> Sequence[str | None]:
+        """Return the names of a provider's accounts; None is the only account of a provider with one key.
+
+        A provider that may have several keys names its account even while only one is set, because calls are booked
+        under that name.
+        """
+        names = tuple(filter(None, self.keys.get(profile.name, ())))
+        return names if names and len(profile.api_key_env) > 1 else (None,)
+
+    @property
+    def first(self) -> Mapping[str, str]:
+        """Return one key for each provider."""
+        return {provider: next(iter(keys.values())) for provider, keys in self.keys.items() if keys}
+
+
+def load_keys(profiles: Mapping[str, Profile], needed: Iterable[str], optional: Iterable[str]) -> ApiKeys:
+    """Return the keys of the providers *needed*, and those of *optional* that have one.
+
+    Raises KeyMissing naming each variable to set.
     """
-    environment = _with_keys(name, environment)
+    needed = dict.fromkeys(needed)
+    keys: dict[str, dict[str, str]] = {}
+    missing: list[str] = []
+    without_key: list[str] = []
+    for name in dict.fromkeys([*needed, *optional]):
+        variables = profiles[name].api_key_env
+        by_variable = find_keys(variables, os.environ)
+        if by_variable or not variables:
+            keys[name] = {variable: key.value for variable, key in by_variable.items()}
+        else:
+            (missing if name in needed else without_key).append(name)
+    if missing:
+        lines = [missing_key(name, profiles[name].api_key_env) for name in missing]
+        raise KeyMissing("\n".join([*lines, "Nothing was sent.  A sandbox run needs no key: add --sandbox"]))
+    return ApiKeys(keys=keys, without_key=tuple(without_key))
+
+
+def sandbox_keys(profiles: Iterable[str]) -> ApiKeys:
+    """Return keys that only the sandbox accepts."""
+    return ApiKeys(keys={name: {"": SANDBOX_KEY} for name in profiles})
+
+
+def find_key(name: str, environment: Mapping[str, str]) -> Key | None:
+    """Return the key called *name*, or None.
+
+    Precedence, highest first: the variable NAME, the file in NAME_FILE (which only its owner may read), the output of
+    the command in NAME_COMMAND.  Raises KeyMissing if what is there cannot be a key.
+    """
+    environment = _with_project_keys(name, environment)
     if value := environment.get(name, "").strip():
         origin = dotenv.origins.get(name)
         return _checked(value, f"{name} in {origin}" if origin else f"the environment variable {name}")
@@ -98,49 +98,46 @@ def find_key(name: str, environment: Mapping[str, str]) -> Key | None:
     return None
 
 
+def find_keys(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, Key]:
+    """Return every key under *names*; a key that two names share counts once.  Raises KeyMissing."""
+    keys: dict[str, Key] = {}
+    for name in names:
+        key = find_key(name, environment)
+        if key is not None and key.value not in {other.value for other in keys.values()}:
+            keys[name] = key
+    return keys
+
+
 def configured_names(names: Iterable[str], environment: Mapping[str, str]) -> list[str]:
-    """Return those of *names* under which a key is said to be; reads none."""
+    """Return those of *names* that are configured in any way, without reading a key."""
     return [
         name
         for name in names
-        if any(_with_keys(name, environment).get(f"{name}{ending}") for ending in dotenv.SUFFIXES)
+        if any(_with_project_keys(name, environment).get(f"{name}{suffix}") for suffix in dotenv.SUFFIXES)
     ]
 
 
-def _with_keys(name: str, environment: Mapping[str, str]) -> Mapping[str, str]:
-    """Return *environment*; where it lacks the key *name*, with what a project's .env sets for it."""
-    if any(f"{name}{ending}" in environment for ending in dotenv.SUFFIXES):
+def missing_key(provider: str, names: Iterable[str]) -> str:
+    """Return a message that names the variables to set for *provider*."""
+    first, *others = names
+    alternatives = f" (or {', '.join(others)})" if others else ""
+    ways = f"in the shell or in .env, or {first}_FILE, or {first}_COMMAND"
+    return f"no API key for {provider}: set the environment variable {first}{alternatives}, {ways}"
+
+
+def _with_project_keys(name: str, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Return *environment* with the key *name* of a project's .env, if it has none itself."""
+    if any(f"{name}{suffix}" in environment for suffix in dotenv.SUFFIXES):
         return environment
-    own = {full: dotenv.keys[full] for ending in dotenv.SUFFIXES if (full := f"{name}{ending}") in dotenv.keys}
+    own = {full: dotenv.keys[full] for suffix in dotenv.SUFFIXES if (full := f"{name}{suffix}") in dotenv.keys}
     return {**environment, **own} if own else environment
 
 
-def find_keys(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, Key]:
-    """Return every key found under *names*, by name; one that stands under two names counts once.
-
-    Looks where ``find_key`` does, and raises what it raises.
-    """
-    found: dict[str, Key] = {}
-    for name in names:
-        key = find_key(name, environment)
-        if key is not None and key.value not in {known.value for known in found.values()}:
-            found[name] = key
-    return found
-
-
-def missing_key(provider: str, names: Iterable[str]) -> str:
-    """Return the text that says which variable to set for *provider*."""
-    first, *others = names
-    also = f" (or {', '.join(others)})" if others else ""
-    ways = f"in the shell or in .env, or {first}_FILE, or {first}_COMMAND"
-    return f"no API key for {provider}: set the environment variable {first}{also}, {ways}"
-
-
 def _checked(value: str, source: str) -> Key:
-    # a key with a line break or a typographic quote would only fail in the HTTP client, which prints it
+    # A line break or a typographic quote in a key would only fail in the HTTP client, which prints the key.
     if not re.fullmatch(r"[!-~]{4,4096}", value):
-        why = "it is too short" if len(value) < 4 else "it has characters that no key has (quotes? a line break?)"
-        raise KeyMissing(f"{source} does not hold an API key: {why}")
+        reason = "it is too short" if len(value) < 4 else "it has characters that no key has (quotes? a line break?)"
+        raise KeyMissing(f"{source} does not contain an API key: {reason}")
     return Key(value=value, source=source)
 
 
@@ -148,7 +145,7 @@ def _from_file(path: Path, name: str) -> str:
     try:
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise KeyMissing(f"{name}_FILE: {path} can be read by others; run: chmod 600 {shlex.quote(str(path))}")
-        # never decoded strictly: that error would hold the key
+        # A strict decoding error would contain the key.
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError as error:
         raise KeyMissing(f"{name}_FILE: {path}: {error.strerror}") from error
@@ -156,7 +153,7 @@ def _from_file(path: Path, name: str) -> str:
 
 def _from_command(command: str, name: str) -> str:
     try:
-        done = subprocess.run(  # noqa: S603 - the user's own command, and no shell
+        process = subprocess.run(  # noqa: S603 - the user's own command, and no shell
             shlex.split(command),
             capture_output=True,
             encoding="utf-8",
@@ -166,7 +163,7 @@ def _from_command(command: str, name: str) -> str:
             stdin=subprocess.DEVNULL,
         )
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        raise KeyMissing(f"{name}_COMMAND could not be run: {type(error).__name__}") from error
-    if done.returncode != 0:
-        raise KeyMissing(f"{name}_COMMAND ended with code {done.returncode}")
-    return done.stdout.strip()
+        raise KeyMissing(f"{name}_COMMAND cannot be run: {type(error).__name__}") from error
+    if process.returncode != 0:
+        raise KeyMissing(f"{name}_COMMAND exited with code {process.returncode}")
+    return process.stdout.strip()

@@ -1,4 +1,4 @@
-"""Which providers there are: the presets, and those that ``batchgen.yaml`` adds or changes."""
+"""The providers of a project: the presets, and those that ``batchgen.yaml`` adds or changes."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from . import settings
 
 
 def provider_settings(project: Project) -> Mapping[str, Mapping[str, Any]]:
-    """Return what ``batchgen.yaml`` says of providers, by name."""
-    wishes: Mapping[str, Mapping[str, Any]] = settings.project_settings(project.root).get("providers") or {}
-    return wishes
+    """Return the provider settings in ``batchgen.yaml``, by name."""
+    providers: Mapping[str, Mapping[str, Any]] = settings.project_settings(project.root).get("providers") or {}
+    return providers
 
 
-def require_provider(name: str, everyone: Collection[str]) -> None:
-    """Raise UsageError, with what was probably meant, where *name* is not among *everyone*."""
-    if name not in everyone:
-        raise UsageError(f"there is no provider {name!r}; {suggest(name, everyone)}")
+def require_provider(name: str, names: Collection[str]) -> None:
+    """Raise UsageError with a suggestion if *name* is not among *names*."""
+    if name not in names:
+        raise UsageError(f"unknown provider {name!r}; {suggest(name, names)}")
 
 
-def display_profile(name: str, wishes: Mapping[str, Mapping[str, Any]]) -> Profile:
-    """Return a provider to look at, not to call: a gateway need not have an address yet.  Raises SettingsError."""
-    override = dict(wishes.get(name) or {})
+def display_profile(name: str, overrides: Mapping[str, Mapping[str, Any]]) -> Profile:
+    """Return the profile of a provider for display only: a gateway may lack an address.  Raises SettingsError."""
+    override = dict(overrides.get(name) or {})
     if name == "gateway" and not override.get("base_url"):
         override["base_url"] = "https://gateway.invalid"
     return profile(name, override)
 
 
 def load_profiles(project: Project, names: Sequence[str] = ()) -> Mapping[str, Profile]:
-    """Return the providers *names*, or all presets and configured ones; raise UsageError for an unknown name.
+    """Return the profiles of *names*, or of all presets and configured providers; raise UsageError for unknown names.
 
-    A gateway that nobody told the address of is left out, unless it is named: then its SettingsError says so.
+    A gateway without an address is skipped, unless it is named: then a SettingsError reports it.
     """
-    wishes = provider_settings(project)
-    everyone = dict.fromkeys([*preset_names(), *wishes])
+    overrides = provider_settings(project)
+    all_names = dict.fromkeys([*preset_names(), *overrides])
     for name in names:
-        require_provider(name, everyone)
-    found = {}
-    for name in names or everyone:
-        override = dict(wishes.get(name) or {})
+        require_provider(name, all_names)
+    profiles = {}
+    for name in names or all_names:
+        override = dict(overrides.get(name) or {})
         if name == "gateway" and not override.get("base_url"):
             if project.sandbox:
-                override["base_url"] = "http://127.0.0.1"  # replaced by the sandbox's own
+                override["base_url"] = "http://127.0.0.1"  # The sandbox's address replaces it.
             elif not names:
                 continue
-        found[name] = profile(name, override)
-    return found
+        profiles[name] = profile(name, override)
+    return profiles

@@ -1,4 +1,4 @@
-"""The proxies and certificates between this machine and each provider, as the environment names them."""
+"""Proxies and certificates that the environment configures for the connection to each provider."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ class Proxy:
 
 def proxies(profiles: Iterable[Profile]) -> Iterator[Proxy]:
     """Yield the proxies in force, each with the providers whose calls it carries."""
-    far = [one for one in profiles if _host(one) and not is_loopback(_host(one))]
+    remote = [profile for profile in profiles if _host(profile) and not is_loopback(_host(profile))]
     for scheme, address in urllib.request.getproxies_environment().items():
         name = f"{scheme}_proxy"
-        variable = next((one for one in (name, name.upper()) if os.environ.get(one)), name)
+        variable = next((key for key in (name, name.upper()) if os.environ.get(key)), name)
         if scheme == "all":
             unused = "batchgen does not use it; HTTPS_PROXY is the one it uses"
             yield Proxy(variable=variable, address=without_login(address), providers=(), flaw=unused)
         if scheme not in ("http", "https"):
             continue
-        through = [one for one in far if one.base_url.startswith(f"{scheme}://")]
-        names = tuple(one.name for one in through if not urllib.request.proxy_bypass(_host(one)))
-        why = proxy_problem(address)
-        unusable = None if why is None else f"it cannot be used: {why}"
+        matching = [profile for profile in remote if profile.base_url.startswith(f"{scheme}://")]
+        names = tuple(profile.name for profile in matching if not urllib.request.proxy_bypass(_host(profile)))
+        reason = proxy_problem(address)
+        unusable = None if reason is None else f"it cannot be used: {reason}"
         yield Proxy(variable=variable, address=without_login(address), providers=names, flaw=unusable)
 
 
 def bypassing_providers(profiles: Iterable[Profile]) -> list[str]:
     """Return the providers that NO_PROXY keeps from every proxy."""
-    return [one.name for one in profiles if _host(one) and urllib.request.proxy_bypass(_host(one))]
+    return [profile.name for profile in profiles if _host(profile) and urllib.request.proxy_bypass(_host(profile))]
 
 
 def tls_providers(profiles: Iterable[Profile]) -> list[str]:
     """Return the providers whose certificates are checked."""
-    return [one.name for one in profiles if one.base_url.startswith("https://")]
+    return [profile.name for profile in profiles if profile.base_url.startswith("https://")]
 
 
 def _host(profile: Profile) -> str:

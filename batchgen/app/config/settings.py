@@ -1,4 +1,4 @@
-"""What comes from outside the manifest: API keys, ``batchgen.yaml``, the user's own file.  A doer: reads all three."""
+"""Settings files: a project's ``batchgen.yaml`` over the user's own ``config.yaml``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PROJECT_FILE = "batchgen.yaml"
 USER_FILE = "config.yaml"
-#: What may stand in them, and what it should be.
+#: The sections of a settings file, and what each should be.
 SECTIONS = {
     "providers": "should map the name of a provider to its settings",
     "confirm_above": "should be an amount in USD, such as 5",
@@ -25,33 +25,30 @@ SECTIONS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SettingsLayer:
-    """One file of settings and what it says."""
+    """One settings file and its values."""
 
     file: Path
     values: Mapping[str, Any]
     places: Places
-    is_users: bool = False  #: the user's, not one that a project shares
+    is_users: bool = False  #: the user's own file, not a shared one of a project
 
 
 def project_settings(start: Path) -> Mapping[str, Any]:
-    """Return what ``batchgen.yaml`` says, and beneath it the user's own settings; raise SettingsError."""
-    found: Mapping[str, Any] = {}
+    """Return the settings of ``batchgen.yaml``, over the user's own; raise SettingsError."""
+    merged: Mapping[str, Any] = {}
     for layer in reversed(layers(start)):
-        found = _over(found, layer.values)
-    return found
+        merged = _merge(merged, layer.values)
+    return merged
 
 
 def layers(start: Path) -> list[SettingsLayer]:
-    """Return the files of settings that there are with what each says, the one that goes first first.
-
-    Raises SettingsError.
-    """
-    files = {project_file(start): False, user_file(environment()): True}
+    """Return the existing settings files, highest precedence first; raise SettingsError."""
+    files = {project_file(start): False, user_file(os.environ): True}
     return [_read(file, is_users=own) for file, own in files.items() if file is not None]
 
 
 def user_file(environment: Mapping[str, str]) -> Path | None:
-    """Return the user's own settings: what BATCHGEN_CONFIG names, or config.yaml in the configuration folder."""
+    """Return the user's own settings file: $BATCHGEN_CONFIG, or config.yaml in the configuration folder."""
     if named := environment.get("BATCHGEN_CONFIG"):
         return Path(named)
     folder = environment.get("XDG_CONFIG_HOME") or Path.home() / ".config"
@@ -59,17 +56,17 @@ def user_file(environment: Mapping[str, str]) -> Path | None:
     return file if file.is_file() else None
 
 
-def _over(under: Mapping[str, Any], over: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return *under* with what *over* says put over it, mapping by mapping."""
-    both = {
-        name: _over(under[name], value) if isinstance(under.get(name), dict) and isinstance(value, dict) else value
-        for name, value in over.items()
+def _merge(base: Mapping[str, Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return *base* updated with *values*, mapping by mapping."""
+    updates = {
+        name: _merge(base[name], value) if isinstance(base.get(name), dict) and isinstance(value, dict) else value
+        for name, value in values.items()
     }
-    return {**under, **both}
+    return {**base, **updates}
 
 
 def project_file(start: Path) -> Path | None:
-    """Return the ``batchgen.yaml`` of *start*: looked for there and upward as far as the project goes."""
+    """Return the nearest ``batchgen.yaml`` in *start* or above, up to the repository's or the home folder."""
     for folder in (start, *start.parents):
         file = folder / PROJECT_FILE
         if file.is_file():
@@ -80,7 +77,7 @@ def project_file(start: Path) -> Path | None:
 
 
 def _read(file: Path, *, is_users: bool) -> SettingsLayer:
-    # it loads much; where there are no settings, nothing needs it
+    # The reader loads much, and most commands run without a settings file.
     from ...manifest.yaml_reader import parse_any
 
     try:
@@ -90,18 +87,18 @@ def _read(file: Path, *, is_users: bool) -> SettingsLayer:
     except ManifestError as error:
         raise SettingsError(str(error)) from error
     places = document.places
-    said = {} if document.data is None else document.data
-    if problems := [*document.problems, *_misplaced(said, places)]:
+    values = {} if document.data is None else document.data
+    if problems := [*document.problems, *_misplaced(values, places)]:
         raise SettingsError("\n".join(map(str, problems)))
-    return SettingsLayer(file=file, values=said, places=places, is_users=is_users)
+    return SettingsLayer(file=file, values=values, places=places, is_users=is_users)
 
 
-def _misplaced(said: object, places: Places) -> Iterator[Problem]:
-    """Yield what cannot be meant; what providers and commands make of their settings is for them to say."""
-    if not isinstance(said, dict):
+def _misplaced(values: object, places: Places) -> Iterator[Problem]:
+    """Yield the problems of the sections; providers and commands check their own settings."""
+    if not isinstance(values, dict):
         yield places.problem((), "not_a_mapping", f"settings are {', '.join(SECTIONS)}, as key: value")
         return
-    for name, value in said.items():
+    for name, value in values.items():
         if name not in SECTIONS:
             hint = suggest(name, SECTIONS)
             yield places.problem((name,), "unknown_key", f"unknown key {name!r}", hint, key=True)
@@ -111,11 +108,6 @@ def _misplaced(said: object, places: Places) -> Iterator[Problem]:
         elif value is not None and not isinstance(value, dict):
             yield places.problem((name,), "wrong_type", SECTIONS[name])
         else:
-            for one, inside in (value or {}).items():
-                if not isinstance(inside, dict) and (inside is not None or name == "providers"):
-                    yield places.problem((name, one), "wrong_type", "should be a mapping (key: value)")
-
-
-def environment() -> Mapping[str, str]:
-    """Return this process's environment."""
-    return os.environ
+            for key, inner in (value or {}).items():
+                if not isinstance(inner, dict) and (inner is not None or name == "providers"):
+                    yield places.problem((name, key), "wrong_type", "should be a mapping (key: value)")

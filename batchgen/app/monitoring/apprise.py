@@ -1,7 +1,7 @@
-"""Messages to people by apprise, which is an extra.  A doer: it loads a large library, and that opens sockets.
+"""Notifications through apprise, an optional dependency that reaches chats, mail and phones.
 
-An address holds the credentials, anywhere: ``slack://TOKEN/TOKEN``, ``mailto://me:password@example.com``.  What
-apprise says of it is therefore heard here, and passed on without any part of the address.
+An address contains its credentials anywhere (``slack://TOKEN/TOKEN``, ``mailto://me:password@example.com``), and so may
+apprise's messages about it.  Nothing but the scheme and an HTTP status is passed on.
 """
 
 from __future__ import annotations
@@ -13,56 +13,51 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from io import StringIO
 from typing import Any
 from urllib.parse import unquote
 
-#: How the extra is installed.
 INSTALL = "pip install 'batchgen[notify]'"
-
-#: Shorter parts of an address stand in any sentence by chance.
-_TELLING = 3
 
 
 def is_installed() -> bool:
-    """Tell whether apprise is there."""
+    """Return whether apprise is installed."""
     return find_spec("apprise") is not None
 
 
 def understands(url: str) -> bool:
-    """Tell whether apprise can make anything of *url*.
-
-    It loads all its plugins for that, about a second of processor time: better before a run than during one.
-    """
-    with _overheard():
+    """Return whether apprise supports *url*.  The first call loads all plugins, about a second of CPU time."""
+    with _captured():
         try:
             return _target(url) is not None
-        except Exception:  # noqa: BLE001 - whatever a plugin makes of an address that is none
+        except Exception:  # noqa: BLE001 - plugins raise anything for a malformed address
             return False
 
 
 def deliver(url: str, title: str, text: str, kind: str) -> str | None:
-    """Send a message; return None where it was taken, else why not, in words that hold nothing of *url*."""
-    with _overheard() as heard:
+    """Send a message; return None if it was accepted, else an error that contains nothing of *url*."""
+    with _captured() as messages:
         try:
             target = _target(url)
             if target is None:
                 return "apprise does not understand the address"
             if target.notify(title=title, body=text, notify_type=kind):
                 return None
-        except Exception as error:  # noqa: BLE001 - whatever a plugin of a plugin raises
+        except Exception as error:  # noqa: BLE001 - plugins raise anything
             return type(error).__name__
-    why = _without(url, heard[-1]) if heard else ""
-    return f"apprise could not deliver it{why and ': '}{why}"
+    status = re.search(r"\berror[= ](\d{3})\b", messages.getvalue())
+    return "apprise could not deliver it" + (f" (HTTP {status[1]})" if status else "")
 
 
 def secrets_of(url: str) -> Sequence[str]:
-    """Return what must not be shown of *url*: the whole, and whatever in it may be a credential."""
-    _, _, rest = url.partition("://")
-    return [url, *_parts(rest)]
+    """Return *url* and every part of it that may be a credential."""
+    address = url.partition("://")[2]
+    parts = [part for part in [address, *re.split(r"[/?&=:@#+,;]", address)] if part]
+    return [url, *parts, *map(unquote, parts)]
 
 
 def message(event: str, body: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return title, text and kind of a message about an event of a run; *body* is what a webhook would get."""
+    """Return title, text and kind of the message about an event; *body* is what a webhook would get."""
     run, jobs = body.get("run") or {}, body.get("jobs") or {}
     lines = [str(body.get("message") or body.get("exit_words") or event)]
     if jobs:
@@ -75,46 +70,24 @@ def message(event: str, body: Mapping[str, Any]) -> tuple[str, str, str]:
     return f"batchgen {body.get('batch', '')}: {event.replace('_', ' ')}", "\n".join(lines), kind
 
 
-def _target(url: str) -> Any:  # noqa: ANN401 - of a library that need not be there
+def _target(url: str) -> Any:  # noqa: ANN401 - of a library that may be missing
     apprise = import_module("apprise")
     target = apprise.Apprise(asset=apprise.AppriseAsset(app_id="batchgen", app_desc="batchgen", app_url=""))
     return target if target.add(url) else None
 
 
 @contextmanager
-def _overheard() -> Iterator[list[str]]:
-    """Keep what apprise warns of out of the log, and Python's own warnings about its plugins; yield what it says."""
-    own, heard = logging.getLogger("apprise"), _Ear()
-    before, own.propagate = own.propagate, False
-    own.addHandler(heard)
+def _captured() -> Iterator[StringIO]:
+    """Keep apprise's messages and Python's warnings about its plugins away from the log; yield the messages."""
+    logger, messages = logging.getLogger("apprise"), StringIO()
+    handler, propagate = logging.StreamHandler(messages), logger.propagate
+    handler.setLevel(logging.WARNING)
+    logger.propagate = False
+    logger.addHandler(handler)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield heard.said
+            yield messages
     finally:
-        own.removeHandler(heard)
-        own.propagate = before
-
-
-class _Ear(logging.Handler):
-    """Hears warnings and errors."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.said: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep one sentence."""
-        self.said.append(record.getMessage())
-
-
-def _without(url: str, text: str) -> str:
-    for part in sorted(_parts(url.partition("://")[2]), key=len, reverse=True):
-        text = text.replace(part, "…")
-    return " ".join(text.split()).rstrip(".")[:200]
-
-
-def _parts(rest: str) -> set[str]:
-    """Return the parts of an address as they stand there and as they are meant."""
-    found = [part for part in re.split(r"[/?&=:@#+,;]", rest) if part]
-    return {part for raw in [rest, *found] for part in (raw, unquote(raw)) if len(part) >= _TELLING}
+        logger.removeHandler(handler)
+        logger.propagate = propagate

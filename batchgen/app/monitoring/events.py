@@ -1,4 +1,4 @@
-"""What the log says of a run: calls, lanes, what ended it."""
+"""Events of a run in the log: calls, changes of lanes, the end."""
 
 from __future__ import annotations
 
@@ -35,37 +35,40 @@ _ENDS: dict[type[Event], tuple[str, int]] = {
 
 @asynccontextmanager
 async def log_events(runner: Runner, reader: Reader) -> AsyncIterator[None]:
-    """Log a run while it goes on."""
+    """Log the events of a run."""
     del reader
-    eye = LaneLogger(runner)
+    lane_logger = LaneLogger(runner)
 
-    def note(lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
+    def log_call(lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
         if settlement is None:
-            _log_claim(lane, opened)
+            reserved = show_usd(opened.estimate.usd)
+            claim = {"claim": opened.attempt.claim, "reserved_usd": reserved}
+            log.event("claimed", logging.DEBUG, **call_fields(lane, opened), **claim)
         else:
-            _log_end(lane, opened, settlement)
-            eye.look()
+            name, level, fields = settlement_fields(opened, settlement)
+            log.event(name, level, **call_fields(lane, opened), **fields)
+            lane_logger.look()
 
-    runner.subscribe(note)
+    runner.subscribe(log_call)
     with log.log_context(run=runner.attempts.run_id):
         log.event("begun", providers=[lane.name for lane in runner.lanes])
         try:
             async with create_task_group() as tasks:
-                tasks.start_soon(_keep_looking, eye)
+                tasks.start_soon(_keep_looking, lane_logger)
                 yield
                 tasks.cancel_scope.cancel()
         finally:
-            eye.look()
+            lane_logger.look()
 
 
-async def _keep_looking(eye: LaneLogger) -> None:
+async def _keep_looking(lane_logger: LaneLogger) -> None:
     while True:
-        eye.look()
+        lane_logger.look()
         await sleep(LOOK)
 
 
 def call_fields(lane: Lane, opened: OpenAttempt) -> dict[str, object]:
-    """Return whom a call is about."""
+    """Return the log fields that identify a call."""
     attempt = opened.attempt
     stands_in = opened.job.task.provider if opened.job.task.provider != lane.provider else None
     return {
@@ -78,27 +81,17 @@ def call_fields(lane: Lane, opened: OpenAttempt) -> dict[str, object]:
     }
 
 
-def _log_claim(lane: Lane, opened: OpenAttempt) -> None:
-    reserved = show_usd(opened.estimate.usd)
-    log.event("claimed", logging.DEBUG, **call_fields(lane, opened), claim=opened.attempt.claim, reserved_usd=reserved)
-
-
-def _log_end(lane: Lane, opened: OpenAttempt, settlement: Settlement) -> None:
-    name, level, told = settlement_fields(opened, settlement)
-    log.event(name, level, **call_fields(lane, opened), **told)
-
-
 def settlement_fields(opened: OpenAttempt, settlement: Settlement) -> tuple[str, int, dict[str, object]]:
-    """Return how a call ended: its name, how grave that is, and what there is to say of it."""
+    """Return name, level and fields of the event in which a call ended."""
     name, level = _ENDS.get(type(settlement.event), (type(settlement.event).__name__.lower(), logging.INFO))
     fault = getattr(settlement.event, "fault", None)
     outcome = getattr(settlement.event, "outcome", None)
-    told: dict[str, object] = {}
+    failure: dict[str, object] = {}
     if isinstance(fault, Fault):
-        told = {"cause": fault.cause, "status": fault.status, "code": fault.code, "message": fault.message}
-        told |= {"charged": fault.charged, "retry_after": fault.retry_after}
-        # sent by every call: what to ask the provider about where it gave none
-        told["request_id"] = settlement.request_id or opened.attempt.id
+        failure = {"cause": fault.cause, "status": fault.status, "code": fault.code, "message": fault.message}
+        failure |= {"charged": fault.charged, "retry_after": fault.retry_after}
+        # Every call sends its attempt id, so that a provider that returned no id of its own can be asked about it.
+        failure["request_id"] = settlement.request_id or opened.attempt.id
     paid: dict[str, object] = {
         "usd": show_usd(settlement.charge.usd),
         "credits": show_credits(settlement.charge.credits),
@@ -106,22 +99,22 @@ def settlement_fields(opened: OpenAttempt, settlement: Settlement) -> tuple[str,
         "resumed": opened.attempt.resumed or None,
         "request_id": settlement.request_id,
     }
-    return name, level, paid | told
+    return name, level, paid | failure
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What a lane looked like."""
+    """The last logged state of a lane."""
 
     closed: str | None = None
     paused: bool = False
-    until: float = 0.0  #: its pause ends then, on its own clock
+    until: float = 0.0  #: end of its pause, on its own clock
     took_over: set[str] = field(default_factory=set)
     denied: set[str] = field(default_factory=set)  #: models
 
 
 class LaneLogger:
-    """Logs what changed of the lanes, and that a run drains, since it looked last."""
+    """Logs changes of the lanes, and that the run drains."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -129,16 +122,16 @@ class LaneLogger:
         self._drains = False
 
     def look(self) -> None:
-        """Log what is new."""
+        """Log the changes since the last look."""
         for lane in self._runner.lanes:
-            for name, level, told in _news(lane, self._seen[lane.name]):
-                log.event(name, level, lane=lane.name, provider=lane.provider, account=lane.account, **told)
+            for name, level, fields in _changes(lane, self._seen[lane.name]):
+                log.event(name, level, lane=lane.name, provider=lane.provider, account=lane.account, **fields)
         if self._runner.draining and not self._drains:
             self._drains = True
             log.event("draining", logging.WARNING, why=self._runner.drained)
 
 
-def _news(lane: Lane, seen: _Seen) -> Iterator[tuple[str, int, dict[str, object]]]:
+def _changes(lane: Lane, seen: _Seen) -> Iterator[tuple[str, int, dict[str, object]]]:
     closed = None if lane.closed is None else str(lane.closed)
     message = lane.fault.message if lane.fault else None
     if closed != seen.closed:
@@ -165,7 +158,7 @@ def _news(lane: Lane, seen: _Seen) -> Iterator[tuple[str, int, dict[str, object]
 
 
 def combine(*followers: Follow) -> Follow:
-    """Return what lets all *followers* follow a run, the first one outermost."""
+    """Combine several followers into one; the first is outermost."""
 
     @asynccontextmanager
     async def follow(runner: Runner, reader: Reader) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""The user's own command at the end of a run.  A doer: one process."""
+"""The user's own command at the end of a run (``--on-finish``)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 #: Seconds that the command may take.
 PATIENCE = 60.0
 
-#: Variable -> where its value stands in a summary.
-NAMES = {
+#: Environment variable -> path of its value in the summary.
+VARIABLES = {
     "BATCHGEN_BATCH_NAME": ("batch",),
     "BATCHGEN_RUN_ID": ("run", "id"),
     "BATCHGEN_EXIT_CODE": ("exit_code",),
@@ -33,22 +33,22 @@ NAMES = {
 
 
 def hook_environment(body: Mapping[str, Any]) -> dict[str, str]:
-    """Return a summary as environment variables; what it does not say is left out."""
-    found = {}
-    for name, keys in NAMES.items():
+    """Return a summary as environment variables; missing values are omitted."""
+    environment = {}
+    for name, keys in VARIABLES.items():
         value: Any = body
         for key in keys:
             value = value.get(key) if isinstance(value, Mapping) else None
         if value is not None:
             text = str(int(value)) if isinstance(value, bool) else str(value)
-            found[name] = text.replace("\0", "")
-    return found
+            environment[name] = text.replace("\0", "")
+    return environment
 
 
 def run_command(command: str, body: Mapping[str, Any]) -> str | None:
-    """Run *command* by the shell with *body* on stdin and as variables; return what went wrong, in words, or None.
+    """Run *command* in a shell with the summary *body* on stdin and as variables; return an error message or None.
 
-    What it prints goes to stderr.  After ``PATIENCE`` seconds it is ended, with everything that it started.
+    Its output goes to stderr.  After ``PATIENCE`` seconds it is killed with everything that it started.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BATCHGEN_NOTIFY_SECRET")}
     try:
@@ -60,14 +60,14 @@ def run_command(command: str, body: Mapping[str, Any]) -> str | None:
             start_new_session=True,
         )
     except OSError as error:
-        return f"the command could not be started: {error.strerror}"
+        return f"cannot start the command: {error.strerror}"
     with process:
         try:
             process.communicate(json.dumps(body).encode() + b"\n", timeout=PATIENCE)
         except subprocess.TimeoutExpired:
-            return f"the command took longer than {PATIENCE:.0f} s and was ended"
+            return f"the command took longer than {PATIENCE:.0f} s and was killed"
         finally:
             if process.returncode is None:
                 with suppress(OSError):
                     os.killpg(process.pid, signal.SIGKILL)
-    return None if process.returncode == 0 else f"the command ended with code {process.returncode}"
+    return None if process.returncode == 0 else f"the command exited with code {process.returncode}"

@@ -1,6 +1,6 @@
-"""Tells others how a run goes: a command of the user's, a webhook, or whatever apprise reaches.
+"""Notifications about a run: the user's own command, webhooks, and the services that apprise reaches.
 
-Whatever becomes of a notice, it never changes how the run ends.
+A notification that fails never changes how the run ends.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import logging
+import os
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -28,25 +29,25 @@ from ...money import show_usd
 from ...store.ledger import SCHEMA_VERSION
 from ...store.reader import Reader
 from ...transport.webhook import may_post, post
-from ..config import keys, settings
+from ..config import keys
 from ..run_options import ShowMessage
 from . import apprise
 from .hook import run_command
 
-#: Where the secret that signs a webhook comes from; _FILE and _COMMAND work as with keys.
+#: The variable of the secret that signs webhooks; _FILE and _COMMAND work as for keys.
 SECRET = "BATCHGEN_NOTIFY_SECRET"  # noqa: S105 - a name
 LOOK = 1.0
-#: Seconds that all notices of an end may take together.
+#: Seconds that all notifications at the end may take together.
 PATIENCE = 90.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
-    """Something that others want to know: finished, budget_reached or stalled."""
+    """A notification; its event is finished, budget_reached or stalled."""
 
     event: str
-    body: Mapping[str, Any]  #: the summary, or how far the run is
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)  #: the same when it is delivered again
+    body: Mapping[str, Any]  #: the summary, or the progress of the run
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)  #: the same for a repeated delivery
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def encoded(self) -> bytes:
@@ -57,19 +58,19 @@ class Notice:
 
 
 def signature_header(body: bytes, secret: str | None) -> dict[str, str]:
-    """Return the header that shows who sent *body*: HMAC-SHA256 under *secret*, as hex."""
+    """Return the header that signs *body*: HMAC-SHA256 under *secret*, in hex."""
     if not secret:
         return {}
     return {"X-Batchgen-Signature": f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"}
 
 
 def check_urls(urls: Sequence[str]) -> tuple[str, ...]:
-    """Return *urls* as they are; raise UsageError where no notice could ever go to one."""
+    """Return *urls*; raise UsageError if one can never be reached."""
     for url in urls:
         scheme = url.partition(":")[0].lower()
         if _is_webhook(url):
             if not may_post(url):
-                raise UsageError(f"--notify {scheme}://…: a webhook is https, or http on this machine")
+                raise UsageError(f"--notify {scheme}://…: a webhook must use https, or http on this machine")
         elif "://" not in url:
             raise UsageError("--notify takes an address such as https://hooks.example.com/batchgen")
         elif not apprise.is_installed():
@@ -81,26 +82,26 @@ def check_urls(urls: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(kw_only=True, slots=True)
 class Notifier:
-    """Who is told of one run."""
+    """Sends the notifications of one run."""
 
-    say: ShowMessage  #: tells a person that a notice was not delivered
+    show_message: ShowMessage
     urls: Sequence[str] = ()
-    command: str | None = None  #: run at the end
+    command: str | None = None  #: to run at the end
     secret: str | None = field(default=None, repr=False)
     _waiting: list[Notice] = field(default_factory=list)
     _runner: Runner | None = None
-    _spent_up: bool = False
+    _budget_reported: bool = False
 
     @classmethod
-    def of(cls, say: ShowMessage, urls: Sequence[str], command: str | None) -> Notifier:
-        """Return who is told; raise UsageError or KeyMissing where that cannot work."""
-        key = keys.find_key(SECRET, settings.environment()) if urls else None
+    def of(cls, show_message: ShowMessage, urls: Sequence[str], command: str | None) -> Notifier:
+        """Return the notifier for *urls* and *command*; raise UsageError or KeyMissing if one cannot work."""
+        key = keys.find_key(SECRET, os.environ) if urls else None
         log.hide_secrets([secret for url in urls for secret in _secrets(url)] + ([key.value] if key else []))
-        return cls(say=say, urls=check_urls(urls), command=command, secret=key.value if key else None)
+        return cls(show_message=show_message, urls=check_urls(urls), command=command, secret=key.value if key else None)
 
     @asynccontextmanager
     async def follow(self, runner: Runner, reader: Reader) -> AsyncIterator[None]:
-        """Tell of a budget that was reached and of silence while a run goes on."""
+        """Report a budget that is used up, and silence, during a run."""
         del reader
         self._runner = runner
         async with create_task_group() as tasks:
@@ -110,20 +111,20 @@ class Notifier:
         self._look(runner)
 
     def stalled(self, text: str) -> None:
-        """Tell that nothing comes back."""
+        """Report that no answer arrives."""
         if self._runner is not None:
             self._waiting.append(Notice(event="stalled", body=progress(self._runner, text)))
 
     def finished(self, body: Mapping[str, Any]) -> None:
-        """Tell how the run ended; *body* is its summary."""
+        """Report the end of the run; *body* is its summary."""
         self._waiting.append(Notice(event="finished", body=body))
         if self.urls:
             anyio.run(self._deliver_in_time)
-        if self.command is not None and (why := run_command(self.command, body)):
-            self._told(f"--on-finish: {why}")
+        if self.command is not None and (problem := run_command(self.command, body)):
+            self._report(f"--on-finish: {problem}")
 
     def failed(self, batch: str, error: BatchgenError) -> None:
-        """Tell that the run ended with *error*."""
+        """Report that the run ended with *error*."""
         end = {"exit_code": error.exit_code, "exit_words": str(error), "needs_person": True}
         self.finished({"schema_version": SCHEMA_VERSION, "batch": batch} | end)
 
@@ -134,19 +135,19 @@ class Notifier:
             await sleep(LOOK)
 
     def _look(self, runner: Runner) -> None:
-        caps = [lane.fault.message for lane in runner.lanes if lane.closed is Closure.BUDGET and lane.fault]
-        if caps and not self._spent_up:
-            self._spent_up = True
-            self._waiting.append(Notice(event="budget_reached", body=progress(runner, caps[0])))
+        messages = [lane.fault.message for lane in runner.lanes if lane.closed is Closure.BUDGET and lane.fault]
+        if messages and not self._budget_reported:
+            self._budget_reported = True
+            self._waiting.append(Notice(event="budget_reached", body=progress(runner, messages[0])))
 
     async def _deliver_in_time(self) -> None:
         with anyio.move_on_after(PATIENCE) as scope:
             await self._deliver()
         if scope.cancelled_caught:
-            self._told(f"--notify: not everybody could be told within {PATIENCE:.0f} s")
+            self._report(f"--notify: some notifications were not delivered within {PATIENCE:.0f} s")
 
     async def _deliver(self) -> None:
-        """Send what waits; what is cut off stays and is sent at the end."""
+        """Send the waiting notifications; one that is cut off is sent at the end."""
         while self._waiting:
             for url in self.urls:
                 await self._send(url, self._waiting[0])
@@ -158,22 +159,24 @@ class Notifier:
             headers = {"Content-Type": "application/json", "X-Batchgen-Event": notice.event} | signature_header(
                 body, self.secret
             )
-            why = await post(url, body, headers)
-            where = urlsplit(url).hostname or ""
+            problem = await post(url, body, headers)
+            target = urlsplit(url).hostname or ""
         else:
-            said = apprise.message(notice.event, notice.body)
-            why, where = await to_thread.run_sync(apprise.deliver, url, *said), url.partition(":")[0]
-        log.event("notified", logging.INFO if why is None else logging.WARNING, what=notice.event, to=where, error=why)
-        if why is not None:
-            self.say(f"--notify: {where} was not told of {notice.event}: {why}")
+            message = apprise.message(notice.event, notice.body)
+            problem = await to_thread.run_sync(apprise.deliver, url, *message)
+            target = url.partition(":")[0]
+        level = logging.INFO if problem is None else logging.WARNING
+        log.event("notified", level, what=notice.event, to=target, error=problem)
+        if problem is not None:
+            self.show_message(f"--notify: {target} did not get the notification of {notice.event}: {problem}")
 
-    def _told(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         log.event("notice", logging.WARNING, message=text)
-        self.say(text)
+        self.show_message(text)
 
 
 def progress(runner: Runner, message: str) -> dict[str, Any]:
-    """Return how far a run is, for a notice."""
+    """Return the progress of a run as the body of a notification."""
     lanes = runner.lanes
     return {
         "schema_version": SCHEMA_VERSION,
@@ -191,7 +194,7 @@ def progress(runner: Runner, message: str) -> dict[str, Any]:
 
 
 def _secrets(url: str) -> Sequence[str]:
-    # of a webhook the whole address is one secret; what its parts are is known
+    # A webhook's address is a secret as a whole; its parts are not.
     return [url] if _is_webhook(url) else apprise.secrets_of(url)
 
 
