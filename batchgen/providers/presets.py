@@ -18,21 +18,8 @@ from .profile import Limits, Profile
 #: The keys of an override.
 OVERRIDE_KEYS = (
     "preset",
-    "dialect",
-    "base_url",
-    "api_key_env",
-    "paths",
-    "limits",
-    "groups",
-    "timeout",
-    "retry",
-    "url_hosts",
     "tariff",
-    "on_unknown",
-    "models",
-    "default_model",
-    "request_id_header",
-    "idempotency_header",
+    *(key for key in Profile.model_fields if key not in ("name", "preset", "retired", "charges_errors", "checks")),
 )
 
 #: The preset that a provider without one is based on, by its dialect.
