@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -222,8 +222,8 @@ def _check_paths(name: str, paths: Mapping[str, Any]) -> None:
             raise SettingsError(f"provider {name}: path {key} must start with a single / and contain no query or blank")
 
 
-def _suggestion(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    hint = suggest(word, known)
+def _suggestion(word: str, words: Iterable[str]) -> str:
+    hint = suggest(word, words)
     return f" {hint[0].upper()}{hint[1:]}{'' if hint.endswith('?') else '.'}"
 
 
