@@ -23,7 +23,7 @@ WIDTH = 100
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Write a manifest": ("manifest", "lists", "templates"),
     "Providers": ("providers", "keys", "limits", "failover", "outages"),
-    "Run": ("runs", "control", "sandbox", "sandbox-faults", "settings", "environment"),
+    "Run": ("runs", "control", "terminal", "sandbox", "sandbox-faults", "settings", "environment"),
     "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json"),
     "Afterwards": ("usage", "causes", "unknown", "recovery"),
     "How it works": ("design", "architecture", "decisions", "internals", "glossary", "contributing"),
