@@ -18,7 +18,7 @@ from ..render.plan import job_document, job_line, key_documents, key_lines, noti
 
 if TYPE_CHECKING:
     from ...manifest import PlannedJob
-    from ...planning.plan import Row
+    from ...planning.compare import StoredJob
 
 
 @command("validate", "batchgen validate jobs/autumn.yaml", "batchgen validate jobs/*.yaml --strict")
@@ -105,7 +105,7 @@ def plan(
     batch = use_case.read_manifest(project, session.file(manifest))
     items: list[dict[str, Any]] = []
 
-    def show(job: PlannedJob, state: str, row: Row | None) -> None:
+    def show(job: PlannedJob, state: str, row: StoredJob | None) -> None:
         if session.as_json:
             items.append(job_document(job, state, row))
         else:

@@ -57,9 +57,9 @@ def retry(session: Session, which: str | None, amend: tuple[str, ...], **options
     quality and so on) applies to these jobs until their manifest entry changes.
     """
     from ...app.queries import manifest_of
-    from ...planning.overrides import parsed
+    from ...planning.overrides import parse
 
-    overrides = parsed(amend)
+    overrides = parse(amend)
     manifest = manifest_of(session.project(sandbox=options["sandbox"]), which)
     chosen = of_manifest(selection(options))
     requeue = replace(chosen, states=chosen.states or ("failed",))
