@@ -15,7 +15,7 @@ from .shapes import SHAPES, Shape
 #: Refused with an error; nothing is made or charged.
 REFUSALS = {
     "refuse": "the content rules refuse the prompt",
-    "throttle": "429, too fast; retry-after=S says how long to wait",
+    "throttle": "429, too fast; retry-after=S sets the wait",
     "overloaded": "503, too busy",
     "money": "the account is out of money",
     "quota429": "out of money too, as a 429",

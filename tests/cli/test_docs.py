@@ -78,3 +78,9 @@ def test_providers_are_all_listed_with_their_keys(text):
 def test_manifests_fit_the_schema(page, block):
     manifest = {"version": 1, "jobs": [{"id": "a", "prompt": "b"}]} | yaml.safe_load(block)
     assert [error.message for error in Draft202012Validator(schema()).iter_errors(manifest)] == []
+
+
+@pytest.mark.parametrize("path", _READ, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_exist(path):
+    named = re.findall(r"`((?:batchgen|tests|migrations|jobs)/[^`\s:]*)", path.read_text(encoding="utf-8"))
+    assert [name for name in named if "NAME" not in name and "NNNN" not in name and not (ROOT / name).exists()] == []

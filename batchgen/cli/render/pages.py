@@ -167,8 +167,8 @@ TABLES: Mapping[str, Callable[[click.Group], str]] = {
     "commands": _commands,
     "sandbox-faults": _sandbox_faults,
     "parameters": _fields("Parameters"),
-    "provider-settings": _fields("Provider"),
-    "limits": _fields("Limits", defaults=True),
-    "retry": _fields("Retry", defaults=True),
-    "timeouts": _fields("Timeouts", defaults=True),
+    "provider-settings": _fields("ProviderSpec"),
+    "limits": _fields("LimitsSpec", defaults=True),
+    "retry": _fields("RetrySpec", defaults=True),
+    "timeouts": _fields("TimeoutsSpec", defaults=True),
 }
