@@ -98,9 +98,9 @@ def test_a_bug_in_one_attempt_lets_those_of_other_lanes_end(folder: Site, monkey
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert caught.value.exit_code == 1
     (bug,) = [line for line in caplog.records if line.msg == "bug"]
-    assert bug.about["error"] == "ZeroDivisionError: no such thing"
-    assert "attempts.py:" in bug.about["where"]
-    assert "/" not in bug.about["where"]
+    assert bug.fields["error"] == "ZeroDivisionError: no such thing"
+    assert "attempts.py:" in bug.fields["where"]
+    assert "/" not in bug.fields["where"]
     if where in ("judge", "heed"):
         assert_only_the_bad_one_is_open(folder)
         assert len(list((folder.state / "spool").glob("*"))) == 1
