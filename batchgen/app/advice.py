@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ExitCode
@@ -123,10 +122,3 @@ def next_steps(status: BatchStatus, flags: CommandFlags, imageless: str | None =
 
 def _jobs(count: int, state: str) -> str:
     return f"{count} {state} job{'' if count == 1 else 's'}"
-
-
-def display_path(path: str | Path) -> str:
-    """Return *path* relative to the working folder if it is inside it."""
-    path, here = Path(path), Path.cwd()
-    inside = here != Path(here.anchor) and path.is_relative_to(here)  # cron starts in the root folder
-    return str(path.relative_to(here) if inside else path)

@@ -12,7 +12,7 @@ import anyio
 from ..errors import BatchgenError, NotFound
 from ..job import Job, Requeued
 from ..manifest import Batch
-from ..planning.overrides import Amended, Said, of_mark
+from ..planning.overrides import OverriddenJobs, Overrides, overrides_of
 from ..planning.selection import Selection
 from ..providers.profile import Profile
 from ..store.reader import Reader
@@ -25,27 +25,31 @@ from .project import Project
 def with_earlier_overrides(project: Project, reader: Reader, batch: Batch) -> Batch:
     """Return *batch* with the overrides of earlier retries, for jobs whose manifest has not changed since."""
     ids = {row.name: row.id for row in reader.batches()}
-    marks = reader.lookup(ids[batch.name]).amended() if batch.name in ids else {}
-    if not marks:
+    fingerprints = reader.lookup(ids[batch.name]).overridden() if batch.name in ids else {}
+    if not fingerprints:
         return batch
     profiles = dict(batch.profiles)
-    named = {str(said["provider"]) for mark in marks.values() if "provider" in (said := of_mark(mark))}
+    named = {
+        str(overrides["provider"])
+        for fingerprint in fingerprints.values()
+        if "provider" in (overrides := overrides_of(fingerprint))
+    }
     for name in named - set(profiles):
         with suppress(BatchgenError):  # Jobs of a provider that is gone follow their manifest.
             profiles[name] = _profile(project, batch, name)
-    jobs = Amended(jobs=batch.jobs, said={}, marks=marks, profiles=profiles)
+    jobs = OverriddenJobs(jobs=batch.jobs, overrides={}, fingerprints=fingerprints, profiles=profiles)
     return replace(batch, jobs=jobs, profiles=profiles)
 
 
-def with_overrides(project: Project, batch: Batch, keys: Iterable[str], said: Said) -> Batch:
+def with_overrides(project: Project, batch: Batch, keys: Iterable[str], overrides: Overrides) -> Batch:
     """Return *batch* with overrides for the jobs *keys*; raise UsageError for an unknown provider."""
-    if not said:
+    if not overrides:
         return batch
-    name = said.get("provider")
+    name = overrides.get("provider")
     profiles = dict(batch.profiles)
     if name is not None and name not in profiles:
         profiles[name] = _profile(project, batch, name)
-    jobs = Amended(jobs=batch.jobs, said=dict.fromkeys(keys, said), marks={}, profiles=profiles)
+    jobs = OverriddenJobs(jobs=batch.jobs, overrides=dict.fromkeys(keys, overrides), fingerprints={}, profiles=profiles)
     return replace(batch, jobs=jobs, profiles=profiles)
 
 

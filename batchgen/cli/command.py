@@ -1,44 +1,28 @@
-"""How commands look: examples first, options in sections; and every long option settable by the environment.
+"""Commands and groups: examples first in --help, options in sections; values also from variables and settings files.
 
-Plain click: a library for prettier help would take most of the time that ``--help`` and completion have.
+Plain click: a library for prettier help would take longer to import than ``--help`` and completion take in all.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-PREFIX = "BATCHGEN"
-#: Options of every command.
-EVERYWHERE = ("db", "config", "env_file", "json", "quiet", "verbose", "debug")
-#: Those of a run that have a short form too: BATCHGEN_BUDGET beside BATCHGEN_RUN_BUDGET.
-RUNS = ("run", "resume", "retry")
-SHORT = (
-    "budget",
-    "yes",
-    "no_input",
-    "concurrency",
-    "out",
-    "progress",
-    "wait_lock",
-    "stop_at",
-    "max_time",
-    "max_failures",
-    "fail_on",
-)
+from ..errors import suggest
+from .params import is_on, variables
 
-#: Options that select jobs.
-SELECTION = ("id", "tag", "provider", "model", "kind", "status", "cause", "limit", "sample", "seed", "shard")
-
-
-_Record = tuple[str, str]
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Formatter(click.HelpFormatter):
-    """Click's own, with headings in bold on a terminal that may show it."""
+    """Click's formatter with bold headings where the terminal can show them."""
 
     def write_heading(self, heading: str) -> None:
         """Write a heading."""
@@ -46,7 +30,7 @@ class Formatter(click.HelpFormatter):
 
 
 def coloured() -> bool:
-    """Return whether help may have bold type: on a terminal that can, or where colours are asked for."""
+    """Return whether help may use bold type: on a terminal that can show it, or where colours are asked for."""
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or (os.environ.get("TERM") != "dumb" and sys.stdout.isatty())
@@ -55,61 +39,55 @@ def coloured() -> bool:
 class _Context(click.Context):
     formatter_class = Formatter
 
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """The options of this command in settings files.
 
-def long_name(parameter: click.Parameter) -> str | None:
-    """Return the long name of an option as variables are named, "wait_lock"; None where it has none."""
-    found = [name for name in parameter.opts if name.startswith("--")]
-    return found[0][2:].replace("-", "_") if found and isinstance(parameter, click.Option) else None
+        Read late: by then the command line has named the manifest, -C and --config.  Help and completion read no file.
+        """
+        from .settings_file import option_values
 
+        return {} if self.resilient_parsing else option_values(self)
 
-def variables(ctx: click.Context, parameter: click.Parameter) -> list[str]:
-    """Return the variables that set an option, the first that is there counts."""
-    name = long_name(parameter)
-    if name is None or name in ("help", "version"):
-        return []
-    found = [f"{ctx.auto_envvar_prefix}_{name}"]
-    if name in EVERYWHERE or (name in SHORT and ctx.command.name in RUNS):
-        found.append(f"{PREFIX}_{name}")
-    return [one.upper() for one in dict.fromkeys(found)]
+    def lookup_default(self, name: str, call: bool = True) -> Any:  # noqa: ANN401 - whatever a file contains
+        """Return the value of a parameter in a settings file."""
+        from .settings_file import allowed
 
-
-def as_json() -> bool:
-    """Tell whether what goes wrong is wanted as JSON."""
-    return "json" in _progress or said("--json")
+        del call
+        # Other options are looked up before the command line has named the manifest, so that no file may be read yet.
+        in_files = any(option.name == name for option in allowed(self.command).values())
+        return self.settings.get(name) if in_files else None
 
 
-def said(option: str) -> bool:
-    """Tell whether a switch was given anywhere on the command line, or by its variable."""
-    short = {"--quiet": "-q"}.get(option, option)
-    value = os.environ.get(f"{PREFIX}_{option.lstrip('-').upper()}", "").lower()
-    return bool({option, short} & set(sys.argv)) or value in ("1", "true", "t", "yes", "y", "on")
-
-
-#: What each command that was read says of ``--progress``, wherever it was said.
+#: The ``--progress`` of each command that was read, for ``as_json``.
 _progress: list[str | None] = []
 
 
-class _Shaped(click.Command):
+def as_json() -> bool:
+    """Return whether errors are printed as JSON."""
+    return "json" in _progress or is_on("--json")
+
+
+class _Base(click.Command):
     """What commands and groups have in common."""
 
     context_class = _Context
     examples: Sequence[str] = ()
+    topic = ""  #: the help page that explains more
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments; what they leave out, from the environment, then from settings files."""
-        from .settings_file import FromFiles
-
+        """Read the arguments; the others come from the environment, then from settings files."""
         for parameter in self.params:
             parameter.envvar = variables(ctx, parameter) or None
-        files = FromFiles(ctx)
-        ctx.default_map = files  # type: ignore[assignment]  # click only ever reads it
         rest = super().parse_args(ctx, args)
         _progress.append(ctx.params.get("progress"))
-        files.require()
+        # A mistake in a settings file is an error even where the command line overrides that option.
+        assert isinstance(ctx, _Context)  # noqa: S101
+        _ = ctx.settings
         return rest
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write examples, usage, what it does, and the options."""
+        """Write examples, usage, description and options."""
         for line in self.examples:
             formatter.write(f"  {line}\n")
         if self.examples:
@@ -117,31 +95,32 @@ class _Shaped(click.Command):
         super().format_help(ctx, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options: this command's own, those that select jobs, those of every command."""
-        own, selecting, everywhere = list[_Record](), list[_Record](), list[_Record]()
-        selects = any(long_name(parameter) == "sample" for parameter in self.params)
+        """Write the options by their sections."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Which jobs": [], "Everywhere": []}
         for parameter in self.get_params(ctx):
-            record, name = parameter.get_help_record(ctx), long_name(parameter)
-            if record is None or not isinstance(parameter, click.Option):
-                continue
-            if name in EVERYWHERE or name in ("help", "version") or parameter.name == "folder":
-                everywhere.append(record)
-            elif selects and name in SELECTION:
-                selecting.append(record)
-            else:
-                own.append(record)
-        for title, records in (("Options", own), ("Which jobs", selecting), ("Everywhere", everywhere)):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                # --help and --version are click's own, without a section
+                sections[getattr(parameter, "section", "Everywhere")].append(record)
+        for title, records in sections.items():
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write which help page explains more."""
+        while not getattr(ctx.command, "topic", "") and ctx.parent is not None:
+            ctx = ctx.parent
+        if topic := getattr(ctx.command, "topic", ""):
+            formatter.write(f"\nSee: batchgen help {topic}\n")
 
-class Command(_Shaped):
+
+class Command(_Base):
     """A command."""
 
 
-class Group(_Shaped, click.Group):
-    """A command with commands of its own."""
+class Group(_Base, click.Group):
+    """A command with subcommands."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands, then the options."""
@@ -153,9 +132,80 @@ class Group(_Shaped, click.Group):
         del ctx
         return list(self.commands)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands; click itself would cut the texts off."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary(command)) for name, command in self.commands.items()])
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; its variables are named by its own name, also where it was called by another."""
+        """Find the command; variables are named after its own name, also where an alias was typed."""
         _, command, rest = super().resolve_command(ctx, args)
         return command.name if command else None, command, rest
+
+
+def summary(command: click.Command) -> str:
+    """Return the first line of a command's help."""
+    return (command.help or "").partition("\n")[0]
+
+
+class Entry(NamedTuple):
+    """A command that has not been imported yet."""
+
+    module: str  #: in ``commands``
+    attribute: str
+    topic: str  #: the help page that explains more
+    summary: str  #: the first line of its help
+
+
+class LazyGroup(Group):
+    """A group that imports a command when it is called, so that ``--help`` need not import the program."""
+
+    def __init__(self, entries: Mapping[str, Entry], aliases: Mapping[str, str], **attributes: Any) -> None:  # noqa: ANN401
+        super().__init__(**attributes)
+        self.entries = entries
+        self.aliases = aliases
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of use."""
+        del ctx
+        return list(self.entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command and return it."""
+        del ctx
+        entry = self.entries.get(self.aliases.get(cmd_name, cmd_name))
+        if entry is None:
+            return None
+        command: _Base = getattr(import_module(f".commands.{entry.module}", __package__), entry.attribute)
+        command.topic = entry.topic
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or suggest the nearest one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            hint = suggest(args[0], [*self.entries, *self.aliases], "batchgen --help lists all of them")
+            raise click.UsageError(f"no such command: {args[0]!r}; {hint}", ctx) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in self.entries.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands, or else the options, that begin with *incomplete*; imports no command."""
+        from click.shell_completion import CompletionItem
+
+        items = [
+            CompletionItem(name, help=entry.summary)
+            for name, entry in self.entries.items()
+            if name.startswith(incomplete)
+        ]
+        return items or click.Command.shell_complete(self, ctx, incomplete)

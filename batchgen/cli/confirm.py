@@ -1,4 +1,4 @@
-"""Who agrees to spend: a stated budget, --yes, a small sum, or a person at a terminal."""
+"""Confirmation of spending: a stated budget, --yes, a small sum, or an answer at the terminal."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import click
 from ..errors import SpendNotConfirmed
 from . import output
 from .options import Session
-from .render.plan import amend_lines, key_lines, keys_of_plan, many, plan_lines, question
-from .settings_file import from_a_file
+from .render.format import count, warning_line
+from .render.plan import amend_lines, key_lines, keys_of_plan, plan_lines, question
+from .settings_file import is_from_file
 
 if TYPE_CHECKING:
     from ..app.run import Confirm, RunOptions
@@ -20,56 +21,60 @@ if TYPE_CHECKING:
     from ..planning.plan import Plan
 
 
-_PRICE = (
-    "State the price (providers: NAME: tariff: {usd_per_image: 0.05}), or a budget in its credits, "
-    "or say --allow-unpriced"
+_SET_PRICE = (
+    "Set the price (providers: NAME: tariff: {usd_per_image: 0.05}), set a budget in its credits, "
+    "or add --allow-unpriced"
 )
 
 
-def agreement(session: Session, terms: RunOptions, *, yes: bool, ask: bool, real: bool = True) -> Confirm:
-    """Return what agrees to a plan, or refuses; it asks only if *ask*.  *real*: keys are sent."""
-    stated = terms.budget is not None and not from_a_file("budget")
+def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, real: bool = True) -> Confirm:
+    """Return the function that confirms the spending of a plan, or raises SpendNotConfirmed.
 
-    def agree(batch: Batch, wish: Plan) -> int | None:
-        keys = key_lines(keys_of_plan(batch, wish)) if real else []
+    It asks only if *ask*.  *real*: requests go to real providers, with keys.
+    """
+    has_budget = terms.budget is not None and not is_from_file("budget")
+
+    def confirm(batch: Batch, plan: Plan) -> int | None:
+        keys = key_lines(keys_of_plan(batch, plan)) if real else []
         if not session.quiet and not session.as_json:
             for warning in batch.warnings:
-                output.say(f"warning: {output.nearer(warning)}")
-            for line in [*plan_lines(batch.name, wish, None), *amend_lines(wish, terms.overrides), *keys, ""]:
+                output.say(warning_line(warning))
+            for line in [*plan_lines(batch.name, plan, None), *amend_lines(plan, terms.overrides), *keys, ""]:
                 output.say(line)
             keys = []
-        needs = _needing_a_price(batch, terms)
-        _refuse_unpriced(dict.fromkeys(lane.provider for lane in wish.lanes if lane.unpriced), needs)
-        if (idle := [name for name in wish.priceless if needs(name)]) and not session.quiet:
-            unpriced = "there is a budget in USD, and nobody knows its price in USD"
-            output.say(f"{', '.join(idle)} can take over nothing: {unpriced}.  {_PRICE}")
-        if yes or stated:
+        needs_price = _price_requirement(batch, terms)
+        _refuse_unpriced((lane.provider for lane in plan.lanes if lane.unpriced), needs_price)
+        unusable = [name for name in plan.priceless if needs_price(name)]
+        if unusable and not session.quiet:
+            why = "the budget is in USD, and their price in USD is unknown"
+            output.say(f"cannot be used as a fallback: {', '.join(unusable)}; {why}. {_SET_PRICE}")
+        if yes or has_budget:
             return None
-        if not (ask and sys.stdin.isatty() and sys.stderr.isatty()):
-            if _is_capped(batch, wish):
-                return None
-            why = "there is no terminal to ask" if ask else "--no-input forbids to ask"
-            unsaid = "" if terms.budget is None else "A budget in a settings file only limits what is agreed to.  "
-            raise SpendNotConfirmed(
-                f"nobody agreed to spend: {why}.  Nothing was sent.  "
-                f"{unsaid}Say --yes, or name a limit: --budget USD, or budget: in the manifest"
-            )
-        return _asked(wish, keys) if wish.asks else None
+        if ask and sys.stdin.isatty() and sys.stderr.isatty():
+            return _ask(plan, keys) if plan.asks else None
+        if _is_capped(batch, plan):
+            return None
+        why = "there is no terminal to ask" if ask else "--no-input forbids to ask"
+        in_file = "" if terms.budget is None else "A budget in a settings file only limits a run. "
+        raise SpendNotConfirmed(
+            f"spending was not confirmed: {why}. Nothing was sent. "
+            f"{in_file}Add --yes, or set a limit: --budget USD, or budget: in the manifest"
+        )
 
-    return agree
+    return confirm
 
 
-def _is_capped(batch: Batch, wish: Plan) -> bool:
-    """Tell whether the manifest's budget covers everything that would be sent: only then it is consent."""
+def _is_capped(batch: Batch, plan: Plan) -> bool:
+    """Return whether the manifest's budget covers everything that would be sent: only then it confirms spending."""
     if any(limit.usd is not None and limit.only is None for limit in batch.budget):
         return True
     covered = {limit.only for limit in batch.budget if limit.usd is not None}
     covered |= {name for limit in batch.budget for name in limit.credits}
-    asked = {*(lane.provider for lane in wish.lanes), *wish.alternates}
-    return bool(batch.budget) and asked <= covered
+    used = {*(lane.provider for lane in plan.lanes), *plan.alternates}
+    return bool(batch.budget) and used <= covered
 
 
-def _asked(wish: Plan, keys: Iterable[str] = ()) -> int | None:
+def _ask(plan: Plan, keys: Iterable[str]) -> int | None:
     """Ask at the terminal; return how many jobs to try first, None for all; raise SpendNotConfirmed.
 
     *keys* are lines on where keys go that were not shown with the plan: they come before the question.
@@ -77,32 +82,33 @@ def _asked(wish: Plan, keys: Iterable[str] = ()) -> int | None:
     for line in keys:
         output.say(line)
     while True:
-        said = click.prompt(question(wish), default="", show_default=False, prompt_suffix=" ", err=True).strip().lower()
-        if said in ("y", "yes"):
+        prompt = click.prompt(question(plan), default="", show_default=False, prompt_suffix=" ", err=True)
+        answer = prompt.strip().lower()
+        if answer in ("y", "yes"):
             return None
-        if said in ("", "n", "no"):
-            raise SpendNotConfirmed("not confirmed.  Nothing was sent.")
-        if said.isascii() and said.isdigit() and int(said) > 0:
-            first = int(said)
-            if first >= wish.requests:
+        if answer in ("", "n", "no"):
+            raise SpendNotConfirmed("not confirmed. Nothing was sent.")
+        if answer.isascii() and answer.isdigit() and int(answer) > 0:
+            first = int(answer)
+            if first >= plan.requests:
                 return None
-            output.say(f"trying the first {many(first, 'job')} of {wish.requests:,}")
+            output.say(f"trying the first {count(first, 'job')} of {plan.requests:,}")
             return first
-        output.say("y spends it, n does not, and a number such as 5 makes the first 5 jobs and leaves the rest")
+        output.say("y: spend it; n: do not; a number such as 5: make the first 5 jobs, and leave the rest pending")
 
 
-def _needing_a_price(batch: Batch, terms: RunOptions) -> Callable[[str], bool]:
-    """Return what tells whether a provider's calls go out only with a price in USD, for the sake of a budget."""
+def _price_requirement(batch: Batch, terms: RunOptions) -> Callable[[str], bool]:
+    """Return the function that decides whether a budget requires a provider's price in USD."""
     in_credits = {name for limit in batch.budget for name in limit.credits}
-    usd = terms.budget is not None or any(limit.usd is not None for limit in batch.budget)
-    told = terms.allow_unpriced or any(limit.unpriced for limit in batch.budget)
-    return lambda name: usd and not told and name not in in_credits
+    in_usd = terms.budget is not None or any(limit.usd is not None for limit in batch.budget)
+    allowed = terms.allow_unpriced or any(limit.unpriced for limit in batch.budget)
+    return lambda name: in_usd and not allowed and name not in in_credits
 
 
-def _refuse_unpriced(unpriced: Iterable[str], needs: Callable[[str], bool]) -> None:
-    """Raise SpendNotConfirmed where a budget could not be kept, because nobody knows what a request costs."""
-    if lacking := [name for name in unpriced if needs(name)]:
+def _refuse_unpriced(providers: Iterable[str], needs_price: Callable[[str], bool]) -> None:
+    """Raise SpendNotConfirmed where a budget could not be kept, because the price of a request is unknown."""
+    if names := [name for name in dict.fromkeys(providers) if needs_price(name)]:
         raise SpendNotConfirmed(
-            f"there is a budget in USD, but no price in USD for {', '.join(lacking)}, so nobody could say whether it "
-            f"holds.  Nothing was sent.  {_PRICE}"
+            f"the budget is in USD, but the price in USD is unknown for {', '.join(names)}, so that the budget could "
+            f"not be kept. Nothing was sent. {_SET_PRICE}"
         )

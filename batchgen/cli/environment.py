@@ -1,24 +1,25 @@
-"""Variables that come from files: ``.env`` beside the project, and those that --env-file names."""
+"""The environment: variables of options, ``.env``, the files of --env-file, and misspelt names."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import SettingsError
-from . import command
+from ..errors import SettingsError, nearest
+from .params import EVERYWHERE, PREFIX, SHORT, variables
 
 if TYPE_CHECKING:
     from ..app.config.dotenv import Use
 
 NAME = ".env"
-_HEAD = f"{command.PREFIX}_"
+_HEAD = f"{PREFIX}_"
 #: Endings of options that name a file or a folder.
 _PATHS = ("_file", "_dir", "_out", "_log", "log", "metrics", "target")
 
@@ -30,50 +31,59 @@ _REACHING = re.compile(
 #: Harmless variables that are documented besides keys and settings.
 _PLAIN = frozenset(("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TZ"))
 
-#: Each file with whether it was read as a project's own, which may set less.
+#: Variables without an option, and those that a run sets for --on-finish, which may be batchgen again.
+_WITHOUT_OPTION = (
+    "allow_network_state",
+    "color",
+    *("notify_secret", "notify_secret_file", "notify_secret_command"),
+    *("batch_name", "run_id", "exit_code", "exit_words", "needs_person", "jobs_total", "jobs_done", "jobs_pending"),
+    *("jobs_failed", "jobs_unknown", "run_images", "run_usd", "spent_usd", "output_folder"),
+)
+ALWAYS = frozenset(f"{_HEAD}{name}".upper() for name in (*_WITHOUT_OPTION, *EVERYWHERE, *SHORT))
+#: A provider's key may have any name.
+_KEYS = ("_KEY", "_KEY_FILE", "_KEY_COMMAND", "_TOKEN", "_TOKEN_FILE", "_TOKEN_COMMAND")
+
+#: The files that were read, each with whether it is a project's own, which may set less.
 _read: set[tuple[Path, bool]] = set()
 #: The files that --env-file named, in order.
 named: list[Path] = []
 
 
 def load(folder: Path, files: Sequence[Path]) -> None:
-    """Read *files*, and .env in *folder* where there is one, each once; what is said already stays.
+    """Read *files*, and .env in *folder* if there is one, each once; variables that are set already stay.
 
     Files that the user named may set anything.  The .env of a folder may have come with the project.
     """
-    own = folder / NAME
-    for path, projects in (*((path, False) for path in files), *([(own, True)] if own.is_file() else [])):
-        project = path.absolute()
-        if (project, projects) in _read or (project, False) in _read:
+    project_file = folder / NAME
+    candidates = [(path, False) for path in files]
+    if project_file.is_file():
+        candidates.append((project_file, True))
+    for path, of_project in candidates:
+        absolute = path.absolute()
+        if (absolute, of_project) in _read or (absolute, False) in _read:
             continue
-        _read.add((project, projects))
+        _read.add((absolute, of_project))
         from ..app.config import dotenv
 
-        if dotenv.load(project, os.environ, *([fate] if projects else [])):
-            from .output import say
-
-            say(f"warning: everybody may read {path}; if keys stand in it: chmod 600 {path}")
+        if dotenv.load(absolute, os.environ, *([fate] if of_project else [])):
+            _warn(f"{path} is readable by everyone; if it contains keys: chmod 600 {path}")
 
 
 def warn_of_ignored(folder: Path) -> None:
-    """Warn of what the .env in *folder* may not set, unless the user named that file as well."""
+    """Warn of variables that the .env in *folder* may not set, unless the user named that file as well."""
     from ..app.config import dotenv
 
-    left = [name for name in dotenv.ignored if name not in os.environ]
+    names = [name for name in dotenv.ignored if name not in os.environ]
     dotenv.ignored.clear()
-    if not left:
-        return
-    from .output import say
-
-    are, them = ("is", "it") if len(left) == 1 else ("are", "them")
-    say(
-        f"warning: {folder / NAME}: {', '.join(left)} {are} ignored: the .env of a project may set only keys, and "
-        f"settings that batchgen.yaml may hold. Set {them} in the shell, or in a file named with --env-file"
-    )
+    if names:
+        _warn(
+            f"{folder / NAME}: ignored {', '.join(names)}: the .env of a project may set only keys, and settings that "
+            "batchgen.yaml may contain. Set the others in the shell, or in a file named with --env-file"
+        )
 
 
 def fate(name: str, value: str) -> Use:
-    """Return what becomes of a variable that the .env of a project folder sets."""
+    """Return what becomes of a variable in the .env of a project folder."""
     if name.startswith(_HEAD):
         return "set" if _may_set(name.removeprefix(_HEAD).lower(), value) else "ignored"
     if name in _PLAIN:
@@ -82,7 +92,7 @@ def fate(name: str, value: str) -> Use:
 
 
 def _may_set(setting: str, value: str) -> bool:
-    """Return whether a project's file may set this: what batchgen.yaml may set, and the secret for signing messages.
+    """Return whether a project's file may set this: what batchgen.yaml may contain, and the secret of webhooks.
 
     *setting* is an option's long name, alone or after its command's; unknown names are left to ``check``.
     """
@@ -98,20 +108,71 @@ def _may_set(setting: str, value: str) -> bool:
     return not (leads_out and setting.endswith(_PATHS))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnknownVariable:
+    """A variable with our prefix that no command reads: a misspelt budget would silently not be applied."""
+
+    name: str
+    near: str | None  #: the one that was probably meant
+
+    def __str__(self) -> str:
+        from ..app.config import dotenv
+
+        origin = f"{dotenv.origins[self.name]}: " if self.name in dotenv.origins else ""
+        hint = f"did you mean {self.near}?" if self.near else "batchgen help environment"
+        return f"{origin}{self.name}: unknown variable ({hint})"
+
+
+def unknown_variables(ctx: click.Context, environment: Mapping[str, str] = os.environ) -> list[UnknownVariable]:
+    """Return the variables with our prefix that no command reads."""
+    names = {name for name in environment if name.startswith(_HEAD)} - ALWAYS
+    if not names:
+        return []  # the usual case; below every command is imported
+    documented = set(ALWAYS)
+    for command in _contexts(ctx.find_root()):
+        for parameter in command.command.params:
+            documented.update(variables(command, parameter))
+            # click also reads the variable by the parameter's name, such as BATCHGEN_LIST_IDS for --id
+            names.discard(f"{command.auto_envvar_prefix}_{parameter.name}".upper())
+    unknown = [UnknownVariable(name=name, near=_nearest(name, documented)) for name in sorted(names - documented)]
+    return [variable for variable in unknown if variable.near or not variable.name.endswith(_KEYS)]
+
+
+def _contexts(parent: click.Context) -> Iterator[click.Context]:
+    """Yield a context for each command below *parent*."""
+    if isinstance(parent.command, click.Group):
+        for name in parent.command.list_commands(parent):
+            command = parent.command.get_command(parent, name)
+            assert command is not None  # noqa: S101 - it is in the list
+            ctx = click.Context(command, info_name=name, parent=parent)
+            yield ctx
+            yield from _contexts(ctx)
+
+
+def _nearest(name: str, documented: Iterable[str]) -> str | None:
+    """Return the variable that was probably meant: spelled much alike, or the same without the command."""
+    rest = {variable.removeprefix(_HEAD): variable for variable in sorted(documented)}
+    word = name.removeprefix(_HEAD)
+    if near := nearest(word, rest, cutoff=0.8):
+        return rest[near]
+    endings = [variable for variable in rest if variable.endswith(f"_{word}")]
+    endings.sort(key=lambda variable: not variable.startswith("RUN_"))
+    return rest[endings[0]] if endings else None
+
+
 def check(ctx: click.Context) -> None:
-    """Raise SettingsError for a misspelled variable, and warn of one that means nothing."""
-    if not any(name.startswith("BATCHGEN_") for name in os.environ):
-        return
-    from .variables import strange
+    """Raise SettingsError for a misspelt variable, and warn of an unknown one."""
+    unknown = unknown_variables(ctx)
+    if mistakes := [str(variable) for variable in unknown if variable.near]:
+        raise SettingsError("\n".join(mistakes))
+    for variable in unknown:
+        _warn(str(variable))
 
-    found = strange(ctx)
-    if wrong := [str(one) for one in found if one.near]:
-        raise SettingsError("\n".join(wrong))
-    if found:
-        from .output import say
 
-        for one in found:
-            say(f"warning: {one}")
+def _warn(text: str) -> None:
+    from .output import say
+
+    say(f"warning: {text}")
 
 
 def use_files(ctx: click.Context, parameter: click.Parameter, value: Sequence[Path]) -> Sequence[Path]:
@@ -123,18 +184,18 @@ def use_files(ctx: click.Context, parameter: click.Parameter, value: Sequence[Pa
 
 
 def use_config(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
-    """Take the settings that --config names for the user's own."""
+    """Use the file that --config names as the user's own settings."""
     del ctx, parameter
     if value is not None:
         os.environ["BATCHGEN_CONFIG"] = str(value.absolute())
     return value
 
 
-def folder_said(arguments: Sequence[str] = sys.argv) -> Path | None:
-    """Return the folder that -C names, wherever it stands."""
-    for number, word in enumerate(arguments):
-        if word == "-C" and number + 1 < len(arguments):
-            return Path(arguments[number + 1])
+def folder_option() -> Path | None:
+    """Return the folder that -C names anywhere on the command line."""
+    for number, word in enumerate(sys.argv):
+        if word == "-C" and number + 1 < len(sys.argv):
+            return Path(sys.argv[number + 1])
         if word.startswith("-C") and len(word) > 2:
             return Path(word[2:])
     return None

@@ -1,18 +1,18 @@
-"""Who else follows a run, beside the display: the log, the figures, and whoever is told of its end."""
+"""Observers of a run besides the display: the log, the metrics file, notices and the finish hook."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import AlreadyRunning, BatchgenError
 from . import output
-from .options import Function, Session
+from .options import FILE, Session, option, options
+from .params import NOTIFY_URL
 
 if TYPE_CHECKING:
     from ..app.monitoring.metrics import MetricsFile
@@ -22,84 +22,72 @@ if TYPE_CHECKING:
     from ..app.wiring import Follow
     from ..files.log import LogOptions
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
-
-
-def following(function: Function) -> Function:
-    """Give a command the options of those who follow a run."""
-    for option in reversed(
-        (
-            click.option("--on-finish", metavar="CMD", help="At the end run CMD, with the summary on stdin."),
-            click.option(
-                "--notify", multiple=True, metavar="URL", help="Tell URL of the end, a budget reached, a silence."
-            ),
-            click.option("--metrics-file", type=_FILE, metavar="FILE", help="Keep figures for Prometheus in FILE."),
-            click.option(
-                "--log-file", type=_FILE, metavar="FILE", help="The log. Default: .batchgen/logs/batchgen.jsonl."
-            ),
-            click.option(
-                "--log-format",
-                type=click.Choice(["json", "text"]),
-                default="json",
-                show_default=True,
-                help="Of the log.",
-            ),
-        )
-    ):
-        function = option(function)
-    return function
+following = options(
+    option("--on-finish", metavar="CMD", help="Command to run at the end, with the summary on stdin."),
+    option(
+        "--notify",
+        multiple=True,
+        type=NOTIFY_URL,
+        metavar="URL",
+        help="Send a notice to URL at the end, when a budget is reached, and when nothing arrives any more.",
+    ),
+    option("--metrics-file", type=FILE, metavar="FILE", help="File of Prometheus metrics, updated during the run."),
+    option("--log-file", type=FILE, metavar="FILE", help="Log file. Default: .batchgen/logs/batchgen.jsonl."),
+    option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Log format."),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observers:
-    """All that follow one run beside the display."""
+    """All observers of one run besides the display."""
 
     session: Session
     batch: str
     log: LogOptions
     notifier: Notifier
-    meter: MetricsFile | None
+    metrics: MetricsFile | None
 
     @classmethod
-    def of(cls, session: Session, project: Project, batch: str, options: Mapping[str, Any]) -> Observers:
-        """Return who follows a run by its *options*; raise UsageError where one could not."""
+    def of(cls, session: Session, project: Project, batch: str, values: Mapping[str, Any]) -> Observers:
+        """Return the observers that the options of a run ask for; raise UsageError."""
         from ..app.monitoring.metrics import MetricsFile
         from ..app.monitoring.notify import Notifier
         from ..files.log import LogOptions
 
-        log, figures = options.get("log_file"), options.get("metrics_file")
+        log_file, metrics_file = values.get("log_file"), values.get("metrics_file")
         return cls(
             session=session,
             batch=batch,
             log=LogOptions(
-                file=session.file(log) if log else project.state / "logs" / "batchgen.jsonl",
-                as_text=options.get("log_format") == "text",
+                file=session.file(log_file) if log_file else project.state / "logs" / "batchgen.jsonl",
+                as_text=values.get("log_format") == "text",
                 verbose=session.verbose,
                 show=output.say,
             ),
-            notifier=Notifier.of(output.say, options.get("notify") or (), options.get("on_finish")),
-            meter=MetricsFile(file=session.file(figures), show_message=output.say) if figures else None,
+            notifier=Notifier.of(output.say, values.get("notify") or (), values.get("on_finish")),
+            metrics=MetricsFile(file=session.file(metrics_file), show_message=output.say) if metrics_file else None,
         )
 
     def follow(self, display: Follow) -> Follow:
-        """Return what follows a run, *display* included."""
+        """Combine *display* and the observers into one follower of a run."""
         from ..app.monitoring.events import combine, log_events
 
-        return combine(display, log_events, self.notifier.follow, *([self.meter.follow] if self.meter else []))
+        metrics = [self.metrics.follow] if self.metrics else []
+        return combine(display, log_events, self.notifier.follow, *metrics)
 
     def say(self, text: str) -> None:
-        """Tell a person something; with -q the log alone hears what goes on by itself."""
+        """Print what happens on its own; with -q it is only logged."""
         if not self.session.quiet:
             output.say(text)
 
     def on_silence(self, text: str) -> None:
-        """Tell whoever is to know that nothing comes back."""
+        """Report that no answer arrives any more."""
         output.say(text)
         self.notifier.stalled(text)
 
     @contextmanager
     def attending(self) -> Iterator[None]:
-        """Keep a log of what goes on inside; tell of the error that ends it."""
+        """Keep the log while inside, and report the error that ends it."""
         from ..files import log as logs
 
         with logs.logging_to(self.log, batch=self.batch):
@@ -107,17 +95,17 @@ class Observers:
                 yield
             except BatchgenError as error:
                 logs.event("exit_error", logs.ERROR, exit_code=error.exit_code, message=str(error))
-                if not isinstance(error, AlreadyRunning):  # the run before still works: nobody need know
+                if not isinstance(error, AlreadyRunning):  # the run before is still in progress: no news
                     self.notifier.failed(self.batch, error)
                 raise
             except Exception as error:
-                # its traceback is written where the command ends
+                # main logs the traceback
                 logs.event("exit_error", logs.ERROR, exit_code=1, message=f"{type(error).__name__}: {error}")
                 self.notifier.failed(self.batch, BatchgenError(f"unexpected error: {type(error).__name__}"))
                 raise
 
-    def finished(self, ended: RunResult) -> None:
-        """Tell whoever is to know how the run ended."""
-        if self.meter is not None:
-            self.meter.finished(ended)
-        self.notifier.finished(ended.as_json())
+    def report_end(self, result: RunResult) -> None:
+        """Report the result of the run."""
+        if self.metrics is not None:
+            self.metrics.finished(result)
+        self.notifier.finished(result.as_json())

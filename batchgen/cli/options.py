@@ -1,23 +1,22 @@
-"""Options that every command takes, before or after its name, and the selection that many take."""
+"""Options that every command takes, before or after its name, and those that select jobs."""
 
 from __future__ import annotations
 
-import os
-import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from inspect import cleandoc
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError, suggest
+from ..errors import UsageError
 from ..planning.selection import ORPHANED
-from . import command as shape
-from . import environment
+from . import environment, output
+from .command import Command, Group
+from .params import CAUSE, SHARD, Option
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -27,10 +26,14 @@ if TYPE_CHECKING:
 
 Function = Callable[..., Any]
 
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+EXISTING_FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """What the shared options say."""
+    """The shared options of one command."""
 
     folder: Path
     db: Path | None
@@ -48,100 +51,107 @@ class Session:
         """Return *path* as seen from the working folder."""
         return self.folder.absolute() / path
 
-
-def colours(arguments: Sequence[str]) -> None:
-    """Pass on what *arguments* and the environment say of colours to everything that writes.
-
-    Before click reads them: its help has chosen by then.
-    """
-    said = os.environ.get("BATCHGEN_COLOR", "auto")
-    for word, value in pairwise([*arguments, ""]):
-        said = value if word == "--color" else word.removeprefix("--color=") if word.startswith("--color=") else said
-    if said in ("always", "never"):
-        on, off = ("FORCE_COLOR", "NO_COLOR") if said == "always" else ("NO_COLOR", "FORCE_COLOR")
-        os.environ[on] = "1"
-        os.environ.pop(off, None)
+    def print(
+        self, document: Mapping[str, Any], lines: Iterable[str], write: Callable[[str], None] = output.data
+    ) -> None:
+        """Print a result: with --json the document, or else the lines."""
+        if self.as_json:
+            output.document({"schema_version": 1, **document})
+        else:
+            for line in lines:
+                write(line)
 
 
-_FOLDER = click.Path(file_okay=False, exists=True, path_type=Path)
-#: Eager: all that other options may come from is known before these are looked up.
-_SHARED = (
-    click.option("-C", "folder", type=_FOLDER, metavar="DIR", is_eager=True, help="Work in DIR."),
-    click.option(
-        "--db",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE",
+option = partial(click.option, cls=Option)
+_everywhere = partial(option, section="Everywhere")
+_selecting = partial(option, section="Which jobs")
+
+
+def options(*decorators: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """Combine several options into one decorator; --help lists them in this order."""
+
+    def decorate(function: Function) -> Function:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+# Eager: other options may come from the files that these name.
+shared = options(
+    _everywhere(
+        "-C",
+        "folder",
+        type=click.Path(file_okay=False, exists=True, path_type=Path),
+        metavar="DIR",
         is_eager=True,
-        help="The job table. Default: .batchgen/batchgen.db in the working folder.",
+        help="Working folder.",
     ),
-    click.option(
+    _everywhere(
+        "--db", type=FILE, metavar="FILE", is_eager=True, help="Job database. Default: .batchgen/batchgen.db in DIR."
+    ),
+    _everywhere(
         "--config",
-        type=click.Path(dir_okay=False, exists=True, path_type=Path),
+        type=EXISTING_FILE,
         metavar="FILE",
         expose_value=False,
         is_eager=True,
         callback=environment.use_config,
         help="Your own settings. Default: ~/.config/batchgen/config.yaml.",
     ),
-    click.option(
+    _everywhere(
         "--env-file",
-        type=click.Path(dir_okay=False, exists=True, path_type=Path),
+        type=EXISTING_FILE,
         multiple=True,
         metavar="FILE",
         expose_value=False,
         is_eager=True,
         callback=environment.use_files,
-        help="Variables, beside those of .env; given again: more of them.",
+        help="File of variables, in addition to .env; may be repeated.",
     ),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
-    click.option("-q", "--quiet", is_flag=True, help="Say only what needs a person."),
-    click.option("-v", "--verbose", count=True, help="Say more."),
-    click.option(
+    _everywhere("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
+    _everywhere("-q", "--quiet", is_flag=True, help="Print only when action is needed."),
+    _everywhere("-v", "--verbose", count=True, help="Log more."),
+    _everywhere(
         "--color",
         type=click.Choice(["auto", "always", "never"]),
-        expose_value=False,  # see colours
-        help="Colours; auto: at a terminal, where NO_COLOR does not forbid them.",
+        expose_value=False,  # read before click formats help; see main
+        help="Colours; auto: on a terminal, unless NO_COLOR is set.",
     ),
-    click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks."),
+    _everywhere("--debug", is_flag=True, expose_value=False, help="Show tracebacks."),
 )
 
 
-#: Commands that begin whatever the variables say; doctor tells of them itself.
-_UNCHECKED = ("help", "completion", "doctor")
-
-
-def shared(function: Function) -> Function:
-    """Give a command the shared options."""
-    for option in reversed(_SHARED):
-        function = option(function)
-    return function
-
-
-def given(options: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Take the shared options out of *options*; what was said before the command's name holds where not said again."""
+def merge_shared(values: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the shared options out of *values*, completed by those *before* the command's name."""
     return {
-        "folder": options.pop("folder") or before.get("folder") or Path(),
-        "db": options.pop("db") or before.get("db"),
-        "as_json": options.pop("as_json") or before.get("as_json", False),
-        "quiet": options.pop("quiet") or before.get("quiet", False),
-        "verbose": options.pop("verbose") or before.get("verbose", 0),
+        "folder": values.pop("folder") or before.get("folder") or Path(),
+        "db": values.pop("db") or before.get("db"),
+        "as_json": values.pop("as_json") or before.get("as_json", False),
+        "quiet": values.pop("quiet") or before.get("quiet", False),
+        "verbose": values.pop("verbose") or before.get("verbose", 0),
     }
 
 
+#: Commands that work whatever the variables are; doctor reports misspelt ones itself.
+_UNCHECKED = ("help", "completion", "doctor")
+
+
 def command(name: str, *examples: str) -> Callable[[Function], click.Command]:
-    """Make a function (session, **options) -> exit code a command with the shared options; help shows *examples*."""
+    """Make a function (session, **options) -> exit code a command with the shared options; --help shows *examples*."""
 
     def make(function: Function) -> click.Command:
-        @click.command(name, cls=shape.Command, help=cleandoc(function.__doc__ or ""))
+        @click.command(name, cls=Command, help=cleandoc(function.__doc__ or ""))
         @shared
         @click.pass_context
-        def call(ctx: click.Context, /, **options: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
-            session = Session(**given(options, ctx.obj or {}))
+        def call(ctx: click.Context, /, **values: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
+            session = Session(**merge_shared(values, ctx.obj or {}))
             environment.load(session.folder, ())
             environment.warn_of_ignored(session.folder)
             if name not in _UNCHECKED:
                 environment.check(ctx)
-            return function(session, **options)
+            return function(session, **values)
 
         # options declared on the function come before the shared ones
         call.params[:0] = reversed(getattr(function, "__click_params__", []))
@@ -151,15 +161,16 @@ def command(name: str, *examples: str) -> Callable[[Function], click.Command]:
     return make
 
 
-def group(name: str, *examples: str) -> Callable[[Function], click.Group]:
-    """Make a function a command with commands of its own; the shared options may stand before their names as well."""
+def group(name: str, *examples: str, default: click.Command | None = None) -> Callable[[Function], click.Group]:
+    """Make a function a command with subcommands, of which *default* runs without a name; --help shows *examples*."""
 
     def make(function: Function) -> click.Group:
-        @click.group(name, cls=shape.Group, help=cleandoc(function.__doc__ or ""))
+        @click.group(name, cls=Group, help=cleandoc(function.__doc__ or ""), invoke_without_command=default is not None)
         @shared
         @click.pass_context
-        def call(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - the shared options
-            ctx.obj = given(options, ctx.obj or {})
+        def call(ctx: click.Context, /, **values: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
+            ctx.obj = merge_shared(values, ctx.obj or {})
+            return None if ctx.invoked_subcommand or default is None else ctx.invoke(default)
 
         call.examples = examples
         return call
@@ -167,107 +178,70 @@ def group(name: str, *examples: str) -> Callable[[Function], click.Group]:
     return make
 
 
-def files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Let the shell complete the name of a file, where a word may be that of a file or something else."""
+def complete_files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete file names, where a word may be a file or something else."""
     from click.shell_completion import CompletionItem
 
     del ctx, parameter
     return [CompletionItem(incomplete, type="file")]
 
 
-def _causes(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse a cause that there is not: it would select no job, in silence."""
-    if not value:
-        return value
-    from ..fault import Cause
-
-    known = [str(cause) for cause in Cause]
-    for cause in value:
-        if cause not in known:
-            raise click.BadParameter(f"{cause!r} is no cause of failure: {suggest(cause, known)}", ctx, parameter)
-    return value
-
-
-def _some_causes(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from ..fault import Cause
-
-    del ctx, parameter
-    return [cause.value for cause in Cause if cause.startswith(incomplete)]
-
-
-sandbox = click.option("--sandbox", is_flag=True, help="The rehearsal: its own job table and output.")
-batch = click.option("--batch", metavar="NAME", help="Which batch. Default: the one that ran last.")
-keep_changed = click.option(
-    "--keep-changed", is_flag=True, help="Leave done jobs as they are, also where the manifest asks for something else."
+sandbox = option(
+    "--sandbox", is_flag=True, help="Use simulated providers, with a job database and output of their own."
+)
+batch = option("--batch", metavar="NAME", help="Batch. Default: the one that ran last.")
+keep_changed = option(
+    "--keep-changed", is_flag=True, help="Keep the images of done jobs whose manifest entry has changed."
 )
 
+#: Options that select jobs: OR within an option given twice, AND between options.  Of the jobs that these select,
+#: ``--sample`` draws some at random, and ``--limit`` takes the first of those.
+selecting = options(
+    _selecting("--id", "ids", multiple=True, metavar="GLOB", help="Jobs whose id matches."),
+    _selecting("--tag", "tags", multiple=True, metavar="TAG", help="Jobs with this tag."),
+    _selecting("--provider", "providers", multiple=True, metavar="NAME", help="Jobs of this provider."),
+    _selecting("--model", "models", multiple=True, metavar="NAME", help="Jobs of this model."),
+    _selecting("--kind", "kinds", multiple=True, type=click.Choice(["generate", "edit"]), help="Jobs of this kind."),
+    _selecting(
+        "--status",
+        "states",
+        multiple=True,
+        type=click.Choice(["pending", "running", "done", "failed", "unknown", "cancelled", "orphaned"]),
+        help="Jobs in this state.",
+    ),
+    _selecting(
+        "--cause",
+        "causes",
+        multiple=True,
+        metavar="CAUSE",
+        type=CAUSE,
+        help="Jobs that failed for this cause (batchgen help causes).",
+    ),
+    _selecting("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N matching jobs."),
+    _selecting("--sample", type=click.IntRange(min=1), metavar="N", help="Only N matching jobs, at random."),
+    _selecting("--seed", type=int, default=0, metavar="K", help="Seed of --sample; another K draws other jobs."),
+    _selecting("--shard", type=SHARD, metavar="I/N", help="Part I of N; the same parts on every machine."),
+)
 
-def selecting(function: Function) -> Function:
-    """Give a command the options that select jobs: OR within an option given twice, AND between options.
-
-    Of what these select, ``--sample`` draws some at random, and ``--limit`` takes the first of what is left.
-    """
-    for option in reversed(
-        (
-            click.option("--id", "ids", multiple=True, metavar="GLOB", help="Jobs whose id matches."),
-            click.option("--tag", "tags", multiple=True, metavar="TAG", help="Jobs with this tag."),
-            click.option("--provider", "providers", multiple=True, metavar="NAME", help="Jobs of this provider."),
-            click.option("--model", "models", multiple=True, metavar="NAME", help="Jobs of this model."),
-            click.option("--kind", "kinds", multiple=True, type=click.Choice(["generate", "edit"]), help="By kind."),
-            click.option(
-                "--status",
-                "states",
-                multiple=True,
-                type=click.Choice(["pending", "running", "done", "failed", "unknown", "cancelled", "orphaned"]),
-                help="Jobs that stand so.",
-            ),
-            click.option(
-                "--cause",
-                "causes",
-                multiple=True,
-                metavar="CAUSE",
-                callback=_causes,
-                shell_complete=_some_causes,
-                help="Jobs that failed so; help causes lists them.",
-            ),
-            click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Of these the first N."),
-            click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Of these N at random."),
-            click.option("--seed", type=int, default=0, metavar="K", help="Another K draws another sample."),
-            click.option("--shard", metavar="I/N", help="The I-th of N parts, the same ones on every machine."),
-        )
-    ):
-        function = option(function)
-    return function
+_SELECTION = ("ids", "tags", "providers", "models", "kinds", "states", "causes", "shard", "sample", "seed", "limit")
 
 
-def selection(options: dict[str, Any]) -> Selection:
-    """Take the selection out of *options*; raise UsageError."""
+def selection(values: dict[str, Any]) -> Selection:
+    """Take the selection out of *values*."""
     from ..planning.selection import Selection
 
-    return Selection(
-        ids=options.pop("ids"),
-        tags=options.pop("tags"),
-        providers=options.pop("providers"),
-        models=options.pop("models"),
-        kinds=options.pop("kinds"),
-        states=options.pop("states"),
-        causes=options.pop("causes"),
-        shard=_shard(options.pop("shard")),
-        sample=options.pop("sample"),
-        seed=options.pop("seed"),
-        limit=options.pop("limit"),
-    )
+    return Selection(**{name: values.pop(name) for name in _SELECTION})
 
 
 def of_manifest(chosen: Selection) -> Selection:
-    """Return *chosen* for a command about the jobs of a manifest; raise UsageError where it names those in none."""
+    """Return *chosen* for a command about the jobs of a manifest; raise UsageError for jobs that are in none."""
     if ORPHANED in chosen.states:
-        raise UsageError("--status orphaned: those jobs stand in the manifest no more; batchgen list lists them")
+        raise UsageError("--status orphaned: those jobs are no longer in the manifest; batchgen list lists them")
     return chosen
 
 
-def spoken(chosen: Selection) -> str:
-    """Return the options that say *chosen*, as a person would type them."""
+def as_options(chosen: Selection) -> str:
+    """Return the options that select *chosen*, as typed in a shell."""
     several = {
         "--id": chosen.ids,
         "--tag": chosen.tags,
@@ -279,15 +253,3 @@ def spoken(chosen: Selection) -> str:
         "--shard": [f"{chosen.shard[0]}/{chosen.shard[1]}"] if chosen.shard else [],
     }
     return " ".join(f"{name} {shlex.quote(value)}" for name, values in several.items() for value in values)
-
-
-def _shard(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
-    if found is None:
-        raise UsageError(f"--shard takes a part and how many parts there are, such as 1/4, not {text!r}")
-    number, parts = int(found[1]), int(found[2])
-    if not 1 <= number <= parts:
-        raise UsageError(f"--shard {text}: of {parts} parts, take one from 1/{parts} to {parts}/{parts}")
-    return number, parts

@@ -1,21 +1,20 @@
-"""The options of a run, and what they say."""
+"""The options of a run, and the values that they set."""
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
-from pathlib import Path
+from collections.abc import Mapping
+from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError
+from ..money import show_usd
 from .observers import following
-from .options import Function, Session, keep_changed, spoken
-from .options import sandbox as rehearsal
+from .options import FOLDER, Session, as_options, keep_changed, option, options
+from .options import sandbox as sandbox_option
+from .params import FAILURE_LIMIT, MAX_TIME, RATE, TIME_OF_DAY, USD, FailureLimit
 
 if TYPE_CHECKING:
     from ..app.run import RunOptions
@@ -23,167 +22,127 @@ if TYPE_CHECKING:
     from ..manifest.overrides import Overlay
     from ..planning.selection import Selection
 
-#: The limit that a rate is about, by its unit of time.
-_RATES = {"s": "requests_per_second", "m": "requests_per_minute", "d": "requests_per_day"}
-
-_OPTIONS = (
-    rehearsal,
-    click.option("-y", "--yes", is_flag=True, help="Spend without asking."),
-    click.option("--budget", metavar="USD", help="Spend no more than this in this run; stating it is consent."),
-    click.option("--allow-unpriced", is_flag=True, help="Send what has no known price even under a budget."),
-    click.option("--no-input", is_flag=True, help="Ask nobody, also at a terminal."),
-    click.option("-n", "--dry-run", is_flag=True, help="Only plan."),
+run_options = options(
+    sandbox_option,
+    option("-y", "--yes", is_flag=True, help="Spend without asking."),
+    option("--budget", type=USD, metavar="USD", help="Most that this run may spend; this confirms spending."),
+    option("--allow-unpriced", is_flag=True, help="Allow requests without a known price under a budget."),
+    option("--no-input", is_flag=True, help="Never ask, not even on a terminal."),
+    option("-n", "--dry-run", is_flag=True, help="Only show the plan."),
     keep_changed,
-    click.option(
-        "-j", "--concurrency", type=click.IntRange(1, 5000), metavar="N", help="Requests in flight per provider."
-    ),
-    click.option(
+    option("-j", "--concurrency", type=click.IntRange(1, 5000), metavar="N", help="Requests in flight per provider."),
+    option(
         "--rate",
         "rates",
         multiple=True,
+        type=RATE,
         metavar="PROVIDER=60/m",
-        help="Requests a minute, in this run; also /s and /d.",
+        help="Request rate in this run: per minute (/m), second (/s) or day (/d).",
     ),
-    click.option(
+    option(
         "--max-attempts",
         type=click.IntRange(1, 50),
         metavar="N",
-        help="Most paid attempts for a job, earlier runs included.",
+        help="Most paid attempts per job, earlier runs included.",
     ),
-    click.option(
-        "--out",
-        type=click.Path(file_okay=False, path_type=Path),
-        metavar="DIR",
-        help="Put the images of this run there.",
+    option("--out", type=FOLDER, metavar="DIR", help="Output folder of this run."),
+    option("--stop-at", type=TIME_OF_DAY, metavar="HH:MM", help="Start nothing new after this time of day."),
+    option(
+        "--max-time",
+        type=MAX_TIME,
+        metavar="6h",
+        help="Start nothing new after this time: 90s, 30m, 6h.",
     ),
-    click.option("--stop-at", metavar="HH:MM", help="Start nothing new after this time of day."),
-    click.option("--max-time", metavar="6h", help="Start nothing new after so long: 90s, 30m, 6h."),
-    click.option("--max-failures", metavar="N|P%", help="Stop when more jobs than this failed."),
-    click.option(
+    option("--max-failures", type=FAILURE_LIMIT, metavar="N|P%", help="Stop when more jobs than this have failed."),
+    option(
         "--fail-on",
         type=click.Choice(["any", "all", "never"]),
         default="any",
         show_default=True,
-        help="Which failures of jobs end a run with 3; all: only where no job of the batch is done.",
+        help="Failed jobs that make the exit code 3; all: only if no job of the batch is done.",
     ),
-    click.option("--wait-lock", type=float, default=0, metavar="SECONDS", help="Wait for another run to end."),
-    click.option(
+    option("--wait-lock", type=float, default=0, metavar="SECONDS", help="Wait this long for another run to end."),
+    option(
         "--progress",
         type=click.Choice(["auto", "bar", "plain", "json", "none"]),
         default="auto",
         show_default=True,
-        help="A table that is drawn anew, plain lines, or JSON lines on stdout.",
+        help="Progress: a live table, plain lines, or JSON lines on stdout.",
     ),
-    click.option("--latency", default="realistic", hidden=True, help="Of the sandbox."),
+    option("--latency", default="realistic", hidden=True, help="Latency of the sandbox."),
+    following,
 )
 
 
-def run_options(function: Function) -> Function:
-    """Give a command the options of a run."""
-    function = following(function)
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
-
-
-def rehearsal_options(latency: str) -> dict[str, Any]:
-    """Return the options of a run that nobody typed: on the sandbox, everything else as by default."""
+def sandbox_defaults(latency: str) -> dict[str, Any]:
+    """Return the options of a run on the sandbox that was not typed: everything else is unset."""
     unset = dict.fromkeys(("budget", "concurrency", "max_attempts", "out", "stop_at", "max_time", "max_failures"))
-    no = dict.fromkeys(("allow_unpriced", "keep_changed", "no_input", "dry_run"), False)
-    chosen = {"sandbox": True, "yes": True, "wait_lock": 0.0, "rates": (), "fail_on": "any"}
-    return unset | no | chosen | {"progress": "auto", "latency": latency}
+    off = dict.fromkeys(("allow_unpriced", "keep_changed", "no_input", "dry_run"), False)
+    values = {"sandbox": True, "yes": True, "wait_lock": 0.0, "rates": (), "fail_on": "any"}
+    return unset | off | values | {"progress": "auto", "latency": latency}
 
 
-def overlay_of(session: Session, options: Mapping[str, Any]) -> Overlay:
-    """Return what *options* say over the manifest; raise UsageError."""
+def overlay_of(session: Session, values: Mapping[str, Any]) -> Overlay:
+    """Return what the options of a run override in the manifest."""
     from ..manifest.overrides import Overlay
 
+    rates: dict[str, dict[str, float]] = {}
+    for rate in values["rates"]:
+        rates.setdefault(rate.provider, {})[rate.limit] = rate.number
     return Overlay(
-        concurrency=options["concurrency"],
-        rates=_rates(options["rates"]),
-        attempts=options["max_attempts"],
-        folder=session.file(options["out"]) if options["out"] else None,
+        concurrency=values["concurrency"],
+        rates=rates,
+        attempts=values["max_attempts"],
+        folder=session.file(values["out"]) if values["out"] else None,
     )
 
 
 def terms_of(
-    options: Mapping[str, Any],
+    values: Mapping[str, Any],
     requeue: Selection | None,
     chosen: Selection | None,
     amend: Mapping[str, Any] | None = None,
 ) -> RunOptions:
-    """Return what *options* say of a run; raise UsageError."""
+    """Return the options of a run for ``app``."""
     from ..app.run import RunOptions
     from ..planning.selection import Selection
 
+    now = datetime.now().astimezone()
     return RunOptions(
-        budget=amount(options["budget"]),
-        allow_unpriced=options["allow_unpriced"],
-        wait_lock=options["wait_lock"],
+        budget=values["budget"],
+        allow_unpriced=values["allow_unpriced"],
+        wait_lock=values["wait_lock"],
         requeue=requeue,
         overrides=amend or {},
         selection=chosen or Selection(),
-        keep_changed=options["keep_changed"],
-        stop_conditions=bounds(
-            options["stop_at"], options["max_time"], options["max_failures"], datetime.now().astimezone()
-        ),
-        fail_on=options["fail_on"],
+        keep_changed=values["keep_changed"],
+        stop_conditions=stop_conditions(values["stop_at"], values["max_time"], values["max_failures"], now),
+        fail_on=values["fail_on"],
         interactive=sys.stdin.isatty() and sys.stderr.isatty(),
-        latency=options["latency"],
-        selected_by=spoken(requeue or chosen or Selection()),
-        again=_again(options),
+        latency=values["latency"],
+        selected_by=as_options(requeue or chosen or Selection()),
+        again=_kept_options(values),
     )
 
 
-def amount(budget: str | None) -> int | None:
-    """Read what --budget says, in nano-USD; raise UsageError."""
-    from ..money import nano_usd
-
-    found = None if budget is None else nano_usd(budget.lstrip("$"))
-    if budget is not None and found is None:
-        raise UsageError(f"--budget takes an amount in USD, such as 40 or 0.50, not {budget!r}")
-    return found
+def _kept_options(values: Mapping[str, Any]) -> str:
+    """Return the options without which the next run would spend more, or write its images elsewhere; as typed."""
+    kept = [("--budget", show_usd(values["budget"])), ("--out", values["out"])]
+    return "".join(f" {name} {shlex.quote(str(value))}" for name, value in kept if value is not None)
 
 
-def _again(options: Mapping[str, Any]) -> str:
-    """Return the options of a run without which the next would spend more, or put its images elsewhere; as typed."""
-    said = [("--budget", options["budget"]), ("--out", options["out"])]
-    return "".join(f" {name} {shlex.quote(str(value))}" for name, value in said if value is not None)
-
-
-def bounds(stop_at: str | None, max_time: str | None, max_failures: str | None, now: datetime) -> StopConditions:
-    """Read the options that end a run; raise UsageError.  A time of day that has passed means tomorrow's."""
+def stop_conditions(
+    stop_at: time | None, max_time: timedelta | None, max_failures: FailureLimit | None, now: datetime
+) -> StopConditions:
+    """Return when a run stops.  A time of day that has passed means tomorrow's."""
     from ..app.shutdown import StopConditions
 
-    moment = span = count = percent = None
+    moment = None
     if stop_at is not None:
-        if not re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", stop_at):
-            raise UsageError(f"--stop-at takes a time of day such as 06:30, not {stop_at!r}")
-        hour, minute = map(int, stop_at.split(":"))
-        moment = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
-        moment += timedelta(days=moment <= now)
-    if max_time is not None:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", max_time)
-        if found is None:
-            raise UsageError(f"--max-time takes a duration such as 90s, 30m or 6h, not {max_time!r}")
-        span = timedelta(seconds=float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2] or "s"])
-    if max_failures is not None:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)(%)?", max_failures)
-        if found is None or (found[2] is None and "." in found[1]):
-            raise UsageError(f"--max-failures takes a number such as 20, or a share such as 5%, not {max_failures!r}")
-        count, percent = (None, float(found[1])) if found[2] else (int(found[1]), None)
-    return StopConditions(stop_at=moment, max_time=span, max_failures=count, max_failures_percent=percent)
-
-
-def _rates(said: Iterable[str]) -> dict[str, dict[str, float]]:
-    """Read what --rate says, as limits by provider; raise UsageError."""
-    found: dict[str, dict[str, float]] = {}
-    for text in said:
-        read = re.fullmatch(r"([^=]+)=(\d{1,9}(?:\.\d{1,9})?)/([smd])", text.strip())
-        if read is None or not float(read[2]):
-            raise UsageError(f"--rate takes a provider and a rate, such as openai=60/m, 2/s or 5000/d, not {text!r}")
-        name, number, unit = read.groups()
-        if unit == "d" and not number.isdecimal():
-            raise UsageError(f"--rate {text}: requests a day are a whole number")
-        found.setdefault(name, {})[_RATES[unit]] = int(number) if unit == "d" else float(number)
-    return found
+        moment = now.replace(hour=stop_at.hour, minute=stop_at.minute, second=0, microsecond=0)
+        if moment <= now:
+            moment += timedelta(days=1)
+    failures = max_failures or FailureLimit()
+    return StopConditions(
+        stop_at=moment, max_time=max_time, max_failures=failures.jobs, max_failures_percent=failures.percent
+    )

@@ -121,8 +121,8 @@ class Executor:
                 talk.status = slot.status
             self.arrived(talk.attempt.id)
             talk.limit = read_rate_limit(talk.head.headers)
-            if slot.trouble is not None:
-                self.alarm(slot.trouble)
+            if slot.error is not None:
+                self.alarm(slot.error)
             return await self._in_thread(partial(self._read, talk, talk.head, slot))
 
     async def _in_thread(self, work: Callable[[], Call | Delivered]) -> Call | Delivered:

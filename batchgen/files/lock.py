@@ -1,11 +1,11 @@
-"""One run at a time per job table and per output folder, by locks that the kernel frees when the holder dies.  A doer.
+"""File locks: one run at a time per job table and per output folder.  The kernel frees them when the holder dies.
 
-Of a job table two locks are held: on a file beside it, which tells who holds it, and on the job table's own file,
-because the first may be deleted while it is held and a newcomer would then lock a fresh one.  Nothing is ever unlinked.
-An output folder is locked itself: no file of ours lies in it.
+A job table has two locks.  One is on a file next to it, which names the holder.  The other is on the table itself: the
+lock file may be deleted while it is locked, and the table may be renamed and replaced (when it is damaged), so that
+neither lock alone would exclude a second run.  No lock file is ever unlinked.  An output folder is locked itself.
 
-The lock (flock) does not meet SQLite's own (fcntl).  But closing any descriptor of a file drops a process's fcntl locks
-on it: hold the lock around everything that opens the job table, never inside.
+These locks (flock) are independent of SQLite's own (fcntl).  But closing any descriptor of a file drops all fcntl locks
+of the process on it: hold the lock around everything that opens the job table, never inside.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import AlreadyRunning, StoreError
 
-_POLL = 0.2  #: seconds between two looks while waiting
+Value = TypeVar("Value")
+
+_POLL = 0.2  #: seconds between two tries while waiting
 
 #: Descriptors of held locks; a forked child closes its copies, or it would keep the lock after our death.
 _held: set[int] = set()
@@ -31,13 +34,13 @@ _held: set[int] = set()
 
 @contextmanager
 def hold(table: Path, *, command: str, wait: float = 0.0) -> Iterator[None]:
-    """Hold the lock of the job table at *table*; wait up to *wait* seconds for it; raise LockHeld or StoreError.
+    """Hold the lock of the job table at *table*; wait up to *wait* seconds for it; raise AlreadyRunning or StoreError.
 
-    Its folder must exist.  *command* is shown to whoever comes second.
+    Its folder must exist.  *command* is shown to a second run.
     """
-    descriptors = _wait(table, time.monotonic() + wait)
+    descriptors = _retry(lambda: _lock_table(table), wait)
     try:
-        _introduce(descriptors[0], command)
+        _write_holder(descriptors[0], command)
         yield
     finally:
         for descriptor in descriptors:
@@ -51,7 +54,7 @@ def lock_path(table: Path) -> Path:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Holder:
-    """Who holds a lock, as far as it introduced itself."""
+    """The process that holds a lock, as it described itself."""
 
     pid: int
     host: str
@@ -61,46 +64,36 @@ class Holder:
 
 @dataclass(kw_only=True, slots=True)
 class Folder:
-    """An output folder, which no run with another job table works in meanwhile."""
+    """An output folder in which no run with another job table may work."""
 
     path: Path
-    there: bool = False  #: it was there when the run began
-    _descriptor: int | None = None  #: None also where its disk has no such locks
+    exists: bool = False  #: the folder existed when the run began
+    _descriptor: int | None = None  #: None also if its disk does not support such locks
 
     def make(self) -> None:
-        """Make the folder where it was not there, and hold it; raise LockHeld where another run was faster."""
-        if self.there:
+        """Make a missing folder and lock it; raise AlreadyRunning if another run was faster."""
+        if self.exists:
             return
-        with suppress(OSError):  # who writes into it tells what is wrong with it
+        with suppress(OSError):  # the first write into the folder reports what is wrong with it
             self.path.mkdir(parents=True, exist_ok=True)
-            self._take()
+            self._lock()
             if next(self.path.iterdir(), None) is not None:
                 raise AlreadyRunning(
-                    f"Another run has begun to fill {self.path} since this one looked at what is to be done.  Nothing "
-                    "was sent.  The same command again takes in what lies there"
+                    f"Another run has started to fill {self.path} since this one made its plan. Nothing was sent. "
+                    "Run the same command again: it recognizes the files that are there"
                 )
 
-    def _wait(self, deadline: float) -> None:
-        while True:
-            try:
-                return self._take()
-            except AlreadyRunning:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise
-                time.sleep(min(_POLL, left))
-
-    def _take(self) -> None:
-        """Lock the folder where it is there and can be; raise LockHeld where another run has done so."""
+    def _lock(self) -> None:
+        """Lock the folder if it exists and its disk supports that; raise AlreadyRunning if another run holds it."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            self.there = not isinstance(error, FileNotFoundError)
+            self.exists = not isinstance(error, FileNotFoundError)
             return
-        self.there, facts = True, os.fstat(descriptor)
-        with suppress(OSError):  # NFS and others lock no folders
+        self.exists, facts = True, os.fstat(descriptor)
+        with suppress(OSError):  # NFS and others do not lock folders
             if not _lock(descriptor):
-                raise AlreadyRunning(_who_else(self.path, facts))
+                raise AlreadyRunning(_folder_message(self.path, facts))
             self._descriptor = descriptor
 
     def _release(self) -> None:
@@ -110,36 +103,36 @@ class Folder:
 
 @contextmanager
 def hold_folder(path: Path, *, wait: float = 0.0) -> Iterator[Folder]:
-    """Hold an output folder, where it is there; wait up to *wait* seconds for it; raise LockHeld.
+    """Hold an existing output folder; wait up to *wait* seconds for it; raise AlreadyRunning.
 
-    One that is missing is not made, but by ``make``.  One on a disk that has no such locks is not held.
+    Only ``make`` creates a missing folder.  A folder on a disk without such locks is not locked.
     """
     folder = Folder(path=path)
     try:
-        folder._wait(time.monotonic() + wait)  # noqa: SLF001 - its own
+        _retry(folder._lock, wait)  # noqa: SLF001 - its own
         yield folder
     finally:
         folder._release()  # noqa: SLF001
 
 
 def holder(table: Path) -> Holder | None:
-    """Return who works on the job table at *table*; None where nobody does, as far as can be told.
+    """Return the process that works on the job table at *table*; None if there seems to be none.
 
     Takes no lock that a run which starts now would have to wait for.
     """
     path = lock_path(table)
-    found = _introduced(path)
-    if found is None or (found.host == socket.gethostname() and not _alive(found.pid)):
+    process = _read_holder(path)
+    if process is None or (process.host == socket.gethostname() and not _is_alive(process.pid)):
         return None
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return None
     try:
-        # only where its last holder lives, who then most probably still holds it
+        # Tried only while the last holder is alive, and so most probably still holds the lock.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return found
+        return process
     except OSError:
         return None
     finally:
@@ -147,20 +140,22 @@ def holder(table: Path) -> Holder | None:
     return None
 
 
-def _alive(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # somebody else's
+        return True  # a process of another user
     return True
 
 
-def _wait(table: Path, deadline: float) -> tuple[int, int]:
+def _retry(acquire: Callable[[], Value], wait: float) -> Value:
+    """Call *acquire* until it succeeds, for up to *wait* seconds; raise AlreadyRunning."""
+    deadline = time.monotonic() + wait
     while True:
         try:
-            return _acquire(table)
+            return acquire()
         except AlreadyRunning:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -168,29 +163,29 @@ def _wait(table: Path, deadline: float) -> tuple[int, int]:
             time.sleep(min(_POLL, left))
 
 
-def _acquire(table: Path) -> tuple[int, int]:
+def _lock_table(table: Path) -> tuple[int, int]:
     path = lock_path(table)
     try:
-        file = _lock_file(path)
-        if file is None:
-            raise AlreadyRunning(_who(path))
+        lock_file = _lock_file(path)
+        if lock_file is None:
+            raise AlreadyRunning(_table_message(path))
         try:
-            job_table = _lock_file(table)
-            if job_table is None:
-                raise AlreadyRunning(f"Another run works on {table}, whose lock file was deleted. Wait for it to end.")
+            table_file = _lock_file(table)
+            if table_file is None:
+                raise AlreadyRunning(f"Another run uses {table}, whose lock file was deleted. Wait for it to end.")
         except BaseException:
-            _close(file)
+            _close(lock_file)
             raise
     except OSError as error:
         raise StoreError(
-            f"Lock {path}: it cannot be taken ({error.strerror}). Probably the disk is read-only, belongs to another "
-            "user or is a network share without locks. To go on: keep the job table on a local disk, see --db."
+            f"Lock {path}: it cannot be acquired ({error.strerror}). Probably the disk is read-only, belongs to "
+            "another user or is a network share without locks. Keep the job table on a local disk, see --db."
         ) from error
-    return file, job_table
+    return lock_file, table_file
 
 
 def _lock_file(path: Path) -> int | None:
-    """Open and lock the file that *path* names now, not one that was deleted meanwhile; None if it is held."""
+    """Open and lock the file that is at *path* now, not one that was just deleted; return None if it is locked."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         os.fchmod(descriptor, 0o600)
@@ -203,7 +198,7 @@ def _lock_file(path: Path) -> int | None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock an open file and note it; close it where somebody else holds the lock."""
+    """Lock an open file; close it and return False if another process holds the lock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -230,42 +225,42 @@ def _close_in_child() -> None:
 os.register_at_fork(after_in_child=_close_in_child)
 
 
-def _introduce(descriptor: int, command: str) -> None:
+def _write_holder(descriptor: int, command: str) -> None:
     since = datetime.now(UTC).isoformat(timespec="seconds")
     text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since, "command": command})
-    with suppress(OSError):  # information only: a full disk must not stop us here
+    with suppress(OSError):  # information only: a full disk must not stop the run here
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text.encode() + b"\n", 0)
 
 
-def _introduced(path: Path) -> Holder | None:
+def _read_holder(path: Path) -> Holder | None:
     try:
-        seen = json.loads(path.read_text(encoding="utf-8"))
-        return Holder(pid=int(seen["pid"]), host=seen["host"], since=seen["since"], command=seen["command"])
+        note = json.loads(path.read_text(encoding="utf-8"))
+        return Holder(pid=int(note["pid"]), host=note["host"], since=note["since"], command=note["command"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _who(path: Path) -> str:
+def _table_message(path: Path) -> str:
     hint = "Wait for it (--wait-lock 1h), or watch it with `batchgen watch`."
-    seen = _introduced(path)
-    if seen is None:
-        return f"Another run works on this job table ({path}). {hint}"
-    who = f"process {seen.pid} on {seen.host}, since {seen.since}: {seen.command}"
-    return f"Another run works on this job table: {who}. {hint}"
+    process = _read_holder(path)
+    if process is None:
+        return f"Another run uses this job table ({path}). {hint}"
+    who = f"process {process.pid} on {process.host}, since {process.since}: {process.command}"
+    return f"Another run uses this job table: {who}. {hint}"
 
 
-def _who_else(folder: Path, facts: os.stat_result) -> str:
-    pid = _locker(facts)
+def _folder_message(folder: Path, facts: os.stat_result) -> str:
+    pid = _pid_of_lock(facts)
     return (
-        f"Another run works in the output folder {folder}{f': process {pid}' if pid else ''}.  Probably it was started "
-        "from another folder or with another --db: the two job tables do not know of each other, and everything would "
-        "be bought twice.  Start it where the other was started (-C FOLDER), or wait for it (--wait-lock 1h)"
+        f"Another run uses the output folder {folder}{f': process {pid}' if pid else ''}. Probably it was started "
+        "from another folder or with another --db: neither job table knows the jobs of the other, so everything would "
+        "be bought twice. Start this run where the other was started (-C FOLDER), or wait for it (--wait-lock 1h)"
     )
 
 
-def _locker(facts: os.stat_result) -> str | None:
-    """Return the process that holds a lock, as far as the kernel tells."""
+def _pid_of_lock(facts: os.stat_result) -> str | None:
+    """Return the process that holds the lock on a file, if the kernel reveals it."""
     inode = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
     with suppress(OSError):
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():

@@ -1,4 +1,4 @@
-"""Files that users name: nothing but a plain file is ever read.  A doer: it opens files."""
+"""Opens files that the user named, and only regular ones."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ _WORDS = {
     errno.ENOTDIR: "there is no such file",
     errno.ELOOP: "is a link that leads back to itself",
     errno.EACCES: "may not be read by this user",
-    errno.ENAMETOOLONG: "is longer than a file's name can be",
+    errno.ENAMETOOLONG: "is too long for a file name",
     errno.ENXIO: "is a device or a socket, not a file",
 }
 
 
 class OpenError(ValueError):
-    """A file was not opened; the text says why, to stand behind its name."""
+    """A file was not opened; the message is meant to follow its name."""
 
-    def __init__(self, words: str, why: Literal["missing", "refused", "folder", "device"]) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, why: Literal["missing", "refused", "folder", "device"]) -> None:
+        super().__init__(message)
         self.why = why
 
 
 def reason(error: OSError | ValueError) -> str:
-    """Return in plain words why the system did not give a file or folder."""
+    """Return why a file or folder could not be opened, to follow its name in a message."""
     if isinstance(error, OSError):
         return _WORDS.get(error.errno or 0, f"cannot be read: {error.strerror}")
-    return "holds a character that no file's name has"
+    return "contains a character that file names cannot have"
 
 
 def open_file(path: str | Path) -> BinaryIO:
-    """Return a plain file, open for reading; raise NotOpened."""
+    """Open a regular file for reading; raise OpenError."""
     try:
-        # Non-blocking, so that a named pipe is refused and not waited for.
+        # Non-blocking, so that a named pipe is rejected and not waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise OpenError(reason(error), "missing" if isinstance(error, FileNotFoundError) else "refused") from None

@@ -1,8 +1,8 @@
-"""The output tree: every file whole or not at all, and never one over another.  A doer: the file system.
+"""Output files: published whole or not at all, and never over an existing file.
 
-A file is written under a temporary name in its own folder, synced, linked to its name and the folder synced.  Every
+A file is written under a temporary name in its own folder, synced, linked to its name, and the folder is synced.  Every
 folder below the output folder is opened without following links, so that no link inside the tree can lead a write
-outside of it.
+out of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from ..errors import StoreError
 from .atomic import NO_LINKS, place, sync
 
-#: Where files go that a changed job replaces, relative to the output folder.
+#: The folder of replaced files, relative to the output folder.
 SUPERSEDED = ".superseded"
 
 _PART = ".bg-"
@@ -27,17 +27,17 @@ _NAME_BYTES = 255
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-#: The longest ending that a name gets.
-_ENDING = len(".extra99.webp.json")
+#: The longest suffix that a name gets.
+_MAX_SUFFIX = len(".extra99.webp.json")
 #: Characters of file names that are tried at a time, each of up to four bytes.
 _CHARACTERS = 48
 
 
 def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None) -> None:
-    """Put *data* at *name* (relative to *root*) durably, and *sidecar*, if there is one, at ``<name>.json``.
+    """Write *data* to *name* (relative to *root*) durably, and *sidecar*, if there is one, to ``<name>.json``.
 
-    The same bytes already there are a success.  Other bytes there are kept, under ``.superseded/``.  Raises
-    StoreError where the file system refuses.
+    A file with the same bytes is left as it is; one with other bytes is moved to ``.superseded/``.  Raises StoreError
+    for an error of the file system.
     """
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
         raise StoreError(f"cannot write {name}: it leads out of the output folder {root}")
@@ -50,45 +50,45 @@ def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None)
     except OSError as error:
         raise StoreError(
             f"cannot write {root / name}: {error.strerror}. The answer is kept in the spool, nothing is lost: "
-            "free the disk or fix the folder, then run the same command again"
+            "free disk space or fix the folder, then run the same command again"
         ) from error
 
 
 def withdraw(root: Path, name: str, sha256: str, attempt_id: str, *, bare: Callable[[], bool]) -> None:
-    """Move the file *name*, which *attempt_id* delivered, with its sidecar under ``.superseded/``, durably.
+    """Move the file *name*, which *attempt_id* delivered, with its sidecar to ``.superseded/``, durably.
 
-    What lies there now is this file where its hash is *sha256* and its sidecar names the attempt; without a sidecar,
-    *bare* decides.  Anything else stays.  Again completes what was cut off.  Raises StoreError where the file system
-    refuses.
+    The file is recognized by its hash *sha256* and by a sidecar that names the attempt; without a sidecar, *bare*
+    decides.  Any other file stays.  A second call completes an interrupted one.  Raises StoreError for an error of the
+    file system.
     """
     try:
-        with ExitStack() as opened:
+        with ExitStack() as stack:
             try:
-                folder = opened.enter_context(_folder(root, PurePosixPath(name).parent, make=False))
+                folder = stack.enter_context(_folder(root, PurePosixPath(name).parent, make=False))
             except (FileNotFoundError, NotADirectoryError):
-                return  # it is gone, or a link stands there now: nothing of ours is in it
+                return  # the folder is gone, or was replaced by a link, so that none of our files is in it
             _withdraw(folder, PurePosixPath(name), root, sha256, attempt_id, bare)
     except OSError as error:
         raise StoreError(
-            f"cannot move {root / name} to {root / SUPERSEDED}: {error.strerror}. The new image is there, nothing is "
-            "lost: free the disk or fix the folder, then run the same command again"
+            f"cannot move {root / name} to {root / SUPERSEDED}: {error.strerror}. The new image was written, nothing "
+            "is lost: free disk space or fix the folder, then run the same command again"
         ) from error
 
 
 def sweep(root: Path) -> int:
-    """Remove temporary files that a killed run left under *root*; return how many."""
-    parts = root.rglob(f"{_PART}{'[0-9a-f]' * 16}*.part") if root.is_dir() else ()
-    found = [path for path in parts if path.is_file() and not path.is_symlink()]
-    for path in found:
+    """Remove temporary files that a killed run left below *root*; return how many."""
+    paths = root.rglob(f"{_PART}{'[0-9a-f]' * 16}*.part") if root.is_dir() else ()
+    leftovers = [path for path in paths if path.is_file() and not path.is_symlink()]
+    for path in leftovers:
         path.unlink(missing_ok=True)
-    return len(found)
+    return len(leftovers)
 
 
 def require_writable(root: Path, names: Iterable[str] = ()) -> bool:
-    """Make sure that files can be put into the output folder, before images are paid for; raise StoreError.
+    """Make sure that the output folder can be written before images are paid for; raise StoreError.
 
-    *names* are those of the files to come: some file systems do not take every character.  Returns whether the file
-    system has hard links.
+    *names* are the names of the files to come: some file systems do not accept every character.  Returns whether the
+    file system has hard links.
     """
     try:
         with _folder(root, PurePosixPath()) as folder:
@@ -97,13 +97,13 @@ def require_writable(root: Path, names: Iterable[str] = ()) -> bool:
             return linked
     except OSError as error:
         raise StoreError(
-            f"the output folder {root} cannot be written: {error.strerror}. Nothing was sent: fix it, or name another "
-            "one under output: in the manifest"
+            f"the output folder {root} cannot be written: {error.strerror}. Nothing was sent: fix it, or choose "
+            "another one with output: in the manifest"
         ) from error
 
 
 def supports_links(folder: Path) -> bool:
-    """Return whether the file system of an existing *folder* has hard links; raise OSError where it takes no file."""
+    """Return whether the file system of an existing *folder* has hard links; raise OSError if it cannot be written."""
     with _folder(folder, PurePosixPath(), make=False) as descriptor:
         return _try_to_place(descriptor)
 
@@ -115,19 +115,19 @@ def digest(path: Path) -> str:
 
 
 def make_private(folder: Path) -> Path:
-    """Make *folder* (and what is missing above it) readable by its owner only; return it; raise StoreError."""
+    """Create *folder* (and missing parents), accessible to its owner only, and return it; raise StoreError."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        found = folder.stat()
+        facts = folder.stat()
     except OSError as error:
         raise StoreError(f"cannot make the folder {folder}: {error.strerror}. Check the disk and its owner") from error
-    open_to_all = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
-    strange = os.geteuid() != 0 and found.st_uid not in (0, os.geteuid())
-    if open_to_all or strange or not stat.S_ISDIR(found.st_mode):
+    writable_by_all = facts.st_mode & stat.S_IWOTH and not facts.st_mode & stat.S_ISVTX
+    foreign = os.geteuid() != 0 and facts.st_uid not in (0, os.geteuid())
+    if writable_by_all or foreign or not stat.S_ISDIR(facts.st_mode):
         raise StoreError(
-            f"{folder} is no folder of yours alone: it belongs to another user, or others may write to it. "
+            f"{folder} is not private: it belongs to another user, or others may write to it. "
             f"Run: chmod 700 {shlex.quote(str(folder))}, or keep the state elsewhere with --db"
         )
     return folder
@@ -135,7 +135,7 @@ def make_private(folder: Path) -> Path:
 
 @contextmanager
 def _folder(root: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[int]:
-    """Open ``root/below``, making what is missing; no component under *root* may be a link."""
+    """Open ``root/below`` and make missing folders; no component below *root* may be a link."""
     if make:
         root.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -162,14 +162,14 @@ def _put(folder: int, name: PurePosixPath, data: bytes, root: Path) -> None:
         try:
             place(part, name.name, folder)
         except FileExistsError:
-            if not _same(folder, name.name, data):
+            if _content(folder, name.name) != data:
                 _set_aside(folder, name, root)
                 os.rename(part, name.name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 @contextmanager
 def _part(folder: int, data: bytes) -> Iterator[str]:
-    """Write *data* durably under a temporary name; remove that name at the end, if it is still there."""
+    """Write *data* durably under a temporary name; remove that name at the end if it still exists."""
     part = _part_name()
     descriptor = os.open(part, _NEW, 0o666, dir_fd=folder)
     try:
@@ -188,7 +188,7 @@ def _part_name(middle: str = "") -> str:
 
 
 def _try_to_place(folder: int) -> bool:
-    """Go through all that putting a file into a folder takes, and remove it; return whether there are hard links."""
+    """Try every step of placing a file, and remove the file; return whether there are hard links."""
     name = _part_name()
     try:
         with _part(folder, b"") as part:
@@ -203,16 +203,16 @@ def _try_to_place(folder: int) -> bool:
 
 
 def _try_names(folder: int, root: Path, names: Iterable[str]) -> None:
-    """Make sure that the file system takes every character of *names*, and the longest of them; raise StoreError."""
+    """Make sure that the file system accepts every character of *names*, and the longest of them; raise StoreError."""
     characters, longest = set[str](), ""
     for name in names:
         characters.update(name)
         longest = max(longest, *PurePosixPath(name).parts, key=lambda part: len(os.fsencode(part)))
-    most = os.fpathconf(folder, "PC_NAME_MAX") - _ENDING
+    most = os.fpathconf(folder, "PC_NAME_MAX") - _MAX_SUFFIX
     if len(os.fsencode(longest)) > most:
         raise StoreError(
-            f"the file name {longest} is too long for the file system of {root}, which takes {most} bytes and an "
-            "ending. Nothing was sent: shorten it in the manifest"
+            f"the file name {longest} is too long for the file system of {root}, which allows {most} bytes and a "
+            "suffix. Nothing was sent: shorten it in the manifest"
         )
     unusual = sorted(char for char in characters if char not in "/." and not (char.isascii() and char.isalnum()))
     for start in range(0, len(unusual), _CHARACTERS):
@@ -222,20 +222,15 @@ def _try_names(folder: int, root: Path, names: Iterable[str]) -> None:
             os.unlink(part, dir_fd=folder)
         except OSError as error:
             raise StoreError(
-                f"the file system of {root} takes no file names with some of these characters: {middle} "
-                f"({error.strerror}). Nothing was sent: change the file names in the manifest, or name another folder"
+                f"the file system of {root} does not accept some of these characters in file names: {middle} "
+                f"({error.strerror}). Nothing was sent: change the file names in the manifest, or choose another folder"
             ) from error
 
 
-def _same(folder: int, name: str, data: bytes) -> bool:
-    found = _content(folder, name)
-    return found is not None and found == data
-
-
 def _content(folder: int, name: str) -> bytes | None:
-    """Return a regular file's bytes; None for a link or anything else, which is never followed.
+    """Return a regular file's bytes; None for a link, which is not followed, or anything else.
 
-    Raises OSError for a file that cannot be read: what is in it could not be kept.
+    Raises OSError for a file that cannot be read, because its content could not be preserved.
     """
     if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
         return None
@@ -247,17 +242,17 @@ def _withdraw(  # noqa: PLR0917 - see withdraw
     folder: int, image: PurePosixPath, root: Path, sha256: str, attempt_id: str, bare: Callable[[], bool]
 ) -> None:
     sidecar = PurePosixPath(f"{image}.json")
-    data, said = _found(folder, image.name), _found(folder, sidecar.name)
-    whole = data is not None and hashlib.sha256(data).hexdigest() == sha256
-    named = said is not None and attempt_id.encode() in said
-    found = {image: whole and (named or (said is None and bare())), sidecar: named and (whole or data is None)}
-    for path in (path for path, ours in found.items() if ours):
+    data, note = _content_if_any(folder, image.name), _content_if_any(folder, sidecar.name)
+    matches = data is not None and hashlib.sha256(data).hexdigest() == sha256
+    named = note is not None and attempt_id.encode() in note
+    ours = {image: matches and (named or (note is None and bare())), sidecar: named and (matches or data is None)}
+    for path in (path for path, is_ours in ours.items() if is_ours):
         _set_aside(folder, path, root)
         os.unlink(path.name, dir_fd=folder)
         sync(folder)
 
 
-def _found(folder: int, name: str) -> bytes | None:
+def _content_if_any(folder: int, name: str) -> bytes | None:
     with suppress(FileNotFoundError):
         return _content(folder, name)
     return None
@@ -268,7 +263,7 @@ def _set_aside(folder: int, name: PurePosixPath, root: Path) -> None:
     if data is None:
         return
     tail = f".{hashlib.sha256(data).hexdigest()[:8]}{name.suffix}"
-    # a name may be as long as the file system takes, and no letter of it may be cut in two
+    # The name may be as long as the file system allows, and no character of it may be cut in two.
     stem = os.fsencode(name.stem)[: max(0, _NAME_BYTES - len(os.fsencode(tail)))].decode(errors="ignore")
     target = PurePosixPath(SUPERSEDED, name.parent, f"{stem}{tail}")
     with _folder(root, target.parent) as aside:

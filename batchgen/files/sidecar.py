@@ -1,26 +1,45 @@
-"""The JSON beside a delivered file: what was asked, what came, what it cost.  A value made of values; no I/O."""
+"""Sidecars: the JSON next to a delivered file, with what was requested, what was delivered and what it cost."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import PurePath
+from typing import Any
 
 from ..job import Attempt
-from ..money import show_credits, show_usd
-from ..task import Artifact, Charge, Picture, Source, Usage
+from ..money import milli_credits, nano_usd, show_credits, show_usd
+from ..task import Artifact, Basis, Charge, Kind, Picture, Source, Task, Usage
+
+_TASK_FIELDS = tuple(field.name for field in fields(Task) if field.name not in ("kind", "images", "mask"))
+_USAGE_FIELDS = tuple(field.name for field in fields(Usage))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sidecar:
+    """The content of a sidecar; ``task`` lacks the source images, and ``artifact`` the path."""
+
+    batch: str
+    key: str
+    attempt_id: str
+    fingerprint: str
+    sandbox: bool
+    task: Task
+    artifact: Artifact
+    usage: Usage
+    charge: Charge
 
 
 def describe(
     attempt: Attempt, artifact: Artifact, picture: Picture, usage: Usage, cost: Charge, *, rehearsal: bool = False
 ) -> bytes:
-    """Return the sidecar of one file, as UTF-8 JSON.  It holds enough to rebuild a job table's row from.
+    """Return the sidecar of one file, as UTF-8 JSON.  It holds enough to rebuild a row of the job table.
 
-    That of a *rehearsal* says so: with ``--out`` it may lie where real images do.
+    *rehearsal* marks a file of a sandbox run, which ``--out`` may put among real images.
     """
-    said = asdict(replace(attempt.task, images=(), mask=None))
-    asked = {name: value for name, value in said.items() if value not in (None, (), {})}  # a seed of 0 was said
+    task = asdict(replace(attempt.task, images=(), mask=None))
+    asked = {name: value for name, value in task.items() if value not in (None, (), {})}  # a seed of 0 counts
     if attempt.task.images:
         asked["images"] = [_name(source) for source in attempt.task.images]
     if attempt.task.mask:
@@ -48,6 +67,46 @@ def describe(
     return json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n"
 
 
+def parse(data: bytes) -> Sidecar:
+    """Read a sidecar; raise ValueError for anything else."""
+    try:
+        document = json.loads(data)
+        if document["schema_version"] != 1:
+            raise ValueError("unknown schema version")
+        return _parse(document)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not a sidecar: {error!r}") from error
+
+
+def _parse(document: Mapping[str, Any]) -> Sidecar:
+    asked, file, cost, usage = (document[name] for name in ("asked", "file", "cost", "usage"))
+    return Sidecar(
+        batch=document["batch"],
+        key=str(document["id"]),
+        attempt_id=str(document["attempt"]),
+        fingerprint=str(document["fingerprint"]),
+        sandbox=bool(document.get("sandbox")),
+        task=Task(kind=Kind(asked["kind"]), **{name: asked[name] for name in _TASK_FIELDS if name in asked}),
+        artifact=Artifact(
+            ordinal=_count(file["ordinal"]),
+            path="",
+            sha256=str(file["sha256"]),
+            size_bytes=_count(file["bytes"]),
+            width=_count(file["width"]),
+            height=_count(file["height"]),
+            mime=str(file["mime"]),
+        ),
+        usage=Usage(**{name: _count(usage[name]) for name in _USAGE_FIELDS if name in usage}),
+        charge=Charge(usd=nano_usd(cost["usd"]), credits=milli_credits(cost["credits"]), basis=Basis(cost["basis"])),
+    )
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is not a count")
+    return value
+
+
 def _name(source: Source) -> str:
-    # the bare name: a sidecar travels with its image and should not tell how a disk is laid out
+    # The file name only: a sidecar travels with its image and must not reveal the layout of a disk.
     return source.url or PurePath(source.path or "").name

@@ -1,7 +1,4 @@
-"""Source images given as URLs, for providers that want the bytes: fetched once, kept beside the job table.
-
-A doer: files and, through transport, the network.
-"""
+"""Source cache: source images given as URLs, fetched once for providers that need the bytes."""
 
 from __future__ import annotations
 
@@ -21,10 +18,10 @@ from .spool import Scratch, Spool
 
 
 class Fetch(Protocol):
-    """Downloads one URL that the user named."""
+    """Downloads a source image."""
 
     async def __call__(self, url: str, sink: Scratch) -> None:
-        """Put what lies at *url* into *sink*; raise ProviderError where it cannot be had."""
+        """Download *url* into *sink*; raise ProviderError if that fails."""
         ...
 
 
@@ -35,33 +32,33 @@ class SourceCache:
         self._folder = make_private(folder)
         self._spool = spool
         self._fetch = fetch
-        self._fetching: dict[str, Lock] = {}  #: by URL: many jobs may ask for one at once
-        self._known: dict[Path, tuple[int, int, str]] = {}  #: file -> (mtime, size, sha256) when it was found in order
+        self._locks: dict[str, Lock] = {}  #: by URL, because many jobs may need the same image at once
+        self._verified: dict[Path, tuple[int, int, str]] = {}  #: file -> (mtime, size, sha256) when it was verified
 
     async def require_unchanged(self, task: Task) -> None:
-        """Raise ProviderError (invalid) where a source file is not the one that the plan was made for."""
+        """Raise ProviderError (invalid) if a source file differs from the one that the plan was made for."""
         for source in (*task.images, *([task.mask] if task.mask else [])):
             if source.path is not None and source.sha256 is not None:
-                await to_thread.run_sync(self._compare, Path(source.path), source.sha256)
+                await to_thread.run_sync(self._verify, Path(source.path), source.sha256)
 
-    def _compare(self, path: Path, planned: str) -> None:
+    def _verify(self, path: Path, sha256: str) -> None:
         try:
             facts = path.stat()
-            seen = (facts.st_mtime_ns, facts.st_size, planned)
-            if self._known.get(path) == seen:
+            version = (facts.st_mtime_ns, facts.st_size, sha256)
+            if self._verified.get(path) == version:
                 return
             data = path.read_bytes()
         except OSError as error:
             raise _invalid(f"source image {path}: {error.strerror}", "put the file back, then retry") from error
-        if hashlib.sha256(data).hexdigest() != planned:
-            what = f"source image {path} changed after the plan was made"
-            raise _invalid(what, "run again: the job is then a changed one")
-        # a provider may charge for finding out that it is damaged
-        _examined(data, str(path), "put a whole file there, then run again")
-        self._known[path] = seen
+        if hashlib.sha256(data).hexdigest() != sha256:
+            message = f"source image {path} changed after the plan was made"
+            raise _invalid(message, "run again: the job then counts as changed")
+        # A provider may charge for a request with a damaged image.
+        _examine(data, str(path), "replace it by an intact file, then run again")
+        self._verified[path] = version
 
     async def with_local_files(self, task: Task) -> Task:
-        """Return *task* with every source a local file; raise ProviderError (invalid) where one cannot be fetched."""
+        """Return *task* with every source as a local file; raise ProviderError (invalid) if one cannot be fetched."""
         images = tuple([await self._local(source) for source in task.images])
         mask = await self._local(task.mask) if task.mask else None
         return replace(task, images=images, mask=mask)
@@ -69,10 +66,10 @@ class SourceCache:
     async def _local(self, source: Source) -> Source:
         if source.url is None:
             return source
-        async with self._fetching.setdefault(source.url, Lock()):
-            return await self._fetched(source.url)
+        async with self._locks.setdefault(source.url, Lock()):
+            return await self._cached(source.url)
 
-    async def _fetched(self, url: str) -> Source:
+    async def _cached(self, url: str) -> Source:
         stem = hashlib.sha256(url.encode()).hexdigest()[:32]
         for mime in SOURCE_TYPES:
             path = self._folder / f"{stem}.{EXTENSIONS[mime]}"
@@ -81,16 +78,16 @@ class SourceCache:
         with self._spool.scratch() as sink:
             await self._fetch(url, sink)
             data = sink.body()
-        facts = await to_thread.run_sync(_examined, data, url)
+        facts = await to_thread.run_sync(_examine, data, url)
         if facts.mime not in SOURCE_TYPES:
-            raise _invalid(f"source image {url} is {facts.mime}; providers take PNG, JPEG and WebP")
+            raise _invalid(f"source image {url} is {facts.mime}; providers accept PNG, JPEG and WebP")
         name = f"{stem}.{facts.extension}"
         await to_thread.run_sync(publish, self._folder, name, data)
         return Source(path=str(self._folder / name), mime=facts.mime, size_bytes=len(data))
 
 
-def _examined(data: bytes, name: str, hint: str = "") -> ImageInfo:
-    """Return what a source image is; raise ProviderError for a damaged one, StoreError without enough memory."""
+def _examine(data: bytes, name: str, hint: str = "") -> ImageInfo:
+    """Return the facts of a source image; raise ProviderError if it is damaged, StoreError if memory is short."""
     try:
         return examine(data)
     except DamagedImageError as error:
@@ -102,5 +99,5 @@ def _examined(data: bytes, name: str, hint: str = "") -> ImageInfo:
         ) from error
 
 
-def _invalid(what: str, hint: str = "") -> ProviderError:
-    return ProviderError(Fault(cause=Cause.INVALID, message=what, hint=hint))
+def _invalid(message: str, hint: str = "") -> ProviderError:
+    return ProviderError(Fault(cause=Cause.INVALID, message=message, hint=hint))

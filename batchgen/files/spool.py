@@ -1,15 +1,15 @@
-r"""Where a paid answer is kept until its images and its ledger row are safe.  A doer: files in one private folder.
+r"""Spool: stores paid answers in a private folder until their images and their ledger row are safe.
 
-One *slot* a paid call, named by the attempt.  It describes itself, so that an answer can be delivered even where the
-job table was lost::
+Each paid call has a *slot*, named by the attempt.  A slot describes itself, so that its answer can be delivered even if
+the job table is lost::
 
     {"attempt": ..., "batch": ..., ...}\n      the order, written before anything is sent
     {"status": 200, "headers": {...}}\n        the head of the answer
     <body>                                     as it arrives
-    \nsealed <length> <sha256>\n               the seal: the answer is whole, and on disk
+    \nsealed <length> <sha256>\n               the seal: the answer is complete, and on disk
 
-The space is taken before the call is sent: a full disk shows before money is spent.  Unused space reads as NUL, which
-no JSON holds, so the end of an unsealed body is known too.
+The space is allocated before the call is sent, so that a full disk shows before money is spent.  Unused space reads as
+NUL, which JSON cannot contain, so that the end of an unsealed body is known too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .output import make_private
 _SUFFIX = ".slot"
 #: An answer that may have been paid for and was not delivered.
 KEPT_SUFFIX = ".kept"
-#: No head of an answer is longer (bytes).
+#: Longest head of an answer (bytes).
 _HEAD_MAX = 1024 * 1024
 _SEAL = b"\nsealed "
 _SEAL_LENGTH = len(_SEAL) + 20 + 1 + 64 + 1
@@ -40,7 +40,7 @@ _SEAL_LENGTH = len(_SEAL) + 20 + 1 + 64 + 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredAnswer:
-    """A slot as found on disk.  ``status`` is None where no answer had begun to arrive."""
+    """A slot as found on disk.  ``status`` is None if no answer had begun to arrive."""
 
     path: Path
     order: Mapping[str, Any]
@@ -51,7 +51,7 @@ class StoredAnswer:
 
 
 class Slot:
-    """One paid answer while it arrives; ``keep_head``, ``write`` and ``seal`` follow in this order."""
+    """One paid answer while it arrives; ``keep_head``, ``write`` and ``seal`` are called in this order."""
 
     def __init__(self, path: Path, order: Mapping[str, Any], space: int) -> None:
         self.path = path
@@ -59,8 +59,8 @@ class Slot:
         self._hash = hashlib.sha256()
         self._length = 0
         self._rest = bytearray()
-        self.status: int | None = None  #: of the answer, once its head has come
-        self.trouble: OSError | None = None  #: why the answer could not be kept as it should
+        self.status: int | None = None  #: the status of the answer, once its head has arrived
+        self.error: OSError | None = None  #: why the answer could not be stored safely
         try:
             self._end = self._start = self._order_end = self._put(_line(order), 0)
             os.posix_fallocate(self._descriptor, 0, self._end + space)
@@ -69,32 +69,32 @@ class Slot:
             raise
 
     def keep_head(self, status: int, headers: Mapping[str, str]) -> None:
-        """Keep the status line and headers: they alone prove that the provider took the call."""
+        """Store the status line and headers: they alone prove that the provider accepted the call."""
         self.status = status
         try:
             self._end = self._start = self._put(_line({"status": status, "headers": dict(headers)}), self._end)
         except OSError as error:
-            self.trouble = error
+            self.error = error
 
     def write(self, chunk: bytes) -> None:
-        """Add a piece of the body; what the disk does not take stays in memory, and ``trouble`` says why."""
+        """Add a piece of the body; after a disk error it stays in memory, and ``error`` holds the reason."""
         self._hash.update(chunk)
-        if self.trouble is not None:
+        if self.error is not None:
             self._rest += chunk
             return
         try:
             self._end = self._put(chunk, self._end)
             self._length += len(chunk)
         except OSError as error:
-            self.trouble = error
+            self.error = error
             self._rest += chunk
 
     def seal(self, *, whole: bool = True) -> None:
-        """Make the answer durable: from here on it cannot be lost.  Where the disk fails, ``trouble`` says why.
+        """Make the answer durable: from here on it cannot be lost.  After a disk error ``error`` holds the reason.
 
-        One that broke off, and so is not *whole*, gets no seal: the next run must not take it for a complete one.
+        An answer that broke off, and so is not *whole*, gets no seal: the next run must not take it for complete.
         """
-        if self.trouble is not None:
+        if self.error is not None:
             return
         try:
             if whole:
@@ -102,22 +102,22 @@ class Slot:
             os.ftruncate(self._descriptor, self._end)
             os.fdatasync(self._descriptor)
         except OSError as error:
-            # never synced again: a second fsync may report success for pages that the first one lost
-            self.trouble = error
+            # It is never synced again: a second fsync may report success for pages that the first one lost.
+            self.error = error
 
     def body(self) -> bytes:
         """Return the body written so far."""
         return os.pread(self._descriptor, self._length, self._start) + bytes(self._rest)
 
     def rewind(self) -> None:
-        """Forget the answer, but not the order: the same call goes out once more."""
+        """Discard the answer, but not the order: the same call is sent again."""
         space = os.fstat(self._descriptor).st_size - self._order_end
         os.ftruncate(self._descriptor, self._order_end)
         os.posix_fallocate(self._descriptor, 0, self._order_end + max(0, space))
         self._end = self._start = self._order_end
         self._length, self._hash, self.status = 0, hashlib.sha256(), None
         self._rest.clear()
-        self.trouble = None
+        self.error = None
 
     def close(self) -> None:
         """Close the file and leave it where it is."""
@@ -134,7 +134,7 @@ class Slot:
         self.close()
 
     def discard(self) -> None:
-        """Close and remove the slot: its answer is safe elsewhere, or never came."""
+        """Close and remove the slot: its answer is safe elsewhere, or never arrived."""
         self.close()
         with suppress(FileNotFoundError):
             self.path.unlink()
@@ -148,13 +148,13 @@ class Slot:
 
 
 class Scratch:
-    """A download while it arrives: nothing that must outlive this process, since fetching again is free."""
+    """A download while it arrives.  It need not outlive this process, since another download is free."""
 
     def __init__(self, folder: Path) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close()
 
     def keep_head(self, status: int, headers: Mapping[str, str]) -> None:
-        """Start over: a download that is tried again sends all of it again."""
+        """Start over: another try sends the whole body again."""
         del status, headers
         self._file.seek(0)
         self._file.truncate()
@@ -164,15 +164,15 @@ class Scratch:
         self._file.write(chunk)
 
     def seal(self, *, whole: bool = True) -> None:
-        """Do nothing: there is nothing to make durable."""
+        """Do nothing: a download need not be durable."""
 
     def body(self) -> bytes:
-        """Return all that came."""
+        """Return what arrived."""
         self._file.seek(0)
         return self._file.read()
 
     def close(self) -> None:
-        """Close and forget the file."""
+        """Close the file, which removes it."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -194,10 +194,10 @@ class Spool:
             raise StoreError(f"cannot make {folder}: {error.strerror}. Nothing was sent.") from error
 
     def open(self, attempt_id: str, order: Mapping[str, Any], space: int, *, replace: bool = False) -> Slot:
-        """Make a slot with *space* bytes set aside; raise StoreError where the disk has no room for it.
+        """Make a slot with *space* bytes allocated; raise StoreError if the disk has no room for it.
 
-        *replace*: it takes the place of the attempt's earlier one, at once and whole.  Without any slot the next run
-        would take the call for one that was never sent.
+        With *replace* it replaces the attempt's earlier slot atomically: if there were no slot for a moment, the next
+        run could assume that the call was never sent.
         """
         path = self._path(attempt_id)
         fresh = path.with_suffix(".again") if replace else path
@@ -211,34 +211,34 @@ class Spool:
                 sync_folder(self._folder)
             except OSError:
                 slot.close()
-                if not replace:  # a slot says that its call may have been sent: this one never was
+                if not replace:  # a slot means that its call may have been sent, and this one was not
                     slot.discard()
                 raise
         except OSError as error:
             raise StoreError(
                 f"no room for an answer in {self._folder}: {error.strerror}. Nothing was sent: "
-                "free the disk, then run the same command again"
+                "free disk space, then run the same command again"
             ) from error
         return slot
 
     def scratch(self) -> Scratch:
-        """Open a nameless file for a download, gone when closed."""
+        """Open an unnamed file for a download, which vanishes when it is closed."""
         return Scratch(self._folder)
 
     def find(self, attempt_id: str) -> StoredAnswer | None:
-        """Return what an earlier run kept for an attempt, or None."""
+        """Return the answer that an earlier run stored for an attempt, or None."""
         path = self._path(attempt_id)
         return _read(path) if path.exists() else None
 
     def leftover_ids(self) -> Iterator[str]:
-        """Yield the attempt ids of all slots an earlier run left behind."""
+        """Yield the attempt ids of all slots that an earlier run left behind."""
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             yield path.stem
 
     def release(self, attempt_id: str, *, delivered: bool) -> None:
-        """Let go of an attempt's slot, now that its outcome is committed.
+        """Remove an attempt's slot, now that its outcome is committed.
 
-        A success that was not *delivered* is kept for the user to look at: it may hold what was paid for.
+        A success that was not *delivered* is kept for the user to examine: it may hold an image that was paid for.
         """
         path = self._path(attempt_id)
         with suppress(FileNotFoundError):
@@ -248,7 +248,7 @@ class Spool:
                 self.set_aside(attempt_id)
 
     def set_aside(self, attempt_id: str) -> None:
-        """Keep an attempt's slot for the user to look at, under a name that no run reads again."""
+        """Keep an attempt's slot for the user to examine, under a name that no run reads again."""
         path = self._path(attempt_id)
         with suppress(FileNotFoundError):
             path.rename(path.with_suffix(KEPT_SUFFIX))
@@ -258,7 +258,7 @@ class Spool:
 
 
 def _holds_success(path: Path) -> bool:
-    """Return whether a slot holds the beginning, at least, of an answer with a good status."""
+    """Return whether a slot holds at least the beginning of an answer with a good status."""
     with path.open("rb") as file:
         file.readline()
         head, _ = _take_line(file.readline(_HEAD_MAX))
@@ -283,7 +283,7 @@ def _read(path: Path) -> StoredAnswer:
             pass
         case _:
             return StoredAnswer(path=path, order=order or {}, status=None, headers={}, body=b"", sealed=False)
-    body = body.rstrip(b"\0")  # killed between the seal and the cut, the rest of the space still follows
+    body = body.rstrip(b"\0")  # unused space remains if the process was killed between the seal and the cut
     seal, whole = body[-_SEAL_LENGTH:], body[:-_SEAL_LENGTH]
     sealed = seal.startswith(_SEAL) and seal == _seal(len(whole), hashlib.sha256(whole).hexdigest())
     return StoredAnswer(
@@ -297,7 +297,7 @@ def _read(path: Path) -> StoredAnswer:
 
 
 def _take_line(data: bytes) -> tuple[dict[str, Any] | None, bytes]:
-    """Split off a JSON line; a torn one is None."""
+    """Split off a JSON line; an incomplete one is None."""
     line, _, rest = data.partition(b"\n")
     try:
         value = json.loads(line)

@@ -9,13 +9,13 @@ from ..budget import BudgetLimit
 from ..errors import suggest
 from ..money import milli_credits, nano_usd
 from .locations import Path, Places, Problems
-from .model import Amounts, Budget
+from .model import Amounts, BudgetSpec
 
 #: Scopes that ``BudgetLimit`` of a manifest have; a provider's has its name.
 BATCH, DAY = "this batch", "today"
 
 
-def caps(budget: Budget, known: list[str], places: Places, problems: Problems) -> tuple[BudgetLimit, ...]:
+def caps(budget: BudgetSpec, known: list[str], places: Places, problems: Problems) -> tuple[BudgetLimit, ...]:
     """Return what *budget* caps; names that no provider has become *problems*."""
     found = [
         _amounts(BATCH, budget, _credits(budget.credits, ("budget", "credits"), known, places, problems), budget),
@@ -31,7 +31,7 @@ def caps(budget: Budget, known: list[str], places: Places, problems: Problems) -
 _DAY_CREDITS: Path = ("budget", "per_day", "credits")
 
 
-def _amounts(scope: str, amounts: Amounts, credits_: Mapping[str, int], budget: Budget) -> BudgetLimit:
+def _amounts(scope: str, amounts: Amounts, credits_: Mapping[str, int], budget: BudgetSpec) -> BudgetLimit:
     return BudgetLimit(usd=nano_usd(amounts.usd), credits=credits_, scope=scope, unpriced=budget.allow_unpriced)
 
 

@@ -20,7 +20,7 @@ from .expand import key_of, portions
 from .filenames import FILE_FIELDS, slug
 from .locations import Origin, Problems
 from .messages import short
-from .model import Job
+from .model import JobSpec
 from .render import NUMBERS, RenderedJob
 from .routing import Candidate, ProviderTable, RouteChoice
 from .source_images import BadSource, Sources
@@ -269,7 +269,7 @@ def _is_valid(job: RenderedJob, problems: Problems) -> bool:
     if texts:
         return False
     try:
-        Job.model_validate(job.values)
+        JobSpec.model_validate(job.values)
     except ValidationError as error:
         # A union reports each of its members; one message for a parameter is enough.
         details: dict[str, ErrorDetails] = {}

@@ -16,7 +16,7 @@ from .filenames import slug
 from .include import ManifestPart, stated_in
 from .lists import BadList, Listing, Pick, aliases, listing
 from .locations import Origin, Path, Problems
-from .model import PARAMETERS, From, Job, Matrix
+from .model import PARAMETERS, From, JobSpec, Matrix
 
 #: A matrix of more combinations is a mistake; a list of rows may be as long as it likes.
 MAX_COMBINATIONS = 100_000
@@ -102,7 +102,7 @@ def entries(part: ManifestPart, problems: Problems, warnings: Problems, leave_ou
 
 
 def _entry(  # noqa: PLR0917 - a job, where it stands, and what hears of it
-    part: ManifestPart, path: Path, job: Job, problems: Problems, warnings: Problems, leave_out: FilePath
+    part: ManifestPart, path: Path, job: JobSpec, problems: Problems, warnings: Problems, leave_out: FilePath
 ) -> Iterator[Entry]:
     stated = job.model_fields_set
     own = stated_in(job)
@@ -130,7 +130,9 @@ class _Wrong(Exception):
         self.problem = problem
 
 
-def _combinations(job: Job, here: Origin, warnings: Problems) -> tuple[Mapping[str, Sequence[Any]], tuple[Values, ...]]:
+def _combinations(
+    job: JobSpec, here: Origin, warnings: Problems
+) -> tuple[Mapping[str, Sequence[Any]], tuple[Values, ...]]:
     """Return the variables of zip and matrix, and every combination of their values."""
     zipped: list[Values] = [{}]
     if job.zip:

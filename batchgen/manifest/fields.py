@@ -1,4 +1,4 @@
-"""What the fields of a manifest may hold.  Values; no I/O.
+"""Types of the fields of a manifest.  Pure values.
 
 Types are strict: text is never guessed from a number, nor a number from text.
 """
@@ -36,14 +36,14 @@ def _decimal(value: object) -> object:
 
 
 def _template(value: object, check: ValidatorFunctionWrapHandler) -> object:
-    """Let a template stand where a number is meant; what it becomes is checked when it is filled in."""
+    """Accept a template in place of a number; its text is checked once it is rendered."""
     return value if isinstance(value, str) and is_template(value) else check(value)
 
 
 def _plain(text: str) -> str:
     found = filenames.control(text, allow="\t\n\r")
     if found:
-        raise ValueError(f"holds the control character {found}, which no provider takes")
+        raise ValueError(f"contains the control character {found}, which no provider accepts")
     return text
 
 
@@ -53,7 +53,7 @@ def _filled(text: str) -> str:
     return _plain(text)
 
 
-#: Outermost: a template passes by the bounds of a number.
+#: Outermost, so that a template bypasses the bounds of the number.
 FILLED_IN = WrapValidator(_template)
 
 Text = Annotated[str, Field(max_length=200)]
@@ -79,7 +79,7 @@ Variables = Annotated[
         }
     ),
 ]
-#: A variable's value: what stands in it is inserted as it is.
+#: The value of a variable, which is inserted as it is.
 Value = str | int | float | bool | None | list[Any] | dict[str, Any]
 Name = Annotated[
     str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=100, description="A name that templates can use")
@@ -93,6 +93,6 @@ Money = Annotated[
 
 
 class Strict(BaseModel):
-    """Base of what a manifest holds: an unknown key is an error, and nothing is converted."""
+    """Base class of the manifest's models: an unknown key is an error, and no type is converted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -29,6 +29,11 @@ def spot(line: int, column: int) -> int:
     return line << _COLUMN_BITS | min(column, _COLUMN_MASK)
 
 
+def line_of(place: int) -> int:
+    """Return the line of a spot, counted from 1."""
+    return (place >> _COLUMN_BITS) + 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Places:
     """The places of one document."""
@@ -72,12 +77,12 @@ class Places:
 
     def at(self, place: int, code: str, message: str, hint: str = "", *, path: Path = ()) -> Problem:
         """Return a Problem that stands at the spot *place*."""
-        line, column = (place >> _COLUMN_BITS) + 1, (place & _COLUMN_MASK) + 1
+        line, column = line_of(place), (place & _COLUMN_MASK) + 1
         return Problem(file=self.file, line=line, column=column, path=show(path), code=code, message=message, hint=hint)
 
     def line(self, path: Path, *, key: bool = False) -> int:
         """Return the line of *path*, counted from 1."""
-        return (self.find(path, key=key) >> _COLUMN_BITS) + 1
+        return line_of(self.find(path, key=key))
 
 
 def show(path: Path) -> str:

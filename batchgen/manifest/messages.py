@@ -14,18 +14,18 @@ from .locations import Path, Places
 
 #: The model of what stands under a key, for suggestions.
 _UNDER: Mapping[str, type[BaseModel]] = {
-    "output": model.Output,
-    "route": model.Routing,
+    "output": model.OutputSpec,
+    "route": model.RoutingSpec,
     "defaults": model.Parameters,
-    "retry": model.Retry,
-    "budget": model.Budget,
-    "limits": model.Limits,
-    "timeout": model.Timeouts,
+    "retry": model.RetrySpec,
+    "budget": model.BudgetSpec,
+    "limits": model.LimitsSpec,
+    "timeout": model.TimeoutsSpec,
     "tariff": profile.Tariff,
     "usd_per_million_tokens": profile.Tokens,
 }
 
-_IN_A_JOB: Mapping[str, type[BaseModel]] = {"from": model.From, "route": model.Routing}
+_IN_A_JOB: Mapping[str, type[BaseModel]] = {"from": model.From, "route": model.RoutingSpec}
 
 _WANTED = {
     "string_type": "text",
@@ -57,7 +57,7 @@ _BOUNDS = {
 
 
 #: Keys that only a job (or ``defaults``) has.
-_OF_A_JOB = frozenset(field.alias or name for name, field in model.Job.model_fields.items()) - {"vars"}
+_OF_A_JOB = frozenset(field.alias or name for name, field in model.JobSpec.model_fields.items()) - {"vars"}
 
 
 def problems(error: ValidationError, places: Places) -> list[Problem]:
@@ -159,11 +159,11 @@ def _model_at(path: Path) -> type[BaseModel]:
     if not names:
         return model.Manifest
     if names[0] == "jobs":
-        return _IN_A_JOB.get(names[-1], model.Job)
+        return _IN_A_JOB.get(names[-1], model.JobSpec)
     if names[0] == "providers" and len(names) == 2:
-        return model.Provider
+        return model.ProviderSpec
     if names[0] == "providers" and names[2:3] == ["groups"]:
-        return model.Group
+        return model.GroupSpec
     return _UNDER.get(names[-1], model.Manifest)
 
 

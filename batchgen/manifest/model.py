@@ -1,7 +1,7 @@
-"""The manifest as its author writes it: the whole interface of the YAML file, typed.  Values; no I/O.
+"""The manifest as its author writes it: the whole language of the YAML file, typed.  Pure values.
 
-Types are strict: text is never guessed from a number, nor a number from text.  What a field is for stands in its
-description, which is also what an editor shows.
+Types are strict: text is never guessed from a number, nor a number from text.  The description of a field is what
+editors and help pages show.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..route import FAILOVER_AFTER
 from .fields import FILLED_IN, Money, Name, Prompt, Strict, Text, Texts, Value, Variables
 
 
-class Output(Strict):
+class OutputSpec(Strict):
     """Where the images go."""
 
     dir: str = Field(
@@ -38,117 +38,119 @@ class Output(Strict):
         min_length=1,
         description="File name without extension; {{ }} takes id, name, provider, model, kind; / makes folders",
     )
-    sidecar: bool = Field(True, description="Write <file>.json with prompt, cost and hash beside each image")
+    sidecar: bool = Field(True, description="Write <file>.json with prompt, cost and hash next to each image")
 
 
-class Limits(profile.Limits):
-    """How fast a provider may be asked."""
+class LimitsSpec(profile.Limits):
+    """Limits of the requests to a provider."""
 
     model_config = ConfigDict(strict=True)
 
 
-class Group(profile.Group):
-    """Models that the provider counts together."""
+class GroupSpec(profile.Group):
+    """Models that share limits at the provider."""
 
     model_config = ConfigDict(strict=True)
 
     models: Texts = Field(min_length=1, description="Names of models, or globs of them")  # type: ignore[assignment]
 
 
-class Timeouts(profile.Timeouts):
-    """How long to wait for a provider, in seconds."""
+class TimeoutsSpec(profile.Timeouts):
+    """Timeouts of a provider, in seconds."""
 
     model_config = ConfigDict(strict=True)
 
 
-class Retry(profile.Retry):
-    """How often and how slowly a job is tried again."""
+class RetrySpec(profile.Retry):
+    """Retry policy of a job."""
 
     model_config = ConfigDict(strict=True)
 
 
 OnUnknown = Literal["retry", "hold"]
-_ON_UNKNOWN = "A call whose outcome nobody can know: buy it again once (retry), or leave it to you (hold)"
+_ON_UNKNOWN = "Request whose outcome is unknown: buy it once more (retry), or leave the decision to you (hold)"
 
 
-class Provider(Strict):
-    """What differs from a provider's preset."""
+class ProviderSpec(Strict):
+    """Settings of a provider that differ from its preset."""
 
     preset: Text | None = Field(None, description="The preset to start from; default: the provider's own name")
-    dialect: Text | None = Field(None, description="The wire format, where the provider is no preset")
+    dialect: Text | None = Field(None, description="The wire format, for a provider without a preset")
     base_url: str | None = Field(
-        None, min_length=1, description="What stands before the paths; https, or http to loopback"
+        None, min_length=1, description="Base URL, to which the paths are added; https, or http to loopback"
     )
     api_key_env: Variables | None = Field(
         None,
-        description="Name of the environment variable that holds the key; of several, each is an account with limits "
-        "of its own",
+        description="Name of the environment variable with the key; with several names, each is an account with its "
+        "own limits",
     )
     paths: dict[str, str] | None = Field(None, description="Paths by operation: generate, edit, chat")
-    limits: Limits | None = Field(None, description="How fast the provider may be asked")
-    groups: dict[str, Group] | None = Field(
-        None, description="Models with limits of their own, beside the provider's for everything"
+    limits: LimitsSpec | None = Field(None, description="Limits of the requests to the provider")
+    groups: dict[str, GroupSpec] | None = Field(
+        None, description="Models with limits of their own, in addition to those of the provider"
     )
-    timeout: Timeouts | None = Field(None, description="Seconds to connect, and for a whole attempt")
-    retry: Retry | None = Field(None, description="Retry policy of this provider; default: the manifest's")
+    timeout: TimeoutsSpec | None = Field(None, description="Seconds to connect, and for a whole attempt")
+    retry: RetrySpec | None = Field(None, description="Retry policy of this provider; default: the manifest's")
     url_hosts: list[str] | None = Field(
         None, description="Hosts that result URLs may point to; *.x.com covers subdomains"
     )
-    tariff: profile.Tariff | None = Field(None, description="What an image costs you here")
+    tariff: profile.Tariff | None = Field(None, description="Price of an image")
     on_unknown: OnUnknown | None = Field(None, description=_ON_UNKNOWN)
-    default_model: Text | None = Field(None, description="Model of jobs that name none")
-    request_id_header: Text | None = Field(None, description="Header in which the provider takes the client's own id")
-    idempotency_header: Text | None = Field(
-        None, description="Header of an idempotency key, only where the provider promises to charge a key once"
+    default_model: Text | None = Field(None, description="Model of jobs that do not name one")
+    request_id_header: Text | None = Field(
+        None, description="Header in which the provider accepts the client's own request id"
     )
-    models: dict[str, dict[str, Any]] | None = Field(None, description="What differs from the preset, by model")
+    idempotency_header: Text | None = Field(
+        None, description="Header of an idempotency key; set it only if the provider promises to charge a key once"
+    )
+    models: dict[str, dict[str, Any]] | None = Field(None, description="Settings that differ from the preset, by model")
 
 
 class Amounts(Strict):
-    """What may be spent."""
+    """Amounts that may be spent."""
 
-    usd: Money | None = Field(None, description="Most USD")
-    credits: dict[str, Money] = Field({}, description="Most credits by provider")
+    usd: Money | None = Field(None, description="Most USD to spend")
+    credits: dict[str, Money] = Field({}, description="Most credits to spend, by provider")
 
 
-class Budget(Amounts):
-    """What may be spent in all.  A stated budget is consent to spend it."""
+class BudgetSpec(Amounts):
+    """Budget of the batch.  A stated budget is consent to spend it."""
 
-    per_day: Amounts = Field(Amounts(), description="What may be spent in one calendar day, by this machine's clock")
-    per_provider: dict[str, Money] = Field({}, description="Most USD for this batch by provider")
-    allow_unpriced: bool = Field(False, description="Send requests without a known price all the same")
+    per_day: Amounts = Field(Amounts(), description="Budget of one calendar day, in local time")
+    per_provider: dict[str, Money] = Field({}, description="Most USD to spend on this batch, by provider")
+    allow_unpriced: bool = Field(False, description="Send requests even if their price is unknown")
 
 
 Strategy = Literal["failover", "weighted", "cheapest", "fastest"]
 
 
-class Routing(Strict):
-    """Which of a job's providers does it."""
+class RoutingSpec(Strict):
+    """Rules by which one of a job's providers is chosen."""
 
     strategy: Strategy = Field(
         "failover",
-        description="failover: the first that can, then the next while it is out of order; weighted: spread by weights;"
-        " cheapest: by expected price; fastest: whoever has room",
+        description="failover: the first that can, and the next while it is out of order; weighted: spread by weights;"
+        " cheapest: by expected price; fastest: any with free capacity",
     )
     weights: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(
-        {}, description="Shares by provider, for weighted; without any all are equal"
+        {}, description="Shares by provider, for weighted; equal by default"
     )
     failover_after: float = Field(
         FAILOVER_AFTER,
         ge=0,
         le=86_400,
-        description="Seconds that a provider may be out of order before the next takes over",
+        description="Seconds that a provider may be out of order before the next one is used",
     )
 
     @model_validator(mode="after")
     def _weighs(self) -> Self:
         if self.weights and self.strategy != "weighted":
-            raise ValueError(f"weights count only for strategy: weighted, not for {self.strategy}")
+            raise ValueError(f"weights are used only with strategy: weighted, not with {self.strategy}")
         return self
 
 
-class _Short:
-    """Lets a strategy stand for a route that says nothing else."""
+class _StrategyName:
+    """Accepts the name of a strategy in place of the whole route."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
         return no_info_before_validator_function(
@@ -160,20 +162,20 @@ class _Short:
 
 
 class Parameters(Strict):
-    """What may be asked of a provider; ``defaults`` takes all of it."""
+    """Parameters of a request; ``defaults`` takes all of them."""
 
     prompt: Prompt | None = Field(None, description="What to draw, or what to change")
     images: Texts | None = Field(None, description="Source images of an edit: paths, globs or https URLs")
     mask: str | None = Field(
-        None, min_length=1, description="PNG whose transparent parts are edited; as large as the first image"
+        None, min_length=1, description="PNG whose transparent parts are edited; of the size of the first image"
     )
     provider: Texts | None = Field(None, description="Provider, or several in order of preference")
-    route: Annotated[Routing, _Short()] | None = Field(
-        None, description="Which of several providers does the job: a strategy, or more; default: failover"
+    route: Annotated[RoutingSpec, _StrategyName()] | None = Field(
+        None, description="How one of several providers is chosen: a strategy, or rules; default: failover"
     )
     model: Text | None = Field(None, min_length=1, description="Model; default: the provider's")
     size: Text | None = Field(
-        None, min_length=1, description='"1024x1024", "16:9" or "auto"; what is allowed depends on provider and model'
+        None, min_length=1, description='"1024x1024", "16:9" or "auto"; provider and model decide what is allowed'
     )
     quality: Text | None = Field(None, min_length=1, description="low, medium, high or auto")
     resolution: Text | None = Field(None, min_length=1, description="Resolution hint: 1k, 2k or 4k")
@@ -195,8 +197,10 @@ class Parameters(Strict):
     priority: Annotated[int, Field(ge=-1000, le=1000), FILLED_IN] | None = Field(
         None, description="Higher goes first; default 0"
     )
-    tags: Texts | None = Field(None, description="Words to select jobs by; a job's are added to those of the defaults")
-    extra: dict[str, Any] | None = Field(None, description="Goes to the provider as it is")
+    tags: Texts | None = Field(
+        None, description="Words to select jobs by; those of a job are added to those of the defaults"
+    )
+    extra: dict[str, Any] | None = Field(None, description="Sent to the provider as written")
 
 
 class From(Strict):
@@ -206,12 +210,12 @@ class From(Strict):
         description="csv, tsv, jsonl or txt file, folder or glob of images; several are read one after another"
     )
     format: Literal["csv", "tsv", "jsonl", "txt", "folder"] | None = Field(
-        None, description="What it is; default: by its name"
+        None, description="Format of the list; default: by its name"
     )
     where: dict[str, Texts] = Field({}, description="Only rows whose column matches one of these globs")
-    skip: int = Field(0, ge=0, description="Leave out so many rows first")
-    limit: int | None = Field(None, ge=1, description="At most so many rows of each path")
-    sample: int | None = Field(None, ge=1, description="So many of these at random, the same for the same seed")
+    skip: int = Field(0, ge=0, description="Number of rows to leave out at the start")
+    limit: int | None = Field(None, ge=1, description="At most this many rows of each path")
+    sample: int | None = Field(None, ge=1, description="This many of those rows at random, the same for the same seed")
     seed: int = Field(0, description="Seed of the sample")
 
 
@@ -231,12 +235,12 @@ class Matrix(BaseModel):
 
 
 def _sources(value: object) -> object:
-    """Return what stands under ``from`` as a list of mappings."""
+    """Return the value of ``from`` as a list of mappings."""
     items = value if isinstance(value, list) else [value]
     return [{"path": item} if isinstance(item, str) else item for item in items]
 
 
-class Job(Parameters):
+class JobSpec(Parameters):
     """One image to make, or, with ``n``, ``matrix``, ``zip``, ``from`` or ``repeat``, many."""
 
     model_config = ConfigDict(validate_by_name=False, validate_by_alias=True)
@@ -251,22 +255,22 @@ class Job(Parameters):
     vars: dict[Name, Value] = Field(default_factory=dict, description="Variables for this job's templates")
     matrix: Matrix | None = Field(None, description="Variables with several values: a job for every combination")
     zip: dict[Name, Annotated[list[Value], Field(min_length=1)]] = Field(
-        default_factory=dict, description="Variables with lists of the same length that go side by side"
+        default_factory=dict, description="Variables with lists of the same length, combined item by item"
     )
     rows: Annotated[list[From], BeforeValidator(_sources)] = Field(
         default_factory=list,
         alias="from",
         description="Lists whose rows become jobs: csv, tsv, jsonl, txt, or a folder of images",
     )
-    repeat: int = Field(1, ge=1, le=10_000, description="Make it all so many times; {{ repeat }} counts from 1")
+    repeat: int = Field(1, ge=1, le=10_000, description="Make all of it this many times; {{ repeat }} counts from 1")
 
 
-#: What a row, a matrix or a zip sets where it has a variable of that name.
+#: Parameters that a row, a matrix or a zip sets by a variable of the same name.
 PARAMETERS = frozenset(Parameters.model_fields) | {"id"}
 
 
 def _prompts(value: object, check: ValidatorFunctionWrapHandler) -> object:
-    """Let the name of a text file stand in the place of a list; no union, so that errors keep their places."""
+    """Accept the name of a text file in place of a list; not by a union, which would blur the places of errors."""
     return From(path=[value], format="txt") if isinstance(value, str) else check(value)
 
 
@@ -278,19 +282,19 @@ class Manifest(Strict):
         None, min_length=1, max_length=100, description="Name of the batch; default: the file's name"
     )
     include: Texts = Field(
-        [], description="Other manifests (paths or globs): their jobs, defaults, vars and providers count here too"
+        [], description="Other manifests (paths or globs), whose jobs, defaults, vars and providers are added"
     )
-    output: Output = Field(Output(), description="Where the images go")
-    providers: dict[str, Provider] = Field({}, description="What differs from the presets, by provider")
+    output: OutputSpec = Field(OutputSpec(), description="Where the images go")
+    providers: dict[str, ProviderSpec] = Field({}, description="Settings that differ from the presets, by provider")
     vars: dict[Name, Value] = Field({}, description="Variables for the templates of all jobs")
     defaults: Parameters = Field(Parameters(), description="Parameters of every job that does not set them itself")
-    retry: Retry | None = Field(None, description="Retry policy")
+    retry: RetrySpec | None = Field(None, description="Retry policy")
     on_unknown: OnUnknown | None = Field(None, description=_ON_UNKNOWN)
-    budget: Budget = Field(Budget(), description="What may be spent")
+    budget: BudgetSpec = Field(BudgetSpec(), description="Budget of the batch")
     confirm_above: Money | None = Field(None, description="USD above which run asks at a terminal; default 1")
-    jobs: list[Job] = Field([], description="The jobs")
+    jobs: list[JobSpec] = Field([], description="The jobs")
     prompts: Annotated[
         list[Prompt],
         WrapValidator(_prompts),
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-    ] = Field([], description="Short form of jobs that have nothing but a prompt: a list, or a text file of one a line")
+    ] = Field([], description="Short form of jobs with only a prompt: a list, or a text file with one prompt a line")

@@ -22,7 +22,7 @@ from .batch import Stated
 from .include import ManifestPart, merged
 from .locations import Problems
 from .messages import shown
-from .model import Routing
+from .model import RoutingSpec
 from .render import RenderedJob
 
 
@@ -46,7 +46,7 @@ class RouteChoice:
 
     candidates: tuple[Candidate, ...]
     bounds: tuple[float, ...] = ()  #: cumulated weights in (0, 1], where jobs are spread over the candidates
-    rules: Routing = field(default_factory=Routing)
+    rules: RoutingSpec = field(default_factory=RoutingSpec)
     any_prompt: bool = True  #: every prompt that these providers accept leads to the same choice
     without: tuple[tuple[str, str], ...] = ()  #: providers that cannot do the job, each with its reason
 
@@ -183,7 +183,7 @@ class ProviderTable:
             self._problems.add(job.problem("provider", "unknown_provider", message, hint))
         return [] if unknown else names
 
-    def _knows_weights(self, job: RenderedJob, rules: Routing, names: list[str]) -> bool:
+    def _knows_weights(self, job: RenderedJob, rules: RoutingSpec, names: list[str]) -> bool:
         unknown = [name for name in rules.weights if name not in names]
         if unknown:
             hint = suggest(unknown[0], names, f"the job's providers: {', '.join(names)}")
@@ -205,14 +205,14 @@ class ProviderTable:
             self._problems.add(job.problem(field, f"misfit_{field}", misfit.message, hint))
 
 
-def _rules(value: object) -> Routing:
+def _rules(value: object) -> RoutingSpec:
     """Return the routing rules of a job, which may be a strategy's name only."""
     if value is None:
-        return Routing()
-    return Routing.model_validate({"strategy": value} if isinstance(value, str) else value)
+        return RoutingSpec()
+    return RoutingSpec.model_validate({"strategy": value} if isinstance(value, str) else value)
 
 
-def _ordered(candidates: Sequence[Candidate], rules: Routing) -> tuple[tuple[Candidate, ...], tuple[float, ...]]:
+def _ordered(candidates: Sequence[Candidate], rules: RoutingSpec) -> tuple[tuple[Candidate, ...], tuple[float, ...]]:
     """Return *candidates*, which come in the author's order, by the strategy, and their cumulated weights."""
     if rules.strategy == "cheapest":
         return tuple(sorted(candidates, key=_cost)), ()

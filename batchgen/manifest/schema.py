@@ -1,6 +1,6 @@
-"""The manifest's language as JSON Schema (draft 7), for editors: completion, and help where the pointer rests.
+"""The manifest's language as JSON Schema (draft 7), for completion and help in editors.
 
-Made from the model, so that it never says anything else.  Decisions: pure but for the packaged presets.
+It is generated from the model, so the two never differ.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 
 from ..providers.presets import PRESET_NAMES, profile
 from ..providers.profile import Profile
-from .model import From, Job, Manifest
+from .model import From, JobSpec, Manifest
 
 Schema = dict[str, Any]
 
@@ -23,7 +23,7 @@ _TEMPLATE: Schema = {"type": "string", "pattern": r"\{\{"}
 _AMOUNT = r"^[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?$"
 _EVERY_TYPE = {"string", "integer", "number", "boolean", "array", "object", "null"}
 
-#: What the values of a field look like, beside what the presets say.
+#: Examples of values, in addition to those that the presets offer.
 _EXAMPLES: Mapping[str, list[Any]] = {
     "id": ["{{ name | slug }}"],
     "prompt": ["Studio photo of a {{ colour }} mug, white background"],
@@ -47,7 +47,7 @@ _EXAMPLES: Mapping[str, list[Any]] = {
     "base_url": ["https://gateway.example.com"],
     "paths": [{"generate": "/v1/images/generations"}],
 }
-#: Help for fields whose names say it all to those who know.
+#: Descriptions of fields that have none in the model.
 _HELP: Mapping[str, str] = {
     "usd_per_million_tokens": "USD per million tokens",
     "text_in": "USD per million tokens of the prompt",
@@ -59,19 +59,19 @@ _HELP: Mapping[str, str] = {
 
 def schema() -> Schema:
     """Return the schema of a manifest: every field described, nothing else allowed."""
-    whole = _tidied(_Generator.of_manifest())
-    definitions: dict[str, Schema] = whole.pop("$defs")
-    # a preset without an address of its own gets one, which is not used
+    whole = _tidied(_Manifest.model_json_schema(schema_generator=_Generator))
+    definitions: dict[str, Schema] = {name.removesuffix("Spec"): spec for name, spec in whole.pop("$defs").items()}
+    # A preset without an address of its own needs one to be built; the schema does not show it.
     presets = [profile(name, {"base_url": "https://gateway.invalid"}) for name in PRESET_NAMES]
     examples = {**_EXAMPLES, **_offered(presets)}
-    for owner, of in [("Manifest", whole), *definitions.items()]:
-        for name, field in of.get("properties", {}).items():
+    for owner, definition in [("Manifest", whole), *definitions.items()]:
+        for name, field in definition.get("properties", {}).items():
             field.setdefault("description", _HELP.get(name, ""))
             shown = examples.get(f"{owner}.{name}") or examples.get(name)
             if shown:
                 field["examples"] = shown
     definitions["Matrix"]["propertyNames"] = whole["properties"]["vars"]["propertyNames"]
-    whole["properties"]["providers"]["properties"] = {one.name: _settings(one) for one in presets}
+    whole["properties"]["providers"]["properties"] = {preset.name: _settings(preset) for preset in presets}
     return {
         "$schema": _DRAFT,
         "title": "batchgen manifest",
@@ -82,35 +82,30 @@ def schema() -> Schema:
 
 def _settings(preset: Profile) -> Schema:
     key = f"; its key comes from {preset.api_key_env[0]}" if preset.api_key_env else ""
-    told = f"What differs from the preset {preset.name}{key}"
-    return {"description": told, "allOf": [{"$ref": "#/definitions/Provider"}]}
+    description = f"What differs from the preset {preset.name}{key}"
+    return {"description": description, "allOf": [{"$ref": "#/definitions/Provider"}]}
 
 
-#: The model takes apart the short forms of ``from`` before it looks at them; an editor has to know them.
-_Job = create_model(
-    "Job",
-    __base__=Job,
-    __doc__=Job.__doc__,
+#: The model expands the short forms of ``from`` before it validates them; an editor has to know them.
+_JobSpec = create_model(
+    "JobSpec",
+    __base__=JobSpec,
+    __doc__=JobSpec.__doc__,
     rows=(
         str | From | list[str | From],
-        Field(default_factory=list, alias="from", description=Job.model_fields["rows"].description),
+        Field(default_factory=list, alias="from", description=JobSpec.model_fields["rows"].description),
     ),
 )
 _Manifest = create_model(
     "Manifest",
     __base__=Manifest,
     __doc__=Manifest.__doc__,
-    jobs=(list[_Job], Field([], description=Manifest.model_fields["jobs"].description)),
+    jobs=(list[_JobSpec], Field([], description=Manifest.model_fields["jobs"].description)),
 )
 
 
 class _Generator(GenerateJsonSchema):
-    """Adds what pydantic cannot know: a template may stand where a whole number is meant."""
-
-    @classmethod
-    def of_manifest(cls) -> Schema:
-        """Return pydantic's schema of a manifest."""
-        return _Manifest.model_json_schema(schema_generator=cls)
+    """Pydantic's generator, which also allows a template in place of a whole number."""
 
     def function_wrap_schema(self, schema: core_schema.WrapValidatorFunctionSchema) -> JsonSchemaValue:
         inner = super().function_wrap_schema(schema)
@@ -118,56 +113,57 @@ class _Generator(GenerateJsonSchema):
 
 
 def _offered(presets: Iterable[Profile]) -> dict[str, list[Any]]:
-    """Return the values that the presets know, by field: of size, quality, model and so on."""
-    found: dict[str, dict[str, None]] = {}
-    for name, value in (pair for one in presets for pair in _known(one)):
-        found.setdefault(name, {})[str(value)] = None
-    return {name: list(values) for name, values in found.items()}
+    """Return the values that the presets know, by field: sizes, qualities, models and so on."""
+    offered: dict[str, dict[str, None]] = {}
+    for preset in presets:
+        for name, value in _values(preset):
+            offered.setdefault(name, {})[str(value)] = None
+    return {name: list(values) for name, values in offered.items()}
 
 
-def _known(one: Profile) -> Iterator[tuple[str, object]]:
-    yield from (("provider", one.name), ("preset", one.name), ("dialect", one.dialect))
-    for name, model in one.models.items():
+def _values(preset: Profile) -> Iterator[tuple[str, object]]:
+    yield from (("provider", preset.name), ("preset", preset.name), ("dialect", preset.dialect))
+    for name, model in preset.models.items():
         yield from (("model", name), ("default_model", name))
         for rules in filter(None, (model.generate, model.edit)):
             yield from (("size", size) for size in rules.size.allowed)
             yield from ((field, value) for field, values in rules.values.items() for value in values)
 
 
-# --- pydantic's schema as an editor likes it --------------------------------------------------------------------------
+# --- pydantic's schema, shortened for editors ------------------------------------------------------------------------
 
 
 def _tidied(schema: Mapping[str, Any]) -> Schema:
-    """Return *schema* in draft 7, without what only repeats a field's name or says that nothing was said."""
-    found: Schema = {}
+    """Return *schema* in draft 7, without titles and empty defaults."""
+    tidied: Schema = {}
     for key, value in schema.items():
         if key in ("$defs", "properties", "patternProperties"):
-            found[key] = {name: _tidied(one) for name, one in value.items()}
+            tidied[key] = {name: _tidied(part) for name, part in value.items()}
         elif key == "description":
-            found[key] = value.replace("``", "`")
+            tidied[key] = value.replace("``", "`")
         elif key == "ge":  # of a decimal, which pydantic does not translate; it may be given as text
-            found |= {"minimum": value, "pattern": _AMOUNT}
+            tidied |= {"minimum": value, "pattern": _AMOUNT}
         elif key != "title" and not (key == "default" and (value in (None, "0") or isinstance(value, (dict, list)))):
-            found[key] = _inside(value)
-    if "patternProperties" in found:  # of names, which then are the only ones
-        (pattern,) = found["patternProperties"]
-        found["propertyNames"] = {**found.get("propertyNames", {}), "pattern": pattern}
-        found["additionalProperties"] = found.pop("patternProperties")[pattern]
-    if "$ref" in found:
-        found["$ref"] = found["$ref"].replace("#/$defs/", "#/definitions/")
-        if len(found) > 1:  # draft 7 reads nothing beside a $ref
-            found["allOf"] = [{"$ref": found.pop("$ref")}]
-    return _simplified(found) if "anyOf" in found else found
+            tidied[key] = _inside(value)
+    if "patternProperties" in tidied:  # the names that match are the only ones allowed
+        (pattern,) = tidied["patternProperties"]
+        tidied["propertyNames"] = {**tidied.get("propertyNames", {}), "pattern": pattern}
+        tidied["additionalProperties"] = tidied.pop("patternProperties")[pattern]
+    if "$ref" in tidied:
+        tidied["$ref"] = tidied["$ref"].replace("#/$defs/", "#/definitions/").removesuffix("Spec")
+        if len(tidied) > 1:  # draft 7 ignores the keywords next to a $ref
+            tidied["allOf"] = [{"$ref": tidied.pop("$ref")}]
+    return _simplified(tidied) if "anyOf" in tidied else tidied
 
 
 def _inside(value: Any) -> Any:  # noqa: ANN401 - a keyword's value
     if isinstance(value, Mapping):
         return _tidied(value)
-    return [_inside(one) for one in value] if isinstance(value, list) else value
+    return [_inside(item) for item in value] if isinstance(value, list) else value
 
 
 def _simplified(schema: Schema) -> Schema:
-    """Say with ``type`` what ``anyOf`` says, where that is all it says."""
+    """Replace ``anyOf`` by ``type`` where its options differ in nothing else."""
     options: list[Schema] = schema.pop("anyOf")
     if {str(option.get("type")) for option in options} >= _EVERY_TYPE:
         return schema
@@ -176,8 +172,8 @@ def _simplified(schema: Schema) -> Schema:
     if not rest:
         return {"type": bare, **schema}
     if len(rest) == 1 and isinstance(rest[0].get("type"), str):
-        found = {**rest[0], "type": [rest[0]["type"], *bare]}
-        if "enum" in found and "null" in bare:
-            found["enum"] = [*found["enum"], None]
-        return {**found, **schema}
+        option = {**rest[0], "type": [rest[0]["type"], *bare]}
+        if "enum" in option and "null" in bare:
+            option["enum"] = [*option["enum"], None]
+        return {**option, **schema}
     return {"anyOf": options, **schema}

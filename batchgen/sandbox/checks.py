@@ -85,10 +85,10 @@ def require(fields: Json, names: Iterable[str]) -> None:
             raise invalid(f"Missing required parameter: '{name}'.", "missing_required_parameter", name)
 
 
-def allow_only(fields: Json, known: frozenset[str]) -> None:
+def allow_only(fields: Json, names: frozenset[str]) -> None:
     """Refuse fields that the provider does not know."""
     for name in fields:
-        if name not in known:
+        if name not in names:
             raise invalid(f"Unknown parameter: '{name}'.", "unknown_parameter", name)
 
 

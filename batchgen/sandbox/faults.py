@@ -15,7 +15,7 @@ from .shapes import SHAPES, Shape
 #: Refused with an error; nothing is made or charged.
 REFUSALS = {
     "refuse": "the content rules refuse the prompt",
-    "throttle": "429, too fast; retry-after=S says how long to wait",
+    "throttle": "429, too fast; retry-after=S sets the wait",
     "overloaded": "503, too busy",
     "money": "the account is out of money",
     "quota429": "out of money too, as a 429",
@@ -155,9 +155,9 @@ def parse_rate(text: str) -> Fault:
 
 def parse_rule(rule: object) -> Fault:
     """Read one entry of the live list: kind, value, retry_after, times, rate, provider, match."""
-    known = set(Fault.__dataclass_fields__)
-    if not isinstance(rule, dict) or "kind" not in rule or set(rule) - known:
-        raise ValueError(f"a fault is an object with kind and any of {', '.join(sorted(known - {'kind'}))}: {rule!r}")
+    names = set(Fault.__dataclass_fields__)
+    if not isinstance(rule, dict) or "kind" not in rule or set(rule) - names:
+        raise ValueError(f"a fault is an object with kind and any of {', '.join(sorted(names - {'kind'}))}: {rule!r}")
     return Fault(**{**rule, "kind": parse_kind(str(rule["kind"]))})
 
 

@@ -90,10 +90,10 @@ def start(
     running = find(folder)
     if running is not None:
         return running
-    ready = folder / READY
-    ready.unlink(missing_ok=True)
+    ready_file = folder / READY
+    ready_file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "batchgen.sandbox", "--port", "0", "--log", str(folder / LOG)]
-    command += ["--ready-file", str(ready), "--latency", latency, "--seed", str(seed)]
+    command += ["--ready-file", str(ready_file), "--latency", latency, "--seed", str(seed)]
     command += ["--idle-exit", f"{idle_exit:g}", *extra]
     with (folder / OUTPUT).open("wb") as output:
         # Detached from the terminal, so that signals to the caller, and its death, do not reach the sandbox.
@@ -112,11 +112,11 @@ def start(
 def find(folder: Path) -> Sandbox | None:
     """Return the running sandbox of this folder, if it answers."""
     try:
-        ready = json.loads((folder / READY).read_text(encoding="utf-8"))
-        found = Sandbox(url=ready["url"], pid=int(ready["pid"]), log=Path(ready["log"]), reused=True)
+        facts = json.loads((folder / READY).read_text(encoding="utf-8"))
+        sandbox = Sandbox(url=facts["url"], pid=int(facts["pid"]), log=Path(facts["log"]), reused=True)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if _alive(found.pid) and _answers(found.url) else None
+    return sandbox if _alive(sandbox.pid) and _answers(sandbox.url) else None
 
 
 def _wait_ready(process: subprocess.Popen[bytes], folder: Path) -> Sandbox:
@@ -126,8 +126,8 @@ def _wait_ready(process: subprocess.Popen[bytes], folder: Path) -> Sandbox:
         if code is not None:
             raise LaunchError(f"the sandbox ended with exit code {code} before it was ready:\n{_last_words(folder)}")
         with contextlib.suppress(FileNotFoundError):
-            ready = json.loads((folder / READY).read_text(encoding="utf-8"))
-            return Sandbox(url=ready["url"], pid=process.pid, log=Path(ready["log"]), process=process)
+            facts = json.loads((folder / READY).read_text(encoding="utf-8"))
+            return Sandbox(url=facts["url"], pid=process.pid, log=Path(facts["log"]), process=process)
         time.sleep(0.02)
     process.kill()
     process.wait()

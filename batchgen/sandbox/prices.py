@@ -67,8 +67,8 @@ def image_tokens(order: Order) -> int:
 
 def output_tokens(order: Order, images: int) -> int:
     """Return the output tokens of ``images`` images of the ordered size and quality."""
-    one = OUTPUT_TOKENS[order.quality] * order.width * order.height / (1024 * 1024)
-    return max(1, round(one)) * images
+    tokens = OUTPUT_TOKENS[order.quality] * order.width * order.height / (1024 * 1024)
+    return max(1, round(tokens)) * images
 
 
 def gpt_usage(order: Order, images: int, *, details: bool) -> Json:

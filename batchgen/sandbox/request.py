@@ -126,8 +126,8 @@ class PaidRequest:
         if throttle is None:
             return
         wait = throttle.admit()
-        stated = round(wait + 0.001, 3) if wait and self.dialect.states_wait else None
-        self.entry.trace = replace(self.entry.trace, quota=throttle.quota(wait), retry_after=stated)
+        retry_after = round(wait + 0.001, 3) if wait and self.dialect.states_wait else None
+        self.entry.trace = replace(self.entry.trace, quota=throttle.quota(wait), retry_after=retry_after)
         if wait:
             self.entry.fault = "throttle"
             raise Refusal("throttle")

@@ -85,12 +85,12 @@ def _add_control(router: web.UrlDispatcher, state: State) -> None:
     async def picture(request: web.Request) -> web.Response:
         """Serve the drawing for an address on the internet: sandbox runs fetch source images here."""
         try:
-            drawn = await asyncio.get_running_loop().run_in_executor(
+            data = await asyncio.get_running_loop().run_in_executor(
                 state.pool, fetch_source, request.query.get("url", ""), state.url, state.results
             )
         except Refusal as refusal:
             return web.Response(status=404, text=str(refusal))
-        return web.Response(body=drawn, content_type="image/png")
+        return web.Response(body=data, content_type="image/png")
 
     async def elsewhere(request: web.Request) -> web.Response:
         """Log what a client that follows redirects sends along, such as its key."""
@@ -124,8 +124,8 @@ def _cdn(state: State, name: str) -> Handler:
 def _no_such_path(name: str) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         dialect = DIALECTS[name]
-        known = request.path.removeprefix(f"/{name}") in {*dialect.routes, *dialect.free_endpoints}
-        return _refused(name, Refusal("method" if known else "path"), request)
+        exists = request.path.removeprefix(f"/{name}") in {*dialect.routes, *dialect.free_endpoints}
+        return _refused(name, Refusal("method" if exists else "path"), request)
 
     return handler
 

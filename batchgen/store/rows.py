@@ -1,12 +1,10 @@
-"""Rows of the job table to values and back.  Pure."""
+"""Rows: converts rows of the job database to values and back.  Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import lru_cache
-from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Row, RowMapping, Select, func, literal, select, text
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
-#: Text and numbers of a Task that travel as they are.
+#: Fields of a Task that are stored unchanged.
 _PLAIN = (
     "prompt",
     "provider",
@@ -38,22 +36,46 @@ _PLAIN = (
 )
 _SOURCE = ("path", "url", "sha256", "mime", "size_bytes")
 
-#: Columns of jobs that follow the plan also where a job is done or under way.
-LOOKS = ("output", "position", "sidecar", "tags", "priority", "route")
 
-#: Columns of jobs that the plan decides.
-PLAN_COLUMNS = ("key", "fingerprint", *LOOKS, "kind", "provider", "model", "wanted", "task")
+class PlanRow(NamedTuple):
+    """The columns of a job that the plan decides."""
 
-#: SQL of what differs where one of ``PLAN_COLUMNS`` does.  The fingerprint and the provider tell the task, but for
-#: where the files lie that an edit starts from.
-GLANCE = (
-    *(f"jobs.{name}" for name in ("key", "fingerprint", *LOOKS, "provider", "wanted")),
-    f"CASE WHEN jobs.kind = '{Kind.EDIT.value}' THEN jobs.task END",
-)
+    key: str
+    fingerprint: str
+    output: str
+    position: int
+    sidecar: bool
+    tags: str
+    priority: int
+    route: str | None
+    kind: str
+    provider: str
+    model: str
+    wanted: int
+    task: str
+
+    @classmethod
+    def of(cls, planned: PlannedJob, position: int) -> PlanRow:
+        """Return the row of *planned*; *position* is its place in the manifest."""
+        columns, document = _of_recipe(planned.recipe)
+        task = _encode(document | {"prompt": planned.prompt})
+        return cls._make((planned.key, planned.fingerprint, planned.output, position, *columns, task))
+
+
+@lru_cache(1_000)
+def _of_recipe(recipe: Recipe) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what rows of one recipe share: the columns from ``sidecar`` to ``wanted``, and the task's document."""
+    task = recipe.task
+    looks = (recipe.sidecar, encode_tags(recipe.tags), recipe.priority, encode_route(recipe.route))
+    return (*looks, task.kind.value, task.provider, task.model, recipe.wanted), _document(task)
 
 
 def encode_task(task: Task) -> str:
-    """Return *task* as compact JSON; what the user did not say is left out."""
+    """Return *task* as compact JSON without the fields that are not set."""
+    return _encode(_document(task))
+
+
+def _document(task: Task) -> dict[str, Any]:
     document: dict[str, Any] = {"kind": task.kind.value}
     for name in _PLAIN:
         value = getattr(task, name)
@@ -65,11 +87,11 @@ def encode_task(task: Task) -> str:
         document["mask"] = _source(task.mask)
     if task.extra:
         document["extra"] = dict(task.extra)
-    return _encode(document)
+    return document
 
 
 def decode_task(text: str) -> Task:
-    """Return the Task that *encode_task* wrote."""
+    """Read what ``encode_task`` wrote."""
     document = json.loads(text)
     document["kind"] = Kind(document["kind"])
     if "images" in document:
@@ -80,23 +102,23 @@ def decode_task(text: str) -> Task:
 
 
 def encode_tags(tags: tuple[str, ...]) -> str:
-    """Return tags as a JSON list, which SQLite can search."""
+    """Return tags as a JSON list, which SQL can search."""
     return _encode(tags) if tags else "[]"
 
 
 def decode_tags(text: str) -> tuple[str, ...]:
-    """Return the tags that *encode_tags* wrote."""
+    """Read what ``encode_tags`` wrote."""
     return tuple(json.loads(text))
 
 
 def encode_route(route: Route | None) -> str | None:
-    """Return a route as JSON, in which SQLite finds providers."""
+    """Return a route as JSON, which SQL can search."""
     return None if route is None else _encode(route.as_json())
 
 
 @lru_cache(1_000)
 def decode_route(text: str) -> Route:
-    """Return the Route that *encode_route* wrote."""
+    """Read what ``encode_route`` wrote."""
     return Route.of_json(json.loads(text))
 
 
@@ -126,42 +148,6 @@ def to_job(row: Row[Any], batch: str) -> Job:
     )
 
 
-class RowTemplate(NamedTuple):
-    """What the rows of one recipe's jobs have in common."""
-
-    looks: tuple[bool, str, int, str | None]  #: sidecar, tags, priority, route
-    asked: tuple[str, str, str, int]  #: kind, provider, model, wanted
-    head: str  #: of the task's JSON, up to the prompt
-    tail: str  #: of the task's JSON, from behind the prompt on
-    edits: bool  #: the task names files
-
-    @classmethod
-    def of(cls, recipe: Recipe) -> RowTemplate:
-        """Return the form of *recipe*."""
-        task = recipe.task
-        # the first one: only the kind stands before it
-        head, _, tail = encode_task(replace(task, prompt="")).partition('"prompt":""')
-        return cls(
-            looks=(recipe.sidecar, encode_tags(recipe.tags), recipe.priority, encode_route(recipe.route)),
-            asked=(task.kind.value, task.provider, task.model, recipe.wanted),
-            head=f'{head}"prompt":',
-            tail=tail,
-            edits=task.kind is Kind.EDIT,
-        )
-
-    def row(self, planned: PlannedJob, position: int) -> tuple[Any, ...]:
-        """Return a job's ``PLAN_COLUMNS``; *position* is its place in the manifest."""
-        text = self.head + encode_basestring(planned.prompt) + self.tail
-        return (planned.key, planned.fingerprint, planned.output, position, *self.looks, *self.asked, text)
-
-    def glance(self, planned: PlannedJob, position: int) -> list[Any]:
-        """Return what tells whether a job's row is as the plan has it, in little time; see ``GLANCE``."""
-        key, prompt, fingerprint, output, _ = planned
-        looks, asked, head, tail, edits = self
-        text = head + encode_basestring(prompt) + tail if edits else None
-        return [key, fingerprint, output, position, *looks, asked[1], asked[3], text]
-
-
 def progress_columns(job: Job) -> dict[str, Any]:
     """Return the columns that only ``advance`` changes, with their values in *job*."""
     return {
@@ -177,12 +163,12 @@ def progress_columns(job: Job) -> dict[str, Any]:
 
 
 def encode_list(values: Iterable[int | str]) -> str:
-    """Return *values* as a JSON list, to be bound as one value: SQLite caps how many may be bound."""
+    """Return *values* as a JSON list to bind as one value, because SQLite limits the number of bound values."""
     return _encode(list(values))
 
 
 def listed(values: Iterable[int | str]) -> Select[Any]:
-    """Return *values*, any number of them, as SQL for ``in_``."""
+    """Return any number of *values* as a subquery for ``in_``."""
     return select(text("value")).select_from(func.json_each(literal(encode_list(values))))
 
 

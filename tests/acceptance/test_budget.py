@@ -140,10 +140,8 @@ def test_a_price_list_of_a_fifth_costs_the_calls_in_flight_at_the_first_answer(p
     charges = witness.charges()
     assert sums(charges, "usd")["aimlapi"] <= at_first * DEAR
     check_books(project, charges)
-    assert (
-        "prices    The price list of aimlapi is too low for gpt-image-2: it says at most $0.0108 an image" in done.err
-    )
-    assert "State it: providers: {aimlapi: {models: {gpt-image-2: {tariff: {usd_per_image: 0.05" in done.err
+    assert "prices    The price list of aimlapi is too low for gpt-image-2: it has at most $0.0108 an image" in done.err
+    assert "To set it: providers: {aimlapi: {models: {gpt-image-2: {tariff: {usd_per_image: 0.05" in done.err
     summary = max((project.state / "runs").iterdir()) / "summary.json"
     (told,) = json.loads(summary.read_text())["underpriced"]
     assert (told["provider"], told["listed_usd"]) == ("aimlapi", "0.0108")
@@ -222,7 +220,7 @@ def test_a_person_agrees(project, witness, answer):
 def test_a_person_refuses(project, witness, answer):
     done = at_a_terminal(project, "run", project.manifest(JOBS, confirm_above=0), answers=(answer,))
     assert done.code == 6
-    assert "not confirmed.  Nothing was sent." in done.err
+    assert "not confirmed. Nothing was sent." in done.err
     assert witness.arrivals() == []
     assert not (project.folder / "output").exists()
 
@@ -291,7 +289,7 @@ def test_what_is_no_answer_is_asked_again(project, witness):
     manifest = project.manifest(JOBS, confirm_above=0)
     done = at_a_terminal(project, "run", manifest, answers=("perhaps", "0", "-3", "1.5", "n"))
     assert (done.code, len(asked(done))) == (6, 5)
-    assert "a number such as 5 makes the first 5 jobs" in done.err
+    assert "a number such as 5: make the first 5 jobs" in done.err
     assert witness.arrivals() == []
 
 
@@ -299,7 +297,9 @@ def test_without_a_price_a_person_is_always_asked(project, witness):
     jobs = [{"id": "a", "provider": "gptimageapi", "quality": "low", "prompt": "A"}]
     jobs.append({"id": "b", "provider": "gateway", "prompt": "B"})
     done = at_a_terminal(project, "run", project.manifest(jobs, confirm_above=1000), answers=("n",))
-    assert asked(done) == ["Spend 2 credits at gptimageapi and what nobody can price (1 request) on 2 images?"]
+    assert asked(done) == [
+        "Spend 2 credits at gptimageapi and an unknown amount (1 request without a price) on 2 images?"
+    ]
     assert witness.arrivals() == []
 
 

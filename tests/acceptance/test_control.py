@@ -27,9 +27,9 @@ def test_jobs_are_cancelled_while_a_run_is_on(project, witness):
     assert gone.code == 0, gone.err
     assert gone.err.splitlines()[:2] == [
         "shop: 3 jobs cancelled",
-        "1 call under way will still be paid and booked; what comes is kept",
+        "1 request in flight will still be paid for and booked; what arrives is kept",
     ]
-    assert f"a run is on (process {process.pid}: " in gone.err
+    assert f"a run is in progress (process {process.pid}: " in gone.err
     ended = finish(process)
     assert ended.code == 0, ended.err
     assert "cancelled 3 jobs" in ended.err

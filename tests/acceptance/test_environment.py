@@ -7,8 +7,8 @@ import click
 from batchgen.app import preflight
 from batchgen.app.monitoring import hook as finish
 from batchgen.app.monitoring import notify
-from batchgen.cli import batchgen, environment, settings_file, variables
-from batchgen.cli import command as shape
+from batchgen.cli import batchgen, environment, settings_file
+from batchgen.cli.params import long_name, variables
 
 from .kit import CANARY
 
@@ -53,12 +53,12 @@ def test_a_key_and_a_budget_from_the_env_file_are_enough_for_a_run(project, witn
     done = project.run("run", path)
     assert done.code == 0, done.err
     assert len(witness.charges()) == 3
-    assert "everybody may read" in done.err
+    assert "is readable by everyone" in done.err
     env.chmod(0o600)
     listed = project.run("providers", "list", "--json")
     [openai] = [one for one in listed.json["providers"] if one["name"] == "openai"]
     assert openai["key"] == f"OPENAI_API_KEY in {env}"
-    assert "everybody" not in listed.err
+    assert "readable" not in listed.err
     env.write_text("no line of a file of variables\n", encoding="utf-8")
     assert project.run("status").code == 4
 
@@ -91,14 +91,14 @@ def test_a_misspelled_variable_is_an_error_and_a_strange_one_a_warning(project, 
     path = project.manifest(JOBS)
     done = project.run("run", path, "--yes", BATCHGEN_RUN_BUDGT="4")
     assert (done.code, done.out) == (4, "")
-    assert "BATCHGEN_RUN_BUDGT: batchgen knows no such variable (did you mean BATCHGEN_RUN_BUDGET?)" in done.err
+    assert "BATCHGEN_RUN_BUDGT: unknown variable (did you mean BATCHGEN_RUN_BUDGET?)" in done.err
     assert not witness.arrived
     env = project.folder / ".env"
     env.write_text("BATCHGEN_STOPAT=06:30\n", encoding="utf-8")
     env.chmod(0o600)
     done = project.run("status")
     assert done.code == 4
-    assert f"{env}: BATCHGEN_STOPAT: batchgen knows no such variable (did you mean BATCHGEN_STOP_AT?)" in done.err
+    assert f"{env}: BATCHGEN_STOPAT: unknown variable (did you mean BATCHGEN_STOP_AT?)" in done.err
     found = project.run("doctor", "--json").json
     assert [(one["verdict"], one["code"]) for one in found["findings"] if "STOPAT" in one["says"]] == [("bad", 4)]
     assert project.run("help", "environment").code == project.run("completion", "bash").code == 0
@@ -106,7 +106,7 @@ def test_a_misspelled_variable_is_an_error_and_a_strange_one_a_warning(project, 
     said = {"BATCHGEN_FLAVOUR": "vanilla", "BATCHGEN_STUDIO_KEY": CANARY, "BATCHGEN_BUDGET": "1"}
     done = project.run("plan", path, **said, BATCHGEN_RUN_LIMIT="3", BATCHGEN_EXIT_CODE="3", BATCHGEN_COLOR="never")
     assert done.code == 0
-    assert done.err == "warning: BATCHGEN_FLAVOUR: batchgen knows no such variable (batchgen help environment)\n"
+    assert done.err == "warning: BATCHGEN_FLAVOUR: unknown variable (batchgen help environment)\n"
     assert "did you mean BATCHGEN_RUN_LIMIT?" in project.run("plan", path, BATCHGEN_LIMIT="3").err
     unknown = project.run("plan", path, BATCHGEN_PROVIDERS_LIST_JSON="1", BATCHGEN_LIST_IDS="a")
     assert (unknown.code, unknown.err) == (0, "")
@@ -153,15 +153,15 @@ def test_an_env_file_sets_exactly_the_settings_that_a_project_file_may_hold():
         ctx = click.Context(command, info_name=name, parent=parent)
         may = settings_file.allowed(command).keys() - {"on_finish"}
         for option in (one for one in command.params if not getattr(one, "hidden", False)):
-            for variable in shape.variables(ctx, option):
-                assert (environment.fate(variable, "1") == "set") == (shape.long_name(option) in may), variable
+            for variable in variables(ctx, option):
+                assert (environment.fate(variable, "1") == "set") == (long_name(option) in may), variable
                 yield variable
         if isinstance(command, click.Group):
             for sub in command.list_commands(ctx):
                 yield from looked(command.get_command(ctx, sub), ctx, sub)
 
     root = click.Context(batchgen, auto_envvar_prefix="BATCHGEN")
-    assert len([one for name in batchgen.table for one in looked(batchgen.get_command(root, name), root, name)]) > 200
+    assert len([one for name in batchgen.entries for one in looked(batchgen.get_command(root, name), root, name)]) > 200
 
 
 def test_a_key_in_an_env_file_is_read_only_by_the_name_that_a_provider_has_for_it(project, witness):
@@ -178,4 +178,4 @@ def test_a_key_in_an_env_file_is_read_only_by_the_name_that_a_provider_has_for_i
 
 
 def test_what_is_read_elsewhere_is_known():
-    assert {*finish.NAMES, preflight.ALLOW, notify.SECRET} <= variables.ALWAYS
+    assert {*finish.NAMES, preflight.ALLOW, notify.SECRET} <= environment.ALWAYS

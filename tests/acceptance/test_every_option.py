@@ -14,8 +14,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from batchgen.cli import Commands, batchgen
-from batchgen.cli.command import EVERYWHERE
+from batchgen.cli import batchgen
+from batchgen.cli.params import EVERYWHERE
 from batchgen.sandbox.log import read_log
 
 from .kit import CANARY, PROVIDERS, Workspace, finish
@@ -214,7 +214,7 @@ def _options():
                 yield from walk((*path, name), inner)
 
     context = click.Context(batchgen)
-    for name in Commands.table:
+    for name in batchgen.entries:
         command = batchgen.get_command(context, name)
         assert command is not None
         yield from walk((name,), command)

@@ -84,7 +84,7 @@ def test_what_is_gone_or_damaged_is_left_out_and_told(shop):
     done = shop.run("export", "--files", "over")
     assert done.code == 3
     assert set(copied(shop)) == {"dog-1.png", "dog-2.png"}
-    assert "cat: output/shop/cat.png is gone or damaged" in done.err
+    assert "cat: output/shop/cat.png is missing or damaged" in done.err
     assert "2 files in " in done.err
     files = [file for line in map(json.loads, done.out.splitlines()) for file in line["files"]]
     assert [file["copy"] for file in files] == [None, "over/dog-1.png", "over/dog-2.png", None]

@@ -12,7 +12,7 @@ from batchgen.sandbox.faults import ALIASES, KINDS
 
 def test_help_pages_name_every_cause_and_every_fault(project):
     causes = project.run("help", "causes").out
-    assert re.findall(r"^- `(\w+)`", causes, re.MULTILINE) == [*Cause]
+    assert re.findall(r"^- `(\w+)`: ", causes, re.MULTILINE) == [*Cause]
     faults = project.run("help", "sandbox-faults").out
     assert all(f"- `{kind}`: " in faults for kind in KINDS)
     assert all(f"`{name}` (" in " ".join(faults.split()) for name in ALIASES)
@@ -31,15 +31,15 @@ def test_help_on_an_unknown_topic_suggests_and_lists(project):
 def test_a_cause_that_there_is_not_is_refused(project, command):
     near = project.run(*command, "--cause", "thottled")
     assert near.code == 2
-    assert "'thottled' is no cause of failure: did you mean 'throttled'?" in near.err
+    assert "unknown cause 'thottled': did you mean 'throttled'?" in near.err
     far = project.run(*command, "--cause", "nosuch")
     assert "there are: throttled, unreached, money" in far.err
 
 
 def test_a_fault_that_there_is_not_is_told(project):
     for options, said in {
-        ("--fault", "eror500=0.5"): "unknown fault 'eror500'; did you mean 'error500'?  batchgen help sandbox-faults",
-        ("--fault", "error500=2"): "a rate lies between 0 and 1",
+        ("--fault", "eror500=0.5"): "unknown fault 'eror500'; did you mean 'error500'? (batchgen help sandbox-faults)",
+        ("--fault", "error500=2"): "a rate must be between 0 and 1",
         ("--throttle", "openai=9"): "is not a limit such as 60/m",
         ("--latency", "soon"): "--latency soon: ",
     }.items():

@@ -127,7 +127,9 @@ def test_what_a_kill_left_in_doubt_counts_among_what_a_run_buys_again(project, w
     assert {key: (job["state"], len(job["attempts"])) for key, job in project.jobs().items()} == {
         "slow-0": ("done", 2), "slow-1": ("done", 2), "lost": ("unknown", 1)
     }  # fmt: skip
-    assert "          1 of openai not bought again: a run buys no more in doubt again than a provider's" in last.err
+    assert (
+        "          1 of openai not bought again: a run buys no more unknown jobs again than the provider's" in last.err
+    )
     assert "not bought again: this run has bought as many in doubt again as it may" in project.run("show", "lost").out
 
 
@@ -251,7 +253,7 @@ def test_without_a_run_nothing_is_said_to_be_running(project, witness):
     process.kill()
     finish(process)
     status = project.run("status")
-    assert "5 jobs: 4 under way when a run was cut off, 1 pending" in status.out
+    assert "5 jobs: 4 in flight when a run was cut off, 1 pending" in status.out
     assert "resumes the 5 remaining jobs" in status.out
     assert "running" not in status.out
     assert "  cut off  " in project.run("list", "runs").out

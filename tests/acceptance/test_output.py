@@ -236,6 +236,6 @@ def test_status_of_a_run_under_way(project, witness):
     status = project.run("status", "--json").json
     assert (status["jobs"]["running"], status["jobs"]["done"]) == (1, 1)
     told = project.run("status").out
-    assert f"a run is on (process {process.pid}: " in told
+    assert f"a run is in progress (process {process.pid}: " in told
     assert "resumes the" not in told
     assert process.poll() is None

@@ -56,7 +56,7 @@ def test_a_plan_in_words(project, witness):
     cells = {line.split()[0]: line for line in lines if line.split()[:2][1:] == ["gpt-image-2"]}
     assert list(cells) == ["openai", "gptimageapi", "gateway"]
     assert "no price in USD" in cells["gptimageapi"]
-    assert cells["gateway"].endswith("nobody knows")
+    assert cells["gateway"].endswith("unknown")
     assert "2026-11-21" in cells["openai"]
     assert "to send   5 requests for 5 images" in lines
     assert "2 requests without a price in USD" in told.out
@@ -85,7 +85,7 @@ def test_what_changed_is_told(project, witness, tmp_path):
     assert "24 changed" in short
     assert "changed   edit: source image photos/a.png has other content" in short
     assert '          j00: prompt "P j00" -> "Q j00"' in short
-    assert "and 4 jobs more; `batchgen plan MANIFEST --diff` shows them all" in short
+    assert "and 4 jobs more; batchgen plan MANIFEST --diff shows them all" in short
     whole = project.run("plan", "--diff", manifest).out
     assert "          j22: size 1024x1024 -> 1536x1024" in whole
     assert "--diff" not in whole
@@ -148,8 +148,8 @@ def test_a_selection_is_planned_and_only_it_is_sent(project, witness):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--shard", "3/2"], "--shard 3/2: of 2 parts, take one from 1/2 to 2/2"),
-        (["--shard", "0/2"], "of 2 parts, take one from 1/2 to 2/2"), (["--shard", "half"], "such as 1/4"),
+        (["--shard", "3/2"], "expected a part from 1/2 to 2/2"),
+        (["--shard", "0/2"], "expected a part from 1/2 to 2/2"), (["--shard", "half"], "such as 1/4"),
         (["--limit", "0"], "--limit"), (["--sample", "many"], "--sample"), (["--kind", "drawing"], "--kind"),
         (["--status", "failed"], "batchgen retry m.yaml --status failed"),
         (["--cause", "refused"], "batchgen retry m.yaml --cause refused"),
@@ -178,7 +178,7 @@ def test_a_part_of_a_batch_leaves_what_changed_beyond_it(project, witness):
     assert part.err.splitlines()[-1] == "exit code 0: done with the 1 selected; 2 changed but not redone yet"
     assert {key: row["state"] for key, row in project.jobs().items()} == dict.fromkeys("abc", "done")
     kept = project.run("run", edited, "--yes", "--keep-changed")
-    assert (kept.code, "held      2 jobs changed" in kept.err) == (0, True)
+    assert (kept.code, "kept      2 jobs changed" in kept.err) == (0, True)
     undone = project.manifest([jobs[0] | {"prompt": "a after"}, *jobs[1:]])
     assert project.run("run", undone, "--yes").code == 0
     assert witness.prompts() == ["a after", "a before", "b before", "c before"]
@@ -200,7 +200,7 @@ def test_what_a_selection_does_not_find_is_told(project, witness):
         0,
         "shop: nothing matched --id a --status failed; 2 of 3 jobs done",
     )
-    hint = "retry puts failed jobs back; to make done ones again: --status done"
+    hint = "retry requeues failed jobs; to make done ones again: --status done"
     assert none.err.splitlines()[-2] == hint
     assert project.run("retry", manifest, "--id", "a", "--dry-run").out.splitlines()[-1] == hint
     again = project.run("retry", manifest, "--yes", "--id", "a", "--status", "done")
@@ -325,9 +325,9 @@ def test_a_plan_knows_how_far_a_budget_goes(project, witness):
     first = project.run("plan", path, "--budget", "0.02")
     lines = [line[10:] for line in first.out.splitlines() if "it used" in line]
     assert lines == [
-        "$0.03 for this batch, none of it used; enough for about 5 of 10 requests, then it stops",
+        "$0.03 for this batch, none of it used; enough for about 5 of 10 requests, then the run stops",
         "$5.00 for openai in this batch, none of it used; enough for all",
-        "$0.02 for this run, none of it used; enough for about 3 of 10 requests, then it stops",
+        "$0.02 for this run, none of it used; enough for about 3 of 10 requests, then the run stops",
     ]
     assert project.run("run", path, "--yes", "--limit", 3).code == 0
     used = project.run("plan", path, "--json").json["budgets"]

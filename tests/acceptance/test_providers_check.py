@@ -46,7 +46,7 @@ def test_check_tells_what_each_provider_tells_and_spends_nothing(project, witnes
     assert any("limit" in line and "500 requests" in line for line in blocks["openai"])
     assert any("only a management key" in line for line in blocks["openrouter"])
     for name in ("gptimageapi", "gateway"):
-        assert blocks[name][0].split()[:3] == [name, "not", "told"]
+        assert blocks[name][0].split()[:2] == [name, "unknown"]
         assert any("documents no free way to ask" in line for line in blocks[name])
     assert witness.arrivals() == []
     assert witness.charges() == []
@@ -94,7 +94,7 @@ def _blocks(out: str) -> list[list[str]]:
     [
         ("bad" + CANARY, 5, "refused", "Incorrect API key"),
         ("revoked" + CANARY, 5, "refused", "Incorrect API key"),
-        ("restricted" + CANARY, 0, "not told", "Missing scopes"),
+        ("restricted" + CANARY, 0, "unknown", "Missing scopes"),
     ],
     ids=["bad", "revoked", "restricted"],
 )

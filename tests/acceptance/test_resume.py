@@ -46,7 +46,7 @@ def test_a_retry_asks_otherwise_and_the_manifest_does_not_turn_it_back(project, 
         file.unlink()
     assert project.run("run", path, "--yes").code == 0
     assert len(witness.charges()) == charged
-    # and the manifest has the last word once it asks for something else
+    # and the manifest has the last word once it its request has changed
     project.manifest([{"id": "ok", **LOW, "prompt": "Ok"}, bad | {"prompt": "New"}])
     assert project.run("resume", "--yes").code == 0
     assert len(witness.charges()) == charged + 1

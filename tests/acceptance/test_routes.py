@@ -29,11 +29,11 @@ def states(project):
 def test_what_one_provider_cannot_be_paid_for_the_next_one_does(project, witness):
     path = project.manifest(jobs(), defaults=BOTH)
     planned = project.run("plan", path)
-    assert "or else   openai, where the first of a job's providers is out of order; $" in planned.out
+    assert "fallback  openai, where the first provider of a job fails; $" in planned.out
     assert project.run("plan", path, "--json").json["alternates"]["providers"] == ["openai"]
     done = project.run("run", path, "--yes", AIMLAPI_API_KEY=POOR)
     assert (done.code, states(project)) == (0, {"done": 6}), done.err
-    assert "took over openai: 6 jobs of aimlapi (out of money)" in done.err
+    assert "failover  openai: 6 jobs of aimlapi (out of money)" in done.err
     assert by_provider(witness) == {"openai": 6}
     refused = sum(line["provider"] == "aimlapi" for line in witness.arrivals())
     assert 1 <= refused <= 4  # those in flight when the first was refused
@@ -50,7 +50,7 @@ def test_what_one_provider_cannot_be_paid_for_the_next_one_does(project, witness
     assert {beside["asked"]["provider"] for beside in sidecars} == {"openai"}
     moved = next(key for key, job in project.jobs().items() if len(job["attempts"]) == 2)
     told = project.run("show", moved).out
-    assert "or        openai" in told
+    assert "fallback  openai" in told
     assert " openai  delivered" in told
     again = project.run("run", path, "--yes")
     assert (again.code, len(witness.charges())) == (0, 6), again.err
@@ -68,7 +68,7 @@ def test_a_provider_out_of_reach_is_gone_round_at_once_where_that_is_wished(proj
         done = project.run("run", path, "--yes", GATEWAY_API_KEY=CANARY, STUDIO_API_KEY=CANARY)
     assert (done.code, states(project)) == (0, {"done": 6}), done.err
     assert by_provider(witness) == {"openai": 6}
-    assert "took over openai: 6 jobs of studio" in done.err
+    assert "failover  openai: 6 jobs of studio" in done.err
 
 
 def test_what_a_used_up_quota_leaves_the_next_provider_does(project, witness):
@@ -96,7 +96,9 @@ def test_without_a_price_the_next_provider_takes_nothing_over_under_a_budget_and
     mine = {"studio": {"preset": "gateway", "base_url": f"{project.url}/gateway", "api_key_env": "OPENAI_API_KEY"}}
     plain = [{"id": f"j{number}", "prompt": f"P{number}"} for number in range(3)]
     path = project.manifest(plain, defaults={"provider": ["aimlapi", "studio"]}, providers=mine)
-    told = "studio can take over nothing: there is a budget in USD, and nobody knows its price in USD.  State the price"
+    told = (
+        "cannot be used as a fallback: studio; the budget is in USD, and their price in USD is unknown. Set the price"
+    )
     broke = project.run("run", path, "--budget", 1, AIMLAPI_API_KEY=POOR)
     assert (broke.code, states(project), told in broke.err) == (7, {"pending": 3}, True), broke.err
     done = project.run("run", path, "--budget", 1, "--allow-unpriced", AIMLAPI_API_KEY=POOR)

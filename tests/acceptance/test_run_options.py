@@ -46,7 +46,7 @@ def test_a_rate_a_day_bounds_the_run(project, witness):
         ("openai=0/m", "not 'openai=0/m'"),
         (f"openai={'9' * 400}/m", "not 'openai=999"),
         (f"openai={'9' * 5000}/d", "not 'openai=999"),
-        ("openai=1.5/d", "requests a day are a whole number"),
+        ("openai=1.5/d", "expected a whole number of requests per day"),
         ("opena=60/m", "no provider opena; did you mean 'openai'?"),
     ],
 )
@@ -213,7 +213,7 @@ def test_stdout_on_a_full_disk_does_not_end_the_run(project, witness):
         with process.stderr as stderr:
             said = stderr.read().decode()
         assert process.wait(patience(30)) == 0
-    assert "stdout takes no more lines: No space left on device" in said
+    assert "stdout cannot be written: No space left on device" in said
     assert "Traceback" not in said
     assert len(witness.charges()) == 3
     check_books(project, witness.charges())

@@ -82,13 +82,13 @@ def test_a_line_that_could_never_spend_is_told_and_so_is_what_a_budget_there_mea
     for kind in ("cron", "systemd", "launchd"):
         bare = project.run("schedule", kind, path)
         assert bare.code == 0
-        assert "this run will not begin: nobody agrees to spend; add  -- --budget USD" in bare.err
+        assert "this run will not start: spending is not confirmed; add  -- --budget USD" in bare.err
         capped = project.run("schedule", kind, path, "--", "--budget", "7")
         assert capped.err == ""
-        assert "budget 7 holds for each run by itself, not for the batch or a day" in capped.out
+        assert "budget 7 applies to each run separately" in capped.out
         assert "holds for each" not in bare.out
     assert project.run("schedule", "cron", path, "--", "--sandbox").err == ""
-    assert "will not begin" in project.run("schedule", "cron", path, BATCHGEN_RUN_YES="1").err  # cron lacks that
+    assert "will not start" in project.run("schedule", "cron", path, BATCHGEN_RUN_YES="1").err  # cron lacks that
     env = project.folder / ".env"
     env.write_text("BATCHGEN_RUN_BUDGET=1\n", encoding="utf-8")
     env.chmod(0o600)
@@ -97,7 +97,7 @@ def test_a_line_that_could_never_spend_is_told_and_so_is_what_a_budget_there_mea
     stated = project.run("schedule", "cron", project.manifest(ONE, budget={"usd": 4}), "--", "--budget", "7")
     assert (stated.err, "holds for each" in stated.out) == ("", False)
     path.write_text("jobs: 7\n", encoding="utf-8")
-    assert "this run will not begin: " in project.run("schedule", "cron", path).err
+    assert "this run will not start: " in project.run("schedule", "cron", path).err
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_a_budget_in_a_file_limits_a_run_and_agrees_to_none(project, witness):
     settle(project, f"options: {{run: {{budget: {3 * PRICE}}}}}")
     unsaid = project.run("run", manifest)
     assert unsaid.code == 6
-    assert "A budget in a settings file only limits what is agreed to." in unsaid.err
+    assert "A budget in a settings file only limits a run." in unsaid.err
     assert witness.arrivals() == []
     assert project.run("run", manifest, "--yes", "-j", "1").code == 7
     assert 1 <= len(witness.charges()) <= 3

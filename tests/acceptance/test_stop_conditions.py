@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from batchgen.cli.run_options import bounds
+from batchgen.cli.params import MAX_TIME, TIME_OF_DAY
+from batchgen.cli.run_options import stop_conditions
 
 from .kit import CANARY, finish, wait_for
 
@@ -50,11 +51,12 @@ def test_a_time_at_which_to_stop(project, witness, moment, code):
 )
 def test_a_duration_is_told_as_it_was_typed(said, spoken):
     now = datetime.now().astimezone()
-    moment, why = bounds(None, said, None, now).ends(now)
+    max_time = MAX_TIME.parse(said)
+    moment, why = stop_conditions(None, max_time, None, now).ends(now)
     assert why == f"--max-time {spoken} reached"
     assert moment > now
-    assert bounds(None, said, None, now).time_limits == f"after {spoken}"
-    evening = bounds("19:30", said, None, now.replace(hour=19, minute=41))
+    assert stop_conditions(None, max_time, None, now).time_limits == f"after {spoken}"
+    evening = stop_conditions(TIME_OF_DAY.parse("19:30"), max_time, None, now.replace(hour=19, minute=41))
     assert evening.time_limits == f"{now + timedelta(days=1):%Y-%m-%d} 19:30 or after {spoken}, whichever comes first"
 
 

@@ -49,7 +49,7 @@ def test_the_summary_says_what_the_run_printed_and_what_the_ledger_knows(project
     lines = again.err.splitlines()
     assert "empty" in next(line for line in lines if line.startswith("failed"))
     assert [line.startswith("failed") for line in lines].index(True) < lines.index(
-        "shop: nothing to send; 1 job of 3 done"
+        "shop: nothing to send; 1 of 3 jobs done"
     )
     budget = next(number for number, line in enumerate(lines) if line.startswith("budget    "))
     assert "of $5.00" in lines[budget]

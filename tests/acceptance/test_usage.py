@@ -211,7 +211,7 @@ def test_the_table_for_people(past):
         "source",
     ]
     assert "(no tag)" in out
-    assert "these rows add up to more than there is" in out
+    assert "the rows add up to more than the totals below" in out
     assert "spent     $" in out
     assert "add up" not in past.project.run("usage", "--batch", "shop", "--by", "day").out
 
@@ -221,10 +221,10 @@ def test_the_table_for_people(past):
     [
         ("--since 2026-13-01", "such as 2026-11-20"),
         ("--until yesterday", "such as 24h or 7d"),
-        ("--since 24h --until 7d", "is later than --until 7d"),
+        ("--since 24h --until 7d", "is later than --until ("),
         ("--by week", "'week' is not one of 'provider'"),
-        ("--csv --json", "--csv or --json"),
-        ("--all --batch shop", "--all is every batch"),
+        ("--csv --json", "--csv and --json exclude each other"),
+        ("--all --batch shop", "--all and --batch exclude each other"),
     ],
 )
 def test_what_makes_no_sense_is_refused(past, words, told):

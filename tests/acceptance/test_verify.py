@@ -72,7 +72,7 @@ def test_a_lost_table_buys_nothing_again_that_had_arrived(project, witness, by_h
         assert (again["attempts"], again["files"]) == (0, 0)
     last = project.run("run", manifest, "--yes")
     assert last.code == 0, last.err
-    assert ("taken in" in last.err) is not by_hand
+    assert ("recovered " in last.err) is not by_hand
     times = bought(witness)
     assert {prompt: times[prompt] for prompt in had} == dict.fromkeys(had, 1)
     assert sum(times.values()) - len(JOBS) <= 2 * WIDTH
@@ -83,7 +83,7 @@ def test_a_lost_table_buys_nothing_again_that_had_arrived(project, witness, by_h
     before = witness.arrived
     final = project.run("run", manifest, "--yes")
     assert (final.code, witness.arrived) == (0, before)
-    assert "taken in" not in final.err
+    assert "recovered " not in final.err
 
 
 def test_a_table_whose_log_was_deleted_buys_nothing_again_that_had_arrived(project, witness):
@@ -101,7 +101,7 @@ def test_a_table_whose_log_was_deleted_buys_nothing_again_that_had_arrived(proje
     assert project.run("db", "check").code in {0, 1}
     last = project.run("run", manifest, "--yes")
     assert last.code == 0, last.err
-    assert "taken in" in last.err
+    assert "recovered " in last.err
     times = bought(witness)
     assert {prompt: times[prompt] for prompt in had} == dict.fromkeys(had, 1)
     check_books(project, witness.charges())

@@ -350,11 +350,11 @@ def command(tmp_path, monkeypatch, capsys):
 
 
 def test_what_is_said_is_shown_until_it_is_taken_back(command, place):
-    idle = "no run is on; it holds for the next\n"
+    idle = "no run is in progress; it applies to the next one\n"
     assert command("pause", "opnai") == (2, "", "unknown provider 'opnai'; did you mean 'openai'?\n")
     code, _, said = command("pause", "openai")
     back = f"next      batchgen unpause -C {place.root} openai\n"
-    assert (code, said) == (0, f"openai: paused; no new calls, those under way end\n{idle}{back}")
+    assert (code, said) == (0, f"openai: paused; no new requests, those in flight complete\n{idle}{back}")
     code, _, said = command("limit", "openai", "requests_per_minute=30", "burst=none", "concurrency=2")
     assert (code, said) == (0, f"openai: requests_per_minute 30, burst none, concurrency 2\n{idle}")
     code, shown, _ = command("limit", "openai")
@@ -369,7 +369,7 @@ def test_what_is_said_is_shown_until_it_is_taken_back(command, place):
     assert found["paused_at"]
     code, _, said = command("limit", "openai", "concurrency=0")
     assert (code, said) == (2, "concurrency takes a whole number from 1 to 5000, not '0'\n")
-    assert command("limit", "openai", "--reset") == (0, "", f"openai: as manifest and settings say\n{idle}")
+    assert command("limit", "openai", "--reset") == (0, "", f"openai: limits of the manifest and the settings\n{idle}")
     assert command("unpause", "openai") == (0, "", f"openai: resumed\n{idle}")
     assert command("unpause", "openai") == (0, "", "openai: was not paused\n")
 
@@ -378,7 +378,9 @@ def test_a_command_says_that_a_run_is_on(command, place):
     with held(place) as pid:
         code, _, said = command("pause", "openai")
         assert code == 0
-        assert f"a run is on (process {pid}: batchgen run night.yaml): takes effect within about a second" in said
+        assert (
+            f"a run is in progress (process {pid}: batchgen run night.yaml): takes effect within about a second" in said
+        )
         code, document, _ = command("unpause", "openai", "--json")
         assert (code, json.loads(document)["run"]["pid"]) == (0, pid)
 
@@ -394,7 +396,7 @@ def test_broken_settings_keep_nobody_from_a_pause(command, place):
 
 async def test_cancel_wants_to_know_which(command, place):
     code, _, said = await to_thread.run_sync(command, "cancel")
-    assert (code, said) == (2, "say which jobs: --id, --tag, --provider, --status and so on; or --all\n")
+    assert (code, said) == (2, "select jobs with --id, --tag, --provider, --status and so on; or add --all\n")
     assert (await to_thread.run_sync(command, "cancel", "--all"))[0] == 10
     with Writer(place.db) as writer:
         await loaded(writer, [plan("cat"), plan("dog")])
@@ -405,4 +407,4 @@ async def test_cancel_wants_to_know_which(command, place):
     }  # fmt: skip
     code, _, said = await to_thread.run_sync(command, "cancel", "--all")
     assert (code, said.splitlines()[0]) == (0, "b: 1 job cancelled")
-    assert "--status cancelled    takes them up again" in said
+    assert "--status cancelled    requeues them" in said

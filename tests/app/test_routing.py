@@ -17,7 +17,8 @@ from batchgen.engine.limits.gate import Gate
 from batchgen.engine.retry import Policy
 from batchgen.engine.runner import Runner
 from batchgen.errors import ManifestError
-from batchgen.planning.plan import PlanContext, compare
+from batchgen.planning.compare import compare
+from batchgen.planning.estimate import PlanContext
 from batchgen.store import migrate
 
 STUDIO = 'providers: {studio: {preset: gateway, base_url: "https://gw.example.com", tariff: {usd_per_image: 0.05}}}\n'
@@ -33,12 +34,12 @@ def test_a_provider_that_is_named_and_cannot_is_told_with_its_reason(tmp_path):
     text = "defaults: {provider: [studio, openai, openrouter], quality: low}\njobs: [{prompt: x, n: 3}]\n"
     batch = load(tmp_path, STUDIO + text)
     assert {(job.task.provider, job.recipe.route) for job in batch.jobs} == {("openai", None)}
-    wish = compare(batch, None, facts=PlanContext(today=date(2026, 3, 1), free_bytes=10**12))
+    wish = compare(batch, None, context=PlanContext(today=date(2026, 3, 1), free_bytes=10**12))
     assert [(name, jobs) for name, _, jobs in wish.without] == [("studio", 3), ("openrouter", 3)]
     lines = plan_lines("m", wish, tmp_path)
-    assert "left out  studio, for 3 jobs: studio (gpt-image-2) takes no quality" in lines
+    assert "excluded  studio, for 3 jobs: studio (gpt-image-2) takes no quality" in lines
     assert wish.as_json()["left_out"][0]["provider"] == "studio"
-    assert not any(line.startswith("or else") for line in lines)
+    assert not any(line.startswith("fallback") for line in lines)
 
 
 def test_a_provider_named_twice_counts_once(tmp_path):
@@ -50,7 +51,7 @@ def test_weights_that_would_count_for_nothing_are_a_mistake(tmp_path):
     text = "jobs: [{prompt: x, provider: [openai, aigate], route: {weights: {openai: 3}}}]\n"
     with pytest.raises(ManifestError) as caught:
         load(tmp_path, text)
-    assert "weights count only for strategy: weighted" in caught.value.problems[0].message
+    assert "weights are used only with strategy: weighted" in caught.value.problems[0].message
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The job table: durable writes, and loading a plan of 100,000 jobs."""
+"""The job database: durable writes, and loading a plan of 100,000 jobs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def table(*, short: bool) -> list[Row]:
             )
             for took in [max(came, key=lambda one: float(one[what]["per_second"]))]
         }
-        found += rows(f"job table: durable {what}", cases)
+        found += rows(f"job database: durable {what}", cases)
     plain, ours = apart(bare_load, count=many), apart(load, count=many)
     for what in ("new", "unchanged"):
         cases = {
@@ -73,7 +73,7 @@ def table(*, short: bool) -> list[Row]:
             }
             for how, took in (("bare sqlite3, one transaction", plain), ("batchgen: Writer.load", ours))
         }
-        found += rows(f"job table: {many:,} jobs, {what}", cases)
+        found += rows(f"job database: {many:,} jobs, {what}", cases)
     return found
 
 

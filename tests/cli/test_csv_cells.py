@@ -6,7 +6,7 @@ import csv
 
 import pytest
 
-from batchgen.cli.output import csv_line
+from batchgen.cli.render.format import csv_line
 
 
 def read(cell):

@@ -5,16 +5,28 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from batchgen.cli import batchgen
 from batchgen.cli.render import pages
 from batchgen.manifest.filters import FILTERS
+from batchgen.manifest.schema import schema
 from batchgen.providers.presets import preset_names, profile
 from tests.docs import DOCUMENTS, ROOT
 
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 _GENERATED = re.compile(r"<!-- batchgen:.*?<!-- /batchgen:[a-z-]+ -->", re.DOTALL)
 _READ = [*DOCUMENTS, *sorted((ROOT / "tests").rglob("*.md")), ROOT / "CHANGELOG.md"]
+
+
+#: Manifests, and parts of manifests, in the README and in pages; those of settings files have options.
+_YAML = [
+    (path.stem, block)
+    for path in DOCUMENTS
+    for block in re.findall(r"^```yaml\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    if "options:" not in block and not block.startswith("prompt:")
+]
 
 
 def test_readme_has_at_most_250_lines():
@@ -60,3 +72,15 @@ def test_providers_are_all_listed_with_their_keys(text):
     names = [name for name in preset_names() if name != "sandbox"]
     address = {"base_url": "https://gateway.example"}  # which one preset does not have
     assert dict(rows) == {name: profile(name, address).api_key_env[0] for name in names}
+
+
+@pytest.mark.parametrize(("page", "block"), _YAML, ids=[page for page, _ in _YAML])
+def test_manifests_fit_the_schema(page, block):
+    manifest = {"version": 1, "jobs": [{"id": "a", "prompt": "b"}]} | yaml.safe_load(block)
+    assert [error.message for error in Draft202012Validator(schema()).iter_errors(manifest)] == []
+
+
+@pytest.mark.parametrize("path", _READ, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_exist(path):
+    named = re.findall(r"`((?:batchgen|tests|migrations|jobs)/[^`\s:]*)", path.read_text(encoding="utf-8"))
+    assert [name for name in named if "NAME" not in name and "NNNN" not in name and not (ROOT / name).exists()] == []

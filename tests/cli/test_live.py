@@ -28,7 +28,7 @@ def test_plain_progress_says_what_the_last_column_of_the_table_does():
     throttled = lane()
     throttled.fault = Fault(cause=Cause.THROTTLED, message="slow down")
     throttled.account_gate.pause(40)
-    assert told(throttled) == ["openai throttled, goes on in 40 s"]
+    assert told(throttled) == ["openai throttled, resumes in 40 s"]
     held = lane()
     held.held = True
     assert told(held) == ["openai waits for you: batchgen unpause openai"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from batchgen.app.run_result import LaneResult
-from batchgen.cli.render.progress import LONG_PAUSE, News
-from batchgen.cli.render.result import _lane_line, _stand_ins
+from batchgen.cli.render.progress import LONG_PAUSE, LaneEvents
+from batchgen.cli.render.result import _failovers, _lane_line
 from batchgen.engine.lane import Closure, Lane
 from batchgen.engine.limits.gate import Gate
 from batchgen.engine.limits.windows import Window
@@ -37,37 +37,37 @@ def end(name: str, closed: Closure | None = None, message: str | None = None, **
 def test_what_happens_to_a_lane_is_told_once():
     clock = Clock()
     row, other = lane(clock), lane(clock, "aimlapi")
-    news = News(Runner(batch_id=1, lanes=[row, other], reader=None, purchases=None))  # type: ignore[arg-type]
+    news = LaneEvents(Runner(batch_id=1, lanes=[row, other], reader=None, purchases=None))  # type: ignore[arg-type]
     assert list(news.lines()) == []
     row.fault = Fault(cause=Cause.THROTTLED, message="slow down")
     row.account_gate.pause(LONG_PAUSE - 1)
     assert list(news.lines()) == []  # a short pause is no news
     row.account_gate.pause(1200)
-    assert list(news.lines()) == ["openai: throttled, goes on in 20 min"]
+    assert list(news.lines()) == ["openai: throttled, resumes in 20 min"]
     assert list(news.lines()) == []
     clock.now += 1201
     assert list(news.lines()) == []  # it waits no longer, but nothing was taken yet
     row.fault = None
-    assert list(news.lines()) == ["openai: takes calls again"]
+    assert list(news.lines()) == ["openai: open again"]
     row.close(Closure.MONEY, Fault(cause=Cause.MONEY, message="out of credit"))
     assert list(news.lines()) == ["openai: closed: out of credit"]
     assert list(news.lines()) == []
     row.reopen()
-    assert list(news.lines()) == ["openai: takes calls again"]
+    assert list(news.lines()) == ["openai: open again"]
 
 
 def test_a_quota_that_is_used_up_is_told_with_its_time():
     clock = Clock()
     row = lane(clock)
     row.account_gate.configure([Window(86_400, 2, burst=2)], 4)
-    news = News(Runner(batch_id=1, lanes=[row], reader=None, purchases=None))  # type: ignore[arg-type]
+    news = LaneEvents(Runner(batch_id=1, lanes=[row], reader=None, purchases=None))  # type: ignore[arg-type]
     for _ in range(2):
         row.sent(1)
     row.waits = "pace"
-    assert list(news.lines()) == ["openai: its limits: next call in 24 h 7 min"]
+    assert list(news.lines()) == ["openai: its limits: next request in 24 h 7 min"]
     assert list(news.lines()) == []
     clock.now += 87_000
-    assert list(news.lines()) == ["openai: takes calls again"]
+    assert list(news.lines()) == ["openai: open again"]
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,4 @@ def test_who_stood_in_is_told_by_provider_not_by_key():
         end("b@K1", stood_in={"a": 2}),
         end("b@K2", stood_in={"a": 3, "c": 1}),
     ]
-    assert _stand_ins(lanes) == ["took over b: 5 jobs of a (out of money)", "took over b: 1 job of c"]
+    assert _failovers(lanes) == ["failover  b: 5 jobs of a (out of money)", "failover  b: 1 job of c"]

@@ -10,10 +10,11 @@ import pytest
 from batchgen.cli.render.plan import change_lines, job_line, plan_lines, question
 from batchgen.job import State
 from batchgen.manifest.batch import PlannedJob
+from batchgen.planning.compare import StoredJob
 from batchgen.planning.diff import Change, Difference
-from batchgen.planning.estimate import ProviderEstimate
+from batchgen.planning.estimate import ProviderEstimate, Range
 from batchgen.planning.forecast import Disk, Forecast
-from batchgen.planning.plan import Plan, Range, Row
+from batchgen.planning.plan import Plan
 from batchgen.task import Kind, Source, Task
 
 SHOP = Path("/shop")
@@ -47,7 +48,7 @@ PLAN = Plan(
 def test_a_whole_plan():
     assert plan_lines("shop", PLAN, SHOP) == [
         "shop: 1,210 jobs: 1,200 new, 3 failed, 7 done, 1 orphaned",
-        "left      3 failed: not sent again by themselves; batchgen retry does that",
+        "not sent  3 failed: not sent again; batchgen retry does that",
         "          1 orphaned: no longer in the manifest; files stay; after a run: batchgen list --status orphaned",
         "",
         "provider  model        requests  images  USD               most likely  prices of",
@@ -71,11 +72,11 @@ def test_what_has_no_price_is_never_nothing():
     table = [line for line in lines if line.startswith(("gptimageapi", "studio"))]
     assert ["no price in USD" in line for line in table] == [True, True]
     assert "8 to 48" in table[0]
-    assert table[1].endswith("nobody knows")
+    assert table[1].endswith("unknown")
     cost = lines.index("cost      $41.80 to $52.30, most likely $45.00")
     assert lines[cost + 1 : cost + 3] == [
         "          8 to 48 credits at gptimageapi",
-        "          5 requests without a price in USD: state one with tariff:",
+        "          5 requests without a price in USD: set one with tariff:",
     ]
 
 
@@ -92,7 +93,7 @@ def test_prices_of_earlier_calls_are_called_so():
 def test_a_disk_without_room_is_a_warning():
     lines = plan_lines("shop", replace(PLAN, disk=Disk(bytes=2 * 10**12, free_bytes=5 * 10**8)), SHOP)
     at = lines.index("disk      about 2.0 TB; 500 MB free")
-    assert lines[at + 1].startswith("          warning: that does not fit")
+    assert lines[at + 1].startswith("          warning: not enough space")
     assert "disk      about 5 kB" in plan_lines("shop", replace(PLAN, disk=Disk(bytes=5_500)), SHOP)
 
 
@@ -109,20 +110,20 @@ def test_a_time_is_told_in_its_own_unit(low, expected, high, told):
     lines = plan_lines("shop", replace(PLAN, lanes=(lane,)), SHOP)
     assert f"time      {told}, limited by aigate: requests per day" in lines
     alone = plan_lines("shop", replace(PLAN, lanes=(replace(lane, time=replace(lane.time, limit=None)),)), SHOP)
-    assert f"time      {told}, limited by aigate: the time of a single answer" in alone
+    assert f"time      {told}, limited by aigate: time per response" in alone
 
 
 def test_nothing_to_send():
     assert plan_lines("shop", Plan(done=2), SHOP) == ["shop: 2 jobs: 2 done", "nothing to send"]
     chosen = plan_lines("shop", Plan(new=2, selected=True, matched=1), SHOP)
-    assert chosen == ["shop: 2 jobs: 2 new", "nothing to send of what is selected"]
+    assert chosen == ["shop: 2 jobs: 2 new", "nothing to send of the selected jobs"]
     none = plan_lines("shop", Plan(new=2, selected=True), SHOP)
-    assert none[-1] == "nothing to send: no job matches what is selected"
+    assert none[-1] == "nothing to send: no job matches the selection"
 
 
 def test_a_part_is_called_a_part():
     lines = plan_lines("shop", replace(PLAN, selected=True), SHOP)
-    assert "to send   1,200 requests for 1,250 images of what is selected" in lines
+    assert "to send   1,200 requests for 1,250 images (selected jobs)" in lines
 
 
 def test_an_edit_names_its_sources():
@@ -156,9 +157,9 @@ def test_a_change_is_told_in_a_line(difference, told):
 def test_many_changes_are_counted():
     plan = Plan(changed=3, held=2, changes=(Change(id="a", fields=()), Change(id="b", fields=())))
     assert change_lines(plan) == [
-        "changed   a: asks for something else",
-        "          b: asks for something else",
-        "          and 3 jobs more; `batchgen plan MANIFEST --diff` shows them all",
+        "changed   a: its request has changed",
+        "          b: its request has changed",
+        "          and 3 jobs more; batchgen plan MANIFEST --diff shows them all",
     ]
 
 
@@ -167,8 +168,11 @@ def test_many_changes_are_counted():
     [
         ((AIGATE,), "Spend about $41.80 to $52.30 on 1,250 images?"),
         ((CREDITS,), "Spend 8 to 48 credits at gptimageapi on 4 images?"),
-        ((NOBODY,), "Spend what nobody can price (1 request) on 1 image?"),
-        ((AIGATE, NOBODY), "Spend about $41.80 to $52.30 and what nobody can price (1 request) on 1,251 images?"),
+        ((NOBODY,), "Spend an unknown amount (1 request without a price) on 1 image?"),
+        (
+            (AIGATE, NOBODY),
+            "Spend about $41.80 to $52.30 and an unknown amount (1 request without a price) on 1,251 images?",
+        ),
         ((AIGATE, CREDITS), "Spend about $41.80 to $52.30 and 8 to 48 credits at gptimageapi on 1,254 images?"),
     ],
     ids=["usd", "credits", "unpriced", "some-unpriced", "both"],
@@ -178,7 +182,7 @@ def test_the_question_names_what_it_is_about(lanes, asked):
 
 
 def test_a_job_is_a_line():
-    row = Row(1, State.FAILED, "1:a", "refused")
+    row = StoredJob(1, State.FAILED, "1:a", "refused")
     assert job_line(example(size="1024x1024"), "failed", row).split() == [
         "failed", "(refused)", "cat", "aigate", "gpt-image-2", "1024x1024", "A", "cat", "on", "a", "mat",
     ]  # fmt: skip

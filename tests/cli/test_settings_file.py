@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from batchgen.app.config import settings
 from batchgen.app.project import Project
 from batchgen.cli import batchgen, settings_file
-from batchgen.cli import command as shape
+from batchgen.cli.params import RUNS, FailureLimit
 from batchgen.errors import SettingsError
 
 #: Whatever is new has been thought about: would anybody be harmed, or misled, by a file that says it?
@@ -44,8 +45,9 @@ def shop(own: Path, text: str) -> Path:
 
 def parsed(folder: Path, *words: str, name: str = "run") -> dict[str, Any]:
     command = batchgen.get_command(click.Context(batchgen), name)
-    arguments = [*words, "m.yaml"] if name in shape.RUNS else list(words)
-    context = command.make_context(name, arguments, obj={"folder": folder}, auto_envvar_prefix=f"BATCHGEN_{name}")
+    arguments = [*words, "m.yaml"] if name in RUNS else list(words)
+    root = click.Context(batchgen, auto_envvar_prefix="BATCHGEN")
+    context = command.make_context(name, arguments, parent=root, obj={"folder": folder})
     return context.params
 
 
@@ -56,12 +58,12 @@ def refused(own: Path, text: str, name: str = "run", *words: str) -> list[str]:
 
 
 def commands() -> dict[str, click.Command]:
-    return {name: batchgen.get_command(click.Context(batchgen), name) for name in batchgen.table}
+    return {name: batchgen.get_command(click.Context(batchgen), name) for name in batchgen.entries}
 
 
 def test_every_option_of_every_command_has_been_thought_about():
     found = {name: set(settings_file.allowed(command)) for name, command in commands().items()}
-    for name in shape.RUNS:
+    for name in RUNS:
         assert found.pop(name) == OF_A_RUN
     assert {name: allowed for name, allowed in found.items() if allowed} == OPEN
 
@@ -73,21 +75,22 @@ def test_a_file_says_what_the_command_line_and_the_environment_leave_out(own, mo
     folder = shop(own, "options: {run: {stop-at: 22:30, max_failures: 5, notify: 'http://127.0.0.1:9/'}}")
     said = parsed(folder)
     # 22:30 is no number, though YAML 1.1 makes one of it
-    assert (said["stop_at"], said["max_time"], said["max_failures"]) == ("22:30", "2h", "5")
+    assert (said["stop_at"], said["max_time"], said["max_failures"].jobs) == (time(22, 30), timedelta(hours=2), 5)
     assert (said["notify"], said["on_finish"], said["wait_lock"]) == (("http://127.0.0.1:9/",), "date", 0)
     assert said["log_file"] == Path("/nowhere/log")
     monkeypatch.setenv("BATCHGEN_STOP_AT", "06:00")
-    assert parsed(folder)["stop_at"] == "06:00"
-    assert parsed(folder, "--stop-at", "07:00")["stop_at"] == "07:00"
+    assert parsed(folder)["stop_at"] == time(6)
+    assert parsed(folder, "--stop-at", "07:00")["stop_at"] == time(7)
 
 
 def test_what_a_run_is_told_holds_for_resume_and_retry_as_well_which_may_say_otherwise(own):
     own.write_text("options: {retry: {max_time: 1h, progress: none}}", encoding="utf-8")
     folder = shop(own, "options: {run: {max_time: 2h, max_failures: 9}, retry: {max_failures: 5%}}")
-    said = {name: parsed(folder, name=name) for name in shape.RUNS}
-    assert {name: one["max_failures"] for name, one in said.items()} == {"run": "9", "resume": "9", "retry": "5%"}
+    said = {name: parsed(folder, name=name) for name in RUNS}
+    nine, share = FailureLimit(jobs=9), FailureLimit(percent=5.0)
+    assert {name: one["max_failures"] for name, one in said.items()} == {"run": nine, "resume": nine, "retry": share}
     # the project's file goes before one's own, whichever of the two it names
-    assert {name: one["max_time"] for name, one in said.items()} == dict.fromkeys(shape.RUNS, "2h")
+    assert {name: one["max_time"] for name, one in said.items()} == dict.fromkeys(RUNS, timedelta(hours=2))
     assert {name: one["progress"] for name, one in said.items()} == {"run": "auto", "resume": "auto", "retry": "none"}
 
 
@@ -100,10 +103,11 @@ def test_settings_are_those_of_the_manifest(own):
     folder = shop(own, "options: {run: {max_time: 2h}, plan: {full: true}}")
     (own.parent / ".git").mkdir()
     assert parsed(own.parent)["max_time"] is None
-    run, plan = (batchgen.get_command(click.Context(batchgen), name) for name in ("run", "plan"))
-    assert run.make_context("run", [str(folder / "m.yaml")]).params["max_time"] == "2h"
-    assert run.make_context("run", ["shop/m.yaml", "-C", str(own.parent)]).params["max_time"] == "2h"
-    assert plan.make_context("plan", [str(folder / "m.yaml")]).params["full"] is True
+    root = click.Context(batchgen)
+    run, plan = (batchgen.get_command(root, name) for name in ("run", "plan"))
+    for words in ([str(folder / "m.yaml")], ["shop/m.yaml", "-C", str(own.parent)]):
+        assert run.make_context("run", words, parent=root).params["max_time"] == timedelta(hours=2)
+    assert plan.make_context("plan", [str(folder / "m.yaml")], parent=root).params["full"] is True
 
 
 def test_those_of_a_resume_are_those_of_the_batchs_manifest(own, monkeypatch):
@@ -118,8 +122,9 @@ def test_those_of_a_resume_are_those_of_the_batchs_manifest(own, monkeypatch):
 
     monkeypatch.setattr("batchgen.app.queries.batch", batch)
     resume = batchgen.get_command(click.Context(batchgen), "resume")
-    assert resume.make_context("resume", ["night", "--sandbox", "-C", str(own.parent)]).params["max_time"] == "2h"
-    assert resume.make_context("resume", ["-C", str(own.parent)]).params["max_time"] == "2h"
+    for words in (["night", "--sandbox"], []):
+        context = resume.make_context("resume", [*words, "-C", str(own.parent)], parent=click.Context(batchgen))
+        assert context.params["max_time"] == timedelta(hours=2)
     assert asked == [(own.parent, True, "night"), (own.parent, False, None)]
 
 
@@ -127,31 +132,37 @@ def test_those_of_a_resume_are_those_of_the_batchs_manifest(own, monkeypatch):
     ("text", "line"),
     [
         ("options:\n  rnu: {}", "2:3: options.rnu: unknown command 'rnu' (did you mean 'run'?)"),
-        ("options:\n  estimate: {}", "2:3: options.estimate: unknown command 'estimate' (say it of 'plan')"),
+        ("options:\n  estimate: {}", "2:3: options.estimate: unknown command 'estimate' (write 'plan')"),
         ("option: {}", "1:1: option: unknown key 'option' (did you mean 'options'?)"),
         ("options: [run]", "1:10: options: should map the name of a command to its options"),
         ("options: {run: 5}", "1:16: options.run: should be a mapping (key: value)"),
         ("options: {run: {stopat: 5}}", "run.stopat: run has no option 'stopat' (did you mean 'stop_at'?)"),
         ("options: {run: {latency: none}}", "run has no option 'latency' (batchgen run --help lists the options)"),
-        ("options: {run: {stop_at: 25:00}}", "1:26: options.run.stop_at: --stop-at takes a time of day such as 06:30"),
-        ("options: {run: {max_time: 6 days}}", "--max-time takes a duration"),
-        ("options: {run: {max_failures: 5.5}}", "--max-failures takes a number"),
-        ("options: {run: {budget: much}}", "--budget takes an amount in USD"),
+        ("options: {run: {stop_at: 25:00}}", "1:26: options.run.stop_at: expected a time of day such as 06:30"),
+        ("options: {run: {max_time: 6 days}}", "expected a duration"),
+        ("options: {run: {max_failures: 5.5}}", "expected a number"),
+        ("options: {run: {budget: much}}", "expected an amount in USD"),
         ("options: {run: {progress: fancy}}", "1:27: options.run.progress: 'fancy' is not one of"),
         ("options: {run: {wait_lock: }}", "options.run.wait_lock: has no value"),
         ("options: {run: {wait_lock: [1, 2]}}", "options.run.wait_lock: should be one value"),
-        ("options: {run: {log_file: true}}", "options.run.log_file: should be text or a number, no switch"),
+        ("options: {run: {log_file: true}}", "options.run.log_file: should be text or a number, not a switch"),
         ("options: {run: {stop_at: 05:00, stop-at: 06:00}}", "options.run.stop-at: is given twice"),
         ("options: {run: {notify: [{a: b}]}}", "should be one value, or a list of them"),
-        ("options: {run: {notify: 'http://x.example.com/'}}", "a webhook is https, or http on this machine"),
-        ("options: {run: {on_finish: rm}}", "may not stand in this file (it runs a command; your own settings may"),
-        ("options: {run: {metrics_file: /etc/x.prom}}", "(it leads out of the project; your own settings may hold it"),
-        ("options: {run: {log_file: logs/../../x}}", "(it leads out of the project; your own settings may hold it"),
-        ("options: {run: {yes: true}}", "may not stand in this file (nobody agrees to that once and for all"),
-        ("options: {run: {sandbox: true}}", "(it says what the command is about; say it on the command line)"),
-        ("options: {run: {limit: 10}}", "(it says what the command is about; say it on the command line)"),
-        ("options: {run: {concurrency: 4}}", "(a provider has its own: providers: NAME: limits: {concurrency: N})"),
-        ("options: {run: {db: x.db}}", "the environment, or a file that --env-file names, sets it: BATCHGEN_DB)"),
+        ("options: {run: {notify: 'http://x.example.com/'}}", "a webhook must use https, or http on this machine"),
+        (
+            "options: {run: {on_finish: rm}}",
+            "cannot be set in this file (it runs a command; only your own",
+        ),
+        (
+            "options: {run: {metrics_file: /etc/x.prom}}",
+            "(it leads out of the project; only your own settings may set it",
+        ),
+        ("options: {run: {log_file: logs/../../x}}", "(it leads out of the project; only your own settings"),
+        ("options: {run: {yes: true}}", "cannot be set in this file (it has to be confirmed each time"),
+        ("options: {run: {sandbox: true}}", "(it selects what the command is about; use the command line)"),
+        ("options: {run: {limit: 10}}", "(it selects what the command is about; use the command line)"),
+        ("options: {run: {concurrency: 4}}", "(set it for a provider: providers: NAME: limits: {concurrency: N})"),
+        ("options: {run: {db: x.db}}", "set BATCHGEN_DB in the environment or in a file named with --env-file)"),
         ("options: {run: {max_time: 1h, max_time: 2h}}", "the key 'max_time' is given twice"),
     ],
 )
@@ -167,7 +178,7 @@ def test_all_mistakes_are_told_at_once_and_those_of_other_commands_by_doctor(own
     assert len(refused(own, text)) == 2
     assert parsed(own.parent / "shop", name="watch")["every"] == 1
     with pytest.raises(SettingsError) as told:
-        settings_file.check(settings.layers(own.parent / "shop"))
+        settings_file.check(batchgen, settings.layers(own.parent / "shop"))
     assert [line.split(": ")[1] for line in str(told.value).splitlines()] == [
         "options.run.yse", "options.run.budget", "options.plan.ful", "options.db.deep",
     ]  # fmt: skip

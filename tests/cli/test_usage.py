@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from batchgen.app.queries import UsageReport
-from batchgen.cli.commands.usage import _screen, asked, csv_lines, moment
+from batchgen.cli.commands.usage import grouping
+from batchgen.cli.params import parse_moment
+from batchgen.cli.render.usage import csv_lines, usage_lines
 from batchgen.errors import UsageError
 from batchgen.store.ledger import Calls, UsageLine
 from batchgen.store.usage_groups import GroupBy, Period, UsageQuery, UsageSum, group_usage
@@ -43,7 +45,7 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 )
 def test_a_moment_is_read_on_the_clock_of_this_machine(tz: str, text: str, end: bool, expected: str) -> None:
     with local(tz):
-        assert moment("--since", text, NOW, end=end) == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+        assert parse_moment(text, NOW, end=end) == datetime.fromisoformat(expected).replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -52,19 +54,20 @@ def test_a_moment_is_read_on_the_clock_of_this_machine(tz: str, text: str, end: 
      "2026-11-20 noon", "2026-W47", "0001-01-01x", "0000-01-01", "999999w", "٢٤h"],
 )  # fmt: skip
 def test_a_moment_nobody_can_read_is_refused_with_a_good_one(text: str) -> None:
-    with pytest.raises(UsageError, match=r"--until takes a date such as 2026-11-20, .* such as 24h or 7d, not"):
-        moment("--until", text, NOW, end=True)
+    with pytest.raises(ValueError, match=r"expected a date such as 2026-11-20, .* such as 24h or 7d"):
+        parse_moment(text, NOW, end=True)
 
 
 def test_what_is_asked() -> None:
     nothing = {"by": (), "since": None, "until": None}
-    assert asked(nothing, NOW) == UsageQuery(by=(GroupBy.PROVIDER, GroupBy.MODEL), period=Period())
-    keys = asked(nothing | {"by": ("day", "provider", "day"), "since": "24h"}, NOW)
+    assert grouping(nothing) == UsageQuery(by=(GroupBy.PROVIDER, GroupBy.MODEL), period=Period())
+    keys = grouping(nothing | {"by": ("day", "provider", "day"), "since": NOW - timedelta(days=1)})
     assert keys == UsageQuery(by=(GroupBy.DAY, GroupBy.PROVIDER), period=Period(since=NOW - timedelta(days=1)))
-    one_day = asked(nothing | {"since": "2026-11-20", "until": "2026-11-20"}, NOW).period
+    since, until = (parse_moment("2026-11-20", NOW, end=end) for end in (False, True))
+    one_day = grouping(nothing | {"since": since, "until": until}).period
     assert one_day.until - one_day.since == timedelta(days=1)
-    with pytest.raises(UsageError, match=r"--since 24h .* is later than --until 7d .*: turn them round"):
-        asked(nothing | {"since": "24h", "until": "7d"}, NOW)
+    with pytest.raises(UsageError, match=r"--since \(2026-.*\) is later than --until \(2026-.*\)"):
+        grouping(nothing | {"since": until, "until": since})
 
 
 def account(*booked: UsageSum, by: tuple[GroupBy, ...] = (GroupBy.TAG,), period: Period = Period()) -> UsageReport:  # noqa: B008 - frozen
@@ -79,13 +82,13 @@ TIER = UsageLine(provider="gptimageapi", model="m", attempts=2, images=2, credit
 
 
 def test_the_screen_names_what_has_no_tag_and_what_counts_twice() -> None:
-    text = list(_screen(account(UsageSum(line=PAID, tags=("a", "b")), UsageSum(line=TIER))))
+    text = list(usage_lines(account(UsageSum(line=PAID, tags=("a", "b")), UsageSum(line=TIER))))
     assert [line.split("  ")[0] for line in text[1:4]] == ["a", "b", "(no tag)"]
     assert text[3].split()[-2:] == ["unknown", "unknown"]
     assert "add up to more" in text[4]
     assert "spent     $0.0050 ($0.0050 reported)" in text
     assert text[-1] == "calls     aimlapi: 1 delivered"
-    alone = list(_screen(account(UsageSum(line=TIER))))
+    alone = list(usage_lines(account(UsageSum(line=TIER))))
     assert "add up" not in "".join(alone)
     assert "spent     unknown" in alone
 
@@ -94,13 +97,13 @@ def test_the_screen_says_when_and_what_is_left_out() -> None:
     going = UsageSum(line=UsageLine(provider="aimlapi", model="m", attempts=2, open=2))
     over = Period(since=NOW - timedelta(days=2), until=NOW - timedelta(days=1))
     with local(BERLIN):
-        text = list(_screen(account(UsageSum(line=PAID), going, period=over)))
+        text = list(usage_lines(account(UsageSum(line=PAID), going, period=over)))
     assert "booked    from 2026-11-19 13:00 +0100 until 2026-11-20 13:00 +0100" in text
-    assert "left out  2 attempts under way: each is booked when it ends" in text
+    assert "excluded  2 attempts in flight: each is booked when it ends" in text
     with local(BERLIN):
-        text = list(_screen(account(UsageSum(line=PAID), going, period=Period(until=NOW + timedelta(days=1)))))
+        text = list(usage_lines(account(UsageSum(line=PAID), going, period=Period(until=NOW + timedelta(days=1)))))
     assert "booked    until 2026-11-22 13:00 +0100" in text
-    assert "left out" not in "".join(text)
+    assert "excluded" not in "".join(text)
     assert text[1].split()[-3:] == ["reported,", "2", "open"]
 
 

@@ -81,7 +81,7 @@ def test_M3_deep_nesting_is_refused_at_once(place, witness, name):
 
 @pytest.mark.parametrize("text", ["jobs: &a [*a]\n", f"defaults: &d {{extra: *d}}\n{ONE}"])
 def test_M4_a_value_that_holds_itself_is_refused(place, witness, text):
-    refused(place, witness, text, "refers to the value it stands in")
+    refused(place, witness, text, "refers to the value that contains it")
 
 
 def test_M5_a_key_given_twice_is_told_with_both_lines(place, witness):

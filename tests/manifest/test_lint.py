@@ -178,7 +178,7 @@ def test_a_folder_of_results_alone_is_meant(write, shelf):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('  - prompt: "A cat\n  - prompt: "B"\n', "m.yaml:3:13: the quote that opens here ends only in line 4"),
+        ('  - prompt: "A cat\n  - prompt: "B"\n', "m.yaml:3:13: the quote that opens here is closed only in line 4"),
         ("  - {id: a, prompt: 'it's a cat'}\n", "m.yaml:3:25: text follows a closing quote (write '' for"),
         ('  - prompt: "a "red" cat"\n', 'm.yaml:3:17: text follows a closing quote (write \\" for'),
         ("  id: a\n  prompt: B\n", "m.yaml:3:3: jobs: should be a list, is a mapping (begin each item with a dash)"),

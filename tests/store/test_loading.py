@@ -22,7 +22,7 @@ from batchgen.manifest.batch import PlannedJob, Recipe
 from batchgen.store.loading import Loading
 from batchgen.store.reader import Reader
 from batchgen.store.records import DueFilter, Loaded
-from batchgen.store.rows import RowTemplate, encode_task
+from batchgen.store.rows import PlanRow, encode_task
 from batchgen.store.writer import CHUNK, Writer
 from batchgen.task import Kind, Source, Task
 from tests.timing import patience
@@ -69,7 +69,7 @@ TASKS = st.builds(
 @given(TASKS)
 def test_the_text_of_a_task_put_together_is_that_of_the_whole(task: Task) -> None:
     planned = PlannedJob.of("cat", task)
-    assert RowTemplate.of(planned.recipe).row(planned, 7)[-1] == encode_task(task)
+    assert PlanRow.of(planned, 7).task == encode_task(task)
 
 
 def test_sums_of_what_loading_did_forget_nothing() -> None:

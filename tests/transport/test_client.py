@@ -689,7 +689,7 @@ async def test_an_answer_that_the_disk_does_not_take_is_still_read_whole(slot):
     async with serve(answer(body)) as server, line_to(server.url) as line:
         with file_limit(150_000):
             await line.send(order(line), slot, 5)
-    assert slot.trouble is not None
+    assert slot.error is not None
     assert slot.body() == body
     assert not kept(slot).sealed
 

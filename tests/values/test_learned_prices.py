@@ -210,8 +210,8 @@ def test_a_price_list_that_is_too_low_is_told_with_both_prices_and_what_to_write
     memory = learned(found(5 * CENT), quality="low", size="1024x1024")
     memory.at_least(task(quality="low", size="1024x1024"), listed())
     assert lines(memory) == [
-        "The price list of p is too low for m (low 1024x1024): it says at most $0.01 an image, and calls cost up to $0.05.",  # noqa: E501
-        "State it: providers: {p: {models: {m: {tariff: {usd_per_image: 0.05}}}}}",
+        "The price list of p is too low for m (low 1024x1024): it has at most $0.01 per image, and calls cost up to $0.05.",  # noqa: E501
+        "To set it: providers: {p: {models: {m: {tariff: {usd_per_image: 0.05}}}}}",
     ]
 
 
@@ -221,7 +221,7 @@ def test_the_worst_kind_of_call_stands_for_its_model() -> None:
         memory.observe(task(size=size), found(price * CENT), 1)
         memory.at_least(task(size=size), listed())
     first, _ = lines(memory)
-    assert first.startswith("The price list of p is too low for m (b), and 2 other kinds of call too: it says")
+    assert first.startswith("The price list of p is too low for m (b), and for 2 other kinds of call: it has")
     assert "calls cost up to $0.07" in first
 
 
@@ -229,12 +229,12 @@ def test_a_price_in_credits_and_one_that_no_list_has() -> None:
     memory = learned(found(None, 12_000))
     memory.at_least(task(), listed(None, 6_000))
     assert lines(memory) == [
-        "The price list of p is too low for m: it says at most 6 credits an image, and calls cost up to 12 credits.",
-        "State it: providers: {p: {models: {m: {tariff: {credits_per_image: 12}}}}}",
+        "The price list of p is too low for m: it has at most 6 credits per image, and calls cost up to 12 credits.",
+        "To set it: providers: {p: {models: {m: {tariff: {credits_per_image: 12}}}}}",
     ]
     memory = learned(found(5 * CENT))
     memory.at_least(task(), listed(None))
-    assert lines(memory)[0] == "No price is known for m of p, and calls cost up to $0.05 an image."
+    assert lines(memory)[0] == "The price of m at p is unknown; calls cost up to $0.05 per image."
 
 
 def test_what_a_price_list_nearly_says_is_not_told() -> None:

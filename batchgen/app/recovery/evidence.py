@@ -8,26 +8,24 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from ...fault import Cause
 from ...files.output import SUPERSEDED, digest
+from ...files.sidecar import Sidecar, parse
 from ...manifest import Batch
-from ...money import milli_credits, nano_usd
 from ...providers.pricing import estimate
 from ...store.records import RecoveredAttempt
-from ...task import UNPRICED, Artifact, Basis, Charge, Kind, Source, Task, Usage
+from ...task import UNPRICED, Artifact, Charge, Kind, Source, Task
 from ..project import Project
 
 #: Bytes of the longest sidecar or order.
 _LONGEST = 4_000_000
 _TASK = tuple(f.name for f in fields(Task) if f.name not in ("kind", "images", "mask"))
-_USAGE = tuple(f.name for f in fields(Usage))
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -84,40 +82,29 @@ def read_sidecar(path: Path, batch: Batch, project: Project) -> SidecarRecord | 
     try:
         if path.stat().st_size > _LONGEST:
             return None
-        document = json.loads(path.read_bytes())
-        if document["batch"] != batch.name or document["schema_version"] != 1:
+        sidecar = parse(path.read_bytes())
+        if sidecar.batch != batch.name or (sidecar.sandbox and not project.sandbox):
             return None
-        if document.get("sandbox") and not project.sandbox:
-            return None
-        return _record(document, path, batch, project.root)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return _record(sidecar, path, batch, project.root)
+    except (OSError, ValueError):
         return None
 
 
-def _record(document: Mapping[str, Any], path: Path, batch: Batch, root: Path) -> SidecarRecord:
+def _record(sidecar: Sidecar, path: Path, batch: Batch, root: Path) -> SidecarRecord:
     image = path.with_name(path.name.removesuffix(".json"))
     superseded = SUPERSEDED in path.relative_to(batch.folder).parts
-    file, cost, request = document["file"], document["cost"], document["asked"]
-    task = Task(kind=Kind(request["kind"]), **{name: request[name] for name in _TASK if name in request})
-    artifact = Artifact(
-        ordinal=_whole(file["ordinal"]),
-        path=str(image.relative_to(root) if image.is_relative_to(root) else image),
-        sha256=str(file["sha256"]),
-        size_bytes=_whole(file["bytes"]),
-        width=_whole(file["width"]),
-        height=_whole(file["height"]),
-        mime=str(file["mime"]),
-    )
     attempt = RecoveredAttempt(
-        id=str(document["attempt"]),
-        key=str(document["id"]),
-        fingerprint=str(document["fingerprint"]),
-        task=task,
+        id=sidecar.attempt_id,
+        key=sidecar.key,
+        fingerprint=sidecar.fingerprint,
+        task=sidecar.task,
         output=str(image.relative_to(batch.folder).with_suffix("")),
         at=_changed(path),
-        usage=Usage(**{name: _whole(document["usage"][name]) for name in _USAGE if name in document["usage"]}),
-        charge=Charge(usd=nano_usd(cost["usd"]), credits=milli_credits(cost["credits"]), basis=Basis(cost["basis"])),
+        usage=sidecar.usage,
+        charge=sidecar.charge,
     )
+    location = str(image.relative_to(root) if image.is_relative_to(root) else image)
+    artifact = replace(sidecar.artifact, path=location)
     return SidecarRecord(attempt=attempt, image=None if superseded else image, artifact=artifact)
 
 

@@ -1,4 +1,4 @@
-"""Steering a run from another terminal: pause, unpause, limit, cancel."""
+"""Control of a run from another terminal: pause, unpause, limit, cancel."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import click
 
 from ...errors import UsageError
 from .. import output
-from ..options import Session, batch, command, selecting, selection
-from ..options import sandbox as rehearsal
+from ..options import Session, batch, command, option, selecting, selection
+from ..options import sandbox as sandbox_option
+from ..render.format import count, short, table
 
 if TYPE_CHECKING:
     from ...app.control import CancelReport, ControlState
@@ -19,114 +20,117 @@ if TYPE_CHECKING:
     from ...files.lock import Holder
 
 
-@command(
-    "pause",
-    "batchgen pause openai",
-    "batchgen unpause openai",
-)
+@command("pause", "batchgen pause openai", "batchgen unpause openai")
 @click.argument("provider")
-@rehearsal
+@sandbox_option
 def pause(session: Session, provider: str, sandbox: bool) -> int:
-    """Send nothing more to PROVIDER until unpause; calls under way end.
+    """Send nothing more to a provider, also during a run.
 
-    Holds for a run that is on, within about a second, and for those that start later.
+    Requests in flight complete. A run in progress pauses within about a second; later runs keep to it until unpause.
     """
     from ...app import control
     from ...app.clock import local_time
 
     project = session.project(sandbox=sandbox)
-    said = control.pause(project, provider)
-    since = f", since {local_time(said.control.paused_at)}" if said.control.paused_at and not said.changed else ""
-    what = f"{provider}: paused{since}; no new calls, those under way end"
-    return _tell(
-        session, said, [what], f"next      batchgen unpause{project.command_flags().flags} {shlex.quote(provider)}"
+    state = control.pause(project, provider)
+    earlier = state.control.paused_at and not state.changed
+    since = f", since {local_time(state.control.paused_at)}" if state.control.paused_at and earlier else ""
+    line = f"{provider}: paused{since}; no new requests, those in flight complete"
+    return _report(
+        session, state, [line], f"next      batchgen unpause{project.command_flags().flags} {shlex.quote(provider)}"
     )
 
 
 @command("unpause", "batchgen unpause openai")
 @click.argument("provider")
-@rehearsal
-def resume(session: Session, provider: str, sandbox: bool) -> int:
-    """Take back what pause said: PROVIDER gets calls again, also where a run has closed it (money, a refused key)."""
+@sandbox_option
+def unpause(session: Session, provider: str, sandbox: bool) -> int:
+    """Send to a paused or closed provider again.
+
+    A run closes a provider that is out of money, or refuses the key: fix that first.
+    """
     from ...app import control
 
-    said = control.resume(session.project(sandbox=sandbox), provider)
-    again = "was not paused; where a run has closed it, it is tried again" if said.holder else "was not paused"
-    return _tell(session, said, [f"{provider}: {'resumed' if said.changed else again}"])
+    state = control.resume(session.project(sandbox=sandbox), provider)
+    if state.changed:
+        line = "resumed"
+    else:
+        line = "was not paused; if a run has closed it, it is tried again" if state.holder else "was not paused"
+    return _report(session, state, [f"{provider}: {line}"])
 
 
 @command(
     "limit",
     "batchgen limit openai requests_per_minute=30 concurrency=4",
-    "batchgen limit openai requests_per_day=none       no such limit",
-    "batchgen limit openai --reset                     as the settings say",
-    "batchgen limit openai                             what holds",
+    "batchgen limit openai requests_per_day=none       removes this limit",
+    "batchgen limit openai --reset                     back to the settings",
+    "batchgen limit openai                             shows the limits in force",
 )
 @click.argument("provider")
 @click.argument("limits", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--reset", is_flag=True, help="Take back all that was said by limit.")
-@rehearsal
+@option("--reset", is_flag=True, help="Undo everything that limit has set.")
+@sandbox_option
 def limit(session: Session, provider: str, limits: tuple[str, ...], reset: bool, sandbox: bool) -> int:
-    """Change how fast PROVIDER is asked, also while a run is on; without KEY=VALUE, show what holds.
+    """Change how fast a provider is called, also during a run.
 
-    Keys: requests_per_second, requests_per_minute, images_per_minute, requests_per_day, concurrency, burst, spacing.
-    It goes before manifest and settings until it is taken back, also for runs that start later.
+    Without KEY=VALUE, the limits in force are shown. Keys: requests_per_second, requests_per_minute,
+    images_per_minute, requests_per_day, concurrency, burst, spacing. They override the manifest and the settings, in
+    later runs too, until --reset.
     """
     from ...app import control
 
-    said = control.limit(session.project(sandbox=sandbox), provider, limits, reset=reset)
+    state = control.limit(session.project(sandbox=sandbox), provider, limits, reset=reset)
     if session.as_json or limits or reset:
-        return _tell(session, said, [f"{provider}: {_limits(said)}"])
-    for line in _shown(said):
+        return _report(session, state, [f"{provider}: {_limits(state)}"])
+    for line in _limit_lines(state):
         output.data(line)
     return 0
 
 
-def _shown(said: ControlState) -> list[str]:
+def _limit_lines(state: ControlState) -> list[str]:
     from ...app.clock import local_time
     from ...app.live_limits import limit_text
 
-    hand = said.control.limits
-    rows = [[key, limit_text(value), "limit" if key in hand else "settings"] for key, value in said.limits.items()]
-    lines = output.table(rows, (said.control.provider, "holds", "by"), right=(1,))
-    if said.control.paused_at:
-        lines.append(f"paused since {local_time(said.control.paused_at)}")
-    return [*lines, "What a manifest states goes before the settings, and what limit said before all."]
+    overrides = state.control.limits
+    rows = [
+        [key, limit_text(value), "limit" if key in overrides else "settings"] for key, value in state.limits.items()
+    ]
+    lines = table(rows, (state.control.provider, "in force", "set by"), right=(1,))
+    if state.control.paused_at:
+        lines.append(f"paused since {local_time(state.control.paused_at)}")
+    return [*lines, "A manifest overrides the settings, and limit overrides both."]
 
 
-def _limits(said: ControlState) -> str:
+def _limits(state: ControlState) -> str:
     from ...app.live_limits import limits_text
 
-    return limits_text(said.control.limits) or "as manifest and settings say"
+    return limits_text(state.control.limits) or "limits of the manifest and the settings"
 
 
-def _tell(session: Session, said: ControlState, lines: list[str], *after: str) -> int:
-    """Say what holds now, and from when on."""
-    if session.as_json:
-        output.document(_document(said))
-        return 0
-    soon = "takes effect within about a second"
-    when = _run(said.holder, soon) if said.holder else "no run is on; it holds for the next"
-    holds = said.changed or not said.control.silent
-    for line in (*lines, *([when] if holds else []), *after):
-        output.say(line)
+def _report(session: Session, state: ControlState, lines: list[str], *after: str) -> int:
+    """Print what is in force now, and when it takes effect."""
+    if state.changed or not state.control.silent:
+        if state.holder:
+            lines.append(_run(state.holder, "takes effect within about a second"))
+        else:
+            lines.append("no run is in progress; it applies to the next one")
+    session.print(_document(state), [*lines, *after], output.say)
     return 0
 
 
-def _run(holder: Holder, what: str) -> str:
-    return f"a run is on (process {holder.pid}: {output.short(holder.command, 80)}): {what}"
+def _run(holder: Holder, effect: str) -> str:
+    return f"a run is in progress (process {holder.pid}: {short(holder.command, 80)}): {effect}"
 
 
-def _document(said: ControlState) -> dict[str, Any]:
-    control = said.control
+def _document(state: ControlState) -> dict[str, Any]:
+    control = state.control
     return {
-        "schema_version": 1,
         "provider": control.provider,
         "paused_at": control.paused_at.isoformat() if control.paused_at else None,
         "limits": dict(control.limits),
-        "in_force": dict(said.limits),
-        "changed": said.changed,
-        "run": asdict(said.holder) if said.holder else None,
+        "in_force": dict(state.limits),
+        "changed": state.changed,
+        "run": asdict(state.holder) if state.holder else None,
     }
 
 
@@ -136,46 +140,47 @@ def _document(said: ControlState) -> dict[str, Any]:
     "batchgen cancel --provider openai --status pending",
     "batchgen cancel --cause refused",
 )
-@click.option("--all", "everything", is_flag=True, help="Every job that is pending or running.")
+@option("--all", "everything", is_flag=True, help="All jobs that are pending or running.")
 @selecting
 @batch
-@rehearsal
+@sandbox_option
 def cancel(session: Session, everything: bool, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
-    """Give jobs up: those selected that are pending or running.  Also while a run is on.
+    """Cancel jobs, also during a run.
 
-    A call under way ends, is paid and booked, but its job stays cancelled.  Failed and unknown jobs are given up where
-    --status or --cause names them.
+    These are the selected jobs that are pending or running; failed and unknown ones only if --status or --cause names
+    them. A request in flight completes, is paid for and booked, but its job stays cancelled.
     """
-    from ...app import control as use_case
+    from ...app import control
 
     chosen = selection(options)
     if chosen.everything and not everything:
-        raise UsageError("say which jobs: --id, --tag, --provider, --status and so on; or --all")
+        raise UsageError("select jobs with --id, --tag, --provider, --status and so on; or add --all")
     project = session.project(sandbox=sandbox)
-    gone = use_case.cancel(project, batch, chosen)
-    if session.as_json:
-        body = {"cancelled": list(gone.keys), "under_way": gone.in_flight, "late": gone.already_ended}
-        run = asdict(gone.holder) if gone.holder else None
-        output.document({"schema_version": 1, "batch": gone.batch.name} | body | {"run": run})
-        return 0
-    for line in _gone_lines(gone, project.command_flags()):
-        output.say(line)
+    report = control.cancel(project, batch, chosen)
+    document = {
+        "batch": report.batch.name,
+        "cancelled": list(report.keys),
+        "under_way": report.in_flight,
+        "late": report.already_ended,
+        "run": asdict(report.holder) if report.holder else None,
+    }
+    session.print(document, _cancel_lines(report, project.command_flags()), output.say)
     return 0
 
 
-def _gone_lines(gone: CancelReport, way: CommandFlags) -> list[str]:
-    lines = [f"{gone.batch.name}: {output.count(len(gone.keys), 'job')} cancelled"]
-    if gone.in_flight:
-        calls = output.count(gone.in_flight, "call")
-        if gone.holder:
-            lines.append(f"{calls} under way will still be paid and booked; what comes is kept")
+def _cancel_lines(report: CancelReport, way: CommandFlags) -> list[str]:
+    lines = [f"{report.batch.name}: {count(len(report.keys), 'job')} cancelled"]
+    if report.in_flight:
+        requests = count(report.in_flight, "request")
+        if report.holder:
+            lines.append(f"{requests} in flight will still be paid for and booked; what arrives is kept")
         else:
-            lines.append(f"{calls} that an earlier run left may have been paid: the next run books them")
-    if gone.already_ended:
-        lines.append(f"{output.count(gone.already_ended, 'job')} had ended before")
-    if gone.holder and gone.keys:
-        lines.append(_run(gone.holder, "it drops these jobs as it comes to them"))
-    if gone.keys:
-        manifest = way.manifest(gone.batch.manifest)
-        lines.append(f"next      batchgen retry {manifest}{way.flags} --status cancelled    takes them up again")
+            lines.append(f"{requests} of an earlier run may have been paid for: the next run books them")
+    if report.already_ended:
+        lines.append(f"{count(report.already_ended, 'job')} had ended before")
+    if report.holder and report.keys:
+        lines.append(_run(report.holder, "it drops these jobs when it reaches them"))
+    if report.keys:
+        manifest = way.manifest(report.batch.manifest)
+        lines.append(f"next      batchgen retry {manifest}{way.flags} --status cancelled    requeues them")
     return lines

@@ -1,4 +1,4 @@
-"""What a run would meet on this machine."""
+"""The doctor command: what a run needs on this machine."""
 
 from __future__ import annotations
 
@@ -9,100 +9,104 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import output, settings_file
-from ..options import Session, command
-from ..options import sandbox as rehearsal
+from .. import environment, output, settings_file
+from ..options import Session, command, option
+from ..options import sandbox as sandbox_option
 from ..render.controls import control_line
 
 if TYPE_CHECKING:
     from ...app.doctor import Finding, Setting
     from ...app.project import Project
-
-_MARKS = {"ok": "ok", "note": "note", "bad": "BAD"}
+    from ...app.provider_check import ProviderCheck
 
 
 @command(
     "doctor",
     "batchgen doctor",
-    "batchgen doctor --online     asks the providers too, for free",
+    "batchgen doctor --online     asks the providers too, at no cost",
     "batchgen doctor --json",
 )
-@click.option(
-    "--offline/--online", default=True, show_default=True, help="Whether to leave the providers alone; asking is free."
-)
-@rehearsal
+@option("--offline/--online", default=True, show_default=True, help="Ask the providers as well; this is free.")
+@sandbox_option
 def doctor(session: Session, offline: bool, sandbox: bool) -> int:
-    """Look at versions, settings, keys, certificates, proxies, clock, disk, output folders, lock, table and terminal.
+    """Check what a run needs: versions, settings, keys, disk, lock, job database.
 
-    Ends with the code that a run would end with: 1 disk, clock or table, 4 settings, 5 keys, 8 a proxy, 12 a newer
-    table.
+    Also certificates, proxies, clock, output folders and the terminal. Ends with the code that a run would end with: 1
+    for disk, clock or database, 4 for settings, 5 for keys, 8 for a proxy, 12 for a newer database.
     """
-    from ...app import doctor, provider_check
-    from ...errors import BatchgenError
-    from ..render.account import check_document, check_lines
+    from ...app import doctor
 
     project = session.project(sandbox=sandbox)
-    found = list(doctor.examine(project))
-    _put_beside(found, "lock", _controls(project))
-    _put_beside(found, "settings", (*_options(project), *_variables()))
-    made = (
-        []
-        if any(one.about == "settings" and one.code for one in found)
-        else doctor.list_settings(project, settings_file.rivals)
-    )
-    asked: tuple[provider_check.ProviderCheck, ...] = ()
-    if not offline:
-        try:
-            asked = provider_check.check(project)
-            _put_beside(found, "clock", doctor.clock_findings(asked))
-        except BatchgenError as error:
-            found += doctor.error_findings("online", error, {one.says for one in found})
-    found += [doctor.Finding(about="online", says=one.candidate.profile.name, verdict="bad", code=one.exit_code)
-              for one in asked if one.exit_code]  # fmt: skip
-    code = doctor.exit_code_of(found)
+    findings = list(doctor.examine(project))
+    _insert(findings, "lock", _controls(project))
+    _insert(findings, "settings", (*_options(project), *_variables()))
+    broken = any(finding.about == "settings" and finding.code for finding in findings)
+    settings = [] if broken else doctor.list_settings(project, settings_file.rivals)
+    checks: tuple[ProviderCheck, ...] = () if offline else _online(project, findings)
+    code = doctor.exit_code_of(findings)
     if session.as_json:
-        body = {"schema_version": 1, "exit_code": code, "findings": [asdict(one) for one in found]}
-        body |= {"settings": [_plain(one) for one in made if one.overridden_by is None]}
-        body |= {"overridden": [asdict(one) for one in made if one.overridden_by is not None]}
-        output.document(body | ({} if offline else {"online": check_document(asked)["providers"]}))
-        return code
-    told = [one for one in found if one.verdict == "bad" or not session.quiet]
-    before = None
-    for one in told:
-        head = one.about if one.about != before or one.verdict == "bad" else ""
-        output.data(f"{_MARKS[one.verdict]:<5} {head:<13} {one.says}")
-        before = one.about
-    if not session.quiet:
-        for number, setting in enumerate(made):
-            output.data(f"{'':<5} {'' if number else 'set by':<13} {_set_by(setting)}")
-        for line in check_lines(asked) if asked else []:
-            output.data(line)
+        _print_json(code, findings, settings, None if offline else checks)
+    else:
+        _print_lines(session, findings, settings, checks)
     return code
 
 
-def _controls(project: Project) -> Iterator[Finding]:
-    """Yield the pauses and limits in force: a forgotten one keeps every run from its work."""
-    from ...app import control
-    from ...app.doctor import Finding
+def _online(project: Project, findings: list[Finding]) -> tuple[ProviderCheck, ...]:
+    """Ask the providers, and add what is wrong with them to *findings*."""
+    from ...app import doctor, provider_check
     from ...errors import BatchgenError
 
     try:
-        controls = control.active_controls(project)
-    except BatchgenError:
-        return  # examine reports what is wrong with the job table
-    for one in controls:
-        says = control_line(one, project.command_flags(), datetime.now(UTC))
-        yield Finding(about="paused" if one.paused_at else "limits", says=says, verdict="note")
+        checks = tuple(provider_check.check(project))
+    except BatchgenError as error:
+        findings += doctor.error_findings("online", error, {finding.says for finding in findings})
+        return ()
+    _insert(findings, "clock", doctor.clock_findings(checks))
+    findings += [
+        doctor.Finding(about="online", says=check.candidate.profile.name, verdict="bad", code=check.exit_code)
+        for check in checks
+        if check.exit_code
+    ]
+    return checks
 
 
-def _put_beside(found: list[Finding], about: str, more: Iterable[Finding]) -> None:
-    """Put *more* findings where others about the same stand."""
-    beside = 1 + max((number for number, one in enumerate(found) if one.about == about), default=len(found) - 1)
-    found[beside:beside] = more
+def _print_json(
+    code: int, findings: list[Finding], settings: list[Setting], checks: tuple[ProviderCheck, ...] | None
+) -> None:
+    from ..render.account import check_document
+
+    body: dict[str, Any] = {"schema_version": 1, "exit_code": code}
+    body["findings"] = [asdict(finding) for finding in findings]
+    body["settings"] = [
+        {"name": setting.name, "value": setting.value, "source": setting.source}
+        for setting in settings
+        if setting.overridden_by is None
+    ]
+    body["overridden"] = [asdict(setting) for setting in settings if setting.overridden_by is not None]
+    if checks is not None:
+        body["online"] = check_document(checks)["providers"]
+    output.document(body)
 
 
-def _plain(setting: Setting) -> dict[str, Any]:
-    return {"name": setting.name, "value": setting.value, "source": setting.source}
+def _print_lines(
+    session: Session, findings: list[Finding], settings: list[Setting], checks: tuple[ProviderCheck, ...]
+) -> None:
+    from ..render.account import check_lines
+
+    previous = None
+    for finding in findings:
+        bad = finding.verdict == "bad"
+        if session.quiet and not bad:
+            continue
+        head = finding.about if finding.about != previous or bad else ""
+        output.data(f"{'BAD' if bad else finding.verdict:<5} {head:<13} {finding.says}")
+        previous = finding.about
+    if session.quiet:
+        return
+    for number, setting in enumerate(settings):
+        output.data(f"{'':<5} {'' if number else 'set by':<13} {_set_by(setting)}")
+    for line in check_lines(checks) if checks else []:
+        output.data(line)
 
 
 def _set_by(setting: Setting) -> str:
@@ -111,8 +115,30 @@ def _set_by(setting: Setting) -> str:
     return f"{setting.source}: {setting.name} = {value}{over}"
 
 
+def _insert(findings: list[Finding], about: str, more: Iterable[Finding]) -> None:
+    """Insert *more* after the findings about the same thing."""
+    places = [number for number, finding in enumerate(findings) if finding.about == about]
+    place = 1 + (places[-1] if places else len(findings) - 1)
+    findings[place:place] = more
+
+
+def _controls(project: Project) -> Iterator[Finding]:
+    """Yield the pauses and limits in force: a forgotten one holds back every run."""
+    from ...app import control
+    from ...app.doctor import Finding
+    from ...errors import BatchgenError
+
+    try:
+        controls = control.active_controls(project)
+    except BatchgenError:
+        return  # examine reports what is wrong with the job database
+    for each in controls:
+        says = control_line(each, project.command_flags(), datetime.now(UTC))
+        yield Finding(about="paused" if each.paused_at else "limits", says=says, verdict="note")
+
+
 def _options(project: Project) -> Iterator[Finding]:
-    """Tell what is wrong with the options in settings files: of every command, not of one."""
+    """Yield the mistakes in the options of all commands in settings files."""
     from ...app.config import settings
     from ...app.doctor import Finding
     from ...errors import SettingsError
@@ -120,19 +146,18 @@ def _options(project: Project) -> Iterator[Finding]:
     try:
         layers = settings.layers(project.root)
     except SettingsError:
-        return  # examine has told
+        return  # examine reports it
     try:
-        settings_file.check(layers)
+        settings_file.check(click.get_current_context().find_root().command, layers)
     except SettingsError as error:
         for line in str(error).splitlines():
             yield Finding(about="settings", says=line, verdict="bad", code=error.exit_code)
 
 
 def _variables() -> Iterator[Finding]:
-    """Tell of variables that no command reads."""
+    """Yield the variables that no command reads."""
     from ...app.doctor import Finding
-    from ..variables import strange
 
-    for one in strange(click.get_current_context()):
-        bad = one.near is not None
-        yield Finding(about="settings", says=str(one), verdict="bad" if bad else "note", code=4 if bad else 0)
+    for variable in environment.unknown_variables(click.get_current_context()):
+        bad = variable.near is not None
+        yield Finding(about="settings", says=str(variable), verdict="bad" if bad else "note", code=4 if bad else 0)

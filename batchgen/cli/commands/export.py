@@ -1,25 +1,24 @@
-"""Handing over: a line a job for other programs, and copies of the files."""
+"""The export command: a line per job for other programs, and copies of the files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...errors import UsageError
-from ...money import show_credits, show_usd
 from .. import output
-from ..options import Session, batch, command, selecting, selection
-from ..options import sandbox as rehearsal
+from ..options import FOLDER, Session, batch, command, option, selecting, selection
+from ..options import sandbox as sandbox_option
+from ..render.format import count, csv_line
+from ..render.status import csv_rows, job_document
 
 if TYPE_CHECKING:
     from ...app.project import Project
     from ...job import Job
     from ...store.records import Bill
-
-_Line = dict[str, Any]
 
 
 @command(
@@ -28,14 +27,21 @@ _Line = dict[str, Any]
     "batchgen export --format csv --status done > done.csv",
     "batchgen export --files handover --layout '{{ tag }}/{{ id }}' > handover.jsonl",
 )
-@click.option("--format", "form", type=click.Choice(["jsonl", "json", "csv"]), default="jsonl", show_default=True)
-@click.option(
-    "--files", "target", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Copy the files there."
+@option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "json", "csv"]),
+    default="jsonl",
+    show_default=True,
+    help="Format of the lines.",
 )
-@click.option("--layout", metavar="TEMPLATE", help="Their names: id, batch, provider, model, kind, tag, file.")
+@option("--files", "target", type=FOLDER, metavar="DIR", help="Copy the files to this folder.")
+@option(
+    "--layout", metavar="TEMPLATE", help="Names of the copies; variables: id, batch, provider, model, kind, tag, file."
+)
 @selecting
 @batch
-@rehearsal
+@sandbox_option
 def export(
     session: Session,
     *,
@@ -46,93 +52,58 @@ def export(
     sandbox: bool,
     **options: Any,  # noqa: ANN401 - the selection
 ) -> int:
-    """Write a line a job on stdout: state, cost, files with their hashes.
+    """Print one line per job for other programs; copy the files.
 
-    --files copies what was delivered as well, by the names that --layout makes, such as '{{ tag }}/{{ id }}'; without
-    it by their own, and never into a folder that a run puts images in; the "copy" of each file says where.  A file that
-    is gone or damaged is told and left out; then it ends with 3.
+    A line has the state, the cost, and the files with their hashes. --files also copies what was delivered, under the
+    names that --layout makes, such as '{{ tag }}/{{ id }}', or else under their own; "copy" of each file is its name.
+    The folder must not be one that a run writes to. A missing or damaged file is reported and skipped; the exit code is
+    3 then.
     """
     from ...app import queries
 
     if layout is not None and target is None:
-        raise UsageError("--layout is about --files DIR: name a folder")
+        raise UsageError("--layout needs --files DIR")
     project, chosen = session.project(sandbox=sandbox), selection(options)
-    lacking, copied = 0, None
-    if target is not None:
-        lacking, copied = _hand_out(project, lambda: queries.jobs(project, batch, chosen, None), target, layout)
-    lines = (_with_copies(job_document(job, bill), copied) for job, bill in queries.jobs(project, batch, chosen, None))
+
+    def jobs() -> Iterable[tuple[Job, Bill]]:
+        return queries.jobs(project, batch, chosen, None)
+
+    missing, copies = _copy(project, jobs, target, layout) if target is not None else (0, None)
+    lines = _lines(jobs(), copies)
     if form == "json":
         output.document(list(lines))
     elif form == "jsonl":
         for line in lines:
-            output.raw(output.packed(line))
+            output.raw(output.to_json(line))
     else:
-        for text in csv_lines(lines, copied=copied is not None):
-            output.raw(text)
-    return 3 if lacking else 0
+        for row in csv_rows(lines, copied=copies is not None):
+            output.raw(csv_line(row))
+    return 3 if missing else 0
 
 
-def _hand_out(
+def _copy(
     project: Project, jobs: Callable[[], Iterable[tuple[Job, Bill]]], target: Path, layout: str | None
 ) -> tuple[int, dict[str, str]]:
-    """Copy the files of *jobs* to *target*, say so; return how many could not be, and the copy of each by its path."""
-    from ...app import export as handout
+    """Copy the files of *jobs* to *target*; return how many are missing, and the copy of each by its path."""
+    from ...app import export as use_case
 
     folder = project.root / target
-    known = handout.DEFAULT if layout is None else layout
-    number = handout.require_separate(
-        project, handout.plan_copies(jobs(), known), folder
-    )  # every mistake before the first copy
-    lacking = handout.copy_files(project, handout.plan_copies(jobs(), known), folder)
-    made = {copy.file.path: str(target / copy.name) for copy in handout.plan_copies(jobs(), known)}
-    for copy in lacking:
-        output.say(f"{copy.job.key}: {copy.file.path} is gone or damaged, and was left out; batchgen verify tells more")
-        made.pop(copy.file.path, None)
-    output.say(f"{output.count(number - len(lacking), 'file')} in {folder}")
-    return len(lacking), made
+    template = use_case.DEFAULT if layout is None else layout
+    # Every mistake in the names is found before the first copy.
+    number = use_case.require_separate(project, use_case.plan_copies(jobs(), template), folder)
+    missing = use_case.copy_files(project, use_case.plan_copies(jobs(), template), folder)
+    copies = {copy.file.path: str(target / copy.name) for copy in use_case.plan_copies(jobs(), template)}
+    for copy in missing:
+        output.say(f"{copy.job.key}: {copy.file.path} is missing or damaged, and was skipped (see batchgen verify)")
+        copies.pop(copy.file.path, None)
+    output.say(f"{count(number - len(missing), 'file')} in {folder}")
+    return len(missing), copies
 
 
-def _with_copies(line: _Line, copied: Mapping[str, str] | None) -> _Line:
-    """Return *line* with the copy of each file, where copies were asked for; None for one that was left out."""
-    if copied is not None:
-        for file in line["files"]:
-            file["copy"] = copied.get(file["path"])
-    return line
-
-
-def csv_lines(lines: Iterable[_Line], *, copied: bool = False) -> Iterator[str]:
-    """Yield CSV: a row a file, or one for a job without files; *copied*: with the copies."""
-    heads = ("id", "batch", "state", "cause", "kind", "provider", "model", "prompt", "attempts", "usd", "credits")
-    of_file = ("path", "sha256", "bytes", "width", "height", "mime", *(["copy"] if copied else []))
-    yield output.csv_line([*heads, *of_file])
-    for line in lines:
-        for file in line["files"] or [{}]:
-            yield output.csv_line([*(line[name] for name in heads), *(file.get(name) for name in of_file)])
-
-
-def job_document(job: Job, bill: Bill) -> _Line:
-    """Return a job as ``export`` gives it."""
-    return {
-        "id": job.key,
-        "batch": job.batch,
-        "state": job.state.value,
-        "cause": job.cause,
-        "kind": job.task.kind.value,
-        "provider": bill.provider or job.task.provider,
-        "model": job.task.model,
-        "prompt": job.task.prompt,
-        "attempts": bill.attempts,
-        "usd": show_usd(bill.usd),
-        "credits": show_credits(bill.credits),
-        "files": [
-            {
-                "path": file.path,
-                "sha256": file.sha256,
-                "bytes": file.size_bytes,
-                "width": file.width,
-                "height": file.height,
-                "mime": file.mime,
-            }
-            for file in bill.files
-        ],
-    }
+def _lines(jobs: Iterable[tuple[Job, Bill]], copies: dict[str, str] | None) -> Iterator[dict[str, Any]]:
+    for job, bill in jobs:
+        line = job_document(job, bill)
+        if copies is not None:
+            for file in line["files"]:
+                file["copy"] = copies.get(file["path"])  # null for a file that was skipped
+        yield line

@@ -1,4 +1,4 @@
-"""Before a run: validate, plan."""
+"""Commands before a run: validate, plan."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ import click
 
 from ...errors import ManifestError, Problem
 from .. import output
-from ..options import Session, command, keep_changed, of_manifest, selecting, selection
-from ..options import sandbox as rehearsal
-from ..render.plan import job_document, job_line, key_documents, key_lines, many, notices, plan_lines
-from ..run_options import amount
+from ..options import FILE, Session, command, keep_changed, of_manifest, option, selecting, selection
+from ..options import sandbox as sandbox_option
+from ..params import USD
+from ..render.format import count, warning_line
+from ..render.plan import job_document, job_line, key_documents, key_lines, notices, plan_lines
 
 if TYPE_CHECKING:
     from ...manifest import PlannedJob
-    from ...planning.plan import Row
-
-_MANIFEST = click.Path(dir_okay=False, path_type=Path)
+    from ...planning.compare import StoredJob
 
 
 @command("validate", "batchgen validate jobs/autumn.yaml", "batchgen validate jobs/*.yaml --strict")
-@click.argument("manifests", nargs=-1, required=True, type=_MANIFEST)
-@click.option("--strict", is_flag=True, help="Warnings count as errors.")
+@click.argument("manifests", nargs=-1, required=True, type=FILE)
+@option("--strict", is_flag=True, help="Treat warnings as errors.")
 def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int:
-    """Check manifests: every mistake at once, with file, line and column.  Nothing is sent or written."""
-    from ...app import plan as prepare
+    """Check manifests: every mistake with file, line and column.
+
+    Nothing is sent or written.
+    """
+    from ...app import plan as use_case
     from ...providers.key_destinations import Destination, unusual_destinations
 
     errors: list[Problem] = []
@@ -35,7 +37,7 @@ def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int
     jobs, keys = 0, dict[Destination, None]()
     for path in manifests:
         try:
-            batch = prepare.read_manifest(session.project(), session.file(path))
+            batch = use_case.read_manifest(session.project(), session.file(path))
         except ManifestError as error:
             errors += error.problems
             warnings += error.warnings
@@ -46,22 +48,20 @@ def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int
     if strict:
         errors, warnings = [*errors, *warnings], []
     if session.as_json:
-        output.document(_verdict(jobs, errors, warnings) | {"keys": key_documents(list(keys))})
+        output.document(_document(jobs, errors, warnings) | {"keys": key_documents(list(keys))})
     if errors:
         raise ManifestError(tuple(errors), tuple(warnings))
     if session.as_json:
         return 0
-    lines = [f"warning: {output.nearer(warning)}" for warning in warnings]
-    for line in [*lines, *([] if session.quiet else key_lines(list(keys)))]:
+    for line in [*map(warning_line, warnings), *([] if session.quiet else key_lines(list(keys)))]:
         output.say(line)
     if not session.quiet:
-        verdict = f"no mistakes, {output.count(len(warnings), 'warning')}" if warnings else "no mistakes"
-        output.data(f"{output.count(len(manifests), 'manifest')}, {many(jobs, 'job')}: {verdict}")
+        verdict = f"no mistakes, {count(len(warnings), 'warning')}" if warnings else "no mistakes"
+        output.data(f"{count(len(manifests), 'manifest')}, {count(jobs, 'job')}: {verdict}")
     return 0
 
 
-def _verdict(jobs: int, errors: list[Problem], warnings: list[Problem]) -> dict[str, Any]:
-    """Return what ``validate --json`` prints."""
+def _document(jobs: int, errors: list[Problem], warnings: list[Problem]) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "valid": not errors,
@@ -77,52 +77,49 @@ def _verdict(jobs: int, errors: list[Problem], warnings: list[Problem]) -> dict[
     "batchgen plan jobs/autumn.yaml --diff            what changed in every changed job",
     "batchgen plan jobs/autumn.yaml --tag draft --full",
 )
-@click.argument("manifest", type=_MANIFEST)
-@click.option("--diff", is_flag=True, help="Tell of every changed job what changed, not only of the first ones.")
-@click.option("--full", is_flag=True, help="List every job as well.")
-@click.option("--budget", metavar="USD", help="Say how far so much would go.")
+@click.argument("manifest", type=FILE)
+@option("--diff", is_flag=True, help="Show the changes of every changed job, not only of the first ones.")
+@option("--full", is_flag=True, help="List every job.")
+@option("--budget", type=USD, metavar="USD", help="Show how far this budget would go.")
 @keep_changed
 @selecting
-@rehearsal
+@sandbox_option
 def plan(
     session: Session,
     manifest: Path,
     *,
-    budget: str | None,
+    budget: int | None,
     diff: bool,
     full: bool,
     keep_changed: bool,
     sandbox: bool,
     **options: Any,  # noqa: ANN401 - the selection
 ) -> int:
-    """Say what a run would do, what it would cost and how long it would take.  Sends and writes nothing."""
-    from ...app import plan as prepare
+    """Show what a run would do and cost; sends nothing.
+
+    The estimate has a likely figure and a range, from earlier requests or else from price lists. Nothing is written.
+    """
+    from ...app import plan as use_case
 
     project, chosen = session.project(sandbox=sandbox), of_manifest(selection(options))
-    batch = prepare.read_manifest(project, session.file(manifest))
+    batch = use_case.read_manifest(project, session.file(manifest))
     items: list[dict[str, Any]] = []
 
-    def tell(job: PlannedJob, standing: str, row: Row | None) -> None:
+    def show(job: PlannedJob, state: str, row: StoredJob | None) -> None:
         if session.as_json:
-            items.append(job_document(job, standing, row))
+            items.append(job_document(job, state, row))
         else:
-            output.data(job_line(job, standing, row))
+            output.data(job_line(job, state, row))
 
-    wish = prepare.plan(
-        project,
-        batch,
-        chosen,
-        keep_changed=keep_changed,
-        budget=amount(budget),
-        tell=tell if full else None,
-        changes_all=diff,
+    result = use_case.plan(
+        project, batch, chosen, keep_changed=keep_changed, budget=budget, tell=show if full else None, changes_all=diff
     )
-    document, lines = notices(project, batch, wish)
+    document, lines = notices(project, batch, result)
     if session.as_json:
-        output.document(wish.as_json() | document | ({"items": items} if full else {}))
+        output.document(result.as_json() | document | ({"items": items} if full else {}))
         return 0
     for warning in batch.warnings:
-        output.say(f"warning: {output.nearer(warning)}")
-    for line in [*([""] if full else []), *plan_lines(batch.name, wish, batch.manifest.parent), *lines]:
+        output.say(warning_line(warning))
+    for line in [*([""] if full else []), *plan_lines(batch.name, result, batch.manifest.parent), *lines]:
         output.data(line)
     return 0

@@ -1,22 +1,17 @@
-"""Going on: resume, retry."""
+"""Commands that run a batch again: resume, retry."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from ...errors import NotFound
-from ..options import Session, command, files, of_manifest, selecting, selection
+from ..options import Session, command, complete_files, of_manifest, option, selecting, selection
 from ..run_options import run_options, terms_of
 from .run import carry_out, retry_failed, run_selected
 
-if TYPE_CHECKING:
-    from ...app.project import Project
-
-_WHICH = click.argument("which", metavar="[BATCH|MANIFEST]", required=False, shell_complete=files)
+_WHICH = click.argument("which", metavar="[BATCH|MANIFEST]", required=False, shell_complete=complete_files)
 
 
 @command(
@@ -29,10 +24,12 @@ _WHICH = click.argument("which", metavar="[BATCH|MANIFEST]", required=False, she
 @run_options
 @selecting
 def resume(session: Session, which: str | None, **options: Any) -> int:  # noqa: ANN401 - see run_options
-    """Go on with what the last run left: pending and interrupted jobs.
+    """Resume what the last run left unfinished.
 
-    It runs the batch's manifest again, as run does; failed jobs are for retry, or --retry-failed.
+    It runs the batch's manifest again, as run does. Failed jobs need retry, or --retry-failed.
     """
+    from ...app.queries import manifest_of
+
     manifest = manifest_of(session.project(sandbox=options["sandbox"]), which)
     return run_selected(session, manifest, options)
 
@@ -44,39 +41,24 @@ def resume(session: Session, which: str | None, **options: Any) -> int:  # noqa:
     "batchgen retry --cause denied --with provider=openai --dry-run",
 )
 @_WHICH
-@click.option(
-    "--with",
-    "amend",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Ask otherwise: quality=low, provider=openai.",
+@option(
+    "--with", "amend", multiple=True, metavar="KEY=VALUE", help="Override parameters: quality=low, provider=openai."
 )
 @run_options
 @selecting
 def retry(session: Session, which: str | None, amend: tuple[str, ...], **options: Any) -> int:  # noqa: ANN401 - see run_options
-    """Put failed jobs back, all or those selected, and run them.
+    """Requeue failed jobs and run them, also with other parameters.
 
-    Without BATCH or MANIFEST: of the batch that ran last.  What --with says (provider, model, prompt, size, quality
-    and so on) holds for these jobs until the manifest asks for something else of them.
+    Without BATCH or MANIFEST: those of the batch that ran last. What --with sets (provider, model, prompt, size,
+    quality and so on) applies to these jobs until their manifest entry changes.
     """
-    from ...planning.overrides import parsed
+    from ...app.queries import manifest_of
+    from ...planning.overrides import parse
 
-    said = parsed(amend)
+    overrides = parse(amend)
     manifest = manifest_of(session.project(sandbox=options["sandbox"]), which)
     chosen = of_manifest(selection(options))
     requeue = replace(chosen, states=chosen.states or ("failed",))
-    # once put back they are pending and without a cause, as others may be
+    # once requeued they are pending and without a cause, as other jobs may be
     chosen = replace(chosen, states=(), causes=())
-    return carry_out(session, manifest, options, terms_of(options, requeue, chosen, said))
-
-
-def manifest_of(project: Project, which: str | None) -> Path:
-    """Return the manifest that *which* names: a file, a batch of the job table, or None for the one that ran last."""
-    from ...app import queries
-
-    if which is not None and (which.endswith((".yaml", ".yml")) or (project.root / which).is_file()):
-        return project.root / which
-    found = Path(queries.batch(project, which).manifest)
-    if not found.is_file():
-        raise NotFound(f"the manifest of this batch is gone: {found}.  If it was moved, name it: batchgen run MANIFEST")
-    return found
+    return carry_out(session, manifest, options, terms_of(options, requeue, chosen, overrides))

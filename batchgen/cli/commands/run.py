@@ -1,4 +1,4 @@
-"""The run itself."""
+"""The run command, and what resume, retry and demo share with it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import click
 
 from ...errors import UsageError
 from .. import output
-from ..confirm import agreement
+from ..confirm import confirmation
 from ..observers import Observers
-from ..options import Session, command, of_manifest, selecting, selection
+from ..options import FILE, Session, command, of_manifest, option, selecting, selection
+from ..render.format import warning_line
 from ..render.plan import amend_lines, notices, plan_lines
 from ..run_options import overlay_of, run_options, terms_of
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ..render.stream import Stream
 
 
-retry_failed = click.option("--retry-failed", is_flag=True, help="Put failed jobs back first, and run them as well.")
+retry_failed = option("--retry-failed", is_flag=True, help="Requeue failed jobs first.")
 
 
 @command(
@@ -38,47 +39,48 @@ retry_failed = click.option("--retry-failed", is_flag=True, help="Put failed job
     "batchgen run jobs/night.yaml --budget 40",
     "batchgen run jobs/night.yaml --limit 10      try ten first",
 )
-@click.argument("manifest", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("manifest", type=FILE)
 @retry_failed
 @run_options
 @selecting
 def run(session: Session, manifest: Path, **options: Any) -> int:  # noqa: ANN401 - see run_options
-    """Make the images that MANIFEST asks for and that are not there yet: all, or those selected.
+    """Make the images; the same command again resumes the batch.
 
-    Running the same command again is the resume: what is done stays done, what was under way is finished first.
+    These are the images of MANIFEST that do not exist yet: all, or the selected ones. Done jobs stay done, and requests
+    that an interrupted run left in flight are completed first.
     """
     return run_selected(session, manifest, options)
 
 
 def run_selected(session: Session, manifest: Path, options: dict[str, Any]) -> int:
-    """Run what *options* select of a manifest, or only plan it; return the exit code."""
+    """Run the jobs of a manifest that *options* select, or only plan it; return the exit code."""
     chosen = of_manifest(selection(options))
-    again = replace(chosen, states=("failed",)) if options["retry_failed"] else None
-    if again is not None:
-        # once put back they are pending and without a cause, as others may be
+    requeue = replace(chosen, states=("failed",)) if options["retry_failed"] else None
+    if requeue is not None:
+        # once requeued they are pending and without a cause, as other jobs may be
         chosen = replace(chosen, causes=())
-    terms = terms_of(options, again, _sendable(chosen, manifest))
+    terms = terms_of(options, requeue, _pending(chosen, manifest))
     return carry_out(session, manifest, options, replace(terms, only_requeued=False))
 
 
-def _sendable(chosen: Selection, manifest: Path) -> Selection:
-    """Return *chosen* for a run, which sends what is pending and nothing else; raise UsageError."""
-    again = f"batchgen retry {shlex.quote(str(manifest))}"
+def _pending(chosen: Selection, manifest: Path) -> Selection:
+    """Return *chosen* for a run, which sends only pending jobs; raise UsageError."""
+    retry = f"batchgen retry {shlex.quote(str(manifest))}"
     if chosen.causes:
         raise UsageError(
-            f"--cause is about jobs that failed, and run does not send them again.  "
-            f"To try them again: {again} --cause {chosen.causes[0]}"
+            f"--cause selects failed jobs, and run does not send those again. "
+            f"To retry them: {retry} --cause {chosen.causes[0]}"
         )
     if others := [state for state in chosen.states if state != "pending"]:
         raise UsageError(
-            f"--status {others[0]}: run sends what is pending and nothing else.  "
-            f"To put other jobs back and run them: {again} --status {others[0]}"
+            f"--status {others[0]}: run sends only pending jobs. "
+            f"To requeue and run the others: {retry} --status {others[0]}"
         )
     return replace(chosen, states=())
 
 
 def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: RunOptions) -> int:
-    """Run a manifest by *terms*, or only plan it, and say how it went; return the exit code."""
+    """Run a manifest, or only plan it, and print the result; return the exit code."""
     from ...app import plan, run
     from ..render.live import follower
     from ..render.stream import streamed
@@ -86,66 +88,67 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     project = session.project(sandbox=options["sandbox"])
     batch = plan.read_manifest(project, session.file(manifest), overlay_of(session, options))
     if options["dry_run"]:
-        return _tell_plan(session, project, batch, run.preview(project, batch, terms), terms)
+        return _print_plan(session, project, batch, run.preview(project, batch, terms), terms)
     mode = _mode(session, options["progress"])
-    agree = agreement(
+    confirm = confirmation(
         session, terms, yes=options["yes"] or project.sandbox, ask=not options["no_input"], real=not project.sandbox
     )
-    company = Observers.of(session, project, batch.name, options)
+    observers = Observers.of(session, project, batch.name, options)
     if (stops := terms.stop_conditions.time_limits) and not (session.quiet or session.as_json):
         output.say(f"stops     {stops}")
     with ExitStack() as parts:
         stream = parts.enter_context(streamed()) if mode == "json" else None
-        parts.enter_context(company.attending())
-        follow = company.follow(follower(mode) if stream is None else stream.follow)
-        ended = run.run(project, batch, terms, agree, follow, show_message=company.say, on_silence=company.on_silence)
-        _tell_end(session, ended, terms, stream)
-        company.finished(ended)
-    return ended.exit_code
+        parts.enter_context(observers.attending())
+        follow = observers.follow(follower(mode) if stream is None else stream.follow)
+        result = run.run(
+            project, batch, terms, confirm, follow, show_message=observers.say, on_silence=observers.on_silence
+        )
+        _print_end(session, result, terms, stream)
+        observers.report_end(result)
+    return result.exit_code
 
 
-def _tell_plan(session: Session, project: Project, batch: Batch, wish: Plan, terms: RunOptions) -> int:
-    document, lines = notices(project, batch, wish)
+def _print_plan(session: Session, project: Project, batch: Batch, plan: Plan, terms: RunOptions) -> int:
+    document, lines = notices(project, batch, plan)
     if session.as_json:
-        output.document(wish.as_json() | document | ({"with": dict(terms.overrides)} if terms.only_requeued else {}))
+        output.document(plan.as_json() | document | ({"with": dict(terms.overrides)} if terms.only_requeued else {}))
         return 0
     for warning in batch.warnings:
-        output.say(f"warning: {output.nearer(warning)}")
-    for text in [*plan_lines(batch.name, wish, batch.manifest.parent), *amend_lines(wish, terms.overrides), *lines]:
+        output.say(warning_line(warning))
+    for text in [*plan_lines(batch.name, plan, batch.manifest.parent), *amend_lines(plan, terms.overrides), *lines]:
         output.data(text)
-    if hint := _of_the_done(wish, terms):
+    if hint := _hint_at_done(plan, terms):
         output.data(hint)
     return 0
 
 
-def _of_the_done(wish: Plan, terms: RunOptions) -> str | None:
-    """Return how a retry that found nothing takes done jobs, or None."""
-    if not (
-        terms.only_requeued and not wish.matched and terms.requeue is not None and terms.requeue.states == ("failed",)
-    ):
-        return None
-    return "retry puts failed jobs back; to make done ones again: --status done" if wish.done else None
+def _hint_at_done(plan: Plan, terms: RunOptions) -> str | None:
+    """Return how a retry that found nothing to requeue takes done jobs, or None."""
+    failed_only = terms.requeue is not None and terms.requeue.states == ("failed",)
+    if terms.only_requeued and failed_only and not plan.matched and plan.done:
+        return "retry requeues failed jobs; to make done ones again: --status done"
+    return None
 
 
-def _tell_end(session: Session, ended: RunResult, terms: RunOptions, stream: Stream | None) -> None:
+def _print_end(session: Session, result: RunResult, terms: RunOptions, stream: Stream | None) -> None:
     from ...app.advice import needs_attention
     from ..render.result import closing
 
     if stream is not None:
-        stream.tell("summary", **ended.as_json())
+        stream.put("summary", **result.as_json())
     elif session.as_json:
-        output.document(ended.as_json())
-    elif not session.quiet or needs_attention(ended):
-        *lines, last = closing(ended, resumed_shown=not session.quiet)
-        hint = _of_the_done(ended.plan, terms)
+        output.document(result.as_json())
+    elif not session.quiet or needs_attention(result):
+        *lines, last = closing(result, resumed_shown=not session.quiet)
+        hint = _hint_at_done(result.plan, terms)
         for line in [*lines, *([hint] if hint else []), last]:
             output.say(line)
 
 
-def _mode(session: Session, wanted: str) -> str:
-    if wanted != "auto":
-        return wanted
+def _mode(session: Session, progress: str) -> str:
+    if progress != "auto":
+        return progress
     if session.quiet:
         return "none"
-    # a terminal that cannot move its cursor would get the table again and again
+    # a terminal that cannot move its cursor would print the table again and again
     return "bar" if sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown") else "plain"

@@ -1,4 +1,4 @@
-"""Starting by the clock: what cron, systemd and launchd want to be told.  Prints, never installs."""
+"""The schedule command: a cron line, or a systemd or launchd unit.  Prints, never installs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from pathlib import Path
 import click
 
 from ...app.config import dotenv
-from .. import command as shape
+from ...money import show_usd
 from .. import environment, output
-from ..options import Session, command
+from ..options import Session, command, option
+from ..params import variables
 
-#: Seconds that a run waits for the one before it: with cron it leaves at once, the next one comes soon.
+#: Seconds that a run waits for the one before; with cron it does not, for the next one starts soon.
 WAIT = {"cron": 0, "systemd": 600, "launchd": 600}
 
 
@@ -30,24 +31,24 @@ WAIT = {"cron": 0, "systemd": 600, "launchd": 600}
 @click.argument("kind", type=click.Choice(["cron", "systemd", "launchd"]))
 @click.argument("manifest", type=click.Path(dir_okay=False, exists=True, path_type=Path))
 @click.argument("rest", nargs=-1, metavar="[-- OPTIONS OF run]", type=click.UNPROCESSED)
-@click.option("--every", metavar="30m", help="Start so often: 10m, 30m, 1h, 6h.")
-@click.option("--daily", metavar="HH:MM", help="Start at this time of day.  Default: 22:00.")
+@option("--every", metavar="30m", help="Interval: 10m, 30m, 1h, 6h.")
+@option("--daily", metavar="HH:MM", help="Time of day. Default: 22:00.")
 def schedule(  # noqa: PLR0917 - click gives them by name
     session: Session, kind: str, manifest: Path, rest: tuple[str, ...], every: str | None, daily: str | None
 ) -> int:
-    """Print what starts a run by the clock, with absolute paths.  Installs nothing.
+    """Print a cron line, or a systemd or launchd unit.
 
-    A run needs --yes or a budget there, for nobody is at a terminal to agree.
+    It has absolute paths and is not installed. Such a run needs --yes or a budget, for there is no terminal to ask.
     """
     from ...app import schedule as units
     from .run import run
 
-    # what run would not take is told now
+    # a mistake in the options of run is reported now
     root = click.get_current_context().find_root()
-    asked = run.make_context("run", [str(manifest), *rest], parent=root, obj={"folder": session.folder})
-    notes = tuple(_notes(session, asked, manifest))
-    _warn_of_controls(session, sandbox=asked.params["sandbox"])
-    source = asked.get_parameter_source("wait_lock")
+    run_ctx = run.make_context("run", [str(manifest), *rest], parent=root, obj={"folder": session.folder})
+    notes = tuple(_notes(session, run_ctx, manifest))
+    _warn_of_controls(session, sandbox=run_ctx.params["sandbox"])
+    source = run_ctx.get_parameter_source("wait_lock")
     waits = source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
     command = _command(session, manifest, rest if waits else ("--wait-lock", str(WAIT[kind]), *rest))
     name = re.sub(r"[^a-z0-9]+", "-", manifest.stem.lower()).strip("-") or "run"
@@ -66,8 +67,8 @@ def schedule(  # noqa: PLR0917 - click gives them by name
     return 0
 
 
-def _notes(session: Session, asked: click.Context, manifest: Path) -> Iterator[str]:
-    """Yield what to know of the money that the runs may spend; warn where no run would begin."""
+def _notes(session: Session, run_ctx: click.Context, manifest: Path) -> Iterator[str]:
+    """Yield notes on what the runs may spend; warn if none would start."""
     from ...app import plan
     from ...errors import BatchgenError
 
@@ -75,41 +76,44 @@ def _notes(session: Session, asked: click.Context, manifest: Path) -> Iterator[s
         budget = plan.read_manifest(session.project(), session.file(manifest)).budget
     except BatchgenError as error:
         first = str(error).partition("\n")[0]
-        output.say(f"warning: this run will not begin: {first}")
+        output.say(f"warning: this run will not start: {first}")
         return
-    free = asked.params["sandbox"] or asked.params["dry_run"]
-    if not (free or budget or _holds(asked, "yes") or _holds(asked, "budget")):
+    free = run_ctx.params["sandbox"] or run_ctx.params["dry_run"]
+    if not (free or budget or _applies(run_ctx, "yes") or _applies(run_ctx, "budget")):
         add = "add  -- --budget USD  (or -- --yes), or budget: in the manifest"
-        output.say(f"warning: this run will not begin: nobody agrees to spend; {add}")
-    if asked.params["budget"] is not None and not budget:
-        cap = f"--budget {asked.params['budget']} holds for each run by itself, not for the batch or a day"
-        yield f"{cap}: those stand in the manifest, budget: {{usd: 40, per_day: {{usd: 10}}}}"
+        output.say(f"warning: this run will not start: spending is not confirmed; {add}")
+    if run_ctx.params["budget"] is not None and not budget:
+        amount = show_usd(run_ctx.params["budget"])
+        yield (
+            f"--budget {amount} applies to each run separately; a limit for the batch or for a day is set in the "
+            "manifest, budget: {usd: 40, per_day: {usd: 10}}"
+        )
 
 
 def _warn_of_controls(session: Session, *, sandbox: bool) -> None:
-    """Warn of pauses and limits in force, which the scheduled runs will keep to as well."""
+    """Warn of pauses and limits in force: they apply to the scheduled runs too."""
     from ...app import control
     from ..render.controls import control_line
 
     project = session.project(sandbox=sandbox)
-    for one in control.active_controls(project):
-        output.say(f"warning: {control_line(one, project.command_flags(), datetime.now(UTC))}")
+    for each in control.active_controls(project):
+        output.say(f"warning: {control_line(each, project.command_flags(), datetime.now(UTC))}")
 
 
-def _holds(asked: click.Context, name: str) -> bool:
-    """Tell whether a run by the clock will be told this too: by its line, or by a file of variables."""
-    if not asked.params[name]:
+def _applies(run_ctx: click.Context, name: str) -> bool:
+    """Return whether an option applies to a scheduled run too: from its line, or from a file of variables."""
+    if run_ctx.params[name] in (None, False):
         return False
-    source = asked.get_parameter_source(name)
+    source = run_ctx.get_parameter_source(name)
     if source is click.core.ParameterSource.ENVIRONMENT:
-        [option] = [one for one in asked.command.params if one.name == name]
-        said = next((one for one in shape.variables(asked, option) if one in os.environ), None)
-        return said in dotenv.origins
+        [parameter] = [each for each in run_ctx.command.params if each.name == name]
+        variable = next((each for each in variables(run_ctx, parameter) if each in os.environ), None)
+        return variable in dotenv.origins
     return source is click.core.ParameterSource.COMMANDLINE
 
 
 def _command(session: Session, manifest: Path, rest: tuple[str, ...]) -> list[str]:
-    """Return the command of a run that needs no shell, folder or search path of its own."""
+    """Return the command of a run that depends on no shell, working folder or search path."""
     folder = session.folder.absolute()
     files = [word for path in environment.named for word in ("--env-file", str(path.absolute()))]
     table = ["--db", str(folder / session.db)] if session.db else []
@@ -118,8 +122,8 @@ def _command(session: Session, manifest: Path, rest: tuple[str, ...]) -> list[st
 
 def _program() -> list[str]:
     """Return this program by its absolute path."""
-    beside = Path(sys.executable).with_name("batchgen")
-    if beside.is_file():
-        return [str(beside)]
-    found = shutil.which("batchgen")
-    return [str(Path(found).absolute())] if found else [sys.executable, "-m", "batchgen"]
+    program = Path(sys.executable).with_name("batchgen")
+    if program.is_file():
+        return [str(program)]
+    on_path = shutil.which("batchgen")
+    return [str(Path(on_path).absolute())] if on_path else [sys.executable, "-m", "batchgen"]

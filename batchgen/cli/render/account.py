@@ -1,4 +1,4 @@
-"""What was found out about keys, models and prices, in words and as JSON.  Values in, lines of text out."""
+"""Keys, balances, models and prices of providers, as lines and as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ...money import show_credits, show_usd
-from .. import output
+from .format import count, table, usd
 
 if TYPE_CHECKING:
     from ...app.prices import PriceRow
@@ -16,64 +16,64 @@ if TYPE_CHECKING:
     from ...providers.probe import AccountReport
     from ...task import Charge
 
-_LABELS = {"accepted": "accepted", "refused": "refused", "unreached": "no answer", "untold": "not told"}
+_LABELS = {"accepted": "accepted", "refused": "refused", "unreached": "no answer", "untold": "unknown"}
 _MISSING = "no key"
 
 Pairs = Iterable[tuple[str, str]]
 
 
-def check_lines(found: Iterable[ProviderCheck]) -> list[str]:
-    """Return a block per key: what became of it, what is left, which models, which limits, and what is not told."""
-    found = list(found)
-    width = max((len(each.candidate.profile.name) for each in found), default=0)
+def check_lines(checks: Iterable[ProviderCheck]) -> list[str]:
+    """Return a block for each key: verdict, balance, models, limits, and what the provider does not report."""
+    checks = list(checks)
+    width = max((len(check.candidate.profile.name) for check in checks), default=0)
     lines = []
-    for each in found:
-        name = each.candidate.profile.name
-        for number, (label, text) in enumerate(_block(each)):
+    for check in checks:
+        name = check.candidate.profile.name
+        for number, (label, text) in enumerate(_block(check)):
             lines.append(f"{'' if number else name:<{width}}  {label:<9}  {text}".rstrip())
     return lines
 
 
-def _block(each: ProviderCheck) -> Pairs:
-    account = each.account
+def _block(check: ProviderCheck) -> Pairs:
+    account = check.account
     if account is None:
-        yield _MISSING, each.candidate.problem
+        yield _MISSING, check.candidate.problem
         return
-    yield _LABELS[account.verdict], _key_words(each.candidate)
+    yield _LABELS[account.verdict], _key_text(check.candidate)
     if account.words:
         status = f" (HTTP {account.status})" if account.status else ""
         yield "because", f"{account.words}{status}"
     if account.balance is not None:
-        yield "balance", _balance_words(account.balance)
+        yield "balance", _balance_text(account.balance)
     if account.catalogue is not None:
-        yield "models", _model_words(account.catalogue, each)
+        yield "models", _models_text(account.catalogue, check)
     for limit in account.limits:
-        yield "limit", _limit_words(limit)
+        yield "limit", _limit_text(limit)
     reasons: dict[str, list[str]] = {}
     for what, why in account.unavailable.items():
         if why not in account.words:
             reasons.setdefault(why, []).append(what)
     for why, things in reasons.items():
-        yield "not told", f"{' and '.join(things)}: {why}"
+        yield "unknown", f"{' and '.join(things)}: {why}"
     if account.out_of_money or account.hint:
         yield "next", "add credit at the provider, or raise its limit" if account.out_of_money else account.hint
 
 
-def _key_words(candidate: CheckCandidate) -> str:
+def _key_text(candidate: CheckCandidate) -> str:
     if candidate.key is None:
-        return "it needs no key"
+        return "no key needed"
     ends = f", ends in {candidate.ends}" if candidate.ends else ""
     return f"{candidate.key.source}{ends}"
 
 
-def _balance_words(balance: Balance) -> str:
+def _balance_text(balance: Balance) -> str:
     parts = [] if balance.account is None else [_amount(balance.account, balance.unit)]
     if balance.key is not None:
         parts.append(f"this key may still spend {_amount(balance.key, balance.unit)}")
     elif balance.unlimited and balance.account is None:
-        parts.append("this key has no limit of its own")
+        parts.append("this key has no spending limit")
     if balance.used:
-        parts.append(f"{_amount(balance.used, balance.unit)} spent through this key so far")
+        parts.append(f"{_amount(balance.used, balance.unit)} spent with this key so far")
     return "; ".join(parts) or "nothing spent so far"
 
 
@@ -84,38 +84,38 @@ def _amount(amount: Decimal, unit: str) -> str:
     return f"{'-' if amount < 0 else ''}${cents}"
 
 
-def _model_words(catalogue: Catalogue, each: ProviderCheck) -> str:
-    offers = catalogue.offers(each.candidate.profile)
+def _models_text(catalogue: Catalogue, check: ProviderCheck) -> str:
+    offers = catalogue.offers(check.candidate.profile)
     missing = [name for name, there in offers.items() if not there]
-    listed = output.count(len(catalogue.ids), "model")
+    listed = count(len(catalogue.ids), "model")
     if missing:
-        return f"{listed} listed, and these are not among them: {', '.join(missing)}"
-    return f"{listed} listed, with {'the one' if len(offers) == 1 else f'all {len(offers)}'} that batchgen knows"
+        return f"{listed} listed, without {', '.join(missing)}"
+    return f"{listed} listed, including {'the one' if len(offers) == 1 else f'all {len(offers)}'} that batchgen knows"
 
 
-def _limit_words(limit: Limit) -> str:
+def _limit_text(limit: Limit) -> str:
     parts = [] if limit.limit is None else [f"{limit.limit:,} {limit.of}"]
     if limit.remaining is not None:
         parts.append(f"{limit.remaining:,} {'left' if parts else f'{limit.of} left'}")
     if limit.resets is not None:
-        parts.append(f"whole again in {limit.resets:g} s")
+        parts.append(f"resets in {limit.resets:g} s")
     return ", ".join(parts)
 
 
-def check_document(found: Iterable[ProviderCheck]) -> dict[str, Any]:
+def check_document(checks: Iterable[ProviderCheck]) -> dict[str, Any]:
     """Return what ``providers check --json`` prints."""
-    return {"schema_version": 1, "providers": [_checked_json(each) for each in found]}
+    return {"providers": [_check_json(check) for check in checks]}
 
 
-def _checked_json(each: ProviderCheck) -> dict[str, Any]:
-    candidate, account = each.candidate, each.account
+def _check_json(check: ProviderCheck) -> dict[str, Any]:
+    candidate, account = check.candidate, check.account
     key = {"variable": candidate.variable, "source": candidate.key.source if candidate.key else None}
     return {
         "name": candidate.profile.name,
         "preset": candidate.profile.preset,
         "base_url": candidate.profile.base_url,
         "key": key | {"ends": candidate.ends or None} if candidate.key else None,
-        **(_account_json(account, each) if account else _missing_json(candidate)),
+        **(_account_json(account, check) if account else _missing_json(candidate)),
     }
 
 
@@ -124,7 +124,7 @@ def _missing_json(candidate: CheckCandidate) -> dict[str, Any]:
     return {"verdict": "missing", "message": candidate.problem, **nothing, "limits": [], "untold": {}}
 
 
-def _account_json(account: AccountReport, each: ProviderCheck) -> dict[str, Any]:
+def _account_json(account: AccountReport, check: ProviderCheck) -> dict[str, Any]:
     balance, catalogue = account.balance, account.catalogue
     return {
         "verdict": str(account.verdict),
@@ -140,7 +140,8 @@ def _account_json(account: AccountReport, each: ProviderCheck) -> dict[str, Any]
             "used": _plain(balance.used),
         },
         "out_of_money": account.out_of_money,
-        "models": catalogue and {"listed": len(catalogue.ids), "known": dict(catalogue.offers(each.candidate.profile))},
+        "models": catalogue
+        and {"listed": len(catalogue.ids), "known": dict(catalogue.offers(check.candidate.profile))},
         "limits": [
             {"of": limit.of, "limit": limit.limit, "remaining": limit.remaining, "resets_seconds": limit.resets}
             for limit in account.limits
@@ -153,9 +154,9 @@ def _plain(amount: Decimal | None) -> str | None:
     return None if amount is None else f"{amount.normalize():f}"
 
 
-def known_as(listed: ProviderListing) -> Mapping[str, str]:
-    """Return what batchgen calls a model, by the name that the provider lists it under."""
-    models = listed.profile.models.items()
+def known_as(listing: ProviderListing) -> Mapping[str, str]:
+    """Return batchgen's name of each model by the name in the provider's list."""
+    models = listing.profile.models.items()
     older = {
         f"{model.wire.removesuffix(name)}{alias}": name
         for name, model in models
@@ -165,55 +166,53 @@ def known_as(listed: ProviderListing) -> Mapping[str, str]:
     return older | {model.wire: name for name, model in models}
 
 
-def models_document(listed: ProviderListing) -> dict[str, Any]:
+def models_document(listing: ProviderListing) -> dict[str, Any]:
     """Return what ``providers models --json`` prints."""
-    names = known_as(listed)
-    ids = listed.catalogue.ids if listed.catalogue else ()
+    names = known_as(listing)
+    ids = listing.catalogue.ids if listing.catalogue else ()
     return {
-        "schema_version": 1,
-        "provider": listed.profile.name,
-        "verdict": str(listed.answer.verdict),
-        "message": listed.answer.words or None,
-        "models": [{"id": name, "known_as": names.get(name)} for name in ids] if listed.catalogue else None,
+        "provider": listing.profile.name,
+        "verdict": str(listing.answer.verdict),
+        "message": listing.answer.words or None,
+        "models": [{"id": name, "known_as": names.get(name)} for name in ids] if listing.catalogue else None,
     }
 
 
-def price_lines(found: Iterable[PriceRow]) -> list[str]:
+def price_lines(prices: Iterable[PriceRow]) -> list[str]:
     """Return a table of the models and what one image costs."""
     rows = []
-    before = None
-    for each in found:
-        cost = ", ".join(f"{tier} {_charge(charge)}".strip() for tier, charge in each.image.items())
-        then = f", then {each.successor}" if each.successor else ""
-        ends = f"  (ends {each.ends}{then})" if each.ends else ""
-        name = "" if each.provider == before else each.provider
-        rows.append([name, each.model, cost + ends, each.tariff.date or ""])
-        before = each.provider
-    return output.table(rows, ("provider", "model", "one image is about", "as of"))
+    previous = None
+    for price in prices:
+        cost = ", ".join(f"{tier} {_charge(charge)}".strip() for tier, charge in price.image.items())
+        then = f", then {price.successor}" if price.successor else ""
+        ends = f"  (ends {price.ends}{then})" if price.ends else ""
+        name = "" if price.provider == previous else price.provider
+        rows.append([name, price.model, cost + ends, price.tariff.date or ""])
+        previous = price.provider
+    return table(rows, ("provider", "model", "one image is about", "as of"))
 
 
 def _charge(charge: Charge) -> str:
     if charge.usd is None and charge.credits is not None:
         return f"{show_credits(charge.credits)} credits"
-    return output.usd(charge.usd)
+    return usd(charge.usd)
 
 
-def prices_document(found: Iterable[PriceRow]) -> dict[str, Any]:
-    """Return what ``providers prices --json`` prints: the tariffs as they are, and what they make of one image."""
+def prices_document(prices: Iterable[PriceRow]) -> dict[str, Any]:
+    """Return what ``providers prices --json`` prints: the tariffs, and the price of one image by them."""
     return {
-        "schema_version": 1,
         "models": [
             {
-                "provider": each.provider,
-                "model": each.model,
-                "deprecated": each.ends,
-                "successor": each.successor,
-                "tariff": each.tariff.model_dump(mode="json"),
+                "provider": price.provider,
+                "model": price.model,
+                "deprecated": price.ends,
+                "successor": price.successor,
+                "tariff": price.tariff.model_dump(mode="json"),
                 "image": {
                     tier: {"usd": show_usd(charge.usd), "credits": show_credits(charge.credits)}
-                    for tier, charge in each.image.items()
+                    for tier, charge in price.image.items()
                 },
             }
-            for each in found
+            for price in prices
         ],
     }

@@ -1,4 +1,4 @@
-"""The pauses and limits in force, as lines and for ``--json``: what ``pause`` and ``limit`` set, until it is undone."""
+"""The pauses and limits in force: what ``pause`` and ``limit`` have set and nothing has undone."""
 
 from __future__ import annotations
 
@@ -6,31 +6,29 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from .. import output
+from .format import duration, under
 
 if TYPE_CHECKING:
     from ...app.project import CommandFlags, Project
     from ...manifest import Batch
     from ...store.controls import Control
 
-_DAY = 86_400
-
 
 def in_force(project: Project, batch: Batch) -> list[Control]:
-    """Return what is in force for the providers of *batch*."""
+    """Return the pauses and limits of the providers of *batch*."""
     from ...app import control
 
-    return [one for one in control.active_controls(project) if one.provider in batch.profiles]
+    return [each for each in control.active_controls(project) if each.provider in batch.profiles]
 
 
 def control_lines(project: Project, controls: Iterable[Control]) -> list[str]:
-    """Return a line for each, as ``status`` and a plan show it."""
+    """Return a line for each, as ``status`` and a plan show them."""
     now = datetime.now(UTC)
-    return output.under("in force", [control_line(one, project.command_flags(), now) for one in controls])
+    return under("in force", [control_line(control, project.command_flags(), now) for control in controls])
 
 
 def control_line(control: Control, way: CommandFlags, now: datetime) -> str:
-    """Return what is in force for a provider, since when, and how to undo it."""
+    """Return the pause and the limits of a provider, since when, and how to undo them."""
     from ...app.clock import local_time
     from ...app.live_limits import limits_text
 
@@ -48,9 +46,7 @@ def control_line(control: Control, way: CommandFlags, now: datetime) -> str:
 
 def _age(seconds: float) -> str:
     """Return for how long something has been in force, from a minute on."""
-    if seconds < 60:
-        return ""
-    return f", for {output.duration(seconds) if seconds < 2 * _DAY else f'{seconds / _DAY:.0f} days'}"
+    return "" if seconds < 60 else f", for {duration(seconds)}"
 
 
 def control_documents(controls: Iterable[Control]) -> list[dict[str, Any]]:

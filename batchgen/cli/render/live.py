@@ -1,4 +1,4 @@
-"""A run while it goes on: a live table on a terminal, plain lines elsewhere.  On stderr."""
+"""The display of a run on stderr: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from anyio import create_task_group, sleep, to_thread
 
 from .. import output
-from .progress import News, Progress, waiting
+from .format import credits_, usd
+from .progress import LaneEvents, Progress, waiting
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,17 +21,17 @@ if TYPE_CHECKING:
     from ...engine.runner import Runner
     from ...store.reader import Reader
 
-#: Plain progress: a line at most so often (seconds), and at least so often while something changes.
+#: Seconds between two plain lines: at least, and at most while something changes.
 PLAIN_LEAST, PLAIN_MOST = 2.0, 60.0
 REFRESH = 0.25
 
 
 def follower(mode: str) -> Follow:
-    """Return what shows a run: "bar", "plain" or "none"."""
-    shown = {"bar": _live, "plain": _plain, "none": _silent}[mode]
+    """Return the display "bar", "plain" or "none"."""
+    display = {"bar": _live, "plain": _plain, "none": _silent}[mode]
 
     def follow(runner: Runner, reader: Reader) -> AbstractAsyncContextManager[None]:
-        return shown(runner, reader)
+        return display(runner, reader)
 
     return follow
 
@@ -51,22 +52,22 @@ async def _plain(runner: Runner, reader: Reader) -> AsyncIterator[None]:
 
 
 async def _report(progress: Progress) -> None:
-    """Say one line for every twentieth done, not more often than every other second, not less than every minute."""
-    said, last = -1, time.monotonic()
-    news = News(progress.runner)
+    """Print a line for every twentieth of the jobs: at most every other second, at least every minute."""
+    reported, last = -1, time.monotonic()
+    events = LaneEvents(progress.runner)
     while True:
         await sleep(REFRESH)
-        for line in news.lines():
+        for line in events.lines():
             output.say(line)
         step = progress.done * 20 // (progress.total or 1)
         age = time.monotonic() - last
-        if (step != said and age >= PLAIN_LEAST) or age >= PLAIN_MOST:
+        if (step != reported and age >= PLAIN_LEAST) or age >= PLAIN_MOST:
             output.say("; ".join([progress.summary, *_stuck(progress)]))
-            said, last = step, time.monotonic()
+            reported, last = step, time.monotonic()
 
 
 def _stuck(progress: Progress) -> Iterator[str]:
-    """Yield which lanes wait for more than their turn, and for what: the last column of the table, in words."""
+    """Yield what paused and closed lanes wait for: the last column of the table, as text."""
     for lane in progress.runner.lanes:
         if lane.closed is not None or lane.held or lane.pause_left >= 1:
             yield f"{lane.name} waits for {waiting(lane)}" if lane.held else f"{lane.name} {waiting(lane)}"
@@ -108,14 +109,14 @@ def _screen(progress: Progress, width: int) -> RenderableType:
 
 
 def _columns(width: int) -> list[str]:
-    """Return the columns of the table that are worth their room on a terminal of *width*."""
-    least = {"provider": 0, "done": 0, "in flight": 0, "failed": 40, "spent": 50, "waiting for": 60}
-    return [head for head, room in least.items() if width >= room]
+    """Return the columns that fit on a terminal of *width*."""
+    minimum = {"provider": 0, "done": 0, "in flight": 0, "failed": 40, "spent": 50, "waiting for": 60}
+    return [head for head, room in minimum.items() if width >= room]
 
 
 def _rows(progress: Progress) -> Iterator[dict[str, str]]:
     for lane in progress.runner.lanes:
-        spent = output.usd(lane.usd) + (f" {output.credits_(lane.credits)} cr" if lane.credits else "")
+        spent = usd(lane.usd) + (f" {credits_(lane.credits)} cr" if lane.credits else "")
         yield {
             "provider": lane.name,
             "done": str(lane.done),

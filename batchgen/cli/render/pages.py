@@ -12,7 +12,7 @@ import click
 
 from ...errors import ExitCode
 from ...fault import Cause
-from .. import command as shape
+from ..params import EVERYWHERE, PREFIX, SHORT
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -23,7 +23,7 @@ WIDTH = 100
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Write a manifest": ("manifest", "lists", "templates"),
     "Providers": ("providers", "keys", "limits", "failover", "outages"),
-    "Run": ("runs", "control", "sandbox", "sandbox-faults", "settings", "environment"),
+    "Run": ("runs", "control", "terminal", "sandbox", "sandbox-faults", "settings", "environment"),
     "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json"),
     "Afterwards": ("usage", "causes", "unknown", "recovery"),
     "How it works": ("design", "architecture", "decisions", "internals", "glossary", "contributing"),
@@ -109,20 +109,17 @@ def _causes(root: click.Group) -> str:
 
 def _environment(root: click.Group) -> str:
     del root
-    everywhere = ", ".join(f"`{shape.PREFIX}_{name.upper()}`" for name in shape.EVERYWHERE)
-    runs = ", ".join(f"`{shape.PREFIX}_{name.upper()}`" for name in shape.SHORT)
+    everywhere = ", ".join(f"`{PREFIX}_{name.upper()}`" for name in EVERYWHERE)
+    runs = ", ".join(f"`{PREFIX}_{name.upper()}`" for name in SHORT)
     lines = [f"- Every command: {everywhere}", f"- `run`, `resume` and `retry`: {runs}"]
     return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines)
 
 
 def _commands(root: click.Group) -> str:
     names = root.list_commands(click.Context(root))
-    return table(((f"`{name}`", _first_line(root, name)) for name in names), ("command", "what it does"))
-
-
-def _first_line(root: click.Group, name: str) -> str:
-    command = root.get_command(click.Context(root), name)
-    return (command.help or "").partition("\n")[0] if command is not None else ""
+    commands = ((name, root.get_command(click.Context(root), name)) for name in names)
+    rows = [(f"`{name}`", (command.help or "").partition("\n")[0]) for name, command in commands if command]
+    return table(rows, ("command", "what it does"))
 
 
 def _sandbox_faults(root: click.Group) -> str:
@@ -170,8 +167,8 @@ TABLES: Mapping[str, Callable[[click.Group], str]] = {
     "commands": _commands,
     "sandbox-faults": _sandbox_faults,
     "parameters": _fields("Parameters"),
-    "provider-settings": _fields("Provider"),
-    "limits": _fields("Limits", defaults=True),
-    "retry": _fields("Retry", defaults=True),
-    "timeouts": _fields("Timeouts", defaults=True),
+    "provider-settings": _fields("ProviderSpec"),
+    "limits": _fields("LimitsSpec", defaults=True),
+    "retry": _fields("RetrySpec", defaults=True),
+    "timeouts": _fields("TimeoutsSpec", defaults=True),
 }

@@ -1,4 +1,4 @@
-"""A plan in words: what would be made, what it costs, how long it takes.  Values in, lines of text out."""
+"""A plan as text: what would be made, what it costs, how long it takes."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import output
 from .controls import control_documents, control_lines, in_force
+from .format import count, credits_, duration, short, size, span, table, under, usd
 
 if TYPE_CHECKING:
     from ...app.project import Project
     from ...budget import Budget
     from ...manifest import Batch, PlannedJob
+    from ...planning.compare import StoredJob
     from ...planning.diff import Change, Difference
-    from ...planning.plan import Plan, ProviderEstimate, Row
+    from ...planning.estimate import ProviderEstimate
+    from ...planning.plan import Plan
     from ...providers.key_destinations import Destination
 
-_DAY = 86_400
-
-#: What a person calls the limits of a provider.
+#: The limits of a provider as a plan names them.
 _LIMITS = {
     "concurrency": "requests in flight",
     "requests_per_second": "requests per second",
@@ -29,107 +29,106 @@ _LIMITS = {
     "images_per_minute": "images per minute",
     "spacing": "spacing between requests",
 }
-#: What is not sent, and why.
-_LEFT = {
-    "failed": "not sent again by themselves; batchgen retry does that",
-    "unknown": "may have been bought; batchgen unknown list says more",
+#: Why jobs are not sent, by their count in a plan.
+_NOT_SENT = {
+    "failed": "not sent again; batchgen retry does that",
+    "unknown": "may have been bought; batchgen unknown list shows them",
     "held": "changed, but done: kept as they are (--keep-changed)",
     "orphaned": "no longer in the manifest; files stay; after a run: batchgen list --status orphaned",
 }
 
 
-def plan_lines(name: str, wish: Plan, folder: Path | None) -> list[str]:
-    """Return a plan in words; source images are named as seen from *folder*.
+def plan_lines(name: str, plan: Plan, folder: Path | None) -> list[str]:
+    """Return a plan as text; source images are named as seen from *folder*.
 
-    Without a folder no prompts are shown: what a run says often ends in a mailbox.
+    Without a folder no prompts are shown: the output of a run often ends up in a mailbox.
     """
-    lines = [f"{name}: {many(wish.total, 'job')}: {_standings(wish)}"]
-    lines += output.under(
-        "left", [f"{number:,} {what}: {_LEFT[what]}" for what in _LEFT if (number := getattr(wish, what))]
+    lines = [f"{name}: {count(plan.total, 'job')}: {_states(plan)}"]
+    not_sent = [f"{number:,} {state}: {why}" for state, why in _NOT_SENT.items() if (number := getattr(plan, state))]
+    lines += under("not sent", not_sent)
+    if plan.again:
+        lines.append(f"requeued  {count(len(plan.again), 'job')} that had ended")
+    if folder is not None:
+        lines += change_lines(plan)
+    if plan.lanes:
+        lines += ["", *_lanes(plan), "", *_sums(plan)]
+        return [*lines, *_examples(plan, folder)] if folder is not None else lines
+    if plan.selected and not plan.matched:
+        return [*lines, "nothing to send: no job matches the selection"]
+    return [*lines, "nothing to send" + (" of the selected jobs" if plan.selected else "")]
+
+
+def question(plan: Plan) -> str:
+    """Return the question that is asked before money is spent."""
+    parts = [f"about {span(plan.usd, usd)}"] if plan.usd.expected is not None else []
+    parts += [f"{span(amounts, credits_)} credits at {name}" for name, amounts in _unconverted(plan)]
+    if unpriced := sum(lane.unpriced for lane in plan.lanes if lane.credits.expected is None):
+        parts.append(f"an unknown amount ({count(unpriced, 'request')} without a price)")
+    most = f" (at most {usd(plan.dearest)} with fallback providers)" if plan.dearest else ""
+    return (
+        f"Spend {' and '.join(parts)}{most} on {count(plan.images, 'image')}? [y/N, or a number of jobs to try first]"
     )
-    lines += [f"again     {many(len(wish.again), 'job')} of them had ended, and are put back"] if wish.again else []
-    lines += change_lines(wish) if folder is not None else []
-    if wish.lanes:
-        return [*lines, "", *_lanes(wish), "", *_sums(wish), *(_examples(wish, folder) if folder is not None else [])]
-    if wish.selected and not wish.matched:
-        return [*lines, "nothing to send: no job matches what is selected"]
-    return [*lines, "nothing to send" + (" of what is selected" if wish.selected else "")]
 
 
-def question(wish: Plan) -> str:
-    """Return what a person is asked before money is spent."""
-    parts = [f"about {output.span(wish.usd, output.usd)}"] if wish.usd.expected is not None else []
-    parts += [f"{output.span(span, output.credits_)} credits at {name}" for name, span in _unconverted(wish)]
-    if unknown := sum(lane.unpriced for lane in wish.lanes if lane.credits.expected is None):
-        parts.append(f"what nobody can price ({many(unknown, 'request')})")
-    most = f" (at most {output.usd(wish.dearest)} where others take over)" if wish.dearest else ""
-    return f"Spend {' and '.join(parts)}{most} on {many(wish.images, 'image')}? [y/N, or a number of jobs to try first]"
-
-
-def many(number: int, noun: str) -> str:
-    """Return "1 job" or "1,254 jobs"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def change_lines(wish: Plan) -> list[str]:
+def change_lines(plan: Plan) -> list[str]:
     """Return what changed, job by job, and how many more there are."""
-    said = [f"{change.id}: {_told(change)}" for change in wish.changes]
-    more = wish.changed + wish.held - len(wish.changes)
+    lines = [f"{change.id}: {_change(change)}" for change in plan.changes]
+    more = plan.changed + plan.held - len(plan.changes)
     if more > 0:
-        said.append(f"and {many(more, 'job')} more; `batchgen plan MANIFEST --diff` shows them all")
-    return output.under("changed", said)
+        lines.append(f"and {count(more, 'job')} more; batchgen plan MANIFEST --diff shows them all")
+    return under("changed", lines)
 
 
-def amend_lines(wish: Plan, said: Mapping[str, Any]) -> list[str]:
-    """Return what a retry asks for beside the manifest, and what that changes, job by job."""
-    if not said or not wish.again:
+def amend_lines(plan: Plan, amend: Mapping[str, Any]) -> list[str]:
+    """Return what a retry overrides in the manifest, and what that changes, job by job."""
+    if not amend or not plan.again:
         return []
-    from ...planning.overrides import spoken
+    from ...planning.overrides import describe
 
-    head = f"{spoken(said)}, for {many(len(wish.again), 'job')}; holds until the manifest asks for something else"
-    return output.under("with", [head, *(f"{change.id}: {_told(change)}" for change in wish.changes if change.fields)])
+    head = f"{describe(amend)}, for {count(len(plan.again), 'job')}; until their manifest entry changes"
+    return under("with", [head, *(f"{change.id}: {_change(change)}" for change in plan.changes if change.fields)])
 
 
 def key_lines(keys: Sequence[Destination]) -> list[str]:
-    """Return which keys go to other hosts, or from other variables, than those of the presets: a line each."""
-    return output.under("keys", [str(one) for one in keys])
+    """Return a line for each key that goes to another host, or comes from another variable, than in the preset."""
+    return under("keys", map(str, keys))
 
 
 def key_documents(keys: Sequence[Destination]) -> list[dict[str, Any]]:
     """Return the same for ``--json``."""
-    return [asdict(one) for one in keys]
+    return [asdict(key) for key in keys]
 
 
-def keys_of_plan(batch: Batch, wish: Plan) -> list[Destination]:
+def keys_of_plan(batch: Batch, plan: Plan) -> list[Destination]:
     """Return the unusual destinations of the keys of all providers that a run may use."""
     from ...providers.key_destinations import destinations_of
 
-    return destinations_of(batch.profiles, [*(lane.provider for lane in wish.lanes), *wish.alternates])
+    return destinations_of(batch.profiles, [*(lane.provider for lane in plan.lanes), *plan.alternates])
 
 
-def notices(project: Project, batch: Batch, wish: Plan) -> tuple[dict[str, Any], list[str]]:
-    """Return which keys go where and what is in force, below a plan: for ``--json``, and as lines."""
-    keys = [] if project.sandbox else keys_of_plan(batch, wish)
+def notices(project: Project, batch: Batch, plan: Plan) -> tuple[dict[str, Any], list[str]]:
+    """Return the unusual keys and the pauses and limits below a plan: for ``--json``, and as lines."""
+    keys = [] if project.sandbox else keys_of_plan(batch, plan)
     controls = in_force(project, batch)
     document = {"keys": key_documents(keys), "controls": control_documents(controls)}
     return document, [*key_lines(keys), *control_lines(project, controls)]
 
 
-def job_line(job: PlannedJob, standing: str, row: Row | None) -> str:
+def job_line(job: PlannedJob, state: str, row: StoredJob | None) -> str:
     """Return one job for ``plan --full``."""
     task = job.recipe.task
-    why = f" ({row.cause})" if row is not None and row.cause and standing == "failed" else ""
-    size = task.size or task.resolution or "-"
-    cells = f"{standing + why:<10}  {job.key:<24}  {task.provider:<11}  {task.model:<14}  {size:<9}"
-    return f"{cells}  {output.short(job.prompt, 80)}"
+    why = f" ({row.cause})" if row is not None and row.cause and state == "failed" else ""
+    dimensions = task.size or task.resolution or "-"
+    cells = f"{state + why:<10}  {job.key:<24}  {task.provider:<11}  {task.model:<14}  {dimensions:<9}"
+    return f"{cells}  {short(job.prompt, 80)}"
 
 
-def job_document(job: PlannedJob, standing: str, row: Row | None) -> dict[str, Any]:
+def job_document(job: PlannedJob, state: str, row: StoredJob | None) -> dict[str, Any]:
     """Return one job for ``plan --full --json``."""
     task = job.recipe.task
     return {
         "id": job.key,
-        "standing": standing,
+        "standing": state,
         "cause": row.cause if row is not None else None,
         "kind": task.kind.value,
         "provider": task.provider,
@@ -142,134 +141,133 @@ def job_document(job: PlannedJob, standing: str, row: Row | None) -> dict[str, A
     }
 
 
-def _standings(wish: Plan) -> str:
+def _states(plan: Plan) -> str:
     names = ("new", "changed", "pending", "failed", "unknown", "done", "cancelled", "held", "orphaned")
-    return ", ".join(f"{number:,} {name}" for name in names if (number := getattr(wish, name))) or "none"
+    return ", ".join(f"{number:,} {name}" for name in names if (number := getattr(plan, name))) or "none"
 
 
-def _lanes(wish: Plan) -> list[str]:
+def _lanes(plan: Plan) -> list[str]:
     rows = [
         [
             lane.provider,
             lane.model,
             f"{lane.requests:,}",
             f"{lane.images:,}",
-            output.span(lane.usd, output.usd) if lane.usd.expected is not None else "no price in USD",
-            output.usd(lane.usd.expected) if lane.usd.expected is not None else "",
-            output.span(lane.credits, output.credits_) if lane.credits.expected is not None else "",
+            span(lane.usd, usd) if lane.usd.expected is not None else "no price in USD",
+            usd(lane.usd.expected) if lane.usd.expected is not None else "",
+            span(lane.credits, credits_) if lane.credits.expected is not None else "",
             _prices(lane),
         ]
-        for lane in wish.lanes
+        for lane in plan.lanes
     ]
     heads = ("provider", "model", "requests", "images", "USD", "most likely", "credits", "prices of")
     kept = [number for number in range(len(heads)) if number != 6 or any(row[6] for row in rows)]
     cells = [[row[number] for number in kept] for row in rows]
-    return output.table(cells, [heads[number] for number in kept], right=(2, 3))
+    return table(cells, [heads[number] for number in kept], right=(2, 3))
 
 
 def _prices(lane: ProviderEstimate) -> str:
     if lane.usd.expected is None and lane.credits.expected is None:
-        return "nobody knows"
+        return "unknown"
     if lane.measured:
         return "earlier calls"
     return f"{lane.tariff_date or 'your tariff'}{' (old)' if lane.stale else ''}"
 
 
-def _sums(wish: Plan) -> Iterator[str]:
-    part = " of what is selected" if wish.selected else ""
-    yield f"to send   {many(wish.requests, 'request')} for {many(wish.images, 'image')}{part}"
-    said = []
-    if wish.usd.expected is not None:
-        said.append(f"{output.span(wish.usd, output.usd)}, most likely {output.usd(wish.usd.expected)}")
-    said += [f"{output.span(span, output.credits_)} credits at {name}" for name, span in _unconverted(wish)]
-    if wish.unpriced:
-        said.append(f"{many(wish.unpriced, 'request')} without a price in USD: state one with tariff:")
-    yield from output.under("cost", said)
-    yield from output.under("budget", [_enough(purse, wish) for purse in wish.purses])
-    yield f"time      {_time(wish)}"
-    if wish.alternates:
-        most = f"; {output.usd(wish.dearest)} at most" if wish.dearest else ""
-        yield f"or else   {', '.join(wish.alternates)}, where the first of a job's providers is out of order{most}"
-    yield from output.under(
-        "left out", [f"{name}, for {many(number, 'job')}: {why}" for name, why, number in wish.without]
-    )
-    yield from output.under("disk", _disk(wish))
+def _sums(plan: Plan) -> Iterator[str]:
+    part = " (selected jobs)" if plan.selected else ""
+    yield f"to send   {count(plan.requests, 'request')} for {count(plan.images, 'image')}{part}"
+    cost = []
+    if plan.usd.expected is not None:
+        cost.append(f"{span(plan.usd, usd)}, most likely {usd(plan.usd.expected)}")
+    cost += [f"{span(amounts, credits_)} credits at {name}" for name, amounts in _unconverted(plan)]
+    if plan.unpriced:
+        cost.append(f"{count(plan.unpriced, 'request')} without a price in USD: set one with tariff:")
+    yield from under("cost", cost)
+    yield from under("budget", [_budget(budget, plan) for budget in plan.budgets])
+    yield f"time      {_time(plan)}"
+    if plan.alternates:
+        most = f"; {usd(plan.dearest)} at most" if plan.dearest else ""
+        yield f"fallback  {', '.join(plan.alternates)}, where the first provider of a job fails{most}"
+    yield from under("excluded", [f"{name}, for {count(jobs, 'job')}: {why}" for name, why, jobs in plan.without])
+    yield from under("disk", _disk(plan))
 
 
-def _enough(purse: Budget, wish: Plan) -> str:
-    """Return a budget, what of it is used, and how far the rest goes."""
-    caps = purse.limit
-    used = f"{output.usd(purse.usd)} of it used" if purse.usd else "none of it used"
-    said = [f"{output.usd(caps.usd)} for {caps.scope}, {used}"] if caps.usd is not None else []
-    said += [
-        f"{output.credits_(limit)} credits at {name} for {caps.scope}, "
-        f"{output.credits_(purse.credits.get(name, 0))} used"
-        for name, limit in caps.credits.items()
-    ]
-    lanes = [lane for lane in wish.lanes if caps.only in (None, lane.provider) and lane.usd.expected]
-    likely, most = (sum(getattr(lane.usd, name) or 0 for lane in lanes) for name in ("expected", "high"))
-    if caps.usd is not None and lanes:
-        left, priced = max(0, caps.usd - purse.usd), sum(lane.requests - lane.unpriced for lane in lanes)
-        if left >= most:
-            said.append("enough for all")
-        elif left >= likely:
-            said.append("enough, if it costs what is most likely")
-        else:
-            said.append(f"enough for about {left * priced // likely:,} of {many(priced, 'request')}, then it stops")
-    return "; ".join(said)
+def _budget(budget: Budget, plan: Plan) -> str:
+    """Return a budget, how much of it is used, and how far the rest goes."""
+    limit = budget.limit
+    parts = []
+    if limit.usd is not None:
+        parts.append(f"{usd(limit.usd)} for {limit.scope}, {usd(budget.usd) if budget.usd else 'none'} of it used")
+    for name, most in limit.credits.items():
+        parts.append(
+            f"{credits_(most)} credits at {name} for {limit.scope}, {credits_(budget.credits.get(name, 0))} used"
+        )
+    lanes = [lane for lane in plan.lanes if limit.only in (None, lane.provider) and lane.usd.expected]
+    if limit.usd is not None and lanes:
+        parts.append(_reach(max(0, limit.usd - budget.usd), lanes))
+    return "; ".join(parts)
 
 
-def _time(wish: Plan) -> str:
-    time, slowest = wish.time, wish.slowest
-    low, expected, high = (_duration(seconds) for seconds in (time.low, time.expected, time.high))
-    said = f"about {expected}" if low == high else f"about {expected} ({low} to {high})"
-    why = _LIMITS[time.limit] if time.limit else "the time of a single answer"
-    return f"{said}, limited by {slowest.provider}: {why}" if slowest else said
+def _reach(left: int, lanes: Sequence[ProviderEstimate]) -> str:
+    """Return how far *left* nano-USD go."""
+    expected = sum(lane.usd.expected or 0 for lane in lanes)
+    if left >= sum(lane.usd.high or 0 for lane in lanes):
+        return "enough for all"
+    if left >= expected:
+        return "enough at the most likely cost"
+    priced = sum(lane.requests - lane.unpriced for lane in lanes)
+    return f"enough for about {left * priced // expected:,} of {count(priced, 'request')}, then the run stops"
 
 
-def _duration(seconds: float) -> str:
-    return output.duration(seconds) if seconds < 2 * _DAY else f"{seconds / _DAY:.0f} days"
+def _time(plan: Plan) -> str:
+    time, slowest = plan.time, plan.slowest
+    low, expected, high = (duration(seconds) for seconds in (time.low, time.expected, time.high))
+    text = f"about {expected}" if low == high else f"about {expected} ({low} to {high})"
+    if slowest is None:
+        return text
+    return f"{text}, limited by {slowest.provider}: {_LIMITS[time.limit] if time.limit else 'time per response'}"
 
 
-def _disk(wish: Plan) -> list[str]:
-    need, free = wish.disk.bytes, wish.disk.free_bytes
-    said = [f"about {_size(need)}" + ("" if free is None else f"; {_size(free)} free")]
-    if not wish.disk.fits:
-        said.append("warning: that does not fit; free some space, or choose another output folder")
-    return said
+def _disk(plan: Plan) -> list[str]:
+    need, free = plan.disk.bytes, plan.disk.free_bytes
+    lines = [f"about {size(need)}" + ("" if free is None else f"; {size(free)} free")]
+    if not plan.disk.fits:
+        lines.append("warning: not enough space; free some, or choose another output folder")
+    return lines
 
 
-def _examples(wish: Plan, folder: Path) -> Iterator[str]:
-    names = {1: ["example"], 2: ["first", "last"], 3: ["first", "middle", "last"]}[len(wish.examples)]
-    for name, job in zip(names, wish.examples, strict=True):
+def _examples(plan: Plan, folder: Path) -> Iterator[str]:
+    names = {1: ["example"], 2: ["first", "last"], 3: ["first", "middle", "last"]}[len(plan.examples)]
+    for name, job in zip(names, plan.examples, strict=True):
         task = job.recipe.task
-        asked = " ".join(filter(None, [task.kind.value, task.size, task.quality, task.resolution]))
-        sources = [source.url or _seen(source.path or "", folder) for source in task.images]
-        of = f" of {output.short(', '.join(sources), 60)}" if sources else ""
-        yield f"{name:<10}{job.key}: {asked}{of} by {task.provider} {task.model}, to {job.output}"
-        yield f"{'':<10}{output.short(job.prompt, 100)}"
+        request = " ".join(filter(None, [task.kind.value, task.size, task.quality, task.resolution]))
+        sources = [source.url or _from_folder(source.path or "", folder) for source in task.images]
+        of = f" of {short(', '.join(sources), 60)}" if sources else ""
+        yield f"{name:<10}{job.key}: {request}{of} by {task.provider} {task.model}, to {job.output}"
+        yield f"{'':<10}{short(job.prompt, 100)}"
 
 
-def _unconverted(wish: Plan) -> Iterator[tuple[str, Any]]:
+def _unconverted(plan: Plan) -> Iterator[tuple[str, Any]]:
     """Yield the credits of those providers whose credits have no price in USD."""
-    for name, span in wish.credits.items():
-        if any(lane.unpriced for lane in wish.lanes if lane.provider == name):
-            yield name, span
+    for name, amounts in plan.credits.items():
+        if any(lane.unpriced for lane in plan.lanes if lane.provider == name):
+            yield name, amounts
 
 
-def _told(change: Change) -> str:
+def _change(change: Change) -> str:
     if not change.fields:
-        return "asks for something else"
+        return "its request has changed"
     return "; ".join(field.note or f"{field.field} {_values(field)}" for field in change.fields)
 
 
 def _values(field: Difference) -> str:
-    """Return before and after, long texts from shortly before the place where they part."""
+    """Return the values before and after; of long texts, the part around the first difference."""
     before, after = _shown(field.before), _shown(field.after)
     if max(len(before), len(after)) > 60:
         same = next((n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
         start = max(0, same - 15)
-        before, after = (("…" if start else "") + output.short(text[start:], 60) for text in (before, after))
+        before, after = (("…" if start else "") + short(text[start:], 60) for text in (before, after))
     if isinstance(field.before, str) and isinstance(field.after, str) and " " in before + after:
         return f'"{before}" -> "{after}"'
     return f"{before} -> {after}"
@@ -281,12 +279,5 @@ def _shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _seen(path: str, folder: Path) -> str:
+def _from_folder(path: str, folder: Path) -> str:
     return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else path
-
-
-def _size(size: int) -> str:
-    for unit, amount in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
-        if size >= amount:
-            return f"{size / amount:,.1f} {unit}" if size < 100 * amount else f"{size / amount:,.0f} {unit}"
-    return f"{max(1, size // 1000)} kB" if size else "nothing"

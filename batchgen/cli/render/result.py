@@ -1,4 +1,4 @@
-"""The last lines of a run, and what to type next.  Values in, lines of text out."""
+"""The last lines of a run, and what to type next."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ...app.advice import NEWS, display_path, exit_meaning, next_steps, why_closed
+from ...app.advice import NEWS, exit_meaning, next_steps, why_closed
 from ...money import show_credits, show_usd
-from .. import output
+from .format import count, credits_, display_path, duration, short, under, usd
+from .status import failure_lines, money_lines
 
 if TYPE_CHECKING:
     from ...app.project import CommandFlags
@@ -19,163 +20,170 @@ if TYPE_CHECKING:
     from ...learned_prices import Underpriced
 
 #: Reasons for closing a lane whose message is a whole sentence, and is shown alone.
-_OWN_WORDS = ("budget", "no-image")
-
-__all__ = ["advice", "closing", "display_path", "taken_lines"]
+_WHOLE_SENTENCE = ("budget", "no-image")
 
 
-def closing(ended: RunResult, *, resumed_shown: bool = False) -> list[str]:
-    """Return the last lines of a run: what failed, counts, money, files, the next command, the exit code.
+def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
+    """Return the last lines of a run: failures, counts, money, files, the next command, the exit code.
 
-    *resumed_shown*: the run has already shown what became of the calls that the one before was cut off with.
+    *resumed_shown*: the run has already shown how the requests ended that the run before was cut off with.
     """
-    found, counts = ended.status, ended.status.counts
-    if ended.plan.selected and not ended.plan.matched:
-        done = f"{counts.done} of {output.count(counts.total, 'job')} done"
-        head = f"{found.batch.name}: nothing matched {ended.selected_by}; {done}"
-    elif not ended.sent and ended.signal is None and ended.drained is None:
-        head = f"{found.batch.name}: nothing to send; {output.count(counts.done, 'job')} of {counts.total} done"
-    else:
-        pace = f", {ended.images / ended.seconds * 60:.0f} a minute" if ended.images and ended.seconds > 0 else ""
-        made = f"{output.count(ended.images, 'image')} in {output.duration(ended.seconds)}{pace}"
-        head = f"{found.batch.name}: {counts.done} of {output.count(counts.total, 'job')} done; this run made {made}"
-    # what needs a person comes first: the top of a mail is what is read
+    status, counts = result.status, result.status.counts
+    # Problems come first: the top of a mail is what is read.
     lines = [
-        *taken_lines(ended.recovery),
-        *([] if resumed_shown else _resumed(ended)),
-        *_troubles(ended),
-        head,
-        *_unmade(ended),
-        *_stand_ins(ended.lanes),
+        *recovery_lines(result.recovery),
+        *([] if resumed_shown else _resumed(result)),
+        *_problems(result),
+        _headline(result),
+        *_unmade(result),
+        *_failovers(result.lanes),
     ]
-    lines += [f"cancelled {output.count(counts.cancelled, 'job')}"] if counts.cancelled else []
-    lines += output.money_lines(found.usage)
-    lines += output.under("budget", [_purse_line(purse) for purse in ended.budgets if purse.limit])
-    lines += output.under("prices", _price_lines(ended.underpriced))
-    lines.append(f"files     {display_path(found.batch.folder)}")
-    lines += advice(found, ended.command_flags, ended.imageless_job)
-    lines.append(f"exit code {ended.exit_code}: {exit_meaning(ended)}")
+    if counts.cancelled:
+        lines.append(f"cancelled {count(counts.cancelled, 'job')}")
+    lines += money_lines(status.usage)
+    lines += under("budget", [_budget_line(budget) for budget in result.budgets if budget.limit])
+    lines += under("prices", _price_lines(result.underpriced))
+    lines.append(f"files     {display_path(status.batch.folder)}")
+    lines += advice(status, result.command_flags, result.imageless_job)
+    lines.append(f"exit code {result.exit_code:d}: {exit_meaning(result)}")
     return lines
 
 
-def _troubles(ended: RunResult) -> list[str]:
-    """Return what failed, what is in doubt, and who stopped."""
-    counts = ended.status.counts
-    lines = output.failure_lines(ended.status.failures)
+def _headline(result: RunResult) -> str:
+    name, counts = result.status.batch.name, result.status.counts
+    done = f"{counts.done} of {count(counts.total, 'job')} done"
+    if result.plan.selected and not result.plan.matched:
+        return f"{name}: nothing matched {result.selected_by}; {done}"
+    if not result.sent and result.signal is None and result.drained is None:
+        return f"{name}: nothing to send; {done}"
+    rate = f", {result.images / result.seconds * 60:.0f} per minute" if result.images and result.seconds > 0 else ""
+    return f"{name}: {done}; this run made {count(result.images, 'image')} in {duration(result.seconds)}{rate}"
+
+
+def _problems(result: RunResult) -> list[str]:
+    """Return what failed, what is unknown, and which lanes stopped."""
+    counts = result.status.counts
+    lines = failure_lines(result.status.failures)
     if counts.unknown:
-        lines.append(f"unknown   {output.count(counts.unknown, 'job')} may have been bought, and nobody knows")
-    lines += [_beyond_line(lane) for lane in ended.lanes if lane.beyond]
-    lines += [_lane_line(lane) for lane in ended.lanes if lane.closed in NEWS or (lane.closed and counts.pending)]
-    lines += [line for lane in ended.lanes for line in _denied_lines(lane)]
-    return lines + ([f"stopped   {ended.drained}"] if ended.drained else [])
+        lines.append(f"unknown   {count(counts.unknown, 'job')} may have been bought")
+    lines += [_not_rebought_line(lane) for lane in result.lanes if lane.beyond]
+    lines += [_lane_line(lane) for lane in result.lanes if lane.closed in NEWS or (lane.closed and counts.pending)]
+    lines += [line for lane in result.lanes for line in _denied_lines(lane)]
+    return lines + ([f"stopped   {result.drained}"] if result.drained else [])
 
 
-def _beyond_line(lane: LaneResult) -> str:
-    limit = "a run buys no more in doubt again than a provider's concurrency"
+def _not_rebought_line(lane: LaneResult) -> str:
+    limit = "a run buys no more unknown jobs again than the provider's concurrency"
     return f"{'':<10}{lane.beyond} of {lane.name} not bought again: {limit}"
 
 
-def _resumed(ended: RunResult) -> list[str]:
+def _resumed(result: RunResult) -> list[str]:
     from ...app.recovery.resumed import resumed_text
 
-    return [] if ended.resumed is None else [f"resumed   {resumed_text(ended.resumed)}"]
+    return [] if result.resumed is None else [f"resumed   {resumed_text(result.resumed)}"]
 
 
-def _purse_line(purse: Budget) -> str:
-    """Return a cap and what of it is used up: spent, at risk, reserved."""
-    caps = purse.limit
-    parts = [] if caps.usd is None else [f"{output.usd(purse.usd)} of {output.usd(caps.usd)}"]
+def _budget_line(budget: Budget) -> str:
+    """Return a budget and how much of it is used: spent, at risk, reserved."""
+    limit = budget.limit
+    parts = [] if limit.usd is None else [f"{usd(budget.usd)} of {usd(limit.usd)}"]
     parts += [
-        f"{output.credits_(purse.credits.get(name, 0))} of {output.credits_(limit)} credits at {name}"
-        for name, limit in caps.credits.items()
+        f"{credits_(budget.credits.get(name, 0))} of {credits_(most)} credits at {name}"
+        for name, most in limit.credits.items()
     ]
-    return f"{', '.join(parts)} for {caps.scope}"
+    return f"{', '.join(parts)} for {limit.scope}"
 
 
-def _price_lines(found: Sequence[Underpriced]) -> Iterator[str]:
-    """Yield a sentence for each model whose price list is too low, by its worst kind of call, and what to write."""
+def _price_lines(underpriced: Sequence[Underpriced]) -> Iterator[str]:
+    """Yield a sentence for each model whose list price is too low, by its worst kind of call, and what to write."""
     models: dict[tuple[str, str], list[Underpriced]] = {}
-    for one in found:
-        models.setdefault((one.kind.provider, one.kind.model), []).append(one)
+    for price in underpriced:
+        models.setdefault((price.kind.provider, price.kind.model), []).append(price)
     for (provider, model), kinds in models.items():
-        worst = max(kinds, key=lambda one: one.ratio)
+        worst = max(kinds, key=lambda price: price.ratio)
         terms = f" ({worst.kind.terms})" if worst.kind.terms else ""
-        others = f", and {output.count(len(kinds) - 1, 'other kind')} of call too" if len(kinds) > 1 else ""
-        listed, price, tariff = _priced(worst)
+        others = f", and for {count(len(kinds) - 1, 'other kind')} of call" if len(kinds) > 1 else ""
+        listed, found, tariff = _listed_and_found(worst)
         if listed:
             yield (
                 f"The price list of {provider} is too low for {model}{terms}{others}: "
-                f"it says at most {listed} an image, and calls cost up to {price}."
+                f"it has at most {listed} per image, and calls cost up to {found}."
             )
         else:
-            yield f"No price is known for {model}{terms} of {provider}{others}, and calls cost up to {price} an image."
-        yield f"State it: providers: {{{provider}: {{models: {{{model}: {{tariff: {{{tariff}}}}}}}}}}}"
+            yield f"The price of {model}{terms} at {provider} is unknown{others}; calls cost up to {found} per image."
+        yield f"To set it: providers: {{{provider}: {{models: {{{model}: {{tariff: {{{tariff}}}}}}}}}}}"
 
 
-def _priced(one: Underpriced) -> tuple[str, str, str]:
-    """Return for one image what is listed ("": nothing), what was found, and how a manifest states that."""
-    found, listed = one.found, one.listed
+def _listed_and_found(price: Underpriced) -> tuple[str, str, str]:
+    """Return for one image the list price ("": none), the price that was found, and how a manifest sets that."""
+    found, listed = price.found, price.listed
     if found.usd is not None and found.usd != listed.usd:
-        before = "" if listed.usd is None else output.usd(listed.usd)
-        return before, output.usd(found.usd), f"usd_per_image: {show_usd(found.usd)}"
-    before = "" if listed.credits is None else f"{output.credits_(listed.credits)} credits"
-    tariff = f"credits_per_image: {show_credits(found.credits)}"
-    return before, f"{output.credits_(found.credits)} credits", tariff
+        before = "" if listed.usd is None else usd(listed.usd)
+        return before, usd(found.usd), f"usd_per_image: {show_usd(found.usd)}"
+    before = "" if listed.credits is None else f"{credits_(listed.credits)} credits"
+    return before, f"{credits_(found.credits)} credits", f"credits_per_image: {show_credits(found.credits)}"
 
 
-def _unmade(ended: RunResult) -> Iterator[str]:
-    """Yield what became of jobs that changed and were not made again."""
-    if held := ended.loaded.held:
-        yield f"held      {output.count(held, 'job')} changed, but done: kept as made before (--keep-changed)"
-    if left := ended.loaded.left:
-        yield f"left      {output.count(left, 'job')} changed, but not selected: as before, until a run selects them"
+def _unmade(result: RunResult) -> Iterator[str]:
+    """Yield which jobs changed and were not made again."""
+    if kept := result.loaded.held:
+        yield f"kept      {count(kept, 'job')} changed, but done (--keep-changed)"
+    if left := result.loaded.left:
+        yield f"left      {count(left, 'job')} changed, but not selected: unchanged until a run selects them"
 
 
-def advice(found: BatchStatus, way: CommandFlags, imageless: str | None = None) -> list[str]:
-    """Return what to type next, as far as there is anything to do."""
-    said = [
+def advice(status: BatchStatus, way: CommandFlags, imageless: str | None = None) -> list[str]:
+    """Return what to type next, if there is anything to do."""
+    lines = [
         f"{step.cause}: {step.what}" if step.command is None else f"{step.command}    {step.what}"
-        for step in next_steps(found, way, imageless)
+        for step in next_steps(status, way, imageless)
     ]
-    return output.under("next", said)
+    return under("next", lines)
 
 
-def taken_lines(learnt: RecoveryReport | None) -> list[str]:
-    """Return what a job table that was lost or put back learnt from the files around it."""
-    if learnt is None:
+def recovery_lines(report: RecoveryReport | None) -> list[str]:
+    """Return what a lost or outdated job database recovered from the files around it."""
+    if report is None:
         return []
-    got, said = learnt.intake, []
-    said += [f"{output.count(got.files, 'file')} ({output.count(got.done, 'job')} done)"] if got.files else []
-    said += [f"{output.count(got.revived, 'answer')} in the spool"] if got.revived else []
-    said += [f"{output.count(got.doubtful, 'call')} in doubt"] if got.doubtful else []
-    said += [f"{output.count(learnt.settled, 'call')} that it held open"] if learnt.settled else []
-    said += [f"{output.usd(got.usd)} of cost"] if got.usd else []
-    return [f"taken in  the job table did not know: {', '.join(said) or 'its last run, which left nothing new'}"]
+    intake, parts = report.intake, []
+    if intake.files:
+        parts.append(f"{count(intake.files, 'file')} ({count(intake.done, 'job')} done)")
+    if intake.revived:
+        parts.append(f"{count(intake.revived, 'response')} in the spool")
+    if intake.doubtful:
+        parts.append(f"{count(intake.doubtful, 'unknown request')}")
+    if report.settled:
+        parts.append(f"{count(report.settled, 'request')} that it had as open")
+    if intake.usd:
+        parts.append(f"{usd(intake.usd)} of cost")
+    return [f"recovered {', '.join(parts) or 'its last run, which had left nothing new'}"]
 
 
-def _stand_ins(lanes: Sequence[LaneResult]) -> list[str]:
-    """Return who did the jobs of others, and why those did not."""
+def _failovers(lanes: Sequence[LaneResult]) -> list[str]:
+    """Return which providers did the jobs of others, and why those did not."""
     why = {lane.provider: f" ({why_closed(lane)})" for lane in lanes if lane.closed is not None}
     done = Counter[tuple[str, str]]()
     for lane in lanes:
-        for home, number in lane.stood_in.items():
-            done[lane.provider, home] += number
+        for home, jobs in lane.stood_in.items():
+            done[lane.provider, home] += jobs
     return [
-        f"took over {provider}: {output.count(number, 'job')} of {home}{why.get(home, '')}"
-        for (provider, home), number in done.items()
+        f"failover  {provider}: {count(jobs, 'job')} of {home}{why.get(home, '')}"
+        for (provider, home), jobs in done.items()
     ]
 
 
 def _lane_line(lane: LaneResult) -> str:
-    why, message = why_closed(lane), output.short(lane.message or "", 160)
-    said = message if lane.closed in _OWN_WORDS and message else f"{why}: {message}" if message else why
+    why, message = why_closed(lane), short(lane.message or "", 160)
+    text = f"{why}: {message}" if message else why
+    if message and lane.closed in _WHOLE_SENTENCE:
+        text = message
     left = f" ({lane.left} pending)" if lane.left else ""
-    return f"stopped   {lane.name}: {said}{left}"
+    return f"stopped   {lane.name}: {text}{left}"
 
 
 def _denied_lines(lane: LaneResult) -> Iterator[str]:
-    """Yield which models a provider denied, in its words."""
+    """Yield the models that a provider denied, with its messages."""
     for number, (model, message) in enumerate(lane.denied.items(), 1):
         last = number == len(lane.denied) and lane.denied_left
         left = f" ({lane.denied_left} pending{' in all' if number > 1 else ''})" if last else ""
-        yield f"stopped   {lane.name}: model {model} is denied to this account: {output.short(message, 160)}{left}"
+        yield f"stopped   {lane.name}: model {model} is denied to this account: {short(message, 160)}{left}"

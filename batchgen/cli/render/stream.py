@@ -13,7 +13,7 @@ from anyio import create_task_group, sleep, to_thread
 
 from ...money import show_usd
 from .. import output
-from .progress import News, Progress
+from .progress import LaneEvents, Progress
 
 if TYPE_CHECKING:
     from ...engine.attempts import OpenAttempt
@@ -28,7 +28,7 @@ LOOK, LEAST = 0.25, 2.0
 
 @contextmanager
 def streamed() -> Iterator[Stream]:
-    """Yield where a run tells its lines; at the end wait until they are read, or nobody reads any more."""
+    """Yield the stream of a run; at the end, wait until its lines are read, or the reader is gone."""
     stream = Stream()
     try:
         yield stream
@@ -39,19 +39,19 @@ def streamed() -> Iterator[Stream]:
 class Stream:
     """The lines of one run, written by a thread.
 
-    A reader that is slow, or reads no more, would else hold up the loop, and with it the calls under way: their
-    deadlines would pass, and what was paid for would be bought again.
+    Otherwise a slow reader would block the event loop, and with it the requests in flight: their deadlines would pass,
+    and images that were paid for would be bought again.
     """
 
     def __init__(self) -> None:
         self._lines: SimpleQueue[str | None] = SimpleQueue()
-        self._writer = Thread(target=self._write, daemon=True)  # a person may end the program while nobody reads
+        self._writer = Thread(target=self._write, daemon=True)  # the program may be ended while nothing reads stdout
         self._writer.start()
 
-    def tell(self, kind: str, **told: object) -> None:
-        """Add one line; what is None is left out."""
-        said = {name: value for name, value in told.items() if value is not None}
-        self._lines.put(output.packed({"type": kind, **said}))
+    def put(self, kind: str, **values: object) -> None:
+        """Add one line; None is left out."""
+        present = {name: value for name, value in values.items() if value is not None}
+        self._lines.put(output.to_json({"type": kind, **present}))
 
     def close(self) -> None:
         """Wait until all lines are written."""
@@ -60,11 +60,11 @@ class Stream:
 
     @asynccontextmanager
     async def follow(self, runner: Runner, reader: Reader) -> AsyncIterator[None]:
-        """Tell of a run while it goes on: where it starts, every call that ends, and how far it is."""
+        """Stream a run: its start, every request that ends, and its progress."""
         progress = Progress(runner, await to_thread.run_sync(reader.lanes, runner.batch_id))
         purchases = runner.purchases
         purchases.listeners.append(self._job)
-        self.tell(
+        self.put(
             "start",
             schema_version=1,
             run=purchases.run_id,
@@ -82,35 +82,35 @@ class Stream:
     def _write(self) -> None:
         try:
             while (text := self._lines.get()) is not None:
-                output.raw_past_buffers(text)
+                output.raw_unbuffered(text)
         except BrokenPipeError:
-            pass  # nobody reads any more; the run goes on, and the exit code still tells how it went
+            pass  # The run continues without a reader; its exit code still reports the result.
         except OSError as error:
-            output.say(f"--progress json: stdout takes no more lines: {error.strerror}; the run goes on")
+            output.say(f"--progress json: stdout cannot be written: {error.strerror}; the run continues")
 
     def _job(self, lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
         from ...app.monitoring.events import call_fields, settlement_fields
 
         if settlement is None:
             return
-        name, _, told = settlement_fields(opened, settlement)
+        name, _, values = settlement_fields(opened, settlement)
         outcome = getattr(settlement.event, "outcome", None)
         files = [artifact.path for artifact in outcome.artifacts] if outcome is not None else None
-        self.tell("job", event=name, **call_fields(lane, opened), **told, files=files)
+        self.put("job", event=name, **call_fields(lane, opened), **values, files=files)
 
     async def _report(self, progress: Progress) -> None:
-        said, at, news = -1, time.monotonic(), News(progress.runner)
+        reported, at, events = -1, time.monotonic(), LaneEvents(progress.runner)
         while True:
             await sleep(LOOK)
-            for text in news.lines():
-                self.tell("warning", message=text)
-            if progress.ended != said and time.monotonic() - at >= LEAST:
+            for text in events.lines():
+                self.put("warning", message=text)
+            if progress.ended != reported and time.monotonic() - at >= LEAST:
                 self._progress(progress)
-                said, at = progress.ended, time.monotonic()
+                reported, at = progress.ended, time.monotonic()
 
     def _progress(self, progress: Progress) -> None:
         lanes = progress.runner.lanes
-        self.tell(
+        self.put(
             "progress",
             jobs={"total": progress.total, "done": progress.done, "left": progress.left},
             failed=sum(lane.failed for lane in lanes),

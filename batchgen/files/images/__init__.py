@@ -1,7 +1,7 @@
-"""What an image really is, by its bytes.  A doer: CPU-bound, runs in worker threads.
+"""Image checks: the real format of an image, and whether it is complete.  CPU-bound; runs in worker threads.
 
-No truncated or damaged file passes: the container must end where it says it ends, its checksums must hold,
-and every pixel must decode.  ``Image.verify()`` alone lets a JPEG through that was cut in half.
+No truncated or damaged file passes: the container must have its stated length, its checksums must match, and every
+pixel must decode.  ``Image.verify()`` alone accepts a JPEG that was cut in half.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from PIL import ImageFile
 
 from . import jpeg
 from .containers import CHECKS, require_pixels
-from .decoding import MAX_MEMORY, MAX_PIXELS, bytes_per_pixel, explained, memory, open_image, require_size
+from .decoding import MAX_MEMORY, MAX_PIXELS, bytes_per_pixel, decoder_errors, memory, open_image, require_size
 from .formats import EXTENSIONS, SOURCE_TYPES, DamagedImageError, UnknownFormatError, refusal, sniff
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageInfo:
-    """What an image turned out to be; width and height in pixels."""
+    """The facts of an image; width and height are in pixels."""
 
     mime: str
     width: int
@@ -44,16 +44,16 @@ class ImageInfo:
 
 
 def examine(data: bytes) -> ImageInfo:
-    """Decode *data* fully and return what it is.
+    """Decode *data* fully and return its facts.
 
-    Raises DamagedImageError where anything is missing or wrong, UnknownFormatError where it may be a picture that
-    cannot be decoded here, and MemoryError or OSError where this machine fails, not the image.
+    Raises DamagedImageError if anything is missing or wrong, UnknownFormatError if it may be an image that cannot be
+    decoded here, and MemoryError or OSError if this machine fails, not the image.
     """
     mime = sniff(data)
     if mime is None:
         raise refusal(data)
     _require_container(mime, data)
-    with explained(), open_image(mime, data) as image:
+    with decoder_errors(), open_image(mime, data) as image:
         facts = ImageInfo(mime=mime, width=image.width, height=image.height)
         try:
             _decode(mime, image)
@@ -65,7 +65,7 @@ def examine(data: bytes) -> ImageInfo:
 
 
 def require_whole(mime: str, data: bytes) -> None:
-    """Raise DamagedImageError where an image is cut off or fails a checksum: what examine finds, without its cost."""
+    """Raise DamagedImageError if an image is cut off or fails a checksum: most of what examine finds, but cheaper."""
     _require_container(mime, data)
     if mime == "image/png":
         require_pixels(data)
@@ -73,13 +73,13 @@ def require_whole(mime: str, data: bytes) -> None:
 
 def _require_container(mime: str, data: bytes) -> None:
     if mime == "image/jpeg":
-        jpeg.is_whole(data)
+        jpeg.require_whole(data)
     elif (check := CHECKS.get(mime)) is not None:
         check(data)
 
 
 def _decode(mime: str, image: ImageFile.ImageFile) -> None:
-    pages = getattr(image, "n_frames", 1) if mime == "image/tiff" else 1  # they lie anywhere in the file
+    pages = getattr(image, "n_frames", 1) if mime == "image/tiff" else 1  # TIFF pages may be anywhere in the file
     size = bytes_per_pixel(mime, image) * image.width * image.height
     with memory.reserve(size if pages == 1 else MAX_MEMORY):
         try:
@@ -89,4 +89,4 @@ def _decode(mime: str, image: ImageFile.ImageFile) -> None:
                 require_size(image)
                 image.load()
         finally:
-            image.close()  # the pixels go before the next picture's come
+            image.close()  # frees the pixels before the next image is decoded

@@ -1,4 +1,4 @@
-"""Whether an image's container ends where it says it ends, and holds what it must; nothing is decoded."""
+"""Container checks: whether an image has its stated length and its required parts, without decoding it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable
 
 from .formats import PNG_MAGIC, DamagedImageError
 
-#: Samples a pixel, by the color type of a PNG.
+#: Samples per pixel, by the color type of a PNG.
 _CHANNELS = {2: 3, 4: 2, 6: 4}
 #: Adam7: the first column and row of each pass of an interlaced PNG, and the steps.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _PIECE = 1 << 20
-#: More is not inflated only to count it: it is decoded before it is sent.
+#: More bytes are not inflated only to be counted: a larger image is decoded before it is sent.
 _INFLATED = 16_000_000
-#: No byte of deflated data becomes more.
+#: The most bytes that one byte of deflated data can become.
 _MOST_INFLATION = 1032
 
 
-def png_is_whole(data: bytes) -> None:
-    """Raise DamagedImageError where a PNG is cut off, has no pixels, or a chunk fails its checksum."""
+def require_whole_png(data: bytes) -> None:
+    """Raise DamagedImageError if a PNG is cut off, has no pixels, or a chunk fails its checksum."""
     position, pixels = len(PNG_MAGIC), 0
     while position + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -40,9 +40,9 @@ def png_is_whole(data: bytes) -> None:
 
 
 def require_pixels(data: bytes) -> None:
-    """Raise DamagedImageError where a PNG holds fewer bytes of pixels than its size asks for.
+    """Raise DamagedImageError if a PNG holds fewer bytes of pixels than its size requires.
 
-    Of a large one only what cannot be true is found.
+    For a large one only an impossible length is detected.
     """
     width, height, depth, color, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     bits = depth * _CHANNELS.get(color, 1)
@@ -68,15 +68,15 @@ def require_pixels(data: bytes) -> None:
         raise DamagedImageError("the PNG is cut off: a part of its pixels is missing")
 
 
-def webp_is_whole(data: bytes) -> None:
-    """Raise DamagedImageError where a WebP is shorter than it says."""
+def require_whole_webp(data: bytes) -> None:
+    """Raise DamagedImageError if a WebP is shorter than its stated length."""
     stated = struct.unpack_from("<I", data, 4)[0] + 8
     if len(data) < stated:
         raise DamagedImageError(f"the WebP is cut off: {len(data)} of {stated} bytes")
 
 
-def gif_is_whole(data: bytes) -> None:
-    """Raise DamagedImageError where a GIF is cut off in any of its frames: the decoder reads the first alone."""
+def require_whole_gif(data: bytes) -> None:
+    """Raise DamagedImageError if a GIF is cut off in any of its frames: the decoder reads only the first."""
     cut = DamagedImageError(f"the GIF is cut off after {len(data)} bytes")
     try:
         position = 13 + _color_table(data[10])
@@ -98,8 +98,8 @@ def _color_table(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def ico_is_whole(data: bytes) -> None:
-    """Raise DamagedImageError where an icon lacks a part of one of its pictures."""
+def require_whole_icon(data: bytes) -> None:
+    """Raise DamagedImageError if an icon lacks a part of one of its images."""
     count = struct.unpack_from("<H", data, 4)[0]
     try:
         ends = [sum(struct.unpack_from("<II", data, 6 + 16 * number + 8)) for number in range(count)]
@@ -109,10 +109,10 @@ def ico_is_whole(data: bytes) -> None:
         raise DamagedImageError(f"the icon is cut off after {len(data)} bytes")
 
 
-#: JPEG is not among them: only its decoder can tell (see jpeg).  The decoders of the others refuse what is cut off.
+#: JPEG is missing here because only its decoder can tell (see jpeg); the decoders of other formats detect a cut.
 CHECKS: dict[str, Callable[[bytes], None]] = {
-    "image/png": png_is_whole,
-    "image/webp": webp_is_whole,
-    "image/gif": gif_is_whole,
-    "image/x-icon": ico_is_whole,
+    "image/png": require_whole_png,
+    "image/webp": require_whole_webp,
+    "image/gif": require_whole_gif,
+    "image/x-icon": require_whole_icon,
 }

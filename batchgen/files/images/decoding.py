@@ -1,4 +1,4 @@
-"""Decoding with Pillow: how much memory at a time, and whose fault it is where it fails."""
+"""Decoding with Pillow: limits its memory, and distinguishes damaged images from failures of this machine."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from .formats import FORMATS, DamagedImageError, UnknownFormatError
 
 #: Pixels, not bytes: a few kilobytes can inflate to gigabytes.  The largest size on offer is 8.3 MP.
 MAX_PIXELS = 64_000_000
-#: What all pictures that are being decoded may take: one of the largest, or many of the usual size.
+#: Bytes that all images being decoded may take: one of the largest, or many of the usual size.
 MAX_MEMORY = 4 * MAX_PIXELS
 
-# Pillow only warns of a size that it thinks too large.  Set once, here: catch_warnings() in many threads at a time
-# leaves the whole process with the filters of whichever thread came last.
+# Pillow only warns of a size that it considers too large.  The filter is set once, here: catch_warnings() in many
+# threads at a time would leave the process with the filters of whichever thread was last.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
-# Remarks on metadata (EXIF, the index of an MPO) would reach the terminal and change nothing about the picture.
+# Warnings about metadata (EXIF, the index of an MPO) would reach the terminal and do not concern the pixels.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-# Pixels lie in blocks of 16 MB.  The C library would keep them for the thread that freed them; larger ones it returns
-# to the system, so that other threads can have them.
+# Pixels are stored in blocks of 16 MB by default.  The C library would keep such blocks for the thread that freed them,
+# but it returns larger ones to the system, for other threads to use.
 _imaging.set_block_size(64 << 20)
 
 
 class Memory:
-    """A number of bytes that threads share; they get their turn in the order in which they came."""
+    """A number of bytes that threads share, first come, first served."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -42,7 +42,7 @@ class Memory:
 
     @contextmanager
     def reserve(self, size: int) -> Iterator[None]:
-        """Wait until *size* bytes are free and hold them; what is larger than the limit waits to be alone."""
+        """Wait until *size* bytes are free and hold them; a larger size than the limit waits for all of it."""
         turn, size = object(), min(size, self._limit)
         with self._changed:
             self._waiting.append(turn)
@@ -60,15 +60,15 @@ class Memory:
                 self._changed.notify_all()
 
 
-#: Of the whole process.
+#: The memory of the whole process.
 memory = Memory(MAX_MEMORY)
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Turn what a decoder raises for a broken image into DamagedImageError, and nothing else.
+def decoder_errors() -> Iterator[None]:
+    """Turn a decoder's errors about the image into DamagedImageError.
 
-    A lack of memory, threads or file descriptors is this machine's: it says nothing about the image.
+    A lack of memory, threads or file descriptors is a failure of this machine, and passes unchanged.
     """
     try:
         yield
@@ -79,7 +79,7 @@ def explained() -> Iterator[None]:
             raise
         raise _decode_error(error) from error
     except Exception as error:
-        # Pillow raises OSError, SyntaxError, ValueError, struct.error, ... for broken files, by format
+        # Pillow raises OSError, SyntaxError, ValueError, struct.error, ... for damaged files, by format.
         raise _decode_error(error) from error
 
 
@@ -93,15 +93,16 @@ def _decode_error(error: Exception) -> Exception:
 
 
 def open_image(mime: str, data: bytes) -> ImageFile.ImageFile:
-    """Return the image with its size known and no pixel decoded.
+    """Open an image without decoding its pixels.
 
-    Raises UnknownFormatError where this build of Pillow lacks the format, DamagedImageError for too many pixels.
+    Raises UnknownFormatError if this build of Pillow lacks the format, DamagedImageError for too many pixels.
     """
-    known = FORMATS[mime]
-    if known.feature is not None and not features.check(known.feature):
-        raise UnknownFormatError(f"Pillow reads no {known.pillow} on this machine", known.extension)
-    import_module(f"PIL.{known.plugin}")  # Pillow would import all of its plugins to find one
-    image = Image.open(io.BytesIO(data), formats=(known.pillow,))
+    image_format = FORMATS[mime]
+    if image_format.feature is not None and not features.check(image_format.feature):
+        message = f"Pillow cannot read {image_format.pillow} on this machine"
+        raise UnknownFormatError(message, image_format.extension)
+    import_module(f"PIL.{image_format.plugin}")  # Pillow would import all of its plugins to find one
+    image = Image.open(io.BytesIO(data), formats=(image_format.pillow,))
     require_size(image)
     return image
 
@@ -113,7 +114,7 @@ def require_size(image: Image.Image) -> None:
 
 
 def bytes_per_pixel(mime: str, image: Image.Image) -> int:
-    """Return how many bytes a pixel takes while the image is decoded."""
+    """Return the bytes that a pixel takes while the image is decoded."""
     most = FORMATS[mime].memory
     if most > 4:
         return most

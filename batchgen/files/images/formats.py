@@ -1,4 +1,4 @@
-"""The image formats that are read, and what bytes of any other kind seem to be."""
+"""Image formats: those that can be read, and guesses at any others."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class DamagedImageError(ValueError):
 
 
 class UnknownFormatError(DamagedImageError):
-    """The bytes may well be a picture, but of a format that cannot be decoded here; buying it again brings the same.
+    """The bytes may be an image of a format that cannot be decoded here; another attempt would return the same.
 
-    ``extension`` is the best guess for a file that keeps them, without a dot.
+    ``extension`` is the best guess for a file name, without a dot.
     """
 
     def __init__(self, message: str, extension: str) -> None:
@@ -23,16 +23,16 @@ class UnknownFormatError(DamagedImageError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Format:
-    """One image format: its file extension, and how Pillow calls it.
+    """One image format: its file extension, and its names in Pillow.
 
-    ``memory`` is the most bytes per pixel that decoding holds at a time, the picture itself included.
+    ``memory`` is the most bytes per pixel that decoding holds at a time, including the image itself.
     """
 
     extension: str
     pillow: str
     plugin: str
     memory: int = 8
-    feature: str | None = None  #: the part that a build of Pillow may lack
+    feature: str | None = None  #: the feature that a build of Pillow may lack
 
 
 FORMATS = {
@@ -49,7 +49,7 @@ FORMATS = {
     "image/qoi": Format(extension="qoi", pillow="QOI", plugin="QoiImagePlugin"),
 }
 EXTENSIONS = {mime: known.extension for mime, known in FORMATS.items()}
-#: The formats that providers take as source images.
+#: The formats that providers accept as source images.
 SOURCE_TYPES = ("image/png", "image/jpeg", "image/webp")
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -68,10 +68,10 @@ _STARTS = {
 _HEAD = 4096
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _NETPBM = re.compile(rb"P[56]\s(?:#[^\n]*\n|\s)*\d")
-#: Brands of an ISO base media file, and the extension that such files have.
+#: Brands of an ISO base media file, with the file extension.
 _BRANDS = {b"heic": "heic", b"heix": "heic", b"heim": "heic", b"heis": "heic", b"hevc": "heic", b"hevx": "heic",
            b"mif1": "heic", b"msf1": "heic", b"crx ": "cr3"}  # fmt: skip
-#: Formats that are no use to decode here, by their first bytes.
+#: Formats that are not decoded here, by their first bytes.
 _OTHERS = {
     b"\xff\x0a": "jxl",
     b"\0\0\0\x0cJXL \r\n\x87\n": "jxl",
@@ -83,14 +83,14 @@ _OTHERS = {
     b"PK\x03\x04": "zip",
     b"\x1a\x45\xdf\xa3": "webm",
 }
-# Atomic: of many comments in a row, each could else end at any of the later ones, in every combination.
+# Atomic groups: otherwise each of many comments could end at any later one, in every combination.
 _SVG = re.compile(rb"(?>\s++|<\?xml[^>]*+>|<!--.*?-->|<!DOCTYPE\s++svg[^>]*+>)*+<(?:\w+:)?svg[\s>]", re.DOTALL)
-#: No text holds these, in whatever 8-bit code.
+#: Bytes that do not occur in text, in any 8-bit encoding.
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 def sniff(data: bytes) -> str | None:
-    """Return the mime type that the first bytes announce, or None if it is not one of FORMATS."""
+    """Return the mime type that the first bytes indicate, or None if it is not one of FORMATS."""
     for magic, mime in _STARTS.items():
         if data.startswith(magic):
             return mime
@@ -106,19 +106,19 @@ def sniff(data: bytes) -> str | None:
 
 
 def refusal(data: bytes) -> DamagedImageError:
-    """Return why *data*, which is none of FORMATS, is refused: as damage, or as a format that is not known."""
+    """Return the error for *data* in none of FORMATS: it is damaged, or of an unknown format."""
     start = data[:16].decode("latin-1").encode("unicode_escape").decode()
-    what = f"({len(data)} bytes, starting with {start!r})"
+    facts = f"({len(data)} bytes, starting with {start!r})"
     guess = _guess(data)
     if guess is None:
-        return DamagedImageError(f"not an image {what}")
+        return DamagedImageError(f"not an image {facts}")
     name = "an unknown format" if guess == "bin" else f"the format {guess.upper()}"
-    return UnknownFormatError(f"the image is of {name}, which cannot be read here {what}", guess)
+    return UnknownFormatError(f"the image has {name}, which cannot be read here {facts}", guess)
 
 
 def _guess(data: bytes) -> str | None:
-    """Return the extension for bytes that may be a picture of another format; None where they cannot be one."""
-    # a byte order mark is text, and so is all that looks like it; of text only SVG is a picture
+    """Return the extension for bytes that may be an image of another format; None if they cannot be one."""
+    # Text is not an image unless it is SVG, which may begin with a byte order mark.
     plain = data.removeprefix(b"\xef\xbb\xbf")
     if _SVG.match(plain[:_HEAD]):
         return "svg"

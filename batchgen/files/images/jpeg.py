@@ -1,13 +1,13 @@
-"""Whether a JPEG is whole: every segment, every scan, and every pixel.  Bytes after its end do not count.
+"""JPEG check: whether every segment, every scan and every pixel is there.  Bytes after the end do not count.
 
-A decoder fills up what is missing with grey and only warns, and Pillow keeps the warning to itself; an end marker
-behind half a picture therefore looks like a whole one.  Two questions to the decoder find it out:
+A decoder fills missing parts with grey and only warns, and Pillow hides the warning; an end marker after half an image
+therefore looks like a complete one.  Two experiments with the decoder reveal it:
 
-- A picture of one scan is decoded without its end marker: the decoder asks for more where rows are missing.
+- An image of one scan is decoded without its end marker: the decoder asks for more data if rows are missing.
   Of 122,000 cuts this missed 44, all of them by at most three bytes.
-- A picture of several scans is decoded twice, with other bytes behind the last scan: where they change the picture,
-  the scan was not complete.  Earlier scans are complete where another follows, and the headers of the scans tell
-  whether one is missing altogether.
+- An image of several scans is decoded twice, with different bytes after the last scan: if they change the image, the
+  scan was not complete.  Earlier scans are complete if another one follows, and the headers of the scans show whether
+  one is missing altogether.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from functools import partial
 
 from PIL import JpegImagePlugin
 
-from .decoding import MAX_PIXELS, explained, memory
+from .decoding import MAX_PIXELS, decoder_errors, memory
 from .formats import DamagedImageError
 
-# A marker may follow any number of bytes ff.  No search may count a long run of them again from each of its bytes.
+# A marker may follow any number of bytes ff.  The patterns must not scan a long run of them again from each byte.
 _MARKER = re.compile(rb"\xff([\x01-\xfe])")
 _SCAN_END = re.compile(rb"(?<!\xff)\xff++[^\x00\xd0-\xd7]")
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 #: Markers without a segment.
 _BARE = frozenset({0x01, *range(0xD0, 0xD8)})
-#: Start of frame; of these the decoder always takes baseline, extended sequential and progressive Huffman.
+#: Start of frame; every decoder supports baseline, extended sequential and progressive Huffman.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _USUAL, _PROGRESSIVE = (0xC0, 0xC1, 0xC2), 0xC2
-#: The decoder looks eight bytes ahead.  Which bits would complete a last block depends on the picture's own codes:
-#: hardly ever do both of these.
+#: The decoder looks eight bytes ahead.  Which bits would complete a last block depends on the image's own codes:
+#: both of these hardly ever do.
 _LOOKAHEADS = (bytes(8), b"\xaa" * 8)
-#: In a larger picture the last block counts for nothing.
+#: Pixels; in a larger image the last block is negligible.
 _SMALL = 1_000_000
-#: Bits that decode to anything but an empty block, without a marker.
+#: Bytes that decode to anything but an empty block, and contain no marker.
 _OTHER = bytes(number * 167 % 251 for number in range(512))
-#: A coefficient takes two bytes, for each of three or four colors; the picture four.
+#: A coefficient takes two bytes, for each of three or four colors; the image takes four.
 _PROGRESSIVE_BYTES = 12
 _STRIP = 256
 _TAIL = bytes((0xFF, _END))
@@ -49,7 +49,7 @@ _TAIL = bytes((0xFF, _END))
 
 @dataclass(kw_only=True, slots=True)
 class _Layout:
-    """What the segments of a JPEG say."""
+    """The structure of a JPEG, by its segments."""
 
     frame: int = 0
     precision: int = 8
@@ -64,31 +64,31 @@ class _Layout:
 
     @property
     def usual(self) -> bool:
-        """Tell whether this is a kind of JPEG that every decoder reads."""
+        """Return whether every decoder reads this kind of JPEG."""
         return self.frame in _USUAL and self.precision == 8
 
     @property
     def complete(self) -> bool:
-        """Tell whether every component has come, and each coefficient that was begun with all its bits."""
+        """Return whether every component is there, and all bits of each coefficient that was begun."""
         begun = {component for component, _ in self.missing}
         return begun >= self.components and not any(self.missing.values())
 
 
 def is_usual(data: bytes) -> bool:
-    """Tell whether a whole JPEG is of a kind that every decoder reads."""
+    """Return whether every decoder reads this kind of JPEG."""
     return _layout(data).usual
 
 
-def is_whole(data: bytes) -> None:
-    """Raise DamagedImageError where a part of a JPEG is missing."""
+def require_whole(data: bytes) -> None:
+    """Raise DamagedImageError if a part of a JPEG is missing."""
     layout = _layout(data)
     cut = DamagedImageError("the JPEG is cut off: a part of the picture is missing")
     if not layout.complete:
         raise cut
     if not layout.usual or layout.width * layout.height > MAX_PIXELS:
-        return  # arithmetic coding leaves out zeros at the end, and what is too large is not decoded at all
+        return  # arithmetic coding omits zeros at the end, and too large an image is not decoded at all
     try:
-        with explained():
+        with decoder_errors():
             if not (_needs_no_more if layout.single else _ends_complete)(data, layout):
                 raise cut
     except DamagedImageError as error:
@@ -102,7 +102,7 @@ def _needs_no_more(data: bytes, layout: _Layout) -> bool:
 
 def _decodes(data: bytes) -> bool:
     with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
-        # an eighth of the size: the bits are all read, but few pixels are computed
+        # At an eighth of the size all bits are read, but few pixels are computed.
         image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
         try:
             image.load()
@@ -129,7 +129,7 @@ def _pixels(data: bytes) -> bytes:
 
 
 def _layout(data: bytes) -> _Layout:
-    """Read the segments up to the end marker; raise DamagedImageError where they do not lead there."""
+    """Read the segments up to the end marker; raise DamagedImageError if there is none."""
     layout, position = _Layout(), 2
     cut = partial(DamagedImageError, f"the JPEG is cut off after {len(data)} bytes")
     while found := _MARKER.search(data, position):
@@ -144,7 +144,7 @@ def _layout(data: bytes) -> _Layout:
         end = position + length
         if marker == _START or length < 2 or end > len(data):
             raise cut()
-        _note(layout, marker, data[position + 2 : end])
+        _read_header(layout, marker, data[position + 2 : end])
         position = end
         if marker == _SCAN:
             after = _SCAN_END.search(data, end)
@@ -155,8 +155,8 @@ def _layout(data: bytes) -> _Layout:
     raise cut()
 
 
-def _note(layout: _Layout, marker: int, segment: bytes) -> None:
-    """Take in what the header of a frame or a scan says."""
+def _read_header(layout: _Layout, marker: int, segment: bytes) -> None:
+    """Read the header of a frame or a scan into *layout*."""
     try:
         if marker in _FRAMES:
             layout.frame = marker

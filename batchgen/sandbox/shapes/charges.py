@@ -50,9 +50,9 @@ def _own_key(fee: str, upstream: str) -> Callable[[Bill, float], Bill]:
 def _zero_beside(bill: Bill, _: float) -> Bill:
     """Return a bill with tokens under the older names and zeros under the newer ones."""
     usage = bill.usage
-    given, made = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
-    zeros = {"input_tokens": 0, "output_tokens": 0, "prompt_tokens": given, "completion_tokens": made}
-    return replace(bill, usage={**zeros, "total_tokens": given + made})
+    tokens_in, tokens_out = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    zeros = {"input_tokens": 0, "output_tokens": 0, "prompt_tokens": tokens_in, "completion_tokens": tokens_out}
+    return replace(bill, usage={**zeros, "total_tokens": tokens_in + tokens_out})
 
 
 def _zero_details(bill: Bill, _: float) -> Bill:

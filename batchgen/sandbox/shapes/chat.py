@@ -47,8 +47,8 @@ def _parts_inline(draft: Draft) -> Json:
 
 def _echo(draft: Draft) -> Json:
     """Return the picture after a text and every source image of the request."""
-    sent = [_image(source) for source in draft.sources]
-    return {"content": "From your image:", "images": [*sent, _image(data_url(draft.pictures[0]))]}
+    sources = [_image(source) for source in draft.sources]
+    return {"content": "From your image:", "images": [*sources, _image(data_url(draft.pictures[0]))]}
 
 
 def _echo_only(draft: Draft) -> Json:

@@ -31,8 +31,8 @@ def _echo_400(draft: Draft) -> Package:
 
 def _echo_422(draft: Draft) -> Package:
     message = "String should have at most 10 characters"
-    found = {"type": "string_too_long", "loc": ["body", "prompt"], "msg": message, "input": draft.order.prompt}
-    return _answer(422, {"detail": [found]})
+    error = {"type": "string_too_long", "loc": ["body", "prompt"], "msg": message, "input": draft.order.prompt}
+    return _answer(422, {"detail": [error]})
 
 
 def _echo_403(draft: Draft) -> Package:

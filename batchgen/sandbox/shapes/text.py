@@ -25,7 +25,7 @@ def _error(value: object) -> Callable[[Reply, Draft], Reply]:
     return lambda reply, _: changed(reply, {**reply.payload, "error": value})
 
 
-def _one_less(order: Order) -> Order:
+def _one_fewer(order: Order) -> Order:
     return replace(order, n=max(1, order.n - 1))
 
 
@@ -79,9 +79,9 @@ ERRORS_BESIDE = {
     "error-list": Shape(about="a list of notes as error", reply=_error(["upscaled by the provider"])),
     "error-beside": Shape(about="a real error next to a good picture", reply=_error(_CODED)),
     "error-beside-less": Shape(
-        about="a real error next to one picture fewer than requested", ordered=_one_less, reply=_error(_CODED)
+        about="a real error next to one picture fewer than requested", ordered=_one_fewer, reply=_error(_CODED)
     ),
     "item-filtered": Shape(
-        about="an entry without a picture after the good ones", endpoint="images", ordered=_one_less, reply=_items_null
+        about="an entry without a picture after the good ones", endpoint="images", ordered=_one_fewer, reply=_items_null
     ),
 }

@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 #: Dies when two answers are sealed in the spool, before either is read, and a third is coming in.
 DIE_SEALED = """
 import os, signal, threading, time
-import batchgen.engine.executor as p
+import batchgen.perform as p
 both = threading.Barrier(2)
 def die(self, talk, head, sink):
     both.wait()

@@ -1,0 +1,222 @@
+"""The status of a batch, its jobs and runs, as lines and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...money import show_credits, show_usd
+from .format import count, credits_, money, short, table, usd
+
+if TYPE_CHECKING:
+    from ...job import Job
+    from ...store.ledger import Calls, Counts, Failure, UsageLine
+    from ...store.records import AttemptRecord, Bill, Run
+    from ...task import Task
+
+_PARAMETERS = (
+    "size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed"
+)  # fmt: skip
+_ATTEMPT = ("id", "provider", "account", "state", "cause", "message", "code", "status", "request_id")
+
+
+def _fields(value: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in names}
+
+
+def status_lines(
+    batch: str, counts: Counts, usage: Sequence[UsageLine], failures: Sequence[Failure], *, cut_off: int = 0
+) -> list[str]:
+    """Return the screen of ``status``; *cut_off*: running jobs are those that a run was cut off with."""
+    states = [
+        f"{number} {'in flight when a run was cut off' if state == 'running' and cut_off else state}"
+        for state in ("done", "running", "pending", "failed", "unknown", "cancelled")
+        if (number := getattr(counts, state))
+    ]
+    lines = [
+        f"{batch}: {count(counts.total, 'job')}: {', '.join(states) or 'none'}",
+        f"images    {counts.images}",
+        *money_lines(usage),
+    ]
+    if counts.orphaned:
+        hint = "no longer in the manifest; their files stay (batchgen list --status orphaned)"
+        lines.append(f"orphaned  {count(counts.orphaned, 'job')} {hint}")
+    return lines + failure_lines(failures)
+
+
+def money_lines(lines: Sequence[UsageLine]) -> list[str]:
+    """Return what was spent, and what may have been."""
+    from ...store.ledger import add
+
+    known = [line.usd for line in lines if line.usd is not None]
+    parts = {
+        basis: sum(line.usd_by_basis.get(basis, 0) for line in lines) for basis in ("reported", "priced", "estimated")
+    }
+    detail = ", ".join(f"{usd(nano)} {basis}" for basis, nano in parts.items() if nano)
+    unpriced = sum(line.unpriced for line in lines if not line.at_risk)
+    spent = usd(sum(known)) if known or not unpriced else "unknown"
+    texts = [f"spent     {spent}" + (f" ({detail})" if detail else "")]
+    for provider in sorted({line.provider for line in lines if line.credits}):
+        total = add([line.credits for line in lines if line.provider == provider])
+        texts.append(f"          {credits_(total)} credits at {provider}")
+    if unpriced:
+        texts.append(f"          {count(unpriced, 'attempt')} without a price in USD (credits only, or no tariff)")
+    if at_risk := sum(line.at_risk for line in lines):
+        risk = add([line.at_risk_usd for line in lines if line.at_risk])
+        texts.append(f"at risk   {usd(risk)} for {count(at_risk, 'attempt')} that may have been charged")
+    return texts
+
+
+def failure_lines(failures: Sequence[Failure]) -> list[str]:
+    """Return the failures by cause, each with an example."""
+    lines = []
+    for number, failure in enumerate(failures):
+        head = "failed    " if number == 0 else "          "
+        example = f"{'such as ' if failure.count > 1 else 'job '}{short(failure.key, 40)}"
+        lines.append(f"{head}{failure.count} {failure.cause}, {example}: {short(failure.message, 100)}")
+    return lines
+
+
+def call_lines(calls: Sequence[Calls]) -> list[str]:
+    """Return how the requests to each provider ended, and for which provider it was the fallback."""
+    ends: dict[str, list[str]] = {}
+    for call in calls:
+        home = f" for {call.home}" if call.home != call.provider else ""
+        ends.setdefault(call.provider, []).append(f"{call.count} {call.outcome}{home}")
+    return [
+        f"{'' if number else 'calls':<10}{provider}: {', '.join(texts)}"
+        for number, (provider, texts) in enumerate(ends.items())
+    ]
+
+
+def job_document(job: Job, bill: Bill) -> dict[str, Any]:
+    """Return a job as ``export`` and ``list --json`` print it."""
+    files = [
+        _fields(file, "path", "sha256") | {"bytes": file.size_bytes} | _fields(file, "width", "height", "mime")
+        for file in bill.files
+    ]
+    return {
+        "id": job.key,
+        "batch": job.batch,
+        "state": job.state.value,
+        "cause": job.cause,
+        "kind": job.task.kind.value,
+        "provider": bill.provider or job.task.provider,
+        "model": job.task.model,
+        "prompt": job.task.prompt,
+        "attempts": bill.attempts,
+        "usd": show_usd(bill.usd),
+        "credits": show_credits(bill.credits),
+        "files": files,
+    }
+
+
+def job_table(jobs: Iterable[tuple[Job, Bill]]) -> list[str]:
+    """Return the table of ``list``."""
+    rows = [
+        [
+            job.key,
+            job.state.value,
+            job.cause or "",
+            bill.provider or job.task.provider,
+            bill.attempts,
+            short(job.task.prompt, 60),
+        ]
+        for job, bill in jobs
+    ]
+    return table(rows, ("id", "state", "cause", "provider", "attempts", "prompt"), right=(4,))
+
+
+def run_documents(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return the runs for ``list runs --json``."""
+    return [
+        {
+            "id": run.id,
+            "started": run.started_at.isoformat(),
+            "ended": run.ended_at.isoformat() if run.ended_at else None,
+            "exit_code": run.exit_code,
+            "command": run.command,
+        }
+        for run in runs
+    ]
+
+
+def run_table(runs: Sequence[Run], running: str | None) -> list[str]:
+    """Return the table of ``list runs``; *running*: the id of the one in progress."""
+
+    def ending(run: Run) -> str:
+        if run.exit_code is not None:
+            return str(run.exit_code)
+        return "still running" if run.id == running else "cut off"
+
+    rows = [[run.id, f"{run.started_at:%Y-%m-%d %H:%M:%S}", ending(run), run.command] for run in runs]
+    return table(rows, ("run", "started (UTC)", "ended with", "command"))
+
+
+def show_document(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, task: str) -> dict[str, Any]:
+    """Return one job for ``show --json``; *task* is its task as JSON text."""
+    return job_document(job, bill) | {
+        "task": json.loads(task),
+        "fingerprint": job.fingerprint,
+        "tags": list(job.tags),
+        "at_risk": {
+            "attempts": bill.at_risk,
+            "usd": show_usd(bill.at_risk_usd),
+            "credits": show_credits(bill.at_risk_credits),
+        },
+        "attempt_log": [
+            _fields(attempt, *_ATTEMPT) | {"started": attempt.started_at.isoformat(), "seconds": attempt.seconds}
+            for attempt in attempts
+        ],
+    }
+
+
+def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, overrides: str) -> Iterator[str]:
+    """Yield the lines of ``show``; *overrides*: what a retry has overridden, or ""."""
+    task = job.task
+    yield f"{job.key}: {job.state.value}{f' ({job.cause})' if job.cause else ''}"
+    yield f"prompt    {task.prompt}"
+    yield f"request   {task.kind.value} by {task.provider}, {task.model}{_parameters(task)}"
+    if overrides:
+        yield f"with      {overrides}    set by a retry"
+    if job.route is not None:
+        yield f"fallback  {', '.join(job.route.others)}"
+    for source in (*task.images, *([task.mask] if task.mask else [])):
+        yield f"source    {source.url or source.path}"
+    for file in bill.files:
+        yield f"file      {file.path}  {file.width}x{file.height}, {file.size_bytes} bytes, sha256 {file.sha256}"
+    nothing = bill.at_risk and bill.usd is None and not bill.credits
+    yield f"cost      {'nothing is booked' if nothing else money(bill.usd, bill.credits)}"
+    if bill.at_risk:
+        risk = money(bill.at_risk_usd, bill.at_risk_credits)
+        yield f"at risk   {risk} for {count(bill.at_risk, 'attempt')} that may have been charged"
+    for number, attempt in enumerate(attempts, 1):
+        yield f"attempt {number} {_attempt(attempt, task.provider)}"
+
+
+def _attempt(attempt: AttemptRecord, home: str) -> str:
+    took = f"{attempt.seconds:.1f} s" if attempt.seconds is not None else "open"
+    result = attempt.state
+    if attempt.cause:
+        status = f"HTTP {attempt.status}, " if attempt.status else ""
+        result = f"{attempt.cause}: {status}{short(attempt.message or '', 300)}"
+    lane = ""
+    if attempt.provider != home or attempt.account:
+        lane = f"{attempt.provider}{f'@{attempt.account}' if attempt.account else ''}  "
+    request_id = f" [{attempt.request_id}]" if attempt.request_id else ""
+    return f"{attempt.started_at:%Y-%m-%d %H:%M:%S} UTC  {took}  {lane}{result}{request_id}"
+
+
+def _parameters(task: Task) -> str:
+    return "".join(f", {name} {value}" for name in _PARAMETERS if (value := getattr(task, name)) is not None)
+
+
+def csv_rows(lines: Iterable[Mapping[str, Any]], *, copied: bool = False) -> Iterator[list[object]]:
+    """Yield the rows of ``export --format csv``: one per file, or one for a job without files."""
+    heads = ["id", "batch", "state", "cause", "kind", "provider", "model", "prompt", "attempts", "usd", "credits"]
+    of_file = ["path", "sha256", "bytes", "width", "height", "mime", *(["copy"] if copied else [])]
+    yield [*heads, *of_file]
+    for line in lines:
+        for file in line["files"] or [{}]:
+            yield [*(line[name] for name in heads), *(file.get(name) for name in of_file)]
