@@ -85,7 +85,7 @@ def needs_attention(result: RunResult) -> bool:
     if result.exit_code in (ExitCode.OK, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         return False
     repeated = result.previous_exit_code == result.exit_code and not result.images
-    if result.exit_code != ExitCode.STOPPED or any(lane.held and lane.left for lane in result.lanes):
+    if result.exit_code != ExitCode.STOPPED or any(lane.paused and lane.left for lane in result.lanes):
         return not repeated
     closures = {str(lane.closed) for lane in result.lanes if lane.closed is not None and lane.left}
     if any(lane.final and lane.left for lane in result.lanes) or closures & {"doubt", "no-image"}:
