@@ -76,12 +76,12 @@ def test_a_quota_that_is_used_up_is_told_with_its_time():
     ("ended", "line"),
     [
         (end("a@K1", Closure.MONEY, "no credit", left=3), "stopped   a@K1: out of money: no credit (3 pending)"),
-        (end("a", Closure.DOWN), "stopped   a: out of reach"),
+        (end("a", Closure.DOWN), "stopped   a: unreachable"),
         (
             end("a", Closure.DENIED, "bad value", cause=Cause.INVALID),
             "stopped   a: the first jobs were all refused alike, which looks like a mistake in its settings: bad value",
         ),
-        (end("a", Closure.DOWN, "oops", cause=Cause.ERROR), "stopped   a: answered nothing but errors: oops"),
+        (end("a", Closure.DOWN, "oops", cause=Cause.ERROR), "stopped   a: answered only with errors: oops"),
         (end("a", Closure.BUDGET, "the budget of today is used up"), "stopped   a: the budget of today is used up"),
     ],
     ids=["money", "down", "alike", "errors", "budget"],
