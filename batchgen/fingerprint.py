@@ -1,6 +1,7 @@
-"""What decides whether a job is redone: a hash of all that is asked for, by numbered rules.  Pure.
+"""Fingerprints: hashes of what jobs request; a job whose fingerprint changes is redone.  Pure.
 
-A new rule gets a new number beside the old ones, so that no job of an older table ever looks changed.
+A fingerprint starts with the number of its rule.  Old rules are kept, so that no job of an older database looks
+changed.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from .task import Source, Task
 
 _SENT = ("size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
 
-#: Models by the name under which they were first hashed: a model that is renamed asks for nothing else.
+#: The names under which renamed models were first hashed: a new name does not change the request.
 _FIRST_NAMES = {
     "gemini-3.1-flash-image": "gemini-3.1-flash-image-preview",
     "gemini-3-pro-image": "gemini-3-pro-image-preview",
 }
 
-#: In a mark, stands before what was asked for beside the manifest; see ``amend``.
-AMENDED = "+"
+#: Separates a fingerprint from overrides; see ``planning.overrides``.
+OVERRIDDEN = "+"
 
-#: Stands where the prompt will stand.
+#: Placeholder for the prompt.
 _GAP = "\0"
 _GAP_JSON = encode_basestring_ascii(_GAP).encode()
 
@@ -33,9 +34,9 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=T
 
 
 def asked(task: Task) -> dict[str, Any]:
-    """Return all that *task* asks for but its images.
+    """Return everything that *task* requests except for images.
 
-    Who is asked is not part of it: a job that moves to another provider is the same job.
+    The provider is not part of it: a job that moves to another provider is the same job.
     """
     model = _FIRST_NAMES.get(task.model, task.model)
     content: dict[str, Any] = {"kind": task.kind.value, "model": model, "prompt": task.prompt}
@@ -49,7 +50,7 @@ def asked(task: Task) -> dict[str, Any]:
 
 
 def _first(task: Task) -> dict[str, Any]:
-    """Rule 1: what is asked, with the content of source images, and the number of images where there are several."""
+    """Rule 1: the request, the content of its source images, and the number of images if there are several."""
     content = asked(task) | {"rules": "1"}
     if task.images:
         content["images"] = [_identity(source) for source in task.images]
@@ -60,9 +61,9 @@ def _first(task: Task) -> dict[str, Any]:
     return content
 
 
-#: What is hashed, by the rule's number.
+#: What each rule hashes, by its number.
 RULES: Mapping[str, Callable[[Task], Mapping[str, Any]]] = {"1": _first}
-#: The rule by which jobs are marked today.
+#: The rule of new fingerprints.
 CURRENT = "1"
 
 
@@ -71,21 +72,20 @@ def fingerprint(task: Task, rule: str = CURRENT) -> str:
     return f"{rule}:{digest(RULES[rule](task))}"
 
 
-def unchanged(known: str, task: Task, mark: str) -> bool:
-    """Tell whether the job marked *known* in the table asks for what *task* asks, whose mark today is *mark*.
+def unchanged(stored: str, task: Task, current: str) -> bool:
+    """Return whether a job with the fingerprint *stored* requests the same as *task*, whose fingerprint is *current*.
 
-    A job of an older version is compared by the rule of that version.  What was asked for beside the manifest changes
-    nothing, as long as the manifest asks for what it asked then.
+    A job of an older version is compared by the rule of that version.  Overrides are ignored unless *current* has some.
     """
-    known = known if AMENDED in mark else known.partition(AMENDED)[0]
-    if known == mark or known == _as_declared(task):
+    stored = stored if OVERRIDDEN in current else stored.partition(OVERRIDDEN)[0]
+    if stored == current or stored == _as_declared(task):
         return True
-    rule = known.partition(":")[0]
-    return rule != CURRENT and rule in RULES and fingerprint(task, rule) == known
+    rule = stored.partition(":")[0]
+    return rule != CURRENT and rule in RULES and fingerprint(task, rule) == stored
 
 
 def _as_declared(task: Task) -> str | None:
-    """Return the mark of a job whose model its user had declared under the name that it has now; None for others."""
+    """Return the fingerprint if the user had declared the model under its present name; None for other models."""
     if task.model not in _FIRST_NAMES:
         return None
     return f"1:{digest({**_first(task), 'model': task.model})}"
@@ -98,25 +98,25 @@ def digest(content: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Digests of contents that differ in nothing but their prompt, at a tenth of the work for each."""
+    """Computes digests of contents that differ only in the prompt, at a tenth of the cost."""
 
     content: Mapping[str, Any]
     _head: Any = field(init=False, repr=False, compare=False)
     _tail: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # the last one: ``extra`` stands before it and may hold anything
+        # The last match is the prompt: ``extra`` precedes it and may contain anything.
         head, _, tail = _encode({**self.content, "prompt": _GAP}).encode().rpartition(b'"prompt":' + _GAP_JSON)
         object.__setattr__(self, "_head", hashlib.sha256(head + b'"prompt":'))
         object.__setattr__(self, "_tail", tail)
 
     @classmethod
     def of(cls, task: Task) -> Stamp:
-        """Return what stamps tasks like *task*, whatever their prompt, by the current rule."""
+        """Return the stamp of tasks like *task* by the current rule, whatever their prompt."""
         return cls(RULES[CURRENT](replace(task, prompt=_GAP)))
 
     def hexdigest(self, prompt: str) -> str:
-        """Return what ``digest`` would, of the content with this *prompt*."""
+        """Return the digest of the content with this *prompt*."""
         hashed = self._head.copy()
         hashed.update(encode_basestring_ascii(prompt).encode() + self._tail)
         return str(hashed.hexdigest())

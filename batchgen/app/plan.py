@@ -19,7 +19,9 @@ from ..manifest import Batch
 from ..manifest.budgets import DAY
 from ..manifest.overrides import Overlay
 from ..money import nano_usd
-from ..planning.plan import Plan, PlanContext, Table, Tell, compare
+from ..planning.compare import OnJob, Table, compare
+from ..planning.estimate import PlanContext
+from ..planning.plan import Plan
 from ..planning.selection import Selection
 from ..providers.presets import preset_names
 from ..providers.pricing import charge
@@ -81,7 +83,7 @@ def plan(
     keep_changed: bool = False,
     again: Container[str] | None = None,
     alone: bool = True,
-    tell: Tell | None = None,
+    tell: OnJob | None = None,
     changes_all: bool = False,
     budget: int | None = None,
 ) -> Plan:
@@ -104,15 +106,15 @@ def plan(
         found = compare(
             batch,
             known,
-            facts=facts(project, batch, reader),
+            context=facts(project, batch, reader),
             selection=selection,
             keep_changed=keep_changed,
             again=again,
             alone=alone,
-            tell=tell,
+            on_job=tell,
             changes_all=changes_all,
         )
-    found = replace(found, purses=caps)
+    found = replace(found, budgets=caps)
     if found.absent:
         raise NotFound(
             f"no job of {batch.name} has the id {', '.join(found.absent)}; nothing was sent.  "

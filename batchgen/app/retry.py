@@ -12,7 +12,7 @@ import anyio
 from ..errors import BatchgenError, NotFound
 from ..job import Job, Requeued
 from ..manifest import Batch
-from ..planning.overrides import Amended, Said, of_mark
+from ..planning.overrides import OverriddenJobs, Overrides, overrides_of
 from ..planning.selection import Selection
 from ..providers.profile import Profile
 from ..store.reader import Reader
@@ -25,19 +25,19 @@ from .project import Project
 def with_earlier_overrides(project: Project, reader: Reader, batch: Batch) -> Batch:
     """Return *batch* as earlier retries ask for it, as far as its manifest asks for what it asked then."""
     ids = {found.name: found.id for found in reader.batches()}
-    marks = reader.lookup(ids[batch.name]).amended() if batch.name in ids else {}
+    marks = reader.lookup(ids[batch.name]).overridden() if batch.name in ids else {}
     if not marks:
         return batch
     profiles = dict(batch.profiles)
-    named = {str(said["provider"]) for mark in marks.values() if "provider" in (said := of_mark(mark))}
+    named = {str(said["provider"]) for mark in marks.values() if "provider" in (said := overrides_of(mark))}
     for name in named - set(profiles):
         with suppress(BatchgenError):  # nobody offers it any more: those jobs follow their manifest
             profiles[name] = _profile(project, batch, name)
-    jobs = Amended(jobs=batch.jobs, said={}, marks=marks, profiles=profiles)
+    jobs = OverriddenJobs(jobs=batch.jobs, overrides={}, fingerprints=marks, profiles=profiles)
     return replace(batch, jobs=jobs, profiles=profiles)
 
 
-def with_overrides(project: Project, batch: Batch, keys: Iterable[str], said: Said) -> Batch:
+def with_overrides(project: Project, batch: Batch, keys: Iterable[str], said: Overrides) -> Batch:
     """Return *batch* with *said* for the jobs *keys*; raise UsageError where there is no such provider."""
     if not said:
         return batch
@@ -45,7 +45,7 @@ def with_overrides(project: Project, batch: Batch, keys: Iterable[str], said: Sa
     profiles = dict(batch.profiles)
     if name is not None and name not in profiles:
         profiles[name] = _profile(project, batch, name)
-    jobs = Amended(jobs=batch.jobs, said=dict.fromkeys(keys, said), marks={}, profiles=profiles)
+    jobs = OverriddenJobs(jobs=batch.jobs, overrides=dict.fromkeys(keys, said), fingerprints={}, profiles=profiles)
     return replace(batch, jobs=jobs, profiles=profiles)
 
 

@@ -1,4 +1,4 @@
-"""What a changed job asks for now, beside what the job table has it asking for.  A decision: pure."""
+"""Diff: how the request of a changed job differs from the one in the job database.  Pure."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ..task import Source, Task
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """One field of a job, before and after; None: nothing was said."""
+    """One field of a job, before and after; None is not set."""
 
     field: str  #: as in a manifest; "extra.style" inside of ``extra``
     before: Any
     after: Any
-    note: str = ""  #: in words, where before and after read the same
+    note: str = ""  #: explains the difference if before and after read the same
 
     def as_json(self) -> dict[str, Any]:
         """Return it for ``plan --json``."""
-        found = {"field": self.field, "before": self.before, "after": self.after}
-        return found | {"note": self.note} if self.note else found
+        document = {"field": self.field, "before": self.before, "after": self.after}
+        return document | {"note": self.note} if self.note else document
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """A job that asks for something else than the job table knows."""
+    """A job whose request differs from the one in the job database."""
 
     id: str
     fields: tuple[Difference, ...]
@@ -39,13 +39,13 @@ class Change:
 
 
 def differences(before: Task, after: Task, folder: Path) -> tuple[Difference, ...]:
-    """Return every field that decides about redoing a job and differs; files are named as seen from *folder*."""
-    found = [*_plain("", asked(before), asked(after))]
+    """Return the differing fields that decide whether a job is redone; file names are relative to *folder*."""
+    fields = [*_plain("", asked(before), asked(after))]
     if before.n != after.n:
-        found.append(Difference(field="n", before=before.n, after=after.n))
-    found += _sources(before.images, after.images, folder)
-    found += _mask(before.mask, after.mask, folder)
-    return tuple(found)
+        fields.append(Difference(field="n", before=before.n, after=after.n))
+    fields += _sources(before.images, after.images, folder)
+    fields += _mask(before.mask, after.mask, folder)
+    return tuple(fields)
 
 
 def _plain(prefix: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
@@ -64,8 +64,8 @@ def _sources(before: Sequence[Source], after: Sequence[Source], folder: Path) ->
     if old != new:
         yield Difference(field="images", before=old, after=new)
         return
-    for name, was, now in zip(old, before, after, strict=True):
-        if _content(was) != _content(now):
+    for name, source_before, source_after in zip(old, before, after, strict=True):
+        if _content(source_before) != _content(source_after):
             note = f"source image {name} has other content"
             yield Difference(field="images", before=name, after=name, note=note)
 

@@ -1,7 +1,7 @@
-"""What a stream of jobs will cost, and how long and how large it will be.  A decision: pure.
+"""Cost estimate of a stream of jobs: money, time and disk space.  Pure.
 
-Prices, time and space depend on a job's parameters and on how long its prompt is, on nothing else: jobs are counted
-by these, and each kind is looked at once.
+All three depend only on a job's parameters and on the length of its prompt.  Jobs are therefore counted by these, and
+each kind is estimated once.
 """
 
 from __future__ import annotations
@@ -11,42 +11,39 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from operator import itemgetter
 from typing import Any
 
 from ..learned_prices import PriceMemory
-from ..manifest.batch import PlannedJob, Recipe
+from ..manifest.batch import PlannedJob
 from ..money import show_credits, show_usd
 from ..providers.pricing import Estimate, estimate, is_stale
 from ..providers.profile import Limits, Profile
 from ..task import Charge, Task
 from .forecast import Disk, Forecast, Latency, Share, call_bytes, forecast, image_bytes, longest
 
-_prompt, _recipe = itemgetter(1), itemgetter(4)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanContext:
-    """What a plan needs to know of this machine, this day and earlier runs."""
+    """What an estimate needs to know about this machine, the date and earlier runs."""
 
     today: date
     latencies: Mapping[tuple[str, str], Latency] = field(default_factory=dict)  #: measured, by provider and model
     bytes_per_pixel: Mapping[str, float] = field(default_factory=dict)  #: measured, by format ("png")
-    free_bytes: int | None = None  #: where the images go
-    prices: PriceMemory = field(default_factory=PriceMemory)  #: what earlier calls were found to cost
-    accounts: Mapping[str, int] = field(default_factory=dict)  #: keys that a provider has, where it may have several
+    free_bytes: int | None = None  #: on the disk of the output folder
+    prices: PriceMemory = field(default_factory=PriceMemory)  #: what earlier calls cost
+    accounts: Mapping[str, int] = field(default_factory=dict)  #: number of API keys by provider, if it may have several
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Range:
-    """An amount as it may turn out; None where nothing about it is known."""
+    """An amount as it may turn out; None if it is not known."""
 
     low: int | None = None
     expected: int | None = None
     high: int | None = None
 
     def plus(self, other: Range) -> Range:
-        """Return the sum; what is unknown adds nothing."""
+        """Return the sum; an unknown amount adds nothing."""
         return Range(
             low=_sum(self.low, other.low),
             expected=_sum(self.expected, other.expected),
@@ -54,7 +51,7 @@ class Range:
         )
 
     def times(self, number: int) -> Range:
-        """Return *number* times as much."""
+        """Return this range times *number*."""
         low, expected, high = (
             None if amount is None else amount * number for amount in (self.low, self.expected, self.high)
         )
@@ -67,19 +64,19 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderEstimate:
-    """What one provider would be asked to do with one model."""
+    """The requests to one provider for one model."""
 
     provider: str
     model: str
     requests: int = 0
     images: int = 0
-    usd: Range = field(default_factory=Range)  #: nano-USD, of what has a price
+    usd: Range = field(default_factory=Range)  #: nano-USD of requests with a price
     credits: Range = field(default_factory=Range)  #: milli-credits
     unpriced: int = 0  #: requests without a price in USD
-    time: Forecast = field(default_factory=Forecast)  #: of the provider: its models share one lane
-    tariff_date: str | None = None  #: when its prices were read; None: nobody says, or there are none
-    stale: bool = False  #: that was long ago
-    measured: bool = False  #: earlier calls were found to cost more than the list says, and that counts here
+    time: Forecast = field(default_factory=Forecast)  #: of the provider: its models share its limits
+    tariff_date: str | None = None  #: when its prices were read; None: not stated, or no prices
+    stale: bool = False  #: its prices were read long ago
+    measured: bool = False  #: earlier calls cost more than the price list states, which is taken into account
 
     def as_json(self) -> dict[str, Any]:
         """Return it for ``plan --json``."""
@@ -98,11 +95,11 @@ class ProviderEstimate:
 
 
 class CostEstimate:
-    """Jobs counted as they come by; nothing of them is kept but what their kinds have in common."""
+    """Counts jobs by kind while they are streamed, and estimates each kind."""
 
-    def __init__(self, profiles: Mapping[str, Profile], facts: PlanContext) -> None:
+    def __init__(self, profiles: Mapping[str, Profile], context: PlanContext) -> None:
         self._profiles = profiles
-        self._facts = facts
+        self._context = context
         self._kinds: dict[tuple[object, ...], Task] = {}
         self._counts: Counter[tuple[tuple[object, ...], int]] = Counter()
         self._alternates: dict[tuple[object, ...], tuple[str, ...]] = {}
@@ -110,26 +107,22 @@ class CostEstimate:
 
     def add(self, jobs: Sequence[PlannedJob]) -> None:
         """Count *jobs*."""
-        alike = Counter(zip(map(_recipe, jobs), map(len, map(_prompt, jobs)), strict=True))
-        names: dict[Recipe, tuple[object, ...]] = {}
-        for (recipe, length), number in alike.items():
-            for one in recipe.without:
-                self._without[one] += number
-            name = names.get(recipe)
-            if name is None:
-                others = recipe.route.others if recipe.route else ()
-                name = names[recipe] = (*_kind(recipe.task), others)
-                self._kinds.setdefault(name, recipe.task)
-                self._alternates[name] = others
-            self._counts[name, length] += number
+        for (recipe, length), number in Counter((job.recipe, len(job.prompt)) for job in jobs).items():
+            for provider_and_reason in recipe.without:
+                self._without[provider_and_reason] += number
+            others = recipe.route.others if recipe.route else ()
+            kind = (*_kind(recipe.task), others)
+            self._kinds.setdefault(kind, recipe.task)
+            self._alternates[kind] = others
+            self._counts[kind, length] += number
 
-    def answers(self) -> dict[str, Any]:
-        """Return all that a plan says of these jobs, by the names of its fields."""
+    def plan_fields(self) -> dict[str, Any]:
+        """Return the estimates by the names of their fields in ``Plan``."""
         names = ("alternates", "priceless", "dearest", "without")
         return {"lanes": self.lanes(), "disk": self.disk()} | {name: getattr(self, name) for name in names}
 
     def lanes(self) -> tuple[ProviderEstimate, ...]:
-        """Return what each provider would be asked to do with each model, in the order in which they came."""
+        """Return the requests to each provider and model, in order of first appearance."""
         lanes: dict[tuple[str, str], ProviderEstimate] = {}
         shares: dict[str, Counter[tuple[str, int]]] = {}
         for (name, length), number in self._counts.items():
@@ -145,43 +138,43 @@ class CostEstimate:
 
     @property
     def alternates(self) -> tuple[str, ...]:
-        """Return the providers that may take over what others cannot do."""
+        """Return the fallback providers of these jobs."""
         return tuple(dict.fromkeys(name for others in self._alternates.values() for name in others))
 
     @property
     def priceless(self) -> tuple[str, ...]:
-        """Return those of them that have no price in USD for some of it."""
-        lacking = dict[str, None]()
+        """Return the fallback providers without a price in USD for some of the jobs."""
+        priceless = dict[str, None]()
         for name, length in self._counts:
-            asked = (replace(self._kinds[name], provider=who) for who in self._alternates[name])
-            lacking |= dict.fromkeys(one.provider for one in asked if self._estimate(one, length).high.usd is None)
-        return tuple(lacking)
+            tasks = (replace(self._kinds[name], provider=provider) for provider in self._alternates[name])
+            priceless |= dict.fromkeys(task.provider for task in tasks if self._estimate(task, length).high.usd is None)
+        return tuple(priceless)
 
     @property
     def dearest(self) -> int | None:
-        """Return the nano-USD if the dearest of its providers does each job; None where nobody stands in."""
+        """Return the nano-USD if the most expensive provider of its route does each job; None without fallbacks."""
         if not any(self._alternates.values()):
             return None
         total = 0
         for (name, length), number in self._counts.items():
             task = self._kinds[name]
-            able = (replace(task, provider=who) for who in (task.provider, *self._alternates[name]))
-            highs = (self._estimate(one, length).high.usd for one in able)
+            route = (task.provider, *self._alternates[name])
+            highs = (self._estimate(replace(task, provider=provider), length).high.usd for provider in route)
             total += number * max((usd for usd in highs if usd is not None), default=0)
         return total
 
     @property
     def without(self) -> tuple[tuple[str, str, int], ...]:
-        """Return the providers that jobs name and that cannot do them: name, reason, and how many jobs."""
+        """Return the providers that jobs name but cannot use: name, reason, and number of jobs."""
         return tuple((name, why, number) for (name, why), number in self._without.items())
 
     def disk(self) -> Disk:
-        """Return the room that the images take, and that the spool needs while they arrive."""
+        """Return the disk space of the images, and of the spool while they arrive."""
         images = sum(
-            number * self._kinds[name].n * image_bytes(self._kinds[name], self._facts.bytes_per_pixel)
+            number * self._kinds[name].n * image_bytes(self._kinds[name], self._context.bytes_per_pixel)
             for (name, _), number in self._counts.items()
         )
-        return Disk(bytes=images + sum(self._spools()), free_bytes=self._facts.free_bytes)
+        return Disk(bytes=images + sum(self._spools()), free_bytes=self._context.free_bytes)
 
     def _spools(self) -> Iterator[int]:
         requests: Counter[str] = Counter()
@@ -196,22 +189,22 @@ class CostEstimate:
 
     def _estimate(self, task: Task, length: int) -> Estimate:
         listed = estimate(replace(task, prompt="x" * length), self._profiles[task.provider].find(task.model)[1])
-        high = self._facts.prices.at_least(task, listed.high)
+        high = self._context.prices.at_least(task, listed.high)
         if high is listed.high:
             return listed
-        # as a run reserves it; where calls were found dearer than the dearest listed, that is what they cost
+        # A run reserves this price.  If calls cost more than the highest listed price, that is what to expect.
         low = high if listed.low.usd is None else listed.low
         return Estimate(low=low, expected=high, high=high)
 
     def _lane(self, task: Task) -> ProviderEstimate:
-        said = self._profiles[task.provider].find(task.model)[1].tariff.date
+        date = self._profiles[task.provider].find(task.model)[1].tariff.date
         return ProviderEstimate(
-            provider=task.provider, model=task.model, tariff_date=said, stale=is_stale(said, self._facts.today)
+            provider=task.provider, model=task.model, tariff_date=date, stale=is_stale(date, self._context.today)
         )
 
     def _is_measured(self, lane: ProviderEstimate) -> bool:
-        found = self._facts.prices.underpriced
-        return any((kind.provider, kind.model) == (lane.provider, lane.model) for kind in found)
+        kinds = self._context.prices.underpriced
+        return any((kind.provider, kind.model) == (lane.provider, lane.model) for kind in kinds)
 
     def _time(self, provider: str, weights: Mapping[tuple[str, int], int]) -> Forecast:
         profile = self._profiles[provider]
@@ -219,7 +212,7 @@ class CostEstimate:
             (model, weight): Share(
                 -(-number // self._accounts(provider)),
                 weight,
-                self._facts.latencies.get((provider, model), Latency()),
+                self._context.latencies.get((provider, model), Latency()),
             )
             for (model, weight), number in weights.items()
         }
@@ -227,11 +220,11 @@ class CostEstimate:
         return longest([whole, *(forecast(limits, part) for limits, part in _groups(profile, shares))])
 
     def _accounts(self, provider: str) -> int:
-        return max(1, self._facts.accounts.get(provider, 1))
+        return max(1, self._context.accounts.get(provider, 1))
 
 
 def _groups(profile: Profile, shares: Mapping[tuple[str, int], Share]) -> Iterator[tuple[Limits, list[Share]]]:
-    """Yield what holds for each group of models beside the limits of them all, and what is asked of it."""
+    """Yield the limits of each group of models and its share of the requests."""
     for name, models in profile.grouped.items():
         group, width = profile.groups[name], profile.limits.concurrency
         limits = group.model_copy(update={"concurrency": min(group.concurrency or width, width)})
@@ -239,7 +232,7 @@ def _groups(profile: Profile, shares: Mapping[tuple[str, int], Share]) -> Iterat
 
 
 def _kind(task: Task) -> tuple[object, ...]:
-    """Return all of *task* that its price, time and space depend on, apart from how long its prompt is."""
+    """Return everything that price, time and space of *task* depend on, except for the length of its prompt."""
     sources = len(task.images), task.mask is not None
     return (task.provider, task.model, task.n, task.size, task.quality, task.resolution, task.output_format, *sources)
 

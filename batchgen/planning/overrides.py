@@ -1,7 +1,8 @@
-"""What a person asks of single jobs otherwise than their manifest does: ``retry --with KEY=VALUE``.  Decisions: pure.
+"""Overrides of single jobs: ``retry --with KEY=VALUE``.  Pure.
 
-It stands in the job's mark, ``1:<sha256>+{"quality":"low"}``: behind the mark of what the manifest asks for, what was
-said beside it.  So it holds until the manifest asks for something else of the job, and survives a lost job table.
+They are stored in the job's fingerprint, ``1:<sha256>+{"quality":"low"}``, behind the fingerprint of what the manifest
+requests.  So they apply until the manifest requests something else of the job, and survive the loss of the job
+database.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import UsageError, suggest
-from ..fingerprint import AMENDED
+from ..fingerprint import OVERRIDDEN
 from ..manifest.batch import Jobs, PlannedJob, Recipe
 from ..providers import validation
 from ..providers.profile import Profile
@@ -20,94 +21,93 @@ from ..providers.validation import translate
 from ..task import Task
 
 _NUMBERS = ("output_compression", "seed")
-#: What may be said.
+#: Parameters that can be overridden.
 KEYS = ("provider", "model", "prompt", *validation.OPTIONAL, "size")
 
-Said = Mapping[str, Any]
+Overrides = Mapping[str, Any]
 
 
-def parsed(words: Iterable[str]) -> dict[str, Any]:
-    """Return what ``KEY=VALUE`` words say; raise UsageError."""
-    said: dict[str, Any] = {}
+def parse(words: Iterable[str]) -> dict[str, Any]:
+    """Return the overrides in ``KEY=VALUE`` words; raise UsageError."""
+    overrides: dict[str, Any] = {}
     for word in words:
-        key, given, value = word.partition("=")
-        if not given or not value:
+        key, _, value = word.partition("=")
+        if not value:
             raise UsageError(f"--with takes KEY=VALUE, such as quality=low, not {word!r}")
         if key not in KEYS:
             raise UsageError(f"--with: there is no {key!r}; {suggest(key, sorted(KEYS))}")
         if key in _NUMBERS and not (value.lstrip("-").isascii() and value.lstrip("-").isdigit()):
             raise UsageError(f"--with: {key} takes a whole number, not {value!r}")
-        said[key] = int(value) if key in _NUMBERS else value
-    return said
+        overrides[key] = int(value) if key in _NUMBERS else value
+    return overrides
 
 
-def spoken(said: Said) -> str:
-    """Return what was said as a person would type it, without ``--with``."""
-    return " ".join(f"{key}={value}" for key, value in said.items())
+def describe(overrides: Overrides) -> str:
+    """Return overrides as typed, without ``--with``."""
+    return " ".join(f"{key}={value}" for key, value in overrides.items())
 
 
-def of_mark(mark: str) -> Said:
-    """Return what stands in a job's mark beside what its manifest asks for."""
-    said = mark.partition(AMENDED)[2]
-    found: Said = json.loads(said) if said else {}
-    return found
+def overrides_of(fingerprint: str) -> Overrides:
+    """Return the overrides in a job's fingerprint."""
+    text = fingerprint.partition(OVERRIDDEN)[2]
+    overrides: Overrides = json.loads(text) if text else {}
+    return overrides
 
 
-def amended(job: PlannedJob, said: Said, profiles: Mapping[str, Profile]) -> PlannedJob:
-    """Return *job* as it is asked for with *said*, on top of what was said before; raise UsageError.
+def override(job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profile]) -> PlannedJob:
+    """Return *job* with *overrides* in addition to those it has; raise UsageError.
 
-    It goes to its own provider only: another one of its route was chosen for what the manifest asks.
+    The job loses its fallback providers, because they were chosen for what the manifest requests.
     """
-    plain, _, _ = job.fingerprint.partition(AMENDED)
-    said = {**of_mark(job.fingerprint), **said}
-    task = _task(job, said, profiles)
-    mark = f"{plain}{AMENDED}{json.dumps(said, ensure_ascii=True, separators=(',', ':'), sort_keys=True)}"
-    known = job.recipe
+    declared, _, _ = job.fingerprint.partition(OVERRIDDEN)
+    overrides = {**overrides_of(job.fingerprint), **overrides}
+    task = _task(job, overrides, profiles)
+    text = json.dumps(overrides, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+    before = job.recipe
     recipe = Recipe(
         task=replace(task, prompt=""),
-        tags=known.tags,
-        priority=known.priority,
-        sidecar=known.sidecar,
-        wanted=known.wanted,
+        tags=before.tags,
+        priority=before.priority,
+        sidecar=before.sidecar,
+        wanted=before.wanted,
     )
-    return PlannedJob(job.key, task.prompt, mark, job.output, recipe)
+    return PlannedJob(job.key, task.prompt, f"{declared}{OVERRIDDEN}{text}", job.output, recipe)
 
 
-def _task(job: PlannedJob, said: Said, profiles: Mapping[str, Profile]) -> Task:
-    task = replace(job.task, **{key: value for key, value in said.items() if key != "provider"})
-    profile = profiles[said.get("provider", task.provider)]
+def _task(job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profile]) -> Task:
+    task = replace(job.task, **{key: value for key, value in overrides.items() if key != "provider"})
+    profile = profiles[overrides.get("provider", task.provider)]
     task = translate(task, profile)
     if misfits := validation.check(task, profile):
         first = misfits[0]
         hint = f" ({first.hint})" if first.hint else ""
-        raise UsageError(f"--with {spoken(said)}: job {job.key}: {first.message}{hint}")
+        raise UsageError(f"--with {describe(overrides)}: job {job.key}: {first.message}{hint}")
     return replace(task, model=profile.find(task.model)[0])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Amended:
-    """The jobs of a manifest, of which some are asked for otherwise."""
+class OverriddenJobs:
+    """The jobs of a manifest, some of them with overrides."""
 
     jobs: Jobs
-    said: Mapping[str, Said]  #: what is said now, by key
-    marks: Mapping[str, str]  #: what was said before and still holds: marks of the job table, by key
+    overrides: Mapping[str, Overrides]  #: new overrides, by key
+    fingerprints: Mapping[str, str]  #: fingerprints in the job database that contain overrides, by key
     profiles: Mapping[str, Profile]
 
     def __len__(self) -> int:
         return len(self.jobs)
 
     def __iter__(self) -> Iterator[PlannedJob]:
-        for job in self.jobs:
-            mark = self.marks.get(job.key)
-            known = job
-            if mark is not None and mark.partition(AMENDED)[0] == job.fingerprint:
-                known = self._as_before(job, mark)
-            said = self.said.get(job.key)
-            yield known if said is None else amended(known, said, self.profiles)
+        for planned in self.jobs:
+            job, fingerprint = planned, self.fingerprints.get(planned.key)
+            if fingerprint is not None and fingerprint.partition(OVERRIDDEN)[0] == planned.fingerprint:
+                job = self._as_before(planned, fingerprint)
+            overrides = self.overrides.get(planned.key)
+            yield job if overrides is None else override(job, overrides, self.profiles)
 
-    def _as_before(self, job: PlannedJob, mark: str) -> PlannedJob:
+    def _as_before(self, job: PlannedJob, fingerprint: str) -> PlannedJob:
         try:
-            return amended(job, of_mark(mark), self.profiles)
+            return override(job, overrides_of(fingerprint), self.profiles)
         except (UsageError, KeyError):
-            # nobody offers that any more: what is done stays done, what is pending follows the manifest
-            return job._replace(fingerprint=mark)
+            # No provider offers this any more.  A job that is done stays done, a pending one follows the manifest.
+            return job._replace(fingerprint=fingerprint)

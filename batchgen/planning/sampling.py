@@ -1,24 +1,22 @@
-"""Of the jobs that are due, those that are sent, and three of these to show.  Decisions: pure.
+"""Sampling: which due jobs are sent under ``--sample`` and ``--limit``, and up to three examples of them.  Pure.
 
-Both see a stream of unknown length and keep no more of it than they return.
+Both read a stream of unknown length and hold no more of it than they return.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import nsmallest
-from operator import itemgetter
 
 from ..manifest.batch import PlannedJob
 from .selection import Selection, sample_key
 
-_RECIPE = itemgetter(PlannedJob._fields.index("recipe"))
-#: Jobs that are held back at least before a sample is cut down to its size.
+#: Jobs that are collected at least before a sample is cut down to its size.
 _SLACK = 5_000
 
 
-class Picks:
-    """What is left of the jobs due by ``sample``, and of these by ``limit``."""
+class Sampler:
+    """Reduces the due jobs to a sample, and that to a limit."""
 
     def __init__(self, selection: Selection) -> None:
         self._sample, self._seed, self._left = selection.sample, selection.seed, selection.limit
@@ -26,7 +24,7 @@ class Picks:
         self._count = 0
 
     def take(self, jobs: list[PlannedJob]) -> list[PlannedJob]:
-        """Return those of *jobs* that are sent; where a sample is drawn, ``rest`` tells at the end."""
+        """Return those of *jobs* that are sent; with a sample, none before ``rest``."""
         if self._sample is None:
             return self._first(jobs)
         for number, job in enumerate(jobs, self._count):
@@ -37,9 +35,9 @@ class Picks:
         return []
 
     def rest(self) -> list[PlannedJob]:
-        """Return what the sample holds, in the order of the manifest."""
-        drawn = sorted(nsmallest(self._sample or 0, self._pool), key=lambda entry: entry[2])
-        return self._first([entry[3] for entry in drawn])
+        """Return the sample in the order of the manifest."""
+        sample = sorted(nsmallest(self._sample or 0, self._pool), key=lambda entry: entry[2])
+        return self._first([job for _, _, _, job in sample])
 
     def _first(self, jobs: list[PlannedJob]) -> list[PlannedJob]:
         if self._left is not None:
@@ -49,37 +47,32 @@ class Picks:
 
 
 class Examples:
-    """Of the jobs that come by, the first and the last by priority, and about the middle one."""
+    """The first and the last job by priority, and one near the middle."""
 
     def __init__(self) -> None:
         self._count = 0
         self._first: PlannedJob | None = None
-        self._marks: dict[int, PlannedJob] = {}  #: by their number: 0 and the powers of two
         self._last: PlannedJob | None = None
+        #: Jobs whose numbers are powers of two, by number: one of them is always near the middle.
+        self._marks: dict[int, PlannedJob] = {}
 
     def add(self, jobs: Sequence[PlannedJob]) -> None:
-        """Let *jobs* come by."""
-        upto = self._count + len(jobs)
-        for number in (0, *(1 << power for power in range(upto.bit_length()))):
-            if self._count <= number < upto:
-                self._marks[number] = jobs[number - self._count]
-        if jobs:
-            self._look_for_the_ends(jobs)
-        self._count = upto
-
-    def _look_for_the_ends(self, jobs: Sequence[PlannedJob]) -> None:
-        priorities = {recipe.priority for recipe in set(map(_RECIPE, jobs))}  # a million jobs share a few recipes
-        high, low = max(priorities), min(priorities)
-        if self._first is None or high > self._first.recipe.priority:
-            self._first = next(job for job in jobs if job.recipe.priority == high)
-        if self._last is None or low <= self._last.recipe.priority:
-            self._last = next(job for job in reversed(jobs) if job.recipe.priority == low)
+        """Consider more jobs."""
+        for job in jobs:
+            priority = job.recipe.priority
+            if self._first is None or priority > self._first.recipe.priority:
+                self._first = job
+            if self._last is None or priority <= self._last.recipe.priority:
+                self._last = job
+            if self._count & (self._count - 1) == 0:
+                self._marks[self._count] = job
+            self._count += 1
 
     def chosen(self) -> tuple[PlannedJob, ...]:
         """Return up to three jobs."""
         first, last = self._first, self._last
         if first is None or last is None:
             return ()
-        inner = [number for number, job in self._marks.items() if job is not first and job is not last]
-        middle = [self._marks[min(inner, key=lambda number: abs(2 * number - self._count))]] if inner else []
+        between = [number for number, job in self._marks.items() if job is not first and job is not last]
+        middle = [self._marks[min(between, key=lambda number: abs(2 * number - self._count))]] if between else []
         return (first, *middle, *([last] if self._count > 1 else []))

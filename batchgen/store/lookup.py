@@ -1,15 +1,15 @@
-"""One batch of the job table, as a plan is compared with it.  A doer: short read-only transactions."""
+"""Lookup of one batch, which a plan is compared with.  Short read-only transactions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from sqlalchemy import Connection
 
-from ..fingerprint import AMENDED
+from ..fingerprint import OVERRIDDEN
 from ..job import State
-from ..planning.plan import Row
+from ..planning.compare import StoredJob
 from ..task import Task
 from .connection import driver
 from .rows import decode_task, encode_list
@@ -21,56 +21,54 @@ _STATES = {state.value: state for state in State}
 _WANTED = "FROM json_each(?) AS wanted CROSS JOIN jobs ON jobs.batch_id = ? AND jobs.key = wanted.value"
 _ROWS = f"SELECT jobs.key, jobs.id, jobs.state, jobs.fingerprint, jobs.cause {_WANTED}"
 _TASKS = f"SELECT jobs.key, jobs.task {_WANTED}"
-_MARKS = f"SELECT key, fingerprint FROM jobs WHERE batch_id = ? AND instr(fingerprint, '{AMENDED}')"  # noqa: S608
-_COUNT = "SELECT count(*) FROM jobs WHERE batch_id = ? AND id < ?"
-#: By key: that index holds all that is asked for.
+_OVERRIDDEN = f"SELECT key, fingerprint FROM jobs WHERE batch_id = ? AND instr(fingerprint, '{OVERRIDDEN}')"  # noqa: S608
+#: Ordered by key, because the index on keys contains everything that is selected.
 _KEYS = "SELECT key, id FROM jobs WHERE batch_id = ? AND key > ? ORDER BY key LIMIT ?"
 
 
 class BatchLookup:
-    """What the job table knows of a batch; each question sees the table as it is then."""
+    """The jobs of one batch; each question sees the database as it is at that moment."""
 
-    def __init__(self, opened: Callable[[], AbstractContextManager[Connection]], batch_id: int) -> None:
-        self._opened = opened
+    def __init__(self, connect: Callable[[], AbstractContextManager[Connection]], batch_id: int) -> None:
+        self._connect = connect
         self._batch_id = batch_id
 
-    def lookup(self, keys: Sequence[str]) -> Mapping[str, Row]:
-        """Return those of *keys* that the batch has, orphaned ones too."""
-        with self._opened() as connection:
-            found = driver(connection).execute(_ROWS, (encode_list(keys), self._batch_id))
-            return {key: Row(number, _STATES[state], mark, cause) for key, number, state, mark, cause in found}
+    def lookup(self, keys: Sequence[str]) -> Mapping[str, StoredJob]:
+        """Return the jobs with these keys, including orphaned ones."""
+        with self._connect() as connection:
+            rows = driver(connection).execute(_ROWS, (encode_list(keys), self._batch_id))
+            return {
+                key: StoredJob(job_id, _STATES[state], fingerprint, cause)
+                for key, job_id, state, fingerprint, cause in rows
+            }
 
     def tasks(self, keys: Sequence[str]) -> Mapping[str, Task]:
-        """Return what those of *keys* that the batch has asked for when they were loaded."""
-        with self._opened() as connection:
-            found = driver(connection).execute(_TASKS, (encode_list(keys), self._batch_id))
-            return {key: decode_task(task) for key, task in found}
+        """Return the tasks of the jobs with these keys, as they were last loaded."""
+        with self._connect() as connection:
+            rows = driver(connection).execute(_TASKS, (encode_list(keys), self._batch_id))
+            return {key: decode_task(task) for key, task in rows}
 
-    def amended(self) -> Mapping[str, str]:
-        """Return the marks of those jobs that were asked for otherwise than by their manifest, by key."""
-        with self._opened() as connection:
-            return dict(driver(connection).execute(_MARKS, (self._batch_id,)).fetchall())
+    def overridden(self) -> Mapping[str, str]:
+        """Return the fingerprints of jobs with overrides, by key."""
+        with self._connect() as connection:
+            return dict(driver(connection).execute(_OVERRIDDEN, (self._batch_id,)).fetchall())
 
     def last_id(self) -> int:
-        """Return the highest id of a job, of whatever batch: ``bytearray(last_id() + 1)`` has a byte for each."""
-        with self._opened() as connection:
+        """Return the highest id of a job, of any batch."""
+        with self._connect() as connection:
             [(last,)] = driver(connection).execute("SELECT coalesce(max(id), 0) FROM jobs")
             return int(last)
 
-    def others(self, seen: bytearray) -> Iterator[str]:
-        """Yield the keys of those jobs of the batch whose id is not marked in *seen*, a page per transaction.
+    def others(self, seen: Container[int], last_id: int) -> Iterator[str]:
+        """Yield the keys of jobs up to *last_id* whose ids are not in *seen*, a page per transaction.
 
-        Jobs added after *seen* was made are left out.
+        *last_id* leaves out jobs that another process adds meanwhile.
         """
-        size, last = len(seen), ""
-        with self._opened() as connection:
-            [(count,)] = driver(connection).execute(_COUNT, (self._batch_id, size))
-        page = [] if count == seen.count(1) else self._page(last)
+        page = self._page("")
         while page:
-            yield from (key for key, number in page if number < size and not seen[number])
-            last = page[-1][0]
-            page = self._page(last) if len(page) == PAGE else []
+            yield from (key for key, job_id in page if job_id <= last_id and job_id not in seen)
+            page = self._page(page[-1][0]) if len(page) == PAGE else []
 
     def _page(self, after: str) -> list[tuple[str, int]]:
-        with self._opened() as connection:
+        with self._connect() as connection:
             return driver(connection).execute(_KEYS, (self._batch_id, after, PAGE)).fetchall()

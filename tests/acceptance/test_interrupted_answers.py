@@ -58,8 +58,15 @@ def write(project: Workspace, provider: str = "studio", preset: str = "openai", 
     )
 
 
-@pytest.mark.parametrize("policy", ["retry", "hold"])
-@pytest.mark.parametrize("change", ["renamed", "removed", "another dialect", "model gone"])
+#: Each change with one policy; with the other one in `make test-all`.
+CHANGES = [("renamed", "hold"), ("removed", "retry"), ("another dialect", "hold"), ("model gone", "retry")]
+OTHER = {"hold": "retry", "retry": "hold"}
+
+
+@pytest.mark.parametrize(
+    ("change", "policy"),
+    [*CHANGES, *(pytest.param(change, OTHER[policy], marks=pytest.mark.slow) for change, policy in CHANGES)],
+)
 def test_an_answer_is_delivered_whatever_became_of_its_provider(project, witness, change, policy):
     manifest = write(project, on_unknown=policy)
     assert stumble(project, KILL_WHEN_SEALED, manifest).returncode == -signal.SIGKILL

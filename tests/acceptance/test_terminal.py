@@ -120,8 +120,11 @@ PROMPT = "Käse für \N{SNOWMAN} und \U0001f600 …"
 
 @pytest.mark.parametrize(
     "env",
-    [{"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii"}, LOCALE_C],
-    ids=["latin-1", "ascii", "C"],
+    [
+        pytest.param({"PYTHONIOENCODING": "latin-1"}, id="latin-1", marks=pytest.mark.slow),
+        pytest.param({"PYTHONIOENCODING": "ascii"}, id="ascii", marks=pytest.mark.slow),
+        pytest.param(LOCALE_C, id="C"),
+    ],
 )
 def test_without_utf_8_nothing_breaks(project, env):
     """What comes is read as UTF-8 here, so it has to be ASCII, but for latin-1's own words."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 
+import pytest
+
 from tests.zygote import FRESH
 
 from .kit import CANARY, finish, wait_for
@@ -12,6 +14,7 @@ from .kit import CANARY, finish, wait_for
 JOBS = [{"id": "owl", "provider": "openai", "quality": "low", "prompt": "An owl \N{OWL}"}]
 
 
+@pytest.mark.slow
 def test_forked_and_fresh_say_the_same(project, witness):
     manifest = project.manifest(JOBS)
     forked = project.program

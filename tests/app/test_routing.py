@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +18,8 @@ from batchgen.engine.limits.gate import Gate
 from batchgen.engine.retry import Policy
 from batchgen.engine.runner import Runner
 from batchgen.errors import ManifestError
-from batchgen.planning.plan import PlanContext, compare
+from batchgen.planning.compare import compare
+from batchgen.planning.estimate import PlanContext
 from batchgen.store import migrate
 
 STUDIO = 'providers: {studio: {preset: gateway, base_url: "https://gw.example.com", tariff: {usd_per_image: 0.05}}}\n'
@@ -33,7 +35,7 @@ def test_a_provider_that_is_named_and_cannot_is_told_with_its_reason(tmp_path):
     text = "defaults: {provider: [studio, openai, openrouter], quality: low}\njobs: [{prompt: x, n: 3}]\n"
     batch = load(tmp_path, STUDIO + text)
     assert {(job.task.provider, job.recipe.route) for job in batch.jobs} == {("openai", None)}
-    wish = compare(batch, None, facts=PlanContext(today=date(2026, 3, 1), free_bytes=10**12))
+    wish = compare(batch, None, context=PlanContext(today=date(2026, 3, 1), free_bytes=10**12))
     assert [(name, jobs) for name, _, jobs in wish.without] == [("studio", 3), ("openrouter", 3)]
     lines = plan_lines("m", wish, tmp_path)
     assert "excluded  studio, for 3 jobs: studio (gpt-image-2) takes no quality" in lines
@@ -69,7 +71,7 @@ async def test_a_width_that_is_taken_back_is_that_of_the_runs_start(tmp_path):
         batch_id=1,
         lanes=[Lane(provider="openai", policy=Policy(), account_gate=gate)],
         reader=None,  # type: ignore[arg-type]
-        purchases=None,  # type: ignore[arg-type]
+        attempts=SimpleNamespace(),  # type: ignore[arg-type]
     )
     attendance = Supervisor(project=place, batch=batch, runner=runner, writer=None, show_message=lambda _text: None)  # type: ignore[arg-type]
     limits = batch.profiles["openai"].limits

@@ -111,8 +111,12 @@ def test_an_empty_variable_is_none(values):
         "abc",
     ],
 )
-@pytest.mark.parametrize("way", ["variable", "file", "command"])
-def test_what_cannot_be_a_key_is_refused_without_being_shown(tmp_path, value, way):
+def test_what_cannot_be_a_key_is_refused_without_being_shown(tmp_path, value):
+    for way in ("variable", "file", "command"):
+        check_refused(tmp_path, value, way)
+
+
+def check_refused(tmp_path, value, way):
     if way == "variable":
         values = {"AIGATE_API_KEY": value}
     elif way == "file":

@@ -10,10 +10,11 @@ import pytest
 from batchgen.cli.render.plan import change_lines, job_line, plan_lines, question
 from batchgen.job import State
 from batchgen.manifest.batch import PlannedJob
+from batchgen.planning.compare import StoredJob
 from batchgen.planning.diff import Change, Difference
-from batchgen.planning.estimate import ProviderEstimate
+from batchgen.planning.estimate import ProviderEstimate, Range
 from batchgen.planning.forecast import Disk, Forecast
-from batchgen.planning.plan import Plan, Range, Row
+from batchgen.planning.plan import Plan
 from batchgen.task import Kind, Source, Task
 
 SHOP = Path("/shop")
@@ -181,7 +182,7 @@ def test_the_question_names_what_it_is_about(lanes, asked):
 
 
 def test_a_job_is_a_line():
-    row = Row(1, State.FAILED, "1:a", "refused")
+    row = StoredJob(1, State.FAILED, "1:a", "refused")
     assert job_line(example(size="1024x1024"), "failed", row).split() == [
         "failed", "(refused)", "cat", "aigate", "gpt-image-2", "1024x1024", "A", "cat", "on", "a", "mat",
     ]  # fmt: skip

@@ -87,7 +87,7 @@ def test_what_a_run_is_told_holds_for_resume_and_retry_as_well_which_may_say_oth
     own.write_text("options: {retry: {max_time: 1h, progress: none}}", encoding="utf-8")
     folder = shop(own, "options: {run: {max_time: 2h, max_failures: 9}, retry: {max_failures: 5%}}")
     said = {name: parsed(folder, name=name) for name in RUNS}
-    nine, share = FailureLimit.Value(jobs=9), FailureLimit.Value(percent=5.0)
+    nine, share = FailureLimit(jobs=9), FailureLimit(percent=5.0)
     assert {name: one["max_failures"] for name, one in said.items()} == {"run": nine, "resume": nine, "retry": share}
     # the project's file goes before one's own, whichever of the two it names
     assert {name: one["max_time"] for name, one in said.items()} == dict.fromkeys(RUNS, timedelta(hours=2))
@@ -148,7 +148,7 @@ def test_those_of_a_resume_are_those_of_the_batchs_manifest(own, monkeypatch):
         ("options: {run: {log_file: true}}", "options.run.log_file: should be text or a number, not a switch"),
         ("options: {run: {stop_at: 05:00, stop-at: 06:00}}", "options.run.stop-at: is given twice"),
         ("options: {run: {notify: [{a: b}]}}", "should be one value, or a list of them"),
-        ("options: {run: {notify: 'http://x.example.com/'}}", "a webhook is https, or http on this machine"),
+        ("options: {run: {notify: 'http://x.example.com/'}}", "a webhook must use https, or http on this machine"),
         (
             "options: {run: {on_finish: rm}}",
             "cannot be set in this file (it runs a command; only your own",

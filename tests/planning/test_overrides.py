@@ -7,7 +7,7 @@ import pytest
 from batchgen.errors import UsageError
 from batchgen.fingerprint import unchanged
 from batchgen.manifest.batch import PlannedJob
-from batchgen.planning.overrides import Amended, amended, of_mark, parsed, spoken
+from batchgen.planning.overrides import OverriddenJobs, describe, override, overrides_of, parse
 from batchgen.providers.presets import profile
 from batchgen.task import Kind, Task
 
@@ -19,7 +19,7 @@ def job(key="cat", **facts):
 
 
 def test_words_are_read():
-    assert parsed(["quality=low", "seed=-3", "prompt=a = b"]) == {"quality": "low", "seed": -3, "prompt": "a = b"}
+    assert parse(["quality=low", "seed=-3", "prompt=a = b"]) == {"quality": "low", "seed": -3, "prompt": "a = b"}
 
 
 @pytest.mark.parametrize(
@@ -33,36 +33,38 @@ def test_words_are_read():
 )
 def test_words_that_cannot_be(word, told):
     with pytest.raises(UsageError, match=told):
-        parsed([word])
+        parse([word])
 
 
 def test_what_is_said_stands_in_the_mark_behind_that_of_the_manifest():
     plain = job(quality="high", size="1024x1024")
-    low = amended(plain, {"quality": "low"}, PROFILES)
+    low = override(plain, {"quality": "low"}, PROFILES)
     assert (low.task.quality, low.task.size) == ("low", "1024x1024")
     assert low.fingerprint.startswith(f"{plain.fingerprint}+")
-    assert spoken(of_mark(low.fingerprint)) == "quality=low"
-    assert of_mark(plain.fingerprint) == {}
-    both = amended(low, {"prompt": "Two cats"}, PROFILES)
-    assert of_mark(both.fingerprint) == {"quality": "low", "prompt": "Two cats"}
+    assert describe(overrides_of(low.fingerprint)) == "quality=low"
+    assert overrides_of(plain.fingerprint) == {}
+    both = override(low, {"prompt": "Two cats"}, PROFILES)
+    assert overrides_of(both.fingerprint) == {"quality": "low", "prompt": "Two cats"}
     assert (both.prompt, both.task.quality) == ("Two cats", "low")
 
 
 def test_another_provider_is_asked_by_its_own_names_and_what_it_refuses_is_said():
-    moved = amended(job(), {"provider": "aimlapi"}, PROFILES)
+    moved = override(job(), {"provider": "aimlapi"}, PROFILES)
     assert (moved.task.provider, moved.recipe.route) == ("aimlapi", None)
     with pytest.raises(UsageError, match="job cat: "):
-        amended(job(), {"size": "1x1"}, PROFILES)
+        override(job(), {"size": "1x1"}, PROFILES)
     with pytest.raises(UsageError, match="job cat: "):
-        amended(job(), {"model": "no-such"}, PROFILES)
+        override(job(), {"model": "no-such"}, PROFILES)
 
 
 def test_it_holds_until_the_manifest_asks_for_something_else():
     plain, other = job(quality="high"), job(quality="medium")
-    low = amended(plain, {"quality": "low"}, PROFILES)
+    low = override(plain, {"quality": "low"}, PROFILES)
 
     def after(asked):
-        return next(iter(Amended(jobs=[asked], said={}, marks={"cat": low.fingerprint}, profiles=PROFILES)))
+        return next(
+            iter(OverriddenJobs(jobs=[asked], overrides={}, fingerprints={"cat": low.fingerprint}, profiles=PROFILES))
+        )
 
     assert after(plain).fingerprint == low.fingerprint
     assert after(plain).task.quality == "low"
@@ -74,7 +76,7 @@ def test_it_holds_until_the_manifest_asks_for_something_else():
 
 
 def test_what_nobody_offers_any_more_leaves_the_job_as_it_was_marked():
-    low = amended(job(), {"provider": "aimlapi"}, PROFILES)
+    low = override(job(), {"provider": "aimlapi"}, PROFILES)
     only = {"openai": PROFILES["openai"]}
-    [same] = Amended(jobs=[job()], said={}, marks={"cat": low.fingerprint}, profiles=only)
+    [same] = OverriddenJobs(jobs=[job()], overrides={}, fingerprints={"cat": low.fingerprint}, profiles=only)
     assert (same.fingerprint, same.task.provider) == (low.fingerprint, "openai")

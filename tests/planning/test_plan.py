@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -16,10 +16,11 @@ from batchgen.job import State
 from batchgen.learned_prices import PriceMemory
 from batchgen.manifest.batch import Batch, PlannedJob, Recipe
 from batchgen.money import show_usd
+from batchgen.planning.compare import CHANGES, CHUNK, StoredJob, compare
 from batchgen.planning.diff import Difference, differences
 from batchgen.planning.estimate import PlanContext
 from batchgen.planning.forecast import BESIDE, Latency
-from batchgen.planning.plan import CHANGES, CHUNK, STANDINGS, Row, compare
+from batchgen.planning.plan import STANDINGS
 from batchgen.planning.selection import Selection, sample_key, shard_of
 from batchgen.providers.presets import profile
 from batchgen.providers.pricing import is_stale
@@ -65,12 +66,12 @@ class Table:
         self.known = {}
         for number, (key, (state, asked)) in enumerate(rows.items(), 1):
             mark = asked if isinstance(asked, str) else PlannedJob.of(key, asked).fingerprint
-            self.known[key] = Row(7 * number, state, mark, "empty" if state is State.FAILED else None)
+            self.known[key] = StoredJob(7 * number, state, mark, "empty" if state is State.FAILED else None)
         self.asked = {key: asked for key, (_, asked) in rows.items() if isinstance(asked, Task)}
         self.pages: list[int] = []
         self.told: list[str] = []
 
-    def lookup(self, keys: Sequence[str]) -> Mapping[str, Row]:
+    def lookup(self, keys: Sequence[str]) -> Mapping[str, StoredJob]:
         self.pages.append(len(keys))
         return {key: self.known[key] for key in keys if key in self.known}
 
@@ -81,8 +82,8 @@ class Table:
     def last_id(self) -> int:
         return max((row.id for row in self.known.values()), default=0)
 
-    def others(self, seen: bytearray) -> Iterator[str]:
-        return (key for key, row in self.known.items() if not seen[row.id])
+    def others(self, seen: Container[int], last_id: int) -> Iterator[str]:
+        return (key for key, row in self.known.items() if row.id not in seen and row.id <= last_id)
 
 
 STATES = {state.value: (state, task()) for state in State}
@@ -93,7 +94,7 @@ STATES = {state.value: (state, task()) for state in State}
 
 def test_each_job_goes_where_its_row_says():
     table = Table(STATES | {"changed": (State.FAILED, task("q")), "gone": (State.DONE, task())})
-    plan = compare(batch(*map(job, ["new", "changed", *STATES])), table, facts=FACTS)
+    plan = compare(batch(*map(job, ["new", "changed", *STATES])), table, context=FACTS)
     assert {name: getattr(plan, name) for name in STANDINGS} == {
         "new": 1, "changed": 1, "pending": 2, "failed": 1, "unknown": 1, "done": 1, "cancelled": 1, "held": 0,
         "orphaned": 1,
@@ -102,13 +103,13 @@ def test_each_job_goes_where_its_row_says():
 
 
 def test_without_a_job_table_all_is_new():
-    plan = compare(batch(*(job(f"j{number}") for number in range(CHUNK + 1))), None, facts=FACTS)
+    plan = compare(batch(*(job(f"j{number}") for number in range(CHUNK + 1))), None, context=FACTS)
     assert (plan.new, plan.total, plan.requests, plan.orphaned) == (CHUNK + 1,) * 3 + (0,)
 
 
 def test_many_jobs_are_looked_up_in_chunks():
     table = Table({f"j{number}": (State.DONE, task()) for number in range(2 * CHUNK + 3)})
-    plan = compare(batch(*(job(f"j{number}") for number in range(2 * CHUNK + 2))), table, facts=FACTS)
+    plan = compare(batch(*(job(f"j{number}") for number in range(2 * CHUNK + 2))), table, context=FACTS)
     assert (plan.done, plan.orphaned) == (2 * CHUNK + 2, 1)
     assert table.pages == [CHUNK, CHUNK, 2]
 
@@ -120,13 +121,13 @@ def test_many_jobs_are_looked_up_in_chunks():
 )
 def test_only_what_is_done_may_be_kept_though_it_changed(state, standing):
     table = Table({"a": (state, task("before"))})
-    kept = compare(batch(job("a", "after")), table, facts=FACTS, keep_changed=True)
+    kept = compare(batch(job("a", "after")), table, context=FACTS, keep_changed=True)
     assert (getattr(kept, standing), kept.images) == (1, int(standing == "changed"))
-    assert compare(batch(job("a", "after")), table, facts=FACTS).changed == 1
+    assert compare(batch(job("a", "after")), table, context=FACTS).changed == 1
 
 
 def test_a_mark_of_a_rule_that_nobody_knows_is_a_change():
-    assert compare(batch(job("a")), Table({"a": (State.DONE, "99:abc")}), facts=FACTS).changed == 1
+    assert compare(batch(job("a")), Table({"a": (State.DONE, "99:abc")}), context=FACTS).changed == 1
 
 
 @given(
@@ -141,9 +142,9 @@ def test_every_job_is_counted_once(rows, keep):
     plan = compare(
         batch(*map(job, wanted)),
         Table(rows),
-        facts=FACTS,
+        context=FACTS,
         keep_changed=keep,
-        tell=lambda job, standing, _: told.update({job.key: standing}),
+        on_job=lambda job, standing, _: told.update({job.key: standing}),
     )
     assert plan.total == len(wanted) == len(told)
     assert plan.orphaned == len(set(rows) - set(wanted))
@@ -156,7 +157,7 @@ def test_every_job_is_counted_once(rows, keep):
 
 
 def test_the_json_is_as_designed():
-    found = compare(batch(job("a", n=3), job("b", provider="gptimageapi")), None, facts=FACTS).as_json()
+    found = compare(batch(job("a", n=3), job("b", provider="gptimageapi")), None, context=FACTS).as_json()
     assert list(found)[:7] == ["schema_version", "jobs", "images", "usd", "credits", "seconds", "unpriced"]
     assert found["jobs"] == {
         "total": 2, "new": 2, "changed": 0, "pending": 0, "done": 0, "failed": 0, "orphaned": 0, "unknown": 0,
@@ -175,7 +176,7 @@ def test_the_json_is_as_designed():
 def test_lanes_are_by_provider_and_model():
     other = {"model": "gpt-image-1.5"}
     jobs = [job("a", provider="openai"), job("b", provider="openai", **other), job("c"), job("d", provider="openai")]
-    plan = compare(batch(*jobs), None, facts=FACTS)
+    plan = compare(batch(*jobs), None, context=FACTS)
     assert [(lane.provider, lane.model, lane.requests) for lane in plan.lanes] == [
         ("openai", "gpt-image-2", 2), ("openai", "gpt-image-1.5", 1), ("studio", "gpt-image-2", 1),
     ]  # fmt: skip
@@ -183,15 +184,15 @@ def test_lanes_are_by_provider_and_model():
 
 
 def test_money_is_summed_and_the_unpriced_is_not_zero():
-    mixed = compare(batch(job("a"), job("b", n=2), job("c", provider="bare")), None, facts=FACTS)
+    mixed = compare(batch(job("a"), job("b", n=2), job("c", provider="bare")), None, context=FACTS)
     assert mixed.as_json()["usd"] == {"low": "0.03", "expected": "0.03", "high": "0.03"}
     assert (mixed.unpriced, mixed.as_json()["credits"]) == (1, {})
-    alone = compare(batch(job("c", provider="bare")), None, facts=FACTS)
+    alone = compare(batch(job("c", provider="bare")), None, context=FACTS)
     assert alone.as_json()["usd"] == {"low": None, "expected": None, "high": None}
 
 
 def test_nothing_to_do_costs_nothing():
-    plan = compare(batch(job("a")), Table({"a": (State.DONE, task())}), facts=FACTS)
+    plan = compare(batch(job("a")), Table({"a": (State.DONE, task())}), context=FACTS)
     found = plan.as_json()
     assert (found["images"], found["seconds"], found["usd"]["high"], found["disk"]["bytes"]) == (0, 0, "0", 0)
     assert (plan.asks, plan.examples, plan.time.limit) == (False, (), None)
@@ -199,8 +200,8 @@ def test_nothing_to_do_costs_nothing():
 
 def test_a_long_prompt_costs_what_it_costs_alone():
     prompts = ["p" * length for length in (1, 400, 400, 20_000)]
-    together = compare(batch(*(job(f"j{i}", p, provider="openai") for i, p in enumerate(prompts))), None, facts=FACTS)
-    apart = [compare(batch(job("j", prompt, provider="openai")), None, facts=FACTS).usd for prompt in prompts]
+    together = compare(batch(*(job(f"j{i}", p, provider="openai") for i, p in enumerate(prompts))), None, context=FACTS)
+    apart = [compare(batch(job("j", prompt, provider="openai")), None, context=FACTS).usd for prompt in prompts]
     assert together.usd.high == sum(span.high for span in apart)
     assert apart[0].high < apart[1].high == apart[2].high < apart[3].high
 
@@ -208,7 +209,7 @@ def test_a_long_prompt_costs_what_it_costs_alone():
 def test_edits_of_as_many_sources_cost_the_same_and_others_do_not():
     def price(*sources, **fields):
         images = tuple(Source(path=f"/shop/{name}", sha256=name) for name in sources)
-        return compare(batch(job("j", provider="openai", images=images, **fields)), None, facts=FACTS).usd
+        return compare(batch(job("j", provider="openai", images=images, **fields)), None, context=FACTS).usd
 
     assert price("a") == price("b") != price("a", "b")
     assert price("a", mask=Source(path="/shop/m", sha256="m")) == price("a", "b")
@@ -223,11 +224,11 @@ def test_edits_of_as_many_sources_cost_the_same_and_others_do_not():
 )  # fmt: skip
 def test_a_person_is_asked_above_a_sum(above, jobs, asks):
     made = batch(*(job(f"j{number}") for number in range(jobs)), confirm_above=above)
-    assert compare(made, None, facts=FACTS).asks is asks
+    assert compare(made, None, context=FACTS).asks is asks
 
 
 def test_a_person_is_asked_about_what_nobody_can_price():
-    assert compare(batch(job("a", provider="bare")), None, facts=FACTS).asks
+    assert compare(batch(job("a", provider="bare")), None, context=FACTS).asks
 
 
 @pytest.mark.parametrize(
@@ -239,9 +240,9 @@ def test_old_prices_are_called_old(said, stale):
 
 
 def test_a_lane_tells_the_date_of_its_prices():
-    lane = compare(batch(job("a", provider="openai")), None, facts=PlanContext(today=date(2027, 11, 21))).lanes[0]
+    lane = compare(batch(job("a", provider="openai")), None, context=PlanContext(today=date(2027, 11, 21))).lanes[0]
     assert (lane.tariff_date, lane.stale) == ("2026-11-21", True)
-    assert compare(batch(job("a")), None, facts=FACTS).lanes[0].as_json()["tariff_date"] is None
+    assert compare(batch(job("a")), None, context=FACTS).lanes[0].as_json()["tariff_date"] is None
 
 
 # --- time and space -----------------------------------------------------------
@@ -250,7 +251,7 @@ def test_a_lane_tells_the_date_of_its_prices():
 def test_source_images_count_against_the_limit_of_images():
     sources = (Source(url="https://x.example/1"), Source(url="https://x.example/2"))
     jobs = [job(f"j{number}", provider="openai", images=sources) for number in range(100)]
-    plan = compare(batch(*jobs, openai={"limits": {"images_per_minute": 6, "concurrency": 100}}), None, facts=FACTS)
+    plan = compare(batch(*jobs, openai={"limits": {"images_per_minute": 6, "concurrency": 100}}), None, context=FACTS)
     assert plan.time.expected == pytest.approx(3_000, rel=0.05)
     assert plan.as_json()["time"]["provider"] == "openai"
     assert plan.as_json()["time"]["limit"] == "images_per_minute"
@@ -259,7 +260,7 @@ def test_source_images_count_against_the_limit_of_images():
 def test_the_slowest_provider_sets_the_time_and_models_share_its_lane():
     jobs = [job("a"), *(job(f"o{number}", provider="openai") for number in range(5))]
     jobs += [job(f"m{number}", provider="openai", model="gpt-image-1.5") for number in range(5)]
-    plan = compare(batch(*jobs, openai={"limits": {"concurrency": 1}}), None, facts=FACTS)
+    plan = compare(batch(*jobs, openai={"limits": {"concurrency": 1}}), None, context=FACTS)
     assert {lane.time.expected for lane in plan.lanes if lane.provider == "openai"} == {plan.time.expected}
     assert plan.slowest.provider == "openai"
     assert plan.as_json()["seconds"] > 5 * 45
@@ -269,21 +270,21 @@ def test_a_group_of_models_takes_as_long_as_its_own_limits_make_it():
     old = {"models": "gpt-image-1.5", "requests_per_minute": 6}
     wide = {"limits": {"concurrency": 100, "requests_per_minute": 600}, "groups": {"old": old}}
     jobs = [job(f"o{number}", provider="openai") for number in range(600)]
-    alone = compare(batch(*jobs, openai=wide), None, facts=FACTS).time.expected
+    alone = compare(batch(*jobs, openai=wide), None, context=FACTS).time.expected
     jobs += [job(f"m{number}", provider="openai", model="gpt-image-1.5") for number in range(100)]
-    plan = compare(batch(*jobs, openai=wide), None, facts=FACTS)
+    plan = compare(batch(*jobs, openai=wide), None, context=FACTS)
     assert alone < 600
     assert plan.time.expected == pytest.approx(1_000, rel=0.08)  # 100 at six a minute, the others meanwhile
     assert plan.as_json()["time"]["limit"] == "requests_per_minute"
     narrow = {"limits": {"concurrency": 100}, "groups": {"old": {"models": "gpt-image-1.5", "concurrency": 1}}}
-    assert compare(batch(*jobs, openai=narrow), None, facts=FACTS).time.expected > 100 * 45
+    assert compare(batch(*jobs, openai=narrow), None, context=FACTS).time.expected > 100 * 45
 
 
 def test_several_keys_share_the_work():
     jobs = [job(f"j{number}", provider="openai") for number in range(400)]
     limits = {"limits": {"requests_per_minute": 10, "concurrency": 20}}
-    one = compare(batch(*jobs, openai=limits), None, facts=FACTS)
-    four = compare(batch(*jobs, openai=limits), None, facts=replace(FACTS, accounts={"openai": 4}))
+    one = compare(batch(*jobs, openai=limits), None, context=FACTS)
+    four = compare(batch(*jobs, openai=limits), None, context=replace(FACTS, accounts={"openai": 4}))
     assert one.time.expected == pytest.approx(2_450, rel=0.03)
     assert four.time.expected == pytest.approx(650, rel=0.1)
     assert four.disk.bytes > one.disk.bytes  # more of them are under way
@@ -293,13 +294,13 @@ def test_measured_latencies_and_sizes_are_preferred():
     quick = {("studio", "gpt-image-2"): Latency(median=2, p90=2, measured=True)}
     facts = PlanContext(today=TODAY, latencies=quick, bytes_per_pixel={"png": 0.5}, free_bytes=9_000_000)
     jobs = [job(f"j{number}", size="1000x1000") for number in range(3)]
-    plan = compare(batch(*jobs, studio={"limits": {"concurrency": 1}}), None, facts=facts)
+    plan = compare(batch(*jobs, studio={"limits": {"concurrency": 1}}), None, context=facts)
     assert plan.time.expected == 6
     spool = 1_000_000 * 8 // 3 + 65_536
     assert plan.disk.bytes == 3 * (500_000 + BESIDE) + spool
     assert plan.disk.fits
     assert (
-        compare(batch(job("a")), None, facts=PlanContext(today=TODAY, free_bytes=1_000)).as_json()["disk"]["fits"]
+        compare(batch(job("a")), None, context=PlanContext(today=TODAY, free_bytes=1_000)).as_json()["disk"]["fits"]
         is False
     )
 
@@ -313,7 +314,7 @@ def sent(selection, table=None, jobs=None):
     """Return the keys that a plan would send."""
     found: list[str] = []
     made = batch(*(jobs or map(job, MANY)))
-    plan = compare(made, table, facts=FACTS, selection=selection, tell=lambda job, *_: found.append(job.key))
+    plan = compare(made, table, context=FACTS, selection=selection, on_job=lambda job, *_: found.append(job.key))
     assert plan.total == len(made.jobs)
     assert plan.selected is not selection.everything
     return found, plan
@@ -361,7 +362,9 @@ def test_of_a_number_of_jobs_only_those_sent_are_told(selection, told):
     table = Table({"j00": (State.DONE, task("before")), "j01": (State.DONE, task())})
     standings = []
     made = batch(*map(job, MANY))
-    compare(made, table, facts=FACTS, selection=selection, tell=lambda job, *found: standings.append((job.key, *found)))
+    compare(
+        made, table, context=FACTS, selection=selection, on_job=lambda job, *found: standings.append((job.key, *found))
+    )
     assert [key for key, *_ in standings] == told
     assert [standing for _, standing, _ in standings][:1] == ["changed"]
     assert [row is None for *_, row in standings][:2] == [False, told[1] != "j01"]
@@ -396,14 +399,14 @@ CHANGED = {key: (State.DONE, task("before")) for key in ("a", "b", "c")} | {"d":
     ids=["everything", "limit", "id", "sample", "none", "retry", "retry-none"],
 )  # fmt: skip
 def test_only_what_is_sent_is_revised(selection, again, revise):
-    plan = compare(batch(*map(job, "abcde")), Table(CHANGED), facts=FACTS, selection=selection, again=again)
+    plan = compare(batch(*map(job, "abcde")), Table(CHANGED), context=FACTS, selection=selection, again=again)
     assert plan.revise == revise
     assert plan.again == (frozenset() if again is None else revise)
     assert again is None or plan.requests == len(revise)
 
 
 def test_what_is_put_back_is_pending_and_nothing_else_is_sent():
-    plan = compare(batch(*map(job, ["new", *STATES])), Table(STATES), facts=FACTS, again={"failed", "unknown"})
+    plan = compare(batch(*map(job, ["new", *STATES])), Table(STATES), context=FACTS, again={"failed", "unknown"})
     assert (plan.new, plan.pending, plan.failed, plan.unknown, plan.requests) == (1, 4, 0, 0, 2)
     assert (plan.again, plan.matched, plan.selected) == ({"failed", "unknown"}, 2, True)
 
@@ -415,7 +418,7 @@ def test_what_is_put_back_is_pending_and_nothing_else_is_sent():
 )
 def test_ids_that_no_job_has_are_told(ids, matched, absent):
     table = Table({"a": (State.DONE, task())})
-    plan = compare(batch(*map(job, "abc")), table, facts=FACTS, selection=Selection(ids=ids))
+    plan = compare(batch(*map(job, "abc")), table, context=FACTS, selection=Selection(ids=ids))
     assert (plan.matched, plan.absent) == (matched, absent)
 
 
@@ -444,14 +447,14 @@ def test_where_jobs_stand_may_select_them(selection, told, requests):
 def test_what_changed_is_told_of_the_first_few():
     keys = [f"j{number:02}" for number in range(CHANGES + 5)]
     table = Table({key: (State.DONE, task("before")) for key in keys})
-    few = compare(batch(*(job(key, "after") for key in keys)), table, facts=FACTS)
+    few = compare(batch(*(job(key, "after") for key in keys)), table, context=FACTS)
     assert [change.id for change in few.changes] == keys[:CHANGES] == table.told
     assert few.as_json()["changes"][0] == {
         "id": "j00", "fields": [{"field": "prompt", "before": "before", "after": "after"}]
     }  # fmt: skip
-    whole = compare(batch(*(job(key, "after") for key in keys)), table, facts=FACTS, changes_all=True)
+    whole = compare(batch(*(job(key, "after") for key in keys)), table, context=FACTS, changes_all=True)
     assert [change.id for change in whole.changes] == keys
-    held = compare(batch(job("j00", "after")), table, facts=FACTS, keep_changed=True)
+    held = compare(batch(job("j00", "after")), table, context=FACTS, keep_changed=True)
     assert (held.held, len(held.changes)) == (1, 1)
 
 
@@ -509,7 +512,7 @@ def test_every_difference_that_counts_is_named(before, after, told):
 def test_examples_are_the_first_the_last_and_one_between(number):
     alike = job("j")
     jobs = [alike._replace(key=f"j{index}") for index in range(number)]
-    found = [int(example.key[1:]) for example in compare(batch(*jobs), None, facts=FACTS).examples]
+    found = [int(example.key[1:]) for example in compare(batch(*jobs), None, context=FACTS).examples]
     assert len(found) == min(number, 3)
     if number:
         assert (found[0], found[-1]) == (0, number - 1)
@@ -522,14 +525,14 @@ def test_of_the_examples_the_first_is_sent_first_and_the_last_last():
     jobs = [plain._replace(key=f"j{number}") for number in range(CHUNK + 9)]
     jobs[3], jobs[7] = idle._replace(key="idle"), urgent._replace(key="urgent")
     jobs[CHUNK + 2] = urgent._replace(key="urgent too")
-    first, middle, last = compare(batch(*jobs), None, facts=FACTS).examples
+    first, middle, last = compare(batch(*jobs), None, context=FACTS).examples
     assert (first.key, last.key, middle.recipe.priority) == ("urgent", "idle", 0)
-    assert [one.key for one in compare(batch(*jobs[3:8:4]), None, facts=FACTS).examples] == ["urgent", "idle"]
+    assert [one.key for one in compare(batch(*jobs[3:8:4]), None, context=FACTS).examples] == ["urgent", "idle"]
 
 
 def test_an_example_shows_what_is_sent():
     images = (local("photos/a.jpg", "1"),)
-    found = compare(batch(job("cat", "Add a cat", images=images, n=2)), None, facts=FACTS).as_json()["examples"]
+    found = compare(batch(job("cat", "Add a cat", images=images, n=2)), None, context=FACTS).as_json()["examples"]
     assert found == [
         {
             "id": "cat", "kind": "edit", "provider": "studio", "model": "gpt-image-2", "size": None, "n": 2,
@@ -541,9 +544,9 @@ def test_an_example_shows_what_is_sent():
 def test_what_it_may_cost_counts_the_dearest_of_a_route():
     route = Route(others=("studio",))
     cheap = PlannedJob.of("a", task(provider="gptimageapi"), route=route)
-    alone = compare(batch(job("a", provider="gptimageapi")), None, facts=FACTS)
-    routed = compare(batch(cheap), None, facts=FACTS)
-    dear = compare(batch(job("a")), None, facts=FACTS)
+    alone = compare(batch(job("a", provider="gptimageapi")), None, context=FACTS)
+    routed = compare(batch(cheap), None, context=FACTS)
+    dear = compare(batch(job("a")), None, context=FACTS)
     assert (alone.alternates, alone.dearest) == ((), None)
     assert (routed.alternates, routed.usd) == (("studio",), alone.usd)
     assert routed.dearest == max(dear.usd.high, alone.usd.high or 0)
@@ -558,16 +561,16 @@ def found(usd, provider="studio"):
 
 def test_a_price_that_earlier_calls_exceeded_is_what_a_plan_goes_by():
     jobs = batch(job("a"), job("b", n=2), job("c", size="1024x1024"))
-    (lane,) = compare(jobs, None, facts=found(50_000_000)).lanes
+    (lane,) = compare(jobs, None, context=found(50_000_000)).lanes
     assert (lane.usd.low, lane.usd.expected, lane.usd.high) == (40_000_000, 160_000_000, 160_000_000)
     assert lane.measured
-    (lane,) = compare(jobs, None, facts=found(10_000_000)).lanes
+    (lane,) = compare(jobs, None, context=found(10_000_000)).lanes
     assert (lane.usd.expected, lane.measured) == (40_000_000, False)
 
 
 def test_a_price_that_only_earlier_calls_know_is_known():
-    wish = compare(batch(job("a", provider="bare"), job("b", provider="bare", size="512x512")), None, facts=FACTS)
+    wish = compare(batch(job("a", provider="bare"), job("b", provider="bare", size="512x512")), None, context=FACTS)
     assert (wish.unpriced, wish.usd.expected) == (2, None)
     facts = found(50_000_000, "bare")
-    (lane,) = compare(batch(job("a", provider="bare"), job("b", provider="bare", n=2)), None, facts=facts).lanes
+    (lane,) = compare(batch(job("a", provider="bare"), job("b", provider="bare", n=2)), None, context=facts).lanes
     assert (lane.unpriced, lane.usd.low, lane.usd.high, lane.measured) == (0, 150_000_000, 150_000_000, True)

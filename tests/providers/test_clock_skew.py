@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from email.utils import formatdate
 
 import pytest
@@ -18,17 +19,15 @@ def dated(moment: float, **more: str) -> dict[str, str]:
     return {"date": formatdate(moment, usegmt=True), **more}
 
 
-@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.999])
-@pytest.mark.parametrize("trip", [0.0, 0.2, 8.0])
-@pytest.mark.parametrize("when", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("ahead", [-400.0, -6.0, 0.0, 6.0, 400.0])
-def test_what_is_said_is_never_more_than_what_is(fraction, trip, when, ahead):
+def test_what_is_said_is_never_more_than_what_is(ahead):
     # the far side looks at its clock somewhere on the way
-    sent = NOW + fraction
-    skew = read_skew(dated(sent + trip * when - ahead), sent, sent + trip)
-    assert skew.low <= ahead <= skew.high
-    assert abs(skew.certain) <= abs(ahead)
-    assert abs(ahead) - abs(skew.certain) <= trip + 1
+    for fraction, trip, when in itertools.product((0.0, 0.3, 0.999), (0.0, 0.2, 8.0), (0.0, 0.5, 1.0)):
+        sent = NOW + fraction
+        skew = read_skew(dated(sent + trip * when - ahead), sent, sent + trip)
+        assert skew.low <= ahead <= skew.high
+        assert abs(skew.certain) <= abs(ahead)
+        assert abs(ahead) - abs(skew.certain) <= trip + 1
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,11 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize(
     ("minutes", "images", "throttled", "slowest"),
-    [(5, 1, 0.0, 1.02), (60, 10, 0.02, 1.02), (4, 1, 0.02, 1.15)],
-    ids=["one image a call", "ten images a call", "throttled by chance"],
+    [
+        pytest.param(5, 1, 0.0, 1.02, id="one image a call"),
+        pytest.param(60, 10, 0.02, 1.02, id="ten images a call", marks=pytest.mark.slow),
+        pytest.param(4, 1, 0.02, 1.15, id="throttled by chance"),
+    ],
 )
 def test_a_known_limit_is_used_and_never_exceeded(folder, minutes, images, throttled, slowest):
     told = scenarios.steady(folder, minutes=minutes, images=images, throttled=throttled).figures
@@ -51,7 +54,7 @@ def test_a_known_limit_is_used_and_never_exceeded(folder, minutes, images, throt
     assert told["charges"] == 1
 
 
-@pytest.mark.parametrize("tells", [Tells.HEADER, Tells.NOTHING, Tells.LIMITS])
+@pytest.mark.parametrize("tells", [pytest.param(Tells.HEADER, marks=pytest.mark.slow), Tells.NOTHING, Tells.LIMITS])
 def test_a_limit_that_nobody_configured_is_found(folder, tells):
     told = scenarios.unknown(folder, minutes=25, tells=tells)
     assert told.figures["used"] >= 0.9
@@ -67,7 +70,7 @@ def test_what_is_down_is_gone_round_and_every_job_is_done_once(folder):
     assert told.figures["after_402"] == 0
     assert (out.closed, out.images) == (Closure.MONEY, 105)
     assert throttled.closed is dead.closed is None
-    assert throttled.stood_in["aimlapi"] + dead.stood_in["aimlapi"] == 350 - 105
+    assert throttled.failed_over["aimlapi"] + dead.failed_over["aimlapi"] == 350 - 105
     assert min(throttled.images, dead.images) > 0
 
 
@@ -96,6 +99,7 @@ def test_a_provider_that_is_broken_for_a_while_costs_no_job_and_few_calls(folder
     assert told["back_after"] <= 330
 
 
+@pytest.mark.slow
 def test_silence_is_told_once_and_again(folder):
     night = Night(
         folder=folder,

@@ -13,7 +13,8 @@ from batchgen.app import run
 from batchgen.job import Cancelled, Deferred, Job
 from batchgen.manifest import Batch
 from batchgen.manifest.batch import PlannedJob
-from batchgen.planning.plan import PlanContext, Row, compare
+from batchgen.planning.compare import StoredJob, compare
+from batchgen.planning.estimate import PlanContext
 from batchgen.planning.selection import Selection, sample_key, shard_of
 from batchgen.providers.presets import profile
 from batchgen.route import ModelFilter
@@ -257,22 +258,22 @@ async def test_a_plan_learns_where_jobs_stand(writer: Writer, reader: Reader, mo
     found = table.lookup(["b", "h", "nobody", "z", "b"])
     ids = {key: reader.job(batch_id, key).id for key in "abcdefgh"}
     assert found == {
-        "b": Row(ids["b"], reader.job(batch_id, "b").state, "1:b", "unknown"),
-        "h": Row(ids["h"], reader.job(batch_id, "h").state, "1:h", None),
+        "b": StoredJob(ids["b"], reader.job(batch_id, "b").state, "1:b", "unknown"),
+        "h": StoredJob(ids["h"], reader.job(batch_id, "h").state, "1:h", None),
     }
     assert table.tasks(["a", "z"]) == {"a": reader.job(batch_id, "a").task}
     assert table.last_id() == max(ids.values())
 
-    seen = bytearray(table.last_id() + 1)
-    assert list(table.others(seen)) == list("abcdefgh")
+    seen, last_id = set[int](), table.last_id()
+    assert list(table.others(seen, last_id)) == list("abcdefgh")
     for key in "abd":
-        seen[ids[key]] = 1
+        seen.add(ids[key])
     await writer.load(batch_id, [plan(key, key) for key in "abcdefghi"], NOW)  # "i" came too late for seen
-    assert list(table.others(seen)) == list("cefgh")
+    assert list(table.others(seen, last_id)) == list("cefgh")
     for key in "cefgh":
-        seen[ids[key]] = 1
-    assert list(table.others(seen)) == []
-    assert list(reader.lookup(other).others(bytearray(table.last_id() + 1))) == ["a", "z"]
+        seen.add(ids[key])
+    assert list(table.others(seen, last_id)) == []
+    assert list(reader.lookup(other).others(seen, last_id)) == ["a", "z"]
 
 
 def batch_of(jobs: list[PlannedJob]) -> Batch:
@@ -289,7 +290,7 @@ async def test_a_plan_foretells_what_a_load_does(writer: Writer, reader: Reader,
     wanted = [plan("j0"), plan("j1", "a dog"), *(plan(f"j{number}") for number in range(4, 9)), plan("j9", "a dog")]
     wanted.append(plan("new"))
     wish = compare(
-        batch_of(wanted), reader.lookup(batch_id), facts=PlanContext(today=NOW.date()), keep_changed=keep_changed
+        batch_of(wanted), reader.lookup(batch_id), context=PlanContext(today=NOW.date()), keep_changed=keep_changed
     )
     did = await writer.load(batch_id, wanted, NOW, keep_changed=keep_changed)
     assert (wish.new, wish.changed, wish.held, wish.orphaned) == (did.new, did.changed, did.held, did.orphaned)

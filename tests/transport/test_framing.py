@@ -81,9 +81,13 @@ WHOLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000, 1_000_000])
 @pytest.mark.parametrize("raw", WHOLE.values(), ids=WHOLE)
-def test_a_document_is_whole_however_its_server_framed_it(raw, size):
+def test_a_document_is_whole_however_its_server_framed_it(raw):
+    for size in (1, 2, 3, 7, 1000, 1_000_000):
+        check_whole(raw, size)
+
+
+def check_whole(raw, size):
     if len(raw) > 60_000 and size < 1000:
         size *= 500
     head, body, ended = through(raw, size)

@@ -49,14 +49,14 @@ def test_every_form_of_a_key_is_hidden(form):
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 64])
-def test_a_key_is_hidden_wherever_it_is_cut(form, size):
+def test_a_key_is_hidden_wherever_it_is_cut(form):
     body = (f'{{"error": "x{form}", "other": "' + "y" * 700 + form + '"}').encode()
-    black = Redactor(KEY)
-    came = b"".join(black.add(body[start : start + size]) for start in range(0, len(body), size)) + black.end()
-    assert came == blackout(body, [KEY])
-    assert len(came) == len(body)
-    assert b"4711" not in came
+    for size in (1, 2, 3, 7, 50, 64):
+        black = Redactor(KEY)
+        came = b"".join(black.add(body[start : start + size]) for start in range(0, len(body), size)) + black.end()
+        assert came == blackout(body, [KEY])
+        assert len(came) == len(body)
+        assert b"4711" not in came
 
 
 def test_json_around_a_hidden_key_is_still_json():

@@ -42,11 +42,7 @@ def resume(session: Session, which: str | None, **options: Any) -> int:  # noqa:
 )
 @_WHICH
 @option(
-    "--with",
-    "amend",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override parameters: quality=low, provider=openai.",
+    "--with", "amend", multiple=True, metavar="KEY=VALUE", help="Override parameters: quality=low, provider=openai."
 )
 @run_options
 @selecting
@@ -57,9 +53,9 @@ def retry(session: Session, which: str | None, amend: tuple[str, ...], **options
     quality and so on) applies to these jobs until their manifest entry changes.
     """
     from ...app.queries import manifest_of
-    from ...planning.overrides import parsed
+    from ...planning.overrides import parse
 
-    overrides = parsed(amend)
+    overrides = parse(amend)
     manifest = manifest_of(session.project(sandbox=options["sandbox"]), which)
     chosen = of_manifest(selection(options))
     requeue = replace(chosen, states=chosen.states or ("failed",))

@@ -11,15 +11,7 @@ from ..options import Session, batch, command, option, selecting, selection
 from ..options import sandbox as sandbox_option
 from ..render.controls import control_documents, control_lines
 from ..render.format import display_path, short
-from ..render.status import (
-    job_document,
-    job_table,
-    run_documents,
-    run_table,
-    show_document,
-    show_lines,
-    status_lines,
-)
+from ..render.status import job_document, job_table, run_documents, run_table, show_document, show_lines, status_lines
 
 
 @command("status", "batchgen status", "batchgen status --batch autumn --json | jq .jobs")
@@ -106,14 +98,14 @@ def show(session: Session, job: str, form: str | None, batch: str | None, sandbo
         output.raw(text.rstrip("\n"))
         return 0
     from ...app import queries
-    from ...planning.overrides import of_mark, spoken
+    from ...planning.overrides import describe, overrides_of
     from ...store.rows import encode_task
 
     found, attempts, bill = queries.show(project, batch, job)
     if session.as_json:
         output.document(show_document(found, attempts, bill, encode_task(found.task)))
         return 0
-    overrides = of_mark(found.fingerprint)
-    for line in show_lines(found, attempts, bill, spoken(overrides) if overrides else ""):
+    overrides = overrides_of(found.fingerprint)
+    for line in show_lines(found, attempts, bill, describe(overrides) if overrides else ""):
         output.data(line)
     return 0

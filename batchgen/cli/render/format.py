@@ -15,7 +15,7 @@ from ...errors import BatchgenError, ManifestError, Problem
 from ...money import format_usd, show_credits
 
 if TYPE_CHECKING:
-    from ...planning.plan import Range
+    from ...planning.estimate import Range
 
 _DAY = 86_400
 #: Control characters that stay in a cell: CSV quotes them.

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from ...app.project import Project
     from ...budget import Budget
     from ...manifest import Batch, PlannedJob
+    from ...planning.compare import StoredJob
     from ...planning.diff import Change, Difference
-    from ...planning.plan import Plan, ProviderEstimate, Row
+    from ...planning.estimate import ProviderEstimate
+    from ...planning.plan import Plan
     from ...providers.key_destinations import Destination
 
 #: The limits of a provider as a plan names them.
@@ -81,9 +83,9 @@ def amend_lines(plan: Plan, amend: Mapping[str, Any]) -> list[str]:
     """Return what a retry overrides in the manifest, and what that changes, job by job."""
     if not amend or not plan.again:
         return []
-    from ...planning.overrides import spoken
+    from ...planning.overrides import describe
 
-    head = f"{spoken(amend)}, for {count(len(plan.again), 'job')}; until their manifest entry changes"
+    head = f"{describe(amend)}, for {count(len(plan.again), 'job')}; until their manifest entry changes"
     return under("with", [head, *(f"{change.id}: {_change(change)}" for change in plan.changes if change.fields)])
 
 
@@ -112,7 +114,7 @@ def notices(project: Project, batch: Batch, plan: Plan) -> tuple[dict[str, Any],
     return document, [*key_lines(keys), *control_lines(project, controls)]
 
 
-def job_line(job: PlannedJob, state: str, row: Row | None) -> str:
+def job_line(job: PlannedJob, state: str, row: StoredJob | None) -> str:
     """Return one job for ``plan --full``."""
     task = job.recipe.task
     why = f" ({row.cause})" if row is not None and row.cause and state == "failed" else ""
@@ -121,7 +123,7 @@ def job_line(job: PlannedJob, state: str, row: Row | None) -> str:
     return f"{cells}  {short(job.prompt, 80)}"
 
 
-def job_document(job: PlannedJob, state: str, row: Row | None) -> dict[str, Any]:
+def job_document(job: PlannedJob, state: str, row: StoredJob | None) -> dict[str, Any]:
     """Return one job for ``plan --full --json``."""
     task = job.recipe.task
     return {
@@ -182,7 +184,7 @@ def _sums(plan: Plan) -> Iterator[str]:
     if plan.unpriced:
         cost.append(f"{count(plan.unpriced, 'request')} without a price in USD: set one with tariff:")
     yield from under("cost", cost)
-    yield from under("budget", [_budget(budget, plan) for budget in plan.purses])
+    yield from under("budget", [_budget(budget, plan) for budget in plan.budgets])
     yield f"time      {_time(plan)}"
     if plan.alternates:
         most = f"; {usd(plan.dearest)} at most" if plan.dearest else ""

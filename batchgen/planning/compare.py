@@ -1,0 +1,220 @@
+"""Compares a manifest with the job database: what a run would send.  Pure.
+
+Jobs are streamed in chunks: of a million jobs only counts, a few changes and three examples are kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple, Protocol
+
+from ..fingerprint import unchanged
+from ..job import State
+from ..manifest.batch import Batch, PlannedJob
+from ..task import Task
+from .diff import Change, differences
+from .estimate import CostEstimate, PlanContext
+from .plan import CONFIRM_ABOVE, Plan
+from .sampling import Examples, Sampler
+from .selection import Selection, is_literal
+
+#: Jobs looked up at once.
+CHUNK = 5_000
+#: Changed jobs that are kept with their differences.
+CHANGES = 20
+
+#: The outcomes of comparing a job whose request differs from the one in the database.
+_DIFFERENT = frozenset({"changed", "held"})
+#: The outcomes of jobs that a run sends.
+_SENT = frozenset({"new", "changed", "pending"})
+_OUTCOME_OF_STATE = {state: state.value for state in State} | {State.RUNNING: "pending"}
+
+
+class StoredJob(NamedTuple):
+    """A job as the database knows it."""
+
+    id: int
+    state: State
+    fingerprint: str
+    cause: str | None = None
+
+
+class Table(Protocol):
+    """The jobs of one batch in the database."""
+
+    def lookup(self, keys: Sequence[str]) -> Mapping[str, StoredJob]:
+        """Return the jobs with these keys, as far as they exist."""
+
+    def tasks(self, keys: Sequence[str]) -> Mapping[str, Task]:
+        """Return the tasks of the jobs with these keys, as far as they exist."""
+
+    def last_id(self) -> int:
+        """Return the highest id of a job."""
+
+    def others(self, seen: Container[int], last_id: int) -> Iterator[str]:
+        """Yield the keys of jobs up to *last_id* whose ids are not in *seen*."""
+
+
+#: Called for every selected job, with the outcome of its comparison and the stored job.
+OnJob = Callable[[PlannedJob, str, StoredJob | None], None]
+
+
+def compare(
+    batch: Batch,
+    table: Table | None,
+    *,
+    context: PlanContext,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
+    keep_changed: bool = False,
+    again: Container[str] | None = None,
+    alone: bool = True,
+    on_job: OnJob | None = None,
+    changes_all: bool = False,
+) -> Plan:
+    """Compare *batch* with the job database; *table* is None if that does not know the batch yet.
+
+    New, changed and pending jobs that *selection* selects are what a run sends: their cost, time and space are
+    estimated.  With *keep_changed*, changed jobs that are done are left as they are.  *again* has the keys of ended
+    jobs that are requeued; if they go *alone*, nothing else is sent.
+    """
+    comparison = _Comparison(batch, table, selection, keep_changed=keep_changed, on_job=on_job)
+    comparison.requeued = again
+    comparison.only = again if alone else None
+    comparison.changes_left = None if changes_all else CHANGES
+    estimate, examples = CostEstimate(batch.profiles, context), Examples()
+    selected = not selection.everything or comparison.only is not None
+    revise, requeue = set[str](), set[str]()
+    for jobs in _sent(batch, comparison, Sampler(selection)):
+        estimate.add(jobs)
+        examples.add(jobs)
+        if selected:
+            revise.update(comparison.revised(jobs))
+        if selection.counted:
+            comparison.report(jobs)
+        if again is not None:
+            requeue.update(job.key for job in jobs if job.key in again)
+    return Plan(
+        orphaned=comparison.count_orphaned(),
+        **{**comparison.counts, **estimate.plan_fields()},
+        changes=tuple(comparison.changes),
+        examples=examples.chosen(),
+        selected=selected,
+        matched=comparison.matched,
+        absent=tuple(sorted(comparison.absent)),
+        revise=frozenset(revise) if selected else None,
+        again=frozenset(requeue),
+        confirm_above=CONFIRM_ABOVE if batch.confirm_above is None else batch.confirm_above,
+    )
+
+
+def _sent(batch: Batch, comparison: _Comparison, sampler: Sampler) -> Iterator[list[PlannedJob]]:
+    """Yield the jobs that are sent, a chunk at a time, and at the end the sample."""
+    jobs = iter(batch.jobs)
+    while chunk := list(islice(jobs, CHUNK)):
+        yield sampler.take(comparison.due(chunk))
+    yield sampler.rest()
+
+
+class _Comparison:
+    """Counts and changes of a batch, while its jobs are streamed."""
+
+    def __init__(
+        self, batch: Batch, table: Table | None, selection: Selection, *, keep_changed: bool, on_job: OnJob | None
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self.changes: list[Change] = []
+        self.changes_left: int | None = CHANGES
+        self.matched = 0
+        self.absent = {pattern for pattern in selection.ids if is_literal(pattern)}
+        self.requeued: Container[str] | None = None
+        self.only: Container[str] | None = None
+        self._folder = batch.manifest.parent
+        self._table = table
+        self._last_id = 0 if table is None else table.last_id()
+        self._seen: set[int] = set()
+        self._selection = selection
+        self._keep_changed = keep_changed
+        self._on_job = on_job
+
+    def due(self, chunk: list[PlannedJob]) -> list[PlannedJob]:
+        """Return the jobs of *chunk* that are selected and that a run sends."""
+        stored_jobs = self._lookup(chunk)
+        due, changed = [], []
+        for job in chunk:
+            stored = stored_jobs.get(job.key)
+            if stored is not None:
+                self._seen.add(stored.id)
+            outcome = self._outcome(job, stored)
+            self.counts[outcome] += 1
+            if outcome in _DIFFERENT:
+                changed.append(job)
+            if not self._selects(job, outcome, stored):
+                continue
+            self.matched += 1
+            if outcome in _SENT:
+                due.append(job)
+            # With a sample or a limit, only jobs that are sent are reported; see ``report``.
+            if self._on_job is not None and not self._selection.counted:
+                self._on_job(job, outcome, stored)
+        self._keep_changes(changed)
+        return due
+
+    def report(self, sent: Sequence[PlannedJob]) -> None:
+        """Report the jobs that are sent, if a sample or a limit left it open which ones would be."""
+        if self._on_job is not None:
+            stored_jobs = self._lookup(sent)
+            for job in sent:
+                stored = stored_jobs.get(job.key)
+                self._on_job(job, self._outcome(job, stored), stored)
+
+    def revised(self, sent: Sequence[PlannedJob]) -> Iterable[str]:
+        """Return the keys of those of *sent* that request something else than the database has."""
+        stored_jobs = self._lookup(sent)
+        return [job.key for job in sent if job.key in stored_jobs and _has_changed(stored_jobs[job.key], job)]
+
+    def count_orphaned(self) -> int:
+        """Return how many jobs of the database were not seen; call it at the end."""
+        return 0 if self._table is None else sum(1 for _ in self._table.others(self._seen, self._last_id))
+
+    def _lookup(self, jobs: Sequence[PlannedJob]) -> Mapping[str, StoredJob]:
+        return {} if self._table is None else self._table.lookup([job.key for job in jobs])
+
+    def _outcome(self, job: PlannedJob, stored: StoredJob | None) -> str:
+        if stored is None:
+            return "new"
+        requeued = self.requeued is not None and job.key in self.requeued
+        outcome = "pending" if requeued else _OUTCOME_OF_STATE[stored.state]
+        if not _has_changed(stored, job):
+            return outcome
+        return "held" if outcome == "done" and self._keep_changed else "changed"
+
+    def _selects(self, job: PlannedJob, outcome: str, stored: StoredJob | None) -> bool:
+        """Return whether *job* is selected; jobs that a run sends count as pending, held ones as done."""
+        selection, recipe = self._selection, job.recipe
+        self.absent.discard(job.key)
+        if self.only is not None and job.key not in self.only:
+            return False
+        state = "pending" if outcome in _SENT else outcome.replace("held", "done")
+        if selection.states and state not in selection.states:
+            return False
+        if selection.causes and (stored is None or stored.cause not in selection.causes):
+            return False
+        task = recipe.task
+        return selection.matches(job.key, recipe.tags, task.provider, task.model, task.kind.value)
+
+    def _keep_changes(self, changed: list[PlannedJob]) -> None:
+        """Keep the differences of changed jobs, of as many as are wanted."""
+        if self.changes_left is not None:
+            changed = changed[: self.changes_left]
+            self.changes_left -= len(changed)
+        if changed and self._table is not None:
+            before = self._table.tasks([job.key for job in changed])
+            for job in changed:
+                fields = differences(before[job.key], job.task, self._folder) if job.key in before else ()
+                self.changes.append(Change(id=job.key, fields=fields))
+
+
+def _has_changed(stored: StoredJob, job: PlannedJob) -> bool:
+    return stored.fingerprint != job.fingerprint and not unchanged(stored.fingerprint, job.task, job.fingerprint)
