@@ -16,7 +16,7 @@ from .shapes import Draft, Shape
 from .state import Entry, State
 from .values import Bill, Form, Link, Order, Package, Picture, Reply, invalid
 
-_DOCUMENTED = Shape(about="")
+_DOCUMENTED = Shape("")
 #: Kinds of address with older names.
 _LINKS = {"url404": Link(first=404, times=FOR_GOOD), "url-flaky": Link(first=503, times=2)}
 

@@ -75,11 +75,11 @@ def _events_as_json(package: Package, draft: Draft) -> Package:
 
 
 BODIES = {
-    "raw-image": Shape(about="the image itself in place of JSON", endpoint="images", body=_raw_image),
-    "event-stream": Shape(about="a stream of events, previews first", body=_events),
-    "event-stream-as-json": Shape(about="the same with the type application/json", body=_events_as_json),
+    "raw-image": Shape("the image itself in place of JSON", endpoint="images", body=_raw_image),
+    "event-stream": Shape("a stream of events, previews first", body=_events),
+    "event-stream-as-json": Shape("the same with the type application/json", body=_events_as_json),
 }
 #: Charged, without a picture.
 NO_RESULT = {
-    "event-stream-previews": Shape(about="a stream of events that ends after the previews", body=_previews),
+    "event-stream-previews": Shape("a stream of events that ends after the previews", body=_previews),
 }

@@ -67,32 +67,29 @@ def _fixed(status: int, payload: Json) -> Callable[[Draft], Package]:
 
 
 def _in_200(about: str, payload: Json) -> Shape:
-    return Shape(about=about, refusal=_fixed(200, payload))
+    return Shape(about, refusal=_fixed(200, payload))
 
 
 _TOP_UP = "Insufficient credits, please top up"
 
 ERRORS = {
-    "echo-400": Shape(about="400 that repeats the prompt", refusal=_echo_400),
-    "echo-422": Shape(about="422 that repeats the prompt", refusal=_echo_422),
-    "echo-403": Shape(about="403 that repeats the prompt", refusal=_echo_403),
-    "quota-per-minute": Shape(
-        about="429 about a quota a minute, SECONDS to wait", amount=1.0, refusal=_quota_per_minute
-    ),
+    "echo-400": Shape("400 that repeats the prompt", refusal=_echo_400),
+    "echo-422": Shape("422 that repeats the prompt", refusal=_echo_422),
+    "echo-403": Shape("403 that repeats the prompt", refusal=_echo_403),
+    "quota-per-minute": Shape("429 about a quota a minute, SECONDS to wait", amount=1.0, refusal=_quota_per_minute),
     "throttle-silent": Shape(
-        about="429 without a wait",
+        "429 without a wait",
         refusal=_fixed(429, {"error": {"message": "Too many requests", "type": "rate_limit_error", "code": None}}),
     ),
     "firewall": Shape(
-        about="403 with the page of a firewall",
+        "403 with the page of a firewall",
         refusal=lambda _: Package(status=403, headers={}, body=_FIREWALL.encode(), mime="text/html"),
     ),
     "model-missing": Shape(
-        about="404 about the model",
-        refusal=_model(404, "The model '{}' does not exist or you do not have access to it."),
+        "404 about the model", refusal=_model(404, "The model '{}' does not exist or you do not have access to it.")
     ),
     "model-denied": Shape(
-        about="403 about the model", refusal=_model(403, "Your project does not have access to model '{}'.")
+        "403 about the model", refusal=_model(403, "Your project does not have access to model '{}'.")
     ),
 }
 ERRORS_IN_200 = {
