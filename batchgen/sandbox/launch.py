@@ -74,12 +74,7 @@ class Sandbox:
 
 
 def start(
-    folder: Path,
-    *,
-    latency: str = "realistic",
-    seed: int = 0,
-    idle_exit: float = 1800,
-    extra: Sequence[str] = (),
+    folder: Path, *, latency: str = "realistic", seed: int = 0, idle_exit: float = 1800, extra: Sequence[str] = ()
 ) -> Sandbox:
     """Return the sandbox of a folder: the running one, or a new one that outlives its caller.
 

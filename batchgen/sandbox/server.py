@@ -17,12 +17,11 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from . import cdn
-from .account_endpoints import free_endpoint_handler
 from .body import fetch_source
 from .dialects import DIALECTS
 from .faults import parse_rule
 from .log import totals
-from .request import Handler, handler_for, trace_of
+from .request import Handler, free_endpoint_handler, handler_for, trace_of
 from .state import Entry, Settings, State, plain_totals
 from .values import Link, Refusal
 

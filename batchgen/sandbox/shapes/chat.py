@@ -83,6 +83,4 @@ CHAT = {
     "chat-echo": _chat("the source images before the picture", _echo),
 }
 #: Charged, without a picture.
-CHAT_WITHOUT = {
-    "chat-echo-only": _chat("the source images, and no picture", _echo_only),
-}
+CHAT_WITHOUT = {"chat-echo-only": _chat("the source images, and no picture", _echo_only)}
