@@ -88,7 +88,7 @@ def needs_attention(ended: RunResult) -> bool:
         return False
     again = ended.previous_exit_code == ended.exit_code and not ended.images
     if ended.exit_code == 8:
-        if any(lane.held and lane.left for lane in ended.lanes):
+        if any(lane.paused and lane.left for lane in ended.lanes):
             return not again
         stuck = {str(lane.closed) for lane in ended.lanes if lane.closed is not None and lane.left}
         lasting = any(lane.final and lane.left for lane in ended.lanes)

@@ -7,6 +7,8 @@ from collections import Counter
 
 import pytest
 
+from tests.timing import patience
+
 from .kit import CANARY, finish, wait_for
 
 
@@ -48,7 +50,7 @@ def test_a_run_hears_what_is_said_from_another_terminal(project, witness):
     run = project.start("run", path, "--yes", "-j", "2")
     wait_for(lambda: witness.arrived >= 2, run)
     assert project.run("pause", "openai").code == 0
-    time.sleep(2)  # the run looks once a second
+    time.sleep(patience(0.7))  # the run looks once a second
     wait_for(lambda: project.rows("select 1 from attempts where state = 'open'") == [], run)
     paused_at = witness.arrived
     assert 2 <= paused_at < 14
@@ -109,11 +111,13 @@ def test_a_pause_leaves_a_run_to_who_takes_the_jobs_over(project, witness):
 def test_a_lane_that_closed_tries_again_when_it_is_told_to(project, witness):
     project.env["AIMLAPI_API_KEY"] = f"poor-{CANARY}"
     jobs = [{"id": "first", "prompt": "A hare", "provider": "aimlapi"}]
-    jobs += [{"id": f"j{n}", "prompt": f"A hare {n} [sandbox: slow=6]", "provider": "openai"} for n in range(1)]
+    jobs += [
+        {"id": f"j{n}", "prompt": f"A hare {n} [sandbox: slow={patience(2):g}]", "provider": "openai"} for n in range(1)
+    ]
     path = project.manifest(jobs, defaults={"quality": "low"})
     run = project.start("run", path, "--yes")
     wait_for(lambda: sum(line["provider"] == "aimlapi" for line in witness.now()) >= 2, run)
-    time.sleep(1.5)  # the run looks once a second
+    time.sleep(patience(0.5))  # the run looks once a second
     assert project.run("resume-lane", "aimlapi").code == 0
     done = finish(run)
     assert "aimlapi: resumed" in done.err

@@ -69,7 +69,7 @@ def assert_the_next_run_finishes(folder: Site, *stages: Stage) -> None:
     assert {row["usd"] for row in folder.ledger().values()} == {NANO}
 
 
-@pytest.mark.parametrize("where", ["judge", "listener", "heed", "_count"])
+@pytest.mark.parametrize("where", ["judge", "listener", "record_outcome", "record_settlement"])
 def test_a_bug_in_one_attempt_lets_those_of_other_lanes_end(folder: Site, monkeypatch, caplog, where):
     quick, slow = two_lanes(folder)
 
@@ -78,18 +78,18 @@ def test_a_bug_in_one_attempt_lets_those_of_other_lanes_end(folder: Site, monkey
             raise ZeroDivisionError("no such thing")
         return real(*args, **_)
 
-    if where == "heed":
-        real = Lane.heed
-        monkeypatch.setattr(Lane, "heed", stumbles)
+    if where.startswith("record"):
+        real = getattr(Lane, where)
+        monkeypatch.setattr(Lane, where, stumbles)
     elif where == "listener":
-        real = attempts.AttemptRunner._tell
+        real = attempts.AttemptRunner._notify
 
         def tells(self: attempts.AttemptRunner, lane: Lane, *rest: object) -> None:
             if lane.provider == "quick" and rest[-1] is not None:
                 raise ZeroDivisionError("no such thing")
             real(self, lane, *rest)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(attempts.AttemptRunner, "_tell", tells)
+        monkeypatch.setattr(attempts.AttemptRunner, "_notify", tells)
     else:
         real = getattr(attempts, where)
         monkeypatch.setattr(attempts, where, stumbles)
@@ -98,10 +98,10 @@ def test_a_bug_in_one_attempt_lets_those_of_other_lanes_end(folder: Site, monkey
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert caught.value.exit_code == 1
     (bug,) = [line for line in caplog.records if line.msg == "bug"]
-    assert bug.about["error"] == "ZeroDivisionError: no such thing"
-    assert "attempts.py:" in bug.about["where"]
-    assert "/" not in bug.about["where"]
-    if where in ("judge", "heed"):
+    assert bug.fields["error"] == "ZeroDivisionError: no such thing"
+    assert "attempts.py:" in bug.fields["where"]
+    assert "/" not in bug.fields["where"]
+    if where in ("judge", "record_outcome"):
         assert_only_the_bad_one_is_open(folder)
         assert len(list((folder.state / "spool").glob("*"))) == 1
     monkeypatch.undo()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from batchgen.app.run_result import LaneResult
@@ -37,7 +39,7 @@ def end(name: str, closed: Closure | None = None, message: str | None = None, **
 def test_what_happens_to_a_lane_is_told_once():
     clock = Clock()
     row, other = lane(clock), lane(clock, "aimlapi")
-    news = LaneEvents(Runner(batch_id=1, lanes=[row, other], reader=None, purchases=None))  # type: ignore[arg-type]
+    news = LaneEvents(Runner(batch_id=1, lanes=[row, other], reader=None, attempts=SimpleNamespace()))  # type: ignore[arg-type]
     assert list(news.lines()) == []
     row.fault = Fault(cause=Cause.THROTTLED, message="slow down")
     row.account_gate.pause(LONG_PAUSE - 1)
@@ -60,7 +62,7 @@ def test_a_quota_that_is_used_up_is_told_with_its_time():
     clock = Clock()
     row = lane(clock)
     row.account_gate.configure([Window(86_400, 2, burst=2)], 4)
-    news = LaneEvents(Runner(batch_id=1, lanes=[row], reader=None, purchases=None))  # type: ignore[arg-type]
+    news = LaneEvents(Runner(batch_id=1, lanes=[row], reader=None, attempts=SimpleNamespace()))  # type: ignore[arg-type]
     for _ in range(2):
         row.sent(1)
     row.waits = "pace"
@@ -91,7 +93,7 @@ def test_a_lane_that_stopped_is_a_line(ended, line):
 def test_who_stood_in_is_told_by_provider_not_by_key():
     lanes = [
         end("a", Closure.MONEY, "no credit"),
-        end("b@K1", stood_in={"a": 2}),
-        end("b@K2", stood_in={"a": 3, "c": 1}),
+        end("b@K1", failed_over={"a": 2}),
+        end("b@K2", failed_over={"a": 3, "c": 1}),
     ]
     assert _failovers(lanes) == ["failover  b: 5 jobs of a (out of money)", "failover  b: 1 job of c"]

@@ -35,7 +35,7 @@ class Table:
     batch_id: int = 0
     now: datetime = NOW
     page: int = 64
-    under_way: set[int] = field(default_factory=set)
+    in_flight: set[int] = field(default_factory=set)
     lookups: list[DueFilter] = field(default_factory=list)
     meanwhile: Callable[[], object] = lambda: None  #: what happens before jobs that were looked up arrive
     last: Callable[[], Awaitable[None]] | None = None  #: and before the time of the next retry does
@@ -57,7 +57,7 @@ class Table:
                 await self.last()
             return found
 
-        return Backlog(wanted=wanted, lookup=lookup, next_retry=next_retry, under_way=self.under_way)
+        return Backlog(wanted=wanted, lookup=lookup, next_retry=next_retry, in_flight=self.in_flight)
 
     async def next(self, backlog: Backlog, *, far: bool = False) -> str | None:
         """Take the next job and claim it; return its key."""
@@ -124,7 +124,7 @@ async def test_a_caller_is_given_what_it_may_take(table):
     backlog = table.backlog()
     assert (await backlog.first(NOW, lambda job: job.key > "j02")).key == "j03"
     assert await backlog.first(NOW, lambda _job: False) is None
-    assert backlog.held
+    assert backlog.has_due
     assert not backlog.empty
 
 
@@ -159,11 +159,11 @@ async def test_in_trouble_the_next_is_one_far_from_those_before_and_no_retry(tab
 
 async def test_what_is_under_way_is_left_out_although_the_table_calls_it_pending(table):
     await table.load(many(3))
-    table.under_way.add(table.reader.job(table.batch_id, "j00").id)
+    table.in_flight.add(table.reader.job(table.batch_id, "j00").id)
     backlog = table.backlog()
     assert await table.all(backlog) == ["j01", "j02"]
     assert not backlog.empty  # its claim may not have been committed: it is looked up again
-    table.under_way.clear()
+    table.in_flight.clear()
     assert await table.all(backlog) == ["j00"]
 
 
@@ -172,7 +172,7 @@ async def test_another_lane_took_it(table):
     backlog = table.backlog()
     job = await backlog.first(NOW, lambda _job: True)
     backlog.forget(job.id)
-    table.under_way.add(job.id)
+    table.in_flight.add(job.id)
     assert not backlog.holds(job)
     assert await table.all(backlog) == ["j01"]
 
@@ -285,7 +285,7 @@ async def test_retries_that_are_read_now_and_then_keep_no_old_page_alive(table):
     for _ in range(10):
         table.passes(5)
         await backlog.first(table.now, lambda _job: True)
-        for job in list(backlog._again.values()):
+        for job in list(backlog._retries.values()):
             backlog.take(job)
             await claimed(table.writer, job)
     assert await backlog.first(table.now, lambda job: job.key == "j39") is None
@@ -311,7 +311,7 @@ async def test_those_in_memory_are_no_reason_to_look_again_soon(table):
     assert await backlog.first(table.now, lambda _job: False) is None
     table.passes(2)
     assert await backlog.first(table.now, lambda _job: False) is None
-    assert backlog.held
+    assert backlog.has_due
     assert backlog.more_at is None
 
 

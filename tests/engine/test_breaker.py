@@ -48,7 +48,7 @@ class Weather:
     ) -> Verdict:
         """Hear how a call ended, whether the lane pauses or not."""
         made, paused = replace(JOB, id=job, tries=tries), self.now < self.until
-        verdict = self.breaker.heed(made, outcome, self.now, spread, paused=paused, sent_at=sent_at)
+        verdict = self.breaker.record(made, outcome, self.now, spread, paused=paused, sent_at=sent_at)
         self.until = max(self.until, self.now + (verdict.pause or 0.0))
         return verdict
 

@@ -118,7 +118,7 @@ def test_jobs_of_a_denied_model_go_to_the_next_of_their_route_at_once(tmp_path):
     both = night(tmp_path, jobs, {"openai": Nature(median=5.0, faults=faults), "aigate": QUICK})
     first, second = both.play().lanes
     assert (first.closed, first.done, second.done, both.counts().done) == (None, 20, 100, 120)
-    assert second.stood_in == {"openai": 100}
+    assert second.failed_over == {"openai": 100}
     assert min(call.sent for call in both.log("aigate")) < 15
 
 

@@ -70,7 +70,7 @@ def test_what_is_down_is_gone_round_and_every_job_is_done_once(folder):
     assert told.figures["after_402"] == 0
     assert (out.closed, out.images) == (Closure.MONEY, 105)
     assert throttled.closed is dead.closed is None
-    assert throttled.stood_in["aimlapi"] + dead.stood_in["aimlapi"] == 350 - 105
+    assert throttled.failed_over["aimlapi"] + dead.failed_over["aimlapi"] == 350 - 105
     assert min(throttled.images, dead.images) > 0
 
 

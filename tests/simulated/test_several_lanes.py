@@ -32,7 +32,7 @@ def at_rest(runner: Runner) -> bool:
     """Return whether nothing counts as under way any more."""
     flights = [lane.in_flight for lane in runner.lanes]
     flights += [gate.in_flight for lane in runner.lanes for gate in lane.gates]
-    return not any(flights) and not runner._under_way and not any(runner._flying.values())
+    return not any(flights) and not runner._in_flight and not any(runner._in_flight_of.values())
 
 
 def attempts(night: Night) -> list[tuple[str | None, str, float]]:
@@ -219,7 +219,7 @@ def test_jobs_whose_provider_is_down_are_done_once_by_those_that_stand_in(tmp_pa
     assert night.counts().done == 60
     assert set(witness.charges(night.log(name) for name in names).values()) == {1}
     assert min(call.sent for call in night.log("aigate")) >= 60
-    assert all(lane.stood_in["openai"] for lane in runner.lanes if lane.provider != "openai")
+    assert all(lane.failed_over["openai"] for lane in runner.lanes if lane.provider != "openai")
     assert at_rest(runner)
 
 
@@ -298,7 +298,7 @@ def test_a_job_table_that_fails_ends_the_run_after_what_is_in_flight(tmp_path):
     )
 
     def fails(runner: Runner) -> None:
-        runner.purchases.writer.close()
+        runner.attempts.writer.close()
 
     with pytest.raises(ExceptionGroup) as caught:
         live_with(night, 12.0, fails)
