@@ -110,9 +110,7 @@ def _cdn(state: State, name: str) -> Handler:
         port = state.url.rpartition(":")[2]
         response = cdn.serve(state.results, request, f"http://localhost:{port}/_sandbox/elsewhere")
         stored = state.results.get(request.path)
-        if (
-            stored is not None and stored.link != Link()
-        ):  # tests read how often an odd address was requested, and with which key
+        if stored is not None and stored.link != Link():  # odd addresses: the log shows requests and keys
             entry = Entry(provider=name, kind="download", trace=trace_of(request, state.next_serial(), time.time()))
             state.log.note(entry.line("download", status=response.status))
         return response
