@@ -247,7 +247,7 @@ def test_a_person_tries_a_few_first(project, witness):
     assert tried.code == 0
     assert "trying the first 2 jobs of 6" in tried.err
     assert witness.prompts() == ["P0", "P1"]
-    assert "batchgen run m.yaml    goes on with the 4 pending" in tried.err
+    assert "batchgen run m.yaml    resumes the 4 pending jobs" in tried.err
     rest = at_a_terminal(project, "run", manifest, answers=("99",))
     assert (rest.code, len(asked(rest))) == (0, 1)
     assert witness.prompts() == [f"P{number}" for number in range(6)]
@@ -267,7 +267,7 @@ def test_a_trial_leaves_what_changed_beyond_it(project, witness):
     edited = project.manifest([job | {"prompt": f"{job['prompt']} anew"} for job in JOBS], confirm_above=0)
     tried = at_a_terminal(project, "run", edited, answers=("2",))
     assert tried.code == 0
-    assert "done with the 2 selected; 4 changed and not made again yet" in tried.err
+    assert "done with the 2 selected; 4 changed but not redone yet" in tried.err
     assert {row["state"] for row in project.jobs().values()} == {"done"}
     assert witness.prompts() == sorted([*(f"P{number}" for number in range(6)), "P0 anew", "P1 anew"])
 

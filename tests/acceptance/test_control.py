@@ -35,7 +35,7 @@ def test_jobs_are_cancelled_while_a_run_is_on(project, witness):
     ended = finish(process)
     assert ended.code == 0, ended.err
     assert "cancelled 3 jobs" in ended.err
-    assert "exit code 0: all done but the 3 cancelled" in ended.err
+    assert "exit code 0: all done except 3 cancelled" in ended.err
     states = {key: job["state"] for key, job in project.jobs().items()}
     cancelled = dict.fromkeys(("cat-3", "cat-4", "slow"), "cancelled")
     assert states == dict.fromkeys((job["id"] for job in jobs), "done") | cancelled

@@ -254,7 +254,7 @@ def test_without_a_run_nothing_is_said_to_be_running(project, witness):
     finish(process)
     status = project.run("status")
     assert "5 jobs: 4 in flight when a run was cut off, 1 pending" in status.out
-    assert "goes on with the 5 left" in status.out
+    assert "resumes the 5 remaining jobs" in status.out
     assert "running" not in status.out
     assert "  cut off  " in project.run("list", "runs").out
     assert project.run("run", manifest, "--yes").code == 3

@@ -133,7 +133,7 @@ def test_a_selection_is_planned_and_only_it_is_sent(project, witness):
     assert project.run("plan", "--json", manifest).json["jobs"]["pending"] == 6
     again = project.run("run", manifest, "--yes", "--provider", "aimlapi")
     assert again.code == 0
-    assert f"batchgen run {manifest.name}    goes on with the 5 pending" in again.err
+    assert f"batchgen run {manifest.name}    resumes the 5 pending jobs" in again.err
     assert len(witness.arrivals()) == 4
     shards = [
         project.run("plan", "--full", "--json", "--shard", f"{number}/2", manifest).json["items"] for number in (1, 2)
@@ -175,7 +175,7 @@ def test_a_part_of_a_batch_leaves_what_changed_beyond_it(project, witness):
     assert project.run("run", project.manifest(jobs), "--yes").code == 0
     edited = project.manifest([one | {"prompt": f"{one['id']} after"} for one in jobs])
     part = project.run("run", edited, "--yes", "--limit", "1")
-    assert part.err.splitlines()[-1] == "exit code 0: done with the 1 selected; 2 changed and not made again yet"
+    assert part.err.splitlines()[-1] == "exit code 0: done with the 1 selected; 2 changed but not redone yet"
     assert {key: row["state"] for key, row in project.jobs().items()} == dict.fromkeys("abc", "done")
     kept = project.run("run", edited, "--yes", "--keep-changed")
     assert (kept.code, "kept      2 jobs changed" in kept.err) == (0, True)

@@ -68,7 +68,7 @@ def test_what_is_in_doubt_stands_in_the_summary_with_its_price(project):
     assert Decimal(unknown["usd"]) > 0
     assert {
         "command": "batchgen unknown list",
-        "what": "lists the 1 in doubt, and what can be done",
+        "what": "lists the 1 unknown job and your options",
         "cause": None,
     } in (done.json["next"])
 

@@ -40,7 +40,7 @@ shop: 3 of 4 jobs done; this run made 3 images in N s, N a minute
 spent     $0.0177 ($0.0177 priced)
 files     .batchgen/sandbox/output/shop
 next      refused: change the prompt or the source image, then run again
-          batchgen show --sandbox j1    tells every attempt of a job
+          batchgen show --sandbox j1    shows every attempt of a job
 exit code 3: ran to the end; some jobs failed or are unknown"""
 
 

@@ -50,12 +50,12 @@ def test_what_happens_to_a_lane_is_told_once():
     clock.now += 1201
     assert list(news.lines()) == []  # it waits no longer, but nothing was taken yet
     row.fault = None
-    assert list(news.lines()) == ["openai: open again"]
+    assert list(news.lines()) == ["openai: resumed"]
     row.close(Closure.MONEY, Fault(cause=Cause.MONEY, message="out of credit"))
     assert list(news.lines()) == ["openai: closed: out of credit"]
     assert list(news.lines()) == []
     row.reopen()
-    assert list(news.lines()) == ["openai: open again"]
+    assert list(news.lines()) == ["openai: resumed"]
 
 
 def test_a_quota_that_is_used_up_is_told_with_its_time():
@@ -69,19 +69,19 @@ def test_a_quota_that_is_used_up_is_told_with_its_time():
     assert list(news.lines()) == ["openai: its limits: next request in 24 h 7 min"]
     assert list(news.lines()) == []
     clock.now += 87_000
-    assert list(news.lines()) == ["openai: open again"]
+    assert list(news.lines()) == ["openai: resumed"]
 
 
 @pytest.mark.parametrize(
     ("ended", "line"),
     [
         (end("a@K1", Closure.MONEY, "no credit", left=3), "stopped   a@K1: out of money: no credit (3 pending)"),
-        (end("a", Closure.DOWN), "stopped   a: out of reach"),
+        (end("a", Closure.DOWN), "stopped   a: unreachable"),
         (
             end("a", Closure.DENIED, "bad value", cause=Cause.INVALID),
             "stopped   a: the first jobs were all refused alike, which looks like a mistake in its settings: bad value",
         ),
-        (end("a", Closure.DOWN, "oops", cause=Cause.ERROR), "stopped   a: answered nothing but errors: oops"),
+        (end("a", Closure.DOWN, "oops", cause=Cause.ERROR), "stopped   a: answered only with errors: oops"),
         (end("a", Closure.BUDGET, "the budget of today is used up"), "stopped   a: the budget of today is used up"),
     ],
     ids=["money", "down", "alike", "errors", "budget"],
