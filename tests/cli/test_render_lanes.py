@@ -50,12 +50,12 @@ def test_what_happens_to_a_lane_is_told_once():
     clock.now += 1201
     assert list(news.lines()) == []  # it waits no longer, but nothing was taken yet
     row.fault = None
-    assert list(news.lines()) == ["openai: open again"]
+    assert list(news.lines()) == ["openai: resumed"]
     row.close(Closure.MONEY, Fault(cause=Cause.MONEY, message="out of credit"))
     assert list(news.lines()) == ["openai: closed: out of credit"]
     assert list(news.lines()) == []
     row.reopen()
-    assert list(news.lines()) == ["openai: open again"]
+    assert list(news.lines()) == ["openai: resumed"]
 
 
 def test_a_quota_that_is_used_up_is_told_with_its_time():
@@ -69,7 +69,7 @@ def test_a_quota_that_is_used_up_is_told_with_its_time():
     assert list(news.lines()) == ["openai: its limits: next request in 24 h 7 min"]
     assert list(news.lines()) == []
     clock.now += 87_000
-    assert list(news.lines()) == ["openai: open again"]
+    assert list(news.lines()) == ["openai: resumed"]
 
 
 @pytest.mark.parametrize(

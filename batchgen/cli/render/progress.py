@@ -123,4 +123,4 @@ class LaneEvents:
                 yield f"{lane.name}: {waiting(lane)}"
             elif not closed and reported is not None and lane.fault is None and not _waits_long(lane):
                 del self._down[lane.name]
-                yield f"{lane.name}: open again"
+                yield f"{lane.name}: resumed"
