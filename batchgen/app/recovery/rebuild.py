@@ -118,13 +118,13 @@ async def _carry_out(
     total, waiting = RecoveryCounts(), list[RecoveredAttempt]()
     rest = iter(traces)
     while chunk := list(islice(rest, _TOGETHER)):
-        learnt, wait = await writer.take_in(batch_id, chunk, now, last=False)
+        learnt, wait = await writer.add_recovered(batch_id, chunk, now, last=False)
         total, waiting = total + learnt, waiting + wait
     # files whose turn comes after one that was found later, then what was under way when all else is known
     waiting.sort(key=lambda trace: (trace.key, trace.file.ordinal if trace.file else 0))
     for traces_, last in ((waiting, True), (slots, True)):
         for start in range(0, len(traces_), _TOGETHER):
-            learnt, _ = await writer.take_in(batch_id, traces_[start : start + _TOGETHER], now, last=last)
+            learnt, _ = await writer.add_recovered(batch_id, traces_[start : start + _TOGETHER], now, last=last)
             total += learnt
     survey.keep(slots)
     return RecoveryReport(intake=total, settled=len(strays))
