@@ -12,7 +12,7 @@ import click
 from ..errors import AlreadyRunning, BatchgenError
 from . import output
 from .options import FILE, Session, option, options
-from .params import NotifyUrl
+from .params import NOTIFY_URL
 
 if TYPE_CHECKING:
     from ..app.monitoring.metrics import MetricsFile
@@ -27,7 +27,7 @@ following = options(
     option(
         "--notify",
         multiple=True,
-        type=NotifyUrl(),
+        type=NOTIFY_URL,
         metavar="URL",
         help="Send a notice to URL at the end, when a budget is reached, and when nothing arrives any more.",
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from inspect import cleandoc
@@ -14,9 +14,9 @@ import click
 
 from ..errors import UsageError
 from ..planning.selection import ORPHANED
-from . import environment
+from . import environment, output
 from .command import Command, Group
-from .params import CauseName, Option, Shard
+from .params import CAUSE, SHARD, Option
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -50,6 +50,16 @@ class Session:
     def file(self, path: Path) -> Path:
         """Return *path* as seen from the working folder."""
         return self.folder.absolute() / path
+
+    def print(
+        self, document: Mapping[str, Any], lines: Iterable[str], write: Callable[[str], None] = output.data
+    ) -> None:
+        """Print a result: with --json the document, or else the lines."""
+        if self.as_json:
+            output.document({"schema_version": 1, **document})
+        else:
+            for line in lines:
+                write(line)
 
 
 option = partial(click.option, cls=Option)
@@ -204,13 +214,13 @@ selecting = options(
         "causes",
         multiple=True,
         metavar="CAUSE",
-        type=CauseName(),
+        type=CAUSE,
         help="Jobs that failed for this cause (batchgen help causes).",
     ),
     _selecting("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N matching jobs."),
     _selecting("--sample", type=click.IntRange(min=1), metavar="N", help="Only N matching jobs, at random."),
     _selecting("--seed", type=int, default=0, metavar="K", help="Seed of --sample; another K draws other jobs."),
-    _selecting("--shard", type=Shard(), metavar="I/N", help="Part I of N; the same parts on every machine."),
+    _selecting("--shard", type=SHARD, metavar="I/N", help="Part I of N; the same parts on every machine."),
 )
 
 _SELECTION = ("ids", "tags", "providers", "models", "kinds", "states", "causes", "shard", "sample", "seed", "limit")

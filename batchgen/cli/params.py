@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+
+from ..errors import UsageError, suggest
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -71,11 +73,13 @@ def is_on(switch: str) -> bool:
     return bool({switch, short} & set(sys.argv)) or value in ("1", "true", "t", "yes", "y", "on")
 
 
-class _Type(click.ParamType[Any]):
-    """Base class: ``parse`` reads a text, or raises ValueError with what was expected."""
+class Parsed(click.ParamType[Any]):
+    """A value with a form of its own; *parse* raises ValueError with what it expected."""
 
-    def parse(self, text: str) -> Any:  # noqa: ANN401 - each type has its own values
-        raise NotImplementedError
+    def __init__(self, name: str, parse: Callable[[str], Any], choices: Callable[[], Iterable[str]] = tuple) -> None:
+        self.name = name
+        self.parse = parse
+        self._choices = choices
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
         """Return the value of a text; a value stays itself."""
@@ -86,169 +90,117 @@ class _Type(click.ParamType[Any]):
         except ValueError as error:
             self.fail(f"{error}, not {value!r}", param, ctx)
 
-
-class UsdAmount(_Type):
-    """An amount in USD, as nano-USD."""
-
-    name = "usd"
-
-    def parse(self, text: str) -> int:
-        """Return nano-USD."""
-        from ..money import nano_usd
-
-        amount = nano_usd(text.lstrip("$"))
-        if amount is None:
-            raise ValueError("expected an amount in USD, such as 40 or 0.50")
-        return amount
-
-
-class TimeOfDay(_Type):
-    """A time of day, such as 06:30."""
-
-    name = "time"
-
-    def parse(self, text: str) -> time:
-        """Return the time."""
-        if not re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", text):
-            raise ValueError("expected a time of day such as 06:30")
-        hour, minute = map(int, text.split(":"))
-        return time(hour, minute)
-
-
-class Duration(_Type):
-    """A length of time, such as 90s, 30m or 6h; *units* are those it may have."""
-
-    name = "duration"
-    _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}  # noqa: RUF012
-
-    def __init__(self, units: str, examples: str, default_unit: str = "") -> None:
-        self._pattern = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,9}})?)([{units}]{'?' if default_unit else ''})")
-        self._examples, self._default_unit = examples, default_unit
-
-    def parse(self, text: str) -> timedelta:
-        """Return the length of time."""
-        match = self._pattern.fullmatch(text)
-        try:
-            if match is not None:
-                return timedelta(seconds=float(match[1]) * self._SECONDS[match[2] or self._default_unit])
-        except OverflowError:
-            pass
-        raise ValueError(f"expected a duration such as {self._examples}")
-
-
-class FailureLimit(_Type):
-    """A number of failed jobs, or a share of all that ended."""
-
-    name = "failures"
-
-    class Value(NamedTuple):
-        """One of the two."""
-
-        jobs: int | None = None
-        percent: float | None = None
-
-    def parse(self, text: str) -> Value:
-        """Return the limit."""
-        if re.fullmatch(r"\d{1,9}", text):
-            return self.Value(jobs=int(text))
-        if re.fullmatch(r"\d{1,9}(\.\d{1,9})?%", text):
-            return self.Value(percent=float(text[:-1]))
-        raise ValueError("expected a number such as 20, or a share such as 5%")
-
-
-class Rate(_Type):
-    """A limit of one provider: PROVIDER=60/m."""
-
-    name = "rate"
-    _LIMITS = {"s": "requests_per_second", "m": "requests_per_minute", "d": "requests_per_day"}  # noqa: RUF012
-
-    class Value(NamedTuple):
-        """A provider, the name of its limit, and the number."""
-
-        provider: str
-        limit: str
-        number: float
-
-    def parse(self, text: str) -> Value:
-        """Return the limit."""
-        match = re.fullmatch(r"([^=]+)=(\d{1,9}(?:\.\d{1,9})?)/([smd])", text)
-        if match is None or not float(match[2]):
-            raise ValueError("expected a provider and a rate, such as openai=60/m, 2/s or 5000/d")
-        provider, number, unit = match.groups()
-        if unit == "d" and not number.isdecimal():
-            raise ValueError("expected a whole number of requests per day")
-        return self.Value(provider, self._LIMITS[unit], int(number) if unit == "d" else float(number))
-
-
-class Shard(_Type):
-    """One of N equal parts: I/N."""
-
-    name = "shard"
-
-    def parse(self, text: str) -> tuple[int, int]:
-        """Return the part and the number of parts."""
-        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
-        if match is None:
-            raise ValueError("expected a part and the number of parts, such as 1/4")
-        part, parts = int(match[1]), int(match[2])
-        if not 1 <= part <= parts:
-            raise ValueError(f"expected a part from 1/{parts} to {parts}/{parts}")
-        return part, parts
-
-
-class CauseName(_Type):
-    """A cause of failure; any other word would silently select no job."""
-
-    name = "cause"
-
-    def parse(self, text: str) -> str:
-        """Return the cause."""
-        from ..errors import suggest
-        from ..fault import Cause
-
-        names = [str(cause) for cause in Cause]
-        if text not in names:
-            raise click.BadParameter(f"unknown cause {text!r}: {suggest(text, names)}")
-        return text
-
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the causes that begin with *incomplete*."""
+        """Return the choices that begin with *incomplete*."""
         from click.shell_completion import CompletionItem
 
-        from ..fault import Cause
-
         del ctx, param
-        return [CompletionItem(cause.value) for cause in Cause if cause.startswith(incomplete)]
+        return [CompletionItem(choice) for choice in self._choices() if choice.startswith(incomplete)]
 
 
-class NotifyUrl(_Type):
-    """An address that notices can be sent to."""
+def _usd(text: str) -> int:
+    from ..money import nano_usd
 
-    name = "url"
+    amount = nano_usd(text.lstrip("$"))
+    if amount is None:
+        raise ValueError("expected an amount in USD, such as 40 or 0.50")
+    return amount
 
-    def parse(self, text: str) -> str:
-        """Return the address; messages never show it whole, for it may contain a key."""
-        from ..app.monitoring.notify import check_urls
-        from ..errors import UsageError
 
+def _time_of_day(text: str) -> time:
+    if not re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", text):
+        raise ValueError("expected a time of day such as 06:30")
+    hour, minute = map(int, text.split(":"))
+    return time(hour, minute)
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+
+def duration(units: str, examples: str, default_unit: str = "") -> Parsed:
+    """Return the type of a length of time in some *units*; without *default_unit* a unit has to be given."""
+    pattern = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,9}})?)([{units}]{'?' if default_unit else ''})")
+
+    def parse(text: str) -> timedelta:
+        match = pattern.fullmatch(text)
         try:
-            check_urls([text])
-        except UsageError as error:
-            raise click.BadParameter(str(error)) from error
-        return text
+            if match is not None:
+                return timedelta(seconds=float(match[1]) * _SECONDS[match[2] or default_unit])
+        except OverflowError:
+            pass  # more than a timedelta can hold
+        raise ValueError(f"expected a duration such as {examples}")
+
+    return Parsed("duration", parse)
 
 
-class Moment(_Type):
-    """A date, a date and time, or a time span ago; *end*: a date means its end."""
+class FailureLimit(NamedTuple):
+    """A number of failed jobs, or a share of all that ended."""
 
-    name = "moment"
+    jobs: int | None = None
+    percent: float | None = None
 
-    def __init__(self, *, end: bool = False) -> None:
-        self._end = end
 
-    def parse(self, text: str) -> datetime:
-        """Return the moment."""
-        return parse_moment(text, datetime.now().astimezone(), end=self._end)
+def _failure_limit(text: str) -> FailureLimit:
+    if re.fullmatch(r"\d{1,9}", text):
+        return FailureLimit(jobs=int(text))
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?%", text):
+        return FailureLimit(percent=float(text[:-1]))
+    raise ValueError("expected a number such as 20, or a share such as 5%")
+
+
+class Rate(NamedTuple):
+    """A limit of one provider."""
+
+    provider: str
+    limit: str  #: as settings name it
+    number: float
+
+
+_RATES = {"s": "requests_per_second", "m": "requests_per_minute", "d": "requests_per_day"}
+
+
+def _rate(text: str) -> Rate:
+    match = re.fullmatch(r"([^=]+)=(\d{1,9}(?:\.\d{1,9})?)/([smd])", text)
+    if match is None or not float(match[2]):
+        raise ValueError("expected a provider and a rate, such as openai=60/m, 2/s or 5000/d")
+    provider, number, unit = match.groups()
+    if unit == "d" and not number.isdecimal():
+        raise ValueError("expected a whole number of requests per day")
+    return Rate(provider, _RATES[unit], int(number) if unit == "d" else float(number))
+
+
+def _shard(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if match is None:
+        raise ValueError("expected a part and the number of parts, such as 1/4")
+    part, parts = int(match[1]), int(match[2])
+    if not 1 <= part <= parts:
+        raise ValueError(f"expected a part from 1/{parts} to {parts}/{parts}")
+    return part, parts
+
+
+def _causes() -> list[str]:
+    from ..fault import Cause
+
+    return [str(cause) for cause in Cause]
+
+
+def _cause(text: str) -> str:
+    # Any other word would silently select no job.
+    if text not in _causes():
+        raise click.BadParameter(f"unknown cause {text!r}: {suggest(text, _causes())}")
+    return text
+
+
+def _notify_url(text: str) -> str:
+    from ..app.monitoring.notify import check_urls
+
+    try:
+        check_urls([text])
+    except UsageError as error:
+        # its message does not show the address, which may contain a key
+        raise click.BadParameter(str(error)) from error
+    return text
 
 
 def parse_moment(text: str, now: datetime, *, end: bool = False) -> datetime:
@@ -268,3 +220,16 @@ def parse_moment(text: str, now: datetime, *, end: bool = False) -> datetime:
     raise ValueError(
         "expected a date such as 2026-11-20, a date and time such as 2026-11-20T18:30, or a span ago such as 24h or 7d"
     )
+
+
+USD = Parsed("usd", _usd)
+TIME_OF_DAY = Parsed("time", _time_of_day)
+MAX_TIME = duration("smh", "90s, 30m or 6h", default_unit="s")
+AGE = duration("hdw", "12h, 30d or 8w")
+FAILURE_LIMIT = Parsed("failures", _failure_limit)
+RATE = Parsed("rate", _rate)
+SHARD = Parsed("shard", _shard)
+CAUSE = Parsed("cause", _cause, _causes)
+NOTIFY_URL = Parsed("url", _notify_url)
+SINCE = Parsed("moment", lambda text: parse_moment(text, datetime.now().astimezone()))
+UNTIL = Parsed("moment", lambda text: parse_moment(text, datetime.now().astimezone(), end=True))

@@ -14,7 +14,7 @@ from ..money import show_usd
 from .observers import following
 from .options import FOLDER, Session, as_options, keep_changed, option, options
 from .options import sandbox as sandbox_option
-from .params import Duration, FailureLimit, Rate, TimeOfDay, UsdAmount
+from .params import FAILURE_LIMIT, MAX_TIME, RATE, TIME_OF_DAY, USD, FailureLimit
 
 if TYPE_CHECKING:
     from ..app.run import RunOptions
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 run_options = options(
     sandbox_option,
     option("-y", "--yes", is_flag=True, help="Spend without asking."),
-    option("--budget", type=UsdAmount(), metavar="USD", help="Most that this run may spend; this confirms spending."),
+    option("--budget", type=USD, metavar="USD", help="Most that this run may spend; this confirms spending."),
     option("--allow-unpriced", is_flag=True, help="Allow requests without a known price under a budget."),
     option("--no-input", is_flag=True, help="Never ask, not even on a terminal."),
     option("-n", "--dry-run", is_flag=True, help="Only show the plan."),
@@ -35,7 +35,7 @@ run_options = options(
         "--rate",
         "rates",
         multiple=True,
-        type=Rate(),
+        type=RATE,
         metavar="PROVIDER=60/m",
         help="Request rate in this run: per minute (/m), second (/s) or day (/d).",
     ),
@@ -46,14 +46,14 @@ run_options = options(
         help="Most paid attempts per job, earlier runs included.",
     ),
     option("--out", type=FOLDER, metavar="DIR", help="Output folder of this run."),
-    option("--stop-at", type=TimeOfDay(), metavar="HH:MM", help="Start nothing new after this time of day."),
+    option("--stop-at", type=TIME_OF_DAY, metavar="HH:MM", help="Start nothing new after this time of day."),
     option(
         "--max-time",
-        type=Duration("smh", "90s, 30m or 6h", default_unit="s"),
+        type=MAX_TIME,
         metavar="6h",
         help="Start nothing new after this time: 90s, 30m, 6h.",
     ),
-    option("--max-failures", type=FailureLimit(), metavar="N|P%", help="Stop when more jobs than this have failed."),
+    option("--max-failures", type=FAILURE_LIMIT, metavar="N|P%", help="Stop when more jobs than this have failed."),
     option(
         "--fail-on",
         type=click.Choice(["any", "all", "never"]),
@@ -132,7 +132,7 @@ def _kept_options(values: Mapping[str, Any]) -> str:
 
 
 def stop_conditions(
-    stop_at: time | None, max_time: timedelta | None, max_failures: FailureLimit.Value | None, now: datetime
+    stop_at: time | None, max_time: timedelta | None, max_failures: FailureLimit | None, now: datetime
 ) -> StopConditions:
     """Return when a run stops.  A time of day that has passed means tomorrow's."""
     from ..app.shutdown import StopConditions
@@ -142,7 +142,7 @@ def stop_conditions(
         moment = now.replace(hour=stop_at.hour, minute=stop_at.minute, second=0, microsecond=0)
         if moment <= now:
             moment += timedelta(days=1)
-    failures = max_failures or FailureLimit.Value()
+    failures = max_failures or FailureLimit()
     return StopConditions(
         stop_at=moment, max_time=max_time, max_failures=failures.jobs, max_failures_percent=failures.percent
     )

@@ -86,15 +86,8 @@ _INVALID_WORDS = re.compile(
 _LIMIT = re.compile(r"\blimit:? (\d[\d,]*)", re.IGNORECASE)
 _REQUESTED = re.compile(r"\brequested:? (\d[\d,]*)", re.IGNORECASE)
 
-_ID_HEADERS = (
-    "x-request-id",
-    "x-inference-id",
-    "x-aimlapi-request-id",
-    "x-oneapi-request-id",
-    "x-litellm-call-id",
-    "request-id",
-    "cf-ray",
-)
+_ID_HEADERS = ("x-request-id", "x-inference-id", "x-aimlapi-request-id", "x-oneapi-request-id", "x-litellm-call-id",
+               "request-id", "cf-ray")  # fmt: skip
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -18,21 +18,8 @@ from .profile import Limits, Profile
 #: The keys of an override.
 OVERRIDE_KEYS = (
     "preset",
-    "dialect",
-    "base_url",
-    "api_key_env",
-    "paths",
-    "limits",
-    "groups",
-    "timeout",
-    "retry",
-    "url_hosts",
     "tariff",
-    "on_unknown",
-    "models",
-    "default_model",
-    "request_id_header",
-    "idempotency_header",
+    *(key for key in Profile.model_fields if key not in ("name", "preset", "retired", "charges_errors", "checks")),
 )
 
 #: The preset that a provider without one is based on, by its dialect.
@@ -235,8 +222,8 @@ def _check_paths(name: str, paths: Mapping[str, Any]) -> None:
             raise SettingsError(f"provider {name}: path {key} must start with a single / and contain no query or blank")
 
 
-def _suggestion(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    hint = suggest(word, known)
+def _suggestion(word: str, words: Iterable[str]) -> str:
+    hint = suggest(word, words)
     return f" {hint[0].upper()}{hint[1:]}{'' if hint.endswith('?') else '.'}"
 
 

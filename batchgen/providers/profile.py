@@ -30,9 +30,9 @@ class UnknownModel(LookupError):
     """This provider has no such model; ``suggestion`` is the closest name that it has, or ""."""
 
     def __init__(self, name: str, profile: Profile) -> None:
-        known = sorted({*profile.models, *(model.wire for model in profile.models.values())})
+        names = sorted({*profile.models, *(model.wire for model in profile.models.values())})
         self.name = name
-        self.suggestion = nearest(name, known, cutoff=0.5) or ""
+        self.suggestion = nearest(name, names, cutoff=0.5) or ""
         near = f"; did you mean {self.suggestion!r}?" if self.suggestion else "."
         super().__init__(f"{profile.name} has no model {name!r}{near} It offers {', '.join(sorted(profile.models))}.")
 
@@ -231,11 +231,11 @@ class Profile(Frozen):
         return self
 
     def _check_groups(self) -> None:
-        known = sorted({name for title, model in self.models.items() for name in (title, model.wire, *model.aliases)})
+        names = sorted({name for title, model in self.models.items() for name in (title, model.wire, *model.aliases)})
         for name, group in self.groups.items():
             for glob in group.models:
-                if not any(fnmatchcase(model, glob) for model in known):
-                    hint = suggest(glob, known, f"there are: {', '.join(sorted(self.models))}")
+                if not any(fnmatchcase(model, glob) for model in names):
+                    hint = suggest(glob, names, f"there are: {', '.join(sorted(self.models))}")
                     raise ValueError(f"groups.{name}: no model fits {glob!r}; {hint}")
             if name not in self.grouped:
                 raise ValueError(

@@ -257,8 +257,9 @@ def _rejection(answer: _Answer, reply: Reply, request: Request, collector: _Coll
             hint="this provider makes images in tasks whose results are fetched later, which batchgen cannot do",
             final=True,
         )
-    known = answer.document in (None, []) or bool(answer.text) or has_empty_container(answer.document)
-    return fault if known or fault.cause is not Cause.EMPTY else replace(fault, final=True)
+    # An unknown format without an image would come again; a known one may hold an image the next time.
+    is_known = answer.document in (None, []) or bool(answer.text) or has_empty_container(answer.document)
+    return fault if is_known or fault.cause is not Cause.EMPTY else replace(fault, final=True)
 
 
 def _unreadable_fault(why: str, reply: Reply) -> Fault:

@@ -95,8 +95,8 @@ def _with_upstream(fee: int | None, part: Mapping[str, Json]) -> int | None:
     if not upstream:
         return None if own is True else fee
     # Older answers do not tell whose key it was; a fee cannot include an amount larger than itself.
-    beside = own is True or not fee or (own is None and upstream > fee)
-    return (fee or 0) + upstream if beside else fee
+    separate = own is True or not fee or (own is None and upstream > fee)
+    return (fee or 0) + upstream if separate else fee
 
 
 def _upstream(details: Mapping[str, Json], *, own: bool) -> int | None:

@@ -40,7 +40,7 @@ _RESERVED = {
 _SYNONYMS = {"output_format": {"jpg": "jpeg"}}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class UnsupportedRequest:
     """One reason for which the provider would refuse a task."""
 
@@ -66,17 +66,17 @@ def check(task: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
             return (_discontinued(profile, task.model, retired.ends, retired.successor),)
         suggestion = f"write model: {error.suggestion}" if error.suggestion else ""
         hint = suggestion or f"see `batchgen providers prices {profile.name}`"
-        return (UnsupportedRequest(field="model", message=str(error), hint=hint),)
+        return (UnsupportedRequest("model", str(error), hint),)
     dialect = model.dialect or profile.dialect
     if dialect not in dialect_names():
         message = f"{profile.name}: there is no dialect {dialect!r}"
-        return (UnsupportedRequest(field="provider", message=message, hint=f"known: {', '.join(dialect_names())}"),)
+        return (UnsupportedRequest("provider", message, f"known: {', '.join(dialect_names())}"),)
     rules = model.rules(task.kind)
     if rules is None:
         able = [title for title, other in profile.models.items() if other.rules(task.kind)]
         message = f"{profile.name} cannot {task.kind} with {name}"
         hint = f"use model {able[0]}" if able else f"choose a provider that can {task.kind}"
-        return (UnsupportedRequest(field="images", message=message, hint=hint),)
+        return (UnsupportedRequest("images", message, hint),)
     return (
         *_check_prompt(task, rules),
         *_check_sources(task, rules),
@@ -94,7 +94,7 @@ def discontinued(task: Task, profile: Profile, today: date) -> tuple[Unsupported
 
 def _discontinued(profile: Profile, model: str, day: str, successor: str | None) -> UnsupportedRequest:
     message = f"{profile.name} has not offered {model} since {day}"
-    return UnsupportedRequest(field="model", message=message, hint=f"write model: {successor}" if successor else "")
+    return UnsupportedRequest("model", message, f"write model: {successor}" if successor else "")
 
 
 def translate(task: Task, profile: Profile) -> Task:
@@ -131,7 +131,7 @@ def fit(task: Task, rules: Rules, who: str) -> FittedTask:
     if size is not None:
         fields["size"] = size
     if problem:
-        problems.append(UnsupportedRequest(field="size", message=problem[0], hint=problem[1]))
+        problems.append(UnsupportedRequest("size", problem[0], problem[1]))
     for name in OPTIONAL:
         value, misfit = _fit_value(name, getattr(task, name), rules, who)
         value = rules.defaults.get(name) if value is None else value
@@ -153,9 +153,7 @@ def _fit_value(name: str, value: object, rules: Rules, who: str) -> tuple[object
     if name not in rules.fields:
         if word == "auto":
             return None, None
-        return None, UnsupportedRequest(
-            field=name, message=f"{who} takes no {name}", hint=f"omit {name} for this provider"
-        )
+        return None, UnsupportedRequest(name, f"{who} takes no {name}", f"omit {name} for this provider")
     if allowed is None:
         return value, None
     for choice in allowed:
@@ -164,39 +162,33 @@ def _fit_value(name: str, value: object, rules: Rules, who: str) -> tuple[object
     if word == "auto":
         return None, None
     hint = suggest(word, allowed, f"one of: {', '.join(map(str, allowed))}")
-    return None, UnsupportedRequest(field=name, message=f"{who} does not know {name} {value!r}", hint=hint)
+    return None, UnsupportedRequest(name, f"{who} does not know {name} {value!r}", hint)
 
 
 def _check_combination(fields: dict[str, Any]) -> Iterator[UnsupportedRequest]:
     """Check values that depend on each other."""
     file_format = fields.get("output_format")
     if fields.get("background") == "transparent" and file_format == "jpeg":
-        yield UnsupportedRequest(
-            field="background", message="JPEG has no transparency", hint="set output_format to png or webp"
-        )
+        yield UnsupportedRequest("background", "JPEG has no transparency", "set output_format to png or webp")
     compression = fields.get("output_compression")
     if compression is None:
         return
     if isinstance(compression, bool) or not isinstance(compression, int) or not 0 <= compression <= 100:
-        yield UnsupportedRequest(
-            field="output_compression", message="output_compression must be a whole number from 0 to 100"
-        )
+        yield UnsupportedRequest("output_compression", "output_compression must be a whole number from 0 to 100")
     elif compression != 100 and file_format in (None, "png"):
         yield UnsupportedRequest(
-            field="output_compression",
-            message="output_compression has no effect on png",
-            hint="set output_format to jpeg or webp",
+            "output_compression", "output_compression has no effect on png", "set output_format to jpeg or webp"
         )
 
 
 def _check_count(task: Task, rules: Rules, who: str) -> Iterator[UnsupportedRequest]:
     if task.n < 1:
-        yield UnsupportedRequest(field="n", message="n must be at least 1")
+        yield UnsupportedRequest("n", "n must be at least 1")
     elif task.n > rules.n_max:
         yield UnsupportedRequest(
-            field="n",
-            message=f"{who} gives at most {rules.n_max} per request, not {task.n}",
-            hint=f"set per_request to {rules.n_max}; the images are then spread over more requests",
+            "n",
+            f"{who} gives at most {rules.n_max} per request, not {task.n}",
+            f"set per_request to {rules.n_max}; the images are then spread over more requests",
         )
 
 
@@ -205,51 +197,43 @@ def _check_extra(task: Task, rules: Rules, who: str) -> Iterator[UnsupportedRequ
         if key in _RESERVED:
             field = _RESERVED[key]
             hint = f"set {field} in the job itself" if field else "remove it"
-            yield UnsupportedRequest(field="extra", message=f"extra must not set {key!r}", hint=hint)
+            yield UnsupportedRequest("extra", f"extra must not set {key!r}", hint)
         elif key in rules.refused:
-            yield UnsupportedRequest(field="extra", message=f"{who} answers {key!r} with an error", hint="remove it")
+            yield UnsupportedRequest("extra", f"{who} answers {key!r} with an error", "remove it")
 
 
 def _check_prompt(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
     if not task.prompt.strip():
-        yield UnsupportedRequest(field="prompt", message="the prompt is empty", hint="describe the image")
+        yield UnsupportedRequest("prompt", "the prompt is empty", "describe the image")
     if "\0" in task.prompt:
-        yield UnsupportedRequest(
-            field="prompt", message="the prompt contains a NUL character", hint="check the file it comes from"
-        )
+        yield UnsupportedRequest("prompt", "the prompt contains a NUL character", "check the file it comes from")
     if any("\ud800" <= letter <= "\udfff" for letter in task.prompt):
-        yield UnsupportedRequest(
-            field="prompt", message="the prompt is not valid Unicode", hint="save its file as UTF-8"
-        )
+        yield UnsupportedRequest("prompt", "the prompt is not valid Unicode", "save its file as UTF-8")
     if len(task.prompt) > rules.prompt_max:
         yield UnsupportedRequest(
-            field="prompt",
-            message=f"the prompt has {len(task.prompt)} characters; at most {rules.prompt_max} are accepted",
-            hint="shorten it",
+            "prompt",
+            f"the prompt has {len(task.prompt)} characters; at most {rules.prompt_max} are accepted",
+            "shorten it",
         )
 
 
 def _check_sources(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
     if task.kind is Kind.EDIT and not task.images:
-        yield UnsupportedRequest(
-            field="images", message="an edit needs at least one image", hint="list it under images"
-        )
+        yield UnsupportedRequest("images", "an edit needs at least one image", "list it under images")
     if len(task.images) > rules.images_max:
         yield UnsupportedRequest(
-            field="images",
-            message=f"{len(task.images)} images; at most {rules.images_max} are accepted",
-            hint="use fewer images, or combine several into one",
+            "images",
+            f"{len(task.images)} images; at most {rules.images_max} are accepted",
+            "use fewer images, or combine several into one",
         )
     for source in task.images:
         yield from _check_source("images", source, rules.image_bytes_max, rules.image_types)
     if task.mask is None:
         return
     if task.kind is not Kind.EDIT:
-        yield UnsupportedRequest(field="mask", message="a mask needs an image to edit", hint="list it under images")
+        yield UnsupportedRequest("mask", "a mask needs an image to edit", "list it under images")
     elif not rules.mask:
-        yield UnsupportedRequest(
-            field="mask", message="this provider takes no mask", hint="use aimlapi or openai, or remove the mask"
-        )
+        yield UnsupportedRequest("mask", "this provider takes no mask", "use aimlapi or openai, or remove the mask")
     else:
         yield from _check_source("mask", task.mask, rules.mask_bytes_max, ("image/png",))
 
@@ -258,14 +242,12 @@ def _check_source(field: str, source: Source, limit: int, types: tuple[str, ...]
     name = source.path or source.url or field
     if source.size_bytes is not None and source.size_bytes > limit:
         yield UnsupportedRequest(
-            field=field,
-            message=f"{name} has {source.size_bytes / 1e6:.1f} MB; at most {limit / 1e6:.1f} MB are accepted",
-            hint="scale it down",
+            field,
+            f"{name} has {source.size_bytes / 1e6:.1f} MB; at most {limit / 1e6:.1f} MB are accepted",
+            "scale it down",
         )
     if source.mime is not None and source.mime not in types:
-        yield UnsupportedRequest(
-            field=field, message=f"{name} is {source.mime}", hint=f"convert it to {' or '.join(types)}"
-        )
+        yield UnsupportedRequest(field, f"{name} is {source.mime}", f"convert it to {' or '.join(types)}")
 
 
 def deadline(task: Task, profile: Profile) -> float:

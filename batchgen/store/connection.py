@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, Pool, QueuePool, StaticPool, create_e
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import StoreError
+from ..files.atomic import sync
 from ..planning.selection import named, sample_key, shard_of
 
 BUSY_MS = 10_000
@@ -85,6 +86,15 @@ def prepare(path: Path) -> None:
     except OSError as error:
         hint = "Check that the folder exists on a writable disk and belongs to you, or use --db."
         raise StoreError(f"Job database {path}: it cannot be created ({error.strerror}). {hint}") from error
+
+
+def copy_to(dbapi: sqlite3.Connection, part: Path) -> None:
+    """Write a durable copy of the open database to *part* (0600); ``cp`` would miss what is in the ``-wal`` file."""
+    part.unlink(missing_ok=True)
+    prepare(part)
+    dbapi.execute("VACUUM INTO ?", (str(part),))
+    with part.open("rb") as copy:
+        sync(copy.fileno())
 
 
 def _folder(path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import StoreError, UsageError
 from ..files.atomic import place
-from .connection import explain, prepare
+from .connection import copy_to, explain
 
 _PATIENCE = 30.0
 _TABLES = ("batches", "jobs", "attempts", "artifacts", "ledger", "runs")
@@ -56,19 +56,13 @@ def is_whole(path: Path) -> bool:
 
 
 def backup(path: Path, target: Path) -> int:
-    """Write a copy of the database to *target* (0600), completely or not at all; return its size in bytes.
-
-    This works during a run.  ``cp`` would miss what is in the ``-wal`` file.
-    """
+    """Write a copy of the database to *target* (0600), completely or not at all; return its size."""
     if target.exists() or target.is_symlink():
         raise UsageError(f"{target} exists already. Nothing was written; choose another name")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        prepare(part)
         with closing(_look(path)) as dbapi:
-            dbapi.execute("VACUUM INTO ?", (str(part),))
-        with part.open("rb") as copy:
-            os.fsync(copy.fileno())
+            copy_to(dbapi, part)
         place(str(part), str(target))  # fails if the name was taken meanwhile
         return target.stat().st_size
     except (sqlite3.Error, OSError) as error:

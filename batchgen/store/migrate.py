@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from ..errors import SchemaMismatch, StoreError
-from .connection import explain, is_busy, prepare, result_code, writing
+from .connection import copy_to, explain, is_busy, prepare, result_code, writing
 
 #: The newest revision in ``migrations/versions``, which a test checks.  A current database needs no import of alembic.
 HEAD = "0002"
@@ -128,16 +128,12 @@ def _has_data(path: Path) -> bool:
 
 
 def _backup(path: Path, found: str | None) -> Path:
-    """Copy the database to its folder, completely or not at all; ``cp`` would miss what is in the ``-wal`` file."""
+    """Copy the database to a file next to it, completely or not at all."""
     backup = path.with_name(f"{path.name}.before-{found}")
     part = path.with_name(f"{backup.name}.{os.getpid()}.part")
     try:
-        part.unlink(missing_ok=True)
-        prepare(part)
         with closing(_look(path)) as dbapi:
-            dbapi.execute("VACUUM INTO ?", (str(part),))
-        with part.open("rb") as copy:
-            os.fsync(copy.fileno())
+            copy_to(dbapi, part)
         part.replace(backup)
     except (sqlite3.Error, OSError) as error:
         with suppress(OSError):

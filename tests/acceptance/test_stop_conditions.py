@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from batchgen.cli.params import Duration, TimeOfDay
+from batchgen.cli.params import MAX_TIME, TIME_OF_DAY
 from batchgen.cli.run_options import stop_conditions
 
 from .kit import CANARY, finish, wait_for
@@ -51,16 +51,16 @@ def test_a_time_at_which_to_stop(project, witness, moment, code):
 )
 def test_a_duration_is_told_as_it_was_typed(said, spoken):
     now = datetime.now().astimezone()
-    max_time = Duration("smh", "90s, 30m or 6h", default_unit="s").parse(said)
+    max_time = MAX_TIME.parse(said)
     moment, why = stop_conditions(None, max_time, None, now).ends(now)
     assert why == f"--max-time {spoken} reached"
     assert moment > now
     assert stop_conditions(None, max_time, None, now).time_limits == f"after {spoken}"
-    evening = stop_conditions(TimeOfDay().parse("19:30"), max_time, None, now.replace(hour=19, minute=41))
+    evening = stop_conditions(TIME_OF_DAY.parse("19:30"), max_time, None, now.replace(hour=19, minute=41))
     assert evening.time_limits == f"{now + timedelta(days=1):%Y-%m-%d} 19:30 or after {spoken}, whichever comes first"
 
 
-def test_what_nobody_can_price_is_sent_under_a_budget_only_where_that_is_said(project, witness):
+def test_unpriced_calls_are_sent_under_a_budget_only_if_allowed(project, witness):
     studio = {"preset": "gateway", "base_url": f"{project.url}/gateway"}
     path = project.manifest(
         [{"id": "a", "prompt": "A vole"}], defaults={"provider": "studio"}, providers={"studio": studio}

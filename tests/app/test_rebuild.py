@@ -77,7 +77,7 @@ def run(story):
     return asyncio.run(story())
 
 
-def test_several_files_of_one_call_count_in_their_order_and_cost_once(writer, reader, path):
+def test_files_of_one_call_keep_their_order_and_cost_once(writer, reader, path):
     files = [picture(f"cat-{number}.png", number) for number in range(3)]
 
     async def story():
@@ -99,7 +99,7 @@ def test_several_files_of_one_call_count_in_their_order_and_cost_once(writer, re
     assert integrity(path) == "ok"
 
 
-def test_a_file_whose_fellow_before_it_is_gone_is_kept_and_not_counted_on(writer, reader):
+def test_file_after_a_missing_one_is_kept_but_not_counted(writer, reader):
     async def story():
         batch_id = await loaded(writer, [plan("cat", wanted=2)])
         await writer.add_recovered(
@@ -114,7 +114,7 @@ def test_a_file_whose_fellow_before_it_is_gone_is_kept_and_not_counted_on(writer
 
 
 @pytest.mark.parametrize("fingerprint", ["1:a cat", "1:a dog"])
-def test_what_was_paid_for_a_job_that_is_gone_or_changed_stays_in_the_books(writer, reader, fingerprint):
+def test_cost_of_a_removed_or_changed_job_stays_in_the_ledger(writer, reader, fingerprint):
     async def story():
         batch_id = await loaded(writer, [plan("cat")])
         changed = trace(file=picture(), fingerprint="1:another cat")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from batchgen.cli import batchgen
+from batchgen.cli.command import summary
 from batchgen.cli.render import pages
 
 README = Path(__file__).parents[2] / "README.md"
@@ -27,7 +29,7 @@ _END = re.compile(r"\s(?:#|\||>|>>|&&|;|2>)\s?|  +")
 
 @pytest.mark.parametrize("name", pages.topics())
 def test_page_has_title_and_summary_and_renders(name):
-    text = pages.page(name, batchgen)
+    text = pages.page(name)
     assert re.match(r"# \S.*\n\n\S", text)
     assert len(pages.summary(name)) <= 110
     assert "<!--" not in text
@@ -38,10 +40,10 @@ def test_page_has_title_and_summary_and_renders(name):
 
 def test_pages_are_filled_in_place():
     text = "a\n<!-- batchgen:exit-codes -->\nold\n<!-- /batchgen:exit-codes -->\nb\n"
-    filled = pages.fill(text, batchgen)
+    filled = pages.fill(text)
     assert "\nold\n" not in filled
     assert "| 143 " in filled
-    assert pages.fill(filled, batchgen) == filled
+    assert pages.fill(filled) == filled
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -80,3 +82,34 @@ def _mistake(line: str) -> str | None:
                 return f"no command {word} of {command.name}"
             command, ctx = found, click.Context(found, info_name=word, parent=ctx)
     return None
+
+
+def _commands() -> Iterator[tuple[str, click.Command, click.Context]]:
+    def walk(group: click.Group, parent: click.Context) -> Iterator[tuple[str, click.Command, click.Context]]:
+        for name in group.list_commands(parent):
+            command = group.get_command(parent, name)
+            assert command is not None
+            ctx = click.Context(command, info_name=name, parent=parent)
+            yield ctx.command_path, command, ctx
+            if isinstance(command, click.Group):
+                yield from walk(command, ctx)
+
+    return walk(batchgen, click.Context(batchgen, info_name="batchgen"))
+
+
+def test_command_help_has_a_summary_examples_and_a_page():
+    without_page = {"batchgen completion", "batchgen help"}
+    for path, command, ctx in _commands():
+        text = command.get_help(ctx)
+        topics = re.findall(r"^See: batchgen help (\S+)$", text, re.MULTILINE)
+        assert topics == [] if path in without_page else topics[0] in pages.topics(), path
+        assert re.fullmatch(r"[A-Z].*\.", summary(command)), path
+        assert command.examples, path
+        for option in command.params:
+            if isinstance(option, click.Option) and not option.hidden:
+                assert re.fullmatch(r"(?s)[A-Z].*\.", option.help or ""), (path, option.name)
+
+
+def test_list_of_commands_has_the_first_line_of_each_help():
+    lines = {name: entry.summary for name, entry in batchgen.entries.items()}
+    assert lines == {name: summary(batchgen.get_command(click.Context(batchgen), name)) for name in lines}

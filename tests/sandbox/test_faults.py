@@ -90,13 +90,13 @@ def test_refusals_cost_nothing_and_are_json(sandbox, http, provider, kind):
         ("badbase64", "openai", lambda a: "!!" in a.json()["data"][0]["b64_json"]),
     ],
 )
-def test_spoilt_answers_are_charged(sandbox, http, kind, provider, check):
+def test_corrupted_answers_are_charged(sandbox, http, kind, provider, check):
     prompt = f"spoilt {kind} {provider} [sandbox: {kind}]"
     assert check(ask(http, sandbox, provider, prompt))
     assert charged(sandbox, prompt) == 1
 
 
-def test_answers_that_say_they_failed(sandbox, http):
+def test_errors_with_status_200(sandbox, http):
     answer = ask(http, sandbox, "openai", "e [sandbox: error200]")
     assert (answer.status_code, answer.json()["error"]["code"]) == (200, "server_error")
     assert ask(http, sandbox, "gptimageapi", "e [sandbox: error200]").json()["code"] == 500
@@ -107,7 +107,7 @@ def test_answers_that_say_they_failed(sandbox, http):
     assert charged(sandbox, "w [sandbox: text]") == 0
 
 
-def test_images_go_wrong(sandbox, http):
+def test_image_faults(sandbox, http):
     cut = base64.b64decode(ask(http, sandbox, "openai", "[sandbox: truncated]").json()["data"][0]["b64_json"])
     with pytest.raises(OSError), Image.open(io.BytesIO(cut)) as image:
         image.load()
@@ -123,14 +123,14 @@ def test_images_go_wrong(sandbox, http):
 @pytest.mark.parametrize(
     ("kind", "charges"), [("drop", 1), ("drop-before", 0), ("half-body", 1), ("stall=0.2", 1), ("stall", 1)]
 )
-def test_connections_that_break(sandbox, http, kind, charges):
+def test_connection_faults(sandbox, http, kind, charges):
     prompt = f"break [sandbox: {kind}]"
     with httpx.Client(trust_env=False, timeout=0.5, headers=KEY) as hasty, pytest.raises(httpx.TransportError):
         ask(hasty, sandbox, "aigate", prompt)
     assert charged(sandbox, prompt) == charges
 
 
-def test_a_redirect_shows_who_carries_the_key_away(sandbox, http):
+def test_redirect_target_logs_the_key(sandbox, http):
     answer = ask(http, sandbox, "openai", "[sandbox: redirect]")
     assert (answer.status_code, answer.headers["location"]) == (307, f"{sandbox.url}/_sandbox/elsewhere")
     http.post(answer.headers["location"])
@@ -140,7 +140,7 @@ def test_a_redirect_shows_who_carries_the_key_away(sandbox, http):
     assert [line["key_tail"] for line in read_log(sandbox.log) if line["provider"] == "elsewhere"] == ["1234"]
 
 
-def test_directives_count_and_stay_at_one_provider(sandbox, http):
+def test_directives_count_per_provider(sandbox, http):
     prompt = "count [sandbox: throttle x2 retry-after=0.2 provider=aigate]"
     statuses = [ask(http, sandbox, "aigate", prompt).status_code for _ in range(3)]
     assert statuses == [429, 429, 200]
@@ -148,7 +148,7 @@ def test_directives_count_and_stay_at_one_provider(sandbox, http):
     assert "unknown fault" in ask(http, sandbox, "openai", "[sandbox: nonsense]").text
 
 
-def test_standing_faults_change_live(sandbox, http):
+def test_standing_faults_can_be_replaced(sandbox, http):
     control = f"{sandbox.url}/_sandbox/faults"
     rules = [{"kind": "error500", "provider": "openai", "match": "dog", "times": 1}]
     assert http.post(control, json=rules).json() == {"standing": 1}
@@ -158,7 +158,7 @@ def test_standing_faults_change_live(sandbox, http):
     http.post(control, json=[])
 
 
-async def test_many_at_once_and_limits(tmp_path):
+async def test_concurrent_requests_and_limits(tmp_path):
     extra = ("--draw", "small", "--throttle", "openai=5/m", "--honour-idempotency")
     with start(tmp_path, latency="0.05", idle_exit=30, extra=extra) as own:
         limits = httpx.Limits(max_connections=50)
@@ -189,7 +189,7 @@ async def test_many_at_once_and_limits(tmp_path):
     assert events.count("arrival") == events.count("answer") == 9 + 200 + 3 + 2 + 2
 
 
-def test_the_log_survives_a_kill_and_serials_go_on(tmp_path):
+def test_log_survives_a_kill_and_serials_continue(tmp_path):
     own = start(tmp_path, latency="none", idle_exit=30, extra=("--draw", "small"))
     with httpx.Client(trust_env=False, headers=KEY, timeout=5) as client:
         for number in range(5):
@@ -203,7 +203,7 @@ def test_the_log_survives_a_kill_and_serials_go_on(tmp_path):
     assert max(line["serial"] for line in read_log(own.log)) == 6
 
 
-def test_a_charge_is_durable_before_the_answer_and_sigterm_is_orderly(tmp_path):
+def test_charge_is_durable_before_the_answer(tmp_path):
     own = start(tmp_path, latency="none", idle_exit=30, extra=("--draw", "small"))
     with httpx.Client(trust_env=False, headers=KEY, timeout=0.3) as client, pytest.raises(httpx.ReadTimeout):
         ask(client, own, "gateway", "held [sandbox: stall=30]")
@@ -213,7 +213,7 @@ def test_a_charge_is_durable_before_the_answer_and_sigterm_is_orderly(tmp_path):
     assert [line["event"] for line in read_log(own.log)] == ["arrival", "charge", "answer"]
 
 
-def test_a_running_one_is_reused_and_an_idle_one_ends(tmp_path):
+def test_running_server_is_reused_and_idle_one_ends(tmp_path):
     first = start(tmp_path, latency="none", idle_exit=0.6)
     second = start(tmp_path)
     assert second.reused
@@ -224,14 +224,14 @@ def test_a_running_one_is_reused_and_an_idle_one_ends(tmp_path):
     assert json.loads((tmp_path / "sandbox.json").read_text())["pid"] == first.pid
 
 
-def test_a_start_that_fails_says_why(tmp_path):
+def test_failed_start_shows_the_reason(tmp_path):
     with pytest.raises(LaunchError, match="unknown fault 'nonsense'"):
         start(tmp_path, extra=("--fault", "nonsense=1"))
     with pytest.raises(LaunchError, match="loopback only"):
         start(tmp_path, extra=("--host", "0.0.0.0"))
 
 
-def test_the_command_line_announces_itself(tmp_path):
+def test_command_line_announces_its_address(tmp_path):
     command = [sys.executable, "-m", "batchgen.sandbox", "--log", str(tmp_path / "c.jsonl"), "--idle-exit", "0.2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, done.stdout.startswith("http://127.0.0.1:")) == (0, True)

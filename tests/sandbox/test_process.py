@@ -67,7 +67,7 @@ def png(colour: tuple[int, ...], size: tuple[int, int] = (80, 60), mode: str = "
         ("/openai/v1", "gpt-image-2"),
     ],
 )
-def test_the_sdk_generates(sandbox, base, model):
+def test_sdk_generates(sandbox, base, model):
     with sdk(sandbox, base) as client:
         for prompt in ("A red apple on a white table", "A blue boat"):
             answer = client.images.generate(model=model, prompt=prompt, size="1536x1024", n=1)
@@ -84,7 +84,7 @@ def test_the_sdk_generates(sandbox, base, model):
     ("base", "model"),
     [("/aigate/v1", "openai/gpt-image-2"), ("/aimlapi/v1", "openai/gpt-image-2"), ("/openai/v1", "gpt-image-2")],
 )
-def test_the_sdk_edits_several_images_with_a_mask(sandbox, base, model):
+def test_sdk_edits_several_images_with_a_mask(sandbox, base, model):
     red, green = (200, 20, 30), (20, 190, 60)
     files = [("t-rex.png", png(red), "image/png"), ("crown.png", png(green), "image/png")]
     mask = ("mask.png", png((0, 0, 0, 255), mode="RGBA"), "image/png")
@@ -100,7 +100,7 @@ def test_the_sdk_edits_several_images_with_a_mask(sandbox, base, model):
     assert opened(image_bytes(single.data[0])).size == (1024, 1024)
 
 
-def test_the_sdk_meets_each_refusal_as_its_own_class(sandbox):
+def test_sdk_maps_each_refusal_to_its_own_class(sandbox):
     body = {"model": "gpt-image-2", "prompt": "x"}
     for key, error in (("bad-key", openai.AuthenticationError), ("poor-key", openai.BadRequestError)):
         with sdk(sandbox, "/openai/v1", key) as client, pytest.raises(error):
@@ -114,7 +114,7 @@ def test_the_sdk_meets_each_refusal_as_its_own_class(sandbox):
     assert "try again in 200ms" in str(caught.value)
 
 
-def test_chat_edits_an_address_and_reports_what_its_provider_reports(sandbox, http):
+def test_chat_edits_an_image_url_and_reports_its_cost(sandbox, http):
     body = {
         "model": "google/gemini-3.1-flash-image-preview",
         "modalities": ["image", "text"],
@@ -145,7 +145,7 @@ def test_chat_edits_an_address_and_reports_what_its_provider_reports(sandbox, ht
     assert reply.choices[0].finish_reason == "stop"
 
 
-def test_every_format_and_transparency(sandbox, http):
+def test_formats_and_transparency(sandbox, http):
     url = f"{sandbox.base_url('openai')}/v1/images/generations"
     for output_format in ("png", "jpeg", "webp"):
         body = {"model": "gpt-image-2", "prompt": "A fox", "output_format": output_format}
@@ -160,7 +160,7 @@ def test_every_format_and_transparency(sandbox, http):
         assert len(data) < 400_000
 
 
-def test_urls_envelopes_and_headers(sandbox, http):
+def test_answers_have_urls_envelopes_and_headers(sandbox, http):
     answer = http.post(
         f"{sandbox.base_url('gptimageapi')}/v1/images/generate",
         json={"model": "gpt-image-2", "prompt": "A bottle", "size": "4:3", "quality": "high", "n": 2},
@@ -199,7 +199,7 @@ def test_free_endpoints(sandbox, http):
     assert http.get(sandbox.url).text.startswith("batchgen sandbox")
 
 
-def test_bad_bodies_get_an_answer_in_the_envelope(sandbox, http):
+def test_invalid_bodies_get_the_error_envelope(sandbox, http):
     url = f"{sandbox.base_url('openai')}/v1/images/generations"
     for content, kind in ((b"{", "application/json"), (b"[]", "application/json"), (b"a=1", "text/plain")):
         answer = http.post(url, content=content, headers={"Content-Type": kind})
@@ -212,7 +212,7 @@ def test_bad_bodies_get_an_answer_in_the_envelope(sandbox, http):
     assert answer.json()["error"]["code"] == "duplicate_parameter"
 
 
-def test_a_result_can_be_edited_again_and_a_missing_source_is_told(sandbox, http):
+def test_result_urls_are_sources_and_missing_ones_are_refused(sandbox, http):
     made = http.post(
         f"{sandbox.base_url('aimlapi')}/v1/images/generations", json={"model": "openai/gpt-image-2", "prompt": "One"}
     ).json()["data"][0]["url"]
@@ -222,7 +222,7 @@ def test_a_result_can_be_edited_again_and_a_missing_source_is_told(sandbox, http
         assert http.post(url, json=body).status_code == status
 
 
-def test_the_log_holds_every_request_with_exact_sums(tmp_path):
+def test_log_has_every_request_with_exact_sums(tmp_path):
     with (
         start(tmp_path, latency="none", idle_exit=30) as own,
         httpx.Client(trust_env=False, headers=KEY, timeout=20) as client,

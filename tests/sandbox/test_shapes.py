@@ -136,7 +136,7 @@ CHARGED_ONCE = [name for groups in (GOOD, CHARGED) for group in groups.values() 
 
 
 @pytest.mark.parametrize("name", CHARGED_ONCE)
-def test_what_is_made_is_charged_once(ask, name):
+def test_good_shapes_are_charged_once(ask, name):
     for provider in PATHS:
         fits = SHAPES[name].endpoint in ("", "chat" if provider == "openrouter" else "images")
         source = (f"{'data:image/png;base64,'}{base64.b64encode(tiny()).decode()}",) if provider == "openrouter" else ()
@@ -146,7 +146,7 @@ def test_what_is_made_is_charged_once(ask, name):
 
 
 @pytest.mark.parametrize("name", [name for group in FREE.values() for name in group])
-def test_what_is_refused_is_not_charged(ask, name):
+def test_refusals_are_not_charged(ask, name):
     for provider in ("openai", "openrouter"):
         ask(name, provider)
         assert ask.charges(name, provider) == []
@@ -161,7 +161,7 @@ def tiny() -> bytes:
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
 
-def test_json_that_is_nearly_json(ask):
+def test_json_shapes_are_not_strict_json(ask):
     assert ask("repeated-key").body.count(b'"created"') == 2
     assert ask("repeated-data").body.startswith(b'{"data": [], ')
     assert b"NaN" in ask("not-a-number").body
@@ -183,7 +183,7 @@ def test_json_that_is_nearly_json(ask):
         assert picture(ask(name).json["data"][0]["b64_json"]) == "PNG"
 
 
-def test_errors_stand_beside_the_picture(ask):
+def test_error_shapes_keep_the_picture(ask):
     assert ask("error-null").json["error"] is None
     assert set(ask("error-null-fields").json["error"].values()) == {None}
     assert set(ask("error-empty").json["error"].values()) == {""}
@@ -200,7 +200,7 @@ def test_errors_stand_beside_the_picture(ask):
 # --- framing ----------------------------------------------------------------------------------------------------------
 
 
-def test_chunks_and_lengths(ask):
+def test_framing_shapes(ask):
     cut = ask("no-last-chunk")
     body, ended = unchunked(cut.body)
     assert (json.loads(body)["data"] != [], ended, cut.header("content-length")) == (True, False, [])
@@ -225,7 +225,7 @@ def test_chunks_and_lengths(ask):
         assert ask(f"big-header={size}").json["data"]
 
 
-def test_compression(ask):
+def test_compression_shapes(ask):
     packed = {
         "gzip": (["gzip"], gzip.decompress),
         "gzip-claimed": (["gzip"], bytes),
@@ -250,7 +250,7 @@ def events(body: bytes) -> list[dict]:
     return [json.loads(line) for line in lines if line != b"[DONE]"]
 
 
-def test_bodies_that_are_no_json(ask):
+def test_body_shapes_are_not_json(ask):
     raw = ask("raw-image")
     assert (raw.header("content-type"), picture(raw.body)) == (["image/png"], "PNG")
     stream = ask("event-stream")
@@ -301,7 +301,7 @@ PLACES = {
 }
 
 
-def test_every_place_is_looked_at():
+def test_place_shapes_are_all_tested():
     assert list(PLACES) == list(GOOD["A good picture in another place (images):"])
     assert list(CHAT) == list(GOOD["A good picture in another place (chat):"])
 
@@ -315,7 +315,7 @@ def seen(sandbox, text: str) -> str:
 
 @pytest.mark.parametrize("name", PLACES)
 @pytest.mark.parametrize("provider", ["openai", "gptimageapi", "gateway"])
-def test_pictures_stand_where_the_name_says(sandbox, ask, name, provider):
+def test_image_shapes_place_the_picture(sandbox, ask, name, provider):
     answer = ask(name, provider).json
     assert seen(sandbox, PLACES[name](answer)) == "PNG"
     assert provider != "openai" or "usage" in answer
@@ -346,13 +346,13 @@ CHAT = {
 
 
 @pytest.mark.parametrize("name", CHAT)
-def test_pictures_stand_where_the_name_says_in_a_chat(sandbox, ask, name):
+def test_chat_shapes_place_the_picture(sandbox, ask, name):
     answer = ask(name, "openrouter").json
     assert seen(sandbox, CHAT[name](answer["choices"][0]["message"])) == "PNG"
     assert answer["usage"]["cost"] > 0
 
 
-def test_sources_come_back(ask):
+def test_echo_shapes_return_the_sources(ask):
     source = f"data:image/png;base64,{base64.b64encode(tiny()).decode()}"
     echoed = ask("chat-echo", "openrouter", sources=(source,)).json["choices"][0]["message"]["images"]
     assert [image["image_url"]["url"] == source for image in echoed] == [True, False]
@@ -367,7 +367,7 @@ def sent(ask, name: str) -> str:
     return str(ask(name).json["data"][0]["b64_json"])
 
 
-def test_base64_in_other_forms(ask):
+def test_base64_shapes(ask):
     bare = sent(ask, "base64-no-padding")
     assert len(bare) % 4 != 0
     assert picture(bare + "=" * (-len(bare) % 4)) == "PNG"
@@ -385,7 +385,7 @@ def test_base64_in_other_forms(ask):
     assert "%2B" in ask("base64-percent", "gptimageapi").json["data"]["images"][0]["url"]
 
 
-def test_other_kinds_of_files(ask):
+def test_file_format_shapes(ask):
     for name in ("jpeg", "gif", "avif", "bmp", "tiff", "webp"):
         assert picture(sent(ask, name)).lower() == name
     for name, end in (("jpeg-video", b"\xff"), ("jpeg-padding", bytes(4096)), ("jpeg-trailer", b"trailer")):
@@ -407,7 +407,7 @@ def address(ask, directive: str) -> str:
     return str(ask(directive).json["data"][0]["url"])
 
 
-def test_addresses_misbehave_as_told(sandbox, ask):
+def test_result_urls_behave_as_requested(sandbox, ask):
     for directive, statuses in {
         "url": [200],
         "url-403": [403, 403, 200],
@@ -427,7 +427,7 @@ def test_addresses_misbehave_as_told(sandbox, ask):
     assert urlsplit(address(ask, "url-foreign")).hostname == "pictures.example.test"
 
 
-def test_redirects(sandbox, ask):
+def test_redirect_shapes(sandbox, ask):
     url = address(ask, "url-redirect=2")
     for hop in (1, 2):
         moved = fetch(sandbox, url)
@@ -438,7 +438,7 @@ def test_redirects(sandbox, ask):
     assert urlsplit(away.header("location")[0]).hostname == "localhost"
 
 
-def test_downloads_that_may_show_a_key_are_logged(sandbox, ask):
+def test_downloads_with_a_key_are_logged(sandbox, ask):
     url = address(ask, "url-needs-key")
     for key in ("", "sk-test-5678"):
         fetch(sandbox, url, key)
@@ -456,7 +456,7 @@ def test_downloads_that_may_show_a_key_are_logged(sandbox, ask):
 # --- errors and charges -----------------------------------------------------------------------------------------------
 
 
-def test_errors_that_mislead(ask):
+def test_misleading_error_shapes(ask):
     assert "A cat" in ask("echo-400").json["error"]["message"]
     assert ask("echo-422").json["detail"][0]["input"].startswith("A cat")
     assert (ask("echo-422").status, ask("echo-400").status, ask("echo-403").status) == (422, 400, 403)
@@ -474,7 +474,7 @@ def test_errors_that_mislead(ask):
     }  # fmt: skip
 
 
-def test_the_book_has_what_is_really_charged(ask):
+def test_log_has_the_real_charge(ask):
     listed = Decimal(ask_usd(ask, "url"))
     assert Decimal(ask_usd(ask, "price-factor=5")) == listed * 5
     tokens = ask("price-factor=5").json["usage"]["output_tokens"]
@@ -500,7 +500,7 @@ def ask_usd(ask, directive: str) -> str:
     return ask.charges(directive)[before]
 
 
-def test_charged_answers_without_a_picture(ask):
+def test_charged_shapes_without_a_picture(ask):
     refused = ask("refused-charged", "openrouter").json
     assert refused["choices"][0]["native_finish_reason"] == "IMAGE_SAFETY"
     assert (refused["usage"]["cost"], ask.charges("refused-charged", "openrouter")) == (0.04, ["0.04"])
@@ -516,18 +516,17 @@ def test_charged_answers_without_a_picture(ask):
     assert picture(bytes.fromhex(ask("odd-place").json["blob"]["hex"])) == "PNG"
 
 
-def test_help_lists_every_shape():
-    from batchgen.cli import batchgen
+def test_help_page_lists_every_shape():
     from batchgen.cli.render import pages
 
-    told = pages.page("sandbox-faults", batchgen)
+    told = pages.page("sandbox-faults")
     for name, shape in SHAPES.items():
         assert f"- `{name}`: " in told
         assert shape.about in " ".join(told.split())
     assert max(len(line) for line in told.splitlines()) <= 120
 
 
-def test_ordinary_clients_read_the_ordinary_shapes(sandbox):
+def test_http_client_reads_valid_shapes(sandbox):
     """The shapes that are no more than HTTP allows do not disturb a client of the common kind."""
     with httpx.Client(trust_env=False, timeout=5, headers={"Authorization": "Bearer sk-test-1234"}) as client:
         for name in ("gzip", "deflate", "early-hints", "blank-lines", "repeated-key", "big-header=6000"):

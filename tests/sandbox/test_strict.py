@@ -120,7 +120,7 @@ def test_undocumented_requests_are_refused(provider, kind, fields, code):
     assert refused(provider, kind, fields).code == code
 
 
-def test_multipart_edits_follow_the_rules_for_files():
+def test_multipart_edits_follow_file_rules():
     mask = png((64, 48), (0, 0, 0, 0), "RGBA")
     order = read("aimlapi", "edit", {**GPT, "n": "3"}, upload("image[]", png()), upload("mask", mask))
     assert (order.n, len(order.sources), order.as_url) == (3, 1, True)
@@ -144,7 +144,7 @@ def test_multipart_edits_follow_the_rules_for_files():
     assert refused("openai", "edit", fidelity, upload("image", png())).code == "invalid_input_fidelity_model"
 
 
-def test_error_envelopes_are_the_providers_own():
+def test_error_envelopes_differ_by_provider():
     def envelope(name, cause, kind="generation", message=None):
         reply = DIALECTS[name].refuse(Refusal(cause, message), TRACE, kind)
         return reply.status, reply.payload
@@ -176,7 +176,7 @@ def test_error_envelopes_are_the_providers_own():
     assert (status, body["choices"][0]["finish_reason"]) == (200, "content_filter")
 
 
-def test_prices_by_hand():
+def test_prices_equal_manual_sums():
     def bill(name, kind, fields, images=1):
         return DIALECTS[name].price(read(name, kind, fields), images)
 
@@ -214,7 +214,7 @@ def test_edits_show_the_source_and_images_differ():
 
 @pytest.mark.parametrize("prompt", ["", "word", "Ω" * 900, "long " * 400, "w" * 300])
 @pytest.mark.parametrize("size", [(48, 48), (1024, 640), (768, 1792)])
-def test_any_prompt_can_be_drawn(prompt, size):
+def test_drawing_accepts_any_prompt(prompt, size):
     order = Order(kind="generation", model="m", prompt=prompt, width=size[0], height=size[1], transparent=True)
     with Image.open(io.BytesIO(draw_picture(order, provider="p", serial=1, index=0, seed=0))) as drawn:
         drawn.load()
@@ -242,7 +242,7 @@ def test_directives_are_read_and_removed():
         parse_rule({"kind": "refuse", "soon": 1})
 
 
-def test_faults_strike_as_often_as_told():
+def test_faults_strike_as_often_as_requested():
     book = FaultBook(7, [parse_rule({"kind": "error500", "times": 1, "provider": "openai", "match": "dog"})])
 
     def kinds(provider, prompt, count=3):
@@ -263,7 +263,7 @@ def test_faults_strike_as_often_as_told():
     assert 60 < sum(runs[0]) < 140
 
 
-def test_limits_latency_and_loopback():
+def test_throttle_latency_and_loopback():
     now = [0.0]
     window = Throttle.parse("2/s", lambda: now[0])
     assert (window.admit(), window.admit()) == (0.0, 0.0)
@@ -281,14 +281,14 @@ def test_limits_latency_and_loopback():
         require_loopback("0.0.0.0")
 
 
-def test_a_torn_last_line_is_left_out(tmp_path):
+def test_log_skips_a_torn_last_line(tmp_path):
     log = tmp_path / "charges.jsonl"
     log.write_bytes(b'{"event":"arrival"}\n{"event":"char')
     assert read_log(log) == [{"event": "arrival"}]
     assert read_log(tmp_path / "none") == []
 
 
-def test_data_urls_and_a_json_mask_are_understood():
+def test_data_urls_and_json_mask_are_accepted():
     def data_url(data):
         return "data:image/png;base64," + base64.b64encode(data).decode()
 

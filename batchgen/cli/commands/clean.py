@@ -7,7 +7,7 @@ from datetime import timedelta
 from .. import output
 from ..options import Session, command, option
 from ..options import sandbox as sandbox_option
-from ..params import Duration
+from ..params import AGE
 from ..render.format import count, display_path
 
 _KINDS = {
@@ -25,7 +25,7 @@ _KINDS = {
 )
 @option(
     "--older-than",
-    type=Duration("hdw", "12h, 30d or 8w"),
+    type=AGE,
     default="30d",
     show_default=True,
     metavar="30d",

@@ -17,7 +17,7 @@ from ..options import Session, command
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, session: Session, shell: str) -> int:
-    """Print the script that lets a shell complete commands and options."""
+    """Print the completion script for bash, zsh or fish."""
     from click.shell_completion import get_completion_class
 
     del session

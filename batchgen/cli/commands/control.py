@@ -109,18 +109,12 @@ def _limits(state: ControlState) -> str:
 
 def _report(session: Session, state: ControlState, lines: list[str], *after: str) -> int:
     """Print what is in force now, and when it takes effect."""
-    if session.as_json:
-        output.document(_document(state))
-        return 0
-    for line in lines:
-        output.say(line)
     if state.changed or not state.control.silent:
         if state.holder:
-            output.say(_run(state.holder, "takes effect within about a second"))
+            lines.append(_run(state.holder, "takes effect within about a second"))
         else:
-            output.say("no run is in progress; it applies to the next one")
-    for line in after:
-        output.say(line)
+            lines.append("no run is in progress; it applies to the next one")
+    session.print(_document(state), [*lines, *after], output.say)
     return 0
 
 
@@ -131,7 +125,6 @@ def _run(holder: Holder, effect: str) -> str:
 def _document(state: ControlState) -> dict[str, Any]:
     control = state.control
     return {
-        "schema_version": 1,
         "provider": control.provider,
         "paused_at": control.paused_at.isoformat() if control.paused_at else None,
         "limits": dict(control.limits),
@@ -164,13 +157,14 @@ def cancel(session: Session, everything: bool, batch: str | None, sandbox: bool,
         raise UsageError("select jobs with --id, --tag, --provider, --status and so on; or add --all")
     project = session.project(sandbox=sandbox)
     report = control.cancel(project, batch, chosen)
-    if session.as_json:
-        body = {"cancelled": list(report.keys), "under_way": report.in_flight, "late": report.already_ended}
-        run = asdict(report.holder) if report.holder else None
-        output.document({"schema_version": 1, "batch": report.batch.name} | body | {"run": run})
-        return 0
-    for line in _cancel_lines(report, project.command_flags()):
-        output.say(line)
+    document = {
+        "batch": report.batch.name,
+        "cancelled": list(report.keys),
+        "under_way": report.in_flight,
+        "late": report.already_ended,
+        "run": asdict(report.holder) if report.holder else None,
+    }
+    session.print(document, _cancel_lines(report, project.command_flags()), output.say)
     return 0
 
 

@@ -24,10 +24,7 @@ def db() -> None:
 def path(session: Session, sandbox: bool) -> int:
     """Print the path of the job database."""
     project = session.project(sandbox=sandbox)
-    if session.as_json:
-        output.document({"schema_version": 1, "path": str(project.db), "exists": project.db.exists()})
-    else:
-        output.data(str(project.db))
+    session.print({"path": str(project.db), "exists": project.db.exists()}, [str(project.db)])
     return 0
 
 
@@ -39,21 +36,17 @@ def check(session: Session, sandbox: bool) -> int:
 
     project = session.project(sandbox=sandbox)
     health = database.check(project)
-    code = 1 if health.problems else 0
-    if session.as_json:
-        body = {"schema_version": 1, "path": str(project.db), "ok": not health.problems}
-        output.document(body | {"problems": list(health.problems), "rows": dict(health.rows)})
-        return code
-    output.data(f"{project.db}: {'damaged' if health.problems else 'ok'}")
-    for problem in health.problems:
-        output.data(f"          {problem}")
+    lines = [f"{project.db}: {'damaged' if health.problems else 'ok'}"]
+    lines += [f"          {problem}" for problem in health.problems]
     if health.rows:
-        output.data("rows      " + ", ".join(f"{number} {name}" for name, number in health.rows.items()))
-    if health.problems:
+        lines.append("rows      " + ", ".join(f"{number} {name}" for name, number in health.rows.items()))
+    document = {"path": str(project.db), "ok": not health.problems, "problems": list(health.problems)}
+    session.print({**document, "rows": dict(health.rows)}, lines)
+    if health.problems and not session.as_json:
         flags = project.command_flags().flags
         what = "moves it aside and builds a new one from files and spool"
         output.say(f"next      batchgen db recover{flags} MANIFEST    {what}")
-    return code
+    return 1 if health.problems else 0
 
 
 @command("backup", "batchgen db backup /backup/batchgen.db")
@@ -68,10 +61,7 @@ def backup(session: Session, file: Path, sandbox: bool) -> int:
 
     target = session.file(file)
     size_bytes = database.backup(session.project(sandbox=sandbox), target)
-    if session.as_json:
-        output.document({"schema_version": 1, "path": str(target), "bytes": size_bytes})
-    else:
-        output.say(f"{file}: {size_bytes} bytes")
+    session.print({"path": str(target), "bytes": size_bytes}, [f"{file}: {size_bytes} bytes"], output.say)
     return 0
 
 
@@ -85,10 +75,8 @@ def upgrade(session: Session, sandbox: bool) -> int:
     from ...app import database
 
     before, after = database.upgrade(session.project(sandbox=sandbox))
-    if session.as_json:
-        output.document({"schema_version": 1, "before": before, "after": after})
-    else:
-        output.say(f"already at {after}" if before == after else f"upgraded from {before or 'nothing'} to {after}")
+    line = f"already at {after}" if before == after else f"upgraded from {before or 'nothing'} to {after}"
+    session.print({"before": before, "after": after}, [line], output.say)
     return 0
 
 
@@ -102,10 +90,7 @@ def vacuum(session: Session, sandbox: bool) -> int:
     from ...app import database
 
     before, after = database.vacuum(session.project(sandbox=sandbox))
-    if session.as_json:
-        output.document({"schema_version": 1, "before": before, "after": after})
-    else:
-        output.say(f"{before:,} bytes before, {after:,} now")
+    session.print({"before": before, "after": after}, [f"{before:,} bytes before, {after:,} now"], output.say)
     return 0
 
 
@@ -124,18 +109,12 @@ def recover(session: Session, manifest: Path, sandbox: bool) -> int:
     project = session.project(sandbox=sandbox)
     report = rebuild.recover(project, plan.read_manifest(project, session.file(manifest)))
     aside = str(report.damaged_copy) if report.damaged_copy else None
-    if session.as_json:
-        body = asdict(report.intake) | {"usd": show_usd(report.intake.usd)}
-        output.document({"schema_version": 1, "aside": aside, "taken_in": body, "settled": report.settled})
-        return 0
-    if aside:
-        output.say(f"aside     the damaged job database is now {display_path(aside)}")
-    for line in (
-        recovery_lines(report) if report.found_anything else ["recovered nothing: the job database was complete"]
-    ):
-        output.say(line)
+    lines = [f"aside     the damaged job database is now {display_path(aside)}"] if aside else []
+    lines += recovery_lines(report) if report.found_anything else ["recovered nothing: the job database was complete"]
     way = project.command_flags()
-    output.say(f"next      batchgen run {way.manifest(session.file(manifest))}{way.flags}")
+    lines.append(f"next      batchgen run {way.manifest(session.file(manifest))}{way.flags}")
+    intake = asdict(report.intake) | {"usd": show_usd(report.intake.usd)}
+    session.print({"aside": aside, "taken_in": intake, "settled": report.settled}, lines, output.say)
     return 0
 
 

@@ -37,9 +37,7 @@ if TYPE_CHECKING:
 )
 @option("--files", "target", type=FOLDER, metavar="DIR", help="Copy the files to this folder.")
 @option(
-    "--layout",
-    metavar="TEMPLATE",
-    help="Names of the copies; variables: id, batch, provider, model, kind, tag, file.",
+    "--layout", metavar="TEMPLATE", help="Names of the copies; variables: id, batch, provider, model, kind, tag, file."
 )
 @selecting
 @batch

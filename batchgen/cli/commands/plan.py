@@ -12,7 +12,7 @@ from ...errors import ManifestError, Problem
 from .. import output
 from ..options import FILE, Session, command, keep_changed, of_manifest, option, selecting, selection
 from ..options import sandbox as sandbox_option
-from ..params import UsdAmount
+from ..params import USD
 from ..render.format import count, warning_line
 from ..render.plan import job_document, job_line, key_documents, key_lines, notices, plan_lines
 
@@ -80,7 +80,7 @@ def _document(jobs: int, errors: list[Problem], warnings: list[Problem]) -> dict
 @click.argument("manifest", type=FILE)
 @option("--diff", is_flag=True, help="Show the changes of every changed job, not only of the first ones.")
 @option("--full", is_flag=True, help="List every job.")
-@option("--budget", type=UsdAmount(), metavar="USD", help="Show how far this budget would go.")
+@option("--budget", type=USD, metavar="USD", help="Show how far this budget would go.")
 @keep_changed
 @selecting
 @sandbox_option
@@ -112,13 +112,7 @@ def plan(
             output.data(job_line(job, state, row))
 
     result = use_case.plan(
-        project,
-        batch,
-        chosen,
-        keep_changed=keep_changed,
-        budget=budget,
-        tell=show if full else None,
-        changes_all=diff,
+        project, batch, chosen, keep_changed=keep_changed, budget=budget, tell=show if full else None, changes_all=diff
     )
     document, lines = notices(project, batch, result)
     if session.as_json:

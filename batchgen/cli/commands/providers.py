@@ -23,13 +23,9 @@ def list_(session: Session) -> int:
     from ...app import plan
 
     providers = plan.providers(session.project())
-    if session.as_json:
-        documents = [_document(name, profile, keys) for name, (profile, keys) in providers.items()]
-        output.document({"schema_version": 1, "providers": documents})
-        return 0
+    documents = [_document(name, profile, keys) for name, (profile, keys) in providers.items()]
     rows = [row for name, (profile, keys) in providers.items() for row in _rows(name, profile, keys)]
-    for line in table(rows, ("provider", "model (* default)", "does", "key")):
-        output.data(line)
+    session.print({"providers": documents}, table(rows, ("provider", "model (* default)", "does", "key")))
     return 0
 
 
@@ -81,11 +77,7 @@ def check(session: Session, names: tuple[str, ...], sandbox: bool) -> int:
     from ..render.account import check_document, check_lines
 
     checks = use_case.check(session.project(sandbox=sandbox), names)
-    if session.as_json:
-        output.document(check_document(checks))
-    else:
-        for line in check_lines(each for each in checks if each.exit_code or not session.quiet):
-            output.data(line)
+    session.print(check_document(checks), check_lines(each for each in checks if each.exit_code or not session.quiet))
     return use_case.exit_code_of([each.exit_code for each in checks])
 
 
@@ -98,18 +90,14 @@ def models(session: Session, name: str, sandbox: bool) -> int:
     from ..render.account import known_as, models_document
 
     listing = use_case.list_provider_models(session.project(sandbox=sandbox), name)
-    if session.as_json:
-        output.document(models_document(listing))
-        return listing.exit_code
-    if listing.catalogue is None:
+    if listing.catalogue is None and not session.as_json:
         output.say(f"{name}: {listing.answer.words or 'the response lists no models'}")
         output.say(f"next      batchgen providers prices {name}    lists the models that batchgen knows")
         return listing.exit_code
     names = known_as(listing)
-    rows = [[model, names.get(model, "")] for model in listing.catalogue.ids]
-    for line in table(rows, ("model", "name in batchgen")):
-        output.data(line)
-    return 0
+    rows = [[model, names.get(model, "")] for model in (listing.catalogue.ids if listing.catalogue else ())]
+    session.print(models_document(listing), table(rows, ("model", "name in batchgen")))
+    return listing.exit_code
 
 
 @command("prices", "batchgen providers prices openai aimlapi")
@@ -119,22 +107,12 @@ def prices(session: Session, names: tuple[str, ...]) -> int:
     from ...app import prices as use_case
     from ..render.account import price_lines, prices_document
 
-    rows = use_case.prices(session.project(), names)
-    if session.as_json:
-        output.document(prices_document(rows))
-        return 0
-    for line in price_lines(rows):
-        output.data(line)
+    rows = list(use_case.prices(session.project(), names))
+    session.print(prices_document(rows), price_lines(rows))
     return 0
 
 
-@group(
-    "providers",
-    "batchgen providers",
-    "batchgen providers check",
-    "batchgen providers prices openai",
-    default=list_,
-)
+@group("providers", "batchgen providers", "batchgen providers check", "batchgen providers prices openai", default=list_)
 def providers() -> None:
     """Show the providers: list, check keys and balances, models, prices."""
 

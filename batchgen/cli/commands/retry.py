@@ -42,11 +42,7 @@ def resume(session: Session, which: str | None, **options: Any) -> int:  # noqa:
 )
 @_WHICH
 @option(
-    "--with",
-    "amend",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override parameters: quality=low, provider=openai.",
+    "--with", "amend", multiple=True, metavar="KEY=VALUE", help="Override parameters: quality=low, provider=openai."
 )
 @run_options
 @selecting

@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 @option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port; 0: any free one.")
 @option("--log", type=FILE, metavar="FILE", help="Charge log. Default: .batchgen/sandbox/charges.jsonl.")
 @option(
-    "--latency",
-    default="realistic",
-    show_default=True,
-    help="Latency: none, realistic, SECONDS or lognormal:MEDIAN.",
+    "--latency", default="realistic", show_default=True, help="Latency: none, realistic, SECONDS or lognormal:MEDIAN."
 )
 @option("--seed", type=int, default=0, help="Seed of images, latency and faults.")
 @option("--fault", multiple=True, metavar="KIND=RATE", help="Random fault, such as error500=0.02.")

@@ -11,15 +11,7 @@ from ..options import Session, batch, command, option, selecting, selection
 from ..options import sandbox as sandbox_option
 from ..render.controls import control_documents, control_lines
 from ..render.format import display_path, short
-from ..render.status import (
-    job_document,
-    job_table,
-    run_documents,
-    run_table,
-    show_document,
-    show_lines,
-    status_lines,
-)
+from ..render.status import job_document, job_table, run_documents, run_table, show_document, show_lines, status_lines
 
 
 @command("status", "batchgen status", "batchgen status --batch autumn --json | jq .jobs")

@@ -125,13 +125,11 @@ def retry(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
 
     project = session.project(sandbox=sandbox)
     found, jobs = use_case.requeue(project, batch, _unknown_only(options))
-    if session.as_json:
-        output.document({"schema_version": 1, "batch": found.name, "requeued": [job.key for job in jobs]})
-        return 0
-    output.say(f"{found.name}: {count(len(jobs), 'job')} pending again")
+    lines = [f"{found.name}: {count(len(jobs), 'job')} pending again"]
     if jobs:
         way = project.command_flags()
-        output.say(f"next      batchgen run {way.manifest(found.manifest)}{way.flags}")
+        lines.append(f"next      batchgen run {way.manifest(found.manifest)}{way.flags}")
+    session.print({"batch": found.name, "requeued": [job.key for job in jobs]}, lines, output.say)
     return 0
 
 
@@ -145,11 +143,9 @@ def drop(session: Session, not_charged: bool, batch: str | None, sandbox: bool, 
     from ...app import unknown as use_case
 
     found, jobs = use_case.drop(session.project(sandbox=sandbox), batch, _unknown_only(options), free=not_charged)
-    if session.as_json:
-        output.document({"schema_version": 1, "batch": found.name, "cancelled": [job.key for job in jobs]})
-        return 0
     booked = "booked as not charged" if not_charged else "what they may have cost stays in the ledger, at risk"
-    output.say(f"{found.name}: {count(len(jobs), 'job')} cancelled" + (f"; {booked}" if jobs else ""))
+    line = f"{found.name}: {count(len(jobs), 'job')} cancelled" + (f"; {booked}" if jobs else "")
+    session.print({"batch": found.name, "cancelled": [job.key for job in jobs]}, [line], output.say)
     return 0
 
 
@@ -168,12 +164,10 @@ def adopt(session: Session, job: str, file: Path, batch: str | None, sandbox: bo
     from ...app import unknown as use_case
 
     after, artifact = use_case.adopt(session.project(sandbox=sandbox), batch, job, file)
-    if session.as_json:
-        facts = {"path": artifact.path, "sha256": artifact.sha256, "bytes": artifact.size_bytes}
-        output.document({"schema_version": 1, "id": after.key, "state": after.state.value, "file": facts})
-        return 0
     missing = f"; {count(after.wanted - after.delivered, 'image')} still missing" if after.state != "done" else ""
-    output.say(f"{after.key}: {after.state.value}, {artifact.path} ({artifact.width}x{artifact.height}){missing}")
+    line = f"{after.key}: {after.state.value}, {artifact.path} ({artifact.width}x{artifact.height}){missing}"
+    file_facts = {"path": artifact.path, "sha256": artifact.sha256, "bytes": artifact.size_bytes}
+    session.print({"id": after.key, "state": after.state.value, "file": file_facts}, [line], output.say)
     return 0
 
 

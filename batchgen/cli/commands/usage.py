@@ -11,7 +11,7 @@ from ...errors import UsageError
 from .. import output
 from ..options import Session, batch, command, option
 from ..options import sandbox as sandbox_option
-from ..params import Moment
+from ..params import SINCE, UNTIL
 
 if TYPE_CHECKING:
     from ...store.usage_groups import UsageQuery
@@ -33,8 +33,8 @@ _KEYS = ("provider", "model", "day", "tag", "run", "batch")
     type=click.Choice(_KEYS),
     help="Group by this; given twice: by each pair. Default: provider and model.",
 )
-@option("--since", type=Moment(), metavar="WHEN", help="Only what was booked since: a date, a time, or a span ago.")
-@option("--until", type=Moment(end=True), metavar="WHEN", help="Only what was booked before; a date: before its end.")
+@option("--since", type=SINCE, metavar="WHEN", help="Only what was booked since: a date, a time, or a span ago.")
+@option("--until", type=UNTIL, metavar="WHEN", help="Only what was booked before; a date: before its end.")
 @option("--csv", "as_csv", is_flag=True, help="Print the table as CSV.")
 @option("--all", "every", is_flag=True, help="All batches of the job database; implied by --by batch.")
 @batch

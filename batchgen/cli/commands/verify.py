@@ -31,13 +31,10 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, sandb
     project = session.project(sandbox=sandbox)
     report = check(project, batch, selection(options), deep=deep)
     code = 3 if report.problems else 0
+    rows = [[flaw.what, flaw.key, flaw.path, flaw.detail] for flaw in report.problems]
+    session.print(_document(report), table(rows, ("what", "job", "file", "")) if rows else [])
     if session.as_json:
-        output.document(_document(report))
         return code
-    if report.problems:
-        rows = [[flaw.what, flaw.key, flaw.path, flaw.detail] for flaw in report.problems]
-        for line in table(rows, ("what", "job", "file", "")):
-            output.data(line)
     result = f"{len(report.problems)} missing or damaged" if report.problems else "all as delivered"
     output.say(f"{report.batch.name}: {count(report.checked, 'file')} checked, {result}")
     for line in _next(report, project.command_flags(batch), requeue=requeue):
@@ -59,7 +56,6 @@ def _next(report: VerifyReport, way: CommandFlags, *, requeue: bool) -> list[str
 
 def _document(report: VerifyReport) -> dict[str, Any]:
     return {
-        "schema_version": 1,
         "batch": report.batch.name,
         "checked": report.checked,
         "wrong": len(report.problems),

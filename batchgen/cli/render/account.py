@@ -104,7 +104,7 @@ def _limit_text(limit: Limit) -> str:
 
 def check_document(checks: Iterable[ProviderCheck]) -> dict[str, Any]:
     """Return what ``providers check --json`` prints."""
-    return {"schema_version": 1, "providers": [_check_json(check) for check in checks]}
+    return {"providers": [_check_json(check) for check in checks]}
 
 
 def _check_json(check: ProviderCheck) -> dict[str, Any]:
@@ -171,7 +171,6 @@ def models_document(listing: ProviderListing) -> dict[str, Any]:
     names = known_as(listing)
     ids = listing.catalogue.ids if listing.catalogue else ()
     return {
-        "schema_version": 1,
         "provider": listing.profile.name,
         "verdict": str(listing.answer.verdict),
         "message": listing.answer.words or None,
@@ -202,7 +201,6 @@ def _charge(charge: Charge) -> str:
 def prices_document(prices: Iterable[PriceRow]) -> dict[str, Any]:
     """Return what ``providers prices --json`` prints: the tariffs, and the price of one image by them."""
     return {
-        "schema_version": 1,
         "models": [
             {
                 "provider": price.provider,

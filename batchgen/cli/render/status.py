@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _PARAMETERS = (
     "size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed"
 )  # fmt: skip
+_ATTEMPT = ("id", "provider", "account", "state", "cause", "message", "code", "status", "request_id")
+
+
+def _fields(value: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in names}
 
 
 def status_lines(
@@ -88,14 +93,7 @@ def call_lines(calls: Sequence[Calls]) -> list[str]:
 def job_document(job: Job, bill: Bill) -> dict[str, Any]:
     """Return a job as ``export`` and ``list --json`` print it."""
     files = [
-        {
-            "path": file.path,
-            "sha256": file.sha256,
-            "bytes": file.size_bytes,
-            "width": file.width,
-            "height": file.height,
-            "mime": file.mime,
-        }
+        _fields(file, "path", "sha256") | {"bytes": file.size_bytes} | _fields(file, "width", "height", "mime")
         for file in bill.files
     ]
     return {
@@ -168,19 +166,7 @@ def show_document(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, task:
             "credits": show_credits(bill.at_risk_credits),
         },
         "attempt_log": [
-            {
-                "id": attempt.id,
-                "provider": attempt.provider,
-                "account": attempt.account,
-                "state": attempt.state,
-                "cause": attempt.cause,
-                "message": attempt.message,
-                "code": attempt.code,
-                "status": attempt.status,
-                "request_id": attempt.request_id,
-                "started": attempt.started_at.isoformat(),
-                "seconds": attempt.seconds,
-            }
+            _fields(attempt, *_ATTEMPT) | {"started": attempt.started_at.isoformat(), "seconds": attempt.seconds}
             for attempt in attempts
         ],
     }
