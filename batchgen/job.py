@@ -79,9 +79,14 @@ class Attempt:
     wanted: int = 1  #: images of the whole job; file names are numbered if there are several
     sidecar: bool = True
     resumed: bool = False  #: left open by an earlier run: finish it, never send it
-    key_valid: bool = (
-        False  #: the idempotency key of this attempt is still valid at the provider, if that honours such keys
-    )
+    key_valid: bool = False  #: the idempotency key is still valid at the provider, if that honours such keys
+
+    def file_name(self, ordinal: int, extension: str) -> str:
+        """Return the name of an image in the output folder; images beyond those wanted get names no job has."""
+        number = f"-{ordinal + 1}" if self.wanted > 1 else ""
+        if ordinal >= self.wanted:
+            number = f".extra{ordinal - self.wanted + 1}"
+        return f"{self.output}{number}.{extension}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

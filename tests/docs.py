@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from batchgen.cli import batchgen
 from batchgen.cli.render import pages
 
 ROOT = Path(__file__).parents[1]
@@ -15,7 +14,7 @@ def main() -> None:
     """Renew the tables, and print the names of the files that changed."""
     for path in DOCUMENTS:
         text = path.read_text(encoding="utf-8")
-        filled = pages.fill(text, batchgen)
+        filled = pages.fill(text)
         if filled != text:
             path.write_text(filled, encoding="utf-8")
             print(f"wrote {path.relative_to(ROOT)}")

@@ -1,4 +1,4 @@
-"""What nobody needs any more: left-over temporary files, spool leftovers, old replaced images, old logs."""
+"""Removes leftover files: temporary files, spool slots, old superseded images, old logs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..files.spool import KEPT_SUFFIX
 from ..store.reader import Reader
 from .project import Project, command_line, open_reader
 
-#: Unfinished files in an output folder, and unfinished copies of the job table beside it.
+#: Unfinished files in an output folder, and unfinished copies of the job database.
 _PART = re.compile(r"\.bg-[0-9a-f]{16}.*\.part")
 _COPY = re.compile(r"\..+\.\d+\.part|.+\.before-\w+\.\d+\.part")
 _IMAGES = {f".{extension}" for extension in EXTENSIONS.values()}
@@ -27,7 +27,7 @@ _IMAGES = {f".{extension}" for extension in EXTENSIONS.values()}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leftover:
-    """One file that may go."""
+    """One file that may be removed."""
 
     what: str  #: temporary, spool, replaced, log
     path: Path
@@ -35,38 +35,38 @@ class Leftover:
 
 
 def find_leftovers(project: Project, older_than: timedelta) -> list[Leftover]:
-    """Return what may go; what tells of money or may still be needed is not among it.  Raises NotFound.
+    """Return the files that may be removed; none of them records money or may still be needed.  Raises NotFound.
 
-    Replaced images, answers that were of no use and logs only where they are older than *older_than*.  The sidecars
-    of replaced images stay: they tell a lost job table what was bought.
+    Superseded images, unusable answers and logs only if they are older than *older_than*.  The sidecars of superseded
+    images stay: they show what was bought if the job database is lost.
     """
     limit = time.time() - older_than.total_seconds()
-    found: dict[Path, Leftover] = {}
+    leftovers: dict[Path, Leftover] = {}
     with open_reader(project) as reader:
         for what, path in _candidates(project, reader):
             if path.is_symlink() or not path.is_file():
                 continue
             facts = path.stat()
             if what in ("temporary", "spool") or facts.st_mtime < limit:
-                found[path] = Leftover(what=what.partition(" ")[0], path=path, size_bytes=facts.st_size)
-    return list(found.values())
+                leftovers[path] = Leftover(what=what.partition(" ")[0], path=path, size_bytes=facts.st_size)
+    return list(leftovers.values())
 
 
 def remove_leftovers(project: Project, older_than: timedelta) -> Sequence[Leftover]:
-    """Remove what ``find_leftovers`` finds, while no run can be on; return it.  Raises LockHeld, StoreError."""
+    """Remove leftover files while no run can start; return them.  Raises AlreadyRunning, StoreError."""
     with open_reader(project):
-        pass  # where there is no table, the lock would make one
-    with lock.hold(project.db, command=command_line()), ExitStack() as held:
+        pass  # The lock would create a missing database.
+    with lock.hold(project.db, command=command_line()), ExitStack() as locks:
         with open_reader(project) as reader:
             for folder in {Path(batch.folder) for batch in reader.batches()}:
-                held.enter_context(lock.hold_folder(folder))
-        found = find_leftovers(project, older_than)
+                locks.enter_context(lock.hold_folder(folder))
+        leftovers = find_leftovers(project, older_than)
         try:
-            for scrap in found:
-                scrap.path.unlink(missing_ok=True)
+            for leftover in leftovers:
+                leftover.path.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"cannot remove {error.filename}: {error.strerror}") from error
-    return found
+    return leftovers
 
 
 def _candidates(project: Project, reader: Reader) -> Iterator[tuple[str, Path]]:
@@ -80,14 +80,14 @@ def _candidates(project: Project, reader: Reader) -> Iterator[tuple[str, Path]]:
     spool = project.state / "spool"
     yield from (("spool", spool / f"{name}.slot") for name in _ended(reader, spool))
     yield from (("spool", path) for path in spool.glob("*.again"))
-    yield from (("spool that a person may look at", path) for path in spool.glob(f"*{KEPT_SUFFIX}"))
+    yield from (("spool answer", path) for path in spool.glob(f"*{KEPT_SUFFIX}"))
     yield from (("log", path) for path in project.state.glob("*.log*"))
     for name in ("logs", "runs"):
         yield from (("log", path) for path in _files(project.state / name))
 
 
 def _ended(reader: Reader, spool: Path) -> Iterator[str]:
-    """Yield the attempts whose slot is there though their outcome is in the job table."""
+    """Yield the attempts that have a slot although their outcome is in the job database."""
     for name, delivered in reader.ended([path.stem for path in spool.glob("*.slot")]).items():
         if delivered:
             yield name

@@ -1,4 +1,4 @@
-"""What a person tells a run from another terminal: pause, go on, other limits.  It holds until it is taken back."""
+"""Control of a run from another terminal: pause, unpause, limit, cancel.  Pauses and limits hold until undone."""
 
 from __future__ import annotations
 
@@ -31,67 +31,72 @@ from .config import providers
 from .preflight import require_local
 from .project import Project, open_reader
 
-#: The limits that a person can change while a run is on.
+#: The limits that can be changed during a run.
 STEERED = [name for name in Limits.model_fields if name != "adaptive"]
+#: Jobs cancelled in one transaction, which is as long as a run may have to wait for the database.
+TOGETHER = 500
+
+_ACTIVE = (State.PENDING.value, State.RUNNING.value)
+_UNSUCCESSFUL = (State.FAILED.value, State.UNKNOWN.value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ControlState:
-    """What holds for a provider now."""
+    """The control of a provider after a command."""
 
     control: Control
     changed: bool
-    settings: Limits | None  #: of preset and ``batchgen.yaml``; None where neither can tell
-    holder: Holder | None  #: who works on the job table
+    settings: Limits | None  #: of preset and ``batchgen.yaml``; None if the provider is in neither
+    holder: Holder | None  #: the process that holds the lock
 
     @property
     def limits(self) -> Mapping[str, float | None]:
-        """Return what holds, as far as a manifest does not say otherwise; nothing of what nobody said."""
-        known = self.settings.model_dump(include=set(STEERED)) if self.settings else {}
-        return known | dict(self.control.limits)
+        """Return the limits in force, unless a manifest sets others."""
+        limits = self.settings.model_dump(include=set(STEERED)) if self.settings else {}
+        return limits | dict(self.control.limits)
 
 
 def active_controls(project: Project) -> Sequence[Control]:
-    """Return the pauses and limits in force; those of a job table in an older form are not read."""
+    """Return the pauses and limits in force; a job database with an older schema has none."""
     return tuple(controls.standing(project.db).values()) if migrate.revision(project.db) == migrate.HEAD else ()
 
 
 def pause(project: Project, provider: str) -> ControlState:
-    """Let no new calls go to *provider*; those under way end.  Raises UsageError for an unknown provider."""
+    """Send no new calls to *provider*; calls in flight end.  Raises UsageError for an unknown provider."""
     now = utc_now()
-    return _say(project, provider, lambda said: replace(said, paused_at=said.paused_at or now))
+    return _change(project, provider, lambda control: replace(control, paused_at=control.paused_at or now))
 
 
 def resume(project: Project, provider: str) -> ControlState:
-    """Take a pause back, and let a run try again what it has closed."""
+    """End a pause, and reopen lanes that a run has closed."""
     now = utc_now()
-    return _say(project, provider, lambda said: replace(said, paused_at=None, said_at=now))
+    return _change(project, provider, lambda control: replace(control, paused_at=None, said_at=now))
 
 
 def limit(project: Project, provider: str, words: Sequence[str], *, reset: bool = False) -> ControlState:
-    """Put the limits *words* (``KEY=VALUE``) in force for *provider*, beside those said before; *reset* forgets these.
+    """Add the limits *words* (``KEY=VALUE``) to those in force for *provider*; *reset* removes these first.
 
-    Without any it only tells what holds.  Raises UsageError for a key or a value that there is not.
+    Changes nothing without either.  Raises UsageError for an unknown key or an invalid value.
     """
-    wanted = parse_limits(words)
+    limits = parse_limits(words)
 
-    def say(said: Control) -> Control:
-        return replace(said, limits={**({} if reset else said.limits), **wanted})
+    def change(control: Control) -> Control:
+        return replace(control, limits={**({} if reset else control.limits), **limits})
 
-    return _say(project, provider, say if wanted or reset else None)
+    return _change(project, provider, change if limits or reset else None)
 
 
 def parse_limits(words: Iterable[str]) -> dict[str, float | None]:
-    """Return the limits that ``KEY=VALUE`` words name, None for ``KEY=none``; raise UsageError."""
-    found: dict[str, float | None] = {}
+    """Parse ``KEY=VALUE`` words; the value of ``KEY=none`` is None.  Raises UsageError."""
+    limits: dict[str, float | None] = {}
     for word in words:
-        key, given, value = word.partition("=")
-        if not given:
+        key, separator, value = word.partition("=")
+        if not separator:
             raise UsageError(f"limit takes KEY=VALUE, such as requests_per_minute=30, not {word!r}")
         if key not in STEERED:
             raise UsageError(f"there is no limit {key!r}; {suggest(key, STEERED)}")
-        found[key] = _value(key, value)
-    return found
+        limits[key] = _value(key, value)
+    return limits
 
 
 def _value(key: str, text: str) -> float | None:
@@ -119,106 +124,96 @@ def _range(key: str) -> str:
     return f"a {'whole ' if int in kinds else ''}number {low}{high}{', or none' if NoneType in kinds else ''}"
 
 
-def _say(project: Project, provider: str, say: Callable[[Control], Control] | None) -> ControlState:
-    """Say it where it is allowed to be said, and return what holds then."""
-    known = controls.read(project.db) if _begun(project) else {}
-    _require(project, provider, known)
-    before = known.get(provider, Control(provider=provider))
+def _change(project: Project, provider: str, change: Callable[[Control], Control] | None) -> ControlState:
+    """Apply *change* to the control of a known provider and return the new state."""
+    has_database = _ensure_schema(project)
+    existing = controls.read(project.db) if has_database else {}
+    _require(project, provider, existing)
+    before = existing.get(provider, Control(provider=provider))
     after = before
-    if say is not None and (say(before) != before or (_begun(project) and say(before).said_at != before.said_at)):
+    if change is not None and (change(before) != before or (has_database and change(before).said_at != before.said_at)):
         make_private(project.state)
         require_local(project.state.resolve())
         migrate.ensure(project.db)
-        after = controls.change(project.db, provider, say, utc_now())
+        after = controls.change(project.db, provider, change, utc_now())
     return ControlState(
         control=after, changed=after != before, settings=_settings(project, provider), holder=lock.holder(project.db)
     )
 
 
-def _begun(project: Project) -> bool:
-    """Tell whether there is a job table, and bring it to the form that knows controls."""
+def _ensure_schema(project: Project) -> bool:
+    """Upgrade the job database to a schema with controls; return False if there is none."""
     if migrate.revision(project.db) is None:
         return False
     migrate.ensure(project.db)
     return True
 
 
-def _require(project: Project, name: str, said: Mapping[str, Control]) -> None:
-    """Raise UsageError where nobody knows the provider: no preset, no batch of the table, no settings."""
-    everyone = dict.fromkeys(preset_names())
-    if name in everyone or name in said:
+def _require(project: Project, name: str, existing: Mapping[str, Control]) -> None:
+    """Raise UsageError if the provider is in no preset, batch or settings file."""
+    names = dict.fromkeys(preset_names())
+    if name in names or name in existing:
         return
-    if _begun(project):
+    if _ensure_schema(project):
         with Reader(project.db) as reader:
             for batch in reader.batches():
-                everyone |= dict.fromkeys(reader.lanes(batch.id))
-    if name not in everyone:
-        providers.require_provider(name, everyone | dict.fromkeys(providers.provider_settings(project)))
+                names |= dict.fromkeys(reader.lanes(batch.id))
+    if name not in names:
+        providers.require_provider(name, names | dict.fromkeys(providers.provider_settings(project)))
 
 
 def _settings(project: Project, name: str) -> Limits | None:
     try:
-        wishes = providers.provider_settings(project)
-        return providers.display_profile(name, wishes).limits if name in (*preset_names(), *wishes) else None
+        overrides = providers.provider_settings(project)
+        return providers.display_profile(name, overrides).limits if name in (*preset_names(), *overrides) else None
     except SettingsError:
-        return None  # broken settings must not keep anybody from a pause
-
-
-#: Jobs cancelled by one transaction: a run that wants to write waits no longer than for these.
-TOGETHER = 500
-
-
-_GOING = (State.PENDING.value, State.RUNNING.value)
-
-
-#: What has a cause may have ended with it.
-_ENDED_BADLY = (State.FAILED.value, State.UNKNOWN.value)
+        return None  # Broken settings must not prevent a pause.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CancelReport:
-    """What was cancelled."""
+    """The result of a cancellation."""
 
     batch: Batch
     keys: Sequence[str]
-    in_flight: int  #: of these, how many had a call under way, which will be paid all the same
-    already_ended: int  #: selected, but ended before they could be cancelled
-    holder: Holder | None  #: who works on the job table
+    in_flight: int  #: cancelled jobs whose call was in flight; it will be paid for all the same
+    already_ended: int  #: selected jobs that ended before they could be cancelled
+    holder: Holder | None  #: the process that holds the lock
 
 
 def cancel(project: Project, name: str | None, selection: Selection) -> CancelReport:
-    """Cancel the selected jobs of a batch that are pending or running, or stand as the selection says.
+    """Cancel the selected jobs of a batch; without states in *selection*, those that are pending or running.
 
-    Needs no lock: every change is a compare-and-set, and a run drops a job that is no longer as it was.  A call under
-    way ends and is booked, but does not make its job done.  Raises NotFound, UsageError.
+    Needs no lock: every change is a compare-and-set, and a run drops a job that has changed.  A call in flight ends and
+    is booked, but does not complete its job.  Raises NotFound, UsageError.
     """
-    states = selection.states or (_GOING + _ENDED_BADLY if selection.causes else _GOING)
-    if impossible := set(states) - {*_GOING, *_ENDED_BADLY}:
+    states = selection.states or (_ACTIVE + _UNSUCCESSFUL if selection.causes else _ACTIVE)
+    if impossible := set(states) - {*_ACTIVE, *_UNSUCCESSFUL}:
         raise UsageError(f"a job that is {min(impossible)} cannot be cancelled.  Nothing was changed")
     with open_reader(project) as reader, Writer(project.db, guest=True) as writer:
         batch = reader.batch(name)
-        chosen = reader.jobs(batch.id, replace(selection, states=states))
-        gone, late = anyio.run(_give_up, reader, writer, batch, chosen, states)
+        jobs = reader.jobs(batch.id, replace(selection, states=states))
+        cancelled, already_ended = anyio.run(_cancel, reader, writer, batch, jobs, states)
     return CancelReport(
         batch=batch,
-        keys=[job.key for job in gone],
-        in_flight=sum(job.state is State.RUNNING for job in gone),
-        already_ended=late,
+        keys=[job.key for job in cancelled],
+        in_flight=sum(job.state is State.RUNNING for job in cancelled),
+        already_ended=already_ended,
         holder=lock.holder(project.db),
     )
 
 
-async def _give_up(
-    reader: Reader, writer: Writer, batch: Batch, chosen: Iterable[Job], states: Sequence[str]
+async def _cancel(
+    reader: Reader, writer: Writer, batch: Batch, jobs: Iterable[Job], states: Sequence[str]
 ) -> tuple[list[Job], int]:
-    gone, late, rest = list[Job](), 0, iter(chosen)
-    while some := list(islice(rest, TOGETHER)):
-        while some:
-            done = await writer.cancel(some, utc_now())
-            gone += done
-            known = {job.id for job in done}
-            # a run took them up, or settled them, since they were looked up
-            moved = [reader.job(batch.id, job.key) for job in some if job.id not in known]
-            some = [job for job in moved if job.state.value in states]
-            late += len(moved) - len(some)
-    return gone, late
+    cancelled, already_ended, rest = list[Job](), 0, iter(jobs)
+    while chunk := list(islice(rest, TOGETHER)):
+        while chunk:
+            done = await writer.cancel(chunk, utc_now())
+            cancelled += done
+            done_ids = {job.id for job in done}
+            # A run has claimed or settled these since they were read.
+            changed = [reader.job(batch.id, job.key) for job in chunk if job.id not in done_ids]
+            chunk = [job for job in changed if job.state.value in states]
+            already_ended += len(changed) - len(chunk)
+    return cancelled, already_ended

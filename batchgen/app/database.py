@@ -1,4 +1,4 @@
-"""The job table as a file: is it whole, a copy, the newest form."""
+"""The job database as a file: check, back up, upgrade, vacuum."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from .project import Project, command_line
 
 
 def check(project: Project) -> Health:
-    """Read the whole job table and say what is wrong with it; writes nothing."""
+    """Check the whole job database; writes nothing."""
     _require(project)
     return maintenance.examine(project.db)
 
 
 def backup(project: Project, target: Path) -> int:
-    """Copy the job table to *target*, also while a run goes on; return its bytes.  Never over another file."""
+    """Copy the job database to *target*, even during a run; return its bytes.  Never overwrites a file."""
     _require(project)
     return maintenance.backup(project.db, target)
 
 
 def upgrade(project: Project) -> tuple[str | None, str]:
-    """Bring the job table to the form this program knows; return the revisions before and after."""
+    """Upgrade the job database to this program's schema; return the revisions before and after."""
     _require(project)
     with lock.hold(project.db, command=command_line()):
         before = migrate.revision(project.db)
@@ -33,7 +33,7 @@ def upgrade(project: Project) -> tuple[str | None, str]:
 
 
 def vacuum(project: Project) -> tuple[int, int]:
-    """Write the job table anew without its gaps; return its bytes before and after.  Raises LockHeld, StoreError."""
+    """Compact the job database; return its bytes before and after.  Raises AlreadyRunning, StoreError."""
     _require(project)
     with lock.hold(project.db, command=command_line()):
         migrate.ensure(project.db)
@@ -42,4 +42,4 @@ def vacuum(project: Project) -> tuple[int, int]:
 
 def _require(project: Project) -> None:
     if not project.db.exists():
-        raise NotFound(f"no job table at {project.db}.  Where it was lost: batchgen db recover MANIFEST")
+        raise NotFound(f"no job database at {project.db}.  If it was lost: batchgen db recover MANIFEST")

@@ -1,4 +1,4 @@
-"""What a run would meet on this machine: versions, settings, keys, disk, lock, job table.  Asks no provider."""
+"""Examines machine and project as a run would find them: settings, keys, disk, lock, database. Asks no provider."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from ..providers.clock_skew import smallest_skew
 from ..store import maintenance, migrate
 from ..store.reader import Reader
 from ..transport.client import tls_context
+from .clock import utc_now
 from .config import dotenv, keys, providers, settings
 from .config.proxies import CERTIFICATES, bypassing_providers, proxies, tls_providers
 from .preflight import BASE_FILES, FILES_PER_CALL, require_local
@@ -42,22 +42,22 @@ PACKAGES = (
     "pyyaml",
     "sqlalchemy",
 )
-#: Bytes free below which a run would soon stop, and below which it might.
+#: Free bytes below which a run would soon stop, and below which it might.
 NO_ROOM, LITTLE_ROOM = 100_000_000, 2_000_000_000
-#: Seconds by which this clock may differ from the providers', and beyond which certificates and signatures fail.
+#: Seconds of clock skew that are fine, and beyond which certificates and signatures fail.
 FEW_SECONDS, MANY_SECONDS = 5, 300
-#: Calls in flight that the usual limit of open files should be enough for.
+#: Calls in flight that the limit of open files should allow.
 USUAL_CALLS = 32
 
-#: Settings whose values may let somebody in: variables, and addresses that an option of a file names.
+#: Settings whose values may be secret: variables, and notification addresses in the options of a file.
 _SECRET = re.compile(r"BATCHGEN_.*(URL|NOTIFY|SECRET|TOKEN|KEY)|options\..*\.notify")
 
 Verdict = Literal["ok", "note", "bad"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.  ``note``: a person may want to know; ``bad``: a run would end with ``code``."""
+    """The result of one check.  ``note``: worth knowing; ``bad``: a run would end with ``code``."""
 
     about: str
     says: str
@@ -67,119 +67,119 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """One setting that somebody made, and where."""
+    """One explicit setting and its source."""
 
     name: str
     value: Any
     source: str
-    overridden_by: str | None = None  #: what goes before it: a variable, or a file
+    overridden_by: str | None = None  #: a variable or a file of higher precedence
 
 
 def examine(project: Project) -> Iterator[Finding]:
-    """Look at everything; nothing stays written, and no provider is asked."""
-    looks: tuple[tuple[str, Callable[[Project], Iterator[Finding]]], ...] = (
-        ("python", _python),
-        ("settings", _settings),
-        ("keys", _keys),
-        ("certificates", _certificates),
-        ("proxies", _proxies),
-        ("clock", _clock),
-        ("disk", _disk),
-        ("output", _output),
-        ("lock", _lock),
-        ("job table", _table),
-        ("terminal", _terminal),
-        ("open files", _open_files),
-    )
-    told = set[str]()
-    for about, look in looks:
+    """Run all checks; leaves nothing behind and asks no provider."""
+    checks: Mapping[str, Callable[[Project], Iterator[Finding]]] = {
+        "python": _python,
+        "settings": _settings,
+        "keys": _keys,
+        "certificates": _certificates,
+        "proxies": _proxies,
+        "clock": _clock,
+        "disk": _disk,
+        "output": _output,
+        "lock": _lock,
+        "job table": _database,
+        "terminal": _terminal,
+        "open files": _open_files,
+    }
+    reported = set[str]()
+    for about, check in checks.items():
         try:
-            yield from look(project)
+            yield from check(project)
         except BatchgenError as error:
-            yield from error_findings(about, error, told)
+            yield from error_findings(about, error, reported)
         except OSError as error:
-            yield Finding(about=about, says=f"{error.filename or about}: {error.strerror}", verdict="bad", code=1)
+            yield Finding(about, f"{error.filename or about}: {error.strerror}", "bad", 1)
 
 
-def error_findings(about: str, error: BatchgenError, told: set[str]) -> Iterator[Finding]:
-    """Yield each line of *error*, but for what *told* holds; several looks may meet the same mistake."""
+def error_findings(about: str, error: BatchgenError, reported: set[str]) -> Iterator[Finding]:
+    """Yield each line of *error* that is not *reported* yet; several checks may meet the same mistake."""
     for line in str(error).splitlines():
-        if line not in told:
-            told.add(line)
-            yield Finding(about=about, says=line, verdict="bad", code=error.exit_code)
+        if line not in reported:
+            reported.add(line)
+            yield Finding(about, line, "bad", error.exit_code)
 
 
-def clock_findings(asked: Sequence[ProviderCheck]) -> Iterator[Finding]:
-    """Say how far this machine's clock is from those of the providers that have answered."""
-    skew = smallest_skew(skew for one in asked for skew in one.skews)
+def clock_findings(checks: Sequence[ProviderCheck]) -> Iterator[Finding]:
+    """Compare this machine's clock with those of the providers that answered."""
+    skew = smallest_skew(skew for check in checks for skew in check.skews)
     if skew is None:
         return
-    who = next(one.candidate.profile.name for one in asked if skew in one.skews)
-    off = abs(skew.certain)
-    if off <= FEW_SECONDS:
-        yield Finding(about="clock", says=f"agrees with that of {who} within {FEW_SECONDS} s")
+    provider = next(check.candidate.profile.name for check in checks if skew in check.skews)
+    seconds = abs(skew.certain)
+    if seconds <= FEW_SECONDS:
+        yield Finding("clock", f"agrees with that of {provider} within {FEW_SECONDS} s")
         return
-    says = f"{_span(off)} {'ahead of' if skew.certain > 0 else 'behind'} that of {who}: set it, or let NTP do so"
-    if off <= MANY_SECONDS:
-        yield Finding(about="clock", says=says, verdict="note")
+    direction = "ahead of" if skew.certain > 0 else "behind"
+    text = f"{_duration(seconds)} {direction} that of {provider}: set it, or enable NTP"
+    if seconds <= MANY_SECONDS:
+        yield Finding("clock", text, "note")
     else:
-        says += "; certificates and signatures may be refused, and a day's quota and budget begin at another time"
-        yield Finding(about="clock", says=says, verdict="bad", code=1)
+        consequences = (
+            "certificates and signatures may be refused, and daily quotas and budgets start at the wrong time"
+        )
+        yield Finding("clock", f"{text}; {consequences}", "bad", 1)
 
 
-def _span(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
-
-
-def exit_code_of(found: Sequence[Finding]) -> int:
-    """Return the exit code of all findings."""
-    codes = {finding.code for finding in found}
+def exit_code_of(findings: Sequence[Finding]) -> int:
+    """Return the gravest exit code of all findings."""
+    codes = {finding.code for finding in findings}
     return next((code for code in (12, 1, 4, 7, 5, 8) if code in codes), max(codes, default=0))
 
 
-def list_settings(project: Project, rivals: Callable[[str], Sequence[str]] = lambda name: [name]) -> list[Setting]:
-    """Return every setting that somebody made, the place that counts first; raise SettingsError.
+def list_settings(project: Project, overriding: Callable[[str], Sequence[str]] = lambda name: [name]) -> list[Setting]:
+    """Return every explicit setting, highest precedence first; raise SettingsError.
 
-    *rivals* tells which names go before a name of a file, where a variable or a file that counts more has them.
+    *overriding* returns the names of settings that override the setting of a file.
     """
-    found = [
+    result = [
         Setting(name=name, value=_shown(name, value), source=str(dotenv.origins.get(name, "the environment")))
         for name, value in sorted(os.environ.items())
         if name.startswith("BATCHGEN_")
     ]
-    said = {one.name: one.name for one in found if one.value}
+    sources = {setting.name: setting.name for setting in result if setting.value}
     for layer in settings.layers(project.root):
         leaves = [(name, name.replace("-", "_"), value) for name, value in _leaves("", layer.values)]
-        for name, plain, value in leaves:
-            by = next((said[one] for one in rivals(plain) if one in said), None)
-            found.append(Setting(name=name, value=_shown(plain, value), source=str(layer.file), overridden_by=by))
-        said = {plain: str(layer.file) for _, plain, _ in leaves} | said
-    return found
+        for name, key, value in leaves:
+            by = next((sources[other] for other in overriding(key) if other in sources), None)
+            result.append(Setting(name=name, value=_shown(key, value), source=str(layer.file), overridden_by=by))
+        sources = {key: str(layer.file) for _, key, _ in leaves} | sources
+    return result
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
 
 
 def _shown(name: str, value: object) -> object:
     return "(set)" if value and _SECRET.match(name) else value
 
 
-def _leaves(prefix: str, said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in said.items():
+def _leaves(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
         if isinstance(value, dict) and value:
             yield from _leaves(f"{prefix}{name}.", value)
         else:
             yield f"{prefix}{name}", value
 
 
-def _python(project: Project) -> Iterator[Finding]:
-    del project
-    known = (3, 11) <= sys.version_info < (3, 14)
-    yield Finding(
-        about="python",
-        says=f"{platform.python_version()} at {sys.executable}, SQLite {sqlite3.sqlite_version}, {platform.platform()}",
-        verdict="ok" if known else "note",
-    )
-    yield Finding(about="packages", says=", ".join(f"{name} {_version(name)}" for name in ("batchgen", *PACKAGES)))
+def _python(_project: Project) -> Iterator[Finding]:
+    supported = (3, 11) <= sys.version_info < (3, 14)
+    python = f"{platform.python_version()} at {sys.executable}"
+    text = f"{python}, SQLite {sqlite3.sqlite_version}, {platform.platform()}"
+    yield Finding("python", text, "ok" if supported else "note")
+    yield Finding("packages", ", ".join(f"{name} {_version(name)}" for name in ("batchgen", *PACKAGES)))
 
 
 def _version(name: str) -> str:
@@ -191,88 +191,90 @@ def _version(name: str) -> str:
 
 def _settings(project: Project) -> Iterator[Finding]:
     layers = settings.layers(project.root)
-    providers.load_profiles(project)  # every provider that is configured can be made
-    files = ", ".join(str(layer.file) for layer in layers) or "no batchgen.yaml, and none of your own"
-    yield Finding(about="settings", says=files)
+    providers.load_profiles(project)  # raises for a provider that is misconfigured
+    yield Finding(
+        "settings", ", ".join(str(layer.file) for layer in layers) or "no batchgen.yaml, and none of your own"
+    )
 
 
 def _keys(project: Project) -> Iterator[Finding]:
-    wanted = providers.provider_settings(project)
-    found = 0
-    for name, facts in providers.load_profiles(project).items():
-        for candidate in keys_of(facts):
-            finding = _key(name, candidate, configured=name in wanted)
-            found += candidate.key is not None
-            if finding is not None:
-                yield finding
-    if not found:
-        yield Finding(about="keys", says="no provider has a key; a rehearsal (--sandbox) needs none", verdict="note")
+    configured = providers.provider_settings(project)
+    any_key = False
+    for name, profile in providers.load_profiles(project).items():
+        for candidate in keys_of(profile):
+            any_key |= candidate.key is not None
+            yield from _key(name, candidate, configured=name in configured)
+    if not any_key:
+        yield Finding("keys", "no provider has a key; a sandbox run (--sandbox) needs none", "note")
 
 
-def _key(name: str, candidate: CheckCandidate, *, configured: bool) -> Finding | None:
+def _key(name: str, candidate: CheckCandidate, *, configured: bool) -> Iterator[Finding]:
     if candidate.key is not None:
         ends = f", ends in {candidate.ends}" if candidate.ends else ""
-        return Finding(about="keys", says=f"{name}: {candidate.key.source}{ends}")
-    if candidate.variable is None:
-        return Finding(about="keys", says=f"{name}: needs none") if configured else None
-    if keys.configured_names([candidate.variable], os.environ):
-        return Finding(about="keys", says=f"{name}: {candidate.problem}", verdict="bad", code=5)
-    return Finding(about="keys", says=f"{name}: {candidate.problem}", verdict="note") if configured else None
+        yield Finding("keys", f"{name}: {candidate.key.source}{ends}")
+    elif candidate.variable is None:
+        if configured:
+            yield Finding("keys", f"{name}: needs none")
+    elif keys.configured_names([candidate.variable], os.environ):
+        yield Finding("keys", f"{name}: {candidate.problem}", "bad", 5)
+    elif configured:
+        yield Finding("keys", f"{name}: {candidate.problem}", "note")
 
 
 def _certificates(project: Project) -> Iterator[Finding]:
     count = tls_context().cert_store_stats()["x509_ca"]
-    named = [f"{name}={value}" for name in CERTIFICATES if (value := os.environ.get(name))]
-    says = f"{count} authorities: {', '.join(named) or 'those that come along'}"
-    if named:
-        says += (
-            f"; they apply to {', '.join(tls_providers(providers.load_profiles(project).values())) or 'no provider'}"
-        )
-    yield Finding(about="certificates", says=says, verdict="ok" if count else "note")
+    variables = [f"{name}={value}" for name in CERTIFICATES if (value := os.environ.get(name))]
+    text = f"{count} authorities: {', '.join(variables) or 'those installed with Python'}"
+    if variables:
+        names = tls_providers(providers.load_profiles(project).values())
+        text += f"; they apply to {', '.join(names) or 'no provider'}"
+    yield Finding("certificates", text, "ok" if count else "note")
 
 
 def _proxies(project: Project) -> Iterator[Finding]:
-    known = list(providers.load_profiles(project).values())
-    found = list(proxies(known))
-    if not found:
-        yield Finding(about="proxies", says="none")
-    for one in found:
-        bad = one.flaw is not None and bool(one.providers)
-        yield Finding(about="proxies", says=str(one), verdict="bad" if bad else "note", code=8 if bad else 0)
-    if found and (past := bypassing_providers(known)):
-        yield Finding(about="proxies", says=f"NO_PROXY: {', '.join(past)} reached without them", verdict="note")
+    profiles = list(providers.load_profiles(project).values())
+    configured = list(proxies(profiles))
+    if not configured:
+        yield Finding("proxies", "none")
+    for proxy in configured:
+        unusable = proxy.problem is not None and bool(proxy.providers)
+        yield Finding("proxies", str(proxy), "bad", 8) if unusable else Finding("proxies", str(proxy), "note")
+    if configured and (names := bypassing_providers(profiles)):
+        yield Finding("proxies", f"NO_PROXY: {', '.join(names)} reached without them", "note")
 
 
 def _clock(project: Project) -> Iterator[Finding]:
-    now = datetime.now(UTC)
+    now = utc_now()
     here = now.astimezone()
-    says = f"{here:%Y-%m-%d %H:%M:%S} {time.tzname[time.daylight and time.localtime().tm_isdst > 0]}, {now:%H:%M} UTC"
+    zone = time.tzname[time.daylight and time.localtime().tm_isdst > 0]
+    text = f"{here:%Y-%m-%d %H:%M:%S} {zone}, {now:%H:%M} UTC"
     last = None
     if migrate.revision(project.db) == migrate.HEAD:
         with Reader(project.db) as reader:
             last = max((batch.updated_at for batch in reader.batches()), default=None)
     if last is not None and last > now:
-        says += f"; but a run began at {last:%Y-%m-%d %H:%M:%S} UTC: the clock was set back"
-        yield Finding(about="clock", says=says, verdict="bad", code=1)
+        yield Finding(
+            "clock", f"{text}; but a run began at {last:%Y-%m-%d %H:%M:%S} UTC: the clock was set back", "bad", 1
+        )
     else:
-        yield Finding(about="clock", says=says)
+        yield Finding("clock", text)
 
 
 def _disk(project: Project) -> Iterator[Finding]:
     nearest = next(path for path in (project.state, *project.state.parents) if path.exists())
     free = shutil.disk_usage(nearest).free
-    says = f"{free / 1e9:,.1f} GB free at {nearest}"
+    text = f"{free / 1e9:,.1f} GB free at {nearest}"
     if not os.access(nearest, os.W_OK):
-        yield Finding(about="disk", says=f"{nearest} cannot be written to", verdict="bad", code=1)
+        yield Finding("disk", f"{nearest} is not writable", "bad", 1)
     elif free < NO_ROOM:
-        yield Finding(about="disk", says=f"{says}: a run would soon stop", verdict="bad", code=1)
+        yield Finding("disk", f"{text}: a run would soon stop", "bad", 1)
     else:
-        yield Finding(about="disk", says=says, verdict="ok" if free >= LITTLE_ROOM else "note")
+        yield Finding("disk", text, "ok" if free >= LITTLE_ROOM else "note")
     require_local(nearest.resolve())
 
 
 def _output(project: Project) -> Iterator[Finding]:
-    """Report how files get their names in the output folders, which takes a try with an empty file."""
+    """Report how files are published in the output folders, by trying it with an empty file."""
     folders = {project.root}
     if migrate.revision(project.db) == migrate.HEAD:
         with Reader(project.db) as reader:
@@ -281,52 +283,50 @@ def _output(project: Project) -> Iterator[Finding]:
         try:
             way = "hard links" if supports_links(folder) else "exclusive renames (the file system has no hard links)"
         except OSError as error:
-            yield Finding(about="output", says=f"{folder} cannot be written: {error.strerror}", verdict="bad", code=1)
+            yield Finding("output", f"{folder} is not writable: {error.strerror}", "bad", 1)
         else:
-            yield Finding(about="output", says=f"{folder}: files get their names by {way}")
+            yield Finding("output", f"{folder}: files are published by {way}")
 
 
 def _lock(project: Project) -> Iterator[Finding]:
     holder = lock.holder(project.db)
     if holder is None:
-        yield Finding(about="lock", says="free: no run is on")
+        yield Finding("lock", "free: no run is in progress")
     else:
-        who = f"process {holder.pid} on {holder.host}, since {holder.since}: {holder.command}"
-        yield Finding(about="lock", says=f"a run is on: {who}", verdict="note")
+        process = f"process {holder.pid} on {holder.host}, since {holder.since}: {holder.command}"
+        yield Finding("lock", f"a run is in progress: {process}", "note")
 
 
-def _table(project: Project) -> Iterator[Finding]:
-    found = migrate.revision(project.db)
-    if found is None:
-        yield Finding(about="job table", says=f"none yet at {project.db}")
+def _database(project: Project) -> Iterator[Finding]:
+    revision = migrate.revision(project.db)
+    if revision is None:
+        yield Finding("job table", f"none yet at {project.db}")
         return
-    if found != migrate.HEAD:
-        migrate.refuse_unknown(project.db, found)
+    if revision != migrate.HEAD:
+        migrate.refuse_unknown(project.db, revision)
     health = maintenance.examine(project.db)
     if health.problems:
-        says = f"{project.db} is damaged: {health.problems[0]}.  batchgen db recover MANIFEST makes a new one"
-        yield Finding(about="job table", says=says, verdict="bad", code=1)
+        hint = "batchgen db recover MANIFEST rebuilds it"
+        yield Finding("job table", f"{project.db} is damaged: {health.problems[0]}.  {hint}", "bad", 1)
         return
-    old = "" if found == migrate.HEAD else "; the next run brings it to the newest form"
-    yield Finding(about="job table", says=f"{project.db} is whole, {health.rows.get('jobs', 0):,} jobs{old}")
+    upgrade = "" if revision == migrate.HEAD else "; the next run upgrades it"
+    yield Finding("job table", f"{project.db} is intact, {health.rows.get('jobs', 0):,} jobs{upgrade}")
 
 
-def _terminal(project: Project) -> Iterator[Finding]:
-    del project
+def _terminal(_project: Project) -> Iterator[Finding]:
     streams = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name).isatty()]
-    said = [
-        f"{name}={os.environ[name]}" for name in ("TERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS") if name in os.environ
-    ]
+    variables = ("TERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
+    values = [f"{name}={os.environ[name]}" for name in variables if name in os.environ]
     where = f"{', '.join(streams)} at a terminal" if streams else "none: a run needs --yes or a budget"
-    yield Finding(about="terminal", says=", ".join([where, *said, str(sys.stdout.encoding)]))
+    yield Finding("terminal", ", ".join([where, *values, str(sys.stdout.encoding)]))
 
 
-def _open_files(project: Project) -> Iterator[Finding]:
-    del project
+def _open_files(_project: Project) -> Iterator[Finding]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    calls = None if hard == resource.RLIM_INFINITY else max(0, hard - BASE_FILES) // FILES_PER_CALL
-    says = f"{soft} at once, at most {'any number' if calls is None else hard}"
-    if calls is not None and calls < USUAL_CALLS:
-        yield Finding(about="open files", says=f"{says}: enough for {calls} calls in flight", verdict="note")
+    unlimited = hard == resource.RLIM_INFINITY
+    calls = max(0, hard - BASE_FILES) // FILES_PER_CALL
+    text = f"limit {soft}, can be raised to {'any number' if unlimited else hard}"
+    if not unlimited and calls < USUAL_CALLS:
+        yield Finding("open files", f"{text}: enough for {calls} calls in flight", "note")
     else:
-        yield Finding(about="open files", says=says)
+        yield Finding("open files", text)

@@ -1,4 +1,4 @@
-"""Copies of delivered files, under names of the user's choosing: for whoever gets the pictures."""
+"""Copies delivered files to a folder, under names that a layout chooses."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..manifest.templates import Template, TemplateFault
 from ..store.records import Bill, StoredArtifact
 from .project import Project, open_reader
 
-#: What a layout may name.
+#: The names that a layout may use.
 FIELDS = ("id", "batch", "provider", "model", "kind", "tag", "file")
 DEFAULT = "{{ file }}"
-#: Stands for the tag of a job that has none.
+#: The tag of a job without tags.
 UNTAGGED = "untagged"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Copy:
-    """One file to hand out."""
+    """One file to copy."""
 
     job: Job
     file: StoredArtifact
@@ -32,7 +32,7 @@ class Copy:
 
 
 def plan_copies(jobs: Iterable[tuple[Job, Bill]], layout: str) -> Iterator[Copy]:
-    """Yield what is to be copied, and to where; raise UsageError where *layout* makes no name, or one of two files.
+    """Yield the copies to make; raise UsageError if *layout* gives an invalid name, or the same name twice.
 
     *layout* is a template without an extension, such as ``{{ tag }}/{{ id }}``; several images of a job are numbered.
     """
@@ -57,9 +57,9 @@ def plan_copies(jobs: Iterable[tuple[Job, Bill]], layout: str) -> Iterator[Copy]
 
 
 def require_separate(project: Project, wanted: Iterable[Copy], folder: Path) -> int:
-    """Return how many files are *wanted*; raise UsageError where one would lie among those that a run delivered.
+    """Return the number of *wanted* copies; raise UsageError if one would be in the output folder of a run.
 
-    There a copy could take the place of another job's image, which would count as damaged and be bought again.
+    A copy there could replace another job's image, which would count as damaged and be bought again.
     """
     with open_reader(project) as reader:
         outputs = {Path(batch.folder).resolve() for batch in reader.batches()}
@@ -68,18 +68,18 @@ def require_separate(project: Project, wanted: Iterable[Copy], folder: Path) -> 
         target = root / copy.name
         if found := outputs.intersection(target.parents):
             raise UsageError(
-                f"--files: {target} would lie in {found.pop()}, where runs put images; name another folder"
+                f"--files: {target} would be in {found.pop()}, the output folder of a run; choose another folder"
             )
         number += 1
     return number
 
 
 def copy_files(project: Project, wanted: Iterable[Copy], folder: Path) -> list[Copy]:
-    """Copy files to *folder*, each whole or not at all; return those that are gone or damaged where they were.
+    """Copy files to *folder*, each whole or not at all; return those whose original is missing or damaged.
 
-    The same bytes that are there already stay; others are put aside under ``.superseded/``.  Raises StoreError.
+    An existing file with the same bytes stays; another one is moved to ``.superseded/``.  Raises StoreError.
     """
-    lacking = []
+    missing = []
     for copy in wanted:
         try:
             data = (project.root / copy.file.path).read_bytes()
@@ -88,8 +88,8 @@ def copy_files(project: Project, wanted: Iterable[Copy], folder: Path) -> list[C
         if hashlib.sha256(data).hexdigest() == copy.file.sha256:
             _put(folder, copy.name, data)
         else:
-            lacking.append(copy)
-    return lacking
+            missing.append(copy)
+    return missing
 
 
 def _put(folder: Path, name: str, data: bytes) -> None:
@@ -97,7 +97,7 @@ def _put(folder: Path, name: str, data: bytes) -> None:
         publish(folder, name, data)
     except StoreError as error:
         why = error.__cause__.strerror if isinstance(error.__cause__, OSError) else str(error)
-        raise StoreError(f"cannot write {folder / name}: {why}.  The same command again goes on") from error
+        raise StoreError(f"cannot write {folder / name}: {why}.  Repeat the command to resume") from error
 
 
 def _template(layout: str) -> Template:

@@ -1,4 +1,4 @@
-"""A project to begin with: an example that runs at once, and what editors need to help with it."""
+"""Creates a project: an example that runs at once, and the JSON Schema for editors."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .project import STATE
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewProject:
-    """What ``init`` did; paths are relative to the project's folder."""
+    """The files of a new project, relative to its folder."""
 
     folder: Path
     manifest: PurePosixPath
     written: tuple[PurePosixPath, ...]
-    left: tuple[PurePosixPath, ...]  #: were there and stay as they are
+    left: tuple[PurePosixPath, ...]  #: existing files, left unchanged
 
 
 def schema() -> dict[str, Any]:
@@ -32,9 +32,9 @@ def schema() -> dict[str, Any]:
 
 
 def init(folder: Path, example: str, *, force: bool = False) -> NewProject:
-    """Write a project with an example (generate, edit or catalog) into *folder*, which is made where it is missing.
+    """Write a project with an example (generate, edit or catalog) into *folder*, which is created if needed.
 
-    A file that is there is left alone, unless *force* is set.  Raises StoreError where the disk refuses.
+    Existing files stay unless *force* is set.  Raises StoreError if the disk refuses.
     """
     written: list[PurePosixPath] = []
     left: list[PurePosixPath] = []
@@ -51,7 +51,7 @@ def init(folder: Path, example: str, *, force: bool = False) -> NewProject:
 
 
 def _project(example: str) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Yield the name and the content of every file of a new project."""
+    """Yield name and content of every file of a new project."""
     packed = files(__package__.partition(".")[0]) / "examples"
     yield from _under(packed / example, PurePosixPath("jobs"))
     yield PurePosixPath("batchgen.yaml"), (packed / "batchgen.yaml").read_bytes()
@@ -69,7 +69,7 @@ def _under(folder: Traversable, name: PurePosixPath) -> Iterator[tuple[PurePosix
 
 
 def _write(path: Path, data: bytes, *, force: bool) -> bool:
-    """Write a file; return False where one is there that stays."""
+    """Write a file; return False if an existing one stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if force and not path.is_symlink():
         path.unlink(missing_ok=True)

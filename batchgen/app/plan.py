@@ -1,4 +1,4 @@
-"""Before a run: the manifest, the plan, the providers."""
+"""Planning a run: reads the manifest, compares it with the job database, applies budgets and learned prices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from .. import manifest
 from ..budget import Budget, BudgetLimit
@@ -32,6 +31,7 @@ from ..store import migrate
 from ..store.history import History, measured
 from ..store.reader import Reader
 from ..task import Basis
+from .clock import utc_now
 from .config import keys, settings
 from .config import providers as roster
 from .project import Project, open_reader
@@ -39,9 +39,9 @@ from .retry import with_earlier_overrides
 
 
 def read_manifest(project: Project, path: Path, overlay: Overlay = Overlay()) -> Batch:  # noqa: B008 - frozen
-    """Return the manifest at *path*, checked and expanded, with *overlay* over it.
+    """Return the batch of the manifest at *path*, with *overlay* applied.
 
-    Raises ManifestError with everything that is wrong, and UsageError where *overlay* names what it has not.
+    Raises ManifestError with all problems, and UsageError if *overlay* names an unknown provider.
     """
     stored = settings.project_settings(path.absolute().parent)
     batch = manifest.load(path, providers=stored.get("providers", {}), today=datetime.now().astimezone().date())
@@ -49,13 +49,13 @@ def read_manifest(project: Project, path: Path, overlay: Overlay = Overlay()) ->
         batch = replace(batch, confirm_above=nano_usd(stored.get("confirm_above")))
     if project.sandbox:
         batch = replace(batch, folder=project.state / "output" / batch.name)
-    if strange := tuple(_strange_directives(path)):
-        batch = replace(batch, warnings=(*batch.warnings, *strange))
+    if problems := tuple(_directive_problems(path)):
+        batch = replace(batch, warnings=(*batch.warnings, *problems))
     return batch.under(overlay)
 
 
-def _strange_directives(path: Path) -> Iterator[Problem]:
-    """Yield what the sandbox would not understand of its directives in the manifest itself."""
+def _directive_problems(path: Path) -> Iterator[Problem]:
+    """Yield the sandbox directives in the manifest that the sandbox would not understand."""
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if "[sandbox:" not in line.lower() or line.lstrip().startswith("#"):
             continue
@@ -87,25 +87,22 @@ def plan(
     changes_all: bool = False,
     budget: int | None = None,
 ) -> Plan:
-    """Compare *batch* with the job table, if there is one yet; opens no connection and writes nothing.
+    """Compare *batch* with the job database, if there is one; opens no connection and writes nothing.
 
-    See ``compare`` for *again*, *alone*, *tell* and *changes_all*; *budget* is that of one run, in nano-USD.  Raises
-    NotFound where *selection* names an id that no job has.
+    See ``compare`` for *again*, *alone*, *tell* and *changes_all*; *budget* is the run's, in nano-USD.  Raises NotFound
+    if *selection* names an unknown id.
     """
-    with ExitStack() as parts:
-        begun = migrate.revision(project.db) is not None  # an empty file is not begun either
-        known = reader = None
-        if begun:
-            reader = parts.enter_context(open_reader(project))
+    with ExitStack() as resources:
+        rows = reader = None
+        if migrate.revision(project.db) is not None:
+            reader = resources.enter_context(open_reader(project))
             batch = with_earlier_overrides(project, reader, batch)
-            known = table(reader, batch)
-        caps = (
-            *batch_budgets(batch, reader, None if reader is None else _number(reader, batch), _now()),
-            *run_budget(budget),
-        )
-        found = compare(
+            rows = table(reader, batch)
+        batch_id = None if reader is None else _batch_id(reader, batch)
+        budgets = (*batch_budgets(batch, reader, batch_id, utc_now()), *run_budget(budget))
+        result = compare(
             batch,
-            known,
+            rows,
             context=facts(project, batch, reader),
             selection=selection,
             keep_changed=keep_changed,
@@ -114,36 +111,31 @@ def plan(
             on_job=tell,
             changes_all=changes_all,
         )
-    found = replace(found, budgets=caps)
-    if found.absent:
+    if result.absent:
         raise NotFound(
-            f"no job of {batch.name} has the id {', '.join(found.absent)}; nothing was sent.  "
+            f"no job of {batch.name} has the id {', '.join(result.absent)}; nothing was sent.  "
             f"batchgen plan --full {batch.manifest} lists all ids"
         )
-    return found
+    return replace(result, budgets=budgets)
 
 
 def table(reader: Reader, batch: Batch) -> Table | None:
-    """Return what the job table knows of *batch*; None where it does not know it."""
-    number = _number(reader, batch)
-    return None if number is None else reader.lookup(number)
+    """Return the rows of *batch* in the job database; None if it has none."""
+    batch_id = _batch_id(reader, batch)
+    return None if batch_id is None else reader.lookup(batch_id)
 
 
-def _number(reader: Reader, batch: Batch) -> int | None:
-    return {found.name: found.id for found in reader.batches()}.get(batch.name)
-
-
-def _now() -> datetime:
-    return datetime.now().astimezone()
+def _batch_id(reader: Reader, batch: Batch) -> int | None:
+    return {row.name: row.id for row in reader.batches()}.get(batch.name)
 
 
 def facts(project: Project, batch: Batch, reader: Reader | None = None) -> PlanContext:
-    """Return what a plan needs to know of this machine, this day and earlier runs; no *reader*: there were none."""
-    seen = History() if migrate.revision(project.db) is None else measured(project.db)
+    """Return the context of a plan: this machine, today, and earlier runs (none without a *reader*)."""
+    history = History() if migrate.revision(project.db) is None else measured(project.db)
     return PlanContext(
         today=datetime.now().astimezone().date(),
-        latencies=seen.latencies,
-        bytes_per_pixel=seen.bytes_per_pixel,
+        latencies=history.latencies,
+        bytes_per_pixel=history.bytes_per_pixel,
         free_bytes=_free(batch.folder),
         prices=PriceMemory() if reader is None else learned_prices(reader, batch.profiles),
         accounts={} if project.sandbox else _accounts(batch),
@@ -151,12 +143,14 @@ def facts(project: Project, batch: Batch, reader: Reader | None = None) -> PlanC
 
 
 def _accounts(batch: Batch) -> Mapping[str, int]:
-    """Return how many keys each provider seems to have; none is read, for that may run a command."""
-    return {name: len(keys.configured_names(known.api_key_env, os.environ)) for name, known in batch.profiles.items()}
+    """Return how many keys each provider seems to have, without reading one: that may run a command."""
+    return {
+        name: len(keys.configured_names(profile.api_key_env, os.environ)) for name, profile in batch.profiles.items()
+    }
 
 
 def _free(folder: Path) -> int | None:
-    """Return the bytes free where *folder* is or would be made; None where nobody can tell."""
+    """Return the free bytes on the disk of *folder*; None if unknown."""
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         return shutil.disk_usage(nearest).free
@@ -165,42 +159,44 @@ def _free(folder: Path) -> int | None:
 
 
 def providers(project: Project) -> Mapping[str, tuple[Profile, Mapping[str, keys.Key]]]:
-    """Return every preset and configured provider, with its keys by the names of their variables."""
-    wishes = roster.provider_settings(project)
-    found = {}
-    for name in dict.fromkeys([*preset_names(), *wishes]):
-        known = roster.display_profile(name, wishes)
-        found[name] = (known, keys.find_keys(known.api_key_env, os.environ))
-    return found
+    """Return the profile of every preset and configured provider, with its keys by variable."""
+    overrides = roster.provider_settings(project)
+    result = {}
+    for name in dict.fromkeys([*preset_names(), *overrides]):
+        profile = roster.display_profile(name, overrides)
+        result[name] = (profile, keys.find_keys(profile.api_key_env, os.environ))
+    return result
 
 
 def batch_budgets(batch: Batch, reader: Reader | None, batch_id: int | None, now: datetime) -> Iterator[Budget]:
-    """Yield a purse for each cap of *batch*; None for its number, or no *reader*: nothing was spent yet."""
+    """Yield the budgets of *batch* with what is spent; nothing is if it has no *reader* or *batch_id* yet."""
     for limit in batch.budget:
-        known = {} if reader is None or batch_id is None else _gone(limit, reader, batch_id, now)
-        yield Budget(limit=limit, **known)
+        if reader is None or batch_id is None:
+            yield Budget(limit=limit)
+        else:
+            yield _used_budget(limit, reader, batch_id, now)
 
 
 def run_budget(budget: int | None, *, unpriced: bool = False) -> Iterator[Budget]:
-    """Yield the purse of one run; *budget* is in nano-USD, None is no cap."""
+    """Yield the budget of one run; *budget* is in nano-USD, None is no limit."""
     if budget is not None:
         yield Budget(limit=BudgetLimit(usd=budget, scope="this run", unpriced=unpriced), earlier=False)
 
 
-def _gone(limit: BudgetLimit, reader: Reader, batch_id: int, now: datetime) -> dict[str, Any]:
+def _used_budget(limit: BudgetLimit, reader: Reader, batch_id: int, now: datetime) -> Budget:
     since = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0) if limit.scope == DAY else None
     spent = reader.spent(batch_id=batch_id, provider=limit.only, since=since)
     credits_ = {}
     for name in limit.credits:
-        found = reader.spent(batch_id=batch_id, provider=name, since=since)
-        credits_[name] = found.credits + found.at_risk_credits + found.open_credits
-    return {"usd": spent.usd + spent.at_risk_usd + spent.open_usd, "credits": credits_}
+        used = reader.spent(batch_id=batch_id, provider=name, since=since)
+        credits_[name] = used.credits + used.at_risk_credits + used.open_credits
+    return Budget(limit=limit, usd=spent.usd + spent.at_risk_usd + spent.open_usd, credits=credits_)
 
 
 def learned_prices(reader: Reader, profiles: Mapping[str, Profile]) -> PriceMemory:
-    """Return what the latest calls to *profiles* were found to cost.
+    """Return the prices that the latest calls to *profiles* turned out to have.
 
-    A price in USD that an answer stated counts as it is; the rest is priced again, by the price lists of today.
+    A price that an answer stated in USD counts as it is; other calls are priced again by today's price lists.
     """
     memory = PriceMemory()
     for call in reader.past_calls():

@@ -1,4 +1,4 @@
-"""Whether this machine can carry a run: file system, open files.  A doer: asks the kernel."""
+"""Preflight checks of this machine: local file system, open files, file names."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from typing import TypeVar
 from ..errors import SettingsError, StoreError
 from ..manifest import Batch
 
-Row = TypeVar("Row")
+LaneKey = TypeVar("LaneKey")
 
-#: Where SQLite's write-ahead log and file locks do not work as they must (sqlite.org/wal.html).
+#: File systems where SQLite's write-ahead log and file locks are unreliable (sqlite.org/wal.html).
 NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.s3fs", "fuse.rclone"}
 )
 ALLOW = "BATCHGEN_ALLOW_NETWORK_STATE"
 
-#: Open files that a run needs besides its calls, and those that a call in flight needs.
+#: Open files that a run needs, and that each call in flight needs in addition.
 BASE_FILES, FILES_PER_CALL = 64, 4
-#: Free descriptors without which the event loop itself fails, in words that nobody understands.
+#: Free descriptors without which the event loop itself fails with an obscure message.
 LEAST_FILES = 6
 
 
 def require_local(folder: Path, mounts: str | None = None) -> None:
-    """Raise StoreError where *folder* lies on a network file system; *mounts* is /proc/self/mountinfo."""
+    """Raise StoreError if *folder* is on a network file system; *mounts* is /proc/self/mountinfo."""
     kind = file_system(folder, mounts if mounts is not None else _mounts())
     if kind in NETWORK and not os.environ.get(ALLOW):
         raise StoreError(
-            f"the state folder {folder} lies on a network file system ({kind}), where a job table may be damaged "
+            f"the state folder {folder} is on a network file system ({kind}), where a job database may be damaged "
             "and two runs may start at once.  Keep it on a local disk with --db (images may go anywhere), "
             f"or set {ALLOW}=1"
         )
 
 
 def file_system(folder: Path, mounts: str) -> str:
-    """Return the type of the file system that *folder* lies on, or "" where nobody knows."""
+    """Return the type of the file system of *folder*, or "" if it is unknown."""
     best, kind = "", ""
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
@@ -52,25 +52,25 @@ def file_system(folder: Path, mounts: str) -> str:
 
 
 def require_files() -> None:
-    """Raise StoreError where so few files may be open that not even one call could be made."""
-    held: list[int] = []
+    """Raise StoreError if the limit of open files does not even allow one call."""
+    descriptors: list[int] = []
     try:
-        while len(held) < LEAST_FILES:
-            held.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        while len(descriptors) < LEAST_FILES:
+            descriptors.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         raise StoreError(
-            f"too few files may be open at once ({error.strerror}; ulimit -n is {limit}).  Nothing was sent"
+            f"the limit of open files is too low ({error.strerror}; ulimit -n is {limit}).  Nothing was sent"
         ) from error
     finally:
-        for descriptor in held:
+        for descriptor in descriptors:
             os.close(descriptor)
 
 
-def limited_widths(wanted: dict[Row, int]) -> dict[Row, int]:
-    """Return how many calls each row may have in flight: as *wanted*, or less where too few files may be open.
+def limited_widths(wanted: dict[LaneKey, int]) -> dict[LaneKey, int]:
+    """Return how many calls each lane may have in flight: as *wanted*, or less if the limit of open files is low.
 
-    The soft limit of open files is raised as far as it may be.
+    Raises the soft limit of open files as far as allowed.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = BASE_FILES + FILES_PER_CALL * sum(wanted.values())
@@ -93,9 +93,9 @@ def _mounts() -> str:
 
 
 def require_names(batch: Batch) -> None:
-    """Make sure that this locale can write the names of all files; raise SettingsError.
+    """Raise SettingsError if this locale cannot encode the name of a file.
 
-    What cannot be named would be paid for, and could not be put into its place.
+    Such an image would be paid for and could not be published.
     """
     coding = sys.getfilesystemencoding()
     if coding.lower().replace("-", "") == "utf8":
@@ -105,6 +105,6 @@ def require_names(batch: Batch) -> None:
             os.fsencode(name)
         except UnicodeEncodeError as error:
             raise SettingsError(
-                f"the file name {name!r} cannot be written in this locale ({coding}).  Nothing was sent.  "
+                f"the file name {name!r} cannot be encoded in this locale ({coding}).  Nothing was sent.  "
                 "Set PYTHONUTF8=1, or a locale with UTF-8 such as LC_ALL=C.UTF-8"
             ) from error

@@ -1,4 +1,4 @@
-"""What the models cost, as far as batchgen knows: the tariffs, and what they make of one image."""
+"""Price list: the tariff of each model, and what one image costs under it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..task import Charge, Kind, Task
 from .config.providers import load_profiles
 from .project import Project
 
-#: The size that prices are quoted for.
+#: The image size that prices are given for.
 SIZE = "1024x1024"
 
 
@@ -22,18 +22,15 @@ class PriceRow:
     provider: str
     model: str
     tariff: Tariff
-    image: Mapping[str, Charge]  #: what one image without source images costs, by tier ("medium", "2K"; "" is any)
-    ends: str | None = None  #: the day from which the provider offers it no more
+    image: Mapping[str, Charge]  #: price of one image without source images, by tier ("medium", "2K"; "" is any)
+    ends: str | None = None  #: the day on which the provider retires it
     successor: str | None = None
 
 
 def prices(project: Project, names: Sequence[str] = ()) -> Iterator[PriceRow]:
-    """Yield every model of the providers *names*, or of all; opens no connection.
-
-    Raises UsageError for a provider that nobody knows.
-    """
-    for name, facts in load_profiles(project, names).items():
-        for title, model in facts.models.items():
+    """Yield every model of the providers *names*, or of all; opens no connection.  Raises UsageError."""
+    for name, profile in load_profiles(project, names).items():
+        for title, model in profile.models.items():
             image = {tier: _image(name, title, model, tier) for tier in _tiers(model.tariff)}
             yield PriceRow(
                 provider=name,
@@ -46,7 +43,7 @@ def prices(project: Project, names: Sequence[str] = ()) -> Iterator[PriceRow]:
 
 
 def _tiers(tariff: Tariff) -> Sequence[str]:
-    """Return the qualities or resolutions that a tariff tells apart, in its order; [""] where it knows one price."""
+    """Return the qualities or resolutions that a tariff distinguishes, in its order; [""] if it has one price."""
     tables = (tariff.output_tokens, tariff.usd_per_image, tariff.credits_per_image)
     names = [tier for table in tables if isinstance(table, Mapping) for tier in table if " " not in tier]
     return list(dict.fromkeys(names)) or [""]

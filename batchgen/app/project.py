@@ -1,4 +1,4 @@
-"""Where a project keeps its state, and the way into its job table."""
+"""A project: its folders, and the way into its job database."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ STATE = ".batchgen"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandFlags:
-    """What commands that are told to a person need in order to be about the same project, and the same batch."""
+    """The flags that suggested commands need to refer to the same project and batch."""
 
     root: Path | None = None  #: the working folder of the project; None: here
-    flags: str = ""  #: of every command, each after a blank: " -C /srv/shop --sandbox"
-    batch: str | None = None  #: where it may not be the one that ran last
-    again: str = ""  #: options of this run that another one needs too
+    flags: str = ""  #: of every command, each after a space: " -C /srv/shop --sandbox"
+    batch: str | None = None  #: if it may not be the one that ran last
+    again: str = ""  #: options that a resuming run needs too
 
     @property
     def of_batch(self) -> str:
@@ -33,51 +33,51 @@ class CommandFlags:
         return self.flags + (f" --batch {shlex.quote(self.batch)}" if self.batch else "")
 
     def manifest(self, path: str | Path) -> str:
-        """Return the path of a manifest, as such a command takes it."""
+        """Return the path of a manifest as such a command takes it."""
         path, root = Path(path), self.root or Path.cwd()
-        inside = root != Path(root.anchor) and path.is_relative_to(root)  # cron works in the root folder
+        inside = root != Path(root.anchor) and path.is_relative_to(root)  # cron starts in the root folder
         return shlex.quote(str(path.relative_to(root) if inside else path))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Project:
-    """Where a project keeps its state: the job table, and beside it the spool and fetched inputs."""
+    """The folders of a project: the job database, and next to it the spool and fetched source images."""
 
     root: Path  #: the working folder
     db: Path
-    sandbox: bool = False  #: a rehearsal: its own job table and output, simulated providers
+    sandbox: bool = False  #: simulated providers, with a job database and output of their own
 
     @classmethod
     def of(cls, root: Path, db: Path | None, *, sandbox: bool = False) -> Project:
-        """Return the place under *root*; a rehearsal lies under ``.batchgen/sandbox``."""
+        """Return the project in *root*; its sandbox is in ``.batchgen/sandbox``."""
         root = root.absolute()
         state = root / STATE / "sandbox" if sandbox else root / STATE
         return cls(root=root, db=root / db if db else state / "batchgen.db", sandbox=sandbox)
 
     def command_flags(self, batch: str | None = None, again: str = "") -> CommandFlags:
-        """Return what a command that is typed here needs in order to be about this place."""
-        said = [] if self.root == Path.cwd() else ["-C", str(self.root)]
+        """Return the flags of commands about this project."""
+        words = [] if self.root == Path.cwd() else ["-C", str(self.root)]
         if self.db != Project.of(self.root, None, sandbox=self.sandbox).db:
-            said += ["--db", str(self.db.relative_to(self.root) if self.db.is_relative_to(self.root) else self.db)]
-        said += ["--sandbox"] if self.sandbox else []
+            words += ["--db", str(self.db.relative_to(self.root) if self.db.is_relative_to(self.root) else self.db)]
+        words += ["--sandbox"] if self.sandbox else []
         return CommandFlags(
-            root=self.root, flags="".join(f" {shlex.quote(word)}" for word in said), batch=batch, again=again
+            root=self.root, flags="".join(f" {shlex.quote(word)}" for word in words), batch=batch, again=again
         )
 
     @property
     def state(self) -> Path:
-        """Return the folder of the job table."""
+        """Return the folder of the job database."""
         return self.db.parent
 
 
 @contextmanager
 def open_reader(project: Project) -> Iterator[Reader]:
-    """Open the job table for reading; raise NotFound where there is none yet."""
+    """Open the job database for reading; raise NotFound if there is none yet."""
     if not project.db.exists():
-        aside = Project.of(project.root, None, sandbox=True)
-        hint = "  (A rehearsal is there: say --sandbox.)" if not project.sandbox and aside.db.exists() else ""
+        sandbox = Project.of(project.root, None, sandbox=True)
+        hint = "  (There is a sandbox run: add --sandbox.)" if not project.sandbox and sandbox.db.exists() else ""
         raise NotFound(
-            f"no job table at {project.db}: nothing has run here yet.{hint}  "
+            f"no job database at {project.db}: nothing has run here yet.{hint}  "
             f"To start: batchgen run MANIFEST{project.command_flags().flags}"
         )
     migrate.ensure(project.db)
@@ -87,7 +87,7 @@ def open_reader(project: Project) -> Iterator[Reader]:
 
 @contextmanager
 def open_locked(project: Project) -> Iterator[tuple[Reader, Writer]]:
-    """Open the job database for reading and writing under its lock; raise NotFound, LockHeld."""
+    """Open the job database for reading and writing under its lock; raise NotFound, AlreadyRunning."""
     # Taking the lock creates the file, so that a project without a database is refused first.
     with open_reader(project):
         pass

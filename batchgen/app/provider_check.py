@@ -1,4 +1,4 @@
-"""Whether the keys work, what is left and which models there are: asked for free."""
+"""Checks API keys, balances and model lists with the providers' free endpoints."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from .config.providers import load_profiles, provider_settings
 from .project import Project
 
 Value = TypeVar("Value")
-#: Tells the seconds since 1970.
+#: Returns the Unix time.
 Clock = Callable[[], float]
 
-#: Seconds for one question, answer included.
+#: Seconds for one request and its response.
 PATIENCE = 20.0
 
-#: Of a key this long, the last four characters tell it from others and give nothing away.
-_TELLING = 16
+#: Length from which the last four characters of a key may be shown.
+_SHOWABLE = 16
 
-#: What stands for every key in a rehearsal: real ones stay at home.
-_ANY_KEY = Key(value="sandbox-rehearsal", source="any key will do in a rehearsal")
+#: The key of every provider in a sandbox run, so that no real key is used.
+_ANY_KEY = Key(value="sandbox-rehearsal", source="the sandbox accepts any key")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,27 +44,27 @@ class CheckCandidate:
     """One key of one provider, or why there is none."""
 
     profile: Profile
-    variable: str | None = None  #: which of ``api_key_env``; None where no key is needed, or any will do
+    variable: str | None = None  #: which of ``api_key_env``; None if no key is needed, or any is accepted
     key: Key | None = None
-    problem: str = ""  #: why there is no key, where one is needed
+    problem: str = ""  #: why a needed key is missing
 
     @property
     def ends(self) -> str:
-        """Return the key's last four characters, or "" where they would give too much of it away."""
-        return self.key.value[-4:] if self.variable and self.key and len(self.key.value) >= _TELLING else ""
+        """Return the last four characters of a key; "" for a short key."""
+        return self.key.value[-4:] if self.variable and self.key and len(self.key.value) >= _SHOWABLE else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderCheck:
-    """What was found out about one key; without one nothing was asked."""
+    """The result for one key; without a key nothing was asked."""
 
     candidate: CheckCandidate
     account: AccountReport | None
-    skews: Sequence[ClockSkew] = ()  #: of this machine's clock, by each answer
+    skews: Sequence[ClockSkew] = ()  #: of this machine's clock, one for each response
 
     @property
     def exit_code(self) -> int:
-        """Return 0, or 5 (key missing or refused), 7 (no money left), 8 (out of reach)."""
+        """Return 0, or 5 (key missing or refused), 7 (no money left), 8 (unreachable)."""
         if self.account is None:
             return 5
         if self.account.out_of_money:
@@ -74,7 +74,7 @@ class ProviderCheck:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderListing:
-    """The models of one provider as it lists them, or why it does not."""
+    """The models that a provider lists, or why it does not."""
 
     profile: Profile
     answer: Answer
@@ -82,35 +82,35 @@ class ProviderListing:
 
     @property
     def exit_code(self) -> int:
-        """Return 0, or 5 (key refused), 8 (out of reach)."""
+        """Return 0, or 5 (key refused), 8 (unreachable)."""
         return {KeyVerdict.REFUSED: 5, KeyVerdict.UNREACHED: 8}.get(self.answer.verdict, 0)
 
 
 def check(project: Project, names: Sequence[str] = (), now: Clock = time.time) -> tuple[ProviderCheck, ...]:
-    """Ask for free about every key of the providers *names*; without names, of all that are configured or have a key.
+    """Check every key of the providers *names*; without names, of all that are configured or have a key.
 
-    *now* is this machine's clock, which their answers are held against.
-    Raises UsageError for a name that nobody knows, and KeyMissing where no provider has a key at all.
+    *now* is this machine's clock, to be compared with theirs.  Raises UsageError for an unknown name, and KeyMissing if
+    no provider has a key.
     """
-    with _world(project) as moved:
-        candidates = _candidates(project, names, moved)
+    with _addresses(project) as addressed:
+        candidates = _candidates(project, names, addressed)
         asked = [each for each in candidates if not each.problem]
-        told = iter(_carried([(each, check_key(each.profile, _secret(each))) for each in asked], now))
+        results = iter(_run_all([(each, check_key(each.profile, _secret(each))) for each in asked], now))
         return tuple(
             ProviderCheck(candidate=each, account=account, skews=skews)
             for each in candidates
-            for account, skews in [(None, []) if each.problem else next(told)]
+            for account, skews in [(None, []) if each.problem else next(results)]
         )
 
 
 def list_provider_models(project: Project, name: str) -> ProviderListing:
-    """Ask the provider *name* for its models; raise KeyMissing where it answers nobody without a key."""
-    with _world(project) as moved:
-        first = _candidates(project, [name], moved)[0]
+    """Return the models that provider *name* lists; raise KeyMissing if it requires a key for that."""
+    with _addresses(project) as addressed:
+        first = _candidates(project, [name], addressed)[0]
         listing = first.profile.checks.models
         if first.problem and listing is not None and not listing.public:
             raise KeyMissing(first.problem)
-        ((answer, _),) = _carried([(first, list_models(first.profile, _secret(first)))], time.time)
+        ((answer, _),) = _run_all([(first, list_models(first.profile, _secret(first)))], time.time)
     accepted = answer.verdict is KeyVerdict.ACCEPTED
     return ProviderListing(
         profile=first.profile, answer=answer, catalogue=read_catalogue(answer.document) if accepted else None
@@ -118,46 +118,49 @@ def list_provider_models(project: Project, name: str) -> ProviderListing:
 
 
 def exit_code_of(codes: Sequence[int]) -> int:
-    """Return the exit code of several findings: the gravest."""
+    """Return the gravest exit code."""
     return next((code for code in (7, 5, 8) if code in codes), 0)
 
 
-def keys_of(facts: Profile) -> Sequence[CheckCandidate]:
-    """Return each key of a provider, or the one that it lacks."""
-    return list(_keys(facts)) or [_keyless(facts)]
+def keys_of(profile: Profile) -> Sequence[CheckCandidate]:
+    """Return each key of a provider, or the missing one."""
+    return list(_keys(profile)) or [_without_key(profile)]
 
 
-def _candidates(project: Project, names: Sequence[str], moved: Callable[[Profile], Profile]) -> list[CheckCandidate]:
+def _candidates(
+    project: Project, names: Sequence[str], addressed: Callable[[Profile], Profile]
+) -> list[CheckCandidate]:
     wanted = names or provider_settings(project)
-    found: list[CheckCandidate] = []
-    for name, facts in load_profiles(project, names).items():
+    candidates: list[CheckCandidate] = []
+    for name, profile in load_profiles(project, names).items():
         if project.sandbox:
-            found += [CheckCandidate(profile=moved(facts), key=_ANY_KEY)] if name in wanted or facts.api_key_env else []
+            if name in wanted or profile.api_key_env:
+                candidates.append(CheckCandidate(profile=addressed(profile), key=_ANY_KEY))
         else:
-            found += list(_keys(facts)) or ([_keyless(facts)] if name in wanted else [])
-    if not found:
-        variables = ", ".join(facts.api_key_env[0] for facts in load_profiles(project).values() if facts.api_key_env)
+            candidates += list(_keys(profile)) or ([_without_key(profile)] if name in wanted else [])
+    if not candidates:
+        variables = ", ".join(p.api_key_env[0] for p in load_profiles(project).values() if p.api_key_env)
         raise KeyMissing(f"no API key is set, so there is nothing to check.  Set one of {variables}")
-    return found
+    return candidates
 
 
-def _keys(facts: Profile) -> Iterator[CheckCandidate]:
-    """Yield each key that is set, and each that somebody meant to set and that cannot be one."""
-    for variable in facts.api_key_env:
+def _keys(profile: Profile) -> Iterator[CheckCandidate]:
+    """Yield each key that is set, valid or not."""
+    for variable in profile.api_key_env:
         try:
             key = keys.find_key(variable, os.environ)
         except KeyMissing as error:
-            yield CheckCandidate(profile=facts, variable=variable, problem=str(error))
+            yield CheckCandidate(profile=profile, variable=variable, problem=str(error))
         else:
             if key is not None:
-                yield CheckCandidate(profile=facts, variable=variable, key=key)
+                yield CheckCandidate(profile=profile, variable=variable, key=key)
 
 
-def _keyless(facts: Profile) -> CheckCandidate:
-    if not facts.api_key_env:
-        return CheckCandidate(profile=facts)
-    lacking = keys.missing_key(facts.name, facts.api_key_env)
-    return CheckCandidate(profile=facts, variable=facts.api_key_env[0], problem=lacking)
+def _without_key(profile: Profile) -> CheckCandidate:
+    if not profile.api_key_env:
+        return CheckCandidate(profile=profile)
+    problem = keys.missing_key(profile.name, profile.api_key_env)
+    return CheckCandidate(profile=profile, variable=profile.api_key_env[0], problem=problem)
 
 
 def _secret(candidate: CheckCandidate) -> str:
@@ -165,55 +168,52 @@ def _secret(candidate: CheckCandidate) -> str:
 
 
 @contextmanager
-def _world(project: Project) -> Iterator[Callable[[Profile], Profile]]:
-    """Yield what moves a profile to where it is asked: in a rehearsal to the sandbox, which runs as long as this."""
+def _addresses(project: Project) -> Iterator[Callable[[Profile], Profile]]:
+    """Yield a function that sets a profile's address: in a sandbox run that of the sandbox, which runs inside."""
     if not project.sandbox:
-        yield lambda facts: facts
+        yield lambda profile: profile
         return
     make_private(project.state)
-    with ExitStack() as parts:
+    with ExitStack() as resources:
         try:
             sandbox = launch.start(project.state)
         except launch.LaunchError as error:
             raise BatchgenError(str(error)) from error
-        if not sandbox.reused:  # one that serves a rehearsal under way goes on
-            parts.callback(sandbox.stop)
-        yield lambda facts: facts.model_copy(update={"base_url": sandbox.base_url(facts.preset)})
+        if not sandbox.reused:  # A run in progress may use it too.
+            resources.callback(sandbox.stop)
+        yield lambda profile: profile.model_copy(update={"base_url": sandbox.base_url(profile.preset)})
 
 
-def _carried(
+def _run_all(
     questions: Sequence[tuple[CheckCandidate, Probe[Value]]], now: Clock
 ) -> list[tuple[Value, list[ClockSkew]]]:
-    """Carry all conversations at once, each on a line of its own.
+    """Run all conversations concurrently; return in order their results and the clock skew of each response."""
+    results: dict[int, tuple[Value, list[ClockSkew]]] = {}
 
-    Returns in order how they ended, and what their answers say of this machine's clock.
-    """
-    told: dict[int, tuple[Value, list[ClockSkew]]] = {}
+    async def run(transport: Transport, number: int) -> None:
+        results[number] = await _run(transport.client(str(number)), questions[number][1], now)
 
-    async def carry(transport: Transport, number: int) -> None:
-        told[number] = await _carry(transport.client(str(number)), questions[number][1], now)
-
-    async def carry_all() -> None:
+    async def run_all() -> None:
         profiles = {str(number): each.profile for number, (each, _) in enumerate(questions)}
         keys = {str(number): _secret(each) for number, (each, _) in enumerate(questions)}
         async with Transport(profiles, keys) as transport, anyio.create_task_group() as tasks:
             for number in range(len(questions)):
-                tasks.start_soon(carry, transport, number)
+                tasks.start_soon(run, transport, number)
 
     if questions:
-        anyio.run(carry_all)
-    return [told[number] for number in range(len(questions))]
+        anyio.run(run_all)
+    return [results[number] for number in range(len(questions))]
 
 
-async def _carry(line: ProviderClient, asking: Probe[Value], now: Clock) -> tuple[Value, list[ClockSkew]]:
-    """Put each question to the line, and hand back the reply or that none came."""
+async def _run(client: ProviderClient, asking: Probe[Value], now: Clock) -> tuple[Value, list[ClockSkew]]:
+    """Send each request of a conversation and pass it the reply or the error."""
     skews: list[ClockSkew] = []
     try:
         call = next(asking)
         while True:
             sent = now()
             try:
-                reply = await line.ask(call, PATIENCE)
+                reply = await client.ask(call, PATIENCE)
             except ProviderError as error:
                 call = asking.throw(error)
             else:

@@ -1,4 +1,4 @@
-"""After a run, or while it goes on: how far it is, what it cost, what failed."""
+"""Queries about a batch: its status, jobs, usage and runs."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
 from .control import active_controls
 from .project import Project, open_reader
 
-#: Jobs whose costs are looked up at once.
+#: Jobs whose costs are queried together.
 _PAGE = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchStatus:
-    """How far a batch is, what it cost and what failed."""
+    """Progress, cost and failures of a batch."""
 
     batch: records.Batch
     counts: Counts
     usage: Sequence[UsageLine]
     failures: Sequence[Failure]
     controls: Sequence[Control] = ()  #: the pauses and limits in force
-    holder: Holder | None = None  #: who works on the job table now
-    interrupted: int = 0  #: jobs that were under way when a run was cut off, until the next one takes them up
+    holder: Holder | None = None  #: the process that holds the lock
+    interrupted: int = 0  #: jobs in flight when a run was interrupted, until the next run settles them
 
 
 def status(project: Project, name: str | None) -> BatchStatus:
-    """Return how far a batch is; None is the one that ran last."""
-    # asked before as well: a run that ends meanwhile was not cut off
+    """Return the status of a batch; None is the one that ran last."""
+    # The holder is read before and after: a run that ends in between was not interrupted.
     before = lock.holder(project.db)
     with open_reader(project) as reader:
-        found = batch_status(reader, reader.batch(name))
-        runs_ = reader.runs(found.batch.id)
+        result = batch_status(reader, reader.batch(name))
+        batch_runs = reader.runs(result.batch.id)
     holder = lock.holder(project.db)
-    cut_off = 0 if _on(runs_, before, holder) else found.counts.running
-    usage_ = at_rest(found.usage) if cut_off else found.usage
-    return replace(found, usage=usage_, controls=active_controls(project), holder=holder, interrupted=cut_off)
+    interrupted = 0 if _in_progress(batch_runs, before, holder) else result.counts.running
+    usage_ = at_rest(result.usage) if interrupted else result.usage
+    return replace(result, usage=usage_, controls=active_controls(project), holder=holder, interrupted=interrupted)
 
 
 def batch(project: Project, name: str | None) -> records.Batch:
@@ -58,7 +58,7 @@ def batch(project: Project, name: str | None) -> records.Batch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UsageReport:
-    """What was used, and how the calls ended."""
+    """Usage and call outcomes of a batch, or of all."""
 
     batch: str | None  #: None: all of the job table
     used: GroupedUsage
@@ -66,14 +66,14 @@ class UsageReport:
 
 
 def usage(project: Project, name: str | None, asked: UsageQuery, now: datetime, *, every: bool = False) -> UsageReport:
-    """Return what a batch used (None: the one that ran last), or *every* one, divided as *asked*."""
+    """Return the usage of a batch (None: the one that ran last), or of *every* batch, grouped as *asked*."""
     with open_reader(project) as reader:
         batch = None if every else reader.batch(name)
         number = None if batch is None else batch.id
         return UsageReport(
             batch=None if batch is None else batch.name,
             used=group_usage(reader.booked(number, asked), asked, now),
-            calls=reader.calls(number, asked.period, under_way=asked.period.holds(now)),
+            calls=reader.calls(number, asked.period, in_flight=asked.period.holds(now)),
         )
 
 
@@ -88,7 +88,7 @@ def manifest_of(project: Project, which: str | None) -> Path:
 
 
 def batch_status(reader: Reader, batch: records.Batch) -> BatchStatus:
-    """Ask the job table how far *batch* is."""
+    """Read the status of *batch*."""
     return BatchStatus(
         batch=batch,
         counts=reader.counts(batch.id),
@@ -100,7 +100,7 @@ def batch_status(reader: Reader, batch: records.Batch) -> BatchStatus:
 def jobs(
     project: Project, name: str | None, selection: Selection, limit: int | None
 ) -> Iterator[tuple[Job, records.Bill]]:
-    """Yield the selected jobs, each with what it took so far."""
+    """Yield the selected jobs, each with its bill so far."""
     with open_reader(project) as reader:
         page: list[Job] = []
         for job in reader.jobs(reader.batch(name).id, selection, limit):
@@ -118,21 +118,21 @@ def _billed(reader: Reader, page: Sequence[Job]) -> Iterator[tuple[Job, records.
 
 
 def show(project: Project, name: str | None, key: str) -> tuple[Job, Sequence[records.AttemptRecord], records.Bill]:
-    """Return one job, every attempt made for it, and what it took; raise NotFound."""
+    """Return one job with its attempts and its bill; raise NotFound."""
     with open_reader(project) as reader:
         job = reader.job(reader.batch(name).id, key)
         return job, reader.attempts(job), reader.bills([job]).get(job.id, records.Bill())
 
 
 def runs(project: Project, name: str | None) -> tuple[Sequence[records.Run], str | None]:
-    """Return a batch's runs, the latest first, and the id of the one that is on, if one is."""
+    """Return a batch's runs, latest first, and the id of the one in progress, if any."""
     before = lock.holder(project.db)
     with open_reader(project) as reader:
-        found = reader.runs(reader.batch(name).id)
-    return found, _on(found, before, lock.holder(project.db))
+        batch_runs = reader.runs(reader.batch(name).id)
+    return batch_runs, _in_progress(batch_runs, before, lock.holder(project.db))
 
 
-def _on(runs_: Sequence[records.Run], *holders: Holder | None) -> str | None:
-    """Return the run that holds the job table, where it is the latest of these."""
-    known = {(holder.pid, holder.host) for holder in holders if holder is not None}
-    return next((run.id for run in runs_[:1] if (run.pid, run.host) in known), None)
+def _in_progress(batch_runs: Sequence[records.Run], *holders: Holder | None) -> str | None:
+    """Return the latest run if its process holds the lock."""
+    processes = {(holder.pid, holder.host) for holder in holders if holder is not None}
+    return next((run.id for run in batch_runs[:1] if (run.pid, run.host) in processes), None)

@@ -1,4 +1,4 @@
-"""One job so that it can be made again elsewhere: as a manifest, and as the request that is sent."""
+"""Reproduces one job elsewhere: as a manifest of its own, and as the curl command of its request."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from .project import Project, open_reader
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reproduction:
-    """A job, and who is asked for it."""
+    """A job and the profile of its provider."""
 
     job: Job
     profile: Profile
 
 
 def find_reproduction(project: Project, name: str | None, key: str) -> Reproduction:
-    """Return the job *key* of a batch, with its provider as the manifest has it; raise NotFound, UsageError."""
+    """Return job *key* of a batch with its provider's profile in the manifest; raise NotFound, UsageError."""
     with open_reader(project) as reader:
         batch = reader.batch(name)
         job = reader.job(batch.id, key)
@@ -45,7 +45,8 @@ def find_reproduction(project: Project, name: str | None, key: str) -> Reproduct
 
 
 def _profile(project: Project, batch: Batch, provider: str) -> Profile:
-    with suppress(BatchgenError, OSError):  # a manifest that is gone or broken leaves presets and batchgen.yaml
+    # Without a valid manifest, presets and batchgen.yaml are used.
+    with suppress(BatchgenError, OSError):
         profiles = read_manifest(project, Path(batch.manifest)).profiles
         if provider in profiles:
             return profiles[provider]
@@ -53,35 +54,37 @@ def _profile(project: Project, batch: Batch, provider: str) -> Profile:
 
 
 def as_yaml(job: Job) -> str:
-    """Return a manifest of this one job.  It names no batch: saved as a file, it is a batch of its own."""
+    """Return a manifest of this one job; without a name, the file is a batch of its own."""
     task = job.task
-    said: dict[str, Any] = {"id": _literal(job.key), "prompt": _literal(task.prompt), "provider": task.provider}
-    said["model"] = task.model
-    said |= {name: value for name in ("size", *OPTIONAL) if (value := getattr(task, name)) is not None}
+    entry: dict[str, Any] = {"id": _literal(job.key), "prompt": _literal(task.prompt), "provider": task.provider}
+    entry["model"] = task.model
+    entry |= {name: value for name in ("size", *OPTIONAL) if (value := getattr(task, name)) is not None}
     if task.images:
-        said["images"] = [source.url or source.path for source in task.images]
+        entry["images"] = [source.url or source.path for source in task.images]
     if task.mask is not None:
-        said["mask"] = task.mask.url or task.mask.path
+        entry["mask"] = task.mask.url or task.mask.path
     if job.wanted > 1:
-        said |= {"n": job.wanted, "per_request": job.wanted}
+        entry |= {"n": job.wanted, "per_request": job.wanted}
     if job.priority:
-        said["priority"] = job.priority
+        entry["priority"] = job.priority
     if job.tags:
-        said["tags"] = list(job.tags)
+        entry["tags"] = list(job.tags)
     if task.extra:
-        said["extra"] = dict(task.extra)
-    plain = "".join([job.key, *task.prompt.split()]).isprintable()  # else escaped: it must not steer a terminal
-    return yaml.safe_dump({"version": 1, "jobs": [said]}, sort_keys=False, allow_unicode=plain, width=100)
+        entry["extra"] = dict(task.extra)
+    plain = "".join(
+        [job.key, *task.prompt.split()]
+    ).isprintable()  # Control characters are escaped: they could steer a terminal.
+    return yaml.safe_dump({"version": 1, "jobs": [entry]}, sort_keys=False, allow_unicode=plain, width=100)
 
 
 def _literal(text: str) -> str:
-    """Return *text* as a manifest says it: one with {{ would be taken for a template."""
+    """Return *text* with template marks escaped."""
     return re.sub(r"\{[{%#]", lambda sign: f"{{{{ '{sign[0]}' }}}}", text) if "{{" in text else text
 
 
-def as_curl(found: Reproduction) -> str:
-    """Return the request as curl sends it: the dialect's own call; raise UsageError where there is none."""
-    profile, job = found.profile, found.job
+def as_curl(reproduction: Reproduction) -> str:
+    """Return the curl command of the dialect's call; raise UsageError for an unknown model."""
+    profile, job = reproduction.profile, reproduction.job
     try:
         _, model = profile.find(job.task.model)
     except UnknownModel as error:
@@ -98,7 +101,7 @@ def as_curl(found: Reproduction) -> str:
 
 
 def _fetched(task: Task) -> tuple[Task, list[str]]:
-    """Return *task* with files in place of URLs, and the commands that fetch these: this provider takes bytes only."""
+    """Return *task* with files instead of URLs, and the commands that download them, for a provider without URLs."""
     commands: list[str] = []
 
     def local(source: Source) -> Source:
@@ -113,20 +116,20 @@ def _fetched(task: Task) -> tuple[Task, list[str]]:
     return replace(task, images=images, mask=mask), commands
 
 
-#: Stands in the document of a body where the data URL of a file belongs.
+#: Marks the place of a file's data URL in a body.
 _MARK = "\0{}\0"
 
 
 def command(call: Call, variable: str | None, headers: Mapping[str, str]) -> str:
-    """Return the command that sends *call*, by a POSIX shell.
+    """Return the shell command that sends *call*.
 
-    *variable* is that of the key, None where none is needed; *headers* are those that every call has.
+    *variable* contains the key, None if none is needed; *headers* are those of every call.
     """
     parts = [f"curl --silent --show-error --request {call.method} {shlex.quote(call.url)}"]
-    said = {**headers, **call.headers}
+    all_headers = {**headers, **call.headers}
     if call.json is not None:
-        said["Content-Type"] = "application/json"
-    parts += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in said.items()]
+        all_headers["Content-Type"] = "application/json"
+    parts += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in all_headers.items()]
     if call.signed and variable:
         parts.append(f'--header "Authorization: Bearer ${variable}"')
     if call.json is None:
@@ -137,7 +140,7 @@ def command(call: Call, variable: str | None, headers: Mapping[str, str]) -> str
 
 
 def download(url: str, file: str) -> str:
-    """Return the command that fetches *url* into *file*."""
+    """Return the command that downloads *url* to *file*."""
     return f"curl --silent --show-error --location --output {file} {shlex.quote(url)}"
 
 
@@ -147,14 +150,14 @@ def _file(part: FilePart) -> str:
 
 
 def _document(body: Mapping[str, Any]) -> str:
-    """Return the body as a here-document; one with files in it is written by the shell, which puts them in."""
+    """Return the body as a here-document, in which the shell inserts the content of files."""
     files: list[DataUrl] = []
 
-    def leave_room(value: DataUrl) -> str:
+    def placeholder(value: DataUrl) -> str:
         files.append(value)
         return _MARK.format(len(files) - 1)
 
-    text = json.dumps(body, default=leave_room, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(body, default=placeholder, ensure_ascii=False, separators=(",", ":"))
     if not files:
         return f"<<'JSON'\n{text}\nJSON"
     for sign in ("\\", "$", "`"):

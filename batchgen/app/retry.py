@@ -1,4 +1,4 @@
-"""What jobs were asked for beside their manifest, by this retry and by earlier ones."""
+"""Retries: requeues failed jobs and applies the parameters that override their manifest."""
 
 from __future__ import annotations
 
@@ -23,50 +23,54 @@ from .project import Project
 
 
 def with_earlier_overrides(project: Project, reader: Reader, batch: Batch) -> Batch:
-    """Return *batch* as earlier retries ask for it, as far as its manifest asks for what it asked then."""
-    ids = {found.name: found.id for found in reader.batches()}
-    marks = reader.lookup(ids[batch.name]).overridden() if batch.name in ids else {}
-    if not marks:
+    """Return *batch* with the overrides of earlier retries, for jobs whose manifest has not changed since."""
+    ids = {row.name: row.id for row in reader.batches()}
+    fingerprints = reader.lookup(ids[batch.name]).overridden() if batch.name in ids else {}
+    if not fingerprints:
         return batch
     profiles = dict(batch.profiles)
-    named = {str(said["provider"]) for mark in marks.values() if "provider" in (said := overrides_of(mark))}
+    named = {
+        str(overrides["provider"])
+        for fingerprint in fingerprints.values()
+        if "provider" in (overrides := overrides_of(fingerprint))
+    }
     for name in named - set(profiles):
-        with suppress(BatchgenError):  # nobody offers it any more: those jobs follow their manifest
+        with suppress(BatchgenError):  # Jobs of a provider that is gone follow their manifest.
             profiles[name] = _profile(project, batch, name)
-    jobs = OverriddenJobs(jobs=batch.jobs, overrides={}, fingerprints=marks, profiles=profiles)
+    jobs = OverriddenJobs(jobs=batch.jobs, overrides={}, fingerprints=fingerprints, profiles=profiles)
     return replace(batch, jobs=jobs, profiles=profiles)
 
 
-def with_overrides(project: Project, batch: Batch, keys: Iterable[str], said: Overrides) -> Batch:
-    """Return *batch* with *said* for the jobs *keys*; raise UsageError where there is no such provider."""
-    if not said:
+def with_overrides(project: Project, batch: Batch, keys: Iterable[str], overrides: Overrides) -> Batch:
+    """Return *batch* with overrides for the jobs *keys*; raise UsageError for an unknown provider."""
+    if not overrides:
         return batch
-    name = said.get("provider")
+    name = overrides.get("provider")
     profiles = dict(batch.profiles)
     if name is not None and name not in profiles:
         profiles[name] = _profile(project, batch, name)
-    jobs = OverriddenJobs(jobs=batch.jobs, overrides=dict.fromkeys(keys, said), fingerprints={}, profiles=profiles)
+    jobs = OverriddenJobs(jobs=batch.jobs, overrides=dict.fromkeys(keys, overrides), fingerprints={}, profiles=profiles)
     return replace(batch, jobs=jobs, profiles=profiles)
 
 
 def _profile(project: Project, batch: Batch, name: str) -> Profile:
-    """Return a provider that the manifest does not name, under the manifest's policies and what was typed."""
+    """Return the profile of a provider that the manifest does not name, with its policies and typed limits."""
     policy: Mapping[str, Any] = {"retry": batch.retry, "on_unknown": batch.on_unknown}
-    known = providers.load_profiles(project, [name])[name]
-    stated = known.model_copy(update={key: value for key, value in policy.items() if value is not None})
-    return batch.overlay.over(stated)
+    profile = providers.load_profiles(project, [name])[name]
+    profile = profile.model_copy(update={key: value for key, value in policy.items() if value is not None})
+    return batch.overlay.over(profile)
 
 
 def jobs_to_requeue(reader: Reader, batch: Batch, selection: Selection) -> Mapping[str, Job]:
-    """Return the selected jobs of *batch* by key; raise NotFound where it never ran."""
-    known = {found.name: found.id for found in reader.batches()}
-    if batch.name not in known:
+    """Return the selected jobs of *batch* by key; raise NotFound if it never ran."""
+    ids = {row.name: row.id for row in reader.batches()}
+    if batch.name not in ids:
         raise NotFound(f"batch {batch.name} has not run yet: batchgen run {batch.manifest}")
-    return {job.key: job for job in reader.jobs(known[batch.name], selection)}
+    return {job.key: job for job in reader.jobs(ids[batch.name], selection)}
 
 
 def requeue(project: Project, jobs: Mapping[str, Job], keys: Container[str]) -> list[int]:
-    """Put those of *jobs* back that *keys* names; return their numbers."""
+    """Requeue those of *jobs* that *keys* names; return their ids."""
     with Writer(project.db) as writer:
 
         async def move() -> list[int]:

@@ -43,12 +43,12 @@ class LaneResult:
     message: str | None
     cause: Cause | None  #: of what closed it
     left: int
-    stood_in: Mapping[str, int] = field(default_factory=dict)  #: jobs done for other providers, by provider
-    beyond: int = 0  #: unknown jobs that were not bought again because too many had been
+    failed_over: Mapping[str, int] = field(default_factory=dict)  #: jobs done for other providers, by provider
+    rebuys_refused: int = 0  #: unknown jobs that were not bought again because too many had been
     final: bool = False  #: what closed it needs the user
     denied: Mapping[str, str] = field(default_factory=dict)  #: models that the account may not use, and why
     denied_left: int = 0  #: remaining jobs of these models
-    held: bool = False  #: paused by `batchgen pause`
+    paused: bool = False  #: paused by `batchgen pause`
 
     @classmethod
     def of(cls, lane: Lane, *, left: int, denied_left: int) -> Self:
@@ -62,9 +62,9 @@ class LaneResult:
             final=lane.fault is not None and lane.fault.final,
             denied={model: fault.message for model, fault in lane.denied.items()},
             denied_left=denied_left,
-            stood_in=dict(lane.stood_in),
-            beyond=lane.beyond,
-            held=lane.held,
+            failed_over=dict(lane.failed_over),
+            rebuys_refused=lane.rebuys_refused,
+            paused=lane.paused,
             left=left,
         )
 
@@ -76,8 +76,8 @@ class LaneResult:
             "why": None if self.closed is None else CLOSURES[str(self.closed)],
             "message": self.message,
             "left": self.left,
-            "stood_in": dict(self.stood_in),
-            "not_bought_again": self.beyond,
+            "stood_in": dict(self.failed_over),
+            "not_bought_again": self.rebuys_refused,
             "denied_models": dict(self.denied),
         }
 

@@ -81,7 +81,7 @@ class Stop:
         self._failed = self._ended = 0
         self._failure: BatchgenError | None = None
         self.signal: int | None = None
-        runner.purchases.listeners.append(self._count)
+        runner.subscribe(self._count)
 
     async def guard(self, display: AbstractAsyncContextManager[None]) -> None:
         """Run the runner inside *display* until its end.

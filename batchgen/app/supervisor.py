@@ -79,7 +79,7 @@ class Supervisor:
         if not states:
             return
         try:
-            await self.writer.learn(states, self.runner.purchases.now())
+            await self.writer.learn(states, self.runner.attempts.now())
         except StoreError as error:
             # Raised here, the error would cut off the calls in flight.
             self.runner.halt(error)
@@ -91,7 +91,7 @@ class Supervisor:
         width = limits.concurrency if changed else initial_widths.get(provider, configured_width)
         windows = configured(limits)
         earlier = await self._sent_before(provider, SlidingWindows(windows).memory)
-        self.runner.steer(provider, windows, width, held=paused)
+        self.runner.configure(provider, windows, width, paused=paused)
         for gate, sends, since in earlier:
             gate.recall(sends, since)
 
@@ -102,7 +102,7 @@ class Supervisor:
         for account, gate in gates.items():
             if gate.windows.memory < seconds:
                 since = gate.clock()
-                history = LaneHistory(table=self.project.db, lessons={}, now=self.runner.purchases.now())
+                history = LaneHistory(table=self.project.db, lessons={}, now=self.runner.attempts.now())
                 calls = await to_thread.run_sync(sent, provider, account, seconds, history)
                 result.append((gate, list(ago(calls, history.now)), since))
         return result
@@ -123,14 +123,14 @@ class Supervisor:
             await sleep(live_limits.LOOK)
             now, paused = current_time(), self._paused()
             since = {name: since.get(name, now) for name in paused}
-            waiting = self.runner.waits_for()
+            waiting = self.runner.only_paused()
             looks = looks + 1 if waiting else 0
             if looks >= IDLE_LOOKS and all(now - since.get(name, now) >= PAUSE_GRACE for name in waiting):
                 self.runner.drain(f"the remaining jobs wait for a decision: {self._how_to_resume(waiting)}")
                 return
 
     def _paused(self) -> list[str]:
-        return list(dict.fromkeys(lane.provider for lane in self.runner.lanes if lane.held))
+        return list(dict.fromkeys(lane.provider for lane in self.runner.lanes if lane.paused))
 
     def _how_to_resume(self, providers: list[str]) -> str:
         flags = self.project.command_flags().flags
@@ -139,7 +139,7 @@ class Supervisor:
     async def _watch_for_silence(self) -> None:
         since = current_time()
         while True:
-            since = max(since, self.runner.heard_at or since)
+            since = max(since, self.runner.last_answer_at or since)
             if (left := since + SILENCE - current_time()) > 0:
                 await sleep(left)
                 continue
@@ -153,7 +153,7 @@ def _state(runner: Runner) -> str:
 
 def _doing(lane: Lane) -> str:
     parts = [f"{lane.in_flight} in flight"]
-    parts += ["paused by `batchgen pause`"] if lane.held else []
+    parts += ["paused by `batchgen pause`"] if lane.paused else []
     parts += [f"waits {lane.pause_left / 60:.0f} min more"] if lane.pause_left >= 60 else []
     parts += [f"last error: {fault.message}"] if isinstance(fault := lane.fault, Fault) else []
     return ", ".join(parts)

@@ -1,10 +1,10 @@
-"""What a person sets right: jobs in doubt, files that are gone or damaged."""
+"""Unknown jobs: calls that may have cost money without an answer.  List, requeue, drop or adopt them."""
 
 from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,85 +21,79 @@ from ..manifest.filenames import stems
 from ..planning.selection import Selection
 from ..store.reader import Reader
 from ..store.records import AttemptRecord, Batch, UnknownAttempt
+from ..store.writer import Writer
 from ..task import NOTHING, Artifact, Basis, Charge, Picture, Usage
 from .clock import utc_now
 from .project import Project, open_locked, open_reader
 
-#: No image that a provider sends is larger.
+#: Bytes of the largest image that is adopted.
 _LARGEST = 256 * 1024 * 1024
 
 _ADOPTING = {State.UNKNOWN, State.FAILED, State.PENDING}
 
 
-# --- jobs in doubt ------------------------------------------------------------
-
-
 def list_unknown(
     project: Project, name: str | None, selection: Selection
 ) -> tuple[Batch, Sequence[tuple[Job, UnknownAttempt | None]]]:
-    """Return the jobs of a batch that may have been bought, each with what is known of its last call."""
+    """Return the unknown jobs of a batch, each with its last unknown attempt."""
     with open_reader(project) as reader:
         batch = reader.batch(name)
         return batch, [(job, reader.unknown_attempt(job)) for job in _unknown(reader, batch, selection)]
 
 
 def requeue(project: Project, name: str | None, selection: Selection) -> tuple[Batch, Sequence[Job]]:
-    """Put jobs in doubt back to pending; what they may have cost stays in the ledger."""
-    with open_locked(project) as (reader, writer):
-        batch = reader.batch(name)
-        chosen = _unknown(reader, batch, selection)
-
-        async def put_back() -> None:
-            for job in chosen:
-                await writer.move(job, Requeued(at=utc_now()))
-
-        anyio.run(put_back)
-        return batch, chosen
+    """Requeue unknown jobs; what they may have cost stays in the ledger."""
+    return _change(project, name, selection, lambda writer, job: writer.move(job, Requeued(at=utc_now())))
 
 
 def drop(project: Project, name: str | None, selection: Selection, *, free: bool) -> tuple[Batch, Sequence[Job]]:
-    """Give up jobs in doubt; *free*: their calls were looked up at the provider, and were not charged."""
+    """Cancel unknown jobs; *free*: the provider's records show that their calls were not charged."""
+    return _change(project, name, selection, lambda writer, job: writer.drop(job, Cancelled(at=utc_now()), free=free))
+
+
+def _change(
+    project: Project, name: str | None, selection: Selection, change: Callable[[Writer, Job], Awaitable[object]]
+) -> tuple[Batch, Sequence[Job]]:
     with open_locked(project) as (reader, writer):
         batch = reader.batch(name)
-        chosen = _unknown(reader, batch, selection)
+        jobs = _unknown(reader, batch, selection)
 
-        async def give_up() -> None:
-            for job in chosen:
-                await writer.drop(job, Cancelled(at=utc_now()), free=free)
+        async def change_all() -> None:
+            for job in jobs:
+                await change(writer, job)
 
-        anyio.run(give_up)
-        return batch, chosen
+        anyio.run(change_all)
+        return batch, jobs
 
 
 def _unknown(reader: Reader, batch: Batch, selection: Selection) -> list[Job]:
-    """Return the selected jobs in doubt; raise NotFound where the selection names some and there is none."""
-    wanted = replace(selection, states=(State.UNKNOWN.value,))
-    found = list(reader.jobs(batch.id, wanted))
-    if not found and selection != Selection():
-        raise NotFound("none of these jobs is unknown.  To see which are: batchgen unknown list")
-    return found
+    """Return the selected unknown jobs; raise NotFound if a selection matches none."""
+    jobs = list(reader.jobs(batch.id, replace(selection, states=(State.UNKNOWN.value,))))
+    if not jobs and selection != Selection():
+        raise NotFound("none of these jobs is unknown.  To list unknown jobs: batchgen unknown list")
+    return jobs
 
 
 def adopt(project: Project, name: str | None, key: str, file: Path) -> tuple[Job, Artifact]:
-    """Publish *file* as an image of the job *key*, and book the call it came from; raise NotFound, UsageError."""
+    """Publish *file* as an image of job *key* and book the call it came from; raise NotFound, UsageError."""
     with open_locked(project) as (reader, writer):
         batch = reader.batch(name)
         job = reader.job(batch.id, key)
         if job.state not in _ADOPTING:
-            what = "an earlier run left it: run again first" if job.state is State.RUNNING else "it lacks no file"
-            raise UsageError(f"job {key} is {job.state}: {what}.  Nothing was changed")
+            why = "an interrupted run left it: run again first" if job.state is State.RUNNING else "no file is missing"
+            raise UsageError(f"job {key} is {job.state}: {why}.  Nothing was changed")
         data, facts = _examined(file)
         image = f"{stems(job.output, job.wanted)[job.delivered]}.{facts.extension}"
-        doubt = reader.attempt_of_supplied_file(job)
-        record = next((r for r in reader.attempts(job) if r.id == doubt), None)
-        attempt = _order(job, batch, record)
+        attempt_id = reader.attempt_of_supplied_file(job)
+        record = next((attempt for attempt in reader.attempts(job) if attempt.id == attempt_id), None)
+        attempt = _attempt(job, batch, record)
         artifact = _artifact(project, job, Path(batch.folder, image), data, facts)
         with lock.hold_folder(Path(batch.folder)):
             publish(Path(batch.folder), image, data)
             if job.sidecar:
                 usage, cost = Usage(images=1), _estimated(record)
-                said = describe(attempt, artifact, Picture(data=data), usage, cost, rehearsal=project.sandbox)
-                publish(Path(batch.folder), f"{image}.json", said)
+                sidecar = describe(attempt, artifact, Picture(data=data), usage, cost, rehearsal=project.sandbox)
+                publish(Path(batch.folder), f"{image}.json", sidecar)
         after = anyio.run(partial(writer.adopt, job, attempt.id, artifact, utc_now()))
         return after, artifact
 
@@ -107,16 +101,16 @@ def adopt(project: Project, name: str | None, key: str, file: Path) -> tuple[Job
 def _examined(file: Path) -> tuple[bytes, ImageInfo]:
     try:
         if file.stat().st_size > _LARGEST:
-            raise UsageError(f"{file} is larger than any image.  Nothing was changed")
+            raise UsageError(f"{file} is too large for an image.  Nothing was changed")
         data = file.read_bytes()
         return data, examine(data)
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}.  Nothing was changed") from error
     except DamagedImageError as error:
-        raise UsageError(f"{file} is no whole image: {error}.  Nothing was changed") from error
+        raise UsageError(f"{file} is not a complete image: {error}.  Nothing was changed") from error
 
 
-def _order(job: Job, batch: Batch, record: AttemptRecord | None) -> Attempt:
+def _attempt(job: Job, batch: Batch, record: AttemptRecord | None) -> Attempt:
     task = replace(job.task, n=1)
     return Attempt(
         id=record.id if record else uuid.uuid4().hex,
@@ -151,6 +145,3 @@ def _estimated(record: AttemptRecord | None) -> Charge:
         return NOTHING
     basis = Basis.ESTIMATED if record.estimate_usd is not None else Basis.UNKNOWN
     return Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=basis)
-
-
-# --- files --------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Verifies delivered files against the sizes and hashes in the job database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..store.records import Batch, DeliveredFile
 from .clock import utc_now
 from .project import Project, open_locked, open_reader
 
-#: Threads that read files; disks answer several questions at once.
+#: Threads that read files: disks serve several reads at once.
 _THREADS = 4
 
 
@@ -31,70 +31,71 @@ class FileProblem:
     path: str
     what: str  #: missing, size, hash, image or unreadable
     detail: str
-    orphaned: bool = False  #: its job stands in the manifest no more, so no run would make it again
+    orphaned: bool = False  #: its job is no longer in the manifest, so that no run would make it again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyReport:
-    """What looking at every file came to."""
+    """The result of verifying every file."""
 
     batch: Batch
     checked: int
     problems: Sequence[FileProblem]
-    requeued: Sequence[str] = ()  #: keys of jobs that were put back
+    requeued: Sequence[str] = ()  #: keys of requeued jobs
 
 
 def verify(project: Project, name: str | None, selection: Selection, *, deep: bool) -> VerifyReport:
-    """Hold every file that the selected jobs count on against its size and hash; *deep*: decode it too."""
+    """Check size and hash of every file of the selected jobs; *deep*: decode it too."""
     with open_reader(project) as reader:
         batch = reader.batch(name)
         return _verified(project, reader, batch, selection, deep=deep)
 
 
 def requeue(project: Project, name: str | None, selection: Selection, *, deep: bool) -> VerifyReport:
-    """Do what ``verify`` does, and put the jobs back whose files are not as they were."""
+    """Verify, and requeue the jobs with missing or damaged files."""
     with open_locked(project) as (reader, writer):
         batch = reader.batch(name)
-        seen = _verified(project, reader, batch, selection, deep=deep)
-        wrong = [
-            reader.job(batch.id, key) for key in dict.fromkeys(flaw.key for flaw in seen.problems if not flaw.orphaned)
+        report = _verified(project, reader, batch, selection, deep=deep)
+        affected = [
+            reader.job(batch.id, key)
+            for key in dict.fromkeys(problem.key for problem in report.problems if not problem.orphaned)
         ]
-        chosen = [job for job in wrong if job.state is State.DONE]
+        jobs = [job for job in affected if job.state is State.DONE]
 
-        async def put_back() -> None:
-            for job in chosen:
+        async def move() -> None:
+            for job in jobs:
                 await writer.move(job, Requeued(at=utc_now()))
 
-        anyio.run(put_back)
-        return replace(seen, requeued=[job.key for job in chosen])
+        anyio.run(move)
+        return replace(report, requeued=[job.key for job in jobs])
 
 
 def _verified(project: Project, reader: Reader, batch: Batch, selection: Selection, *, deep: bool) -> VerifyReport:
-    checked, flaws = 0, list[FileProblem]()
-    look = partial(_flaw, project.root, deep=deep)
+    checked, problems = 0, list[FileProblem]()
+    check = partial(_problem, project.root, deep=deep)
     with ThreadPoolExecutor(_THREADS) as threads:
         for page in reader.files(batch.id, replace(selection, orphaned=True)):
             checked += len(page)
-            flaws += [flaw for flaw in threads.map(look, page) if flaw is not None]
-    return VerifyReport(batch=batch, checked=checked, problems=flaws)
+            problems += [problem for problem in threads.map(check, page) if problem is not None]
+    return VerifyReport(batch=batch, checked=checked, problems=problems)
 
 
-def _flaw(root: Path, standing: DeliveredFile, *, deep: bool) -> FileProblem | None:
-    file, path = standing.file, root / standing.file.path
-    say = partial(FileProblem, key=standing.key, path=file.path, orphaned=standing.orphaned)
+def _problem(root: Path, delivered: DeliveredFile, *, deep: bool) -> FileProblem | None:
+    file, path = delivered.file, root / delivered.file.path
+    problem = partial(FileProblem, key=delivered.key, path=file.path, orphaned=delivered.orphaned)
     try:
         size = path.stat().st_size
         if size != file.size_bytes:
-            return say(what="size", detail=f"{size} bytes, delivered with {file.size_bytes}")
-        found = digest(path)
-        if found != file.sha256:
-            return say(what="hash", detail=f"sha256 {found[:16]}…, delivered with {file.sha256[:16]}…")
+            return problem(what="size", detail=f"{size} bytes, delivered with {file.size_bytes}")
+        actual = digest(path)
+        if actual != file.sha256:
+            return problem(what="hash", detail=f"sha256 {actual[:16]}…, delivered with {file.sha256[:16]}…")
         if deep:
             examine(path.read_bytes())
     except FileNotFoundError:
-        return say(what="missing", detail="the file is gone")
+        return problem(what="missing", detail="the file is missing")
     except OSError as error:
-        return say(what="unreadable", detail=str(error.strerror))
+        return problem(what="unreadable", detail=str(error.strerror))
     except DamagedImageError as error:
-        return say(what="image", detail=str(error))
+        return problem(what="image", detail=str(error))
     return None

@@ -1,4 +1,4 @@
-"""A run as others see it: by the job table alone, without its lock and without a write."""
+"""Watches a run through the job database, without its lock and without a write."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from ..store.ledger import Counts, UsageLine
 from ..store.records import Batch, Run
 from .project import Project, open_reader
 
-#: Seconds over which rates are taken.
+#: Seconds over which rates are averaged.
 WINDOW = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """How far a batch is at one moment."""
+    """The progress of a batch at one moment."""
 
     batch: Batch
     run: Run | None  #: the latest
-    holder: Holder | None  #: who works on the job table
+    holder: Holder | None  #: the process that holds the lock
     lanes: Mapping[str, Counts]
     usage: Sequence[UsageLine]
-    controls: Mapping[str, Control]  #: what a person said of providers, and has not taken back
+    controls: Mapping[str, Control]  #: the pauses and limits in force
     rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))  #: images per minute, by provider
 
     @property
     def is_running(self) -> bool:
-        """Return whether a run is on, or about to begin: who holds the table may still be planning."""
+        """Return whether a run is in progress or about to begin: the holder of the lock may still be planning."""
         if self.holder is None:
             return False
         ended = None if self.run is None else self.run.ended_at
@@ -56,41 +56,38 @@ class Snapshot:
 
 
 def follow(project: Project, name: str | None) -> Iterator[Snapshot]:
-    """Yield how far a batch is, as often as the caller asks; the last one is of a run that is over.
-
-    Raises NotFound where there is no such batch.
-    """
+    """Yield a snapshot as often as the caller asks; the last one shows a run that has ended.  Raises NotFound."""
     seen: deque[tuple[float, Mapping[str, int]]] = deque()
     with open_reader(project) as reader:
         batch = reader.batch(name)
         while True:
             before, batch = batch, reader.batch(name)
-            if batch.id != before.id:  # a run of another one began
+            if batch.id != before.id:  # A run of another batch began.
                 seen.clear()
-            # who holds the lock is asked first: a run that ends in between has written its end by then
+            # The holder is read first: a run that ends in between has recorded its end by then.
             holder = lock.holder(project.db)
             run = next(iter(reader.runs(batch.id)), None)
             lanes = reader.lanes(batch.id)
             rates = _rates(seen, time.monotonic(), {provider: lane.images for provider, lane in lanes.items()})
-            told: Mapping[str, Control] = {}
+            active: Mapping[str, Control] = {}
             with suppress(StoreError):
-                told = controls.standing(project.db)
-            glimpse = Snapshot(
+                active = controls.standing(project.db)
+            snapshot = Snapshot(
                 batch=batch,
                 run=run,
                 holder=holder,
                 lanes=lanes,
                 usage=reader.usage(batch.id),
-                controls=told,
+                controls=active,
                 rates=rates,
             )
-            yield glimpse
-            if not glimpse.is_running:
+            yield snapshot
+            if not snapshot.is_running:
                 return
 
 
 def _rates(seen: deque[tuple[float, Mapping[str, int]]], now: float, images: Mapping[str, int]) -> Mapping[str, float]:
-    """Return images per minute by provider over the window that *seen* spans; nothing yet at the first look."""
+    """Return images per minute by provider over the window of *seen*; nothing at the first look."""
     seen.append((now, images))
     while len(seen) > 2 and now - seen[0][0] > WINDOW:
         seen.popleft()

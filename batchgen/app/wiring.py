@@ -19,7 +19,6 @@ from ..budget import Budgets
 from ..engine.attempts import AttemptRunner
 from ..engine.executor import Executor
 from ..engine.lane import Lane
-from ..engine.local_backend import LocalBackend
 from ..engine.retry import Policy
 from ..engine.runner import Runner
 from ..files import log
@@ -33,7 +32,6 @@ from ..providers.pricing import estimate
 from ..providers.profile import Profile, Retry
 from ..providers.validation import translate
 from ..route import ModelFilter
-from ..store.queries import Scope
 from ..store.reader import Reader
 from ..store.records import Loaded
 from ..store.writer import Writer
@@ -91,10 +89,11 @@ class RunSession:
         runner = self.build_runner(
             batch_id, run_id, profiles, release=lambda id_, done: spool.release(id_, delivered=done)
         )
-        runner.purchases.backend = LocalBackend(self._executor(transport, spool, runner))
+        runner.attempts.backend = self._executor(transport, spool, runner)
         resumed, sent = Resumed(), SentCalls()
-        runner.recovered = partial(self._after_recovery, batch_id, profiles, resumed, started, reload=interrupted)
-        runner.purchases.listeners += [resumed.record, sent.record]
+        runner.on_recovered = partial(self._after_recovery, batch_id, profiles, resumed, started, reload=interrupted)
+        for listener in (resumed.record, sent.record):
+            runner.subscribe(listener)
         self._prepare_folder(profiles)
         stop = Stop(runner, self.options.stop_conditions, utc_now)
         async with transport:
@@ -144,14 +143,14 @@ class RunSession:
             now=now or steady_clock(),
             new_id=lambda: uuid.uuid4().hex,
             spread=spread,
-            say=self.show_message,
+            show_message=self.show_message,
         )
         return Runner(
             batch_id=batch_id,
-            scope=self._scope(batch_id),
+            scope=self.reader.scope(batch_id, self.options.selection, only=self.requeued),
             lanes=self._lanes(profiles, attempts.now()),
             reader=self.reader,
-            purchases=attempts,
+            attempts=attempts,
         )
 
     async def _begin_run(self, batch_id: int, command: str, started: datetime) -> str:
@@ -201,7 +200,7 @@ class RunSession:
             root=self.project.root,
             readers=CapacityLimiter(READERS),
             alarm=runner.halt,
-            arrived=runner.purchases.reservations.answer_arrived,
+            arrived=runner.attempts.reservations.answer_arrived,
             rehearsal=self.project.sandbox,
         )
 
@@ -235,10 +234,6 @@ class RunSession:
         hold = any_holds if self.batch.on_unknown is None else self.batch.on_unknown == "hold"
         return policy_of(retry, "hold" if hold else "retry")
 
-    def _scope(self, batch_id: int) -> Scope | None:
-        """Return which jobs this run may send; None is all of them."""
-        return self.reader.scope(batch_id, self.options.selection, only=self.requeued)
-
     def _lanes(self, profiles: Mapping[str, Profile], now: datetime) -> list[Lane]:
         configured = {
             (name, account): profile.limits.concurrency
@@ -262,7 +257,7 @@ class RunSession:
 
     def _result(self, batch_id: int, runner: Runner, started: datetime, stop_signal: int | None) -> RunResult:
         counts, lanes_ = self.reader.lanes(batch_id), runner.lanes
-        run_id = runner.purchases.run_id
+        run_id = runner.attempts.run_id
         return RunResult(
             run_id=run_id,
             command="",
@@ -280,12 +275,12 @@ class RunSession:
             seconds=(utc_now() - started).total_seconds(),
             signal=stop_signal,
             drained=runner.drained,
-            sent=any(lane.calls or lane.images or lane.failed or lane.doubtful or lane.closed for lane in lanes_),
+            sent=any(lane.calls or lane.images or lane.failed or lane.unknown or lane.closed for lane in lanes_),
             failed=sum(lane.failed for lane in lanes_),
-            doubtful=sum(lane.doubtful for lane in lanes_),
+            doubtful=sum(lane.unknown for lane in lanes_),
             usd=sum(lane.usd for lane in lanes_),
-            budgets=runner.purchases.wallet.budgets,
-            underpriced=tuple(runner.purchases.prices.underpriced.values()),
+            budgets=runner.attempts.wallet.budgets,
+            underpriced=tuple(runner.attempts.prices.underpriced.values()),
             sandbox=self.project.sandbox,
             selected_by=self.options.selected_by,
             fail_on=self.options.fail_on,

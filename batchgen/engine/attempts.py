@@ -1,14 +1,15 @@
-"""One attempt at a job, from the money reserved to the outcome in the ledger: claim, carry out, settle.
+"""Attempts at jobs, from the reserved money to the outcome in the ledger: prepare, claim, execute, settle.
 
-It knows jobs, lanes, a backend and the job table; it knows no HTTP, no SQL and no provider.
+This module knows jobs, lanes, a backend and the job table; it knows neither HTTP nor SQL nor any provider.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 from anyio import CancelScope, to_thread
 
@@ -16,29 +17,35 @@ from ..budget import Budgets, Reservations
 from ..errors import NotFound, StaleClaim, StoreError, UnreadableAnswer
 from ..fault import Cause
 from ..files.output import withdraw
-from ..job import Attempt, Deferred, Delivered, Delivery, Event, Exhausted, Job, Outcome, Settlement, Unknown
+from ..job import Attempt, Delivered, Job, Outcome, Settlement
 from ..learned_prices import PriceMemory
 from ..manifest.filenames import stems
 from ..store.reader import Reader
-from ..store.records import AttemptRecord
+from ..store.records import AttemptRecord, StoredArtifact
 from ..store.writer import Writer
-from ..task import Basis, Charge, Task, Usage
-from .backend import Backend
+from ..task import Artifact, Basis, Charge, Task, Usage
 from .lane import Lane
 from .limits.gate import Gate
-from .output_names import earlier
 from .retry import Policy, judge
 
-#: How long providers that honour idempotency keys remember them, at least (Stripe's 24 hours is the custom).
+#: How long providers that honour idempotency keys remember them, at least (24 hours are usual).
 KEY_LIFE = timedelta(hours=23)
 
-#: Called for every attempt when it opens (None) and when it is settled.
+#: Called for every attempt: with None when it is opened, with its settlement when it ends.
 Listener = Callable[[Lane, "OpenAttempt", Settlement | None], None]
+
+
+class Backend(Protocol):
+    """Carries attempts out, here or elsewhere; idempotent by attempt id, and never repeats a paid call by itself."""
+
+    async def run(self, attempt: Attempt) -> Outcome:
+        """Carry *attempt* out and return its outcome; raise StoreError if the place itself fails (disk full, ...)."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenAttempt:
-    """A job with its attempt, and what is reserved for it."""
+    """An attempt at a job, and the money reserved for it."""
 
     job: Job
     attempt: Attempt
@@ -47,7 +54,7 @@ class OpenAttempt:
 
 @dataclass(kw_only=True, slots=True)
 class AttemptRunner:
-    """The attempts of one run.  Time, ids and chance come in as functions."""
+    """Opens, executes and settles the attempts of one run; time, ids and chance are passed in as functions."""
 
     batch: str
     folder: str  #: absolute output folder
@@ -57,16 +64,16 @@ class AttemptRunner:
     backend: Backend = field(init=False)  #: set before the first attempt
     wallet: Budgets
     estimate: Callable[[Task], Charge]  #: what a call may cost at most
-    translate: Callable[[Task, str], Task]  #: a task in the terms of the provider named
-    release: Callable[[str, bool], None]  #: lets go of an attempt's spool slot; True: its answer is delivered
-    policy: Policy = field(default_factory=Policy)  #: for a provider that the manifest has no more
+    translate: Callable[[Task, str], Task]  #: a task in the terms of another provider
+    release: Callable[[str, bool], None]  #: releases an attempt's spool slot; True: its answer is delivered
+    policy: Policy = field(default_factory=Policy)  #: for a provider that is no longer in the manifest
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     spread: Callable[[], float]  #: chance in [0, 1)
     listeners: list[Listener] = field(default_factory=list)
-    halt: Callable[[Exception], None] = lambda _error: None  #: called when this machine cannot go on
-    say: Callable[[str], None] = lambda _text: None  #: shows the user a message at once
-    unread: UnreadableAnswer | None = field(default=None)  #: an answer that only a later version can read
+    on_failure: Callable[[Exception], None] = lambda _error: None  #: called if this machine cannot continue
+    show_message: Callable[[str], None] = lambda _text: None
+    unreadable: UnreadableAnswer | None = None  #: the first answer that only a later version can read
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
     reservations: Reservations = field(init=False)
 
@@ -79,17 +86,17 @@ class AttemptRunner:
         return self.reservations.why_refused(task, self.estimate(task))
 
     def prepare(self, lane: Lane, job: Job) -> OpenAttempt:
-        """Reserve the money for one attempt at *job* by *lane*, and order it."""
+        """Reserve the money for one attempt at *job* by *lane*."""
         order = self._order(job, self._task(job, lane.provider), self.new_id(), job.claim + 1)
         attempt = replace(order, account=lane.account)
         estimate = self.reservations.reserve(attempt.id, attempt.task, self.estimate(attempt.task))
         return OpenAttempt(job=job, attempt=attempt, estimate=estimate)
 
     async def claim(self, lane: Lane, prepared: OpenAttempt) -> OpenAttempt | None:
-        """Open the attempt before a byte is sent; None where the job is not to be had."""
+        """Open the attempt in the job table before a byte is sent; None if the job can no longer be claimed."""
         attempt, estimate = prepared.attempt, prepared.estimate
         try:
-            # shielded: a claim whose waiter left would be an open attempt that nobody carries out
+            # A claim that is cut off here would leave an open attempt that is never carried out.
             with CancelScope(shield=True):
                 amounts = estimate.usd, estimate.credits
                 claimed = await self.writer.claim(prepared.job, attempt, self.run_id, *amounts, self.now())
@@ -98,64 +105,68 @@ class AttemptRunner:
             self.reservations.settle(attempt.id, lane.provider, estimate, nothing)
             return None
         except StoreError as error:
-            self.halt(error)
+            self.on_failure(error)
             return None
         opened = replace(prepared, job=claimed)
-        self._tell(lane, opened, None)
+        self._notify(lane, opened, None)
         return opened
 
-    async def carry_out(self, lane: Lane, opened: OpenAttempt, sent_at: float) -> Job | None:
-        """Carry a claimed job to its next resting state and return it; None where it has none, or nobody knows."""
-        heard = False
+    async def execute(self, lane: Lane, opened: OpenAttempt, sent_at: float) -> Job | None:
+        """Carry a claimed job to its next state and return it; None if the attempt stays open."""
+        recorded = False
         try:
             outcome = await self.backend.run(opened.attempt)
-            lane.heed(opened.job, outcome, sent_at, self.spread())
-            heard = True
+            lane.record_outcome(opened.job, outcome, sent_at, self.spread())
+            recorded = True
             with CancelScope(shield=True):
                 return await self._settle(lane, opened, outcome)
         except UnreadableAnswer as error:
-            # the others go on; this attempt stays open until a version comes that can read its answer
-            self.unread = self.unread or error
-            lane.unreadable(opened.job, sent_at, str(error))
-            heard = True
+            # Other jobs continue; this attempt stays open until a later version can read its answer.
+            self.unreadable = self.unreadable or error
+            lane.record_unreadable(opened.job, sent_at, str(error))
+            recorded = True
         except (StoreError, OSError) as error:
-            # the attempt stays open, its answer in the spool: the next run finishes it
-            self.halt(error)
+            # The attempt stays open and its answer in the spool: the next run finishes it.
+            self.on_failure(error)
         finally:
             self.reservations.answer_read(opened.attempt.id)
-            if not heard:
+            if not recorded:
                 lane.ended(sent_at)
         return None
 
-    async def finish(self, lane: Lane | None, job: Job, record: AttemptRecord) -> None:
-        """Bring one attempt that an earlier run left open to its end: from the spool, or else as unknown."""
+    async def resume(self, lane: Lane | None, job: Job, record: AttemptRecord) -> None:
+        """Settle an attempt that an earlier run left open: from the spool, or else as unknown."""
         reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
-        asked = lane or Lane(provider=record.provider, policy=self.policy, account_gate=Gate(), account=record.account)
+        own_lane = lane or Lane(
+            provider=record.provider, policy=self.policy, account_gate=Gate(), account=record.account
+        )
         task = self._task(job, record.provider) if lane else self._task_of(job, record)
         fresh = self.now() - record.started_at < KEY_LIFE
-        # a key means something to its account alone, and a lane that takes no such jobs has nothing to send with
-        same = asked.account == record.account and asked.models.matches(record.model)
+        # An idempotency key is known to its account only, and a lane that does not take the model cannot send it.
+        same = own_lane.account == record.account and own_lane.models.matches(record.model)
         order = self._order(job, task, record.id, record.claim)
-        attempt = replace(order, account=asked.account, resumed=True, key_valid=fresh and same)
+        attempt = replace(order, account=own_lane.account, resumed=True, key_valid=fresh and same)
         opened = OpenAttempt(job=job, attempt=attempt, estimate=reserved)
         try:
             outcome = await self.backend.run(attempt)
-            await self._settle(asked, opened, _gone(record.provider, outcome) if lane is None else outcome)
+            await self._settle(
+                own_lane, opened, _without_provider(record.provider, outcome) if lane is None else outcome
+            )
         except UnreadableAnswer as error:
-            self.unread = self.unread or error
-            asked.unreadable(job, None, str(error))
+            self.unreadable = self.unreadable or error
+            own_lane.record_unreadable(job, None, str(error))
         except (StoreError, OSError) as error:
-            self.halt(error)
+            self.on_failure(error)
 
     def _task(self, job: Job, provider: str) -> Task:
         return replace(self.translate(job.task, provider), n=job.wanted - job.delivered)
 
     def _task_of(self, job: Job, record: AttemptRecord) -> Task:
-        """Return the task of a call to a provider that the manifest has no more."""
+        """Return the task of a call to a provider that is no longer in the manifest."""
         return replace(job.task, provider=record.provider, model=record.model, n=job.wanted - job.delivered)
 
     def _order(self, job: Job, task: Task, attempt_id: str, claim: int) -> Attempt:
-        """Return the order for one attempt at what *job* still lacks, which is *task*."""
+        """Return an attempt at *task*: the images that *job* still lacks."""
         return Attempt(
             id=attempt_id,
             job_id=job.id,
@@ -172,10 +183,10 @@ class AttemptRunner:
         )
 
     async def _settle(self, lane: Lane, opened: OpenAttempt, outcome: Outcome) -> Job | None:
-        """Make an outcome durable; only then let go of the spool."""
+        """Commit an outcome, and only then release the spool slot."""
         job, attempt = opened.job, opened.attempt
         usage = outcome.usage or Usage()
-        # before the first await: no other call may go out once the true price shows that the budget is used up
+        # Before the first await: no other call may go out once the true price shows that the budget is used up.
         self.reservations.learn(attempt.task, outcome.charge, usage.images)
         event = judge(
             job,
@@ -187,10 +198,9 @@ class AttemptRunner:
             troubled=lane.breaker.troubled,
             alone=lane.breaker.alone(job.id),
         )
-        lane.rebuys += isinstance(event, Deferred) and event.fault.cause is Cause.UNKNOWN
-        lane.beyond += isinstance(event, Unknown) and lane.policy.why_not_again(job) is None
+        lane.record_rebuy(job, event)
         if isinstance(outcome, Delivered) and attempt.claim > 1:
-            # before it is settled: if this is cut off, the attempt is still open and the next run comes here again
+            # Before it is settled: if this is cut off, the attempt is still open and the next run repeats it.
             await to_thread.run_sync(self._withdraw_earlier, attempt, outcome)
         settlement = Settlement(
             attempt=attempt,
@@ -205,30 +215,30 @@ class AttemptRunner:
         try:
             after = await self.writer.settle(settlement, self.now())
         except StaleClaim:
-            pass  # the user moved the job on while it ran; attempt and ledger are written all the same
+            pass  # The user changed the job's state while it ran; attempt and ledger are written all the same.
         except NotFound as error:
-            # the user deleted it from the job table: other jobs go on, and its answer is kept
-            self.say(str(error))
+            # The user deleted the job from the job table: other jobs continue, and its answer is kept.
+            self.show_message(str(error))
             self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=attempt.resumed)
             await to_thread.run_sync(self.release, attempt.id, False)
             return None
         except StoreError as error:
-            self.halt(error)
+            self.on_failure(error)
             return None
         self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=attempt.resumed)
         await to_thread.run_sync(self.release, attempt.id, isinstance(outcome, Delivered))
-        _count(lane, job, event, outcome)
-        self._tell(lane, opened, settlement)
+        lane.record_settlement(job, settlement)
+        self._notify(lane, opened, settlement)
         return after
 
-    def _tell(self, lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
+    def _notify(self, lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
         for listener in self.listeners:
             listener(lane, opened, settlement)
 
     def _withdraw_earlier(self, attempt: Attempt, outcome: Delivered) -> None:
-        """Put aside what earlier forms of a job left beside its new files, under other names than theirs."""
+        """Move aside the files of earlier versions of a job that its new files do not replace."""
         own = stems(attempt.output, attempt.wanted)
-        for name, file in earlier(attempt, outcome.artifacts, self.reader.files_of(attempt.job_id)):
+        for name, file in _superseded(attempt, outcome.artifacts, self.reader.files_of(attempt.job_id)):
 
             def bare(name: str = name, path: str = file.path) -> bool:
                 return name.rpartition(".")[0] in own or not self.reader.counts_on(path)
@@ -236,21 +246,24 @@ class AttemptRunner:
             withdraw(Path(self.folder), name, file.sha256, file.attempt_id, bare=bare)
 
 
-def _count(lane: Lane, job: Job, event: Event, outcome: Outcome) -> None:
-    if isinstance(outcome, Delivered):
-        lane.images += len(outcome.artifacts)
-        lane.done += isinstance(event, Delivery)
-        stands_in = job.route is None or not job.route.any_order
-        if isinstance(event, Delivery) and job.task.provider != lane.provider and stands_in:
-            lane.stood_in[job.task.provider] += 1
-    lane.usd += outcome.charge.usd or 0
-    lane.credits += outcome.charge.credits or 0
-    lane.failed += isinstance(event, Exhausted)
-    lane.doubtful += isinstance(event, Unknown)
+def _superseded(
+    attempt: Attempt, artifacts: Sequence[Artifact], known: Sequence[StoredArtifact]
+) -> Iterator[tuple[str, StoredArtifact]]:
+    """Yield the files of earlier versions of a job in the output folder, each with its name there.
+
+    *artifacts* are the files just published, *known* all files of the job in the job table.
+    """
+    first = artifacts[0]
+    # Paths are relative to the working folder, names to the output folder: one file's path and name give the prefix.
+    prefix = first.path.removesuffix(attempt.file_name(first.ordinal, first.path.rpartition(".")[2]))
+    current = {file.path for file in artifacts} | {file.path for file in known if file.superseded_at is None}
+    for file in known:
+        if file.path not in current and file.path.startswith(prefix):
+            yield file.path.removeprefix(prefix), file
 
 
-def _gone(provider: str, outcome: Outcome) -> Outcome:
-    """Return *outcome* with a word about its provider, where the outcome of the call is unknown."""
+def _without_provider(provider: str, outcome: Outcome) -> Outcome:
+    """Return *outcome*; if it is unknown, its message says that the provider is no longer in the manifest."""
     if isinstance(outcome, Delivered) or outcome.fault.cause is not Cause.UNKNOWN:
         return outcome
     message = f"{outcome.fault.message}, and {provider} is no longer in the manifest"

@@ -103,7 +103,7 @@ class Breaker:
         """Return whether the last denial was one of *job* alone: the provider takes others."""
         return self._own == job
 
-    def heed(
+    def record(
         self,
         job: Job,
         outcome: Outcome,

@@ -1,4 +1,4 @@
-"""How an error that ends a run is reported: one sentence for the user, and for a bug its place in the log."""
+"""Reports an error that ends a run: one message for the user, and for a bug its place in the log."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ..errors import BatchgenError, StoreError
 from ..files import log
 
 
-def explained(error: Exception) -> BatchgenError:
-    """Return an error as one sentence for the user: planned ones bring theirs along, a bug gets one here."""
+def as_batchgen_error(error: Exception) -> BatchgenError:
+    """Return *error* with a message for the user; for a bug the message is written here."""
     if isinstance(error, ExceptionGroup):
-        return explained(error.exceptions[0])
+        return as_batchgen_error(error.exceptions[0])
     if isinstance(error, BatchgenError):
         return error
     if isinstance(error, OSError):

@@ -32,7 +32,6 @@ from ..providers.ratelimit_headers import read_rate_limit
 from ..providers.validation import deadline
 from ..task import NOTHING, UNPRICED, Artifact, Charge, Picture, Task, Usage
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
-from .output_names import file_name
 
 #: How often one purchase is asked for, where the provider charges an idempotency key once.
 KEYED_TRIES = 3
@@ -51,7 +50,7 @@ class Executor:
     arrived: Callable[[str], None] = lambda _id: None  #: called for every paid answer, before it is read
     rehearsal: bool = False  #: what is delivered is simulated, and its sidecars say so
 
-    async def perform(self, attempt: Attempt) -> Outcome:
+    async def run(self, attempt: Attempt) -> Outcome:
         """Carry *attempt* out, once, and return what came of it.
 
         Raises StoreError where this machine cannot keep or publish the answer; all else is in the outcome.
@@ -88,7 +87,7 @@ class Executor:
         step: Call | Delivered = _begin(talk, request)
         if attempt.resumed:
             try:
-                step = await self._in_thread(partial(self._go_on, talk, kept))
+                step = await self._in_thread(partial(self._read_stored, talk, kept))
             except ProviderError as error:
                 if error.fault.cause is not Cause.UNKNOWN or not (_keyed(request) and attempt.key_valid):
                     raise
@@ -111,7 +110,7 @@ class Executor:
                     head = await line.fetch(call.url, scratch, call.patience)
                 except ProviderError as error:
                     # the dialect knows what the answer cost, and whether other images of it are whole
-                    return await self._in_thread(partial(self._hear, talk, error))
+                    return await self._in_thread(partial(self._feed, talk, error))
                 return await self._in_thread(partial(self._read, talk, head, scratch))
         with await to_thread.run_sync(self._slot, talk) as slot:
             talk.sent = True
@@ -171,15 +170,15 @@ class Executor:
 
     def _read(self, talk: _Exchange, head: ResponseHead, sink: Slot | Scratch) -> Call | Delivered:
         body = decompressed(sink.body(), head.headers)
-        return self._hear(talk, Reply(status=head.status, headers=head.headers, body=body, broken=head.broken))
+        return self._feed(talk, Reply(status=head.status, headers=head.headers, body=body, broken=head.broken))
 
-    def _go_on(self, talk: _Exchange, kept: StoredAnswer | None) -> Call | Delivered:
+    def _read_stored(self, talk: _Exchange, kept: StoredAnswer | None) -> Call | Delivered:
         """Go on from what an earlier run kept of the answer."""
         reply = _kept_reply(kept)
         talk.head, talk.status = ResponseHead(status=reply.status, headers=reply.headers), reply.status
-        return self._hear(talk, reply)
+        return self._feed(talk, reply)
 
-    def _hear(self, talk: _Exchange, news: Reply | ProviderError) -> Call | Delivered:
+    def _feed(self, talk: _Exchange, news: Reply | ProviderError) -> Call | Delivered:
         """Pass on to the dialect what came, or what went wrong; publish its pictures once it has them all."""
         try:
             return talk.conversation.send(news) if isinstance(news, Reply) else talk.conversation.throw(news)
@@ -218,13 +217,13 @@ class Executor:
         """Keep a picture that cannot be decoded here in the output folder; return *error* with its name."""
         if not isinstance(error, UnknownFormatError):
             return error
-        name = file_name(attempt, ordinal, error.extension)
+        name = attempt.file_name(ordinal, error.extension)
         publish(Path(attempt.folder), name, picture.data)
         return UnknownFormatError(f"{error}; it is kept as {Path(attempt.folder, name)}", error.extension)
 
     def _publish(self, attempt: Attempt, found: _Found, ordinal: int, usage: Usage, cost: Charge) -> Artifact:
         picture, facts = found.picture, found.facts
-        name = file_name(attempt, ordinal, facts.extension)
+        name = attempt.file_name(ordinal, facts.extension)
         folder = Path(attempt.folder)
         file = folder / name
         artifact = Artifact(

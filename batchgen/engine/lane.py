@@ -1,4 +1,7 @@
-"""One account's row of workers, so that a slow one never holds up the rest.  State in memory, for one run."""
+"""Lane of one account: its limits, its circuit breaker and what it did in this run.
+
+Each account has a lane of its own, so that a slow or broken one never holds up the others.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,21 @@ from dataclasses import dataclass, field
 from anyio import CancelScope, Event, move_on_after
 
 from ..fault import Cause, Charged, Fault
-from ..job import Delivered, Job, Outcome
+from ..job import (
+    Deferred,
+    Delivered,
+    Delivery,
+    Exhausted,
+    Incomplete,
+    Job,
+    Outcome,
+    PartialDelivery,
+    Settlement,
+    Unknown,
+)
+from ..job import (
+    Event as JobEvent,
+)
 from ..route import ALL, ModelFilter
 from .breaker import Breaker, Closure
 from .limits.gate import Gate
@@ -19,13 +36,13 @@ from .retry import Policy
 
 __all__ = ["Closure", "Lane"]
 
-#: Seconds that a used-up quota must still last for others to take over; a limit per minute is no quota.
+#: Seconds that a used-up quota must still last before other providers take its jobs: a limit per minute is shorter.
 QUOTA_WAIT = 60.0
 
 
 @dataclass(kw_only=True, slots=True)
 class Lane:
-    """One account's lane at a provider, or that of some of its models: how wide, how patient, how it is doing."""
+    """Lane of one account at a provider, or of some of its models: its limits, its health and its counters."""
 
     provider: str
     policy: Policy
@@ -36,24 +53,24 @@ class Lane:
     models: ModelFilter = ALL
     breaker: Breaker = field(init=False)
     in_flight: int = 0
+    calls: int = 0  #: that went out in this run
     images: int = 0  #: delivered by this run
-    done: int = 0
-    failed: int = 0
-    doubtful: int = 0
-    stood_in: Counter[str] = field(default_factory=Counter)  #: jobs that it did for others, by their provider
+    done: int = 0  #: jobs
+    failed: int = 0  #: jobs
+    unknown: int = 0  #: jobs
+    failed_over: Counter[str] = field(default_factory=Counter)  #: jobs done for other providers, by provider
     usd: int = 0  #: nano-USD that this run is known to have spent
     credits: int = 0  #: milli-credits
+    rebuys: int = 0  #: unknown jobs that this run bought again
+    rebuys_refused: int = 0  #: unknown jobs that were not bought again, because so many had been
     closed: Closure | None = None
-    held: bool = False  #: a person paused it
+    paused: bool = False  #: by the user
     fault: Fault | None = None  #: what closed or paused it
     denied: dict[str, Fault] = field(default_factory=dict)  #: models that the account may not use, by name
-    calls: int = 0  #: that went out in this run
     waits: str = ""  #: what it waits for, where nothing is wrong: "pace", "a retry", ...
-    rebuys: int = 0  #: jobs that this run bought again without knowing whether they had been bought
-    beyond: int = 0  #: jobs in doubt that were not bought again, because so many had been
     has_turn: bool = False  #: even spacing lets the next request go
     changed: Event = field(default_factory=Event)
-    _rests: set[CancelScope] = field(default_factory=set)
+    _waits: set[CancelScope] = field(default_factory=set)
     _permitted: ModelFilter | None = None  #: the models before the first was denied
 
     def __post_init__(self) -> None:
@@ -61,7 +78,7 @@ class Lane:
 
     @property
     def name(self) -> str:
-        """Return what tells this lane from all others: "openai", "openai/images", "openai@SECOND_KEY"."""
+        """Return the unique name of the lane: "openai", "openai/images", "openai@SECOND_KEY"."""
         group = f"/{self.group}" if self.group else ""
         return f"{self.provider}{group}" + (f"@{self.account}" if self.account else "")
 
@@ -82,30 +99,30 @@ class Lane:
 
     @property
     def full(self) -> bool:
-        """Return whether no more calls may go out before one comes back."""
+        """Return whether a call has to come back before another may go out."""
         return self.in_flight >= 1 if self.breaker.probing else any(gate.full for gate in self.gates)
 
     @property
     def pause_left(self) -> float:
-        """Return the seconds until nothing is in the way but pace."""
+        """Return the seconds until the pause ends that is in force; 0 if none is."""
         return max(gate.pause_left for gate in self.gates)
 
     @property
     def paced(self) -> bool:
-        """Return whether a rate is to be kept to."""
+        """Return whether any rate is configured or was learned."""
         return any(gate.paced for gate in self.gates)
 
     @property
     def may_rebuy(self) -> bool:
-        """Return whether a job in doubt may be bought again: at most as many a run as one crash leaves in doubt.
+        """Return whether an unknown job may be bought again: at most as many a run as one crash leaves unknown.
 
-        Those that a crash did leave in doubt are among them.
+        Those that a crash did leave unknown are among them.
         """
         return self.policy.buy_again and self.rebuys < self.width
 
     def out_of_order(self, seconds: float) -> bool:
-        """Return whether others may take its jobs: closed, or it has not taken, or will not take, any for *seconds*."""
-        if self.closed is not None or self.held or self.pause_left > seconds:
+        """Return whether other providers may take its jobs: it is closed, or takes no calls for *seconds*."""
+        if self.closed is not None or self.paused or self.pause_left > seconds:
             return True
         if max(gate.quota_wait for gate in self.gates) > max(seconds, QUOTA_WAIT):
             return True
@@ -125,43 +142,67 @@ class Lane:
             self.has_turn = True
 
     def sent(self, images: int) -> float:
-        """Count a request that goes now; return the moment, which ``heed`` and ``ended`` want back."""
+        """Count a request that goes now; return the moment, which ``record_outcome`` and ``ended`` want back."""
         self.has_turn = False
         self.in_flight += 1
         self.calls += 1
         moments = [gate.sent(images) for gate in self.gates]
         return moments[-1]
 
-    def heed(self, job: Job, outcome: Outcome, sent_at: float, spread: float) -> None:
-        """Take from an outcome what concerns the whole lane: pause, close, or carry on."""
-        self._pass_on(outcome, sent_at)
+    def record_outcome(self, job: Job, outcome: Outcome, sent_at: float, spread: float) -> None:
+        """Record how a call ended; it may pause or close the lane."""
+        self._release(outcome, sent_at)
         fault = None if isinstance(outcome, Delivered) else outcome.fault
-        inner = self.inner_gate
-        verdict = self.breaker.heed(job, outcome, inner.clock(), spread, paused=self.pause_left > 0, sent_at=sent_at)
+        gate = self.inner_gate
+        verdict = self.breaker.record(job, outcome, gate.clock(), spread, paused=self.pause_left > 0, sent_at=sent_at)
         if verdict.close is not None:
             self.close(verdict.close, verdict.why or fault)
         if verdict.model is not None and fault is not None:
             self.deny(verdict.model, fault)
-        adapts = inner.controller is not None and fault is not None and fault.cause is Cause.THROTTLED
-        if verdict.pause is not None and not adapts:
-            inner.pause(verdict.pause)
+        # The controller already waits as long as the provider asks.
+        waits_already = gate.controller is not None and fault is not None and fault.cause is Cause.THROTTLED
+        if verdict.pause is not None and not waits_already:
+            gate.pause(verdict.pause)
         if self.closed is None:
             self.fault = fault if self.breaker.since is not None else None
 
+    def record_rebuy(self, job: Job, event: JobEvent) -> None:
+        """Count an unknown job that is bought again, or that is not because the lane has bought enough again."""
+        if isinstance(event, Deferred) and event.fault.cause is Cause.UNKNOWN:
+            self.rebuys += 1
+        if isinstance(event, Unknown) and self.policy.why_not_again(job) is None:
+            self.rebuys_refused += 1
+
+    def record_settlement(self, job: Job, settlement: Settlement) -> None:
+        """Count what an attempt at *job*, once it is in the ledger, brought and cost."""
+        event = settlement.event
+        self.usd += settlement.charge.usd or 0
+        self.credits += settlement.charge.credits or 0
+        if isinstance(event, Delivery | PartialDelivery | Incomplete):
+            self.images += len(event.outcome.artifacts)
+        if isinstance(event, Exhausted):
+            self.failed += 1
+        if isinstance(event, Unknown):
+            self.unknown += 1
+        if isinstance(event, Delivery):
+            self.done += 1
+            if job.task.provider != self.provider and not (job.route and job.route.any_order):
+                self.failed_over[job.task.provider] += 1
+
     def ended(self, sent_at: float) -> None:
-        """Take note of a call without an outcome: cut off, or failed on this machine."""
+        """Record a call without an outcome: cut off, or failed on this machine."""
         self.in_flight -= 1
         for gate in self.gates:
             gate.answered(sent_at)
 
-    def unreadable(self, job: Job, sent_at: float | None, words: str = "the answer could not be read") -> None:
-        """Take note of a call for *job* whose answer was paid for and cannot be read; *words* say why.
+    def record_unreadable(self, job: Job, sent_at: float | None, message: str = "the answer could not be read") -> None:
+        """Record a call for *job* whose answer was paid for and cannot be read.
 
         *sent_at* None: an earlier run sent it.
         """
         if sent_at is not None:
             self.ended(sent_at)
-        fault = Fault(cause=Cause.SPOILED, message=words, charged=Charged.YES)
+        fault = Fault(cause=Cause.SPOILED, message=message, charged=Charged.YES)
         verdict = self.breaker.unreadable(
             job, fault, self.inner_gate.clock(), -math.inf if sent_at is None else sent_at
         )
@@ -173,53 +214,53 @@ class Lane:
         self.denied.setdefault(model, fault)
         self._permitted = self._permitted or self.models
         self.models = self.models.without(model)
-        self.stir()
+        self.notify()
 
     def close(self, why: Closure, fault: Fault | None = None) -> None:
-        """Take no more jobs in this run; what is in flight goes on."""
+        """Take no more jobs in this run; calls in flight end as usual."""
         if self.closed is None:
             self.closed, self.fault = why, fault
-        self.wake()
+        self.interrupt()
 
     def reopen(self) -> None:
-        """Take jobs again: a person has seen to what closed it."""
+        """Take jobs again: the user has fixed what closed the lane."""
         self.closed = self.fault = None
         self.denied, self.models, self._permitted = {}, self._permitted or self.models, None
         self.breaker = Breaker(policy=self.policy)
 
-    def stir(self) -> None:
-        """Tell the lane that something changed."""
+    def notify(self) -> None:
+        """Wake the lane because something changed."""
         self.changed.set()
         self.changed = Event()
 
-    def wake(self) -> None:
+    def interrupt(self) -> None:
         """End every wait of the lane at once."""
-        for scope in tuple(self._rests):
+        for scope in tuple(self._waits):
             scope.cancel()
-        self.stir()
+        self.notify()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Let ``wake`` end what is waited for inside."""
+        """Let ``interrupt`` end the waits inside."""
         with CancelScope() as scope:
-            self._rests.add(scope)
+            self._waits.add(scope)
             try:
                 yield
             finally:
-                self._rests.discard(scope)
+                self._waits.discard(scope)
 
-    async def rest(self, seconds: float | None, since: Event | None = None) -> None:
-        """Wait until something changes (*since* then, if given), at most *seconds*."""
+    async def wait_for_change(self, seconds: float | None, since: Event | None = None) -> None:
+        """Wait until something changes, or has changed since the event *since*; at most *seconds*."""
         changed = since or self.changed
         with self.interruptible(), move_on_after(seconds):
             await changed.wait()
 
-    def _pass_on(self, outcome: Outcome, sent_at: float) -> None:
-        """Tell the gates how a call ended: refused for its limit by the innermost, which is the one that it met."""
+    def _release(self, outcome: Outcome, sent_at: float) -> None:
+        """Release the call's places at the gates; a refusal because of a limit came from the inner gate."""
         self.in_flight -= 1
-        *outer, inner = self.gates
-        for gate in outer:
-            gate.answered(sent_at)
+        inner = self.inner_gate
+        if inner is not self.account_gate:
+            self.account_gate.answered(sent_at)
         if isinstance(outcome, Delivered):
             inner.answered(sent_at, outcome.limit)
         elif outcome.fault.cause is Cause.THROTTLED:

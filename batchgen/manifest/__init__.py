@@ -1,6 +1,7 @@
 """The manifest: a YAML file to a checked and expanded Batch.
 
-``load`` is the way in; ``read`` to ``assemble`` are its steps, each in a module of its own.
+``load`` reads, validates and expands one; its steps are the modules ``yaml_reader``, ``include``, ``validate``,
+``expand``, ``render`` and ``builder``.
 """
 
 from .batch import Batch, PlannedJob

@@ -1,4 +1,4 @@
-"""What a manifest becomes: the jobs of one batch, ready for the job table.  Values; no I/O."""
+"""A manifest once it is read: the jobs of one batch, ready for the job database.  Pure values."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from .overrides import Overlay
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Recipe:
-    """All that is asked for but the prompt.  Jobs by the hundred thousand share a few of them."""
+    """All that a job asks for except its prompt.  A hundred thousand jobs share a few recipes."""
 
     task: Task  #: with the provider chosen, the canonical model and an empty prompt
     tags: tuple[str, ...] = ()
     priority: int = 0
     sidecar: bool = True
-    wanted: int = 1  #: images in all; ``names.stems`` says which files they become
-    route: Route | None = None  #: who else may do it; changes nothing about what is asked for
-    without: tuple[tuple[str, str], ...] = ()  #: who was named and cannot do it, each with its reason
+    wanted: int = 1  #: number of images; ``filenames.stems`` names their files
+    route: Route | None = None  #: fallback providers; they change nothing about what is asked for
+    without: tuple[tuple[str, str], ...] = ()  #: providers that were named but cannot do it, each with its reason
     stamp: Stamp = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stamp", Stamp.of(self.task))
 
     def fingerprint(self, prompt: str) -> str:
-        """Return what decides whether a job of this recipe is redone."""
+        """Return the fingerprint of a job with this recipe; where it changes, the job is redone."""
         return f"{CURRENT}:{self.stamp.hexdigest(prompt)}"
 
 
@@ -48,17 +48,17 @@ class PlannedJob(NamedTuple):
 
     @classmethod
     def of(cls, key: str, task: Task, output: str | None = None, **facts: object) -> PlannedJob:
-        """Return a job with a recipe of its own; *facts* are the recipe's."""
+        """Return a job with its own recipe; *facts* are fields of the recipe."""
         recipe = Recipe(task=replace(task, prompt=""), **facts)  # type: ignore[arg-type]
         return cls(key, task.prompt, recipe.fingerprint(task.prompt), key if output is None else output, recipe)
 
     @property
     def task(self) -> Task:
-        """Return what is asked for."""
+        """Return the task, with its prompt."""
         return replace(self.recipe.task, prompt=self.prompt)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for ``plan --json``."""
+        """Return the job as ``plan --json`` prints it."""
         task, route = self.recipe.task, self.recipe.route
         return {
             "id": self.key,
@@ -75,25 +75,11 @@ class PlannedJob(NamedTuple):
 
 
 class Jobs(Protocol):
-    """The jobs of a manifest in order; may be gone through again and again, and is made anew each time."""
+    """The jobs of a manifest in order; they can be iterated more than once."""
 
     def __iter__(self) -> Iterator[PlannedJob]: ...
 
     def __len__(self) -> int: ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stated:
-    """Who stated the limits of a provider when the manifest was read."""
-
-    manifest: frozenset[str] = frozenset()  #: the keys that the manifest states
-    typed: frozenset[str] = frozenset()  #: the keys that were typed for this run
-    project: Mapping[str, Any] = field(default_factory=dict)  #: what ``batchgen.yaml`` said
-
-    @property
-    def settled(self) -> frozenset[str]:
-        """Return the keys that an edit of ``batchgen.yaml`` does not reach."""
-        return self.manifest | self.typed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,21 +91,19 @@ class Batch:
     folder: Path  #: absolute output folder
     jobs: Jobs
     profiles: Mapping[str, Profile]  #: every provider configured or named; ``retry`` and ``on_unknown`` merged in
-    limits: Mapping[str, Stated] = field(default_factory=dict)  #: by provider, where anybody stated some
     budget: tuple[BudgetLimit, ...] = ()  #: of this batch, of one day of it, of single providers
-    retry: Retry | None = None  #: as stated at the top of the manifest
-    on_unknown: Literal["retry", "hold"] | None = None  #: as stated at the top of the manifest
-    confirm_above: int | None = None  #: nano-USD above which a person at a terminal is asked; None: 1 USD
+    retry: Retry | None = None  #: as written at the top of the manifest
+    on_unknown: Literal["retry", "hold"] | None = None  #: as written at the top of the manifest
+    confirm_above: int | None = None  #: nano-USD above which a run at a terminal asks; None: 1 USD
     warnings: tuple[Problem, ...] = ()
-    overlay: Overlay = field(default_factory=Overlay)  #: what was typed for one run; it is in all the above already
+    overlay: Overlay = field(default_factory=Overlay)  #: options typed for one run; already applied to the fields above
 
     def under(self, overlay: Overlay) -> Batch:
-        """Return this with *overlay* over it; raise UsageError where that names a provider that this has not."""
+        """Return the batch with *overlay* applied; raise UsageError where that names a provider it does not have."""
         overlay.require(self.profiles)
         return replace(
             self,
             profiles={name: overlay.over(profile) for name, profile in self.profiles.items()},
-            limits={name: replace(said, typed=frozenset(overlay.limits(name))) for name, said in self.limits.items()},
             folder=overlay.folder or self.folder,
             overlay=overlay,
         )

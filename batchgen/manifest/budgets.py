@@ -1,4 +1,4 @@
-"""The manifest's budget as caps.  A decision: pure."""
+"""Limits of the manifest's budget.  Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..money import milli_credits, nano_usd
 from .locations import Path, Places, Problems
 from .model import Amounts, BudgetSpec
 
-#: Scopes that ``BudgetLimit`` of a manifest have; a provider's has its name.
+#: Scopes of a manifest's limits; the scope of a provider's limit names the provider.
 BATCH, DAY = "this batch", "today"
 
 
 def caps(budget: BudgetSpec, known: list[str], places: Places, problems: Problems) -> tuple[BudgetLimit, ...]:
-    """Return what *budget* caps; names that no provider has become *problems*."""
+    """Return the limits that *budget* sets; names of unknown providers become *problems*."""
     found = [
         _amounts(BATCH, budget, _credits(budget.credits, ("budget", "credits"), known, places, problems), budget),
         _amounts(DAY, budget.per_day, _credits(budget.per_day.credits, _DAY_CREDITS, known, places, problems), budget),

@@ -1,6 +1,6 @@
-"""A job of the manifest to rows of variables: lists times zipped lists times matrix times repeat.
+"""Rows of a job: its lists times its zip times its matrix times its repeats.
 
-A decision but for the lists, which ``lists`` reads.  Rows stream: a list of a million is never held.
+Rows are streamed: a list of a million is never held.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from .lists import BadList, Listing, Pick, aliases, listing
 from .locations import Origin, Path, Problems
 from .model import PARAMETERS, From, JobSpec, Matrix
 
-#: A matrix of more combinations is a mistake; a list of rows may be as long as it likes.
+#: A matrix with more combinations is a mistake; a list may have any number of rows.
 MAX_COMBINATIONS = 100_000
 
-#: Variables that every template may name; a list's own columns of that name go before.
+#: Variables that every template may name; a column of the same name takes precedence.
 BUILT_IN = ("name", "row", "repeat")
 
 Values = dict[str, Any]
@@ -29,24 +29,19 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One job as it is written: parameters, and what multiplies them."""
+    """One job as it is written: its parameters, and the lists and variables that multiply it."""
 
     part: ManifestPart
     path: Path  #: ("jobs", 3), or ("prompts",)
-    own: Mapping[str, Any]  #: parameters that the job itself sets; None takes a default away
+    own: Mapping[str, Any]  #: parameters that the job itself sets; None removes a default
     vars: Mapping[str, Any]
     axes: Mapping[str, Sequence[Any]]
-    combinations: tuple[Values, ...]  #: of zip and matrix; one empty mapping where there are none
+    combinations: tuple[Values, ...]  #: of zip and matrix; one empty mapping if there are none
     lists: tuple[Listing, ...] = ()
     repeat: int = 1
 
-    @property
-    def plain(self) -> bool:
-        """Return whether it is one row without a variable of its own."""
-        return not (self.lists or self.axes or self.vars) and self.repeat == 1 and self.combinations == ({},)
-
     def origin(self, name: str | None = None) -> Origin:
-        """Return where a parameter was written: in the job, its matrix, the defaults, or nowhere (the job)."""
+        """Return where a parameter was written: in the job, its matrix or the defaults; the job itself if nowhere."""
         here = Origin(self.part.places, self.path)
         if name is None:
             return here
@@ -63,24 +58,24 @@ class Row(NamedTuple):
     """The variables of one job, and where they come from."""
 
     values: Values
-    listing: Listing | None  #: the list, where there is one
+    listing: Listing | None  #: the list, if any
     line: int  #: of the list
     combination: Values
     repeat: int
 
     @property
     def suffix(self) -> str:
-        """Return what tells this job's id from those of the same row: its combination, and which repeat it is."""
-        told = {} if "id" in self.combination else self.combination
-        words = [slug(value) for value in told.values() if not isinstance(value, (list, dict))]
+        """Return what distinguishes this id from others of the same row: combination and number of the repeat."""
+        values = () if "id" in self.combination else self.combination.values()
+        words = [slug(value) for value in values if not isinstance(value, (list, dict))]
         again = f"r{self.repeat}" if self.repeat > 1 else ""
         return "".join(f"-{word}" for word in (*words, again) if word)
 
 
 def entries(part: ManifestPart, problems: Problems, warnings: Problems, leave_out: FilePath) -> Iterator[Entry]:
-    """Yield the jobs and prompts of one file in its order, as far as they can be checked further.
+    """Yield the jobs and prompts of one file in order, except those that cannot be checked further.
 
-    *leave_out* is the batch's output folder: what it makes never becomes a source.
+    *leave_out* is the batch's output folder, whose images never become sources.
     """
     checked = part.checked
     if ("defaults",) in checked.broken:
@@ -138,16 +133,16 @@ def _combinations(
     if job.zip:
         lengths = {name: len(values) for name, values in job.zip.items()}
         if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-            raise _Wrong(here.inside("zip").problem("zip", f"lists side by side must be equally long: {told}"))
+            described = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+            raise _Wrong(here.inside("zip").problem("zip", f"lists must be equally long: {described}"))
         zipped = [dict(zip(job.zip, values, strict=True)) for values in zip(*job.zip.values(), strict=True)]
     if job.matrix is None:
         return dict(job.zip), tuple(zipped)
     axes = job.matrix.axes
     where = here.inside("matrix")
-    both = set(axes) & set(job.zip)
-    if both:
-        raise _Wrong(where.problem("twice", f"{min(both)!r} stands under matrix and under zip"))
+    shared = set(axes) & set(job.zip)
+    if shared:
+        raise _Wrong(where.problem("twice", f"{min(shared)!r} is under matrix and under zip"))
     size = len(zipped) * (math.prod(len(values) for values in axes.values()) + len(job.matrix.include)) * job.repeat
     if size > MAX_COMBINATIONS:
         message = f"{size:,} combinations; at most {MAX_COMBINATIONS:,} are made from one job"
@@ -157,12 +152,12 @@ def _combinations(
 
 
 def _grid(matrix: Matrix, where: Origin, warnings: Problems) -> list[Values]:
-    """Return the points of the matrix: the product of its axes, less what is excluded, and what is included."""
+    """Return the points of the matrix: the product of its axes, without the excluded and with the included ones."""
     axes = matrix.axes
     for number, rule in enumerate(matrix.exclude):
         unknown = [name for name in rule if name not in axes]
         if unknown or not rule:
-            message = f"the matrix has no {unknown[0]!r}" if unknown else "is empty: it would leave everything out"
+            message = f"the matrix has no {unknown[0]!r}" if unknown else "is empty: it would exclude everything"
             raise _Wrong(where.inside("exclude", number).problem("exclude", message))
     product = (
         [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())] if axes else []
@@ -171,7 +166,7 @@ def _grid(matrix: Matrix, where: Origin, warnings: Problems) -> list[Values]:
         if not any(_has(point, rule) for point in product):
             hint = 'look at the spelling; 1 and "1" are two values'
             warnings.add(
-                where.inside("exclude", number).problem("no_match", "leaves nothing out: none is like it", hint)
+                where.inside("exclude", number).problem("no_match", "excludes nothing: no combination matches", hint)
             )
     grid = [point for point in product if not any(_has(point, rule) for rule in matrix.exclude)]
     grid += [dict(extra) for extra in matrix.include]
@@ -187,7 +182,7 @@ def _has(point: Values, rule: Values) -> bool:
 def _lists(
     part: ManifestPart, path: Path, sources: Sequence[From], problems: Problems, leave_out: FilePath
 ) -> tuple[Listing, ...] | None:
-    """Return the lists that *sources* name; None where one cannot be used, which is reported."""
+    """Return the lists of *sources*; None where one cannot be used, which is reported."""
     found = []
     here = part.origin(*path) if path[0] == "prompts" else part.origin(*path, "from")
     for source in sources:
@@ -207,9 +202,9 @@ def _lists(
 
 
 def rows(entry: Entry, scope: Mapping[str, Any], report: Callable[..., None]) -> Iterator[Row]:
-    """Yield the rows of *entry*; *scope* holds the variables that all of them share.
+    """Yield the rows of *entry*; *scope* is the variables that all of them share.
 
-    *report* takes a bad row of a list: listing, line, column, code, message, hint.
+    *report* is called for each bad row of a list, with listing, line, column, code, message and hint.
     """
     base = {**scope, "repeat": 1, **entry.vars}
     number = 0
@@ -222,8 +217,8 @@ def rows(entry: Entry, scope: Mapping[str, Any], report: Callable[..., None]) ->
                 continue
             for combination in entry.combinations:
                 for repeat in range(1, entry.repeat + 1):
-                    found = {**base, "row": number, "repeat": repeat, **values, **combination}
-                    yield Row(found, source, line, combination, repeat)
+                    row_values = {**base, "row": number, "repeat": repeat, **values, **combination}
+                    yield Row(row_values, source, line, combination, repeat)
 
 
 _ONE_EMPTY_ROW: tuple[tuple[int, Values], ...] = ((0, {}),)
@@ -232,28 +227,23 @@ _ONE_EMPTY_ROW: tuple[tuple[int, Values], ...] = ((0, {}),)
 def _read(source: Listing | None, report: Callable[..., None]) -> Iterator[tuple[int, Values]]:
     if source is None:
         return iter(_ONE_EMPTY_ROW)
-    found: Iterator[tuple[int, Values]] = source.rows(lambda *told: report(source, *told))
-    return found
+    numbered: Iterator[tuple[int, Values]] = source.rows(lambda *problem: report(source, *problem))
+    return numbered
 
 
 def variables(entry: Entry) -> frozenset[str] | None:
-    """Return every variable that a row of *entry* has; None where that differs from row to row."""
-    found = {*BUILT_IN, *entry.part.vars, *entry.vars}
-    found.update(*entry.combinations)
-    for one in entry.lists:
-        if one.columns is None:
+    """Return the variables of every row of *entry*; None where they differ from row to row."""
+    names = {*BUILT_IN, *entry.part.vars, *entry.vars}
+    names.update(*entry.combinations)
+    for source in entry.lists:
+        if source.columns is None:
             return None
-        found.update(one.columns, (alias for alias, _ in aliases(one.columns)))
-    return frozenset(found)
-
-
-def settable(entry: Entry) -> frozenset[str]:
-    """Return the parameters that a variable of the same name sets: those that the job does not set itself."""
-    return PARAMETERS - entry.own.keys()
+        names.update(source.columns, (alias for alias, _ in aliases(source.columns)))
+    return frozenset(names)
 
 
 def portions(n: int, per_request: int | None) -> tuple[int, ...]:
-    """Return how many images each request asks for: single ones, or up to *per_request* in one."""
+    """Return how many images each request asks for: one, or up to *per_request*."""
     size = per_request or 1
     full, rest = divmod(n, size)
     return (size,) * full + ((rest,) if rest else ())

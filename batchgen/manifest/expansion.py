@@ -9,13 +9,14 @@ from datetime import date
 from pathlib import Path
 
 from ..errors import ManifestError, suggest
-from . import expand, lint
+from . import expand
 from .batch import PlannedJob
 from .builder import JobBuilder, Naming
 from .duplicates import DuplicateCheck
 from .expand import Entry
 from .filenames import FILE_FIELDS
 from .include import ManifestPart
+from .lint import ListCheck
 from .lists import BadList, Listing
 from .locations import EnoughError, Problems
 from .model import PARAMETERS
@@ -111,7 +112,7 @@ class Expansion:
     ) -> Iterator[PlannedJob]:
         entry = template.entry
         common = {name: variable.value for name, variable in entry.part.vars.items() if name not in PARAMETERS}
-        watch = lint.of(template)
+        check = ListCheck(template) if entry.lists else None
 
         def report(listing: Listing, line: int, column: int, code: str, message: str, hint: str) -> None:  # noqa: PLR0917
             problem = entry.origin().problem(code, message, hint)
@@ -119,13 +120,13 @@ class Expansion:
 
         try:
             for row in expand.rows(entry, {"name": self._naming.batch, **common}, report):
-                if watch is not None:
-                    watch.see(row)
+                if check is not None:
+                    check.add(row)
                 job = template.render(row, problems)
                 if job is not None:
                     yield from builder.jobs(job)
-            if watch is not None:
-                watch.tell(warnings)
+            if check is not None:
+                check.report(warnings)
         except BadList as bad:
             problems.add(entry.origin().inside("from").problem("bad_list", str(bad)))
 

@@ -1,4 +1,4 @@
-"""Names that are safe as files on every system.  Decisions: pure."""
+"""File names that are safe on every system.  Pure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 import unicodedata
 from pathlib import PurePosixPath
 
-#: A file system takes 255 bytes a component; the rest is for numbers, ``.json`` and temporary names.
+#: File systems allow 255 bytes a component; the rest is for numbers, ``.json`` and temporary names.
 COMPONENT_BYTES = 255 - 64
 NAME_BYTES = 1024
 
-#: What a template for a file name may name, and for the folder.
+#: Variables of templates for file names, and for the folder.
 FILE_FIELDS = ("id", "name", "provider", "model", "kind")
 FOLDER_FIELDS = ("name",)
 
-#: The usual name; Windows reserves none of five characters or more without a dot.
+#: The usual name; Windows reserves none of five or more characters without a dot.
 _SIMPLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{4,40}")
 _FORBIDDEN = re.compile(r'[<>:"|?*\\]')
 _RESERVED = re.compile(
@@ -28,7 +28,7 @@ _JOINERS = "\u200c\u200d"
 
 
 def control(text: str, *, allow: str = "") -> str | None:
-    """Return the first control character of *text* as U+XXXX, or None.  *allow* lists those that are welcome."""
+    """Return the first control character of *text* as U+XXXX, or None; those in *allow* do not count."""
     if text.isprintable():
         return None
     for char in text:
@@ -60,19 +60,19 @@ def _component_flaw(part: str) -> str | None:
         return "has a part that starts with one of . - ~ or a space, or ends with a dot or a space"
     for char in part:
         if not char.isprintable() and char not in _JOINERS and unicodedata.category(char) in _HIDDEN:
-            return f"holds the invisible character U+{ord(char):04X}"
-    found = _FORBIDDEN.search(part)
-    if found:
-        return f"holds {found[0]}, which Windows does not take"
+            return f"contains the invisible character U+{ord(char):04X}"
+    forbidden = _FORBIDDEN.search(part)
+    if forbidden:
+        return f"contains {forbidden[0]}, which Windows does not allow"
     if _RESERVED.fullmatch(part):
-        return f"is a name that Windows keeps for itself ({part})"
+        return f"is a name that Windows reserves ({part})"
     if len(part.encode("utf-8")) > COMPONENT_BYTES:
         return f"has a part longer than {COMPONENT_BYTES} bytes"
     return None
 
 
 def folded(name: str) -> str:
-    """Return what two names share that a file system may take for one: case and composed accents do not count."""
+    """Return *name* in the form in which file systems compare names: case and composition of accents do not count."""
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
@@ -85,10 +85,7 @@ def slug(text: object, limit: int = 40) -> str:
 
 
 def stems(output: str, wanted: int) -> tuple[str, ...]:
-    """Return the stems of all files that a job with this output and this many images writes.
-
-    Several images are numbered from 1; the order is that of arrival.
-    """
+    """Return the file stems of a job with this output and *wanted* images, which are numbered by arrival."""
     path = PurePosixPath(output)
     if wanted == 1:
         return (output,)

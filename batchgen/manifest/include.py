@@ -1,7 +1,7 @@
-"""A manifest and the manifests it includes, each read and checked.  A doer: it reads files.
+"""A manifest and the manifests it includes, each read and validated.
 
-What stands nearest wins: a job's own parameters, the defaults of its file, those of the files it includes, those of
-the file that includes it.  The same with ``vars``.  A file is taken once, however often it is included.
+The nearest value wins: a job's own parameters, the defaults of its file, those of the files it includes, those of the
+file that includes it; the same with ``vars``.  A file counts once, however often it is included.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from .yaml_reader import read
 
 MAX_FILES, MAX_DEPTH = 1_000, 50
 
-#: What only the manifest that was named decides.
+#: Keys that count only in the manifest named on the command line.
 _OF_THE_WHOLE = ("name", "output", "retry", "on_unknown", "budget", "confirm_above")
 
-#: What adds up in place of replacing.
+#: Parameters that are added to the default instead of replacing it.
 _ADDED = ("tags", "extra")
 
 
@@ -39,23 +39,23 @@ class Given:
 
 @dataclass(kw_only=True, slots=True)
 class ManifestPart:
-    """One file of a batch: the manifest that was named, or one that it includes."""
+    """One file of a batch: the manifest itself, or one that it includes."""
 
-    file: Path  #: as the user would name it
-    folder: Path  #: absolute; what its paths are relative to
+    file: Path  #: as the user would type it
+    folder: Path  #: absolute; its paths are relative to it
     places: Places
     checked: ValidationResult
     includes: list[ManifestPart] = field(default_factory=list)
-    defaults: Mapping[str, Given] = field(default_factory=dict)  #: all that count for its jobs
-    vars: Mapping[str, Given] = field(default_factory=dict)  #: all that its templates may name
+    defaults: Mapping[str, Given] = field(default_factory=dict)  #: defaults of its jobs
+    vars: Mapping[str, Given] = field(default_factory=dict)  #: variables of its templates
 
     def origin(self, *path: str | int) -> Origin:
-        """Return where something of this file was written."""
+        """Return the place of a value in this file."""
         return Origin(self.places, path)
 
 
 def gather(path: Path, problems: Problems, warnings: Problems) -> list[ManifestPart]:
-    """Return the manifest at *path* and all that it includes, itself first; raise ManifestError where it is no YAML."""
+    """Return the manifest at *path*, followed by all that it includes; raise ManifestError where it cannot be read."""
     parts: dict[str, ManifestPart] = {}
     root = _read(path, problems)
     parts[_real(path)] = root
@@ -72,9 +72,9 @@ def _read(path: Path, problems: Problems) -> ManifestPart:
     spots = {problem.path for problem in secrets}
     problems.extend(document.problems)
     problems.extend(secrets)
-    # what is a key needs no second complaint
+    # One message about an API key is enough.
     problems.extend(problem for problem in checked.problems if problem.path not in spots)
-    # resolve() would follow links: a linked manifest stands where its link stands
+    # resolve() would follow links: paths in a linked manifest are relative to the link.
     return ManifestPart(file=path, folder=Path(os.path.abspath(path)).parent, places=places, checked=checked)  # noqa: PTH100
 
 
@@ -88,16 +88,16 @@ def _include(
             problems.add(origin.problem("no_match", f"{name} matches no file in {part.folder}"))
         elif not os.path.lexists(found[0]):
             found = []
-            problems.add(origin.problem("not_found", f"{name}: there is no such file in {part.folder}"))
+            problems.add(origin.problem("not_found", f"{name} does not exist in {part.folder}"))
         for path in found:
             real = _real(path)
             if real in chain:
-                problems.add(origin.problem("include_loop", f"{name} includes itself, by itself or by way of others"))
+                problems.add(origin.problem("include_loop", f"{name} includes itself, directly or through other files"))
             elif real in parts:
                 part.includes.append(parts[real])
             elif len(parts) >= MAX_FILES or len(chain) >= MAX_DEPTH:
-                what = f"more than {MAX_FILES} files, or {MAX_DEPTH} one in the other, are included"
-                problems.add(origin.problem("too_many_files", what))
+                message = f"more than {MAX_FILES} files are included, or more than {MAX_DEPTH} levels deep"
+                problems.add(origin.problem("too_many_files", message))
             else:
                 try:
                     inner = _read(path, problems)
@@ -115,19 +115,19 @@ def _matches(part: ManifestPart, name: str) -> list[Path]:
     base = part.file.parent
     if not glob.has_magic(name):
         return [base / name]
-    # Path.glob takes no absolute pattern
+    # Path.glob refuses absolute patterns.
     return [base / found for found in sorted(glob.glob(name, root_dir=base, recursive=True))]  # noqa: PTH207
 
 
 def _not_used(part: ManifestPart) -> Iterator[Any]:
     for name in _OF_THE_WHOLE:
         if name in part.checked.data:
-            message = f"{name!r} of an included manifest does not count"
-            yield part.origin(name).problem("not_used", message, "write it into the manifest that includes this one")
+            message = f"{name!r} is ignored in an included manifest"
+            yield part.origin(name).problem("not_used", message, "put it into the manifest that includes this one")
 
 
 def _collect(part: ManifestPart) -> None:
-    """Give *part* what it and the files it includes state."""
+    """Give *part* its own defaults and variables and those of the files it includes."""
     for inner in part.includes:
         part.defaults = laid(part.defaults, inner.defaults)
         part.vars = {**part.vars, **inner.vars}
@@ -141,7 +141,7 @@ def _collect(part: ManifestPart) -> None:
 
 
 def _inherit(part: ManifestPart, done: set[int]) -> None:
-    """Give what counts in *part* to the files that it includes; theirs is nearer and wins."""
+    """Give the defaults and variables of *part* to the files that it includes; their own are nearer and win."""
     for inner in part.includes:
         if id(inner) not in done:
             done.add(id(inner))
@@ -151,12 +151,12 @@ def _inherit(part: ManifestPart, done: set[int]) -> None:
 
 
 def stated_in(parameters: Parameters) -> dict[str, Any]:
-    """Return the parameters that were written, also those written as null."""
+    """Return the parameters that were written, including those written as null."""
     return {name: getattr(parameters, name) for name in parameters.model_fields_set if name in PARAMETERS}
 
 
 def laid(under: Mapping[str, Given], over: Mapping[str, Given]) -> dict[str, Given]:
-    """Lay parameters over others: tags add up, ``extra`` is merged, the rest replaces."""
+    """Return *under* overridden by *over*: tags add up, ``extra`` is merged, other parameters are replaced."""
     result = {**under, **over}
     for name in _ADDED:
         if name in under and name in over:
@@ -165,7 +165,7 @@ def laid(under: Mapping[str, Given], over: Mapping[str, Given]) -> dict[str, Giv
 
 
 def added(name: str, before: Any, after: Any) -> Any:  # noqa: ANN401 - tags or extra
-    """Return *after* added to *before*; null takes away what was before."""
+    """Return *after* added to *before*; null removes the values before."""
     if not before or not after:
         return after
     return {**before, **after} if name == "extra" else [*dict.fromkeys([*before, *after])]
@@ -176,9 +176,9 @@ def _real(path: Path) -> str:
 
 
 def providers(parts: Iterable[ManifestPart]) -> tuple[dict[str, Any], dict[str, Origin], frozenset[str]]:
-    """Return the settings of every provider that the files state, where, and which of them are broken.
+    """Return the settings of every provider in the files, their places, and which of them are broken.
 
-    The manifest that was named has the last word, then the files in the order in which they were included.
+    Where files disagree, the manifest itself wins, then the file that was included first.
     """
     settings: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
@@ -193,10 +193,12 @@ def providers(parts: Iterable[ManifestPart]) -> tuple[dict[str, Any], dict[str, 
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *over* laid on *under*: mappings are merged, the rest replaces."""
+    """Return *under* overridden by *over*: mappings are merged, other values are replaced."""
     result = dict(under)
     for key, value in over.items():
         before = result.get(key)
-        both = isinstance(before, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(before, value) if both else value  # type: ignore[arg-type]
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            result[key] = merged(before, value)
+        else:
+            result[key] = value
     return result

@@ -1,7 +1,4 @@
-"""The way in: a manifest's path to a Batch, or to everything that is wrong with it.
-
-A doer: reads the manifest, what it includes, its lists and the images it names.
-"""
+"""Loading a manifest: from its path to a Batch, or to everything that is wrong with it."""
 
 from __future__ import annotations
 
@@ -30,10 +27,10 @@ def load(
     providers: Mapping[str, Mapping[str, Any]] | None = None,
     today: date | None = None,
 ) -> Batch:
-    """Read, check and expand the manifest at *path*; raise ManifestError with every problem in it.
+    """Read, validate and expand the manifest at *path*; raise ManifestError with every problem in it.
 
-    *providers* are settings that stand under the manifest's own (``batchgen.yaml``).  *today* tells old prices; None
-    tells none.
+    *providers* are the settings of ``batchgen.yaml``, which the manifest's own override.  Without *today*, there are no
+    warnings of old prices.
     """
     problems, warnings = Problems(), Problems()
     parts = include.gather(path, problems, warnings)
@@ -58,7 +55,6 @@ def load(
         folder=folder,
         jobs=jobs,
         profiles=offers.profiles,
-        limits=offers.limits,
         budget=budget,
         retry=manifest.retry,
         on_unknown=manifest.on_unknown,
@@ -68,7 +64,7 @@ def load(
 
 
 def _check_for_jobs(parts: list[ManifestPart], problems: Problems) -> None:
-    """Report that there is nothing to do, unless what is wrong with the jobs was reported."""
+    """Report that there are no jobs, unless the jobs themselves were reported."""
     if any(part.checked.manifest.jobs or part.checked.manifest.prompts for part in parts):
         return
     root = parts[0]
@@ -79,7 +75,7 @@ def _check_for_jobs(parts: list[ManifestPart], problems: Problems) -> None:
 
 
 def _check_vars(part: ManifestPart, problems: Problems) -> None:
-    """Report variables that look as if they set a parameter, or as if they were filled in."""
+    """Report variables that look like a parameter or like a template."""
     blocks: list[tuple[Origin, Mapping[str, Any]]] = [(part.origin("vars"), part.checked.manifest.vars)]
     for number, job in enumerate(part.checked.manifest.jobs):
         if job.vars:
@@ -93,11 +89,11 @@ def _check_vars(part: ManifestPart, problems: Problems) -> None:
                 message = f"{name!r} is a parameter; vars only serve templates"
                 problems.add(
                     origin.inside(name).problem(
-                        "bad_var", message, "write it beside the prompt, or choose another name"
+                        "bad_var", message, "write it next to the prompt, or choose another name"
                     )
                 )
             elif isinstance(value, str) and "{{" in value:
-                message = "a variable is inserted as it is; {{ }} in it would not be filled in"
+                message = "a variable is inserted as it is; {{ }} in it would not be rendered"
                 problems.add(origin.inside(name).problem("bad_var", message, "write the text out"))
 
 
@@ -105,12 +101,12 @@ def _check_values(origin: Origin, axes: Mapping[str, Sequence[Any]], problems: P
     for name, values in axes.items():
         for number, value in enumerate(values):
             if isinstance(value, str) and "{{" in value:
-                message = "a variable is inserted as it is; {{ }} in it would not be filled in"
+                message = "a variable is inserted as it is; {{ }} in it would not be rendered"
                 problems.add(origin.inside(name, number).problem("bad_var", message, "write the text out"))
 
 
 def _check_name(root: ManifestPart, name: str, problems: Problems) -> None:
-    flaw = "holds a /" if "/" in name else filenames.flaw(name)
+    flaw = "contains a /" if "/" in name else filenames.flaw(name)
     if flaw is None:
         return
     if root.checked.manifest.name is None:
@@ -122,7 +118,7 @@ def _check_name(root: ManifestPart, name: str, problems: Problems) -> None:
 
 
 def _folder(root: ManifestPart, name: str, problems: Problems) -> Path:
-    """Return the absolute output folder.  The author may put it anywhere; what is filled in is a safe name."""
+    """Return the absolute output folder.  The author may put it anywhere; the name rendered into it is safe."""
     where = root.origin("output", "dir")
     try:
         text = _restricted(root.checked.manifest.output.dir, filenames.FOLDER_FIELDS).render({"name": name})
@@ -130,14 +126,14 @@ def _folder(root: ManifestPart, name: str, problems: Problems) -> Path:
         problems.add(where.problem("template", str(fault)))
         text = "output"
     if filenames.control(text) or not text.strip():
-        problems.add(where.problem("bad_name", "is blank or holds a control character"))
+        problems.add(where.problem("bad_name", "is blank or contains a control character"))
     elif text.startswith("~"):
-        problems.add(where.problem("bad_name", "~ is not understood here", "write the whole path"))
+        problems.add(where.problem("bad_name", "~ is not expanded here", "write the whole path"))
     return Path(os.path.abspath(root.folder / text.replace("\0", "")))  # noqa: PTH100 - links are kept as written
 
 
 def _file(root: ManifestPart, problems: Problems) -> Template:
-    """Return the template of file names; where it is wrong, the default one, so that ids are checked all the same."""
+    """Return the template of file names; where it is wrong, the default one, so that ids can still be checked."""
     try:
         return _filled_in(root.checked.manifest.output.file)
     except TemplateFault as fault:
@@ -146,16 +142,16 @@ def _file(root: ManifestPart, problems: Problems) -> Template:
 
 
 def _filled_in(source: str) -> Template:
-    """Return the template of a path; unlike in a prompt, no brace is meant literally there."""
+    """Return the template of a path; unlike in a prompt, a brace is never literal there."""
     if "{%" in source or "{#" in source:
-        raise TemplateFault("may hold only {{ }} with names and filters, such as {{ id | slug }}")
+        raise TemplateFault("may contain only {{ }} with names and filters, such as {{ id | slug }}")
     return Template(source)
 
 
 def _restricted(source: str, fields: tuple[str, ...]) -> Template:
-    """Return a template that names nothing but *fields*."""
+    """Return a template that names only *fields*."""
     template = _filled_in(source)
-    strange = sorted((template.names | template.optional) - set(fields))
-    if strange:
-        raise TemplateFault(f"names {{{{ {strange[0]} }}}}, but only {', '.join(fields)} can stand there")
+    unknown = sorted((template.names | template.optional) - set(fields))
+    if unknown:
+        raise TemplateFault(f"names {{{{ {unknown[0]} }}}}, but only {', '.join(fields)} can be used there")
     return template

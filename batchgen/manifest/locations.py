@@ -1,4 +1,4 @@
-"""Where each key and value of a document stands.  Values; no I/O.
+"""Places of the keys and values of a document.  Pure values.
 
 A *spot* is an int (a scalar) or a pair of an int and the spots inside (a mapping or a list); the int is
 ``line << 20 | column``, both counted from 0.  Plain ints keep 100,000 jobs small.
@@ -15,7 +15,7 @@ from ..errors import Problem
 Path = tuple[str | int, ...]
 Spot = int | tuple[int, Any]
 
-#: Problems of one kind that are listed; the rest is counted.
+#: So many problems of one kind are listed; the others are counted.
 PER_KIND = 50
 #: So many more of one kind end the search.
 MOST = 5_000
@@ -43,7 +43,7 @@ class Places:
     commented: frozenset[int] = field(default_factory=frozenset)  #: plain texts that a comment follows
 
     def find(self, path: Path, *, key: bool = False) -> int:
-        """Return the spot of the value at *path*, or of its key; where there is none, of what it would stand in."""
+        """Return the spot of the value at *path*, or of its key; where it does not exist, of its nearest parent."""
         node = self.root
         for number, step in enumerate(path):
             inside = node[1] if isinstance(node, tuple) else None
@@ -59,7 +59,7 @@ class Places:
         return node[0] if isinstance(node, tuple) else node
 
     def holds(self, path: Path) -> bool:
-        """Tell whether the document has a value at *path*."""
+        """Return whether the document has a value at *path*."""
         node = self.root
         for step in path:
             inside = node[1] if isinstance(node, tuple) else None
@@ -72,11 +72,11 @@ class Places:
         return True
 
     def problem(self, path: Path, code: str, message: str, hint: str = "", *, key: bool = False) -> Problem:
-        """Return a Problem with the place of *path* (of its key where *key* is set)."""
+        """Return a Problem at *path* (at its key where *key* is set)."""
         return self.at(self.find(path, key=key), code, message, hint, path=path)
 
     def at(self, place: int, code: str, message: str, hint: str = "", *, path: Path = ()) -> Problem:
-        """Return a Problem that stands at the spot *place*."""
+        """Return a Problem at the spot *place*."""
         line, column = line_of(place), (place & _COLUMN_MASK) + 1
         return Problem(file=self.file, line=line, column=column, path=show(path), code=code, message=message, hint=hint)
 
@@ -97,11 +97,11 @@ def show(path: Path) -> str:
 
 
 class EnoughError(Exception):
-    """So much is wrong that looking on helps nobody."""
+    """So many problems of one kind that the search ends."""
 
 
 class Problems:
-    """What is wrong with a batch, as it is found: at most PER_KIND of a kind are kept, the rest is counted."""
+    """The problems of a batch: at most PER_KIND of a kind are kept, the others are counted."""
 
     def __init__(self) -> None:
         self._kept: dict[str, dict[Problem, None]] = {}
@@ -111,7 +111,7 @@ class Problems:
         return bool(self._kept)
 
     def add(self, problem: Problem) -> None:
-        """Take one problem; the same one twice is one."""
+        """Add a problem; the same one twice counts once."""
         kept = self._kept.setdefault(problem.code, {})
         if len(kept) < PER_KIND:
             kept[problem] = None
@@ -119,12 +119,12 @@ class Problems:
             self.count(problem.code)
 
     def extend(self, problems: Iterable[Problem]) -> None:
-        """Take several problems."""
+        """Add several problems."""
         for problem in problems:
             self.add(problem)
 
     def count(self, code: str) -> None:
-        """Count a problem of a kind that is full; raise EnoughError where nobody will want to know of more."""
+        """Count a problem that is not kept; raise EnoughError after MOST of them."""
         self._more[code] = self._more.get(code, 0) + 1
         if self._more[code] >= MOST:
             raise EnoughError(code)
@@ -146,17 +146,17 @@ class Problems:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where something was written: a document, and the path in it."""
+    """The place of a value: a document, and the path in it."""
 
     places: Places
     path: Path
 
     def inside(self, *steps: str | int) -> Origin:
-        """Return where something inside of it was written."""
+        """Return the place of a value inside it."""
         return Origin(self.places, (*self.path, *steps))
 
     def problem(self, code: str, message: str, hint: str = "") -> Problem:
-        """Return a Problem that stands there."""
+        """Return a Problem at this place."""
         return self.places.problem(self.path, code, message, hint)
 
     def __str__(self) -> str:

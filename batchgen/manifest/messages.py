@@ -1,4 +1,4 @@
-"""Mistakes that the model found, in words a newcomer can act on.  Decisions: pure."""
+"""Validation errors in words that a newcomer can act on.  Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..providers import profile
 from . import model, secrets
 from .locations import Path, Places
 
-#: The model of what stands under a key, for suggestions.
-_UNDER: Mapping[str, type[BaseModel]] = {
+#: The model of the value of a key, for suggestions.
+_MODELS: Mapping[str, type[BaseModel]] = {
     "output": model.OutputSpec,
     "route": model.RoutingSpec,
     "defaults": model.Parameters,
@@ -25,7 +25,7 @@ _UNDER: Mapping[str, type[BaseModel]] = {
     "usd_per_million_tokens": profile.Tokens,
 }
 
-_IN_A_JOB: Mapping[str, type[BaseModel]] = {"from": model.From, "route": model.RoutingSpec}
+_JOB_MODELS: Mapping[str, type[BaseModel]] = {"from": model.From, "route": model.RoutingSpec}
 
 _WANTED = {
     "string_type": "text",
@@ -57,21 +57,21 @@ _BOUNDS = {
 
 
 #: Keys that only a job (or ``defaults``) has.
-_OF_A_JOB = frozenset(field.alias or name for name, field in model.JobSpec.model_fields.items()) - {"vars"}
+_JOB_KEYS = frozenset(field.alias or name for name, field in model.JobSpec.model_fields.items()) - {"vars"}
 
 
 def problems(error: ValidationError, places: Places) -> list[Problem]:
-    """Return one Problem for each mistake that pydantic found."""
-    found: dict[Path, Problem] = {}
+    """Return a Problem for each mistake that pydantic found."""
+    problems_by_path: dict[Path, Problem] = {}
     for item in error.errors(include_url=False):
         path = _real(tuple(item["loc"]), places)
-        # A union reports each of its members; one sentence about a value is enough.
-        found.setdefault(path, _worded(path, item, places))
-    return list(found.values())
+        # A union reports each of its members; one message about a value is enough.
+        problems_by_path.setdefault(path, _worded(path, item, places))
+    return list(problems_by_path.values())
 
 
 def _real(loc: Path, places: Places) -> Path:
-    """Return *loc* without what stands for no key of the file, such as a union's member."""
+    """Return *loc* without the steps that are not keys of the file, such as a member of a union."""
     node = places.root
     real: Path = ()
     for step in loc:
@@ -98,7 +98,7 @@ def words(item: ErrorDetails) -> tuple[str, str, str]:
     if kind == "string_type":
         return _not_text(value)
     if kind in _WANTED:
-        hint = "begin each item with a dash" if kind == "list_type" and isinstance(value, dict) else ""
+        hint = "start each item with a dash" if kind == "list_type" and isinstance(value, dict) else ""
         return "wrong_type", f"should be {_WANTED[kind]}, is {shown(value)}", hint
     if kind in _BOUNDS:
         how, key = _BOUNDS[kind]
@@ -110,7 +110,7 @@ def words(item: ErrorDetails) -> tuple[str, str, str]:
 
 
 def _rest(item: ErrorDetails) -> tuple[str, str]:
-    """Return code and message of the rarer mistakes."""
+    """Return code and message of less frequent mistakes."""
     value, context = shown(item["input"]), item.get("ctx", {})
     match item["type"]:
         case "string_too_short" | "too_short":
@@ -131,9 +131,9 @@ def _not_text(value: object) -> tuple[str, str, str]:
     hint = "put it in quotes"
     message = f"should be text, is {shown(value)}"
     if isinstance(value, dict):
-        message = "should be text, but became a mapping: YAML reads {...} and 'a: b' as one"
+        message = "should be text, but is a mapping: YAML reads {...} and 'a: b' as one"
     elif isinstance(value, list):
-        message = "should be text, but became a list: YAML reads [...] as one"
+        message = "should be text, but is a list: YAML reads [...] as one"
     elif value is None:
         hint = ""
     return "wrong_type", message, hint
@@ -143,12 +143,12 @@ def _unknown_key(path: Path, places: Places) -> Problem:
     key, around = str(path[-1]), path[:-1]
     fields = [field.alias or name for name, field in _model_at(around).model_fields.items()]
     hint = suggest(key, fields, "")
-    if not around and key in _OF_A_JOB:
-        hint = "it belongs into a job, or under defaults:"
+    if not around and key in _JOB_KEYS:
+        hint = "it belongs in a job, or under defaults:"
     elif not hint and around and around[0] == "jobs" and key in ("include", "exclude"):
         hint = "it belongs under matrix:"
     elif not hint and key in ("api_key", "key", "token"):
-        hint = "keys come from the environment; api_key_env names the variable"
+        hint = "API keys are read from the environment; api_key_env names the variable"
     elif not hint:
         hint = f"there are: {', '.join(fields)}"
     return places.problem(path, "unknown_key", f"unknown key {short(key)!r}", hint, key=True)
@@ -159,16 +159,16 @@ def _model_at(path: Path) -> type[BaseModel]:
     if not names:
         return model.Manifest
     if names[0] == "jobs":
-        return _IN_A_JOB.get(names[-1], model.JobSpec)
+        return _JOB_MODELS.get(names[-1], model.JobSpec)
     if names[0] == "providers" and len(names) == 2:
         return model.ProviderSpec
     if names[0] == "providers" and names[2:3] == ["groups"]:
         return model.GroupSpec
-    return _UNDER.get(names[-1], model.Manifest)
+    return _MODELS.get(names[-1], model.Manifest)
 
 
 def shown(value: object) -> str:
-    """Return a wrong value as a message may show it: short, on one line, never a key."""
+    """Return a wrong value for a message: short, on one line, never an API key."""
     if isinstance(value, str):
         return "what looks like an API key" if secrets.is_key(value) else repr(short(value))
     if isinstance(value, bool):
@@ -180,7 +180,7 @@ def shown(value: object) -> str:
 
 
 def short(text: str) -> str:
-    """Return *text* as a message may show it, at most 40 characters."""
+    """Return *text* for a message, at most 40 characters."""
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 

@@ -1,4 +1,4 @@
-"""API keys that found their way into a manifest.  Decisions: pure.  No message ever repeats one."""
+"""API keys in a manifest.  Pure.  No message ever repeats one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .locations import Path, Places
 
 _HINT = "keys belong in the environment: export AIGATE_API_KEY=..., or name another variable with api_key_env"
 
-#: Text that can hardly be anything else: OpenAI's and its likes, Google's, AWS's, GitHub's, a bearer header.
+#: Unmistakable keys: of OpenAI and similar APIs, Google, AWS, GitHub; a bearer header.
 _KEY = re.compile(
     r"\b(?:sk|pk|rk)-(?:[A-Za-z0-9]+-)*[A-Za-z0-9_]{16,}|\bAIza[0-9A-Za-z_-]{30,}|\bAKIA[0-9A-Z]{16}\b|"
     r"\bgh[pousr]_[A-Za-z0-9]{30,}|\b[Bb]earer\s+[A-Za-z0-9._~+/-]{16,}"
 )
-#: Names under which any long word is a key.
+#: Names whose value, if it is one long word, is a key.
 _NAME = re.compile(
     r"(?:api|secret|access|private)[-_]?key$|^key$|token$|secret$|password$|^authorization$", re.IGNORECASE
 )
@@ -25,7 +25,7 @@ _HEX = re.compile(r"[0-9a-fA-F]{32,}")
 
 
 def is_key(text: str) -> bool:
-    """Tell whether *text* holds what looks like an API key."""
+    """Return whether *text* contains something that looks like an API key."""
     return _KEY.search(text) is not None
 
 
@@ -41,10 +41,10 @@ def find(data: dict[str, Any], text: str, places: Places) -> Iterator[Problem]:
         elif isinstance(node, list):
             stack.extend(((*path, number), value) for number, value in enumerate(node))
         elif isinstance(node, str) and _suspicious(path, node):
-            yield places.problem(path, "api_key", "this looks like an API key; keys never stand in a manifest", _HINT)
+            yield places.problem(path, "api_key", "this looks like an API key; a manifest must not contain keys", _HINT)
 
 
-#: Where a text has none of these, no key can stand in it: it spares a hundred thousand jobs the closer look.
+#: Every key contains one of these, or its name does: a text without them needs no closer look.
 _MARKS = (
     *("sk-", "pk-", "rk-", "AIza", "AKIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "earer"),
     *(word for name in ("key", "token", "secret", "password", "authorization")

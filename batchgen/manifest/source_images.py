@@ -1,4 +1,4 @@
-"""The source images of edits: found, checked and hashed before anything is sent.  A doer: it reads files."""
+"""Source images of edits: found, checked and hashed before anything is sent."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from ..task import Source
 
 MAX_BYTES = 200_000_000
 MAX_PIXELS = 64_000_000
-#: A pattern that matches more is a mistake: no provider takes so many for one image.
+#: A pattern that matches more is a mistake: no provider accepts so many for one image.
 MAX_MATCHES = 100
 
 _FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 class BadSource(ValueError):
-    """A source image cannot be used; the text says which and why."""
+    """A source image that cannot be used; the text says which and why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Image:
-    """What is known of a local image."""
+    """A local image that was read."""
 
     source: Source
     width: int
@@ -39,17 +39,14 @@ class _Image:
 
 
 class Sources:
-    """The local images that manifests name; each file is read once however many jobs name it."""
+    """The local images that manifests name; each file is read once, however many jobs name it."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Image | BadSource] = {}
         self._matches: dict[tuple[Path, str], tuple[str, ...]] = {}
 
     def images(self, names: list[str], folder: Path) -> tuple[Source, ...]:
-        """Return the sources that *names* stand for: https URLs, and paths and globs as seen from *folder*.
-
-        Raises BadSource where one is bad.
-        """
+        """Return the sources of *names*: https URLs, and paths and globs relative to *folder*; raise BadSource."""
         found: list[Source] = []
         for name in names:
             if _is_url(name):
@@ -64,9 +61,9 @@ class Sources:
             return Source(url=_checked_url(name))
         mask = self._image(name, folder)
         if mask.source.mime != "image/png":
-            raise BadSource(f"the mask {name} is no PNG")
+            raise BadSource(f"the mask {name} is not a PNG")
         if not mask.alpha:
-            raise BadSource(f"the mask {name} has no alpha channel; its transparent parts say what may change")
+            raise BadSource(f"the mask {name} has no alpha channel; its transparent parts mark what may change")
         if first.path is not None:
             image = self._image(first.path, folder)
             if (mask.width, mask.height) != (image.width, image.height):
@@ -75,7 +72,7 @@ class Sources:
         return mask.source
 
     def _paths(self, name: str, folder: Path) -> tuple[str, ...]:
-        """Return the files that a path or a glob names, sorted, so that the order never depends on the disk."""
+        """Return the files that a path or a glob names, sorted, so that their order never depends on the disk."""
         if not glob.has_magic(name) or os.path.lexists(folder / name):
             return (name,)
         if (folder, name) not in self._matches:
@@ -111,16 +108,16 @@ def _is_url(name: str) -> bool:
 
 def _checked_url(name: str) -> str:
     if name.startswith("data:"):
-        raise BadSource("a data URL cannot stand in a manifest; put the image into a file and name that")
+        raise BadSource("a data URL cannot be used in a manifest; save the image as a file and name that")
     try:
         parts = urlsplit(name)
         host = parts.hostname
     except ValueError:
-        raise BadSource(f"{name[:60]} is no URL") from None
+        raise BadSource(f"{name[:60]} is not a valid URL") from None
     if parts.scheme != "https" or not host:
-        raise BadSource(f"{name[:60]} is no https URL; others are not fetched")
+        raise BadSource(f"{name[:60]} is not an https URL; others are not fetched")
     if parts.username is not None or any(char.isspace() or not char.isprintable() for char in name):
-        raise BadSource(f"the URL at {host} holds a password, a blank or a control character")
+        raise BadSource(f"the URL at {host} contains a password, a space or a control character")
     return name
 
 
@@ -140,7 +137,7 @@ def _examine(file: BinaryIO, path: str, name: str) -> _Image:
     if size == 0:
         raise BadSource(f"{name} is empty")
     if size > MAX_BYTES:
-        raise BadSource(f"{name} has {size / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are read")
+        raise BadSource(f"{name} has {size / 1e6:.0f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB")
     data = file.read()
     mime, width, height, alpha = _header(data, name)
     source = Source(path=path, sha256=hashlib.sha256(data).hexdigest(), mime=mime, size_bytes=len(data))
@@ -148,7 +145,7 @@ def _examine(file: BinaryIO, path: str, name: str) -> _Image:
 
 
 def _header(data: bytes, name: str) -> tuple[str, int, int, bool]:
-    """Return type by content, width, height and whether there is alpha; no pixel is decoded."""
+    """Return type by content, width, height and whether there is an alpha channel; no pixel is decoded."""
     # Imported here: most manifests have no source images, and Pillow takes a while to load.
     from PIL import Image, UnidentifiedImageError
 
@@ -160,13 +157,11 @@ def _header(data: bytes, name: str) -> tuple[str, int, int, bool]:
             image = Image.open(BytesIO(data), formats=_FORMATS)
         width, height = image.size
         if width * height > MAX_PIXELS:
-            raise BadSource(
-                f"{name} has {width}x{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are taken"
-            )
+            raise BadSource(f"{name} has {width}x{height} pixels; the limit is {MAX_PIXELS // 1_000_000} megapixels")
         mime, alpha = sniff(data) or "", image.has_transparency_data  # Pillow calls some JPEGs otherwise
         require_whole(mime, data)
     except UnidentifiedImageError:
-        raise BadSource(f"{name} is no PNG, JPEG or WebP image (by its content, not its name)") from None
+        raise BadSource(f"{name} is not a PNG, JPEG or WebP image (by its content, not its name)") from None
     except Image.DecompressionBombError:
         raise BadSource(f"{name} has more than {MAX_PIXELS // 1_000_000} megapixels") from None
     except (BadSource, MemoryError, ImportError):

@@ -1,7 +1,7 @@
-"""Plain data against the model: everything that is wrong at once, and what can still be checked further.
+"""Validation of a manifest's data against the model.  Pure.
 
-A decision: pure.  Where something is wrong it is left out, and the rest is checked on, so that one pass over the
-file finds the unknown key in one job and the size that no provider takes in another.
+Values that are wrong are left out and the others are checked further, so that one pass reports the unknown key of one
+job and the size that no provider supports of another.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from .locations import Path
 from .model import Manifest
 from .yaml_reader import Document
 
-#: A job is nothing to check further without these; anything else can be left out of it.
+#: Keys without which a job cannot be checked further; others can be left out.
 _VITAL = frozenset({"prompt", "images", "mask", "provider", "model", "from", "matrix", "zip", "vars", "repeat"})
-#: A provider cannot be built without what these say; the rest has defaults.
+#: Keys without which a provider cannot be built; others have defaults.
 _VITAL_OF_PROVIDER = frozenset({"preset", "dialect", "base_url", "paths", "models", "default_model"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationResult:
-    """A manifest as far as it is right."""
+    """A manifest without its invalid values."""
 
     manifest: Manifest
-    data: dict[str, Any]  #: what the manifest was made of
+    data: dict[str, Any]  #: the data of ``manifest``
     problems: list[Problem]
     broken: frozenset[Path]  #: jobs, prompts and providers that cannot be checked further
 
@@ -40,23 +40,23 @@ def validate(document: Document) -> ValidationResult:
         return ValidationResult(manifest=Manifest.model_validate(data), data=data, problems=[], broken=frozenset())
     except ValidationError as error:
         problems = messages.problems(error, document.places)
-        rest = _Rest(data)
+        valid = _ValidData(data)
         for item in error.errors(include_url=False, include_input=False, include_context=False):
-            rest.leave_out(tuple(item["loc"]))
+            valid.leave_out(tuple(item["loc"]))
     try:
-        manifest = Manifest.model_validate(rest.data)
+        manifest = Manifest.model_validate(valid.data)
     except ValidationError:
         raise ManifestError(tuple(problems)) from None
-    return ValidationResult(manifest=manifest, data=rest.data, problems=problems, broken=frozenset(rest.broken))
+    return ValidationResult(manifest=manifest, data=valid.data, problems=problems, broken=frozenset(valid.broken))
 
 
 def _is_vital(key: str | int) -> bool:
-    """Tell whether a job lacks what it needs without this key, also where the key is misspelt."""
+    """Return whether a job cannot be checked without this key, which may be misspelt."""
     return key in _VITAL or nearest(str(key), _VITAL, cutoff=0.75) is not None
 
 
-class _Rest:
-    """A copy of the data without what is wrong in it.  Only what changes is copied."""
+class _ValidData:
+    """A copy of the data without its invalid values.  Only the containers that change are copied."""
 
     def __init__(self, data: dict[str, Any]) -> None:
         self.data = dict(data)
@@ -64,7 +64,7 @@ class _Rest:
         self._copied: set[Path] = {()}
 
     def leave_out(self, loc: Path) -> None:
-        """Remove the value at *loc*, or what it stands in where it is an item of a list."""
+        """Remove the value at *loc*, or the list that contains it."""
         section = loc[0]
         if len(loc) >= 2 and section in ("jobs", "prompts") and isinstance(self.data.get(section), list):
             if section == "prompts" or len(loc) == 2 or _is_vital(loc[2]):

@@ -167,7 +167,7 @@ def test_what_is_rehearsed_is_seen_with_sandbox_alone(bare):
     assert not (bare.state / "batchgen.db").exists()
     assert bare.run("status").code == 10
     picture = next((bare.state / "sandbox" / "output").rglob("*.png"))
-    assert "it lacks no file" in bare.run("unknown", "adopt", "only", picture, "--sandbox").err
+    assert "no file is missing" in bare.run("unknown", "adopt", "only", picture, "--sandbox").err
 
 
 def test_the_sandbox_does_as_it_is_told(bare, tmp_path):

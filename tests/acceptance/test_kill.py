@@ -78,7 +78,7 @@ def test_killed_again_and_again_nothing_is_charged_twice_in_silence(project, wit
 
 
 @pytest.mark.parametrize("policy", ["retry", "hold"])
-def test_the_next_run_tells_what_became_of_the_calls_that_were_under_way(project, witness, policy):
+def test_next_run_reports_the_calls_that_were_in_flight(project, witness, policy):
     quick = [{"id": f"quick-{n}", "provider": "aimlapi", "quality": "low", "prompt": f"Quick {n}"} for n in range(2)]
     slow = [
         {"id": f"slow-{n}", "provider": "openai", "quality": "low", "prompt": f"Slow {n} [sandbox: slow=2]"}
@@ -112,7 +112,7 @@ def test_the_next_run_tells_what_became_of_the_calls_that_were_under_way(project
     assert "resumed" not in again.err
 
 
-def test_what_a_kill_left_in_doubt_counts_among_what_a_run_buys_again(project, witness):
+def test_unknown_calls_after_a_kill_count_as_rebuys(project, witness):
     """Two calls are cut off where two may be in flight: a third in doubt is one too many, and says so."""
     slow = [{"id": f"slow-{n}", "provider": "openai", "prompt": f"Slow {n} [sandbox: slow=1]"} for n in range(2)]
     lost = {"id": "lost", "provider": "openai", "prompt": "Lost [sandbox: drop]"}
@@ -254,7 +254,7 @@ def test_without_a_run_nothing_is_said_to_be_running(project, witness):
     finish(process)
     status = project.run("status")
     assert "5 jobs: 4 in flight when a run was cut off, 1 pending" in status.out
-    assert "goes on with the 5 left" in status.out
+    assert "resumes the 5 remaining jobs" in status.out
     assert "running" not in status.out
     assert "  cut off  " in project.run("list", "runs").out
     assert project.run("run", manifest, "--yes").code == 3

@@ -85,4 +85,4 @@ def test_after_a_rehearsal_alone_it_is_named(bare):
     (bare.folder / "r.yaml").write_text('jobs: [{id: only, provider: openai, prompt: "P"}]')
     assert bare.run("run", "r.yaml", "--sandbox", "--latency", "none").code == 0
     done = bare.run("status")
-    assert (done.code, "A rehearsal is there: say --sandbox" in done.err) == (10, True)
+    assert (done.code, "There is a sandbox run: add --sandbox" in done.err) == (10, True)

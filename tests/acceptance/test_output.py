@@ -237,5 +237,5 @@ def test_status_of_a_run_under_way(project, witness):
     assert (status["jobs"]["running"], status["jobs"]["done"]) == (1, 1)
     told = project.run("status").out
     assert f"a run is in progress (process {process.pid}: " in told
-    assert "goes on with" not in told
+    assert "resumes the" not in told
     assert process.poll() is None

@@ -133,7 +133,7 @@ def test_a_selection_is_planned_and_only_it_is_sent(project, witness):
     assert project.run("plan", "--json", manifest).json["jobs"]["pending"] == 6
     again = project.run("run", manifest, "--yes", "--provider", "aimlapi")
     assert again.code == 0
-    assert f"batchgen run {manifest.name}    goes on with the 5 pending" in again.err
+    assert f"batchgen run {manifest.name}    resumes the 5 pending jobs" in again.err
     assert len(witness.arrivals()) == 4
     shards = [
         project.run("plan", "--full", "--json", "--shard", f"{number}/2", manifest).json["items"] for number in (1, 2)
@@ -175,7 +175,7 @@ def test_a_part_of_a_batch_leaves_what_changed_beyond_it(project, witness):
     assert project.run("run", project.manifest(jobs), "--yes").code == 0
     edited = project.manifest([one | {"prompt": f"{one['id']} after"} for one in jobs])
     part = project.run("run", edited, "--yes", "--limit", "1")
-    assert part.err.splitlines()[-1] == "exit code 0: done with the 1 selected; 2 changed and not made again yet"
+    assert part.err.splitlines()[-1] == "exit code 0: done with the 1 selected; 2 changed but not redone yet"
     assert {key: row["state"] for key, row in project.jobs().items()} == dict.fromkeys("abc", "done")
     kept = project.run("run", edited, "--yes", "--keep-changed")
     assert (kept.code, "kept      2 jobs changed" in kept.err) == (0, True)
@@ -209,7 +209,7 @@ def test_what_a_selection_does_not_find_is_told(project, witness):
     assert len(list((project.folder / "output").rglob(".superseded/**/a*.png"))) == 1
 
 
-def test_a_retry_goes_where_the_manifest_says_now_and_leaves_the_rest(project, witness):
+def test_retry_follows_the_present_manifest_and_leaves_the_rest(project, witness):
     jobs = [job("a", prompt="[sandbox: refuse]"), job("b", prompt="[sandbox: refuse]"), job("c")]
     assert project.run("run", project.manifest(jobs), "--yes").code == 3
     moved = [one | {"provider": "aimlapi", "prompt": f"{one['id']} mended"} for one in jobs]
@@ -222,7 +222,7 @@ def test_a_retry_goes_where_the_manifest_says_now_and_leaves_the_rest(project, w
     assert "to send   1 request for 1 image" in done.err
 
 
-def test_a_retry_of_some_sends_no_others(project, witness):
+def test_retry_of_some_sends_no_others(project, witness):
     jobs = [job(name, prompt=f"{name} [sandbox: refuse x1]") for name in ("a", "b")]
     manifest = project.manifest([*jobs, job("c")])
     assert project.run("run", manifest, "--yes", "--id", "a", "--id", "b").code == 3
@@ -341,7 +341,7 @@ def test_a_plan_knows_how_far_a_budget_goes(project, witness):
     assert project.run("plan", path, "--budget", "much").code == 2
 
 
-def test_where_keys_go_is_told_unless_it_is_the_presets_own_variable_and_host(project):
+def test_key_destination_is_shown_unless_it_is_the_presets_own(project):
     jobs = [{"id": "a", "provider": ["studio", "openai", "aimlapi"], "prompt": "a", "size": "1024x1024"}]
     text = {
         "version": 1,

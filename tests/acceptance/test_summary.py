@@ -14,7 +14,7 @@ def summaries(project: Workspace) -> list[dict]:
     return [json.loads(file.read_text()) for file in files]
 
 
-def test_the_summary_says_what_the_run_printed_and_what_the_ledger_knows(project):
+def test_summary_agrees_with_the_output_and_the_ledger(project):
     jobs = [
         {"id": "fine", "provider": "openai", "quality": "low", "prompt": "A"},
         {"id": "no", "provider": "openai", "prompt": "B [sandbox: refuse]"},
@@ -68,7 +68,7 @@ def test_what_is_in_doubt_stands_in_the_summary_with_its_price(project):
     assert Decimal(unknown["usd"]) > 0
     assert {
         "command": "batchgen unknown list",
-        "what": "lists the 1 in doubt, and what can be done",
+        "what": "lists the 1 unknown job and your options",
         "cause": None,
     } in (done.json["next"])
 

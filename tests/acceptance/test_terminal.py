@@ -40,7 +40,7 @@ shop: 3 of 4 jobs done; this run made 3 images in N s, N a minute
 spent     $0.0177 ($0.0177 priced)
 files     .batchgen/sandbox/output/shop
 next      refused: change the prompt or the source image, then run again
-          batchgen show --sandbox j1    tells every attempt of a job
+          batchgen show --sandbox j1    shows every attempt of a job
 exit code 3: ran to the end; some jobs failed or are unknown"""
 
 
@@ -145,7 +145,7 @@ def test_without_utf_8_nothing_breaks(project, env):
         assert "K\\xe4se f\\xfcr \\u2603" in project.run("list", **env).out
 
 
-def test_a_file_name_that_the_locale_cannot_write_is_found_before_anything_is_sent(project, witness):
+def test_file_name_unknown_to_the_locale_stops_before_sending(project, witness):
     jobs = [{"id": "käse", "provider": "openai", "quality": "low", "prompt": "A"}]
     refused = project.run("run", project.manifest(jobs), "--yes", **LOCALE_C)
     assert refused.code == 4

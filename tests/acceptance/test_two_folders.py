@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from tests.timing import patience
+
 from .kit import finish, wait_for
 
 JOBS = [
@@ -25,7 +27,9 @@ def two(project):
 
 
 def manifest_of(project):
-    return project.manifest(JOBS, providers={"openai": {"limits": {"concurrency": 4}}})
+    """The first job takes long, so that a run which starts at the same time, or a little later, finds this one."""
+    jobs = [JOBS[0] | {"prompt": f"P0 [sandbox: slow={patience(1):g}]"}, *JOBS[1:]]
+    return project.manifest(jobs, providers={"openai": {"limits": {"concurrency": 4}}})
 
 
 def test_two_that_start_at_once_buy_everything_once(project, two, witness):
@@ -60,7 +64,7 @@ def test_who_comes_second_learns_what_is_in_the_way_and_may_wait(project, two, w
         assert said in second.err
     assert there.run("clean", "--yes").code == 11  # it would take what the other is writing
     assert there.run("db", "recover", manifest).code == 11
-    third = there.run("run", manifest, "--yes", "--wait-lock", "20")
+    third = there.run("run", manifest, "--yes", "--wait-lock", "120")
     assert (finish(first).code, third.code) == (0, 0), third.err
     assert len(witness.charges()) == len(JOBS)
 

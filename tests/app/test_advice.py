@@ -105,11 +105,11 @@ def test_a_provider_is_closed_where_all_its_lanes_are(lanes, drained, code):
          "stopped   openai: 4 answers in a row, to 4 jobs, brought no image; the last: only text (36 pending)"),
         (end("openai", Closure.NO_IMAGE, message="4 answers in a row"), "stopped   openai: 4 answers in a row"),
         (end("openai", Closure.DENIED, left=2, cause=Cause.REFUSED, message="3 in a row"),
-         "stopped   openai: refused several different jobs in a row before looking at them: 3 in a row (2 pending)"),
+         "stopped   openai: refused several different jobs in a row without processing them: 3 in a row (2 pending)"),
         (end("openai", Closure.DOWN, left=2, cause=Cause.THROTTLED, message="slow down"),
          "stopped   openai: answered every call with 429 for as long as retry.patience allows: slow down (2 pending)"),
         (end("openai", Closure.DOWN, left=2, cause=Cause.UNREACHED, final=True, message="certificate verify failed"),
-         "stopped   openai: out of reach: certificate verify failed (2 pending)"),
+         "stopped   openai: unreachable: certificate verify failed (2 pending)"),
         (end("openai@B", denied={"big": "no access"}, denied_left=7),
          "stopped   openai@B: model big is denied to this account: no access (7 pending)"),
         (end("openai", denied={"big": "no"}), "stopped   openai: model big is denied to this account: no"),
@@ -122,7 +122,7 @@ def test_the_last_lines_say_what_stopped(lane, line):
     assert line in closing(ended(lanes=[lane], status=status))
 
 
-def test_an_answer_without_an_image_is_looked_at_before_more_are_paid_for():
+def test_answer_without_an_image_is_advised_before_more_are_paid():
     run = ended(
         closed=Closure.NO_IMAGE, imageless_job="a cat", command_flags=CommandFlags(flags=" --sandbox", batch="night")
     )

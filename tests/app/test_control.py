@@ -76,7 +76,7 @@ def test_where_there_is_no_table_nothing_is_said(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_said_holds_until_it_is_taken_back_also_while_another_process_has_the_lock(place):
+def test_controls_hold_until_reset_even_while_locked(place):
     with held(place) as pid:
         first = control.pause(place, "openai")
         assert (first.changed, first.holder and first.holder.pid) == (True, pid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -70,7 +71,7 @@ async def test_a_width_that_is_taken_back_is_that_of_the_runs_start(tmp_path):
         batch_id=1,
         lanes=[Lane(provider="openai", policy=Policy(), account_gate=gate)],
         reader=None,  # type: ignore[arg-type]
-        purchases=None,  # type: ignore[arg-type]
+        attempts=SimpleNamespace(),  # type: ignore[arg-type]
     )
     attendance = Supervisor(project=place, batch=batch, runner=runner, writer=None, show_message=lambda _text: None)  # type: ignore[arg-type]
     limits = batch.profiles["openai"].limits

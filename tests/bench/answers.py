@@ -186,7 +186,7 @@ async def _batchgen(folder: Path, warm: list[bytes], pieces: list[bytes], count:
             readers=CapacityLimiter(2),
             alarm=_refuse,
         )
-        outcome = await workshop.perform(_attempt(folder, number))
+        outcome = await workshop.run(_attempt(folder, number))
         assert isinstance(outcome, Delivered), outcome
         spool.release(f"{number:032x}", delivered=True)
 

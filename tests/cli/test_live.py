@@ -30,7 +30,7 @@ def test_plain_progress_says_what_the_last_column_of_the_table_does():
     throttled.account_gate.pause(40)
     assert told(throttled) == ["openai throttled, resumes in 40 s"]
     held = lane()
-    held.held = True
+    held.paused = True
     assert told(held) == ["openai waits for you: batchgen unpause openai"]
     closed = lane()
     closed.close(Closure.MONEY, Fault(cause=Cause.MONEY, message="no credit"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from batchgen.app.run_result import LaneResult
@@ -37,7 +39,7 @@ def end(name: str, closed: Closure | None = None, message: str | None = None, **
 def test_what_happens_to_a_lane_is_told_once():
     clock = Clock()
     row, other = lane(clock), lane(clock, "aimlapi")
-    news = LaneEvents(Runner(batch_id=1, lanes=[row, other], reader=None, purchases=None))  # type: ignore[arg-type]
+    news = LaneEvents(Runner(batch_id=1, lanes=[row, other], reader=None, attempts=SimpleNamespace()))  # type: ignore[arg-type]
     assert list(news.lines()) == []
     row.fault = Fault(cause=Cause.THROTTLED, message="slow down")
     row.account_gate.pause(LONG_PAUSE - 1)
@@ -48,38 +50,38 @@ def test_what_happens_to_a_lane_is_told_once():
     clock.now += 1201
     assert list(news.lines()) == []  # it waits no longer, but nothing was taken yet
     row.fault = None
-    assert list(news.lines()) == ["openai: open again"]
+    assert list(news.lines()) == ["openai: resumed"]
     row.close(Closure.MONEY, Fault(cause=Cause.MONEY, message="out of credit"))
     assert list(news.lines()) == ["openai: closed: out of credit"]
     assert list(news.lines()) == []
     row.reopen()
-    assert list(news.lines()) == ["openai: open again"]
+    assert list(news.lines()) == ["openai: resumed"]
 
 
 def test_a_quota_that_is_used_up_is_told_with_its_time():
     clock = Clock()
     row = lane(clock)
     row.account_gate.configure([Window(86_400, 2, burst=2)], 4)
-    news = LaneEvents(Runner(batch_id=1, lanes=[row], reader=None, purchases=None))  # type: ignore[arg-type]
+    news = LaneEvents(Runner(batch_id=1, lanes=[row], reader=None, attempts=SimpleNamespace()))  # type: ignore[arg-type]
     for _ in range(2):
         row.sent(1)
     row.waits = "pace"
     assert list(news.lines()) == ["openai: its limits: next request in 24 h 7 min"]
     assert list(news.lines()) == []
     clock.now += 87_000
-    assert list(news.lines()) == ["openai: open again"]
+    assert list(news.lines()) == ["openai: resumed"]
 
 
 @pytest.mark.parametrize(
     ("ended", "line"),
     [
         (end("a@K1", Closure.MONEY, "no credit", left=3), "stopped   a@K1: out of money: no credit (3 pending)"),
-        (end("a", Closure.DOWN), "stopped   a: out of reach"),
+        (end("a", Closure.DOWN), "stopped   a: unreachable"),
         (
             end("a", Closure.DENIED, "bad value", cause=Cause.INVALID),
             "stopped   a: the first jobs were all refused alike, which looks like a mistake in its settings: bad value",
         ),
-        (end("a", Closure.DOWN, "oops", cause=Cause.ERROR), "stopped   a: answered nothing but errors: oops"),
+        (end("a", Closure.DOWN, "oops", cause=Cause.ERROR), "stopped   a: answered only with errors: oops"),
         (end("a", Closure.BUDGET, "the budget of today is used up"), "stopped   a: the budget of today is used up"),
     ],
     ids=["money", "down", "alike", "errors", "budget"],
@@ -91,7 +93,7 @@ def test_a_lane_that_stopped_is_a_line(ended, line):
 def test_who_stood_in_is_told_by_provider_not_by_key():
     lanes = [
         end("a", Closure.MONEY, "no credit"),
-        end("b@K1", stood_in={"a": 2}),
-        end("b@K2", stood_in={"a": 3, "c": 1}),
+        end("b@K1", failed_over={"a": 2}),
+        end("b@K2", failed_over={"a": 3, "c": 1}),
     ]
     assert _failovers(lanes) == ["failover  b: 5 jobs of a (out of money)", "failover  b: 1 job of c"]

@@ -30,7 +30,7 @@ class Table:
 
     def backlog(self) -> Backlog:
         return Backlog(
-            wanted=DueFilter(provider="aigate"), lookup=self.lookup, next_retry=self.next_retry, under_way=set()
+            wanted=DueFilter(provider="aigate"), lookup=self.lookup, next_retry=self.next_retry, in_flight=set()
         )
 
     async def lookup(self, wanted: DueFilter, now: datetime) -> list[Job]:
@@ -57,7 +57,7 @@ async def test_while_the_table_is_asked_nobody_takes_a_backlog_for_empty():
             await table.asked.wait()
         assert not backlog.empty
         table.answers.set()
-    assert (backlog.empty, backlog.held) == (False, True)
+    assert (backlog.empty, backlog.has_due) == (False, True)
 
 
 async def test_what_is_due_and_in_memory_needs_no_further_look():
@@ -65,7 +65,7 @@ async def test_what_is_due_and_in_memory_needs_no_further_look():
     table = Table(job(1, due), job(2, later))
     backlog = table.backlog()
     assert await backlog.first(NOW, lambda _job: False) is None
-    assert (backlog.held, backlog.more_at) == (True, None)
+    assert (backlog.has_due, backlog.more_at) == (True, None)
     found = await backlog.first(NOW, lambda _job: True)
     assert found is not None
     table.pending.remove(found)

@@ -75,15 +75,15 @@ async def test_a_limit_reaches_the_outcome_of_an_attempt(sandbox, tmp_path):
             alarm=complain,
         )
         for name, hint in REFUSED.items():
-            first = await workshop.perform(order(name, tmp_path, 1))
+            first = await workshop.run(order(name, tmp_path, 1))
             assert isinstance(first, Delivered), first
             told = RateLimitInfo(limit=20, remaining=19, reset_seconds=3, window_seconds=60)
             assert first.limit == (told if name == "openai" else None)
-            kept = await workshop.perform(replace(order(name, tmp_path, 1), resumed=True))
+            kept = await workshop.run(replace(order(name, tmp_path, 1), resumed=True))
             assert isinstance(kept, Delivered), "an answer in the spool is finished"
             assert kept.limit is None, "and says nothing of how the limit stands today"
             exhaust(sandbox.base_url(name), name)
-            late = await workshop.perform(order(name, tmp_path, 2))
+            late = await workshop.run(order(name, tmp_path, 2))
             assert isinstance(late, Missed)
             assert late.fault.cause is Cause.THROTTLED
             assert (late.fault.retry_after is None) == (name == "aimlapi")

@@ -42,14 +42,14 @@ def missed(cause: Cause, retry_after: float | None = None) -> Missed:
     return Missed(fault=Fault(cause=cause, message="m", retry_after=retry_after))
 
 
-def heed(row: Lane, outcome: Outcome, spread: float = 0.5) -> None:
+def end_call(row: Lane, outcome: Outcome, spread: float = 0.5) -> None:
     """Let one call go out and end like this."""
-    row.heed(JOB, outcome, row.sent(1), spread)
+    row.record_outcome(JOB, outcome, row.sent(1), spread)
 
 
 def test_throttling_pauses_for_as_long_as_the_provider_asks():
     row = lane(Clock())
-    heed(row, missed(Cause.THROTTLED, 7.5))
+    end_call(row, missed(Cause.THROTTLED, 7.5))
     assert row.pause_left == 7.5
     assert row.closed is None
     assert row.fault is not None
@@ -60,7 +60,7 @@ def test_without_a_stated_wait_each_pause_is_longer_than_the_last(cause):
     clock = Clock()
     row, pauses = lane(clock), []
     for _ in range(5):
-        heed(row, missed(cause), 0.999)
+        end_call(row, missed(cause), 0.999)
         pauses.append(row.pause_left)
         clock.now += row.pause_left + 0.001
     assert pauses == pytest.approx([2, 4, 8, 16, 32], rel=0.01)
@@ -69,19 +69,19 @@ def test_without_a_stated_wait_each_pause_is_longer_than_the_last(cause):
 def test_a_shorter_wait_never_shortens_a_pause():
     clock = Clock()
     row = lane(clock)
-    heed(row, missed(Cause.THROTTLED, 60))
+    end_call(row, missed(Cause.THROTTLED, 60))
     clock.now += 1
-    heed(row, missed(Cause.THROTTLED, 5))
+    end_call(row, missed(Cause.THROTTLED, 5))
     assert row.pause_left == 59
 
 
-def test_throttling_is_told_to_what_learns_from_it_and_to_the_innermost_gate_only():
+def test_throttling_reaches_the_innermost_gate_only():
     clock = Clock()
     gates = [Gate(clock=clock, width=4, controller=Controller(None, 4, start=8.0)) for _ in range(2)]
     row = lane(account_gate=gates[0], model_gate=gates[1])
-    heed(row, CAME)
+    end_call(row, CAME)
     clock.now += 1
-    heed(row, missed(Cause.THROTTLED, 5))
+    end_call(row, missed(Cause.THROTTLED, 5))
     outer, inner = gates
     assert (outer.pause_left, inner.pause_left, row.pause_left) == (0, 5, 5)
     assert inner.closed_until < clock.now  # it is the controller that waits, so nothing is waited for twice
@@ -92,7 +92,7 @@ def test_throttling_is_told_to_what_learns_from_it_and_to_the_innermost_gate_onl
 def test_a_denied_model_is_taken_no_more_until_a_person_says_so():
     row = lane(Clock())
     denial = Missed(fault=Fault(cause=Cause.DENIED, message="not yours", scope=Scope.MODEL))
-    heed(row, denial)
+    end_call(row, denial)
     assert (row.closed, row.models.matches("gpt-image-2"), row.models.matches("gpt-image-1")) == (None, False, True)
     assert row.denied == {"gpt-image-2": denial.fault}
     row.deny("gpt-image-1", denial.fault)
@@ -106,29 +106,29 @@ def test_a_denied_model_of_a_group_leaves_the_rest_of_it():
     assert [row.models.matches(name) for name in ("gpt-image-2", "mini", "other")] == [False, True, False]
 
 
-def test_answers_that_cannot_be_read_close_the_lane_after_one_more_call():
+def test_unreadable_answers_close_the_lane_after_one_more_call():
     clock = Clock()
     row = lane(clock)
     for number in range(3):
-        row.unreadable(replace(JOB, id=number), row.sent(1))
+        row.record_unreadable(replace(JOB, id=number), row.sent(1))
     assert (row.closed, row.in_flight, row.account_gate.in_flight) == (None, 0, 0)
     assert not row.full
     sent_at = row.sent(1)
     assert row.full
-    row.unreadable(replace(JOB, id=3), sent_at, "a bug")
+    row.record_unreadable(replace(JOB, id=3), sent_at, "a bug")
     assert (row.closed, row.in_flight) == (Closure.NO_IMAGE, 0)
     assert row.fault is not None
     assert row.fault.message == "4 answers in a row, to 4 jobs, brought no image; the last: a bug"
 
 
-def test_answers_of_an_earlier_run_that_cannot_be_read_leave_one_call_to_make_sure():
+def test_unreadable_answers_of_an_earlier_run_leave_one_call():
     row = lane(Clock())
     for number in range(9):
-        row.unreadable(replace(JOB, id=number), None)
+        row.record_unreadable(replace(JOB, id=number), None)
     assert (row.closed, row.in_flight) == (None, 0)
     sent_at = row.sent(1)
     assert row.full
-    row.unreadable(replace(JOB, id=9), sent_at)
+    row.record_unreadable(replace(JOB, id=9), sent_at)
     assert row.closed is Closure.NO_IMAGE
 
 
@@ -146,19 +146,19 @@ def test_a_lane_that_holds_buys_nothing_in_doubt_again():
 
 def test_a_closed_lane_goes_on_when_a_person_says_so():
     row = lane(Clock())
-    heed(row, missed(Cause.UNKNOWN))
-    heed(row, missed(Cause.DENIED))
+    end_call(row, missed(Cause.UNKNOWN))
+    end_call(row, missed(Cause.DENIED))
     row.reopen()
     assert (row.closed, row.fault, row.breaker.probing) == (None, None, False)
 
 
-def test_after_a_call_in_doubt_one_call_at_a_time_goes_out_until_one_is_answered():
+def test_unknown_call_narrows_the_lane_until_an_answer():
     row = lane(Clock(), width=4)
-    heed(row, missed(Cause.UNKNOWN))
+    end_call(row, missed(Cause.UNKNOWN))
     assert not row.full
     first = row.sent(1)
     assert row.full
-    row.heed(JOB, CAME, first, 0.5)
+    row.record_outcome(JOB, CAME, first, 0.5)
     row.sent(1)
     assert not row.full
 
@@ -190,7 +190,7 @@ def test_what_is_in_flight_is_counted_whatever_becomes_of_it():
     row = lane(Clock(), width=9)
     sent = [row.sent(1) for _ in range(4)]
     for outcome, at in zip((CAME, missed(Cause.THROTTLED, 0), missed(Cause.ERROR)), sent, strict=False):
-        row.heed(JOB, outcome, at, 0.5)
+        row.record_outcome(JOB, outcome, at, 0.5)
     row.ended(sent[-1])
     assert (row.in_flight, row.account_gate.in_flight) == (0, 0)
 
@@ -220,7 +220,7 @@ def test_the_name_tells_lanes_of_one_provider_apart(group, account, name):
 @pytest.mark.parametrize(("cause", "why"), [(Cause.MONEY, Closure.MONEY), (Cause.DENIED, Closure.DENIED)])
 def test_an_account_that_cannot_pay_or_is_refused_closes_at_once(cause, why):
     row = lane(Clock())
-    heed(row, missed(cause))
+    end_call(row, missed(cause))
     assert row.closed is why
     assert row.fault is not None
     assert row.fault.cause is cause
@@ -228,10 +228,10 @@ def test_an_account_that_cannot_pay_or_is_refused_closes_at_once(cause, why):
 
 def test_the_first_reason_for_closing_stays():
     row = lane(Clock())
-    heed(row, missed(Cause.DENIED))
-    heed(row, missed(Cause.MONEY))
+    end_call(row, missed(Cause.DENIED))
+    end_call(row, missed(Cause.MONEY))
     row.close(Closure.BUDGET)
-    heed(row, CAME)
+    end_call(row, CAME)
     assert row.closed is Closure.DENIED
     assert row.fault is not None
     assert row.fault.cause is Cause.DENIED
@@ -240,7 +240,7 @@ def test_the_first_reason_for_closing_stays():
 @pytest.mark.parametrize("cause", [Cause.REFUSED, Cause.INVALID, Cause.EMPTY, Cause.SPOILED, Cause.ERROR])
 def test_the_trouble_of_one_job_neither_pauses_nor_closes_its_lane(cause):
     row = lane(Clock())
-    heed(row, missed(cause))
+    end_call(row, missed(cause))
     assert row.pause_left == 0
     assert row.closed is None
     assert row.fault is None
@@ -248,43 +248,43 @@ def test_the_trouble_of_one_job_neither_pauses_nor_closes_its_lane(cause):
 
 def test_every_cause_is_heeded():
     for cause in Cause:
-        heed(lane(Clock()), missed(cause))
+        end_call(lane(Clock()), missed(cause))
 
 
 def test_a_delivery_clears_what_the_lane_waited_for():
     row = lane(Clock())
-    heed(row, missed(Cause.THROTTLED, 1))
-    heed(row, CAME)
+    end_call(row, missed(Cause.THROTTLED, 1))
+    end_call(row, CAME)
     assert row.fault is None
 
 
 # --- others take over ----------------------------------------------------------
 
 
-def test_a_lane_is_out_of_order_once_it_has_taken_nothing_for_so_long():
+def test_lane_fails_over_after_taking_nothing_for_so_long():
     clock = Clock()
     row = lane(clock)
     assert not row.out_of_order(0)
     for _ in range(7):
-        heed(row, missed(Cause.UNREACHED, 10))
+        end_call(row, missed(Cause.UNREACHED, 10))
         assert not row.out_of_order(60)
         clock.now += 10
     assert row.out_of_order(60)
-    heed(row, CAME)
+    end_call(row, CAME)
     assert not row.out_of_order(60)
 
 
 def test_a_lane_is_out_of_order_while_it_is_to_pause_for_longer():
     clock = Clock()
     row = lane(clock)
-    heed(row, missed(Cause.THROTTLED, 61))
+    end_call(row, missed(Cause.THROTTLED, 61))
     assert row.out_of_order(60)
     clock.now += 2
     assert not row.out_of_order(60)
 
 
 def test_a_closed_or_held_lane_is_out_of_order():
-    closed, held = lane(Clock()), lane(Clock(), held=True)
+    closed, held = lane(Clock()), lane(Clock(), paused=True)
     closed.close(Closure.MONEY)
     assert closed.out_of_order(1e9)
     assert held.out_of_order(1e9)
@@ -293,18 +293,18 @@ def test_a_closed_or_held_lane_is_out_of_order():
 # --- waiting -------------------------------------------------------------------
 
 
-async def test_rest_ends_with_its_time():
+async def test_wait_ends_with_its_time():
     with anyio.fail_after(1):
-        await lane().rest(0.02)
+        await lane().wait_for_change(0.02)
 
 
-@pytest.mark.parametrize("how", ["stir", "wake"])
+@pytest.mark.parametrize("how", ["notify", "interrupt"])
 @pytest.mark.parametrize("seconds", [None, 30.0])
-async def test_rest_ends_when_something_changes(how, seconds):
+async def test_wait_ends_when_something_changes(how, seconds):
     row = lane()
     with anyio.fail_after(1):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(row.rest, seconds)
+            tasks.start_soon(row.wait_for_change, seconds)
             await anyio.lowlevel.checkpoint()
             getattr(row, how)()
 
@@ -312,9 +312,9 @@ async def test_rest_ends_when_something_changes(how, seconds):
 async def test_what_changed_before_the_rest_began_is_not_missed():
     row = lane()
     since = row.changed
-    row.stir()
+    row.notify()
     with anyio.fail_after(1):
-        await row.rest(None, since)
+        await row.wait_for_change(None, since)
 
 
 async def test_closing_wakes():
@@ -349,7 +349,7 @@ async def test_waking_ends_every_wait_and_only_those_that_are_on():
             for number in range(5):
                 tasks.start_soon(wait, number)
             await anyio.sleep(0.01)
-            row.wake()
+            row.interrupt()
     assert sorted(ended) == [0, 1, 2, 3, 4]
     with row.interruptible():
         await anyio.lowlevel.checkpoint()
@@ -368,12 +368,12 @@ async def test_stirring_ends_no_wait_but_a_rest():
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await anyio.lowlevel.checkpoint()
-        row.stir()
+        row.notify()
     assert anyio.current_time() - start >= 0.05
 
 
 async def test_a_cancelled_run_is_not_held_up_by_a_resting_lane():
     row = lane()
     with anyio.move_on_after(0.02) as scope:
-        await row.rest(None)
+        await row.wait_for_change(None)
     assert scope.cancelled_caught

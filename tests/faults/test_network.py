@@ -321,7 +321,7 @@ def assert_delivered(site: Site, behaviour: Behaviour) -> None:
 
 
 @pytest.mark.parametrize("behaviour", SLOPPY.values(), ids=SLOPPY)
-def test_N8_N9_N11_N17_a_whole_answer_in_a_sloppy_envelope_is_delivered(site, behaviour):
+def test_N8_N9_N11_N17_whole_answer_in_sloppy_http_is_delivered(site, behaviour):
     assert_delivered(site, behaviour)
 
 
@@ -408,11 +408,11 @@ def test_N15_a_compression_bomb_is_not_blown_up(site, monkeypatch, pack):
     assert all(request.headers["accept-encoding"] == "identity" for request in site.stages[0].requests)
 
 
-def test_N16_a_compression_that_breaks_off_is_spoiled_and_tried_once_more(site):
+def test_N16_broken_compression_is_spoiled_and_retried_once(site):
     assert_spoiled(site, answer(ZIPPED[: len(ZIPPED) // 2], headers={"Content-Encoding": "gzip"}))
 
 
-def test_N16_a_compression_that_is_not_known_is_spoiled_and_not_bought_again(site):
+def test_N16_unknown_compression_is_spoiled_and_not_rebought(site):
     assert_spoiled(site, answer(b"\x8b\x02\x80abc\x03", headers={"Content-Encoding": "br"}), requests=1)
 
 
@@ -470,7 +470,7 @@ REDIRECTS = [
 
 
 @pytest.mark.parametrize("location", REDIRECTS)
-def test_N20_a_result_redirected_to_a_forbidden_place_is_not_fetched_nor_bought_again(site, monkeypatch, location):
+def test_N20_redirect_to_a_forbidden_host_is_not_followed(site, monkeypatch, location):
     decoy = site.serve(answer(drawing()))
     links: list[str] = []
 
@@ -645,7 +645,7 @@ def test_N28_where_ipv6_is_dead_ipv4_is_used(site, monkeypatch):
     assert (told.code, len(stage.posts), len(site.job()["attempts"])) == (0, 1, 1)
 
 
-def test_N29_a_network_that_is_gone_for_a_while_costs_what_was_in_flight(site):
+def test_N29_network_outage_costs_what_was_in_flight(site):
     """The third call meets the cut; the port is closed for a second, then it is there again."""
     stages: list[Stage] = []
 

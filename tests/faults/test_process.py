@@ -171,7 +171,8 @@ def test_R7_a_large_answer_takes_little_memory(place, witness):
     assert run.wait().code == 0
     small = place.go("run", place.batch(job("small")), "--yes")
     assert small.wait().code == 0
-    assert run.peak - small.peak < 8 * 20_000_000
+    # two in flight, each a few times over while it is decoded
+    assert run.peak - small.peak < 12 * 20_000_000
     assert len(witness.charges()) == 5
 
 

@@ -78,8 +78,8 @@ def test_P2_a_date_is_read_in_any_zone(site):
     stage = site.serve(in_order(*(slow_down(Retry_After=date, Date=HOUR) for date in dates), shows()))
     assert site.run_all(stage, "a").code == 0
     first, second, third = (request.at for request in stage.posts)
-    assert 1 <= second - first < 3
-    assert 1 <= third - second < 3
+    assert 1 <= second - first < patience(3)
+    assert 1 <= third - second < patience(3)
 
 
 def test_P2_a_long_wait_is_kept_and_the_run_may_end_before_it(site):
@@ -124,7 +124,7 @@ def test_P4_a_provider_without_money_is_closed_and_the_others_go_on(site):
     assert {row["charged"] for row in site.ledger().values() if row["provider"] != "studio"} == {"no"}
 
 
-def test_P5_a_key_that_is_revoked_stops_the_provider_after_one_call_more(site):
+def test_P5_revoked_key_stops_the_provider_after_one_more_call(site):
     told_key = f"Incorrect API key provided: {kit.CANARY}. You can find yours in the console."
     stage = site.serve(in_order(shows(), fails("401 Unauthorized", message=told_key, code="invalid_api_key")))
     told = site.run_all(stage, *"abcde")
@@ -158,7 +158,7 @@ def test_P5_a_job_that_is_shut_out_alone_fails_alone(site, width):
     assert site.bill("c") == [("no", 0, None)] * 2
 
 
-def test_P6_a_model_that_is_refused_closes_the_lane_for_that_model_alone(site):
+def test_P6_refused_model_closes_the_lane_for_that_model(site):
     refused = fails("403 Forbidden", message="Project does not have access to model big")
     stage = site.serve(by_prompt(shows(), big=refused))
     models = {"big": {"wire": "big"}}
@@ -214,7 +214,7 @@ NOTHING = {
 }
 
 
-def test_P8_an_answer_without_images_is_tried_three_times_in_a_known_shape_and_is_at_risk(site):
+def test_P8_answer_without_images_is_retried_three_times(site):
     stage = site.serve(by_prompt(**{name: answer(body) for name, body in NOTHING.items()}))
     jobs, also = kit.apart(stage, NOTHING)
     told = site.run_all(stage, *jobs, also=also)
@@ -316,7 +316,7 @@ def asked(connection_body: bytes) -> int:
 MANY = {"models": {"gpt-image-2": {"generate": {"n_max": 10}}}}
 
 
-def test_P13_fewer_images_than_asked_for_are_kept_and_only_the_rest_is_asked_for(site):
+def test_P13_partial_delivery_is_kept_and_the_rest_requested(site):
     stage = site.serve(in_order(shows(*[drawing(shade=shade) for shade in (1, 2, 3)]), shows(drawing(shade=4))))
     told = site.run_all(stage, {"id": "a", "prompt": "a", "n": 4, "per_request": 4}, **MANY)
     assert (told.code, [asked(request.body) for request in stage.posts]) == (0, [4, 1])
@@ -397,7 +397,7 @@ def test_P16_usage_is_believed_only_where_it_can_be_true(site):
     assert {rows[key]["usd"] for key in ("text", "whole")} == {12 * 5_000 + 1767 * 30_000}
 
 
-def test_P16_nan_in_the_usage_is_no_price_and_the_picture_is_delivered(site):
+def test_P16_nan_in_usage_is_no_price_and_the_image_is_delivered(site):
     stage = site.serve(answer(document()[:-1] + b', "usage": {"cost": NaN}}'))
     assert site.run_all(stage, "a").code == 0
     assert (site.states(), len(stage.posts)) == ({"a": ("done", None)}, 1)
@@ -547,8 +547,8 @@ def test_P27_a_providers_clock_does_not_matter(site):
     told = site.run_all(stage, "a")
     first, second, third = (request.at for request in stage.posts)
     assert told.code == 0
-    assert 1 <= second - first < 3
-    assert third - second < 1
+    assert 1 <= second - first < patience(3)
+    assert third - second < patience(1)
 
 
 def test_P28_an_attempt_is_one_request(site):

@@ -364,11 +364,11 @@ def test_S14_a_page_with_an_image_behind_it_is_never_published(site):
     assert_never_published(site, "S14")
 
 
-def test_S15_what_is_no_picture_is_never_published_and_at_most_kept_beside(site):
+def test_S15_non_image_is_never_published(site):
     assert_never_published(site, "S15", beside=("PDF.pdf", "SVG.svg"))
 
 
-def test_S14_an_image_with_a_script_behind_it_is_an_image_by_name_too(site):
+def test_S14_image_with_a_trailing_script_has_an_image_name(site):
     polyglot = drawing() + b"<script>alert(1)</script>"
     stage = site.serve(shows(polyglot))
     assert site.run_all(stage, "page.html").code == 0
@@ -376,7 +376,7 @@ def test_S14_an_image_with_a_script_behind_it_is_an_image_by_name_too(site):
     assert (image.name, image.read_bytes()) == ("page.html.png", polyglot)
 
 
-def test_S16_what_an_image_says_of_itself_is_kept_and_we_add_nothing_private(site):
+def test_S16_image_metadata_is_kept_and_nothing_private_added(site):
     notes = PngImagePlugin.PngInfo()
     notes.add_text("Comment", "provenance")
     exif = Image.Exif()
@@ -532,7 +532,7 @@ def test_S23_a_glob_takes_no_time_without_measure(site):
     assert time.monotonic() - began < patience(5)
 
 
-def test_S24_certificates_of_the_environment_are_used_or_the_run_ends(site, monkeypatch, tmp_path):
+def test_S24_environment_certificates_are_used_or_the_run_ends(site, monkeypatch, tmp_path):
     stage = site.serve(shows())
     bundle = tmp_path / "bundle.pem"
     bundle.write_text("not a certificate")

@@ -87,7 +87,7 @@ def test_zipped_lists_go_side_by_side_and_cross_the_matrix(write):
 def test_zipped_lists_of_different_length_are_a_mistake(write):
     path = write(HEAD + "jobs:\n  - {prompt: x, zip: {a: [1, 2], b: [1]}}\n")
     assert wrong(path) == [
-        "m.yaml:3:22: jobs[0].zip: lists side by side must be equally long: a has 2, b has 1",
+        "m.yaml:3:22: jobs[0].zip: lists must be equally long: a has 2, b has 1",
     ]
 
 
@@ -137,7 +137,7 @@ def test_a_csv_gives_a_job_a_row_and_its_columns_set_parameters(write):
     ]
 
 
-def test_what_the_job_says_goes_before_its_rows_and_rows_before_defaults(write):
+def test_job_wins_over_rows_over_defaults(write):
     path = write(
         'defaults: {provider: aigate, quality: low}\njobs:\n  - {id: "x-{{ id }}", size: 1024x1024, from: p.csv}\n',
         p_csv="id,prompt,size,quality\na,A lamp,1536x1024,high\n",
@@ -316,7 +316,7 @@ def test_includes_that_lead_nowhere_or_in_circles(write):
     )
     found = wrong(path)
     assert len(found) == 4
-    assert "there is no such file" in "\n".join(found)
+    assert "does not exist in" in "\n".join(found)
     assert "m.yaml:2:30: include[2]: no-*.yaml matches no file" in "\n".join(found)
     assert "includes itself" in "\n".join(found)
     assert "a.yaml:3:20: jobs[0].sise: unknown key 'sise' (did you mean 'size'?)" in found
@@ -348,7 +348,7 @@ def test_each_included_combination_has_parameters_of_its_own(write):
     ]  # fmt: skip
 
 
-def test_a_row_that_sets_a_parameter_needs_not_what_its_default_names(write):
+def test_row_parameter_replaces_its_default_template(write):
     path = write(
         "defaults: {provider: aigate, quality: '{{ q }}'}\njobs:\n  - {id: '{{ sku }}', prompt: x, from: r.jsonl}\n",
         r_jsonl='{"sku": "a", "q": "low"}\n{"sku": "b", "quality": "high"}\n',
@@ -403,4 +403,4 @@ def test_a_chain_of_includes_has_an_end(write, tmp_path):
     for number in range(80):
         (tmp_path / f"c{number}.yaml").write_text(f"include: c{number + 1}.yaml\n")
     (tmp_path / "c80.yaml").write_text("jobs: []\n")
-    assert "one in the other" in "\n".join(wrong(write(HEAD + "include: c0.yaml\njobs: [{prompt: x}]\n")))
+    assert "levels deep" in "\n".join(wrong(write(HEAD + "include: c0.yaml\njobs: [{prompt: x}]\n")))

@@ -70,8 +70,7 @@ def test_a_row_that_says_nothing_of_images_is_a_generation(write):
 def test_a_column_that_sets_nothing_is_told(write, kind, rows, warnings):
     found = told(write(f"prompt: 'Photo {{{{ title }}}}', from: l.{kind}", **{f"l_{kind}": rows}))
     assert [" ".join(line.replace("'", " ").split()) for line in found] == [
-        f"l.{kind}:{place}: jobs[0]: the column {name} sets nothing: parameters are written small "
-        f"(did you mean column {word} ?)"
+        f"l.{kind}:{place}: jobs[0]: the column {name} sets nothing: parameters are lower-case (did you mean {word} ?)"
         for place, name, word in map(str.split, warnings)
     ]
 
@@ -106,7 +105,7 @@ def test_what_matches_no_row_is_told(write):
 def test_what_excludes_nothing_is_told(write):
     matrix = "{a: [1, 2], b: [x], exclude: [{a: 1}, {a: '2'}]}"
     found = told(write(f'prompt: "{{{{ a }}}} {{{{ b }}}}", matrix: {matrix}'))
-    assert [line.partition(": leaves nothing out")[0] for line in found] == ["m.yaml:3:79: jobs[0].matrix.exclude[1]"]
+    assert [line.partition(": excludes nothing")[0] for line in found] == ["m.yaml:3:79: jobs[0].matrix.exclude[1]"]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +180,7 @@ def test_a_folder_of_results_alone_is_meant(write, shelf):
         ('  - prompt: "A cat\n  - prompt: "B"\n', "m.yaml:3:13: the quote that opens here is closed only in line 4"),
         ("  - {id: a, prompt: 'it's a cat'}\n", "m.yaml:3:25: text follows a closing quote (write '' for"),
         ('  - prompt: "a "red" cat"\n', 'm.yaml:3:17: text follows a closing quote (write \\" for'),
-        ("  id: a\n  prompt: B\n", "m.yaml:3:3: jobs: should be a list, is a mapping (begin each item with a dash)"),
+        ("  id: a\n  prompt: B\n", "m.yaml:3:3: jobs: should be a list, is a mapping (start each item with a dash)"),
         ("  - prompt: x {{ TITLE }}\n    from: l.csv\n", "did you mean 'title'? there are: Product_Title, name"),
         ("  - {prompt: x, images: folder}\n", "jobs[0].images: folder is a folder; from: folder makes an edit of each"),
     ],
@@ -198,4 +197,4 @@ def test_what_newcomers_write_is_explained(tmp_path, text, complaint):
 
 def test_an_include_that_is_not_there_has_a_place(write):
     path = write("prompt: x", top="include: [nope.yaml]\n")
-    assert wrong(path) == [f"m.yaml:2:11: include[0]: nope.yaml: there is no such file in {path.parent}"]
+    assert wrong(path) == [f"m.yaml:2:11: include[0]: nope.yaml does not exist in {path.parent}"]

@@ -517,10 +517,9 @@ def test_charged_shapes_without_a_picture(ask):
 
 
 def test_help_page_lists_every_shape():
-    from batchgen.cli import batchgen
     from batchgen.cli.render import pages
 
-    told = pages.page("sandbox-faults", batchgen)
+    told = pages.page("sandbox-faults")
     for name, shape in SHAPES.items():
         assert f"- `{name}`: " in told
         assert shape.about in " ".join(told.split())

@@ -157,7 +157,7 @@ class Night:
         profiles = {name: known for name, known in self.profiles.items() if name in needed}
         backend = Simulated(servers=self.servers, profiles=self.profiles)
         runner = engagement.build_runner(batch_id, run_id, profiles, now=self.clock.now, spread=self.spread.random)
-        runner.purchases.backend = backend
+        runner.attempts.backend = backend
         return runner
 
     def _kill(self) -> None:

@@ -40,7 +40,7 @@ def in_flight(log: list[Call], moment: float) -> list[Call]:
     return [call for call in log if call.sent <= moment <= call.ended]
 
 
-def test_nothing_more_is_sent_once_the_first_answer_tells_the_true_price(tmp_path: Path) -> None:
+def test_true_price_of_the_first_answer_stops_sending(tmp_path: Path) -> None:
     one = night(tmp_path, wishes(200, "openai"))
     runner = one.play()
     log = one.log()
@@ -48,13 +48,13 @@ def test_nothing_more_is_sent_once_the_first_answer_tells_the_true_price(tmp_pat
     assert len(at_first) == 32
     assert len(log) == 32
     assert charged(log) == 32 * TRUE  # by the price list 100 calls would have gone: 5 USD
-    assert runner.purchases.wallet.budgets[0].usd == charged(log)
+    assert runner.attempts.wallet.budgets[0].usd == charged(log)
     counts = one.counts()
     assert (counts.done, counts.pending, counts.unknown) == (32, 168, 0)
     assert {str(lane.closed) for lane in runner.lanes} == {"budget"}
 
 
-def test_a_budget_that_the_calls_in_flight_leave_is_used_at_the_true_price(tmp_path: Path) -> None:
+def test_remaining_budget_is_spent_at_the_true_price(tmp_path: Path) -> None:
     one = night(tmp_path, wishes(200, "openai"), budget=3 * DOLLAR)
     one.play()
     assert charged(one.log()) == 3 * DOLLAR
@@ -62,7 +62,7 @@ def test_a_budget_that_the_calls_in_flight_leave_is_used_at_the_true_price(tmp_p
 
 def test_what_was_found_is_told_with_what_the_price_list_says(tmp_path: Path) -> None:
     runner = night(tmp_path, wishes(3, "openai", images=2), budget=10 * DOLLAR).play()
-    (found,) = runner.purchases.prices.underpriced.values()
+    (found,) = runner.attempts.prices.underpriced.values()
     assert (found.kind.provider, found.kind.model) == ("openai", "gpt-image-2")
     assert (found.listed.usd, found.found.usd) == (10_000_000, TRUE)
 
@@ -75,10 +75,10 @@ def test_the_next_run_begins_with_what_the_last_one_found(tmp_path: Path) -> Non
     one.wishes = wishes(101, "openai")
     runner = one.play()
     assert charged(one.log()[1:]) == DOLLAR
-    assert runner.purchases.prices.underpriced
+    assert runner.attempts.prices.underpriced
 
 
-def test_without_a_price_in_the_list_later_calls_are_reserved_at_what_the_first_cost(tmp_path: Path) -> None:
+def test_unlisted_price_is_reserved_at_the_first_cost(tmp_path: Path) -> None:
     one = Night(
         folder=tmp_path,
         wishes=wishes(200, "gateway"),
@@ -95,7 +95,7 @@ def test_one_kind_of_call_says_nothing_of_another(tmp_path: Path) -> None:
     jobs += [Wish(key=f"b{number}", provider="openai", model="gpt-image-1.5") for number in range(4)]
     one = night(tmp_path, jobs, budget=10 * DOLLAR)
     runner = one.play()
-    assert {kind.model for kind in runner.purchases.prices.underpriced} == {"gpt-image-2", "gpt-image-1.5"}
+    assert {kind.model for kind in runner.attempts.prices.underpriced} == {"gpt-image-2", "gpt-image-1.5"}
     assert one.counts().done == 8
 
 
@@ -105,5 +105,5 @@ def test_the_ledger_and_the_budget_agree_at_the_end(tmp_path: Path, budget: int)
     runner = one.play()
     with Reader(one.place.db) as reader:
         spent = reader.spent()
-    assert spent.usd == charged(one.log()) == runner.purchases.wallet.budgets[0].usd
+    assert spent.usd == charged(one.log()) == runner.attempts.wallet.budgets[0].usd
     assert (spent.unpriced, spent.at_risk_usd, spent.open_usd) == (0, 0, 0)

@@ -23,11 +23,11 @@ class Proxy:
     variable: str
     address: str  #: without its login
     providers: tuple[str, ...]  #: whose calls go through it
-    flaw: str | None  #: why batchgen does not use it
+    problem: str | None  #: why batchgen does not use it
 
     def __str__(self) -> str:
         whose = f"for {', '.join(self.providers)}" if self.providers else "for no provider"
-        return f"{self.variable}={self.address} {whose}" + (f": {self.flaw}" if self.flaw else "")
+        return f"{self.variable}={self.address} {whose}" + (f": {self.problem}" if self.problem else "")
 
 
 def proxies(profiles: Iterable[Profile]) -> Iterator[Proxy]:
@@ -38,14 +38,14 @@ def proxies(profiles: Iterable[Profile]) -> Iterator[Proxy]:
         variable = next((key for key in (name, name.upper()) if os.environ.get(key)), name)
         if scheme == "all":
             unused = "batchgen does not use it; HTTPS_PROXY is the one it uses"
-            yield Proxy(variable=variable, address=without_login(address), providers=(), flaw=unused)
+            yield Proxy(variable=variable, address=without_login(address), providers=(), problem=unused)
         if scheme not in ("http", "https"):
             continue
         matching = [profile for profile in remote if profile.base_url.startswith(f"{scheme}://")]
         names = tuple(profile.name for profile in matching if not urllib.request.proxy_bypass(_host(profile)))
         reason = proxy_problem(address)
         unusable = None if reason is None else f"it cannot be used: {reason}"
-        yield Proxy(variable=variable, address=without_login(address), providers=names, flaw=unusable)
+        yield Proxy(variable=variable, address=without_login(address), providers=names, problem=unusable)
 
 
 def bypassing_providers(profiles: Iterable[Profile]) -> list[str]:

@@ -49,8 +49,8 @@ async def log_events(runner: Runner, reader: Reader) -> AsyncIterator[None]:
             log.event(name, level, **call_fields(lane, opened), **fields)
             lane_logger.look()
 
-    runner.purchases.listeners.append(log_call)
-    with log.log_context(run=runner.purchases.run_id):
+    runner.subscribe(log_call)
+    with log.log_context(run=runner.attempts.run_id):
         log.event("begun", providers=[lane.name for lane in runner.lanes])
         try:
             async with create_task_group() as tasks:
@@ -107,7 +107,7 @@ class _Seen:
     """The last logged state of a lane."""
 
     closed: str | None = None
-    held: bool = False
+    paused: bool = False
     until: float = 0.0  #: end of its pause, on its own clock
     took_over: set[str] = field(default_factory=set)
     denied: set[str] = field(default_factory=set)  #: models
@@ -137,9 +137,9 @@ def _changes(lane: Lane, seen: _Seen) -> Iterator[tuple[str, int, dict[str, obje
     if closed != seen.closed:
         yield ("lane_closed" if closed else "lane_reopened"), logging.WARNING, {"why": closed, "message": message}
         seen.closed = closed
-    if lane.held != seen.held:
-        yield ("lane_held" if lane.held else "lane_released"), logging.WARNING, {}
-        seen.held = lane.held
+    if lane.paused != seen.paused:
+        yield ("lane_held" if lane.paused else "lane_released"), logging.WARNING, {}
+        seen.paused = lane.paused
     left, now = lane.pause_left, lane.account_gate.clock()
     if left >= LOOK and now + left > seen.until + LOOK:
         throttled = lane.fault is not None and lane.fault.cause is Cause.THROTTLED
@@ -152,7 +152,7 @@ def _changes(lane: Lane, seen: _Seen) -> Iterator[tuple[str, int, dict[str, obje
     for model in lane.denied.keys() - seen.denied:
         yield "model_denied", logging.WARNING, {"model": model, "message": lane.denied[model].message}
         seen.denied.add(model)
-    for home in lane.stood_in.keys() - seen.took_over:
+    for home in lane.failed_over.keys() - seen.took_over:
         yield "stood_in", logging.WARNING, {"stands_in_for": home}
         seen.took_over.add(home)
 

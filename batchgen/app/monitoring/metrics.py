@@ -95,7 +95,7 @@ class MetricsFile:
 
 def families(runner: Runner, counts: Counts, began: float) -> list[Family]:
     """Return the metrics of a run that began at the Unix time *began*."""
-    batch = {"batch": runner.purchases.batch}
+    batch = {"batch": runner.attempts.batch}
 
     def by_provider(
         name: str, help_: str, value: Callable[[Lane], int], show: Callable[[int], int | str] = int
@@ -113,7 +113,7 @@ def families(runner: Runner, counts: Counts, began: float) -> list[Family]:
     jobs = [(batch | {"state": state}, getattr(counts, state)) for state in _STATES]
     budgets = [
         (batch | {"scope": budget.limit.scope}, _usd(budget.limit.usd), _usd(budget.usd))
-        for budget in runner.purchases.wallet.budgets
+        for budget in runner.attempts.wallet.budgets
         if budget.limit.usd is not None
     ]
     limits: list[Sample] = [(labels, limit) for labels, limit, _ in budgets]
@@ -123,12 +123,12 @@ def families(runner: Runner, counts: Counts, began: float) -> list[Family]:
         by_provider("images_total", "Images delivered by this run.", lambda lane: lane.images),
         by_provider("jobs_done_total", "Jobs completed by this run.", lambda lane: lane.done),
         by_provider("jobs_failed_total", "Jobs that failed in this run.", lambda lane: lane.failed),
-        by_provider("jobs_unknown_total", "Jobs that became unknown in this run.", lambda lane: lane.doubtful),
+        by_provider("jobs_unknown_total", "Jobs that became unknown in this run.", lambda lane: lane.unknown),
         by_provider("spend_usd_total", "USD known to be spent by this run.", lambda lane: lane.usd, _usd),
         by_provider("spend_credits_total", "Credits spent by this run.", lambda lane: lane.credits, _credits),
         by_provider("calls_in_flight", "Calls in flight.", lambda lane: lane.in_flight),
         by_lane("lane_closed", "1 if the lane takes no more jobs.", lambda lane: int(lane.closed is not None)),
-        by_lane("lane_held", "1 if the lane was paused by a command.", lambda lane: int(lane.held)),
+        by_lane("lane_held", "1 if the lane was paused by a command.", lambda lane: int(lane.paused)),
         by_lane("lane_pause_seconds", "Seconds until the lane sends again.", lambda lane: f"{lane.pause_left:.1f}"),
         Family("batchgen_jobs", "gauge", "Jobs of the batch, by state.", jobs),
         Family("batchgen_budget_limit_usd", "gauge", "Budget in USD.", limits),

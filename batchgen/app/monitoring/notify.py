@@ -180,10 +180,10 @@ def progress(runner: Runner, message: str) -> dict[str, Any]:
     lanes = runner.lanes
     return {
         "schema_version": SCHEMA_VERSION,
-        "batch": runner.purchases.batch,
+        "batch": runner.attempts.batch,
         "message": message,
         "run": {
-            "id": runner.purchases.run_id,
+            "id": runner.attempts.run_id,
             "images": sum(lane.images for lane in lanes),
             "done": sum(lane.done for lane in lanes),
             "failed": sum(lane.failed for lane in lanes),

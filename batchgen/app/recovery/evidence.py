@@ -1,7 +1,6 @@
-"""What finished and unfinished attempts left on disk: sidecars, slots.  A doer: reads files, writes none.
+"""Evidence of attempts on disk: sidecars of delivered files and slots of the spool.
 
-Nothing read here is trusted further than it proves itself: a file counts only where its bytes have the hash that its
-sidecar names.
+An image counts only if its bytes have the hash that its sidecar names.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from ...store.records import RecoveredAttempt
 from ...task import UNPRICED, Artifact, Charge, Kind, Source, Task
 from ..project import Project
 
-#: No sidecar and no order is longer.
+#: Bytes of the longest sidecar or order.
 _LONGEST = 4_000_000
 _TASK = tuple(f.name for f in fields(Task) if f.name not in ("kind", "images", "mask"))
 _DIGITS = re.compile(r"(\d+)")
@@ -32,54 +31,54 @@ _DIGITS = re.compile(r"(\d+)")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SidecarRecord:
-    """A sidecar: its trace, and the file it speaks of, which nobody has looked at yet."""
+    """A sidecar: the attempt that it describes, and its image, which is not verified yet."""
 
-    trace: RecoveredAttempt
-    beside: Path | None  #: None for what lies aside, superseded
+    attempt: RecoveredAttempt
+    image: Path | None  #: None if it was superseded
     artifact: Artifact
 
     def verified(self) -> RecoveredAttempt:
-        """Return the trace, with the file where it is there with the hash it should have."""
-        if self.beside is None:
-            return self.trace
+        """Return the attempt, with its file if that exists and has the right hash."""
+        if self.image is None:
+            return self.attempt
         try:
-            whole = self.beside.stat().st_size == self.artifact.size_bytes
-            if whole and digest(self.beside) == self.artifact.sha256:
-                return replace(self.trace, file=self.artifact)
+            same_size = self.image.stat().st_size == self.artifact.size_bytes
+            if same_size and digest(self.image) == self.artifact.sha256:
+                return replace(self.attempt, file=self.artifact)
         except OSError:
             pass
-        return self.trace
+        return self.attempt
 
 
 def sidecars(folder: Path, since: datetime | None) -> Iterator[Path]:
-    """Yield files that may be sidecars, changed *since*, several of one job in their order."""
+    """Yield files that may be sidecars and changed after *since*, those of one job in order."""
     oldest = since.timestamp() if since else None
     folders = [folder]
     while folders:
         path, names = folders.pop(), list[str]()
-        with suppress(OSError), os.scandir(path) as entries:  # a folder that is gone holds none
+        with suppress(OSError), os.scandir(path) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(path / entry.name)
-                elif _may_be_one(entry, oldest):
+                elif _may_be_sidecar(entry, oldest):
                     names.append(entry.name)
         for name in sorted(names, key=_by_number):
             yield path / name
 
 
-def _may_be_one(entry: os.DirEntry[str], oldest: float | None) -> bool:
+def _may_be_sidecar(entry: os.DirEntry[str], oldest: float | None) -> bool:
     if not entry.name.endswith(".json") or not entry.is_file(follow_symlinks=False):
         return False
     return oldest is None or entry.stat(follow_symlinks=False).st_mtime >= oldest
 
 
 def _by_number(name: str) -> list[str | int]:
-    # alternating text and numbers, so that like is compared with like
+    # Text and numbers alternate, so that equal kinds are compared.
     return [int(part) if number % 2 else part for number, part in enumerate(_DIGITS.split(name))]
 
 
 def read_sidecar(path: Path, batch: Batch, project: Project) -> SidecarRecord | None:
-    """Return what a sidecar of *batch* says; None where the file is none, another batch's, or only of a rehearsal."""
+    """Return a sidecar of *batch*; None if it is not one, belongs to another batch, or was simulated."""
     try:
         if path.stat().st_size > _LONGEST:
             return None
@@ -94,7 +93,7 @@ def read_sidecar(path: Path, batch: Batch, project: Project) -> SidecarRecord | 
 def _record(sidecar: Sidecar, path: Path, batch: Batch, root: Path) -> SidecarRecord:
     image = path.with_name(path.name.removesuffix(".json"))
     superseded = SUPERSEDED in path.relative_to(batch.folder).parts
-    trace = RecoveredAttempt(
+    attempt = RecoveredAttempt(
         id=sidecar.attempt_id,
         key=sidecar.key,
         fingerprint=sidecar.fingerprint,
@@ -106,22 +105,22 @@ def _record(sidecar: Sidecar, path: Path, batch: Batch, root: Path) -> SidecarRe
     )
     location = str(image.relative_to(root) if image.is_relative_to(root) else image)
     artifact = replace(sidecar.artifact, path=location)
-    return SidecarRecord(trace=trace, beside=None if superseded else image, artifact=artifact)
+    return SidecarRecord(attempt=attempt, image=None if superseded else image, artifact=artifact)
 
 
 def slots(spool: Path, suffix: str) -> Iterator[Path]:
-    """Yield the files of the spool that end in *suffix*."""
+    """Yield the files of the spool with *suffix*, in order."""
     yield from sorted(spool.glob(f"*{suffix}"))
 
 
 def read_order(path: Path, batch: Batch) -> RecoveredAttempt | None:
-    """Return what a slot's first line orders; None where it cannot be read, or is another batch's."""
+    """Return the attempt in a slot's first line; None if it is unreadable or belongs to another batch."""
     try:
         with path.open("rb") as file:
-            said = json.loads(file.readline(_LONGEST))
-        if said["batch"] != batch.name or said["id"] != path.stem:
+            order = json.loads(file.readline(_LONGEST))
+        if order["batch"] != batch.name or order["id"] != path.stem:
             return None
-        asked = said["task"]
+        asked = order["task"]
         task = Task(
             kind=Kind(asked["kind"]),
             images=tuple(Source(**image) for image in asked["images"]),
@@ -130,39 +129,39 @@ def read_order(path: Path, batch: Batch) -> RecoveredAttempt | None:
         )
         return RecoveredAttempt(
             id=path.stem,
-            key=str(said["key"]),
-            fingerprint=str(said["fingerprint"]),
+            key=str(order["key"]),
+            fingerprint=str(order["fingerprint"]),
             task=task,
-            output=str(said["output"]),
+            output=str(order["output"]),
             at=_changed(path),
-            account=said.get("account"),
-            claim=_whole(said["claim"]),
-            wanted=_whole(said["wanted"]),
+            account=order.get("account"),
+            claim=_whole(order["claim"]),
+            wanted=_whole(order["wanted"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
 def has_order(path: Path) -> bool:
-    """Tell whether a slot says whose it is; its run may have died, or the power failed, while it was made."""
+    """Return whether a slot names its attempt; a run that died while it wrote the slot left it without."""
     with suppress(OSError, ValueError, RecursionError), path.open("rb") as file:
-        said = json.loads(file.readline(_LONGEST))
-        return isinstance(said, dict) and {"id", "batch"} <= said.keys()
+        order = json.loads(file.readline(_LONGEST))
+        return isinstance(order, dict) and {"id", "batch"} <= order.keys()
     return False
 
 
-def unknown_attempt(trace: RecoveredAttempt, batch: Batch) -> RecoveredAttempt:
-    """Return the trace of a slot: its answer may be there, and if not, nobody knows what became of the call."""
-    message = "the job table was lost while the request was under way"
-    high = _guess(trace.task, batch, high=True)
-    return replace(trace, live=True, cause=Cause.UNKNOWN, message=message, estimate=high)
+def unknown_attempt(attempt: RecoveredAttempt, batch: Batch) -> RecoveredAttempt:
+    """Return the attempt of a slot: its answer may have arrived; otherwise the outcome of the call is unknown."""
+    message = "the job database was lost while the request was in flight"
+    high = _guess(attempt.task, batch, high=True)
+    return replace(attempt, live=True, cause=Cause.UNKNOWN, message=message, estimate=high)
 
 
-def unusable_attempt(trace: RecoveredAttempt, batch: Batch) -> RecoveredAttempt:
-    """Return the trace of a kept answer: paid for, and of no use."""
-    known = _guess(trace.task, batch, high=False)
+def unusable_attempt(attempt: RecoveredAttempt, batch: Batch) -> RecoveredAttempt:
+    """Return the attempt of a kept answer, which was paid for and is unusable."""
+    expected = _guess(attempt.task, batch, high=False)
     message = "a paid answer that could not be used; it is kept in the spool"
-    return replace(trace, cause=Cause.SPOILED, message=message, charge=known, estimate=known)
+    return replace(attempt, cause=Cause.SPOILED, message=message, charge=expected, estimate=expected)
 
 
 def _guess(task: Task, batch: Batch, *, high: bool) -> Charge:
@@ -176,7 +175,7 @@ def _guess(task: Task, batch: Batch, *, high: bool) -> Charge:
 
 def _whole(value: object) -> int:
     if not isinstance(value, int) or value < 0:
-        raise TypeError(f"{value!r} is no count")
+        raise TypeError(f"{value!r} is not a count")
     return value
 
 

@@ -1,6 +1,6 @@
-"""Which run a job table should know last, noted beside it.  A doer: one small file in the state folder.
+"""The last-run note: which run the job database should know as its last, in a small file next to it.
 
-A table that does not know its last run, or not its end, was lost or put back: it is older than the files around it.
+A database that lacks its last run, or its end, was lost or restored from a copy: it is older than the files around it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAME = "last-run"
 
 
 def record_start(project: Project, batch: str, run_id: str) -> None:
-    """Note durably, beside the job table, that a run began; raise StoreError."""
+    """Note durably that a run began; raise StoreError."""
     try:
         _note(project, batch, {"run": run_id, "ended": False})
     except OSError as error:
@@ -27,7 +27,7 @@ def record_start(project: Project, batch: str, run_id: str) -> None:
 
 
 def record_end(project: Project, batch: str, run_id: str) -> None:
-    """Note that it ended; where that fails, the next run only looks around a little longer."""
+    """Note that a run ended; if that fails, the next run only scans more files."""
     with suppress(OSError):
         _note(project, batch, {"run": run_id, "ended": True})
 
@@ -40,23 +40,23 @@ def _notes(project: Project) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _note(project: Project, batch: str, said: Mapping[str, object]) -> None:
+def _note(project: Project, batch: str, note: Mapping[str, object]) -> None:
     notes = _notes(project)
-    # several job tables may lie in one folder
-    notes[project.db.name] = {**notes.get(project.db.name, {}), batch: said}
+    # Several job databases may share a folder.
+    notes[project.db.name] = {**notes.get(project.db.name, {}), batch: note}
     write_atomic(project.state / NAME, json.dumps(notes).encode() + b"\n")
 
 
 def record_recovery(project: Project, batch: str) -> None:
-    """Note that the table knows all there is to know of the last run, although it may not name it."""
+    """Note that the database is complete although it may not know the last run."""
     with suppress(OSError):
         _note(project, batch, {})
 
 
 def is_behind(project: Project, batch: str, runs: Sequence[Run]) -> bool:
-    """Tell whether a table whose *runs* of a batch are these is older than the batch's last run."""
-    said = _notes(project).get(project.db.name, {}).get(batch)
-    if not said:
+    """Return whether a database with these *runs* of a batch is older than the batch's last run."""
+    note = _notes(project).get(project.db.name, {}).get(batch)
+    if not note:
         return False
-    known = next((run for run in runs if run.id == said["run"]), None)
-    return known is None or (said["ended"] and known.ended_at is None)
+    known = next((run for run in runs if run.id == note["run"]), None)
+    return known is None or (note["ended"] and known.ended_at is None)

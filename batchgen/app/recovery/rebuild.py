@@ -1,10 +1,10 @@
-"""A job table that was lost, damaged or put back: what describes itself on disk is taken in before anything is sent."""
+"""Rebuilds a job database that was lost, damaged or restored from a copy, before anything is sent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -30,110 +30,105 @@ from . import last_run
 from .evidence import SidecarRecord
 from .scan import RecoveryScan
 
-#: Traces taken in by one transaction.
+#: Attempts taken in by one transaction.
 _TOGETHER = 200
 
-#: An attempt that the table holds open, with what it delivered.
+#: An open attempt with the sidecars of what it delivered.
 Stray = tuple[Job, AttemptRecord, list[SidecarRecord]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecoveryReport:
-    """What a job table learnt from the files around it."""
+    """What a job database took in from the files around it."""
 
     intake: RecoveryCounts
-    settled: int = 0  #: calls that it held open: they had delivered, or are in doubt now
-    damaged_copy: Path | None = None  #: where a damaged table was moved to
+    settled: int = 0  #: open calls that had delivered, or are unknown now
+    damaged_copy: Path | None = None  #: where the damaged database was moved to
 
     @property
     def found_anything(self) -> bool:
-        """Return whether there was anything that the table did not know."""
+        """Return whether the database had lacked anything."""
         return bool(self.intake.attempts or self.intake.files or self.settled)
 
 
 def recover_before_run(project: Project, reader: Reader, batch: Batch) -> RecoveryReport | None:
-    """Take in what the table does not know of *batch*, as far as there is a sign that it may lack something.
+    """Take in what the database lacks of *batch*, if there is a sign that it lacks something.
 
-    Costs a look at the spool and at the dates in the output folder, where a run with another table may have worked.
+    Reads the spool and the dates in the output folder, where a run with another database may have worked.
     """
-    survey = RecoveryScan(project=project, reader=reader, batch=batch)
-    return _take_in(survey)
+    return _take_in(RecoveryScan(project=project, reader=reader, batch=batch))
 
 
 def recover(project: Project, batch: Batch) -> RecoveryReport:
-    """Make *batch*'s job table anew where it is lost or damaged, and take in all that describes itself on disk.
+    """Rebuild the job database of *batch* from the evidence on disk.
 
-    A damaged table is moved aside.  One that is whole is kept, and learns what it lacks.  Raises LockHeld.
+    A damaged database is moved aside; an intact one is kept and completed.  Raises AlreadyRunning.
     """
     make_private(project.state)
-    command = command_line()
-    # a run from elsewhere is not to be taken in by half
-    with lock.hold(project.db, command=command), lock.hold_folder(batch.folder):
-        aside = None
+    # The folder is locked too, so that a run with another database is not taken in half-way.
+    with lock.hold(project.db, command=command_line()), lock.hold_folder(batch.folder):
+        damaged_copy = None
         if not maintenance.is_whole(project.db):
-            aside = maintenance.set_aside(project.db, f"{utc_now():%Y%m%d-%H%M%S}")
+            damaged_copy = maintenance.set_aside(project.db, f"{utc_now():%Y%m%d-%H%M%S}")
         migrate.ensure(project.db)
         with Reader(project.db) as reader:
-            survey = RecoveryScan(project=project, reader=reader, batch=with_earlier_overrides(project, reader, batch))
-            survey.thorough = True
-            learnt = _take_in(survey, always=True)
+            scan = RecoveryScan(project=project, reader=reader, batch=with_earlier_overrides(project, reader, batch))
+            scan.thorough = True
+            report = _take_in(scan, always=True) or RecoveryReport(intake=RecoveryCounts())
         last_run.record_recovery(project, batch.name)
-    return (
-        RecoveryReport(intake=learnt.intake, settled=learnt.settled, damaged_copy=aside)
-        if learnt
-        else RecoveryReport(intake=RecoveryCounts())
-    )
+    return replace(report, damaged_copy=damaged_copy)
 
 
-def _take_in(survey: RecoveryScan, *, always: bool = False) -> RecoveryReport | None:
-    slots, busy = survey.slots()
-    strays = survey.strays(busy)
-    traces = survey.recovered_attempts(survey.live(slots))
-    first = next(traces, None)
-    found = first is not None or bool(slots) or any(files for _, _, files in strays)
-    if not (found or always or (survey.is_outdated and survey.batch_id is not None)):
+def _take_in(scan: RecoveryScan, *, always: bool = False) -> RecoveryReport | None:
+    slots, busy = scan.slots()
+    strays = scan.strays(busy)
+    attempts = scan.recovered_attempts(scan.live(slots))
+    first = next(attempts, None)
+    has_evidence = first is not None or bool(slots) or any(files for _, _, files in strays)
+    if not (has_evidence or always or (scan.is_outdated and scan.batch_id is not None)):
         return None
-    older = found or survey.is_outdated
-    with Writer(survey.project.db) as writer:
-        everything = chain([first] if first else [], traces)
-        return anyio.run(_carry_out, survey, writer, [s for s in strays if older], everything, slots)
+    outdated = has_evidence or scan.is_outdated
+    with Writer(scan.project.db) as writer:
+        all_attempts = chain([first] if first else [], attempts)
+        return anyio.run(_write, scan, writer, strays if outdated else [], all_attempts, slots)
 
 
-async def _carry_out(
-    survey: RecoveryScan,
+async def _write(
+    scan: RecoveryScan,
     writer: Writer,
     strays: Sequence[Stray],
-    traces: Iterable[RecoveredAttempt],
+    attempts: Iterable[RecoveredAttempt],
     slots: Sequence[RecoveredAttempt],
 ) -> RecoveryReport:
-    now, batch = utc_now(), survey.batch
+    now, batch = utc_now(), scan.batch
     for stray in strays:
-        await _settle(survey, writer, *stray)
+        await _settle(scan, writer, *stray)
     batch_id = await writer.open_batch(batch.name, str(batch.manifest), str(batch.folder), now)
     revise = None
-    if survey.batch_id is not None:  # what nothing was found of waits for a run that is about it
-        traces = list(traces)
-        revise = {trace.key for trace in (*traces, *slots)}
+    if scan.batch_id is not None:
+        # Jobs without evidence keep their row until a run plans them.
+        attempts = list(attempts)
+        revise = {attempt.key for attempt in (*attempts, *slots)}
     await writer.load(batch_id, batch.jobs, now, revise=revise)
     total, waiting = RecoveryCounts(), list[RecoveredAttempt]()
-    rest = iter(traces)
+    rest = iter(attempts)
     while chunk := list(islice(rest, _TOGETHER)):
-        learnt, wait = await writer.take_in(batch_id, chunk, now, last=False)
-        total, waiting = total + learnt, waiting + wait
-    # files whose turn comes after one that was found later, then what was under way when all else is known
-    waiting.sort(key=lambda trace: (trace.key, trace.file.ordinal if trace.file else 0))
-    for traces_, last in ((waiting, True), (slots, True)):
-        for start in range(0, len(traces_), _TOGETHER):
-            learnt, _ = await writer.take_in(batch_id, traces_[start : start + _TOGETHER], now, last=last)
-            total += learnt
-    survey.keep(slots)
+        counts, wait = await writer.add_recovered(batch_id, chunk, now, last=False)
+        total, waiting = total + counts, waiting + wait
+    # Files whose predecessor was found later come next, and calls in flight last, when all else is known.
+    waiting.sort(key=lambda attempt: (attempt.key, attempt.file.ordinal if attempt.file else 0))
+    for group, last in ((waiting, True), (slots, True)):
+        for start in range(0, len(group), _TOGETHER):
+            counts, _ = await writer.add_recovered(batch_id, group[start : start + _TOGETHER], now, last=last)
+            total += counts
+    scan.set_aside_slots(slots)
     return RecoveryReport(intake=total, settled=len(strays))
 
 
 async def _settle(
-    survey: RecoveryScan, writer: Writer, job: Job, record: AttemptRecord, files: Sequence[SidecarRecord]
+    scan: RecoveryScan, writer: Writer, job: Job, record: AttemptRecord, files: Sequence[SidecarRecord]
 ) -> None:
-    """End an attempt that an older table holds open: it delivered, or nobody can know what became of it."""
+    """Settle an attempt that an older database holds open: it delivered, or its outcome is unknown."""
     now = utc_now()
     attempt = Attempt(
         id=record.id,
@@ -143,26 +138,27 @@ async def _settle(
         key=job.key,
         task=job.task,
         fingerprint=job.fingerprint,
-        folder=str(survey.batch.folder),
+        folder=str(scan.batch.folder),
         output=job.output,
     )
     if files:
-        said = files[0].trace
-        outcome = Delivered(artifacts=tuple(one.artifact for one in files), usage=said.usage, charge=said.charge)
-        whole = job.delivered + len(files) >= job.wanted
-        event = Delivery(at=now, outcome=outcome) if whole else PartialDelivery(at=now, outcome=outcome)
-        settlement = Settlement(attempt=attempt, event=event, charge=said.charge, usage=said.usage)
+        recovered = files[0].attempt
+        artifacts = tuple(file.artifact for file in files)
+        outcome = Delivered(artifacts=artifacts, usage=recovered.usage, charge=recovered.charge)
+        complete = job.delivered + len(files) >= job.wanted
+        event = Delivery(at=now, outcome=outcome) if complete else PartialDelivery(at=now, outcome=outcome)
+        settlement = Settlement(attempt=attempt, event=event, charge=recovered.charge, usage=recovered.usage)
     else:
-        message = "the job table was put back to an earlier state; nothing tells how this call ended"
+        message = "the job database was restored to an earlier state, and nothing shows how this call ended"
         fault = Fault(cause=Cause.UNKNOWN, message=message, charged=Charged.MAYBE)
-        event_ = judge(job, Missed(fault=fault), _policy(survey.batch, record.provider), now)
-        settlement = Settlement(attempt=attempt, event=event_, charge=UNPRICED)
-    with suppress(StaleClaim):  # booked all the same
+        verdict = judge(job, Missed(fault=fault), _policy(scan.batch, record.provider), now)
+        settlement = Settlement(attempt=attempt, event=verdict, charge=UNPRICED)
+    with suppress(StaleClaim):  # The charge is booked all the same.
         await writer.settle(settlement, now)
 
 
 def _policy(batch: Batch, provider: str) -> Policy:
-    known = batch.profiles.get(provider)
-    if known is None:
+    profile = batch.profiles.get(provider)
+    if profile is None:
         return Policy(buy_again=False)
-    return policy_of(known.retry, known.on_unknown)
+    return policy_of(profile.retry, profile.on_unknown)

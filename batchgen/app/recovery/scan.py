@@ -1,4 +1,4 @@
-"""What lies around a job table that it may not know: sidecars of delivered files, slots of calls.  A doer: reads."""
+"""Scan for evidence that the job database may lack: sidecars of delivered files, slots of calls."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from .evidence import (
 )
 from .last_run import is_behind
 
-#: Sidecars looked at together, by so many threads.
+#: Sidecars read together, and by how many threads.
 _TOGETHER, _THREADS = 200, 8
-#: How far a file's time may lie before that of the call that made it.
+#: How much older a file may seem than the call that made it.
 _SLACK = timedelta(minutes=5)
 
 
 @dataclass(kw_only=True, slots=True)
 class RecoveryScan:
-    """What lies around the job table that it may not know."""
+    """A scan of a project's files for what its job database lacks."""
 
     project: Project
     reader: Reader
     batch: Batch
     batch_id: int | None = field(init=False)
-    is_outdated: bool = field(init=False)  #: the table is older than its last run
-    ended_at: datetime | None = field(init=False)  #: of the last run; None where it was cut off, or there was none
-    thorough: bool = field(init=False)  #: look at every sidecar, not only at those newer than the table
+    is_outdated: bool = field(init=False)  #: the database is older than its last run
+    ended_at: datetime | None = field(init=False)  #: end of the last run; None if it was interrupted or there was none
+    thorough: bool = field(init=False)  #: read every sidecar, not only those newer than the database
 
     def __post_init__(self) -> None:
         self.batch_id = next((b.id for b in self.reader.batches() if b.name == self.batch.name), None)
@@ -56,66 +56,68 @@ class RecoveryScan:
         self.ended_at = runs[0].ended_at if runs else None
 
     def recovered_attempts(self, busy: set[str]) -> Iterator[RecoveredAttempt]:
-        """Yield what sidecars tell of attempts that the table does not know; not of those in *busy*."""
-        # while a run is on, nobody else works in its folder: others' files are newer than its end
+        """Yield the attempts of sidecars that the database does not know, except those in *busy*."""
+        # A run locks its folder, so that files of other projects are newer than its end.
         since = None
         if not self.thorough and self.batch_id is not None:
             since = self.ended_at or self.reader.newest_attempt(self.batch_id)
         paths = sidecars(self.batch.folder, since - _SLACK if since else None)
         with ThreadPoolExecutor(_THREADS) as threads:
             while chunk := list(islice(paths, _TOGETHER)):
-                found = [one for one in threads.map(self._told, chunk) if one and one.trace.id not in busy]
-                known = self.reader.attempt_states([one.trace.id for one in found])
-                yield from threads.map(SidecarRecord.verified, [one for one in found if one.trace.id not in known])
+                records = [
+                    record for record in threads.map(self._read, chunk) if record and record.attempt.id not in busy
+                ]
+                known = self.reader.attempt_states([record.attempt.id for record in records])
+                yield from threads.map(SidecarRecord.verified, [r for r in records if r.attempt.id not in known])
 
-    def _told(self, path: Path) -> SidecarRecord | None:
+    def _read(self, path: Path) -> SidecarRecord | None:
         return read_sidecar(path, self.batch, self.project)
 
-    def live(self, found: Sequence[RecoveredAttempt]) -> set[str]:
-        """Return the attempts among *found* whose slot can be read by the rules of the job that stands now."""
-        named = {trace.key for trace in found if trace.live}
-        if not named:
+    def live(self, attempts: Sequence[RecoveredAttempt]) -> set[str]:
+        """Return the ids of those attempts whose slots the present plan of their jobs can read."""
+        keys = {attempt.key for attempt in attempts if attempt.live}
+        if not keys:
             return set()
-        wanted = (job for job in self.batch.jobs if job.key in named)
+        wanted = (job for job in self.batch.jobs if job.key in keys)
         planned = {
             (job.key, job.fingerprint, name)
             for job in wanted
             for name in askable(job.recipe.task.provider, job.recipe.route)
         }
-        return {t.id for t in found if t.live and (t.key, t.fingerprint, t.task.provider) in planned}
+        return {a.id for a in attempts if a.live and (a.key, a.fingerprint, a.task.provider) in planned}
 
-    def keep(self, found: Sequence[RecoveredAttempt]) -> None:
-        """Put slots by that nobody will finish: a person may look at them."""
-        ids = [trace.id for trace in found if trace.live]
+    def set_aside_slots(self, attempts: Sequence[RecoveredAttempt]) -> None:
+        """Set aside slots that no run will finish; the user may look at them."""
+        ids = [attempt.id for attempt in attempts if attempt.live]
         for attempt_id, (state, _) in self.reader.attempt_states(ids).items():
             if state != "open":
                 Spool(self.project.state / "spool").set_aside(attempt_id)
 
     def slots(self) -> tuple[list[RecoveredAttempt], set[str]]:
-        """Return the slots that no row speaks of, as traces, and the attempts whose slot is there.
+        """Return the attempts of slots that the database does not know, and the ids of all slots.
 
-        The slot of an attempt that has ended goes: its run died between the last commit and removing it.
+        The slot of a settled attempt is removed: its run died between the last commit and the removal.
         """
         folder = self.project.state / "spool"
         left = {path.stem: path for path in slots(folder, ".slot")}
         kept = {path.stem: path for path in slots(folder, KEPT_SUFFIX)}
         known = self.reader.attempt_states([*left, *kept])
-        found = []
+        attempts = []
         for attempt_id, path in left.items():
             state, _ = known.get(attempt_id, (None, None))
             if state is None and not has_order(path):
-                Spool(folder).set_aside(attempt_id)  # no run will ever finish it
+                Spool(folder).set_aside(attempt_id)  # no run can finish it
             elif state is None:
-                found += [unknown_attempt(trace, self.batch)] if (trace := read_order(path, self.batch)) else []
+                attempts += [unknown_attempt(order, self.batch)] if (order := read_order(path, self.batch)) else []
             elif state != "open":
                 Spool(folder).release(attempt_id, delivered=state == "delivered")
         for attempt_id, path in kept.items():
-            if attempt_id not in known and (trace := read_order(path, self.batch)):
-                found.append(unusable_attempt(trace, self.batch))
-        return found, set(left)
+            if attempt_id not in known and (order := read_order(path, self.batch)):
+                attempts.append(unusable_attempt(order, self.batch))
+        return attempts, set(left)
 
     def strays(self, busy: set[str]) -> list[tuple[Job, AttemptRecord, list[SidecarRecord]]]:
-        """Return attempts that are open in the table and have no slot, each with the sidecars of what it delivered."""
+        """Return the open attempts that have no slot, each with the sidecars of its delivered files."""
         if self.batch_id is None:
             return []
         return [
@@ -125,10 +127,10 @@ class RecoveryScan:
         ]
 
     def _delivered(self, job: Job, record: AttemptRecord) -> list[SidecarRecord]:
-        found = []
+        records = []
         for stem in stems(job.output, job.wanted):
             for extension in EXTENSIONS.values():
-                one = self._told(self.batch.folder / f"{stem}.{extension}.json")
-                if one is not None and one.trace.id == record.id and one.verified().file is not None:
-                    found.append(one)
-        return found
+                sidecar = self._read(self.batch.folder / f"{stem}.{extension}.json")
+                if sidecar is not None and sidecar.attempt.id == record.id and sidecar.verified().file is not None:
+                    records.append(sidecar)
+        return records

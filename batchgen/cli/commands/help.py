@@ -28,7 +28,7 @@ def _known(root: click.Context) -> list[str]:
 def help_(ctx: click.Context, session: Session, name: str | None) -> int:
     """Show a help page, or the help of a command.
 
-    Without a name: the commands and the list of help pages.  A topic goes before a command of the same name, whose
+    Without a name: the commands and the list of help pages. A topic goes before a command of the same name, whose
     help is printed by `batchgen COMMAND --help` too.
     """
     del session
@@ -39,7 +39,7 @@ def help_(ctx: click.Context, session: Session, name: str | None) -> int:
         output.data("\n".join(["", *pages.topic_list(), "", "batchgen help TOPIC shows a page."]))
         return 0
     if name in pages.topics():
-        _show(pages.page(name, root.command))
+        _show(pages.page(name))
         return 0
     found = root.command.get_command(root, name)
     if found is None:

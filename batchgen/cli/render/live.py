@@ -69,8 +69,8 @@ async def _report(progress: Progress) -> None:
 def _stuck(progress: Progress) -> Iterator[str]:
     """Yield what paused and closed lanes wait for: the last column of the table, as text."""
     for lane in progress.runner.lanes:
-        if lane.closed is not None or lane.held or lane.pause_left >= 1:
-            yield f"{lane.name} waits for {waiting(lane)}" if lane.held else f"{lane.name} {waiting(lane)}"
+        if lane.closed is not None or lane.paused or lane.pause_left >= 1:
+            yield f"{lane.name} waits for {waiting(lane)}" if lane.paused else f"{lane.name} {waiting(lane)}"
 
 
 @asynccontextmanager

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-import click
-
 from ...errors import ExitCode
 from ...fault import Cause
 from ..params import EVERYWHERE, PREFIX, SHORT
@@ -45,9 +43,9 @@ def source(topic: str) -> str:
     return (_FOLDER / f"{topic}.md").read_text(encoding="utf-8")
 
 
-def page(topic: str, root: click.Group) -> str:
+def page(topic: str) -> str:
     """Return the Markdown of a page with its generated tables and without the comments that mark them."""
-    return _COMMENT.sub("", fill(source(topic), root))
+    return _COMMENT.sub("", fill(source(topic)))
 
 
 def summary(topic: str) -> str:
@@ -69,12 +67,12 @@ def topic_list() -> list[str]:
     return lines[1:]
 
 
-def fill(text: str, root: click.Group) -> str:
+def fill(text: str) -> str:
     """Return *text* with every generated table renewed between its two comments."""
 
     def table(match: re.Match[str]) -> str:
         name = match[1]
-        return f"<!-- batchgen:{name} -->\n{TABLES[name](root)}\n<!-- /batchgen:{name} -->\n"
+        return f"<!-- batchgen:{name} -->\n{TABLES[name]()}\n<!-- /batchgen:{name} -->\n"
 
     return _MARKED.sub(table, text)
 
@@ -97,36 +95,25 @@ def bullets(items: Mapping[str, str]) -> str:
     )
 
 
-def _exit_codes(root: click.Group) -> str:
-    del root
+def _exit_codes() -> str:
     return table(((str(int(code)), code.meaning) for code in ExitCode), ("code", "meaning"))
 
 
-def _causes(root: click.Group) -> str:
-    del root
+def _causes() -> str:
     return bullets({str(cause): cause.meaning for cause in Cause})
 
 
-def _environment(root: click.Group) -> str:
-    del root
+def _environment() -> str:
     everywhere = ", ".join(f"`{PREFIX}_{name.upper()}`" for name in EVERYWHERE)
     runs = ", ".join(f"`{PREFIX}_{name.upper()}`" for name in SHORT)
     lines = [f"- Every command: {everywhere}", f"- `run`, `resume` and `retry`: {runs}"]
     return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines)
 
 
-def _commands(root: click.Group) -> str:
-    names = root.list_commands(click.Context(root))
-    commands = ((name, root.get_command(click.Context(root), name)) for name in names)
-    rows = [(f"`{name}`", (command.help or "").partition("\n")[0]) for name, command in commands if command]
-    return table(rows, ("command", "what it does"))
-
-
-def _sandbox_faults(root: click.Group) -> str:
+def _sandbox_faults() -> str:
     from ...sandbox import faults
     from ...sandbox.shapes import GROUPS as SHAPES
 
-    del root
     groups: dict[str, Mapping[str, str]] = {
         "Refused; nothing is made or charged": faults.REFUSALS,
         "Made and charged, with wrong content": faults.CONTENT,
@@ -142,13 +129,12 @@ def _sandbox_faults(root: click.Group) -> str:
     return "\n\n".join(parts)
 
 
-def _fields(model: str, *, defaults: bool = False) -> Callable[[click.Group], str]:
+def _fields(model: str, *, defaults: bool = False) -> Callable[[], str]:
     """Return a function that makes a table of the keys of a *model* of the manifest."""
 
-    def made(root: click.Group) -> str:
+    def make() -> str:
         from ...manifest import model as language
 
-        del root
         fields: Mapping[str, FieldInfo] = getattr(language, model).model_fields
         rows = []
         for name, field in fields.items():
@@ -156,15 +142,14 @@ def _fields(model: str, *, defaults: bool = False) -> Callable[[click.Group], st
             rows.append((f"`{name}`", field.description or "", *((default,) if defaults else ())))
         return table(rows, ("key", "meaning", *(("default",) if defaults else ())))
 
-    return made
+    return make
 
 
 #: Each generated part of a page by the name in its comment.
-TABLES: Mapping[str, Callable[[click.Group], str]] = {
+TABLES: Mapping[str, Callable[[], str]] = {
     "exit-codes": _exit_codes,
     "causes": _causes,
     "environment": _environment,
-    "commands": _commands,
     "sandbox-faults": _sandbox_faults,
     "parameters": _fields("Parameters"),
     "provider-settings": _fields("ProviderSpec"),

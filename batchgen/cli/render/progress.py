@@ -45,7 +45,7 @@ class Progress:
     @property
     def ended(self) -> int:
         """Those that have ended in this run."""
-        return sum(lane.done + lane.failed + lane.doubtful for lane in self.runner.lanes)
+        return sum(lane.done + lane.failed + lane.unknown for lane in self.runner.lanes)
 
     @property
     def images(self) -> int:
@@ -82,7 +82,7 @@ def waiting(lane: Lane) -> str:
     """Return what a lane waits for, and why; "" if it does not wait."""
     if lane.closed is not None:
         return f"closed: {short(lane.fault.message, 90)}" if lane.fault else f"closed: {lane.closed}"
-    if lane.held:
+    if lane.paused:
         return f"you: batchgen unpause {lane.provider}"
     pause = lane.pause_left
     if pause >= 1 and lane.fault is not None:
@@ -123,4 +123,4 @@ class LaneEvents:
                 yield f"{lane.name}: {waiting(lane)}"
             elif not closed and reported is not None and lane.fault is None and not _waits_long(lane):
                 del self._down[lane.name]
-                yield f"{lane.name}: open again"
+                yield f"{lane.name}: resumed"

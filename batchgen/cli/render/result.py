@@ -66,7 +66,7 @@ def _problems(result: RunResult) -> list[str]:
     lines = failure_lines(result.status.failures)
     if counts.unknown:
         lines.append(f"unknown   {count(counts.unknown, 'job')} may have been bought")
-    lines += [_not_rebought_line(lane) for lane in result.lanes if lane.beyond]
+    lines += [_not_rebought_line(lane) for lane in result.lanes if lane.rebuys_refused]
     lines += [_lane_line(lane) for lane in result.lanes if lane.closed in NEWS or (lane.closed and counts.pending)]
     lines += [line for lane in result.lanes for line in _denied_lines(lane)]
     return lines + ([f"stopped   {result.drained}"] if result.drained else [])
@@ -74,7 +74,7 @@ def _problems(result: RunResult) -> list[str]:
 
 def _not_rebought_line(lane: LaneResult) -> str:
     limit = "a run buys no more unknown jobs again than the provider's concurrency"
-    return f"{'':<10}{lane.beyond} of {lane.name} not bought again: {limit}"
+    return f"{'':<10}{lane.rebuys_refused} of {lane.name} not bought again: {limit}"
 
 
 def _resumed(result: RunResult) -> list[str]:
@@ -164,7 +164,7 @@ def _failovers(lanes: Sequence[LaneResult]) -> list[str]:
     why = {lane.provider: f" ({why_closed(lane)})" for lane in lanes if lane.closed is not None}
     done = Counter[tuple[str, str]]()
     for lane in lanes:
-        for home, jobs in lane.stood_in.items():
+        for home, jobs in lane.failed_over.items():
             done[lane.provider, home] += jobs
     return [
         f"failover  {provider}: {count(jobs, 'job')} of {home}{why.get(home, '')}"

@@ -62,14 +62,14 @@ class Stream:
     async def follow(self, runner: Runner, reader: Reader) -> AsyncIterator[None]:
         """Stream a run: its start, every request that ends, and its progress."""
         progress = Progress(runner, await to_thread.run_sync(reader.lanes, runner.batch_id))
-        purchases = runner.purchases
-        purchases.listeners.append(self._job)
+        attempts = runner.attempts
+        runner.subscribe(self._job)
         self.put(
             "start",
             schema_version=1,
-            run=purchases.run_id,
-            batch=purchases.batch,
-            folder=purchases.folder,
+            run=attempts.run_id,
+            batch=attempts.batch,
+            folder=attempts.folder,
             jobs={"total": progress.total, "done": progress.done, "left": progress.left},
             providers=[lane.name for lane in runner.lanes],
         )
