@@ -19,7 +19,7 @@ from .params import FAILURE_LIMIT, MAX_TIME, RATE, TIME_OF_DAY, USD, FailureLimi
 if TYPE_CHECKING:
     from ..app.run import RunOptions
     from ..app.shutdown import StopConditions
-    from ..manifest.overrides import Overlay
+    from ..manifest.batch import Overlay
     from ..planning.selection import Selection
 
 run_options = options(
@@ -84,7 +84,7 @@ def sandbox_defaults(latency: str) -> dict[str, Any]:
 
 def overlay_of(session: Session, values: Mapping[str, Any]) -> Overlay:
     """Return what the options of a run override in the manifest."""
-    from ..manifest.overrides import Overlay
+    from ..manifest.batch import Overlay
 
     rates: dict[str, dict[str, float]] = {}
     for rate in values["rates"]:
