@@ -83,20 +83,6 @@ class Jobs(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stated:
-    """Sources of a provider's limits."""
-
-    manifest: frozenset[str] = frozenset()  #: limits that the manifest sets
-    typed: frozenset[str] = frozenset()  #: limits that were typed for this run
-    project: Mapping[str, Any] = field(default_factory=dict)  #: limits in ``batchgen.yaml``
-
-    @property
-    def settled(self) -> frozenset[str]:
-        """Return the keys that an edit of ``batchgen.yaml`` does not reach."""
-        return self.manifest | self.typed
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
     """One manifest, read, checked and expanded."""
 
@@ -105,7 +91,6 @@ class Batch:
     folder: Path  #: absolute output folder
     jobs: Jobs
     profiles: Mapping[str, Profile]  #: every provider configured or named; ``retry`` and ``on_unknown`` merged in
-    limits: Mapping[str, Stated] = field(default_factory=dict)  #: by provider
     budget: tuple[BudgetLimit, ...] = ()  #: of this batch, of one day of it, of single providers
     retry: Retry | None = None  #: as written at the top of the manifest
     on_unknown: Literal["retry", "hold"] | None = None  #: as written at the top of the manifest
@@ -119,9 +104,6 @@ class Batch:
         return replace(
             self,
             profiles={name: overlay.over(profile) for name, profile in self.profiles.items()},
-            limits={
-                name: replace(stated, typed=frozenset(overlay.limits(name))) for name, stated in self.limits.items()
-            },
             folder=overlay.folder or self.folder,
             overlay=overlay,
         )

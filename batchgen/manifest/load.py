@@ -55,7 +55,6 @@ def load(
         folder=folder,
         jobs=jobs,
         profiles=offers.profiles,
-        limits=offers.limits,
         budget=budget,
         retry=manifest.retry,
         on_unknown=manifest.on_unknown,

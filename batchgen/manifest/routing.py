@@ -18,7 +18,6 @@ from ..providers.validation import UnsupportedRequest, translate
 from ..route import Route
 from ..task import Task
 from . import include
-from .batch import Stated
 from .include import ManifestPart, merged
 from .locations import Problems
 from .messages import shown
@@ -95,15 +94,6 @@ class ProviderTable:
     def profiles(self) -> dict[str, Profile]:
         """Return the providers that could be built, by name."""
         return {name: profile for name, profile in self._profiles.items() if profile is not None}
-
-    @property
-    def limits(self) -> dict[str, Stated]:
-        """Return where the limits of each provider come from."""
-        return {name: self._stated(name) for name in self.profiles}
-
-    def _stated(self, name: str) -> Stated:
-        own, project = self._own.get(name) or {}, self._settings.get(name, {})
-        return Stated(manifest=frozenset(own.get("limits") or ()), project=project.get("limits") or {})
 
     @property
     def names(self) -> list[str]:
