@@ -257,7 +257,7 @@ def test_source_images_count_against_the_limit_of_images():
     assert plan.as_json()["time"]["limit"] == "images_per_minute"
 
 
-def test_the_slowest_provider_sets_the_time_and_models_share_its_lane():
+def test_slowest_provider_sets_the_time():
     jobs = [job("a"), *(job(f"o{number}", provider="openai") for number in range(5))]
     jobs += [job(f"m{number}", provider="openai", model="gpt-image-1.5") for number in range(5)]
     plan = compare(batch(*jobs, openai={"limits": {"concurrency": 1}}), None, context=FACTS)
@@ -274,7 +274,7 @@ def test_a_group_of_models_takes_as_long_as_its_own_limits_make_it():
     jobs += [job(f"m{number}", provider="openai", model="gpt-image-1.5") for number in range(100)]
     plan = compare(batch(*jobs, openai=wide), None, context=FACTS)
     assert alone < 600
-    assert plan.time.expected == pytest.approx(1_000, rel=0.08)  # 100 at six a minute, the others meanwhile
+    assert plan.time.expected == pytest.approx(1_000, rel=0.1)  # 100 at six a minute, the others meanwhile
     assert plan.as_json()["time"]["limit"] == "requests_per_minute"
     narrow = {"limits": {"concurrency": 100}, "groups": {"old": {"models": "gpt-image-1.5", "concurrency": 1}}}
     assert compare(batch(*jobs, openai=narrow), None, context=FACTS).time.expected > 100 * 45
