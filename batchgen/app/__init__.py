@@ -1,1 +1,1 @@
-"""The only wiring: one function per use case.  Parts are built and joined here and nowhere else."""
+"""Use cases: one function for each command. The parts of the program are put together only here."""

@@ -41,15 +41,15 @@ def find_leftovers(project: Project, older_than: timedelta) -> list[Leftover]:
     images stay: they show what was bought if the job database is lost.
     """
     limit = time.time() - older_than.total_seconds()
-    found: dict[Path, Leftover] = {}
+    leftovers: dict[Path, Leftover] = {}
     with open_reader(project) as reader:
         for what, path in _candidates(project, reader):
             if path.is_symlink() or not path.is_file():
                 continue
             facts = path.stat()
             if what in ("temporary", "spool") or facts.st_mtime < limit:
-                found[path] = Leftover(what=what.partition(" ")[0], path=path, size_bytes=facts.st_size)
-    return list(found.values())
+                leftovers[path] = Leftover(what=what.partition(" ")[0], path=path, size_bytes=facts.st_size)
+    return list(leftovers.values())
 
 
 def remove_leftovers(project: Project, older_than: timedelta) -> Sequence[Leftover]:

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -56,7 +55,7 @@ _SECRET = re.compile(r"BATCHGEN_.*(URL|NOTIFY|SECRET|TOKEN|KEY)|options\..*\.not
 Verdict = Literal["ok", "note", "bad"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """The result of one check.  ``note``: worth knowing; ``bad``: a run would end with ``code``."""
 
@@ -99,7 +98,7 @@ def examine(project: Project) -> Iterator[Finding]:
         except BatchgenError as error:
             yield from error_findings(about, error, reported)
         except OSError as error:
-            yield _bad(about, f"{error.filename or about}: {error.strerror}")
+            yield Finding(about, f"{error.filename or about}: {error.strerror}", "bad", 1)
 
 
 def error_findings(about: str, error: BatchgenError, reported: set[str]) -> Iterator[Finding]:
@@ -107,7 +106,7 @@ def error_findings(about: str, error: BatchgenError, reported: set[str]) -> Iter
     for line in str(error).splitlines():
         if line not in reported:
             reported.add(line)
-            yield _bad(about, line, error.exit_code)
+            yield Finding(about, line, "bad", error.exit_code)
 
 
 def clock_findings(checks: Sequence[ProviderCheck]) -> Iterator[Finding]:
@@ -118,17 +117,17 @@ def clock_findings(checks: Sequence[ProviderCheck]) -> Iterator[Finding]:
     provider = next(check.candidate.profile.name for check in checks if skew in check.skews)
     seconds = abs(skew.certain)
     if seconds <= FEW_SECONDS:
-        yield _ok("clock", f"agrees with that of {provider} within {FEW_SECONDS} s")
+        yield Finding("clock", f"agrees with that of {provider} within {FEW_SECONDS} s")
         return
     direction = "ahead of" if skew.certain > 0 else "behind"
     text = f"{_duration(seconds)} {direction} that of {provider}: set it, or enable NTP"
     if seconds <= MANY_SECONDS:
-        yield _note("clock", text)
+        yield Finding("clock", text, "note")
     else:
         consequences = (
             "certificates and signatures may be refused, and daily quotas and budgets start at the wrong time"
         )
-        yield _bad("clock", f"{text}; {consequences}")
+        yield Finding("clock", f"{text}; {consequences}", "bad", 1)
 
 
 def exit_code_of(findings: Sequence[Finding]) -> int:
@@ -157,18 +156,6 @@ def list_settings(project: Project, overriding: Callable[[str], Sequence[str]] =
     return result
 
 
-def _ok(about: str, text: str) -> Finding:
-    return Finding(about=about, says=text)
-
-
-def _note(about: str, text: str) -> Finding:
-    return Finding(about=about, says=text, verdict="note")
-
-
-def _bad(about: str, text: str, code: int = 1) -> Finding:
-    return Finding(about=about, says=text, verdict="bad", code=code)
-
-
 def _duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
@@ -191,8 +178,8 @@ def _python(_project: Project) -> Iterator[Finding]:
     supported = (3, 11) <= sys.version_info < (3, 14)
     python = f"{platform.python_version()} at {sys.executable}"
     text = f"{python}, SQLite {sqlite3.sqlite_version}, {platform.platform()}"
-    yield _ok("python", text) if supported else _note("python", text)
-    yield _ok("packages", ", ".join(f"{name} {_version(name)}" for name in ("batchgen", *PACKAGES)))
+    yield Finding("python", text, "ok" if supported else "note")
+    yield Finding("packages", ", ".join(f"{name} {_version(name)}" for name in ("batchgen", *PACKAGES)))
 
 
 def _version(name: str) -> str:
@@ -205,7 +192,9 @@ def _version(name: str) -> str:
 def _settings(project: Project) -> Iterator[Finding]:
     layers = settings.layers(project.root)
     providers.load_profiles(project)  # raises for a provider that is misconfigured
-    yield _ok("settings", ", ".join(str(layer.file) for layer in layers) or "no batchgen.yaml, and none of your own")
+    yield Finding(
+        "settings", ", ".join(str(layer.file) for layer in layers) or "no batchgen.yaml, and none of your own"
+    )
 
 
 def _keys(project: Project) -> Iterator[Finding]:
@@ -216,20 +205,20 @@ def _keys(project: Project) -> Iterator[Finding]:
             any_key |= candidate.key is not None
             yield from _key(name, candidate, configured=name in configured)
     if not any_key:
-        yield _note("keys", "no provider has a key; a sandbox run (--sandbox) needs none")
+        yield Finding("keys", "no provider has a key; a sandbox run (--sandbox) needs none", "note")
 
 
 def _key(name: str, candidate: CheckCandidate, *, configured: bool) -> Iterator[Finding]:
     if candidate.key is not None:
         ends = f", ends in {candidate.ends}" if candidate.ends else ""
-        yield _ok("keys", f"{name}: {candidate.key.source}{ends}")
+        yield Finding("keys", f"{name}: {candidate.key.source}{ends}")
     elif candidate.variable is None:
         if configured:
-            yield _ok("keys", f"{name}: needs none")
+            yield Finding("keys", f"{name}: needs none")
     elif keys.configured_names([candidate.variable], os.environ):
-        yield _bad("keys", f"{name}: {candidate.problem}", 5)
+        yield Finding("keys", f"{name}: {candidate.problem}", "bad", 5)
     elif configured:
-        yield _note("keys", f"{name}: {candidate.problem}")
+        yield Finding("keys", f"{name}: {candidate.problem}", "note")
 
 
 def _certificates(project: Project) -> Iterator[Finding]:
@@ -239,19 +228,19 @@ def _certificates(project: Project) -> Iterator[Finding]:
     if variables:
         names = tls_providers(providers.load_profiles(project).values())
         text += f"; they apply to {', '.join(names) or 'no provider'}"
-    yield _ok("certificates", text) if count else _note("certificates", text)
+    yield Finding("certificates", text, "ok" if count else "note")
 
 
 def _proxies(project: Project) -> Iterator[Finding]:
     profiles = list(providers.load_profiles(project).values())
     configured = list(proxies(profiles))
     if not configured:
-        yield _ok("proxies", "none")
+        yield Finding("proxies", "none")
     for proxy in configured:
         unusable = proxy.problem is not None and bool(proxy.providers)
-        yield _bad("proxies", str(proxy), 8) if unusable else _note("proxies", str(proxy))
+        yield Finding("proxies", str(proxy), "bad", 8) if unusable else Finding("proxies", str(proxy), "note")
     if configured and (names := bypassing_providers(profiles)):
-        yield _note("proxies", f"NO_PROXY: {', '.join(names)} reached without them")
+        yield Finding("proxies", f"NO_PROXY: {', '.join(names)} reached without them", "note")
 
 
 def _clock(project: Project) -> Iterator[Finding]:
@@ -264,9 +253,11 @@ def _clock(project: Project) -> Iterator[Finding]:
         with Reader(project.db) as reader:
             last = max((batch.updated_at for batch in reader.batches()), default=None)
     if last is not None and last > now:
-        yield _bad("clock", f"{text}; but a run began at {last:%Y-%m-%d %H:%M:%S} UTC: the clock was set back")
+        yield Finding(
+            "clock", f"{text}; but a run began at {last:%Y-%m-%d %H:%M:%S} UTC: the clock was set back", "bad", 1
+        )
     else:
-        yield _ok("clock", text)
+        yield Finding("clock", text)
 
 
 def _disk(project: Project) -> Iterator[Finding]:
@@ -274,11 +265,11 @@ def _disk(project: Project) -> Iterator[Finding]:
     free = shutil.disk_usage(nearest).free
     text = f"{free / 1e9:,.1f} GB free at {nearest}"
     if not os.access(nearest, os.W_OK):
-        yield _bad("disk", f"{nearest} is not writable")
+        yield Finding("disk", f"{nearest} is not writable", "bad", 1)
     elif free < NO_ROOM:
-        yield _bad("disk", f"{text}: a run would soon stop")
+        yield Finding("disk", f"{text}: a run would soon stop", "bad", 1)
     else:
-        yield _ok("disk", text) if free >= LITTLE_ROOM else _note("disk", text)
+        yield Finding("disk", text, "ok" if free >= LITTLE_ROOM else "note")
     require_local(nearest.resolve())
 
 
@@ -292,35 +283,34 @@ def _output(project: Project) -> Iterator[Finding]:
         try:
             way = "hard links" if supports_links(folder) else "exclusive renames (the file system has no hard links)"
         except OSError as error:
-            yield _bad("output", f"{folder} is not writable: {error.strerror}")
+            yield Finding("output", f"{folder} is not writable: {error.strerror}", "bad", 1)
         else:
-            yield _ok("output", f"{folder}: files are published by {way}")
+            yield Finding("output", f"{folder}: files are published by {way}")
 
 
 def _lock(project: Project) -> Iterator[Finding]:
     holder = lock.holder(project.db)
     if holder is None:
-        yield _ok("lock", "free: no run is in progress")
+        yield Finding("lock", "free: no run is in progress")
     else:
         process = f"process {holder.pid} on {holder.host}, since {holder.since}: {holder.command}"
-        yield _note("lock", f"a run is in progress: {process}")
+        yield Finding("lock", f"a run is in progress: {process}", "note")
 
 
 def _database(project: Project) -> Iterator[Finding]:
-    finding = partial(_ok, "job table")
     revision = migrate.revision(project.db)
     if revision is None:
-        yield finding(f"none yet at {project.db}")
+        yield Finding("job table", f"none yet at {project.db}")
         return
     if revision != migrate.HEAD:
         migrate.refuse_unknown(project.db, revision)
     health = maintenance.examine(project.db)
     if health.problems:
         hint = "batchgen db recover MANIFEST rebuilds it"
-        yield _bad("job table", f"{project.db} is damaged: {health.problems[0]}.  {hint}")
+        yield Finding("job table", f"{project.db} is damaged: {health.problems[0]}.  {hint}", "bad", 1)
         return
     upgrade = "" if revision == migrate.HEAD else "; the next run upgrades it"
-    yield finding(f"{project.db} is intact, {health.rows.get('jobs', 0):,} jobs{upgrade}")
+    yield Finding("job table", f"{project.db} is intact, {health.rows.get('jobs', 0):,} jobs{upgrade}")
 
 
 def _terminal(_project: Project) -> Iterator[Finding]:
@@ -328,7 +318,7 @@ def _terminal(_project: Project) -> Iterator[Finding]:
     variables = ("TERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
     values = [f"{name}={os.environ[name]}" for name in variables if name in os.environ]
     where = f"{', '.join(streams)} at a terminal" if streams else "none: a run needs --yes or a budget"
-    yield _ok("terminal", ", ".join([where, *values, str(sys.stdout.encoding)]))
+    yield Finding("terminal", ", ".join([where, *values, str(sys.stdout.encoding)]))
 
 
 def _open_files(_project: Project) -> Iterator[Finding]:
@@ -337,6 +327,6 @@ def _open_files(_project: Project) -> Iterator[Finding]:
     calls = max(0, hard - BASE_FILES) // FILES_PER_CALL
     text = f"limit {soft}, can be raised to {'any number' if unlimited else hard}"
     if not unlimited and calls < USUAL_CALLS:
-        yield _note("open files", f"{text}: enough for {calls} calls in flight")
+        yield Finding("open files", f"{text}: enough for {calls} calls in flight", "note")
     else:
-        yield _ok("open files", text)
+        yield Finding("open files", text)

@@ -15,8 +15,8 @@ from ..budget import Budget, BudgetLimit
 from ..errors import NotFound, Problem
 from ..learned_prices import PriceMemory
 from ..manifest import Batch
+from ..manifest.batch import Overlay
 from ..manifest.budgets import DAY
-from ..manifest.overrides import Overlay
 from ..money import nano_usd
 from ..planning.compare import OnJob, Table, compare
 from ..planning.estimate import PlanContext
@@ -93,16 +93,16 @@ def plan(
     if *selection* names an unknown id.
     """
     with ExitStack() as resources:
-        known = reader = None
+        rows = reader = None
         if migrate.revision(project.db) is not None:
             reader = resources.enter_context(open_reader(project))
             batch = with_earlier_overrides(project, reader, batch)
-            known = table(reader, batch)
+            rows = table(reader, batch)
         batch_id = None if reader is None else _batch_id(reader, batch)
         budgets = (*batch_budgets(batch, reader, batch_id, utc_now()), *run_budget(budget))
         result = compare(
             batch,
-            known,
+            rows,
             context=facts(project, batch, reader),
             selection=selection,
             keep_changed=keep_changed,

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time
+from importlib.resources import files
 from typing import Any
 
 from ..errors import UsageError
@@ -83,48 +84,32 @@ def cron(unit: Unit) -> str:
     line = shlex.join(unit.command)
     if "\n" in line:
         raise UsageError("a crontab cannot contain a path with a line break")
-    return "\n".join(
-        [
-            "# batchgen: add this with crontab -e. It prints only when action is needed, so cron mails only then.",
-            "# Keys: in .env in the folder of -C, readable only by you.",
-            *(f"# {note}" for note in unit.notes),
-            f"{unit.when.cron} " + line.replace("%", "\\%"),  # A bare % is a line break in a crontab.
-        ]
+    return _template("crontab").format(
+        notes=_comments(unit.notes),
+        fields=unit.when.cron,
+        line=line.replace("%", "\\%"),  # A bare % is a line break in a crontab.
     )
 
 
 def systemd(unit: Unit) -> str:
     """Return a service and its timer, each with the name of its file."""
-    name, folder = f"batchgen-{unit.name}", "~/.config/systemd/user"
-    service = [
-        f"# {folder}/{name}.service",
-        "[Unit]",
-        f"Description=batchgen {unit.name}",
-        "",
-        "[Service]",
-        "Type=oneshot",
-        f"WorkingDirectory={unit.folder.replace('%', '%%')}",
-        "# batchgen reads .env in this folder",
-        *(f"# {note}" for note in unit.notes),
-        f"ExecStart={' '.join(map(_systemd_word, unit.command))}",
-        f"SuccessExitStatus={ACCEPTABLE_CODES}",
-        f"TimeoutStopSec={GRACE}",
-    ]
-    timer = [
-        f"# {folder}/{name}.timer",
-        "[Unit]",
-        f"Description=batchgen {unit.name}, scheduled",
-        "",
-        "[Timer]",
-        f"OnCalendar={unit.when.calendar}",
-        "Persistent=true",
-        "",
-        "[Install]",
-        "WantedBy=timers.target",
-        "",
-        f"# then: systemctl --user daemon-reload && systemctl --user enable --now {name}.timer",
-    ]
-    return "\n".join([*service, "", *timer])
+    return _template("systemd").format(
+        name=unit.name,
+        folder=unit.folder.replace("%", "%%"),
+        notes=_comments(unit.notes),
+        command=" ".join(map(_systemd_word, unit.command)),
+        codes=ACCEPTABLE_CODES,
+        grace=GRACE,
+        calendar=unit.when.calendar,
+    )
+
+
+def _template(kind: str) -> str:
+    return (files(__package__) / f"schedule.{kind}").read_text("utf-8").rstrip("\n")
+
+
+def _comments(notes: Sequence[str]) -> str:
+    return "".join(f"# {note}\n" for note in notes)
 
 
 def _systemd_word(word: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from ..manifest.filenames import stems
 from ..planning.selection import Selection
 from ..store.reader import Reader
 from ..store.records import AttemptRecord, Batch, UnknownAttempt
+from ..store.writer import Writer
 from ..task import NOTHING, Artifact, Basis, Charge, Picture, Usage
 from .clock import utc_now
 from .project import Project, open_locked, open_reader
@@ -42,29 +43,26 @@ def list_unknown(
 
 def requeue(project: Project, name: str | None, selection: Selection) -> tuple[Batch, Sequence[Job]]:
     """Requeue unknown jobs; what they may have cost stays in the ledger."""
-    with open_locked(project) as (reader, writer):
-        batch = reader.batch(name)
-        jobs = _unknown(reader, batch, selection)
-
-        async def move() -> None:
-            for job in jobs:
-                await writer.move(job, Requeued(at=utc_now()))
-
-        anyio.run(move)
-        return batch, jobs
+    return _change(project, name, selection, lambda writer, job: writer.move(job, Requeued(at=utc_now())))
 
 
 def drop(project: Project, name: str | None, selection: Selection, *, free: bool) -> tuple[Batch, Sequence[Job]]:
     """Cancel unknown jobs; *free*: the provider's records show that their calls were not charged."""
+    return _change(project, name, selection, lambda writer, job: writer.drop(job, Cancelled(at=utc_now()), free=free))
+
+
+def _change(
+    project: Project, name: str | None, selection: Selection, change: Callable[[Writer, Job], Awaitable[object]]
+) -> tuple[Batch, Sequence[Job]]:
     with open_locked(project) as (reader, writer):
         batch = reader.batch(name)
         jobs = _unknown(reader, batch, selection)
 
-        async def cancel() -> None:
+        async def change_all() -> None:
             for job in jobs:
-                await writer.drop(job, Cancelled(at=utc_now()), free=free)
+                await change(writer, job)
 
-        anyio.run(cancel)
+        anyio.run(change_all)
         return batch, jobs
 
 

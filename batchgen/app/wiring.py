@@ -32,7 +32,6 @@ from ..providers.pricing import estimate
 from ..providers.profile import Profile, Retry
 from ..providers.validation import translate
 from ..route import ModelFilter
-from ..store.queries import Scope
 from ..store.reader import Reader
 from ..store.records import Loaded
 from ..store.writer import Writer
@@ -148,7 +147,7 @@ class RunSession:
         )
         return Runner(
             batch_id=batch_id,
-            scope=self._scope(batch_id),
+            scope=self.reader.scope(batch_id, self.options.selection, only=self.requeued),
             lanes=self._lanes(profiles, attempts.now()),
             reader=self.reader,
             attempts=attempts,
@@ -234,10 +233,6 @@ class RunSession:
         any_holds = any(profile.on_unknown == "hold" for profile in self.batch.profiles.values())
         hold = any_holds if self.batch.on_unknown is None else self.batch.on_unknown == "hold"
         return policy_of(retry, "hold" if hold else "retry")
-
-    def _scope(self, batch_id: int) -> Scope | None:
-        """Return which jobs this run may send; None is all of them."""
-        return self.reader.scope(batch_id, self.options.selection, only=self.requeued)
 
     def _lanes(self, profiles: Mapping[str, Profile], now: datetime) -> list[Lane]:
         configured = {

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from ..budget import BudgetLimit
-from ..errors import Problem
+from ..errors import Problem, UsageError, suggest
 from ..fingerprint import CURRENT, Stamp
 from ..providers.profile import Profile, Retry
 from ..route import Route
 from ..task import Task
-from .overrides import Overlay
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -83,17 +82,31 @@ class Jobs(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stated:
-    """Sources of a provider's limits."""
+class Overlay:
+    """Options of one run; None, or an empty mapping, keeps the manifest's and the settings' values."""
 
-    manifest: frozenset[str] = frozenset()  #: limits that the manifest sets
-    typed: frozenset[str] = frozenset()  #: limits that were typed for this run
-    project: Mapping[str, Any] = field(default_factory=dict)  #: limits in ``batchgen.yaml``
+    concurrency: int | None = None  #: requests in flight at each provider
+    rates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  #: limits by provider and name
+    attempts: int | None = None  #: most paid attempts for one job
+    folder: Path | None = None  #: absolute output folder
 
-    @property
-    def settled(self) -> frozenset[str]:
-        """Return the keys that an edit of ``batchgen.yaml`` does not reach."""
-        return self.manifest | self.typed
+    def over(self, profile: Profile) -> Profile:
+        """Return *profile* with the overrides applied."""
+        limits = profile.limits.model_copy(update=self.limits(profile.name))
+        retry = profile.retry.model_copy(update={} if self.attempts is None else {"attempts": self.attempts})
+        return profile.model_copy(update={"limits": limits, "retry": retry})
+
+    def limits(self, provider: str) -> dict[str, float]:
+        """Return the limits that are overridden for *provider*."""
+        width = {} if self.concurrency is None else {"concurrency": self.concurrency}
+        return {**width, **self.rates.get(provider, {})}
+
+    def require(self, providers: Collection[str]) -> None:
+        """Raise UsageError where a provider other than *providers* is named."""
+        for name in self.rates:
+            if name not in providers:
+                hint = suggest(name, providers, f"it has: {', '.join(providers)}")
+                raise UsageError(f"--rate {name}: the manifest has no provider {name}; {hint}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +118,6 @@ class Batch:
     folder: Path  #: absolute output folder
     jobs: Jobs
     profiles: Mapping[str, Profile]  #: every provider configured or named; ``retry`` and ``on_unknown`` merged in
-    limits: Mapping[str, Stated] = field(default_factory=dict)  #: by provider
     budget: tuple[BudgetLimit, ...] = ()  #: of this batch, of one day of it, of single providers
     retry: Retry | None = None  #: as written at the top of the manifest
     on_unknown: Literal["retry", "hold"] | None = None  #: as written at the top of the manifest
@@ -119,9 +131,6 @@ class Batch:
         return replace(
             self,
             profiles={name: overlay.over(profile) for name, profile in self.profiles.items()},
-            limits={
-                name: replace(stated, typed=frozenset(overlay.limits(name))) for name, stated in self.limits.items()
-            },
             folder=overlay.folder or self.folder,
             overlay=overlay,
         )

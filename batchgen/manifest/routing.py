@@ -18,7 +18,6 @@ from ..providers.validation import UnsupportedRequest, translate
 from ..route import Route
 from ..task import Task
 from . import include
-from .batch import Stated
 from .include import ManifestPart, merged
 from .locations import Problems
 from .messages import shown
@@ -97,15 +96,6 @@ class ProviderTable:
         return {name: profile for name, profile in self._profiles.items() if profile is not None}
 
     @property
-    def limits(self) -> dict[str, Stated]:
-        """Return where the limits of each provider come from."""
-        return {name: self._stated(name) for name in self.profiles}
-
-    def _stated(self, name: str) -> Stated:
-        own, project = self._own.get(name) or {}, self._settings.get(name, {})
-        return Stated(manifest=frozenset(own.get("limits") or ()), project=project.get("limits") or {})
-
-    @property
     def names(self) -> list[str]:
         """Return every provider that a job may name."""
         return [*dict.fromkeys([*self._own, *self._settings, *presets.preset_names()])]
@@ -151,9 +141,9 @@ class ProviderTable:
             request = replace(task, provider=name, model=model)
             if len(names) > 1:
                 request = translate(request, profile)
-            if found := self._misfits(request, profile):
-                misfits[name] = found
-                without.append((name, found[0].message))
+            if reasons := self._misfits(request, profile):
+                misfits[name] = reasons
+                without.append((name, reasons[0].message))
                 continue
             model, details = profile.find(request.model)
             if candidates and model != candidates[0].task.model:
@@ -163,7 +153,7 @@ class ProviderTable:
         if not candidates:
             self._report(job, misfits)
             return None
-        any_prompt = not any(misfit.field == "prompt" for found in misfits.values() for misfit in found)
+        any_prompt = not any(misfit.field == "prompt" for reasons in misfits.values() for misfit in reasons)
         ordered, bounds = _ordered(candidates, rules)
         return RouteChoice(ordered, bounds, rules, any_prompt, tuple(without))
 
@@ -192,13 +182,13 @@ class ProviderTable:
         return not unknown
 
     def _misfits(self, request: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
-        found = validation.check(request, profile)
-        return found if found or self._today is None else validation.discontinued(request, profile, self._today)
+        misfits = validation.check(request, profile)
+        return misfits if misfits or self._today is None else validation.discontinued(request, profile, self._today)
 
     def _report(self, job: RenderedJob, misfits: Mapping[str, tuple[UnsupportedRequest, ...]]) -> None:
         """Report what the first provider would refuse, and briefly why the others cannot do the job either."""
         first, *rest = misfits.values()
-        others = [f"nor {name}: {found[0].message}" for name, found in zip([*misfits][1:], rest, strict=True)]
+        others = [f"nor {name}: {reasons[0].message}" for name, reasons in zip([*misfits][1:], rest, strict=True)]
         for misfit in first:
             hint = "; ".join(filter(None, [misfit.hint, *others]))
             field = "per_request" if misfit.field == "n" and "per_request" in job.values else misfit.field

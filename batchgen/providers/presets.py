@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from ..errors import SettingsError, suggest
-from .profile import Limits, Profile
+from .profile import Profile
 
 #: The keys of an override.
 OVERRIDE_KEYS = (
@@ -47,11 +47,6 @@ def preset_names() -> tuple[str, ...]:
 
 
 PRESET_NAMES = preset_names()
-
-
-def preset_limits(preset: str) -> Limits:
-    """Return the limits of a preset, without any settings."""
-    return Limits.model_validate(_presets()[preset].get("limits") or {})
 
 
 def home_address(preset: str) -> tuple[str, tuple[str, ...]]:

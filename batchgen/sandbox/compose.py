@@ -8,15 +8,24 @@ import json
 from dataclasses import replace
 
 from .cdn import FOR_GOOD, StoredFile
-from .corrupt import corrupt_base64, corrupt_bytes, corrupt_order, corrupt_payload
 from .dialects.dialect import Dialect
 from .drawing import MIMES, draw_picture, draw_small
 from .faults import Fault
 from .shapes import Draft, Shape
 from .state import Entry, State
-from .values import Bill, Form, Link, Order, Package, Picture, Reply, invalid
+from .values import Bill, Form, Json, Link, Order, Package, Picture, Reply, invalid
 
-_DOCUMENTED = Shape(about="")
+CLOUDFLARE_524 = """<!DOCTYPE html>
+<html lang="en-US"><head><title>sandbox | 524: A timeout occurred</title></head>
+<body><h1>A timeout occurred <span>Error code 524</span></h1>
+<p>The origin web server timed out responding to this request.</p></body></html>
+"""
+HTML_200 = """<!DOCTYPE html>
+<html><head><title>Just a moment...</title></head><body><p>Checking your browser before accessing.</p></body></html>
+"""
+TEXT_INSTEAD = "I can describe such an image, but I cannot draw it. Could you tell me more of what you want?"
+
+_DOCUMENTED = Shape("")
 #: Kinds of address with older names.
 _LINKS = {"url404": Link(first=404, times=FOR_GOOD), "url-flaky": Link(first=503, times=2)}
 
@@ -34,7 +43,7 @@ def shape_of(fault: Fault | None, order: Order) -> Shape:
 
 def actual_order(order: Order, kind: str, shape: Shape) -> Order:
     """Return the order as the provider executes it, which may differ from the request."""
-    return shape.ordered(order) if shape.ordered else corrupt_order(order, kind)
+    return shape.ordered(order) if shape.ordered else _corrupt_order(order, kind)
 
 
 def price_order(dialect: Dialect, order: Order, draft: Draft, shape: Shape) -> Bill:
@@ -68,11 +77,11 @@ async def pictures_for(state: State, dialect: Dialect, entry: Entry, draft: Draf
     by_url = (order.as_url or dialect.url_only or link is not None) and not shape.inline
     pictures = []
     for index, data in enumerate(await _draw(state, dialect, entry, order)):
-        sent, mime = shape.image(data) if shape.image else (corrupt_bytes(data, kind), MIMES[order.output_format])
+        sent, mime = shape.image(data) if shape.image else (_corrupt_bytes(data, kind), MIMES[order.output_format])
         stored = StoredFile(data=sent, mime=mime, link=link or Link())
         url = _store(state, dialect, entry, index, stored) if by_url else None
         b64 = None if by_url else base64.b64encode(sent).decode("ascii")
-        picture = corrupt_base64(Picture(data=sent, mime=mime, url=url, b64=b64), kind)
+        picture = _corrupt_base64(Picture(data=sent, mime=mime, url=url, b64=b64), kind)
         pictures.append(_with_base64(picture, shape, url_only=dialect.url_only))
     return tuple(pictures)
 
@@ -112,7 +121,7 @@ def write_answer(reply: Reply, draft: Draft, shape: Shape) -> Package:
     """Turn an answer into bytes in the given shape."""
     if shape.reply:
         reply = shape.reply(reply, draft)
-    body = corrupt_payload(reply.payload, draft.kind)
+    body = _corrupt_payload(reply.payload, draft.kind)
     if shape.text:
         body = shape.text(body)
     package = package_of(reply, body)
@@ -123,3 +132,54 @@ def package_of(reply: Reply, body: bytes | None = None) -> Package:
     """Return an answer as bytes: *body*, or its payload as JSON."""
     encoded = json.dumps(reply.payload).encode() if body is None else body
     return Package(status=reply.status, headers=reply.headers, body=encoded)
+
+
+def _corrupt_order(order: Order, kind: str) -> Order:
+    """Return the order as a faulty provider would execute it."""
+    if kind == "wrongsize":
+        return replace(order, width=order.width + 230, height=max(64, order.height - 230))
+    if kind == "short":
+        return replace(order, n=max(1, order.n - 1))
+    return order
+
+
+def _corrupt_bytes(data: bytes, kind: str) -> bytes:
+    """Cut an image in half for the fault ``truncated``."""
+    return data[: len(data) // 2] if kind == "truncated" else data
+
+
+def _corrupt_base64(picture: Picture, kind: str) -> Picture:
+    """Put invalid characters into base64 for the fault ``badbase64``."""
+    if kind != "badbase64":
+        return picture
+    good = base64.b64encode(picture.data).decode("ascii")
+    bad = f"{good[:200]}!!{good[202:-3]}"
+    if picture.url is None:
+        return replace(picture, b64=bad)
+    return replace(picture, url=f"data:{picture.mime};base64,{bad}")
+
+
+def _corrupt_payload(payload: Json, kind: str) -> bytes:
+    """Encode an answer as JSON, which the fault may break."""
+    if kind == "nan":
+        return json.dumps(_with_nan(payload)).encode()
+    body = json.dumps(payload).encode()
+    if kind == "badjson":
+        return body[: len(body) // 2]
+    if kind == "dupkey":
+        first = next(key for key in ("data", "choices") if key in payload)
+        return b'{"' + first.encode() + b'": null, ' + body[1:]
+    return body
+
+
+def _with_nan(value: object) -> object:
+    """Replace every number by NaN, except the envelope's own code."""
+    if isinstance(value, dict):
+        return {key: item if key in {"code", "index"} else _with_nan(item) for key, item in value.items()} | (
+            {"elapsed": float("nan")} if "images" in value and "role" not in value else {}
+        )
+    if isinstance(value, list):
+        return [_with_nan(item) for item in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float("nan")
+    return value

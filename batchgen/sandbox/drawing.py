@@ -7,6 +7,7 @@ import hashlib
 import io
 import math
 import random
+import textwrap
 import threading
 from dataclasses import replace
 
@@ -223,8 +224,7 @@ def _write_caption(picture: Image.Image, prompt: str, footer: str) -> None:
     short = min(width, height)
     margin, inset = max(2, short // 24), round(width * 0.08)
     top = round(height * 0.7)
-    font, lines = _wrap(prompt, width - 2 * inset - 2 * margin, round(height * 0.86) - top, short)
-    spacing = _spacing(font)
+    font, lines, spacing = _wrap(prompt, width - 2 * inset - 2 * margin, round(height * 0.86) - top, short)
     bottom = min(height - margin // 2, top + spacing * len(lines) + round(2.6 * margin))
     draw = ImageDraw.Draw(picture, "RGBA")
     draw.rounded_rectangle((inset, top, width - inset, bottom), radius=margin, fill=(18, 20, 28, 205))
@@ -238,41 +238,16 @@ def _write_caption(picture: Image.Image, prompt: str, footer: str) -> None:
     draw.text((width / 2, y + margin * 0.5), footer, font=small, fill=(196, 204, 220), anchor="ma")
 
 
-def _wrap(text: str, width: int, height: int, short: int) -> tuple[ImageFont.FreeTypeFont, list[str]]:
-    """Choose the largest letters that fit, and break the text into lines; what does not fit is cut off."""
-    words = text[:_LONGEST_TEXT].split()
+def _wrap(text: str, width: int, height: int, short: int) -> tuple[ImageFont.FreeTypeFont, list[str], int]:
+    """Return the largest letters that fit, the lines, and their distance; what does not fit is cut off."""
     for divisor in (18, 22, 27, 33, 40, 50):
         font = _font(max(8, round(short / divisor)))
-        lines = _break(words, font, width)
-        if len(lines) * _spacing(font) <= height:
-            return font, lines
-    room = max(1, height // _spacing(font))
-    if len(lines) > room:
-        lines = [*lines[: room - 1], lines[room - 1][:-2] + "…"]
-    return font, lines
-
-
-def _break(words: list[str], font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """Break words into lines no wider than *width*; a word that is wider is cut."""
-    lines, line, used = [], "", 0.0
-    space = font.getlength(" ")
-    for word in words:
-        length = font.getlength(word)
-        if line and used + space + length <= width:
-            line, used = f"{line} {word}", used + space + length
-            continue
-        lines += [line] if line else []
-        line, used = word, length
-        while len(line) > 1 and used > width:
-            cut = max(1, int(len(line) * width / used) - 1)
-            lines.append(line[:cut])
-            line = line[cut:]
-            used = font.getlength(line)
-    return [*lines, line] if line else lines
-
-
-def _spacing(font: ImageFont.FreeTypeFont) -> int:
-    return round(font.size * 1.25)
+        spacing = round(font.size * 1.25)
+        lines = textwrap.wrap(text[:_LONGEST_TEXT], max(1, int(width / font.getlength("n"))))
+        if len(lines) * spacing <= height:
+            return font, lines, spacing
+    room = max(1, height // spacing)
+    return font, [*lines[: room - 1], lines[room - 1][:-2] + "…"] if len(lines) > room else lines, spacing
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

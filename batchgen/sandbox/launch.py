@@ -13,7 +13,6 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 READY = "sandbox.json"
@@ -67,19 +66,12 @@ class Sandbox:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
 def start(
-    folder: Path,
-    *,
-    latency: str = "realistic",
-    seed: int = 0,
-    idle_exit: float = 1800,
-    extra: Sequence[str] = (),
+    folder: Path, *, latency: str = "realistic", seed: int = 0, idle_exit: float = 1800, extra: Sequence[str] = ()
 ) -> Sandbox:
     """Return the sandbox of a folder: the running one, or a new one that outlives its caller.
 

@@ -31,7 +31,7 @@ GPT_RATES: dict[str, tuple[Decimal, Decimal, Decimal]] = {
 OUTPUT_TOKENS = {"low": 196, "medium": 1767, "high": 7033, "xhigh": 10_550, "max": 14_066}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class GeminiRate:
     """The prices of a Gemini image model."""
 
@@ -42,15 +42,9 @@ class GeminiRate:
 
 
 GEMINI_RATES: dict[str, GeminiRate] = {
-    "google/gemini-2.5-flash-image": GeminiRate(
-        flat=Decimal("0.039"), tokens=1290, text_in=Decimal("0.3"), image_out=Decimal(30)
-    ),
-    "google/gemini-3.1-flash-image": GeminiRate(
-        flat=Decimal("0.0672"), tokens=1120, text_in=Decimal("0.5"), image_out=Decimal(60)
-    ),
-    "google/gemini-3-pro-image": GeminiRate(
-        flat=Decimal("0.134"), tokens=1120, text_in=Decimal(2), image_out=Decimal(120)
-    ),
+    "google/gemini-2.5-flash-image": GeminiRate(Decimal("0.039"), 1290, Decimal("0.3"), Decimal(30)),
+    "google/gemini-3.1-flash-image": GeminiRate(Decimal("0.0672"), 1120, Decimal("0.5"), Decimal(60)),
+    "google/gemini-3-pro-image": GeminiRate(Decimal("0.134"), 1120, Decimal(2), Decimal(120)),
 }
 GEMINI_MODELS = frozenset(GEMINI_RATES) | {f"{name}-preview" for name in GEMINI_RATES}
 

@@ -1,4 +1,4 @@
-"""A paid request: arrival, checks, fault, work, charge, answer."""
+"""Requests: paid ones (arrival, checks, fault, work, charge, answer), balances and model lists."""
 
 from __future__ import annotations
 
@@ -7,18 +7,32 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from decimal import Decimal
 
 from aiohttp import web
 
 from .body import fetch_source, raw_prompt, read_form, take_directives
-from .compose import actual_order, package_of, pictures_for, price_order, shape_of, sources_of, write_answer
-from .corrupt import CLOUDFLARE_524, HTML_200, TEXT_INSTEAD
+from .compose import (
+    CLOUDFLARE_524,
+    HTML_200,
+    TEXT_INSTEAD,
+    actual_order,
+    package_of,
+    pictures_for,
+    price_order,
+    shape_of,
+    sources_of,
+    write_answer,
+)
 from .deliver import deliver, reset
-from .dialects.dialect import Dialect
+from .dialects.dialect import Account, Dialect, FreeEndpoint
 from .faults import EARLY, REFUSALS, Fault
 from .shapes import Draft, Shape
 from .state import Entry, State
 from .values import Form, Order, Package, Refusal, Reply, Trace, waived
+
+#: USD that every simulated account starts with, and that a key whose name begins with "capped" may spend.
+ACCOUNT, CAP = Decimal(100), Decimal(5)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,6 +67,33 @@ def authorise(request: web.Request) -> None:
         raise Refusal("denied")
     if key.startswith("poor"):
         raise Refusal("money")
+
+
+def free_endpoint_handler(state: State, dialect: Dialect, endpoint: FreeEndpoint) -> Handler:
+    """Return the handler of one free endpoint; the log gets a line for each request, and no charge."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        trace = trace_of(request, state.next_serial(), time.time())
+        reply = _answer(state, dialect, endpoint, request, trace)
+        await state.log.write(Entry(provider=dialect.name, kind="free", trace=trace).line("free", status=reply.status))
+        return web.json_response(reply.payload, status=reply.status, headers=dict(reply.headers))
+
+    return handler
+
+
+def _answer(state: State, dialect: Dialect, endpoint: FreeEndpoint, request: web.Request, trace: Trace) -> Reply:
+    used = state.spent.get(dialect.name, Decimal(0))
+    key = request.headers.get("Authorization", "").partition(" ")[2].strip()
+    try:
+        if endpoint.needs_key:
+            authorise(request)
+        if endpoint.needs_scope and key.startswith("restricted"):
+            raise Refusal("scope")
+    except Refusal as refusal:
+        if refusal.cause != "money":
+            return dialect.refuse(refusal, trace, "")
+        used = ACCOUNT  # an account without money may still read its balance
+    return endpoint.answer(Account(total=ACCOUNT, used=used, cap=CAP if key.startswith("capped") else None), trace)
 
 
 class PaidRequest:

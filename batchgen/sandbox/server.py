@@ -17,12 +17,11 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from . import cdn
-from .account_endpoints import free_endpoint_handler
 from .body import fetch_source
 from .dialects import DIALECTS
 from .faults import parse_rule
 from .log import totals
-from .request import Handler, handler_for, trace_of
+from .request import Handler, free_endpoint_handler, handler_for, trace_of
 from .state import Entry, Settings, State, plain_totals
 from .values import Link, Refusal
 
@@ -111,9 +110,7 @@ def _cdn(state: State, name: str) -> Handler:
         port = state.url.rpartition(":")[2]
         response = cdn.serve(state.results, request, f"http://localhost:{port}/_sandbox/elsewhere")
         stored = state.results.get(request.path)
-        if (
-            stored is not None and stored.link != Link()
-        ):  # tests read how often an odd address was requested, and with which key
+        if stored is not None and stored.link != Link():  # odd addresses: the log shows requests and keys
             entry = Entry(provider=name, kind="download", trace=trace_of(request, state.next_serial(), time.time()))
             state.log.note(entry.line("download", status=response.status))
         return response

@@ -80,10 +80,7 @@ def waived(bill: Bill) -> Bill:
     usage |= {name: value for name, value in nothing.items() if name in usage}
     zero = Decimal(0)
     return Bill(
-        images=0,
-        usd=None if bill.usd is None else zero,
-        credits=None if bill.credits is None else zero,
-        usage=usage,
+        images=0, usd=None if bill.usd is None else zero, credits=None if bill.credits is None else zero, usage=usage
     )
 
 

@@ -12,8 +12,8 @@ from decimal import Decimal
 
 import pytest
 
+from tests.forkserver import Popen
 from tests.timing import patience
-from tests.zygote import Popen
 
 from .kit import Done, Workspace, check_books, check_files, sums
 
@@ -37,7 +37,7 @@ def test_without_a_key_nothing_is_sent(project, witness):
     assert len(witness.charges()) == 7
 
 
-def test_a_key_may_come_from_a_file_or_a_command_or_under_a_name_of_ones_own(project, witness, tmp_path):
+def test_key_comes_from_file_command_or_own_variable(project, witness, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("from-a-file-AAAA\n")
     secret.chmod(0o600)
@@ -82,7 +82,7 @@ def test_a_budget_in_the_manifest_is_consent(project, witness):
 
 
 @pytest.mark.parametrize("where", ["flag", "manifest"])
-def test_a_tiny_budget_stops_in_an_orderly_way_and_a_higher_one_goes_on(project, witness, where):
+def test_tiny_budget_stops_and_a_higher_one_continues(project, witness, where):
     def run(usd: str):
         if where == "flag":
             return project.run("run", project.manifest(JOBS), "--budget", usd)
@@ -115,7 +115,7 @@ def test_a_budget_in_credits_holds(project, witness):
 DEAR = Decimal("0.0541")
 
 
-def test_a_job_that_names_nothing_is_estimated_by_documented_defaults(project, witness):
+def test_job_without_parameters_is_estimated_by_defaults(project, witness):
     jobs = [{"id": f"d{number}", "provider": "aimlapi", "prompt": f"D{number}"} for number in range(12)]
     manifest = project.manifest(jobs)
     plan = project.run("plan", manifest, "--json").json
@@ -126,7 +126,7 @@ def test_a_job_that_names_nothing_is_estimated_by_documented_defaults(project, w
     check_books(project, witness.charges())
 
 
-def test_a_price_list_of_a_fifth_costs_the_calls_in_flight_at_the_first_answer(project, witness):
+def test_too_low_prices_cost_at_most_the_calls_in_flight(project, witness):
     tariff = {"usd_per_image": 0.0108}
     settings = {"aimlapi": {"tariff": tariff, "limits": {"concurrency": 32}}}
     jobs = [{"id": f"e{n:03}", "provider": "aimlapi", "prompt": f"E{n} [sandbox: slow=2]"} for n in range(92)]
@@ -225,7 +225,7 @@ def test_a_person_refuses(project, witness, answer):
     assert not (project.folder / "output").exists()
 
 
-def test_a_budget_in_the_manifest_is_no_answer_where_a_person_can_be_asked(project, witness):
+def test_manifest_budget_is_no_consent_at_a_terminal(project, witness):
     manifest = project.manifest(JOBS, confirm_above=0.01, budget={"usd": 5000})
     refused = at_a_terminal(project, "run", manifest, answers=("n",))
     assert (refused.code, len(asked(refused))) == (6, 1)
@@ -234,7 +234,7 @@ def test_a_budget_in_the_manifest_is_no_answer_where_a_person_can_be_asked(proje
     assert (typed.code, asked(typed)) == (0, [])
 
 
-def test_a_budget_that_ends_says_what_is_left_and_what_a_call_may_cost(project, witness):
+def test_spent_budget_reports_the_rest_and_the_price_of_a_call(project, witness):
     done = project.run("run", project.manifest(JOBS), "--budget", "0.001")
     assert done.code == 7
     assert "the budget of this run is used up: 0.001 USD left, and the next call may cost 0.00" in done.err

@@ -70,7 +70,7 @@ def test_a_run_hears_what_is_said_from_another_terminal(project, witness):
     assert states == {"done": 13, "cancelled": 1}
 
 
-def test_a_forgotten_pause_ends_a_run_without_a_terminal_and_is_shown_everywhere(project, witness):
+def test_forgotten_pause_ends_a_run_and_is_shown_everywhere(project, witness):
     jobs = [{"id": "there", "provider": "openai", "prompt": "there"}, {"id": "here", "provider": "aimlapi",
             "prompt": "here [sandbox: slow=1]", "size": "1024x1024"}]  # fmt: skip
     path = project.manifest(jobs, defaults={"quality": "low"})

@@ -110,7 +110,7 @@ def test_online_asks_the_providers(project, witness):
         (1800, "bad", "30 min behind that of openai"),
     ],
 )
-def test_online_a_wrong_clock_is_told_by_the_answers_that_come_anyway(project, tmp_path, wrong_by, verdict, words):
+def test_wrong_clock_is_found_from_answers_online(project, tmp_path, wrong_by, verdict, words):
     project.env = {"OPENAI_API_KEY": CANARY}
     with launch.start(tmp_path / "far", latency="none", idle_exit=60, extra=["--clock", str(wrong_by)]) as far:
         base = {"providers": {"openai": {"base_url": far.base_url("openai")}}}

@@ -20,7 +20,7 @@ def requests(done):
     return done.json["requests"]
 
 
-def test_a_flag_goes_before_the_environment_and_that_before_env_files(project):
+def test_flag_wins_over_environment_over_env_files(project):
     path = project.manifest(JOBS)
     plan = ("plan", path, "--json")
     assert requests(project.run(*plan)) == 3
@@ -87,7 +87,7 @@ def test_help_begins_with_examples_and_mistypings_are_understood(project):
     assert "retry" in project.run("unknown", "retri").err
 
 
-def test_a_misspelled_variable_is_an_error_and_a_strange_one_a_warning(project, witness):
+def test_misspelled_variable_is_an_error_unknown_one_a_warning(project, witness):
     path = project.manifest(JOBS)
     done = project.run("run", path, "--yes", BATCHGEN_RUN_BUDGT="4")
     assert (done.code, done.out) == (4, "")
@@ -126,7 +126,7 @@ FORBIDDEN = {
 }
 
 
-def test_the_env_file_of_a_project_sets_neither_commands_nor_proxies_nor_consent(project, witness):
+def test_project_env_file_sets_no_commands_proxies_or_consent(project, witness):
     path = project.manifest(JOBS)
     env = project.folder / ".env"
     lines = [f"{name}={value}" for name, value in FORBIDDEN.items()]
@@ -148,7 +148,7 @@ def test_the_env_file_of_a_project_sets_neither_commands_nor_proxies_nor_consent
     assert (done.code, "ignored" in done.err) == (0, False)
 
 
-def test_an_env_file_sets_exactly_the_settings_that_a_project_file_may_hold():
+def test_env_file_sets_what_a_project_file_may_set():
     def looked(command, parent, name):
         ctx = click.Context(command, info_name=name, parent=parent)
         may = settings_file.allowed(command).keys() - {"on_finish"}
@@ -164,7 +164,7 @@ def test_an_env_file_sets_exactly_the_settings_that_a_project_file_may_hold():
     assert len([one for name in batchgen.entries for one in looked(batchgen.get_command(root, name), root, name)]) > 200
 
 
-def test_a_key_in_an_env_file_is_read_only_by_the_name_that_a_provider_has_for_it(project, witness):
+def test_key_in_env_file_is_read_only_by_its_provider_name(project, witness):
     studio = {"preset": "openai", "base_url": f"{project.url}/openai", "api_key_env": "STUDIO_SECRET"}
     path = project.manifest([JOBS[0] | {"provider": "studio"}], providers={"studio": studio})
     env = project.folder / ".env"

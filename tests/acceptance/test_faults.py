@@ -209,7 +209,7 @@ def make_picture(path, shade: int = 200) -> None:
     Image.new("RGB", (64, 48), (shade, 40, 40)).save(path)
 
 
-def test_a_run_that_ends_for_answers_without_images_names_one_to_look_at(project, witness):
+def test_run_ended_by_answers_without_images_names_one(project, witness):
     jobs = [{"id": f"j{number}", "prompt": f"number {number} [sandbox: empty]"} for number in range(12)]
     path = project.manifest(jobs, defaults={"provider": "openai", "quality": "low"})
     done = project.run("run", path, "--yes", "-j", "2")

@@ -94,7 +94,7 @@ def test_an_answer_is_delivered_whatever_became_of_its_provider(project, witness
     assert project.jobs()["a"]["attempts"][0]["state"] == "delivered"
 
 
-def test_a_call_in_doubt_at_a_provider_that_is_gone_follows_the_policy_of_its_batch(project, witness):
+def test_unknown_call_of_a_removed_provider_follows_on_unknown(project, witness):
     manifest = write(project, on_unknown="hold")
     kill_while_waiting = "import batchgen.transport.client as line, os, signal\nasync def die(*_, **__):\n    "
     kill_while_waiting += "os.kill(os.getpid(), signal.SIGKILL)\nline.receive = die\n"

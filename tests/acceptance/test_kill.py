@@ -78,7 +78,7 @@ def test_killed_again_and_again_nothing_is_charged_twice_in_silence(project, wit
 
 
 @pytest.mark.parametrize("policy", ["retry", "hold"])
-def test_the_next_run_tells_what_became_of_the_calls_that_were_under_way(project, witness, policy):
+def test_next_run_reports_the_calls_that_were_in_flight(project, witness, policy):
     quick = [{"id": f"quick-{n}", "provider": "aimlapi", "quality": "low", "prompt": f"Quick {n}"} for n in range(2)]
     slow = [
         {"id": f"slow-{n}", "provider": "openai", "quality": "low", "prompt": f"Slow {n} [sandbox: slow=2]"}
@@ -112,7 +112,7 @@ def test_the_next_run_tells_what_became_of_the_calls_that_were_under_way(project
     assert "resumed" not in again.err
 
 
-def test_what_a_kill_left_in_doubt_counts_among_what_a_run_buys_again(project, witness):
+def test_unknown_calls_after_a_kill_count_as_rebuys(project, witness):
     """Two calls are cut off where two may be in flight: a third in doubt is one too many, and says so."""
     slow = [{"id": f"slow-{n}", "provider": "openai", "prompt": f"Slow {n} [sandbox: slow=1]"} for n in range(2)]
     lost = {"id": "lost", "provider": "openai", "prompt": "Lost [sandbox: drop]"}

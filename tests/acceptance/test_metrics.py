@@ -99,7 +99,7 @@ def test_it_is_there_while_a_run_goes_on(project, witness):
     assert get(read(project), "run_exit_code", batch="shop") == 0
 
 
-def test_a_file_that_cannot_be_written_is_told_once_and_changes_nothing(project):
+def test_unwritable_file_is_reported_once_and_changes_nothing(project):
     jobs = [{"id": "a", "provider": "openai", "quality": "low", "prompt": "A"}]
     done = project.run("run", project.manifest(jobs), "--yes", "-q", "--metrics-file", "none/metrics.prom")
     assert done.code == 0

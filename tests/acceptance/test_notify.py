@@ -122,7 +122,7 @@ def test_a_webhook_that_does_not_take_it_changes_nothing(project, hook, answer, 
     ],
     ids=["plain-http", "no-address", "unknown-to-apprise"],
 )
-def test_an_address_that_cannot_work_is_refused_before_anything_is_sent(project, witness, url, word):
+def test_unusable_address_is_refused_before_sending(project, witness, url, word):
     done = project.run("run", project.manifest(jobs()), "--yes", "--notify", url)
     assert done.code == 2
     assert word in done.err
@@ -145,7 +145,7 @@ def by_apprise(hook: Hook) -> str:
     return f"json://{user}:{password}@{urlsplit(hook.url).netloc}/{path}?-key={query}"
 
 
-def test_apprise_tells_of_a_budget_and_of_the_end_and_nothing_keeps_its_address(project, hook):
+def test_apprise_reports_budget_and_end_and_hides_its_address(project, hook):
     done = project.run(
         "run",
         project.manifest(jobs(12)),

@@ -209,7 +209,7 @@ def test_what_a_selection_does_not_find_is_told(project, witness):
     assert len(list((project.folder / "output").rglob(".superseded/**/a*.png"))) == 1
 
 
-def test_a_retry_goes_where_the_manifest_says_now_and_leaves_the_rest(project, witness):
+def test_retry_follows_the_present_manifest_and_leaves_the_rest(project, witness):
     jobs = [job("a", prompt="[sandbox: refuse]"), job("b", prompt="[sandbox: refuse]"), job("c")]
     assert project.run("run", project.manifest(jobs), "--yes").code == 3
     moved = [one | {"provider": "aimlapi", "prompt": f"{one['id']} mended"} for one in jobs]
@@ -222,7 +222,7 @@ def test_a_retry_goes_where_the_manifest_says_now_and_leaves_the_rest(project, w
     assert "to send   1 request for 1 image" in done.err
 
 
-def test_a_retry_of_some_sends_no_others(project, witness):
+def test_retry_of_some_sends_no_others(project, witness):
     jobs = [job(name, prompt=f"{name} [sandbox: refuse x1]") for name in ("a", "b")]
     manifest = project.manifest([*jobs, job("c")])
     assert project.run("run", manifest, "--yes", "--id", "a", "--id", "b").code == 3
@@ -341,7 +341,7 @@ def test_a_plan_knows_how_far_a_budget_goes(project, witness):
     assert project.run("plan", path, "--budget", "much").code == 2
 
 
-def test_where_keys_go_is_told_unless_it_is_the_presets_own_variable_and_host(project):
+def test_key_destination_is_shown_unless_it_is_the_presets_own(project):
     jobs = [{"id": "a", "provider": ["studio", "openai", "aimlapi"], "prompt": "a", "size": "1024x1024"}]
     text = {
         "version": 1,

@@ -13,14 +13,14 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.zygote import FRESH
+from tests.forkserver import FRESH
 
 from .kit import CANARY, finish, wait_for
 
 LOW = {"provider": "openai", "quality": "low", "size": "1024x1024"}
 
 
-def test_a_retry_asks_otherwise_and_the_manifest_does_not_turn_it_back(project, witness):
+def test_retry_overrides_outlast_the_manifest(project, witness):
     bad = {"id": "bad", **LOW, "quality": "high", "prompt": "Bad [sandbox: refuse]"}
     path = project.manifest([{"id": "ok", **LOW, "prompt": "Ok"}, bad])
     assert project.run("run", path, "--yes").code == 3

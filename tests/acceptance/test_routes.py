@@ -56,7 +56,7 @@ def test_what_one_provider_cannot_be_paid_for_the_next_one_does(project, witness
     assert (again.code, len(witness.charges())) == (0, 6), again.err
 
 
-def test_a_provider_out_of_reach_is_gone_round_at_once_where_that_is_wished(project, witness):
+def test_unreachable_provider_fails_over_at_once_if_configured(project, witness):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         studio = {"preset": "gateway", "base_url": f"http://127.0.0.1:{closed.getsockname()[1]}"}
@@ -78,7 +78,7 @@ def test_what_a_used_up_quota_leaves_the_next_provider_does(project, witness):
     assert by_provider(witness) == {"aimlapi": 2, "openai": 3}
 
 
-def test_without_its_key_the_next_provider_takes_nothing_over_and_that_is_told(project, witness):
+def test_fallback_without_a_key_takes_no_jobs_and_is_reported(project, witness):
     path = project.manifest(jobs(2), defaults=BOTH)
     del project.env["OPENAI_API_KEY"]
     done = project.run("run", path, "--yes")
@@ -92,7 +92,7 @@ def test_without_its_key_the_next_provider_takes_nothing_over_and_that_is_told(p
     assert (broke.code, states(project)) == (7, {"done": 2, "pending": 2}), broke.err
 
 
-def test_without_a_price_the_next_provider_takes_nothing_over_under_a_budget_and_that_is_told(project, witness):
+def test_fallback_without_a_price_takes_no_jobs_under_a_budget(project, witness):
     mine = {"studio": {"preset": "gateway", "base_url": f"{project.url}/gateway", "api_key_env": "OPENAI_API_KEY"}}
     plain = [{"id": f"j{number}", "prompt": f"P{number}"} for number in range(3)]
     path = project.manifest(plain, defaults={"provider": ["aimlapi", "studio"]}, providers=mine)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.forkserver import FRESH
 from tests.timing import patience
-from tests.zygote import FRESH
 
 from .kit import CANARY, check_books, finish, wait_for
 from .terminal import on_terminal
@@ -74,7 +74,7 @@ def test_so_many_at_once(project, witness):
     assert most == 1
 
 
-def test_images_go_where_they_are_told_to_and_are_not_made_again_elsewhere(project, witness):
+def test_images_go_to_out_and_are_not_made_again_elsewhere(project, witness):
     path = project.manifest(jobs(2))
     assert project.run("run", path, "--yes", "--out", "elsewhere", "--limit", 1).code == 0
     assert [file.name for file in (project.folder / "elsewhere").glob("*.png")] == ["j0.png"]
@@ -84,7 +84,7 @@ def test_images_go_where_they_are_told_to_and_are_not_made_again_elsewhere(proje
     assert project.run("verify").code == 0
 
 
-def test_a_rehearsal_that_puts_its_images_elsewhere_marks_no_real_job_done(project, witness):
+def test_sandbox_run_with_out_marks_no_real_job_done(project, witness):
     path = project.manifest(jobs(2))
     rehearsed = project.run("run", path, "--sandbox", "--latency", "none", "--out", "output/shop", "--limit", 1)
     assert (rehearsed.code, len(project.images())) == (0, 1), rehearsed.err

@@ -24,7 +24,7 @@ def odd(project):
     return project
 
 
-def test_the_line_for_cron_runs_in_an_empty_environment_and_says_nothing(odd, witness):
+def test_cron_line_runs_in_an_empty_environment_silently(odd, witness):
     manifest = odd.manifest(ONE, name="night.yaml")
     env = odd.folder / ".env"
     env.write_text(f"OPENAI_API_KEY={CANARY}\n", encoding="utf-8")
@@ -77,7 +77,7 @@ def test_what_cannot_be_is_told(project, rest):
     assert "--budgt" not in rest or "batchgen run --help" in done.err
 
 
-def test_a_line_that_could_never_spend_is_told_and_so_is_what_a_budget_there_means(project):
+def test_cron_line_that_cannot_spend_is_reported(project):
     path = project.manifest(ONE)
     for kind in ("cron", "systemd", "launchd"):
         bare = project.run("schedule", kind, path)

@@ -57,7 +57,7 @@ def test_nothing_is_sent_while_an_option_is_mistyped(project, witness):
     assert project.run("status").code == 10
 
 
-def test_whom_to_tell_may_stand_in_a_file_and_doctor_keeps_the_address_to_itself(project):
+def test_notify_comes_from_a_file_and_doctor_hides_its_address(project):
     hook = Hook()
     try:
         own = project.folder / "own.yaml"

@@ -60,7 +60,7 @@ def test_a_duration_is_told_as_it_was_typed(said, spoken):
     assert evening.time_limits == f"{now + timedelta(days=1):%Y-%m-%d} 19:30 or after {spoken}, whichever comes first"
 
 
-def test_what_nobody_can_price_is_sent_under_a_budget_only_where_that_is_said(project, witness):
+def test_unpriced_calls_are_sent_under_a_budget_only_if_allowed(project, witness):
     studio = {"preset": "gateway", "base_url": f"{project.url}/gateway"}
     path = project.manifest(
         [{"id": "a", "prompt": "A vole"}], defaults={"provider": "studio"}, providers={"studio": studio}

@@ -14,7 +14,7 @@ def summaries(project: Workspace) -> list[dict]:
     return [json.loads(file.read_text()) for file in files]
 
 
-def test_the_summary_says_what_the_run_printed_and_what_the_ledger_knows(project):
+def test_summary_agrees_with_the_output_and_the_ledger(project):
     jobs = [
         {"id": "fine", "provider": "openai", "quality": "low", "prompt": "A"},
         {"id": "no", "provider": "openai", "prompt": "B [sandbox: refuse]"},

@@ -12,7 +12,7 @@ from .terminal import Screen, on_terminal
 
 #: Figures that differ from run to run.
 _FIGURES = [
-    (r"in \d+ s, \d+ a minute", "in N s, N a minute"), (r"\d+ images/min", "N images/min"),
+    (r"in \d+ s, \d+ per minute", "in N s, N per minute"), (r"\d+ images/min", "N images/min"),
     (r"about \d+ (s|min) left", "about N s left"),
 ]  # fmt: skip
 OFFICIAL = {name: {"base_url": f"https://{name}.example"} for name in PROVIDERS}
@@ -36,7 +36,7 @@ def manifest(bare):
 END = """\
 failed    1 refused, job j1: Your request was rejected by the safety system. If you believe this is an error, \
 contact support an…
-shop: 3 of 4 jobs done; this run made 3 images in N s, N a minute
+shop: 3 of 4 jobs done; this run made 3 images in N s, N per minute
 spent     $0.0177 ($0.0177 priced)
 files     .batchgen/sandbox/output/shop
 next      refused: change the prompt or the source image, then run again
@@ -145,7 +145,7 @@ def test_without_utf_8_nothing_breaks(project, env):
         assert "K\\xe4se f\\xfcr \\u2603" in project.run("list", **env).out
 
 
-def test_a_file_name_that_the_locale_cannot_write_is_found_before_anything_is_sent(project, witness):
+def test_file_name_unknown_to_the_locale_stops_before_sending(project, witness):
     jobs = [{"id": "käse", "provider": "openai", "quality": "low", "prompt": "A"}]
     refused = project.run("run", project.manifest(jobs), "--yes", **LOCALE_C)
     assert refused.code == 4

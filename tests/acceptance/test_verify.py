@@ -86,7 +86,7 @@ def test_a_lost_table_buys_nothing_again_that_had_arrived(project, witness, by_h
     assert "recovered " not in final.err
 
 
-def test_a_table_whose_log_was_deleted_buys_nothing_again_that_had_arrived(project, witness):
+def test_database_without_its_log_rebuys_nothing_that_arrived(project, witness):
     """D8: SQLite sees nothing wrong with it."""
     manifest = project.manifest(JOBS, providers=WIDE)
     process = project.start("run", manifest, "--yes")
@@ -167,7 +167,7 @@ def test_an_old_backup_buys_nothing_again(project, witness, tmp_path, end):
     check_files(project)
 
 
-def test_with_hold_a_call_that_an_old_table_holds_open_is_not_sent_again(project, witness, tmp_path):
+def test_hold_keeps_calls_open_in_an_old_database_from_resending(project, witness, tmp_path):
     slow = {"id": "slow", "provider": "openai", "prompt": "Slow [sandbox: slow=20]"}
     manifest = project.manifest([*JOBS[:4], slow], providers=WIDE, on_unknown="hold")
     process = project.start("run", manifest, "--yes")

@@ -122,7 +122,7 @@ def test_the_last_lines_say_what_stopped(lane, line):
     assert line in closing(ended(lanes=[lane], status=status))
 
 
-def test_an_answer_without_an_image_is_looked_at_before_more_are_paid_for():
+def test_answer_without_an_image_is_advised_before_more_are_paid():
     run = ended(
         closed=Closure.NO_IMAGE, imageless_job="a cat", command_flags=CommandFlags(flags=" --sandbox", batch="night")
     )

@@ -76,7 +76,7 @@ def test_where_there_is_no_table_nothing_is_said(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_said_holds_until_it_is_taken_back_also_while_another_process_has_the_lock(place):
+def test_controls_hold_until_reset_even_while_locked(place):
     with held(place) as pid:
         first = control.pause(place, "openai")
         assert (first.changed, first.holder and first.holder.pid) == (True, pid)
@@ -168,7 +168,7 @@ def test_who_held_the_lock_and_died_holds_it_no_more(place):
 # --- what a run follows -------------------------------------------------------
 
 
-class Told:
+class RunOutcome:
     """What a run was told; ``holds`` is the last of it by provider."""
 
     def __init__(self) -> None:
@@ -188,7 +188,7 @@ class Told:
 
 @asynccontextmanager
 async def following(place: Project, batch):
-    told = Told()
+    told = RunOutcome()
     async with create_task_group() as tasks:
         await tasks.start(lambda *, task_status: _follow(place, batch, told, task_status))
         yield told

@@ -46,7 +46,7 @@ def test_one_key_is_the_only_account(monkeypatch):
     assert found.first == {"aigate": FIRST}
 
 
-def test_each_of_several_keys_is_an_account_by_the_name_of_its_variable(monkeypatch):
+def test_each_key_is_an_account_named_by_its_variable(monkeypatch):
     monkeypatch.setenv("OPENAI_ONE", FIRST)
     monkeypatch.setenv("OPENAI_TWO", SECOND)
     monkeypatch.setenv("OPENAI_THREE", THIRD)
@@ -55,7 +55,7 @@ def test_each_of_several_keys_is_an_account_by_the_name_of_its_variable(monkeypa
     assert found.first == {"openai": FIRST}
 
 
-def test_a_key_that_is_not_there_is_done_without_and_one_that_is_left_keeps_its_name(monkeypatch):
+def test_missing_key_is_skipped_and_others_keep_their_names(monkeypatch):
     monkeypatch.setenv("OPENAI_ONE", FIRST)
     monkeypatch.setenv("OPENAI_THREE", THIRD)
     assert load_keys(PROFILES, ["openai"], []).accounts(PROFILES["openai"]) == ("OPENAI_ONE", "OPENAI_THREE")
@@ -107,7 +107,7 @@ def test_a_provider_that_is_only_welcome_may_lack_its_key(monkeypatch):
     assert found.accounts(PROFILES["aimlapi"]) == (None,)
 
 
-def test_a_provider_that_needs_no_key_has_one_account_and_lacks_nothing():
+def test_provider_without_keys_has_one_account():
     known = {"own": profile("own", {"preset": "gateway", "base_url": "http://127.0.0.1:9", "api_key_env": []})}
     found = load_keys(known, ["own"], [])
     assert found.accounts(known["own"]) == (None,)

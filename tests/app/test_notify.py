@@ -125,7 +125,7 @@ def test_what_apprise_says_of_a_failure_is_told_without_the_address(far, caplog,
     assert not [secret for secret in (*SECRETS, address(far)) if secret in shown]
 
 
-def test_an_address_that_apprise_does_not_know_is_refused_and_not_shown(capfd):
+def test_address_unknown_to_apprise_is_refused_and_hidden(capfd):
     for url in ("odd://t0ken-of-the-host", "json://[t0ken-of-the-host"):
         with pytest.raises(
             UsageError, match=r"--notify (odd|json)://…: apprise does not understand the address"

@@ -72,7 +72,7 @@ def by_name(found: tuple[ProviderCheck, ...]) -> dict[str, ProviderCheck]:
 # --- the sandbox ---------------------------------------------------------------------------------------------------
 
 
-def test_every_provider_is_asked_for_free_and_the_log_has_no_paid_call(place, sandbox, monkeypatch):
+def test_check_of_every_provider_makes_no_paid_call(place, sandbox, monkeypatch):
     configure(place, **at(sandbox, *PROVIDERS))
     for variable in VARIABLES:
         monkeypatch.setenv(variable, KEY)
@@ -233,7 +233,7 @@ def test_without_a_name_those_with_a_key_or_settings_are_checked(place, sandbox,
     assert list(by_name(check(place, ["openrouter"]))) == ["openrouter"]
 
 
-def test_a_key_that_cannot_be_one_is_missing_and_the_others_are_checked(place, sandbox, monkeypatch, tmp_path):
+def test_impossible_key_counts_as_missing_and_others_are_checked(place, sandbox, monkeypatch, tmp_path):
     configure(place, **at(sandbox, "aigate", "openai"))
     file = tmp_path / "key"
     file.write_text(KEY)
@@ -262,7 +262,7 @@ def test_who_needs_no_key_is_asked_without_one(place, sandbox):
     assert mine.account.verdict is KeyVerdict.REFUSED  # the sandbox does want one
 
 
-def test_a_provider_of_ones_own_that_has_no_such_page_is_not_called_refused(place, sandbox, monkeypatch):
+def test_own_provider_without_an_account_page_is_not_refused(place, sandbox, monkeypatch):
     configure(place, mine={"dialect": "gemini_chat", "base_url": sandbox.base_url("gptimageapi")})
     monkeypatch.setenv("MINE_API_KEY", KEY)
     (mine,) = check(place)

@@ -32,9 +32,7 @@ def cut_off(place, monkeypatch, path):
             place.carry_out(path)
 
 
-def test_an_answer_of_a_provider_that_is_gone_from_the_manifest_does_not_keep_the_next_run_from_its_work(
-    place, monkeypatch
-):
+def test_answer_of_a_removed_provider_does_not_stop_the_next_run(place, monkeypatch):
     stage = place.serve(shows(drawing()))
     cut_off(place, monkeypatch, place.write(["a"], {"old": studio(stage)}))
     assert place.carry_out(place.write(["a", "b"], {"new": studio(stage)})).code == 0
@@ -51,7 +49,7 @@ def test_what_had_arrived_is_told_as_delivered(place, monkeypatch):
     assert place.carry_out(path).ended.resumed is None
 
 
-def test_an_answer_whose_key_is_gone_is_delivered_and_not_bought_again(place, monkeypatch):
+def test_answer_without_its_key_is_delivered_not_rebought(place, monkeypatch):
     down, up = place.serve(shows(drawing(shade=1))), place.serve(shows(drawing(shade=2)))
     providers = {"first": studio(down), "second": studio(up, api_key_env=SECOND)}
     route = {"defaults": {"provider": ["second", "first"]}}
@@ -75,6 +73,6 @@ def test_an_answer_whose_key_is_gone_is_delivered_and_not_bought_again(place, mo
     ],
     ids=["one", "two", "one of two", "none of two", "rehearsal"],
 )
-def test_calls_are_booked_under_the_same_account_whichever_keys_are_there(names, found, accounts):
+def test_calls_keep_their_account_whichever_keys_are_set(names, found, accounts):
     known = profile("studio", {"preset": "gateway", "base_url": "https://gw.example.com", "api_key_env": list(names)})
     assert ApiKeys(keys={"studio": found}).accounts(known) == accounts

@@ -112,7 +112,7 @@ def test_what_this_run_sent_itself_is_none_of_them():
     assert found.calls == 0
 
 
-def test_a_job_that_a_person_cancelled_is_at_risk_and_not_bought_again():
+def test_cancelled_job_is_at_risk_and_not_rebought():
     found = Resumed()
     job = Job(id=1, batch="b", key="k", task=TASK, fingerprint="1:x", output="k", state=State.CANCELLED)
     call(found, "k", AGAIN, 10**9, job=job)

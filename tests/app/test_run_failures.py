@@ -168,7 +168,7 @@ JOB = "DELETE FROM jobs WHERE key = 'gone'"
 ATTEMPT = "DELETE FROM attempts WHERE job_id = (SELECT id FROM jobs WHERE key = 'gone')"
 
 
-def test_a_job_that_is_deleted_while_it_is_sent_is_booked_and_the_run_goes_on(folder: Site):
+def test_job_deleted_while_sent_is_booked_and_the_run_continues(folder: Site):
     stage = folder.serve(deletes(folder, JOB))
     folder.write(["a", "gone", "b", "c"], {"studio": kit.studio(stage)})
     ended, told = carry_out(folder)
@@ -176,8 +176,8 @@ def test_a_job_that_is_deleted_while_it_is_sent_is_booked_and_the_run_goes_on(fo
     assert (ended.exit_code, ended.status.counts.done, len(stage.posts)) == (0, 3, 4)
     assert [row["usd"] for row in folder.ledger().values()] == [NANO] * 4
     (line,) = told
-    assert line.startswith("The job table does not know job gone any more")
-    assert line.endswith("What it cost is in the ledger")
+    assert line.startswith("The job database no longer has job gone")
+    assert line.endswith("Its cost is in the ledger")
     assert len(folder.kept()) == 1  # its answer, for whoever deleted it
 
 
@@ -186,7 +186,7 @@ def test_where_nothing_is_left_of_it_the_run_goes_on_and_says_so(folder: Site):
     folder.write(["a", "gone", "b", "c"], {"studio": kit.studio(stage)})
     ended, told = carry_out(folder)
     assert (ended.exit_code, ended.status.counts.done, len(stage.posts)) == (0, 3, 4)
-    assert [line.rpartition(". ")[2] for line in told] == ["What it cost could not be booked"]
+    assert [line.rpartition(". ")[2] for line in told] == ["Its cost could not be booked"]
     assert len(folder.kept()) == 1
 
 
@@ -195,9 +195,7 @@ def test_where_nothing_is_left_of_it_the_run_goes_on_and_says_so(folder: Site):
 
 @pytest.mark.parametrize("error", [MemoryError(), SettingsError("there is no dialect 'mine'")])
 @pytest.mark.parametrize("where", ["find", "dialect"])
-def test_an_answer_in_the_spool_that_cannot_be_opened_today_is_not_bought_again(
-    folder: Site, monkeypatch, where, error
-):
+def test_unreadable_spool_answer_is_not_rebought(folder: Site, monkeypatch, where, error):
     stage = folder.serve(shows())
     folder.write(["a"], {"studio": kit.studio(stage)})
     with monkeypatch.context() as patch:
@@ -227,14 +225,14 @@ def raising(error: Exception) -> Callable[..., object]:
 @pytest.mark.parametrize(
     "second", [fails("429 Too Many Requests"), fails("422 Unprocessable"), fails("401 Unauthorized")]
 )
-def test_a_refusal_of_the_second_call_under_a_key_says_nothing_of_the_first(folder: Site, second):
+def test_refused_second_call_says_nothing_about_the_first(folder: Site, second):
     stage = folder.serve(in_order(vanishes, second, shows()))
     told = folder.run_all(stage, "a", idempotency_header="Idempotency-Key", top={"on_unknown": "hold"})
     assert (told.code, len(stage.posts), folder.states()) == (3, 2, {"a": ("unknown", "unknown")})
     assert folder.bill() == [("maybe", None, NANO)]
 
 
-def test_a_second_call_under_a_key_that_reaches_nobody_says_nothing_of_the_first(folder: Site):
+def test_unreachable_second_call_says_nothing_about_the_first(folder: Site):
     async def takes_it_and_closes(connection: Connection) -> None:
         await connection.request()
         stage.deafen()
@@ -255,7 +253,7 @@ async def vanishes(connection: Connection) -> None:
 # --- several pictures in one answer ------------------------------------------------------------------------------
 
 
-def test_a_picture_in_an_unknown_format_beside_a_good_one_is_kept_and_not_bought_again(folder: Site):
+def test_image_of_unknown_format_is_kept_and_not_rebought(folder: Site):
     odd = b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(range(256)) * 4
     stage = folder.serve(shows(drawing(), odd))
     told = folder.run_all(stage, {"id": "a", "prompt": "p", "n": 2, "per_request": 2}, preset="openai")

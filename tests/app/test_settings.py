@@ -132,7 +132,7 @@ def check_refused(tmp_path, value, way):
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o610, 0o777])
-def test_a_key_file_that_others_can_reach_is_refused_with_the_way_out(tmp_path, mode):
+def test_key_file_readable_by_others_is_refused_with_a_fix(tmp_path, mode):
     path = key_file(tmp_path, mode=mode)
     said = refused({"AIGATE_API_KEY_FILE": str(path)})
     assert f"chmod 600 {shlex.quote(str(path))}" in said
@@ -167,7 +167,7 @@ PYTHON = shlex.quote(sys.executable)
         (printing(""), "does not contain an API key"),
     ],
 )
-def test_a_command_that_fails_is_told_by_its_end_and_not_by_its_words(command, said):
+def test_failing_key_command_is_reported_without_its_output(command, said):
     told = refused({"AIGATE_API_KEY_COMMAND": command})
     assert said in told
     assert "AIGATE_API_KEY_COMMAND" in told

@@ -68,7 +68,7 @@ def test_every_option_of_every_command_has_been_thought_about():
     assert {name: allowed for name, allowed in found.items() if allowed} == OPEN
 
 
-def test_a_file_says_what_the_command_line_and_the_environment_leave_out(own, monkeypatch):
+def test_file_fills_what_flags_and_environment_leave_out(own, monkeypatch):
     own.write_text(
         "options: {run: {stop_at: 05:00, max_time: 2h, on_finish: date, log_file: /nowhere/log}}", encoding="utf-8"
     )
@@ -83,7 +83,7 @@ def test_a_file_says_what_the_command_line_and_the_environment_leave_out(own, mo
     assert parsed(folder, "--stop-at", "07:00")["stop_at"] == time(7)
 
 
-def test_what_a_run_is_told_holds_for_resume_and_retry_as_well_which_may_say_otherwise(own):
+def test_run_options_also_hold_for_resume_and_retry(own):
     own.write_text("options: {retry: {max_time: 1h, progress: none}}", encoding="utf-8")
     folder = shop(own, "options: {run: {max_time: 2h, max_failures: 9}, retry: {max_failures: 5%}}")
     said = {name: parsed(folder, name=name) for name in RUNS}
@@ -166,14 +166,14 @@ def test_those_of_a_resume_are_those_of_the_batchs_manifest(own, monkeypatch):
         ("options: {run: {max_time: 1h, max_time: 2h}}", "the key 'max_time' is given twice"),
     ],
 )
-def test_what_cannot_be_meant_is_told_with_its_place_before_anything_begins(own, text, line):
+def test_impossible_options_are_placed_before_anything_begins(own, text, line):
     # also where the command line says the same option rightly
     [told] = refused(own, text, "run", "--max-time", "1h", "--budget", "1")
     assert told.startswith(("shop/batchgen.yaml:1:", "shop/batchgen.yaml:2:"))
     assert line in told
 
 
-def test_all_mistakes_are_told_at_once_and_those_of_other_commands_by_doctor(own):
+def test_all_mistakes_are_reported_at_once(own):
     text = "options: {run: {yse: 1, budget: x}, plan: {ful: true}, db: {deep: true}}"
     assert len(refused(own, text)) == 2
     assert parsed(own.parent / "shop", name="watch")["every"] == 1

@@ -235,7 +235,7 @@ def test_limit_on_calls_in_flight_that_is_named_is_found(room):
 
 
 @pytest.mark.parametrize("room", [4, 10])
-def test_limit_on_calls_in_flight_that_is_not_named_is_met_by_a_lower_rate(room):
+def test_unnamed_concurrency_limit_is_met_by_a_lower_rate(room):
     night = Night(provider=Free(), room=room).until(4 * HOUR)
     possible = room * MINUTE / (45 * math.exp(0.35**2 / 2))
     assert night.taken(HOUR, 4 * HOUR) >= 0.5 * possible

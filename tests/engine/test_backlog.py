@@ -97,7 +97,7 @@ def many(count: int, start: int = 0) -> list[PlannedJob]:
     return [plan(f"j{number:02}") for number in range(start, start + count)]
 
 
-async def test_jobs_come_by_priority_then_in_the_order_of_the_manifest_over_all_pages(table):
+async def test_jobs_come_by_priority_then_manifest_order(table):
     table.page = 3
     await table.load([*many(8), plan("urgent", priority=1)])
     backlog = table.backlog()
@@ -105,7 +105,7 @@ async def test_jobs_come_by_priority_then_in_the_order_of_the_manifest_over_all_
     assert backlog.empty
 
 
-async def test_a_job_stays_until_it_is_taken_and_the_table_is_read_once_a_page(table):
+async def test_job_stays_until_taken_and_each_page_is_read_once(table):
     await table.load(many(5))
     backlog = table.backlog()
     assert not backlog.empty
@@ -136,7 +136,7 @@ async def test_after_each_new_job_one_that_is_tried_again_goes(table):
     assert await table.all(table.backlog()) == ["j00", "j03", "j01", "j04", "j02", "j05", "j06", "j07"]
 
 
-async def test_retries_go_alone_where_nothing_is_new_the_one_that_waited_longest_first(table):
+async def test_retries_go_alone_longest_waiting_first(table):
     await table.load(many(3))
     for key, seconds in (("j00", 3), ("j01", 1), ("j02", 2)):
         await table.defer(key, seconds)
@@ -149,7 +149,7 @@ async def test_retries_go_alone_where_nothing_is_new_the_one_that_waited_longest
     assert backlog.empty
 
 
-async def test_in_trouble_the_next_is_one_far_from_those_before_and_no_retry(table):
+async def test_next_job_in_trouble_is_a_distant_new_one(table):
     await table.load(many(6))
     await table.defer("j01", 0)
     backlog = table.backlog()
@@ -157,7 +157,7 @@ async def test_in_trouble_the_next_is_one_far_from_those_before_and_no_retry(tab
     assert [await table.next(backlog, far=True) for _ in range(3)] == ["j00", "j01", None]
 
 
-async def test_what_is_under_way_is_left_out_although_the_table_calls_it_pending(table):
+async def test_jobs_in_flight_are_left_out_though_pending(table):
     await table.load(many(3))
     table.in_flight.add(table.reader.job(table.batch_id, "j00").id)
     backlog = table.backlog()
@@ -191,7 +191,7 @@ async def test_a_job_that_comes_back_at_once_is_found_again(table):
     assert await table.all(backlog) == ["j00"]
 
 
-async def test_a_job_that_is_to_wait_is_found_when_its_time_has_come_not_earlier(table):
+async def test_waiting_job_is_found_when_due(table):
     await table.load(many(1))
     backlog = table.backlog()
     assert await backlog.first(NOW, lambda _job: False) is None
@@ -215,7 +215,7 @@ async def test_a_job_that_comes_back_while_the_table_is_read_is_not_missed(table
     assert await table.next(backlog) == "j00"
 
 
-async def test_a_job_that_is_to_wait_and_comes_back_while_retries_are_read_is_not_missed(table):
+async def test_waiting_job_is_not_missed_while_retries_are_read(table):
     await table.load(many(2))
     await table.defer("j00", 1)
     backlog, soon = table.backlog(), NOW + timedelta(seconds=20)
@@ -239,7 +239,7 @@ async def test_a_job_that_is_to_wait_and_comes_back_while_retries_are_read_is_no
 
 
 @pytest.mark.parametrize("deferred", [False, True], ids=["new", "waiting"])
-async def test_while_the_table_is_read_for_one_lane_nothing_looks_empty_to_another(table, deferred):
+async def test_reading_for_one_lane_looks_empty_to_no_other(table, deferred):
     await table.load(many(1))
     if deferred:
         await table.defer("j00", 1)
@@ -323,7 +323,7 @@ async def test_a_stand_in_is_given_the_jobs_whose_route_names_it(table):
     assert await table.all(table.backlog()) == ["own"]
 
 
-async def test_a_lane_of_some_models_is_given_their_jobs_also_when_they_are_tried_again(table):
+async def test_lane_of_some_models_gets_their_retries_too(table):
     tasks = {key: Task(kind=Kind.GENERATE, prompt=key, provider="aigate", model=key[:2]) for key in ("m1a", "m2a")}
     await table.load([plan(key, task=task) for key, task in tasks.items()])
     await table.defer("m1a", 1)

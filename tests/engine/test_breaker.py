@@ -91,7 +91,7 @@ def test_calls_in_flight_that_meet_the_same_weather_are_one_round():
     assert {verdict.close for verdict in heard} == {None}
 
 
-def test_a_provider_that_was_never_reached_is_given_up_after_so_many_rounds_and_not_one_earlier():
+def test_unreached_provider_is_given_up_after_exactly_n_rounds():
     weather = Weather()
     for number in range(1, UNREACHED_ROUNDS + 1):
         verdict = weather.meets(missed(Cause.UNREACHED))
@@ -99,7 +99,7 @@ def test_a_provider_that_was_never_reached_is_given_up_after_so_many_rounds_and_
         weather.waits()
 
 
-def test_a_provider_that_answered_before_is_given_up_when_patience_ends_however_many_rounds_that_takes():
+def test_provider_that_answered_is_given_up_when_patience_ends():
     weather = Weather()
     weather.meets(CAME)
     began = weather.now
@@ -192,7 +192,7 @@ def test_stated_waits_are_waited_for_however_long_that_takes():
     assert weather.meets(missed(Cause.UNREACHED)).close is None
 
 
-def test_who_is_busy_and_never_says_for_how_long_is_given_up_when_patience_ends():
+def test_busy_provider_is_given_up_when_patience_ends():
     weather = Weather()
     assert busy(weather).close is Closure.DOWN
     assert POLICY.patience <= weather.now - 1000 <= POLICY.patience + 301
@@ -228,7 +228,7 @@ def test_silence_between_is_nothing_else_heard():
 # --- in doubt ------------------------------------------------------------------
 
 
-def test_a_provider_that_takes_calls_and_does_not_answer_is_given_up_after_few():
+def test_silent_provider_is_given_up_after_few_calls():
     weather = Weather()
     for number in range(1, DOUBT_ROUNDS + 1):
         verdict = weather.meets(missed(Cause.UNKNOWN))
@@ -351,7 +351,7 @@ def test_a_denial_before_an_answer_was_a_mistake(answer):
         weather.meets(CAME)
 
 
-def test_calls_that_were_in_flight_at_the_first_denial_prove_nothing_either_way():
+def test_calls_in_flight_at_the_first_denial_prove_nothing():
     weather = Weather()
     weather.meets(CAME)
     sent_at = weather.now - 1
@@ -363,7 +363,7 @@ def test_calls_that_were_in_flight_at_the_first_denial_prove_nothing_either_way(
     assert weather.meets(missed(Cause.DENIED), job=10, sent_at=weather.now).close is Closure.DENIED
 
 
-def test_a_job_that_is_denied_again_while_others_get_through_is_denied_alone():
+def test_job_denied_while_others_pass_is_denied_alone():
     weather = Weather()
     weather.meets(CAME)
     weather.meets(missed(Cause.DENIED), job=2)
@@ -407,7 +407,7 @@ def test_one_job_behind_a_firewall_closes_nothing_however_often(outcome):
 @pytest.mark.parametrize(
     "between", [CAME, *map(missed, (Cause.REFUSED, Cause.INVALID, Cause.EMPTY, Cause.SPOILED))], ids=str
 )
-def test_who_looks_at_a_job_between_has_no_firewall_before_all_of_them(between):
+def test_success_between_blocked_jobs_is_no_firewall(between):
     weather = Weather()
     for number in range(4 * BLOCKED_JOBS):
         assert weather.meets(BLOCKED[0], job=number) == NOTHING
@@ -430,7 +430,7 @@ def unreadable(weather: Weather, job: int) -> Verdict:
     return weather.breaker.unreadable(replace(JOB, id=job), VAIN[1].fault, weather.now, weather.now)
 
 
-def test_three_jobs_in_vain_are_followed_by_one_more_call_and_then_it_closes():
+def test_three_failed_jobs_close_after_one_more_call():
     weather = Weather()
     heard = [weather.meets(VAIN[0], job=1), weather.meets(VAIN[1], job=2)]
     assert not weather.breaker.probing
@@ -479,7 +479,7 @@ def test_an_image_ends_the_suspicion_and_the_count_begins_anew(in_vain):
             assert not weather.breaker.fruitless
 
 
-def test_odd_jobs_that_come_again_when_the_others_are_done_close_nothing():
+def test_odd_jobs_retried_at_the_end_close_nothing():
     weather = Weather()
     for number in range(20):
         weather.meets(VAIN[0] if number % 2 else CAME, job=number)
@@ -489,7 +489,7 @@ def test_odd_jobs_that_come_again_when_the_others_are_done_close_nothing():
     assert not weather.breaker.probing
 
 
-def test_new_jobs_in_vain_count_between_odd_ones_and_the_last_call_goes_to_another_if_there_is_one():
+def test_new_failed_jobs_count_between_odd_ones():
     weather = Weather()
     weather.meets(VAIN[0], job=1)
     weather.meets(CAME, job=99)

@@ -131,7 +131,7 @@ def test_without_limits_nothing_waits():
     assert gate(images_per_minute=1).paced
 
 
-def test_request_heavier_than_the_limit_goes_alone_and_pays_for_all_of_it():
+def test_request_heavier_than_the_limit_goes_alone():
     times = passing(lambda: gate(images_per_minute=5), 3, lambda _: 17)
     gaps = [after - before for before, after in pairwise(times)]
     assert gaps == pytest.approx([17 * 12] * 2, rel=0.02)
@@ -164,7 +164,7 @@ def test_requests_are_spaced_evenly():
     assert gaps[5:] == pytest.approx([1 + MARGIN] * len(gaps[5:]), rel=1e-4)
 
 
-def test_learned_rate_is_spaced_evenly_below_the_windows_and_followed():
+def test_learned_rate_is_spaced_evenly_and_followed():
     async def main() -> list[float]:
         controller = Controller(5.0, 100)
         controller.restore({"rate": 0.5 / 0.9}, 0.0)
@@ -223,7 +223,7 @@ def test_nothing_passes_during_a_pause_whenever_it_began_or_grew():
     assert len(quickly(main)) == 60
 
 
-def test_a_pause_that_grows_while_it_is_waited_for_is_kept_to_the_end():
+def test_growing_pause_is_kept_to_the_end():
     async def main() -> list[float]:
         opened, times = Gate(), [anyio.current_time()]
         opened.pause(1)
@@ -256,7 +256,7 @@ def test_a_longer_pause_in_force_stays():
     assert opened.pause_left == 0
 
 
-def test_a_wait_at_the_gate_that_is_cancelled_costs_nothing_of_the_rate():
+def test_cancelled_wait_costs_nothing_of_the_rate():
     async def main() -> list[float]:
         opened = gate(requests_per_minute=6)
         await pass_through(opened)

@@ -75,7 +75,7 @@ def test_a_shorter_wait_never_shortens_a_pause():
     assert row.pause_left == 59
 
 
-def test_throttling_is_told_to_what_learns_from_it_and_to_the_innermost_gate_only():
+def test_throttling_reaches_the_innermost_gate_only():
     clock = Clock()
     gates = [Gate(clock=clock, width=4, controller=Controller(None, 4, start=8.0)) for _ in range(2)]
     row = lane(account_gate=gates[0], model_gate=gates[1])
@@ -106,7 +106,7 @@ def test_a_denied_model_of_a_group_leaves_the_rest_of_it():
     assert [row.models.matches(name) for name in ("gpt-image-2", "mini", "other")] == [False, True, False]
 
 
-def test_answers_that_cannot_be_read_close_the_lane_after_one_more_call():
+def test_unreadable_answers_close_the_lane_after_one_more_call():
     clock = Clock()
     row = lane(clock)
     for number in range(3):
@@ -121,7 +121,7 @@ def test_answers_that_cannot_be_read_close_the_lane_after_one_more_call():
     assert row.fault.message == "4 answers in a row, to 4 jobs, brought no image; the last: a bug"
 
 
-def test_answers_of_an_earlier_run_that_cannot_be_read_leave_one_call_to_make_sure():
+def test_unreadable_answers_of_an_earlier_run_leave_one_call():
     row = lane(Clock())
     for number in range(9):
         row.record_unreadable(replace(JOB, id=number), None)
@@ -152,7 +152,7 @@ def test_a_closed_lane_goes_on_when_a_person_says_so():
     assert (row.closed, row.fault, row.breaker.probing) == (None, None, False)
 
 
-def test_after_a_call_in_doubt_one_call_at_a_time_goes_out_until_one_is_answered():
+def test_unknown_call_narrows_the_lane_until_an_answer():
     row = lane(Clock(), width=4)
     end_call(row, missed(Cause.UNKNOWN))
     assert not row.full
@@ -261,7 +261,7 @@ def test_a_delivery_clears_what_the_lane_waited_for():
 # --- others take over ----------------------------------------------------------
 
 
-def test_a_lane_is_out_of_order_once_it_has_taken_nothing_for_so_long():
+def test_lane_fails_over_after_taking_nothing_for_so_long():
     clock = Clock()
     row = lane(clock)
     assert not row.out_of_order(0)

@@ -146,7 +146,7 @@ def test_a_throttled_job_is_due_with_its_lane_where_a_wait_is_named():
 # --- a provider in trouble ------------------------------------------------------
 
 
-def test_the_first_error_of_a_job_is_not_its_own_where_every_job_meets_one():
+def test_first_error_shared_by_every_job_is_not_the_jobs():
     free = Missed(fault=Fault(cause=Cause.ERROR, message="m", charged=Charged.NO))
     event = judge(job(tries=1), free, ONCE, NOW, 0.5, troubled=True)
     assert event == Released(at=NOW, fault=free.fault, not_before=NOW + timedelta(seconds=ONCE.backoff(1, 0.5)))
@@ -154,14 +154,14 @@ def test_the_first_error_of_a_job_is_not_its_own_where_every_job_meets_one():
 
 
 @pytest.mark.parametrize("charged", [Charged.MAYBE, Charged.YES])
-def test_an_error_that_may_have_been_charged_is_a_purchase_in_trouble_as_well(charged):
+def test_possibly_charged_error_counts_as_a_purchase(charged):
     paid = Missed(fault=Fault(cause=Cause.ERROR, message="m", charged=charged))
     assert isinstance(judge(job(tries=1), paid, ONCE, NOW, troubled=True), Exhausted)
     assert isinstance(judge(job(tries=1), paid, RETRY, NOW, troubled=True), Deferred)
 
 
 @pytest.mark.parametrize("tries", [2, 3, 4])
-def test_a_job_that_failed_before_spends_its_tries_in_trouble_as_well(tries):
+def test_job_that_failed_before_spends_tries_in_trouble(tries):
     quiet, troubled = (judge(job(tries=tries), missed(Cause.ERROR), RETRY, NOW, troubled=one) for one in (False, True))
     assert quiet == troubled
     assert not isinstance(troubled, Released)
@@ -206,7 +206,7 @@ def test_what_the_provider_refuses_to_make_is_not_asked_for_again(cause):
     assert type(judge(job(wanted=2), busy, RETRY, NOW)) is PartialDelivery
 
 
-def test_who_is_given_up_with_some_images_says_how_many_came_in_how_many_purchases():
+def test_partial_delivery_reports_images_and_purchases():
     event = judge(job(wanted=10, delivered=2, tries=4), came(1), RETRY, NOW)
     assert event.fault.message == "3 of 10 images came in 4 purchases, and retry.attempts allows no more"
     assert (event.fault.cause, event.fault.charged) == (Cause.EMPTY, Charged.YES)

@@ -102,7 +102,7 @@ def test_no_window_anywhere_sees_more_than_its_limit(limits, spacing, story, ori
 
 
 @given(windows, st.lists(st.tuples(st.floats(-90, 0), st.integers(1, 6)), max_size=40), st.integers(1, 6))
-def test_whatever_was_sent_before_the_next_one_goes_when_its_window_has_room_and_not_much_later(window, seeds, images):
+def test_next_call_goes_soon_after_its_window_has_room(window, seeds, images):
     pace = SlidingWindows([window])
     pace.seed(seeds)
     at = send(pace, 0.0, images)
@@ -144,7 +144,7 @@ def test_a_change_of_limits_holds_from_then_on_and_back_again(limits, story, oth
         pytest.param(Window(MINUTE, 250, "images"), 0.1, id="250-images-a-minute"),
     ],
 )
-def test_the_rate_is_used_to_98_percent_and_never_exceeded_even_when_woken_late(window, late):
+def test_rate_is_used_to_98_percent_and_never_exceeded(window, late):
     # to the start of the next window, and several of them
     sends = drive(SlidingWindows([window]), 6 * window.most + 1, late=late)
     assert overfull(sends, window) == []

@@ -122,7 +122,7 @@ def test_F5_a_limit_on_file_sizes_shows_before_sending(place, witness):
     place.again(manifest, witness, 1)
 
 
-def test_F5_an_answer_larger_than_the_limit_on_file_sizes_is_delivered(place, witness):
+def test_F5_answer_larger_than_the_file_size_limit_is_delivered(place, witness):
     manifest = place.batch(job(sandbox="big=8 x1"))
     refused(place.do("run", manifest, "--yes", limits={"fsize": 5_000_000}), "File too large")
     assert len(witness.charges()) == 1
@@ -271,7 +271,7 @@ def test_F12_names_that_are_too_long_in_bytes(place, witness):
     rejected(place, witness, names, "longer than", "500 characters")
 
 
-def test_F12_a_name_of_the_largest_length_can_be_written_and_replaced(place, witness):
+def test_F12_longest_file_name_can_be_written_and_replaced(place, witness):
     name = "é" * 95
     place.again(place.batch(job(name)), witness, 1)
     place.again(place.batch(job(name, prompt="Another")), witness, 2)
@@ -430,9 +430,9 @@ def test_F22_output_on_a_file_system_without_hard_links(place, witness, code):
     assert place.do("verify", "--deep", **hook).code == 0
 
 
-def test_F22_names_that_such_a_file_system_refuses_show_before_sending(place, witness):
+def test_F22_unusable_file_names_show_before_sending(place, witness):
     manifest = place.batch(job("caf\u00e9"))
-    refused(place.do("run", manifest, "--yes", hook=only_ascii), "no file names", "\u00e9", "Nothing was sent")
+    refused(place.do("run", manifest, "--yes", hook=only_ascii), "in file names", "\u00e9", "Nothing was sent")
     assert witness.arrivals() == []
     place.again(manifest, witness, 1)
 

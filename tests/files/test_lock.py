@@ -244,7 +244,7 @@ def test_two_that_saw_no_folder_do_not_both_go_on(output: Path) -> None:
         folder.make()  # empty, and was there
 
 
-def test_who_agrees_when_another_has_made_something_has_looked_too_early(output: Path) -> None:
+def test_agreement_fails_when_another_run_began_meanwhile(output: Path) -> None:
     missing = output / "new"
     with hold_folder(missing) as late:
         with hold_folder(missing) as early:

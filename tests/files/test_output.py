@@ -118,7 +118,7 @@ def test_a_file_mode_is_left_to_the_umask(tmp_path):
 
 
 @pytest.mark.parametrize("size", [255, 254, 251])
-def test_names_of_255_bytes_work_when_new_when_repeated_and_when_replaced(tmp_path, size):
+def test_names_of_255_bytes_work_new_repeated_and_replaced(tmp_path, size):
     name = "é" * ((size - 5) // 2) + "x" * ((size - 5) % 2) + ".json"
     assert len(name.encode()) == size
     for content in (b"one", b"one", b"two", b"three"):
@@ -171,7 +171,7 @@ def test_the_output_folder_itself_may_be_a_link(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"victim", b"other"])
-def test_a_target_that_is_a_link_is_replaced_and_its_victim_untouched(tmp_path, content):
+def test_target_link_is_replaced_and_not_followed(tmp_path, content):
     victim, root = tmp_path / "victim", tmp_path / "tree"
     victim.write_bytes(b"victim")
     root.mkdir()
@@ -301,7 +301,7 @@ def test_a_replaced_file_stays_where_it_is_when_the_disk_is_full(tmp_path):
 @pytest.mark.parametrize(
     ("call", "nth"), [("fsync", 1), ("link", 1), ("link", 2), ("rename", 1), ("unlink", 1), ("fsync", 2), ("fsync", 3)]
 )
-def test_a_kill_at_any_step_leaves_old_or_new_whole_and_at_most_a_part(tmp_path, there_before, call, nth):
+def test_kill_at_any_step_leaves_old_or_new_file_whole(tmp_path, there_before, call, nth):
     new, old = b"new" * 100_000, b"old" * 1000
     if there_before:
         publish(tmp_path, "cat.png", old)
@@ -418,7 +418,7 @@ REPLACE = """
 
 @pytest.mark.parametrize("what", ["kill", "disk fails from then on"])
 @pytest.mark.parametrize("call", ["open", "fsync", "replace"])
-def test_a_file_that_is_written_again_and_again_leaves_nothing_once_one_write_succeeds(tmp_path, call, what):
+def test_repeated_writes_leave_no_temporary_files(tmp_path, call, what):
     write_atomic(tmp_path / "note", b"old")
     done = child(REPLACE, tmp_path, call, what)
     assert (done.returncode, done.stdout) == ((-9, "") if what == "kill" else (0, "Input/output error\n")), done.stderr

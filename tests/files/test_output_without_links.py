@@ -86,7 +86,7 @@ def test_a_file_of_an_earlier_form_goes_aside(linkless, tmp_path):
     assert all(name.startswith(SUPERSEDED) for name in tree(tmp_path))
 
 
-def test_a_link_in_the_place_of_the_file_is_replaced_and_not_followed(linkless, tmp_path):
+def test_link_at_the_target_is_replaced_and_not_followed(linkless, tmp_path):
     victim, root = tmp_path / "victim", tmp_path / "tree"
     victim.write_bytes(b"victim")
     root.mkdir()

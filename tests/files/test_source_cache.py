@@ -167,7 +167,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("body", DAMAGED.values(), ids=DAMAGED)
-async def test_a_source_that_is_no_whole_image_is_invalid_and_nothing_is_kept(tmp_path, body):
+async def test_incomplete_source_image_is_invalid_and_not_kept(tmp_path, body):
     async with serve(answer(body)) as server:
         url = f"{server.url}/a.png"
         with pytest.raises(ProviderError) as caught:

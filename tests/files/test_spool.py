@@ -89,7 +89,7 @@ def test_an_open_slot_tells_its_body_whatever_space_was_left(spool, space, seal)
 
 
 @pytest.mark.parametrize("body", [b"", b"x" * 130])
-def test_an_open_slot_tells_its_body_when_the_space_is_used_up_exactly(spool, body):
+def test_open_slot_reports_a_body_of_exactly_its_space(spool, body):
     head = len(json.dumps({"status": 200, "headers": {}}, separators=(",", ":"))) + 1
     with spool.open(ID, ORDER, head + len(body)) as slot:
         slot.keep_head(200, {})

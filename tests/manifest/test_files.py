@@ -231,7 +231,7 @@ BEFORE, AFTER = date(2026, 11, 30), date(2026, 12, 1)
 
 
 @pytest.mark.parametrize("model", ["gpt-image-1.5", "openai/gpt-image-1.5", "gpt-image-1-mini", "chatgpt-image-latest"])
-def test_a_model_is_a_warning_before_its_end_and_an_error_from_then_on(write, model):
+def test_retiring_model_is_a_warning_then_an_error(write, model):
     name = model.rpartition("/")[2]
     path = write(f"jobs:\n  - {{id: d, provider: openai, prompt: y, model: {model}}}\n")
     [warning] = load(path, today=BEFORE).warnings
@@ -284,7 +284,7 @@ def test_a_model_under_its_new_name_makes_no_job_look_changed(write, asked):
     assert not planned.recipe.task.model.endswith("preview")
 
 
-def test_a_model_that_its_user_had_declared_under_the_new_name_asks_for_nothing_else(write):
+def test_own_model_under_the_new_name_needs_no_change(write):
     [planned] = load(write("jobs:\n  - {id: d, prompt: a lighthouse, provider: openrouter}\n")).jobs
     content = {"kind": "generate", "prompt": "a lighthouse", "rules": "1"}
     mine, other = (f"1:{digest(content | {'model': name})}" for name in ("gemini-3.1-flash-image", "gemini-4"))
@@ -414,7 +414,7 @@ def test_a_source_that_is_cut_off_is_found_before_a_run(write, tmp_path, kind, k
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_source_jpeg_is_whole_by_its_picture_and_not_by_its_last_bytes(write, tmp_path, progressive):
+def test_source_jpeg_is_judged_by_its_image_data(write, tmp_path, progressive):
     path = tmp_path / "a.jpg"
     Image.effect_noise((64, 64), 90).save(path, progressive=progressive)
     whole = path.read_bytes()
@@ -461,7 +461,7 @@ def test_the_cookbook_loads_without_a_warning(path):
     assert batch.folder.parent == COOKBOOK.parent / "output"
 
 
-def test_the_demo_shows_every_provider_generating_and_those_that_can_editing():
+def test_demo_uses_every_provider_and_every_editor():
     batch = load(COOKBOOK / "demo.yaml")
     done = {(job.task.provider, job.task.kind.value) for job in batch.jobs}
     everyone = {"aigate", "gptimageapi", "aimlapi", "gateway", "openai", "openrouter"}

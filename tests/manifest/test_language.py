@@ -137,7 +137,7 @@ def test_a_csv_gives_a_job_a_row_and_its_columns_set_parameters(write):
     ]
 
 
-def test_what_the_job_says_goes_before_its_rows_and_rows_before_defaults(write):
+def test_job_wins_over_rows_over_defaults(write):
     path = write(
         'defaults: {provider: aigate, quality: low}\njobs:\n  - {id: "x-{{ id }}", size: 1024x1024, from: p.csv}\n',
         p_csv="id,prompt,size,quality\na,A lamp,1536x1024,high\n",
@@ -348,7 +348,7 @@ def test_each_included_combination_has_parameters_of_its_own(write):
     ]  # fmt: skip
 
 
-def test_a_row_that_sets_a_parameter_needs_not_what_its_default_names(write):
+def test_row_parameter_replaces_its_default_template(write):
     path = write(
         "defaults: {provider: aigate, quality: '{{ q }}'}\njobs:\n  - {id: '{{ sku }}', prompt: x, from: r.jsonl}\n",
         r_jsonl='{"sku": "a", "q": "low"}\n{"sku": "b", "quality": "high"}\n',

@@ -452,7 +452,7 @@ def test_a_glob_means_what_it_means_elsewhere(images, pattern, ids):
     }
 
 
-def test_images_are_named_from_the_manifest_on_where_they_lie_under_it(images):
+def test_images_below_the_manifest_are_named_relative_to_it(images):
     folder = images(*TREE)
     manifests = folder / "photos"
     assert [row["images"] for _, row in listing("cats", manifests).rows(no_report)][1] == "cats/tom.jpeg"

@@ -22,7 +22,7 @@ def manifest(folder: Path, groups: str) -> Path:
     return file
 
 
-def test_groups_name_models_or_globs_of_them_and_the_first_that_fits_counts(tmp_path):
+def test_groups_match_models_or_globs_and_the_first_wins(tmp_path):
     text = (
         "      mini: {models: '*-mini', requests_per_minute: 5}\n"
         "      images: {models: [gpt-image-1*, gpt-image-2], images_per_minute: 20, concurrency: 3}"

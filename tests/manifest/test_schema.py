@@ -77,7 +77,7 @@ def test_nothing_else_is_allowed_anywhere():
     assert len(found) == len(MODELS) + 2
 
 
-def test_nothing_stands_beside_a_reference_where_draft_7_would_not_read_it():
+def test_references_have_no_siblings_that_draft_7_ignores():
     def references(node):
         if isinstance(node, dict):
             if "$ref" in node:

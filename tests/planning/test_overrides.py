@@ -48,7 +48,7 @@ def test_what_is_said_stands_in_the_mark_behind_that_of_the_manifest():
     assert (both.prompt, both.task.quality) == ("Two cats", "low")
 
 
-def test_another_provider_is_asked_by_its_own_names_and_what_it_refuses_is_said():
+def test_override_uses_the_other_providers_names():
     moved = override(job(), {"provider": "aimlapi"}, PROFILES)
     assert (moved.task.provider, moved.recipe.route) == ("aimlapi", None)
     with pytest.raises(UsageError, match="job cat: "):

@@ -257,7 +257,7 @@ def test_source_images_count_against_the_limit_of_images():
     assert plan.as_json()["time"]["limit"] == "images_per_minute"
 
 
-def test_the_slowest_provider_sets_the_time_and_models_share_its_lane():
+def test_slowest_provider_sets_the_time():
     jobs = [job("a"), *(job(f"o{number}", provider="openai") for number in range(5))]
     jobs += [job(f"m{number}", provider="openai", model="gpt-image-1.5") for number in range(5)]
     plan = compare(batch(*jobs, openai={"limits": {"concurrency": 1}}), None, context=FACTS)

@@ -158,7 +158,7 @@ def test_balances_as_documented(name, body, balance, left):
     assert ("balance" in account.unavailable) == (name == "openrouter")
 
 
-def test_a_key_without_a_limit_hides_the_accounts_credits_and_says_why():
+def test_key_without_a_limit_explains_hidden_credits():
     _, account = play(known("openrouter"), told({"data": {"limit_remaining": None, "usage": 1}}), told(MODELS))
     assert account.unavailable["balance"] == "only a management key may see the account's credits"
 
@@ -319,7 +319,7 @@ def test_what_lists_no_models(document):
     assert read_catalogue(document) is None
 
 
-def test_models_that_batchgen_knows_are_looked_for_by_every_name_they_have():
+def test_known_models_are_looked_up_by_every_name():
     facts = known("aimlapi")
     other_name = {"data": [{"id": "gpt-image-2-2026", "aliases": ["openai/gpt-image-2"]}]}
     assert read_catalogue(other_name).offers(facts) == {"gpt-image-2": True}

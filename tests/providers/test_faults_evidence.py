@@ -65,7 +65,7 @@ def test_what_repeats_the_prompt_is_no_evidence(status: int, text: str) -> None:
 @pytest.mark.parametrize(
     "words", ["insufficient funds", "You have run out of credits", "rate limit", "model x not found", "invalid api key"]
 )
-def test_words_under_a_status_that_names_the_job_never_act_on_the_lane(status: int, words: str) -> None:
+def test_words_with_a_job_status_never_affect_the_lane(status: int, words: str) -> None:
     assert named(status, error(words), "a cat").cause is Cause.INVALID
 
 

@@ -166,7 +166,7 @@ def test_a_block_by_cloudflare_as_a_document_fails_its_job_alone() -> None:
 
 
 @pytest.mark.parametrize("final", [True, False])
-def test_a_picture_lost_beside_a_good_one_says_whether_it_is_lost_for_good(final: bool) -> None:
+def test_lost_image_reports_whether_the_loss_is_final(final: bool) -> None:
     conversation, _ = start(request("studio", GATEWAY, n=2))
     call = conversation.send(answer({"data": [ITEM, {"url": "https://elsewhere.example/x.png"}]}))
     assert (call.method, call.billed) == ("GET", False)

@@ -189,7 +189,7 @@ def test_credits_are_estimated_from_the_rate() -> None:
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_a_job_that_names_nothing_is_estimated_by_documented_defaults(kind: Kind) -> None:
+def test_job_without_parameters_is_estimated_by_defaults(kind: Kind) -> None:
     aimlapi = model("aimlapi")
     named = estimate(task(kind=kind, quality="medium", size="1024x1024"), aimlapi)
     assert estimate(task(kind=kind), aimlapi) == named

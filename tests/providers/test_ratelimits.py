@@ -191,7 +191,7 @@ def test_a_code_alone_tells_of_concurrency():
     )
 
 
-def test_words_go_before_headers_and_headers_fill_what_words_leave_open():
+def test_words_win_over_headers_and_headers_fill_gaps():
     minute = requests("500", "499", "120ms")
     assert limit_of_refusal(minute, WORDS["openai images"][0]) == WORDS["openai images"][1]
     assert (

@@ -237,7 +237,7 @@ def test_every_form_of_base64(text: str, key: str) -> None:
     assert pictures(answer({"data": [{key: text}]})) == [PNG]
 
 
-def test_a_relative_url_whose_name_is_in_the_prompt_is_a_result_all_the_same() -> None:
+def test_relative_url_named_in_the_prompt_is_a_result() -> None:
     conversation, _ = start(request("studio", GATEWAY, prompt="Make /files/a.png nicer"))
     assert conversation.send(answer({"data": [{"url": "/files/a.png"}]})).url == "https://gw.example.com/files/a.png"
 
@@ -362,7 +362,7 @@ def test_what_broke_off_and_can_be_read_is_whole() -> None:
     assert finish(conversation, reply).pictures[0].data == PNG
 
 
-def test_a_picture_that_came_whole_is_taken_from_an_answer_cut_off_after_it() -> None:
+def test_whole_image_is_taken_from_an_answer_cut_off_later() -> None:
     assert pictures(Reply(status=200, body=WHOLE[:-40], broken="the connection was closed")) == [PNG]
     assert pictures(raw(WHOLE[:-40])) == [PNG]
 

@@ -23,14 +23,14 @@ def test_the_same_picture_is_asked_for(name):
 
 @pytest.mark.parametrize("spelled", ["gpt-image-2", "openai/gpt-image-2"])
 @pytest.mark.parametrize("name", ["aigate", "aimlapi", "openai"])
-def test_a_model_is_named_as_the_provider_names_it_with_or_without_its_maker(name, spelled):
+def test_model_is_named_as_its_provider_names_it(name, spelled):
     there = translate(replace(TASK, model=spelled), PROFILES[name])
     assert there.model in PROFILES[name].models
 
 
 @pytest.mark.parametrize("name", PRESET_NAMES)
 @pytest.mark.parametrize("kind", Kind)
-def test_what_a_provider_does_not_take_is_left_out_and_what_it_takes_stays(name, kind):
+def test_unsupported_parameters_are_left_out(name, kind):
     known = PROFILES[name]
     for model, facts in known.models.items():
         rules = facts.rules(kind)
@@ -58,7 +58,7 @@ def test_a_job_that_a_provider_cannot_do_is_left_for_the_check():
     assert check(there, PROFILES["gptimageapi"])
 
 
-def test_a_model_that_a_provider_does_not_have_stays_as_it_was_asked_for():
+def test_unknown_model_keeps_its_name():
     asked = replace(TASK, model="nobodys-model", moderation="low")
     assert translate(asked, PROFILES["aigate"]) == replace(asked, provider="aigate")
 

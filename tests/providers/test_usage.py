@@ -65,7 +65,7 @@ def tokens(usage: Any, images: int = 1) -> tuple[int | None, ...]:
         ({"cost": 0, "is_byok": True}, None),
     ],
 )
-def test_an_own_key_at_openrouter_costs_the_fee_and_what_the_upstream_takes(fields: Any, nano: int | None) -> None:
+def test_own_key_at_openrouter_costs_fee_and_upstream_price(fields: Any, nano: int | None) -> None:
     assert usd({**CHAT, **fields}) == nano
 
 
@@ -83,7 +83,7 @@ def test_a_header_in_scientific_notation_is_an_amount() -> None:
     assert usd(None, x_litellm_response_cost="5.3e-05") == 53_000
 
 
-def test_a_zero_header_does_not_hide_the_next_and_a_zero_in_the_body_not_the_header() -> None:
+def test_zero_hides_no_later_header_or_body_value() -> None:
     assert usd(None, x_aimlapi_usd_spent="0", x_litellm_response_cost="0.04") == 40_000_000
     assert usd({**TOKENS, "cost": 0}, x_litellm_response_cost="0.04") == 40_000_000
 
@@ -93,7 +93,7 @@ def test_a_zero_beside_a_picture_states_no_price(usage: Any) -> None:
     assert usd(usage, images=1) is None
 
 
-def test_a_zero_is_believed_of_an_answer_that_counts_its_input_and_has_no_output() -> None:
+def test_zero_output_is_believed_with_counted_input() -> None:
     assert usd({**NO_OUTPUT, "cost": 0}, images=0) == 0
     assert usd({**CHAT, "cost": 0}, images=0) is None  # output that nobody priced
     assert usd({"input_tokens": 0, "output_tokens": 0, "cost": 0}, images=0) is None  # zeros alone are defaults

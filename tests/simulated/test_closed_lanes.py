@@ -32,7 +32,7 @@ def night(folder, jobs, natures, **settings) -> Night:
 
 @pytest.mark.parametrize("fault", [EMPTY, SPOILED], ids=["empty", "spoiled"])
 @pytest.mark.parametrize("width", [1, 4, 32])
-def test_a_batch_without_images_costs_a_row_of_calls_and_one_to_make_sure(tmp_path, fault, width):
+def test_batch_without_images_costs_a_few_calls(tmp_path, fault, width):
     sad = night(tmp_path, wishes(40, "openai"), {"openai": Nature(median=5.0, faults={"": fault})})
     sad.settings["openai"]["limits"]["concurrency"] = width
     sad.__post_init__()
@@ -71,7 +71,7 @@ def test_what_a_closed_lane_leaves_goes_to_the_next_of_its_route(tmp_path):
     assert len(both.log("openai")) <= 7
 
 
-def test_answers_that_cannot_be_read_eat_no_batch_in_this_run_or_the_next(tmp_path, monkeypatch):
+def test_unreadable_answers_close_the_lane_across_runs(tmp_path, monkeypatch):
     sad = night(tmp_path, wishes(40, "openai"), {"openai": QUICK})
     real = Simulated.run
 
@@ -96,7 +96,7 @@ def test_answers_that_cannot_be_read_eat_no_batch_in_this_run_or_the_next(tmp_pa
 # --- one model, one job ----------------------------------------------------------
 
 
-def test_a_denied_model_keeps_no_other_model_waiting_however_many_jobs_it_has(tmp_path):
+def test_denied_model_delays_no_other_model(tmp_path):
     models = {"big": "gpt-image-1.5", "small": "gpt-image-2"}
     jobs = [
         Wish(key=f"{kind}-{number:04}", provider="openai", model=model)
@@ -111,7 +111,7 @@ def test_a_denied_model_keeps_no_other_model_waiting_however_many_jobs_it_has(tm
     assert sum(call.said is Said.FAULT for call in mixed.log()) <= 4
 
 
-def test_jobs_of_a_denied_model_go_to_the_next_of_their_route_at_once(tmp_path):
+def test_jobs_of_a_denied_model_fail_over_at_once(tmp_path):
     jobs = [Wish(key=f"job-{number:03}", provider="openai", others=("aigate",)) for number in range(100)]
     jobs += [Wish(key=f"own-{number:03}", provider="openai", model="gpt-image-1.5") for number in range(20)]
     faults = {job.key: NOT_YOURS for job in jobs if job.others}
@@ -132,7 +132,7 @@ def test_a_model_denied_in_one_group_leaves_the_others_alone(tmp_path):
     assert (rest.done, rest.denied, new.done, list(new.denied)) == (9, {}, 0, ["gpt-image-2"])
 
 
-def test_one_job_behind_a_firewall_fails_alone_and_three_in_a_row_close(tmp_path):
+def test_blocked_job_fails_alone_and_three_in_a_row_close(tmp_path):
     one = night(tmp_path / "one", wishes(30, "openai"), {"openai": Nature(faults={"job-000005": FIREWALL})})
     (row,) = one.play().lanes
     assert (row.closed, one.counts().done, one.counts().failed, len(one.log())) == (None, 29, 1, 30)
@@ -160,7 +160,7 @@ def test_who_can_never_be_reached_is_left_alone_and_the_others_go_on(tmp_path):
 
 
 @pytest.mark.parametrize("wait", [None, 60.0], ids=["never says for how long", "says so"])
-def test_who_is_only_ever_busy_is_given_up_unless_it_says_for_how_long(tmp_path, wait):
+def test_busy_provider_without_a_wait_is_given_up(tmp_path, wait):
     for_ever = Outage(start=30, seconds=10_000, said=Said.BUSY, retry_after=wait)
     nature = Nature(median=5.0, outages=[for_ever], tells=Tells.HEADER)
     busy = night(tmp_path, wishes(60, "openai"), {"openai": nature}, retry={"patience": 3600})

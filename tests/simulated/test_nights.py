@@ -92,7 +92,7 @@ def test_where_it_is_wished_whoever_has_room_takes_the_next(folder, any_order, s
     assert told["minutes"] < minutes
 
 
-def test_a_provider_that_is_broken_for_a_while_costs_no_job_and_few_calls(folder):
+def test_provider_outage_costs_no_job_and_few_calls(folder):
     told = scenarios.broken(folder, jobs=900).figures
     assert (told["done"], told["failed"], told["charges"]) == (1, 1, 1)
     assert told["during"] <= 100
@@ -114,7 +114,7 @@ def test_silence_is_told_once_and_again(folder):
     assert night.counts().done == 3
 
 
-def test_a_storm_of_refusals_costs_one_request_an_attempt_and_nothing_twice(folder):
+def test_storm_of_refusals_charges_nothing_twice(folder):
     told = scenarios.storm(folder, answers=1000)
     assert told.figures["answers"] >= 800
     assert told.figures["calls_per_attempt"] == 1
@@ -123,7 +123,7 @@ def test_a_storm_of_refusals_costs_one_request_an_attempt_and_nothing_twice(fold
     assert witness.calls_per_attempt([told.night.log()]).keys() == attempts(told.night)
 
 
-def test_killed_again_and_again_every_call_is_known_and_only_those_cut_off_are_bought_again(folder):
+def test_repeated_kills_rebuy_only_calls_cut_off(folder):
     told = scenarios.restart(folder, lives=4, each=97.3)
     night = told.night
     assert told.figures["done"] == 1
@@ -133,14 +133,14 @@ def test_killed_again_and_again_every_call_is_known_and_only_those_cut_off_are_b
     assert max(witness.calls_per_attempt([night.log()]).values()) == 1
 
 
-def test_urgent_jobs_go_first_and_a_list_is_done_roughly_in_its_order(folder):
+def test_urgent_jobs_go_first_and_lists_keep_their_order(folder):
     told = scenarios.priorities(folder).figures
     assert told["overtaken"] == 0
     assert told["displaced"] <= 10
     assert told["done"] == 1
 
 
-def test_jobs_that_fail_again_and_again_hold_up_no_others_for_long_nor_wait_for_all_of_them(folder):
+def test_failing_jobs_delay_no_others_for_long(folder):
     told = scenarios.poison(folder, jobs=300, poisoned=30, attempts=6).figures
     assert told["fresh_gap"] <= 60
     assert told["retry_late"] <= 90
@@ -165,7 +165,7 @@ def test_an_answer_that_came_before_the_kill_is_not_paid_for_again(folder):
     assert night.counts().done == 40
 
 
-def test_what_a_lane_cannot_afford_of_anothers_keeps_it_from_nothing_of_its_own(folder, monkeypatch):
+def test_lane_keeps_its_own_jobs_when_failover_is_too_dear(folder, monkeypatch):
     dear = Wish(key="dear", provider="openai", images=4, others=("aigate",))
     night = Night(
         folder=folder,
@@ -183,7 +183,7 @@ def test_what_a_lane_cannot_afford_of_anothers_keeps_it_from_nothing_of_its_own(
     assert (night.counts().done, night.counts().pending) == (3, 1)
 
 
-def test_a_lane_that_may_not_take_over_yet_looks_now_and_then_and_does_not_spin(folder, monkeypatch):
+def test_lane_waiting_for_failover_does_not_spin(folder, monkeypatch):
     looks, first = list[str](), Backlog.first
 
     async def counted(backlog, *args, **facts):

@@ -40,7 +40,7 @@ def in_flight(log: list[Call], moment: float) -> list[Call]:
     return [call for call in log if call.sent <= moment <= call.ended]
 
 
-def test_nothing_more_is_sent_once_the_first_answer_tells_the_true_price(tmp_path: Path) -> None:
+def test_true_price_of_the_first_answer_stops_sending(tmp_path: Path) -> None:
     one = night(tmp_path, wishes(200, "openai"))
     runner = one.play()
     log = one.log()
@@ -54,7 +54,7 @@ def test_nothing_more_is_sent_once_the_first_answer_tells_the_true_price(tmp_pat
     assert {str(lane.closed) for lane in runner.lanes} == {"budget"}
 
 
-def test_a_budget_that_the_calls_in_flight_leave_is_used_at_the_true_price(tmp_path: Path) -> None:
+def test_remaining_budget_is_spent_at_the_true_price(tmp_path: Path) -> None:
     one = night(tmp_path, wishes(200, "openai"), budget=3 * DOLLAR)
     one.play()
     assert charged(one.log()) == 3 * DOLLAR
@@ -78,7 +78,7 @@ def test_the_next_run_begins_with_what_the_last_one_found(tmp_path: Path) -> Non
     assert runner.attempts.prices.underpriced
 
 
-def test_without_a_price_in_the_list_later_calls_are_reserved_at_what_the_first_cost(tmp_path: Path) -> None:
+def test_unlisted_price_is_reserved_at_the_first_cost(tmp_path: Path) -> None:
     one = Night(
         folder=tmp_path,
         wishes=wishes(200, "gateway"),

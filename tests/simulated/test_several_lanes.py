@@ -45,7 +45,7 @@ def attempts(night: Night) -> list[tuple[str | None, str, float]]:
 # --- groups of models ----------------------------------------------------------
 
 
-def test_groups_keep_to_their_own_limits_and_all_together_to_the_accounts(tmp_path):
+def test_groups_keep_their_limits_and_the_accounts(tmp_path):
     models = {"new": "gpt-image-2", "mini": "gpt-image-1-mini", "rest": "gpt-image-1.5"}
     groups = {
         "new": {"models": ["gpt-image-2"], "requests_per_minute": 30},
@@ -138,7 +138,7 @@ def test_many_keys_are_all_busy_from_the_first_second(tmp_path, others):
     assert night.counts().done == 400
 
 
-def test_when_one_key_runs_dry_the_other_goes_on_with_all_that_is_left(tmp_path):
+def test_second_key_takes_over_when_the_first_runs_dry(tmp_path):
     night = Night(
         folder=tmp_path,
         wishes=wishes(40, "openai"),
@@ -159,7 +159,7 @@ def test_when_one_key_runs_dry_the_other_goes_on_with_all_that_is_left(tmp_path)
 # --- stand-ins -----------------------------------------------------------------
 
 
-def test_a_stand_in_that_may_not_take_what_is_in_memory_does_not_look_again_and_again(tmp_path, monkeypatch):
+def test_fallback_without_eligible_jobs_does_not_spin(tmp_path, monkeypatch):
     looks = Counter()
     first = Backlog.first
 
@@ -183,7 +183,7 @@ def test_a_stand_in_that_may_not_take_what_is_in_memory_does_not_look_again_and_
     assert looks["aigate"] <= 3 * night.clock.seconds
 
 
-def test_a_provider_without_a_key_ends_what_it_was_cut_off_in_and_is_sent_nothing_more(tmp_path):
+def test_provider_without_a_key_only_finishes_old_calls(tmp_path):
     night = Night(
         folder=tmp_path,
         wishes=[Wish(key=f"job-{number}", provider="openai", others=("aigate",)) for number in range(20)],
@@ -203,7 +203,7 @@ def test_a_provider_without_a_key_ends_what_it_was_cut_off_in_and_is_sent_nothin
     assert night.counts().running == 0
 
 
-def test_jobs_whose_provider_is_down_are_done_once_by_those_that_stand_in(tmp_path):
+def test_jobs_of_a_down_provider_are_done_once_by_fallbacks(tmp_path):
     names = ("openai", "aigate", "aimlapi")
     night = Night(
         folder=tmp_path,

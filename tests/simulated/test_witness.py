@@ -43,7 +43,7 @@ def test_windows_count_images_where_asked():
 
 
 @pytest.mark.parametrize("allowance", [Sliding(10), Fixed(10), Bucket(10, burst=4)], ids=["sliding", "fixed", "bucket"])
-def test_an_allowance_lets_nothing_through_too_early_and_names_the_moment_it_will(allowance):
+def test_allowance_names_the_moment_of_the_next_call(allowance):
     chance, now, passed = random.Random(7), 0.0, []
     for _ in range(400):
         now += chance.expovariate(1.0)
@@ -80,7 +80,7 @@ def test_in_vain_is_what_the_sender_could_have_known(log, vain):
     assert [one.at for one in witness.in_vain(log)] == vain
 
 
-def test_calls_after_the_first_answer_of_a_kind_are_those_sent_once_it_was_out():
+def test_calls_after_the_first_answer_are_counted():
     log = [call(0), call(5, Said.MONEY, took=1), call(5.5), call(6.5), call(7, Said.MONEY)]
     assert [one.at for one in witness.after_the_first(log, Said.MONEY)] == [6.5, 7]
     assert witness.after_the_first(log, Said.ERROR) == []

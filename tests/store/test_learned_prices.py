@@ -89,7 +89,7 @@ async def test_a_job_bought_again_counts_by_its_last_call(writer: Writer, reader
 # --- what the ledger keeps ----------------------------------------------------------
 
 
-async def test_what_a_call_in_doubt_may_have_cost_is_what_was_reserved_last(writer: Writer, reader: Reader) -> None:
+async def test_unknown_call_costs_at_most_its_last_reservation(writer: Writer, reader: Reader) -> None:
     batch = await loaded(writer, [plan("a"), plan("b")])
     for key, last in (("a", Charge(usd=50_000, credits=9_000, basis=Basis.ESTIMATED)), ("b", None)):
         _, attempt = await claimed(writer, reader.job(batch, key), 7_000)

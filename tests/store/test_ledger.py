@@ -47,7 +47,7 @@ def test_money_at_risk_stands_apart_from_money_spent() -> None:
     assert status_document("b", Counts(), [unguessed], [])["spend"]["at_risk_usd"] is None
 
 
-def test_an_unknown_price_beside_a_free_attempt_is_unknown_never_zero() -> None:
+def test_unknown_price_is_never_zero() -> None:
     refused = UsageLine(provider="gptimageapi", model="gpt-image-2", attempts=1, usd_by_basis={"priced": 0})
     together = merged([TIER, refused])
     assert (together.attempts, together.unpriced, together.usd) == (3, 2, None)

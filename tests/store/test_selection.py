@@ -156,7 +156,7 @@ async def test_what_waits_for_a_model_is_counted(writer: Writer, reader: Reader)
     assert reader.pending_of(batch_id, "aigate", []) == 0
 
 
-async def test_a_limit_counts_over_all_lanes_and_a_sample_only_what_is_pending(writer: Writer, reader: Reader) -> None:
+async def test_limit_counts_over_all_lanes_sample_only_pending(writer: Writer, reader: Reader) -> None:
     jobs = [plan(f"j{number}", provider=("aigate", "aimlapi")[number % 2]) for number in range(20)]
     batch_id = await loaded(writer, jobs)
     for key in ("j0", "j1", "j2"):

@@ -127,9 +127,7 @@ def test_what_is_under_way_counts_as_today() -> None:
     ("since", "until", "left_out"),
     [(None, None, 0), (-1, None, 0), (0, 1, 0), (None, 0, 3), (-2, -1, 3), (1, None, 3)],
 )
-def test_a_period_that_does_not_hold_now_leaves_out_what_is_under_way(
-    since: int | None, until: int | None, left_out: int
-) -> None:
+def test_past_period_leaves_out_calls_in_flight(since: int | None, until: int | None, left_out: int) -> None:
     since_, until_ = (None if hours is None else NOW + timedelta(hours=hours) for hours in (since, until))
     used = group_usage(
         [UsageSum(line=AIML), UsageSum(line=OPEN)], UsageQuery(period=Period(since=since_, until=until_)), NOW

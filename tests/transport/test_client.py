@@ -191,7 +191,7 @@ BROKEN_ERRORS = {
 
 
 @pytest.mark.parametrize("behaviour", BROKEN_ERRORS.values(), ids=BROKEN_ERRORS)
-async def test_an_error_answer_says_what_it_has_to_say_even_where_its_body_breaks_off(slot, behaviour):
+async def test_error_answer_is_read_though_its_body_breaks_off(slot, behaviour):
     async with serve(behaviour) as server, line_to(server.url) as line:
         found = await line.send(order(line), slot, 1)
     assert (found.status, found.headers["retry-after"]) == (429, "9")
@@ -266,7 +266,7 @@ def behind_tls(certificate: Path, behaviour: Behaviour) -> Behaviour:
     return behave
 
 
-async def test_a_certificate_that_does_not_verify_is_final_after_one_connection(slot, certificate):
+async def test_unverified_certificate_is_final_after_one_connection(slot, certificate):
     guarded = behind_tls(certificate, answer())
     async with serve(guarded) as server, line_to(server.url.replace("http", "https")) as line:
         fault = await fault_of(line, slot, 20)
@@ -365,7 +365,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize(("proxy", "why"), UNUSABLE.items(), ids=UNUSABLE)
-async def test_a_proxy_that_cannot_be_used_is_final_and_named_without_its_password(slot, monkeypatch, proxy, why):
+async def test_unusable_proxy_is_final_and_hides_its_password(slot, monkeypatch, proxy, why):
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     async with line_to("https://api.batchgen-test.invalid") as line:
         start = anyio.current_time()
@@ -435,7 +435,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("behaviour", ENDS.values(), ids=ENDS)
-async def test_a_call_without_a_readable_head_is_in_doubt_and_never_sent_twice(slot, behaviour):
+async def test_call_without_a_readable_head_is_unknown_and_sent_once(slot, behaviour):
     async with serve(behaviour) as server, line_to(server.url) as line:
         assert_in_doubt(await fault_of(line, slot, 1), server)
     assert not kept(slot).sealed
@@ -455,7 +455,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("behaviour", "came"), BROKEN.values(), ids=BROKEN)
-async def test_what_came_of_an_answer_that_broke_off_is_kept_without_a_seal(slot, behaviour, came):
+async def test_broken_answer_is_kept_without_a_seal(slot, behaviour, came):
     async with serve(behaviour) as server, line_to(server.url) as line:
         found = await line.send(order(line), slot, 5)
     assert found.status == 200
@@ -495,7 +495,7 @@ SLOW_BODIES = {
 
 
 @pytest.mark.parametrize("behaviour", SLOW_BODIES.values(), ids=SLOW_BODIES)
-async def test_a_slow_body_ends_with_the_deadline_and_what_came_of_it_is_kept(slot, behaviour):
+async def test_slow_body_ends_at_the_deadline_and_is_kept(slot, behaviour):
     async with serve(behaviour) as server, line_to(server.url) as line:
         start = anyio.current_time()
         found = await line.send(order(line), slot, 0.5)
@@ -506,7 +506,7 @@ async def test_a_slow_body_ends_with_the_deadline_and_what_came_of_it_is_kept(sl
     assert (server.connections, len(server.requests)) == (1, 1)
 
 
-async def test_a_body_slower_than_any_single_wait_arrives_within_its_deadline(slot):
+async def test_slow_body_arrives_within_its_deadline(slot):
     pieces = [b"x" * 10] * 10
     slow = says(head("200 OK", {"Content-Length": "100"}), *pieces, pause=0.03)
     async with serve(slow) as server, line_to(server.url) as line:
@@ -535,7 +535,7 @@ def lengthen(path: Path) -> None:
 
 
 @pytest.mark.parametrize("mishap", [cut, lengthen])
-async def test_a_source_that_changes_while_it_is_sent_is_invalid_and_never_whole(slot, tmp_path, mishap):
+async def test_source_changed_while_sent_is_invalid(slot, tmp_path, mishap):
     counts = []
 
     async def behave(connection: Connection) -> None:
@@ -611,7 +611,7 @@ async def test_a_call_can_be_cancelled_while_its_head_is_awaited(slot):
     assert kept(slot).status is None
 
 
-async def test_an_answer_that_has_begun_is_taken_in_whole_before_cancellation_takes_effect(slot):
+async def test_begun_answer_is_received_whole_before_cancellation(slot):
     pieces = [b"y" * 100] * 10
     slow = says(head("200 OK", {"Content-Length": "1000"}), *pieces, pause=0.05)
     async with serve(slow) as server, line_to(server.url) as line:
@@ -623,7 +623,7 @@ async def test_an_answer_that_has_begun_is_taken_in_whole_before_cancellation_ta
     assert kept(slot).body == b"y" * 1000
 
 
-async def test_an_answer_that_has_begun_is_given_up_at_its_deadline_even_when_cancelled(slot):
+async def test_begun_answer_ends_at_its_deadline_when_cancelled(slot):
     stalled = says(head("200 OK", {"Content-Length": "1000"}) + b"y", then=hold)
     async with serve(stalled) as server, line_to(server.url) as line:
         start = anyio.current_time()
@@ -703,7 +703,7 @@ async def test_an_answer_that_the_disk_does_not_take_is_still_read_whole(slot):
     [("gzip", ZIPPED), ("x-gzip", ZIPPED), ("GZIP ", ZIPPED),
      ("deflate", zlib.compress(IMAGE)), ("identity", IMAGE), ("", IMAGE)],
 )  # fmt: skip
-async def test_a_compression_nobody_asked_for_is_kept_raw_and_undone_afterwards(slot, coding, body):
+async def test_unrequested_compression_is_kept_raw_and_decoded_later(slot, coding, body):
     async with serve(answer(body, headers={"Content-Encoding": coding})) as server, line_to(server.url) as line:
         found = await line.send(order(line), slot, 5)
     assert slot.body() == body
@@ -753,7 +753,7 @@ def test_a_large_body_with_a_wrong_checksum_is_read_to_its_end():
 @pytest.mark.parametrize(
     ("coding", "body"), [("br", b"\x8b\x02\x80abc\x03"), ("zstd", b"\x28\xb5\x2f\xfd"), ("", b"\x28\xb5\x2f\xfd")]
 )
-def test_a_compression_that_cannot_be_undone_is_spoiled_charged_and_final(coding, body):
+def test_undecodable_compression_is_spoiled_charged_and_final(coding, body):
     with pytest.raises(ProviderError) as caught:
         decompressed(body, {"content-encoding": coding})
     fault = caught.value.fault

@@ -64,7 +64,7 @@ async def lost(transport: Transport, url: str, scratch: Scratch) -> Fault:
 # --- the way there and back ---------------------------------------------------------------------------------------
 
 
-async def test_a_result_at_the_providers_own_origin_comes_without_key_cookie_or_referer(scratch):
+async def test_result_is_fetched_without_key_cookie_or_referer(scratch):
     async with serve(answer(IMAGE, headers={"Set-Cookie": "a=1"})) as server, transport_to(server.url) as transport:
         for _ in range(2):
             found = await transport.client("studio").fetch(f"{server.url}/files/a.png?sig=1", scratch)
@@ -110,7 +110,7 @@ async def test_what_is_plainly_no_image_is_asked_for_again(scratch, behaviour):
 
 
 @pytest.mark.parametrize("behaviour", NO_IMAGES.values(), ids=NO_IMAGES)
-async def test_what_never_becomes_an_image_is_lost_for_a_reason_that_may_pass(scratch, behaviour):
+async def test_result_without_an_image_is_lost_but_not_finally(scratch, behaviour):
     async with serve(behaviour) as server, transport_to(server.url) as transport:
         fault = await lost(transport, f"{server.url}/a", scratch)
     assert not fault.final
@@ -122,7 +122,7 @@ ENDINGS = {"PNG": b"\x89PNG..IEND\xaeB`\x82", "JPEG": b"\xff\xd8..\xff\xd9", "pa
 
 
 @pytest.mark.parametrize("image", ENDINGS.values(), ids=ENDINGS)
-async def test_an_image_that_came_to_its_end_is_whole_though_more_was_announced(scratch, image):
+async def test_complete_image_is_whole_though_more_was_announced(scratch, image):
     too_long = says(head("200 OK", {"Content-Length": "500"}) + image)
     async with serve(too_long) as server, transport_to(server.url) as transport:
         await transport.client("studio").fetch(f"{server.url}/a", scratch)
@@ -130,7 +130,7 @@ async def test_an_image_that_came_to_its_end_is_whole_though_more_was_announced(
     assert len(server.requests) == 1
 
 
-async def test_an_image_that_is_always_cut_off_is_left_to_whoever_reads_images(scratch):
+async def test_truncated_image_is_left_to_the_image_reader(scratch):
     cut = says(head("200 OK", {"Content-Length": "500"}) + IMAGE)
     async with serve(cut) as server, transport_to(server.url) as transport:
         found = await transport.client("studio").fetch(f"{server.url}/a", scratch)
@@ -324,7 +324,7 @@ def asks_for_a_login(status: str) -> Behaviour:
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
-async def test_the_key_goes_to_the_providers_own_origin_where_that_asks_for_it(scratch, status):
+async def test_key_is_sent_to_the_providers_origin_on_request(scratch, status):
     async with serve(asks_for_a_login(status)) as server, transport_to(server.url, patience=30) as transport:
         await transport.client("studio").fetch(f"{server.url}/a", scratch)
     assert scratch.body() == IMAGE
@@ -588,7 +588,7 @@ async def test_the_resolver_hands_on_public_addresses_as_they_are():
     await resolver.close()
 
 
-async def test_a_name_that_leads_to_one_private_address_is_refused_altogether():
+async def test_name_with_one_private_address_is_refused():
     resolver = PublicResolver()
     for address in PRIVATE:
         resolver._inner = Answers("8.8.8.8", address)

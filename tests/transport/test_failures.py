@@ -78,7 +78,7 @@ BODY = b"z" * 1_500_000
 
 
 @pytest.mark.parametrize("first", [b"", head("200 OK", {"Content-Length": str(len(BODY))})], ids=["no head", "head"])
-def test_an_answer_that_waits_in_the_socket_wins_over_a_deadline_that_passed_meanwhile(tmp_path, first):
+def test_answer_in_the_socket_wins_over_a_passed_deadline(tmp_path, first):
     deadline = 1.5
     whole = head("200 OK", {"Content-Length": str(len(BODY))}) + BODY
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -162,9 +162,7 @@ OPEN_ENDS = {
 
 
 @pytest.mark.parametrize("raw", OPEN_ENDS.values(), ids=OPEN_ENDS)
-async def test_a_complete_document_on_a_connection_that_stays_open_is_not_waited_for_until_the_deadline(
-    slot, monkeypatch, raw
-):
+async def test_complete_document_on_an_open_connection_ends_the_wait(slot, monkeypatch, raw):
     monkeypatch.setattr(response, "IDLE", 0.1)
     async with serve(says(raw, then=hold)) as server, line_to(server.url) as line:
         start = anyio.current_time()
@@ -227,7 +225,7 @@ async def test_an_answer_is_sealed_where_no_thread_can_be_started(slot, monkeypa
     assert (kept(slot).body, kept(slot).sealed) == (IMAGE, True)
 
 
-async def test_what_came_before_the_memory_ran_out_is_sealed_and_told_as_broken(slot, monkeypatch):
+async def test_body_before_out_of_memory_is_sealed_as_broken(slot, monkeypatch):
     real, count = response._Pieces.add, 0
 
     def add(self, chunk):
@@ -306,7 +304,7 @@ ECHOES = {
 
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
 @pytest.mark.parametrize("before", [10, response.PIECE - 12])
-async def test_a_key_that_comes_back_is_nowhere_in_the_spool_wherever_it_is_cut(slot, echo, before):
+async def test_echoed_key_is_nowhere_in_the_spool(slot, echo, before):
     body = ('{"x": "' + "y" * before + '", "error": "bad key ' + echo + '"}').encode()
     middle = body.index(echo.encode()) + 7
     split = says(head("200 OK", {"Content-Length": str(len(body)), "X-Echo": echo}), body[:middle], body[middle:],
@@ -321,7 +319,7 @@ async def test_a_key_that_comes_back_is_nowhere_in_the_spool_wherever_it_is_cut(
     assert set(json.loads(kept(slot).body)["error"].removeprefix("bad key ")) == {"*"}
 
 
-def test_a_key_within_a_compressed_body_is_hidden_when_that_is_undone(monkeypatch):
+def test_key_in_a_compressed_body_is_hidden_after_decoding(monkeypatch):
     monkeypatch.setattr(redaction, "_KNOWN", {KEY})
     body = b'{"error": "bad key ' + KEY.encode() + b'"}'
     assert decompressed(gzip.compress(body), {}) == body.replace(KEY.encode(), b"*" * len(KEY))

@@ -139,7 +139,7 @@ def test_a_body_has_its_end_before_the_connection_has():
         assert through(WHOLE[name], 1, closed=False)[1:] == (JSON, True)
 
 
-def test_a_document_longer_than_announced_is_waited_for_until_somebody_gives_up():
+def test_document_longer_than_announced_is_received():
     framing = Framing()
     framing.feed(OK + b"Content-Length: 9\r\n\r\n" + JSON[:9])
     assert framing.surplus

@@ -221,7 +221,7 @@ def change(path: Path) -> None:
 @pytest.mark.parametrize("mishap", [shrink, grow, change, Path.unlink, lambda path: os.truncate(path, 0)])
 @pytest.mark.parametrize("size", [10, PIECE, 2 * PIECE + 1])
 @pytest.mark.parametrize("shape", ["json", "multipart"])
-async def test_a_file_that_changes_after_it_was_measured_never_goes_out_whole(tmp_path, mishap, size, shape):
+async def test_file_changed_after_measuring_never_goes_out_whole(tmp_path, mishap, size, shape):
     source = file(tmp_path, size)
     part = FilePart(name="image", source=source, filename="a.png", mime="image/png")
     call = (

@@ -96,7 +96,7 @@ def test_a_cap_on_one_provider_counts_what_goes_to_that_one_alone():
     assert not purse.allows("p", cost(11))
 
 
-def test_a_call_that_an_earlier_run_reserved_gives_nothing_back_to_the_budget_of_this_one():
+def test_call_of_an_earlier_run_refunds_nothing_to_this_budget():
     batch, this_run = Budget(limit=BudgetLimit(usd=100), usd=60), Budget(limit=BudgetLimit(usd=10), earlier=False)
     Budgets((batch, this_run)).settle("p", cost(60), cost(5), earlier=True)
     assert (batch.usd, this_run.usd) == (5, 0)

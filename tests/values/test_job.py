@@ -149,7 +149,7 @@ def test_a_short_answer_counts_what_came() -> None:
     assert advance(job(State.RUNNING), PartialDelivery(at=NOW, outcome=CAME)).delivered == 2
 
 
-def test_an_incomplete_job_keeps_what_came_and_says_what_lacks_and_a_retry_asks_for_the_rest() -> None:
+def test_incomplete_job_keeps_its_images_and_retries_the_rest() -> None:
     failed = advance(job(State.RUNNING), Incomplete(at=NOW, outcome=CAME, fault=FAULT))
     assert (failed.delivered, failed.tries, failed.cause, failed.message) == (2, 2, "error", "boom")
     again = advance(failed, Requeued(at=NOW))
@@ -170,7 +170,7 @@ def test_an_unknown_outcome_is_a_doubt(event: Event) -> None:
     assert advance(job(State.RUNNING), Exhausted(at=NOW, fault=FAULT)).unknown_attempts == 1
 
 
-def test_requeued_starts_afresh_but_keeps_images_of_an_unfinished_job() -> None:
+def test_requeued_job_keeps_images_of_a_partial_delivery() -> None:
     again = advance(job(State.FAILED), Requeued(at=NOW))
     assert (again.tries, again.unknown_attempts, again.cause, again.message, again.delivered) == (0, 0, None, None, 1)
     assert advance(job(State.DONE, delivered=3), Requeued(at=NOW)).delivered == 0

@@ -34,7 +34,7 @@ def learned(*costs: Charge, came: int = 1, **fields: Any) -> PriceMemory:
     return memory
 
 
-def test_a_reservation_is_at_least_what_such_a_call_cost_and_never_less_than_listed() -> None:
+def test_reservation_covers_known_cost_and_listed_price() -> None:
     assert PriceMemory().at_least(task(), listed()) == listed()
     assert learned(found(CENT // 2)).at_least(task(), listed()) == listed()
     assert learned(found(5 * CENT), found(4 * CENT)).at_least(task(), listed()).usd == 5 * CENT
@@ -87,7 +87,7 @@ def test_a_price_that_no_list_knows_is_known_once_it_was_found() -> None:
     assert known == Charge(usd=10 * CENT, credits=None, basis=Basis.ESTIMATED)
 
 
-def test_one_odd_bill_is_forgotten_and_refusals_make_no_picture_cheaper() -> None:
+def test_one_odd_charge_is_forgotten_and_refusals_change_nothing() -> None:
     memory = learned(found(500 * CENT), *[found(5 * CENT)] * RECENT)
     assert memory.at_least(task(), listed()).usd == 5 * CENT
     memory = learned(found(5 * CENT))
@@ -109,7 +109,7 @@ def purse(cap: int = 100 * CENT, **fields: Any) -> Budget:
     return Budget(limit=BudgetLimit(usd=cap, credits={"p": 100}, **fields))
 
 
-def test_what_is_in_flight_is_raised_in_every_budget_and_settled_exactly() -> None:
+def test_calls_in_flight_are_raised_in_every_budget() -> None:
     purses = purse(), purse(only="p"), purse(only="q")
     book = Reservations(Budgets(purses), PriceMemory())
     for number in range(3):
@@ -206,7 +206,7 @@ def lines(memory: PriceMemory) -> list[str]:
     return list(_price_lines(tuple(memory.underpriced.values())))
 
 
-def test_a_price_list_that_is_too_low_is_told_with_both_prices_and_what_to_write() -> None:
+def test_too_low_price_is_reported_with_its_fix() -> None:
     memory = learned(found(5 * CENT), quality="low", size="1024x1024")
     memory.at_least(task(quality="low", size="1024x1024"), listed())
     assert lines(memory) == [

@@ -81,7 +81,7 @@ def test_a_body_without_the_key_comes_out_as_it_went_in(body, sizes):
     [("", False), ("short", False), ("abcdefgh", False), ("abcdefghijk", False), ("abcdefghijkl", True),
      ("abcd.efgh", True), ("sk-canary-7f3a9", True), ("schl\u00fcssel-lang-genug", False)],
 )  # fmt: skip
-def test_a_key_that_may_stand_in_an_image_by_chance_is_left_alone_in_bodies(key, tells):
+def test_key_short_enough_for_chance_is_left_in_bodies(key, tells):
     assert telling(key) is tells
     image = base64.b64encode(os.urandom(3000)) + key.encode()
     assert (blackout(image, [key]) == image) is not tells

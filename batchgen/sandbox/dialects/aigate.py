@@ -63,9 +63,7 @@ def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:
     text = error_for(_ERRORS, refusal, trace)
     text = replace(text, message=f"{text.message} (request id: {trace.request_id})")
     return Reply(
-        status=text.status,
-        payload=openai_error(text, refusal),
-        headers=_headers(trace) | retry_headers(trace),
+        status=text.status, payload=openai_error(text, refusal), headers=_headers(trace) | retry_headers(trace)
     )
 
 

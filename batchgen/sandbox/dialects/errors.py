@@ -85,12 +85,7 @@ def retry_headers(trace: Trace) -> dict[str, str]:
 
 def openai_error(text: ErrorText, refusal: Refusal) -> Json:
     """Return OpenAI's error envelope."""
-    error: Json = {
-        "message": text.message,
-        "type": text.type,
-        "param": refusal.param,
-        "code": text.code,
-    }
+    error: Json = {"message": text.message, "type": text.type, "param": refusal.param, "code": text.code}
     if text.code == "moderation_blocked":
         error["moderation_details"] = {"moderation_stage": "input", "categories": ["violence"]}
     return {"error": error}

@@ -33,16 +33,15 @@ def _partial(number: int) -> bytes:
     return _event({"type": kind, "b64_json": _preview(), "partial_image_index": number})
 
 
-def _image_events(package: Package, draft: Draft, *, completed: bool = True) -> Package:
-    usage = draft.bill.usage if draft.bill else {}
+def _image_events(package: Package, draft: Draft, *, completed: bool) -> Package:
     body = b": keep-alive\n\n" + _partial(0) + _partial(1)
     for picture in draft.pictures if completed else ():
-        done = {"type": "image_generation.completed", "b64_json": base64_of(picture), "usage": usage}
+        done = {"type": "image_generation.completed", "b64_json": base64_of(picture), "usage": draft.usage}
         body += _event(done)
     return replace(package, body=body, mime="text/event-stream")
 
 
-def _chat_events(package: Package, draft: Draft, *, completed: bool = True) -> Package:
+def _chat_events(package: Package, draft: Draft, *, completed: bool) -> Package:
     first: Json = {"id": f"gen-{draft.trace.serial}", "object": "chat.completion.chunk", "model": draft.order.model}
     deltas: list[Json] = [{"role": "assistant", "content": ""}, {"content": "Here "}, {"content": "it is."}]
     if completed:
@@ -54,20 +53,19 @@ def _chat_events(package: Package, draft: Draft, *, completed: bool = True) -> P
         choice = {"index": 0, "delta": delta, "finish_reason": None}
         body += _event({**first, "choices": [choice]}, named=False)
     last: Json = {**first, "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}]}
-    if draft.bill and draft.bill.usage:
-        last["usage"] = draft.bill.usage
+    if draft.usage:
+        last["usage"] = draft.usage
     body += _event(last, named=False) + b"data: [DONE]\n\n"
     return replace(package, body=body, mime="text/event-stream")
 
 
-def _events(package: Package, draft: Draft) -> Package:
-    return _chat_events(package, draft) if draft.order.kind == "chat" else _image_events(package, draft)
+def _events(package: Package, draft: Draft, *, completed: bool = True) -> Package:
+    compose = _chat_events if draft.order.kind == "chat" else _image_events
+    return compose(package, draft, completed=completed)
 
 
 def _previews(package: Package, draft: Draft) -> Package:
-    if draft.order.kind == "chat":
-        return _chat_events(package, draft, completed=False)
-    return _image_events(package, draft, completed=False)
+    return _events(package, draft, completed=False)
 
 
 def _events_as_json(package: Package, draft: Draft) -> Package:
@@ -75,11 +73,9 @@ def _events_as_json(package: Package, draft: Draft) -> Package:
 
 
 BODIES = {
-    "raw-image": Shape(about="the image itself in place of JSON", endpoint="images", body=_raw_image),
-    "event-stream": Shape(about="a stream of events, previews first", body=_events),
-    "event-stream-as-json": Shape(about="the same with the type application/json", body=_events_as_json),
+    "raw-image": Shape("the image itself in place of JSON", endpoint="images", body=_raw_image),
+    "event-stream": Shape("a stream of events, previews first", body=_events),
+    "event-stream-as-json": Shape("the same with the type application/json", body=_events_as_json),
 }
 #: Charged, without a picture.
-NO_RESULT = {
-    "event-stream-previews": Shape(about="a stream of events that ends after the previews", body=_previews),
-}
+NO_RESULT = {"event-stream-previews": Shape("a stream of events that ends after the previews", body=_previews)}

@@ -22,23 +22,20 @@ def _answer(status: int, payload: Json, headers: Mapping[str, str] | None = None
     return Package(status=status, headers=headers or {}, body=json.dumps(payload).encode())
 
 
-def _echo_400(draft: Draft) -> Package:
-    message = f"Invalid value for 'prompt': {draft.order.prompt!r} is not allowed here."
-    return _answer(
-        400, {"error": {"message": message, "type": "invalid_request_error", "param": "prompt", "code": None}}
-    )
+def _error(status: int, template: str, type_: str, **fields: str) -> Callable[[Draft], Package]:
+    """Return a function that answers with an error; ``{prompt}`` and ``{model}`` are those of the order."""
+
+    def refuse(draft: Draft) -> Package:
+        message = template.format(prompt=draft.order.prompt, model=draft.order.model)
+        return _answer(status, {"error": {"message": message, "type": type_, "code": None, **fields}})
+
+    return refuse
 
 
 def _echo_422(draft: Draft) -> Package:
     message = "String should have at most 10 characters"
     error = {"type": "string_too_long", "loc": ["body", "prompt"], "msg": message, "input": draft.order.prompt}
     return _answer(422, {"detail": [error]})
-
-
-def _echo_403(draft: Draft) -> Package:
-    return _answer(
-        403, {"error": {"message": f"Request blocked: {draft.order.prompt}", "type": "forbidden", "code": None}}
-    )
 
 
 def _quota_per_minute(draft: Draft) -> Package:
@@ -53,47 +50,29 @@ def _quota_per_minute(draft: Draft) -> Package:
     )
 
 
-def _model(status: int, message: str) -> Callable[[Draft], Package]:
-    def refuse(draft: Draft) -> Package:
-        text = message.format(draft.order.model)
-        code = "model_not_found"
-        return _answer(status, {"error": {"message": text, "type": "invalid_request_error", "code": code}})
-
-    return refuse
-
-
-def _fixed(status: int, payload: Json) -> Callable[[Draft], Package]:
-    return lambda _: _answer(status, payload)
-
-
 def _in_200(about: str, payload: Json) -> Shape:
-    return Shape(about=about, refusal=_fixed(200, payload))
+    return Shape(about, refusal=lambda _: _answer(200, payload))
 
 
 _TOP_UP = "Insufficient credits, please top up"
 
+_INVALID = "invalid_request_error"
+_ECHO = "Invalid value for 'prompt': {prompt!r} is not allowed here."
+_MISSING = "The model '{model}' does not exist or you do not have access to it."
+_NO_ACCESS = "Your project does not have access to model '{model}'."
+
 ERRORS = {
-    "echo-400": Shape(about="400 that repeats the prompt", refusal=_echo_400),
-    "echo-422": Shape(about="422 that repeats the prompt", refusal=_echo_422),
-    "echo-403": Shape(about="403 that repeats the prompt", refusal=_echo_403),
-    "quota-per-minute": Shape(
-        about="429 about a quota a minute, SECONDS to wait", amount=1.0, refusal=_quota_per_minute
-    ),
-    "throttle-silent": Shape(
-        about="429 without a wait",
-        refusal=_fixed(429, {"error": {"message": "Too many requests", "type": "rate_limit_error", "code": None}}),
-    ),
+    "echo-400": Shape("400 that repeats the prompt", refusal=_error(400, _ECHO, _INVALID, param="prompt")),
+    "echo-422": Shape("422 that repeats the prompt", refusal=_echo_422),
+    "echo-403": Shape("403 that repeats the prompt", refusal=_error(403, "Request blocked: {prompt}", "forbidden")),
+    "quota-per-minute": Shape("429 about a quota a minute, SECONDS to wait", amount=1.0, refusal=_quota_per_minute),
+    "throttle-silent": Shape("429 without a wait", refusal=_error(429, "Too many requests", "rate_limit_error")),
     "firewall": Shape(
-        about="403 with the page of a firewall",
+        "403 with the page of a firewall",
         refusal=lambda _: Package(status=403, headers={}, body=_FIREWALL.encode(), mime="text/html"),
     ),
-    "model-missing": Shape(
-        about="404 about the model",
-        refusal=_model(404, "The model '{}' does not exist or you do not have access to it."),
-    ),
-    "model-denied": Shape(
-        about="403 about the model", refusal=_model(403, "Your project does not have access to model '{}'.")
-    ),
+    "model-missing": Shape("404 about the model", refusal=_error(404, _MISSING, _INVALID, code="model_not_found")),
+    "model-denied": Shape("403 about the model", refusal=_error(403, _NO_ACCESS, _INVALID, code="model_not_found")),
 }
 ERRORS_IN_200 = {
     "error200-success": _in_200("success: false, out of money", {"success": False, "message": _TOP_UP, "code": 402}),

@@ -65,37 +65,36 @@ def _prefixed(base64_text: str, mime: str) -> str:
 
 BASE64 = {
     "base64-no-padding": Shape(
-        about="without = at the end", image=_uneven, base64_text=lambda base64_text, _: base64_text.rstrip("=")
+        "without = at the end", image=_uneven, base64_text=lambda base64_text, _: base64_text.rstrip("=")
     ),
-    "base64-lines": Shape(about="in lines of 76 characters", base64_text=_lines),
-    "base64-blanks": Shape(about="with spaces in it", base64_text=_blanks),
+    "base64-lines": Shape("in lines of 76 characters", base64_text=_lines),
+    "base64-blanks": Shape("with spaces in it", base64_text=_blanks),
     "base64-url-safe": Shape(
-        about="with - and _ in place of + and /",
+        "with - and _ in place of + and /",
         base64_text=lambda base64_text, _: base64_text.replace("+", "-").replace("/", "_"),
     ),
-    "base64-percent": Shape(about="percent-encoded", base64_text=lambda base64_text, _: quote(base64_text, safe="")),
-    "base64-data-url": Shape(about="after data:image/png;base64,", base64_text=_prefixed),
+    "base64-percent": Shape("percent-encoded", base64_text=lambda base64_text, _: quote(base64_text, safe="")),
+    "base64-data-url": Shape("after data:image/png;base64,", base64_text=_prefixed),
     "base64-data-url-twice": Shape(
-        about="after that prefix twice",
-        base64_text=lambda base64_text, mime: _prefixed(_prefixed(base64_text, mime), mime),
+        "after that prefix twice", base64_text=lambda base64_text, mime: _prefixed(_prefixed(base64_text, mime), mime)
     ),
 }
 FILES = {
-    "jpeg": Shape(about="a JPEG in place of a PNG", image=_file("JPEG", "image/jpeg")),
-    "jpeg-video": Shape(about="a JPEG with a video after its end, as phones make them", image=_trailed(_VIDEO)),
-    "jpeg-padding": Shape(about="a JPEG with zeros after its end", image=_trailed(bytes(4096))),
+    "jpeg": Shape("a JPEG in place of a PNG", image=_file("JPEG", "image/jpeg")),
+    "jpeg-video": Shape("a JPEG with a video after its end, as phones make them", image=_trailed(_VIDEO)),
+    "jpeg-padding": Shape("a JPEG with zeros after its end", image=_trailed(bytes(4096))),
     "jpeg-trailer": Shape(
-        about="a JPEG with a manufacturer's data after its end", image=_trailed(b"SEFT\xff\xd8\xff trailer")
+        "a JPEG with a manufacturer's data after its end", image=_trailed(b"SEFT\xff\xd8\xff trailer")
     ),
-    "gif": Shape(about="a GIF", image=_file("GIF", "image/gif")),
-    "avif": Shape(about="an AVIF", image=_file("AVIF", "image/avif")),
-    "bmp": Shape(about="a BMP", image=_file("BMP", "image/bmp")),
-    "tiff": Shape(about="a TIFF", image=_file("TIFF", "image/tiff")),
-    "webp": Shape(about="a WebP in place of a PNG", image=_file("WEBP", "image/webp")),
+    "gif": Shape("a GIF", image=_file("GIF", "image/gif")),
+    "avif": Shape("an AVIF", image=_file("AVIF", "image/avif")),
+    "bmp": Shape("a BMP", image=_file("BMP", "image/bmp")),
+    "tiff": Shape("a TIFF", image=_file("TIFF", "image/tiff")),
+    "webp": Shape("a WebP in place of a PNG", image=_file("WEBP", "image/webp")),
 }
 #: Charged, but unusable.
 UNUSABLE = {
-    "jpeg-cut-closed": Shape(about="half of a JPEG with an end marker", image=_cut_closed),
-    "svg": Shape(about="an SVG", image=lambda _: (_SVG, "image/svg+xml")),
-    "unknown-format": Shape(about="a file in an unknown format (JPEG XL)", image=lambda _: (_UNKNOWN, "image/jxl")),
+    "jpeg-cut-closed": Shape("half of a JPEG with an end marker", image=_cut_closed),
+    "svg": Shape("an SVG", image=lambda _: (_SVG, "image/svg+xml")),
+    "unknown-format": Shape("a file in an unknown format (JPEG XL)", image=lambda _: (_UNKNOWN, "image/jxl")),
 }

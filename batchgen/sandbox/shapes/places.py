@@ -43,12 +43,12 @@ def _percent(picture: Picture) -> Json:
 
 
 def _place(about: str, lay: Lay, entry: Entry = _plain) -> Shape:
-    return Shape(about=about, endpoint="images", reply=_laid(lay, entry))
+    return Shape(about, endpoint="images", reply=_laid(lay, entry))
 
 
 def _item(about: str, entry: Entry, *, by_link: bool = False) -> Shape:
     link = (lambda _: Link()) if by_link else None
-    return Shape(about=about, endpoint="images", reply=_laid(_under("data"), entry), link=link)
+    return Shape(about, endpoint="images", reply=_laid(_under("data"), entry), link=link)
 
 
 PLACES = {
@@ -86,18 +86,18 @@ PLACES = {
     "item-link-and-base64": _item("base64 and an empty address", lambda p: {"url": "", "b64_json": base64_of(p)}),
 }
 LINKS = {
-    "url": Shape(about="the picture is at an address", link=lambda _: Link()),
-    "url-403": Shape(about="403 the first NUMBER times", amount=2, link=lambda n: Link(first=403, times=round(n))),
-    "url-404": Shape(about="404 the first NUMBER times", amount=2, link=lambda n: Link(first=404, times=round(n))),
-    "url-redirect": Shape(about="NUMBER redirects on the way", amount=1, link=lambda n: Link(hops=round(n))),
-    "url-needs-key": Shape(about="401 without the provider's key", link=lambda _: Link(needs_key=True)),
-    "url-relative": Shape(about="an address without scheme and host", link=lambda _: Link(relative=True)),
-    "url-no-type": Shape(about="the file has the type application/octet-stream", link=lambda _: Link(untyped=True)),
+    "url": Shape("the picture is at an address", link=lambda _: Link()),
+    "url-403": Shape("403 the first NUMBER times", amount=2, link=lambda n: Link(first=403, times=round(n))),
+    "url-404": Shape("404 the first NUMBER times", amount=2, link=lambda n: Link(first=404, times=round(n))),
+    "url-redirect": Shape("NUMBER redirects on the way", amount=1, link=lambda n: Link(hops=round(n))),
+    "url-needs-key": Shape("401 without the provider's key", link=lambda _: Link(needs_key=True)),
+    "url-relative": Shape("an address without scheme and host", link=lambda _: Link(relative=True)),
+    "url-no-type": Shape("the file has the type application/octet-stream", link=lambda _: Link(untyped=True)),
 }
 #: Charged, with a picture that cannot be fetched.
 DEAD_LINKS = {
-    "url-gone": Shape(about="410, always", link=lambda _: Link(first=410, times=10**9)),
-    "url-denied": Shape(about="403, always", link=lambda _: Link(first=403, times=10**9)),
-    "url-elsewhere": Shape(about="a redirect to another host", link=lambda _: Link(elsewhere=True)),
-    "url-foreign": Shape(about="an address on a host that is not the provider's", link=lambda _: Link(foreign=True)),
+    "url-gone": Shape("410, always", link=lambda _: Link(first=410, times=10**9)),
+    "url-denied": Shape("403, always", link=lambda _: Link(first=403, times=10**9)),
+    "url-elsewhere": Shape("a redirect to another host", link=lambda _: Link(elsewhere=True)),
+    "url-foreign": Shape("an address on a host that is not the provider's", link=lambda _: Link(foreign=True)),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from ..values import Bill, Json, Link, Order, Package, Picture, Reply, Trace
 
@@ -21,12 +21,18 @@ class Draft:
     pictures: tuple[Picture, ...] = ()
     sources: tuple[str, ...] = ()  #: addresses and data URLs that the request named as source images
 
+    @property
+    def usage(self) -> Json:
+        """The usage that the bill states."""
+        return self.bill.usage if self.bill else {}
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """The parts of an answer that differ; parts that are None are as documented."""
 
     about: str
+    _: KW_ONLY
     endpoint: str = ""  #: ``images`` or ``chat``, if only such answers can have it
     amount: float = 0.0  #: the default of ``=NUMBER``
     refusal: Callable[[Draft], Package] | None = None  #: answered before any work, and not charged

@@ -39,49 +39,41 @@ def _items_null(reply: Reply, _: Draft) -> Reply:
 
 
 JSON_TEXT = {
-    "repeated-key": Shape(about="a key repeated at the end", text=_last('"created": 2')),
+    "repeated-key": Shape("a key repeated at the end", text=_last('"created": 2')),
     "repeated-data": Shape(
-        about="the list of images twice, the first one empty",
+        "the list of images twice, the first one empty",
         endpoint="images",
         text=lambda body: b'{"data": [], ' + body[1:],
     ),
     "not-a-number": Shape(
-        about="NaN and Infinity in unimportant fields",
-        text=_last('"latency": NaN, "score": Infinity, "low": -Infinity'),
+        "NaN and Infinity in unimportant fields", text=_last('"latency": NaN, "score": Infinity, "low": -Infinity')
     ),
-    "control-character": Shape(
-        about="a raw line feed and tab inside a text", text=_last('"caption": "one\n\ttwo\x01"')
-    ),
-    "broken-utf8": Shape(about="invalid UTF-8 inside a text", text=_broken_utf8),
-    "lone-surrogate": Shape(about="half of a surrogate pair inside a text", text=_last(r'"caption": "\ud83d"')),
+    "control-character": Shape("a raw line feed and tab inside a text", text=_last('"caption": "one\n\ttwo\x01"')),
+    "broken-utf8": Shape("invalid UTF-8 inside a text", text=_broken_utf8),
+    "lone-surrogate": Shape("half of a surrogate pair inside a text", text=_last(r'"caption": "\ud83d"')),
     "huge-exponent": Shape(
-        about="1e99999999999999999999 in a field",
-        text=_last('"x": 1e99999999999999999999, "y": -1E-99999999999999999999'),
+        "1e99999999999999999999 in a field", text=_last('"x": 1e99999999999999999999, "y": -1E-99999999999999999999')
     ),
-    "long-number": Shape(about="a number of 5000 digits in a field", text=_last('"seed": ' + "7" * 5000)),
-    "text-before": Shape(about="a line of text before the JSON", text=lambda body: b"data follows:\n" + body),
-    "text-after": Shape(about="a line of text after the JSON", text=lambda body: body + b"\n<!-- served by gw-7 -->\n"),
-    "byte-order-mark": Shape(about="a byte order mark before the JSON", text=lambda body: b"\xef\xbb\xbf" + body),
-    "blank-lines": Shape(about="blank lines before and after", text=lambda body: b"\n" * 20 + body + b"\r\n\r\n"),
-    "deep-lists": Shape(
-        about="deeply nested lists in an unimportant field", text=_last('"trace": ' + "[" * 400 + "]" * 400)
-    ),
+    "long-number": Shape("a number of 5000 digits in a field", text=_last('"seed": ' + "7" * 5000)),
+    "text-before": Shape("a line of text before the JSON", text=lambda body: b"data follows:\n" + body),
+    "text-after": Shape("a line of text after the JSON", text=lambda body: body + b"\n<!-- served by gw-7 -->\n"),
+    "byte-order-mark": Shape("a byte order mark before the JSON", text=lambda body: b"\xef\xbb\xbf" + body),
+    "blank-lines": Shape("blank lines before and after", text=lambda body: b"\n" * 20 + body + b"\r\n\r\n"),
+    "deep-lists": Shape("deeply nested lists in an unimportant field", text=_last('"trace": ' + "[" * 400 + "]" * 400)),
 }
 ERRORS_BESIDE = {
-    "error-null": Shape(about="error: null next to the picture", reply=_error(None)),
+    "error-null": Shape("error: null next to the picture", reply=_error(None)),
     "error-null-fields": Shape(
-        about="an error whose fields are all null", reply=_error({"message": None, "type": None, "code": None})
+        "an error whose fields are all null", reply=_error({"message": None, "type": None, "code": None})
     ),
-    "error-empty": Shape(
-        about="an error whose fields are all empty", reply=_error({"message": "", "type": "", "code": ""})
-    ),
-    "error-empty-text": Shape(about='error: "" next to the picture', reply=_error("")),
-    "error-list": Shape(about="a list of notes as error", reply=_error(["upscaled by the provider"])),
-    "error-beside": Shape(about="a real error next to a good picture", reply=_error(_CODED)),
+    "error-empty": Shape("an error whose fields are all empty", reply=_error({"message": "", "type": "", "code": ""})),
+    "error-empty-text": Shape('error: "" next to the picture', reply=_error("")),
+    "error-list": Shape("a list of notes as error", reply=_error(["upscaled by the provider"])),
+    "error-beside": Shape("a real error next to a good picture", reply=_error(_CODED)),
     "error-beside-less": Shape(
-        about="a real error next to one picture fewer than requested", ordered=_one_fewer, reply=_error(_CODED)
+        "a real error next to one picture fewer than requested", ordered=_one_fewer, reply=_error(_CODED)
     ),
     "item-filtered": Shape(
-        about="an entry without a picture after the good ones", endpoint="images", ordered=_one_fewer, reply=_items_null
+        "an entry without a picture after the good ones", endpoint="images", ordered=_one_fewer, reply=_items_null
     ),
 }

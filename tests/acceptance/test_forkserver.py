@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.zygote import FRESH
+from tests.forkserver import FRESH
 
 from .kit import CANARY, finish, wait_for
 
@@ -44,7 +44,7 @@ def test_a_forked_process_has_its_own_place_and_environment(project, witness):
     assert project.run(*run, cwd=other, OPENAI_API_KEY=CANARY).code == 0
 
 
-def test_what_is_read_before_the_first_line_holds_for_a_forked_one_too(project):
+def test_forked_process_obeys_variables_read_at_start(project):
     plain, bare = (project.run("plan", "nö.yaml", PYTHONIOENCODING=encoding).err for encoding in ("utf-8", "ascii"))
     assert "nö.yaml" in plain
     assert r"n\xf6.yaml" in bare
