@@ -73,7 +73,7 @@ def usage(project: Project, name: str | None, asked: UsageQuery, now: datetime, 
         return UsageReport(
             batch=None if batch is None else batch.name,
             used=group_usage(reader.booked(number, asked), asked, now),
-            calls=reader.calls(number, asked.period, under_way=asked.period.holds(now)),
+            calls=reader.calls(number, asked.period, in_flight=asked.period.holds(now)),
         )
 
 

@@ -1,7 +1,7 @@
-"""One thread, one connection, and group commit without a timer.  A doer.
+"""Committer: the one thread and connection that write, with group commit and without a timer.
 
-All that waits when the thread is free becomes one transaction, so a lone write is durable at once and a
-thousand concurrent ones share an fsync.  What is answered has been committed with synchronous=FULL.
+Everything that waits when the thread is free becomes one transaction: a single write is durable at once, and a
+thousand concurrent ones share an fsync.  Results are returned only after a commit with synchronous=FULL.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from .connection import FATAL, checkpoint, explain, is_busy, result_code, writin
 
 T = TypeVar("T")
 
-#: A group no larger than this, so that the first of it does not wait for the last of a flood.
+#: The largest group, so that its first command does not wait for a flood of others.
 LARGEST = 500
 
 
 @dataclass(slots=True)
 class _Command:
-    """Work to do inside a transaction, and where its answer goes."""
+    """Work to do inside a transaction, and the future for its result."""
 
     work: Callable[[Connection], object]
     answer: Future[Any] = field(default_factory=Future)
 
 
 class Committer:
-    """Carry out commands on the only connection that writes.
+    """Executes commands on the only connection that writes.
 
-    A command raises a BatchgenError before it writes anything, or *returns* one that its caller shall get
-    although all that the command wrote is kept.
+    A command either raises a BatchgenError before it writes anything, or *returns* one: then everything that it wrote
+    is kept, and its caller receives the error.
     """
 
     def __init__(self, path: Path, *, patience: float = 120.0, guest: bool = False) -> None:
         self._path = path
-        self._guest = guest  #: beside the holder of the lock, who keeps the log short
+        self._guest = guest  #: writes while another process holds the run lock and checkpoints the log
         self._patience = patience  #: seconds to keep trying while another process holds the database
         self._inbox: SimpleQueue[_Command | None] = SimpleQueue()
-        self._gate = Lock()  #: nothing enters the inbox once ``_ended`` is set
+        self._gate = Lock()  #: guards ``_ended``, after which nothing enters the inbox
         self._ended: StoreError | None = None
         self._group: list[_Command] = []
         self.commits = 0
@@ -59,26 +59,26 @@ class Committer:
         opened.result()
 
     async def submit(self, work: Callable[[Connection], T | BatchgenError]) -> T:
-        """Return what *work* answers once it is durable; it is carried out even if the waiter is cancelled."""
+        """Return the result of *work* once it is durable; the work is done even if the caller is cancelled."""
         return await self.post(work)
 
     def post(self, work: Callable[[Connection], T | BatchgenError]) -> asyncio.Future[T]:
-        """Begin *work* and return where its answer will be once it is durable."""
+        """Queue *work* and return a future for its result, which is set once it is durable."""
         command = _Command(work)
-        command.answer.set_running_or_notify_cancel()  # from here a cancelled waiter cannot take it back
+        command.answer.set_running_or_notify_cancel()  # from here on a cancelled caller cannot cancel it
         with self._gate:
             if self._ended is not None:
                 raise self._ended
             self._inbox.put(command)
         answer: asyncio.Future[T] = asyncio.wrap_future(command.answer)
-        answer.add_done_callback(_heard)
+        answer.add_done_callback(_retrieve_error)
         return answer
 
     def close(self) -> None:
-        """Carry out what still waits, shrink the log, and end the thread."""
+        """Execute what still waits, shrink the log, and end the thread."""
         with self._gate:
             if self._ended is None:
-                self._ended = StoreError(f"Job table {self._path}: it is closed.")
+                self._ended = StoreError(f"Job database {self._path}: it is closed.")
                 self._inbox.put(None)
         self._thread.join()
 
@@ -91,19 +91,19 @@ class Committer:
                 with engine.connect() as connection:
                     opened.set_result(None)
                     while self._take():
-                        self._carry_out(connection)
+                        self._execute(connection)
                     if not self._guest:
                         checkpoint(connection)
             finally:
                 engine.dispose()
-        except BaseException as error:  # noqa: BLE001 - whatever it was: without a writer nobody may go on
+        except BaseException as error:  # noqa: BLE001 - without a writer nothing may continue, whatever the error
             reason = error if isinstance(error, StoreError) else explain(error, self._path)
             if not opened.done():
                 opened.set_exception(reason)
             self._give_up(reason)
 
     def _take(self) -> bool:
-        """Fill the group with all that waits; False at the end."""
+        """Fill the group with everything that waits; return False at the end."""
         self._group = []
         command = self._inbox.get()
         while command is not None:
@@ -115,36 +115,36 @@ class Committer:
             except Empty:
                 return True
         if self._group:
-            self._inbox.put(None)  # the end was seen early: see it again next time
+            self._inbox.put(None)  # the group comes first; read the end again next time
         return bool(self._group)
 
-    def _carry_out(self, connection: Connection) -> None:
+    def _execute(self, connection: Connection) -> None:
         try:
             self._commit(connection, self._group)
         except Exception as error:
             if _is_fatal(error):
                 raise
-            # One bad command must not take the others with it: each gets a transaction of its own.
+            # One failing command must not fail the others, so each gets its own transaction.
             for command in self._group:
-                self._alone(connection, command)
+                self._execute_alone(connection, command)
 
-    def _alone(self, connection: Connection, command: _Command) -> None:
+    def _execute_alone(self, connection: Connection, command: _Command) -> None:
         try:
             self._commit(connection, [command])
         except Exception as error:
             if _is_fatal(error):
                 raise
-            known = isinstance(error, DBAPIError | sqlite3.Error)
-            command.answer.set_exception(explain(error, self._path) if known else error)
+            from_database = isinstance(error, DBAPIError | sqlite3.Error)
+            command.answer.set_exception(explain(error, self._path) if from_database else error)
 
     def _commit(self, connection: Connection, group: list[_Command]) -> None:
-        patiently = Retrying(
+        retrying = Retrying(
             retry=retry_if_exception(is_busy),
             stop=stop_after_delay(self._patience),
             wait=wait_random_exponential(multiplier=0.01, max=1),
             reraise=True,
         )
-        answers = patiently(_transact, connection, group)
+        answers = retrying(_transact, connection, group)
         self.commits += 1
         for command, answer in zip(group, answers, strict=True):
             if isinstance(answer, BatchgenError):
@@ -168,8 +168,8 @@ class Committer:
                 command.answer.set_exception(reason)
 
 
-def _heard(answer: asyncio.Future[Any]) -> None:
-    """Take note of an error that nobody waits for any more, so that asyncio does not report it as lost."""
+def _retrieve_error(answer: asyncio.Future[Any]) -> None:
+    """Retrieve an error whose caller is gone, so that asyncio does not log it as never retrieved."""
     if not answer.cancelled():
         answer.exception()
 
@@ -182,7 +182,7 @@ def _transact(connection: Connection, group: list[_Command]) -> list[object]:
 def _answer(connection: Connection, work: Callable[[Connection], object]) -> object:
     try:
         return work(connection)
-    except BatchgenError as refusal:  # raised before it wrote: the others are not concerned
+    except BatchgenError as refusal:  # raised before it wrote anything: the other commands are not affected
         return refusal
 
 

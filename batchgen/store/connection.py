@@ -1,8 +1,8 @@
-"""Connections to the job table, and what its refusals mean.  A doer: SQLite files.
+"""Connections to the job database, and explanations of SQLite's errors.
 
-One connection writes (``writing``); all others open the file read-only (``reading``), which also keeps
-them from checkpointing: SQLite before 3.51.3 may damage a WAL that two connections reset at once.  What a person says
-beside a run is written by a guest, which never checkpoints either: only the holder of the lock does.
+One connection writes (``writing``); all others are read-only (``reading``), which also keeps them from checkpointing:
+SQLite before 3.51.3 may damage a write-ahead log that two connections reset at once.  Commands that write while a run
+holds the lock are guests, which never checkpoint either: only the holder of the lock does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from sqlalchemy import Connection, Engine, Pool, QueuePool, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -23,9 +23,9 @@ from ..planning.selection import named, sample_key, shard_of
 
 BUSY_MS = 10_000
 
-#: After these nothing more may be written: primary result code -> (what happened, why, what to do).
+#: Errors after which nothing more may be written: primary result code -> (what happened, why, what to do).
 FATAL: dict[int, tuple[str, str, str]] = {
-    sqlite3.SQLITE_FULL: ("the disk is full", "no space is left where it lies", "free some space and run again"),
+    sqlite3.SQLITE_FULL: ("the disk is full", "no space is left on its disk", "free some space and run again"),
     sqlite3.SQLITE_IOERR: ("the disk failed", "a read or write returned an error", "check the disk and run again"),
     sqlite3.SQLITE_CORRUPT: (
         "it is damaged",
@@ -37,7 +37,11 @@ FATAL: dict[int, tuple[str, str, str]] = {
         "another file has this name, or it was overwritten",
         "batchgen db recover MANIFEST, or use --db",
     ),
-    sqlite3.SQLITE_READONLY: ("it is read-only", "file or folder may not be written", "check owner and permissions"),
+    sqlite3.SQLITE_READONLY: (
+        "it is read-only",
+        "the file or its folder is write-protected",
+        "check owner and permissions",
+    ),
     sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "it is gone or permission is missing", "check path and owner"),
     sqlite3.SQLITE_PERM: ("access is denied", "the file belongs to another user", "check owner and permissions"),
 }
@@ -45,18 +49,18 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def result_code(error: BaseException) -> int:
-    """Return SQLite's primary result code behind *error*, 0 where there is none."""
+    """Return SQLite's primary result code of *error*; 0 if it has none."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     return int(getattr(cause, "sqlite_errorcode", 0)) & 0xFF
 
 
 def is_busy(error: BaseException) -> bool:
-    """Tell whether another process held the database; trying again is free."""
+    """Return whether another process held the database, so that trying again may work."""
     return result_code(error) in _BUSY
 
 
 def explain(error: BaseException, path: Path) -> StoreError:
-    """Return *error* in the user's words: what happened, probably why, what to do."""
+    """Return *error* as a message for users: what happened, the probable reason, and what to do."""
     code = result_code(error)
     detail = str(error.orig if isinstance(error, DBAPIError) else error).strip() or type(error).__name__
     if code in FATAL:
@@ -64,12 +68,12 @@ def explain(error: BaseException, path: Path) -> StoreError:
     elif code in _BUSY:
         what, why, todo = "it stayed locked", "another program is writing to it", "end that program and run again"
     else:
-        what, why, todo = "it refused", "this is probably a bug", "report it with this text"
-    return StoreError(f"Job table {path}: {what} ({detail}). Probably {why}. To go on: {todo}.")
+        what, why, todo = "it failed", "this is a bug", "report it with this text"
+    return StoreError(f"Job database {path}: {what} ({detail}). Probably {why}. To continue: {todo}.")
 
 
 def prepare(path: Path) -> None:
-    """Make the file *path* (0600) and its missing folders (0700) whatever the umask; raise StoreError.
+    """Create the file *path* (0600) and missing folders (0700) whatever the umask; raise StoreError.
 
     ``-wal`` and ``-shm`` copy the file's mode, so it must be right before the first connection.
     """
@@ -81,7 +85,7 @@ def prepare(path: Path) -> None:
             path.chmod(0o600)
     except OSError as error:
         hint = "Check that the folder exists on a writable disk and belongs to you, or use --db."
-        raise StoreError(f"Job table {path}: it cannot be made ({error.strerror}). {hint}") from error
+        raise StoreError(f"Job database {path}: it cannot be created ({error.strerror}). {hint}") from error
 
 
 def copy_to(dbapi: sqlite3.Connection, part: Path) -> None:
@@ -105,20 +109,22 @@ def _folder(path: Path) -> None:
 def writing(path: Path, *, guest: bool = False) -> Engine:
     """Return the engine of the one connection that writes; its transactions are BEGIN IMMEDIATE.
 
-    *guest*: somebody else may hold the job table's lock and write as well, so leave the log as it is.
+    *guest*: another process may hold the run lock and write as well, so the log is not checkpointed.
     """
     log = ("wal_autocheckpoint=0",) if guest else ()
 
     def connect() -> sqlite3.Connection:
-        # 16 MB of pages: ids in no order are all over the index, and each page left out is written again
+        # 16 MB of pages: random ids touch pages all over the index, and each evicted page is written again
         dbapi = _connect(path, "rw", "synchronous=full", "foreign_keys=on", "cache_size=-16000", *log)
         mode = dbapi.execute("PRAGMA journal_mode=wal").fetchone()[0]
-        if mode != "wal":  # SQLite stays silent about a failed switch
+        if mode != "wal":  # SQLite does not report a failed switch
             dbapi.close()
-            raise StoreError(f"Job table {path}: write-ahead log refused (journal mode is {mode}). Use a local disk.")
+            raise StoreError(
+                f"Job database {path}: the write-ahead log cannot be used (journal mode is {mode}). Use a local disk."
+            )
         return dbapi
 
-    # A deferred transaction fails at once, in spite of busy_timeout, when it turns from reading to writing.
+    # A deferred transaction fails at once, despite busy_timeout, when it changes from reading to writing.
     return _engine(connect, "BEGIN IMMEDIATE", StaticPool)
 
 
@@ -134,7 +140,7 @@ def reading(path: Path) -> Engine:
             dbapi.create_function(function.__name__, 2, function, deterministic=True)
         return dbapi
 
-    # lanes ask at once, each in a thread of its own: none may wait, let alone fail, for a connection
+    # Lanes read concurrently, each in its own thread: none may wait or fail because connections are limited.
     return _engine(connect, "BEGIN", QueuePool, max_overflow=-1)
 
 
@@ -161,19 +167,20 @@ def _engine(connect: Callable[[], sqlite3.Connection], start: str, pool: type[Po
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(start)  # isolation_level None: otherwise the driver begins behind our back
+        connection.exec_driver_sql(start)  # with isolation_level None the driver begins no transactions of its own
 
     return engine
 
 
 def driver(connection: Connection) -> sqlite3.Connection:
-    """Return SQLite's own connection, in the same transaction: for rows by the million; raises sqlite3.Error."""
-    found: Any = connection.connection.dbapi_connection
-    return cast("sqlite3.Connection", found)
+    """Return the driver's connection, in the same transaction, for millions of rows; it raises sqlite3.Error."""
+    return cast("sqlite3.Connection", connection.connection.dbapi_connection)
 
 
 def checkpoint(connection: Connection) -> None:
-    """Move the write-ahead log into the file and cut it to nothing; a busy reader only delays that."""
+    """Move the write-ahead log into the database file and truncate it; a reader only delays that."""
     raw = driver(connection)
-    raw.execute("PRAGMA busy_timeout=100")  # the next run does it as well: no end of a run waits for a reader
+    raw.execute(
+        "PRAGMA busy_timeout=100"
+    )  # the end of a run does not wait for a reader, because the next run checkpoints too
     raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")

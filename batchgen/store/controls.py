@@ -1,6 +1,6 @@
-"""What a person tells a run from another terminal, by provider.  A doer: short transactions.
+"""Controls: pauses and limits that users set from another terminal, by provider.
 
-It is written without the job table's lock, for a run may hold that: one transaction, which waits for its turn.
+They are written without the run lock, which a run may hold, in one transaction that waits for other writers.
 """
 
 from __future__ import annotations
@@ -27,48 +27,47 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Control:
-    """What holds for one provider until it is taken back."""
+    """The pause and the limits of one provider; they apply until they are removed."""
 
     provider: str
     paused_at: datetime | None = None  #: None: not paused
-    limits: Mapping[str, float | None] = field(default_factory=dict)  #: those that were said; None: no such limit
-    said_at: datetime | None = field(default=None, compare=False)  #: when something was said of it last
+    limits: Mapping[str, float | None] = field(
+        default_factory=dict
+    )  #: only limits that were set; None removes a configured limit
+    said_at: datetime | None = field(default=None, compare=False)  #: when it was last changed
 
     @property
     def silent(self) -> bool:
-        """Return whether nothing is said."""
+        """Return whether nothing is set."""
         return self.paused_at is None and not self.limits
 
 
 def read(path: Path) -> Mapping[str, Control]:
-    """Return what was said last, by provider, also what was taken back; nothing where there is no job table yet.
-
-    Raise StoreError.
-    """
+    """Return the controls by provider, including empty ones; none if there is no database yet; raise StoreError."""
     if not path.exists():
         return {}
     engine = reading(path)
     try:
         with engine.connect() as connection:
-            found = [_control(row) for row in connection.execute(select(controls))]
+            rows = [_control(row) for row in connection.execute(select(controls))]
     except (DBAPIError, sqlite3.Error) as error:
         raise explain(error, path) from error
     finally:
         engine.dispose()
-    return {control.provider: control for control in found}
+    return {control.provider: control for control in rows}
 
 
 def standing(path: Path) -> Mapping[str, Control]:
-    """Return what is said and was not taken back, by provider; raise StoreError."""
+    """Return the controls that set something, by provider; raise StoreError."""
     return {provider: control for provider, control in read(path).items() if not control.silent}
 
 
 def change(
-    path: Path, provider: str, say: Callable[[Control], Control], now: datetime, *, patience: float = PATIENCE
+    path: Path, provider: str, update: Callable[[Control], Control], now: datetime, *, patience: float = PATIENCE
 ) -> Control:
-    """Say something else of *provider*: *say* makes it of what was said before.  Return it once it is durable.
+    """Replace the control of *provider* by what *update* makes of it, and return it once it is durable.
 
-    Waits up to *patience* seconds for other writers; raise StoreError.
+    Wait up to *patience* seconds for other writers; raise StoreError.
     """
     engine = writing(path, guest=True)
     patiently = Retrying(
@@ -78,22 +77,22 @@ def change(
         reraise=True,
     )
     try:
-        return patiently(_change, engine, provider, say, now)
+        return patiently(_change, engine, provider, update, now)
     except (DBAPIError, sqlite3.Error) as error:
         raise explain(error, path) from error
     finally:
         engine.dispose()
 
 
-def _change(engine: Engine, provider: str, say: Callable[[Control], Control], now: datetime) -> Control:
+def _change(engine: Engine, provider: str, update: Callable[[Control], Control], now: datetime) -> Control:
     with engine.begin() as connection:
         row = connection.execute(select(controls).where(controls.c.provider == provider)).one_or_none()
         before = Control(provider=provider) if row is None else _control(row)
-        after = say(before)
+        after = update(before)
         if after != before or after.said_at != before.said_at:
-            said = {"paused_at": after.paused_at, "limits": json.dumps(dict(after.limits)), "updated_at": now}
-            row_of_it = upsert(controls).values(provider=provider, **said)
-            connection.execute(row_of_it.on_conflict_do_update(index_elements=["provider"], set_=said))
+            columns = {"paused_at": after.paused_at, "limits": json.dumps(dict(after.limits)), "updated_at": now}
+            statement = upsert(controls).values(provider=provider, **columns)
+            connection.execute(statement.on_conflict_do_update(index_elements=["provider"], set_=columns))
         return after
 
 

@@ -1,7 +1,7 @@
-"""What was spent: totals and their figures, and the JSON document of ``status``.  Pure.
+"""Ledger: totals of what was spent, and the JSON document of ``status``.  Pure.
 
-An amount nobody knows is null, never 0.  A sum holds the known amounts; ``unpriced`` says how many
-attempts it leaves out, and is the sign that the sum is a lower bound.
+An unknown amount is null, never 0.  A sum contains the known amounts; ``unpriced`` is the number of attempts that it
+leaves out, and a sign that the sum is a lower bound.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
-    """How many jobs stand where; those that stand in the manifest no more are counted apart."""
+    """Numbers of jobs by state; jobs that are no longer in the manifest count only as orphaned."""
 
     pending: int = 0
     running: int = 0
@@ -36,7 +36,7 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """Failed jobs that share a cause, with one of them."""
+    """Failed jobs with the same cause, with an example."""
 
     cause: str
     count: int
@@ -46,7 +46,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UsageLine:
-    """All attempts of a batch on one provider's model.  nano-USD, milli-credits; None is unknown or not used."""
+    """All attempts with one provider's model; nano-USD and milli-credits, None is unknown or not used."""
 
     provider: str
     model: str
@@ -56,7 +56,7 @@ class UsageLine:
     output_tokens: int | None = None
     credits: int | None = None
     usd_by_basis: Mapping[str, int] = field(default_factory=dict)  #: known amounts by ``Basis`` value
-    unpriced: int = 0  #: attempts, perhaps or surely charged, without a known price
+    unpriced: int = 0  #: attempts that were or may have been charged, without a known price
     at_risk_usd: int | None = None  #: what attempts of unknown outcome may have cost
     at_risk_credits: int | None = None
     at_risk: int = 0  #: attempts of unknown outcome
@@ -66,17 +66,17 @@ class UsageLine:
 
     @property
     def usd(self) -> int | None:
-        """Return the known nano-USD in all; None where nothing is known though something was charged."""
+        """Return the known nano-USD; None if nothing is known although something was charged."""
         return _usd([self])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calls:
-    """Calls to one provider that ended alike."""
+    """The number of calls to one provider with the same outcome."""
 
     provider: str
-    home: str  #: whose jobs they were for
-    outcome: str  #: delivered, open, or the cause of a miss
+    home: str  #: the provider of their jobs
+    outcome: str  #: delivered, open, or the cause of a failure
     count: int
 
     def as_json(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def add(numbers: Sequence[int | None]) -> int | None:
 
 
 def merged(lines: Sequence[UsageLine]) -> UsageLine:
-    """Return lines of one provider's model as one."""
+    """Merge lines of one provider's model."""
     parts: dict[str, int] = {}
     for line in lines:
         for basis, nano in line.usd_by_basis.items():
@@ -129,7 +129,7 @@ def merged(lines: Sequence[UsageLine]) -> UsageLine:
 
 
 def at_rest(lines: Sequence[UsageLine]) -> list[UsageLine]:
-    """Return *lines* as they are while no run is in progress: what an open attempt reserved is at risk."""
+    """Return *lines* as they count while no run is in progress: reservations of open attempts are at risk."""
     return [
         replace(
             line,
@@ -144,7 +144,7 @@ def at_rest(lines: Sequence[UsageLine]) -> list[UsageLine]:
 def status_document(
     batch: str, counts: Counts, lines: Sequence[UsageLine], failures: Sequence[Failure]
 ) -> dict[str, Any]:
-    """Return what ``status --json`` prints."""
+    """Return the document of ``status --json``."""
     jobs = {"total": counts.total} | {
         name: getattr(counts, name) for name in ("pending", "running", "done", "failed", "unknown", "cancelled")
     }
@@ -171,13 +171,13 @@ def spend(lines: Sequence[UsageLine]) -> dict[str, Any]:
 
 
 def figures(lines: Sequence[UsageLine]) -> dict[str, Any]:
-    """Return the figures of *lines* together, as ``usage --json`` has them."""
+    """Return the total figures of *lines* for ``usage --json``."""
     return {
         "attempts": sum(line.attempts for line in lines),
         "images": sum(line.images for line in lines),
         "input_tokens": add([line.input_tokens for line in lines]),
         "output_tokens": add([line.output_tokens for line in lines]),
-        "credits": _credits(lines),  # credits of two providers are two currencies
+        "credits": _credits(lines),  # each provider's credits are a currency of their own
         "usd": show_usd(_usd(lines)),
         "usd_by_source": _by_source(lines),
         "at_risk_usd": show_usd(_at_risk(lines)),
@@ -187,7 +187,7 @@ def figures(lines: Sequence[UsageLine]) -> dict[str, Any]:
 
 def _usd(lines: Sequence[UsageLine]) -> int | None:
     known = sum(nano for line in lines for nano in line.usd_by_basis.values())
-    # beside attempts that cost nothing, an unknown price must not look like 0
+    # Next to free attempts, an unknown price must not look like 0.
     return None if not known and any(line.unpriced for line in lines) else known
 
 
@@ -209,5 +209,5 @@ def _by_source(lines: Sequence[UsageLine]) -> dict[str, str | None]:
         source: show_usd(sum(line.usd_by_basis.get(source, 0) for line in lines))
         for source in ("reported", "priced", "estimated")
     }
-    # The unpriced ones have no amount; "0" says that there are none.
+    # Unpriced attempts have no amount; "0" means that there are none.
     return {**known, "unknown": None if any(line.unpriced for line in lines) else "0"}

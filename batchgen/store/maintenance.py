@@ -1,4 +1,4 @@
-"""The job table as a file: is it whole, a copy of it, out of the way with it.  A doer."""
+"""Maintenance of the database file: integrity check, backup, vacuum, and moving a damaged file aside."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _TABLES = ("batches", "jobs", "attempts", "artifacts", "ledger", "runs")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """What SQLite says of a job table."""
+    """The result of an integrity check."""
 
     problems: tuple[str, ...] = ()
     rows: Mapping[str, int] = field(default_factory=dict)
 
 
 def examine(path: Path) -> Health:
-    """Read the whole table and return what is wrong with it; never writes."""
+    """Read the whole database and return its problems; never writes."""
     problems: list[str] = []
     rows: dict[str, int] = {}
     try:
         with closing(_look(path)) as dbapi:
-            said = [str(row[0]) for row in dbapi.execute("PRAGMA integrity_check(20)")]
-            problems += [line for line in said if line != "ok"]
+            messages = [str(row[0]) for row in dbapi.execute("PRAGMA integrity_check(20)")]
+            problems += [message for message in messages if message != "ok"]
             for table, row, parent, _ in dbapi.execute("PRAGMA foreign_key_check").fetchmany(20):
-                problems.append(f"{table} row {row} belongs to a row of {parent} that is not there")
+                problems.append(f"{table} row {row} refers to a missing row of {parent}")
             for table in _TABLES:
                 rows[table] = dbapi.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - our own names
     except sqlite3.Error as error:
@@ -43,37 +43,37 @@ def examine(path: Path) -> Health:
 
 
 def is_whole(path: Path) -> bool:
-    """Tell whether the file holds an undamaged database, or nothing yet."""
+    """Return whether the file is an undamaged database or still empty."""
     if not path.exists() or path.stat().st_size == 0:
         return True
     try:
         with closing(_look(path)) as dbapi:
             return [row[0] for row in dbapi.execute("PRAGMA integrity_check(1)")] == ["ok"]
     except sqlite3.OperationalError as error:
-        raise explain(error, path) from error  # locked, or not ours to read: no reason to call it damaged
+        raise explain(error, path) from error  # locked or unreadable, which does not mean damaged
     except sqlite3.DatabaseError:
         return False
 
 
 def backup(path: Path, target: Path) -> int:
-    """Write a copy of the table to *target* (0600), whole or not at all; return its bytes.  A run may be active."""
+    """Write a copy of the database to *target* (0600), completely or not at all; return its size."""
     if target.exists() or target.is_symlink():
-        raise UsageError(f"{target} is there already.  Nothing was written: name a file that is not")
+        raise UsageError(f"{target} exists already. Nothing was written; choose another name")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with closing(_look(path)) as dbapi:
             copy_to(dbapi, part)
-        place(str(part), str(target))  # fails where the name was taken meanwhile
+        place(str(part), str(target))  # fails if the name was taken meanwhile
         return target.stat().st_size
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"no backup of {path} at {target}: {error}.  Nothing was left there") from error
+        raise StoreError(f"no backup of {path} at {target}: {error}. Nothing was left there") from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
 
 
 def vacuum(path: Path) -> tuple[int, int]:
-    """Write the table anew without its gaps; return its bytes before and after.  Only under the lock of a run."""
+    """Rewrite the database without gaps; return its size before and after.  The caller must hold the run lock."""
     before = path.stat().st_size
     try:
         with closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as dbapi:
@@ -85,7 +85,7 @@ def vacuum(path: Path) -> tuple[int, int]:
 
 
 def set_aside(path: Path, stamp: str) -> Path:
-    """Move a damaged table, with its log, out of the way under another name; return that name.  Nothing is deleted."""
+    """Rename a damaged database and its log, and return the new name.  Nothing is deleted."""
     target = path.with_name(f"{path.name}.damaged-{stamp}")
     number = 1
     while target.exists():

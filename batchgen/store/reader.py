@@ -1,13 +1,14 @@
-"""Questions about the job table; never a write.  A doer: short read-only transactions.
+"""Reader: all queries of the job database, in short read-only transactions.
 
-Methods block: asynchronous callers put them into a thread.  Jobs that stand in the manifest no more are left
-out of what is due and of every count, but have a standing and can be asked for by name.
+Methods block, so asynchronous callers run them in a thread.  Jobs that are no longer in the manifest are never due and
+not counted, but can be looked up by name.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -47,11 +48,11 @@ from .usage_groups import ALWAYS, Period, UsageQuery, UsageSum
 if TYPE_CHECKING:
     from .lookup import BatchLookup
 
-PAGE = 1_000  #: jobs read in one transaction: a long export holds up no checkpoint
+PAGE = 1_000  #: jobs read in one transaction, so that a long export does not block checkpoints
 
 
 class Reader:
-    """What the job table knows, as plain values; raise StoreError where it cannot be read."""
+    """Reads the job database as plain values; methods raise StoreError if it cannot be read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -70,7 +71,7 @@ class Reader:
     # --- batches and runs -----------------------------------------------------
 
     def batches(self) -> list[Batch]:
-        """Return every batch, the one opened last first."""
+        """Return every batch, last opened first."""
         with self._open() as connection:
             return [
                 to_batch(row)
@@ -78,38 +79,38 @@ class Reader:
             ]
 
     def batch(self, name: str | None = None) -> Batch:
-        """Return the batch *name*, or the one opened last; raise NotFound."""
-        known = self.batches()
-        for batch in known:
+        """Return the batch *name*, or the last opened one; raise NotFound."""
+        batches = self.batches()
+        for batch in batches:
             if name is None or batch.name == name:
                 return batch
-        if not known:
-            raise NotFound(f"Job table {self._path} holds no batch yet. `batchgen run MANIFEST` makes one.")
-        raise NotFound(f"No batch {name!r}. There is: {', '.join(batch.name for batch in known)}.")
+        if not batches:
+            raise NotFound(f"Job database {self._path} has no batch yet. `batchgen run MANIFEST` creates one.")
+        raise NotFound(f"No batch {name!r}. There are: {', '.join(batch.name for batch in batches)}.")
 
     def runs(self, batch_id: int) -> list[Run]:
-        """Return the runs of a batch, the latest first."""
+        """Return the runs of a batch, latest first."""
         with self._open() as connection:
             found = select(runs).where(runs.c.batch_id == batch_id).order_by(runs.c.started_at.desc())
             return [to_run(row) for row in connection.execute(found).mappings()]
 
-    # --- what to do -----------------------------------------------------------
+    # --- jobs to send ---------------------------------------------------------
 
     def lookup(self, batch_id: int) -> BatchLookup:
-        """Return the batch as a plan is compared with it."""
+        """Return the lookup that a plan is compared with."""
         from .lookup import BatchLookup
 
         return BatchLookup(self._open, batch_id)
 
     def scope(self, batch_id: int, selection: Selection, only: Sequence[int] | None = None) -> Scope | None:
-        """Return what a run that starts now may send, where not everything is selected; *only*: these jobs."""
+        """Return the scope of a run that starts now, None for all jobs; with *only*, exactly these jobs."""
         if only is None and selection.everything:
             return None
         with self._open() as connection:
             return scope_of(connection, batch_id, selection) if only is None else scope_of_ids(connection, only)
 
     def due(self, batch_id: int, wanted: DueFilter, limit: int, now: datetime, among: Scope | None = None) -> list[Job]:
-        """Return the next jobs that may be sent at *now*, in order; where there is a scope, only *among* it."""
+        """Return the next jobs that may be sent at *now*, in order; with a scope, only jobs *among* it."""
         if among is not None:
             with self._open() as connection:
                 return [to_job(row, row.batch_name) for row in among.due(connection, wanted, limit, now)]
@@ -117,7 +118,7 @@ class Reader:
         return self._jobs(pending.where(*due(wanted, now)).order_by(*sending_order(wanted)).limit(limit))
 
     def next_retry(self, batch_id: int, wanted: DueFilter, among: Scope | None = None) -> datetime | None:
-        """Return when the first of the jobs that wait for their time may be sent; None where none waits."""
+        """Return when the first waiting job may be sent; None if no job waits."""
         with self._open() as connection:
             if among is not None:
                 return among.next_retry(connection, wanted)
@@ -126,7 +127,7 @@ class Reader:
             return moment
 
     def open_attempts(self, batch_id: int) -> list[tuple[Job, AttemptRecord]]:
-        """Return attempts without an end, with their jobs: what a killed run left behind."""
+        """Return the attempts that a killed run left open, with their jobs."""
         with self._open() as connection:
             left = select(attempts).join(jobs).where(text("attempts.state = 'open'"), jobs.c.batch_id == batch_id)
             records = [to_attempt(row) for row in connection.execute(left.order_by(attempts.c.started_at)).mappings()]
@@ -134,38 +135,36 @@ class Reader:
         return [(job, record) for record in records if (job := owners[record.job_id]) is not None]
 
     def learned_rates(self) -> dict[str, LearnedRate]:
-        """Return what runs have learned of how much each lane takes."""
+        """Return the rates that runs have learned, by lane."""
         with self._open() as connection:
             return learned_rates(connection)
 
-    # --- how far it is --------------------------------------------------------
+    # --- progress -------------------------------------------------------------
 
     def counts(self, batch_id: int) -> Counts:
-        """Return how many jobs of a batch stand where."""
-        tally: dict[str, int] = {}
-        for lane in self._tally(batch_id).values():
-            for name, number in lane.items():
-                tally[name] = tally.get(name, 0) + number
+        """Return the numbers of jobs of a batch by state."""
+        totals: Counter[str] = Counter()
+        for counts in self._tally(batch_id).values():
+            totals.update(counts)
         with self._open() as connection:
-            gone = select(func.count()).where(jobs.c.batch_id == batch_id, jobs.c.orphaned_at.is_not(None))
-            return Counts(**tally, orphaned=connection.scalar(gone.select_from(jobs)) or 0)
+            orphaned = select(func.count()).where(jobs.c.batch_id == batch_id, jobs.c.orphaned_at.is_not(None))
+            return Counts(**totals, orphaned=connection.scalar(orphaned.select_from(jobs)) or 0)
 
     def lanes(self, batch_id: int) -> dict[str, Counts]:
         """Return the counts of each provider."""
         return {provider: Counts(**tally) for provider, tally in self._tally(batch_id).items()}
 
     def pending_of(self, batch_id: int, provider: str, models: Iterable[str]) -> int:
-        """Return how many jobs of these models wait for a provider."""
+        """Return the number of pending jobs of a provider with these models."""
         wanted = DueFilter(provider=provider, models=ModelFilter(frozenset(models), only=True))
         with self._open() as connection:
             here = select(func.count()).select_from(jobs).where(jobs.c.batch_id == batch_id, *pending(wanted))
             return connection.scalar(here) or 0
 
     def failures(self, batch_id: int) -> list[Failure]:
-        """Return the failed jobs by cause, the most frequent first, each with an example."""
+        """Return the failed jobs by cause with an example, most frequent first."""
         with self._open() as connection:
             failed = select(jobs.c.cause, func.count(), func.min(jobs.c.id))
-            # The text, not a bound value: only so does SQLite see that its small index serves.
             failed = failed.where(jobs.c.batch_id == batch_id, jobs.c.orphaned_at.is_(None), _FAILED)
             groups = connection.execute(failed.group_by(jobs.c.cause)).all()
             found = []
@@ -175,7 +174,7 @@ class Reader:
         return sorted(found, key=lambda failure: (-failure.count, failure.cause))
 
     def job(self, batch_id: int, key: str) -> Job:
-        """Return one job, orphaned or not; raise NotFound."""
+        """Return one job, even if it is orphaned; raise NotFound."""
         with self._open() as connection:
             job = _job(connection, (jobs.c.batch_id == batch_id) & (jobs.c.key == key))
         if job is None:
@@ -183,19 +182,19 @@ class Reader:
         return job
 
     def jobs(self, batch_id: int, selection: Selection = Selection(), limit: int | None = None) -> Iterator[Job]:  # noqa: B008 - frozen
-        """Yield the selected jobs in the order they were first added, at most *limit*, a page per transaction."""
+        """Yield at most *limit* selected jobs in the order they were first added, a page per transaction."""
         wanted = select(jobs, batches.c.name.label("batch_name")).join(batches).order_by(jobs.c.id)
         for ids in self._pages(batch_id, selection, limit):
             yield from self._jobs(wanted.where(jobs.c.id.in_(listed(ids))))
 
     def attempts(self, job: Job) -> list[AttemptRecord]:
-        """Return the paid calls made for a job, in order."""
+        """Return the attempts of a job, in order."""
         with self._open() as connection:
             made = select(attempts).where(attempts.c.job_id == job.id).order_by(attempts.c.claim)
             return [to_attempt(row) for row in connection.execute(made).mappings()]
 
     def ended(self, ids: Sequence[str]) -> Mapping[str, bool]:
-        """Return which of these attempts have ended, and whether they delivered."""
+        """Return those of these attempts that have ended, and whether they delivered."""
         found: dict[str, bool] = {}
         with self._open() as connection:
             for start in range(0, len(ids), 500):
@@ -205,25 +204,25 @@ class Reader:
         return found
 
     def artifacts(self, job: Job, *, superseded: bool = False) -> list[StoredArtifact]:
-        """Return a job's files in order; *superseded* ones only when asked for."""
+        """Return a job's files in order, superseded ones only on request."""
         return [file for file in self.files_of(job.id) if superseded or file.superseded_at is None]
 
     def files_of(self, job_id: int) -> list[StoredArtifact]:
-        """Return all files ever delivered for a job, superseded ones too, in order."""
+        """Return all files ever delivered for a job, in order."""
         with self._open() as connection:
             files = select(artifacts).where(artifacts.c.job_id == job_id)
             return [to_artifact(row) for row in connection.execute(files.order_by(artifacts.c.ordinal, artifacts.c.id))]
 
     def counts_on(self, path: str) -> bool:
-        """Tell whether any job counts on the file at *path*, as the table names it; reads all files of the table."""
+        """Return whether *path*, as stored, is a current file of any job; this reads all files of the database."""
         with self._open() as connection:
-            counted = exists().where(artifacts.c.path == path, artifacts.c.superseded_at.is_(None))
-            return bool(connection.scalar(select(counted)))
+            current = exists().where(artifacts.c.path == path, artifacts.c.superseded_at.is_(None))
+            return bool(connection.scalar(select(current)))
 
-    # --- what to set right ----------------------------------------------------
+    # --- repair ---------------------------------------------------------------
 
     def files(self, batch_id: int, selection: Selection = Selection()) -> Iterator[list[DeliveredFile]]:  # noqa: B008
-        """Yield the files that the selected jobs count on, a page per transaction."""
+        """Yield the current files of the selected jobs, a page per transaction."""
         for ids in self._pages(batch_id, selection):
             with self._open() as connection:
                 page = files(connection, ids)
@@ -231,29 +230,29 @@ class Reader:
                 yield page
 
     def unknown_attempt(self, job: Job) -> UnknownAttempt | None:
-        """Return what is known of a job that may have been bought; None where no call of it is in doubt."""
+        """Return the last attempt of a job whose outcome is unknown; None if there is none."""
         with self._open() as connection:
             return unknown_attempt(connection, job.id)
 
     def attempt_of_supplied_file(self, job: Job) -> str | None:
-        """Return the attempt that a file which a person brings for *job* belongs to, or None."""
+        """Return the attempt that a file supplied by the user for *job* belongs to, or None."""
         with self._open() as connection:
             return attempt_of_supplied_file(connection, job.id)
 
     def attempt_states(self, ids: Sequence[str]) -> Mapping[str, tuple[str, str | None]]:
-        """Return state and cause of those of *ids* that the table knows, with all their files."""
+        """Return state and cause of those of *ids* that the database knows with all their files."""
         with self._open() as connection:
             return attempt_states(connection, ids)
 
     def newest_attempt(self, batch_id: int) -> datetime | None:
-        """Return when the batch's last call went out; None where none did."""
+        """Return when the last request of a batch was sent; None if none was."""
         with self._open() as connection:
             return newest_attempt(connection, batch_id)
 
     # --- money ----------------------------------------------------------------
 
     def bills(self, wanted: Sequence[Job]) -> Mapping[int, Bill]:
-        """Return what each of these jobs took, by job id, in a handful of queries."""
+        """Return the bill of each of these jobs by job id, in a few queries."""
         with self._open() as connection:
             return bills(connection, [job.id for job in wanted])
 
@@ -263,19 +262,19 @@ class Reader:
             return usage(connection, batch_id)
 
     def past_calls(self) -> list[PastCall]:
-        """Return what the latest calls of any batch that brought pictures were found to cost, the oldest first."""
+        """Return the latest calls of any batch that returned images, oldest first."""
         with self._open() as connection:
             return list(past_calls(connection))
 
-    def booked(self, batch_id: int | None, asked: UsageQuery) -> list[UsageSum]:
-        """Return what is booked of a batch (None: of all), told apart as far as *asked*, and what is under way."""
+    def booked(self, batch_id: int | None, query: UsageQuery) -> list[UsageSum]:
+        """Return the sums over a batch (None: all) that *query* needs; attempts in flight are included."""
         with self._open() as connection:
-            return booked(connection, batch_id, asked.by, asked.period)
+            return booked(connection, batch_id, query.by, query.period)
 
-    def calls(self, batch_id: int | None, period: Period = ALWAYS, *, under_way: bool = True) -> list[Calls]:
-        """Return how the calls of a batch (None: of all) ended, by provider and by whose jobs they were for."""
+    def calls(self, batch_id: int | None, period: Period = ALWAYS, *, in_flight: bool = True) -> list[Calls]:
+        """Return the calls of a batch (None: all) by provider, provider of the job, and outcome."""
         with self._open() as connection:
-            return calls(connection, batch_id, period, under_way=under_way)
+            return calls(connection, batch_id, period, in_flight=in_flight)
 
     def spent(
         self,
@@ -285,7 +284,7 @@ class Reader:
         run_id: str | None = None,
         since: datetime | None = None,
     ) -> Spent:
-        """Return what budgets count, of all that matches: nano-USD and milli-credits."""
+        """Return what counts against budgets, in nano-USD and milli-credits; None does not restrict."""
         with self._open() as connection:
             return spent(connection, batch_id=batch_id, provider=provider, run_id=run_id, since=since)
 
@@ -300,7 +299,7 @@ class Reader:
             raise explain(error, self._path) from error
 
     def _pages(self, batch_id: int, selection: Selection, limit: int | None = None) -> Iterator[Sequence[int]]:
-        """Yield the ids of the selected jobs.  Looked up once: SQLite would sort all that are left for every page."""
+        """Yield the ids of the selected jobs; one query, because SQLite would sort the rest again for every page."""
         limits = [number for number in (limit, selection.limit) if number is not None]
         wanted = select(jobs.c.id).where(*selected(batch_id, selection)).order_by(jobs.c.id)
         with self._open() as connection:
@@ -324,6 +323,7 @@ class Reader:
         return lanes
 
 
+#: A literal, so that SQLite uses the partial index of failed jobs.
 _FAILED = text("jobs.state = 'failed'")
 
 

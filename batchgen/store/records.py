@@ -1,4 +1,4 @@
-"""What the job table answers with: plain values."""
+"""Records: what the job database returns, as plain values."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..task import UNPRICED, Artifact, Charge, Task, Usage
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded:
-    """What loading a plan did to the job table."""
+    """How loading a plan changed the job database: numbers of jobs."""
 
     new: int = 0
-    changed: int = 0  #: ask for something else now: pending again
+    changed: int = 0  #: request something else now, and are pending again
     kept: int = 0
-    busy: int = 0  #: changed, but an attempt is open: the next load takes them up
-    held: int = 0  #: changed, but done and left as they are, because the load was told to keep such
-    left: int = 0  #: changed, but not what this run is about: as they are until one is
-    returned: int = 0  #: of all but the new: were orphaned, stand in the manifest again
-    orphaned: int = 0  #: stand in the manifest no more
+    busy: int = 0  #: changed, but in flight: the next load revises them
+    held: int = 0  #: changed, but done and left as they are (--keep-changed)
+    left: int = 0  #: changed, but not selected by this run, and left as they are
+    returned: int = 0  #: not new: were orphaned and are in the manifest again
+    orphaned: int = 0  #: no longer in the manifest
 
     def __add__(self, other: Loaded) -> Loaded:
         return Loaded(
@@ -38,17 +38,17 @@ class Loaded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DueFilter:
-    """Which pending jobs a lane asks for."""
+    """Which due jobs a lane asks for."""
 
-    provider: str  #: whose jobs they are
+    provider: str  #: the provider of the jobs
     models: ModelFilter = ALL
-    by: str | None = None  #: only those whose route names this provider
-    waiting: bool | None = None  #: only those that wait for their time (True), or that do not (False)
+    by: str | None = None  #: only jobs with this fallback provider
+    waiting: bool | None = None  #: only jobs with a ``not_before`` (True) or without (False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """What one manifest names."""
+    """The batch of one manifest."""
 
     id: int
     name: str
@@ -60,12 +60,12 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One invocation."""
+    """One run."""
 
     id: str
     batch_id: int
     started_at: datetime
-    ended_at: datetime | None  #: None: still going, or killed
+    ended_at: datetime | None  #: None: in progress, or killed
     pid: int
     host: str
     exit_code: int | None
@@ -74,7 +74,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptRecord:
-    """One paid call as the job table knows it."""
+    """One attempt as the job database stores it."""
 
     id: str
     job_id: int
@@ -93,12 +93,12 @@ class AttemptRecord:
     started_at: datetime
     ended_at: datetime | None
     seconds: float | None
-    account: str | None = None  #: which of several keys it was sent with
+    account: str | None = None  #: which of several API keys was used
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredArtifact:
-    """A delivered file, with where it came from."""
+    """A delivered file and the attempt it belongs to."""
 
     ordinal: int
     path: str  #: relative to the batch's output folder
@@ -109,18 +109,18 @@ class StoredArtifact:
     mime: str
     attempt_id: str
     created_at: datetime
-    superseded_at: datetime | None  #: when the job came to ask for something else; the file is kept
+    superseded_at: datetime | None  #: when the job was changed to request something else; the file is kept
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bill:
-    """What one job took so far; for export."""
+    """The cost and files of one job, for export."""
 
     attempts: int = 0
-    usd: int | None = None  #: nano-USD; None where no attempt has a known price
+    usd: int | None = None  #: nano-USD; None if no attempt has a known price
     credits: int | None = None  #: milli-credits
-    provider: str | None = None  #: who was asked last; None: nobody yet
-    at_risk: int = 0  #: attempts that may have been charged, nobody knows how much
+    provider: str | None = None  #: the last provider; None: not sent yet
+    at_risk: int = 0  #: attempts that may have been charged an unknown amount
     at_risk_usd: int | None = None  #: nano-USD that these may have cost
     at_risk_credits: int | None = None  #: milli-credits
     files: tuple[StoredArtifact, ...] = ()
@@ -128,56 +128,56 @@ class Bill:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnknownAttempt:
-    """What is known of a job that may have been bought."""
+    """The last attempt of a job whose outcome is unknown."""
 
-    attempt_id: str  #: of the last call in doubt; also sent as the client's request id
+    attempt_id: str  #: also sent as the client request id
     started_at: datetime
     request_id: str | None
-    usd: int | None  #: nano-USD that all its calls in doubt may have cost
+    usd: int | None  #: nano-USD that all unknown attempts of the job may have cost
     credits: int | None  #: milli-credits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveredFile:
-    """A file that a job counts on, with its job."""
+    """A current file of a job."""
 
     job_id: int
     key: str
-    orphaned: bool  #: the job stands in the manifest no more
+    orphaned: bool  #: the job is no longer in the manifest
     file: StoredArtifact
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecoveredAttempt:
-    """What an attempt left on disk: told by a sidecar or a slot, for a job table that may not know it."""
+    """An attempt read from a sidecar or a spool slot; the job database may not know it."""
 
-    id: str  #: the attempt
+    id: str  #: of the attempt
     key: str
     fingerprint: str
     task: Task
     output: str  #: file stem, relative to the output folder
     at: datetime
-    account: str | None = None  #: which of several keys it was sent with, where the trace tells
-    claim: int = 0  #: 0 where the trace does not tell
+    account: str | None = None  #: which of several API keys was used, if known
+    claim: int = 0  #: 0 if not known
     wanted: int = 1
     cause: Cause | None = None  #: None: it delivered
     message: str | None = None
-    live: bool = False  #: its slot may still hold the answer: an ordinary start can finish it
+    live: bool = False  #: its slot may still hold the answer, so that the next run can finish it
     usage: Usage = field(default_factory=Usage)
     charge: Charge = UNPRICED
-    estimate: Charge = UNPRICED  #: what it may have cost, where nobody knows
-    file: Artifact | None = None  #: one file it delivered, found whole
+    estimate: Charge = UNPRICED  #: what it may have cost, if that is unknown
+    file: Artifact | None = None  #: one complete file that it delivered
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecoveryCounts:
-    """What was taken in from traces."""
+    """What was recovered from disk."""
 
-    attempts: int = 0  #: that the job table did not know
+    attempts: int = 0  #: that the job database did not know
     files: int = 0
-    done: int = 0  #: jobs that need no call any more
-    revived: int = 0  #: attempts whose slot the next recovery will finish
-    doubtful: int = 0  #: attempts booked as in doubt
+    done: int = 0  #: jobs that need no further attempt
+    revived: int = 0  #: attempts that the next run will finish from their slots
+    doubtful: int = 0  #: attempts booked as unknown
     usd: int = 0  #: nano-USD booked
 
     def __add__(self, other: RecoveryCounts) -> RecoveryCounts:

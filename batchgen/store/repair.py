@@ -1,4 +1,4 @@
-"""Setting the job table right: what a person decided, and what traces on disk tell.  SQL on an open transaction."""
+"""Repair: applies decisions of the user, and attempts recovered from disk.  SQL on an open transaction."""
 
 from __future__ import annotations
 
@@ -21,27 +21,29 @@ from .records import RecoveredAttempt, RecoveryCounts, UnknownAttempt
 from .rows import encode_task, to_job
 from .tables import artifacts, attempts, jobs, ledger
 
-#: The run of attempts that no run of this table made.
+#: The run id of attempts that were recovered from disk.
 RECOVERED = "recovered"
-#: What the row of an attempt says whose file a person brought.
-BROUGHT = "a person brought the file"
+#: The message of an attempt whose file the user supplied.
+SUPPLIED = "a person brought the file"
 
 
-# --- what a person decided ----------------------------------------------------
+# --- decisions of the user ----------------------------------------------------
 
 
 def drop(connection: Connection, *, before: Job, after: Job, free: bool, now: datetime) -> Job:
-    """Give a job up; *free*: its calls in doubt were looked up and not charged."""
+    """Give a job up; *free*: its unknown attempts were looked up, and were not charged."""
     swap(connection, before, after, now)
     if free:
         nothing = {"usd": 0, "credits": None, "basis": Basis.PRICED.value, "charged": Charged.NO.value}
-        released = update(ledger).where(ledger.c.attempt_id.in_(select(attempts.c.id).where(*_doubtful(before.id))))
-        connection.execute(released.values(**nothing, at_risk_usd=None, at_risk_credits=None))
+        settled = update(ledger).where(
+            ledger.c.attempt_id.in_(select(attempts.c.id).where(*_unknown_attempts(before.id)))
+        )
+        connection.execute(settled.values(**nothing, at_risk_usd=None, at_risk_credits=None))
     return after
 
 
 def cancel(connection: Connection, *, wanted: Sequence[Job], now: datetime) -> list[Job]:
-    """Cancel those of *wanted* that are still as they were seen, and return them as they were."""
+    """Cancel those of *wanted* that have not changed, and return them as they were."""
     cancelled = []
     for before in wanted:
         with suppress(StaleClaim):
@@ -51,20 +53,20 @@ def cancel(connection: Connection, *, wanted: Sequence[Job], now: datetime) -> l
 
 
 def adopt(connection: Connection, *, before: Job, attempt_id: str, file: Artifact, now: datetime) -> Job:
-    """Take a file in that a person brought for *before*; *attempt_id* is the call that made it, or a new one."""
+    """Adopt a file that the user supplied for *before*; *attempt_id* is the attempt that made it, or a new id."""
     batch_id = connection.execute(select(jobs.c.batch_id).where(jobs.c.id == before.id)).scalar_one()
     row = connection.execute(select(attempts).where(attempts.c.id == attempt_id)).one_or_none()
     if row is None:
-        # batchgen made no call that could have brought it, so none that cost anything
+        # No attempt of batchgen can have made this file, so it cost nothing.
         _insert_attempt(
-            connection, before, attempt_id, state="delivered", started_at=now, ended_at=now, message=BROUGHT
+            connection, before, attempt_id, state="delivered", started_at=now, ended_at=now, message=SUPPLIED
         )
         free = {"usd": 0, "basis": Basis.PRICED.value, "charged": Charged.NO.value, "images": 1}
         _insert_ledger(connection, batch_id, before, attempt_id, now, **free)
     else:
-        brought = {"state": "delivered", "cause": None, "message": BROUGHT}
-        connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(**brought))
-        _settle_doubt(connection, row)
+        delivered = {"state": "delivered", "cause": None, "message": SUPPLIED}
+        connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(**delivered))
+        _settle_unknown(connection, row)
     after = _counted(connection, before, file, now)
     if after is None:
         raise NotFound(f"job {before.key} is {before.state} and lacks no file")
@@ -72,8 +74,8 @@ def adopt(connection: Connection, *, before: Job, attempt_id: str, file: Artifac
     return after
 
 
-def _settle_doubt(connection: Connection, attempt: Row[Any]) -> None:
-    """Book a call in doubt as what it was estimated to cost: its file is there, so it was carried out."""
+def _settle_unknown(connection: Connection, attempt: Row[Any]) -> None:
+    """Book an unknown attempt at its estimated cost: its file exists, so it was carried out."""
     row = connection.execute(select(ledger).where(ledger.c.attempt_id == attempt.id)).one()
     facts: dict[str, Any] = {"images": row.images + 1, "charged": Charged.YES.value}
     if row.charged == Charged.MAYBE.value:
@@ -81,52 +83,51 @@ def _settle_doubt(connection: Connection, attempt: Row[Any]) -> None:
         if row.credits is None:
             facts["credits"] = attempt.estimate_credits
         if row.usd is None:
-            known = attempt.estimate_usd is not None
             facts["usd"] = attempt.estimate_usd
-            facts["basis"] = (Basis.ESTIMATED if known else Basis.UNKNOWN).value
+            facts["basis"] = (Basis.UNKNOWN if attempt.estimate_usd is None else Basis.ESTIMATED).value
     elif row.charged == Charged.NO.value:
         del facts["charged"]
     connection.execute(update(ledger).where(ledger.c.id == row.id).values(**facts))
 
 
-def _doubtful(job_id: int) -> tuple[ColumnElement[bool], ...]:
-    """Select a job's calls whose charge nobody knows."""
+def _unknown_attempts(job_id: int) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions for a job's attempts whose charge is unknown."""
     row = ledger.alias()
     booked = (row.c.attempt_id == attempts.c.id, row.c.charged == Charged.MAYBE.value, row.c.usd.is_(None))
     return attempts.c.job_id == job_id, attempts.c.cause == Cause.UNKNOWN.value, exists().where(*booked)
 
 
-# --- what traces on disk tell -------------------------------------------------
+# --- attempts recovered from disk ---------------------------------------------
 
 
-def take_in(
+def add_recovered(
     connection: Connection, *, batch_id: int, traces: Sequence[RecoveredAttempt], last: bool, now: datetime
 ) -> tuple[RecoveryCounts, list[RecoveredAttempt]]:
-    """Take in what the table does not know; return what that was, and the files that wait for one before them.
+    """Add what the database does not know; return counts, and the files that wait for an earlier one.
 
-    *last*: nothing comes after, so what still waits is kept without counting.
+    *last*: no more files follow, so that files which still wait are kept as superseded.
     """
     total, waiting = RecoveryCounts(), []
     for trace in traces:
-        intake, waits = _take_in(connection, batch_id, trace, last, now)
+        intake, waits = _add_one(connection, batch_id, trace, last, now)
         total += intake
         if waits:
             waiting.append(trace)
     return total, waiting
 
 
-def _take_in(
+def _add_one(
     connection: Connection, batch_id: int, trace: RecoveredAttempt, last: bool, now: datetime
 ) -> tuple[RecoveryCounts, bool]:
     job = _job(connection, batch_id, trace, now)
-    known = connection.execute(select(attempts.c.state).where(attempts.c.id == trace.id)).one_or_none()
+    existing = connection.execute(select(attempts.c.state).where(attempts.c.id == trace.id)).one_or_none()
     intake = RecoveryCounts()
-    if known is None:
+    if existing is None:
         if trace.live and _may_revive(job, trace):
             return _revive(connection, job, trace, now), False
         intake += _book(connection, batch_id, job, trace)
         if trace.file is not None and _same(job, trace) and job.state is State.PENDING:
-            # its number stands behind the call that was made for it
+            # The claim of a job must be higher than those of its attempts.
             after = replace(job, claim=max(job.claim + 1, trace.claim))
             swap(connection, job, after, now)
             job = after
@@ -137,7 +138,7 @@ def _take_in(
 
 
 def _job(connection: Connection, batch_id: int, trace: RecoveredAttempt, now: datetime) -> Job:
-    """Return the trace's job; one that the manifest does not name any more is made, as an orphan, for its ledger."""
+    """Return the job of a recovered attempt; create an orphaned one for its ledger if the database has none."""
     named = select(jobs).where(jobs.c.batch_id == batch_id, jobs.c.key == trace.key)
     row = connection.execute(named).one_or_none()
     if row is None:
@@ -152,45 +153,45 @@ def _job(connection: Connection, batch_id: int, trace: RecoveredAttempt, now: da
             "wanted": trace.wanted,
             "state": State.PENDING.value,
         }
-        none = dict.fromkeys(("priority", "position", "delivered", "claim", "tries", "doubts"), 0)
+        zeros = dict.fromkeys(("priority", "position", "delivered", "claim", "tries", "doubts"), 0)
         dates = {"orphaned_at": now, "created_at": now, "updated_at": now}
-        whole = facts | none | dates | {"batch_id": batch_id, "key": trace.key, "sidecar": True, "tags": "[]"}
+        whole = facts | zeros | dates | {"batch_id": batch_id, "key": trace.key, "sidecar": True, "tags": "[]"}
         connection.execute(insert(jobs).values(**whole))
         row = connection.execute(named).one()
     return to_job(row, "")
 
 
 def _may_revive(job: Job, trace: RecoveredAttempt) -> bool:
-    # the slot is read by the rules of the provider that was asked
+    # The slot must be read by the rules of the provider that was called.
     asked = trace.task.provider in askable(job.task.provider, job.route)
     return _same(job, trace) and asked and job.state is State.PENDING
 
 
 def _same(job: Job, trace: RecoveredAttempt) -> bool:
-    """Tell whether a trace is of what *job* asks for now; an older version may have marked it by another rule."""
+    """Return whether an attempt requested what *job* requests now; its fingerprint may be by an older rule."""
     return unchanged(trace.fingerprint, job.task, job.fingerprint)
 
 
 def _revive(connection: Connection, job: Job, trace: RecoveredAttempt, now: datetime) -> RecoveryCounts:
-    """Open the attempt again: whoever finishes what a killed run left will finish it from its slot."""
+    """Open the attempt again, so that recovery of open attempts finishes it from its slot."""
     before_claim = replace(job, claim=max(job.claim, trace.claim - 1))
     after = advance(before_claim, Claimed(at=now))
     swap(connection, job, after, now)
     estimates = {"estimate_usd": trace.estimate.usd, "estimate_credits": trace.estimate.credits}
     facts = {"state": "open", "started_at": trace.at, "account": trace.account}
-    _insert_attempt(connection, _as_asked(after, trace), trace.id, **facts, **estimates)
+    _insert_attempt(connection, _as_sent(after, trace), trace.id, **facts, **estimates)
     return RecoveryCounts(attempts=1, revived=1)
 
 
-def _as_asked(job: Job, trace: RecoveredAttempt) -> Job:
-    """Return *job* with the provider and the model that a trace's call went to."""
+def _as_sent(job: Job, trace: RecoveredAttempt) -> Job:
+    """Return *job* with the provider and model that were called."""
     return replace(job, task=replace(job.task, provider=trace.task.provider, model=trace.task.model))
 
 
 def _book(connection: Connection, batch_id: int, job: Job, trace: RecoveredAttempt) -> RecoveryCounts:
-    """Write the attempt and its one ledger row."""
-    in_doubt = trace.cause is Cause.UNKNOWN
-    job = _as_asked(job, trace)
+    """Insert the attempt and its ledger row."""
+    unknown = trace.cause is Cause.UNKNOWN
+    job = _as_sent(job, trace)
     _insert_attempt(
         connection,
         replace(job, claim=max(job.claim, trace.claim)),
@@ -213,32 +214,32 @@ def _book(connection: Connection, batch_id: int, job: Job, trace: RecoveredAttem
         usd=trace.charge.usd,
         credits=trace.charge.credits,
         basis=trace.charge.basis.value,
-        charged=(Charged.MAYBE if in_doubt else Charged.YES).value,
-        at_risk_usd=trace.estimate.usd if in_doubt else None,
-        at_risk_credits=trace.estimate.credits if in_doubt else None,
+        charged=(Charged.MAYBE if unknown else Charged.YES).value,
+        at_risk_usd=trace.estimate.usd if unknown else None,
+        at_risk_credits=trace.estimate.credits if unknown else None,
         images=trace.usage.images,
         input_tokens=trace.usage.input_tokens,
         output_tokens=trace.usage.output_tokens,
     )
-    return RecoveryCounts(attempts=1, doubtful=int(in_doubt), usd=trace.charge.usd or 0)
+    return RecoveryCounts(attempts=1, doubtful=int(unknown), usd=trace.charge.usd or 0)
 
 
 def _has(connection: Connection, job_id: int, attempt_id: str, ordinal: int) -> bool:
-    # by the job as well: that is what the index knows
+    # The job is part of the condition because the index is on it.
     mine = (artifacts.c.job_id == job_id, artifacts.c.attempt_id == attempt_id, artifacts.c.ordinal == ordinal)
     return connection.execute(select(artifacts.c.id).where(*mine)).first() is not None
 
 
-def _place(  # noqa: PLR0917 - see take_in
+def _place(  # noqa: PLR0917 - see add_recovered
     connection: Connection, job: Job, trace: RecoveredAttempt, file: Artifact, last: bool, now: datetime
 ) -> tuple[RecoveryCounts, bool]:
-    """Let the job count on a file where it can; return whether the file waits for one before it."""
+    """Add a file to its job if possible; return whether the file waits for an earlier one."""
     stale: datetime | None = now
     done = 0
     if _same(job, trace) and job.state not in {State.CANCELLED, State.RUNNING}:
         mine = (artifacts.c.job_id == job.id, artifacts.c.superseded_at.is_(None), artifacts.c.ordinal == file.ordinal)
         if connection.execute(update(artifacts).where(*mine).values(superseded_at=now)).rowcount:
-            stale = None  # the file that lies there now is this one
+            stale = None  # this file has replaced the one at its path
         elif (after := _counted(connection, job, file, now)) is not None:
             stale, done = None, int(after.state is State.DONE and job.state is not State.DONE)
         elif not last:
@@ -248,7 +249,7 @@ def _place(  # noqa: PLR0917 - see take_in
 
 
 def _counted(connection: Connection, job: Job, file: Artifact, now: datetime) -> Job | None:
-    """Let a job have one file more: the next it lacks, or one beyond those it wants; None where it is neither."""
+    """Add a file to a job if it is the next missing one, or beyond the wanted ones; otherwise return None."""
     beyond = job.state is State.DONE and file.ordinal >= job.wanted
     if not beyond and (file.ordinal != job.delivered or job.state is State.DONE):
         return None
@@ -302,19 +303,21 @@ def _insert_artifact(
 
 
 def attempt_of_supplied_file(connection: Connection, job_id: int) -> str | None:
-    """Return the last call of a job that may have made the file a person brings; None where there is none."""
-    brought = (attempts.c.job_id == job_id, attempts.c.message == BROUGHT)
-    for which in (_doubtful(job_id), brought):
-        found = select(attempts.c.id).where(*which).order_by(attempts.c.claim.desc()).limit(1)
-        if (attempt_id := connection.execute(found).scalar()) is not None:
+    """Return the last attempt that may have made a file which the user supplies; None if there is none."""
+    supplied = (attempts.c.job_id == job_id, attempts.c.message == SUPPLIED)
+    for conditions in (_unknown_attempts(job_id), supplied):
+        newest = select(attempts.c.id).where(*conditions).order_by(attempts.c.claim.desc()).limit(1)
+        if (attempt_id := connection.execute(newest).scalar()) is not None:
             return str(attempt_id)
     return None
 
 
 def unknown_attempt(connection: Connection, job_id: int) -> UnknownAttempt | None:
-    """Return a job's last call in doubt with what all such calls may have cost."""
+    """Return the last unknown attempt of a job, with what all such attempts may have cost."""
     booked = select(func.sum(ledger.c.at_risk_usd), func.sum(ledger.c.at_risk_credits))
-    usd, credits_ = connection.execute(booked.select_from(attempts.join(ledger)).where(*_doubtful(job_id))).one()
+    usd, credits_ = connection.execute(
+        booked.select_from(attempts.join(ledger)).where(*_unknown_attempts(job_id))
+    ).one()
     call = (attempts.c.job_id == job_id, attempts.c.cause == Cause.UNKNOWN.value)
     wanted = select(attempts.c.id, attempts.c.started_at, attempts.c.request_id)
     row = connection.execute(wanted.where(*call).order_by(attempts.c.claim.desc()).limit(1)).one_or_none()

@@ -1,4 +1,4 @@
-"""What an ended attempt leaves behind: the rows of its attempt, files and ledger.  Pure."""
+"""Settlement: the rows that an ended attempt leaves in attempts, artifacts and ledger.  Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..task import UNPRICED
 
 
 def closed_attempt(opened: Row[Any], settlement: Settlement, now: datetime) -> dict[str, Any]:
-    """Return what the attempt's row is told at its end."""
+    """Return the columns of the attempt's row at its end."""
     fault = _fault_of(settlement)
     return {
         "state": "missed" if fault else "delivered",
@@ -29,7 +29,7 @@ def closed_attempt(opened: Row[Any], settlement: Settlement, now: datetime) -> d
 
 
 def artifact_rows(settlement: Settlement, now: datetime, *, stale: bool) -> list[dict[str, Any]]:
-    """Return a row for each file that came; *stale* ones are kept, but the job does not count on them."""
+    """Return a row for each delivered file; *stale* files are kept, but do not count for the job."""
     if not isinstance(settlement.event, (Delivery, PartialDelivery, Incomplete)):
         return []
     return [
@@ -51,13 +51,13 @@ def artifact_rows(settlement: Settlement, now: datetime, *, stale: bool) -> list
 
 
 def ledger_row(opened: Row[Any], batch_id: int, settlement: Settlement, now: datetime) -> dict[str, Any]:
-    """Return what the attempt cost, or may have cost: nano-USD and milli-credits."""
+    """Return the ledger row: what the attempt cost, or may have cost, in nano-USD and milli-credits."""
     fault, charge, usage = _fault_of(settlement), settlement.charge, settlement.usage
     charged = fault.charged if fault else Charged.YES
     if charged is Charged.NO and (charge.usd or charge.credits):
-        charged = Charged.YES  # the answer stated a cost, whatever is usual for its fault
+        charged = Charged.YES  # the answer stated a cost, although such faults usually cost nothing
     risk_usd, risk_credits = _reserved(opened, settlement)
-    doubtful = charged is Charged.MAYBE or (fault is not None and fault.cause is Cause.UNKNOWN)
+    unknown = charged is Charged.MAYBE or (fault is not None and fault.cause is Cause.UNKNOWN)
     return {
         "attempt_id": opened.id,
         "batch_id": batch_id,
@@ -70,9 +70,9 @@ def ledger_row(opened: Row[Any], batch_id: int, settlement: Settlement, now: dat
         "credits": charge.credits,
         "basis": charge.basis.value,
         "charged": charged.value,
-        # What may have been spent stays reserved, unless the answer said what it cost.
-        "at_risk_usd": risk_usd if doubtful and charge.usd is None else None,
-        "at_risk_credits": risk_credits if doubtful and charge.credits is None else None,
+        # What may have been spent stays reserved, unless the answer stated the cost.
+        "at_risk_usd": risk_usd if unknown and charge.usd is None else None,
+        "at_risk_credits": risk_credits if unknown and charge.credits is None else None,
         "images": usage.images,
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
@@ -88,7 +88,7 @@ def _note(settlement: Settlement) -> str | None:
 
 
 def _reserved(opened: Row[Any], settlement: Settlement) -> tuple[int | None, int | None]:
-    """Return what was reserved for an attempt: more than when it was opened where others proved dearer meanwhile."""
+    """Return the reservation of an attempt, which may have been raised after it was opened."""
     last = settlement.reserved or UNPRICED
     return larger(opened.estimate_usd, last.usd), larger(opened.estimate_credits, last.credits)
 
@@ -99,5 +99,5 @@ def _fault_of(settlement: Settlement) -> Fault | None:
             return None
         case Deferred(fault=fault) | Released(fault=fault) | Exhausted(fault=fault) | Unknown(fault=fault):
             return fault
-        case event:  # a person cancelled while the call was out: nobody looked at its answer
+        case event:  # the job was cancelled while the request was in flight, so its answer was not read
             return Fault(cause=Cause.UNKNOWN, message=type(event).__name__.lower(), charged=Charged.MAYBE)

@@ -1,6 +1,7 @@
-"""The shape of the job table.  Values; ``migrations/`` builds exactly this, and a test compares the two.
+"""Tables of the job database; ``migrations/`` creates exactly these, and a test compares the two.
 
-Sized for a million jobs: ``jobs_lane`` alone answers what is due, what a lane has left and every count.
+Designed for a million jobs: the index ``jobs_lane`` alone answers which jobs are due, what a lane has left, and all
+counts.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ class Instant(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        """Return what is stored."""
+        """Return the stored integer."""
         del dialect
         return None if value is None else micros(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        """Return what was stored, in UTC."""
+        """Return the stored time in UTC."""
         del dialect
         return None if value is None else EPOCH + value * _TICK
 
@@ -105,7 +106,7 @@ Index(
     jobs.c.delivered,
     sqlite_where=text("orphaned_at IS NULL"),
 )
-#: Retries are few: those that come due must not be looked for among a million that never failed.
+#: Retries are few: finding those that are due must not read a million jobs that never failed.
 Index(
     "jobs_waiting",
     jobs.c.batch_id,
@@ -113,7 +114,7 @@ Index(
     jobs.c.not_before,
     sqlite_where=text("state = 'pending' AND not_before IS NOT NULL AND orphaned_at IS NULL"),
 )
-#: What other providers may take over.  With the state, or SQLite would rather go through all jobs by ``jobs_lane``.
+#: Jobs with fallback providers.  Without the state, SQLite would scan all jobs by ``jobs_lane`` instead.
 Index(
     "jobs_routed",
     jobs.c.batch_id,
@@ -123,7 +124,7 @@ Index(
     jobs.c.position,
     sqlite_where=text("state = 'pending' AND route IS NOT NULL AND orphaned_at IS NULL"),
 )
-#: Failures are few: looking them up must not read the delivered million.
+#: Failures are few: finding them must not read a million delivered jobs.
 Index("jobs_cause", jobs.c.batch_id, jobs.c.cause, sqlite_where=text("state = 'failed'"))
 
 attempts = Table(
@@ -203,7 +204,7 @@ runs = Table(
     Column("command", Text, nullable=False),
 )
 
-#: What a person tells a run from another terminal, by provider; holds until it is taken back.
+#: Pauses and limits that users set from another terminal, by provider; they apply until they are removed.
 controls = Table(
     "controls",
     metadata,
@@ -213,7 +214,7 @@ controls = Table(
     Column("updated_at", Instant, nullable=False),
 )
 
-#: What runs have learned of how much each lane takes.
+#: The rates that runs have learned, by lane.
 learned = Table(
     "learned",
     metadata,

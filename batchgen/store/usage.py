@@ -1,4 +1,4 @@
-"""Sums over the ledger, read from an open connection.  nano-USD and milli-credits."""
+"""Usage: sums over the ledger, in nano-USD and milli-credits.  SQL on an open connection."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ _IN_DOUBT = and_(ledger.c.charged == "maybe", ledger.c.usd.is_(None))
 
 
 def usage(connection: Connection, batch_id: int) -> list[UsageLine]:
-    """Return the ledger of a batch by provider and model, attempts under way included in their number."""
+    """Return the ledger of a batch by provider and model; attempts in flight are counted."""
     return totals(booked(connection, batch_id))
 
 
 def booked(
     connection: Connection, batch_id: int | None, by: Sequence[GroupBy] = (), period: Period = ALWAYS
 ) -> list[UsageSum]:
-    """Return what was booked in a period, told apart as far as *by* needs it, and all that is under way.
+    """Return the sums of a period, grouped as finely as *by* needs, and those of attempts in flight.
 
-    No batch: of all of them.
+    Without a batch, the sums are over all batches.
     """
     kinds = (ledger.c.provider, ledger.c.model, ledger.c.basis)
-    marks = [mark.label(key) for key, mark in _MARKS.items() if key in by]
+    groups = [column.label(key) for key, column in _GROUPS.items() if key in by]
     source = ledger.join(attempts).join(jobs) if GroupBy.TAG in by else ledger
     source = source.join(batches, batches.c.id == ledger.c.batch_id) if GroupBy.BATCH in by else source
-    grouped = select(*kinds, *_SUMS, *marks).select_from(source).where(*_within(period)).group_by(*kinds, *marks)
+    grouped = select(*kinds, *_SUMS, *groups).select_from(source).where(*_within(period)).group_by(*kinds, *groups)
     if batch_id is not None:
         grouped = grouped.where(ledger.c.batch_id == batch_id)
-    return [_booked(row) for row in connection.execute(grouped)] + _under_way(connection, batch_id, by)
+    return [_booked(row) for row in connection.execute(grouped)] + _in_flight(connection, batch_id, by)
 
 
-def _under_way(connection: Connection, batch_id: int | None, by: Sequence[GroupBy]) -> list[UsageSum]:
+def _in_flight(connection: Connection, batch_id: int | None, by: Sequence[GroupBy]) -> list[UsageSum]:
     kinds = (attempts.c.provider, attempts.c.model)
-    marks = [mark.label(key) for key, mark in _OPEN_MARKS.items() if key in by]
+    groups = [column.label(key) for key, column in _OPEN_GROUPS.items() if key in by]
     source = attempts.join(jobs)
     source = source.join(batches, batches.c.id == jobs.c.batch_id) if GroupBy.BATCH in by else source
     numbers = (
@@ -52,31 +52,31 @@ def _under_way(connection: Connection, batch_id: int | None, by: Sequence[GroupB
         func.sum(attempts.c.estimate_usd).label("open_usd"),
         func.sum(attempts.c.estimate_credits).label("open_credits"),
     )
-    going = select(*kinds, *numbers, *marks).select_from(source).where(_OPEN).group_by(*kinds, *marks)
+    going = select(*kinds, *numbers, *groups).select_from(source).where(_OPEN).group_by(*kinds, *groups)
     if batch_id is not None:
         going = going.where(jobs.c.batch_id == batch_id)
     return [_booked(row) for row in connection.execute(going)]
 
 
 def _booked(row: Row[Any]) -> UsageSum:
-    """Return a sum, and apart from it what it was told apart by."""
-    told = row._asdict()
-    basis, usd = told.pop("basis", ""), told.pop("usd", None)
+    """Return the totals of a row and the columns it is grouped by."""
+    columns = row._asdict()
+    basis, usd = columns.pop("basis", ""), columns.pop("usd", None)
     return UsageSum(
-        day=told.pop(GroupBy.DAY, None),
-        tags=decode_tags(told.pop(GroupBy.TAG, "[]")),
-        run=told.pop(GroupBy.RUN, ""),
-        batch=told.pop(GroupBy.BATCH, ""),
-        line=UsageLine(**told, usd_by_basis={} if usd is None else {basis: usd}),
+        day=columns.pop(GroupBy.DAY, None),
+        tags=decode_tags(columns.pop(GroupBy.TAG, "[]")),
+        run=columns.pop(GroupBy.RUN, ""),
+        batch=columns.pop(GroupBy.BATCH, ""),
+        line=UsageLine(**columns, usd_by_basis={} if usd is None else {basis: usd}),
     )
 
 
 def calls(
-    connection: Connection, batch_id: int | None, period: Period = ALWAYS, *, under_way: bool = True
+    connection: Connection, batch_id: int | None, period: Period = ALWAYS, *, in_flight: bool = True
 ) -> list[Calls]:
-    """Return how the calls of a period ended, and those *under_way*, by provider and by whose jobs they were for.
+    """Return the calls of a period by provider, provider of the job, and outcome; with *in_flight*, also open ones.
 
-    No batch: of all of them.
+    Without a batch, the calls of all batches are counted.
     """
     outcome = func.coalesce(attempts.c.cause, attempts.c.state)
     kinds = (attempts.c.provider, jobs.c.provider, outcome)
@@ -84,7 +84,7 @@ def calls(
     found = select(*kinds, func.count())
     if period != ALWAYS:
         source, within = source.outerjoin(ledger), and_(*_within(period))
-        found = found.where(or_(within, _OPEN) if under_way else within)
+        found = found.where(or_(within, _OPEN) if in_flight else within)
     if batch_id is not None:
         found = found.where(jobs.c.batch_id == batch_id)
     found = found.select_from(source).group_by(*kinds).order_by(attempts.c.provider, func.count().desc())
@@ -101,7 +101,7 @@ def spent(
     run_id: str | None,
     since: datetime | None,
 ) -> Spent:
-    """Return what budgets count; None does not restrict."""
+    """Return what counts against budgets; None does not restrict."""
     unpriced = and_(_UNPRICED, *(column.is_(None) for column in (ledger.c.credits, ledger.c.at_risk_usd)))
     settled = select(
         _sum(ledger.c.usd).label("usd"),
@@ -126,13 +126,13 @@ def spent(
 
 
 def bills(connection: Connection, ids: Sequence[int]) -> dict[int, Bill]:
-    """Return what each of these jobs took; every id has an entry."""
+    """Return the bill of each of these jobs; every id has an entry."""
     wanted = listed(ids)
     files: dict[int, list[StoredArtifact]] = {}
     kept = select(artifacts).where(artifacts.c.job_id.in_(wanted), artifacts.c.superseded_at.is_(None))
     for row in connection.execute(kept.order_by(artifacts.c.ordinal, artifacts.c.id)):
         files.setdefault(row.job_id, []).append(to_artifact(row))
-    # beside max() SQLite gives the other columns of that very row
+    # With max(), SQLite returns the other columns of the row that has the maximum.
     last = (attempts.c.provider, func.max(attempts.c.claim))
     risk = (_count(_IN_DOUBT), func.sum(ledger.c.at_risk_usd), func.sum(ledger.c.at_risk_credits))
     costs = (
@@ -155,20 +155,20 @@ def bills(connection: Connection, ids: Sequence[int]) -> dict[int, Bill]:
     return {job_id: replace(bill, files=tuple(files.get(job_id, ()))) for job_id, bill in found.items()}
 
 
-#: A literal, so that SQLite sees that the small index of open attempts serves.
+#: A literal, so that SQLite uses the partial index of open attempts.
 _OPEN = text("attempts.state = 'open'")
 
 
 _SECONDS = type_coerce(ledger.c.at, Integer) // micros(EPOCH + timedelta(seconds=1))
 
-#: What rows of the ledger, and attempts under way, are told apart by; days are those of this machine's time zone.
-_MARKS: dict[GroupBy, ColumnElement[Any]] = {
+#: Columns by which ledger rows and open attempts are grouped; days are in this machine's time zone.
+_GROUPS: dict[GroupBy, ColumnElement[Any]] = {
     GroupBy.DAY: func.date(_SECONDS, "unixepoch", "localtime"),
     GroupBy.TAG: jobs.c.tags,
     GroupBy.RUN: ledger.c.run_id,
     GroupBy.BATCH: batches.c.name,
 }
-_OPEN_MARKS: dict[GroupBy, ColumnElement[Any]] = {
+_OPEN_GROUPS: dict[GroupBy, ColumnElement[Any]] = {
     GroupBy.TAG: jobs.c.tags,
     GroupBy.RUN: attempts.c.run_id,
     GroupBy.BATCH: batches.c.name,

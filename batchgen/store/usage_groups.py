@@ -1,6 +1,6 @@
-"""The ledger, divided: by provider and model, or by day, tag, run or batch; and what ``usage --json`` prints.  Pure.
+"""Usage groups: the ledger by provider, model, day, tag, run or batch, and the document of ``usage --json``.  Pure.
 
-The job table sums up what need not be told apart; only then a sum is put on its day or under its tags.
+SQL sums up as much as it can; the sums are then assigned to days and tags here.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from .ledger import SCHEMA_VERSION, Calls, UsageLine, figures, merged
 
 
 class GroupBy(StrEnum):
-    """What the ledger can be divided by."""
+    """What the ledger can be grouped by."""
 
-    PROVIDER = "provider"  #: who did it
+    PROVIDER = "provider"  #: that was called
     MODEL = "model"
-    DAY = "day"  #: on which it was booked
-    TAG = "tag"  #: of the job, as it is now; a job counts under each of its own
-    RUN = "run"  #: in which the call went out
+    DAY = "day"  #: of the booking
+    TAG = "tag"  #: of the job, as it is now; a job counts under each of its tags
+    RUN = "run"  #: that sent the request
     BATCH = "batch"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Period:
-    """When an attempt was booked, which is at its end: *since* is part of it, *until* is not; None is no bound."""
+    """A period by the time of booking, which is the end of an attempt: *since* inclusive, *until* exclusive."""
 
     since: datetime | None = None
     until: datetime | None = None
 
     def holds(self, moment: datetime) -> bool:
-        """Tell whether *moment* lies in it."""
+        """Return whether *moment* is in the period."""
         return (self.since is None or self.since <= moment) and (self.until is None or moment < self.until)
 
 
@@ -43,7 +43,7 @@ ALWAYS = Period()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UsageQuery:
-    """What somebody wants to know of the ledger."""
+    """A question about the ledger."""
 
     by: tuple[GroupBy, ...] = (GroupBy.PROVIDER, GroupBy.MODEL)
     period: Period = ALWAYS
@@ -51,10 +51,10 @@ class UsageQuery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UsageSum:
-    """Attempts that the job table summed up, with what they share of what was asked for."""
+    """The sum of some attempts, with the values that they have in common."""
 
     line: UsageLine
-    day: str | None = None  #: None: not asked for, or under way
+    day: str | None = None  #: None: not requested, or in flight
     tags: tuple[str, ...] = ()
     run: str = ""
     batch: str = ""
@@ -62,7 +62,7 @@ class UsageSum:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UsageGroup:
-    """One row of a division: its name by each key (None: a job without tags), and what it holds."""
+    """One group: its name by each key (None: a job without tags), and its sums."""
 
     names: tuple[str | None, ...]
     lines: Sequence[UsageLine]
@@ -70,79 +70,79 @@ class UsageGroup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupedUsage:
-    """What was used, in all and divided."""
+    """Usage in total and by group."""
 
-    asked: UsageQuery
-    lines: Sequence[UsageLine]  #: in all, by provider and model
+    query: UsageQuery
+    lines: Sequence[UsageLine]  #: in total, by provider and model
     groups: Sequence[UsageGroup]
-    left_out: int = 0  #: attempts under way, which the period does not hold
+    left_out: int = 0  #: attempts in flight, which the period does not include
 
     @property
     def overlaps(self) -> bool:
-        """Tell whether the shares add up to more than all: a job counts under each of its tags."""
-        return sum(line.attempts for share in self.groups for line in share.lines) > sum(
+        """Return whether the groups add up to more than the total, because a job counts under each of its tags."""
+        return sum(line.attempts for group in self.groups for line in group.lines) > sum(
             line.attempts for line in self.lines
         )
 
 
-def totals(booked: Iterable[UsageSum]) -> list[UsageLine]:
-    """Return what was booked, by provider and model."""
+def totals(sums: Iterable[UsageSum]) -> list[UsageLine]:
+    """Return the sums by provider and model."""
     lines: dict[tuple[str, str], list[UsageLine]] = {}
-    for one in booked:
-        lines.setdefault((one.line.provider, one.line.model), []).append(one.line)
+    for part in sums:
+        lines.setdefault((part.line.provider, part.line.model), []).append(part.line)
     return [merged(lines[name]) for name in sorted(lines)]
 
 
-def group_usage(booked: Iterable[UsageSum], asked: UsageQuery, now: datetime) -> GroupedUsage:
-    """Divide what was booked as *asked*; *now* is in the time zone whose days count.
+def group_usage(sums: Iterable[UsageSum], query: UsageQuery, now: datetime) -> GroupedUsage:
+    """Group *sums* as *query* asks; *now* is in the time zone whose days count.
 
-    What is under way counts as now, for that is the earliest it can be booked: a period that is over leaves it out.
+    Attempts in flight count as booked now, which is the earliest possible time: a past period leaves them out.
     """
-    found = list(booked)
-    inside = [one for one in found if not one.line.open or asked.period.holds(now)]
+    every = list(sums)
+    inside = [part for part in every if not part.line.open or query.period.holds(now)]
     today = now.date().isoformat()
-    shares: dict[tuple[str | None, ...], list[UsageLine]] = {}
-    for one in inside:
-        for names in product(*(_names(one, key, today) for key in asked.by)):
-            shares.setdefault(names, []).append(one.line)
-    in_order = sorted(shares, key=lambda names: [(name is None, name or "") for name in names])
+    groups: dict[tuple[str | None, ...], list[UsageLine]] = {}
+    for part in inside:
+        for names in product(*(_names(part, key, today) for key in query.by)):
+            groups.setdefault(names, []).append(part.line)
+    in_order = sorted(groups, key=lambda names: [(name is None, name or "") for name in names])
     return GroupedUsage(
-        asked=asked,
+        query=query,
         lines=totals(inside),
-        groups=[UsageGroup(names=names, lines=shares[names]) for names in in_order],
-        left_out=sum(one.line.open for one in found) - sum(one.line.open for one in inside),
+        groups=[UsageGroup(names=names, lines=groups[names]) for names in in_order],
+        left_out=sum(part.line.open for part in every) - sum(part.line.open for part in inside),
     )
 
 
-def _names(one: UsageSum, key: GroupBy, today: str) -> Sequence[str | None]:
-    """Return what *one* counts under."""
+def _names(part: UsageSum, key: GroupBy, today: str) -> Sequence[str | None]:
+    """Return the names under which a sum counts."""
     match key:
         case GroupBy.PROVIDER:
-            return (one.line.provider,)
+            return (part.line.provider,)
         case GroupBy.MODEL:
-            return (one.line.model,)
+            return (part.line.model,)
         case GroupBy.DAY:
-            return (one.day or today,)
+            return (part.day or today,)
         case GroupBy.TAG:
-            return tuple(dict.fromkeys(one.tags)) or (None,)
+            return tuple(dict.fromkeys(part.tags)) or (None,)
         case GroupBy.RUN:
-            return (one.run,)
+            return (part.run,)
         case GroupBy.BATCH:
-            return (one.batch,)
+            return (part.batch,)
     assert_never(key)
 
 
 def usage_document(used: GroupedUsage, calls: Sequence[Calls] = (), batch: str | None = None) -> dict[str, Any]:
-    """Return what ``usage --json`` prints; *batch* None: all of the job table."""
-    period = used.asked.period
+    """Return the document of ``usage --json``; *batch* None: all batches."""
+    period = used.query.period
     return {
         "schema_version": SCHEMA_VERSION,
         "totals": figures(used.lines),
         "by": usage_rows(used),
-        "calls": [one.as_json() for one in calls],
+        "calls": [group.as_json() for group in calls],
         "selected": {
             "batch": batch,
-            "by": [key.value for key in used.asked.by],
+            "by": [key.value for key in used.query.by],
             "since": period.since and period.since.isoformat(),
             "until": period.until and period.until.isoformat(),
             "open": sum(line.open for line in used.lines),
@@ -152,15 +152,15 @@ def usage_document(used: GroupedUsage, calls: Sequence[Calls] = (), batch: str |
 
 
 def usage_rows(used: GroupedUsage) -> list[dict[str, Any]]:
-    """Return a row for each share: its names by key, then its figures.
+    """Return a row for each group: its names by key, then its figures.
 
-    Credits of two providers are two currencies: only where each row is of one provider they are one number.
+    Each provider's credits are a currency of their own, so they are one number only if rows are grouped by provider.
     """
     rows = []
-    for share in used.groups:
-        named = {key.value: name for key, name in zip(used.asked.by, share.names, strict=True)}
-        row: dict[str, Any] = named | figures(share.lines)
-        if GroupBy.PROVIDER in used.asked.by:
+    for group in used.groups:
+        named = {key.value: name for key, name in zip(used.query.by, group.names, strict=True)}
+        row: dict[str, Any] = named | figures(group.lines)
+        if GroupBy.PROVIDER in used.query.by:
             row["credits"] = next(iter(row["credits"].values()), None)
         rows.append(row)
     return rows

@@ -1,10 +1,8 @@
-"""The one writer.  A doer.
+"""Writer: all changes of the job database.
 
-Every INSERT and UPDATE of batchgen is in this file, ``controls``, ``learned``, ``loading``, ``mending`` and ``swap``.
-
-Every update of a job is a compare-and-set on its id, state, claim and what else tells two forms of it apart: no
-row changed means that the job moved on without us.  (A load reads and writes in one transaction.)  Verbs return when
-what they wrote is durable.
+Every INSERT and UPDATE of batchgen is in this module, ``compare_and_set``, ``controls``, ``history``, ``loading`` and
+``repair``.  Every update of a job is a compare-and-set: if no row changes, the job has changed meanwhile.  (A load
+reads and writes in one transaction.)  Methods return when what they wrote is durable.
 """
 
 from __future__ import annotations
@@ -41,13 +39,13 @@ CHUNK = 5_000  #: jobs loaded in one transaction: bounds the log, and what an in
 
 
 class Writer:
-    """The job table's verbs.  Have its lock (``batchgen.files.lock``) and ``migrate.ensure`` first.
+    """Changes the job database.  The caller holds its lock (``files.lock``) and has called ``migrate.ensure``.
 
-    A *guest* needs no lock and may only ``cancel``: all that a run holds in memory survives that.
+    A *guest* needs no lock and may only ``cancel``, which is safe whatever a run holds in memory.
     """
 
     def __init__(self, path: Path, *, patience: float = 120.0, guest: bool = False) -> None:
-        self._line = Committer(path, patience=patience, guest=guest)
+        self._committer = Committer(path, patience=patience, guest=guest)
 
     def __enter__(self) -> Self:
         return self
@@ -59,16 +57,16 @@ class Writer:
 
     @property
     def commits(self) -> int:
-        """Return how many transactions were committed."""
-        return self._line.commits
+        """Return the number of committed transactions."""
+        return self._committer.commits
 
     def close(self) -> None:
-        """Write what still waits and end; every later call raises StoreError."""
-        self._line.close()
+        """Write what still waits and stop; later calls raise StoreError."""
+        self._committer.close()
 
     async def open_batch(self, name: str, manifest: str, folder: str, now: datetime) -> int:
-        """Return the id of the batch *name*, made or brought up to date."""
-        return await self._line.submit(partial(_open_batch, name=name, manifest=manifest, folder=folder, now=now))
+        """Create or update the batch *name*, and return its id."""
+        return await self._committer.submit(partial(_open_batch, name=name, manifest=manifest, folder=folder, now=now))
 
     async def load(
         self,
@@ -79,40 +77,40 @@ class Writer:
         keep_changed: bool = False,
         revise: Container[str] | None = None,
     ) -> Loaded:
-        """Make the batch's jobs those of *planned*, in that order; say what that changed.
+        """Bring the batch's jobs up to *planned*, in that order; return how many changed.
 
-        New ones are added, changed ones revised (their files superseded; those done are left as they are where
-        *keep_changed* is set), absent ones orphaned.  *revise*: of the changed ones that are not pending, only these
-        keys are revised.  *planned* is gone through in a thread, a chunk ahead.  May be interrupted between chunks:
-        loading again completes it, and nothing is orphaned before the end.
+        New jobs are added, changed ones revised (their files are superseded), and absent ones orphaned.  With
+        *keep_changed*, changed jobs that are done are left as they are.  *revise*: of the changed jobs that are not
+        pending, only these keys are revised.  *planned* is iterated in a thread, one chunk ahead.  If this is
+        interrupted between chunks, loading again completes it; nothing is orphaned before the end.
         """
-        submit, rest, tally = self._line.submit, enumerate(planned), Loaded()
+        submit, rest, total = self._committer.submit, enumerate(planned), Loaded()
         loading = await submit(partial(Loading, batch_id=batch_id, now=now, keep_changed=keep_changed, revise=revise))
         plan = partial(to_thread.run_sync, lambda: list(islice(rest, CHUNK)))
         chunk = await plan()
         while chunk:
-            writing = self._line.post(partial(loading.merge, chunk=chunk))
+            writing = self._committer.post(partial(loading.merge, chunk=chunk))
             chunk = await plan()
-            tally += await writing
+            total += await writing
         absent = await submit(loading.absent)
         for start in range(0, len(absent), CHUNK):
-            tally += await submit(partial(loading.orphan, ids=absent[start : start + CHUNK]))
-        return tally
+            total += await submit(partial(loading.orphan, ids=absent[start : start + CHUNK]))
+        return total
 
     async def begin_run(self, run_id: str, batch_id: int, *, command: str, pid: int, host: str, now: datetime) -> None:
-        """Note that a run began."""
+        """Record that a run started."""
         row = {"id": run_id, "batch_id": batch_id, "started_at": now, "pid": pid, "host": host, "command": command}
-        await self._line.submit(partial(_add_run, row=row))
+        await self._committer.submit(partial(_add_run, row=row))
 
     async def end_run(self, run_id: str, exit_code: int, now: datetime) -> None:
-        """Note how a run ended."""
-        await self._line.submit(partial(_end_run, run_id=run_id, exit_code=exit_code, now=now))
+        """Record how a run ended."""
+        await self._committer.submit(partial(_end_run, run_id=run_id, exit_code=exit_code, now=now))
 
     async def learn(self, states: Mapping[str, Mapping[str, float | bool]], now: datetime) -> None:
-        """Keep what lanes have learned of their providers' limits, by lane."""
-        await self._line.submit(partial(learn, states=states, now=now))
+        """Store the rates that lanes have learned."""
+        await self._committer.submit(partial(learn, states=states, now=now))
 
-    async def claim(  # noqa: PLR0917 - the order of a sentence: this job, by this attempt, for that price
+    async def claim(  # noqa: PLR0917 - a job, its attempt and its price belong together
         self,
         job: Job,
         attempt: Attempt,
@@ -121,15 +119,13 @@ class Writer:
         estimate_credits: int | None,
         now: datetime,
     ) -> Job:
-        """Open *attempt* for *job* and reserve its price (nano-USD, milli-credits); raise StaleJob if it moved on.
+        """Open *attempt* for *job* and reserve its price; raise StaleClaim if the job has changed.
 
-        Shield this from cancellation: a claim whose waiter left is an open attempt that nobody carries out.
+        Shield this from cancellation: a claim whose caller is gone is an open attempt that is never sent.
         """
         after = advance(job, Claimed(at=now))
         if (attempt.job_id, attempt.claim) != (after.id, after.claim):
-            raise StaleClaim(
-                f"attempt {attempt.id} was made for claim {attempt.claim}, not for {after.claim} of {job.key}"
-            )
+            raise StaleClaim(f"attempt {attempt.id} is for claim {attempt.claim}, not for {after.claim} of {job.key}")
         row = {
             "id": attempt.id,
             "job_id": job.id,
@@ -143,43 +139,47 @@ class Writer:
             "estimate_credits": estimate_credits,
             "started_at": now,
         }
-        return await self._line.submit(partial(_claim, before=job, after=after, row=row, now=now))
+        return await self._committer.submit(partial(_claim, before=job, after=after, row=row, now=now))
 
     async def settle(self, settlement: Settlement, now: datetime) -> Job:
-        """Write all that an ended attempt brought, in one transaction, and return the job as it is then.
+        """Write the results of an ended attempt in one transaction, and return the job after it.
 
-        Settling again changes nothing.  A job that moved on raises StaleJob, but only after attempt, files and
-        ledger row are durable: the money was spent.  One that is gone from the table raises NotFound, after attempt
-        and ledger row are durable where the attempt is still there.
+        Settling again changes nothing.  A job that has changed raises StaleClaim, but only after attempt, files and
+        ledger row are durable, because the money was spent.  A deleted job raises NotFound, after attempt and ledger
+        row are durable if the attempt still exists.
         """
-        return await self._line.submit(partial(_settle, settlement=settlement, now=now))
+        return await self._committer.submit(partial(_settle, settlement=settlement, now=now))
 
     async def move(self, job: Job, event: Requeued | Cancelled | Revised) -> Job:
-        """Carry out what a person decided about *job*; raise StaleJob if it moved on, IllegalEvent if it may not."""
+        """Apply a decision of the user; raise StaleClaim if *job* has changed, IllegalEvent if that is impossible."""
         after = advance(job, event)
-        return await self._line.submit(partial(_move, before=job, after=after, now=event.at))
+        return await self._committer.submit(partial(_move, before=job, after=after, now=event.at))
 
     async def drop(self, job: Job, event: Cancelled, *, free: bool) -> Job:
-        """Give a job up; *free*: a person looked its calls in doubt up, and they were not charged."""
+        """Give a job up; *free*: its unknown attempts were looked up, and were not charged."""
         after = advance(job, event)
-        return await self._line.submit(partial(repair.drop, before=job, after=after, free=free, now=event.at))
+        return await self._committer.submit(partial(repair.drop, before=job, after=after, free=free, now=event.at))
 
     async def cancel(self, wanted: Sequence[Job], now: datetime) -> list[Job]:
-        """Cancel jobs together; return those that were still as they were seen, the others are left alone."""
-        return await self._line.submit(partial(repair.cancel, wanted=wanted, now=now))
+        """Cancel jobs together and return those that had not changed; the others are left alone."""
+        return await self._committer.submit(partial(repair.cancel, wanted=wanted, now=now))
 
     async def adopt(self, job: Job, attempt_id: str, file: Artifact, now: datetime) -> Job:
-        """Take in a published file that a person brought; *attempt_id* is the call it belongs to, or a new one."""
-        return await self._line.submit(partial(repair.adopt, before=job, attempt_id=attempt_id, file=file, now=now))
+        """Adopt a published file that the user supplied; *attempt_id* is the attempt it belongs to, or a new id."""
+        return await self._committer.submit(
+            partial(repair.adopt, before=job, attempt_id=attempt_id, file=file, now=now)
+        )
 
-    async def take_in(
+    async def add_recovered(
         self, batch_id: int, traces: Sequence[RecoveredAttempt], now: datetime, *, last: bool
     ) -> tuple[RecoveryCounts, list[RecoveredAttempt]]:
-        """Take in what traces on disk tell and the table does not know; again changes nothing.
+        """Add attempts recovered from disk that the database does not know; repeating this changes nothing.
 
-        Returns what that was, and the files that wait for one before them; *last*: there is none to wait for.
+        Return counts, and the files that wait for an earlier one; *last*: there is no earlier file to wait for.
         """
-        return await self._line.submit(partial(repair.take_in, batch_id=batch_id, traces=traces, last=last, now=now))
+        return await self._committer.submit(
+            partial(repair.add_recovered, batch_id=batch_id, traces=traces, last=last, now=now)
+        )
 
 
 # --- batches and runs ---------------------------------------------------------
@@ -222,7 +222,7 @@ def _settle(connection: Connection, *, settlement: Settlement, now: datetime) ->
     row = connection.execute(_JOB, {"wanted_job": attempt.job_id}).one_or_none()
     opened = connection.execute(_ATTEMPT, {"wanted_attempt": attempt.id}).one_or_none()
     if row is None or opened is None:
-        return _book_alone(connection, opened, settlement, now)
+        return _book_without_job(connection, opened, settlement, now)
     before = to_job(row, attempt.batch)
     if opened.state != "open":
         return before
@@ -240,18 +240,18 @@ def _settle(connection: Connection, *, settlement: Settlement, now: datetime) ->
     return after
 
 
-def _book_alone(
+def _book_without_job(
     connection: Connection, opened: Row[Any] | None, settlement: Settlement, now: datetime
 ) -> BatchgenError:
-    """Book the cost of an attempt that was deleted, or whose job was; return the error that says so."""
-    gone = f"The job table does not know job {settlement.attempt.key} any more: it was deleted while it was sent."
+    """Book the cost of an attempt that was deleted, or whose job was; return the error for its caller."""
+    gone = f"The job database no longer has job {settlement.attempt.key}: it was deleted while it was in flight."
     batch_id = None if opened is None else connection.scalar(_BATCH, {"wanted_run": opened.run_id})
     if opened is None or batch_id is None:
-        return NotFound(f"{gone} What it cost could not be booked")
+        return NotFound(f"{gone} Its cost could not be booked")
     if opened.state == "open":
         connection.execute(_CLOSE, {"known_id": opened.id} | closed_attempt(opened, settlement, now))
         connection.execute(insert(ledger), ledger_row(opened, batch_id, settlement, now))
-    return NotFound(f"{gone} What it cost is in the ledger")
+    return NotFound(f"{gone} Its cost is in the ledger")
 
 
 _BATCH = select(runs.c.batch_id).where(runs.c.id == bindparam("wanted_run"))

@@ -57,8 +57,8 @@ def test_a_file_found_makes_its_job_done_and_books_its_call_once(writer, reader)
     async def story():
         batch_id, job = await one(writer, reader)
         found = trace(file=picture())
-        intake, waiting = await writer.take_in(batch_id, [found], NOW, last=False)
-        again, _ = await writer.take_in(batch_id, [found], NOW, last=True)
+        intake, waiting = await writer.add_recovered(batch_id, [found], NOW, last=False)
+        again, _ = await writer.add_recovered(batch_id, [found], NOW, last=True)
         return batch_id, job, intake, waiting, again
 
     batch_id, job, intake, waiting, again = run(story)
@@ -83,9 +83,9 @@ def test_files_of_one_call_keep_their_order_and_cost_once(writer, reader, path):
     async def story():
         batch_id = await loaded(writer, [plan("cat", wanted=3)])
         many = [trace(file=file, usage=Usage(images=3)) for file in (files[2], files[0], files[1])]
-        first, waiting = await writer.take_in(batch_id, many, NOW, last=False)
+        first, waiting = await writer.add_recovered(batch_id, many, NOW, last=False)
         partly = reader.attempt_states(["t-cat"])
-        second, _ = await writer.take_in(batch_id, waiting, NOW, last=True)
+        second, _ = await writer.add_recovered(batch_id, waiting, NOW, last=True)
         return batch_id, first, waiting, partly, second
 
     batch_id, first, waiting, partly, second = run(story)
@@ -102,7 +102,9 @@ def test_files_of_one_call_keep_their_order_and_cost_once(writer, reader, path):
 def test_file_after_a_missing_one_is_kept_but_not_counted(writer, reader):
     async def story():
         batch_id = await loaded(writer, [plan("cat", wanted=2)])
-        await writer.take_in(batch_id, [trace(file=picture("cat-2.png", 1), usage=Usage(images=2))], NOW, last=True)
+        await writer.add_recovered(
+            batch_id, [trace(file=picture("cat-2.png", 1), usage=Usage(images=2))], NOW, last=True
+        )
         return batch_id
 
     job = reader.job(run(story), "cat")
@@ -117,7 +119,7 @@ def test_cost_of_a_removed_or_changed_job_stays_in_the_ledger(writer, reader, fi
         batch_id = await loaded(writer, [plan("cat")])
         changed = trace(file=picture(), fingerprint="1:another cat")
         gone = trace("gone", file=picture("gone.png"), fingerprint=fingerprint)
-        await writer.take_in(batch_id, [changed, gone], NOW, last=True)
+        await writer.add_recovered(batch_id, [changed, gone], NOW, last=True)
         return batch_id
 
     batch_id = run(story)
@@ -135,7 +137,7 @@ def test_a_slot_of_one_who_stood_in_opens_its_attempt_at_that_one(writer, reader
 
     async def story():
         batch_id = await loaded(writer, [plan("cat", route=Route(others=others) if others else None)])
-        intake, _ = await writer.take_in(batch_id, [live], NOW, last=True)
+        intake, _ = await writer.add_recovered(batch_id, [live], NOW, last=True)
         return batch_id, intake
 
     batch_id, intake = run(story)
@@ -155,9 +157,9 @@ def test_a_slot_opens_its_attempt_again_above_every_claim(writer, reader):
 
     async def story():
         batch_id = await loaded(writer, [plan("cat"), plan("done")])
-        await writer.take_in(batch_id, [trace("done", file=picture("done.png"))], NOW, last=True)
+        await writer.add_recovered(batch_id, [trace("done", file=picture("done.png"))], NOW, last=True)
         late = replace(live, id="late", key="done")
-        intake, _ = await writer.take_in(batch_id, [live, late], NOW, last=True)
+        intake, _ = await writer.add_recovered(batch_id, [live, late], NOW, last=True)
         return batch_id, intake
 
     batch_id, intake = run(story)
@@ -227,7 +229,7 @@ def test_files_are_read_a_page_at_a_time_without_the_superseded(writer, reader):
     async def story():
         batch_id = await loaded(writer, [plan(f"j{number}") for number in range(5)])
         found = [trace(f"j{number}", file=picture(f"j{number}.png")) for number in range(5)]
-        await writer.take_in(batch_id, found, NOW, last=True)
+        await writer.add_recovered(batch_id, found, NOW, last=True)
         await writer.move(reader.job(batch_id, "j3"), Requeued(at=NOW))
         return batch_id
 

@@ -176,8 +176,8 @@ def test_job_deleted_while_sent_is_booked_and_the_run_continues(folder: Site):
     assert (ended.exit_code, ended.status.counts.done, len(stage.posts)) == (0, 3, 4)
     assert [row["usd"] for row in folder.ledger().values()] == [NANO] * 4
     (line,) = told
-    assert line.startswith("The job table does not know job gone any more")
-    assert line.endswith("What it cost is in the ledger")
+    assert line.startswith("The job database no longer has job gone")
+    assert line.endswith("Its cost is in the ledger")
     assert len(folder.kept()) == 1  # its answer, for whoever deleted it
 
 
@@ -186,7 +186,7 @@ def test_where_nothing_is_left_of_it_the_run_goes_on_and_says_so(folder: Site):
     folder.write(["a", "gone", "b", "c"], {"studio": kit.studio(stage)})
     ended, told = carry_out(folder)
     assert (ended.exit_code, ended.status.counts.done, len(stage.posts)) == (0, 3, 4)
-    assert [line.rpartition(". ")[2] for line in told] == ["What it cost could not be booked"]
+    assert [line.rpartition(". ")[2] for line in told] == ["Its cost could not be booked"]
     assert len(folder.kept()) == 1
 
 

@@ -207,5 +207,5 @@ def test_a_foreign_database_and_triggers_are_refused(path: Path) -> None:
 
 def test_a_place_where_nothing_can_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be made"):
+    with pytest.raises(StoreError, match="cannot be created"):
         migrate.ensure(tmp_path / "file" / "batchgen.db")

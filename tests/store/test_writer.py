@@ -441,7 +441,7 @@ async def test_a_dead_writer_fails_every_waiting_and_later_call(writer: Writer) 
     def die(connection: object) -> None:
         raise SystemExit
 
-    calls = [writer.open_batch("a", "", "", NOW), writer._line.submit(die), writer.open_batch("c", "", "", NOW)]
+    calls = [writer.open_batch("a", "", "", NOW), writer._committer.submit(die), writer.open_batch("c", "", "", NOW)]
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(result, StoreError) for result in results)
     with pytest.raises(StoreError):
@@ -450,7 +450,7 @@ async def test_a_dead_writer_fails_every_waiting_and_later_call(writer: Writer) 
 
 async def test_a_full_disk_stops_everything(writer: Writer, reader: Reader) -> None:
     batch_id = await loaded(writer, [plan("a")])
-    await writer._line.submit(_fill)
+    await writer._committer.submit(_fill)
     with pytest.raises(StoreError, match="disk is full"):
         await writer.load(batch_id, [plan(f"j{number}" * 50) for number in range(5_000)], NOW)
     with pytest.raises(StoreError, match="disk is full"):
@@ -467,7 +467,7 @@ def _fill(connection: object) -> None:
 def test_a_foreign_or_damaged_file_is_refused_untouched(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "batchgen.db"
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="To go on"):
+    with pytest.raises(StoreError, match="To continue"):
         migrate.ensure(path)
     assert path.read_bytes() == content
 

@@ -113,13 +113,13 @@ async def _write(
     total, waiting = RecoveryCounts(), list[RecoveredAttempt]()
     rest = iter(attempts)
     while chunk := list(islice(rest, _TOGETHER)):
-        counts, wait = await writer.take_in(batch_id, chunk, now, last=False)
+        counts, wait = await writer.add_recovered(batch_id, chunk, now, last=False)
         total, waiting = total + counts, waiting + wait
     # Files whose predecessor was found later come next, and calls in flight last, when all else is known.
     waiting.sort(key=lambda attempt: (attempt.key, attempt.file.ordinal if attempt.file else 0))
     for group, last in ((waiting, True), (slots, True)):
         for start in range(0, len(group), _TOGETHER):
-            counts, _ = await writer.take_in(batch_id, group[start : start + _TOGETHER], now, last=last)
+            counts, _ = await writer.add_recovered(batch_id, group[start : start + _TOGETHER], now, last=last)
             total += counts
     scan.set_aside_slots(slots)
     return RecoveryReport(intake=total, settled=len(strays))

@@ -23,12 +23,12 @@ def usage_lines(report: UsageReport) -> Iterator[str]:
     from ...store.usage_groups import usage_rows
 
     used = report.used
-    keys = [key.value for key in used.asked.by]
+    keys = [key.value for key in used.query.by]
     rows = [_row(keys, share, row) for share, row in zip(used.groups, usage_rows(used), strict=True)]
     yield from table(rows, [*keys, *_HEADS], right=range(len(keys), len(keys) + 6))
     if used.overlaps:
         yield "(a job counts under each of its tags, so the rows add up to more than the totals below)"
-    since, until = used.asked.period.since, used.asked.period.until
+    since, until = used.query.period.since, used.query.period.until
     if since is not None or until is not None:
         bounds = [f"from {local_minute(since)}" if since else "", f"until {local_minute(until)}" if until else ""]
         yield f"booked    {' '.join(bounds).strip()}"
@@ -56,7 +56,7 @@ def csv_lines(report: UsageReport) -> Iterator[str]:
     """Yield the rows as CSV; an unknown value, and the tag of a job without one, is an empty cell."""
     from ...store.usage_groups import usage_rows
 
-    keys = [key.value for key in report.used.asked.by]
+    keys = [key.value for key in report.used.query.by]
     sources = [f"usd_{source}" for source in _SOURCES]
     yield csv_line([*keys, *_COUNTED, "credits", "usd", *sources, "at_risk_usd", "unpriced"])
     for row in usage_rows(report.used):
