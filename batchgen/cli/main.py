@@ -57,7 +57,7 @@ COMMANDS = {
     "clean": Entry("clean", "clean", "recovery", "Show or remove files that are no longer needed."),
     "schedule": Entry("schedule", "schedule", "cron", "Print a cron line, or a systemd or launchd unit."),
     "schema": Entry("init", "schema", "manifest", "Print the JSON Schema of manifests, for editors."),
-    "completion": Entry("completion", "completion", "", "Print the completion script for bash, zsh or fish."),
+    "completion": Entry("help", "completion", "", "Print the completion script for bash, zsh or fish."),
     "help": Entry("help", "help_", "", "Show a help page, or the help of a command."),
     "sandbox": Entry("sandbox", "sandbox", "sandbox", "Serve simulated providers on this machine."),
     "demo": Entry("sandbox", "demo", "sandbox", "Run the demonstration batch on simulated providers."),

@@ -40,12 +40,13 @@ class Session:
     as_json: bool
     quiet: bool
     verbose: int
+    sandbox: bool = False  #: --sandbox of the command itself
 
-    def project(self, *, sandbox: bool = False) -> Project:
+    def project(self) -> Project:
         """Return where the project keeps its state."""
         from ..app.project import Project
 
-        return Project.of(self.folder, self.db, sandbox=sandbox)
+        return Project.of(self.folder, self.db, sandbox=self.sandbox)
 
     def file(self, path: Path) -> Path:
         """Return *path* as seen from the working folder."""
@@ -88,13 +89,10 @@ shared = options(
         is_eager=True,
         help="Working folder.",
     ),
-    _everywhere(
-        "--db", type=FILE, metavar="FILE", is_eager=True, help="Job database. Default: .batchgen/batchgen.db in DIR."
-    ),
+    _everywhere("--db", type=FILE, is_eager=True, help="Job database. Default: .batchgen/batchgen.db in DIR."),
     _everywhere(
         "--config",
         type=EXISTING_FILE,
-        metavar="FILE",
         expose_value=False,
         is_eager=True,
         callback=environment.use_config,
@@ -104,7 +102,6 @@ shared = options(
         "--env-file",
         type=EXISTING_FILE,
         multiple=True,
-        metavar="FILE",
         expose_value=False,
         is_eager=True,
         callback=environment.use_files,
@@ -146,7 +143,7 @@ def command(name: str, *examples: str) -> Callable[[Function], click.Command]:
         @shared
         @click.pass_context
         def call(ctx: click.Context, /, **values: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
-            session = Session(**merge_shared(values, ctx.obj or {}))
+            session = Session(**merge_shared(values, ctx.obj or {}), sandbox=values.pop("sandbox", False))
             environment.load(session.folder, ())
             environment.warn_of_ignored(session.folder)
             if name not in _UNCHECKED:
@@ -210,17 +207,12 @@ selecting = options(
         help="Jobs in this state.",
     ),
     _selecting(
-        "--cause",
-        "causes",
-        multiple=True,
-        metavar="CAUSE",
-        type=CAUSE,
-        help="Jobs that failed for this cause (batchgen help causes).",
+        "--cause", "causes", multiple=True, type=CAUSE, help="Jobs that failed for this cause (batchgen help causes)."
     ),
     _selecting("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N matching jobs."),
     _selecting("--sample", type=click.IntRange(min=1), metavar="N", help="Only N matching jobs, at random."),
     _selecting("--seed", type=int, default=0, metavar="K", help="Seed of --sample; another K draws other jobs."),
-    _selecting("--shard", type=SHARD, metavar="I/N", help="Part I of N; the same parts on every machine."),
+    _selecting("--shard", type=SHARD, help="Part I of N; the same parts on every machine."),
 )
 
 _SELECTION = ("ids", "tags", "providers", "models", "kinds", "states", "causes", "shard", "sample", "seed", "limit")

@@ -22,18 +22,9 @@ EVERYWHERE = ("db", "config", "env_file", "json", "quiet", "verbose", "debug")
 #: Commands that run a batch, and their options that have a short variable too: BATCHGEN_BUDGET for BATCHGEN_RUN_BUDGET.
 RUNS = ("run", "resume", "retry")
 SHORT = (
-    "budget",
-    "yes",
-    "no_input",
-    "concurrency",
-    "out",
-    "progress",
-    "wait_lock",
-    "stop_at",
-    "max_time",
-    "max_failures",
-    "fail_on",
-)
+    "budget", "yes", "no_input", "concurrency", "out", "progress", "wait_lock", "stop_at", "max_time", "max_failures",
+    "fail_on"
+)  # fmt: skip
 #: Options that select jobs.
 SELECTION = ("id", "tag", "provider", "model", "kind", "status", "cause", "limit", "sample", "seed", "shard")
 
@@ -80,6 +71,11 @@ class Parsed(click.ParamType[Any]):
         self.name = name
         self.parse = parse
         self._choices = choices
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return the name as it is: click would put it in capitals."""
+        del param, ctx
+        return self.name
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
         """Return the value of a text; a value stays itself."""
@@ -130,7 +126,7 @@ def duration(units: str, examples: str, default_unit: str = "") -> Parsed:
             pass  # more than a timedelta can hold
         raise ValueError(f"expected a duration such as {examples}")
 
-    return Parsed("duration", parse)
+    return Parsed(examples.partition(",")[0], parse)
 
 
 class FailureLimit(NamedTuple):
@@ -222,14 +218,14 @@ def parse_moment(text: str, now: datetime, *, end: bool = False) -> datetime:
     )
 
 
-USD = Parsed("usd", _usd)
-TIME_OF_DAY = Parsed("time", _time_of_day)
-MAX_TIME = duration("smh", "90s, 30m or 6h", default_unit="s")
-AGE = duration("hdw", "12h, 30d or 8w")
-FAILURE_LIMIT = Parsed("failures", _failure_limit)
-RATE = Parsed("rate", _rate)
-SHARD = Parsed("shard", _shard)
-CAUSE = Parsed("cause", _cause, _causes)
-NOTIFY_URL = Parsed("url", _notify_url)
-SINCE = Parsed("moment", lambda text: parse_moment(text, datetime.now().astimezone()))
-UNTIL = Parsed("moment", lambda text: parse_moment(text, datetime.now().astimezone(), end=True))
+USD = Parsed("USD", _usd)
+TIME_OF_DAY = Parsed("HH:MM", _time_of_day)
+MAX_TIME = duration("smh", "6h, 30m or 90s", default_unit="s")
+AGE = duration("hdw", "30d, 12h or 8w")
+FAILURE_LIMIT = Parsed("N|P%", _failure_limit)
+RATE = Parsed("PROVIDER=60/m", _rate)
+SHARD = Parsed("I/N", _shard)
+CAUSE = Parsed("CAUSE", _cause, _causes)
+NOTIFY_URL = Parsed("URL", _notify_url)
+SINCE = Parsed("WHEN", lambda text: parse_moment(text, datetime.now().astimezone()))
+UNTIL = Parsed("WHEN", lambda text: parse_moment(text, datetime.now().astimezone(), end=True))

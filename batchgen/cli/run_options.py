@@ -1,31 +1,52 @@
-"""The options of a run, and the values that they set."""
+"""The options of a run, the values that they set, and the observers that they ask for."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import AlreadyRunning, BatchgenError
 from ..money import show_usd
-from .observers import following
-from .options import FOLDER, Session, as_options, keep_changed, option, options
-from .options import sandbox as sandbox_option
-from .params import FAILURE_LIMIT, MAX_TIME, RATE, TIME_OF_DAY, USD, FailureLimit
+from . import output
+from .options import FILE, FOLDER, Session, as_options, keep_changed, option, options, sandbox
+from .params import FAILURE_LIMIT, MAX_TIME, NOTIFY_URL, RATE, TIME_OF_DAY, USD, FailureLimit
 
 if TYPE_CHECKING:
+    from ..app.monitoring.metrics import MetricsFile
+    from ..app.monitoring.notify import Notifier
+    from ..app.project import Project
     from ..app.run import RunOptions
+    from ..app.run_result import RunResult
     from ..app.shutdown import StopConditions
-    from ..manifest.overrides import Overlay
+    from ..app.wiring import Follow
+    from ..files.log import LogOptions
+    from ..manifest.batch import Overlay
     from ..planning.selection import Selection
 
+following = options(
+    option("--on-finish", metavar="CMD", help="Command to run at the end, with the summary on stdin."),
+    option(
+        "--notify",
+        multiple=True,
+        type=NOTIFY_URL,
+        help="Send a notice to URL at the end, when a budget is reached, and when nothing arrives any more.",
+    ),
+    option("--metrics-file", type=FILE, help="File of Prometheus metrics, updated during the run."),
+    option("--log-file", type=FILE, help="Log file. Default: .batchgen/logs/batchgen.jsonl."),
+    option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Log format."),
+)
+
 run_options = options(
-    sandbox_option,
+    sandbox,
     option("-y", "--yes", is_flag=True, help="Spend without asking."),
-    option("--budget", type=USD, metavar="USD", help="Most that this run may spend; this confirms spending."),
+    option("--budget", type=USD, help="Most that this run may spend; this confirms spending."),
     option("--allow-unpriced", is_flag=True, help="Allow requests without a known price under a budget."),
     option("--no-input", is_flag=True, help="Never ask, not even on a terminal."),
     option("-n", "--dry-run", is_flag=True, help="Only show the plan."),
@@ -36,7 +57,6 @@ run_options = options(
         "rates",
         multiple=True,
         type=RATE,
-        metavar="PROVIDER=60/m",
         help="Request rate in this run: per minute (/m), second (/s) or day (/d).",
     ),
     option(
@@ -46,14 +66,9 @@ run_options = options(
         help="Most paid attempts per job, earlier runs included.",
     ),
     option("--out", type=FOLDER, metavar="DIR", help="Output folder of this run."),
-    option("--stop-at", type=TIME_OF_DAY, metavar="HH:MM", help="Start nothing new after this time of day."),
-    option(
-        "--max-time",
-        type=MAX_TIME,
-        metavar="6h",
-        help="Start nothing new after this time: 90s, 30m, 6h.",
-    ),
-    option("--max-failures", type=FAILURE_LIMIT, metavar="N|P%", help="Stop when more jobs than this have failed."),
+    option("--stop-at", type=TIME_OF_DAY, help="Start nothing new after this time of day."),
+    option("--max-time", type=MAX_TIME, help="Start nothing new after this time: 90s, 30m, 6h."),
+    option("--max-failures", type=FAILURE_LIMIT, help="Stop when more jobs than this have failed."),
     option(
         "--fail-on",
         type=click.Choice(["any", "all", "never"]),
@@ -78,13 +93,13 @@ def sandbox_defaults(latency: str) -> dict[str, Any]:
     """Return the options of a run on the sandbox that was not typed: everything else is unset."""
     unset = dict.fromkeys(("budget", "concurrency", "max_attempts", "out", "stop_at", "max_time", "max_failures"))
     off = dict.fromkeys(("allow_unpriced", "keep_changed", "no_input", "dry_run"), False)
-    values = {"sandbox": True, "yes": True, "wait_lock": 0.0, "rates": (), "fail_on": "any"}
+    values = {"yes": True, "wait_lock": 0.0, "rates": (), "fail_on": "any"}
     return unset | off | values | {"progress": "auto", "latency": latency}
 
 
 def overlay_of(session: Session, values: Mapping[str, Any]) -> Overlay:
     """Return what the options of a run override in the manifest."""
-    from ..manifest.overrides import Overlay
+    from ..manifest.batch import Overlay
 
     rates: dict[str, dict[str, float]] = {}
     for rate in values["rates"]:
@@ -146,3 +161,77 @@ def stop_conditions(
     return StopConditions(
         stop_at=moment, max_time=max_time, max_failures=failures.jobs, max_failures_percent=failures.percent
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observers:
+    """All observers of one run besides the display."""
+
+    session: Session
+    batch: str
+    log: LogOptions
+    notifier: Notifier
+    metrics: MetricsFile | None
+
+    @classmethod
+    def of(cls, session: Session, project: Project, batch: str, values: Mapping[str, Any]) -> Observers:
+        """Return the observers that the options of a run ask for; raise UsageError."""
+        from ..app.monitoring.metrics import MetricsFile
+        from ..app.monitoring.notify import Notifier
+        from ..files.log import LogOptions
+
+        log_file, metrics_file = values.get("log_file"), values.get("metrics_file")
+        return cls(
+            session=session,
+            batch=batch,
+            log=LogOptions(
+                file=session.file(log_file) if log_file else project.state / "logs" / "batchgen.jsonl",
+                as_text=values.get("log_format") == "text",
+                verbose=session.verbose,
+                show=output.say,
+            ),
+            notifier=Notifier.of(output.say, values.get("notify") or (), values.get("on_finish")),
+            metrics=MetricsFile(file=session.file(metrics_file), show_message=output.say) if metrics_file else None,
+        )
+
+    def follow(self, display: Follow) -> Follow:
+        """Combine *display* and the observers into one follower of a run."""
+        from ..app.monitoring.events import combine, log_events
+
+        metrics = [self.metrics.follow] if self.metrics else []
+        return combine(display, log_events, self.notifier.follow, *metrics)
+
+    def say(self, text: str) -> None:
+        """Print what happens on its own; with -q it is only logged."""
+        if not self.session.quiet:
+            output.say(text)
+
+    def on_silence(self, text: str) -> None:
+        """Report that no answer arrives any more."""
+        output.say(text)
+        self.notifier.stalled(text)
+
+    @contextmanager
+    def attending(self) -> Iterator[None]:
+        """Keep the log while inside, and report the error that ends it."""
+        from ..files import log as logs
+
+        with logs.logging_to(self.log, batch=self.batch):
+            try:
+                yield
+            except BatchgenError as error:
+                logs.event("exit_error", logs.ERROR, exit_code=error.exit_code, message=str(error))
+                if not isinstance(error, AlreadyRunning):  # the run before is still in progress: no news
+                    self.notifier.failed(self.batch, error)
+                raise
+            except Exception as error:
+                # main logs the traceback
+                logs.event("exit_error", logs.ERROR, exit_code=1, message=f"{type(error).__name__}: {error}")
+                self.notifier.failed(self.batch, BatchgenError(f"unexpected error: {type(error).__name__}"))
+                raise
+
+    def report_end(self, result: RunResult) -> None:
+        """Report the result of the run."""
+        if self.metrics is not None:
+            self.metrics.finished(result)
+        self.notifier.finished(result.as_json())

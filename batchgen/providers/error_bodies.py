@@ -15,7 +15,7 @@ from html import unescape
 from typing import Any
 
 from .. import redaction
-from .jsonbody import Json
+from .jsonbody import Json, objects
 from .request_echo import without_echoes
 
 #: Longest message kept (characters), and the longest text that is searched for evidence.
@@ -125,13 +125,11 @@ def _read_page(body: bytes) -> ErrorBody:
 
 def _errors(document: Json, deep: bool = True) -> Iterator[Json]:
     """Yield every error object of a document; *deep* also looks into a gateway's envelope."""
-    if isinstance(document, list):
-        for part in document[:10]:
-            yield from _errors(part, deep) if isinstance(part, Mapping) else ()
-        return
+    for part in objects(document, 10):
+        yield from _errors(part, deep)
     if not isinstance(document, Mapping):
         return
-    for holder in (document, *_choices(document)):
+    for holder in (document, *objects(document.get("choices"))):
         yield from _nonempty(holder.get("error"))
         yield from _nonempty(holder.get("errors"))
     if _is_error(document):
@@ -177,11 +175,6 @@ def _is_failure(message: Json) -> bool:
     return bool(message) and str(message).strip().lower() not in _GOOD
 
 
-def _choices(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    choices = document.get("choices")
-    return [choice for choice in choices if isinstance(choice, Mapping)] if isinstance(choices, list) else []
-
-
 def _codes(envelope: Json) -> Iterator[str]:
     if isinstance(envelope, str) and _CODE.fullmatch(envelope):
         yield envelope
@@ -194,9 +187,8 @@ def _codes(envelope: Json) -> Iterator[str]:
     for key in ("metadata", "availability", "error"):
         yield from _codes(envelope.get(key))
     details = envelope.get("details")
-    if isinstance(details, list):
-        for part in details[:10]:
-            yield from _codes(part)
+    for part in details[:10] if isinstance(details, list) else ():
+        yield from _codes(part)
 
 
 def _code_to_show(codes: list[str]) -> str | None:
@@ -265,7 +257,7 @@ def _stops(document: Json) -> tuple[frozenset[str], str | None]:
         return frozenset(), None
     reasons: set[str] = set()
     refusal = None
-    for choice in _choices(document):
+    for choice in objects(document.get("choices")):
         reasons |= {str(choice[key]).lower() for key in ("finish_reason", "native_finish_reason") if choice.get(key)}
         message = choice.get("message")
         text = message.get("refusal") if isinstance(message, Mapping) else None
@@ -287,8 +279,7 @@ def _stops(document: Json) -> tuple[frozenset[str], str | None]:
 def _items(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the items of the lists in which images come."""
     for key in ("data", "images", "artifacts", "candidates", "predictions", "output"):
-        value = document.get(key)
-        yield from (item for item in value[:50] if isinstance(item, Mapping)) if isinstance(value, list) else ()
+        yield from objects(document.get(key), 50)
 
 
 def _is_filtered(results: Json) -> bool:

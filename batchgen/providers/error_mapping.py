@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 from ..fault import FIREWALL, Cause, Charged, Fault, Scope
 from ..task import Task
 from .base import Reply
 from .error_bodies import ErrorBody, clean, read_error
-from .jsonbody import Json, Unreadable, read
+from .jsonbody import Json, read_or_none
 from .profile import Profile
 from .ratelimit_messages import limit_of_refusal
 from .request_echo import RequestEcho
@@ -117,9 +116,7 @@ def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task |
 
     Text that only repeats *task* is not evidence.
     """
-    if document is None:
-        with suppress(Unreadable):
-            document = read(reply.body)
+    document = read_or_none(reply.body) if document is None else document
     error = read_error(document, reply.body)
     status = error.status if 200 <= reply.status < 300 and error.status else reply.status
     headers = {**error.headers, **reply.headers}

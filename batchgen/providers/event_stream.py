@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from .base64_images import holds_image, is_data_url
-from .jsonbody import Json, Unreadable, read
+from .jsonbody import Json, Unreadable, objects, read
 
 _FIELD = re.compile(rb"\s*(?:event|id|retry|data):(?!image/)|\s*:[^\n]*\n")
 #: A line, or the blank lines that end an event; the line break after a line is neither.
@@ -73,10 +73,7 @@ def _document(data: bytes) -> Json:
 
 
 def _deltas(event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    choices = event.get("choices")
-    for choice in choices if isinstance(choices, list) else []:
-        if isinstance(choice, Mapping) and isinstance(choice.get("delta"), Mapping):
-            yield choice["delta"]
+    yield from (choice["delta"] for choice in objects(event.get("choices")) if isinstance(choice.get("delta"), Mapping))
 
 
 def _completion(chunks: list[Mapping[str, Any]], events: list[Json]) -> Json:
@@ -87,9 +84,8 @@ def _completion(chunks: list[Mapping[str, Any]], events: list[Json]) -> Json:
         for delta in _deltas(chunk):
             for key, value in delta.items():
                 fields.setdefault(key, []).append(value)
-        for choice in chunk["choices"]:
-            if isinstance(choice, Mapping):
-                reasons |= {key: choice[key] for key in ("finish_reason", "native_finish_reason") if choice.get(key)}
+        for choice in objects(chunk["choices"]):
+            reasons |= {key: choice[key] for key in ("finish_reason", "native_finish_reason") if choice.get(key)}
     message = {key: _join(values) for key, values in fields.items()}
     final = {key: value for key in ("usage", "error") if (value := last_value(events, key))}
     return {"choices": [{"message": message, **reasons}], **final}

@@ -8,30 +8,22 @@ from __future__ import annotations
 from typing import Any
 
 from ..task import Task
-from .base import Call, Conversation, Request
+from .base import Call, Request
 from .openai_images import attempt_headers, json_image
-from .responses import declined, read_answer
+from .profile import Rules
+from .responses import SingleCallDialect
 from .validation import wire_fields
 
 #: Names of task fields in ``image_config``.
 _CONFIG = {"size": "aspect_ratio", "resolution": "image_size"}
 
 
-class GeminiChat:
+class GeminiChat(SingleCallDialect):
     """POST chat/completions with image modality."""
 
-    def converse(self, request: Request) -> Conversation:
-        """Make one attempt: one paid call, and a download for each image that came as a URL."""
-        call = self.call(request)
-        reply = yield call
-        return (yield from read_answer(reply, request, call.url))
-
-    def call(self, request: Request) -> Call:
+    def call(self, request: Request, rules: Rules) -> Call:
         """Return the paid call."""
         task, profile = request.task, request.profile
-        rules = request.model.rules(task.kind)
-        if rules is None:
-            raise declined(f"{profile.name} cannot {task.kind} with {task.model}")
         fields = wire_fields(task, request.model, rules)
         config = {name: fields.pop(key) for key, name in _CONFIG.items() if key in fields and key not in task.extra}
         body = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
 from math import isfinite
@@ -60,6 +61,18 @@ def read(body: bytes) -> Json:
         with suppress(Unreadable):  # JSON within a JSON string
             return _read(document.encode("utf-8", "replace"))
     return document
+
+
+def read_or_none(body: bytes) -> Json:
+    """Return the document in *body*, or None."""
+    with suppress(Unreadable):
+        return read(body)
+    return None
+
+
+def objects(value: Json, most: int | None = None) -> list[Mapping[str, Json]]:
+    """Return the objects among the first *most* items of a list; none if *value* is not a list."""
+    return [item for item in value[:most] if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 def _read(body: bytes) -> Json:

@@ -9,30 +9,21 @@ from __future__ import annotations
 import json
 
 from ..task import Kind, Source
-from .base import Call, Conversation, DataUrl, FilePart, Request
+from .base import Call, DataUrl, FilePart, Request
 from .jsonbody import Json
 from .profile import Rules
-from .responses import declined, read_answer
+from .responses import SingleCallDialect
 from .validation import wire_fields
 
 _ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
 
-class OpenAIImages:
+class OpenAIImages(SingleCallDialect):
     """POST images/generations and images/edits."""
 
-    def converse(self, request: Request) -> Conversation:
-        """Make one attempt: one paid call, and a download for each image that came as a URL."""
-        call = self.call(request)
-        reply = yield call
-        return (yield from read_answer(reply, request, call.url))
-
-    def call(self, request: Request) -> Call:
+    def call(self, request: Request, rules: Rules) -> Call:
         """Return the paid call."""
         task, profile = request.task, request.profile
-        rules = request.model.rules(task.kind)
-        if rules is None:
-            raise declined(f"{profile.name} cannot {task.kind} with {task.model}")
         url, headers = profile.url(rules.path), attempt_headers(request)
         body = {**wire_fields(task, request.model, rules), "prompt": task.prompt}
         if task.kind is Kind.GENERATE:

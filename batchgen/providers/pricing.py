@@ -59,14 +59,14 @@ def charge(usage: Usage, task: Task, model: Model) -> Charge:
     images = usage.images or task.n
     used = usage.credits
     if used is None:
-        used = _scaled(_tier(tariff.credits_per_image, task), MILLI * images)
+        used = _scaled(_price(tariff.credits_per_image, task), MILLI * images)
     if usage.usd is not None:
         return Charge(usd=usage.usd, credits=used, basis=Basis.REPORTED)
     priced = _credits_usd(used, tariff)
     if priced is None:
         priced = _tokens_usd(usage, tariff.usd_per_million_tokens)
     if priced is None:
-        priced = _scaled(_tier(tariff.usd_per_image, task), NANO * images)
+        priced = _scaled(_price(tariff.usd_per_image, task), NANO * images)
     if priced is not None:
         return Charge(usd=priced, credits=used, basis=Basis.PRICED)
     guess = estimate(task, model).expected
@@ -114,12 +114,12 @@ def is_stale(day: str | None, today: date) -> bool:
 def _guess(task: Task, model: Model, level: int) -> Charge:
     """Return one figure of an estimate; *level* is 0 for low, 1 for expected, 2 for high."""
     tariff = model.tariff
-    used = _scaled(_at_level(tariff.credits_per_image, task, level), MILLI * task.n)
+    used = _scaled(_price(tariff.credits_per_image, task, level), MILLI * task.n)
     usd = _credits_usd(used, tariff)
     if usd is None:
         usd = _expected_tokens_usd(task, tariff, level)
     if usd is None:
-        usd = _scaled(_at_level(tariff.usd_per_image, task, level), NANO * task.n)
+        usd = _scaled(_price(tariff.usd_per_image, task, level), NANO * task.n)
     if used is None and usd is not None and tariff.usd_per_credit:
         used = _rounded(Decimal(usd) / NANO / tariff.usd_per_credit * MILLI)
     return Charge(usd=usd, credits=used, basis=Basis.UNKNOWN if usd is None else Basis.ESTIMATED)
@@ -206,14 +206,8 @@ def _quality(task: Task, level: int) -> str:
     return ("low", _QUALITY, "high")[level] if quality == "auto" else quality
 
 
-def _tier(price: Decimal | Mapping[str, Decimal] | None, task: Task) -> Decimal | None:
+def _price(price: Decimal | Mapping[str, Decimal] | None, task: Task, level: int = 1) -> Decimal | None:
     """Return the price of the requested tier; without a quality the provider uses medium."""
-    if price is None or isinstance(price, Decimal):
-        return price
-    return _lookup(price, task, _quality(task, 1))
-
-
-def _at_level(price: Decimal | Mapping[str, Decimal] | None, task: Task, level: int) -> Decimal | None:
     if price is None or isinstance(price, Decimal):
         return price
     amount = _lookup(price, task, _quality(task, level))

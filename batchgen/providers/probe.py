@@ -16,7 +16,7 @@ from .account import Balance, Catalogue, Limit, read_balance, read_catalogue, re
 from .base import Call, Reply
 from .error_bodies import clean, has_error, read_error
 from .error_mapping import fault_of
-from .jsonbody import Json, Unreadable, read
+from .jsonbody import Json, read_or_none
 from .profile import BalanceCheck, Profile, join
 
 Value = TypeVar("Value")
@@ -124,10 +124,7 @@ def _check_address(profile: Profile, secret: str) -> Probe[AccountReport]:
 def _judge(reply: Reply, profile: Profile, secret: str) -> Answer:
     """Return what the reply to a question proves about the key."""
     limits = read_limits(reply.headers)
-    try:
-        document = _without_secret(secret, read(reply.body))
-    except Unreadable:
-        document = None
+    document = _without_secret(secret, read_or_none(reply.body))
     if 200 <= reply.status < 300:
         if document is None:
             page = clean(read_error(None, reply.body).message, 120) or "nothing"

@@ -18,7 +18,8 @@ from .base import Call, Conversation, Generation, Reply, Request
 from .base64_images import decode, holds_image, is_image
 from .error_bodies import clean, has_error, warnings_in
 from .error_mapping import empty_fault, fault_of, spoiled_fault
-from .jsonbody import Json, Unreadable, read
+from .jsonbody import Json, Unreadable, read, read_or_none
+from .profile import Rules
 from .result_images import FoundImage, SentSources, has_empty_container, pictures_in, safe_text, texts_in
 from .text_links import pictures_in_text
 from .usage import read_usage
@@ -49,7 +50,7 @@ def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
     """
     profile, task = request.profile, request.task
     if not 200 <= reply.status < 300:
-        document = _read_error_document(reply.body)
+        document = read_or_none(reply.body)
         raise ProviderError(fault_of(reply, profile, document, task), read_usage(document, reply.headers))
     answer = _open(reply, task)
     collector = _Collector(request, url)
@@ -135,13 +136,6 @@ def _answer_of_text(body: bytes, sent: SentSources, why: str, *, broken: bool) -
     if broken:
         images = [image for image in images if not text.rstrip().endswith(image.base64 or image.url or "")]
     return _Answer(images=images, text=safe_text(rest) if images else None, unreadable=why)
-
-
-def _read_error_document(body: bytes) -> Json:
-    try:
-        return read(body)
-    except Unreadable:
-        return None
 
 
 # --- the bytes of the images ---------------------------------------------------
@@ -279,6 +273,19 @@ def _pending_status(document: Json) -> str | None:
     return None
 
 
-def declined(message: str, usage: Usage | None = None) -> ProviderError:
-    """Return the error of a task that reached a dialect which does not support it: a bug, and nothing was sent."""
-    return ProviderError(Fault(cause=Cause.INVALID, message=message, charged=Charged.NO), usage)
+class SingleCallDialect:
+    """Base of dialects with one paid call, and a download for each image that comes as a URL."""
+
+    def converse(self, request: Request) -> Conversation:
+        """Make one attempt; raise ProviderError."""
+        rules = request.model.rules(request.task.kind)
+        call = self.call(request, rules) if rules else None
+        if call is None:  # a bug, since validation rejects such tasks
+            message = f"{request.profile.name} cannot {request.task.kind} with {request.task.model}"
+            raise ProviderError(Fault(cause=Cause.INVALID, message=message))
+        reply = yield call
+        return (yield from read_answer(reply, request, call.url))
+
+    def call(self, request: Request, rules: Rules) -> Call | None:
+        """Return the paid call; None if the dialect does not support the task."""
+        raise NotImplementedError

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
@@ -18,7 +17,7 @@ from urllib.parse import unquote
 from .. import redaction
 from ..task import Source, Task
 from .base64_images import decode, holds_image, is_data_url
-from .jsonbody import Json, Unreadable, read
+from .jsonbody import Json, read_or_none
 from .request_echo import strings
 
 # fmt: off
@@ -211,10 +210,9 @@ def _search_text(value: Json, key: str, depth: int, sent: SentSources) -> Iterat
             if not sent.is_echo(image):
                 yield image
         elif text.lstrip()[:1] in ("{", "["):
-            with suppress(Unreadable):
-                document = read(text.encode("utf-8", "replace"))
-                if isinstance(document, Mapping | list):
-                    yield from _search(document, "", depth + 1, sent)
+            document = read_or_none(text.encode("utf-8", "replace"))
+            if isinstance(document, Mapping | list):
+                yield from _search(document, "", depth + 1, sent)
 
 
 def _search_envelope(value: Json, depth: int, sent: SentSources) -> Iterator[FoundImage]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from html import unescape
 
 from .base64_images import holds_image, images_in
-from .jsonbody import Unreadable, read
+from .jsonbody import read_or_none
 from .result_images import FoundImage, SentSources, pictures_in
 
 #: Longest text that is searched for links (characters, without base64), and how many links are followed.
@@ -70,7 +70,4 @@ def _images_in_json(text: str, sent: SentSources) -> list[FoundImage]:
     document = _FENCE.sub("", text[:20]) + text[20:]
     if document[:1] not in ("{", "["):
         return []
-    try:
-        return pictures_in(read(document.encode("utf-8", "replace")), sent)
-    except Unreadable:
-        return []
+    return pictures_in(read_or_none(document.encode("utf-8", "replace")), sent)

@@ -1,7 +1,7 @@
-"""batchgen as its users run it: a process, a folder, an exit code.  And the witness: the sandbox's charge log.
+"""Kit for running batchgen as its users do, and for reading the independent witness: the sandbox's charge log.
 
-Nothing of batchgen is imported but what belongs to the witness.  The job table is read with sqlite3.  The processes are
-forked (see ``tests/zygote.py``) but where a project's ``program`` is FRESH.
+Of batchgen only the witness is imported, and the job database is read with sqlite3. Processes are forked (see
+``tests/forkserver.py``) unless a project's ``program`` is FRESH.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import yaml
 from PIL import Image
 
 from batchgen.sandbox.log import read_log
+from tests.forkserver import FORKED, Popen
 from tests.timing import patience
-from tests.zygote import FORKED, Popen
 
 ROOT = Path(__file__).parents[2]
 PROVIDERS = ("aigate", "gptimageapi", "aimlapi", "gateway", "openai", "openrouter")
@@ -122,7 +122,7 @@ class Workspace:
     started: list[Popen] = field(default_factory=list)
 
     def environment(self) -> dict[str, str]:
-        """Return an environment with the project's keys, and none that the developer happens to have."""
+        """Return an environment with the project's keys and without the developer's own."""
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -150,7 +150,7 @@ class Workspace:
         return Done(code=process.returncode, out=out.decode(), err=err.decode(), seconds=time.monotonic() - began)
 
     def start(self, *arguments: object, stdout: int | IO[bytes] = subprocess.PIPE) -> Popen:
-        """Start batchgen and do not wait; ``finish`` does."""
+        """Start batchgen; ``finish`` waits for it."""
         process = Popen(
             [*self.program, *map(str, arguments)],
             cwd=self.folder,
@@ -164,7 +164,7 @@ class Workspace:
         return process
 
     def end(self) -> None:
-        """Leave nothing running that a failed test has left."""
+        """Kill what a failed test left running."""
         for process in self.started:
             if process.poll() is None:
                 process.kill()
@@ -185,7 +185,7 @@ class Workspace:
         return self.folder / ".batchgen"
 
     def rows(self, query: str, *values: object) -> list[Line]:
-        """Ask the job table, past batchgen."""
+        """Query the job database without batchgen."""
         with closing(sqlite3.connect(self.state / "batchgen.db", timeout=10)) as connection:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(query, values)]
@@ -223,12 +223,12 @@ def wait_for(condition: Callable[[], object], process: Popen | None = None, *, s
     end = time.monotonic() + patience(seconds)
     while not condition():
         assert process is None or process.poll() is None, finish(process)
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.005)
 
 
 def check_files(project: Workspace) -> None:
-    """Every delivered file is there and whole, and there is no file that nobody delivered."""
+    """Assert that every delivered file is whole, and that no other file exists."""
     rows = project.rows("select * from artifacts where superseded_at is null")
     paths = {project.folder / row["path"]: row for row in rows}
     assert len(paths) == len(rows)
@@ -252,7 +252,7 @@ def opened(path: Path) -> tuple[int, int]:
 
 
 def check_books(project: Workspace, charges: list[Line]) -> None:
-    """Every charge with an attempt's id is in the ledger: at its exact price, or as an estimate that covers it."""
+    """Assert that every charge with an attempt's id is in the ledger, exactly or by an estimate that covers it."""
     book = project.ledger()
     ids = [line["attempt"] for line in charges if line["attempt"]]
     assert len(ids) == len(set(ids)), "an attempt was charged twice"

@@ -12,8 +12,8 @@ import termios
 import time
 from collections.abc import Sequence
 
+from tests.forkserver import Popen
 from tests.timing import patience
-from tests.zygote import Popen
 
 from .kit import Workspace
 

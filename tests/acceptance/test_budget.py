@@ -12,8 +12,8 @@ from decimal import Decimal
 
 import pytest
 
+from tests.forkserver import Popen
 from tests.timing import patience
-from tests.zygote import Popen
 
 from .kit import Done, Workspace, check_books, check_files, sums
 

@@ -6,7 +6,7 @@ import re
 import shutil
 from decimal import Decimal
 
-from tests.zygote import FRESH
+from tests.forkserver import FRESH
 
 from .kit import IMAGES, PROVIDERS, ROOT, Witness, Workspace, claimed, opened, sums
 

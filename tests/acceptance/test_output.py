@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.zygote import FORKED, FRESH, Popen
+from tests.forkserver import FORKED, FRESH, Popen
 
 from .kit import PROVIDERS, wait_for
 from .terminal import on_terminal

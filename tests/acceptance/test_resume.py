@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.zygote import FRESH
+from tests.forkserver import FRESH
 
 from .kit import CANARY, finish, wait_for
 

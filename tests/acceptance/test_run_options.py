@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.forkserver import FRESH
 from tests.timing import patience
-from tests.zygote import FRESH
 
 from .kit import CANARY, check_books, finish, wait_for
 from .terminal import on_terminal

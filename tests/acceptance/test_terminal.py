@@ -12,7 +12,7 @@ from .terminal import Screen, on_terminal
 
 #: Figures that differ from run to run.
 _FIGURES = [
-    (r"in \d+ s, \d+ a minute", "in N s, N a minute"), (r"\d+ images/min", "N images/min"),
+    (r"in \d+ s, \d+ per minute", "in N s, N per minute"), (r"\d+ images/min", "N images/min"),
     (r"about \d+ (s|min) left", "about N s left"),
 ]  # fmt: skip
 OFFICIAL = {name: {"base_url": f"https://{name}.example"} for name in PROVIDERS}
@@ -36,7 +36,7 @@ def manifest(bare):
 END = """\
 failed    1 refused, job j1: Your request was rejected by the safety system. If you believe this is an error, \
 contact support an…
-shop: 3 of 4 jobs done; this run made 3 images in N s, N a minute
+shop: 3 of 4 jobs done; this run made 3 images in N s, N per minute
 spent     $0.0177 ($0.0177 priced)
 files     .batchgen/sandbox/output/shop
 next      refused: change the prompt or the source image, then run again

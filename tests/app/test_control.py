@@ -168,7 +168,7 @@ def test_who_held_the_lock_and_died_holds_it_no_more(place):
 # --- what a run follows -------------------------------------------------------
 
 
-class Told:
+class RunOutcome:
     """What a run was told; ``holds`` is the last of it by provider."""
 
     def __init__(self) -> None:
@@ -188,7 +188,7 @@ class Told:
 
 @asynccontextmanager
 async def following(place: Project, batch):
-    told = Told()
+    told = RunOutcome()
     async with create_task_group() as tasks:
         await tasks.start(lambda *, task_status: _follow(place, batch, told, task_status))
         yield told

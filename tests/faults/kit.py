@@ -1,7 +1,7 @@
-"""A whole run in this process against servers of raw bytes, with the real job table, spool and files.
+"""Kit for whole runs in this process against raw-socket servers, with the real job database, spool and files.
 
-After every run two things are checked that hold for every case: no request reached a server without a row in the job
-table, and the key is in no file.
+Two promises are checked after every run: each request that reached a server has a row in the job database, and the
+key is in no file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 class Stage:
-    """A server of raw bytes on a loop and a thread of its own, so that a run has this thread to itself."""
+    """Raw-socket server with a loop and a thread of its own; a run has this thread to itself."""
 
     def __init__(self, behaviour: Behaviour, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.raw = RawServer(behaviour, scheme="https" if tls else "http")
@@ -116,13 +116,13 @@ def by_path(post: Behaviour, **gets: Behaviour) -> Behaviour:
     return behave
 
 
-def by_prompt(default: Behaviour | None = None, **told: Behaviour) -> Behaviour:
+def by_prompt(default: Behaviour | None = None, **outcome: Behaviour) -> Behaviour:
     """Each prompt meets its own behaviour."""
 
     async def behave(connection: Connection) -> None:
         heard = await connection.request()
         prompt = prompt_of(heard)
-        chosen = told.get(prompt, default)
+        chosen = outcome.get(prompt, default)
         assert chosen is not None, prompt
         await chosen(_Heard(connection, heard))
 
@@ -201,7 +201,7 @@ def fails(status: str, error: Any = None, /, headers: Mapping[str, str] | None =
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class RunOutcome:
     """How a run ended."""
 
     ended: run.RunResult
@@ -217,7 +217,7 @@ class Told:
 
 @dataclass(kw_only=True)
 class Site(Workspace):
-    """A user's folder, and the servers that its providers are."""
+    """A user's folder and the servers of its providers."""
 
     stages: list[Stage] = field(default_factory=list)
 
@@ -248,13 +248,13 @@ class Site(Workspace):
         also: Mapping[str, Line] | None = None,
         top: Mapping[str, Any] | None = None,
         **settings: Any,
-    ) -> Told:
+    ) -> RunOutcome:
         """Run a batch whose provider ``studio`` is *stage* (or an address); *settings* are the provider's."""
         providers = {"studio": studio(stage, **settings), **(also or {})}
         return self.carry_out(self.write(jobs or ("a",), providers, **(top or {})), terms)
 
-    def carry_out(self, path: Path, terms: run.RunOptions | None = None) -> Told:
-        """Run the manifest at *path* as the command line would, without its words."""
+    def carry_out(self, path: Path, terms: run.RunOptions | None = None) -> RunOutcome:
+        """Run the manifest at *path* as the command line would, without its output."""
         place = Project.of(self.folder, None)
         began = time.monotonic()
         ended = run.run(
@@ -264,9 +264,9 @@ class Site(Workspace):
             lambda _batch, _plan: None,
             follower("none"),
         )
-        told = Told(ended=ended, seconds=time.monotonic() - began)
+        outcome = RunOutcome(ended=ended, seconds=time.monotonic() - began)
         self.check()
-        return told
+        return outcome
 
     def check(self) -> None:
         """Assert what holds after every run."""
@@ -294,7 +294,7 @@ class Site(Workspace):
         return [attempt["cause"] for attempt in self.job(key)["attempts"]]
 
     def kept(self) -> list[Path]:
-        """Return the raw answers that were kept for a person."""
+        """Return the raw answers that were kept for inspection."""
         return sorted((self.state / "spool").glob("*.kept"))
 
     def close(self) -> None:

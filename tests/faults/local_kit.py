@@ -30,9 +30,9 @@ import pytest
 
 from batchgen.sandbox import launch
 from tests.acceptance.kit import CANARY, PROVIDERS, Done, Witness, Workspace, check_books, check_files
+from tests.forkserver import MODULES, to_the_end
 from tests.timing import patience
 from tests.torture.stand import build_shim
-from tests.zygote import MODULES, to_the_end
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534

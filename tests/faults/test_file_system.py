@@ -432,7 +432,7 @@ def test_F22_output_on_a_file_system_without_hard_links(place, witness, code):
 
 def test_F22_unusable_file_names_show_before_sending(place, witness):
     manifest = place.batch(job("caf\u00e9"))
-    refused(place.do("run", manifest, "--yes", hook=only_ascii), "no file names", "\u00e9", "Nothing was sent")
+    refused(place.do("run", manifest, "--yes", hook=only_ascii), "in file names", "\u00e9", "Nothing was sent")
     assert witness.arrivals() == []
     place.again(manifest, witness, 1)
 

@@ -47,9 +47,9 @@ def brief(monkeypatch):
 # --- nothing was sent ---------------------------------------------------------------------------------------------
 
 
-def assert_out_of_reach(site: Site, told: kit.Told, rounds: int = 3) -> None:
+def assert_out_of_reach(site: Site, outcome: kit.RunOutcome, rounds: int = 3) -> None:
     """The lane closed by itself; the jobs are as they were; nothing was or may have been charged."""
-    assert (told.code, told.lane().closed) == (8, breaker.Closure.DOWN)
+    assert (outcome.code, outcome.lane().closed) == (8, breaker.Closure.DOWN)
     assert {state for state, _ in site.states().values()} == {"pending"}
     assert [job["tries"] for job in site.jobs().values()] == [0] * len(site.jobs())
     attempts = site.rows("select * from attempts")
@@ -61,8 +61,8 @@ def assert_out_of_reach(site: Site, told: kit.Told, rounds: int = 3) -> None:
 
 
 def test_N1_connection_refused_costs_nothing(site, brief):
-    told = site.run_all(f"http://127.0.0.1:{closed_port()}", "a", "b")
-    assert_out_of_reach(site, told)
+    outcome = site.run_all(f"http://127.0.0.1:{closed_port()}", "a", "b")
+    assert_out_of_reach(site, outcome)
 
 
 def names(monkeypatch, resolve: Callable[[str], str]) -> list[str]:
@@ -86,8 +86,8 @@ def test_N2_a_name_that_does_not_resolve_costs_nothing(site, brief, monkeypatch,
         raise socket.gaierror(code, "no such name")
 
     asked = names(monkeypatch, resolve)
-    told = site.run_all("https://gw.batchgen-test.invalid", "a")
-    assert_out_of_reach(site, told)
+    outcome = site.run_all("https://gw.batchgen-test.invalid", "a")
+    assert_out_of_reach(site, outcome)
     assert set(asked) == {"gw.batchgen-test.invalid"}
 
 
@@ -107,10 +107,10 @@ def test_N2_a_slow_name_server_holds_up_nobody_else(site, brief, monkeypatch):
     names(monkeypatch, resolve)
     near = site.serve(in_order(shows(), shows(), shows(), last))
     jobs = ["far", *({"id": f"near{n}", "prompt": "p", "provider": "near"} for n in range(4))]
-    told = site.run_all("https://gw.batchgen-test.invalid", *jobs, also={"near": kit.studio(near)})
-    assert told.seconds < patience(10)  # the four came and went while the first name was being looked up
+    outcome = site.run_all("https://gw.batchgen-test.invalid", *jobs, also={"near": kit.studio(near)})
+    assert outcome.seconds < patience(10)  # the four came and went while the first name was being looked up
     assert len(near.posts) == 4
-    assert (site.job("far")["state"], told.code) == ("pending", 8)
+    assert (site.job("far")["state"], outcome.code) == ("pending", 8)
 
 
 def test_N3_a_connection_that_is_never_taken_costs_nothing(site, brief):
@@ -121,9 +121,9 @@ def test_N3_a_connection_that_is_never_taken_costs_nothing(site, brief):
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
         url = f"http://127.0.0.1:{full.getsockname()[1]}"
-        told = site.run_all(url, "a", timeout={"connect": 0.2, "total": 20})
-    assert_out_of_reach(site, told)
-    assert 0.6 <= told.seconds < patience(5)
+        outcome = site.run_all(url, "a", timeout={"connect": 0.2, "total": 20})
+    assert_out_of_reach(site, outcome)
+    assert 0.6 <= outcome.seconds < patience(5)
 
 
 LEAF = "basicConstraints=CA:FALSE\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
@@ -188,9 +188,9 @@ def test_N4_tls_that_cannot_be_trusted_is_never_used(site, brief, monkeypatch, c
     name = flaw if flaw in ("expired", "other host") else "good"
     context = old_tls(certificates) if flaw == "old protocol" else tls(certificates, name)
     stage = site.serve(shows(), context)
-    told = site.run_all(stage, "a")
+    outcome = site.run_all(stage, "a")
     # a certificate does not heal between two tries: the lane closes at the first
-    assert_out_of_reach(site, told, rounds=3 if flaw == "old protocol" else 1)
+    assert_out_of_reach(site, outcome, rounds=3 if flaw == "old protocol" else 1)
     assert stage.raw.requests == []
     assert FLAWS[flaw] in site.job()["message"].lower()
 
@@ -236,22 +236,22 @@ def of(case: str) -> list:
 def assert_held_in_doubt(site: Site, behaviour: Behaviour) -> None:
     """With ``hold``: sent once, unknown, priced, and exit code 3."""
     stage = site.serve(behaviour)
-    told = site.run_all(stage, "a", on_unknown="hold", timeout={"connect": 2, "total": 0.4})
+    outcome = site.run_all(stage, "a", on_unknown="hold", timeout={"connect": 2, "total": 0.4})
     assert stage.raw.connections == 1
     assert site.states() == {"a": ("unknown", "unknown")}
     assert site.bill() == [("maybe", None, NANO)]
-    assert (told.code, told.ended.status.counts.unknown, site.images()) == (3, 1, [])
+    assert (outcome.code, outcome.ended.status.counts.unknown, site.images()) == (3, 1, [])
 
 
 def assert_bought_again_once(site: Site, behaviour: Behaviour) -> None:
     """With ``retry``: a second purchase, and both in the ledger."""
     stage = site.serve(in_order(behaviour, shows()))
-    told = site.run_all(stage, "a")
+    outcome = site.run_all(stage, "a")
     assert stage.raw.connections == 2
     assert site.states() == {"a": ("done", None)}
     assert site.causes() == ["unknown", None]
     assert site.bill() == [("maybe", None, NANO), ("yes", NANO, None)]
-    assert (told.code, len(site.images())) == (0, 1)
+    assert (outcome.code, len(site.images())) == (0, 1)
 
 
 @pytest.mark.parametrize("behaviour", of("N5"))
@@ -364,12 +364,12 @@ def test_N13_an_answer_byte_by_byte_ends_with_the_deadline(site, behaviour):
 def assert_spoiled(site: Site, behaviour: Behaviour, requests: int = 2) -> None:
     """Booked, the raw answer kept, one new try, then failed."""
     stage = site.serve(behaviour)
-    told = site.run_all(stage, "a")
+    outcome = site.run_all(stage, "a")
     assert len(stage.posts) == stage.raw.connections == requests
     assert site.states() == {"a": ("failed", "spoiled")}
     assert site.bill() == [("yes", NANO, None)] * requests
     assert len(site.kept()) == requests
-    assert (told.code, site.images()) == (3, [])
+    assert (outcome.code, site.images()) == (3, [])
     message = site.job()["message"]
     assert message
     assert message.isprintable()
@@ -455,9 +455,9 @@ def test_N18_an_interim_answer_is_no_answer_yet(site):
 def test_N19_a_redirect_of_a_paid_call_is_never_followed(site, status):
     other = site.serve(shows())
     stage = site.serve(answer(b"", status, {"Location": f"{other.url}/elsewhere"}))
-    told = site.run_all(stage, "a", "b")
+    outcome = site.run_all(stage, "a", "b")
     assert (len(stage.requests), other.raw.connections) == (1, 0)
-    assert (told.code, told.lane().closed) == (5, breaker.Closure.DENIED)
+    assert (outcome.code, outcome.lane().closed) == (5, breaker.Closure.DENIED)
     assert {state for state, _ in site.states().values()} == {"pending"}
     assert site.bill() == [("no", 0, None)]
     assert site.rows("select status, cause from attempts") == [{"status": int(status[:3]), "cause": "denied"}]
@@ -482,12 +482,12 @@ def test_N20_redirect_to_a_forbidden_host_is_not_followed(site, monkeypatch, loc
     )
     links.append(f"{stage.url}/result")
     connected = connections(monkeypatch)
-    told = site.run_all(stage, "a")
+    outcome = site.run_all(stage, "a")
     assert (decoy.raw.connections, site.images()) == (0, [])
     assert set(connected) == {("127.0.0.1", stage.raw.port)}
     assert len(stage.posts) == 1
     assert site.bill() == [("yes", NANO, None)]
-    assert (site.states(), told.code) == ({"a": ("failed", "spoiled")}, 3)
+    assert (site.states(), outcome.code) == ({"a": ("failed", "spoiled")}, 3)
 
 
 def connections(monkeypatch) -> list[tuple[str, int]]:
@@ -603,9 +603,9 @@ def test_N26_half_a_character_is_replaced(site):
             text=answer(b'{"error": ' + half(message="HALF", type="content_policy_violation") + b"}", "400 Bad"),
         )
     )
-    told = site.run_all(stage, "error", "words", "text")
+    outcome = site.run_all(stage, "error", "words", "text")
     assert site.states() == {"error": ("failed", "invalid"), "words": ("done", None), "text": ("failed", "refused")}
-    assert (told.code, len(stage.posts)) == (3, 3)
+    assert (outcome.code, len(stage.posts)) == (3, 3)
     (sidecar,) = (path for path in site.files() if path.suffix == ".json")
     assert json.loads(sidecar.read_text(encoding="utf-8"))["revised_prompt"] == "a ? cat"
 
@@ -621,12 +621,12 @@ def test_N27_a_proxy_of_the_environment_is_not_for_this_machine(site, monkeypatc
 def test_N27_a_proxy_is_used_for_the_internet_and_never_sees_the_key(site, brief, monkeypatch):
     proxy = site.serve(answer(b"no", "403 Forbidden"))
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-    told = site.run_all("https://gw.batchgen-test.invalid", "a")
+    outcome = site.run_all("https://gw.batchgen-test.invalid", "a")
     assert {(request.method, request.target) for request in proxy.requests} == {
         ("CONNECT", "gw.batchgen-test.invalid:443")
     }
     assert not any(kit.SECRET.encode() in request.head for request in proxy.requests)
-    assert (told.code, site.job()["tries"]) == (8, 0)
+    assert (outcome.code, site.job()["tries"]) == (8, 0)
 
 
 def test_N28_where_ipv6_is_dead_ipv4_is_used(site, monkeypatch):
@@ -641,8 +641,8 @@ def test_N28_where_ipv6_is_dead_ipv4_is_used(site, monkeypatch):
         return [(socket.AF_INET6, *kind, ("::1", port, 0, 0)), (socket.AF_INET, *kind, ("127.0.0.1", port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", both)
-    told = site.run_all(f"http://localhost:{stage.raw.port}", "a")
-    assert (told.code, len(stage.posts), len(site.job()["attempts"])) == (0, 1, 1)
+    outcome = site.run_all(f"http://localhost:{stage.raw.port}", "a")
+    assert (outcome.code, len(stage.posts), len(site.job()["attempts"])) == (0, 1, 1)
 
 
 def test_N29_network_outage_costs_what_was_in_flight(site):
@@ -663,10 +663,10 @@ def test_N29_network_outage_costs_what_was_in_flight(site):
         {"studio": kit.studio(stage)},
         retry={"attempts": 3, "first_wait": 0.05, "max_wait": 0.3},
     )
-    told = site.carry_out(path)
-    assert (told.code, told.ended.status.counts.done) == (0, 6)
+    outcome = site.carry_out(path)
+    assert (outcome.code, outcome.ended.status.counts.done) == (0, 6)
     assert len(stage.posts) == 6 + 1
-    assert told.seconds >= 1
+    assert outcome.seconds >= 1
     charged = [row["charged"] for row in site.ledger().values()]
     assert (charged.count("yes"), charged.count("maybe")) == (6, 1)
     assert {row["usd"] for row in site.ledger().values() if row["charged"] == "no"} == {0}

@@ -42,8 +42,8 @@ def slow_down(**headers: str) -> Behaviour:
 def test_P1_retry_after_holds_every_worker_and_costs_no_try(site):
     throttled = slow_down(Retry_After="1")
     stage = site.serve(in_order(*[throttled] * 3, shows()))
-    told = site.run_all(stage, *"abcdef", limits={"concurrency": 4}, top={"retry": {"attempts": 1}})
-    assert (told.code, told.ended.status.counts.done) == (0, 6)
+    outcome = site.run_all(stage, *"abcdef", limits={"concurrency": 4}, top={"retry": {"attempts": 1}})
+    assert (outcome.code, outcome.ended.status.counts.done) == (0, 6)
     times = [request.at for request in stage.posts]
     first = sum(moment < times[0] + 1 for moment in times)  # those that were in flight when the first was told to wait
     assert first <= 4
@@ -68,9 +68,9 @@ NONSENSE = [
 
 def test_P2_a_wait_that_makes_no_sense_is_the_lanes_own(site):
     stage = site.serve(in_order(*(slow_down(**headers) for headers in NONSENSE), shows()))
-    told = site.run_all(stage, "a")
-    assert (told.code, len(stage.posts), site.job()["tries"]) == (0, len(NONSENSE) + 1, 1)
-    assert told.seconds < patience(12)
+    outcome = site.run_all(stage, "a")
+    assert (outcome.code, len(stage.posts), site.job()["tries"]) == (0, len(NONSENSE) + 1, 1)
+    assert outcome.seconds < patience(12)
 
 
 def test_P2_a_date_is_read_in_any_zone(site):
@@ -84,17 +84,17 @@ def test_P2_a_date_is_read_in_any_zone(site):
 
 def test_P2_a_long_wait_is_kept_and_the_run_may_end_before_it(site):
     stage = site.serve(slow_down(Retry_After="3600"))
-    told = site.run_all(
+    outcome = site.run_all(
         stage, "a", "b", terms=RunOptions(stop_conditions=StopConditions(max_time=timedelta(seconds=0.4)))
     )
-    assert (told.code, len(stage.posts), told.ended.status.counts.pending) == (8, 1, 2)
-    assert told.seconds < patience(5)
+    assert (outcome.code, len(stage.posts), outcome.ended.status.counts.pending) == (8, 1, 2)
+    assert outcome.seconds < patience(5)
 
 
 def test_P3_throttling_without_a_word_is_waited_out_longer_each_time(site):
     stage = site.serve(in_order(*[slow_down()] * 4, shows()))
-    told = site.run_all(stage, "a", top={"retry": {"attempts": 1, "first_wait": 0.1, "max_wait": 0.4}})
-    assert (told.code, len(stage.posts)) == (0, 1 + 4)
+    outcome = site.run_all(stage, "a", top={"retry": {"attempts": 1, "first_wait": 0.1, "max_wait": 0.4}})
+    assert (outcome.code, len(stage.posts)) == (0, 1 + 4)
     times = [request.at for request in stage.posts]
     gaps = [later - earlier for earlier, later in pairwise(times)]
     print(gaps)
@@ -117,43 +117,43 @@ def test_P4_a_provider_without_money_is_closed_and_the_others_go_on(site):
     stages = {name: site.serve(behaviour) for name, behaviour in BROKE.items()}
     good = site.serve(shows())
     jobs = [{"id": f"{name}{n}", "prompt": "p", "provider": name} for name in [*BROKE, "studio"] for n in range(3)]
-    told = site.run_all(good, *jobs, also={name: kit.studio(stage) for name, stage in stages.items()})
+    outcome = site.run_all(good, *jobs, also={name: kit.studio(stage) for name, stage in stages.items()})
     assert {name: len(stage.posts) for name, stage in stages.items()} == dict.fromkeys(BROKE, 1)
-    assert {told.lane(name).closed for name in BROKE} == {lane.Closure.MONEY}
-    assert (told.code, told.ended.status.counts.done, told.ended.status.counts.pending) == (7, 3, 12)
+    assert {outcome.lane(name).closed for name in BROKE} == {lane.Closure.MONEY}
+    assert (outcome.code, outcome.ended.status.counts.done, outcome.ended.status.counts.pending) == (7, 3, 12)
     assert {row["charged"] for row in site.ledger().values() if row["provider"] != "studio"} == {"no"}
 
 
 def test_P5_revoked_key_stops_the_provider_after_one_more_call(site):
     told_key = f"Incorrect API key provided: {kit.CANARY}. You can find yours in the console."
     stage = site.serve(in_order(shows(), fails("401 Unauthorized", message=told_key, code="invalid_api_key")))
-    told = site.run_all(stage, *"abcde")
-    assert (told.code, len(stage.posts)) == (5, 3)
-    assert (told.ended.status.counts.done, told.ended.status.counts.pending) == (1, 4)
-    assert kit.SECRET not in str(told)
-    assert "Incorrect API key" in (told.lane().message or "")
+    outcome = site.run_all(stage, *"abcde")
+    assert (outcome.code, len(stage.posts)) == (5, 3)
+    assert (outcome.ended.status.counts.done, outcome.ended.status.counts.pending) == (1, 4)
+    assert kit.SECRET not in str(outcome)
+    assert "Incorrect API key" in (outcome.lane().message or "")
 
 
 def test_P5_a_key_that_never_worked_is_asked_once(site):
     stage = site.serve(fails("401 Unauthorized", message="no", code="invalid_api_key"))
-    told = site.run_all(stage, *"abcde")
-    assert (told.code, len(stage.posts), told.ended.status.counts.pending) == (5, 1, 5)
+    outcome = site.run_all(stage, *"abcde")
+    assert (outcome.code, len(stage.posts), outcome.ended.status.counts.pending) == (5, 1, 5)
 
 
 def test_P5_a_single_401_after_an_image_is_asked_once_more(site):
     shut = fails("401 Unauthorized", message="no", code="invalid_api_key")
     stage = site.serve(in_order(shows(), shut, shows()))
-    told = site.run_all(stage, *"abcde")
-    assert (told.code, len(stage.posts), told.ended.status.counts.done) == (0, 6, 5)
-    assert told.lane().closed is None
+    outcome = site.run_all(stage, *"abcde")
+    assert (outcome.code, len(stage.posts), outcome.ended.status.counts.done) == (0, 6, 5)
+    assert outcome.lane().closed is None
 
 
 @pytest.mark.parametrize("width", [1, 4])
 def test_P5_a_job_that_is_shut_out_alone_fails_alone(site, width):
     shut = fails("401 Unauthorized", message="no", code="invalid_api_key")
     stage = site.serve(by_prompt(shows(), c=shut))
-    told = site.run_all(stage, *"abcdefgh", limits={"concurrency": width})
-    assert (told.code, told.ended.status.counts.done) == (3, 7)
+    outcome = site.run_all(stage, *"abcdefgh", limits={"concurrency": width})
+    assert (outcome.code, outcome.ended.status.counts.done) == (3, 7)
     assert site.states()["c"] == ("failed", "denied")
     assert site.bill("c") == [("no", 0, None)] * 2
 
@@ -163,13 +163,13 @@ def test_P6_refused_model_closes_the_lane_for_that_model(site):
     stage = site.serve(by_prompt(shows(), big=refused))
     models = {"big": {"wire": "big"}}
     bigs = [{"id": f"big{number}", "prompt": "big", "model": "big"} for number in range(3)]
-    told = site.run_all(stage, "a", *bigs, "c", models=models)
-    assert (told.code, len(stage.posts), told.lane().closed) == (5, 3, None)
+    outcome = site.run_all(stage, "a", *bigs, "c", models=models)
+    assert (outcome.code, len(stage.posts), outcome.lane().closed) == (5, 3, None)
     assert {site.states()[key] for key in "ac"} == {("done", None)}
     assert {site.job(big["id"])["state"] for big in bigs} == {"pending"}
     assert site.bill("big0") == [("no", 0, None)]
-    assert told.lane().denied == {"big": site.job("big0")["message"]}
-    assert told.lane().denied_left == 3
+    assert outcome.lane().denied == {"big": site.job("big0")["message"]}
+    assert outcome.lane().denied_left == 3
 
 
 # --- refusals and empty answers -----------------------------------------------------------------------------------
@@ -197,9 +197,9 @@ def test_P7_a_refusal_is_never_sent_again(site):
     stage, router = site.serve(by_prompt(**images)), site.serve(by_prompt(**talk))
     jobs = [{"id": name.replace(" ", "-"), "prompt": name} for name in images]
     jobs += [{"id": name, "prompt": name, "provider": "router"} for name in talk]
-    told = site.run_all(stage, *jobs, also={"router": BARE | {"base_url": router.url}})
+    outcome = site.run_all(stage, *jobs, also={"router": BARE | {"base_url": router.url}})
     assert set(site.states().values()) == {("failed", "refused")}
-    assert (told.code, len(stage.posts), len(router.posts)) == (3, 3, 4)
+    assert (outcome.code, len(stage.posts), len(router.posts)) == (3, 3, 4)
     assert site.bill("code") == site.bill("words") == [("no", 0, None)]
     assert site.bill("under-200") == [("maybe", None, NANO)]  # this gateway does not say whether it bills these
     assert site.bill("finish") == [("no", 0, None)]  # this one says that it does not
@@ -217,12 +217,12 @@ NOTHING = {
 def test_P8_answer_without_images_is_retried_three_times(site):
     stage = site.serve(by_prompt(**{name: answer(body) for name, body in NOTHING.items()}))
     jobs, also = kit.apart(stage, NOTHING)
-    told = site.run_all(stage, *jobs, also=also)
+    outcome = site.run_all(stage, *jobs, also=also)
     assert set(site.states().values()) == {("failed", "empty")}
     tries = {name: len(job["attempts"]) for name, job in site.jobs().items()}
     # an answer with no place for pictures is of a shape that is not known: it would come again
     assert tries == {name: 1 if name == "missing" else 3 for name in site.jobs()}
-    assert (told.code, len(stage.posts)) == (3, sum(tries.values()))
+    assert (outcome.code, len(stage.posts)) == (3, sum(tries.values()))
     assert site.bill("missing") == [("maybe", None, NANO)]
     assert [charged for charged, *_ in site.bill("null")] == ["maybe"] * 3
     assert [usd for _, usd, _ in site.bill("null")] == [None] * 3  # nobody knows; its estimate stays at risk
@@ -230,13 +230,13 @@ def test_P8_answer_without_images_is_retried_three_times(site):
 
 def test_P8_a_provider_that_is_paid_and_sends_no_image_eats_no_batch(site):
     stage = site.serve(after(0.02, answer(listing())))
-    told = site.run_all(stage, *(f"j{number:02}" for number in range(40)), limits={"concurrency": 4})
-    assert (told.code, told.lane().closed) == (8, lane.Closure.NO_IMAGE)
+    outcome = site.run_all(stage, *(f"j{number:02}" for number in range(40)), limits={"concurrency": 4})
+    assert (outcome.code, outcome.lane().closed) == (8, lane.Closure.NO_IMAGE)
     assert len(stage.posts) <= 2 + 4 + 1  # two, a full row at the third, and one to make sure
-    message = told.lane().message or ""
+    message = outcome.lane().message or ""
     assert message.startswith(f"{len(stage.posts)} answers in a row, to {len(stage.posts)} jobs, brought no image; ")
     assert "the answer holds no image" in message
-    assert told.ended.status.counts.pending == 40
+    assert outcome.ended.status.counts.pending == 40
     again = site.run_all(stage, *(f"j{number:02}" for number in range(40)), limits={"concurrency": 4})
     assert (again.code, again.lane().closed) == (8, lane.Closure.NO_IMAGE)
 
@@ -244,8 +244,8 @@ def test_P8_a_provider_that_is_paid_and_sends_no_image_eats_no_batch(site):
 def test_P8_three_odd_jobs_among_good_ones_close_nothing(site):
     bad = dict.fromkeys(("c", "d", "e"), answer(listing()))
     stage = site.serve(by_prompt(shows(), **bad))
-    told = site.run_all(stage, *"abcdefgh", top={"retry": {"attempts": 4, "first_wait": 0.3, "max_wait": 0.3}})
-    assert (told.code, told.lane().closed, told.ended.status.counts.done) == (3, None, 5)
+    outcome = site.run_all(stage, *"abcdefgh", top={"retry": {"attempts": 4, "first_wait": 0.3, "max_wait": 0.3}})
+    assert (outcome.code, outcome.lane().closed, outcome.ended.status.counts.done) == (3, None, 5)
     assert len(stage.posts) == 5 + 3 * len(bad)
 
 
@@ -253,9 +253,9 @@ def test_P9_neither_url_nor_bytes_is_no_image_and_both_are_one(site):
     other = site.serve(answer(drawing(shade=99)))
     both = {"b64_json": PICTURE, "url": f"{other.url}/result"}
     stage = site.serve(by_prompt(neither=answer(listing({"url": None, "b64_json": None})), both=answer(listing(both))))
-    told = site.run_all(stage, "neither", "both")
+    outcome = site.run_all(stage, "neither", "both")
     assert site.states() == {"neither": ("failed", "empty"), "both": ("done", None)}
-    assert (told.code, other.raw.connections) == (3, 0)
+    assert (outcome.code, other.raw.connections) == (3, 0)
     assert [path.read_bytes() for path in site.images()] == [drawing()]
 
 
@@ -275,11 +275,11 @@ def test_P10_base64_is_read_strictly_and_the_image_decides(site):
     }
     stage = site.serve(by_prompt(**{name: answer(listing({"b64_json": text})) for name, text in (good | bad).items()}))
     jobs, also = kit.apart(stage, good | bad)
-    told = site.run_all(stage, *jobs, also=also)
+    outcome = site.run_all(stage, *jobs, also=also)
     states = site.states()
     assert {states[name.replace(" ", "-")] for name in good} == {("done", None)}
     assert {states[name.replace(" ", "-")] for name in bad} == {("failed", "spoiled")}
-    assert (told.code, len(stage.posts), len(site.images())) == (3, len(good) + 2 * len(bad), len(good))
+    assert (outcome.code, len(stage.posts), len(site.images())) == (3, len(good) + 2 * len(bad), len(good))
     assert site.bill("cut") == [("yes", NANO, None)] * 2
 
 
@@ -294,10 +294,10 @@ def test_P11_in_a_data_url_the_bytes_decide(site):
     }
     stage = site.serve(by_prompt(**{name: answer(listing(item)) for name, item in items.items()}))
     jobs, also = kit.apart(stage, items)
-    told = site.run_all(stage, *jobs, also=also)
+    outcome = site.run_all(stage, *jobs, also=also)
     assert {key for key, (state, _) in site.states().items() if state == "done"} == {"odd", "link"}
     assert {cause for _, cause in site.states().values()} == {None, "spoiled"}
-    assert (told.code, sorted(path.name for path in site.images())) == (3, ["link.png", "odd.png"])
+    assert (outcome.code, sorted(path.name for path in site.images())) == (3, ["link.png", "odd.png"])
 
 
 def test_P12_the_extension_follows_the_bytes(site):
@@ -318,16 +318,16 @@ MANY = {"models": {"gpt-image-2": {"generate": {"n_max": 10}}}}
 
 def test_P13_partial_delivery_is_kept_and_the_rest_requested(site):
     stage = site.serve(in_order(shows(*[drawing(shade=shade) for shade in (1, 2, 3)]), shows(drawing(shade=4))))
-    told = site.run_all(stage, {"id": "a", "prompt": "a", "n": 4, "per_request": 4}, **MANY)
-    assert (told.code, [asked(request.body) for request in stage.posts]) == (0, [4, 1])
+    outcome = site.run_all(stage, {"id": "a", "prompt": "a", "n": 4, "per_request": 4}, **MANY)
+    assert (outcome.code, [asked(request.body) for request in stage.posts]) == (0, [4, 1])
     assert (site.job()["state"], len(site.images())) == ("done", 4)
     assert site.bill() == [("yes", 3 * NANO, None), ("yes", NANO, None)]
 
 
 def test_P13_more_images_than_asked_for_are_kept(site):
     stage = site.serve(shows(*[drawing(shade=shade) for shade in range(5)]))
-    told = site.run_all(stage, {"id": "a", "prompt": "a", "n": 4, "per_request": 4}, **MANY)
-    assert (told.code, len(stage.posts), len(site.images())) == (0, 1, 5)
+    outcome = site.run_all(stage, {"id": "a", "prompt": "a", "n": 4, "per_request": 4}, **MANY)
+    assert (outcome.code, len(stage.posts), len(site.images())) == (0, 1, 5)
     assert len({path.read_bytes() for path in site.images()}) == 5
     assert site.bill() == [("yes", 5 * NANO, None)]
 
@@ -335,15 +335,15 @@ def test_P13_more_images_than_asked_for_are_kept(site):
 def test_P13_a_bad_image_among_good_ones_loses_none_of_them(site):
     mixed = listing({"b64_json": b64(drawing(shade=1))}, {"b64_json": "AAAA"}, {"b64_json": b64(drawing(shade=2))})
     stage = site.serve(in_order(answer(mixed), shows(drawing(shade=3))))
-    told = site.run_all(stage, {"id": "a", "prompt": "a", "n": 3, "per_request": 3}, **MANY)
-    assert (told.code, [asked(request.body) for request in stage.posts]) == (0, [3, 1])
+    outcome = site.run_all(stage, {"id": "a", "prompt": "a", "n": 3, "per_request": 3}, **MANY)
+    assert (outcome.code, [asked(request.body) for request in stage.posts]) == (0, [3, 1])
     assert len({path.read_bytes() for path in site.images()}) == 3
 
 
 def assert_kept_and_described(site: Site, picture: bytes, width: int, height: int) -> None:
     stage = site.serve(shows(picture))
-    told = site.run_all(stage, {"id": "a", "prompt": "a", "size": "1024x1024"})
-    assert (told.code, len(stage.posts)) == (0, 1)
+    outcome = site.run_all(stage, {"id": "a", "prompt": "a", "size": "1024x1024"})
+    assert (outcome.code, len(stage.posts)) == (0, 1)
     assert site.rows("select width, height from artifacts") == [{"width": width, "height": height}]
     (sidecar,) = (json.loads(path.read_bytes()) for path in site.files() if path.suffix == ".json")
     assert sidecar["asked"]["size"] == "1024x1024"
@@ -384,8 +384,8 @@ def test_P16_usage_is_believed_only_where_it_can_be_true(site):
 
     stage = site.serve(by_prompt(**{name: answer(body(usage)) for name, (usage, _) in USAGES.items()}))
     settings = {"preset": "openai", "base_url": stage.url, "api_key_env": kit.KEY_ENV}
-    told = site.carry_out(site.write(list(USAGES), {"openai": settings}))
-    assert (told.code, len(stage.posts)) == (0, len(USAGES))
+    outcome = site.carry_out(site.write(list(USAGES), {"openai": settings}))
+    assert (outcome.code, len(stage.posts)) == (0, len(USAGES))
     ledger = site.ledger()
     rows = {key: ledger[job["attempts"][0]["id"]] for key, job in site.jobs().items()}
     assert {key: row["basis"] for key, row in rows.items()} == {key: basis for key, (_, basis) in USAGES.items()}
@@ -406,10 +406,10 @@ def test_P16_nan_in_usage_is_no_price_and_the_image_is_delivered(site):
 
 def test_P17_without_a_price_nothing_goes_out_under_a_budget(site):
     stage = site.serve(shows())
-    told = site.run_all(stage, "a", tariff=None, top={"budget": {"usd": 10}})
-    assert (told.code, told.lane().closed, stage.raw.connections) == (7, lane.Closure.BUDGET, 0)
-    told = site.run_all(stage, "a", tariff=None, top={"budget": {"usd": 10, "allow_unpriced": True}})
-    assert (told.code, len(stage.posts)) == (0, 1)
+    outcome = site.run_all(stage, "a", tariff=None, top={"budget": {"usd": 10}})
+    assert (outcome.code, outcome.lane().closed, stage.raw.connections) == (7, lane.Closure.BUDGET, 0)
+    outcome = site.run_all(stage, "a", tariff=None, top={"budget": {"usd": 10, "allow_unpriced": True}})
+    assert (outcome.code, len(stage.posts)) == (0, 1)
     assert site.bill() == [("yes", None, None)]  # unknown, not 0
     assert {row["basis"] for row in site.ledger().values()} == {"unknown"}
 
@@ -430,7 +430,7 @@ def test_P18_an_error_under_200_is_an_error(site):
     )
     jobs = ["refused", "wrong", "slow", "broken"]
     jobs += [{"id": name, "prompt": "p", "provider": name} for name in ("broke", "shut")]
-    told = site.run_all(stage, *jobs, also={"broke": kit.studio(broke), "shut": kit.studio(shut)})
+    outcome = site.run_all(stage, *jobs, also={"broke": kit.studio(broke), "shut": kit.studio(shut)})
     states = site.states()
     assert {key: states[key] for key in ("refused", "wrong", "slow", "broken")} == {
         "refused": ("failed", "refused"),
@@ -438,18 +438,18 @@ def test_P18_an_error_under_200_is_an_error(site):
         "slow": ("done", None),
         "broken": ("done", None),
     }
-    assert (told.lane("broke").closed, told.lane("shut").closed) == (lane.Closure.MONEY, lane.Closure.DENIED)
-    assert (told.code, len(stage.posts), len(broke.posts), len(shut.posts)) == (7, 6, 1, 1)
+    assert (outcome.lane("broke").closed, outcome.lane("shut").closed) == (lane.Closure.MONEY, lane.Closure.DENIED)
+    assert (outcome.code, len(stage.posts), len(broke.posts), len(shut.posts)) == (7, 6, 1, 1)
     assert site.causes("slow") == ["throttled", None]
     assert site.causes("broken") == ["error", None]
 
 
 def test_P19_an_error_that_may_have_been_charged_stays_in_the_ledger(site):
     stage = site.serve(in_order(fails("500 Oops", code="server_error"), shows()))
-    told = site.run_all(stage, "a")
-    assert (told.code, len(stage.posts), site.causes()) == (0, 2, ["error", None])
+    outcome = site.run_all(stage, "a")
+    assert (outcome.code, len(stage.posts), site.causes()) == (0, 2, ["error", None])
     assert site.bill() == [("maybe", None, NANO), ("yes", NANO, None)]
-    (line,) = told.ended.status.usage
+    (line,) = outcome.ended.status.usage
     assert (line.at_risk, line.at_risk_usd) == (1, NANO)
 
 
@@ -457,14 +457,14 @@ def test_P19_an_error_that_may_have_been_charged_stays_in_the_ledger(site):
 def test_P20_who_takes_calls_and_drops_them_is_left_alone_soon(site, policy):
     jobs = [f"j{n}" for n in range(12)]
     stage = site.serve(after(0.02, says()))
-    told = site.run_all(stage, *jobs, on_unknown=policy, limits={"concurrency": 4})
-    assert (told.code, told.lane().closed) == (8, lane.Closure.DOUBT)
+    outcome = site.run_all(stage, *jobs, on_unknown=policy, limits={"concurrency": 4})
+    assert (outcome.code, outcome.lane().closed) == (8, lane.Closure.DOUBT)
     assert len(stage.posts) <= 4 + 2  # a full row, then one at a time until it is enough
     tries = [len(job["attempts"]) for job in site.jobs().values()]
     assert max(tries) <= (2 if policy == "retry" else 1)
     ledger = site.ledger().values()
     assert {(row["charged"], row["at_risk_usd"]) for row in ledger} == {("maybe", NANO)}
-    assert told.ended.status.counts.pending + told.ended.status.counts.unknown == 12
+    assert outcome.ended.status.counts.pending + outcome.ended.status.counts.unknown == 12
 
 
 # --- results behind a URL -----------------------------------------------------------------------------------------
@@ -485,8 +485,8 @@ def behind_url(site: Site, *results: Behaviour) -> kit.Stage:
 @pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "410 Gone"])
 def test_P24_a_result_that_has_expired_is_booked_and_reported(site, status):
     stage = behind_url(site, answer(b"expired", status))
-    told = site.run_all(stage, "a")
-    assert (told.code, site.states()) == (3, {"a": ("failed", "spoiled")})
+    outcome = site.run_all(stage, "a")
+    assert (outcome.code, site.states()) == (3, {"a": ("failed", "spoiled")})
     assert len(stage.posts) == 2  # one new purchase, and it stands in the ledger
     assert len(stage.gets) == 2 if status.startswith("410") else len(stage.gets) > 4  # only what is gone is gone
     assert site.bill() == [("yes", NANO, None)] * 2
@@ -497,8 +497,8 @@ def test_P24_a_result_that_has_expired_is_booked_and_reported(site, status):
 @pytest.mark.parametrize("body", [b"<html>log in</html>", b""], ids=["HTML", "0 bytes"])
 def test_P25_a_result_that_is_no_image_is_spoiled(site, body):
     stage = behind_url(site, answer(body))
-    told = site.run_all(stage, "a")
-    assert (told.code, site.states(), site.images()) == (3, {"a": ("failed", "spoiled")}, [])
+    outcome = site.run_all(stage, "a")
+    assert (outcome.code, site.states(), site.images()) == (3, {"a": ("failed", "spoiled")}, [])
     assert site.bill() == [("yes", NANO, None)] * 2
 
 
@@ -529,10 +529,14 @@ def test_P25_a_result_that_breaks_off_is_fetched_again_for_nothing(site):
 def test_P26_a_model_that_is_gone_is_named(site):
     gone = fails("404 Not Found", message="The model `gpt-image-2` has been deprecated", code="model_not_found")
     stage = site.serve(gone)
-    told = site.run_all(stage, "a", "b")
-    assert (told.code, len(stage.posts), told.lane().closed) == (5, 1, None)  # other models of the account may go on
-    assert told.lane().denied == {"gpt-image-2": "The model `gpt-image-2` has been deprecated"}
-    assert told.lane().denied_left == 2
+    outcome = site.run_all(stage, "a", "b")
+    assert (outcome.code, len(stage.posts), outcome.lane().closed) == (
+        5,
+        1,
+        None,
+    )  # other models of the account may go on
+    assert outcome.lane().denied == {"gpt-image-2": "The model `gpt-image-2` has been deprecated"}
+    assert outcome.lane().denied_left == 2
     assert {state for state, _ in site.states().values()} == {"pending"}
 
 
@@ -544,9 +548,9 @@ def test_P27_a_providers_clock_does_not_matter(site):
             answer(document(), headers={"Date": "Thu, 01 Jan 1970 00:00:00 GMT"}),
         )
     )
-    told = site.run_all(stage, "a")
+    outcome = site.run_all(stage, "a")
     first, second, third = (request.at for request in stage.posts)
-    assert told.code == 0
+    assert outcome.code == 0
     assert 1 <= second - first < patience(3)
     assert third - second < patience(1)
 
@@ -582,8 +586,8 @@ def test_P29_a_key_of_idempotency_stands_for_one_body(site):
 @pytest.mark.parametrize("status", ["422 Unprocessable"])
 def test_P29_a_conflict_of_keys_is_our_mistake_and_not_repeated(site, status):
     stage = site.serve(fails(status, message="Idempotency key reused with a different body"))
-    told = site.run_all(stage, "a", idempotency_header="Idempotency-Key")
-    assert (told.code, len(stage.posts), site.states()) == (3, 1, {"a": ("failed", "invalid")})
+    outcome = site.run_all(stage, "a", idempotency_header="Idempotency-Key")
+    assert (outcome.code, len(stage.posts), site.states()) == (3, 1, {"a": ("failed", "invalid")})
 
 
 ELSEWHERE: dict[str, str] = {}

@@ -76,12 +76,12 @@ def test_S1_a_key_that_a_provider_repeats_is_in_no_file(site, monkeypatch, capfd
 
     monkeypatch.setenv(kit.KEY_ENV, key)
     stage = site.serve(parrot)
-    told = site.run_all(stage, "error", "page")
+    outcome = site.run_all(stage, "error", "page")
     assert site.states() == {"error": ("failed", "invalid"), "page": ("failed", "spoiled")}
-    assert (told.code, len(site.kept()), len(stage.posts)) == (3, 2, 3)  # a web page is bought again once
+    assert (outcome.code, len(site.kept()), len(stage.posts)) == (3, 2, 3)  # a web page is bought again once
     assert f"Bearer {key}".encode() in stage.posts[0].head
     assert kit.leaks(site.folder, key) == []
-    shown = said(site, "status") + said(site, "show", "error") + said(site, "show", "page", "--json") + str(told)
+    shown = said(site, "status") + said(site, "show", "error") + said(site, "show", "page", "--json") + str(outcome)
     assert key not in shown + "".join(capfd.readouterr())
 
 
@@ -138,8 +138,8 @@ def test_S4_a_redirect_takes_neither_key_nor_body_anywhere(site):
     other = site.serve(shows())
     for number, status in enumerate(["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"]):
         stage = site.serve(answer(b"", status, {"Location": f"{other.url}/v1/images"}))
-        told = site.run_all(stage, f"j{number}")
-        assert (told.code, len(stage.requests)) == (5, 1)
+        outcome = site.run_all(stage, f"j{number}")
+        assert (outcome.code, len(stage.requests)) == (5, 1)
     assert other.raw.connections == 0
 
 
@@ -212,8 +212,8 @@ def test_S6_in_a_whole_run_none_of_them_is_connected_to(site, monkeypatch, resol
     found = connections(monkeypatch)
     stage = site.serve(answer(listing(*({"url": url} for url in INWARD if url.lower().startswith("http")))))
     hosts = ["*", "127.0.0.1", "localhost", "inside.test"]
-    told = site.run_all(stage, "a", url_hosts=hosts, timeout={"download": 0.01})
-    assert (told.code, site.states(), site.images()) == (3, {"a": ("failed", "spoiled")}, [])
+    outcome = site.run_all(stage, "a", url_hosts=hosts, timeout={"download": 0.01})
+    assert (outcome.code, site.states(), site.images()) == (3, {"a": ("failed", "spoiled")}, [])
     assert set(found) == {("127.0.0.1", stage.raw.port)}  # the provider itself
     assert len(stage.requests) == 2
 
@@ -345,9 +345,9 @@ def assert_never_published(site: Site, case: str, beside: tuple[str, ...] = ()) 
     forms = {name.split(" ", 1)[1]: data for name, data in NO_IMAGES.items() if name.startswith(case)}
     stage = site.serve(by_prompt(**{name: shows(data) for name, data in forms.items()}))
     jobs, also = kit.apart(stage, forms)
-    told = site.run_all(stage, *jobs, also=also)
+    outcome = site.run_all(stage, *jobs, also=also)
     assert set(site.states().values()) == {("failed", "spoiled")}
-    assert (told.code, [path.name for path in site.files()]) == (3, list(beside))
+    assert (outcome.code, [path.name for path in site.files()]) == (3, list(beside))
     assert len(stage.posts) == 2 * len(forms) - len(beside)
     assert site.rows("select * from artifacts") == []
     for path in site.files():

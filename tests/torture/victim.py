@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any
 
-from tests.zygote import MODULES, to_the_end
+from tests.forkserver import MODULES, to_the_end
 
 #: A run with fault points in Python, where there is no shim.
 ARMED = "import sys; from tests.torture.points import arm; arm(sys.argv.pop(1)); from batchgen.cli import main; main()"

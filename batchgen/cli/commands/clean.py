@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from .. import output
-from ..options import Session, command, option
-from ..options import sandbox as sandbox_option
+from ..options import Session, command, option, sandbox
 from ..params import AGE
 from ..render.format import count, display_path
 
@@ -23,17 +22,10 @@ _KINDS = {
     "batchgen clean                        shows what would be removed",
     "batchgen clean --older-than 90d --yes",
 )
-@option(
-    "--older-than",
-    type=AGE,
-    default="30d",
-    show_default=True,
-    metavar="30d",
-    help="Age of replaced images and logs.",
-)
+@option("--older-than", type=AGE, default="30d", show_default=True, help="Age of replaced images and logs.")
 @option("--yes", is_flag=True, help="Remove the files; without it, they are only shown.")
-@sandbox_option
-def clean(session: Session, older_than: timedelta, yes: bool, sandbox: bool) -> int:
+@sandbox
+def clean(session: Session, older_than: timedelta, yes: bool) -> int:
     """Show or remove files that are no longer needed.
 
     These are temporary files, leftovers of the spool, replaced images and old logs. Delivered images, paid responses
@@ -41,18 +33,19 @@ def clean(session: Session, older_than: timedelta, yes: bool, sandbox: bool) -> 
     """
     from ...app import cleanup
 
-    project = session.project(sandbox=sandbox)
+    project = session.project()
     leftovers = cleanup.remove_leftovers(project, older_than) if yes else cleanup.find_leftovers(project, older_than)
-    if session.as_json:
-        files = [{"what": file.what, "path": str(file.path), "bytes": file.size_bytes} for file in leftovers]
-        output.document({"schema_version": 1, "removed": yes, "files": files})
-        return 0
+    files = [{"what": file.what, "path": str(file.path), "bytes": file.size_bytes} for file in leftovers]
+    lines = []
     for kind, text in _KINDS.items():
         files_of_kind = [file for file in leftovers if file.what == kind]
         if files_of_kind:
             megabytes = sum(file.size_bytes for file in files_of_kind) / 1e6
             number = count(len(files_of_kind), "file")
-            output.data(f"{number:>10}  {megabytes:9,.1f} MB  {text}, such as {display_path(files_of_kind[0].path)}")
+            lines.append(f"{number:>10}  {megabytes:9,.1f} MB  {text}, such as {display_path(files_of_kind[0].path)}")
+    session.print({"removed": yes, "files": files}, lines)
+    if session.as_json:
+        return 0
     if not leftovers:
         output.say("nothing to clean")
     elif yes:

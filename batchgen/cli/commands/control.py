@@ -10,8 +10,7 @@ import click
 
 from ...errors import UsageError
 from .. import output
-from ..options import Session, batch, command, option, selecting, selection
-from ..options import sandbox as sandbox_option
+from ..options import Session, batch, command, option, sandbox, selecting, selection
 from ..render.format import count, short, table
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
 @command("pause", "batchgen pause openai", "batchgen unpause openai")
 @click.argument("provider")
-@sandbox_option
-def pause(session: Session, provider: str, sandbox: bool) -> int:
+@sandbox
+def pause(session: Session, provider: str) -> int:
     """Send nothing more to a provider, also during a run.
 
     Requests in flight complete. A run in progress pauses within about a second; later runs keep to it until unpause.
@@ -31,7 +30,7 @@ def pause(session: Session, provider: str, sandbox: bool) -> int:
     from ...app import control
     from ...app.clock import local_time
 
-    project = session.project(sandbox=sandbox)
+    project = session.project()
     state = control.pause(project, provider)
     earlier = state.control.paused_at and not state.changed
     since = f", since {local_time(state.control.paused_at)}" if state.control.paused_at and earlier else ""
@@ -43,15 +42,15 @@ def pause(session: Session, provider: str, sandbox: bool) -> int:
 
 @command("unpause", "batchgen unpause openai")
 @click.argument("provider")
-@sandbox_option
-def unpause(session: Session, provider: str, sandbox: bool) -> int:
+@sandbox
+def unpause(session: Session, provider: str) -> int:
     """Send to a paused or closed provider again.
 
     A run closes a provider that is out of money, or refuses the key: fix that first.
     """
     from ...app import control
 
-    state = control.resume(session.project(sandbox=sandbox), provider)
+    state = control.resume(session.project(), provider)
     if state.changed:
         line = "resumed"
     else:
@@ -69,8 +68,8 @@ def unpause(session: Session, provider: str, sandbox: bool) -> int:
 @click.argument("provider")
 @click.argument("limits", nargs=-1, metavar="[KEY=VALUE]...")
 @option("--reset", is_flag=True, help="Undo everything that limit has set.")
-@sandbox_option
-def limit(session: Session, provider: str, limits: tuple[str, ...], reset: bool, sandbox: bool) -> int:
+@sandbox
+def limit(session: Session, provider: str, limits: tuple[str, ...], reset: bool) -> int:
     """Change how fast a provider is called, also during a run.
 
     Without KEY=VALUE, the limits in force are shown. Keys: requests_per_second, requests_per_minute,
@@ -79,7 +78,7 @@ def limit(session: Session, provider: str, limits: tuple[str, ...], reset: bool,
     """
     from ...app import control
 
-    state = control.limit(session.project(sandbox=sandbox), provider, limits, reset=reset)
+    state = control.limit(session.project(), provider, limits, reset=reset)
     if session.as_json or limits or reset:
         return _report(session, state, [f"{provider}: {_limits(state)}"])
     for line in _limit_lines(state):
@@ -143,8 +142,8 @@ def _document(state: ControlState) -> dict[str, Any]:
 @option("--all", "everything", is_flag=True, help="All jobs that are pending or running.")
 @selecting
 @batch
-@sandbox_option
-def cancel(session: Session, everything: bool, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
+@sandbox
+def cancel(session: Session, everything: bool, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Cancel jobs, also during a run.
 
     These are the selected jobs that are pending or running; failed and unknown ones only if --status or --cause names
@@ -155,7 +154,7 @@ def cancel(session: Session, everything: bool, batch: str | None, sandbox: bool,
     chosen = selection(options)
     if chosen.everything and not everything:
         raise UsageError("select jobs with --id, --tag, --provider, --status and so on; or add --all")
-    project = session.project(sandbox=sandbox)
+    project = session.project()
     report = control.cancel(project, batch, chosen)
     document = {
         "batch": report.batch.name,

@@ -9,8 +9,7 @@ import click
 
 from ...money import show_usd
 from .. import output
-from ..options import FILE, Session, command, group
-from ..options import sandbox as sandbox_option
+from ..options import FILE, Session, command, group, sandbox
 from ..render.format import display_path
 
 
@@ -20,21 +19,21 @@ def db() -> None:
 
 
 @command("path", "batchgen db path")
-@sandbox_option
-def path(session: Session, sandbox: bool) -> int:
+@sandbox
+def path(session: Session) -> int:
     """Print the path of the job database."""
-    project = session.project(sandbox=sandbox)
+    project = session.project()
     session.print({"path": str(project.db), "exists": project.db.exists()}, [str(project.db)])
     return 0
 
 
 @command("check", "batchgen db check")
-@sandbox_option
-def check(session: Session, sandbox: bool) -> int:
+@sandbox
+def check(session: Session) -> int:
     """Read the whole job database and report damage; ends with 1 if there is any."""
     from ...app import database
 
-    project = session.project(sandbox=sandbox)
+    project = session.project()
     health = database.check(project)
     lines = [f"{project.db}: {'damaged' if health.problems else 'ok'}"]
     lines += [f"          {problem}" for problem in health.problems]
@@ -51,8 +50,8 @@ def check(session: Session, sandbox: bool) -> int:
 
 @command("backup", "batchgen db backup /backup/batchgen.db")
 @click.argument("file", type=FILE)
-@sandbox_option
-def backup(session: Session, file: Path, sandbox: bool) -> int:
+@sandbox
+def backup(session: Session, file: Path) -> int:
     """Copy the job database to FILE, also during a run.
 
     The copy is complete or not made at all, and never overwrites another file.
@@ -60,44 +59,44 @@ def backup(session: Session, file: Path, sandbox: bool) -> int:
     from ...app import database
 
     target = session.file(file)
-    size_bytes = database.backup(session.project(sandbox=sandbox), target)
+    size_bytes = database.backup(session.project(), target)
     session.print({"path": str(target), "bytes": size_bytes}, [f"{file}: {size_bytes} bytes"], output.say)
     return 0
 
 
 @command("upgrade", "batchgen db upgrade")
-@sandbox_option
-def upgrade(session: Session, sandbox: bool) -> int:
+@sandbox
+def upgrade(session: Session) -> int:
     """Upgrade the job database to the newest schema; a backup is kept.
 
     Every run does this on its own.
     """
     from ...app import database
 
-    before, after = database.upgrade(session.project(sandbox=sandbox))
+    before, after = database.upgrade(session.project())
     line = f"already at {after}" if before == after else f"upgraded from {before or 'nothing'} to {after}"
     session.print({"before": before, "after": after}, [line], output.say)
     return 0
 
 
 @command("vacuum", "batchgen db vacuum")
-@sandbox_option
-def vacuum(session: Session, sandbox: bool) -> int:
+@sandbox
+def vacuum(session: Session) -> int:
     """Return unused space of the job database to the disk.
 
     Needs as much free space as the database takes while it works.
     """
     from ...app import database
 
-    before, after = database.vacuum(session.project(sandbox=sandbox))
+    before, after = database.vacuum(session.project())
     session.print({"before": before, "after": after}, [f"{before:,} bytes before, {after:,} now"], output.say)
     return 0
 
 
 @command("recover", "batchgen db recover jobs/night.yaml")
 @click.argument("manifest", type=FILE)
-@sandbox_option
-def recover(session: Session, manifest: Path, sandbox: bool) -> int:
+@sandbox
+def recover(session: Session, manifest: Path) -> int:
     """Recover a lost, damaged or outdated job database from MANIFEST, the delivered files and the spool.
 
     A damaged one is moved aside, never deleted; an intact one gets what it lacks. Sends nothing.
@@ -106,7 +105,7 @@ def recover(session: Session, manifest: Path, sandbox: bool) -> int:
     from ...app.recovery import rebuild
     from ..render.result import recovery_lines
 
-    project = session.project(sandbox=sandbox)
+    project = session.project()
     report = rebuild.recover(project, plan.read_manifest(project, session.file(manifest)))
     aside = str(report.damaged_copy) if report.damaged_copy else None
     lines = [f"aside     the damaged job database is now {display_path(aside)}"] if aside else []

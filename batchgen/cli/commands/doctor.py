@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import environment, output, settings_file
-from ..options import Session, command, option
-from ..options import sandbox as sandbox_option
-from ..render.controls import control_line
+from ..options import Session, command, option, sandbox
+from ..render.status import control_line
 
 if TYPE_CHECKING:
     from ...app.doctor import Finding, Setting
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     "batchgen doctor --json",
 )
 @option("--offline/--online", default=True, show_default=True, help="Ask the providers as well; this is free.")
-@sandbox_option
-def doctor(session: Session, offline: bool, sandbox: bool) -> int:
+@sandbox
+def doctor(session: Session, offline: bool) -> int:
     """Check what a run needs: versions, settings, keys, disk, lock, job database.
 
     Also certificates, proxies, clock, output folders and the terminal. Ends with the code that a run would end with: 1
@@ -36,7 +35,7 @@ def doctor(session: Session, offline: bool, sandbox: bool) -> int:
     """
     from ...app import doctor
 
-    project = session.project(sandbox=sandbox)
+    project = session.project()
     findings = list(doctor.examine(project))
     _insert(findings, "lock", _controls(project))
     _insert(findings, "settings", (*_options(project), *_variables()))

@@ -10,8 +10,7 @@ import click
 
 from ...errors import UsageError
 from .. import output
-from ..options import FOLDER, Session, batch, command, option, selecting, selection
-from ..options import sandbox as sandbox_option
+from ..options import FOLDER, Session, batch, command, option, sandbox, selecting, selection
 from ..render.format import count, csv_line
 from ..render.status import csv_rows, job_document
 
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 )
 @selecting
 @batch
-@sandbox_option
+@sandbox
 def export(
     session: Session,
     *,
@@ -49,7 +48,6 @@ def export(
     target: Path | None,
     layout: str | None,
     batch: str | None,
-    sandbox: bool,
     **options: Any,  # noqa: ANN401 - the selection
 ) -> int:
     """Print one line per job for other programs; copy the files.
@@ -63,7 +61,7 @@ def export(
 
     if layout is not None and target is None:
         raise UsageError("--layout needs --files DIR")
-    project, chosen = session.project(sandbox=sandbox), selection(options)
+    project, chosen = session.project(), selection(options)
 
     def jobs() -> Iterable[tuple[Job, Bill]]:
         return queries.jobs(project, batch, chosen, None)

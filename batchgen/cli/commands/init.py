@@ -49,19 +49,13 @@ def init(session: Session, where: Path, example: str, force: bool) -> int:
     from ...app import init as use_case
 
     project = use_case.init(session.file(where), example, force=force)
-    if session.as_json:
-        output.document(
-            {
-                "schema_version": 1,
-                "folder": str(project.folder),
-                "manifest": str(project.manifest),
-                "written": [str(name) for name in project.written],
-                "left": [str(name) for name in project.left],
-            }
-        )
-    elif not session.quiet:
-        for line in _lines(project):
-            output.say(line)
+    document = {
+        "folder": str(project.folder),
+        "manifest": str(project.manifest),
+        "written": [str(name) for name in project.written],
+        "left": [str(name) for name in project.left],
+    }
+    session.print(document, [] if session.quiet else _lines(project), output.say)
     return 0
 
 

@@ -10,8 +10,7 @@ import click
 
 from ...errors import ManifestError, Problem
 from .. import output
-from ..options import FILE, Session, command, keep_changed, of_manifest, option, selecting, selection
-from ..options import sandbox as sandbox_option
+from ..options import FILE, Session, command, keep_changed, of_manifest, option, sandbox, selecting, selection
 from ..params import USD
 from ..render.format import count, warning_line
 from ..render.plan import job_document, job_line, key_documents, key_lines, notices, plan_lines
@@ -80,10 +79,10 @@ def _document(jobs: int, errors: list[Problem], warnings: list[Problem]) -> dict
 @click.argument("manifest", type=FILE)
 @option("--diff", is_flag=True, help="Show the changes of every changed job, not only of the first ones.")
 @option("--full", is_flag=True, help="List every job.")
-@option("--budget", type=USD, metavar="USD", help="Show how far this budget would go.")
+@option("--budget", type=USD, help="Show how far this budget would go.")
 @keep_changed
 @selecting
-@sandbox_option
+@sandbox
 def plan(
     session: Session,
     manifest: Path,
@@ -92,7 +91,6 @@ def plan(
     diff: bool,
     full: bool,
     keep_changed: bool,
-    sandbox: bool,
     **options: Any,  # noqa: ANN401 - the selection
 ) -> int:
     """Show what a run would do and cost; sends nothing.
@@ -101,7 +99,7 @@ def plan(
     """
     from ...app import plan as use_case
 
-    project, chosen = session.project(sandbox=sandbox), of_manifest(selection(options))
+    project, chosen = session.project(), of_manifest(selection(options))
     batch = use_case.read_manifest(project, session.file(manifest))
     items: list[dict[str, Any]] = []
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import output
-from ..options import Session, command, group
-from ..options import sandbox as sandbox_option
+from ..options import Session, command, group, sandbox
 from ..render.format import table
 
 if TYPE_CHECKING:
@@ -65,8 +64,8 @@ def _rows(name: str, profile: Profile, keys: Mapping[str, Key]) -> list[list[str
 
 @command("check", "batchgen providers check openai")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@sandbox_option
-def check(session: Session, names: tuple[str, ...], sandbox: bool) -> int:
+@sandbox
+def check(session: Session, names: tuple[str, ...]) -> int:
     """Check keys and show balances, models and limits; spends nothing.
 
     Without a name: every provider that has a key, or settings in batchgen.yaml. Only requests that the provider
@@ -76,20 +75,20 @@ def check(session: Session, names: tuple[str, ...], sandbox: bool) -> int:
     from ...app import provider_check as use_case
     from ..render.account import check_document, check_lines
 
-    checks = use_case.check(session.project(sandbox=sandbox), names)
+    checks = use_case.check(session.project(), names)
     session.print(check_document(checks), check_lines(each for each in checks if each.exit_code or not session.quiet))
     return use_case.exit_code_of([each.exit_code for each in checks])
 
 
 @command("models", "batchgen providers models openai")
 @click.argument("name")
-@sandbox_option
-def models(session: Session, name: str, sandbox: bool) -> int:
+@sandbox
+def models(session: Session, name: str) -> int:
     """List the models that a provider offers now; spends nothing."""
     from ...app import provider_check as use_case
     from ..render.account import known_as, models_document
 
-    listing = use_case.list_provider_models(session.project(sandbox=sandbox), name)
+    listing = use_case.list_provider_models(session.project(), name)
     if listing.catalogue is None and not session.as_json:
         output.say(f"{name}: {listing.answer.words or 'the response lists no models'}")
         output.say(f"next      batchgen providers prices {name}    lists the models that batchgen knows")

@@ -30,7 +30,7 @@ def resume(session: Session, which: str | None, **options: Any) -> int:  # noqa:
     """
     from ...app.queries import manifest_of
 
-    manifest = manifest_of(session.project(sandbox=options["sandbox"]), which)
+    manifest = manifest_of(session.project(), which)
     return run_selected(session, manifest, options)
 
 
@@ -56,7 +56,7 @@ def retry(session: Session, which: str | None, amend: tuple[str, ...], **options
     from ...planning.overrides import parse
 
     overrides = parse(amend)
-    manifest = manifest_of(session.project(sandbox=options["sandbox"]), which)
+    manifest = manifest_of(session.project(), which)
     chosen = of_manifest(selection(options))
     requeue = replace(chosen, states=chosen.states or ("failed",))
     # once requeued they are pending and without a cause, as other jobs may be

@@ -15,11 +15,10 @@ import click
 from ...errors import UsageError
 from .. import output
 from ..confirm import confirmation
-from ..observers import Observers
 from ..options import FILE, Session, command, of_manifest, option, selecting, selection
 from ..render.format import warning_line
 from ..render.plan import amend_lines, notices, plan_lines
-from ..run_options import overlay_of, run_options, terms_of
+from ..run_options import Observers, overlay_of, run_options, terms_of
 
 if TYPE_CHECKING:
     from ...app.project import Project
@@ -85,7 +84,7 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     from ..render.live import follower
     from ..render.stream import streamed
 
-    project = session.project(sandbox=options["sandbox"])
+    project = session.project()
     batch = plan.read_manifest(project, session.file(manifest), overlay_of(session, options))
     if options["dry_run"]:
         return _print_plan(session, project, batch, run.preview(project, batch, terms), terms)

@@ -6,6 +6,7 @@ import runpy
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @command("sandbox", "batchgen sandbox --port 8765", "batchgen sandbox --fault error500=0.02 --throttle openai=60/m")
 @option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port; 0: any free one.")
-@option("--log", type=FILE, metavar="FILE", help="Charge log. Default: .batchgen/sandbox/charges.jsonl.")
+@option("--log", type=FILE, help="Charge log. Default: .batchgen/sandbox/charges.jsonl.")
 @option(
     "--latency", default="realistic", show_default=True, help="Latency: none, realistic, SECONDS or lognormal:MEDIAN."
 )
@@ -41,7 +42,7 @@ def sandbox(session: Session, **options: Any) -> int:  # noqa: ANN401 - the opti
     sandbox-faults.
     """
     _check(options)
-    log = options.pop("log") or session.project(sandbox=True).state / "charges.jsonl"
+    log = options.pop("log") or replace(session, sandbox=True).project().state / "charges.jsonl"
     arguments = ["--log", str(log)]
     for name, value in options.items():
         for item in value if isinstance(value, tuple) else (value,):
@@ -84,10 +85,11 @@ def demo(session: Session, latency: str) -> int:
     from ..run_options import sandbox_defaults, terms_of
     from .run import carry_out
 
+    session = replace(session, sandbox=True)
     options = sandbox_defaults(latency)
     code = carry_out(session, demo_manifest(), options, terms_of(options, None, None))
     if not session.as_json:
-        for line in _demo_lines(session.project(sandbox=True), code):
+        for line in _demo_lines(session.project(), code):
             output.say(line)
     return 0 if session.as_json or code in (0, 3) else code
 

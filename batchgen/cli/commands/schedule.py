@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def schedule(  # noqa: PLR0917 - click gives them by name
     root = click.get_current_context().find_root()
     run_ctx = run.make_context("run", [str(manifest), *rest], parent=root, obj={"folder": session.folder})
     notes = tuple(_notes(session, run_ctx, manifest))
-    _warn_of_controls(session, sandbox=run_ctx.params["sandbox"])
+    _warn_of_controls(replace(session, sandbox=run_ctx.params["sandbox"]))
     source = run_ctx.get_parameter_source("wait_lock")
     waits = source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
     command = _command(session, manifest, rest if waits else ("--wait-lock", str(WAIT[kind]), *rest))
@@ -60,10 +61,7 @@ def schedule(  # noqa: PLR0917 - click gives them by name
         notes=notes,
     )
     text = {"cron": units.cron, "systemd": units.systemd, "launchd": units.launchd}[kind](start)
-    if session.as_json:
-        output.document({"schema_version": 1, "kind": kind, "command": list(start.command), "text": text})
-    else:
-        output.raw(text)
+    session.print({"kind": kind, "command": list(start.command), "text": text}, [text], output.raw)
     return 0
 
 
@@ -90,12 +88,12 @@ def _notes(session: Session, run_ctx: click.Context, manifest: Path) -> Iterator
         )
 
 
-def _warn_of_controls(session: Session, *, sandbox: bool) -> None:
+def _warn_of_controls(session: Session) -> None:
     """Warn of pauses and limits in force: they apply to the scheduled runs too."""
     from ...app import control
-    from ..render.controls import control_line
+    from ..render.status import control_line
 
-    project = session.project(sandbox=sandbox)
+    project = session.project()
     for each in control.active_controls(project):
         output.say(f"warning: {control_line(each, project.command_flags(), datetime.now(UTC))}")
 

@@ -7,17 +7,25 @@ from typing import Any
 import click
 
 from .. import output
-from ..options import Session, batch, command, option, selecting, selection
-from ..options import sandbox as sandbox_option
-from ..render.controls import control_documents, control_lines
+from ..options import Session, batch, command, option, sandbox, selecting, selection
 from ..render.format import display_path, short
-from ..render.status import job_document, job_table, run_documents, run_table, show_document, show_lines, status_lines
+from ..render.status import (
+    control_documents,
+    control_lines,
+    job_document,
+    job_table,
+    run_documents,
+    run_table,
+    show_document,
+    show_lines,
+    status_lines,
+)
 
 
 @command("status", "batchgen status", "batchgen status --batch autumn --json | jq .jobs")
 @batch
-@sandbox_option
-def status(session: Session, batch: str | None, sandbox: bool) -> int:
+@sandbox
+def status(session: Session, batch: str | None) -> int:
     """Show progress, cost and failures on one screen.
 
     The last lines are the commands to type next.
@@ -26,7 +34,7 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
     from ...store import ledger
     from ..render.result import advice
 
-    project = session.project(sandbox=sandbox)
+    project = session.project()
     report = queries.status(project, batch)
     figures = (report.batch.name, report.counts, report.usage, report.failures)
     if session.as_json:
@@ -48,15 +56,15 @@ def status(session: Session, batch: str | None, sandbox: bool) -> int:
 @click.argument("what", type=click.Choice(["jobs", "runs"]), default="jobs")
 @selecting
 @batch
-@sandbox_option
-def list_(session: Session, what: str, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
+@sandbox
+def list_(session: Session, what: str, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - the selection
     """List jobs or runs.
 
     The default is jobs.
     """
     from ...app import queries
 
-    project, chosen = session.project(sandbox=sandbox), selection(options)
+    project, chosen = session.project(), selection(options)
     if what == "runs":
         runs, running = queries.runs(project, batch)
         runs = runs[: chosen.limit]
@@ -82,13 +90,13 @@ def list_(session: Session, what: str, batch: str | None, sandbox: bool, **optio
 @option("--as-yaml", "form", flag_value="yaml", help="Print a manifest with only this job.")
 @option("--as-curl", "form", flag_value="curl", help="Print the request as curl sends it, with the key's variable.")
 @batch
-@sandbox_option
-def show(session: Session, job: str, form: str | None, batch: str | None, sandbox: bool) -> int:
+@sandbox
+def show(session: Session, job: str, form: str | None, batch: str | None) -> int:
     """Show one job: its request, attempts, files and cost.
 
     Each attempt has its cause of failure and the provider's message.
     """
-    project = session.project(sandbox=sandbox)
+    project = session.project()
     if form is not None:
         from ...app import reproduce
 

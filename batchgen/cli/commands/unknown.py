@@ -12,8 +12,7 @@ import click
 from ...errors import UsageError
 from ...money import show_credits, show_usd
 from .. import output
-from ..options import EXISTING_FILE, Session, batch, command, group, option, selecting, selection
-from ..options import sandbox as sandbox_option
+from ..options import EXISTING_FILE, Session, batch, command, group, option, sandbox, selecting, selection
 from ..render.format import command_lines, count, short, table, usd
 
 if TYPE_CHECKING:
@@ -36,12 +35,12 @@ def unknown() -> None:
 @command("list", "batchgen unknown list", "batchgen unknown list --provider openai")
 @selecting
 @batch
-@sandbox_option
-def list_(session: Session, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
+@sandbox
+def list_(session: Session, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - the selection
     """List unknown jobs, with what to look for in the provider's log."""
     from ...app import unknown as use_case
 
-    project = session.project(sandbox=sandbox)
+    project = session.project()
     found, jobs = use_case.list_unknown(project, batch, _unknown_only(options))
     if session.as_json:
         lines = [_document(job, attempt) for job, attempt in jobs]
@@ -115,15 +114,15 @@ def _choices(found: Batch, key: str, way: CommandFlags) -> list[str]:
 @command("retry", "batchgen unknown retry --id poster", "batchgen unknown retry --provider openai")
 @selecting
 @batch
-@sandbox_option
-def retry(session: Session, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
+@sandbox
+def retry(session: Session, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Requeue unknown jobs; a run then buys them again.
 
     All, or the selected ones. What they may have cost stays in the ledger.
     """
     from ...app import unknown as use_case
 
-    project = session.project(sandbox=sandbox)
+    project = session.project()
     found, jobs = use_case.requeue(project, batch, _unknown_only(options))
     lines = [f"{found.name}: {count(len(jobs), 'job')} pending again"]
     if jobs:
@@ -137,12 +136,12 @@ def retry(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
 @option("--not-charged", is_flag=True, help="Book these requests at no cost: the provider did not charge for them.")
 @selecting
 @batch
-@sandbox_option
-def drop(session: Session, not_charged: bool, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
+@sandbox
+def drop(session: Session, not_charged: bool, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Cancel unknown jobs: all, or the selected ones."""
     from ...app import unknown as use_case
 
-    found, jobs = use_case.drop(session.project(sandbox=sandbox), batch, _unknown_only(options), free=not_charged)
+    found, jobs = use_case.drop(session.project(), batch, _unknown_only(options), free=not_charged)
     booked = "booked as not charged" if not_charged else "what they may have cost stays in the ledger, at risk"
     line = f"{found.name}: {count(len(jobs), 'job')} cancelled" + (f"; {booked}" if jobs else "")
     session.print({"batch": found.name, "cancelled": [job.key for job in jobs]}, [line], output.say)
@@ -153,8 +152,8 @@ def drop(session: Session, not_charged: bool, batch: str | None, sandbox: bool, 
 @click.argument("job")
 @click.argument("file", type=EXISTING_FILE)
 @batch
-@sandbox_option
-def adopt(session: Session, job: str, file: Path, batch: str | None, sandbox: bool) -> int:
+@sandbox
+def adopt(session: Session, job: str, file: Path, batch: str | None) -> int:
     """Deliver FILE as the image of JOB.
 
     For an image that the provider had made after all, and that you downloaded there.
@@ -163,7 +162,7 @@ def adopt(session: Session, job: str, file: Path, batch: str | None, sandbox: bo
     """
     from ...app import unknown as use_case
 
-    after, artifact = use_case.adopt(session.project(sandbox=sandbox), batch, job, file)
+    after, artifact = use_case.adopt(session.project(), batch, job, file)
     missing = f"; {count(after.wanted - after.delivered, 'image')} still missing" if after.state != "done" else ""
     line = f"{after.key}: {after.state.value}, {artifact.path} ({artifact.width}x{artifact.height}){missing}"
     file_facts = {"path": artifact.path, "sha256": artifact.sha256, "bytes": artifact.size_bytes}

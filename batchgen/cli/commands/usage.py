@@ -9,8 +9,7 @@ import click
 
 from ...errors import UsageError
 from .. import output
-from ..options import Session, batch, command, option
-from ..options import sandbox as sandbox_option
+from ..options import Session, batch, command, option, sandbox
 from ..params import SINCE, UNTIL
 
 if TYPE_CHECKING:
@@ -33,13 +32,13 @@ _KEYS = ("provider", "model", "day", "tag", "run", "batch")
     type=click.Choice(_KEYS),
     help="Group by this; given twice: by each pair. Default: provider and model.",
 )
-@option("--since", type=SINCE, metavar="WHEN", help="Only what was booked since: a date, a time, or a span ago.")
-@option("--until", type=UNTIL, metavar="WHEN", help="Only what was booked before; a date: before its end.")
+@option("--since", type=SINCE, help="Only what was booked since: a date, a time, or a span ago.")
+@option("--until", type=UNTIL, help="Only what was booked before; a date: before its end.")
 @option("--csv", "as_csv", is_flag=True, help="Print the table as CSV.")
 @option("--all", "every", is_flag=True, help="All batches of the job database; implied by --by batch.")
 @batch
-@sandbox_option
-def usage(session: Session, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - those above
+@sandbox
+def usage(session: Session, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - those above
     """Show the ledger by provider and model, day, tag, run or batch.
 
     It has attempts, images, tokens, credits and USD. WHEN is a date, a date and time, or a span ago: 30m, 24h, 7d, 2w.
@@ -56,7 +55,7 @@ def usage(session: Session, batch: str | None, sandbox: bool, **options: Any) ->
         raise UsageError("--all and --batch exclude each other")
     every = options["every"] or ("batch" in options["by"] and batch is None)
     now = datetime.now().astimezone()
-    report = queries.usage(session.project(sandbox=sandbox), batch, grouping(options), now, every=every)
+    report = queries.usage(session.project(), batch, grouping(options), now, every=every)
     if session.as_json:
         output.document(usage_document(report.used, report.calls, report.batch))
         return 0

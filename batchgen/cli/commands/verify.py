@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import output
-from ..options import Session, batch, command, option, selecting, selection
-from ..options import sandbox as sandbox_option
+from ..options import Session, batch, command, option, sandbox, selecting, selection
 from ..render.format import count, table
 
 if TYPE_CHECKING:
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 @option("--requeue", is_flag=True, help="Requeue the jobs of missing or damaged files; a run makes them again.")
 @selecting
 @batch
-@sandbox_option
-def verify(session: Session, deep: bool, requeue: bool, batch: str | None, sandbox: bool, **options: Any) -> int:  # noqa: ANN401 - the selection
+@sandbox
+def verify(session: Session, deep: bool, requeue: bool, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Check every delivered file against its hash.
 
     Ends with 3 if one is missing or damaged.
@@ -28,7 +27,7 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, sandb
     from ...app import verify as use_case
 
     check = use_case.requeue if requeue else use_case.verify
-    project = session.project(sandbox=sandbox)
+    project = session.project()
     report = check(project, batch, selection(options), deep=deep)
     code = 3 if report.problems else 0
     rows = [[flaw.what, flaw.key, flaw.path, flaw.detail] for flaw in report.problems]

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import output
-from ..options import Session, batch, command, option
-from ..options import sandbox as sandbox_option
+from ..options import Session, batch, command, option, sandbox
+from ..render.live import screen
 from ..render.watch import HEADS, document, ending, rows, summary
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from ...app.watch import Snapshot
 
 #: Seconds between two plain lines: at least, and at most.
@@ -34,8 +32,8 @@ LEAST, MOST = 5.0, 60.0
     help="Interval between two looks.",
 )
 @batch
-@sandbox_option
-def watch(session: Session, every: float, batch: str | None, sandbox: bool) -> int:
+@sandbox
+def watch(session: Session, every: float, batch: str | None) -> int:
     """Follow a run from another terminal.
 
     It ends with the run. It only reads, so that it can neither slow nor harm the run. --json prints a line for every
@@ -43,7 +41,7 @@ def watch(session: Session, every: float, batch: str | None, sandbox: bool) -> i
     """
     from ...app.watch import follow
 
-    project = session.project(sandbox=sandbox)
+    project = session.project()
     snapshots = _paced(follow(project, batch), every)
     if session.as_json:
         for snapshot in snapshots:
@@ -87,20 +85,6 @@ def _live(snapshots: Iterable[Snapshot]) -> Snapshot:
     last = None
     with Live(console=Console(), auto_refresh=False, transient=True) as live:
         for last in snapshots:
-            live.update(_screen(last), refresh=True)
+            live.update(screen(HEADS, rows(last), summary(last)), refresh=True)
     assert last is not None  # noqa: S101 - there is always a first snapshot
     return last
-
-
-def _screen(snapshot: Snapshot) -> RenderableType:
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for number, head in enumerate(HEADS):
-        figure = 0 < number < len(HEADS) - 1
-        table.add_column(head, justify="right" if figure else "left", no_wrap=True, overflow="ellipsis")
-    for row in rows(snapshot):
-        table.add_row(*(Text(output.printable(cell)) for cell in row))
-    return Group(table, Text(output.printable(summary(snapshot))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: Seconds between two plain lines: at least, and at most while something changes.
 PLAIN_LEAST, PLAIN_MOST = 2.0, 60.0
 REFRESH = 0.25
+#: Columns of a live table that are aligned to the left.
+_TEXTS = ("provider", "waiting for", "controls")
 
 
 def follower(mode: str) -> Follow:
@@ -94,18 +96,23 @@ async def _redraw(live: Live, progress: Progress) -> None:
 
 
 def _screen(progress: Progress, width: int) -> RenderableType:
+    columns = _columns(width)
+    return screen(columns, ([row[head] for head in columns] for row in _rows(progress)), progress.summary)
+
+
+def screen(heads: Sequence[str], rows: Iterable[Sequence[str]], summary: str) -> RenderableType:
+    """Return a table with figures to the right and texts to the left, and a line below it."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    shown = _columns(width)
-    for head in shown:
-        side: Literal["left", "right"] = "left" if head in ("provider", "waiting for") else "right"
+    for head in heads:
+        side: Literal["left", "right"] = "left" if head in _TEXTS else "right"
         table.add_column(head, justify=side, no_wrap=True, overflow="ellipsis")
-    for row in _rows(progress):
-        table.add_row(*(Text(row[head]) for head in shown))
-    return Group(table, Text(progress.summary, no_wrap=False))
+    for row in rows:
+        table.add_row(*(Text(output.printable(cell)) for cell in row))
+    return Group(table, Text(output.printable(summary)))
 
 
 def _columns(width: int) -> list[str]:
@@ -123,5 +130,5 @@ def _rows(progress: Progress) -> Iterator[dict[str, str]]:
             "in flight": f"{lane.in_flight}/{lane.width}",
             "failed": str(lane.failed) if lane.failed else "",
             "spent": spent,
-            "waiting for": output.printable(waiting(lane)),
+            "waiting for": waiting(lane),
         }

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .controls import control_documents, control_lines, in_force
 from .format import count, credits_, duration, short, size, span, table, under, usd
+from .status import control_documents, control_lines, in_force
 
 if TYPE_CHECKING:
     from ...app.project import Project

@@ -1,16 +1,20 @@
-"""The status of a batch, its jobs and runs, as lines and as JSON."""
+"""The status of a batch, its jobs and runs, and the pauses and limits in force, as lines and as JSON."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ...money import show_credits, show_usd
-from .format import count, credits_, money, short, table, usd
+from .format import count, credits_, duration, money, short, table, under, usd
 
 if TYPE_CHECKING:
+    from ...app.project import CommandFlags, Project
     from ...job import Job
+    from ...manifest import Batch
+    from ...store.controls import Control
     from ...store.ledger import Calls, Counts, Failure, UsageLine
     from ...store.records import AttemptRecord, Bill, Run
     from ...task import Task
@@ -220,3 +224,51 @@ def csv_rows(lines: Iterable[Mapping[str, Any]], *, copied: bool = False) -> Ite
     for line in lines:
         for file in line["files"] or [{}]:
             yield [*(line[name] for name in heads), *(file.get(name) for name in of_file)]
+
+
+def in_force(project: Project, batch: Batch) -> list[Control]:
+    """Return the pauses and limits of the providers of *batch*."""
+    from ...app import control
+
+    return [each for each in control.active_controls(project) if each.provider in batch.profiles]
+
+
+def control_lines(project: Project, controls: Iterable[Control]) -> list[str]:
+    """Return a line for each, as ``status`` and a plan show them."""
+    now = datetime.now(UTC)
+    return under("in force", [control_line(control, project.command_flags(), now) for control in controls])
+
+
+def control_line(control: Control, way: CommandFlags, now: datetime) -> str:
+    """Return the pause and the limits of a provider, since when, and how to undo them."""
+    from ...app.clock import local_time
+    from ...app.live_limits import limits_text
+
+    parts = []
+    if control.paused_at is not None:
+        age = _age((now - control.paused_at).total_seconds())
+        parts.append(
+            f"paused since {local_time(control.paused_at)}{age} (batchgen unpause{way.flags} {control.provider})"
+        )
+    if control.limits:
+        age = _age((now - control.said_at).total_seconds()) if control.said_at is not None else ""
+        parts.append(f"{limits_text(control.limits)}{age} (batchgen limit{way.flags} {control.provider} --reset)")
+    return f"{control.provider}: {'; '.join(parts)}"
+
+
+def _age(seconds: float) -> str:
+    """Return for how long something has been in force, from a minute on."""
+    return "" if seconds < 60 else f", for {duration(seconds)}"
+
+
+def control_documents(controls: Iterable[Control]) -> list[dict[str, Any]]:
+    """Return the same for ``--json``."""
+    return [
+        {
+            "provider": control.provider,
+            "paused_at": control.paused_at.isoformat() if control.paused_at else None,
+            "limits": dict(control.limits),
+            "said_at": control.said_at.isoformat() if control.said_at else None,
+        }
+        for control in controls
+    ]

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.zygote import FRESH
+from tests.forkserver import FRESH
 
 from .kit import CANARY, finish, wait_for
 

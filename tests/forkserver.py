@@ -1,8 +1,8 @@
-"""batchgen as a process of its own at a tenth of the cost: forked from a process that has imported it already.
+"""Fork server: batchgen as a process of its own at a tenth of the cost, forked after its imports.
 
-``Popen([FORKED, "run", "m.yaml"], ...)`` is a ``subprocess.Popen`` whose process was forked and enters batchgen as
-``python -m batchgen`` does: own pid, streams, environment, folder, signals, session.  What is read from the environment
-as an interpreter starts cannot be changed in a fork: where that differs, the process is a fresh one.
+``Popen([FORKED, "run", "m.yaml"], ...)`` is a ``subprocess.Popen`` whose process is a fork that enters batchgen as
+``python -m batchgen`` does: with its own pid, streams, environment, folder, signals and session. A fork cannot change
+what an interpreter reads from the environment at its start: where that differs, the process is a fresh one.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-#: Stands where a command has its program.
+#: In place of a command's program.
 FORKED = "batchgen"
 FRESH = (sys.executable, "-m", "batchgen")
-#: What every use of batchgen may import on its way; nothing of it reads the environment but what AT_START names.
+#: Modules to import before forking; of the environment they read only what AT_START names.
 MODULES = (
     "alembic.command", "anyio._backends._asyncio", "anyio.to_thread", "certifi", "encodings.idna",
     "encodings.utf_8_sig", "encodings.unicode_escape", "httpx_aiohttp", "sqlalchemy.dialects.sqlite.pysqlite",
@@ -48,7 +48,7 @@ AT_START += ("PILLOW_", "PROPCACHE_", "PYDANTIC_", "PYTHON", "PY_COLORS", "SSLKE
 
 
 class Popen(subprocess.Popen[Any]):
-    """A ``subprocess.Popen`` that knows the program FORKED."""
+    """``subprocess.Popen`` that also knows the program FORKED."""
 
     _line: socket.socket | None = None  #: to a forked process and its parent
 
@@ -68,23 +68,23 @@ class Popen(subprocess.Popen[Any]):
             with theirs:
                 socket.send_fds(_control(), [b"."], [*streams, theirs.fileno()])
             self._line.sendall(json.dumps(order).encode() + b"\n")
-            self.pid = self._hear()
+            self.pid = self._receive()
             self._child_created = True
         finally:
             self._close_pipe_fds(*ends)
 
-    def _hear(self, flags: int = 0) -> int:
-        """Return what is said next: the pid, and then how it ended."""
+    def _receive(self, flags: int = 0) -> int:
+        """Return the next message: first the pid, then the exit status."""
         assert self._line is not None
         said = self._line.recv(4, flags)
-        assert said, "the process to fork from is gone"
+        assert said, "the fork server is gone"
         return int(struct.unpack("i", said)[0])
 
     def _try_wait(self, wait_flags: int) -> tuple[int, int]:
         if self._line is None:
             return super()._try_wait(wait_flags)
         try:
-            status = self._hear(socket.MSG_DONTWAIT if wait_flags else 0)
+            status = self._receive(socket.MSG_DONTWAIT if wait_flags else 0)
         except BlockingIOError:
             return 0, 0
         self._line.close()
@@ -105,16 +105,16 @@ def _fits(environment: Mapping[str, str]) -> bool:
 
 @functools.cache
 def _control() -> socket.socket:
-    """Start the process to fork from; return what it takes orders by.  It ends with this process."""
+    """Start the fork server, which ends with this process; return the socket for its orders."""
     ours, theirs = socket.socketpair()
     with theirs:
         command = [sys.executable, __file__, str(theirs.fileno())]
-        zygote = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
-    atexit.register(lambda: (ours.close(), zygote.wait()))
+        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+    atexit.register(lambda: (ours.close(), server.wait()))
     return ours
 
 
-# --- the process to fork from -----------------------------------------------------------------------------------------
+# --- the fork server -----------------------------------------------------------------------------------------
 
 
 def serve(control: socket.socket) -> list[int]:
@@ -146,21 +146,21 @@ def serve(control: socket.socket) -> list[int]:
             return descriptors
         if heard in ready:
             heard.recv(4096)
-            _tell(lines)
+            _report_ends(lines)
 
 
-def _tell(lines: dict[int, socket.socket]) -> None:
-    """Say of every process that ended how it did."""
+def _report_ends(lines: dict[int, socket.socket]) -> None:
+    """Send the exit status of every process that ended."""
     while lines:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
             return
-        with lines.pop(pid) as line, contextlib.suppress(OSError):  # nobody need wait for it
+        with lines.pop(pid) as line, contextlib.suppress(OSError):  # its parent may be gone
             line.sendall(struct.pack("i", status))
 
 
 def become(streams: Sequence[int], number: int) -> None:
-    """Be ``python -m batchgen`` with these streams, as the order says that comes by the descriptor *number*."""
+    """Become ``python -m batchgen`` with these streams and the order that comes from the descriptor *number*."""
     for target, descriptor in enumerate(streams):
         os.dup2(descriptor, target)
         os.close(descriptor)
@@ -184,7 +184,7 @@ def become(streams: Sequence[int], number: int) -> None:
 
 
 def to_the_end(program: Callable[[], object]) -> None:
-    """Do all that the interpreter does but free its memory: a fork would have to copy it first."""
+    """Run *program* and exit as the interpreter does, except for freeing memory, which a fork would copy first."""
     code = None
     try:
         program()
@@ -192,7 +192,7 @@ def to_the_end(program: Callable[[], object]) -> None:
         code = leave.code
     threading._shutdown()
     atexit._run_exitfuncs()
-    with contextlib.suppress(OSError):  # a reader that has left: the interpreter shall see to it
+    with contextlib.suppress(OSError):  # the reader is gone: let the interpreter handle it
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(int(code or 0))
