@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..app.shutdown import StopConditions
     from ..app.wiring import Follow
     from ..files.log import LogOptions
-    from ..manifest.overrides import Overlay
+    from ..manifest.batch import Overlay
     from ..planning.selection import Selection
 
 following = options(
@@ -99,7 +99,7 @@ def sandbox_defaults(latency: str) -> dict[str, Any]:
 
 def overlay_of(session: Session, values: Mapping[str, Any]) -> Overlay:
     """Return what the options of a run override in the manifest."""
-    from ..manifest.overrides import Overlay
+    from ..manifest.batch import Overlay
 
     rates: dict[str, dict[str, float]] = {}
     for rate in values["rates"]:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from anyio import CancelScope, to_thread
+from anyio import CancelScope, create_task_group, to_thread
 
 from ..budget import Budgets, Reservations
 from ..errors import NotFound, StaleClaim, StoreError, UnreadableAnswer
@@ -133,6 +133,22 @@ class AttemptRunner:
             if not recorded:
                 lane.ended(sent_at)
         return None
+
+    async def recover(self, batch_id: int, lanes: Sequence[Lane]) -> None:
+        """Settle the attempts that an earlier run left open: from the spool, or else as unknown."""
+        async with create_task_group() as tasks:
+            for job, record in await to_thread.run_sync(self.reader.open_attempts, batch_id):
+                tasks.start_soon(self._recover, lanes, job, record)
+
+    async def _recover(self, lanes: Sequence[Lane], job: Job, record: AttemptRecord) -> None:
+        def fit(lane: Lane) -> tuple[bool, bool]:
+            return lane.account == record.account, lane.models.matches(record.model)
+
+        own = [lane for lane in lanes if lane.provider == record.provider]
+        try:
+            await self.resume(max(own, key=fit, default=None), job, record)
+        except Exception as error:  # noqa: BLE001 - raised here it would cut off the others
+            self.on_failure(error)
 
     async def resume(self, lane: Lane | None, job: Job, record: AttemptRecord) -> None:
         """Settle an attempt that an earlier run left open: from the spool, or else as unknown."""

@@ -19,7 +19,7 @@ from ..fault import Cause, Fault
 from ..job import Job, State
 from ..store.queries import Scope
 from ..store.reader import Reader
-from ..store.records import AttemptRecord, DueFilter
+from ..store.records import DueFilter
 from ..task import Task
 from .attempts import AttemptRunner, Listener, OpenAttempt
 from .backlog import Backlog
@@ -71,7 +71,7 @@ class Runner:
 
         Raises BatchgenError if this machine or this program failed; the calls in flight have ended by then.
         """
-        await self.recover()
+        await self.attempts.recover(self.batch_id, self.lanes)
         if self.on_recovered is not None:
             await self.on_recovered()
         for lane in self.lanes:
@@ -84,7 +84,7 @@ class Runner:
         except get_cancelled_exc_class():
             # Attempts that were cut off are settled as after a crash: arrived, unsent or unknown.
             with move_on_after(SETTLE_SECONDS, shield=True):
-                await self.recover()
+                await self.attempts.recover(self.batch_id, self.lanes)
             raise
         if failure := self.failure or self.attempts.unreadable:
             raise failure
@@ -113,6 +113,7 @@ class Runner:
                 lane.reopen()
                 if lane.name not in self._driven:
                     self._lane_tasks.start_soon(self._drive, lane)
+            lane.interrupt()  # It may wait for a turn under the limits before.
         self._notify_lanes()
 
     def only_paused(self) -> list[str]:
@@ -122,31 +123,10 @@ class Runner:
         left = [lane for lane in self.lanes if lane.closed is None and not self._over(lane)]
         others = [lane for lane in left if not lane.paused]
         # A lane on standby takes every due job at once: jobs that it has left are not for it.
-        if any(lane.waits != STANDBY or self._expects_retry(lane) for lane in others):
-            return []
+        for lane in others:
+            if lane.waits != STANDBY or any(backlog.more_at is not None for backlog in self._backlogs[lane.name]):
+                return []
         return list(dict.fromkeys(lane.provider for lane in left if lane.paused))
-
-    def _expects_retry(self, lane: Lane) -> bool:
-        return any(backlog.more_at is not None for backlog in self._backlogs[lane.name])
-
-    async def recover(self) -> None:
-        """Settle the attempts that an earlier run left open: from the spool, or else as unknown."""
-        async with create_task_group() as tasks:
-            for job, record in await to_thread.run_sync(self.reader.open_attempts, self.batch_id):
-                tasks.start_soon(self._resume, job, record)
-
-    async def _resume(self, job: Job, record: AttemptRecord) -> None:
-        try:
-            await self.attempts.resume(self._lane_of(record), job, record)
-        except Exception as error:  # noqa: BLE001 - raised here it would cut off the others
-            self.halt(error)
-
-    def _lane_of(self, record: AttemptRecord) -> Lane | None:
-        """Return the lane of an attempt: that of its account and model, or else any of its provider."""
-        lanes = (lane for lane in self.lanes if lane.provider == record.provider)
-        return max(
-            lanes, key=lambda lane: (lane.account == record.account, lane.models.matches(record.model)), default=None
-        )
 
     # --- what a lane does next ------------------------------------------------
 
@@ -365,6 +345,8 @@ class Runner:
     def _notify_lanes(self) -> None:
         for lane in self.lanes:
             lane.notify()
+            if not any(backlog.has_due for backlog in self._backlogs.get(lane.name, ())):
+                lane.interrupt()  # It may wait for a turn that it no longer needs.
 
 
 def _weight(task: Task) -> int:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from ..budget import BudgetLimit
-from ..errors import Problem
+from ..errors import Problem, UsageError, suggest
 from ..fingerprint import CURRENT, Stamp
 from ..providers.profile import Profile, Retry
 from ..route import Route
 from ..task import Task
-from .overrides import Overlay
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -80,6 +79,34 @@ class Jobs(Protocol):
     def __iter__(self) -> Iterator[PlannedJob]: ...
 
     def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overlay:
+    """Options of one run; None, or an empty mapping, keeps the manifest's and the settings' values."""
+
+    concurrency: int | None = None  #: requests in flight at each provider
+    rates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  #: limits by provider and name
+    attempts: int | None = None  #: most paid attempts for one job
+    folder: Path | None = None  #: absolute output folder
+
+    def over(self, profile: Profile) -> Profile:
+        """Return *profile* with the overrides applied."""
+        limits = profile.limits.model_copy(update=self.limits(profile.name))
+        retry = profile.retry.model_copy(update={} if self.attempts is None else {"attempts": self.attempts})
+        return profile.model_copy(update={"limits": limits, "retry": retry})
+
+    def limits(self, provider: str) -> dict[str, float]:
+        """Return the limits that are overridden for *provider*."""
+        width = {} if self.concurrency is None else {"concurrency": self.concurrency}
+        return {**width, **self.rates.get(provider, {})}
+
+    def require(self, providers: Collection[str]) -> None:
+        """Raise UsageError where a provider other than *providers* is named."""
+        for name in self.rates:
+            if name not in providers:
+                hint = suggest(name, providers, f"it has: {', '.join(providers)}")
+                raise UsageError(f"--rate {name}: the manifest has no provider {name}; {hint}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

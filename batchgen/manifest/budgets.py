@@ -15,17 +15,21 @@ from .model import Amounts, BudgetSpec
 BATCH, DAY = "this batch", "today"
 
 
-def caps(budget: BudgetSpec, known: list[str], places: Places, problems: Problems) -> tuple[BudgetLimit, ...]:
+def limits(budget: BudgetSpec, providers: list[str], places: Places, problems: Problems) -> tuple[BudgetLimit, ...]:
     """Return the limits that *budget* sets; names of unknown providers become *problems*."""
-    found = [
-        _amounts(BATCH, budget, _credits(budget.credits, ("budget", "credits"), known, places, problems), budget),
-        _amounts(DAY, budget.per_day, _credits(budget.per_day.credits, _DAY_CREDITS, known, places, problems), budget),
+    result = [
+        _amounts(BATCH, budget, _credits(budget.credits, ("budget", "credits"), providers, places, problems), budget),
+        _amounts(
+            DAY, budget.per_day, _credits(budget.per_day.credits, _DAY_CREDITS, providers, places, problems), budget
+        ),
     ]
     for name, amount in budget.per_provider.items():
-        if _is_known(name, ("budget", "per_provider"), known, places, problems):
+        if _is_known(name, ("budget", "per_provider"), providers, places, problems):
             usd = nano_usd(amount)
-            found.append(BudgetLimit(usd=usd, scope=f"{name} in this batch", only=name, unpriced=budget.allow_unpriced))
-    return tuple(limit for limit in found if limit)
+            result.append(
+                BudgetLimit(usd=usd, scope=f"{name} in this batch", only=name, unpriced=budget.allow_unpriced)
+            )
+    return tuple(limit for limit in result if limit)
 
 
 _DAY_CREDITS: Path = ("budget", "per_day", "credits")
@@ -38,22 +42,22 @@ def _amounts(scope: str, amounts: Amounts, credits_: Mapping[str, int], budget: 
 def _credits(
     amounts: Mapping[str, Decimal | int | float],
     where: Path,
-    known: list[str],
+    providers: list[str],
     places: Places,
     problems: Problems,
 ) -> dict[str, int]:
-    found = {}
+    credits_by_provider = {}
     for name, amount in amounts.items():
         milli = milli_credits(amount)
-        if _is_known(name, where, known, places, problems) and milli is not None:
-            found[name] = milli
-    return found
+        if _is_known(name, where, providers, places, problems) and milli is not None:
+            credits_by_provider[name] = milli
+    return credits_by_provider
 
 
-def _is_known(name: str, where: Path, known: list[str], places: Places, problems: Problems) -> bool:
-    if name in known:
+def _is_known(name: str, where: Path, providers: list[str], places: Places, problems: Problems) -> bool:
+    if name in providers:
         return True
-    hint = suggest(name, known)
+    hint = suggest(name, providers)
     message = f"no provider is named {name!r}"
     problems.add(places.problem((*where, name), "unknown_provider", message, hint, key=True))
     return False

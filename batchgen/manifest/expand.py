@@ -96,12 +96,11 @@ def entries(part: ManifestPart, problems: Problems, warnings: Problems, leave_ou
             yield Entry(part=part, path=("prompts", number), own=own, vars={}, axes={}, combinations=({},))
 
 
-def _entry(  # noqa: PLR0917 - a job, where it stands, and what hears of it
+def _entry(  # noqa: PLR0917 - a job, its place, and where problems go
     part: ManifestPart, path: Path, job: JobSpec, problems: Problems, warnings: Problems, leave_out: FilePath
 ) -> Iterator[Entry]:
-    stated = job.model_fields_set
     own = stated_in(job)
-    if len(own) == len(stated):  # nothing multiplies it
+    if len(own) == len(job.model_fields_set):  # nothing multiplies it
         yield Entry(part=part, path=path, own=own, vars={}, axes={}, combinations=({},))
         return
     here = part.origin(*path)
@@ -183,7 +182,7 @@ def _lists(
     part: ManifestPart, path: Path, sources: Sequence[From], problems: Problems, leave_out: FilePath
 ) -> tuple[Listing, ...] | None:
     """Return the lists of *sources*; None where one cannot be used, which is reported."""
-    found = []
+    listings = []
     here = part.origin(*path) if path[0] == "prompts" else part.origin(*path, "from")
     for source in sources:
         pick = Pick(
@@ -192,13 +191,13 @@ def _lists(
         )  # fmt: skip
         for name in source.path:
             try:
-                found.append(
+                listings.append(
                     listing(name, part.file.parent, format=source.format, pick=pick, leave_out=leave_out)
                 )  # fmt: skip
             except BadList as bad:
                 problems.add(here.problem("bad_list", str(bad)))
                 return None
-    return tuple(found)
+    return tuple(listings)
 
 
 def rows(entry: Entry, scope: Mapping[str, Any], report: Callable[..., None]) -> Iterator[Row]:

@@ -41,9 +41,9 @@ def _template(value: object, check: ValidatorFunctionWrapHandler) -> object:
 
 
 def _plain(text: str) -> str:
-    found = filenames.control(text, allow="\t\n\r")
-    if found:
-        raise ValueError(f"contains the control character {found}, which no provider accepts")
+    control = filenames.control(text, allow="\t\n\r")
+    if control:
+        raise ValueError(f"contains the control character {control}, which no provider accepts")
     return text
 
 

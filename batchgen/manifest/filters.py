@@ -26,12 +26,12 @@ class TemplateFault(ValueError):
 def no_variable(name: str, names: Iterable[str]) -> str:
     """Return the message for a name that is not among *names*."""
     # A column "Product Title" can only be named by its second name, Product_Title.
-    return f"there is no variable {name!r}{alternatives(name, (known for known in names if known.isidentifier()))}"
+    return f"there is no variable {name!r}{alternatives(name, (other for other in names if other.isidentifier()))}"
 
 
 def alternatives(name: str, names: Iterable[object], most: int = _MAX_NAMES_LISTED) -> str:
     """Return, in brackets, the name that was probably meant and the first of those that exist."""
-    ordered = sorted(known for known in names if isinstance(known, str))
+    ordered = sorted(candidate for candidate in names if isinstance(candidate, str))
     if not ordered:
         return ""
     hint = suggest(name, ordered, "")

@@ -83,13 +83,13 @@ def _include(
 ) -> None:
     for number, name in enumerate(part.checked.manifest.include):
         origin = part.origin("include", number)
-        found = _matches(part, name)
-        if not found:
+        paths = _matches(part, name)
+        if not paths:
             problems.add(origin.problem("no_match", f"{name} matches no file in {part.folder}"))
-        elif not os.path.lexists(found[0]):
-            found = []
+        elif not os.path.lexists(paths[0]):
+            paths = []
             problems.add(origin.problem("not_found", f"{name} does not exist in {part.folder}"))
-        for path in found:
+        for path in paths:
             real = _real(path)
             if real in chain:
                 problems.add(origin.problem("include_loop", f"{name} includes itself, directly or through other files"))
@@ -116,7 +116,7 @@ def _matches(part: ManifestPart, name: str) -> list[Path]:
     if not glob.has_magic(name):
         return [base / name]
     # Path.glob refuses absolute patterns.
-    return [base / found for found in sorted(glob.glob(name, root_dir=base, recursive=True))]  # noqa: PTH207
+    return [base / path for path in sorted(glob.glob(name, root_dir=base, recursive=True))]  # noqa: PTH207
 
 
 def _not_used(part: ManifestPart) -> Iterator[Any]:

@@ -38,14 +38,14 @@ def load(
     manifest = root.checked.manifest
     for part in parts:
         _check_vars(part, problems)
-    offers = ProviderTable(parts, providers or {}, problems, today)
+    table = ProviderTable(parts, providers or {}, problems, today)
     name = manifest.name or path.stem
     _check_name(root, name, problems)
     folder = _folder(root, name, problems)
     naming = Naming(batch=name, file=_file(root, problems), origin=root.origin("output", "file"),
                     sidecar=manifest.output.sidecar)  # fmt: skip
-    jobs = Expansion(parts, offers, naming, folder, problems, warnings, today)
-    budget = budgets.caps(manifest.budget, offers.names, root.places, problems)
+    jobs = Expansion(parts, table, naming, folder, problems, warnings, today)
+    budget = budgets.limits(manifest.budget, table.names, root.places, problems)
     _check_for_jobs(parts, problems)
     if problems:
         raise ManifestError(problems.listed(), warnings.listed())
@@ -54,7 +54,7 @@ def load(
         manifest=root.folder / path.name,
         folder=folder,
         jobs=jobs,
-        profiles=offers.profiles,
+        profiles=table.profiles,
         budget=budget,
         retry=manifest.retry,
         on_unknown=manifest.on_unknown,

@@ -152,16 +152,16 @@ class JobTemplate:
 
     def _lacks_variables(self, problems: Problems) -> bool:
         """Report variables that no row can have: once, at the template, instead of row by row."""
-        if not self._templates or (known := expand.variables(self.entry)) is None:
+        if not self._templates or (variables := expand.variables(self.entry)) is None:
             return False
         lacking = [
             (field, name)
             for field, template in self._templates.items()
-            if not (field in known and field in self.settable)
-            for name in sorted(template.names - known)
+            if not (field in variables and field in self.settable)
+            for name in sorted(template.names - variables)
         ]
         for field, name in lacking:
-            problems.add(self.entry.origin(field).problem("template", no_variable(name, known)))
+            problems.add(self.entry.origin(field).problem("template", no_variable(name, variables)))
         return bool(lacking)
 
     def render(self, row: Row, problems: Problems) -> RenderedJob | None:
@@ -200,8 +200,8 @@ class JobTemplate:
 
     def _given(self, row: Row) -> dict[str, Any]:
         """Return the parameters that columns and variables of the same name set, except by empty cells."""
-        found = {name: _converted(name, row.values[name]) for name in self.settable & row.values.keys()}
-        return {name: value for name, value in found.items() if value is not None}
+        converted = {name: _converted(name, row.values[name]) for name in self.settable & row.values.keys()}
+        return {name: value for name, value in converted.items() if value is not None}
 
     def column(self, name: str, row: Row) -> str | None:
         """Return the column of a list that the parameter *name* comes from, or None."""

@@ -141,9 +141,9 @@ class ProviderTable:
             request = replace(task, provider=name, model=model)
             if len(names) > 1:
                 request = translate(request, profile)
-            if found := self._misfits(request, profile):
-                misfits[name] = found
-                without.append((name, found[0].message))
+            if reasons := self._misfits(request, profile):
+                misfits[name] = reasons
+                without.append((name, reasons[0].message))
                 continue
             model, details = profile.find(request.model)
             if candidates and model != candidates[0].task.model:
@@ -153,7 +153,7 @@ class ProviderTable:
         if not candidates:
             self._report(job, misfits)
             return None
-        any_prompt = not any(misfit.field == "prompt" for found in misfits.values() for misfit in found)
+        any_prompt = not any(misfit.field == "prompt" for reasons in misfits.values() for misfit in reasons)
         ordered, bounds = _ordered(candidates, rules)
         return RouteChoice(ordered, bounds, rules, any_prompt, tuple(without))
 
@@ -182,13 +182,13 @@ class ProviderTable:
         return not unknown
 
     def _misfits(self, request: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
-        found = validation.check(request, profile)
-        return found if found or self._today is None else validation.discontinued(request, profile, self._today)
+        misfits = validation.check(request, profile)
+        return misfits if misfits or self._today is None else validation.discontinued(request, profile, self._today)
 
     def _report(self, job: RenderedJob, misfits: Mapping[str, tuple[UnsupportedRequest, ...]]) -> None:
         """Report what the first provider would refuse, and briefly why the others cannot do the job either."""
         first, *rest = misfits.values()
-        others = [f"nor {name}: {found[0].message}" for name, found in zip([*misfits][1:], rest, strict=True)]
+        others = [f"nor {name}: {reasons[0].message}" for name, reasons in zip([*misfits][1:], rest, strict=True)]
         for misfit in first:
             hint = "; ".join(filter(None, [misfit.hint, *others]))
             field = "per_request" if misfit.field == "n" and "per_request" in job.values else misfit.field

@@ -42,18 +42,18 @@ class Sources:
     """The local images that manifests name; each file is read once, however many jobs name it."""
 
     def __init__(self) -> None:
-        self._known: dict[str, _Image | BadSource] = {}
+        self._images: dict[str, _Image | BadSource] = {}
         self._matches: dict[tuple[Path, str], tuple[str, ...]] = {}
 
     def images(self, names: list[str], folder: Path) -> tuple[Source, ...]:
         """Return the sources of *names*: https URLs, and paths and globs relative to *folder*; raise BadSource."""
-        found: list[Source] = []
+        sources: list[Source] = []
         for name in names:
             if _is_url(name):
-                found.append(Source(url=_checked_url(name)))
+                sources.append(Source(url=_checked_url(name)))
             else:
-                found.extend(self._image(path, folder).source for path in self._paths(name, folder))
-        return tuple(found)
+                sources.extend(self._image(path, folder).source for path in self._paths(name, folder))
+        return tuple(sources)
 
     def mask(self, name: str, first: Source, folder: Path) -> Source:
         """Return a mask: a PNG with alpha, as large as the *first* image; raise BadSource otherwise."""
@@ -76,9 +76,9 @@ class Sources:
         if not glob.has_magic(name) or os.path.lexists(folder / name):
             return (name,)
         if (folder, name) not in self._matches:
-            # Path.glob takes no absolute pattern, and raises for some relative ones
-            found = glob.iglob(name, root_dir=folder, recursive=True)  # noqa: PTH207
-            self._matches[folder, name] = tuple(sorted(itertools.islice(found, MAX_MATCHES + 1)))
+            # Path.glob refuses absolute patterns and some relative ones
+            paths = glob.iglob(name, root_dir=folder, recursive=True)  # noqa: PTH207
+            self._matches[folder, name] = tuple(sorted(itertools.islice(paths, MAX_MATCHES + 1)))
         matches = self._matches[folder, name]
         if not matches:
             raise BadSource(f"the pattern {name} matches no file in {folder}")
@@ -90,16 +90,15 @@ class Sources:
 
     def _image(self, name: str, folder: Path) -> _Image:
         path = os.path.abspath(folder / name)  # noqa: PTH100 - resolve() would follow links; the name counts
-        known = self._known.get(path)
-        if known is None:
+        if path not in self._images:
             try:
-                known = _read(path, name)
+                self._images[path] = _read(path, name)
             except BadSource as bad:
-                known = bad
-            self._known[path] = known
-        if isinstance(known, BadSource):
-            raise known
-        return known
+                self._images[path] = bad
+        image = self._images[path]
+        if isinstance(image, BadSource):
+            raise image
+        return image
 
 
 def _is_url(name: str) -> bool:
@@ -127,7 +126,7 @@ def _read(path: str, name: str) -> _Image:
             return _examine(file, path, name)
     except OpenError as error:
         if error.why == "folder":
-            hint = f"from: {name} makes an edit of each image in it, and images: {name.rstrip('/')}/*.jpg one of all"
+            hint = f"from: {name} edits each image in it, images: {name.rstrip('/')}/*.jpg all in one edit"
             raise BadSource(f"{name} is a folder; {hint}") from None
         raise BadSource(f"{name} {error}" if error.why == "device" else f"{name}: {error} ({path})") from None
 
@@ -153,7 +152,7 @@ def _header(data: bytes, name: str) -> tuple[str, int, int, bool]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the cap below is the stricter one
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
             image = Image.open(BytesIO(data), formats=_FORMATS)
         width, height = image.size
         if width * height > MAX_PIXELS:

@@ -19,7 +19,7 @@ import yaml
 from batchgen.app import plan, run
 from batchgen.app.project import Project
 from batchgen.engine.runner import Runner
-from batchgen.manifest.overrides import Overlay
+from batchgen.manifest.batch import Overlay
 from batchgen.store.reader import Reader
 
 from .apart import KEY

@@ -182,7 +182,7 @@ def test_a_folder_of_results_alone_is_meant(write, shelf):
         ('  - prompt: "a "red" cat"\n', 'm.yaml:3:17: text follows a closing quote (write \\" for'),
         ("  id: a\n  prompt: B\n", "m.yaml:3:3: jobs: should be a list, is a mapping (start each item with a dash)"),
         ("  - prompt: x {{ TITLE }}\n    from: l.csv\n", "did you mean 'title'? there are: Product_Title, name"),
-        ("  - {prompt: x, images: folder}\n", "jobs[0].images: folder is a folder; from: folder makes an edit of each"),
+        ("  - {prompt: x, images: folder}\n", "jobs[0].images: folder is a folder; from: folder edits each"),
     ],
     ids=["quote", "apostrophe", "quotes", "dashes", "variable", "folder"],
 )  # fmt: skip

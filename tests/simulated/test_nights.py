@@ -203,6 +203,23 @@ def test_lane_waiting_for_failover_does_not_spin(folder, monkeypatch):
     assert looks.count("aigate") < night.clock.seconds + 10 * calls
 
 
+def test_run_does_not_wait_for_a_turn_that_is_not_needed(folder):
+    night = Night(
+        folder=folder,
+        wishes=[
+            Wish(key=f"job-{number}", provider="openai", others=("aigate",), any_order=True) for number in range(3)
+        ],
+        natures={name: Nature(median=5.0, sigma=0.1) for name in ("openai", "aigate")},
+        settings={
+            "openai": {"limits": {"concurrency": 1}},
+            "aigate": {"limits": {"requests_per_minute": 1, "images_per_minute": None}},
+        },
+    )
+    night.play()
+    assert len(night.log("aigate")) == 1
+    assert night.clock.seconds < 30
+
+
 def test_the_same_seed_is_the_same_night(folder):
     logs = []
     for name in ("one", "two"):
