@@ -113,7 +113,7 @@ def test_an_unknown_is_bought_again_once_a_job():
         ({}, HOLD, False, "on_unknown: hold"),
         ({"tries": 2, "unknown_attempts": 1}, RETRY, False, "it was in doubt before"),
         ({}, ONCE, True, "retry.attempts are used up"),
-        ({}, RETRY, False, "this run has bought as many in doubt again as it may (the provider's concurrency)"),
+        ({}, RETRY, False, "this run has bought again as many unknown jobs as it may (the provider's concurrency)"),
     ],
 )
 def test_an_unknown_that_is_not_bought_again_says_why(facts, policy, may_rebuy, why):
