@@ -128,13 +128,14 @@ class RunSession:
         release: Callable[[str, bool], None] = lambda _attempt_id, _delivered: None,
     ) -> Runner:
         """Build the runner; its backend is still to be set."""
+        own_budget = run_budget(self.options.budget, unpriced=self.options.allow_unpriced)
         attempts = AttemptRunner(
             batch=self.batch.name,
             folder=str(self.batch.folder),
             run_id=run_id,
             reader=self.reader,
             writer=self.writer,
-            wallet=self._budgets(batch_id),
+            wallet=Budgets((*batch_budgets(self.batch, self.reader, batch_id, utc_now()), *own_budget)),
             prices=learned_prices(self.reader, self.batch.profiles),
             estimate=self._highest_estimate,
             translate=lambda task, provider: translate(task, self.batch.profiles[provider]),
@@ -249,11 +250,6 @@ class RunSession:
                     lane.models = ModelFilter(only=True)
                 result.append(lane)
         return result
-
-    def _budgets(self, batch_id: int) -> Budgets:
-        """Return the budgets, less what is spent, at risk or reserved so far."""
-        own = run_budget(self.options.budget, unpriced=self.options.allow_unpriced)
-        return Budgets((*batch_budgets(self.batch, self.reader, batch_id, utc_now()), *own))
 
     def _result(self, batch_id: int, runner: Runner, started: datetime, stop_signal: int | None) -> RunResult:
         counts, lanes_ = self.reader.lanes(batch_id), runner.lanes

@@ -136,8 +136,8 @@ class JsonFormatter(logging.Formatter):
             "time": f"{when:%Y-%m-%dT%H:%M:%S}.{when.microsecond // 1000:03}Z",
             "level": record.levelname.lower(),
         }
-        fields = getattr(record, "fields", None)
-        if fields is not None:
+        if record.name == _LOGGER.name:
+            fields = getattr(record, "fields", {})
             return head | {"event": record.msg} | self.context | {key: redacted(value) for key, value in fields.items()}
         library = {"logger": record.name, "message": redacted(record.getMessage())}
         if record.exc_info and record.exc_info[1] is not None:

@@ -18,10 +18,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from ..errors import BatchgenError, StoreError
-from .connection import FATAL, checkpoint, explain, is_busy, result_code, writing
+from .connection import FATAL, checkpoint, explain, is_busy, patiently, result_code, writing
 
 T = TypeVar("T")
 
@@ -138,13 +137,7 @@ class Committer:
             command.answer.set_exception(explain(error, self._path) if from_database else error)
 
     def _commit(self, connection: Connection, group: list[_Command]) -> None:
-        retrying = Retrying(
-            retry=retry_if_exception(is_busy),
-            stop=stop_after_delay(self._patience),
-            wait=wait_random_exponential(multiplier=0.01, max=1),
-            reraise=True,
-        )
-        answers = retrying(_transact, connection, group)
+        answers = patiently(self._patience)(_transact, connection, group)
         self.commits += 1
         for command, answer in zip(group, answers, strict=True):
             if isinstance(answer, BatchgenError):

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import Connection, Engine, Pool, QueuePool, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -20,6 +20,9 @@ from sqlalchemy.exc import DBAPIError
 from ..errors import StoreError
 from ..files.atomic import sync
 from ..planning.selection import named, sample_key, shard_of
+
+if TYPE_CHECKING:
+    from tenacity import Retrying
 
 BUSY_MS = 10_000
 
@@ -70,6 +73,19 @@ def explain(error: BaseException, path: Path) -> StoreError:
     else:
         what, why, todo = "it failed", "this is a bug", "report it with this text"
     return StoreError(f"Job database {path}: {what} ({detail}). Probably {why}. To continue: {todo}.")
+
+
+def patiently(seconds: float) -> Retrying:
+    """Return a retrying caller that waits up to *seconds* for another process that writes."""
+    # Imported here because commands that only read never need it.
+    from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+    return Retrying(
+        retry=retry_if_exception(is_busy),
+        stop=stop_after_delay(seconds),
+        wait=wait_random_exponential(multiplier=0.01, max=1),
+        reraise=True,
+    )
 
 
 def prepare(path: Path) -> None:

@@ -16,9 +16,8 @@ from typing import Any
 from sqlalchemy import Engine, Row, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from .connection import explain, is_busy, reading, writing
+from .connection import explain, patiently, reading, writing
 from .tables import controls
 
 #: Seconds to keep trying while another process writes.
@@ -70,14 +69,8 @@ def change(
     Wait up to *patience* seconds for other writers; raise StoreError.
     """
     engine = writing(path, guest=True)
-    patiently = Retrying(
-        retry=retry_if_exception(is_busy),
-        stop=stop_after_delay(patience),
-        wait=wait_random_exponential(multiplier=0.01, max=1),
-        reraise=True,
-    )
     try:
-        return patiently(_change, engine, provider, update, now)
+        return patiently(patience)(_change, engine, provider, update, now)
     except (DBAPIError, sqlite3.Error) as error:
         raise explain(error, path) from error
     finally:

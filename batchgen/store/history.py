@@ -1,4 +1,4 @@
-"""History: what earlier calls tell about latencies, image sizes, rates and prices.
+"""History: what is known from earlier calls about latencies, image sizes, rates and prices.
 
 Only the newest rows are read, of any batch: a provider is as fast for all of them, and a large database costs no more
 time than a small one.

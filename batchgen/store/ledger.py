@@ -103,29 +103,22 @@ def add(numbers: Sequence[int | None]) -> int | None:
     return sum(known) if known else None
 
 
+_COUNTS = ("attempts", "images", "unpriced", "at_risk", "open")
+_AMOUNTS = (
+    *("input_tokens", "output_tokens", "credits"),
+    *("at_risk_usd", "at_risk_credits", "open_usd", "open_credits"),
+)
+
+
 def merged(lines: Sequence[UsageLine]) -> UsageLine:
     """Merge lines of one provider's model."""
     parts: dict[str, int] = {}
     for line in lines:
         for basis, nano in line.usd_by_basis.items():
             parts[basis] = parts.get(basis, 0) + nano
-    return UsageLine(
-        provider=lines[0].provider,
-        model=lines[0].model,
-        attempts=sum(line.attempts for line in lines),
-        images=sum(line.images for line in lines),
-        input_tokens=add([line.input_tokens for line in lines]),
-        output_tokens=add([line.output_tokens for line in lines]),
-        credits=add([line.credits for line in lines]),
-        usd_by_basis=parts,
-        unpriced=sum(line.unpriced for line in lines),
-        at_risk_usd=add([line.at_risk_usd for line in lines]),
-        at_risk_credits=add([line.at_risk_credits for line in lines]),
-        at_risk=sum(line.at_risk for line in lines),
-        open=sum(line.open for line in lines),
-        open_usd=add([line.open_usd for line in lines]),
-        open_credits=add([line.open_credits for line in lines]),
-    )
+    sums: dict[str, Any] = {name: sum(getattr(line, name) for line in lines) for name in _COUNTS}
+    sums |= {name: add([getattr(line, name) for line in lines]) for name in _AMOUNTS}
+    return UsageLine(provider=lines[0].provider, model=lines[0].model, usd_by_basis=parts, **sums)
 
 
 def at_rest(lines: Sequence[UsageLine]) -> list[UsageLine]:

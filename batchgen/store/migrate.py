@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from ..errors import SchemaMismatch, StoreError
-from .connection import copy_to, explain, is_busy, prepare, result_code, writing
+from .connection import copy_to, explain, patiently, prepare, result_code, writing
 
 #: The newest revision in ``migrations/versions``, which a test checks.  A current database needs no import of alembic.
 HEAD = "0002"
@@ -26,20 +26,12 @@ def ensure(path: Path) -> None:
     found = revision(path)
     if found == HEAD:
         return
-    from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
-
     refuse_unknown(path, found)
     prepare(path)
     backup = _backup(path, found) if _has_data(path) else None
     engine = writing(path)
     try:
-        retrying = Retrying(
-            retry=retry_if_exception(is_busy),
-            stop=stop_after_delay(_PATIENCE),
-            wait=wait_random_exponential(multiplier=0.05, max=1),
-            reraise=True,
-        )
-        retrying(_upgrade, engine)
+        patiently(_PATIENCE)(_upgrade, engine)
     except StoreError:
         raise
     except Exception as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from ..fault import Cause
@@ -24,16 +24,7 @@ class Loaded:
     orphaned: int = 0  #: no longer in the manifest
 
     def __add__(self, other: Loaded) -> Loaded:
-        return Loaded(
-            new=self.new + other.new,
-            changed=self.changed + other.changed,
-            kept=self.kept + other.kept,
-            busy=self.busy + other.busy,
-            held=self.held + other.held,
-            left=self.left + other.left,
-            returned=self.returned + other.returned,
-            orphaned=self.orphaned + other.orphaned,
-        )
+        return Loaded(**_sums(self, other))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,11 +172,8 @@ class RecoveryCounts:
     usd: int = 0  #: nano-USD booked
 
     def __add__(self, other: RecoveryCounts) -> RecoveryCounts:
-        return RecoveryCounts(
-            attempts=self.attempts + other.attempts,
-            files=self.files + other.files,
-            done=self.done + other.done,
-            revived=self.revived + other.revived,
-            doubtful=self.doubtful + other.doubtful,
-            usd=self.usd + other.usd,
-        )
+        return RecoveryCounts(**_sums(self, other))
+
+
+def _sums(first: Loaded | RecoveryCounts, second: Loaded | RecoveryCounts) -> dict[str, int]:
+    return {each.name: getattr(first, each.name) + getattr(second, each.name) for each in fields(first)}

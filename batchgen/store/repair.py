@@ -18,12 +18,12 @@ from ..route import askable
 from ..task import Artifact, Basis
 from .compare_and_set import swap
 from .records import RecoveredAttempt, RecoveryCounts, UnknownAttempt
-from .rows import encode_task, to_job
+from .rows import artifact_row, encode_task, to_job
 from .tables import artifacts, attempts, jobs, ledger
 
 #: The run id of attempts that were recovered from disk.
 RECOVERED = "recovered"
-#: The message of an attempt whose file the user supplied.
+#: The message of an attempt whose file the user supplied; stored, so it must not change.
 SUPPLIED = "a person brought the file"
 
 
@@ -70,7 +70,7 @@ def adopt(connection: Connection, *, before: Job, attempt_id: str, file: Artifac
     after = _counted(connection, before, file, now)
     if after is None:
         raise NotFound(f"job {before.key} is {before.state} and lacks no file")
-    _insert_artifact(connection, before.id, attempt_id, file, now, superseded_at=None)
+    connection.execute(insert(artifacts).values(artifact_row(before.id, attempt_id, file, now, superseded_at=None)))
     return after
 
 
@@ -244,7 +244,7 @@ def _place(  # noqa: PLR0917 - see add_recovered
             stale, done = None, int(after.state is State.DONE and job.state is not State.DONE)
         elif not last:
             return RecoveryCounts(), True
-    _insert_artifact(connection, job.id, trace.id, file, trace.at, superseded_at=stale)
+    connection.execute(insert(artifacts).values(artifact_row(job.id, trace.id, file, trace.at, superseded_at=stale)))
     return RecoveryCounts(files=1, done=done), False
 
 
@@ -274,32 +274,6 @@ def _insert_ledger(
     own = {"attempt_id": attempt_id, "batch_id": batch_id, "run_id": RECOVERED, "at": at}
     asked = {"provider": job.task.provider, "model": job.task.model, "kind": job.task.kind.value}
     connection.execute(insert(ledger).values(**own, **asked, **facts))
-
-
-def _insert_artifact(
-    connection: Connection,
-    job_id: int,
-    attempt_id: str,
-    file: Artifact,
-    at: datetime,
-    *,
-    superseded_at: datetime | None,
-) -> None:
-    connection.execute(
-        insert(artifacts).values(
-            job_id=job_id,
-            attempt_id=attempt_id,
-            ordinal=file.ordinal,
-            path=file.path,
-            sha256=file.sha256,
-            bytes=file.size_bytes,
-            width=file.width,
-            height=file.height,
-            mime=file.mime,
-            created_at=at,
-            superseded_at=superseded_at,
-        )
-    )
 
 
 def attempt_of_supplied_file(connection: Connection, job_id: int) -> str | None:

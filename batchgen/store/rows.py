@@ -11,10 +11,12 @@ from sqlalchemy import Row, RowMapping, Select, func, literal, select, text
 
 from ..job import Job, State
 from ..route import Route
-from ..task import Kind, Source, Task
+from ..task import Artifact, Kind, Source, Task
 from .records import AttemptRecord, Batch, Run, StoredArtifact
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ..manifest.batch import PlannedJob, Recipe
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -185,6 +187,25 @@ def to_run(row: RowMapping) -> Run:
 def to_attempt(row: RowMapping) -> AttemptRecord:
     """Return the value in a row of attempts."""
     return AttemptRecord(**row)
+
+
+def artifact_row(
+    job_id: int, attempt_id: str, file: Artifact, created_at: datetime, *, superseded_at: datetime | None
+) -> dict[str, Any]:
+    """Return the row of a delivered file."""
+    return {
+        "job_id": job_id,
+        "attempt_id": attempt_id,
+        "ordinal": file.ordinal,
+        "path": file.path,
+        "sha256": file.sha256,
+        "bytes": file.size_bytes,
+        "width": file.width,
+        "height": file.height,
+        "mime": file.mime,
+        "created_at": created_at,
+        "superseded_at": superseded_at,
+    }
 
 
 def to_artifact(row: Row[Any]) -> StoredArtifact:

@@ -11,6 +11,7 @@ from ..fault import Cause, Charged, Fault
 from ..job import Deferred, Delivery, Exhausted, Incomplete, PartialDelivery, Released, Settlement, Unknown
 from ..learned_prices import larger
 from ..task import UNPRICED
+from .rows import artifact_row
 
 
 def closed_attempt(opened: Row[Any], settlement: Settlement, now: datetime) -> dict[str, Any]:
@@ -32,20 +33,9 @@ def artifact_rows(settlement: Settlement, now: datetime, *, stale: bool) -> list
     """Return a row for each delivered file; *stale* files are kept, but do not count for the job."""
     if not isinstance(settlement.event, (Delivery, PartialDelivery, Incomplete)):
         return []
+    attempt, superseded_at = settlement.attempt, now if stale else None
     return [
-        {
-            "job_id": settlement.attempt.job_id,
-            "attempt_id": settlement.attempt.id,
-            "ordinal": file.ordinal,
-            "path": file.path,
-            "sha256": file.sha256,
-            "bytes": file.size_bytes,
-            "width": file.width,
-            "height": file.height,
-            "mime": file.mime,
-            "created_at": now,
-            "superseded_at": now if stale else None,
-        }
+        artifact_row(attempt.job_id, attempt.id, file, now, superseded_at=superseded_at)
         for file in settlement.event.outcome.artifacts
     ]
 

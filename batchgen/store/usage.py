@@ -114,12 +114,13 @@ def spent(
         _sum(attempts.c.estimate_usd).label("open_usd"), _sum(attempts.c.estimate_credits).label("open_credits")
     )
     going = going.select_from(attempts.join(jobs)).where(_OPEN)
-    if batch_id is not None:
-        settled, going = settled.where(ledger.c.batch_id == batch_id), going.where(jobs.c.batch_id == batch_id)
-    if provider is not None:
-        settled, going = settled.where(ledger.c.provider == provider), going.where(attempts.c.provider == provider)
-    if run_id is not None:
-        settled, going = settled.where(ledger.c.run_id == run_id), going.where(attempts.c.run_id == run_id)
+    for value, booked_column, open_column in (
+        (batch_id, ledger.c.batch_id, jobs.c.batch_id),
+        (provider, ledger.c.provider, attempts.c.provider),
+        (run_id, ledger.c.run_id, attempts.c.run_id),
+    ):
+        if value is not None:
+            settled, going = settled.where(booked_column == value), going.where(open_column == value)
     if since is not None:
         settled, going = settled.where(ledger.c.at >= since), going.where(attempts.c.started_at >= since)
     return Spent(**connection.execute(settled).mappings().one(), **connection.execute(going).mappings().one())
