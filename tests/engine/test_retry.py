@@ -111,7 +111,7 @@ def test_an_unknown_is_bought_again_once_a_job():
     ("facts", "policy", "may_rebuy", "why"),
     [
         ({}, HOLD, False, "on_unknown: hold"),
-        ({"tries": 2, "unknown_attempts": 1}, RETRY, False, "it was in doubt before"),
+        ({"tries": 2, "unknown_attempts": 1}, RETRY, False, "it was unknown before"),
         ({}, ONCE, True, "retry.attempts are used up"),
         ({}, RETRY, False, "this run has bought again as many unknown jobs as it may (the provider's concurrency)"),
     ],
