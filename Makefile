@@ -62,8 +62,9 @@ demo: setup ## run the demonstration batch on simulated providers: no key, no ne
 	@"$(BIN)/python" -m batchgen demo
 
 #: Development
-# Three workers on two cores, because many tests wait for something.
-PYTEST := "$(BIN)/python" -m pytest -q -n 3 --dist worksteal
+# Three workers on two cores, because many tests wait for something. A file stays with one worker, so that its
+# sandbox and module fixtures start once; the order of the folders ends with small files.
+PYTEST := "$(BIN)/python" -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 check: lint ## the inner loop, under a minute: style, types, layers and the tests of pure code
 	@$(PYTEST) tests/values tests/providers tests/planning tests/engine tests/cli $(ARGS)

@@ -59,7 +59,6 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _log(message: str, lines: list[str]) -> Path | None:
-    """Write a traceback to the log of this command, or else of the project; return None where that fails."""
     wanted = log.last() or log.LogOptions(file=_project_log())
     failures: list[str] = []
     with log.logging_to(log.LogOptions(file=wanted.file, as_text=wanted.as_text, show=failures.append)):

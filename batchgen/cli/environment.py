@@ -139,7 +139,6 @@ def unknown_variables(ctx: click.Context, environment: Mapping[str, str] = os.en
 
 
 def _contexts(parent: click.Context) -> Iterator[click.Context]:
-    """Yield a context for each command below *parent*."""
     if isinstance(parent.command, click.Group):
         for name in parent.command.list_commands(parent):
             command = parent.command.get_command(parent, name)

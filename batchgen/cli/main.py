@@ -203,7 +203,6 @@ def _report_unexpected(error: BaseException) -> int:
 
 
 def _report(error: BatchgenError, *, debug: bool) -> int:
-    """Print an error and return its exit code."""
     if debug:
         raise error
     if isinstance(error, AlreadyRunning) and is_on("--quiet"):

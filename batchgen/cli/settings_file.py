@@ -144,7 +144,6 @@ def _risk(option: click.Option, value: object) -> str:
 
 
 def _mistake(command: click.Command, option: click.Option, value: object) -> str | None:
-    """Return what is wrong with the value of an option, or None."""
     items = value if isinstance(value, list) and option.multiple else [value]
     if any(item is None for item in items):
         return "has no value"
@@ -160,7 +159,6 @@ def _mistake(command: click.Command, option: click.Option, value: object) -> str
 
 
 def _as_typed(option: click.Option, value: Any) -> Any:  # noqa: ANN401 - as YAML gave it
-    """Return *value* as the command line would give it."""
     items = [item if isinstance(item, bool) else str(item) for item in (value if isinstance(value, list) else [value])]
     return items if option.multiple else items[0]
 
@@ -183,13 +181,11 @@ def _start(ctx: click.Context) -> Path:
 
 
 def _typed(ctx: click.Context, name: str) -> Any:  # noqa: ANN401 - of any parameter
-    """Return a parameter from the command line or the environment, or None."""
     typed = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
     return ctx.params.get(name) if ctx.get_parameter_source(name) in typed else None
 
 
 def _options(command: click.Command) -> dict[str, click.Option]:
-    """Return the options of a command by their long names."""
     return {
         name: option
         for option in command.params

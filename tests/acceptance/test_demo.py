@@ -6,6 +6,8 @@ import re
 import shutil
 from decimal import Decimal
 
+import pytest
+
 from tests.forkserver import FRESH
 
 from .kit import IMAGES, PROVIDERS, ROOT, Witness, Workspace, claimed, opened, sums
@@ -84,6 +86,7 @@ def agree(project: Workspace, witness: Witness) -> None:
     assert credits_only["usd"] is None  # an unknown price is unknown, never 0
 
 
+@pytest.mark.slow
 def test_a_changed_demonstration_sends_what_changed(bare, tmp_path):
     """Copied to another folder, edited, added to, tuned: only the edit and the addition are sent."""
     jobs = tmp_path / "jobs"

@@ -178,4 +178,4 @@ def test_key_in_env_file_is_read_only_by_its_provider_name(project, witness):
 
 
 def test_what_is_read_elsewhere_is_known():
-    assert {*finish.NAMES, preflight.ALLOW, notify.SECRET} <= environment.ALWAYS
+    assert {*finish.VARIABLES, preflight.ALLOW, notify.SECRET} <= environment.ALWAYS

@@ -370,7 +370,7 @@ def long_file(folder, kind, count):
     return path
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "txt"])
+@pytest.mark.parametrize("kind", ["csv", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("jsonl", "txt"))])
 def test_memory_is_flat_for_a_long_list(tmp_path, kind):
     path = long_file(tmp_path, kind, 120_000)
     assert path.stat().st_size > 3_000_000

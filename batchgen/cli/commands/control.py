@@ -107,7 +107,6 @@ def _limits(state: ControlState) -> str:
 
 
 def _report(session: Session, state: ControlState, lines: list[str], *after: str) -> int:
-    """Print what is in force now, and when it takes effect."""
     if state.changed or not state.control.silent:
         if state.holder:
             lines.append(_run(state.holder, "takes effect within about a second"))

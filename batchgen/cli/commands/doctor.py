@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import environment, output, settings_file
+from .. import environment, settings_file
 from ..options import Session, command, option, sandbox
 from ..render.status import control_line
 
@@ -43,15 +43,12 @@ def doctor(session: Session, offline: bool) -> int:
     settings = [] if broken else doctor.list_settings(project, settings_file.rivals)
     checks: tuple[ProviderCheck, ...] = () if offline else _online(project, findings)
     code = doctor.exit_code_of(findings)
-    if session.as_json:
-        _print_json(code, findings, settings, None if offline else checks)
-    else:
-        _print_lines(session, findings, settings, checks)
+    document = _document(code, findings, settings, None if offline else checks)
+    session.print(document, _lines(findings, settings, checks, quiet=session.quiet))
     return code
 
 
 def _online(project: Project, findings: list[Finding]) -> tuple[ProviderCheck, ...]:
-    """Ask the providers, and add what is wrong with them to *findings*."""
     from ...app import doctor, provider_check
     from ...errors import BatchgenError
 
@@ -69,43 +66,37 @@ def _online(project: Project, findings: list[Finding]) -> tuple[ProviderCheck, .
     return checks
 
 
-def _print_json(
-    code: int, findings: list[Finding], settings: list[Setting], checks: tuple[ProviderCheck, ...] | None
-) -> None:
+def _document(
+    code: int, findings: list[Finding], settings: list[Setting], checks: Sequence[ProviderCheck] | None
+) -> dict[str, Any]:
     from ..render.account import check_document
 
-    body: dict[str, Any] = {"schema_version": 1, "exit_code": code}
-    body["findings"] = [asdict(finding) for finding in findings]
-    body["settings"] = [
-        {"name": setting.name, "value": setting.value, "source": setting.source}
-        for setting in settings
-        if setting.overridden_by is None
-    ]
-    body["overridden"] = [asdict(setting) for setting in settings if setting.overridden_by is not None]
-    if checks is not None:
-        body["online"] = check_document(checks)["providers"]
-    output.document(body)
+    applied = [asdict(setting) for setting in settings if setting.overridden_by is None]
+    return {
+        "exit_code": code,
+        "findings": [asdict(finding) for finding in findings],
+        "settings": [{name: setting[name] for name in ("name", "value", "source")} for setting in applied],
+        "overridden": [asdict(setting) for setting in settings if setting.overridden_by is not None],
+        **({} if checks is None else {"online": check_document(checks)["providers"]}),
+    }
 
 
-def _print_lines(
-    session: Session, findings: list[Finding], settings: list[Setting], checks: tuple[ProviderCheck, ...]
-) -> None:
+def _lines(
+    findings: list[Finding], settings: list[Setting], checks: Sequence[ProviderCheck], *, quiet: bool
+) -> Iterator[str]:
     from ..render.account import check_lines
 
     previous = None
     for finding in findings:
         bad = finding.verdict == "bad"
-        if session.quiet and not bad:
-            continue
-        head = finding.about if finding.about != previous or bad else ""
-        output.data(f"{'BAD' if bad else finding.verdict:<5} {head:<13} {finding.says}")
-        previous = finding.about
-    if session.quiet:
-        return
-    for number, setting in enumerate(settings):
-        output.data(f"{'':<5} {'' if number else 'set by':<13} {_set_by(setting)}")
-    for line in check_lines(checks) if checks else []:
-        output.data(line)
+        if bad or not quiet:
+            head = finding.about if finding.about != previous or bad else ""
+            yield f"{'BAD' if bad else finding.verdict:<5} {head:<13} {finding.says}"
+            previous = finding.about
+    if not quiet:
+        for number, setting in enumerate(settings):
+            yield f"{'':<5} {'' if number else 'set by':<13} {_set_by(setting)}"
+        yield from check_lines(checks)
 
 
 def _set_by(setting: Setting) -> str:
@@ -115,7 +106,6 @@ def _set_by(setting: Setting) -> str:
 
 
 def _insert(findings: list[Finding], about: str, more: Iterable[Finding]) -> None:
-    """Insert *more* after the findings about the same thing."""
     places = [number for number, finding in enumerate(findings) if finding.about == about]
     place = 1 + (places[-1] if places else len(findings) - 1)
     findings[place:place] = more
@@ -137,7 +127,6 @@ def _controls(project: Project) -> Iterator[Finding]:
 
 
 def _options(project: Project) -> Iterator[Finding]:
-    """Yield the mistakes in the options of all commands in settings files."""
     from ...app.config import settings
     from ...app.doctor import Finding
     from ...errors import SettingsError
@@ -154,7 +143,6 @@ def _options(project: Project) -> Iterator[Finding]:
 
 
 def _variables() -> Iterator[Finding]:
-    """Yield the variables that no command reads."""
     from ...app.doctor import Finding
 
     for variable in environment.unknown_variables(click.get_current_context()):

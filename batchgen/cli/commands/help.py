@@ -53,7 +53,6 @@ def help_(ctx: click.Context, session: Session, name: str | None) -> int:
 
 
 def _show(markdown: str) -> None:
-    """Print a page: formatted on a terminal, as it is elsewhere."""
     if not sys.stdout.isatty():
         output.data(markdown.rstrip())
         return

@@ -60,7 +60,6 @@ def init(session: Session, where: Path, example: str, force: bool) -> int:
 
 
 def _lines(project: NewProject) -> list[str]:
-    """Return what was written, what was left alone, and the next commands."""
     lines = [f"wrote     {name}" for name in project.written]
     lines += [f"left      {name}    exists; --force overwrites it" for name in project.left]
     folder, manifest = display_path(project.folder.resolve()), project.manifest

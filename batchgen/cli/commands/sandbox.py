@@ -54,7 +54,6 @@ def sandbox(session: Session, **options: Any) -> int:  # noqa: ANN401 - the opti
 
 
 def _check(options: Mapping[str, Any]) -> None:
-    """Raise UsageError for a value that the sandbox would refuse."""
     import time
 
     from ...sandbox.faults import parse_rate
@@ -95,7 +94,6 @@ def demo(session: Session, latency: str) -> int:
 
 
 def _demo_lines(project: Project, code: int) -> Iterator[str]:
-    """Yield the lines below the demonstration: what was booked, where things are, and what to try."""
     from ...app import queries
     from ...sandbox.log import totals
 

@@ -119,7 +119,6 @@ def _command(session: Session, manifest: Path, rest: tuple[str, ...]) -> list[st
 
 
 def _program() -> list[str]:
-    """Return this program by its absolute path."""
     program = Path(sys.executable).with_name("batchgen")
     if program.is_file():
         return [str(program)]

@@ -42,18 +42,14 @@ def list_(session: Session, batch: str | None, **options: Any) -> int:  # noqa: 
 
     project = session.project()
     found, jobs = use_case.list_unknown(project, batch, _unknown_only(options))
-    if session.as_json:
-        lines = [_document(job, attempt) for job, attempt in jobs]
-        output.document({"schema_version": 1, "batch": found.name, "unknown": lines})
-        return 0
-    if not jobs:
-        output.say(f"{found.name}: no job is unknown")
-        return 0
     heads = ("id", "provider", "sent (UTC)", "may have cost", "request id", "why unknown")
-    for line in table([_row(job, attempt) for job, attempt in jobs], heads, right=(3,)):
-        output.data(line)
-    for line in _choices(found, jobs[0][0].key, project.command_flags(batch)):
-        output.say(line)
+    lines = table([_row(job, attempt) for job, attempt in jobs], heads, right=(3,)) if jobs else []
+    documents = [_document(job, attempt) for job, attempt in jobs]
+    session.print({"batch": found.name, "unknown": documents}, lines)
+    if not session.as_json:
+        steps = _choices(found, jobs[0][0].key, project.command_flags(batch)) if jobs else []
+        for line in steps or [f"{found.name}: no job is unknown"]:
+            output.say(line)
     return 0
 
 

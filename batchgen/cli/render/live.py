@@ -116,7 +116,6 @@ def screen(heads: Sequence[str], rows: Iterable[Sequence[str]], summary: str) ->
 
 
 def _columns(width: int) -> list[str]:
-    """Return the columns that fit on a terminal of *width*."""
     minimum = {"provider": 0, "done": 0, "in flight": 0, "failed": 40, "spent": 50, "waiting for": 60}
     return [head for head, room in minimum.items() if width >= room]
 

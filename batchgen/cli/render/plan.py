@@ -210,7 +210,6 @@ def _budget(budget: Budget, plan: Plan) -> str:
 
 
 def _reach(left: int, lanes: Sequence[ProviderEstimate]) -> str:
-    """Return how far *left* nano-USD go."""
     expected = sum(lane.usd.expected or 0 for lane in lanes)
     if left >= sum(lane.usd.high or 0 for lane in lanes):
         return "enough for all"
@@ -249,7 +248,6 @@ def _examples(plan: Plan, folder: Path) -> Iterator[str]:
 
 
 def _unconverted(plan: Plan) -> Iterator[tuple[str, Any]]:
-    """Yield the credits of those providers whose credits have no price in USD."""
     for name, amounts in plan.credits.items():
         if any(lane.unpriced for lane in plan.lanes if lane.provider == name):
             yield name, amounts

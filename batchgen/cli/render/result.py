@@ -61,7 +61,6 @@ def _headline(result: RunResult) -> str:
 
 
 def _problems(result: RunResult) -> list[str]:
-    """Return what failed, what is unknown, and which lanes stopped."""
     counts = result.status.counts
     lines = failure_lines(result.status.failures)
     if counts.unknown:
@@ -84,7 +83,6 @@ def _resumed(result: RunResult) -> list[str]:
 
 
 def _budget_line(budget: Budget) -> str:
-    """Return a budget and how much of it is used: spent, at risk, reserved."""
     limit = budget.limit
     parts = [] if limit.usd is None else [f"{usd(budget.usd)} of {usd(limit.usd)}"]
     parts += [
@@ -125,7 +123,6 @@ def _listed_and_found(price: Underpriced) -> tuple[str, str, str]:
 
 
 def _unmade(result: RunResult) -> Iterator[str]:
-    """Yield which jobs changed and were not made again."""
     if kept := result.loaded.held:
         yield f"kept      {count(kept, 'job')} changed, but done (--keep-changed)"
     if left := result.loaded.left:
@@ -160,7 +157,6 @@ def recovery_lines(report: RecoveryReport | None) -> list[str]:
 
 
 def _failovers(lanes: Sequence[LaneResult]) -> list[str]:
-    """Return which providers did the jobs of others, and why those did not."""
     why = {lane.provider: f" ({why_closed(lane)})" for lane in lanes if lane.closed is not None}
     done = Counter[tuple[str, str]]()
     for lane in lanes:
@@ -182,7 +178,6 @@ def _lane_line(lane: LaneResult) -> str:
 
 
 def _denied_lines(lane: LaneResult) -> Iterator[str]:
-    """Yield the models that a provider denied, with its messages."""
     for number, (model, message) in enumerate(lane.denied.items(), 1):
         last = number == len(lane.denied) and lane.denied_left
         left = f" ({lane.denied_left} pending{' in all' if number > 1 else ''})" if last else ""

@@ -68,7 +68,6 @@ def csv_lines(report: UsageReport) -> Iterator[str]:
 
 
 def _credits(amount: str | dict[str, str] | None) -> str:
-    """Return credits for a cell: a number, or one for each provider."""
     if isinstance(amount, dict):
         return ", ".join(f"{number} {provider}" for provider, number in amount.items())
     return amount or ""
