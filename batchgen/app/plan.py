@@ -16,7 +16,7 @@ from ..errors import NotFound, Problem
 from ..learned_prices import PriceMemory
 from ..manifest import Batch
 from ..manifest.batch import Overlay
-from ..manifest.budgets import DAY
+from ..manifest.load import DAY
 from ..money import nano_usd
 from ..planning.compare import OnJob, Table, compare
 from ..planning.estimate import PlanContext

@@ -1,7 +1,7 @@
-"""Perform one attempt: carry a dialect's conversation over the wire and publish what comes.
+"""Executor: carries a dialect's conversation over the wire and publishes the images that come.
 
-This is the whole of what runs on a worker, here or in a cluster.  Exceptions end here; past this module only values
-travel.  It is idempotent by attempt id: an attempt whose answer already lies in the spool is finished from there.
+Exceptions end here; the engine gets an outcome as a value. Idempotent by attempt id: an attempt whose answer is
+already in the spool is finished from there.
 """
 
 from __future__ import annotations
@@ -33,162 +33,166 @@ from ..providers.validation import deadline
 from ..task import NOTHING, UNPRICED, Artifact, Charge, Picture, Task, Usage
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
 
-#: How often one purchase is asked for, where the provider charges an idempotency key once.
+#: How often a paid call is sent where the provider charges an idempotency key only once.
 KEYED_TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Executor:
-    """What performing needs.  ``root`` is the folder that file names in the job table are relative to."""
+    """The backend of this process."""
 
     transport: Transport
     spool: Spool
     inputs: SourceCache
-    root: Path
+    root: Path  #: file names in the job table are relative to it
     readers: CapacityLimiter  #: threads that read answers; each holds one whole answer in memory
-    alarm: Callable[[OSError], None]  #: called when this machine could not keep an answer as it should
+    alarm: Callable[[OSError], None]  #: called if this machine could not store an answer safely
     arrived: Callable[[str], None] = lambda _id: None  #: called for every paid answer, before it is read
-    rehearsal: bool = False  #: what is delivered is simulated, and its sidecars say so
+    rehearsal: bool = False  #: a sandbox run, which its sidecars state
 
     async def run(self, attempt: Attempt) -> Outcome:
-        """Carry *attempt* out, once, and return what came of it.
+        """Carry *attempt* out, once, and return its outcome.
 
-        Raises StoreError where this machine cannot keep or publish the answer; all else is in the outcome.
+        Raises StoreError if this machine cannot store or publish the answer; all other errors are in the outcome.
         """
-        talk = _Exchange(attempt)
+        exchange = _Exchange(attempt)
         try:
-            return await self._converse(talk)
+            return await self._converse(exchange)
         except ProviderError as error:
             fault = error.fault
-            if talk.in_doubt is not None and fault.charged is Charged.NO:
-                # how a later call under the same key ended says nothing of the first, which may have been carried out
-                fault = replace(talk.in_doubt, message=f"{talk.in_doubt.message} ({fault.message})")
-            return self._missed(talk, fault, error.usage or talk.usage)
+            if exchange.unknown_before is not None and fault.charged is Charged.NO:
+                # The first call under the same key may have been carried out, however a later one ended.
+                fault = replace(exchange.unknown_before, message=f"{exchange.unknown_before.message} ({fault.message})")
+            return self._outcome(exchange, fault, error.usage or exchange.usage)
         except (StoreError, OSError):
             raise
         except Exception as error:
             what = ": ".join(filter(None, (type(error).__name__, str(error))))
-            if talk.may_have_paid:
+            if exchange.may_have_paid:
                 raise UnreadableAnswer(
                     f"job {attempt.key}: a paid answer arrived and could not be read ({what}). It is kept in the spool:"
                     " the next run, or a fixed version of batchgen, delivers it without paying again"
                 ) from error
-            return self._missed(talk, _own_fault(talk, what), talk.usage)
+            return self._outcome(exchange, _own_fault(exchange, what), exchange.usage)
 
-    def _missed(self, talk: _Exchange, fault: Fault, usage: Usage | None) -> Missed:
-        """Return the outcome of an attempt without an image, with all that the answer states of its cost."""
-        return Missed(fault=fault, usage=usage, charge=self._charge(talk, fault, usage), request_id=talk.request_id)
+    def _outcome(self, exchange: _Exchange, fault: Fault, usage: Usage | None) -> Missed:
+        """Return the outcome of an attempt without an image, with the cost that the answer states."""
+        return Missed(
+            fault=fault, usage=usage, charge=self._charge(exchange, fault, usage), request_id=exchange.request_id
+        )
 
-    async def _converse(self, talk: _Exchange) -> Delivered:
-        attempt = talk.attempt
-        kept = await to_thread.run_sync(self.spool.find, attempt.id) if attempt.resumed else None
-        talk.profile, talk.model = self._terms(attempt, kept)
-        request = await self._request(talk)
-        step: Call | Delivered = _begin(talk, request)
+    async def _converse(self, exchange: _Exchange) -> Delivered:
+        attempt = exchange.attempt
+        stored = await to_thread.run_sync(self.spool.find, attempt.id) if attempt.resumed else None
+        exchange.profile, exchange.model = self._profile_of(attempt, stored)
+        request = await self._request(exchange)
+        step: Call | Delivered = _begin(exchange, request)
         if attempt.resumed:
             try:
-                step = await self._in_thread(partial(self._read_stored, talk, kept))
+                step = await self._in_thread(partial(self._read_stored, exchange, stored))
             except ProviderError as error:
                 if error.fault.cause is not Cause.UNKNOWN or not (_keyed(request) and attempt.key_valid):
                     raise
-                step = _begin(talk, request, after=error.fault)
+                step = _begin(exchange, request, after=error.fault)
         while isinstance(step, Call):
             try:
-                step = await self._turn(talk, request, step)
+                step = await self._turn(exchange, request, step)
             except ProviderError as error:
-                broke_off = talk.head is not None and talk.head.broken and error.fault.cause is Cause.UNKNOWN
-                if not broke_off or talk.again or not _keyed(request):
+                broke_off = exchange.head is not None and exchange.head.broken and error.fault.cause is Cause.UNKNOWN
+                if not broke_off or exchange.again or not _keyed(request):
                     raise
-                step = _begin(talk, request, after=error.fault)
+                step = _begin(exchange, request, after=error.fault)
         return step
 
-    async def _turn(self, talk: _Exchange, request: Request, call: Call) -> Call | Delivered:
-        line = self.transport.client(talk.attempt.task.provider, talk.attempt.account, talk.profile)
+    async def _turn(self, exchange: _Exchange, request: Request, call: Call) -> Call | Delivered:
+        client = self.transport.client(exchange.attempt.task.provider, exchange.attempt.account, exchange.profile)
         if not call.billed:
             with self.spool.scratch() as scratch:
                 try:
-                    head = await line.fetch(call.url, scratch, call.patience)
+                    head = await client.fetch(call.url, scratch, call.patience)
                 except ProviderError as error:
-                    # the dialect knows what the answer cost, and whether other images of it are whole
-                    return await self._in_thread(partial(self._feed, talk, error))
-                return await self._in_thread(partial(self._read, talk, head, scratch))
-        with await to_thread.run_sync(self._slot, talk) as slot:
-            talk.sent = True
+                    # The dialect knows what the answer cost, and whether its other images are complete.
+                    return await self._in_thread(partial(self._feed, exchange, error))
+                return await self._in_thread(partial(self._read, exchange, head, scratch))
+        with await to_thread.run_sync(self._slot, exchange) as slot:
+            exchange.sent = True
             try:
-                talk.head = await self._send(talk, line, call, slot, request)
+                exchange.head = await self._send(exchange, client, call, slot, request)
             finally:
-                talk.status = slot.status
-            self.arrived(talk.attempt.id)
-            talk.limit = read_rate_limit(talk.head.headers)
+                exchange.status = slot.status
+            self.arrived(exchange.attempt.id)
+            exchange.limit = read_rate_limit(exchange.head.headers)
             if slot.error is not None:
                 self.alarm(slot.error)
-            return await self._in_thread(partial(self._read, talk, talk.head, slot))
+            return await self._in_thread(partial(self._read, exchange, exchange.head, slot))
 
     async def _in_thread(self, work: Callable[[], Call | Delivered]) -> Call | Delivered:
-        # one whole answer in memory per thread: from its bytes to its published images without letting go
+        # Each thread holds one whole answer in memory, from its bytes to its published images.
         return await to_thread.run_sync(work, limiter=self.readers)
 
-    def _slot(self, talk: _Exchange) -> Slot:
-        attempt = talk.attempt
-        order = asdict(attempt) | {slot_profile.KEY: slot_profile.dump(talk.profile, talk.model, attempt.task.model)}
-        return self.spool.open(attempt.id, order, _room_for(attempt.task), replace=talk.again)
+    def _slot(self, exchange: _Exchange) -> Slot:
+        attempt = exchange.attempt
+        order = asdict(attempt) | {
+            slot_profile.KEY: slot_profile.dump(exchange.profile, exchange.model, attempt.task.model)
+        }
+        return self.spool.open(attempt.id, order, _room_for(attempt.task), replace=exchange.again)
 
     async def _send(
-        self, talk: _Exchange, line: ProviderClient, call: Call, slot: Slot, request: Request
+        self, exchange: _Exchange, client: ProviderClient, call: Call, slot: Slot, request: Request
     ) -> ResponseHead:
-        """Send a paid call: once, or again with the same key where the provider promises to charge a key once."""
+        """Send a paid call: once, or again with the same key if the provider charges a key only once."""
         tries = KEYED_TRIES if _keyed(request) else 1
         while True:
             tries -= 1
             try:
-                return await line.send(call, slot, deadline(request.task, request.profile))
+                return await client.send(call, slot, deadline(request.task, request.profile))
             except ProviderError as error:
                 if error.fault.cause is not Cause.UNKNOWN or not tries:
                     raise
-                talk.in_doubt = error.fault
+                exchange.unknown_before = error.fault
             await to_thread.run_sync(slot.rewind)
 
-    def _terms(self, attempt: Attempt, kept: StoredAnswer | None) -> tuple[Profile, Model]:
-        """Return the provider's facts: today's, or those noted in the slot where the manifest has it no more."""
+    def _profile_of(self, attempt: Attempt, stored: StoredAnswer | None) -> tuple[Profile, Model]:
+        """Return the provider's profile: the current one, or the one in the slot if the manifest no longer has it."""
         try:
             profile = self.transport.client(attempt.task.provider).profile
             return profile, profile.find(attempt.task.model)[1]
         except LookupError:
             if not attempt.resumed:
                 raise
-        return slot_profile.load(attempt.task, kept.order if kept else {})
+        return slot_profile.load(attempt.task, stored.order if stored else {})
 
-    async def _request(self, talk: _Exchange) -> Request:
-        attempt, profile, model = talk.attempt, talk.profile, talk.model
+    async def _request(self, exchange: _Exchange) -> Request:
+        attempt, profile, model = exchange.attempt, exchange.profile, exchange.model
         rules = model.rules(attempt.task.kind)
         task = attempt.task
-        if not attempt.resumed:  # what has arrived is read whatever became of its sources
+        if not attempt.resumed:  # An answer that has arrived is read even if its source images have changed.
             await self.inputs.require_unchanged(task)
             by_bytes = rules is not None and not rules.image_urls
             task = await self.inputs.with_local_files(task) if by_bytes else task
         return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)
 
-    def _read(self, talk: _Exchange, head: ResponseHead, sink: Slot | Scratch) -> Call | Delivered:
+    def _read(self, exchange: _Exchange, head: ResponseHead, sink: Slot | Scratch) -> Call | Delivered:
         body = decompressed(sink.body(), head.headers)
-        return self._feed(talk, Reply(status=head.status, headers=head.headers, body=body, broken=head.broken))
+        return self._feed(exchange, Reply(status=head.status, headers=head.headers, body=body, broken=head.broken))
 
-    def _read_stored(self, talk: _Exchange, kept: StoredAnswer | None) -> Call | Delivered:
-        """Go on from what an earlier run kept of the answer."""
-        reply = _kept_reply(kept)
-        talk.head, talk.status = ResponseHead(status=reply.status, headers=reply.headers), reply.status
-        return self._feed(talk, reply)
+    def _read_stored(self, exchange: _Exchange, stored: StoredAnswer | None) -> Call | Delivered:
+        """Feed the dialect the answer that an earlier run stored."""
+        reply = _stored_reply(stored)
+        exchange.head, exchange.status = ResponseHead(status=reply.status, headers=reply.headers), reply.status
+        return self._feed(exchange, reply)
 
-    def _feed(self, talk: _Exchange, news: Reply | ProviderError) -> Call | Delivered:
-        """Pass on to the dialect what came, or what went wrong; publish its pictures once it has them all."""
+    def _feed(self, exchange: _Exchange, news: Reply | ProviderError) -> Call | Delivered:
+        """Feed the dialect a reply or an error; publish its images once it has all of them."""
         try:
-            return talk.conversation.send(news) if isinstance(news, Reply) else talk.conversation.throw(news)
+            return exchange.conversation.send(news) if isinstance(news, Reply) else exchange.conversation.throw(news)
         except StopIteration as end:
             generation: Generation = end.value
-        return self._deliver(talk, generation)
+        return self._deliver(exchange, generation)
 
-    def _deliver(self, talk: _Exchange, generation: Generation) -> Delivered:
-        attempt, talk.usage = talk.attempt, generation.usage
-        cost = charge(generation.usage, attempt.task, talk.model)
+    def _deliver(self, exchange: _Exchange, generation: Generation) -> Delivered:
+        attempt, exchange.usage = exchange.attempt, generation.usage
+        cost = charge(generation.usage, attempt.task, exchange.model)
         artifacts: list[Artifact] = []
         damages: list[DamagedImageError] = []
         for number, picture in enumerate(generation.pictures):
@@ -208,8 +212,8 @@ class Executor:
             text=generation.text,
             note="; ".join(filter(None, [generation.note, *map(str, damages)])) or None,
             shortfall=generation.shortfall or (_spoiled(damages) if damages else None),
-            request_id=talk.request_id,
-            limit=talk.limit,
+            request_id=exchange.request_id,
+            limit=exchange.limit,
         )
 
     @staticmethod
@@ -241,17 +245,17 @@ class Executor:
         publish(folder, name, picture.data, sidecar=beside)
         return artifact
 
-    def _charge(self, talk: _Exchange, fault: Fault, usage: Usage | None) -> Charge:
+    def _charge(self, exchange: _Exchange, fault: Fault, usage: Usage | None) -> Charge:
         if fault.charged is Charged.NO:
-            return (reported_charge(usage, talk.model) if usage is not None else None) or NOTHING
+            return (reported_charge(usage, exchange.model) if usage is not None else None) or NOTHING
         if fault.charged is Charged.MAYBE and (usage is None or not usage.stated):
             return UNPRICED
-        return charge(usage or Usage(images=talk.attempt.task.n), talk.attempt.task, talk.model)
+        return charge(usage or Usage(images=exchange.attempt.task.n), exchange.attempt.task, exchange.model)
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A picture that proved to be a whole image."""
+    """A complete image and what its file states."""
 
     picture: Picture
     facts: ImageInfo
@@ -259,7 +263,7 @@ class _Found:
 
 @dataclass(slots=True)
 class _Exchange:
-    """What is known of a conversation so far; it outlives the exception that ends it."""
+    """State of one conversation; it outlives the exception that ends it."""
 
     attempt: Attempt
     profile: Profile = field(init=False)
@@ -273,7 +277,9 @@ class _Exchange:
         None  #: as the answer just paid for says; what an earlier run kept says nothing of today
     )
     again: bool = False  #: a new conversation asks for the same purchase, under the same key
-    in_doubt: Fault | None = None  #: how an earlier call under the same key ended, which may have been carried out
+    unknown_before: Fault | None = (
+        None  #: how an earlier call under the same key ended, which may have been carried out
+    )
 
     @property
     def may_have_paid(self) -> bool:
@@ -287,11 +293,11 @@ class _Exchange:
         return request_id(self.head.headers) if self.head else None
 
 
-def _begin(talk: _Exchange, request: Request, *, after: Fault | None = None) -> Call:
-    """Begin the conversation, for the first time or *after* a fault: the key makes it the same purchase."""
-    talk.again, talk.in_doubt = after is not None, after
-    talk.conversation = dialect(request.model.dialect or request.profile.dialect).converse(request)
-    return next(talk.conversation)
+def _begin(exchange: _Exchange, request: Request, *, after: Fault | None = None) -> Call:
+    """Begin the conversation, for the first time or *after* a fault; the key makes it the same purchase."""
+    exchange.again, exchange.unknown_before = after is not None, after
+    exchange.conversation = dialect(request.model.dialect or request.profile.dialect).converse(request)
+    return next(exchange.conversation)
 
 
 def _keyed(request: Request) -> bool:
@@ -299,23 +305,25 @@ def _keyed(request: Request) -> bool:
     return request.profile.idempotency_header is not None
 
 
-def _kept_reply(kept: StoredAnswer | None) -> Reply:
+def _stored_reply(stored: StoredAnswer | None) -> Reply:
     """Return the reply that a slot holds; raise ProviderError where it holds none."""
-    if kept is None:
-        # the slot is made before the call is sent, and its folder synced: without a slot nothing was sent
+    if stored is None:
+        # The slot is made, and its folder synced, before the call is sent: without a slot nothing was sent.
         raise ProviderError(Fault(cause=Cause.UNREACHED, message="the run ended before the request was sent"))
-    if kept.status is None:
+    if stored.status is None:
         raise _lost()
-    came = f"the run ended while the answer (HTTP {kept.status}) was arriving, after {len(kept.body)} bytes"
-    broken = None if kept.sealed else came
-    return Reply(status=kept.status, headers=kept.headers, body=decompressed(kept.body, kept.headers), broken=broken)
+    came = f"the run ended while the answer (HTTP {stored.status}) was arriving, after {len(stored.body)} bytes"
+    broken = None if stored.sealed else came
+    return Reply(
+        status=stored.status, headers=stored.headers, body=decompressed(stored.body, stored.headers), broken=broken
+    )
 
 
-def _own_fault(talk: _Exchange, what: str) -> Fault:
-    """Return the fault of a call that an error of batchgen's own ended: nothing is known of one that went out."""
-    if not talk.sent:
+def _own_fault(exchange: _Exchange, what: str) -> Fault:
+    """Return the fault of a call that a bug ended; after sending, its result is unknown."""
+    if not exchange.sent:
         return Fault(cause=Cause.ERROR, message=f"an error in batchgen itself, before anything was sent: {what}")
-    if talk.status is None:
+    if exchange.status is None:
         return replace(_lost().fault, message=f"an error in batchgen itself while the answer was awaited: {what}")
     return Fault(cause=Cause.ERROR, message=f"an error in batchgen itself: {what}", charged=Charged.MAYBE)
 
@@ -335,9 +343,9 @@ def _lost() -> ProviderError:
     return ProviderError(
         Fault(
             cause=Cause.UNKNOWN,
-            message="the run ended while the request was under way",
+            message="the run ended while the request was in flight",
             charged=Charged.MAYBE,
-            hint="it may have been carried out and charged; the provider's own log can tell",
+            hint="it may have been carried out and charged; check the provider's own log",
         )
     )
 

@@ -1,4 +1,4 @@
-"""Try again?  When?  A pure question, answered in one place (the table of DESIGN section 6)."""
+"""Retry policy: decides from an outcome whether and when a job is tried again. No clock, no I/O."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ..job import (
     Unknown,
 )
 
-#: An answer without an image is worth this many attempts in all, a spoiled one that many: one new try.
+#: Attempts in all at a job whose answers hold no image, or a spoiled one.
 EMPTY_TRIES = 3
 SPOILED_TRIES = 2
 
-#: Why a job in doubt is not bought again that would be, were it the only one.
-BEYOND = "this run has bought as many in doubt again as it may (the provider's concurrency)"
+#: Why an unknown job is not bought again although its policy allows it.
+REBUYS_USED_UP = "this run has bought again as many unknown jobs as it may (the provider's concurrency)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,11 +49,11 @@ class Policy:
         return number >= self.attempts
 
     def why_not_again(self, job: Job) -> str | None:
-        """Return why *job*, in doubt, is not bought again, whatever else its run does; None where it may be."""
+        """Return why *job*, which is unknown, must not be bought again; None if it may be."""
         if not self.buy_again:
             return "on_unknown: hold"
         if job.unknown_attempts:
-            return "it was in doubt before"
+            return "it was unknown before"
         return "retry.attempts are used up" if self.is_last(job.tries) else None
 
 
@@ -68,13 +68,12 @@ def judge(
     troubled: bool = False,
     alone: bool = False,
 ) -> Event:
-    """Turn what came back into what happens to the job.
+    """Return the event that an outcome means for the job.
 
-    *job* is as it was claimed, so its ``tries`` count this attempt.  *spread* in [0, 1) sets repeats apart in time.
-    *may_rebuy* False: this run has bought enough again without knowing whether it had to.  *troubled*: the provider
-    answers every job with errors, so the first error of a job that was never tried before is none of its own; but one
-    that may have been charged is a purchase all the same, and ``attempts`` bounds those.
-    *alone*: the provider takes other jobs, so a denial is this job's own.
+    *job* is as it was claimed, so its ``tries`` count this attempt. *spread* in [0, 1) spreads retries over time.
+    *may_rebuy* False: this run has bought enough unknown jobs again. *troubled*: the provider answers every job with
+    errors, so a first error is not held against the job unless it may have been charged. *alone*: the provider takes
+    other jobs, so a denial concerns this job.
     """
     if isinstance(outcome, Delivered):
         return _delivered(job, outcome, policy, now)
@@ -83,14 +82,14 @@ def judge(
         return Exhausted(at=now, fault=fault)
     match fault.cause:
         case Cause.THROTTLED | Cause.UNREACHED | Cause.MONEY | Cause.DENIED:
-            # the lane waits or closes, and the job is due as soon as it is open; one that goes on takes others first
+            # The lane pauses or closes and the job is due once it opens; a lane that does not pause sends others first.
             busy = fault.cause is Cause.THROTTLED and fault.retry_after is None
             soon = now + timedelta(seconds=policy.backoff(1, spread))
             return Released(at=now, fault=fault, not_before=soon if busy else None)
         case Cause.REFUSED | Cause.INVALID:
             return Exhausted(at=now, fault=fault)
         case Cause.UNKNOWN:
-            why = policy.why_not_again(job) or (None if may_rebuy else BEYOND)
+            why = policy.why_not_again(job) or (None if may_rebuy else REBUYS_USED_UP)
             if why is None:
                 return Deferred(at=now, fault=fault, not_before=later)
             return Unknown(at=now, fault=replace(fault, message=f"{fault.message}; not bought again: {why}"))

@@ -197,7 +197,11 @@ class Runner:
                 await lane.wait_for_change(seconds, since)
                 continue
             prepared = self.attempts.prepare(lane, job)
-            self._take(backlog, job)
+            backlog.take(job)
+            self._in_flight.add(job.id)
+            self._in_flight_of[job.task.provider] += 1
+            for other in self._of(job.task.provider):
+                other.forget(job.id)
             attempts.start_soon(self._attempt, lane, prepared, lane.sent(_weight(job.task)))
 
     async def _next(self, lane: Lane) -> tuple[Backlog, Job] | None:
@@ -294,15 +298,6 @@ class Runner:
         if any(backlog.has_due for backlog in backlogs):
             waits.append(FAILOVER_LOOK)
         return min(waits, default=None)
-
-    # --- one attempt ----------------------------------------------------------
-
-    def _take(self, backlog: Backlog, job: Job) -> None:
-        backlog.take(job)
-        self._in_flight.add(job.id)
-        self._in_flight_of[job.task.provider] += 1
-        for other in self._of(job.task.provider):
-            other.forget(job.id)
 
     async def _attempt(self, lane: Lane, prepared: OpenAttempt, sent_at: float) -> None:
         """Claim a job and execute it; return it to its backlogs if it is pending again."""

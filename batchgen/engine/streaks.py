@@ -1,7 +1,7 @@
-"""What several jobs in a row, ended in the same bad way, tell of an account.  Decisions with a memory: pure, no clock.
+"""Streaks of bad outcomes: several jobs in a row that ended alike, which may be the account's fault. No clock.
 
-One odd job is no reason to close a lane, so each of these asks for several jobs, or for a second call to make sure.
-Calls that were in flight when the suspicion arose met the same weather: only one sent later can confirm it.
+One odd job is no reason to close a lane, so each streak needs several jobs, or a second call to confirm. Calls that
+were in flight when the suspicion arose prove nothing: only one sent later can confirm it.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-#: So many different jobs in a row without an image, though each was paid for: one more call finds out.
+#: So many different jobs in a row that were paid for without an image are suspect; one more call decides.
 FRUITLESS_JOBS = 3
-#: So many different jobs in a row that a firewall refused: it refuses this client, not these prompts.
+#: If a firewall refuses so many different jobs in a row, it refuses this client and not the prompts.
 BLOCKED_JOBS = 3
 
 
 class StreakVerdict(Enum):
-    """What one more outcome tells."""
+    """Conclusion from one more outcome."""
 
     NOTHING = auto()
-    SUSPECT = auto()  #: one more call has to go out to find out
+    SUSPECT = auto()  #: one more call decides
     CONFIRMED = auto()
-    OWN = auto()  #: the job's own trouble: others got through meanwhile
+    OWN = auto()  #: the job's own problem: others got through meanwhile
 
 
 @dataclass(kw_only=True, slots=True)
 class Fruitless:
-    """Answers in a row that were paid for and held no image that can be used."""
+    """Answers in a row that were paid for and held no usable image."""
 
     answers: int = 0
     jobs: set[int] = field(default_factory=set)
@@ -35,7 +35,7 @@ class Fruitless:
     suspected_at: float | None = None
 
     def note(self, job: int, now: float, sent_at: float) -> StreakVerdict:
-        """Take note of one more, to a call sent at *sent_at*."""
+        """Record one more, to a call sent at *sent_at*."""
         if job in self.odd and self.suspected_at is None:
             return StreakVerdict.NOTHING
         self.answers += 1
@@ -48,44 +48,44 @@ class Fruitless:
         return StreakVerdict.SUSPECT
 
     def clear(self) -> None:
-        """Begin anew: an image came."""
+        """Start over: an image came."""
         self.answers, self.suspected_at = 0, None
         self.odd |= self.jobs
         self.jobs.clear()
 
     @property
     def tried(self) -> AbstractSet[int]:
-        """Return the jobs of which one more answer tells less than that of any other."""
+        """Return the jobs whose next answer tells less than that of any other job."""
         return self.jobs if self.suspected_at is None else self.jobs | self.odd
 
     def message(self, words: str) -> str:
-        """Return them as one sentence; *words* are the provider's of the last one."""
+        """Return the streak as a sentence; *words* is the provider's last message."""
         return f"{self.answers} answers in a row, to {len(self.jobs)} jobs, brought no image; the last: {words}"
 
 
 @dataclass(kw_only=True, slots=True)
 class Blocked:
-    """Jobs in a row that were turned away before the provider looked at them."""
+    """Jobs in a row that were refused before the provider looked at them."""
 
     jobs: set[int] = field(default_factory=set)
 
     def note(self, job: int) -> StreakVerdict:
-        """Take note of one more."""
+        """Record one more."""
         self.jobs.add(job)
         return StreakVerdict.CONFIRMED if len(self.jobs) >= BLOCKED_JOBS else StreakVerdict.NOTHING
 
     def clear(self) -> None:
-        """Begin anew: one got through."""
+        """Start over: a job got through."""
         self.jobs.clear()
 
     def message(self, words: str) -> str:
-        """Return them as one sentence; *words* are the provider's of the last one."""
+        """Return the streak as a sentence; *words* is the provider's last message."""
         return f"{len(self.jobs)} jobs in a row were blocked; the last: {words}"
 
 
 @dataclass(kw_only=True, slots=True)
 class Denials:
-    """An account's calls that were denied, though others had been carried out before in this run."""
+    """Denied calls of an account whose earlier calls in this run were carried out."""
 
     suspected_at: float | None = None
     _worked: bool = False  #: a call was carried out in this run
@@ -93,7 +93,7 @@ class Denials:
     _overtaken: set[int] = field(default_factory=set)  #: jobs denied before, and one sent later got through
 
     def note(self, job: int, now: float, sent_at: float) -> StreakVerdict:
-        """Take note of a call of *job*, sent at *sent_at*, that was denied."""
+        """Record a denied call of *job* that was sent at *sent_at*."""
         own = job in self._overtaken
         if not self._worked or (self.suspected_at is not None and sent_at >= self.suspected_at and not own):
             return StreakVerdict.CONFIRMED
@@ -105,7 +105,7 @@ class Denials:
         return StreakVerdict.SUSPECT
 
     def worked(self, sent_at: float) -> None:
-        """Take note of a call sent at *sent_at* that was carried out, with an image or without."""
+        """Record a call sent at *sent_at* that was carried out, with an image or without."""
         self._worked = True
         if self.suspected_at is not None and sent_at >= self.suspected_at:
             self.suspected_at = None

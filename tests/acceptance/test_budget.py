@@ -140,7 +140,7 @@ def test_too_low_prices_cost_at_most_the_calls_in_flight(project, witness):
     charges = witness.charges()
     assert sums(charges, "usd")["aimlapi"] <= at_first * DEAR
     check_books(project, charges)
-    assert "prices    The price list of aimlapi is too low for gpt-image-2: it has at most $0.0108 an image" in done.err
+    assert "The price list of aimlapi is too low for gpt-image-2: it has at most $0.0108 per image" in done.err
     assert "To set it: providers: {aimlapi: {models: {gpt-image-2: {tariff: {usd_per_image: 0.05" in done.err
     summary = max((project.state / "runs").iterdir()) / "summary.json"
     (told,) = json.loads(summary.read_text())["underpriced"]

@@ -102,5 +102,5 @@ def test_nothing_that_is_there_is_written_over(shop):
 def test_no_copy_goes_among_what_runs_deliver(shop, folder, layout):
     done = shop.run("export", "--files", folder, "--layout", layout, "--id", "sun")
     assert (done.code, done.out) == (2, "")
-    assert "name another folder" in done.err
+    assert "choose another folder" in done.err
     assert shop.run("verify").code == 0

@@ -130,7 +130,9 @@ def test_unknown_calls_after_a_kill_count_as_rebuys(project, witness):
     assert (
         "          1 of openai not bought again: a run buys no more unknown jobs again than the provider's" in last.err
     )
-    assert "not bought again: this run has bought as many in doubt again as it may" in project.run("show", "lost").out
+    assert (
+        "not bought again: this run has bought again as many unknown jobs as it may" in project.run("show", "lost").out
+    )
 
 
 def check_purchases(project, witness, spare: int) -> None:

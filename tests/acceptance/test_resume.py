@@ -72,7 +72,7 @@ def test_resume_needs_something_to_go_on_with(project):
     path.unlink()
     gone = project.run("resume", "--yes")
     assert gone.code == 10
-    assert "is gone" in gone.err
+    assert "is missing" in gone.err
 
 
 def on_a_terminal(project, *arguments):

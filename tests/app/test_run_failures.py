@@ -45,6 +45,13 @@ def two_lanes(folder: Site) -> tuple[Stage, Stage]:
     return quick, slow
 
 
+async def arrived(stage: Stage, calls: int) -> None:
+    """Wait until a provider has received so many calls."""
+    with anyio.fail_after(30):
+        while len(stage.posts) < calls:  # noqa: ASYNC110 - a server in another thread
+            await anyio.sleep(0.01)
+
+
 def carry_out(folder: Site, follow: Follow | None = None) -> tuple[run.RunResult, list[str]]:
     """Run the manifest; return its end and what a person was told meanwhile."""
     place, told = Project.of(folder.folder, None), list[str]()
@@ -115,7 +122,7 @@ def test_a_bug_in_choosing_the_next_job_lets_what_is_in_flight_end(folder: Site,
 
     async def stumbles(self: Runner, lane: Lane) -> object:
         if lane.provider == "quick":
-            await anyio.sleep(0.2)
+            await arrived(slow, 3)
             raise KeyError("no such lane")
         return await real(self, lane)
 
@@ -127,12 +134,13 @@ def test_a_bug_in_choosing_the_next_job_lets_what_is_in_flight_end(folder: Site,
 
 
 def test_a_bug_in_the_display_lets_what_is_in_flight_end(folder: Site):
-    _, slow = two_lanes(folder)
+    quick, slow = two_lanes(folder)
 
     @asynccontextmanager
     async def display(_runner: Runner, _reader: Reader) -> AsyncIterator[None]:
         async def shows_it() -> None:
-            await anyio.sleep(0.2)
+            await arrived(slow, 3)
+            await arrived(quick, 1)
             raise IndexError("off the screen")
 
         async with anyio.create_task_group() as tasks:

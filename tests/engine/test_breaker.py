@@ -87,7 +87,7 @@ def test_a_wait_that_the_provider_names_is_kept(cause):
 def test_calls_in_flight_that_meet_the_same_weather_are_one_round():
     weather = Weather()
     heard = [weather.meets(missed(Cause.UNREACHED)) for _ in range(30)]
-    assert weather.breaker.misses == 1
+    assert weather.breaker.unreachable_rounds == 1
     assert {verdict.close for verdict in heard} == {None}
 
 
@@ -150,7 +150,7 @@ def test_any_answer_ends_the_count_of_misses(outcome):
         weather.waits()
     weather.meets(outcome)
     weather.waits()
-    assert weather.breaker.misses == 0
+    assert weather.breaker.unreachable_rounds == 0
     assert weather.meets(missed(Cause.UNREACHED)).close is None
 
 
@@ -240,7 +240,7 @@ def test_calls_in_doubt_at_once_are_one_round():
     weather = Weather()
     for _ in range(20):
         assert weather.meets(missed(Cause.UNKNOWN)).close is None
-    assert weather.breaker.doubts == 1
+    assert weather.breaker.unanswered_rounds == 1
 
 
 @pytest.mark.parametrize("cause", [cause for cause in Cause if cause is not Cause.UNKNOWN])

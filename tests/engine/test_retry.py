@@ -111,9 +111,9 @@ def test_an_unknown_is_bought_again_once_a_job():
     ("facts", "policy", "may_rebuy", "why"),
     [
         ({}, HOLD, False, "on_unknown: hold"),
-        ({"tries": 2, "unknown_attempts": 1}, RETRY, False, "it was in doubt before"),
+        ({"tries": 2, "unknown_attempts": 1}, RETRY, False, "it was unknown before"),
         ({}, ONCE, True, "retry.attempts are used up"),
-        ({}, RETRY, False, "this run has bought as many in doubt again as it may (the provider's concurrency)"),
+        ({}, RETRY, False, "this run has bought again as many unknown jobs as it may (the provider's concurrency)"),
     ],
 )
 def test_an_unknown_that_is_not_bought_again_says_why(facts, policy, may_rebuy, why):

@@ -350,7 +350,7 @@ def dying_writer(verb: str) -> None:
     from batchgen.store.writer import Writer
 
     call = getattr(Writer, verb)
-    carry_out = Committer._carry_out
+    carry_out = Committer._execute
     asked = threading.Event()
 
     async def noted(*arguments: object, **named: object):
@@ -363,7 +363,7 @@ def dying_writer(verb: str) -> None:
         carry_out(self, connection)
 
     setattr(Writer, verb, noted)
-    Committer._carry_out = die
+    Committer._execute = die
 
 
 @pytest.mark.parametrize("verb", ["claim", "settle"])

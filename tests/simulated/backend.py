@@ -46,7 +46,7 @@ class Simulated:
 def _left_over(server: Server, attempt: Attempt) -> Missed:
     """Return what the spool of a killed run tells of a call it had not settled: sent and lost, or never sent."""
     if any(call.attempt == attempt.id for call in server.log):
-        return _missed(unknown_outcome("the run ended while the request was under way"))
+        return _missed(unknown_outcome("the run ended while the request was in flight"))
     return _missed(unreached("the run ended before the request was sent"))
 
 
