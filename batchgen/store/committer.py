@@ -52,10 +52,10 @@ class Committer:
         self._ended: StoreError | None = None
         self._group: list[_Command] = []
         self.commits = 0
-        opened: Future[None] = Future()
-        self._thread = Thread(target=self._live, args=(opened,), name="batchgen-writer", daemon=True)
+        connected: Future[None] = Future()
+        self._thread = Thread(target=self._live, args=(connected,), name="batchgen-writer", daemon=True)
         self._thread.start()
-        opened.result()
+        connected.result()
 
     async def submit(self, work: Callable[[Connection], T | BatchgenError]) -> T:
         """Return the result of *work* once it is durable; the work is done even if the caller is cancelled."""
@@ -83,12 +83,12 @@ class Committer:
 
     # --- inside the thread ----------------------------------------------------
 
-    def _live(self, opened: Future[None]) -> None:
+    def _live(self, connected: Future[None]) -> None:
         try:
             engine = writing(self._path, guest=self._guest)
             try:
                 with engine.connect() as connection:
-                    opened.set_result(None)
+                    connected.set_result(None)
                     while self._take():
                         self._execute(connection)
                     if not self._guest:
@@ -97,8 +97,8 @@ class Committer:
                 engine.dispose()
         except BaseException as error:  # noqa: BLE001 - without a writer nothing may continue, whatever the error
             reason = error if isinstance(error, StoreError) else explain(error, self._path)
-            if not opened.done():
-                opened.set_exception(reason)
+            if not connected.done():
+                connected.set_exception(reason)
             self._give_up(reason)
 
     def _take(self) -> bool:

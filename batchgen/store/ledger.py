@@ -98,9 +98,9 @@ class Spent:
 
 
 def add(numbers: Sequence[int | None]) -> int | None:
-    """Return the sum of the known *numbers*; None where none is known."""
-    known = [number for number in numbers if number is not None]
-    return sum(known) if known else None
+    """Return the sum of the known *numbers*; None if none is known."""
+    amounts = [number for number in numbers if number is not None]
+    return sum(amounts) if amounts else None
 
 
 _COUNTS = ("attempts", "images", "unpriced", "at_risk", "open")
@@ -179,9 +179,9 @@ def figures(lines: Sequence[UsageLine]) -> dict[str, Any]:
 
 
 def _usd(lines: Sequence[UsageLine]) -> int | None:
-    known = sum(nano for line in lines for nano in line.usd_by_basis.values())
+    total = sum(nano for line in lines for nano in line.usd_by_basis.values())
     # Next to free attempts, an unknown price must not look like 0.
-    return None if not known and any(line.unpriced for line in lines) else known
+    return None if not total and any(line.unpriced for line in lines) else total
 
 
 def _credits(lines: Sequence[UsageLine]) -> dict[str, str | None]:
@@ -198,9 +198,9 @@ def _at_risk(lines: Sequence[UsageLine]) -> int | None:
 
 
 def _by_source(lines: Sequence[UsageLine]) -> dict[str, str | None]:
-    known = {
+    amounts = {
         source: show_usd(sum(line.usd_by_basis.get(source, 0) for line in lines))
         for source in ("reported", "priced", "estimated")
     }
     # Unpriced attempts have no amount; "0" means that there are none.
-    return {**known, "unknown": None if any(line.unpriced for line in lines) else "0"}
+    return {**amounts, "unknown": None if any(line.unpriced for line in lines) else "0"}

@@ -88,17 +88,17 @@ class Loading:
 
     def merge(self, connection: Connection, chunk: Sequence[tuple[int, PlannedJob]]) -> Loaded:
         """Bring the rows of *chunk* up to the plan; each job comes with its position in the manifest."""
-        stored = self._stored(connection, [planned.key for _, planned in chunk])
+        stored_jobs = self._stored(connection, [planned.key for _, planned in chunk])
         new: list[PlanRow] = []
         differences: list[_Difference] = []
         for position, planned in chunk:
-            row, known = PlanRow.of(planned, position), stored.get(planned.key)
-            if known is None:
+            row, stored = PlanRow.of(planned, position), stored_jobs.get(planned.key)
+            if stored is None:
                 new.append(row)
                 continue
-            self._seen.add(known.id)
-            if known.orphaned or known.row != row:
-                differences.append(_Difference(row, known, self._outcome(planned, known)))
+            self._seen.add(stored.id)
+            if stored.orphaned or stored.row != row:
+                differences.append(_Difference(row, stored, self._outcome(planned, stored)))
         moment = micros(self._now)
         driver(connection).executemany(_INSERT, ((self._batch_id, moment, moment, *row) for row in new))
         self._update(connection, differences)

@@ -23,22 +23,22 @@ def ensure(path: Path) -> None:
 
     Several processes may call this at once: the first one upgrades, the others find it done.
     """
-    found = revision(path)
-    if found == HEAD:
+    current = revision(path)
+    if current == HEAD:
         return
-    refuse_unknown(path, found)
+    refuse_unknown(path, current)
     prepare(path)
-    backup = _backup(path, found) if _has_data(path) else None
+    backup = _backup(path, current) if _has_data(path) else None
     engine = writing(path)
     try:
         patiently(_PATIENCE)(_upgrade, engine)
     except StoreError:
         raise
     except Exception as error:
-        kept = f" There is a backup from before: {backup}." if backup else ""
+        note = f" There is a backup from before: {backup}." if backup else ""
         raise SchemaMismatch(
-            f"Job database {path}: the upgrade from {found or 'nothing'} to {HEAD} failed and was undone ({error})."
-            f"{kept} The database is as it was; run again, or use the previous version of batchgen."
+            f"Job database {path}: the upgrade from {current or 'nothing'} to {HEAD} failed and was undone ({error})."
+            f"{note} The database is as it was; run again, or use the previous version of batchgen."
         ) from error
     finally:
         engine.dispose()
@@ -85,16 +85,16 @@ def _look(path: Path) -> sqlite3.Connection:
     return dbapi
 
 
-def refuse_unknown(path: Path, found: str | None) -> None:
-    """Raise SchemaMismatch if this program does not know the revision *found* of the database at *path*."""
-    if found is None:
+def refuse_unknown(path: Path, current: str | None) -> None:
+    """Raise SchemaMismatch if this program does not know the revision *current* of the database at *path*."""
+    if current is None:
         return
     from alembic.script import ScriptDirectory
 
-    known = {script.revision for script in ScriptDirectory(str(scripts())).walk_revisions()}
-    if found not in known:
+    revisions = {script.revision for script in ScriptDirectory(str(scripts())).walk_revisions()}
+    if current not in revisions:
         raise SchemaMismatch(
-            f"Job database {path}: a newer batchgen wrote it (revision {found}, this one knows {HEAD}). "
+            f"Job database {path}: a newer batchgen wrote it (revision {current}, this one knows {HEAD}). "
             "Nothing was changed. Upgrade batchgen, or use another database with --db."
         )
 
@@ -105,8 +105,10 @@ def _upgrade(engine: Engine) -> None:
 
     with engine.begin() as connection:
         # This process holds the write lock now; another one may have upgraded while it waited.
-        known = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'").scalar()
-        if known and connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD:
+        exists = connection.exec_driver_sql(
+            "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
+        ).scalar()
+        if exists and connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD:
             return
         config = Config()
         config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
@@ -119,9 +121,9 @@ def _has_data(path: Path) -> bool:
     return path.stat().st_size > 0 and revision(path) is not None
 
 
-def _backup(path: Path, found: str | None) -> Path:
+def _backup(path: Path, current: str | None) -> Path:
     """Copy the database to a file next to it, completely or not at all."""
-    backup = path.with_name(f"{path.name}.before-{found}")
+    backup = path.with_name(f"{path.name}.before-{current}")
     part = path.with_name(f"{backup.name}.{os.getpid()}.part")
     try:
         with closing(_look(path)) as dbapi:

@@ -91,8 +91,8 @@ class Reader:
     def runs(self, batch_id: int) -> list[Run]:
         """Return the runs of a batch, latest first."""
         with self._open() as connection:
-            found = select(runs).where(runs.c.batch_id == batch_id).order_by(runs.c.started_at.desc())
-            return [to_run(row) for row in connection.execute(found).mappings()]
+            newest_first = select(runs).where(runs.c.batch_id == batch_id).order_by(runs.c.started_at.desc())
+            return [to_run(row) for row in connection.execute(newest_first).mappings()]
 
     # --- jobs to send ---------------------------------------------------------
 
@@ -167,11 +167,11 @@ class Reader:
             failed = select(jobs.c.cause, func.count(), func.min(jobs.c.id))
             failed = failed.where(jobs.c.batch_id == batch_id, jobs.c.orphaned_at.is_(None), _FAILED)
             groups = connection.execute(failed.group_by(jobs.c.cause)).all()
-            found = []
+            failures = []
             for cause, count, example in groups:
                 row = connection.execute(select(jobs.c.key, jobs.c.message).where(jobs.c.id == example)).one()
-                found.append(Failure(cause=cause or "", count=count, key=row.key, message=row.message or ""))
-        return sorted(found, key=lambda failure: (-failure.count, failure.cause))
+                failures.append(Failure(cause=cause or "", count=count, key=row.key, message=row.message or ""))
+        return sorted(failures, key=lambda failure: (-failure.count, failure.cause))
 
     def job(self, batch_id: int, key: str) -> Job:
         """Return one job, even if it is orphaned; raise NotFound."""
@@ -195,13 +195,13 @@ class Reader:
 
     def ended(self, ids: Sequence[str]) -> Mapping[str, bool]:
         """Return those of these attempts that have ended, and whether they delivered."""
-        found: dict[str, bool] = {}
+        delivered: dict[str, bool] = {}
         with self._open() as connection:
             for start in range(0, len(ids), 500):
-                some = attempts.c.id.in_(ids[start : start + 500])
-                wanted = select(attempts.c.id, attempts.c.state).where(some, attempts.c.state != "open")
-                found |= {row.id: row.state == "delivered" for row in connection.execute(wanted)}
-        return found
+                page = attempts.c.id.in_(ids[start : start + 500])
+                ended = select(attempts.c.id, attempts.c.state).where(page, attempts.c.state != "open")
+                delivered |= {row.id: row.state == "delivered" for row in connection.execute(ended)}
+        return delivered
 
     def artifacts(self, job: Job, *, superseded: bool = False) -> list[StoredArtifact]:
         """Return a job's files in order, superseded ones only on request."""

@@ -14,7 +14,7 @@ from ..task import UNPRICED
 from .rows import artifact_row
 
 
-def closed_attempt(opened: Row[Any], settlement: Settlement, now: datetime) -> dict[str, Any]:
+def closed_attempt(attempt_row: Row[Any], settlement: Settlement, now: datetime) -> dict[str, Any]:
     """Return the columns of the attempt's row at its end."""
     fault = _fault_of(settlement)
     return {
@@ -25,7 +25,7 @@ def closed_attempt(opened: Row[Any], settlement: Settlement, now: datetime) -> d
         "status": fault.status if fault else None,
         "request_id": settlement.request_id,
         "ended_at": now,
-        "seconds": max(0.0, (now - opened.started_at).total_seconds()),  # the clock may have been set back
+        "seconds": max(0.0, (now - attempt_row.started_at).total_seconds()),  # the clock may have been set back
     }
 
 
@@ -40,20 +40,20 @@ def artifact_rows(settlement: Settlement, now: datetime, *, stale: bool) -> list
     ]
 
 
-def ledger_row(opened: Row[Any], batch_id: int, settlement: Settlement, now: datetime) -> dict[str, Any]:
+def ledger_row(attempt_row: Row[Any], batch_id: int, settlement: Settlement, now: datetime) -> dict[str, Any]:
     """Return the ledger row: what the attempt cost, or may have cost, in nano-USD and milli-credits."""
     fault, charge, usage = _fault_of(settlement), settlement.charge, settlement.usage
     charged = fault.charged if fault else Charged.YES
     if charged is Charged.NO and (charge.usd or charge.credits):
         charged = Charged.YES  # the answer stated a cost, although such faults usually cost nothing
-    risk_usd, risk_credits = _reserved(opened, settlement)
+    risk_usd, risk_credits = _reserved(attempt_row, settlement)
     unknown = charged is Charged.MAYBE or (fault is not None and fault.cause is Cause.UNKNOWN)
     return {
-        "attempt_id": opened.id,
+        "attempt_id": attempt_row.id,
         "batch_id": batch_id,
-        "run_id": opened.run_id,
-        "provider": opened.provider,
-        "model": opened.model,
+        "run_id": attempt_row.run_id,
+        "provider": attempt_row.provider,
+        "model": attempt_row.model,
         "kind": settlement.attempt.task.kind.value,
         "at": now,
         "usd": charge.usd,
@@ -77,10 +77,10 @@ def _note(settlement: Settlement) -> str | None:
             return None
 
 
-def _reserved(opened: Row[Any], settlement: Settlement) -> tuple[int | None, int | None]:
+def _reserved(attempt_row: Row[Any], settlement: Settlement) -> tuple[int | None, int | None]:
     """Return the reservation of an attempt, which may have been raised after it was opened."""
     last = settlement.reserved or UNPRICED
-    return larger(opened.estimate_usd, last.usd), larger(opened.estimate_credits, last.credits)
+    return larger(attempt_row.estimate_usd, last.usd), larger(attempt_row.estimate_credits, last.credits)
 
 
 def _fault_of(settlement: Settlement) -> Fault | None:

@@ -16,7 +16,7 @@ from .tables import EPOCH, artifacts, attempts, batches, jobs, ledger, micros
 from .usage_groups import ALWAYS, GroupBy, Period, UsageSum, totals
 
 _UNPRICED = and_(ledger.c.charged != "no", ledger.c.usd.is_(None))
-_IN_DOUBT = and_(ledger.c.charged == "maybe", ledger.c.usd.is_(None))
+_UNKNOWN = and_(ledger.c.charged == "maybe", ledger.c.usd.is_(None))
 
 
 def usage(connection: Connection, batch_id: int) -> list[UsageLine]:
@@ -81,15 +81,15 @@ def calls(
     outcome = func.coalesce(attempts.c.cause, attempts.c.state)
     kinds = (attempts.c.provider, jobs.c.provider, outcome)
     source = attempts.join(jobs)
-    found = select(*kinds, func.count())
+    counts = select(*kinds, func.count())
     if period != ALWAYS:
         source, within = source.outerjoin(ledger), and_(*_within(period))
-        found = found.where(or_(within, _OPEN) if in_flight else within)
+        counts = counts.where(or_(within, _OPEN) if in_flight else within)
     if batch_id is not None:
-        found = found.where(jobs.c.batch_id == batch_id)
-    found = found.select_from(source).group_by(*kinds).order_by(attempts.c.provider, func.count().desc())
+        counts = counts.where(jobs.c.batch_id == batch_id)
+    counts = counts.select_from(source).group_by(*kinds).order_by(attempts.c.provider, func.count().desc())
     return [
-        Calls(provider=who, home=home, outcome=how, count=count) for who, home, how, count in connection.execute(found)
+        Calls(provider=who, home=home, outcome=how, count=count) for who, home, how, count in connection.execute(counts)
     ]
 
 
@@ -130,21 +130,21 @@ def bills(connection: Connection, ids: Sequence[int]) -> dict[int, Bill]:
     """Return the bill of each of these jobs; every id has an entry."""
     wanted = listed(ids)
     files: dict[int, list[StoredArtifact]] = {}
-    kept = select(artifacts).where(artifacts.c.job_id.in_(wanted), artifacts.c.superseded_at.is_(None))
-    for row in connection.execute(kept.order_by(artifacts.c.ordinal, artifacts.c.id)):
+    current = select(artifacts).where(artifacts.c.job_id.in_(wanted), artifacts.c.superseded_at.is_(None))
+    for row in connection.execute(current.order_by(artifacts.c.ordinal, artifacts.c.id)):
         files.setdefault(row.job_id, []).append(to_artifact(row))
     # With max(), SQLite returns the other columns of the row that has the maximum.
     last = (attempts.c.provider, func.max(attempts.c.claim))
-    risk = (_count(_IN_DOUBT), func.sum(ledger.c.at_risk_usd), func.sum(ledger.c.at_risk_credits))
+    risk = (_count(_UNKNOWN), func.sum(ledger.c.at_risk_usd), func.sum(ledger.c.at_risk_credits))
     costs = (
         select(attempts.c.job_id, func.count(), func.sum(ledger.c.usd), func.sum(ledger.c.credits), *risk, *last)
         .select_from(attempts.outerjoin(ledger))
         .where(attempts.c.job_id.in_(wanted))
         .group_by(attempts.c.job_id)
     )
-    found = {job_id: Bill() for job_id in ids}
+    result = {job_id: Bill() for job_id in ids}
     for job_id, number, usd, credit, at_risk, risk_usd, risk_credits, provider, _ in connection.execute(costs):
-        found[job_id] = Bill(
+        result[job_id] = Bill(
             attempts=number,
             usd=usd,
             credits=credit,
@@ -153,7 +153,7 @@ def bills(connection: Connection, ids: Sequence[int]) -> dict[int, Bill]:
             at_risk_usd=risk_usd,
             at_risk_credits=risk_credits,
         )
-    return {job_id: replace(bill, files=tuple(files.get(job_id, ()))) for job_id, bill in found.items()}
+    return {job_id: replace(bill, files=tuple(files.get(job_id, ()))) for job_id, bill in result.items()}
 
 
 #: A literal, so that SQLite uses the partial index of open attempts.
@@ -204,5 +204,5 @@ _SUMS = (
         )
     ),
     _count(_UNPRICED).label("unpriced"),
-    _count(_IN_DOUBT).label("at_risk"),
+    _count(_UNKNOWN).label("at_risk"),
 )

@@ -220,18 +220,18 @@ def _move(connection: Connection, *, before: Job, after: Job, now: datetime) -> 
 def _settle(connection: Connection, *, settlement: Settlement, now: datetime) -> Job | BatchgenError:
     attempt, event = settlement.attempt, settlement.event
     row = connection.execute(_JOB, {"wanted_job": attempt.job_id}).one_or_none()
-    opened = connection.execute(_ATTEMPT, {"wanted_attempt": attempt.id}).one_or_none()
-    if row is None or opened is None:
-        return _book_without_job(connection, opened, settlement, now)
+    attempt_row = connection.execute(_ATTEMPT, {"wanted_attempt": attempt.id}).one_or_none()
+    if row is None or attempt_row is None:
+        return _book_without_job(connection, attempt_row, settlement, now)
     before = to_job(row, attempt.batch)
-    if opened.state != "open":
+    if attempt_row.state != "open":
         return before
     current = before.state is State.RUNNING and before.claim == attempt.claim
     after = advance(before, event) if current else before
-    connection.execute(_CLOSE, {"known_id": opened.id} | closed_attempt(opened, settlement, now))
+    connection.execute(_CLOSE, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
     if files := artifact_rows(settlement, now, stale=not current):
         connection.execute(insert(artifacts), files)
-    connection.execute(insert(ledger), ledger_row(opened, row.batch_id, settlement, now))
+    connection.execute(insert(ledger), ledger_row(attempt_row, row.batch_id, settlement, now))
     if not current:
         return StaleClaim(
             f"job {before.key} is {before.state} at claim {before.claim}; attempt {attempt.id} was booked"
@@ -241,16 +241,16 @@ def _settle(connection: Connection, *, settlement: Settlement, now: datetime) ->
 
 
 def _book_without_job(
-    connection: Connection, opened: Row[Any] | None, settlement: Settlement, now: datetime
+    connection: Connection, attempt_row: Row[Any] | None, settlement: Settlement, now: datetime
 ) -> BatchgenError:
     """Book the cost of an attempt that was deleted, or whose job was; return the error for its caller."""
     gone = f"The job database no longer has job {settlement.attempt.key}: it was deleted while it was in flight."
-    batch_id = None if opened is None else connection.scalar(_BATCH, {"wanted_run": opened.run_id})
-    if opened is None or batch_id is None:
+    batch_id = None if attempt_row is None else connection.scalar(_BATCH, {"wanted_run": attempt_row.run_id})
+    if attempt_row is None or batch_id is None:
         return NotFound(f"{gone} Its cost could not be booked")
-    if opened.state == "open":
-        connection.execute(_CLOSE, {"known_id": opened.id} | closed_attempt(opened, settlement, now))
-        connection.execute(insert(ledger), ledger_row(opened, batch_id, settlement, now))
+    if attempt_row.state == "open":
+        connection.execute(_CLOSE, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
+        connection.execute(insert(ledger), ledger_row(attempt_row, batch_id, settlement, now))
     return NotFound(f"{gone} Its cost is in the ledger")
 
 

@@ -68,6 +68,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 WITHOUT_SANDBOX = {"validate", "doctor", "providers list", "providers prices", "schema"}
 #: Fields of doctor's findings that another machine fills otherwise.
 OF_THIS_MACHINE = {"says", "verdict"}
+#: The forecast of a plan is a new formula, and the sandbox draws other images.
+CHANGED_ON_PURPOSE = {"seconds", "low", "high", "bytes"}
 #: A masked value: of this type, whatever it is.
 MASKS = {"~text": str, "~number": (int, float), "~flag": bool, "~anything": object, "~list": list}
 #: Words for people, paths, addresses, times and ids.
@@ -125,8 +127,7 @@ def _by_subject(documents: list[dict[str, Any]]) -> dict[str, Any]:
 def mask(first: Any, second: Any) -> Any:
     """Return what two runs of one program have in common; a volatile value is a word of MASKS."""
     if isinstance(first, dict) and isinstance(second, dict):
-        names = [name for name in first if name in second]
-        return {name: "~text" if name in OF_THIS_MACHINE else mask(first[name], second[name]) for name in names}
+        return {name: _mask_field(name, value, second[name]) for name, value in first.items() if name in second}
     if isinstance(first, list) and isinstance(second, list):
         if len(first) != len(second):
             return "~list"
@@ -139,6 +140,14 @@ def mask(first: Any, second: Any) -> Any:
     if isinstance(first, float) or (type(first) is type(second) is int and first != second):
         return "~number"
     return first if first == second else "~anything"
+
+
+def _mask_field(name: str, first: Any, second: Any) -> Any:
+    if name in OF_THIS_MACHINE:
+        return "~text"
+    if name in CHANGED_ON_PURPOSE and isinstance(first, int | float):
+        return "~number"
+    return mask(first, second)
 
 
 def differences(old: Any, new: Any, where: str = "") -> list[str]:

@@ -53,8 +53,8 @@ class JsonlList:
         except (ValueError, TypeError, RecursionError):  # reported when the row was read
             return line, 1
         key = column_of(column or "", keys)
-        found = re.search(rf"{re.escape(json.dumps(key, ensure_ascii=False))}\s*:\s*", text)
-        return line, found.end() + 1 if found else 1
+        match = re.search(rf"{re.escape(json.dumps(key, ensure_ascii=False))}\s*:\s*", text)
+        return line, match.end() + 1 if match else 1
 
 
 class _DuplicateKey(ValueError):

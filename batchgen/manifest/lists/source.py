@@ -50,9 +50,9 @@ class Listing:
         self._pick = pick
         self._idle: set[tuple[str, str]] = set()
         if self.columns is not None:
-            known = {*self.columns, *dict(aliases(self.columns))}
+            names = {*self.columns, *dict(aliases(self.columns))}
             for column in pick.where:
-                if column not in known:
+                if column not in names:
                     raise unknown(column, self.columns, file)
 
     def rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
