@@ -195,7 +195,7 @@ def _notify_url(text: str) -> str:
         check_urls([text])
     except UsageError as error:
         # its message does not show the address, which may contain a key
-        raise click.BadParameter(str(error)) from error
+        raise click.BadParameter(str(error).removeprefix("--notify ")) from error
     return text
 
 

@@ -134,7 +134,7 @@ def test_without_apprise_it_is_said_what_to_install(project, witness):
     project.program = (sys.executable, "-c", bare)
     done = project.run("run", project.manifest(jobs()), "--yes", "--notify", "slack://a/b/c")
     assert done.code == 2
-    assert done.err.endswith("--notify slack://… needs apprise: pip install 'batchgen[notify]'\n")
+    assert done.err.endswith("'--notify': slack://… needs apprise: pip install 'batchgen[notify]'\n")
     assert witness.arrivals() == []
 
 
