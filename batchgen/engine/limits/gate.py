@@ -43,9 +43,10 @@ class Pacer:
 
     async def wait(self) -> None:
         """Wait for the next turn, and for what the request before it owes."""
-        turns, self._owed = 1 + self._owed, 0
-        for _ in range(turns):
+        while self._owed:
             await self._limiter.acquire()
+            self._owed = max(0, self._owed - 1)  # An interrupted wait leaves the rest to the next one.
+        await self._limiter.acquire()
 
     def sent(self, weight: int) -> None:
         """Charge a request with what it weighs beyond its turn; the next one waits for it."""
@@ -71,7 +72,7 @@ class Gate:
 
     def __post_init__(self) -> None:
         self.windows = SlidingWindows(self.limits)
-        self.pacers = [(limit, Pacer.of(limit)) for limit in self.limits]
+        self.pacers = _pacers(self.limits)
 
     async def wait_turn(self) -> None:
         """Wait until even spacing lets the next request go; a turn that is not used only costs time."""
@@ -140,7 +141,7 @@ class Gate:
         """Put other limits in force; what was sent and learned so far counts in these as well."""
         self.limits, self.width = limits, width
         self.windows.change(limits)
-        self.pacers = [(limit, Pacer.of(limit)) for limit in limits]
+        self.pacers = _pacers(limits)
         if self.controller is not None:
             self.controller.configure(ceiling(limits), width)
 
@@ -170,6 +171,11 @@ class Gate:
         now = self.clock()
         blocked = self.controller.blocked_until(now) if self.controller is not None else None
         return max(0.0, self.closed_until - now, 0.0 if blocked is None else blocked - now)
+
+
+def _pacers(limits: Iterable[Window]) -> list[tuple[Window, Pacer]]:
+    """Return a pacer for each limit but a daily quota, which may be used up at once."""
+    return [(limit, Pacer.of(limit)) for limit in limits if limit.seconds < DAY]
 
 
 def windows(
