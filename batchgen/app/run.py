@@ -68,7 +68,7 @@ def run(
 ) -> RunResult:
     """Complete *batch*: send every job that is not done yet. A repeated run resumes where the last one stopped.
 
-    *show_message* shows the user a line at once; *on_silence* reports that no answer arrives.  Raises LockHeld,
+    *show_message* shows the user a line at once; *on_silence* reports that no answer arrives. Raises AlreadyRunning,
     SchemaMismatch, KeyMissing and whatever *confirm* raises before anything is sent.
     """
     report = _logged(show_message)
@@ -130,7 +130,7 @@ def prepare_run(
 
 
 def preview(project: Project, batch: Batch, options: RunOptions) -> Plan:
-    """Return the plan of ``run``; changes nothing.  Raises NotFound, UsageError."""
+    """Return the plan of ``run``; changes nothing. Raises NotFound, UsageError."""
     failed_jobs: Mapping[str, Job] | None = None
     if (options.requeue is not None and options.only_requeued) or migrate.revision(project.db) is not None:
         with open_reader(project) as reader:

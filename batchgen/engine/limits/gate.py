@@ -1,7 +1,7 @@
 """Gate of one account, or of some of its models: how fast, and how many at once, it may be asked.
 
 aiolimiter spaces the requests evenly, the sliding windows hold the configured limits whatever the pacer does, and the
-controller adds what the provider was found to take.  The strictest of them decides.
+controller adds what the provider was found to take. The strictest of them decides.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def windows(
 ) -> list[Window]:
     """Return the windows of configured limits; None is no limit of that kind.
 
-    *burst* requests, or images, may go at once after idling; the limits hold all the same.  *spacing* is the least
+    *burst* requests, or images, may go at once after idling; the limits hold all the same. *spacing* is the least
     time between two requests, in seconds.
     """
     at_once = burst or 1
