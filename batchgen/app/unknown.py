@@ -92,7 +92,7 @@ def adopt(project: Project, name: str | None, key: str, file: Path) -> tuple[Job
             publish(Path(batch.folder), image, data)
             if job.sidecar:
                 usage, cost = Usage(images=1), _estimated(record)
-                sidecar = describe(attempt, artifact, Picture(data=data), usage, cost, rehearsal=project.sandbox)
+                sidecar = describe(attempt, artifact, Picture(data=data), usage, cost, sandbox=project.sandbox)
                 publish(Path(batch.folder), f"{image}.json", sidecar)
         after = anyio.run(partial(writer.adopt, job, attempt.id, artifact, utc_now()))
         return after, artifact

@@ -204,7 +204,7 @@ class RunSession:
             readers=CapacityLimiter(READERS),
             alarm=runner.halt,
             arrived=runner.attempts.reservations.answer_arrived,
-            rehearsal=self.project.sandbox,
+            sandbox=self.project.sandbox,
         )
 
     def _source_fetcher(self, transport: Transport) -> Fetch:

@@ -1,6 +1,6 @@
 """Attempts at jobs, from the reserved money to the outcome in the ledger: prepare, claim, execute, settle.
 
-This module knows jobs, lanes, a backend and the job table; it knows neither HTTP nor SQL nor any provider.
+This module knows jobs, lanes, a backend and the job database; it knows neither HTTP nor SQL nor any provider.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class AttemptRunner:
         return OpenAttempt(job=job, attempt=attempt, estimate=estimate)
 
     async def claim(self, lane: Lane, prepared: OpenAttempt) -> OpenAttempt | None:
-        """Open the attempt in the job table before a byte is sent; None if the job can no longer be claimed."""
+        """Open the attempt in the job database before a byte is sent; None if the job can no longer be claimed."""
         attempt, estimate = prepared.attempt, prepared.estimate
         try:
             # A claim that is cut off here would leave an open attempt that is never carried out.
@@ -232,7 +232,7 @@ class AttemptRunner:
         except StaleClaim:
             pass  # The user changed the job's state while it ran; attempt and ledger are written all the same.
         except NotFound as error:
-            # The user deleted the job from the job table: other jobs continue, and its answer is kept.
+            # The user deleted the job from the job database: other jobs continue, and its answer is kept.
             self.show_message(str(error))
             deleted = True
         except StoreError as error:
@@ -266,7 +266,7 @@ def _superseded(
 ) -> Iterator[tuple[str, StoredArtifact]]:
     """Yield the files of earlier versions of a job in the output folder, each with its name there.
 
-    *artifacts* are the files just published, *known* all files of the job in the job table.
+    *artifacts* are the files just published, *known* all files of the job in the job database.
     """
     first = artifacts[0]
     # Paths are relative to the working folder, names to the output folder: one file's path and name give the prefix.

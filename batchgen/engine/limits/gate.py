@@ -17,7 +17,7 @@ from ...fault import RateLimitInfo
 from .adaptive import Controller
 from .windows import DAY, MARGIN, SlidingWindows, Window
 
-#: Seconds after which every request that went out is in the job table.
+#: Seconds after which every request that went out is in the job database.
 SETTLING = 2.0
 #: The learned rate is spaced anew when it has changed by more than this share.
 RATE_CHANGE = 0.01
@@ -133,7 +133,7 @@ class Gate:
         self.windows.seed((now - ago, images) for ago, images in sends)
 
     def recall(self, sends: Iterable[tuple[float, int]], since: float) -> None:
-        """Count what any run had sent by *since* according to the job table: how many seconds before, and as what."""
+        """Count what any run had sent by *since* by the job database: how many seconds before, and as what."""
         # A request that went out a moment before may be missing from the table: it is rather counted twice than missed.
         self.windows.recall(((since - ago, images) for ago, images in sends), since - SETTLING)
 

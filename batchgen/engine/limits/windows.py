@@ -1,7 +1,7 @@
 """Sliding windows: the promise that no window ever sees more requests or images than its limit.
 
-The windows are exact and are seeded from the job table, so the promise holds across restarts; even spacing in between
-is the gate's part. No clock: times are seconds of any origin that never run backwards.
+The windows are exact and are seeded from the job database, so the promise holds across restarts; even spacing in
+between is the gate's part. No clock: times are seconds of any origin that never run backwards.
 """
 
 from __future__ import annotations
