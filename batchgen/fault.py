@@ -117,7 +117,7 @@ class RateLimitInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """Why one attempt failed.  ``message`` quotes the provider."""
+    """Why one attempt failed. ``message`` quotes the provider."""
 
     cause: Cause
     message: str

@@ -226,8 +226,7 @@ class AttemptRunner:
             usage=usage,
             request_id=outcome.request_id,
         )
-        after = None
-        reserved = opened.estimate, outcome.charge
+        after, deleted = None, False
         try:
             after = await self.writer.settle(settlement, self.now())
         except StaleClaim:
@@ -235,16 +234,16 @@ class AttemptRunner:
         except NotFound as error:
             # The user deleted the job from the job database: other jobs continue, and its answer is kept.
             self.show_message(str(error))
-            self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=attempt.resumed)
-            await to_thread.run_sync(self.release, attempt.id, False)
-            return None
+            deleted = True
         except StoreError as error:
             self.on_failure(error)
             return None
+        reserved = opened.estimate, outcome.charge
         self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=attempt.resumed)
-        await to_thread.run_sync(self.release, attempt.id, isinstance(outcome, Delivered))
-        lane.record_settlement(job, settlement)
-        self._notify(lane, opened, settlement)
+        await to_thread.run_sync(self.release, attempt.id, isinstance(outcome, Delivered) and not deleted)
+        if not deleted:
+            lane.record_settlement(job, settlement)
+            self._notify(lane, opened, settlement)
         return after
 
     def _notify(self, lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
