@@ -1,7 +1,7 @@
 r"""Keys in text from outside, in whichever form they come back.
 
 A server may repeat a key as it was sent, or escaped on the way: ``\/`` and ``\u002f`` of JSON (also within a text that
-is JSON itself), ``%2F`` of addresses, ``&#47;`` of HTML.  Every place where text from outside is kept or shown hides
+is JSON itself), ``%2F`` of addresses, ``&#47;`` of HTML. Every place where text from outside is kept or shown hides
 all of these forms.
 """
 
@@ -105,7 +105,7 @@ class Redactor:
         self.rest = b""
 
     def add(self, piece: bytes) -> bytes:
-        """Take a piece in; return what is safe to hand on.  An end that may begin a key is held back."""
+        """Take a piece in; return what is safe to hand on. An end that may begin a key is held back."""
         if not self._secret:
             return piece
         data = _asterisks(self.rest + piece, self._secret)

@@ -78,7 +78,7 @@ def needs_attention(result: RunResult) -> bool:
     """Return whether the end of a run requires action by the user.
 
     What the next run continues anyway does not: an interruption, a time limit, a provider that was unreachable for one
-    run.  Nor does an exit code that the previous run had as well, if this one delivered nothing.
+    run. Nor does an exit code that the previous run had as well, if this one delivered nothing.
     """
     if result.failed or result.doubtful:
         return True

@@ -89,7 +89,7 @@ def plan(
 ) -> Plan:
     """Compare *batch* with the job database, if there is one; opens no connection and writes nothing.
 
-    See ``compare`` for *again*, *alone*, *tell* and *changes_all*; *budget* is the run's, in nano-USD.  Raises NotFound
+    See ``compare`` for *again*, *alone*, *tell* and *changes_all*; *budget* is the run's, in nano-USD. Raises NotFound
     if *selection* names an unknown id.
     """
     with ExitStack() as resources:
@@ -113,7 +113,7 @@ def plan(
         )
     if result.absent:
         raise NotFound(
-            f"no job of {batch.name} has the id {', '.join(result.absent)}; nothing was sent.  "
+            f"no job of {batch.name} has the id {', '.join(result.absent)}; nothing was sent. "
             f"batchgen plan --full {batch.manifest} lists all ids"
         )
     return replace(result, budgets=budgets)

@@ -44,11 +44,11 @@ class Executor:
     transport: Transport
     spool: Spool
     inputs: SourceCache
-    root: Path  #: file names in the job table are relative to it
+    root: Path  #: file names in the job database are relative to it
     readers: CapacityLimiter  #: threads that read answers; each holds one whole answer in memory
     alarm: Callable[[OSError], None]  #: called if this machine could not store an answer safely
     arrived: Callable[[str], None] = lambda _id: None  #: called for every paid answer, before it is read
-    rehearsal: bool = False  #: a sandbox run, which its sidecars state
+    sandbox: bool = False  #: a sandbox run, as its sidecars state
 
     async def run(self, attempt: Attempt) -> Outcome:
         """Carry *attempt* out, once, and return its outcome.
@@ -241,7 +241,7 @@ class Executor:
         )
         beside = None
         if attempt.sidecar:
-            beside = describe(attempt, artifact, picture, usage, cost, rehearsal=self.rehearsal)
+            beside = describe(attempt, artifact, picture, usage, cost, sandbox=self.sandbox)
         publish(folder, name, picture.data, sidecar=beside)
         return artifact
 

@@ -1,6 +1,6 @@
 """Runner: decides which lane sends which job, and when, until no job is left.
 
-It knows jobs, lanes and the job table; it knows neither HTTP nor SQL nor any provider.
+It knows jobs, lanes and the job database; it knows neither HTTP nor SQL nor any provider.
 """
 
 from __future__ import annotations

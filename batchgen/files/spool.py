@@ -1,7 +1,7 @@
 r"""Spool: stores paid answers in a private folder until their images and their ledger row are safe.
 
 Each paid call has a *slot*, named by the attempt.  A slot describes itself, so that its answer can be delivered even if
-the job table is lost::
+the job database is lost::
 
     {"attempt": ..., "batch": ..., ...}\n      the order, written before anything is sent
     {"status": 200, "headers": {...}}\n        the head of the answer

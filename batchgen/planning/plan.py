@@ -1,4 +1,4 @@
-"""Plan: what a run would send, and what that would cost in money, time and disk space.  A value."""
+"""Plan: what a run would send, and what that would cost in money, time and disk space. A value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STANDINGS = ("new", "changed", "pending", "failed", "unknown", "done", "cancelle
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """A batch compared with its job database.  Each job is counted once; estimates cover only what is sent."""
+    """A batch compared with its job database. Each job is counted once; estimates cover only what is sent."""
 
     new: int = 0
     changed: int = 0  #: another fingerprint than in the database: would be redone

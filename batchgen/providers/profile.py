@@ -259,7 +259,7 @@ class Profile(Frozen):
             for name, group in self.groups.items():
                 names = (title, model.wire, *model.aliases)
                 if any(fnmatchcase(alias, glob) for alias in names for glob in group.models):
-                    # The job table holds jobs of an older version under the older name.
+                    # The job database holds jobs of an older version under the older name.
                     grouped[name] |= {title, *model.aliases}
                     break
         return {name: frozenset(models) for name, models in grouped.items() if models}

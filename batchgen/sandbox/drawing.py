@@ -240,10 +240,12 @@ def _write_caption(picture: Image.Image, prompt: str, footer: str) -> None:
 
 def _wrap(text: str, width: int, height: int, short: int) -> tuple[ImageFont.FreeTypeFont, list[str], int]:
     """Return the largest letters that fit, the lines, and their distance; what does not fit is cut off."""
+    text = " ".join(text[:_LONGEST_TEXT].split())
     for divisor in (18, 22, 27, 33, 40, 50):
         font = _font(max(8, round(short / divisor)))
         spacing = round(font.size * 1.25)
-        lines = textwrap.wrap(text[:_LONGEST_TEXT], max(1, int(width / font.getlength("n"))))
+        columns = int(width * len(text) / max(1, font.getlength(text)))  # by the mean width of these characters
+        lines = textwrap.wrap(text, max(1, columns))
         if len(lines) * spacing <= height:
             return font, lines, spacing
     room = max(1, height // spacing)

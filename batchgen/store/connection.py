@@ -1,7 +1,7 @@
 """Connections to the job database, and explanations of SQLite's errors.
 
 One connection writes (``writing``); all others are read-only (``reading``), which also keeps them from checkpointing:
-SQLite before 3.51.3 may damage a write-ahead log that two connections reset at once.  Commands that write while a run
+SQLite before 3.51.3 may damage a write-ahead log that two connections reset at once. Commands that write while a run
 holds the lock are guests, which never checkpoint either: only the holder of the lock does.
 """
 

@@ -1,6 +1,6 @@
 """Reader: all queries of the job database, in short read-only transactions.
 
-Methods block, so asynchronous callers run them in a thread.  Jobs that are no longer in the manifest are never due and
+Methods block, so asynchronous callers run them in a thread. Jobs that are no longer in the manifest are never due and
 not counted, but can be looked up by name.
 """
 

@@ -1,4 +1,4 @@
-"""Repair: applies decisions of the user, and attempts recovered from disk.  SQL on an open transaction."""
+"""Repair: applies decisions of the user, and attempts recovered from disk. SQL on an open transaction."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_every_provider_that_lacks_its_key_is_told_at_once():
     assert told[1].startswith(
         "no API key for aigate: set the environment variable AIGATE_API_KEY, in the shell or in .env, or"
     )
-    assert told[2] == "Nothing was sent.  A sandbox run needs no key: add --sandbox"
+    assert told[2] == "Nothing was sent. A sandbox run needs no key: add --sandbox"
     assert "aimlapi" not in str(caught.value)
 
 

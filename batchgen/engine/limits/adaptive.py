@@ -1,9 +1,9 @@
 """Learned limits of one provider: AIMD on the rate and on the calls in flight, stated limits, Retry-After.
 
 The rate doubles until the first refusal, falls to just below what was taken, and climbs back: fast at first, slowly
-near the last peak, and faster again beyond it, as TCP's CUBIC does.  One refusal ends a try for more than the peak;
+near the last peak, and faster again beyond it, as TCP's CUBIC does. One refusal ends a try for more than the peak;
 at a rate that was taken before, a few are tolerated, because providers refuse a call now and then for other reasons.
-Where everything is refused the rate stays, and only the waits grow.  No clock: times are seconds of any origin.
+Where everything is refused the rate stays, and only the waits grow. No clock: times are seconds of any origin.
 """
 
 from __future__ import annotations
