@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-#: A shorter text is no secret: it would stand in other words by chance.
+#: A shorter text is not a secret: it would occur in other words by chance.
 SHORTEST = 8
 
-#: From this length on a key cannot stand in the base64 of an image by chance.
-_TELLING = 12
+#: From this length on a key cannot occur in the base64 of an image by chance.
+_UNLIKELY = 12
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]*")
 
 #: What every escaped form has.
@@ -32,7 +32,7 @@ _KNOWN: set[str] = set()
 
 
 def register(secrets: Iterable[str]) -> None:
-    """Let *secrets* be known to every place that hides keys without being told which."""
+    """Register *secrets* for every place that hides keys without a list of its own."""
     _KNOWN.update(secret for secret in secrets if len(secret) >= SHORTEST)
 
 
@@ -82,16 +82,16 @@ def hidden(text: str, secrets: Iterable[str], mark: str | None = "[hidden]") -> 
     return text
 
 
-def telling(secret: str) -> bool:
-    """Return whether *secret* can be told from the base64 of an image: it is long, or has other characters."""
-    long = len(secret) >= _TELLING or (len(secret) >= SHORTEST and not _BASE64.fullmatch(secret))
+def is_distinctive(secret: str) -> bool:
+    """Return whether *secret* cannot occur in the base64 of an image by chance: it is long, or has other characters."""
+    long = len(secret) >= _UNLIKELY or (len(secret) >= SHORTEST and not _BASE64.fullmatch(secret))
     return long and secret.isascii()
 
 
 def blackout(body: bytes, secrets: Iterable[str]) -> bytes:
     """Return *body*, as long as it was, with every form of *secrets* turned into asterisks."""
     for secret in sorted(secrets, key=len, reverse=True):
-        if telling(secret):
+        if is_distinctive(secret):
             body = _asterisks(body, secret)
     return body
 
@@ -100,7 +100,7 @@ class Redactor:
     """Turns every form of a key into asterisks in a body that comes in pieces, wherever it is cut."""
 
     def __init__(self, secret: str) -> None:
-        self._secret = secret if telling(secret) else ""
+        self._secret = secret if is_distinctive(secret) else ""
         self._overlap = _WIDEST * len(secret)
         self.rest = b""
 

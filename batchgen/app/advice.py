@@ -80,7 +80,7 @@ def needs_attention(result: RunResult) -> bool:
     What the next run continues anyway does not: an interruption, a time limit, a provider that was unreachable for one
     run. Nor does an exit code that the previous run had as well, if this one delivered nothing.
     """
-    if result.failed or result.doubtful:
+    if result.failed or result.unknown:
         return True
     if result.exit_code in (ExitCode.OK, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         return False

@@ -97,7 +97,7 @@ class RunResult:
     drained: str | None  #: why it stopped early
     sent: bool  #: False if there was nothing to do
     failed: int  #: jobs that failed in this run
-    doubtful: int  #: jobs that became unknown in this run
+    unknown: int  #: jobs that became unknown in this run
     usd: int  #: nano-USD that this run is known to have spent
     budgets: Sequence[Budget]
     sandbox: bool
@@ -192,7 +192,7 @@ class RunResult:
             "images": self.images,
             "images_per_minute": round(self.images / seconds * 60, 1) if seconds > 0 else 0.0,
             "failed": self.failed,
-            "unknown": self.doubtful,
+            "unknown": self.unknown,
             "usd": show_usd(self.usd),
             "folder": self.status.batch.folder,
             "manifest": self.status.batch.manifest,

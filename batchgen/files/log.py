@@ -53,7 +53,7 @@ def event(name: str, level: int = logging.INFO, **fields: object) -> None:
 
 
 def hide_secrets(secrets: Iterable[str]) -> None:
-    """Keep *secrets* out of every line, whoever logs it."""
+    """Keep *secrets* out of every line, including those of libraries."""
     redaction.register(secrets)
 
 

@@ -70,6 +70,7 @@ class Template:
             context = self._compiled.new_context(dict(values), shared=True)
             return joined(list(self._compiled.root_render_func(context)))
         assert self._plain is not None  # noqa: S101
+        # Literal text and names alternate; the names have odd numbers.
         pieces = self._plain.copy()
         for number in range(1, len(pieces), 2):
             pieces[number] = _value(pieces[number], values)
