@@ -1,6 +1,6 @@
 """The log: batchgen's events and the messages of its libraries, one line each, in a file that rotates.
 
-All records pass through the standard library's logging.  No line contains a key, and none can steer a terminal.
+All records pass through the standard library's logging. No line contains a key, and none can steer a terminal.
 """
 
 from __future__ import annotations
