@@ -43,7 +43,7 @@ class _Context(click.Context):
     def settings(self) -> Mapping[str, Any]:
         """The options of this command in settings files.
 
-        Read late: by then the command line has named the manifest, -C and --config.  Help and completion read no file.
+        Read late: by then the command line has named the manifest, -C and --config. Help and completion read no file.
         """
         from .settings_file import option_values
 
