@@ -1,11 +1,11 @@
-"""File locks: one run at a time per job database and per output folder.  The kernel frees them when the holder dies.
+"""File locks: one run at a time per job database and per output folder. The kernel frees them when the holder dies.
 
-A job database has two locks.  One is on a file next to it, which names the holder.  The other is on the database
+A job database has two locks. One is on a file next to it, which names the holder. The other is on the database
 itself: the lock file may be deleted while it is locked, and the database may be renamed and replaced (when it is
-damaged), so that neither lock alone would exclude a second run.  No lock file is ever unlinked.  An output folder is
+damaged), so that neither lock alone would exclude a second run. No lock file is ever unlinked. An output folder is
 locked itself.
 
-These locks (flock) are independent of SQLite's own (fcntl).  But closing any descriptor of a file drops all fcntl locks
+These locks (flock) are independent of SQLite's own (fcntl). But closing any descriptor of a file drops all fcntl locks
 of the process on it: hold the lock around everything that opens the job database, never inside.
 """
 
@@ -37,7 +37,7 @@ _held: set[int] = set()
 def hold(table: Path, *, command: str, wait: float = 0.0) -> Iterator[None]:
     """Hold the lock of the job database at *table*, or wait *wait* seconds for it; raise AlreadyRunning or StoreError.
 
-    Its folder must exist.  *command* is shown to a second run.
+    Its folder must exist. *command* is shown to a second run.
     """
     descriptors = _retry(lambda: _lock_table(table), wait)
     try:
@@ -106,7 +106,7 @@ class Folder:
 def hold_folder(path: Path, *, wait: float = 0.0) -> Iterator[Folder]:
     """Hold an existing output folder; wait up to *wait* seconds for it; raise AlreadyRunning.
 
-    Only ``make`` creates a missing folder.  A folder on a disk without such locks is not locked.
+    Only ``make`` creates a missing folder. A folder on a disk without such locks is not locked.
     """
     folder = Folder(path=path)
     try:

@@ -34,7 +34,7 @@ class Sidecar:
 def describe(
     attempt: Attempt, artifact: Artifact, picture: Picture, usage: Usage, cost: Charge, *, sandbox: bool = False
 ) -> bytes:
-    """Return the sidecar of one file, as UTF-8 JSON.  It holds enough to rebuild a row of the job database.
+    """Return the sidecar of one file, as UTF-8 JSON. It holds enough to rebuild a row of the job database.
 
     *sandbox* marks a file of a sandbox run, which ``--out`` may put among real images.
     """

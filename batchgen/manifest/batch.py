@@ -1,4 +1,4 @@
-"""A manifest once it is read: the jobs of one batch, ready for the job database.  Pure values."""
+"""A manifest once it is read: the jobs of one batch, ready for the job database. Pure values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..task import Task
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Recipe:
-    """All that a job asks for except its prompt.  A hundred thousand jobs share a few recipes."""
+    """All that a job asks for except its prompt. A hundred thousand jobs share a few recipes."""
 
     task: Task  #: with the provider chosen, the canonical model and an empty prompt
     tags: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Ids, files and requests that two jobs of a batch share.  Pure."""
+"""Ids, files and requests that two jobs of a batch share. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS = ("id", "file", "request")
 class DuplicateCheck:
     """Finds names that two jobs share.
 
-    A first pass over the jobs keeps eight bytes a name.  Where two of those hashes are equal, a second pass finds
+    A first pass over the jobs keeps eight bytes a name. Where two of those hashes are equal, a second pass finds
     the jobs.
     """
 

@@ -112,7 +112,7 @@ class _Evidence:
 
 
 def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task | None = None) -> Fault:
-    """Return the fault in a reply that is not a success.  *document* is its body, if that has been read already.
+    """Return the fault in a reply that is not a success. *document* is its body, if that has been read already.
 
     Text that only repeats *task* is not evidence.
     """

@@ -43,7 +43,7 @@ STALE_DAYS = 180
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """What a task may cost.  ``high`` errs on the high side: it is what is reserved before sending."""
+    """What a task may cost. ``high`` errs on the high side: it is what is reserved before sending."""
 
     low: Charge
     expected: Charge

@@ -1,4 +1,4 @@
-"""Key probe: asks a provider about a key without spending.  It yields calls and does no I/O.
+"""Key probe: asks a provider about a key without spending. It yields calls and does no I/O.
 
 The questions are the documented ones in ``presets.yaml`` (``checks:``), each a GET that is not billed.
 """

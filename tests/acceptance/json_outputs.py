@@ -1,7 +1,7 @@
 """Every JSON document of one scripted scenario, recorded from an older program to hold the present one against.
 
 ``python -m tests.acceptance.json_outputs CHECKOUT NAME`` runs the scenario with the program of CHECKOUT and writes
-``state/NAME.json``.  It runs twice: values that differ between the runs are volatile, and only their type is kept.
+``state/NAME.json``. It runs twice: values that differ between the runs are volatile, and only their type is kept.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The schedule command: a cron line, or a systemd or launchd unit.  Prints, never installs."""
+"""The schedule command: a cron line, or a systemd or launchd unit. Prints, never installs."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 #: Requests are spaced so much wider than the limit asks for: they are uneven on their way, and providers count in
-#: windows of their own.  1 % of a minute is 0.6 s of unevenness.
+#: windows of their own. 1 % of a minute is 0.6 s of unevenness.
 MARGIN = 0.01
 HOUR, DAY = 3600.0, 86_400.0
 

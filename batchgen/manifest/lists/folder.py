@@ -1,4 +1,4 @@
-"""Folders and globs of images: each image is a row.  Only names are read, not the images."""
+"""Folders and globs of images: each image is a row. Only names are read, not the images."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _SIDECAR_KEYS = frozenset({"batch", "id", "attempt", "fingerprint", "file"})
 class ImageFolder:
     """The images of a folder and its subfolders, or those that a glob matches, in sorted order.
 
-    Hidden files and folders and the output folder are skipped.  Results of batches, which have a sidecar, are skipped
-    if there are other images.  Links to images are followed, links to folders are not.
+    Hidden files and folders and the output folder are skipped. Results of batches, which have a sidecar, are skipped
+    if there are other images. Links to images are followed, links to folders are not.
     """
 
     columns: tuple[str, ...] | None = ("images", "id", "path", "name", "stem", "folder", "suffix")
