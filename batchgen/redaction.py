@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-#: A shorter text is not a secret: it would occur in other words by chance.
+#: A shorter text is not treated as a secret: it could be part of other words by chance.
 SHORTEST = 8
 
-#: From this length on a key cannot occur in the base64 of an image by chance.
-_UNLIKELY = 12
+#: From this length on, a key cannot be part of the base64 of an image by chance.
+_LONG = 12
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]*")
 
 #: What every escaped form has.
@@ -32,7 +32,7 @@ _KNOWN: set[str] = set()
 
 
 def register(secrets: Iterable[str]) -> None:
-    """Register *secrets* for every place that hides keys without a list of its own."""
+    """Have *secrets* hidden wherever ``known`` is hidden: in logs, messages and stored answers."""
     _KNOWN.update(secret for secret in secrets if len(secret) >= SHORTEST)
 
 
@@ -69,22 +69,22 @@ def _bytes(secret: str) -> re.Pattern[bytes]:
 def _asterisks(body: bytes, secret: str) -> bytes:
     if not any(sign in body for sign in _SIGNS):  # the usual body, in a fraction of the time
         return body.replace(secret.encode(), b"*" * len(secret))
-    return _bytes(secret).sub(lambda found: b"*" * len(found[0]), body)
+    return _bytes(secret).sub(lambda match: b"*" * len(match[0]), body)
 
 
 def hidden(text: str, secrets: Iterable[str], mark: str | None = "[hidden]") -> str:
     """Return *text* with every form of *secrets* replaced by *mark* (None: by as many asterisks)."""
-    for secret in sorted(secrets, key=len, reverse=True):  # one may be a part of another
+    for secret in sorted(secrets, key=len, reverse=True):  # a secret may be part of another one
         if len(secret) >= SHORTEST and secret.isascii():
-            text = _texts(secret).sub(lambda found: "*" * len(found[0]) if mark is None else mark, text)
+            text = _texts(secret).sub(lambda match: "*" * len(match[0]) if mark is None else mark, text)
         elif len(secret) >= SHORTEST:
             text = text.replace(secret, mark or "*" * len(secret))
     return text
 
 
 def is_distinctive(secret: str) -> bool:
-    """Return whether *secret* cannot occur in the base64 of an image by chance: it is long, or has other characters."""
-    long = len(secret) >= _UNLIKELY or (len(secret) >= SHORTEST and not _BASE64.fullmatch(secret))
+    """Return whether *secret* can be distinguished from the base64 of an image: it is long, or has other characters."""
+    long = len(secret) >= _LONG or (len(secret) >= SHORTEST and not _BASE64.fullmatch(secret))
     return long and secret.isascii()
 
 

@@ -20,6 +20,7 @@ from dataclasses import replace
 
 import anyio
 
+from .. import redaction
 from ..errors import NotFound
 from ..files import lock, log
 from ..files.output import make_private
@@ -167,7 +168,7 @@ def _load_keys(project: Project, batch: Batch, plan: Plan, interrupted: set[str]
     else:
         needed = [lane.provider for lane in plan.lanes]
         keys = load_keys(batch.profiles, needed, [*plan.alternates, *sorted(interrupted)])
-    log.hide_secrets(key for by_variable in keys.keys.values() for key in by_variable.values())
+    redaction.register(key for by_variable in keys.keys.values() for key in by_variable.values())
     for name in keys.without_key:
         if name in plan.alternates:
             report(f"{name} cannot be used as a fallback: {missing_key(name, batch.profiles[name].api_key_env)}")

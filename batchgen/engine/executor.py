@@ -273,13 +273,9 @@ class _Exchange:
     status: int | None = None  #: of the answer to it, which has begun to arrive
     head: ResponseHead | None = None
     usage: Usage | None = None
-    limit: RateLimitInfo | None = (
-        None  #: as the answer just paid for says; what an earlier run kept says nothing of today
-    )
+    limit: RateLimitInfo | None = None  #: stated in the answer just paid for, not in one that an earlier run stored
     again: bool = False  #: a new conversation asks for the same purchase, under the same key
-    unknown_before: Fault | None = (
-        None  #: how an earlier call under the same key ended, which may have been carried out
-    )
+    unknown_before: Fault | None = None  #: of an earlier call under the same key, which may have been carried out
 
     @property
     def may_have_paid(self) -> bool:

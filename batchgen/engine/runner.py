@@ -57,7 +57,7 @@ class Runner:
     _in_flight: set[int] = field(default_factory=set)  #: ids of jobs that a lane has taken
     _in_flight_of: Counter[str] = field(default_factory=Counter)  #: these jobs by their own provider
     _lane_tasks: TaskGroup | None = None
-    _driven: set[str] = field(default_factory=set)  #: names of the lanes that have a task
+    _driven: set[str] = field(default_factory=set)  #: names of the lanes that a task sends for
 
     def __post_init__(self) -> None:
         self.attempts.on_failure = self.halt
@@ -156,14 +156,13 @@ class Runner:
     async def _drive(self, lane: Lane) -> None:
         """Keep one lane busy until its last call has ended."""
         self._driven.add(lane.name)
-        try:
-            async with create_task_group() as attempts:
-                try:
-                    await self._send_all(lane, attempts)
-                except Exception as error:  # noqa: BLE001 - raised here it would cut off what is in flight
-                    self.halt(error)
-        finally:
-            self._driven.discard(lane.name)
+        async with create_task_group() as attempts:
+            try:
+                await self._send_all(lane, attempts)
+            except Exception as error:  # noqa: BLE001 - raised here it would cut off what is in flight
+                self.halt(error)
+            finally:
+                self._driven.discard(lane.name)  # If it is reopened, another task sends for it.
 
     async def _send_all(self, lane: Lane, attempts: TaskGroup) -> None:
         """Send the jobs of a lane as soon as they may go.

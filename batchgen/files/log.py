@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,11 +50,6 @@ class LogOptions:
 def event(name: str, level: int = logging.INFO, **fields: object) -> None:
     """Log an event; fields that are None are omitted."""
     _LOGGER.log(level, name, extra={"fields": {key: value for key, value in fields.items() if value is not None}})
-
-
-def hide_secrets(secrets: Iterable[str]) -> None:
-    """Keep *secrets* out of every line, including those of libraries."""
-    redaction.register(secrets)
 
 
 _last: list[LogOptions] = []

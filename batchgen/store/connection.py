@@ -196,7 +196,6 @@ def driver(connection: Connection) -> sqlite3.Connection:
 def checkpoint(connection: Connection) -> None:
     """Move the write-ahead log into the database file and truncate it; a reader only delays that."""
     raw = driver(connection)
-    raw.execute(
-        "PRAGMA busy_timeout=100"
-    )  # the end of a run does not wait for a reader, because the next run checkpoints too
+    # The end of a run does not wait for a reader, because the next run checkpoints too.
+    raw.execute("PRAGMA busy_timeout=100")
     raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")

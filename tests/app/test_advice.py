@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from batchgen.app.advice import needs_attention
 from batchgen.app.project import CommandFlags
 from batchgen.app.queries import BatchStatus
 from batchgen.app.run_result import LaneResult, RunResult
@@ -74,7 +73,7 @@ def ended(*, closed: Closure | None = None, failed_before: int = 0, **said: obje
 )
 def test_news(run, code, news):
     assert run.exit_code == code
-    assert needs_attention(run) is news
+    assert run.needs_attention is news
 
 
 @pytest.mark.parametrize(
