@@ -1,4 +1,4 @@
-"""Budgets: money is reserved before it is spent.  Pure: no clock, no store."""
+"""Budgets: money is reserved before it is spent. Pure: no clock, no store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .task import Charge, Task
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BudgetLimit:
-    """The most that may be spent: nano-USD in total, milli-credits by provider.  None, or no entry, is no limit."""
+    """The most that may be spent: nano-USD in total, milli-credits by provider. None, or no entry, is no limit."""
 
     usd: int | None = None
     credits: Mapping[str, int] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from typing import ClassVar, Self
 
 
 class ExitCode(IntEnum):
-    """How a command ended.  Scripts rely on the numbers; help and README print ``meaning``."""
+    """How a command ended. Scripts rely on the numbers; help and README print ``meaning``."""
 
     meaning: str  #: one sentence for users
 

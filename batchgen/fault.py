@@ -17,7 +17,7 @@ class Cause(StrEnum):
     """Why an attempt failed; ``engine.retry.judge`` decides what happens next."""
 
     meaning: str  #: what happened and what batchgen does about it
-    cure: str  #: what the user can do about it about it
+    cure: str  #: what the user can do about it
 
     def __new__(cls, name: str, meaning: str = "", cure: str = "") -> Self:
         """Return the cause as plain text that knows its meaning and its cure."""
@@ -117,7 +117,7 @@ class RateLimitInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """Why one attempt failed.  ``message`` quotes the provider."""
+    """Why one attempt failed. ``message`` quotes the provider."""
 
     cause: Cause
     message: str

@@ -1,6 +1,6 @@
-"""Fingerprints: hashes of what jobs request; a job whose fingerprint changes is redone.  Pure.
+"""Fingerprints: hashes of what jobs request; a job whose fingerprint changes is redone. Pure.
 
-A fingerprint starts with the number of its rule.  Old rules are kept, so that no job of an older database looks
+A fingerprint starts with the number of its rule. Old rules are kept, so that no job of an older database looks
 changed.
 """
 
@@ -75,7 +75,7 @@ def fingerprint(task: Task, rule: str = CURRENT) -> str:
 def unchanged(stored: str, task: Task, current: str) -> bool:
     """Return whether a job with the fingerprint *stored* requests the same as *task*, whose fingerprint is *current*.
 
-    A job of an older version is compared by the rule of that version.  Overrides are ignored unless *current* has some.
+    A job of an older version is compared by the rule of that version. Overrides are ignored unless *current* has some.
     """
     stored = stored if OVERRIDDEN in current else stored.partition(OVERRIDDEN)[0]
     if stored == current or stored == _as_declared(task):

@@ -1,4 +1,4 @@
-"""The job state machine: every state change in batchgen is defined here.  Pure: no clock, no I/O.
+"""The job state machine: every state change in batchgen is defined here. Pure: no clock, no I/O.
 
 Claimed               Delivered                        Requeued, Revised
 PENDING -------------> RUNNING -------------> DONE        DONE, FAILED, UNKNOWN, CANCELLED -> PENDING

@@ -1,4 +1,4 @@
-"""Learned prices: what calls were found to cost, so that a price list that is too low misleads only once.  Pure.
+"""Learned prices: what calls were found to cost, so that a price list that is too low misleads only once. Pure.
 
 The memory belongs to one run and may start with what earlier runs found.
 """

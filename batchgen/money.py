@@ -1,6 +1,6 @@
 """Money as integers: nano-USD (1e-9 USD) and milli-credits (1e-3 credits).
 
-Floats never carry money.  A JSON number is read through its decimal text, so aimlapi's
+Floats never carry money. A JSON number is read through its decimal text, so aimlapi's
 ``0.0536705`` is exactly 53_670_500 nano-USD.
 """
 

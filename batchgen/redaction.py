@@ -1,7 +1,7 @@
 r"""Keys in text from outside, in whichever form they come back.
 
 A server may repeat a key as it was sent, or escaped on the way: ``\/`` and ``\u002f`` of JSON (also within a text that
-is JSON itself), ``%2F`` of addresses, ``&#47;`` of HTML.  Every place where text from outside is kept or shown hides
+is JSON itself), ``%2F`` of addresses, ``&#47;`` of HTML. Every place where text from outside is kept or shown hides
 all of these forms.
 """
 
@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-#: A shorter text is no secret: it would stand in other words by chance.
+#: A shorter text is not treated as a secret: it could be part of other words by chance.
 SHORTEST = 8
 
-#: From this length on a key cannot stand in the base64 of an image by chance.
-_TELLING = 12
+#: From this length on, a key cannot be part of the base64 of an image by chance.
+_LONG = 12
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]*")
 
 #: What every escaped form has.
@@ -32,7 +32,7 @@ _KNOWN: set[str] = set()
 
 
 def register(secrets: Iterable[str]) -> None:
-    """Let *secrets* be known to every place that hides keys without being told which."""
+    """Have *secrets* hidden wherever ``known`` is hidden: in logs, messages and stored answers."""
     _KNOWN.update(secret for secret in secrets if len(secret) >= SHORTEST)
 
 
@@ -69,29 +69,29 @@ def _bytes(secret: str) -> re.Pattern[bytes]:
 def _asterisks(body: bytes, secret: str) -> bytes:
     if not any(sign in body for sign in _SIGNS):  # the usual body, in a fraction of the time
         return body.replace(secret.encode(), b"*" * len(secret))
-    return _bytes(secret).sub(lambda found: b"*" * len(found[0]), body)
+    return _bytes(secret).sub(lambda match: b"*" * len(match[0]), body)
 
 
 def hidden(text: str, secrets: Iterable[str], mark: str | None = "[hidden]") -> str:
     """Return *text* with every form of *secrets* replaced by *mark* (None: by as many asterisks)."""
-    for secret in sorted(secrets, key=len, reverse=True):  # one may be a part of another
+    for secret in sorted(secrets, key=len, reverse=True):  # a secret may be part of another one
         if len(secret) >= SHORTEST and secret.isascii():
-            text = _texts(secret).sub(lambda found: "*" * len(found[0]) if mark is None else mark, text)
+            text = _texts(secret).sub(lambda match: "*" * len(match[0]) if mark is None else mark, text)
         elif len(secret) >= SHORTEST:
             text = text.replace(secret, mark or "*" * len(secret))
     return text
 
 
-def telling(secret: str) -> bool:
-    """Return whether *secret* can be told from the base64 of an image: it is long, or has other characters."""
-    long = len(secret) >= _TELLING or (len(secret) >= SHORTEST and not _BASE64.fullmatch(secret))
+def is_distinctive(secret: str) -> bool:
+    """Return whether *secret* can be distinguished from the base64 of an image: it is long, or has other characters."""
+    long = len(secret) >= _LONG or (len(secret) >= SHORTEST and not _BASE64.fullmatch(secret))
     return long and secret.isascii()
 
 
 def blackout(body: bytes, secrets: Iterable[str]) -> bytes:
     """Return *body*, as long as it was, with every form of *secrets* turned into asterisks."""
     for secret in sorted(secrets, key=len, reverse=True):
-        if telling(secret):
+        if is_distinctive(secret):
             body = _asterisks(body, secret)
     return body
 
@@ -100,12 +100,12 @@ class Redactor:
     """Turns every form of a key into asterisks in a body that comes in pieces, wherever it is cut."""
 
     def __init__(self, secret: str) -> None:
-        self._secret = secret if telling(secret) else ""
+        self._secret = secret if is_distinctive(secret) else ""
         self._overlap = _WIDEST * len(secret)
         self.rest = b""
 
     def add(self, piece: bytes) -> bytes:
-        """Take a piece in; return what is safe to hand on.  An end that may begin a key is held back."""
+        """Take a piece in; return what is safe to hand on. An end that may begin a key is held back."""
         if not self._secret:
             return piece
         data = _asterisks(self.rest + piece, self._secret)

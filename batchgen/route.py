@@ -1,4 +1,4 @@
-"""Routes and model filters: which lanes may send a job.  Pure values."""
+"""Routes and model filters: which lanes may send a job. Pure values."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """One request to one provider.  None means that the provider's default applies."""
+    """One request to one provider. None means that the provider's default applies."""
 
     kind: Kind
     prompt: str
@@ -50,7 +50,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """Usage stated in an answer.  None means that the answer does not state it; it never means 0."""
+    """Usage stated in an answer. None means that the answer does not state it; it never means 0."""
 
     images: int = 0  #: images that arrived
     input_tokens: int | None = None
@@ -78,7 +78,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Artifact:
-    """A delivered file.  ``path`` is relative to the working folder, or absolute if it is outside of it."""
+    """A delivered file. ``path`` is relative to the working folder, or absolute if it is outside of it."""
 
     ordinal: int  #: 0 for a job's first image
     path: str

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Spelled out, for a machine may know no names of zones.  A day of 23 hours in March, one of 25 in October.
+#: Spelled out, for a machine may know no names of zones. A day of 23 hours in March, one of 25 in October.
 BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
 #: The clock goes from 23:59:59 to 01:00 on the last Friday in April: that day has no midnight.
 CAIRO = "EET-2EEST,M4.5.5/0,M10.5.4/24"

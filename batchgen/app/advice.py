@@ -1,4 +1,4 @@
-"""Advice at the end of a run: what its exit code means, whether it needs attention, and the next commands."""
+"""Advice at the end of a run: the next commands, by the state of the batch."""
 
 from __future__ import annotations
 
@@ -7,36 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import ExitCode
 from ..fault import Cause
 
 if TYPE_CHECKING:
     from .project import CommandFlags
     from .queries import BatchStatus
-    from .run_result import LaneResult, RunResult
 
 #: Causes that a retry does not help against.
 _NEEDS_A_CHANGE = frozenset({Cause.REFUSED, Cause.INVALID})
-
-#: Why a lane closed.
-CLOSURES = {
-    "money": "out of money",
-    "denied": "key, model or path refused",
-    "down": "unreachable",
-    "doubt": "it accepts calls but does not answer; each may have cost money",
-    "budget": "the budget is used up",
-    "no-image": "calls were charged but returned no image",
-}
-
-#: Closures that are reported even if other providers did the work.
-NEWS = ("money", "denied", "no-image")
-#: More precise reasons, by closure and cause.
-_REASONS = {
-    ("denied", "invalid"): "the first jobs were all refused alike, which looks like a mistake in its settings",
-    ("denied", "refused"): "refused several different jobs in a row without processing them",
-    ("down", "error"): "answered only with errors",
-    ("down", "throttled"): "answered every call with 429 for as long as retry.patience allows",
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,51 +24,6 @@ class NextStep:
     command: str | None
     what: str
     cause: str | None = None  #: of the failures that it addresses
-
-
-def why_closed(lane: LaneResult) -> str:
-    """Return why a lane closed."""
-    return _REASONS.get((str(lane.closed), str(lane.cause)), CLOSURES[str(lane.closed)])
-
-
-def exit_meaning(result: RunResult) -> str:
-    """Return what the exit code of a run means."""
-    return _success(result) if result.exit_code == ExitCode.OK else ExitCode(result.exit_code).meaning
-
-
-def _success(result: RunResult) -> str:
-    plan, counts, changed = result.plan, result.status.counts, result.loaded.left
-    pending = counts.pending + counts.running
-    rest = [f"{pending} pending"] if pending else []
-    rest += [f"{changed} changed but not redone yet"] if changed else []
-    if result.has_failures:
-        summary = f"some jobs failed or are unknown, ignored by --fail-on {result.fail_on}"
-    elif plan.selected and not plan.matched:
-        summary = f"nothing matched {result.selected_by}"
-    elif not rest:
-        summary = f"all done except {counts.cancelled} cancelled" if counts.cancelled else "all done"
-    else:
-        summary = f"done with the {plan.requests} selected" if plan.requests else "no selected job needs to be sent"
-    return "; ".join([summary, ", ".join(rest)] if rest else [summary])
-
-
-def needs_attention(result: RunResult) -> bool:
-    """Return whether the end of a run requires action by the user.
-
-    What the next run continues anyway does not: an interruption, a time limit, a provider that was unreachable for one
-    run.  Nor does an exit code that the previous run had as well, if this one delivered nothing.
-    """
-    if result.failed or result.doubtful:
-        return True
-    if result.exit_code in (ExitCode.OK, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-        return False
-    repeated = result.previous_exit_code == result.exit_code and not result.images
-    if result.exit_code != ExitCode.STOPPED or any(lane.paused and lane.left for lane in result.lanes):
-        return not repeated
-    closures = {str(lane.closed) for lane in result.lanes if lane.closed is not None and lane.left}
-    if any(lane.final and lane.left for lane in result.lanes) or closures & {"doubt", "no-image"}:
-        return True
-    return "down" in closures and result.previous_exit_code == ExitCode.STOPPED
 
 
 def next_steps(status: BatchStatus, flags: CommandFlags, imageless: str | None = None) -> Iterator[NextStep]:

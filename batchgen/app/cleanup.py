@@ -35,9 +35,9 @@ class Leftover:
 
 
 def find_leftovers(project: Project, older_than: timedelta) -> list[Leftover]:
-    """Return the files that may be removed; none of them records money or may still be needed.  Raises NotFound.
+    """Return the files that may be removed; none of them records money or may still be needed. Raises NotFound.
 
-    Superseded images, unusable answers and logs only if they are older than *older_than*.  The sidecars of superseded
+    Superseded images, unusable answers and logs only if they are older than *older_than*. The sidecars of superseded
     images stay: they show what was bought if the job database is lost.
     """
     limit = time.time() - older_than.total_seconds()
@@ -53,7 +53,7 @@ def find_leftovers(project: Project, older_than: timedelta) -> list[Leftover]:
 
 
 def remove_leftovers(project: Project, older_than: timedelta) -> Sequence[Leftover]:
-    """Remove leftover files while no run can start; return them.  Raises AlreadyRunning, StoreError."""
+    """Remove leftover files while no run can start; return them. Raises AlreadyRunning, StoreError."""
     with open_reader(project):
         pass  # The lock would create a missing database.
     with lock.hold(project.db, command=command_line()), ExitStack() as locks:

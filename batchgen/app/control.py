@@ -1,4 +1,4 @@
-"""Control of a run from another terminal: pause, unpause, limit, cancel.  Pauses and limits hold until undone."""
+"""Control of a run from another terminal: pause, unpause, limit, cancel. Pauses and limits hold until undone."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def active_controls(project: Project) -> Sequence[Control]:
 
 
 def pause(project: Project, provider: str) -> ControlState:
-    """Send no new calls to *provider*; calls in flight end.  Raises UsageError for an unknown provider."""
+    """Send no new calls to *provider*; calls in flight end. Raises UsageError for an unknown provider."""
     now = utc_now()
     return _change(project, provider, lambda control: replace(control, paused_at=control.paused_at or now))
 
@@ -76,7 +76,7 @@ def resume(project: Project, provider: str) -> ControlState:
 def limit(project: Project, provider: str, words: Sequence[str], *, reset: bool = False) -> ControlState:
     """Add the limits *words* (``KEY=VALUE``) to those in force for *provider*; *reset* removes these first.
 
-    Changes nothing without either.  Raises UsageError for an unknown key or an invalid value.
+    Changes nothing without either. Raises UsageError for an unknown key or an invalid value.
     """
     limits = parse_limits(words)
 
@@ -87,7 +87,7 @@ def limit(project: Project, provider: str, words: Sequence[str], *, reset: bool 
 
 
 def parse_limits(words: Iterable[str]) -> dict[str, float | None]:
-    """Parse ``KEY=VALUE`` words; the value of ``KEY=none`` is None.  Raises UsageError."""
+    """Parse ``KEY=VALUE`` words; the value of ``KEY=none`` is None. Raises UsageError."""
     limits: dict[str, float | None] = {}
     for word in words:
         key, separator, value = word.partition("=")
@@ -184,12 +184,12 @@ class CancelReport:
 def cancel(project: Project, name: str | None, selection: Selection) -> CancelReport:
     """Cancel the selected jobs of a batch; without states in *selection*, those that are pending or running.
 
-    Needs no lock: every change is a compare-and-set, and a run drops a job that has changed.  A call in flight ends and
-    is booked, but does not complete its job.  Raises NotFound, UsageError.
+    Needs no lock: every change is a compare-and-set, and a run drops a job that has changed. A call in flight ends and
+    is booked, but does not complete its job. Raises NotFound, UsageError.
     """
     states = selection.states or (_ACTIVE + _UNSUCCESSFUL if selection.causes else _ACTIVE)
     if impossible := set(states) - {*_ACTIVE, *_UNSUCCESSFUL}:
-        raise UsageError(f"a job that is {min(impossible)} cannot be cancelled.  Nothing was changed")
+        raise UsageError(f"a job that is {min(impossible)} cannot be cancelled. Nothing was changed")
     with open_reader(project) as reader, Writer(project.db, guest=True) as writer:
         batch = reader.batch(name)
         jobs = reader.jobs(batch.id, replace(selection, states=states))

@@ -18,7 +18,7 @@ def check(project: Project) -> Health:
 
 
 def backup(project: Project, target: Path) -> int:
-    """Copy the job database to *target*, even during a run; return its bytes.  Never overwrites a file."""
+    """Copy the job database to *target*, even during a run; return its bytes. Never overwrites a file."""
     _require(project)
     return maintenance.backup(project.db, target)
 
@@ -33,7 +33,7 @@ def upgrade(project: Project) -> tuple[str | None, str]:
 
 
 def vacuum(project: Project) -> tuple[int, int]:
-    """Compact the job database; return its bytes before and after.  Raises AlreadyRunning, StoreError."""
+    """Compact the job database; return its bytes before and after. Raises AlreadyRunning, StoreError."""
     _require(project)
     with lock.hold(project.db, command=command_line()):
         migrate.ensure(project.db)
@@ -42,4 +42,4 @@ def vacuum(project: Project) -> tuple[int, int]:
 
 def _require(project: Project) -> None:
     if not project.db.exists():
-        raise NotFound(f"no job database at {project.db}.  If it was lost: batchgen db recover MANIFEST")
+        raise NotFound(f"no job database at {project.db}. If it was lost: batchgen db recover MANIFEST")

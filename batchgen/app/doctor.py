@@ -57,7 +57,7 @@ Verdict = Literal["ok", "note", "bad"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check.  ``note``: worth knowing; ``bad``: a run would end with ``code``."""
+    """The result of one check. ``note``: worth knowing; ``bad``: a run would end with ``code``."""
 
     about: str
     says: str
@@ -307,7 +307,7 @@ def _database(project: Project) -> Iterator[Finding]:
     health = maintenance.examine(project.db)
     if health.problems:
         hint = "batchgen db recover MANIFEST rebuilds it"
-        yield Finding("job table", f"{project.db} is damaged: {health.problems[0]}.  {hint}", "bad", 1)
+        yield Finding("job table", f"{project.db} is damaged: {health.problems[0]}. {hint}", "bad", 1)
         return
     upgrade = "" if revision == migrate.HEAD else "; the next run upgrades it"
     yield Finding("job table", f"{project.db} is intact, {health.rows.get('jobs', 0):,} jobs{upgrade}")

@@ -77,7 +77,7 @@ def require_separate(project: Project, wanted: Iterable[Copy], folder: Path) -> 
 def copy_files(project: Project, wanted: Iterable[Copy], folder: Path) -> list[Copy]:
     """Copy files to *folder*, each whole or not at all; return those whose original is missing or damaged.
 
-    An existing file with the same bytes stays; another one is moved to ``.superseded/``.  Raises StoreError.
+    An existing file with the same bytes stays; another one is moved to ``.superseded/``. Raises StoreError.
     """
     missing = []
     for copy in wanted:
@@ -97,7 +97,7 @@ def _put(folder: Path, name: str, data: bytes) -> None:
         publish(folder, name, data)
     except StoreError as error:
         why = error.__cause__.strerror if isinstance(error.__cause__, OSError) else str(error)
-        raise StoreError(f"cannot write {folder / name}: {why}.  Repeat the command to resume") from error
+        raise StoreError(f"cannot write {folder / name}: {why}. Repeat the command to resume") from error
 
 
 def _template(layout: str) -> Template:

@@ -34,7 +34,7 @@ def schema() -> dict[str, Any]:
 def init(folder: Path, example: str, *, force: bool = False) -> NewProject:
     """Write a project with an example (generate, edit or catalog) into *folder*, which is created if needed.
 
-    Existing files stay unless *force* is set.  Raises StoreError if the disk refuses.
+    Existing files stay unless *force* is set. Raises StoreError if the disk refuses.
     """
     written: list[PurePosixPath] = []
     left: list[PurePosixPath] = []

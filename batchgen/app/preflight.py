@@ -31,7 +31,7 @@ def require_local(folder: Path, mounts: str | None = None) -> None:
     if kind in NETWORK and not os.environ.get(ALLOW):
         raise StoreError(
             f"the state folder {folder} is on a network file system ({kind}), where a job database may be damaged "
-            "and two runs may start at once.  Keep it on a local disk with --db (images may go anywhere), "
+            "and two runs may start at once. Keep it on a local disk with --db (images may go anywhere), "
             f"or set {ALLOW}=1"
         )
 
@@ -60,7 +60,7 @@ def require_files() -> None:
     except OSError as error:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         raise StoreError(
-            f"the limit of open files is too low ({error.strerror}; ulimit -n is {limit}).  Nothing was sent"
+            f"the limit of open files is too low ({error.strerror}; ulimit -n is {limit}). Nothing was sent"
         ) from error
     finally:
         for descriptor in descriptors:
@@ -105,6 +105,6 @@ def require_names(batch: Batch) -> None:
             os.fsencode(name)
         except UnicodeEncodeError as error:
             raise SettingsError(
-                f"the file name {name!r} cannot be encoded in this locale ({coding}).  Nothing was sent.  "
+                f"the file name {name!r} cannot be encoded in this locale ({coding}). Nothing was sent. "
                 "Set PYTHONUTF8=1, or a locale with UTF-8 such as LC_ALL=C.UTF-8"
             ) from error

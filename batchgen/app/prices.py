@@ -28,7 +28,7 @@ class PriceRow:
 
 
 def prices(project: Project, names: Sequence[str] = ()) -> Iterator[PriceRow]:
-    """Yield every model of the providers *names*, or of all; opens no connection.  Raises UsageError."""
+    """Yield every model of the providers *names*, or of all; opens no connection. Raises UsageError."""
     for name, profile in load_profiles(project, names).items():
         for title, model in profile.models.items():
             image = {tier: _image(name, title, model, tier) for tier in _tiers(model.tariff)}

@@ -75,9 +75,9 @@ def open_reader(project: Project) -> Iterator[Reader]:
     """Open the job database for reading; raise NotFound if there is none yet."""
     if not project.db.exists():
         sandbox = Project.of(project.root, None, sandbox=True)
-        hint = "  (There is a sandbox run: add --sandbox.)" if not project.sandbox and sandbox.db.exists() else ""
+        hint = " (There is a sandbox run: add --sandbox.)" if not project.sandbox and sandbox.db.exists() else ""
         raise NotFound(
-            f"no job database at {project.db}: nothing has run here yet.{hint}  "
+            f"no job database at {project.db}: nothing has run here yet.{hint} "
             f"To start: batchgen run MANIFEST{project.command_flags().flags}"
         )
     migrate.ensure(project.db)

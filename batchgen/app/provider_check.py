@@ -36,7 +36,7 @@ PATIENCE = 20.0
 _SHOWABLE = 16
 
 #: The key of every provider in a sandbox run, so that no real key is used.
-_ANY_KEY = Key(value="sandbox-rehearsal", source="the sandbox accepts any key")
+_ANY_KEY = Key(value=keys.SANDBOX_KEY, source="the sandbox accepts any key")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +89,7 @@ class ProviderListing:
 def check(project: Project, names: Sequence[str] = (), now: Clock = time.time) -> tuple[ProviderCheck, ...]:
     """Check every key of the providers *names*; without names, of all that are configured or have a key.
 
-    *now* is this machine's clock, to be compared with theirs.  Raises UsageError for an unknown name, and KeyMissing if
+    *now* is this machine's clock, to be compared with theirs. Raises UsageError for an unknown name, and KeyMissing if
     no provider has a key.
     """
     with _addresses(project) as addressed:
@@ -140,7 +140,7 @@ def _candidates(
             candidates += list(_keys(profile)) or ([_without_key(profile)] if name in wanted else [])
     if not candidates:
         variables = ", ".join(p.api_key_env[0] for p in load_profiles(project).values() if p.api_key_env)
-        raise KeyMissing(f"no API key is set, so there is nothing to check.  Set one of {variables}")
+        raise KeyMissing(f"no API key is set, so there is nothing to check. Set one of {variables}")
     return candidates
 
 

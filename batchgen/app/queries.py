@@ -60,7 +60,7 @@ def batch(project: Project, name: str | None) -> records.Batch:
 class UsageReport:
     """Usage and call outcomes of a batch, or of all."""
 
-    batch: str | None  #: None: all of the job table
+    batch: str | None  #: None: all of the job database
     used: GroupedUsage
     calls: Sequence[Calls]
 

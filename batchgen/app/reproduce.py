@@ -71,9 +71,8 @@ def as_yaml(job: Job) -> str:
         entry["tags"] = list(job.tags)
     if task.extra:
         entry["extra"] = dict(task.extra)
-    plain = "".join(
-        [job.key, *task.prompt.split()]
-    ).isprintable()  # Control characters are escaped: they could steer a terminal.
+    # Control characters are escaped: they could steer a terminal.
+    plain = "".join([job.key, *task.prompt.split()]).isprintable()
     return yaml.safe_dump({"version": 1, "jobs": [entry]}, sort_keys=False, allow_unicode=plain, width=100)
 
 

@@ -16,10 +16,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import anyio
 
+from .. import redaction
 from ..errors import NotFound
 from ..files import lock, log
 from ..files.output import make_private
@@ -35,7 +36,7 @@ from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
 from .plan import plan as make_plan
 from .preflight import require_files, require_local, require_names
 from .project import Project, command_line, open_reader
-from .recovery.rebuild import RecoveryReport, recover_before_run
+from .recovery.rebuild import recover_before_run
 from .retry import jobs_to_requeue, requeue, with_earlier_overrides, with_overrides
 from .run_options import RunOptions, ShowMessage
 from .run_result import LaneResult, RunResult, write_summary
@@ -45,15 +46,6 @@ __all__ = ["Confirm", "Follow", "LaneResult", "RunOptions", "RunResult", "RunSes
 
 #: Confirms a plan: all of it (None) or its first N jobs; raises SpendNotConfirmed.
 Confirm = Callable[[Batch, Plan], int | None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PreparedRun:
-    """A run that is planned, confirmed and locked."""
-
-    session: RunSession
-    command: str
-    recovery: RecoveryReport | None
 
 
 def run(
@@ -68,15 +60,14 @@ def run(
 ) -> RunResult:
     """Complete *batch*: send every job that is not done yet. A repeated run resumes where the last one stopped.
 
-    *show_message* shows the user a line at once; *on_silence* reports that no answer arrives.  Raises LockHeld,
+    *show_message* shows the user a line at once; *on_silence* reports that no answer arrives. Raises AlreadyRunning,
     SchemaMismatch, KeyMissing and whatever *confirm* raises before anything is sent.
     """
     report = _logged(show_message)
     _check_machine(project, batch)
     with ExitStack() as resources:
-        prepared = prepare_run(project, batch, options, confirm, report=report, resources=resources)
-        session = replace(prepared.session, on_silence=on_silence)
-        result = replace(anyio.run(session.execute, prepared.command, follow), recovery=prepared.recovery)
+        session = prepare_run(project, batch, options, confirm, report=report, resources=resources)
+        result = anyio.run(replace(session, on_silence=on_silence).execute, follow)
         _record_end(project, result, report)
         return result
 
@@ -89,7 +80,7 @@ def prepare_run(
     *,
     report: ShowMessage,
     resources: ExitStack,
-) -> PreparedRun:
+) -> RunSession:
     """Lock, recover, plan and confirm a run; *resources* holds its locks and open files."""
     command = log.redacted(command_line())  # The address of a notification may be a secret.
     deadline = time.monotonic() + options.wait_lock
@@ -115,8 +106,9 @@ def prepare_run(
         batch = _at_sandbox(batch, resources.enter_context(launch.start(project.state, latency=options.latency)))
     require_files()
     requeued = None if failed_jobs is None else requeue(project, failed_jobs, plan.again)
-    session = RunSession(
+    return RunSession(
         project=project,
+        command=command,
         batch=batch,
         options=options,
         keys=keys,
@@ -124,13 +116,13 @@ def prepare_run(
         writer=resources.enter_context(Writer(project.db)),
         plan=plan,
         requeued=requeued if options.only_requeued else None,
+        recovery=recovery,
         show_message=report,
     )
-    return PreparedRun(session=session, command=command, recovery=recovery)
 
 
 def preview(project: Project, batch: Batch, options: RunOptions) -> Plan:
-    """Return the plan of ``run``; changes nothing.  Raises NotFound, UsageError."""
+    """Return the plan of ``run``; changes nothing. Raises NotFound, UsageError."""
     failed_jobs: Mapping[str, Job] | None = None
     if (options.requeue is not None and options.only_requeued) or migrate.revision(project.db) is not None:
         with open_reader(project) as reader:
@@ -176,7 +168,7 @@ def _load_keys(project: Project, batch: Batch, plan: Plan, interrupted: set[str]
     else:
         needed = [lane.provider for lane in plan.lanes]
         keys = load_keys(batch.profiles, needed, [*plan.alternates, *sorted(interrupted)])
-    log.hide_secrets(key for by_variable in keys.keys.values() for key in by_variable.values())
+    redaction.register(key for by_variable in keys.keys.values() for key in by_variable.values())
     for name in keys.without_key:
         if name in plan.alternates:
             report(f"{name} cannot be used as a fallback: {missing_key(name, batch.profiles[name].api_key_env)}")

@@ -25,9 +25,7 @@ class RunOptions:
     wait_lock: float = 0.0  #: seconds to wait for another run to end
     requeue: Selection | None = None  #: failed jobs to requeue first
     only_requeued: bool = True  #: if jobs are requeued, send these and no others
-    overrides: Mapping[str, Any] = field(
-        default_factory=dict
-    )  #: parameters of the requeued jobs that replace the manifest's
+    overrides: Mapping[str, Any] = field(default_factory=dict)  #: replace parameters of the requeued jobs
     selection: Selection = field(default_factory=Selection)  #: which pending jobs are sent
     keep_changed: bool = False  #: leave done jobs as they are even if the manifest has changed
     stop_conditions: StopConditions = field(default_factory=StopConditions)

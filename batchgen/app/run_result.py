@@ -22,12 +22,32 @@ from ..money import show_credits, show_usd
 from ..planning.plan import Plan
 from ..store import ledger
 from ..store.records import Loaded
-from .advice import CLOSURES, NextStep, exit_meaning, needs_attention, next_steps
+from .advice import NextStep, next_steps
 from .project import CommandFlags, Project
 from .queries import BatchStatus
 from .recovery.rebuild import RecoveryReport
 from .recovery.resumed import Resumed
 from .run_options import FailOn
+
+#: Why a lane closed.
+CLOSURES = {
+    "money": "out of money",
+    "denied": "key, model or path refused",
+    "down": "unreachable",
+    "doubt": "it accepts calls but does not answer; each may have cost money",
+    "budget": "the budget is used up",
+    "no-image": "calls were charged but returned no image",
+}
+
+#: Closures that are reported even if other providers did the work.
+NEWS = ("money", "denied", "no-image")
+#: More precise reasons, by closure and cause.
+_REASONS = {
+    ("denied", "invalid"): "the first jobs were all refused alike, which looks like a mistake in its settings",
+    ("denied", "refused"): "refused several different jobs in a row without processing them",
+    ("down", "error"): "answered only with errors",
+    ("down", "throttled"): "answered every call with 429 for as long as retry.patience allows",
+}
 
 #: How many summaries are kept. Older ones are removed.
 KEPT_SUMMARIES = 500
@@ -68,6 +88,11 @@ class LaneResult:
             left=left,
         )
 
+    @property
+    def why_closed(self) -> str:
+        """Return why the lane closed."""
+        return _REASONS.get((str(self.closed), str(self.cause)), CLOSURES[str(self.closed)])
+
     def as_json(self) -> dict[str, Any]:
         """Return the lane as a document."""
         return {
@@ -97,7 +122,7 @@ class RunResult:
     drained: str | None  #: why it stopped early
     sent: bool  #: False if there was nothing to do
     failed: int  #: jobs that failed in this run
-    doubtful: int  #: jobs that became unknown in this run
+    unknown: int  #: jobs that became unknown in this run
     usd: int  #: nano-USD that this run is known to have spent
     budgets: Sequence[Budget]
     sandbox: bool
@@ -139,6 +164,30 @@ class RunResult:
         """Return whether ``--fail-on`` keeps them out of the exit code."""
         return self.fail_on == "never" or (self.fail_on == "all" and self.status.counts.done > 0)
 
+    @property
+    def exit_meaning(self) -> str:
+        """Return what the exit code means here."""
+        return self._success() if self.exit_code == ExitCode.OK else ExitCode(self.exit_code).meaning
+
+    @property
+    def needs_attention(self) -> bool:
+        """Return whether the end of a run requires action by the user.
+
+        What the next run continues anyway does not: an interruption, a time limit, a provider that was unreachable
+        once. Nor does an exit code that the previous run had as well, if this one delivered nothing.
+        """
+        if self.failed or self.unknown:
+            return True
+        if self.exit_code in (ExitCode.OK, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+            return False
+        repeated = self.previous_exit_code == self.exit_code and not self.images
+        if self.exit_code != ExitCode.STOPPED or any(lane.paused and lane.left for lane in self.lanes):
+            return not repeated
+        closures = {str(lane.closed) for lane in self.lanes if lane.closed is not None and lane.left}
+        if any(lane.final and lane.left for lane in self.lanes) or closures & {"doubt", "no-image"}:
+            return True
+        return "down" in closures and self.previous_exit_code == ExitCode.STOPPED
+
     def as_json(self) -> dict[str, Any]:
         """Return the summary as a document; money is a decimal string, null if unknown."""
         status = self.status
@@ -148,13 +197,28 @@ class RunResult:
             "failures": self._failures(steps),
             "unknown": self._unknown(),
             "exit_code": int(self.exit_code),
-            "exit_words": exit_meaning(self),
-            "needs_person": needs_attention(self),
+            "exit_words": self.exit_meaning,
+            "needs_person": self.needs_attention,
             "run": self._run(),
             "budgets": [budget.as_json() for budget in self.budgets],
             "underpriced": [price.as_json() for price in self.underpriced],
             "next": [{"command": step.command, "what": step.what, "cause": step.cause} for step in steps],
         }
+
+    def _success(self) -> str:
+        plan, counts, changed = self.plan, self.status.counts, self.loaded.left
+        pending = counts.pending + counts.running
+        rest = [f"{pending} pending"] if pending else []
+        rest += [f"{changed} changed but not redone yet"] if changed else []
+        if self.has_failures:
+            summary = f"some jobs failed or are unknown, ignored by --fail-on {self.fail_on}"
+        elif plan.selected and not plan.matched:
+            summary = f"nothing matched {self.selected_by}"
+        elif not rest:
+            summary = f"all done except {counts.cancelled} cancelled" if counts.cancelled else "all done"
+        else:
+            summary = f"done with the {plan.requests} selected" if plan.requests else "no selected job needs to be sent"
+        return "; ".join([summary, ", ".join(rest)] if rest else [summary])
 
     def _failures(self, steps: Sequence[NextStep]) -> list[dict[str, Any]]:
         by_cause = {step.cause: step for step in steps if step.cause}
@@ -192,7 +256,7 @@ class RunResult:
             "images": self.images,
             "images_per_minute": round(self.images / seconds * 60, 1) if seconds > 0 else 0.0,
             "failed": self.failed,
-            "unknown": self.doubtful,
+            "unknown": self.unknown,
             "usd": show_usd(self.usd),
             "folder": self.status.batch.folder,
             "manifest": self.status.batch.manifest,

@@ -1,6 +1,6 @@
 """Orderly shutdown of a run: by signals, time limits and failure limits.
 
-The first signal lets calls in flight end; the second cuts them off and keeps what has arrived.  SIGTERM also sets a
+The first signal lets calls in flight end; the second cuts them off and keeps what has arrived. SIGTERM also sets a
 deadline, because a service manager kills the process after a while.
 """
 

@@ -1,4 +1,4 @@
-"""Unknown jobs: calls that may have cost money without an answer.  List, requeue, drop or adopt them."""
+"""Unknown jobs: calls that may have cost money without an answer. List, requeue, drop or adopt them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _unknown(reader: Reader, batch: Batch, selection: Selection) -> list[Job]:
     """Return the selected unknown jobs; raise NotFound if a selection matches none."""
     jobs = list(reader.jobs(batch.id, replace(selection, states=(State.UNKNOWN.value,))))
     if not jobs and selection != Selection():
-        raise NotFound("none of these jobs is unknown.  To list unknown jobs: batchgen unknown list")
+        raise NotFound("none of these jobs is unknown. To list unknown jobs: batchgen unknown list")
     return jobs
 
 
@@ -81,7 +81,7 @@ def adopt(project: Project, name: str | None, key: str, file: Path) -> tuple[Job
         job = reader.job(batch.id, key)
         if job.state not in _ADOPTING:
             why = "an interrupted run left it: run again first" if job.state is State.RUNNING else "no file is missing"
-            raise UsageError(f"job {key} is {job.state}: {why}.  Nothing was changed")
+            raise UsageError(f"job {key} is {job.state}: {why}. Nothing was changed")
         data, facts = _examined(file)
         image = f"{stems(job.output, job.wanted)[job.delivered]}.{facts.extension}"
         attempt_id = reader.attempt_of_supplied_file(job)
@@ -92,7 +92,7 @@ def adopt(project: Project, name: str | None, key: str, file: Path) -> tuple[Job
             publish(Path(batch.folder), image, data)
             if job.sidecar:
                 usage, cost = Usage(images=1), _estimated(record)
-                sidecar = describe(attempt, artifact, Picture(data=data), usage, cost, rehearsal=project.sandbox)
+                sidecar = describe(attempt, artifact, Picture(data=data), usage, cost, sandbox=project.sandbox)
                 publish(Path(batch.folder), f"{image}.json", sidecar)
         after = anyio.run(partial(writer.adopt, job, attempt.id, artifact, utc_now()))
         return after, artifact
@@ -101,13 +101,13 @@ def adopt(project: Project, name: str | None, key: str, file: Path) -> tuple[Job
 def _examined(file: Path) -> tuple[bytes, ImageInfo]:
     try:
         if file.stat().st_size > _LARGEST:
-            raise UsageError(f"{file} is too large for an image.  Nothing was changed")
+            raise UsageError(f"{file} is too large for an image. Nothing was changed")
         data = file.read_bytes()
         return data, examine(data)
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}.  Nothing was changed") from error
+        raise UsageError(f"{file}: {error.strerror}. Nothing was changed") from error
     except DamagedImageError as error:
-        raise UsageError(f"{file} is not a complete image: {error}.  Nothing was changed") from error
+        raise UsageError(f"{file} is not a complete image: {error}. Nothing was changed") from error
 
 
 def _attempt(job: Job, batch: Batch, record: AttemptRecord | None) -> Attempt:

@@ -56,7 +56,7 @@ class Snapshot:
 
 
 def follow(project: Project, name: str | None) -> Iterator[Snapshot]:
-    """Yield a snapshot as often as the caller asks; the last one shows a run that has ended.  Raises NotFound."""
+    """Yield a snapshot as often as the caller asks; the last one shows a run that has ended. Raises NotFound."""
     seen: deque[tuple[float, Mapping[str, int]]] = deque()
     with open_reader(project) as reader:
         batch = reader.batch(name)

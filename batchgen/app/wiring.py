@@ -45,6 +45,7 @@ from .preflight import limited_widths
 from .project import Project
 from .queries import batch_status
 from .recovery import last_run
+from .recovery.rebuild import RecoveryReport
 from .recovery.resumed import Resumed, SentCalls, resumed_text
 from .run_options import RunOptions, ShowMessage
 from .run_result import LaneResult, RunResult
@@ -70,17 +71,19 @@ class RunSession:
     writer: Writer
     plan: Plan = field(default_factory=Plan)
     requeued: Sequence[int] | None = None  #: ids of requeued jobs, if the run sends only these
+    command: str = ""  #: as typed, without secrets
+    recovery: RecoveryReport | None = None  #: what the job database took in from disk
     show_message: ShowMessage = lambda _text: None
     on_silence: ShowMessage | None = None  #: reports that no answer arrives; None: *show_message* does
 
-    async def execute(self, command: str, follow: Follow) -> RunResult:
+    async def execute(self, follow: Follow) -> RunResult:
         """Load the jobs, send those that are due and return the result."""
         started = utc_now()
         batch_id = await self.writer.open_batch(
             self.batch.name, str(self.batch.manifest), str(self.batch.folder), started
         )
         loaded = await self._load(batch_id, started)
-        run_id = await self._begin_run(batch_id, command, started)
+        run_id = await self._begin_run(batch_id, started)
         interrupted = bool(self.reader.open_attempts(batch_id))
         needed = self.needed(batch_id)
         profiles = {name: profile for name, profile in self.batch.profiles.items() if name in needed}
@@ -101,7 +104,6 @@ class RunSession:
                 await stop.guard(self._supervisor(runner).around(follow(runner, self.reader)))
         result = replace(
             self._result(batch_id, runner, started, stop.signal),
-            command=command,
             loaded=loaded,
             resumed=resumed if resumed.calls else None,
             imageless_job=sent.imageless_job(runner.lanes),
@@ -154,10 +156,10 @@ class RunSession:
             attempts=attempts,
         )
 
-    async def _begin_run(self, batch_id: int, command: str, started: datetime) -> str:
+    async def _begin_run(self, batch_id: int, started: datetime) -> str:
         run_id = f"{started:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         await self.writer.begin_run(
-            run_id, batch_id, command=command, pid=os.getpid(), host=socket.gethostname(), now=started
+            run_id, batch_id, command=self.command, pid=os.getpid(), host=socket.gethostname(), now=started
         )
         last_run.record_start(self.project, self.batch.name, run_id)
         return run_id
@@ -202,7 +204,7 @@ class RunSession:
             readers=CapacityLimiter(READERS),
             alarm=runner.halt,
             arrived=runner.attempts.reservations.answer_arrived,
-            rehearsal=self.project.sandbox,
+            sandbox=self.project.sandbox,
         )
 
     def _source_fetcher(self, transport: Transport) -> Fetch:
@@ -256,7 +258,7 @@ class RunSession:
         run_id = runner.attempts.run_id
         return RunResult(
             run_id=run_id,
-            command="",
+            command=self.command,
             began=started,
             status=batch_status(self.reader, self.reader.batch(self.batch.name)),
             lanes=[
@@ -273,7 +275,7 @@ class RunSession:
             drained=runner.drained,
             sent=any(lane.calls or lane.images or lane.failed or lane.unknown or lane.closed for lane in lanes_),
             failed=sum(lane.failed for lane in lanes_),
-            doubtful=sum(lane.unknown for lane in lanes_),
+            unknown=sum(lane.unknown for lane in lanes_),
             usd=sum(lane.usd for lane in lanes_),
             budgets=runner.attempts.wallet.budgets,
             underpriced=tuple(runner.attempts.prices.underpriced.values()),
@@ -282,5 +284,6 @@ class RunSession:
             fail_on=self.options.fail_on,
             command_flags=self.project.command_flags(again=self.options.again),
             plan=self.plan,
+            recovery=self.recovery,
             previous_exit_code=next((run.exit_code for run in self.reader.runs(batch_id) if run.id != run_id), None),
         )

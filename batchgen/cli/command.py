@@ -43,7 +43,7 @@ class _Context(click.Context):
     def settings(self) -> Mapping[str, Any]:
         """The options of this command in settings files.
 
-        Read late: by then the command line has named the manifest, -C and --config.  Help and completion read no file.
+        Read late: by then the command line has named the manifest, -C and --config. Help and completion read no file.
         """
         from .settings_file import option_values
 
@@ -68,8 +68,8 @@ def as_json() -> bool:
     return "json" in _progress or is_on("--json")
 
 
-class _Base(click.Command):
-    """What commands and groups have in common."""
+class Command(click.Command):
+    """A command: its options also come from the environment and from settings files."""
 
     context_class = _Context
     examples: Sequence[str] = ()
@@ -115,11 +115,7 @@ class _Base(click.Command):
             formatter.write(f"\nSee: batchgen help {topic}\n")
 
 
-class Command(_Base):
-    """A command."""
-
-
-class Group(_Base, click.Group):
+class Group(Command, click.Group):
     """A command with subcommands."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -132,11 +128,15 @@ class Group(_Base, click.Group):
         del ctx
         return list(self.commands)
 
+    def summaries(self) -> list[tuple[str, str]]:
+        """Return the commands, each with the first line of its help."""
+        return [(name, (command.help or "").partition("\n")[0]) for name, command in self.commands.items()]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands; click itself would cut the texts off."""
         del ctx
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary(command)) for name, command in self.commands.items()])
+            formatter.write_dl(self.summaries())
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -144,11 +144,6 @@ class Group(_Base, click.Group):
         """Find the command; variables are named after its own name, also where an alias was typed."""
         _, command, rest = super().resolve_command(ctx, args)
         return command.name if command else None, command, rest
-
-
-def summary(command: click.Command) -> str:
-    """Return the first line of a command's help."""
-    return (command.help or "").partition("\n")[0]
 
 
 class Entry(NamedTuple):
@@ -179,7 +174,7 @@ class LazyGroup(Group):
         entry = self.entries.get(self.aliases.get(cmd_name, cmd_name))
         if entry is None:
             return None
-        command: _Base = getattr(import_module(f".commands.{entry.module}", __package__), entry.attribute)
+        command: Command = getattr(import_module(f".commands.{entry.module}", __package__), entry.attribute)
         command.topic = entry.topic
         return command
 
@@ -193,19 +188,13 @@ class LazyGroup(Group):
             hint = suggest(args[0], [*self.entries, *self.aliases], "batchgen --help lists all of them")
             raise click.UsageError(f"no such command: {args[0]!r}; {hint}", ctx) from error
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.summary) for name, entry in self.entries.items()])
+    def summaries(self) -> list[tuple[str, str]]:
+        """Return the commands, each with the first line of its help, without importing them."""
+        return [(name, entry.summary) for name, entry in self.entries.items()]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the commands, or else the options, that begin with *incomplete*; imports no command."""
         from click.shell_completion import CompletionItem
 
-        items = [
-            CompletionItem(name, help=entry.summary)
-            for name, entry in self.entries.items()
-            if name.startswith(incomplete)
-        ]
+        items = [CompletionItem(name, help=text) for name, text in self.summaries() if name.startswith(incomplete)]
         return items or click.Command.shell_complete(self, ctx, incomplete)

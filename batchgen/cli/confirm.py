@@ -30,7 +30,7 @@ _SET_PRICE = (
 def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, real: bool = True) -> Confirm:
     """Return the function that confirms the spending of a plan, or raises SpendNotConfirmed.
 
-    It asks only if *ask*.  *real*: requests go to real providers, with keys.
+    It asks only if *ask*. *real*: requests go to real providers, with keys.
     """
     has_budget = terms.budget is not None and not is_from_file("budget")
 

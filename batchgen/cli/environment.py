@@ -52,7 +52,7 @@ named: list[Path] = []
 def load(folder: Path, files: Sequence[Path]) -> None:
     """Read *files*, and .env in *folder* if there is one, each once; variables that are set already stay.
 
-    Files that the user named may set anything.  The .env of a folder may have come with the project.
+    Files that the user named may set anything. The .env of a folder may have come with the project.
     """
     project_file = folder / NAME
     candidates = [(path, False) for path in files]

@@ -138,7 +138,7 @@ def main() -> None:
         code = error.exit_code
     except click.ClickException as error:
         if as_json():
-            code = _report(UsageError(error.format_message()), debug=False)
+            code = _report(UsageError(error.format_message()))
         else:
             error.show()
             code = ExitCode.USAGE
@@ -202,7 +202,7 @@ def _report_unexpected(error: BaseException) -> int:
     return _report(reported, debug=is_on("--debug") and not isinstance(reported, Unexpected))
 
 
-def _report(error: BatchgenError, *, debug: bool) -> int:
+def _report(error: BatchgenError, *, debug: bool = False) -> int:
     if debug:
         raise error
     if isinstance(error, AlreadyRunning) and is_on("--quiet"):

@@ -191,7 +191,7 @@ keep_changed = option(
     "--keep-changed", is_flag=True, help="Keep the images of done jobs whose manifest entry has changed."
 )
 
-#: Options that select jobs: OR within an option given twice, AND between options.  Of the jobs that these select,
+#: Options that select jobs: OR within an option given twice, AND between options. Of the jobs that these select,
 #: ``--sample`` draws some at random, and ``--limit`` takes the first of those.
 selecting = options(
     _selecting("--id", "ids", multiple=True, metavar="GLOB", help="Jobs whose id matches."),

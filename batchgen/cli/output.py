@@ -1,4 +1,4 @@
-"""Standard output and error: the only module that prints.  Nothing that is printed can steer the terminal."""
+"""Standard output and error: the only module that prints. Nothing that is printed can steer the terminal."""
 
 from __future__ import annotations
 

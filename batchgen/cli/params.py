@@ -111,6 +111,8 @@ def _time_of_day(text: str) -> time:
 
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+#: The longest duration: the calendar reaches this far from today, but not as far as a timedelta.
+_MAX_DURATION = timedelta(days=36_500)
 
 
 def duration(units: str, examples: str, default_unit: str = "") -> Parsed:
@@ -119,12 +121,10 @@ def duration(units: str, examples: str, default_unit: str = "") -> Parsed:
 
     def parse(text: str) -> timedelta:
         match = pattern.fullmatch(text)
-        try:
-            if match is not None:
-                return timedelta(seconds=float(match[1]) * _SECONDS[match[2] or default_unit])
-        except OverflowError:
-            pass  # more than a timedelta can hold
-        raise ValueError(f"expected a duration such as {examples}")
+        seconds = float(match[1]) * _SECONDS[match[2] or default_unit] if match else -1
+        if not 0 <= seconds <= _MAX_DURATION.total_seconds():
+            raise ValueError(f"expected a duration such as {examples}")
+        return timedelta(seconds=seconds)
 
     return Parsed(examples.partition(",")[0], parse)
 

@@ -149,7 +149,7 @@ def _kept_options(values: Mapping[str, Any]) -> str:
 def stop_conditions(
     stop_at: time | None, max_time: timedelta | None, max_failures: FailureLimit | None, now: datetime
 ) -> StopConditions:
-    """Return when a run stops.  A time of day that has passed means tomorrow's."""
+    """Return when a run stops. A time of day that has passed means tomorrow's."""
     from ..app.shutdown import StopConditions
 
     moment = None

@@ -1,6 +1,6 @@
 """Options in settings files, ``options: {run: {max_failures: 5%}}``: below the command line and the environment.
 
-A file may set how a command works and what ends it.  What the command is about, and that money may be spent, is for
+A file may set how a command works and what ends it. What the command is about, and that money may be spent, is for
 the command line alone.
 """
 

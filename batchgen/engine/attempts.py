@@ -1,6 +1,6 @@
 """Attempts at jobs, from the reserved money to the outcome in the ledger: prepare, claim, execute, settle.
 
-This module knows jobs, lanes, a backend and the job table; it knows neither HTTP nor SQL nor any provider.
+This module knows jobs, lanes, a backend and the job database; it knows neither HTTP nor SQL nor any provider.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class AttemptRunner:
         return OpenAttempt(job=job, attempt=attempt, estimate=estimate)
 
     async def claim(self, lane: Lane, prepared: OpenAttempt) -> OpenAttempt | None:
-        """Open the attempt in the job table before a byte is sent; None if the job can no longer be claimed."""
+        """Open the attempt in the job database before a byte is sent; None if the job can no longer be claimed."""
         attempt, estimate = prepared.attempt, prepared.estimate
         try:
             # A claim that is cut off here would leave an open attempt that is never carried out.
@@ -226,25 +226,24 @@ class AttemptRunner:
             usage=usage,
             request_id=outcome.request_id,
         )
-        after = None
-        reserved = opened.estimate, outcome.charge
+        after, deleted = None, False
         try:
             after = await self.writer.settle(settlement, self.now())
         except StaleClaim:
             pass  # The user changed the job's state while it ran; attempt and ledger are written all the same.
         except NotFound as error:
-            # The user deleted the job from the job table: other jobs continue, and its answer is kept.
+            # The user deleted the job from the job database: other jobs continue, and its answer is kept.
             self.show_message(str(error))
-            self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=attempt.resumed)
-            await to_thread.run_sync(self.release, attempt.id, False)
-            return None
+            deleted = True
         except StoreError as error:
             self.on_failure(error)
             return None
+        reserved = opened.estimate, outcome.charge
         self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=attempt.resumed)
-        await to_thread.run_sync(self.release, attempt.id, isinstance(outcome, Delivered))
-        lane.record_settlement(job, settlement)
-        self._notify(lane, opened, settlement)
+        await to_thread.run_sync(self.release, attempt.id, isinstance(outcome, Delivered) and not deleted)
+        if not deleted:
+            lane.record_settlement(job, settlement)
+            self._notify(lane, opened, settlement)
         return after
 
     def _notify(self, lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
@@ -267,7 +266,7 @@ def _superseded(
 ) -> Iterator[tuple[str, StoredArtifact]]:
     """Yield the files of earlier versions of a job in the output folder, each with its name there.
 
-    *artifacts* are the files just published, *known* all files of the job in the job table.
+    *artifacts* are the files just published, *known* all files of the job in the job database.
     """
     first = artifacts[0]
     # Paths are relative to the working folder, names to the output folder: one file's path and name give the prefix.

@@ -28,7 +28,7 @@ NextRetry = Callable[[DueFilter], Awaitable[datetime | None]]
 
 
 class BacklogState(Enum):
-    """What is known of the job table beyond the jobs in memory."""
+    """What is known of the job database beyond the jobs in memory."""
 
     UNREAD = auto()  #: neither new jobs nor the time of the first retry
     MORE = auto()  #: there may be more new jobs
@@ -105,7 +105,7 @@ class Backlog:
         return bool(self._new or self._retries)
 
     async def _fill(self, now: datetime) -> None:
-        """Read the job table where nothing is in memory; jobs may be returned during each read."""
+        """Read the job database where nothing is in memory; jobs may be returned during each read."""
         if self._read_at is not None and now - self._read_at > STALE and self.has_due:
             self.state = BacklogState.UNREAD
             self._new.clear()

@@ -44,11 +44,11 @@ class Executor:
     transport: Transport
     spool: Spool
     inputs: SourceCache
-    root: Path  #: file names in the job table are relative to it
+    root: Path  #: file names in the job database are relative to it
     readers: CapacityLimiter  #: threads that read answers; each holds one whole answer in memory
     alarm: Callable[[OSError], None]  #: called if this machine could not store an answer safely
     arrived: Callable[[str], None] = lambda _id: None  #: called for every paid answer, before it is read
-    rehearsal: bool = False  #: a sandbox run, which its sidecars state
+    sandbox: bool = False  #: a sandbox run, as its sidecars state
 
     async def run(self, attempt: Attempt) -> Outcome:
         """Carry *attempt* out, once, and return its outcome.
@@ -241,7 +241,7 @@ class Executor:
         )
         beside = None
         if attempt.sidecar:
-            beside = describe(attempt, artifact, picture, usage, cost, rehearsal=self.rehearsal)
+            beside = describe(attempt, artifact, picture, usage, cost, sandbox=self.sandbox)
         publish(folder, name, picture.data, sidecar=beside)
         return artifact
 
@@ -273,13 +273,9 @@ class _Exchange:
     status: int | None = None  #: of the answer to it, which has begun to arrive
     head: ResponseHead | None = None
     usage: Usage | None = None
-    limit: RateLimitInfo | None = (
-        None  #: as the answer just paid for says; what an earlier run kept says nothing of today
-    )
+    limit: RateLimitInfo | None = None  #: stated in the answer just paid for, not in one that an earlier run stored
     again: bool = False  #: a new conversation asks for the same purchase, under the same key
-    unknown_before: Fault | None = (
-        None  #: how an earlier call under the same key ended, which may have been carried out
-    )
+    unknown_before: Fault | None = None  #: of an earlier call under the same key, which may have been carried out
 
     @property
     def may_have_paid(self) -> bool:

@@ -214,7 +214,7 @@ class Lane:
         self.denied.setdefault(model, fault)
         self._permitted = self._permitted or self.models
         self.models = self.models.without(model)
-        self.notify()
+        self.interrupt()  # It may wait for a turn for this model.
 
     def close(self, why: Closure, fault: Fault | None = None) -> None:
         """Take no more jobs in this run; calls in flight end as usual."""

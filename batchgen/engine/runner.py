@@ -1,6 +1,6 @@
 """Runner: decides which lane sends which job, and when, until no job is left.
 
-It knows jobs, lanes and the job table; it knows neither HTTP nor SQL nor any provider.
+It knows jobs, lanes and the job database; it knows neither HTTP nor SQL nor any provider.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FAILOVER_LOOK = 1.0
 #: Seconds for settling the attempts of a run that is cut off.
 SETTLE_SECONDS = 10.0
 #: What a lane waits for that has no job of its own left but may take those of another provider.
-STANDBY = "stands by"
+STANDBY = "idle"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -57,7 +57,7 @@ class Runner:
     _in_flight: set[int] = field(default_factory=set)  #: ids of jobs that a lane has taken
     _in_flight_of: Counter[str] = field(default_factory=Counter)  #: these jobs by their own provider
     _lane_tasks: TaskGroup | None = None
-    _driven: set[str] = field(default_factory=set)  #: names of the lanes that have a task
+    _driven: set[str] = field(default_factory=set)  #: names of the lanes that a task sends for
 
     def __post_init__(self) -> None:
         self.attempts.on_failure = self.halt
@@ -156,14 +156,13 @@ class Runner:
     async def _drive(self, lane: Lane) -> None:
         """Keep one lane busy until its last call has ended."""
         self._driven.add(lane.name)
-        try:
-            async with create_task_group() as attempts:
-                try:
-                    await self._send_all(lane, attempts)
-                except Exception as error:  # noqa: BLE001 - raised here it would cut off what is in flight
-                    self.halt(error)
-        finally:
-            self._driven.discard(lane.name)
+        async with create_task_group() as attempts:
+            try:
+                await self._send_all(lane, attempts)
+            except Exception as error:  # noqa: BLE001 - raised here it would cut off what is in flight
+                self.halt(error)
+            finally:
+                self._driven.discard(lane.name)  # If it is reopened, another task sends for it.
 
     async def _send_all(self, lane: Lane, attempts: TaskGroup) -> None:
         """Send the jobs of a lane as soon as they may go.

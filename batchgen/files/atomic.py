@@ -1,8 +1,8 @@
 """Atomic writes: a temporary file, synced, then moved to its name.
 
-``write_atomic`` replaces a file; ``place`` never does.  Some file systems have no hard links (exFAT, FAT, many SMB and
-FUSE mounts).  There ``place`` renames the temporary file if the name is free: the kernel checks that where it can, and
-otherwise a look just before the rename does.  Only one run works in an output folder at a time (see ``lock``), so no
+``write_atomic`` replaces a file; ``place`` never does. Some file systems have no hard links (exFAT, FAT, many SMB and
+FUSE mounts). There ``place`` renames the temporary file if the name is free: the kernel checks that where it can, and
+otherwise a look just before the rename does. Only one run works in an output folder at a time (see ``lock``), so no
 other file of ours can come between.
 """
 
@@ -29,7 +29,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600, part: Path | Non
     """Replace *path* by *data*, durably, or leave it as it is; raise OSError.
 
     The temporary name *part* is the same each time: a killed process, or a disk that lets nothing be removed, leaves
-    one file, which the next call overwrites.  Only one process at a time may write *path*.
+    one file, which the next call overwrites. Only one process at a time may write *path*.
     """
     part = part or path.with_name(f".{path.name}.part")
     try:
@@ -56,7 +56,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync(descriptor: int) -> None:
-    """Make an open file or folder durable.  Some network file systems have nothing to sync."""
+    """Make an open file or folder durable. Some network file systems have nothing to sync."""
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -1,11 +1,12 @@
-"""File locks: one run at a time per job table and per output folder.  The kernel frees them when the holder dies.
+"""File locks: one run at a time per job database and per output folder. The kernel frees them when the holder dies.
 
-A job table has two locks.  One is on a file next to it, which names the holder.  The other is on the table itself: the
-lock file may be deleted while it is locked, and the table may be renamed and replaced (when it is damaged), so that
-neither lock alone would exclude a second run.  No lock file is ever unlinked.  An output folder is locked itself.
+A job database has two locks. One is on a file next to it, which names the holder. The other is on the database
+itself: the lock file may be deleted while it is locked, and the database may be renamed and replaced (when it is
+damaged), so that neither lock alone would exclude a second run. No lock file is ever unlinked. An output folder is
+locked itself.
 
-These locks (flock) are independent of SQLite's own (fcntl).  But closing any descriptor of a file drops all fcntl locks
-of the process on it: hold the lock around everything that opens the job table, never inside.
+These locks (flock) are independent of SQLite's own (fcntl). But closing any descriptor of a file drops all fcntl locks
+of the process on it: hold the lock around everything that opens the job database, never inside.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ _held: set[int] = set()
 
 @contextmanager
 def hold(table: Path, *, command: str, wait: float = 0.0) -> Iterator[None]:
-    """Hold the lock of the job table at *table*; wait up to *wait* seconds for it; raise AlreadyRunning or StoreError.
+    """Hold the lock of the job database at *table*, or wait *wait* seconds for it; raise AlreadyRunning or StoreError.
 
-    Its folder must exist.  *command* is shown to a second run.
+    Its folder must exist. *command* is shown to a second run.
     """
     descriptors = _retry(lambda: _lock_table(table), wait)
     try:
@@ -48,7 +49,7 @@ def hold(table: Path, *, command: str, wait: float = 0.0) -> Iterator[None]:
 
 
 def lock_path(table: Path) -> Path:
-    """Return the lock file of a job table."""
+    """Return the lock file of a job database."""
     return table.with_name(f"{table.name}.lock")
 
 
@@ -64,7 +65,7 @@ class Holder:
 
 @dataclass(kw_only=True, slots=True)
 class Folder:
-    """An output folder in which no run with another job table may work."""
+    """An output folder in which no run with another job database may work."""
 
     path: Path
     exists: bool = False  #: the folder existed when the run began
@@ -105,7 +106,7 @@ class Folder:
 def hold_folder(path: Path, *, wait: float = 0.0) -> Iterator[Folder]:
     """Hold an existing output folder; wait up to *wait* seconds for it; raise AlreadyRunning.
 
-    Only ``make`` creates a missing folder.  A folder on a disk without such locks is not locked.
+    Only ``make`` creates a missing folder. A folder on a disk without such locks is not locked.
     """
     folder = Folder(path=path)
     try:
@@ -116,7 +117,7 @@ def hold_folder(path: Path, *, wait: float = 0.0) -> Iterator[Folder]:
 
 
 def holder(table: Path) -> Holder | None:
-    """Return the process that works on the job table at *table*; None if there seems to be none.
+    """Return the process that works on the job database at *table*; None if there seems to be none.
 
     Takes no lock that a run which starts now would have to wait for.
     """
@@ -179,7 +180,7 @@ def _lock_table(table: Path) -> tuple[int, int]:
     except OSError as error:
         raise StoreError(
             f"Lock {path}: it cannot be acquired ({error.strerror}). Probably the disk is read-only, belongs to "
-            "another user or is a network share without locks. Keep the job table on a local disk, see --db."
+            "another user or is a network share without locks. Keep the job database on a local disk, see --db."
         ) from error
     return lock_file, table_file
 
@@ -245,17 +246,17 @@ def _table_message(path: Path) -> str:
     hint = "Wait for it (--wait-lock 1h), or watch it with `batchgen watch`."
     process = _read_holder(path)
     if process is None:
-        return f"Another run uses this job table ({path}). {hint}"
+        return f"Another run uses this job database ({path}). {hint}"
     who = f"process {process.pid} on {process.host}, since {process.since}: {process.command}"
-    return f"Another run uses this job table: {who}. {hint}"
+    return f"Another run uses this job database: {who}. {hint}"
 
 
 def _folder_message(folder: Path, facts: os.stat_result) -> str:
     pid = _pid_of_lock(facts)
     return (
         f"Another run uses the output folder {folder}{f': process {pid}' if pid else ''}. Probably it was started "
-        "from another folder or with another --db: neither job table knows the jobs of the other, so everything would "
-        "be bought twice. Start this run where the other was started (-C FOLDER), or wait for it (--wait-lock 1h)"
+        "from another folder or with another --db: neither job database knows the jobs of the other, so everything "
+        "would be bought twice. Start this run where the other was started (-C FOLDER), or wait for it (--wait-lock 1h)"
     )
 
 

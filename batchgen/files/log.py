@@ -1,6 +1,6 @@
 """The log: batchgen's events and the messages of its libraries, one line each, in a file that rotates.
 
-All records pass through the standard library's logging.  No line contains a key, and none can steer a terminal.
+All records pass through the standard library's logging. No line contains a key, and none can steer a terminal.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,11 +50,6 @@ class LogOptions:
 def event(name: str, level: int = logging.INFO, **fields: object) -> None:
     """Log an event; fields that are None are omitted."""
     _LOGGER.log(level, name, extra={"fields": {key: value for key, value in fields.items() if value is not None}})
-
-
-def hide_secrets(secrets: Iterable[str]) -> None:
-    """Keep *secrets* out of every line, whoever logs it."""
-    redaction.register(secrets)
 
 
 _last: list[LogOptions] = []

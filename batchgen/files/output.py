@@ -1,6 +1,6 @@
 """Output files: published whole or not at all, and never over an existing file.
 
-A file is written under a temporary name in its own folder, synced, linked to its name, and the folder is synced.  Every
+A file is written under a temporary name in its own folder, synced, linked to its name, and the folder is synced. Every
 folder below the output folder is opened without following links, so that no link inside the tree can lead a write
 out of it.
 """
@@ -36,7 +36,7 @@ _CHARACTERS = 48
 def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None) -> None:
     """Write *data* to *name* (relative to *root*) durably, and *sidecar*, if there is one, to ``<name>.json``.
 
-    A file with the same bytes is left as it is; one with other bytes is moved to ``.superseded/``.  Raises StoreError
+    A file with the same bytes is left as it is; one with other bytes is moved to ``.superseded/``. Raises StoreError
     for an error of the file system.
     """
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
@@ -58,7 +58,7 @@ def withdraw(root: Path, name: str, sha256: str, attempt_id: str, *, bare: Calla
     """Move the file *name*, which *attempt_id* delivered, with its sidecar to ``.superseded/``, durably.
 
     The file is recognized by its hash *sha256* and by a sidecar that names the attempt; without a sidecar, *bare*
-    decides.  Any other file stays.  A second call completes an interrupted one.  Raises StoreError for an error of the
+    decides. Any other file stays. A second call completes an interrupted one. Raises StoreError for an error of the
     file system.
     """
     try:
@@ -87,7 +87,7 @@ def sweep(root: Path) -> int:
 def require_writable(root: Path, names: Iterable[str] = ()) -> bool:
     """Make sure that the output folder can be written before images are paid for; raise StoreError.
 
-    *names* are the names of the files to come: some file systems do not accept every character.  Returns whether the
+    *names* are the names of the files to come: some file systems do not accept every character. Returns whether the
     file system has hard links.
     """
     try:

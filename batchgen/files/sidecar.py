@@ -32,11 +32,11 @@ class Sidecar:
 
 
 def describe(
-    attempt: Attempt, artifact: Artifact, picture: Picture, usage: Usage, cost: Charge, *, rehearsal: bool = False
+    attempt: Attempt, artifact: Artifact, picture: Picture, usage: Usage, cost: Charge, *, sandbox: bool = False
 ) -> bytes:
-    """Return the sidecar of one file, as UTF-8 JSON.  It holds enough to rebuild a row of the job table.
+    """Return the sidecar of one file, as UTF-8 JSON. It holds enough to rebuild a row of the job database.
 
-    *rehearsal* marks a file of a sandbox run, which ``--out`` may put among real images.
+    *sandbox* marks a file of a sandbox run, which ``--out`` may put among real images.
     """
     task = asdict(replace(attempt.task, images=(), mask=None))
     asked = {name: value for name, value in task.items() if value not in (None, (), {})}  # a seed of 0 counts
@@ -46,7 +46,7 @@ def describe(
         asked["mask"] = _name(attempt.task.mask)
     document: Mapping[str, object] = {
         "schema_version": 1,
-        **({"sandbox": True} if rehearsal else {}),
+        **({"sandbox": True} if sandbox else {}),
         "batch": attempt.batch,
         "id": attempt.key,
         "attempt": attempt.id,

@@ -1,14 +1,14 @@
 r"""Spool: stores paid answers in a private folder until their images and their ledger row are safe.
 
-Each paid call has a *slot*, named by the attempt.  A slot describes itself, so that its answer can be delivered even if
-the job table is lost::
+Each paid call has a *slot*, named by the attempt. A slot describes itself, so that its answer can be delivered even if
+the job database is lost::
 
     {"attempt": ..., "batch": ..., ...}\n      the order, written before anything is sent
     {"status": 200, "headers": {...}}\n        the head of the answer
     <body>                                     as it arrives
     \nsealed <length> <sha256>\n               the seal: the answer is complete, and on disk
 
-The space is allocated before the call is sent, so that a full disk shows before money is spent.  Unused space reads as
+The space is allocated before the call is sent, so that a full disk shows before money is spent. Unused space reads as
 NUL, which JSON cannot contain, so that the end of an unsealed body is known too.
 """
 
@@ -39,7 +39,7 @@ _SEAL_LENGTH = len(_SEAL) + 20 + 1 + 64 + 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredAnswer:
-    """A slot as found on disk.  ``status`` is None if no answer had begun to arrive."""
+    """A slot as found on disk. ``status`` is None if no answer had begun to arrive."""
 
     path: Path
     order: Mapping[str, Any]
@@ -89,7 +89,7 @@ class Slot:
             self._rest += chunk
 
     def seal(self, *, whole: bool = True) -> None:
-        """Make the answer durable: from here on it cannot be lost.  After a disk error ``error`` holds the reason.
+        """Make the answer durable: from here on it cannot be lost. After a disk error ``error`` holds the reason.
 
         An answer that broke off, and so is not *whole*, gets no seal: the next run must not take it for complete.
         """
@@ -145,7 +145,7 @@ class Slot:
 
 
 class Scratch:
-    """A download while it arrives.  It need not outlive this process, since another download is free."""
+    """A download while it arrives. It need not outlive this process, since another download is free."""
 
     def __init__(self, folder: Path) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close()

@@ -1,4 +1,4 @@
-"""A manifest once it is read: the jobs of one batch, ready for the job database.  Pure values."""
+"""A manifest once it is read: the jobs of one batch, ready for the job database. Pure values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..task import Task
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Recipe:
-    """All that a job asks for except its prompt.  A hundred thousand jobs share a few recipes."""
+    """All that a job asks for except its prompt. A hundred thousand jobs share a few recipes."""
 
     task: Task  #: with the provider chosen, the canonical model and an empty prompt
     tags: tuple[str, ...] = ()
@@ -126,7 +126,7 @@ class Batch:
     overlay: Overlay = field(default_factory=Overlay)  #: options typed for one run; already applied to the fields above
 
     def under(self, overlay: Overlay) -> Batch:
-        """Return the batch with *overlay* applied; raise UsageError where that names a provider it does not have."""
+        """Return the batch with *overlay* applied; raise UsageError if that names an unknown provider."""
         overlay.require(self.profiles)
         return replace(
             self,

@@ -1,4 +1,4 @@
-"""Ids, files and requests that two jobs of a batch share.  Pure."""
+"""Ids, files and requests that two jobs of a batch share. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS = ("id", "file", "request")
 class DuplicateCheck:
     """Finds names that two jobs share.
 
-    A first pass over the jobs keeps eight bytes a name.  Where two of those hashes are equal, a second pass finds
+    A first pass over the jobs keeps eight bytes a name. Where two of those hashes are equal, a second pass finds
     the jobs.
     """
 
@@ -40,7 +40,7 @@ class DuplicateCheck:
         if self._repeated is None:
             self._hashes[kind].append(hash(name))
             return
-        # A job whose id is taken shares its files too; one message is enough.
+        # A job whose id is taken shares its files too; one message is enough. The id is the first name of each job.
         self._id_taken = self._id_taken and kind != "id"
         if self._id_taken or hash(name) not in self._repeated[kind]:
             return

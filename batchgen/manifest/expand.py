@@ -251,7 +251,7 @@ def portions(n: int, per_request: int | None) -> tuple[int, ...]:
 def key_of(name: str, first: int) -> str:
     """Return the id of a row's request whose first image is number *first* of the row, counted from 0.
 
-    The first request keeps the row's name, so that raising ``n`` redoes nothing.  Later ones are named after their
+    The first request keeps the row's name, so that raising ``n`` redoes nothing. Later ones are named after their
     first image, so that ``cat-4`` can never meet the files cat-1, cat-2 and cat-3 of a request for three images.
     """
     return name if first == 0 else f"{name}-{first + 1}"

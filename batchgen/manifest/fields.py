@@ -1,4 +1,4 @@
-"""Types of the fields of a manifest.  Pure values.
+"""Types of the fields of a manifest. Pure values.
 
 Types are strict: text is never guessed from a number, nor a number from text.
 """

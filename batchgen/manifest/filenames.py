@@ -1,4 +1,4 @@
-"""File names that are safe on every system.  Pure."""
+"""File names that are safe on every system. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes text in a template, and the filters after ``|``.  Pure."""
+"""What becomes text in a template, and the filters after ``|``. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A manifest and the manifests it includes, each read and validated.
 
 The nearest value wins: a job's own parameters, the defaults of its file, those of the files it includes, those of the
-file that includes it; the same with ``vars``.  A file counts once, however often it is included.
+file that includes it; the same with ``vars``. A file counts once, however often it is included.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def load(
 ) -> Batch:
     """Read, validate and expand the manifest at *path*; raise ManifestError with every problem in it.
 
-    *providers* are the settings of ``batchgen.yaml``, which the manifest's own override.  Without *today*, there are no
+    *providers* are the settings of ``batchgen.yaml``, which the manifest's own override. Without *today*, there are no
     warnings of old prices.
     """
     problems, warnings = Problems(), Problems()
@@ -143,7 +143,7 @@ def _check_name(root: ManifestPart, name: str, problems: Problems) -> None:
 
 
 def _folder(root: ManifestPart, name: str, problems: Problems) -> Path:
-    """Return the absolute output folder.  The author may put it anywhere; the name rendered into it is safe."""
+    """Return the absolute output folder. The author may put it anywhere; the name rendered into it is safe."""
     where = root.origin("output", "dir")
     try:
         text = _restricted(root.checked.manifest.output.dir, filenames.FOLDER_FIELDS).render({"name": name})

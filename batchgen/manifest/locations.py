@@ -1,7 +1,7 @@
-"""Places of the keys and values of a document.  Pure values.
+"""Places of the keys and values of a document. Pure values.
 
 A *spot* is an int (a scalar) or a pair of an int and the spots inside (a mapping or a list); the int is
-``line << 20 | column``, both counted from 0.  Plain ints keep 100,000 jobs small.
+``line << 20 | column``, both counted from 0. Plain ints keep 100,000 jobs small.
 """
 
 from __future__ import annotations

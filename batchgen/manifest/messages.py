@@ -1,4 +1,4 @@
-"""Validation errors in words that a newcomer can act on.  Pure."""
+"""Validation errors in words that a newcomer can act on. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The manifest as its author writes it: the whole language of the YAML file, typed.  Pure values.
+"""The manifest as its author writes it: the whole language of the YAML file, typed. Pure values.
 
-Types are strict: text is never guessed from a number, nor a number from text.  The description of a field is what
+Types are strict: text is never guessed from a number, nor a number from text. The description of a field is what
 editors and help pages show.
 """
 
@@ -114,7 +114,7 @@ class Amounts(Strict):
 
 
 class BudgetSpec(Amounts):
-    """Budget of the batch.  A stated budget is consent to spend it."""
+    """Budget of the batch. A stated budget is consent to spend it."""
 
     per_day: Amounts = Field(Amounts(), description="Budget of one calendar day, in local time")
     per_provider: dict[str, Money] = Field({}, description="Most USD to spend on this batch, by provider")

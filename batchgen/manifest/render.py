@@ -1,4 +1,4 @@
-"""One job of the manifest, rendered row by row.  Pure."""
+"""One job of the manifest, rendered row by row. Pure."""
 
 from __future__ import annotations
 

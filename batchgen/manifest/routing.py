@@ -1,4 +1,4 @@
-"""The providers of a manifest, and which of them a job goes to.  Pure."""
+"""The providers of a manifest, and which of them a job goes to. Pure."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class ProviderTable:
     def choose(self, job: RenderedJob, task: Task) -> RouteChoice | None:
         """Return which of the job's providers can do *task*; None where none can, which is reported.
 
-        ``task.provider`` is ignored.  ``task.model`` is the model as written; where it is empty, the default model of
+        ``task.provider`` is ignored. ``task.model`` is the model as written; where it is empty, the default model of
         the first provider that can do the job counts, and its fallbacks must have that model too.
         """
         names = self._names(job)

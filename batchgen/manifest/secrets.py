@@ -1,4 +1,4 @@
-"""API keys in a manifest.  Pure.  No message ever repeats one."""
+"""API keys in a manifest. Pure. No message ever repeats one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Templates of manifest values, such as ``{{ city | slug }}``.  Pure.
+"""Templates of manifest values, such as ``{{ city | slug }}``. Pure.
 
 Jinja renders them in its sandbox, and an allow-list of syntax nodes leaves names, filters, comparisons, ``~`` and
-``if``: no loop, call or arithmetic can make a large text from a small one.  Most templates hold plain names only;
+``if``: no loop, call or arithmetic can make a large text from a small one. Most templates hold plain names only;
 those never reach Jinja, which needs 0.6 ms to compile one.
 """
 
@@ -44,7 +44,7 @@ def is_template(value: str) -> bool:
 
 
 class Template:
-    """A text with ``{{ }}`` in it.  Raises TemplateFault where its syntax is wrong."""
+    """A text with ``{{ }}`` in it. Raises TemplateFault where its syntax is wrong."""
 
     __slots__ = ("_compiled", "_plain", "names", "optional", "printed", "source")
 
@@ -71,6 +71,7 @@ class Template:
             context = self._compiled.new_context(dict(values), shared=True)
             return joined(list(self._compiled.root_render_func(context)))
         assert self._plain is not None  # noqa: S101
+        # Literal text and names alternate; the names have odd numbers.
         pieces = self._plain.copy()
         for number in range(1, len(pieces), 2):
             pieces[number] = _value(pieces[number], values)
@@ -117,7 +118,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     context_class = _Variables
 
     def getitem(self, obj: Any, argument: Any) -> Any:  # noqa: ANN401
-        """Return an item of a mapping, list or text.  Attributes of Python's objects do not exist here."""
+        """Return an item of a mapping, list or text. Attributes of Python's objects do not exist here."""
         if isinstance(obj, Undefined):
             return obj
         try:

@@ -1,4 +1,4 @@
-"""Validation of a manifest's data against the model.  Pure.
+"""Validation of a manifest's data against the model. Pure.
 
 Values that are wrong are left out and the others are checked further, so that one pass reports the unknown key of one
 job and the size that no provider supports of another.
@@ -56,7 +56,7 @@ def _is_vital(key: str | int) -> bool:
 
 
 class _ValidData:
-    """A copy of the data without its invalid values.  Only the containers that change are copied."""
+    """A copy of the data without its invalid values. Only the containers that change are copied."""
 
     def __init__(self, data: dict[str, Any]) -> None:
         self.data = dict(data)

@@ -1,4 +1,4 @@
-"""YAML syntax errors in words that a newcomer can act on.  Pure."""
+"""YAML syntax errors in words that a newcomer can act on. Pure."""
 
 from __future__ import annotations
 

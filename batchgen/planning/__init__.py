@@ -1,1 +1,1 @@
-"""Planning: compares a batch with the job table and estimates cost and time.  Pure."""
+"""Planning: compares a batch with the job database and estimates cost and time. Pure."""

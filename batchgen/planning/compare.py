@@ -1,4 +1,4 @@
-"""Compares a manifest with the job database: what a run would send.  Pure.
+"""Compares a manifest with the job database: what a run would send. Pure.
 
 Jobs are streamed in chunks: of a million jobs only counts, a few changes and three examples are kept.
 """
@@ -76,7 +76,7 @@ def compare(
     """Compare *batch* with the job database; *table* is None if that does not know the batch yet.
 
     New, changed and pending jobs that *selection* selects are what a run sends: their cost, time and space are
-    estimated.  With *keep_changed*, changed jobs that are done are left as they are.  *again* has the keys of ended
+    estimated. With *keep_changed*, changed jobs that are done are left as they are. *again* has the keys of ended
     jobs that are requeued; if they go *alone*, nothing else is sent.
     """
     comparison = _Comparison(batch, table, selection, keep_changed=keep_changed, on_job=on_job)

@@ -1,4 +1,4 @@
-"""Diff: how the request of a changed job differs from the one in the job database.  Pure."""
+"""Diff: how the request of a changed job differs from the one in the job database. Pure."""
 
 from __future__ import annotations
 

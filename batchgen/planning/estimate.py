@@ -1,6 +1,6 @@
-"""Cost estimate of a stream of jobs: money, time and disk space.  Pure.
+"""Cost estimate of a stream of jobs: money, time and disk space. Pure.
 
-All three depend only on a job's parameters and on the length of its prompt.  Jobs are therefore counted by these, and
+All three depend only on a job's parameters and on the length of its prompt. Jobs are therefore counted by these, and
 each kind is estimated once.
 """
 
@@ -192,7 +192,7 @@ class CostEstimate:
         high = self._context.prices.at_least(task, listed.high)
         if high is listed.high:
             return listed
-        # A run reserves this price.  If calls cost more than the highest listed price, that is what to expect.
+        # A run reserves this price. If calls cost more than the highest listed price, that is what to expect.
         low = high if listed.low.usd is None else listed.low
         return Estimate(low=low, expected=high, high=high)
 

@@ -134,8 +134,8 @@ def _spacings(limits: Limits, shares: Sequence[Share], requests: int) -> Iterato
 
 # --- disk ---------------------------------------------------------------------
 
-#: Bytes a pixel, where this job database has not measured them.  PNG: the providers' 1024x1024 answers have 1.3 to
-#: 1.6 MB.  JPEG: photographs at quality 90 or so.  WebP: a quarter to a third less than JPEG (Google's own study).
+#: Bytes a pixel, where this job database has not measured them. PNG: the providers' 1024x1024 answers have 1.3 to
+#: 1.6 MB. JPEG: photographs at quality 90 or so. WebP: a quarter to a third less than JPEG (Google's own study).
 BYTES_PER_PIXEL: Mapping[str, float] = {"png": 1.5, "jpeg": 0.35, "webp": 0.25}
 #: Bytes that come with each image: its sidecar, which takes a block, and about 1,100 bytes of the job database.
 BESIDE = 4_096 + 1_100

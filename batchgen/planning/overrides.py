@@ -1,7 +1,7 @@
-"""Overrides of single jobs: ``retry --with KEY=VALUE``.  Pure.
+"""Overrides of single jobs: ``retry --with KEY=VALUE``. Pure.
 
 They are stored in the job's fingerprint, ``1:<sha256>+{"quality":"low"}``, behind the fingerprint of what the manifest
-requests.  So they apply until the manifest requests something else of the job, and survive the loss of the job
+requests. So they apply until the manifest requests something else of the job, and survive the loss of the job
 database.
 """
 
@@ -109,5 +109,5 @@ class OverriddenJobs:
         try:
             return override(job, overrides_of(fingerprint), self.profiles)
         except (UsageError, KeyError):
-            # No provider offers this any more.  A job that is done stays done, a pending one follows the manifest.
+            # No provider offers this any more. A job that is done stays done, a pending one follows the manifest.
             return job._replace(fingerprint=fingerprint)

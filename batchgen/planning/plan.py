@@ -1,4 +1,4 @@
-"""Plan: what a run would send, and what that would cost in money, time and disk space.  A value."""
+"""Plan: what a run would send, and what that would cost in money, time and disk space. A value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STANDINGS = ("new", "changed", "pending", "failed", "unknown", "done", "cancelle
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """A batch compared with its job database.  Each job is counted once; estimates cover only what is sent."""
+    """A batch compared with its job database. Each job is counted once; estimates cover only what is sent."""
 
     new: int = 0
     changed: int = 0  #: another fingerprint than in the database: would be redone
@@ -39,12 +39,9 @@ class Plan:
     examples: tuple[PlannedJob, ...] = ()  #: up to three of the jobs that are sent
     alternates: tuple[str, ...] = ()  #: fallback providers
     priceless: tuple[str, ...] = ()  #: fallback providers without a price in USD for some of the jobs
-    dearest: int | None = (
-        None  #: nano-USD if the most expensive provider of its route does each job; None: no fallbacks
-    )
-    without: tuple[
-        tuple[str, str, int], ...
-    ] = ()  #: providers that jobs name but cannot use: name, reason, number of jobs
+    dearest: int | None = None  #: nano-USD if each job goes to the dearest provider of its route; None: no fallbacks
+    #: Providers that jobs name but cannot use: name, reason, number of jobs.
+    without: tuple[tuple[str, str, int], ...] = ()
     selected: bool = False  #: a selection restricts what is sent
     matched: int = 0  #: selected jobs, whatever their state
     absent: tuple[str, ...] = ()  #: selected ids that no job has

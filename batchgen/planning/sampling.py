@@ -1,4 +1,4 @@
-"""Sampling: which due jobs are sent under ``--sample`` and ``--limit``, and up to three examples of them.  Pure.
+"""Sampling: which due jobs are sent under ``--sample`` and ``--limit``, and up to three examples of them. Pure.
 
 Both read a stream of unknown length and hold no more of it than they return.
 """

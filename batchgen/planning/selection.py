@@ -1,4 +1,4 @@
-"""Selections: which jobs a command applies to.  Pure."""
+"""Selections: which jobs a command applies to. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Providers: presets (address, models, limits, prices) and dialects (wire formats).  No I/O, no clock."""
+"""Providers: presets (address, models, limits, prices) and dialects (wire formats). No I/O, no clock."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _MAX_AMOUNT = Decimal(10) ** 12
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Balance:
-    """The balance of an account and a key, in *unit*.  None is unknown; ``key`` is also None if it has no limit."""
+    """The balance of an account and a key, in *unit*. None is unknown; ``key`` is also None if it has no limit."""
 
     unit: str
     account: Decimal | None = None

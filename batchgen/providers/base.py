@@ -1,6 +1,6 @@
 """The dialect protocol: a wire format as a generator that does no I/O.
 
-A dialect yields the calls to make and is sent the replies; it returns a Generation or raises a ProviderError.  It never
+A dialect yields the calls to make and is sent the replies; it returns a Generation or raises a ProviderError. It never
 opens a socket, reads a file, sleeps or reads the clock, so a test can drive it with plain values.
 """
 
@@ -34,7 +34,7 @@ class FilePart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """One HTTP request, as data.  The body is ``json``, with DataUrl values, or ``form`` and ``files`` as multipart."""
+    """One HTTP request, as data. The body is ``json``, with DataUrl values, or ``form`` and ``files`` as multipart."""
 
     method: str
     url: str  #: absolute
@@ -49,7 +49,7 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """One HTTP response.  Header names are lower case; the body is complete, or as much as came before it broke off."""
+    """One HTTP response. Header names are lower case; the body is complete, or as much as came before it broke off."""
 
     status: int
     body: bytes
@@ -73,7 +73,7 @@ Conversation = Generator[Call, Reply, Generation]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """Everything a dialect needs for one attempt.  The task has passed ``validation.check`` for this model."""
+    """Everything a dialect needs for one attempt. The task has passed ``validation.check`` for this model."""
 
     task: Task
     profile: Profile

@@ -71,7 +71,7 @@ def decode(text: str) -> bytes | None:
     """Return the bytes of base64 or of a data URL; None if the text is neither.
 
     Padding may be missing, blanks and line breaks may be inside; the URL alphabet, percent-encoding and base64 of
-    base64 are understood.  Whether the image is complete is for ``files.images`` to check.
+    base64 are understood. Whether the image is complete is for ``files.images`` to check.
     """
     text = _unwrap(text)
     data = _decode_plain_url(text) if is_data_url(text) else _decode_base64(text)

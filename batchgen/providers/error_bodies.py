@@ -1,8 +1,8 @@
 """Error bodies: reads an error from whatever envelope a provider puts it in.
 
-OpenAI and New API: {error: {message, type, param, code}}.  OpenRouter: the same with a numeric code and
+OpenAI and New API: {error: {message, type, param, code}}. OpenRouter: the same with a numeric code and
 metadata.  aimlapi: {message, path, requestId, statusCode, timestamp}.  gptimageapi: {code, message, data}.
-Google: [{error: ...}] and promptFeedback.  Any other provider: whichever of these fields are present.
+Google: [{error: ...}] and promptFeedback. Any other provider: whichever of these fields are present.
 """
 
 from __future__ import annotations

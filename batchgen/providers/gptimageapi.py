@@ -1,6 +1,6 @@
 """Dialect of gptimageapi.dev: one path, sizes as ratios, and an envelope {code, message, data: {images: [{url}]}}.
 
-A ``code`` other than 0 is an error, even with HTTP 200.  No edits are documented.
+A ``code`` other than 0 is an error, even with HTTP 200. No edits are documented.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """JSON reader for provider answers: strict first, then lenient.
 
-orjson reads correct JSON.  Only what it rejects is read a second time, leniently: a paid answer is not thrown away
+orjson reads correct JSON. Only what it rejects is read a second time, leniently: a paid answer is not thrown away
 because of NaN, a raw control character, broken UTF-8 in a text field, a number too large for a double, or text around
-the document.  The last of two equal keys wins.  Values nested too deeply to mean anything become null, so that code
+the document. The last of two equal keys wins. Values nested too deeply to mean anything become null, so that code
 which walks a document may recurse to its end.
 """
 

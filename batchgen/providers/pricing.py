@@ -43,7 +43,7 @@ STALE_DAYS = 180
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """What a task may cost.  ``high`` errs on the high side: it is what is reserved before sending."""
+    """What a task may cost. ``high`` errs on the high side: it is what is reserved before sending."""
 
     low: Charge
     expected: Charge
@@ -53,7 +53,7 @@ class Estimate:
 def charge(usage: Usage, task: Task, model: Model) -> Charge:
     """Return what an answered attempt cost, and on what basis.
 
-    If the answer holds no images, those that were requested may have been billed.
+    If the answer contains no images, those that were requested may have been billed.
     """
     task, tariff = with_assumptions(task, model), model.tariff
     images = usage.images or task.n

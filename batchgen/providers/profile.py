@@ -44,7 +44,7 @@ class Frozen(BaseModel):
 
 
 class Limits(Frozen):
-    """Rate limits of a provider.  None means no limit of that kind."""
+    """Rate limits of a provider. None means no limit of that kind."""
 
     requests_per_second: float | None = Field(None, gt=0, description="Most requests in any second")
     requests_per_minute: float | None = Field(None, gt=0, description="Most requests in any minute")
@@ -68,7 +68,7 @@ class Group(Limits):
 
 
 class Timeouts(Frozen):
-    """Timeouts in seconds.  If ``total`` is None, quality and size decide: renders take 45 to 300 s."""
+    """Timeouts in seconds. If ``total`` is None, quality and size decide: renders take 45 to 300 s."""
 
     connect: float = Field(10, gt=0, description="Seconds to open a connection")
     total: float | None = Field(None, gt=0, description="Seconds for one whole attempt, answer included")
@@ -152,7 +152,7 @@ class Model(Frozen):
     generate: Rules | None = None
     edit: Rules | None = None
     tariff: Tariff = Tariff()
-    #: The provider's documented defaults.  They serve estimates and are never sent.
+    #: The provider's documented defaults. They serve estimates and are never sent.
     assumes: Mapping[Literal["size", "quality", "resolution"], str] = {}
     aliases: tuple[str, ...] = ()  #: older names that are still accepted
     ends: str | None = None  #: the day (YYYY-MM-DD) on which the provider withdraws it, if it announced one
@@ -190,7 +190,7 @@ class ModelsCheck(Frozen):
 
 
 class Checks(Frozen):
-    """Free endpoints of a provider.  Every path is documented, and for GET only."""
+    """Free endpoints of a provider. Every path is documented, and for GET only."""
 
     balance: BalanceCheck | None = None
     models: ModelsCheck | None = None
@@ -259,7 +259,7 @@ class Profile(Frozen):
             for name, group in self.groups.items():
                 names = (title, model.wire, *model.aliases)
                 if any(fnmatchcase(alias, glob) for alias in names for glob in group.models):
-                    # The job table holds jobs of an older version under the older name.
+                    # The job database holds jobs of an older version under the older name.
                     grouped[name] |= {title, *model.aliases}
                     break
         return {name: frozenset(models) for name, models in grouped.items() if models}

@@ -122,7 +122,7 @@ def _refill_window(limit: RateLimitInfo) -> float | None:
     """Return the window of a limit like OpenAI's, from the time it takes to refill; None if it is ambiguous.
 
     Such a limit refills evenly: 5000 with 4999 left and a reset of 12 ms is one of a minute, 200 with 199 left and
-    7m12s is one of a day.  The last request may have been refilled in part.
+    7m12s is one of a day. The last request may have been refilled in part.
     """
     if limit.limit is None or limit.remaining is None or limit.reset_seconds is None:
         return None

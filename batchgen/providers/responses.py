@@ -1,6 +1,6 @@
 """Reader of paid answers: first the usage, then the images, and only then the errors.
 
-Every success is searched for images in all known places, whatever format was requested.  An answer is rejected only if
+Every success is searched for images in all known places, whatever format was requested. An answer is rejected only if
 none is found, so that a sloppy envelope never throws away an image that was paid for.
 """
 
@@ -45,7 +45,7 @@ class _Answer:
 def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
     """Return the images in the *reply* to a paid call to *url*, downloading those that came as URLs.
 
-    If some images are bad, the good ones are returned and the note explains what is missing.  Raises ProviderError
+    If some images are bad, the good ones are returned and the note explains what is missing. Raises ProviderError
     if no image can be had, with the cost that the answer states.
     """
     profile, task = request.profile, request.task
@@ -183,7 +183,7 @@ class _Collector:
         return (yield from self._download(url, certain=image.certain))
 
     def _download(self, url: str, *, certain: bool) -> Generator[Call, Reply, bytes | None]:
-        # The driver decides whether a URL may be followed.  It throws an error in here if not, because only here the
+        # The driver decides whether a URL may be followed. It throws an error in here if not, because only here the
         # price of the answer is known.
         try:
             patience = None if certain else _LINK_PATIENCE

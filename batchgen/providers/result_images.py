@@ -1,7 +1,7 @@
 """Image search: finds the images of an answer, in any place and form in which a gateway may put them.
 
 The documented places come first: a list under ``data`` (OpenAI's images), ``message.images`` or the content of a chat
-message, the parts of Gemini's candidates.  The others were seen at gateways that vary these formats.
+message, the parts of Gemini's candidates. The others were seen at gateways that vary these formats.
 An image that the request sent does not count as a result, and neither does a partial preview.
 """
 
@@ -216,7 +216,7 @@ def _search_text(value: Json, key: str, depth: int, sent: SentSources) -> Iterat
 
 
 def _search_envelope(value: Json, depth: int, sent: SentSources) -> Iterator[FoundImage]:
-    """Yield the images in an undocumented envelope.  A bare URL may be anything there, so only known fields count."""
+    """Yield the images in an undocumented envelope. A bare URL may be anything there, so only known fields count."""
     for part in value[:_WIDTH] if isinstance(value, list) else [value]:
         if depth <= _DEPTH and isinstance(part, Mapping) and not _is_preview(part):
             image = _base64_image(part)

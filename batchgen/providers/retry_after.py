@@ -66,7 +66,7 @@ def unit_seconds(unit: str) -> float:
 def seconds_until(text: str, headers: Mapping[str, str]) -> float | None:
     """Return the seconds until the point in time in a header value; None if it cannot be read.
 
-    The value may be seconds, a duration (1m30s, 30 seconds), a date, or seconds or milliseconds since 1970.  A point in
+    The value may be seconds, a duration (1m30s, 30 seconds), a date, or seconds or milliseconds since 1970. A point in
     time is compared with the provider's own clock, the date header, so a wrong clock on either side does no harm.
     """
     number = _scaled(text, 1.0)

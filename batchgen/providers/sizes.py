@@ -25,11 +25,6 @@ def pixels(size: str | None) -> int | None:
     return edges[0] * edges[1] if edges else None
 
 
-def wire_size(size: str | None, rule: SizeRule) -> str | None:
-    """Return *size* as it is sent to the provider; None if no size is sent."""
-    return fit_size(size, rule, "the provider")[0]
-
-
 def fit_size(size: str | None, rule: SizeRule, who: str) -> tuple[str | None, SizeProblem | None]:
     """Return (the size to send, None), or (None, the problem).
 

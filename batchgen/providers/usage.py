@@ -4,8 +4,8 @@ A zero that is only a default is ignored, so that an unknown cost stays unknown:
 
 - A zero in a header means "no price known" (LiteLLM), or belongs to an error: it is never read.
 - A zero amount in a body counts only if the answer counts its input and has nothing to charge for: no image, no
-  output token.  Among other zeros it is a default.
-- Of two names for one count the one that is not zero counts.  Details that are all zero are ignored, and so are details
+  output token. Among other zeros it is a default.
+- Of two names for one count the one that is not zero counts. Details that are all zero are ignored, and so are details
   that give a delivered image no image tokens.
 - A call with the user's own key at OpenRouter costs its fee (``cost``) and what the owner of the model charges.
 """
@@ -44,7 +44,7 @@ Read = Callable[[object], int | None]
 
 
 def read_usage(document: Json, headers: Mapping[str, str], images: int = 0) -> Usage | None:
-    """Return the usage that the answer states; None if it states none.  *images* is how many images it holds."""
+    """Return the usage that the answer states; None if it states none. *images* is how many images it holds."""
     parts = list(_parts(document))
     tokens = next((counts for part in parts if (counts := _tokens(part, images))), {})
     free = not images and bool(tokens.get("input_tokens")) and not tokens.get("output_tokens")
@@ -87,14 +87,14 @@ def _usd(part: Mapping[str, Json]) -> Iterator[int | None]:
 def _with_upstream(fee: int | None, part: Mapping[str, Json]) -> int | None:
     """Return OpenRouter's ``cost``, plus what the user's own key is charged upstream if one was used.
 
-    Without an own key the upstream cost is part of ``cost``, or null.  With one it may be missing: then the fee alone
+    Without an own key the upstream cost is part of ``cost``, or null. With one it may be missing: then the fee alone
     is not what the call cost, and the cost is unknown.
     """
     own = part.get("is_byok")
     upstream = _upstream(_map(part.get("cost_details")), own=own is True)
     if not upstream:
         return None if own is True else fee
-    # Older answers do not tell whose key it was; a fee cannot include an amount larger than itself.
+    # Older answers do not show whose key it was; a fee cannot include an amount larger than itself.
     separate = own is True or not fee or (own is None and upstream > fee)
     return (fee or 0) + upstream if separate else fee
 

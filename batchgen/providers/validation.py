@@ -23,7 +23,7 @@ OPTIONAL = ("quality", "resolution", "background", "output_format", "output_comp
 #: a prompt is moderated, and how large the file is.
 HARMLESS = ("moderation", "output_compression")
 
-#: Keys that ``extra`` must not set, and the field to use instead.  ``stream`` would change the format of the answer.
+#: Keys that ``extra`` must not set, and the field to use instead. ``stream`` would change the format of the answer.
 _RESERVED = {
     "model": "model",
     "prompt": "prompt",

@@ -55,12 +55,12 @@ def serve(results: ResultStore, request: web.Request, elsewhere: str) -> web.Res
     """Answer a download; like signed URLs, refuse a request with a key unless the address needs one."""
     stored = results.get(request.path)
     link = Link() if stored is None else stored.link
-    needs_key = "Authorization" in request.headers
-    if needs_key and not link.needs_key:
+    has_key = "Authorization" in request.headers
+    if has_key and not link.needs_key:
         return _failed(400, "InvalidArgument", "Only one auth mechanism allowed")
     if stored is None:
         return _failed(404, _CODES[404])
-    if link.needs_key and not needs_key:
+    if link.needs_key and not has_key:
         return web.json_response({"error": {"message": "No API key was given"}}, status=401)
     stored.asked += 1
     if stored.asked <= link.times:

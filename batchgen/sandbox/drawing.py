@@ -42,7 +42,7 @@ def draw_small(order: Order, *, serial: int, index: int, seed: int) -> bytes:
 
 
 def draw_source(url: str, size: tuple[int, int]) -> bytes:
-    """Return the picture that an address on the internet stands for: always the same one."""
+    """Return the picture for an address on the internet: always the same one."""
     buffer = io.BytesIO()
     _landscape(*size, hashlib.sha256(url.encode()).hexdigest()).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
@@ -240,10 +240,12 @@ def _write_caption(picture: Image.Image, prompt: str, footer: str) -> None:
 
 def _wrap(text: str, width: int, height: int, short: int) -> tuple[ImageFont.FreeTypeFont, list[str], int]:
     """Return the largest letters that fit, the lines, and their distance; what does not fit is cut off."""
+    text = " ".join(text[:_LONGEST_TEXT].split())
     for divisor in (18, 22, 27, 33, 40, 50):
         font = _font(max(8, round(short / divisor)))
         spacing = round(font.size * 1.25)
-        lines = textwrap.wrap(text[:_LONGEST_TEXT], max(1, int(width / font.getlength("n"))))
+        columns = int(width * len(text) / max(1, font.getlength(text)))  # by the mean width of these characters
+        lines = textwrap.wrap(text, max(1, columns))
         if len(lines) * spacing <= height:
             return font, lines, spacing
     room = max(1, height // spacing)

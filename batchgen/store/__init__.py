@@ -1,1 +1,1 @@
-"""The job table: SQLite through SQLAlchemy Core.  ``writer`` writes, ``reader`` asks, ``migrate`` prepares."""
+"""The job database: SQLite through SQLAlchemy Core. ``writer`` writes, ``reader`` asks, ``migrate`` prepares."""

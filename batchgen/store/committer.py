@@ -1,7 +1,7 @@
 """Committer: the one thread and connection that write, with group commit and without a timer.
 
 Everything that waits when the thread is free becomes one transaction: a single write is durable at once, and a
-thousand concurrent ones share an fsync.  Results are returned only after a commit with synchronous=FULL.
+thousand concurrent ones share an fsync. Results are returned only after a commit with synchronous=FULL.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compare-and-set: every update of a job goes through ``swap``.  SQL on an open transaction."""
+"""Compare-and-set: every update of a job goes through ``swap``. SQL on an open transaction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..job import Job
 from .rows import listed, progress_columns
 from .tables import artifacts, jobs
 
-#: State and claim identify a version of a job.  The other columns distinguish two pending versions at one claim: a job
+#: State and claim identify a version of a job. The other columns distinguish two pending versions at one claim: a job
 #: that was requeued or revised, and not claimed since, must not be sent or updated as it was before.
 _FENCE = ("id", "state", "claim", "fingerprint", "tries", "delivered")
 _SWAP = update(jobs).where(*(jobs.c[name] == bindparam(f"known_{name}") for name in _FENCE))

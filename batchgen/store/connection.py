@@ -1,7 +1,7 @@
 """Connections to the job database, and explanations of SQLite's errors.
 
 One connection writes (``writing``); all others are read-only (``reading``), which also keeps them from checkpointing:
-SQLite before 3.51.3 may damage a write-ahead log that two connections reset at once.  Commands that write while a run
+SQLite before 3.51.3 may damage a write-ahead log that two connections reset at once. Commands that write while a run
 holds the lock are guests, which never checkpoint either: only the holder of the lock does.
 """
 
@@ -196,7 +196,6 @@ def driver(connection: Connection) -> sqlite3.Connection:
 def checkpoint(connection: Connection) -> None:
     """Move the write-ahead log into the database file and truncate it; a reader only delays that."""
     raw = driver(connection)
-    raw.execute(
-        "PRAGMA busy_timeout=100"
-    )  # the end of a run does not wait for a reader, because the next run checkpoints too
+    # The end of a run does not wait for a reader, because the next run checkpoints too.
+    raw.execute("PRAGMA busy_timeout=100")
     raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -30,9 +30,8 @@ class Control:
 
     provider: str
     paused_at: datetime | None = None  #: None: not paused
-    limits: Mapping[str, float | None] = field(
-        default_factory=dict
-    )  #: only limits that were set; None removes a configured limit
+    #: Only limits that were set; None removes a configured limit.
+    limits: Mapping[str, float | None] = field(default_factory=dict)
     said_at: datetime | None = field(default=None, compare=False)  #: when it was last changed
 
     @property

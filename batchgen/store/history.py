@@ -101,7 +101,7 @@ class SentRequest(NamedTuple):
 def sent_since(path: Path, provider: str, since: datetime) -> list[SentRequest]:
     """Return the requests to *provider* sent after *since*, of every batch and run; raise StoreError.
 
-    Limits are the provider's, not a run's.  Attempts are never deleted and their rows are numbered in order, so the
+    Limits are the provider's, not a run's. Attempts are never deleted and their rows are numbered in order, so the
     newest are found without reading the others.
     """
     number = text("attempts.rowid")

@@ -1,6 +1,6 @@
-"""Ledger: totals of what was spent, and the JSON document of ``status``.  Pure.
+"""Ledger: totals of what was spent, and the JSON document of ``status``. Pure.
 
-An unknown amount is null, never 0.  A sum contains the known amounts; ``unpriced`` is the number of attempts that it
+An unknown amount is null, never 0. A sum contains the known amounts; ``unpriced`` is the number of attempts that it
 leaves out, and a sign that the sum is a lower bound.
 """
 

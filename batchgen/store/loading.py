@@ -1,7 +1,7 @@
 """Loading: brings the job database up to a plan, one chunk of jobs per transaction.
 
-Plans may have a million jobs, most of them unchanged.  Rows therefore go straight to the driver instead of through
-SQLAlchemy, and only rows that differ are updated.  A row cannot change between reading and writing it, because no
+Plans may have a million jobs, most of them unchanged. Rows therefore go straight to the driver instead of through
+SQLAlchemy, and only rows that differ are updated. A row cannot change between reading and writing it, because no
 other transaction can write meanwhile.
 """
 

@@ -1,4 +1,4 @@
-"""Lookup of one batch, which a plan is compared with.  Short read-only transactions."""
+"""Lookup of one batch, which a plan is compared with. Short read-only transactions."""
 
 from __future__ import annotations
 

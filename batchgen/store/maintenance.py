@@ -73,7 +73,7 @@ def backup(path: Path, target: Path) -> int:
 
 
 def vacuum(path: Path) -> tuple[int, int]:
-    """Rewrite the database without gaps; return its size before and after.  The caller must hold the run lock."""
+    """Rewrite the database without gaps; return its size before and after. The caller must hold the run lock."""
     before = path.stat().st_size
     try:
         with closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as dbapi:
@@ -85,7 +85,7 @@ def vacuum(path: Path) -> tuple[int, int]:
 
 
 def set_aside(path: Path, stamp: str) -> Path:
-    """Rename a damaged database and its log, and return the new name.  Nothing is deleted."""
+    """Rename a damaged database and its log, and return the new name. Nothing is deleted."""
     target = path.with_name(f"{path.name}.damaged-{stamp}")
     number = 1
     while target.exists():

@@ -151,7 +151,7 @@ class Scope:
     """The jobs that a run may send: ids by provider, in the order of sending.
 
     The selection is resolved once, when the run starts: a lane that asks for its next jobs must not search the whole
-    table each time.  Lanes ask concurrently, each in its own thread, so pages are tuples and only ``_forget`` replaces
+    table each time. Lanes ask concurrently, each in its own thread, so pages are tuples and only ``_forget`` replaces
     them.
     """
 
@@ -194,7 +194,7 @@ class Scope:
 def scope_of(connection: Connection, batch_id: int, selection: Selection) -> Scope:
     """Return the scope of a run that starts now.
 
-    A sample and a limit count pending jobs.  Without them the scope includes jobs that an earlier run left open,
+    A sample and a limit count pending jobs. Without them the scope includes jobs that an earlier run left open,
     because they may become pending.
     """
     states = _PENDING if selection.counted else (_UNFINISHED,)

@@ -1,6 +1,6 @@
 """Reader: all queries of the job database, in short read-only transactions.
 
-Methods block, so asynchronous callers run them in a thread.  Jobs that are no longer in the manifest are never due and
+Methods block, so asynchronous callers run them in a thread. Jobs that are no longer in the manifest are never due and
 not counted, but can be looked up by name.
 """
 
@@ -284,7 +284,7 @@ class Reader:
         run_id: str | None = None,
         since: datetime | None = None,
     ) -> Spent:
-        """Return what counts against budgets, in nano-USD and milli-credits; None does not restrict."""
+        """Return the spending that counts against budgets, in nano-USD and milli-credits; None selects all."""
         with self._open() as connection:
             return spent(connection, batch_id=batch_id, provider=provider, run_id=run_id, since=since)
 

@@ -1,4 +1,4 @@
-"""Rows: converts rows of the job database to values and back.  Pure."""
+"""Rows: converts rows of the job database to values and back. Pure."""
 
 from __future__ import annotations
 

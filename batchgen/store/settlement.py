@@ -1,4 +1,4 @@
-"""Settlement: the rows that an ended attempt leaves in attempts, artifacts and ledger.  Pure."""
+"""Settlement: the rows that an ended attempt leaves in attempts, artifacts and ledger. Pure."""
 
 from __future__ import annotations
 

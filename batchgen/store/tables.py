@@ -114,7 +114,7 @@ Index(
     jobs.c.not_before,
     sqlite_where=text("state = 'pending' AND not_before IS NOT NULL AND orphaned_at IS NULL"),
 )
-#: Jobs with fallback providers.  Without the state, SQLite would scan all jobs by ``jobs_lane`` instead.
+#: Jobs with fallback providers. Without the state, SQLite would scan all jobs by ``jobs_lane`` instead.
 Index(
     "jobs_routed",
     jobs.c.batch_id,

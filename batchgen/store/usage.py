@@ -1,4 +1,4 @@
-"""Usage: sums over the ledger, in nano-USD and milli-credits.  SQL on an open connection."""
+"""Usage: sums over the ledger, in nano-USD and milli-credits. SQL on an open connection."""
 
 from __future__ import annotations
 

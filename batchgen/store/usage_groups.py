@@ -1,4 +1,4 @@
-"""Usage groups: the ledger by provider, model, day, tag, run or batch, and the document of ``usage --json``.  Pure.
+"""Usage groups: the ledger by provider, model, day, tag, run or batch, and the document of ``usage --json``. Pure.
 
 SQL sums up as much as it can; the sums are then assigned to days and tags here.
 """

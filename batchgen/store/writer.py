@@ -1,7 +1,7 @@
 """Writer: all changes of the job database.
 
 Every INSERT and UPDATE of batchgen is in this module, ``compare_and_set``, ``controls``, ``history``, ``loading`` and
-``repair``.  Every update of a job is a compare-and-set: if no row changes, the job has changed meanwhile.  (A load
+``repair``. Every update of a job is a compare-and-set: if no row changes, the job has changed meanwhile. (A load
 reads and writes in one transaction.)  Methods return when what they wrote is durable.
 """
 
@@ -39,7 +39,7 @@ CHUNK = 5_000  #: jobs loaded in one transaction: bounds the log, and what an in
 
 
 class Writer:
-    """Changes the job database.  The caller holds its lock (``files.lock``) and has called ``migrate.ensure``.
+    """Changes the job database. The caller holds its lock (``files.lock``) and has called ``migrate.ensure``.
 
     A *guest* needs no lock and may only ``cancel``, which is safe whatever a run holds in memory.
     """
@@ -79,9 +79,9 @@ class Writer:
     ) -> Loaded:
         """Bring the batch's jobs up to *planned*, in that order; return how many changed.
 
-        New jobs are added, changed ones revised (their files are superseded), and absent ones orphaned.  With
-        *keep_changed*, changed jobs that are done are left as they are.  *revise*: of the changed jobs that are not
-        pending, only these keys are revised.  *planned* is iterated in a thread, one chunk ahead.  If this is
+        New jobs are added, changed ones revised (their files are superseded), and absent ones orphaned. With
+        *keep_changed*, changed jobs that are done are left as they are. *revise*: of the changed jobs that are not
+        pending, only these keys are revised. *planned* is iterated in a thread, one chunk ahead. If this is
         interrupted between chunks, loading again completes it; nothing is orphaned before the end.
         """
         submit, rest, total = self._committer.submit, enumerate(planned), Loaded()
@@ -144,8 +144,8 @@ class Writer:
     async def settle(self, settlement: Settlement, now: datetime) -> Job:
         """Write the results of an ended attempt in one transaction, and return the job after it.
 
-        Settling again changes nothing.  A job that has changed raises StaleClaim, but only after attempt, files and
-        ledger row are durable, because the money was spent.  A deleted job raises NotFound, after attempt and ledger
+        Settling again changes nothing. A job that has changed raises StaleClaim, but only after attempt, files and
+        ledger row are durable, because the money was spent. A deleted job raises NotFound, after attempt and ledger
         row are durable if the attempt still exists.
         """
         return await self._committer.submit(partial(_settle, settlement=settlement, now=now))

@@ -1,7 +1,7 @@
-"""HTTP: sends a Call and returns a Reply.  No other package imports the HTTP client.
+"""HTTP: sends a Call and returns a Reply. No other package imports the HTTP client.
 
 Only what cannot cost money is repeated here: a connection that was never made, and the download of a result.
-``retry.judge`` decides about everything else, through the job table.  Whatever arrives is stored, however sloppy its
+``retry.judge`` decides about everything else, through the job database. Whatever arrives is stored, however sloppy its
 framing.
 """
 

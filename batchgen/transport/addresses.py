@@ -50,7 +50,7 @@ class NotPublicError(OSError):
 
 
 class PublicResolver(AbstractResolver):
-    """Resolves names to public addresses only.  The client connects to the address that was checked."""
+    """Resolves names to public addresses only. The client connects to the address that was checked."""
 
     def __init__(self) -> None:
         self._inner = aiohttp.ThreadedResolver()

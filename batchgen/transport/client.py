@@ -56,7 +56,7 @@ HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Ag
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderClient:
-    """A client of one provider.  Neither HTTP client holds the key: only a signed call carries it, in its header."""
+    """A client of one provider. Neither HTTP client holds the key: only a signed call carries it, in its header."""
 
     profile: Profile
     key: str = field(repr=False)
@@ -66,8 +66,8 @@ class ProviderClient:
     async def send(self, call: Call, sink: Sink, deadline: float) -> ResponseHead:
         """Send a paid call once; return when the whole answer is sealed in *sink*.
 
-        *deadline* is in seconds, for the whole exchange.  From the first byte of the answer on, cancellation waits:
-        what arrives is stored and sealed, and the head shows where it broke off.  Raises ProviderError if no answer
+        *deadline* is in seconds, for the whole exchange. From the first byte of the answer on, cancellation waits:
+        what arrives is stored and sealed, and the head shows where it broke off. Raises ProviderError if no answer
         came.
         """
         ends = current_time() + deadline
@@ -87,7 +87,7 @@ class ProviderClient:
     async def ask(self, call: Call, deadline: float) -> Reply:
         """Send a free question the way paid calls are sent; return the whole answer.
 
-        *deadline* is in seconds, for the whole exchange.  Raises ProviderError if no complete answer came, and
+        *deadline* is in seconds, for the whole exchange. Raises ProviderError if no complete answer came, and
         ValueError for anything but an unbilled GET.
         """
         if call.method != "GET" or call.billed:
@@ -122,7 +122,7 @@ class ProviderClient:
             raise lost_result(url, str(error), final=error.final) from error
 
     def _hop(self, url: str, before: str | None) -> Hop:
-        """Return how to request the URL of a result.  Only the provider's own origin gets the key, if it asks."""
+        """Return how to request the URL of a result. Only the provider's own origin gets the key, if it asks."""
         where = "it" if before is None else f"it was redirected to {url}, which"
         if not self.profile.may_fetch(url):
             raise LostError(

@@ -47,7 +47,7 @@ class Handler(ResponseHandler):
     _surplus_timer: asyncio.TimerHandle | None = None
 
     def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 - the library's
-        """Start an answer.  A proxy's answer to CONNECT (that call has no timer) is not reframed."""
+        """Start an answer. A proxy's answer to CONNECT (that call has no timer) is not reframed."""
         self._framing = Framing() if "timer" in params else None
         if self._framing is not None:
             params |= {name: 2 * MAX_HEAD for name in _LIMITS if name in params}

@@ -15,7 +15,7 @@ from .proxies import ProxyError
 #: Errors of the network, of any library.
 TROUBLE = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 
-#: aiohttp's errors for a connection that was never made.  Its other connection errors occur after sending.
+#: aiohttp's errors for a connection that was never made. Its other connection errors occur after sending.
 _UNSENT = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,

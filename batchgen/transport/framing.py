@@ -1,7 +1,7 @@
 """HTTP framing: sloppy bytes in, strict HTTP/1.1 out.
 
-A client's parser rejects a whole answer for one odd header.  This module accepts whatever a browser would show, and
-emits a clean head and a chunked body, which every parser accepts.  If the body breaks off, so does what it emits:
+A client's parser rejects a whole answer for one odd header. This module accepts whatever a browser would show, and
+emits a clean head and a chunked body, which every parser accepts. If the body breaks off, so does what it emits:
 there is no last chunk.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-#: Bytes of a head.  Some providers send 64 KB, even in one field.
+#: Bytes of a head. Some providers send 64 KB, even in one field.
 MAX_HEAD = 128 * 1024
 #: Bytes of the line before a chunk.
 _MAX_SIZE_LINE = 4096
@@ -43,7 +43,7 @@ class _Stage(Enum):
 
 
 class Framing:
-    """One answer.  ``feed`` takes bytes as they arrive and returns them reframed; ``close`` ends the answer."""
+    """One answer. ``feed`` takes bytes as they arrive and returns them reframed; ``close`` ends the answer."""
 
     def __init__(self) -> None:
         self._stage = _Stage.HEAD
@@ -97,7 +97,7 @@ class Framing:
         return b"" if self.ended else self._end()
 
     def _step(self, data: bytes) -> tuple[int, bytes]:
-        """Return how many bytes of *data* were used, and their reframed form."""
+        """Return how many bytes of *data* were consumed, and their reframed form."""
         match self._stage:
             case _Stage.HEAD:
                 return self._head(data)

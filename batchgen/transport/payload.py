@@ -40,7 +40,7 @@ class _File:
 
 @dataclass(slots=True)
 class Payload:
-    """A body ready to be sent.  Until ``gone``, its end has not been passed on, so the provider cannot act on it."""
+    """A body ready to be sent. Until ``gone``, its end has not been passed on, so the provider cannot act on it."""
 
     content_type: str
     pieces: tuple[bytes | _File, ...]

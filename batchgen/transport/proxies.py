@@ -17,7 +17,7 @@ from ..providers.presets import is_loopback
 
 
 class ProxyError(Exception):
-    """A proxy that cannot be used.  The text holds no password."""
+    """A proxy that cannot be used. The text holds no password."""
 
 
 def proxy_for(url: str) -> str | None:

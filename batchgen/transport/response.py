@@ -21,7 +21,7 @@ from .content_coding import decompress
 from .deadline import until
 from .errors import too_large, why_broken
 
-#: Bytes of one body, API answers and results alike.  Ten 4K images in base64 stay below it.
+#: Bytes of one body, API answers and results alike. Ten 4K images in base64 stay below it.
 MAX_BODY = 256 * 1024 * 1024
 
 #: Bytes passed on at once.
@@ -72,7 +72,7 @@ class BufferSink:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResponseHead:
-    """The head of an answer whose body is in the sink.  Header names are lower case."""
+    """The head of an answer whose body is in the sink. Header names are lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -84,7 +84,7 @@ async def receive(
 ) -> ResponseHead:
     """Read *response* into *sink* and seal it there; *ends* is on the loop's clock, *most* in bytes (None: MAX_BODY).
 
-    If the server repeats *key*, it is blacked out: answers are stored, and errors are shown.  A body that breaks off is
+    If the server repeats *key*, it is blacked out: answers are stored, and errors are shown. A body that breaks off is
     made durable as well, since the document in it may be complete; ``broken`` then states why.
     """
     raw = response.headers.items()

@@ -1,7 +1,7 @@
 """Every JSON document of one scripted scenario, recorded from an older program to hold the present one against.
 
 ``python -m tests.acceptance.json_outputs CHECKOUT NAME`` runs the scenario with the program of CHECKOUT and writes
-``state/NAME.json``.  It runs twice: values that differ between the runs are volatile, and only their type is kept.
+``state/NAME.json``. It runs twice: values that differ between the runs are volatile, and only their type is kept.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "providers prices": ("providers", "prices", "--json"),
     "schema": ("schema",),
 }  # fmt: skip
-#: These know no rehearsal: they are about the manifest, this machine or the providers.
+#: These have no --sandbox: they are about the manifest, this machine or the providers.
 WITHOUT_SANDBOX = {"validate", "doctor", "providers list", "providers prices", "schema"}
 #: Fields of doctor's findings that another machine fills otherwise.
 OF_THIS_MACHINE = {"says", "verdict"}

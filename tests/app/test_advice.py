@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from batchgen.app.advice import needs_attention
 from batchgen.app.project import CommandFlags
 from batchgen.app.queries import BatchStatus
 from batchgen.app.run_result import LaneResult, RunResult
@@ -33,7 +32,7 @@ def ended(*, closed: Closure | None = None, failed_before: int = 0, **said: obje
     lane = end("openai", closed, left=5 if closed else 0)
     body = {
         "run_id": "r", "command": "", "began": NOW, "seconds": 1.0, "images": 0, "signal": None, "drained": None,
-        "sent": True, "failed": 0, "doubtful": 0, "usd": 0, "budgets": (), "sandbox": False, "selected_by": "",
+        "sent": True, "failed": 0, "unknown": 0, "usd": 0, "budgets": (), "sandbox": False, "selected_by": "",
     }  # fmt: skip
     status = BatchStatus(batch=batch, counts=counts, usage=(), failures=())
     return RunResult(**({"status": status, "lanes": [lane]} | body | said))  # type: ignore[arg-type]
@@ -74,7 +73,7 @@ def ended(*, closed: Closure | None = None, failed_before: int = 0, **said: obje
 )
 def test_news(run, code, news):
     assert run.exit_code == code
-    assert needs_attention(run) is news
+    assert run.needs_attention is news
 
 
 @pytest.mark.parametrize(

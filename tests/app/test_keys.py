@@ -94,7 +94,7 @@ def test_every_provider_that_lacks_its_key_is_told_at_once():
     assert told[1].startswith(
         "no API key for aigate: set the environment variable AIGATE_API_KEY, in the shell or in .env, or"
     )
-    assert told[2] == "Nothing was sent.  A sandbox run needs no key: add --sandbox"
+    assert told[2] == "Nothing was sent. A sandbox run needs no key: add --sandbox"
     assert "aimlapi" not in str(caught.value)
 
 
@@ -130,7 +130,7 @@ def test_no_key_shows_in_a_repr(monkeypatch):
     assert "aimlapi" in repr(found)
 
 
-def test_a_rehearsal_opens_nothing_but_the_sandbox(monkeypatch):
+def test_sandbox_run_opens_nothing_but_the_sandbox(monkeypatch):
     monkeypatch.setenv("OPENAI_ONE", FIRST)
     found = sandbox_keys(PROFILES)
     assert set(found.first.values()) == {SANDBOX_KEY}

@@ -64,7 +64,7 @@ def test_nothing_secret_and_nothing_that_steers_a_terminal(tmp_path, as_text):
     nasty = "a\x1b[2Jb\r\nc\x7f\u202ed\x85\ud800"
     told: list[str] = []
     with log.logging_to(wanted(tmp_path, as_text=as_text, verbose=2, show=told.append)):
-        log.hide_secrets([CANARY, ""])
+        redaction.register([CANARY, ""])
         log.event("failed", message=f"{nasty} {CANARY}", deep={"list": [f"x{CANARY}", SIGNED]})
         logging.getLogger("lib").warning("Authorization: Bearer abcdefgh12345 sk-proj-0123456789abcdefgh %s", CANARY)
     text = (tmp_path / "logs" / "batchgen.jsonl").read_bytes().decode("ascii")

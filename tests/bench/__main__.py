@@ -1,6 +1,6 @@
 """``python -m tests.bench [NAME ...] [--short] [--json]``: one table at the end.
 
-The machine is shared and noisy: trust ratios and CPU, not times.  Nothing here fails for being slow.
+The machine is shared and noisy: trust ratios and CPU, not times. Nothing here fails for being slow.
 """
 
 from __future__ import annotations

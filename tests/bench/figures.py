@@ -15,7 +15,7 @@ _HEADS = ("what", "how", "speed", "CPU", "memory, syncs")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """One measured number.  ``ratio`` is value / the value of the row it is set against."""
+    """One measured number. ``ratio`` is value / the value of the row it is set against."""
 
     value: float
     unit: str

@@ -9,7 +9,7 @@ from .figures import Row, rows
 
 
 def memory(*, short: bool) -> list[Row]:
-    """Compare 50 and 400 calls in flight, answered all at once with 3.5 MB each.  Needs 3 GB of disk for a while."""
+    """Compare 50 and 400 calls in flight, answered all at once with 3.5 MB each. Needs 3 GB of disk for a while."""
     few, many = (2, 6) if short else (50, 400)
     found: list[Row] = []
     peaks: dict[str, dict[int, float]] = {}

@@ -15,7 +15,7 @@ _STATUS = Path("/proc/self/status")
 
 
 class Meter:
-    """Measures what is done inside ``with``.  Memory is true only in a process that does nothing else."""
+    """Measures what is done inside ``with``. Memory is true only in a process that does nothing else."""
 
     seconds = 0.0
     cpu = 0.0

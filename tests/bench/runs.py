@@ -30,7 +30,7 @@ _ORDER = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low", "n": 1}
 
 
 def bare(url: str, count: int, width: int) -> dict[str, float]:
-    """Ask *count* times, *width* at a time; parse, decode, write.  No table, no check, nothing durable."""
+    """Ask *count* times, *width* at a time; parse, decode, write. No table, no check, nothing durable."""
     with tempfile.TemporaryDirectory() as folder, Meter() as meter:
         asyncio.run(_bare(Path(folder), url, count, width))
     return meter.took(count)

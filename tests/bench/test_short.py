@@ -1,4 +1,4 @@
-"""Every benchmark still yields figures.  How good they are is no test's business."""
+"""Every benchmark still yields figures. How good they are is no test's business."""
 
 import math
 

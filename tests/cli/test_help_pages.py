@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from batchgen.cli import batchgen
-from batchgen.cli.command import summary
 from batchgen.cli.render import pages
 
 README = Path(__file__).parents[2] / "README.md"
@@ -97,13 +96,17 @@ def _commands() -> Iterator[tuple[str, click.Command, click.Context]]:
     return walk(batchgen, click.Context(batchgen, info_name="batchgen"))
 
 
+def _summary(command):
+    return command.help.partition("\n")[0]
+
+
 def test_command_help_has_a_summary_examples_and_a_page():
     without_page = {"batchgen completion", "batchgen help"}
     for path, command, ctx in _commands():
         text = command.get_help(ctx)
         topics = re.findall(r"^See: batchgen help (\S+)$", text, re.MULTILINE)
         assert topics == [] if path in without_page else topics[0] in pages.topics(), path
-        assert re.fullmatch(r"[A-Z].*\.", summary(command)), path
+        assert re.fullmatch(r"[A-Z].*\.", _summary(command)), path
         assert command.examples, path
         for option in command.params:
             if isinstance(option, click.Option) and not option.hidden:
@@ -112,4 +115,4 @@ def test_command_help_has_a_summary_examples_and_a_page():
 
 def test_list_of_commands_has_the_first_line_of_each_help():
     lines = {name: entry.summary for name, entry in batchgen.entries.items()}
-    assert lines == {name: summary(batchgen.get_command(click.Context(batchgen), name)) for name in lines}
+    assert lines == {name: _summary(batchgen.get_command(click.Context(batchgen), name)) for name in lines}

@@ -417,3 +417,14 @@ def test_any_history_leaves_rate_width_and_waits_valid(ceiling, concurrency, sto
         assert ceiling is None or rate is None or rate < ceiling
         assert 1 <= one.width() <= concurrency
         assert named <= now or one.blocked_until(now) >= named
+
+
+def test_refusals_from_the_start_lengthen_the_waits():
+    controller, now, waits = Controller(100.0, 1, waits=(0.1, 10.0)), 0.0, []
+    for _ in range(6):
+        controller.sent(now)
+        controller.throttled(now, now + 0.01)
+        until = controller.blocked_until(now + 0.01) or now + 0.1
+        waits.append(round(until - now, 1))
+        now = until
+    assert waits[2:] == [0.4, 0.8, 1.6, 3.2]

@@ -1,4 +1,4 @@
-"""Due jobs in memory: what is there, and when to look again.  A table that answers when it is told to."""
+"""Due jobs in memory: what is there, and when to look again. A table that answers when it is told to."""
 
 from __future__ import annotations
 

@@ -271,6 +271,19 @@ def test_cancelled_wait_costs_nothing_of_the_rate():
     assert passed - start == pytest.approx(10, rel=0.04)
 
 
+def test_interrupted_wait_still_pays_for_many_images():
+    async def main() -> list[float]:
+        opened = gate(images_per_minute=60)
+        start = await pass_through(opened, 10)
+        for _ in range(3):
+            with anyio.move_on_after(0.5):
+                await opened.wait_turn()
+        return [start, await pass_through(opened)]
+
+    start, passed = quickly(main)
+    assert passed - start >= 8
+
+
 async def arrivals(rate: int, count: int) -> list[float]:
     """Send so many requests through a gate, over real sockets in real time; return when each arrived."""
     async with serve(answer()) as server:
@@ -307,6 +320,18 @@ def test_a_daily_quota_is_used_at_once_and_then_waited_for():
     assert times[49] - times[0] < 10
     assert times[50] - times[0] >= 86_400
     assert busiest(times, 86_400) <= 50
+
+
+def test_used_up_daily_quota_leaves_no_turn_to_wait_for():
+    async def main() -> list[float]:
+        opened = gate(requests_per_day=2)
+        for _ in range(2):
+            await pass_through(opened)
+        with anyio.fail_after(1):
+            await opened.wait_turn()
+        return [opened.wait(1)]
+
+    assert quickly(main)[0] >= 86_000
 
 
 def test_a_burst_goes_at_once_and_the_limit_holds_all_the_same():

@@ -357,6 +357,18 @@ async def test_waking_ends_every_wait_and_only_those_that_are_on():
     assert ended[-1] == 5
 
 
+async def test_denied_model_ends_the_wait_for_a_turn():
+    row = lane(account_gate=Gate(limits=[Window(60, 1)], width=4))
+    await row.wait_turn()
+    row.sent(1)
+    with anyio.fail_after(1):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(row.wait_turn)
+            await anyio.sleep(0.02)
+            row.deny("gpt-image-2", Fault(cause=Cause.DENIED, message="not yours", scope=Scope.MODEL))
+    assert not row.has_turn
+
+
 async def test_stirring_ends_no_wait_but_a_rest():
     row = lane()
     start = anyio.current_time()

@@ -162,7 +162,10 @@ def test_the_file_is_private_and_stays(table: Path) -> None:
 
 
 def test_a_place_without_locks_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="Keep the job table"), hold(tmp_path / "nowhere" / "batchgen.db", command="a"):
+    with (
+        pytest.raises(StoreError, match="Keep the job database"),
+        hold(tmp_path / "nowhere" / "batchgen.db", command="a"),
+    ):
         pass
 
 

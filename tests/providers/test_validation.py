@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batchgen.providers.presets import PRESET_NAMES, profile
 from batchgen.providers.profile import Profile
-from batchgen.providers.sizes import pixels, wire_size
+from batchgen.providers.sizes import fit_size, pixels
 from batchgen.providers.validation import OPTIONAL, check, deadline, wire_fields
 from batchgen.task import Kind, Source, Task
 
@@ -208,11 +208,11 @@ def test_what_is_checked_is_what_is_sent(name: str, **fields: Any) -> None:
             assert body.get(field) == said or said == "auto"
 
 
-def test_pixels_and_wire_size() -> None:
+def test_pixels_and_fitted_size() -> None:
     rules = profile("openai").find()[1].generate
     assert rules is not None
-    assert wire_size("1024x1024", rules.size) == "1024x1024"
-    assert wire_size("nonsense", rules.size) is None
+    assert fit_size("1024x1024", rules.size, "openai")[0] == "1024x1024"
+    assert fit_size("nonsense", rules.size, "openai")[0] is None
     assert (pixels("10x20"), pixels("16:9"), pixels(None)) == (200, None, None)
 
 

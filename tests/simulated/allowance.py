@@ -1,6 +1,6 @@
 """What a simulated provider truly lets pass: three ways of counting, as providers have them.
 
-Amounts are requests or images, times are virtual seconds.  ``wait`` asks, ``take`` counts; both of the same moment.
+Amounts are requests or images, times are virtual seconds. ``wait`` asks, ``take`` counts; both of the same moment.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """An event loop on whose clock waiting takes no time, but on which the work of threads is waited for.
 
-Where nothing is ready the loop asks its selector to wait for the next timer.  That wait is the only thing replaced:
+Where nothing is ready the loop asks its selector to wait for the next timer. That wait is the only thing replaced:
 
-* A thread has work of ours: wait for it, in real time.  The clock stands still, so a commit takes no virtual time.
+* A thread has work of ours: wait for it, in real time. The clock stands still, so a commit takes no virtual time.
 * No thread has: move the clock to the timer.
 * Neither thread nor timer: nothing can ever happen again, which is an error and not a hang.
 
 Work leaves the loop through two doors, ``anyio.to_thread.run_sync`` and ``asyncio.wrap_future`` (the writer's
-thread), and each is counted from before it is handed over until its answer has been put into the loop.  A callback
+thread), and each is counted from before it is handed over until its answer has been put into the loop. A callback
 from a thread while the count is zero means a third door: the run ends with an error, because its times mean nothing.
 """
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 #: When every simulated night begins.
 DUSK = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
-#: Virtual seconds by which every wake-up is late.  Never none: who looks whether its time has come must find it has.
+#: Virtual seconds by which every wake-up is late. Never none: who looks whether its time has come must find it has.
 LATE = 1e-6
 #: Turns of the loop in a row that may find something ready without the clock moving.
 TURNS = 1_000_000
@@ -50,7 +50,7 @@ class UncountedError(RuntimeError):
 
 @dataclass(slots=True)
 class Clock:
-    """Virtual seconds since dusk.  Outlives loops: a run that was killed goes on at the same clock in the next."""
+    """Virtual seconds since dusk. Outlives loops: a run that was killed goes on at the same clock in the next."""
 
     seconds: float = 0.0
 
@@ -158,7 +158,7 @@ def _counted_doors() -> Iterator[None]:
         home.lend()
         answer = wrap_future(future, loop=home)
         # Callbacks run in the order they were added: when this one asks the loop to count, the answer is in the loop
-        # already.  It is the future's own end that counts, so a waiter who left changes nothing.
+        # already. It is the future's own end that counts, so a waiter who left changes nothing.
         future.add_done_callback(lambda _: _soon(home, home.restore))
         return answer
 

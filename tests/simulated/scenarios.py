@@ -1,6 +1,6 @@
 """The nights that matter, each as long or as short as wanted; what they show is read from the providers' logs.
 
-A scenario plays its night and returns it with its figures.  Shares and ratios are of 1, times are virtual seconds.
+A scenario plays its night and returns it with its figures. Shares and ratios are of 1, times are virtual seconds.
 """
 
 from __future__ import annotations

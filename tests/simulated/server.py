@@ -1,6 +1,6 @@
 """A simulated provider: what it lets pass, how long it takes, when it is down, and its own log of every call.
 
-The log is the witness.  It is written here, on the far side of the wire, and holds nothing that batchgen says.
+The log is the witness. It is written here, on the far side of the wire, and holds nothing that batchgen says.
 A call whose client hangs up goes on: the provider renders it and charges for it.
 """
 
@@ -53,7 +53,7 @@ class Said(StrEnum):
 
 @dataclass(kw_only=True, slots=True)
 class Call:
-    """One call as the provider saw it.  Times are virtual seconds."""
+    """One call as the provider saw it. Times are virtual seconds."""
 
     attempt: str
     job: str
@@ -124,7 +124,7 @@ _PERIODS = {1.0: "sec", 60.0: "min", 3600.0: "hour", 86_400.0: "day"}
 
 @dataclass(slots=True)
 class Server:
-    """One provider.  Times are the clock's, chance is seeded."""
+    """One provider. Times are the clock's, chance is seeded."""
 
     name: str
     nature: Nature

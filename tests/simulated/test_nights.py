@@ -1,6 +1,6 @@
 """Nights of hours in seconds: what the providers' own logs say about a run, with the real runner and job table.
 
-Every night is seeded, so that a figure is the same each time.  ``python -m tests.bench.flow`` plays them in full.
+Every night is seeded, so that a figure is the same each time. ``python -m tests.bench.flow`` plays them in full.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a provider's own log says about those who called it.  Pure: nothing here asks batchgen.
+"""What a provider's own log says about those who called it. Pure: nothing here asks batchgen.
 
-Calls are in the order in which they reached the provider.  Times are virtual seconds.
+Calls are in the order in which they reached the provider. Times are virtual seconds.
 """
 
 from __future__ import annotations

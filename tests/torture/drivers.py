@@ -1,4 +1,4 @@
-"""The ways to break a run.  Each driver yields cases; a case is one batch, broken, run to its end and checked."""
+"""The ways to break a run. Each driver yields cases; a case is one batch, broken, run to its end and checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file system that can lose its power: ext4 on a loop device.  A doer: needs root."""
+"""A file system that can lose its power: ext4 on a loop device. A doer: needs root."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Mounts:
 
     @contextmanager
     def hold(self, folder: Path) -> Iterator[Path]:
-        """Make and mount an image under *folder*; unmount it at the end.  Raises PowerError where that may not be."""
+        """Make and mount an image under *folder*; unmount it at the end. Raises PowerError where that may not be."""
         if os.geteuid() != 0:
             raise PowerError("mounting needs root")
         if not (shutil.which("mkfs.ext4") and shutil.which("mount")):

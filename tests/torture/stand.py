@@ -1,4 +1,4 @@
-"""Starts runs under test, and builds what breaks them.  A doer: processes."""
+"""Starts runs under test, and builds what breaks them. A doer: processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENCE = 40.0
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How one run ended.  ``code`` is negative for a signal, as in ``subprocess``."""
+    """How one run ended. ``code`` is negative for a signal, as in ``subprocess``."""
 
     code: int
     late: bool
@@ -52,7 +52,7 @@ class Fault:
 
 
 class Stand:
-    """One victim process (see victim.py) and the orders to it.  Not for two threads at once."""
+    """One victim process (see victim.py) and the orders to it. Not for two threads at once."""
 
     def __init__(self, shim: Path | None, *, fresh: bool = False) -> None:
         self._shim = shim

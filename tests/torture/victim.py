@@ -1,6 +1,6 @@
 """The process that runs under test are forked from: batchgen is imported once, so a thousand kills take minutes.
 
-Reads orders as JSON lines, answers each with how the run ended.  With ``exec`` the run is a fresh interpreter instead.
+Reads orders as JSON lines, answers each with how the run ended. With ``exec`` the run is a fresh interpreter instead.
 Nothing is armed here: every fault is armed in the child, just before it enters batchgen's ``main``.
 """
 

@@ -30,7 +30,7 @@ def load(
 ) -> bool:
     """Add the variables of *path* to *environment*, unless it has them; return whether other users can read the file.
 
-    A variable also counts as set if NAME_FILE or NAME_COMMAND is.  *use_of* decides by name and value.
+    A variable also counts as set if NAME_FILE or NAME_COMMAND is. *use_of* decides by name and value.
     Raises SettingsError, which never shows a value.
     """
     try:

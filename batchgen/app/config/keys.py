@@ -72,7 +72,7 @@ def load_keys(profiles: Mapping[str, Profile], needed: Iterable[str], optional: 
             (missing if name in needed else without_key).append(name)
     if missing:
         lines = [missing_key(name, profiles[name].api_key_env) for name in missing]
-        raise KeyMissing("\n".join([*lines, "Nothing was sent.  A sandbox run needs no key: add --sandbox"]))
+        raise KeyMissing("\n".join([*lines, "Nothing was sent. A sandbox run needs no key: add --sandbox"]))
     return ApiKeys(keys=keys, without_key=tuple(without_key))
 
 
@@ -85,7 +85,7 @@ def find_key(name: str, environment: Mapping[str, str]) -> Key | None:
     """Return the key called *name*, or None.
 
     Precedence, highest first: the variable NAME, the file in NAME_FILE (which only its owner may read), the output of
-    the command in NAME_COMMAND.  Raises KeyMissing if what is there cannot be a key.
+    the command in NAME_COMMAND. Raises KeyMissing if what is there cannot be a key.
     """
     environment = _with_project_keys(name, environment)
     if value := environment.get(name, "").strip():
@@ -99,7 +99,7 @@ def find_key(name: str, environment: Mapping[str, str]) -> Key | None:
 
 
 def find_keys(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, Key]:
-    """Return every key under *names*; a key that two names share counts once.  Raises KeyMissing."""
+    """Return every key under *names*; a key that two names share counts once. Raises KeyMissing."""
     keys: dict[str, Key] = {}
     for name in names:
         key = find_key(name, environment)

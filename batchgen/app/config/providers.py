@@ -25,7 +25,7 @@ def require_provider(name: str, names: Collection[str]) -> None:
 
 
 def display_profile(name: str, overrides: Mapping[str, Mapping[str, Any]]) -> Profile:
-    """Return the profile of a provider for display only: a gateway may lack an address.  Raises SettingsError."""
+    """Return the profile of a provider for display only: a gateway may lack an address. Raises SettingsError."""
     override = dict(overrides.get(name) or {})
     if name == "gateway" and not override.get("base_url"):
         override["base_url"] = "https://gateway.invalid"

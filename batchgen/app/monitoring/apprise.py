@@ -1,7 +1,7 @@
 """Notifications through apprise, an optional dependency that reaches chats, mail and phones.
 
 An address contains its credentials anywhere (``slack://TOKEN/TOKEN``, ``mailto://me:password@example.com``), and so may
-apprise's messages about it.  Nothing but the scheme and an HTTP status is passed on.
+apprise's messages about it. Nothing but the scheme and an HTTP status is passed on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def is_installed() -> bool:
 
 
 def understands(url: str) -> bool:
-    """Return whether apprise supports *url*.  The first call loads all plugins, about a second of CPU time."""
+    """Return whether apprise supports *url*. The first call loads all plugins, about a second of CPU time."""
     with _captured():
         try:
             return _target(url) is not None

@@ -48,7 +48,7 @@ def hook_environment(body: Mapping[str, Any]) -> dict[str, str]:
 def run_command(command: str, body: Mapping[str, Any]) -> str | None:
     """Run *command* in a shell with the summary *body* on stdin and as variables; return an error message or None.
 
-    Its output goes to stderr.  After ``PATIENCE`` seconds it is killed with everything that it started.
+    Its output goes to stderr. After ``PATIENCE`` seconds it is killed with everything that it started.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BATCHGEN_NOTIFY_SECRET")}
     try:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import anyio
 from anyio import create_task_group, sleep, to_thread
 
+from ... import redaction
 from ...engine.lane import Closure
 from ...engine.runner import Runner
 from ...errors import BatchgenError, UsageError
@@ -96,7 +97,7 @@ class Notifier:
     def of(cls, show_message: ShowMessage, urls: Sequence[str], command: str | None) -> Notifier:
         """Return the notifier for *urls* and *command*; raise UsageError or KeyMissing if one cannot work."""
         key = keys.find_key(SECRET, os.environ) if urls else None
-        log.hide_secrets([secret for url in urls for secret in _secrets(url)] + ([key.value] if key else []))
+        redaction.register([secret for url in urls for secret in _secrets(url)] + ([key.value] if key else []))
         return cls(show_message=show_message, urls=check_urls(urls), command=command, secret=key.value if key else None)
 
     @asynccontextmanager

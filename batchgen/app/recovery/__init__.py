@@ -1,1 +1,1 @@
-"""Recovery after a crash or a lost job table: from the spool, sidecars and the log."""
+"""Recovery after a crash or a lost job database: from the spool, sidecars and the log."""

@@ -23,7 +23,7 @@ def record_start(project: Project, batch: str, run_id: str) -> None:
     try:
         _note(project, batch, {"run": run_id, "ended": False})
     except OSError as error:
-        raise StoreError(f"cannot write {project.state / NAME}: {error.strerror}.  Nothing was sent") from error
+        raise StoreError(f"cannot write {project.state / NAME}: {error.strerror}. Nothing was sent") from error
 
 
 def record_end(project: Project, batch: str, run_id: str) -> None:

@@ -62,7 +62,7 @@ def recover_before_run(project: Project, reader: Reader, batch: Batch) -> Recove
 def recover(project: Project, batch: Batch) -> RecoveryReport:
     """Rebuild the job database of *batch* from the evidence on disk.
 
-    A damaged database is moved aside; an intact one is kept and completed.  Raises AlreadyRunning.
+    A damaged database is moved aside; an intact one is kept and completed. Raises AlreadyRunning.
     """
     make_private(project.state)
     # The folder is locked too, so that a run with another database is not taken in half-way.

@@ -130,14 +130,13 @@ def _hint_at_done(plan: Plan, terms: RunOptions) -> str | None:
 
 
 def _print_end(session: Session, result: RunResult, terms: RunOptions, stream: Stream | None) -> None:
-    from ...app.advice import needs_attention
     from ..render.result import closing
 
     if stream is not None:
         stream.put("summary", **result.as_json())
     elif session.as_json:
         output.document(result.as_json())
-    elif not session.quiet or needs_attention(result):
+    elif not session.quiet or result.needs_attention:
         *lines, last = closing(result, resumed_shown=not session.quiet)
         hint = _hint_at_done(result.plan, terms)
         for line in [*lines, *([hint] if hint else []), last]:

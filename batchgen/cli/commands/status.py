@@ -37,9 +37,6 @@ def status(session: Session, batch: str | None) -> int:
     project = session.project()
     report = queries.status(project, batch)
     figures = (report.batch.name, report.counts, report.usage, report.failures)
-    if session.as_json:
-        output.document(ledger.status_document(*figures) | {"controls": control_documents(report.controls)})
-        return 0
     lines = [
         *status_lines(*figures, cut_off=report.interrupted),
         *control_lines(project, report.controls),
@@ -47,8 +44,8 @@ def status(session: Session, batch: str | None) -> int:
     ]
     if report.holder is not None:
         lines.append(f"a run is in progress (process {report.holder.pid}: {short(report.holder.command, 80)})")
-    for line in [*lines, *advice(report, project.command_flags(batch))]:
-        output.data(line)
+    document = ledger.status_document(*figures) | {"controls": control_documents(report.controls)}
+    session.print(document, [*lines, *advice(report, project.command_flags(batch))])
     return 0
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import UsageError
-from .. import output
 from ..options import Session, batch, command, option, sandbox
 from ..params import SINCE, UNTIL
 
@@ -56,11 +55,8 @@ def usage(session: Session, batch: str | None, **options: Any) -> int:  # noqa: 
     every = options["every"] or ("batch" in options["by"] and batch is None)
     now = datetime.now().astimezone()
     report = queries.usage(session.project(), batch, grouping(options), now, every=every)
-    if session.as_json:
-        output.document(usage_document(report.used, report.calls, report.batch))
-        return 0
-    for line in csv_lines(report) if options["as_csv"] else usage_lines(report):
-        output.data(line)
+    lines = csv_lines(report) if options["as_csv"] else usage_lines(report)
+    session.print(usage_document(report.used, report.calls, report.batch), lines)
     return 0
 
 

@@ -24,14 +24,13 @@ _QUOTED = "\t\n\r"
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
+#: An amount in USD as text.
+usd = format_usd
+
+
 def count(number: int, noun: str) -> str:
     """Return "1 job" or "1,254 jobs"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def usd(nano: int | None) -> str:
-    """Return an amount in USD: cents, and below a dollar up to four digits."""
-    return format_usd(nano)
 
 
 def credits_(milli: int | None) -> str:

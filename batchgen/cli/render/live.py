@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
 from anyio import create_task_group, sleep, to_thread
@@ -30,12 +30,7 @@ _TEXTS = ("provider", "waiting for", "controls")
 
 def follower(mode: str) -> Follow:
     """Return the display "bar", "plain" or "none"."""
-    display = {"bar": _live, "plain": _plain, "none": _silent}[mode]
-
-    def follow(runner: Runner, reader: Reader) -> AbstractAsyncContextManager[None]:
-        return display(runner, reader)
-
-    return follow
+    return {"bar": _live, "plain": _plain, "none": _silent}[mode]
 
 
 @asynccontextmanager

@@ -95,14 +95,6 @@ def bullets(items: Mapping[str, str]) -> str:
     )
 
 
-def _exit_codes() -> str:
-    return table(((str(int(code)), code.meaning) for code in ExitCode), ("code", "meaning"))
-
-
-def _causes() -> str:
-    return bullets({str(cause): cause.meaning for cause in Cause})
-
-
 def _environment() -> str:
     everywhere = ", ".join(f"`{PREFIX}_{name.upper()}`" for name in EVERYWHERE)
     runs = ", ".join(f"`{PREFIX}_{name.upper()}`" for name in SHORT)
@@ -147,8 +139,8 @@ def _fields(model: str, *, defaults: bool = False) -> Callable[[], str]:
 
 #: Each generated part of a page by the name in its comment.
 TABLES: Mapping[str, Callable[[], str]] = {
-    "exit-codes": _exit_codes,
-    "causes": _causes,
+    "exit-codes": lambda: table(((str(int(code)), code.meaning) for code in ExitCode), ("code", "meaning")),
+    "causes": lambda: bullets({str(cause): cause.meaning for cause in Cause}),
     "environment": _environment,
     "sandbox-faults": _sandbox_faults,
     "parameters": _fields("Parameters"),

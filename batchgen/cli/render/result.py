@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ...app.advice import NEWS, exit_meaning, next_steps, why_closed
+from ...app.advice import next_steps
+from ...app.run_result import NEWS
 from ...money import show_credits, show_usd
 from .format import count, credits_, display_path, duration, short, under, usd
 from .status import failure_lines, money_lines
@@ -45,7 +46,7 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
     lines += under("prices", _price_lines(result.underpriced))
     lines.append(f"files     {display_path(status.batch.folder)}")
     lines += advice(status, result.command_flags, result.imageless_job)
-    lines.append(f"exit code {result.exit_code:d}: {exit_meaning(result)}")
+    lines.append(f"exit code {result.exit_code:d}: {result.exit_meaning}")
     return lines
 
 
@@ -147,8 +148,8 @@ def recovery_lines(report: RecoveryReport | None) -> list[str]:
         parts.append(f"{count(intake.files, 'file')} ({count(intake.done, 'job')} done)")
     if intake.revived:
         parts.append(f"{count(intake.revived, 'response')} in the spool")
-    if intake.doubtful:
-        parts.append(f"{count(intake.doubtful, 'unknown request')}")
+    if intake.unknown:
+        parts.append(f"{count(intake.unknown, 'unknown request')}")
     if report.settled:
         parts.append(f"{count(report.settled, 'request')} that it had as open")
     if intake.usd:
@@ -157,7 +158,7 @@ def recovery_lines(report: RecoveryReport | None) -> list[str]:
 
 
 def _failovers(lanes: Sequence[LaneResult]) -> list[str]:
-    why = {lane.provider: f" ({why_closed(lane)})" for lane in lanes if lane.closed is not None}
+    why = {lane.provider: f" ({lane.why_closed})" for lane in lanes if lane.closed is not None}
     done = Counter[tuple[str, str]]()
     for lane in lanes:
         for home, jobs in lane.failed_over.items():
@@ -169,7 +170,7 @@ def _failovers(lanes: Sequence[LaneResult]) -> list[str]:
 
 
 def _lane_line(lane: LaneResult) -> str:
-    why, message = why_closed(lane), short(lane.message or "", 160)
+    why, message = lane.why_closed, short(lane.message or "", 160)
     text = f"{why}: {message}" if message else why
     if message and lane.closed in _WHOLE_SENTENCE:
         text = message

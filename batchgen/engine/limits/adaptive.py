@@ -1,9 +1,9 @@
 """Learned limits of one provider: AIMD on the rate and on the calls in flight, stated limits, Retry-After.
 
 The rate doubles until the first refusal, falls to just below what was taken, and climbs back: fast at first, slowly
-near the last peak, and faster again beyond it, as TCP's CUBIC does.  One refusal ends a try for more than the peak;
+near the last peak, and faster again beyond it, as TCP's CUBIC does. One refusal ends a try for more than the peak;
 at a rate that was taken before, a few are tolerated, because providers refuse a call now and then for other reasons.
-Where everything is refused the rate stays, and only the waits grow.  No clock: times are seconds of any origin.
+Where everything is refused the rate stays, and only the waits grow. No clock: times are seconds of any origin.
 """
 
 from __future__ import annotations
@@ -178,6 +178,7 @@ class Controller:
         if sent_at <= self._throttled_at:
             self._blocked_until = max(self._blocked_until, now + (retry_after or 0.0))
             return
+        self._probe_until = -math.inf
         # A call that has not come back after some echoes was not refused, though its answer may take minutes.
         if not (self._recovered or any(self._throttled_at < at <= now - self._grace for at in self._taken)):
             # Everything is refused: that determines how long to wait, not how fast to send.
@@ -191,6 +192,7 @@ class Controller:
             elif self._is_too_fast(now, named=retry_after is not None):
                 self._cut_rate(now)
             elif retry_after is None:
+                self._recovered = False
                 return
         self._throttled_at, self._recovered = now, False
         self._blocked_until = max(self._blocked_until, now + self._wait(retry_after))

@@ -1,7 +1,7 @@
 """Gate of one account, or of some of its models: how fast, and how many at once, it may be asked.
 
 aiolimiter spaces the requests evenly, the sliding windows hold the configured limits whatever the pacer does, and the
-controller adds what the provider was found to take.  The strictest of them decides.
+controller adds what the provider was found to take. The strictest of them decides.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ...fault import RateLimitInfo
 from .adaptive import Controller
 from .windows import DAY, MARGIN, SlidingWindows, Window
 
-#: Seconds after which every request that went out is in the job table.
+#: Seconds after which every request that went out is in the job database.
 SETTLING = 2.0
 #: The learned rate is spaced anew when it has changed by more than this share.
 RATE_CHANGE = 0.01
@@ -43,9 +43,10 @@ class Pacer:
 
     async def wait(self) -> None:
         """Wait for the next turn, and for what the request before it owes."""
-        turns, self._owed = 1 + self._owed, 0
-        for _ in range(turns):
+        while self._owed:
             await self._limiter.acquire()
+            self._owed = max(0, self._owed - 1)  # An interrupted wait leaves the rest to the next one.
+        await self._limiter.acquire()
 
     def sent(self, weight: int) -> None:
         """Charge a request with what it weighs beyond its turn; the next one waits for it."""
@@ -71,7 +72,7 @@ class Gate:
 
     def __post_init__(self) -> None:
         self.windows = SlidingWindows(self.limits)
-        self.pacers = [(limit, Pacer.of(limit)) for limit in self.limits]
+        self.pacers = _pacers(self.limits)
 
     async def wait_turn(self) -> None:
         """Wait until even spacing lets the next request go; a turn that is not used only costs time."""
@@ -132,7 +133,7 @@ class Gate:
         self.windows.seed((now - ago, images) for ago, images in sends)
 
     def recall(self, sends: Iterable[tuple[float, int]], since: float) -> None:
-        """Count what any run had sent by *since* according to the job table: how many seconds before, and as what."""
+        """Count what any run had sent by *since* by the job database: how many seconds before, and as what."""
         # A request that went out a moment before may be missing from the table: it is rather counted twice than missed.
         self.windows.recall(((since - ago, images) for ago, images in sends), since - SETTLING)
 
@@ -140,7 +141,7 @@ class Gate:
         """Put other limits in force; what was sent and learned so far counts in these as well."""
         self.limits, self.width = limits, width
         self.windows.change(limits)
-        self.pacers = [(limit, Pacer.of(limit)) for limit in limits]
+        self.pacers = _pacers(limits)
         if self.controller is not None:
             self.controller.configure(ceiling(limits), width)
 
@@ -172,6 +173,11 @@ class Gate:
         return max(0.0, self.closed_until - now, 0.0 if blocked is None else blocked - now)
 
 
+def _pacers(limits: Iterable[Window]) -> list[tuple[Window, Pacer]]:
+    """Return a pacer for each limit but a daily quota, which may be used up at once."""
+    return [(limit, Pacer.of(limit)) for limit in limits if limit.seconds < DAY]
+
+
 def windows(
     *,
     requests_per_second: float | None = None,
@@ -183,7 +189,7 @@ def windows(
 ) -> list[Window]:
     """Return the windows of configured limits; None is no limit of that kind.
 
-    *burst* requests, or images, may go at once after idling; the limits hold all the same.  *spacing* is the least
+    *burst* requests, or images, may go at once after idling; the limits hold all the same. *spacing* is the least
     time between two requests, in seconds.
     """
     at_once = burst or 1

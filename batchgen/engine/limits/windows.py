@@ -1,7 +1,7 @@
 """Sliding windows: the promise that no window ever sees more requests or images than its limit.
 
-The windows are exact and are seeded from the job table, so the promise holds across restarts; even spacing in between
-is the gate's part.  No clock: times are seconds of any origin that never run backwards.
+The windows are exact and are seeded from the job database, so the promise holds across restarts; even spacing in
+between is the gate's part. No clock: times are seconds of any origin that never run backwards.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 #: Requests are spaced so much wider than the limit asks for: they are uneven on their way, and providers count in
-#: windows of their own.  1 % of a minute is 0.6 s of unevenness.
+#: windows of their own. 1 % of a minute is 0.6 s of unevenness.
 MARGIN = 0.01
 HOUR, DAY = 3600.0, 86_400.0
 
@@ -25,7 +25,7 @@ class Window:
     """At most *limit* requests or images in any *seconds*; after idling, *burst* of them may go at once.
 
     A limit that is not a whole number is the same rate over a longer window: 2.5 a second is 3 in 1.2 s, 0.5 a second
-    is 1 in 2 s.  A daily quota may be used as fast as the other limits allow: its burst is its limit.
+    is 1 in 2 s. A daily quota may be used as fast as the other limits allow: its burst is its limit.
     Raises ValueError for a number that is not positive.
     """
 

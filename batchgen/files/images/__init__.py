@@ -1,7 +1,7 @@
-"""Image checks: the real format of an image, and whether it is complete.  CPU-bound; runs in worker threads.
+"""Image checks: the real format of an image, and whether it is complete. CPU-bound; runs in worker threads.
 
 No truncated or damaged file passes: the container must have its stated length, its checksums must match, and every
-pixel must decode.  ``Image.verify()`` alone accepts a JPEG that was cut in half.
+pixel must decode. ``Image.verify()`` alone accepts a JPEG that was cut in half.
 """
 
 from __future__ import annotations

@@ -15,18 +15,18 @@ from PIL import Image, ImageFile, _imaging, features
 
 from .formats import FORMATS, DamagedImageError, UnknownFormatError
 
-#: Pixels, not bytes: a few kilobytes can inflate to gigabytes.  The largest size on offer is 8.3 MP.
+#: Pixels, not bytes: a few kilobytes can inflate to gigabytes. The largest size on offer is 8.3 MP.
 MAX_PIXELS = 64_000_000
 #: Bytes that all images being decoded may take: one of the largest, or many of the usual size.
 MAX_MEMORY = 4 * MAX_PIXELS
 
-# Pillow only warns of a size that it considers too large.  The filter is set once, here: catch_warnings() in many
+# Pillow only warns of a size that it considers too large. The filter is set once, here: catch_warnings() in many
 # threads at a time would leave the process with the filters of whichever thread was last.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 # Warnings about metadata (EXIF, the index of an MPO) would reach the terminal and do not concern the pixels.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-# Pixels are stored in blocks of 16 MB by default.  The C library would keep such blocks for the thread that freed them,
+# Pixels are stored in blocks of 16 MB by default. The C library would keep such blocks for the thread that freed them,
 # but it returns larger ones to the system, for other threads to use.
 _imaging.set_block_size(64 << 20)
 

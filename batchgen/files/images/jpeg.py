@@ -1,12 +1,12 @@
-"""JPEG check: whether every segment, every scan and every pixel is there.  Bytes after the end do not count.
+"""JPEG check: whether every segment, every scan and every pixel is there. Bytes after the end do not count.
 
 A decoder fills missing parts with grey and only warns, and Pillow hides the warning; an end marker after half an image
-therefore looks like a complete one.  Two experiments with the decoder reveal it:
+therefore looks like a complete one. Two experiments with the decoder reveal it:
 
 - An image of one scan is decoded without its end marker: the decoder asks for more data if rows are missing.
   Of 122,000 cuts this missed 44, all of them by at most three bytes.
 - An image of several scans is decoded twice, with different bytes after the last scan: if they change the image, the
-  scan was not complete.  Earlier scans are complete if another one follows, and the headers of the scans show whether
+  scan was not complete. Earlier scans are complete if another one follows, and the headers of the scans show whether
   one is missing altogether.
 """
 
@@ -25,7 +25,7 @@ from PIL import JpegImagePlugin
 from .decoding import MAX_PIXELS, decoder_errors, memory
 from .formats import DamagedImageError
 
-# A marker may follow any number of bytes ff.  The patterns must not scan a long run of them again from each byte.
+# A marker may follow any number of bytes ff. The patterns must not scan a long run of them again from each byte.
 _MARKER = re.compile(rb"\xff([\x01-\xfe])")
 _SCAN_END = re.compile(rb"(?<!\xff)\xff++[^\x00\xd0-\xd7]")
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
@@ -34,7 +34,7 @@ _BARE = frozenset({0x01, *range(0xD0, 0xD8)})
 #: Start of frame; every decoder supports baseline, extended sequential and progressive Huffman.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _USUAL, _PROGRESSIVE = (0xC0, 0xC1, 0xC2), 0xC2
-#: The decoder looks eight bytes ahead.  Which bits would complete a last block depends on the image's own codes:
+#: The decoder looks eight bytes ahead. Which bits would complete a last block depends on the image's own codes:
 #: both of these hardly ever do.
 _LOOKAHEADS = (bytes(8), b"\xaa" * 8)
 #: Pixels; in a larger image the last block is negligible.

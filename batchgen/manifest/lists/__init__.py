@@ -1,6 +1,6 @@
 """Lists of rows that jobs are made from: csv, tsv, jsonl and txt files, and folders of images.
 
-``listing`` opens one; each format has a module of its own.  Rows are streamed, so memory stays flat.
+``listing`` opens one; each format has a module of its own. Rows are streamed, so memory stays flat.
 """
 
 from .filter import Pick

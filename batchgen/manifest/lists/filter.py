@@ -1,4 +1,4 @@
-"""Filters: which rows of a list become jobs.  Pure."""
+"""Filters: which rows of a list become jobs. Pure."""
 
 from __future__ import annotations
 

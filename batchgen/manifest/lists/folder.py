@@ -1,4 +1,4 @@
-"""Folders and globs of images: each image is a row.  Only names are read, not the images."""
+"""Folders and globs of images: each image is a row. Only names are read, not the images."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _SIDECAR_KEYS = frozenset({"batch", "id", "attempt", "fingerprint", "file"})
 class ImageFolder:
     """The images of a folder and its subfolders, or those that a glob matches, in sorted order.
 
-    Hidden files and folders and the output folder are skipped.  Results of batches, which have a sidecar, are skipped
-    if there are other images.  Links to images are followed, links to folders are not.
+    Hidden files and folders and the output folder are skipped. Results of batches, which have a sidecar, are skipped
+    if there are other images. Links to images are followed, links to folders are not.
     """
 
     columns: tuple[str, ...] | None = ("images", "id", "path", "name", "stem", "folder", "suffix")
@@ -157,7 +157,7 @@ def _split(name: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    """Return whether a path matches a glob; ``**`` stands for any number of folders, even none."""
+    """Return whether a path matches a glob; ``**`` matches any number of folders, even none."""
     if not pattern:
         return not parts
     if pattern[0] == _ANY:

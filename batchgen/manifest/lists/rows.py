@@ -1,4 +1,4 @@
-"""What all list formats share: reports of bad rows, and the names of columns in templates.  Pure."""
+"""What all list formats share: reports of bad rows, and the names of columns in templates. Pure."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def listing(
 ) -> Listing:  # fmt: skip
     """Return the list that *name* refers to, relative to *folder*; raise BadList if it cannot be used.
 
-    *format* is csv, tsv, jsonl, txt or folder; by default it is derived from the name.  Nothing below *leave_out*
+    *format* is csv, tsv, jsonl, txt or folder; by default it is derived from the name. Nothing below *leave_out*
     becomes a row of a folder.
     """
     file = str(folder / name)

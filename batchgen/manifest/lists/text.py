@@ -1,4 +1,4 @@
-"""Text files as numbered lines, and txt lists: one prompt a line.  Memory stays flat whatever the lines are like."""
+"""Text files as numbered lines, and txt lists: one prompt a line. Memory stays flat whatever the lines are like."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...files.opening import OpenError, open_file
 from ..filenames import control
 from .rows import BadList, Report, ignore
 
-#: Bytes.  A longer line is reported and never held in memory.
+#: Bytes. A longer line is reported and never held in memory.
 MAX_LINE = 16_000_000
 
 _CHUNK = 256 * 1024
@@ -36,7 +36,7 @@ class ListFile:
     def lines(self, report: Report = ignore, start: int = 1) -> Iterator[tuple[int, str]]:
         """Yield the lines from number *start* on, with their numbers and line ends.
 
-        A line longer than MAX_LINE is reported and yielded empty.  Raise BadList if the file cannot be read, is not
+        A line longer than MAX_LINE is reported and yielded empty. Raise BadList if the file cannot be read, is not
         UTF-8, or has changed since it was first read.
         """
         with self._open() as handle:

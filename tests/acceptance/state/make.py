@@ -1,6 +1,6 @@
 """Make the state of an older batchgen anew: ``python -m tests.acceptance.state.make CHECKOUT NAME``.
 
-CHECKOUT is a checkout of that commit.  Its program runs, and is killed, against the simulated providers of this one;
+CHECKOUT is a checkout of that commit. Its program runs, and is killed, against the simulated providers of this one;
 what it leaves in its folder is packed as ``NAME.tar.gz`` beside this file.
 """
 
