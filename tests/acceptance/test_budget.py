@@ -207,7 +207,7 @@ def test_a_small_sum_is_spent_without_a_question(project, witness):
 
 
 @pytest.mark.parametrize("answer", ["y", "YES"])
-def test_a_person_agrees(project, witness, answer):
+def test_the_user_agrees(project, witness, answer):
     manifest = project.manifest(JOBS, confirm_above=0.01)
     done = at_a_terminal(project, "run", manifest, answers=(answer,))
     assert done.code == 0
@@ -217,7 +217,7 @@ def test_a_person_agrees(project, witness, answer):
 
 
 @pytest.mark.parametrize("answer", ["n", "", "No"], ids=["n", "return", "No"])
-def test_a_person_refuses(project, witness, answer):
+def test_the_user_refuses(project, witness, answer):
     done = at_a_terminal(project, "run", project.manifest(JOBS, confirm_above=0), answers=(answer,))
     assert done.code == 6
     assert "not confirmed. Nothing was sent." in done.err
@@ -241,7 +241,7 @@ def test_spent_budget_reports_the_rest_and_the_price_of_a_call(project, witness)
     assert witness.arrivals() == []
 
 
-def test_a_person_tries_a_few_first(project, witness):
+def test_the_user_tries_a_few_first(project, witness):
     manifest = project.manifest(JOBS, confirm_above=0.01)
     tried = at_a_terminal(project, "run", manifest, answers=("2",))
     assert tried.code == 0
@@ -272,7 +272,7 @@ def test_a_trial_leaves_what_changed_beyond_it(project, witness):
     assert witness.prompts() == sorted([*(f"P{number}" for number in range(6)), "P0 anew", "P1 anew"])
 
 
-def test_a_retry_puts_nothing_back_before_a_person_agreed(project, witness):
+def test_a_retry_puts_nothing_back_before_the_user_agreed(project, witness):
     jobs = [JOBS[0], JOBS[1] | {"prompt": "one [sandbox: refuse x1]"}, JOBS[2] | {"prompt": "two [sandbox: refuse x1]"}]
     manifest = project.manifest(jobs, confirm_above=0)
     assert project.run("run", manifest, "--yes").code == 3
@@ -293,7 +293,7 @@ def test_what_is_no_answer_is_asked_again(project, witness):
     assert witness.arrivals() == []
 
 
-def test_without_a_price_a_person_is_always_asked(project, witness):
+def test_without_a_price_the_user_is_always_asked(project, witness):
     jobs = [{"id": "a", "provider": "gptimageapi", "quality": "low", "prompt": "A"}]
     jobs.append({"id": "b", "provider": "gateway", "prompt": "B"})
     done = at_a_terminal(project, "run", project.manifest(jobs, confirm_above=1000), answers=("n",))
@@ -303,7 +303,7 @@ def test_without_a_price_a_person_is_always_asked(project, witness):
     assert witness.arrivals() == []
 
 
-def test_above_a_dollar_a_person_is_asked_unless_they_said_otherwise(project, witness):
+def test_above_a_dollar_the_user_is_asked_unless_they_said_otherwise(project, witness):
     jobs = [job | {"quality": "high"} for job in JOBS]
     done = at_a_terminal(project, "run", project.manifest(jobs), answers=("n",))
     assert (done.code, len(asked(done))) == (6, 1)

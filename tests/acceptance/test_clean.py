@@ -85,7 +85,7 @@ def test_help_on_topics(project):
     assert "'exit-codes'" in wrong.err
 
 
-def test_every_command_has_examples_and_stands_in_the_readme(project):
+def test_every_command_has_examples_and_is_in_the_readme(project):
     listing = project.run("--help").out.split("Commands:")[1].split("Everywhere:")[0]
     names = re.findall(r"^  ([a-z-]+)  ", listing, re.MULTILINE)
     assert len(names) > 25

@@ -44,7 +44,7 @@ def test_jobs_are_cancelled_while_a_run_is_on(project, witness):
     assert sum(row["usd"] > 0 for row in project.ledger().values()) == 4
 
 
-def test_a_run_hears_what_is_said_from_another_terminal(project, witness):
+def test_a_run_follows_commands_from_another_terminal(project, witness):
     jobs = [{"id": f"j{number:02}", "prompt": f"a hare, number {number} [sandbox: slow=0.3]"} for number in range(14)]
     path = project.manifest(jobs, defaults={"provider": "openai", "quality": "low"})
     run = project.start("run", path, "--yes", "-j", "2")
@@ -108,7 +108,7 @@ def test_a_pause_leaves_a_run_to_who_takes_the_jobs_over(project, witness):
     assert {line["provider"] for line in witness.charges()} == {"aimlapi"}
 
 
-def test_a_lane_that_closed_tries_again_when_it_is_told_to(project, witness):
+def test_a_lane_that_closed_tries_again_when_asked_to(project, witness):
     project.env["AIMLAPI_API_KEY"] = f"poor-{CANARY}"
     jobs = [{"id": "first", "prompt": "A hare", "provider": "aimlapi"}]
     jobs += [

@@ -41,7 +41,7 @@ def test_all_is_well_and_nothing_is_written(project, witness):
     assert (project.run("doctor", "-q").out, project.run("doctor", "-q").code) == ("", 0)
 
 
-def test_each_setting_is_told_with_its_file(project):
+def test_each_setting_is_reported_with_its_file(project):
     (project.folder / "batchgen.yaml").write_text("providers: {openai: {limits: {burst: 2}}}", encoding="utf-8")
     own = project.folder / "own.yaml"
     own.write_text("confirm_above: 7\nproviders: {openai: {limits: {burst: 3}}}", encoding="utf-8")
@@ -53,7 +53,7 @@ def test_each_setting_is_told_with_its_file(project):
     assert told["BATCHGEN_BUDGET"] == ("3", str(project.folder / ".env"))
 
 
-def test_what_is_wrong_is_told_by_its_code(project):
+def test_what_is_wrong_is_reported_by_its_code(project):
     manifest = project.manifest(ONE)
     assert project.run("doctor", OPENAI_API_KEY="not a key\n").code == 5
     assert project.run("doctor", SSL_CERT_FILE="/dev/null").code == 4

@@ -170,7 +170,7 @@ def test_what_is_rehearsed_is_seen_with_sandbox_alone(bare):
     assert "no file is missing" in bare.run("unknown", "adopt", "only", picture, "--sandbox").err
 
 
-def test_the_sandbox_does_as_it_is_told(bare, tmp_path):
+def test_the_sandbox_follows_its_instructions(bare, tmp_path):
     log = tmp_path / "own.jsonl"
     server = bare.start(
         "sandbox", "--port", 0, "--log", log, "--latency", "none", "--seed", 7, "--fault", "refuse=1",

@@ -36,7 +36,7 @@ def test_a_cause_that_there_is_not_is_refused(project, command):
     assert "there are: throttled, unreached, money" in far.err
 
 
-def test_a_fault_that_there_is_not_is_told(project):
+def test_a_fault_that_there_is_not_is_reported(project):
     for options, said in {
         ("--fault", "eror500=0.5"): "unknown fault 'eror500'; did you mean 'error500'? (batchgen help sandbox-faults)",
         ("--fault", "error500=2"): "a rate must be between 0 and 1",

@@ -200,7 +200,7 @@ def test_a_signal_drains(project, witness, number, code):
     check_books(project, witness.charges())
 
 
-def test_a_second_signal_cuts_off_and_what_nobody_knows_is_unknown(project, witness):
+def test_a_second_signal_cuts_calls_off_as_unknown(project, witness):
     slow = [
         {"id": f"slow-{number}", "provider": "openai", "prompt": f"Slow {number} [sandbox: slow=3]"}
         for number in range(2)
@@ -243,7 +243,7 @@ def test_the_lock_is_the_kernels(project, witness):
     assert witness.arrived == 1
 
 
-def test_without_a_run_nothing_is_said_to_be_running(project, witness):
+def test_without_a_run_nothing_is_shown_as_running(project, witness):
     jobs = [
         {"id": f"j{n}", "provider": "openai", "quality": "low", "prompt": f"P{n} [sandbox: slow=3]"} for n in range(5)
     ]

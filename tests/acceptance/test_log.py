@@ -18,7 +18,7 @@ def of(lines: list[Line], event: str) -> list[Line]:
     return [line for line in lines if line["event"] == event]
 
 
-def test_every_call_stands_in_the_log_with_its_ids(project):
+def test_every_call_is_in_the_log_with_its_ids(project):
     jobs = [
         {"id": "fine", "provider": "openai", "quality": "low", "prompt": "A"},
         {"id": "no", "provider": "openai", "prompt": "B [sandbox: refuse]"},

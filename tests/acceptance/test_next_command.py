@@ -53,7 +53,7 @@ def test_a_run_of_another_table_from_another_folder_goes_on_there(project, witne
 
 
 @pytest.mark.parametrize("command", ["retry", "drop"])
-def test_what_is_said_of_another_batch_is_about_that_batch(project, command):
+def test_what_is_stated_of_another_batch_is_about_that_batch(project, command):
     doubt = " [sandbox: drop]"
     first = project.manifest(jobs("a", 1, doubt), name="first.yaml", on_unknown="hold")
     second = project.manifest(jobs("b", 1, doubt), name="second.yaml", on_unknown="hold")

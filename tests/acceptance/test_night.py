@@ -110,7 +110,7 @@ class Cron:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)  # twenty starts of the program, at most
-def test_twelve_runs_and_mail_only_where_a_person_is_needed(project, witness, relay):
+def test_twelve_runs_and_mail_only_where_the_user_is_needed(project, witness, relay):
     jobs = [{"id": f"j{number:02}", "prompt": f"a heron, number {number}"} for number in range(JOBS)]
     jobs.append({"id": "refused", "prompt": "a heron [sandbox: refuse]"})
 

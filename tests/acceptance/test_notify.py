@@ -93,7 +93,7 @@ def test_a_webhook_gets_the_summary_signed_and_is_tried_again(project, hook):
     assert SECRET.encode() not in body
 
 
-def test_a_budget_that_is_reached_is_told_before_the_end(project, hook):
+def test_a_budget_that_is_reached_is_reported_before_the_end(project, hook):
     manifest = project.manifest(jobs(12))
     done = project.run("run", manifest, "--budget", "0.02", "--notify", hook.url)
     assert done.code == 7
@@ -129,7 +129,7 @@ def test_unusable_address_is_refused_before_sending(project, witness, url, word)
     assert witness.arrivals() == []
 
 
-def test_without_apprise_it_is_said_what_to_install(project, witness):
+def test_without_apprise_the_package_to_install_is_named(project, witness):
     bare = "import sys; sys.modules['apprise'] = None; from batchgen.cli import main; main()"
     project.program = (sys.executable, "-c", bare)
     done = project.run("run", project.manifest(jobs()), "--yes", "--notify", "slack://a/b/c")
@@ -206,7 +206,7 @@ def test_a_command_gets_the_summary_as_variables_and_on_stdin(project):
     }  # fmt: skip
 
 
-def test_a_command_that_fails_is_told_and_changes_nothing(project):
+def test_a_command_that_fails_is_reported_and_changes_nothing(project):
     done = project.run("run", project.manifest(jobs()), "--yes", "-q", "--on-finish", "exit 9")
     assert (done.code, done.err) == (0, "--on-finish: the command exited with code 9\n")
     refused = project.run("run", project.manifest(jobs(2)), "-q", "--on-finish", 'echo "$BATCHGEN_EXIT_CODE"')

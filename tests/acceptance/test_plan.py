@@ -69,7 +69,7 @@ def test_a_plan_in_words(project, witness):
     ]
 
 
-def test_what_changed_is_told(project, witness, tmp_path):
+def test_what_changed_is_reported(project, witness, tmp_path):
     photo = tmp_path / "photos" / "a.png"
     photo.parent.mkdir()
     source = Path(__file__).parents[2] / "jobs" / "photos"
@@ -184,7 +184,7 @@ def test_a_part_of_a_batch_leaves_what_changed_beyond_it(project, witness):
     assert witness.prompts() == ["a after", "a before", "b before", "c before"]
 
 
-def test_what_a_selection_does_not_find_is_told(project, witness):
+def test_what_a_selection_does_not_find_is_reported(project, witness):
     manifest = project.manifest([job("a"), job("b", tags=["x"]), job("c")])
     assert project.run("run", manifest, "--yes", "--tag", "y").err.splitlines()[-1] == (
         "exit code 0: nothing matched --tag y; 3 pending"
@@ -274,7 +274,7 @@ def test_old_prices_and_those_of_ones_own(project):
 # --- validate -----------------------------------------------------------------
 
 
-def test_validate_tells_scripts_what_is_wrong(project):
+def test_validate_shows_scripts_what_is_wrong(project):
     manifest = project.manifest([job("a", qualty="low"), job("a")])
     done = project.run("validate", "--json", manifest)
     assert done.code == 4
@@ -375,7 +375,7 @@ def test_key_destination_is_shown_unless_it_is_the_presets_own(project):
     assert "is sent to" not in project.run("plan", path, "--sandbox").out
 
 
-def test_a_host_that_only_looks_like_another_is_told_in_ascii(project):
+def test_a_host_that_only_looks_like_another_is_reported_in_ascii(project):
     look_alike = "https://api.\u043epenai.com"
     jobs = [{"id": "a", "provider": "openai", "prompt": "a"}]
     path = project.manifest(jobs, providers={"openai": {"base_url": look_alike}})

@@ -35,7 +35,7 @@ def assert_unseen(project, *outputs: str) -> None:
             assert SECRET.encode() not in path.read_bytes(), path
 
 
-def test_check_tells_what_each_provider_tells_and_spends_nothing(project, witness):
+def test_check_shows_each_provider_and_spends_nothing(project, witness):
     done = project.run("providers", "check")
     assert (done.code, done.err) == (0, "")
     blocks = dict(zip(PROVIDERS, _blocks(done.out), strict=True))
@@ -107,7 +107,7 @@ def test_a_key_that_does_not_work_is_told_in_the_providers_words(project, key, c
     assert_unseen(project, done.out)
 
 
-def test_quiet_tells_only_what_needs_a_person(project):
+def test_quiet_shows_only_what_needs_the_user(project):
     wrong = keyed("bad" + CANARY, "openai")
     quiet = project.run("-q", "providers", "check", "aimlapi", "openai", **wrong)
     assert (quiet.code, quiet.err) == (5, "")
@@ -149,7 +149,7 @@ def test_a_missing_key_is_named_and_ends_with_5(project, witness):
     assert "no API key is set" in nothing.err
 
 
-def test_nobody_there_ends_with_8(project):
+def test_an_absent_provider_ends_with_8(project):
     settings = {"providers": {"studio": {"preset": "openai", "base_url": "http://127.0.0.1:1", "api_key_env": "K"}}}
     (project.folder / "batchgen.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     done = project.run("providers", "check", "studio", K=CANARY)
@@ -159,7 +159,7 @@ def test_nobody_there_ends_with_8(project):
     assert_unseen(project, done.out, debug.out, debug.err)
 
 
-def test_a_name_that_nobody_knows_ends_with_2(project):
+def test_an_unknown_name_ends_with_2(project):
     done = project.run("providers", "check", "opnai")
     assert (done.code, done.out) == (2, "")
     assert "did you mean 'openai'?" in done.err

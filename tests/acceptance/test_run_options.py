@@ -184,7 +184,7 @@ def test_the_variable_asks_for_json_lines_too(project):
     assert lines[-1]["run"]["lanes"][0]["closed"] == "money"
 
 
-def test_lines_that_nobody_reads_yet_hold_up_no_call(project, witness):
+def test_lines_without_a_reader_yet_hold_up_no_call(project, witness):
     path = project.manifest(jobs(40))
     process = project.start("run", path, "--yes", "--progress", "json")
     fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)  # less than twenty lines

@@ -70,7 +70,7 @@ def test_launchd_gets_a_property_list(odd):
 @pytest.mark.parametrize(
     "rest", [["--every", "7m"], ["--daily", "25:00"], ["--every", "1h", "--daily", "1:00"], ["--", "--budgt", "4"]]
 )
-def test_what_cannot_be_is_told(project, rest):
+def test_what_cannot_be_is_reported(project, rest):
     done = project.run("schedule", "cron", project.manifest(ONE), *rest)
     assert (done.code, done.out) == (2, "")
     assert done.err

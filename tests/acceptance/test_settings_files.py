@@ -81,7 +81,7 @@ def test_notify_comes_from_a_file_and_doctor_hides_its_address(project):
     assert "options.run.stop_at = 22:30    (overridden by BATCHGEN_STOP_AT)" in plain
 
 
-def test_doctor_tells_of_every_mistyped_option(project):
+def test_doctor_reports_every_mistyped_option(project):
     settle(project, "options: {run: {yes: true}, plan: {ful: true}}")
     done = project.run("doctor", "--json")
     assert done.code == 4

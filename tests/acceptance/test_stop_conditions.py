@@ -49,7 +49,7 @@ def test_a_time_at_which_to_stop(project, witness, moment, code):
 @pytest.mark.parametrize(
     ("said", "spoken"), [("6", "6s"), ("90s", "90s"), ("1.5s", "1.5s"), ("30m", "30m"), ("6h", "6h")]
 )
-def test_a_duration_is_told_as_it_was_typed(said, spoken):
+def test_a_duration_is_reported_as_it_was_typed(said, spoken):
     now = datetime.now().astimezone()
     max_time = MAX_TIME.parse(said)
     moment, why = stop_conditions(None, max_time, None, now).ends(now)
@@ -72,7 +72,7 @@ def test_unpriced_calls_are_sent_under_a_budget_only_if_allowed(project, witness
     assert (done.code, len(witness.charges())) == (0, 1), done.err
 
 
-def test_a_sandbox_at_a_port_of_ones_own_ends_when_it_is_told_to(bare):
+def test_a_sandbox_at_a_port_of_ones_own_ends_when_asked_to(bare):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

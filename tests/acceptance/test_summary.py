@@ -60,7 +60,7 @@ def test_summary_agrees_with_the_output_and_the_ledger(project):
             assert project.run(*step["command"].split()[1:], *["--yes"] * ("retry" in step["command"])).code in (0, 3)
 
 
-def test_what_is_in_doubt_stands_in_the_summary_with_its_price(project):
+def test_what_is_unknown_is_in_the_summary_with_its_price(project):
     lost = [{"id": "lost", "provider": "openai", "quality": "low", "prompt": "A [sandbox: drop]"}]
     done = project.run("run", project.manifest(lost, on_unknown="hold"), "--yes", "--json")
     unknown = done.json["unknown"]

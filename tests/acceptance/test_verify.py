@@ -246,7 +246,7 @@ def doubtful(project):
     return manifest
 
 
-def test_jobs_in_doubt_are_listed_with_what_they_may_have_cost(project, doubtful):
+def test_unknown_jobs_are_listed_with_what_they_may_have_cost(project, doubtful):
     listed = project.run("unknown", "list", "--json")
     assert listed.code == 0
     lines = {line["id"]: line for line in listed.json["unknown"]}
@@ -263,7 +263,7 @@ def test_jobs_in_doubt_are_listed_with_what_they_may_have_cost(project, doubtful
     assert len(project.run("unknown", "list", "--id", "open*", "--json").json["unknown"]) == 1
 
 
-def test_a_job_in_doubt_is_bought_again_when_a_person_says_so(project, doubtful, witness):
+def test_an_unknown_job_is_bought_again_when_the_user_asks(project, doubtful, witness):
     before = project.ledger()
     back = project.run("unknown", "retry", "--id", "openai")
     assert (back.code, back.out) == (0, "")
@@ -278,7 +278,7 @@ def test_a_job_in_doubt_is_bought_again_when_a_person_says_so(project, doubtful,
     assert project.run("unknown", "retry", "--status", "failed").code == 2
 
 
-def test_a_job_in_doubt_is_given_up(project, doubtful):
+def test_an_unknown_job_is_given_up(project, doubtful):
     kept = project.run("unknown", "drop", "--id", "openai", "--json")
     assert (kept.code, kept.json["cancelled"]) == (0, ["openai"])
     free = project.run("unknown", "drop", "--not-charged")
@@ -294,7 +294,7 @@ def test_a_job_in_doubt_is_given_up(project, doubtful):
     assert project.run("unknown", "list", "--json").json["unknown"] == []
 
 
-def test_a_file_that_a_person_fetched_is_adopted(project, doubtful, tmp_path):
+def test_a_file_that_the_user_fetched_is_adopted(project, doubtful, tmp_path):
     picture, broken = tmp_path / "fetched.png", tmp_path / "broken.png"
     Image.new("RGB", (64, 48), (200, 10, 10)).save(picture)
     broken.write_bytes(picture.read_bytes()[:-9])
@@ -325,7 +325,7 @@ def test_a_file_that_a_person_fetched_is_adopted(project, doubtful, tmp_path):
 # --- rules of the house -------------------------------------------------------
 
 
-def test_what_writes_waits_its_turn_and_what_is_not_there_is_said(project, witness, tmp_path):
+def test_what_writes_waits_its_turn_and_what_is_not_there_is_stated(project, witness, tmp_path):
     for words in (["unknown", "list"], ["unknown", "retry"], ["verify"], ["db", "check"], ["db", "backup", "x"]):
         done = project.run(*words)
         assert (done.code, done.out) == (10, ""), words

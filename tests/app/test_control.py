@@ -71,7 +71,7 @@ def held(place: Project) -> Iterator[int]:
 # --- what a person says -------------------------------------------------------
 
 
-def test_where_there_is_no_table_nothing_is_said(tmp_path):
+def test_where_there_is_no_table_nothing_is_stated(tmp_path):
     assert controls.read(tmp_path / "none.db") == {}
     assert list(tmp_path.iterdir()) == []
 
@@ -238,7 +238,7 @@ async def test_a_run_is_told_what_held_before_it_began_and_nothing_else(place, b
         assert len(told.calls) == 4
 
 
-async def test_a_width_that_was_said_and_taken_back_is_as_before(tmp_path):
+async def test_a_width_that_was_set_and_undone_is_as_before(tmp_path):
     night = Night(folder=tmp_path, wishes=wishes(1, "openai"), natures={"openai": Nature()})
     batch = night._batch()
     with Reader(night.place.db) as reader, Writer(night.place.db) as writer:
@@ -349,7 +349,7 @@ def command(tmp_path, monkeypatch, capsys):
     return call
 
 
-def test_what_is_said_is_shown_until_it_is_taken_back(command, place):
+def test_what_is_stated_is_shown_until_it_is_taken_back(command, place):
     idle = "no run is in progress; it applies to the next one\n"
     assert command("pause", "opnai") == (2, "", "unknown provider 'opnai'; did you mean 'openai'?\n")
     code, _, said = command("pause", "openai")

@@ -26,13 +26,13 @@ def test_a_line(line, value):
 
 
 @pytest.mark.parametrize("line", ["A", "A='b", 'A="b', "1A=b", "A='b'c", "secret-word"])
-def test_a_line_that_is_none_is_told_without_its_value(line):
+def test_a_line_that_is_none_is_reported_without_its_value(line):
     with pytest.raises(SettingsError, match=r"x.env:2: ") as told:
         dotenv.parse(f"OK=1\n{line}", FILE)
     assert "secret-word" not in str(told.value)
 
 
-def test_what_is_said_already_stays_in_whatever_way(tmp_path, monkeypatch):
+def test_what_is_stated_already_stays_in_whatever_way(tmp_path, monkeypatch):
     monkeypatch.setattr(dotenv, "origins", {})
     path = tmp_path / ".env"
     path.write_text("A=1\nB=2\nC=3\nD=4\n", encoding="utf-8")

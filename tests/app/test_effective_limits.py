@@ -21,7 +21,7 @@ def test_nothing_said_leaves_the_profile_as_it_is():
     assert limits_in_force(KNOWN, Control(provider="openai")) == (KNOWN.limits, False)
 
 
-def test_what_a_person_said_goes_before_the_profile_key_by_key():
+def test_user_settings_override_the_profile_key_by_key():
     said = {"requests_per_minute": None, "spacing": 0.5, "of_a_later_version": 3}
     limits, paused = limits_in_force(KNOWN, Control(provider="openai", paused_at=NOW, limits=said))
     assert paused

@@ -27,7 +27,7 @@ def settled(cause=None, *, resumed=False):
         ([settled(Cause.ERROR), settled()], "no room. This call was not sent; 2 calls were before: free the disk"),
     ],
 )
-def test_nothing_was_sent_is_said_only_where_it_is_so(ended, said):
+def test_nothing_was_sent_is_stated_only_where_it_is_so(ended, said):
     sent = SentCalls()
     for one in ended:
         sent.record(*one)

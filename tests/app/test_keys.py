@@ -83,7 +83,7 @@ def test_the_same_key_under_two_names_is_one_account(monkeypatch, tmp_path):
     assert load_keys(PROFILES, ["openai"], []).accounts(PROFILES["openai"]) == ("OPENAI_ONE",)
 
 
-def test_every_provider_that_lacks_its_key_is_told_at_once():
+def test_every_provider_that_lacks_its_key_is_reported_at_once():
     with pytest.raises(KeyMissing) as caught:
         load_keys(PROFILES, ["openai", "aigate"], ["aimlapi"])
     told = str(caught.value).splitlines()

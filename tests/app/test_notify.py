@@ -89,7 +89,7 @@ def address(far: FarSide) -> str:
     return f"json://{SECRETS[0]}:{SECRETS[2]}@127.0.0.1:{far.port}/{SECRETS[3]}?-key={SECRETS[4]}"
 
 
-def test_apprise_is_given_what_a_person_wants_to_know_of_the_end(far):
+def test_apprise_is_given_what_the_user_wants_to_know_of_the_end(far):
     said: list[str] = []
     jobs = {"total": 30, "done": 27, "failed": 3, "unknown": 0, "pending": 0}
     step = [{"command": None, "what": "mend it"}, {"command": "batchgen retry --cause empty", "what": "tries again"}]
@@ -135,7 +135,7 @@ def test_address_unknown_to_apprise_is_refused_and_hidden(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_without_apprise_it_is_said_what_to_install(monkeypatch):
+def test_without_apprise_the_package_to_install_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(UsageError, match=r"slack://… needs apprise: pip install 'batchgen\[notify\]'"):
         notify.check_urls(["slack://a/b/c"])
@@ -158,7 +158,7 @@ def test_a_signature_only_where_there_is_a_secret(secret):
     assert bool(notify.signature_header(body, secret)) is (secret is not None)
 
 
-def test_silence_is_told_by_apprise_as_well(tmp_path, far):
+def test_silence_is_reported_by_apprise_as_well(tmp_path, far):
     runner = Night(folder=tmp_path, wishes=wishes(2, "openai"), natures={"openai": Nature()}).play()
     notifier = Notifier(show_message=pytest.fail, urls=(address(far),))
 
@@ -173,7 +173,7 @@ def test_silence_is_told_by_apprise_as_well(tmp_path, far):
     assert sent["message"] == "no answer for 15 min\nthis run: 2 images, $0.08"
 
 
-def test_silence_is_told_as_well_and_before_the_end(tmp_path, monkeypatch):
+def test_silence_is_reported_as_well_and_before_the_end(tmp_path, monkeypatch):
     sent: list[Any] = []
 
     async def taken(url: str, body: bytes, headers: object) -> None:

@@ -151,7 +151,7 @@ def buy(sandbox: launch.Sandbox, name: str) -> None:
     ).raise_for_status()
 
 
-def test_a_capped_key_is_told_from_its_account(place, sandbox, monkeypatch):
+def test_a_capped_key_is_distinguished_from_its_account(place, sandbox, monkeypatch):
     configure(place, **at(sandbox, "aigate", "openrouter"))
     for variable in ("AIGATE_API_KEY", "OPENROUTER_API_KEY"):
         monkeypatch.setenv(variable, "capped-key-of-a-simulated-account")
@@ -368,7 +368,7 @@ async def test_an_endless_answer_is_cut(place, monkeypatch):
 
 
 @pytest.mark.parametrize("preset", ["openai", "gateway"])
-def test_nobody_there_is_out_of_reach(place, monkeypatch, preset):
+def test_an_absent_provider_is_out_of_reach(place, monkeypatch, preset):
     monkeypatch.setenv("STUDIO_KEY", KEY)
     url = f"http://127.0.0.1:{closed_port()}"
     configure(place, studio={"preset": preset, "base_url": url, "api_key_env": "STUDIO_KEY"})

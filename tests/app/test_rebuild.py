@@ -246,7 +246,7 @@ def batch_of(tmp_path: Path, *jobs) -> Batch:
     return Batch(name="b", manifest=tmp_path / "m.yaml", folder=tmp_path / "out", jobs=jobs, profiles={})
 
 
-def test_a_sidecar_tells_what_it_was_told(tmp_path):
+def test_a_sidecar_contains_the_facts_it_was_given(tmp_path):
     (tmp_path / "out").mkdir()
     task = Task(kind=Kind.EDIT, prompt="a cat", provider="aigate", model="m", n=2, seed=0, extra={"a": 1})
     job = plan("cat", task=task)

@@ -39,7 +39,7 @@ def test_answer_of_a_removed_provider_does_not_stop_the_next_run(place, monkeypa
     assert place.states() == {"a": ("done", None), "b": ("done", None)}
 
 
-def test_what_had_arrived_is_told_as_delivered(place, monkeypatch):
+def test_what_had_arrived_is_reported_as_delivered(place, monkeypatch):
     stage = place.serve(shows(drawing()))
     path = place.write(["a", "b"], {"studio": studio(stage)})
     cut_off(place, monkeypatch, path)

@@ -95,7 +95,7 @@ def call(found: Resumed, key: str, event: Event, usd: int | None, credits_: int 
         ),
     ],
 )
-def test_it_is_told_in_one_line(found, words):
+def test_it_is_reported_in_one_line(found, words):
     assert resumed_text(found) == f"the last run was interrupted with {words}"
 
 

@@ -81,7 +81,7 @@ def test_where_it_cannot_be_kept_calls_in_flight_end_as_they_would(tmp_path, mon
     assert short.counts().running == short.counts().unknown == 0
 
 
-def test_a_limit_that_is_said_late_knows_what_was_sent_before(tmp_path):
+def test_a_limit_that_is_stated_late_knows_what_was_sent_before(tmp_path):
     known = {"openai": {"limits": {"requests_per_second": 2, "concurrency": 4}}}
     late = Night(folder=tmp_path, wishes=wishes(60, "openai"), natures={"openai": Nature(median=1.0)}, settings=known)
     late.play(killed_at=late.clock.seconds + 10)

@@ -89,7 +89,7 @@ def test_a_log_that_cannot_be_written_is_no_second_error(command, tmp_path, monk
         (BaseExceptionGroup("x", [KeyboardInterrupt()]), 130, ""),
     ],
 )
-def test_a_group_is_told_by_what_says_most(command, monkeypatch, error, code, said):
+def test_a_group_is_reported_by_its_clearest_message(command, monkeypatch, error, code, said):
     def fails(*_arguments):
         raise error
 

@@ -36,7 +36,7 @@ def end(name: str, closed: Closure | None = None, message: str | None = None, **
     return LaneResult(provider=name.partition("@")[0], name=name, closed=closed, message=message, **facts)
 
 
-def test_what_happens_to_a_lane_is_told_once():
+def test_what_happens_to_a_lane_is_reported_once():
     clock = Clock()
     row, other = lane(clock), lane(clock, "aimlapi")
     news = LaneEvents(Runner(batch_id=1, lanes=[row, other], reader=None, attempts=SimpleNamespace()))  # type: ignore[arg-type]
@@ -58,7 +58,7 @@ def test_what_happens_to_a_lane_is_told_once():
     assert list(news.lines()) == ["openai: resumed"]
 
 
-def test_a_quota_that_is_used_up_is_told_with_its_time():
+def test_a_quota_that_is_used_up_is_reported_with_its_time():
     clock = Clock()
     row = lane(clock)
     row.account_gate.configure([Window(86_400, 2, burst=2)], 4)
@@ -90,7 +90,7 @@ def test_a_lane_that_stopped_is_a_line(ended, line):
     assert _lane_line(ended) == line
 
 
-def test_who_stood_in_is_told_by_provider_not_by_key():
+def test_a_fallback_is_reported_by_provider_not_by_key():
     lanes = [
         end("a", Closure.MONEY, "no credit"),
         end("b@K1", failed_over={"a": 2}),

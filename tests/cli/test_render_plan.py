@@ -105,7 +105,7 @@ def test_a_disk_without_room_is_a_warning():
     ],
     ids=["seconds", "certain", "days"],
 )  # fmt: skip
-def test_a_time_is_told_in_its_own_unit(low, expected, high, told):
+def test_a_time_is_reported_in_its_own_unit(low, expected, high, told):
     lane = replace(AIGATE, time=Forecast(low=low, expected=expected, high=high, limit="requests_per_day"))
     lines = plan_lines("shop", replace(PLAN, lanes=(lane,)), SHOP)
     assert f"time      {told}, limited by aigate: requests per day" in lines
@@ -149,7 +149,7 @@ def test_an_edit_names_its_sources():
     ],
     ids=["none", "text", "long", "content", "list", "extra"],
 )  # fmt: skip
-def test_a_change_is_told_in_a_line(difference, told):
+def test_a_change_is_reported_in_a_line(difference, told):
     plan = Plan(changed=1, changes=(Change(id="cat", fields=(difference,)),))
     assert change_lines(plan) == [f"changed   cat: {told}"]
 

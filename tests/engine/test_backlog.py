@@ -315,7 +315,7 @@ async def test_those_in_memory_are_no_reason_to_look_again_soon(table):
     assert backlog.more_at is None
 
 
-async def test_a_stand_in_is_given_the_jobs_whose_route_names_it(table):
+async def test_a_fallback_is_given_the_jobs_whose_route_names_it(table):
     await table.load([plan("own"), plan("lent", route=Route(others=("studio",)))])
     borrowed = table.backlog(DueFilter(provider="aigate", by="studio"))
     assert await table.all(borrowed) == ["lent"]

@@ -236,7 +236,7 @@ def test_silent_provider_is_given_up_after_few_calls():
         weather.waits()
 
 
-def test_calls_in_doubt_at_once_are_one_round():
+def test_unknown_calls_at_once_are_one_round():
     weather = Weather()
     for _ in range(20):
         assert weather.meets(missed(Cause.UNKNOWN)).close is None

@@ -89,7 +89,7 @@ def test_throttling_reaches_the_innermost_gate_only():
     assert inner.controller.state()["throttled"] is True
 
 
-def test_a_denied_model_is_taken_no_more_until_a_person_says_so():
+def test_a_denied_model_is_taken_no_more_until_the_user_asks():
     row = lane(Clock())
     denial = Missed(fault=Fault(cause=Cause.DENIED, message="not yours", scope=Scope.MODEL))
     end_call(row, denial)
@@ -133,18 +133,18 @@ def test_unreadable_answers_of_an_earlier_run_leave_one_call():
 
 
 @pytest.mark.parametrize(("width", "bought"), [(1, 1), (4, 4)])
-def test_as_many_in_doubt_are_bought_again_as_the_lane_is_wide(width, bought):
+def test_as_many_unknown_jobs_are_rebought_as_the_lane_is_wide(width, bought):
     row, allowed = lane(width=width), 0
     while row.may_rebuy and allowed < 99:
         row.rebuys, allowed = row.rebuys + 1, allowed + 1
     assert allowed == bought
 
 
-def test_a_lane_that_holds_buys_nothing_in_doubt_again():
+def test_a_lane_that_holds_buys_no_unknown_job_again():
     assert not lane(policy=Policy(attempts=4, first_wait=2, max_wait=300, buy_again=False)).may_rebuy
 
 
-def test_a_closed_lane_goes_on_when_a_person_says_so():
+def test_a_closed_lane_goes_on_when_the_user_asks():
     row = lane(Clock())
     end_call(row, missed(Cause.UNKNOWN))
     end_call(row, missed(Cause.DENIED))
@@ -213,7 +213,7 @@ def test_the_longest_wait_of_all_gates_counts():
     [(None, None, "aigate"), ("images", None, "aigate/images"), (None, "KEY_2", "aigate@KEY_2"),
      ("images", "KEY_2", "aigate/images@KEY_2")],
 )  # fmt: skip
-def test_the_name_tells_lanes_of_one_provider_apart(group, account, name):
+def test_the_name_distinguishes_lanes_of_one_provider(group, account, name):
     assert lane(group=group, account=account).name == name
 
 

@@ -122,7 +122,7 @@ def test_an_unknown_that_is_not_bought_again_says_why(facts, policy, may_rebuy, 
     assert event.fault.message == f"m; not bought again: {why}"
 
 
-def test_a_doubt_does_not_stand_in_the_way_of_other_retries():
+def test_an_unknown_job_does_not_block_other_retries():
     assert isinstance(judge(job(tries=2, unknown_attempts=1), missed(Cause.ERROR), RETRY, NOW), Deferred)
 
 

@@ -84,7 +84,7 @@ def test_M4_a_value_that_holds_itself_is_refused(place, witness, text):
     refused(place, witness, text, "refers to the value that contains it")
 
 
-def test_M5_a_key_given_twice_is_told_with_both_lines(place, witness):
+def test_M5_a_key_given_twice_is_reported_with_both_lines(place, witness):
     said = refused(
         place, witness, "name: shop\nname: other\njobs:\n- {id: a, prompt: A, provider: openai, prompt: B}\n"
     )

@@ -91,7 +91,7 @@ def test_N2_a_name_that_does_not_resolve_costs_nothing(site, brief, monkeypatch,
     assert set(asked) == {"gw.batchgen-test.invalid"}
 
 
-def test_N2_a_slow_name_server_holds_up_nobody_else(site, brief, monkeypatch):
+def test_N2_a_slow_name_server_holds_up_no_other_provider(site, brief, monkeypatch):
     release = threading.Event()
 
     def resolve(host: str) -> str:
@@ -255,7 +255,7 @@ def assert_bought_again_once(site: Site, behaviour: Behaviour) -> None:
 
 
 @pytest.mark.parametrize("behaviour", of("N5"))
-def test_N5_a_reset_before_the_answer_is_in_doubt(site, behaviour):
+def test_N5_a_reset_before_the_answer_is_unknown(site, behaviour):
     assert_held_in_doubt(site, behaviour)
 
 
@@ -265,7 +265,7 @@ def test_N5_a_reset_before_the_answer_is_bought_again_once(site, behaviour):
 
 
 @pytest.mark.parametrize("behaviour", of("N6"))
-def test_N6_a_connection_closed_without_an_answer_is_in_doubt(site, behaviour):
+def test_N6_a_connection_closed_without_an_answer_is_unknown(site, behaviour):
     assert_held_in_doubt(site, behaviour)
 
 
@@ -276,12 +276,12 @@ def test_N6_no_connection_is_used_for_two_calls(site):
 
 
 @pytest.mark.parametrize("behaviour", of("N7"))
-def test_N7_a_reset_in_mid_body_is_in_doubt(site, behaviour):
+def test_N7_a_reset_in_mid_body_is_unknown(site, behaviour):
     assert_held_in_doubt(site, behaviour)
 
 
 @pytest.mark.parametrize("behaviour", of("N8"))
-def test_N8_a_body_shorter_than_announced_is_in_doubt(site, behaviour):
+def test_N8_a_body_shorter_than_announced_is_unknown(site, behaviour):
     assert_held_in_doubt(site, behaviour)
 
 
@@ -344,12 +344,12 @@ def test_N10_one_that_was_cut_off_behind_a_whole_image_is_delivered(site):
 
 
 @pytest.mark.parametrize("behaviour", of("N11"))
-def test_N11_broken_chunks_are_in_doubt(site, behaviour):
+def test_N11_broken_chunks_are_unknown(site, behaviour):
     assert_held_in_doubt(site, behaviour)
 
 
 @pytest.mark.parametrize("behaviour", of("N12"))
-def test_N12_an_answer_that_stalls_is_in_doubt(site, behaviour):
+def test_N12_an_answer_that_stalls_is_unknown(site, behaviour):
     assert_held_in_doubt(site, behaviour)
 
 
@@ -433,12 +433,12 @@ def test_N16_a_compression_nobody_asked_for_is_undone(site):
 
 
 @pytest.mark.parametrize("behaviour", of("N17"))
-def test_N17_headers_without_measure_are_in_doubt(site, behaviour):
+def test_N17_headers_without_measure_are_unknown(site, behaviour):
     assert_held_in_doubt(site, behaviour)
 
 
 @pytest.mark.parametrize("behaviour", of("N18"))
-def test_N18_a_status_that_is_no_answer_to_a_post_is_in_doubt(site, behaviour):
+def test_N18_a_status_that_is_no_answer_to_a_post_is_unknown(site, behaviour):
     assert_held_in_doubt(site, behaviour)
 
 
@@ -685,7 +685,7 @@ def test_N30_a_thin_line_is_waited_for_within_the_deadline(site):
     assert (len(stage.posts), time.monotonic() - began > 0.6) == (1, True)
 
 
-def test_N30_a_line_too_thin_for_the_deadline_is_in_doubt_once(site):
+def test_N30_a_line_too_thin_for_the_deadline_is_unknown_once(site):
     # data that comes after the deadline is taken in for a moment: these pieces come too late for that
     assert_held_in_doubt(site, trickle(WHOLE, pause=1.5))
 

@@ -197,7 +197,7 @@ def clock_jumps(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("jump", [-7200, 3600, 10 * 365 * 86400], ids=["back 2 h", "DST", "forward 10 y"])
-def test_R9_a_clock_that_jumps_makes_nobody_wait(place, witness, jump):
+def test_R9_a_clock_that_jumps_makes_no_lane_wait(place, witness, jump):
     jobs = [
         job("a", sandbox="error500 x1"),
         job("b", sandbox="throttle x1 retry-after=0.5"),
@@ -253,7 +253,7 @@ def test_R11_a_second_run_is_kept_out_at_once(place, busy):
     assert f"process {place.runs[0].pid}" in second.err
 
 
-def test_R13_a_deleted_lock_file_lets_nobody_in(place, busy):
+def test_R13_a_deleted_lock_file_admits_no_run(place, busy):
     (place.state / "batchgen.db.lock").unlink()
     second = place.do("run", busy, "--yes")
     assert (second.code, second.out) == (11, "")

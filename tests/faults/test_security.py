@@ -85,7 +85,7 @@ def test_S1_a_key_that_a_provider_repeats_is_in_no_file(site, monkeypatch, capfd
     assert key not in shown + "".join(capfd.readouterr())
 
 
-def test_S1_a_key_stands_in_no_url(site):
+def test_S1_a_key_is_in_no_url(site):
     stage = site.serve(shows())
     site.run_all(stage, "a")
     assert all(SECRET not in request.target for request in stage.requests)

@@ -77,7 +77,7 @@ def joined(parts: list[tuple[bytes, bytes]]) -> bytes:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_whole_image_tells_its_type_and_size(name):
+def test_a_whole_image_shows_its_type_and_size(name):
     mime = MIMES[name.partition("-")[0].upper()]
     assert examine(VARIANTS[name]) == ImageInfo(mime=mime, width=48, height=40)
 

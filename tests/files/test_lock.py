@@ -105,7 +105,7 @@ def test_waiting_gets_it_when_the_holder_ends(table: Path) -> None:
         assert free(table, wait=10)
 
 
-def test_a_deleted_lock_file_lets_nobody_in(table: Path) -> None:
+def test_a_deleted_lock_file_admits_no_run(table: Path) -> None:
     with holder(table) as (process, _):
         lock_path(table).unlink()
         assert not free(table)

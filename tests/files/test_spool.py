@@ -75,7 +75,7 @@ def test_an_unsealed_answer_comes_back_as_far_as_it_came(spool, pieces):
 
 @pytest.mark.parametrize("space", [0, 1, 5, 11, 12, 13, 14, 1000])
 @pytest.mark.parametrize("seal", [False, True])
-def test_an_open_slot_tells_its_body_whatever_space_was_left(spool, space, seal):
+def test_an_open_slot_has_its_body_whatever_space_was_left(spool, space, seal):
     body = b'{"data": [1]}'
     assert len(body) == 13
     with spool.open(ID, ORDER, space) as slot:
@@ -316,7 +316,7 @@ def test_no_space_shows_before_anything_is_sent_and_leaves_nothing(tmp_path, lim
     assert left == []
 
 
-def test_kills_at_random_moments_leave_slots_that_tell_the_truth(tmp_path):
+def test_kills_at_random_moments_leave_true_slots(tmp_path):
     code = """
         import hashlib, sys
         from pathlib import Path

@@ -91,7 +91,7 @@ def test_zipped_lists_of_different_length_are_a_mistake(write):
     ]
 
 
-def test_a_fixed_id_is_told_apart_by_combination_and_repeat(write):
+def test_a_fixed_id_is_distinguished_by_combination_and_repeat(write):
     jobs = made(write(HEAD + "jobs:\n  - {id: cat, prompt: 'a {{ c }} cat', matrix: {c: [red, blue]}, repeat: 2}\n"))
     assert list(jobs) == ["cat-red", "cat-red-r2", "cat-blue", "cat-blue-r2"]
 
@@ -210,7 +210,7 @@ def test_a_row_times_a_matrix(write):
     assert list(made(path)) == ["1-red", "1-blue", "2-red", "2-blue"]
 
 
-def test_mistakes_stand_where_they_are_in_the_list(write):
+def test_mistakes_have_their_place_in_the_list(write):
     path = write(
         HEAD + 'jobs:\n  - {id: "{{ sku }}", prompt: "Photo of {{ title }}", from: p.csv}\n',
         p_csv='sku,title,size,n\na,"Lamp, big",1000x1000,1\nb,Chair,1024x1024,many\na,Table,,\n',
@@ -240,7 +240,7 @@ def test_an_unknown_variable_names_those_that_there_are(write):
     assert found.startswith(f"r.jsonl:2:1: jobs[0].prompt: {told}")
 
 
-def test_a_wrong_template_is_told_once(write):
+def test_a_wrong_template_is_reported_once(write):
     path = write(
         HEAD + 'jobs:\n  - {prompt: "a {{ title | upperr }}", from: p.csv}\n', p_csv="id,title\na,Lamp\nb,Bed\n"
     )
@@ -281,7 +281,7 @@ def test_text_without_double_braces_is_literal(write):
     assert made(write(HEAD + "jobs:\n  - {id: a, prompt: 'a {cat} and {% dog %}'}\n")) == {"a": "a {cat} and {% dog %}"}
 
 
-def test_unused_variables_are_told(write):
+def test_unused_variables_are_reported(write):
     batch = load(
         write(HEAD + "vars: {a: 1}\njobs:\n  - {id: x, prompt: x, vars: {b: 2}, matrix: {c: [1], size: [1024x1024]}}\n")
     )
@@ -328,7 +328,7 @@ def test_ids_are_unique_across_files(write):
     assert "the id 'x' is already taken" in found
 
 
-def test_prices_that_were_read_long_ago_are_told_once(write):
+def test_prices_that_were_read_long_ago_are_reported_once(write):
     path = write(HEAD + "jobs: [{id: a, prompt: x}, {id: b, prompt: y}]\n")
     assert load(path, today=date(2026, 12, 1)).warnings == ()
     (warning,) = load(path, today=date(2028, 1, 1)).warnings

@@ -67,7 +67,7 @@ def test_a_row_that_says_nothing_of_images_is_a_generation(write):
     ],
     ids=["csv", "no other", "jsonl"],
 )
-def test_a_column_that_sets_nothing_is_told(write, kind, rows, warnings):
+def test_a_column_that_sets_nothing_is_reported(write, kind, rows, warnings):
     found = told(write(f"prompt: 'Photo {{{{ title }}}}', from: l.{kind}", **{f"l_{kind}": rows}))
     assert [" ".join(line.replace("'", " ").split()) for line in found] == [
         f"l.{kind}:{place}: jobs[0]: the column {name} sets nothing: parameters are lower-case (did you mean {word} ?)"
@@ -87,7 +87,7 @@ def test_a_column_that_sets_nothing_is_told(write, kind, rows, warnings):
     ],
     ids=["written", "together", "tested", "default", "else", "another tested"],
 )
-def test_a_gap_in_a_text_is_told_once(write, prompt, told_of):
+def test_a_gap_in_a_text_is_reported_once(write, prompt, told_of):
     found = told(write(f"id: '{{{{ what }}}}', prompt: '{prompt}', from: l.csv", l_csv="what,how\na,red\nb,\nc\n"))
     assert [line.partition(": it leaves")[0] for line in found] == told_of
 
@@ -95,14 +95,14 @@ def test_a_gap_in_a_text_is_told_once(write, prompt, told_of):
 # --- choices ----------------------------------------------------------------------------------------------------------
 
 
-def test_what_matches_no_row_is_told(write):
+def test_what_matches_no_row_is_reported(write):
     rows = "title,kind\na,Shoe\nb,bag\n"
     found = told(write('prompt: "{{ title }}", from: {path: l.csv, where: {kind: [shoe*, bag, b*]}}', l_csv=rows))
     message = "l.csv: where matches nothing: no 'kind' matches 'shoe*' (upper and lower case count)"
     assert found == [f"m.yaml:3:35: jobs[0].from: {message}"]
 
 
-def test_what_excludes_nothing_is_told(write):
+def test_what_excludes_nothing_is_reported(write):
     matrix = "{a: [1, 2], b: [x], exclude: [{a: 1}, {a: '2'}]}"
     found = told(write(f'prompt: "{{{{ a }}}} {{{{ b }}}}", matrix: {matrix}'))
     assert [line.partition(": excludes nothing")[0] for line in found] == ["m.yaml:3:79: jobs[0].matrix.exclude[1]"]
@@ -113,7 +113,7 @@ def test_what_excludes_nothing_is_told(write):
     [("'{% if big %}Big{% endif %}'", 1), ("'{% if true %}A{% endif %}{{ \"\" }}'", 0), ("'a {cat}'", 0)],
     ids=["tags alone", "with braces", "braces alone"],
 )
-def test_tags_that_stay_as_they_are_are_told(write, prompt, warnings):
+def test_tags_that_stay_as_they_are_are_reported(write, prompt, warnings):
     found = told(write(f"prompt: {prompt}"))
     assert [line.partition(" (")[0] for line in found] == [
         "m.yaml:3:14: jobs[0].prompt: contains {% but no {{ }}, so it is not a template: it is sent as it is"
@@ -139,7 +139,7 @@ def shelf(tmp_path):
     return make
 
 
-def test_images_of_other_kinds_are_told(write, shelf):
+def test_images_of_other_kinds_are_reported(write, shelf):
     shelf("a.png", "b.HEIC", "deep/c.gif", "notes.txt", ".d.gif")
     path = write("prompt: x, from: photos")
     assert len(load(path).jobs) == 1

@@ -143,7 +143,7 @@ def test_a_txt_file_has_a_prompt_on_each_line(write):
 
 
 @pytest.mark.parametrize("name", ["a.csv", "A.CSV", "a.tsv", "a.jsonl", "a.NDJSON", "a.txt"])
-def test_the_suffix_tells_the_format(write, name):
+def test_the_suffix_shows_the_format(write, name):
     content = '{"prompt": "x"}\n' if "json" in name.lower() else "x\n" if name.endswith("txt") else "prompt\nx\n"
     assert [values for _, values in read(write(name, content))] == [{"prompt": "x"}]
 

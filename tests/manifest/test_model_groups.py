@@ -59,7 +59,7 @@ def test_a_provider_s_own_name_of_a_model_serves_as_well():
     ],
     ids=["typo", "stranger", "no models", "no model", "no request", "no call", "unknown key", "number", "shadowed"],
 )
-def test_what_is_wrong_is_told_with_its_place(tmp_path, group, line, said):
+def test_what_is_wrong_is_reported_with_its_place(tmp_path, group, line, said):
     with pytest.raises(ManifestError) as caught:
         load(manifest(tmp_path, f"      {group}"))
     (problem,) = caught.value.problems
@@ -67,7 +67,7 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path, group, line, said):
     assert problem.line == line
 
 
-def test_an_unknown_key_is_told_with_the_nearest_of_a_group(tmp_path):
+def test_an_unknown_key_is_reported_with_the_nearest_of_a_group(tmp_path):
     with pytest.raises(ManifestError) as caught:
         load(manifest(tmp_path, "      x: {models: ['*'], requests_per_minutes: 5}"))
     assert caught.value.problems[0].hint == "did you mean 'requests_per_minute'?"

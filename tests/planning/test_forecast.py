@@ -191,5 +191,5 @@ def test_measured_images_count_more_than_typical_ones():
     assert image_bytes(asked(size="1000x1000"), measured) == 1_500_000 + BESIDE
 
 
-def test_there_is_room_where_nobody_knows_better():
+def test_there_is_room_where_the_free_space_is_unknown():
     assert [Disk(bytes=5, free_bytes=free).fits for free in (None, 4, 5)] == [True, False, True]

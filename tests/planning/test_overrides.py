@@ -36,7 +36,7 @@ def test_words_that_cannot_be(word, told):
         parse([word])
 
 
-def test_what_is_said_stands_in_the_mark_behind_that_of_the_manifest():
+def test_what_is_stated_is_in_the_mark_behind_that_of_the_manifest():
     plain = job(quality="high", size="1024x1024")
     low = override(plain, {"quality": "low"}, PROFILES)
     assert (low.task.quality, low.task.size) == ("low", "1024x1024")

@@ -126,7 +126,7 @@ def test_only_what_is_done_may_be_kept_though_it_changed(state, standing):
     assert compare(batch(job("a", "after")), table, context=FACTS).changed == 1
 
 
-def test_a_mark_of_a_rule_that_nobody_knows_is_a_change():
+def test_a_fingerprint_of_an_unknown_rule_is_a_change():
     assert compare(batch(job("a")), Table({"a": (State.DONE, "99:abc")}), context=FACTS).changed == 1
 
 
@@ -222,12 +222,12 @@ def test_edits_of_as_many_sources_cost_the_same_and_others_do_not():
     ],
     ids=["at-a-dollar", "beyond-a-dollar", "at-the-limit", "beyond-the-limit", "always"],
 )  # fmt: skip
-def test_a_person_is_asked_above_a_sum(above, jobs, asks):
+def test_the_user_is_asked_above_a_sum(above, jobs, asks):
     made = batch(*(job(f"j{number}") for number in range(jobs)), confirm_above=above)
     assert compare(made, None, context=FACTS).asks is asks
 
 
-def test_a_person_is_asked_about_what_nobody_can_price():
+def test_the_user_is_asked_about_what_nobody_can_price():
     assert compare(batch(job("a", provider="bare")), None, context=FACTS).asks
 
 
@@ -239,7 +239,7 @@ def test_old_prices_are_called_old(said, stale):
     assert is_stale(said, TODAY) is stale
 
 
-def test_a_lane_tells_the_date_of_its_prices():
+def test_a_lane_shows_the_date_of_its_prices():
     lane = compare(batch(job("a", provider="openai")), None, context=PlanContext(today=date(2027, 11, 21))).lanes[0]
     assert (lane.tariff_date, lane.stale) == ("2026-11-21", True)
     assert compare(batch(job("a")), None, context=FACTS).lanes[0].as_json()["tariff_date"] is None
@@ -358,7 +358,7 @@ def test_a_limit_takes_the_first_that_are_due():
     [(Selection(limit=2), ["j00", "j02"]), (Selection(sample=50, limit=2), ["j00", "j02"]), (Selection(), MANY)],
     ids=["limit", "sample", "everything"],
 )
-def test_of_a_number_of_jobs_only_those_sent_are_told(selection, told):
+def test_of_a_number_of_jobs_only_those_sent_are_reported(selection, told):
     table = Table({"j00": (State.DONE, task("before")), "j01": (State.DONE, task())})
     standings = []
     made = batch(*map(job, MANY))
@@ -416,7 +416,7 @@ def test_what_is_put_back_is_pending_and_nothing_else_is_sent():
     [(("b", "z", "y"), 1, ("y", "z")), (("b", "z*"), 1, ()), (("z?",), 0, ()), ((), 3, ())],
     ids=["named", "and a glob", "glob", "none"],
 )
-def test_ids_that_no_job_has_are_told(ids, matched, absent):
+def test_ids_that_no_job_has_are_reported(ids, matched, absent):
     table = Table({"a": (State.DONE, task())})
     plan = compare(batch(*map(job, "abc")), table, context=FACTS, selection=Selection(ids=ids))
     assert (plan.matched, plan.absent) == (matched, absent)
@@ -436,7 +436,7 @@ def test_shards_are_parts_that_miss_nothing():
     ],
     ids=["pending", "ended", "cause"],
 )  # fmt: skip
-def test_where_jobs_stand_may_select_them(selection, told, requests):
+def test_the_state_of_jobs_may_select_them(selection, told, requests):
     found, plan = sent(selection, Table(STATES), [job("new"), *map(job, STATES)])
     assert (found, plan.requests) == (told, requests)
 
@@ -444,7 +444,7 @@ def test_where_jobs_stand_may_select_them(selection, told, requests):
 # --- what changed, and examples -----------------------------------------------
 
 
-def test_what_changed_is_told_of_the_first_few():
+def test_what_changed_is_reported_of_the_first_few():
     keys = [f"j{number:02}" for number in range(CHANGES + 5)]
     table = Table({key: (State.DONE, task("before")) for key in keys})
     few = compare(batch(*(job(key, "after") for key in keys)), table, context=FACTS)

@@ -257,7 +257,7 @@ def test_what_an_answer_says_of_the_key(name, reply, verdict, words):
     ],
     ids=["aigate", "openrouter", "aimlapi"],
 )
-def test_who_is_told_that_the_money_is_gone_was_recognised(name, reply):
+def test_a_key_without_money_was_recognised(name, reply):
     _, account = play(known(name), reply, told(MODELS))
     assert (account.verdict, account.out_of_money, account.balance) == (KeyVerdict.ACCEPTED, True, None)
     assert account.words
@@ -366,7 +366,7 @@ def test_limits_in_headers(headers, limits):
     assert read_limits(headers) == tuple(limits)
 
 
-def test_limits_of_all_answers_are_told_together():
+def test_limits_of_all_answers_are_reported_together():
     one, two = {"x_ratelimit_limit_requests": "500"}, {"x_ratelimit_limit_images": "5"}
     _, account = play(known("aigate"), told(AIGATE, **one), told(MODELS, **two))
     assert [(limit.of, limit.limit) for limit in account.limits] == [("requests", 500), ("images", 5)]

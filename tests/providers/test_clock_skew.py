@@ -20,7 +20,7 @@ def dated(moment: float, **more: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("ahead", [-400.0, -6.0, 0.0, 6.0, 400.0])
-def test_what_is_said_is_never_more_than_what_is(ahead):
+def test_clock_skew_is_never_overstated(ahead):
     # the far side looks at its clock somewhere on the way
     for fraction, trip, when in itertools.product((0.0, 0.3, 0.999), (0.0, 0.2, 8.0), (0.0, 0.5, 1.0)):
         sent = NOW + fraction
@@ -34,15 +34,15 @@ def test_what_is_said_is_never_more_than_what_is(ahead):
     "headers",
     [{}, {"date": ""}, {"date": "yesterday"}, {"date": "0" * 5000}, dated(NOW, age="61"), dated(NOW, age="soon")],
 )
-def test_what_tells_nothing_is_left_out(headers):
+def test_what_says_nothing_is_left_out(headers):
     assert read_skew(headers, NOW, NOW + 0.1) is None
 
 
-def test_a_clock_that_was_set_back_while_waiting_tells_nothing():
+def test_a_clock_that_was_set_back_while_waiting_says_nothing():
     assert read_skew(dated(NOW), NOW, NOW - 3) is None
 
 
-def test_one_provider_with_a_wrong_clock_accuses_nobody():
+def test_one_provider_with_a_wrong_clock_proves_nothing():
     right, wrong = ClockSkew(low=-0.9, high=0.2), ClockSkew(low=3599, high=3600)
     assert smallest_skew([wrong, right]) is right
     assert smallest_skew([wrong]) is wrong
@@ -59,7 +59,7 @@ def test_one_provider_with_a_wrong_clock_accuses_nobody():
         (-9000.0, -8999.0, "bad", "2 h behind that of openai"),
     ],
 )
-def test_what_is_told(low, high, verdict, words):
+def test_what_is_reported(low, high, verdict, words):
     candidate = CheckCandidate(profile=profile("openai", {}))
     [finding] = clock_findings(
         [ProviderCheck(candidate=candidate, account=None, skews=[ClockSkew(low=low, high=high)])]

@@ -149,7 +149,7 @@ def test_request_equals_the_documents(name: str) -> None:
     assert not call.files
 
 
-def test_gateway_sends_the_required_size_where_the_user_said_none() -> None:
+def test_gateway_sends_the_required_size_where_the_user_set_none() -> None:
     _, call = start(request("studio", GATEWAY))
     assert call.json == {"model": "gpt-image-2", "prompt": "p", "size": "1024x1024", "n": 1}
 
@@ -175,7 +175,7 @@ def test_one_image_in_multipart_has_the_plain_name() -> None:
     assert [(part.name, part.filename) for part in call.files] == [("image", "image-1.webp")]
 
 
-def test_local_files_stand_as_data_urls_in_json() -> None:
+def test_local_files_are_data_urls_in_json() -> None:
     source = Source(path="/x/a.png", mime="image/png")
     _, call = start(request("aigate", kind=Kind.EDIT, images=(source,)))
     assert call.json is not None
@@ -185,7 +185,7 @@ def test_local_files_stand_as_data_urls_in_json() -> None:
     assert chat.json["messages"][0]["content"][1]["image_url"] == {"url": DataUrl(source=source)}
 
 
-def test_a_mask_stands_in_json_where_the_rules_allow_it() -> None:
+def test_a_mask_is_in_json_where_the_rules_allow_it() -> None:
     own = {"models": {"gpt-image-2": {"edit": {"body": "json", "mask": True}}}}
     images, mask = (Source(url=TABLE),), Source(path="/x/m.png")
     _, call = start(request("openai", own, kind=Kind.EDIT, images=images, mask=mask))
@@ -289,7 +289,7 @@ def test_aimlapi_answer(status: int, credits_used: int, usd: float, milli: int, 
     assert (result.usage.credits, result.usage.usd) == (milli, nano)
 
 
-def test_aimlapi_headers_tell_the_price_where_the_body_does_not() -> None:
+def test_aimlapi_headers_have_the_price_where_the_body_does_not() -> None:
     conversation, _ = start(request("aimlapi"))
     headers: dict[str, Any] = {"x_aimlapi_usd_spent": "0.0536705", "x_aimlapi_credits_used": "107341"}
     result = finish(conversation, answer({"data": [{"b64_json": B64}], "meta": None}, **headers))

@@ -109,7 +109,7 @@ def test_origin(base: str, origin: str) -> None:
         ("aigate", {"tariff": {"usd_per_image": -1}}, "greater than or equal"),
     ],
 )
-def test_what_cannot_work_is_said(name: str, override: dict[str, Any] | None, words: str) -> None:
+def test_what_cannot_work_is_stated(name: str, override: dict[str, Any] | None, words: str) -> None:
     with pytest.raises(SettingsError, match=words) as caught:
         profile(name, override)
     assert name in str(caught.value)

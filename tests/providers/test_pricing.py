@@ -172,7 +172,7 @@ def test_low_expected_high_keep_their_order(name: str, sources: int, **fields: A
         assert dollars(estimate(task(**{**fields, "n": 1}), offered))[2] <= high
 
 
-def test_high_takes_the_dearest_where_the_user_said_nothing() -> None:
+def test_high_takes_the_dearest_where_the_user_set_none() -> None:
     openai = model("openai")
     assert dollars(estimate(task(), openai))[2] >= dollars(estimate(task(quality="high", size="1536x1024"), openai))[2]
     found = estimate(task(n=2), model("gptimageapi"))

@@ -185,7 +185,7 @@ def test_words(words, hint):
     assert limit_of_refusal({}, words) == hint
 
 
-def test_a_code_alone_tells_of_concurrency():
+def test_a_code_alone_reports_concurrency():
     assert limit_of_refusal({}, "Slow down.", frozenset({"token_concurrency_limit_reached"})) == RateLimitInfo(
         concurrent=True
     )
@@ -223,7 +223,7 @@ def test_a_body_says_how_long_to_wait(holder):
     assert fault_of(Reply(status=429, body=b"{}"), profile("openrouter"), document).retry_after == 2.5
 
 
-def test_only_a_throttled_call_tells_of_a_limit():
+def test_only_a_throttled_call_reports_a_limit():
     body = b'{"error": {"message": "Limit 5, Used 5 per min", "code": "invalid_api_key"}}'
     assert fault_of(Reply(status=401, body=body), profile("openai")).limit is None
 
@@ -264,7 +264,7 @@ PIECES = st.lists(
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), HOSTILE | PIECES, max_size=8), HOSTILE | PIECES)
-def test_nothing_that_is_said_breaks_anything(headers, words):
+def test_nothing_that_is_stated_breaks_anything(headers, words):
     for hint in (read_rate_limit(headers), limit_of_refusal(headers, words)):
         if hint is not None:
             for number in (hint.limit, hint.remaining, hint.used, hint.reset_seconds, hint.window_seconds):

@@ -370,7 +370,7 @@ def test_whole_image_is_taken_from_an_answer_cut_off_later() -> None:
 @pytest.mark.parametrize(
     "body", [WHOLE[:60], b"", gzip.compress(WHOLE, mtime=0)[:50], b'{"usage": {"cost": 1}, "data": [{"b64_json": "iVBO']
 )
-def test_what_broke_off_and_cannot_be_read_is_in_doubt(body: bytes) -> None:
+def test_what_broke_off_and_cannot_be_read_is_unknown(body: bytes) -> None:
     fault = failure("studio", Reply(status=200, body=body, broken="the connection was closed")).fault
     assert fault.cause is Cause.UNKNOWN
     assert fault.message == "the connection was closed"
@@ -405,7 +405,7 @@ def test_a_body_that_is_an_address_leads_to_the_image() -> None:
 
 
 @pytest.mark.parametrize("value", [B64, DATA_URL])
-def test_an_image_that_was_cut_off_with_its_answer_is_in_doubt(value: str) -> None:
+def test_an_image_that_was_cut_off_with_its_answer_is_unknown(value: str) -> None:
     cut = Reply(status=200, body=b'{"data": [{"url": "' + value[:-40].encode(), headers={}, broken="closed")
     assert failure("studio", cut).fault.cause is Cause.UNKNOWN
     whole = Reply(status=200, body=b'{"data": [{"url": "' + value.encode() + b'", "re', headers={}, broken="closed")

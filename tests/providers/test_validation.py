@@ -83,7 +83,7 @@ def test_misfits(name: str, order: Task, field: str, words: str) -> None:
     assert words in misfits[0].message
 
 
-def test_every_misfit_is_told_at_once() -> None:
+def test_every_misfit_is_reported_at_once() -> None:
     fields = [misfit.field for misfit in check(task(prompt="", size="7x7", seed=1, n=99), provider("openai"))]
     assert sorted(fields) == ["n", "prompt", "seed", "size"]
 
@@ -158,7 +158,7 @@ def test_the_size_suggested_is_one_that_is_taken(width: int, height: int) -> Non
             assert check(task(size=better), provider(name)) == (), (width, height, misfit)
 
 
-def test_only_what_was_said_goes_out() -> None:
+def test_only_what_was_set_goes_out() -> None:
     assert sent("openai") == {"model": "gpt-image-2"}
     assert sent("aimlapi") == {"model": "openai/gpt-image-2"}
     assert sent("aigate") == {"model": "openai/gpt-image-2", "n": 1}

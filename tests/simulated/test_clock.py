@@ -43,7 +43,7 @@ def test_hours_of_waiting_pass_in_order_and_in_no_time(clock):
     assert clock.now() - DUSK == pytest.approx(timedelta(hours=24), abs=timedelta(seconds=1))
 
 
-def test_the_clock_stands_still_while_a_thread_works(clock):
+def test_the_clock_stops_while_a_thread_works(clock):
     order = []
 
     async def timer() -> None:

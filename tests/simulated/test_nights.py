@@ -55,7 +55,7 @@ def test_a_known_limit_is_used_and_never_exceeded(folder, minutes, images, throt
 
 
 @pytest.mark.parametrize("tells", [pytest.param(Tells.HEADER, marks=pytest.mark.slow), Tells.NOTHING, Tells.LIMITS])
-def test_a_limit_that_nobody_configured_is_found(folder, tells):
+def test_a_limit_without_configuration_is_found(folder, tells):
     told = scenarios.unknown(folder, minutes=25, tells=tells)
     assert told.figures["used"] >= 0.9
     assert told.figures["throttled"] < 0.03
@@ -100,7 +100,7 @@ def test_provider_outage_costs_no_job_and_few_calls(folder):
 
 
 @pytest.mark.slow
-def test_silence_is_told_once_and_again(folder):
+def test_silence_is_reported_once_and_again(folder):
     night = Night(
         folder=folder,
         wishes=wishes(3, "openai"),

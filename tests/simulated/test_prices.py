@@ -60,7 +60,7 @@ def test_remaining_budget_is_spent_at_the_true_price(tmp_path: Path) -> None:
     assert charged(one.log()) == 3 * DOLLAR
 
 
-def test_what_was_found_is_told_with_what_the_price_list_says(tmp_path: Path) -> None:
+def test_what_was_found_is_reported_with_what_the_price_list_says(tmp_path: Path) -> None:
     runner = night(tmp_path, wishes(3, "openai", images=2), budget=10 * DOLLAR).play()
     (found,) = runner.attempts.prices.underpriced.values()
     assert (found.kind.provider, found.kind.model) == ("openai", "gpt-image-2")

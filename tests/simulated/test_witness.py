@@ -112,7 +112,7 @@ def test_a_refusal_says_how_long_to_wait_as_its_provider_does(tells):
 @pytest.mark.parametrize("counting", [Sliding, Fixed, Bucket])
 @pytest.mark.parametrize("unit", ["requests", "images"])
 @pytest.mark.parametrize("tells", [Tells.LIMITS, Tells.NUMBERS])
-def test_a_limit_is_told_so_that_it_can_be_read(counting, unit, tells):
+def test_a_limit_is_reported_so_that_it_can_be_read(counting, unit, tells):
     limits = [counting(3)]
     nature = Nature(allows=limits) if unit == "requests" else Nature(allows_images=limits)
     clock = Clock()

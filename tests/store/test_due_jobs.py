@@ -35,7 +35,7 @@ async def defer(writer: Writer, reader: Reader, batch_id: int, key: str, until: 
 
 
 @pytest.mark.parametrize("scoped", [False, True], ids=["everything", "selected"])
-async def test_new_jobs_and_those_that_wait_are_told_apart(writer: Writer, reader: Reader, scoped: bool) -> None:
+async def test_new_jobs_and_those_that_wait_are_distinguished(writer: Writer, reader: Reader, scoped: bool) -> None:
     batch_id = await loaded(writer, [plan("a"), plan("b"), plan("c", priority=2), plan("d")])
     scope = reader.scope(batch_id, Selection(ids=("*",))) if scoped else None
     assert (scope is not None) is scoped
@@ -65,7 +65,7 @@ async def test_new_jobs_and_those_that_wait_are_told_apart(writer: Writer, reade
     ],
     ids=["all", "all but", "only", "nothing"],
 )  # fmt: skip
-async def test_a_lane_for_some_models_is_told_of_their_jobs_only(
+async def test_a_lane_for_some_models_hears_of_their_jobs_only(
     writer: Writer, reader: Reader, models: ModelFilter, keys: str, scoped: bool
 ) -> None:
     batch_id = await loaded(writer, [of("a", "m1"), of("b", "m2"), of("c", "m3")])
@@ -148,7 +148,7 @@ async def test_what_comes_due_is_looked_up_among_those_that_wait(
         assert not any("TEMP B-TREE" in step for step in found), found
 
 
-def test_a_scope_of_nothing_tells_of_nothing(path: Path) -> None:
+def test_a_scope_of_nothing_reports_nothing(path: Path) -> None:
     with Reader(path) as reader:
         assert reader.due(1, OWN, 9, NOW, Scope([])) == []
         assert reader.next_retry(1, OWN, Scope([])) is None

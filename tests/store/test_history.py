@@ -52,7 +52,7 @@ def delivered(path: Path, count: int, mime: str, size: int, width: int) -> None:
         connection.commit()
 
 
-def test_an_empty_table_tells_nothing(table):
+def test_an_empty_table_says_nothing(table):
     assert measured(table) == History()
 
 
@@ -78,7 +78,7 @@ def test_sizes_are_by_format(table):
     assert measured(table).bytes_per_pixel == {"png": 1.0, "jpeg": 0.1}
 
 
-def test_what_is_no_job_table_is_told_in_words(tmp_path):
+def test_what_is_no_job_database_is_reported(tmp_path):
     path = tmp_path / "x.db"
     path.write_bytes(b"not a database, but long enough to look at" * 50)
     with pytest.raises(StoreError, match="not a database"):

@@ -40,7 +40,7 @@ def test_status_has_the_shape_scripts_rely_on() -> None:
     }
 
 
-def test_money_at_risk_stands_apart_from_money_spent() -> None:
+def test_money_at_risk_is_separate_from_money_spent() -> None:
     spend = status_document("b", Counts(), [DOUBT], [])["spend"]
     assert (spend["usd"], spend["at_risk_usd"]) == ("0.0000015", "0.053")
     unguessed = UsageLine(provider="p", model="m", attempts=1, unpriced=1, at_risk=1)

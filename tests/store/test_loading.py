@@ -310,6 +310,6 @@ async def test_a_job_of_an_older_rule_that_changed_is_made_again(writer: Writer,
     assert reader.job(batch_id, "cat").task.prompt == "a dog"
 
 
-async def test_a_rule_that_nobody_knows_counts_as_changed(writer: Writer) -> None:
+async def test_an_unknown_rule_counts_as_changed(writer: Writer) -> None:
     batch_id = await loaded(writer, [plan("cat", fingerprint="99:x")])
     assert await writer.load(batch_id, [plan("cat")], NOW) == Loaded(changed=1)

@@ -247,7 +247,7 @@ def test_a_run_sends_what_is_selected_and_the_next_one_the_rest(
 # --- what a plan asks -------------------------------------------------------------------------------------------------
 
 
-async def test_a_plan_learns_where_jobs_stand(writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_plan_learns_the_state_of_jobs(writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookup, "PAGE", 3)
     other = await loaded(writer, [plan("a", "elsewhere"), plan("z")], "other")
     batch_id = await loaded(writer, [plan(key, key) for key in "abcdefgh"])

@@ -114,7 +114,7 @@ def test_old_names_go_when_the_template_of_names_changed_too(place):
 
 
 @pytest.mark.parametrize("change", ["edited", "replaced", "gone", "moved"])
-def test_what_a_person_did_with_an_old_file_is_left_alone(place, change):
+def test_what_the_user_did_with_an_old_file_is_left_alone(place, change):
     stage = place.serve(by_prompt(**STAGE))
     place.run_all(stage, {"id": "cat", "prompt": "one"})
     old = place.folder / "output/batch/cat.jpg"
@@ -136,7 +136,7 @@ def test_what_a_person_did_with_an_old_file_is_left_alone(place, change):
     assert sound(place)
 
 
-def test_a_run_cut_off_between_new_and_old_is_mended_by_the_next(place, monkeypatch):
+def test_a_run_cut_off_between_new_and_old_is_fixed_by_the_next(place, monkeypatch):
     stage = place.serve(by_prompt(**STAGE))
     place.run_all(stage, {"id": "cat", "prompt": "one"})
 
@@ -195,7 +195,7 @@ def test_a_folder_that_is_gone_is_not_made_again(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_refusal_of_the_file_system_is_told(tmp_path):
+def test_a_refusal_of_the_file_system_is_reported(tmp_path):
     publish(tmp_path, "a/cat.jpg", b"old", sidecar=SAID)
     (tmp_path / SUPERSEDED).write_text("in the way")
     with pytest.raises(StoreError, match="nothing is lost"):

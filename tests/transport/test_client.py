@@ -63,7 +63,7 @@ def order(line: ProviderClient, **changes: object) -> Call:
     return Call(**{**known, **changes})
 
 
-async def test_each_account_has_its_own_key_and_no_other_stands_in_for_it():
+async def test_each_account_has_its_own_key_and_uses_no_other():
     studio = profile("studio", {"preset": "gateway", "base_url": "http://127.0.0.1:9"})
     async with Transport({"studio": studio}, {"studio": "one"}, {"studio": {"A": "one", "B": "two"}}) as transport:
         assert [transport.client("studio", account).key for account in (None, "A", "B")] == ["one", "one", "two"]
@@ -199,7 +199,7 @@ async def test_error_answer_is_read_though_its_body_breaks_off(slot, behaviour):
     assert len(server.requests) == 1
 
 
-async def test_an_error_answer_that_stalls_is_told_at_the_deadline(slot):
+async def test_an_error_answer_that_stalls_is_reported_at_the_deadline(slot):
     behaviour = says(head("503 Busy", {"Content-Length": "500"}) + b"{", then=hold)
     async with serve(behaviour) as server, line_to(server.url) as line:
         found = await line.send(order(line), slot, 0.3)
@@ -480,7 +480,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("behaviour", SLOW.values(), ids=SLOW)
-async def test_a_slow_answer_ends_with_the_deadline_and_is_in_doubt(slot, behaviour):
+async def test_a_slow_answer_ends_with_the_deadline_and_is_unknown(slot, behaviour):
     async with serve(behaviour) as server, line_to(server.url) as line:
         start = anyio.current_time()
         fault = await fault_of(line, slot, 0.5)

@@ -350,7 +350,7 @@ async def test_the_key_goes_nowhere_after_a_redirect(scratch):
     assert ("/b", True) not in targets
 
 
-async def test_a_stranger_that_asks_for_a_login_is_told_nothing(scratch):
+async def test_a_stranger_that_asks_for_a_login_gets_none(scratch):
     async with (
         serve(asks_for_a_login("401 Unauthorized")) as server,
         transport_to("https://gw.example.com") as transport,

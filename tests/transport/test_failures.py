@@ -325,7 +325,7 @@ def test_key_in_a_compressed_body_is_hidden_after_decoding(monkeypatch):
     assert decompressed(gzip.compress(body), {}) == body.replace(KEY.encode(), b"*" * len(KEY))
 
 
-async def test_an_image_that_a_short_key_stands_in_by_chance_is_left_alone(slot):
+async def test_an_image_with_a_short_key_by_chance_is_left_alone(slot):
     body = b'{"data": [{"b64_json": "AAAAabcdefghAAAA"}]}'
     async with serve(answer(body)) as server, line_to(server.url, "abcdefgh") as line:
         await line.send(order(line), slot, 5)

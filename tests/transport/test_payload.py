@@ -85,7 +85,7 @@ async def test_json_with_an_image_is_what_json_dumps_makes_of_it(tmp_path, size)
     assert payload.content_type == "application/json"
 
 
-async def test_many_images_stand_in_their_own_places(tmp_path):
+async def test_many_images_are_in_their_own_places(tmp_path):
     sources = [file(tmp_path, size, f"{size}.png") for size in (10, 11, 12, PIECE + 5)]
     urls = [DataUrl(source=source) for source in sources]
     document = {
@@ -187,7 +187,7 @@ def test_a_call_without_a_body_has_none():
     assert pack(Call(method="GET", url="https://x.test")) is None
 
 
-def test_a_source_that_is_gone_is_told_before_anything_is_sent(tmp_path):
+def test_a_source_that_is_gone_is_reported_before_anything_is_sent(tmp_path):
     source = file(tmp_path, 5)
     Path(source.path or "").unlink()
     with pytest.raises(ProviderError) as caught:

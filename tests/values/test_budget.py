@@ -174,6 +174,6 @@ def test_settling_in_any_order_ends_at_the_same_sum(order):
     ],
     ids=["used-up", "fits", "no-price", "credits"],
 )
-def test_what_refuses_a_call_is_told_in_words(caps, estimate, why):
+def test_what_refuses_a_call_is_reported(caps, estimate, why):
     said = Budgets((Budget(limit=caps),)).why_refused("p", estimate)
     assert said is None if why is None else (said or "").startswith(why)

@@ -96,7 +96,7 @@ def test_one_odd_charge_is_forgotten_and_refusals_change_nothing() -> None:
     assert memory.at_least(task(), listed()).usd == 5 * CENT
 
 
-def test_it_tells_whether_calls_are_dearer_now() -> None:
+def test_it_shows_whether_calls_are_dearer_now() -> None:
     memory = PriceMemory()
     told = [memory.observe(task(), found(usd), 1) for usd in (3, 3, 2, 4)]
     assert told == [True, False, False, True]
@@ -215,7 +215,7 @@ def test_too_low_price_is_reported_with_its_fix() -> None:
     ]
 
 
-def test_the_worst_kind_of_call_stands_for_its_model() -> None:
+def test_the_worst_kind_of_call_represents_its_model() -> None:
     memory = PriceMemory()
     for size, price in (("a", 2), ("b", 7), ("c", 3)):
         memory.observe(task(size=size), found(price * CENT), 1)
