@@ -83,14 +83,14 @@ def plan(
     keep_changed: bool = False,
     again: Container[str] | None = None,
     alone: bool = True,
-    tell: OnJob | None = None,
+    on_job: OnJob | None = None,
     changes_all: bool = False,
     budget: int | None = None,
 ) -> Plan:
     """Compare *batch* with the job database, if there is one; opens no connection and writes nothing.
 
-    See ``compare`` for *again*, *alone*, *tell* and *changes_all*; *budget* is the run's, in nano-USD. Raises NotFound
-    if *selection* names an unknown id.
+    See ``compare`` for *again*, *alone*, *on_job* and *changes_all*; *budget* is the run's, in nano-USD. Raises
+    NotFound if *selection* names an unknown id.
     """
     with ExitStack() as resources:
         rows = reader = batch_id = None
@@ -108,7 +108,7 @@ def plan(
             keep_changed=keep_changed,
             again=again,
             alone=alone,
-            on_job=tell,
+            on_job=on_job,
             changes_all=changes_all,
         )
     if result.absent:

@@ -122,7 +122,7 @@ class RunResult:
     drained: str | None  #: why it stopped early
     sent: bool  #: False if there was nothing to do
     failed: int  #: jobs that failed in this run
-    doubtful: int  #: jobs that became unknown in this run
+    unknown: int  #: jobs that became unknown in this run
     usd: int  #: nano-USD that this run is known to have spent
     budgets: Sequence[Budget]
     sandbox: bool
@@ -176,7 +176,7 @@ class RunResult:
         What the next run continues anyway does not: an interruption, a time limit, a provider that was unreachable
         once. Nor does an exit code that the previous run had as well, if this one delivered nothing.
         """
-        if self.failed or self.doubtful:
+        if self.failed or self.unknown:
             return True
         if self.exit_code in (ExitCode.OK, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
             return False
@@ -256,7 +256,7 @@ class RunResult:
             "images": self.images,
             "images_per_minute": round(self.images / seconds * 60, 1) if seconds > 0 else 0.0,
             "failed": self.failed,
-            "unknown": self.doubtful,
+            "unknown": self.unknown,
             "usd": show_usd(self.usd),
             "folder": self.status.batch.folder,
             "manifest": self.status.batch.manifest,

@@ -275,7 +275,7 @@ class RunSession:
             drained=runner.drained,
             sent=any(lane.calls or lane.images or lane.failed or lane.unknown or lane.closed for lane in lanes_),
             failed=sum(lane.failed for lane in lanes_),
-            doubtful=sum(lane.unknown for lane in lanes_),
+            unknown=sum(lane.unknown for lane in lanes_),
             usd=sum(lane.usd for lane in lanes_),
             budgets=runner.attempts.wallet.budgets,
             underpriced=tuple(runner.attempts.prices.underpriced.values()),

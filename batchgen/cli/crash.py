@@ -21,7 +21,7 @@ class Unexpected(BatchgenError):
 
 
 def main_error(error: BaseException) -> BaseException:
-    """Return *error*, or the most telling one of a group."""
+    """Return *error*, or the most specific one of a group."""
     leaves = list(_leaves(error))
     for kind in (KeyboardInterrupt, BatchgenError, OSError):
         for leaf in leaves:

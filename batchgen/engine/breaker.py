@@ -45,7 +45,7 @@ class Verdict:
     close: Closure | None = None
     pause: float | None = None
     model: str | None = None  #: the model that is denied to the account
-    why: Fault | None = None  #: why it closes, if the last outcome alone does not tell
+    why: Fault | None = None  #: why it closes, if the last outcome alone does not show it
 
 
 _NOTHING = Verdict()
@@ -96,7 +96,7 @@ class Breaker:
 
     @property
     def fruitless(self) -> AbstractSet[int]:
-        """Return the jobs that were paid for without an image: a call for any other job tells more."""
+        """Return the jobs that were paid for without an image: a call for any other job proves more."""
         return self._fruitless.tried
 
     def alone(self, job: int) -> bool:

@@ -36,7 +36,7 @@ FAILOVER_LOOK = 1.0
 #: Seconds for settling the attempts of a run that is cut off.
 SETTLE_SECONDS = 10.0
 #: What a lane waits for that has no job of its own left but may take those of another provider.
-STANDBY = "stands by"
+STANDBY = "idle"
 
 
 @dataclass(kw_only=True, slots=True)

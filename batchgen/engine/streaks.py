@@ -55,7 +55,7 @@ class Fruitless:
 
     @property
     def tried(self) -> AbstractSet[int]:
-        """Return the jobs whose next answer tells less than that of any other job."""
+        """Return the jobs whose next answer proves less than that of any other job."""
         return self.jobs if self.suspected_at is None else self.jobs | self.odd
 
     def message(self, words: str) -> str:

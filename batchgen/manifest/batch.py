@@ -126,7 +126,7 @@ class Batch:
     overlay: Overlay = field(default_factory=Overlay)  #: options typed for one run; already applied to the fields above
 
     def under(self, overlay: Overlay) -> Batch:
-        """Return the batch with *overlay* applied; raise UsageError where that names a provider it does not have."""
+        """Return the batch with *overlay* applied; raise UsageError if that names an unknown provider."""
         overlay.require(self.profiles)
         return replace(
             self,

@@ -40,7 +40,7 @@ class DuplicateCheck:
         if self._repeated is None:
             self._hashes[kind].append(hash(name))
             return
-        # A job whose id is taken shares its files too; one message is enough.
+        # A job whose id is taken shares its files too; one message is enough. The id is the first name of each job.
         self._id_taken = self._id_taken and kind != "id"
         if self._id_taken or hash(name) not in self._repeated[kind]:
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -70,6 +71,7 @@ class Template:
             context = self._compiled.new_context(dict(values), shared=True)
             return joined(list(self._compiled.root_render_func(context)))
         assert self._plain is not None  # noqa: S101
+        # Literal text and names alternate; the names have odd numbers.
         pieces = self._plain.copy()
         for number in range(1, len(pieces), 2):
             pieces[number] = _value(pieces[number], values)
@@ -100,13 +102,16 @@ def _value(name: str, values: Values) -> str:
     return value if type(value) is str else str(as_text(value, name))
 
 
+#: Jinja gives ``self`` a meaning of its own, whatever the variables are; as this name it is a variable too.
+_SELF = "_self_"
 #: Filters that only _Checker puts in; no template can name them.
 _TEXT, _COMPARE = "~text", "~compare"
 
 
 class _Variables(Context):
     def resolve_or_missing(self, key: str) -> Any:  # noqa: ANN401
-        return self.parent[key] if key in self.parent else Missing(obj=self, name=key)
+        name = "self" if key == _SELF else key
+        return self.parent[name] if name in self.parent else Missing(obj=self, name=name)
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -191,7 +196,15 @@ class _Checker(NodeTransformer):
 
     def visit_Name(self, node: nodes.Name) -> nodes.Node:  # noqa: N802 - so Jinja finds it
         self.names.add(node.name)
+        return nodes.Name(_SELF, "load") if node.name == "self" else node
+
+    def visit_Const(self, node: nodes.Const) -> nodes.Node:  # noqa: N802
+        if isinstance(node.value, float) and math.isinf(node.value):  # Jinja would write it as the name ``inf``
+            raise TemplateFault("holds a number that is too large")
         return node
+
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:  # noqa: N802
+        return nodes.List([self.visit(item) for item in node.items])  # lists of manifests never equal a tuple
 
     def visit_Neg(self, node: nodes.Neg) -> nodes.Node:  # noqa: N802
         if isinstance(node.node, nodes.Const) and isinstance(node.node.value, (int, float)):
@@ -218,6 +231,8 @@ class _Checker(NodeTransformer):
     def visit_Test(self, node: nodes.Test) -> nodes.Node:  # noqa: N802
         if node.name != "defined":
             raise TemplateFault(f"'is {node.name}' is not a test here; there is 'is defined'")
+        if node.args or node.kwargs or node.dyn_args or node.dyn_kwargs:
+            raise TemplateFault("'is defined' takes no argument")
         self.defined |= _names(node)
         return self.generic_visit(node)
 

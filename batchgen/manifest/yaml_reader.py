@@ -24,7 +24,7 @@ from .yaml_errors import explain
 MAX_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_ALIASES = 1_000
-MAX_EXPANDED = 100_000  #: nodes that aliases may stand for, in all
+MAX_EXPANDED = 100_000  #: the most nodes that aliases may expand to, in all
 
 #: More mistakes than this in the text itself end the reading.
 _MAX_PROBLEMS = 1_000

@@ -165,7 +165,7 @@ def empty_fault(document: Json, text: str | None, profile: Profile) -> Fault:
         message = f"refused ({reasons})"
     else:
         cause, reasons = Cause.EMPTY, ", ".join(sorted(error.stops - {"stop", "none"}))
-        message = f"the answer holds no image ({reasons})" if reasons else "the answer holds no image"
+        message = f"the answer contains no image ({reasons})" if reasons else "the answer contains no image"
     return Fault(
         cause=cause,
         message=f"{message}: {words}" if words else message,
@@ -215,13 +215,13 @@ def _cause(evidence: _Evidence, reply: Reply, profile: Profile) -> tuple[Cause, 
 
 
 def _cause_of_request(evidence: _Evidence) -> Cause | None:
-    """Return the cause by code, or by message if the status is ambiguous; None if only the status can tell."""
+    """Return the cause by code, or by message if the status is ambiguous; None if only the status can decide."""
     status = evidence.status
     if evidence.has(_INVALID):
         return Cause.INVALID
     if evidence.has(_ERROR):
         return Cause.ERROR
-    # Either way a 400 or 422 concerns only its own job; if a gateway drops the codes, the message may tell which.
+    # Either way a 400 or 422 concerns only its own job; if a gateway drops the codes, the message may show which.
     if status in (200, 400, 403, 422) and evidence.matches(_POLICY_WORDS):
         return Cause.REFUSED
     if status not in (200, 403):
@@ -230,7 +230,7 @@ def _cause_of_request(evidence: _Evidence) -> Cause | None:
         return Cause.THROTTLED
     if evidence.matches(_MODEL_WORDS) or evidence.matches(_KEY_WORDS):
         return Cause.DENIED
-    # A good status tells nothing here, and gptimageapi does not document its own codes.
+    # A good status proves nothing here, and gptimageapi does not document its own codes.
     return Cause.INVALID if status < 300 and evidence.matches(_INVALID_WORDS) else None
 
 

@@ -53,7 +53,7 @@ class Estimate:
 def charge(usage: Usage, task: Task, model: Model) -> Charge:
     """Return what an answered attempt cost, and on what basis.
 
-    If the answer holds no images, those that were requested may have been billed.
+    If the answer contains no images, those that were requested may have been billed.
     """
     task, tariff = with_assumptions(task, model), model.tariff
     images = usage.images or task.n

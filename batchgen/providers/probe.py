@@ -39,7 +39,7 @@ class KeyVerdict(StrEnum):
     REFUSED = "refused"
     ACCEPTED = "accepted"
     UNREACHED = "unreached"  #: no answer, or none from this API: the key was not examined
-    UNVERIFIED = "untold"  #: no free endpoint can tell
+    UNVERIFIED = "untold"  #: no free endpoint can verify it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +146,7 @@ def _judge(reply: Reply, profile: Profile, secret: str) -> Answer:
 
 def _verdict(fault: Fault, status: int) -> tuple[KeyVerdict, str]:
     if fault.cause is Cause.MONEY:
-        return KeyVerdict.ACCEPTED, fault.hint  # only a key that was recognized is told that its account is empty
+        return KeyVerdict.ACCEPTED, fault.hint  # only a recognized key gets the answer that its account is empty
     if _SCOPES.search(fault.message):
         return KeyVerdict.UNVERIFIED, "the key may not use this endpoint, but it may still make images"
     if status in _NO_SUCH_PATH:

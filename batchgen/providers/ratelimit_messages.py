@@ -53,7 +53,7 @@ def limit_of_refusal(
     text = _URL.sub(" ", f"{' '.join(sorted(codes))} {words}"[:_MAX_LENGTH])
     header, windows, units = exhausted_limit(headers), _windows(text), _units(text, codes)
     limit, used = _first(_LIMIT, text) or _first(_RATE, text), _first(_USED, text)
-    # A message with several windows or units does not tell which of them its number belongs to.
+    # A message with several windows or units does not show which of them its number belongs to.
     window = next(iter(windows)) if len(windows) == 1 and len(units) < 2 else None
     unit: Unit = "images" if units == {"images"} else "requests"
     concurrent = _CONCURRENT.search(text) is not None

@@ -94,7 +94,7 @@ def _with_upstream(fee: int | None, part: Mapping[str, Json]) -> int | None:
     upstream = _upstream(_map(part.get("cost_details")), own=own is True)
     if not upstream:
         return None if own is True else fee
-    # Older answers do not tell whose key it was; a fee cannot include an amount larger than itself.
+    # Older answers do not show whose key it was; a fee cannot include an amount larger than itself.
     separate = own is True or not fee or (own is None and upstream > fee)
     return (fee or 0) + upstream if separate else fee
 

@@ -42,7 +42,7 @@ def draw_small(order: Order, *, serial: int, index: int, seed: int) -> bytes:
 
 
 def draw_source(url: str, size: tuple[int, int]) -> bytes:
-    """Return the picture that an address on the internet stands for: always the same one."""
+    """Return the picture for an address on the internet: always the same one."""
     buffer = io.BytesIO()
     _landscape(*size, hashlib.sha256(url.encode()).hexdigest()).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

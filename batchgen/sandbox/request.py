@@ -255,7 +255,8 @@ class PaidRequest:
         status: int | None = None
         try:
             if self.arrived is not None:
-                await self.arrived  # durable too, so that the log has the arrival of every refused request
+                # The arrival is on disk before the answer goes out, also if the request is refused.
+                await self.arrived
             if package is None:
                 return reset(self.request)
             response, status = await deliver(self.request, package, fault)

@@ -290,7 +290,7 @@ class Reader:
         run_id: str | None = None,
         since: datetime | None = None,
     ) -> Spent:
-        """Return what counts against budgets, in nano-USD and milli-credits; None does not restrict."""
+        """Return the spending that counts against budgets, in nano-USD and milli-credits; None selects all."""
         with self._open() as connection:
             return spent(connection, batch_id=batch_id, provider=provider, run_id=run_id, since=since)
 

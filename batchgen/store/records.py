@@ -168,7 +168,7 @@ class RecoveryCounts:
     files: int = 0
     done: int = 0  #: jobs that need no further attempt
     revived: int = 0  #: attempts that the next run will finish from their slots
-    doubtful: int = 0  #: attempts booked as unknown
+    unknown: int = 0  #: attempts booked as unknown
     usd: int = 0  #: nano-USD booked
 
     def __add__(self, other: RecoveryCounts) -> RecoveryCounts:

@@ -24,7 +24,7 @@ from .tables import artifacts, attempts, jobs, ledger
 #: The run id of attempts that were recovered from disk.
 RECOVERED = "recovered"
 #: The message of an attempt whose file the user supplied; stored, so it must not change.
-SUPPLIED = "a person brought the file"
+SUPPLIED = "a person brought the file"  #: in databases of all versions, so the text stays
 
 
 # --- decisions of the user ----------------------------------------------------
@@ -221,7 +221,7 @@ def _book(connection: Connection, batch_id: int, job: Job, trace: RecoveredAttem
         input_tokens=trace.usage.input_tokens,
         output_tokens=trace.usage.output_tokens,
     )
-    return RecoveryCounts(attempts=1, doubtful=int(unknown), usd=trace.charge.usd or 0)
+    return RecoveryCounts(attempts=1, unknown=int(unknown), usd=trace.charge.usd or 0)
 
 
 def _has(connection: Connection, job_id: int, attempt_id: str, ordinal: int) -> bool:

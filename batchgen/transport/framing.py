@@ -97,7 +97,7 @@ class Framing:
         return b"" if self.ended else self._end()
 
     def _step(self, data: bytes) -> tuple[int, bytes]:
-        """Return how many bytes of *data* were used, and their reframed form."""
+        """Return how many bytes of *data* were consumed, and their reframed form."""
         match self._stage:
             case _Stage.HEAD:
                 return self._head(data)

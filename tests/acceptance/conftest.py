@@ -37,7 +37,7 @@ def project(tmp_path, sandbox):
 
 @pytest.fixture
 def bare(tmp_path):
-    """Return a folder without a world around it; whatever sandbox a rehearsal left there is stopped."""
+    """Return a folder without a world around it; a sandbox that a run left there is stopped."""
     project = Workspace(folder=tmp_path)
     yield project
     project.end()

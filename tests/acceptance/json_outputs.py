@@ -64,7 +64,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "providers prices": ("providers", "prices", "--json"),
     "schema": ("schema",),
 }  # fmt: skip
-#: These know no rehearsal: they are about the manifest, this machine or the providers.
+#: These have no --sandbox: they are about the manifest, this machine or the providers.
 WITHOUT_SANDBOX = {"validate", "doctor", "providers list", "providers prices", "schema"}
 #: Fields of doctor's findings that another machine fills otherwise.
 OF_THIS_MACHINE = {"says", "verdict"}

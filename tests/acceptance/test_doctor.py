@@ -37,7 +37,7 @@ def test_all_is_well_and_nothing_is_written(project, witness):
     assert sorted(project.folder.iterdir()) == before
     assert witness.arrivals() == []
     plain = project.run("doctor")
-    assert (plain.code, SECRET in plain.out, "job table" in plain.out) == (0, False, True)
+    assert (plain.code, SECRET in plain.out, "job database" in plain.out) == (0, False, True)
     assert (project.run("doctor", "-q").out, project.run("doctor", "-q").code) == ("", 0)
 
 

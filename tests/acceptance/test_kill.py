@@ -274,7 +274,7 @@ def test_a_second_run_may_wait_for_the_first(project, witness):
 
 
 def test_the_whole_process_group_gets_the_signal_of_a_terminal(bare):
-    """Ctrl-C reaches the rehearsal's sandbox too, were it not detached: it must go on answering."""
+    """Ctrl-C reaches the run's sandbox too, were it not detached: it must go on answering."""
     manifest = bare.manifest(
         [{"id": f"j{n}", "provider": "openai", "prompt": f"P{n}"} for n in range(30)],
         providers={"openai": {"base_url": "https://api.example", "limits": {"concurrency": 2}}},

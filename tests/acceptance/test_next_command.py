@@ -81,7 +81,7 @@ def test_verify_and_status_of_another_batch(project):
     assert "1 job pending again" in project.run(*told(seen.err, "verify")).err
 
 
-def test_after_a_rehearsal_alone_it_is_named(bare):
+def test_after_sandbox_run_alone_it_is_named(bare):
     (bare.folder / "r.yaml").write_text('jobs: [{id: only, provider: openai, prompt: "P"}]')
     assert bare.run("run", "r.yaml", "--sandbox", "--latency", "none").code == 0
     done = bare.run("status")

@@ -179,7 +179,7 @@ def test_the_balance_falls_by_what_a_run_cost(project, witness):
     assert abs(before - left() - paid) < Decimal("0.000001")
 
 
-def test_a_rehearsal_needs_no_key_and_takes_none_along(bare):
+def test_sandbox_run_needs_no_key_and_takes_none_along(bare):
     bare.env |= keyed(CANARY, *PROVIDERS)
     done = bare.run("providers", "check", "--sandbox")
     assert (done.code, done.err) == (0, "")

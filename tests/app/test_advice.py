@@ -32,7 +32,7 @@ def ended(*, closed: Closure | None = None, failed_before: int = 0, **said: obje
     lane = end("openai", closed, left=5 if closed else 0)
     body = {
         "run_id": "r", "command": "", "began": NOW, "seconds": 1.0, "images": 0, "signal": None, "drained": None,
-        "sent": True, "failed": 0, "doubtful": 0, "usd": 0, "budgets": (), "sandbox": False, "selected_by": "",
+        "sent": True, "failed": 0, "unknown": 0, "usd": 0, "budgets": (), "sandbox": False, "selected_by": "",
     }  # fmt: skip
     status = BatchStatus(batch=batch, counts=counts, usage=(), failures=())
     return RunResult(**({"status": status, "lanes": [lane]} | body | said))  # type: ignore[arg-type]

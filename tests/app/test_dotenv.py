@@ -18,6 +18,7 @@ FILE = Path("x.env")
         ("A=b", "b"), ("export A=b", "b"), ("  A = b c  ", "b c"), ("A=b # said", "b"), ("A=b#c", "b#c"), ("A=", ""),
         ("A='b # $c'", "b # $c"),
         ('A="b\\n\\"c\\""', 'b\n"c"'), ("A=b=c", "b=c"), ("A= # nothing", ""), ("A='b' # c", "b"),
+        ("A=# your key here", ""), ("A=b$c${HOME}", "b$c${HOME}"), ('A="b\\$c # d"', "b$c # d"), ("A='b\\$c'", "b\\$c"),
     ],
 )  # fmt: skip
 def test_a_line(line, value):

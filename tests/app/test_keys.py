@@ -130,7 +130,7 @@ def test_no_key_shows_in_a_repr(monkeypatch):
     assert "aimlapi" in repr(found)
 
 
-def test_a_rehearsal_opens_nothing_but_the_sandbox(monkeypatch):
+def test_sandbox_run_opens_nothing_but_the_sandbox(monkeypatch):
     monkeypatch.setenv("OPENAI_ONE", FIRST)
     found = sandbox_keys(PROFILES)
     assert set(found.first.values()) == {SANDBOX_KEY}

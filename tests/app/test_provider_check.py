@@ -190,7 +190,7 @@ def test_keys_that_do_not_work(place, sandbox, monkeypatch, key, code, verdicts)
         assert "may still make images" in openai.hint
 
 
-def test_a_rehearsal_asks_the_sandbox_and_leaves_the_keys_at_home(tmp_path, monkeypatch):
+def test_sandbox_run_asks_the_sandbox_and_leaves_the_keys_at_home(tmp_path, monkeypatch):
     for variable in VARIABLES:
         monkeypatch.setenv(variable, KEY)
     place = Project.of(tmp_path, None, sandbox=True)
@@ -200,7 +200,7 @@ def test_a_rehearsal_asks_the_sandbox_and_leaves_the_keys_at_home(tmp_path, monk
         assert found["aigate"].account.balance.left == 100
         assert {line["key_tail"] for line in read_log(running.log)} == {"rsal"}
         assert list_provider_models(place, "openai").catalogue is not None
-        assert launch.find(place.state) is not None  # it was there before: another rehearsal may be using it
+        assert launch.find(place.state) is not None  # it was there before: another sandbox run may be using it
     assert {each.exit_code for each in check(place, ["aimlapi", "gateway"])} == {0}
     assert launch.find(place.state) is None
 
@@ -405,7 +405,7 @@ async def test_a_compressed_answer_is_read(place, monkeypatch):
     assert found.account.catalogue.ids == ("gpt-image-2",)
 
 
-def test_nothing_is_written_but_by_a_rehearsal(place, sandbox, monkeypatch):
+def test_nothing_is_written_but_by_sandbox_run(place, sandbox, monkeypatch):
     configure(place, **at(sandbox, "openai"))
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     check(place)

@@ -141,7 +141,7 @@ def test_a_slot_of_one_who_stood_in_opens_its_attempt_at_that_one(writer, reader
         return batch_id, intake
 
     batch_id, intake = run(story)
-    assert (intake.revived, intake.doubtful) == (revived, 1 - revived)
+    assert (intake.revived, intake.unknown) == (revived, 1 - revived)
     [made] = reader.attempts(reader.job(batch_id, "cat"))
     assert (made.provider, made.account) == ("openai", "SECOND_KEY")
 
@@ -163,7 +163,7 @@ def test_a_slot_opens_its_attempt_again_above_every_claim(writer, reader):
         return batch_id, intake
 
     batch_id, intake = run(story)
-    assert (intake.revived, intake.doubtful) == (1, 1)
+    assert (intake.revived, intake.unknown) == (1, 1)
     job = reader.job(batch_id, "cat")
     assert (job.state, job.claim) == ("running", 4)
     assert [(made.provider, made.account) for made in reader.attempts(job)] == [("aigate", None)]

@@ -71,7 +71,7 @@ def test_answer_without_its_key_is_delivered_not_rebought(place, monkeypatch):
         (("A", "B"), {}, (None,)),
         (("A", "B"), {"": "rehearsal"}, (None,)),
     ],
-    ids=["one", "two", "one of two", "none of two", "rehearsal"],
+    ids=["one", "two", "one of two", "none of two", "sandbox run"],
 )
 def test_calls_keep_their_account_whichever_keys_are_set(names, found, accounts):
     known = profile("studio", {"preset": "gateway", "base_url": "https://gw.example.com", "api_key_env": list(names)})

@@ -235,7 +235,7 @@ def test_P8_a_provider_that_is_paid_and_sends_no_image_eats_no_batch(site):
     assert len(stage.posts) <= 2 + 4 + 1  # two, a full row at the third, and one to make sure
     message = outcome.lane().message or ""
     assert message.startswith(f"{len(stage.posts)} answers in a row, to {len(stage.posts)} jobs, brought no image; ")
-    assert "the answer holds no image" in message
+    assert "the answer contains no image" in message
     assert outcome.ended.status.counts.pending == 40
     again = site.run_all(stage, *(f"j{number:02}" for number in range(40)), limits={"concurrency": 4})
     assert (again.code, again.lane().closed) == (8, lane.Closure.NO_IMAGE)

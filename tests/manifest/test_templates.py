@@ -44,11 +44,13 @@ def fault(source, values=VALUES):
         ("{% if n == 1 %}one{% elif n in [6, 7] %}{{ city }}{% else %}many{% endif %}{{ '' }}", "New York"),
         ("{% if colour is defined %}in {{ colour }}{% endif %}{{ n }}", "7"),
         ("{{ 'x' if not (no or blank) and yes else 'y' }}", "x"),
+        ("{{ self | upper }} {{ self ~ loop }}", "ME mehoop"),
+        ("{{ 'x' if colours == ('red', 'deep blue') else 'y' }}", "x"),
         ("{{ 'x' if 'York' in city and n not in (1, 2) else 'y' }}", "x"),
     ],
 )
 def test_values_are_filled_in(source, text):
-    assert Template(source).render(VALUES | {"key": "width", "_2nd": "second"}) == text
+    assert Template(source).render(VALUES | {"key": "width", "_2nd": "second", "self": "me", "loop": "hoop"}) == text
 
 
 @pytest.mark.parametrize(
@@ -149,6 +151,8 @@ FILTER_NAMES = (
         ("{% macro a() %}{{ b }}{% endmacro %}", ONLY),
         ("{% filter upper %}{{ a }}{% endfilter %}", ONLY),
         ("{{ a | lower(*b) }}", f"no *: {ONLY}"),
+        ("{{ 1e400 | upper }}", "holds a number that is too large"),
+        ("{{ a is defined(1) }}", "'is defined' takes no argument"),
         ("{{ a is odd }}", "'is odd' is not a test here; there is 'is defined'"),
         ("{{ a if b }}", "if inside {{ }} needs an else: {{ a if b else c }}"),
         ("{{ a.__class__ }}", "'__class__': parts whose names start with _ cannot be used"),
@@ -157,7 +161,7 @@ FILTER_NAMES = (
         ("{{ " + "(" * 3000 + "a", "is nested too deeply"),
         ("{{ a" + " | lower" * 3000 + " }}", "is nested too deeply"),
     ],
-    ids=range(28),
+    ids=range(30),
 )
 def test_a_wrong_template_is_known_before_anything_is_filled_in(source, message):
     with pytest.raises(TemplateFault) as caught:
@@ -175,6 +179,7 @@ CELLS = 'cells of csv and txt are text: write "3" for 3'
     [
         ("{{ citty }}", f"there is no variable 'citty' (did you mean 'city'? {NAMED})"),
         ("{{ citty | slug }}", f"there is no variable 'citty' (did you mean 'city'? {NAMED})"),
+        ("{{ self | slug }}", f"there is no variable 'self' ({NAMED})"),
         ("{{ nothing }}", 'nothing is empty (null); | default("...") sets what to write instead'),
         ("{{ nothing | upper }}", 'nothing is empty (null); | default("...") sets what to write instead'),
         ("{{ size }}", "size is a mapping: name a part of it, such as size.width"),

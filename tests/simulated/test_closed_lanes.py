@@ -16,7 +16,7 @@ from .night import Night, Wish, wishes
 from .server import Nature, Outage, Said, Tells
 
 QUICK = Nature(median=5.0, sigma=0.1)
-EMPTY = Fault(cause=Cause.EMPTY, message="the answer holds no image", charged=Charged.MAYBE)
+EMPTY = Fault(cause=Cause.EMPTY, message="the answer contains no image", charged=Charged.MAYBE)
 SPOILED = Fault(cause=Cause.SPOILED, message="half a picture", charged=Charged.YES)
 NOT_YOURS = Fault(cause=Cause.DENIED, message="no access to this model", scope=Scope.MODEL)
 FIREWALL = Fault(cause=Cause.REFUSED, message="Sorry, you have been blocked", code="firewall")

@@ -63,5 +63,12 @@ def parse(text: str, path: Path) -> Mapping[str, str]:
             # The parser counts the empty lines before a variable as part of it.
             line = binding.original.line + original[: len(original) - len(original.lstrip())].count("\n")
             raise SettingsError(f"{path}:{line}: expected NAME=value; a quoted value needs its closing quote")
-        variables[binding.key or ""] = binding.value
+        variables[binding.key or ""] = _unescaped(binding.value, original.partition("=")[2].lstrip())
     return variables
+
+
+def _unescaped(value: str, source: str) -> str:
+    """Return *value* as shells read it: ``KEY=# note`` is empty, and a quoted dollar sign may be escaped."""
+    if source.startswith("#"):
+        return ""
+    return value.replace("\\$", "$") if source.startswith('"') else value

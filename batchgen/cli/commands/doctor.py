@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ...app.project import Project
     from ...app.provider_check import ProviderCheck
 
+#: Texts for findings whose name in JSON is an older word.
+_TITLES = {"job table": "job database"}
+
 
 @command(
     "doctor",
@@ -90,7 +93,7 @@ def _lines(
     for finding in findings:
         bad = finding.verdict == "bad"
         if bad or not quiet:
-            head = finding.about if finding.about != previous or bad else ""
+            head = _TITLES.get(finding.about, finding.about) if finding.about != previous or bad else ""
             yield f"{'BAD' if bad else finding.verdict:<5} {head:<13} {finding.says}"
             previous = finding.about
     if not quiet:

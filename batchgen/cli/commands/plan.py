@@ -110,7 +110,13 @@ def plan(
             output.data(job_line(job, state, row))
 
     result = use_case.plan(
-        project, batch, chosen, keep_changed=keep_changed, budget=budget, tell=show if full else None, changes_all=diff
+        project,
+        batch,
+        chosen,
+        keep_changed=keep_changed,
+        budget=budget,
+        on_job=show if full else None,
+        changes_all=diff,
     )
     document, lines = notices(project, batch, result)
     if session.as_json:

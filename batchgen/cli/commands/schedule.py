@@ -39,7 +39,8 @@ def schedule(  # noqa: PLR0917 - click gives them by name
 ) -> int:
     """Print a cron line, or a systemd or launchd unit.
 
-    It has absolute paths and is not installed. Such a run needs --yes or a budget, for there is no terminal to ask.
+    It has absolute paths and is not installed. Such a run needs --yes or a budget, because
+    there is no terminal to ask at.
     """
     from ...app import schedule as units
     from .run import run

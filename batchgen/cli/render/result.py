@@ -148,8 +148,8 @@ def recovery_lines(report: RecoveryReport | None) -> list[str]:
         parts.append(f"{count(intake.files, 'file')} ({count(intake.done, 'job')} done)")
     if intake.revived:
         parts.append(f"{count(intake.revived, 'response')} in the spool")
-    if intake.doubtful:
-        parts.append(f"{count(intake.doubtful, 'unknown request')}")
+    if intake.unknown:
+        parts.append(f"{count(intake.unknown, 'unknown request')}")
     if report.settled:
         parts.append(f"{count(report.settled, 'request')} that it had as open")
     if intake.usd:

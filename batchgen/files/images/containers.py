@@ -109,7 +109,7 @@ def require_whole_icon(data: bytes) -> None:
         raise DamagedImageError(f"the icon is cut off after {len(data)} bytes")
 
 
-#: JPEG is missing here because only its decoder can tell (see jpeg); the decoders of other formats detect a cut.
+#: JPEG is missing here because only its decoder can detect a cut (see jpeg); those of other formats do.
 CHECKS: dict[str, Callable[[bytes], None]] = {
     "image/png": require_whole_png,
     "image/webp": require_whole_webp,

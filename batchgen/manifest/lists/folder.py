@@ -157,7 +157,7 @@ def _split(name: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    """Return whether a path matches a glob; ``**`` stands for any number of folders, even none."""
+    """Return whether a path matches a glob; ``**`` matches any number of folders, even none."""
     if not pattern:
         return not parts
     if pattern[0] == _ANY:
