@@ -18,7 +18,7 @@ from ..manifest import Batch
 from ..manifest.batch import Overlay
 from ..manifest.load import DAY
 from ..money import nano_usd
-from ..planning.compare import OnJob, Table, compare
+from ..planning.compare import OnJob, compare
 from ..planning.estimate import PlanContext
 from ..planning.plan import Plan
 from ..planning.selection import Selection
@@ -93,12 +93,12 @@ def plan(
     NotFound if *selection* names an unknown id.
     """
     with ExitStack() as resources:
-        rows = reader = None
+        rows = reader = batch_id = None
         if migrate.revision(project.db) is not None:
             reader = resources.enter_context(open_reader(project))
             batch = with_earlier_overrides(project, reader, batch)
-            rows = table(reader, batch)
-        batch_id = None if reader is None else _batch_id(reader, batch)
+            batch_id = reader.batch_id(batch.name)
+            rows = None if batch_id is None else reader.lookup(batch_id)
         budgets = (*batch_budgets(batch, reader, batch_id, utc_now()), *run_budget(budget))
         result = compare(
             batch,
@@ -117,16 +117,6 @@ def plan(
             f"batchgen plan --full {batch.manifest} lists all ids"
         )
     return replace(result, budgets=budgets)
-
-
-def table(reader: Reader, batch: Batch) -> Table | None:
-    """Return the rows of *batch* in the job database; None if it has none."""
-    batch_id = _batch_id(reader, batch)
-    return None if batch_id is None else reader.lookup(batch_id)
-
-
-def _batch_id(reader: Reader, batch: Batch) -> int | None:
-    return {row.name: row.id for row in reader.batches()}.get(batch.name)
 
 
 def facts(project: Project, batch: Batch, reader: Reader | None = None) -> PlanContext:

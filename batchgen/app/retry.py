@@ -24,8 +24,8 @@ from .project import Project
 
 def with_earlier_overrides(project: Project, reader: Reader, batch: Batch) -> Batch:
     """Return *batch* with the overrides of earlier retries, for jobs whose manifest has not changed since."""
-    ids = {row.name: row.id for row in reader.batches()}
-    fingerprints = reader.lookup(ids[batch.name]).overridden() if batch.name in ids else {}
+    batch_id = reader.batch_id(batch.name)
+    fingerprints = {} if batch_id is None else reader.lookup(batch_id).overridden()
     if not fingerprints:
         return batch
     profiles = dict(batch.profiles)
@@ -63,10 +63,10 @@ def _profile(project: Project, batch: Batch, name: str) -> Profile:
 
 def jobs_to_requeue(reader: Reader, batch: Batch, selection: Selection) -> Mapping[str, Job]:
     """Return the selected jobs of *batch* by key; raise NotFound if it never ran."""
-    ids = {row.name: row.id for row in reader.batches()}
-    if batch.name not in ids:
+    batch_id = reader.batch_id(batch.name)
+    if batch_id is None:
         raise NotFound(f"batch {batch.name} has not run yet: batchgen run {batch.manifest}")
-    return {job.key: job for job in reader.jobs(ids[batch.name], selection)}
+    return {job.key: job for job in reader.jobs(batch_id, selection)}
 
 
 def requeue(project: Project, jobs: Mapping[str, Job], keys: Container[str]) -> list[int]:

@@ -177,8 +177,9 @@ def _load_keys(project: Project, batch: Batch, plan: Plan, interrupted: set[str]
 
 def _interrupted_providers(reader: Reader, batch: Batch) -> set[str]:
     """Return the providers with attempts that an earlier run left open."""
-    ids = [row.id for row in reader.batches() if row.name == batch.name]
-    return {record.provider for id_ in ids for _, record in reader.open_attempts(id_)} & set(batch.profiles)
+    batch_id = reader.batch_id(batch.name)
+    attempts = [] if batch_id is None else reader.open_attempts(batch_id)
+    return {record.provider for _, record in attempts} & set(batch.profiles)
 
 
 def _at_sandbox(batch: Batch, sandbox: launch.Sandbox) -> Batch:

@@ -88,6 +88,12 @@ class Reader:
             raise NotFound(f"Job database {self._path} has no batch yet. `batchgen run MANIFEST` creates one.")
         raise NotFound(f"No batch {name!r}. There are: {', '.join(batch.name for batch in batches)}.")
 
+    def batch_id(self, name: str) -> int | None:
+        """Return the id of the batch *name*; None if the database does not know it."""
+        with self._open() as connection:
+            batch_id: int | None = connection.scalar(select(batches.c.id).where(batches.c.name == name))
+            return batch_id
+
     def runs(self, batch_id: int) -> list[Run]:
         """Return the runs of a batch, latest first."""
         with self._open() as connection:

@@ -49,7 +49,7 @@ class RecoveryScan:
     thorough: bool = field(init=False)  #: read every sidecar, not only those newer than the database
 
     def __post_init__(self) -> None:
-        self.batch_id = next((b.id for b in self.reader.batches() if b.name == self.batch.name), None)
+        self.batch_id = self.reader.batch_id(self.batch.name)
         runs = self.reader.runs(self.batch_id) if self.batch_id is not None else []
         self.is_outdated = is_behind(self.project, self.batch.name, runs)
         self.thorough = self.is_outdated or not runs
