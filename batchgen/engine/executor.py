@@ -7,7 +7,6 @@ already in the spool is finished from there.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -23,6 +22,7 @@ from ..files.sidecar import describe
 from ..files.source_cache import SourceCache
 from ..files.spool import Scratch, Slot, Spool, StoredAnswer
 from ..job import Attempt, Delivered, Missed, Outcome
+from ..planning.forecast import call_bytes
 from ..providers import dialect, slot_profile
 from ..providers.base import Call, Conversation, Generation, Reply, Request
 from ..providers.error_mapping import request_id
@@ -30,7 +30,7 @@ from ..providers.pricing import charge, reported_charge
 from ..providers.profile import Model, Profile
 from ..providers.ratelimit_headers import read_rate_limit
 from ..providers.validation import deadline
-from ..task import NOTHING, UNPRICED, Artifact, Charge, Picture, Task, Usage
+from ..task import NOTHING, UNPRICED, Artifact, Charge, Picture, Usage
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
 
 #: How often a paid call is sent where the provider charges an idempotency key only once.
@@ -135,7 +135,7 @@ class Executor:
         order = asdict(attempt) | {
             slot_profile.KEY: slot_profile.dump(exchange.profile, exchange.model, attempt.task.model)
         }
-        return self.spool.open(attempt.id, order, _room_for(attempt.task), replace=exchange.again)
+        return self.spool.open(attempt.id, order, call_bytes(attempt.task), replace=exchange.again)
 
     async def _send(
         self, exchange: _Exchange, client: ProviderClient, call: Call, slot: Slot, request: Request
@@ -344,10 +344,3 @@ def _lost() -> ProviderError:
             hint="it may have been carried out and charged; check the provider's own log",
         )
     )
-
-
-def _room_for(task: Task) -> int:
-    """Return the bytes an answer may need: a photo has about two bytes a pixel as PNG, four thirds of it in base64."""
-    found = re.fullmatch(r"(\d+)x(\d+)", task.size or "")
-    pixels = int(found[1]) * int(found[2]) if found else 1024 * 1536
-    return task.n * min(pixels, 8_294_400) * 8 // 3 + 65_536

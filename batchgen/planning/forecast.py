@@ -169,7 +169,10 @@ def image_bytes(task: Task, measured: Mapping[str, float]) -> int:
 
 
 def call_bytes(task: Task) -> int:
-    """Return the bytes reserved in the spool while a request of *task* is in flight (see ``engine.executor``)."""
+    """Return the bytes reserved in the spool for the answer to *task*.
+
+    A photo has about two bytes a pixel as PNG, and four thirds of that in base64.
+    """
     return task.n * min(_area(task), 8_294_400) * 8 // 3 + 65_536
 
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.engine import executor
 from batchgen.engine.limits import windows
 from batchgen.planning.forecast import (
     BESIDE,
@@ -77,7 +76,7 @@ def test_forecast_of_nothing_is_zero():
 def test_forecast_uses_the_margins_of_the_run():
     assert pytest.approx(1 + windows.MARGIN) == MARGIN
     task = Task(kind=Kind.GENERATE, prompt="p", provider="p", model="m", size="1536x1024", n=3)
-    assert call_bytes(task) == executor._room_for(task)
+    assert call_bytes(task) == 3 * 1536 * 1024 * 8 // 3 + 65_536
 
 
 @pytest.mark.parametrize("width", [1, 8, 300])
