@@ -55,7 +55,7 @@ def answers(*, short: bool) -> list[Row]:
         small.write_bytes(answer(64))
         large.write_bytes(answer(64 if short else 1024))
         for way, how in _HOW.items():
-            took = apart(measure, command_flags=way, small=str(small), large=str(large), count=4 if short else 40)
+            took = apart(measure, way=way, small=str(small), large=str(large), count=4 if short else 40)
             cases[how] = {
                 "speed": (took["per_second"], "answers/s"),
                 "cpu": (took["cpu_ms"], "ms/answer"),
