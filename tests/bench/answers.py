@@ -160,12 +160,12 @@ def _arrive(slot: Slot, pieces: list[bytes]) -> ResponseHead:
 
 @dataclass(frozen=True, slots=True)
 class _Canned:
-    """Stands for transport and line: the answer is here at once."""
+    """A transport and its client: the answer is here at once."""
 
     profile: Profile
     pieces: list[bytes]
 
-    def line(self, _: str, __: str | None = None, ___: Profile | None = None) -> _Canned:
+    def client(self, _: str, __: str | None = None, ___: Profile | None = None) -> _Canned:
         return self
 
     async def send(self, _: Call, slot: Slot, __: float) -> ResponseHead:
