@@ -7,6 +7,7 @@ none is found, so that a sloppy envelope never throws away an image that was pai
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin
@@ -273,7 +274,7 @@ def _pending_status(document: Json) -> str | None:
     return None
 
 
-class SingleCallDialect:
+class SingleCallDialect(ABC):
     """Base of dialects with one paid call, and a download for each image that comes as a URL."""
 
     def converse(self, request: Request) -> Conversation:
@@ -286,6 +287,6 @@ class SingleCallDialect:
         reply = yield call
         return (yield from read_answer(reply, request, call.url))
 
+    @abstractmethod
     def call(self, request: Request, rules: Rules) -> Call | None:
         """Return the paid call; None if the dialect does not support the task."""
-        raise NotImplementedError

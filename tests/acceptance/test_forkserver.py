@@ -18,14 +18,14 @@ JOBS = [{"id": "owl", "provider": "openai", "quality": "low", "prompt": "An owl 
 def test_forked_and_fresh_say_the_same(project, witness):
     manifest = project.manifest(JOBS)
     forked = project.program
-    said = {}
+    outputs = {}
     for project.program in (forked, FRESH):
         ways = (["--help"], ["plan", manifest], ["run", "nowhere.yaml"], ["show", "owl", "--nonsense"], ["status"])
         ended = [project.run(*words) for words in ways]
         # other tests fill the disk meanwhile
-        said[project.program] = [(done.code, re.sub(r"[\d.]+ GB free", "", done.out), done.err) for done in ended]
-    assert said[forked] == said[FRESH]
-    assert [code for code, _, _ in said[forked]] == [0, 0, 4, 2, 10]
+        outputs[project.program] = [(done.code, re.sub(r"[\d.]+ GB free", "", done.out), done.err) for done in ended]
+    assert outputs[forked] == outputs[FRESH]
+    assert [code for code, _, _ in outputs[forked]] == [0, 0, 4, 2, 10]
 
 
 def test_a_forked_process_has_its_own_place_and_environment(project, witness):

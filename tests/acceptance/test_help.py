@@ -37,7 +37,7 @@ def test_a_cause_that_there_is_not_is_refused(project, command):
 
 
 def test_a_fault_that_there_is_not_is_reported(project):
-    for options, said in {
+    for options, text in {
         ("--fault", "eror500=0.5"): "unknown fault 'eror500'; did you mean 'error500'? (batchgen help sandbox-faults)",
         ("--fault", "error500=2"): "a rate must be between 0 and 1",
         ("--throttle", "openai=9"): "is not a limit such as 60/m",
@@ -45,7 +45,7 @@ def test_a_fault_that_there_is_not_is_reported(project):
     }.items():
         done = project.run("sandbox", "--port", "0", *options)
         assert (done.code, done.out) == (2, "")
-        assert said in done.err
+        assert text in done.err
         assert "usage:" not in done.err
     jobs = [
         {"id": "a", "provider": "openai", "prompt": "A [sandbox: drop x1] [sandbox: eror500 x1]"},

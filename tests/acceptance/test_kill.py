@@ -95,18 +95,18 @@ def test_next_run_reports_the_calls_that_were_in_flight(project, witness, policy
     assert len(opened_) == 7
     last = project.run("run", manifest, "--yes")
     assert last.code == (0 if policy == "retry" else 3)
-    told = [line for line in last.err.splitlines() if line.startswith("resumed")]
+    lines = [line for line in last.err.splitlines() if line.startswith("resumed")]
     at_risk = sum(row["at_risk_usd"] for row in project.ledger().values() if row["at_risk_usd"])
     names = "slow-0, slow-1, slow-2, slow-3, slow-4 and 2 more"
     what = "bought again" if policy == "retry" else "not bought again"
-    [line] = told
+    [line] = lines
     assert line.startswith("resumed   the last run was interrupted with 7 calls in flight: 7 unknown (at risk: $0.0")
     assert line.endswith(f"); {what}: {names}")
     kept = max(project.state.glob("runs/*/summary.json"), key=lambda path: path.stat().st_mtime_ns)
-    said = json.loads(kept.read_text())["run"]["resumed"]
-    assert (said["calls"], said["in_doubt"], said["delivered"]) == (7, 7, 0)
-    assert sorted(said["bought_again" if policy == "retry" else "held"]) == sorted(opened_)
-    assert Decimal(said["at_risk_usd"]) * 10**9 == at_risk > 0
+    resumed = json.loads(kept.read_text())["run"]["resumed"]
+    assert (resumed["calls"], resumed["in_doubt"], resumed["delivered"]) == (7, 7, 0)
+    assert sorted(resumed["bought_again" if policy == "retry" else "held"]) == sorted(opened_)
+    assert Decimal(resumed["at_risk_usd"]) * 10**9 == at_risk > 0
     again = project.run("run", manifest, "--yes", "--json")
     assert again.json["run"]["resumed"] is None
     assert "resumed" not in again.err

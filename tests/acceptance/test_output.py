@@ -60,11 +60,11 @@ def test_plan_is_the_designs_document_and_sends_nothing(project, witness):
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory, sandbox):
+def finished(tmp_path_factory, sandbox):
     """A project with a past, for every command that only looks."""
     from .kit import CANARY, Workspace
 
-    folder = tmp_path_factory.mktemp("told")
+    folder = tmp_path_factory.mktemp("finished")
     project = Workspace(folder=folder, url=sandbox.url, env={f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS})
     jobs = [
         {"id": "a", "provider": "openai", "quality": "low", "prompt": "=SUM(A1)", "tags": ["x", "y"]},
@@ -78,8 +78,8 @@ def told(tmp_path_factory, sandbox):
     return project
 
 
-def test_export_in_every_form(told):
-    lines = [json.loads(line) for line in told.run("export").out.splitlines()]
+def test_export_in_every_form(finished):
+    lines = [json.loads(line) for line in finished.run("export").out.splitlines()]
     assert [line["id"] for line in lines] == ["a", "b", "c", "d", "owl"]
     for line in lines:
         assert set(line) >= LINE
@@ -89,11 +89,13 @@ def test_export_in_every_form(told):
     assert (by_id["c"]["state"], by_id["c"]["cause"], by_id["c"]["files"]) == ("failed", "refused", [])
     assert by_id["d"]["attempts"] == 3
     assert len(by_id["owl"]["files"]) == 2
-    assert all((told.folder / file["path"]).stat().st_size == file["bytes"] for line in lines for file in line["files"])
-    assert told.run("export", "--format", "json").json == lines
-    assert told.run("export", "--format", "jsonl").out == told.run("export").out
+    assert all(
+        (finished.folder / file["path"]).stat().st_size == file["bytes"] for line in lines for file in line["files"]
+    )
+    assert finished.run("export", "--format", "json").json == lines
+    assert finished.run("export", "--format", "jsonl").out == finished.run("export").out
 
-    done = told.run("export", "--format", "csv")
+    done = finished.run("export", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(done.out)))
     assert [row["id"] for row in rows] == ["a", "b", "c", "d", "owl", "owl"]
     assert rows[0]["prompt"] == "'=SUM(A1)"
@@ -110,39 +112,39 @@ def test_export_in_every_form(told):
         ("--provider openrouter --provider aimlapi", "b d"),
     ],
 )  # fmt: skip
-def test_a_selection(told, options, ids):
-    done = told.run("list", "--json", *options.split())
+def test_a_selection(finished, options, ids):
+    done = finished.run("list", "--json", *options.split())
     assert (done.code, done.err) == (0, "")
     assert [line["id"] for line in done.json] == ids.split()
 
 
-def test_what_the_looking_commands_say(told, tmp_path):
+def test_what_the_looking_commands_say(finished, tmp_path):
     looks = {
         ("list", "--limit", "1"): "=SUM(A1)", ("list", "runs"): "batchgen run",
         ("show", "d"): "empty", ("usage",): "aimlapi", ("status",): "refused", ("providers", "list"): "gptimageapi",
     }  # fmt: skip
     for words, expected in looks.items():
-        done = told.run(*words)
+        done = finished.run(*words)
         assert (done.code, done.err) == (0, ""), words
         assert expected in done.out, words
         assert not PLAIN.search(done.out.replace("\n", "")), words
-    [run] = told.run("list", "runs", "--json").json
+    [run] = finished.run("list", "runs", "--json").json
     assert run["exit_code"] == 3
-    shown = told.run("show", "d", "--json").json
+    shown = finished.run("show", "d", "--json").json
     assert set(shown) >= LINE
     assert [attempt["cause"] for attempt in shown["attempt_log"]] == ["empty"] * 3
-    listed = told.run("providers", "list", "--json").json
+    listed = finished.run("providers", "list", "--json").json
     assert {provider["name"] for provider in listed["providers"]} >= set(PROVIDERS)
 
     # the folder and the job table may be named before the command, or after
     elsewhere = {"cwd": tmp_path}
-    expected = told.run("status", "--json").json
-    table = told.state / "batchgen.db"
+    expected = finished.run("status", "--json").json
+    table = finished.state / "batchgen.db"
     for words in (
-        ["-C", told.folder, "--json", "status"], ["status", "--json", "-C", told.folder],
+        ["-C", finished.folder, "--json", "status"], ["status", "--json", "-C", finished.folder],
         ["--db", table, "status", "--json"], ["status", "--json", "--db", table],
     ):  # fmt: skip
-        assert told.run(*words, **elsewhere).json == expected
+        assert finished.run(*words, **elsewhere).json == expected
     assert list(tmp_path.iterdir()) == []
 
 
@@ -198,10 +200,10 @@ def test_on_a_terminal_there_is_a_live_table_that_ends_clean(bare, term):
     assert "waiting for" not in last  # the table is gone, the closing lines stay
 
 
-def test_a_reader_that_leaves_early_does_no_harm(told):
+def test_a_reader_that_leaves_early_does_no_harm(finished):
     process = Popen(
         [*FRESH, "export", "--format", "csv"],
-        cwd=told.folder, env=told.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        cwd=finished.folder, env=finished.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
     process.stdout.close()
@@ -235,7 +237,7 @@ def test_status_of_a_run_under_way(project, witness):
     wait_for(lambda: project.rows("select id from artifacts"), process)
     status = project.run("status", "--json").json
     assert (status["jobs"]["running"], status["jobs"]["done"]) == (1, 1)
-    told = project.run("status").out
-    assert f"a run is in progress (process {process.pid}: " in told
-    assert "resumes the" not in told
+    status = project.run("status").out
+    assert f"a run is in progress (process {process.pid}: " in status
+    assert "resumes the" not in status
     assert process.poll() is None

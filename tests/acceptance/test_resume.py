@@ -109,9 +109,9 @@ def test_watch_follows_a_run_to_its_end(project, witness):
     assert not looks[-1]["going"]
     assert (looks[-1]["jobs"]["done"], looks[-1]["run"]["exit_code"]) == (4, 0)
     assert max(look["images_per_minute"] for look in looks) > 0
-    told = finish(plain)
-    assert "jobs done" in told.out.splitlines()[0]
-    assert "with 0; 4 of 4 jobs done" in told.out.splitlines()[-2]
+    ended = finish(plain)
+    assert "jobs done" in ended.out.splitlines()[0]
+    assert "with 0; 4 of 4 jobs done" in ended.out.splitlines()[-2]
     assert project.run("watch").code == 0
     assert project.run("watch", "--batch", "none").code == 10
 

@@ -49,9 +49,9 @@ def test_what_one_provider_cannot_be_paid_for_the_next_one_does(project, witness
     sidecars = [json.loads(file.read_text()) for file in project.files() if file.suffix == ".json"]
     assert {beside["asked"]["provider"] for beside in sidecars} == {"openai"}
     moved = next(key for key, job in project.jobs().items() if len(job["attempts"]) == 2)
-    told = project.run("show", moved).out
-    assert "fallback  openai" in told
-    assert " openai  delivered" in told
+    text = project.run("show", moved).out
+    assert "fallback  openai" in text
+    assert " openai  delivered" in text
     again = project.run("run", path, "--yes")
     assert (again.code, len(witness.charges())) == (0, 6), again.err
 
@@ -96,13 +96,13 @@ def test_fallback_without_a_price_takes_no_jobs_under_a_budget(project, witness)
     mine = {"studio": {"preset": "gateway", "base_url": f"{project.url}/gateway", "api_key_env": "OPENAI_API_KEY"}}
     plain = [{"id": f"j{number}", "prompt": f"P{number}"} for number in range(3)]
     path = project.manifest(plain, defaults={"provider": ["aimlapi", "studio"]}, providers=mine)
-    told = (
+    text = (
         "cannot be used as a fallback: studio; the budget is in USD, and their price in USD is unknown. Set the price"
     )
     broke = project.run("run", path, "--budget", 1, AIMLAPI_API_KEY=POOR)
-    assert (broke.code, states(project), told in broke.err) == (7, {"pending": 3}, True), broke.err
+    assert (broke.code, states(project), text in broke.err) == (7, {"pending": 3}, True), broke.err
     done = project.run("run", path, "--budget", 1, "--allow-unpriced", AIMLAPI_API_KEY=POOR)
-    assert (done.code, by_provider(witness), told in done.err) == (0, {"gateway": 3}, False), done.err
+    assert (done.code, by_provider(witness), text in done.err) == (0, {"gateway": 3}, False), done.err
 
 
 @pytest.mark.parametrize("strategy", ["cheapest", "weighted", "fastest"])

@@ -40,7 +40,7 @@ def test_a_rate_a_day_bounds_the_run(project, witness):
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("text", "why"),
     [
         ("openai=60", "openai=60/m, 2/s or 5000/d, not 'openai=60'"),
         ("openai=0/m", "not 'openai=0/m'"),
@@ -50,8 +50,8 @@ def test_a_rate_a_day_bounds_the_run(project, witness):
         ("opena=60/m", "no provider opena; did you mean 'openai'?"),
     ],
 )
-def test_a_rate_that_makes_no_sense_is_refused(project, witness, said, why):
-    done = project.run("run", project.manifest(jobs(1)), "--yes", "--rate", said)
+def test_a_rate_that_makes_no_sense_is_refused(project, witness, text, why):
+    done = project.run("run", project.manifest(jobs(1)), "--yes", "--rate", text)
     assert done.code == 2
     assert why in done.err
     assert witness.arrivals() == []
@@ -211,10 +211,10 @@ def test_stdout_on_a_full_disk_does_not_end_the_run(project, witness):
     with Path("/dev/full").open("wb") as full:
         process = project.start("run", path, "--yes", "--progress", "json", stdout=full)
         with process.stderr as stderr:
-            said = stderr.read().decode()
+            text = stderr.read().decode()
         assert process.wait(patience(30)) == 0
-    assert "stdout cannot be written: No space left on device" in said
-    assert "Traceback" not in said
+    assert "stdout cannot be written: No space left on device" in text
+    assert "Traceback" not in text
     assert len(witness.charges()) == 3
     check_books(project, witness.charges())
 

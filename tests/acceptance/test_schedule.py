@@ -31,8 +31,8 @@ def test_cron_line_runs_in_an_empty_environment_silently(odd, witness):
     env.chmod(0o600)
     shown = odd.run("schedule", "cron", manifest, "--every", "30m", "--", "--budget", "1")
     assert shown.code == 0, shown.err
-    *told, line = shown.out.splitlines()
-    assert all(text.startswith("#") for text in told)
+    *comments, line = shown.out.splitlines()
+    assert all(text.startswith("#") for text in comments)
     assert line.startswith("*/30 * * * * /")
     command = line.split(" ", 5)[5].replace("\\%", "%")
     done = subprocess.run(["env", "-i", "/bin/sh", "-c", command], cwd="/", capture_output=True, check=False)
@@ -62,9 +62,9 @@ def test_systemd_takes_service_and_timer(odd, tmp_path):
 def test_launchd_gets_a_property_list(odd):
     manifest = odd.manifest(ONE, name="night.yaml")
     shown = odd.run("schedule", "launchd", manifest, "--every", "1h", "--", "--yes")
-    said = plistlib.loads(shown.out.encode())
-    assert said["StartInterval"] == 3600
-    assert said["ProgramArguments"][-5:] == ["run", str(manifest), "--wait-lock", "600", "--yes"]
+    unit = plistlib.loads(shown.out.encode())
+    assert unit["StartInterval"] == 3600
+    assert unit["ProgramArguments"][-5:] == ["run", str(manifest), "--wait-lock", "600", "--yes"]
 
 
 @pytest.mark.parametrize(

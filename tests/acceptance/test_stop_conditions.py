@@ -47,17 +47,17 @@ def test_a_time_at_which_to_stop(project, witness, moment, code):
 
 
 @pytest.mark.parametrize(
-    ("said", "spoken"), [("6", "6s"), ("90s", "90s"), ("1.5s", "1.5s"), ("30m", "30m"), ("6h", "6h")]
+    ("typed", "shown"), [("6", "6s"), ("90s", "90s"), ("1.5s", "1.5s"), ("30m", "30m"), ("6h", "6h")]
 )
-def test_a_duration_is_reported_as_it_was_typed(said, spoken):
+def test_a_duration_is_reported_as_it_was_typed(typed, shown):
     now = datetime.now().astimezone()
-    max_time = MAX_TIME.parse(said)
+    max_time = MAX_TIME.parse(typed)
     moment, why = stop_conditions(None, max_time, None, now).ends(now)
-    assert why == f"--max-time {spoken} reached"
+    assert why == f"--max-time {shown} reached"
     assert moment > now
-    assert stop_conditions(None, max_time, None, now).time_limits == f"after {spoken}"
+    assert stop_conditions(None, max_time, None, now).time_limits == f"after {shown}"
     evening = stop_conditions(TIME_OF_DAY.parse("19:30"), max_time, None, now.replace(hour=19, minute=41))
-    assert evening.time_limits == f"{now + timedelta(days=1):%Y-%m-%d} 19:30 or after {spoken}, whichever comes first"
+    assert evening.time_limits == f"{now + timedelta(days=1):%Y-%m-%d} 19:30 or after {shown}, whichever comes first"
 
 
 def test_unpriced_calls_are_sent_under_a_budget_only_if_allowed(project, witness):

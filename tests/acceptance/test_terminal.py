@@ -54,9 +54,9 @@ def test_the_live_table_fits_its_terminal_and_goes(bare, manifest, columns):
     assert heads == {f"provider done in flight failed{'' if columns == 40 else ' spent waiting for'}"}
     assert max(len(line) for line in drawn.splitlines()) <= columns
     # the table is gone; what stands there is what was said before it, and the end
-    said = "\n".join(Screen().feed(text).shown)
-    assert "waiting for" not in said
-    assert normal(said).rstrip().endswith(END)
+    shown = "\n".join(Screen().feed(text).shown)
+    assert "waiting for" not in shown
+    assert normal(shown).rstrip().endswith(END)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_plain_progress_is_lines_that_can_be_read_aloud(bare, manifest, term, ar
     assert code == 3
     assert "\x1b" not in text
     assert text.count("\r") == text.count("\r\n")  # nothing is written over
-    said = normal(text.replace("\r\n", "\n"))
-    assert said.rstrip().endswith(END)
-    progress = [line for line in said.splitlines() if "images/min" in line]
+    shown = normal(text.replace("\r\n", "\n"))
+    assert shown.rstrip().endswith(END)
+    progress = [line for line in shown.splitlines() if "images/min" in line]
     assert progress
     for line in progress:
         assert re.fullmatch(
