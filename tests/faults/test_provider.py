@@ -592,7 +592,7 @@ def test_P29_a_conflict_of_keys_is_our_mistake_and_not_repeated(site, status):
 
 ELSEWHERE: dict[str, str] = {}
 NOT_HERE = {
-    "P21": "no provider of the presets answers with an id to be polled; a 202 is told as unknown (test_faults.py)",
+    "P21": "no provider of the presets answers with an id to be polled; a 202 counts as unknown (test_faults.py)",
     "P22": "no provider of the presets is asynchronous, so there is no poll that could fail to end",
     "P23": "no provider of the presets is asynchronous, so none can fail after accepting",
 }
