@@ -11,7 +11,7 @@ import click
 from ..errors import SpendNotConfirmed
 from . import output
 from .options import Session
-from .render.format import count, warning_line
+from .render.format import count, hanging, warning_line
 from .render.plan import amend_lines, key_lines, keys_of_plan, plan_lines, question
 from .settings_file import is_from_file
 
@@ -39,7 +39,8 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
         if not session.quiet and not session.as_json:
             for warning in batch.warnings:
                 output.say(warning_line(warning))
-            for line in [*plan_lines(batch.name, plan, None), *amend_lines(plan, terms.overrides), *keys, ""]:
+            lines = [*plan_lines(batch.name, plan, None), *amend_lines(plan, terms.overrides), *keys, ""]
+            for line in hanging(lines, output.columns(sys.stderr)):
                 output.say(line)
             keys = []
         needs_price = _price_requirement(batch, terms)

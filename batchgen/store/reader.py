@@ -42,7 +42,7 @@ from .records import AttemptRecord, Batch, Bill, DeliveredFile, DueFilter, Run, 
 from .repair import attempt_of_supplied_file, unknown_attempt
 from .rows import listed, to_artifact, to_attempt, to_batch, to_job, to_run
 from .tables import artifacts, attempts, batches, jobs, runs
-from .usage import bills, booked, calls, spent, usage
+from .usage import bills, booked, calls, of_run, spent, usage
 from .usage_groups import ALWAYS, Period, UsageQuery, UsageSum
 
 if TYPE_CHECKING:
@@ -159,6 +159,11 @@ class Reader:
     def lanes(self, batch_id: int) -> dict[str, Counts]:
         """Return the counts of each provider."""
         return {provider: Counts(**tally) for provider, tally in self._tally(batch_id).items()}
+
+    def run_sums(self, batch_id: int, run_id: str) -> dict[str, dict[str, int]]:
+        """Return what a run did so far, by provider: its jobs by state, images, nano-USD and milli-credits."""
+        with self._open() as connection:
+            return of_run(connection, batch_id, run_id)
 
     def pending_of(self, batch_id: int, provider: str, models: Iterable[str]) -> int:
         """Return the number of pending jobs of a provider with these models."""

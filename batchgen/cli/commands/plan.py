@@ -12,7 +12,7 @@ from ...errors import ManifestError, Problem
 from .. import output
 from ..options import FILE, Session, command, keep_changed, of_manifest, option, sandbox, selecting, selection
 from ..params import USD
-from ..render.format import count, warning_line
+from ..render.format import count, hanging, warning_line
 from ..render.plan import job_document, job_line, key_documents, key_lines, notices, plan_lines
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def plan(
         return 0
     for warning in batch.warnings:
         output.say(warning_line(warning))
-    for line in [*([""] if full else []), *plan_lines(batch.name, result, batch.manifest.parent), *lines]:
+    lines = [*([""] if full else []), *plan_lines(batch.name, result, batch.manifest.parent), *lines]
+    for line in hanging(lines, output.columns()):
         output.data(line)
     return 0

@@ -16,7 +16,7 @@ from ...errors import UsageError
 from .. import output
 from ..confirm import confirmation
 from ..options import FILE, Session, command, of_manifest, option, selecting, selection
-from ..render.format import warning_line
+from ..render.format import hanging, warning_line
 from ..render.plan import amend_lines, notices, plan_lines
 from ..run_options import Observers, overlay_of, run_options, terms_of
 
@@ -114,7 +114,8 @@ def _print_plan(session: Session, project: Project, batch: Batch, plan: Plan, te
         return 0
     for warning in batch.warnings:
         output.say(warning_line(warning))
-    for text in [*plan_lines(batch.name, plan, batch.manifest.parent), *amend_lines(plan, terms.overrides), *lines]:
+    lines = [*plan_lines(batch.name, plan, batch.manifest.parent), *amend_lines(plan, terms.overrides), *lines]
+    for text in hanging(lines, output.columns()):
         output.data(text)
     if hint := _hint_at_done(plan, terms):
         output.data(hint)
@@ -139,7 +140,7 @@ def _print_end(session: Session, result: RunResult, terms: RunOptions, stream: S
     elif not session.quiet or result.needs_attention:
         *lines, last = closing(result, resumed_shown=not session.quiet)
         hint = _hint_at_done(result.plan, terms)
-        for line in [*lines, *([hint] if hint else []), last]:
+        for line in hanging([*lines, *([hint] if hint else []), last], output.columns(sys.stderr)):
             output.say(line)
 
 

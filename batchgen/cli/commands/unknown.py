@@ -13,7 +13,8 @@ from ...errors import UsageError
 from ...money import show_credits, show_usd
 from .. import output
 from ..options import EXISTING_FILE, Session, batch, command, group, option, sandbox, selecting, selection
-from ..render.format import command_lines, count, short, table, usd
+from ..render.format import command_lines, count, usd
+from ..render.table import Fit, table
 
 if TYPE_CHECKING:
     from ...app.project import CommandFlags
@@ -43,7 +44,8 @@ def list_(session: Session, batch: str | None, **options: Any) -> int:  # noqa: 
     project = session.project()
     found, jobs = use_case.list_unknown(project, batch, _unknown_only(options))
     heads = ("id", "provider", "sent (UTC)", "may have cost", "request id", "why unknown")
-    lines = table([_row(job, attempt) for job, attempt in jobs], heads, right=(3,)) if jobs else []
+    fit = Fit(least={0: 12, 5: 16}, names=(0,), wrap=(5,), drop=(2, 1))
+    lines = table([_row(job, attempt) for job, attempt in jobs], heads, right=(3,), fit=fit) if jobs else []
     documents = [_document(job, attempt) for job, attempt in jobs]
     session.print({"batch": found.name, "unknown": documents}, lines)
     if not session.as_json:
@@ -55,7 +57,7 @@ def list_(session: Session, batch: str | None, **options: Any) -> int:  # noqa: 
 
 def _row(job: Job, attempt: UnknownAttempt | None) -> list[str]:
     sent = f"{attempt.started_at:%Y-%m-%d %H:%M:%S}" if attempt else ""
-    return [job.key, job.task.provider, sent, _cost(attempt), _request_id(attempt), short(job.message or "", 60)]
+    return [job.key, job.task.provider, sent, _cost(attempt), _request_id(attempt), job.message or ""]
 
 
 def _cost(attempt: UnknownAttempt | None) -> str:
