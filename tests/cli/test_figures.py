@@ -59,8 +59,8 @@ def test_bar_fits_and_shows_the_share():
 
 def test_rows_drop_columns_on_a_narrow_terminal():
     assert rows(PART, 100) == [
-        "provider  done  in flight  failed  images/min   spent  waiting for",
-        "openai      12        6/8       1          30   $0.10  pace",
+        "provider  done  in flight  failed  images/min  spent  waiting for",
+        "openai      12        6/8       1          30  $0.10  pace",
     ]
     assert max(map(cells, rows(PART, 40))) <= 40
 

@@ -157,8 +157,8 @@ def run_lines(report: BatchStatus, way: CommandFlags) -> list[str]:
     run, holder = report.run, report.holder
     budgets = [budget_line(budget) for budget in report.budgets if budget.limit]
     if holder is not None:
-        text = f"in progress (process {holder.pid}: {short(holder.command, 80)}); batchgen watch{way.flags} follows it"
-        return [text, *under("budget", budgets)]
+        text = f"a run is in progress (process {holder.pid}: {short(holder.command, 80)})"
+        return [f"{text}; batchgen watch{way.flags} follows it", *under("budget", budgets)]
     if run is None:
         return []
     began = local(run.started_at)
