@@ -14,6 +14,7 @@ from ..money import milli_credits, nano_usd
 from . import filenames, include
 from .batch import Batch
 from .builder import Naming
+from .deliver import copy_specs
 from .expansion import Expansion
 from .include import ManifestPart
 from .locations import Origin, Places, Problems
@@ -46,7 +47,8 @@ def load(
     name = manifest.name or path.stem
     _check_name(root, name, problems)
     folder = _folder(root, name, problems)
-    naming = Naming(batch=name, file=_file(root, problems), origin=root.origin("output", "file"),
+    copies = copy_specs(manifest.deliver, root.origin("deliver"), problems)
+    naming = Naming(batch=name, copies=copies, file=_file(root, problems), origin=root.origin("output", "file"),
                     sidecar=manifest.output.sidecar)  # fmt: skip
     jobs = Expansion(parts, table, naming, folder, problems, warnings, today)
     budget = _limits(manifest.budget, table.names, root.places, problems)
@@ -63,6 +65,7 @@ def load(
         retry=manifest.retry,
         on_unknown=manifest.on_unknown,
         confirm_above=nano_usd(manifest.confirm_above),
+        copies=copies,
         warnings=warnings.listed(),
     )
 
