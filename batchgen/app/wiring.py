@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from anyio import CapacityLimiter
 
-from ..budget import Budgets
+from ..budget import Budget, Budgets
 from ..engine.attempts import AttemptRunner
 from ..engine.executor import Executor
 from ..engine.lane import Lane
@@ -37,10 +37,11 @@ from ..store.records import Loaded
 from ..store.writer import Writer
 from ..task import Charge, Task
 from ..transport import Transport
+from .budgets import budgets_of
 from .clock import steady_clock, utc_now
 from .config.keys import ApiKeys
 from .lanes import LaneHistory, lanes, policy_of
-from .plan import batch_budgets, learned_prices, run_budget
+from .plan import learned_prices
 from .preflight import limited_widths
 from .project import Project
 from .queries import batch_status
@@ -130,14 +131,13 @@ class RunSession:
         release: Callable[[str, bool], None] = lambda _attempt_id, _delivered: None,
     ) -> Runner:
         """Build the runner; its backend is still to be set."""
-        own_budget = run_budget(self.options.budget, unpriced=self.options.allow_unpriced)
         attempts = AttemptRunner(
             batch=self.batch.name,
             folder=str(self.batch.folder),
             run_id=run_id,
             reader=self.reader,
             writer=self.writer,
-            wallet=Budgets((*batch_budgets(self.batch, self.reader, batch_id, utc_now()), *own_budget)),
+            wallet=Budgets(self._budgets(batch_id)),
             prices=learned_prices(self.reader, self.batch.profiles),
             estimate=self._highest_estimate,
             translate=lambda task, provider: translate(task, self.batch.profiles[provider]),
@@ -154,6 +154,12 @@ class RunSession:
             lanes=self._lanes(profiles, attempts.now()),
             reader=self.reader,
             attempts=attempts,
+        )
+
+    def _budgets(self, batch_id: int) -> tuple[Budget, ...]:
+        options = self.options
+        return budgets_of(
+            self.batch, self.reader, batch_id, utc_now(), own=options.budget, unpriced=options.allow_unpriced
         )
 
     async def _begin_run(self, batch_id: int, started: datetime) -> str:

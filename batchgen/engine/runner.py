@@ -280,7 +280,7 @@ class Runner:
         if any(other.in_flight for other in self.lanes):
             # Calls in flight may cost less than was reserved for them.
             return BUDGET_LOOK
-        lane.close(Closure.BUDGET, Fault(cause=Cause.MONEY, message=why))
+        lane.close(Closure.BUDGET, Fault(cause=Cause.MONEY, message=why), self.attempts.refusing_limit(lane, job))
         self._notify_lanes()
         return None
 

@@ -122,7 +122,8 @@ def spent(
         if value is not None:
             settled, going = settled.where(booked_column == value), going.where(open_column == value)
     if since is not None:
-        settled, going = settled.where(ledger.c.at >= since), going.where(attempts.c.started_at >= since)
+        # An open attempt is booked when it ends, so that it counts in full whenever it was sent.
+        settled = settled.where(ledger.c.at >= since)
     return Spent(**connection.execute(settled).mappings().one(), **connection.execute(going).mappings().one())
 
 
