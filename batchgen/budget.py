@@ -12,6 +12,9 @@ from .learned_prices import CallKind, PriceMemory, larger
 from .money import show_credits, show_usd
 from .task import Charge, Task
 
+#: Why a budget refuses a call whose price is not known.
+NO_PRICE = "no price is known"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BudgetLimit:
@@ -89,7 +92,7 @@ class Budget:
         """Return why a call of *estimate*, which this budget does not allow, is refused."""
         price = estimate.usd if self.limit.credits.get(provider) is None else estimate.credits
         if price is None:
-            return f"no price is known, and there is a budget of {self.limit.scope}: state a tariff, or allow_unpriced"
+            return f"{NO_PRICE}, and there is a budget of {self.limit.scope}: state a tariff, or allow_unpriced"
         reason = f"the budget of {self.limit.scope} is used up"
         left = 0 if self.limit.usd is None else self.limit.usd - self.usd
         if left > 0 and estimate.usd is not None and estimate.usd > left:

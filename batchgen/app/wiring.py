@@ -259,6 +259,10 @@ class RunSession:
                 result.append(lane)
         return result
 
+    def _key_variable(self, provider: str) -> str | None:
+        profile = self.batch.profiles.get(provider)
+        return next(iter(profile.api_key_env), None) if profile else None
+
     def _result(self, batch_id: int, runner: Runner, started: datetime, stop_signal: int | None) -> RunResult:
         counts, lanes_ = self.reader.lanes(batch_id), runner.lanes
         run_id = runner.attempts.run_id
@@ -272,6 +276,7 @@ class RunSession:
                     lane,
                     left=counts[lane.provider].pending if lane.provider in counts else 0,
                     denied_left=self.reader.pending_of(batch_id, lane.provider, lane.denied),
+                    variable=self._key_variable(lane.provider),
                 )
                 for lane in lanes_
             ],
