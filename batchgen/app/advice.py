@@ -79,7 +79,7 @@ def _needs_the_user(lane: LaneResult) -> bool:
 def _remedy(lane: LaneResult, flags: CommandFlags) -> str:
     """Return what the user can do about what stopped a lane."""
     if lane.closed is Closure.BUDGET:
-        return _budget_remedy(lane)
+        return _budget_remedy(lane, flags)
     if lane.paused:
         return f"batchgen unpause{flags.flags} {shlex.quote(lane.provider)}"
     if lane.closed is Closure.MONEY:
@@ -88,14 +88,16 @@ def _remedy(lane: LaneResult, flags: CommandFlags) -> str:
     return f"check{key} the model and base_url of {lane.provider} (batchgen doctor --online{flags.flags})"
 
 
-def _budget_remedy(lane: LaneResult) -> str:
+def _budget_remedy(lane: LaneResult, flags: CommandFlags) -> str:
     limit = lane.limit
     if limit is None:
         return "raise the budget"
     if lane.unpriced:
         return f"set the price of {lane.provider} (providers: {{{lane.provider}: {{tariff: {{usd_per_image: 0.05}}}}}})"
     amount = "" if limit.usd is None else f" above {show_usd(limit.usd)}"
-    text = f"raise {limit.setting}{f' at {limit.place}' if limit.place else ''}{amount}"
+    file, _, line = limit.place.rpartition(":")
+    place = f" at {flags.manifest(file)}:{line}" if file else ""
+    text = f"raise {limit.setting}{place}{amount}"
     return text if limit.period is None else f"{text}, or wait for the next {limit.period}"
 
 

@@ -49,11 +49,12 @@ def _run_budget(amount: int | None, *, unpriced: bool) -> Iterator[Budget]:
 
 
 def _used(limit: BudgetLimit, reader: Reader, batch_id: int | None, now: datetime, ends: datetime | None) -> Budget:
+    # A booking of a clock that was ahead belongs to a later period.
     since = None if limit.period is None else limit.period.begins(now)
-    spent = reader.spent(batch_id=batch_id, provider=limit.only, since=since)
+    spent = reader.spent(batch_id=batch_id, provider=limit.only, since=since, until=ends)
     budget = Budget(limit=limit, usd=spent.usd + spent.at_risk_usd + spent.open_usd, open_usd=spent.open_usd, ends=ends)
     for name in limit.credits:
-        used = reader.spent(batch_id=batch_id, provider=name, since=since)
+        used = reader.spent(batch_id=batch_id, provider=name, since=since, until=ends)
         budget.credits[name] = used.credits + used.at_risk_credits + used.open_credits
         budget.open_credits[name] = used.open_credits
     return budget

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import urlencode
 
@@ -30,6 +30,7 @@ from ..planning.plan import Plan
 from ..providers.key_destinations import destinations_of
 from ..providers.pricing import estimate
 from ..providers.profile import Profile, Retry
+from ..providers.retry_after import MAX_WAIT
 from ..providers.validation import translate
 from ..route import ModelFilter
 from ..store.reader import Reader
@@ -84,6 +85,7 @@ class RunSession:
             self.batch.name, str(self.batch.manifest), str(self.batch.folder), started
         )
         loaded = await self._load(batch_id, started)
+        await self.writer.clamp_waits(batch_id, started, timedelta(seconds=MAX_WAIT))
         run_id = await self._begin_run(batch_id, started)
         interrupted = bool(self.reader.open_attempts(batch_id))
         needed = self.needed(batch_id)

@@ -332,7 +332,10 @@ def test_budget_in_settings_caps_all_batches_together(project, witness):
     short = project.run("run", second, "--yes")
     assert short.code == 7, short.err
     assert "the budget of all batches today is used up" in short.err
-    assert f"raise budget.per_day.usd at {settings}:2 above 0.03, or wait for the next day; then: batchgen run" in short.err
+    assert (
+        "raise budget.per_day.usd at batchgen.yaml:2 above 0.03, or wait for the next day; then: batchgen run"
+        in short.err
+    )
     assert re.search(r"it starts again on \d\d \w+ at 00:00", short.err)
     spent = sums(witness.charges(), "usd")["openai"]
     assert Decimal("0.03") - PRICE * 2 < spent <= Decimal("0.03")
