@@ -171,10 +171,8 @@ class CsvList:
         row = next((text for text in sample if text.strip()), "")
         other = other_delimiter(row, len(self.columns), self._dialect.delimiter)
         if other is not None:
-            raise BadList(
-                f"{self._source.file}: the header is {self.separation} ({', '.join(self.columns)}), but the first row by "
-                f"{NAMES[other]}: use the same in both"
-            )
+            header = f"the header is {self.separation} ({', '.join(self.columns)})"
+            raise BadList(f"{self._source.file}: {header}, but the first row by {NAMES[other]}: use the same in both")
 
 
 def _remarks(quotes: TsvQuotes) -> Iterator[Remark]:

@@ -11,7 +11,7 @@ import orjson
 
 from ..messages import shown
 from .header import clean, key_name
-from .rows import BadList, Remark, Report, aliases, column_of
+from .rows import Remark, Report, aliases, column_of
 from .text import ListFile
 
 _EXAMPLE = 'each line is one object, such as {"id": "a", "prompt": "A cat"}'

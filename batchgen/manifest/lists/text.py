@@ -77,9 +77,8 @@ class ListFile:
             raise BadList(f"{self.file} changed while it was being read; run the command again")
 
     def _decode(self, line: bytes, number: int) -> str:
-        if number == 1:
-            if line[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or line[:2].count(0) == 1:
-                raise BadList(f"{self.file} is UTF-16; lists are UTF-8: {_AS_UTF8}")
+        if number == 1 and (line[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or line[:2].count(0) == 1):
+            raise BadList(f"{self.file} is UTF-16; lists are UTF-8: {_AS_UTF8}")
         # Files that were joined have a byte order mark inside, and some programs write several.
         while line.startswith(codecs.BOM_UTF8):
             line = line[len(codecs.BOM_UTF8) :]
@@ -123,7 +122,7 @@ class TextList:
             prompt = clean(text.strip()).strip()
             char = control(prompt, allow="\t")
             if char:
-                column = text.find(chr(int(char[2:], 16))) + 1
+                column = next(at for at, letter in enumerate(text, 1) if control(letter, allow="\t\n"))
                 report(line, column, "control_character", f"control character {char} is not allowed", "remove it")
             elif prompt:
                 if prompt.startswith("#"):
