@@ -33,7 +33,8 @@ from .budgets import budgets_of
 from .clock import utc_now
 from .config import keys, settings
 from .config import providers as roster
-from .project import Project, open_reader
+from .manifests import DASH, STDIN, standard_input
+from .project import DEMO, SANDBOX_OUTPUT, Project, open_reader
 from .retry import with_earlier_overrides
 
 
@@ -42,22 +43,34 @@ def read_manifest(project: Project, path: Path, overlay: Overlay = Overlay()) ->
 
     Raises ManifestError with all problems, and UsageError if *overlay* names an unknown provider.
     """
+    content = standard_input() if path.name == DASH else None
+    path = path if content is None else path.with_name(STDIN)
     stored = settings.project_settings(path.absolute().parent)
-    batch = manifest.load(path, providers=stored.get("providers", {}), today=datetime.now().astimezone().date())
+    today = datetime.now().astimezone().date()
+    batch = manifest.load(path, providers=stored.get("providers", {}), today=today, content=content)
     if batch.confirm_above is None:
         batch = replace(batch, confirm_above=nano_usd(stored.get("confirm_above")))
     if stored.get("budget"):
         batch = replace(batch, shared_budget=settings.shared_budget(path.absolute().parent))
     if project.sandbox:
-        batch = replace(batch, folder=project.state / "output" / batch.name)
-    if problems := tuple(_directive_problems(path)):
+        batch = replace(batch, folder=_sandbox_folder(project, path, batch.name))
+    text = (path.read_bytes() if content is None else content).decode("utf-8", "replace")
+    if problems := tuple(_directive_problems(path, text)):
         batch = replace(batch, warnings=(*batch.warnings, *problems))
     return batch.under(overlay)
 
 
-def _directive_problems(path: Path) -> Iterator[Problem]:
+def _sandbox_folder(project: Project, path: Path, name: str) -> Path:
+    """Return the output folder of a sandbox run: next to the manifest, whatever the manifest says."""
+    folder = path.absolute().parent
+    if path.absolute() in DEMO or not os.access(folder, os.W_OK):
+        folder = project.root  # the demonstration's manifest is part of the installation
+    return folder / SANDBOX_OUTPUT / name
+
+
+def _directive_problems(path: Path, content: str) -> Iterator[Problem]:
     """Yield the sandbox directives in the manifest that the sandbox would not understand."""
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(content.splitlines(), 1):
         if "[sandbox:" not in line.lower() or line.lstrip().startswith("#"):
             continue
         for column, text in directives(line):

@@ -26,14 +26,15 @@ def load(
     *,
     providers: Mapping[str, Mapping[str, Any]] | None = None,
     today: date | None = None,
+    content: bytes | None = None,
 ) -> Batch:
     """Read, validate and expand the manifest at *path*; raise ManifestError with every problem in it.
 
     *providers* are the settings of ``batchgen.yaml``, which the manifest's own override. Without *today*, there are no
-    warnings of old prices.
+    warnings of old prices. *content* is read in place of the file, for a manifest from standard input.
     """
     problems, warnings = Problems(), Problems()
-    parts = include.gather(path, problems, warnings)
+    parts = include.gather(path, problems, warnings, content)
     root = parts[0]
     manifest = root.checked.manifest
     for part in parts:

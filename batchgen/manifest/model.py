@@ -243,6 +243,15 @@ class From(Strict):
     format: Literal["csv", "tsv", "jsonl", "txt", "folder"] | None = Field(
         None, description="Format of the list; default: by its name"
     )
+    delimiter: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="Character between the cells of a csv file; default: by its header",
+    )
+    quoting: Literal["csv", "none"] | None = Field(
+        None, description="Quotes around cells: removed (csv) or text (none); default: csv for csv, none for tsv"
+    )
     where: dict[str, Texts] = Field({}, description="Only rows whose column matches one of these globs")
     skip: int = Field(0, ge=0, description="Number of rows to leave out at the start")
     limit: int | None = Field(None, ge=1, description="At most this many rows of each path")
