@@ -16,9 +16,9 @@ from ..copies import CopySpec
 from ..errors import StoreError
 from ..files.copies import copies_in_sidecar, list_in_sidecar, remove_copy, write_copy
 from ..manifest import Batch
-from ..store.copies import CopyRecords, StoredCopy
+from ..store.copies import CopyRecords
 from ..store.reader import Reader
-from ..store.records import DeliveredFile
+from ..store.records import DeliveredFile, StoredCopy
 from .project import Project
 
 #: Errors after which no other copy can be written either.

@@ -9,12 +9,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, fields
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from ..errors import StoreError
+from .records import StoredCopy
 from .rows import encode_list
 
 #: Name of the file next to the job database.
@@ -29,37 +30,6 @@ CREATE TABLE IF NOT EXISTS copies (
 CREATE INDEX IF NOT EXISTS copies_job ON copies (batch, key);
 """
 _BUSY = 30.0  #: seconds to wait for another process
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredCopy:
-    """A derived copy that was written; paths are as in the job database."""
-
-    path: str
-    batch: str
-    key: str  #: of the job
-    name: str  #: of the specification: "shop"
-    source: str  #: path of the image
-    source_sha256: str
-    recipe: str  #: ``CopySpec.recipe``
-    sha256: str
-    size_bytes: int
-    width: int
-    height: int
-    mime: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the copy as ``show`` and ``export`` print it."""
-        return {
-            "name": self.name,
-            "path": self.path,
-            "of": self.source,
-            "sha256": self.sha256,
-            "bytes": self.size_bytes,
-            "width": self.width,
-            "height": self.height,
-            "mime": self.mime,
-        }
 
 
 _COLUMNS = ", ".join(field.name for field in fields(StoredCopy))
