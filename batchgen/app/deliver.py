@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..copies import CopySpec
 from ..errors import StoreError
@@ -20,6 +21,9 @@ from ..store.copies import CopyRecords
 from ..store.reader import Reader
 from ..store.records import DeliveredFile, StoredCopy
 from .project import Project
+
+if TYPE_CHECKING:
+    from ..files.images.derive import DerivedImage
 
 #: Errors after which no other copy can be written either.
 _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -32,7 +36,7 @@ class Order:
     image: DeliveredFile
     specs: Sequence[CopySpec]  #: to be written
     present: Sequence[StoredCopy] = ()  #: up to date
-    earlier: frozenset[str] = frozenset()  #: hashes of copies that may be replaced
+    known: Mapping[str, StoredCopy] = field(default_factory=dict)  #: by path, all that were written for the job
     stale: Sequence[StoredCopy] = ()  #: of images that the job no longer has, to be removed
 
 
@@ -104,8 +108,7 @@ class Copies:
                 missing.append(spec)
         if not missing:
             return None
-        earlier = frozenset(copy.sha256 for copy in known.values())
-        return Order(image=image, specs=missing, present=present, earlier=earlier)
+        return Order(image=image, specs=missing, present=present, known=known)
 
     def _is_current(self, copy: StoredCopy, spec: CopySpec, image: DeliveredFile) -> bool:
         if (copy.source_sha256, copy.recipe) != (image.file.sha256, spec.recipe):
@@ -123,8 +126,7 @@ class Copies:
             return 0, failures
         try:
             data = self._content(order.image)
-            earlier = order.earlier | copies_in_sidecar(self._batch.folder, name)
-            for copy in self._derived(order, name, data, earlier):
+            for copy in self._derived(order, name, data):
                 if isinstance(copy, CopyFailure):
                     failures.append(copy)
                 else:
@@ -137,34 +139,40 @@ class Copies:
             failures.append(_failure(order.image.file.path, error))
         return len(written), failures
 
-    def _derived(
-        self, order: Order, name: str, data: bytes, earlier: Iterable[str]
-    ) -> Iterator[StoredCopy | CopyFailure]:
+    def _derived(self, order: Order, name: str, data: bytes) -> Iterator[StoredCopy | CopyFailure]:
         from ..files.images.derive import Original
 
+        listed = copies_in_sidecar(self._batch.folder, name)
         with Original(data) as original:
             for spec in order.specs:
-                target = spec.file_name(name)
+                path = self._path(spec.file_name(name))
                 try:
-                    copy = original.copy(spec)
-                    write_copy(self._batch.folder, target, copy.data, frozenset(earlier))
+                    derived = original.copy(spec)
+                    copy = self._stored(order.image, spec, path, derived)
+                    known = order.known.get(path)
+                    ours = listed | (known.hashes if known else frozenset())
+                    # Before the file: if this is cut off, the next run still knows whose file it finds.
+                    self._records.add([replace(copy, recipe="", before=" ".join(sorted(ours)))])
+                    write_copy(self._batch.folder, spec.file_name(name), derived.data, ours)
+                    yield copy
                 except (StoreError, ValueError, MemoryError, OSError) as error:
-                    yield _failure(self._path(target), error)
-                    continue
-                yield StoredCopy(
-                    path=self._path(target),
-                    batch=self._batch.name,
-                    key=order.image.key,
-                    name=spec.name,
-                    source=order.image.file.path,
-                    source_sha256=order.image.file.sha256,
-                    recipe=spec.recipe,
-                    sha256=hashlib.sha256(copy.data).hexdigest(),
-                    size_bytes=len(copy.data),
-                    width=copy.width,
-                    height=copy.height,
-                    mime=copy.mime,
-                )
+                    yield _failure(path, error)
+
+    def _stored(self, image: DeliveredFile, spec: CopySpec, path: str, derived: DerivedImage) -> StoredCopy:
+        return StoredCopy(
+            path=path,
+            batch=self._batch.name,
+            key=image.key,
+            name=spec.name,
+            source=image.file.path,
+            source_sha256=image.file.sha256,
+            recipe=spec.recipe,
+            sha256=hashlib.sha256(derived.data).hexdigest(),
+            size_bytes=len(derived.data),
+            width=derived.width,
+            height=derived.height,
+            mime=derived.mime,
+        )
 
     def _content(self, image: DeliveredFile) -> bytes:
         data = (self._root / image.file.path).read_bytes()
@@ -206,5 +214,5 @@ def _in_sidecar(copy: StoredCopy, name: str | None) -> dict[str, object]:
 def _failure(path: str, error: Exception) -> CopyFailure:
     cause = error if isinstance(error, OSError) else error.__cause__
     number = cause.errno if isinstance(cause, OSError) else None
-    message = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    message = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error)
     return CopyFailure(path=path, message=message or type(error).__name__, fatal=number in _FATAL)

@@ -112,7 +112,12 @@ def _billed(project: Project, reader: Reader, page: Sequence[Job]) -> Iterator[t
         return
     bills, copies = reader.bills(page), CopyRecords(project.state).of_jobs(page[0].batch, [job.key for job in page])
     for job in page:
-        yield job, replace(bills.get(job.id, records.Bill()), copies=tuple(copies.get(job.key, ())))
+        yield (
+            job,
+            replace(
+                bills.get(job.id, records.Bill()), copies=tuple(copy for copy in copies.get(job.key, ()) if copy.recipe)
+            ),
+        )
 
 
 def show(project: Project, name: str | None, key: str) -> tuple[Job, Sequence[records.AttemptRecord], records.Bill]:

@@ -34,9 +34,7 @@ def write_copy(root: Path, name: str, data: bytes, ours: Container[str]) -> None
             if present == hashlib.sha256(data).hexdigest():
                 return
             if present is not None and present not in ours:
-                raise ForeignFileError(
-                    f"{root / name} is not replaced, because it is not the copy that was written; move it away"
-                )
+                raise ForeignFileError("another file has its name, or the copy was edited; move it away")
             with new_part(folder, data) as part:
                 os.rename(part, file, src_dir_fd=folder, dst_dir_fd=folder)
             sync(folder)

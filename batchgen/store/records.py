@@ -114,12 +114,18 @@ class StoredCopy:
     name: str  #: of the specification: "shop"
     source: str  #: path of the image
     source_sha256: str
-    recipe: str  #: ``CopySpec.recipe``
+    recipe: str  #: ``CopySpec.recipe``; "" while the file is being written
     sha256: str
     size_bytes: int
     width: int
     height: int
     mime: str
+    before: str = ""  #: while the file is being written: the hashes that the file it replaces may have
+
+    @property
+    def hashes(self) -> frozenset[str]:
+        """Return the hashes that the file may have."""
+        return frozenset((self.sha256, *self.before.split()))
 
     def as_json(self) -> dict[str, Any]:
         """Return the copy as ``show`` and ``export`` print it."""
