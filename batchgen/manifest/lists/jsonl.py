@@ -72,7 +72,7 @@ class JsonlList:
 
 def _may_be_inexact(values: Iterable[object]) -> bool:
     # A loop, because it runs for every row and is faster than a generator.
-    for value in values:
+    for value in values:  # noqa: SIM110
         if type(value) is float and not -_EXACT_BELOW < value < _EXACT_BELOW:
             return True
     return False
