@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 
 from ..errors import StoreError
@@ -17,6 +18,7 @@ from ..store.controls import Control
 from ..store.ledger import Counts, UsageLine
 from ..store.reader import Reader
 from ..store.records import Batch, Run
+from ..store.usage import of_run
 from . import live_state
 from .clock import utc_now
 from .figures import ProviderFigures, Rates, RunFigures
@@ -101,7 +103,7 @@ def _figures(
     active: Mapping[str, Control],
     rates: Rates,
 ) -> RunFigures:
-    sums = {} if run is None else reader.run_sums(batch.id, run.id)
+    sums = {} if run is None else reader.ask(partial(of_run, batch_id=batch.id, run_id=run.id))
     state = LiveState() if run is None else live_state.read(project, run.id)
     per_minute = rates.add(time.monotonic(), {name: each.get("images", 0) for name, each in sums.items()})
     names = dict.fromkeys([*(state.widths or lanes), *sums])
