@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...money import show_credits, show_usd
 from .format import command_lines, credits_, money, usd
-from .table import table
+from .table import Fit, table
 
 if TYPE_CHECKING:
     from ...app.project import CommandFlags
