@@ -43,7 +43,7 @@ from .clock import steady_clock, utc_now
 from .config.keys import ApiKeys
 from .lanes import LaneHistory, lanes, policy_of
 from .plan import learned_prices
-from .preflight import limited_widths
+from .preflight import limited_widths, require_files
 from .project import Project
 from .queries import batch_status
 from .recovery import last_run
@@ -259,6 +259,7 @@ class RunSession:
                     # Without a key a lane only finishes answers that have already arrived.
                     lane.models = ModelFilter(only=True)
                 result.append(lane)
+        require_files(len(result))
         return result
 
     def _key_variable(self, provider: str) -> str | None:
