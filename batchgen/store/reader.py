@@ -30,8 +30,11 @@ from .queries import (
     attempt_states,
     due,
     files,
+    known_keys,
     newest_attempt,
     pending,
+    remade,
+    require_listed,
     scope_of,
     scope_of_ids,
     selected,
@@ -193,6 +196,16 @@ class Reader:
         for ids in self._pages(batch_id, selection, limit):
             yield from self._jobs(wanted.where(jobs.c.id.in_(listed(ids))))
 
+    def known_keys(self, batch_id: int, keys: Sequence[str]) -> frozenset[str]:
+        """Return those of *keys* that jobs of the batch have."""
+        with self._open() as connection:
+            return known_keys(connection, batch_id, keys)
+
+    def remade(self, ids: Sequence[int]) -> frozenset[int]:
+        """Return those of these jobs whose files are superseded, all or some."""
+        with self._open() as connection:
+            return remade(connection, ids)
+
     def attempts(self, job: Job) -> list[AttemptRecord]:
         """Return the attempts of a job, in order."""
         with self._open() as connection:
@@ -309,6 +322,7 @@ class Reader:
         limits = [number for number in (limit, selection.limit) if number is not None]
         wanted = select(jobs.c.id).where(*selected(batch_id, selection)).order_by(jobs.c.id)
         with self._open() as connection:
+            require_listed(connection, batch_id, selection)
             ids = array("q", connection.execute(wanted.limit(min(limits, default=None))).scalars())
         for start in range(0, len(ids), PAGE):
             yield ids[start : start + PAGE]
