@@ -54,7 +54,8 @@ SELECTED = (
     ("redo shop", "--id m*", *KNOWN, "--status done", *COUNTED, "made"),
 )
 #: What selects no job, in place of the option that does.
-OTHERS = ("--id x*", "--ids-from made.txt", "--tag other", "--provider aimlapi", "--model gpt-image-2.5-flare", "--kind edit", "--status done",
+OTHERS = ("--id x*", "--ids-from made.txt",
+          "--tag other", "--provider aimlapi", "--model gpt-image-2.5-flare", "--kind edit", "--status done",
           "--cause invalid", "--shard 2/2")  # fmt: skip
 
 
