@@ -97,7 +97,10 @@ def sent(provider: str, account: str | None, seconds: float, history: LaneHistor
     """Return the requests of an account in the last *seconds*; none are looked up for a window of zero."""
     if not seconds:
         return []
-    requests = sent_since(history.table, provider, history.now - timedelta(seconds=seconds))
+    span = timedelta(seconds=seconds)
+    requests = sent_since(history.table, provider, history.now - span)
+    # Requests further ahead than the window is long were sent by a clock that was wrong: they would fill it for ever.
+    requests = [request for request in requests if request.at <= history.now + span]
     # A request without an account may have been any account's, so that it counts against each.
     return [request for request in requests if account is None or request.account in (account, None)]
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
-from ..errors import NotFound
 from ..files import lock
 from ..files.lock import Holder
 from ..job import Job
@@ -75,16 +73,6 @@ def usage(project: Project, name: str | None, asked: UsageQuery, now: datetime, 
             used=group_usage(reader.booked(number, asked), asked, now),
             calls=reader.calls(number, asked.period, in_flight=asked.period.holds(now)),
         )
-
-
-def manifest_of(project: Project, which: str | None) -> Path:
-    """Return the manifest that *which* names: a file, or a batch; None is the one that ran last."""
-    if which is not None and (which.endswith((".yaml", ".yml")) or (project.root / which).is_file()):
-        return project.root / which
-    manifest = Path(batch(project, which).manifest)
-    if not manifest.is_file():
-        raise NotFound(f"the manifest of this batch is missing: {manifest}. If it was moved: batchgen run MANIFEST")
-    return manifest
 
 
 def batch_status(reader: Reader, batch: records.Batch) -> BatchStatus:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from ..errors import NotFound
@@ -17,6 +18,7 @@ from ..manifest import Batch
 from ..manifest.id_files import normal_prompt
 from ..planning.overrides import NOTE, Overrides
 from ..planning.selection import Selection
+from ..store.queries import known_keys, remade
 from ..store.reader import Reader
 from .project import Project
 from .run_options import RunOptions
@@ -65,8 +67,8 @@ def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOpt
     edited = [job for job in done if _has_other_prompt(job, options.prompts)]
     gone = _jobs_without_files(project, reader, batch_id, selection) if options.missing_files else None
     due = edited if gone is None else [job for job in edited if job.key in gone]
-    remade = reader.remade([job.id for job in unfinished])
-    waiting = [job for job in unfinished if job.id in remade]
+    once_done = reader.ask(partial(remade, ids=[job.id for job in unfinished]))
+    waiting = [job for job in unfinished if job.id in once_done]
     others = Counter({str(state): len(jobs) for state, jobs in by_state.items()})
     others["pending"] = len(unfinished) - len(waiting)
     notices = [
@@ -85,7 +87,7 @@ def _selection(reader: Reader, batch: Batch, options: RunOptions) -> tuple[int, 
     selection = options.requeue or Selection()
     if selection.listed is not None:
         # Ids that are not in the manifest either are reported by the plan.
-        known = reader.known_keys(batch_id, list(selection.listed.lines))
+        known = reader.ask(partial(known_keys, batch_id=batch_id, keys=selection.listed.lines))
         selection = replace(selection, listed=selection.listed.among(known))
     return batch_id, selection
 

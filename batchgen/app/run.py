@@ -159,6 +159,7 @@ def _plan(project: Project, batch: Batch, options: RunOptions, repeats: Requeue 
         again=None if repeats is None else repeats.jobs,
         alone=options.only_requeued,
         budget=options.budget,
+        allow_unpriced=options.allow_unpriced,
     )
     return plan if repeats is None else replace(plan, notices=repeats.notices)
 

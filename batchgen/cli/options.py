@@ -53,6 +53,15 @@ class Session:
         """Return *path* as seen from the working folder."""
         return self.folder.absolute() / path
 
+    def manifest(self, word: str | None, *, last_first: bool = False) -> Path:
+        """Return the manifest that *word* names, and print which one it is unless the user typed its path."""
+        from ..app import manifests
+
+        choice = manifests.find_manifest(self.project(), word, command_name(), last_first=last_first)
+        if choice.note and not (self.as_json or self.quiet):
+            output.say(choice.note)
+        return choice.path
+
     def print(
         self, document: Mapping[str, Any], lines: Iterable[str], write: Callable[[str], None] = output.data
     ) -> None:
@@ -184,6 +193,15 @@ def complete_files(ctx: click.Context, parameter: click.Parameter, incomplete: s
     return [CompletionItem(incomplete, type="file")]
 
 
+def command_name() -> str:
+    """Return the name of the current command as typed after ``batchgen``: "run", or "db recover"."""
+    return click.get_current_context().command_path.partition(" ")[2]
+
+
+#: A manifest, in every command that takes one: a path, a folder, a batch's name, ``-`` or nothing.
+manifest_argument = click.argument(
+    "manifest", metavar="[MANIFEST|BATCH|-]", required=False, shell_complete=complete_files
+)
 sandbox = option(
     "--sandbox", is_flag=True, help="Use simulated providers, with a job database and output of their own."
 )

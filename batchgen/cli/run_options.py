@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..calendar_period import next_time_of_day
 from ..errors import AlreadyRunning, BatchgenError
 from ..money import show_usd
 from . import output
@@ -149,11 +150,7 @@ def stop_conditions(
     """Return when a run stops. A time of day that has passed means tomorrow's."""
     from ..app.shutdown import StopConditions
 
-    moment = None
-    if stop_at is not None:
-        moment = now.replace(hour=stop_at.hour, minute=stop_at.minute, second=0, microsecond=0)
-        if moment <= now:
-            moment += timedelta(days=1)
+    moment = None if stop_at is None else next_time_of_day(stop_at.hour, stop_at.minute, now)
     failures = max_failures or FailureLimit()
     return StopConditions(
         stop_at=moment, max_time=max_time, max_failures=failures.jobs, max_failures_percent=failures.percent

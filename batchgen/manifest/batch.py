@@ -13,6 +13,7 @@ from ..fingerprint import CURRENT, Stamp
 from ..providers.profile import Profile, Retry
 from ..route import Route
 from ..task import Task
+from ..wording import canonical
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -33,7 +34,7 @@ class Recipe:
 
     def fingerprint(self, prompt: str) -> str:
         """Return the fingerprint of a job with this recipe; where it changes, the job is redone."""
-        return f"{CURRENT}:{self.stamp.hexdigest(prompt)}"
+        return f"{CURRENT}:{self.stamp.hexdigest(canonical(prompt))}"
 
 
 class PlannedJob(NamedTuple):
@@ -41,7 +42,7 @@ class PlannedJob(NamedTuple):
 
     key: str  #: unique in the batch
     prompt: str
-    fingerprint: str  #: "1:<sha256>"; decides whether the job is redone
+    fingerprint: str  #: "2:<sha256>"; decides whether the job is redone
     output: str  #: file stem, relative to the batch's output folder
     recipe: Recipe
 
@@ -119,6 +120,8 @@ class Batch:
     jobs: Jobs
     profiles: Mapping[str, Profile]  #: every provider configured or named; ``retry`` and ``on_unknown`` merged in
     budget: tuple[BudgetLimit, ...] = ()  #: of this batch, of one day of it, of single providers
+    allow_unpriced: bool = False  #: send requests without a known price, whatever budget there is
+    shared_budget: tuple[BudgetLimit, ...] = ()  #: of all batches of the job database together, by the settings
     retry: Retry | None = None  #: as written at the top of the manifest
     on_unknown: Literal["retry", "hold"] | None = None  #: as written at the top of the manifest
     confirm_above: int | None = None  #: nano-USD above which a run at a terminal asks; None: 1 USD

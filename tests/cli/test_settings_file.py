@@ -118,16 +118,16 @@ def test_those_of_a_resume_are_those_of_the_batchs_manifest(own, monkeypatch):
     (folder / "m.yaml").touch()
     asked: list[tuple[Any, ...]] = []
 
-    def batch(place: Project, name: str | None) -> SimpleNamespace:
-        asked.append((place.root, place.sandbox, name))
-        return SimpleNamespace(manifest=str(folder / "m.yaml"))
+    def batches(place: Project) -> list[SimpleNamespace]:
+        asked.append((place.root, place.sandbox))
+        return [SimpleNamespace(name="night", manifest=str(folder / "m.yaml"))]
 
-    monkeypatch.setattr("batchgen.app.queries.batch", batch)
+    monkeypatch.setattr("batchgen.app.manifests._batches", batches)
     resume = batchgen.get_command(click.Context(batchgen), "resume")
     for words in (["night", "--sandbox"], []):
         context = resume.make_context("resume", [*words, "-C", str(own.parent)], parent=click.Context(batchgen))
         assert context.params["max_time"] == timedelta(hours=2)
-    assert asked == [(own.parent, True, "night"), (own.parent, False, None)]
+    assert asked == [(own.parent, True), (own.parent, False)]
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import click
-
 from ...errors import UsageError
-from ..options import FILE, Session, command, complete_files, of_manifest, option, options, selecting, selection
+from ..options import FILE, Session, command, manifest_argument, of_manifest, option, options, selecting, selection
 from ..run_options import run_options, terms_of
 from .run import carry_out, retry_failed, run_selected
 
@@ -21,27 +19,22 @@ if TYPE_CHECKING:
 #: Characters of a note: it travels with every sidecar.
 _NOTE_LENGTH = 1_000
 
-_WHICH = click.argument("which", metavar="[BATCH|MANIFEST]", required=False, shell_complete=complete_files)
-
 
 @command(
     "resume",
     "batchgen resume                      the batch that ran last",
     "batchgen resume autumn --budget 40   a batch by its name",
 )
-@_WHICH
+@manifest_argument
 @retry_failed
 @run_options
 @selecting
-def resume(session: Session, which: str | None, **values: Any) -> int:  # noqa: ANN401 - see run_options
+def resume(session: Session, manifest: str | None, **values: Any) -> int:  # noqa: ANN401 - see run_options
     """Resume what the last run left unfinished.
 
     It runs the batch's manifest again, as run does. Failed jobs need retry, or --retry-failed.
     """
-    from ...app.queries import manifest_of
-
-    manifest = manifest_of(session.project(), which)
-    return run_selected(session, manifest, values)
+    return run_selected(session, session.manifest(manifest, last_first=True), values)
 
 
 _repeating = options(
@@ -59,25 +52,23 @@ _repeating = options(
     "batchgen retry jobs/night.yaml --id 'cat-*' --with quality=low",
     "batchgen retry --cause denied --with provider=openai --dry-run",
 )
-@_WHICH
+@manifest_argument
 @_repeating
 @run_options
 @selecting
-def retry(session: Session, which: str | None, **values: Any) -> int:  # noqa: ANN401 - see run_options
+def retry(session: Session, manifest: str | None, **values: Any) -> int:  # noqa: ANN401 - see run_options
     """Requeue failed jobs and run them, also with other parameters.
 
-    Without BATCH or MANIFEST: those of the batch that ran last. What --with and --prompts set applies to these jobs
+    Without MANIFEST: those of the batch that ran last. What --with and --prompts set applies to these jobs
     until their manifest entry changes. Done jobs are made again by redo.
     """
-    from ...app.queries import manifest_of
-
     repeat = _repeat(session, values)
-    manifest = manifest_of(session.project(), which)
+    path = session.manifest(manifest, last_first=True)
     chosen = _listed_in_prompts(of_manifest(selection(values)), repeat)
     requeue = replace(chosen, states=chosen.states or ("failed",))
     # once requeued they are pending and without a cause, as other jobs may be
     chosen = replace(chosen, states=(), causes=())
-    return carry_out(session, manifest, values, terms_of(values, requeue, chosen, **_fields(repeat)))
+    return carry_out(session, path, values, terms_of(values, requeue, chosen, **_fields(repeat)))
 
 
 @command(
@@ -88,29 +79,27 @@ def retry(session: Session, which: str | None, **values: Any) -> int:  # noqa: A
     "batchgen redo --prompts edited.csv",
     "batchgen redo --missing                       files that were deleted",
 )
-@_WHICH
+@manifest_argument
 @_repeating
 @option("--missing", is_flag=True, help="Only jobs with a delivered file that is gone.")
 @run_options
 @selecting
-def redo(session: Session, which: str | None, *, missing: bool, **values: Any) -> int:  # noqa: ANN401 - see run_options
+def redo(session: Session, manifest: str | None, *, missing: bool, **values: Any) -> int:  # noqa: ANN401 - see run_options
     """Make done pictures again: shows the plan, asks, and runs these jobs.
 
-    Without BATCH or MANIFEST: those of the batch that ran last. The old files move to .superseded/ when the new ones
+    Without MANIFEST: those of the batch that ran last. The old files move to .superseded/ when the new ones
     are there; until then, and if a job fails, they stay. A redo that was stopped is finished by the same command or by
     run, which buy nothing twice. What --with and --prompts set applies to these jobs until their manifest entry
     changes.
     """
-    from ...app.queries import manifest_of
-
     repeat = _repeat(session, values)
-    manifest = manifest_of(session.project(), which)
+    path = session.manifest(manifest, last_first=True)
     chosen = _listed_in_prompts(of_manifest(selection(values)), repeat)
-    _require_done(session, chosen, manifest, missing=missing)
+    _require_done(session, chosen, path, missing=missing)
     chosen = replace(chosen, states=())
     terms = terms_of(values, chosen, chosen, redo=True, missing_files=missing, **_fields(repeat))
     selected_by = " ".join(filter(None, ["--missing" if missing else "", terms.selected_by]))
-    return carry_out(session, manifest, values, replace(terms, selected_by=selected_by))
+    return carry_out(session, path, values, replace(terms, selected_by=selected_by))
 
 
 class _Repeat(NamedTuple):

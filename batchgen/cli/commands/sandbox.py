@@ -104,7 +104,7 @@ def _demo_lines(project: Project, code: int) -> Iterator[str]:
     yield "What batchgen booked, and what the simulated providers charged according to their own log:"
     yield from comparison(queries.status(project, None).usage, totals(log))
     yield ""
-    yield f"pictures    {display_path(project.state / 'output')}"
+    yield f"pictures    {display_path(queries.batch(project, None).folder)}"
     yield f"charge log  {display_path(log)}"
     if shutil.which("batchgen") is None:
         yield f"program     {display_path(Path(sys.executable).with_name('batchgen'))}"
@@ -130,9 +130,10 @@ def comparison(usage: Sequence[UsageLine], charged: Mapping[str, Mapping[str, An
 
 
 def demo_manifest() -> Path:
-    """Return the demonstration's manifest: in the source tree, or as packed into the wheel."""
-    package = Path(__file__).parents[2]
-    for file in (package.parent / "jobs" / "demo.yaml", package / "_jobs" / "demo.yaml"):
+    """Return the demonstration's manifest."""
+    from ...app.project import DEMO
+
+    for file in DEMO:
         if file.is_file():
             return file
     raise BatchgenError("the demonstration's manifest is missing from this installation; install batchgen again")

@@ -35,6 +35,9 @@ class Reader(Protocol):
     @property
     def columns(self) -> tuple[str, ...] | None: ...  # noqa: D102
 
+    @property
+    def remarks(self) -> tuple[Remark, ...]: ...  # noqa: D102
+
     def rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]: ...  # noqa: D102
 
     def place(self, line: int, column: str | None) -> tuple[int, int]: ...  # noqa: D102
@@ -66,12 +69,11 @@ class Listing:
     @property
     def remarks(self) -> tuple[Remark, ...]:
         """Return warnings; call this after all rows were read."""
-        skipped = self._reader.remarks if isinstance(self._reader, ImageFolder) else ()
         idle = (
             ("no_row", f"where matches nothing: no {column!r} matches {glob!r}", "upper and lower case count")
             for column, glob in sorted(self._idle)
         )
-        return (*skipped, *idle)
+        return (*self._reader.remarks, *idle)
 
     def place(self, line: int, column: str | None) -> tuple[int, int]:
         """Return line and column, from 1, of a column's value in the row that begins at *line*; (0, 0) for images.
@@ -82,31 +84,35 @@ class Listing:
 
 
 def listing(
-    name: str, folder: Path, *, format: str | None = None, pick: Pick | None = None, leave_out: Path | None = None  # noqa: A002
-) -> Listing:  # fmt: skip
+    name: str,
+    folder: Path,
+    *,
+    format: str | None = None,  # noqa: A002
+    pick: Pick | None = None,
+    leave_out: Path | None = None,
+    delimiter: str | None = None,
+    quoting: str | None = None,
+) -> Listing:
     """Return the list that *name* refers to, relative to *folder*; raise BadList if it cannot be used.
 
-    *format* is csv, tsv, jsonl, txt or folder; by default it is derived from the name. Nothing below *leave_out*
-    becomes a row of a folder.
+    *format* is csv, tsv, jsonl, txt or folder; by default it is derived from the name, and *delimiter* and *quoting*
+    from the content. Nothing below *leave_out* becomes a row of a folder.
     """
     file = str(folder / name)
-    return Listing(file, _reader(name, folder, file, format, leave_out), Pick() if pick is None else pick)
-
-
-def _reader(name: str, folder: Path, file: str, format: str | None, leave_out: Path | None) -> Reader:  # noqa: A002
-    match format or _format(name, file):
+    chosen = format or _format(name, file)
+    reader: Reader
+    match chosen:
         case "folder":
             if os.path.isfile(file):  # noqa: PTH113 - does not raise for an unusable name
                 raise BadList(f"{file} is a file, not a folder")
-            return ImageFolder(name, folder, file, leave_out)
+            reader = ImageFolder(name, folder, file, leave_out)
         case "jsonl":
-            return JsonlList(ListFile(file))
+            reader = JsonlList(ListFile(file))
         case "txt":
-            return TextList(ListFile(file))
-        case "tsv":
-            return CsvList(ListFile(file), "\t")
+            reader = TextList(ListFile(file))
         case _:
-            return CsvList(ListFile(file))
+            reader = CsvList(ListFile(file), tsv=chosen == "tsv", delimiter=delimiter, quoting=quoting)
+    return Listing(file, reader, Pick() if pick is None else pick)
 
 
 def _format(name: str, file: str) -> str:
