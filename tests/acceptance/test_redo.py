@@ -118,7 +118,7 @@ BAD_PROMPTS = {
     "empty prompt": (b"id,prompt\ncat-1,A\ncat-2, \n", 2, "p.csv:3:1: the prompt of cat-2 is empty"),
     "twice": (b"id,prompt\ncat-1,A\ncat-1,B\n", 2, "p.csv:3:1: the id cat-1 is in line 2 already"),
     "control character": (b"id,prompt\ncat-1,A\x1bB\n", 2, "U+001B"),
-    "three cells": (b"id,prompt\ncat-1,A, B\n", 2, "p.csv:2:1: the row has 3 cells"),
+    "three cells": (b"id,prompt\ncat-1,A, B\n", 2, "p.csv:2:9: the row has 3 cells"),
     "three cells without a header": (b"cat-2,A\ncat-1,A, B\n", 2, "p.csv:2:1: the row has 3 cells"),
     "other columns": (
         b"sku,text,price\ncat-1,A,3\n",
