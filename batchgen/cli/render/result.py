@@ -125,7 +125,7 @@ def _listed_and_found(price: Underpriced) -> tuple[str, str, str]:
 
 def _unmade(result: RunResult) -> Iterator[str]:
     if kept := result.loaded.held:
-        yield f"kept      {count(kept, 'job')} changed, but done (--keep-changed)"
+        yield f"kept      {count(kept, 'job')} changed, but done: batchgen plan shows them"
     if left := result.loaded.left:
         yield f"left      {count(left, 'job')} changed, but not selected: unchanged until a run selects them"
 
