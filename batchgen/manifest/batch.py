@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from ..budget import BudgetLimit
+from ..copies import CopySpec
 from ..errors import Problem, UsageError, suggest
 from ..fingerprint import CURRENT, Stamp, fingerprint, unchanged
 from ..providers.profile import Profile, Retry
@@ -138,6 +139,7 @@ class Batch:
     on_unknown: Literal["retry", "hold"] | None = None  #: as written at the top of the manifest
     confirm_above: int | None = None  #: nano-USD above which a run at a terminal asks; None: 1 USD
     warnings: tuple[Problem, ...] = ()
+    copies: tuple[CopySpec, ...] = ()  #: derived copies of every image
     overlay: Overlay = field(default_factory=Overlay)  #: options typed for one run; already applied to the fields above
 
     def under(self, overlay: Overlay) -> Batch:
