@@ -35,7 +35,7 @@ from .clock import utc_now
 from .config import keys, settings
 from .config import providers as roster
 from .project import Project, open_reader
-from .retry import with_earlier_overrides
+from .retry import as_stored
 
 
 def read_manifest(project: Project, path: Path, overlay: Overlay = Overlay()) -> Batch:  # noqa: B008 - frozen
@@ -96,7 +96,7 @@ def plan(
         rows = reader = batch_id = None
         if migrate.revision(project.db) is not None:
             reader = resources.enter_context(open_reader(project))
-            batch = with_earlier_overrides(project, reader, batch)
+            batch = as_stored(project, reader, batch)
             batch_id = reader.batch_id(batch.name)
             rows = None if batch_id is None else reader.lookup(batch_id)
         budgets = (*batch_budgets(batch, reader, batch_id, utc_now()), *run_budget(budget))

@@ -15,6 +15,14 @@ from ..route import Route
 from ..task import Task
 from ..wording import canonical
 
+#: Hexadecimal digits of the hash in an id that was made from the prompt.
+ID_DIGITS = 16
+
+
+def id_hash(stamp: Stamp, prompt: str) -> str:
+    """Return the hash in the id of a job that was given none."""
+    return stamp.hexdigest(prompt)[:ID_DIGITS]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Recipe:
@@ -45,6 +53,7 @@ class PlannedJob(NamedTuple):
     fingerprint: str  #: "2:<sha256>"; decides whether the job is redone
     output: str  #: file stem, relative to the batch's output folder
     recipe: Recipe
+    id_stamp: Stamp | None = None  #: of the id, if that was made from the prompt
 
     @classmethod
     def of(cls, key: str, task: Task, output: str | None = None, **facts: object) -> PlannedJob:
@@ -56,6 +65,26 @@ class PlannedJob(NamedTuple):
     def task(self) -> Task:
         """Return the task, with its prompt."""
         return replace(self.recipe.task, prompt=self.prompt)
+
+    @property
+    def prompt_form(self) -> str:
+        """Return the prompt as it is compared."""
+        return canonical(self.prompt)
+
+    @property
+    def id_parts(self) -> tuple[str, str]:
+        """Return what comes before and after the hash in an id that was made from the prompt."""
+        before, _, after = self.key.rpartition(self._hash(self.prompt_form))
+        return before, after
+
+    def key_of(self, prompt: str) -> str:
+        """Return the id that older versions made from *prompt*, another wording of the same prompt."""
+        before, after = self.id_parts
+        return f"{before}{self._hash(prompt)}{after}"
+
+    def _hash(self, prompt: str) -> str:
+        assert self.id_stamp is not None  # noqa: S101 - only ids made from prompts have a hash
+        return id_hash(self.id_stamp, prompt)
 
     def as_json(self) -> dict[str, Any]:
         """Return the job as ``plan --json`` prints it."""

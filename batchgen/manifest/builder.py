@@ -13,9 +13,9 @@ from pydantic_core import ErrorDetails
 from ..fingerprint import Stamp, asked
 from ..providers.pricing import is_stale
 from ..task import Kind, Source, Task
-from ..wording import is_blank, tidy
+from ..wording import canonical, is_blank, tidy
 from . import filenames, messages
-from .batch import PlannedJob, Recipe
+from .batch import PlannedJob, Recipe, id_hash
 from .duplicates import DuplicateCheck
 from .expand import key_of, portions
 from .filenames import FILE_FIELDS, slug
@@ -102,11 +102,11 @@ class JobBuilder:
             if job.id is not None:
                 self._take("id", job.id, job.id, job)
             return
-        written, row_id = job.values["prompt"], job.id
-        prompt = tidy(written)
+        prompt, row_id, stamp = tidy(job.values["prompt"]), job.id, None
         if row_id is None:
+            stamp = variants.id_stamp
             repeat = f"-r{job.row.repeat}" if job.row.repeat > 1 else ""
-            row_id = f"{slug(prompt) or 'image'}-{variants.id_stamp.hexdigest(written)[:16]}{repeat}"
+            row_id = f"{slug(prompt) or 'image'}-{id_hash(stamp, canonical(prompt))}{repeat}"
         for first, recipe in variants.requests[variants.choice.home(row_id)]:
             job_id = key_of(row_id, first)
             self._take("id", job_id, job_id, job)
@@ -118,7 +118,7 @@ class JobBuilder:
             fingerprint = recipe.fingerprint(prompt)
             if first == 0 and job.row.repeat == 1:
                 self._take("request", fingerprint, fingerprint, job)
-            yield PlannedJob(job_id, prompt, fingerprint, output, recipe)
+            yield PlannedJob(job_id, prompt, fingerprint, output, recipe, stamp)
 
     def _take(self, kind: str, name: str, shown: str, job: RenderedJob) -> None:
         if self._duplicates is not None:
