@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 
 from ..errors import BatchgenError, NotFound
-from ..fingerprint import is_older
+from ..fingerprint import older_rule
 from ..job import Job, Requeued
 from ..manifest import Batch
 from ..planning.earlier_ids import JobsWithEarlierIds
@@ -37,7 +37,7 @@ def as_stored(project: Project, reader: Reader, batch: Batch) -> Batch:
     fingerprints = lookup.overridden()
     if not fingerprints:
         return batch
-    before = lookup.tasks([key for key, fingerprint in fingerprints.items() if is_older(fingerprint)])
+    before = lookup.tasks([key for key, fingerprint in fingerprints.items() if older_rule(fingerprint)])
     profiles = dict(batch.profiles)
     named = {
         str(overrides["provider"])

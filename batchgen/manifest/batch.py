@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from ..budget import BudgetLimit
 from ..errors import Problem, UsageError, suggest
-from ..fingerprint import CURRENT, Stamp
+from ..fingerprint import CURRENT, OVERRIDDEN, Stamp, older_rule, unchanged
 from ..providers.profile import Profile, Retry
 from ..route import Route
 from ..task import Task
@@ -45,6 +46,11 @@ class Recipe:
         return f"{CURRENT}:{self.stamp.hexdigest(canonical(prompt))}"
 
 
+@lru_cache(1_000)
+def _stamp_by(rule: str, recipe: Recipe) -> Stamp:
+    return Stamp.of(recipe.task, rule)
+
+
 class PlannedJob(NamedTuple):
     """One job as the manifest asks for it."""
 
@@ -65,6 +71,16 @@ class PlannedJob(NamedTuple):
     def task(self) -> Task:
         """Return the task, with its prompt."""
         return replace(self.recipe.task, prompt=self.prompt)
+
+    def is_unchanged(self, stored: str, before: Task | None = None) -> bool:
+        """Return whether the job requests the same as a stored job with that fingerprint and the task *before*."""
+        if stored == self.fingerprint:
+            return True
+        rule = older_rule(stored)
+        # The fast way, for a million jobs of an older version; it does not hold for overrides.
+        if rule is not None and stored == f"{rule}:{_stamp_by(rule, self.recipe).hexdigest(self.prompt)}":
+            return OVERRIDDEN not in self.fingerprint
+        return unchanged(stored, self.task, self.fingerprint, before)
 
     @property
     def prompt_form(self) -> str:

@@ -29,6 +29,9 @@ class PromptTable(Protocol):
     def hashed_ids(self, stems: Collection[str]) -> Iterable[tuple[str, str]]:
         """Yield id and prompt of jobs whose ids are one of *stems* and a hash."""
 
+    def has_orphaned(self) -> bool:
+        """Return whether there are jobs that are no longer in the manifest."""
+
 
 @dataclass(kw_only=True, slots=True)
 class JobsWithEarlierIds:
@@ -37,6 +40,7 @@ class JobsWithEarlierIds:
     jobs: Jobs
     table: PromptTable
     _names: _Names | None = field(default=None, init=False)  #: None until all jobs were looked up
+    _has_orphaned: bool = field(default=False, init=False)
 
     def __len__(self) -> int:
         return len(self.jobs)
@@ -46,6 +50,7 @@ class JobsWithEarlierIds:
             yield from (self._as_stored(job, self._names) for job in self.jobs)
             return
         names: _Names = {}
+        self._has_orphaned = self.table.has_orphaned()
         jobs = iter(self.jobs)
         while chunk := list(islice(jobs, CHUNK)):
             names.update(self._find([job for job in chunk if job.id_stamp is not None]))
@@ -56,11 +61,11 @@ class JobsWithEarlierIds:
     def _find(self, unnamed: Sequence[PlannedJob]) -> Iterator[tuple[str, tuple[str, str]]]:
         """Yield the names of those of *unnamed* that the database has under another id."""
         stored = self.table.lookup([job.key for job in unnamed]) if unnamed else {}
-        # A job that was only added may duplicate one that recovery found under its earlier id.
+        # Recovery adds the jobs of a manifest, and then those that it finds, as orphaned and under their earlier ids.
         new = {
             (job.prompt_form, *job.id_parts): job
             for job in unnamed
-            if job.key not in stored or stored[job.key].state is State.PENDING
+            if job.key not in stored or (self._has_orphaned and stored[job.key].state is State.PENDING)
         }
         stems = {stem for _, stem, _ in new}
         tails = {tail for _, _, tail in new}

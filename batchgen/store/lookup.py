@@ -22,6 +22,7 @@ _WANTED = "FROM json_each(?) AS wanted CROSS JOIN jobs ON jobs.batch_id = ? AND 
 _ROWS = f"SELECT jobs.key, jobs.id, jobs.state, jobs.fingerprint, jobs.cause {_WANTED}"
 _TASKS = f"SELECT jobs.key, jobs.task {_WANTED}"
 _OVERRIDDEN = f"SELECT key, fingerprint FROM jobs WHERE batch_id = ? AND instr(fingerprint, '{OVERRIDDEN}')"  # noqa: S608
+_ORPHANED = "SELECT 1 FROM jobs WHERE batch_id = ? AND orphaned_at IS NOT NULL LIMIT 1"
 #: ASCII sorts hexadecimal digits from "0" to "f", which "g" follows.
 _HASHED = (
     "SELECT jobs.key, json_extract(jobs.task, '$.prompt') FROM json_each(?) AS stem CROSS JOIN jobs "
@@ -57,6 +58,11 @@ class BatchLookup:
         """Yield id and prompt of the jobs whose ids start with one of *stems* and a hexadecimal digit."""
         with self._connect() as connection:
             yield from driver(connection).execute(_HASHED, (encode_list(stems), self._batch_id))
+
+    def has_orphaned(self) -> bool:
+        """Return whether there are jobs that are no longer in the manifest."""
+        with self._connect() as connection:
+            return driver(connection).execute(_ORPHANED, (self._batch_id,)).fetchone() is not None
 
     def overridden(self) -> Mapping[str, str]:
         """Return the fingerprints of jobs with overrides, by key."""
