@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from ..budget import Budget
+from ..budget import NO_PRICE, Budget, BudgetLimit
 from ..engine.lane import Closure, Lane
 from ..errors import ExitCode, StoreError
 from ..fault import Cause
@@ -23,6 +23,7 @@ from ..planning.plan import Plan
 from ..store import ledger
 from ..store.records import Loaded
 from .advice import NextStep, next_steps
+from .deliver import CopyReport
 from .project import CommandFlags, Project
 from .queries import BatchStatus
 from .recovery.rebuild import RecoveryReport
@@ -69,10 +70,14 @@ class LaneResult:
     denied: Mapping[str, str] = field(default_factory=dict)  #: models that the account may not use, and why
     denied_left: int = 0  #: remaining jobs of these models
     paused: bool = False  #: paused by `batchgen pause`
+    limit: BudgetLimit | None = None  #: the budget that closed it
+    unpriced: bool = False  #: a budget closed it because the price of a call is unknown
+    sent: bool = True  #: whether it sent any call
+    variable: str | None = None  #: of the environment, with its key
 
     @classmethod
-    def of(cls, lane: Lane, *, left: int, denied_left: int) -> Self:
-        """Return the result of *lane* after a run."""
+    def of(cls, lane: Lane, *, left: int, denied_left: int, variable: str | None = None) -> Self:
+        """Return the result of *lane* after a run; *variable* holds its key."""
         return cls(
             name=lane.name,
             provider=lane.provider,
@@ -85,6 +90,10 @@ class LaneResult:
             failed_over=dict(lane.failed_over),
             rebuys_refused=lane.rebuys_refused,
             paused=lane.paused,
+            limit=lane.limit,
+            unpriced=lane.limit is not None and lane.fault is not None and lane.fault.message.startswith(NO_PRICE),
+            sent=lane.calls > 0,
+            variable=lane.account or variable,
             left=left,
         )
 
@@ -134,6 +143,7 @@ class RunResult:
     previous_exit_code: int | None = None
     recovery: RecoveryReport | None = None  #: what the job database had lost and took in from disk
     resumed: Resumed | None = None  #: the calls that an interrupted run had in flight
+    copies: CopyReport | None = None  #: derived copies; None: the manifest asks for none
     plan: Plan = field(default_factory=Plan)
     loaded: Loaded = field(default_factory=Loaded)  #: how loading the plan changed the job database
 
@@ -191,7 +201,7 @@ class RunResult:
     def as_json(self) -> dict[str, Any]:
         """Return the summary as a document; money is a decimal string, null if unknown."""
         status = self.status
-        steps = list(next_steps(status, self.command_flags, self.imageless_job))
+        steps = list(next_steps(status, self.command_flags, self.imageless_job, self.lanes))
         body = ledger.status_document(status.batch.name, status.counts, status.usage, status.failures)
         return body | {
             "failures": self._failures(steps),
@@ -199,6 +209,7 @@ class RunResult:
             "exit_code": int(self.exit_code),
             "exit_words": self.exit_meaning,
             "needs_person": self.needs_attention,
+            "copies": None if self.copies is None else self.copies.as_json(),
             "run": self._run(),
             "budgets": [budget.as_json() for budget in self.budgets],
             "underpriced": [price.as_json() for price in self.underpriced],

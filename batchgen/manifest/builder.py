@@ -10,12 +10,14 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from ..copies import CopySpec
 from ..fingerprint import Stamp, asked
 from ..providers.pricing import is_stale
 from ..task import Kind, Source, Task
 from ..wording import canonical, is_blank, tidy
 from . import filenames, messages
 from .batch import PlannedJob, Recipe, id_hash
+from .deliver import taken_by
 from .duplicates import DuplicateCheck
 from .expand import key_of, portions
 from .filenames import FILE_FIELDS, slug
@@ -64,6 +66,7 @@ class Naming:
     file: Template
     origin: Origin  #: of the template
     sidecar: bool
+    copies: tuple[CopySpec, ...] = ()  #: derived copies of every image
 
     @property
     def row_variables(self) -> frozenset[str]:
@@ -92,7 +95,7 @@ class JobBuilder:
         self._warnings = warnings
         self._duplicates = duplicates
         self._today = today
-        self._variants: dict[tuple[int, str], JobVariants] = {}
+        self._variants: dict[tuple[int, bool, str], JobVariants] = {}
         self._models: set[tuple[str, str]] = set()  #: provider and model of those that were warned of
 
     def jobs(self, job: RenderedJob) -> Iterator[PlannedJob]:
@@ -115,10 +118,18 @@ class JobBuilder:
                 continue
             for stem in filenames.stems(output, recipe.wanted):
                 self._take("file", filenames.folded(stem), stem, job)
+                self._require_own_name(job, stem)
             fingerprint = recipe.fingerprint(prompt)
             if first == 0 and job.row.repeat == 1:
                 self._take("request", fingerprint, fingerprint, job)
             yield PlannedJob(job_id, prompt, fingerprint, output, recipe, stamp)
+
+    def _require_own_name(self, job: RenderedJob, stem: str) -> None:
+        """Report a file of a job that could have the name of a derived copy."""
+        for spec in taken_by(self._naming.copies, filenames.folded(stem)):
+            message = f"its file {short(stem)!r} could have the name of a copy that deliver makes"
+            hint = f"choose another {'name' if spec.folder is None else 'dir'} in deliver, or another id"
+            self._report(job, "id", "same_file", message, hint)
 
     def _take(self, kind: str, name: str, shown: str, job: RenderedJob) -> None:
         if self._duplicates is not None:
@@ -128,7 +139,7 @@ class JobBuilder:
 
     def _variants_of(self, job: RenderedJob) -> JobVariants | None:
         common = [(name, value) for name, value in sorted(job.values.items()) if name not in ("id", "prompt")]
-        key = (id(job.template.entry.part), repr(common))
+        key = (id(job.template.entry.part), job.guessed_images, repr(common))
         variants = self._variants.get(key)
         if variants is not None and variants.accepts(job):
             return variants
@@ -158,8 +169,10 @@ class JobBuilder:
         values, recipe, first, route = job.values, None, 0, choice.route(home)
         for count in portions(values.get("n", 1), values.get("per_request")):
             if recipe is None or recipe.wanted != count:
+                task = replace(home.task, n=count, prompt="")
                 recipe = Recipe(
-                    task=replace(home.task, n=count, prompt=""),
+                    task=task,
+                    earlier=replace(task, kind=Kind.GENERATE, images=(), mask=None) if job.guessed_images else None,
                     tags=tuple(values.get("tags", ())),
                     priority=values.get("priority", 0),
                     sidecar=self._naming.sidecar,

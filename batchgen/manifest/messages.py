@@ -9,16 +9,19 @@ from pydantic_core import ErrorDetails
 
 from ..errors import Problem, suggest
 from ..providers import profile
-from . import model, secrets
+from . import deliver, model, secrets
 from .locations import Path, Places
 
 #: The model of the value of a key, for suggestions.
 _MODELS: Mapping[str, type[BaseModel]] = {
     "output": model.OutputSpec,
+    "deliver": deliver.DeliverSpec,
     "route": model.RoutingSpec,
     "defaults": model.Parameters,
     "retry": model.RetrySpec,
     "budget": model.BudgetSpec,
+    "per_day": model.Amounts,
+    "per_month": model.Amounts,
     "limits": model.LimitsSpec,
     "timeout": model.TimeoutsSpec,
     "tariff": profile.Tariff,

@@ -33,7 +33,7 @@ _LIMITS = {
 _NOT_SENT = {
     "failed": "not sent again; batchgen retry does that",
     "unknown": "may have been bought; batchgen unknown list shows them",
-    "held": "changed, but done: kept as they are (--keep-changed)",
+    "held": "changed, but done: kept as they are (--keep-changed, or made before a column was used as images)",
     "orphaned": "no longer in the manifest; files stay; after a run: batchgen list --status orphaned",
 }
 
@@ -48,6 +48,8 @@ def plan_lines(name: str, plan: Plan, folder: Path | None) -> list[str]:
     lines += under("not sent", not_sent)
     if plan.again:
         lines.append(f"requeued  {count(len(plan.again), 'job')} that had ended")
+    if plan.copies:
+        lines.append(f"copies    {plan.copies:,} to write, of images that exist already; they cost nothing")
     if folder is not None:
         lines += change_lines(plan)
     if plan.lanes:
