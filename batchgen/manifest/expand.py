@@ -192,7 +192,8 @@ def _lists(
         for name in source.path:
             try:
                 listings.append(
-                    listing(name, part.file.parent, format=source.format, pick=pick, leave_out=leave_out)
+                    listing(name, part.file.parent, format=source.format, pick=pick, leave_out=leave_out,
+                            exclude=tuple(source.exclude))
                 )  # fmt: skip
             except BadList as bad:
                 problems.add(here.problem("bad_list", str(bad)))

@@ -213,6 +213,7 @@ class From(Strict):
         None, description="Format of the list; default: by its name"
     )
     where: dict[str, Texts] = Field({}, description="Only rows whose column matches one of these globs")
+    exclude: Texts = Field([], description="Globs of files and folders that are left out of a folder of images")
     skip: int = Field(0, ge=0, description="Number of rows to leave out at the start")
     limit: int | None = Field(None, ge=1, description="At most this many rows of each path")
     sample: int | None = Field(None, ge=1, description="This many of those rows at random, the same for the same seed")

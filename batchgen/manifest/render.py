@@ -44,13 +44,16 @@ class RenderedJob:
             return problem
         line, position = row.listing.place(row.line, column)
         path = show(entry.path if name is None else (*entry.path, name))
-        return replace(problem, file=row.listing.file, line=line, column=position, path=path)
+        return replace(problem, file=row.listing.file_of(row.line), line=line, column=position, path=path)
 
     @property
     def place(self) -> str:
         """Return where the job was written, as ``file:line``."""
         listing = self.row.listing
-        return str(self.template.entry.origin()) if listing is None else f"{listing.file}:{self.row.line}"
+        if listing is None:
+            return str(self.template.entry.origin())
+        file = listing.file_of(self.row.line)
+        return f"{file}:{self.row.line}" if file == listing.file else file
 
 
 class NestedTemplate:

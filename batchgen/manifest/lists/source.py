@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from .csv_rows import CsvList
 from .filter import Pick, picked, unknown
-from .folder import SUFFIXES, ImageFolder
+from .folder import ImageFolder
 from .jsonl import JsonlList
+from .kinds import CONVERTIBLE, SUFFIXES
 from .rows import BadList, Remark, Report, aliases
 from .text import ListFile, TextList
 
@@ -25,7 +26,7 @@ _ADVICE = {
     ".ods": "save it as CSV in UTF-8",
     ".gz": "unpack it first",
     ".zip": "unpack it first",
-    **dict.fromkeys(SUFFIXES, "name a single image under `images`, or its folder here"),
+    **dict.fromkeys(SUFFIXES | CONVERTIBLE.keys(), "name a single image under `images`, or its folder here"),
 }
 
 
@@ -80,25 +81,35 @@ class Listing:
         """
         return self._reader.place(line, column)
 
+    def file_of(self, line: int) -> str:
+        """Return the file that the row at *line* comes from: the image itself in a folder of images."""
+        return self._reader.file_of(line) if isinstance(self._reader, ImageFolder) else self.file
+
 
 def listing(
-    name: str, folder: Path, *, format: str | None = None, pick: Pick | None = None, leave_out: Path | None = None  # noqa: A002
+    name: str, folder: Path, *, format: str | None = None, pick: Pick | None = None, leave_out: Path | None = None,  # noqa: A002
+    exclude: tuple[str, ...] = (), convert: bool = False,
 ) -> Listing:  # fmt: skip
     """Return the list that *name* refers to, relative to *folder*; raise BadList if it cannot be used.
 
     *format* is csv, tsv, jsonl, txt or folder; by default it is derived from the name. Nothing below *leave_out*
-    becomes a row of a folder.
+    becomes a row of a folder, nor what *exclude* matches; *convert* takes images that have to be converted as well.
     """
     file = str(folder / name)
-    return Listing(file, _reader(name, folder, file, format, leave_out), Pick() if pick is None else pick)
+    format = format or _format(name, file)  # noqa: A001
+    if format == "folder":
+        if os.path.isfile(file):  # noqa: PTH113 - does not raise for an unusable name
+            raise BadList(f"{file} is a file, not a folder")
+        reader: Reader = ImageFolder(name, folder, file, leave_out, exclude, convert=convert)
+    elif exclude:
+        raise BadList(f"{file}: exclude leaves images of a folder out; rows of a list are chosen with where")
+    else:
+        reader = _reader(file, format)
+    return Listing(file, reader, Pick() if pick is None else pick)
 
 
-def _reader(name: str, folder: Path, file: str, format: str | None, leave_out: Path | None) -> Reader:  # noqa: A002
-    match format or _format(name, file):
-        case "folder":
-            if os.path.isfile(file):  # noqa: PTH113 - does not raise for an unusable name
-                raise BadList(f"{file} is a file, not a folder")
-            return ImageFolder(name, folder, file, leave_out)
+def _reader(file: str, format: str) -> Reader:  # noqa: A002
+    match format:
         case "jsonl":
             return JsonlList(ListFile(file))
         case "txt":
