@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from .task import Source, Task
+from .wording import canonical, canonical_value
 
 _SENT = ("size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
 
@@ -61,27 +62,55 @@ def _first(task: Task) -> dict[str, Any]:
     return content
 
 
+def _second(task: Task) -> dict[str, Any]:
+    """Rule 2: as rule 1, of the canonical form of all texts, so that line ends and trailing blanks do not count."""
+    task = replace(task, prompt=canonical(task.prompt), extra=canonical_value(dict(task.extra)))
+    return _first(task) | {"rules": "2"}
+
+
 #: What each rule hashes, by its number.
-RULES: Mapping[str, Callable[[Task], Mapping[str, Any]]] = {"1": _first}
+RULES: Mapping[str, Callable[[Task], Mapping[str, Any]]] = {"1": _first, "2": _second}
 #: The rule of new fingerprints.
-CURRENT = "1"
+CURRENT = "2"
 
 
 def fingerprint(task: Task, rule: str = CURRENT) -> str:
-    """Return the rule's number and the hash of *task*: ``1:<sha256>``."""
+    """Return the rule's number and the hash of *task*: ``2:<sha256>``."""
     return f"{rule}:{digest(RULES[rule](task))}"
 
 
-def unchanged(stored: str, task: Task, current: str) -> bool:
+def is_older(stored: str) -> bool:
+    """Return whether *stored* is a fingerprint by the rule of an older version."""
+    rule = stored.partition(":")[0]
+    return rule != CURRENT and rule in RULES
+
+
+def unchanged(stored: str, task: Task, current: str, before: Task | None = None) -> bool:
     """Return whether a job with the fingerprint *stored* requests the same as *task*, whose fingerprint is *current*.
 
-    A job of an older version is compared by the rule of that version. Overrides are ignored unless *current* has some.
+    A job of an older version is compared by the rule of that version; *before* is its task as it was stored, whose
+    texts may differ from those of *task* in white space. Overrides are ignored unless *current* has some.
     """
     stored = stored if OVERRIDDEN in current else stored.partition(OVERRIDDEN)[0]
-    if stored == current or stored == _as_declared(task):
+    if stored == current:
         return True
+    if not is_older(stored):
+        return False
     rule = stored.partition(":")[0]
-    return rule != CURRENT and rule in RULES and fingerprint(task, rule) == stored
+    return any(stored in (fingerprint(same, rule), _as_declared(same)) for same in _wordings(task, before))
+
+
+def _wordings(task: Task, before: Task | None) -> Iterator[Task]:
+    """Yield *task* in the wordings that an older rule may have hashed, which the present rule does not tell apart."""
+    yield task
+    if before is not None:
+        same_extra = canonical_value(dict(before.extra)) == canonical_value(dict(task.extra))
+        extra = before.extra if same_extra else task.extra
+        same_prompt = canonical(before.prompt) == canonical(task.prompt)
+        yield replace(task, prompt=before.prompt if same_prompt else task.prompt, extra=extra)
+    yield replace(task, prompt=f"{task.prompt}\n")
+    if "\n" in task.prompt:
+        yield replace(task, prompt=task.prompt.replace("\n", "\r\n"))
 
 
 def _as_declared(task: Task) -> str | None:
@@ -116,7 +145,7 @@ class Stamp:
         return cls(RULES[CURRENT](replace(task, prompt=_GAP)))
 
     def hexdigest(self, prompt: str) -> str:
-        """Return the digest of the content with this *prompt*."""
+        """Return the digest of the content with exactly this *prompt*."""
         hashed = self._head.copy()
         hashed.update(encode_basestring_ascii(prompt).encode() + self._tail)
         return str(hashed.hexdigest())

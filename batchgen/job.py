@@ -43,7 +43,7 @@ class Job:
     batch: str
     key: str  #: the user's id, unique in the batch
     task: Task
-    fingerprint: str  #: "1:<sha256>"; a different one means that the job is redone
+    fingerprint: str  #: "2:<sha256>"; a different one means that the job is redone
     output: str  #: file stem, relative to the batch's output folder
     sidecar: bool = True
     tags: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from ..errors import BatchgenError, NotFound
+from ..fingerprint import is_older
 from ..job import Job, Requeued
 from ..manifest import Batch
 from ..planning.overrides import OverriddenJobs, Overrides, overrides_of
@@ -25,9 +26,11 @@ from .project import Project
 def with_earlier_overrides(project: Project, reader: Reader, batch: Batch) -> Batch:
     """Return *batch* with the overrides of earlier retries, for jobs whose manifest has not changed since."""
     batch_id = reader.batch_id(batch.name)
-    fingerprints = {} if batch_id is None else reader.lookup(batch_id).overridden()
-    if not fingerprints:
+    lookup = None if batch_id is None else reader.lookup(batch_id)
+    fingerprints = lookup.overridden() if lookup else {}
+    if not lookup or not fingerprints:
         return batch
+    before = lookup.tasks([key for key, fingerprint in fingerprints.items() if is_older(fingerprint)])
     profiles = dict(batch.profiles)
     named = {
         str(overrides["provider"])
@@ -37,7 +40,7 @@ def with_earlier_overrides(project: Project, reader: Reader, batch: Batch) -> Ba
     for name in named - set(profiles):
         with suppress(BatchgenError):  # Jobs of a provider that is gone follow their manifest.
             profiles[name] = _profile(project, batch, name)
-    jobs = OverriddenJobs(jobs=batch.jobs, overrides={}, fingerprints=fingerprints, profiles=profiles)
+    jobs = OverriddenJobs(jobs=batch.jobs, overrides={}, fingerprints=fingerprints, profiles=profiles, before=before)
     return replace(batch, jobs=jobs, profiles=profiles)
 
 

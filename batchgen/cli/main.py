@@ -42,7 +42,7 @@ COMMANDS = {
     "limit": Entry("control", "limit", "control", "Change how fast a provider is called, also during a run."),
     "cancel": Entry("control", "cancel", "control", "Cancel jobs, also during a run."),
     "unknown": Entry(
-        "unknown", "unknown", "unknown", "Settle jobs that may have been bought: list, retry, drop or adopt."
+        "unknown", "unknown", "unknown", "Settle calls that may have been charged: list, retry, drop, adopt or settle."
     ),
     "verify": Entry("verify", "verify", "recovery", "Check every delivered file against its hash."),
     "db": Entry(

@@ -103,6 +103,15 @@ def _usd(text: str) -> int:
     return amount
 
 
+def _credits(text: str) -> int:
+    from ..money import milli_credits
+
+    amount = milli_credits(text)
+    if amount is None:
+        raise ValueError("expected a number of credits, such as 12 or 0.5")
+    return amount
+
+
 def _time_of_day(text: str) -> time:
     if not re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", text):
         raise ValueError("expected a time of day such as 06:30")
@@ -219,6 +228,7 @@ def parse_moment(text: str, now: datetime, *, end: bool = False) -> datetime:
 
 
 USD = Parsed("USD", _usd)
+CREDITS = Parsed("N", _credits)
 TIME_OF_DAY = Parsed("HH:MM", _time_of_day)
 MAX_TIME = duration("smh", "6h, 30m or 90s", default_unit="s")
 AGE = duration("hdw", "30d, 12h or 8w")

@@ -7,6 +7,7 @@ out of it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -18,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import StoreError
 from .atomic import NO_LINKS, place, sync
+from .sidecar import parse
 
 #: The folder of replaced files, relative to the output folder.
 SUPERSEDED = ".superseded"
@@ -262,17 +264,56 @@ def _set_aside(folder: int, name: PurePosixPath, root: Path) -> None:
     data = _content(folder, name.name)
     if data is None:
         return
-    tail = f".{hashlib.sha256(data).hexdigest()[:8]}{name.suffix}"
-    # The name may be as long as the file system allows, and no character of it may be cut in two.
-    stem = os.fsencode(name.stem)[: max(0, _NAME_BYTES - len(os.fsencode(tail)))].decode(errors="ignore")
-    target = PurePosixPath(SUPERSEDED, name.parent, f"{stem}{tail}")
-    with _folder(root, target.parent) as aside:
-        with suppress(FileExistsError):
-            try:
-                os.link(name.name, target.name, src_dir_fd=folder, dst_dir_fd=aside, follow_symlinks=False)
-            except OSError as error:
-                if error.errno not in NO_LINKS:
-                    raise
-                with _part(aside, data) as part:
-                    place(part, target.name, aside)
+    with _folder(root, PurePosixPath(SUPERSEDED, name.parent)) as aside:
+        # A name may be taken by the sidecar of another attempt that delivered the same image.
+        if not any(_place_aside(folder, name.name, aside, target, data) for target in _names_aside(name, data)):
+            raise FileExistsError(errno.EEXIST, "all names for it are taken there")
         sync(aside)
+
+
+def _names_aside(name: PurePosixPath, data: bytes) -> Iterator[str]:
+    """Yield names under which a replaced file is kept, best first.
+
+    An image gets a part of its hash, and so does its sidecar, which is named after it as in the output folder.
+    """
+    own = hashlib.sha256(data).hexdigest()
+    tags = [f".{own[:8]}", f".{own[:16]}", f".{own}"]
+    described = _described(data) if name.suffix == ".json" else None
+    if described is not None:
+        image, described = PurePosixPath(name.stem), f".{described[:8]}"
+        for tag in ("", *tags):
+            yield _name_aside(image.stem, described, tag, image.suffix, ".json")
+    ending = "" if name.suffix == ".json" else ".json"  # room for the name of an image's sidecar
+    for tag in tags:
+        yield _name_aside(name.stem, tag, name.suffix, ending).removesuffix(ending)
+
+
+def _name_aside(stem: str, *tail: str) -> str:
+    """Return *stem* with *tail*; the name may have to be shortened, and no character of it may be cut in two."""
+    room = max(0, _NAME_BYTES - len(os.fsencode("".join(tail))))
+    return os.fsencode(stem)[:room].decode(errors="ignore") + "".join(tail)
+
+
+def _described(data: bytes) -> str | None:
+    """Return the hash of the image that a sidecar describes; None for another file."""
+    try:
+        return parse(data).artifact.sha256
+    except ValueError:
+        return None
+
+
+def _place_aside(folder: int, name: str, aside: int, target: str, data: bytes) -> bool:
+    """Keep the file *name* as *target* in *aside*; return False if another file has that name."""
+    try:
+        os.link(name, target, src_dir_fd=folder, dst_dir_fd=aside, follow_symlinks=False)
+    except FileExistsError:
+        return _content(aside, target) == data
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        try:
+            with _part(aside, data) as part:
+                place(part, target, aside)
+        except FileExistsError:
+            return _content(aside, target) == data
+    return True

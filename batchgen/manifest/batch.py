@@ -13,6 +13,7 @@ from ..fingerprint import CURRENT, Stamp
 from ..providers.profile import Profile, Retry
 from ..route import Route
 from ..task import Task
+from ..wording import canonical
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -33,7 +34,7 @@ class Recipe:
 
     def fingerprint(self, prompt: str) -> str:
         """Return the fingerprint of a job with this recipe; where it changes, the job is redone."""
-        return f"{CURRENT}:{self.stamp.hexdigest(prompt)}"
+        return f"{CURRENT}:{self.stamp.hexdigest(canonical(prompt))}"
 
 
 class PlannedJob(NamedTuple):
@@ -41,7 +42,7 @@ class PlannedJob(NamedTuple):
 
     key: str  #: unique in the batch
     prompt: str
-    fingerprint: str  #: "1:<sha256>"; decides whether the job is redone
+    fingerprint: str  #: "2:<sha256>"; decides whether the job is redone
     output: str  #: file stem, relative to the batch's output folder
     recipe: Recipe
 

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from ..fingerprint import Stamp, asked
 from ..providers.pricing import is_stale
 from ..task import Kind, Source, Task
+from ..wording import is_blank, tidy
 from . import filenames, messages
 from .batch import PlannedJob, Recipe
 from .duplicates import DuplicateCheck
@@ -46,7 +47,7 @@ class JobVariants:
     def accepts(self, job: RenderedJob) -> bool:
         """Return whether these variants fit the id and the prompt of *job* as well."""
         prompt = job.values.get("prompt")
-        if not isinstance(prompt, str) or len(prompt) > self.prompt_max or not prompt or prompt.isspace():
+        if not isinstance(prompt, str) or len(prompt) > self.prompt_max or is_blank(prompt):
             return False
         if job.id is None and "id" in job.values:
             return False
@@ -101,10 +102,11 @@ class JobBuilder:
             if job.id is not None:
                 self._take("id", job.id, job.id, job)
             return
-        prompt, row_id = job.values["prompt"], job.id
+        written, row_id = job.values["prompt"], job.id
+        prompt = tidy(written)
         if row_id is None:
             repeat = f"-r{job.row.repeat}" if job.row.repeat > 1 else ""
-            row_id = f"{slug(prompt) or 'image'}-{variants.id_stamp.hexdigest(prompt)[:16]}{repeat}"
+            row_id = f"{slug(prompt) or 'image'}-{variants.id_stamp.hexdigest(written)[:16]}{repeat}"
         for first, recipe in variants.requests[variants.choice.home(row_id)]:
             job_id = key_of(row_id, first)
             self._take("id", job_id, job_id, job)

@@ -18,6 +18,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from ..wording import is_blank
 from . import filenames
 from .templates import is_template
 
@@ -48,8 +49,8 @@ def _plain(text: str) -> str:
 
 
 def _filled(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is blank")
+    if is_blank(text):
+        raise ValueError("is blank" if not text.strip() else "contains only invisible characters")
     return _plain(text)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from ..fingerprint import unchanged
+from ..fingerprint import is_older, unchanged
 from ..job import State
 from ..manifest.batch import Batch, PlannedJob
 from ..task import Task
@@ -179,7 +179,19 @@ class _Comparison:
         return 0 if self._table is None else sum(1 for _ in self._table.others(self._seen, self._last_id))
 
     def _lookup(self, jobs: Sequence[PlannedJob]) -> Mapping[str, StoredJob]:
-        return {} if self._table is None else self._table.lookup([job.key for job in jobs])
+        """Return the stored jobs; a fingerprint of an older version that means the same has become the present one."""
+        if self._table is None:
+            return {}
+        stored_jobs = dict(self._table.lookup([job.key for job in jobs]))
+        older = [job for job in jobs if job.key in stored_jobs and _is_of_older_rule(stored_jobs[job.key], job)]
+        # The task is read only where the fingerprint alone does not answer the question.
+        unclear = [job for job in older if _has_changed(stored_jobs[job.key], job)]
+        before = self._table.tasks([job.key for job in unclear]) if unclear else {}
+        for job in older:
+            stored = stored_jobs[job.key]
+            if unchanged(stored.fingerprint, job.task, job.fingerprint, before.get(job.key)):
+                stored_jobs[job.key] = stored._replace(fingerprint=job.fingerprint)
+        return stored_jobs
 
     def _outcome(self, job: PlannedJob, stored: StoredJob | None) -> str:
         if stored is None:
@@ -214,6 +226,10 @@ class _Comparison:
             for job in changed:
                 fields = differences(before[job.key], job.task, self._folder) if job.key in before else ()
                 self.changes.append(Change(id=job.key, fields=fields))
+
+
+def _is_of_older_rule(stored: StoredJob, job: PlannedJob) -> bool:
+    return stored.fingerprint != job.fingerprint and is_older(stored.fingerprint)
 
 
 def _has_changed(stored: StoredJob, job: PlannedJob) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..fingerprint import asked
 from ..task import Source, Task
+from ..wording import canonical_value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +54,7 @@ def _plain(prefix: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
         old, new = before.get(name), after.get(name)
         if name == "extra" and not prefix:
             yield from _plain("extra.", old or {}, new or {})
-        elif old != new:
+        elif canonical_value(old) != canonical_value(new):
             yield Difference(field=f"{prefix}{name}", before=old, after=new)
 
 

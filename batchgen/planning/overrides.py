@@ -1,6 +1,6 @@
 """Overrides of single jobs: ``retry --with KEY=VALUE``. Pure.
 
-They are stored in the job's fingerprint, ``1:<sha256>+{"quality":"low"}``, behind the fingerprint of what the manifest
+They are stored in the job's fingerprint, ``2:<sha256>+{"quality":"low"}``, behind the fingerprint of what the manifest
 requests. So they apply until the manifest requests something else of the job, and survive the loss of the job
 database.
 """
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import UsageError, suggest
-from ..fingerprint import OVERRIDDEN
+from ..fingerprint import OVERRIDDEN, unchanged
 from ..manifest.batch import Jobs, PlannedJob, Recipe
 from ..providers import validation
 from ..providers.profile import Profile
@@ -93,6 +93,7 @@ class OverriddenJobs:
     overrides: Mapping[str, Overrides]  #: new overrides, by key
     fingerprints: Mapping[str, str]  #: fingerprints in the job database that contain overrides, by key
     profiles: Mapping[str, Profile]
+    before: Mapping[str, Task] = field(default_factory=dict)  #: tasks in the job database of those jobs, by key
 
     def __len__(self) -> int:
         return len(self.jobs)
@@ -100,14 +101,19 @@ class OverriddenJobs:
     def __iter__(self) -> Iterator[PlannedJob]:
         for planned in self.jobs:
             job, fingerprint = planned, self.fingerprints.get(planned.key)
-            if fingerprint is not None and fingerprint.partition(OVERRIDDEN)[0] == planned.fingerprint:
+            if fingerprint is not None and self._applies(planned, fingerprint):
                 job = self._as_before(planned, fingerprint)
             overrides = self.overrides.get(planned.key)
             yield job if overrides is None else override(job, overrides, self.profiles)
 
+    def _applies(self, job: PlannedJob, fingerprint: str) -> bool:
+        """Return whether the manifest requests what it did when the overrides were typed."""
+        return unchanged(fingerprint, job.task, job.fingerprint, self.before.get(job.key))
+
     def _as_before(self, job: PlannedJob, fingerprint: str) -> PlannedJob:
         try:
-            return override(job, overrides_of(fingerprint), self.profiles)
+            # The fingerprint of an older version is kept: its rule hashed the manifest's own request.
+            return override(job, overrides_of(fingerprint), self.profiles)._replace(fingerprint=fingerprint)
         except (UsageError, KeyError):
             # No provider offers this any more. A job that is done stays done, a pending one follows the manifest.
             return job._replace(fingerprint=fingerprint)

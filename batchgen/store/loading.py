@@ -20,7 +20,7 @@ from ..job import State
 from .compare_and_set import supersede
 from .connection import driver
 from .records import Loaded
-from .rows import PlanRow, encode_list
+from .rows import PlanRow, decode_task, encode_list
 from .tables import micros
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Loading:
     def _outcome(self, planned: PlannedJob, stored: _StoredJob) -> str:
         """Return the field of ``Loaded`` that counts a job whose row differs."""
         before, after = stored.row.fingerprint, planned.fingerprint
-        if before == after or unchanged(before, planned.task, after):
+        if before == after or unchanged(before, planned.task, after, decode_task(stored.row.task)):
             return "kept"
         if stored.state is State.RUNNING:
             return "busy"

@@ -9,11 +9,12 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, select, text
 from sqlalchemy.exc import DBAPIError
@@ -47,6 +48,8 @@ from .usage_groups import ALWAYS, Period, UsageQuery, UsageSum
 
 if TYPE_CHECKING:
     from .lookup import BatchLookup
+
+T = TypeVar("T")
 
 PAGE = 1_000  #: jobs read in one transaction, so that a long export does not block checkpoints
 
@@ -247,25 +250,21 @@ class Reader:
 
     def attempt_states(self, ids: Sequence[str]) -> Mapping[str, tuple[str, str | None]]:
         """Return state and cause of those of *ids* that the database knows with all their files."""
-        with self._open() as connection:
-            return attempt_states(connection, ids)
+        return self.ask(partial(attempt_states, ids=ids))
 
     def newest_attempt(self, batch_id: int) -> datetime | None:
         """Return when the last request of a batch was sent; None if none was."""
-        with self._open() as connection:
-            return newest_attempt(connection, batch_id)
+        return self.ask(partial(newest_attempt, batch_id=batch_id))
 
     # --- money ----------------------------------------------------------------
 
     def bills(self, wanted: Sequence[Job]) -> Mapping[int, Bill]:
         """Return the bill of each of these jobs by job id, in a few queries."""
-        with self._open() as connection:
-            return bills(connection, [job.id for job in wanted])
+        return self.ask(partial(bills, ids=[job.id for job in wanted]))
 
     def usage(self, batch_id: int) -> list[UsageLine]:
         """Return the ledger of a batch by provider and model."""
-        with self._open() as connection:
-            return usage(connection, batch_id)
+        return self.ask(partial(usage, batch_id=batch_id))
 
     def past_calls(self) -> list[PastCall]:
         """Return the latest calls of any batch that returned images, oldest first."""
@@ -295,6 +294,11 @@ class Reader:
             return spent(connection, batch_id=batch_id, provider=provider, run_id=run_id, since=since)
 
     # --- inside ---------------------------------------------------------------
+
+    def ask(self, query: Callable[[Connection], T]) -> T:
+        """Return the result of a query of another module of the store, in a transaction of its own."""
+        with self._open() as connection:
+            return query(connection)
 
     @contextmanager
     def _open(self) -> Iterator[Connection]:

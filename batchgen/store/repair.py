@@ -169,7 +169,7 @@ def _may_revive(job: Job, trace: RecoveredAttempt) -> bool:
 
 def _same(job: Job, trace: RecoveredAttempt) -> bool:
     """Return whether an attempt requested what *job* requests now; its fingerprint may be by an older rule."""
-    return unchanged(trace.fingerprint, job.task, job.fingerprint)
+    return unchanged(trace.fingerprint, job.task, job.fingerprint, trace.task)
 
 
 def _revive(connection: Connection, job: Job, trace: RecoveredAttempt, now: datetime) -> RecoveryCounts:

@@ -1,8 +1,8 @@
 """Writer: all changes of the job database.
 
-Every INSERT and UPDATE of batchgen is in this module, ``compare_and_set``, ``controls``, ``history``, ``loading`` and
-``repair``. Every update of a job is a compare-and-set: if no row changes, the job has changed meanwhile. (A load
-reads and writes in one transaction.)  Methods return when what they wrote is durable.
+Every INSERT and UPDATE of batchgen is in this module, ``at_risk``, ``compare_and_set``, ``controls``, ``history``,
+``loading`` and ``repair``. Every update of a job is a compare-and-set: if no row changes, the job has changed
+meanwhile. (A load reads and writes in one transaction.)  Methods return when what they wrote is durable.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from ..errors import BatchgenError, NotFound, StaleClaim
 from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
-from ..task import Artifact
-from . import repair
+from ..task import Artifact, Charge
+from . import at_risk, repair
+from .at_risk import RiskyAttempt
 from .committer import Committer
 from .compare_and_set import supersede, swap
 from .history import learn
@@ -159,6 +160,10 @@ class Writer:
         """Give a job up; *free*: its unknown attempts were looked up, and were not charged."""
         after = advance(job, event)
         return await self._committer.submit(partial(repair.drop, before=job, after=after, free=free, now=event.at))
+
+    async def book(self, charges: Sequence[tuple[RiskyAttempt, Charge]]) -> None:
+        """Book what the user found out about attempts at risk; raise StaleClaim if one has changed meanwhile."""
+        await self._committer.submit(partial(at_risk.book, charges=charges))
 
     async def cancel(self, wanted: Sequence[Job], now: datetime) -> list[Job]:
         """Cancel jobs together and return those that had not changed; the others are left alone."""

@@ -108,7 +108,7 @@ def test_all_that_begins_so_is_offered_in_the_order_of_use(project):
     assert offered("batchgen re", 1) == ["resume", "retry"]
     assert {"--budget", "--stop-at", "--log-file"} <= set(offered("batchgen run --", 2))
     assert offered("batchgen help re", 2) == ["recovery", "resume", "retry"]
-    assert offered("batchgen unknown ", 2) == ["list", "retry", "drop", "adopt"]
+    assert offered("batchgen unknown ", 2) == ["list", "retry", "drop", "adopt", "settle"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from batchgen.errors import ManifestError
-from batchgen.fingerprint import digest, unchanged
+from batchgen.fingerprint import digest, fingerprint, unchanged
 from batchgen.manifest import load
 from batchgen.manifest.locations import PER_KIND
 from batchgen.task import Kind
@@ -280,7 +280,8 @@ MARKS = {
 @pytest.mark.parametrize("asked", MARKS)
 def test_a_model_under_its_new_name_makes_no_job_look_changed(write, asked):
     [planned] = load(write(f"jobs:\n  - {{id: d, prompt: a lighthouse, provider: {asked}}}\n")).jobs
-    assert planned.fingerprint == MARKS[asked]
+    assert fingerprint(planned.task, "1") == MARKS[asked]
+    assert unchanged(MARKS[asked], planned.task, planned.fingerprint)
     assert not planned.recipe.task.model.endswith("preview")
 
 

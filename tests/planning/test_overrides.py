@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from batchgen.errors import UsageError
-from batchgen.fingerprint import unchanged
+from batchgen.fingerprint import fingerprint, unchanged
 from batchgen.manifest.batch import PlannedJob
 from batchgen.planning.overrides import OverriddenJobs, describe, override, overrides_of, parse
 from batchgen.providers.presets import profile
@@ -80,3 +83,21 @@ def test_what_nobody_offers_any_more_leaves_the_job_as_it_was_marked():
     only = {"openai": PROFILES["openai"]}
     [same] = OverriddenJobs(jobs=[job()], overrides={}, fingerprints={"cat": low.fingerprint}, profiles=only)
     assert (same.fingerprint, same.task.provider) == (low.fingerprint, "openai")
+
+
+@pytest.mark.parametrize("overrides", [{"quality": "low"}, {"prompt": "Two cats"}])
+def test_overrides_of_an_older_version_apply_whatever_the_white_space(overrides):
+    before = job().task
+    written = replace(before, prompt="A cat\n")
+    stored = f"{fingerprint(written, '1')}+{json.dumps(overrides)}"
+    stored_task = replace(written, **overrides)
+    [same] = OverriddenJobs(
+        jobs=[job()], overrides={}, fingerprints={"cat": stored}, profiles=PROFILES, before={"cat": stored_task}
+    )
+    assert same.fingerprint == stored
+    assert {key: getattr(same.task, key) for key in overrides} == overrides
+    [other] = OverriddenJobs(
+        jobs=[job(size="1024x1024")], overrides={}, fingerprints={"cat": stored}, profiles=PROFILES,
+        before={"cat": stored_task},
+    )  # fmt: skip
+    assert other.fingerprint.startswith("2:")

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchgen.fingerprint import fingerprint
 from batchgen.job import State
 from batchgen.learned_prices import PriceMemory
 from batchgen.manifest.batch import Batch, PlannedJob, Recipe
@@ -128,6 +129,14 @@ def test_only_what_is_done_may_be_kept_though_it_changed(state, standing):
 
 def test_a_fingerprint_of_an_unknown_rule_is_a_change():
     assert compare(batch(job("a")), Table({"a": (State.DONE, "99:abc")}), context=FACTS).changed == 1
+
+
+@pytest.mark.parametrize(("before", "after"), [("p \n", "p"), ("p", "p \n"), ("p\r\nq", "p\nq"), ("p ", "p")])
+def test_a_job_of_an_older_version_is_compared_by_its_stored_words(before, after):
+    table = Table({"a": (State.DONE, fingerprint(task(before), "1")), "b": (State.DONE, fingerprint(task("x"), "1"))})
+    table.asked = {"a": task(before), "b": task("x")}
+    plan = compare(batch(job("a", after), job("b", after)), table, context=FACTS)
+    assert (plan.done, plan.changed) == (1, 1)
 
 
 @given(

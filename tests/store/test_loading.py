@@ -310,6 +310,19 @@ async def test_a_job_of_an_older_rule_that_changed_is_made_again(writer: Writer,
     assert reader.job(batch_id, "cat").task.prompt == "a dog"
 
 
+@pytest.mark.parametrize(("before", "after"), [("a cat \n", "a cat"), ("a cat", "a cat\n"), ("a\r\ncat", "a\ncat")])
+async def test_white_space_of_a_prompt_makes_no_job_again(
+    writer: Writer, reader: Reader, before: str, after: str
+) -> None:
+    stored, wanted = (replace(plan("cat").recipe.task, prompt=prompt) for prompt in (before, after))
+    batch_id = await loaded(writer, [plan("cat", task=stored, fingerprint=fingerprint.fingerprint(stored, "1"))])
+    await brought_to("done", writer, reader.job(batch_id, "cat"))
+    planned = plan("cat", task=wanted, fingerprint=fingerprint.fingerprint(wanted))
+    assert await writer.load(batch_id, [planned], LATER) == Loaded(kept=1)
+    job = reader.job(batch_id, "cat")
+    assert (job.task.prompt, job.fingerprint) == (before, planned.fingerprint)
+
+
 async def test_an_unknown_rule_counts_as_changed(writer: Writer) -> None:
     batch_id = await loaded(writer, [plan("cat", fingerprint="99:x")])
     assert await writer.load(batch_id, [plan("cat")], NOW) == Loaded(changed=1)

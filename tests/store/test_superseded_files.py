@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_a_changed_job_in_another_format_leaves_nothing_beside(place):
 
     place.run_all(stage, {"id": "cat", "prompt": "two"}, {"id": "cat-1", "prompt": "one"})
     assert beside(place) == {"cat.png", "cat.png.json", "cat-1.jpg", "cat-1.jpg.json"}
-    assert aside(place) == {f"cat.{tag(JPEG)}.jpg": JPEG, f"cat.jpg.{tag(old)}.json": old}
+    assert aside(place) == {f"cat.{tag(JPEG)}.jpg": JPEG, f"cat.{tag(JPEG)}.jpg.json": old}
     assert sound(place)
 
     place.run_all(stage, {"id": "cat", "prompt": "four"}, {"id": "cat-1", "prompt": "one"})
@@ -69,6 +70,25 @@ def test_a_changed_job_in_another_format_leaves_nothing_beside(place):
     }  # fmt: skip
     assert sound(place)
     assert len(stage.posts) == 4
+
+
+def test_replaced_images_and_their_sidecars_share_a_stem_however_often(place):
+    """The same image, delivered by two attempts, has two sidecars: neither replaces the other."""
+    stage = place.serve(by_prompt(**STAGE))
+    attempts = []
+    for prompt in ("one", "two", "one", "two", "four"):
+        place.run_all(stage, {"id": "a/cat", "prompt": prompt})
+        [file] = (place.folder / "output/batch/a").glob("*.json")
+        attempts.append(json.loads(file.read_bytes())["attempt"])
+    names = aside(place)
+    images = {f"a/cat.{tag(JPEG)}.jpg": JPEG, f"a/cat.{tag(PNG)}.png": PNG}
+    assert {name: data for name, data in names.items() if not name.endswith(".json")} == images
+    sidecars = {name: json.loads(data) for name, data in names.items() if name.endswith(".json")}
+    assert {each["attempt"] for each in sidecars.values()} == set(attempts[:-1])
+    assert all(f"{image}.json" in sidecars for image in images)
+    for name, each in sidecars.items():
+        [image] = [image for image in images if name.startswith(image.rpartition(".")[0])]
+        assert each["file"]["sha256"] == hashlib.sha256(images[image]).hexdigest()
 
 
 @pytest.mark.parametrize("sidecar", [True, False])

@@ -9,6 +9,7 @@ import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,12 @@ from batchgen.fault import Cause, Fault
 from batchgen.job import Cancelled, Deferred, Exhausted, PartialDelivery, Requeued, State
 from batchgen.planning.selection import Selection
 from batchgen.store import migrate
+from batchgen.store.at_risk import attempts_at_risk
 from batchgen.store.reader import Reader
 from batchgen.store.records import DueFilter
 from batchgen.store.rows import decode_task, encode_task
 from batchgen.store.writer import Writer
-from batchgen.task import Kind, Source, Task
+from batchgen.task import Basis, Charge, Kind, Source, Task
 
 from .kit import DOUBT, NOW, attempt_for, claimed, delivery, integrity, loaded, miss, one, picture, plan
 
@@ -477,3 +479,17 @@ def test_a_missing_table_is_explained(tmp_path: Path) -> None:
         Writer(tmp_path / "nowhere.db")
     with Reader(tmp_path / "nowhere.db") as reader, pytest.raises(StoreError, match="cannot be opened"):
         reader.batches()
+
+
+async def test_a_charge_of_the_user_is_booked_once(writer: Writer, reader: Reader) -> None:
+    batch_id, job = await one(writer, reader)
+    _, attempt = await claimed(writer, job)
+    await writer.settle(miss(attempt), NOW)
+    [risky] = reader.ask(partial(attempts_at_risk, batch_id=batch_id, selection=Selection()))
+    charge = Charge(usd=5_000, credits=None, basis=Basis.REPORTED)
+    await writer.book([(risky, charge)])
+    with pytest.raises(StaleClaim, match=risky.id):
+        await writer.book([(risky, replace(charge, usd=6_000))])
+    spent = reader.spent(batch_id=batch_id)
+    assert (spent.usd, spent.at_risk_usd, spent.at_risk_credits) == (5_000, 0, 0)
+    assert reader.job(batch_id, job.key).state is State.UNKNOWN

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from ...files.images import EXTENSIONS
 from ...files.spool import KEPT_SUFFIX, Spool
+from ...fingerprint import OVERRIDDEN, unchanged
 from ...job import Job
 from ...manifest import Batch
+from ...manifest.batch import PlannedJob
 from ...manifest.filenames import stems
 from ...route import askable
 from ...store.reader import Reader
@@ -79,12 +81,8 @@ class RecoveryScan:
         if not keys:
             return set()
         wanted = (job for job in self.batch.jobs if job.key in keys)
-        planned = {
-            (job.key, job.fingerprint, name)
-            for job in wanted
-            for name in askable(job.recipe.task.provider, job.recipe.route)
-        }
-        return {a.id for a in attempts if a.live and (a.key, a.fingerprint, a.task.provider) in planned}
+        planned = {job.key: job for job in wanted}
+        return {a.id for a in attempts if a.live and a.key in planned and _can_read(a, planned[a.key])}
 
     def set_aside_slots(self, attempts: Sequence[RecoveredAttempt]) -> None:
         """Set aside slots that no run will finish; the user may look at them."""
@@ -134,3 +132,11 @@ class RecoveryScan:
                 if sidecar is not None and sidecar.attempt.id == record.id and sidecar.verified().file is not None:
                     records.append(sidecar)
         return records
+
+
+def _can_read(attempt: RecoveredAttempt, job: PlannedJob) -> bool:
+    """Return whether *job* requests what was sent, overrides included, of a provider that it may go to."""
+    if attempt.task.provider not in askable(job.recipe.task.provider, job.recipe.route):
+        return False
+    same_overrides = attempt.fingerprint.partition(OVERRIDDEN)[2] == job.fingerprint.partition(OVERRIDDEN)[2]
+    return same_overrides and unchanged(attempt.fingerprint, job.task, job.fingerprint, attempt.task)

@@ -13,6 +13,8 @@ from ...errors import UsageError
 from ...money import show_credits, show_usd
 from .. import output
 from ..options import EXISTING_FILE, Session, batch, command, group, option, sandbox, selecting, selection
+from ..params import CREDITS, USD
+from ..render.at_risk import booked_document, booked_lines, risk_document, risk_lines, settling
 from ..render.format import command_lines, count, short, table, usd
 
 if TYPE_CHECKING:
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
     "batchgen unknown list",
     "batchgen unknown retry --id poster",
     "batchgen unknown adopt poster Downloads/poster.png",
+    "batchgen unknown settle poster --not-charged",
 )
 def unknown() -> None:
-    """Settle jobs that may have been bought: list, retry, drop or adopt."""
+    """Settle calls that may have been charged: list, retry, drop, adopt or settle."""
 
 
 @command("list", "batchgen unknown list", "batchgen unknown list --provider openai")
@@ -37,17 +40,28 @@ def unknown() -> None:
 @batch
 @sandbox
 def list_(session: Session, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - the selection
-    """List unknown jobs, with what to look for in the provider's log."""
+    """List unknown jobs, with what to look for in the provider's log.
+
+    Also the requests of other jobs that may have been charged: bought again since, failed or cancelled.
+    """
+    from ...app import at_risk
     from ...app import unknown as use_case
 
-    project = session.project()
-    found, jobs = use_case.list_unknown(project, batch, _unknown_only(options))
+    project, chosen = session.project(), _unknown_only(options)
+    found, jobs = use_case.list_unknown(project, batch, chosen)
+    risky = at_risk.list_at_risk(project, batch, chosen)
     heads = ("id", "provider", "sent (UTC)", "may have cost", "request id", "why unknown")
     lines = table([_row(job, attempt) for job, attempt in jobs], heads, right=(3,)) if jobs else []
+    others = [attempt for attempt in risky if attempt.state != "unknown"]
+    lines += [*([""] if lines and others else []), *risk_lines(others)]
     documents = [_document(job, attempt) for job, attempt in jobs]
-    session.print({"batch": found.name, "unknown": documents}, lines)
+    session.print(
+        {"batch": found.name, "unknown": documents, "at_risk": [risk_document(each) for each in risky]}, lines
+    )
     if not session.as_json:
-        steps = _choices(found, jobs[0][0].key, project.command_flags(batch)) if jobs else []
+        way = project.command_flags(batch)
+        steps = _choices(found, jobs[0][0].key, way) if jobs else []
+        steps += settling(others[0].key, way) if others else []
         for line in steps or [f"{found.name}: no job is unknown"]:
             output.say(line)
     return 0
@@ -93,8 +107,13 @@ def _document(job: Job, attempt: UnknownAttempt | None) -> dict[str, Any]:
 
 
 def _choices(found: Batch, key: str, way: CommandFlags) -> list[str]:
+    steps = _choices_of_job(key, way)
+    return [*steps, f"{'':<10}the provider's log shows which; without --id, retry and drop take all of {found.name}"]
+
+
+def _choices_of_job(key: str, way: CommandFlags) -> list[str]:
     flag, key = way.of_batch, shlex.quote(key)
-    steps = command_lines(
+    return command_lines(
         (
             (f"batchgen unknown adopt{flag} {key} FILE", "the image exists: you downloaded it from the provider"),
             (f"batchgen unknown retry{flag} --id {key}", "buys it again"),
@@ -104,7 +123,6 @@ def _choices(found: Batch, key: str, way: CommandFlags) -> list[str]:
             ),
         )
     )
-    return [*steps, f"{'':<10}the provider's log shows which; without --id, retry and drop take all of {found.name}"]
 
 
 @command("retry", "batchgen unknown retry --id poster", "batchgen unknown retry --provider openai")
@@ -166,7 +184,48 @@ def adopt(session: Session, job: str, file: Path, batch: str | None) -> int:
     return 0
 
 
-for subcommand in (list_, retry, drop, adopt):
+@command("settle", "batchgen unknown settle poster --charged 0.02", "batchgen unknown settle poster --not-charged")
+@click.argument("job")
+@option("--charged", type=USD, help="What the provider charged for the request, by its records.")
+@option("--credits", "credits_", type=CREDITS, help="The same in the provider's credits.")
+@option("--not-charged", is_flag=True, help="The provider did not charge for the request.")
+@option("--attempt", metavar="ID", help="Which of several requests; the start of its id. Also corrects a settled one.")
+@option("--all", "every", is_flag=True, help="All requests of the job that are at risk, each charged alike.")
+@batch
+@sandbox
+def settle(
+    session: Session,
+    *,
+    job: str,
+    charged: int | None,
+    credits_: int | None,
+    not_charged: bool,
+    attempt: str | None,
+    every: bool,
+    batch: str | None,
+) -> int:
+    """Book what a request of JOB that is at risk really cost.
+
+    The amount is taken from the provider's log or invoice, and counts as reported. Budgets count it from the next run
+    on. The job stays as it is: an unknown one waits for retry, drop or adopt.
+    """
+    from ...app import at_risk
+
+    if not_charged == (charged is not None or credits_ is not None):
+        raise UsageError("say what the provider's records show: --charged USD (or --credits N), or --not-charged")
+    if attempt is not None and every:
+        raise UsageError("--attempt names one request and --all takes every one: leave one of them out")
+    project, finding = session.project(), at_risk.Finding(usd=charged, credits=credits_)
+    found, charges = at_risk.settle(project, batch, job, finding, attempt=attempt, every=every)
+    lines = [*booked_lines(found.key, charges)]
+    if found.state == "unknown":
+        lines += _choices_of_job(found.key, project.command_flags(batch))
+    document = {"id": found.key, "state": found.state.value, "settled": [booked_document(*each) for each in charges]}
+    session.print(document, lines, output.say)
+    return 0
+
+
+for subcommand in (list_, retry, drop, adopt, settle):
     unknown.add_command(subcommand)
 
 
