@@ -86,7 +86,7 @@ def entries(part: ManifestPart, problems: Problems, warnings: Problems, leave_ou
             yield from _entry(part, path, job, problems, warnings, leave_out)
     prompts: object = checked.manifest.prompts  # a From where it names a file
     if isinstance(prompts, From):
-        lists = _lists(part, ("prompts",), [prompts], problems, leave_out)
+        lists = _lists(part, ("prompts",), [prompts], problems, leave_out, convert=False)
         if lists is not None:
             yield Entry(part=part, path=("prompts",), own={}, vars={}, axes={}, combinations=({},), lists=lists)
         return
@@ -109,7 +109,9 @@ def _entry(  # noqa: PLR0917 - a job, its place, and where problems go
     except _Wrong as wrong:
         problems.add(wrong.problem)
         return
-    lists = _lists(part, path, job.rows, problems, leave_out)
+    default = part.defaults.get("convert")
+    convert = own.get("convert", default and default.value)
+    lists = _lists(part, path, job.rows, problems, leave_out, convert=convert is not None)
     if lists is not None:
         variables = {name: value for name, value in job.vars.items() if name not in PARAMETERS}
         yield Entry(
@@ -179,7 +181,7 @@ def _has(point: Values, rule: Values) -> bool:
 
 
 def _lists(
-    part: ManifestPart, path: Path, sources: Sequence[From], problems: Problems, leave_out: FilePath
+    part: ManifestPart, path: Path, sources: Sequence[From], problems: Problems, leave_out: FilePath, *, convert: bool
 ) -> tuple[Listing, ...] | None:
     """Return the lists of *sources*; None where one cannot be used, which is reported."""
     listings = []
@@ -193,7 +195,7 @@ def _lists(
             try:
                 listings.append(
                     listing(name, part.file.parent, format=source.format, pick=pick, leave_out=leave_out,
-                            exclude=tuple(source.exclude))
+                            exclude=tuple(source.exclude), convert=convert)
                 )  # fmt: skip
             except BadList as bad:
                 problems.add(here.problem("bad_list", str(bad)))

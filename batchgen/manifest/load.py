@@ -48,7 +48,7 @@ def load(
     folder = _folder(root, name, problems)
     naming = Naming(batch=name, file=_file(root, problems), origin=root.origin("output", "file"),
                     sidecar=manifest.output.sidecar)  # fmt: skip
-    jobs = Expansion(parts, table, naming, folder, problems, warnings, today)
+    jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=manifest.on_bad_source == "skip")
     budget = _limits(manifest.budget, table.names, root.places, problems)
     _check_for_jobs(parts, problems)
     if problems:
@@ -62,6 +62,7 @@ def load(
         budget=budget,
         retry=manifest.retry,
         on_unknown=manifest.on_unknown,
+        skipped=jobs.skipped,
         confirm_above=nano_usd(manifest.confirm_above),
         warnings=warnings.listed(),
     )

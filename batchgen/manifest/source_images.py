@@ -209,7 +209,7 @@ def _examine(file: BinaryIO, path: str, name: str) -> SourceImage:
 def _photo(data: bytes, name: str) -> Photo:
     """Return the facts in the header of an image; no pixel of a photo is decoded."""
     # Imported here: most manifests have no source images, and Pillow takes a while to load.
-    from ..files.images import DamagedImageError, UnknownFormatError
+    from ..files.images import DamagedImageError, TooLargeError, UnknownFormatError
     from ..files.images.heif import INSTALL, MIME, is_installed
     from ..files.images.photos import read_photo
 
@@ -217,12 +217,12 @@ def _photo(data: bytes, name: str) -> Photo:
         photo = read_photo(data)
     except UnknownFormatError:
         raise BadSource(f"{name} is not a PNG, JPEG or WebP image (by its content, not its name)") from None
+    except TooLargeError:
+        raise BadSource(f"{name} has more than {MAX_PIXELS // 1_000_000} million pixels") from None
     except DamagedImageError as error:
         raise BadSource(f"{name} is damaged: {str(error) or 'its header makes no sense'}") from error
     if photo.mime == MIME and not is_installed():
-        raise BadSource(f"{name} is HEIC: install what reads it, {INSTALL}, and write convert: jpeg; or export it as jpg")
-    if photo.width * photo.height > MAX_PIXELS:
         raise BadSource(
-            f"{name} has {photo.width}x{photo.height} pixels; the limit is {MAX_PIXELS // 1_000_000} megapixels"
+            f"{name} is HEIC: install what reads it, {INSTALL}, and write convert: jpeg; or export it as jpg"
         )
     return photo

@@ -124,6 +124,8 @@ def _listed_and_found(price: Underpriced) -> tuple[str, str, str]:
 
 
 def _unmade(result: RunResult) -> Iterator[str]:
+    if skipped := result.skipped:
+        yield f"skipped   {count(skipped.count, 'job')}: {short('; '.join(skipped.reasons), 200)}"
     if kept := result.loaded.held:
         yield f"kept      {count(kept, 'job')} changed, but done (--keep-changed)"
     if left := result.loaded.left:

@@ -13,7 +13,7 @@ from PIL import ImageFile
 from . import jpeg
 from .containers import require_container, require_whole
 from .decoding import MAX_MEMORY, MAX_PIXELS, bytes_per_pixel, decoder_errors, memory, open_image, require_size
-from .formats import EXTENSIONS, SOURCE_TYPES, DamagedImageError, UnknownFormatError, refusal, sniff
+from .formats import EXTENSIONS, SOURCE_TYPES, DamagedImageError, TooLargeError, UnknownFormatError, refusal, sniff
 
 __all__ = [
     "EXTENSIONS",
@@ -22,6 +22,7 @@ __all__ = [
     "SOURCE_TYPES",
     "DamagedImageError",
     "ImageInfo",
+    "TooLargeError",
     "UnknownFormatError",
     "examine",
     "require_whole",

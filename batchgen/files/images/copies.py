@@ -85,9 +85,10 @@ def _upright(image: Image.Image) -> Image.Image:
 def _of_eight_bits(image: Image.Image) -> Image.Image:
     """Return an image with 8 bits per channel; only grey ones have more when they are decoded."""
     if image.mode == "F":
-        low, high = image.getextrema()
-        scale = 255 / (high - low) if high > low else 0  # type: ignore[operator] # one channel has two numbers
-        return image.point(lambda value: (value - low) * scale).convert("L")  # type: ignore[operator]
+        extrema: Any = image.getextrema()
+        low, high = extrema
+        scale = 255 / (high - low) if high > low else 0
+        return image.point(lambda value: value * scale - low * scale).convert("L")
     if image.mode.startswith("I"):
         return image.convert("I").point(lambda value: value / 256).convert("L")
     return image

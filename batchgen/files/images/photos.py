@@ -8,8 +8,8 @@ from PIL import Image, ImageFile
 
 from . import heif
 from .containers import require_whole
-from .decoding import decoder_errors, open_image
-from .formats import SOURCE_TYPES, DamagedImageError, UnknownFormatError, sniff
+from .decoding import MAX_PIXELS, decoder_errors, open_image
+from .formats import SOURCE_TYPES, DamagedImageError, TooLargeError, UnknownFormatError, sniff
 
 _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)
@@ -90,6 +90,8 @@ def _read_heif(data: bytes) -> Photo:
         width, height = heif.size_of(data)
     except Exception as error:
         raise DamagedImageError(f"the HEIC image cannot be read: {error}") from error
+    if width * height > MAX_PIXELS:
+        raise TooLargeError(f"{width}x{height} pixels are more than the {MAX_PIXELS} allowed")
     return Photo(mime=heif.MIME, width=width, height=height)
 
 

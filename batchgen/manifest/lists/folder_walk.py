@@ -83,7 +83,7 @@ class FolderWalk:
         elif is_hidden(entry.name):
             self.left_out.add(path, "hidden folder", "hidden folders")
         elif self._exclude.matches(parts):
-            self.left_out.add(path, "by exclude", "by exclude")
+            return  # the user's own word, which needs no reminder
         elif entry.is_symlink() and _leads_back(os.path.join(self._top, path), self._top):  # noqa: PTH118
             self.left_out.add(path, "link that leads back", "links that lead back")
         else:
@@ -96,7 +96,7 @@ class FolderWalk:
             if picture:
                 self.left_out.add(path, "hidden file", "hidden files")
         elif self._exclude.matches(parts):
-            self.left_out.add(path, "by exclude", "by exclude")
+            return
         elif suffix not in self._suffixes:
             if (kind := kind_of(entry.name)) is not None:
                 self.left_out.add(path, kind, kind, advice_on(kind))
