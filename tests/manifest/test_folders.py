@@ -79,7 +79,16 @@ def test_files_left_out_are_shown_in_one_line_by_kind(shelf):
 
 
 def test_files_of_the_system_are_not_mentioned(shelf):
-    system = [".DS_Store", "Thumbs.db", "desktop.ini", "._ok.jpg", "@eaDir/t.jpg", ".git/x.jpg", "__MACOSX/._ok.jpg"]
+    system = [
+        ".DS_Store",
+        "Thumbs.db",
+        "desktop.ini",
+        "._ok.jpg",
+        "@eaDir/t.jpg",
+        ".git/x.jpg",
+        "__MACOSX/._ok.jpg",
+        "sandbox-output/x.jpg",
+    ]
     beside = ["ok.json", "ok.jpg.json", "ok.xmp", "ok.aae", "settings.yaml"]
     folder = shelf("ph/ok.jpg", *(f"ph/{name}" for name in (*system, *beside)))
     assert paths(folder) == ["ok.jpg"]

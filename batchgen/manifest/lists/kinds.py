@@ -16,6 +16,8 @@ CONVERTIBLE = {
 _RAW = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw"})
 #: Images that have to be exported as another kind first.
 _FOREIGN = {".jxl": "JPEG XL", ".psd": "PSD", ".svg": "SVG", ".ico": "ICO", ".exr": "EXR"}
+#: The folder in which sandbox runs leave their images: they would become sources of paid edits.
+_SANDBOX_OUTPUT = "sandbox-output"
 #: Files that describe an image or a batch; their presence in a folder means nothing.
 _BESIDE = frozenset({".json", ".yaml", ".yml", ".xmp", ".aae", ".thm"})
 _SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "picasa.ini"})
@@ -32,9 +34,9 @@ def suffix_of(name: str) -> str:
 
 
 def is_system(name: str) -> bool:
-    """Return whether an operating system or a program keeps its own data under this name."""
+    """Return whether an operating system or a program, batchgen too, keeps its own data under this name."""
     lower = name.lower()
-    return name.startswith("._") or lower in _SYSTEM_FILES or lower in _SYSTEM_FOLDERS
+    return name.startswith("._") or name == _SANDBOX_OUTPUT or lower in _SYSTEM_FILES or lower in _SYSTEM_FOLDERS
 
 
 def is_hidden(name: str) -> bool:
