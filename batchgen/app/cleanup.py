@@ -70,7 +70,10 @@ def remove_leftovers(project: Project, older_than: timedelta) -> Sequence[Leftov
 
 
 def _candidates(project: Project, reader: Reader) -> Iterator[tuple[str, Path]]:
-    for folder in {Path(batch.folder) for batch in reader.batches()}:
+    folders = {Path(batch.folder) for batch in reader.batches()}
+    # Earlier versions wrote the images of sandbox runs here.
+    folders |= {project.state / "output"} if project.sandbox else set()
+    for folder in folders:
         for path in _files(folder):
             if _PART.fullmatch(path.name):
                 yield "temporary", path

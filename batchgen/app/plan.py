@@ -11,12 +11,10 @@ from datetime import datetime
 from pathlib import Path
 
 from .. import manifest
-from ..budget import Budget, BudgetLimit
 from ..errors import NotFound, Problem
 from ..learned_prices import PriceMemory
 from ..manifest import Batch
 from ..manifest.batch import Overlay
-from ..manifest.load import DAY
 from ..money import nano_usd
 from ..planning.compare import OnJob, compare
 from ..planning.estimate import PlanContext
@@ -31,10 +29,12 @@ from ..store import migrate
 from ..store.history import History, measured
 from ..store.reader import Reader
 from ..task import Basis
+from .budgets import budgets_of
 from .clock import utc_now
 from .config import keys, settings
 from .config import providers as roster
-from .project import Project, open_reader
+from .manifests import DASH, STDIN, standard_input
+from .project import DEMO, SANDBOX_OUTPUT, Project, open_reader
 from .retry import with_earlier_overrides
 
 
@@ -43,20 +43,34 @@ def read_manifest(project: Project, path: Path, overlay: Overlay = Overlay()) ->
 
     Raises ManifestError with all problems, and UsageError if *overlay* names an unknown provider.
     """
+    content = standard_input() if path.name == DASH else None
+    path = path if content is None else path.with_name(STDIN)
     stored = settings.project_settings(path.absolute().parent)
-    batch = manifest.load(path, providers=stored.get("providers", {}), today=datetime.now().astimezone().date())
+    today = datetime.now().astimezone().date()
+    batch = manifest.load(path, providers=stored.get("providers", {}), today=today, content=content)
     if batch.confirm_above is None:
         batch = replace(batch, confirm_above=nano_usd(stored.get("confirm_above")))
+    if stored.get("budget"):
+        batch = replace(batch, shared_budget=settings.shared_budget(path.absolute().parent))
     if project.sandbox:
-        batch = replace(batch, folder=project.state / "output" / batch.name)
-    if problems := tuple(_directive_problems(path)):
+        batch = replace(batch, folder=_sandbox_folder(project, path, batch.name))
+    text = (path.read_bytes() if content is None else content).decode("utf-8", "replace")
+    if problems := tuple(_directive_problems(path, text)):
         batch = replace(batch, warnings=(*batch.warnings, *problems))
     return batch.under(overlay)
 
 
-def _directive_problems(path: Path) -> Iterator[Problem]:
+def _sandbox_folder(project: Project, path: Path, name: str) -> Path:
+    """Return the output folder of a sandbox run: next to the manifest, whatever the manifest says."""
+    folder = path.absolute().parent
+    if path.absolute() in DEMO or not os.access(folder, os.W_OK):
+        folder = project.root  # the demonstration's manifest is part of the installation
+    return folder / SANDBOX_OUTPUT / name
+
+
+def _directive_problems(path: Path, content: str) -> Iterator[Problem]:
     """Yield the sandbox directives in the manifest that the sandbox would not understand."""
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(content.splitlines(), 1):
         if "[sandbox:" not in line.lower() or line.lstrip().startswith("#"):
             continue
         for column, text in directives(line):
@@ -86,6 +100,7 @@ def plan(
     on_job: OnJob | None = None,
     changes_all: bool = False,
     budget: int | None = None,
+    allow_unpriced: bool = False,
 ) -> Plan:
     """Compare *batch* with the job database, if there is one; opens no connection and writes nothing.
 
@@ -99,7 +114,7 @@ def plan(
             batch = with_earlier_overrides(project, reader, batch)
             batch_id = reader.batch_id(batch.name)
             rows = None if batch_id is None else reader.lookup(batch_id)
-        budgets = (*batch_budgets(batch, reader, batch_id, utc_now()), *run_budget(budget))
+        budgets = budgets_of(batch, reader, batch_id, utc_now(), own=budget, unpriced=allow_unpriced)
         result = compare(
             batch,
             rows,
@@ -156,31 +171,6 @@ def providers(project: Project) -> Mapping[str, tuple[Profile, Mapping[str, keys
         profile = roster.display_profile(name, overrides)
         result[name] = (profile, keys.find_keys(profile.api_key_env, os.environ))
     return result
-
-
-def batch_budgets(batch: Batch, reader: Reader | None, batch_id: int | None, now: datetime) -> Iterator[Budget]:
-    """Yield the budgets of *batch* with what is spent; nothing is if it has no *reader* or *batch_id* yet."""
-    for limit in batch.budget:
-        if reader is None or batch_id is None:
-            yield Budget(limit=limit)
-        else:
-            yield _used_budget(limit, reader, batch_id, now)
-
-
-def run_budget(budget: int | None, *, unpriced: bool = False) -> Iterator[Budget]:
-    """Yield the budget of one run; *budget* is in nano-USD, None is no limit."""
-    if budget is not None:
-        yield Budget(limit=BudgetLimit(usd=budget, scope="this run", unpriced=unpriced), earlier=False)
-
-
-def _used_budget(limit: BudgetLimit, reader: Reader, batch_id: int, now: datetime) -> Budget:
-    since = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0) if limit.scope == DAY else None
-    spent = reader.spent(batch_id=batch_id, provider=limit.only, since=since)
-    credits_ = {}
-    for name in limit.credits:
-        used = reader.spent(batch_id=batch_id, provider=name, since=since)
-        credits_[name] = used.credits + used.at_risk_credits + used.open_credits
-    return Budget(limit=limit, usd=spent.usd + spent.at_risk_usd + spent.open_usd, credits=credits_)
 
 
 def learned_prices(reader: Reader, profiles: Mapping[str, Profile]) -> PriceMemory:

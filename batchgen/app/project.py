@@ -16,6 +16,11 @@ from ..store.reader import Reader
 from ..store.writer import Writer
 
 STATE = ".batchgen"
+#: The folder of a sandbox run's images, next to the manifest.
+SANDBOX_OUTPUT = "sandbox-output"
+_PACKAGE = Path(__file__).parents[1]
+#: The demonstration's manifest: in the source tree, or as packed into the wheel.
+DEMO = (_PACKAGE.parent / "jobs" / "demo.yaml", _PACKAGE / "_jobs" / "demo.yaml")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +40,8 @@ class CommandFlags:
     def manifest(self, path: str | Path) -> str:
         """Return the path of a manifest as such a command takes it."""
         path, root = Path(path), self.root or Path.cwd()
+        if path == root / "stdin" and not path.exists():
+            return "- < MANIFEST"  # it came from standard input
         inside = root != Path(root.anchor) and path.is_relative_to(root)  # cron starts in the root folder
         return shlex.quote(str(path.relative_to(root) if inside else path))
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from ..errors import NotFound
 from ..files import lock
 from ..files.lock import Holder
 from ..job import Job
@@ -18,6 +17,7 @@ from ..store.ledger import Calls, Counts, Failure, UsageLine, at_rest
 from ..store.reader import Reader
 from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
 from .control import active_controls
+from .manifests import find_manifest
 from .project import Project, open_reader
 
 #: Jobs whose costs are queried together.
@@ -79,12 +79,7 @@ def usage(project: Project, name: str | None, asked: UsageQuery, now: datetime, 
 
 def manifest_of(project: Project, which: str | None) -> Path:
     """Return the manifest that *which* names: a file, or a batch; None is the one that ran last."""
-    if which is not None and (which.endswith((".yaml", ".yml")) or (project.root / which).is_file()):
-        return project.root / which
-    manifest = Path(batch(project, which).manifest)
-    if not manifest.is_file():
-        raise NotFound(f"the manifest of this batch is missing: {manifest}. If it was moved: batchgen run MANIFEST")
-    return manifest
+    return find_manifest(project, which, "resume", last_first=True).path
 
 
 def batch_status(reader: Reader, batch: records.Batch) -> BatchStatus:

@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..planning.selection import ORPHANED
 from . import environment, output
 from .command import Command, Group
-from .params import CAUSE, SHARD, Option
+from .params import CAUSE, COUNT, SEED, SHARD, Option
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -51,6 +51,15 @@ class Session:
     def file(self, path: Path) -> Path:
         """Return *path* as seen from the working folder."""
         return self.folder.absolute() / path
+
+    def manifest(self, word: str | None, *, last_first: bool = False) -> Path:
+        """Return the manifest that *word* names, and print which one it is unless the user typed its path."""
+        from ..app import manifests
+
+        choice = manifests.find_manifest(self.project(), word, command_name(), last_first=last_first)
+        if choice.note and not (self.as_json or self.quiet):
+            output.say(choice.note)
+        return choice.path
 
     def print(
         self, document: Mapping[str, Any], lines: Iterable[str], write: Callable[[str], None] = output.data
@@ -183,6 +192,15 @@ def complete_files(ctx: click.Context, parameter: click.Parameter, incomplete: s
     return [CompletionItem(incomplete, type="file")]
 
 
+def command_name() -> str:
+    """Return the name of the current command as typed after ``batchgen``: "run", or "db recover"."""
+    return click.get_current_context().command_path.partition(" ")[2]
+
+
+#: A manifest, in every command that takes one: a path, a folder, a batch's name, ``-`` or nothing.
+manifest_argument = click.argument(
+    "manifest", metavar="[MANIFEST|BATCH|-]", required=False, shell_complete=complete_files
+)
 sandbox = option(
     "--sandbox", is_flag=True, help="Use simulated providers, with a job database and output of their own."
 )
@@ -209,9 +227,9 @@ selecting = options(
     _selecting(
         "--cause", "causes", multiple=True, type=CAUSE, help="Jobs that failed for this cause (batchgen help causes)."
     ),
-    _selecting("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N matching jobs."),
-    _selecting("--sample", type=click.IntRange(min=1), metavar="N", help="Only N matching jobs, at random."),
-    _selecting("--seed", type=int, default=0, metavar="K", help="Seed of --sample; another K draws other jobs."),
+    _selecting("--limit", type=COUNT, help="Only the first N matching jobs."),
+    _selecting("--sample", type=COUNT, help="Only N matching jobs, at random."),
+    _selecting("--seed", type=SEED, default=0, metavar="K", help="Seed of --sample; another K draws other jobs."),
     _selecting("--shard", type=SHARD, help="Part I of N; the same parts on every machine."),
 )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from ..errors import NotFound, Problem, SettingsError, suggest
+from ..errors import BatchgenError, Problem, SettingsError, suggest
 from .params import EVERYWHERE, PREFIX, RUNS, SELECTION, SHORT, long_name
 
 if TYPE_CHECKING:
@@ -167,17 +167,20 @@ def _start(ctx: click.Context) -> Path:
     """Return where settings are looked for: in the manifest's folder, as for providers, or in the working folder."""
     shared = ctx.obj or {}
     folder = Path(_typed(ctx, "folder") or shared.get("folder") or Path()).absolute()
-    manifest = _typed(ctx, "manifest") or next(iter(_typed(ctx, "manifests") or ()), None)
-    if "which" in ctx.params:
-        from ..app import queries
-        from ..app.project import Project
+    if not {"manifest", "manifests"} & ctx.params.keys():
+        return folder
+    word = _typed(ctx, "manifest") or next(iter(_typed(ctx, "manifests") or ()), None)
+    if word is not None and (folder / str(word)).is_file():
+        return (folder / str(word)).parent
+    from ..app.manifests import find_manifest
+    from ..app.project import Project
 
-        project = Project.of(folder, _typed(ctx, "db") or shared.get("db"), sandbox=bool(_typed(ctx, "sandbox")))
-        try:
-            manifest = queries.manifest_of(project, _typed(ctx, "which"))
-        except NotFound:
-            return folder  # the command itself reports it
-    return (folder / manifest).parent if manifest else folder
+    project = Project.of(folder, _typed(ctx, "db") or shared.get("db"), sandbox=bool(_typed(ctx, "sandbox")))
+    try:
+        return find_manifest(project, word, "", last_first=ctx.command.name in RUNS[1:]).path.parent
+    except BatchgenError:  # the command itself reports it
+        path = folder / str(word or "")
+        return path if path.is_dir() else path.parent
 
 
 def _typed(ctx: click.Context, name: str) -> Any:  # noqa: ANN401 - of any parameter

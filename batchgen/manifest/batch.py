@@ -135,6 +135,8 @@ class Batch:
     jobs: Jobs
     profiles: Mapping[str, Profile]  #: every provider configured or named; ``retry`` and ``on_unknown`` merged in
     budget: tuple[BudgetLimit, ...] = ()  #: of this batch, of one day of it, of single providers
+    allow_unpriced: bool = False  #: send requests without a known price, whatever budget there is
+    shared_budget: tuple[BudgetLimit, ...] = ()  #: of all batches of the job database together, by the settings
     retry: Retry | None = None  #: as written at the top of the manifest
     on_unknown: Literal["retry", "hold"] | None = None  #: as written at the top of the manifest
     confirm_above: int | None = None  #: nano-USD above which a run at a terminal asks; None: 1 USD

@@ -194,8 +194,11 @@ def _lists(
         for name in source.path:
             try:
                 listings.append(
-                    listing(name, part.file.parent, format=source.format, pick=pick, leave_out=leave_out,
-                            exclude=tuple(source.exclude), convert=convert)
+                    listing(
+                        name, part.file.parent, format=source.format, pick=pick, leave_out=leave_out,
+                        exclude=tuple(source.exclude), convert=convert,
+                        delimiter=source.delimiter, quoting=source.quoting,
+                    )
                 )  # fmt: skip
             except BadList as bad:
                 problems.add(here.problem("bad_list", str(bad)))

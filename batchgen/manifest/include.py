@@ -54,18 +54,18 @@ class ManifestPart:
         return Origin(self.places, path)
 
 
-def gather(path: Path, problems: Problems, warnings: Problems) -> list[ManifestPart]:
+def gather(path: Path, problems: Problems, warnings: Problems, content: bytes | None = None) -> list[ManifestPart]:
     """Return the manifest at *path*, followed by all that it includes; raise ManifestError where it cannot be read."""
     parts: dict[str, ManifestPart] = {}
-    root = _read(path, problems)
+    root = _read(path, problems, content)
     parts[_real(path)] = root
     _include(root, parts, (_real(path),), problems, warnings)
     _inherit(root, set())
     return list(parts.values())
 
 
-def _read(path: Path, problems: Problems) -> ManifestPart:
-    document = read(path)
+def _read(path: Path, problems: Problems, content: bytes | None = None) -> ManifestPart:
+    document = read(path, content)
     places = document.places
     checked = validate(document)
     secrets = list(keys.find(document.data, document.text, places))

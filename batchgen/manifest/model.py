@@ -115,12 +115,43 @@ class Amounts(Strict):
     credits: dict[str, Money] = Field({}, description="Most credits to spend, by provider")
 
 
+class _PlainUsd:
+    """Accepts a plain number in place of amounts: so many USD."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
+        def amounts(value: object) -> object:
+            plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+            return {"usd": value} if plain else value
+
+        return no_info_before_validator_function(amounts, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1_000_000}, handler(core)]}
+
+
+PeriodBudget = Annotated[Amounts, _PlainUsd()]
+
+
 class BudgetSpec(Amounts):
     """Budget of the batch. A stated budget is consent to spend it."""
 
-    per_day: Amounts = Field(Amounts(), description="Budget of one calendar day, in local time")
+    per_day: PeriodBudget = Field(Amounts(), description="Budget of one calendar day, in local time")
+    per_month: PeriodBudget = Field(Amounts(), description="Budget of one calendar month, in local time")
     per_provider: dict[str, Money] = Field({}, description="Most USD to spend on this batch, by provider")
     allow_unpriced: bool = Field(False, description="Send requests even if their price is unknown")
+
+
+class SharedBudgetSpec(Strict):
+    """Budget of all batches of a job database together, in ``batchgen.yaml``."""
+
+    per_day: PeriodBudget = Field(Amounts(), description="Budget of one calendar day, in local time")
+    per_month: PeriodBudget = Field(Amounts(), description="Budget of one calendar month, in local time")
+
+
+class SharedSettings(Strict):
+    """What ``batchgen.yaml`` sets for all batches together."""
+
+    budget: SharedBudgetSpec = Field(SharedBudgetSpec(), description="Budget of all batches together")
 
 
 Strategy = Literal["failover", "weighted", "cheapest", "fastest"]
@@ -221,6 +252,15 @@ class From(Strict):
     )
     format: Literal["csv", "tsv", "jsonl", "txt", "folder"] | None = Field(
         None, description="Format of the list; default: by its name"
+    )
+    delimiter: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="Character between the cells of a csv file; default: by its header",
+    )
+    quoting: Literal["csv", "none"] | None = Field(
+        None, description="Quotes around cells: removed (csv) or text (none); default: csv for csv, none for tsv"
     )
     where: dict[str, Texts] = Field({}, description="Only rows whose column matches one of these globs")
     exclude: Texts = Field([], description="Globs of files and folders that are left out of a folder of images")

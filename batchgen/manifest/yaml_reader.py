@@ -54,9 +54,9 @@ class Document:
     problems: tuple[Problem, ...] = ()  #: mistakes that did not keep the rest from being read
 
 
-def read(path: Path) -> Document:
-    """Read a manifest; raise ManifestError where it is not a YAML mapping that can be read safely."""
-    return parse(_content(path), str(path))
+def read(path: Path, content: bytes | None = None) -> Document:
+    """Read a manifest, or its *content*; raise ManifestError where it is not a YAML mapping that is safe to read."""
+    return parse(_content(path) if content is None else content, str(path))
 
 
 def parse(content: bytes, file: str) -> Document:

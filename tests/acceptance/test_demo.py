@@ -28,7 +28,7 @@ def test_the_demonstration(bare, tmp_path):
     assert first.out == ""
     assert OWN_CODE.search(first.err)
     assert "batchgen status --sandbox" in first.err
-    pictures = [path for path in (state / "output").rglob("*") if path.suffix in IMAGES]
+    pictures = [path for path in (bare.folder / "sandbox-output").rglob("*") if path.suffix in IMAGES]
     assert {path.parent.name for path in pictures} == set(PROVIDERS)
     assert len({path.read_bytes() for path in pictures}) == len(pictures) == 30
     assert all(min(opened(path)) > 100 for path in pictures)

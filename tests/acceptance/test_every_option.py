@@ -166,7 +166,7 @@ def test_what_is_rehearsed_is_seen_with_sandbox_alone(bare):
         assert done.code == 0, (command, done.err)
     assert not (bare.state / "batchgen.db").exists()
     assert bare.run("status").code == 10
-    picture = next((bare.state / "sandbox" / "output").rglob("*.png"))
+    picture = next((bare.folder / "sandbox-output").rglob("*.png"))
     assert "no file is missing" in bare.run("unknown", "adopt", "only", picture, "--sandbox").err
 
 

@@ -41,7 +41,7 @@ def test_an_example_runs_at_once_on_the_sandbox(bare, example):
     done = bare.run("run", manifest, "--sandbox", "--yes")
     assert done.code == 0, done.err
     assert bare.run("status", "--sandbox", "--json").json["jobs"]["done"] == JOBS[example]
-    made = [path for path in (bare.state / "sandbox/output").rglob("*") if path.suffix in IMAGES]
+    made = [path for path in (bare.folder / "jobs/sandbox-output").rglob("*") if path.suffix in IMAGES]
     assert len(made) == JOBS[example]
 
 

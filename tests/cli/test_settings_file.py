@@ -116,16 +116,16 @@ def test_those_of_a_resume_are_those_of_the_batchs_manifest(own, monkeypatch):
     (folder / "m.yaml").touch()
     asked: list[tuple[Any, ...]] = []
 
-    def batch(place: Project, name: str | None) -> SimpleNamespace:
-        asked.append((place.root, place.sandbox, name))
-        return SimpleNamespace(manifest=str(folder / "m.yaml"))
+    def batches(place: Project) -> list[SimpleNamespace]:
+        asked.append((place.root, place.sandbox))
+        return [SimpleNamespace(name="night", manifest=str(folder / "m.yaml"))]
 
-    monkeypatch.setattr("batchgen.app.queries.batch", batch)
+    monkeypatch.setattr("batchgen.app.manifests._batches", batches)
     resume = batchgen.get_command(click.Context(batchgen), "resume")
     for words in (["night", "--sandbox"], []):
         context = resume.make_context("resume", [*words, "-C", str(own.parent)], parent=click.Context(batchgen))
         assert context.params["max_time"] == timedelta(hours=2)
-    assert asked == [(own.parent, True, "night"), (own.parent, False, None)]
+    assert asked == [(own.parent, True), (own.parent, False)]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,10 @@ def test_all_mistakes_are_reported_at_once(own):
 def test_a_switch_and_a_number_are_typed_as_on_the_command_line(own):
     folder = shop(own, "options: {plan: {full: yes}, sandbox: {port: 80.5}, verify: {deep: maybe}}")
     assert parsed(folder, "m.yaml", name="plan")["full"] is True
-    for name, what in (("sandbox", "'80.5' is not a valid integer range."), ("verify", "'maybe' is not a valid bool")):
+    for name, what in (
+        ("sandbox", "expected a whole number from 0 to 65535, such as 8765, not '80.5'"),
+        ("verify", "'maybe' is not a valid bool"),
+    ):
         with pytest.raises(SettingsError, match=what):
             parsed(folder, name=name)
 

@@ -68,12 +68,13 @@ def test_jpegs_of_every_name_are_taken(shelf, suffix):
 def test_files_left_out_are_shown_in_one_line_by_kind(shelf):
     names = ["d.heic", "a.HEIC", "b.heif", "c.heic", "x.cr2", "y.nef", "n.txt", "v.mov", "k.svg", "no-suffix", ".h.jpg"]
     folder = shelf("ph/ok.jpg", *(f"ph/{name}" for name in names), "ph/.private/x.jpg")
-    assert remarks(folder) == [
+    [remark] = remarks(folder)
+    assert remark == (
         "left out: 4 HEIC (a.HEIC, b.heif, c.heic, ...): write convert: jpeg; "
         "2 RAW (x.cr2, y.nef): export them as jpg or png; 1 .mov (v.mov); 1 .txt (n.txt); "
         "1 SVG (k.svg): export them as jpg or png; 1 hidden file (.h.jpg); 1 hidden folder (.private); "
         "1 without suffix (no-suffix)"
-    ]
+    )
     [warning] = warnings(manifest(folder, "from: ph, prompt: x"))
     assert warning.startswith("m.yaml:4:12: jobs[0].from: ph: left out: 4 HEIC (")
 
@@ -103,7 +104,7 @@ def test_convert_takes_the_kinds_that_it_can_convert(shelf):
 
 def test_a_folder_of_other_kinds_alone_names_them(shelf):
     folder = shelf("ph/a.heic", "ph/b.heic")
-    with pytest.raises(BadList, match="there is no image .* 2 HEIC .a.heic, b.heic.: write convert: jpeg"):
+    with pytest.raises(BadList, match=r"there is no image .* 2 HEIC .a.heic, b.heic.: write convert: jpeg"):
         listing("ph", folder)
 
 

@@ -9,7 +9,7 @@ import click
 
 from ...money import show_usd
 from .. import output
-from ..options import FILE, Session, command, group, sandbox
+from ..options import FILE, Session, command, group, manifest_argument, sandbox
 from ..render.format import display_path
 
 
@@ -94,9 +94,9 @@ def vacuum(session: Session) -> int:
 
 
 @command("recover", "batchgen db recover jobs/night.yaml")
-@click.argument("manifest", type=FILE)
+@manifest_argument
 @sandbox
-def recover(session: Session, manifest: Path) -> int:
+def recover(session: Session, manifest: str | None) -> int:
     """Recover a lost, damaged or outdated job database from MANIFEST, the delivered files and the spool.
 
     A damaged one is moved aside, never deleted; an intact one gets what it lacks. Sends nothing.
@@ -105,13 +105,13 @@ def recover(session: Session, manifest: Path) -> int:
     from ...app.recovery import rebuild
     from ..render.result import recovery_lines
 
-    project = session.project()
-    report = rebuild.recover(project, plan.read_manifest(project, session.file(manifest)))
+    project, file = session.project(), session.manifest(manifest)
+    report = rebuild.recover(project, plan.read_manifest(project, file))
     aside = str(report.damaged_copy) if report.damaged_copy else None
     lines = [f"aside     the damaged job database is now {display_path(aside)}"] if aside else []
     lines += recovery_lines(report) if report.found_anything else ["recovered nothing: the job database was complete"]
     way = project.command_flags()
-    lines.append(f"next      batchgen run {way.manifest(session.file(manifest))}{way.flags}")
+    lines.append(f"next      batchgen run {way.manifest(file)}{way.flags}")
     intake = asdict(report.intake) | {"usd": show_usd(report.intake.usd)}
     session.print({"aside": aside, "taken_in": intake, "settled": report.settled}, lines, output.say)
     return 0

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...errors import ManifestError, Problem
 from .. import output
-from ..options import FILE, Session, command, keep_changed, of_manifest, option, sandbox, selecting, selection
+from ..options import (
+    Session,
+    command,
+    command_name,
+    complete_files,
+    keep_changed,
+    manifest_argument,
+    of_manifest,
+    option,
+    sandbox,
+    selecting,
+    selection,
+)
 from ..params import USD
 from ..render.format import count, warning_line
 from ..render.plan import job_document, job_line, key_documents, key_lines, notices, plan_lines
@@ -21,22 +32,24 @@ if TYPE_CHECKING:
 
 
 @command("validate", "batchgen validate jobs/autumn.yaml", "batchgen validate jobs/*.yaml --strict")
-@click.argument("manifests", nargs=-1, required=True, type=FILE)
+@click.argument("manifests", metavar="[MANIFEST|FOLDER|BATCH|-]...", nargs=-1, shell_complete=complete_files)
 @option("--strict", is_flag=True, help="Treat warnings as errors.")
-def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int:
+def validate(session: Session, manifests: tuple[str, ...], strict: bool) -> int:
     """Check manifests: every mistake with file, line and column.
 
-    Nothing is sent or written.
+    Nothing is sent or written. Without MANIFEST: all that lie in jobs/ and in this folder.
     """
+    from ...app import manifests as candidates
     from ...app import plan as use_case
     from ...providers.key_destinations import Destination, unusual_destinations
 
     errors: list[Problem] = []
     warnings: list[Problem] = []
     jobs, keys = 0, dict[Destination, None]()
-    for path in manifests:
+    paths = candidates.find_manifests(session.project(), manifests, command_name())
+    for path in paths:
         try:
-            batch = use_case.read_manifest(session.project(), session.file(path))
+            batch = use_case.read_manifest(session.project(), path)
         except ManifestError as error:
             errors += error.problems
             warnings += error.warnings
@@ -56,7 +69,7 @@ def validate(session: Session, manifests: tuple[Path, ...], strict: bool) -> int
         output.say(line)
     if not session.quiet:
         verdict = f"no mistakes, {count(len(warnings), 'warning')}" if warnings else "no mistakes"
-        output.data(f"{count(len(manifests), 'manifest')}, {count(jobs, 'job')}: {verdict}")
+        output.data(f"{count(len(paths), 'manifest')}, {count(jobs, 'job')}: {verdict}")
     return 0
 
 
@@ -76,7 +89,7 @@ def _document(jobs: int, errors: list[Problem], warnings: list[Problem]) -> dict
     "batchgen plan jobs/autumn.yaml --diff            what changed in every changed job",
     "batchgen plan jobs/autumn.yaml --tag draft --full",
 )
-@click.argument("manifest", type=FILE)
+@manifest_argument
 @option("--diff", is_flag=True, help="Show the changes of every changed job, not only of the first ones.")
 @option("--full", is_flag=True, help="List every job.")
 @option("--budget", type=USD, help="Show how far this budget would go.")
@@ -85,7 +98,7 @@ def _document(jobs: int, errors: list[Problem], warnings: list[Problem]) -> dict
 @sandbox
 def plan(
     session: Session,
-    manifest: Path,
+    manifest: str | None,
     *,
     budget: int | None,
     diff: bool,
@@ -100,7 +113,7 @@ def plan(
     from ...app import plan as use_case
 
     project, chosen = session.project(), of_manifest(selection(options))
-    batch = use_case.read_manifest(project, session.file(manifest))
+    batch = use_case.read_manifest(project, session.manifest(manifest))
     items: list[dict[str, Any]] = []
 
     def show(job: PlannedJob, state: str, row: StoredJob | None) -> None:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ...errors import UsageError
 from .. import output
 from ..confirm import confirmation
-from ..options import FILE, Session, command, of_manifest, option, selecting, selection
+from ..options import Session, command, manifest_argument, of_manifest, option, selecting, selection
 from ..render.format import warning_line
 from ..render.plan import amend_lines, notices, plan_lines
 from ..run_options import Observers, overlay_of, run_options, terms_of
 
 if TYPE_CHECKING:
-    from ...app.project import Project
+    from ...app.project import CommandFlags, Project
     from ...app.run import RunOptions, RunResult
     from ...manifest import Batch
     from ...planning.plan import Plan
@@ -34,21 +31,22 @@ retry_failed = option("--retry-failed", is_flag=True, help="Requeue failed jobs 
 
 @command(
     "run",
-    "batchgen run jobs/night.yaml --sandbox",
+    "batchgen run jobs/night.yaml --sandbox      free: simulated providers",
     "batchgen run jobs/night.yaml --budget 40",
     "batchgen run jobs/night.yaml --limit 10      try ten first",
 )
-@click.argument("manifest", type=FILE)
+@manifest_argument
 @retry_failed
 @run_options
 @selecting
-def run(session: Session, manifest: Path, **options: Any) -> int:  # noqa: ANN401 - see run_options
+def run(session: Session, manifest: str | None, **options: Any) -> int:  # noqa: ANN401 - see run_options
     """Make the images; the same command again resumes the batch.
 
-    These are the images of MANIFEST that do not exist yet: all, or the selected ones. Done jobs stay done, and requests
-    that an interrupted run left in flight are completed first.
+    These are the images of the manifest that do not exist yet: all, or the selected ones. Done jobs stay done, and
+    requests that an interrupted run left in flight are completed first. Without MANIFEST: the only one here, or that of
+    the last run; - is standard input.
     """
-    return run_selected(session, manifest, options)
+    return run_selected(session, session.manifest(manifest), options)
 
 
 def run_selected(session: Session, manifest: Path, options: dict[str, Any]) -> int:
@@ -58,13 +56,13 @@ def run_selected(session: Session, manifest: Path, options: dict[str, Any]) -> i
     if requeue is not None:
         # once requeued they are pending and without a cause, as other jobs may be
         chosen = replace(chosen, causes=())
-    terms = terms_of(options, requeue, _pending(chosen, manifest))
+    terms = terms_of(options, requeue, _pending(chosen, session.project().command_flags(), manifest))
     return carry_out(session, manifest, options, replace(terms, only_requeued=False))
 
 
-def _pending(chosen: Selection, manifest: Path) -> Selection:
+def _pending(chosen: Selection, flags: CommandFlags, manifest: Path) -> Selection:
     """Return *chosen* for a run, which sends only pending jobs; raise UsageError."""
-    retry = f"batchgen retry {shlex.quote(str(manifest))}"
+    retry = f"batchgen retry {flags.manifest(manifest)}{flags.flags}"
     if chosen.causes:
         raise UsageError(
             f"--cause selects failed jobs, and run does not send those again. "

@@ -36,6 +36,9 @@ class Reader(Protocol):
     @property
     def columns(self) -> tuple[str, ...] | None: ...  # noqa: D102
 
+    @property
+    def remarks(self) -> tuple[Remark, ...]: ...  # noqa: D102
+
     def rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]: ...  # noqa: D102
 
     def place(self, line: int, column: str | None) -> tuple[int, int]: ...  # noqa: D102
@@ -67,12 +70,11 @@ class Listing:
     @property
     def remarks(self) -> tuple[Remark, ...]:
         """Return warnings; call this after all rows were read."""
-        skipped = self._reader.remarks if isinstance(self._reader, ImageFolder) else ()
         idle = (
             ("no_row", f"where matches nothing: no {column!r} matches {glob!r}", "upper and lower case count")
             for column, glob in sorted(self._idle)
         )
-        return (*skipped, *idle)
+        return (*self._reader.remarks, *idle)
 
     def place(self, line: int, column: str | None) -> tuple[int, int]:
         """Return line and column, from 1, of a column's value in the row that begins at *line*; (0, 0) for images.
@@ -87,37 +89,40 @@ class Listing:
 
 
 def listing(
-    name: str, folder: Path, *, format: str | None = None, pick: Pick | None = None, leave_out: Path | None = None,  # noqa: A002
-    exclude: tuple[str, ...] = (), convert: bool = False,
-) -> Listing:  # fmt: skip
+    name: str,
+    folder: Path,
+    *,
+    format: str | None = None,  # noqa: A002
+    pick: Pick | None = None,
+    leave_out: Path | None = None,
+    exclude: tuple[str, ...] = (),
+    convert: bool = False,
+    delimiter: str | None = None,
+    quoting: str | None = None,
+) -> Listing:
     """Return the list that *name* refers to, relative to *folder*; raise BadList if it cannot be used.
 
-    *format* is csv, tsv, jsonl, txt or folder; by default it is derived from the name. Nothing below *leave_out*
-    becomes a row of a folder, nor what *exclude* matches; *convert* takes images that have to be converted as well.
+    *format* is csv, tsv, jsonl, txt or folder; by default it is derived from the name, and *delimiter* and *quoting*
+    from the content. Nothing below *leave_out* becomes a row of a folder, nor what *exclude* matches; with *convert*,
+    images that have to be converted do as well.
     """
     file = str(folder / name)
-    format = format or _format(name, file)  # noqa: A001
-    if format == "folder":
-        if os.path.isfile(file):  # noqa: PTH113 - does not raise for an unusable name
-            raise BadList(f"{file} is a file, not a folder")
-        reader: Reader = ImageFolder(name, folder, file, leave_out, exclude, convert=convert)
-    elif exclude:
+    chosen = format or _format(name, file)
+    if exclude and chosen != "folder":
         raise BadList(f"{file}: exclude leaves images of a folder out; rows of a list are chosen with where")
-    else:
-        reader = _reader(file, format)
-    return Listing(file, reader, Pick() if pick is None else pick)
-
-
-def _reader(file: str, format: str) -> Reader:  # noqa: A002
-    match format:
+    reader: Reader
+    match chosen:
+        case "folder":
+            if os.path.isfile(file):  # noqa: PTH113 - does not raise for an unusable name
+                raise BadList(f"{file} is a file, not a folder")
+            reader = ImageFolder(name, folder, file, leave_out, exclude, convert=convert)
         case "jsonl":
-            return JsonlList(ListFile(file))
+            reader = JsonlList(ListFile(file))
         case "txt":
-            return TextList(ListFile(file))
-        case "tsv":
-            return CsvList(ListFile(file), "\t")
+            reader = TextList(ListFile(file))
         case _:
-            return CsvList(ListFile(file))
+            reader = CsvList(ListFile(file), tsv=chosen == "tsv", delimiter=delimiter, quoting=quoting)
+    return Listing(file, reader, Pick() if pick is None else pick)
 
 
 def _format(name: str, file: str) -> str:

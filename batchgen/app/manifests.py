@@ -1,0 +1,241 @@
+"""Manifests as users name them: by a path, a folder, the name of a batch, ``-`` for standard input, or not at all."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from ..errors import ManifestError, NotFound, Problem, UsageError, nearest, suggest
+from ..store import migrate, records
+from .project import Project, open_reader
+
+#: The word for standard input, and the name of the file that it stands in for.
+DASH, STDIN = "-", "stdin"
+SUFFIXES = (".yaml", ".yml", ".json")
+#: Suffixes of files that a manifest reads rows from.
+_LISTS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".xlsx", ".xlsm", ".xls", ".ods")
+_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".heic", ".gif", ".tif", ".tiff")
+#: Folders of a project that contain manifests, the working folder first.
+_FOLDERS = (".", "jobs", "manifests")
+#: A file with one of these keys at its top level is a manifest; batchgen.yaml has none.
+_KEY = re.compile(r"""(?m)^(?:["']?(?:jobs|prompts|include)["']?\s*:)|\A\s*\{(?s:.*)["']?(?:jobs|prompts)["']?\s*:""")
+_NAME = re.compile(r"""(?m)^(?:name\s*:|\s*\{?\s*"name"\s*:)\s*(["']?)([^"'#\n,]+)\1""")
+_INCLUDED = re.compile(r"""[^\s"',\[\]]+\.(?:ya?ml|json)""")
+#: Bytes of a manifest that are searched for its keys.
+_HEAD = 200_000
+#: Manifests that an error lists.
+_LISTED = 12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ManifestChoice:
+    """The manifest that a command works on."""
+
+    path: Path  #: absolute
+    note: str = ""  #: which manifest it is and why, unless the user typed its path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Candidate:
+    """A manifest in the folders of a project."""
+
+    path: Path
+    name: str  #: of its batch
+
+
+def find_manifest(project: Project, word: str | None, command: str, *, last_first: bool = False) -> ManifestChoice:
+    """Return the manifest that *word* names; None is the only one of the project, or that of the last run.
+
+    *command* is suggested in errors; *last_first* prefers the manifest of the last run. Raises UsageError,
+    ManifestError or NotFound.
+    """
+    if word is None:
+        return _unnamed(project, command, last_first=last_first)
+    if word == DASH:
+        return ManifestChoice(path=project.root / DASH)
+    path = project.root / word
+    if path.is_dir() and (candidates := _candidates([path])):
+        return _only(project, candidates, command, f"the only manifest in {word}", f"in {word}")
+    if path.exists() and not path.is_dir():
+        _refuse_list(word)
+        return ManifestChoice(path=path)
+    if "/" not in word and not word.lower().endswith((*SUFFIXES, *_LISTS)) and not word.startswith("."):
+        return _named(project, word, command)
+    raise _missing(project, word, is_folder=path.is_dir())
+
+
+def find_manifests(project: Project, words: Sequence[str], command: str) -> list[Path]:
+    """Return the manifests that *words* name, all those of a folder; without words, all those of the project."""
+    if not words:
+        candidates = _project_candidates(project)
+        return [candidate.path for candidate in candidates] or [find_manifest(project, None, command).path]
+    paths: list[Path] = []
+    for word in words:
+        folder = project.root / word
+        inside = _candidates([folder]) if folder.is_dir() else []
+        paths += [each.path for each in inside] or [find_manifest(project, word, command).path]
+    return list(dict.fromkeys(paths))
+
+
+@cache
+def standard_input() -> bytes:
+    """Return the manifest on standard input, which can be read only once."""
+    if sys.stdin.isatty():
+        raise UsageError("- reads the manifest from standard input: batchgen run - < jobs/autumn.yaml")
+    return sys.stdin.buffer.read()
+
+
+def suggestions(project: Project, word: str) -> list[str]:
+    """Return the batches and the manifests of a project whose name is like *word*."""
+    names = {candidate.name: candidate.name for candidate in _project_candidates(project)}
+    names |= {_shown(project, candidate.path): candidate.name for candidate in _project_candidates(project)}
+    names |= {batch.name: batch.name for batch in _batches(project)}
+    near = nearest(Path(word).stem, names.values())
+    return [near] if near else []
+
+
+def _unnamed(project: Project, command: str, *, last_first: bool) -> ManifestChoice:
+    candidates, last = _project_candidates(project), next(iter(_batches(project)), None)
+    if last_first and last is None:
+        with open_reader(project) as reader:
+            reader.batch()  # raises NotFound
+    if last is not None and (last_first or len(candidates) != 1):
+        path = Path(last.manifest)
+        if path.is_file():
+            return ManifestChoice(path=path, note=f"manifest  {_shown(project, path)}, the one of the last run")
+        if last_first:
+            raise _gone(path, last.name, command)
+    if not candidates:
+        raise UsageError(
+            f"there is no manifest here (jobs/*.yaml or *.yaml in {project.root}). "
+            f"Name one: batchgen {command} FILE.yaml; or write one: batchgen init"
+        )
+    return _only(project, candidates, command, "the only manifest here", "here")
+
+
+def _only(project: Project, candidates: Sequence[_Candidate], command: str, why: str, where: str) -> ManifestChoice:
+    """Return the only one of *candidates*; raise UsageError where there are several."""
+    if len(candidates) == 1:
+        path = candidates[0].path
+        return ManifestChoice(path=path, note=f"manifest  {_shown(project, path)}, {why}")
+    flags = project.command_flags().flags
+    lines = [f"  batchgen {command} {_shown(project, each.path)}{flags}" for each in candidates[:_LISTED]]
+    more = len(candidates) - _LISTED
+    lines += [f"  and {more} more"] if more > 0 else []
+    raise UsageError("\n".join([f"there are {len(candidates)} manifests {where}; name one of them:", *lines]))
+
+
+def _named(project: Project, name: str, command: str) -> ManifestChoice:
+    """Return the manifest of the batch *name*: the one that ran, or one in the project's folders."""
+    stored = [Path(batch.manifest) for batch in _batches(project) if batch.name == name]
+    candidates = [each for each in _project_candidates(project) if name in (each.name, each.path.stem)]
+    # A copied project still stores the paths of the original: what lies in its own folders comes first.
+    inside = [path for path in stored if path.is_file() and path.is_relative_to(project.root)]
+    outside = [path for path in stored if path.is_file()]
+    if inside or (outside and not candidates):
+        path = (inside or outside)[0]
+        return ManifestChoice(path=path, note=f"manifest  {_shown(project, path)}, of batch {name}")
+    if candidates:
+        return _only(project, candidates, command, f"of batch {name}", f"of batch {name}")
+    if stored:
+        raise _gone(stored[0], name, command)
+    known = [*(batch.name for batch in _batches(project)), *(each.name for each in _project_candidates(project))]
+    hint = suggest(name, dict.fromkeys(known)) if known else "batchgen init writes a manifest"
+    raise NotFound(f"no batch and no manifest here is named {name!r}; {hint}")
+
+
+def _gone(manifest: Path, name: str, command: str) -> NotFound:
+    if manifest.name == STDIN:
+        return NotFound(
+            f"the manifest of batch {name} came from standard input; pipe it in again: batchgen {command} - < FILE"
+        )
+    return NotFound(f"the manifest of this batch is missing: {manifest}. If it was moved: batchgen {command} MANIFEST")
+
+
+def _missing(project: Project, word: str, *, is_folder: bool) -> ManifestError:
+    if is_folder:
+        return _problem(word, "not_a_file", "is a folder without manifests", "jobs: [{from: FOLDER}] reads its photos")
+    folders = [project.root / folder for folder in _FOLDERS] + [(project.root / word).parent]
+    near = _near(Path(word), [each.path for each in _candidates(dict.fromkeys(path.resolve() for path in folders))])
+    hint = f"did you mean {_shown(project, near)}?" if near else "give the path of a manifest"
+    return _problem(word, "not_found", "there is no such file", hint)
+
+
+def _near(word: Path, paths: Sequence[Path]) -> Path | None:
+    """Return the path that was probably meant: in another folder, with another suffix, or with a similar name."""
+    similar = nearest(word.stem, [path.stem for path in paths])
+    ranks = [(path.name == word.name, path.stem == word.stem, path.stem == similar) for path in paths]
+    best = max(zip(ranks, paths, strict=True), key=lambda each: each[0], default=None)
+    return best[1] if best is not None and any(best[0]) else None
+
+
+def _refuse_list(word: str) -> None:
+    """Raise ManifestError for a file of rows or an image: a manifest names it."""
+    suffix = Path(word).suffix.lower()
+    if suffix in _LISTS:
+        hint = f"write a manifest with  jobs: [{{from: {Path(word).name}}}]; batchgen init --example catalog shows one"
+        raise _problem(word, "not_a_manifest", "is a list, not a manifest", hint)
+    if suffix in _IMAGES:
+        hint = f"write a manifest with  jobs: [{{images: {Path(word).name}, prompt: ...}}]"
+        raise _problem(word, "not_a_manifest", "is an image, not a manifest", hint)
+
+
+def _problem(file: str, code: str, message: str, hint: str) -> ManifestError:
+    return ManifestError((Problem(file=file, line=0, column=0, path="", code=code, message=message, hint=hint),))
+
+
+def _project_candidates(project: Project) -> list[_Candidate]:
+    return _candidates([project.root / folder for folder in _FOLDERS])
+
+
+def _candidates(folders: Iterable[Path]) -> list[_Candidate]:
+    """Return the manifests in *folders*, without those that others of them include."""
+    texts = {path: text for folder in folders for path, text in _texts(folder)}
+    included = {
+        (path.parent / name).resolve()
+        for path, text in texts.items()
+        if "include" in text
+        for name in _INCLUDED.findall(text)
+        if (path.parent / name).resolve() != path.resolve()
+    }
+    return [
+        _Candidate(path=path, name=_name(path, text)) for path, text in texts.items() if path.resolve() not in included
+    ]
+
+
+def _texts(folder: Path) -> Iterator[tuple[Path, str]]:
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith("."))
+    except OSError:
+        return
+    for path in paths:
+        if path.name.startswith("batchgen."):
+            continue
+        try:
+            with path.open("rb") as file:
+                text = file.read(_HEAD).decode("utf-8", "replace").lstrip("\ufeff")
+        except OSError:
+            continue
+        if _KEY.search(text):
+            yield path, text
+
+
+def _name(path: Path, text: str) -> str:
+    match = _NAME.search(text)
+    return match[2].strip() if match else path.stem
+
+
+def _batches(project: Project) -> list[records.Batch]:
+    """Return the batches of the job database, the one that ran last first."""
+    if migrate.revision(project.db) is None:
+        return []
+    with open_reader(project) as reader:
+        return list(reader.batches())
+
+
+def _shown(project: Project, path: Path) -> str:
+    return project.command_flags().manifest(path)
