@@ -253,6 +253,9 @@ class From(Strict):
     format: Literal["csv", "tsv", "jsonl", "txt", "folder"] | None = Field(
         None, description="Format of the list; default: by its name"
     )
+    columns: dict[Name, str | None] = Field(
+        {}, description="Columns by the parameter or variable they set: {prompt: Product Name}; null: none sets it"
+    )
     delimiter: str | None = Field(
         None,
         min_length=1,
@@ -312,6 +315,9 @@ class JobSpec(Parameters):
         default_factory=list,
         alias="from",
         description="Lists whose rows become jobs: csv, tsv, jsonl, txt, or a folder of images",
+    )
+    columns: dict[Name, str | None] = Field(
+        default_factory=dict, description="Columns of all lists of the job; see columns of a list"
     )
     repeat: int = Field(1, ge=1, le=10_000, description="Make all of it this many times; {{ repeat }} counts from 1")
 

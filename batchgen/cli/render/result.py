@@ -127,7 +127,7 @@ def _unmade(result: RunResult) -> Iterator[str]:
     if skipped := result.skipped:
         yield f"skipped   {count(skipped.count, 'job')}: {short('; '.join(skipped.reasons), 200)}"
     if kept := result.loaded.held:
-        yield f"kept      {count(kept, 'job')} changed, but done (--keep-changed)"
+        yield f"kept      {count(kept, 'job')} changed, but done: batchgen plan shows them"
     if left := result.loaded.left:
         yield f"left      {count(left, 'job')} changed, but not selected: unchanged until a run selects them"
 
