@@ -24,6 +24,7 @@ from ..planning.plan import Plan
 from ..store import ledger
 from ..store.records import Loaded
 from .advice import NextStep, next_steps
+from .deliver import CopyReport
 from .project import CommandFlags, Project
 from .queries import BatchStatus
 from .recovery.rebuild import RecoveryReport
@@ -143,6 +144,7 @@ class RunResult:
     previous_exit_code: int | None = None
     recovery: RecoveryReport | None = None  #: what the job database had lost and took in from disk
     resumed: Resumed | None = None  #: the calls that an interrupted run had in flight
+    copies: CopyReport | None = None  #: derived copies; None: the manifest asks for none
     plan: Plan = field(default_factory=Plan)
     loaded: Loaded = field(default_factory=Loaded)  #: how loading the plan changed the job database
 
@@ -218,6 +220,7 @@ class RunResult:
             "exit_code": int(self.exit_code),
             "exit_words": self.exit_meaning,
             "needs_person": self.needs_attention,
+            "copies": None if self.copies is None else self.copies.as_json(),
             "run": self._run(),
             "budgets": [budget.as_json() for budget in self.budgets],
             "skipped": self.plan.skipped.as_json(),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from ..budget import BudgetLimit
+from ..copies import CopySpec
 from ..errors import Problem, UsageError, suggest
 from ..fingerprint import CURRENT, Stamp, fingerprint, unchanged
 from ..providers.profile import Profile, Retry
@@ -154,6 +155,7 @@ class Batch:
     confirm_above: int | None = None  #: nano-USD above which a run at a terminal asks; None: 1 USD
     skipped: SkippedJobs = field(default_factory=SkippedJobs)  #: jobs left out because of a bad source image
     warnings: tuple[Problem, ...] = ()
+    copies: tuple[CopySpec, ...] = ()  #: derived copies of every image
     overlay: Overlay = field(default_factory=Overlay)  #: options typed for one run; already applied to the fields above
 
     def under(self, overlay: Overlay) -> Batch:

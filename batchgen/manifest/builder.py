@@ -10,12 +10,14 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from ..copies import CopySpec
 from ..fingerprint import Stamp, asked
 from ..providers.pricing import is_stale
 from ..task import Kind, Source, Task
 from ..wording import is_blank, tidy
 from . import filenames, messages
 from .batch import PlannedJob, Recipe
+from .deliver import taken_by
 from .duplicates import DuplicateCheck
 from .expand import key_of, portions
 from .filenames import FILE_FIELDS, slug
@@ -65,6 +67,7 @@ class Naming:
     file: Template
     origin: Origin  #: of the template
     sidecar: bool
+    copies: tuple[CopySpec, ...] = ()  #: derived copies of every image
 
     @property
     def row_variables(self) -> frozenset[str]:
@@ -118,10 +121,18 @@ class JobBuilder:
                 continue
             for stem in filenames.stems(output, recipe.wanted):
                 self._take("file", filenames.folded(stem), stem, job)
+                self._require_own_name(job, stem)
             fingerprint = recipe.fingerprint(prompt)
             if first == 0 and job.row.repeat == 1:
                 self._take("request", fingerprint, fingerprint, job)
             yield PlannedJob(job_id, prompt, fingerprint, output, recipe)
+
+    def _require_own_name(self, job: RenderedJob, stem: str) -> None:
+        """Report a file of a job that could have the name of a derived copy."""
+        for spec in taken_by(self._naming.copies, filenames.folded(stem)):
+            message = f"its file {short(stem)!r} could have the name of a copy that deliver makes"
+            hint = f"choose another {'name' if spec.folder is None else 'dir'} in deliver, or another id"
+            self._report(job, "id", "same_file", message, hint)
 
     def _take(self, kind: str, name: str, shown: str, job: RenderedJob) -> None:
         if self._duplicates is not None:

@@ -24,6 +24,8 @@ from pydantic_core.core_schema import CoreSchema, no_info_before_validator_funct
 
 from ..providers import profile
 from ..route import FAILOVER_AFTER
+from .deliver import DeliverSpec
+from .deliver import listed as listed_copies
 from .fields import FILLED_IN, Money, Name, Prompt, Strict, Text, Texts, Value, Variables
 
 
@@ -344,6 +346,9 @@ class Manifest(Strict):
         [], description="Other manifests (paths or globs), whose jobs, defaults, vars and providers are added"
     )
     output: OutputSpec = Field(OutputSpec(), description="Where the images go")
+    deliver: Annotated[list[DeliverSpec], BeforeValidator(listed_copies)] = Field(
+        [], description="Copies of every image in another format or size, beside the originals: one, or a list"
+    )
     providers: dict[str, ProviderSpec] = Field({}, description="Settings that differ from the presets, by provider")
     vars: dict[Name, Value] = Field({}, description="Variables for the templates of all jobs")
     defaults: Parameters = Field(Parameters(), description="Parameters of every job that does not set them itself")

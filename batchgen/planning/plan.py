@@ -48,6 +48,7 @@ class Plan:
     absent: tuple[str, ...] = ()  #: selected ids that no job has
     revise: frozenset[str] | None = None  #: keys of the changed jobs that are sent; None: all changed jobs
     again: frozenset[str] = frozenset()  #: keys of ended jobs that are requeued and sent
+    copies: int = 0  #: derived copies of delivered images that are missing; they cost nothing
     confirm_above: int = CONFIRM_ABOVE  #: nano-USD
     budgets: tuple[Budget, ...] = ()  #: the budgets that apply, with what is used of each
 
@@ -124,6 +125,7 @@ class Plan:
             "disk": {"bytes": self.disk.bytes, "free_bytes": self.disk.free_bytes, "fits": self.disk.fits},
             "confirm": {"above_usd": show_usd(self.confirm_above), "asks": self.asks},
             "changes": [change.as_json() for change in self.changes],
+            "copies": self.copies,
             "examples": [job.as_json() for job in self.examples],
             "alternates": {"providers": list(self.alternates), "usd": show_usd(self.dearest)},
             "budgets": [budget.as_json() for budget in self.budgets],

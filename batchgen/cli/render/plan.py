@@ -50,6 +50,8 @@ def plan_lines(name: str, plan: Plan, folder: Path | None) -> list[str]:
     lines += under("not sent", not_sent)
     if plan.again:
         lines.append(f"requeued  {count(len(plan.again), 'job')} that had ended")
+    if plan.copies:
+        lines.append(f"copies    {plan.copies:,} to write, of images that exist already; they cost nothing")
     if folder is not None:
         lines += change_lines(plan)
     if plan.lanes:
