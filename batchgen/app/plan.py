@@ -36,7 +36,7 @@ from .config import providers as roster
 from .deliver import Copies
 from .manifests import DASH, STDIN, standard_input
 from .project import DEMO, SANDBOX_OUTPUT, Project, open_reader
-from .retry import with_earlier_overrides
+from .retry import as_stored
 
 
 def read_manifest(project: Project, path: Path, overlay: Overlay = Overlay()) -> Batch:  # noqa: B008 - frozen
@@ -112,7 +112,7 @@ def plan(
         rows = reader = batch_id = None
         if migrate.revision(project.db) is not None:
             reader = resources.enter_context(open_reader(project))
-            batch = with_earlier_overrides(project, reader, batch)
+            batch = as_stored(project, reader, batch)
             batch_id = reader.batch_id(batch.name)
             rows = None if batch_id is None else reader.lookup(batch_id)
         budgets = budgets_of(batch, reader, batch_id, utc_now(), own=budget, unpriced=allow_unpriced)
