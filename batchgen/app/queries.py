@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 from ..files import lock
 from ..files.lock import Holder
@@ -13,11 +12,11 @@ from ..job import Job
 from ..planning.selection import Selection
 from ..store import records
 from ..store.controls import Control
+from ..store.copies import CopyRecords
 from ..store.ledger import Calls, Counts, Failure, UsageLine, at_rest
 from ..store.reader import Reader
 from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
 from .control import active_controls
-from .manifests import find_manifest
 from .project import Project, open_reader
 
 #: Jobs whose costs are queried together.
@@ -77,11 +76,6 @@ def usage(project: Project, name: str | None, asked: UsageQuery, now: datetime, 
         )
 
 
-def manifest_of(project: Project, which: str | None) -> Path:
-    """Return the manifest that *which* names: a file, or a batch; None is the one that ran last."""
-    return find_manifest(project, which, "resume", last_first=True).path
-
-
 def batch_status(reader: Reader, batch: records.Batch) -> BatchStatus:
     """Read the status of *batch*."""
     return BatchStatus(
@@ -101,22 +95,30 @@ def jobs(
         for job in reader.jobs(reader.batch(name).id, selection, limit):
             page.append(job)
             if len(page) == _PAGE:
-                yield from _billed(reader, page)
+                yield from _billed(project, reader, page)
                 page = []
-        yield from _billed(reader, page)
+        yield from _billed(project, reader, page)
 
 
-def _billed(reader: Reader, page: Sequence[Job]) -> Iterator[tuple[Job, records.Bill]]:
-    bills = reader.bills(page)
+def _billed(project: Project, reader: Reader, page: Sequence[Job]) -> Iterator[tuple[Job, records.Bill]]:
+    if not page:
+        return
+    bills, copies = reader.bills(page), CopyRecords(project.state).of_jobs(page[0].batch, [job.key for job in page])
     for job in page:
-        yield job, bills.get(job.id, records.Bill())
+        yield (
+            job,
+            replace(
+                bills.get(job.id, records.Bill()), copies=tuple(copy for copy in copies.get(job.key, ()) if copy.recipe)
+            ),
+        )
 
 
 def show(project: Project, name: str | None, key: str) -> tuple[Job, Sequence[records.AttemptRecord], records.Bill]:
     """Return one job with its attempts and its bill; raise NotFound."""
     with open_reader(project) as reader:
         job = reader.job(reader.batch(name).id, key)
-        return job, reader.attempts(job), reader.bills([job]).get(job.id, records.Bill())
+        [(_, bill)] = _billed(project, reader, [job])
+        return job, reader.attempts(job), bill
 
 
 def runs(project: Project, name: str | None) -> tuple[Sequence[records.Run], str | None]:

@@ -31,6 +31,7 @@ COMMANDS = {
     "run": Entry("run", "run", "runs", "Make the images; the same command again resumes the batch."),
     "resume": Entry("retry", "resume", "runs", "Resume what the last run left unfinished."),
     "retry": Entry("retry", "retry", "causes", "Requeue failed jobs and run them, also with other parameters."),
+    "redo": Entry("retry", "redo", "runs", "Make done pictures again: shows the plan, asks, and runs these jobs."),
     "status": Entry("status", "status", "runs", "Show progress, cost and failures on one screen."),
     "watch": Entry("watch", "watch", "monitoring", "Follow a run from another terminal."),
     "usage": Entry("usage", "usage", "usage", "Show the ledger by provider and model, day, tag, run or batch."),

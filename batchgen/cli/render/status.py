@@ -113,6 +113,7 @@ def job_document(job: Job, bill: Bill) -> dict[str, Any]:
         "usd": show_usd(bill.usd),
         "credits": show_credits(bill.credits),
         "files": files,
+        "copies": [copy.as_json() for copy in bill.copies],
     }
 
 
@@ -160,8 +161,11 @@ def run_table(runs: Sequence[Run], running: str | None) -> list[str]:
 
 def show_document(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, task: str) -> dict[str, Any]:
     """Return one job for ``show --json``; *task* is its task as JSON text."""
+    from ...planning.overrides import note_of
+
     return job_document(job, bill) | {
         "task": json.loads(task),
+        "note": note_of(job.fingerprint),
         "fingerprint": job.fingerprint,
         "tags": list(job.tags),
         "at_risk": {
@@ -176,20 +180,26 @@ def show_document(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, task:
     }
 
 
-def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, overrides: str) -> Iterator[str]:
-    """Yield the lines of ``show``; *overrides*: what a retry has overridden, or ""."""
+def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill) -> Iterator[str]:
+    """Yield the lines of ``show``."""
+    from ...planning.overrides import describe, note_of, overrides_of
+
     task = job.task
     yield f"{job.key}: {job.state.value}{f' ({job.cause})' if job.cause else ''}"
     yield f"prompt    {task.prompt}"
     yield f"request   {task.kind.value} by {task.provider}, {task.model}{_parameters(task)}"
-    if overrides:
-        yield f"with      {overrides}    set by a retry"
+    if overrides := describe(overrides_of(job.fingerprint)):
+        yield f"with      {overrides}    set by retry or redo"
+    if note := note_of(job.fingerprint):
+        yield f"note      {note}"
     if job.route is not None:
         yield f"fallback  {', '.join(job.route.others)}"
     for source in (*task.images, *([task.mask] if task.mask else [])):
         yield f"source    {source.url or source.path}"
     for file in bill.files:
         yield f"file      {file.path}  {file.width}x{file.height}, {file.size_bytes} bytes, sha256 {file.sha256}"
+    for copy in bill.copies:
+        yield f"copy      {copy.path}  {copy.width}x{copy.height}, {copy.size_bytes} bytes, of {copy.source}"
     nothing = bill.at_risk and bill.usd is None and not bill.credits
     yield f"cost      {'nothing is booked' if nothing else money(bill.usd, bill.credits)}"
     if bill.at_risk:

@@ -43,10 +43,10 @@ class CsvList:
         self._source = source
         csv.field_size_limit(MAX_CELL)
         lines = source.lines()
-        self._start, first = next(((number, line) for number, line in lines if line.strip("\r\n")), (1, ""))
+        self.header_line, first = next(((number, line) for number, line in lines if line.strip("\r\n")), (1, ""))
         named = None if tsv else separator_line(first)
         if named is not None:
-            self._start, first = next(lines, (self._start, ""))
+            self.header_line, first = next(lines, (self.header_line, ""))
         sample = [text for _, text in itertools.islice(lines, _SAMPLE)]
         delimiter = delimiter or named or ("\t" if tsv else guess_delimiter(first, sample))
         quotes = TsvQuotes.of(text for _, text in source.lines()) if tsv and quoting is None else TsvQuotes()
@@ -69,7 +69,7 @@ class CsvList:
         width, pairs = len(self.columns), aliases(self.columns)
         names = (*self.columns, *(alias for alias, _ in pairs))
         copies = [self.columns.index(column) for _, column in pairs]
-        before = self._start - 1
+        before = self.header_line - 1
         while True:
             raw.clear()
             begin = before + reader.line_num + 1
@@ -100,7 +100,7 @@ class CsvList:
 
     def _lines(self, report: Report, raw: list[str], start: int | None = None) -> Iterator[str]:
         """Yield the lines from the header on, or from *start*; *raw* receives those of the row that is being read."""
-        for _, text in self._source.lines(report, self._start if start is None else start):
+        for _, text in self._source.lines(report, self.header_line if start is None else start):
             raw.append(text)
             yield text
 

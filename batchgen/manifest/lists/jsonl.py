@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -45,11 +45,12 @@ class JsonlList:
                     if text.strip():
                         report(line, error.pos + 1, "bad_json", f"is not JSON: {error.msg}", _EXAMPLE)
                     continue
-            problem = _problem(row, text)
-            if problem is not None:
+            # An object with as many colons as keys is flat and has no duplicate key; most rows are of this kind.
+            flat = type(row) is dict and text.count(":") == len(row) and "[" not in text
+            if not flat and (problem := _problem(row, text)) is not None:
                 report(line, *problem)
                 continue
-            if _may_be_inexact(row, text):
+            if _may_be_inexact(row.values()) if flat else _LONG_NUMBER.search(text):
                 row = _with_long_numbers(text) or row
             if not text.isascii() or "\\u" in text:
                 row = _cleaned(row)
@@ -69,11 +70,12 @@ class JsonlList:
         return line, match.end() + 1 if match else 1
 
 
-def _may_be_inexact(row: dict[str, Any], text: str) -> bool:
-    values = row.values()
-    if float in map(type, values) and any(type(value) is float and abs(value) >= _EXACT_BELOW for value in values):
-        return True
-    return ("[" in text or text.count("{") > 1) and _LONG_NUMBER.search(text) is not None
+def _may_be_inexact(values: Iterable[object]) -> bool:
+    # A loop, because it runs for every row and is faster than a generator.
+    for value in values:  # noqa: SIM110
+        if type(value) is float and not -_EXACT_BELOW < value < _EXACT_BELOW:
+            return True
+    return False
 
 
 def _with_long_numbers(text: str) -> Any:  # noqa: ANN401 - what JSON can hold
@@ -119,9 +121,6 @@ def _problem(row: object, text: str) -> tuple[int, str, str, str] | None:
     """Return column, code, message and hint if a line of valid JSON is not a row."""
     if not isinstance(row, dict):
         return 1, "bad_json", f"is {shown(row)}, not an object", _EXAMPLE
-    # An object with as many colons as keys is flat and has no duplicate key; most rows are of this kind.
-    if text.count(":") == len(row) and "[" not in text:
-        return None
     if _is_deep(row):
         return 1, "too_deep", f"is nested deeper than {MAX_DEPTH} levels", "remove what does not belong to a job"
     try:

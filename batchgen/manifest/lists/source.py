@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from .csv_rows import CsvList
 from .filter import Pick, picked, unknown
-from .folder import SUFFIXES, ImageFolder
+from .folder import ImageFolder
 from .jsonl import JsonlList
-from .rows import BadList, Remark, Report, aliases
+from .kinds import CONVERTIBLE, SUFFIXES
+from .mapping import ColumnMap
+from .rows import BadList, Remark, Report, aliases, ignore
 from .text import ListFile, TextList
 
 _FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt"}
@@ -25,7 +28,7 @@ _ADVICE = {
     ".ods": "save it as CSV in UTF-8",
     ".gz": "unpack it first",
     ".zip": "unpack it first",
-    **dict.fromkeys(SUFFIXES, "name a single image under `images`, or its folder here"),
+    **dict.fromkeys(SUFFIXES | CONVERTIBLE.keys(), "name a single image under `images`, or its folder here"),
 }
 
 
@@ -43,20 +46,60 @@ class Reader(Protocol):
     def place(self, line: int, column: str | None) -> tuple[int, int]: ...  # noqa: D102
 
 
+#: Rows at the beginning of a list that show what its columns hold.
+HEAD = 20
+
+
 class Listing:
     """The selected rows of one list; they can be read repeatedly and are read from disk each time."""
 
-    def __init__(self, file: str, reader: Reader, pick: Pick) -> None:
+    def __init__(self, name: str, file: str, reader: Reader, pick: Pick, mapping: ColumnMap) -> None:
+        self.name = name  #: as the manifest names it
         self.file = file  #: as the user would type it
         self.columns = reader.columns  #: None if rows may differ
+        self.mapping = mapping
         self._reader = reader
-        self._pick = pick
+        self.pick = pick
         self._idle: set[tuple[str, str]] = set()
         if self.columns is not None:
-            names = {*self.columns, *dict(aliases(self.columns))}
+            names = {*self.columns, *dict(aliases(self.columns)), *mapping.sources}
             for column in pick.where:
                 if column not in names:
                     raise unknown(column, self.columns, file)
+
+    @property
+    def is_table(self) -> bool:
+        """Return whether the list has columns of the user's own, unlike a txt file or a folder."""
+        return not isinstance(self._reader, (ImageFolder, TextList))
+
+    @property
+    def separation(self) -> str:
+        """Return how the cells are separated, for messages; empty where that is not in question."""
+        return self._reader.separation if isinstance(self._reader, CsvList) else ""
+
+    @property
+    def names(self) -> frozenset[str] | None:
+        """Return the variables of every row; None if rows may differ."""
+        if self.columns is None:
+            return None
+        return frozenset((*self.columns, *dict(aliases(self.columns)), *self.mapping.sources))
+
+    def mapped(self, mapping: ColumnMap) -> Listing:
+        """Return the same list with another mapping of its columns."""
+        return Listing(self.name, self.file, self._reader, self.pick, mapping)
+
+    def head(self) -> list[tuple[int, dict[str, Any]]]:
+        """Return the first rows, whatever is picked, with their line numbers; none if they cannot be read."""
+        try:
+            return list(itertools.islice(self._reader.rows(ignore), HEAD))
+        except BadList:
+            return []
+
+    def header_place(self, column: str) -> tuple[int, int]:
+        """Return line and column of a column's name; where each row names its own, of its first value."""
+        if isinstance(self._reader, CsvList):
+            return self._reader.place(self._reader.header_line, column)
+        return next((self.place(line, column) for line, values in self.head() if column in values), (1, 1))
 
     def rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the line where each row begins, and its values; *report* receives each bad row.
@@ -64,7 +107,10 @@ class Listing:
         Raise BadList if the rest cannot be read or the file has changed.
         """
         self._idle.clear()
-        return picked(self._reader.rows(report), self._pick, self.file, self._idle)
+        rows = self._reader.rows(report)
+        if self.mapping.sources:
+            rows = self.mapping.applied(rows, self.columns, self.file)
+        return picked(rows, self.pick, self.file, self._idle)
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
@@ -80,7 +126,11 @@ class Listing:
 
         Reads the file again, from shortly before that line.
         """
-        return self._reader.place(line, column)
+        return self._reader.place(line, self.mapping.sources.get(column, column) if column else None)
+
+    def file_of(self, line: int) -> str:
+        """Return the file that the row at *line* comes from: the image itself in a folder of images."""
+        return self._reader.file_of(line) if isinstance(self._reader, ImageFolder) else self.file
 
 
 def listing(
@@ -90,29 +140,36 @@ def listing(
     format: str | None = None,  # noqa: A002
     pick: Pick | None = None,
     leave_out: Path | None = None,
+    exclude: tuple[str, ...] = (),
+    convert: bool = False,
     delimiter: str | None = None,
     quoting: str | None = None,
+    columns: Mapping[str, str | None] | None = None,
 ) -> Listing:
     """Return the list that *name* refers to, relative to *folder*; raise BadList if it cannot be used.
 
     *format* is csv, tsv, jsonl, txt or folder; by default it is derived from the name, and *delimiter* and *quoting*
-    from the content. Nothing below *leave_out* becomes a row of a folder.
+    from the content. Nothing below *leave_out* becomes a row of a folder, nor what *exclude* matches; with *convert*,
+    images that have to be converted do as well.
     """
     file = str(folder / name)
     chosen = format or _format(name, file)
+    if exclude and chosen != "folder":
+        raise BadList(f"{file}: exclude leaves images of a folder out; rows of a list are chosen with where")
     reader: Reader
     match chosen:
         case "folder":
             if os.path.isfile(file):  # noqa: PTH113 - does not raise for an unusable name
                 raise BadList(f"{file} is a file, not a folder")
-            reader = ImageFolder(name, folder, file, leave_out)
+            reader = ImageFolder(name, folder, file, leave_out, exclude, convert=convert)
         case "jsonl":
             reader = JsonlList(ListFile(file))
         case "txt":
             reader = TextList(ListFile(file))
         case _:
             reader = CsvList(ListFile(file), tsv=chosen == "tsv", delimiter=delimiter, quoting=quoting)
-    return Listing(file, reader, Pick() if pick is None else pick)
+    mapping = ColumnMap.of(columns or {}, reader.columns, file)
+    return Listing(name, file, reader, Pick() if pick is None else pick, mapping)
 
 
 def _format(name: str, file: str) -> str:
