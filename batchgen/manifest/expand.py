@@ -200,7 +200,8 @@ def _lists(  # noqa: PLR0917 - a job's lists, their place, and where problems go
                 listings.append(
                     listing(
                         name, part.file.parent, format=source.format, pick=pick, leave_out=leave_out,
-                        delimiter=source.delimiter, quoting=source.quoting, columns={**columns, **source.columns},
+                        delimiter=source.delimiter, quoting=source.quoting, sheet=source.sheet,
+                        columns={**columns, **source.columns},
                     )
                 )  # fmt: skip
             except BadList as bad:

@@ -238,11 +238,12 @@ class From(Strict):
     """A list of rows: each becomes a job."""
 
     path: Texts = Field(
-        description="csv, tsv, jsonl or txt file, folder or glob of images; several are read one after another"
+        description="csv, tsv, xlsx, jsonl or txt file, folder or glob of images; several are read one after another"
     )
-    format: Literal["csv", "tsv", "jsonl", "txt", "folder"] | None = Field(
+    format: Literal["csv", "tsv", "xlsx", "jsonl", "txt", "folder"] | None = Field(
         None, description="Format of the list; default: by its name"
     )
+    sheet: Text | None = Field(None, min_length=1, description="Sheet of a workbook; default: the only one with cells")
     columns: dict[Name, str | None] = Field(
         {}, description="Columns by the parameter or variable they set: {prompt: Product Name}; null: none sets it"
     )
@@ -303,7 +304,7 @@ class JobSpec(Parameters):
     rows: Annotated[list[From], BeforeValidator(_sources)] = Field(
         default_factory=list,
         alias="from",
-        description="Lists whose rows become jobs: csv, tsv, jsonl, txt, or a folder of images",
+        description="Lists whose rows become jobs: csv, tsv, xlsx, jsonl, txt, or a folder of images",
     )
     columns: dict[Name, str | None] = Field(
         default_factory=dict, description="Columns of all lists of the job; see columns of a list"
