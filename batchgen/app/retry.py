@@ -10,9 +10,10 @@ from typing import Any
 import anyio
 
 from ..errors import BatchgenError, NotFound
-from ..fingerprint import is_older
+from ..fingerprint import older_rule
 from ..job import Job, Requeued
 from ..manifest import Batch
+from ..planning.earlier_ids import JobsWithEarlierIds
 from ..planning.overrides import OverriddenJobs, Overrides, overrides_of
 from ..planning.selection import Selection
 from ..providers.profile import Profile
@@ -23,14 +24,20 @@ from .config import providers
 from .project import Project
 
 
-def with_earlier_overrides(project: Project, reader: Reader, batch: Batch) -> Batch:
-    """Return *batch* with the overrides of earlier retries, for jobs whose manifest has not changed since."""
+def as_stored(project: Project, reader: Reader, batch: Batch) -> Batch:
+    """Return *batch* with the ids and the overrides that the job database has of its jobs.
+
+    The overrides of earlier retries apply to jobs whose manifest has not changed since.
+    """
     batch_id = reader.batch_id(batch.name)
-    lookup = None if batch_id is None else reader.lookup(batch_id)
-    fingerprints = lookup.overridden() if lookup else {}
-    if not lookup or not fingerprints:
+    if batch_id is None:
         return batch
-    before = lookup.tasks([key for key, fingerprint in fingerprints.items() if is_older(fingerprint)])
+    lookup = reader.lookup(batch_id)
+    batch = replace(batch, jobs=JobsWithEarlierIds(jobs=batch.jobs, table=lookup))
+    fingerprints = lookup.overridden()
+    if not fingerprints:
+        return batch
+    before = lookup.tasks([key for key, fingerprint in fingerprints.items() if older_rule(fingerprint)])
     profiles = dict(batch.profiles)
     named = {
         str(overrides["provider"])

@@ -37,7 +37,7 @@ from .plan import plan as make_plan
 from .preflight import require_files, require_local, require_names
 from .project import Project, command_line, open_reader
 from .recovery.rebuild import recover_before_run
-from .retry import jobs_to_requeue, requeue, with_earlier_overrides, with_overrides
+from .retry import as_stored, jobs_to_requeue, requeue, with_overrides
 from .run_options import RunOptions, ShowMessage
 from .run_result import LaneResult, RunResult, write_summary
 from .wiring import Follow, RunSession
@@ -87,7 +87,7 @@ def prepare_run(
     resources.enter_context(lock.hold(project.db, command=command, wait=options.wait_lock))
     migrate.ensure(project.db)
     reader = resources.enter_context(Reader(project.db))
-    batch = with_earlier_overrides(project, reader, batch)
+    batch = as_stored(project, reader, batch)
     # The folder is locked before its files are read: a run that waited for another one sees what that one made.
     folder = resources.enter_context(lock.hold_folder(batch.folder, wait=deadline - time.monotonic()))
     recovery = recover_before_run(project, reader, batch)
@@ -126,7 +126,7 @@ def preview(project: Project, batch: Batch, options: RunOptions) -> Plan:
     failed_jobs: Mapping[str, Job] | None = None
     if (options.requeue is not None and options.only_requeued) or migrate.revision(project.db) is not None:
         with open_reader(project) as reader:
-            batch = with_earlier_overrides(project, reader, batch)
+            batch = as_stored(project, reader, batch)
             failed_jobs = _jobs_to_requeue(reader, batch, options)
     return _plan(project, with_overrides(project, batch, failed_jobs or (), options.overrides), options, failed_jobs)
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 from sqlalchemy import Connection
 
-from ..fingerprint import unchanged
 from ..job import State
 from .compare_and_set import supersede
 from .connection import driver
@@ -128,8 +127,8 @@ class Loading:
 
     def _outcome(self, planned: PlannedJob, stored: _StoredJob) -> str:
         """Return the field of ``Loaded`` that counts a job whose row differs."""
-        before, after = stored.row.fingerprint, planned.fingerprint
-        if before == after or unchanged(before, planned.task, after, decode_task(stored.row.task)):
+        before = stored.row.fingerprint
+        if planned.is_unchanged(before) or planned.is_unchanged(before, decode_task(stored.row.task)):
             return "kept"
         if stored.state is State.RUNNING:
             return "busy"
