@@ -159,14 +159,14 @@ def listing(
 ) -> Listing:
     """Return the list that *name* refers to, relative to *folder*; raise BadList if it cannot be used.
 
-<<<<<<< HEAD
+    <<<<<<< HEAD
     *format* is csv, tsv, xlsx, jsonl, txt or folder; by default it is derived from the name, and *delimiter*,
     *quoting* and *sheet* from the content. Nothing below *leave_out* becomes a row of a folder.
-=======
+    =======
     *format* is csv, tsv, jsonl, txt or folder; by default it is derived from the name, and *delimiter* and *quoting*
     from the content. Nothing below *leave_out* becomes a row of a folder, nor what *exclude* matches; with *convert*,
     images that have to be converted do as well.
->>>>>>> main
+    >>>>>>> main
     """
     file = str(folder / name)
     chosen = format or _format(name, file)
