@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
+from .calendar_period import CalendarPeriod
 from .learned_prices import CallKind, PriceMemory, larger
 from .money import show_credits, show_usd
 from .task import Charge, Task
+
+#: Why a budget refuses a call whose price is not known.
+NO_PRICE = "no price is known"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +25,10 @@ class BudgetLimit:
     scope: str = ""  #: what it limits, for display: "this run", "today"
     only: str | None = None  #: limits this provider alone
     unpriced: bool = False  #: calls without a known price are allowed
+    period: CalendarPeriod | None = None  #: limits each calendar day or month
+    shared: bool = False  #: limits all batches of the job database together
+    setting: str = ""  #: what sets it: "budget.per_day.usd", "--budget"
+    place: str = ""  #: where that is written: "jobs/night.yaml:5"; "" for an option
 
     def __bool__(self) -> bool:
         return self.usd is not None or bool(self.credits)
@@ -33,6 +42,9 @@ class Budget:
     usd: int = 0
     credits: dict[str, int] = field(default_factory=dict)
     earlier: bool = True  #: attempts that earlier runs left open are reserved here
+    open_usd: int = 0  #: the part of ``usd`` that earlier runs left reserved
+    open_credits: dict[str, int] = field(default_factory=dict)  #: the same of ``credits``
+    ends: datetime | None = None  #: when its calendar period ends and it starts again; None: never
 
     def as_json(self) -> dict[str, Any]:
         """Return the limit and what counts against it, as documents show it."""
@@ -40,6 +52,11 @@ class Budget:
         return {
             "scope": limit.scope,
             "provider": limit.only,
+            "period": limit.period,
+            "shared": limit.shared,
+            "setting": limit.setting,
+            "place": limit.place,
+            "ends": None if self.ends is None else self.ends.isoformat(),
             "usd": None if limit.usd is None else {"limit": show_usd(limit.usd), "used": show_usd(self.usd)},
             "credits": {
                 name: {"limit": show_credits(most), "used": show_credits(self.credits.get(name, 0))}
@@ -75,12 +92,12 @@ class Budget:
         """Return why a call of *estimate*, which this budget does not allow, is refused."""
         price = estimate.usd if self.limit.credits.get(provider) is None else estimate.credits
         if price is None:
-            return f"no price is known, and there is a budget of {self.limit.scope}: state a tariff, or allow_unpriced"
+            return f"{NO_PRICE}, and there is a budget of {self.limit.scope}: state a tariff, or allow_unpriced"
         reason = f"the budget of {self.limit.scope} is used up"
         left = 0 if self.limit.usd is None else self.limit.usd - self.usd
-        if left <= 0 or estimate.usd is None or estimate.usd <= left:
-            return reason
-        return f"{reason}: {show_usd(left)} USD left, and the next call may cost {show_usd(estimate.usd)}"
+        if left > 0 and estimate.usd is not None and estimate.usd > left:
+            reason += f": {show_usd(left)} USD left, and the next call may cost {show_usd(estimate.usd)}"
+        return reason if self.ends is None else f"{reason}; it starts again on {self.ends.astimezone():%d %B at %H:%M}"
 
     def reserve(self, provider: str, estimate: Charge) -> None:
         """Count *estimate* as spent."""
@@ -98,6 +115,22 @@ class Budget:
         if free or actual.credits is not None:
             self._add_credits(provider, (actual.credits or 0) - (estimate.credits or 0))
 
+    def renew(self, now: datetime, in_flight: Iterable[tuple[str, Charge]]) -> None:
+        """Start again if the calendar period has ended; reservations carry over, as they are booked when they end."""
+        if self.ends is None or self.limit.period is None or now < self.ends:
+            return
+        self.usd, self.credits = self.open_usd, dict(self.open_credits)
+        for provider, reserved in in_flight:
+            self.reserve(provider, reserved)
+        self.ends = self.limit.period.ends(now)
+
+    def release_open(self, provider: str, estimate: Charge) -> None:
+        """Record that an attempt that an earlier run left open has ended."""
+        if self.applies_to(provider):
+            self.open_usd = max(0, self.open_usd - (estimate.usd or 0))
+            left = self.open_credits.get(provider, 0) - (estimate.credits or 0)
+            self.open_credits[provider] = max(0, left)
+
     def _add_credits(self, provider: str, amount: int) -> None:
         self.credits[provider] = self.credits.get(provider, 0) + amount
 
@@ -110,10 +143,12 @@ class Budgets:
 
     def why_refused(self, provider: str, estimate: Charge) -> str | None:
         """Return why a call of *estimate* is refused; None if every budget allows it."""
-        for budget in self.budgets:
-            if not budget.allows(provider, estimate):
-                return budget.why_refused(provider, estimate)
-        return None
+        budget = self.refusing(provider, estimate)
+        return None if budget is None else budget.why_refused(provider, estimate)
+
+    def refusing(self, provider: str, estimate: Charge) -> Budget | None:
+        """Return the first budget that does not allow a call of *estimate*; None if every budget allows it."""
+        return next((budget for budget in self.budgets if not budget.allows(provider, estimate)), None)
 
     def reserve(self, provider: str, estimate: Charge) -> None:
         """Count *estimate* as spent in every budget."""
@@ -125,6 +160,8 @@ class Budgets:
         for budget in self.budgets:
             if budget.earlier or not earlier:
                 budget.settle(provider, estimate, actual)
+                if earlier:
+                    budget.release_open(provider, estimate)
 
 
 @dataclass(slots=True)
@@ -159,6 +196,16 @@ class Reservations:
         if reason is None and self._being_read and self.budgets.budgets and self._first_is_read(CallKind.of(task)):
             return f"the first answer of {task.provider} is being read, which may state another price"
         return reason
+
+    def refusing(self, task: Task, estimate: Charge) -> BudgetLimit | None:
+        """Return the limit that refuses a call for *task*; None if every budget allows it."""
+        budget = self.budgets.refusing(task.provider, self.prices.at_least(task, estimate))
+        return None if budget is None else budget.limit
+
+    def renew(self, now: datetime) -> None:
+        """Start the budgets again whose day or month has ended."""
+        for budget in self.budgets.budgets:
+            budget.renew(now, ((call.task.provider, call.reserved) for call in self._reservations.values()))
 
     def _first_is_read(self, kind: CallKind) -> bool:
         being_read = (CallKind.of(self._reservations[attempt].task) for attempt in self._being_read)

@@ -27,3 +27,10 @@ def local(zone: str) -> Iterator[None]:
         if before is not None:
             os.environ["TZ"] = before
         time.tzset()
+
+
+#: Half an hour of summer time: 02:00 is 02:30 on the first Sunday in October, and in April 01:30 comes twice.
+LORD_HOWE = "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0"
+NEW_YORK = "EST5EDT,M3.2.0,M11.1.0"
+#: By name, as the rule of a zone that skips a day cannot be spelled out: it had no 30 December 2011.
+APIA = "Pacific/Apia"

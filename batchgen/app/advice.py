@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..engine.lane import Closure
 from ..fault import Cause
+from ..money import show_usd
 
 if TYPE_CHECKING:
     from .project import CommandFlags
     from .queries import BatchStatus
+    from .run_result import LaneResult
+
+#: The option that limits one run.
+OWN_BUDGET = "--budget"
 
 #: Causes that a retry does not help against.
 _NEEDS_A_CHANGE = frozenset({Cause.REFUSED, Cause.INVALID})
@@ -26,19 +33,27 @@ class NextStep:
     cause: str | None = None  #: of the failures that it addresses
 
 
-def next_steps(status: BatchStatus, flags: CommandFlags, imageless: str | None = None) -> Iterator[NextStep]:
+def next_steps(
+    status: BatchStatus, flags: CommandFlags, imageless: str | None = None, lanes: Sequence[LaneResult] = ()
+) -> Iterator[NextStep]:
     """Yield the next commands, if there is anything to do.
 
-    *imageless*: a job whose answer held no image, to be looked at before more of them are paid for.
+    *imageless*: a job whose answer held no image, to be looked at before more of them are paid for. *lanes*: of the run
+    that has ended; what stopped them comes before a command that would only stop there again.
     """
     counts = status.counts
     if imageless is not None:
         what = "shows an answer without an image; look at it before you run again"
         yield NextStep(command=f"batchgen show{flags.of_batch} {shlex.quote(imageless)}", what=what)
     manifest = flags.manifest(status.batch.manifest)
+    run = f"batchgen run {manifest}{flags.flags}"
     if (waiting := counts.pending + counts.running) and status.holder is None:
-        what = f"resumes the {_jobs(waiting, 'remaining' if counts.running else 'pending')}"
-        yield NextStep(command=f"batchgen run {manifest}{flags.flags}{flags.again}", what=what)
+        stops = {lane.provider: lane for lane in lanes if lane.left and _needs_the_user(lane)}
+        for text in dict.fromkeys(_remedy(lane, flags) for lane in stops.values()):
+            yield NextStep(command=None, what=f"{text}; then: {run}{_options(stops.values(), flags)}")
+        if sum(lane.left for lane in stops.values()) < waiting:
+            what = f"resumes the {_jobs(waiting, 'remaining' if counts.running else 'pending')}"
+            yield NextStep(command=f"{run}{flags.again}", what=what)
     if counts.unknown:
         what = f"lists the {_jobs(counts.unknown, 'unknown')} and your options"
         yield NextStep(command=f"batchgen unknown list{flags.of_batch}", what=what)
@@ -51,6 +66,46 @@ def next_steps(status: BatchStatus, flags: CommandFlags, imageless: str | None =
     if status.failures:
         example = shlex.quote(status.failures[0].key)
         yield NextStep(command=f"batchgen show{flags.of_batch} {example}", what="shows every attempt of a job")
+
+
+def _needs_the_user(lane: LaneResult) -> bool:
+    """Return whether the next run would stop where this one did, unless the user changes something first."""
+    if lane.closed is Closure.BUDGET:
+        # Each run has its own --budget, so that the same one buys more, unless it is too small for a single call.
+        return lane.limit is None or lane.limit.setting != OWN_BUDGET or not lane.sent
+    return lane.paused or lane.closed in (Closure.MONEY, Closure.DENIED)
+
+
+def _remedy(lane: LaneResult, flags: CommandFlags) -> str:
+    """Return what the user can do about what stopped a lane."""
+    if lane.closed is Closure.BUDGET:
+        return _budget_remedy(lane, flags)
+    if lane.paused:
+        return f"batchgen unpause{flags.flags} {shlex.quote(lane.provider)}"
+    if lane.closed is Closure.MONEY:
+        return f"add credit at {lane.provider}, or raise its spending limit there"
+    key = "" if lane.variable is None or lane.cause is not Cause.DENIED else f" the key in {lane.variable},"
+    return f"check{key} the model and base_url of {lane.provider} (batchgen doctor --online{flags.flags})"
+
+
+def _budget_remedy(lane: LaneResult, flags: CommandFlags) -> str:
+    limit = lane.limit
+    if limit is None:
+        return "raise the budget"
+    if lane.unpriced:
+        return f"set the price of {lane.provider} (providers: {{{lane.provider}: {{tariff: {{usd_per_image: 0.05}}}}}})"
+    amount = "" if limit.usd is None else f" above {show_usd(limit.usd)}"
+    file, _, line = limit.place.rpartition(":")
+    place = f" at {flags.manifest(file)}:{line}" if file else ""
+    text = f"raise {limit.setting}{place}{amount}"
+    return text if limit.period is None else f"{text}, or wait for the next {limit.period}"
+
+
+def _options(lanes: Iterable[LaneResult], flags: CommandFlags) -> str:
+    """Return the options of the next run; without a budget that is too small for a single call."""
+    if any(lane.limit is not None and lane.limit.setting == OWN_BUDGET for lane in lanes):
+        return re.sub(rf" {OWN_BUDGET} \S+", f" {OWN_BUDGET} USD", flags.again)
+    return flags.again
 
 
 def _jobs(count: int, state: str) -> str:

@@ -6,16 +6,28 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+#: Runs on in suspend: CLOCK_BOOTTIME on Linux, CLOCK_MONOTONIC on macOS.
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 def utc_now() -> datetime:
     """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
+def elapsed_seconds() -> float:
+    """Return the seconds since this machine started, those of a suspend included; ignores changes of its clock.
+
+    ``time.monotonic`` stands still while the machine sleeps: after a night in suspend, retries would come a night late
+    and bookings would carry the date of the day before.
+    """
+    return time.clock_gettime(_BOOT_CLOCK)
+
+
 def steady_clock() -> Callable[[], datetime]:
     """Return a clock that starts at the current time and ignores later changes of the system clock."""
-    start, began = utc_now(), time.monotonic()
-    return lambda: start + timedelta(seconds=time.monotonic() - began)
+    start, began = utc_now(), elapsed_seconds()
+    return lambda: start + timedelta(seconds=elapsed_seconds() - began)
 
 
 def local_time(moment: datetime) -> str:

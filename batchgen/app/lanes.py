@@ -15,7 +15,7 @@ from ..engine.limits.adaptive import LONGEST_WAIT, Controller
 from ..engine.limits.gate import Gate, ceiling, windows
 from ..engine.limits.windows import Window
 from ..engine.retry import Policy
-from ..providers.profile import Group, Limits, Profile, Retry
+from ..providers.profile import LONGEST, Group, Limits, Profile, Retry
 from ..route import ModelFilter
 from ..store.history import LearnedRate, SentRequest, sent_since
 
@@ -97,7 +97,10 @@ def sent(provider: str, account: str | None, seconds: float, history: LaneHistor
     """Return the requests of an account in the last *seconds*; none are looked up for a window of zero."""
     if not seconds:
         return []
-    requests = sent_since(history.table, provider, history.now - timedelta(seconds=seconds))
+    span = timedelta(seconds=min(seconds, LONGEST))
+    requests = sent_since(history.table, provider, history.now - span)
+    # Requests further ahead than the window is long were sent by a clock that was wrong: they would fill it for ever.
+    requests = [request for request in requests if request.at <= history.now + span]
     # A request without an account may have been any account's, so that it counts against each.
     return [request for request in requests if account is None or request.account in (account, None)]
 

@@ -11,12 +11,10 @@ from datetime import datetime
 from pathlib import Path
 
 from .. import manifest
-from ..budget import Budget, BudgetLimit
 from ..errors import NotFound, Problem
 from ..learned_prices import PriceMemory
 from ..manifest import Batch
 from ..manifest.batch import Overlay
-from ..manifest.load import DAY
 from ..money import nano_usd
 from ..planning.compare import OnJob, compare
 from ..planning.estimate import PlanContext
@@ -31,6 +29,7 @@ from ..store import migrate
 from ..store.history import History, measured
 from ..store.reader import Reader
 from ..task import Basis
+from .budgets import budgets_of
 from .clock import utc_now
 from .config import keys, settings
 from .config import providers as roster
@@ -51,6 +50,8 @@ def read_manifest(project: Project, path: Path, overlay: Overlay = Overlay()) ->
     batch = manifest.load(path, providers=stored.get("providers", {}), today=today, content=content)
     if batch.confirm_above is None:
         batch = replace(batch, confirm_above=nano_usd(stored.get("confirm_above")))
+    if stored.get("budget"):
+        batch = replace(batch, shared_budget=settings.shared_budget(path.absolute().parent))
     if project.sandbox:
         batch = replace(batch, folder=_sandbox_folder(project, path, batch.name))
     text = (path.read_bytes() if content is None else content).decode("utf-8", "replace")
@@ -99,6 +100,7 @@ def plan(
     on_job: OnJob | None = None,
     changes_all: bool = False,
     budget: int | None = None,
+    allow_unpriced: bool = False,
 ) -> Plan:
     """Compare *batch* with the job database, if there is one; opens no connection and writes nothing.
 
@@ -112,7 +114,7 @@ def plan(
             batch = with_earlier_overrides(project, reader, batch)
             batch_id = reader.batch_id(batch.name)
             rows = None if batch_id is None else reader.lookup(batch_id)
-        budgets = (*batch_budgets(batch, reader, batch_id, utc_now()), *run_budget(budget))
+        budgets = budgets_of(batch, reader, batch_id, utc_now(), own=budget, unpriced=allow_unpriced)
         result = compare(
             batch,
             rows,
@@ -169,31 +171,6 @@ def providers(project: Project) -> Mapping[str, tuple[Profile, Mapping[str, keys
         profile = roster.display_profile(name, overrides)
         result[name] = (profile, keys.find_keys(profile.api_key_env, os.environ))
     return result
-
-
-def batch_budgets(batch: Batch, reader: Reader | None, batch_id: int | None, now: datetime) -> Iterator[Budget]:
-    """Yield the budgets of *batch* with what is spent; nothing is if it has no *reader* or *batch_id* yet."""
-    for limit in batch.budget:
-        if reader is None or batch_id is None:
-            yield Budget(limit=limit)
-        else:
-            yield _used_budget(limit, reader, batch_id, now)
-
-
-def run_budget(budget: int | None, *, unpriced: bool = False) -> Iterator[Budget]:
-    """Yield the budget of one run; *budget* is in nano-USD, None is no limit."""
-    if budget is not None:
-        yield Budget(limit=BudgetLimit(usd=budget, scope="this run", unpriced=unpriced), earlier=False)
-
-
-def _used_budget(limit: BudgetLimit, reader: Reader, batch_id: int, now: datetime) -> Budget:
-    since = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0) if limit.scope == DAY else None
-    spent = reader.spent(batch_id=batch_id, provider=limit.only, since=since)
-    credits_ = {}
-    for name in limit.credits:
-        used = reader.spent(batch_id=batch_id, provider=name, since=since)
-        credits_[name] = used.credits + used.at_risk_credits + used.open_credits
-    return Budget(limit=limit, usd=spent.usd + spent.at_risk_usd + spent.open_usd, credits=credits_)
 
 
 def learned_prices(reader: Reader, profiles: Mapping[str, Profile]) -> PriceMemory:

@@ -158,6 +158,7 @@ def _plan(project: Project, batch: Batch, options: RunOptions, failed_jobs: Mapp
         again=failed_jobs,
         alone=options.only_requeued,
         budget=options.budget,
+        allow_unpriced=options.allow_unpriced,
     )
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from ..budget import Budget
+from ..budget import NO_PRICE, Budget, BudgetLimit
 from ..engine.lane import Closure, Lane
 from ..errors import ExitCode, StoreError
 from ..fault import Cause
@@ -69,10 +69,14 @@ class LaneResult:
     denied: Mapping[str, str] = field(default_factory=dict)  #: models that the account may not use, and why
     denied_left: int = 0  #: remaining jobs of these models
     paused: bool = False  #: paused by `batchgen pause`
+    limit: BudgetLimit | None = None  #: the budget that closed it
+    unpriced: bool = False  #: a budget closed it because the price of a call is unknown
+    sent: bool = True  #: whether it sent any call
+    variable: str | None = None  #: of the environment, with its key
 
     @classmethod
-    def of(cls, lane: Lane, *, left: int, denied_left: int) -> Self:
-        """Return the result of *lane* after a run."""
+    def of(cls, lane: Lane, *, left: int, denied_left: int, variable: str | None = None) -> Self:
+        """Return the result of *lane* after a run; *variable* holds its key."""
         return cls(
             name=lane.name,
             provider=lane.provider,
@@ -85,6 +89,10 @@ class LaneResult:
             failed_over=dict(lane.failed_over),
             rebuys_refused=lane.rebuys_refused,
             paused=lane.paused,
+            limit=lane.limit,
+            unpriced=lane.limit is not None and lane.fault is not None and lane.fault.message.startswith(NO_PRICE),
+            sent=lane.calls > 0,
+            variable=lane.account or variable,
             left=left,
         )
 
@@ -191,7 +199,7 @@ class RunResult:
     def as_json(self) -> dict[str, Any]:
         """Return the summary as a document; money is a decimal string, null if unknown."""
         status = self.status
-        steps = list(next_steps(status, self.command_flags, self.imageless_job))
+        steps = list(next_steps(status, self.command_flags, self.imageless_job, self.lanes))
         body = ledger.status_document(status.batch.name, status.counts, status.usage, status.failures)
         return body | {
             "failures": self._failures(steps),

@@ -21,7 +21,10 @@ from ..engine.runner import Runner
 from ..errors import BatchgenError
 from ..files import log
 from ..job import Delivery, Exhausted, Settlement, Unknown
+from .clock import elapsed_seconds
 
+#: Seconds between two looks at the clock on the wall.
+CLOCK_LOOK = 10.0
 #: Seconds that calls in flight get after SIGTERM; systemd kills after 90.
 GRACE = 75.0
 
@@ -35,13 +38,17 @@ class StopConditions:
     max_failures: int | None = None
     max_failures_percent: float | None = None  #: of the jobs that ended, once twenty have
 
-    def ends(self, started: datetime) -> tuple[datetime, str] | None:
-        """Return when a run that began at *started* stops sending, and which limit that is; None if never."""
+    def time_left(self, now: datetime, elapsed: float) -> tuple[float, str] | None:
+        """Return the seconds until a run stops sending, and which limit that is; None if it never does.
+
+        *now* is the clock on the wall, which ``stop_at`` means; *elapsed* are the seconds since the run began.
+        """
         ends = []
         if self.stop_at is not None:
-            ends.append((self.stop_at, f"--stop-at {self.stop_at:%H:%M} reached"))
+            ends.append(((self.stop_at - now).total_seconds(), f"--stop-at {self.stop_at:%H:%M} reached"))
         if self.max_time is not None:
-            ends.append((started + self.max_time, f"--max-time {_typed(self.max_time)} reached"))
+            left = self.max_time.total_seconds() - elapsed
+            ends.append((left, f"--max-time {_typed(self.max_time)} reached"))
         return min(ends, default=None)
 
     @property
@@ -136,10 +143,14 @@ class Stop:
         self._scope.cancel()
 
     async def _watch_time(self) -> None:
-        ends = self._conditions.ends(self._now())
-        if ends is not None:
-            await sleep(max(0.0, (ends[0] - self._now()).total_seconds()))
-            self._runner.drain(ends[1])
+        began = elapsed_seconds()
+        while (end := self._conditions.time_left(self._now(), elapsed_seconds() - began)) is not None:
+            seconds, limit = end
+            if seconds <= 0:
+                self._runner.drain(limit)
+                return
+            # A sleep stands still in suspend and knows no change of the clock.
+            await sleep(min(seconds, CLOCK_LOOK))
 
     def _count(self, lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
         del lane, opened

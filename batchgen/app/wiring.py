@@ -9,13 +9,13 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import urlencode
 
 from anyio import CapacityLimiter
 
-from ..budget import Budgets
+from ..budget import Budget, Budgets
 from ..engine.attempts import AttemptRunner
 from ..engine.executor import Executor
 from ..engine.lane import Lane
@@ -30,6 +30,7 @@ from ..planning.plan import Plan
 from ..providers.key_destinations import destinations_of
 from ..providers.pricing import estimate
 from ..providers.profile import Profile, Retry
+from ..providers.retry_after import MAX_WAIT
 from ..providers.validation import translate
 from ..route import ModelFilter
 from ..store.reader import Reader
@@ -37,10 +38,11 @@ from ..store.records import Loaded
 from ..store.writer import Writer
 from ..task import Charge, Task
 from ..transport import Transport
+from .budgets import budgets_of
 from .clock import steady_clock, utc_now
 from .config.keys import ApiKeys
 from .lanes import LaneHistory, lanes, policy_of
-from .plan import batch_budgets, learned_prices, run_budget
+from .plan import learned_prices
 from .preflight import limited_widths
 from .project import Project
 from .queries import batch_status
@@ -83,6 +85,7 @@ class RunSession:
             self.batch.name, str(self.batch.manifest), str(self.batch.folder), started
         )
         loaded = await self._load(batch_id, started)
+        await self.writer.clamp_waits(batch_id, started, timedelta(seconds=MAX_WAIT))
         run_id = await self._begin_run(batch_id, started)
         interrupted = bool(self.reader.open_attempts(batch_id))
         needed = self.needed(batch_id)
@@ -130,14 +133,13 @@ class RunSession:
         release: Callable[[str, bool], None] = lambda _attempt_id, _delivered: None,
     ) -> Runner:
         """Build the runner; its backend is still to be set."""
-        own_budget = run_budget(self.options.budget, unpriced=self.options.allow_unpriced)
         attempts = AttemptRunner(
             batch=self.batch.name,
             folder=str(self.batch.folder),
             run_id=run_id,
             reader=self.reader,
             writer=self.writer,
-            wallet=Budgets((*batch_budgets(self.batch, self.reader, batch_id, utc_now()), *own_budget)),
+            wallet=Budgets(self._budgets(batch_id)),
             prices=learned_prices(self.reader, self.batch.profiles),
             estimate=self._highest_estimate,
             translate=lambda task, provider: translate(task, self.batch.profiles[provider]),
@@ -154,6 +156,12 @@ class RunSession:
             lanes=self._lanes(profiles, attempts.now()),
             reader=self.reader,
             attempts=attempts,
+        )
+
+    def _budgets(self, batch_id: int) -> tuple[Budget, ...]:
+        options = self.options
+        return budgets_of(
+            self.batch, self.reader, batch_id, utc_now(), own=options.budget, unpriced=options.allow_unpriced
         )
 
     async def _begin_run(self, batch_id: int, started: datetime) -> str:
@@ -253,6 +261,10 @@ class RunSession:
                 result.append(lane)
         return result
 
+    def _key_variable(self, provider: str) -> str | None:
+        profile = self.batch.profiles.get(provider)
+        return next(iter(profile.api_key_env), None) if profile else None
+
     def _result(self, batch_id: int, runner: Runner, started: datetime, stop_signal: int | None) -> RunResult:
         counts, lanes_ = self.reader.lanes(batch_id), runner.lanes
         run_id = runner.attempts.run_id
@@ -266,6 +278,7 @@ class RunSession:
                     lane,
                     left=counts[lane.provider].pending if lane.provider in counts else 0,
                     denied_left=self.reader.pending_of(batch_id, lane.provider, lane.denied),
+                    variable=self._key_variable(lane.provider),
                 )
                 for lane in lanes_
             ],

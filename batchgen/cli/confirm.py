@@ -99,9 +99,10 @@ def _ask(plan: Plan, keys: Iterable[str]) -> int | None:
 
 def _price_requirement(batch: Batch, terms: RunOptions) -> Callable[[str], bool]:
     """Return the function that decides whether a budget requires a provider's price in USD."""
-    in_credits = {name for limit in batch.budget for name in limit.credits}
-    in_usd = terms.budget is not None or any(limit.usd is not None for limit in batch.budget)
-    allowed = terms.allow_unpriced or any(limit.unpriced for limit in batch.budget)
+    limits = (*batch.budget, *batch.shared_budget)
+    in_credits = {name for limit in limits for name in limit.credits}
+    in_usd = terms.budget is not None or any(limit.usd is not None for limit in limits)
+    allowed = terms.allow_unpriced or batch.allow_unpriced
     return lambda name: in_usd and not allowed and name not in in_credits
 
 

@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..planning.selection import ORPHANED
 from . import environment, output
 from .command import Command, Group
-from .params import CAUSE, SHARD, Option
+from .params import CAUSE, COUNT, SEED, SHARD, Option
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -227,9 +227,9 @@ selecting = options(
     _selecting(
         "--cause", "causes", multiple=True, type=CAUSE, help="Jobs that failed for this cause (batchgen help causes)."
     ),
-    _selecting("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N matching jobs."),
-    _selecting("--sample", type=click.IntRange(min=1), metavar="N", help="Only N matching jobs, at random."),
-    _selecting("--seed", type=int, default=0, metavar="K", help="Seed of --sample; another K draws other jobs."),
+    _selecting("--limit", type=COUNT, help="Only the first N matching jobs."),
+    _selecting("--sample", type=COUNT, help="Only N matching jobs, at random."),
+    _selecting("--seed", type=SEED, default=0, metavar="K", help="Seed of --sample; another K draws other jobs."),
     _selecting("--shard", type=SHARD, help="Part I of N; the same parts on every machine."),
 )
 

@@ -138,6 +138,32 @@ def duration(units: str, examples: str, default_unit: str = "") -> Parsed:
     return Parsed(examples.partition(",")[0], parse)
 
 
+def seconds(examples: str, lowest: float = 0.0) -> Parsed:
+    """Return the type of a length of time in seconds, or with a unit, as a number of seconds."""
+    length = duration("smhd", examples, default_unit="s")
+
+    def parse(text: str) -> float:
+        value = length.parse(text).total_seconds()
+        if value < lowest:
+            raise ValueError(f"expected at least {lowest:g} seconds, such as {examples}")
+        return float(value)
+
+    return Parsed("SECONDS", parse)
+
+
+def whole(lowest: int, highest: int, example: int) -> Parsed:
+    """Return the type of a whole number in a range."""
+
+    def parse(text: str) -> int:
+        # Nothing counts further, and Python reads no integer of thousands of digits.
+        number = int(text) if re.fullmatch(r"-?[0-9]{1,20}", text) else None
+        if number is None or not lowest <= number <= highest:
+            raise ValueError(f"expected a whole number from {lowest} to {highest}, such as {example}")
+        return number
+
+    return Parsed("N", parse)
+
+
 class FailureLimit(NamedTuple):
     """A number of failed jobs, or a share of all that ended."""
 
@@ -227,7 +253,25 @@ def parse_moment(text: str, now: datetime, *, end: bool = False) -> datetime:
     )
 
 
+def _latency(text: str) -> str:
+    from ..sandbox.timing import Latency
+
+    try:
+        Latency.parse(text)
+    except ValueError as error:
+        raise ValueError("expected none, realistic, seconds such as 0.5, or lognormal:MEDIAN") from error
+    return text
+
+
 USD = Parsed("USD", _usd)
+COUNT = whole(1, 1_000_000_000, 10)
+SEED = whole(-(2**63), 2**63 - 1, 7)
+CONCURRENCY = whole(1, 5000, 8)
+ATTEMPTS = whole(1, 50, 3)
+PORT = whole(0, 65_535, 8765)
+WAIT = seconds("600, 10m or 1h")
+INTERVAL = seconds("2, 0.5 or 1m", lowest=0.05)
+LATENCY = Parsed("LATENCY", _latency)
 CREDITS = Parsed("N", _credits)
 TIME_OF_DAY = Parsed("HH:MM", _time_of_day)
 MAX_TIME = duration("smh", "6h, 30m or 90s", default_unit="s")

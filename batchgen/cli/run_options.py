@@ -12,11 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..calendar_period import next_time_of_day
 from ..errors import AlreadyRunning, BatchgenError
 from ..money import show_usd
 from . import output
 from .options import FILE, FOLDER, Session, as_options, keep_changed, option, options, sandbox
-from .params import FAILURE_LIMIT, MAX_TIME, NOTIFY_URL, RATE, TIME_OF_DAY, USD, FailureLimit
+from .params import (
+    ATTEMPTS,
+    CONCURRENCY,
+    FAILURE_LIMIT,
+    LATENCY,
+    MAX_TIME,
+    NOTIFY_URL,
+    RATE,
+    TIME_OF_DAY,
+    USD,
+    WAIT,
+    FailureLimit,
+)
 
 if TYPE_CHECKING:
     from ..app.monitoring.metrics import MetricsFile
@@ -51,7 +64,7 @@ run_options = options(
     option("--no-input", is_flag=True, help="Never ask, not even on a terminal."),
     option("-n", "--dry-run", is_flag=True, help="Only show the plan."),
     keep_changed,
-    option("-j", "--concurrency", type=click.IntRange(1, 5000), metavar="N", help="Requests in flight per provider."),
+    option("-j", "--concurrency", type=CONCURRENCY, help="Requests in flight per provider."),
     option(
         "--rate",
         "rates",
@@ -61,8 +74,7 @@ run_options = options(
     ),
     option(
         "--max-attempts",
-        type=click.IntRange(1, 50),
-        metavar="N",
+        type=ATTEMPTS,
         help="Most paid attempts per job, earlier runs included.",
     ),
     option("--out", type=FOLDER, metavar="DIR", help="Output folder of this run."),
@@ -76,7 +88,7 @@ run_options = options(
         show_default=True,
         help="Failed jobs that make the exit code 3; all: only if no job of the batch is done.",
     ),
-    option("--wait-lock", type=float, default=0, metavar="SECONDS", help="Wait this long for another run to end."),
+    option("--wait-lock", type=WAIT, default=0, help="Wait this long for another run to end."),
     option(
         "--progress",
         type=click.Choice(["auto", "bar", "plain", "json", "none"]),
@@ -84,7 +96,7 @@ run_options = options(
         show_default=True,
         help="Progress: a live table, plain lines, or JSON lines on stdout.",
     ),
-    option("--latency", default="realistic", hidden=True, help="Latency of the sandbox."),
+    option("--latency", type=LATENCY, default="realistic", hidden=True, help="Latency of the sandbox."),
     following,
 )
 
@@ -152,11 +164,7 @@ def stop_conditions(
     """Return when a run stops. A time of day that has passed means tomorrow's."""
     from ..app.shutdown import StopConditions
 
-    moment = None
-    if stop_at is not None:
-        moment = now.replace(hour=stop_at.hour, minute=stop_at.minute, second=0, microsecond=0)
-        if moment <= now:
-            moment += timedelta(days=1)
+    moment = None if stop_at is None else next_time_of_day(stop_at.hour, stop_at.minute, now)
     failures = max_failures or FailureLimit()
     return StopConditions(
         stop_at=moment, max_time=max_time, max_failures=failures.jobs, max_failures_percent=failures.percent

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from anyio import CancelScope, create_task_group, to_thread
 
-from ..budget import Budgets, Reservations
+from ..budget import BudgetLimit, Budgets, Reservations
 from ..errors import NotFound, StaleClaim, StoreError, UnreadableAnswer
 from ..fault import Cause
 from ..files.output import withdraw
@@ -82,8 +82,14 @@ class AttemptRunner:
 
     def why_refused(self, lane: Lane, job: Job) -> str | None:
         """Return why no budget allows one more attempt by *lane*, in words; None where all do."""
+        self.reservations.renew(self.now())
         task = self._task(job, lane.provider)
         return self.reservations.why_refused(task, self.estimate(task))
+
+    def refusing_limit(self, lane: Lane, job: Job) -> BudgetLimit | None:
+        """Return the limit of money that refuses one more attempt by *lane*; None where all budgets allow it."""
+        task = self._task(job, lane.provider)
+        return self.reservations.refusing(task, self.estimate(task))
 
     def prepare(self, lane: Lane, job: Job) -> OpenAttempt:
         """Reserve the money for one attempt at *job* by *lane*."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from anyio import CancelScope, Event, move_on_after
 
+from ..budget import BudgetLimit
 from ..fault import Cause, Charged, Fault
 from ..job import (
     Deferred,
@@ -66,6 +67,7 @@ class Lane:
     closed: Closure | None = None
     paused: bool = False  #: by the user
     fault: Fault | None = None  #: what closed or paused it
+    limit: BudgetLimit | None = None  #: the budget that closed it
     denied: dict[str, Fault] = field(default_factory=dict)  #: models that the account may not use, by name
     waits: str = ""  #: what it waits for, where nothing is wrong: "pace", "a retry", ...
     has_turn: bool = False  #: even spacing lets the next request go
@@ -216,15 +218,15 @@ class Lane:
         self.models = self.models.without(model)
         self.interrupt()  # It may wait for a turn for this model.
 
-    def close(self, why: Closure, fault: Fault | None = None) -> None:
-        """Take no more jobs in this run; calls in flight end as usual."""
+    def close(self, why: Closure, fault: Fault | None = None, limit: BudgetLimit | None = None) -> None:
+        """Take no more jobs in this run; calls in flight end as usual. *limit*: the budget that is used up."""
         if self.closed is None:
-            self.closed, self.fault = why, fault
+            self.closed, self.fault, self.limit = why, fault, limit
         self.interrupt()
 
     def reopen(self) -> None:
         """Take jobs again: the user has fixed what closed the lane."""
-        self.closed = self.fault = None
+        self.closed = self.fault = self.limit = None
         self.denied, self.models, self._permitted = {}, self._permitted or self.models, None
         self.breaker = Breaker(policy=self.policy)
 

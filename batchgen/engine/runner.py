@@ -35,6 +35,8 @@ BUDGET_LOOK = 0.5
 FAILOVER_LOOK = 1.0
 #: Seconds for settling the attempts of a run that is cut off.
 SETTLE_SECONDS = 10.0
+#: Seconds after which a lane that waits for a retry looks at the clock again: a timer stands still in suspend.
+CLOCK_LOOK = 30.0
 #: What a lane waits for that has no job of its own left but may take those of another provider.
 STANDBY = "idle"
 
@@ -280,7 +282,7 @@ class Runner:
         if any(other.in_flight for other in self.lanes):
             # Calls in flight may cost less than was reserved for them.
             return BUDGET_LOOK
-        lane.close(Closure.BUDGET, Fault(cause=Cause.MONEY, message=why))
+        lane.close(Closure.BUDGET, Fault(cause=Cause.MONEY, message=why), self.attempts.refusing_limit(lane, job))
         self._notify_lanes()
         return None
 
@@ -296,7 +298,7 @@ class Runner:
         waits = [max(0.0, (moment - now).total_seconds()) + 0.001 for moment in moments]
         if any(backlog.has_due for backlog in backlogs):
             waits.append(FAILOVER_LOOK)
-        return min(waits, default=None)
+        return min([*waits, CLOCK_LOOK]) if waits else None
 
     async def _attempt(self, lane: Lane, prepared: OpenAttempt, sent_at: float) -> None:
         """Claim a job and execute it; return it to its backlogs if it is pending again."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from ..budget import BudgetLimit
 from ..errors import Problem, UsageError, suggest
-from ..fingerprint import CURRENT, Stamp
+from ..fingerprint import CURRENT, Stamp, fingerprint, unchanged
 from ..providers.profile import Profile, Retry
 from ..route import Route
 from ..task import Task
@@ -27,6 +27,7 @@ class Recipe:
     wanted: int = 1  #: number of images; ``filenames.stems`` names their files
     route: Route | None = None  #: fallback providers; they change nothing about what is asked for
     without: tuple[tuple[str, str], ...] = ()  #: providers that were named but cannot do it, each with its reason
+    earlier: Task | None = None  #: the task before its images column was recognised, where that is guessed
     stamp: Stamp = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +52,17 @@ class PlannedJob(NamedTuple):
         """Return a job with its own recipe; *facts* are fields of the recipe."""
         recipe = Recipe(task=replace(task, prompt=""), **facts)  # type: ignore[arg-type]
         return cls(key, task.prompt, recipe.fingerprint(task.prompt), key if output is None else output, recipe)
+
+    def was_generated(self, stored: str) -> bool:
+        """Return whether *stored* is the fingerprint of this edit as a generation, without its guessed images.
+
+        Earlier versions ignored a column such as "image". What they made is not replaced because of a guess.
+        """
+        earlier = self.recipe.earlier
+        if earlier is None:
+            return False
+        task = replace(earlier, prompt=self.prompt)
+        return unchanged(stored, task, fingerprint(task))
 
     @property
     def task(self) -> Task:
@@ -120,6 +132,8 @@ class Batch:
     jobs: Jobs
     profiles: Mapping[str, Profile]  #: every provider configured or named; ``retry`` and ``on_unknown`` merged in
     budget: tuple[BudgetLimit, ...] = ()  #: of this batch, of one day of it, of single providers
+    allow_unpriced: bool = False  #: send requests without a known price, whatever budget there is
+    shared_budget: tuple[BudgetLimit, ...] = ()  #: of all batches of the job database together, by the settings
     retry: Retry | None = None  #: as written at the top of the manifest
     on_unknown: Literal["retry", "hold"] | None = None  #: as written at the top of the manifest
     confirm_above: int | None = None  #: nano-USD above which a run at a terminal asks; None: 1 USD

@@ -92,7 +92,7 @@ class JobBuilder:
         self._warnings = warnings
         self._duplicates = duplicates
         self._today = today
-        self._variants: dict[tuple[int, str], JobVariants] = {}
+        self._variants: dict[tuple[int, bool, str], JobVariants] = {}
         self._models: set[tuple[str, str]] = set()  #: provider and model of those that were warned of
 
     def jobs(self, job: RenderedJob) -> Iterator[PlannedJob]:
@@ -128,7 +128,7 @@ class JobBuilder:
 
     def _variants_of(self, job: RenderedJob) -> JobVariants | None:
         common = [(name, value) for name, value in sorted(job.values.items()) if name not in ("id", "prompt")]
-        key = (id(job.template.entry.part), repr(common))
+        key = (id(job.template.entry.part), job.guessed_images, repr(common))
         variants = self._variants.get(key)
         if variants is not None and variants.accepts(job):
             return variants
@@ -158,8 +158,10 @@ class JobBuilder:
         values, recipe, first, route = job.values, None, 0, choice.route(home)
         for count in portions(values.get("n", 1), values.get("per_request")):
             if recipe is None or recipe.wanted != count:
+                task = replace(home.task, n=count, prompt="")
                 recipe = Recipe(
-                    task=replace(home.task, n=count, prompt=""),
+                    task=task,
+                    earlier=replace(task, kind=Kind.GENERATE, images=(), mask=None) if job.guessed_images else None,
                     tags=tuple(values.get("tags", ())),
                     priority=values.get("priority", 0),
                     sidecar=self._naming.sidecar,

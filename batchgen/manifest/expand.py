@@ -10,11 +10,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .filenames import slug
 from .include import ManifestPart, stated_in
-from .lists import BadList, Listing, Pick, aliases, listing
+from .lists import BadList, Listing, Pick, listing
 from .locations import Origin, Path, Problems
 from .model import PARAMETERS, From, JobSpec, Matrix
 
@@ -109,7 +110,7 @@ def _entry(  # noqa: PLR0917 - a job, its place, and where problems go
     except _Wrong as wrong:
         problems.add(wrong.problem)
         return
-    lists = _lists(part, path, job.rows, problems, leave_out)
+    lists = _lists(part, path, job.rows, problems, leave_out, job.columns)
     if lists is not None:
         variables = {name: value for name, value in job.vars.items() if name not in PARAMETERS}
         yield Entry(
@@ -178,8 +179,13 @@ def _has(point: Values, rule: Values) -> bool:
     return all(point[name] == value and type(point[name]) is type(value) for name, value in rule.items())
 
 
-def _lists(
-    part: ManifestPart, path: Path, sources: Sequence[From], problems: Problems, leave_out: FilePath
+def _lists(  # noqa: PLR0917 - a job's lists, their place, and where problems go
+    part: ManifestPart,
+    path: Path,
+    sources: Sequence[From],
+    problems: Problems,
+    leave_out: FilePath,
+    columns: Mapping[str, str | None] = MappingProxyType({}),
 ) -> tuple[Listing, ...] | None:
     """Return the lists of *sources*; None where one cannot be used, which is reported."""
     listings = []
@@ -192,7 +198,10 @@ def _lists(
         for name in source.path:
             try:
                 listings.append(
-                    listing(name, part.file.parent, format=source.format, pick=pick, leave_out=leave_out)
+                    listing(
+                        name, part.file.parent, format=source.format, pick=pick, leave_out=leave_out,
+                        delimiter=source.delimiter, quoting=source.quoting, columns={**columns, **source.columns},
+                    )
                 )  # fmt: skip
             except BadList as bad:
                 problems.add(here.problem("bad_list", str(bad)))
@@ -235,9 +244,10 @@ def variables(entry: Entry) -> frozenset[str] | None:
     names = {*BUILT_IN, *entry.part.vars, *entry.vars}
     names.update(*entry.combinations)
     for source in entry.lists:
-        if source.columns is None:
+        columns = source.names
+        if columns is None:
             return None
-        names.update(source.columns, (alias for alias, _ in aliases(source.columns)))
+        names |= columns
     return frozenset(names)
 
 

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from ..errors import ManifestError, suggest
-from . import expand
+from . import columns, expand
 from .batch import PlannedJob
 from .builder import JobBuilder, Naming
 from .duplicates import DuplicateCheck
@@ -47,7 +47,9 @@ class Expansion:
         self._providers = providers
         self._sources = Sources()
         self._used: set[str] = set()  #: variables that templates name
-        self._entries = [entry for part in parts for entry in expand.entries(part, problems, warnings, folder)]
+        entries = (entry for part in parts for entry in expand.entries(part, problems, warnings, folder))
+        resolved = (columns.resolve(entry, naming.row_variables, problems, warnings) for entry in entries)
+        self._entries = [entry for entry in resolved if entry is not None]
         self._naming = self._checked(naming, problems)
         self._kept: list[PlannedJob] | None = []
         self._size = 0

@@ -8,21 +8,17 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ..budget import BudgetLimit
-from ..errors import ManifestError, suggest
-from ..money import milli_credits, nano_usd
-from . import filenames, include
+from ..errors import ManifestError
+from ..money import nano_usd
+from . import budgets, filenames, include
 from .batch import Batch
 from .builder import Naming
 from .expansion import Expansion
 from .include import ManifestPart
-from .locations import Origin, Places, Problems
-from .model import PARAMETERS, Amounts, BudgetSpec
+from .locations import Origin, Problems
+from .model import PARAMETERS
 from .routing import ProviderTable
 from .templates import Template, TemplateFault
-
-#: Scope of the limit of one calendar day.
-DAY = "today"
 
 
 def load(
@@ -50,7 +46,7 @@ def load(
     naming = Naming(batch=name, file=_file(root, problems), origin=root.origin("output", "file"),
                     sidecar=manifest.output.sidecar)  # fmt: skip
     jobs = Expansion(parts, table, naming, folder, problems, warnings, today)
-    budget = _limits(manifest.budget, table.names, root.places, problems)
+    budget = budgets.batch_limits(manifest.budget, table.names, root.places, problems)
     _check_for_jobs(parts, problems)
     if problems:
         raise ManifestError(problems.listed(), warnings.listed())
@@ -61,32 +57,12 @@ def load(
         jobs=jobs,
         profiles=table.profiles,
         budget=budget,
+        allow_unpriced=manifest.budget.allow_unpriced,
         retry=manifest.retry,
         on_unknown=manifest.on_unknown,
         confirm_above=nano_usd(manifest.confirm_above),
         warnings=warnings.listed(),
     )
-
-
-def _limits(budget: BudgetSpec, names: list[str], places: Places, problems: Problems) -> tuple[BudgetLimit, ...]:
-    """Return the limits of the batch, of one day and of single providers; unknown providers become *problems*."""
-
-    def known(amounts: Mapping[str, Any], *path: str) -> dict[str, Any]:
-        for name in amounts.keys() - set(names):
-            message, hint = f"no provider is named {name!r}", suggest(name, names)
-            problems.add(places.problem((*path, name), "unknown_provider", message, hint, key=True))
-        return {name: amount for name, amount in amounts.items() if name in names}
-
-    def limit(scope: str, amounts: Amounts, *path: str) -> BudgetLimit:
-        milli = {name: milli_credits(amount) for name, amount in known(amounts.credits, *path, "credits").items()}
-        credits_ = {name: amount for name, amount in milli.items() if amount is not None}
-        return BudgetLimit(usd=nano_usd(amounts.usd), credits=credits_, scope=scope, unpriced=budget.allow_unpriced)
-
-    limits = [limit("this batch", budget, "budget"), limit(DAY, budget.per_day, "budget", "per_day")]
-    for name, amount in known(budget.per_provider, "budget", "per_provider").items():
-        scope = f"{name} in this batch"
-        limits.append(BudgetLimit(usd=nano_usd(amount), scope=scope, only=name, unpriced=budget.allow_unpriced))
-    return tuple(filter(None, limits))
 
 
 def _check_for_jobs(parts: list[ManifestPart], problems: Problems) -> None:

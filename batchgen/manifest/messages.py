@@ -19,6 +19,8 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "defaults": model.Parameters,
     "retry": model.RetrySpec,
     "budget": model.BudgetSpec,
+    "per_day": model.Amounts,
+    "per_month": model.Amounts,
     "limits": model.LimitsSpec,
     "timeout": model.TimeoutsSpec,
     "tariff": profile.Tariff,

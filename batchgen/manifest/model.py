@@ -113,12 +113,43 @@ class Amounts(Strict):
     credits: dict[str, Money] = Field({}, description="Most credits to spend, by provider")
 
 
+class _PlainUsd:
+    """Accepts a plain number in place of amounts: so many USD."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
+        def amounts(value: object) -> object:
+            plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+            return {"usd": value} if plain else value
+
+        return no_info_before_validator_function(amounts, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1_000_000}, handler(core)]}
+
+
+PeriodBudget = Annotated[Amounts, _PlainUsd()]
+
+
 class BudgetSpec(Amounts):
     """Budget of the batch. A stated budget is consent to spend it."""
 
-    per_day: Amounts = Field(Amounts(), description="Budget of one calendar day, in local time")
+    per_day: PeriodBudget = Field(Amounts(), description="Budget of one calendar day, in local time")
+    per_month: PeriodBudget = Field(Amounts(), description="Budget of one calendar month, in local time")
     per_provider: dict[str, Money] = Field({}, description="Most USD to spend on this batch, by provider")
     allow_unpriced: bool = Field(False, description="Send requests even if their price is unknown")
+
+
+class SharedBudgetSpec(Strict):
+    """Budget of all batches of a job database together, in ``batchgen.yaml``."""
+
+    per_day: PeriodBudget = Field(Amounts(), description="Budget of one calendar day, in local time")
+    per_month: PeriodBudget = Field(Amounts(), description="Budget of one calendar month, in local time")
+
+
+class SharedSettings(Strict):
+    """What ``batchgen.yaml`` sets for all batches together."""
+
+    budget: SharedBudgetSpec = Field(SharedBudgetSpec(), description="Budget of all batches together")
 
 
 Strategy = Literal["failover", "weighted", "cheapest", "fastest"]
@@ -212,6 +243,18 @@ class From(Strict):
     format: Literal["csv", "tsv", "jsonl", "txt", "folder"] | None = Field(
         None, description="Format of the list; default: by its name"
     )
+    columns: dict[Name, str | None] = Field(
+        {}, description="Columns by the parameter or variable they set: {prompt: Product Name}; null: none sets it"
+    )
+    delimiter: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="Character between the cells of a csv file; default: by its header",
+    )
+    quoting: Literal["csv", "none"] | None = Field(
+        None, description="Quotes around cells: removed (csv) or text (none); default: csv for csv, none for tsv"
+    )
     where: dict[str, Texts] = Field({}, description="Only rows whose column matches one of these globs")
     skip: int = Field(0, ge=0, description="Number of rows to leave out at the start")
     limit: int | None = Field(None, ge=1, description="At most this many rows of each path")
@@ -261,6 +304,9 @@ class JobSpec(Parameters):
         default_factory=list,
         alias="from",
         description="Lists whose rows become jobs: csv, tsv, jsonl, txt, or a folder of images",
+    )
+    columns: dict[Name, str | None] = Field(
+        default_factory=dict, description="Columns of all lists of the job; see columns of a list"
     )
     repeat: int = Field(1, ge=1, le=10_000, description="Make all of it this many times; {{ repeat }} counts from 1")
 

@@ -1,4 +1,4 @@
-"""One job of the manifest, rendered row by row. Pure."""
+"""One job of the manifest, rendered row by row."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import Problem
 from . import expand
+from .cells import image_names
 from .expand import Entry, Row
 from .include import added
 from .locations import Origin, Problems, show
@@ -19,7 +20,7 @@ from .templates import Template, TemplateFault, is_template, no_variable
 #: Parameters that a row adds to the defaults instead of replacing them.
 _ADDED = frozenset({"tags", "extra"})
 _FILES = frozenset({"images", "mask"})
-_LISTS = frozenset({"images", "provider", "tags"})
+_LISTS = frozenset({"provider", "tags"})
 NUMBERS = frozenset({"n", "per_request", "seed", "priority", "output_compression"})
 
 _WHOLE_NUMBER = re.compile(r"[-+]?[0-9]{1,30}")
@@ -45,6 +46,12 @@ class RenderedJob:
         line, position = row.listing.place(row.line, column)
         path = show(entry.path if name is None else (*entry.path, name))
         return replace(problem, file=row.listing.file, line=line, column=position, path=path)
+
+    @property
+    def guessed_images(self) -> bool:
+        """Return whether the images come from a column that the manifest does not name."""
+        listing = self.row.listing
+        return listing is not None and "images" in listing.mapping.guessed and "images" in self.values
 
     @property
     def place(self) -> str:
@@ -182,8 +189,9 @@ class JobTemplate:
             values[name] = _number(value) if name in NUMBERS else value
         for name, value in given.items():
             values[name] = added(name, values.get(name), value) if name in _ADDED else value
-        if self._needs_images and "images" in row.values and not values.get("images"):
-            hint = 'name an image, or leave such rows out with  where: {images: "?*"}'
+        if self._needs_images and "images" in row.values and not values.get("images") and not _unset(row, "images"):
+            column = "images" if row.listing is None else row.listing.mapping.sources.get("images", "images")
+            hint = f'name an image, or leave such rows out with  where: {{{column}: "?*"}}'
             problems.add(job.problem("images", "empty_images", "is empty, so there is nothing to edit", hint))
             failed = True
         job.id = self._id(row, values.get("id"))
@@ -200,8 +208,25 @@ class JobTemplate:
 
     def _given(self, row: Row) -> dict[str, Any]:
         """Return the parameters that columns and variables of the same name set, except by empty cells."""
-        converted = {name: _converted(name, row.values[name]) for name in self.settable & row.values.keys()}
+        names = self.settable & row.values.keys()
+        if row.listing is not None and row.listing.mapping.unset:
+            names = frozenset(name for name in names if not _unset(row, name))
+        converted = {name: self._converted(name, row.values[name]) for name in names}
         return {name: value for name, value in converted.items() if value is not None}
+
+    def _converted(self, name: str, value: Any) -> Any:  # noqa: ANN401 - a cell of a list
+        """Return a cell as its parameter takes it: cells of a csv are text, and an empty one sets nothing."""
+        if not isinstance(value, str):
+            return str(value) if name == "id" and type(value) is int else value
+        if not value.strip():
+            return None
+        if name in NUMBERS:
+            return _number(value)
+        if name == "images":
+            return image_names(value, self.entry.part.folder)
+        if name in _LISTS:
+            return [item for part in value.split(";") if (item := part.strip())]
+        return value
 
     def column(self, name: str, row: Row) -> str | None:
         """Return the column of a list that the parameter *name* comes from, or None."""
@@ -227,17 +252,9 @@ def _with_default(entry: Entry, name: str, value: Any) -> Any:  # noqa: ANN401 -
     return value if default is None or name not in _ADDED else added(name, default.value, value)
 
 
-def _converted(name: str, value: Any) -> Any:  # noqa: ANN401 - a cell of a list
-    """Return a cell as its parameter takes it: cells of a csv are text, and an empty one sets nothing."""
-    if not isinstance(value, str):
-        return str(value) if name == "id" and type(value) is int else value
-    if not value.strip():
-        return None
-    if name in NUMBERS:
-        return _number(value)
-    if name in _LISTS:
-        return [item for part in value.split(";") if (item := part.strip())]
-    return value
+def _unset(row: Row, name: str) -> bool:
+    """Return whether the manifest says that no column sets the parameter *name*."""
+    return row.listing is not None and name in row.listing.mapping.unset and name not in row.combination
 
 
 def _number(value: Any) -> Any:  # noqa: ANN401 - a number where it is one

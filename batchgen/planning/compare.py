@@ -200,7 +200,8 @@ class _Comparison:
         outcome = "pending" if requeued else _OUTCOME_OF_STATE[stored.state]
         if not _has_changed(stored, job):
             return outcome
-        return "held" if outcome == "done" and self._keep_changed else "changed"
+        keep = self._keep_changed or job.was_generated(stored.fingerprint)
+        return "held" if outcome == "done" and keep else "changed"
 
     def _selects(self, job: PlannedJob, outcome: str, stored: StoredJob | None) -> bool:
         """Return whether *job* is selected; jobs that a run sends count as pending, held ones as done."""

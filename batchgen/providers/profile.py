@@ -18,9 +18,11 @@ from ..task import Kind
 
 #: YAML floats reach Decimal through their text, so 0.053 is exactly 0.053.
 Amount = Annotated[
-    Decimal, BeforeValidator(lambda value: str(value) if isinstance(value, float) else value), Field(ge=0)
+    Decimal, BeforeValidator(lambda value: str(value) if isinstance(value, float) else value), Field(ge=0, le=1_000_000)
 ]
 
+#: Bounds that no account needs more than, and seconds and counts that still fit into calendars and databases.
+MOST_REQUESTS, LONGEST = 1_000_000_000, 10_000_000
 
 #: Ports that a URL need not contain.
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -46,15 +48,17 @@ class Frozen(BaseModel):
 class Limits(Frozen):
     """Rate limits of a provider. None means no limit of that kind."""
 
-    requests_per_second: float | None = Field(None, gt=0, description="Most requests in any second")
-    requests_per_minute: float | None = Field(None, gt=0, description="Most requests in any minute")
+    requests_per_second: float | None = Field(None, gt=0, le=MOST_REQUESTS, description="Most requests in any second")
+    requests_per_minute: float | None = Field(None, gt=0, le=MOST_REQUESTS, description="Most requests in any minute")
     images_per_minute: float | None = Field(
-        None, gt=0, description="Most images in any minute; source images of edits count"
+        None, gt=0, le=MOST_REQUESTS, description="Most images in any minute; source images of edits count"
     )
-    requests_per_day: int | None = Field(None, gt=0, description="Most requests in any 24 hours")
+    requests_per_day: int | None = Field(None, gt=0, le=MOST_REQUESTS, description="Most requests in any 24 hours")
     concurrency: int = Field(4, ge=1, le=5000, description="Most requests in flight at once")
-    burst: int | None = Field(None, ge=1, description="Requests that may go out at once before pacing sets in")
-    spacing: float | None = Field(None, ge=0, description="Least seconds between two requests")
+    burst: int | None = Field(
+        None, ge=1, le=MOST_REQUESTS, description="Requests that may go out at once before pacing sets in"
+    )
+    spacing: float | None = Field(None, ge=0, le=LONGEST, description="Least seconds between two requests")
     adaptive: bool = Field(True, description="Go slower where the provider throttles, and find out what it takes")
 
 
@@ -70,10 +74,13 @@ class Group(Limits):
 class Timeouts(Frozen):
     """Timeouts in seconds. If ``total`` is None, quality and size decide: renders take 45 to 300 s."""
 
-    connect: float = Field(10, gt=0, description="Seconds to open a connection")
-    total: float | None = Field(None, gt=0, description="Seconds for one whole attempt, answer included")
+    connect: float = Field(10, gt=0, le=LONGEST, description="Seconds to open a connection")
+    total: float | None = Field(None, gt=0, le=LONGEST, description="Seconds for one whole attempt, answer included")
     download: float = Field(
-        150, gt=0, description="Seconds for which the download of a finished image is tried before it counts as lost"
+        150,
+        gt=0,
+        le=LONGEST,
+        description="Seconds for which the download of a finished image is tried before it counts as lost",
     )
 
 
@@ -81,10 +88,10 @@ class Retry(Frozen):
     """How often a job is tried again, and with which pauses."""
 
     attempts: int = Field(4, ge=1, le=50, description="Most paid attempts for one job")
-    first_wait: float = Field(2.0, ge=0, description="Seconds before the first repeat; doubles each time")
-    max_wait: float = Field(300.0, ge=0, description="Longest pause between two attempts, in seconds")
+    first_wait: float = Field(2.0, ge=0, le=LONGEST, description="Seconds before the first repeat; doubles each time")
+    max_wait: float = Field(300.0, ge=0, le=LONGEST, description="Longest pause between two attempts, in seconds")
     patience: float = Field(
-        7200.0, ge=0, description="Seconds that a provider may be out of order before the run gives it up"
+        7200.0, ge=0, le=LONGEST, description="Seconds that a provider may be out of order before the run gives it up"
     )
 
 

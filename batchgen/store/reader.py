@@ -288,10 +288,11 @@ class Reader:
         provider: str | None = None,
         run_id: str | None = None,
         since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Spent:
         """Return the spending that counts against budgets, in nano-USD and milli-credits; None selects all."""
         with self._open() as connection:
-            return spent(connection, batch_id=batch_id, provider=provider, run_id=run_id, since=since)
+            return spent(connection, batch_id=batch_id, provider=provider, run_id=run_id, since=since, until=until)
 
     # --- inside ---------------------------------------------------------------
 

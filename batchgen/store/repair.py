@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    type_coerce,
+    update,
+)
 
 from ..errors import NotFound, StaleClaim
 from ..fault import Cause, Charged
@@ -19,7 +32,7 @@ from ..task import Artifact, Basis
 from .compare_and_set import swap
 from .records import RecoveredAttempt, RecoveryCounts, UnknownAttempt
 from .rows import artifact_row, encode_task, to_job
-from .tables import artifacts, attempts, jobs, ledger
+from .tables import EPOCH, artifacts, attempts, jobs, ledger, micros
 
 #: The run id of attempts that were recovered from disk.
 RECOVERED = "recovered"
@@ -40,6 +53,25 @@ def drop(connection: Connection, *, before: Job, after: Job, free: bool, now: da
         )
         connection.execute(settled.values(**nothing, at_risk_usd=None, at_risk_credits=None))
     return after
+
+
+def clamp_waits(connection: Connection, *, batch_id: int, now: datetime, longest: timedelta) -> int:
+    """Shorten the waits of pending jobs that a wrong clock made too long; return how many there were.
+
+    A job that was changed in the future, by this clock, waits as long after *now* as it should have after that change;
+    no job waits longer than *longest*.
+    """
+    wait = func.min(func.max(_ticks(jobs.c.not_before) - _ticks(jobs.c.updated_at), 0), micros(EPOCH + longest))
+    # Literals, so that SQLite uses the partial index of waiting jobs.
+    waiting = text("jobs.state = 'pending' AND jobs.not_before IS NOT NULL AND jobs.orphaned_at IS NULL")
+    wrong = or_(jobs.c.updated_at > now, jobs.c.not_before > now + longest)
+    clamped = update(jobs).where(jobs.c.batch_id == batch_id, waiting, jobs.c.not_before > now, wrong)
+    return connection.execute(clamped.values(not_before=micros(now) + wait, updated_at=now)).rowcount
+
+
+def _ticks(column: ColumnElement[datetime | None]) -> ColumnElement[int]:
+    """Return a time as the integer that is stored."""
+    return type_coerce(column, Integer)
 
 
 def cancel(connection: Connection, *, wanted: Sequence[Job], now: datetime) -> list[Job]:

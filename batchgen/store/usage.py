@@ -100,6 +100,7 @@ def spent(
     provider: str | None,
     run_id: str | None,
     since: datetime | None,
+    until: datetime | None = None,
 ) -> Spent:
     """Return what counts against budgets; None does not restrict."""
     unpriced = and_(_UNPRICED, *(column.is_(None) for column in (ledger.c.credits, ledger.c.at_risk_usd)))
@@ -122,7 +123,10 @@ def spent(
         if value is not None:
             settled, going = settled.where(booked_column == value), going.where(open_column == value)
     if since is not None:
-        settled, going = settled.where(ledger.c.at >= since), going.where(attempts.c.started_at >= since)
+        # An open attempt is booked when it ends, so that it counts in full whenever it was sent.
+        settled = settled.where(ledger.c.at >= since)
+    if until is not None:
+        settled = settled.where(ledger.c.at < until)
     return Spent(**connection.execute(settled).mappings().one(), **connection.execute(going).mappings().one())
 
 

@@ -8,7 +8,7 @@ meanwhile. (A load reads and writes in one transaction.)  Methods return when wh
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -97,6 +97,10 @@ class Writer:
         for start in range(0, len(absent), CHUNK):
             total += await submit(partial(loading.orphan, ids=absent[start : start + CHUNK]))
         return total
+
+    async def clamp_waits(self, batch_id: int, now: datetime, longest: timedelta) -> int:
+        """Shorten the waits of jobs that a wrong clock made too long; return how many there were."""
+        return await self._committer.submit(partial(repair.clamp_waits, batch_id=batch_id, now=now, longest=longest))
 
     async def begin_run(self, run_id: str, batch_id: int, *, command: str, pid: int, host: str, now: datetime) -> None:
         """Record that a run started."""

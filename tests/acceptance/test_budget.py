@@ -319,3 +319,63 @@ def test_two_models_of_a_provider_lack_one_key(project):
     project.env.pop("OPENAI_API_KEY")
     done = project.run("run", project.manifest(jobs), "--yes")
     assert (done.code, done.err.count("no API key for openai")) == (5, 1)
+
+
+def test_budget_in_settings_caps_all_batches_together(project, witness):
+    """A night with two manifests: together they stay below the day's budget, and raising it continues both."""
+    settings = project.folder / "batchgen.yaml"
+    settings.write_text("budget:\n  per_day: {usd: 0.03}\n  per_month: 300\n")
+    first = project.manifest(JOBS[:3], "one.yaml", output={"dir": "output/one"})
+    first.write_text(first.read_text().replace("name: shop", "name: one"))
+    second = project.manifest([job | {"id": f"{job['id']}x"} for job in JOBS], "two.yaml")
+    assert project.run("run", first, "--yes").code == 0
+    short = project.run("run", second, "--yes")
+    assert short.code == 7, short.err
+    assert "the budget of all batches today is used up" in short.err
+    assert (
+        "raise budget.per_day.usd at batchgen.yaml:2 above 0.03, or wait for the next day; then: batchgen run"
+        in short.err
+    )
+    assert re.search(r"it starts again on \d\d \w+ at 00:00", short.err)
+    spent = sums(witness.charges(), "usd")["openai"]
+    assert Decimal("0.03") - PRICE * 2 < spent <= Decimal("0.03")
+    plan = project.run("plan", second, "--json").json
+    assert [budget["scope"] for budget in plan["budgets"]] == ["all batches today", "all batches this month"]
+    assert Decimal(plan["budgets"][0]["usd"]["used"]) == spent
+    again = project.run("run", second, "--yes")
+    assert again.code == 7
+    assert sums(witness.charges(), "usd")["openai"] == spent
+
+    settings.write_text("budget: {per_day: 1}\n")
+    assert project.run("run", second, "--yes").code == 0
+    assert len(witness.charges()) == 9
+    check_books(project, witness.charges())
+
+
+def test_budget_in_settings_is_not_consent_and_wants_prices(project, witness):
+    (project.folder / "batchgen.yaml").write_text("budget: {per_month: {usd: 5}}\n")
+    assert project.run("run", project.manifest(JOBS)).code == 6
+    studio = {"preset": "gateway", "base_url": f"{project.url}/gateway", "api_key_env": "OPENAI_API_KEY"}
+    manifest = project.manifest([{"id": "a", "provider": "studio", "prompt": "P"}], providers={"studio": studio})
+    refused = project.run("run", manifest, "--yes")
+    assert refused.code == 6
+    assert "the price in USD is unknown for studio" in refused.err
+    assert witness.arrivals() == []
+    assert project.run("run", manifest, "--yes", "--allow-unpriced").code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("budget: {usd: 40}", "1:10: budget.usd: unknown key 'usd' (this file limits all batches by day and month"),
+        ("budget: {per_dya: 4}", "1:10: budget.per_dya: unknown key 'per_dya' (did you mean 'per_day'?)"),
+        ("budget: {per_day: {usd: -1}}", "1:25: budget.per_day.usd: should be at least 0, is -1"),
+        ("budget: {per_day: {eur: 1}}", "1:20: budget.per_day.eur: unknown key 'eur' (there are: usd, credits)"),
+        ("budget: 40", "budget: should be a mapping (key: value), is the number 40"),
+    ],
+)
+def test_budget_in_settings_is_checked(project, text, message):
+    (project.folder / "batchgen.yaml").write_text(f"{text}\n")
+    done = project.run("run", project.manifest(JOBS), "--yes")
+    assert (done.code, done.out) == (4, "")
+    assert message in done.err

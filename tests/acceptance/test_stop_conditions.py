@@ -52,9 +52,9 @@ def test_a_time_at_which_to_stop(project, witness, moment, code):
 def test_a_duration_is_reported_as_it_was_typed(typed, shown):
     now = datetime.now().astimezone()
     max_time = MAX_TIME.parse(typed)
-    moment, why = stop_conditions(None, max_time, None, now).ends(now)
+    seconds, why = stop_conditions(None, max_time, None, now).time_left(now, 0.5)
     assert why == f"--max-time {shown} reached"
-    assert moment > now
+    assert seconds == max_time.total_seconds() - 0.5
     assert stop_conditions(None, max_time, None, now).time_limits == f"after {shown}"
     evening = stop_conditions(TIME_OF_DAY.parse("19:30"), max_time, None, now.replace(hour=19, minute=41))
     assert evening.time_limits == f"{now + timedelta(days=1):%Y-%m-%d} 19:30 or after {shown}, whichever comes first"

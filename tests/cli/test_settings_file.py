@@ -187,7 +187,10 @@ def test_all_mistakes_are_reported_at_once(own):
 def test_a_switch_and_a_number_are_typed_as_on_the_command_line(own):
     folder = shop(own, "options: {plan: {full: yes}, sandbox: {port: 80.5}, verify: {deep: maybe}}")
     assert parsed(folder, "m.yaml", name="plan")["full"] is True
-    for name, what in (("sandbox", "'80.5' is not a valid integer range."), ("verify", "'maybe' is not a valid bool")):
+    for name, what in (
+        ("sandbox", "expected a whole number from 0 to 65535, such as 8765, not '80.5'"),
+        ("verify", "'maybe' is not a valid bool"),
+    ):
         with pytest.raises(SettingsError, match=what):
             parsed(folder, name=name)
 

@@ -70,7 +70,8 @@ def test_a_row_that_says_nothing_of_images_is_a_generation(write):
 def test_a_column_that_sets_nothing_is_reported(write, kind, rows, warnings):
     found = told(write(f"prompt: 'Photo {{{{ title }}}}', from: l.{kind}", **{f"l_{kind}": rows}))
     assert [" ".join(line.replace("'", " ").split()) for line in found] == [
-        f"l.{kind}:{place}: jobs[0]: the column {name} sets nothing: parameters are lower-case (did you mean {word} ?)"
+        f"l.{kind}:{place}: jobs[0]: the column {name} sets nothing: the parameter is {word} "
+        f"(write columns: {{{word}: {name}}} under from)"
         for place, name, word in map(str.split, warnings)
     ]
 

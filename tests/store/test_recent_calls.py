@@ -59,3 +59,17 @@ async def test_a_quota_counts_what_its_account_sent(path, account, waits):
     known = profile("aigate", {"limits": {"requests_per_day": 1}})
     [lane] = lanes(known, account, 4, memory)
     assert (lane.wait(1) > 0) is waits
+
+
+@pytest.mark.parametrize(
+    ("ahead", "waits"),
+    [(timedelta(hours=2), True), (timedelta(days=400), False)],
+    ids=["a clock set back a little", "a clock that was a year ahead"],
+)
+async def test_quota_is_not_filled_for_ever_by_a_clock_that_was_wrong(path, ahead, waits):
+    with Writer(path) as writer, Reader(path) as reader:
+        [job] = reader.jobs(await loaded(writer, [plan("a")]))
+        await writer.claim(job, attempt_for(job), "run", None, None, NOW + ahead)
+    known = profile("aigate", {"limits": {"requests_per_day": 1}})
+    [lane] = lanes(known, None, 4, LaneHistory(table=path, lessons={}, now=NOW))
+    assert (lane.wait(1) > 0) is waits

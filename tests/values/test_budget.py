@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.budget import Budget, BudgetLimit, Budgets
+from batchgen.calendar_period import CalendarPeriod
 from batchgen.task import NOTHING, UNPRICED, Basis, Charge
+from tests.zones import local
 
 DOLLAR = 1_000_000_000
 
@@ -177,3 +180,29 @@ def test_settling_in_any_order_ends_at_the_same_sum(order):
 def test_what_refuses_a_call_is_reported(caps, estimate, why):
     said = Budgets((Budget(limit=caps),)).why_refused("p", estimate)
     assert said is None if why is None else (said or "").startswith(why)
+
+
+def test_budget_of_a_day_starts_again_with_what_is_in_flight():
+    midnight = datetime(2026, 3, 2, tzinfo=UTC)
+    budget = Budget(
+        limit=BudgetLimit(usd=100, period=CalendarPeriod.DAY), usd=90, open_usd=20, credits={"p": 5}, ends=midnight
+    )
+    with local("UTC"):
+        budget.renew(midnight - timedelta(seconds=1), [("p", cost(30))])
+        assert budget.usd == 90
+        budget.renew(midnight, [("p", cost(30, 2))])
+        assert (budget.usd, budget.credits) == (50, {"p": 2})  # 20 that an earlier run left open, 30 of this one
+        assert budget.ends == midnight + timedelta(days=1)
+    assert not budget.allows("p", cost(51))
+
+
+def test_attempt_that_an_earlier_run_left_open_no_longer_counts_the_next_day():
+    budget = Budget(limit=BudgetLimit(usd=100, period=CalendarPeriod.DAY), usd=20, open_usd=20)
+    Budgets((budget,)).settle("p", cost(20), cost(7), earlier=True)
+    assert (budget.usd, budget.open_usd) == (7, 0)
+
+
+def test_budget_without_a_period_never_starts_again():
+    budget = Budget(limit=BudgetLimit(usd=100), usd=90)
+    budget.renew(datetime(2100, 1, 1, tzinfo=UTC), [])
+    assert budget.usd == 90

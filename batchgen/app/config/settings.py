@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ManifestError, Problem, SettingsError, suggest
 
 if TYPE_CHECKING:
+    from ...budget import BudgetLimit
+    from ...calendar_period import CalendarPeriod
     from ...manifest.locations import Places
 
 PROJECT_FILE = "batchgen.yaml"
@@ -19,6 +21,7 @@ USER_FILE = "config.yaml"
 SECTIONS = {
     "providers": "should map the name of a provider to its settings",
     "confirm_above": "should be an amount in USD, such as 5",
+    "budget": "should have per_day, per_month or both, such as {per_day: {usd: 20}}",
     "options": "should map the name of a command to its options",
 }
 
@@ -39,6 +42,18 @@ def project_settings(start: Path) -> Mapping[str, Any]:
     for layer in reversed(layers(start)):
         merged = _merge(merged, layer.values)
     return merged
+
+
+def shared_budget(start: Path) -> tuple[BudgetLimit, ...]:
+    """Return the limits of all batches together, of the file of highest precedence for each; raise SettingsError."""
+    limits: dict[CalendarPeriod | None, BudgetLimit] = {}
+    for layer in layers(start):
+        if layer.values.get("budget"):
+            from ...manifest.budgets import shared_limits
+
+            for limit in shared_limits(layer.values["budget"], layer.places):
+                limits.setdefault(limit.period, limit)
+    return tuple(limits.values())
 
 
 def layers(start: Path) -> list[SettingsLayer]:
@@ -105,6 +120,11 @@ def _misplaced(values: object, places: Places) -> Iterator[Problem]:
         elif name == "confirm_above":
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1_000_000:
                 yield places.problem((name,), "wrong_type", SECTIONS[name])
+        elif name == "budget":
+            # The model loads much, and few settings files have a budget.
+            from ...manifest.budgets import shared_problems
+
+            yield from shared_problems(value, places)
         elif value is not None and not isinstance(value, dict):
             yield places.problem((name,), "wrong_type", SECTIONS[name])
         else:

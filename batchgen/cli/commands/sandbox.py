@@ -11,12 +11,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ...errors import BatchgenError, UsageError
 from ...money import show_credits, show_usd
 from .. import output
 from ..options import FILE, Session, command, option
+from ..params import LATENCY, PORT, SEED, WAIT
 from ..render.format import display_path, table
 
 if TYPE_CHECKING:
@@ -25,15 +24,15 @@ if TYPE_CHECKING:
 
 
 @command("sandbox", "batchgen sandbox --port 8765", "batchgen sandbox --fault error500=0.02 --throttle openai=60/m")
-@option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port; 0: any free one.")
+@option("--port", type=PORT, default=8765, show_default=True, help="Port; 0: any free one.")
 @option("--log", type=FILE, help="Charge log. Default: .batchgen/sandbox/charges.jsonl.")
 @option(
     "--latency", default="realistic", show_default=True, help="Latency: none, realistic, SECONDS or lognormal:MEDIAN."
 )
-@option("--seed", type=int, default=0, help="Seed of images, latency and faults.")
+@option("--seed", type=SEED, default=0, help="Seed of images, latency and faults.")
 @option("--fault", multiple=True, metavar="KIND=RATE", help="Random fault, such as error500=0.02.")
 @option("--throttle", multiple=True, metavar="PROVIDER=N/m", help="Rate above which a provider answers 429.")
-@option("--idle-exit", type=float, metavar="SECONDS", help="Exit after this time without a request.")
+@option("--idle-exit", type=WAIT, help="Exit after this time without a request.")
 def sandbox(session: Session, **options: Any) -> int:  # noqa: ANN401 - the options above
     """Serve simulated providers on this machine.
 
@@ -74,7 +73,7 @@ def _check(options: Mapping[str, Any]) -> None:
 
 
 @command("demo", "batchgen demo")
-@option("--latency", default="realistic", hidden=True)
+@option("--latency", type=LATENCY, default="realistic", hidden=True)
 def demo(session: Session, latency: str) -> int:
     """Run the demonstration batch on simulated providers.
 

@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-import click
-
 from .. import output
 from ..options import Session, batch, command, option, sandbox
+from ..params import INTERVAL
 from ..render.live import screen
 from ..render.watch import HEADS, document, ending, rows, summary
 
@@ -25,7 +24,7 @@ LEAST, MOST = 5.0, 60.0
 @command("watch", "batchgen watch", "batchgen watch --batch autumn --every 10", "batchgen watch --json | jq .jobs")
 @option(
     "--every",
-    type=click.FloatRange(min=0.05),
+    type=INTERVAL,
     default=1.0,
     show_default=True,
     metavar="SECONDS",

@@ -33,7 +33,7 @@ _LIMITS = {
 _NOT_SENT = {
     "failed": "not sent again; batchgen retry does that",
     "unknown": "may have been bought; batchgen unknown list shows them",
-    "held": "changed, but done: kept as they are (--keep-changed)",
+    "held": "changed, but done: kept as they are (--keep-changed, or made before a column was used as images)",
     "orphaned": "no longer in the manifest; files stay; after a run: batchgen list --status orphaned",
 }
 

@@ -45,7 +45,7 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
     lines += under("budget", [_budget_line(budget) for budget in result.budgets if budget.limit])
     lines += under("prices", _price_lines(result.underpriced))
     lines.append(f"files     {display_path(status.batch.folder)}")
-    lines += advice(status, result.command_flags, result.imageless_job)
+    lines += advice(status, result.command_flags, result.imageless_job, result.lanes)
     lines.append(f"exit code {result.exit_code:d}: {result.exit_meaning}")
     return lines
 
@@ -125,16 +125,20 @@ def _listed_and_found(price: Underpriced) -> tuple[str, str, str]:
 
 def _unmade(result: RunResult) -> Iterator[str]:
     if kept := result.loaded.held:
-        yield f"kept      {count(kept, 'job')} changed, but done (--keep-changed)"
+        yield f"kept      {count(kept, 'job')} changed, but done: batchgen plan shows them"
     if left := result.loaded.left:
         yield f"left      {count(left, 'job')} changed, but not selected: unchanged until a run selects them"
 
 
-def advice(status: BatchStatus, way: CommandFlags, imageless: str | None = None) -> list[str]:
+def advice(
+    status: BatchStatus, way: CommandFlags, imageless: str | None = None, lanes: Sequence[LaneResult] = ()
+) -> list[str]:
     """Return what to type next, if there is anything to do."""
     lines = [
-        f"{step.cause}: {step.what}" if step.command is None else f"{step.command}    {step.what}"
-        for step in next_steps(status, way, imageless)
+        " ".join(filter(None, [step.cause and f"{step.cause}:", step.what]))
+        if step.command is None
+        else f"{step.command}    {step.what}"
+        for step in next_steps(status, way, imageless, lanes)
     ]
     return under("next", lines)
 

@@ -4,7 +4,8 @@
 """
 
 from .filter import Pick
+from .mapping import ColumnMap
 from .rows import BadList, Report, aliases
 from .source import Listing, listing
 
-__all__ = ["BadList", "Listing", "Pick", "Report", "aliases", "listing"]
+__all__ = ["BadList", "ColumnMap", "Listing", "Pick", "Report", "aliases", "listing"]

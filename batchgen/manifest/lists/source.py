@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,8 @@ from .csv_rows import CsvList
 from .filter import Pick, picked, unknown
 from .folder import SUFFIXES, ImageFolder
 from .jsonl import JsonlList
-from .rows import BadList, Remark, Report, aliases
+from .mapping import ColumnMap
+from .rows import BadList, Remark, Report, aliases, ignore
 from .text import ListFile, TextList
 
 _FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt"}
@@ -35,25 +37,68 @@ class Reader(Protocol):
     @property
     def columns(self) -> tuple[str, ...] | None: ...  # noqa: D102
 
+    @property
+    def remarks(self) -> tuple[Remark, ...]: ...  # noqa: D102
+
     def rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]: ...  # noqa: D102
 
     def place(self, line: int, column: str | None) -> tuple[int, int]: ...  # noqa: D102
 
 
+#: Rows at the beginning of a list that show what its columns hold.
+HEAD = 20
+
+
 class Listing:
     """The selected rows of one list; they can be read repeatedly and are read from disk each time."""
 
-    def __init__(self, file: str, reader: Reader, pick: Pick) -> None:
+    def __init__(self, name: str, file: str, reader: Reader, pick: Pick, mapping: ColumnMap) -> None:
+        self.name = name  #: as the manifest names it
         self.file = file  #: as the user would type it
         self.columns = reader.columns  #: None if rows may differ
+        self.mapping = mapping
         self._reader = reader
-        self._pick = pick
+        self.pick = pick
         self._idle: set[tuple[str, str]] = set()
         if self.columns is not None:
-            names = {*self.columns, *dict(aliases(self.columns))}
+            names = {*self.columns, *dict(aliases(self.columns)), *mapping.sources}
             for column in pick.where:
                 if column not in names:
                     raise unknown(column, self.columns, file)
+
+    @property
+    def is_table(self) -> bool:
+        """Return whether the list has columns of the user's own, unlike a txt file or a folder."""
+        return not isinstance(self._reader, (ImageFolder, TextList))
+
+    @property
+    def separation(self) -> str:
+        """Return how the cells are separated, for messages; empty where that is not in question."""
+        return self._reader.separation if isinstance(self._reader, CsvList) else ""
+
+    @property
+    def names(self) -> frozenset[str] | None:
+        """Return the variables of every row; None if rows may differ."""
+        if self.columns is None:
+            return None
+        return frozenset((*self.columns, *dict(aliases(self.columns)), *self.mapping.sources))
+
+    def mapped(self, mapping: ColumnMap) -> Listing:
+        """Return the same list with another mapping of its columns."""
+        return Listing(self.name, self.file, self._reader, self.pick, mapping)
+
+    def head(self) -> list[tuple[int, dict[str, Any]]]:
+        """Return the first rows, whatever is picked, with their line numbers; none if they cannot be read."""
+        try:
+            return list(itertools.islice(self._reader.rows(ignore), HEAD))
+        except BadList:
+            return []
+
+    def header_place(self, column: str) -> tuple[int, int]:
+        """Return line and column of a column's name; where each row names its own, of its first value."""
+        if isinstance(self._reader, CsvList):
+            return self._reader.place(self._reader.header_line, column)
+        return next((self.place(line, column) for line, values in self.head() if column in values), (1, 1))
 
     def rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the line where each row begins, and its values; *report* receives each bad row.
@@ -61,52 +106,60 @@ class Listing:
         Raise BadList if the rest cannot be read or the file has changed.
         """
         self._idle.clear()
-        return picked(self._reader.rows(report), self._pick, self.file, self._idle)
+        rows = self._reader.rows(report)
+        if self.mapping.sources:
+            rows = self.mapping.applied(rows, self.columns, self.file)
+        return picked(rows, self.pick, self.file, self._idle)
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
         """Return warnings; call this after all rows were read."""
-        skipped = self._reader.remarks if isinstance(self._reader, ImageFolder) else ()
         idle = (
             ("no_row", f"where matches nothing: no {column!r} matches {glob!r}", "upper and lower case count")
             for column, glob in sorted(self._idle)
         )
-        return (*skipped, *idle)
+        return (*self._reader.remarks, *idle)
 
     def place(self, line: int, column: str | None) -> tuple[int, int]:
         """Return line and column, from 1, of a column's value in the row that begins at *line*; (0, 0) for images.
 
         Reads the file again, from shortly before that line.
         """
-        return self._reader.place(line, column)
+        return self._reader.place(line, self.mapping.sources.get(column, column) if column else None)
 
 
 def listing(
-    name: str, folder: Path, *, format: str | None = None, pick: Pick | None = None, leave_out: Path | None = None  # noqa: A002
-) -> Listing:  # fmt: skip
+    name: str,
+    folder: Path,
+    *,
+    format: str | None = None,  # noqa: A002
+    pick: Pick | None = None,
+    leave_out: Path | None = None,
+    delimiter: str | None = None,
+    quoting: str | None = None,
+    columns: Mapping[str, str | None] | None = None,
+) -> Listing:
     """Return the list that *name* refers to, relative to *folder*; raise BadList if it cannot be used.
 
-    *format* is csv, tsv, jsonl, txt or folder; by default it is derived from the name. Nothing below *leave_out*
-    becomes a row of a folder.
+    *format* is csv, tsv, jsonl, txt or folder; by default it is derived from the name, and *delimiter* and *quoting*
+    from the content. Nothing below *leave_out* becomes a row of a folder.
     """
     file = str(folder / name)
-    return Listing(file, _reader(name, folder, file, format, leave_out), Pick() if pick is None else pick)
-
-
-def _reader(name: str, folder: Path, file: str, format: str | None, leave_out: Path | None) -> Reader:  # noqa: A002
-    match format or _format(name, file):
+    chosen = format or _format(name, file)
+    reader: Reader
+    match chosen:
         case "folder":
             if os.path.isfile(file):  # noqa: PTH113 - does not raise for an unusable name
                 raise BadList(f"{file} is a file, not a folder")
-            return ImageFolder(name, folder, file, leave_out)
+            reader = ImageFolder(name, folder, file, leave_out)
         case "jsonl":
-            return JsonlList(ListFile(file))
+            reader = JsonlList(ListFile(file))
         case "txt":
-            return TextList(ListFile(file))
-        case "tsv":
-            return CsvList(ListFile(file), "\t")
+            reader = TextList(ListFile(file))
         case _:
-            return CsvList(ListFile(file))
+            reader = CsvList(ListFile(file), tsv=chosen == "tsv", delimiter=delimiter, quoting=quoting)
+    mapping = ColumnMap.of(columns or {}, reader.columns, file)
+    return Listing(name, file, reader, Pick() if pick is None else pick, mapping)
 
 
 def _format(name: str, file: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 from ...files.opening import OpenError, open_file
 from ..filenames import control
-from .rows import BadList, Report, ignore
+from .header import clean
+from .rows import BadList, Remark, Report, ignore
 
 #: Bytes. A longer line is reported and never held in memory.
 MAX_LINE = 16_000_000
@@ -76,10 +77,11 @@ class ListFile:
             raise BadList(f"{self.file} changed while it was being read; run the command again")
 
     def _decode(self, line: bytes, number: int) -> str:
-        if number == 1:
-            if line[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or line[:2].count(0) == 1:
-                raise BadList(f"{self.file} is UTF-16; lists are UTF-8: {_AS_UTF8}")
-            line = line.removeprefix(codecs.BOM_UTF8)
+        if number == 1 and (line[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or line[:2].count(0) == 1):
+            raise BadList(f"{self.file} is UTF-16; lists are UTF-8: {_AS_UTF8}")
+        # Files that were joined have a byte order mark inside, and some programs write several.
+        while line.startswith(codecs.BOM_UTF8):
+            line = line[len(codecs.BOM_UTF8) :]
         try:
             return line.decode()
         except UnicodeDecodeError as error:
@@ -110,17 +112,36 @@ class TextList:
     def __init__(self, source: ListFile) -> None:
         source.probe()
         self._source = source
+        self._comments = 0  #: lines that look like comments
+        self._first_comment = 0
 
     def rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield line numbers and prompts without the blanks around them."""
+        self._comments = 0
         for line, text in self._source.lines(report):
-            prompt = text.strip()
+            prompt = clean(text.strip()).strip()
             char = control(prompt, allow="\t")
             if char:
-                report(line, 1, "control_character", f"control character {char} is not allowed", "remove it")
+                column = next(at for at, letter in enumerate(text, 1) if control(letter, allow="\t\n"))
+                report(line, column, "control_character", f"control character {char} is not allowed", "remove it")
             elif prompt:
+                if prompt.startswith("#"):
+                    self._comments += 1
+                    self._first_comment = self._first_comment or line
                 yield line, {"prompt": prompt}
+            elif not text.isspace():
+                message = "the prompt is blank: the line has only invisible characters"
+                report(line, 1, "blank", message, "remove the line")
 
     def place(self, line: int, column: str | None) -> tuple[int, int]:  # noqa: ARG002 - there is only one
         """Return the line and its first column."""
         return line, 1
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """Return a warning of lines that look like comments."""
+        if not self._comments:
+            return ()
+        lines = "one line begins" if self._comments == 1 else f"{self._comments:,} lines begin"
+        message = f"{lines} with # (first: line {self._first_comment}); every line is a prompt, there are no comments"
+        return (("comment", message, "remove what is not a prompt"),)

@@ -1,0 +1,60 @@
+"""The budgets that limit a run, with what already counts against them in the job database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from ..budget import Budget, BudgetLimit
+from ..manifest import Batch
+from ..store.reader import Reader
+
+
+def budgets_of(
+    batch: Batch,
+    reader: Reader | None,
+    batch_id: int | None,
+    now: datetime,
+    *,
+    own: int | None = None,
+    unpriced: bool = False,
+) -> tuple[Budget, ...]:
+    """Return the budgets of a run: of its batch, of all batches together, and its *own* in nano-USD.
+
+    *unpriced*: the run may send calls without a known price. Without a *reader* nothing is spent yet.
+    """
+    limits = [*batch.budget, *batch.shared_budget]
+    if unpriced or batch.allow_unpriced:
+        limits = [replace(limit, unpriced=True) for limit in limits]
+    return (*used_budgets(limits, reader, batch_id, now), *_run_budget(own, unpriced=unpriced))
+
+
+def used_budgets(
+    limits: Iterable[BudgetLimit], reader: Reader | None, batch_id: int | None, now: datetime
+) -> Iterator[Budget]:
+    """Yield a budget for each limit, with what is spent of it; *batch_id* None: the batch has not run yet."""
+    for limit in limits:
+        ends = None if limit.period is None else limit.period.ends(now)
+        if reader is None or (batch_id is None and not limit.shared):
+            yield Budget(limit=limit, ends=ends)
+        else:
+            yield _used(limit, reader, None if limit.shared else batch_id, now, ends)
+
+
+def _run_budget(amount: int | None, *, unpriced: bool) -> Iterator[Budget]:
+    if amount is not None:
+        limit = BudgetLimit(usd=amount, scope="this run", unpriced=unpriced, setting="--budget")
+        yield Budget(limit=limit, earlier=False)
+
+
+def _used(limit: BudgetLimit, reader: Reader, batch_id: int | None, now: datetime, ends: datetime | None) -> Budget:
+    # A booking of a clock that was ahead belongs to a later period.
+    since = None if limit.period is None else limit.period.begins(now)
+    spent = reader.spent(batch_id=batch_id, provider=limit.only, since=since, until=ends)
+    budget = Budget(limit=limit, usd=spent.usd + spent.at_risk_usd + spent.open_usd, open_usd=spent.open_usd, ends=ends)
+    for name in limit.credits:
+        used = reader.spent(batch_id=batch_id, provider=name, since=since, until=ends)
+        budget.credits[name] = used.credits + used.at_risk_credits + used.open_credits
+        budget.open_credits[name] = used.open_credits
+    return budget

@@ -1,0 +1,44 @@
+"""Cells of lists that name several images."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+
+def image_names(cell: str, folder: Path) -> list[str]:
+    """Return the images that a cell names: a JSON list, or names with ``;`` between them.
+
+    A file whose name is the whole cell comes first, whatever characters it contains.
+    """
+    if ";" not in cell and not cell.startswith("[") and cell == cell.strip():
+        return [cell]
+    if _exists(cell, folder):
+        return [cell]
+    listed = _json_list(cell)
+    if listed is not None:
+        return listed
+    return [_name(part, folder) for part in cell.split(";") if part.strip()]
+
+
+def _name(part: str, folder: Path) -> str:
+    stripped = part.strip()
+    return part if part != stripped and _exists(part, folder) else stripped
+
+
+def _json_list(cell: str) -> list[str] | None:
+    if not cell.lstrip().startswith("["):
+        return None
+    try:
+        names = json.loads(cell)
+    except (ValueError, RecursionError):
+        return None
+    return names if names and all(isinstance(name, str) for name in names) else None
+
+
+def _exists(name: str, folder: Path) -> bool:
+    try:
+        return os.path.lexists(folder / name)
+    except ValueError:  # a NUL
+        return False

@@ -1,0 +1,257 @@
+"""Columns of lists that are named nearly like a parameter: used where that is certain and safe, reported otherwise.
+
+Only two parameters are ever guessed. ``prompt``: without one the list would be refused. ``images``: the cells name
+files that exist, and without them an edit would be bought as a generation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ..errors import Problem, nearest
+from .cells import image_names
+from .expand import Entry
+from .lists import Listing
+from .lists.rows import aliases, column_of
+from .locations import Problems
+from .model import PARAMETERS
+from .render import compiled
+from .templates import TemplateFault
+
+_IMAGE_NAMES = frozenset(
+    {
+        *("image", "images", "img", "imgs", "imagepath", "imagepaths", "imagefile", "imagefiles", "imagefilename"),
+        *(
+            "imagename",
+            "imageurl",
+            "imagesrc",
+            "imgpath",
+            "imgfile",
+            "imgurl",
+            "inputimage",
+            "inputimages",
+            "inputfile",
+        ),
+        *(
+            "input",
+            "sourceimage",
+            "sourceimages",
+            "sourcefile",
+            "source",
+            "src",
+            "file",
+            "filename",
+            "filepath",
+            "path",
+        ),
+        *("photo", "photos", "photopath", "photofile", "picture", "pictures", "pic", "foto", "fotos", "bild", "bilder"),
+        *("imagen", "immagine", "reference", "referenceimage", "initimage", "baseimage", "originalimage"),
+    }
+)
+#: Names for the prompt, the most certain first; several of one group are no guess.
+_PROMPT_NAMES = (
+    frozenset({"prompt", "prompts", "prompttext", "imageprompt", "positiveprompt"}),
+    frozenset({"text", "description", "caption"}),
+)
+_NEGATIVE = frozenset({"negativeprompt", "negprompt", "negative"})
+_IMAGE_FILE = re.compile(r"[^\n]{1,400}\.(?:png|jpe?g|jfif|webp|heic|heif|avif|gif|bmp|tiff?)", re.IGNORECASE)
+#: Likeness from which a name counts as a misspelt parameter.
+_LIKE = 0.8
+_MOST_NAMES = 20
+
+
+def resolve(entry: Entry, named: frozenset[str], problems: Problems, warnings: Problems) -> Entry | None:
+    """Return *entry* with its lists' columns assigned to parameters; None where it cannot be used, which is reported.
+
+    *named* are variables that are in use outside of the job, in the name of files.
+    """
+    used = named | _used(entry)
+    lists = []
+    for listing in entry.lists:
+        if listing.is_table:
+            columns = _Columns(entry, listing, used)
+            guesses = columns.guesses()
+            warnings.extend(columns.warnings)
+            problems.extend(columns.problems)
+            if columns.problems:
+                return None
+            listing = listing.mapped(listing.mapping.with_guesses(guesses)) if guesses else listing  # noqa: PLW2901
+        lists.append(listing)
+    return replace(entry, lists=tuple(lists))
+
+
+def _used(entry: Entry) -> frozenset[str]:
+    """Return the variables that the templates of a job name."""
+    names: set[str] = set()
+    defaults = {name: given.value for name, given in entry.part.defaults.items()}
+    for value in {**defaults, **entry.own}.values():
+        try:
+            template = compiled(value)
+        except TemplateFault:  # reported when the job is rendered
+            continue
+        if template is not None:
+            names |= template.names | template.optional
+    return frozenset(names)
+
+
+class _Columns:
+    """The columns of one list of a job, and what has to be reported about them."""
+
+    def __init__(self, entry: Entry, listing: Listing, used: frozenset[str]) -> None:
+        self.entry = entry
+        self.listing = listing
+        self.warnings: list[Problem] = []
+        self.problems: list[Problem] = []
+        self._head = [values for _, values in listing.head()]
+        keys = dict.fromkeys(key for values in self._head for key in values)
+        self._columns = listing.columns if listing.columns is not None else tuple(keys)
+        self.used = frozenset(column_of(name, self._columns) for name in used) | listing.pick.where.keys()
+        mapping = listing.mapping
+        taken = {*self._columns, *entry.axes, *mapping.stated}
+        #: Parameters that a column may still set.
+        self._free = {name for name in PARAMETERS if entry.own.get(name) is None and name not in taken}
+        declared = {*entry.axes, *entry.vars, *entry.part.vars, *mapping.sources.values()}
+        self._candidates = [name for name in self._columns if name not in PARAMETERS and name not in declared]
+
+    def guesses(self) -> dict[str, str]:
+        """Return the columns that are guessed, by parameter; what is uncertain is reported."""
+        if not self._columns or (self.listing.columns is None and not self._head):
+            return {}
+        guesses = {**self._prompt(), **self._images()}
+        for parameter, column in guesses.items():
+            message = f"the column {column!r} is used as {parameter}"
+            hint = f"write {_stated(parameter, column)} under from to confirm it"
+            if parameter == "images":
+                hint += ", or columns: {images: null} to leave it unused"
+            self._warn(column, "column_used", message, hint)
+        reported = {problem.message for problem in self.warnings}
+        for column in self._candidates:
+            if column not in self.used and column not in guesses.values():
+                self._report_unused(column, reported)
+        return guesses
+
+    # --- the prompt ---------------------------------------------------------------------------------------------------
+
+    def _prompt(self) -> dict[str, str]:
+        default = self.entry.part.defaults.get("prompt")
+        if "prompt" not in self._free or (default is not None and default.value is not None):
+            return {}
+        for names in _PROMPT_NAMES:
+            columns = [column for column in self._candidates if _folded(column) in names]
+            if len(columns) == 1:
+                return {"prompt": columns[0]}
+            if columns:
+                break
+        self.problems.append(self._missing_prompt())
+        return {}
+
+    def _missing_prompt(self) -> Problem:
+        names = f"{', '.join(self._columns[:_MOST_NAMES])}{', ...' if len(self._columns) > _MOST_NAMES else ''}"
+        separation = f", {self.listing.separation}" if self.listing.separation else ""
+        message = f"there is no column prompt, and the job has no prompt; the columns are: {names}{separation}"
+        likely = nearest("prompt", self._candidates, _LIKE) or self._longest()
+        hint = f"write {_stated('prompt', likely)} under from, or give the job a prompt" if likely else "add one"
+        return self._place(likely or self._columns[0], "no_prompt", message, hint)
+
+    def _longest(self) -> str | None:
+        """Return the column with the longest texts."""
+        sizes = {column: sum(len(str(row.get(column) or "")) for row in self._head) for column in self._candidates}
+        return max(sizes, key=lambda column: sizes[column], default=None)
+
+    # --- images -------------------------------------------------------------------------------------------------------
+
+    def _images(self) -> dict[str, str]:
+        if "images" not in self._free or "images" in self.entry.part.defaults:
+            return {}
+        unused = [column for column in self._candidates if column not in self.used]
+        likely = [column for column in unused if _folded(column) in _IMAGE_NAMES and self._names_images(column)]
+        existing = [column for column in likely if self._exists(column)]
+        if len(existing) == 1:
+            return {"images": existing[0]}
+        if likely:
+            self.problems.append(self._unused_images(likely[0]))
+            return {}
+        for column in unused:
+            if self._names_images(column) and self._exists(column):
+                message = f"the column {column!r} names images, but nothing uses it"
+                hint = f"write {_stated('images', column)} under from to edit them"
+                self._warn(column, "unused_images", message, hint)
+        return {}
+
+    def _unused_images(self, column: str) -> Problem:
+        example = next(iter(self._values(column)))
+        reason = "" if self._exists(column) else f" ({example} does not exist next to the manifest)"
+        if "://" in example[:20]:
+            reason = ""
+        source = f"{{path: {_yaml(self.listing.name)}, columns: {{images: {_yaml(column)}}}}}"
+        hint = f"write  from: {source}  to edit them, or  columns: {{images: null}}  there to leave them out"
+        return self._place(
+            column, "unused_images", f"the column {column!r} names images{reason}: nothing uses it", hint
+        )
+
+    def _values(self, column: str) -> Iterator[str]:
+        values = (row.get(column) for row in self._head)
+        return (value for value in values if isinstance(value, str) and value.strip())
+
+    def _names_images(self, column: str) -> bool:
+        values = list(self._values(column))
+        return bool(values) and all(_looks_like_image(value) for value in values)
+
+    def _exists(self, column: str) -> bool:
+        folder = self.entry.part.folder
+        names = (name for value in self._values(column) for name in image_names(value, folder))
+        return any("://" not in name[:20] and "\0" not in name and os.path.isfile(folder / name) for name in names)  # noqa: PTH113
+
+    # --- what sets nothing --------------------------------------------------------------------------------------------
+
+    def _report_unused(self, column: str, reported: set[str]) -> None:
+        """Warn of a column that nothing uses and that is named nearly like a parameter."""
+        folded = _folded(column)
+        if any(repr(column) in message for message in reported):
+            return
+        if folded in _NEGATIVE:
+            variable = next((name for name, source in aliases(self._columns) if source == column), column)
+            hint = f"write it into the prompt, such as: Avoid {{{{ {variable} }}}}"
+            message = f"the column {column!r} sets nothing: no parameter takes a negative prompt"
+            self._warn(column, "strange_column", message, hint)
+            return
+        parameter = next((name for name in self._free if _folded(name) == folded), None)
+        if parameter is None and len(folded) > 3:
+            parameter = nearest(folded, sorted(self._free), _LIKE)
+        if parameter is not None:
+            message = f"the column {column!r} sets nothing: the parameter is {parameter!r}"
+            self._warn(column, "strange_column", message, f"write {_stated(parameter, column)} under from")
+
+    def _warn(self, column: str, code: str, message: str, hint: str) -> None:
+        self.warnings.append(self._place(column, code, message, hint))
+
+    def _place(self, column: str, code: str, message: str, hint: str) -> Problem:
+        line, position = self.listing.header_place(column)
+        problem = self.entry.origin().problem(code, message, hint)
+        return replace(problem, file=self.listing.file, line=line, column=position)
+
+
+def _looks_like_image(value: str) -> bool:
+    name = value.strip().partition("?")[0] if "://" in value[:20] else value.strip()
+    return _IMAGE_FILE.fullmatch(name) is not None
+
+
+def _folded(name: str) -> str:
+    """Return a name as it is compared: in lower case, without accents, blanks, hyphens and underscores."""
+    text = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(char for char in text if char.isalnum())
+
+
+def _stated(parameter: str, column: str) -> str:
+    return f"columns: {{{parameter}: {_yaml(column)}}}"
+
+
+def _yaml(text: str) -> str:
+    """Return *text* as YAML takes it between braces."""
+    plain = re.fullmatch(r"[^\W\d][\w ./-]*", text) and not text.endswith(" ")
+    return text if plain else json.dumps(text, ensure_ascii=False)
