@@ -33,6 +33,7 @@ from .budgets import budgets_of
 from .clock import utc_now
 from .config import keys, settings
 from .config import providers as roster
+from .deliver import Copies
 from .manifests import DASH, STDIN, standard_input
 from .project import DEMO, SANDBOX_OUTPUT, Project, open_reader
 from .retry import with_earlier_overrides
@@ -126,12 +127,13 @@ def plan(
             on_job=on_job,
             changes_all=changes_all,
         )
+        copies = Copies(project, batch).count_missing(reader, batch_id) if batch.copies and reader and batch_id else 0
     if result.absent:
         raise NotFound(
             f"no job of {batch.name} has the id {', '.join(result.absent)}; nothing was sent. "
             f"batchgen plan --full {batch.manifest} lists all ids"
         )
-    return replace(result, budgets=budgets)
+    return replace(result, budgets=budgets, copies=copies)
 
 
 def facts(project: Project, batch: Batch, reader: Reader | None = None) -> PlanContext:

@@ -13,6 +13,7 @@ from ..job import Job
 from ..planning.selection import Selection
 from ..store import records
 from ..store.controls import Control
+from ..store.copies import CopyRecords
 from ..store.ledger import Calls, Counts, Failure, UsageLine, at_rest
 from ..store.reader import Reader
 from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
@@ -101,22 +102,30 @@ def jobs(
         for job in reader.jobs(reader.batch(name).id, selection, limit):
             page.append(job)
             if len(page) == _PAGE:
-                yield from _billed(reader, page)
+                yield from _billed(project, reader, page)
                 page = []
-        yield from _billed(reader, page)
+        yield from _billed(project, reader, page)
 
 
-def _billed(reader: Reader, page: Sequence[Job]) -> Iterator[tuple[Job, records.Bill]]:
-    bills = reader.bills(page)
+def _billed(project: Project, reader: Reader, page: Sequence[Job]) -> Iterator[tuple[Job, records.Bill]]:
+    if not page:
+        return
+    bills, copies = reader.bills(page), CopyRecords(project.state).of_jobs(page[0].batch, [job.key for job in page])
     for job in page:
-        yield job, bills.get(job.id, records.Bill())
+        yield (
+            job,
+            replace(
+                bills.get(job.id, records.Bill()), copies=tuple(copy for copy in copies.get(job.key, ()) if copy.recipe)
+            ),
+        )
 
 
 def show(project: Project, name: str | None, key: str) -> tuple[Job, Sequence[records.AttemptRecord], records.Bill]:
     """Return one job with its attempts and its bill; raise NotFound."""
     with open_reader(project) as reader:
         job = reader.job(reader.batch(name).id, key)
-        return job, reader.attempts(job), reader.bills([job]).get(job.id, records.Bill())
+        [(_, bill)] = _billed(project, reader, [job])
+        return job, reader.attempts(job), bill
 
 
 def runs(project: Project, name: str | None) -> tuple[Sequence[records.Run], str | None]:

@@ -41,6 +41,8 @@ from ..transport import Transport
 from .budgets import budgets_of
 from .clock import steady_clock, utc_now
 from .config.keys import ApiKeys
+from .copy_task import CopyTask
+from .deliver import Copies
 from .lanes import LaneHistory, lanes, policy_of
 from .plan import learned_prices
 from .preflight import limited_widths
@@ -98,18 +100,23 @@ class RunSession:
         runner.attempts.backend = self._executor(transport, spool, runner)
         resumed, sent = Resumed(), SentCalls()
         runner.on_recovered = partial(self._after_recovery, batch_id, profiles, resumed, started, reload=interrupted)
-        for listener in (resumed.record, sent.record):
+        copies = CopyTask(Copies(self.project, self.batch), self.reader, batch_id, self.show_message)
+        for listener in (resumed.record, sent.record, copies.record):
             runner.subscribe(listener)
         self._prepare_folder(profiles)
         stop = Stop(runner, self.options.stop_conditions, utc_now)
         async with transport:
             with sent.corrected():
-                await stop.guard(self._supervisor(runner).around(follow(runner, self.reader)))
+                display = self._supervisor(runner).around(follow(runner, self.reader))
+                await stop.guard(
+                    copies.around(display, lambda: stop.signal is not None) if self.batch.copies else display
+                )
         result = replace(
             self._result(batch_id, runner, started, stop.signal),
             loaded=loaded,
             resumed=resumed if resumed.calls else None,
             imageless_job=sent.imageless_job(runner.lanes),
+            copies=copies.report if self.batch.copies else None,
         )
         await self.writer.end_run(run_id, result.exit_code, utc_now())
         last_run.record_end(self.project, self.batch.name, run_id)

@@ -10,25 +10,21 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 
 from ..errors import StoreError
 from .atomic import NO_LINKS, place, sync
+from .inside import NEW, PART, content, content_if_any, new_part, open_folder, part_name
 from .sidecar import parse
 
 #: The folder of replaced files, relative to the output folder.
 SUPERSEDED = ".superseded"
 
-_PART = ".bg-"
 _NAME_BYTES = 255
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: The longest suffix that a name gets.
 _MAX_SUFFIX = len(".extra99.webp.json")
 #: Characters of file names that are tried at a time, each of up to four bytes.
@@ -44,7 +40,7 @@ def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None)
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
         raise StoreError(f"cannot write {name}: it leads out of the output folder {root}")
     try:
-        with _folder(root, PurePosixPath(name).parent) as folder:
+        with open_folder(root, PurePosixPath(name).parent) as folder:
             _put(folder, PurePosixPath(name), data, root)
             if sidecar is not None:
                 _put(folder, PurePosixPath(f"{name}.json"), sidecar, root)
@@ -66,7 +62,7 @@ def withdraw(root: Path, name: str, sha256: str, attempt_id: str, *, bare: Calla
     try:
         with ExitStack() as stack:
             try:
-                folder = stack.enter_context(_folder(root, PurePosixPath(name).parent, make=False))
+                folder = stack.enter_context(open_folder(root, PurePosixPath(name).parent, make=False))
             except (FileNotFoundError, NotADirectoryError):
                 return  # the folder is gone, or was replaced by a link, so that none of our files is in it
             _withdraw(folder, PurePosixPath(name), root, sha256, attempt_id, bare)
@@ -79,7 +75,7 @@ def withdraw(root: Path, name: str, sha256: str, attempt_id: str, *, bare: Calla
 
 def sweep(root: Path) -> int:
     """Remove temporary files that a killed run left below *root*; return how many."""
-    paths = root.rglob(f"{_PART}{'[0-9a-f]' * 16}*.part") if root.is_dir() else ()
+    paths = root.rglob(f"{PART}{'[0-9a-f]' * 16}*.part") if root.is_dir() else ()
     leftovers = [path for path in paths if path.is_file() and not path.is_symlink()]
     for path in leftovers:
         path.unlink(missing_ok=True)
@@ -93,7 +89,7 @@ def require_writable(root: Path, names: Iterable[str] = ()) -> bool:
     file system has hard links.
     """
     try:
-        with _folder(root, PurePosixPath()) as folder:
+        with open_folder(root, PurePosixPath()) as folder:
             linked = _try_to_place(folder)
             _try_names(folder, root, names)
             return linked
@@ -106,7 +102,7 @@ def require_writable(root: Path, names: Iterable[str] = ()) -> bool:
 
 def supports_links(folder: Path) -> bool:
     """Return whether the file system of an existing *folder* has hard links; raise OSError if it cannot be written."""
-    with _folder(folder, PurePosixPath(), make=False) as descriptor:
+    with open_folder(folder, PurePosixPath(), make=False) as descriptor:
         return _try_to_place(descriptor)
 
 
@@ -135,67 +131,23 @@ def make_private(folder: Path) -> Path:
     return folder
 
 
-@contextmanager
-def _folder(root: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[int]:
-    """Open ``root/below`` and make missing folders; no component below *root* may be a link."""
-    if make:
-        root.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in below.parts:
-            try:
-                inner = os.open(part, _FOLDER, dir_fd=descriptor)
-            except FileNotFoundError:
-                if not make:
-                    raise
-                with suppress(FileExistsError):
-                    os.mkdir(part, dir_fd=descriptor)
-                sync(descriptor)
-                inner = os.open(part, _FOLDER, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = inner
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def _put(folder: int, name: PurePosixPath, data: bytes, root: Path) -> None:
-    with _part(folder, data) as part:
+    with new_part(folder, data) as part:
         try:
             place(part, name.name, folder)
         except FileExistsError:
-            if _content(folder, name.name) != data:
+            if content(folder, name.name) != data:
                 _set_aside(folder, name, root)
                 os.rename(part, name.name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-@contextmanager
-def _part(folder: int, data: bytes) -> Iterator[str]:
-    """Write *data* durably under a temporary name; remove that name at the end if it still exists."""
-    part = _part_name()
-    descriptor = os.open(part, _NEW, 0o666, dir_fd=folder)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            sync(file.fileno())
-        yield part
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(part, dir_fd=folder)
-
-
-def _part_name(middle: str = "") -> str:
-    return f"{_PART}{secrets.token_hex(8)}{middle}.part"
-
-
 def _try_to_place(folder: int) -> bool:
     """Try every step of placing a file, and remove the file; return whether there are hard links."""
-    name = _part_name()
+    name = part_name()
     try:
-        with _part(folder, b"") as part:
+        with new_part(folder, b"") as part:
             linked = place(part, name, folder)
-        with _part(folder, b"") as part:
+        with new_part(folder, b"") as part:
             os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
     finally:
         with suppress(FileNotFoundError):
@@ -220,7 +172,7 @@ def _try_names(folder: int, root: Path, names: Iterable[str]) -> None:
     for start in range(0, len(unusual), _CHARACTERS):
         middle = "".join(unusual[start : start + _CHARACTERS])
         try:
-            os.close(os.open(part := _part_name(f".{middle}"), _NEW, 0o666, dir_fd=folder))
+            os.close(os.open(part := part_name(f".{middle}"), NEW, 0o666, dir_fd=folder))
             os.unlink(part, dir_fd=folder)
         except OSError as error:
             raise StoreError(
@@ -229,22 +181,11 @@ def _try_names(folder: int, root: Path, names: Iterable[str]) -> None:
             ) from error
 
 
-def _content(folder: int, name: str) -> bytes | None:
-    """Return a regular file's bytes; None for a link, which is not followed, or anything else.
-
-    Raises OSError for a file that cannot be read, because its content could not be preserved.
-    """
-    if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-        return None
-    with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
-        return file.read()
-
-
 def _withdraw(  # noqa: PLR0917 - see withdraw
     folder: int, image: PurePosixPath, root: Path, sha256: str, attempt_id: str, bare: Callable[[], bool]
 ) -> None:
     sidecar = PurePosixPath(f"{image}.json")
-    data, note = _content_if_any(folder, image.name), _content_if_any(folder, sidecar.name)
+    data, note = content_if_any(folder, image.name), content_if_any(folder, sidecar.name)
     matches = data is not None and hashlib.sha256(data).hexdigest() == sha256
     named = note is not None and attempt_id.encode() in note
     ours = {image: matches and (named or (note is None and bare())), sidecar: named and (matches or data is None)}
@@ -254,17 +195,11 @@ def _withdraw(  # noqa: PLR0917 - see withdraw
         sync(folder)
 
 
-def _content_if_any(folder: int, name: str) -> bytes | None:
-    with suppress(FileNotFoundError):
-        return _content(folder, name)
-    return None
-
-
 def _set_aside(folder: int, name: PurePosixPath, root: Path) -> None:
-    data = _content(folder, name.name)
+    data = content(folder, name.name)
     if data is None:
         return
-    with _folder(root, PurePosixPath(SUPERSEDED, name.parent)) as aside:
+    with open_folder(root, PurePosixPath(SUPERSEDED, name.parent)) as aside:
         # A name may be taken by the sidecar of another attempt that delivered the same image.
         if not any(_place_aside(folder, name.name, aside, target, data) for target in _names_aside(name, data)):
             raise FileExistsError(errno.EEXIST, "all names for it are taken there")
@@ -307,13 +242,13 @@ def _place_aside(folder: int, name: str, aside: int, target: str, data: bytes) -
     try:
         os.link(name, target, src_dir_fd=folder, dst_dir_fd=aside, follow_symlinks=False)
     except FileExistsError:
-        return _content(aside, target) == data
+        return content(aside, target) == data
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
         try:
-            with _part(aside, data) as part:
+            with new_part(aside, data) as part:
                 place(part, target, aside)
         except FileExistsError:
-            return _content(aside, target) == data
+            return content(aside, target) == data
     return True

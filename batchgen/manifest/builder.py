@@ -10,21 +10,24 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from ..copies import CopySpec
 from ..fingerprint import Stamp, asked
 from ..providers.pricing import is_stale
 from ..task import Kind, Source, Task
 from ..wording import is_blank, tidy
 from . import filenames, messages
 from .batch import PlannedJob, Recipe
+from .deliver import taken_by
 from .duplicates import DuplicateCheck
 from .expand import key_of, portions
 from .filenames import FILE_FIELDS, slug
 from .locations import Origin, Problems
 from .messages import short
 from .model import JobSpec
+from .photo_check import PhotoCheck
 from .render import NUMBERS, RenderedJob
 from .routing import Candidate, ProviderTable, RouteChoice
-from .source_images import BadSource, Sources
+from .source_images import BadSource, Preparation, Sources
 from .templates import Template, TemplateFault
 
 #: So many variants are remembered; rows that differ in more than id and prompt are usually few.
@@ -64,6 +67,7 @@ class Naming:
     file: Template
     origin: Origin  #: of the template
     sidecar: bool
+    copies: tuple[CopySpec, ...] = ()  #: derived copies of every image
 
     @property
     def row_variables(self) -> frozenset[str]:
@@ -80,6 +84,7 @@ class JobBuilder:
         naming: Naming,
         *,
         sources: Sources,
+        photos: PhotoCheck,
         problems: Problems,
         warnings: Problems,
         duplicates: DuplicateCheck | None,
@@ -88,6 +93,7 @@ class JobBuilder:
         self._providers = providers
         self._naming = naming
         self._sources = sources
+        self._photos = photos
         self._problems = problems
         self._warnings = warnings
         self._duplicates = duplicates
@@ -115,10 +121,18 @@ class JobBuilder:
                 continue
             for stem in filenames.stems(output, recipe.wanted):
                 self._take("file", filenames.folded(stem), stem, job)
+                self._require_own_name(job, stem)
             fingerprint = recipe.fingerprint(prompt)
             if first == 0 and job.row.repeat == 1:
                 self._take("request", fingerprint, fingerprint, job)
             yield PlannedJob(job_id, prompt, fingerprint, output, recipe)
+
+    def _require_own_name(self, job: RenderedJob, stem: str) -> None:
+        """Report a file of a job that could have the name of a derived copy."""
+        for spec in taken_by(self._naming.copies, filenames.folded(stem)):
+            message = f"its file {short(stem)!r} could have the name of a copy that deliver makes"
+            hint = f"choose another {'name' if spec.folder is None else 'dir'} in deliver, or another id"
+            self._report(job, "id", "same_file", message, hint)
 
     def _take(self, kind: str, name: str, shown: str, job: RenderedJob) -> None:
         if self._duplicates is not None:
@@ -198,16 +212,21 @@ class JobBuilder:
 
     def _source_images(self, job: RenderedJob) -> tuple[tuple[Source, ...], Source | None] | None:
         """Return the job's images and its mask; None where one is bad, which is reported."""
-        field, mask = "images", None
+        field, mask, values = "images", None, job.values
         folder = job.template.entry.part.folder
+        preparation = Preparation(orient=bool(values.get("orient")), convert=values.get("convert"))
         try:
-            images = self._sources.images(job.values.get("images", []), folder)
+            images, local = self._sources.images(values.get("images", []), folder, preparation)
             field = "mask"
-            if "mask" in job.values and images:
-                mask = self._sources.mask(job.values["mask"], images[0], folder)
+            if "mask" in values and images:
+                mask = self._sources.mask(values["mask"], images[0], folder, preparation)
         except BadSource as bad:
-            self._report(job, field, "bad_source", str(bad))
+            if self._photos.skips:
+                self._photos.skip(job, str(bad))
+            else:
+                self._report(job, field, "bad_source", str(bad))
             return None
+        self._photos.add(job, local, preparation)
         return images, mask
 
     def _warn_of_model(self, job: RenderedJob, candidate: Candidate) -> None:

@@ -16,14 +16,14 @@ from typing import Any
 from ..errors import ManifestError
 from . import secrets as keys
 from .locations import Origin, Places, Problems
-from .model import PARAMETERS, Parameters
+from .model import PARAMETERS, PREPARATION, Parameters
 from .validate import ValidationResult, validate
 from .yaml_reader import read
 
 MAX_FILES, MAX_DEPTH = 1_000, 50
 
 #: Keys that count only in the manifest named on the command line.
-_OF_THE_WHOLE = ("name", "output", "retry", "on_unknown", "budget", "confirm_above")
+_OF_THE_WHOLE = ("name", "output", "deliver", "retry", "on_unknown", "budget", "confirm_above")
 
 #: Parameters that are added to the default instead of replacing it.
 _ADDED = ("tags", "extra")
@@ -152,7 +152,8 @@ def _inherit(part: ManifestPart, done: set[int]) -> None:
 
 def stated_in(parameters: Parameters) -> dict[str, Any]:
     """Return the parameters that were written, including those written as null."""
-    return {name: getattr(parameters, name) for name in parameters.model_fields_set if name in PARAMETERS}
+    names = parameters.model_fields_set & (PARAMETERS | PREPARATION)
+    return {name: getattr(parameters, name) for name in parameters.model_fields_set if name in names}
 
 
 def laid(under: Mapping[str, Given], over: Mapping[str, Given]) -> dict[str, Given]:

@@ -13,6 +13,7 @@ from ..money import nano_usd
 from . import budgets, filenames, include
 from .batch import Batch
 from .builder import Naming
+from .deliver import copy_specs
 from .expansion import Expansion
 from .include import ManifestPart
 from .locations import Origin, Problems
@@ -43,9 +44,10 @@ def load(
     name = manifest.name or path.stem
     _check_name(root, name, problems)
     folder = _folder(root, name, problems)
-    naming = Naming(batch=name, file=_file(root, problems), origin=root.origin("output", "file"),
+    copies = copy_specs(manifest.deliver, root.origin("deliver"), problems)
+    naming = Naming(batch=name, copies=copies, file=_file(root, problems), origin=root.origin("output", "file"),
                     sidecar=manifest.output.sidecar)  # fmt: skip
-    jobs = Expansion(parts, table, naming, folder, problems, warnings, today)
+    jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=manifest.on_bad_source == "skip")
     budget = budgets.batch_limits(manifest.budget, table.names, root.places, problems)
     _check_for_jobs(parts, problems)
     if problems:
@@ -60,7 +62,9 @@ def load(
         allow_unpriced=manifest.budget.allow_unpriced,
         retry=manifest.retry,
         on_unknown=manifest.on_unknown,
+        skipped=jobs.skipped,
         confirm_above=nano_usd(manifest.confirm_above),
+        copies=copies,
         warnings=warnings.listed(),
     )
 

@@ -9,12 +9,13 @@ from pydantic_core import ErrorDetails
 
 from ..errors import Problem, suggest
 from ..providers import profile
-from . import model, secrets
+from . import deliver, model, secrets
 from .locations import Path, Places
 
 #: The model of the value of a key, for suggestions.
 _MODELS: Mapping[str, type[BaseModel]] = {
     "output": model.OutputSpec,
+    "deliver": deliver.DeliverSpec,
     "route": model.RoutingSpec,
     "defaults": model.Parameters,
     "retry": model.RetrySpec,

@@ -14,6 +14,7 @@ from pydantic_core import core_schema
 
 from ..providers.presets import PRESET_NAMES, profile
 from ..providers.profile import Profile
+from .deliver import DeliverSpec
 from .model import From, JobSpec, Manifest
 
 Schema = dict[str, Any]
@@ -35,6 +36,15 @@ _EXAMPLES: Mapping[str, list[Any]] = {
     "from": ["products.csv", "photos", {"path": "products.jsonl", "where": {"colour": "red"}, "limit": 100}],
     "path": ["products.csv", "photos/**/*.jpg"],
     "where": [{"colour": ["red", "blue*"]}],
+    "deliver": [
+        {"format": "webp", "size": 800},
+        [{"name": "shop", "format": "jpg", "size": "800x800", "fit": "contain", "background": "white"}],
+    ],
+    "Deliver.name": ["shop"],
+    "Deliver.dir": ["shop"],
+    "Deliver.size": [800, "800x600", "800x"],
+    "Deliver.background": ["white", "#f5f5f5", "transparent"],
+    "Deliver.quality": [82],
     "matrix": [{"colour": ["red", "blue"], "view": ["front", "side"]}],
     "zip": [{"name": ["Oslo", "Rome"], "weather": ["snow", "sun"]}],
     "vars": [{"style": "studio photo, soft light"}],
@@ -100,6 +110,7 @@ _Manifest = create_model(
     "Manifest",
     __base__=Manifest,
     __doc__=Manifest.__doc__,
+    deliver=(DeliverSpec | list[DeliverSpec], Field([], description=Manifest.model_fields["deliver"].description)),
     jobs=(list[_JobSpec], Field([], description=Manifest.model_fields["jobs"].description)),
 )
 

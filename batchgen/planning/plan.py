@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..budget import Budget
-from ..manifest.batch import PlannedJob
+from ..manifest.batch import PlannedJob, SkippedJobs
 from ..money import NANO, show_credits, show_usd
 from .diff import Change
 from .estimate import ProviderEstimate, Range
@@ -33,6 +33,7 @@ class Plan:
     cancelled: int = 0
     held: int = 0  #: changed, but done and left as they are (--keep-changed)
     orphaned: int = 0  #: in the database but no longer in the manifest; never deleted
+    skipped: SkippedJobs = field(default_factory=SkippedJobs)  #: jobs of the manifest with a bad source image
     lanes: tuple[ProviderEstimate, ...] = ()  #: by provider and model
     disk: Disk = field(default_factory=Disk)
     changes: tuple[Change, ...] = ()  #: the first jobs that are changed or held, or all of them if requested
@@ -47,6 +48,7 @@ class Plan:
     absent: tuple[str, ...] = ()  #: selected ids that no job has
     revise: frozenset[str] | None = None  #: keys of the changed jobs that are sent; None: all changed jobs
     again: frozenset[str] = frozenset()  #: keys of ended jobs that are requeued and sent
+    copies: int = 0  #: derived copies of delivered images that are missing; they cost nothing
     confirm_above: int = CONFIRM_ABOVE  #: nano-USD
     budgets: tuple[Budget, ...] = ()  #: the budgets that apply, with what is used of each
 
@@ -123,9 +125,11 @@ class Plan:
             "disk": {"bytes": self.disk.bytes, "free_bytes": self.disk.free_bytes, "fits": self.disk.fits},
             "confirm": {"above_usd": show_usd(self.confirm_above), "asks": self.asks},
             "changes": [change.as_json() for change in self.changes],
+            "copies": self.copies,
             "examples": [job.as_json() for job in self.examples],
             "alternates": {"providers": list(self.alternates), "usd": show_usd(self.dearest)},
             "budgets": [budget.as_json() for budget in self.budgets],
+            "skipped": self.skipped.as_json(),
             "left_out": [{"provider": name, "reason": why, "jobs": number} for name, why, number in self.without],
         }
 

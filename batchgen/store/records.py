@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from typing import Any
 
 from ..fault import Cause
 from ..route import ALL, ModelFilter
@@ -104,6 +105,43 @@ class StoredArtifact:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StoredCopy:
+    """A derived copy that was written; paths are as in the job database."""
+
+    path: str
+    batch: str
+    key: str  #: of the job
+    name: str  #: of the specification: "shop"
+    source: str  #: path of the image
+    source_sha256: str
+    recipe: str  #: ``CopySpec.recipe``; "" while the file is being written
+    sha256: str
+    size_bytes: int
+    width: int
+    height: int
+    mime: str
+    before: str = ""  #: while the file is being written: the hashes that the file it replaces may have
+
+    @property
+    def hashes(self) -> frozenset[str]:
+        """Return the hashes that the file may have."""
+        return frozenset((self.sha256, *self.before.split()))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the copy as ``show`` and ``export`` print it."""
+        return {
+            "name": self.name,
+            "path": self.path,
+            "of": self.source,
+            "sha256": self.sha256,
+            "bytes": self.size_bytes,
+            "width": self.width,
+            "height": self.height,
+            "mime": self.mime,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Bill:
     """The cost and files of one job, for export."""
 
@@ -115,6 +153,7 @@ class Bill:
     at_risk_usd: int | None = None  #: nano-USD that these may have cost
     at_risk_credits: int | None = None  #: milli-credits
     files: tuple[StoredArtifact, ...] = ()
+    copies: tuple[StoredCopy, ...] = ()  #: derived copies of these files
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

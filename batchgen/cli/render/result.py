@@ -13,6 +13,7 @@ from .format import count, credits_, display_path, duration, short, under, usd
 from .status import failure_lines, money_lines
 
 if TYPE_CHECKING:
+    from ...app.deliver import CopyReport
     from ...app.project import CommandFlags
     from ...app.queries import BatchStatus
     from ...app.recovery.rebuild import RecoveryReport
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ...budget import Budget
     from ...learned_prices import Underpriced
 
+#: Reasons for missing copies that are shown.
+_REASONS = 3
 #: Reasons for closing a lane whose message is a whole sentence, and is shown alone.
 _WHOLE_SENTENCE = ("budget", "no-image")
 
@@ -44,6 +47,7 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
     lines += money_lines(status.usage)
     lines += under("budget", [_budget_line(budget) for budget in result.budgets if budget.limit])
     lines += under("prices", _price_lines(result.underpriced))
+    lines += under("copies", _copy_lines(result.copies))
     lines.append(f"files     {display_path(status.batch.folder)}")
     lines += advice(status, result.command_flags, result.imageless_job, result.lanes)
     lines.append(f"exit code {result.exit_code:d}: {result.exit_meaning}")
@@ -123,7 +127,23 @@ def _listed_and_found(price: Underpriced) -> tuple[str, str, str]:
     return before, f"{credits_(found.credits)} credits", f"credits_per_image: {show_credits(found.credits)}"
 
 
+def _copy_lines(report: CopyReport | None) -> Iterator[str]:
+    """Yield what became of the derived copies: how many were written, and why others were not."""
+    if report is None:
+        return
+    if report.written:
+        yield f"{report.written:,} written"
+    reasons = Counter(failure.message for failure in report.failures)
+    for message, number in reasons.most_common(_REASONS):
+        example = next(failure.path for failure in report.failures if failure.message == message)
+        yield f"{number:,} not written{f', such as {example}' if example else ''}: {short(message, 160)}"
+    if report.failures or report.unfinished:
+        yield "the next run writes what is missing; it costs nothing"
+
+
 def _unmade(result: RunResult) -> Iterator[str]:
+    if skipped := result.skipped:
+        yield f"skipped   {count(skipped.count, 'job')}: {short('; '.join(skipped.reasons), 200)}"
     if kept := result.loaded.held:
         yield f"kept      {count(kept, 'job')} changed, but done: batchgen plan shows them"
     if left := result.loaded.left:

@@ -113,6 +113,7 @@ def job_document(job: Job, bill: Bill) -> dict[str, Any]:
         "usd": show_usd(bill.usd),
         "credits": show_credits(bill.credits),
         "files": files,
+        "copies": [copy.as_json() for copy in bill.copies],
     }
 
 
@@ -190,6 +191,8 @@ def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, override
         yield f"source    {source.url or source.path}"
     for file in bill.files:
         yield f"file      {file.path}  {file.width}x{file.height}, {file.size_bytes} bytes, sha256 {file.sha256}"
+    for copy in bill.copies:
+        yield f"copy      {copy.path}  {copy.width}x{copy.height}, {copy.size_bytes} bytes, of {copy.source}"
     nothing = bill.at_risk and bill.usd is None and not bill.credits
     yield f"cost      {'nothing is booked' if nothing else money(bill.usd, bill.credits)}"
     if bill.at_risk:
