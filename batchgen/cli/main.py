@@ -19,7 +19,7 @@ from ..errors import AlreadyRunning, BatchgenError, ExitCode, StoreError, UsageE
 from . import environment
 from .command import LazyGroup, as_json, coloured
 from .entries import ALIASES, GROUPS
-from .options import merge_shared, shared
+from .options import early_sandbox, merge_shared, shared
 from .params import PREFIX, is_on
 from .program import as_called
 
@@ -81,6 +81,7 @@ def _has_no_reader(stream: TextIO) -> bool:
 )
 @click.version_option(__version__, "-V", "--version", prog_name="batchgen")
 @shared
+@early_sandbox
 @click.pass_context
 def batchgen(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - the shared options
     """Keep the shared options that come before the command."""

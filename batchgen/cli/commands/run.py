@@ -112,7 +112,12 @@ def _print_plan(session: Session, project: Project, batch: Batch, plan: Plan, te
         return 0
     for warning in batch.warnings:
         output.say(warning_line(warning))
-    for text in [*plan_lines(batch.name, plan, batch.manifest.parent), *amend_lines(plan, terms.overrides), *lines]:
+    flags = project.command_flags().flags
+    for text in [
+        *plan_lines(batch.name, plan, batch.manifest.parent, flags),
+        *amend_lines(plan, terms.overrides),
+        *lines,
+    ]:
         output.data(text)
     if hint := _hint_at_done(plan, terms):
         output.data(hint)
