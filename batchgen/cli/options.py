@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ..app.project import Project
-    from ..planning.selection import Selection
+    from ..planning.selection import IdList, Selection
 
 Function = Callable[..., Any]
 
@@ -219,10 +220,33 @@ keep_changed = option(
     "--keep-changed", is_flag=True, help="Keep the images of done jobs whose manifest entry has changed."
 )
 
+
+def read_id_list(ctx: click.Context, parameter: click.Parameter, name: str | None) -> IdList | None:
+    """Read the ids of ``--ids-from``; raise UsageError."""
+    del parameter
+    if name is None:
+        return None
+    from ..manifest.id_files import parse_ids, read_ids
+    from ..planning.selection import IdList
+
+    folder: Path = ctx.params.get("folder") or (ctx.obj or {}).get("folder") or Path()
+    if name == "-":
+        text = sys.stdin.buffer.read().decode("utf-8", errors="replace")
+        return IdList(name, parse_ids(text.splitlines(), "stdin"))
+    return IdList(name, read_ids(name, folder.absolute()))
+
+
 #: Options that select jobs: OR within an option given twice, AND between options. Of the jobs that these select,
 #: ``--sample`` draws some at random, and ``--limit`` takes the first of those.
 selecting = options(
     _selecting("--id", "ids", multiple=True, metavar="GLOB", help="Jobs whose id matches."),
+    _selecting(
+        "--ids-from",
+        "listed",
+        metavar="FILE",
+        callback=read_id_list,
+        help="Jobs whose ids are in FILE, one on each line, or in its column id; - is stdin.",
+    ),
     _selecting("--tag", "tags", multiple=True, metavar="TAG", help="Jobs with this tag."),
     _selecting("--provider", "providers", multiple=True, metavar="NAME", help="Jobs of this provider."),
     _selecting("--model", "models", multiple=True, metavar="NAME", help="Jobs of this model."),
@@ -243,7 +267,20 @@ selecting = options(
     _selecting("--shard", type=SHARD, help="Part I of N; the same parts on every machine."),
 )
 
-_SELECTION = ("ids", "tags", "providers", "models", "kinds", "states", "causes", "shard", "sample", "seed", "limit")
+_SELECTION = (
+    "ids",
+    "listed",
+    "tags",
+    "providers",
+    "models",
+    "kinds",
+    "states",
+    "causes",
+    "shard",
+    "sample",
+    "seed",
+    "limit",
+)
 
 
 def selection(values: dict[str, Any]) -> Selection:
@@ -272,4 +309,6 @@ def as_options(chosen: Selection) -> str:
         "--cause": chosen.causes,
         "--shard": [f"{chosen.shard[0]}/{chosen.shard[1]}"] if chosen.shard else [],
     }
+    if chosen.listed is not None:
+        several[chosen.listed.option] = [chosen.listed.file]
     return " ".join(f"{name} {shlex.quote(value)}" for name, values in several.items() for value in values)

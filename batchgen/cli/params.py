@@ -20,13 +20,26 @@ PREFIX = "BATCHGEN"
 #: Options of every command.
 EVERYWHERE = ("db", "config", "env_file", "json", "quiet", "verbose", "debug")
 #: Commands that run a batch, and their options that have a short variable too: BATCHGEN_BUDGET for BATCHGEN_RUN_BUDGET.
-RUNS = ("run", "resume", "retry")
+RUNS = ("run", "resume", "retry", "redo")
 SHORT = (
     "budget", "yes", "no_input", "concurrency", "out", "progress", "wait_lock", "stop_at", "max_time", "max_failures",
     "fail_on"
 )  # fmt: skip
 #: Options that select jobs.
-SELECTION = ("id", "tag", "provider", "model", "kind", "status", "cause", "limit", "sample", "seed", "shard")
+SELECTION = (
+    "id",
+    "ids_from",
+    "tag",
+    "provider",
+    "model",
+    "kind",
+    "status",
+    "cause",
+    "limit",
+    "sample",
+    "seed",
+    "shard",
+)
 
 
 class Option(click.Option):

@@ -28,7 +28,10 @@ _ALL_COMMANDS = "it applies to every command; set BATCHGEN_{} in the environment
 #: Options that a file cannot set, and where to set them instead.
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(SELECTION, _COMMAND_LINE),
-    **dict.fromkeys(("batch", "sandbox", "dry_run", "keep_changed", "retry_failed", "with"), _COMMAND_LINE),
+    **dict.fromkeys(
+        ("batch", "sandbox", "dry_run", "keep_changed", "retry_failed", "with", "prompts", "note", "missing"),
+        _COMMAND_LINE,
+    ),
     **dict.fromkeys(("as_curl", "as_yaml", "csv", "example", "files", "layout", "since", "until"), _COMMAND_LINE),
     **dict.fromkeys(("yes", "all", "force", "requeue", "reset", "not_charged"), _CONSENT),
     **{name: _ALL_COMMANDS.format(name.upper()) for name in (*EVERYWHERE, "color")},

@@ -33,6 +33,7 @@ from .queries import (
     files,
     newest_attempt,
     pending,
+    require_listed,
     scope_of,
     scope_of_ids,
     selected,
@@ -314,6 +315,7 @@ class Reader:
         limits = [number for number in (limit, selection.limit) if number is not None]
         wanted = select(jobs.c.id).where(*selected(batch_id, selection)).order_by(jobs.c.id)
         with self._open() as connection:
+            require_listed(connection, batch_id, selection)
             ids = array("q", connection.execute(wanted.limit(min(limits, default=None))).scalars())
         for start in range(0, len(ids), PAGE):
             yield ids[start : start + PAGE]

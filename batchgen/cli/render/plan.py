@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .format import count, credits_, duration, short, size, span, table, under, usd
+from ...files.output import SUPERSEDED
+from .format import count, credits_, display_path, duration, short, size, span, table, under, usd
 from .status import control_documents, control_lines, in_force
 
 if TYPE_CHECKING:
     from ...app.project import Project
+    from ...app.run_options import RunOptions
     from ...budget import Budget
     from ...manifest import Batch, PlannedJob
     from ...planning.compare import StoredJob
@@ -77,6 +79,8 @@ def question(plan: Plan) -> str:
 
 def change_lines(plan: Plan, flags: str = "") -> list[str]:
     """Return what changed, job by job, and how many more there are."""
+    if plan.again:
+        return []  # see ``requeue_lines``
     lines = [f"{change.id}: {_change(change)}" for change in plan.changes]
     more = plan.changed + plan.held - len(plan.changes)
     if more > 0:
@@ -84,14 +88,27 @@ def change_lines(plan: Plan, flags: str = "") -> list[str]:
     return under("changed", lines)
 
 
-def amend_lines(plan: Plan, amend: Mapping[str, Any]) -> list[str]:
-    """Return what a retry overrides in the manifest, and what that changes, job by job."""
-    if not amend or not plan.again:
-        return []
+def requeue_lines(batch: Batch, plan: Plan, options: RunOptions) -> list[str]:
+    """Return what a retry or a redo sets in place of the manifest and does to files, and which jobs it leaves."""
     from ...planning.overrides import describe
 
-    head = f"{describe(amend)}, for {count(len(plan.again), 'job')}; until their manifest entry changes"
-    return under("with", [head, *(f"{change.id}: {_change(change)}" for change in plan.changes if change.fields)])
+    lines = under("left out", plan.notices)
+    if not plan.again:
+        return lines
+    if options.redo and not options.missing_files:
+        folder = f"{display_path(str(batch.folder))}/{SUPERSEDED}/"
+        lines += under("replaced", [f"the present files move to {folder} when the new ones are there"])
+    texts = []
+    if options.overrides:
+        texts.append(describe(options.overrides))
+    if options.prompts and options.requeue and options.requeue.listed:
+        texts.append(f"the prompts in {options.requeue.listed.file}")
+    if not texts:
+        return lines
+    jobs = count(len(plan.again), "job")
+    head = f"{' and '.join(texts)}, for {jobs}; the manifest stays, and this applies until its entries change"
+    changes = [f"{change.id}: {_change(change)}" for change in plan.changes if change.fields]
+    return lines + under("with", [head, *changes])
 
 
 def key_lines(keys: Sequence[Destination]) -> list[str]:
