@@ -59,7 +59,7 @@ def long_name(parameter: click.Parameter) -> str | None:
 def variables(ctx: click.Context, parameter: click.Parameter) -> list[str]:
     """Return the environment variables of an option; the first one that is set counts."""
     name = long_name(parameter)
-    if name is None or name in ("help", "version"):
+    if name is None or name in ("help", "version") or (name == "sandbox" and isinstance(ctx.command, click.Group)):
         return []
     names = [f"{ctx.auto_envvar_prefix}_{name}"]
     if name in EVERYWHERE or (name in SHORT and ctx.command.name in RUNS):
