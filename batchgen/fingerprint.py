@@ -152,4 +152,6 @@ class Stamp:
 
 
 def _identity(source: Source) -> str | None:
-    return source.sha256 if source.url is None else source.url
+    if source.url is not None:
+        return source.url
+    return source.sha256 if source.copy is None else f"{source.sha256}+{source.copy}"

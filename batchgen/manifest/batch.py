@@ -124,6 +124,21 @@ class Overlay:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SkippedJobs:
+    """The jobs that were left out because their source image is bad (``on_bad_source: skip``)."""
+
+    count: int = 0
+    reasons: tuple[str, ...] = ()  #: of the first of them; each names its image
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for ``--json``."""
+        return {"jobs": self.count, "reasons": list(self.reasons)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
     """One manifest, read, checked and expanded."""
 
@@ -138,6 +153,7 @@ class Batch:
     retry: Retry | None = None  #: as written at the top of the manifest
     on_unknown: Literal["retry", "hold"] | None = None  #: as written at the top of the manifest
     confirm_above: int | None = None  #: nano-USD above which a run at a terminal asks; None: 1 USD
+    skipped: SkippedJobs = field(default_factory=SkippedJobs)  #: jobs left out because of a bad source image
     warnings: tuple[Problem, ...] = ()
     copies: tuple[CopySpec, ...] = ()  #: derived copies of every image
     overlay: Overlay = field(default_factory=Overlay)  #: options typed for one run; already applied to the fields above

@@ -24,9 +24,10 @@ from .filenames import FILE_FIELDS, slug
 from .locations import Origin, Problems
 from .messages import short
 from .model import JobSpec
+from .photo_check import PhotoCheck
 from .render import NUMBERS, RenderedJob
 from .routing import Candidate, ProviderTable, RouteChoice
-from .source_images import BadSource, Sources
+from .source_images import BadSource, Preparation, Sources
 from .templates import Template, TemplateFault
 
 #: So many variants are remembered; rows that differ in more than id and prompt are usually few.
@@ -83,6 +84,7 @@ class JobBuilder:
         naming: Naming,
         *,
         sources: Sources,
+        photos: PhotoCheck,
         problems: Problems,
         warnings: Problems,
         duplicates: DuplicateCheck | None,
@@ -91,6 +93,7 @@ class JobBuilder:
         self._providers = providers
         self._naming = naming
         self._sources = sources
+        self._photos = photos
         self._problems = problems
         self._warnings = warnings
         self._duplicates = duplicates
@@ -209,16 +212,21 @@ class JobBuilder:
 
     def _source_images(self, job: RenderedJob) -> tuple[tuple[Source, ...], Source | None] | None:
         """Return the job's images and its mask; None where one is bad, which is reported."""
-        field, mask = "images", None
+        field, mask, values = "images", None, job.values
         folder = job.template.entry.part.folder
+        preparation = Preparation(orient=bool(values.get("orient")), convert=values.get("convert"))
         try:
-            images = self._sources.images(job.values.get("images", []), folder)
+            images, local = self._sources.images(values.get("images", []), folder, preparation)
             field = "mask"
-            if "mask" in job.values and images:
-                mask = self._sources.mask(job.values["mask"], images[0], folder)
+            if "mask" in values and images:
+                mask = self._sources.mask(values["mask"], images[0], folder, preparation)
         except BadSource as bad:
-            self._report(job, field, "bad_source", str(bad))
+            if self._photos.skips:
+                self._photos.skip(job, str(bad))
+            else:
+                self._report(job, field, "bad_source", str(bad))
             return None
+        self._photos.add(job, local, preparation)
         return images, mask
 
     def _warn_of_model(self, job: RenderedJob, candidate: Candidate) -> None:

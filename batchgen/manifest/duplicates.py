@@ -73,4 +73,6 @@ def _duplicate(kind: str, shown: str, job: RenderedJob, shown_before: str, befor
     hint = "ids are unique in a manifest; n: 2 gives the second image the id with -2 appended"
     if before.template is job.template:
         hint = 'make the id of every row different, such as  id: "{{ sku }}"'
+        if job.row.listing is not None and job.row.listing.file_of(job.row.line) != job.row.listing.file:
+            hint = 'write  id: "{{ path }}"  to keep the suffix in the id, or leave one of the files out with exclude:'
     return job.problem("id", "duplicate_id", f"the id {short(shown)!r} is already taken ({before.place})", hint)

@@ -110,7 +110,9 @@ def _entry(  # noqa: PLR0917 - a job, its place, and where problems go
     except _Wrong as wrong:
         problems.add(wrong.problem)
         return
-    lists = _lists(part, path, job.rows, problems, leave_out, job.columns)
+    default = part.defaults.get("convert")
+    convert = own.get("convert", default and default.value)
+    lists = _lists(part, path, job.rows, problems, leave_out, job.columns, convert=convert is not None)
     if lists is not None:
         variables = {name: value for name, value in job.vars.items() if name not in PARAMETERS}
         yield Entry(
@@ -186,6 +188,8 @@ def _lists(  # noqa: PLR0917 - a job's lists, their place, and where problems go
     problems: Problems,
     leave_out: FilePath,
     columns: Mapping[str, str | None] = MappingProxyType({}),
+    *,
+    convert: bool = False,
 ) -> tuple[Listing, ...] | None:
     """Return the lists of *sources*; None where one cannot be used, which is reported."""
     listings = []
@@ -200,6 +204,7 @@ def _lists(  # noqa: PLR0917 - a job's lists, their place, and where problems go
                 listings.append(
                     listing(
                         name, part.file.parent, format=source.format, pick=pick, leave_out=leave_out,
+                        exclude=tuple(source.exclude), convert=convert,
                         delimiter=source.delimiter, quoting=source.quoting, columns={**columns, **source.columns},
                     )
                 )  # fmt: skip

@@ -70,6 +70,8 @@ class RetrySpec(profile.Retry):
 
 
 OnUnknown = Literal["retry", "hold"]
+OnBadSource = Literal["stop", "skip"]
+_ON_BAD_SOURCE = "Source image that is missing or damaged: refuse the manifest (stop), or make the other jobs (skip)"
 _ON_UNKNOWN = "Request whose outcome is unknown: buy it once more (retry), or leave the decision to you (hold)"
 
 
@@ -202,6 +204,14 @@ class Parameters(Strict):
     mask: str | None = Field(
         None, min_length=1, description="PNG whose transparent parts are edited; of the size of the first image"
     )
+    orient: bool | None = Field(
+        None, description="true: send an upright copy of source images that are stored rotated (EXIF)"
+    )
+    convert: Literal["jpeg", "png"] | None = Field(
+        None,
+        description="jpeg or png: send a copy of source images that providers do not accept (HEIC, AVIF, TIFF, BMP, "
+        "GIF) or may misread (CMYK, 16-bit, animated)",
+    )
     provider: Texts | None = Field(None, description="Provider, or several in order of preference")
     route: Annotated[RoutingSpec, _StrategyName()] | None = Field(
         None, description="How one of several providers is chosen: a strategy, or rules; default: failover"
@@ -258,6 +268,7 @@ class From(Strict):
         None, description="Quotes around cells: removed (csv) or text (none); default: csv for csv, none for tsv"
     )
     where: dict[str, Texts] = Field({}, description="Only rows whose column matches one of these globs")
+    exclude: Texts = Field([], description="Globs of files and folders that are left out of a folder of images")
     skip: int = Field(0, ge=0, description="Number of rows to leave out at the start")
     limit: int | None = Field(None, ge=1, description="At most this many rows of each path")
     sample: int | None = Field(None, ge=1, description="This many of those rows at random, the same for the same seed")
@@ -313,8 +324,10 @@ class JobSpec(Parameters):
     repeat: int = Field(1, ge=1, le=10_000, description="Make all of it this many times; {{ repeat }} counts from 1")
 
 
+#: Parameters of the source images; a column that happens to have such a name stays a variable.
+PREPARATION = frozenset({"orient", "convert"})
 #: Parameters that a row, a matrix or a zip sets by a variable of the same name.
-PARAMETERS = frozenset(Parameters.model_fields) | {"id"}
+PARAMETERS = frozenset(Parameters.model_fields) - PREPARATION | {"id"}
 
 
 def _prompts(value: object, check: ValidatorFunctionWrapHandler) -> object:
@@ -341,6 +354,7 @@ class Manifest(Strict):
     defaults: Parameters = Field(Parameters(), description="Parameters of every job that does not set them itself")
     retry: RetrySpec | None = Field(None, description="Retry policy")
     on_unknown: OnUnknown | None = Field(None, description=_ON_UNKNOWN)
+    on_bad_source: OnBadSource = Field("stop", description=_ON_BAD_SOURCE)
     budget: BudgetSpec = Field(BudgetSpec(), description="Budget of the batch")
     confirm_above: Money | None = Field(None, description="USD above which run asks at a terminal; default 1")
     jobs: list[JobSpec] = Field([], description="The jobs")

@@ -45,7 +45,7 @@ class RenderedJob:
             return problem
         line, position = row.listing.place(row.line, column)
         path = show(entry.path if name is None else (*entry.path, name))
-        return replace(problem, file=row.listing.file, line=line, column=position, path=path)
+        return replace(problem, file=row.listing.file_of(row.line), line=line, column=position, path=path)
 
     @property
     def guessed_images(self) -> bool:
@@ -57,7 +57,10 @@ class RenderedJob:
     def place(self) -> str:
         """Return where the job was written, as ``file:line``."""
         listing = self.row.listing
-        return str(self.template.entry.origin()) if listing is None else f"{listing.file}:{self.row.line}"
+        if listing is None:
+            return str(self.template.entry.origin())
+        file = listing.file_of(self.row.line)
+        return f"{file}:{self.row.line}" if file == listing.file else file
 
 
 class NestedTemplate:

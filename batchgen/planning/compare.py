@@ -97,6 +97,7 @@ def compare(
             requeue.update(job.key for job in jobs if job.key in again)
     return Plan(
         orphaned=comparison.count_orphaned(),
+        skipped=batch.skipped,
         **{**comparison.counts, **estimate.plan_fields()},
         changes=tuple(comparison.changes),
         examples=examples.chosen(),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..budget import Budget
-from ..manifest.batch import PlannedJob
+from ..manifest.batch import PlannedJob, SkippedJobs
 from ..money import NANO, show_credits, show_usd
 from .diff import Change
 from .estimate import ProviderEstimate, Range
@@ -33,6 +33,7 @@ class Plan:
     cancelled: int = 0
     held: int = 0  #: changed, but done and left as they are (--keep-changed)
     orphaned: int = 0  #: in the database but no longer in the manifest; never deleted
+    skipped: SkippedJobs = field(default_factory=SkippedJobs)  #: jobs of the manifest with a bad source image
     lanes: tuple[ProviderEstimate, ...] = ()  #: by provider and model
     disk: Disk = field(default_factory=Disk)
     changes: tuple[Change, ...] = ()  #: the first jobs that are changed or held, or all of them if requested
@@ -128,6 +129,7 @@ class Plan:
             "examples": [job.as_json() for job in self.examples],
             "alternates": {"providers": list(self.alternates), "usd": show_usd(self.dearest)},
             "budgets": [budget.as_json() for budget in self.budgets],
+            "skipped": self.skipped.as_json(),
             "left_out": [{"provider": name, "reason": why, "jobs": number} for name, why, number in self.without],
         }
 

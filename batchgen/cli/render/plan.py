@@ -45,6 +45,8 @@ def plan_lines(name: str, plan: Plan, folder: Path | None) -> list[str]:
     """
     lines = [f"{name}: {count(plan.total, 'job')}: {_states(plan)}"]
     not_sent = [f"{number:,} {state}: {why}" for state, why in _NOT_SENT.items() if (number := getattr(plan, state))]
+    if plan.skipped:
+        not_sent.append(f"{plan.skipped.count:,} skipped: {short('; '.join(plan.skipped.reasons), 200)}")
     lines += under("not sent", not_sent)
     if plan.again:
         lines.append(f"requeued  {count(len(plan.again), 'job')} that had ended")

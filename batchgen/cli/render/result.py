@@ -142,6 +142,8 @@ def _copy_lines(report: CopyReport | None) -> Iterator[str]:
 
 
 def _unmade(result: RunResult) -> Iterator[str]:
+    if skipped := result.skipped:
+        yield f"skipped   {count(skipped.count, 'job')}: {short('; '.join(skipped.reasons), 200)}"
     if kept := result.loaded.held:
         yield f"kept      {count(kept, 'job')} changed, but done: batchgen plan shows them"
     if left := result.loaded.left:

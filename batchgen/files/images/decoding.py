@@ -13,7 +13,7 @@ from threading import Condition
 
 from PIL import Image, ImageFile, _imaging, features
 
-from .formats import FORMATS, DamagedImageError, UnknownFormatError
+from .formats import FORMATS, DamagedImageError, TooLargeError, UnknownFormatError
 
 #: Pixels, not bytes: a few kilobytes can inflate to gigabytes. The largest size on offer is 8.3 MP.
 MAX_PIXELS = 64_000_000
@@ -89,6 +89,8 @@ def _decode_error(error: Exception) -> Exception:
         return MemoryError(text)
     if "start new thread" in text:
         return error
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return TooLargeError(f"the image has more than the {MAX_PIXELS} pixels allowed")
     return DamagedImageError(f"the image does not decode: {text}")
 
 
@@ -110,7 +112,7 @@ def open_image(mime: str, data: bytes) -> ImageFile.ImageFile:
 def require_size(image: Image.Image) -> None:
     """Raise DamagedImageError for more pixels than are allowed."""
     if image.width * image.height > MAX_PIXELS:
-        raise DamagedImageError(f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS} allowed")
+        raise TooLargeError(f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS} allowed")
 
 
 def bytes_per_pixel(mime: str, image: Image.Image) -> int:

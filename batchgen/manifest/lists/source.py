@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 from .csv_rows import CsvList
 from .filter import Pick, picked, unknown
-from .folder import SUFFIXES, ImageFolder
+from .folder import ImageFolder
 from .jsonl import JsonlList
+from .kinds import CONVERTIBLE, SUFFIXES
 from .mapping import ColumnMap
 from .rows import BadList, Remark, Report, aliases, ignore
 from .text import ListFile, TextList
@@ -27,7 +28,7 @@ _ADVICE = {
     ".ods": "save it as CSV in UTF-8",
     ".gz": "unpack it first",
     ".zip": "unpack it first",
-    **dict.fromkeys(SUFFIXES, "name a single image under `images`, or its folder here"),
+    **dict.fromkeys(SUFFIXES | CONVERTIBLE.keys(), "name a single image under `images`, or its folder here"),
 }
 
 
@@ -127,6 +128,10 @@ class Listing:
         """
         return self._reader.place(line, self.mapping.sources.get(column, column) if column else None)
 
+    def file_of(self, line: int) -> str:
+        """Return the file that the row at *line* comes from: the image itself in a folder of images."""
+        return self._reader.file_of(line) if isinstance(self._reader, ImageFolder) else self.file
+
 
 def listing(
     name: str,
@@ -135,6 +140,8 @@ def listing(
     format: str | None = None,  # noqa: A002
     pick: Pick | None = None,
     leave_out: Path | None = None,
+    exclude: tuple[str, ...] = (),
+    convert: bool = False,
     delimiter: str | None = None,
     quoting: str | None = None,
     columns: Mapping[str, str | None] | None = None,
@@ -142,16 +149,19 @@ def listing(
     """Return the list that *name* refers to, relative to *folder*; raise BadList if it cannot be used.
 
     *format* is csv, tsv, jsonl, txt or folder; by default it is derived from the name, and *delimiter* and *quoting*
-    from the content. Nothing below *leave_out* becomes a row of a folder.
+    from the content. Nothing below *leave_out* becomes a row of a folder, nor what *exclude* matches; with *convert*,
+    images that have to be converted do as well.
     """
     file = str(folder / name)
     chosen = format or _format(name, file)
+    if exclude and chosen != "folder":
+        raise BadList(f"{file}: exclude leaves images of a folder out; rows of a list are chosen with where")
     reader: Reader
     match chosen:
         case "folder":
             if os.path.isfile(file):  # noqa: PTH113 - does not raise for an unusable name
                 raise BadList(f"{file} is a file, not a folder")
-            reader = ImageFolder(name, folder, file, leave_out)
+            reader = ImageFolder(name, folder, file, leave_out, exclude, convert=convert)
         case "jsonl":
             reader = JsonlList(ListFile(file))
         case "txt":
