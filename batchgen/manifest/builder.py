@@ -14,9 +14,9 @@ from ..copies import CopySpec
 from ..fingerprint import Stamp, asked
 from ..providers.pricing import is_stale
 from ..task import Kind, Source, Task
-from ..wording import is_blank, tidy
+from ..wording import canonical, is_blank, tidy
 from . import filenames, messages
-from .batch import PlannedJob, Recipe
+from .batch import PlannedJob, Recipe, id_hash
 from .deliver import taken_by
 from .duplicates import DuplicateCheck
 from .expand import key_of, portions
@@ -108,11 +108,11 @@ class JobBuilder:
             if job.id is not None:
                 self._take("id", job.id, job.id, job)
             return
-        written, row_id = job.values["prompt"], job.id
-        prompt = tidy(written)
+        prompt, row_id, stamp = tidy(job.values["prompt"]), job.id, None
         if row_id is None:
+            stamp = variants.id_stamp
             repeat = f"-r{job.row.repeat}" if job.row.repeat > 1 else ""
-            row_id = f"{slug(prompt) or 'image'}-{variants.id_stamp.hexdigest(written)[:16]}{repeat}"
+            row_id = f"{slug(prompt) or 'image'}-{id_hash(stamp, canonical(prompt))}{repeat}"
         for first, recipe in variants.requests[variants.choice.home(row_id)]:
             job_id = key_of(row_id, first)
             self._take("id", job_id, job_id, job)
@@ -125,7 +125,7 @@ class JobBuilder:
             fingerprint = recipe.fingerprint(prompt)
             if first == 0 and job.row.repeat == 1:
                 self._take("request", fingerprint, fingerprint, job)
-            yield PlannedJob(job_id, prompt, fingerprint, output, recipe)
+            yield PlannedJob(job_id, prompt, fingerprint, output, recipe, stamp)
 
     def _require_own_name(self, job: RenderedJob, stem: str) -> None:
         """Report a file of a job that could have the name of a derived copy."""

@@ -49,6 +49,9 @@ def _next(report: VerifyReport, way: CommandFlags, *, requeue: bool) -> list[str
     if requeue and report.problems:
         return ["no job is pending again: those jobs are not done, or are no longer in the manifest"]
     steps = []
+    if any(flaw.what == "missing" for flaw in report.problems):
+        redo = f"batchgen redo {way.manifest(report.batch.manifest)}{way.flags} --missing"
+        steps.append((redo, "makes the missing images again: shows the price and asks"))
     if report.problems:
         what = "requeues the jobs of these files; a run then buys them again"
         steps.append((f"batchgen verify{way.of_batch} --requeue", what))
