@@ -19,7 +19,7 @@ from ..money import nano_usd
 from ..planning.compare import OnJob, compare
 from ..planning.estimate import PlanContext
 from ..planning.plan import Plan
-from ..planning.selection import Selection
+from ..planning.selection import Selection, absent_ids
 from ..providers.presets import preset_names
 from ..providers.pricing import charge
 from ..providers.profile import Profile, UnknownModel
@@ -129,8 +129,9 @@ def plan(
         )
         copies = Copies(project, batch).count_missing(reader, batch_id) if batch.copies and reader and batch_id else 0
     if result.absent:
+        ids = absent_ids(selection, result.absent, (job.key for job in batch.jobs))
         raise NotFound(
-            f"no job of {batch.name} has the id {', '.join(result.absent)}; nothing was sent. "
+            f"no job of {batch.name} has the id {ids}; nothing was sent. "
             f"batchgen plan --full {batch.manifest} lists all ids"
         )
     return replace(result, budgets=budgets, copies=copies)

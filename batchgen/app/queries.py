@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 from ..files import lock
 from ..files.lock import Holder
@@ -18,7 +17,6 @@ from ..store.ledger import Calls, Counts, Failure, UsageLine, at_rest
 from ..store.reader import Reader
 from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
 from .control import active_controls
-from .manifests import find_manifest
 from .project import Project, open_reader
 
 #: Jobs whose costs are queried together.
@@ -76,11 +74,6 @@ def usage(project: Project, name: str | None, asked: UsageQuery, now: datetime, 
             used=group_usage(reader.booked(number, asked), asked, now),
             calls=reader.calls(number, asked.period, in_flight=asked.period.holds(now)),
         )
-
-
-def manifest_of(project: Project, which: str | None) -> Path:
-    """Return the manifest that *which* names: a file, or a batch; None is the one that ran last."""
-    return find_manifest(project, which, "resume", last_first=True).path
 
 
 def batch_status(reader: Reader, batch: records.Batch) -> BatchStatus:

@@ -12,7 +12,7 @@ from ..errors import SpendNotConfirmed
 from . import output
 from .options import Session
 from .render.format import count, warning_line
-from .render.plan import amend_lines, key_lines, keys_of_plan, plan_lines, question
+from .render.plan import key_lines, keys_of_plan, plan_lines, question, requeue_lines
 from .settings_file import is_from_file
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
         if not session.quiet and not session.as_json:
             for warning in batch.warnings:
                 output.say(warning_line(warning))
-            for line in [*plan_lines(batch.name, plan, None), *amend_lines(plan, terms.overrides), *keys, ""]:
+            shown = plan_lines(batch.name, plan, None, session.project().command_flags().flags)
+            for line in [*shown, *requeue_lines(batch, plan, terms), *keys, ""]:
                 output.say(line)
             keys = []
         needs_price = _price_requirement(batch, terms)

@@ -23,6 +23,7 @@ from ..files.source_cache import SourceCache
 from ..files.spool import Scratch, Slot, Spool, StoredAnswer
 from ..job import Attempt, Delivered, Missed, Outcome
 from ..planning.forecast import call_bytes
+from ..planning.overrides import note_of
 from ..providers import dialect, slot_profile
 from ..providers.base import Call, Conversation, Generation, Reply, Request
 from ..providers.error_mapping import request_id
@@ -242,7 +243,8 @@ class Executor:
         )
         beside = None
         if attempt.sidecar:
-            beside = describe(attempt, artifact, picture, usage, cost, sandbox=self.sandbox)
+            note = note_of(attempt.fingerprint)
+            beside = describe(attempt, artifact, picture, usage, cost, sandbox=self.sandbox, note=note)
         publish(folder, name, picture.data, sidecar=beside)
         return artifact
 

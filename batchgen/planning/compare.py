@@ -16,6 +16,7 @@ from ..manifest.batch import Batch, PlannedJob
 from ..task import Task
 from .diff import Change, differences
 from .estimate import CostEstimate, PlanContext
+from .overrides import without_note
 from .plan import CONFIRM_ABOVE, Plan
 from .sampling import Examples, Sampler
 from .selection import Selection, is_literal
@@ -129,6 +130,7 @@ class _Comparison:
         self.changes_left: int | None = CHANGES
         self.matched = 0
         self.absent = {pattern for pattern in selection.ids if is_literal(pattern)}
+        self.absent.update(() if selection.listed is None else selection.listed.lines)
         self.requeued: Container[str] | None = None
         self.only: Container[str] | None = None
         self._folder = batch.manifest.parent
@@ -199,7 +201,9 @@ class _Comparison:
             return "new"
         requeued = self.requeued is not None and job.key in self.requeued
         outcome = "pending" if requeued else _OUTCOME_OF_STATE[stored.state]
-        if not _has_changed(stored, job):
+        if not _has_changed(stored, job) or (
+            requeued and without_note(stored.fingerprint) == without_note(job.fingerprint)
+        ):
             return outcome
         keep = self._keep_changed or job.was_generated(stored.fingerprint)
         return "held" if outcome == "done" and keep else "changed"

@@ -12,8 +12,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, exists, false, func, or_, select, text, true
 
+from ..errors import NotFound
 from ..job import State
-from ..planning.selection import ORPHANED, Selection
+from ..planning.selection import ORPHANED, Selection, absent_ids
 from .records import DeliveredFile, DueFilter
 from .repair import RECOVERED
 from .rows import listed, to_artifact
@@ -44,6 +45,8 @@ def selected(batch_id: int, selection: Selection, *more: ColumnElement[bool]) ->
 def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
     if selection.ids:
         yield or_(*(func.named(jobs.c.key, pattern) for pattern in selection.ids))
+    if selection.listed is not None:
+        yield jobs.c.key.in_(listed(selection.listed.lines))
     if selection.tags:
         tag = func.json_each(jobs.c.tags).table_valued("value")
         yield exists().select_from(tag).where(tag.c.value.in_(selection.tags))
@@ -64,6 +67,31 @@ def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
     else:
         in_state = jobs.c.state.in_(states) if selection.orphaned else jobs.c.state.in_(states) & ~orphaned
         yield in_state | orphaned if ORPHANED in selection.states else in_state
+
+
+def known_keys(connection: Connection, batch_id: int, keys: Iterable[str]) -> frozenset[str]:
+    """Return those of *keys* that jobs of the batch have."""
+    known = select(jobs.c.key).where(jobs.c.batch_id == batch_id, jobs.c.key.in_(listed(keys)))
+    return frozenset(connection.execute(known).scalars())
+
+
+def require_listed(connection: Connection, batch_id: int, selection: Selection) -> None:
+    """Raise NotFound if the batch lacks ids that the selection lists."""
+    if selection.listed is None:
+        return
+    known = known_keys(connection, batch_id, selection.listed.lines)
+    if absent := [key for key in selection.listed.lines if key not in known]:
+        keys = connection.execute(select(jobs.c.key).where(jobs.c.batch_id == batch_id)).scalars()
+        raise NotFound(
+            f"no job in this batch has the id {absent_ids(selection, absent, keys)}. "
+            "`batchgen list jobs` shows all of them."
+        )
+
+
+def remade(connection: Connection, ids: Iterable[int]) -> frozenset[int]:
+    """Return those of these jobs with superseded files."""
+    superseded = select(artifacts.c.job_id).where(artifacts.c.superseded_at.is_not(None))
+    return frozenset(connection.execute(superseded.where(artifacts.c.job_id.in_(listed(ids)))).scalars())
 
 
 def files(connection: Connection, ids: Sequence[int]) -> list[DeliveredFile]:

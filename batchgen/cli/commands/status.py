@@ -103,14 +103,12 @@ def show(session: Session, job: str, form: str | None, batch: str | None) -> int
         output.raw(text.rstrip("\n"))
         return 0
     from ...app import queries
-    from ...planning.overrides import describe, overrides_of
     from ...store.rows import encode_task
 
     found, attempts, bill = queries.show(project, batch, job)
     if session.as_json:
         output.document(show_document(found, attempts, bill, encode_task(found.task)))
         return 0
-    overrides = overrides_of(found.fingerprint)
-    for line in show_lines(found, attempts, bill, describe(overrides) if overrides else ""):
+    for line in show_lines(found, attempts, bill):
         output.data(line)
     return 0
