@@ -45,7 +45,7 @@ from .copy_task import CopyTask
 from .deliver import Copies
 from .lanes import LaneHistory, lanes, policy_of
 from .plan import learned_prices
-from .preflight import limited_widths
+from .preflight import limited_widths, require_files
 from .presence import look
 from .project import Project
 from .queries import batch_status
@@ -267,6 +267,7 @@ class RunSession:
                     # Without a key a lane only finishes answers that have already arrived.
                     lane.models = ModelFilter(only=True)
                 result.append(lane)
+        require_files(len(result))
         return result
 
     def _key_variable(self, provider: str) -> str | None:

@@ -6,7 +6,6 @@ files that exist, and without them an edit would be bought as a generation.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import unicodedata
@@ -17,7 +16,7 @@ from ..errors import Problem, nearest
 from .cells import image_names
 from .expand import Entry
 from .lists import Listing
-from .lists.rows import aliases, column_of
+from .lists.rows import aliases, column_of, flow_text
 from .locations import Problems
 from .model import PARAMETERS
 from .render import compiled
@@ -188,7 +187,7 @@ class _Columns:
         reason = "" if self._exists(column) else f" ({example} does not exist next to the manifest)"
         if "://" in example[:20]:
             reason = ""
-        source = f"{{path: {_yaml(self.listing.name)}, columns: {{images: {_yaml(column)}}}}}"
+        source = f"{{path: {flow_text(self.listing.name)}, columns: {{images: {flow_text(column)}}}}}"
         hint = f"write  from: {source}  to edit them, or  columns: {{images: null}}  there to leave them out"
         return self._place(
             column, "unused_images", f"the column {column!r} names images{reason}: nothing uses it", hint
@@ -248,10 +247,4 @@ def _folded(name: str) -> str:
 
 
 def _stated(parameter: str, column: str) -> str:
-    return f"columns: {{{parameter}: {_yaml(column)}}}"
-
-
-def _yaml(text: str) -> str:
-    """Return *text* as YAML takes it between braces."""
-    plain = re.fullmatch(r"[^\W\d][\w ./-]*", text) and not text.endswith(" ")
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    return f"columns: {{{parameter}: {flow_text(column)}}}"
