@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import Problem
+from ..providers.validation import DROPPABLE
 from . import expand
 from .cells import image_names
 from .expand import Entry, Row
@@ -35,6 +36,7 @@ class RenderedJob:
     row: Row
     values: dict[str, Any]  #: parameters that are set, by the job, its row or the defaults
     id: str | None = None  #: as the job or its row gives it
+    defaulted: frozenset[str] = frozenset()  #: parameters of the request that only the defaults set
 
     def problem(self, name: str | None, code: str, message: str, hint: str = "") -> Problem:
         """Return a Problem with the parameter *name*, placed in the list where the value comes from one."""
@@ -157,6 +159,7 @@ class JobTemplate:
         self.settable = PARAMETERS - entry.own.keys()  #: parameters that a variable of the same name sets
         self._literals = {name: value for name, value in fields.literals.items() if value is not None}
         self._templates = fields.templates
+        self._defaulted = DROPPABLE & (entry.part.defaults.keys() - entry.own.keys())
         self.valid = fields.valid and not self._lacks_variables(problems)
         sets_images = "images" in fields.literals or "images" in fields.templates or "images" in entry.axes
         self._needs_images = bool(entry.lists) and not sets_images
@@ -223,6 +226,7 @@ class JobTemplate:
             problems.add(job.problem("images", "empty_images", "is empty, so there is nothing to edit", hint))
             failed = True
         job.id = self._id(row, values.get("id"))
+        job.defaulted = self._defaulted.difference(given)
         return None if failed else job
 
     def _id(self, row: Row, written: object) -> str | None:
