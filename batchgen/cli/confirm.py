@@ -39,7 +39,8 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
         if not session.quiet and not session.as_json:
             for warning in batch.warnings:
                 output.say(warning_line(warning))
-            for line in [*plan_lines(batch.name, plan, None), *requeue_lines(batch, plan, terms), *keys, ""]:
+            shown = plan_lines(batch.name, plan, None, session.project().command_flags().flags)
+            for line in [*shown, *requeue_lines(batch, plan, terms), *keys, ""]:
                 output.say(line)
             keys = []
         needs_price = _price_requirement(batch, terms)

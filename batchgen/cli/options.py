@@ -130,6 +130,10 @@ shared = options(
 )
 
 
+#: --sandbox before the name of a command, which takes it itself.
+early_sandbox = _everywhere("--sandbox", is_flag=True, hidden=True)
+
+
 def merge_shared(values: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """Take the shared options out of *values*, completed by those *before* the command's name."""
     return {
@@ -138,9 +142,12 @@ def merge_shared(values: dict[str, Any], before: Mapping[str, Any]) -> dict[str,
         "as_json": values.pop("as_json") or before.get("as_json", False),
         "quiet": values.pop("quiet") or before.get("quiet", False),
         "verbose": values.pop("verbose") or before.get("verbose", 0),
+        "sandbox": values.pop("sandbox", False) or before.get("sandbox", False),
     }
 
 
+#: Commands that always use the sandbox.
+_SANDBOX_ONLY = ("demo", "sandbox")
 #: Commands that work whatever the variables are; doctor reports misspelt ones itself.
 _UNCHECKED = ("help", "completion", "doctor")
 
@@ -153,7 +160,9 @@ def command(name: str, *examples: str) -> Callable[[Function], click.Command]:
         @shared
         @click.pass_context
         def call(ctx: click.Context, /, **values: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
-            session = Session(**merge_shared(values, ctx.obj or {}), sandbox=values.pop("sandbox", False))
+            session = Session(**merge_shared(values, ctx.obj or {}))
+            if session.sandbox and name not in _SANDBOX_ONLY and all(each.name != "sandbox" for each in call.params):
+                raise UsageError(f"{ctx.command_path} has no sandbox run: leave out --sandbox")
             environment.load(session.folder, ())
             environment.warn_of_ignored(session.folder)
             if name not in _UNCHECKED:
@@ -168,16 +177,17 @@ def command(name: str, *examples: str) -> Callable[[Function], click.Command]:
     return make
 
 
-def group(name: str, *examples: str, default: click.Command | None = None) -> Callable[[Function], click.Group]:
+def group(name: str, *examples: str, default: str = "") -> Callable[[Function], click.Group]:
     """Make a function a command with subcommands, of which *default* runs without a name; --help shows *examples*."""
 
     def make(function: Function) -> click.Group:
-        @click.group(name, cls=Group, help=cleandoc(function.__doc__ or ""), invoke_without_command=default is not None)
+        @click.group(name, cls=Group, help=cleandoc(function.__doc__ or ""), invoke_without_command=bool(default))
         @shared
+        @early_sandbox
         @click.pass_context
         def call(ctx: click.Context, /, **values: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
             ctx.obj = merge_shared(values, ctx.obj or {})
-            return None if ctx.invoked_subcommand or default is None else ctx.invoke(default)
+            return ctx.invoke(call.commands[default]) if default and not ctx.invoked_subcommand else None
 
         call.examples = examples
         return call

@@ -178,7 +178,9 @@ def _start(ctx: click.Context) -> Path:
     from ..app.manifests import find_manifest
     from ..app.project import Project
 
-    project = Project.of(folder, _typed(ctx, "db") or shared.get("db"), sandbox=bool(_typed(ctx, "sandbox")))
+    project = Project.of(
+        folder, _typed(ctx, "db") or shared.get("db"), sandbox=bool(_typed(ctx, "sandbox") or shared.get("sandbox"))
+    )
     try:
         return find_manifest(project, word, "", last_first=ctx.command.name in RUNS[1:]).path.parent
     except BatchgenError:  # the command itself reports it

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from ..errors import NotFound
+from ..errors import NoSuchBatch, NotFound
 from ..job import Job
 from ..planning.selection import Selection
 from ..route import ModelFilter
@@ -89,8 +89,8 @@ class Reader:
             if name is None or batch.name == name:
                 return batch
         if not batches:
-            raise NotFound(f"Job database {self._path} has no batch yet. `batchgen run MANIFEST` creates one.")
-        raise NotFound(f"No batch {name!r}. There are: {', '.join(batch.name for batch in batches)}.")
+            raise NoSuchBatch(f"Job database {self._path} has no batch yet. `batchgen run MANIFEST` creates one.")
+        raise NoSuchBatch(f"No batch {name!r}. There are: {', '.join(batch.name for batch in batches)}.")
 
     def batch_id(self, name: str) -> int | None:
         """Return the id of the batch *name*; None if the database does not know it."""

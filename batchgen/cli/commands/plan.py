@@ -137,6 +137,7 @@ def plan(
         return 0
     for warning in batch.warnings:
         output.say(warning_line(warning))
-    for line in [*([""] if full else []), *plan_lines(batch.name, result, batch.manifest.parent), *lines]:
+    flags = project.command_flags().flags
+    for line in [*([""] if full else []), *plan_lines(batch.name, result, batch.manifest.parent, flags), *lines]:
         output.data(line)
     return 0

@@ -115,7 +115,8 @@ def _print_plan(session: Session, project: Project, batch: Batch, plan: Plan, te
         return 0
     for warning in batch.warnings:
         output.say(warning_line(warning))
-    for text in [*plan_lines(batch.name, plan, batch.manifest.parent), *requeue_lines(batch, plan, terms), *lines]:
+    shown = plan_lines(batch.name, plan, batch.manifest.parent, project.command_flags().flags)
+    for text in [*shown, *requeue_lines(batch, plan, terms), *lines]:
         output.data(text)
     if hint := _hint_at_done(project, batch.manifest, plan, terms):
         output.data(hint)

@@ -33,20 +33,21 @@ _LIMITS = {
 }
 #: Why jobs are not sent, by their count in a plan.
 _NOT_SENT = {
-    "failed": "not sent again; batchgen retry does that",
-    "unknown": "may have been bought; batchgen unknown list shows them",
+    "failed": "not sent again; batchgen retry{flags} does that",
+    "unknown": "may have been bought; batchgen unknown list{flags} shows them",
     "held": "changed, but done: kept as they are (--keep-changed, or made before a column was used as images)",
-    "orphaned": "no longer in the manifest; files stay; after a run: batchgen list --status orphaned",
+    "orphaned": "no longer in the manifest; files stay; after a run: batchgen list{flags} --status orphaned",
 }
 
 
-def plan_lines(name: str, plan: Plan, folder: Path | None) -> list[str]:
-    """Return a plan as text; source images are named as seen from *folder*.
+def plan_lines(name: str, plan: Plan, folder: Path | None, flags: str = "") -> list[str]:
+    """Return a plan as text; source images are named as seen from *folder*, and commands get *flags*.
 
     Without a folder no prompts are shown: the output of a run often ends up in a mailbox.
     """
     lines = [f"{name}: {count(plan.total, 'job')}: {_states(plan)}"]
-    not_sent = [f"{number:,} {state}: {why}" for state, why in _NOT_SENT.items() if (number := getattr(plan, state))]
+    counts = {state: number for state in _NOT_SENT if (number := getattr(plan, state))}
+    not_sent = [f"{number:,} {state}: {_NOT_SENT[state].format(flags=flags)}" for state, number in counts.items()]
     if plan.skipped:
         not_sent.append(f"{plan.skipped.count:,} skipped: {short('; '.join(plan.skipped.reasons), 200)}")
     lines += under("not sent", not_sent)
@@ -55,7 +56,7 @@ def plan_lines(name: str, plan: Plan, folder: Path | None) -> list[str]:
     if plan.copies:
         lines.append(f"copies    {plan.copies:,} to write, of images that exist already; they cost nothing")
     if folder is not None:
-        lines += change_lines(plan)
+        lines += change_lines(plan, flags)
     if plan.lanes:
         lines += ["", *_lanes(plan), "", *_sums(plan)]
         return [*lines, *_examples(plan, folder)] if folder is not None else lines
@@ -76,14 +77,14 @@ def question(plan: Plan) -> str:
     )
 
 
-def change_lines(plan: Plan) -> list[str]:
+def change_lines(plan: Plan, flags: str = "") -> list[str]:
     """Return what changed, job by job, and how many more there are."""
     if plan.again:
         return []  # see ``requeue_lines``
     lines = [f"{change.id}: {_change(change)}" for change in plan.changes]
     more = plan.changed + plan.held - len(plan.changes)
     if more > 0:
-        lines.append(f"and {count(more, 'job')} more; batchgen plan MANIFEST --diff shows them all")
+        lines.append(f"and {count(more, 'job')} more; batchgen plan MANIFEST{flags} --diff shows them all")
     return under("changed", lines)
 
 
@@ -211,7 +212,12 @@ def _sums(plan: Plan) -> Iterator[str]:
         most = f"; {usd(plan.dearest)} at most" if plan.dearest else ""
         yield f"fallback  {', '.join(plan.alternates)}, where the first provider of a job fails{most}"
     yield from under("excluded", [f"{name}, for {count(jobs, 'job')}: {why}" for name, why, jobs in plan.without])
+    yield from under("dropped", [_dropped(*default) for default in plan.dropped])
     yield from under("disk", _disk(plan))
+
+
+def _dropped(name: str, value: str, provider: str, jobs: int) -> str:
+    return f"{name}: {value} of defaults is not sent to {provider} ({count(jobs, 'job')})"
 
 
 def _budget(budget: Budget, plan: Plan) -> str:
@@ -261,7 +267,9 @@ def _examples(plan: Plan, folder: Path) -> Iterator[str]:
     names = {1: ["example"], 2: ["first", "last"], 3: ["first", "middle", "last"]}[len(plan.examples)]
     for name, job in zip(names, plan.examples, strict=True):
         task = job.recipe.task
-        request = " ".join(filter(None, [task.kind.value, task.size, task.quality, task.resolution]))
+        dropped = dict(job.recipe.dropped)
+        sent = [getattr(task, field) for field in ("size", "quality", "resolution") if field not in dropped]
+        request = " ".join(filter(None, [task.kind.value, *sent]))
         sources = [source.url or _from_folder(source.path or "", folder) for source in task.images]
         of = f" of {short(', '.join(sources), 60)}" if sources else ""
         yield f"{name:<10}{job.key}: {request}{of} by {task.provider} {task.model}, to {job.output}"
