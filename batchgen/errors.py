@@ -7,6 +7,7 @@
   - KeyMissing           5   an API key is missing
   - SpendNotConfirmed    6   spending was not confirmed
   - NotFound            10   no such batch, run or job
+    - NoSuchBatch       10   the job database has no such batch, or none at all
   - AlreadyRunning      11   another run uses this job database or output folder
   - SchemaMismatch      12   the job database is newer than this program, or its upgrade failed
   - StoreError           1   the disk or the database failed
@@ -55,6 +56,7 @@ class BatchgenError(Exception):
     """Base class of every deliberate error; its text is written for the user."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.UNEXPECTED
+    already_reported = False  #: the run before ended with the same error, so that -q prints nothing
 
 
 class UsageError(BatchgenError):
@@ -115,6 +117,10 @@ class NotFound(BatchgenError):
     """The batch, run or job does not exist."""
 
     exit_code = ExitCode.NOT_FOUND
+
+
+class NoSuchBatch(NotFound):
+    """The job database has no batch of this name, or none at all."""
 
 
 class AlreadyRunning(BatchgenError):

@@ -79,10 +79,10 @@ def fingerprint(task: Task, rule: str = CURRENT) -> str:
     return f"{rule}:{digest(RULES[rule](task))}"
 
 
-def is_older(stored: str) -> bool:
-    """Return whether *stored* is a fingerprint by the rule of an older version."""
+def older_rule(stored: str) -> str | None:
+    """Return the rule of *stored* if that is the fingerprint of an older version."""
     rule = stored.partition(":")[0]
-    return rule != CURRENT and rule in RULES
+    return rule if rule != CURRENT and rule in RULES else None
 
 
 def unchanged(stored: str, task: Task, current: str, before: Task | None = None) -> bool:
@@ -94,9 +94,9 @@ def unchanged(stored: str, task: Task, current: str, before: Task | None = None)
     stored = stored if OVERRIDDEN in current else stored.partition(OVERRIDDEN)[0]
     if stored == current:
         return True
-    if not is_older(stored):
+    rule = older_rule(stored)
+    if rule is None:
         return False
-    rule = stored.partition(":")[0]
     return any(stored in (fingerprint(same, rule), _as_declared(same)) for same in _wordings(task, before))
 
 
@@ -140,9 +140,9 @@ class Stamp:
         object.__setattr__(self, "_tail", tail)
 
     @classmethod
-    def of(cls, task: Task) -> Stamp:
-        """Return the stamp of tasks like *task* by the current rule, whatever their prompt."""
-        return cls(RULES[CURRENT](replace(task, prompt=_GAP)))
+    def of(cls, task: Task, rule: str = CURRENT) -> Stamp:
+        """Return the stamp of tasks like *task*, whatever their prompt."""
+        return cls(RULES[rule](replace(task, prompt=_GAP)))
 
     def hexdigest(self, prompt: str) -> str:
         """Return the digest of the content with exactly this *prompt*."""
@@ -152,4 +152,6 @@ class Stamp:
 
 
 def _identity(source: Source) -> str | None:
-    return source.sha256 if source.url is None else source.url
+    if source.url is not None:
+        return source.url
+    return source.sha256 if source.copy is None else f"{source.sha256}+{source.copy}"

@@ -22,8 +22,9 @@ class Source:
     path: str | None = None  #: absolute path of a local file
     url: str | None = None
     sha256: str | None = None  #: of the file when the plan was made; None for a URL
-    mime: str | None = None  #: by content, not by file name
+    mime: str | None = None  #: of what is sent; by content, not by file name
     size_bytes: int | None = None
+    copy: str | None = None  #: what is sent in place of the file: an upright copy, or one as jpeg or png
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -50,7 +50,7 @@ def canonical_value(value: Any) -> Any:  # noqa: ANN401 - what YAML can hold
 
 def is_blank(text: str) -> bool:
     """Return whether nothing of *text* is visible."""
-    return not canonical(text).translate(_UNSEEN).strip()
+    return not "!" <= text[:1] <= "~" and not canonical(text).translate(_UNSEEN).strip()
 
 
 def tidy(text: str) -> str:

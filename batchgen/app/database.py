@@ -8,7 +8,7 @@ from ..errors import NotFound
 from ..files import lock
 from ..store import maintenance, migrate
 from ..store.maintenance import Health
-from .project import Project, command_line
+from .project import Project, command_line, other_batches
 
 
 def check(project: Project) -> Health:
@@ -42,4 +42,5 @@ def vacuum(project: Project) -> tuple[int, int]:
 
 def _require(project: Project) -> None:
     if not project.db.exists():
-        raise NotFound(f"no job database at {project.db}. If it was lost: batchgen db recover MANIFEST")
+        hint = other_batches(project) or "If it was lost: batchgen db recover MANIFEST"
+        raise NotFound(f"no job database at {project.db}. {hint}")

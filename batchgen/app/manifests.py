@@ -143,6 +143,8 @@ def _named(project: Project, name: str, command: str) -> ManifestChoice:
         return _only(project, candidates, command, f"of batch {name}", f"of batch {name}")
     if stored:
         raise _gone(stored[0], name, command)
+    if (project.root / name).is_dir():
+        raise _missing(project, name, is_folder=True)
     known = [*(batch.name for batch in _batches(project)), *(each.name for each in _project_candidates(project))]
     hint = suggest(name, dict.fromkeys(known)) if known else "batchgen init writes a manifest"
     raise NotFound(f"no batch and no manifest here is named {name!r}; {hint}")

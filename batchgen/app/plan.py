@@ -19,7 +19,7 @@ from ..money import nano_usd
 from ..planning.compare import OnJob, compare
 from ..planning.estimate import PlanContext
 from ..planning.plan import Plan
-from ..planning.selection import Selection
+from ..planning.selection import Selection, absent_ids
 from ..providers.presets import preset_names
 from ..providers.pricing import charge
 from ..providers.profile import Profile, UnknownModel
@@ -36,7 +36,7 @@ from .config import providers as roster
 from .deliver import Copies
 from .manifests import DASH, STDIN, standard_input
 from .project import DEMO, SANDBOX_OUTPUT, Project, open_reader
-from .retry import with_earlier_overrides
+from .retry import as_stored
 
 
 def read_manifest(project: Project, path: Path, overlay: Overlay = Overlay()) -> Batch:  # noqa: B008 - frozen
@@ -112,7 +112,7 @@ def plan(
         rows = reader = batch_id = None
         if migrate.revision(project.db) is not None:
             reader = resources.enter_context(open_reader(project))
-            batch = with_earlier_overrides(project, reader, batch)
+            batch = as_stored(project, reader, batch)
             batch_id = reader.batch_id(batch.name)
             rows = None if batch_id is None else reader.lookup(batch_id)
         budgets = budgets_of(batch, reader, batch_id, utc_now(), own=budget, unpriced=allow_unpriced)
@@ -129,8 +129,9 @@ def plan(
         )
         copies = Copies(project, batch).count_missing(reader, batch_id) if batch.copies and reader and batch_id else 0
     if result.absent:
+        ids = absent_ids(selection, result.absent, (job.key for job in batch.jobs))
         raise NotFound(
-            f"no job of {batch.name} has the id {', '.join(result.absent)}; nothing was sent. "
+            f"no job of {batch.name} has the id {ids}; nothing was sent. "
             f"batchgen plan --full {batch.manifest} lists all ids"
         )
     return replace(result, budgets=budgets, copies=copies)

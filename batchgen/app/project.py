@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import NotFound
+from ..errors import NoSuchBatch, NotFound
 from ..files import lock
 from ..store import migrate
 from ..store.reader import Reader
@@ -72,6 +72,11 @@ class Project:
         )
 
     @property
+    def counterpart(self) -> Project:
+        """Return the sandbox's project of a real one, and the other way round."""
+        return Project.of(self.root, None, sandbox=not self.sandbox)
+
+    @property
     def state(self) -> Path:
         """Return the folder of the job database."""
         return self.db.parent
@@ -79,17 +84,40 @@ class Project:
 
 @contextmanager
 def open_reader(project: Project) -> Iterator[Reader]:
-    """Open the job database for reading; raise NotFound if there is none yet."""
+    """Open the job database for reading; raise NotFound if there is none yet.
+
+    Where there is no such batch, the error says whether the sandbox has one.
+    """
     if not project.db.exists():
-        sandbox = Project.of(project.root, None, sandbox=True)
-        hint = " (There is a sandbox run: add --sandbox.)" if not project.sandbox and sandbox.db.exists() else ""
-        raise NotFound(
-            f"no job database at {project.db}: nothing has run here yet.{hint} "
-            f"To start: batchgen run MANIFEST{project.command_flags().flags}"
-        )
+        hint = other_batches(project) or f"To start: batchgen run MANIFEST{project.command_flags().flags}"
+        raise NotFound(f"no job database at {project.db}: nothing has run here yet. {hint}")
     migrate.ensure(project.db)
     with Reader(project.db) as reader:
-        yield reader
+        try:
+            yield reader
+        except NoSuchBatch as error:
+            raise NotFound(f"{error} {other_batches(project)}".rstrip()) from None
+
+
+def other_batches(project: Project) -> str:
+    """Return a sentence on the batches of the sandbox, or those of real runs for a sandbox project; "" without any."""
+    other = project.counterpart
+    if other.db == project.db or migrate.revision(other.db) is None:
+        return ""
+    with Reader(other.db) as reader:
+        names = [batch.name for batch in reader.batches()]
+    if not names:
+        return ""
+    words = [word for word in sys.argv[1:] if word != "--sandbox"] + ([] if project.sandbox else ["--sandbox"])
+    kind = "real run" if project.sandbox else "sandbox run"
+    return f"There is a {kind} of {names[0]}: {shlex.join(['batchgen', *words])}"
+
+
+def sandbox_runs_alone(project: Project) -> bool:
+    """Return whether a sandbox run is in progress, and no real one."""
+    if project.sandbox or lock.holder(project.db) is not None:
+        return False
+    return lock.holder(project.counterpart.db) is not None
 
 
 @contextmanager

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 
 from ..budget import Budget
 from ..errors import ExitCode
@@ -22,9 +21,12 @@ from ..store.reader import Reader
 from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
 from . import live_state
 from .control import active_controls
-from .manifests import find_manifest
+from .presence import Presence, look
 from .project import Project, open_reader
 
+#: Files that ``status`` looks for on disk, and seconds that it takes for that.
+_LOOKED_FOR = 20_000
+_LOOK_SECONDS = 0.3
 #: Jobs whose costs are queried together.
 _PAGE = 500
 
@@ -48,9 +50,13 @@ class BatchStatus:
     controls: Sequence[Control] = ()  #: the pauses and limits in force
     holder: Holder | None = None  #: the process that holds the lock
     interrupted: int = 0  #: jobs in flight when a run was interrupted, until the next run settles them
+<<<<<<< HEAD
     run: records.Run | None = None  #: the latest
     ending: RunEnding | None = None  #: how it ended, if that is known
     budgets: Sequence[Budget] = ()  #: of the run in progress, or of the latest when it ended
+=======
+    presence: Presence = field(default_factory=Presence)  #: how many delivered files are gone
+>>>>>>> main
 
 
 def status(project: Project, name: str | None) -> BatchStatus:
@@ -59,10 +65,12 @@ def status(project: Project, name: str | None) -> BatchStatus:
     before = lock.holder(project.db)
     with open_reader(project) as reader:
         result = batch_status(reader, reader.batch(name))
+        presence = look(project, reader, result.batch.id, most=_LOOKED_FOR, seconds=_LOOK_SECONDS)
         batch_runs = reader.runs(result.batch.id)
     holder = lock.holder(project.db)
     interrupted = 0 if _in_progress(batch_runs, before, holder) else result.counts.running
     usage_ = at_rest(result.usage) if interrupted else result.usage
+<<<<<<< HEAD
     run = next(iter(batch_runs), None)
     ending, budgets = (None, ()) if run is None else _ending(project, run)
     return replace(
@@ -92,6 +100,10 @@ def _ending(project: Project, run: records.Run) -> tuple[RunEnding | None, Seque
         # Its summary is gone, or is that of another version.
         codes = {int(code): code.meaning for code in ExitCode}
         return RunEnding(meaning=codes.get(run.exit_code or 0, "")), ()
+=======
+    result = replace(result, presence=presence)
+    return replace(result, usage=usage_, controls=active_controls(project), holder=holder, interrupted=interrupted)
+>>>>>>> main
 
 
 def batch(project: Project, name: str | None) -> records.Batch:
@@ -119,11 +131,6 @@ def usage(project: Project, name: str | None, asked: UsageQuery, now: datetime, 
             used=group_usage(reader.booked(number, asked), asked, now),
             calls=reader.calls(number, asked.period, in_flight=asked.period.holds(now)),
         )
-
-
-def manifest_of(project: Project, which: str | None) -> Path:
-    """Return the manifest that *which* names: a file, or a batch; None is the one that ran last."""
-    return find_manifest(project, which, "resume", last_first=True).path
 
 
 def batch_status(reader: Reader, batch: records.Batch) -> BatchStatus:

@@ -1,20 +1,21 @@
-"""Retries: requeues failed jobs and applies the parameters that override their manifest."""
+"""Retries: requeues ended jobs and applies the parameters that override their manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import anyio
 
-from ..errors import BatchgenError, NotFound
-from ..fingerprint import is_older
-from ..job import Job, Requeued
+from ..errors import BatchgenError
+from ..fingerprint import older_rule
+from ..job import Job, State
 from ..manifest import Batch
+from ..planning.earlier_ids import JobsWithEarlierIds
 from ..planning.overrides import OverriddenJobs, Overrides, overrides_of
-from ..planning.selection import Selection
+from ..planning.plan import Plan
 from ..providers.profile import Profile
 from ..store.reader import Reader
 from ..store.writer import Writer
@@ -22,15 +23,24 @@ from .clock import utc_now
 from .config import providers
 from .project import Project
 
+#: States of jobs that a run sends anyway.
+_UNFINISHED = (State.PENDING, State.RUNNING)
 
-def with_earlier_overrides(project: Project, reader: Reader, batch: Batch) -> Batch:
-    """Return *batch* with the overrides of earlier retries, for jobs whose manifest has not changed since."""
+
+def as_stored(project: Project, reader: Reader, batch: Batch) -> Batch:
+    """Return *batch* with the ids and the overrides that the job database has of its jobs.
+
+    The overrides of earlier retries apply to jobs whose manifest has not changed since.
+    """
     batch_id = reader.batch_id(batch.name)
-    lookup = None if batch_id is None else reader.lookup(batch_id)
-    fingerprints = lookup.overridden() if lookup else {}
-    if not lookup or not fingerprints:
+    if batch_id is None:
         return batch
-    before = lookup.tasks([key for key, fingerprint in fingerprints.items() if is_older(fingerprint)])
+    lookup = reader.lookup(batch_id)
+    batch = replace(batch, jobs=JobsWithEarlierIds(jobs=batch.jobs, table=lookup))
+    fingerprints = lookup.overridden()
+    if not fingerprints:
+        return batch
+    before = lookup.tasks([key for key, fingerprint in fingerprints.items() if older_rule(fingerprint)])
     profiles = dict(batch.profiles)
     named = {
         str(overrides["provider"])
@@ -44,15 +54,14 @@ def with_earlier_overrides(project: Project, reader: Reader, batch: Batch) -> Ba
     return replace(batch, jobs=jobs, profiles=profiles)
 
 
-def with_overrides(project: Project, batch: Batch, keys: Iterable[str], overrides: Overrides) -> Batch:
-    """Return *batch* with overrides for the jobs *keys*; raise UsageError for an unknown provider."""
-    if not overrides:
+def with_overrides(project: Project, batch: Batch, overrides: Mapping[str, Overrides]) -> Batch:
+    """Return *batch* with the overrides of some jobs, by key; raise UsageError for an unknown provider."""
+    if not any(overrides.values()):
         return batch
-    name = overrides.get("provider")
     profiles = dict(batch.profiles)
-    if name is not None and name not in profiles:
+    for name in {of_job["provider"] for of_job in overrides.values() if "provider" in of_job} - set(profiles):
         profiles[name] = _profile(project, batch, name)
-    jobs = OverriddenJobs(jobs=batch.jobs, overrides=dict.fromkeys(keys, overrides), fingerprints={}, profiles=profiles)
+    jobs = OverriddenJobs(jobs=batch.jobs, overrides=overrides, fingerprints={}, profiles=profiles)
     return replace(batch, jobs=jobs, profiles=profiles)
 
 
@@ -64,20 +73,16 @@ def _profile(project: Project, batch: Batch, name: str) -> Profile:
     return batch.overlay.over(profile)
 
 
-def jobs_to_requeue(reader: Reader, batch: Batch, selection: Selection) -> Mapping[str, Job]:
-    """Return the selected jobs of *batch* by key; raise NotFound if it never ran."""
-    batch_id = reader.batch_id(batch.name)
-    if batch_id is None:
-        raise NotFound(f"batch {batch.name} has not run yet: batchgen run {batch.manifest}")
-    return {job.key: job for job in reader.jobs(batch_id, selection)}
+def requeue(project: Project, jobs: Mapping[str, Job], plan: Plan) -> list[int]:
+    """Requeue those of *jobs* that *plan* sends; return their ids.
 
-
-def requeue(project: Project, jobs: Mapping[str, Job], keys: Container[str]) -> list[int]:
-    """Requeue those of *jobs* that *keys* names; return their ids."""
-    with Writer(project.db) as writer:
-
-        async def move() -> list[int]:
-            chosen = [job for key, job in jobs.items() if key in keys]
-            return [(await writer.move(job, Requeued(at=utc_now()))).id for job in chosen]
-
-        return anyio.run(move)
+    A job with other parameters than before is left to the loading of the plan, which requeues it and stores these in
+    one transaction: a run that is killed in between must not leave a job that the next one sends with the old ones.
+    """
+    chosen = [job for key, job in jobs.items() if key in plan.again]
+    revised = plan.revise or ()
+    same = [job for job in chosen if job.state not in _UNFINISHED and job.key not in revised]
+    if same:
+        with Writer(project.db) as writer:
+            anyio.run(writer.requeue, same, utc_now())
+    return [job.id for job in chosen]

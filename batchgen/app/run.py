@@ -14,7 +14,7 @@ The steps of ``run``, in order:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -24,7 +24,6 @@ from .. import redaction
 from ..errors import NotFound
 from ..files import lock, log
 from ..files.output import make_private
-from ..job import Job
 from ..manifest import Batch
 from ..money import show_usd
 from ..planning.plan import Plan
@@ -37,7 +36,8 @@ from .plan import plan as make_plan
 from .preflight import require_files, require_local, require_names
 from .project import Project, command_line, open_reader
 from .recovery.rebuild import recover_before_run
-from .retry import jobs_to_requeue, requeue, with_earlier_overrides, with_overrides
+from .redo import Requeue, jobs_to_redo, jobs_to_retry
+from .retry import as_stored, requeue, with_overrides
 from .run_options import RunOptions, ShowMessage
 from .run_result import LaneResult, RunResult, write_summary
 from .wiring import Follow, RunSession
@@ -65,6 +65,7 @@ def run(
     """
     report = _logged(show_message)
     _check_machine(project, batch)
+    require_files()
     with ExitStack() as resources:
         session = prepare_run(project, batch, options, confirm, report=report, resources=resources)
         result = anyio.run(replace(session, on_silence=on_silence).execute, follow)
@@ -87,25 +88,24 @@ def prepare_run(
     resources.enter_context(lock.hold(project.db, command=command, wait=options.wait_lock))
     migrate.ensure(project.db)
     reader = resources.enter_context(Reader(project.db))
-    batch = with_earlier_overrides(project, reader, batch)
+    batch = as_stored(project, reader, batch)
     # The folder is locked before its files are read: a run that waited for another one sees what that one made.
     folder = resources.enter_context(lock.hold_folder(batch.folder, wait=deadline - time.monotonic()))
     recovery = recover_before_run(project, reader, batch)
-    failed_jobs = _jobs_to_requeue(reader, batch, options)
-    batch = with_overrides(project, batch, failed_jobs or (), options.overrides)
-    plan = _plan(project, batch, options, failed_jobs)
+    repeats = _jobs_to_requeue(project, reader, batch, options)
+    batch = with_overrides(project, batch, {} if repeats is None else repeats.overrides(options))
+    plan = _plan(project, batch, options, repeats)
     interrupted = _interrupted_providers(reader, batch)
     keys = _load_keys(project, batch, plan, interrupted, report)
     if plan.lanes and (limit := confirm(batch, plan)) is not None:
         options = replace(options, selection=replace(options.selection, limit=limit))
-        plan = _plan(project, batch, options, failed_jobs)
+        plan = _plan(project, batch, options, repeats)
     sends = bool(plan.lanes or plan.pending)
     if sends or interrupted:
         folder.make()
     if sends and project.sandbox:
         batch = _at_sandbox(batch, resources.enter_context(launch.start(project.state, latency=options.latency)))
-    require_files()
-    requeued = None if failed_jobs is None else requeue(project, failed_jobs, plan.again)
+    requeued = None if repeats is None else requeue(project, repeats.jobs, plan)
     return RunSession(
         project=project,
         command=command,
@@ -123,12 +123,13 @@ def prepare_run(
 
 def preview(project: Project, batch: Batch, options: RunOptions) -> Plan:
     """Return the plan of ``run``; changes nothing. Raises NotFound, UsageError."""
-    failed_jobs: Mapping[str, Job] | None = None
+    repeats: Requeue | None = None
     if (options.requeue is not None and options.only_requeued) or migrate.revision(project.db) is not None:
         with open_reader(project) as reader:
-            batch = with_earlier_overrides(project, reader, batch)
-            failed_jobs = _jobs_to_requeue(reader, batch, options)
-    return _plan(project, with_overrides(project, batch, failed_jobs or (), options.overrides), options, failed_jobs)
+            batch = as_stored(project, reader, batch)
+            repeats = _jobs_to_requeue(project, reader, batch, options)
+    overrides = {} if repeats is None else repeats.overrides(options)
+    return _plan(project, with_overrides(project, batch, overrides), options, repeats)
 
 
 def _check_machine(project: Project, batch: Batch) -> None:
@@ -137,29 +138,30 @@ def _check_machine(project: Project, batch: Batch) -> None:
     require_names(batch)
 
 
-def _jobs_to_requeue(reader: Reader, batch: Batch, options: RunOptions) -> Mapping[str, Job] | None:
-    """Return the jobs to requeue, by key; None if this run requeues nothing."""
+def _jobs_to_requeue(project: Project, reader: Reader, batch: Batch, options: RunOptions) -> Requeue | None:
+    """Return the jobs to requeue; None if this run requeues nothing."""
     if options.requeue is None:
         return None
     try:
-        return jobs_to_requeue(reader, batch, options.requeue)
+        return (jobs_to_redo if options.redo else jobs_to_retry)(project, reader, batch, options)
     except NotFound:
         if options.only_requeued:
             raise
-        return {}  # The first run of a batch has no failed jobs.
+        return Requeue()  # The first run of a batch has no failed jobs.
 
 
-def _plan(project: Project, batch: Batch, options: RunOptions, failed_jobs: Mapping[str, Job] | None) -> Plan:
-    return make_plan(
+def _plan(project: Project, batch: Batch, options: RunOptions, repeats: Requeue | None) -> Plan:
+    plan = make_plan(
         project,
         batch,
         options.selection,
         keep_changed=options.keep_changed,
-        again=failed_jobs,
+        again=None if repeats is None else repeats.jobs,
         alone=options.only_requeued,
         budget=options.budget,
         allow_unpriced=options.allow_unpriced,
     )
+    return plan if repeats is None else replace(plan, notices=repeats.notices)
 
 
 def _load_keys(project: Project, batch: Batch, plan: Plan, interrupted: set[str], report: ShowMessage) -> ApiKeys:

@@ -23,9 +23,13 @@ class RunOptions:
     budget: int | None = None  #: nano-USD for this run
     allow_unpriced: bool = False  #: send requests without a known price even under a budget
     wait_lock: float = 0.0  #: seconds to wait for another run to end
-    requeue: Selection | None = None  #: failed jobs to requeue first
+    requeue: Selection | None = None  #: ended jobs to requeue first: failed ones, or done ones for a redo
+    redo: bool = False  #: make done jobs again
+    missing_files: bool = False  #: of a redo: only jobs with a delivered file that is gone
     only_requeued: bool = True  #: if jobs are requeued, send these and no others
     overrides: Mapping[str, Any] = field(default_factory=dict)  #: replace parameters of the requeued jobs
+    prompts: Mapping[str, str] = field(default_factory=dict)  #: replace prompts of the requeued jobs, by id
+    note: str = ""  #: why the requeued jobs are made again; kept in their sidecars
     selection: Selection = field(default_factory=Selection)  #: which pending jobs are sent
     keep_changed: bool = False  #: leave done jobs as they are even if the manifest has changed
     stop_conditions: StopConditions = field(default_factory=StopConditions)

@@ -18,6 +18,7 @@ from ..fault import Cause
 from ..files.atomic import write_atomic
 from ..files.output import make_private
 from ..learned_prices import Underpriced
+from ..manifest.batch import SkippedJobs
 from ..money import show_credits, show_usd
 from ..planning.plan import Plan
 from ..store import ledger
@@ -162,12 +163,18 @@ class RunResult:
             return ExitCode.DENIED
         if closures or (self.status.counts.pending and (self.drained is not None or not self.plan.selected)):
             return ExitCode.STOPPED
-        return ExitCode.JOBS_FAILED if self.has_failures and not self.failures_ignored else ExitCode.OK
+        incomplete = (self.has_failures or self.skipped) and not self.failures_ignored
+        return ExitCode.JOBS_FAILED if incomplete else ExitCode.OK
 
     @property
     def has_failures(self) -> bool:
         """Return whether the batch has failed or unknown jobs, from this run or an earlier one."""
         return bool(self.status.counts.failed or self.status.counts.unknown)
+
+    @property
+    def skipped(self) -> SkippedJobs:
+        """Return the jobs with a bad source image, which this run should have made; none if jobs were selected."""
+        return SkippedJobs() if self.plan.selected else self.plan.skipped
 
     @property
     def failures_ignored(self) -> bool:
@@ -177,7 +184,11 @@ class RunResult:
     @property
     def exit_meaning(self) -> str:
         """Return what the exit code means here."""
-        return self._success() if self.exit_code == ExitCode.OK else ExitCode(self.exit_code).meaning
+        if self.exit_code == ExitCode.OK:
+            return self._success()
+        if self.exit_code == ExitCode.JOBS_FAILED and not self.has_failures:
+            return f"ran to the end; {self._skipped_text()} because of bad source images"
+        return ExitCode(self.exit_code).meaning
 
     @property
     def needs_attention(self) -> bool:
@@ -209,18 +220,24 @@ class RunResult:
             "exit_code": int(self.exit_code),
             "exit_words": self.exit_meaning,
             "needs_person": self.needs_attention,
+            "files_gone": self.status.presence.as_json(),
             "copies": None if self.copies is None else self.copies.as_json(),
             "run": self._run(),
             "budgets": [budget.as_json() for budget in self.budgets],
+            "skipped": self.plan.skipped.as_json(),
             "underpriced": [price.as_json() for price in self.underpriced],
             "next": [{"command": step.command, "what": step.what, "cause": step.cause} for step in steps],
         }
+
+    def _skipped_text(self) -> str:
+        return "one job was skipped" if self.skipped.count == 1 else f"{self.skipped.count} jobs were skipped"
 
     def _success(self) -> str:
         plan, counts, changed = self.plan, self.status.counts, self.loaded.left
         pending = counts.pending + counts.running
         rest = [f"{pending} pending"] if pending else []
         rest += [f"{changed} changed but not redone yet"] if changed else []
+        rest += [f"{self._skipped_text()}, ignored by --fail-on {self.fail_on}"] if self.skipped else []
         if self.has_failures:
             summary = f"some jobs failed or are unknown, ignored by --fail-on {self.fail_on}"
         elif plan.selected and not plan.matched:
@@ -229,6 +246,7 @@ class RunResult:
             summary = f"all done except {counts.cancelled} cancelled" if counts.cancelled else "all done"
         else:
             summary = f"done with the {plan.requests} selected" if plan.requests else "no selected job needs to be sent"
+        rest += [str(self.status.presence)] if self.status.presence.gone else []
         return "; ".join([summary, ", ".join(rest)] if rest else [summary])
 
     def _failures(self, steps: Sequence[NextStep]) -> list[dict[str, Any]]:

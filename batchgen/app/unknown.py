@@ -18,6 +18,7 @@ from ..files.output import publish
 from ..files.sidecar import describe
 from ..job import Attempt, Cancelled, Job, Requeued, State
 from ..manifest.filenames import stems
+from ..planning.overrides import note_of
 from ..planning.selection import Selection
 from ..store.reader import Reader
 from ..store.records import AttemptRecord, Batch, UnknownAttempt
@@ -92,7 +93,9 @@ def adopt(project: Project, name: str | None, key: str, file: Path) -> tuple[Job
             publish(Path(batch.folder), image, data)
             if job.sidecar:
                 usage, cost = Usage(images=1), _estimated(record)
-                sidecar = describe(attempt, artifact, Picture(data=data), usage, cost, sandbox=project.sandbox)
+                note = note_of(job.fingerprint)
+                picture = Picture(data=data)
+                sidecar = describe(attempt, artifact, picture, usage, cost, sandbox=project.sandbox, note=note)
                 publish(Path(batch.folder), f"{image}.json", sidecar)
         after = anyio.run(partial(writer.adopt, job, attempt.id, artifact, utc_now()))
         return after, artifact

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import suggest
+from .entries import Entry
 from .params import is_on, variables
 
 if TYPE_CHECKING:
@@ -68,6 +69,15 @@ def as_json() -> bool:
     return "json" in _progress or is_on("--json")
 
 
+def _show_help(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    from . import pager
+
+    del parameter
+    if value and not ctx.resilient_parsing:
+        pager.show(ctx.get_help())
+        ctx.exit()
+
+
 class Command(click.Command):
     """A command: its options also come from the environment and from settings files."""
 
@@ -85,6 +95,13 @@ class Command(click.Command):
         assert isinstance(ctx, _Context)  # noqa: S101
         _ = ctx.settings
         return rest
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return click's --help, which shows a long text through a pager."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _show_help
+        return option
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples, usage, description and options."""
@@ -146,21 +163,18 @@ class Group(Command, click.Group):
         return command.name if command else None, command, rest
 
 
-class Entry(NamedTuple):
-    """A command that has not been imported yet."""
-
-    module: str  #: in ``commands``
-    attribute: str
-    topic: str  #: the help page that explains more
-    summary: str  #: the first line of its help
-
-
 class LazyGroup(Group):
     """A group that imports a command when it is called, so that ``--help`` need not import the program."""
 
-    def __init__(self, entries: Mapping[str, Entry], aliases: Mapping[str, str], **attributes: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        groups: Mapping[str, Mapping[str, Entry]],
+        aliases: Mapping[str, str],
+        **attributes: Any,  # noqa: ANN401 - click's
+    ) -> None:
         super().__init__(**attributes)
-        self.entries = entries
+        self.groups = groups
+        self.entries = {name: entry for group in groups.values() for name, entry in group.items()}
         self.aliases = aliases
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -191,6 +205,14 @@ class LazyGroup(Group):
     def summaries(self) -> list[tuple[str, str]]:
         """Return the commands, each with the first line of its help, without importing them."""
         return [(name, entry.summary) for name, entry in self.entries.items()]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands, in groups and in one column."""
+        del ctx
+        width = max(len(name) for name in self.entries)
+        for title, group in self.groups.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{width}}", entry.summary) for name, entry in group.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the commands, or else the options, that begin with *incomplete*; imports no command."""

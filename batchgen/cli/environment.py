@@ -35,6 +35,7 @@ _PLAIN = frozenset(("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TZ"))
 _WITHOUT_OPTION = (
     "allow_network_state",
     "color",
+    "pager",
     *("notify_secret", "notify_secret_file", "notify_secret_command"),
     *("batch_name", "run_id", "exit_code", "exit_words", "needs_person", "jobs_total", "jobs_done", "jobs_pending"),
     *("jobs_failed", "jobs_unknown", "run_images", "run_usd", "spent_usd", "output_folder"),

@@ -17,52 +17,13 @@ import click
 from .. import __version__
 from ..errors import AlreadyRunning, BatchgenError, ExitCode, StoreError, UsageError
 from . import environment
-from .command import Entry, LazyGroup, as_json, coloured
-from .options import merge_shared, shared
+from .command import LazyGroup, as_json, coloured
+from .entries import ALIASES, GROUPS
+from .options import early_sandbox, merge_shared, shared
 from .params import PREFIX, is_on
+from .program import as_called
 
 _HELP = "Images in bulk from paid APIs: overnight, unattended, every cent accounted for."
-
-#: The commands in the order of use.
-COMMANDS = {
-    "init": Entry("init", "init", "manifest", "Create a project: an example that runs at once on simulated providers."),
-    "validate": Entry("plan", "validate", "manifest", "Check manifests: every mistake with file, line and column."),
-    "plan": Entry("plan", "plan", "runs", "Show what a run would do and cost; sends nothing."),
-    "run": Entry("run", "run", "runs", "Make the images; the same command again resumes the batch."),
-    "resume": Entry("retry", "resume", "runs", "Resume what the last run left unfinished."),
-    "retry": Entry("retry", "retry", "causes", "Requeue failed jobs and run them, also with other parameters."),
-    "status": Entry("status", "status", "runs", "Show progress, cost and failures on one screen."),
-    "watch": Entry("watch", "watch", "monitoring", "Follow a run from another terminal."),
-    "usage": Entry("usage", "usage", "usage", "Show the ledger by provider and model, day, tag, run or batch."),
-    "list": Entry("status", "list_", "runs", "List jobs or runs."),
-    "show": Entry("status", "show", "causes", "Show one job: its request, attempts, files and cost."),
-    "export": Entry("export", "export", "json", "Print one line per job for other programs; copy the files."),
-    "pause": Entry("control", "pause", "control", "Send nothing more to a provider, also during a run."),
-    "unpause": Entry("control", "unpause", "control", "Send to a paused or closed provider again."),
-    "limit": Entry("control", "limit", "control", "Change how fast a provider is called, also during a run."),
-    "cancel": Entry("control", "cancel", "control", "Cancel jobs, also during a run."),
-    "unknown": Entry(
-        "unknown", "unknown", "unknown", "Settle calls that may have been charged: list, retry, drop, adopt or settle."
-    ),
-    "verify": Entry("verify", "verify", "recovery", "Check every delivered file against its hash."),
-    "db": Entry(
-        "database", "db", "recovery", "Maintain the job database: path, check, backup, upgrade, vacuum, recover."
-    ),
-    "providers": Entry(
-        "providers", "providers", "providers", "Show the providers: list, check keys and balances, models, prices."
-    ),
-    "doctor": Entry(
-        "doctor", "doctor", "settings", "Check what a run needs: versions, settings, keys, disk, lock, job database."
-    ),
-    "clean": Entry("clean", "clean", "recovery", "Show or remove files that are no longer needed."),
-    "schedule": Entry("schedule", "schedule", "cron", "Print a cron line, or a systemd or launchd unit."),
-    "schema": Entry("init", "schema", "manifest", "Print the JSON Schema of manifests, for editors."),
-    "completion": Entry("help", "completion", "", "Print the completion script for bash, zsh or fish."),
-    "help": Entry("help", "help_", "", "Show a help page, or the help of a command."),
-    "sandbox": Entry("sandbox", "sandbox", "sandbox", "Serve simulated providers on this machine."),
-    "demo": Entry("sandbox", "demo", "sandbox", "Run the demonstration batch on simulated providers."),
-}
-ALIASES = {"estimate": "plan", "resume-lane": "unpause"}
 
 
 class Root(LazyGroup):
@@ -109,7 +70,7 @@ def _has_no_reader(stream: TextIO) -> bool:
 
 @click.command(
     cls=Root,
-    entries=COMMANDS,
+    groups=GROUPS,
     aliases=ALIASES,
     help=_HELP,
     context_settings={
@@ -120,6 +81,7 @@ def _has_no_reader(stream: TextIO) -> bool:
 )
 @click.version_option(__version__, "-V", "--version", prog_name="batchgen")
 @shared
+@early_sandbox
 @click.pass_context
 def batchgen(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - the shared options
     """Keep the shared options that come before the command."""
@@ -140,7 +102,7 @@ def main() -> None:
         if as_json():
             code = _report(UsageError(error.format_message()))
         else:
-            error.show()
+            _show_usage_error(error)
             code = ExitCode.USAGE
     except (click.exceptions.Abort, KeyboardInterrupt):
         code = ExitCode.INTERRUPTED
@@ -154,6 +116,19 @@ def main() -> None:
         code = _report_unexpected(error)
     _flush()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show_usage_error(error: click.ClickException) -> None:
+    from io import StringIO
+
+    from . import output
+
+    text = StringIO()
+    error.show(text)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # it may contain bold headings
+        click.echo(as_called(text.getvalue()), nl=False, err=True)
+    else:
+        output.say(text.getvalue().rstrip("\n"))
 
 
 def _prepare_streams() -> None:
@@ -205,8 +180,8 @@ def _report_unexpected(error: BaseException) -> int:
 def _report(error: BatchgenError, *, debug: bool = False) -> int:
     if debug:
         raise error
-    if isinstance(error, AlreadyRunning) and is_on("--quiet"):
-        return error.exit_code  # usual for cron: the run before is still in progress
+    if (isinstance(error, AlreadyRunning) or error.already_reported) and is_on("--quiet"):
+        return error.exit_code  # usual for cron: the run before is still in progress, or met the same error
     from . import output
     from .render.format import error_document, error_lines
 

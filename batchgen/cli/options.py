@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ..app.project import Project
-    from ..planning.selection import Selection
+    from ..planning.selection import IdList, Selection
 
 Function = Callable[..., Any]
 
@@ -131,6 +132,10 @@ shared = options(
 )
 
 
+#: --sandbox before the name of a command, which takes it itself.
+early_sandbox = _everywhere("--sandbox", is_flag=True, hidden=True)
+
+
 def merge_shared(values: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """Take the shared options out of *values*, completed by those *before* the command's name."""
     return {
@@ -139,9 +144,12 @@ def merge_shared(values: dict[str, Any], before: Mapping[str, Any]) -> dict[str,
         "as_json": values.pop("as_json") or before.get("as_json", False),
         "quiet": values.pop("quiet") or before.get("quiet", False),
         "verbose": values.pop("verbose") or before.get("verbose", 0),
+        "sandbox": values.pop("sandbox", False) or before.get("sandbox", False),
     }
 
 
+#: Commands that always use the sandbox.
+_SANDBOX_ONLY = ("demo", "sandbox")
 #: Commands that work whatever the variables are; doctor reports misspelt ones itself.
 _UNCHECKED = ("help", "completion", "doctor")
 
@@ -154,7 +162,9 @@ def command(name: str, *examples: str) -> Callable[[Function], click.Command]:
         @shared
         @click.pass_context
         def call(ctx: click.Context, /, **values: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
-            session = Session(**merge_shared(values, ctx.obj or {}), sandbox=values.pop("sandbox", False))
+            session = Session(**merge_shared(values, ctx.obj or {}))
+            if session.sandbox and name not in _SANDBOX_ONLY and all(each.name != "sandbox" for each in call.params):
+                raise UsageError(f"{ctx.command_path} has no sandbox run: leave out --sandbox")
             environment.load(session.folder, ())
             environment.warn_of_ignored(session.folder)
             if name not in _UNCHECKED:
@@ -169,16 +179,17 @@ def command(name: str, *examples: str) -> Callable[[Function], click.Command]:
     return make
 
 
-def group(name: str, *examples: str, default: click.Command | None = None) -> Callable[[Function], click.Group]:
+def group(name: str, *examples: str, default: str = "") -> Callable[[Function], click.Group]:
     """Make a function a command with subcommands, of which *default* runs without a name; --help shows *examples*."""
 
     def make(function: Function) -> click.Group:
-        @click.group(name, cls=Group, help=cleandoc(function.__doc__ or ""), invoke_without_command=default is not None)
+        @click.group(name, cls=Group, help=cleandoc(function.__doc__ or ""), invoke_without_command=bool(default))
         @shared
+        @early_sandbox
         @click.pass_context
         def call(ctx: click.Context, /, **values: Any) -> Any:  # noqa: ANN401 - click passes on what a command returns
             ctx.obj = merge_shared(values, ctx.obj or {})
-            return None if ctx.invoked_subcommand or default is None else ctx.invoke(default)
+            return ctx.invoke(call.commands[default]) if default and not ctx.invoked_subcommand else None
 
         call.examples = examples
         return call
@@ -211,10 +222,33 @@ keep_changed = option(
     "--keep-changed", is_flag=True, help="Keep the images of done jobs whose manifest entry has changed."
 )
 
+
+def read_id_list(ctx: click.Context, parameter: click.Parameter, name: str | None) -> IdList | None:
+    """Read the ids of ``--ids-from``; raise UsageError."""
+    del parameter
+    if name is None:
+        return None
+    from ..manifest.id_files import parse_ids, read_ids
+    from ..planning.selection import IdList
+
+    folder: Path = ctx.params.get("folder") or (ctx.obj or {}).get("folder") or Path()
+    if name == "-":
+        text = sys.stdin.buffer.read().decode("utf-8", errors="replace")
+        return IdList(name, parse_ids(text.splitlines(), "stdin"))
+    return IdList(name, read_ids(name, folder.absolute()))
+
+
 #: Options that select jobs: OR within an option given twice, AND between options. Of the jobs that these select,
 #: ``--sample`` draws some at random, and ``--limit`` takes the first of those.
 selecting = options(
     _selecting("--id", "ids", multiple=True, metavar="GLOB", help="Jobs whose id matches."),
+    _selecting(
+        "--ids-from",
+        "listed",
+        metavar="FILE",
+        callback=read_id_list,
+        help="Jobs whose ids are in FILE, one on each line, or in its column id; - is stdin.",
+    ),
     _selecting("--tag", "tags", multiple=True, metavar="TAG", help="Jobs with this tag."),
     _selecting("--provider", "providers", multiple=True, metavar="NAME", help="Jobs of this provider."),
     _selecting("--model", "models", multiple=True, metavar="NAME", help="Jobs of this model."),
@@ -235,7 +269,20 @@ selecting = options(
     _selecting("--shard", type=SHARD, help="Part I of N; the same parts on every machine."),
 )
 
-_SELECTION = ("ids", "tags", "providers", "models", "kinds", "states", "causes", "shard", "sample", "seed", "limit")
+_SELECTION = (
+    "ids",
+    "listed",
+    "tags",
+    "providers",
+    "models",
+    "kinds",
+    "states",
+    "causes",
+    "shard",
+    "sample",
+    "seed",
+    "limit",
+)
 
 
 def selection(values: dict[str, Any]) -> Selection:
@@ -264,4 +311,6 @@ def as_options(chosen: Selection) -> str:
         "--cause": chosen.causes,
         "--shard": [f"{chosen.shard[0]}/{chosen.shard[1]}"] if chosen.shard else [],
     }
+    if chosen.listed is not None:
+        several[chosen.listed.option] = [chosen.listed.file]
     return " ".join(f"{name} {shlex.quote(value)}" for name, values in several.items() for value in values)

@@ -9,6 +9,8 @@ import unicodedata
 from contextlib import suppress
 from typing import Any, TextIO
 
+from .program import as_called
+
 #: Characters in batchgen's own texts, and the nearest that ASCII has.
 _ASCII = {"…": "...", "–": "-", "—": "-", "’": "'", "“": '"', "”": '"', "×": "x", "·": "-"}  # noqa: RUF001
 
@@ -16,12 +18,12 @@ _ASCII = {"…": "...", "–": "-", "—": "-", "’": "'", "“": '"', "”": '
 def say(text: str = "") -> None:
     """Print a line for people on stderr; a run does not end because stderr has no reader."""
     with suppress(OSError, ValueError):
-        print(printable(text), file=sys.stderr, flush=True)
+        print(printable(as_called(text)), file=sys.stderr, flush=True)
 
 
 def data(text: str) -> None:
     """Print the result of a command on stdout."""
-    print(printable(text))
+    print(printable(as_called(text)))
 
 
 def raw(text: str) -> None:

@@ -125,12 +125,9 @@ def overlay_of(session: Session, values: Mapping[str, Any]) -> Overlay:
 
 
 def terms_of(
-    values: Mapping[str, Any],
-    requeue: Selection | None,
-    chosen: Selection | None,
-    amend: Mapping[str, Any] | None = None,
+    values: Mapping[str, Any], requeue: Selection | None, chosen: Selection | None, **others: object
 ) -> RunOptions:
-    """Return the options of a run for ``app``."""
+    """Return the options of a run for ``app``; *others* are fields that have no option of their own in ``run``."""
     from ..app.run import RunOptions
     from ..planning.selection import Selection
 
@@ -140,7 +137,6 @@ def terms_of(
         allow_unpriced=values["allow_unpriced"],
         wait_lock=values["wait_lock"],
         requeue=requeue,
-        overrides=amend or {},
         selection=chosen or Selection(),
         keep_changed=values["keep_changed"],
         stop_conditions=stop_conditions(values["stop_at"], values["max_time"], values["max_failures"], now),
@@ -149,6 +145,7 @@ def terms_of(
         latency=values["latency"],
         selected_by=as_options(requeue or chosen or Selection()),
         again=_kept_options(values),
+        **others,  # type: ignore[arg-type]
     )
 
 
@@ -232,7 +229,7 @@ class Observers:
                 yield
             except BatchgenError as error:
                 logs.event("exit_error", logs.ERROR, exit_code=error.exit_code, message=str(error))
-                if not isinstance(error, AlreadyRunning):  # the run before is still in progress: no news
+                if not (isinstance(error, AlreadyRunning) or error.already_reported):  # no news
                     self.notifier.failed(self.batch, error)
                 raise
             except Exception as error:

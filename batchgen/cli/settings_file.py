@@ -28,7 +28,10 @@ _ALL_COMMANDS = "it applies to every command; set BATCHGEN_{} in the environment
 #: Options that a file cannot set, and where to set them instead.
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(SELECTION, _COMMAND_LINE),
-    **dict.fromkeys(("batch", "sandbox", "dry_run", "keep_changed", "retry_failed", "with"), _COMMAND_LINE),
+    **dict.fromkeys(
+        ("batch", "sandbox", "dry_run", "keep_changed", "retry_failed", "with", "prompts", "note", "missing"),
+        _COMMAND_LINE,
+    ),
     **dict.fromkeys(("as_curl", "as_yaml", "csv", "example", "files", "layout", "since", "until"), _COMMAND_LINE),
     **dict.fromkeys(("yes", "all", "force", "requeue", "reset", "not_charged"), _CONSENT),
     **{name: _ALL_COMMANDS.format(name.upper()) for name in (*EVERYWHERE, "color")},
@@ -175,7 +178,9 @@ def _start(ctx: click.Context) -> Path:
     from ..app.manifests import find_manifest
     from ..app.project import Project
 
-    project = Project.of(folder, _typed(ctx, "db") or shared.get("db"), sandbox=bool(_typed(ctx, "sandbox")))
+    project = Project.of(
+        folder, _typed(ctx, "db") or shared.get("db"), sandbox=bool(_typed(ctx, "sandbox") or shared.get("sandbox"))
+    )
     try:
         return find_manifest(project, word, "", last_first=ctx.command.name in RUNS[1:]).path.parent
     except BatchgenError:  # the command itself reports it

@@ -23,6 +23,7 @@ from ..files.source_cache import SourceCache
 from ..files.spool import Scratch, Slot, Spool, StoredAnswer
 from ..job import Attempt, Delivered, Missed, Outcome
 from ..planning.forecast import call_bytes
+from ..planning.overrides import note_of
 from ..providers import dialect, slot_profile
 from ..providers.base import Call, Conversation, Generation, Reply, Request
 from ..providers.error_mapping import request_id
@@ -168,6 +169,7 @@ class Executor:
         task = attempt.task
         if not attempt.resumed:  # An answer that has arrived is read even if its source images have changed.
             await self.inputs.require_unchanged(task)
+            task = await self.inputs.with_copies(task)
             by_bytes = rules is not None and not rules.image_urls
             task = await self.inputs.with_local_files(task) if by_bytes else task
         return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)
@@ -241,7 +243,8 @@ class Executor:
         )
         beside = None
         if attempt.sidecar:
-            beside = describe(attempt, artifact, picture, usage, cost, sandbox=self.sandbox)
+            note = note_of(attempt.fingerprint)
+            beside = describe(attempt, artifact, picture, usage, cost, sandbox=self.sandbox, note=note)
         publish(folder, name, picture.data, sidecar=beside)
         return artifact
 

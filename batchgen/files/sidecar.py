@@ -32,11 +32,18 @@ class Sidecar:
 
 
 def describe(
-    attempt: Attempt, artifact: Artifact, picture: Picture, usage: Usage, cost: Charge, *, sandbox: bool = False
+    attempt: Attempt,
+    artifact: Artifact,
+    picture: Picture,
+    usage: Usage,
+    cost: Charge,
+    *,
+    sandbox: bool = False,
+    note: str | None = None,
 ) -> bytes:
     """Return the sidecar of one file, as UTF-8 JSON. It holds enough to rebuild a row of the job database.
 
-    *sandbox* marks a file of a sandbox run, which ``--out`` may put among real images.
+    *sandbox* marks a file of a sandbox run, which ``--out`` may put among real images; *note* is the user's.
     """
     task = asdict(replace(attempt.task, images=(), mask=None))
     asked = {name: value for name, value in task.items() if value not in (None, (), {})}  # a seed of 0 counts
@@ -51,6 +58,7 @@ def describe(
         "id": attempt.key,
         "attempt": attempt.id,
         "fingerprint": attempt.fingerprint,
+        **({} if note is None else {"note": note}),
         "asked": asked,
         "revised_prompt": picture.revised_prompt,
         "file": {

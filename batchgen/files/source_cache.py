@@ -12,9 +12,12 @@ from anyio import Lock, to_thread
 from ..errors import StoreError
 from ..fault import Cause, Fault, ProviderError
 from ..task import Source, Task
-from .images import EXTENSIONS, SOURCE_TYPES, DamagedImageError, ImageInfo, examine
+from .images import EXTENSIONS, SOURCE_TYPES, DamagedImageError, ImageInfo, examine, sniff
+from .images.heif import INSTALL
 from .output import make_private, publish
 from .spool import Scratch, Spool
+
+_REPLACE = "replace it by an intact file, then run again"
 
 
 class Fetch(Protocol):
@@ -33,6 +36,7 @@ class SourceCache:
         self._spool = spool
         self._fetch = fetch
         self._locks: dict[str, Lock] = {}  #: by URL, because many jobs may need the same image at once
+        self._copies: dict[str, Source] = {}  #: by file name
         self._verified: dict[Path, tuple[int, int, str]] = {}  #: file -> (mtime, size, sha256) when it was verified
 
     async def require_unchanged(self, task: Task) -> None:
@@ -40,6 +44,32 @@ class SourceCache:
         for source in (*task.images, *([task.mask] if task.mask else [])):
             if source.path is not None and source.sha256 is not None:
                 await to_thread.run_sync(self._verify, Path(source.path), source.sha256)
+
+    async def with_copies(self, task: Task) -> Task:
+        """Return *task* with the copies that are sent in place of source files; raise ProviderError (invalid)."""
+        images = tuple([await self._copy(source) for source in task.images])
+        mask = await self._copy(task.mask) if task.mask else None
+        return replace(task, images=images, mask=mask)
+
+    async def _copy(self, source: Source) -> Source:
+        if source.copy is None or source.path is None:
+            return source
+        name = f"{(source.sha256 or '')[:32]}-{source.copy}.{EXTENSIONS[source.mime or 'image/png']}"
+        async with self._locks.setdefault(name, Lock()):
+            if name not in self._copies:
+                self._copies[name] = await to_thread.run_sync(self._made, name, source)
+            return self._copies[name]
+
+    def _made(self, name: str, source: Source) -> Source:
+        file, path = self._folder / name, Path(source.path or "")
+        try:
+            data = file.read_bytes() if file.exists() else _copied(path, str(source.copy))
+        except OSError as error:
+            raise _invalid(f"source image {_shown(path)}: {error.strerror}", "put the file back, then retry") from error
+        if not file.exists():
+            publish(self._folder, name, data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        return Source(path=str(file), sha256=sha256, mime=source.mime, size_bytes=len(data))
 
     def _verify(self, path: Path, sha256: str) -> None:
         try:
@@ -49,12 +79,13 @@ class SourceCache:
                 return
             data = path.read_bytes()
         except OSError as error:
-            raise _invalid(f"source image {path}: {error.strerror}", "put the file back, then retry") from error
+            raise _invalid(f"source image {_shown(path)}: {error.strerror}", "put the file back, then retry") from error
         if hashlib.sha256(data).hexdigest() != sha256:
-            message = f"source image {path} changed after the plan was made"
+            message = f"source image {_shown(path)} changed after the plan was made"
             raise _invalid(message, "run again: the job then counts as changed")
-        # A provider may charge for a request with a damaged image.
-        _examine(data, str(path), "replace it by an intact file, then run again")
+        if sniff(data) is not None:  # Other images are decoded when their copy is made.
+            # A provider may charge for a request with a damaged image.
+            _examine(data, _shown(path), _REPLACE)
         self._verified[path] = version
 
     async def with_local_files(self, task: Task) -> Task:
@@ -86,6 +117,20 @@ class SourceCache:
         return Source(path=str(self._folder / name), mime=facts.mime, size_bytes=len(data))
 
 
+def _copied(path: Path, kind: str) -> bytes:
+    """Return the copy of a source image; raise ProviderError if it is damaged, StoreError if memory is short."""
+    from .images.copies import make_copy
+
+    try:
+        return make_copy(path.read_bytes(), kind)
+    except DamagedImageError as error:
+        raise _invalid(f"source image {_shown(path)}: {error}", _REPLACE) from error
+    except ModuleNotFoundError as error:
+        raise _invalid(f"source image {_shown(path)} is HEIC, which needs pillow-heif", INSTALL) from error
+    except MemoryError as error:
+        raise _out_of_memory(_shown(path)) from error
+
+
 def _examine(data: bytes, name: str, hint: str = "") -> ImageInfo:
     """Return the facts of a source image; raise ProviderError if it is damaged, StoreError if memory is short."""
     try:
@@ -93,10 +138,20 @@ def _examine(data: bytes, name: str, hint: str = "") -> ImageInfo:
     except DamagedImageError as error:
         raise _invalid(f"source image {name}: {error}", hint) from error
     except MemoryError as error:
-        raise StoreError(
-            f"not enough memory to read the source image {name}. Nothing was sent for it: free memory, then run the "
-            "same command again"
-        ) from error
+        raise _out_of_memory(name) from error
+
+
+def _out_of_memory(name: str) -> StoreError:
+    return StoreError(
+        f"not enough memory to read the source image {name}. Nothing was sent for it: free memory, then run the "
+        "same command again"
+    )
+
+
+def _shown(path: Path) -> str:
+    """Return a path as the user would type it: relative to the working folder if it is below that."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _invalid(message: str, hint: str = "") -> ProviderError:

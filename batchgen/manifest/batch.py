@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from ..budget import BudgetLimit
 from ..copies import CopySpec
 from ..errors import Problem, UsageError, suggest
-from ..fingerprint import CURRENT, Stamp, fingerprint, unchanged
+from ..fingerprint import CURRENT, OVERRIDDEN, Stamp, fingerprint, older_rule, unchanged
 from ..providers.profile import Profile, Retry
 from ..route import Route
 from ..task import Task
 from ..wording import canonical
+
+#: Hexadecimal digits of the hash in an id that was made from the prompt.
+ID_DIGITS = 16
+
+
+def id_hash(stamp: Stamp, prompt: str) -> str:
+    """Return the hash in the id of a job that was given none."""
+    return stamp.hexdigest(prompt)[:ID_DIGITS]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -28,6 +37,8 @@ class Recipe:
     wanted: int = 1  #: number of images; ``filenames.stems`` names their files
     route: Route | None = None  #: fallback providers; they change nothing about what is asked for
     without: tuple[tuple[str, str], ...] = ()  #: providers that were named but cannot do it, each with its reason
+    defaulted: frozenset[str] = frozenset()  #: parameters that only the defaults set
+    dropped: tuple[tuple[str, Any], ...] = ()  #: names and values of defaults that the provider does not take
     earlier: Task | None = None  #: the task before its images column was recognised, where that is guessed
     stamp: Stamp = field(init=False)
 
@@ -39,6 +50,11 @@ class Recipe:
         return f"{CURRENT}:{self.stamp.hexdigest(canonical(prompt))}"
 
 
+@lru_cache(1_000)
+def _stamp_by(rule: str, recipe: Recipe) -> Stamp:
+    return Stamp.of(recipe.task, rule)
+
+
 class PlannedJob(NamedTuple):
     """One job as the manifest asks for it."""
 
@@ -47,6 +63,7 @@ class PlannedJob(NamedTuple):
     fingerprint: str  #: "2:<sha256>"; decides whether the job is redone
     output: str  #: file stem, relative to the batch's output folder
     recipe: Recipe
+    id_stamp: Stamp | None = None  #: of the id, if that was made from the prompt
 
     @classmethod
     def of(cls, key: str, task: Task, output: str | None = None, **facts: object) -> PlannedJob:
@@ -69,6 +86,36 @@ class PlannedJob(NamedTuple):
     def task(self) -> Task:
         """Return the task, with its prompt."""
         return replace(self.recipe.task, prompt=self.prompt)
+
+    def is_unchanged(self, stored: str, before: Task | None = None) -> bool:
+        """Return whether the job requests the same as a stored job with that fingerprint and the task *before*."""
+        if stored == self.fingerprint:
+            return True
+        rule = older_rule(stored)
+        # The fast way, for a million jobs of an older version; it does not hold for overrides.
+        if rule is not None and stored == f"{rule}:{_stamp_by(rule, self.recipe).hexdigest(self.prompt)}":
+            return OVERRIDDEN not in self.fingerprint
+        return unchanged(stored, self.task, self.fingerprint, before)
+
+    @property
+    def prompt_form(self) -> str:
+        """Return the prompt as it is compared."""
+        return canonical(self.prompt)
+
+    @property
+    def id_parts(self) -> tuple[str, str]:
+        """Return what comes before and after the hash in an id that was made from the prompt."""
+        before, _, after = self.key.rpartition(self._hash(self.prompt_form))
+        return before, after
+
+    def key_of(self, prompt: str) -> str:
+        """Return the id that older versions made from *prompt*, another wording of the same prompt."""
+        before, after = self.id_parts
+        return f"{before}{self._hash(prompt)}{after}"
+
+    def _hash(self, prompt: str) -> str:
+        assert self.id_stamp is not None  # noqa: S101 - only ids made from prompts have a hash
+        return id_hash(self.id_stamp, prompt)
 
     def as_json(self) -> dict[str, Any]:
         """Return the job as ``plan --json`` prints it."""
@@ -124,6 +171,21 @@ class Overlay:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SkippedJobs:
+    """The jobs that were left out because their source image is bad (``on_bad_source: skip``)."""
+
+    count: int = 0
+    reasons: tuple[str, ...] = ()  #: of the first of them; each names its image
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for ``--json``."""
+        return {"jobs": self.count, "reasons": list(self.reasons)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
     """One manifest, read, checked and expanded."""
 
@@ -138,6 +200,7 @@ class Batch:
     retry: Retry | None = None  #: as written at the top of the manifest
     on_unknown: Literal["retry", "hold"] | None = None  #: as written at the top of the manifest
     confirm_above: int | None = None  #: nano-USD above which a run at a terminal asks; None: 1 USD
+    skipped: SkippedJobs = field(default_factory=SkippedJobs)  #: jobs left out because of a bad source image
     warnings: tuple[Problem, ...] = ()
     copies: tuple[CopySpec, ...] = ()  #: derived copies of every image
     overlay: Overlay = field(default_factory=Overlay)  #: options typed for one run; already applied to the fields above

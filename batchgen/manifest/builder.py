@@ -14,9 +14,9 @@ from ..copies import CopySpec
 from ..fingerprint import Stamp, asked
 from ..providers.pricing import is_stale
 from ..task import Kind, Source, Task
-from ..wording import is_blank, tidy
+from ..wording import canonical, is_blank, tidy
 from . import filenames, messages
-from .batch import PlannedJob, Recipe
+from .batch import PlannedJob, Recipe, id_hash
 from .deliver import taken_by
 from .duplicates import DuplicateCheck
 from .expand import key_of, portions
@@ -24,9 +24,10 @@ from .filenames import FILE_FIELDS, slug
 from .locations import Origin, Problems
 from .messages import short
 from .model import JobSpec
+from .photo_check import PhotoCheck
 from .render import NUMBERS, RenderedJob
 from .routing import Candidate, ProviderTable, RouteChoice
-from .source_images import BadSource, Sources
+from .source_images import BadSource, Preparation, Sources
 from .templates import Template, TemplateFault
 
 #: So many variants are remembered; rows that differ in more than id and prompt are usually few.
@@ -83,6 +84,7 @@ class JobBuilder:
         naming: Naming,
         *,
         sources: Sources,
+        photos: PhotoCheck,
         problems: Problems,
         warnings: Problems,
         duplicates: DuplicateCheck | None,
@@ -91,11 +93,12 @@ class JobBuilder:
         self._providers = providers
         self._naming = naming
         self._sources = sources
+        self._photos = photos
         self._problems = problems
         self._warnings = warnings
         self._duplicates = duplicates
         self._today = today
-        self._variants: dict[tuple[int, bool, str], JobVariants] = {}
+        self._variants: dict[tuple[int, bool, frozenset[str], str], JobVariants] = {}
         self._models: set[tuple[str, str]] = set()  #: provider and model of those that were warned of
 
     def jobs(self, job: RenderedJob) -> Iterator[PlannedJob]:
@@ -105,11 +108,11 @@ class JobBuilder:
             if job.id is not None:
                 self._take("id", job.id, job.id, job)
             return
-        written, row_id = job.values["prompt"], job.id
-        prompt = tidy(written)
+        prompt, row_id, stamp = tidy(job.values["prompt"]), job.id, None
         if row_id is None:
+            stamp = variants.id_stamp
             repeat = f"-r{job.row.repeat}" if job.row.repeat > 1 else ""
-            row_id = f"{slug(prompt) or 'image'}-{variants.id_stamp.hexdigest(written)[:16]}{repeat}"
+            row_id = f"{slug(prompt) or 'image'}-{id_hash(stamp, canonical(prompt))}{repeat}"
         for first, recipe in variants.requests[variants.choice.home(row_id)]:
             job_id = key_of(row_id, first)
             self._take("id", job_id, job_id, job)
@@ -122,7 +125,7 @@ class JobBuilder:
             fingerprint = recipe.fingerprint(prompt)
             if first == 0 and job.row.repeat == 1:
                 self._take("request", fingerprint, fingerprint, job)
-            yield PlannedJob(job_id, prompt, fingerprint, output, recipe)
+            yield PlannedJob(job_id, prompt, fingerprint, output, recipe, stamp)
 
     def _require_own_name(self, job: RenderedJob, stem: str) -> None:
         """Report a file of a job that could have the name of a derived copy."""
@@ -139,7 +142,7 @@ class JobBuilder:
 
     def _variants_of(self, job: RenderedJob) -> JobVariants | None:
         common = [(name, value) for name, value in sorted(job.values.items()) if name not in ("id", "prompt")]
-        key = (id(job.template.entry.part), job.guessed_images, repr(common))
+        key = (id(job.template.entry.part), job.guessed_images, job.defaulted, repr(common))
         variants = self._variants.get(key)
         if variants is not None and variants.accepts(job):
             return variants
@@ -179,6 +182,8 @@ class JobBuilder:
                     wanted=count,
                     route=route,
                     without=choice.without,
+                    defaulted=job.defaulted,
+                    dropped=home.dropped,
                 )
             yield first, recipe
             first += count
@@ -209,16 +214,21 @@ class JobBuilder:
 
     def _source_images(self, job: RenderedJob) -> tuple[tuple[Source, ...], Source | None] | None:
         """Return the job's images and its mask; None where one is bad, which is reported."""
-        field, mask = "images", None
+        field, mask, values = "images", None, job.values
         folder = job.template.entry.part.folder
+        preparation = Preparation(orient=bool(values.get("orient")), convert=values.get("convert"))
         try:
-            images = self._sources.images(job.values.get("images", []), folder)
+            images, local = self._sources.images(values.get("images", []), folder, preparation)
             field = "mask"
-            if "mask" in job.values and images:
-                mask = self._sources.mask(job.values["mask"], images[0], folder)
+            if "mask" in values and images:
+                mask = self._sources.mask(values["mask"], images[0], folder, preparation)
         except BadSource as bad:
-            self._report(job, field, "bad_source", str(bad))
+            if self._photos.skips:
+                self._photos.skip(job, str(bad))
+            else:
+                self._report(job, field, "bad_source", str(bad))
             return None
+        self._photos.add(job, local, preparation)
         return images, mask
 
     def _warn_of_model(self, job: RenderedJob, candidate: Candidate) -> None:

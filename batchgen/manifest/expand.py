@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 from .filenames import slug
 from .include import ManifestPart, stated_in
+from .list_spec import From
 from .lists import BadList, Listing, Pick, listing
 from .locations import Origin, Path, Problems
-from .model import PARAMETERS, From, JobSpec, Matrix
+from .model import PARAMETERS, JobSpec, Matrix
 
 #: A matrix with more combinations is a mistake; a list may have any number of rows.
 MAX_COMBINATIONS = 100_000
@@ -110,7 +111,9 @@ def _entry(  # noqa: PLR0917 - a job, its place, and where problems go
     except _Wrong as wrong:
         problems.add(wrong.problem)
         return
-    lists = _lists(part, path, job.rows, problems, leave_out, job.columns)
+    default = part.defaults.get("convert")
+    convert = own.get("convert", default and default.value)
+    lists = _lists(part, path, job.rows, problems, leave_out, job.columns, convert=convert is not None)
     if lists is not None:
         variables = {name: value for name, value in job.vars.items() if name not in PARAMETERS}
         yield Entry(
@@ -186,6 +189,8 @@ def _lists(  # noqa: PLR0917 - a job's lists, their place, and where problems go
     problems: Problems,
     leave_out: FilePath,
     columns: Mapping[str, str | None] = MappingProxyType({}),
+    *,
+    convert: bool = False,
 ) -> tuple[Listing, ...] | None:
     """Return the lists of *sources*; None where one cannot be used, which is reported."""
     listings = []
@@ -200,6 +205,7 @@ def _lists(  # noqa: PLR0917 - a job's lists, their place, and where problems go
                 listings.append(
                     listing(
                         name, part.file.parent, format=source.format, pick=pick, leave_out=leave_out,
+                        exclude=tuple(source.exclude), convert=convert, sheet=source.sheet,
                         delimiter=source.delimiter, quoting=source.quoting, columns={**columns, **source.columns},
                     )
                 )  # fmt: skip

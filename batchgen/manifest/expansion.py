@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import ManifestError, suggest
 from . import columns, expand
-from .batch import PlannedJob
+from .batch import PlannedJob, SkippedJobs
 from .builder import JobBuilder, Naming
 from .duplicates import DuplicateCheck
 from .expand import Entry
@@ -20,6 +20,7 @@ from .lint import ListCheck
 from .lists import BadList, Listing
 from .locations import EnoughError, Problems
 from .model import PARAMETERS
+from .photo_check import PhotoCheck
 from .render import CompiledFields, JobTemplate
 from .routing import ProviderTable
 from .source_images import Sources
@@ -41,8 +42,11 @@ class Expansion:
         problems: Problems,
         warnings: Problems,
         today: date | None = None,
+        *,
+        skips: bool = False,
     ) -> None:
         self._today = today
+        self._photos = PhotoCheck(skips)
         self._parts = parts
         self._providers = providers
         self._sources = Sources()
@@ -65,7 +69,7 @@ class Expansion:
         """Make the jobs once more; raise ManifestError where the lists have changed since they were checked."""
         problems = Problems()
         size = 0
-        for size, job in enumerate(self._jobs(problems, Problems(), None), 1):  # noqa: B007
+        for size, job in enumerate(self._jobs(problems, Problems(), None, PhotoCheck(self._photos.skips)), 1):  # noqa: B007
             yield job
         if problems or size != self._size:
             changed = self._entries[0].origin().problem(
@@ -77,25 +81,41 @@ class Expansion:
         """Go through all jobs once and report everything that is wrong with them."""
         duplicates = DuplicateCheck(problems, warnings)
         with suppress(EnoughError):
-            for job in self._jobs(problems, warnings, duplicates):
+            for job in self._jobs(problems, warnings, duplicates, self._photos):
                 self._size += 1
                 if self._kept is not None:
                     self._kept.append(job)
                     if self._size > _MAX_KEPT:
                         self._kept = None
             if duplicates.needs_second_pass():
-                for _ in self._jobs(Problems(), Problems(), duplicates):
+                for _ in self._jobs(Problems(), Problems(), duplicates, PhotoCheck(self._photos.skips)):
                     pass
+        self._photos.report(warnings)
         if not self._size and not problems and self._entries:
-            hint = "look at the lists, and at where and skip"
-            problems.add(self._entries[0].origin().problem("no_jobs", "no list has a row: there are no jobs", hint))
+            self._report_no_jobs(problems)
         self._warn_of_unused(warnings)
 
-    def _jobs(self, problems: Problems, warnings: Problems, duplicates: DuplicateCheck | None) -> Iterator[PlannedJob]:
+    def _report_no_jobs(self, problems: Problems) -> None:
+        origin = self._entries[0].origin()
+        for reason in self.skipped.reasons:
+            problems.add(origin.problem("bad_source", reason))
+        if not self.skipped:
+            hint = "look at the lists, and at where and skip"
+            problems.add(origin.problem("no_jobs", "no list has a row: there are no jobs", hint))
+
+    @property
+    def skipped(self) -> SkippedJobs:
+        """Return the jobs that were left out because their source image is bad."""
+        return self._photos.skipped
+
+    def _jobs(
+        self, problems: Problems, warnings: Problems, duplicates: DuplicateCheck | None, photos: PhotoCheck
+    ) -> Iterator[PlannedJob]:
         builder = JobBuilder(
             self._providers,
             self._naming,
             sources=self._sources,
+            photos=photos,
             problems=problems,
             warnings=warnings,
             duplicates=duplicates,

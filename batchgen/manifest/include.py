@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import ManifestError
 from . import secrets as keys
 from .locations import Origin, Places, Problems
-from .model import PARAMETERS, Parameters
+from .model import PARAMETERS, PREPARATION, Parameters
 from .validate import ValidationResult, validate
 from .yaml_reader import read
 
@@ -152,7 +152,8 @@ def _inherit(part: ManifestPart, done: set[int]) -> None:
 
 def stated_in(parameters: Parameters) -> dict[str, Any]:
     """Return the parameters that were written, including those written as null."""
-    return {name: getattr(parameters, name) for name in parameters.model_fields_set if name in PARAMETERS}
+    names = parameters.model_fields_set & (PARAMETERS | PREPARATION)
+    return {name: getattr(parameters, name) for name in parameters.model_fields_set if name in names}
 
 
 def laid(under: Mapping[str, Given], over: Mapping[str, Given]) -> dict[str, Given]:

@@ -45,4 +45,4 @@ class ListCheck:
         if row.listing is None:
             return problem
         at, position = row.listing.place(line, column)
-        return replace(problem, file=row.listing.file, line=at, column=position)
+        return replace(problem, file=row.listing.file_of(line), line=at, column=position)

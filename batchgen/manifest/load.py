@@ -47,7 +47,7 @@ def load(
     copies = copy_specs(manifest.deliver, root.origin("deliver"), problems)
     naming = Naming(batch=name, copies=copies, file=_file(root, problems), origin=root.origin("output", "file"),
                     sidecar=manifest.output.sidecar)  # fmt: skip
-    jobs = Expansion(parts, table, naming, folder, problems, warnings, today)
+    jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=manifest.on_bad_source == "skip")
     budget = budgets.batch_limits(manifest.budget, table.names, root.places, problems)
     _check_for_jobs(parts, problems)
     if problems:
@@ -62,6 +62,7 @@ def load(
         allow_unpriced=manifest.budget.allow_unpriced,
         retry=manifest.retry,
         on_unknown=manifest.on_unknown,
+        skipped=jobs.skipped,
         confirm_above=nano_usd(manifest.confirm_above),
         copies=copies,
         warnings=warnings.listed(),

@@ -27,6 +27,7 @@ from ..route import FAILOVER_AFTER
 from .deliver import DeliverSpec
 from .deliver import listed as listed_copies
 from .fields import FILLED_IN, Money, Name, Prompt, Strict, Text, Texts, Value, Variables
+from .list_spec import From, list_sources
 
 
 class OutputSpec(Strict):
@@ -70,6 +71,8 @@ class RetrySpec(profile.Retry):
 
 
 OnUnknown = Literal["retry", "hold"]
+OnBadSource = Literal["stop", "skip"]
+_ON_BAD_SOURCE = "Source image that is missing or damaged: refuse the manifest (stop), or make the other jobs (skip)"
 _ON_UNKNOWN = "Request whose outcome is unknown: buy it once more (retry), or leave the decision to you (hold)"
 
 
@@ -202,6 +205,14 @@ class Parameters(Strict):
     mask: str | None = Field(
         None, min_length=1, description="PNG whose transparent parts are edited; of the size of the first image"
     )
+    orient: bool | None = Field(
+        None, description="true: send an upright copy of source images that are stored rotated (EXIF)"
+    )
+    convert: Literal["jpeg", "png"] | None = Field(
+        None,
+        description="jpeg or png: send a copy of source images that providers do not accept (HEIC, AVIF, TIFF, BMP, "
+        "GIF) or may misread (CMYK, 16-bit, animated)",
+    )
     provider: Texts | None = Field(None, description="Provider, or several in order of preference")
     route: Annotated[RoutingSpec, _StrategyName()] | None = Field(
         None, description="How one of several providers is chosen: a strategy, or rules; default: failover"
@@ -236,34 +247,6 @@ class Parameters(Strict):
     extra: dict[str, Any] | None = Field(None, description="Sent to the provider as written")
 
 
-class From(Strict):
-    """A list of rows: each becomes a job."""
-
-    path: Texts = Field(
-        description="csv, tsv, jsonl or txt file, folder or glob of images; several are read one after another"
-    )
-    format: Literal["csv", "tsv", "jsonl", "txt", "folder"] | None = Field(
-        None, description="Format of the list; default: by its name"
-    )
-    columns: dict[Name, str | None] = Field(
-        {}, description="Columns by the parameter or variable they set: {prompt: Product Name}; null: none sets it"
-    )
-    delimiter: str | None = Field(
-        None,
-        min_length=1,
-        max_length=1,
-        description="Character between the cells of a csv file; default: by its header",
-    )
-    quoting: Literal["csv", "none"] | None = Field(
-        None, description="Quotes around cells: removed (csv) or text (none); default: csv for csv, none for tsv"
-    )
-    where: dict[str, Texts] = Field({}, description="Only rows whose column matches one of these globs")
-    skip: int = Field(0, ge=0, description="Number of rows to leave out at the start")
-    limit: int | None = Field(None, ge=1, description="At most this many rows of each path")
-    sample: int | None = Field(None, ge=1, description="This many of those rows at random, the same for the same seed")
-    seed: int = Field(0, description="Seed of the sample")
-
-
 class Matrix(BaseModel):
     """Variables with several values each: every combination becomes a job."""
 
@@ -277,12 +260,6 @@ class Matrix(BaseModel):
     def axes(self) -> dict[str, list[Value]]:
         """Return the values of each variable."""
         return self.__pydantic_extra__ or {}
-
-
-def _sources(value: object) -> object:
-    """Return the value of ``from`` as a list of mappings."""
-    items = value if isinstance(value, list) else [value]
-    return [{"path": item} if isinstance(item, str) else item for item in items]
 
 
 class JobSpec(Parameters):
@@ -302,10 +279,10 @@ class JobSpec(Parameters):
     zip: dict[Name, Annotated[list[Value], Field(min_length=1)]] = Field(
         default_factory=dict, description="Variables with lists of the same length, combined item by item"
     )
-    rows: Annotated[list[From], BeforeValidator(_sources)] = Field(
+    rows: Annotated[list[From], BeforeValidator(list_sources)] = Field(
         default_factory=list,
         alias="from",
-        description="Lists whose rows become jobs: csv, tsv, jsonl, txt, or a folder of images",
+        description="Lists whose rows become jobs: csv, tsv, xlsx, jsonl, txt, or a folder of images",
     )
     columns: dict[Name, str | None] = Field(
         default_factory=dict, description="Columns of all lists of the job; see columns of a list"
@@ -313,8 +290,10 @@ class JobSpec(Parameters):
     repeat: int = Field(1, ge=1, le=10_000, description="Make all of it this many times; {{ repeat }} counts from 1")
 
 
+#: Parameters of the source images; a column that happens to have such a name stays a variable.
+PREPARATION = frozenset({"orient", "convert"})
 #: Parameters that a row, a matrix or a zip sets by a variable of the same name.
-PARAMETERS = frozenset(Parameters.model_fields) | {"id"}
+PARAMETERS = frozenset(Parameters.model_fields) - PREPARATION | {"id"}
 
 
 def _prompts(value: object, check: ValidatorFunctionWrapHandler) -> object:
@@ -341,6 +320,7 @@ class Manifest(Strict):
     defaults: Parameters = Field(Parameters(), description="Parameters of every job that does not set them itself")
     retry: RetrySpec | None = Field(None, description="Retry policy")
     on_unknown: OnUnknown | None = Field(None, description=_ON_UNKNOWN)
+    on_bad_source: OnBadSource = Field("stop", description=_ON_BAD_SOURCE)
     budget: BudgetSpec = Field(BudgetSpec(), description="Budget of the batch")
     confirm_above: Money | None = Field(None, description="USD above which run asks at a terminal; default 1")
     jobs: list[JobSpec] = Field([], description="The jobs")

@@ -6,74 +6,127 @@ import glob
 import hashlib
 import itertools
 import os
-import warnings
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
+from ..files import naming
 from ..files.opening import OpenError, open_file
 from ..task import Source
+
+if TYPE_CHECKING:
+    from ..files.images.photos import Photo
 
 MAX_BYTES = 200_000_000
 MAX_PIXELS = 64_000_000
 #: A pattern that matches more is a mistake: no provider accepts so many for one image.
 MAX_MATCHES = 100
-
-_FORMATS = ("PNG", "JPEG", "WEBP")
+#: For so many missing files a similar name is looked for; more of them have one cause.
+_MAX_GUESSES = 20
 
 
 class BadSource(ValueError):
     """A source image that cannot be used; the text says which and why."""
 
 
+class Preparation(NamedTuple):
+    """What a job does to its source images before they are sent; nothing, by default."""
+
+    orient: bool = False  #: turn those upright that are stored rotated
+    convert: str | None = None  #: jpeg or png for those of a kind that providers do not accept, or misunderstand
+
+    def copy_of(self, photo: Photo) -> str | None:
+        """Return the kind of copy that is sent in place of *photo*; None if it is sent as it is."""
+        if self.convert is not None and (not photo.accepted or photo.cmyk or photo.deep or photo.animated):
+            return self.convert
+        return "upright" if self.orient and photo.rotated else None
+
+
+_NONE = Preparation()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Image:
+class SourceImage:
     """A local image that was read."""
 
+    name: str  #: as the manifest names it
     source: Source
-    width: int
-    height: int
-    alpha: bool
+    photo: Photo
+
+    def prepared(self, preparation: Preparation) -> Source:
+        """Return the source as a job sends it; raise BadSource if no provider accepts it like that."""
+        photo, kind = self.photo, preparation.copy_of(self.photo)
+        if kind is None and not photo.accepted:
+            label = photo.mime.removeprefix("image/").upper()
+            raise BadSource(
+                f"{self.name} is {label}, and providers accept PNG, JPEG and WebP: write convert: jpeg (or png) to "
+                "send a converted copy"
+            )
+        if kind is None:
+            return self.source
+        return replace(self.source, copy=kind, mime=photo.mime if kind == "upright" else f"image/{kind}")
+
+    def size(self, source: Source) -> tuple[int, int]:
+        """Return width and height of what is sent as *source*."""
+        return (self.photo.width, self.photo.height) if source.copy is None else self.photo.upright_size
 
 
 class Sources:
     """The local images that manifests name; each file is read once, however many jobs name it."""
 
     def __init__(self) -> None:
-        self._images: dict[str, _Image | BadSource] = {}
+        self._images: dict[str, SourceImage | BadSource] = {}
         self._matches: dict[tuple[Path, str], tuple[str, ...]] = {}
+        self._guesses = 0
 
-    def images(self, names: list[str], folder: Path) -> tuple[Source, ...]:
-        """Return the sources of *names*: https URLs, and paths and globs relative to *folder*; raise BadSource."""
+    def images(
+        self, names: Sequence[str], folder: Path, preparation: Preparation = _NONE
+    ) -> tuple[tuple[Source, ...], tuple[SourceImage, ...]]:
+        """Return the sources of *names*, and those of them that are local images.
+
+        The names are https URLs, and paths and globs relative to *folder*. Raise BadSource.
+        """
         sources: list[Source] = []
+        local: list[SourceImage] = []
         for name in names:
             if _is_url(name):
                 sources.append(Source(url=_checked_url(name)))
-            else:
-                sources.extend(self._image(path, folder).source for path in self._paths(name, folder))
-        return tuple(sources)
+                continue
+            for path in self._paths(name, folder):
+                local.append(self._image(path, folder))
+                sources.append(local[-1].prepared(preparation))
+        return tuple(sources), tuple(local)
 
-    def mask(self, name: str, first: Source, folder: Path) -> Source:
+    def mask(self, name: str, first: Source, folder: Path, preparation: Preparation = _NONE) -> Source:
         """Return a mask: a PNG with alpha, as large as the *first* image; raise BadSource otherwise."""
         if _is_url(name):
             return Source(url=_checked_url(name))
         mask = self._image(name, folder)
-        if mask.source.mime != "image/png":
+        if mask.photo.mime != "image/png":
             raise BadSource(f"the mask {name} is not a PNG")
-        if not mask.alpha:
+        if not mask.photo.alpha:
             raise BadSource(f"the mask {name} has no alpha channel; its transparent parts mark what may change")
+        source = mask.prepared(preparation._replace(convert=None))
         if first.path is not None:
             image = self._image(first.path, folder)
-            if (mask.width, mask.height) != (image.width, image.height):
-                sizes = f"{mask.width}x{mask.height}, the first image is {image.width}x{image.height}"
-                raise BadSource(f"the mask {name} must be as large as the first image: it is {sizes}")
-        return mask.source
+            size, wanted = mask.size(source), image.size(first)
+            if size != wanted:
+                sizes = f"{size[0]}x{size[1]}, the first image is {wanted[0]}x{wanted[1]}"
+                turned = image.photo.rotated and size == image.photo.upright_size
+                hint = "; upright it has that size: write orient: true" if turned else ""
+                raise BadSource(f"the mask {name} must be as large as the first image: it is {sizes}{hint}")
+        return source
 
     def _paths(self, name: str, folder: Path) -> tuple[str, ...]:
         """Return the files that a path or a glob names, sorted, so that their order never depends on the disk."""
-        if not glob.has_magic(name) or os.path.lexists(folder / name):
+        if not glob.has_magic(name):
+            return (name,)
+        try:
+            if (found := naming.find(folder, name)) is not None:
+                return (found,)
+        except ValueError:  # a NUL
             return (name,)
         if (folder, name) not in self._matches:
             # Path.glob refuses absolute patterns and some relative ones
@@ -88,17 +141,38 @@ class Sources:
             )
         return matches
 
-    def _image(self, name: str, folder: Path) -> _Image:
+    def _image(self, name: str, folder: Path) -> SourceImage:
         path = os.path.abspath(folder / name)  # noqa: PTH100 - resolve() would follow links; the name counts
         if path not in self._images:
             try:
-                self._images[path] = _read(path, name)
+                self._images[path] = self._read(path, name, folder)
             except BadSource as bad:
                 self._images[path] = bad
         image = self._images[path]
         if isinstance(image, BadSource):
             raise image
         return image
+
+    def _read(self, path: str, name: str, folder: Path) -> SourceImage:
+        try:
+            with open_file(path) as file:
+                return _examine(file, path, name)
+        except OpenError as error:
+            if error.why == "missing" and (found := naming.find(folder, name)) is not None and found != name:
+                return self._image(found, folder)
+            raise BadSource(self._why_not_open(error, path, name, folder)) from None
+
+    def _why_not_open(self, error: OpenError, path: str, name: str, folder: Path) -> str:
+        if error.why == "folder":
+            hint = f"from: {name} edits each image in it, images: {name.rstrip('/')}/*.jpg all in one edit"
+            return f"{name} is a folder; {hint}"
+        if error.why == "device":
+            return f"{name} {error}"
+        guess = None
+        if error.why == "missing" and self._guesses < _MAX_GUESSES:
+            self._guesses += 1
+            guess = naming.similar(folder, name)
+        return f"{name}: {error} ({path})" + (f"; did you mean {guess!r}?" if guess else "")
 
 
 def _is_url(name: str) -> bool:
@@ -120,52 +194,35 @@ def _checked_url(name: str) -> str:
     return name
 
 
-def _read(path: str, name: str) -> _Image:
-    try:
-        with open_file(path) as file:
-            return _examine(file, path, name)
-    except OpenError as error:
-        if error.why == "folder":
-            hint = f"from: {name} edits each image in it, images: {name.rstrip('/')}/*.jpg all in one edit"
-            raise BadSource(f"{name} is a folder; {hint}") from None
-        raise BadSource(f"{name} {error}" if error.why == "device" else f"{name}: {error} ({path})") from None
-
-
-def _examine(file: BinaryIO, path: str, name: str) -> _Image:
+def _examine(file: BinaryIO, path: str, name: str) -> SourceImage:
     size = os.fstat(file.fileno()).st_size
     if size == 0:
         raise BadSource(f"{name} is empty")
     if size > MAX_BYTES:
         raise BadSource(f"{name} has {size / 1e6:.0f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB")
     data = file.read()
-    mime, width, height, alpha = _header(data, name)
-    source = Source(path=path, sha256=hashlib.sha256(data).hexdigest(), mime=mime, size_bytes=len(data))
-    return _Image(source=source, width=width, height=height, alpha=alpha)
+    photo = _photo(data, name)
+    source = Source(path=path, sha256=hashlib.sha256(data).hexdigest(), mime=photo.mime, size_bytes=len(data))
+    return SourceImage(name=name, source=source, photo=photo)
 
 
-def _header(data: bytes, name: str) -> tuple[str, int, int, bool]:
-    """Return type by content, width, height and whether there is an alpha channel; no pixel is decoded."""
+def _photo(data: bytes, name: str) -> Photo:
+    """Return the facts in the header of an image; no pixel of a photo is decoded."""
     # Imported here: most manifests have no source images, and Pillow takes a while to load.
-    from PIL import Image, UnidentifiedImageError
-
-    from ..files.images import require_whole, sniff
+    from ..files.images import DamagedImageError, TooLargeError, UnknownFormatError
+    from ..files.images.heif import INSTALL, MIME, is_installed
+    from ..files.images.photos import read_photo
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
-            image = Image.open(BytesIO(data), formats=_FORMATS)
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise BadSource(f"{name} has {width}x{height} pixels; the limit is {MAX_PIXELS // 1_000_000} megapixels")
-        mime, alpha = sniff(data) or "", image.has_transparency_data  # Pillow calls some JPEGs otherwise
-        require_whole(mime, data)
-    except UnidentifiedImageError:
+        photo = read_photo(data)
+    except UnknownFormatError:
         raise BadSource(f"{name} is not a PNG, JPEG or WebP image (by its content, not its name)") from None
-    except Image.DecompressionBombError:
-        raise BadSource(f"{name} has more than {MAX_PIXELS // 1_000_000} megapixels") from None
-    except (BadSource, MemoryError, ImportError):
-        raise
-    except Exception as error:
-        # Pillow raises OSError, SyntaxError, AssertionError, struct.error, ... for broken files, by format
+    except TooLargeError:
+        raise BadSource(f"{name} has more than {MAX_PIXELS // 1_000_000} million pixels") from None
+    except DamagedImageError as error:
         raise BadSource(f"{name} is damaged: {str(error) or 'its header makes no sense'}") from error
-    return mime, width, height, alpha
+    if photo.mime == MIME and not is_installed():
+        raise BadSource(
+            f"{name} is HEIC: install what reads it, {INSTALL}, and write convert: jpeg; or export it as jpg"
+        )
+    return photo

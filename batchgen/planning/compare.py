@@ -10,12 +10,13 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from ..fingerprint import is_older, unchanged
+from ..fingerprint import older_rule
 from ..job import State
 from ..manifest.batch import Batch, PlannedJob
 from ..task import Task
 from .diff import Change, differences
 from .estimate import CostEstimate, PlanContext
+from .overrides import without_note
 from .plan import CONFIRM_ABOVE, Plan
 from .sampling import Examples, Sampler
 from .selection import Selection, is_literal
@@ -97,6 +98,7 @@ def compare(
             requeue.update(job.key for job in jobs if job.key in again)
     return Plan(
         orphaned=comparison.count_orphaned(),
+        skipped=batch.skipped,
         **{**comparison.counts, **estimate.plan_fields()},
         changes=tuple(comparison.changes),
         examples=examples.chosen(),
@@ -128,6 +130,7 @@ class _Comparison:
         self.changes_left: int | None = CHANGES
         self.matched = 0
         self.absent = {pattern for pattern in selection.ids if is_literal(pattern)}
+        self.absent.update(() if selection.listed is None else selection.listed.lines)
         self.requeued: Container[str] | None = None
         self.only: Container[str] | None = None
         self._folder = batch.manifest.parent
@@ -185,11 +188,11 @@ class _Comparison:
         stored_jobs = dict(self._table.lookup([job.key for job in jobs]))
         older = [job for job in jobs if job.key in stored_jobs and _is_of_older_rule(stored_jobs[job.key], job)]
         # The task is read only where the fingerprint alone does not answer the question.
-        unclear = [job for job in older if _has_changed(stored_jobs[job.key], job)]
-        before = self._table.tasks([job.key for job in unclear]) if unclear else {}
+        unclear = [job.key for job in older if _has_changed(stored_jobs[job.key], job)]
+        before = self._table.tasks(unclear) if unclear else {}
         for job in older:
             stored = stored_jobs[job.key]
-            if unchanged(stored.fingerprint, job.task, job.fingerprint, before.get(job.key)):
+            if job.is_unchanged(stored.fingerprint, before.get(job.key)):
                 stored_jobs[job.key] = stored._replace(fingerprint=job.fingerprint)
         return stored_jobs
 
@@ -198,7 +201,9 @@ class _Comparison:
             return "new"
         requeued = self.requeued is not None and job.key in self.requeued
         outcome = "pending" if requeued else _OUTCOME_OF_STATE[stored.state]
-        if not _has_changed(stored, job):
+        if not _has_changed(stored, job) or (
+            requeued and without_note(stored.fingerprint) == without_note(job.fingerprint)
+        ):
             return outcome
         keep = self._keep_changed or job.was_generated(stored.fingerprint)
         return "held" if outcome == "done" and keep else "changed"
@@ -230,8 +235,8 @@ class _Comparison:
 
 
 def _is_of_older_rule(stored: StoredJob, job: PlannedJob) -> bool:
-    return stored.fingerprint != job.fingerprint and is_older(stored.fingerprint)
+    return stored.fingerprint != job.fingerprint and older_rule(stored.fingerprint) is not None
 
 
 def _has_changed(stored: StoredJob, job: PlannedJob) -> bool:
-    return stored.fingerprint != job.fingerprint and not unchanged(stored.fingerprint, job.task, job.fingerprint)
+    return not job.is_unchanged(stored.fingerprint)

@@ -68,6 +68,8 @@ def _sources(before: Sequence[Source], after: Sequence[Source], folder: Path) ->
     for name, source_before, source_after in zip(old, before, after, strict=True):
         if _content(source_before) != _content(source_after):
             note = f"source image {name} has other content"
+            if source_before.sha256 == source_after.sha256:
+                note = f"source image {name} is sent {_form(source_after)}, and was sent {_form(source_before)}"
             yield Difference(field="images", before=name, after=name, note=note)
 
 
@@ -79,7 +81,13 @@ def _mask(before: Source | None, after: Source | None, folder: Path) -> Iterator
 
 
 def _content(source: Source) -> str | None:
-    return source.url or source.sha256
+    return source.url or f"{source.sha256}+{source.copy}"
+
+
+def _form(source: Source) -> str:
+    if source.copy is None:
+        return "as it is"
+    return "upright" if source.copy == "upright" else f"as {source.copy}"
 
 
 def _name(source: Source, folder: Path) -> str:

@@ -1,8 +1,8 @@
-"""Overrides of single jobs: ``retry --with KEY=VALUE``. Pure.
+"""Overrides of single jobs: ``retry`` and ``redo`` with ``--with KEY=VALUE``, ``--prompts`` or ``--note``. Pure.
 
 They are stored in the job's fingerprint, ``2:<sha256>+{"quality":"low"}``, behind the fingerprint of what the manifest
 requests. So they apply until the manifest requests something else of the job, and survive the loss of the job
-database.
+database. A note is stored with them; it changes nothing of the request.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ _NUMBERS = ("output_compression", "seed")
 #: Parameters that can be overridden.
 KEYS = ("provider", "model", "prompt", *validation.OPTIONAL, "size")
 
+#: The key of a note among overrides.
+NOTE = "note"
+#: Characters of a prompt that messages show.
+_SHOWN = 60
+
 Overrides = Mapping[str, Any]
 
 
@@ -43,8 +48,18 @@ def parse(words: Iterable[str]) -> dict[str, Any]:
 
 
 def describe(overrides: Overrides) -> str:
-    """Return overrides as typed, without ``--with``."""
-    return " ".join(f"{key}={value}" for key, value in overrides.items())
+    """Return overrides as typed, without ``--with``; the beginning of long ones, and no note."""
+    return " ".join(f"{key}={_shown(str(value))}" for key, value in overrides.items() if key != NOTE)
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def note_of(fingerprint: str) -> str | None:
+    """Return the note in a job's fingerprint."""
+    note = overrides_of(fingerprint).get(NOTE)
+    return None if note is None else str(note)
 
 
 def overrides_of(fingerprint: str) -> Overrides:
@@ -54,15 +69,31 @@ def overrides_of(fingerprint: str) -> Overrides:
     return overrides
 
 
+def without_note(fingerprint: str) -> str:
+    """Return a job's fingerprint without its note."""
+    declared, _, _ = fingerprint.partition(OVERRIDDEN)
+    return _with(declared, {key: value for key, value in overrides_of(fingerprint).items() if key != NOTE})
+
+
+def _with(declared: str, overrides: Overrides) -> str:
+    """Return the fingerprint of what the manifest requests, *declared*, with *overrides*."""
+    text = json.dumps(overrides, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+    return f"{declared}{OVERRIDDEN}{text}" if overrides else declared
+
+
 def override(job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profile]) -> PlannedJob:
     """Return *job* with *overrides* in addition to those it has; raise UsageError.
 
-    The job loses its fallback providers, because they were chosen for what the manifest requests.
+    An empty note removes an earlier one. With other parameters the job loses its fallback providers, because they were
+    chosen for what the manifest requests.
     """
     declared, _, _ = job.fingerprint.partition(OVERRIDDEN)
-    overrides = {**overrides_of(job.fingerprint), **overrides}
-    task = _task(job, overrides, profiles)
-    text = json.dumps(overrides, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+    merged = {**overrides_of(job.fingerprint), **overrides}
+    merged = {key: value for key, value in merged.items() if key != NOTE or value}
+    fingerprint = _with(declared, merged)
+    if not merged.keys() - {NOTE}:
+        return job._replace(fingerprint=fingerprint)
+    task = _task(job, merged, profiles)
     before = job.recipe
     recipe = Recipe(
         task=replace(task, prompt=""),
@@ -70,15 +101,18 @@ def override(job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profi
         priority=before.priority,
         sidecar=before.sidecar,
         wanted=before.wanted,
+        defaulted=before.defaulted - overrides.keys(),
     )
-    return PlannedJob(job.key, task.prompt, f"{declared}{OVERRIDDEN}{text}", job.output, recipe)
+    return PlannedJob(job.key, task.prompt, fingerprint, job.output, recipe)
 
 
 def _task(job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profile]) -> Task:
-    task = replace(job.task, **{key: value for key, value in overrides.items() if key != "provider"})
+    task = replace(job.task, **{key: value for key, value in overrides.items() if key not in ("provider", NOTE)})
     profile = profiles[overrides.get("provider", task.provider)]
     task = translate(task, profile)
-    if misfits := validation.check(task, profile):
+    # Defaults that the provider does not take are not sent; what was typed must fit.
+    defaulted = job.recipe.defaulted - overrides.keys()
+    if misfits := validation.unforgiven(validation.check(task, profile), defaulted):
         first = misfits[0]
         hint = f" ({first.hint})" if first.hint else ""
         raise UsageError(f"--with {describe(overrides)}: job {job.key}: {first.message}{hint}")

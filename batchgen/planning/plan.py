@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..budget import Budget
-from ..manifest.batch import PlannedJob
+from ..manifest.batch import PlannedJob, SkippedJobs
 from ..money import NANO, show_credits, show_usd
 from .diff import Change
 from .estimate import ProviderEstimate, Range
@@ -18,6 +18,8 @@ CONFIRM_ABOVE = NANO
 
 #: The outcomes that a plan counts, in the order of display; all but the last are jobs of the manifest.
 STANDINGS = ("new", "changed", "pending", "failed", "unknown", "done", "cancelled", "held", "orphaned")
+
+_DROPPED = ("field", "value", "provider", "jobs")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +35,7 @@ class Plan:
     cancelled: int = 0
     held: int = 0  #: changed, but done and left as they are (--keep-changed)
     orphaned: int = 0  #: in the database but no longer in the manifest; never deleted
+    skipped: SkippedJobs = field(default_factory=SkippedJobs)  #: jobs of the manifest with a bad source image
     lanes: tuple[ProviderEstimate, ...] = ()  #: by provider and model
     disk: Disk = field(default_factory=Disk)
     changes: tuple[Change, ...] = ()  #: the first jobs that are changed or held, or all of them if requested
@@ -42,11 +45,14 @@ class Plan:
     dearest: int | None = None  #: nano-USD if each job goes to the dearest provider of its route; None: no fallbacks
     #: Providers that jobs name but cannot use: name, reason, number of jobs.
     without: tuple[tuple[str, str, int], ...] = ()
+    #: Defaults that a provider does not take: name, value, provider, number of jobs.
+    dropped: tuple[tuple[str, str, str, int], ...] = ()
     selected: bool = False  #: a selection restricts what is sent
     matched: int = 0  #: selected jobs, whatever their state
     absent: tuple[str, ...] = ()  #: selected ids that no job has
     revise: frozenset[str] | None = None  #: keys of the changed jobs that are sent; None: all changed jobs
     again: frozenset[str] = frozenset()  #: keys of ended jobs that are requeued and sent
+    notices: tuple[str, ...] = ()  #: selected jobs that are not requeued, and why
     copies: int = 0  #: derived copies of delivered images that are missing; they cost nothing
     confirm_above: int = CONFIRM_ABOVE  #: nano-USD
     budgets: tuple[Budget, ...] = ()  #: the budgets that apply, with what is used of each
@@ -128,7 +134,9 @@ class Plan:
             "examples": [job.as_json() for job in self.examples],
             "alternates": {"providers": list(self.alternates), "usd": show_usd(self.dearest)},
             "budgets": [budget.as_json() for budget in self.budgets],
+            "skipped": self.skipped.as_json(),
             "left_out": [{"provider": name, "reason": why, "jobs": number} for name, why, number in self.without],
+            "dropped": [dict(zip(_DROPPED, default, strict=True)) for default in self.dropped],
         }
 
     def _time(self) -> dict[str, Any]:

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import islice
+
+from ..errors import nearest
 
 #: Can be selected like a state: jobs that are no longer in the manifest, whatever their state.
 ORPHANED = "orphaned"
+#: Unknown ids that an error names, and ids among which it looks for similar ones.
+_NAMED, _SIMILAR = 8, 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class IdList:
+    """The ids in a file, each with its line."""
+
+    file: str  #: as typed; ``-`` is stdin
+    lines: Mapping[str, int]
+    option: str = "--ids-from"  #: that names the file
+
+    def among(self, keys: Iterable[str]) -> IdList:
+        """Return the ids that are in *keys* too, in the order of the file."""
+        others = frozenset(keys)
+        return replace(self, lines={key: line for key, line in self.lines.items() if key in others})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +39,7 @@ class Selection:
     """
 
     ids: tuple[str, ...] = ()  #: globs on the job's key: * ? [abc] [!abc]
+    listed: IdList | None = None  #: the keys in a file, taken literally
     tags: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
@@ -46,6 +66,8 @@ class Selection:
         """Return whether a job passes every filter that needs only the manifest (not state, cause, sample, limit)."""
         if self.ids and not any(named(key, pattern) for pattern in self.ids):
             return False
+        if self.listed is not None and key not in self.listed.lines:
+            return False
         if self.tags and not set(self.tags).intersection(tags):
             return False
         filters = ((self.providers, provider), (self.models, model), (self.kinds, kind))
@@ -62,6 +84,21 @@ def named(key: str, pattern: str) -> int:
 def is_literal(pattern: str) -> bool:
     """Return whether *pattern* is a plain key and not a glob."""
     return not any(char in pattern for char in "*?[")
+
+
+def absent_ids(selection: Selection, absent: Sequence[str], keys: Iterable[str]) -> str:
+    """Return *absent*, the selected ids that no job has, as text with their lines and the most similar of *keys*."""
+    lines = {} if selection.listed is None else selection.listed.lines
+    file = None if selection.listed is None else selection.listed.file
+    candidates = list(islice(keys, _SIMILAR))
+    texts = []
+    for key in absent[:_NAMED]:
+        place = f"{file}:{lines[key]}" if key in lines else ""
+        similar = nearest(key, candidates)
+        notes = ", ".join(filter(None, [place, f"did you mean {similar!r}?" if similar else ""]))
+        texts.append(f"{key} ({notes})" if notes else key)
+    more = f" and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else ""
+    return ", ".join(texts) + more
 
 
 def shard_of(key: str, shards: int) -> int:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 from sqlalchemy import Connection
 
-from ..fingerprint import unchanged
 from ..job import State
 from .compare_and_set import supersede
 from .connection import driver
@@ -128,12 +127,14 @@ class Loading:
 
     def _outcome(self, planned: PlannedJob, stored: _StoredJob) -> str:
         """Return the field of ``Loaded`` that counts a job whose row differs."""
-        before, after = stored.row.fingerprint, planned.fingerprint
-        if before == after or unchanged(before, planned.task, after, decode_task(stored.row.task)):
+        before = stored.row.fingerprint
+        if planned.is_unchanged(before) or planned.is_unchanged(before, decode_task(stored.row.task)):
             return "kept"
         if stored.state is State.RUNNING:
             return "busy"
-        if stored.state is State.DONE and (self._keep_changed or planned.was_generated(before)):
+        # A redo names the done jobs that it revises.
+        is_kept = stored.state is State.DONE and planned.key not in (self._revise_keys or ())
+        if is_kept and (self._keep_changed or planned.was_generated(before)):
             return "held"
         # A pending job may be sent by any run, and must not be sent as it was requested before.
         selected = self._revise_keys is None or stored.state is State.PENDING or planned.key in self._revise_keys

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from sqlalchemy import Connection
@@ -22,6 +22,12 @@ _WANTED = "FROM json_each(?) AS wanted CROSS JOIN jobs ON jobs.batch_id = ? AND 
 _ROWS = f"SELECT jobs.key, jobs.id, jobs.state, jobs.fingerprint, jobs.cause {_WANTED}"
 _TASKS = f"SELECT jobs.key, jobs.task {_WANTED}"
 _OVERRIDDEN = f"SELECT key, fingerprint FROM jobs WHERE batch_id = ? AND instr(fingerprint, '{OVERRIDDEN}')"  # noqa: S608
+_ORPHANED = "SELECT 1 FROM jobs WHERE batch_id = ? AND orphaned_at IS NOT NULL LIMIT 1"
+#: ASCII sorts hexadecimal digits from "0" to "f", which "g" follows.
+_HASHED = (
+    "SELECT jobs.key, json_extract(jobs.task, '$.prompt') FROM json_each(?) AS stem CROSS JOIN jobs "
+    "ON jobs.batch_id = ? AND jobs.key >= stem.value || '0' AND jobs.key < stem.value || 'g'"
+)
 #: Ordered by key, because the index on keys contains everything that is selected.
 _KEYS = "SELECT key, id FROM jobs WHERE batch_id = ? AND key > ? ORDER BY key LIMIT ?"
 
@@ -47,6 +53,16 @@ class BatchLookup:
         with self._connect() as connection:
             rows = driver(connection).execute(_TASKS, (encode_list(keys), self._batch_id))
             return {key: decode_task(task) for key, task in rows}
+
+    def hashed_ids(self, stems: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Yield id and prompt of the jobs whose ids start with one of *stems* and a hexadecimal digit."""
+        with self._connect() as connection:
+            yield from driver(connection).execute(_HASHED, (encode_list(stems), self._batch_id))
+
+    def has_orphaned(self) -> bool:
+        """Return whether there are jobs that are no longer in the manifest."""
+        with self._connect() as connection:
+            return driver(connection).execute(_ORPHANED, (self._batch_id,)).fetchone() is not None
 
     def overridden(self) -> Mapping[str, str]:
         """Return the fingerprints of jobs with overrides, by key."""

@@ -12,8 +12,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, exists, false, func, or_, select, text, true
 
+from ..errors import NotFound
 from ..job import State
-from ..planning.selection import ORPHANED, Selection
+from ..planning.selection import ORPHANED, Selection, absent_ids
+from .connection import driver
 from .records import DeliveredFile, DueFilter
 from .repair import RECOVERED
 from .rows import listed, to_artifact
@@ -44,6 +46,8 @@ def selected(batch_id: int, selection: Selection, *more: ColumnElement[bool]) ->
 def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
     if selection.ids:
         yield or_(*(func.named(jobs.c.key, pattern) for pattern in selection.ids))
+    if selection.listed is not None:
+        yield jobs.c.key.in_(listed(selection.listed.lines))
     if selection.tags:
         tag = func.json_each(jobs.c.tags).table_valued("value")
         yield exists().select_from(tag).where(tag.c.value.in_(selection.tags))
@@ -66,6 +70,31 @@ def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
         yield in_state | orphaned if ORPHANED in selection.states else in_state
 
 
+def known_keys(connection: Connection, batch_id: int, keys: Iterable[str]) -> frozenset[str]:
+    """Return those of *keys* that jobs of the batch have."""
+    known = select(jobs.c.key).where(jobs.c.batch_id == batch_id, jobs.c.key.in_(listed(keys)))
+    return frozenset(connection.execute(known).scalars())
+
+
+def require_listed(connection: Connection, batch_id: int, selection: Selection) -> None:
+    """Raise NotFound if the batch lacks ids that the selection lists."""
+    if selection.listed is None:
+        return
+    known = known_keys(connection, batch_id, selection.listed.lines)
+    if absent := [key for key in selection.listed.lines if key not in known]:
+        keys = connection.execute(select(jobs.c.key).where(jobs.c.batch_id == batch_id)).scalars()
+        raise NotFound(
+            f"no job in this batch has the id {absent_ids(selection, absent, keys)}. "
+            "`batchgen list jobs` shows all of them."
+        )
+
+
+def remade(connection: Connection, ids: Iterable[int]) -> frozenset[int]:
+    """Return those of these jobs with superseded files."""
+    superseded = select(artifacts.c.job_id).where(artifacts.c.superseded_at.is_not(None))
+    return frozenset(connection.execute(superseded.where(artifacts.c.job_id.in_(listed(ids)))).scalars())
+
+
 def files(connection: Connection, ids: Sequence[int]) -> list[DeliveredFile]:
     """Return the current files of these jobs, job by job."""
     current = select(artifacts, jobs.c.key, jobs.c.orphaned_at).join(jobs).where(jobs.c.id.in_(listed(ids)))
@@ -79,6 +108,20 @@ def files(connection: Connection, ids: Sequence[int]) -> list[DeliveredFile]:
         )
         for row in connection.execute(page)
     ]
+
+
+def current_paths(connection: Connection, batch_id: int, most: int) -> tuple[Iterator[str], int]:
+    """Return the paths of the current files of a batch's jobs; of more than *most*, only every n-th, and n."""
+    current = (
+        "FROM artifacts JOIN jobs ON jobs.id = artifacts.job_id "
+        "WHERE jobs.batch_id = ? AND jobs.orphaned_at IS NULL AND artifacts.superseded_at IS NULL"
+    )
+    raw = driver(connection)
+    delivered = "SELECT sum(delivered) FROM jobs WHERE batch_id = ? AND orphaned_at IS NULL"
+    [(number,)] = raw.execute(delivered, (batch_id,))
+    step = max(1, -(-(number or 0) // most))
+    rows = raw.execute(f"SELECT artifacts.path {current} AND artifacts.id % ? = 0", (batch_id, step))
+    return (path for (path,) in rows), step
 
 
 def attempt_states(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from ..errors import NotFound
+from ..errors import NoSuchBatch, NotFound
 from ..job import Job
 from ..planning.selection import Selection
 from ..route import ModelFilter
@@ -33,6 +33,7 @@ from .queries import (
     files,
     newest_attempt,
     pending,
+    require_listed,
     scope_of,
     scope_of_ids,
     selected,
@@ -88,8 +89,8 @@ class Reader:
             if name is None or batch.name == name:
                 return batch
         if not batches:
-            raise NotFound(f"Job database {self._path} has no batch yet. `batchgen run MANIFEST` creates one.")
-        raise NotFound(f"No batch {name!r}. There are: {', '.join(batch.name for batch in batches)}.")
+            raise NoSuchBatch(f"Job database {self._path} has no batch yet. `batchgen run MANIFEST` creates one.")
+        raise NoSuchBatch(f"No batch {name!r}. There are: {', '.join(batch.name for batch in batches)}.")
 
     def batch_id(self, name: str) -> int | None:
         """Return the id of the batch *name*; None if the database does not know it."""
@@ -314,6 +315,7 @@ class Reader:
         limits = [number for number in (limit, selection.limit) if number is not None]
         wanted = select(jobs.c.id).where(*selected(batch_id, selection)).order_by(jobs.c.id)
         with self._open() as connection:
+            require_listed(connection, batch_id, selection)
             ids = array("q", connection.execute(wanted.limit(min(limits, default=None))).scalars())
         for start in range(0, len(ids), PAGE):
             yield ids[start : start + PAGE]

@@ -36,7 +36,7 @@ _PLAIN = (
     "moderation",
     "seed",
 )
-_SOURCE = ("path", "url", "sha256", "mime", "size_bytes")
+_SOURCE = ("path", "url", "sha256", "mime", "size_bytes", "copy")
 
 
 class PlanRow(NamedTuple):

@@ -160,6 +160,10 @@ class Writer:
         after = advance(job, event)
         return await self._committer.submit(partial(_move, before=job, after=after, now=event.at))
 
+    async def requeue(self, wanted: Sequence[Job], now: datetime) -> None:
+        """Requeue ended jobs, all or none; raise StaleClaim if one has changed."""
+        await self._committer.submit(partial(_requeue, wanted=wanted, now=now))
+
     async def drop(self, job: Job, event: Cancelled, *, free: bool) -> Job:
         """Give a job up; *free*: its unknown attempts were looked up, and were not charged."""
         after = advance(job, event)
@@ -224,6 +228,12 @@ def _move(connection: Connection, *, before: Job, after: Job, now: datetime) -> 
     if after.delivered < before.delivered:
         supersede(connection, [before.id], now)
     return after
+
+
+def _requeue(connection: Connection, *, wanted: Sequence[Job], now: datetime) -> None:
+    event = Requeued(at=now)
+    for job in wanted:
+        _move(connection, before=job, after=advance(job, event), now=now)
 
 
 def _settle(connection: Connection, *, settlement: Settlement, now: datetime) -> Job | BatchgenError:

@@ -92,7 +92,7 @@ def record(project: Workspace) -> dict[str, Any]:
             left.stop()
     files = {
         "summary": next(project.state.glob("**/summary.json")),
-        "sidecar": next(project.state.glob("**/fox.png.json")),
+        "sidecar": next(project.folder.glob("**/fox.png.json")),
         "log": project.folder / "log.jsonl",
     }
     found |= {name: parse(path.read_text(encoding="utf-8")) for name, path in files.items()}

@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -128,7 +129,9 @@ class Workspace:
             for name, value in os.environ.items()
             if "API_KEY" not in name and not name.startswith(("BATCHGEN_", "PYTEST_"))
         }
-        own = {"NO_COLOR": "1", "COLUMNS": "160", "XDG_CONFIG_HOME": str(self.folder / ".config")}
+        # As in an activated environment: otherwise hints show the path of the program.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        own = {"NO_COLOR": "1", "COLUMNS": "160", "XDG_CONFIG_HOME": str(self.folder / ".config"), "PATH": path}
         return kept | own | self.env
 
     def run(self, *arguments: object, cwd: Path | None = None, seconds: float = 45, **env: str) -> Done:

@@ -29,8 +29,8 @@ def on_terminal(
     environment = {name: text for name, text in project.environment().items() if name not in ("NO_COLOR", "COLUMNS")}
     process = Popen(
         [*project.program, *map(str, words)],
-        cwd=project.folder, env=environment | {"TERM": term} | env, stdin=theirs, stdout=theirs, stderr=theirs,
-        start_new_session=True,
+        cwd=project.folder, env=environment | {"TERM": term, "BATCHGEN_PAGER": ""} | env, stdin=theirs, stdout=theirs,
+        stderr=theirs, start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
     seen, end = b"", time.monotonic() + 30

@@ -33,7 +33,7 @@ JOBS = (
     LOW | {"id": "doubtful", "prompt": "Doubtful [sandbox: drop]"},
     LOW | {"id": "waits", "prompt": "Waits"},
 )
-KNOWN = ("--tag t", "--provider openai", "--model gpt-image-2", "--kind generate")
+KNOWN = ("--ids-from all.txt", "--tag t", "--provider openai", "--model gpt-image-2", "--kind generate")
 COUNTED = ("--limit 1", "--sample 1", "--seed 3", "--shard 1/1")
 #: For each command the options that select one job, and which.
 FAILED = ("--id r*", *KNOWN, "--status failed", "--cause refused", *COUNTED)
@@ -51,9 +51,11 @@ SELECTED = (
     ("run m.yaml", *PENDING, "waits"),
     ("resume shop", *PENDING, "waits"),
     ("retry shop", *FAILED, "refused"),
+    ("redo shop", "--id m*", *KNOWN, "--status done", *COUNTED, "made"),
 )
 #: What selects no job, in place of the option that does.
-OTHERS = ("--id x*", "--tag other", "--provider aimlapi", "--model gpt-image-2.5-flare", "--kind edit", "--status done",
+OTHERS = ("--id x*", "--ids-from made.txt",
+          "--tag other", "--provider aimlapi", "--model gpt-image-2.5-flare", "--kind edit", "--status done",
           "--cause invalid", "--shard 2/2")  # fmt: skip
 
 
@@ -63,6 +65,8 @@ def shop(tmp_path_factory, sandbox):
     keys = {f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}
     project = Workspace(folder=tmp_path_factory.mktemp("shop"), url=sandbox.url, env=keys)
     Image.new("RGB", (64, 64)).save(project.folder / "a.png")
+    (project.folder / "all.txt").write_text("".join(f"{job['id']}\n" for job in JOBS))
+    (project.folder / "made.txt").write_text("made\n")
     path = project.manifest(list(JOBS[:-1]), on_unknown="hold")
     assert project.run("run", path, "--yes").code == 3
     project.manifest(list(JOBS), on_unknown="hold")
@@ -89,7 +93,7 @@ def states(project) -> dict[str, str]:
 def test_all_that_selects_selects_together(copied, witness, case):
     command, *options, wanted = case
     before = states(copied)
-    extra = ["--json"] + (["--dry-run"] if command.split()[0] in ("run", "resume", "retry") else [])
+    extra = ["--json"] + (["--dry-run"] if command.split()[0] in ("run", "resume", "retry", "redo") else [])
     done = copied.run(*shlex.split(" ".join([command, *options])), *extra)
     assert done.code in (0, 3), done.err
     if command in ("list", "export --format json"):
@@ -123,7 +127,7 @@ def test_everything_may_be_cancelled_and_nothing_by_mistake(copied):
     assert {key for key, state in states(copied).items() if state == "cancelled"} == {"waits"}
 
 
-@pytest.mark.parametrize("command", ["resume", "retry"])
+@pytest.mark.parametrize("command", ["resume", "retry", "redo"])
 def test_a_run_by_another_name_takes_the_same_options(copied, witness, command):
     hook = Hook()
     tomorrow = f"{datetime.now().astimezone() - timedelta(minutes=1):%H:%M}"
@@ -135,7 +139,11 @@ def test_a_run_by_another_name_takes_the_same_options(copied, witness, command):
         "--on-finish", "cat > finished.json", "--notify", hook.url, "--metrics-file", "figures.prom",
         "--log-file", "run.log", "--log-format", "text",
     )  # fmt: skip
-    which = ("resume", "shop") if command == "resume" else ("retry", "shop", "--with", "prompt=Fine", "--id", "refused")
+    which = {
+        "resume": ("resume", "shop"),
+        "retry": ("retry", "shop", "--with", "prompt=Fine", "--id", "refused"),
+        "redo": ("redo", "shop", "--with", "prompt=Fine", "--id", "made"),
+    }[command]
     try:
         done = copied.run(*which, *options)
     finally:
@@ -154,6 +162,7 @@ REHEARSED = (
     "status", "watch --json", "usage", "list", "show only", "export", "verify", "unknown list", "db path", "db check",
     "db backup b.db", "db vacuum", "db upgrade", "db recover r.yaml", "pause openai", "unpause openai",
     "limit openai burst=3", "limit openai --reset", "clean", "doctor", "plan r.yaml", "resume -n", "retry -n",
+    "redo -n --id only",
     "unknown retry", "unknown drop", "cancel --all",
 )  # fmt: skip
 

@@ -200,7 +200,7 @@ def test_what_a_selection_does_not_find_is_reported(project, witness):
         0,
         "shop: nothing matched --id a --status failed; 2 of 3 jobs done",
     )
-    hint = "retry requeues failed jobs; to make done ones again: --status done"
+    hint = "retry requeues failed jobs. To make done ones again: batchgen redo m.yaml --id a"
     assert none.err.splitlines()[-2] == hint
     assert project.run("retry", manifest, "--id", "a", "--dry-run").out.splitlines()[-1] == hint
     again = project.run("retry", manifest, "--yes", "--id", "a", "--status", "done")

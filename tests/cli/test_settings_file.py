@@ -88,10 +88,12 @@ def test_run_options_also_hold_for_resume_and_retry(own):
     folder = shop(own, "options: {run: {max_time: 2h, max_failures: 9}, retry: {max_failures: 5%}}")
     said = {name: parsed(folder, name=name) for name in RUNS}
     nine, share = FailureLimit(jobs=9), FailureLimit(percent=5.0)
-    assert {name: one["max_failures"] for name, one in said.items()} == {"run": nine, "resume": nine, "retry": share}
+    assert {name: one["max_failures"] for name, one in said.items()} == {
+        "run": nine, "resume": nine, "retry": share, "redo": nine
+    }  # fmt: skip
     # the project's file goes before one's own, whichever of the two it names
     assert {name: one["max_time"] for name, one in said.items()} == dict.fromkeys(RUNS, timedelta(hours=2))
-    assert {name: one["progress"] for name, one in said.items()} == {"run": "auto", "resume": "auto", "retry": "none"}
+    assert {name: one["progress"] for name, one in said.items()} == dict.fromkeys(RUNS, "auto") | {"retry": "none"}
 
 
 @pytest.mark.parametrize("text", ["options:", "options: {run: }", "options: {run: {}, plan: }", "# options:"])

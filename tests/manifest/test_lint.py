@@ -144,15 +144,14 @@ def test_images_of_other_kinds_are_reported(write, shelf):
     shelf("a.png", "b.HEIC", "deep/c.gif", "notes.txt", ".d.gif")
     path = write("prompt: x, from: photos")
     assert len(load(path).jobs) == 1
-    assert [line.partition(" (such")[0] for line in told(path)] == [
-        "m.yaml:3:23: jobs[0].from: photos: 2 images are left out: of other kinds"
-    ]
+    groups = "1 .txt (notes.txt); 1 GIF (deep/c.gif): write convert: jpeg; 1 HEIC (b.HEIC): write convert: jpeg"
+    assert told(path) == [f"m.yaml:3:23: jobs[0].from: photos: left out: {groups}; 1 hidden file (.d.gif)"]
 
 
 def test_a_folder_of_other_kinds_alone_says_so(write, shelf):
     shelf("b.heic")
     assert (
-        "there is no image (png, jpg, webp); 1 of other kinds, such as b.heic"
+        "there is no image (png, jpg, webp); left out: 1 HEIC (b.heic): write convert: jpeg"
         in wrong(write("prompt: x, from: photos"))[0]
     )
 
@@ -163,7 +162,7 @@ def test_results_of_another_batch_never_become_sources(write, shelf, tmp_path, s
     (tmp_path / "photos" / "a.png.json").write_text('{"taken": "in Oslo"}')
     path = write(f"id: '{{{{ path }}}}', prompt: x, from: {source}")
     assert [job.key for job in load(path).jobs] == ["a.png", "out/note.png"]
-    assert "one image is left out: results of a batch" in told(path)[0]
+    assert "left out: 1 result with a sidecar (out/cat.png): to edit results" in told(path)[0]
 
 
 def test_a_folder_of_results_alone_is_meant(write, shelf):

@@ -25,7 +25,7 @@ from ...task import UNPRICED
 from ..clock import utc_now
 from ..lanes import policy_of
 from ..project import Project, command_line
-from ..retry import with_earlier_overrides
+from ..retry import as_stored
 from . import last_run
 from .evidence import SidecarRecord
 from .scan import RecoveryScan
@@ -72,7 +72,7 @@ def recover(project: Project, batch: Batch) -> RecoveryReport:
             damaged_copy = maintenance.set_aside(project.db, f"{utc_now():%Y%m%d-%H%M%S}")
         migrate.ensure(project.db)
         with Reader(project.db) as reader:
-            scan = RecoveryScan(project=project, reader=reader, batch=with_earlier_overrides(project, reader, batch))
+            scan = RecoveryScan(project=project, reader=reader, batch=as_stored(project, reader, batch))
             scan.thorough = True
             report = _take_in(scan, always=True) or RecoveryReport(intake=RecoveryCounts())
         last_run.record_recovery(project, batch.name)

@@ -109,11 +109,15 @@ def _limits(state: ControlState) -> str:
 
 
 def _report(session: Session, state: ControlState, lines: list[str], *after: str) -> int:
+    from ...app.project import command_line, sandbox_runs_alone
+
     if state.changed or not state.control.silent:
         if state.holder:
             lines.append(_run(state.holder, "takes effect within about a second"))
         else:
             lines.append("no run is in progress; it applies to the next one")
+    if sandbox_runs_alone(session.project()):
+        lines.append(f"a sandbox run is in progress; did you mean: {command_line()} --sandbox")
     session.print(_document(state), [*lines, *after], output.say)
     return 0
 

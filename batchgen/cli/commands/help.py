@@ -7,7 +7,7 @@ import sys
 import click
 
 from ...errors import UsageError, suggest
-from .. import output
+from .. import output, pager
 from ..options import Session, command
 from ..render import pages
 
@@ -35,8 +35,7 @@ def help_(ctx: click.Context, session: Session, name: str | None) -> int:
     root = ctx.find_root()
     assert isinstance(root.command, click.Group)  # noqa: S101
     if name is None:
-        output.data(root.get_help())
-        output.data("\n".join(["", *pages.topic_list(), "", "batchgen help TOPIC shows a page."]))
+        pager.show("\n".join([root.get_help(), "", *pages.topic_list(), "", "batchgen help TOPIC shows a page."]))
         return 0
     if name in pages.topics():
         _show(pages.page(name))
@@ -48,7 +47,7 @@ def help_(ctx: click.Context, session: Session, name: str | None) -> int:
             f"No help page or command is named {name!r}.{f' {hint[0].upper()}{hint[1:]}' if hint else ''}\n"
             f"Topics: {', '.join(pages.topics())}; batchgen --help lists the commands"
         )
-    output.data(found.get_help(found.make_context(found.name, [], parent=root, resilient_parsing=True)))
+    pager.show(found.get_help(found.make_context(found.name, [], parent=root, resilient_parsing=True)))
     return 0
 
 
@@ -60,7 +59,9 @@ def _show(markdown: str) -> None:
     from rich.markdown import Markdown
 
     console = Console()
-    console.print(Markdown(markdown), width=min(console.width, pages.WIDTH))
+    with console.capture() as capture:
+        console.print(Markdown(markdown), width=min(console.width, pages.WIDTH))
+    pager.show(capture.get().rstrip("\n"))
 
 
 @command(

@@ -114,7 +114,9 @@ def prices(session: Session, names: tuple[str, ...]) -> int:
     return 0
 
 
-@group("providers", "batchgen providers", "batchgen providers check", "batchgen providers prices openai", default=list_)
+@group(
+    "providers", "batchgen providers", "batchgen providers check", "batchgen providers prices openai", default="list"
+)
 def providers() -> None:
     """Show the providers: list, check keys and balances, models, prices."""
 

@@ -1,13 +1,23 @@
-"""Commands that run a batch again: resume, retry."""
+"""Commands that run a batch again: resume, retry, redo."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..options import Session, command, manifest_argument, of_manifest, option, selecting, selection
+from ...errors import UsageError
+from ..options import FILE, Session, command, manifest_argument, of_manifest, option, options, selecting, selection
 from ..run_options import run_options, terms_of
 from .run import carry_out, retry_failed, run_selected
+
+if TYPE_CHECKING:
+    from ...manifest.id_files import PromptEdits
+    from ...planning.selection import Selection
+
+#: Characters of a note: it travels with every sidecar.
+_NOTE_LENGTH = 1_000
 
 
 @command(
@@ -19,12 +29,21 @@ from .run import carry_out, retry_failed, run_selected
 @retry_failed
 @run_options
 @selecting
-def resume(session: Session, manifest: str | None, **options: Any) -> int:  # noqa: ANN401 - see run_options
+def resume(session: Session, manifest: str | None, **values: Any) -> int:  # noqa: ANN401 - see run_options
     """Resume what the last run left unfinished.
 
     It runs the batch's manifest again, as run does. Failed jobs need retry, or --retry-failed.
     """
-    return run_selected(session, session.manifest(manifest, last_first=True), options)
+    return run_selected(session, session.manifest(manifest, last_first=True), values)
+
+
+_repeating = options(
+    option(
+        "--with", "amend", multiple=True, metavar="KEY=VALUE", help="Override parameters: quality=low, provider=openai."
+    ),
+    option("--prompts", type=FILE, help="Use the prompts of a table with the columns id and prompt, for these jobs."),
+    option("--note", metavar="TEXT", help="Keep a note with the new pictures, in their sidecars."),
+)
 
 
 @command(
@@ -34,23 +53,108 @@ def resume(session: Session, manifest: str | None, **options: Any) -> int:  # no
     "batchgen retry --cause denied --with provider=openai --dry-run",
 )
 @manifest_argument
-@option(
-    "--with", "amend", multiple=True, metavar="KEY=VALUE", help="Override parameters: quality=low, provider=openai."
-)
+@_repeating
 @run_options
 @selecting
-def retry(session: Session, manifest: str | None, amend: tuple[str, ...], **options: Any) -> int:  # noqa: ANN401 - see run_options
+def retry(session: Session, manifest: str | None, **values: Any) -> int:  # noqa: ANN401 - see run_options
     """Requeue failed jobs and run them, also with other parameters.
 
-    Without MANIFEST: those of the batch that ran last. What --with sets (provider, model, prompt, size,
-    quality and so on) applies to these jobs until their manifest entry changes.
+    Without MANIFEST: those of the batch that ran last. What --with and --prompts set applies to these jobs
+    until their manifest entry changes. Done jobs are made again by redo.
     """
-    from ...planning.overrides import parse
-
-    overrides = parse(amend)
+    repeat = _repeat(session, values)
     path = session.manifest(manifest, last_first=True)
-    chosen = of_manifest(selection(options))
+    chosen = _listed_in_prompts(of_manifest(selection(values)), repeat)
     requeue = replace(chosen, states=chosen.states or ("failed",))
     # once requeued they are pending and without a cause, as other jobs may be
     chosen = replace(chosen, states=(), causes=())
-    return carry_out(session, path, options, terms_of(options, requeue, chosen, overrides))
+    return carry_out(session, path, values, terms_of(values, requeue, chosen, **_fields(repeat)))
+
+
+@command(
+    "redo",
+    "batchgen redo --id cat-7 --note 'the tail is cut off'",
+    "batchgen redo jobs/shop.yaml --tag hero --with quality=high",
+    "batchgen redo --ids-from weak.txt --dry-run",
+    "batchgen redo --prompts edited.csv",
+    "batchgen redo --missing                       files that were deleted",
+)
+@manifest_argument
+@_repeating
+@option("--missing", is_flag=True, help="Only jobs with a delivered file that is gone.")
+@run_options
+@selecting
+def redo(session: Session, manifest: str | None, *, missing: bool, **values: Any) -> int:  # noqa: ANN401 - see run_options
+    """Make done pictures again: shows the plan, asks, and runs these jobs.
+
+    Without MANIFEST: those of the batch that ran last. The old files move to .superseded/ when the new ones
+    are there; until then, and if a job fails, they stay. A redo that was stopped is finished by the same command or by
+    run, which buy nothing twice. What --with and --prompts set applies to these jobs until their manifest entry
+    changes.
+    """
+    repeat = _repeat(session, values)
+    path = session.manifest(manifest, last_first=True)
+    chosen = _listed_in_prompts(of_manifest(selection(values)), repeat)
+    _require_done(session, chosen, path, missing=missing)
+    chosen = replace(chosen, states=())
+    terms = terms_of(values, chosen, chosen, redo=True, missing_files=missing, **_fields(repeat))
+    selected_by = " ".join(filter(None, ["--missing" if missing else "", terms.selected_by]))
+    return carry_out(session, path, values, replace(terms, selected_by=selected_by))
+
+
+class _Repeat(NamedTuple):
+    """What retry and redo set in place of the manifest."""
+
+    overrides: Mapping[str, Any]
+    edits: PromptEdits | None
+    file: str
+    note: str
+
+
+def _repeat(session: Session, values: dict[str, Any]) -> _Repeat:
+    """Take the options of retry and redo out of *values*; raise UsageError."""
+    from ...planning.overrides import parse
+
+    overrides, file = parse(values.pop("amend")), values.pop("prompts")
+    note = " ".join((values.pop("note") or "").split())
+    if len(note) > _NOTE_LENGTH:
+        raise UsageError(f"--note takes at most {_NOTE_LENGTH:,} characters, not {len(note):,}")
+    if file is None:
+        return _Repeat(overrides, None, "", note)
+    if "prompt" in overrides:
+        raise UsageError("--with prompt=… and --prompts exclude each other: each sets the prompt")
+    from ...manifest.id_files import read_prompts
+
+    return _Repeat(overrides, read_prompts(str(file), session.file(Path())), str(file), note)
+
+
+def _fields(repeat: _Repeat) -> dict[str, Any]:
+    prompts = {} if repeat.edits is None else repeat.edits.prompts
+    return {"overrides": repeat.overrides, "prompts": prompts, "note": repeat.note}
+
+
+def _listed_in_prompts(chosen: Selection, repeat: _Repeat) -> Selection:
+    """Return *chosen* without the jobs that a file of prompts does not name."""
+    if repeat.edits is None:
+        return chosen
+    from ...planning.selection import IdList
+
+    ids = IdList(repeat.file, repeat.edits.lines, "--prompts")
+    return replace(chosen, listed=ids if chosen.listed is None else ids.among(chosen.listed.lines))
+
+
+def _require_done(session: Session, chosen: Selection, manifest: Path, *, missing: bool) -> None:
+    """Raise UsageError for a redo of all jobs that was not asked for, or of jobs that are not done."""
+    flags = session.project().command_flags()
+    file = flags.manifest(manifest) + flags.flags
+    others = [f"--status {state}" for state in chosen.states if state != "done"]
+    others += [f"--cause {cause}" for cause in chosen.causes]
+    if others:
+        raise UsageError(
+            f"{others[0]}: redo makes done pictures again. For the others: batchgen retry {file} {others[0]}"
+        )
+    if not missing and replace(chosen, sample=None, limit=None).everything:
+        raise UsageError(
+            "redo needs a selection, such as --id cat-7, --tag hero, --ids-from FILE, --prompts FILE or --missing. "
+            f"To make all pictures again: batchgen redo {file} --status done"
+        )

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import UsageError
+from ...errors import AlreadyRunning, BatchgenError, UsageError
 from .. import output
 from ..confirm import confirmation
+<<<<<<< HEAD
 from ..options import Session, command, manifest_argument, of_manifest, option, selecting, selection
 from ..render.format import hanging, warning_line
 from ..render.plan import amend_lines, notices, plan_lines
+=======
+from ..options import Session, as_options, command, manifest_argument, of_manifest, option, selecting, selection
+from ..render.format import under, warning_line
+from ..render.plan import notices, plan_lines, requeue_lines
+>>>>>>> main
 from ..run_options import Observers, overlay_of, run_options, terms_of
 
 if TYPE_CHECKING:
@@ -62,28 +69,33 @@ def run_selected(session: Session, manifest: Path, options: dict[str, Any]) -> i
 
 def _pending(chosen: Selection, flags: CommandFlags, manifest: Path) -> Selection:
     """Return *chosen* for a run, which sends only pending jobs; raise UsageError."""
-    retry = f"batchgen retry {flags.manifest(manifest)}{flags.flags}"
+    file = f"{flags.manifest(manifest)}{flags.flags}"
     if chosen.causes:
         raise UsageError(
             f"--cause selects failed jobs, and run does not send those again. "
-            f"To retry them: {retry} --cause {chosen.causes[0]}"
+            f"To retry them: batchgen retry {file} --cause {chosen.causes[0]}"
         )
     if others := [state for state in chosen.states if state != "pending"]:
+        if others[0] == "done":
+            command = f"batchgen redo {file} {as_options(replace(chosen, states=())) or '--id ID'}"
+            raise UsageError(f"--status done: run sends only pending jobs. To make done ones again: {command}")
         raise UsageError(
             f"--status {others[0]}: run sends only pending jobs. "
-            f"To requeue and run the others: {retry} --status {others[0]}"
+            f"To requeue and run the others: batchgen retry {file} --status {others[0]}"
         )
     return replace(chosen, states=())
 
 
 def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: RunOptions) -> int:
     """Run a manifest, or only plan it, and print the result; return the exit code."""
-    from ...app import plan, run
+    from ...app import plan, reported_errors, run
     from ..render.live import follower
     from ..render.stream import streamed
 
     project = session.project()
-    batch = plan.read_manifest(project, session.file(manifest), overlay_of(session, options))
+    path = session.file(manifest)
+    with _reported_once(session, project, path):
+        batch = plan.read_manifest(project, path, overlay_of(session, options))
     if options["dry_run"]:
         return _print_plan(session, project, batch, run.preview(project, batch, terms), terms)
     mode = _mode(session, options["progress"])
@@ -96,39 +108,78 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     with ExitStack() as parts:
         stream = parts.enter_context(streamed()) if mode == "json" else None
         parts.enter_context(observers.attending())
+        parts.enter_context(_reported_once(session, project, path))
         follow = observers.follow(follower(mode) if stream is None else stream.follow)
         result = run.run(
             project, batch, terms, confirm, follow, show_message=observers.say, on_silence=observers.on_silence
         )
-        _print_end(session, result, terms, stream)
+        _print_end(session, project, result, terms, stream)
         observers.report_end(result)
+    reported_errors.forget(project, path)
     return result.exit_code
 
 
+@contextmanager
+def _reported_once(session: Session, project: Project, manifest: Path) -> Iterator[None]:
+    """Mark an error that the unattended run before ended with as well: cron has sent it already."""
+    from ...app import reported_errors
+
+    try:
+        yield
+    except AlreadyRunning:
+        raise
+    except BatchgenError as error:
+        error.already_reported = session.quiet and reported_errors.is_repeated(project, manifest, error)
+        raise
+
+
 def _print_plan(session: Session, project: Project, batch: Batch, plan: Plan, terms: RunOptions) -> int:
+    from ...app.budgets import require_prices
+
     document, lines = notices(project, batch, plan)
     if session.as_json:
-        output.document(plan.as_json() | document | ({"with": dict(terms.overrides)} if terms.only_requeued else {}))
+        output.document(plan.as_json() | document | (_requeue_document(plan, terms) if terms.only_requeued else {}))
+        require_prices(batch, plan, terms.budget, unpriced=terms.allow_unpriced)
         return 0
     for warning in batch.warnings:
         output.say(warning_line(warning))
+<<<<<<< HEAD
     lines = [*plan_lines(batch.name, plan, batch.manifest.parent), *amend_lines(plan, terms.overrides), *lines]
     for text in hanging(lines, output.columns()):
+=======
+    shown = plan_lines(batch.name, plan, batch.manifest.parent, project.command_flags().flags)
+    for text in [*shown, *requeue_lines(batch, plan, terms), *lines]:
+>>>>>>> main
         output.data(text)
-    if hint := _hint_at_done(plan, terms):
+    if hint := _hint_at_done(project, batch.manifest, plan, terms):
         output.data(hint)
+    require_prices(batch, plan, terms.budget, unpriced=terms.allow_unpriced)
     return 0
 
 
-def _hint_at_done(plan: Plan, terms: RunOptions) -> str | None:
-    """Return how a retry that found nothing to requeue takes done jobs, or None."""
-    failed_only = terms.requeue is not None and terms.requeue.states == ("failed",)
-    if terms.only_requeued and failed_only and not plan.matched and plan.done:
-        return "retry requeues failed jobs; to make done ones again: --status done"
-    return None
+def _requeue_document(plan: Plan, terms: RunOptions) -> dict[str, Any]:
+    """Return what ``retry --dry-run --json`` and ``redo --dry-run --json`` print in addition to the plan."""
+    return {
+        "with": dict(terms.overrides),
+        "note": terms.note or None,
+        "requeued": sorted(plan.again),
+        "notices": list(plan.notices),
+    }
 
 
-def _print_end(session: Session, result: RunResult, terms: RunOptions, stream: Stream | None) -> None:
+def _hint_at_done(project: Project, manifest: Path, plan: Plan, terms: RunOptions) -> str | None:
+    """Return how done jobs are made again, for a retry that found nothing to requeue; or None."""
+    if terms.requeue is None or terms.requeue.states != ("failed",) or not terms.only_requeued:
+        return None
+    if plan.matched or not plan.done:
+        return None
+    flags = project.command_flags()
+    chosen = as_options(replace(terms.requeue, states=(), causes=())) or "--id ID"
+    command = f"batchgen redo {flags.manifest(manifest)}{flags.flags} {chosen}"
+    return f"retry requeues failed jobs. To make done ones again: {command}"
+
+
+def _print_end(session: Session, project: Project, result: RunResult, terms: RunOptions, stream: Stream | None) -> None:
     from ..render.result import closing
 
     if stream is not None:
@@ -137,8 +188,18 @@ def _print_end(session: Session, result: RunResult, terms: RunOptions, stream: S
         output.document(result.as_json())
     elif not session.quiet or result.needs_attention:
         *lines, last = closing(result, resumed_shown=not session.quiet)
+<<<<<<< HEAD
         hint = _hint_at_done(result.plan, terms)
         for line in hanging([*lines, *([hint] if hint else []), last], output.columns(sys.stderr)):
+=======
+        hint = _hint_at_done(project, Path(result.status.batch.manifest), result.plan, terms)
+        if terms.redo and result.failed:
+            flags = result.command_flags.of_batch
+            hint = f"jobs whose redo failed keep their files. To accept one: batchgen unknown adopt{flags} JOB FILE"
+        # A plan that sends something has been shown with its notices.
+        left_out = [] if result.plan.lanes else under("left out", result.plan.notices)
+        for line in [*left_out, *lines, *([hint] if hint else []), last]:
+>>>>>>> main
             output.say(line)
 
 

@@ -34,13 +34,14 @@ def status(session: Session, batch: str | None) -> int:
     """
     from ...app import queries
     from ...store import ledger
-    from ..render.result import advice
+    from ..render.result import advice, gone_lines
 
     project = session.project()
     report = queries.status(project, batch)
     figures = (report.batch.name, report.counts, report.usage, report.failures)
     lines = [
         *status_lines(*figures, cut_off=report.interrupted),
+<<<<<<< HEAD
         *run_lines(report, project.command_flags(batch)),
         *control_lines(project, report.controls),
         f"files     {display_path(report.batch.folder)}",
@@ -48,6 +49,17 @@ def status(session: Session, batch: str | None) -> int:
     document = ledger.status_document(*figures) | {
         "controls": control_documents(report.controls),
         "last_run": run_document(report),
+=======
+        *gone_lines(report.presence),
+        *control_lines(project, report.controls),
+        f"files     {display_path(report.batch.folder)}",
+    ]
+    if report.holder is not None:
+        lines.append(f"a run is in progress (process {report.holder.pid}: {short(report.holder.command, 80)})")
+    document = ledger.status_document(*figures) | {
+        "controls": control_documents(report.controls),
+        "files_gone": report.presence.as_json(),
+>>>>>>> main
     }
     session.print(document, [*lines, *advice(report, project.command_flags(batch))])
     return 0
@@ -107,14 +119,12 @@ def show(session: Session, job: str, form: str | None, batch: str | None) -> int
         output.raw(text.rstrip("\n"))
         return 0
     from ...app import queries
-    from ...planning.overrides import describe, overrides_of
     from ...store.rows import encode_task
 
     found, attempts, bill = queries.show(project, batch, job)
     if session.as_json:
         output.document(show_document(found, attempts, bill, encode_task(found.task)))
         return 0
-    overrides = overrides_of(found.fingerprint)
-    for line in show_lines(found, attempts, bill, describe(overrides) if overrides else ""):
+    for line in show_lines(found, attempts, bill):
         output.data(line)
     return 0

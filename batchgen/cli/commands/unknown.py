@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     "batchgen unknown retry --id poster",
     "batchgen unknown adopt poster Downloads/poster.png",
     "batchgen unknown settle poster --not-charged",
+    default="list",
 )
 def unknown() -> None:
     """Settle calls that may have been charged: list, retry, drop, adopt or settle."""

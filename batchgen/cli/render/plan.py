@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+<<<<<<< HEAD
 from .format import count, credits_, duration, size, span, under, usd
+=======
+from ...files.output import SUPERSEDED
+from .format import count, credits_, display_path, duration, short, size, span, table, under, usd
+>>>>>>> main
 from .status import control_documents, control_lines, in_force
 from .table import Fit, table
 from .width import short
 
 if TYPE_CHECKING:
     from ...app.project import Project
+    from ...app.run_options import RunOptions
     from ...budget import Budget
     from ...manifest import Batch, PlannedJob
     from ...planning.compare import StoredJob
@@ -33,27 +39,30 @@ _LIMITS = {
 }
 #: Why jobs are not sent, by their count in a plan.
 _NOT_SENT = {
-    "failed": "not sent again; batchgen retry does that",
-    "unknown": "may have been bought; batchgen unknown list shows them",
+    "failed": "not sent again; batchgen retry{flags} does that",
+    "unknown": "may have been bought; batchgen unknown list{flags} shows them",
     "held": "changed, but done: kept as they are (--keep-changed, or made before a column was used as images)",
-    "orphaned": "no longer in the manifest; files stay; after a run: batchgen list --status orphaned",
+    "orphaned": "no longer in the manifest; files stay; after a run: batchgen list{flags} --status orphaned",
 }
 
 
-def plan_lines(name: str, plan: Plan, folder: Path | None) -> list[str]:
-    """Return a plan as text; source images are named as seen from *folder*.
+def plan_lines(name: str, plan: Plan, folder: Path | None, flags: str = "") -> list[str]:
+    """Return a plan as text; source images are named as seen from *folder*, and commands get *flags*.
 
     Without a folder no prompts are shown: the output of a run often ends up in a mailbox.
     """
     lines = [f"{name}: {count(plan.total, 'job')}: {_states(plan)}"]
-    not_sent = [f"{number:,} {state}: {why}" for state, why in _NOT_SENT.items() if (number := getattr(plan, state))]
+    counts = {state: number for state in _NOT_SENT if (number := getattr(plan, state))}
+    not_sent = [f"{number:,} {state}: {_NOT_SENT[state].format(flags=flags)}" for state, number in counts.items()]
+    if plan.skipped:
+        not_sent.append(f"{plan.skipped.count:,} skipped: {short('; '.join(plan.skipped.reasons), 200)}")
     lines += under("not sent", not_sent)
     if plan.again:
         lines.append(f"requeued  {count(len(plan.again), 'job')} that had ended")
     if plan.copies:
         lines.append(f"copies    {plan.copies:,} to write, of images that exist already; they cost nothing")
     if folder is not None:
-        lines += change_lines(plan)
+        lines += change_lines(plan, flags)
     if plan.lanes:
         lines += ["", *_lanes(plan), "", *_sums(plan)]
         return [*lines, *_examples(plan, folder)] if folder is not None else lines
@@ -74,23 +83,38 @@ def question(plan: Plan) -> str:
     )
 
 
-def change_lines(plan: Plan) -> list[str]:
+def change_lines(plan: Plan, flags: str = "") -> list[str]:
     """Return what changed, job by job, and how many more there are."""
+    if plan.again:
+        return []  # see ``requeue_lines``
     lines = [f"{change.id}: {_change(change)}" for change in plan.changes]
     more = plan.changed + plan.held - len(plan.changes)
     if more > 0:
-        lines.append(f"and {count(more, 'job')} more; batchgen plan MANIFEST --diff shows them all")
+        lines.append(f"and {count(more, 'job')} more; batchgen plan MANIFEST{flags} --diff shows them all")
     return under("changed", lines)
 
 
-def amend_lines(plan: Plan, amend: Mapping[str, Any]) -> list[str]:
-    """Return what a retry overrides in the manifest, and what that changes, job by job."""
-    if not amend or not plan.again:
-        return []
+def requeue_lines(batch: Batch, plan: Plan, options: RunOptions) -> list[str]:
+    """Return what a retry or a redo sets in place of the manifest and does to files, and which jobs it leaves."""
     from ...planning.overrides import describe
 
-    head = f"{describe(amend)}, for {count(len(plan.again), 'job')}; until their manifest entry changes"
-    return under("with", [head, *(f"{change.id}: {_change(change)}" for change in plan.changes if change.fields)])
+    lines = under("left out", plan.notices)
+    if not plan.again:
+        return lines
+    if options.redo and not options.missing_files:
+        folder = f"{display_path(str(batch.folder))}/{SUPERSEDED}/"
+        lines += under("replaced", [f"the present files move to {folder} when the new ones are there"])
+    texts = []
+    if options.overrides:
+        texts.append(describe(options.overrides))
+    if options.prompts and options.requeue and options.requeue.listed:
+        texts.append(f"the prompts in {options.requeue.listed.file}")
+    if not texts:
+        return lines
+    jobs = count(len(plan.again), "job")
+    head = f"{' and '.join(texts)}, for {jobs}; the manifest stays, and this applies until its entries change"
+    changes = [f"{change.id}: {_change(change)}" for change in plan.changes if change.fields]
+    return lines + under("with", [head, *changes])
 
 
 def key_lines(keys: Sequence[Destination]) -> list[str]:
@@ -195,7 +219,12 @@ def _sums(plan: Plan) -> Iterator[str]:
         most = f"; {usd(plan.dearest)} at most" if plan.dearest else ""
         yield f"fallback  {', '.join(plan.alternates)}, where the first provider of a job fails{most}"
     yield from under("excluded", [f"{name}, for {count(jobs, 'job')}: {why}" for name, why, jobs in plan.without])
+    yield from under("dropped", [_dropped(*default) for default in plan.dropped])
     yield from under("disk", _disk(plan))
+
+
+def _dropped(name: str, value: str, provider: str, jobs: int) -> str:
+    return f"{name}: {value} of defaults is not sent to {provider} ({count(jobs, 'job')})"
 
 
 def _budget(budget: Budget, plan: Plan) -> str:
@@ -245,7 +274,9 @@ def _examples(plan: Plan, folder: Path) -> Iterator[str]:
     names = {1: ["example"], 2: ["first", "last"], 3: ["first", "middle", "last"]}[len(plan.examples)]
     for name, job in zip(names, plan.examples, strict=True):
         task = job.recipe.task
-        request = " ".join(filter(None, [task.kind.value, task.size, task.quality, task.resolution]))
+        dropped = dict(job.recipe.dropped)
+        sent = [getattr(task, field) for field in ("size", "quality", "resolution") if field not in dropped]
+        request = " ".join(filter(None, [task.kind.value, *sent]))
         sources = [source.url or _from_folder(source.path or "", folder) for source in task.images]
         of = f" of {short(', '.join(sources), 60)}" if sources else ""
         yield f"{name:<10}{job.key}: {request}{of} by {task.provider} {task.model}, to {job.output}"

@@ -16,6 +16,7 @@ from .width import short
 
 if TYPE_CHECKING:
     from ...app.deliver import CopyReport
+    from ...app.presence import Presence
     from ...app.project import CommandFlags
     from ...app.queries import BatchStatus
     from ...app.recovery.rebuild import RecoveryReport
@@ -39,6 +40,7 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
         *recovery_lines(result.recovery),
         *([] if resumed_shown else _resumed(result)),
         *_problems(result),
+        *gone_lines(status.presence),
         _headline(result),
         *_unmade(result),
         *_failovers(result.lanes),
@@ -132,7 +134,14 @@ def _copy_lines(report: CopyReport | None) -> Iterator[str]:
         yield "the next run writes what is missing; it costs nothing"
 
 
+def gone_lines(presence: Presence) -> list[str]:
+    """Return that delivered files are gone."""
+    return [f"gone      {presence} from disk, although their jobs are done"] if presence.gone else []
+
+
 def _unmade(result: RunResult) -> Iterator[str]:
+    if skipped := result.skipped:
+        yield f"skipped   {count(skipped.count, 'job')}: {short('; '.join(skipped.reasons), 200)}"
     if kept := result.loaded.held:
         yield f"kept      {count(kept, 'job')} changed, but done: batchgen plan shows them"
     if left := result.loaded.left:

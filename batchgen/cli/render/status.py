@@ -205,8 +205,11 @@ def run_table(runs: Sequence[Run], running: str | None) -> list[str]:
 
 def show_document(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, task: str) -> dict[str, Any]:
     """Return one job for ``show --json``; *task* is its task as JSON text."""
+    from ...planning.overrides import note_of
+
     return job_document(job, bill) | {
         "task": json.loads(task),
+        "note": note_of(job.fingerprint),
         "fingerprint": job.fingerprint,
         "tags": list(job.tags),
         "at_risk": {
@@ -221,14 +224,18 @@ def show_document(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, task:
     }
 
 
-def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, overrides: str) -> Iterator[str]:
-    """Yield the lines of ``show``; *overrides*: what a retry has overridden, or ""."""
+def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill) -> Iterator[str]:
+    """Yield the lines of ``show``."""
+    from ...planning.overrides import describe, note_of, overrides_of
+
     task = job.task
     yield f"{job.key}: {job.state.value}{f' ({job.cause})' if job.cause else ''}"
     yield f"prompt    {task.prompt}"
     yield f"request   {task.kind.value} by {task.provider}, {task.model}{_parameters(task)}"
-    if overrides:
-        yield f"with      {overrides}    set by a retry"
+    if overrides := describe(overrides_of(job.fingerprint)):
+        yield f"with      {overrides}    set by retry or redo"
+    if note := note_of(job.fingerprint):
+        yield f"note      {note}"
     if job.route is not None:
         yield f"fallback  {', '.join(job.route.others)}"
     for source in (*task.images, *([task.mask] if task.mask else [])):

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from PIL import ImageFile
 
 from . import jpeg
-from .containers import CHECKS, require_pixels
+from .containers import require_container, require_whole
 from .decoding import MAX_MEMORY, MAX_PIXELS, bytes_per_pixel, decoder_errors, memory, open_image, require_size
-from .formats import EXTENSIONS, SOURCE_TYPES, DamagedImageError, UnknownFormatError, refusal, sniff
+from .formats import EXTENSIONS, SOURCE_TYPES, DamagedImageError, TooLargeError, UnknownFormatError, refusal, sniff
 
 __all__ = [
     "EXTENSIONS",
@@ -22,6 +22,7 @@ __all__ = [
     "SOURCE_TYPES",
     "DamagedImageError",
     "ImageInfo",
+    "TooLargeError",
     "UnknownFormatError",
     "examine",
     "require_whole",
@@ -52,7 +53,7 @@ def examine(data: bytes) -> ImageInfo:
     mime = sniff(data)
     if mime is None:
         raise refusal(data)
-    _require_container(mime, data)
+    require_container(mime, data)
     with decoder_errors(), open_image(mime, data) as image:
         facts = ImageInfo(mime=mime, width=image.width, height=image.height)
         try:
@@ -62,20 +63,6 @@ def examine(data: bytes) -> ImageInfo:
                 raise UnknownFormatError(f"a kind of JPEG that cannot be read here: {error}", "jpg") from error
             raise
     return facts
-
-
-def require_whole(mime: str, data: bytes) -> None:
-    """Raise DamagedImageError if an image is cut off or fails a checksum: most of what examine finds, but cheaper."""
-    _require_container(mime, data)
-    if mime == "image/png":
-        require_pixels(data)
-
-
-def _require_container(mime: str, data: bytes) -> None:
-    if mime == "image/jpeg":
-        jpeg.require_whole(data)
-    elif (check := CHECKS.get(mime)) is not None:
-        check(data)
 
 
 def _decode(mime: str, image: ImageFile.ImageFile) -> None:

@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable
 
+from . import jpeg
 from .formats import PNG_MAGIC, DamagedImageError
 
 #: Samples per pixel, by the color type of a PNG.
@@ -107,6 +108,24 @@ def require_whole_icon(data: bytes) -> None:
         ends = [len(data) + 1]
     if max(ends) > len(data):
         raise DamagedImageError(f"the icon is cut off after {len(data)} bytes")
+
+
+def require_container(mime: str, data: bytes) -> None:
+    """Raise DamagedImageError if an image is cut off or fails a checksum, as far as its decoder would not notice."""
+    if mime == "image/jpeg":
+        jpeg.require_whole(data)
+    elif (check := CHECKS.get(mime)) is not None:
+        check(data)
+
+
+def require_whole(mime: str, data: bytes) -> None:
+    """Raise DamagedImageError for most of what a full check finds, at a tenth of its cost: no photo is decoded."""
+    if mime == "image/jpeg":
+        jpeg.require_whole(data, decoded=jpeg.SMALL)
+        return
+    require_container(mime, data)
+    if mime == "image/png":
+        require_pixels(data)
 
 
 #: JPEG is missing here because only its decoder can detect a cut (see jpeg); those of other formats do.

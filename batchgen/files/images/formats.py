@@ -10,6 +10,10 @@ class DamagedImageError(ValueError):
     """The bytes are not a whole image of a format that can be read."""
 
 
+class TooLargeError(DamagedImageError):
+    """The image has more pixels than can be decoded here."""
+
+
 class UnknownFormatError(DamagedImageError):
     """The bytes may be an image of a format that cannot be decoded here; another attempt would return the same.
 

@@ -27,7 +27,7 @@ from .formats import DamagedImageError
 
 # A marker may follow any number of bytes ff. The patterns must not scan a long run of them again from each byte.
 _MARKER = re.compile(rb"\xff([\x01-\xfe])")
-_SCAN_END = re.compile(rb"(?<!\xff)\xff++[^\x00\xd0-\xd7]")
+_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 #: Markers without a segment.
 _BARE = frozenset({0x01, *range(0xD0, 0xD8)})
@@ -38,7 +38,7 @@ _USUAL, _PROGRESSIVE = (0xC0, 0xC1, 0xC2), 0xC2
 #: both of these hardly ever do.
 _LOOKAHEADS = (bytes(8), b"\xaa" * 8)
 #: Pixels; in a larger image the last block is negligible.
-_SMALL = 1_000_000
+SMALL = 1_000_000
 #: Bytes that decode to anything but an empty block, and contain no marker.
 _OTHER = bytes(number * 167 % 251 for number in range(512))
 #: A coefficient takes two bytes, for each of three or four colors; the image takes four.
@@ -79,13 +79,16 @@ def is_usual(data: bytes) -> bool:
     return _layout(data).usual
 
 
-def require_whole(data: bytes) -> None:
-    """Raise DamagedImageError if a part of a JPEG is missing."""
+def require_whole(data: bytes, *, decoded: int = MAX_PIXELS) -> None:
+    """Raise DamagedImageError if a part of a JPEG is missing.
+
+    An image with more than *decoded* pixels is not decoded: only the segments, scans and the end marker count.
+    """
     layout = _layout(data)
     cut = DamagedImageError("the JPEG is cut off: a part of the picture is missing")
     if not layout.complete:
         raise cut
-    if not layout.usual or layout.width * layout.height > MAX_PIXELS:
+    if not layout.usual or layout.width * layout.height > decoded:
         return  # arithmetic coding omits zeros at the end, and too large an image is not decoded at all
     try:
         with decoder_errors():
@@ -96,7 +99,7 @@ def require_whole(data: bytes) -> None:
 
 
 def _needs_no_more(data: bytes, layout: _Layout) -> bool:
-    ahead = _LOOKAHEADS if layout.width * layout.height <= _SMALL else _LOOKAHEADS[:1]
+    ahead = _LOOKAHEADS if layout.width * layout.height <= SMALL else _LOOKAHEADS[:1]
     return all(_decodes(data[: layout.first_end] + bits) for bits in ahead)
 
 
@@ -150,7 +153,10 @@ def _layout(data: bytes) -> _Layout:
             after = _SCAN_END.search(data, end)
             if after is None:
                 raise cut()
-            position = layout.last_end = after.start()
+            position = after.start()
+            while data[position - 1] == 0xFF and position > end:  # Any number of bytes ff may precede a marker.
+                position -= 1
+            layout.last_end = position
             layout.first_end = layout.first_end or position
     raise cut()
 

@@ -1,0 +1,125 @@
+"""Redo: makes done pictures again. The old files stay until the new ones are there.
+
+A redo that was stopped is finished before another one begins: as long as selected jobs wait to be made again, only
+these are sent. So the same command, given again after a kill or a used-up budget, buys nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from ..errors import NotFound
+from ..job import Job, State
+from ..manifest import Batch
+from ..manifest.id_files import normal_prompt
+from ..planning.overrides import NOTE, Overrides
+from ..planning.selection import Selection
+from ..store.queries import known_keys, remade
+from ..store.reader import Reader
+from .project import Project
+from .run_options import RunOptions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requeue:
+    """The jobs that a run requeues, by key, and what the user has to know about the other selected ones."""
+
+    jobs: Mapping[str, Job] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+    def overrides(self, options: RunOptions) -> Mapping[str, Overrides]:
+        """Return what *options* set in place of the manifest, by key."""
+        # Another note than that of an earlier redo, or none: a note explains one picture.
+        note = {NOTE: options.note} if options.note or options.redo else {}
+        prompts = options.prompts
+        return {
+            key: {**options.overrides, **({"prompt": prompts[key]} if key in prompts else {}), **note}
+            for key in self.jobs
+        }
+
+
+def jobs_to_retry(project: Project, reader: Reader, batch: Batch, options: RunOptions) -> Requeue:
+    """Return the jobs that a retry requeues; raise NotFound if the batch never ran."""
+    batch_id, selection = _selection(reader, batch, options)
+    notices: list[str] = []
+    if selection.listed is not None and "done" not in selection.states:
+        done = replace(selection, states=("done",), causes=(), sample=None, limit=None)
+        if number := sum(1 for _ in reader.jobs(batch_id, done)):
+            notices.append(f"{number:,} done: batchgen redo {_manifest(project, batch)} makes them again")
+    return Requeue(jobs={job.key: job for job in reader.jobs(batch_id, selection)}, notices=tuple(notices))
+
+
+def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOptions) -> Requeue:
+    """Return the jobs that a redo makes again; raise NotFound if the batch never ran."""
+    batch_id, selection = _selection(reader, batch, options)
+    # The sample and the limit apply to the jobs that can be made again; see ``compare``.
+    selection = replace(selection, sample=None, limit=None)
+    by_state: dict[State, list[Job]] = {}
+    for job in reader.jobs(batch_id, selection):
+        by_state.setdefault(job.state, []).append(job)
+    done = by_state.pop(State.DONE, [])
+    # What an interrupted run left in flight becomes pending or done when this run settles it.
+    unfinished = by_state.pop(State.PENDING, []) + by_state.pop(State.RUNNING, [])
+    edited = [job for job in done if _has_other_prompt(job, options.prompts)]
+    gone = _jobs_without_files(project, reader, batch_id, selection) if options.missing_files else None
+    due = edited if gone is None else [job for job in edited if job.key in gone]
+    once_done = reader.ask(partial(remade, ids=[job.id for job in unfinished]))
+    waiting = [job for job in unfinished if job.id in once_done]
+    others = Counter({str(state): len(jobs) for state, jobs in by_state.items()})
+    others["pending"] = len(unfinished) - len(waiting)
+    notices = [
+        *_progress_notices(len(waiting), len(due)),
+        *([f"{number:,} with the prompt in the file already"] if (number := len(done) - len(edited)) else []),
+        *([] if options.missing_files else _other_notices(others, _manifest(project, batch))),
+    ]
+    return Requeue(jobs={job.key: job for job in waiting or due}, notices=tuple(notices))
+
+
+def _selection(reader: Reader, batch: Batch, options: RunOptions) -> tuple[int, Selection]:
+    """Return the batch's id and the selection of a requeue, without ids that the batch has not run yet."""
+    batch_id = reader.batch_id(batch.name)
+    if batch_id is None:
+        raise NotFound(f"batch {batch.name} has not run yet: batchgen run {batch.manifest}")
+    selection = options.requeue or Selection()
+    if selection.listed is not None:
+        # Ids that are not in the manifest either are reported by the plan.
+        known = reader.ask(partial(known_keys, batch_id=batch_id, keys=selection.listed.lines))
+        selection = replace(selection, listed=selection.listed.among(known))
+    return batch_id, selection
+
+
+def _has_other_prompt(job: Job, prompts: Mapping[str, str]) -> bool:
+    return job.key not in prompts or normal_prompt(job.task.prompt) != normal_prompt(prompts[job.key])
+
+
+def _jobs_without_files(project: Project, reader: Reader, batch_id: int, selection: Selection) -> frozenset[str]:
+    """Return the keys of selected jobs with a delivered file that is gone."""
+    pages = reader.files(batch_id, selection)
+    return frozenset(file.key for page in pages for file in page if not Path(project.root, file.file.path).is_file())
+
+
+def _manifest(project: Project, batch: Batch) -> str:
+    flags = project.command_flags()
+    return flags.manifest(batch.manifest) + flags.flags
+
+
+def _progress_notices(waiting: int, done: int) -> Iterator[str]:
+    if waiting:
+        yield f"{waiting:,} of an earlier redo that did not finish: only these are sent now"
+        if done:
+            yield f"{done:,} done: left as they are; repeat the command afterwards to make them again"
+
+
+def _other_notices(counts: Mapping[str, int], manifest: str) -> Iterator[str]:
+    for state, command in (
+        ("failed", f"batchgen retry {manifest}"),
+        ("pending", f"batchgen run {manifest}"),
+        ("unknown", "batchgen unknown list"),
+        ("cancelled", f"batchgen retry {manifest} --status cancelled"),
+    ):
+        if counts[state]:
+            yield f"{counts[state]:,} {state}: not made again; {command}"

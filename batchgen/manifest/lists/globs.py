@@ -1,0 +1,69 @@
+"""Globs on paths, part by part: ``**`` is any number of folders. Pure."""
+
+from __future__ import annotations
+
+import glob
+from fnmatch import fnmatchcase
+
+ANY = "**"
+
+Parts = tuple[str, ...]
+
+
+def parts_of(pattern: str) -> Parts:
+    """Return the parts of a glob."""
+    return tuple(part for part in pattern.split("/") if part not in ("", "."))
+
+
+def split(name: str) -> tuple[str, Parts]:
+    """Split a glob into its leading folder without wildcards and the rest, part by part."""
+    parts = name.split("/")
+    first = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    base = "/".join(parts[:first])
+    return base or "/" * name.startswith("/"), tuple(part for part in parts[first:] if part not in ("", "."))
+
+
+def matches(parts: Parts, pattern: Parts) -> bool:
+    """Return whether a path matches a glob; ``**`` matches any number of folders, even none."""
+    # Each ** is tried only at the nearest place that fits: whatever follows the last one decides.
+    at = place = 0
+    star, star_place = -1, 0
+    while place < len(parts):
+        if at < len(pattern) and pattern[at] == ANY:
+            star, star_place, at = at, place, at + 1
+        elif at < len(pattern) and fnmatchcase(parts[place], pattern[at]):
+            at, place = at + 1, place + 1
+        elif star >= 0:
+            star_place += 1
+            at, place = star + 1, star_place
+        else:
+            return False
+    return all(part == ANY for part in pattern[at:])
+
+
+def may_contain(folder: Parts, pattern: Parts) -> bool:
+    """Return whether files below *folder* can match, so that other folders need not be read."""
+    fixed = pattern[: pattern.index(ANY)] if ANY in pattern else pattern[:-1]
+    deep_enough = ANY in pattern or len(folder) <= len(fixed)
+    return deep_enough and all(map(fnmatchcase, folder, fixed))
+
+
+class Exclusion:
+    """Globs of files and folders to leave out: of a name at any depth, or of a path if they contain a slash."""
+
+    def __init__(self, globs: tuple[str, ...], base: str) -> None:
+        self._names = [pattern for pattern in globs if "/" not in pattern.rstrip("/")]
+        self._paths = [(pattern, parts_of(pattern)) for pattern in globs if "/" in pattern.rstrip("/")]
+        self._base = parts_of(base)
+        self.idle = set(globs)  #: those that have matched nothing
+
+    def matches(self, parts: Parts) -> bool:
+        """Return whether the file or folder is left out; paths count from the folder or from the manifest."""
+        found = [pattern for pattern in self._names if fnmatchcase(parts[-1], pattern.rstrip("/"))]
+        found += [
+            pattern
+            for pattern, split_pattern in self._paths
+            if matches(parts, split_pattern) or matches((*self._base, *parts), split_pattern)
+        ]
+        self.idle.difference_update(found)
+        return bool(found)

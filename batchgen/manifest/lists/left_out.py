@@ -1,0 +1,34 @@
+"""Files and folders that a folder of images leaves out, by the reason. Pure."""
+
+from __future__ import annotations
+
+#: So many names are shown of each group.
+_SHOWN = 3
+
+
+class LeftOut:
+    """Groups of names that were left out; of each group only the first names are kept."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[str, str, str], tuple[int, list[str]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    def add(self, path: str, one: str, many: str, advice: str = "") -> None:
+        """Add *path* to the group that one of is called *one*, and several *many*; *advice* is what to write."""
+        count, names = self._groups.get((one, many, advice), (0, []))
+        # The order of a disk is accidental, so the first names by the alphabet are kept.
+        self._groups[one, many, advice] = count + 1, sorted([*names, path])[:_SHOWN]
+
+    def __str__(self) -> str:
+        """Return one sentence of all groups: the largest first."""
+        groups = sorted(self._groups.items(), key=lambda group: (-group[1][0], group[0]))
+        return f"left out: {'; '.join(_text(*key, *value) for key, value in groups)}"
+
+
+def _text(one: str, many: str, advice: str, count: int, names: list[str]) -> str:
+    shown = ", ".join(name if name.isprintable() else ascii(name) for name in names)
+    more = ", ..." if count > len(names) else ""
+    text = f"{count:,} {one if count == 1 else many} ({shown}{more})"
+    return f"{text}: {advice}" if advice else text

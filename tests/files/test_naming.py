@@ -1,0 +1,48 @@
+"""Names of files as people type them: literal, in another Unicode form, or nearly right."""
+
+from __future__ import annotations
+
+from unicodedata import normalize
+
+import pytest
+
+from batchgen.files.naming import find, similar
+
+
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+def test_a_name_is_found_in_either_unicode_form(tmp_path, typed, on_disk):
+    name = normalize(on_disk, "Füße/Señor é.png")
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).touch()
+    assert find(tmp_path, normalize(typed, "Füße/Señor é.png")) == name
+    assert find(tmp_path, str(tmp_path / normalize(typed, "Füße/Señor é.png"))) == str(tmp_path / name)
+    assert find(tmp_path, "Füße/nobody é.png") is None
+
+
+def test_parts_and_letters_of_a_name_may_differ_in_form(tmp_path):
+    folder, file = normalize("NFD", "Füße"), normalize("NFC", "é") + normalize("NFD", "ü") + ".png"
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / file).touch()
+    assert find(tmp_path, normalize("NFC", "Füße/éü.png")) == f"{folder}/{file}"
+
+
+@pytest.mark.parametrize("name", [" lead.png", "trail.png ", "x;y.png", "[1].png", "a*.png", "what?.png", "{b}.png"])
+def test_a_name_is_literal(tmp_path, name):
+    (tmp_path / name).touch()
+    assert find(tmp_path, name) == name
+    assert find(tmp_path, f"{name}x") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Cat.PNG", "cat.png"), (" cat.png", "cat.png"), ("cat.jpg", "cat.png"), ("caat.png", "cat.png"),
+        ("deep\\dog.png", "deep/dog.png"), ("deep/DOG.png", "deep/dog.png"), ("horse.webp", None), ("no/cat.png", None),
+    ],
+)  # fmt: skip
+def test_a_similar_name_is_offered(tmp_path, name, meant):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "cat.png").touch()
+    (tmp_path / "deep" / "dog.png").touch()
+    assert similar(tmp_path, name) == meant
