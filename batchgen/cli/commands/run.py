@@ -13,6 +13,7 @@ from ...errors import UsageError
 from .. import output
 from ..confirm import confirmation
 from ..options import Session, as_options, command, manifest_argument, of_manifest, option, selecting, selection
+from ..reading import reading
 from ..render.format import under, warning_line
 from ..render.plan import notices, plan_lines, requeue_lines
 from ..run_options import Observers, overlay_of, run_options, terms_of
@@ -81,15 +82,15 @@ def _pending(chosen: Selection, flags: CommandFlags, manifest: Path) -> Selectio
 
 def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: RunOptions) -> int:
     """Run a manifest, or only plan it, and print the result; return the exit code."""
-    from ...app import plan, run
-    from ..render.live import follower
-    from ..render.stream import streamed
+    project, mode = session.project(), _mode(session, options["progress"])
+    with reading(session, manifest, plain=mode != "bar") as on_jobs:
+        from ...app import plan, run
+        from ..render.live import follower
+        from ..render.stream import streamed
 
-    project = session.project()
-    batch = plan.read_manifest(project, session.file(manifest), overlay_of(session, options))
+        batch = plan.read_manifest(project, session.file(manifest), overlay_of(session, options), on_jobs)
     if options["dry_run"]:
         return _print_plan(session, project, batch, run.preview(project, batch, terms), terms)
-    mode = _mode(session, options["progress"])
     confirm = confirmation(
         session, terms, yes=options["yes"] or project.sandbox, ask=not options["no_input"], real=not project.sandbox
     )
