@@ -6,18 +6,17 @@ files that exist, and without them an edit would be bought as a generation.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
 from ..errors import Problem, nearest
+from ..files.naming import find
 from .cells import image_names
 from .expand import Entry
 from .lists import Listing
-from .lists.rows import aliases, column_of
+from .lists.rows import aliases, column_of, flow_text
 from .locations import Problems
 from .model import PARAMETERS
 from .render import compiled
@@ -108,8 +107,7 @@ class _Columns:
         self.warnings: list[Problem] = []
         self.problems: list[Problem] = []
         self._head = [values for _, values in listing.head()]
-        keys = dict.fromkeys(key for values in self._head for key in values)
-        self._columns = listing.columns if listing.columns is not None else tuple(keys)
+        self._columns = listing.known_columns()
         self.used = frozenset(column_of(name, self._columns) for name in used) | listing.pick.where.keys()
         mapping = listing.mapping
         taken = {*self._columns, *entry.axes, *mapping.stated}
@@ -188,7 +186,7 @@ class _Columns:
         reason = "" if self._exists(column) else f" ({example} does not exist next to the manifest)"
         if "://" in example[:20]:
             reason = ""
-        source = f"{{path: {_yaml(self.listing.name)}, columns: {{images: {_yaml(column)}}}}}"
+        source = f"{{path: {flow_text(self.listing.name)}, columns: {{images: {flow_text(column)}}}}}"
         hint = f"write  from: {source}  to edit them, or  columns: {{images: null}}  there to leave them out"
         return self._place(
             column, "unused_images", f"the column {column!r} names images{reason}: nothing uses it", hint
@@ -205,7 +203,7 @@ class _Columns:
     def _exists(self, column: str) -> bool:
         folder = self.entry.part.folder
         names = (name for value in self._values(column) for name in image_names(value, folder))
-        return any("://" not in name[:20] and "\0" not in name and os.path.isfile(folder / name) for name in names)  # noqa: PTH113
+        return any("://" not in name[:20] and "\0" not in name and find(folder, name) is not None for name in names)
 
     # --- what sets nothing --------------------------------------------------------------------------------------------
 
@@ -248,10 +246,4 @@ def _folded(name: str) -> str:
 
 
 def _stated(parameter: str, column: str) -> str:
-    return f"columns: {{{parameter}: {_yaml(column)}}}"
-
-
-def _yaml(text: str) -> str:
-    """Return *text* as YAML takes it between braces."""
-    plain = re.fullmatch(r"[^\W\d][\w ./-]*", text) and not text.endswith(" ")
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    return f"columns: {{{parameter}: {flow_text(column)}}}"

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 from .filenames import slug
 from .include import ManifestPart, stated_in
+from .list_spec import From
 from .lists import BadList, Listing, Pick, listing
 from .locations import Origin, Path, Problems
-from .model import PARAMETERS, From, JobSpec, Matrix
+from .model import PARAMETERS, JobSpec, Matrix
 
 #: A matrix with more combinations is a mistake; a list may have any number of rows.
 MAX_COMBINATIONS = 100_000
@@ -204,7 +205,7 @@ def _lists(  # noqa: PLR0917 - a job's lists, their place, and where problems go
                 listings.append(
                     listing(
                         name, part.file.parent, format=source.format, pick=pick, leave_out=leave_out,
-                        exclude=tuple(source.exclude), convert=convert,
+                        exclude=tuple(source.exclude), convert=convert, sheet=source.sheet,
                         delimiter=source.delimiter, quoting=source.quoting, columns={**columns, **source.columns},
                     )
                 )  # fmt: skip

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from ..errors import Problem, suggest
 from ..providers import profile
-from . import deliver, model, secrets
+from . import deliver, list_spec, model, secrets
 from .locations import Path, Places
 
 #: The model of the value of a key, for suggestions.
@@ -28,7 +28,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "usd_per_million_tokens": profile.Tokens,
 }
 
-_JOB_MODELS: Mapping[str, type[BaseModel]] = {"from": model.From, "route": model.RoutingSpec}
+_JOB_MODELS: Mapping[str, type[BaseModel]] = {"from": list_spec.From, "route": model.RoutingSpec}
 
 _WANTED = {
     "string_type": "text",

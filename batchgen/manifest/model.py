@@ -27,6 +27,7 @@ from ..route import FAILOVER_AFTER
 from .deliver import DeliverSpec
 from .deliver import listed as listed_copies
 from .fields import FILLED_IN, Money, Name, Prompt, Strict, Text, Texts, Value, Variables
+from .list_spec import From, list_sources
 
 
 class OutputSpec(Strict):
@@ -246,35 +247,6 @@ class Parameters(Strict):
     extra: dict[str, Any] | None = Field(None, description="Sent to the provider as written")
 
 
-class From(Strict):
-    """A list of rows: each becomes a job."""
-
-    path: Texts = Field(
-        description="csv, tsv, jsonl or txt file, folder or glob of images; several are read one after another"
-    )
-    format: Literal["csv", "tsv", "jsonl", "txt", "folder"] | None = Field(
-        None, description="Format of the list; default: by its name"
-    )
-    columns: dict[Name, str | None] = Field(
-        {}, description="Columns by the parameter or variable they set: {prompt: Product Name}; null: none sets it"
-    )
-    delimiter: str | None = Field(
-        None,
-        min_length=1,
-        max_length=1,
-        description="Character between the cells of a csv file; default: by its header",
-    )
-    quoting: Literal["csv", "none"] | None = Field(
-        None, description="Quotes around cells: removed (csv) or text (none); default: csv for csv, none for tsv"
-    )
-    where: dict[str, Texts] = Field({}, description="Only rows whose column matches one of these globs")
-    exclude: Texts = Field([], description="Globs of files and folders that are left out of a folder of images")
-    skip: int = Field(0, ge=0, description="Number of rows to leave out at the start")
-    limit: int | None = Field(None, ge=1, description="At most this many rows of each path")
-    sample: int | None = Field(None, ge=1, description="This many of those rows at random, the same for the same seed")
-    seed: int = Field(0, description="Seed of the sample")
-
-
 class Matrix(BaseModel):
     """Variables with several values each: every combination becomes a job."""
 
@@ -288,12 +260,6 @@ class Matrix(BaseModel):
     def axes(self) -> dict[str, list[Value]]:
         """Return the values of each variable."""
         return self.__pydantic_extra__ or {}
-
-
-def _sources(value: object) -> object:
-    """Return the value of ``from`` as a list of mappings."""
-    items = value if isinstance(value, list) else [value]
-    return [{"path": item} if isinstance(item, str) else item for item in items]
 
 
 class JobSpec(Parameters):
@@ -313,10 +279,10 @@ class JobSpec(Parameters):
     zip: dict[Name, Annotated[list[Value], Field(min_length=1)]] = Field(
         default_factory=dict, description="Variables with lists of the same length, combined item by item"
     )
-    rows: Annotated[list[From], BeforeValidator(_sources)] = Field(
+    rows: Annotated[list[From], BeforeValidator(list_sources)] = Field(
         default_factory=list,
         alias="from",
-        description="Lists whose rows become jobs: csv, tsv, jsonl, txt, or a folder of images",
+        description="Lists whose rows become jobs: csv, tsv, xlsx, jsonl, txt, or a folder of images",
     )
     columns: dict[Name, str | None] = Field(
         default_factory=dict, description="Columns of all lists of the job; see columns of a list"

@@ -15,7 +15,8 @@ from pydantic_core import core_schema
 from ..providers.presets import PRESET_NAMES, profile
 from ..providers.profile import Profile
 from .deliver import DeliverSpec
-from .model import From, JobSpec, Manifest
+from .list_spec import From
+from .model import JobSpec, Manifest
 
 Schema = dict[str, Any]
 

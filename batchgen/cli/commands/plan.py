@@ -115,6 +115,7 @@ def plan(
     project, chosen, path = session.project(), of_manifest(selection(options)), session.manifest(manifest)
     with reading(session, path) as on_jobs:
         from ...app import plan as use_case
+        from ...app.budgets import require_prices
 
         batch = use_case.read_manifest(project, path, on_jobs=on_jobs)
     items: list[dict[str, Any]] = []
@@ -137,10 +138,12 @@ def plan(
     document, lines = notices(project, batch, result)
     if session.as_json:
         output.document(result.as_json() | document | ({"items": items} if full else {}))
+        require_prices(batch, result, budget)
         return 0
     for warning in batch.warnings:
         output.say(warning_line(warning))
     flags = project.command_flags().flags
     for line in [*([""] if full else []), *plan_lines(batch.name, result, batch.manifest.parent, flags), *lines]:
         output.data(line)
+    require_prices(batch, result, budget)
     return 0

@@ -32,19 +32,23 @@ def status(session: Session, batch: str | None) -> int:
     """
     from ...app import queries
     from ...store import ledger
-    from ..render.result import advice
+    from ..render.result import advice, gone_lines
 
     project = session.project()
     report = queries.status(project, batch)
     figures = (report.batch.name, report.counts, report.usage, report.failures)
     lines = [
         *status_lines(*figures, cut_off=report.interrupted),
+        *gone_lines(report.presence),
         *control_lines(project, report.controls),
         f"files     {display_path(report.batch.folder)}",
     ]
     if report.holder is not None:
         lines.append(f"a run is in progress (process {report.holder.pid}: {short(report.holder.command, 80)})")
-    document = ledger.status_document(*figures) | {"controls": control_documents(report.controls)}
+    document = ledger.status_document(*figures) | {
+        "controls": control_documents(report.controls),
+        "files_gone": report.presence.as_json(),
+    }
     session.print(document, [*lines, *advice(report, project.command_flags(batch))])
     return 0
 

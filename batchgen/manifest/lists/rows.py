@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+import re
 from collections import Counter
 from collections.abc import Callable
 
@@ -40,3 +42,9 @@ def column_of(name: str, columns: tuple[str, ...]) -> str:
 def _identifier(column: str) -> str:
     name = "".join(char if f"_{char}".isidentifier() else "_" for char in column)
     return name if name.isidentifier() else f"_{name}"
+
+
+def flow_text(text: str) -> str:
+    """Return *text* as YAML takes it between braces."""
+    plain = re.fullmatch(r"[^\W\d][\w ./-]*", text) and not text.endswith(" ")
+    return text if plain else json.dumps(text, ensure_ascii=False)

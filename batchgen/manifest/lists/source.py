@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .csv_rows import CsvList
+from .excel import ExcelList
 from .filter import Pick, picked, unknown
 from .folder import ImageFolder
 from .jsonl import JsonlList
@@ -18,14 +19,23 @@ from .mapping import ColumnMap
 from .rows import BadList, Remark, Report, aliases, ignore
 from .text import ListFile, TextList
 
-_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt"}
+_FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".txt": "txt",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+}
 _ADVICE = {
     ".json": "write one object on each line and name it .jsonl",
     ".yaml": "`include` takes other manifests",
     ".yml": "`include` takes other manifests",
-    ".xlsx": "save it as CSV UTF-8",
-    ".xls": "save it as CSV UTF-8",
-    ".ods": "save it as CSV in UTF-8",
+    ".xls": "save it as .xlsx or CSV UTF-8",
+    ".xlsb": "save it as .xlsx or CSV UTF-8",
+    ".ods": "save it as .xlsx or CSV in UTF-8",
+    ".numbers": "export it as .xlsx or CSV in UTF-8",
     ".gz": "unpack it first",
     ".zip": "unpack it first",
     **dict.fromkeys(SUFFIXES | CONVERTIBLE.keys(), "name a single image under `images`, or its folder here"),
@@ -84,6 +94,19 @@ class Listing:
             return None
         return frozenset((*self.columns, *dict(aliases(self.columns)), *self.mapping.sources))
 
+    def known_columns(self) -> tuple[str, ...]:
+        """Return the columns; where each row has its own, those of the first rows."""
+        if self.columns is not None:
+            return self.columns
+        rows = [values for _, values in self.head()]
+        keys = tuple(dict.fromkeys(key for values in rows for key in values))
+        seconds = {
+            alias
+            for alias, column in aliases(tuple(key for key in keys if not key.isidentifier()))
+            if all(row.get(alias) is row.get(column) for row in rows)
+        }
+        return tuple(key for key in keys if key not in seconds)
+
     def mapped(self, mapping: ColumnMap) -> Listing:
         """Return the same list with another mapping of its columns."""
         return Listing(self.name, self.file, self._reader, self.pick, mapping)
@@ -97,7 +120,7 @@ class Listing:
 
     def header_place(self, column: str) -> tuple[int, int]:
         """Return line and column of a column's name; where each row names its own, of its first value."""
-        if isinstance(self._reader, CsvList):
+        if isinstance(self._reader, (CsvList, ExcelList)):
             return self._reader.place(self._reader.header_line, column)
         return next((self.place(line, column) for line, values in self.head() if column in values), (1, 1))
 
@@ -145,12 +168,18 @@ def listing(
     delimiter: str | None = None,
     quoting: str | None = None,
     columns: Mapping[str, str | None] | None = None,
+    sheet: str | None = None,
 ) -> Listing:
     """Return the list that *name* refers to, relative to *folder*; raise BadList if it cannot be used.
 
+    <<<<<<< HEAD
+    *format* is csv, tsv, xlsx, jsonl, txt or folder; by default it is derived from the name, and *delimiter*,
+    *quoting* and *sheet* from the content. Nothing below *leave_out* becomes a row of a folder.
+    =======
     *format* is csv, tsv, jsonl, txt or folder; by default it is derived from the name, and *delimiter* and *quoting*
     from the content. Nothing below *leave_out* becomes a row of a folder, nor what *exclude* matches; with *convert*,
     images that have to be converted do as well.
+    >>>>>>> main
     """
     file = str(folder / name)
     chosen = format or _format(name, file)
@@ -166,6 +195,9 @@ def listing(
             reader = JsonlList(ListFile(file))
         case "txt":
             reader = TextList(ListFile(file))
+        case "xlsx":
+            workbook = ExcelList(file, sheet)
+            reader, file = workbook, workbook.file
         case _:
             reader = CsvList(ListFile(file), tsv=chosen == "tsv", delimiter=delimiter, quoting=quoting)
     mapping = ColumnMap.of(columns or {}, reader.columns, file)
@@ -189,4 +221,4 @@ def _format(name: str, file: str) -> str:
     if not exists or not os.path.isfile(file):  # noqa: PTH113
         ListFile(file).probe()
     hint = _ADVICE.get(suffix, "set `format: csv` or whatever it is")
-    raise BadList(f"{file} is not a csv, tsv, jsonl or txt file ({hint})")
+    raise BadList(f"{file} is not a csv, tsv, xlsx, jsonl or txt file ({hint})")
