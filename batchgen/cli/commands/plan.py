@@ -111,6 +111,7 @@ def plan(
     The estimate has a likely figure and a range, from earlier requests or else from price lists. Nothing is written.
     """
     from ...app import plan as use_case
+    from ...app.budgets import require_prices
 
     project, chosen = session.project(), of_manifest(selection(options))
     batch = use_case.read_manifest(project, session.manifest(manifest))
@@ -134,10 +135,12 @@ def plan(
     document, lines = notices(project, batch, result)
     if session.as_json:
         output.document(result.as_json() | document | ({"items": items} if full else {}))
+        require_prices(batch, result, budget)
         return 0
     for warning in batch.warnings:
         output.say(warning_line(warning))
     flags = project.command_flags().flags
     for line in [*([""] if full else []), *plan_lines(batch.name, result, batch.manifest.parent, flags), *lines]:
         output.data(line)
+    require_prices(batch, result, budget)
     return 0

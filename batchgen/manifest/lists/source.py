@@ -94,6 +94,19 @@ class Listing:
             return None
         return frozenset((*self.columns, *dict(aliases(self.columns)), *self.mapping.sources))
 
+    def known_columns(self) -> tuple[str, ...]:
+        """Return the columns; where each row has its own, those of the first rows."""
+        if self.columns is not None:
+            return self.columns
+        rows = [values for _, values in self.head()]
+        keys = tuple(dict.fromkeys(key for values in rows for key in values))
+        seconds = {
+            alias
+            for alias, column in aliases(tuple(key for key in keys if not key.isidentifier()))
+            if all(row.get(alias) is row.get(column) for row in rows)
+        }
+        return tuple(key for key in keys if key not in seconds)
+
     def mapped(self, mapping: ColumnMap) -> Listing:
         """Return the same list with another mapping of its columns."""
         return Listing(self.name, self.file, self._reader, self.pick, mapping)
