@@ -14,6 +14,7 @@ from ...errors import AlreadyRunning, BatchgenError, UsageError
 from .. import output
 from ..confirm import confirmation
 from ..options import Session, as_options, command, manifest_argument, of_manifest, option, selecting, selection
+from ..reading import reading
 from ..render.format import under, warning_line
 from ..render.plan import notices, plan_lines, requeue_lines
 from ..run_options import Observers, overlay_of, run_options, terms_of
@@ -82,17 +83,15 @@ def _pending(chosen: Selection, flags: CommandFlags, manifest: Path) -> Selectio
 
 def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: RunOptions) -> int:
     """Run a manifest, or only plan it, and print the result; return the exit code."""
-    from ...app import plan, reported_errors, run
-    from ..render.live import follower
-    from ..render.stream import streamed
+    project, path, mode = session.project(), session.file(manifest), _mode(session, options["progress"])
+    with _reported_once(session, project, path), reading(session, path, plain=mode != "bar") as on_jobs:
+        from ...app import plan, reported_errors, run
+        from ..render.live import follower
+        from ..render.stream import streamed
 
-    project = session.project()
-    path = session.file(manifest)
-    with _reported_once(session, project, path):
-        batch = plan.read_manifest(project, path, overlay_of(session, options))
+        batch = plan.read_manifest(project, path, overlay_of(session, options), on_jobs)
     if options["dry_run"]:
         return _print_plan(session, project, batch, run.preview(project, batch, terms), terms)
-    mode = _mode(session, options["progress"])
     confirm = confirmation(
         session, terms, yes=options["yes"] or project.sandbox, ask=not options["no_input"], real=not project.sandbox
     )
