@@ -50,13 +50,10 @@ class BatchStatus:
     controls: Sequence[Control] = ()  #: the pauses and limits in force
     holder: Holder | None = None  #: the process that holds the lock
     interrupted: int = 0  #: jobs in flight when a run was interrupted, until the next run settles them
-<<<<<<< HEAD
     run: records.Run | None = None  #: the latest
     ending: RunEnding | None = None  #: how it ended, if that is known
     budgets: Sequence[Budget] = ()  #: of the run in progress, or of the latest when it ended
-=======
     presence: Presence = field(default_factory=Presence)  #: how many delivered files are gone
->>>>>>> main
 
 
 def status(project: Project, name: str | None) -> BatchStatus:
@@ -70,7 +67,6 @@ def status(project: Project, name: str | None) -> BatchStatus:
     holder = lock.holder(project.db)
     interrupted = 0 if _in_progress(batch_runs, before, holder) else result.counts.running
     usage_ = at_rest(result.usage) if interrupted else result.usage
-<<<<<<< HEAD
     run = next(iter(batch_runs), None)
     ending, budgets = (None, ()) if run is None else _ending(project, run)
     return replace(
@@ -82,6 +78,7 @@ def status(project: Project, name: str | None) -> BatchStatus:
         run=run,
         ending=ending,
         budgets=budgets,
+        presence=presence,
     )
 
 
@@ -100,10 +97,6 @@ def _ending(project: Project, run: records.Run) -> tuple[RunEnding | None, Seque
         # Its summary is gone, or is that of another version.
         codes = {int(code): code.meaning for code in ExitCode}
         return RunEnding(meaning=codes.get(run.exit_code or 0, "")), ()
-=======
-    result = replace(result, presence=presence)
-    return replace(result, usage=usage_, controls=active_controls(project), holder=holder, interrupted=interrupted)
->>>>>>> main
 
 
 def batch(project: Project, name: str | None) -> records.Batch:
@@ -176,6 +169,18 @@ def show(project: Project, name: str | None, key: str) -> tuple[Job, Sequence[re
         job = reader.job(reader.batch(name).id, key)
         [(_, bill)] = _billed(project, reader, [job])
         return job, reader.attempts(job), bill
+
+
+def kept_answers(project: Project, attempts: Sequence[records.AttemptRecord]) -> dict[str, str]:
+    """Return the files of answers that were paid for and not delivered, by attempt."""
+    from ..files.spool import SUFFIXES
+
+    spool, answers = project.state / "spool", dict[str, str]()
+    for attempt in attempts:
+        path = next((path for suffix in SUFFIXES if (path := spool / f"{attempt.id}{suffix}").exists()), None)
+        if path is not None:
+            answers[attempt.id] = str(path.relative_to(project.root) if path.is_relative_to(project.root) else path)
+    return answers
 
 
 def runs(project: Project, name: str | None) -> tuple[Sequence[records.Run], str | None]:

@@ -11,13 +11,8 @@ import click
 from ..errors import SpendNotConfirmed
 from . import output
 from .options import Session
-<<<<<<< HEAD
 from .render.format import count, hanging, warning_line
-from .render.plan import amend_lines, key_lines, keys_of_plan, plan_lines, question
-=======
-from .render.format import count, warning_line
 from .render.plan import key_lines, keys_of_plan, plan_lines, question, requeue_lines
->>>>>>> main
 from .settings_file import is_from_file
 
 if TYPE_CHECKING:
@@ -38,13 +33,9 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
         if not session.quiet and not session.as_json:
             for warning in batch.warnings:
                 output.say(warning_line(warning))
-<<<<<<< HEAD
-            lines = [*plan_lines(batch.name, plan, None), *amend_lines(plan, terms.overrides), *keys, ""]
-            for line in hanging(lines, output.columns(sys.stderr)):
-=======
             shown = plan_lines(batch.name, plan, None, session.project().command_flags().flags)
-            for line in [*shown, *requeue_lines(batch, plan, terms), *keys, ""]:
->>>>>>> main
+            lines = [*shown, *requeue_lines(batch, plan, terms), *keys, ""]
+            for line in hanging(lines, output.columns(sys.stderr)):
                 output.say(line)
             keys = []
         from ..app.budgets import SET_PRICE, needs_price, require_prices

@@ -38,11 +38,7 @@ END = """\
 failed    1 refused, job j1: Your request was rejected by the safety system. If you believe this is an error, \
 contact support…
 shop: 3 of 4 jobs done; this run made 3 images in N s, N per minute
-<<<<<<< HEAD
 spent     $0.0177 by this run, $0.0177 for this batch ($0.0177 priced)
-=======
-spent     $0.0177 ($0.0177 priced)
->>>>>>> main
 files     sandbox-output/shop
 next      refused: change the prompt or the source image, then run again
           batchgen show --sandbox j1    shows every attempt of a job

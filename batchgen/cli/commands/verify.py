@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import output
 from ..options import Session, batch, command, option, sandbox, selecting, selection
-<<<<<<< HEAD
-from ..render.format import count
+from ..render.format import command_lines, count
 from ..render.table import Fit, table
-=======
-from ..render.format import command_lines, count, table
->>>>>>> main
 
 if TYPE_CHECKING:
     from ...app.project import CommandFlags
@@ -37,13 +33,8 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, **opt
     project = session.project()
     report = check(project, batch, selection(options), deep=deep)
     code = 3 if report.problems else 0
-<<<<<<< HEAD
-    rows = [[flaw.what, flaw.key, flaw.path, flaw.detail] for flaw in report.problems]
-    session.print(_document(report), _table(rows))
-=======
     rows = [[flaw.what, flaw.key, flaw.path, flaw.detail] for flaw in (*report.problems, *report.copies)]
-    session.print(_document(report), table(rows, ("what", "job", "file", "")) if rows else [])
->>>>>>> main
+    session.print(_document(report), _table(rows))
     if session.as_json:
         return code
     result = f"{len(report.problems)} missing or damaged" if report.problems else "all as delivered"

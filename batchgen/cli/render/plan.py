@@ -7,12 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< HEAD
-from .format import count, credits_, duration, size, span, under, usd
-=======
 from ...files.output import SUPERSEDED
-from .format import count, credits_, display_path, duration, short, size, span, table, under, usd
->>>>>>> main
+from .format import count, credits_, display_path, duration, size, span, under, usd
 from .status import control_documents, control_lines, in_force
 from .table import Fit, table
 from .width import short
