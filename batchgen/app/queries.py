@@ -128,6 +128,18 @@ def show(project: Project, name: str | None, key: str) -> tuple[Job, Sequence[re
         return job, reader.attempts(job), bill
 
 
+def kept_answers(project: Project, attempts: Sequence[records.AttemptRecord]) -> dict[str, str]:
+    """Return the files of answers that were paid for and not delivered, by attempt."""
+    from ..files.spool import SUFFIXES
+
+    spool, answers = project.state / "spool", dict[str, str]()
+    for attempt in attempts:
+        path = next((path for suffix in SUFFIXES if (path := spool / f"{attempt.id}{suffix}").exists()), None)
+        if path is not None:
+            answers[attempt.id] = str(path.relative_to(project.root) if path.is_relative_to(project.root) else path)
+    return answers
+
+
 def runs(project: Project, name: str | None) -> tuple[Sequence[records.Run], str | None]:
     """Return a batch's runs, latest first, and the id of the one in progress, if any."""
     before = lock.holder(project.db)
