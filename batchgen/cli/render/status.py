@@ -328,9 +328,9 @@ def _cell(paths: Sequence[str]) -> str:
 
 def in_force(project: Project, batch: Batch) -> list[Control]:
     """Return the pauses and limits of the providers of *batch*."""
-    from ...app import control
+    from ...app import queries
 
-    return [each for each in control.active_controls(project) if each.provider in batch.profiles]
+    return [each for each in queries.active_controls(project) if each.provider in batch.profiles]
 
 
 def control_lines(project: Project, controls: Iterable[Control]) -> list[str]:
