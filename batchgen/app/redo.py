@@ -16,7 +16,7 @@ from ..errors import NotFound
 from ..job import Job, State
 from ..manifest import Batch
 from ..manifest.id_files import normal_prompt
-from ..planning.overrides import NOTE, Overrides
+from ..planning.override_marks import NOTE, Overrides
 from ..planning.selection import Selection
 from ..store.queries import known_keys, remade
 from ..store.reader import Reader
