@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -21,18 +21,14 @@ if TYPE_CHECKING:
     from ..planning.plan import Plan
 
 
-_SET_PRICE = (
-    "Set the price (providers: NAME: tariff: {usd_per_image: 0.05}), set a budget in its credits, "
-    "or add --allow-unpriced"
-)
-
-
 def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, real: bool = True) -> Confirm:
     """Return the function that confirms the spending of a plan, or raises SpendNotConfirmed.
 
     It asks only if *ask*. *real*: requests go to real providers, with keys.
     """
     has_budget = terms.budget is not None and not is_from_file("budget")
+
+    from ..app.spending import SET_PRICE, is_capped, require_prices
 
     def confirm(batch: Batch, plan: Plan) -> int | None:
         keys = key_lines(keys_of_plan(batch, plan)) if real else []
@@ -43,17 +39,15 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
             for line in [*shown, *requeue_lines(batch, plan, terms), *keys, ""]:
                 output.say(line)
             keys = []
-        needs_price = _price_requirement(batch, terms)
-        _refuse_unpriced((lane.provider for lane in plan.lanes if lane.unpriced), needs_price)
-        unusable = [name for name in plan.priceless if needs_price(name)]
+        unusable = require_prices(batch, plan, terms)
         if unusable and not session.quiet:
             why = "the budget is in USD, and their price in USD is unknown"
-            output.say(f"cannot be used as a fallback: {', '.join(unusable)}; {why}. {_SET_PRICE}")
+            output.say(f"cannot be used as a fallback: {', '.join(unusable)}; {why}. {SET_PRICE}")
         if yes or has_budget:
             return None
         if ask and sys.stdin.isatty() and sys.stderr.isatty():
             return _ask(plan, keys) if plan.asks else None
-        if _is_capped(batch, plan):
+        if is_capped(batch, plan):
             return None
         why = "there is no terminal to ask" if ask else "--no-input forbids to ask"
         in_file = "" if terms.budget is None else "A budget in a settings file only limits a run. "
@@ -63,16 +57,6 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
         )
 
     return confirm
-
-
-def _is_capped(batch: Batch, plan: Plan) -> bool:
-    """Return whether the manifest's budget covers everything that would be sent: only then it confirms spending."""
-    if any(limit.usd is not None and limit.only is None for limit in batch.budget):
-        return True
-    covered = {limit.only for limit in batch.budget if limit.usd is not None}
-    covered |= {name for limit in batch.budget for name in limit.credits}
-    used = {*(lane.provider for lane in plan.lanes), *plan.alternates}
-    return bool(batch.budget) and used <= covered
 
 
 def _ask(plan: Plan, keys: Iterable[str]) -> int | None:
@@ -96,21 +80,3 @@ def _ask(plan: Plan, keys: Iterable[str]) -> int | None:
             output.say(f"trying the first {count(first, 'job')} of {plan.requests:,}")
             return first
         output.say("y: spend it; n: do not; a number such as 5: make the first 5 jobs, and leave the rest pending")
-
-
-def _price_requirement(batch: Batch, terms: RunOptions) -> Callable[[str], bool]:
-    """Return the function that decides whether a budget requires a provider's price in USD."""
-    limits = (*batch.budget, *batch.shared_budget)
-    in_credits = {name for limit in limits for name in limit.credits}
-    in_usd = terms.budget is not None or any(limit.usd is not None for limit in limits)
-    allowed = terms.allow_unpriced or batch.allow_unpriced
-    return lambda name: in_usd and not allowed and name not in in_credits
-
-
-def _refuse_unpriced(providers: Iterable[str], needs_price: Callable[[str], bool]) -> None:
-    """Raise SpendNotConfirmed where a budget could not be kept, because the price of a request is unknown."""
-    if names := [name for name in dict.fromkeys(providers) if needs_price(name)]:
-        raise SpendNotConfirmed(
-            f"the budget is in USD, but the price in USD is unknown for {', '.join(names)}, so that the budget could "
-            f"not be kept. Nothing was sent. {_SET_PRICE}"
-        )
