@@ -14,10 +14,10 @@ from anyio import to_thread
 
 from ..app import queries
 from ..app import run as runs
+from ..app.budgets import SET_PRICE, is_capped, needs_price, require_prices
 from ..app.project import Project
 from ..app.run_options import RunOptions
 from ..app.shutdown import StopRequest
-from ..app.spending import SET_PRICE, is_capped, require_prices
 from ..engine.attempts import OpenAttempt
 from ..engine.lane import Lane
 from ..engine.runner import Runner
@@ -76,7 +76,9 @@ class Execution:
         return Result.of(result, jobs, self._messages)
 
     def _confirm(self, batch: Batch, plan: Plan) -> None:
-        if unusable := require_prices(batch, plan, self.options):
+        own, unpriced = self.options.budget, self.options.allow_unpriced
+        require_prices(batch, plan, own, unpriced=unpriced)
+        if unusable := [name for name in plan.priceless if needs_price(batch, name, own, unpriced=unpriced)]:
             why = "the budget is in USD, and their price in USD is unknown"
             self._show(f"cannot be used as a fallback: {', '.join(unusable)}; {why}. {SET_PRICE}")
         if self.yes or self.options.budget is not None or is_capped(batch, plan):

@@ -26,7 +26,7 @@ from ..transport.client import tls_context
 from .clock import utc_now
 from .config import dotenv, keys, providers, settings
 from .config.proxies import CERTIFICATES, bypassing_providers, proxies, tls_providers
-from .preflight import BASE_FILES, FILES_PER_CALL, require_local
+from .preflight import BASE_FILES, FILES_PER_CALL, RECOMMENDED_FILES, START_FILES, require_local
 from .project import Project
 from .provider_check import CheckCandidate, ProviderCheck, keys_of
 
@@ -324,9 +324,13 @@ def _terminal(_project: Project) -> Iterator[Finding]:
 def _open_files(_project: Project) -> Iterator[Finding]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = hard == resource.RLIM_INFINITY
-    calls = max(0, hard - BASE_FILES) // FILES_PER_CALL
+    least = START_FILES + FILES_PER_CALL
+    calls = max(1, (hard - BASE_FILES) // FILES_PER_CALL)
     text = f"limit {soft}, can be raised to {'any number' if unlimited else hard}"
-    if not unlimited and calls < USUAL_CALLS:
-        yield Finding("open files", f"{text}: enough for {calls} calls in flight", "note")
+    if not unlimited and hard < least:
+        hint = f"a run needs at least {least}: ulimit -n {RECOMMENDED_FILES}"
+        yield Finding("open files", f"limit {hard}; {hint}", "bad", 1)
+    elif not unlimited and calls < USUAL_CALLS:
+        yield Finding("open files", f"{text}: enough for {calls} {'call' if calls == 1 else 'calls'} in flight", "note")
     else:
         yield Finding("open files", text)

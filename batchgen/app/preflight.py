@@ -21,8 +21,12 @@ ALLOW = "BATCHGEN_ALLOW_NETWORK_STATE"
 
 #: Open files that a run needs, and that each call in flight needs in addition.
 BASE_FILES, FILES_PER_CALL = 64, 4
-#: Free descriptors without which the event loop itself fails with an obscure message.
-LEAST_FILES = 6
+#: Free descriptors that a run with a single call in flight needs when it starts.
+START_FILES = 20
+#: Free descriptors that a run needs besides those of its calls, once its database and event loop are open.
+SPARE_FILES = 2
+#: A limit of open files that suffices for dozens of calls in flight.
+RECOMMENDED_FILES = 256
 
 
 def require_local(folder: Path, mounts: str | None = None) -> None:
@@ -51,16 +55,26 @@ def file_system(folder: Path, mounts: str) -> str:
     return kind
 
 
-def require_files() -> None:
-    """Raise StoreError if the limit of open files does not even allow one call."""
+def require_files(lanes: int | None = None) -> None:
+    """Raise StoreError if the limit of open files is too low for a run: before it begins, or for its *lanes*.
+
+    Raises the soft limit as far as that is allowed.
+    """
+    free = START_FILES if lanes is None else SPARE_FILES + FILES_PER_CALL * lanes
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < BASE_FILES and (hard == resource.RLIM_INFINITY or soft < hard):
+        soft = BASE_FILES if hard == resource.RLIM_INFINITY else min(hard, BASE_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     descriptors: list[int] = []
     try:
-        while len(descriptors) < LEAST_FILES:
+        while len(descriptors) < free:
             descriptors.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        needed = soft + free - len(descriptors)
         raise StoreError(
-            f"the limit of open files is too low ({error.strerror}; ulimit -n is {limit}). Nothing was sent"
+            f"too few files may be open ({error.strerror}): the limit is {soft}, and this run needs at least {needed}. "
+            f"Nothing was sent. To raise it: ulimit -n {RECOMMENDED_FILES} "
+            f"(systemd: LimitNOFILE={RECOMMENDED_FILES}), then run the same command again"
         ) from error
     finally:
         for descriptor in descriptors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ..files import lock
@@ -17,8 +17,12 @@ from ..store.ledger import Calls, Counts, Failure, UsageLine, at_rest
 from ..store.reader import Reader
 from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
 from .control import active_controls
+from .presence import Presence, look
 from .project import Project, open_reader
 
+#: Files that ``status`` looks for on disk, and seconds that it takes for that.
+_LOOKED_FOR = 20_000
+_LOOK_SECONDS = 0.3
 #: Jobs whose costs are queried together.
 _PAGE = 500
 
@@ -34,6 +38,7 @@ class BatchStatus:
     controls: Sequence[Control] = ()  #: the pauses and limits in force
     holder: Holder | None = None  #: the process that holds the lock
     interrupted: int = 0  #: jobs in flight when a run was interrupted, until the next run settles them
+    presence: Presence = field(default_factory=Presence)  #: how many delivered files are gone
 
 
 def status(project: Project, name: str | None) -> BatchStatus:
@@ -42,10 +47,12 @@ def status(project: Project, name: str | None) -> BatchStatus:
     before = lock.holder(project.db)
     with open_reader(project) as reader:
         result = batch_status(reader, reader.batch(name))
+        presence = look(project, reader, result.batch.id, most=_LOOKED_FOR, seconds=_LOOK_SECONDS)
         batch_runs = reader.runs(result.batch.id)
     holder = lock.holder(project.db)
     interrupted = 0 if _in_progress(batch_runs, before, holder) else result.counts.running
     usage_ = at_rest(result.usage) if interrupted else result.usage
+    result = replace(result, presence=presence)
     return replace(result, usage=usage_, controls=active_controls(project), holder=holder, interrupted=interrupted)
 
 
@@ -119,6 +126,18 @@ def show(project: Project, name: str | None, key: str) -> tuple[Job, Sequence[re
         job = reader.job(reader.batch(name).id, key)
         [(_, bill)] = _billed(project, reader, [job])
         return job, reader.attempts(job), bill
+
+
+def kept_answers(project: Project, attempts: Sequence[records.AttemptRecord]) -> dict[str, str]:
+    """Return the files of answers that were paid for and not delivered, by attempt."""
+    from ..files.spool import SUFFIXES
+
+    spool, answers = project.state / "spool", dict[str, str]()
+    for attempt in attempts:
+        path = next((path for suffix in SUFFIXES if (path := spool / f"{attempt.id}{suffix}").exists()), None)
+        if path is not None:
+            answers[attempt.id] = str(path.relative_to(project.root) if path.is_relative_to(project.root) else path)
+    return answers
 
 
 def runs(project: Project, name: str | None) -> tuple[Sequence[records.Run], str | None]:

@@ -68,6 +68,7 @@ def run(
     """
     report = _logged(show_message)
     _check_machine(project, batch)
+    require_files()
     with ExitStack() as resources:
         session = prepare_run(project, batch, options, confirm, report=report, resources=resources)
         result = anyio.run(replace(session, on_silence=on_silence, stop=stop).execute, follow)
@@ -107,7 +108,6 @@ def prepare_run(
         folder.make()
     if sends and project.sandbox:
         batch = _at_sandbox(batch, resources.enter_context(launch.start(project.state, latency=options.latency)))
-    require_files()
     requeued = None if repeats is None else requeue(project, repeats.jobs, plan)
     return RunSession(
         project=project,

@@ -45,7 +45,8 @@ from .copy_task import CopyTask
 from .deliver import Copies
 from .lanes import LaneHistory, lanes, policy_of
 from .plan import learned_prices
-from .preflight import limited_widths
+from .preflight import limited_widths, require_files
+from .presence import look
 from .project import Project
 from .queries import batch_status
 from .recovery import last_run
@@ -267,6 +268,7 @@ class RunSession:
                     # Without a key a lane only finishes answers that have already arrived.
                     lane.models = ModelFilter(only=True)
                 result.append(lane)
+        require_files(len(result))
         return result
 
     def _key_variable(self, provider: str) -> str | None:
@@ -275,12 +277,13 @@ class RunSession:
 
     def _result(self, batch_id: int, runner: Runner, started: datetime, stop_signal: int | None) -> RunResult:
         counts, lanes_ = self.reader.lanes(batch_id), runner.lanes
+        status = batch_status(self.reader, self.reader.batch(self.batch.name))
         run_id = runner.attempts.run_id
         return RunResult(
             run_id=run_id,
             command=self.command,
             began=started,
-            status=batch_status(self.reader, self.reader.batch(self.batch.name)),
+            status=replace(status, presence=look(self.project, self.reader, batch_id)),
             lanes=[
                 LaneResult.of(
                     lane,

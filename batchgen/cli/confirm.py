@@ -28,8 +28,6 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
     """
     has_budget = terms.budget is not None and not is_from_file("budget")
 
-    from ..app.spending import SET_PRICE, is_capped, require_prices
-
     def confirm(batch: Batch, plan: Plan) -> int | None:
         keys = key_lines(keys_of_plan(batch, plan)) if real else []
         if not session.quiet and not session.as_json:
@@ -39,7 +37,11 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
             for line in [*shown, *requeue_lines(batch, plan, terms), *keys, ""]:
                 output.say(line)
             keys = []
-        unusable = require_prices(batch, plan, terms)
+        from ..app.budgets import SET_PRICE, is_capped, needs_price, require_prices
+
+        unpriced = terms.allow_unpriced
+        require_prices(batch, plan, terms.budget, unpriced=unpriced)
+        unusable = [name for name in plan.priceless if needs_price(batch, name, terms.budget, unpriced=unpriced)]
         if unusable and not session.quiet:
             why = "the budget is in USD, and their price in USD is unknown"
             output.say(f"cannot be used as a fallback: {', '.join(unusable)}; {why}. {SET_PRICE}")

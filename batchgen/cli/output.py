@@ -21,6 +21,14 @@ def say(text: str = "") -> None:
         print(printable(as_called(text)), file=sys.stderr, flush=True)
 
 
+def overwrite(text: str) -> None:
+    """Replace the last line of the terminal on stderr, where the cursor stays: "" erases it."""
+    with suppress(OSError, ValueError):
+        width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        sys.stderr.write(f"\r\x1b[K{printable(text)[: width - 1]}")
+        sys.stderr.flush()
+
+
 def data(text: str) -> None:
     """Print the result of a command on stdout."""
     print(printable(as_called(text)))

@@ -226,7 +226,7 @@ class Observers:
                 yield
             except BatchgenError as error:
                 logs.event("exit_error", logs.ERROR, exit_code=error.exit_code, message=str(error))
-                if not isinstance(error, AlreadyRunning):  # the run before is still in progress: no news
+                if not (isinstance(error, AlreadyRunning) or error.already_reported):  # no news
                     self.notifier.failed(self.batch, error)
                 raise
             except Exception as error:

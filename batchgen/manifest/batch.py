@@ -37,6 +37,8 @@ class Recipe:
     wanted: int = 1  #: number of images; ``filenames.stems`` names their files
     route: Route | None = None  #: fallback providers; they change nothing about what is asked for
     without: tuple[tuple[str, str], ...] = ()  #: providers that were named but cannot do it, each with its reason
+    defaulted: frozenset[str] = frozenset()  #: parameters that only the defaults set
+    dropped: tuple[tuple[str, Any], ...] = ()  #: names and values of defaults that the provider does not take
     earlier: Task | None = None  #: the task before its images column was recognised, where that is guessed
     stamp: Stamp = field(init=False)
 

@@ -98,7 +98,7 @@ class JobBuilder:
         self._warnings = warnings
         self._duplicates = duplicates
         self._today = today
-        self._variants: dict[tuple[int, bool, str], JobVariants] = {}
+        self._variants: dict[tuple[int, bool, frozenset[str], str], JobVariants] = {}
         self._models: set[tuple[str, str]] = set()  #: provider and model of those that were warned of
 
     def jobs(self, job: RenderedJob) -> Iterator[PlannedJob]:
@@ -142,7 +142,7 @@ class JobBuilder:
 
     def _variants_of(self, job: RenderedJob) -> JobVariants | None:
         common = [(name, value) for name, value in sorted(job.values.items()) if name not in ("id", "prompt")]
-        key = (id(job.template.entry.part), job.guessed_images, repr(common))
+        key = (id(job.template.entry.part), job.guessed_images, job.defaulted, repr(common))
         variants = self._variants.get(key)
         if variants is not None and variants.accepts(job):
             return variants
@@ -182,6 +182,8 @@ class JobBuilder:
                     wanted=count,
                     route=route,
                     without=choice.without,
+                    defaulted=job.defaulted,
+                    dropped=home.dropped,
                 )
             yield first, recipe
             first += count

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import Problem
+from ..providers.validation import DROPPABLE
 from . import expand
 from .cells import image_names
 from .expand import Entry, Row
 from .include import added
+from .lists.names import misnamed
 from .locations import Origin, Problems, show
 from .model import PARAMETERS
 from .templates import Template, TemplateFault, is_template, no_variable
@@ -34,6 +36,7 @@ class RenderedJob:
     row: Row
     values: dict[str, Any]  #: parameters that are set, by the job, its row or the defaults
     id: str | None = None  #: as the job or its row gives it
+    defaulted: frozenset[str] = frozenset()  #: parameters of the request that only the defaults set
 
     def problem(self, name: str | None, code: str, message: str, hint: str = "") -> Problem:
         """Return a Problem with the parameter *name*, placed in the list where the value comes from one."""
@@ -107,16 +110,28 @@ class CompiledFields:
     valid: bool = True  #: False: a template is wrong, which is reported
 
     @classmethod
-    def of(cls, parameters: Mapping[str, Any], origin: Callable[[str], Origin], problems: Problems) -> CompiledFields:
-        """Compile *parameters*; a template that is wrong is reported at its *origin*."""
+    def of(
+        cls,
+        parameters: Mapping[str, Any],
+        origin: Callable[[str], Origin],
+        problems: Problems,
+        column_hint: Callable[[Any], str | None] = lambda _: None,
+    ) -> CompiledFields:
+        """Compile *parameters*; a template that is wrong is reported at its *origin*.
+
+        *column_hint* returns what to write where a value names a column in a way that templates cannot.
+        """
         literals: dict[str, Any] = {}
         templates: dict[str, AnyTemplate] = {}
         valid = True
         for name, value in parameters.items():
+            hint = column_hint(value)
             try:
-                template = compiled(value)
+                template = None if hint else compiled(value)
             except TemplateFault as fault:
-                problems.add(origin(name).problem("template", str(fault)))
+                hint = str(fault)
+            if hint:
+                problems.add(origin(name).problem("template", hint))
                 valid = False
                 continue
             if template is None:
@@ -138,12 +153,13 @@ class JobTemplate:
     """One job of the manifest with its templates compiled."""
 
     def __init__(self, entry: Entry, defaults: CompiledFields, problems: Problems) -> None:
-        own = {name: _with_default(entry, name, value) for name, value in entry.own.items()}
-        fields = defaults.under(CompiledFields.of(own, entry.origin, problems))
         self.entry = entry
+        own = {name: _with_default(entry, name, value) for name, value in entry.own.items()}
+        fields = defaults.under(CompiledFields.of(own, entry.origin, problems, self._misnamed))
         self.settable = PARAMETERS - entry.own.keys()  #: parameters that a variable of the same name sets
         self._literals = {name: value for name, value in fields.literals.items() if value is not None}
         self._templates = fields.templates
+        self._defaulted = DROPPABLE & (entry.part.defaults.keys() - entry.own.keys())
         self.valid = fields.valid and not self._lacks_variables(problems)
         sets_images = "images" in fields.literals or "images" in fields.templates or "images" in entry.axes
         self._needs_images = bool(entry.lists) and not sets_images
@@ -153,6 +169,18 @@ class JobTemplate:
         """Return the variables that its templates name."""
         used = (template.names | template.optional for template in self._templates.values())
         return frozenset[str]().union(*used)
+
+    def variables_of(self, name: str) -> frozenset[str]:
+        """Return the variables that the template of one parameter names."""
+        template = self._templates.get(name)
+        return template.names | template.optional if template else frozenset()
+
+    def _misnamed(self, value: Any) -> str | None:  # noqa: ANN401 - a parameter's value
+        """Return what to write where *value* names a column as the header does, not as templates can."""
+        texts = value if isinstance(value, list) else [value]
+        columns = (columns for listing in self.entry.lists if (columns := listing.known_columns()))
+        pairs = ((text, names) for names in columns for text in texts if isinstance(text, str) and is_template(text))
+        return next((hint for text, names in pairs if (hint := misnamed(text, names)) is not None), None)
 
     @property
     def printed(self) -> frozenset[str]:
@@ -198,6 +226,7 @@ class JobTemplate:
             problems.add(job.problem("images", "empty_images", "is empty, so there is nothing to edit", hint))
             failed = True
         job.id = self._id(row, values.get("id"))
+        job.defaulted = self._defaulted.difference(given)
         return None if failed else job
 
     def _id(self, row: Row, written: object) -> str | None:

@@ -31,6 +31,7 @@ class Candidate:
 
     task: Task
     model: Model
+    dropped: tuple[tuple[str, Any], ...] = ()  #: names and values of defaults that the provider does not take
 
     @property
     def prompt_max(self) -> int:
@@ -130,32 +131,19 @@ class ProviderTable:
         rules = _rules(job.values.get("route"))
         if not names or not self._knows_weights(job, rules, names):
             return None
-        candidates: list[Candidate] = []
-        misfits: dict[str, tuple[UnsupportedRequest, ...]] = {}
-        without: list[tuple[str, str]] = []
-        for name in names:
-            profile = self.profile(name, job)
-            if profile is None:
-                return None
-            model = task.model or (candidates[0].task.model if candidates else profile.default_model)
-            request = replace(task, provider=name, model=model)
-            if len(names) > 1:
-                request = translate(request, profile)
-            if reasons := self._misfits(request, profile):
-                misfits[name] = reasons
-                without.append((name, reasons[0].message))
-                continue
-            model, details = profile.find(request.model)
-            if candidates and model != candidates[0].task.model:
-                without.append((name, f"it has another model, {model}"))
-            else:
-                candidates.append(Candidate(replace(task, provider=name, model=model), details))
-        if not candidates:
-            self._report(job, misfits)
+        profiles = [profile for name in names if (profile := self.profile(name, job)) is not None]
+        if len(profiles) < len(names):
             return None
-        any_prompt = not any(misfit.field == "prompt" for reasons in misfits.values() for misfit in reasons)
-        ordered, bounds = _ordered(candidates, rules)
-        return RouteChoice(ordered, bounds, rules, any_prompt, tuple(without))
+        selection = _Selection(self._today)
+        selection.add(profiles, task)
+        if not selection.candidates and job.defaulted:
+            selection = _Selection(self._today, job.defaulted)
+            selection.add(profiles, task)
+        if not selection.candidates:
+            self._report(job, selection.misfits)
+            return None
+        ordered, bounds = _ordered(selection.candidates, rules)
+        return RouteChoice(ordered, bounds, rules, selection.any_prompt, tuple(selection.without))
 
     def _names(self, job: RenderedJob) -> list[str]:
         names: list[str] = [*dict.fromkeys(job.values.get("provider") or [])]
@@ -181,10 +169,6 @@ class ProviderTable:
             self._problems.add(job.problem("route", "route", message, hint))
         return not unknown
 
-    def _misfits(self, request: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
-        misfits = validation.check(request, profile)
-        return misfits if misfits or self._today is None else validation.discontinued(request, profile, self._today)
-
     def _report(self, job: RenderedJob, misfits: Mapping[str, tuple[UnsupportedRequest, ...]]) -> None:
         """Report what the first provider would refuse, and briefly why the others cannot do the job either."""
         first, *rest = misfits.values()
@@ -193,6 +177,44 @@ class ProviderTable:
             hint = "; ".join(filter(None, [misfit.hint, *others]))
             field = "per_request" if misfit.field == "n" and "per_request" in job.values else misfit.field
             self._problems.add(job.problem(field, f"misfit_{field}", misfit.message, hint))
+
+
+class _Selection:
+    """The providers that can do one job, and why the others cannot."""
+
+    def __init__(self, today: date | None, forgiven: frozenset[str] = frozenset()) -> None:
+        self.candidates: list[Candidate] = []
+        self.misfits: dict[str, tuple[UnsupportedRequest, ...]] = {}
+        self.without: list[tuple[str, str]] = []
+        self._today = today
+        self._forgiven = forgiven  #: defaults that are not sent to a provider that does not have them
+
+    @property
+    def any_prompt(self) -> bool:
+        """Return whether every prompt that the candidates accept leads to the same selection."""
+        return not any(misfit.field == "prompt" for reasons in self.misfits.values() for misfit in reasons)
+
+    def add(self, profiles: Sequence[Profile], task: Task) -> None:
+        """Check each provider in the author's order."""
+        for profile in profiles:
+            default = self.candidates[0].task.model if self.candidates else profile.default_model
+            request = replace(task, provider=profile.name, model=task.model or default)
+            if len(profiles) > 1:
+                request = translate(request, profile)
+            all_misfits = validation.check(request, profile)
+            misfits = validation.unforgiven(all_misfits, self._forgiven)
+            if not misfits and self._today is not None:
+                misfits = validation.discontinued(request, profile, self._today)
+            if misfits:
+                self.misfits[profile.name] = misfits
+                self.without.append((profile.name, misfits[0].message))
+                continue
+            model, details = profile.find(request.model)
+            if self.candidates and model != self.candidates[0].task.model:
+                self.without.append((profile.name, f"it has another model, {model}"))
+                continue
+            dropped = tuple((misfit.field, getattr(task, misfit.field)) for misfit in all_misfits)
+            self.candidates.append(Candidate(replace(task, provider=profile.name, model=model), details, dropped))
 
 
 def _rules(value: object) -> RoutingSpec:

@@ -104,12 +104,15 @@ class CostEstimate:
         self._counts: Counter[tuple[tuple[object, ...], int]] = Counter()
         self._alternates: dict[tuple[object, ...], tuple[str, ...]] = {}
         self._without: Counter[tuple[str, str]] = Counter()
+        self._dropped: Counter[tuple[str, str, str]] = Counter()
 
     def add(self, jobs: Sequence[PlannedJob]) -> None:
         """Count *jobs*."""
         for (recipe, length), number in Counter((job.recipe, len(job.prompt)) for job in jobs).items():
             for provider_and_reason in recipe.without:
                 self._without[provider_and_reason] += number
+            for name, value in recipe.dropped:
+                self._dropped[name, str(value), recipe.task.provider] += number
             others = recipe.route.others if recipe.route else ()
             kind = (*_kind(recipe.task), others)
             self._kinds.setdefault(kind, recipe.task)
@@ -118,7 +121,7 @@ class CostEstimate:
 
     def plan_fields(self) -> dict[str, Any]:
         """Return the estimates by the names of their fields in ``Plan``."""
-        names = ("alternates", "priceless", "dearest", "without")
+        names = ("alternates", "priceless", "dearest", "without", "dropped")
         return {"lanes": self.lanes(), "disk": self.disk()} | {name: getattr(self, name) for name in names}
 
     def lanes(self) -> tuple[ProviderEstimate, ...]:
@@ -167,6 +170,11 @@ class CostEstimate:
     def without(self) -> tuple[tuple[str, str, int], ...]:
         """Return the providers that jobs name but cannot use: name, reason, and number of jobs."""
         return tuple((name, why, number) for (name, why), number in self._without.items())
+
+    @property
+    def dropped(self) -> tuple[tuple[str, str, str, int], ...]:
+        """Return the defaults that providers do not take: name, value, provider, and number of jobs."""
+        return tuple((*default, number) for default, number in self._dropped.items())
 
     def disk(self) -> Disk:
         """Return the disk space of the images, and of the spool while they arrive."""

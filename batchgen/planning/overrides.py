@@ -101,6 +101,7 @@ def override(job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profi
         priority=before.priority,
         sidecar=before.sidecar,
         wanted=before.wanted,
+        defaulted=before.defaulted - overrides.keys(),
     )
     return PlannedJob(job.key, task.prompt, fingerprint, job.output, recipe)
 
@@ -109,7 +110,9 @@ def _task(job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profile]
     task = replace(job.task, **{key: value for key, value in overrides.items() if key not in ("provider", NOTE)})
     profile = profiles[overrides.get("provider", task.provider)]
     task = translate(task, profile)
-    if misfits := validation.check(task, profile):
+    # Defaults that the provider does not take are not sent; what was typed must fit.
+    defaulted = job.recipe.defaulted - overrides.keys()
+    if misfits := validation.unforgiven(validation.check(task, profile), defaulted):
         first = misfits[0]
         hint = f" ({first.hint})" if first.hint else ""
         raise UsageError(f"--with {describe(overrides)}: job {job.key}: {first.message}{hint}")

@@ -19,6 +19,8 @@ CONFIRM_ABOVE = NANO
 #: The outcomes that a plan counts, in the order of display; all but the last are jobs of the manifest.
 STANDINGS = ("new", "changed", "pending", "failed", "unknown", "done", "cancelled", "held", "orphaned")
 
+_DROPPED = ("field", "value", "provider", "jobs")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
@@ -43,6 +45,8 @@ class Plan:
     dearest: int | None = None  #: nano-USD if each job goes to the dearest provider of its route; None: no fallbacks
     #: Providers that jobs name but cannot use: name, reason, number of jobs.
     without: tuple[tuple[str, str, int], ...] = ()
+    #: Defaults that a provider does not take: name, value, provider, number of jobs.
+    dropped: tuple[tuple[str, str, str, int], ...] = ()
     selected: bool = False  #: a selection restricts what is sent
     matched: int = 0  #: selected jobs, whatever their state
     absent: tuple[str, ...] = ()  #: selected ids that no job has
@@ -132,6 +136,7 @@ class Plan:
             "budgets": [budget.as_json() for budget in self.budgets],
             "skipped": self.skipped.as_json(),
             "left_out": [{"provider": name, "reason": why, "jobs": number} for name, why, number in self.without],
+            "dropped": [dict(zip(_DROPPED, default, strict=True)) for default in self.dropped],
         }
 
     def _time(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -18,6 +18,9 @@ from .sizes import fit_size, pixels
 
 #: Task fields that a model may allow; size and n have rules of their own.
 OPTIONAL = ("quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
+
+#: Fields that a default may set for providers that do not have them: they are not sent there.
+DROPPABLE = frozenset({*OPTIONAL, "size"})
 
 #: Fields that are dropped for a provider that does not take them, because the picture is the same without: how strictly
 #: a prompt is moderated, and how large the file is.
@@ -47,6 +50,7 @@ class UnsupportedRequest:
     field: str  #: the manifest key, such as "size"
     message: str
     hint: str = ""
+    absent: bool = False  #: the provider has no such parameter, so that nothing would be sent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +86,11 @@ def check(task: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
         *_check_sources(task, rules),
         *fit(task, rules, f"{profile.name} ({name})").problems,
     )
+
+
+def unforgiven(misfits: Iterable[UnsupportedRequest], fields: Container[str]) -> tuple[UnsupportedRequest, ...]:
+    """Return *misfits* except those of *fields* that the provider does not have, which may be left out."""
+    return tuple(misfit for misfit in misfits if not (misfit.absent and misfit.field in fields))
 
 
 def discontinued(task: Task, profile: Profile, today: date) -> tuple[UnsupportedRequest, ...]:
@@ -131,7 +140,7 @@ def fit(task: Task, rules: Rules, who: str) -> FittedTask:
     if size is not None:
         fields["size"] = size
     if problem:
-        problems.append(UnsupportedRequest("size", problem[0], problem[1]))
+        problems.append(UnsupportedRequest("size", *problem, absent=rules.size.mode == "none"))
     for name in OPTIONAL:
         value, misfit = _fit_value(name, getattr(task, name), rules, who)
         value = rules.defaults.get(name) if value is None else value
@@ -153,7 +162,7 @@ def _fit_value(name: str, value: object, rules: Rules, who: str) -> tuple[object
     if name not in rules.fields:
         if word == "auto":
             return None, None
-        return None, UnsupportedRequest(name, f"{who} takes no {name}", f"omit {name} for this provider")
+        return None, UnsupportedRequest(name, f"{who} takes no {name}", f"omit {name} for this provider", absent=True)
     if allowed is None:
         return value, None
     for choice in allowed:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, exists, false, func, or_,
 from ..errors import NotFound
 from ..job import State
 from ..planning.selection import ORPHANED, Selection, absent_ids
+from .connection import driver
 from .records import DeliveredFile, DueFilter
 from .repair import RECOVERED
 from .rows import listed, to_artifact
@@ -107,6 +108,20 @@ def files(connection: Connection, ids: Sequence[int]) -> list[DeliveredFile]:
         )
         for row in connection.execute(page)
     ]
+
+
+def current_paths(connection: Connection, batch_id: int, most: int) -> tuple[Iterator[str], int]:
+    """Return the paths of the current files of a batch's jobs; of more than *most*, only every n-th, and n."""
+    current = (
+        "FROM artifacts JOIN jobs ON jobs.id = artifacts.job_id "
+        "WHERE jobs.batch_id = ? AND jobs.orphaned_at IS NULL AND artifacts.superseded_at IS NULL"
+    )
+    raw = driver(connection)
+    delivered = "SELECT sum(delivered) FROM jobs WHERE batch_id = ? AND orphaned_at IS NULL"
+    [(number,)] = raw.execute(delivered, (batch_id,))
+    step = max(1, -(-(number or 0) // most))
+    rows = raw.execute(f"SELECT artifacts.path {current} AND artifacts.id % ? = 0", (batch_id, step))
+    return (path for (path,) in rows), step
 
 
 def attempt_states(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:

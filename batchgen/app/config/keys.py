@@ -122,6 +122,17 @@ def configured_names(names: Iterable[str], environment: Mapping[str, str]) -> li
     ]
 
 
+def shell_only(names: Iterable[str], environment: Mapping[str, str]) -> list[str]:
+    """Return the variables of these keys that only *environment* has, and no file that every run reads.
+
+    A scheduled run does not see them. None are returned if a file sets any of these keys.
+    """
+    variables = [f"{name}{suffix}" for name in names for suffix in dotenv.SUFFIXES]
+    if any(variable in dotenv.names for variable in variables):
+        return []
+    return [variable for variable in variables if environment.get(variable) and variable not in dotenv.origins]
+
+
 def missing_key(provider: str, names: Iterable[str]) -> str:
     """Return a message that names the variables to set for *provider*."""
     first, *others = names

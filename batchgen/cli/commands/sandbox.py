@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -105,8 +104,6 @@ def _demo_lines(project: Project, code: int) -> Iterator[str]:
     yield ""
     yield f"pictures    {display_path(queries.batch(project, None).folder)}"
     yield f"charge log  {display_path(log)}"
-    if shutil.which("batchgen") is None:
-        yield f"program     {display_path(Path(sys.executable).with_name('batchgen'))}"
     yield "now try     batchgen status --sandbox       progress and cost"
     yield "            batchgen usage --sandbox        the ledger"
     yield "            batchgen list --sandbox --status failed"

@@ -212,7 +212,12 @@ def _sums(plan: Plan) -> Iterator[str]:
         most = f"; {usd(plan.dearest)} at most" if plan.dearest else ""
         yield f"fallback  {', '.join(plan.alternates)}, where the first provider of a job fails{most}"
     yield from under("excluded", [f"{name}, for {count(jobs, 'job')}: {why}" for name, why, jobs in plan.without])
+    yield from under("dropped", [_dropped(*default) for default in plan.dropped])
     yield from under("disk", _disk(plan))
+
+
+def _dropped(name: str, value: str, provider: str, jobs: int) -> str:
+    return f"{name}: {value} of defaults is not sent to {provider} ({count(jobs, 'job')})"
 
 
 def _budget(budget: Budget, plan: Plan) -> str:
@@ -262,7 +267,9 @@ def _examples(plan: Plan, folder: Path) -> Iterator[str]:
     names = {1: ["example"], 2: ["first", "last"], 3: ["first", "middle", "last"]}[len(plan.examples)]
     for name, job in zip(names, plan.examples, strict=True):
         task = job.recipe.task
-        request = " ".join(filter(None, [task.kind.value, task.size, task.quality, task.resolution]))
+        dropped = dict(job.recipe.dropped)
+        sent = [getattr(task, field) for field in ("size", "quality", "resolution") if field not in dropped]
+        request = " ".join(filter(None, [task.kind.value, *sent]))
         sources = [source.url or _from_folder(source.path or "", folder) for source in task.images]
         of = f" of {short(', '.join(sources), 60)}" if sources else ""
         yield f"{name:<10}{job.key}: {request}{of} by {task.provider} {task.model}, to {job.output}"

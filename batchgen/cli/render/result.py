@@ -14,6 +14,7 @@ from .status import failure_lines, money_lines
 
 if TYPE_CHECKING:
     from ...app.deliver import CopyReport
+    from ...app.presence import Presence
     from ...app.project import CommandFlags
     from ...app.queries import BatchStatus
     from ...app.recovery.rebuild import RecoveryReport
@@ -38,6 +39,7 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
         *recovery_lines(result.recovery),
         *([] if resumed_shown else _resumed(result)),
         *_problems(result),
+        *gone_lines(status.presence),
         _headline(result),
         *_unmade(result),
         *_failovers(result.lanes),
@@ -139,6 +141,11 @@ def _copy_lines(report: CopyReport | None) -> Iterator[str]:
         yield f"{number:,} not written{f', such as {example}' if example else ''}: {short(message, 160)}"
     if report.failures or report.unfinished:
         yield "the next run writes what is missing; it costs nothing"
+
+
+def gone_lines(presence: Presence) -> list[str]:
+    """Return that delivered files are gone."""
+    return [f"gone      {presence} from disk, although their jobs are done"] if presence.gone else []
 
 
 def _unmade(result: RunResult) -> Iterator[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...money import show_credits, show_usd
+from ...money import share, show_credits, show_usd
 from .format import count, credits_, duration, money, short, table, under, usd
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ...store.controls import Control
     from ...store.ledger import Calls, Counts, Failure, UsageLine
     from ...store.records import AttemptRecord, Bill, Run
-    from ...task import Task
+    from ...task import Source, Task
 
 _PARAMETERS = (
     "size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed"
@@ -94,13 +95,10 @@ def call_lines(calls: Sequence[Calls]) -> list[str]:
     ]
 
 
-def job_document(job: Job, bill: Bill) -> dict[str, Any]:
-    """Return a job as ``export`` and ``list --json`` print it."""
-    files = [
-        _fields(file, "path", "sha256") | {"bytes": file.size_bytes} | _fields(file, "width", "height", "mime")
-        for file in bill.files
-    ]
+def job_document(job: Job, bill: Bill, root: Path) -> dict[str, Any]:
+    """Return a job as ``export`` and ``list --json`` print it; paths are as seen from *root*, the working folder."""
     return {
+        "schema_version": 1,
         "id": job.key,
         "batch": job.batch,
         "state": job.state.value,
@@ -112,8 +110,35 @@ def job_document(job: Job, bill: Bill) -> dict[str, Any]:
         "attempts": bill.attempts,
         "usd": show_usd(bill.usd),
         "credits": show_credits(bill.credits),
-        "files": files,
+        "files": [_file(bill, number) for number in range(len(bill.files))],
         "copies": [copy.as_json() for copy in bill.copies],
+        "sources": [
+            *(_source(source, "image", root) for source in job.task.images),
+            *([_source(job.task.mask, "mask", root)] if job.task.mask else []),
+        ],
+    }
+
+
+def _file(bill: Bill, number: int) -> dict[str, Any]:
+    """Return a file, with its part of the job's cost: over the files of a job, the parts add up to it."""
+    file, files = bill.files[number], len(bill.files)
+    return {
+        **_fields(file, "path", "sha256"),
+        "bytes": file.size_bytes,
+        **_fields(file, "width", "height", "mime"),
+        "usd_share": show_usd(share(bill.usd, files, number)),
+        "credits_share": show_credits(share(bill.credits, files, number)),
+    }
+
+
+def _source(source: Source, role: str, root: Path) -> dict[str, Any]:
+    path = Path(source.path) if source.path else None
+    inside = path is not None and path.is_relative_to(root)
+    return {
+        "role": role,
+        "path": None if path is None else str(path.relative_to(root) if inside else path),
+        "url": source.url,
+        "sha256": source.sha256,
     }
 
 
@@ -137,6 +162,7 @@ def run_documents(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the runs for ``list runs --json``."""
     return [
         {
+            "schema_version": 1,
             "id": run.id,
             "started": run.started_at.isoformat(),
             "ended": run.ended_at.isoformat() if run.ended_at else None,
@@ -159,11 +185,13 @@ def run_table(runs: Sequence[Run], running: str | None) -> list[str]:
     return table(rows, ("run", "started (UTC)", "ended with", "command"))
 
 
-def show_document(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, task: str) -> dict[str, Any]:
+def show_document(
+    job: Job, attempts: Sequence[AttemptRecord], bill: Bill, task: str, *, root: Path, answers: Mapping[str, str]
+) -> dict[str, Any]:
     """Return one job for ``show --json``; *task* is its task as JSON text."""
     from ...planning.overrides import note_of
 
-    return job_document(job, bill) | {
+    return job_document(job, bill, root) | {
         "task": json.loads(task),
         "note": note_of(job.fingerprint),
         "fingerprint": job.fingerprint,
@@ -174,13 +202,18 @@ def show_document(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, task:
             "credits": show_credits(bill.at_risk_credits),
         },
         "attempt_log": [
-            _fields(attempt, *_ATTEMPT) | {"started": attempt.started_at.isoformat(), "seconds": attempt.seconds}
+            {
+                **_fields(attempt, *_ATTEMPT),
+                "started": attempt.started_at.isoformat(),
+                "seconds": attempt.seconds,
+                "answer": answers.get(attempt.id),
+            }
             for attempt in attempts
         ],
     }
 
 
-def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill) -> Iterator[str]:
+def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, answers: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines of ``show``."""
     from ...planning.overrides import describe, note_of, overrides_of
 
@@ -207,6 +240,8 @@ def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill) -> Itera
         yield f"at risk   {risk} for {count(bill.at_risk, 'attempt')} that may have been charged"
     for number, attempt in enumerate(attempts, 1):
         yield f"attempt {number} {_attempt(attempt, task.provider)}"
+        if answer := answers.get(attempt.id):
+            yield f"{'':<10}its answer is kept: {answer}"
 
 
 def _attempt(attempt: AttemptRecord, home: str) -> str:
@@ -227,13 +262,24 @@ def _parameters(task: Task) -> str:
 
 
 def csv_rows(lines: Iterable[Mapping[str, Any]], *, copied: bool = False) -> Iterator[list[object]]:
-    """Yield the rows of ``export --format csv``: one per file, or one for a job without files."""
+    """Yield the rows of ``export --format csv``: one per file, or one for a job without files.
+
+    ``usd`` is that of the job, in each of its rows; ``usd_share`` can be added up.
+    """
     heads = ["id", "batch", "state", "cause", "kind", "provider", "model", "prompt", "attempts", "usd", "credits"]
     of_file = ["path", "sha256", "bytes", "width", "height", "mime", *(["copy"] if copied else [])]
-    yield [*heads, *of_file]
+    yield [*heads, *of_file, "usd_share", "credits_share", "sources", "copies"]
     for line in lines:
-        for file in line["files"] or [{}]:
-            yield [*(line[name] for name in heads), *(file.get(name) for name in of_file)]
+        sources = _cell([source["path"] or source["url"] for source in line["sources"]])
+        for file in line["files"] or [{"usd_share": line["usd"], "credits_share": line["credits"]}]:
+            copies = _cell([copy["path"] for copy in line["copies"] if copy["of"] == file.get("path")])
+            shares = (file["usd_share"], file["credits_share"])
+            yield [*(line[name] for name in heads), *(file.get(name) for name in of_file), *shares, sources, copies]
+
+
+def _cell(paths: Sequence[str]) -> str:
+    """Return paths as one cell: one as it is, several as a JSON list, as lists of images are read."""
+    return "".join(paths) if len(paths) < 2 else json.dumps(paths, ensure_ascii=False)
 
 
 def in_force(project: Project, batch: Batch) -> list[Control]:
