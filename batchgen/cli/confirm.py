@@ -11,7 +11,7 @@ import click
 from ..errors import SpendNotConfirmed
 from . import output
 from .options import Session
-from .render.format import count, warning_line
+from .render.format import count, hanging, warning_line
 from .render.plan import key_lines, keys_of_plan, plan_lines, question, requeue_lines
 from .settings_file import is_from_file
 
@@ -34,7 +34,8 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
             for warning in batch.warnings:
                 output.say(warning_line(warning))
             shown = plan_lines(batch.name, plan, None, session.project().command_flags().flags)
-            for line in [*shown, *requeue_lines(batch, plan, terms), *keys, ""]:
+            lines = [*shown, *requeue_lines(batch, plan, terms), *keys, ""]
+            for line in hanging(lines, output.columns(sys.stderr)):
                 output.say(line)
             keys = []
         from ..app.budgets import SET_PRICE, is_capped, needs_price, require_prices
