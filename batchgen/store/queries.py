@@ -202,6 +202,8 @@ class Scope:
         ids: dict[str, list[int]] = {}
         for job_id, provider in selected_jobs:
             ids.setdefault(provider, []).append(job_id)
+        #: How many jobs there are.
+        self.size = sum(map(len, ids.values()))
         self._lock = Lock()
         self._pages = {
             provider: tuple(tuple(numbers[start : start + PAGE]) for start in range(0, len(numbers), PAGE))
