@@ -8,13 +8,15 @@ import click
 
 from .. import output
 from ..options import Session, batch, command, option, sandbox, selecting, selection
-from ..render.format import display_path, short
+from ..render.format import display_path
 from ..render.status import (
     control_documents,
     control_lines,
     job_document,
     job_table,
+    run_document,
     run_documents,
+    run_lines,
     run_table,
     show_document,
     show_lines,
@@ -39,15 +41,15 @@ def status(session: Session, batch: str | None) -> int:
     figures = (report.batch.name, report.counts, report.usage, report.failures)
     lines = [
         *status_lines(*figures, cut_off=report.interrupted),
+        *run_lines(report, project.command_flags(batch)),
         *gone_lines(report.presence),
         *control_lines(project, report.controls),
         f"files     {display_path(report.batch.folder)}",
     ]
-    if report.holder is not None:
-        lines.append(f"a run is in progress (process {report.holder.pid}: {short(report.holder.command, 80)})")
     document = ledger.status_document(*figures) | {
         "controls": control_documents(report.controls),
         "files_gone": report.presence.as_json(),
+        "last_run": run_document(report),
     }
     session.print(document, [*lines, *advice(report, project.command_flags(batch))])
     return 0
