@@ -14,8 +14,9 @@ from . import expand
 from .cells import image_names
 from .expand import Entry, Row
 from .include import added
-from .locations import Origin, Problems, show
+from .locations import Origin, show
 from .model import PARAMETERS
+from .problems import Problems
 from .templates import Template, TemplateFault, is_template, no_variable
 
 #: Parameters that a row adds to the defaults instead of replacing them.
