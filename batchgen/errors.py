@@ -56,6 +56,7 @@ class BatchgenError(Exception):
     """Base class of every deliberate error; its text is written for the user."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.UNEXPECTED
+    already_reported = False  #: the run before ended with the same error, so that -q prints nothing
 
 
 class UsageError(BatchgenError):

@@ -45,6 +45,11 @@ def milli_credits(value: object) -> int | None:
     return parse_amount(value, MILLI)
 
 
+def share(amount: int | None, number: int, index: int) -> int | None:
+    """Return the part of an amount that the image *index* of *number* bears; the parts add up to it exactly."""
+    return None if amount is None else amount // number + (index < amount % number)
+
+
 def show_usd(nano: int | None) -> str | None:
     """Return nano-USD as a decimal string without trailing zeros ("0.536705"); None stays None."""
     return None if nano is None else _plain(Decimal(nano) / NANO)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
+
+from .money import share
 
 
 class Kind(StrEnum):
@@ -106,6 +108,10 @@ class Charge:
     usd: int | None
     credits: int | None
     basis: Basis
+
+    def share(self, number: int, index: int) -> Charge:
+        """Return the part that the image *index* of *number* bears; the parts add up exactly."""
+        return replace(self, usd=share(self.usd, number, index), credits=share(self.credits, number, index))
 
 
 #: The cost is not known.

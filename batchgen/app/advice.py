@@ -57,6 +57,8 @@ def next_steps(
     if counts.unknown:
         what = f"lists the {_jobs(counts.unknown, 'unknown')} and your options"
         yield NextStep(command=f"batchgen unknown list{flags.of_batch}", what=what)
+    if status.presence.gone:
+        yield NextStep(command=f"batchgen verify{flags.of_batch}", what="lists the files that are gone")
     for failure in status.failures:
         if failure.cause in _NEEDS_A_CHANGE:
             yield NextStep(command=None, what=Cause(failure.cause).cure, cause=failure.cause)

@@ -7,8 +7,44 @@ from dataclasses import replace
 from datetime import datetime
 
 from ..budget import Budget, BudgetLimit
+from ..errors import SpendNotConfirmed
 from ..manifest import Batch
+from ..planning.plan import Plan
 from ..store.reader import Reader
+
+#: How to let calls without a known price go out under a budget.
+SET_PRICE = (
+    "Set the price (providers: NAME: tariff: {usd_per_image: 0.05}), set a budget in its credits, "
+    "or add --allow-unpriced"
+)
+
+
+def needs_price(batch: Batch, provider: str, own: int | None, *, unpriced: bool = False) -> bool:
+    """Return whether a budget in USD requires the prices of *provider*; *own* is the run's budget."""
+    limits = (*batch.budget, *batch.shared_budget)
+    in_usd = own is not None or any(limit.usd is not None for limit in limits)
+    in_credits = any(provider in limit.credits for limit in limits)
+    return in_usd and not in_credits and not unpriced and not batch.allow_unpriced
+
+
+def require_prices(batch: Batch, plan: Plan, own: int | None, *, unpriced: bool = False) -> None:
+    """Raise SpendNotConfirmed where a budget could not be kept, because the price of a request is unknown."""
+    providers = dict.fromkeys(lane.provider for lane in plan.lanes if lane.unpriced)
+    if names := [name for name in providers if needs_price(batch, name, own, unpriced=unpriced)]:
+        raise SpendNotConfirmed(
+            f"the budget is in USD, but the price in USD is unknown for {', '.join(names)}, so that the budget could "
+            f"not be kept. Nothing was sent. {SET_PRICE}"
+        )
+
+
+def is_capped(batch: Batch, plan: Plan) -> bool:
+    """Return whether the manifest's budget covers everything that would be sent: only then it confirms spending."""
+    if any(limit.usd is not None and limit.only is None for limit in batch.budget):
+        return True
+    covered = {limit.only for limit in batch.budget if limit.usd is not None}
+    covered |= {name for limit in batch.budget for name in limit.credits}
+    used = {*(lane.provider for lane in plan.lanes), *plan.alternates}
+    return bool(batch.budget) and used <= covered
 
 
 def budgets_of(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,7 +15,12 @@ from typing import Any
 from ..errors import StoreError
 from ..files.output import make_private
 from ..manifest.schema import schema as manifest_schema
+from ..providers.presets import preset_names
+from .config import keys
+from .config.providers import display_profile
 from .project import STATE
+
+_EXAMPLES = files(__package__.partition(".")[0]) / "examples"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +29,9 @@ class NewProject:
 
     folder: Path
     manifest: PurePosixPath
+    provider: str  #: of the example
+    key_variable: str  #: the variable of its API key
+    with_key: tuple[str, ...]  #: the providers whose key is set
     written: tuple[PurePosixPath, ...]
     left: tuple[PurePosixPath, ...]  #: existing files, left unchanged
 
@@ -45,17 +55,35 @@ def init(folder: Path, example: str, *, force: bool = False) -> NewProject:
             done.append(name)
     except OSError as error:
         raise StoreError(f"cannot write {error.filename or folder}: {error.strerror}") from error
+    provider = _provider(example)
     return NewProject(
-        folder=folder, manifest=PurePosixPath(f"jobs/{example}.yaml"), written=tuple(written), left=tuple(left)
+        folder=folder,
+        manifest=PurePosixPath(f"jobs/{example}.yaml"),
+        provider=provider,
+        key_variable=display_profile(provider, {}).api_key_env[0],
+        with_key=tuple(name for name in preset_names() if _has_key(name)),
+        written=tuple(written),
+        left=tuple(left),
     )
+
+
+def _has_key(provider: str) -> bool:
+    return bool(keys.configured_names(display_profile(provider, {}).api_key_env, os.environ))
+
+
+def _provider(example: str) -> str:
+    """Return the provider that the manifest of an example names."""
+    text = (_EXAMPLES / example / f"{example}.yaml").read_text(encoding="utf-8")
+    match = re.search(r"(?m)^\s*provider: (\w+)", text)
+    assert match is not None  # noqa: S101 - every example names one
+    return match[1]
 
 
 def _project(example: str) -> Iterator[tuple[PurePosixPath, bytes]]:
     """Yield name and content of every file of a new project."""
-    packed = files(__package__.partition(".")[0]) / "examples"
-    yield from _under(packed / example, PurePosixPath("jobs"))
-    yield PurePosixPath("batchgen.yaml"), (packed / "batchgen.yaml").read_bytes()
-    yield PurePosixPath(".gitignore"), (packed / "gitignore").read_bytes()
+    yield from _under(_EXAMPLES / example, PurePosixPath("jobs"))
+    yield PurePosixPath("batchgen.yaml"), (_EXAMPLES / "batchgen.yaml").read_bytes()
+    yield PurePosixPath(".gitignore"), (_EXAMPLES / "gitignore").read_bytes()
     text = json.dumps(schema(), ensure_ascii=False, indent=1)
     yield PurePosixPath(STATE, "schema.json"), f"{text}\n".encode()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -39,8 +39,13 @@ from .project import DEMO, SANDBOX_OUTPUT, Project, open_reader
 from .retry import as_stored
 
 
-def read_manifest(project: Project, path: Path, overlay: Overlay = Overlay()) -> Batch:  # noqa: B008 - frozen
-    """Return the batch of the manifest at *path*, with *overlay* applied.
+def read_manifest(
+    project: Project,
+    path: Path,
+    overlay: Overlay = Overlay(),  # noqa: B008 - frozen
+    on_jobs: Callable[[int], None] = lambda _jobs: None,
+) -> Batch:
+    """Return the batch of the manifest at *path*, with *overlay* applied; *on_jobs* gets the number of jobs so far.
 
     Raises ManifestError with all problems, and UsageError if *overlay* names an unknown provider.
     """
@@ -48,7 +53,8 @@ def read_manifest(project: Project, path: Path, overlay: Overlay = Overlay()) ->
     path = path if content is None else path.with_name(STDIN)
     stored = settings.project_settings(path.absolute().parent)
     today = datetime.now().astimezone().date()
-    batch = manifest.load(path, providers=stored.get("providers", {}), today=today, content=content)
+    providers_ = stored.get("providers", {})
+    batch = manifest.load(path, providers=providers_, today=today, content=content, on_jobs=on_jobs)
     if batch.confirm_above is None:
         batch = replace(batch, confirm_above=nano_usd(stored.get("confirm_above")))
     if stored.get("budget"):

@@ -220,6 +220,7 @@ class RunResult:
             "exit_code": int(self.exit_code),
             "exit_words": self.exit_meaning,
             "needs_person": self.needs_attention,
+            "files_gone": self.status.presence.as_json(),
             "copies": None if self.copies is None else self.copies.as_json(),
             "run": self._run(),
             "budgets": [budget.as_json() for budget in self.budgets],
@@ -245,6 +246,7 @@ class RunResult:
             summary = f"all done except {counts.cancelled} cancelled" if counts.cancelled else "all done"
         else:
             summary = f"done with the {plan.requests} selected" if plan.requests else "no selected job needs to be sent"
+        rest += [str(self.status.presence)] if self.status.presence.gone else []
         return "; ".join([summary, ", ".join(rest)] if rest else [summary])
 
     def _failures(self, steps: Sequence[NextStep]) -> list[dict[str, Any]]:

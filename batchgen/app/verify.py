@@ -14,8 +14,9 @@ from ..files.images import DamagedImageError, examine
 from ..files.output import digest
 from ..job import Requeued, State
 from ..planning.selection import Selection
+from ..store.copies import CopyRecords
 from ..store.reader import Reader
-from ..store.records import Batch, DeliveredFile
+from ..store.records import Batch, DeliveredFile, StoredCopy
 from .clock import utc_now
 from .project import Project, open_locked, open_reader
 
@@ -42,6 +43,7 @@ class VerifyReport:
     checked: int
     problems: Sequence[FileProblem]
     requeued: Sequence[str] = ()  #: keys of requeued jobs
+    copies: Sequence[FileProblem] = ()  #: derived copies that are missing or were changed; a run writes missing ones
 
 
 def verify(project: Project, name: str | None, selection: Selection, *, deep: bool) -> VerifyReport:
@@ -71,13 +73,29 @@ def requeue(project: Project, name: str | None, selection: Selection, *, deep: b
 
 
 def _verified(project: Project, reader: Reader, batch: Batch, selection: Selection, *, deep: bool) -> VerifyReport:
-    checked, problems = 0, list[FileProblem]()
-    check = partial(_problem, project.root, deep=deep)
+    checked, problems, copies = 0, list[FileProblem](), list[FileProblem]()
+    records = CopyRecords(project.state)
+    check, check_copy = partial(_problem, project.root, deep=deep), partial(_copy_problem, project.root)
     with ThreadPoolExecutor(_THREADS) as threads:
         for page in reader.files(batch.id, replace(selection, orphaned=True)):
             checked += len(page)
             problems += [problem for problem in threads.map(check, page) if problem is not None]
-    return VerifyReport(batch=batch, checked=checked, problems=problems)
+            stored = records.of_jobs(batch.name, {delivered.key for delivered in page})
+            derived = [copy for copies_ in stored.values() for copy in copies_ if copy.recipe]
+            copies += [problem for problem in threads.map(check_copy, derived) if problem is not None]
+    return VerifyReport(batch=batch, checked=checked, problems=problems, copies=copies)
+
+
+def _copy_problem(root: Path, copy: StoredCopy) -> FileProblem | None:
+    problem = partial(FileProblem, key=copy.key, path=copy.path)
+    try:
+        if digest(root / copy.path) == copy.sha256:
+            return None
+        return problem(what="copy changed", detail="it is not the copy that was written; it stays as it is")
+    except FileNotFoundError:
+        return problem(what="copy missing", detail="the next run writes it again")
+    except OSError as error:
+        return problem(what="copy unreadable", detail=str(error.strerror))
 
 
 def _problem(root: Path, delivered: DeliveredFile, *, deep: bool) -> FileProblem | None:

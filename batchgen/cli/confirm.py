@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +11,7 @@ import click
 from ..errors import SpendNotConfirmed
 from . import output
 from .options import Session
-from .render.format import count, warning_line
+from .render.format import count, hanging, warning_line
 from .render.plan import key_lines, keys_of_plan, plan_lines, question, requeue_lines
 from .settings_file import is_from_file
 
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from ..app.run import Confirm, RunOptions
     from ..manifest import Batch
     from ..planning.plan import Plan
-
-
-_SET_PRICE = (
-    "Set the price (providers: NAME: tariff: {usd_per_image: 0.05}), set a budget in its credits, "
-    "or add --allow-unpriced"
-)
 
 
 def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, real: bool = True) -> Confirm:
@@ -40,20 +34,23 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
             for warning in batch.warnings:
                 output.say(warning_line(warning))
             shown = plan_lines(batch.name, plan, None, session.project().command_flags().flags)
-            for line in [*shown, *requeue_lines(batch, plan, terms), *keys, ""]:
+            lines = [*shown, *requeue_lines(batch, plan, terms), *keys, ""]
+            for line in hanging(lines, output.columns(sys.stderr)):
                 output.say(line)
             keys = []
-        needs_price = _price_requirement(batch, terms)
-        _refuse_unpriced((lane.provider for lane in plan.lanes if lane.unpriced), needs_price)
-        unusable = [name for name in plan.priceless if needs_price(name)]
+        from ..app.budgets import SET_PRICE, is_capped, needs_price, require_prices
+
+        unpriced = terms.allow_unpriced
+        require_prices(batch, plan, terms.budget, unpriced=unpriced)
+        unusable = [name for name in plan.priceless if needs_price(batch, name, terms.budget, unpriced=unpriced)]
         if unusable and not session.quiet:
             why = "the budget is in USD, and their price in USD is unknown"
-            output.say(f"cannot be used as a fallback: {', '.join(unusable)}; {why}. {_SET_PRICE}")
+            output.say(f"cannot be used as a fallback: {', '.join(unusable)}; {why}. {SET_PRICE}")
         if yes or has_budget:
             return None
         if ask and sys.stdin.isatty() and sys.stderr.isatty():
             return _ask(plan, keys) if plan.asks else None
-        if _is_capped(batch, plan):
+        if is_capped(batch, plan):
             return None
         why = "there is no terminal to ask" if ask else "--no-input forbids to ask"
         in_file = "" if terms.budget is None else "A budget in a settings file only limits a run. "
@@ -63,16 +60,6 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
         )
 
     return confirm
-
-
-def _is_capped(batch: Batch, plan: Plan) -> bool:
-    """Return whether the manifest's budget covers everything that would be sent: only then it confirms spending."""
-    if any(limit.usd is not None and limit.only is None for limit in batch.budget):
-        return True
-    covered = {limit.only for limit in batch.budget if limit.usd is not None}
-    covered |= {name for limit in batch.budget for name in limit.credits}
-    used = {*(lane.provider for lane in plan.lanes), *plan.alternates}
-    return bool(batch.budget) and used <= covered
 
 
 def _ask(plan: Plan, keys: Iterable[str]) -> int | None:
@@ -96,21 +83,3 @@ def _ask(plan: Plan, keys: Iterable[str]) -> int | None:
             output.say(f"trying the first {count(first, 'job')} of {plan.requests:,}")
             return first
         output.say("y: spend it; n: do not; a number such as 5: make the first 5 jobs, and leave the rest pending")
-
-
-def _price_requirement(batch: Batch, terms: RunOptions) -> Callable[[str], bool]:
-    """Return the function that decides whether a budget requires a provider's price in USD."""
-    limits = (*batch.budget, *batch.shared_budget)
-    in_credits = {name for limit in limits for name in limit.credits}
-    in_usd = terms.budget is not None or any(limit.usd is not None for limit in limits)
-    allowed = terms.allow_unpriced or batch.allow_unpriced
-    return lambda name: in_usd and not allowed and name not in in_credits
-
-
-def _refuse_unpriced(providers: Iterable[str], needs_price: Callable[[str], bool]) -> None:
-    """Raise SpendNotConfirmed where a budget could not be kept, because the price of a request is unknown."""
-    if names := [name for name in dict.fromkeys(providers) if needs_price(name)]:
-        raise SpendNotConfirmed(
-            f"the budget is in USD, but the price in USD is unknown for {', '.join(names)}, so that the budget could "
-            f"not be kept. Nothing was sent. {_SET_PRICE}"
-        )

@@ -29,6 +29,12 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Look at them": {
         "list": Entry("status", "list_", "runs", "List jobs or runs."),
         "show": Entry("status", "show", "causes", "Show one job: its request, attempts, files and cost."),
+        "open": Entry(
+            "open",
+            "open_",
+            "runs",
+            "Show the image of a job in the system's viewer; without a job, the newest.",
+        ),
         "watch": Entry("watch", "watch", "monitoring", "Follow a run from another terminal."),
         "usage": Entry("usage", "usage", "usage", "Show the ledger by provider and model, day, tag, run or batch."),
         "export": Entry("export", "export", "json", "Print one line per job for other programs; copy the files."),

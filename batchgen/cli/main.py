@@ -180,8 +180,8 @@ def _report_unexpected(error: BaseException) -> int:
 def _report(error: BatchgenError, *, debug: bool = False) -> int:
     if debug:
         raise error
-    if isinstance(error, AlreadyRunning) and is_on("--quiet"):
-        return error.exit_code  # usual for cron: the run before is still in progress
+    if (isinstance(error, AlreadyRunning) or error.already_reported) and is_on("--quiet"):
+        return error.exit_code  # usual for cron: the run before is still in progress, or met the same error
     from . import output
     from .render.format import error_document, error_lines
 

@@ -69,7 +69,9 @@ class Session:
         if self.as_json:
             output.document({"schema_version": 1, **document})
         else:
-            for line in lines:
+            from .render.format import hanging
+
+            for line in hanging(lines, output.columns()):
                 write(line)
 
 

@@ -239,8 +239,8 @@ class Breaker:
         return Verdict(Closure.DOWN if self._given_up(now) else None, self._pause(fault, self._rounds, spread))
 
     def _refused(self, job: int, fault: Fault) -> Verdict:
-        if self._refusals is None:
-            return _NOTHING
+        if self._refusals is None or fault.status is None:
+            return _NOTHING  # Without a status it is not the provider that refused, such as for a photo that is gone.
         alike = self._refusals.setdefault((fault.status, fault.code, fault.message), set())
         alike.add(job)
         return Verdict(close=Closure.DENIED) if len(alike) >= ALIKE_JOBS else _NOTHING

@@ -195,16 +195,14 @@ class Executor:
     def _deliver(self, exchange: _Exchange, generation: Generation) -> Delivered:
         attempt, exchange.usage = exchange.attempt, generation.usage
         cost = charge(generation.usage, attempt.task, exchange.model)
-        artifacts: list[Artifact] = []
+        found: list[_Found] = []
         damages: list[DamagedImageError] = []
         for number, picture in enumerate(generation.pictures):
             try:
-                found = _Found(picture, examine(picture.data))
+                found.append(_Found(picture, examine(picture.data)))
             except DamagedImageError as error:
                 damages.append(self._keep_beside(attempt, attempt.ordinal + number, picture, error))
-                continue
-            ordinal = attempt.ordinal + len(artifacts)
-            artifacts.append(self._publish(attempt, found, ordinal, generation.usage, cost))
+        artifacts = [self._publish(attempt, found, index, generation.usage, cost) for index in range(len(found))]
         if not artifacts:
             raise ProviderError(_spoiled(damages), generation.usage)
         return Delivered(
@@ -227,8 +225,9 @@ class Executor:
         publish(Path(attempt.folder), name, picture.data)
         return UnknownFormatError(f"{error}; it is kept as {Path(attempt.folder, name)}", error.extension)
 
-    def _publish(self, attempt: Attempt, found: _Found, ordinal: int, usage: Usage, cost: Charge) -> Artifact:
-        picture, facts = found.picture, found.facts
+    def _publish(self, attempt: Attempt, found: Sequence[_Found], index: int, usage: Usage, cost: Charge) -> Artifact:
+        picture, facts = found[index].picture, found[index].facts
+        ordinal = attempt.ordinal + index
         name = attempt.file_name(ordinal, facts.extension)
         folder = Path(attempt.folder)
         file = folder / name
@@ -243,8 +242,8 @@ class Executor:
         )
         beside = None
         if attempt.sidecar:
-            note = note_of(attempt.fingerprint)
-            beside = describe(attempt, artifact, picture, usage, cost, sandbox=self.sandbox, note=note)
+            share, note = cost.share(len(found), index), note_of(attempt.fingerprint)
+            beside = describe(attempt, artifact, picture, usage, cost, share=share, sandbox=self.sandbox, note=note)
         publish(folder, name, picture.data, sidecar=beside)
         return artifact
 

@@ -38,12 +38,14 @@ def describe(
     usage: Usage,
     cost: Charge,
     *,
+    share: Charge | None = None,
     sandbox: bool = False,
     note: str | None = None,
 ) -> bytes:
     """Return the sidecar of one file, as UTF-8 JSON. It holds enough to rebuild a row of the job database.
 
-    *sandbox* marks a file of a sandbox run, which ``--out`` may put among real images; *note* is the user's.
+    *cost* is that of the whole call, *share* the part of this file. *sandbox* marks a file of a sandbox run, which
+    ``--out`` may put among real images; *note* is the user's.
     """
     task = asdict(replace(attempt.task, images=(), mask=None))
     asked = {name: value for name, value in task.items() if value not in (None, (), {})}  # a seed of 0 counts
@@ -71,6 +73,7 @@ def describe(
         },
         "usage": {name: value for name, value in asdict(usage).items() if value is not None},
         "cost": {"usd": show_usd(cost.usd), "credits": show_credits(cost.credits), "basis": cost.basis.value},
+        "cost_share": {"usd": show_usd((share or cost).usd), "credits": show_credits((share or cost).credits)},
     }
     return json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n"
 

@@ -65,7 +65,7 @@ class SourceCache:
         try:
             data = file.read_bytes() if file.exists() else _copied(path, str(source.copy))
         except OSError as error:
-            raise _invalid(f"source image {path}: {error.strerror}", "put the file back, then retry") from error
+            raise _invalid(f"source image {_shown(path)}: {error.strerror}", "put the file back, then retry") from error
         if not file.exists():
             publish(self._folder, name, data)
         sha256 = hashlib.sha256(data).hexdigest()
@@ -79,13 +79,13 @@ class SourceCache:
                 return
             data = path.read_bytes()
         except OSError as error:
-            raise _invalid(f"source image {path}: {error.strerror}", "put the file back, then retry") from error
+            raise _invalid(f"source image {_shown(path)}: {error.strerror}", "put the file back, then retry") from error
         if hashlib.sha256(data).hexdigest() != sha256:
-            message = f"source image {path} changed after the plan was made"
+            message = f"source image {_shown(path)} changed after the plan was made"
             raise _invalid(message, "run again: the job then counts as changed")
         if sniff(data) is not None:  # Other images are decoded when their copy is made.
             # A provider may charge for a request with a damaged image.
-            _examine(data, str(path), _REPLACE)
+            _examine(data, _shown(path), _REPLACE)
         self._verified[path] = version
 
     async def with_local_files(self, task: Task) -> Task:
@@ -124,11 +124,11 @@ def _copied(path: Path, kind: str) -> bytes:
     try:
         return make_copy(path.read_bytes(), kind)
     except DamagedImageError as error:
-        raise _invalid(f"source image {path}: {error}", _REPLACE) from error
+        raise _invalid(f"source image {_shown(path)}: {error}", _REPLACE) from error
     except ModuleNotFoundError as error:
-        raise _invalid(f"source image {path} is HEIC, which needs pillow-heif", INSTALL) from error
+        raise _invalid(f"source image {_shown(path)} is HEIC, which needs pillow-heif", INSTALL) from error
     except MemoryError as error:
-        raise _out_of_memory(str(path)) from error
+        raise _out_of_memory(_shown(path)) from error
 
 
 def _examine(data: bytes, name: str, hint: str = "") -> ImageInfo:
@@ -146,6 +146,12 @@ def _out_of_memory(name: str) -> StoreError:
         f"not enough memory to read the source image {name}. Nothing was sent for it: free memory, then run the "
         "same command again"
     )
+
+
+def _shown(path: Path) -> str:
+    """Return a path as the user would type it: relative to the working folder if it is below that."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _invalid(message: str, hint: str = "") -> ProviderError:

@@ -31,6 +31,8 @@ from .output import make_private
 _SUFFIX = ".slot"
 #: An answer that may have been paid for and was not delivered.
 KEPT_SUFFIX = ".kept"
+#: All files that may hold an answer.
+SUFFIXES = (KEPT_SUFFIX, _SUFFIX)
 #: Longest head of an answer (bytes).
 _HEAD_MAX = 1024 * 1024
 _SEAL = b"\nsealed "

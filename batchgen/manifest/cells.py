@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+
+from ..files.naming import find
 
 
 def image_names(cell: str, folder: Path) -> list[str]:
@@ -39,6 +40,6 @@ def _json_list(cell: str) -> list[str] | None:
 
 def _exists(name: str, folder: Path) -> bool:
     try:
-        return os.path.lexists(folder / name)
+        return find(folder, name) is not None
     except ValueError:  # a NUL
         return False

@@ -6,13 +6,13 @@ files that exist, and without them an edit would be bought as a generation.
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
 from ..errors import Problem, nearest
+from ..files.naming import find
 from .cells import image_names
 from .expand import Entry
 from .lists import Listing
@@ -107,8 +107,7 @@ class _Columns:
         self.warnings: list[Problem] = []
         self.problems: list[Problem] = []
         self._head = [values for _, values in listing.head()]
-        keys = dict.fromkeys(key for values in self._head for key in values)
-        self._columns = listing.columns if listing.columns is not None else tuple(keys)
+        self._columns = listing.known_columns()
         self.used = frozenset(column_of(name, self._columns) for name in used) | listing.pick.where.keys()
         mapping = listing.mapping
         taken = {*self._columns, *entry.axes, *mapping.stated}
@@ -204,7 +203,7 @@ class _Columns:
     def _exists(self, column: str) -> bool:
         folder = self.entry.part.folder
         names = (name for value in self._values(column) for name in image_names(value, folder))
-        return any("://" not in name[:20] and "\0" not in name and os.path.isfile(folder / name) for name in names)  # noqa: PTH113
+        return any("://" not in name[:20] and "\0" not in name and find(folder, name) is not None for name in names)
 
     # --- what sets nothing --------------------------------------------------------------------------------------------
 

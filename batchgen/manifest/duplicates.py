@@ -6,6 +6,7 @@ from array import array
 from itertools import pairwise
 
 from ..errors import Problem
+from .lists.names import telling
 from .messages import short
 from .problems import Problems
 from .render import RenderedJob
@@ -72,7 +73,16 @@ def _duplicate(kind: str, shown: str, job: RenderedJob, shown_before: str, befor
         return job.problem(None, "duplicate_job", message, "give both an id, or use n: for several images of one")
     hint = "ids are unique in a manifest; n: 2 gives the second image the id with -2 appended"
     if before.template is job.template:
-        hint = 'make the id of every row different, such as  id: "{{ sku }}"'
+        hint = f'make the id of every row different, such as  id: "{{{{ {_telling(job)} }}}}"'
         if job.row.listing is not None and job.row.listing.file_of(job.row.line) != job.row.listing.file:
             hint = 'write  id: "{{ path }}"  to keep the suffix in the id, or leave one of the files out with exclude:'
     return job.problem("id", "duplicate_id", f"the id {short(shown)!r} is already taken ({before.place})", hint)
+
+
+def _telling(job: RenderedJob) -> str:
+    """Return a variable that differs from row to row: a column of the list, or the number of the row."""
+    listing = job.row.listing
+    if listing is None or not listing.is_table:
+        return "row"
+    rows = [values for _, values in listing.head()]
+    return telling(rows, listing.known_columns(), {"id", "prompt", *job.template.variables_of("id")}) or "row"

@@ -17,6 +17,7 @@ from .filenames import slug
 from .include import ManifestPart, stated_in
 from .list_spec import From
 from .lists import BadList, Listing, Pick, listing
+from .lists.header import key_name
 from .locations import Origin, Path
 from .model import PARAMETERS, JobSpec, Matrix
 from .problems import Problems
@@ -198,7 +199,7 @@ def _lists(  # noqa: PLR0917 - a job's lists, their place, and where problems go
     here = part.origin(*path) if path[0] == "prompts" else part.origin(*path, "from")
     for source in sources:
         pick = Pick(
-            where={column: tuple(globs) for column, globs in source.where.items()},
+            where={key_name(column): tuple(globs) for column, globs in source.where.items()},
             skip=source.skip, limit=source.limit, sample=source.sample, seed=source.seed,
         )  # fmt: skip
         for name in source.path:

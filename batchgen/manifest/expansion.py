@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
@@ -44,6 +44,7 @@ class Expansion:
         today: date | None = None,
         *,
         skips: bool = False,
+        on_jobs: Callable[[int], None] = lambda _jobs: None,
     ) -> None:
         self._today = today
         self._photos = PhotoCheck(skips)
@@ -57,7 +58,7 @@ class Expansion:
         self._naming = self._checked(naming, problems)
         self._kept: list[PlannedJob] | None = []
         self._size = 0
-        self._check(problems, warnings)
+        self._check(problems, warnings, on_jobs)
 
     def __len__(self) -> int:
         return self._size
@@ -77,12 +78,13 @@ class Expansion:
             )  # fmt: skip
             raise ManifestError(problems.listed() or (changed,))
 
-    def _check(self, problems: Problems, warnings: Problems) -> None:
-        """Go through all jobs once and report everything that is wrong with them."""
+    def _check(self, problems: Problems, warnings: Problems, on_jobs: Callable[[int], None]) -> None:
+        """Go through all jobs once and report all that is wrong with them; *on_jobs* gets their number so far."""
         duplicates = DuplicateCheck(problems, warnings)
         with suppress(EnoughError):
             for job in self._jobs(problems, warnings, duplicates, self._photos):
                 self._size += 1
+                on_jobs(self._size)
                 if self._kept is not None:
                     self._kept.append(job)
                     if self._size > _MAX_KEPT:

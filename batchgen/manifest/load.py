@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,14 @@ def load(
     providers: Mapping[str, Mapping[str, Any]] | None = None,
     today: date | None = None,
     content: bytes | None = None,
+    on_jobs: Callable[[int], None] = lambda _jobs: None,
 ) -> Batch:
     """Read, validate and expand the manifest at *path*; raise ManifestError with every problem in it.
 
     *providers* are the settings of ``batchgen.yaml``, which the manifest's own override. Without *today*, there are no
-    warnings of old prices. *content* is read in place of the file, for a manifest from standard input.
+    warnings of old prices. *content* is read in place of the file, for a manifest from standard input;
+    *on_jobs* gets
+    the number of jobs so far.
     """
     problems, warnings = Problems(), Problems()
     parts = include.gather(path, problems, warnings, content)
@@ -48,7 +51,8 @@ def load(
     copies = copy_specs(manifest.deliver, root.origin("deliver"), problems)
     naming = Naming(batch=name, copies=copies, file=_file(root, problems), origin=root.origin("output", "file"),
                     sidecar=manifest.output.sidecar)  # fmt: skip
-    jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=manifest.on_bad_source == "skip")
+    skips = manifest.on_bad_source == "skip"
+    jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=skips, on_jobs=on_jobs)
     budget = budgets.batch_limits(manifest.budget, table.names, root.places, problems)
     _check_for_jobs(parts, problems)
     if problems:

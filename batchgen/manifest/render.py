@@ -14,6 +14,7 @@ from . import expand
 from .cells import image_names
 from .expand import Entry, Row
 from .include import added
+from .lists.names import misnamed
 from .locations import Origin, show
 from .model import PARAMETERS
 from .problems import Problems
@@ -110,16 +111,28 @@ class CompiledFields:
     valid: bool = True  #: False: a template is wrong, which is reported
 
     @classmethod
-    def of(cls, parameters: Mapping[str, Any], origin: Callable[[str], Origin], problems: Problems) -> CompiledFields:
-        """Compile *parameters*; a template that is wrong is reported at its *origin*."""
+    def of(
+        cls,
+        parameters: Mapping[str, Any],
+        origin: Callable[[str], Origin],
+        problems: Problems,
+        column_hint: Callable[[Any], str | None] = lambda _: None,
+    ) -> CompiledFields:
+        """Compile *parameters*; a template that is wrong is reported at its *origin*.
+
+        *column_hint* returns what to write where a value names a column in a way that templates cannot.
+        """
         literals: dict[str, Any] = {}
         templates: dict[str, AnyTemplate] = {}
         valid = True
         for name, value in parameters.items():
+            hint = column_hint(value)
             try:
-                template = compiled(value)
+                template = None if hint else compiled(value)
             except TemplateFault as fault:
-                problems.add(origin(name).problem("template", str(fault)))
+                hint = str(fault)
+            if hint:
+                problems.add(origin(name).problem("template", hint))
                 valid = False
                 continue
             if template is None:
@@ -141,9 +154,9 @@ class JobTemplate:
     """One job of the manifest with its templates compiled."""
 
     def __init__(self, entry: Entry, defaults: CompiledFields, problems: Problems) -> None:
-        own = {name: _with_default(entry, name, value) for name, value in entry.own.items()}
-        fields = defaults.under(CompiledFields.of(own, entry.origin, problems))
         self.entry = entry
+        own = {name: _with_default(entry, name, value) for name, value in entry.own.items()}
+        fields = defaults.under(CompiledFields.of(own, entry.origin, problems, self._misnamed))
         self.settable = PARAMETERS - entry.own.keys()  #: parameters that a variable of the same name sets
         self._literals = {name: value for name, value in fields.literals.items() if value is not None}
         self._templates = fields.templates
@@ -157,6 +170,18 @@ class JobTemplate:
         """Return the variables that its templates name."""
         used = (template.names | template.optional for template in self._templates.values())
         return frozenset[str]().union(*used)
+
+    def variables_of(self, name: str) -> frozenset[str]:
+        """Return the variables that the template of one parameter names."""
+        template = self._templates.get(name)
+        return template.names | template.optional if template else frozenset()
+
+    def _misnamed(self, value: Any) -> str | None:  # noqa: ANN401 - a parameter's value
+        """Return what to write where *value* names a column as the header does, not as templates can."""
+        texts = value if isinstance(value, list) else [value]
+        columns = (columns for listing in self.entry.lists if (columns := listing.known_columns()))
+        pairs = ((text, names) for names in columns for text in texts if isinstance(text, str) and is_template(text))
+        return next((hint for text, names in pairs if (hint := misnamed(text, names)) is not None), None)
 
     @property
     def printed(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ import functools
 import inspect
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,6 +55,8 @@ class Template:
 
     def __init__(self, source: str) -> None:
         self.source = source
+        if not source.isascii():  # the names of columns are composed
+            source = _BRACES.sub(lambda match: unicodedata.normalize("NFC", match[0]), source)
         self._plain = _plain_pieces(source)
         self._compiled: jinja2.Template | None = None
         self.optional = frozenset()
@@ -78,6 +81,7 @@ class Template:
         return joined(pieces)
 
 
+_BRACES = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 #: What hides a brace or a tag from this pattern is left to Jinja: see ``_NOT_PLAIN``.
 _PLAIN_NAME = re.compile(r"\{\{ *([A-Za-z][A-Za-z0-9_]*) *\}\}")
 _NOT_PLAIN = re.compile(r"\{[{%#]|\r|\{\Z")

@@ -69,7 +69,7 @@ def _sources(before: Sequence[Source], after: Sequence[Source], folder: Path) ->
         if _content(source_before) != _content(source_after):
             note = f"source image {name} has other content"
             if source_before.sha256 == source_after.sha256:
-                note = f"source image {name} is sent {_form(source_after)}, and was {_form(source_before)}"
+                note = f"source image {name} is sent {_form(source_after)}, and was sent {_form(source_before)}"
             yield Difference(field="images", before=name, after=name, note=note)
 
 

@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, Connection, Row, exists, false, func, or_,
 from ..errors import NotFound
 from ..job import State
 from ..planning.selection import ORPHANED, Selection, absent_ids
-from .records import DeliveredFile, DueFilter
+from .connection import driver
+from .records import DeliveredFile, DueFilter, StoredArtifact
 from .repair import RECOVERED
 from .rows import listed, to_artifact
 from .tables import artifacts, attempts, batches, jobs, ledger
@@ -109,6 +110,27 @@ def files(connection: Connection, ids: Sequence[int]) -> list[DeliveredFile]:
     ]
 
 
+def newest_file(connection: Connection, batch_id: int) -> StoredArtifact | None:
+    """Return the current file of a batch that was delivered last; None if there is none."""
+    current = select(artifacts).join(jobs).where(jobs.c.batch_id == batch_id, artifacts.c.superseded_at.is_(None))
+    row = connection.execute(current.order_by(artifacts.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else to_artifact(row)
+
+
+def current_paths(connection: Connection, batch_id: int, most: int) -> tuple[Iterator[str], int]:
+    """Return the paths of the current files of a batch's jobs; of more than *most*, only every n-th, and n."""
+    current = (
+        "FROM artifacts JOIN jobs ON jobs.id = artifacts.job_id "
+        "WHERE jobs.batch_id = ? AND jobs.orphaned_at IS NULL AND artifacts.superseded_at IS NULL"
+    )
+    raw = driver(connection)
+    delivered = "SELECT sum(delivered) FROM jobs WHERE batch_id = ? AND orphaned_at IS NULL"
+    [(number,)] = raw.execute(delivered, (batch_id,))
+    step = max(1, -(-(number or 0) // most))
+    rows = raw.execute(f"SELECT artifacts.path {current} AND artifacts.id % ? = 0", (batch_id, step))
+    return (path for (path,) in rows), step
+
+
 def attempt_states(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:
     """Return state and cause of those of *ids* that the database knows completely.
 
@@ -187,6 +209,8 @@ class Scope:
         ids: dict[str, list[int]] = {}
         for job_id, provider in selected_jobs:
             ids.setdefault(provider, []).append(job_id)
+        #: How many jobs there are.
+        self.size = sum(map(len, ids.values()))
         self._lock = Lock()
         self._pages = {
             provider: tuple(tuple(numbers[start : start + PAGE]) for start in range(0, len(numbers), PAGE))

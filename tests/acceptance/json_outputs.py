@@ -163,7 +163,9 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
             named = [item for item in old if item["about"] not in MASKS]
             return _flat(differences(item, by_subject.get(item["about"]), f"{where}/{item['about']}") for item in named)
         if all(isinstance(item, str) for item in old):
-            return [f"{where}: {item!r} is gone" for item in old if item not in new and item not in MASKS]
+            # columns of a table are only added at its end
+            kept = {item for item in old if any(line == item or line.startswith(f"{item},") for line in new)}
+            return [f"{where}: {item!r} is gone" for item in old if item not in kept and item not in MASKS]
         if len(old) != len(new):
             return [f"{where}: {len(old)} items became {len(new)}"]
         return _flat(differences(*pair, f"{where}/{n}") for n, pair in enumerate(zip(old, new, strict=True)))

@@ -188,3 +188,16 @@ def test_a_lost_job_database_loses_no_copy(project, witness):
     assert project.run("run", path, "--json").json["copies"]["failed"] == []
     assert opened(output(project) / "cat.shop.webp") == (20, 20)
     assert len(witness.charges()) == 1
+
+
+def test_verify_knows_copies(project):
+    path = buy(project, job("cat"), job("dog"), deliver=SHOP)
+    (output(project) / "cat.shop.webp").unlink()
+    (output(project) / "dog.shop.webp").write_bytes(b"retouched")
+    found = project.run("verify")
+    assert found.code == 0
+    assert "copy missing" in found.out
+    assert "copy changed" in found.out
+    assert "all as delivered" in found.err
+    assert f"batchgen run {path.name}" in found.err
+    assert {flaw["what"] for flaw in project.run("verify", "--json").json["copies"]} == {"missing", "changed"}

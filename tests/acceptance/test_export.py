@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -104,3 +105,53 @@ def test_no_copy_goes_among_what_runs_deliver(shop, folder, layout):
     assert (done.code, done.out) == (2, "")
     assert "choose another folder" in done.err
     assert shop.run("verify").code == 0
+
+
+def test_sources_are_in_the_export(project):
+    from PIL import Image
+
+    (project.folder / "photos").mkdir()
+    for name in ("table; big.png", "lamp.png"):
+        Image.new("RGBA", (64, 64), "red").save(project.folder / "photos" / name)
+    Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save(project.folder / "mask.png")
+    images = ["photos/table; big.png", "photos/lamp.png"]
+    edit = LOW | {"id": "edit", "prompt": "A lamp", "images": images, "mask": "mask.png"}
+    assert project.run("run", project.manifest([edit, LOW | {"id": "sun", "prompt": "Sun"}]), "--yes").code == 0
+    lines = [json.loads(line) for line in project.run("export").out.splitlines()]
+    assert [(source["role"], source["path"], source["url"]) for source in lines[0]["sources"]] == [
+        ("image", "photos/table; big.png", None),
+        ("image", "photos/lamp.png", None),
+        ("mask", "mask.png", None),
+    ]
+    assert all(len(source["sha256"]) == 64 for source in lines[0]["sources"])
+    assert lines[1]["sources"] == []
+    rows = list(csv.DictReader(project.run("export", "--format", "csv").out.splitlines()))
+    assert json.loads(rows[0]["sources"]) == [*images, "mask.png"]
+    assert rows[1]["sources"] == ""
+
+
+def test_shares_of_the_cost_can_be_added_up(shop):
+    rows = list(csv.DictReader(shop.run("export", "--format", "csv").out.splitlines()))
+    jobs = {row["id"]: Decimal(row["usd"]) for row in rows if row["usd"]}
+    assert len(rows) > len(jobs)
+    assert sum(Decimal(row["usd_share"]) for row in rows if row["usd_share"]) == sum(jobs.values())
+    sidecars = [json.loads(path.read_bytes()) for path in shop.files() if path.suffix == ".json"]
+    shares = sum(Decimal(sidecar["cost_share"]["usd"]) for sidecar in sidecars)
+    calls = {sidecar["attempt"]: Decimal(sidecar["cost"]["usd"]) for sidecar in sidecars}
+    assert shares == sum(calls.values())
+
+
+def test_each_line_states_the_version_of_its_fields(shop):
+    assert {json.loads(line)["schema_version"] for line in shop.run("export").out.splitlines()} == {1}
+    assert {job["schema_version"] for job in shop.run("list", "--json").json} == {1}
+    assert {run["schema_version"] for run in shop.run("list", "runs", "--json").json} == {1}
+
+
+def test_show_names_the_kept_answer(project):
+    bad = LOW | {"id": "bad", "prompt": "Bad [sandbox: truncated]"}
+    assert project.run("run", project.manifest([bad]), "--yes").code == 3
+    shown = project.run("show", "bad", "--json").json
+    answers = [attempt["answer"] for attempt in shown["attempt_log"]]
+    assert all((project.folder / answer).is_file() for answer in answers)
+    assert answers[0].startswith(".batchgen/spool/")
+    assert f"its answer is kept: {answers[0]}" in project.run("show", "bad").out

@@ -30,6 +30,8 @@ def test_every_command_of_the_scenario_is_compared():
 def test_differences_find_what_is_gone_or_changed():
     old = mask({"a": 1, "b": [{"c": "x y"}], "d": 0.5}, {"a": 1, "b": [{"c": "y z"}], "d": 0.25})
     assert differences(old, {"a": 1, "b": [{"c": "other"}], "d": 3, "more": True}) == []
+    assert differences(["a,b"], ["a,b,c"]) == []
+    assert differences(["a,b"], ["a,c,b"]) == [": 'a,b' is gone"]
     assert differences(old, {"a": "1", "b": [{}], "d": "soon"}) == [
         "/a: 1 became '1'",
         "/b/0/c is gone",

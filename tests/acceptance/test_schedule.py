@@ -77,8 +77,39 @@ def test_what_cannot_be_is_reported(project, rest):
     assert "--budgt" not in rest or "batchgen run --help" in done.err
 
 
+def write_env(project, text: str):
+    env = project.folder / ".env"
+    env.write_text(text, encoding="utf-8")
+    env.chmod(0o600)
+    return env
+
+
+def test_cron_line_without_a_key_that_cron_sees_is_reported(project):
+    path = project.manifest([*ONE, {"id": "two", "provider": "aimlapi", "prompt": "Two"}])
+    project.env.pop("AIMLAPI_API_KEY")
+    shown = project.run("schedule", "cron", path, "--", "--yes")
+    assert shown.code == 0
+    shell, missing = shown.err.splitlines()
+    where = f"add it to {project.folder}/.env (then: chmod 600)"
+    assert shell.startswith("warning: this run will not start: OPENAI_API_KEY is set in this shell only")
+    assert shell.endswith(where)
+    assert missing.startswith("warning: this run will not start: no API key for aimlapi: set the environment variable")
+    assert project.run("schedule", "cron", path, "--", "--sandbox").err == ""
+    write_env(project, f"OPENAI_API_KEY={CANARY}\nAIMLAPI_API_KEY={CANARY}\n")  # also where the shell has one too
+    assert project.run("schedule", "cron", path, "--", "--yes").err == ""
+
+
+def test_cron_line_of_a_paused_provider_is_reported(project):
+    path = project.manifest(ONE)
+    write_env(project, f"OPENAI_API_KEY={CANARY}\n")
+    assert project.run("run", path, "--yes").code == 0
+    assert project.run("pause", "openai").code == 0
+    assert "warning: openai: paused since" in project.run("schedule", "cron", path, "--", "--yes").err
+
+
 def test_cron_line_that_cannot_spend_is_reported(project):
     path = project.manifest(ONE)
+    write_env(project, f"OPENAI_API_KEY={CANARY}\n")
     for kind in ("cron", "systemd", "launchd"):
         bare = project.run("schedule", kind, path)
         assert bare.code == 0
@@ -89,11 +120,9 @@ def test_cron_line_that_cannot_spend_is_reported(project):
         assert "holds for each" not in bare.out
     assert project.run("schedule", "cron", path, "--", "--sandbox").err == ""
     assert "will not start" in project.run("schedule", "cron", path, BATCHGEN_RUN_YES="1").err  # cron lacks that
-    env = project.folder / ".env"
-    env.write_text("BATCHGEN_RUN_BUDGET=1\n", encoding="utf-8")
-    env.chmod(0o600)
+    write_env(project, f"OPENAI_API_KEY={CANARY}\nBATCHGEN_RUN_BUDGET=1\n")
     assert project.run("schedule", "cron", path).err == ""
-    env.unlink()
+    write_env(project, f"OPENAI_API_KEY={CANARY}\n")
     stated = project.run("schedule", "cron", project.manifest(ONE, budget={"usd": 4}), "--", "--budget", "7")
     assert (stated.err, "holds for each" in stated.out) == ("", False)
     path.write_text("jobs: 7\n", encoding="utf-8")

@@ -520,12 +520,14 @@ def test_the_same_refusal_of_the_first_jobs_closes():
 
 def test_the_same_refusal_of_one_job_again_and_again_closes_nothing():
     weather = Weather()
-    assert {weather.meets(missed(Cause.INVALID)) for _ in range(4 * ALIKE_JOBS)} == {NOTHING}
+    assert {weather.meets(missed(Cause.INVALID, status=400)) for _ in range(4 * ALIKE_JOBS)} == {NOTHING}
 
 
 def test_refusals_in_different_words_close_nothing():
     weather = Weather()
-    heard = {weather.meets(missed(Cause.INVALID, f"no {number}"), job=number) for number in range(4 * ALIKE_JOBS)}
+    heard = {
+        weather.meets(missed(Cause.INVALID, f"no {number}", status=400), job=number) for number in range(4 * ALIKE_JOBS)
+    }
     assert heard == {NOTHING}
 
 
@@ -533,8 +535,14 @@ def test_refusals_in_different_words_close_nothing():
 def test_once_something_else_came_the_same_refusal_closes_nothing(first):
     weather = Weather()
     weather.meets(first)
-    heard = {weather.meets(missed(Cause.INVALID), job=number) for number in range(4 * ALIKE_JOBS)}
+    heard = {weather.meets(missed(Cause.INVALID, status=400), job=number) for number in range(4 * ALIKE_JOBS)}
     assert heard == {NOTHING}
+
+
+def test_what_this_machine_finds_wrong_with_a_photo_closes_nothing():
+    weather = Weather()
+    fault = "source image a.jpg: the JPEG is cut off"
+    assert {weather.meets(missed(Cause.INVALID, fault), job=number) for number in range(4 * ALIKE_JOBS)} == {NOTHING}
 
 
 @pytest.mark.parametrize("cause", [Cause.REFUSED, Cause.INVALID, Cause.EMPTY, Cause.SPOILED, Cause.ERROR])

@@ -82,3 +82,16 @@ def test_any_text_becomes_valid_utf8():
     assert found["revised_prompt"] == "?"
     assert raw.endswith(b"}\n")
     assert "ネコ".encode() in raw
+
+
+def test_the_shares_of_the_images_of_a_call_add_up_to_its_cost():
+    cost = Charge(usd=100, credits=7, basis=Basis.REPORTED)
+    shares = [cost.share(3, number) for number in range(3)]
+    assert [(share.usd, share.credits) for share in shares] == [(34, 3), (33, 2), (33, 2)]
+    found = [
+        json.loads(describe(attempt(), FILE, Picture(data=b""), Usage(images=3), cost, share=share))["cost_share"]
+        for share in shares
+    ]
+    assert found[0] == {"usd": "0.000000034", "credits": "0.003"}
+    assert told(attempt(), cost)["cost_share"] == {"usd": "0.0000001", "credits": "0.007"}
+    assert told(attempt(), UNPRICED)["cost_share"] == {"usd": None, "credits": None}

@@ -264,3 +264,58 @@ async def test_a_file_that_is_gone_is_invalid(tmp_path):
     with pytest.raises(ProviderError, match="No such file") as caught:
         await shared.require_unchanged(task(source))
     assert caught.value.fault.cause is Cause.INVALID
+
+
+# --- copies -----------------------------------------------------------------------------------------------------------
+
+
+def turned(tmp_path: Path, **facts: object) -> Source:
+    """Return a source that is stored rotated and sent upright."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.jpg"
+    Image.effect_noise((30, 20), 90).save(path, exif=exif)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Source(path=str(path), sha256=sha256, mime="image/jpeg", copy="upright", **facts)  # type: ignore[arg-type]
+
+
+async def test_a_copy_is_made_once_and_stays_for_the_next_run(tmp_path, monkeypatch):
+    source = turned(tmp_path)
+    first = inputs(tmp_path, never)
+    found = await first.with_copies(task(source, source, mask=source))
+    [path] = stored(tmp_path)
+    assert {*found.images, found.mask} == {found.images[0]}
+    copy = found.images[0]
+    assert (copy.path, copy.mime, copy.copy) == (str(path), "image/jpeg", None)
+    assert (copy.sha256, copy.size_bytes) == (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size)
+    with Image.open(path) as image:
+        assert image.size == (20, 30)
+    monkeypatch.setattr("batchgen.files.images.copies.make_copy", lambda *_: pytest.fail("made again"))
+    assert (await inputs(tmp_path, never).with_copies(task(source))).images == (copy,)
+
+
+async def test_other_content_is_another_copy(tmp_path):
+    shared, copies = inputs(tmp_path, never), []
+    for _ in range(2):
+        copies += (await shared.with_copies(task(turned(tmp_path)))).images  # of new noise each time
+    assert len(stored(tmp_path)) == len({content(source) for source in copies}) == 2
+
+
+async def test_a_source_without_a_copy_is_sent_as_it_is(tmp_path):
+    asked = task(Source(path="/photos/table.jpg", sha256="0" * 64), Source(url="https://x.example/a.png"))
+    assert await inputs(tmp_path, never).with_copies(asked) == asked
+
+
+async def test_a_copy_of_a_damaged_photo_is_a_fault_before_anything_is_sent(tmp_path):
+    path = tmp_path / "a.tif"
+    Image.effect_noise((90, 90), 90).save(path, compression="tiff_lzw")
+    path.write_bytes(path.read_bytes()[:900])
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    asked = task(Source(path=str(path), sha256=sha256, mime="image/png", copy="png"))
+    with pytest.raises(ProviderError) as caught:
+        await inputs(tmp_path, never).with_copies(asked)
+    assert (caught.value.fault.cause, caught.value.fault.charged) == (Cause.INVALID, Charged.NO)
+    assert f"source image {path}: " in caught.value.fault.message
+    path.unlink()
+    with pytest.raises(ProviderError, match="No such file"):
+        await inputs(tmp_path, never).with_copies(asked)

@@ -71,12 +71,20 @@ def test_files_left_out_are_shown_in_one_line_by_kind(shelf):
     [remark] = remarks(folder)
     assert remark == (
         "left out: 4 HEIC (a.HEIC, b.heif, c.heic, ...): write convert: jpeg; "
-        "2 RAW (x.cr2, y.nef): export them as jpg or png; 1 .mov (v.mov); 1 .txt (n.txt); "
-        "1 SVG (k.svg): export them as jpg or png; 1 hidden file (.h.jpg); 1 hidden folder (.private); "
+        "2 RAW (x.cr2, y.nef): export them as jpg or png; 1 SVG (k.svg): export them as jpg or png; "
+        "1 .mov (v.mov); 1 .txt (n.txt); 1 hidden file (.h.jpg); 1 hidden folder (.private); "
         "1 without suffix (no-suffix)"
     )
     [warning] = warnings(manifest(folder, "from: ph, prompt: x"))
     assert warning.startswith("m.yaml:4:12: jobs[0].from: ph: left out: 4 HEIC (")
+
+
+def test_many_kinds_of_files_are_summed_up(shelf):
+    kinds = [f"ph/x{number:02}.k{number:02}" for number in range(30)]
+    folder = shelf("ph/ok.jpg", "ph/a.heic", *kinds)
+    [remark] = remarks(folder)
+    assert remark.startswith("left out: 1 HEIC (a.heic): write convert: jpeg; 1 .k00 (x00.k00); ")
+    assert remark.endswith("; 1 .k08 (x08.k08); 21 others (x09.k09, x10.k10, x11.k11, ...)")
 
 
 def test_files_of_the_system_are_not_mentioned(shelf):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from batchgen.manifest import load
 from batchgen.manifest.lists import BadList, listing
 from batchgen.manifest.lists.dialect import TsvQuotes, guess_delimiter, other_delimiter
 
@@ -249,3 +250,30 @@ def test_txt_lines_that_look_like_comments_are_reported_once(write):
     assert code == "comment"
     assert message.startswith("2 lines begin with # (first: line 2)")
     assert remarks(write("l.txt", "no. #1\n")) == ()
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("l.csv", {"sheet": "A"}, "sheet names the sheet of an Excel workbook, and this is a csv list"),
+        ("l.jsonl", {"delimiter": ";"}, "delimiter and quoting are for csv and tsv files, and this is a jsonl list"),
+        ("l.txt", {"quoting": "csv"}, "this is a txt list"),
+    ],
+)
+def test_options_of_another_format_are_refused(write, name, options, words):
+    with pytest.raises(BadList, match=words):
+        listing(name, write(name, "{}\n").parent, **options)
+
+
+def test_column_names_are_equal_in_any_unicode_form_in_templates_and_where(tmp_path):
+    composed, decomposed = "größe", "gro\u0308ße"
+    for header, name in ((composed, decomposed), (decomposed, composed)):
+        (tmp_path / "l.csv").write_text(f"{header}\nXL\nS\n", encoding="utf-8")
+        path = tmp_path / "m.yaml"
+        prompt = f"Size {{{{ {name} | lower }}}}"
+        source = f"{{path: l.csv, where: {{{name}: XL}}}}"
+        path.write_text(f'jobs: [{{prompt: "{prompt}", provider: aigate, from: {source}}}]\n', encoding="utf-8")
+        assert [planned.prompt for planned in load(path).jobs] == ["Size xl"]

@@ -18,6 +18,8 @@ origins: dict[str, Path] = {}
 #: Variables of a project's file that may only serve as API keys, if a provider names them.
 #: They stay out of the environment, where libraries and child processes would take them for their own.
 keys: dict[str, str] = {}
+#: All variables in the files, whether the environment overrides them or not.
+names: set[str] = set()
 #: Variables of a project's file that are ignored.
 ignored: list[str] = []
 
@@ -39,6 +41,7 @@ def load(
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: {getattr(error, 'strerror', None) or 'is not UTF-8 text'}") from error
     for name, value in parse(text, path).items():
+        names.add(name)
         if any(f"{name}{suffix}" in environment for suffix in SUFFIXES):
             continue
         use = use_of(name, value)

@@ -54,10 +54,15 @@ class ApiKeys:
         return {provider: next(iter(keys.values())) for provider, keys in self.keys.items() if keys}
 
 
-def load_keys(profiles: Mapping[str, Profile], needed: Iterable[str], optional: Iterable[str]) -> ApiKeys:
+def load_keys(
+    profiles: Mapping[str, Profile],
+    needed: Iterable[str],
+    optional: Iterable[str],
+    environment: Mapping[str, str] | None = None,
+) -> ApiKeys:
     """Return the keys of the providers *needed*, and those of *optional* that have one.
 
-    Raises KeyMissing naming each variable to set.
+    *environment* is that of the process by default. Raises KeyMissing naming each variable to set.
     """
     needed = dict.fromkeys(needed)
     keys: dict[str, dict[str, str]] = {}
@@ -65,7 +70,7 @@ def load_keys(profiles: Mapping[str, Profile], needed: Iterable[str], optional: 
     without_key: list[str] = []
     for name in dict.fromkeys([*needed, *optional]):
         variables = profiles[name].api_key_env
-        by_variable = find_keys(variables, os.environ)
+        by_variable = find_keys(variables, os.environ if environment is None else environment)
         if by_variable or not variables:
             keys[name] = {variable: key.value for variable, key in by_variable.items()}
         else:
@@ -115,6 +120,17 @@ def configured_names(names: Iterable[str], environment: Mapping[str, str]) -> li
         for name in names
         if any(_with_project_keys(name, environment).get(f"{name}{suffix}") for suffix in dotenv.SUFFIXES)
     ]
+
+
+def shell_only(names: Iterable[str], environment: Mapping[str, str]) -> list[str]:
+    """Return the variables of these keys that only *environment* has, and no file that every run reads.
+
+    A scheduled run does not see them. None are returned if a file sets any of these keys.
+    """
+    variables = [f"{name}{suffix}" for name in names for suffix in dotenv.SUFFIXES]
+    if any(variable in dotenv.names for variable in variables):
+        return []
+    return [variable for variable in variables if environment.get(variable) and variable not in dotenv.origins]
 
 
 def missing_key(provider: str, names: Iterable[str]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import environment, settings_file
-from ..options import Session, command, option, sandbox
+from ..options import Session, command, complete_files, option, sandbox
 from ..render.status import control_line
 
 if TYPE_CHECKING:
@@ -25,22 +25,30 @@ _TITLES = {"job table": "job database"}
 @command(
     "doctor",
     "batchgen doctor",
+    "batchgen doctor jobs/night.yaml     ends with the code that a run of it would",
     "batchgen doctor --online     asks the providers too, at no cost",
     "batchgen doctor --json",
 )
+@click.argument("manifest", metavar="[MANIFEST|BATCH|-]", required=False, shell_complete=complete_files)
 @option("--offline/--online", default=True, show_default=True, help="Ask the providers as well; this is free.")
 @sandbox
-def doctor(session: Session, offline: bool) -> int:
+def doctor(session: Session, manifest: str | None, offline: bool) -> int:
     """Check what a run needs: versions, settings, keys, disk, lock, job database.
 
     Also certificates, proxies, clock, output folders and the terminal. Ends with the code that a run would end with: 1
-    for disk, clock or database, 4 for settings, 5 for keys, 8 for a proxy, 12 for a newer database.
+    for disk, clock or database, 4 for settings, 5 for keys, 7 for a budget of all batches, 8 for a proxy, 12 for a
+    newer database. With MANIFEST, also that of a run of it: 3 for failed jobs, 4 for a mistake, 5 without a key, 6
+    without a price under a budget, 7 for a budget that is used up, 8 for a pause, 11 while a run is in progress.
     """
     from ...app import doctor
 
     project = session.project()
     findings = list(doctor.examine(project))
+    if manifest is not None:
+        # A run needs the keys of its own providers only.
+        findings = [replace(finding, code=0) if finding.about == "keys" else finding for finding in findings]
     _insert(findings, "lock", _controls(project))
+    findings += _run_findings(session, project, manifest)
     _insert(findings, "settings", (*_options(project), *_variables()))
     broken = any(finding.about == "settings" and finding.code for finding in findings)
     settings = [] if broken else doctor.list_settings(project, settings_file.rivals)
@@ -49,6 +57,21 @@ def doctor(session: Session, offline: bool) -> int:
     document = _document(code, findings, settings, None if offline else checks)
     session.print(document, _lines(findings, settings, checks, quiet=session.quiet))
     return code
+
+
+def _run_findings(session: Session, project: Project, manifest: str | None) -> Iterator[Finding]:
+    """Yield what a run of *manifest* would meet, or without one the budgets of all batches."""
+    from ...app import doctor, run_check
+    from ...errors import BatchgenError
+
+    try:
+        if manifest is not None:
+            yield from run_check.examine_run(project, session.manifest(manifest))
+        else:
+            yield from run_check.shared_budgets(project)
+    except BatchgenError as error:
+        if manifest is not None:
+            yield from doctor.error_findings("manifest", error, set())
 
 
 def _online(project: Project, findings: list[Finding]) -> tuple[ProviderCheck, ...]:

@@ -67,7 +67,7 @@ def export(
         return queries.jobs(project, batch, chosen, None)
 
     missing, copies = _copy(project, jobs, target, layout) if target is not None else (0, None)
-    lines = _lines(jobs(), copies)
+    lines = _lines(jobs(), copies, project.root)
     if form == "json":
         output.document(list(lines))
     elif form == "jsonl":
@@ -98,9 +98,9 @@ def _copy(
     return len(missing), copies
 
 
-def _lines(jobs: Iterable[tuple[Job, Bill]], copies: dict[str, str] | None) -> Iterator[dict[str, Any]]:
+def _lines(jobs: Iterable[tuple[Job, Bill]], copies: dict[str, str] | None, root: Path) -> Iterator[dict[str, Any]]:
     for job, bill in jobs:
-        line = job_document(job, bill)
+        line = job_document(job, bill, root)
         if copies is not None:
             for file in line["files"]:
                 file["copy"] = copies.get(file["path"])  # null for a file that was skipped

@@ -10,7 +10,7 @@ import click
 
 from .. import output
 from ..options import FOLDER, Session, command, option
-from ..render.format import command_lines, display_path
+from ..render.format import command_lines, display_path, under
 
 if TYPE_CHECKING:
     from ...app.init import NewProject
@@ -69,4 +69,15 @@ def _lines(project: NewProject) -> list[str]:
         (f"batchgen plan {manifest}", "shows what it would make and cost; sends nothing"),
         (f"batchgen run {manifest} --sandbox", "a sandbox run: free, nothing leaves this machine"),
     ]
-    return lines + command_lines(steps)
+    lines += command_lines(steps)
+    return [*lines, *under("for real", _real_steps(project))]
+
+
+def _real_steps(project: NewProject) -> list[str]:
+    """Return what a run that buys images needs: the provider's key, and the most that it may spend."""
+    steps = []
+    if project.with_key and project.provider not in project.with_key:
+        steps.append(f"write  provider: {project.with_key[0]}  into {project.manifest}: its key is set")
+    elif not project.with_key:
+        steps.append(f"export {project.key_variable}=...    the key of {project.provider}; or a line in .env")
+    return [*steps, "the same run with  --budget 1  in place of --sandbox spends at most 1 USD"]

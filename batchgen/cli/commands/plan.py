@@ -23,7 +23,8 @@ from ..options import (
     selection,
 )
 from ..params import USD
-from ..render.format import count, warning_line
+from ..reading import reading
+from ..render.format import count, hanging, warning_line
 from ..render.plan import job_document, job_line, key_documents, key_lines, notices, plan_lines
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def validate(session: Session, manifests: tuple[str, ...], strict: bool) -> int:
     paths = candidates.find_manifests(session.project(), manifests, command_name())
     for path in paths:
         try:
-            batch = use_case.read_manifest(session.project(), path)
+            with reading(session, path) as on_jobs:
+                batch = use_case.read_manifest(session.project(), path, on_jobs=on_jobs)
         except ManifestError as error:
             errors += error.problems
             warnings += error.warnings
@@ -110,10 +112,12 @@ def plan(
 
     The estimate has a likely figure and a range, from earlier requests or else from price lists. Nothing is written.
     """
-    from ...app import plan as use_case
+    project, chosen, path = session.project(), of_manifest(selection(options)), session.manifest(manifest)
+    with reading(session, path) as on_jobs:
+        from ...app import plan as use_case
+        from ...app.budgets import require_prices
 
-    project, chosen = session.project(), of_manifest(selection(options))
-    batch = use_case.read_manifest(project, session.manifest(manifest))
+        batch = use_case.read_manifest(project, path, on_jobs=on_jobs)
     items: list[dict[str, Any]] = []
 
     def show(job: PlannedJob, state: str, row: StoredJob | None) -> None:
@@ -134,10 +138,13 @@ def plan(
     document, lines = notices(project, batch, result)
     if session.as_json:
         output.document(result.as_json() | document | ({"items": items} if full else {}))
+        require_prices(batch, result, budget)
         return 0
     for warning in batch.warnings:
         output.say(warning_line(warning))
     flags = project.command_flags().flags
-    for line in [*([""] if full else []), *plan_lines(batch.name, result, batch.manifest.parent, flags), *lines]:
+    lines = [*([""] if full else []), *plan_lines(batch.name, result, batch.manifest.parent, flags), *lines]
+    for line in hanging(lines, output.columns()):
         output.data(line)
+    require_prices(batch, result, budget)
     return 0

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import UsageError
+from ...errors import AlreadyRunning, BatchgenError, UsageError
 from .. import output
 from ..confirm import confirmation
 from ..options import Session, as_options, command, manifest_argument, of_manifest, option, selecting, selection
-from ..render.format import under, warning_line
+from ..reading import reading
+from ..render.format import hanging, under, warning_line
 from ..render.plan import notices, plan_lines, requeue_lines
 from ..run_options import Observers, overlay_of, run_options, terms_of
 
@@ -81,15 +83,15 @@ def _pending(chosen: Selection, flags: CommandFlags, manifest: Path) -> Selectio
 
 def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: RunOptions) -> int:
     """Run a manifest, or only plan it, and print the result; return the exit code."""
-    from ...app import plan, run
-    from ..render.live import follower
-    from ..render.stream import streamed
+    project, path, mode = session.project(), session.file(manifest), _mode(session, options["progress"])
+    with _reported_once(session, project, path), reading(session, path, plain=mode != "bar") as on_jobs:
+        from ...app import plan, reported_errors, run
+        from ..render.live import follower
+        from ..render.stream import streamed
 
-    project = session.project()
-    batch = plan.read_manifest(project, session.file(manifest), overlay_of(session, options))
+        batch = plan.read_manifest(project, path, overlay_of(session, options), on_jobs)
     if options["dry_run"]:
         return _print_plan(session, project, batch, run.preview(project, batch, terms), terms)
-    mode = _mode(session, options["progress"])
     confirm = confirmation(
         session, terms, yes=options["yes"] or project.sandbox, ask=not options["no_input"], real=not project.sandbox
     )
@@ -99,27 +101,47 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     with ExitStack() as parts:
         stream = parts.enter_context(streamed()) if mode == "json" else None
         parts.enter_context(observers.attending())
+        parts.enter_context(_reported_once(session, project, path))
         follow = observers.follow(follower(mode) if stream is None else stream.follow)
         result = run.run(
             project, batch, terms, confirm, follow, show_message=observers.say, on_silence=observers.on_silence
         )
         _print_end(session, project, result, terms, stream)
         observers.report_end(result)
+    reported_errors.forget(project, path)
     return result.exit_code
 
 
+@contextmanager
+def _reported_once(session: Session, project: Project, manifest: Path) -> Iterator[None]:
+    """Mark an error that the unattended run before ended with as well: cron has sent it already."""
+    from ...app import reported_errors
+
+    try:
+        yield
+    except AlreadyRunning:
+        raise
+    except BatchgenError as error:
+        error.already_reported = session.quiet and reported_errors.is_repeated(project, manifest, error)
+        raise
+
+
 def _print_plan(session: Session, project: Project, batch: Batch, plan: Plan, terms: RunOptions) -> int:
+    from ...app.budgets import require_prices
+
     document, lines = notices(project, batch, plan)
     if session.as_json:
         output.document(plan.as_json() | document | (_requeue_document(plan, terms) if terms.only_requeued else {}))
+        require_prices(batch, plan, terms.budget, unpriced=terms.allow_unpriced)
         return 0
     for warning in batch.warnings:
         output.say(warning_line(warning))
     shown = plan_lines(batch.name, plan, batch.manifest.parent, project.command_flags().flags)
-    for text in [*shown, *requeue_lines(batch, plan, terms), *lines]:
+    for text in hanging([*shown, *requeue_lines(batch, plan, terms), *lines], output.columns()):
         output.data(text)
     if hint := _hint_at_done(project, batch.manifest, plan, terms):
         output.data(hint)
+    require_prices(batch, plan, terms.budget, unpriced=terms.allow_unpriced)
     return 0
 
 
@@ -160,7 +182,8 @@ def _print_end(session: Session, project: Project, result: RunResult, terms: Run
             hint = f"jobs whose redo failed keep their files. To accept one: batchgen unknown adopt{flags} JOB FILE"
         # A plan that sends something has been shown with its notices.
         left_out = [] if result.plan.lanes else under("left out", result.plan.notices)
-        for line in [*left_out, *lines, *([hint] if hint else []), last]:
+        lines = [*left_out, *lines, *([hint] if hint else []), last]
+        for line in hanging(lines, output.columns(sys.stderr)):
             output.say(line)
 
 

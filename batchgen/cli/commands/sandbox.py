@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +15,8 @@ from ...money import show_credits, show_usd
 from .. import output
 from ..options import FILE, Session, command, option
 from ..params import LATENCY, PORT, SEED, WAIT
-from ..render.format import display_path, table
+from ..render.format import display_path
+from ..render.table import Fit, table
 
 if TYPE_CHECKING:
     from ...app.project import Project
@@ -105,8 +105,6 @@ def _demo_lines(project: Project, code: int) -> Iterator[str]:
     yield ""
     yield f"pictures    {display_path(queries.batch(project, None).folder)}"
     yield f"charge log  {display_path(log)}"
-    if shutil.which("batchgen") is None:
-        yield f"program     {display_path(Path(sys.executable).with_name('batchgen'))}"
     yield "now try     batchgen status --sandbox       progress and cost"
     yield "            batchgen usage --sandbox        the ledger"
     yield "            batchgen list --sandbox --status failed"
@@ -125,7 +123,7 @@ def comparison(usage: Sequence[UsageLine], charged: Mapping[str, Mapping[str, An
         amounts = (usd, log["usd"].normalize(), credits_, log["credits"].normalize())
         rows.append([provider, *(f"{amount:f}" for amount in amounts), verdict])
     heads = ("provider", "USD booked", "USD charged", "credits booked", "credits charged", "")
-    return table(rows, heads, right=(1, 2, 3, 4))
+    return table(rows, heads, right=(1, 2, 3, 4), fit=Fit(drop=(3, 4)))
 
 
 def demo_manifest() -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +19,9 @@ from ...money import show_usd
 from .. import environment, output
 from ..options import Session, command, option
 from ..params import variables
+
+if TYPE_CHECKING:
+    from ...manifest import Batch
 
 #: Seconds that a run waits for the one before; with cron it does not, for the next one starts soon.
 WAIT = {"cron": 0, "systemd": 600, "launchd": 600}
@@ -72,7 +76,8 @@ def _notes(session: Session, run_ctx: click.Context, manifest: Path) -> Iterator
     from ...errors import BatchgenError
 
     try:
-        budget = plan.read_manifest(session.project(), session.file(manifest)).budget
+        batch = plan.read_manifest(session.project(), session.file(manifest))
+        budget = batch.budget
     except BatchgenError as error:
         first = str(error).partition("\n")[0]
         output.say(f"warning: this run will not start: {first}")
@@ -81,12 +86,30 @@ def _notes(session: Session, run_ctx: click.Context, manifest: Path) -> Iterator
     if not (free or budget or _applies(run_ctx, "yes") or _applies(run_ctx, "budget")):
         add = "add  -- --budget USD  (or -- --yes), or budget: in the manifest"
         output.say(f"warning: this run will not start: spending is not confirmed; {add}")
+    if not free:
+        _warn_of_keys(session, batch)
     if run_ctx.params["budget"] is not None and not budget:
         amount = show_usd(run_ctx.params["budget"])
         yield (
             f"--budget {amount} applies to each run separately; a limit for the batch or for a day is set in the "
             "manifest, budget: {usd: 40, per_day: {usd: 10}}"
         )
+
+
+def _warn_of_keys(session: Session, batch: Batch) -> None:
+    """Warn of keys that are missing, or that only this shell has: cron, systemd and launchd start without it."""
+    from ...app.config.keys import configured_names, missing_key, shell_only
+
+    for name in dict.fromkeys(job.recipe.task.provider for job in batch.jobs):
+        names = batch.profiles[name].api_key_env
+        if names and not configured_names(names, os.environ):
+            output.say(f"warning: this run will not start: {missing_key(name, names)}")
+        for variable in shell_only(names, os.environ):
+            file = session.folder.absolute() / ".env"
+            output.say(
+                f"warning: this run will not start: {variable} is set in this shell only, which a scheduled run does "
+                f"not see; add it to {file} (then: chmod 600)"
+            )
 
 
 def _warn_of_controls(session: Session) -> None:

@@ -8,13 +8,15 @@ import click
 
 from .. import output
 from ..options import Session, batch, command, option, sandbox, selecting, selection
-from ..render.format import display_path, short
+from ..render.format import display_path
 from ..render.status import (
     control_documents,
     control_lines,
     job_document,
     job_table,
+    run_document,
     run_documents,
+    run_lines,
     run_table,
     show_document,
     show_lines,
@@ -32,19 +34,23 @@ def status(session: Session, batch: str | None) -> int:
     """
     from ...app import queries
     from ...store import ledger
-    from ..render.result import advice
+    from ..render.result import advice, gone_lines
 
     project = session.project()
     report = queries.status(project, batch)
     figures = (report.batch.name, report.counts, report.usage, report.failures)
     lines = [
         *status_lines(*figures, cut_off=report.interrupted),
+        *run_lines(report, project.command_flags(batch)),
+        *gone_lines(report.presence),
         *control_lines(project, report.controls),
         f"files     {display_path(report.batch.folder)}",
     ]
-    if report.holder is not None:
-        lines.append(f"a run is in progress (process {report.holder.pid}: {short(report.holder.command, 80)})")
-    document = ledger.status_document(*figures) | {"controls": control_documents(report.controls)}
+    document = ledger.status_document(*figures) | {
+        "controls": control_documents(report.controls),
+        "files_gone": report.presence.as_json(),
+        "last_run": run_document(report),
+    }
     session.print(document, [*lines, *advice(report, project.command_flags(batch))])
     return 0
 
@@ -68,7 +74,7 @@ def list_(session: Session, what: str, batch: str | None, **options: Any) -> int
         documents, lines = run_documents(runs), run_table(runs, running)
     else:
         jobs = list(queries.jobs(project, batch, chosen, chosen.limit))
-        documents, lines = [job_document(job, bill) for job, bill in jobs], job_table(jobs)
+        documents, lines = [job_document(job, bill, project.root) for job, bill in jobs], job_table(jobs)
     if session.as_json:
         output.document(documents)
     else:
@@ -106,9 +112,12 @@ def show(session: Session, job: str, form: str | None, batch: str | None) -> int
     from ...store.rows import encode_task
 
     found, attempts, bill = queries.show(project, batch, job)
+    answers = queries.kept_answers(project, attempts)
     if session.as_json:
-        output.document(show_document(found, attempts, bill, encode_task(found.task)))
+        output.document(
+            show_document(found, attempts, bill, encode_task(found.task), root=project.root, answers=answers)
+        )
         return 0
-    for line in show_lines(found, attempts, bill):
+    for line in show_lines(found, attempts, bill, answers):
         output.data(line)
     return 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import output
 from ..options import Session, batch, command, option, sandbox, selecting, selection
-from ..render.format import count, table
+from ..render.format import command_lines, count
+from ..render.table import Fit, table
 
 if TYPE_CHECKING:
     from ...app.project import CommandFlags
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 def verify(session: Session, deep: bool, requeue: bool, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Check every delivered file against its hash.
 
-    Ends with 3 if one is missing or damaged.
+    Ends with 3 if one is missing or damaged. Derived copies are checked too; they do not count, because a run writes
+    missing ones again.
     """
     from ...app import verify as use_case
 
@@ -30,8 +33,8 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, **opt
     project = session.project()
     report = check(project, batch, selection(options), deep=deep)
     code = 3 if report.problems else 0
-    rows = [[flaw.what, flaw.key, flaw.path, flaw.detail] for flaw in report.problems]
-    session.print(_document(report), table(rows, ("what", "job", "file", "")) if rows else [])
+    rows = [[flaw.what, flaw.key, flaw.path, flaw.detail] for flaw in (*report.problems, *report.copies)]
+    session.print(_document(report), _table(rows))
     if session.as_json:
         return code
     result = f"{len(report.problems)} missing or damaged" if report.problems else "all as delivered"
@@ -41,16 +44,27 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, **opt
     return code
 
 
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    fit = Fit(least={1: 12, 2: 16, 3: 12}, names=(1, 2), wrap=(3,))
+    return table(rows, ("what", "job", "file", ""), fit=fit) if rows else []
+
+
 def _next(report: VerifyReport, way: CommandFlags, *, requeue: bool) -> list[str]:
-    if not report.problems:
-        return []
-    if not requeue:
-        what = "requeues those jobs; a run then buys them again"
-        return [f"next      batchgen verify{way.of_batch} --requeue    {what}"]
-    lines = [f"{count(len(report.requeued), 'job')} pending again"]
+    run = f"batchgen run {way.manifest(report.batch.manifest)}{way.flags}"
     if report.requeued:
-        lines.append(f"next      batchgen run {way.manifest(report.batch.manifest)}{way.flags}")
-    return lines
+        return [f"{count(len(report.requeued), 'job')} pending again", *command_lines([(run, "buys them again")])]
+    if requeue and report.problems:
+        return ["no job is pending again: those jobs are not done, or are no longer in the manifest"]
+    steps = []
+    if any(flaw.what == "missing" for flaw in report.problems):
+        redo = f"batchgen redo {way.manifest(report.batch.manifest)}{way.flags} --missing"
+        steps.append((redo, "makes the missing images again: shows the price and asks"))
+    if report.problems:
+        what = "requeues the jobs of these files; a run then buys them again"
+        steps.append((f"batchgen verify{way.of_batch} --requeue", what))
+    if any(flaw.what == "copy missing" for flaw in report.copies):
+        steps.append((run, "writes the missing copies; nothing is bought for them"))
+    return command_lines(steps) if steps else []
 
 
 def _document(report: VerifyReport) -> dict[str, Any]:
@@ -62,4 +76,8 @@ def _document(report: VerifyReport) -> dict[str, Any]:
             {"id": flaw.key, "path": flaw.path, "what": flaw.what, "detail": flaw.detail} for flaw in report.problems
         ],
         "requeued": list(report.requeued),
+        "copies": [
+            {"id": flaw.key, "path": flaw.path, "what": flaw.what.removeprefix("copy "), "detail": flaw.detail}
+            for flaw in report.copies
+        ],
     }

@@ -19,10 +19,10 @@ WIDTH = 100
 
 #: Titles of the list of topics, and the pages below each; a page that is in no group comes last.
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Write a manifest": ("manifest", "lists", "templates", "deliver"),
+    "Write a manifest": ("manifest", "lists", "tables", "photos", "templates", "deliver"),
     "Providers": ("providers", "keys", "limits", "failover", "outages"),
     "Run": ("runs", "control", "terminal", "sandbox", "sandbox-faults", "settings", "environment"),
-    "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json"),
+    "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json", "python"),
     "Afterwards": ("usage", "causes", "unknown", "recovery"),
     "How it works": ("design", "architecture", "decisions", "internals", "glossary", "contributing"),
 }

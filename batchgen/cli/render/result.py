@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 from ...app.advice import next_steps
 from ...app.run_result import NEWS
 from ...money import show_credits, show_usd
-from .format import count, credits_, display_path, duration, short, under, usd
+from .figures import budget_line
+from .format import count, credits_, display_path, duration, under, usd
 from .status import failure_lines, money_lines
+from .width import short
 
 if TYPE_CHECKING:
     from ...app.deliver import CopyReport
+    from ...app.presence import Presence
     from ...app.project import CommandFlags
     from ...app.queries import BatchStatus
     from ...app.recovery.rebuild import RecoveryReport
     from ...app.run import LaneResult, RunResult
-    from ...budget import Budget
     from ...learned_prices import Underpriced
 
 #: Reasons for missing copies that are shown.
@@ -38,14 +40,15 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
         *recovery_lines(result.recovery),
         *([] if resumed_shown else _resumed(result)),
         *_problems(result),
+        *gone_lines(status.presence),
         _headline(result),
         *_unmade(result),
         *_failovers(result.lanes),
     ]
     if counts.cancelled:
         lines.append(f"cancelled {count(counts.cancelled, 'job')}")
-    lines += money_lines(status.usage)
-    lines += under("budget", [_budget_line(budget) for budget in result.budgets if budget.limit])
+    lines += money_lines(status.usage, run_usd=result.usd)
+    lines += under("budget", [budget_line(budget) for budget in result.budgets if budget.limit])
     lines += under("prices", _price_lines(result.underpriced))
     lines += under("copies", _copy_lines(result.copies))
     lines.append(f"files     {display_path(status.batch.folder)}")
@@ -85,16 +88,6 @@ def _resumed(result: RunResult) -> list[str]:
     from ...app.recovery.resumed import resumed_text
 
     return [] if result.resumed is None else [f"resumed   {resumed_text(result.resumed)}"]
-
-
-def _budget_line(budget: Budget) -> str:
-    limit = budget.limit
-    parts = [] if limit.usd is None else [f"{usd(budget.usd)} of {usd(limit.usd)}"]
-    parts += [
-        f"{credits_(budget.credits.get(name, 0))} of {credits_(most)} credits at {name}"
-        for name, most in limit.credits.items()
-    ]
-    return f"{', '.join(parts)} for {limit.scope}"
 
 
 def _price_lines(underpriced: Sequence[Underpriced]) -> Iterator[str]:
@@ -139,6 +132,11 @@ def _copy_lines(report: CopyReport | None) -> Iterator[str]:
         yield f"{number:,} not written{f', such as {example}' if example else ''}: {short(message, 160)}"
     if report.failures or report.unfinished:
         yield "the next run writes what is missing; it costs nothing"
+
+
+def gone_lines(presence: Presence) -> list[str]:
+    """Return that delivered files are gone."""
+    return [f"gone      {presence} from disk, although their jobs are done"] if presence.gone else []
 
 
 def _unmade(result: RunResult) -> Iterator[str]:

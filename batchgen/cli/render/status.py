@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...money import show_credits, show_usd
-from .format import count, credits_, duration, money, short, table, under, usd
+from ...money import share, show_credits, show_usd
+from .figures import budget_line
+from .format import count, credits_, duration, money, under, usd
+from .table import Fit, table
+from .width import short
 
 if TYPE_CHECKING:
     from ...app.project import CommandFlags, Project
+    from ...app.queries import BatchStatus
     from ...job import Job
     from ...manifest import Batch
     from ...store.controls import Control
     from ...store.ledger import Calls, Counts, Failure, UsageLine
     from ...store.records import AttemptRecord, Bill, Run
-    from ...task import Task
+    from ...task import Source, Task
 
 _PARAMETERS = (
     "size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed"
@@ -49,8 +54,8 @@ def status_lines(
     return lines + failure_lines(failures)
 
 
-def money_lines(lines: Sequence[UsageLine]) -> list[str]:
-    """Return what was spent, and what may have been."""
+def money_lines(lines: Sequence[UsageLine], scope: str = "for this batch", run_usd: int | None = None) -> list[str]:
+    """Return what was spent, and what may have been; *run_usd*: also what a run is known to have spent."""
     from ...store.ledger import add
 
     known = [line.usd for line in lines if line.usd is not None]
@@ -60,7 +65,8 @@ def money_lines(lines: Sequence[UsageLine]) -> list[str]:
     detail = ", ".join(f"{usd(nano)} {basis}" for basis, nano in parts.items() if nano)
     unpriced = sum(line.unpriced for line in lines if not line.at_risk)
     spent = usd(sum(known)) if known or not unpriced else "unknown"
-    texts = [f"spent     {spent}" + (f" ({detail})" if detail else "")]
+    run = "" if run_usd is None else f"{usd(run_usd)} by this run, "
+    texts = [f"spent     {run}{spent} {scope}" + (f" ({detail})" if detail else "")]
     for provider in sorted({line.provider for line in lines if line.credits}):
         total = add([line.credits for line in lines if line.provider == provider])
         texts.append(f"          {credits_(total)} credits at {provider}")
@@ -94,13 +100,10 @@ def call_lines(calls: Sequence[Calls]) -> list[str]:
     ]
 
 
-def job_document(job: Job, bill: Bill) -> dict[str, Any]:
-    """Return a job as ``export`` and ``list --json`` print it."""
-    files = [
-        _fields(file, "path", "sha256") | {"bytes": file.size_bytes} | _fields(file, "width", "height", "mime")
-        for file in bill.files
-    ]
+def job_document(job: Job, bill: Bill, root: Path) -> dict[str, Any]:
+    """Return a job as ``export`` and ``list --json`` print it; paths are as seen from *root*, the working folder."""
     return {
+        "schema_version": 1,
         "id": job.key,
         "batch": job.batch,
         "state": job.state.value,
@@ -112,8 +115,35 @@ def job_document(job: Job, bill: Bill) -> dict[str, Any]:
         "attempts": bill.attempts,
         "usd": show_usd(bill.usd),
         "credits": show_credits(bill.credits),
-        "files": files,
+        "files": [_file(bill, number) for number in range(len(bill.files))],
         "copies": [copy.as_json() for copy in bill.copies],
+        "sources": [
+            *(_source(source, "image", root) for source in job.task.images),
+            *([_source(job.task.mask, "mask", root)] if job.task.mask else []),
+        ],
+    }
+
+
+def _file(bill: Bill, number: int) -> dict[str, Any]:
+    """Return a file, with its part of the job's cost: over the files of a job, the parts add up to it."""
+    file, files = bill.files[number], len(bill.files)
+    return {
+        **_fields(file, "path", "sha256"),
+        "bytes": file.size_bytes,
+        **_fields(file, "width", "height", "mime"),
+        "usd_share": show_usd(share(bill.usd, files, number)),
+        "credits_share": show_credits(share(bill.credits, files, number)),
+    }
+
+
+def _source(source: Source, role: str, root: Path) -> dict[str, Any]:
+    path = Path(source.path) if source.path else None
+    inside = path is not None and path.is_relative_to(root)
+    return {
+        "role": role,
+        "path": None if path is None else str(path.relative_to(root) if inside else path),
+        "url": source.url,
+        "sha256": source.sha256,
     }
 
 
@@ -126,17 +156,19 @@ def job_table(jobs: Iterable[tuple[Job, Bill]]) -> list[str]:
             job.cause or "",
             bill.provider or job.task.provider,
             bill.attempts,
-            short(job.task.prompt, 60),
+            job.task.prompt,
         ]
         for job, bill in jobs
     ]
-    return table(rows, ("id", "state", "cause", "provider", "attempts", "prompt"), right=(4,))
+    fit = Fit(least={0: 16, 5: 20}, names=(0,), drop=(4, 3, 2, 5))
+    return table(rows, ("id", "state", "cause", "provider", "attempts", "prompt"), right=(4,), fit=fit)
 
 
 def run_documents(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the runs for ``list runs --json``."""
     return [
         {
+            "schema_version": 1,
             "id": run.id,
             "started": run.started_at.isoformat(),
             "ended": run.ended_at.isoformat() if run.ended_at else None,
@@ -145,6 +177,43 @@ def run_documents(runs: Sequence[Run]) -> list[dict[str, Any]]:
         }
         for run in runs
     ]
+
+
+def run_lines(report: BatchStatus, way: CommandFlags) -> list[str]:
+    """Return how the latest run is doing, or how it ended and why, with its budgets."""
+    run, holder = report.run, report.holder
+    budgets = [budget_line(budget) for budget in report.budgets if budget.limit]
+    if holder is not None:
+        text = f"a run is in progress (process {holder.pid}: {short(holder.command, 80)})"
+        return [f"{text}; batchgen watch{way.flags} follows it", *under("budget", budgets)]
+    if run is None:
+        return []
+    began = local(run.started_at)
+    if run.ended_at is None:
+        return [f"last run  began {began} and was cut off: killed, or this machine stopped"]
+    meaning = f": {report.ending.meaning}" if report.ending and report.ending.meaning else ""
+    took = duration((run.ended_at - run.started_at).total_seconds())
+    lines = [f"ended {local(run.ended_at)} after {took} with exit code {run.exit_code}{meaning}"]
+    lines += [f"stopped by {short(stop, 160)}" for stop in (report.ending.stops if report.ending else ())]
+    lines += [f"its budgets at that time: {'; '.join(budgets)}"] if budgets else []
+    return under("last run", lines)
+
+
+def run_document(report: BatchStatus) -> dict[str, Any] | None:
+    """Return the latest run for ``status --json``."""
+    run, ending = report.run, report.ending
+    if run is None:
+        return None
+    return run_documents([run])[0] | {
+        "exit_words": ending.meaning if ending else None,
+        "stopped_by": list(ending.stops) if ending else [],
+        "budgets": [budget.as_json() for budget in report.budgets],
+    }
+
+
+def local(moment: datetime) -> str:
+    """Return a moment in this machine's time zone."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def run_table(runs: Sequence[Run], running: str | None) -> list[str]:
@@ -156,14 +225,17 @@ def run_table(runs: Sequence[Run], running: str | None) -> list[str]:
         return "still running" if run.id == running else "cut off"
 
     rows = [[run.id, f"{run.started_at:%Y-%m-%d %H:%M:%S}", ending(run), run.command] for run in runs]
-    return table(rows, ("run", "started (UTC)", "ended with", "command"))
+    fit = Fit(least={3: 24}, wrap=(3,), drop=(0,))
+    return table(rows, ("run", "started (UTC)", "ended with", "command"), fit=fit)
 
 
-def show_document(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, task: str) -> dict[str, Any]:
+def show_document(
+    job: Job, attempts: Sequence[AttemptRecord], bill: Bill, task: str, *, root: Path, answers: Mapping[str, str]
+) -> dict[str, Any]:
     """Return one job for ``show --json``; *task* is its task as JSON text."""
     from ...planning.overrides import note_of
 
-    return job_document(job, bill) | {
+    return job_document(job, bill, root) | {
         "task": json.loads(task),
         "note": note_of(job.fingerprint),
         "fingerprint": job.fingerprint,
@@ -174,13 +246,18 @@ def show_document(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, task:
             "credits": show_credits(bill.at_risk_credits),
         },
         "attempt_log": [
-            _fields(attempt, *_ATTEMPT) | {"started": attempt.started_at.isoformat(), "seconds": attempt.seconds}
+            {
+                **_fields(attempt, *_ATTEMPT),
+                "started": attempt.started_at.isoformat(),
+                "seconds": attempt.seconds,
+                "answer": answers.get(attempt.id),
+            }
             for attempt in attempts
         ],
     }
 
 
-def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill) -> Iterator[str]:
+def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, answers: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines of ``show``."""
     from ...planning.overrides import describe, note_of, overrides_of
 
@@ -207,6 +284,8 @@ def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill) -> Itera
         yield f"at risk   {risk} for {count(bill.at_risk, 'attempt')} that may have been charged"
     for number, attempt in enumerate(attempts, 1):
         yield f"attempt {number} {_attempt(attempt, task.provider)}"
+        if answer := answers.get(attempt.id):
+            yield f"{'':<10}its answer is kept: {answer}"
 
 
 def _attempt(attempt: AttemptRecord, home: str) -> str:
@@ -227,13 +306,24 @@ def _parameters(task: Task) -> str:
 
 
 def csv_rows(lines: Iterable[Mapping[str, Any]], *, copied: bool = False) -> Iterator[list[object]]:
-    """Yield the rows of ``export --format csv``: one per file, or one for a job without files."""
+    """Yield the rows of ``export --format csv``: one per file, or one for a job without files.
+
+    ``usd`` is that of the job, in each of its rows; ``usd_share`` can be added up.
+    """
     heads = ["id", "batch", "state", "cause", "kind", "provider", "model", "prompt", "attempts", "usd", "credits"]
     of_file = ["path", "sha256", "bytes", "width", "height", "mime", *(["copy"] if copied else [])]
-    yield [*heads, *of_file]
+    yield [*heads, *of_file, "usd_share", "credits_share", "sources", "copies"]
     for line in lines:
-        for file in line["files"] or [{}]:
-            yield [*(line[name] for name in heads), *(file.get(name) for name in of_file)]
+        sources = _cell([source["path"] or source["url"] for source in line["sources"]])
+        for file in line["files"] or [{"usd_share": line["usd"], "credits_share": line["credits"]}]:
+            copies = _cell([copy["path"] for copy in line["copies"] if copy["of"] == file.get("path")])
+            shares = (file["usd_share"], file["credits_share"])
+            yield [*(line[name] for name in heads), *(file.get(name) for name in of_file), *shares, sources, copies]
+
+
+def _cell(paths: Sequence[str]) -> str:
+    """Return paths as one cell: one as it is, several as a JSON list, as lists of images are read."""
+    return "".join(paths) if len(paths) < 2 else json.dumps(paths, ensure_ascii=False)
 
 
 def in_force(project: Project, batch: Batch) -> list[Control]:

@@ -7,11 +7,12 @@ import logging
 import warnings
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from importlib import import_module
 from threading import Condition
 
-from PIL import Image, ImageFile, _imaging, features
+from PIL import Image, ImageFile, UnidentifiedImageError, _imaging, features
 
 from .formats import FORMATS, DamagedImageError, TooLargeError, UnknownFormatError
 
@@ -91,6 +92,8 @@ def _decode_error(error: Exception) -> Exception:
         return error
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return TooLargeError(f"the image has more than the {MAX_PIXELS} pixels allowed")
+    if isinstance(error, UnidentifiedImageError):
+        text = "its header makes no sense"
     return DamagedImageError(f"the image does not decode: {text}")
 
 
@@ -103,10 +106,25 @@ def open_image(mime: str, data: bytes) -> ImageFile.ImageFile:
     if image_format.feature is not None and not features.check(image_format.feature):
         message = f"Pillow cannot read {image_format.pillow} on this machine"
         raise UnknownFormatError(message, image_format.extension)
+    if image_format.pillow == "TIFF":
+        _silence_libtiff()
     import_module(f"PIL.{image_format.plugin}")  # Pillow would import all of its plugins to find one
     image = Image.open(io.BytesIO(data), formats=(image_format.pillow,))
     require_size(image)
     return image
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Keep libtiff from writing about damaged images to the terminal, which Pillow has no option for."""
+    import ctypes  # Imported here: TIFF images are rare.
+
+    library = ctypes.CDLL(_imaging.__file__)
+    for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        with suppress(AttributeError):  # This build of Pillow has libtiff built in, or none at all.
+            setter = getattr(library, name)
+            setter.restype, setter.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+            setter(None)
 
 
 def require_size(image: Image.Image) -> None:

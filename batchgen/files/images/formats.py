@@ -65,6 +65,8 @@ _STARTS = {
     b"GIF89a": "image/gif",
     b"II*\0": "image/tiff",
     b"MM\0*": "image/tiff",
+    b"II+\0": "image/tiff",  # BigTIFF
+    b"MM\0+": "image/tiff",
     b"\0\0\0\x0cjP  \r\n\x87\n": "image/jp2",
     b"\xff\x4f\xff\x51": "image/jp2",
     b"qoif": "image/qoi",

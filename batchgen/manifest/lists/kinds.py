@@ -10,8 +10,8 @@ SUFFIXES = frozenset({".png", ".apng", ".webp", ".jpg", ".jpeg", ".jpe", ".jfif"
 #: Images that ``convert`` turns into accepted ones, with the name of their kind.
 CONVERTIBLE = {
     ".heic": "HEIC", ".heif": "HEIC", ".hif": "HEIC", ".heics": "HEIC", ".avif": "AVIF", ".avifs": "AVIF",
-    ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".dib": "BMP", ".gif": "GIF", ".jp2": "JPEG 2000",
-    ".j2k": "JPEG 2000", ".jpx": "JPEG 2000",
+    ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".gif": "GIF", ".jp2": "JPEG 2000",
+    ".j2k": "JPEG 2000", ".jpx": "JPEG 2000", ".jpf": "JPEG 2000",
 }  # fmt: skip
 _RAW = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw"})
 #: Images that have to be exported as another kind first.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 #: So many names are shown of each group.
 _SHOWN = 3
+#: So many groups are shown; a folder that holds more kinds of files is no folder of photos alone.
+_MOST_GROUPS = 10
 
 
 class LeftOut:
@@ -22,9 +24,13 @@ class LeftOut:
         self._groups[one, many, advice] = count + 1, sorted([*names, path])[:_SHOWN]
 
     def __str__(self) -> str:
-        """Return one sentence of all groups: the largest first."""
-        groups = sorted(self._groups.items(), key=lambda group: (-group[1][0], group[0]))
-        return f"left out: {'; '.join(_text(*key, *value) for key, value in groups)}"
+        """Return one sentence of all groups: first those that something can be done about, then the largest."""
+        groups = sorted(self._groups.items(), key=lambda group: (not group[0][2], -group[1][0], group[0]))
+        shown = [_text(*key, *value) for key, value in groups[:_MOST_GROUPS]]
+        if rest := groups[_MOST_GROUPS:]:
+            names = [names[0] for _, (_, names) in rest][:_SHOWN]
+            shown.append(_text("other", "others", "", sum(count for _, (count, _) in rest), names))
+        return f"left out: {'; '.join(shown)}"
 
 
 def _text(one: str, many: str, advice: str, count: int, names: list[str]) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .csv_rows import CsvList
-from .excel import ExcelList
 from .filter import Pick, picked, unknown
 from .folder import ImageFolder
 from .jsonl import JsonlList
@@ -94,6 +93,19 @@ class Listing:
             return None
         return frozenset((*self.columns, *dict(aliases(self.columns)), *self.mapping.sources))
 
+    def known_columns(self) -> tuple[str, ...]:
+        """Return the columns; where each row has its own, those of the first rows."""
+        if self.columns is not None:
+            return self.columns
+        rows = [values for _, values in self.head()]
+        keys = tuple(dict.fromkeys(key for values in rows for key in values))
+        seconds = {
+            alias
+            for alias, column in aliases(tuple(key for key in keys if not key.isidentifier()))
+            if all(row.get(alias) is row.get(column) for row in rows)
+        }
+        return tuple(key for key in keys if key not in seconds)
+
     def mapped(self, mapping: ColumnMap) -> Listing:
         """Return the same list with another mapping of its columns."""
         return Listing(self.name, self.file, self._reader, self.pick, mapping)
@@ -107,8 +119,9 @@ class Listing:
 
     def header_place(self, column: str) -> tuple[int, int]:
         """Return line and column of a column's name; where each row names its own, of its first value."""
-        if isinstance(self._reader, (CsvList, ExcelList)):
-            return self._reader.place(self._reader.header_line, column)
+        header_line: int | None = getattr(self._reader, "header_line", None)
+        if header_line is not None:
+            return self._reader.place(header_line, column)
         return next((self.place(line, column) for line, values in self.head() if column in values), (1, 1))
 
     def rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -159,19 +172,14 @@ def listing(
 ) -> Listing:
     """Return the list that *name* refers to, relative to *folder*; raise BadList if it cannot be used.
 
-    <<<<<<< HEAD
     *format* is csv, tsv, xlsx, jsonl, txt or folder; by default it is derived from the name, and *delimiter*,
-    *quoting* and *sheet* from the content. Nothing below *leave_out* becomes a row of a folder.
-    =======
-    *format* is csv, tsv, jsonl, txt or folder; by default it is derived from the name, and *delimiter* and *quoting*
-    from the content. Nothing below *leave_out* becomes a row of a folder, nor what *exclude* matches; with *convert*,
-    images that have to be converted do as well.
-    >>>>>>> main
+    *quoting* and *sheet* from the content. *columns* are the columns that set parameters and variables, by their
+    names. Nothing below *leave_out* becomes a row of a folder, nor what *exclude* matches; with *convert*, images that
+    have to be converted do as well.
     """
     file = str(folder / name)
     chosen = format or _format(name, file)
-    if exclude and chosen != "folder":
-        raise BadList(f"{file}: exclude leaves images of a folder out; rows of a list are chosen with where")
+    _check_options(file, chosen, exclude=exclude, sheet=sheet, cells=delimiter or quoting)
     reader: Reader
     match chosen:
         case "folder":
@@ -183,12 +191,24 @@ def listing(
         case "txt":
             reader = TextList(ListFile(file))
         case "xlsx":
+            from .excel import ExcelList  # few lists are workbooks
+
             workbook = ExcelList(file, sheet)
             reader, file = workbook, workbook.file
         case _:
             reader = CsvList(ListFile(file), tsv=chosen == "tsv", delimiter=delimiter, quoting=quoting)
     mapping = ColumnMap.of(columns or {}, reader.columns, file)
     return Listing(name, file, reader, Pick() if pick is None else pick, mapping)
+
+
+def _check_options(file: str, chosen: str, *, exclude: tuple[str, ...], sheet: str | None, cells: str | None) -> None:
+    """Raise BadList where an option is for lists of another format; *cells* is one of cells of text files."""
+    if exclude and chosen != "folder":
+        raise BadList(f"{file}: exclude leaves images of a folder out; rows of a list are chosen with where")
+    if sheet is not None and chosen != "xlsx":
+        raise BadList(f"{file}: sheet names the sheet of an Excel workbook, and this is a {chosen} list")
+    if cells and chosen not in {"csv", "tsv"}:
+        raise BadList(f"{file}: delimiter and quoting are for csv and tsv files, and this is a {chosen} list")
 
 
 def _format(name: str, file: str) -> str:

@@ -1,0 +1,56 @@
+"""Presence of delivered files: a look for each of them, without reading one.
+
+Bounded, because it is part of every run and of ``status``: of more files than it looks for, it takes a sample that is
+spread evenly. ``verify`` reads all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ..store.queries import current_paths
+from ..store.reader import Reader
+from .project import Project
+
+#: Files that are looked for, and seconds after which the look ends.
+MOST = 50_000
+SECONDS = 2.0
+
+_PAGE = 2_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Presence:
+    """How many delivered files are gone."""
+
+    gone: int = 0
+    looked_for: int = 0
+    complete: bool = True  #: every file was looked for; otherwise at least *gone* are gone
+
+    def __str__(self) -> str:
+        some = "" if self.complete else "at least "
+        return f"{some}{self.gone:,} {'file is' if self.gone == 1 else 'files are'} gone"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for ``--json``."""
+        return {"gone": self.gone, "looked_for": self.looked_for, "complete": self.complete}
+
+
+def look(project: Project, reader: Reader, batch_id: int, *, most: int = MOST, seconds: float = SECONDS) -> Presence:
+    """Look for the current files of a batch on disk."""
+    end = time.monotonic() + seconds
+    return reader.ask(partial(_look, root=str(project.root), batch_id=batch_id, most=most, end=end))
+
+
+def _look(connection: Any, *, root: str, batch_id: int, most: int, end: float) -> Presence:  # noqa: ANN401 - the store's
+    paths, step = current_paths(connection, batch_id, most)
+    gone = number = 0
+    for number, path in enumerate(paths, 1):
+        gone += not os.path.lexists(os.path.join(root, path))  # noqa: PTH118 - a million times
+        if number % _PAGE == 0 and time.monotonic() > end:
+            return Presence(gone=gone, looked_for=number, complete=False)
+    return Presence(gone=gone, looked_for=number, complete=step == 1)

@@ -1,0 +1,71 @@
+"""The line that a terminal shows while a manifest is read."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import output
+from .options import Session
+
+#: Seconds between two updates of the line; without a terminal, seconds until a slow file is reported, again and again.
+_UPDATE, _SLOW = 0.25, 5.0
+
+
+@contextmanager
+def reading(session: Session, path: Path, *, plain: bool = False) -> Iterator[Callable[[int], None]]:
+    """Show that *path* is being read; the line is erased at the end unless *plain*.
+
+    The value is a function that takes the number of jobs so far.
+    """
+    from .render.format import display_path
+
+    jobs = 0
+    name = "standard input" if path.name == "-" else display_path(path)
+
+    def text() -> str:
+        return f"reading {name}" + (f", {jobs:,} rows" if jobs else "")
+
+    def on_jobs(number: int) -> None:
+        nonlocal jobs
+        jobs = number
+
+    if session.quiet or session.as_json:
+        yield on_jobs
+    elif not sys.stderr.isatty():
+        with _every(_SLOW, lambda: output.say(text())):
+            yield on_jobs
+    elif plain or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+        output.say(text())
+        with _every(_SLOW, lambda: output.say(text())):
+            yield on_jobs
+    else:
+        output.overwrite(text())
+        try:
+            with _every(_UPDATE, lambda: output.overwrite(text())):
+                yield on_jobs
+            output.overwrite(text())
+        finally:
+            output.overwrite("")
+
+
+@contextmanager
+def _every(seconds: float, act: Callable[[], None]) -> Iterator[None]:
+    """Call *act* every *seconds* from a thread."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(seconds):
+            act()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
