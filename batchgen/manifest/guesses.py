@@ -78,7 +78,7 @@ def top_level_hint(key: str, value: object) -> str:
 def value_hint(path: Path, value: object) -> str:
     """Return the line to write where the value at *path* should be a list or a mapping; empty if there is no guess."""
     name = str(path[-1]) if path else ""
-    if path == ("jobs",) and isinstance(value, dict):
+    if path == ("jobs",) and isinstance(value, dict) and all(isinstance(job, dict) for job in value.values()):
         first = next(iter(value), "a")
         return f"write a list, with the name as id:  jobs: [{{id: {first}, prompt: ...}}]"
     if len(path) == 2 and path[0] == "jobs" and isinstance(value, str):
