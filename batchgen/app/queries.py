@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from ..budget import Budget
+from ..errors import ExitCode
 from ..files import lock
 from ..files.lock import Holder
 from ..job import Job
@@ -16,6 +19,7 @@ from ..store.copies import CopyRecords
 from ..store.ledger import Calls, Counts, Failure, UsageLine, at_rest
 from ..store.reader import Reader
 from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
+from . import live_state
 from .control import active_controls
 from .presence import Presence, look
 from .project import Project, open_reader
@@ -25,6 +29,14 @@ _LOOKED_FOR = 20_000
 _LOOK_SECONDS = 0.3
 #: Jobs whose costs are queried together.
 _PAGE = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunEnding:
+    """How a run ended: its exit code in words, and what stopped it early."""
+
+    meaning: str
+    stops: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +50,9 @@ class BatchStatus:
     controls: Sequence[Control] = ()  #: the pauses and limits in force
     holder: Holder | None = None  #: the process that holds the lock
     interrupted: int = 0  #: jobs in flight when a run was interrupted, until the next run settles them
+    run: records.Run | None = None  #: the latest
+    ending: RunEnding | None = None  #: how it ended, if that is known
+    budgets: Sequence[Budget] = ()  #: of the run in progress, or of the latest when it ended
     presence: Presence = field(default_factory=Presence)  #: how many delivered files are gone
 
 
@@ -52,8 +67,36 @@ def status(project: Project, name: str | None) -> BatchStatus:
     holder = lock.holder(project.db)
     interrupted = 0 if _in_progress(batch_runs, before, holder) else result.counts.running
     usage_ = at_rest(result.usage) if interrupted else result.usage
-    result = replace(result, presence=presence)
-    return replace(result, usage=usage_, controls=active_controls(project), holder=holder, interrupted=interrupted)
+    run = next(iter(batch_runs), None)
+    ending, budgets = (None, ()) if run is None else _ending(project, run)
+    return replace(
+        result,
+        usage=usage_,
+        controls=active_controls(project),
+        holder=holder,
+        interrupted=interrupted,
+        run=run,
+        ending=ending,
+        budgets=budgets,
+        presence=presence,
+    )
+
+
+def _ending(project: Project, run: records.Run) -> tuple[RunEnding | None, Sequence[Budget]]:
+    """Return how a run ended, and its budgets: by its summary, or while it is in progress by its live state."""
+    if run.ended_at is None:
+        return None, live_state.read(project, run.id).budgets
+    try:
+        summary = json.loads((project.state / "runs" / run.id / "summary.json").read_bytes())
+        lanes = [lane for lane in summary["run"]["lanes"] if lane["closed"] is not None]
+        stops = [f"{lane['provider']}: {lane['message'] or lane['why']}" for lane in lanes]
+        stops += [summary["run"]["stopped"]] if summary["run"]["stopped"] else []
+        budgets = [live_state.budget_of(each) for each in summary["budgets"]]
+        return RunEnding(meaning=summary["exit_words"], stops=list(dict.fromkeys(stops))), budgets
+    except (OSError, ValueError, KeyError, TypeError):
+        # Its summary is gone, or is that of another version.
+        codes = {int(code): code.meaning for code in ExitCode}
+        return RunEnding(meaning=codes.get(run.exit_code or 0, "")), ()
 
 
 def batch(project: Project, name: str | None) -> records.Batch:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 
 from ..errors import StoreError
@@ -16,11 +16,17 @@ from ..files.lock import Holder
 from ..store import controls
 from ..store.controls import Control
 from ..store.ledger import Counts, UsageLine
+from ..store.reader import Reader
 from ..store.records import Batch, Run
+from ..store.usage import of_run
+from . import live_state
+from .clock import utc_now
+from .figures import ProviderFigures, Rates, RunFigures
+from .live_state import LiveState
 from .project import Project, open_reader
 
-#: Seconds over which rates are averaged.
-WINDOW = 60.0
+#: Sums of a run that are figures of a provider.
+_COUNTED = ("done", "failed", "unknown", "images", "usd", "credits")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +39,7 @@ class Snapshot:
     lanes: Mapping[str, Counts]
     usage: Sequence[UsageLine]
     controls: Mapping[str, Control]  #: the pauses and limits in force
+    figures: RunFigures  #: of the run and its batch, as ``run`` itself shows them
     rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))  #: images per minute, by provider
 
     @property
@@ -46,8 +53,7 @@ class Snapshot:
     @property
     def counts(self) -> Counts:
         """Return the counts of all providers."""
-        names = ("pending", "running", "done", "failed", "unknown", "cancelled", "images")
-        return Counts(**{name: sum(getattr(lane, name) for lane in self.lanes.values()) for name in names})
+        return _sum(self.lanes)
 
     @property
     def per_minute(self) -> float:
@@ -57,21 +63,21 @@ class Snapshot:
 
 def follow(project: Project, name: str | None) -> Iterator[Snapshot]:
     """Yield a snapshot as often as the caller asks; the last one shows a run that has ended. Raises NotFound."""
-    seen: deque[tuple[float, Mapping[str, int]]] = deque()
+    rates = Rates()
     with open_reader(project) as reader:
-        batch = reader.batch(name)
+        batch, run = reader.batch(name), None
         while True:
-            before, batch = batch, reader.batch(name)
-            if batch.id != before.id:  # A run of another batch began.
-                seen.clear()
+            batch, before = reader.batch(name), run
             # The holder is read first: a run that ends in between has recorded its end by then.
             holder = lock.holder(project.db)
             run = next(iter(reader.runs(batch.id)), None)
-            lanes = reader.lanes(batch.id)
-            rates = _rates(seen, time.monotonic(), {provider: lane.images for provider, lane in lanes.items()})
+            if before is not None and run is not None and run.id != before.id:
+                rates.clear()
             active: Mapping[str, Control] = {}
             with suppress(StoreError):
                 active = controls.standing(project.db)
+            lanes = reader.lanes(batch.id)
+            figures = _figures(project, reader, batch, run, lanes=lanes, active=active, rates=rates)
             snapshot = Snapshot(
                 batch=batch,
                 run=run,
@@ -79,19 +85,53 @@ def follow(project: Project, name: str | None) -> Iterator[Snapshot]:
                 lanes=lanes,
                 usage=reader.usage(batch.id),
                 controls=active,
-                rates=rates,
+                figures=figures,
+                rates={each.provider: each.per_minute for each in figures.providers},
             )
             yield snapshot
             if not snapshot.is_running:
                 return
 
 
-def _rates(seen: deque[tuple[float, Mapping[str, int]]], now: float, images: Mapping[str, int]) -> Mapping[str, float]:
-    """Return images per minute by provider over the window of *seen*; nothing at the first look."""
-    seen.append((now, images))
-    while len(seen) > 2 and now - seen[0][0] > WINDOW:
-        seen.popleft()
-    began, before = seen[0]
-    if now <= began:
-        return {}
-    return {name: (count - before.get(name, 0)) / (now - began) * 60 for name, count in images.items()}
+def _figures(
+    project: Project,
+    reader: Reader,
+    batch: Batch,
+    run: Run | None,
+    *,
+    lanes: Mapping[str, Counts],
+    active: Mapping[str, Control],
+    rates: Rates,
+) -> RunFigures:
+    sums = {} if run is None else reader.ask(partial(of_run, batch_id=batch.id, run_id=run.id))
+    state = LiveState() if run is None else live_state.read(project, run.id)
+    per_minute = rates.add(time.monotonic(), {name: each.get("images", 0) for name, each in sums.items()})
+    names = dict.fromkeys([*(state.widths or lanes), *sums])
+    return RunFigures(
+        batch=batch.name,
+        jobs=state.jobs,
+        counts=_sum(lanes),
+        providers=[
+            ProviderFigures(
+                provider=name,
+                in_flight=sums.get(name, {}).get("running", 0),
+                width=state.widths.get(name),
+                per_minute=per_minute.get(name, 0.0),
+                waits=state.waits.get(name) or _pause(active.get(name)),
+                **{key: sums.get(name, {}).get(key, 0) for key in _COUNTED},
+            )
+            for name in names
+        ],
+        seconds=0.0 if run is None else ((run.ended_at or utc_now()) - run.started_at).total_seconds(),
+        budgets=state.budgets,
+        stopping=state.stopping,
+    )
+
+
+def _pause(control: Control | None) -> str:
+    return f"you: batchgen unpause {control.provider}" if control is not None and control.paused_at else ""
+
+
+def _sum(lanes: Mapping[str, Counts]) -> Counts:
+    names = ("pending", "running", "done", "failed", "unknown", "cancelled", "images")
+    return Counts(**{name: sum(getattr(lane, name) for lane in lanes.values()) for name in names})

@@ -54,7 +54,7 @@ from .recovery.rebuild import RecoveryReport
 from .recovery.resumed import Resumed, SentCalls, resumed_text
 from .run_options import RunOptions, ShowMessage
 from .run_result import LaneResult, RunResult
-from .shutdown import Stop
+from .shutdown import Stop, StopRequest
 from .supervisor import Supervisor
 
 #: Threads that read, check and publish answers. They wait for the disk as much as they compute.
@@ -80,6 +80,7 @@ class RunSession:
     recovery: RecoveryReport | None = None  #: what the job database took in from disk
     show_message: ShowMessage = lambda _text: None
     on_silence: ShowMessage | None = None  #: reports that no answer arrives; None: *show_message* does
+    stop: StopRequest | None = None  #: stops the run in place of signals
 
     async def execute(self, follow: Follow) -> RunResult:
         """Load the jobs, send those that are due and return the result."""
@@ -105,7 +106,7 @@ class RunSession:
         for listener in (resumed.record, sent.record, copies.record):
             runner.subscribe(listener)
         self._prepare_folder(profiles)
-        stop = Stop(runner, self.options.stop_conditions, utc_now)
+        stop = Stop(runner, self.options.stop_conditions, utc_now, self.stop)
         async with transport:
             with sent.corrected():
                 display = self._supervisor(runner).around(follow(runner, self.reader))

@@ -10,7 +10,7 @@ from ..errors import BatchgenError, StoreError
 from ..files import log
 from . import environment, output
 from .params import is_on
-from .render.format import short
+from .render.width import short
 
 #: Characters of the error's own message in the sentence.
 WIDTH = 200

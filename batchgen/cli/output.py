@@ -82,6 +82,40 @@ def printable(text: str) -> str:
     return "".join(c if c == "\n" or not _steers(c) else c.encode("unicode_escape").decode() for c in text)
 
 
+def shown(text: str) -> str:
+    """Return *text* as stdout shows it: what cannot be printed, or encoded, is an escape."""
+    text, encoding = printable(text), _encoding()
+    return text if text.isascii() or "utf" in encoding.lower() else text.encode(encoding, "batchgen").decode(encoding)
+
+
+def _encoding() -> str:
+    """Return the encoding of the terminal, also while a live table has taken stdout's place."""
+    return (sys.stdout.encoding or (sys.__stdout__ and sys.__stdout__.encoding)) or "utf-8"
+
+
+def encodes(text: str) -> bool:
+    """Return whether stdout can show *text* as it is."""
+    try:
+        text.encode(_encoding())
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def columns(stream: TextIO | None = None) -> int | None:
+    """Return how wide the terminal of *stream* is (default: stdout); None if it is not a terminal."""
+    stream = stream or sys.stdout
+    try:
+        if not stream.isatty():
+            return None
+        wished = os.environ.get("COLUMNS", "")
+        return (
+            int(wished) if wished.isdecimal() and int(wished) else os.get_terminal_size(stream.fileno()).columns or None
+        )
+    except (OSError, ValueError):
+        return None
+
+
 def escape_json(document: str) -> str:
     """Return the same JSON text with every character that would steer a terminal escaped."""
     if document.isprintable():

@@ -173,6 +173,7 @@ class Observers:
     """All observers of one run besides the display."""
 
     session: Session
+    project: Project
     batch: str
     log: LogOptions
     notifier: Notifier
@@ -188,6 +189,7 @@ class Observers:
         log_file, metrics_file = values.get("log_file"), values.get("metrics_file")
         return cls(
             session=session,
+            project=project,
             batch=batch,
             log=LogOptions(
                 file=session.file(log_file) if log_file else project.state / "logs" / "batchgen.jsonl",
@@ -202,9 +204,10 @@ class Observers:
     def follow(self, display: Follow) -> Follow:
         """Combine *display* and the observers into one follower of a run."""
         from ..app.monitoring.events import combine, log_events
+        from .render.live import publisher
 
         metrics = [self.metrics.follow] if self.metrics else []
-        return combine(display, log_events, self.notifier.follow, *metrics)
+        return combine(display, publisher(self.project), log_events, self.notifier.follow, *metrics)
 
     def say(self, text: str) -> None:
         """Print what happens on its own; with -q it is only logged."""

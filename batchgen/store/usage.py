@@ -71,6 +71,20 @@ def _booked(row: Row[Any]) -> UsageSum:
     )
 
 
+def of_run(connection: Connection, batch_id: int, run_id: str) -> dict[str, dict[str, int]]:
+    """Return what a run did so far, by provider: its jobs by state, images, nano-USD and milli-credits."""
+    newest = select(attempts.c.provider, jobs.c.state, func.count()).select_from(attempts.join(jobs))
+    newest = newest.where(attempts.c.run_id == run_id, jobs.c.batch_id == batch_id, attempts.c.claim == jobs.c.claim)
+    sums: dict[str, dict[str, int]] = {}
+    for provider, state, count in connection.execute(newest.group_by(attempts.c.provider, jobs.c.state)):
+        sums.setdefault(provider, {})[state] = count
+    money = select(ledger.c.provider, func.sum(ledger.c.images), func.sum(ledger.c.usd), func.sum(ledger.c.credits))
+    money = money.where(ledger.c.batch_id == batch_id, ledger.c.run_id == run_id).group_by(ledger.c.provider)
+    for provider, images, usd, credits_ in connection.execute(money):
+        sums.setdefault(provider, {}).update(images=images, usd=usd or 0, credits=credits_ or 0)
+    return sums
+
+
 def calls(
     connection: Connection, batch_id: int | None, period: Period = ALWAYS, *, in_flight: bool = True
 ) -> list[Calls]:

@@ -156,3 +156,9 @@ def test_a_run_in_progress_keeps_its_ledger(project, risky):
     assert project.run("unknown", "settle", "cat", "--not-charged").code == 11
     assert finish(process).code == 0
     assert project.run("unknown", "settle", "cat", "--not-charged").code == 0
+
+
+def test_the_batch_and_the_sandbox_are_as_named(project, risky):
+    assert project.run("unknown", "settle", "cat", "--not-charged", "--batch", "spring").code == 10
+    assert project.run("unknown", "settle", "cat", "--not-charged", "--sandbox").code == 10
+    assert project.run("unknown", "settle", "cat", "--not-charged", "--batch", "shop").code == 0

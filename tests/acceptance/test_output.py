@@ -192,7 +192,7 @@ def test_on_a_terminal_there_is_a_live_table_that_ends_clean(bare, term):
         assert "\x1b" not in screen
         return
     assert "in flight" in screen
-    assert re.search(r"\b[1-9]\d?/12\b", screen)  # done/total grows
+    assert re.search(r"\b[1-9]\d? of 12 jobs done", screen)  # done/total grows
     assert "refused" in screen
     assert screen.count("\x1b[?25l") == screen.count("\x1b[?25h") > 0  # the cursor is back
     last = screen[screen.rindex("\x1b[?25h") :]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import pytest
-
-from batchgen.cli.render.live import _columns, _stuck
+from batchgen.cli.render.live import _stuck
 from batchgen.engine.lane import Closure, Lane
 from batchgen.engine.limits.gate import Gate
 from batchgen.engine.retry import Policy
@@ -35,8 +33,3 @@ def test_plain_progress_says_what_the_last_column_of_the_table_does():
     closed = lane()
     closed.close(Closure.MONEY, Fault(cause=Cause.MONEY, message="no credit"))
     assert told(closed) == ["openai closed: no credit"]
-
-
-@pytest.mark.parametrize(("width", "last"), [(20, "in flight"), (40, "failed"), (55, "spent"), (80, "waiting for")])
-def test_a_narrow_terminal_gets_fewer_columns(width, last):
-    assert _columns(width)[-1] == last

@@ -86,11 +86,11 @@ def test_the_screen_names_what_has_no_tag_and_what_counts_twice() -> None:
     assert [line.split("  ")[0] for line in text[1:4]] == ["a", "b", "(no tag)"]
     assert text[3].split()[-2:] == ["unknown", "unknown"]
     assert "add up to more" in text[4]
-    assert "spent     $0.0050 ($0.0050 reported)" in text
+    assert "spent     $0.0050 for this batch ($0.0050 reported)" in text
     assert text[-1] == "calls     aimlapi: 1 delivered"
     alone = list(usage_lines(account(UsageSum(line=TIER))))
     assert "add up" not in "".join(alone)
-    assert "spent     unknown" in alone
+    assert "spent     unknown for this batch" in alone
 
 
 def test_the_screen_says_when_and_what_is_left_out() -> None:

@@ -11,7 +11,9 @@ import click
 from ...errors import UsageError
 from .. import output
 from ..options import Session, batch, command, option, sandbox, selecting, selection
-from ..render.format import count, short, table
+from ..render.format import count
+from ..render.table import table
+from ..render.width import short
 
 if TYPE_CHECKING:
     from ...app.control import CancelReport, ControlState

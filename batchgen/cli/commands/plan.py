@@ -24,7 +24,7 @@ from ..options import (
 )
 from ..params import USD
 from ..reading import reading
-from ..render.format import count, warning_line
+from ..render.format import count, hanging, warning_line
 from ..render.plan import job_document, job_line, key_documents, key_lines, notices, plan_lines
 
 if TYPE_CHECKING:
@@ -143,7 +143,8 @@ def plan(
     for warning in batch.warnings:
         output.say(warning_line(warning))
     flags = project.command_flags().flags
-    for line in [*([""] if full else []), *plan_lines(batch.name, result, batch.manifest.parent, flags), *lines]:
+    lines = [*([""] if full else []), *plan_lines(batch.name, result, batch.manifest.parent, flags), *lines]
+    for line in hanging(lines, output.columns()):
         output.data(line)
     require_prices(batch, result, budget)
     return 0

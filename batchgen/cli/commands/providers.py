@@ -9,11 +9,14 @@ import click
 
 from .. import output
 from ..options import Session, command, group, sandbox
-from ..render.format import table
+from ..render.table import Fit, table
 
 if TYPE_CHECKING:
     from ...app.config.keys import Key
     from ...providers.profile import Profile
+
+
+_FIT = Fit(least={0: 10, 1: 16, 3: 12}, names=(1,), wrap=(3,), drop=(2,))
 
 
 @command("list", "batchgen providers list")
@@ -24,7 +27,7 @@ def list_(session: Session) -> int:
     providers = plan.providers(session.project())
     documents = [_document(name, profile, keys) for name, (profile, keys) in providers.items()]
     rows = [row for name, (profile, keys) in providers.items() for row in _rows(name, profile, keys)]
-    session.print({"providers": documents}, table(rows, ("provider", "model (* default)", "does", "key")))
+    session.print({"providers": documents}, table(rows, ("provider", "model (* default)", "does", "key"), fit=_FIT))
     return 0
 
 
@@ -93,9 +96,9 @@ def models(session: Session, name: str) -> int:
         output.say(f"{name}: {listing.answer.words or 'the response lists no models'}")
         output.say(f"next      batchgen providers prices {name}    lists the models that batchgen knows")
         return listing.exit_code
-    names = known_as(listing)
+    names, fit = known_as(listing), Fit(least={0: 20, 1: 12}, names=(0, 1))
     rows = [[model, names.get(model, "")] for model in (listing.catalogue.ids if listing.catalogue else ())]
-    session.print(models_document(listing), table(rows, ("model", "name in batchgen")))
+    session.print(models_document(listing), table(rows, ("model", "name in batchgen"), fit=fit))
     return listing.exit_code
 
 

@@ -15,7 +15,7 @@ from .. import output
 from ..confirm import confirmation
 from ..options import Session, as_options, command, manifest_argument, of_manifest, option, selecting, selection
 from ..reading import reading
-from ..render.format import under, warning_line
+from ..render.format import hanging, under, warning_line
 from ..render.plan import notices, plan_lines, requeue_lines
 from ..run_options import Observers, overlay_of, run_options, terms_of
 
@@ -137,7 +137,7 @@ def _print_plan(session: Session, project: Project, batch: Batch, plan: Plan, te
     for warning in batch.warnings:
         output.say(warning_line(warning))
     shown = plan_lines(batch.name, plan, batch.manifest.parent, project.command_flags().flags)
-    for text in [*shown, *requeue_lines(batch, plan, terms), *lines]:
+    for text in hanging([*shown, *requeue_lines(batch, plan, terms), *lines], output.columns()):
         output.data(text)
     if hint := _hint_at_done(project, batch.manifest, plan, terms):
         output.data(hint)
@@ -182,7 +182,8 @@ def _print_end(session: Session, project: Project, result: RunResult, terms: Run
             hint = f"jobs whose redo failed keep their files. To accept one: batchgen unknown adopt{flags} JOB FILE"
         # A plan that sends something has been shown with its notices.
         left_out = [] if result.plan.lanes else under("left out", result.plan.notices)
-        for line in [*left_out, *lines, *([hint] if hint else []), last]:
+        lines = [*left_out, *lines, *([hint] if hint else []), last]
+        for line in hanging(lines, output.columns(sys.stderr)):
             output.say(line)
 
 

@@ -15,7 +15,8 @@ from ...money import show_credits, show_usd
 from .. import output
 from ..options import FILE, Session, command, option
 from ..params import LATENCY, PORT, SEED, WAIT
-from ..render.format import display_path, table
+from ..render.format import display_path
+from ..render.table import Fit, table
 
 if TYPE_CHECKING:
     from ...app.project import Project
@@ -122,7 +123,7 @@ def comparison(usage: Sequence[UsageLine], charged: Mapping[str, Mapping[str, An
         amounts = (usd, log["usd"].normalize(), credits_, log["credits"].normalize())
         rows.append([provider, *(f"{amount:f}" for amount in amounts), verdict])
     heads = ("provider", "USD booked", "USD charged", "credits booked", "credits charged", "")
-    return table(rows, heads, right=(1, 2, 3, 4))
+    return table(rows, heads, right=(1, 2, 3, 4), fit=Fit(drop=(3, 4)))
 
 
 def demo_manifest() -> Path:

@@ -7,14 +7,16 @@ from typing import Any
 import click
 
 from .. import output
-from ..options import Session, batch, command, option, sandbox, selecting, selection
-from ..render.format import display_path, short
+from ..options import STATES, Session, batch, batch_argument, command, option, sandbox, selecting, selection
+from ..render.format import display_path
 from ..render.status import (
     control_documents,
     control_lines,
     job_document,
     job_table,
+    run_document,
     run_documents,
+    run_lines,
     run_table,
     show_document,
     show_lines,
@@ -23,6 +25,7 @@ from ..render.status import (
 
 
 @command("status", "batchgen status", "batchgen status --batch autumn --json | jq .jobs")
+@batch_argument
 @batch
 @sandbox
 def status(session: Session, batch: str | None) -> int:
@@ -39,22 +42,33 @@ def status(session: Session, batch: str | None) -> int:
     figures = (report.batch.name, report.counts, report.usage, report.failures)
     lines = [
         *status_lines(*figures, cut_off=report.interrupted),
+        *run_lines(report, project.command_flags(batch)),
         *gone_lines(report.presence),
         *control_lines(project, report.controls),
         f"files     {display_path(report.batch.folder)}",
     ]
-    if report.holder is not None:
-        lines.append(f"a run is in progress (process {report.holder.pid}: {short(report.holder.command, 80)})")
     document = ledger.status_document(*figures) | {
         "controls": control_documents(report.controls),
         "files_gone": report.presence.as_json(),
+        "last_run": run_document(report),
     }
     session.print(document, [*lines, *advice(report, project.command_flags(batch))])
     return 0
 
 
+class _What(click.Choice[str]):
+    """What ``list`` lists; a state or a batch in its place is answered with the option."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the choice; fail with the option that was probably meant."""
+        if value not in self.choices:
+            option_ = "--status" if value in STATES else "--batch"
+            self.fail(f"expected jobs or runs, not {value!r}; did you mean: list {option_} {value}", param, ctx)
+        return value
+
+
 @command("list", "batchgen list --status failed", "batchgen list --status orphaned", "batchgen list runs")
-@click.argument("what", type=click.Choice(["jobs", "runs"]), default="jobs")
+@click.argument("what", type=_What(["jobs", "runs"]), default="jobs")
 @selecting
 @batch
 @sandbox

@@ -15,7 +15,8 @@ from .. import output
 from ..options import EXISTING_FILE, Session, batch, command, group, option, sandbox, selecting, selection
 from ..params import CREDITS, USD
 from ..render.at_risk import booked_document, booked_lines, risk_document, risk_lines, settling
-from ..render.format import command_lines, count, short, table, usd
+from ..render.format import command_lines, count, usd
+from ..render.table import Fit, table
 
 if TYPE_CHECKING:
     from ...app.project import CommandFlags
@@ -52,7 +53,8 @@ def list_(session: Session, batch: str | None, **options: Any) -> int:  # noqa: 
     found, jobs = use_case.list_unknown(project, batch, chosen)
     risky = at_risk.list_at_risk(project, batch, chosen)
     heads = ("id", "provider", "sent (UTC)", "may have cost", "request id", "why unknown")
-    lines = table([_row(job, attempt) for job, attempt in jobs], heads, right=(3,)) if jobs else []
+    fit = Fit(least={0: 12, 5: 16}, names=(0,), wrap=(5,), drop=(2, 1))
+    lines = table([_row(job, attempt) for job, attempt in jobs], heads, right=(3,), fit=fit) if jobs else []
     others = [attempt for attempt in risky if attempt.state != "unknown"]
     lines += [*([""] if lines and others else []), *risk_lines(others)]
     documents = [_document(job, attempt) for job, attempt in jobs]
@@ -70,7 +72,7 @@ def list_(session: Session, batch: str | None, **options: Any) -> int:  # noqa: 
 
 def _row(job: Job, attempt: UnknownAttempt | None) -> list[str]:
     sent = f"{attempt.started_at:%Y-%m-%d %H:%M:%S}" if attempt else ""
-    return [job.key, job.task.provider, sent, _cost(attempt), _request_id(attempt), short(job.message or "", 60)]
+    return [job.key, job.task.provider, sent, _cost(attempt), _request_id(attempt), job.message or ""]
 
 
 def _cost(attempt: UnknownAttempt | None) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import output
-from ..options import Session, batch, command, option, sandbox, selecting, selection
-from ..render.format import command_lines, count, table
+from ..options import Session, batch, batch_argument, command, option, sandbox, selecting, selection
+from ..render.format import command_lines, count
+from ..render.table import Fit, table
 
 if TYPE_CHECKING:
     from ...app.project import CommandFlags
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 @option("--deep", is_flag=True, help="Decode every image as well.")
 @option("--requeue", is_flag=True, help="Requeue the jobs of missing or damaged files; a run makes them again.")
 @selecting
+@batch_argument
 @batch
 @sandbox
 def verify(session: Session, deep: bool, requeue: bool, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - the selection
@@ -32,7 +35,7 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, **opt
     report = check(project, batch, selection(options), deep=deep)
     code = 3 if report.problems else 0
     rows = [[flaw.what, flaw.key, flaw.path, flaw.detail] for flaw in (*report.problems, *report.copies)]
-    session.print(_document(report), table(rows, ("what", "job", "file", "")) if rows else [])
+    session.print(_document(report), _table(rows))
     if session.as_json:
         return code
     result = f"{len(report.problems)} missing or damaged" if report.problems else "all as delivered"
@@ -40,6 +43,11 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, **opt
     for line in _next(report, project.command_flags(batch), requeue=requeue):
         output.say(line)
     return code
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    fit = Fit(least={1: 12, 2: 16, 3: 12}, names=(1, 2), wrap=(3,))
+    return table(rows, ("what", "job", "file", ""), fit=fit) if rows else []
 
 
 def _next(report: VerifyReport, way: CommandFlags, *, requeue: bool) -> list[str]:

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from .. import output
-from ..options import Session, batch, command, option, sandbox
+from ..options import Session, batch, batch_argument, command, option, sandbox
 from ..params import INTERVAL
-from ..render.live import screen
-from ..render.watch import HEADS, document, ending, rows, summary
+from ..render.watch import document, ending
 
 if TYPE_CHECKING:
     from ...app.watch import Snapshot
@@ -30,6 +29,7 @@ LEAST, MOST = 5.0, 60.0
     metavar="SECONDS",
     help="Interval between two looks.",
 )
+@batch_argument
 @batch
 @sandbox
 def watch(session: Session, every: float, batch: str | None) -> int:
@@ -63,12 +63,14 @@ def _paced(snapshots: Iterable[Snapshot], every: float) -> Iterator[Snapshot]:
 
 def _plain(snapshots: Iterable[Snapshot]) -> Snapshot:
     """Print a line when something has changed: at most every five seconds, at least every minute."""
+    from ..render.figures import summary, waits
+
     previous, at, last = "", 0.0, None
     for snapshot in snapshots:
         last, now = snapshot, time.monotonic()
         if not snapshot.is_running:
             break
-        line = summary(snapshot)
+        line = "; ".join([f"{snapshot.batch.name}: {summary(snapshot.figures)}", *waits(snapshot.figures)])
         if not previous or (line != previous and now - at >= LEAST) or now - at >= MOST:
             output.data(line)
             sys.stdout.flush()
@@ -81,9 +83,11 @@ def _live(snapshots: Iterable[Snapshot]) -> Snapshot:
     from rich.console import Console
     from rich.live import Live
 
+    from ..render.live import screen
+
     last = None
     with Live(console=Console(), auto_refresh=False, transient=True) as live:
         for last in snapshots:
-            live.update(screen(HEADS, rows(last), summary(last)), refresh=True)
+            live.update(screen(last.figures, live.console.width), refresh=True)
     assert last is not None  # noqa: S101 - there is always a first snapshot
     return last

@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ...money import show_credits, show_usd
-from .format import count, table, usd
+from .format import count, usd
+from .table import Fit, table
 
 if TYPE_CHECKING:
     from ...app.prices import PriceRow
@@ -189,7 +190,8 @@ def price_lines(prices: Iterable[PriceRow]) -> list[str]:
         name = "" if price.provider == previous else price.provider
         rows.append([name, price.model, cost + ends, price.tariff.date or ""])
         previous = price.provider
-    return table(rows, ("provider", "model", "one image is about", "as of"))
+    fit = Fit(least={0: 8, 1: 12, 2: 24}, names=(1,), wrap=(2,), drop=(3,))
+    return table(rows, ("provider", "model", "one image is about", "as of"), fit=fit)
 
 
 def _charge(charge: Charge) -> str:

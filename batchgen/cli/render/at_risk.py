@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...money import show_credits, show_usd
-from .format import command_lines, credits_, money, short, table, usd
+from .format import command_lines, credits_, money, usd
+from .table import Fit, table
 
 if TYPE_CHECKING:
     from ...app.project import CommandFlags
@@ -31,12 +32,13 @@ def risk_lines(attempts: Sequence[RiskyAttempt]) -> list[str]:
             f"{attempt.started_at:%Y-%m-%d %H:%M:%S}",
             _cost(attempt.at_risk),
             attempt.request_id or "",
-            short(attempt.message or "", 60),
+            attempt.message or "",
         ]
         for attempt in attempts
     ]
     heads = ("id", "state", "attempt", "provider", "sent (UTC)", "may have cost", "request id", "why at risk")
-    return table(rows, heads, right=(5,))
+    fit = Fit(least={0: 12, 6: 12, 7: 16}, names=(0, 6), wrap=(7,), drop=(4, 1, 3, 7))
+    return table(rows, heads, right=(5,), fit=fit)
 
 
 def settling(key: str, way: CommandFlags) -> list[str]:

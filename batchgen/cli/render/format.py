@@ -1,4 +1,4 @@
-"""Formats of single values: counts, amounts, durations, sizes, paths, tables, CSV cells."""
+"""Formats of single values: counts, amounts, durations, sizes, paths, labelled lines, CSV cells."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import csv
 import io
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import BatchgenError, ManifestError, Problem
 from ...money import format_usd, show_credits
+from .width import cells, wrapped
 
 if TYPE_CHECKING:
     from ...planning.estimate import Range
 
 _DAY = 86_400
+#: The width of the labels before the lines of a screen, and those whose lines are copied to a shell.
+_LABEL, _WHOLE = 10, ("next", "files", "file", "now try")
 #: Control characters that stay in a cell: CSV quotes them.
 _QUOTED = "\t\n\r"
 #: Characters that change the direction of the text around them.
@@ -70,31 +73,24 @@ def size(size_bytes: int) -> str:
     return f"{max(1, size_bytes // 1000)} kB" if size_bytes else "nothing"
 
 
-def short(text: str, width: int) -> str:
-    """Return *text* on one line of at most *width* characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"
-
-
-def table(rows: Sequence[Sequence[object]], heads: Sequence[str], right: Iterable[int] = ()) -> list[str]:
-    """Return the lines of a table with two spaces between columns; columns in *right* are right-aligned."""
-    cells = [list(heads), *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
-    right = set(right)
-
-    def line(row: Sequence[str]) -> str:
-        padded = [
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        return "  ".join(padded).rstrip()
-
-    return [line(row) for row in cells]
-
-
 def under(head: str, lines: Iterable[str]) -> list[str]:
     """Return *lines* in a column to the right of *head*, which is on the first of them."""
     return [f"{head if number == 0 else '':<10}{line}" for number, line in enumerate(lines)]
+
+
+def hanging(lines: Iterable[str], width: int | None) -> Iterator[str]:
+    """Yield *lines* broken between words to *width* cells, below their text; commands and paths stay whole."""
+    label = ""
+    for line in lines:
+        label = line[:_LABEL].strip() or label
+        if width is None or cells(line) <= width or width < 2 * _LABEL or label in _WHOLE:
+            yield line
+            continue
+        labelled = line[:_LABEL].isascii() and line[_LABEL - 1 : _LABEL] == " "
+        indent = " " * (_LABEL if labelled else 2)
+        first, *others = wrapped(line[_LABEL:] if labelled else line, width - len(indent))
+        yield line[:_LABEL] + first if labelled else first
+        yield from (f"{indent}{other}" for other in others)
 
 
 def command_lines(steps: Iterable[tuple[str, str]]) -> list[str]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from anyio import create_task_group, sleep, to_thread
 
+from ...app import live_state
 from .. import output
-from .format import credits_, usd
+from .figures import bar, rows, summary, sums
 from .progress import LaneEvents, Progress, waiting
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
+    from ...app.figures import ProviderFigures, RunFigures
+    from ...app.project import Project
     from ...app.run import Follow
     from ...engine.runner import Runner
     from ...store.reader import Reader
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
 #: Seconds between two plain lines: at least, and at most while something changes.
 PLAIN_LEAST, PLAIN_MOST = 2.0, 60.0
 REFRESH = 0.25
-#: Columns of a live table that are aligned to the left.
-_TEXTS = ("provider", "waiting for", "controls")
+#: Seconds between two states that ``watch`` reads.
+PUBLISHED = 1.0
 
 
 def follower(mode: str) -> Follow:
@@ -37,6 +40,33 @@ def follower(mode: str) -> Follow:
 async def _silent(runner: Runner, reader: Reader) -> AsyncIterator[None]:
     del runner, reader
     yield
+
+
+def publisher(project: Project) -> Follow:
+    """Return a follower that publishes what ``watch`` cannot read in the job database."""
+
+    @asynccontextmanager
+    async def publish(runner: Runner, reader: Reader) -> AsyncIterator[None]:
+        progress = Progress(runner, await to_thread.run_sync(reader.lanes, runner.batch_id))
+        async with create_task_group() as tasks:
+            tasks.start_soon(_publish, project, progress)
+            try:
+                yield
+            finally:
+                tasks.cancel_scope.cancel()
+                live_state.remove(project, runner.attempts.run_id)
+
+    return publish
+
+
+async def _publish(project: Project, progress: Progress) -> None:
+    before = ""
+    while True:
+        await sleep(PUBLISHED)
+        text = progress.state().as_text()
+        if text != before:
+            await to_thread.run_sync(live_state.write, project, progress.runner.attempts.run_id, text)
+            before = text
 
 
 @asynccontextmanager
@@ -56,10 +86,10 @@ async def _report(progress: Progress) -> None:
         await sleep(REFRESH)
         for line in events.lines():
             output.say(line)
-        step = progress.done * 20 // (progress.total or 1)
+        step = int(progress.figures().share * 20)
         age = time.monotonic() - last
         if (step != reported and age >= PLAIN_LEAST) or age >= PLAIN_MOST:
-            output.say("; ".join([progress.summary, *_stuck(progress)]))
+            output.say("; ".join([summary(progress.figures()), *_stuck(progress)]))
             reported, last = step, time.monotonic()
 
 
@@ -77,7 +107,7 @@ async def _live(runner: Runner, reader: Reader) -> AsyncIterator[None]:
 
     progress = Progress(runner, await to_thread.run_sync(reader.lanes, runner.batch_id))
     console = Console(stderr=True)
-    with Live(_screen(progress, console.width), console=console, auto_refresh=False, transient=True) as live:
+    with Live(screen(progress.figures(), console.width), console=console, auto_refresh=False, transient=True) as live:
         async with create_task_group() as tasks:
             tasks.start_soon(_redraw, live, progress)
             yield
@@ -87,42 +117,24 @@ async def _live(runner: Runner, reader: Reader) -> AsyncIterator[None]:
 async def _redraw(live: Live, progress: Progress) -> None:
     while True:
         await sleep(REFRESH)
-        live.update(_screen(progress, live.console.width), refresh=True)
+        live.update(screen(progress.figures(), live.console.width), refresh=True)
 
 
-def _screen(progress: Progress, width: int) -> RenderableType:
-    columns = _columns(width)
-    return screen(columns, ([row[head] for head in columns] for row in _rows(progress)), progress.summary)
-
-
-def screen(heads: Sequence[str], rows: Iterable[Sequence[str]], summary: str) -> RenderableType:
-    """Return a table with figures to the right and texts to the left, and a line below it."""
-    from rich.console import Group
-    from rich.table import Table
+def screen(figures: RunFigures, width: int) -> RenderableType:
+    """Return what a terminal shows of a run: a bar, a row for each provider, and the sums."""
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
-    for head in heads:
-        side: Literal["left", "right"] = "left" if head in _TEXTS else "right"
-        table.add_column(head, justify=side, no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*(Text(output.printable(cell)) for cell in row))
-    return Group(table, Text(output.printable(summary)))
+    name, filled, empty, end = bar(figures, width)
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append(output.printable(name), "bold").append(filled, "green").append(empty, "dim").append(f"{end}\n")
+    head, *lines = rows(figures, width)
+    text.append(f"{head}\n", "dim")
+    for each, line in zip(figures.providers, lines, strict=True):
+        text.append(f"{line}\n", _style(each))
+    return text.append("\n".join(map(output.printable, sums(figures, width))))
 
 
-def _columns(width: int) -> list[str]:
-    minimum = {"provider": 0, "done": 0, "in flight": 0, "failed": 40, "spent": 50, "waiting for": 60}
-    return [head for head, room in minimum.items() if width >= room]
-
-
-def _rows(progress: Progress) -> Iterator[dict[str, str]]:
-    for lane in progress.runner.lanes:
-        spent = usd(lane.usd) + (f" {credits_(lane.credits)} cr" if lane.credits else "")
-        yield {
-            "provider": lane.name,
-            "done": str(lane.done),
-            "in flight": f"{lane.in_flight}/{lane.width}",
-            "failed": str(lane.failed) if lane.failed else "",
-            "spent": spent,
-            "waiting for": waiting(lane),
-        }
+def _style(each: ProviderFigures) -> str:
+    if each.waits.startswith("closed"):
+        return "red"
+    return "yellow" if each.failed or each.unknown or "resumes in" in each.waits or "unpause" in each.waits else ""

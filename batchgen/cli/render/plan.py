@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...files.output import SUPERSEDED
-from .format import count, credits_, display_path, duration, short, size, span, table, under, usd
+from .format import count, credits_, display_path, duration, size, span, under, usd
 from .status import control_documents, control_lines, in_force
+from .table import Fit, table
+from .width import short
 
 if TYPE_CHECKING:
     from ...app.project import Project
@@ -185,7 +187,8 @@ def _lanes(plan: Plan) -> list[str]:
     heads = ("provider", "model", "requests", "images", "USD", "most likely", "credits", "prices of")
     kept = [number for number in range(len(heads)) if number != 6 or any(row[6] for row in rows)]
     cells = [[row[number] for number in kept] for row in rows]
-    return table(cells, [heads[number] for number in kept], right=(2, 3))
+    fit = Fit(least={0: 8, 1: 10}, names=(0, 1), drop=(len(kept) - 1, 2, 5))
+    return table(cells, [heads[number] for number in kept], right=(2, 3), fit=fit)
 
 
 def _prices(lane: ProviderEstimate) -> str:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ...app.figures import ProviderFigures, Rates, RunFigures
+from ...app.live_state import LiveState
 from ...fault import Cause
-from .format import duration, short, usd
+from ...store.ledger import Counts
+from .format import duration
+from .width import short
 
 if TYPE_CHECKING:
     from ...engine.lane import Lane
     from ...engine.runner import Runner
-    from ...store.ledger import Counts
 
 #: Seconds from which on a pause is reported.
 LONG_PAUSE = 20.0
+#: What is shown while a run ends early.
+STOPPING = "waiting for the requests in flight (stop again to cut them off)"
+#: Counters of a lane that are figures of its provider.
+_SUMS = ("done", "failed", "unknown", "in_flight", "images", "usd", "credits")
 
 
 class Progress:
@@ -25,57 +32,64 @@ class Progress:
         self.runner = runner
         self._start = start
         self._began = time.monotonic()
+        self._rates = Rates()
+        self._rates.add(self._began, dict.fromkeys((lane.provider for lane in runner.lanes), 0))
+        unfinished = sum(counts.pending + counts.running for counts in start.values())
+        #: The jobs that this run is to send.
+        self.jobs = unfinished if runner.scope is None else min(runner.scope.size, unfinished)
 
-    @property
-    def total(self) -> int:
-        """The jobs of the batch."""
-        return sum(counts.total for counts in self._start.values())
+    def figures(self) -> RunFigures:
+        """Return the figures now."""
+        now, lanes = time.monotonic(), self.runner.lanes
+        names = dict.fromkeys(lane.provider for lane in lanes)
+        by_name = {name: [lane for lane in lanes if lane.provider == name] for name in names}
+        images = {name: sum(lane.images for lane in each) for name, each in by_name.items()}
+        per_minute = self._rates.add(now, images)
+        return RunFigures(
+            batch=self.runner.attempts.batch,
+            jobs=self.jobs,
+            counts=self._counts(),
+            providers=[_provider(name, each, per_minute.get(name, 0.0)) for name, each in by_name.items()],
+            seconds=now - self._began,
+            budgets=self.runner.attempts.wallet.budgets,
+            stopping=STOPPING if self.runner.draining else "",
+        )
 
-    @property
-    def done(self) -> int:
-        """Those that are done."""
-        return sum(counts.done for counts in self._start.values()) + sum(lane.done for lane in self.runner.lanes)
+    def state(self) -> LiveState:
+        """Return what ``watch`` cannot read in the job database."""
+        figures = self.figures()
+        return LiveState(
+            jobs=self.jobs,
+            budgets=figures.budgets,
+            widths={each.provider: each.width for each in figures.providers if each.width is not None},
+            waits={each.provider: each.waits for each in figures.providers if each.waits},
+            stopping=figures.stopping,
+        )
 
-    @property
-    def left(self) -> int:
-        """Those that are pending or in flight."""
-        began = sum(counts.pending + counts.running for counts in self._start.values())
-        return max(0, began - self.ended)
+    def _counts(self) -> Counts:
+        start, lanes = self._start.values(), self.runner.lanes
+        done, failed, unknown = (sum(getattr(lane, name) for lane in lanes) for name in ("done", "failed", "unknown"))
+        in_flight = sum(lane.in_flight for lane in lanes)
+        left = sum(counts.pending + counts.running for counts in start) - done - failed - unknown
+        return Counts(
+            pending=max(0, left - in_flight),
+            running=min(max(0, left), in_flight),
+            done=done + sum(counts.done for counts in start),
+            failed=failed + sum(counts.failed for counts in start),
+            unknown=unknown + sum(counts.unknown for counts in start),
+            cancelled=sum(counts.cancelled for counts in start),
+            images=sum(lane.images for lane in lanes) + sum(counts.images for counts in start),
+        )
 
-    @property
-    def ended(self) -> int:
-        """Those that have ended in this run."""
-        return sum(lane.done + lane.failed + lane.unknown for lane in self.runner.lanes)
 
-    @property
-    def images(self) -> int:
-        """The images of this run."""
-        return sum(lane.images for lane in self.runner.lanes)
-
-    @property
-    def per_minute(self) -> float:
-        """Images per minute so far."""
-        return self.images / max(1e-9, time.monotonic() - self._began) * 60
-
-    @property
-    def seconds_left(self) -> float | None:
-        """How long the rest takes at this pace; None if there is no rest, or no pace yet."""
-        return self.left / self.per_minute * 60 if self.left and self.images else None
-
-    @property
-    def summary(self) -> str:
-        """One line: jobs, pace, spending, time left."""
-        lanes = self.runner.lanes
-        failed = sum(lane.failed for lane in lanes)
-        parts = [f"{self.done}/{self.total} jobs done"]
-        parts += [f"{failed} failed"] if failed else []
-        parts += [f"{sum(lane.in_flight for lane in lanes)} in flight", f"{self.per_minute:.0f} images/min"]
-        parts.append(f"spent {usd(sum(lane.usd for lane in lanes))}")
-        if self.seconds_left is not None:
-            parts.append(f"about {duration(self.seconds_left)} left")
-        if self.runner.draining:
-            parts.append("stopping: waiting for the requests in flight (stop again to cut them off)")
-        return ", ".join(parts)
+def _provider(name: str, lanes: Sequence[Lane], per_minute: float) -> ProviderFigures:
+    sums = {key: sum(getattr(lane, key) for lane in lanes) for key in _SUMS}
+    waits = {lane.name: waiting(lane) for lane in lanes}
+    texts = dict.fromkeys(text for text in waits.values() if text)
+    if len(texts) > 1:
+        texts = dict.fromkeys(f"{lane.removeprefix(name)[1:] or lane}: {text}" for lane, text in waits.items() if text)
+    width = sum({(lane.account, id(lane.account_gate)): lane.width for lane in lanes}.values())
+    return ProviderFigures(provider=name, per_minute=per_minute, width=width, waits="; ".join(texts), **sums)
 
 
 def waiting(lane: Lane) -> str:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from ...app.advice import next_steps
 from ...app.run_result import NEWS
 from ...money import show_credits, show_usd
-from .format import count, credits_, display_path, duration, short, under, usd
+from .figures import budget_line
+from .format import count, credits_, display_path, duration, under, usd
 from .status import failure_lines, money_lines
+from .width import short
 
 if TYPE_CHECKING:
     from ...app.deliver import CopyReport
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from ...app.queries import BatchStatus
     from ...app.recovery.rebuild import RecoveryReport
     from ...app.run import LaneResult, RunResult
-    from ...budget import Budget
     from ...learned_prices import Underpriced
 
 #: Reasons for missing copies that are shown.
@@ -46,8 +47,8 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
     ]
     if counts.cancelled:
         lines.append(f"cancelled {count(counts.cancelled, 'job')}")
-    lines += money_lines(status.usage)
-    lines += under("budget", [_budget_line(budget) for budget in result.budgets if budget.limit])
+    lines += money_lines(status.usage, run_usd=result.usd)
+    lines += under("budget", [budget_line(budget) for budget in result.budgets if budget.limit])
     lines += under("prices", _price_lines(result.underpriced))
     lines += under("copies", _copy_lines(result.copies))
     lines.append(f"files     {display_path(status.batch.folder)}")
@@ -87,16 +88,6 @@ def _resumed(result: RunResult) -> list[str]:
     from ...app.recovery.resumed import resumed_text
 
     return [] if result.resumed is None else [f"resumed   {resumed_text(result.resumed)}"]
-
-
-def _budget_line(budget: Budget) -> str:
-    limit = budget.limit
-    parts = [] if limit.usd is None else [f"{usd(budget.usd)} of {usd(limit.usd)}"]
-    parts += [
-        f"{credits_(budget.credits.get(name, 0))} of {credits_(most)} credits at {name}"
-        for name, most in limit.credits.items()
-    ]
-    return f"{', '.join(parts)} for {limit.scope}"
 
 
 def _price_lines(underpriced: Sequence[Underpriced]) -> Iterator[str]:
@@ -179,6 +170,8 @@ def recovery_lines(report: RecoveryReport | None) -> list[str]:
         parts.append(f"{count(intake.files, 'file')} ({count(intake.done, 'job')} done)")
     if intake.revived:
         parts.append(f"{count(intake.revived, 'response')} in the spool")
+    if report.failed:
+        parts.append(f"{count(report.failed, 'failed job')} by the log (batchgen retry sends them again)")
     if intake.unknown:
         parts.append(f"{count(intake.unknown, 'unknown request')}")
     if report.settled:

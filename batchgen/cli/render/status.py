@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...money import share, show_credits, show_usd
-from .format import count, credits_, duration, money, short, table, under, usd
+from .figures import budget_line
+from .format import count, credits_, duration, money, under, usd
+from .table import Fit, table
+from .width import short
 
 if TYPE_CHECKING:
     from ...app.project import CommandFlags, Project
+    from ...app.queries import BatchStatus
     from ...job import Job
     from ...manifest import Batch
     from ...store.controls import Control
@@ -50,8 +54,8 @@ def status_lines(
     return lines + failure_lines(failures)
 
 
-def money_lines(lines: Sequence[UsageLine]) -> list[str]:
-    """Return what was spent, and what may have been."""
+def money_lines(lines: Sequence[UsageLine], scope: str = "for this batch", run_usd: int | None = None) -> list[str]:
+    """Return what was spent, and what may have been; *run_usd*: also what a run is known to have spent."""
     from ...store.ledger import add
 
     known = [line.usd for line in lines if line.usd is not None]
@@ -61,7 +65,8 @@ def money_lines(lines: Sequence[UsageLine]) -> list[str]:
     detail = ", ".join(f"{usd(nano)} {basis}" for basis, nano in parts.items() if nano)
     unpriced = sum(line.unpriced for line in lines if not line.at_risk)
     spent = usd(sum(known)) if known or not unpriced else "unknown"
-    texts = [f"spent     {spent}" + (f" ({detail})" if detail else "")]
+    run = "" if run_usd is None else f"{usd(run_usd)} by this run, "
+    texts = [f"spent     {run}{spent} {scope}" + (f" ({detail})" if detail else "")]
     for provider in sorted({line.provider for line in lines if line.credits}):
         total = add([line.credits for line in lines if line.provider == provider])
         texts.append(f"          {credits_(total)} credits at {provider}")
@@ -151,11 +156,12 @@ def job_table(jobs: Iterable[tuple[Job, Bill]]) -> list[str]:
             job.cause or "",
             bill.provider or job.task.provider,
             bill.attempts,
-            short(job.task.prompt, 60),
+            job.task.prompt,
         ]
         for job, bill in jobs
     ]
-    return table(rows, ("id", "state", "cause", "provider", "attempts", "prompt"), right=(4,))
+    fit = Fit(least={0: 16, 5: 20}, names=(0,), drop=(4, 3, 2, 5))
+    return table(rows, ("id", "state", "cause", "provider", "attempts", "prompt"), right=(4,), fit=fit)
 
 
 def run_documents(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -173,6 +179,43 @@ def run_documents(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
+def run_lines(report: BatchStatus, way: CommandFlags) -> list[str]:
+    """Return how the latest run is doing, or how it ended and why, with its budgets."""
+    run, holder = report.run, report.holder
+    budgets = [budget_line(budget) for budget in report.budgets if budget.limit]
+    if holder is not None:
+        text = f"a run is in progress (process {holder.pid}: {short(holder.command, 80)})"
+        return [f"{text}; batchgen watch{way.flags} follows it", *under("budget", budgets)]
+    if run is None:
+        return []
+    began = local(run.started_at)
+    if run.ended_at is None:
+        return [f"last run  began {began} and was cut off: killed, or this machine stopped"]
+    meaning = f": {report.ending.meaning}" if report.ending and report.ending.meaning else ""
+    took = duration((run.ended_at - run.started_at).total_seconds())
+    lines = [f"ended {local(run.ended_at)} after {took} with exit code {run.exit_code}{meaning}"]
+    lines += [f"stopped by {short(stop, 160)}" for stop in (report.ending.stops if report.ending else ())]
+    lines += [f"its budgets at that time: {'; '.join(budgets)}"] if budgets else []
+    return under("last run", lines)
+
+
+def run_document(report: BatchStatus) -> dict[str, Any] | None:
+    """Return the latest run for ``status --json``."""
+    run, ending = report.run, report.ending
+    if run is None:
+        return None
+    return run_documents([run])[0] | {
+        "exit_words": ending.meaning if ending else None,
+        "stopped_by": list(ending.stops) if ending else [],
+        "budgets": [budget.as_json() for budget in report.budgets],
+    }
+
+
+def local(moment: datetime) -> str:
+    """Return a moment in this machine's time zone."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+
+
 def run_table(runs: Sequence[Run], running: str | None) -> list[str]:
     """Return the table of ``list runs``; *running*: the id of the one in progress."""
 
@@ -182,7 +225,8 @@ def run_table(runs: Sequence[Run], running: str | None) -> list[str]:
         return "still running" if run.id == running else "cut off"
 
     rows = [[run.id, f"{run.started_at:%Y-%m-%d %H:%M:%S}", ending(run), run.command] for run in runs]
-    return table(rows, ("run", "started (UTC)", "ended with", "command"))
+    fit = Fit(least={3: 24}, wrap=(3,), drop=(0,))
+    return table(rows, ("run", "started (UTC)", "ended with", "command"), fit=fit)
 
 
 def show_document(

@@ -16,6 +16,7 @@ from .. import output
 from .progress import LaneEvents, Progress
 
 if TYPE_CHECKING:
+    from ...app.figures import RunFigures
     from ...engine.attempts import OpenAttempt
     from ...engine.lane import Lane
     from ...engine.runner import Runner
@@ -70,7 +71,8 @@ class Stream:
             run=attempts.run_id,
             batch=attempts.batch,
             folder=attempts.folder,
-            jobs={"total": progress.total, "done": progress.done, "left": progress.left},
+            jobs=_batch_jobs(progress.figures()),
+            run_jobs={"total": progress.jobs, "done": 0, "left": progress.jobs},
             providers=[lane.name for lane in runner.lanes],
         )
         async with create_task_group() as tasks:
@@ -104,19 +106,26 @@ class Stream:
             await sleep(LOOK)
             for text in events.lines():
                 self.put("warning", message=text)
-            if progress.ended != reported and time.monotonic() - at >= LEAST:
+            if (ended := progress.figures().ended) != reported and time.monotonic() - at >= LEAST:
                 self._progress(progress)
-                reported, at = progress.ended, time.monotonic()
+                reported, at = ended, time.monotonic()
 
     def _progress(self, progress: Progress) -> None:
-        lanes = progress.runner.lanes
+        figures = progress.figures()
+        left = figures.seconds_left
         self.put(
             "progress",
-            jobs={"total": progress.total, "done": progress.done, "left": progress.left},
-            failed=sum(lane.failed for lane in lanes),
-            in_flight=sum(lane.in_flight for lane in lanes),
-            images=progress.images,
-            images_per_minute=round(progress.per_minute, 1),
-            usd=show_usd(sum(lane.usd for lane in lanes)),
-            seconds_left=None if (left := progress.seconds_left) is None else round(left),
+            jobs=_batch_jobs(figures),
+            run_jobs={"total": figures.ended + figures.left, "done": figures.done, "left": figures.left},
+            failed=figures.failed,
+            in_flight=figures.in_flight,
+            images=sum(each.images for each in figures.providers),
+            images_per_minute=round(figures.per_minute, 1),
+            usd=show_usd(figures.usd),
+            seconds_left=None if left is None else round(left),
         )
+
+
+def _batch_jobs(figures: RunFigures) -> dict[str, int]:
+    counts = figures.counts
+    return {"total": counts.total, "done": counts.done, "left": counts.pending + counts.running}

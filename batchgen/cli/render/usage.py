@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from .format import count, csv_line, table
+from .format import count, csv_line
 from .status import call_lines, money_lines
+from .table import Fit, table
 
 if TYPE_CHECKING:
     from ...app.queries import UsageReport
@@ -25,7 +26,11 @@ def usage_lines(report: UsageReport) -> Iterator[str]:
     used = report.used
     keys = [key.value for key in used.query.by]
     rows = [_row(keys, share, row) for share, row in zip(used.groups, usage_rows(used), strict=True)]
-    yield from table(rows, [*keys, *_HEADS], right=range(len(keys), len(keys) + 6))
+    first = len(keys)
+    fit = Fit(
+        least=dict.fromkeys(range(first), 10), names=range(first), drop=[first + each for each in (2, 3, 6, 0, 1, 4)]
+    )
+    yield from table(rows, [*keys, *_HEADS], right=range(first, first + 6), fit=fit)
     if used.overlaps:
         yield "(a job counts under each of its tags, so the rows add up to more than the totals below)"
     since, until = used.query.period.since, used.query.period.until
@@ -34,7 +39,9 @@ def usage_lines(report: UsageReport) -> Iterator[str]:
         yield f"booked    {' '.join(bounds).strip()}"
     if used.left_out:
         yield f"excluded  {count(used.left_out, 'attempt')} in flight: each is booked when it ends"
-    yield from money_lines(used.lines)
+    scope = "for all batches" if report.batch is None else "for this batch"
+    bounded = " in this time" if since is not None or until is not None else ""
+    yield from money_lines(used.lines, scope + bounded)
     yield from call_lines(report.calls)
 
 

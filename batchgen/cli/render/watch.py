@@ -1,50 +1,17 @@
-"""A snapshot of a run: the rows of its providers, a summary, and JSON."""
+"""A snapshot of a run: its last lines, and JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ...money import show_usd
-from .format import count, duration, usd
+from .format import count
 
 if TYPE_CHECKING:
+    from ...app.figures import RunFigures
     from ...app.project import CommandFlags
     from ...app.watch import Snapshot
-
-HEADS = ("provider", "done", "in flight", "pending", "failed", "images/min", "spent", "controls")
-
-
-def rows(snapshot: Snapshot) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each provider."""
-    for name, lane in snapshot.lanes.items():
-        spent = [line.usd for line in snapshot.usage if line.provider == name and line.usd is not None]
-        yield (
-            name,
-            str(lane.done),
-            str(lane.running),
-            str(lane.pending),
-            str(lane.failed or ""),
-            f"{snapshot.rates.get(name, 0.0):.0f}",
-            usd(sum(spent)),
-            _controls(snapshot, name),
-        )
-
-
-def summary(snapshot: Snapshot) -> str:
-    """Return one line: jobs, pace, spending, time left, controls."""
-    counts = snapshot.counts
-    parts = [f"{snapshot.batch.name}: {counts.done}/{counts.total} jobs done"]
-    parts += [f"{number} {state}" for state in ("failed", "unknown") if (number := getattr(counts, state))]
-    parts += [f"{counts.running} in flight", f"{snapshot.per_minute:.0f} images/min"]
-    parts.append(f"spent {usd(sum(line.usd or 0 for line in snapshot.usage))}")
-    left = counts.pending + counts.running
-    if left and snapshot.per_minute >= 0.5 and counts.done:
-        images_per_job = counts.images / counts.done
-        parts.append(f"about {duration(left * images_per_job / snapshot.per_minute * 60)} left")
-    parts += [f"{name} {controls}" for name in snapshot.controls if (controls := _controls(snapshot, name))]
-    return ", ".join(parts)
 
 
 def ending(snapshot: Snapshot, way: CommandFlags) -> list[str]:
@@ -77,6 +44,7 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
             name: asdict(lane) | {"images_per_minute": round(snapshot.rates.get(name, 0.0), 3)}
             for name, lane in snapshot.lanes.items()
         },
+        "this_run": _run_document(snapshot.figures),
         "controls": {
             name: {
                 "paused_at": control.paused_at.isoformat() if control.paused_at else None,
@@ -87,12 +55,30 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _controls(snapshot: Snapshot, name: str) -> str:
-    from ...app.clock import local_time
-    from ...app.live_limits import limits_text
-
-    control = snapshot.controls.get(name)
-    if control is None:
-        return ""
-    parts = [f"paused since {local_time(control.paused_at)}"] if control.paused_at else []
-    return ", ".join([*parts, *([limits_text(control.limits)] if control.limits else [])])
+def _run_document(figures: RunFigures) -> dict[str, Any]:
+    left = figures.seconds_left
+    return {
+        "jobs": {
+            "total": figures.ended + figures.left,
+            "done": figures.done,
+            "failed": figures.failed,
+            "unknown": figures.unknown,
+            "left": figures.left,
+        },
+        "usd": show_usd(figures.usd),
+        "seconds": round(figures.seconds),
+        "seconds_left": None if left is None else round(left),
+        "budgets": [budget.as_json() for budget in figures.budgets],
+        "providers": {
+            each.provider: {
+                "done": each.done,
+                "failed": each.failed,
+                "unknown": each.unknown,
+                "in_flight": each.in_flight,
+                "images": each.images,
+                "usd": show_usd(each.usd),
+                "waits": each.waits,
+            }
+            for each in figures.providers
+        },
+    }

@@ -1,0 +1,86 @@
+"""The figures of a run: each names its scope, and run and watch show the same."""
+
+from __future__ import annotations
+
+from batchgen.app.figures import ProviderFigures, Rates, RunFigures
+from batchgen.app.live_state import LiveState, read, write
+from batchgen.app.project import Project
+from batchgen.budget import Budget, BudgetLimit
+from batchgen.cli.render.figures import bar, rows, summary, sums
+from batchgen.cli.render.width import cells
+from batchgen.store.ledger import Counts
+
+USD = 1_000_000_000
+BUDGETS = (
+    Budget(limit=BudgetLimit(usd=5 * USD, scope="this batch"), usd=USD),
+    Budget(limit=BudgetLimit(credits={"aimlapi": 9_000}, scope="today"), credits={"aimlapi": 2_000}),
+)
+OPENAI = ProviderFigures(
+    provider="openai", done=12, failed=1, in_flight=6, width=8, images=12, per_minute=30.0, usd=USD // 10, waits="pace"
+)
+PART = RunFigures(
+    batch="autumn", jobs=20, counts=Counts(done=112, failed=3, pending=180, running=5), providers=[OPENAI],
+    seconds=62, budgets=BUDGETS,
+)  # fmt: skip
+
+
+def test_sums_name_their_scope():
+    assert sums(PART, 120) == [
+        "this run  12 of 20 jobs done, 1 failed, 6 in flight, 30 images/min, spent $0.10",
+        "batch     112 of 300 jobs done, 3 failed",
+        "budget    $1.00 of $5.00 for this batch, 2 of 9 credits at aimlapi for today",
+    ]
+    assert summary(PART) == (
+        "12 of 20 jobs done, 1 failed, 6 in flight, 30 images/min, spent $0.10, about 13 s left; "
+        "batch: 112 of 300 jobs done, 3 failed"
+    )
+
+
+def test_time_left_is_that_of_this_run_not_of_the_batch():
+    assert PART.left == 7
+    assert PART.seconds_left is not None
+    assert 12 < PART.seconds_left < 14
+
+
+def test_whole_batch_is_not_repeated():
+    whole = RunFigures(batch="autumn", jobs=20, counts=Counts(done=12, failed=1, pending=7), providers=[OPENAI])
+    assert not any(line.startswith("batch") for line in sums(whole, 120))
+
+
+def test_bar_fits_and_shows_the_share():
+    for width in (120, 80, 50, 30):
+        name, filled, empty, end = bar(PART, width)
+        assert cells(name + filled + empty + end) <= width
+        assert end.startswith("   65 %")
+    name, filled, empty, end = bar(PART, 120)
+    assert (len(filled), len(empty)) == (26, 14)
+    assert end == "   65 %  62 s  about 13 s left"
+
+
+def test_rows_drop_columns_on_a_narrow_terminal():
+    assert rows(PART, 100) == [
+        "provider  done  in flight  failed  images/min  spent  waiting for",
+        "openai      12        6/8       1          30  $0.10  pace",
+    ]
+    assert max(map(cells, rows(PART, 40))) <= 40
+
+
+def test_rates_are_those_of_the_last_minute():
+    rates = Rates()
+    assert rates.add(0.0, {"a": 0}) == {}
+    assert rates.add(30.0, {"a": 10}) == {"a": 20.0}
+    for second in range(31, 100):
+        per_minute = rates.add(float(second), {"a": 10})
+    assert per_minute == {"a": 0.0}
+
+
+def test_live_state_comes_back_as_it_was_written(tmp_path):
+    project = Project.of(tmp_path, None)
+    state = LiveState(jobs=20, budgets=BUDGETS, widths={"openai": 8}, waits={"openai": "pace"}, stopping="soon")
+    write(project, "run-1", state.as_text())
+    back = read(project, "run-1")
+    assert back == state or (list(back.budgets), back.jobs) == (list(BUDGETS), 20)
+    assert back.waits == {"openai": "pace"}
+    assert read(project, "run-2") == LiveState()
+    (tmp_path / ".batchgen" / "runs" / "run-1" / "live.json").write_text("{")
+    assert read(project, "run-1") == LiveState()
