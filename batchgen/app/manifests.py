@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _NAME = re.compile(r"""(?m)^(?:name\s*:|\s*\{?\s*"name"\s*:)\s*(["']?)([^"'#\n,]
 _INCLUDED = re.compile(r"""[^\s"',\[\]]+\.(?:ya?ml|json)""")
 #: Bytes of a manifest that are searched for its keys.
 _HEAD = 200_000
+_NONE_YET = "give the path of a manifest; batchgen init writes one"
 #: Manifests that an error lists.
 _LISTED = 12
 
@@ -81,21 +83,21 @@ def find_manifests(project: Project, words: Sequence[str], command: str) -> list
     return list(dict.fromkeys(paths))
 
 
+def batch_name(project: Project, word: str) -> str:
+    """Return the name of the batch that *word* names: itself, or that of a manifest."""
+    path = project.root / word
+    if not path.is_file():
+        return word
+    stored = [batch.name for batch in _batches(project) if Path(batch.manifest) == path]
+    return stored[0] if stored else next((_name(*each) for each in _texts(path.parent) if each[0] == path), path.stem)
+
+
 @cache
 def standard_input() -> bytes:
     """Return the manifest on standard input, which can be read only once."""
     if sys.stdin.isatty():
         raise UsageError("- reads the manifest from standard input: batchgen run - < jobs/autumn.yaml")
     return sys.stdin.buffer.read()
-
-
-def suggestions(project: Project, word: str) -> list[str]:
-    """Return the batches and the manifests of a project whose name is like *word*."""
-    names = {candidate.name: candidate.name for candidate in _project_candidates(project)}
-    names |= {_shown(project, candidate.path): candidate.name for candidate in _project_candidates(project)}
-    names |= {batch.name: batch.name for batch in _batches(project)}
-    near = nearest(Path(word).stem, names.values())
-    return [near] if near else []
 
 
 def _unnamed(project: Project, command: str, *, last_first: bool) -> ManifestChoice:
@@ -146,8 +148,9 @@ def _named(project: Project, name: str, command: str) -> ManifestChoice:
     if (project.root / name).is_dir():
         raise _missing(project, name, is_folder=True)
     known = [*(batch.name for batch in _batches(project)), *(each.name for each in _project_candidates(project))]
-    hint = suggest(name, dict.fromkeys(known)) if known else "batchgen init writes a manifest"
-    raise NotFound(f"no batch and no manifest here is named {name!r}; {hint}")
+    hint = suggest(name, dict.fromkeys(known)) if known else "batchgen init writes one"
+    hint += "" if hint.endswith("?") else "."
+    raise NotFound(f"no batch and no manifest here is named {name!r}; {hint} To select a job: --id {shlex.quote(name)}")
 
 
 def _gone(manifest: Path, name: str, command: str) -> NotFound:
@@ -163,7 +166,8 @@ def _missing(project: Project, word: str, *, is_folder: bool) -> ManifestError:
         return _problem(word, "not_a_file", "is a folder without manifests", "jobs: [{from: FOLDER}] reads its photos")
     folders = [project.root / folder for folder in _FOLDERS] + [(project.root / word).parent]
     near = _near(Path(word), [each.path for each in _candidates(dict.fromkeys(path.resolve() for path in folders))])
-    hint = f"did you mean {_shown(project, near)}?" if near else "give the path of a manifest"
+    known = ", ".join(_shown(project, each.path) for each in _project_candidates(project)[:_LISTED])
+    hint = f"did you mean {_shown(project, near)}?" if near else f"there are: {known}" if known else _NONE_YET
     return _problem(word, "not_found", "there is no such file", hint)
 
 

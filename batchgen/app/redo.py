@@ -15,11 +15,11 @@ from pathlib import Path
 from ..errors import NotFound
 from ..job import Job, State
 from ..manifest import Batch
-from ..manifest.id_files import normal_prompt
 from ..planning.overrides import NOTE, Overrides
 from ..planning.selection import Selection
 from ..store.queries import known_keys, remade
 from ..store.reader import Reader
+from ..wording import canonical
 from .project import Project
 from .run_options import RunOptions
 
@@ -93,7 +93,7 @@ def _selection(reader: Reader, batch: Batch, options: RunOptions) -> tuple[int, 
 
 
 def _has_other_prompt(job: Job, prompts: Mapping[str, str]) -> bool:
-    return job.key not in prompts or normal_prompt(job.task.prompt) != normal_prompt(prompts[job.key])
+    return job.key not in prompts or canonical(job.task.prompt) != canonical(prompts[job.key])
 
 
 def _jobs_without_files(project: Project, reader: Reader, batch_id: int, selection: Selection) -> frozenset[str]:

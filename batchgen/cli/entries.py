@@ -80,3 +80,28 @@ GROUPS: dict[str, dict[str, Entry]] = {
 }
 COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}
 ALIASES = {"estimate": "plan", "resume-lane": "unpause"}
+
+#: What people type that is not a command, and the command that does it.
+SYNONYMS = {
+    **dict.fromkeys(("start", "make", "generate", "create", "go", "exec", "batch"), "run"),
+    **dict.fromkeys(("new", "setup", "quickstart", "example"), "init"),
+    **dict.fromkeys(("check", "lint", "test"), "validate"),
+    **dict.fromkeys(("cost", "costs", "price", "dry-run", "dryrun", "preview", "diff"), "plan"),
+    **dict.fromkeys(("prices", "pricing"), "providers prices"),
+    **dict.fromkeys(("models", "model"), "providers models"),
+    **dict.fromkeys(("ls", "jobs"), "list"),
+    **dict.fromkeys(("runs", "history"), "list runs"),
+    **dict.fromkeys(("log", "logs", "follow", "tail", "monitor", "progress"), "watch"),
+    **dict.fromkeys(("report", "stats", "summary", "info"), "status"),
+    **dict.fromkeys(("ledger", "spend", "spent", "money", "balance", "bill"), "usage"),
+    **dict.fromkeys(("continue", "again", "restart"), "resume"),
+    **dict.fromkeys(("stop", "kill", "abort"), "cancel"),
+    **dict.fromkeys(("rm", "delete", "remove", "prune", "gc"), "clean"),
+    **dict.fromkeys(("key", "keys", "login", "auth"), "help keys"),
+    **dict.fromkeys(("config", "settings", "configure"), "help settings"),
+    **dict.fromkeys(("cron", "systemd", "launchd"), "schedule"),
+    **dict.fromkeys(("docs", "doc", "man", "usage-help"), "help"),
+    "version": "--version",
+    "view": "show",
+    "regenerate": "redo",
+}

@@ -11,7 +11,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from ..copies import LOSSY, CopySpec, Fit
 from . import filenames
 from .fields import Strict
-from .locations import Origin, Problems
+from .locations import Origin
+from .problems import Problems
 
 #: Pixels of one side, and of the whole copy.
 _SIDE = 16_384

@@ -170,6 +170,8 @@ def recovery_lines(report: RecoveryReport | None) -> list[str]:
         parts.append(f"{count(intake.files, 'file')} ({count(intake.done, 'job')} done)")
     if intake.revived:
         parts.append(f"{count(intake.revived, 'response')} in the spool")
+    if report.failed:
+        parts.append(f"{count(report.failed, 'failed job')} by the log (batchgen retry sends them again)")
     if intake.unknown:
         parts.append(f"{count(intake.unknown, 'unknown request')}")
     if report.settled:
