@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from ..errors import Problem
 from .batch import SkippedJobs
-from .locations import Origin, Problems
+from .locations import Origin
+from .problems import Problems
 from .render import RenderedJob
 from .source_images import Preparation, SourceImage, is_url
 
