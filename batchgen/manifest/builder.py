@@ -21,10 +21,11 @@ from .deliver import taken_by
 from .duplicates import DuplicateCheck
 from .expand import key_of, portions
 from .filenames import FILE_FIELDS, slug
-from .locations import Origin, Problems
+from .locations import Origin
 from .messages import short
 from .model import JobSpec
 from .photo_check import PhotoCheck
+from .problems import Problems
 from .render import NUMBERS, RenderedJob
 from .routing import Candidate, ProviderTable, RouteChoice
 from .source_images import BadSource, Preparation, Sources

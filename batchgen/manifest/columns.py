@@ -17,8 +17,8 @@ from .cells import image_names
 from .expand import Entry
 from .lists import Listing
 from .lists.rows import aliases, column_of, flow_text
-from .locations import Problems
 from .model import PARAMETERS
+from .problems import Problems
 from .render import compiled
 from .templates import TemplateFault
 

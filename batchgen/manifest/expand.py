@@ -18,8 +18,9 @@ from .include import ManifestPart, stated_in
 from .list_spec import From
 from .lists import BadList, Listing, Pick, listing
 from .lists.header import key_name
-from .locations import Origin, Path, Problems
+from .locations import Origin, Path
 from .model import PARAMETERS, JobSpec, Matrix
+from .problems import Problems
 
 #: A matrix with more combinations is a mistake; a list may have any number of rows.
 MAX_COMBINATIONS = 100_000

@@ -15,8 +15,9 @@ from .cells import image_names
 from .expand import Entry, Row
 from .include import added
 from .lists.names import misnamed
-from .locations import Origin, Problems, show
+from .locations import Origin, show
 from .model import PARAMETERS
+from .problems import Problems
 from .templates import Template, TemplateFault, is_template, no_variable
 
 #: Parameters that a row adds to the defaults instead of replacing them.
