@@ -14,6 +14,7 @@ from .filter import Pick, picked, unknown
 from .folder import ImageFolder
 from .jsonl import JsonlList
 from .kinds import CONVERTIBLE, SUFFIXES
+from .locating import locate
 from .mapping import ColumnMap
 from .rows import BadList, Remark, Report, aliases, ignore
 from .text import ListFile, TextList
@@ -183,6 +184,7 @@ def listing(
     names. Nothing below *leave_out* becomes a row of a folder, nor what *exclude* matches; with *convert*, images that
     have to be converted do as well.
     """
+    name = locate(name, folder)
     file = str(folder / name)
     chosen = format or _format(name, file)
     _check_options(file, chosen, exclude=exclude, sheet=sheet, cells=delimiter or quoting)
