@@ -54,11 +54,7 @@ def next_steps(
         if sum(lane.left for lane in stops.values()) < waiting:
             what = f"resumes the {_jobs(waiting, 'remaining' if counts.running else 'pending')}"
             yield NextStep(command=f"{run}{flags.again}", what=what)
-    if counts.unknown:
-        what = f"lists the {_jobs(counts.unknown, 'unknown')} and your options"
-        yield NextStep(command=f"batchgen unknown list{flags.of_batch}", what=what)
-    if status.presence.gone:
-        yield NextStep(command=f"batchgen verify{flags.of_batch}", what="lists the files that are gone")
+    yield from _looks(status, flags)
     for failure in status.failures:
         if failure.cause in _NEEDS_A_CHANGE:
             yield NextStep(command=None, what=Cause(failure.cause).cure, cause=failure.cause)
@@ -108,6 +104,23 @@ def _options(lanes: Iterable[LaneResult], flags: CommandFlags) -> str:
     if any(lane.limit is not None and lane.limit.setting == OWN_BUDGET for lane in lanes):
         return re.sub(rf" {OWN_BUDGET} \S+", f" {OWN_BUDGET} USD", flags.again)
     return flags.again
+
+
+def _looks(status: BatchStatus, flags: CommandFlags) -> Iterator[NextStep]:
+    """Yield the commands that list what is unknown, at risk or gone."""
+    counts, at_risk = status.counts, sum(line.at_risk for line in status.usage)
+    unknown = f"batchgen unknown list{flags.of_batch}"
+    if counts.unknown:
+        yield NextStep(command=unknown, what=f"lists the {_jobs(counts.unknown, 'unknown')} and your options")
+    elif at_risk and not counts.running:
+        what = f"lists the {_requests(at_risk)} that may have been charged, and how to settle them"
+        yield NextStep(command=unknown, what=what)
+    if status.presence.gone:
+        yield NextStep(command=f"batchgen verify{flags.of_batch}", what="lists the files that are gone")
+
+
+def _requests(count: int) -> str:
+    return f"{count} request{'' if count == 1 else 's'}"
 
 
 def _jobs(count: int, state: str) -> str:

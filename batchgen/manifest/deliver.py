@@ -142,7 +142,10 @@ def _same_file(one: CopySpec, other: CopySpec) -> bool:
 
 def taken_by(specs: Sequence[CopySpec], stem: str) -> Iterator[CopySpec]:
     """Yield the copies whose names the file of a job, *stem* in the form ``filenames.folded``, could have."""
-    yield from (spec for spec in specs if spec.would_take(stem))
+    for spec in specs:
+        in_folder = spec.folder is not None and stem.startswith(f"{filenames.folded(spec.folder)}/")
+        if in_folder or (spec.folder is None and stem.endswith(f".{filenames.folded(spec.name)}")):
+            yield spec
 
 
 def _format(value: str | None) -> str | None:

@@ -201,3 +201,17 @@ def test_verify_knows_copies(project):
     assert "all as delivered" in found.err
     assert f"batchgen run {path.name}" in found.err
     assert {flaw["what"] for flaw in project.run("verify", "--json").json["copies"]} == {"missing", "changed"}
+
+
+def test_records_that_cannot_be_read_stop_nothing(project, witness):
+    path = project.manifest([job("cat")], deliver=SHOP)
+    project.state.mkdir(mode=0o700)
+    (project.state / "copies.db").mkdir()
+    done = project.run("run", path, "--yes", "--json")
+    assert (done.code, done.json["jobs"]["done"], done.json["copies"]["written"]) == (0, 1, 0)
+    assert project.run("list").code == 0
+    assert project.run("show", "cat").code == 0
+    assert project.run("verify").code == 0
+    (project.state / "copies.db").rmdir()
+    assert project.run("run", path, "--json").json["copies"]["written"] == 1
+    assert len(witness.charges()) == 1

@@ -33,7 +33,7 @@ def test_a_run_with_nothing_to_do_says_that_files_are_gone(project, bought, witn
     delete(project, 3)
     done = project.run("run", bought)
     assert done.code == 0
-    assert "gone      3 files are gone from disk" in done.err
+    assert "gone      3 files are gone: deleted, moved or renamed" in done.err
     assert "exit code 0: all done; 3 files are gone" in done.err
     assert "batchgen verify" in done.err
     document = project.run("run", bought, "--json").json

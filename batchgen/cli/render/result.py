@@ -136,7 +136,7 @@ def _copy_lines(report: CopyReport | None) -> Iterator[str]:
 
 def gone_lines(presence: Presence) -> list[str]:
     """Return that delivered files are gone."""
-    return [f"gone      {presence} from disk, although their jobs are done"] if presence.gone else []
+    return [f"gone      {presence}: deleted, moved or renamed since delivery"] if presence.gone else []
 
 
 def _unmade(result: RunResult) -> Iterator[str]:
