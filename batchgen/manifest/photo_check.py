@@ -10,7 +10,7 @@ from .batch import SkippedJobs
 from .locations import Origin
 from .problems import Problems
 from .render import RenderedJob
-from .source_images import Preparation, SourceImage
+from .source_images import Preparation, SourceImage, is_url
 
 #: So many names are shown of each kind.
 _SHOWN = 3
@@ -26,6 +26,9 @@ _TRAITS = (
     ("deep", "in more than 8 bits per channel", "convert: png sends a copy with 8 bits"),
     ("animated", "animated", "convert: png sends the first frame"),
 )
+#: Of sources that are no files, and that nothing is known about before they are fetched.
+_URLS = ("url", "sent unchanged: orient and convert are for files", "download it, and name the file")
+_AS_IT_IS = Preparation()
 
 
 @dataclass(slots=True)
@@ -40,14 +43,20 @@ class PhotoCheck:
 
     def add(self, job: RenderedJob, images: Sequence[SourceImage], preparation: Preparation) -> None:
         """Check the local source images of one job."""
+        if preparation != _AS_IT_IS and len(images) < len(job.values.get("images", ())):
+            for name in filter(is_url, job.values["images"]):
+                self._note("url", name, job)
         for image in images:
             kind = preparation.copy_of(image.photo)
             if kind not in (None, "upright"):
                 continue  # A converted copy has none of these traits.
             for trait, *_ in _TRAITS:
                 if getattr(image.photo, trait) and not (trait == "rotated" and kind == "upright"):
-                    self._names.setdefault(trait, {})[image.name] = None
-                    self._origins.setdefault(trait, _origin(job))
+                    self._note(trait, image.name, job)
+
+    def _note(self, trait: str, name: str, job: RenderedJob) -> None:
+        self._names.setdefault(trait, {})[name] = None
+        self._origins.setdefault(trait, _origin(job))
 
     def skip(self, job: RenderedJob, reason: str) -> None:
         """Count a job that is skipped, for a *reason* that names its image."""
@@ -73,7 +82,7 @@ class PhotoCheck:
             yield self._origins["skipped"].problem(
                 "skipped_source", message, "fix the image, and the next run makes it"
             )
-        for trait, what, hint in _TRAITS:
+        for trait, what, hint in (*_TRAITS, _URLS):
             names = list(self._names.get(trait, ()))
             if names:
                 shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

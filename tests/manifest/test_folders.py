@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from PIL import Image
@@ -195,6 +196,29 @@ def test_a_link_to_the_output_folder_yields_no_results(shelf):
     (folder / "ph" / "made").symlink_to(folder / "output" / "m")
     (folder / "ph" / "all").symlink_to(folder / "output")
     assert paths(folder, leave_out=folder / "output" / "m") == ["a.jpg"]
+
+
+# --- names ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Füße", "Füße/*", "Füße/**/*.jpg", "./Füße"])
+@pytest.mark.parametrize(("typed", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_folder_is_found_in_either_unicode_form(shelf, name, typed, on_disk):
+    folder = shelf(normalize(on_disk, "Füße/a.jpg"))
+    [(_, row)] = listing(normalize(typed, name), folder).rows(lambda *_: None)
+    assert (folder / row["images"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("photos", "Photos"), ("Photo/*.jpg", "Photos/*.jpg"), ("List.csv", "list.csv"), ("Photos\\deep", "Photos/deep")],
+)
+def test_a_similar_name_is_offered_for_a_list(shelf, name, meant):
+    folder = shelf("Photos/deep/a.jpg")
+    (folder / "list.csv").write_text("prompt\nx\n", encoding="utf-8")
+    with pytest.raises(BadList, match="there is no such") as caught:
+        listing(name, folder)
+    assert str(caught.value).endswith(f"; did you mean {meant!r}?")
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------

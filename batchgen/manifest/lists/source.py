@@ -14,6 +14,7 @@ from .filter import Pick, picked, unknown
 from .folder import ImageFolder
 from .jsonl import JsonlList
 from .kinds import CONVERTIBLE, SUFFIXES
+from .locating import locate
 from .mapping import ColumnMap
 from .rows import BadList, Remark, Report, aliases, ignore
 from .text import ListFile, TextList
@@ -80,6 +81,12 @@ class Listing:
     def is_table(self) -> bool:
         """Return whether the list has columns of the user's own, unlike a txt file or a folder."""
         return not isinstance(self._reader, (ImageFolder, TextList))
+
+    @property
+    def sheet(self) -> str | None:
+        """Return the sheet of a workbook, where the manifest names it."""
+        sheet: str | None = getattr(self._reader, "sheet", None)
+        return sheet
 
     @property
     def separation(self) -> str:
@@ -177,6 +184,7 @@ def listing(
     names. Nothing below *leave_out* becomes a row of a folder, nor what *exclude* matches; with *convert*, images that
     have to be converted do as well.
     """
+    name = locate(name, folder)
     file = str(folder / name)
     chosen = format or _format(name, file)
     _check_options(file, chosen, exclude=exclude, sheet=sheet, cells=delimiter or quoting)
@@ -193,7 +201,7 @@ def listing(
         case "xlsx":
             from .excel import ExcelList  # few lists are workbooks
 
-            workbook = ExcelList(file, sheet)
+            workbook = ExcelList(name, file, sheet)
             reader, file = workbook, workbook.file
         case _:
             reader = CsvList(ListFile(file), tsv=chosen == "tsv", delimiter=delimiter, quoting=quoting)
