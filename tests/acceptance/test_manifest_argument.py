@@ -128,7 +128,7 @@ def test_validate_takes_folders_and_nothing(bare):
     ("word", "hint"),
     [
         ("jobs/autumn.yml", "did you mean jobs/autumn.yaml?"), ("autumn.yaml", "did you mean jobs/autumn.yaml?"),
-        ("jobs/autmn.yaml", "did you mean jobs/autumn.yaml?"), ("nothing/alike.yaml", "give the path of a manifest"),
+        ("jobs/autmn.yaml", "did you mean jobs/autumn.yaml?"), ("nothing/alike.yaml", "there are: jobs/autumn.yaml"),
     ],
 )  # fmt: skip
 def test_a_missing_manifest_suggests_the_nearest(bare, word, hint):
