@@ -11,12 +11,13 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..errors import Problem, nearest
+from ..errors import Problem, nearest, suggest
 from ..files.naming import find
 from .cells import image_names
 from .expand import Entry
 from .lists import Listing
-from .lists.rows import aliases, column_of, flow_text
+from .lists.names import written
+from .lists.rows import column_of, flow_text
 from .model import PARAMETERS
 from .problems import Problems
 from .render import compiled
@@ -74,6 +75,7 @@ def resolve(entry: Entry, named: frozenset[str], problems: Problems, warnings: P
     for listing in entry.lists:
         if listing.is_table:
             columns = _Columns(entry, listing, used)
+            columns.check_mapping()
             guesses = columns.guesses()
             warnings.extend(columns.warnings)
             problems.extend(columns.problems)
@@ -108,6 +110,7 @@ class _Columns:
         self.problems: list[Problem] = []
         self._head = [values for _, values in listing.head()]
         self._columns = listing.known_columns()
+        self._named = used
         self.used = frozenset(column_of(name, self._columns) for name in used) | listing.pick.where.keys()
         mapping = listing.mapping
         taken = {*self._columns, *entry.axes, *mapping.stated}
@@ -133,6 +136,18 @@ class _Columns:
                 self._report_unused(column, reported)
         return guesses
 
+    def check_mapping(self) -> None:
+        """Report names in ``columns`` that set nothing."""
+        own = self.entry.own.keys()
+        for name in sorted(self.listing.mapping.sources.keys() - self._named):
+            if name in PARAMETERS and name not in own:
+                continue
+            message, hint = f"columns sets {name!r}, but the job sets it itself", "remove one of them"
+            if name not in PARAMETERS:
+                message = f"columns sets {name!r}, which is no parameter, and no template names it"
+                hint = suggest(name, sorted(PARAMETERS), "remove it")
+            self.problems.append(self.entry.origin().inside("from").problem("unused_mapping", message, hint))
+
     # --- the prompt ---------------------------------------------------------------------------------------------------
 
     def _prompt(self) -> dict[str, str]:
@@ -153,12 +168,18 @@ class _Columns:
         separation = f", {self.listing.separation}" if self.listing.separation else ""
         message = f"there is no column prompt, and the job has no prompt; the columns are: {names}{separation}"
         likely = nearest("prompt", self._candidates, _LIKE) or self._longest()
-        hint = f"write {_stated('prompt', likely)} under from, or give the job a prompt" if likely else "add one"
+        hint = "give the job a prompt"
+        if likely:
+            variable = written(likely, self._columns) or likely
+            hint = (
+                f'write {_stated("prompt", likely)} under from, or  prompt: "... {{{{ {variable} }}}} ..."  in the job'
+            )
         return self._place(likely or self._columns[0], "no_prompt", message, hint)
 
     def _longest(self) -> str | None:
         """Return the column with the longest texts."""
-        sizes = {column: sum(len(str(row.get(column) or "")) for row in self._head) for column in self._candidates}
+        texts = [column for column in self._candidates if not self._names_images(column)]
+        sizes = {column: sum(len(str(row.get(column) or "")) for row in self._head) for column in texts}
         return max(sizes, key=lambda column: sizes[column], default=None)
 
     # --- images -------------------------------------------------------------------------------------------------------
@@ -186,7 +207,8 @@ class _Columns:
         reason = "" if self._exists(column) else f" ({example} does not exist next to the manifest)"
         if "://" in example[:20]:
             reason = ""
-        source = f"{{path: {flow_text(self.listing.name)}, columns: {{images: {flow_text(column)}}}}}"
+        sheet = f", sheet: {flow_text(self.listing.sheet)}" if self.listing.sheet else ""
+        source = f"{{path: {flow_text(self.listing.name)}{sheet}, columns: {{images: {flow_text(column)}}}}}"
         hint = f"write  from: {source}  to edit them, or  columns: {{images: null}}  there to leave them out"
         return self._place(
             column, "unused_images", f"the column {column!r} names images{reason}: nothing uses it", hint
@@ -213,7 +235,7 @@ class _Columns:
         if any(repr(column) in message for message in reported):
             return
         if folded in _NEGATIVE:
-            variable = next((name for name, source in aliases(self._columns) if source == column), column)
+            variable = written(column, self._columns) or column
             hint = f"write it into the prompt, such as: Avoid {{{{ {variable} }}}}"
             message = f"the column {column!r} sets nothing: no parameter takes a negative prompt"
             self._warn(column, "strange_column", message, hint)

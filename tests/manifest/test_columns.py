@@ -82,7 +82,7 @@ def test_column_of_images_that_are_not_there_is_refused_with_the_line_to_write(b
         'id: "{{ image | slug }}", from: l.csv',
         "from: {path: l.csv, where: {image: '*'}}",
         "from: {path: l.csv, columns: {images: null}}",
-        "from: {path: l.csv, columns: {picture: image}}",
+        'id: "{{ picture | slug }}", from: {path: l.csv, columns: {picture: image}}',
     ],
 )
 def test_column_of_images_that_is_in_use_stays_what_it_is(batch, job):
@@ -137,13 +137,14 @@ def test_column_of_texts_is_a_variable_where_there_is_a_prompt(batch):
         ("id;colour\n1;a long red\n2;blue\n", "the columns are: id, colour, separated by semicolons"),
         ("text,description\n1,a long red\n2,b\n", "the columns are: text, description, separated by commas"),
         ("promt,k\na,b\nc,d\n", "the columns are: promt, k"),
+        ("x.png,titel\nlong/name/of/x.png,b\n", "the columns are: x.png, titel"),
     ],
 )
 def test_a_list_without_prompts_is_one_error(batch, rows, words):
     [problem] = refused(batch, "from: l.csv", rows=rows)
     assert problem.code == "no_prompt"
     assert words in problem.message
-    likely = {"id": "colour", "te": "description", "pr": "promt"}[rows[:2]]
+    likely = {"id": "colour", "te": "description", "pr": "promt", "x.": "titel"}[rows[:2]]
     assert f"columns: {{prompt: {likely}}}" in problem.hint
 
 
@@ -188,6 +189,14 @@ def test_columns_that_do_not_exist_are_an_error_that_lists_the_others(batch):
     assert "the column 'Titel', which does not exist (did you mean 'Title'? there are: id, Title)" in problem.message
     [problem] = refused(batch, "from: {path: l.csv, columns: {Title: prompt}}", rows="id,Title\na,b\n")
     assert "the other way round: columns: {prompt: Title}" in problem.message
+
+
+def test_columns_that_set_what_nothing_uses_are_an_error(batch):
+    [problem] = refused(batch, "from: {path: l.csv, columns: {imagse: Foto}}", rows=f"Foto,prompt\n{EDIT}")
+    assert problem.message == "columns sets 'imagse', which is no parameter, and no template names it"
+    assert problem.hint == "did you mean 'images'?"
+    [problem] = refused(batch, "prompt: A cat, from: {path: l.csv, columns: {prompt: Foto}}", rows=f"Foto,k\n{EDIT}")
+    assert problem.message == "columns sets 'prompt', but the job sets it itself"
 
 
 def test_columns_may_keep_a_column_from_setting_its_parameter(batch):

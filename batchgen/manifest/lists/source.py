@@ -83,6 +83,12 @@ class Listing:
         return not isinstance(self._reader, (ImageFolder, TextList))
 
     @property
+    def sheet(self) -> str | None:
+        """Return the sheet of a workbook, where the manifest names it."""
+        sheet: str | None = getattr(self._reader, "sheet", None)
+        return sheet
+
+    @property
     def separation(self) -> str:
         """Return how the cells are separated, for messages; empty where that is not in question."""
         return self._reader.separation if isinstance(self._reader, CsvList) else ""
@@ -195,7 +201,7 @@ def listing(
         case "xlsx":
             from .excel import ExcelList  # few lists are workbooks
 
-            workbook = ExcelList(file, sheet)
+            workbook = ExcelList(name, file, sheet)
             reader, file = workbook, workbook.file
         case _:
             reader = CsvList(ListFile(file), tsv=chosen == "tsv", delimiter=delimiter, quoting=quoting)
