@@ -139,7 +139,7 @@ def environment_of(batch: Batch, folder: Path, keys: Mapping[str, str] | None) -
     environment = dict(os.environ)
     file = folder / ".env"
     if file.is_file():
-        for name, value in dotenv.parse(file.read_text(encoding="utf-8"), file).items():
+        for name, value in dotenv.read(file).items():
             variable = name.removesuffix("_FILE")
             if {name, variable} & known and not any(f"{variable}{suffix}" in environment for suffix in dotenv.SUFFIXES):
                 environment[name] = value

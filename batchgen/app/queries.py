@@ -64,7 +64,7 @@ def status(project: Project, name: str | None) -> BatchStatus:
     before = lock.holder(project.db)
     with open_reader(project) as reader:
         result = batch_status(reader, reader.batch(name))
-        presence = look(project, reader, result.batch.id, most=_LOOKED_FOR, seconds=_LOOK_SECONDS)
+        presence = look(project, reader, result.batch, most=_LOOKED_FOR, seconds=_LOOK_SECONDS)
         batch_runs = reader.runs(result.batch.id)
     holder = lock.holder(project.db)
     interrupted = 0 if _in_progress(batch_runs, before, holder) else result.counts.running

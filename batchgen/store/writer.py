@@ -26,7 +26,7 @@ from ..task import Artifact, Charge
 from . import at_risk, lost_jobs, repair
 from .at_risk import RiskyAttempt
 from .committer import Committer
-from .compare_and_set import supersede, swap
+from .compare_and_set import require_current, supersede, swap
 from .history import learn
 from .loading import Loading
 from .records import Loaded, RecoveredAttempt, RecoveryCounts
@@ -236,9 +236,14 @@ def _move(connection: Connection, *, before: Job, after: Job, now: datetime) -> 
 
 
 def _requeue(connection: Connection, *, wanted: Sequence[Job], now: datetime) -> None:
-    event = Requeued(at=now)
-    for job in wanted:
-        _move(connection, before=job, after=advance(job, event), now=now)
+    require_current(connection, wanted)
+    event, made_again = Requeued(at=now), list[int]()
+    for before in wanted:
+        after = advance(before, event)
+        swap(connection, before, after, now)
+        if after.delivered < before.delivered:
+            made_again.append(before.id)
+    supersede(connection, made_again, now)
 
 
 def _settle(connection: Connection, *, settlement: Settlement, now: datetime) -> Job | BatchgenError:

@@ -110,6 +110,14 @@ def test_run_works_inside_a_running_loop(shop, witness):
     assert len(witness.charges()) == 2
 
 
+def test_run_works_in_a_thread_of_a_service(shop, witness):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(batchgen.run(shop, keys=KEYS, yes=True, limit=2)))
+    thread.start()
+    thread.join()
+    assert (results[0].images, len(witness.charges())) == (2, 2)
+
+
 def test_run_async_leaves_the_loop_free_and_calls_back_in_it(shop, witness):
     threads, ticks = set(), []
 
@@ -213,6 +221,9 @@ def test_keys_come_from_arguments_environment_or_file(project, shop, witness, mo
     (project.folder / ".env").write_text(f"OPENAI_API_KEY={CANARY}\nPATH=/nowhere\nOPENAI_API_KEY_COMMAND=false\n")
     assert batchgen.run(shop, yes=True, limit=1).images == 1
     assert "OPENAI_API_KEY" not in os.environ
+    (project.folder / ".env").write_bytes(b"OPENAI_API_KEY=\xff")
+    with pytest.raises(batchgen.SettingsError, match="is not UTF-8 text"):
+        batchgen.run(shop, yes=True, limit=1)
     (project.folder / ".env").unlink()
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     assert batchgen.run(shop, yes=True, limit=1).images == 1

@@ -209,6 +209,20 @@ def test_redo_stops_at_the_budget_and_the_same_command_finishes_it(project, shop
     check_files(project)
 
 
+def test_redo_replaces_all_files_of_a_job_whatever_their_names(project, witness):
+    manifest = project.manifest([job("pair", n=2, per_request=2), job("one")])
+    assert project.run("run", manifest, "--yes").code == 0
+    (project.folder / "output/shop/pair-2.png").unlink()
+    done = project.run("redo", manifest, "--missing", "--yes", "--json")
+    assert (done.code, done.json["run"]["images"]) == (0, 2)
+    assert superseded(project) == ["pair-1"]
+    assert project.run("redo", manifest, "--id", "*", "--with", "output_format=webp", "--yes").code == 0
+    assert sorted(path.name for path in project.images()) == ["one.webp", "pair-1.webp", "pair-2.webp"]
+    assert superseded(project) == ["one", "pair-1", "pair-1", "pair-2"]
+    assert len(witness.arrivals()) == 5
+    check_files(project)
+
+
 def test_redo_of_missing_files_makes_only_those(project, shop, witness):
     (project.folder / "output/shop/cat-2.png").unlink()
     done = project.run("redo", shop, "--missing", "--yes")

@@ -57,7 +57,7 @@ class Reader(Protocol):
 
 
 #: Rows at the beginning of a list that show what its columns hold.
-HEAD = 20
+HEAD = 100
 
 
 class Listing:
@@ -81,6 +81,12 @@ class Listing:
     def is_table(self) -> bool:
         """Return whether the list has columns of the user's own, unlike a txt file or a folder."""
         return not isinstance(self._reader, (ImageFolder, TextList))
+
+    @property
+    def sheet(self) -> str | None:
+        """Return the sheet of a workbook, where the manifest names it."""
+        sheet: str | None = getattr(self._reader, "sheet", None)
+        return sheet
 
     @property
     def separation(self) -> str:
@@ -195,7 +201,7 @@ def listing(
         case "xlsx":
             from .excel import ExcelList  # few lists are workbooks
 
-            workbook = ExcelList(file, sheet)
+            workbook = ExcelList(name, file, sheet)
             reader, file = workbook, workbook.file
         case _:
             reader = CsvList(ListFile(file), tsv=chosen == "tsv", delimiter=delimiter, quoting=quoting)
