@@ -283,7 +283,7 @@ class RunSession:
             run_id=run_id,
             command=self.command,
             began=started,
-            status=replace(status, presence=look(self.project, self.reader, batch_id)),
+            status=replace(status, presence=look(self.project, self.reader, status.batch)),
             lanes=[
                 LaneResult.of(
                     lane,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,18 @@ def test_a_look_is_bounded(project, bought):
     place = Project.of(project.folder, None)
     with open_reader(place) as reader:
         [batch] = reader.batches()
-        sample = look(place, reader, batch.id, most=4)
+        sample = look(place, reader, batch, most=4)
         assert (sample.looked_for, sample.complete) == (4, False)
         assert str(sample) == "at least 4 files are gone"
-        assert look(place, reader, batch.id).gone == 8
+        assert look(place, reader, batch).gone == 8
+
+
+def test_from_another_folder_no_file_is_missed(project, bought, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "deep").mkdir(parents=True)
+    table = project.state / "batchgen.db"
+    seen = project.run("status", "--db", table, "--json", cwd=elsewhere)
+    assert seen.json["files_gone"] == {"gone": 0, "looked_for": 8, "complete": True}
+    moved = Path(shutil.copy(table, elsewhere / "deep"))
+    seen = project.run("status", "--db", moved, "--json", cwd=elsewhere)
+    assert seen.json["files_gone"] == {"gone": 0, "looked_for": 0, "complete": False}
