@@ -39,6 +39,10 @@ _SENT_AS_WRITTEN = (
 )
 
 
+#: Of many photos, one that is damaged should not stop the others.
+_HOW_TO_SKIP = "fix the image, or make the other jobs with  on_bad_source: skip"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobVariants:
     """What jobs have in common that differ in id and prompt only: their requests, at each provider they may go to."""
@@ -227,7 +231,7 @@ class JobBuilder:
             if self._photos.skips:
                 self._photos.skip(job, str(bad))
             else:
-                self._report(job, field, "bad_source", str(bad))
+                self._report(job, field, "bad_source", str(bad), "" if job.row.listing is None else _HOW_TO_SKIP)
             return None
         self._photos.add(job, local, preparation)
         return images, mask

@@ -15,7 +15,7 @@ from .source_images import Preparation, SourceImage, is_url
 #: So many names are shown of each kind.
 _SHOWN = 3
 #: So many reasons of skipped jobs are shown.
-_REASONS = 10
+_REASONS = 5
 #: So many skipped jobs are kept with their reason; more are counted.
 _KEPT = 1_000
 
@@ -26,7 +26,7 @@ _TRAITS = (
     ("deep", "in more than 8 bits per channel", "convert: png sends a copy with 8 bits"),
     ("animated", "animated", "convert: png sends the first frame"),
 )
-#: Of sources that are no files, and that nothing is known about before they are fetched.
+#: Sources at a URL: their content is not known before they are fetched.
 _URLS = ("url", "sent unchanged: orient and convert are for files", "download it, and name the file")
 _AS_IT_IS = Preparation()
 
@@ -77,7 +77,8 @@ class PhotoCheck:
     def _problems(self) -> Iterator[Problem]:
         if skipped := self.skipped:
             jobs = "one job is" if skipped.count == 1 else f"{skipped.count:,} jobs are"
-            rest = "; ..." if skipped.count > _REASONS else ""
+            more = skipped.count - _REASONS
+            rest = f"; and {more:,} more, which plan --json names" if more > 0 else ""
             message = f"{jobs} skipped: {'; '.join(skipped.reasons[:_REASONS])}{rest}"
             yield self._origins["skipped"].problem(
                 "skipped_source", message, "fix the image, and the next run makes it"

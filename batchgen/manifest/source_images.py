@@ -35,7 +35,7 @@ _LABELS = {
 
 
 class BadSource(ValueError):
-    """A source image that cannot be used; the text says which and why."""
+    """A source image that cannot be used; the text names it and the reason."""
 
 
 class Preparation(NamedTuple):

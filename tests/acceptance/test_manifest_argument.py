@@ -128,7 +128,7 @@ def test_validate_takes_folders_and_nothing(bare):
     ("word", "hint"),
     [
         ("jobs/autumn.yml", "did you mean jobs/autumn.yaml?"), ("autumn.yaml", "did you mean jobs/autumn.yaml?"),
-        ("jobs/autmn.yaml", "did you mean jobs/autumn.yaml?"), ("nothing/alike.yaml", "give the path of a manifest"),
+        ("jobs/autmn.yaml", "did you mean jobs/autumn.yaml?"), ("nothing/alike.yaml", "there are: jobs/autumn.yaml"),
     ],
 )  # fmt: skip
 def test_a_missing_manifest_suggests_the_nearest(bare, word, hint):
@@ -169,3 +169,14 @@ def test_a_mistake_on_standard_input_has_its_place(bare):
     code, _, err = piped(bare, b"jobs:\n  - {prompt: x, provider: openai, siez: 1}\n", "validate", "-")
     assert code == 4
     assert err.startswith("stdin:2:35")
+
+
+def test_schedule_takes_a_batch_and_writes_its_path(bare):
+    write(bare, "shop/jobs/a.yaml", "autumn")
+    for word in ("autumn", "jobs/a.yaml", "jobs"):
+        line = bare.run("-C", "shop", "schedule", "cron", word, "--json", "--", "--yes")
+        assert line.code == 0, line.err
+        assert str(bare.folder / "shop/jobs/a.yaml") in line.json["command"]
+    refused = bare.run("schedule", "cron", "-", "--", "--yes")
+    assert refused.code == 2
+    assert "not standard input" in refused.err

@@ -223,7 +223,7 @@ def test_a_photo_that_goes_bad_between_plan_and_send_costs_its_own_job_only(shop
 
 
 def odd_files(folder: Path) -> None:
-    """Write images about which Pillow or its libraries have something to say."""
+    """Write images that make Pillow or its libraries warn."""
     image = Image.new("RGB", (32, 32), "red")
     image.save(folder / "apng.png", save_all=True, append_images=[Image.new("RGB", (32, 32), "blue")])
     data = (folder / "apng.png").read_bytes()

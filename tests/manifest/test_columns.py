@@ -58,6 +58,51 @@ def test_column_of_existing_images_is_used_as_images(batch, name):
     assert f"columns: {{images: {name}}}" in warning.hint
 
 
+@pytest.mark.parametrize(
+    "rows", ["image,prompt\nIO/a.png,p\n,q\nIO/b.png,r\n", "image,prompt\n" + "-,p\n" * 40 + "IO/a.png,q\n" * 40]
+)
+def test_column_of_images_may_have_rows_without_one_which_are_refused(batch, rows):
+    assert {problem.code for problem in refused(batch, 'id: "{{ row }}", from: l.csv', rows=rows)} <= {
+        "empty_images",
+        "bad_source",
+    }
+
+
+@pytest.mark.parametrize("value", ['["IO/a.png", "IO/b.png"]', '"IO/a.png;IO/b.png"'])
+def test_column_of_several_images_is_used_as_images(batch, value):
+    [job] = batch("from: l.jsonl", "l.jsonl", f'{{"image": {value}, "prompt": "p"}}\n').jobs
+    assert len(job.task.images) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "found"),
+    [
+        ("image_url", "https://example.com/x?id=3", True),
+        ("Image Link", "https://example.com/x", True),
+        ("source", "https://example.com/page", False),
+        ("source", "https://example.com/a.jpg?w=3", True),
+        ("img", "data:image/png;base64,AAAA", True),
+    ],
+)
+def test_column_of_urls_is_refused_where_they_are_images(batch, name, cell, found):
+    rows = f'{name},prompt\n"{cell}",p\n'
+    if found:
+        assert [problem.code for problem in refused(batch, "from: l.csv", rows=rows)] == ["unused_images"]
+    else:
+        assert kinds(batch("from: l.csv", rows=rows)) == ["generate"]
+
+
+def test_lines_of_a_txt_that_name_images_are_images(batch):
+    found = batch('id: "{{ row }}", prompt: Cut it out, from: l.txt', "l.txt", "IO/a.png\nIO/b.png\n")
+    assert kinds(found) == ["edit", "edit"]
+    assert "are used as images" in found.warnings[0].message
+    [problem] = refused(batch, "from: l.txt", "l.txt", "IO/a.png\nIO/b.png\n")
+    assert problem.message.endswith("l.txt name images, not prompts")
+    stated = "id: '{{ row }}', prompt: Cut it out, from: {path: l.txt, columns: {images: prompt}}"
+    assert kinds(batch(stated, "l.txt", "IO/a.png\n")) == ["edit"]
+    assert kinds(batch("from: l.txt", "l.txt", "logo.png\na red cube\n")) == ["generate", "generate"]
+
+
 def test_column_of_images_is_used_in_jsonl_and_tsv(batch):
     row = json.dumps({"prompt": "Cut it out", "image": "IO/b.png"})
     assert kinds(batch("from: l.jsonl", "l.jsonl", f"{row}\n")) == ["edit"]

@@ -231,6 +231,7 @@ def test_messages_name_the_photo(shelf):
     assert taken.startswith("ph/a.jpg: jobs[0].id: the id 'a' is already taken (ph/a.jpe) (")
     assert 'id: "{{ path }}"' in taken
     assert damaged.startswith("ph/deep/b.jpg: jobs[0].images: ph/deep/b.jpg is damaged: ")
+    assert damaged.endswith("(fix the image, or make the other jobs with  on_bad_source: skip)")
     assert len(load(manifest(folder, 'from: "ph/*", id: "{{ path }}", prompt: x')).jobs) == 2
 
 

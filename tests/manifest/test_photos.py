@@ -230,6 +230,17 @@ def test_bad_photos_are_skipped_on_request(read, refused, tmp_path):
     assert warning.endswith("; ph/c.jpg is empty (fix the image, and the next run makes it)")
 
 
+def test_many_skipped_photos_are_one_line(read, tmp_path):
+    rotated(tmp_path / "ph" / "a.jpg", 1)
+    for number in range(40):
+        (tmp_path / "ph" / f"b{number:02}.jpg").write_bytes(b"")
+    batch = read("from: ph, prompt: x", top="on_bad_source: skip\n")
+    [warning] = warnings(batch)
+    assert warning.startswith("40 jobs are skipped: ph/b00.jpg is empty; ph/b01.jpg is empty; ")
+    assert "ph/b04.jpg is empty; and 35 more, which plan --json names (" in warning
+    assert len(batch.skipped.reasons) == 40
+
+
 def test_a_bad_mask_or_a_missing_photo_is_skipped_too(read, tmp_path):
     rotated(tmp_path / "a.jpg", 1)
     (tmp_path / "l.csv").write_text("id,images,mask\na,a.jpg,\nb,a.jpg,a.jpg\nc,A.jpg,\n", encoding="utf-8")

@@ -57,7 +57,7 @@ class Reader(Protocol):
 
 
 #: Rows at the beginning of a list that show what its columns hold.
-HEAD = 20
+HEAD = 100
 
 
 class Listing:
