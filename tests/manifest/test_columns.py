@@ -334,3 +334,13 @@ def test_cell_of_images_is_a_file_a_json_list_or_names_with_semicolons(batch, tm
         return
     [planned] = batch(job, rows=rows).jobs
     assert [source.path.rpartition("/")[2] for source in planned.task.images] == names
+
+
+@pytest.mark.parametrize("name", ["l.csv", "L.TSV", "l.xlsx", "l.jsonl"])
+def test_prompts_of_a_table_are_refused_with_the_line_to_write(tmp_path, name):
+    (tmp_path / name).write_text("id,prompt\na,red\n")
+    (tmp_path / "m.yaml").write_text(f"{HEAD}prompts: {name}\n")
+    with pytest.raises(ManifestError) as caught:
+        load(tmp_path / "m.yaml")
+    [problem] = caught.value.problems
+    assert f"jobs: [{{from: {name}}}]" in problem.message
