@@ -47,13 +47,8 @@ def next_steps(
         yield NextStep(command=f"batchgen show{flags.of_batch} {shlex.quote(imageless)}", what=what)
     manifest = flags.manifest(status.batch.manifest)
     run = f"batchgen run {manifest}{flags.flags}"
-    if (waiting := counts.pending + counts.running) and status.holder is None:
-        stops = {lane.provider: lane for lane in lanes if lane.left and _needs_the_user(lane)}
-        for text in dict.fromkeys(_remedy(lane, flags) for lane in stops.values()):
-            yield NextStep(command=None, what=f"{text}; then: {run}{_options(stops.values(), flags)}")
-        if sum(lane.left for lane in stops.values()) < waiting:
-            what = f"resumes the {_jobs(waiting, 'remaining' if counts.running else 'pending')}"
-            yield NextStep(command=f"{run}{flags.again}", what=what)
+    if counts.pending + counts.running and status.holder is None:
+        yield from _resuming(status, flags, lanes, run)
     yield from _looks(status, flags)
     for failure in status.failures:
         if failure.cause in _NEEDS_A_CHANGE:
@@ -64,6 +59,24 @@ def next_steps(
     if status.failures:
         example = shlex.quote(status.failures[0].key)
         yield NextStep(command=f"batchgen show{flags.of_batch} {example}", what="shows every attempt of a job")
+
+
+def _resuming(status: BatchStatus, flags: CommandFlags, lanes: Sequence[LaneResult], run: str) -> Iterator[NextStep]:
+    """Yield how the waiting jobs are sent; what stopped the run comes first, as *run* alone would only repeat it."""
+    counts = status.counts
+    waiting = counts.pending + counts.running
+    stops = {lane.provider: lane for lane in lanes if lane.left and _needs_the_user(lane)}
+    for text in dict.fromkeys(_remedy(lane, flags) for lane in stops.values()):
+        yield NextStep(command=None, what=f"{text}; then: {run}{_options(stops.values(), flags)}")
+    earlier = [] if lanes or status.ending is None else status.ending.advice
+    yield from (NextStep(command=None, what=text) for text in earlier)
+    for control in () if lanes else status.controls:
+        if control.paused_at is not None:
+            command = f"batchgen unpause{flags.flags} {shlex.quote(control.provider)}"
+            yield NextStep(command=command, what="sends to it again; it is paused")
+    if sum(lane.left for lane in stops.values()) < waiting and not earlier:
+        what = f"resumes the {_jobs(waiting, 'remaining' if counts.running else 'pending')}"
+        yield NextStep(command=f"{run}{flags.again}", what=what)
 
 
 def _needs_the_user(lane: LaneResult) -> bool:
