@@ -48,9 +48,3 @@ class CopySpec:
         if self.folder is None:
             return str(path.with_name(f"{path.stem}.{self.name}{extension}"))
         return str(PurePosixPath(self.folder) / path.with_name(f"{path.stem}{extension}"))
-
-    def would_take(self, stem: str) -> bool:
-        """Return whether the file *stem* of a job, without extension, could have the name of a copy."""
-        if self.folder is None:
-            return stem.endswith(f".{self.name.lower()}")
-        return stem.startswith(f"{self.folder.lower()}/")

@@ -47,18 +47,9 @@ def next_steps(
         yield NextStep(command=f"batchgen show{flags.of_batch} {shlex.quote(imageless)}", what=what)
     manifest = flags.manifest(status.batch.manifest)
     run = f"batchgen run {manifest}{flags.flags}"
-    if (waiting := counts.pending + counts.running) and status.holder is None:
-        stops = {lane.provider: lane for lane in lanes if lane.left and _needs_the_user(lane)}
-        for text in dict.fromkeys(_remedy(lane, flags) for lane in stops.values()):
-            yield NextStep(command=None, what=f"{text}; then: {run}{_options(stops.values(), flags)}")
-        if sum(lane.left for lane in stops.values()) < waiting:
-            what = f"resumes the {_jobs(waiting, 'remaining' if counts.running else 'pending')}"
-            yield NextStep(command=f"{run}{flags.again}", what=what)
-    if counts.unknown:
-        what = f"lists the {_jobs(counts.unknown, 'unknown')} and your options"
-        yield NextStep(command=f"batchgen unknown list{flags.of_batch}", what=what)
-    if status.presence.gone:
-        yield NextStep(command=f"batchgen verify{flags.of_batch}", what="lists the files that are gone")
+    if counts.pending + counts.running and status.holder is None:
+        yield from _resuming(status, flags, lanes, run)
+    yield from _looks(status, flags)
     for failure in status.failures:
         if failure.cause in _NEEDS_A_CHANGE:
             yield NextStep(command=None, what=Cause(failure.cause).cure, cause=failure.cause)
@@ -68,6 +59,24 @@ def next_steps(
     if status.failures:
         example = shlex.quote(status.failures[0].key)
         yield NextStep(command=f"batchgen show{flags.of_batch} {example}", what="shows every attempt of a job")
+
+
+def _resuming(status: BatchStatus, flags: CommandFlags, lanes: Sequence[LaneResult], run: str) -> Iterator[NextStep]:
+    """Yield how the waiting jobs are sent; what stopped the run comes first, as *run* alone would only repeat it."""
+    counts = status.counts
+    waiting = counts.pending + counts.running
+    stops = {lane.provider: lane for lane in lanes if lane.left and _needs_the_user(lane)}
+    for text in dict.fromkeys(_remedy(lane, flags) for lane in stops.values()):
+        yield NextStep(command=None, what=f"{text}; then: {run}{_options(stops.values(), flags)}")
+    earlier = [] if lanes or status.ending is None else status.ending.advice
+    yield from (NextStep(command=None, what=text) for text in earlier)
+    for control in () if lanes else status.controls:
+        if control.paused_at is not None:
+            command = f"batchgen unpause{flags.flags} {shlex.quote(control.provider)}"
+            yield NextStep(command=command, what="sends to it again; it is paused")
+    if sum(lane.left for lane in stops.values()) < waiting and not earlier:
+        what = f"resumes the {_jobs(waiting, 'remaining' if counts.running else 'pending')}"
+        yield NextStep(command=f"{run}{flags.again}", what=what)
 
 
 def _needs_the_user(lane: LaneResult) -> bool:
@@ -108,6 +117,23 @@ def _options(lanes: Iterable[LaneResult], flags: CommandFlags) -> str:
     if any(lane.limit is not None and lane.limit.setting == OWN_BUDGET for lane in lanes):
         return re.sub(rf" {OWN_BUDGET} \S+", f" {OWN_BUDGET} USD", flags.again)
     return flags.again
+
+
+def _looks(status: BatchStatus, flags: CommandFlags) -> Iterator[NextStep]:
+    """Yield the commands that list what is unknown, at risk or gone."""
+    counts, at_risk = status.counts, sum(line.at_risk for line in status.usage)
+    unknown = f"batchgen unknown list{flags.of_batch}"
+    if counts.unknown:
+        yield NextStep(command=unknown, what=f"lists the {_jobs(counts.unknown, 'unknown')} and your options")
+    elif at_risk and not counts.running:
+        what = f"lists the {_requests(at_risk)} that may have been charged, and how to settle them"
+        yield NextStep(command=unknown, what=what)
+    if status.presence.gone:
+        yield NextStep(command=f"batchgen verify{flags.of_batch}", what="lists the files that are gone")
+
+
+def _requests(count: int) -> str:
+    return f"{count} request{'' if count == 1 else 's'}"
 
 
 def _jobs(count: int, state: str) -> str:

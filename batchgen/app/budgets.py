@@ -37,6 +37,16 @@ def require_prices(batch: Batch, plan: Plan, own: int | None, *, unpriced: bool 
         )
 
 
+def is_capped(batch: Batch, plan: Plan) -> bool:
+    """Return whether the manifest's budget covers everything that would be sent: only then it confirms spending."""
+    if any(limit.usd is not None and limit.only is None for limit in batch.budget):
+        return True
+    covered = {limit.only for limit in batch.budget if limit.usd is not None}
+    covered |= {name for limit in batch.budget for name in limit.credits}
+    used = {*(lane.provider for lane in plan.lanes), *plan.alternates}
+    return bool(batch.budget) and used <= covered
+
+
 def budgets_of(
     batch: Batch,
     reader: Reader | None,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,11 +24,18 @@ _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".heic", ".gif", ".tif", ".tiff")
 #: Folders of a project that contain manifests, the working folder first.
 _FOLDERS = (".", "jobs", "manifests")
 #: A file with one of these keys at its top level is a manifest; batchgen.yaml has none.
-_KEY = re.compile(r"""(?m)^(?:["']?(?:jobs|prompts|include)["']?\s*:)|\A\s*\{(?s:.*)["']?(?:jobs|prompts)["']?\s*:""")
+_KEY = re.compile(
+    r"""(?m)^["']?(?:jobs|prompts|include)["']?\s*:|\A\s*\{(?s:.*?)(?<=[{,\s])["']?(?:jobs|prompts)["']?\s*:\s*[\[{]"""
+)
+#: Where no file has one of those keys, a manifest with a mistake in it has one of these.
+_OTHER_KEY = re.compile(r"""(?mi)^["']?(?:jobs?|prompts?|defaults|output|providers?|budget)["']?\s*:""")
 _NAME = re.compile(r"""(?m)^(?:name\s*:|\s*\{?\s*"name"\s*:)\s*(["']?)([^"'#\n,]+)\1""")
 _INCLUDED = re.compile(r"""[^\s"',\[\]]+\.(?:ya?ml|json)""")
 #: Bytes of a manifest that are searched for its keys.
 _HEAD = 200_000
+#: JSON files of a folder that are searched: it may be full of sidecars.
+_MOST_JSON = 100
+_NONE_YET = "give the path of a manifest; batchgen init writes one"
 #: Manifests that an error lists.
 _LISTED = 12
 
@@ -81,21 +90,21 @@ def find_manifests(project: Project, words: Sequence[str], command: str) -> list
     return list(dict.fromkeys(paths))
 
 
+def batch_name(project: Project, word: str) -> str:
+    """Return the name of the batch that *word* names: itself, or that of a manifest."""
+    path = project.root / word
+    if not path.is_file():
+        return word
+    stored = [batch.name for batch in _batches(project) if Path(batch.manifest) == path]
+    return stored[0] if stored else next((_name(*each) for each in _texts(path.parent) if each[0] == path), path.stem)
+
+
 @cache
 def standard_input() -> bytes:
     """Return the manifest on standard input, which can be read only once."""
     if sys.stdin.isatty():
         raise UsageError("- reads the manifest from standard input: batchgen run - < jobs/autumn.yaml")
     return sys.stdin.buffer.read()
-
-
-def suggestions(project: Project, word: str) -> list[str]:
-    """Return the batches and the manifests of a project whose name is like *word*."""
-    names = {candidate.name: candidate.name for candidate in _project_candidates(project)}
-    names |= {_shown(project, candidate.path): candidate.name for candidate in _project_candidates(project)}
-    names |= {batch.name: batch.name for batch in _batches(project)}
-    near = nearest(Path(word).stem, names.values())
-    return [near] if near else []
 
 
 def _unnamed(project: Project, command: str, *, last_first: bool) -> ManifestChoice:
@@ -146,8 +155,9 @@ def _named(project: Project, name: str, command: str) -> ManifestChoice:
     if (project.root / name).is_dir():
         raise _missing(project, name, is_folder=True)
     known = [*(batch.name for batch in _batches(project)), *(each.name for each in _project_candidates(project))]
-    hint = suggest(name, dict.fromkeys(known)) if known else "batchgen init writes a manifest"
-    raise NotFound(f"no batch and no manifest here is named {name!r}; {hint}")
+    hint = suggest(name, dict.fromkeys(known)) if known else "batchgen init writes one"
+    hint += "" if hint.endswith("?") else "."
+    raise NotFound(f"no batch and no manifest here is named {name!r}; {hint} To select a job: --id {shlex.quote(name)}")
 
 
 def _gone(manifest: Path, name: str, command: str) -> NotFound:
@@ -163,7 +173,8 @@ def _missing(project: Project, word: str, *, is_folder: bool) -> ManifestError:
         return _problem(word, "not_a_file", "is a folder without manifests", "jobs: [{from: FOLDER}] reads its photos")
     folders = [project.root / folder for folder in _FOLDERS] + [(project.root / word).parent]
     near = _near(Path(word), [each.path for each in _candidates(dict.fromkeys(path.resolve() for path in folders))])
-    hint = f"did you mean {_shown(project, near)}?" if near else "give the path of a manifest"
+    known = ", ".join(_shown(project, each.path) for each in _project_candidates(project)[:_LISTED])
+    hint = f"did you mean {_shown(project, near)}?" if near else f"there are: {known}" if known else _NONE_YET
     return _problem(word, "not_found", "there is no such file", hint)
 
 
@@ -196,7 +207,9 @@ def _project_candidates(project: Project) -> list[_Candidate]:
 
 def _candidates(folders: Iterable[Path]) -> list[_Candidate]:
     """Return the manifests in *folders*, without those that others of them include."""
-    texts = {path: text for folder in folders for path, text in _texts(folder)}
+    found = {path: text for folder in folders for path, text in _texts(folder)}
+    texts = {path: text for path, text in found.items() if _KEY.search(text)}
+    texts = texts or {path: text for path, text in found.items() if _OTHER_KEY.search(text)}
     included = {
         (path.parent / name).resolve()
         for path, text in texts.items()
@@ -210,20 +223,19 @@ def _candidates(folders: Iterable[Path]) -> list[_Candidate]:
 
 
 def _texts(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files of a folder that may be manifests, each with its beginning."""
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith("."))
+        names = sorted(folder.iterdir())
     except OSError:
         return
-    for path in paths:
-        if path.name.startswith("batchgen."):
-            continue
-        try:
-            with path.open("rb") as file:
-                text = file.read(_HEAD).decode("utf-8", "replace").lstrip("\ufeff")
-        except OSError:
-            continue
-        if _KEY.search(text):
-            yield path, text
+    paths = [path for path in names if path.suffix in SUFFIXES and not path.name.startswith((".", "batchgen."))]
+    yaml_files = [path for path in paths if path.suffix != ".json"]
+    json_files = [path for path in paths if path.suffix == ".json"][:_MOST_JSON]
+    for path in yaml_files + json_files:
+        with suppress(OSError):
+            if path.is_file():
+                with path.open("rb") as file:
+                    yield path, file.read(_HEAD).decode("utf-8", "replace").lstrip("\ufeff")
 
 
 def _name(path: Path, text: str) -> str:

@@ -10,10 +10,12 @@ import os
 import time
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ..store.queries import current_paths
 from ..store.reader import Reader
+from ..store.records import Batch
 from .project import Project
 
 #: Files that are looked for, and seconds after which the look ends.
@@ -40,17 +42,25 @@ class Presence:
         return {"gone": self.gone, "looked_for": self.looked_for, "complete": self.complete}
 
 
-def look(project: Project, reader: Reader, batch_id: int, *, most: int = MOST, seconds: float = SECONDS) -> Presence:
+def look(project: Project, reader: Reader, batch: Batch, *, most: int = MOST, seconds: float = SECONDS) -> Presence:
     """Look for the current files of a batch on disk."""
-    end = time.monotonic() + seconds
-    return reader.ask(partial(_look, root=str(project.root), batch_id=batch_id, most=most, end=end))
+    # With --db, this command may run in another folder than those that stored relative paths.
+    roots = (root for root in (project.root, project.state.parent) if Path(batch.folder).is_relative_to(root))
+    root = next(map(str, roots), None)
+    query = partial(_look, root=root, batch_id=batch.id, most=most, end=time.monotonic() + seconds)
+    return reader.ask(query)
 
 
-def _look(connection: Any, *, root: str, batch_id: int, most: int, end: float) -> Presence:  # noqa: ANN401 - the store's
+def _look(connection: Any, *, root: str | None, batch_id: int, most: int, end: float) -> Presence:  # noqa: ANN401 - the store's
     paths, step = current_paths(connection, batch_id, most)
     gone = number = 0
-    for number, path in enumerate(paths, 1):
-        gone += not os.path.lexists(os.path.join(root, path))  # noqa: PTH118 - a million times
+    complete = step == 1
+    for path in paths:
+        if root is None and not os.path.isabs(path):  # noqa: PTH117 - a million times
+            complete = False
+            continue
+        number += 1
+        gone += not os.path.lexists(os.path.join(root or "", path))  # noqa: PTH118
         if number % _PAGE == 0 and time.monotonic() > end:
             return Presence(gone=gone, looked_for=number, complete=False)
-    return Presence(gone=gone, looked_for=number, complete=step == 1)
+    return Presence(gone=gone, looked_for=number, complete=complete)

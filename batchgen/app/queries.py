@@ -20,6 +20,7 @@ from ..store.ledger import Calls, Counts, Failure, UsageLine, at_rest
 from ..store.reader import Reader
 from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
 from . import live_state
+from .earlier_stops import remaining_advice
 from .presence import Presence, look
 from .project import Project, open_reader
 
@@ -36,6 +37,7 @@ class RunEnding:
 
     meaning: str
     stops: Sequence[str] = ()
+    advice: Sequence[str] = ()  #: what to change before another run, as far as it was not followed yet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,13 +63,13 @@ def status(project: Project, name: str | None) -> BatchStatus:
     before = lock.holder(project.db)
     with open_reader(project) as reader:
         result = batch_status(reader, reader.batch(name))
-        presence = look(project, reader, result.batch.id, most=_LOOKED_FOR, seconds=_LOOK_SECONDS)
+        presence = look(project, reader, result.batch, most=_LOOKED_FOR, seconds=_LOOK_SECONDS)
         batch_runs = reader.runs(result.batch.id)
     holder = lock.holder(project.db)
     interrupted = 0 if _in_progress(batch_runs, before, holder) else result.counts.running
     usage_ = at_rest(result.usage) if interrupted else result.usage
     run = next(iter(batch_runs), None)
-    ending, budgets = (None, ()) if run is None else _ending(project, run)
+    ending, budgets = (None, ()) if run is None else _ending(project, run, result.batch.manifest)
     return replace(
         result,
         usage=usage_,
@@ -81,7 +83,7 @@ def status(project: Project, name: str | None) -> BatchStatus:
     )
 
 
-def _ending(project: Project, run: records.Run) -> tuple[RunEnding | None, Sequence[Budget]]:
+def _ending(project: Project, run: records.Run, manifest: str) -> tuple[RunEnding | None, Sequence[Budget]]:
     """Return how a run ended, and its budgets: by its summary, or while it is in progress by its live state."""
     if run.ended_at is None:
         return None, live_state.read(project, run.id).budgets
@@ -91,7 +93,8 @@ def _ending(project: Project, run: records.Run) -> tuple[RunEnding | None, Seque
         stops = [f"{lane['provider']}: {lane['message'] or lane['why']}" for lane in lanes]
         stops += [summary["run"]["stopped"]] if summary["run"]["stopped"] else []
         budgets = [live_state.budget_of(each) for each in summary["budgets"]]
-        return RunEnding(meaning=summary["exit_words"], stops=list(dict.fromkeys(stops))), budgets
+        advice = remaining_advice(project, manifest, summary, run.ended_at)
+        return RunEnding(meaning=summary["exit_words"], stops=list(dict.fromkeys(stops)), advice=advice), budgets
     except (OSError, ValueError, KeyError, TypeError):
         # Its summary is gone, or is that of another version.
         codes = {int(code): code.meaning for code in ExitCode}

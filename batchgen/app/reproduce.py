@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from ..errors import BatchgenError, UsageError
+from ..files.source_cache import copy_name
 from ..job import Job
 from ..providers import dialect
 from ..providers.base import Call, DataUrl, FilePart, Request
@@ -34,6 +35,7 @@ class Reproduction:
 
     job: Job
     profile: Profile
+    inputs: Path  #: the folder with copies of source images
 
 
 def find_reproduction(project: Project, name: str | None, key: str) -> Reproduction:
@@ -41,7 +43,8 @@ def find_reproduction(project: Project, name: str | None, key: str) -> Reproduct
     with open_reader(project) as reader:
         batch = reader.batch(name)
         job = reader.job(batch.id, key)
-    return Reproduction(job=job, profile=_profile(project, batch, job.task.provider))
+    profile = _profile(project, batch, job.task.provider)
+    return Reproduction(job=job, profile=profile, inputs=project.state / "inputs")
 
 
 def _profile(project: Project, batch: Batch, provider: str) -> Profile:
@@ -63,6 +66,7 @@ def as_yaml(job: Job) -> str:
         entry["images"] = [source.url or source.path for source in task.images]
     if task.mask is not None:
         entry["mask"] = task.mask.url or task.mask.path
+    entry |= _preparation(task)
     if job.wanted > 1:
         entry |= {"n": job.wanted, "per_request": job.wanted}
     if job.priority:
@@ -74,6 +78,13 @@ def as_yaml(job: Job) -> str:
     # Control characters are escaped: they could steer a terminal.
     plain = "".join([job.key, *task.prompt.split()]).isprintable()
     return yaml.safe_dump({"version": 1, "jobs": [entry]}, sort_keys=False, allow_unicode=plain, width=100)
+
+
+def _preparation(task: Task) -> dict[str, Any]:
+    """Return the parameters that say which copies of the source images are sent."""
+    kinds = {source.copy for source in (*task.images, *([task.mask] if task.mask else []))} - {None}
+    converted = sorted(kind for kind in kinds if kind != "upright" and kind is not None)
+    return ({"orient": True} if "upright" in kinds else {}) | ({"convert": converted[0]} if converted else {})
 
 
 def _literal(text: str) -> str:
@@ -89,6 +100,7 @@ def as_curl(reproduction: Reproduction) -> str:
     except UnknownModel as error:
         raise UsageError(str(error)) from error
     task = replace(job.task, n=max(1, job.wanted - job.delivered) if job.wanted > 1 else job.task.n)
+    task = _with_copies(task, reproduction.inputs)
     rules = model.rules(task.kind)
     before: Sequence[str] = ()
     if rules is not None and not rules.image_urls:
@@ -97,6 +109,15 @@ def as_curl(reproduction: Reproduction) -> str:
     call = next(dialect(model.dialect or profile.dialect).converse(request))
     variable = profile.api_key_env[0] if profile.api_key_env else None
     return "\n".join([*before, command(call, variable, HEADERS)])
+
+
+def _with_copies(task: Task, inputs: Path) -> Task:
+    """Return *task* with the copies, which the last run left in *inputs*, in place of its source images."""
+
+    def copy(source: Source) -> Source:
+        return source if source.copy is None else replace(source, path=str(inputs / copy_name(source)))
+
+    return replace(task, images=tuple(map(copy, task.images)), mask=copy(task.mask) if task.mask else None)
 
 
 def _fetched(task: Task) -> tuple[Task, list[str]]:

@@ -40,6 +40,7 @@ from .redo import Requeue, jobs_to_redo, jobs_to_retry
 from .retry import as_stored, requeue, with_overrides
 from .run_options import RunOptions, ShowMessage
 from .run_result import LaneResult, RunResult, write_summary
+from .shutdown import StopRequest
 from .wiring import Follow, RunSession
 
 __all__ = ["Confirm", "Follow", "LaneResult", "RunOptions", "RunResult", "RunSession", "preview", "run"]
@@ -57,18 +58,20 @@ def run(
     *,
     show_message: ShowMessage = lambda _text: None,
     on_silence: ShowMessage | None = None,
+    stop: StopRequest | None = None,
 ) -> RunResult:
     """Complete *batch*: send every job that is not done yet. A repeated run resumes where the last one stopped.
 
-    *show_message* shows the user a line at once; *on_silence* reports that no answer arrives. Raises AlreadyRunning,
-    SchemaMismatch, KeyMissing and whatever *confirm* raises before anything is sent.
+    *show_message* shows the user a line at once; *on_silence* reports that no answer arrives; *stop* replaces signals,
+    which only the main thread of a program can receive. Raises AlreadyRunning, SchemaMismatch, KeyMissing and whatever
+    *confirm* raises before anything is sent.
     """
     report = _logged(show_message)
     _check_machine(project, batch)
     require_files()
     with ExitStack() as resources:
         session = prepare_run(project, batch, options, confirm, report=report, resources=resources)
-        result = anyio.run(replace(session, on_silence=on_silence).execute, follow)
+        result = anyio.run(replace(session, on_silence=on_silence, stop=stop).execute, follow)
         _record_end(project, result, report)
         return result
 
@@ -83,7 +86,7 @@ def prepare_run(
     resources: ExitStack,
 ) -> RunSession:
     """Lock, recover, plan and confirm a run; *resources* holds its locks and open files."""
-    command = log.redacted(command_line())  # The address of a notification may be a secret.
+    command = log.redacted(options.command or command_line())  # The address of a notification may be a secret.
     deadline = time.monotonic() + options.wait_lock
     resources.enter_context(lock.hold(project.db, command=command, wait=options.wait_lock))
     migrate.ensure(project.db)
@@ -96,7 +99,7 @@ def prepare_run(
     batch = with_overrides(project, batch, {} if repeats is None else repeats.overrides(options))
     plan = _plan(project, batch, options, repeats)
     interrupted = _interrupted_providers(reader, batch)
-    keys = _load_keys(project, batch, plan, interrupted, report)
+    keys = _load_keys(project, batch, plan, interrupted, options=options, report=report)
     if plan.lanes and (limit := confirm(batch, plan)) is not None:
         options = replace(options, selection=replace(options.selection, limit=limit))
         plan = _plan(project, batch, options, repeats)
@@ -143,7 +146,9 @@ def _jobs_to_requeue(project: Project, reader: Reader, batch: Batch, options: Ru
     if options.requeue is None:
         return None
     try:
-        return (jobs_to_redo if options.redo else jobs_to_retry)(project, reader, batch, options)
+        if options.redo:
+            return jobs_to_redo(project, reader, batch, options)
+        return jobs_to_retry(reader, batch, options)
     except NotFound:
         if options.only_requeued:
             raise
@@ -164,13 +169,15 @@ def _plan(project: Project, batch: Batch, options: RunOptions, repeats: Requeue 
     return plan if repeats is None else replace(plan, notices=repeats.notices)
 
 
-def _load_keys(project: Project, batch: Batch, plan: Plan, interrupted: set[str], report: ShowMessage) -> ApiKeys:
+def _load_keys(
+    project: Project, batch: Batch, plan: Plan, interrupted: set[str], *, options: RunOptions, report: ShowMessage
+) -> ApiKeys:
     """Return the keys of a run and report fallback providers without one; raise KeyMissing."""
     if project.sandbox:
         keys = sandbox_keys(batch.profiles)
     else:
         needed = [lane.provider for lane in plan.lanes]
-        keys = load_keys(batch.profiles, needed, [*plan.alternates, *sorted(interrupted)])
+        keys = load_keys(batch.profiles, needed, [*plan.alternates, *sorted(interrupted)], options.environment)
     redaction.register(key for by_variable in keys.keys.values() for key in by_variable.values())
     for name in keys.without_key:
         if name in plan.alternates:

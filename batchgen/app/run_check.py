@@ -23,7 +23,7 @@ from .config.keys import load_keys
 from .doctor import Finding, error_findings
 from .plan import plan as make_plan
 from .plan import read_manifest
-from .project import Project, open_reader
+from .project import CommandFlags, Project, open_reader
 
 
 def examine_run(project: Project, manifest: Path) -> Iterator[Finding]:
@@ -40,10 +40,11 @@ def shared_budgets(project: Project) -> Iterator[Finding]:
     if not limits:
         return
     if migrate.revision(project.db) is None:
-        yield from map(_budget, used_budgets(limits, None, None, utc_now()))
+        budgets = list(used_budgets(limits, None, None, utc_now()))
     else:
         with open_reader(project) as reader:
-            yield from map(_budget, list(used_budgets(limits, reader, None, utc_now())))
+            budgets = list(used_budgets(limits, reader, None, utc_now()))
+    yield from (_budget(budget, project.command_flags()) for budget in budgets)
 
 
 def _findings(project: Project, manifest: Path) -> Iterator[Finding]:
@@ -64,7 +65,7 @@ def _findings(project: Project, manifest: Path) -> Iterator[Finding]:
             require_prices(batch, plan, None)
         except BatchgenError as error:
             yield from error_findings("budget", error, set())
-        yield from (_budget(budget, plan.lanes) for budget in plan.budgets)
+        yield from (_budget(budget, project.command_flags(), plan.lanes) for budget in plan.budgets)
         yield from _pauses(project, plan)
     yield from _unfinished(plan)
 
@@ -90,7 +91,7 @@ def _keys(project: Project, batch: Batch, plan: Plan) -> Iterator[Finding]:
         yield from (Finding("key", line, "bad", error.exit_code) for line in missing)
 
 
-def _budget(budget: Budget, lanes: Sequence[ProviderEstimate] = ()) -> Finding:
+def _budget(budget: Budget, flags: CommandFlags, lanes: Sequence[ProviderEstimate] = ()) -> Finding:
     """Return how much of a budget is used; one that allows no further call ends a run."""
     limit = budget.limit
     parts = [] if limit.usd is None else [f"{format_usd(budget.usd)} of {format_usd(limit.usd)}"]
@@ -103,7 +104,8 @@ def _budget(budget: Budget, lanes: Sequence[ProviderEstimate] = ()) -> Finding:
     if not refused and not (limit.usd is not None and budget.usd >= limit.usd):
         return Finding("budget", text)
     reason = refused[0] if refused else budget.why_refused("", Charge(usd=0, credits=0, basis=Basis.ESTIMATED))
-    hint = f"; to raise it: {limit.setting} at {limit.place}" if limit.place else ""
+    file, _, line = limit.place.rpartition(":")
+    hint = f"; to raise it: {limit.setting} at {flags.manifest(file)}:{line}" if file else ""
     return Finding("budget", f"{text}; {reason}{hint}", "bad", ExitCode.OUT_OF_MONEY)
 
 

@@ -37,4 +37,6 @@ class RunOptions:
     interactive: bool = True  #: at a terminal, where the user may decide about what the run waits for
     latency: str = "realistic"  #: of the sandbox
     selected_by: str = ""  #: the selecting options, as typed
+    environment: Mapping[str, str] | None = field(default=None, repr=False)  #: that contains the keys; None: our own
+    command: str = ""  #: as it could be typed; "": the command line of this process
     again: str = ""  #: options that a resuming run needs too, as typed

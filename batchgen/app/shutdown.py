@@ -25,6 +25,8 @@ from .clock import elapsed_seconds
 
 #: Seconds between two looks at the clock on the wall.
 CLOCK_LOOK = 10.0
+#: Seconds between two looks at a request of the program to stop.
+REQUEST_LOOK = 0.1
 #: Seconds that calls in flight get after SIGTERM; systemd kills after 90.
 GRACE = 75.0
 
@@ -77,10 +79,32 @@ def _typed(span: timedelta) -> str:
     return f"{seconds:g}s"
 
 
-class Stop:
-    """Runs a runner until its end, a signal or a limit; ``signal`` is the one that stopped it, or None."""
+class StopRequest:
+    """Stops a run from another thread, for programs whose signals are their own."""
 
-    def __init__(self, runner: Runner, conditions: StopConditions, now: Callable[[], datetime]) -> None:
+    def __init__(self) -> None:
+        self.drain = False
+        self.cut_off = False
+
+    def set(self) -> None:
+        """Let calls in flight end and send nothing new; a second time, cut them off and keep what has arrived."""
+        self.drain, self.cut_off = True, self.drain
+
+
+class Stop:
+    """Runs a runner until its end, a signal or a limit; ``signal`` is the one that stopped it, or None.
+
+    With a *request*, that takes the place of signals.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        conditions: StopConditions,
+        now: Callable[[], datetime],
+        request: StopRequest | None = None,
+    ) -> None:
+        self._request = request
         self._runner = runner
         self._conditions = conditions
         self._now = now
@@ -96,7 +120,10 @@ class Stop:
         An error of the display after the run has begun stops the run as safely as any other bug.
         """
         async with create_task_group() as tasks:
-            tasks.start_soon(self._watch_signals)
+            if self._request is None:
+                tasks.start_soon(self._watch_signals)
+            else:
+                tasks.start_soon(self._watch_request, self._request)
             tasks.start_soon(self._watch_time)
             begun, ended = False, Event()
             try:
@@ -137,6 +164,15 @@ class Stop:
                     self._runner.drain()
                     if self.signal == signal.SIGTERM:
                         tasks.start_soon(self._cut_off_later)
+
+    async def _watch_request(self, request: StopRequest) -> None:
+        while not request.drain:  # noqa: ASYNC110 - set by another thread, and in any state of its program
+            await sleep(REQUEST_LOOK)
+        log.event("stop_requested", logging.WARNING)
+        self._runner.drain("the program stopped it")
+        while not request.cut_off:  # noqa: ASYNC110 - see above
+            await sleep(REQUEST_LOOK)
+        self._scope.cancel()
 
     async def _cut_off_later(self) -> None:
         await sleep(GRACE)

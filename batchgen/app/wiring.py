@@ -53,7 +53,7 @@ from .recovery.rebuild import RecoveryReport
 from .recovery.resumed import Resumed, SentCalls, resumed_text
 from .run_options import RunOptions, ShowMessage
 from .run_result import LaneResult, RunResult
-from .shutdown import Stop
+from .shutdown import Stop, StopRequest
 from .supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class RunSession:
     recovery: RecoveryReport | None = None  #: what the job database took in from disk
     show_message: ShowMessage = lambda _text: None
     on_silence: ShowMessage | None = None  #: reports that no answer arrives; None: *show_message* does
+    stop: StopRequest | None = None  #: stops the run in place of signals
 
     async def execute(self, follow: Follow) -> RunResult:
         """Load the jobs, send those that are due and return the result."""
@@ -109,7 +110,7 @@ class RunSession:
         for listener in (resumed.record, sent.record, copies.record):
             runner.subscribe(listener)
         self._prepare_folder(profiles)
-        stop = Stop(runner, self.options.stop_conditions, utc_now)
+        stop = Stop(runner, self.options.stop_conditions, utc_now, self.stop)
         async with transport or nullcontext():
             with sent.corrected():
                 display = self._supervisor(runner).around(follow(runner, self.reader))
@@ -296,7 +297,7 @@ class RunSession:
             run_id=run_id,
             command=self.command,
             began=started,
-            status=replace(status, presence=look(self.project, self.reader, batch_id)),
+            status=replace(status, presence=look(self.project, self.reader, status.batch)),
             lanes=[
                 LaneResult.of(
                     lane,

@@ -6,16 +6,19 @@ Plain click: a library for prettier help would take longer to import than ``--he
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import suggest
-from .entries import Entry
+from ..errors import nearest
+from .entries import SYNONYMS, Entry
 from .params import is_on, variables
 
 if TYPE_CHECKING:
@@ -69,6 +72,34 @@ def as_json() -> bool:
     return "json" in _progress or is_on("--json")
 
 
+def is_manifest(word: str) -> bool:
+    """Return whether a word on the command line names a manifest or a batch of this folder."""
+    from ..app.manifests import find_manifest
+    from ..app.project import Project
+    from ..errors import BatchgenError
+
+    try:
+        find_manifest(Project.of(Path(), None), word, "run")
+    except BatchgenError:
+        return False
+    return True
+
+
+def _with_hint(error: click.UsageError, ctx: click.Context) -> click.UsageError:
+    """Return *error*, for a word too many with the way to write what was probably meant."""
+    match = re.fullmatch(r"Got unexpected extra arguments? \((.*)\)", error.message)
+    if match is None:
+        return error
+    names = {parameter.name for parameter in ctx.command.params}
+    if "manifest" in names:
+        hint = "one manifest at a time: `include` in a manifest joins several into one batch"
+    elif "ids" in names:
+        hint = f"to select jobs: --id {match[1].split()[0]}"
+    else:
+        hint = f"{ctx.command_path} --help shows what it takes"
+    return click.UsageError(f"{error.message}; {hint}", ctx)
+
+
 def _show_help(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     from . import pager
 
@@ -89,7 +120,10 @@ class Command(click.Command):
         """Read the arguments; the others come from the environment, then from settings files."""
         for parameter in self.params:
             parameter.envvar = variables(ctx, parameter) or None
-        rest = super().parse_args(ctx, args)
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise _with_hint(error, ctx) from error
         _progress.append(ctx.params.get("progress"))
         # A mistake in a settings file is an error even where the command line overrides that option.
         assert isinstance(ctx, _Context)  # noqa: S101
@@ -199,8 +233,26 @@ class LazyGroup(Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            hint = suggest(args[0], [*self.entries, *self.aliases], "batchgen --help lists all of them")
-            raise click.UsageError(f"no such command: {args[0]!r}; {hint}", ctx) from error
+            raise click.UsageError(f"no such command: {args[0]!r}; {self._hint(args)}", ctx) from error
+
+    def _hint(self, args: Sequence[str]) -> str:
+        """Return the command that was probably meant."""
+        word = args[0]
+        if word in SYNONYMS:
+            return f"did you mean: batchgen {SYNONYMS[word]}"
+        near = nearest(word, [*self.entries, *self.aliases])
+        if near is None and is_manifest(word):
+            return f"did you mean: batchgen run {shlex.join(args)}"
+        return f"did you mean {near!r}?" if near else "batchgen --help lists all of them"
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the command's name."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            name = next((word for word in args if word in self.entries), "run")
+            after = f"Options of a command come after its name: batchgen {name} {error.option_name}"
+            raise click.UsageError(f"{error.format_message()} {after}", ctx) from error
 
     def summaries(self) -> list[tuple[str, str]]:
         """Return the commands, each with the first line of its help, without importing them."""

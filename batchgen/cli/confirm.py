@@ -38,7 +38,7 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
             for line in hanging(lines, output.columns(sys.stderr)):
                 output.say(line)
             keys = []
-        from ..app.budgets import SET_PRICE, needs_price, require_prices
+        from ..app.budgets import SET_PRICE, is_capped, needs_price, require_prices
 
         unpriced = terms.allow_unpriced
         require_prices(batch, plan, terms.budget, unpriced=unpriced)
@@ -50,7 +50,7 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
             return None
         if ask and sys.stdin.isatty() and sys.stderr.isatty():
             return _ask(plan, keys) if plan.asks else None
-        if _is_capped(batch, plan):
+        if is_capped(batch, plan):
             return None
         why = "there is no terminal to ask" if ask else "--no-input forbids to ask"
         in_file = "" if terms.budget is None else "A budget in a settings file only limits a run. "
@@ -60,16 +60,6 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
         )
 
     return confirm
-
-
-def _is_capped(batch: Batch, plan: Plan) -> bool:
-    """Return whether the manifest's budget covers everything that would be sent: only then it confirms spending."""
-    if any(limit.usd is not None and limit.only is None for limit in batch.budget):
-        return True
-    covered = {limit.only for limit in batch.budget if limit.usd is not None}
-    covered |= {name for limit in batch.budget for name in limit.credits}
-    used = {*(lane.provider for lane in plan.lanes), *plan.alternates}
-    return bool(batch.budget) and used <= covered
 
 
 def _ask(plan: Plan, keys: Iterable[str]) -> int | None:

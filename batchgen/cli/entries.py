@@ -29,13 +29,21 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Look at them": {
         "list": Entry("status", "list_", "runs", "List jobs or runs."),
         "show": Entry("status", "show", "causes", "Show one job: its request, attempts, files and cost."),
+        "open": Entry(
+            "open",
+            "open_",
+            "runs",
+            "Show the image of a job in the system's viewer; without a job, the newest.",
+        ),
         "watch": Entry("watch", "watch", "monitoring", "Follow a run from another terminal."),
         "usage": Entry("usage", "usage", "usage", "Show the ledger by provider and model, day, tag, run or batch."),
         "export": Entry("export", "export", "json", "Print one line per job for other programs; copy the files."),
         "verify": Entry("verify", "verify", "recovery", "Check every delivered file against its hash."),
     },
     "Again, and during a run": {
-        "redo": Entry("retry", "redo", "runs", "Make done pictures again: shows the plan, asks, and runs these jobs."),
+        "redo": Entry(
+            "retry", "redo", "runs", "Make the images of done jobs again: shows the plan, asks, and runs these jobs."
+        ),
         "resume": Entry("retry", "resume", "runs", "Resume what the last run left unfinished."),
         "pause": Entry("control", "pause", "control", "Send nothing more to a provider, also during a run."),
         "unpause": Entry("control", "unpause", "control", "Send to a paused or closed provider again."),
@@ -74,3 +82,28 @@ GROUPS: dict[str, dict[str, Entry]] = {
 }
 COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}
 ALIASES = {"estimate": "plan", "resume-lane": "unpause"}
+
+#: What people type that is not a command, and the command that does it.
+SYNONYMS = {
+    **dict.fromkeys(("start", "make", "generate", "create", "go", "exec", "batch"), "run"),
+    **dict.fromkeys(("new", "setup", "quickstart", "example"), "init"),
+    **dict.fromkeys(("check", "lint", "test"), "validate"),
+    **dict.fromkeys(("cost", "costs", "price", "dry-run", "dryrun", "preview", "diff"), "plan"),
+    **dict.fromkeys(("prices", "pricing"), "providers prices"),
+    **dict.fromkeys(("models", "model"), "providers models"),
+    **dict.fromkeys(("ls", "jobs"), "list"),
+    **dict.fromkeys(("runs", "history"), "list runs"),
+    **dict.fromkeys(("log", "logs", "follow", "tail", "monitor", "progress"), "watch"),
+    **dict.fromkeys(("report", "stats", "summary", "info"), "status"),
+    **dict.fromkeys(("ledger", "spend", "spent", "money", "balance", "bill"), "usage"),
+    **dict.fromkeys(("continue", "again", "restart"), "resume"),
+    **dict.fromkeys(("stop", "kill", "abort"), "cancel"),
+    **dict.fromkeys(("rm", "delete", "remove", "prune", "gc"), "clean"),
+    **dict.fromkeys(("key", "keys", "login", "auth"), "help keys"),
+    **dict.fromkeys(("config", "settings", "configure"), "help settings"),
+    **dict.fromkeys(("cron", "systemd", "launchd"), "schedule"),
+    **dict.fromkeys(("docs", "doc", "man", "usage-help"), "help"),
+    "version": "--version",
+    "view": "show",
+    "regenerate": "redo",
+}

@@ -35,6 +35,7 @@ _PLAIN = frozenset(("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TZ"))
 _WITHOUT_OPTION = (
     "allow_network_state",
     "color",
+    "opener",
     "pager",
     *("notify_secret", "notify_secret_file", "notify_secret_command"),
     *("batch_name", "run_id", "exit_code", "exit_words", "needs_person", "jobs_total", "jobs_done", "jobs_pending"),
@@ -101,7 +102,7 @@ def _may_set(setting: str, value: str) -> bool:
 
     if setting in ("notify_secret", "notify_secret_file"):
         return True
-    refused = {*REFUSED, "on_finish", "command", "allow_network_state"}
+    refused = {*REFUSED, "on_finish", "command", "opener", "pager", "allow_network_state"}
     if any(setting == name or setting.endswith(f"_{name}") for name in refused):
         return False
     path = Path(value)

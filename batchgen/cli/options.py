@@ -169,6 +169,10 @@ def command(name: str, *examples: str) -> Callable[[Function], click.Command]:
             environment.warn_of_ignored(session.folder)
             if name not in _UNCHECKED:
                 environment.check(ctx)
+            if word := values.pop("batch_word", None):
+                from ..app.manifests import batch_name
+
+                values["batch"] = values["batch"] or batch_name(session.project(), word)
             return function(session, **values)
 
         # options declared on the function come before the shared ones
@@ -210,6 +214,8 @@ def command_name() -> str:
     return click.get_current_context().command_path.partition(" ")[2]
 
 
+#: A batch as an argument of commands that have --batch and no other argument: its name or its manifest.
+batch_argument = click.argument("batch_word", metavar="[BATCH]", required=False, shell_complete=complete_files)
 #: A manifest, in every command that takes one: a path, a folder, a batch's name, ``-`` or nothing.
 manifest_argument = click.argument(
     "manifest", metavar="[MANIFEST|BATCH|-]", required=False, shell_complete=complete_files
@@ -238,6 +244,8 @@ def read_id_list(ctx: click.Context, parameter: click.Parameter, name: str | Non
     return IdList(name, read_ids(name, folder.absolute()))
 
 
+#: States of jobs, as --status takes them.
+STATES = ("pending", "running", "done", "failed", "unknown", "cancelled", "orphaned")
 #: Options that select jobs: OR within an option given twice, AND between options. Of the jobs that these select,
 #: ``--sample`` draws some at random, and ``--limit`` takes the first of those.
 selecting = options(
@@ -257,7 +265,7 @@ selecting = options(
         "--status",
         "states",
         multiple=True,
-        type=click.Choice(["pending", "running", "done", "failed", "unknown", "cancelled", "orphaned"]),
+        type=click.Choice(STATES),
         help="Jobs in this state.",
     ),
     _selecting(

@@ -33,7 +33,7 @@ def _program() -> str:
     called, beside = sys.argv[0], os.path.join(os.path.dirname(sys.executable), NAME)  # noqa: PTH118, PTH120
     if os.path.basename(called) == "__main__.py":  # noqa: PTH119 - python -m batchgen
         program = beside if os.access(beside, os.X_OK) else ""
-    elif os.path.basename(called) == NAME:  # noqa: PTH119
+    elif os.path.basename(called) == NAME and os.access(called, os.X_OK):  # noqa: PTH119
         program = called
     else:
         return NAME

@@ -1,4 +1,4 @@
-"""Source cache: source images given as URLs, fetched once for providers that need the bytes."""
+"""Source cache: source images given as URLs, fetched once for providers that need the bytes, and copies of photos."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Fetch(Protocol):
 
 
 class SourceCache:
-    """The folder of fetched source images."""
+    """The folder of source images that are sent in place of those of the user: fetched ones, and copies."""
 
     def __init__(self, folder: Path, spool: Spool, fetch: Fetch) -> None:
         self._folder = make_private(folder)
@@ -54,7 +54,7 @@ class SourceCache:
     async def _copy(self, source: Source) -> Source:
         if source.copy is None or source.path is None:
             return source
-        name = f"{(source.sha256 or '')[:32]}-{source.copy}.{EXTENSIONS[source.mime or 'image/png']}"
+        name = copy_name(source)
         async with self._locks.setdefault(name, Lock()):
             if name not in self._copies:
                 self._copies[name] = await to_thread.run_sync(self._made, name, source)
@@ -63,7 +63,7 @@ class SourceCache:
     def _made(self, name: str, source: Source) -> Source:
         file, path = self._folder / name, Path(source.path or "")
         try:
-            data = file.read_bytes() if file.exists() else _copied(path, str(source.copy))
+            data = file.read_bytes() if file.exists() else _copied(path, source)
         except OSError as error:
             raise _invalid(f"source image {_shown(path)}: {error.strerror}", "put the file back, then retry") from error
         if not file.exists():
@@ -81,8 +81,7 @@ class SourceCache:
         except OSError as error:
             raise _invalid(f"source image {_shown(path)}: {error.strerror}", "put the file back, then retry") from error
         if hashlib.sha256(data).hexdigest() != sha256:
-            message = f"source image {_shown(path)} changed after the plan was made"
-            raise _invalid(message, "run again: the job then counts as changed")
+            raise _changed(path)
         if sniff(data) is not None:  # Other images are decoded when their copy is made.
             # A provider may charge for a request with a damaged image.
             _examine(data, _shown(path), _REPLACE)
@@ -117,12 +116,20 @@ class SourceCache:
         return Source(path=str(self._folder / name), mime=facts.mime, size_bytes=len(data))
 
 
-def _copied(path: Path, kind: str) -> bytes:
+def copy_name(source: Source) -> str:
+    """Return the file name of the copy that is sent in place of a source image."""
+    return f"{(source.sha256 or '')[:32]}-{source.copy}.{EXTENSIONS[source.mime or 'image/png']}"
+
+
+def _copied(path: Path, source: Source) -> bytes:
     """Return the copy of a source image; raise ProviderError if it is damaged, StoreError if memory is short."""
     from .images.copies import make_copy
 
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != source.sha256:
+        raise _changed(path)
     try:
-        return make_copy(path.read_bytes(), kind)
+        return make_copy(data, str(source.copy))
     except DamagedImageError as error:
         raise _invalid(f"source image {_shown(path)}: {error}", _REPLACE) from error
     except ModuleNotFoundError as error:
@@ -152,6 +159,11 @@ def _shown(path: Path) -> str:
     """Return a path as the user would type it: relative to the working folder if it is below that."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _changed(path: Path) -> ProviderError:
+    message = f"source image {_shown(path)} changed after the plan was made"
+    return _invalid(message, "run again: the job then counts as changed")
 
 
 def _invalid(message: str, hint: str = "") -> ProviderError:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from ..budget import BudgetLimit
 from ..copies import CopySpec
 from ..errors import Problem, UsageError, suggest
-from ..fingerprint import CURRENT, OVERRIDDEN, Stamp, fingerprint, older_rule, unchanged
+from ..fingerprint import CURRENT, OVERRIDDEN, Stamp, asked, fingerprint, older_rule, unchanged
 from ..providers.profile import Profile, Retry
 from ..route import Route
 from ..task import Task
@@ -108,10 +108,15 @@ class PlannedJob(NamedTuple):
         before, _, after = self.key.rpartition(self._hash(self.prompt_form))
         return before, after
 
-    def key_of(self, prompt: str) -> str:
-        """Return the id that older versions made from *prompt*, another wording of the same prompt."""
+    def keys_of(self, prompt: str) -> tuple[str, ...]:
+        """Return the ids that older versions made from *prompt*, another wording of the same prompt."""
         before, after = self.id_parts
-        return f"{before}{self._hash(prompt)}{after}"
+        earlier = self.recipe.earlier
+        if earlier is None:
+            return (f"{before}{self._hash(prompt)}{after}",)
+        # The id of the generation that was made without the images; see was_generated.
+        generation = Stamp({**asked(earlier), "images": ("",), "mask": False})
+        return tuple(f"{before}{part}{after}" for part in (self._hash(prompt), id_hash(generation, prompt)))
 
     def _hash(self, prompt: str) -> str:
         assert self.id_stamp is not None  # noqa: S101 - only ids made from prompts have a hash

@@ -12,8 +12,9 @@ from ..calendar_period import CalendarPeriod
 from ..errors import Problem, suggest
 from ..money import milli_credits, nano_usd
 from . import messages
-from .locations import Path, Places, Problems, show
+from .locations import Path, Places, show
 from .model import Amounts, BudgetSpec, SharedSettings
+from .problems import Problems
 
 #: The keys of the budgets of calendar periods.
 _PERIODS = {"per_day": CalendarPeriod.DAY, "per_month": CalendarPeriod.MONTH}

@@ -21,10 +21,11 @@ from .deliver import taken_by
 from .duplicates import DuplicateCheck
 from .expand import key_of, portions
 from .filenames import FILE_FIELDS, slug
-from .locations import Origin, Problems
+from .locations import Origin
 from .messages import short
 from .model import JobSpec
 from .photo_check import PhotoCheck
+from .problems import Problems
 from .render import NUMBERS, RenderedJob
 from .routing import Candidate, ProviderTable, RouteChoice
 from .source_images import BadSource, Preparation, Sources
@@ -36,6 +37,10 @@ _MAX_VARIANTS = 5_000
 _SENT_AS_WRITTEN = (
     *("size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed"),
 )
+
+
+#: Of many photos, one that is damaged should not stop the others.
+_HOW_TO_SKIP = "fix the image, or make the other jobs with  on_bad_source: skip"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,7 +197,10 @@ class JobBuilder:
         """Return what the job asks for, with its sources; the provider is still open."""
         values = job.values
         if "prompt" not in values:
-            self._report(job, None, "no_prompt", "the job has no prompt", "say what to draw, or what to change")
+            hint = "say what to draw, or what to change"
+            if job.row.listing is not None:
+                hint += f", or leave such rows out with  {job.where_filled('prompt')}"
+            self._report(job, None, "no_prompt", "the job has no prompt", hint)
         if "mask" in values and not values.get("images"):
             self._report(job, "mask", "no_images", "a mask needs an image to edit", "name it under images")
         sources = self._source_images(job)
@@ -226,7 +234,7 @@ class JobBuilder:
             if self._photos.skips:
                 self._photos.skip(job, str(bad))
             else:
-                self._report(job, field, "bad_source", str(bad))
+                self._report(job, field, "bad_source", str(bad), "" if job.row.listing is None else _HOW_TO_SKIP)
             return None
         self._photos.add(job, local, preparation)
         return images, mask

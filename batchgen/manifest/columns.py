@@ -6,59 +6,26 @@ files that exist, and without them an edit would be bought as a generation.
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterator
 from dataclasses import replace
 
-from ..errors import Problem, nearest
-from ..files.naming import find
-from .cells import image_names
+from ..errors import Problem, nearest, suggest
 from .expand import Entry
+from .image_columns import exist, folded, hold_images, is_image_name, texts
 from .lists import Listing
-from .lists.rows import aliases, column_of, flow_text
-from .locations import Problems
+from .lists.names import written
+from .lists.rows import column_of, flow_text
+from .messages import short
 from .model import PARAMETERS
+from .problems import Problems
 from .render import compiled
 from .templates import TemplateFault
 
-_IMAGE_NAMES = frozenset(
-    {
-        *("image", "images", "img", "imgs", "imagepath", "imagepaths", "imagefile", "imagefiles", "imagefilename"),
-        *(
-            "imagename",
-            "imageurl",
-            "imagesrc",
-            "imgpath",
-            "imgfile",
-            "imgurl",
-            "inputimage",
-            "inputimages",
-            "inputfile",
-        ),
-        *(
-            "input",
-            "sourceimage",
-            "sourceimages",
-            "sourcefile",
-            "source",
-            "src",
-            "file",
-            "filename",
-            "filepath",
-            "path",
-        ),
-        *("photo", "photos", "photopath", "photofile", "picture", "pictures", "pic", "foto", "fotos", "bild", "bilder"),
-        *("imagen", "immagine", "reference", "referenceimage", "initimage", "baseimage", "originalimage"),
-    }
-)
 #: Names for the prompt, the most certain first; several of one group are no guess.
 _PROMPT_NAMES = (
     frozenset({"prompt", "prompts", "prompttext", "imageprompt", "positiveprompt"}),
     frozenset({"text", "description", "caption"}),
 )
 _NEGATIVE = frozenset({"negativeprompt", "negprompt", "negative"})
-_IMAGE_FILE = re.compile(r"[^\n]{1,400}\.(?:png|jpe?g|jfif|webp|heic|heif|avif|gif|bmp|tiff?)", re.IGNORECASE)
 #: Likeness from which a name counts as a misspelt parameter.
 _LIKE = 0.8
 _MOST_NAMES = 20
@@ -74,14 +41,35 @@ def resolve(entry: Entry, named: frozenset[str], problems: Problems, warnings: P
     for listing in entry.lists:
         if listing.is_table:
             columns = _Columns(entry, listing, used)
+            columns.check_mapping()
             guesses = columns.guesses()
             warnings.extend(columns.warnings)
             problems.extend(columns.problems)
             if columns.problems:
                 return None
             listing = listing.mapped(listing.mapping.with_guesses(guesses)) if guesses else listing  # noqa: PLW2901
+        elif listing.columns == ("prompt",):
+            listing = _with_images(entry, listing, used, problems, warnings)  # noqa: PLW2901
         lists.append(listing)
     return replace(entry, lists=tuple(lists))
+
+
+def _with_images(
+    entry: Entry, listing: Listing, used: frozenset[str], problems: Problems, warnings: Problems
+) -> Listing:
+    """Return a txt list with its lines as images, where they name images that exist and the job has a prompt."""
+    lines = [values["prompt"] for _, values in listing.head()]
+    stated = entry.own.get("images") or "images" in (*listing.mapping.stated, *entry.axes, *entry.part.defaults)
+    if stated or "prompt" in used or not hold_images(lines, "prompt") or not exist(lines, entry.part.folder):
+        return listing
+    origin = entry.origin().inside("from")
+    if entry.own.get("prompt") is None:
+        hint = "write the prompt in the job, and columns: {images: prompt} under from"
+        problems.add(origin.problem("unused_images", f"the lines of {listing.file} name images, not prompts", hint))
+        return listing
+    hint = "write columns: {images: prompt} under from to confirm it, or columns: {images: null} to leave them unused"
+    warnings.add(origin.problem("column_used", f"the lines of {listing.file} are used as images", hint))
+    return listing.mapped(listing.mapping.with_guesses({"images": "prompt"}))
 
 
 def _used(entry: Entry) -> frozenset[str]:
@@ -108,7 +96,9 @@ class _Columns:
         self.problems: list[Problem] = []
         self._head = [values for _, values in listing.head()]
         self._columns = listing.known_columns()
-        self.used = frozenset(column_of(name, self._columns) for name in used) | listing.pick.where.keys()
+        self._named = used
+        self._printed = frozenset(column_of(name, self._columns) for name in used)
+        self.used = self._printed | listing.pick.where.keys()
         mapping = listing.mapping
         taken = {*self._columns, *entry.axes, *mapping.stated}
         #: Parameters that a column may still set.
@@ -133,6 +123,18 @@ class _Columns:
                 self._report_unused(column, reported)
         return guesses
 
+    def check_mapping(self) -> None:
+        """Report names in ``columns`` that set nothing."""
+        own = self.entry.own.keys()
+        for name in sorted(self.listing.mapping.sources.keys() - self._named):
+            if name in PARAMETERS and name not in own:
+                continue
+            message, hint = f"columns sets {name!r}, but the job sets it itself", "remove one of them"
+            if name not in PARAMETERS:
+                message = f"columns sets {name!r}, which is no parameter, and no template names it"
+                hint = suggest(name, sorted(PARAMETERS), "remove it")
+            self.problems.append(self.entry.origin().inside("from").problem("unused_mapping", message, hint))
+
     # --- the prompt ---------------------------------------------------------------------------------------------------
 
     def _prompt(self) -> dict[str, str]:
@@ -140,7 +142,7 @@ class _Columns:
         if "prompt" not in self._free or (default is not None and default.value is not None):
             return {}
         for names in _PROMPT_NAMES:
-            columns = [column for column in self._candidates if _folded(column) in names]
+            columns = [column for column in self._candidates if folded(column) in names]
             if len(columns) == 1:
                 return {"prompt": columns[0]}
             if columns:
@@ -153,12 +155,18 @@ class _Columns:
         separation = f", {self.listing.separation}" if self.listing.separation else ""
         message = f"there is no column prompt, and the job has no prompt; the columns are: {names}{separation}"
         likely = nearest("prompt", self._candidates, _LIKE) or self._longest()
-        hint = f"write {_stated('prompt', likely)} under from, or give the job a prompt" if likely else "add one"
+        hint = "give the job a prompt"
+        if likely:
+            variable = written(likely, self._columns) or likely
+            hint = (
+                f'write {_stated("prompt", likely)} under from, or  prompt: "... {{{{ {variable} }}}} ..."  in the job'
+            )
         return self._place(likely or self._columns[0], "no_prompt", message, hint)
 
     def _longest(self) -> str | None:
         """Return the column with the longest texts."""
-        sizes = {column: sum(len(str(row.get(column) or "")) for row in self._head) for column in self._candidates}
+        others = [column for column in self._candidates if not self._names_images(column)]
+        sizes = {column: sum(len(str(row.get(column) or "")) for row in self._head) for column in others}
         return max(sizes, key=lambda column: sizes[column], default=None)
 
     # --- images -------------------------------------------------------------------------------------------------------
@@ -166,8 +174,9 @@ class _Columns:
     def _images(self) -> dict[str, str]:
         if "images" not in self._free or "images" in self.entry.part.defaults:
             return {}
-        unused = [column for column in self._candidates if column not in self.used]
-        likely = [column for column in unused if _folded(column) in _IMAGE_NAMES and self._names_images(column)]
+        # A where that leaves rows without an image out does not use the images.
+        unused = [column for column in self._candidates if column not in self._printed]
+        likely = [column for column in unused if is_image_name(column) and self._names_images(column)]
         existing = [column for column in likely if self._exists(column)]
         if len(existing) == 1:
             return {"images": existing[0]}
@@ -182,45 +191,42 @@ class _Columns:
         return {}
 
     def _unused_images(self, column: str) -> Problem:
-        example = next(iter(self._values(column)))
+        example = short(self._values(column)[0])
         reason = "" if self._exists(column) else f" ({example} does not exist next to the manifest)"
-        if "://" in example[:20]:
+        if "://" in example[:20] or example.startswith("data:"):
             reason = ""
-        source = f"{{path: {flow_text(self.listing.name)}, columns: {{images: {flow_text(column)}}}}}"
+        sheet = f", sheet: {flow_text(self.listing.sheet)}" if self.listing.sheet else ""
+        source = f"{{path: {flow_text(self.listing.name)}{sheet}, columns: {{images: {flow_text(column)}}}}}"
         hint = f"write  from: {source}  to edit them, or  columns: {{images: null}}  there to leave them out"
         return self._place(
             column, "unused_images", f"the column {column!r} names images{reason}: nothing uses it", hint
         )
 
-    def _values(self, column: str) -> Iterator[str]:
-        values = (row.get(column) for row in self._head)
-        return (value for value in values if isinstance(value, str) and value.strip())
+    def _values(self, column: str) -> list[str]:
+        return list(texts(self._head, column))
 
     def _names_images(self, column: str) -> bool:
-        values = list(self._values(column))
-        return bool(values) and all(_looks_like_image(value) for value in values)
+        return hold_images(self._values(column), column)
 
     def _exists(self, column: str) -> bool:
-        folder = self.entry.part.folder
-        names = (name for value in self._values(column) for name in image_names(value, folder))
-        return any("://" not in name[:20] and "\0" not in name and find(folder, name) is not None for name in names)
+        return exist(self._values(column), self.entry.part.folder)
 
     # --- what sets nothing --------------------------------------------------------------------------------------------
 
     def _report_unused(self, column: str, reported: set[str]) -> None:
         """Warn of a column that nothing uses and that is named nearly like a parameter."""
-        folded = _folded(column)
+        plain = folded(column)
         if any(repr(column) in message for message in reported):
             return
-        if folded in _NEGATIVE:
-            variable = next((name for name, source in aliases(self._columns) if source == column), column)
+        if plain in _NEGATIVE:
+            variable = written(column, self._columns) or column
             hint = f"write it into the prompt, such as: Avoid {{{{ {variable} }}}}"
             message = f"the column {column!r} sets nothing: no parameter takes a negative prompt"
             self._warn(column, "strange_column", message, hint)
             return
-        parameter = next((name for name in self._free if _folded(name) == folded), None)
-        if parameter is None and len(folded) > 3:
-            parameter = nearest(folded, sorted(self._free), _LIKE)
+        parameter = next((name for name in self._free if folded(name) == plain), None)
+        if parameter is None and len(plain) > 3:
+            parameter = nearest(plain, sorted(self._free), _LIKE)
         if parameter is not None:
             message = f"the column {column!r} sets nothing: the parameter is {parameter!r}"
             self._warn(column, "strange_column", message, f"write {_stated(parameter, column)} under from")
@@ -232,17 +238,6 @@ class _Columns:
         line, position = self.listing.header_place(column)
         problem = self.entry.origin().problem(code, message, hint)
         return replace(problem, file=self.listing.file, line=line, column=position)
-
-
-def _looks_like_image(value: str) -> bool:
-    name = value.strip().partition("?")[0] if "://" in value[:20] else value.strip()
-    return _IMAGE_FILE.fullmatch(name) is not None
-
-
-def _folded(name: str) -> str:
-    """Return a name as it is compared: in lower case, without accents, blanks, hyphens and underscores."""
-    text = unicodedata.normalize("NFKD", name).casefold()
-    return "".join(char for char in text if char.isalnum())
 
 
 def _stated(parameter: str, column: str) -> str:

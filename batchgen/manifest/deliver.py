@@ -11,7 +11,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from ..copies import LOSSY, CopySpec, Fit
 from . import filenames
 from .fields import Strict
-from .locations import Origin, Problems
+from .locations import Origin
+from .problems import Problems
 
 #: Pixels of one side, and of the whole copy.
 _SIDE = 16_384
@@ -141,7 +142,10 @@ def _same_file(one: CopySpec, other: CopySpec) -> bool:
 
 def taken_by(specs: Sequence[CopySpec], stem: str) -> Iterator[CopySpec]:
     """Yield the copies whose names the file of a job, *stem* in the form ``filenames.folded``, could have."""
-    yield from (spec for spec in specs if spec.would_take(stem))
+    for spec in specs:
+        in_folder = spec.folder is not None and stem.startswith(f"{filenames.folded(spec.folder)}/")
+        if in_folder or (spec.folder is None and stem.endswith(f".{filenames.folded(spec.name)}")):
+            yield spec
 
 
 def _format(value: str | None) -> str | None:

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from ..errors import Problem
 from .lists.names import telling
-from .locations import Problems
 from .messages import short
+from .problems import Problems
 from .render import RenderedJob
 
 #: What must not be given twice, an id or a file, and what should not, a request.

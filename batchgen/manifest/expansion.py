@@ -18,9 +18,9 @@ from .filenames import FILE_FIELDS
 from .include import ManifestPart
 from .lint import ListCheck
 from .lists import BadList, Listing
-from .locations import EnoughError, Problems
 from .model import PARAMETERS
 from .photo_check import PhotoCheck
+from .problems import EnoughError, Problems
 from .render import CompiledFields, JobTemplate
 from .routing import ProviderTable
 from .source_images import Sources

@@ -5,6 +5,7 @@ Types are strict: text is never guessed from a number, nor a number from text.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
@@ -13,10 +14,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
 )
+from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
 from ..wording import is_blank
 from . import filenames
@@ -97,3 +101,21 @@ class Strict(BaseModel):
     """Base class of the manifest's models: an unknown key is an error, and no type is converted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShortForm:
+    """Annotation of a mapping: a plain value of *types* is accepted in place of the mapping ``{key: value}``."""
+
+    key: str
+    types: type | tuple[type, ...]
+    json_schema: dict[str, Any]  #: of the plain value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
+        return no_info_before_validator_function(self._mapping, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [self.json_schema, handler(core)]}
+
+    def _mapping(self, value: object) -> object:
+        return {self.key: value} if isinstance(value, self.types) and not isinstance(value, bool) else value

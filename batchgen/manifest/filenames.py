@@ -86,7 +86,7 @@ def slug(text: object, limit: int = 40) -> str:
 
 def stems(output: str, wanted: int) -> tuple[str, ...]:
     """Return the file stems of a job with this output and *wanted* images, which are numbered by arrival."""
-    path = PurePosixPath(output)
     if wanted == 1:
         return (output,)
+    path = PurePosixPath(output)
     return tuple(str(path.with_name(f"{path.name}-{number}")) for number in range(1, wanted + 1))

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..wording import INVISIBLE, is_blank, tidy
 from .filenames import control
 from .lists import BadList, Listing, listing
 from .lists.text import ListFile
 
 ID, PROMPT = "id", "prompt"
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".xlsm")
+#: Characters around an id that are not part of it.
+_SURROUNDING = " \t\r\n\xa0" + INVISIBLE
 #: Mistakes that one error shows.
 _SHOWN = 20
 
@@ -48,7 +51,7 @@ def parse_ids(lines: Iterable[str], name: str) -> Mapping[str, int]:
 
     def ids() -> Iterator[tuple[int, str]]:
         for number, line in enumerate(lines, 1):
-            text = line.removeprefix("\ufeff").strip() if number == 1 else line.strip()
+            text = line.strip(_SURROUNDING)
             if text and (number, text.casefold()) != (1, ID):
                 yield number, text
 
@@ -79,7 +82,7 @@ def _id_columns(name: str, folder: Path) -> tuple[Listing, str] | None:
 
 def _table_ids(rows: Listing, column: str, problems: _Problems) -> Iterator[tuple[int, str]]:
     for line, row in rows.rows(problems.report):
-        key = _text(row.get(column))
+        key = _text(row.get(column)).strip(_SURROUNDING)
         if key:
             yield line, key
         else:
@@ -98,7 +101,7 @@ def read_prompts(name: str, folder: Path) -> PromptEdits:
                 problems.report(line, 1, "no_id", "the row has no id", "")
             elif key in lines:
                 problems.report(line, 1, "duplicate_id", f"the id {key} is in line {lines[key]} already", "remove one")
-            elif not prompt:
+            elif is_blank(prompt):
                 problems.report(line, 1, "empty_prompt", f"the prompt of {key} is empty", "")
             elif char := control(prompt, allow="\t\n"):
                 problems.report(line, 1, "control_character", f"the prompt of {key} contains {char}", "remove it")
@@ -113,11 +116,6 @@ def read_prompts(name: str, folder: Path) -> PromptEdits:
     return PromptEdits(prompts=prompts, lines=lines)
 
 
-def normal_prompt(text: str) -> str:
-    """Return a prompt with LF at the ends of lines and without blanks around it, as prompts are compared."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
-
-
 def _prompt_rows(name: str, folder: Path, report: Callable[..., None]) -> Iterator[tuple[int, str, str]]:
     if Path(name).suffix.lower() not in _TABLES:
         raise BadList(f"{name} is not a table: use a .csv file with the columns {ID} and {PROMPT}")
@@ -130,7 +128,7 @@ def _prompt_rows(name: str, folder: Path, report: Callable[..., None]) -> Iterat
     if key is None or prompt is None:
         raise BadList(f"{rows.file} needs the columns {ID} and {PROMPT}; its columns: {', '.join(columns)}")
     for line, row in rows.rows(report):
-        yield line, _text(row.get(key)), normal_prompt(_text(row.get(prompt)))
+        yield line, _text(row.get(key)).strip(_SURROUNDING), tidy(_text(row.get(prompt)))
 
 
 def _without_header(name: str, folder: Path) -> Iterator[tuple[int, str, str]]:
@@ -142,17 +140,17 @@ def _without_header(name: str, folder: Path) -> Iterator[tuple[int, str, str]]:
     for row in reader:
         if len(row) > 2:
             raise BadList(f"{name}:{line}:1: the row has {len(row)} cells, not two; put a prompt with commas in quotes")
-        if any(map(str.strip, row)):
-            yield line, row[0].strip(), normal_prompt(row[1] if len(row) > 1 else "")
+        if any(cell.strip(_SURROUNDING) for cell in row):
+            yield line, row[0].strip(_SURROUNDING), tidy(row[1] if len(row) > 1 else "")
         line = reader.line_num + 1
 
 
 def _column(columns: Iterable[str], name: str) -> str | None:
-    return next((column for column in columns if column.strip().casefold() == name), None)
+    return next((column for column in columns if column.strip(_SURROUNDING).casefold() == name), None)
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - a cell of a JSON row may be anything
-    return "" if value is None else str(value).strip()
+    return "" if value is None else str(value)
 
 
 class _Problems:

@@ -15,8 +15,9 @@ from typing import Any
 
 from ..errors import ManifestError
 from . import secrets as keys
-from .locations import Origin, Places, Problems
+from .locations import Origin, Places
 from .model import PARAMETERS, PREPARATION, Parameters
+from .problems import Problems
 from .validate import ValidationResult, validate
 from .yaml_reader import read
 

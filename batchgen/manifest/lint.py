@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..errors import Problem
 from .expand import Row
-from .locations import Problems
+from .problems import Problems
 from .render import JobTemplate
 
 

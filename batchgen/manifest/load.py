@@ -16,8 +16,9 @@ from .builder import Naming
 from .deliver import copy_specs
 from .expansion import Expansion
 from .include import ManifestPart
-from .locations import Origin, Problems
+from .locations import Origin
 from .model import PARAMETERS
+from .problems import Problems
 from .routing import ProviderTable
 from .templates import Template, TemplateFault
 

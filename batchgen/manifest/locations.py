@@ -6,7 +6,6 @@ A *spot* is an int (a scalar) or a pair of an int and the spots inside (a mappin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +13,6 @@ from ..errors import Problem
 
 Path = tuple[str | int, ...]
 Spot = int | tuple[int, Any]
-
-#: So many problems of one kind are listed; the others are counted.
-PER_KIND = 50
-#: So many more of one kind end the search.
-MOST = 5_000
 
 _COLUMN_BITS = 20
 _COLUMN_MASK = (1 << _COLUMN_BITS) - 1
@@ -94,54 +88,6 @@ def show(path: Path) -> str:
         else:
             text += f".{step}" if text else step
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
-
-
-class EnoughError(Exception):
-    """So many problems of one kind that the search ends."""
-
-
-class Problems:
-    """The problems of a batch: at most PER_KIND of a kind are kept, the others are counted."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, dict[Problem, None]] = {}
-        self._more: dict[str, int] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._kept)
-
-    def add(self, problem: Problem) -> None:
-        """Add a problem; the same one twice counts once."""
-        kept = self._kept.setdefault(problem.code, {})
-        if len(kept) < PER_KIND:
-            kept[problem] = None
-        elif problem not in kept:
-            self.count(problem.code)
-
-    def extend(self, problems: Iterable[Problem]) -> None:
-        """Add several problems."""
-        for problem in problems:
-            self.add(problem)
-
-    def count(self, code: str) -> None:
-        """Count a problem that is not kept; raise EnoughError after MOST of them."""
-        self._more[code] = self._more.get(code, 0) + 1
-        if self._more[code] >= MOST:
-            raise EnoughError(code)
-
-    def listed(self) -> tuple[Problem, ...]:
-        """Return the problems by file and line, then a line for each kind that has more."""
-        kept = [problem for kind in self._kept.values() for problem in kind]
-        files = {file: number for number, file in enumerate(dict.fromkeys(problem.file for problem in kept))}
-        kept.sort(key=lambda problem: (files[problem.file], problem.line, problem.column))
-        return (*kept, *(self._rest(code, number) for code, number in self._more.items()))
-
-    def _rest(self, code: str, number: int) -> Problem:
-        last = list(self._kept[code])[-1]
-        return Problem(
-            file=last.file, line=last.line, column=last.column, path="", code=code,
-            message=f"and {number}{' or' if number >= MOST else ''} more of the same kind ({code}) from here on",
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

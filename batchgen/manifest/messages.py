@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from ..errors import Problem, suggest
 from ..providers import profile
-from . import deliver, list_spec, model, secrets
+from . import deliver, guesses, list_spec, model, secrets
 from .locations import Path, Places
 
 #: The model of the value of a key, for suggestions.
@@ -91,8 +91,9 @@ def _real(loc: Path, places: Places) -> Path:
 
 def _worded(path: Path, item: ErrorDetails, places: Places) -> Problem:
     if item["type"] == "extra_forbidden":
-        return _unknown_key(path, places)
-    return places.problem(path, *words(item))
+        return _unknown_key(path, item["input"], places)
+    code, message, hint = words(item)
+    return places.problem(path, code, message, guesses.value_hint(path, item["input"]) or hint)
 
 
 def words(item: ErrorDetails) -> tuple[str, str, str]:
@@ -142,12 +143,12 @@ def _not_text(value: object) -> tuple[str, str, str]:
     return "wrong_type", message, hint
 
 
-def _unknown_key(path: Path, places: Places) -> Problem:
+def _unknown_key(path: Path, value: object, places: Places) -> Problem:
     key, around = str(path[-1]), path[:-1]
     fields = [field.alias or name for name, field in _model_at(around).model_fields.items()]
-    hint = suggest(key, fields, "")
+    hint = guesses.key_hint(path, value) or suggest(key, fields, "")
     if not around and key in _JOB_KEYS:
-        hint = "it belongs in a job, or under defaults:"
+        hint = guesses.top_level_hint(key, value)
     elif not hint and around and around[0] == "jobs" and key in ("include", "exclude"):
         hint = "it belongs under matrix:"
     elif not hint and key in ("api_key", "key", "token"):

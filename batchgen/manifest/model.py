@@ -13,20 +13,17 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
     model_validator,
 )
-from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
 from ..providers import profile
 from ..route import FAILOVER_AFTER
 from .deliver import DeliverSpec
 from .deliver import listed as listed_copies
-from .fields import FILLED_IN, Money, Name, Prompt, Strict, Text, Texts, Value, Variables
+from .fields import FILLED_IN, Money, Name, Prompt, ShortForm, Strict, Text, Texts, Value, Variables
 from .list_spec import From, list_sources
 
 
@@ -118,21 +115,9 @@ class Amounts(Strict):
     credits: dict[str, Money] = Field({}, description="Most credits to spend, by provider")
 
 
-class _PlainUsd:
-    """Accepts a plain number in place of amounts: so many USD."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
-        def amounts(value: object) -> object:
-            plain = isinstance(value, (int, float)) and not isinstance(value, bool)
-            return {"usd": value} if plain else value
-
-        return no_info_before_validator_function(amounts, handler(source))
-
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1_000_000}, handler(core)]}
-
-
-PeriodBudget = Annotated[Amounts, _PlainUsd()]
+#: A plain number in place of amounts: so many USD.
+_PLAIN_USD = ShortForm("usd", (int, float), {"type": "number", "minimum": 0, "maximum": 1_000_000})
+PeriodBudget = Annotated[Amounts, _PLAIN_USD]
 
 
 class BudgetSpec(Amounts):
@@ -158,6 +143,7 @@ class SharedSettings(Strict):
 
 
 Strategy = Literal["failover", "weighted", "cheapest", "fastest"]
+_STRATEGY_NAME = ShortForm("strategy", str, {"type": "string", "enum": list(get_args(Strategy))})
 
 
 class RoutingSpec(Strict):
@@ -185,18 +171,6 @@ class RoutingSpec(Strict):
         return self
 
 
-class _StrategyName:
-    """Accepts the name of a strategy in place of the whole route."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
-        return no_info_before_validator_function(
-            lambda value: {"strategy": value} if isinstance(value, str) else value, handler(source)
-        )
-
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string", "enum": list(get_args(Strategy))}, handler(core)]}
-
-
 class Parameters(Strict):
     """Parameters of a request; ``defaults`` takes all of them."""
 
@@ -214,7 +188,7 @@ class Parameters(Strict):
         "GIF) or may misread (CMYK, 16-bit, animated)",
     )
     provider: Texts | None = Field(None, description="Provider, or several in order of preference")
-    route: Annotated[RoutingSpec, _StrategyName()] | None = Field(
+    route: Annotated[RoutingSpec, _STRATEGY_NAME] | None = Field(
         None, description="How one of several providers is chosen: a strategy, or rules; default: failover"
     )
     model: Text | None = Field(None, min_length=1, description="Model; default: the provider's")
@@ -298,7 +272,12 @@ PARAMETERS = frozenset(Parameters.model_fields) - PREPARATION | {"id"}
 
 def _prompts(value: object, check: ValidatorFunctionWrapHandler) -> object:
     """Accept the name of a text file in place of a list; not by a union, which would blur the places of errors."""
-    return From(path=[value], format="txt") if isinstance(value, str) else check(value)
+    if not isinstance(value, str):
+        return check(value)
+    if value.lower().endswith((".csv", ".tsv", ".xlsx", ".xlsm", ".jsonl", ".ndjson")):
+        table, lines = f"jobs: [{{from: {value}}}]", f"jobs: [{{from: {{path: {value}, format: txt}}}}]"
+        raise ValueError(f"takes a text file; for a table write  {table}, for one prompt a line  {lines}")
+    return From(path=[value], format="txt")
 
 
 class Manifest(Strict):
@@ -311,7 +290,9 @@ class Manifest(Strict):
     include: Texts = Field(
         [], description="Other manifests (paths or globs), whose jobs, defaults, vars and providers are added"
     )
-    output: OutputSpec = Field(OutputSpec(), description="Where the images go")
+    output: Annotated[OutputSpec, ShortForm("dir", str, {"type": "string", "minLength": 1})] = Field(
+        OutputSpec(), description="Where the images go, or the folder only"
+    )
     deliver: Annotated[list[DeliverSpec], BeforeValidator(listed_copies)] = Field(
         [], description="Copies of every image in another format or size, beside the originals: one, or a list"
     )
@@ -321,7 +302,7 @@ class Manifest(Strict):
     retry: RetrySpec | None = Field(None, description="Retry policy")
     on_unknown: OnUnknown | None = Field(None, description=_ON_UNKNOWN)
     on_bad_source: OnBadSource = Field("stop", description=_ON_BAD_SOURCE)
-    budget: BudgetSpec = Field(BudgetSpec(), description="Budget of the batch")
+    budget: Annotated[BudgetSpec, _PLAIN_USD] = Field(BudgetSpec(), description="Budget of the batch, or its USD only")
     confirm_above: Money | None = Field(None, description="USD above which run asks at a terminal; default 1")
     jobs: list[JobSpec] = Field([], description="The jobs")
     prompts: Annotated[

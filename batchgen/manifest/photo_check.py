@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 
 from ..errors import Problem
 from .batch import SkippedJobs
-from .locations import Origin, Problems
+from .locations import Origin
+from .problems import Problems
 from .render import RenderedJob
-from .source_images import Preparation, SourceImage
+from .source_images import Preparation, SourceImage, is_url
 
 #: So many names are shown of each kind.
 _SHOWN = 3
 #: So many reasons of skipped jobs are shown.
-_REASONS = 10
+_REASONS = 5
 #: So many skipped jobs are kept with their reason; more are counted.
 _KEPT = 1_000
 
@@ -25,6 +26,9 @@ _TRAITS = (
     ("deep", "in more than 8 bits per channel", "convert: png sends a copy with 8 bits"),
     ("animated", "animated", "convert: png sends the first frame"),
 )
+#: Sources at a URL: their content is not known before they are fetched.
+_URLS = ("url", "sent unchanged: orient and convert are for files", "download it, and name the file")
+_AS_IT_IS = Preparation()
 
 
 @dataclass(slots=True)
@@ -39,14 +43,20 @@ class PhotoCheck:
 
     def add(self, job: RenderedJob, images: Sequence[SourceImage], preparation: Preparation) -> None:
         """Check the local source images of one job."""
+        if preparation != _AS_IT_IS and len(images) < len(job.values.get("images", ())):
+            for name in filter(is_url, job.values["images"]):
+                self._note("url", name, job)
         for image in images:
             kind = preparation.copy_of(image.photo)
             if kind not in (None, "upright"):
                 continue  # A converted copy has none of these traits.
             for trait, *_ in _TRAITS:
                 if getattr(image.photo, trait) and not (trait == "rotated" and kind == "upright"):
-                    self._names.setdefault(trait, {})[image.name] = None
-                    self._origins.setdefault(trait, _origin(job))
+                    self._note(trait, image.name, job)
+
+    def _note(self, trait: str, name: str, job: RenderedJob) -> None:
+        self._names.setdefault(trait, {})[name] = None
+        self._origins.setdefault(trait, _origin(job))
 
     def skip(self, job: RenderedJob, reason: str) -> None:
         """Count a job that is skipped, for a *reason* that names its image."""
@@ -67,12 +77,13 @@ class PhotoCheck:
     def _problems(self) -> Iterator[Problem]:
         if skipped := self.skipped:
             jobs = "one job is" if skipped.count == 1 else f"{skipped.count:,} jobs are"
-            rest = "; ..." if skipped.count > _REASONS else ""
+            more = skipped.count - _REASONS
+            rest = f"; and {more:,} more, which plan --json names" if more > 0 else ""
             message = f"{jobs} skipped: {'; '.join(skipped.reasons[:_REASONS])}{rest}"
             yield self._origins["skipped"].problem(
                 "skipped_source", message, "fix the image, and the next run makes it"
             )
-        for trait, what, hint in _TRAITS:
+        for trait, what, hint in (*_TRAITS, _URLS):
             names = list(self._names.get(trait, ()))
             if names:
                 shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -19,9 +19,9 @@ from ..route import Route
 from ..task import Task
 from . import include
 from .include import ManifestPart, merged
-from .locations import Problems
 from .messages import shown
 from .model import RoutingSpec
+from .problems import Problems
 from .render import RenderedJob
 
 
@@ -151,7 +151,8 @@ class ProviderTable:
             configured = list(self._own or self._settings)
             if len(configured) == 1:
                 return configured
-            hint = "write  provider: aigate  under defaults:, or in the job; several are tried in order"
+            example = configured[0] if configured else "aigate"
+            hint = f"write  provider: {example}  under defaults:, or in the job; several are tried in order"
             self._problems.add(job.problem("provider", "no_provider", "no provider is named for this job", hint))
             return []
         unknown = [name for name in names if name not in self.names]

@@ -9,8 +9,6 @@ from typing import Any
 from ..errors import Problem
 from .locations import Path, Places
 
-_HINT = "keys belong in the environment: export AIGATE_API_KEY=..., or name another variable with api_key_env"
-
 #: Unmistakable keys: of OpenAI and similar APIs, Google, AWS, GitHub; a bearer header.
 _KEY = re.compile(
     r"\b(?:sk|pk|rk)-(?:[A-Za-z0-9]+-)*[A-Za-z0-9_]{16,}|\bAIza[0-9A-Za-z_-]{30,}|\bAKIA[0-9A-Z]{16}\b|"
@@ -33,6 +31,7 @@ def find(data: dict[str, Any], text: str, places: Places) -> Iterator[Problem]:
     """Yield a Problem for each API key in the document *data*, which was read from *text*."""
     if not any(mark in text for mark in _MARKS):
         return
+    hint = f"keys belong in the environment: export {_variable(data)}=..., or name another variable with api_key_env"
     stack: list[tuple[Path, Any]] = [((), data)]
     while stack:
         path, node = stack.pop()
@@ -41,7 +40,16 @@ def find(data: dict[str, Any], text: str, places: Places) -> Iterator[Problem]:
         elif isinstance(node, list):
             stack.extend(((*path, number), value) for number, value in enumerate(node))
         elif isinstance(node, str) and _suspicious(path, node):
-            yield places.problem(path, "api_key", "this looks like an API key; a manifest must not contain keys", _HINT)
+            yield places.problem(path, "api_key", "this looks like an API key; a manifest must not contain keys", hint)
+
+
+def _variable(data: dict[str, Any]) -> str:
+    """Return the usual environment variable of the key of the first provider that *data* names."""
+    defaults, providers = data.get("defaults"), data.get("providers")
+    named = defaults.get("provider") if isinstance(defaults, dict) else None
+    names = named if isinstance(named, list) else [named, *(providers if isinstance(providers, dict) else ())]
+    name = next((name for name in names if isinstance(name, str) and not is_key(name)), "aigate")
+    return f"{re.sub(r'[^A-Za-z0-9]', '_', name).upper()[:40]}_API_KEY"
 
 
 #: Every key contains one of these, or its name does: a text without them needs no closer look.

@@ -27,8 +27,15 @@ MAX_MATCHES = 100
 _MAX_GUESSES = 20
 
 
+_LABELS = {
+    "image/jp2": "JPEG 2000",
+    "image/x-icon": "an icon",
+    "image/x-portable-anymap": "PNM",
+}
+
+
 class BadSource(ValueError):
-    """A source image that cannot be used; the text says which and why."""
+    """A source image that cannot be used; the text names it and the reason."""
 
 
 class Preparation(NamedTuple):
@@ -59,7 +66,7 @@ class SourceImage:
         """Return the source as a job sends it; raise BadSource if no provider accepts it like that."""
         photo, kind = self.photo, preparation.copy_of(self.photo)
         if kind is None and not photo.accepted:
-            label = photo.mime.removeprefix("image/").upper()
+            label = _LABELS.get(photo.mime) or photo.mime.removeprefix("image/").upper()
             raise BadSource(
                 f"{self.name} is {label}, and providers accept PNG, JPEG and WebP: write convert: jpeg (or png) to "
                 "send a converted copy"
@@ -91,7 +98,7 @@ class Sources:
         sources: list[Source] = []
         local: list[SourceImage] = []
         for name in names:
-            if _is_url(name):
+            if is_url(name):
                 sources.append(Source(url=_checked_url(name)))
                 continue
             for path in self._paths(name, folder):
@@ -101,7 +108,7 @@ class Sources:
 
     def mask(self, name: str, first: Source, folder: Path, preparation: Preparation = _NONE) -> Source:
         """Return a mask: a PNG with alpha, as large as the *first* image; raise BadSource otherwise."""
-        if _is_url(name):
+        if is_url(name):
             return Source(url=_checked_url(name))
         mask = self._image(name, folder)
         if mask.photo.mime != "image/png":
@@ -134,7 +141,8 @@ class Sources:
             self._matches[folder, name] = tuple(sorted(itertools.islice(paths, MAX_MATCHES + 1)))
         matches = self._matches[folder, name]
         if not matches:
-            raise BadSource(f"the pattern {name} matches no file in {folder}")
+            hint = "; upper and lower case count" if _matches_otherwise(name, folder) else ""
+            raise BadSource(f"the pattern {name} matches no file in {folder}{hint}")
         if len(matches) > MAX_MATCHES:
             raise BadSource(
                 f"the pattern {name} matches more than {MAX_MATCHES} files; all of them would go into one edit"
@@ -175,7 +183,15 @@ class Sources:
         return f"{name}: {error} ({path})" + (f"; did you mean {guess!r}?" if guess else "")
 
 
-def _is_url(name: str) -> bool:
+def _matches_otherwise(pattern: str, folder: Path) -> bool:
+    """Return whether a pattern matches a file if upper and lower case do not count in its suffix."""
+    stem, suffix = os.path.splitext(pattern)  # noqa: PTH122
+    either = "".join(f"[{letter.lower()}{letter.upper()}]" if letter.isalpha() else letter for letter in suffix)
+    return any(glob.iglob(f"{stem}{either}", root_dir=folder, recursive=True))  # noqa: PTH207
+
+
+def is_url(name: str) -> bool:
+    """Return whether a source is given as a URL."""
     return "://" in name[:20] or name.startswith(("data:", "file:"))
 
 

@@ -65,7 +65,8 @@ def parse(content: bytes, file: str) -> Document:
     if not isinstance(document.data, dict):
         kind = {type(None): "empty", list: "a list"}.get(type(document.data), "a single value")
         message = f"a manifest is a mapping (key: value), this is {kind}"
-        raise _fatal(document.places.at(0, "not_a_mapping", message, _MINIMUM))
+        hint = "write  jobs:  above it" if isinstance(document.data, list) else _MINIMUM
+        raise _fatal(document.places.at(0, "not_a_mapping", message, hint))
     return document
 
 
@@ -83,7 +84,7 @@ _NOT_OPENED = {
     "missing": ("not_found", "give the path of a manifest"),
     "refused": ("not_readable", ""),
     "folder": ("not_a_file", "give the path of a manifest"),
-    "device": ("not_a_file", "give the path of a manifest"),
+    "device": ("not_a_file", "give the path of a manifest, or - for standard input"),
 }
 _MINIMUM = 'a minimal manifest is  jobs: [{prompt: "A red cube", provider: aigate}]'
 

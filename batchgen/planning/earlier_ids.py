@@ -73,7 +73,7 @@ class JobsWithEarlierIds:
             form = canonical(prompt)
             for stem, tail in _splits(key, stems, tails):
                 job = new.get((form, stem, tail))
-                if job is not None and job.key_of(prompt) == key:
+                if job is not None and key in job.keys_of(prompt):
                     yield job.key, (key, prompt)
 
     @staticmethod

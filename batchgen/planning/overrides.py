@@ -74,7 +74,7 @@ def _task(job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profile]
     if misfits := validation.unforgiven(validation.check(task, profile), defaulted):
         first = misfits[0]
         hint = f" ({first.hint})" if first.hint else ""
-        raise UsageError(f"--with {describe(overrides)}: job {job.key}: {first.message}{hint}")
+        raise UsageError(f"job {job.key}: {first.message}{hint}. It was set by {describe(overrides)}. Nothing was sent")
     return replace(task, model=profile.find(task.model)[0])
 
 

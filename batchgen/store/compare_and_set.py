@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from ..errors import StaleClaim
 from ..job import Job
@@ -23,6 +23,16 @@ def swap(connection: Connection, before: Job, after: Job, now: datetime) -> None
     expected = {f"known_{name}": getattr(before, name) for name in _FENCE}
     if connection.execute(_SWAP, expected | progress_columns(after) | {"updated_at": now}).rowcount == 0:
         raise StaleClaim(f"job {before.key} is no longer {before.state} at claim {before.claim}")
+
+
+def require_current(connection: Connection, wanted: Sequence[Job]) -> None:
+    """Raise StaleClaim, before anything is written, if one of these jobs has changed."""
+    columns = [jobs.c[name] for name in _FENCE]
+    rows = connection.execute(select(*columns).where(jobs.c.id.in_(listed([job.id for job in wanted]))))
+    current = {row.id: tuple(row) for row in rows}
+    for job in wanted:
+        if current.get(job.id) != tuple(getattr(job, name) for name in _FENCE):
+            raise StaleClaim(f"job {job.key} is no longer {job.state} at claim {job.claim}")
 
 
 def supersede(connection: Connection, ids: Sequence[int], now: datetime) -> None:

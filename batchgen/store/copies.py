@@ -38,29 +38,36 @@ _OF_JOBS = f"SELECT {_COLUMNS} FROM copies WHERE batch = ? AND key IN (SELECT va
 
 
 class CopyRecords:
-    """The records next to one job database; methods may be called from any thread and raise StoreError."""
+    """The records next to one job database; methods may be called from any thread."""
 
     def __init__(self, state: Path) -> None:
         self._path = state / FILE
         self._lock = Lock()
 
     def of_jobs(self, batch: str, keys: Iterable[str]) -> Mapping[str, Sequence[StoredCopy]]:
-        """Return the copies of these jobs, by key; keys without a copy are left out."""
+        """Return the copies of these jobs, by key; keys without a copy are left out.
+
+        Records that cannot be read count as lost: nothing that is bought or shown may depend on them.
+        """
         if not self._path.exists():
             return {}
         found: dict[str, list[StoredCopy]] = {}
-        for row in self._execute(_OF_JOBS, [(batch, encode_list(keys))]):
+        try:
+            rows = self._execute(_OF_JOBS, [(batch, encode_list(keys))])
+        except StoreError:
+            return {}
+        for row in rows:
             copy = StoredCopy(**dict(zip((field.name for field in fields(StoredCopy)), row, strict=True)))
             found.setdefault(copy.key, []).append(copy)
         return found
 
     def add(self, copies: Sequence[StoredCopy]) -> None:
-        """Record copies; those with the same paths are replaced."""
+        """Record copies; those with the same paths are replaced. Raises StoreError."""
         if copies:
             self._execute(_UPSERT, [astuple(copy) for copy in copies])
 
     def remove(self, paths: Sequence[str]) -> None:
-        """Forget copies that were removed."""
+        """Forget copies that were removed. Raises StoreError."""
         if paths:
             self._execute("DELETE FROM copies WHERE path = ?", [(path,) for path in paths])
 

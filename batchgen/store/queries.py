@@ -16,7 +16,7 @@ from ..errors import NotFound
 from ..job import State
 from ..planning.selection import ORPHANED, Selection, absent_ids
 from .connection import driver
-from .records import DeliveredFile, DueFilter
+from .records import DeliveredFile, DueFilter, StoredArtifact
 from .repair import RECOVERED
 from .rows import listed, to_artifact
 from .tables import artifacts, attempts, batches, jobs, ledger
@@ -108,6 +108,13 @@ def files(connection: Connection, ids: Sequence[int]) -> list[DeliveredFile]:
         )
         for row in connection.execute(page)
     ]
+
+
+def newest_file(connection: Connection, batch_id: int) -> StoredArtifact | None:
+    """Return the current file of a batch that was delivered last; None if there is none."""
+    current = select(artifacts).join(jobs).where(jobs.c.batch_id == batch_id, artifacts.c.superseded_at.is_(None))
+    row = connection.execute(current.order_by(artifacts.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else to_artifact(row)
 
 
 def current_paths(connection: Connection, batch_id: int, most: int) -> tuple[Iterator[str], int]:

@@ -1,8 +1,8 @@
 """Writer: all changes of the job database.
 
 Every INSERT and UPDATE of batchgen is in this module, ``at_risk``, ``compare_and_set``, ``controls``, ``history``,
-``loading`` and ``repair``. Every update of a job is a compare-and-set: if no row changes, the job has changed
-meanwhile. (A load reads and writes in one transaction.)  Methods return when what they wrote is durable.
+``loading``, ``lost_jobs`` and ``repair``. Every update of a job is a compare-and-set: if no row changes, the job has
+changed meanwhile. (A load reads and writes in one transaction.)  Methods return when what they wrote is durable.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from ..errors import BatchgenError, NotFound, StaleClaim
+from ..fault import Cause
 from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
 from ..task import Artifact, Charge
-from . import at_risk, repair
+from . import at_risk, lost_jobs, repair
 from .at_risk import RiskyAttempt
 from .committer import Committer
-from .compare_and_set import supersede, swap
+from .compare_and_set import require_current, supersede, swap
 from .history import learn
 from .loading import Loading
 from .records import Loaded, RecoveredAttempt, RecoveryCounts
@@ -183,6 +184,10 @@ class Writer:
             partial(repair.adopt, before=job, attempt_id=attempt_id, file=file, now=now)
         )
 
+    async def mark_failed(self, batch_id: int, failed: Mapping[str, tuple[Cause, str]], now: datetime) -> int:
+        """Mark pending jobs, by key, as failed as a lost database had them; return how many were pending."""
+        return await self._committer.submit(partial(lost_jobs.mark_failed, batch_id=batch_id, failed=failed, now=now))
+
     async def add_recovered(
         self, batch_id: int, traces: Sequence[RecoveredAttempt], now: datetime, *, last: bool
     ) -> tuple[RecoveryCounts, list[RecoveredAttempt]]:
@@ -231,9 +236,14 @@ def _move(connection: Connection, *, before: Job, after: Job, now: datetime) -> 
 
 
 def _requeue(connection: Connection, *, wanted: Sequence[Job], now: datetime) -> None:
-    event = Requeued(at=now)
-    for job in wanted:
-        _move(connection, before=job, after=advance(job, event), now=now)
+    require_current(connection, wanted)
+    event, made_again = Requeued(at=now), list[int]()
+    for before in wanted:
+        after = advance(before, event)
+        swap(connection, before, after, now)
+        if after.delivered < before.delivered:
+            made_again.append(before.id)
+    supersede(connection, made_again, now)
 
 
 def _settle(connection: Connection, *, settlement: Settlement, now: datetime) -> Job | BatchgenError:

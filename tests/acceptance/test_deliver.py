@@ -201,3 +201,31 @@ def test_verify_knows_copies(project):
     assert "all as delivered" in found.err
     assert f"batchgen run {path.name}" in found.err
     assert {flaw["what"] for flaw in project.run("verify", "--json").json["copies"]} == {"missing", "changed"}
+
+
+def test_records_that_cannot_be_read_stop_nothing(project, witness):
+    path = project.manifest([job("cat")], deliver=SHOP)
+    project.state.mkdir(mode=0o700)
+    (project.state / "copies.db").mkdir()
+    done = project.run("run", path, "--yes", "--json")
+    assert (done.code, done.json["jobs"]["done"], done.json["copies"]["written"]) == (0, 1, 0)
+    assert project.run("list").code == 0
+    assert project.run("show", "cat").code == 0
+    assert project.run("verify").code == 0
+    (project.state / "copies.db").rmdir()
+    assert project.run("run", path, "--json").json["copies"]["written"] == 1
+    assert len(witness.charges()) == 1
+
+
+def test_a_redo_that_fails_leaves_image_and_copies_in_place(project, witness):
+    path = buy(project, job("cat"), deliver=SHOP)
+    before = {name: (output(project) / name).read_bytes() for name in names(project)}
+    (project.folder / "new.csv").write_text("id,prompt\ncat,Another cat [sandbox: refuse]\n")
+    assert project.run("redo", path, "--prompts", "new.csv", "--yes").code == 3
+    assert {name: (output(project) / name).read_bytes() for name in names(project)} == before
+    (project.folder / "new.csv").write_text("id,prompt\ncat,A third cat\n")
+    done = project.run("retry", path, "--prompts", "new.csv", "--yes")
+    assert done.code == 0, done.err
+    assert names(project) == set(before)
+    assert all((output(project) / name).read_bytes() != data for name, data in before.items())
+    assert len(witness.charges()) == 2

@@ -118,3 +118,49 @@ def test_init_names_the_provider_and_its_key(bare, example):
 
 def test_the_projects_own_gitignore_knows_the_sandbox():
     assert "sandbox-output/" in (ROOT / ".gitignore").read_text().split(), os.fspath(ROOT)
+
+
+SLIPS = [
+    ("jobs/autumn.yaml --sandbox", "did you mean: batchgen run jobs/autumn.yaml --sandbox"),
+    ("autumn", "did you mean: batchgen run autumn"), ("start", "did you mean: batchgen run"),
+    ("ls", "did you mean: batchgen list"), ("stop", "did you mean: batchgen cancel"),
+    ("keys", "did you mean: batchgen help keys"), ("models", "did you mean: batchgen providers models"),
+    ("version", "did you mean: batchgen --version"), ("stauts", "did you mean 'status'?"),
+    ("xyzzy", "batchgen --help lists all of them"), ("list failed", "did you mean: list --status failed"),
+    ("list autumn", "did you mean: list --batch autumn"), ("cancel cat", "to select jobs: --id cat"),
+    ("run jobs/autumn.yaml jobs/other.yaml", "one manifest at a time: `include` in a manifest joins several"),
+    ("--dry-run run", "Options of a command come after its name: batchgen run --dry-run"),
+    ("run --dryrun", "Did you mean '--dry-run'?"), ("run --budget abc", "such as 40 or 0.50"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "answer"), SLIPS, ids=[line for line, _ in SLIPS])
+def test_a_slip_of_a_newcomer_is_answered_with_what_to_type(bare, line, answer):
+    (bare.folder / "jobs").mkdir()
+    (bare.folder / "jobs/autumn.yaml").write_text(JOBS)
+    done = bare.run(*line.split())
+    assert (done.code, done.out) == (2, "")
+    assert answer in done.err
+
+
+def test_a_word_that_names_nothing(bare):
+    (bare.folder / "jobs").mkdir()
+    (bare.folder / "jobs/autumn.yaml").write_text(JOBS)
+    job = bare.run("run", "cat")
+    assert job.code == 10
+    assert "there are: autumn. To select a job: --id cat" in job.err
+    assert "there are: jobs/autumn.yaml" in bare.run("run", "foo.yml").err
+
+
+def test_a_batch_is_an_argument_of_the_commands_that_show_it(bare):
+    (bare.folder / "jobs").mkdir()
+    for name in ("autumn", "winter"):
+        (bare.folder / f"jobs/{name}.yaml").write_text(JOBS)
+        assert bare.run("run", name, "--sandbox", "--latency", "none").code == 0
+    for command in ("status", "usage", "export", "verify", "watch"):
+        by_option = bare.run(command, "--batch", "autumn", "--sandbox")
+        assert by_option.code == 0, by_option.err
+        for word in ("autumn", "jobs/autumn.yaml"):
+            by_word = bare.run(command, word, "--sandbox")
+            assert (by_word.code, by_word.out) == (0, by_option.out)
+    assert bare.run("status", "autmn", "--sandbox").code == 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 
 import pytest
 
@@ -86,3 +87,43 @@ def test_after_sandbox_run_alone_it_is_named(bare):
     assert bare.run("run", "r.yaml", "--sandbox", "--latency", "none").code == 0
     done = bare.run("status")
     assert (done.code, "There is a sandbox run: add --sandbox" in done.err) == (10, True)
+
+
+def test_status_repeats_no_command_that_would_only_stop_again(project, witness):
+    path = project.manifest(jobs("a"), budget={"usd": 0.015})
+    stopped = project.run("run", path, "-j", "1")
+    assert stopped.code == 7
+    shown = project.run("status").out
+    advice = [line for line in shown.splitlines() if "raise budget.usd at m.yaml:" in line]
+    assert len(advice) == 1
+    assert advice[0].endswith("above 0.015; then: batchgen run m.yaml")
+    document = project.run("run", path, "--json").json
+    assert [step["command"] for step in document["next"]] == [None]
+    time.sleep(0.01)
+    project.manifest(jobs("a"), budget={"usd": 1})  # raised: now the command helps
+    assert told(project.run("status").out, "run") == ["run", "m.yaml"]
+    assert project.run("pause", "openai").code == 0
+    assert "batchgen unpause openai    sends to it again; it is paused" in project.run("status").out
+    held = project.run("run", path)
+    assert held.code == 8
+    assert "batchgen unpause openai; then: batchgen run m.yaml" in held.err
+    assert project.run("unpause", "openai").code == 0
+    assert told(project.run("status").out, "run") == ["run", "m.yaml"]
+    assert "it is paused" not in project.run("status").out
+    assert project.run("run", path).code == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "advice"),
+    [
+        ("money", 7, "add credit at openai, or raise its spending limit there; then: batchgen run m.yaml"),
+        ("denied", 5, "check the key in OPENAI_API_KEY, the model and base_url of openai (batchgen doctor --online)"),
+    ],
+)
+def test_next_line_after_a_refused_account_names_the_remedy(project, fault, code, advice):
+    path = project.manifest(jobs("a", 2, f" [sandbox: {fault}]"))
+    done = project.run("run", path, "--yes")
+    assert done.code == code, done.err
+    assert advice in done.err
+    lines = [line for line in done.err.splitlines() if "batchgen run" in line]
+    assert all("then: batchgen run" in line for line in lines)

@@ -111,6 +111,21 @@ def test_upright_and_converted_copies_are_what_arrives(shop, provider):
     assert len(provider.received) == 3
 
 
+def test_show_names_the_copy_and_reproduces_it(shop, provider):
+    (shop.folder / "a.jpg").write_bytes(jpeg((64, 48), exif=exif(6)))
+    job = "{id: a, prompt: x, images: a.jpg, orient: true, convert: png}"
+    assert shop.run("run", manifest(shop.folder, provider.url, job), "--yes").code == 0
+    assert f"source    {shop.folder}/a.jpg (sent upright)" in shop.run("show", "a").out
+    again = shop.run("show", "a", "--as-yaml").out
+    assert "orient: true" in again
+    assert "convert" not in again
+    [copy] = [
+        Path(name)
+        for name in re.findall(r"/[\w/.-]*/inputs/[\w-]*upright\.jpg", shop.run("show", "a", "--as-curl").out)
+    ]
+    assert copy.read_bytes() == provider.received[0][0][1]
+
+
 def test_a_copy_outlives_retry_redo_and_the_loss_of_the_job_database(shop, provider):
     (shop.folder / "a.jpg").write_bytes(jpeg((64, 48), exif=exif(6)))
     path = manifest(shop.folder, provider.url, "{id: a, prompt: x, images: a.jpg, orient: true}")
@@ -208,7 +223,7 @@ def test_a_photo_that_goes_bad_between_plan_and_send_costs_its_own_job_only(shop
 
 
 def odd_files(folder: Path) -> None:
-    """Write images about which Pillow or its libraries have something to say."""
+    """Write images that make Pillow or its libraries warn."""
     image = Image.new("RGB", (32, 32), "red")
     image.save(folder / "apng.png", save_all=True, append_images=[Image.new("RGB", (32, 32), "blue")])
     data = (folder / "apng.png").read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def test_a_run_with_nothing_to_do_says_that_files_are_gone(project, bought, witn
     delete(project, 3)
     done = project.run("run", bought)
     assert done.code == 0
-    assert "gone      3 files are gone from disk" in done.err
+    assert "gone      3 files are gone: deleted, moved or renamed" in done.err
     assert "exit code 0: all done; 3 files are gone" in done.err
     assert "batchgen verify" in done.err
     document = project.run("run", bought, "--json").json
@@ -61,7 +62,18 @@ def test_a_look_is_bounded(project, bought):
     place = Project.of(project.folder, None)
     with open_reader(place) as reader:
         [batch] = reader.batches()
-        sample = look(place, reader, batch.id, most=4)
+        sample = look(place, reader, batch, most=4)
         assert (sample.looked_for, sample.complete) == (4, False)
         assert str(sample) == "at least 4 files are gone"
-        assert look(place, reader, batch.id).gone == 8
+        assert look(place, reader, batch).gone == 8
+
+
+def test_from_another_folder_no_file_is_missed(project, bought, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "deep").mkdir(parents=True)
+    table = project.state / "batchgen.db"
+    seen = project.run("status", "--db", table, "--json", cwd=elsewhere)
+    assert seen.json["files_gone"] == {"gone": 0, "looked_for": 8, "complete": True}
+    moved = Path(shutil.copy(table, elsewhere / "deep"))
+    seen = project.run("status", "--db", moved, "--json", cwd=elsewhere)
+    assert seen.json["files_gone"] == {"gone": 0, "looked_for": 0, "complete": False}

@@ -10,6 +10,7 @@ import pytest
 from batchgen.sandbox import launch
 
 from .kit import Witness, Workspace, check_books, check_files, finish, wait_for
+from .test_budget import at_a_terminal
 
 
 def job(key, **fields):
@@ -49,6 +50,16 @@ def test_redo_buys_the_selected_jobs_once_and_keeps_the_old_files(project, shop,
     assert project.run("run", shop, "--yes").code == 0
     assert len(witness.charges()) == 2
     check_files(project)
+
+
+@pytest.mark.parametrize(("answer", "made"), [("n", 0), ("1", 1), ("y", 2)])
+def test_redo_asks_at_a_terminal(project, witness, answer, made):
+    manifest = project.manifest([job("a"), job("b"), job("c")], confirm_above=0)
+    assert project.run("run", manifest, "--yes").code == 0
+    done = at_a_terminal(project, "redo", manifest, "--id", "[ab]", answers=(answer,))
+    assert "Spend about" in done.err
+    assert (len(witness.charges()), superseded(project)) == (3 + made, ["a", "b"][:made])
+    assert states(project) == dict.fromkeys("abc", "done")
 
 
 def test_redo_document_names_the_requeued_jobs(project, shop):
@@ -173,9 +184,9 @@ def test_redo_names_the_selected_jobs_that_are_not_done(project, witness):
     manifest = project.manifest([*jobs, job("d")])
     assert project.run("run", manifest, "--yes", "--id", "a").code == 3
     done = project.run("redo", manifest, "--id", "?", "--yes")
-    assert "left out  1 failed: not made again; batchgen retry m.yaml" in done.err
-    assert "1 pending: not made again; batchgen run m.yaml" in done.err
-    assert "1 cancelled: not made again; batchgen retry m.yaml --status cancelled" in done.err
+    assert "left out  1 failed: not made again; use retry in place of redo" in done.err
+    assert "1 pending: not made again; batchgen run makes them" in done.err
+    assert "1 cancelled: not made again; use retry --status cancelled in place of redo" in done.err
     assert sorted(witness.prompts()) == ["P a", "P a", "[sandbox: refuse] b"]
 
 
@@ -209,6 +220,34 @@ def test_redo_stops_at_the_budget_and_the_same_command_finishes_it(project, shop
     check_files(project)
 
 
+def test_redo_replaces_all_files_of_a_job_whatever_their_names(project, witness):
+    manifest = project.manifest([job("pair", n=2, per_request=2), job("one")])
+    assert project.run("run", manifest, "--yes").code == 0
+    (project.folder / "output/shop/pair-2.png").unlink()
+    done = project.run("redo", manifest, "--missing", "--yes", "--json")
+    assert (done.code, done.json["run"]["images"]) == (0, 2)
+    assert superseded(project) == ["pair-1"]
+    assert project.run("redo", manifest, "--id", "*", "--with", "output_format=webp", "--yes").code == 0
+    assert sorted(path.name for path in project.images()) == ["one.webp", "pair-1.webp", "pair-2.webp"]
+    assert superseded(project) == ["one", "pair-1", "pair-1", "pair-2"]
+    assert len(witness.arrivals()) == 5
+    check_files(project)
+
+
+def test_redo_survives_the_loss_of_the_job_database(project, shop, witness):
+    (project.folder / "p.csv").write_text("cat-1,A red cat\n")
+    assert project.run("redo", shop, "--prompts", "p.csv", "--note", "redder", "--yes").code == 0
+    assert project.run("redo", shop, "--id", "cat-2", "--note", "again", "--yes").code == 0
+    for path in project.state.glob("batchgen.db*"):
+        path.unlink()
+    assert project.run("run", shop, "--yes").code == 0
+    assert set(states(project).values()) == {"done"}
+    sidecar = json.loads((project.folder / "output/shop/cat-1.png.json").read_text())
+    assert (sidecar["note"], sidecar["asked"]["prompt"]) == ("redder", "A red cat")
+    assert len(witness.charges()) == 2
+    check_files(project)
+
+
 def test_redo_of_missing_files_makes_only_those(project, shop, witness):
     (project.folder / "output/shop/cat-2.png").unlink()
     done = project.run("redo", shop, "--missing", "--yes")
@@ -232,7 +271,7 @@ def test_retry_takes_prompts_and_names_done_jobs(project, witness):
     (project.folder / "p.csv").write_text("a,A safe a\nb,Another b\n")
     done = project.run("retry", manifest, "--prompts", "p.csv", "--note", "softer", "--yes")
     assert done.code == 0, done.err
-    assert "left out  1 done: batchgen redo m.yaml makes them again" in done.err
+    assert "left out  1 done: left as they are; redo makes them again" in done.err
     assert witness.prompts() == ["A safe a", "P b", "[sandbox: refuse] a"]
     assert json.loads((project.folder / "output/shop/a.png.json").read_text())["note"] == "softer"
 
@@ -279,8 +318,11 @@ def slow(tmp_path_factory):
         yield running
 
 
-@pytest.mark.parametrize("options", [[], ["--with", "background=opaque", "--note", "again"]])
-def test_redo_that_is_killed_buys_nothing_twice(tmp_path, slow, project, options):
+OTHER = ["--with", "background=opaque", "--note", "again"]
+
+
+@pytest.mark.parametrize(("options", "command"), [([], "redo"), (OTHER, "redo"), ([], "run"), (OTHER, "run")])
+def test_redo_that_is_killed_buys_nothing_twice(tmp_path, slow, project, options, command):
     witness, shop = Witness(slow.log), Workspace(folder=tmp_path / "killed", url=slow.url, env=project.env)
     shop.folder.mkdir()
     keys = [f"k{number}" for number in range(8)]
@@ -292,7 +334,7 @@ def test_redo_that_is_killed_buys_nothing_twice(tmp_path, slow, project, options
     process.kill()
     assert finish(process).code == -signal.SIGKILL
     assert {path.name for path in shop.images()} == set(old)
-    assert shop.run("redo", manifest, "--id", "k*", "--yes", *options).code == 0
+    assert shop.run(command, manifest, "--id", "k*", "--yes", *(options if command == "redo" else [])).code == 0
     assert set(states(shop).values()) == {"done"}
     bought = [line for line in witness.charges() if line["attempt"]]
     # Calls that were cut off may be charged again: each is in the ledger as unknown.

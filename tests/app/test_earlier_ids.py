@@ -45,7 +45,7 @@ def store_as_older_version(project: Project, batch: Batch, prompt: str) -> list[
     jobs = []
     for job in batch.jobs:
         task = replace(job.task, prompt=prompt)
-        key = job.key_of(prompt)
+        key, *_ = job.keys_of(prompt)
         jobs.append(job._replace(key=key, prompt=prompt, fingerprint=fingerprint(task, "1"), output=key))
     migrate.ensure(project.db)
     with Writer(project.db) as writer:

@@ -19,7 +19,8 @@ from batchgen.errors import SettingsError
 #: Whatever is new has been thought about: would anybody be harmed, or misled, by a file that says it?
 OPEN = {
     "validate": {"strict"}, "plan": {"budget", "diff", "full"}, "watch": {"every"}, "usage": {"by"},
-    "export": {"format"}, "verify": {"deep"}, "clean": {"older_than"}, "schedule": {"every", "daily"},
+    "export": {"format"}, "open": {"folder", "print"}, "verify": {"deep"},
+    "clean": {"older_than"}, "schedule": {"every", "daily"},
     "sandbox": {"port", "log", "latency", "fault", "throttle", "idle_exit"},
 }  # fmt: skip
 OF_A_RUN = {"budget", "stop_at", "max_time", "max_failures", "wait_lock", "progress", "on_finish", "notify"}

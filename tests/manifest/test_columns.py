@@ -58,6 +58,51 @@ def test_column_of_existing_images_is_used_as_images(batch, name):
     assert f"columns: {{images: {name}}}" in warning.hint
 
 
+@pytest.mark.parametrize(
+    "rows", ["image,prompt\nIO/a.png,p\n,q\nIO/b.png,r\n", "image,prompt\n" + "-,p\n" * 40 + "IO/a.png,q\n" * 40]
+)
+def test_column_of_images_may_have_rows_without_one_which_are_refused(batch, rows):
+    assert {problem.code for problem in refused(batch, 'id: "{{ row }}", from: l.csv', rows=rows)} <= {
+        "empty_images",
+        "bad_source",
+    }
+
+
+@pytest.mark.parametrize("value", ['["IO/a.png", "IO/b.png"]', '"IO/a.png;IO/b.png"'])
+def test_column_of_several_images_is_used_as_images(batch, value):
+    [job] = batch("from: l.jsonl", "l.jsonl", f'{{"image": {value}, "prompt": "p"}}\n').jobs
+    assert len(job.task.images) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "found"),
+    [
+        ("image_url", "https://example.com/x?id=3", True),
+        ("Image Link", "https://example.com/x", True),
+        ("source", "https://example.com/page", False),
+        ("source", "https://example.com/a.jpg?w=3", True),
+        ("img", "data:image/png;base64,AAAA", True),
+    ],
+)
+def test_column_of_urls_is_refused_where_they_are_images(batch, name, cell, found):
+    rows = f'{name},prompt\n"{cell}",p\n'
+    if found:
+        assert [problem.code for problem in refused(batch, "from: l.csv", rows=rows)] == ["unused_images"]
+    else:
+        assert kinds(batch("from: l.csv", rows=rows)) == ["generate"]
+
+
+def test_lines_of_a_txt_that_name_images_are_images(batch):
+    found = batch('id: "{{ row }}", prompt: Cut it out, from: l.txt', "l.txt", "IO/a.png\nIO/b.png\n")
+    assert kinds(found) == ["edit", "edit"]
+    assert "are used as images" in found.warnings[0].message
+    [problem] = refused(batch, "from: l.txt", "l.txt", "IO/a.png\nIO/b.png\n")
+    assert problem.message.endswith("l.txt name images, not prompts")
+    stated = "id: '{{ row }}', prompt: Cut it out, from: {path: l.txt, columns: {images: prompt}}"
+    assert kinds(batch(stated, "l.txt", "IO/a.png\n")) == ["edit"]
+    assert kinds(batch("from: l.txt", "l.txt", "logo.png\na red cube\n")) == ["generate", "generate"]
+
+
 def test_column_of_images_is_used_in_jsonl_and_tsv(batch):
     row = json.dumps({"prompt": "Cut it out", "image": "IO/b.png"})
     assert kinds(batch("from: l.jsonl", "l.jsonl", f"{row}\n")) == ["edit"]
@@ -80,13 +125,26 @@ def test_column_of_images_that_are_not_there_is_refused_with_the_line_to_write(b
     [
         'prompt: "A cat like {{ image }}", from: l.csv',
         'id: "{{ image | slug }}", from: l.csv',
-        "from: {path: l.csv, where: {image: '*'}}",
         "from: {path: l.csv, columns: {images: null}}",
-        "from: {path: l.csv, columns: {picture: image}}",
+        'id: "{{ picture | slug }}", from: {path: l.csv, columns: {picture: image}}',
     ],
 )
 def test_column_of_images_that_is_in_use_stays_what_it_is(batch, job):
     assert kinds(batch(job, rows=f"image,prompt\n{EDIT}")) == ["generate"]
+
+
+def test_column_of_images_is_used_where_rows_without_one_are_left_out(batch):
+    rows = "id,image,prompt\na,IO/a.png,p\nb,,q\n"
+    [problem] = refused(batch, "from: l.csv", rows=rows)
+    assert 'where: {image: "?*"}' in problem.hint
+    assert kinds(batch('from: {path: l.csv, where: {image: "?*"}}', rows=rows)) == ["edit"]
+
+
+def test_row_without_a_prompt_says_how_to_leave_it_out(batch):
+    [problem] = refused(batch, "from: l.csv", rows="id,Prompt\na,p\nb,\n")
+    assert problem.code == "no_prompt"
+    assert 'where: {Prompt: "?*"}' in problem.hint
+    assert len(batch('from: {path: l.csv, where: {Prompt: "?*"}}', rows="id,Prompt\na,p\nb,\n").jobs) == 1
 
 
 def test_column_of_images_sets_nothing_where_the_job_has_images(batch):
@@ -137,13 +195,14 @@ def test_column_of_texts_is_a_variable_where_there_is_a_prompt(batch):
         ("id;colour\n1;a long red\n2;blue\n", "the columns are: id, colour, separated by semicolons"),
         ("text,description\n1,a long red\n2,b\n", "the columns are: text, description, separated by commas"),
         ("promt,k\na,b\nc,d\n", "the columns are: promt, k"),
+        ("x.png,titel\nlong/name/of/x.png,b\n", "the columns are: x.png, titel"),
     ],
 )
 def test_a_list_without_prompts_is_one_error(batch, rows, words):
     [problem] = refused(batch, "from: l.csv", rows=rows)
     assert problem.code == "no_prompt"
     assert words in problem.message
-    likely = {"id": "colour", "te": "description", "pr": "promt"}[rows[:2]]
+    likely = {"id": "colour", "te": "description", "pr": "promt", "x.": "titel"}[rows[:2]]
     assert f"columns: {{prompt: {likely}}}" in problem.hint
 
 
@@ -188,6 +247,14 @@ def test_columns_that_do_not_exist_are_an_error_that_lists_the_others(batch):
     assert "the column 'Titel', which does not exist (did you mean 'Title'? there are: id, Title)" in problem.message
     [problem] = refused(batch, "from: {path: l.csv, columns: {Title: prompt}}", rows="id,Title\na,b\n")
     assert "the other way round: columns: {prompt: Title}" in problem.message
+
+
+def test_columns_that_set_what_nothing_uses_are_an_error(batch):
+    [problem] = refused(batch, "from: {path: l.csv, columns: {imagse: Foto}}", rows=f"Foto,prompt\n{EDIT}")
+    assert problem.message == "columns sets 'imagse', which is no parameter, and no template names it"
+    assert problem.hint == "did you mean 'images'?"
+    [problem] = refused(batch, "prompt: A cat, from: {path: l.csv, columns: {prompt: Foto}}", rows=f"Foto,k\n{EDIT}")
+    assert problem.message == "columns sets 'prompt', but the job sets it itself"
 
 
 def test_columns_may_keep_a_column_from_setting_its_parameter(batch):
@@ -267,3 +334,13 @@ def test_cell_of_images_is_a_file_a_json_list_or_names_with_semicolons(batch, tm
         return
     [planned] = batch(job, rows=rows).jobs
     assert [source.path.rpartition("/")[2] for source in planned.task.images] == names
+
+
+@pytest.mark.parametrize("name", ["l.csv", "L.TSV", "l.xlsx", "l.jsonl"])
+def test_prompts_of_a_table_are_refused_with_the_line_to_write(tmp_path, name):
+    (tmp_path / name).write_text("id,prompt\na,red\n")
+    (tmp_path / "m.yaml").write_text(f"{HEAD}prompts: {name}\n")
+    with pytest.raises(ManifestError) as caught:
+        load(tmp_path / "m.yaml")
+    [problem] = caught.value.problems
+    assert f"jobs: [{{from: {name}}}]" in problem.message

@@ -103,7 +103,11 @@ def test_values_that_do_not_fit_together(tmp_path, text, path, message):
 
 @pytest.mark.parametrize(
     ("deliver", "job"),
-    [("{name: shop, format: webp}", "cat.Shop"), ("{dir: shop, format: webp}", "SHOP/cat")],
+    [
+        ("{name: shop, format: webp}", "cat.Shop"),
+        ("{dir: shop, format: webp}", "SHOP/cat"),
+        ("{dir: Größe, format: webp}", "GRÖSSE/cat"),
+    ],
 )
 def test_a_job_cannot_take_the_name_of_a_copy(tmp_path, deliver, job):
     [problem] = problems(tmp_path, f"deliver: {deliver}\n", f'jobs: [{{id: "{job}", prompt: Cat, provider: openai}}]\n')

@@ -13,7 +13,7 @@ from PIL import Image
 from batchgen.errors import ManifestError
 from batchgen.fingerprint import digest, fingerprint, unchanged
 from batchgen.manifest import load
-from batchgen.manifest.locations import PER_KIND
+from batchgen.manifest.problems import PER_KIND
 from batchgen.task import Kind
 
 COOKBOOK = Path(__file__).parents[2] / "jobs"
@@ -121,8 +121,27 @@ def test_every_mistake_is_reported_at_its_place_with_what_to_do(write):
 def test_many_of_a_kind_are_counted(write):
     found = problems(write("jobs:\n" + "  - {promt: x}\n" * 200))
     unknown = [item for item in found if item.code == "unknown_key"]
+    assert [item.line for item in unknown] == [2, 3, 4, 5]
+    assert unknown[-1].message == (
+        "the same mistake in 197 more places: lines 5, 6, 7, 8, 9, 10, 11, 12, 13 and 188 more"
+    )
+
+
+def test_different_mistakes_of_a_kind_are_listed_and_the_rest_counted(write):
+    names = [f"k{chr(97 + number // 26)}{chr(97 + number % 26)}" for number in range(200)]
+    found = problems(write("jobs:\n" + "".join(f"  - {{prompt: x, {name}: 1}}\n" for name in names)))
+    unknown = [item for item in found if item.code == "unknown_key"]
     assert len(unknown) == PER_KIND + 1
     assert "150 more" in unknown[-1].message
+
+
+def test_a_mistake_of_every_row_is_three_lines_and_a_count(write):
+    write("".join(f"x{number}:,p\n" for number in range(300)).replace("x0:,p", "sku,prompt"), "l.csv")
+    found = problems(write('defaults: {provider: openai}\njobs: [{id: "a/{{ sku }}", from: l.csv}]\n'))
+    assert [item.line for item in found] == [2, 3, 4, 5]
+    assert found[-1].message.startswith("the same mistake in 296 more places: lines 5, 6,")
+    write("sku,prompt\n" + "x:,p\n" * 3, "l.csv")
+    assert len(problems(write('defaults: {provider: openai}\njobs: [{id: "{{ row }}{{ sku }}", from: l.csv}]\n'))) == 3
 
 
 @pytest.mark.parametrize(

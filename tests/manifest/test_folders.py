@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from PIL import Image
 
 from batchgen.errors import ManifestError
 from batchgen.manifest import load
-from batchgen.manifest.lists import BadList, Pick, listing
+from batchgen.manifest.lists import BadList, Exclusion, Pick, listing
 from batchgen.manifest.lists.globs import matches, parts_of
 
 TOP = "version: 1\ndefaults: {provider: aigate, model: openai/gpt-image-2, size: 1024x1024, quality: low}\njobs:\n"
@@ -141,8 +142,8 @@ def test_a_glob_shows_folders_and_suffixes_that_it_misses(shelf):
 )
 def test_exclude_leaves_files_and_folders_out(shelf, exclude, left):
     folder = shelf("ph/a.jpg", "ph/a.bak.jpg", "ph/raw/c.jpg", "ph/raw/d.jpg")
-    assert paths(folder, exclude=tuple(exclude)) == left
-    assert remarks(folder, exclude=tuple(exclude)) == []
+    assert paths(folder, exclude=Exclusion(exclude)) == left
+    assert remarks(folder, exclude=Exclusion(exclude)) == []
 
 
 def test_exclude_in_a_manifest(shelf):
@@ -152,13 +153,17 @@ def test_exclude_in_a_manifest(shelf):
     path = manifest(folder, "from: {path: ph, exclude: [b.*, nothing*]}, prompt: x")
     assert "exclude matches nothing: no file or folder matches 'nothing*'" in warnings(path)[0]
     (folder / "l.csv").write_text("prompt\nx\n", encoding="utf-8")
+    path = manifest(folder, "from: {path: [ph, more], exclude: b.*}, id: '{{ images }}', prompt: x")
+    (folder / "more").mkdir()
+    (folder / "ph" / "c.jpg").rename(folder / "more" / "c.jpg")
+    assert ([job.key for job in load(path).jobs], warnings(path)) == (["ph/a.jpg", "more/c.jpg"], [])
     path = manifest(folder, "from: {path: l.csv, exclude: b.*}")
     assert "exclude leaves images of a folder out; rows of a list are chosen with where" in problems(path)[0]
 
 
 def test_exclude_comes_before_limit_and_numbers(shelf):
     folder = shelf("ph/a.jpg", "ph/b.jpg", "ph/c.jpg")
-    assert paths(folder, exclude=("a.jpg",), pick=Pick(limit=1)) == ["b.jpg"]
+    assert paths(folder, exclude=Exclusion(["a.jpg"]), pick=Pick(limit=1)) == ["b.jpg"]
 
 
 def test_many_stars_in_a_glob_take_no_time():
@@ -197,6 +202,29 @@ def test_a_link_to_the_output_folder_yields_no_results(shelf):
     assert paths(folder, leave_out=folder / "output" / "m") == ["a.jpg"]
 
 
+# --- names ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Füße", "Füße/*", "Füße/**/*.jpg", "./Füße"])
+@pytest.mark.parametrize(("typed", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_folder_is_found_in_either_unicode_form(shelf, name, typed, on_disk):
+    folder = shelf(normalize(on_disk, "Füße/a.jpg"))
+    [(_, row)] = listing(normalize(typed, name), folder).rows(lambda *_: None)
+    assert (folder / row["images"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("photos", "Photos"), ("Photo/*.jpg", "Photos/*.jpg"), ("List.csv", "list.csv"), ("Photos\\deep", "Photos/deep")],
+)
+def test_a_similar_name_is_offered_for_a_list(shelf, name, meant):
+    folder = shelf("Photos/deep/a.jpg")
+    (folder / "list.csv").write_text("prompt\nx\n", encoding="utf-8")
+    with pytest.raises(BadList, match="there is no such") as caught:
+        listing(name, folder)
+    assert str(caught.value).endswith(f"; did you mean {meant!r}?")
+
+
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +235,7 @@ def test_messages_name_the_photo(shelf):
     assert taken.startswith("ph/a.jpg: jobs[0].id: the id 'a' is already taken (ph/a.jpe) (")
     assert 'id: "{{ path }}"' in taken
     assert damaged.startswith("ph/deep/b.jpg: jobs[0].images: ph/deep/b.jpg is damaged: ")
+    assert damaged.endswith("(fix the image, or make the other jobs with  on_bad_source: skip)")
     assert len(load(manifest(folder, 'from: "ph/*", id: "{{ path }}", prompt: x')).jobs) == 2
 
 

@@ -202,6 +202,16 @@ def test_columns_named_orient_or_convert_stay_variables(read, tmp_path):
     assert job.prompt == "A portrait of no"
 
 
+def test_sources_at_a_url_are_neither_turned_nor_converted(read):
+    job = "id: a, prompt: x, images: [https://x.example/a.jpg, https://x.example/b.jpg]"
+    assert warnings(read(job)) == []
+    [found] = warnings(read(job, defaults=", orient: true"))
+    assert found == (
+        "2 images are sent unchanged: orient and convert are for files (https://x.example/a.jpg, "
+        "https://x.example/b.jpg) (download it, and name the file)"
+    )
+
+
 # --- on_bad_source ----------------------------------------------------------------------------------------------------
 
 
@@ -218,6 +228,17 @@ def test_bad_photos_are_skipped_on_request(read, refused, tmp_path):
     [warning] = warnings(batch)
     assert warning.startswith("2 jobs are skipped: ph/b.jpg is damaged: ")
     assert warning.endswith("; ph/c.jpg is empty (fix the image, and the next run makes it)")
+
+
+def test_many_skipped_photos_are_one_line(read, tmp_path):
+    rotated(tmp_path / "ph" / "a.jpg", 1)
+    for number in range(40):
+        (tmp_path / "ph" / f"b{number:02}.jpg").write_bytes(b"")
+    batch = read("from: ph, prompt: x", top="on_bad_source: skip\n")
+    [warning] = warnings(batch)
+    assert warning.startswith("40 jobs are skipped: ph/b00.jpg is empty; ph/b01.jpg is empty; ")
+    assert "ph/b04.jpg is empty; and 35 more, which plan --json names (" in warning
+    assert len(batch.skipped.reasons) == 40
 
 
 def test_a_bad_mask_or_a_missing_photo_is_skipped_too(read, tmp_path):
@@ -266,3 +287,9 @@ def test_headers_are_read_without_decoding_a_photo(read, tmp_path, monkeypatch):
         rotated(tmp_path / "ph" / f"{number}.{suffix}", 6, (1600, 1200))
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda *_: pytest.fail("pixels were decoded"))
     assert len(read("from: ph, prompt: x").jobs) == 3
+
+
+def test_a_pattern_that_differs_in_case_says_so(refused, tmp_path):
+    rotated(tmp_path / "a.JPG", 1)
+    assert "matches no file in" in refused('id: a, prompt: x, images: "*.png"')[0]
+    assert refused('id: a, prompt: x, images: "*.jpg"')[0].endswith("; upper and lower case count")

@@ -176,6 +176,22 @@ async def test_move_obeys_the_fence(writer: Writer, reader: Reader) -> None:
         await writer.move(running, Requeued(at=NOW))
 
 
+async def test_requeue_moves_all_jobs_or_none(writer: Writer, reader: Reader) -> None:
+    batch_id = await loaded(writer, [plan("cat"), plan("dog")])
+    done = []
+    for key in ("cat", "dog"):
+        _, attempt = await claimed(writer, reader.job(batch_id, key))
+        done.append(await writer.settle(delivery(attempt), NOW))
+    with pytest.raises(StaleClaim):
+        await writer.requeue([done[0], replace(done[1], claim=7)], NOW)
+    assert [reader.job(batch_id, key).state for key in ("cat", "dog")] == [State.DONE, State.DONE]
+    assert reader.artifacts(done[0])
+    await writer.requeue(done, NOW)
+    after = [reader.job(batch_id, key) for key in ("cat", "dog")]
+    assert [(job.state, job.delivered, job.tries) for job in after] == [(State.PENDING, 0, 0)] * 2
+    assert [reader.artifacts(job) for job in after] == [[], []]
+
+
 # --- loading ------------------------------------------------------------------
 
 

@@ -35,12 +35,9 @@ def load(
     A variable also counts as set if NAME_FILE or NAME_COMMAND is. *use_of* decides by name and value.
     Raises SettingsError, which never shows a value.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        readable_by_others = bool(path.stat().st_mode & stat.S_IROTH)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: {getattr(error, 'strerror', None) or 'is not UTF-8 text'}") from error
-    for name, value in parse(text, path).items():
+    variables = read(path)
+    readable_by_others = bool(path.stat().st_mode & stat.S_IROTH)
+    for name, value in variables.items():
         names.add(name)
         if any(f"{name}{suffix}" in environment for suffix in SUFFIXES):
             continue
@@ -51,6 +48,15 @@ def load(
         (environment if use == "set" else keys)[name] = value
         origins[name] = path
     return readable_by_others
+
+
+def read(path: Path) -> Mapping[str, str]:
+    """Return the variables of *path*; raise SettingsError, which never shows a value."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {getattr(error, 'strerror', None) or 'is not UTF-8 text'}") from error
+    return parse(text, path)
 
 
 def parse(text: str, path: Path) -> Mapping[str, str]:

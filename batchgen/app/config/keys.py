@@ -54,10 +54,15 @@ class ApiKeys:
         return {provider: next(iter(keys.values())) for provider, keys in self.keys.items() if keys}
 
 
-def load_keys(profiles: Mapping[str, Profile], needed: Iterable[str], optional: Iterable[str]) -> ApiKeys:
+def load_keys(
+    profiles: Mapping[str, Profile],
+    needed: Iterable[str],
+    optional: Iterable[str],
+    environment: Mapping[str, str] | None = None,
+) -> ApiKeys:
     """Return the keys of the providers *needed*, and those of *optional* that have one.
 
-    Raises KeyMissing naming each variable to set.
+    *environment* is that of the process by default. Raises KeyMissing naming each variable to set.
     """
     needed = dict.fromkeys(needed)
     keys: dict[str, dict[str, str]] = {}
@@ -65,7 +70,7 @@ def load_keys(profiles: Mapping[str, Profile], needed: Iterable[str], optional: 
     without_key: list[str] = []
     for name in dict.fromkeys([*needed, *optional]):
         variables = profiles[name].api_key_env
-        by_variable = find_keys(variables, os.environ)
+        by_variable = find_keys(variables, os.environ if environment is None else environment)
         if by_variable or not variables:
             keys[name] = {variable: key.value for variable, key in by_variable.items()}
         else:

@@ -43,12 +43,13 @@ class RecoveryReport:
 
     intake: RecoveryCounts
     settled: int = 0  #: open calls that had delivered, or are unknown now
+    failed: int = 0  #: jobs that had failed by the log, and are not sent again
     damaged_copy: Path | None = None  #: where the damaged database was moved to
 
     @property
     def found_anything(self) -> bool:
         """Return whether the database had lacked anything."""
-        return bool(self.intake.attempts or self.intake.files or self.settled)
+        return bool(self.intake.attempts or self.intake.files or self.settled or self.failed)
 
 
 def recover_before_run(project: Project, reader: Reader, batch: Batch) -> RecoveryReport | None:
@@ -84,7 +85,7 @@ def _take_in(scan: RecoveryScan, *, always: bool = False) -> RecoveryReport | No
     strays = scan.strays(busy)
     attempts = scan.recovered_attempts(scan.live(slots))
     first = next(attempts, None)
-    has_evidence = first is not None or bool(slots) or any(files for _, _, files in strays)
+    has_evidence = first is not None or bool(slots or scan.logged.failed) or any(files for _, _, files in strays)
     if not (has_evidence or always or (scan.is_outdated and scan.batch_id is not None)):
         return None
     outdated = has_evidence or scan.is_outdated
@@ -117,12 +118,14 @@ async def _write(
         total, waiting = total + counts, waiting + wait
     # Files whose predecessor was found later come next, and calls in flight last, when all else is known.
     waiting.sort(key=lambda attempt: (attempt.key, attempt.file.ordinal if attempt.file else 0))
-    for group, last in ((waiting, True), (slots, True)):
+    # The log knows the cost of a failed call, and its kept answer only an estimate.
+    for group, last in ((waiting, True), (scan.logged.attempts, True), (slots, True)):
         for start in range(0, len(group), _TOGETHER):
             counts, _ = await writer.add_recovered(batch_id, group[start : start + _TOGETHER], now, last=last)
             total += counts
     scan.set_aside_slots(slots)
-    return RecoveryReport(intake=total, settled=len(strays))
+    failed = await writer.mark_failed(batch_id, scan.logged.failed, now)
+    return RecoveryReport(intake=total, settled=len(strays), failed=failed)
 
 
 async def _settle(

@@ -31,6 +31,7 @@ from .evidence import (
     unusable_attempt,
 )
 from .last_run import is_behind
+from .logged import LoggedJobs, logged_jobs
 
 #: Sidecars read together, and by how many threads.
 _TOGETHER, _THREADS = 200, 8
@@ -48,6 +49,7 @@ class RecoveryScan:
     batch_id: int | None = field(init=False)
     is_outdated: bool = field(init=False)  #: the database is older than its last run
     ended_at: datetime | None = field(init=False)  #: end of the last run; None if it was interrupted or there was none
+    logged: LoggedJobs = field(init=False)  #: failed jobs of runs that the database lacks
     thorough: bool = field(init=False)  #: read every sidecar, not only those newer than the database
 
     def __post_init__(self) -> None:
@@ -56,6 +58,8 @@ class RecoveryScan:
         self.is_outdated = is_behind(self.project, self.batch.name, runs)
         self.thorough = self.is_outdated or not runs
         self.ended_at = runs[0].ended_at if runs else None
+        known = {run.id for run in runs}
+        self.logged = logged_jobs(self.project, self.batch, known) if self.is_outdated else LoggedJobs()
 
     def recovered_attempts(self, busy: set[str]) -> Iterator[RecoveredAttempt]:
         """Yield the attempts of sidecars that the database does not know, except those in *busy*."""

@@ -10,7 +10,7 @@ import click
 
 from ...errors import UsageError
 from .. import output
-from ..options import FOLDER, Session, batch, command, option, sandbox, selecting, selection
+from ..options import FOLDER, Session, batch, batch_argument, command, option, sandbox, selecting, selection
 from ..render.format import count, csv_line
 from ..render.status import csv_rows, job_document
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     "--layout", metavar="TEMPLATE", help="Names of the copies; variables: id, batch, provider, model, kind, tag, file."
 )
 @selecting
+@batch_argument
 @batch
 @sandbox
 def export(

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .. import output
-from ..options import Session, batch, command, option, sandbox, selecting, selection
+from ..options import STATES, Session, batch, batch_argument, command, option, sandbox, selecting, selection
 from ..render.format import display_path
 from ..render.status import (
     control_documents,
@@ -25,6 +25,7 @@ from ..render.status import (
 
 
 @command("status", "batchgen status", "batchgen status --batch autumn --json | jq .jobs")
+@batch_argument
 @batch
 @sandbox
 def status(session: Session, batch: str | None) -> int:
@@ -55,8 +56,19 @@ def status(session: Session, batch: str | None) -> int:
     return 0
 
 
+class _What(click.Choice[str]):
+    """What ``list`` lists; a state or a batch in its place is answered with the option."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the choice; fail with the option that was probably meant."""
+        if value not in self.choices:
+            option_ = "--status" if value in STATES else "--batch"
+            self.fail(f"expected jobs or runs, not {value!r}; did you mean: list {option_} {value}", param, ctx)
+        return value
+
+
 @command("list", "batchgen list --status failed", "batchgen list --status orphaned", "batchgen list runs")
-@click.argument("what", type=click.Choice(["jobs", "runs"]), default="jobs")
+@click.argument("what", type=_What(["jobs", "runs"]), default="jobs")
 @selecting
 @batch
 @sandbox

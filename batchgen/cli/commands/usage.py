@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import UsageError
-from ..options import Session, batch, command, option, sandbox
+from ..options import Session, batch, batch_argument, command, option, sandbox
 from ..params import SINCE, UNTIL
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _KEYS = ("provider", "model", "day", "tag", "run", "batch")
 @option("--until", type=UNTIL, help="Only what was booked before; a date: before its end.")
 @option("--csv", "as_csv", is_flag=True, help="Print the table as CSV.")
 @option("--all", "every", is_flag=True, help="All batches of the job database; implied by --by batch.")
+@batch_argument
 @batch
 @sandbox
 def usage(session: Session, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - those above

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import output
-from ..options import Session, batch, command, option, sandbox, selecting, selection
+from ..options import Session, batch, batch_argument, command, option, sandbox, selecting, selection
 from ..render.format import command_lines, count
 from ..render.table import Fit, table
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @option("--deep", is_flag=True, help="Decode every image as well.")
 @option("--requeue", is_flag=True, help="Requeue the jobs of missing or damaged files; a run makes them again.")
 @selecting
+@batch_argument
 @batch
 @sandbox
 def verify(session: Session, deep: bool, requeue: bool, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - the selection

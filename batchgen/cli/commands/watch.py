@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from .. import output
-from ..options import Session, batch, command, option, sandbox
+from ..options import Session, batch, batch_argument, command, option, sandbox
 from ..params import INTERVAL
 from ..render.watch import document, ending
 
@@ -29,6 +29,7 @@ LEAST, MOST = 5.0, 60.0
     metavar="SECONDS",
     help="Interval between two looks.",
 )
+@batch_argument
 @batch
 @sandbox
 def watch(session: Session, every: float, batch: str | None) -> int:

@@ -21,8 +21,8 @@ WIDTH = 100
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Write a manifest": ("manifest", "lists", "tables", "photos", "templates", "deliver"),
     "Providers": ("providers", "keys", "limits", "failover", "outages"),
-    "Run": ("runs", "control", "terminal", "sandbox", "sandbox-faults", "settings", "environment"),
-    "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json"),
+    "Run": ("runs", "arguments", "control", "terminal", "sandbox", "sandbox-faults", "settings", "environment"),
+    "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json", "python"),
     "Afterwards": ("usage", "causes", "unknown", "recovery"),
     "How it works": ("design", "architecture", "decisions", "internals", "glossary", "contributing"),
 }

@@ -137,7 +137,7 @@ def _copy_lines(report: CopyReport | None) -> Iterator[str]:
 
 def gone_lines(presence: Presence) -> list[str]:
     """Return that delivered files are gone."""
-    return [f"gone      {presence} from disk, although their jobs are done"] if presence.gone else []
+    return [f"gone      {presence}: deleted, moved or renamed since delivery"] if presence.gone else []
 
 
 def _unmade(result: RunResult) -> Iterator[str]:
@@ -171,6 +171,8 @@ def recovery_lines(report: RecoveryReport | None) -> list[str]:
         parts.append(f"{count(intake.files, 'file')} ({count(intake.done, 'job')} done)")
     if intake.revived:
         parts.append(f"{count(intake.revived, 'response')} in the spool")
+    if report.failed:
+        parts.append(f"{count(report.failed, 'failed job')} by the log (batchgen retry sends them again)")
     if intake.unknown:
         parts.append(f"{count(intake.unknown, 'unknown request')}")
     if report.settled:

@@ -272,7 +272,8 @@ def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, answers:
     if job.route is not None:
         yield f"fallback  {', '.join(job.route.others)}"
     for source in (*task.images, *([task.mask] if task.mask else [])):
-        yield f"source    {source.url or source.path}"
+        form = {None: "", "upright": " (sent upright)"}.get(source.copy, f" (sent as {source.copy})")
+        yield f"source    {source.url or source.path}{form}"
     for file in bill.files:
         yield f"file      {file.path}  {file.width}x{file.height}, {file.size_bytes} bytes, sha256 {file.sha256}"
     for copy in bill.copies:

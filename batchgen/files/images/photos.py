@@ -76,14 +76,14 @@ def orientation(image: Image.Image) -> int:
     try:
         exif.load(data)
         value = exif.get(_ORIENTATION)
-    except Exception:  # noqa: BLE001 - damaged metadata raises anything, and says nothing about the pixels
+    except Exception:  # noqa: BLE001 - damaged metadata raises anything, and the pixels may be whole
         return 1
     return value if isinstance(value, int) and 2 <= value <= 8 else 1
 
 
 def _read_heif(data: bytes) -> Photo:
     if not heif.is_heif(data):
-        raise UnknownFormatError("it is no image that can be read here", "bin")
+        raise UnknownFormatError("the image has a format that cannot be read here", "bin")
     if not heif.is_installed():
         return Photo(mime=heif.MIME, width=0, height=0)
     try:

@@ -41,14 +41,15 @@ class _Scan(NamedTuple):
 class ExcelList:
     """One sheet of a workbook: rows of text by the column names of its first row."""
 
-    def __init__(self, file: str, sheet: str | None = None) -> None:
+    def __init__(self, name: str, file: str, sheet: str | None = None) -> None:
         """Choose the sheet and read its header; raise BadList where there is none to use."""
         self.path = file
+        self.sheet = sheet
         self.file = file if sheet is None else f"{file}!{sheet}"
         self._identity = _identity(file)
         self._remarks: list[Remark] = []
         with self._workbook() as book:
-            self._sheet = _chosen(book, file, sheet)
+            self._sheet = _chosen(book, name, file, sheet)
             scan = self._scan(book[self._sheet])
             self.header_line, self.columns = self._header(book[self._sheet])
         if scan.formulas:
@@ -204,7 +205,7 @@ def _identity(file: str) -> tuple[int, int, int]:
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
-def _chosen(book: Any, file: str, wanted: str | None) -> str:  # noqa: ANN401
+def _chosen(book: Any, name: str, file: str, wanted: str | None) -> str:  # noqa: ANN401
     """Return the name of the sheet to read: the one that is wanted, or the only one that is visible and not empty."""
     sheets: dict[str, Any] = {sheet.title: sheet for sheet in book.worksheets}
     if wanted is not None:
@@ -217,7 +218,7 @@ def _chosen(book: Any, file: str, wanted: str | None) -> str:  # noqa: ANN401
     if len(visible) > 1:
         raise BadList(
             f"{file} has several sheets: {', '.join(visible)}; choose one, such as "
-            f"{{path: {flow_text(os.path.basename(file))}, sheet: {flow_text(visible[0])}}}"  # noqa: PTH119
+            f"{{path: {flow_text(name)}, sheet: {flow_text(visible[0])}}}"
         )
     if not visible:
         hidden = [title for title, sheet in sheets.items() if sheet.sheet_state != "visible"]

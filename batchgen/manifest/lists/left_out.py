@@ -4,7 +4,7 @@ from __future__ import annotations
 
 #: So many names are shown of each group.
 _SHOWN = 3
-#: So many groups are shown; a folder that holds more kinds of files is no folder of photos alone.
+#: So many groups are shown; a folder of many other kinds of files would fill the screen.
 _MOST_GROUPS = 10
 
 

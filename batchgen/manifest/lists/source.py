@@ -12,8 +12,10 @@ from typing import Any, Protocol
 from .csv_rows import CsvList
 from .filter import Pick, picked, unknown
 from .folder import ImageFolder
+from .globs import Exclusion
 from .jsonl import JsonlList
 from .kinds import CONVERTIBLE, SUFFIXES
+from .locating import locate
 from .mapping import ColumnMap
 from .rows import BadList, Remark, Report, aliases, ignore
 from .text import ListFile, TextList
@@ -56,7 +58,7 @@ class Reader(Protocol):
 
 
 #: Rows at the beginning of a list that show what its columns hold.
-HEAD = 20
+HEAD = 100
 
 
 class Listing:
@@ -80,6 +82,12 @@ class Listing:
     def is_table(self) -> bool:
         """Return whether the list has columns of the user's own, unlike a txt file or a folder."""
         return not isinstance(self._reader, (ImageFolder, TextList))
+
+    @property
+    def sheet(self) -> str | None:
+        """Return the sheet of a workbook, where the manifest names it."""
+        sheet: str | None = getattr(self._reader, "sheet", None)
+        return sheet
 
     @property
     def separation(self) -> str:
@@ -163,7 +171,7 @@ def listing(
     format: str | None = None,  # noqa: A002
     pick: Pick | None = None,
     leave_out: Path | None = None,
-    exclude: tuple[str, ...] = (),
+    exclude: Exclusion | None = None,
     convert: bool = False,
     delimiter: str | None = None,
     quoting: str | None = None,
@@ -177,15 +185,16 @@ def listing(
     names. Nothing below *leave_out* becomes a row of a folder, nor what *exclude* matches; with *convert*, images that
     have to be converted do as well.
     """
+    name = locate(name, folder)
     file = str(folder / name)
     chosen = format or _format(name, file)
-    _check_options(file, chosen, exclude=exclude, sheet=sheet, cells=delimiter or quoting)
+    _check_options(file, chosen, exclude=bool(exclude), sheet=sheet, cells=delimiter or quoting)
     reader: Reader
     match chosen:
         case "folder":
             if os.path.isfile(file):  # noqa: PTH113 - does not raise for an unusable name
                 raise BadList(f"{file} is a file, not a folder")
-            reader = ImageFolder(name, folder, file, leave_out, exclude, convert=convert)
+            reader = ImageFolder(name, folder, file, leave_out, exclude or Exclusion(), convert=convert)
         case "jsonl":
             reader = JsonlList(ListFile(file))
         case "txt":
@@ -193,7 +202,7 @@ def listing(
         case "xlsx":
             from .excel import ExcelList  # few lists are workbooks
 
-            workbook = ExcelList(file, sheet)
+            workbook = ExcelList(name, file, sheet)
             reader, file = workbook, workbook.file
         case _:
             reader = CsvList(ListFile(file), tsv=chosen == "tsv", delimiter=delimiter, quoting=quoting)
@@ -201,7 +210,7 @@ def listing(
     return Listing(name, file, reader, Pick() if pick is None else pick, mapping)
 
 
-def _check_options(file: str, chosen: str, *, exclude: tuple[str, ...], sheet: str | None, cells: str | None) -> None:
+def _check_options(file: str, chosen: str, *, exclude: bool, sheet: str | None, cells: str | None) -> None:
     """Raise BadList where an option is for lists of another format; *cells* is one of cells of text files."""
     if exclude and chosen != "folder":
         raise BadList(f"{file}: exclude leaves images of a folder out; rows of a list are chosen with where")

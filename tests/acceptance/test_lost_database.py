@@ -1,0 +1,64 @@
+"""A job database that was lost: the log knows the jobs that had failed, and what they cost."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from .kit import check_books
+
+LOW = {"provider": "openai", "quality": "low", "size": "1024x1024"}
+JOBS = [
+    LOW | {"id": "good", "prompt": "Good"},
+    LOW | {"id": "refused", "prompt": "Bad [sandbox: refuse]"},
+    LOW | {"id": "empty", "prompt": "Void [sandbox: empty]"},
+]
+
+
+def lose(project) -> None:
+    for file in project.state.glob("batchgen.db*"):
+        file.unlink()
+
+
+def spent(project) -> Decimal:
+    return Decimal(project.run("status", "--json").json["spend"]["usd"])
+
+
+def test_lost_database_does_not_buy_failed_jobs_again(project, witness):
+    manifest = project.manifest(JOBS)
+    assert project.run("run", manifest, "--yes").code == 3
+    before, charged = spent(project), len(witness.arrivals())
+    lose(project)
+    again = project.run("run", manifest, "--yes")
+    assert again.code == 3
+    assert "2 failed jobs by the log (batchgen retry sends them again)" in again.err
+    assert "1 refused" in again.err
+    assert "1 empty" in again.err
+    assert len(witness.arrivals()) == charged
+    assert spent(project) == before
+    assert {key: job["state"] for key, job in project.jobs().items()} == {
+        "good": "done", "refused": "failed", "empty": "failed"
+    }  # fmt: skip
+    retried = project.run("retry", manifest, "--yes")
+    assert retried.code == 3
+    assert len(witness.arrivals()) > charged
+    check_books(project, witness.charges())
+
+
+def test_lost_database_sends_jobs_that_a_later_run_made(project, witness):
+    """A job that failed first and was done later has its file; one that was requeued is as its last event left it."""
+    manifest = project.manifest([LOW | {"id": "a", "prompt": "A [sandbox: refuse]"}])
+    assert project.run("run", manifest, "--yes").code == 3
+    manifest = project.manifest([LOW | {"id": "a", "prompt": "A"}, LOW | {"id": "new", "prompt": "New"}])
+    assert project.run("run", manifest, "--yes", "--id", "a").code == 0
+    lose(project)
+    assert project.run("run", manifest, "--yes").code == 0
+    assert {key: job["state"] for key, job in project.jobs().items()} == {"a": "done", "new": "done"}
+    assert len(witness.charges()) == 2
+
+
+def test_log_of_another_database_marks_nothing(project, witness):
+    manifest = project.manifest(JOBS)
+    assert project.run("run", manifest, "--yes").code == 3
+    arrived = len(witness.arrivals())
+    assert project.run("--db", ".batchgen/other.db", "run", manifest, "--yes").code == 3
+    assert len(witness.arrivals()) > arrived
