@@ -98,7 +98,7 @@ class RunSession:
         needed = self.needed(batch_id)
         profiles = {name: profile for name, profile in self.batch.profiles.items() if name in needed}
         spool = self._open_spool()
-        transport = self._transport(profiles)
+        transport = self._transport(profiles) if needed else None
         runner = self.build_runner(
             batch_id, run_id, profiles, release=lambda id_, done: spool.release(id_, delivered=done)
         )
@@ -216,10 +216,8 @@ class RunSession:
         if profiles:
             require_writable(self.batch.folder, (job.output for job in self.batch.jobs))
 
-    def _transport(self, profiles: Mapping[str, Profile]) -> Transport | None:
-        """Return the HTTP client; None if nothing is to be sent, because its import takes longer than such a run."""
-        if not profiles:
-            return None
+    def _transport(self, profiles: Mapping[str, Profile]) -> Transport:
+        """Return the HTTP client, whose import takes longer than a run that has nothing to send."""
         from ..transport import Transport
 
         return Transport(profiles, self.keys.first, self.keys.keys)
