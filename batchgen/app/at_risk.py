@@ -37,6 +37,8 @@ class Finding:
             usd = _converted(self.credits, estimate.credits, estimate.usd)
             return Charge(usd=usd, credits=self.credits, basis=Basis.UNKNOWN if usd is None else Basis.PRICED)
         credits_ = self.credits
+        if credits_ is None and not attempt.is_settled:
+            credits_ = attempt.booked.credits  # the answer stated them
         if credits_ is None and self.usd is not None:
             credits_ = _converted(self.usd, estimate.usd, estimate.credits)
         return Charge(usd=self.usd, credits=credits_, basis=Basis.REPORTED)

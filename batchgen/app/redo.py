@@ -1,4 +1,4 @@
-"""Redo: makes done pictures again. The old files stay until the new ones are there.
+"""Redo: makes the images of done jobs again. The old files stay until the new ones are there.
 
 A redo that was stopped is finished before another one begins: as long as selected jobs wait to be made again, only
 these are sent. So the same command, given again after a kill or a used-up budget, buys nothing twice.
@@ -33,7 +33,7 @@ class Requeue:
 
     def overrides(self, options: RunOptions) -> Mapping[str, Overrides]:
         """Return what *options* set in place of the manifest, by key."""
-        # Another note than that of an earlier redo, or none: a note explains one picture.
+        # Another note than that of an earlier redo, or none: a note explains one image.
         note = {NOTE: options.note} if options.note or options.redo else {}
         prompts = options.prompts
         return {
@@ -42,15 +42,17 @@ class Requeue:
         }
 
 
-def jobs_to_retry(project: Project, reader: Reader, batch: Batch, options: RunOptions) -> Requeue:
+def jobs_to_retry(reader: Reader, batch: Batch, options: RunOptions) -> Requeue:
     """Return the jobs that a retry requeues; raise NotFound if the batch never ran."""
     batch_id, selection = _selection(reader, batch, options)
+    jobs = {job.key: job for job in reader.jobs(batch_id, selection)}
     notices: list[str] = []
-    if selection.listed is not None and "done" not in selection.states:
+    # Without a job to requeue, the command line suggests a redo.
+    if jobs and selection.listed is not None and "done" not in selection.states:
         done = replace(selection, states=("done",), causes=(), sample=None, limit=None)
         if number := sum(1 for _ in reader.jobs(batch_id, done)):
-            notices.append(f"{number:,} done: batchgen redo {_manifest(project, batch)} makes them again")
-    return Requeue(jobs={job.key: job for job in reader.jobs(batch_id, selection)}, notices=tuple(notices))
+            notices.append(f"{number:,} done: left as they are; redo makes them again")
+    return Requeue(jobs=jobs, notices=tuple(notices))
 
 
 def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOptions) -> Requeue:
@@ -74,7 +76,7 @@ def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOpt
     notices = [
         *_progress_notices(len(waiting), len(due)),
         *([f"{number:,} with the prompt in the file already"] if (number := len(done) - len(edited)) else []),
-        *([] if options.missing_files else _other_notices(others, _manifest(project, batch))),
+        *([] if options.missing_files else _other_notices(others)),
     ]
     return Requeue(jobs={job.key: job for job in waiting or due}, notices=tuple(notices))
 
@@ -102,11 +104,6 @@ def _jobs_without_files(project: Project, reader: Reader, batch_id: int, selecti
     return frozenset(file.key for page in pages for file in page if not Path(project.root, file.file.path).is_file())
 
 
-def _manifest(project: Project, batch: Batch) -> str:
-    flags = project.command_flags()
-    return flags.manifest(batch.manifest) + flags.flags
-
-
 def _progress_notices(waiting: int, done: int) -> Iterator[str]:
     if waiting:
         yield f"{waiting:,} of an earlier redo that did not finish: only these are sent now"
@@ -114,12 +111,12 @@ def _progress_notices(waiting: int, done: int) -> Iterator[str]:
             yield f"{done:,} done: left as they are; repeat the command afterwards to make them again"
 
 
-def _other_notices(counts: Mapping[str, int], manifest: str) -> Iterator[str]:
-    for state, command in (
-        ("failed", f"batchgen retry {manifest}"),
-        ("pending", f"batchgen run {manifest}"),
-        ("unknown", "batchgen unknown list"),
-        ("cancelled", f"batchgen retry {manifest} --status cancelled"),
+def _other_notices(counts: Mapping[str, int]) -> Iterator[str]:
+    for state, advice in (
+        ("failed", "use retry in place of redo"),
+        ("pending", "batchgen run makes them"),
+        ("unknown", "batchgen unknown list shows them"),
+        ("cancelled", "use retry --status cancelled in place of redo"),
     ):
         if counts[state]:
-            yield f"{counts[state]:,} {state}: not made again; {command}"
+            yield f"{counts[state]:,} {state}: not made again; {advice}"

@@ -146,7 +146,9 @@ def _jobs_to_requeue(project: Project, reader: Reader, batch: Batch, options: Ru
     if options.requeue is None:
         return None
     try:
-        return (jobs_to_redo if options.redo else jobs_to_retry)(project, reader, batch, options)
+        if options.redo:
+            return jobs_to_redo(project, reader, batch, options)
+        return jobs_to_retry(reader, batch, options)
     except NotFound:
         if options.only_requeued:
             raise

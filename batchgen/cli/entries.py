@@ -41,7 +41,9 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "verify": Entry("verify", "verify", "recovery", "Check every delivered file against its hash."),
     },
     "Again, and during a run": {
-        "redo": Entry("retry", "redo", "runs", "Make done pictures again: shows the plan, asks, and runs these jobs."),
+        "redo": Entry(
+            "retry", "redo", "runs", "Make the images of done jobs again: shows the plan, asks, and runs these jobs."
+        ),
         "resume": Entry("retry", "resume", "runs", "Resume what the last run left unfinished."),
         "pause": Entry("control", "pause", "control", "Send nothing more to a provider, also during a run."),
         "unpause": Entry("control", "unpause", "control", "Send to a paused or closed provider again."),

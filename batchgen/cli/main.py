@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -93,6 +94,7 @@ def batchgen(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - t
 def main() -> None:
     """Run the command line and exit; ``batchgen help exit-codes`` lists the codes."""
     _prepare_streams()
+    _hide_library_warnings()
     _apply_color_option(sys.argv[1:])
     try:
         code = batchgen(prog_name="batchgen", standalone_mode=False, color=coloured())
@@ -142,6 +144,12 @@ def _prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="batchgen")
+
+
+def _hide_library_warnings() -> None:
+    """Keep warnings of libraries off the terminal, unless Python is asked for them; those of a run are in its log."""
+    if not sys.warnoptions:
+        warnings.showwarning = lambda *_args, **_options: None
 
 
 def _apply_color_option(arguments: list[str]) -> None:

@@ -197,7 +197,10 @@ class JobBuilder:
         """Return what the job asks for, with its sources; the provider is still open."""
         values = job.values
         if "prompt" not in values:
-            self._report(job, None, "no_prompt", "the job has no prompt", "say what to draw, or what to change")
+            hint = "say what to draw, or what to change"
+            if job.row.listing is not None:
+                hint += f", or leave such rows out with  {job.where_filled('prompt')}"
+            self._report(job, None, "no_prompt", "the job has no prompt", hint)
         if "mask" in values and not values.get("images"):
             self._report(job, "mask", "no_images", "a mask needs an image to edit", "name it under images")
         sources = self._source_images(job)

@@ -215,3 +215,17 @@ def test_records_that_cannot_be_read_stop_nothing(project, witness):
     (project.state / "copies.db").rmdir()
     assert project.run("run", path, "--json").json["copies"]["written"] == 1
     assert len(witness.charges()) == 1
+
+
+def test_a_redo_that_fails_leaves_image_and_copies_in_place(project, witness):
+    path = buy(project, job("cat"), deliver=SHOP)
+    before = {name: (output(project) / name).read_bytes() for name in names(project)}
+    (project.folder / "new.csv").write_text("id,prompt\ncat,Another cat [sandbox: refuse]\n")
+    assert project.run("redo", path, "--prompts", "new.csv", "--yes").code == 3
+    assert {name: (output(project) / name).read_bytes() for name in names(project)} == before
+    (project.folder / "new.csv").write_text("id,prompt\ncat,A third cat\n")
+    done = project.run("retry", path, "--prompts", "new.csv", "--yes")
+    assert done.code == 0, done.err
+    assert names(project) == set(before)
+    assert all((output(project) / name).read_bytes() != data for name, data in before.items())
+    assert len(witness.charges()) == 2

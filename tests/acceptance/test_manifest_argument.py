@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -128,7 +129,7 @@ def test_validate_takes_folders_and_nothing(bare):
     ("word", "hint"),
     [
         ("jobs/autumn.yml", "did you mean jobs/autumn.yaml?"), ("autumn.yaml", "did you mean jobs/autumn.yaml?"),
-        ("jobs/autmn.yaml", "did you mean jobs/autumn.yaml?"), ("nothing/alike.yaml", "give the path of a manifest"),
+        ("jobs/autmn.yaml", "did you mean jobs/autumn.yaml?"), ("nothing/alike.yaml", "there are: jobs/autumn.yaml"),
     ],
 )  # fmt: skip
 def test_a_missing_manifest_suggests_the_nearest(bare, word, hint):
@@ -169,3 +170,32 @@ def test_a_mistake_on_standard_input_has_its_place(bare):
     code, _, err = piped(bare, b"jobs:\n  - {prompt: x, provider: openai, siez: 1}\n", "validate", "-")
     assert code == 4
     assert err.startswith("stdin:2:35")
+
+
+def test_schedule_takes_a_batch_and_writes_its_path(bare):
+    write(bare, "shop/jobs/a.yaml", "autumn")
+    for word in ("autumn", "jobs/a.yaml", "jobs"):
+        line = bare.run("-C", "shop", "schedule", "cron", word, "--json", "--", "--yes")
+        assert line.code == 0, line.err
+        assert str(bare.folder / "shop/jobs/a.yaml") in line.json["command"]
+    refused = bare.run("schedule", "cron", "-", "--", "--yes")
+    assert refused.code == 2
+    assert "not standard input" in refused.err
+
+
+def test_a_manifest_with_a_mistake_in_its_first_key_is_found(bare):
+    write(bare, "jobs/autumn.yaml").write_text("name: autumn\njob: [{prompt: x, provider: openai}]\n")
+    for words in (["validate"], ["plan"], ["plan", "autumn"]):
+        wrong = bare.run(*words)
+        assert wrong.code == 4
+        assert "jobs/autumn.yaml:2:1: job: unknown key 'job'" in wrong.err
+
+
+def test_pipes_and_sidecars_are_not_manifests(bare):
+    os.mkfifo(bare.folder / "pipe.yaml")
+    (bare.folder / "cat.png.json").write_text('{"batch": "x", "id": "cat", "prompt": "jobs: 1"}')
+    write(bare, "jobs/autumn.yaml")
+    assert bare.run("plan").err == "manifest  jobs/autumn.yaml, the only manifest here\n"
+    refused = bare.run("plan", "pipe.yaml")
+    assert refused.code == 4
+    assert "or - for standard input" in refused.err

@@ -173,9 +173,9 @@ def test_redo_names_the_selected_jobs_that_are_not_done(project, witness):
     manifest = project.manifest([*jobs, job("d")])
     assert project.run("run", manifest, "--yes", "--id", "a").code == 3
     done = project.run("redo", manifest, "--id", "?", "--yes")
-    assert "left out  1 failed: not made again; batchgen retry m.yaml" in done.err
-    assert "1 pending: not made again; batchgen run m.yaml" in done.err
-    assert "1 cancelled: not made again; batchgen retry m.yaml --status cancelled" in done.err
+    assert "left out  1 failed: not made again; use retry in place of redo" in done.err
+    assert "1 pending: not made again; batchgen run makes them" in done.err
+    assert "1 cancelled: not made again; use retry --status cancelled in place of redo" in done.err
     assert sorted(witness.prompts()) == ["P a", "P a", "[sandbox: refuse] b"]
 
 
@@ -223,6 +223,20 @@ def test_redo_replaces_all_files_of_a_job_whatever_their_names(project, witness)
     check_files(project)
 
 
+def test_redo_survives_the_loss_of_the_job_database(project, shop, witness):
+    (project.folder / "p.csv").write_text("cat-1,A red cat\n")
+    assert project.run("redo", shop, "--prompts", "p.csv", "--note", "redder", "--yes").code == 0
+    assert project.run("redo", shop, "--id", "cat-2", "--note", "again", "--yes").code == 0
+    for path in project.state.glob("batchgen.db*"):
+        path.unlink()
+    assert project.run("run", shop, "--yes").code == 0
+    assert set(states(project).values()) == {"done"}
+    sidecar = json.loads((project.folder / "output/shop/cat-1.png.json").read_text())
+    assert (sidecar["note"], sidecar["asked"]["prompt"]) == ("redder", "A red cat")
+    assert len(witness.charges()) == 2
+    check_files(project)
+
+
 def test_redo_of_missing_files_makes_only_those(project, shop, witness):
     (project.folder / "output/shop/cat-2.png").unlink()
     done = project.run("redo", shop, "--missing", "--yes")
@@ -246,7 +260,7 @@ def test_retry_takes_prompts_and_names_done_jobs(project, witness):
     (project.folder / "p.csv").write_text("a,A safe a\nb,Another b\n")
     done = project.run("retry", manifest, "--prompts", "p.csv", "--note", "softer", "--yes")
     assert done.code == 0, done.err
-    assert "left out  1 done: batchgen redo m.yaml makes them again" in done.err
+    assert "left out  1 done: left as they are; redo makes them again" in done.err
     assert witness.prompts() == ["A safe a", "P b", "[sandbox: refuse] a"]
     assert json.loads((project.folder / "output/shop/a.png.json").read_text())["note"] == "softer"
 
@@ -293,8 +307,11 @@ def slow(tmp_path_factory):
         yield running
 
 
-@pytest.mark.parametrize("options", [[], ["--with", "background=opaque", "--note", "again"]])
-def test_redo_that_is_killed_buys_nothing_twice(tmp_path, slow, project, options):
+OTHER = ["--with", "background=opaque", "--note", "again"]
+
+
+@pytest.mark.parametrize(("options", "command"), [([], "redo"), (OTHER, "redo"), ([], "run"), (OTHER, "run")])
+def test_redo_that_is_killed_buys_nothing_twice(tmp_path, slow, project, options, command):
     witness, shop = Witness(slow.log), Workspace(folder=tmp_path / "killed", url=slow.url, env=project.env)
     shop.folder.mkdir()
     keys = [f"k{number}" for number in range(8)]
@@ -306,7 +323,7 @@ def test_redo_that_is_killed_buys_nothing_twice(tmp_path, slow, project, options
     process.kill()
     assert finish(process).code == -signal.SIGKILL
     assert {path.name for path in shop.images()} == set(old)
-    assert shop.run("redo", manifest, "--id", "k*", "--yes", *options).code == 0
+    assert shop.run(command, manifest, "--id", "k*", "--yes", *(options if command == "redo" else [])).code == 0
     assert set(states(shop).values()) == {"done"}
     bought = [line for line in witness.charges() if line["attempt"]]
     # Calls that were cut off may be charged again: each is in the ledger as unknown.

@@ -112,6 +112,13 @@ def test_cmyk_becomes_rgb_and_deep_grey_keeps_its_tones():
     assert list(decoded(make_copy(encoded(deep, "PNG"), "png")).convert("L").tobytes()) == [0, 0x40, 0x80, 0xFF]
 
 
+def test_an_upright_cmyk_photo_keeps_its_colors():
+    data = encoded(Image.new("CMYK", (8, 6), (0, 255, 255, 0)), "JPEG", exif=exif(6))
+    copy = decoded(make_copy(data, "upright"))
+    assert (copy.mode, copy.size) == ("CMYK", (6, 8))
+    assert differs(copy, decoded(data).transpose(Image.Transpose.ROTATE_270)) <= 4
+
+
 def test_transparent_parts_become_white_in_a_jpeg_and_stay_in_a_png():
     clear = encoded(Image.new("RGBA", (8, 8), (200, 0, 0, 0)), "TIFF")
     assert decoded(make_copy(clear, "png")).getpixel((3, 3))[3] == 0

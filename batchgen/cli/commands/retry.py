@@ -42,7 +42,7 @@ _repeating = options(
         "--with", "amend", multiple=True, metavar="KEY=VALUE", help="Override parameters: quality=low, provider=openai."
     ),
     option("--prompts", type=FILE, help="Use the prompts of a table with the columns id and prompt, for these jobs."),
-    option("--note", metavar="TEXT", help="Keep a note with the new pictures, in their sidecars."),
+    option("--note", metavar="TEXT", help="Keep a note with the new images, in their sidecars."),
 )
 
 
@@ -85,7 +85,7 @@ def retry(session: Session, manifest: str | None, **values: Any) -> int:  # noqa
 @run_options
 @selecting
 def redo(session: Session, manifest: str | None, *, missing: bool, **values: Any) -> int:  # noqa: ANN401 - see run_options
-    """Make done pictures again: shows the plan, asks, and runs these jobs.
+    """Make the images of done jobs again: shows the plan, asks, and runs these jobs.
 
     Without MANIFEST: those of the batch that ran last. The old files move to .superseded/ when the new ones
     are there; until then, and if a job fails, they stay. A redo that was stopped is finished by the same command or by
@@ -151,10 +151,10 @@ def _require_done(session: Session, chosen: Selection, manifest: Path, *, missin
     others += [f"--cause {cause}" for cause in chosen.causes]
     if others:
         raise UsageError(
-            f"{others[0]}: redo makes done pictures again. For the others: batchgen retry {file} {others[0]}"
+            f"{others[0]}: redo makes the images of done jobs again. For the others: batchgen retry {file} {others[0]}"
         )
     if not missing and replace(chosen, sample=None, limit=None).everything:
         raise UsageError(
             "redo needs a selection, such as --id cat-7, --tag hero, --ids-from FILE, --prompts FILE or --missing. "
-            f"To make all pictures again: batchgen redo {file} --status done"
+            f"To make all images again: batchgen redo {file} --status done"
         )

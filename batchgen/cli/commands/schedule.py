@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ...app.config import dotenv
+from ...errors import UsageError
 from ...money import show_usd
 from .. import environment, output
-from ..options import Session, command, option
+from ..options import Session, command, complete_files, option
 from ..params import variables
 
 if TYPE_CHECKING:
@@ -34,12 +35,12 @@ WAIT = {"cron": 0, "systemd": 600, "launchd": 600}
     "batchgen schedule launchd jobs/night.yaml -- --yes",
 )
 @click.argument("kind", type=click.Choice(["cron", "systemd", "launchd"]))
-@click.argument("manifest", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@click.argument("manifest", metavar="MANIFEST|BATCH", shell_complete=complete_files)
 @click.argument("rest", nargs=-1, metavar="[-- OPTIONS OF run]", type=click.UNPROCESSED)
 @option("--every", metavar="30m", help="Interval: 10m, 30m, 1h, 6h.")
 @option("--daily", metavar="HH:MM", help="Time of day. Default: 22:00.")
 def schedule(  # noqa: PLR0917 - click gives them by name
-    session: Session, kind: str, manifest: Path, rest: tuple[str, ...], every: str | None, daily: str | None
+    session: Session, kind: str, manifest: str, rest: tuple[str, ...], every: str | None, daily: str | None
 ) -> int:
     """Print a cron line, or a systemd or launchd unit.
 
@@ -49,15 +50,18 @@ def schedule(  # noqa: PLR0917 - click gives them by name
     from ...app import schedule as units
     from .run import run
 
+    if manifest == "-":
+        raise UsageError("a schedule needs the file of a manifest, not standard input")
+    path = session.manifest(manifest)
     # a mistake in the options of run is reported now
     root = click.get_current_context().find_root()
-    run_ctx = run.make_context("run", [str(manifest), *rest], parent=root, obj={"folder": session.folder})
-    notes = tuple(_notes(session, run_ctx, manifest))
+    run_ctx = run.make_context("run", [str(path), *rest], parent=root, obj={"folder": session.folder})
+    notes = tuple(_notes(session, run_ctx, path))
     _warn_of_controls(replace(session, sandbox=run_ctx.params["sandbox"]))
     source = run_ctx.get_parameter_source("wait_lock")
     waits = source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
-    command = _command(session, manifest, rest if waits else ("--wait-lock", str(WAIT[kind]), *rest))
-    name = re.sub(r"[^a-z0-9]+", "-", manifest.stem.lower()).strip("-") or "run"
+    command = _command(session, path, rest if waits else ("--wait-lock", str(WAIT[kind]), *rest))
+    name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "run"
     start = units.Unit(
         name=name,
         command=command,

@@ -158,10 +158,12 @@ def drop(session: Session, not_charged: bool, batch: str | None, **options: Any)
     """Cancel unknown jobs: all, or the selected ones."""
     from ...app import unknown as use_case
 
-    found, jobs = use_case.drop(session.project(), batch, _unknown_only(options), free=not_charged)
+    project = session.project()
+    found, jobs = use_case.drop(project, batch, _unknown_only(options), free=not_charged)
     booked = "booked as not charged" if not_charged else "what they may have cost stays in the ledger, at risk"
-    line = f"{found.name}: {count(len(jobs), 'job')} cancelled" + (f"; {booked}" if jobs else "")
-    session.print({"batch": found.name, "cancelled": [job.key for job in jobs]}, [line], output.say)
+    lines = [f"{found.name}: {count(len(jobs), 'job')} cancelled" + (f"; {booked}" if jobs else "")]
+    lines += settling(jobs[0].key, project.command_flags(batch)) if jobs and not not_charged else []
+    session.print({"batch": found.name, "cancelled": [job.key for job in jobs]}, lines, output.say)
     return 0
 
 

@@ -13,12 +13,14 @@ from typing import Any
 from PIL import Image, JpegImagePlugin
 
 from . import heif
-from .decoding import MAX_MEMORY, decoder_errors, memory, open_image, require_size
+from .decoding import decoder_errors, memory, open_image, require_size
 from .formats import sniff
-from .photos import orientation
+from .photos import orientation, read_photo
 
 #: Good enough that a second encoding is not seen.
 _QUALITY = 95
+#: The image as it is stored and turned or converted, each with up to four bytes, and what encoding takes.
+_BYTES_PER_PIXEL = 12
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -35,7 +37,8 @@ def make_copy(data: bytes, kind: str) -> bytes:
 
     Raises DamagedImageError if the image does not decode.
     """
-    with memory.reserve(MAX_MEMORY), decoder_errors():
+    photo = read_photo(data)
+    with memory.reserve(_BYTES_PER_PIXEL * photo.width * photo.height), decoder_errors():
         image, options = _opened(data)
         if kind == "upright":
             return _encoded(_upright(image), options)
