@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,11 +24,17 @@ _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".heic", ".gif", ".tif", ".tiff")
 #: Folders of a project that contain manifests, the working folder first.
 _FOLDERS = (".", "jobs", "manifests")
 #: A file with one of these keys at its top level is a manifest; batchgen.yaml has none.
-_KEY = re.compile(r"""(?m)^(?:["']?(?:jobs|prompts|include)["']?\s*:)|\A\s*\{(?s:.*)["']?(?:jobs|prompts)["']?\s*:""")
+_KEY = re.compile(
+    r"""(?m)^["']?(?:jobs|prompts|include)["']?\s*:|\A\s*\{(?s:.*?)(?<=[{,\s])["']?(?:jobs|prompts)["']?\s*:\s*[\[{]"""
+)
+#: Where no file has one of those keys, a manifest with a mistake in it has one of these.
+_OTHER_KEY = re.compile(r"""(?mi)^["']?(?:jobs?|prompts?|defaults|output|providers?|budget)["']?\s*:""")
 _NAME = re.compile(r"""(?m)^(?:name\s*:|\s*\{?\s*"name"\s*:)\s*(["']?)([^"'#\n,]+)\1""")
 _INCLUDED = re.compile(r"""[^\s"',\[\]]+\.(?:ya?ml|json)""")
 #: Bytes of a manifest that are searched for its keys.
 _HEAD = 200_000
+#: JSON files of a folder that are searched: it may be full of sidecars.
+_MOST_JSON = 100
 _NONE_YET = "give the path of a manifest; batchgen init writes one"
 #: Manifests that an error lists.
 _LISTED = 12
@@ -200,7 +207,9 @@ def _project_candidates(project: Project) -> list[_Candidate]:
 
 def _candidates(folders: Iterable[Path]) -> list[_Candidate]:
     """Return the manifests in *folders*, without those that others of them include."""
-    texts = {path: text for folder in folders for path, text in _texts(folder)}
+    found = {path: text for folder in folders for path, text in _texts(folder)}
+    texts = {path: text for path, text in found.items() if _KEY.search(text)}
+    texts = texts or {path: text for path, text in found.items() if _OTHER_KEY.search(text)}
     included = {
         (path.parent / name).resolve()
         for path, text in texts.items()
@@ -214,20 +223,19 @@ def _candidates(folders: Iterable[Path]) -> list[_Candidate]:
 
 
 def _texts(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files of a folder that may be manifests, each with its beginning."""
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith("."))
+        names = sorted(folder.iterdir())
     except OSError:
         return
-    for path in paths:
-        if path.name.startswith("batchgen."):
-            continue
-        try:
-            with path.open("rb") as file:
-                text = file.read(_HEAD).decode("utf-8", "replace").lstrip("\ufeff")
-        except OSError:
-            continue
-        if _KEY.search(text):
-            yield path, text
+    paths = [path for path in names if path.suffix in SUFFIXES and not path.name.startswith((".", "batchgen."))]
+    yaml_files = [path for path in paths if path.suffix != ".json"]
+    json_files = [path for path in paths if path.suffix == ".json"][:_MOST_JSON]
+    for path in yaml_files + json_files:
+        with suppress(OSError):
+            if path.is_file():
+                with path.open("rb") as file:
+                    yield path, file.read(_HEAD).decode("utf-8", "replace").lstrip("\ufeff")
 
 
 def _name(path: Path, text: str) -> str:

@@ -103,7 +103,7 @@ class JobBuilder:
         self._warnings = warnings
         self._duplicates = duplicates
         self._today = today
-        self._variants: dict[tuple[int, bool, frozenset[str], str], JobVariants] = {}
+        self._variants: dict[tuple[int, bool, bool, frozenset[str], str], JobVariants] = {}
         self._models: set[tuple[str, str]] = set()  #: provider and model of those that were warned of
 
     def jobs(self, job: RenderedJob) -> Iterator[PlannedJob]:
@@ -147,7 +147,7 @@ class JobBuilder:
 
     def _variants_of(self, job: RenderedJob) -> JobVariants | None:
         common = [(name, value) for name, value in sorted(job.values.items()) if name not in ("id", "prompt")]
-        key = (id(job.template.entry.part), job.guessed_images, job.defaulted, repr(common))
+        key = (id(job.template.entry.part), job.guessed_images, job.unclear_quotes, job.defaulted, repr(common))
         variants = self._variants.get(key)
         if variants is not None and variants.accepts(job):
             return variants
@@ -181,6 +181,7 @@ class JobBuilder:
                 recipe = Recipe(
                     task=task,
                     earlier=replace(task, kind=Kind.GENERATE, images=(), mask=None) if job.guessed_images else None,
+                    unclear_quotes=job.unclear_quotes,
                     tags=tuple(values.get("tags", ())),
                     priority=values.get("priority", 0),
                     sidecar=self._naming.sidecar,
@@ -197,7 +198,10 @@ class JobBuilder:
         """Return what the job asks for, with its sources; the provider is still open."""
         values = job.values
         if "prompt" not in values:
-            self._report(job, None, "no_prompt", "the job has no prompt", "say what to draw, or what to change")
+            hint = "say what to draw, or what to change"
+            if job.row.listing is not None:
+                hint += f", or leave such rows out with  {job.where_filled('prompt')}"
+            self._report(job, None, "no_prompt", "the job has no prompt", hint)
         if "mask" in values and not values.get("images"):
             self._report(job, "mask", "no_images", "a mask needs an image to edit", "name it under images")
         sources = self._source_images(job)

@@ -97,7 +97,8 @@ class _Columns:
         self._head = [values for _, values in listing.head()]
         self._columns = listing.known_columns()
         self._named = used
-        self.used = frozenset(column_of(name, self._columns) for name in used) | listing.pick.where.keys()
+        self._printed = frozenset(column_of(name, self._columns) for name in used)
+        self.used = self._printed | listing.pick.where.keys()
         mapping = listing.mapping
         taken = {*self._columns, *entry.axes, *mapping.stated}
         #: Parameters that a column may still set.
@@ -173,7 +174,8 @@ class _Columns:
     def _images(self) -> dict[str, str]:
         if "images" not in self._free or "images" in self.entry.part.defaults:
             return {}
-        unused = [column for column in self._candidates if column not in self.used]
+        # A where that leaves rows without an image out does not use the images.
+        unused = [column for column in self._candidates if column not in self._printed]
         likely = [column for column in unused if is_image_name(column) and self._names_images(column)]
         existing = [column for column in likely if self._exists(column)]
         if len(existing) == 1:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from .filenames import slug
 from .include import ManifestPart, stated_in
 from .list_spec import From
-from .lists import BadList, Listing, Pick, listing
+from .lists import BadList, Exclusion, Listing, Pick, listing
 from .lists.header import key_name
 from .locations import Origin, Path
 from .model import PARAMETERS, JobSpec, Matrix
@@ -226,12 +226,13 @@ def _lists(  # noqa: PLR0917 - a job's lists, their place, and where problems go
             where={key_name(column): tuple(globs) for column, globs in source.where.items()},
             skip=source.skip, limit=source.limit, sample=source.sample, seed=source.seed,
         )  # fmt: skip
+        exclude = Exclusion(source.exclude)
         for name in source.path:
             try:
                 listings.append(
                     listing(
                         name, part.file.parent, format=source.format, pick=pick, leave_out=leave_out,
-                        exclude=tuple(source.exclude), convert=convert, sheet=source.sheet,
+                        exclude=exclude, convert=convert, sheet=source.sheet,
                         delimiter=source.delimiter, quoting=source.quoting, columns={**columns, **source.columns},
                     )
                 )  # fmt: skip

@@ -272,7 +272,12 @@ PARAMETERS = frozenset(Parameters.model_fields) - PREPARATION | {"id"}
 
 def _prompts(value: object, check: ValidatorFunctionWrapHandler) -> object:
     """Accept the name of a text file in place of a list; not by a union, which would blur the places of errors."""
-    return From(path=[value], format="txt") if isinstance(value, str) else check(value)
+    if not isinstance(value, str):
+        return check(value)
+    if value.lower().endswith((".csv", ".tsv", ".xlsx", ".xlsm", ".jsonl", ".ndjson")):
+        table, lines = f"jobs: [{{from: {value}}}]", f"jobs: [{{from: {{path: {value}, format: txt}}}}]"
+        raise ValueError(f"takes a text file; for a table write  {table}, for one prompt a line  {lines}")
+    return From(path=[value], format="txt")
 
 
 class Manifest(Strict):

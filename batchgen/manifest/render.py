@@ -15,6 +15,7 @@ from .cells import image_names
 from .expand import Entry, Row
 from .include import added
 from .lists.names import misnamed
+from .lists.rows import flow_text
 from .locations import Origin, show
 from .model import PARAMETERS
 from .problems import Problems
@@ -50,6 +51,17 @@ class RenderedJob:
         line, position = row.listing.place(row.line, column)
         path = show(entry.path if name is None else (*entry.path, name))
         return replace(problem, file=row.listing.file_of(row.line), line=line, column=position, path=path)
+
+    @property
+    def unclear_quotes(self) -> bool:
+        """Return whether earlier versions read the cells of the list without their quotes."""
+        return self.row.listing is not None and self.row.listing.unclear_quotes
+
+    def where_filled(self, name: str) -> str:
+        """Return the ``where`` of a list that leaves rows out whose column for the parameter *name* is empty."""
+        listing = self.row.listing
+        column = name if listing is None else listing.mapping.sources.get(name, name)
+        return f'where: {{{flow_text(column)}: "?*"}}'
 
     @property
     def guessed_images(self) -> bool:
@@ -222,8 +234,7 @@ class JobTemplate:
         for name, value in given.items():
             values[name] = added(name, values.get(name), value) if name in _ADDED else value
         if self._needs_images and "images" in row.values and not values.get("images") and not _unset(row, "images"):
-            column = "images" if row.listing is None else row.listing.mapping.sources.get("images", "images")
-            hint = f'name an image, or leave such rows out with  where: {{{column}: "?*"}}'
+            hint = f"name an image, or leave such rows out with  {job.where_filled('images')}"
             problems.add(job.problem("images", "empty_images", "is empty, so there is nothing to edit", hint))
             failed = True
         job.id = self._id(row, values.get("id"))

@@ -84,7 +84,7 @@ _NOT_OPENED = {
     "missing": ("not_found", "give the path of a manifest"),
     "refused": ("not_readable", ""),
     "folder": ("not_a_file", "give the path of a manifest"),
-    "device": ("not_a_file", "give the path of a manifest"),
+    "device": ("not_a_file", "give the path of a manifest, or - for standard input"),
 }
 _MINIMUM = 'a minimal manifest is  jobs: [{prompt: "A red cube", provider: aigate}]'
 

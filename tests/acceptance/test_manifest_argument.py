@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -180,3 +181,21 @@ def test_schedule_takes_a_batch_and_writes_its_path(bare):
     refused = bare.run("schedule", "cron", "-", "--", "--yes")
     assert refused.code == 2
     assert "not standard input" in refused.err
+
+
+def test_a_manifest_with_a_mistake_in_its_first_key_is_found(bare):
+    write(bare, "jobs/autumn.yaml").write_text("name: autumn\njob: [{prompt: x, provider: openai}]\n")
+    for words in (["validate"], ["plan"], ["plan", "autumn"]):
+        wrong = bare.run(*words)
+        assert wrong.code == 4
+        assert "jobs/autumn.yaml:2:1: job: unknown key 'job'" in wrong.err
+
+
+def test_pipes_and_sidecars_are_not_manifests(bare):
+    os.mkfifo(bare.folder / "pipe.yaml")
+    (bare.folder / "cat.png.json").write_text('{"batch": "x", "id": "cat", "prompt": "jobs: 1"}')
+    write(bare, "jobs/autumn.yaml")
+    assert bare.run("plan").err == "manifest  jobs/autumn.yaml, the only manifest here\n"
+    refused = bare.run("plan", "pipe.yaml")
+    assert refused.code == 4
+    assert "or - for standard input" in refused.err

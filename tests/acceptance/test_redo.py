@@ -10,6 +10,7 @@ import pytest
 from batchgen.sandbox import launch
 
 from .kit import Witness, Workspace, check_books, check_files, finish, wait_for
+from .test_budget import at_a_terminal
 
 
 def job(key, **fields):
@@ -49,6 +50,16 @@ def test_redo_buys_the_selected_jobs_once_and_keeps_the_old_files(project, shop,
     assert project.run("run", shop, "--yes").code == 0
     assert len(witness.charges()) == 2
     check_files(project)
+
+
+@pytest.mark.parametrize(("answer", "made"), [("n", 0), ("1", 1), ("y", 2)])
+def test_redo_asks_at_a_terminal(project, witness, answer, made):
+    manifest = project.manifest([job("a"), job("b"), job("c")], confirm_above=0)
+    assert project.run("run", manifest, "--yes").code == 0
+    done = at_a_terminal(project, "redo", manifest, "--id", "[ab]", answers=(answer,))
+    assert "Spend about" in done.err
+    assert (len(witness.charges()), superseded(project)) == (3 + made, ["a", "b"][:made])
+    assert states(project) == dict.fromkeys("abc", "done")
 
 
 def test_redo_document_names_the_requeued_jobs(project, shop):
@@ -223,6 +234,20 @@ def test_redo_replaces_all_files_of_a_job_whatever_their_names(project, witness)
     check_files(project)
 
 
+def test_redo_survives_the_loss_of_the_job_database(project, shop, witness):
+    (project.folder / "p.csv").write_text("cat-1,A red cat\n")
+    assert project.run("redo", shop, "--prompts", "p.csv", "--note", "redder", "--yes").code == 0
+    assert project.run("redo", shop, "--id", "cat-2", "--note", "again", "--yes").code == 0
+    for path in project.state.glob("batchgen.db*"):
+        path.unlink()
+    assert project.run("run", shop, "--yes").code == 0
+    assert set(states(project).values()) == {"done"}
+    sidecar = json.loads((project.folder / "output/shop/cat-1.png.json").read_text())
+    assert (sidecar["note"], sidecar["asked"]["prompt"]) == ("redder", "A red cat")
+    assert len(witness.charges()) == 2
+    check_files(project)
+
+
 def test_redo_of_missing_files_makes_only_those(project, shop, witness):
     (project.folder / "output/shop/cat-2.png").unlink()
     done = project.run("redo", shop, "--missing", "--yes")
@@ -293,8 +318,11 @@ def slow(tmp_path_factory):
         yield running
 
 
-@pytest.mark.parametrize("options", [[], ["--with", "background=opaque", "--note", "again"]])
-def test_redo_that_is_killed_buys_nothing_twice(tmp_path, slow, project, options):
+OTHER = ["--with", "background=opaque", "--note", "again"]
+
+
+@pytest.mark.parametrize(("options", "command"), [([], "redo"), (OTHER, "redo"), ([], "run"), (OTHER, "run")])
+def test_redo_that_is_killed_buys_nothing_twice(tmp_path, slow, project, options, command):
     witness, shop = Witness(slow.log), Workspace(folder=tmp_path / "killed", url=slow.url, env=project.env)
     shop.folder.mkdir()
     keys = [f"k{number}" for number in range(8)]
@@ -306,7 +334,7 @@ def test_redo_that_is_killed_buys_nothing_twice(tmp_path, slow, project, options
     process.kill()
     assert finish(process).code == -signal.SIGKILL
     assert {path.name for path in shop.images()} == set(old)
-    assert shop.run("redo", manifest, "--id", "k*", "--yes", *options).code == 0
+    assert shop.run(command, manifest, "--id", "k*", "--yes", *(options if command == "redo" else [])).code == 0
     assert set(states(shop).values()) == {"done"}
     bought = [line for line in witness.charges() if line["attempt"]]
     # Calls that were cut off may be charged again: each is in the ledger as unknown.

@@ -125,13 +125,26 @@ def test_column_of_images_that_are_not_there_is_refused_with_the_line_to_write(b
     [
         'prompt: "A cat like {{ image }}", from: l.csv',
         'id: "{{ image | slug }}", from: l.csv',
-        "from: {path: l.csv, where: {image: '*'}}",
         "from: {path: l.csv, columns: {images: null}}",
         'id: "{{ picture | slug }}", from: {path: l.csv, columns: {picture: image}}',
     ],
 )
 def test_column_of_images_that_is_in_use_stays_what_it_is(batch, job):
     assert kinds(batch(job, rows=f"image,prompt\n{EDIT}")) == ["generate"]
+
+
+def test_column_of_images_is_used_where_rows_without_one_are_left_out(batch):
+    rows = "id,image,prompt\na,IO/a.png,p\nb,,q\n"
+    [problem] = refused(batch, "from: l.csv", rows=rows)
+    assert 'where: {image: "?*"}' in problem.hint
+    assert kinds(batch('from: {path: l.csv, where: {image: "?*"}}', rows=rows)) == ["edit"]
+
+
+def test_row_without_a_prompt_says_how_to_leave_it_out(batch):
+    [problem] = refused(batch, "from: l.csv", rows="id,Prompt\na,p\nb,\n")
+    assert problem.code == "no_prompt"
+    assert 'where: {Prompt: "?*"}' in problem.hint
+    assert len(batch('from: {path: l.csv, where: {Prompt: "?*"}}', rows="id,Prompt\na,p\nb,\n").jobs) == 1
 
 
 def test_column_of_images_sets_nothing_where_the_job_has_images(batch):
@@ -321,3 +334,13 @@ def test_cell_of_images_is_a_file_a_json_list_or_names_with_semicolons(batch, tm
         return
     [planned] = batch(job, rows=rows).jobs
     assert [source.path.rpartition("/")[2] for source in planned.task.images] == names
+
+
+@pytest.mark.parametrize("name", ["l.csv", "L.TSV", "l.xlsx", "l.jsonl"])
+def test_prompts_of_a_table_are_refused_with_the_line_to_write(tmp_path, name):
+    (tmp_path / name).write_text("id,prompt\na,red\n")
+    (tmp_path / "m.yaml").write_text(f"{HEAD}prompts: {name}\n")
+    with pytest.raises(ManifestError) as caught:
+        load(tmp_path / "m.yaml")
+    [problem] = caught.value.problems
+    assert f"jobs: [{{from: {name}}}]" in problem.message

@@ -10,7 +10,7 @@ from PIL import Image
 
 from batchgen.errors import ManifestError
 from batchgen.manifest import load
-from batchgen.manifest.lists import BadList, Pick, listing
+from batchgen.manifest.lists import BadList, Exclusion, Pick, listing
 from batchgen.manifest.lists.globs import matches, parts_of
 
 TOP = "version: 1\ndefaults: {provider: aigate, model: openai/gpt-image-2, size: 1024x1024, quality: low}\njobs:\n"
@@ -142,8 +142,8 @@ def test_a_glob_shows_folders_and_suffixes_that_it_misses(shelf):
 )
 def test_exclude_leaves_files_and_folders_out(shelf, exclude, left):
     folder = shelf("ph/a.jpg", "ph/a.bak.jpg", "ph/raw/c.jpg", "ph/raw/d.jpg")
-    assert paths(folder, exclude=tuple(exclude)) == left
-    assert remarks(folder, exclude=tuple(exclude)) == []
+    assert paths(folder, exclude=Exclusion(exclude)) == left
+    assert remarks(folder, exclude=Exclusion(exclude)) == []
 
 
 def test_exclude_in_a_manifest(shelf):
@@ -153,13 +153,17 @@ def test_exclude_in_a_manifest(shelf):
     path = manifest(folder, "from: {path: ph, exclude: [b.*, nothing*]}, prompt: x")
     assert "exclude matches nothing: no file or folder matches 'nothing*'" in warnings(path)[0]
     (folder / "l.csv").write_text("prompt\nx\n", encoding="utf-8")
+    path = manifest(folder, "from: {path: [ph, more], exclude: b.*}, id: '{{ images }}', prompt: x")
+    (folder / "more").mkdir()
+    (folder / "ph" / "c.jpg").rename(folder / "more" / "c.jpg")
+    assert ([job.key for job in load(path).jobs], warnings(path)) == (["ph/a.jpg", "more/c.jpg"], [])
     path = manifest(folder, "from: {path: l.csv, exclude: b.*}")
     assert "exclude leaves images of a folder out; rows of a list are chosen with where" in problems(path)[0]
 
 
 def test_exclude_comes_before_limit_and_numbers(shelf):
     folder = shelf("ph/a.jpg", "ph/b.jpg", "ph/c.jpg")
-    assert paths(folder, exclude=("a.jpg",), pick=Pick(limit=1)) == ["b.jpg"]
+    assert paths(folder, exclude=Exclusion(["a.jpg"]), pick=Pick(limit=1)) == ["b.jpg"]
 
 
 def test_many_stars_in_a_glob_take_no_time():

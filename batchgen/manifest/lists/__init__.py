@@ -4,8 +4,9 @@
 """
 
 from .filter import Pick
+from .globs import Exclusion
 from .mapping import ColumnMap
 from .rows import BadList, Report, aliases
 from .source import Listing, listing
 
-__all__ = ["BadList", "ColumnMap", "Listing", "Pick", "Report", "aliases", "listing"]
+__all__ = ["BadList", "ColumnMap", "Exclusion", "Listing", "Pick", "Report", "aliases", "listing"]

@@ -31,7 +31,7 @@ class ImageFolder:
     columns: tuple[str, ...] | None = ("images", "id", "path", "name", "stem", "folder", "suffix")
 
     def __init__(
-        self, name: str, folder: Path, file: str, leave_out: Path | None, exclude: tuple[str, ...] = (),
+        self, name: str, folder: Path, file: str, leave_out: Path | None, exclude: Exclusion,
         *, convert: bool = False,
     ) -> None:  # fmt: skip
         """Find the images of *name*, relative to *folder*; raise BadList if there are none.
@@ -46,7 +46,7 @@ class ImageFolder:
         self._folder = os.path.abspath(folder)  # noqa: PTH100
         if leave_out is not None and "\0" not in name and Path(self._top).resolve().is_relative_to(leave_out.resolve()):
             raise BadList(f"{file} is in the output folder, and results never become sources: name another folder")
-        self._exclude = Exclusion(exclude, base)
+        self._exclude = exclude
         walk = FolderWalk(self._top, pattern, file, base=base, exclude=self._exclude, convert=convert)
         walk.run(leave_out)
         self._left_out = walk.left_out

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...files.opening import reason
-from .globs import ANY, Exclusion, Parts, matches, may_contain
+from .globs import ANY, Exclusion, Parts, matches, may_contain, parts_of
 from .kinds import CONVERTIBLE, SUFFIXES, advice_on, is_hidden, is_picture, is_system, kind_of, suffix_of
 from .left_out import LeftOut
 from .rows import BadList
@@ -34,6 +34,7 @@ class FolderWalk:
         self._pattern = pattern
         self._file = file
         self._base = base
+        self._base_parts = parts_of(base)
         self._exclude = exclude
         self._suffixes = SUFFIXES | CONVERTIBLE.keys() if convert else SUFFIXES
         self._seen: set[_Identity] = set()
@@ -82,7 +83,7 @@ class FolderWalk:
                 self.left_out.add(path, "folder", "folders", f"write {self._below(ANY)}")
         elif is_hidden(entry.name):
             self.left_out.add(path, "hidden folder", "hidden folders")
-        elif self._exclude.matches(parts):
+        elif self._exclude.matches(self._base_parts, parts):
             return  # the user's own word, which needs no reminder
         elif entry.is_symlink() and _leads_back(os.path.join(self._top, path), self._top):  # noqa: PTH118
             self.left_out.add(path, "link that leads back", "links that lead back")
@@ -95,7 +96,7 @@ class FolderWalk:
         if is_hidden(entry.name):
             if picture:
                 self.left_out.add(path, "hidden file", "hidden files")
-        elif self._exclude.matches(parts):
+        elif self._exclude.matches(self._base_parts, parts):
             return
         elif suffix not in self._suffixes:
             if (kind := kind_of(entry.name)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 ANY = "**"
@@ -49,21 +50,28 @@ def may_contain(folder: Parts, pattern: Parts) -> bool:
 
 
 class Exclusion:
-    """Globs of files and folders to leave out: of a name at any depth, or of a path if they contain a slash."""
+    """Globs of files and folders to leave out: of a name at any depth, or of a path if they contain a slash.
 
-    def __init__(self, globs: tuple[str, ...], base: str) -> None:
-        self._names = [pattern for pattern in globs if "/" not in pattern.rstrip("/")]
-        self._paths = [(pattern, parts_of(pattern)) for pattern in globs if "/" in pattern.rstrip("/")]
-        self._base = parts_of(base)
-        self.idle = set(globs)  #: those that have matched nothing
+    Several folders may share one: a glob has to match in one of them.
+    """
 
-    def matches(self, parts: Parts) -> bool:
-        """Return whether the file or folder is left out; paths count from the folder or from the manifest."""
-        found = [pattern for pattern in self._names if fnmatchcase(parts[-1], pattern.rstrip("/"))]
-        found += [
+    def __init__(self, globs: Iterable[str] = ()) -> None:
+        self._globs = {pattern: parts_of(pattern) if "/" in pattern.rstrip("/") else () for pattern in globs}
+        self.idle = set(self._globs)  #: those that have matched nothing
+
+    def __bool__(self) -> bool:
+        return bool(self._globs)
+
+    def matches(self, base: Parts, parts: Parts) -> bool:
+        """Return whether a file or folder is left out; paths count from *base* or, with it, from the manifest."""
+        found = [
             pattern
-            for pattern, split_pattern in self._paths
-            if matches(parts, split_pattern) or matches((*self._base, *parts), split_pattern)
+            for pattern, split_pattern in self._globs.items()
+            if (
+                matches(parts, split_pattern) or matches((*base, *parts), split_pattern)
+                if split_pattern
+                else fnmatchcase(parts[-1], pattern.rstrip("/"))
+            )
         ]
         self.idle.difference_update(found)
         return bool(found)

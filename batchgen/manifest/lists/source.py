@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from .csv_rows import CsvList
 from .filter import Pick, picked, unknown
 from .folder import ImageFolder
+from .globs import Exclusion
 from .jsonl import JsonlList
 from .kinds import CONVERTIBLE, SUFFIXES
 from .locating import locate
@@ -87,6 +88,11 @@ class Listing:
         """Return the sheet of a workbook, where the manifest names it."""
         sheet: str | None = getattr(self._reader, "sheet", None)
         return sheet
+
+    @property
+    def unclear_quotes(self) -> bool:
+        """Return whether earlier versions removed quotes from the cells that are text now."""
+        return bool(getattr(self._reader, "unclear_quotes", False))
 
     @property
     def separation(self) -> str:
@@ -170,7 +176,7 @@ def listing(
     format: str | None = None,  # noqa: A002
     pick: Pick | None = None,
     leave_out: Path | None = None,
-    exclude: tuple[str, ...] = (),
+    exclude: Exclusion | None = None,
     convert: bool = False,
     delimiter: str | None = None,
     quoting: str | None = None,
@@ -187,13 +193,13 @@ def listing(
     name = locate(name, folder)
     file = str(folder / name)
     chosen = format or _format(name, file)
-    _check_options(file, chosen, exclude=exclude, sheet=sheet, cells=delimiter or quoting)
+    _check_options(file, chosen, exclude=bool(exclude), sheet=sheet, cells=delimiter or quoting)
     reader: Reader
     match chosen:
         case "folder":
             if os.path.isfile(file):  # noqa: PTH113 - does not raise for an unusable name
                 raise BadList(f"{file} is a file, not a folder")
-            reader = ImageFolder(name, folder, file, leave_out, exclude, convert=convert)
+            reader = ImageFolder(name, folder, file, leave_out, exclude or Exclusion(), convert=convert)
         case "jsonl":
             reader = JsonlList(ListFile(file))
         case "txt":
@@ -209,7 +215,7 @@ def listing(
     return Listing(name, file, reader, Pick() if pick is None else pick, mapping)
 
 
-def _check_options(file: str, chosen: str, *, exclude: tuple[str, ...], sheet: str | None, cells: str | None) -> None:
+def _check_options(file: str, chosen: str, *, exclude: bool, sheet: str | None, cells: str | None) -> None:
     """Raise BadList where an option is for lists of another format; *cells* is one of cells of text files."""
     if exclude and chosen != "folder":
         raise BadList(f"{file}: exclude leaves images of a folder out; rows of a list are chosen with where")
