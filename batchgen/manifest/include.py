@@ -7,7 +7,9 @@ file that includes it; the same with ``vars``. A file counts once, however often
 from __future__ import annotations
 
 import glob
+import itertools
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ from .validate import ValidationResult, validate
 from .yaml_reader import read
 
 MAX_FILES, MAX_DEPTH = 1_000, 50
+_REPEATED = re.compile(r"\*\*(?:/\*\*)+")
 
 #: Keys that count only in the manifest named on the command line.
 _OF_THE_WHOLE = ("name", "output", "deliver", "retry", "on_unknown", "budget", "confirm_above")
@@ -117,7 +120,9 @@ def _matches(part: ManifestPart, name: str) -> list[Path]:
     if not glob.has_magic(name):
         return [base / name]
     # Path.glob refuses absolute patterns.
-    return [base / path for path in sorted(glob.glob(name, root_dir=base, recursive=True))]  # noqa: PTH207
+    # Each further ** of a row of them would search all folders once more.
+    paths = glob.iglob(_REPEATED.sub("**", name), root_dir=base, recursive=True)  # noqa: PTH207
+    return [base / path for path in sorted(itertools.islice(paths, MAX_FILES + 1))]
 
 
 def _not_used(part: ManifestPart) -> Iterator[Any]:

@@ -38,6 +38,7 @@ def test_a_charge_is_booked_for_a_job_that_is_done(project, witness, risky):
     assert len(charges) == 2
     before = spend(project)
     assert Decimal(before["at_risk_usd"]) > 0
+    assert "batchgen unknown list    lists the 1 request that may have been charged" in project.run("status").out
 
     [listed] = project.run("unknown", "list", "--json").json["at_risk"]
     assert (listed["id"], listed["state"], listed["attempt"]) == ("cat", "done", first_attempt(project))
@@ -53,6 +54,7 @@ def test_a_charge_is_booked_for_a_job_that_is_done(project, witness, risky):
     assert (row["basis"], row["charged"], row["at_risk_usd"], row["at_risk_credits"]) == ("reported", "yes", None, None)
     assert "settled by the user: charged" in project.run("show", "cat").out
     assert project.run("unknown", "list", "--json").json["at_risk"] == []
+    assert "unknown list" not in project.run("status").out
     assert project.run("run", risky, "--yes").code == 0
     assert len(witness.charges()) == 2
 

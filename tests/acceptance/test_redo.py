@@ -10,6 +10,7 @@ import pytest
 from batchgen.sandbox import launch
 
 from .kit import Witness, Workspace, check_books, check_files, finish, wait_for
+from .test_budget import at_a_terminal
 
 
 def job(key, **fields):
@@ -49,6 +50,16 @@ def test_redo_buys_the_selected_jobs_once_and_keeps_the_old_files(project, shop,
     assert project.run("run", shop, "--yes").code == 0
     assert len(witness.charges()) == 2
     check_files(project)
+
+
+@pytest.mark.parametrize(("answer", "made"), [("n", 0), ("1", 1), ("y", 2)])
+def test_redo_asks_at_a_terminal(project, witness, answer, made):
+    manifest = project.manifest([job("a"), job("b"), job("c")], confirm_above=0)
+    assert project.run("run", manifest, "--yes").code == 0
+    done = at_a_terminal(project, "redo", manifest, "--id", "[ab]", answers=(answer,))
+    assert "Spend about" in done.err
+    assert (len(witness.charges()), superseded(project)) == (3 + made, ["a", "b"][:made])
+    assert states(project) == dict.fromkeys("abc", "done")
 
 
 def test_redo_document_names_the_requeued_jobs(project, shop):
