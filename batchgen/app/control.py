@@ -20,7 +20,7 @@ from ..files.output import make_private
 from ..job import Job, State
 from ..planning.selection import Selection
 from ..providers.presets import preset_names
-from ..providers.profile import Limits
+from ..providers.profile import LONGEST, Limits
 from ..store import controls, migrate
 from ..store.controls import Control
 from ..store.reader import Reader
@@ -114,6 +114,8 @@ def _range(key: str) -> str:
     bounds = {
         name: getattr(rule, name) for rule in field.metadata for name in ("gt", "ge", "le") if hasattr(rule, name)
     }
+    if bounds.get("le", 0) >= LONGEST:
+        del bounds["le"]  # A bound that only keeps numbers within calendars needs no mention.
     low = f"above {bounds['gt']:g}" if "gt" in bounds else f"from {bounds['ge']:g}"
     high = f" to {bounds['le']:g}" if "le" in bounds else "" if "gt" in bounds else " on"
     return f"a {'whole ' if int in kinds else ''}number {low}{high}{', or none' if NoneType in kinds else ''}"

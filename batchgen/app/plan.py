@@ -139,9 +139,10 @@ def plan(
         copies = Copies(project, batch).count_missing(reader, batch_id) if batch.copies and reader and batch_id else 0
     if result.absent:
         ids = absent_ids(selection, result.absent, (job.key for job in batch.jobs))
+        flags = project.command_flags()
         raise NotFound(
             f"no job of {batch.name} has the id {ids}; nothing was sent. "
-            f"batchgen plan --full {batch.manifest} lists all ids"
+            f"batchgen plan {flags.manifest(batch.manifest)}{flags.flags} --full lists all ids"
         )
     return replace(result, budgets=budgets, copies=copies)
 

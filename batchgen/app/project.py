@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -99,7 +100,14 @@ def open_reader(project: Project) -> Iterator[Reader]:
         try:
             yield reader
         except NoSuchBatch as error:
-            raise NotFound(f"{error} {other_batches(project)}".rstrip()) from None
+            raise NotFound(f"{_with_flags(error, project)} {other_batches(project)}".rstrip()) from None
+        except NotFound as error:
+            raise NotFound(_with_flags(error, project)) from None
+
+
+def _with_flags(error: NotFound, project: Project) -> str:
+    """Return the message of *error* with commands that lead back to this project; the store does not know it."""
+    return re.sub(r"`(batchgen [\w ]+)`", lambda match: f"`{match[1]}{project.command_flags().flags}`", str(error))
 
 
 def other_batches(project: Project) -> str:

@@ -85,7 +85,7 @@ def _selection(reader: Reader, batch: Batch, options: RunOptions) -> tuple[int, 
     """Return the batch's id and the selection of a requeue, without ids that the batch has not run yet."""
     batch_id = reader.batch_id(batch.name)
     if batch_id is None:
-        raise NotFound(f"batch {batch.name} has not run yet: batchgen run {batch.manifest}")
+        raise NotFound(f"batch {batch.name} has not run yet: `batchgen run {batch.name}`")
     selection = options.requeue or Selection()
     if selection.listed is not None:
         # Ids that are not in the manifest either are reported by the plan.

@@ -71,7 +71,7 @@ def _unknown(reader: Reader, batch: Batch, selection: Selection) -> list[Job]:
     """Return the selected unknown jobs; raise NotFound if a selection matches none."""
     jobs = list(reader.jobs(batch.id, replace(selection, states=(State.UNKNOWN.value,))))
     if not jobs and selection != Selection():
-        raise NotFound("none of these jobs is unknown. To list unknown jobs: batchgen unknown list")
+        raise NotFound("none of these jobs is unknown. `batchgen unknown list` lists those that are.")
     return jobs
 
 

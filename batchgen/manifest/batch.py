@@ -40,6 +40,7 @@ class Recipe:
     defaulted: frozenset[str] = frozenset()  #: parameters that only the defaults set
     dropped: tuple[tuple[str, Any], ...] = ()  #: names and values of defaults that the provider does not take
     earlier: Task | None = None  #: the task before its images column was recognised, where that is guessed
+    unclear_quotes: bool = False  #: earlier versions removed quotes from the cells of the list
     stamp: Stamp = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,15 +72,17 @@ class PlannedJob(NamedTuple):
         recipe = Recipe(task=replace(task, prompt=""), **facts)  # type: ignore[arg-type]
         return cls(key, task.prompt, recipe.fingerprint(task.prompt), key if output is None else output, recipe)
 
-    def was_generated(self, stored: str) -> bool:
-        """Return whether *stored* is the fingerprint of this edit as a generation, without its guessed images.
+    def was_read_otherwise(self, stored: str) -> bool:
+        """Return whether *stored* is the fingerprint of this job as earlier versions read its list.
 
-        Earlier versions ignored a column such as "image". What they made is not replaced because of a guess.
+        They ignored a column such as "image", and removed quotes from cells of tsv files. What they made is not
+        replaced because this version reads the list otherwise.
         """
-        earlier = self.recipe.earlier
-        if earlier is None:
+        earlier = self.recipe.earlier or self.recipe.task
+        prompt = self.prompt.replace('"', "") if self.recipe.unclear_quotes else self.prompt
+        if earlier is self.recipe.task and prompt == self.prompt:
             return False
-        task = replace(earlier, prompt=self.prompt)
+        task = replace(earlier, prompt=prompt)
         return unchanged(stored, task, fingerprint(task))
 
     @property
@@ -114,7 +117,7 @@ class PlannedJob(NamedTuple):
         earlier = self.recipe.earlier
         if earlier is None:
             return (f"{before}{self._hash(prompt)}{after}",)
-        # The id of the generation that was made without the images; see was_generated.
+        # The id of the generation that was made without the images; see was_read_otherwise.
         generation = Stamp({**asked(earlier), "images": ("",), "mask": False})
         return tuple(f"{before}{part}{after}" for part in (self._hash(prompt), id_hash(generation, prompt)))
 

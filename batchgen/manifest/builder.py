@@ -103,7 +103,7 @@ class JobBuilder:
         self._warnings = warnings
         self._duplicates = duplicates
         self._today = today
-        self._variants: dict[tuple[int, bool, frozenset[str], str], JobVariants] = {}
+        self._variants: dict[tuple[int, bool, bool, frozenset[str], str], JobVariants] = {}
         self._models: set[tuple[str, str]] = set()  #: provider and model of those that were warned of
 
     def jobs(self, job: RenderedJob) -> Iterator[PlannedJob]:
@@ -147,7 +147,7 @@ class JobBuilder:
 
     def _variants_of(self, job: RenderedJob) -> JobVariants | None:
         common = [(name, value) for name, value in sorted(job.values.items()) if name not in ("id", "prompt")]
-        key = (id(job.template.entry.part), job.guessed_images, job.defaulted, repr(common))
+        key = (id(job.template.entry.part), job.guessed_images, job.unclear_quotes, job.defaulted, repr(common))
         variants = self._variants.get(key)
         if variants is not None and variants.accepts(job):
             return variants
@@ -181,6 +181,7 @@ class JobBuilder:
                 recipe = Recipe(
                     task=task,
                     earlier=replace(task, kind=Kind.GENERATE, images=(), mask=None) if job.guessed_images else None,
+                    unclear_quotes=job.unclear_quotes,
                     tags=tuple(values.get("tags", ())),
                     priority=values.get("priority", 0),
                     sidecar=self._naming.sidecar,

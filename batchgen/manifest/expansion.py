@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from ..errors import ManifestError, suggest
-from . import columns, expand
+from . import columns, expand, volume
 from .batch import PlannedJob, SkippedJobs
 from .builder import JobBuilder, Naming
 from .duplicates import DuplicateCheck
@@ -53,7 +53,10 @@ class Expansion:
         self._sources = Sources()
         self._used: set[str] = set()  #: variables that templates name
         entries = (entry for part in parts for entry in expand.entries(part, problems, warnings, folder))
-        resolved = (columns.resolve(entry, naming.row_variables, problems, warnings) for entry in entries)
+        resolved = (
+            columns.resolve(entry, naming.row_variables, problems, warnings)
+            for entry in volume.within(entries, problems)
+        )
         self._entries = [entry for entry in resolved if entry is not None]
         self._naming = self._checked(naming, problems)
         self._kept: list[PlannedJob] | None = []

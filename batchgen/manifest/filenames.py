@@ -21,6 +21,8 @@ _RESERVED = re.compile(
     r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3])(?: *\..*| *)", re.IGNORECASE
 )
 _FILE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".json")
+#: The category Cc of Unicode.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 #: Cc, Cf, Zl and Zp: they change how text around them is shown, or end a line.
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 #: Joiners that emoji and several scripts are written with.
@@ -31,10 +33,8 @@ def control(text: str, *, allow: str = "") -> str | None:
     """Return the first control character of *text* as U+XXXX, or None; those in *allow* do not count."""
     if text.isprintable():
         return None
-    for char in text:
-        if char not in allow and unicodedata.category(char) == "Cc":
-            return f"U+{ord(char):04X}"
-    return None
+    found = (match[0] for match in _CONTROL.finditer(text) if match[0] not in allow)
+    return next((f"U+{ord(char):04X}" for char in found), None)
 
 
 def flaw(name: str) -> str | None:

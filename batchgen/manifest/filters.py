@@ -13,7 +13,9 @@ from jinja2.runtime import Context, Undefined
 from ..errors import suggest
 from .filenames import slug
 
-#: A longer text is a mistake.
+#: A longer text is a mistake: no provider accepts a third of it as a prompt.
+MAX_RENDERED = 100_000
+#: The largest number that a filter takes as a count of characters.
 MAX_CHARACTERS = 1_000_000
 _MAX_WIDTH = 100
 _MAX_NAMES_LISTED = 12
@@ -85,8 +87,8 @@ def joined(pieces: Sequence[str], separator: str = "") -> str:
 
 
 def _check_length(length: int) -> None:
-    if length > MAX_CHARACTERS:
-        raise TemplateFault(f"becomes longer than {MAX_CHARACTERS:,} characters")
+    if length > MAX_RENDERED:
+        raise TemplateFault(f"becomes longer than {MAX_RENDERED:,} characters")
 
 
 def compare(left: Any, *steps: Any) -> bool:  # noqa: ANN401

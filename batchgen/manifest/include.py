@@ -7,7 +7,9 @@ file that includes it; the same with ``vars``. A file counts once, however often
 from __future__ import annotations
 
 import glob
+import itertools
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ from .validate import ValidationResult, validate
 from .yaml_reader import read
 
 MAX_FILES, MAX_DEPTH = 1_000, 50
+_REPEATED = re.compile(r"\*\*(?:/\*\*)+")
 
 #: Keys that count only in the manifest named on the command line.
 _OF_THE_WHOLE = ("name", "output", "deliver", "retry", "on_unknown", "budget", "confirm_above")
@@ -58,20 +61,21 @@ class ManifestPart:
 def gather(path: Path, problems: Problems, warnings: Problems, content: bytes | None = None) -> list[ManifestPart]:
     """Return the manifest at *path*, followed by all that it includes; raise ManifestError where it cannot be read."""
     parts: dict[str, ManifestPart] = {}
-    root = _read(path, problems, content)
+    root = _read(path, problems, warnings, content)
     parts[_real(path)] = root
     _include(root, parts, (_real(path),), problems, warnings)
     _inherit(root, set())
     return list(parts.values())
 
 
-def _read(path: Path, problems: Problems, content: bytes | None = None) -> ManifestPart:
+def _read(path: Path, problems: Problems, warnings: Problems, content: bytes | None = None) -> ManifestPart:
     document = read(path, content)
     places = document.places
     checked = validate(document)
     secrets = list(keys.find(document.data, document.text, places))
     spots = {problem.path for problem in secrets}
     problems.extend(document.problems)
+    warnings.extend(document.warnings)
     problems.extend(secrets)
     # One message about an API key is enough.
     problems.extend(problem for problem in checked.problems if problem.path not in spots)
@@ -101,7 +105,7 @@ def _include(
                 problems.add(origin.problem("too_many_files", message))
             else:
                 try:
-                    inner = _read(path, problems)
+                    inner = _read(path, problems, warnings)
                 except ManifestError as error:
                     problems.extend(error.problems)
                     continue
@@ -117,7 +121,9 @@ def _matches(part: ManifestPart, name: str) -> list[Path]:
     if not glob.has_magic(name):
         return [base / name]
     # Path.glob refuses absolute patterns.
-    return [base / path for path in sorted(glob.glob(name, root_dir=base, recursive=True))]  # noqa: PTH207
+    # Each further ** of a row of them would search all folders once more.
+    paths = glob.iglob(_REPEATED.sub("**", name), root_dir=base, recursive=True)  # noqa: PTH207
+    return [base / path for path in sorted(itertools.islice(paths, MAX_FILES + 1))]
 
 
 def _not_used(part: ManifestPart) -> Iterator[Any]:

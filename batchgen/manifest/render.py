@@ -52,6 +52,11 @@ class RenderedJob:
         path = show(entry.path if name is None else (*entry.path, name))
         return replace(problem, file=row.listing.file_of(row.line), line=line, column=position, path=path)
 
+    @property
+    def unclear_quotes(self) -> bool:
+        """Return whether earlier versions read the cells of the list without their quotes."""
+        return self.row.listing is not None and self.row.listing.unclear_quotes
+
     def where_filled(self, name: str) -> str:
         """Return the ``where`` of a list that leaves rows out whose column for the parameter *name* is empty."""
         listing = self.row.listing

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from yaml import events
 
 from ..errors import ManifestError, Problem
 from ..files.opening import OpenError, open_file, reason
+from . import json_text
 from .locations import Places, Spot, line_of, spot
 from .yaml_errors import explain
 
@@ -52,6 +54,7 @@ class Document:
     text: str
     places: Places
     problems: tuple[Problem, ...] = ()  #: mistakes that did not keep the rest from being read
+    warnings: tuple[Problem, ...] = ()
 
 
 def read(path: Path, content: bytes | None = None) -> Document:
@@ -72,11 +75,12 @@ def parse(content: bytes, file: str) -> Document:
 
 def parse_any(content: bytes, file: str) -> Document:
     """Read the bytes of any YAML file by the rules of manifests; raise ManifestError."""
-    text = _decode(content, file)
+    text = json_text.as_yaml(_decode(content, file))
     builder = _Builder(file, text)
     data, root = builder.run()
     places = Places(file=file, root=root, commented=frozenset(builder.commented))
-    return Document(data=data, text=text, places=places, problems=tuple(builder.problems))
+    warnings = tuple(builder.unused_anchors())
+    return Document(data=data, text=text, places=places, problems=tuple(builder.problems), warnings=warnings)
 
 
 #: Code and hint where a manifest cannot be opened.
@@ -149,6 +153,8 @@ class _Builder:
         self._last: yaml.Event | None = None
         #: Value, spot and number of nodes by anchor; None while the value is still being built.
         self._anchors: dict[str, tuple[Any, Spot, int] | None] = {}
+        #: Place and text of plain texts with an anchor that no alias has used yet.
+        self._unused: dict[str, tuple[int, str]] = {}
         self._depth = self._nodes = self._aliases = self._expanded = 0
         self._has_comments = " #" in text or "\t#" in text
 
@@ -197,7 +203,16 @@ class _Builder:
             where = (place, spots)
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, where, self._nodes - before)
+            if isinstance(event, events.ScalarEvent) and event.implicit[0] and isinstance(value, str):
+                self._unused[event.anchor] = place, value
         return value, where
+
+    def unused_anchors(self) -> Iterator[Problem]:
+        """Yield a warning for each plain text that starts with an anchor nothing refers to: a word may be missing."""
+        for name, (place, text) in self._unused.items():
+            shown = text if len(text) <= 40 else f"{text[:37]}..."
+            message = f"&{name} is an anchor of YAML, not a part of the text, which is {shown!r}"
+            yield self._places.at(place, "anchor", message, "put the text in quotes if & belongs to it")
 
     def _list(self) -> tuple[list[Any], list[Spot]]:
         data, spots = [], []
@@ -276,6 +291,7 @@ class _Builder:
         if name not in self._anchors:
             hint = "put text that starts with * in quotes"
             raise self._stop(place, "unknown_alias", f"*{name} refers to nothing named &{name} above it", hint)
+        self._unused.pop(name, None)
         target = self._anchors[name]
         if target is None:
             raise self._stop(place, "recursive_alias", f"*{name} refers to the value that contains it")

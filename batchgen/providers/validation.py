@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -39,6 +40,8 @@ _RESERVED = {
     "stream": "",
     "partial_images": "",
 }
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _SYNONYMS = {"output_format": {"jpg": "jpeg"}}
 
@@ -216,7 +219,7 @@ def _check_prompt(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
         yield UnsupportedRequest("prompt", "the prompt is empty", "describe the image")
     if "\0" in task.prompt:
         yield UnsupportedRequest("prompt", "the prompt contains a NUL character", "check the file it comes from")
-    if any("\ud800" <= letter <= "\udfff" for letter in task.prompt):
+    if _SURROGATE.search(task.prompt):
         yield UnsupportedRequest("prompt", "the prompt is not valid Unicode", "save its file as UTF-8")
     if len(task.prompt) > rules.prompt_max:
         yield UnsupportedRequest(

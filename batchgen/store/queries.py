@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, exists, false, func, or_, select, text, true
 
-from ..errors import NotFound
+from ..errors import NotFound, nearest
 from ..job import State
 from ..planning.selection import ORPHANED, Selection, absent_ids
 from .connection import driver
@@ -23,6 +23,8 @@ from .tables import artifacts, attempts, batches, jobs, ledger
 
 #: Jobs of a scope that are looked up together.
 PAGE = 500
+#: Jobs whose ids are compared with a misspelt one.
+_SEARCHED = 5_000
 
 _PENDING = (jobs.c.state == State.PENDING.value, jobs.c.orphaned_at.is_(None))
 _UNFINISHED = jobs.c.state.in_((State.PENDING.value, State.RUNNING.value))
@@ -74,6 +76,14 @@ def known_keys(connection: Connection, batch_id: int, keys: Iterable[str]) -> fr
     """Return those of *keys* that jobs of the batch have."""
     known = select(jobs.c.key).where(jobs.c.batch_id == batch_id, jobs.c.key.in_(listed(keys)))
     return frozenset(connection.execute(known).scalars())
+
+
+def near_key(connection: Connection, batch_id: int, key: str) -> str:
+    """Return the end of a sentence on an unknown job: the id that was probably meant, and how to list all."""
+    first = select(jobs.c.key).where(jobs.c.batch_id == batch_id).order_by(jobs.c.id).limit(_SEARCHED)
+    similar = nearest(key, connection.execute(first).scalars())
+    hint = f"; did you mean {similar!r}?" if similar else "."
+    return f"{hint} `batchgen list jobs` shows all of them."
 
 
 def require_listed(connection: Connection, batch_id: int, selection: Selection) -> None:

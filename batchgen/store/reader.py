@@ -31,6 +31,7 @@ from .queries import (
     attempt_states,
     due,
     files,
+    near_key,
     newest_attempt,
     pending,
     require_listed,
@@ -187,8 +188,8 @@ class Reader:
         """Return one job, even if it is orphaned; raise NotFound."""
         with self._open() as connection:
             job = _job(connection, (jobs.c.batch_id == batch_id) & (jobs.c.key == key))
-        if job is None:
-            raise NotFound(f"No job {key!r} in this batch. `batchgen list jobs` shows all of them.")
+            if job is None:
+                raise NotFound(f"No job {key!r} in this batch{near_key(connection, batch_id, key)}")
         return job
 
     def jobs(self, batch_id: int, selection: Selection = Selection(), limit: int | None = None) -> Iterator[Job]:  # noqa: B008 - frozen

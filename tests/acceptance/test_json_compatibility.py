@@ -11,6 +11,14 @@ from .kit import Workspace
 
 OLD = json.loads((STATE / "outputs-684b5e5.json").read_text(encoding="utf-8"))
 
+#: Where the schema of manifests accepts more than before: a number or a text in place of a mapping, another format.
+WIDENED = {
+    "/stdout/properties/output/allOf is gone",
+    "/stdout/properties/budget/allOf is gone",
+    "/stdout/definitions/Budget/properties/per_day/allOf is gone",
+    "/stdout/definitions/From/properties/format/enum: 6 items became 7",
+}
+
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
@@ -19,7 +27,8 @@ def outputs(tmp_path_factory):
 
 @pytest.mark.parametrize("document", OLD)
 def test_fields_of_old_documents_are_kept(outputs, document):
-    assert differences(OLD[document], outputs[document]) == []
+    found = differences(OLD[document], outputs[document])
+    assert [text for text in found if document != "schema" or text not in WIDENED] == []
 
 
 def test_every_command_of_the_scenario_is_compared():

@@ -86,7 +86,7 @@ def test_after_sandbox_run_alone_it_is_named(bare):
     (bare.folder / "r.yaml").write_text('jobs: [{id: only, provider: openai, prompt: "P"}]')
     assert bare.run("run", "r.yaml", "--sandbox", "--latency", "none").code == 0
     done = bare.run("status")
-    assert (done.code, "There is a sandbox run: add --sandbox" in done.err) == (10, True)
+    assert (done.code, "There is a sandbox run of r: batchgen status --sandbox" in done.err) == (10, True)
 
 
 def test_status_repeats_no_command_that_would_only_stop_again(project, witness):

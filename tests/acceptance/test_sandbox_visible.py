@@ -77,6 +77,8 @@ def test_every_hint_of_a_sandbox_run_leads_back_to_it(shop):
     outputs = [ran, *(shop.run(*command.split(), "--sandbox") for command in ("status", "verify", "plan", "list"))]
     (shop.folder / "jobs/sandbox-output/shop/cat.png").unlink()
     outputs += [shop.run("verify", "--sandbox"), shop.run("verify", "--requeue", "--sandbox")]
+    outputs += [shop.run(*line.split(), "--sandbox") for line in ("show cot", "run --id cot", "redo --id cot --yes")]
+    assert "did you mean 'cat'? `batchgen list jobs --sandbox` shows all of them" in outputs[-3].err
     hints = [
         line for each in outputs for line in (each.err + each.out).splitlines() if re.search(r"\bbatchgen \w", line)
     ]

@@ -37,7 +37,7 @@ _LIMITS = {
 _NOT_SENT = {
     "failed": "not sent again; batchgen retry{flags} does that",
     "unknown": "may have been bought; batchgen unknown list{flags} shows them",
-    "held": "changed, but done: kept as they are (--keep-changed, or made before a column was used as images)",
+    "held": "changed, but done: kept as they are (--keep-changed, or an earlier version read the list otherwise)",
     "orphaned": "no longer in the manifest; files stay; after a run: batchgen list{flags} --status orphaned",
 }
 

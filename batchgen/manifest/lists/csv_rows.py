@@ -54,6 +54,7 @@ class CsvList:
         self.columns: tuple[str, ...] = self._header(first)
         self._check_delimiter(sample)
         self.remarks: tuple[Remark, ...] = tuple(_remarks(quotes))
+        self.unclear_quotes = quotes.unclear
 
     @property
     def separation(self) -> str:

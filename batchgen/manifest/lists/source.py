@@ -90,6 +90,11 @@ class Listing:
         return sheet
 
     @property
+    def unclear_quotes(self) -> bool:
+        """Return whether earlier versions removed quotes from the cells that are text now."""
+        return bool(getattr(self._reader, "unclear_quotes", False))
+
+    @property
     def separation(self) -> str:
         """Return how the cells are separated, for messages; empty where that is not in question."""
         return self._reader.separation if isinstance(self._reader, CsvList) else ""

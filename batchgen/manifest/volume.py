@@ -1,0 +1,61 @@
+"""Volume of a manifest: how many jobs and how much text a few lines may multiply to. Pure.
+
+A list brings one job a row, whatever its length. ``matrix``, ``zip``, ``repeat`` and ``n`` make jobs from nothing, so
+that 10 KB could keep a computer busy for hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .expand import Entry
+from .problems import Problems
+
+#: Jobs that ``matrix``, ``zip``, ``repeat`` and ``n`` make in one manifest.
+MAX_JOBS = 500_000
+#: Characters of their texts, all jobs together.
+MAX_CHARACTERS = 300_000_000
+#: What a job costs in addition to its texts, in characters.
+_EACH = 100
+
+
+def within(entries: Iterable[Entry], problems: Problems) -> Iterator[Entry]:
+    """Yield *entries* until they multiply to more than is accepted, which is reported."""
+    jobs = characters = 0
+    for entry in entries:
+        made = len(entry.combinations) * entry.repeat * _whole(entry, "n")
+        if made > 1:
+            jobs += made
+            characters += made * (_EACH + _size(entry))
+        if jobs > MAX_JOBS or characters > MAX_CHARACTERS:
+            what = f"{jobs:,} jobs" if jobs > MAX_JOBS else f"{jobs:,} jobs with {characters:,} characters of text"
+            message = f"matrix, zip, repeat and n multiply to {what}"
+            hint = f"at most {MAX_JOBS:,} jobs and {MAX_CHARACTERS:,} characters are made from one manifest; use `from`"
+            problems.add(entry.origin().problem("too_many", message, hint))
+            return
+        yield entry
+
+
+def _value(entry: Entry, name: str) -> Any:  # noqa: ANN401 - a parameter's value
+    default = entry.part.defaults.get(name)
+    return entry.own.get(name, None if default is None else default.value)
+
+
+def _whole(entry: Entry, name: str) -> int:
+    value = _value(entry, name)
+    return value if isinstance(value, int) else 1
+
+
+def _size(entry: Entry) -> int:
+    """Return how many characters of text the manifest states for each job."""
+    defaults = (given.value for name, given in entry.part.defaults.items() if name not in entry.own)
+    return sum(map(_length, (*entry.own.values(), *defaults)))
+
+
+def _length(value: object) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(str(key)) + _length(item) for key, item in value.items())
+    return sum(map(_length, value)) if isinstance(value, list) else 1
