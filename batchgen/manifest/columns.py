@@ -25,19 +25,21 @@ _PROMPT_NAMES = (
     frozenset({"prompt", "prompts", "prompttext", "imageprompt", "positiveprompt"}),
     frozenset({"text", "description", "caption"}),
 )
+#: Parameters that a column of another name may set.
+_GUESSED = frozenset({"prompt", "images"})
 _NEGATIVE = frozenset({"negativeprompt", "negprompt", "negative"})
 #: Likeness from which a name counts as a misspelt parameter.
 _LIKE = 0.8
 _MOST_NAMES = 20
 
 
-def resolve(entry: Entry, named: frozenset[str], problems: Problems, warnings: Problems) -> Entry | None:
-    """Return *entry* with its lists' columns assigned to parameters; None where it cannot be used, which is reported.
+def resolve(entry: Entry, named: frozenset[str], problems: Problems, warnings: Problems) -> Entry:
+    """Return *entry* with its lists' columns assigned to parameters; those that fail are reported, and unknown.
 
     *named* are variables that are in use outside of the job, in the name of files.
     """
     used = named | _used(entry)
-    lists = []
+    lists, valid = [], True
     for listing in entry.lists:
         if listing.is_table:
             columns = _Columns(entry, listing, used)
@@ -45,13 +47,13 @@ def resolve(entry: Entry, named: frozenset[str], problems: Problems, warnings: P
             guesses = columns.guesses()
             warnings.extend(columns.warnings)
             problems.extend(columns.problems)
-            if columns.problems:
-                return None
+            valid = valid and not columns.problems
             listing = listing.mapped(listing.mapping.with_guesses(guesses)) if guesses else listing  # noqa: PLW2901
         elif listing.columns == ("prompt",):
             listing = _with_images(entry, listing, used, problems, warnings)  # noqa: PLW2901
         lists.append(listing)
-    return replace(entry, lists=tuple(lists))
+    unknown = entry.unknown if valid else entry.unknown | (_GUESSED - entry.own.keys())
+    return replace(entry, lists=tuple(lists), unknown=unknown)
 
 
 def _with_images(
@@ -59,7 +61,11 @@ def _with_images(
 ) -> Listing:
     """Return a txt list with its lines as images, where they name images that exist and the job has a prompt."""
     lines = [values["prompt"] for _, values in listing.head()]
-    stated = entry.own.get("images") or "images" in (*listing.mapping.stated, *entry.axes, *entry.part.defaults)
+    stated = (
+        "images" in entry.unknown
+        or entry.own.get("images")
+        or "images" in (*listing.mapping.stated, *entry.axes, *entry.part.defaults)
+    )
     if stated or "prompt" in used or not hold_images(lines, "prompt") or not exist(lines, entry.part.folder):
         return listing
     origin = entry.origin().inside("from")
@@ -103,6 +109,7 @@ class _Columns:
         taken = {*self._columns, *entry.axes, *mapping.stated}
         #: Parameters that a column may still set.
         self._free = {name for name in PARAMETERS if entry.own.get(name) is None and name not in taken}
+        self._free -= entry.unknown
         declared = {*entry.axes, *entry.vars, *entry.part.vars, *mapping.sources.values()}
         self._candidates = [name for name in self._columns if name not in PARAMETERS and name not in declared]
 

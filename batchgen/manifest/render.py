@@ -39,13 +39,22 @@ class RenderedJob:
     values: dict[str, Any]  #: parameters that are set, by the job, its row or the defaults
     id: str | None = None  #: as the job or its row gives it
     defaulted: frozenset[str] = frozenset()  #: parameters of the request that only the defaults set
+    unknown: frozenset[str] = frozenset()  #: parameters whose values are wrong, which was reported: it cannot be made
+
+    def leave_out(self, *names: str) -> None:
+        """Leave out parameters whose values are wrong, so that the others can be checked."""
+        self.unknown |= {*names}
+        for name in names:
+            self.values.pop(name, None)
 
     def problem(self, name: str | None, code: str, message: str, hint: str = "") -> Problem:
         """Return a Problem with the parameter *name*, placed in the list where the value comes from one."""
         entry, row = self.template.entry, self.row
         problem = entry.origin(name).problem(code, message, hint)
         column = self.template.column(name, row) if name else None
-        from_manifest = name in self.values and (name not in row.values or name in row.combination)
+        is_cell = name in row.values and name not in row.combination and name in self.template.settable
+        varies = name is None or name == "id" or bool(self.template.variables_of(name))
+        from_manifest = not is_cell and (name in self.values or not varies)
         if row.listing is None or (column is None and from_manifest):
             return problem
         line, position = row.listing.place(row.line, column)
@@ -120,7 +129,7 @@ class CompiledFields:
 
     literals: dict[str, Any]
     templates: dict[str, AnyTemplate]
-    valid: bool = True  #: False: a template is wrong, which is reported
+    wrong: frozenset[str] = frozenset()  #: those whose template is wrong, which is reported
 
     @classmethod
     def of(
@@ -136,7 +145,7 @@ class CompiledFields:
         """
         literals: dict[str, Any] = {}
         templates: dict[str, AnyTemplate] = {}
-        valid = True
+        wrong = set()
         for name, value in parameters.items():
             hint = column_hint(value)
             try:
@@ -145,21 +154,20 @@ class CompiledFields:
                 hint = str(fault)
             if hint:
                 problems.add(origin(name).problem("template", hint))
-                valid = False
+                wrong.add(name)
                 continue
             if template is None:
                 literals[name] = value
             else:
                 templates[name] = template
-        return cls(literals, templates, valid)
+        return cls(literals, templates, frozenset(wrong))
 
     def under(self, over: CompiledFields) -> CompiledFields:
         """Return these fields with those of *over* in place of their own."""
-        literals = {name: value for name, value in self.literals.items() if name not in over.templates}
-        templates = {name: template for name, template in self.templates.items() if name not in over.literals}
-        return CompiledFields(
-            literals | over.literals, templates | over.templates, self.valid and over.valid
-        )  # fmt: skip
+        own = over.literals.keys() | over.templates.keys() | over.wrong
+        literals = {name: value for name, value in self.literals.items() if name not in own}
+        templates = {name: template for name, template in self.templates.items() if name not in own}
+        return CompiledFields(literals | over.literals, templates | over.templates, self.wrong - own | over.wrong)
 
 
 class JobTemplate:
@@ -173,7 +181,7 @@ class JobTemplate:
         self._literals = {name: value for name, value in fields.literals.items() if value is not None}
         self._templates = fields.templates
         self._defaulted = DROPPABLE & (entry.part.defaults.keys() - entry.own.keys())
-        self.valid = fields.valid and not self._lacks_variables(problems)
+        self.unknown = entry.unknown | fields.wrong | self._without_variables(problems)
         sets_images = "images" in fields.literals or "images" in fields.templates or "images" in entry.axes
         self._needs_images = bool(entry.lists) and not sets_images
 
@@ -201,34 +209,38 @@ class JobTemplate:
         printed = (template.printed for name, template in self._templates.items() if name not in _FILES)
         return frozenset(filter(self._is_column, frozenset[str]().union(*printed)))
 
-    def _lacks_variables(self, problems: Problems) -> bool:
-        """Report variables that no row can have: once, at the template, instead of row by row."""
+    def _without_variables(self, problems: Problems) -> frozenset[str]:
+        """Return the parameters that name variables which no row can have.
+
+        They are reported once, at the template, instead of row by row.
+        """
         if not self._templates or (variables := expand.variables(self.entry)) is None:
-            return False
+            return frozenset()
         lacking = [
             (field, name)
             for field, template in self._templates.items()
             if not (field in variables and field in self.settable)
             for name in sorted(template.names - variables)
         ]
-        for field, name in lacking:
+        for field, name in lacking if not self.entry.lacks_variables else ():
             problems.add(self.entry.origin(field).problem("template", no_variable(name, variables)))
-        return bool(lacking)
+        return frozenset(field for field, _ in lacking)
 
-    def render(self, row: Row, problems: Problems) -> RenderedJob | None:
-        """Return the job of *row*; None where a template cannot be rendered, which is reported."""
+    def render(self, row: Row, problems: Problems) -> RenderedJob:
+        """Return the job of *row*; what cannot be rendered is reported, and unknown."""
         values = dict(self._literals)
         job = RenderedJob(self, row, values)
         given = self._given(row)
-        failed = False
+        failed: list[str] = []
         for name, template in self._templates.items():
-            if name in given and name not in _ADDED:
+            if (name in given and name not in _ADDED) or name in self.unknown:
                 continue
             try:
                 value = template.render(row.values)
             except TemplateFault as fault:
-                problems.add(job.problem(name, "template", str(fault)))
-                failed = True
+                if not (self.entry.lacks_variables and template.names - row.values.keys()):
+                    problems.add(job.problem(name, "template", str(fault)))
+                failed.append(name)
                 continue
             values[name] = _number(value) if name in NUMBERS else value
         for name, value in given.items():
@@ -236,10 +248,12 @@ class JobTemplate:
         if self._needs_images and "images" in row.values and not values.get("images") and not _unset(row, "images"):
             hint = f"name an image, or leave such rows out with  {job.where_filled('images')}"
             problems.add(job.problem("images", "empty_images", "is empty, so there is nothing to edit", hint))
-            failed = True
+            failed.append("images")
+        if failed or self.unknown:
+            job.leave_out(*failed, *self.unknown)
         job.id = self._id(row, values.get("id"))
         job.defaulted = self._defaulted.difference(given)
-        return None if failed else job
+        return job
 
     def _id(self, row: Row, written: object) -> str | None:
         if not isinstance(written, str):

@@ -106,8 +106,8 @@ class Sources:
                 sources.append(local[-1].prepared(preparation))
         return tuple(sources), tuple(local)
 
-    def mask(self, name: str, first: Source, folder: Path, preparation: Preparation = _NONE) -> Source:
-        """Return a mask: a PNG with alpha, as large as the *first* image; raise BadSource otherwise."""
+    def mask(self, name: str, first: Source | None, folder: Path, preparation: Preparation = _NONE) -> Source:
+        """Return a mask: a PNG with alpha, as large as the *first* image if that is known; or raise BadSource."""
         if is_url(name):
             return Source(url=_checked_url(name))
         mask = self._image(name, folder)
@@ -116,7 +116,7 @@ class Sources:
         if not mask.photo.alpha:
             raise BadSource(f"the mask {name} has no alpha channel; its transparent parts mark what may change")
         source = mask.prepared(preparation._replace(convert=None))
-        if first.path is not None:
+        if first is not None and first.path is not None:
             image = self._image(first.path, folder)
             size, wanted = mask.size(source), image.size(first)
             if size != wanted:
