@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from unicodedata import normalize
+from urllib.parse import unquote
 
 from ..errors import nearest
 
@@ -46,11 +48,11 @@ def _by_parts(folder: Path, name: str) -> str | None:
 
 
 def similar(folder: Path, name: str) -> str | None:
-    """Return an existing name that was probably meant by *name*: in another case, with another suffix, misspelt."""
-    if "\\" in name and os.path.lexists(folder / name.replace("\\", "/")):
-        return name.replace("\\", "/")
-    if os.path.lexists(folder / name.strip()):
-        return name.strip()
+    """Return an existing name that was probably meant by *name*: quoted, escaped, in another case, misspelt."""
+    for form in _plain_forms(name):
+        if form != name and os.path.lexists(folder / form):
+            return form
+        name = form
     parent, slash, last = name.rpartition("/")
     entries = _entries(folder / (parent or slash or "."))
     stem = os.path.splitext(last)[0].casefold()  # noqa: PTH122
@@ -59,6 +61,16 @@ def similar(folder: Path, name: str) -> str | None:
     match = match or next((entry for entry in entries if os.path.splitext(entry)[0].casefold() == stem), None)  # noqa: PTH122
     match = match or nearest(last, entries, 0.8)
     return f"{parent}{slash}{match}" if match else None
+
+
+def _plain_forms(name: str) -> Iterator[str]:
+    """Yield *name* without what other programs add to names, one after the other: blanks, quotes, escapes, slashes."""
+    yield name
+    yield (name := name.strip())
+    yield (name := name.strip("'\"").strip())
+    yield (name := name.replace("\\", "/"))
+    yield (name := unquote(name))
+    yield os.path.expanduser(name)  # noqa: PTH111
 
 
 def _entries(folder: Path) -> list[str]:

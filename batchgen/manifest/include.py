@@ -61,20 +61,21 @@ class ManifestPart:
 def gather(path: Path, problems: Problems, warnings: Problems, content: bytes | None = None) -> list[ManifestPart]:
     """Return the manifest at *path*, followed by all that it includes; raise ManifestError where it cannot be read."""
     parts: dict[str, ManifestPart] = {}
-    root = _read(path, problems, content)
+    root = _read(path, problems, warnings, content)
     parts[_real(path)] = root
     _include(root, parts, (_real(path),), problems, warnings)
     _inherit(root, set())
     return list(parts.values())
 
 
-def _read(path: Path, problems: Problems, content: bytes | None = None) -> ManifestPart:
+def _read(path: Path, problems: Problems, warnings: Problems, content: bytes | None = None) -> ManifestPart:
     document = read(path, content)
     places = document.places
     checked = validate(document)
     secrets = list(keys.find(document.data, document.text, places))
     spots = {problem.path for problem in secrets}
     problems.extend(document.problems)
+    warnings.extend(document.warnings)
     problems.extend(secrets)
     # One message about an API key is enough.
     problems.extend(problem for problem in checked.problems if problem.path not in spots)
@@ -104,7 +105,7 @@ def _include(
                 problems.add(origin.problem("too_many_files", message))
             else:
                 try:
-                    inner = _read(path, problems)
+                    inner = _read(path, problems, warnings)
                 except ManifestError as error:
                     problems.extend(error.problems)
                     continue

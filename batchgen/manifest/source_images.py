@@ -180,7 +180,17 @@ class Sources:
         if error.why == "missing" and self._guesses < _MAX_GUESSES:
             self._guesses += 1
             guess = naming.similar(folder, name)
-        return f"{name}: {error} ({path})" + (f"; did you mean {guess!r}?" if guess else "")
+        hint = f"; did you mean {guess!r}?" if guess else _several(name, folder)
+        return f"{name}: {error} ({path}){hint}" if name.isprintable() else f"{name!r}: {error}{hint}"
+
+
+def _several(name: str, folder: Path) -> str:
+    """Return a hint where *name* is several files in one cell, separated by something else than semicolons."""
+    for separator, called in ((",", "commas"), ("|", "bars"), ("\n", "line breaks")):
+        names = [part.strip() for part in name.split(separator)]
+        if len(names) > 1 and all(part and naming.find(folder, part) is not None for part in names):
+            return f"; separate several images with ; and not with {called}"
+    return ""
 
 
 def _matches_otherwise(pattern: str, folder: Path) -> bool:

@@ -19,6 +19,7 @@ from yaml import events
 from ..errors import ManifestError, Problem
 from ..files.opening import OpenError, open_file, reason
 from .locations import Places, Spot, line_of, spot
+from .surrogates import JoinedPairs
 from .yaml_errors import explain
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -52,6 +53,7 @@ class Document:
     text: str
     places: Places
     problems: tuple[Problem, ...] = ()  #: mistakes that did not keep the rest from being read
+    warnings: tuple[Problem, ...] = ()
 
 
 def read(path: Path, content: bytes | None = None) -> Document:
@@ -74,9 +76,16 @@ def parse_any(content: bytes, file: str) -> Document:
     """Read the bytes of any YAML file by the rules of manifests; raise ManifestError."""
     text = _decode(content, file)
     builder = _Builder(file, text)
-    data, root = builder.run()
+    try:
+        data, root = builder.run()
+    except ManifestError:
+        pairs = JoinedPairs(text)
+        if not pairs.count:
+            raise
+        builder = _Builder(file, pairs.text, pairs)
+        data, root = builder.run()
     places = Places(file=file, root=root, commented=frozenset(builder.commented))
-    return Document(data=data, text=text, places=places, problems=tuple(builder.problems))
+    return Document(data=data, text=text, places=places, problems=tuple(builder.problems), warnings=builder.warnings)
 
 
 #: Code and hint where a manifest cannot be opened.
@@ -140,8 +149,11 @@ def _decode(content: bytes, file: str) -> str:
 class _Builder:
     """Builds data and spots from the parser's events, in one pass: no node tree of a large file is held."""
 
-    def __init__(self, file: str, text: str) -> None:
+    def __init__(self, file: str, text: str, pairs: JoinedPairs | None = None) -> None:
         self.problems: list[Problem] = []
+        self._pairs = pairs
+        #: Anchors of plain texts that nothing refers to, with their spots.
+        self._unused: dict[str, int] = {}
         self.commented: set[int] = set()
         self._text = text
         self._places = Places(file=file, root=0)
@@ -165,7 +177,7 @@ class _Builder:
             raise _fatal(explain(error, self._text, self._places, self._last)) from None
         if isinstance(after, events.DocumentStartEvent):
             hint = "remove the line ---, or put what follows into a file of its own"
-            raise self._stop(_spot(after), "several_documents", "a second document starts here", hint)
+            raise self._stop(self._spot(after), "several_documents", "a second document starts here", hint)
         return document
 
     def _next(self) -> yaml.Event:
@@ -173,7 +185,7 @@ class _Builder:
         return self._last
 
     def _node(self, event: yaml.Event) -> tuple[Any, Spot]:
-        place = _spot(event)
+        place = self._spot(event)
         if isinstance(event, events.AliasEvent):
             return self._alias(event, place)
         assert isinstance(event, (events.ScalarEvent, events.CollectionStartEvent))  # noqa: S101
@@ -197,6 +209,8 @@ class _Builder:
             where = (place, spots)
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, where, self._nodes - before)
+            if isinstance(value, str) and isinstance(event, events.ScalarEvent) and event.implicit[0]:
+                self._unused[event.anchor] = place
         return value, where
 
     def _list(self) -> tuple[list[Any], list[Spot]]:
@@ -211,7 +225,7 @@ class _Builder:
         data: dict[str, Any] = {}
         spots: dict[str, tuple[int, Spot]] = {}
         while not isinstance(event := self._next(), events.MappingEndEvent):
-            place = _spot(event)
+            place = self._spot(event)
             if isinstance(event, events.CollectionStartEvent):
                 hint = "put text that contains {{ }} or starts with { or [ in quotes"
                 raise self._stop(place, "key_type", "a key must be text, this is a mapping or a list", hint)
@@ -276,6 +290,7 @@ class _Builder:
         if name not in self._anchors:
             hint = "put text that starts with * in quotes"
             raise self._stop(place, "unknown_alias", f"*{name} refers to nothing named &{name} above it", hint)
+        self._unused.pop(name, None)
         target = self._anchors[name]
         if target is None:
             raise self._stop(place, "recursive_alias", f"*{name} refers to the value that contains it")
@@ -288,6 +303,21 @@ class _Builder:
             raise self._stop(place, "too_many_aliases", message, "use `defaults:` for what jobs have in common")
         return data, (place, where[1]) if isinstance(where, tuple) else place
 
+    def _spot(self, event: yaml.Event) -> int:
+        mark = event.start_mark
+        if mark is None:
+            return 0
+        return spot(mark.line, mark.column if self._pairs is None else self._pairs.column(mark.line, mark.column))
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """Return the anchors that are probably words of a text."""
+        hint = "put the text in quotes, or remove the anchor"
+        return tuple(
+            self._places.at(place, "anchor", f"&{name} is an anchor of YAML, not a part of the text after it", hint)
+            for name, place in self._unused.items()
+        )
+
     def _note(self, place: int, code: str, message: str, hint: str = "") -> None:
         self.problems.append(self._places.at(place, code, message, hint))
         if len(self.problems) >= _MAX_PROBLEMS:
@@ -295,8 +325,3 @@ class _Builder:
 
     def _stop(self, place: int, code: str, message: str, hint: str = "") -> ManifestError:
         return ManifestError((*self.problems, self._places.at(place, code, message, hint)))
-
-
-def _spot(event: yaml.Event) -> int:
-    mark = event.start_mark
-    return spot(mark.line, mark.column) if mark else 0
