@@ -104,7 +104,7 @@ def open_reader(project: Project) -> Iterator[Reader]:
 
 def _with_flags(error: BatchgenError, project: Project) -> str:
     """Return the message of *error* with commands that lead back to this project; lower rooms do not know it."""
-    return re.sub(r"`(batchgen [\w ]+)`", lambda match: f"`{match[1]}{project.command_flags().flags}`", str(error))
+    return re.sub(r"`(batchgen [^`]+)`", lambda match: f"`{match[1]}{project.command_flags().flags}`", str(error))
 
 
 def other_batches(project: Project) -> str:
