@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import AlreadyRunning, BatchgenError, NoSuchBatch, NotFound
 from ..files import lock
 from ..store import migrate
 from ..store.reader import Reader
-from ..store.writer import Writer
+
+if TYPE_CHECKING:
+    from ..store.writer import Writer
 
 STATE = ".batchgen"
 #: The folder of a sandbox run's images, next to the manifest.
@@ -141,6 +144,8 @@ def hold_lock(project: Project, *, command: str | None = None, wait: float = 0.0
 @contextmanager
 def open_locked(project: Project) -> Iterator[tuple[Reader, Writer]]:
     """Open the job database for reading and writing under its lock; raise NotFound, AlreadyRunning."""
+    from ..store.writer import Writer
+
     # Taking the lock creates the file, so that a project without a database is refused first.
     with open_reader(project):
         pass

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..errors import NotFound
 from ..job import Job, State
 from ..manifest import Batch
-from ..planning.overrides import NOTE, Overrides
+from ..planning.override_marks import NOTE, Overrides
 from ..planning.selection import Selection
 from ..store.queries import known_keys, remade
 from ..store.reader import Reader

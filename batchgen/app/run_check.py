@@ -15,7 +15,7 @@ from ..planning.estimate import ProviderEstimate
 from ..planning.plan import Plan
 from ..store import migrate
 from ..task import Basis, Charge
-from . import control
+from . import queries
 from .budgets import require_prices, used_budgets
 from .clock import local_time, utc_now
 from .config import settings
@@ -126,7 +126,7 @@ def _refusal(budget: Budget, lane: ProviderEstimate) -> str | None:
 
 def _pauses(project: Project, plan: Plan) -> Iterator[Finding]:
     used = {lane.provider for lane in plan.lanes}
-    for each in control.active_controls(project):
+    for each in queries.active_controls(project):
         if each.paused_at is not None and each.provider in used:
             command = f"batchgen unpause{project.command_flags().flags} {each.provider}"
             says = f"{each.provider} has been paused since {local_time(each.paused_at)}: {command}"
