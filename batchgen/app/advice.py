@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..engine.lane import Closure
+from ..engine.closure import Closure
 from ..fault import Cause
 from ..money import show_usd
 

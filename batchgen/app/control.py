@@ -56,11 +56,6 @@ class ControlState:
         return limits | dict(self.control.limits)
 
 
-def active_controls(project: Project) -> Sequence[Control]:
-    """Return the pauses and limits in force; a job database with an older schema has none."""
-    return tuple(controls.standing(project.db).values()) if migrate.revision(project.db) == migrate.HEAD else ()
-
-
 def pause(project: Project, provider: str) -> ControlState:
     """Send no new calls to *provider*; calls in flight end. Raises UsageError for an unknown provider."""
     now = utc_now()

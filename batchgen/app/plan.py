@@ -24,7 +24,6 @@ from ..providers.presets import preset_names
 from ..providers.pricing import charge
 from ..providers.profile import Profile, UnknownModel
 from ..providers.validation import translate
-from ..sandbox.faults import directives, parse_directive
 from ..store import migrate
 from ..store.history import History, measured
 from ..store.reader import Reader
@@ -77,6 +76,10 @@ def _sandbox_folder(project: Project, path: Path, name: str) -> Path:
 
 def _directive_problems(path: Path, content: str) -> Iterator[Problem]:
     """Yield the sandbox directives in the manifest that the sandbox would not understand."""
+    if "[sandbox:" not in content.lower():
+        return
+    from ..sandbox.faults import directives, parse_directive
+
     for number, line in enumerate(content.splitlines(), 1):
         if "[sandbox:" not in line.lower() or line.lstrip().startswith("#"):
             continue

@@ -13,14 +13,13 @@ from ..files import lock
 from ..files.lock import Holder
 from ..job import Job
 from ..planning.selection import Selection
-from ..store import records
+from ..store import controls, migrate, records
 from ..store.controls import Control
 from ..store.copies import CopyRecords
 from ..store.ledger import Calls, Counts, Failure, UsageLine, at_rest
 from ..store.reader import Reader
 from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
 from . import live_state
-from .control import active_controls
 from .earlier_stops import remaining_advice
 from .presence import Presence, look
 from .project import Project, open_reader
@@ -100,6 +99,11 @@ def _ending(project: Project, run: records.Run, manifest: str) -> tuple[RunEndin
         # Its summary is gone, or is that of another version.
         codes = {int(code): code.meaning for code in ExitCode}
         return RunEnding(meaning=codes.get(run.exit_code or 0, "")), ()
+
+
+def active_controls(project: Project) -> Sequence[Control]:
+    """Return the pauses and limits in force; a job database with an older schema has none."""
+    return tuple(controls.standing(project.db).values()) if migrate.revision(project.db) == migrate.HEAD else ()
 
 
 def batch(project: Project, name: str | None) -> records.Batch:

@@ -14,7 +14,8 @@ from ..fingerprint import older_rule
 from ..job import Job, State
 from ..manifest import Batch
 from ..planning.earlier_ids import JobsWithEarlierIds
-from ..planning.overrides import OverriddenJobs, Overrides, overrides_of
+from ..planning.override_marks import Overrides, overrides_of
+from ..planning.overrides import OverriddenJobs
 from ..planning.plan import Plan
 from ..providers.profile import Profile
 from ..store.reader import Reader

@@ -15,7 +15,7 @@ from ..planning.estimate import ProviderEstimate
 from ..planning.plan import Plan
 from ..store import migrate
 from ..task import Basis, Charge
-from . import control
+from . import queries
 from .budgets import require_prices, used_budgets
 from .clock import local_time, utc_now
 from .config import settings
@@ -67,16 +67,20 @@ def _findings(project: Project, manifest: Path) -> Iterator[Finding]:
             yield from error_findings("budget", error, set())
         yield from (_budget(budget, project.command_flags(), plan.lanes) for budget in plan.budgets)
         yield from _pauses(project, plan)
-    yield from _unfinished(plan)
+    yield from _unfinished(plan, project.command_flags(batch.name), manifest)
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _unfinished(plan: Plan) -> Iterator[Finding]:
+def _unfinished(plan: Plan, flags: CommandFlags, manifest: Path) -> Iterator[Finding]:
     """Yield the jobs that ended without an image: every run reports them until they are retried or dropped."""
-    for state, command in (("failed", "batchgen retry"), ("unknown", "batchgen unknown list")):
+    commands = {
+        "failed": f"batchgen retry {flags.manifest(manifest)}{flags.flags}",
+        "unknown": f"batchgen unknown list{flags.of_batch}",
+    }
+    for state, command in commands.items():
         if number := getattr(plan, state):
             yield Finding("run", f"{number:,} {state}: {command}", "bad", ExitCode.JOBS_FAILED)
 
@@ -122,7 +126,7 @@ def _refusal(budget: Budget, lane: ProviderEstimate) -> str | None:
 
 def _pauses(project: Project, plan: Plan) -> Iterator[Finding]:
     used = {lane.provider for lane in plan.lanes}
-    for each in control.active_controls(project):
+    for each in queries.active_controls(project):
         if each.paused_at is not None and each.provider in used:
             command = f"batchgen unpause{project.command_flags().flags} {each.provider}"
             says = f"{each.provider} has been paused since {local_time(each.paused_at)}: {command}"

@@ -18,7 +18,7 @@ from ..files.output import publish
 from ..files.sidecar import describe
 from ..job import Attempt, Cancelled, Job, Requeued, State
 from ..manifest.filenames import stems
-from ..planning.overrides import note_of
+from ..planning.override_marks import note_of
 from ..planning.selection import Selection
 from ..store.reader import Reader
 from ..store.records import AttemptRecord, Batch, UnknownAttempt

@@ -7,17 +7,17 @@ import random
 import socket
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from anyio import CapacityLimiter
 
 from ..budget import Budget, Budgets
 from ..engine.attempts import AttemptRunner
-from ..engine.executor import Executor
 from ..engine.lane import Lane
 from ..engine.retry import Policy
 from ..engine.runner import Runner
@@ -37,7 +37,6 @@ from ..store.reader import Reader
 from ..store.records import Loaded
 from ..store.writer import Writer
 from ..task import Charge, Task
-from ..transport import Transport
 from .budgets import budgets_of
 from .clock import steady_clock, utc_now
 from .config.keys import ApiKeys
@@ -56,6 +55,10 @@ from .run_options import RunOptions, ShowMessage
 from .run_result import LaneResult, RunResult
 from .shutdown import Stop, StopRequest
 from .supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from ..engine.executor import Executor
+    from ..transport import Transport
 
 #: Threads that read, check and publish answers. They wait for the disk as much as they compute.
 READERS = max(2, os.cpu_count() or 2) + 2
@@ -95,11 +98,12 @@ class RunSession:
         needed = self.needed(batch_id)
         profiles = {name: profile for name, profile in self.batch.profiles.items() if name in needed}
         spool = self._open_spool()
-        transport = Transport(profiles, self.keys.first, self.keys.keys)
+        transport = self._transport(profiles) if needed else None
         runner = self.build_runner(
             batch_id, run_id, profiles, release=lambda id_, done: spool.release(id_, delivered=done)
         )
-        runner.attempts.backend = self._executor(transport, spool, runner)
+        if transport is not None:
+            runner.attempts.backend = self._executor(transport, spool, runner)
         resumed, sent = Resumed(), SentCalls()
         runner.on_recovered = partial(self._after_recovery, batch_id, profiles, resumed, started, reload=interrupted)
         copies = CopyTask(Copies(self.project, self.batch), self.reader, batch_id, self.show_message)
@@ -107,7 +111,7 @@ class RunSession:
             runner.subscribe(listener)
         self._prepare_folder(profiles)
         stop = Stop(runner, self.options.stop_conditions, utc_now, self.stop)
-        async with transport:
+        async with transport or nullcontext():
             with sent.corrected():
                 display = self._supervisor(runner).around(follow(runner, self.reader))
                 await stop.guard(
@@ -212,7 +216,15 @@ class RunSession:
         if profiles:
             require_writable(self.batch.folder, (job.output for job in self.batch.jobs))
 
+    def _transport(self, profiles: Mapping[str, Profile]) -> Transport:
+        """Return the HTTP client, whose import takes longer than a run that has nothing to send."""
+        from ..transport import Transport
+
+        return Transport(profiles, self.keys.first, self.keys.keys)
+
     def _executor(self, transport: Transport, spool: Spool, runner: Runner) -> Executor:
+        from ..engine.executor import Executor
+
         return Executor(
             transport=transport,
             spool=spool,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from ..fault import FIREWALL, Cause, Fault, Scope
 from ..job import Delivered, Job, Outcome
+from .closure import Closure
 from .retry import Policy
 from .streaks import Blocked, Denials, Fruitless, StreakVerdict
 
@@ -25,17 +25,6 @@ PROBE_ROUNDS = 3
 ERRORS, ERROR_JOBS = 10, 5
 #: If so many first jobs are refused with the same message, the settings are wrong and not the jobs.
 ALIKE_JOBS = 5
-
-
-class Closure(StrEnum):
-    """Why a lane takes no more jobs in this run."""
-
-    MONEY = "money"  #: the account cannot pay
-    DENIED = "denied"  #: key or path refused, or every job refused alike
-    DOWN = "down"  #: unreachable, failing or overloaded for too long, or permanently unreachable
-    DOUBT = "doubt"  #: takes calls and does not answer: each may cost money
-    NO_IMAGE = "no-image"  #: charges and sends no image, whatever the job
-    BUDGET = "budget"  #: the next call might exceed the budget
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from ..files.source_cache import SourceCache
 from ..files.spool import Scratch, Slot, Spool, StoredAnswer
 from ..job import Attempt, Delivered, Missed, Outcome
 from ..planning.forecast import call_bytes
-from ..planning.overrides import note_of
+from ..planning.override_marks import note_of
 from ..providers import dialect, slot_profile
 from ..providers.base import Call, Conversation, Generation, Reply, Request
 from ..providers.error_mapping import request_id

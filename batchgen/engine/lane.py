@@ -31,7 +31,8 @@ from ..job import (
     Event as JobEvent,
 )
 from ..route import ALL, ModelFilter
-from .breaker import Breaker, Closure
+from .breaker import Breaker
+from .closure import Closure
 from .limits.gate import Gate
 from .retry import Policy
 

@@ -7,8 +7,8 @@ anything, scalars follow YAML 1.2 (``no`` and ``16:9`` are text) and a key given
 from __future__ import annotations
 
 import math
-import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from yaml import events
 
 from ..errors import ManifestError, Problem
 from ..files.opening import OpenError, open_file, reason
+from . import json_text
 from .locations import Places, Spot, line_of, spot
-from .surrogates import JoinedPairs
 from .yaml_errors import explain
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -58,7 +58,11 @@ class Document:
 
 def read(path: Path, content: bytes | None = None) -> Document:
     """Read a manifest, or its *content*; raise ManifestError where it is not a YAML mapping that is safe to read."""
-    return parse(_content(path) if content is None else content, str(path))
+    content = _content(path) if content is None else content
+    if len(content) > MAX_BYTES:
+        hint = "keep the rows of a large set in a csv or jsonl file and name it with `from:`"
+        raise _whole(str(path), "too_large", "is larger than 64 MB, which is too much for one YAML file", hint)
+    return parse(content, str(path))
 
 
 def parse(content: bytes, file: str) -> Document:
@@ -74,18 +78,12 @@ def parse(content: bytes, file: str) -> Document:
 
 def parse_any(content: bytes, file: str) -> Document:
     """Read the bytes of any YAML file by the rules of manifests; raise ManifestError."""
-    text = _decode(content, file)
+    text = json_text.as_yaml(_decode(content, file))
     builder = _Builder(file, text)
-    try:
-        data, root = builder.run()
-    except ManifestError:
-        pairs = JoinedPairs(text)
-        if not pairs.count:
-            raise
-        builder = _Builder(file, pairs.text, pairs)
-        data, root = builder.run()
+    data, root = builder.run()
     places = Places(file=file, root=root, commented=frozenset(builder.commented))
-    return Document(data=data, text=text, places=places, problems=tuple(builder.problems), warnings=builder.warnings)
+    warnings = tuple(builder.unused_anchors())
+    return Document(data=data, text=text, places=places, problems=tuple(builder.problems), warnings=warnings)
 
 
 #: Code and hint where a manifest cannot be opened.
@@ -107,20 +105,15 @@ def _whole(file: str, code: str, message: str, hint: str = "") -> ManifestError:
 
 
 def _content(path: Path) -> bytes:
-    """Return the bytes of a regular file of at most MAX_BYTES."""
+    """Return the bytes of a regular file, and of a long one the first that exceed MAX_BYTES."""
     try:
         with open_file(path) as handle:
-            too_large = os.fstat(handle.fileno()).st_size > MAX_BYTES
-            content = None if too_large else handle.read(MAX_BYTES + 1)
+            return handle.read(MAX_BYTES + 1)
     except OpenError as error:
         code, hint = _NOT_OPENED[error.why]
         raise _whole(str(path), code, str(error), hint) from None
     except OSError as error:
         raise _whole(str(path), "not_readable", reason(error)) from None
-    if content is None or len(content) > MAX_BYTES:
-        hint = "keep the rows of a large set in a csv or jsonl file and name it with `from:`"
-        raise _whole(str(path), "too_large", "is larger than 64 MB, which is too much for one YAML file", hint)
-    return content
 
 
 def _decode(content: bytes, file: str) -> str:
@@ -149,11 +142,8 @@ def _decode(content: bytes, file: str) -> str:
 class _Builder:
     """Builds data and spots from the parser's events, in one pass: no node tree of a large file is held."""
 
-    def __init__(self, file: str, text: str, pairs: JoinedPairs | None = None) -> None:
+    def __init__(self, file: str, text: str) -> None:
         self.problems: list[Problem] = []
-        self._pairs = pairs
-        #: Anchors of plain texts that nothing refers to, with their spots.
-        self._unused: dict[str, int] = {}
         self.commented: set[int] = set()
         self._text = text
         self._places = Places(file=file, root=0)
@@ -161,6 +151,8 @@ class _Builder:
         self._last: yaml.Event | None = None
         #: Value, spot and number of nodes by anchor; None while the value is still being built.
         self._anchors: dict[str, tuple[Any, Spot, int] | None] = {}
+        #: Place and text of plain texts with an anchor that no alias has used yet.
+        self._unused: dict[str, tuple[int, str]] = {}
         self._depth = self._nodes = self._aliases = self._expanded = 0
         self._has_comments = " #" in text or "\t#" in text
 
@@ -177,7 +169,7 @@ class _Builder:
             raise _fatal(explain(error, self._text, self._places, self._last)) from None
         if isinstance(after, events.DocumentStartEvent):
             hint = "remove the line ---, or put what follows into a file of its own"
-            raise self._stop(self._spot(after), "several_documents", "a second document starts here", hint)
+            raise self._stop(_spot(after), "several_documents", "a second document starts here", hint)
         return document
 
     def _next(self) -> yaml.Event:
@@ -185,7 +177,7 @@ class _Builder:
         return self._last
 
     def _node(self, event: yaml.Event) -> tuple[Any, Spot]:
-        place = self._spot(event)
+        place = _spot(event)
         if isinstance(event, events.AliasEvent):
             return self._alias(event, place)
         assert isinstance(event, (events.ScalarEvent, events.CollectionStartEvent))  # noqa: S101
@@ -209,9 +201,16 @@ class _Builder:
             where = (place, spots)
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, where, self._nodes - before)
-            if isinstance(value, str) and isinstance(event, events.ScalarEvent) and event.implicit[0]:
-                self._unused[event.anchor] = place
+            if isinstance(event, events.ScalarEvent) and event.implicit[0] and isinstance(value, str):
+                self._unused[event.anchor] = place, value
         return value, where
+
+    def unused_anchors(self) -> Iterator[Problem]:
+        """Yield a warning for each plain text that starts with an anchor nothing refers to: a word may be missing."""
+        for name, (place, text) in self._unused.items():
+            shown = text if len(text) <= 40 else f"{text[:37]}..."
+            message = f"&{name} is an anchor of YAML, not a part of the text, which is {shown!r}"
+            yield self._places.at(place, "anchor", message, "put the text in quotes if & belongs to it")
 
     def _list(self) -> tuple[list[Any], list[Spot]]:
         data, spots = [], []
@@ -225,7 +224,7 @@ class _Builder:
         data: dict[str, Any] = {}
         spots: dict[str, tuple[int, Spot]] = {}
         while not isinstance(event := self._next(), events.MappingEndEvent):
-            place = self._spot(event)
+            place = _spot(event)
             if isinstance(event, events.CollectionStartEvent):
                 hint = "put text that contains {{ }} or starts with { or [ in quotes"
                 raise self._stop(place, "key_type", "a key must be text, this is a mapping or a list", hint)
@@ -303,21 +302,6 @@ class _Builder:
             raise self._stop(place, "too_many_aliases", message, "use `defaults:` for what jobs have in common")
         return data, (place, where[1]) if isinstance(where, tuple) else place
 
-    def _spot(self, event: yaml.Event) -> int:
-        mark = event.start_mark
-        if mark is None:
-            return 0
-        return spot(mark.line, mark.column if self._pairs is None else self._pairs.column(mark.line, mark.column))
-
-    @property
-    def warnings(self) -> tuple[Problem, ...]:
-        """Return the anchors that are probably words of a text."""
-        hint = "put the text in quotes, or remove the anchor"
-        return tuple(
-            self._places.at(place, "anchor", f"&{name} is an anchor of YAML, not a part of the text after it", hint)
-            for name, place in self._unused.items()
-        )
-
     def _note(self, place: int, code: str, message: str, hint: str = "") -> None:
         self.problems.append(self._places.at(place, code, message, hint))
         if len(self.problems) >= _MAX_PROBLEMS:
@@ -325,3 +309,8 @@ class _Builder:
 
     def _stop(self, place: int, code: str, message: str, hint: str = "") -> ManifestError:
         return ManifestError((*self.problems, self._places.at(place, code, message, hint)))
+
+
+def _spot(event: yaml.Event) -> int:
+    mark = event.start_mark
+    return spot(mark.line, mark.column) if mark else 0

@@ -16,7 +16,7 @@ from ..manifest.batch import Batch, PlannedJob
 from ..task import Task
 from .diff import Change, differences
 from .estimate import CostEstimate, PlanContext
-from .overrides import without_note
+from .override_marks import without_note
 from .plan import CONFIRM_ABOVE, Plan
 from .sampling import Examples, Sampler
 from .selection import Selection, is_literal

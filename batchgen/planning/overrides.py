@@ -7,7 +7,6 @@ database. A note is stored with them; it changes nothing of the request.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,17 +18,11 @@ from ..providers import validation
 from ..providers.profile import Profile
 from ..providers.validation import translate
 from ..task import Task
+from .override_marks import NOTE, Overrides, describe, mark, overrides_of
 
 _NUMBERS = ("output_compression", "seed")
 #: Parameters that can be overridden.
 KEYS = ("provider", "model", "prompt", *validation.OPTIONAL, "size")
-
-#: The key of a note among overrides.
-NOTE = "note"
-#: Characters of a prompt that messages show.
-_SHOWN = 60
-
-Overrides = Mapping[str, Any]
 
 
 def parse(words: Iterable[str]) -> dict[str, Any]:
@@ -47,40 +40,6 @@ def parse(words: Iterable[str]) -> dict[str, Any]:
     return overrides
 
 
-def describe(overrides: Overrides) -> str:
-    """Return overrides as typed, without ``--with``; the beginning of long ones, and no note."""
-    return " ".join(f"{key}={_shown(str(value))}" for key, value in overrides.items() if key != NOTE)
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-
-
-def note_of(fingerprint: str) -> str | None:
-    """Return the note in a job's fingerprint."""
-    note = overrides_of(fingerprint).get(NOTE)
-    return None if note is None else str(note)
-
-
-def overrides_of(fingerprint: str) -> Overrides:
-    """Return the overrides in a job's fingerprint."""
-    text = fingerprint.partition(OVERRIDDEN)[2]
-    overrides: Overrides = json.loads(text) if text else {}
-    return overrides
-
-
-def without_note(fingerprint: str) -> str:
-    """Return a job's fingerprint without its note."""
-    declared, _, _ = fingerprint.partition(OVERRIDDEN)
-    return _with(declared, {key: value for key, value in overrides_of(fingerprint).items() if key != NOTE})
-
-
-def _with(declared: str, overrides: Overrides) -> str:
-    """Return the fingerprint of what the manifest requests, *declared*, with *overrides*."""
-    text = json.dumps(overrides, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
-    return f"{declared}{OVERRIDDEN}{text}" if overrides else declared
-
-
 def override(job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profile]) -> PlannedJob:
     """Return *job* with *overrides* in addition to those it has; raise UsageError.
 
@@ -90,7 +49,7 @@ def override(job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profi
     declared, _, _ = job.fingerprint.partition(OVERRIDDEN)
     merged = {**overrides_of(job.fingerprint), **overrides}
     merged = {key: value for key, value in merged.items() if key != NOTE or value}
-    fingerprint = _with(declared, merged)
+    fingerprint = mark(declared, merged)
     if not merged.keys() - {NOTE}:
         return job._replace(fingerprint=fingerprint)
     task = _task(job, merged, profiles)

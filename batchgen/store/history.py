@@ -12,17 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, func, select, text
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
-from ..planning.forecast import Latency
 from ..task import Basis, Charge, Task, Usage
 from .connection import explain, reading
 from .rows import decode_task
 from .tables import artifacts, attempts, jobs, learned, ledger
+
+if TYPE_CHECKING:
+    from ..planning.forecast import Latency
 
 #: Rows that are read for latencies and sizes, and how many of a kind are enough.
 RECENT, ENOUGH = 2_000, 20
@@ -71,6 +73,8 @@ def _latencies(connection: Connection) -> dict[tuple[str, str], Latency]:
 
 
 def _latency(seconds: list[float]) -> Latency:
+    from ..planning.forecast import Latency
+
     return Latency(median=seconds[len(seconds) // 2], p90=seconds[len(seconds) * 9 // 10], measured=True)
 
 

@@ -61,7 +61,7 @@ def write_list(path: Path, products: list[tuple[str, str, str]]) -> None:
 
 
 def write_manifest(project: Workspace, file: str, **changes: object) -> None:
-    words = {"url": project.url, "file": file, "name": "Product_Name", "prompt": "prompt", "budget": "{usd: 20}"}
+    words = {"url": project.url, "file": file, "name": "Product_Name", "prompt": "prompt", "budget": 20}
     (project.folder / "jobs/autumn.yaml").write_text(MANIFEST.format(**words | changes))
 
 

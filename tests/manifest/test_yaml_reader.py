@@ -1,7 +1,6 @@
 """YAML as the manifest reads it: 1.2 scalars, places, and input that means harm."""
 
 import contextlib
-import json
 import subprocess
 import sys
 import time
@@ -162,35 +161,3 @@ def test_any_bytes_are_read_or_refused(content):
 def test_any_text_is_read_or_refused(text):
     with contextlib.suppress(ManifestError):
         assert isinstance(parsed(text).data, dict)
-
-
-# --- JSON and anchors -------------------------------------------------------------------------------------------------
-
-
-def test_surrogate_pairs_of_json_are_characters():
-    texts = ["x \U0001f600\U0001f600\\/", "\U0001f468\u200d\U0001f469", 'back\\ud83d slash "\U0001f600"']
-    content = json.dumps({"prompts": texts}).encode()
-    assert b"\\ud83d" in content
-    assert yaml_reader.parse(content, "m").data == {"prompts": texts}
-    literal = "prompts: ['\\ud83d\\ude00', plain \\ud83d\\ude00]\n"
-    assert yaml_reader.parse(literal.encode(), "m").data == {"prompts": ["\\ud83d\\ude00", "plain \\ud83d\\ude00"]}
-
-
-def test_places_behind_surrogate_pairs_are_those_of_the_file():
-    text = '{"a": 1,\n"b": ["\\ud83d\\ude00", "\\ud83d\\ude00", "c"], "b": 3}'
-    [problem] = yaml_reader.parse(text.encode(), "m").problems
-    assert (problem.line, problem.column) == (2, text.split("\n")[1].rindex('"b"') + 1)
-
-
-@pytest.mark.parametrize("text", ["\\ud83d", "\\ude00", "\\ude00\\ud83d"])
-def test_half_a_surrogate_pair_is_refused(text):
-    with pytest.raises(ManifestError, match="not a character"):
-        yaml_reader.parse(f'{{"prompt": "{text}"}}'.encode(), "m")
-
-
-def test_an_anchor_that_takes_the_first_word_of_a_text_is_a_warning():
-    document = yaml_reader.parse(b"a: &Sons bakery\nb: [&x one, *x, '&y two']\nc: &z 'quoted'\nd: &m {k: v}\n", "m")
-    assert document.data == {"a": "bakery", "b": ["one", "one", "&y two"], "c": "quoted", "d": {"k": "v"}}
-    [warning] = document.warnings
-    assert (warning.line, warning.column) == (1, 4)
-    assert warning.message == "&Sons is an anchor of YAML, not a part of the text after it"

@@ -10,7 +10,8 @@ import pytest
 from batchgen.errors import UsageError
 from batchgen.fingerprint import fingerprint, unchanged
 from batchgen.manifest.batch import PlannedJob
-from batchgen.planning.overrides import OverriddenJobs, describe, override, overrides_of, parse
+from batchgen.planning.override_marks import describe, overrides_of
+from batchgen.planning.overrides import OverriddenJobs, override, parse
 from batchgen.providers.presets import profile
 from batchgen.task import Kind, Task
 

@@ -29,7 +29,6 @@ from ...files import log
 from ...money import show_usd
 from ...store.ledger import SCHEMA_VERSION
 from ...store.reader import Reader
-from ...transport.webhook import may_post, post
 from ..config import keys
 from ..run_options import ShowMessage
 from . import apprise
@@ -40,6 +39,13 @@ SECRET = "BATCHGEN_NOTIFY_SECRET"  # noqa: S105 - a name
 LOOK = 1.0
 #: Seconds that all notifications at the end may take together.
 PATIENCE = 90.0
+
+
+async def post(url: str, body: bytes, headers: Mapping[str, str]) -> str | None:
+    """Post *body* to *url*; return None if it was accepted, or else the reason."""
+    from ...transport import webhook  # The HTTP client takes longer to import than most commands.
+
+    return await webhook.post(url, body, headers)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +76,8 @@ def check_urls(urls: Sequence[str]) -> tuple[str, ...]:
     for url in urls:
         scheme = url.partition(":")[0].lower()
         if _is_webhook(url):
+            from ...transport.webhook import may_post
+
             if not may_post(url):
                 raise UsageError(f"--notify {scheme}://…: a webhook must use https, or http on this machine")
         elif "://" not in url:

@@ -139,12 +139,12 @@ def _insert(findings: list[Finding], about: str, more: Iterable[Finding]) -> Non
 
 def _controls(project: Project) -> Iterator[Finding]:
     """Yield the pauses and limits in force: a forgotten one holds back every run."""
-    from ...app import control
+    from ...app import queries
     from ...app.doctor import Finding
     from ...errors import BatchgenError
 
     try:
-        controls = control.active_controls(project)
+        controls = queries.active_controls(project)
     except BatchgenError:
         return  # examine reports what is wrong with the job database
     for each in controls:

@@ -118,11 +118,11 @@ def _warn_of_keys(session: Session, batch: Batch) -> None:
 
 def _warn_of_controls(session: Session) -> None:
     """Warn of pauses and limits in force: they apply to the scheduled runs too."""
-    from ...app import control
+    from ...app import queries
     from ..render.status import control_line
 
     project = session.project()
-    for each in control.active_controls(project):
+    for each in queries.active_controls(project):
         output.say(f"warning: {control_line(each, project.command_flags(), datetime.now(UTC))}")
 
 

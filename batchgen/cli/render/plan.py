@@ -92,7 +92,7 @@ def change_lines(plan: Plan, flags: str = "") -> list[str]:
 
 def requeue_lines(batch: Batch, plan: Plan, options: RunOptions) -> list[str]:
     """Return what a retry or a redo sets in place of the manifest and does to files, and which jobs it leaves."""
-    from ...planning.overrides import describe
+    from ...planning.override_marks import describe
 
     lines = under("left out", plan.notices)
     if not plan.again:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ...app.advice import next_steps
-from ...app.run_result import NEWS
 from ...money import show_credits, show_usd
 from .figures import budget_line
 from .format import count, credits_, display_path, duration, under, usd
@@ -69,6 +68,8 @@ def _headline(result: RunResult) -> str:
 
 
 def _problems(result: RunResult) -> list[str]:
+    from ...app.run_result import NEWS
+
     counts = result.status.counts
     lines = failure_lines(result.status.failures)
     if counts.unknown:

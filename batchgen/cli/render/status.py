@@ -233,7 +233,7 @@ def show_document(
     job: Job, attempts: Sequence[AttemptRecord], bill: Bill, task: str, *, root: Path, answers: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return one job for ``show --json``; *task* is its task as JSON text."""
-    from ...planning.overrides import note_of
+    from ...planning.override_marks import note_of
 
     return job_document(job, bill, root) | {
         "task": json.loads(task),
@@ -259,7 +259,7 @@ def show_document(
 
 def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, answers: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines of ``show``."""
-    from ...planning.overrides import describe, note_of, overrides_of
+    from ...planning.override_marks import describe, note_of, overrides_of
 
     task = job.task
     yield f"{job.key}: {job.state.value}{f' ({job.cause})' if job.cause else ''}"
@@ -329,9 +329,9 @@ def _cell(paths: Sequence[str]) -> str:
 
 def in_force(project: Project, batch: Batch) -> list[Control]:
     """Return the pauses and limits of the providers of *batch*."""
-    from ...app import control
+    from ...app import queries
 
-    return [each for each in control.active_controls(project) if each.provider in batch.profiles]
+    return [each for each in queries.active_controls(project) if each.provider in batch.profiles]
 
 
 def control_lines(project: Project, controls: Iterable[Control]) -> list[str]:
