@@ -104,7 +104,9 @@ def standard_input() -> bytes:
     """Return the manifest on standard input, which can be read only once."""
     if sys.stdin.isatty():
         raise UsageError("- reads the manifest from standard input: batchgen run - < jobs/autumn.yaml")
-    return sys.stdin.buffer.read()
+    from ..manifest.yaml_reader import MAX_BYTES
+
+    return sys.stdin.buffer.read(MAX_BYTES + 1)  # The parser refuses what is longer.
 
 
 def _unnamed(project: Project, command: str, *, last_first: bool) -> ManifestChoice:

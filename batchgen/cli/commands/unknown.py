@@ -222,7 +222,7 @@ def settle(
     from ...app import at_risk
 
     if not_charged == (charged is not None or credits_ is not None):
-        raise UsageError("say what the provider's records show: --charged USD (or --credits N), or --not-charged")
+        raise UsageError("give what the provider's records show: --charged USD (or --credits N), or --not-charged")
     if attempt is not None and every:
         raise UsageError("--attempt names one request and --all takes every one: leave one of them out")
     project, finding = session.project(), at_risk.Finding(usd=charged, credits=credits_)
