@@ -24,5 +24,7 @@ def locate(name: str, folder: Path) -> str:
     found = naming.find(folder, base)
     if found is None and (guess := naming.similar(folder, base)) is not None:
         what = "folder" if is_glob else "file"
-        raise BadList(f"{folder / name}: there is no such {what}; did you mean {'/'.join((guess, *rest))!r}?")
+        raise BadList(
+            f"{naming.joined(folder, name)}: there is no such {what}; did you mean {'/'.join((guess, *rest))!r}?"
+        )
     return name if found in (None, base) else "/".join((found, *rest))
