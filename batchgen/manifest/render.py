@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import Problem
 from ..providers.validation import DROPPABLE
+from ..wording import canonical
 from . import expand
 from .cells import image_names
 from .expand import Entry, Row
@@ -26,6 +27,9 @@ _ADDED = frozenset({"tags", "extra"})
 _FILES = frozenset({"images", "mask"})
 _LISTS = frozenset({"provider", "tags"})
 NUMBERS = frozenset({"n", "per_request", "seed", "priority", "output_compression"})
+
+#: Parameters that are one word, for which blanks and invisible characters around it do not count.
+_WORDS = frozenset({"model", "size", "quality", "resolution", "background", "output_format", "moderation"})
 
 _WHOLE_NUMBER = re.compile(r"[-+]?[0-9]{1,30}")
 
@@ -178,7 +182,7 @@ class JobTemplate:
         own = {name: _with_default(entry, name, value) for name, value in entry.own.items()}
         fields = defaults.under(CompiledFields.of(own, entry.origin, problems, self._misnamed))
         self.settable = PARAMETERS - entry.own.keys()  #: parameters that a variable of the same name sets
-        self._literals = {name: value for name, value in fields.literals.items() if value is not None}
+        self._literals = {name: _value(name, value) for name, value in fields.literals.items() if value is not None}
         self._templates = fields.templates
         self._defaulted = DROPPABLE & (entry.part.defaults.keys() - entry.own.keys())
         self.unknown = entry.unknown | fields.wrong | self._without_variables(problems)
@@ -242,7 +246,7 @@ class JobTemplate:
                     problems.add(job.problem(name, "template", str(fault)))
                 failed.append(name)
                 continue
-            values[name] = _number(value) if name in NUMBERS else value
+            values[name] = _value(name, value)
         for name, value in given.items():
             values[name] = added(name, values.get(name), value) if name in _ADDED else value
         if self._needs_images and "images" in row.values and not values.get("images") and not _unset(row, "images"):
@@ -278,13 +282,11 @@ class JobTemplate:
             return str(value) if name == "id" and type(value) is int else value
         if not value.strip():
             return None
-        if name in NUMBERS:
-            return _number(value)
         if name == "images":
             return image_names(value, self.entry.part.folder)
         if name in _LISTS:
             return [item for part in value.split(";") if (item := part.strip())]
-        return value
+        return _value(name, value)
 
     def column(self, name: str, row: Row) -> str | None:
         """Return the column of a list that the parameter *name* comes from, or None."""
@@ -313,6 +315,13 @@ def _with_default(entry: Entry, name: str, value: Any) -> Any:  # noqa: ANN401 -
 def _unset(row: Row, name: str) -> bool:
     """Return whether the manifest says that no column sets the parameter *name*."""
     return row.listing is not None and name in row.listing.mapping.unset and name not in row.combination
+
+
+def _value(name: str, value: Any) -> Any:  # noqa: ANN401 - a parameter's value
+    """Return *value* as the parameter *name* takes it."""
+    if name in NUMBERS:
+        return _number(value)
+    return canonical(value) if name in _WORDS and isinstance(value, str) else value
 
 
 def _number(value: Any) -> Any:  # noqa: ANN401 - a number where it is one
