@@ -65,13 +65,13 @@ def as_text(value: object, label: str = "the value") -> str | Undefined:
     if isinstance(value, (int, float)):
         return str(value)
     if value is None:
-        return Missing(f'{label} is empty (null); | default("...") sets what to write instead')
+        return Missing(f"{label} is empty (null); | default('...') sets what to write instead")
     if isinstance(value, Mapping):
         names = [key for key in value if isinstance(key, str) and key.isidentifier()]
         example = f", such as {label}.{names[0]}" if names else ""
         raise TemplateFault(f"{label} is a mapping: name a part of it{example}")
     if isinstance(value, (list, tuple)):
-        raise TemplateFault(f'{label} is a list: name an item, such as {label}[0], or write {label} | join(", ")')
+        raise TemplateFault(f"{label} is a list: name an item, such as {label}[0], or write {label} | join(', ')")
     raise TemplateFault(f"{label} is neither text nor a number")
 
 
@@ -123,7 +123,7 @@ def _check_comparable(left: object, right: object) -> None:
             str(value)  # raises
         if isinstance(value, str) and isinstance(other, (int, float)):
             message = f"{_kind(left)} cannot be compared with {_kind(right)}"
-            raise TemplateFault(f'{message}; cells of csv and txt are text: write "3" for 3')
+            raise TemplateFault(f"{message}; cells of csv and txt are text: write '3' for 3")
 
 
 # --- filters ----------------------------------------------------------------------------------------------------------

@@ -170,8 +170,8 @@ def test_a_wrong_template_is_known_before_anything_is_filled_in(source, message)
 
 
 NAMED = "there are: blank, city, colours, half, n, no, nothing, path, size, yes"
-WHOLE_LIST = 'colours is a list: name an item, such as colours[0], or write colours | join(", ")'
-CELLS = 'cells of csv and txt are text: write "3" for 3'
+WHOLE_LIST = "colours is a list: name an item, such as colours[0], or write colours | join(', ')"
+CELLS = "cells of csv and txt are text: write '3' for 3"
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,8 @@ CELLS = 'cells of csv and txt are text: write "3" for 3'
         ("{{ citty }}", f"there is no variable 'citty' (did you mean 'city'? {NAMED})"),
         ("{{ citty | slug }}", f"there is no variable 'citty' (did you mean 'city'? {NAMED})"),
         ("{{ self | slug }}", f"there is no variable 'self' ({NAMED})"),
-        ("{{ nothing }}", 'nothing is empty (null); | default("...") sets what to write instead'),
-        ("{{ nothing | upper }}", 'nothing is empty (null); | default("...") sets what to write instead'),
+        ("{{ nothing }}", "nothing is empty (null); | default('...') sets what to write instead"),
+        ("{{ nothing | upper }}", "nothing is empty (null); | default('...') sets what to write instead"),
         ("{{ size }}", "size is a mapping: name a part of it, such as size.width"),
         ("{{ size.depth | lower }}", "size.depth is a mapping: name a part of it, such as size.depth.unit"),
         ("{{ colours }}", WHOLE_LIST),
