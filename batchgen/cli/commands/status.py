@@ -8,7 +8,6 @@ import click
 
 from .. import output
 from ..options import STATES, Session, batch, batch_argument, command, option, sandbox, selecting, selection
-from ..render.format import display_path
 from ..render.status import (
     control_documents,
     control_lines,
@@ -35,7 +34,7 @@ def status(session: Session, batch: str | None) -> int:
     """
     from ...app import queries
     from ...store import ledger
-    from ..render.result import advice, gone_lines
+    from ..render.result import advice, files_line, gone_lines
 
     project = session.project()
     report = queries.status(project, batch)
@@ -45,7 +44,7 @@ def status(session: Session, batch: str | None) -> int:
         *run_lines(report, project.command_flags(batch)),
         *gone_lines(report.presence),
         *control_lines(project, report.controls),
-        f"files     {display_path(report.batch.folder)}",
+        files_line(report),
     ]
     document = ledger.status_document(*figures) | {
         "controls": control_documents(report.controls),
@@ -125,11 +124,8 @@ def show(session: Session, job: str, form: str | None, batch: str | None) -> int
 
     found, attempts, bill = queries.show(project, batch, job)
     answers = queries.kept_answers(project, attempts)
-    if session.as_json:
-        output.document(
-            show_document(found, attempts, bill, encode_task(found.task), root=project.root, answers=answers)
-        )
-        return 0
-    for line in show_lines(found, attempts, bill, answers):
-        output.data(line)
+    session.print(
+        show_document(found, attempts, bill, encode_task(found.task), root=project.root, answers=answers),
+        show_lines(found, attempts, bill, answers),
+    )
     return 0
