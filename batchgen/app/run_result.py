@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +17,7 @@ from ..errors import ExitCode, StoreError
 from ..fault import Cause
 from ..files.atomic import write_atomic
 from ..files.output import make_private
+from ..lazy_dataclass import dataclass
 from ..learned_prices import Underpriced
 from ..manifest.batch import SkippedJobs
 from ..money import show_credits, show_usd

@@ -11,11 +11,12 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from ..errors import ManifestError
+from ..lazy_dataclass import dataclass
 from . import secrets as keys
 from .locations import Origin, Places
 from .model import PARAMETERS, PREPARATION, Parameters

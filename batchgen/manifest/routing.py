@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date
 from itertools import accumulate
 from typing import Any
 
 from ..errors import SettingsError, suggest
+from ..lazy_dataclass import dataclass
 from ..providers import presets, validation
 from ..providers.pricing import estimate
 from ..providers.profile import Model, Profile

@@ -10,7 +10,6 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from yaml import events
 
 from ..errors import ManifestError, Problem
 from ..files.opening import OpenError, open_file, reason
+from ..lazy_dataclass import dataclass
 from . import json_text
 from .locations import Places, Spot, line_of, spot
 from .yaml_errors import explain
