@@ -175,7 +175,7 @@ def become(streams: Sequence[int], number: int) -> None:
     time.tzset()
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         old: io.TextIOWrapper = getattr(sys, name)
-        raw = open(number, "wb" if number else "rb", 0 if old.write_through else -1, closefd=False)  # noqa: SIM115
+        raw = open(number, "wb" if number else "rb", 0 if number and old.write_through else -1, closefd=False)  # noqa: SIM115
         terms = {"line_buffering": number == 2 or raw.isatty(), "write_through": old.write_through}
         setattr(sys, name, io.TextIOWrapper(raw, old.encoding, old.errors, **terms))
     sys.path[0] = os.getcwd()  # noqa: PTH109 - as the interpreter does

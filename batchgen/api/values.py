@@ -225,7 +225,7 @@ class Result:
     counts: Mapping[str, int]  #: jobs of the batch by state
     jobs: tuple[Job, ...]  #: that ended in this run
     ledger: tuple[LedgerLine, ...]  #: of the batch, earlier runs included
-    messages: tuple[str, ...]  #: that the command line would have printed meanwhile
+    messages: tuple[str, ...]  #: notices about the run as a whole
     document: Mapping[str, Any] = field(repr=False)  #: as ``batchgen run --json`` prints it
 
     @property

@@ -13,9 +13,9 @@ from ..lazy_dataclass import dataclass
 from ..money import show_usd
 
 if TYPE_CHECKING:
+    from .lane_result import LaneResult
     from .project import CommandFlags
     from .queries import BatchStatus
-    from .run_result import LaneResult
 
 #: The option that limits one run.
 OWN_BUDGET = "--budget"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -96,7 +97,8 @@ def _named(job: Job, start: str, attempts: Sequence[RiskyAttempt]) -> RiskyAttem
     if len(named) == 1:
         return named[0]
     if not named:
-        raise NotFound(f"no attempt {start} of job {job.key} is at risk; batchgen show {job.key} lists its attempts")
+        show = f"`batchgen show {shlex.quote(job.key)}`"
+        raise NotFound(f"no attempt {start} of job {job.key} is at risk; {show} lists its attempts")
     raise UsageError(f"{start} begins the ids of {len(named)} attempts of job {job.key}: give more of it")
 
 

@@ -17,7 +17,7 @@ from ..files.output import SUPERSEDED
 from ..files.spool import KEPT_SUFFIX
 from ..lazy_dataclass import dataclass
 from ..store.reader import Reader
-from .project import Project, command_line, open_reader
+from .project import Project, hold_lock, open_reader
 
 #: Unfinished files in an output folder, and unfinished copies of the job database.
 _PART = re.compile(r"\.bg-[0-9a-f]{16}.*\.part")
@@ -56,7 +56,7 @@ def remove_leftovers(project: Project, older_than: timedelta) -> Sequence[Leftov
     """Remove leftover files while no run can start; return them. Raises AlreadyRunning, StoreError."""
     with open_reader(project):
         pass  # The lock would create a missing database.
-    with lock.hold(project.db, command=command_line()), ExitStack() as locks:
+    with hold_lock(project), ExitStack() as locks:
         with open_reader(project) as reader:
             for folder in {Path(batch.folder) for batch in reader.batches()}:
                 locks.enter_context(lock.hold_folder(folder))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import NotFound
-from ..files import lock
 from ..store import maintenance, migrate
 from ..store.maintenance import Health
-from .project import Project, command_line, other_batches
+from .project import Project, hold_lock, other_batches
 
 
 def check(project: Project) -> Health:
@@ -26,7 +25,7 @@ def backup(project: Project, target: Path) -> int:
 def upgrade(project: Project) -> tuple[str | None, str]:
     """Upgrade the job database to this program's schema; return the revisions before and after."""
     _require(project)
-    with lock.hold(project.db, command=command_line()):
+    with hold_lock(project):
         before = migrate.revision(project.db)
         migrate.ensure(project.db)
         return before, migrate.HEAD
@@ -35,7 +34,7 @@ def upgrade(project: Project) -> tuple[str | None, str]:
 def vacuum(project: Project) -> tuple[int, int]:
     """Compact the job database; return its bytes before and after. Raises AlreadyRunning, StoreError."""
     _require(project)
-    with lock.hold(project.db, command=command_line()):
+    with hold_lock(project):
         migrate.ensure(project.db)
         return maintenance.vacuum(project.db)
 

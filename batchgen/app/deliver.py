@@ -132,10 +132,11 @@ class Copies:
                     failures.append(copy)
                 else:
                     written.append(copy)
-            self._records.add(written)
             listed = sorted([*order.present, *written], key=lambda copy: copy.path)
             documents = [_in_sidecar(copy, self._name(copy.path)) for copy in listed]
             list_in_sidecar(self._batch.folder, name, order.image.file.sha256, documents)
+            # Last: if this is cut off, the next run completes the sidecar.
+            self._records.add(written)
         except (StoreError, ValueError, MemoryError, OSError) as error:
             failures.append(_failure(order.image.file.path, error))
         return len(written), failures

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import NoSuchBatch, NotFound
+from ..errors import AlreadyRunning, BatchgenError, NoSuchBatch, NotFound
 from ..files import lock
 from ..lazy_dataclass import dataclass
 from ..store import migrate
@@ -105,9 +105,9 @@ def open_reader(project: Project) -> Iterator[Reader]:
             raise NotFound(_with_flags(error, project)) from None
 
 
-def _with_flags(error: NotFound, project: Project) -> str:
-    """Return the message of *error* with commands that lead back to this project; the store does not know it."""
-    return re.sub(r"`(batchgen [\w ]+)`", lambda match: f"`{match[1]}{project.command_flags().flags}`", str(error))
+def _with_flags(error: BatchgenError, project: Project) -> str:
+    """Return the message of *error* with commands that lead back to this project; lower rooms do not know it."""
+    return re.sub(r"`(batchgen [^`]+)`", lambda match: f"`{match[1]}{project.command_flags().flags}`", str(error))
 
 
 def other_batches(project: Project) -> str:
@@ -132,6 +132,16 @@ def sandbox_runs_alone(project: Project) -> bool:
 
 
 @contextmanager
+def hold_lock(project: Project, *, command: str | None = None, wait: float = 0.0) -> Iterator[None]:
+    """Hold the lock of the job database; raise AlreadyRunning. *command* is shown to a second run."""
+    try:
+        with lock.hold(project.db, command=command or command_line(), wait=wait):
+            yield
+    except AlreadyRunning as error:
+        raise AlreadyRunning(_with_flags(error, project)) from None
+
+
+@contextmanager
 def open_locked(project: Project) -> Iterator[tuple[Reader, Writer]]:
     """Open the job database for reading and writing under its lock; raise NotFound, AlreadyRunning."""
     from ..store.writer import Writer
@@ -140,7 +150,7 @@ def open_locked(project: Project) -> Iterator[tuple[Reader, Writer]]:
     with open_reader(project):
         pass
     with (
-        lock.hold(project.db, command=command_line()),
+        hold_lock(project),
         open_reader(project) as reader,
         Writer(project.db) as writer,
     ):

@@ -43,9 +43,9 @@ class Requeue:
         }
 
 
-def jobs_to_retry(reader: Reader, batch: Batch, options: RunOptions) -> Requeue:
+def jobs_to_retry(project: Project, reader: Reader, batch: Batch, options: RunOptions) -> Requeue:
     """Return the jobs that a retry requeues; raise NotFound if the batch never ran."""
-    batch_id, selection = _selection(reader, batch, options)
+    batch_id, selection = _selection(project, reader, batch, options)
     jobs = {job.key: job for job in reader.jobs(batch_id, selection)}
     notices: list[str] = []
     # Without a job to requeue, the command line suggests a redo.
@@ -58,7 +58,7 @@ def jobs_to_retry(reader: Reader, batch: Batch, options: RunOptions) -> Requeue:
 
 def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOptions) -> Requeue:
     """Return the jobs that a redo makes again; raise NotFound if the batch never ran."""
-    batch_id, selection = _selection(reader, batch, options)
+    batch_id, selection = _selection(project, reader, batch, options)
     # The sample and the limit apply to the jobs that can be made again; see ``compare``.
     selection = replace(selection, sample=None, limit=None)
     by_state: dict[State, list[Job]] = {}
@@ -77,16 +77,18 @@ def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOpt
     notices = [
         *_progress_notices(len(waiting), len(due)),
         *([f"{number:,} with the prompt in the file already"] if (number := len(done) - len(edited)) else []),
-        *([] if options.missing_files else _other_notices(others)),
+        *([] if options.missing_files else _other_notices(others, project.command_flags(batch.name).of_batch)),
     ]
     return Requeue(jobs={job.key: job for job in waiting or due}, notices=tuple(notices))
 
 
-def _selection(reader: Reader, batch: Batch, options: RunOptions) -> tuple[int, Selection]:
+def _selection(project: Project, reader: Reader, batch: Batch, options: RunOptions) -> tuple[int, Selection]:
     """Return the batch's id and the selection of a requeue, without ids that the batch has not run yet."""
     batch_id = reader.batch_id(batch.name)
     if batch_id is None:
-        raise NotFound(f"batch {batch.name} has not run yet: `batchgen run {batch.name}`")
+        flags = project.command_flags()
+        command = f"batchgen run {flags.manifest(batch.manifest)}{flags.flags}"
+        raise NotFound(f"batch {batch.name} has not run yet. To run it: {command}")
     selection = options.requeue or Selection()
     if selection.listed is not None:
         # Ids that are not in the manifest either are reported by the plan.
@@ -112,11 +114,12 @@ def _progress_notices(waiting: int, done: int) -> Iterator[str]:
             yield f"{done:,} done: left as they are; repeat the command afterwards to make them again"
 
 
-def _other_notices(counts: Mapping[str, int]) -> Iterator[str]:
+def _other_notices(counts: Mapping[str, int], flags: str) -> Iterator[str]:
+    """Yield what became of the selected jobs that are not done; *flags* of commands about this batch."""
     for state, advice in (
         ("failed", "use retry in place of redo"),
-        ("pending", "batchgen run makes them"),
-        ("unknown", "batchgen unknown list shows them"),
+        ("pending", "run makes them"),
+        ("unknown", f"batchgen unknown list{flags} shows them"),
         ("cancelled", "use retry --status cancelled in place of redo"),
     ):
         if counts[state]:

@@ -32,14 +32,15 @@ from ..store import migrate
 from ..store.reader import Reader
 from ..store.writer import Writer
 from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
+from .lane_result import LaneResult
 from .plan import plan as make_plan
 from .preflight import require_files, require_local, require_names
-from .project import Project, command_line, open_reader
+from .project import Project, command_line, hold_lock, open_reader
 from .recovery.rebuild import recover_before_run
 from .redo import Requeue, jobs_to_redo, jobs_to_retry
 from .retry import as_stored, requeue, with_overrides
 from .run_options import RunOptions, ShowMessage
-from .run_result import LaneResult, RunResult, write_summary
+from .run_result import RunResult, write_summary
 from .shutdown import StopRequest
 from .wiring import Follow, RunSession
 
@@ -88,7 +89,7 @@ def prepare_run(
     """Lock, recover, plan and confirm a run; *resources* holds its locks and open files."""
     command = log.redacted(options.command or command_line())  # The address of a notification may be a secret.
     deadline = time.monotonic() + options.wait_lock
-    resources.enter_context(lock.hold(project.db, command=command, wait=options.wait_lock))
+    resources.enter_context(hold_lock(project, command=command, wait=options.wait_lock))
     migrate.ensure(project.db)
     reader = resources.enter_context(Reader(project.db))
     batch = as_stored(project, reader, batch)
@@ -148,7 +149,7 @@ def _jobs_to_requeue(project: Project, reader: Reader, batch: Batch, options: Ru
     try:
         if options.redo:
             return jobs_to_redo(project, reader, batch, options)
-        return jobs_to_retry(reader, batch, options)
+        return jobs_to_retry(project, reader, batch, options)
     except NotFound:
         if options.only_requeued:
             raise

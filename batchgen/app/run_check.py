@@ -67,16 +67,20 @@ def _findings(project: Project, manifest: Path) -> Iterator[Finding]:
             yield from error_findings("budget", error, set())
         yield from (_budget(budget, project.command_flags(), plan.lanes) for budget in plan.budgets)
         yield from _pauses(project, plan)
-    yield from _unfinished(plan)
+    yield from _unfinished(plan, project.command_flags(batch.name), manifest)
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _unfinished(plan: Plan) -> Iterator[Finding]:
+def _unfinished(plan: Plan, flags: CommandFlags, manifest: Path) -> Iterator[Finding]:
     """Yield the jobs that ended without an image: every run reports them until they are retried or dropped."""
-    for state, command in (("failed", "batchgen retry"), ("unknown", "batchgen unknown list")):
+    commands = {
+        "failed": f"batchgen retry {flags.manifest(manifest)}{flags.flags}",
+        "unknown": f"batchgen unknown list{flags.of_batch}",
+    }
+    for state, command in commands.items():
         if number := getattr(plan, state):
             yield Finding("run", f"{number:,} {state}: {command}", "bad", ExitCode.JOBS_FAILED)
 

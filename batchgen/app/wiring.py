@@ -43,6 +43,7 @@ from .clock import steady_clock, utc_now
 from .config.keys import ApiKeys
 from .copy_task import CopyTask
 from .deliver import Copies
+from .lane_result import LaneResult
 from .lanes import LaneHistory, lanes, policy_of
 from .plan import learned_prices
 from .preflight import limited_widths, require_files
@@ -53,7 +54,7 @@ from .recovery import last_run
 from .recovery.rebuild import RecoveryReport
 from .recovery.resumed import Resumed, SentCalls, resumed_text
 from .run_options import RunOptions, ShowMessage
-from .run_result import LaneResult, RunResult
+from .run_result import RunResult
 from .shutdown import Stop, StopRequest
 from .supervisor import Supervisor
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import glob
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from unicodedata import normalize
+from urllib.parse import unquote
 
 from ..errors import nearest
 
 #: In a larger folder no similar name is looked for.
 _MOST_ENTRIES = 10_000
+#: A name is looked for in so many folders next to the one where it is missing.
+_MOST_FOLDERS = 200
+#: What the top folder of a project contains.
+_OF_A_PROJECT = (".batchgen", "batchgen.yaml")
 
 
 def find(folder: Path, name: str) -> str | None:
@@ -26,6 +33,15 @@ def find(folder: Path, name: str) -> str | None:
         if os.path.lexists(folder / normalize(form, name)):
             return normalize(form, name)
     return _by_parts(folder, name)
+
+
+def joined(folder: Path, name: str) -> str:
+    """Return the path of *name* in *folder* as it is shown: without ``..``, unless a link gives that its meaning."""
+    path = str(folder / name)
+    if ".." not in name.split("/") or "\0" in name:
+        return path
+    plain = os.path.normpath(path)
+    return plain if os.path.realpath(plain) == os.path.realpath(path) else path
 
 
 def _by_parts(folder: Path, name: str) -> str | None:
@@ -46,19 +62,61 @@ def _by_parts(folder: Path, name: str) -> str | None:
 
 
 def similar(folder: Path, name: str) -> str | None:
-    """Return an existing name that was probably meant by *name*: in another case, with another suffix, misspelt."""
-    if "\\" in name and os.path.lexists(folder / name.replace("\\", "/")):
-        return name.replace("\\", "/")
-    if os.path.lexists(folder / name.strip()):
-        return name.strip()
+    """Return an existing name that was probably meant by *name*.
+
+    That is one without quotes and escapes, in another case, with another suffix, the same one in a folder nearby, or a
+    misspelt one.
+    """
+    for form in _plain_forms(name):
+        if form != name and os.path.lexists(folder / form):
+            return form
+        name = form
     parent, slash, last = name.rpartition("/")
-    entries = _entries(folder / (parent or slash or "."))
+    entries = [entry for entry in _entries(folder / (parent or slash or ".")) if entry != last]
     stem = os.path.splitext(last)[0].casefold()  # noqa: PTH122
     match = next((entry for entry in entries if entry.casefold() == last.casefold()), None)
     match = match or next((entry for entry in entries if entry.strip().casefold() == last.strip().casefold()), None)
     match = match or next((entry for entry in entries if os.path.splitext(entry)[0].casefold() == stem), None)  # noqa: PTH122
+    if match is None and (found := _nearby(folder, name)) is not None:
+        return found
     match = match or nearest(last, entries, 0.8)
     return f"{parent}{slash}{match}" if match else None
+
+
+def _plain_forms(name: str) -> Iterator[str]:
+    """Yield *name* without what other programs add to names, one after the other: blanks, quotes, escapes, slashes."""
+    yield name
+    yield (name := name.strip())
+    yield (name := name.strip("'\"").strip())
+    yield (name := name.replace("\\", "/"))
+    yield (name := unquote(name))
+    yield os.path.expanduser(name)  # noqa: PTH111
+
+
+def fixed_parts(folder: Path, pattern: str) -> int:
+    """Return how many parts of a glob come before the first that has wildcards and does not exist as it is written."""
+    parts = pattern.split("/")
+    for number, part in enumerate(parts):
+        if glob.has_magic(part) and not os.path.lexists(folder / "/".join(parts[: number + 1])):
+            return number
+    return len(parts)
+
+
+def _nearby(folder: Path, name: str) -> str | None:
+    """Return *name* with the folder before it that was left out, such as ``../photos/``; None if there is none."""
+    if os.path.isabs(name) or name.startswith(("~", "..")):  # noqa: PTH117
+        return None
+    for base in ("", "../") if _is_project(folder.resolve().parent) else ("",):
+        inside = [f"{base}{entry}/" for entry in _entries(folder / base) if not entry.startswith(".")]
+        for prefix in (base, *inside[:_MOST_FOLDERS]):
+            if (found := find(folder / prefix, name)) is not None:
+                return f"{prefix}{found}"
+    return None
+
+
+def _is_project(folder: Path) -> bool:
+    """Return whether *folder* is that of a project, so that its folders belong together; others are strangers."""
+    return folder == Path.cwd() or any(os.path.lexists(folder / name) for name in _OF_A_PROJECT)
 
 
 def _entries(folder: Path) -> list[str]:

@@ -39,6 +39,14 @@ class BadSource(ValueError):
     """A source image that cannot be used; the text names it and the reason."""
 
 
+class MissingSource(BadSource):
+    """A source image that does not exist, and the name of the one that was probably meant."""
+
+    def __init__(self, message: str, guess: str | None = None) -> None:
+        super().__init__(message + (f"; did you mean {guess!r}?" if guess else ""))
+        self.guess = guess
+
+
 class Preparation(NamedTuple):
     """What a job does to its source images before they are sent; nothing, by default."""
 
@@ -107,8 +115,8 @@ class Sources:
                 sources.append(local[-1].prepared(preparation))
         return tuple(sources), tuple(local)
 
-    def mask(self, name: str, first: Source, folder: Path, preparation: Preparation = _NONE) -> Source:
-        """Return a mask: a PNG with alpha, as large as the *first* image; raise BadSource otherwise."""
+    def mask(self, name: str, first: Source | None, folder: Path, preparation: Preparation = _NONE) -> Source:
+        """Return a mask: a PNG with alpha, as large as the *first* image if that is known; or raise BadSource."""
         if is_url(name):
             return Source(url=_checked_url(name))
         mask = self._image(name, folder)
@@ -117,7 +125,7 @@ class Sources:
         if not mask.photo.alpha:
             raise BadSource(f"the mask {name} has no alpha channel; its transparent parts mark what may change")
         source = mask.prepared(preparation._replace(convert=None))
-        if first.path is not None:
+        if first is not None and first.path is not None:
             image = self._image(first.path, folder)
             size, wanted = mask.size(source), image.size(first)
             if size != wanted:
@@ -138,12 +146,14 @@ class Sources:
             return (name,)
         if (folder, name) not in self._matches:
             # Path.glob refuses absolute patterns and some relative ones
-            paths = glob.iglob(name, root_dir=folder, recursive=True)  # noqa: PTH207
+            fixed = naming.fixed_parts(folder, name)
+            parts = name.split("/")
+            pattern = "/".join([*map(glob.escape, parts[:fixed]), *parts[fixed:]])
+            paths = glob.iglob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207
             self._matches[folder, name] = tuple(sorted(itertools.islice(paths, MAX_MATCHES + 1)))
         matches = self._matches[folder, name]
         if not matches:
-            hint = "; upper and lower case count" if _matches_otherwise(name, folder) else ""
-            raise BadSource(f"the pattern {name} matches no file in {folder}{hint}")
+            raise self._no_match(name, folder)
         if len(matches) > MAX_MATCHES:
             raise BadSource(
                 f"the pattern {name} matches more than {MAX_MATCHES} files; all of them would go into one edit"
@@ -169,19 +179,46 @@ class Sources:
         except OpenError as error:
             if error.why == "missing" and (found := naming.find(folder, name)) is not None and found != name:
                 return self._image(found, folder)
-            raise BadSource(self._why_not_open(error, path, name, folder)) from None
+            raise self._not_open(error, path, name, folder) from None
 
-    def _why_not_open(self, error: OpenError, path: str, name: str, folder: Path) -> str:
+    def _not_open(self, error: OpenError, path: str, name: str, folder: Path) -> BadSource:
+        """Return why a file could not be opened, with the name that was probably meant if there is none."""
         if error.why == "folder":
             hint = f"from: {name} edits each image in it, images: {name.rstrip('/')}/*.jpg all in one edit"
-            return f"{name} is a folder; {hint}"
+            return BadSource(f"{name} is a folder; {hint}")
         if error.why == "device":
-            return f"{name} {error}"
-        guess = None
-        if error.why == "missing" and self._guesses < _MAX_GUESSES:
-            self._guesses += 1
-            guess = naming.similar(folder, name)
-        return f"{name}: {error} ({path})" + (f"; did you mean {guess!r}?" if guess else "")
+            return BadSource(f"{name} {error}")
+        if error.why == "missing":
+            if os.path.islink(path):  # noqa: PTH114
+                return BadSource(f"{name}: is a link to {os.readlink(path)}, which does not exist")  # noqa: PTH115
+            shown = f"{name}: {error} ({path})" if name.isprintable() else f"{name!r}: {error}"
+            return (
+                BadSource(f"{shown}{hint}") if (hint := _several(name, folder)) else self._missing(shown, name, folder)
+            )
+        return BadSource(f"{name}: {error} ({path})")
+
+    def _missing(self, message: str, name: str, folder: Path) -> MissingSource:
+        return MissingSource(message, self._guess(name, folder))
+
+    def _guess(self, name: str, folder: Path) -> str | None:
+        self._guesses += 1
+        return naming.similar(folder, name) if self._guesses <= _MAX_GUESSES else None
+
+    def _no_match(self, pattern: str, folder: Path) -> BadSource:
+        """Return why a pattern matches nothing; one without ``*`` and ``?`` is probably a name with brackets."""
+        if "*" in pattern or "?" in pattern:
+            hint = "; upper and lower case count" if _matches_otherwise(pattern, folder) else ""
+            return BadSource(f"the pattern {pattern} matches no file in {folder}{hint}")
+        return MissingSource(f"{pattern}: there is no such file in {folder}", self._guess(pattern, folder))
+
+
+def _several(name: str, folder: Path) -> str:
+    """Return a hint where *name* is several files in one cell, separated by something else than semicolons."""
+    for separator, called in ((",", "commas"), ("|", "bars"), ("\n", "line breaks")):
+        names = [part.strip() for part in name.split(separator)]
+        if len(names) > 1 and all(part and naming.find(folder, part) is not None for part in names):
+            return f"; separate several images with ; and not with {called}"
+    return ""
 
 
 def _matches_otherwise(pattern: str, folder: Path) -> bool:

@@ -7,7 +7,6 @@ anything, scalars follow YAML 1.2 (``no`` and ``16:9`` are text) and a key given
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +58,11 @@ class Document:
 
 def read(path: Path, content: bytes | None = None) -> Document:
     """Read a manifest, or its *content*; raise ManifestError where it is not a YAML mapping that is safe to read."""
-    return parse(_content(path) if content is None else content, str(path))
+    content = _content(path) if content is None else content
+    if len(content) > MAX_BYTES:
+        hint = "keep the rows of a large set in a csv or jsonl file and name it with `from:`"
+        raise _whole(str(path), "too_large", "is larger than 64 MB, which is too much for one YAML file", hint)
+    return parse(content, str(path))
 
 
 def parse(content: bytes, file: str) -> Document:
@@ -102,20 +105,15 @@ def _whole(file: str, code: str, message: str, hint: str = "") -> ManifestError:
 
 
 def _content(path: Path) -> bytes:
-    """Return the bytes of a regular file of at most MAX_BYTES."""
+    """Return the bytes of a regular file, and of a long one the first that exceed MAX_BYTES."""
     try:
         with open_file(path) as handle:
-            too_large = os.fstat(handle.fileno()).st_size > MAX_BYTES
-            content = None if too_large else handle.read(MAX_BYTES + 1)
+            return handle.read(MAX_BYTES + 1)
     except OpenError as error:
         code, hint = _NOT_OPENED[error.why]
         raise _whole(str(path), code, str(error), hint) from None
     except OSError as error:
         raise _whole(str(path), "not_readable", reason(error)) from None
-    if content is None or len(content) > MAX_BYTES:
-        hint = "keep the rows of a large set in a csv or jsonl file and name it with `from:`"
-        raise _whole(str(path), "too_large", "is larger than 64 MB, which is too much for one YAML file", hint)
-    return content
 
 
 def _decode(content: bytes, file: str) -> str:

@@ -166,6 +166,7 @@ class UnknownAttempt:
     request_id: str | None
     usd: int | None  #: nano-USD that all unknown attempts of the job may have cost
     credits: int | None  #: milli-credits
+    at_risk: bool  #: whether one of these attempts is not booked yet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -160,7 +160,7 @@ def test_standard_input_is_a_manifest(bare):
     assert "autumn: 2 of 2 jobs done" in err
     resumed = bare.run("resume", "--sandbox")
     assert resumed.code == 10
-    assert "pipe it in again: batchgen resume - < FILE" in resumed.err
+    assert "pipe it in again: batchgen resume - --sandbox < FILE" in resumed.err
     code, _, err = piped(bare, manifest, "resume", "-", "--sandbox")
     assert code == 0
     assert "nothing to send" in err
@@ -199,3 +199,9 @@ def test_pipes_and_sidecars_are_not_manifests(bare):
     refused = bare.run("plan", "pipe.yaml")
     assert refused.code == 4
     assert "or - for standard input" in refused.err
+
+
+def test_standard_input_has_the_size_limit_of_a_file(bare):
+    code, _, err = piped(bare, b"#" * (64 * 1024 * 1024) + b"\njobs: []\n", "validate", "-")
+    assert code == 4
+    assert "is larger than 64 MB" in err

@@ -185,7 +185,7 @@ def test_redo_names_the_selected_jobs_that_are_not_done(project, witness):
     assert project.run("run", manifest, "--yes", "--id", "a").code == 3
     done = project.run("redo", manifest, "--id", "?", "--yes")
     assert "left out  1 failed: not made again; use retry in place of redo" in done.err
-    assert "1 pending: not made again; batchgen run makes them" in done.err
+    assert "1 pending: not made again; run makes them" in done.err
     assert "1 cancelled: not made again; use retry --status cancelled in place of redo" in done.err
     assert sorted(witness.prompts()) == ["P a", "P a", "[sandbox: refuse] b"]
 

@@ -120,3 +120,32 @@ def test_output_of_an_earlier_version_stays(shop):
     shop.run("run", "--sandbox", "--latency", "none")
     assert (shop.folder / "jobs/sandbox-output/shop/cat.png").is_file()
     assert shop.run("verify", "--sandbox").code == 0
+
+
+def test_hints_of_refused_commands_carry_the_flag(shop):
+    shop.run("run", "--sandbox", "--latency", "none")
+    (shop.folder / "jobs/other.yaml").write_text(MANIFEST.format(directive="").replace("shop", "other"))
+    for command in (("redo", "other", "--id", "cat"), ("retry", "other")):
+        refused = shop.run(*command, "--sandbox")
+        assert refused.code == 10
+        assert "batch other has not run yet. To run it: batchgen run jobs/other.yaml --sandbox" in refused.err
+    refused = shop.run("unknown", "retry", "--id", "cat", "--sandbox")
+    assert "`batchgen unknown list --sandbox` lists those that are" in refused.err
+
+
+def test_a_second_sandbox_run_is_shown_how_to_watch_the_first(shop):
+    running = slow_run(shop)
+    try:
+        for command in (("run", "jobs/shop.yaml"), ("clean", "--yes"), ("db", "vacuum")):
+            refused = shop.run(*command, "--sandbox")
+            assert refused.code == 11
+            assert "`batchgen watch --sandbox`" in refused.err
+    finally:
+        running.kill()
+        running.wait()
+
+
+def test_doctor_shows_failed_jobs_with_a_command_that_finds_them(shop):
+    shop.run("run", "--sandbox", "--latency", "none")
+    found = shop.run("doctor", "jobs/shop.yaml", "--sandbox")
+    assert "1 failed: batchgen retry jobs/shop.yaml --sandbox" in found.out

@@ -52,6 +52,6 @@ def test_wheel_runs_the_demonstration(bare, tmp_path):
     assert found.stdout.startswith(str(home))
     demo = bare.run("demo", "--latency", "none")
     assert demo.code == 0, demo.err
-    assert len([path for path in bare.state.rglob("*") if path.suffix in IMAGES]) == 30
+    assert len([path for path in far.rglob("*") if path.suffix in IMAGES]) == 30
     assert bare.run("status", "--sandbox", "--json").json["jobs"]["done"] == 27
     assert "migrations" not in demo.err

@@ -6,7 +6,7 @@ from unicodedata import normalize
 
 import pytest
 
-from batchgen.files.naming import find, similar
+from batchgen.files.naming import find, joined, similar
 
 
 @pytest.mark.parametrize("typed", ["NFC", "NFD"])
@@ -46,3 +46,35 @@ def test_a_similar_name_is_offered(tmp_path, name, meant):
     (tmp_path / "cat.png").touch()
     (tmp_path / "deep" / "dog.png").touch()
     assert similar(tmp_path, name) == meant
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("mugs/red.jpg", "../photos/mugs/red.jpg"), ("photos/mugs/red.jpg", "../photos/mugs/red.jpg"),
+        ("list.csv", "../list.csv"), ("vase.jpg", "raw/vase.jpg"), ("secret.jpg", None), ("/list.csv", None),
+        ("rad.jpg", None),
+    ],
+)  # fmt: skip
+def test_the_same_name_is_found_in_a_folder_nearby(tmp_path, name, meant):
+    for file in ("photos/mugs/red.jpg", "list.csv", "jobs/raw/vase.jpg", ".hidden/secret.jpg", "batchgen.yaml"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    assert similar(tmp_path / "jobs", name) == meant
+
+
+def test_folders_that_are_not_of_the_project_are_not_searched(tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "cat.png").touch()
+    (tmp_path / "jobs").mkdir()
+    assert similar(tmp_path / "jobs", "cat.png") is None
+    monkeypatch.chdir(tmp_path)
+    assert similar(tmp_path / "jobs", "cat.png") == "../other/cat.png"
+
+
+def test_a_path_is_shown_without_dots_unless_a_link_gives_them_their_meaning(tmp_path):
+    (tmp_path / "far" / "deep").mkdir(parents=True)
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "link").symlink_to("far/deep")
+    assert joined(tmp_path / "jobs", "../lists/a.csv") == str(tmp_path / "lists" / "a.csv")
+    assert joined(tmp_path / "link", "../a.csv") == str(tmp_path / "link" / ".." / "a.csv")

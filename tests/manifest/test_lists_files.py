@@ -310,6 +310,14 @@ def test_list_that_is_not_a_file_is_refused_at_once(tmp_path, images):
     assert "that file names cannot have" in refusal("no\0where", tmp_path, format="folder")
 
 
+def test_a_list_in_a_folder_next_to_the_manifests_is_offered(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write("lists/products.csv", "a\n1\n")
+    (tmp_path / "jobs").mkdir()
+    assert refusal("lists/products.csv", tmp_path / "jobs").endswith("did you mean '../lists/products.csv'?")
+    assert listing("../lists/products.csv", tmp_path / "jobs").file == str(tmp_path / "lists" / "products.csv")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_what_may_not_be_read_is_refused(write, images):
     path = write("a.csv", "a\n1\n")

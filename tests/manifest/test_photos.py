@@ -289,6 +289,16 @@ def test_headers_are_read_without_decoding_a_photo(read, tmp_path, monkeypatch):
     assert len(read("from: ph, prompt: x").jobs) == 3
 
 
+@pytest.mark.parametrize("name", ["Lamp [big].jpg", "mugs/red.jpg"])
+def test_a_photo_in_another_folder_is_offered(refused, tmp_path, name):
+    path = tmp_path / "photos" / name
+    path.parent.mkdir(parents=True)
+    rotated(path, 1)
+    message = refused(f'id: a, prompt: x, images: "{name}"')[0]
+    assert "there is no such file" in message
+    assert message.endswith(f"did you mean 'photos/{name}'?")
+
+
 def test_a_pattern_that_differs_in_case_says_so(refused, tmp_path):
     rotated(tmp_path / "a.JPG", 1)
     assert "matches no file in" in refused('id: a, prompt: x, images: "*.png"')[0]

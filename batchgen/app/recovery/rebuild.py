@@ -25,7 +25,7 @@ from ...store.writer import Writer
 from ...task import UNPRICED
 from ..clock import utc_now
 from ..lanes import policy_of
-from ..project import Project, command_line
+from ..project import Project, hold_lock
 from ..retry import as_stored
 from . import last_run
 from .evidence import SidecarRecord
@@ -68,7 +68,7 @@ def recover(project: Project, batch: Batch) -> RecoveryReport:
     """
     make_private(project.state)
     # The folder is locked too, so that a run with another database is not taken in half-way.
-    with lock.hold(project.db, command=command_line()), lock.hold_folder(batch.folder):
+    with hold_lock(project), lock.hold_folder(batch.folder):
         damaged_copy = None
         if not maintenance.is_whole(project.db):
             damaged_copy = maintenance.set_aside(project.db, f"{utc_now():%Y%m%d-%H%M%S}")

@@ -171,7 +171,7 @@ def _print_end(session: Session, project: Project, result: RunResult, terms: Run
     from ..render.result import closing
 
     if stream is not None:
-        stream.put("summary", **result.as_json())
+        stream.put_document("summary", result.as_json())
     elif session.as_json:
         output.document(result.as_json())
     elif not session.quiet or result.needs_attention:

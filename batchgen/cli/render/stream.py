@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from queue import SimpleQueue
 from threading import Thread
@@ -51,8 +51,11 @@ class Stream:
 
     def put(self, kind: str, **values: object) -> None:
         """Add one line; None is left out."""
-        present = {name: value for name, value in values.items() if value is not None}
-        self._lines.put(output.to_json({"type": kind, **present}))
+        self.put_document(kind, {name: value for name, value in values.items() if value is not None})
+
+    def put_document(self, kind: str, document: Mapping[str, object]) -> None:
+        """Add *document* as one line."""
+        self._lines.put(output.to_json({"type": kind, **document}))
 
     def close(self) -> None:
         """Wait until all lines are written."""

@@ -18,11 +18,13 @@ def locate(name: str, folder: Path) -> str:
     if not name or naming.find(folder, name) == name:
         return name
     is_glob = glob.has_magic(name) and naming.find(folder, name) is None
-    base, rest = split(name) if is_glob else (name, ())
+    base, rest = split(name, naming.fixed_parts(folder, name)) if is_glob else (name, ())
     if base.strip("/") in ("", "."):
         return name
     found = naming.find(folder, base)
     if found is None and (guess := naming.similar(folder, base)) is not None:
         what = "folder" if is_glob else "file"
-        raise BadList(f"{folder / name}: there is no such {what}; did you mean {'/'.join((guess, *rest))!r}?")
+        raise BadList(
+            f"{naming.joined(folder, name)}: there is no such {what}; did you mean {'/'.join((guess, *rest))!r}?"
+        )
     return name if found in (None, base) else "/".join((found, *rest))

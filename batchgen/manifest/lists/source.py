@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from ...files.naming import joined
 from .csv_rows import CsvList
 from .filter import Pick, picked, unknown
 from .folder import ImageFolder
@@ -191,7 +192,7 @@ def listing(
     have to be converted do as well.
     """
     name = locate(name, folder)
-    file = str(folder / name)
+    file = joined(folder, name)
     chosen = format or _format(name, file)
     _check_options(file, chosen, exclude=bool(exclude), sheet=sheet, cells=delimiter or quoting)
     reader: Reader
