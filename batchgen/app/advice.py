@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..engine.closure import Closure
 from ..fault import Cause
+from ..lazy_dataclass import dataclass
 from ..money import show_usd
 
 if TYPE_CHECKING:
+    from .lane_result import LaneResult
     from .project import CommandFlags
     from .queries import BatchStatus
-    from .run_result import LaneResult
 
 #: The option that limits one run.
 OWN_BUDGET = "--budget"

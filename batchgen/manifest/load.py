@@ -34,8 +34,7 @@ def load(
     """Read, validate and expand the manifest at *path*; raise ManifestError with every problem in it.
 
     *providers* are the settings of ``batchgen.yaml``, which the manifest's own override. Without *today*, there are no
-    warnings of old prices. *content* is read in place of the file, for a manifest from standard input;
-    *on_jobs* gets
+    warnings of old prices. *content* is read in place of the file, for a manifest from standard input; *on_jobs* gets
     the number of jobs so far.
     """
     problems, warnings = Problems(), Problems()
@@ -48,9 +47,7 @@ def load(
     name = manifest.name or path.stem
     _check_name(root, name, problems)
     folder = _folder(root, name, problems)
-    copies = copy_specs(manifest.deliver, root.origin("deliver"), problems)
-    naming = Naming(batch=name, copies=copies, file=_file(root, problems), origin=root.origin("output", "file"),
-                    sidecar=manifest.output.sidecar)  # fmt: skip
+    naming = _naming(root, name, problems)
     skips = manifest.on_bad_source == "skip"
     jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=skips, on_jobs=on_jobs)
     budget = budgets.batch_limits(manifest.budget, table.names, root.places, problems)
@@ -69,8 +66,19 @@ def load(
         on_unknown=manifest.on_unknown,
         skipped=jobs.skipped,
         confirm_above=nano_usd(manifest.confirm_above),
-        copies=copies,
+        copies=naming.copies,
         warnings=warnings.listed(),
+    )
+
+
+def _naming(root: ManifestPart, name: str, problems: Problems) -> Naming:
+    manifest = root.checked.manifest
+    return Naming(
+        batch=name,
+        copies=copy_specs(manifest.deliver, root.origin("deliver"), problems),
+        file=_file(root, problems),
+        origin=root.origin("output", "file"),
+        sidecar=manifest.output.sidecar,
     )
 
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from batchgen.app.lane_result import LaneResult
 from batchgen.app.project import CommandFlags
 from batchgen.app.queries import BatchStatus
-from batchgen.app.run_result import LaneResult, RunResult
+from batchgen.app.run_result import RunResult
 from batchgen.cli.render.result import closing
 from batchgen.engine.lane import Closure
 from batchgen.fault import Cause

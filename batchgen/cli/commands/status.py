@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
 
 from .. import output
 from ..options import STATES, Session, batch, batch_argument, command, option, sandbox, selecting, selection
+from ..render.controls import control_documents, control_lines
 from ..render.format import display_path
-from ..render.status import (
-    control_documents,
-    control_lines,
-    job_document,
-    job_table,
-    run_document,
-    run_documents,
-    run_lines,
-    run_table,
-    show_document,
-    show_lines,
-    status_lines,
-)
+from ..render.jobs import job_document, job_table, show_document, show_lines
+from ..render.status import run_document, run_documents, run_lines, run_table, status_lines
 
 
 @command("status", "batchgen status", "batchgen status --batch autumn --json | jq .jobs")
@@ -63,7 +54,8 @@ class _What(click.Choice[str]):
         """Return the choice; fail with the option that was probably meant."""
         if value not in self.choices:
             option_ = "--status" if value in STATES else "--batch"
-            self.fail(f"expected jobs or runs, not {value!r}; did you mean: list {option_} {value}", param, ctx)
+            meant = f"batchgen list {option_} {shlex.quote(value)}"
+            self.fail(f"expected jobs or runs, not {value!r}; did you mean: {meant}", param, ctx)
         return value
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...files.output import SUPERSEDED
+from .controls import control_documents, control_lines, in_force
 from .format import count, credits_, display_path, duration, size, span, under, usd
-from .status import control_documents, control_lines, in_force
 from .table import Fit, table
 from .width import short
 

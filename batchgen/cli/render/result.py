@@ -68,7 +68,7 @@ def _headline(result: RunResult) -> str:
 
 
 def _problems(result: RunResult) -> list[str]:
-    from ...app.run_result import NEWS
+    from ...app.lane_result import NEWS
 
     counts = result.status.counts
     lines = failure_lines(result.status.failures)
