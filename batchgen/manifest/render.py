@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..errors import Problem
+from ..lazy_dataclass import dataclass
 from ..providers.validation import DROPPABLE
 from ..wording import canonical
 from . import expand

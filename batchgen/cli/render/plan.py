@@ -311,4 +311,4 @@ def _shown(value: object) -> str:
 
 
 def _from_folder(path: str, folder: Path) -> str:
-    return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else path
+    return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else display_path(path)
