@@ -51,8 +51,13 @@ def test_mistakes_of_providers_alone_come_at_once(mistakes):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["providers: {studio: {preset: gateway}}", "providers: {gateway: {}}", "{}",
-                                  "providers: {openai: {limits: {concurrency: 3}}, own: {api_key_env: X}}"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "providers: {studio: {preset: gateway}}", "providers: {gateway: {}}", "{}",
+        "providers: {openai: {limits: {concurrency: 3}}, own: {api_key_env: X}}",
+    ],
+)  # fmt: skip
 def test_what_a_manifest_may_still_state_is_no_mistake(mistakes, text):
     assert mistakes(f"{text}\n") == []
 
