@@ -74,7 +74,7 @@ test: setup-dev ## run the tests (ARGS="-k name" for some of them)
 
 test-all: setup-dev ## every test, slow ones too, with many random examples; then a longer torture
 	@$(PYTEST) -m "" --hypothesis-profile=ci $(ARGS)
-	@"$(BIN)/python" -m tests.torture --kills 120 --syscalls 40 --errors 20 --power 10 --compound 10 --migration 8
+	@"$(BIN)/python" -m tests.torture --kills 120 --syscalls 40 --errors 20 --power 10 --compound 10 --migration 8 --redos 10 --settlements 6
 
 lint: setup-dev ## style, types and the layers
 	@"$(BIN)/python" -m ruff check .

@@ -171,6 +171,8 @@ def _execution(manifest: Manifest, arguments: Run) -> Execution:
 def _read(project: Project, manifest: Manifest, overlay: Overlay = Overlay()) -> ManifestBatch:  # noqa: B008 - frozen
     if isinstance(manifest, Batch):
         return planning.read_manifest(project, manifest.manifest, overlay)
+    if not isinstance(manifest, str | os.PathLike):
+        raise UsageError(f"the manifest is a path, the name of a batch or what load returned, not {manifest!r:.60}")
     word = os.fspath(manifest)
     if word == DASH:
         raise UsageError("the manifest is a path or the name of a batch; - is for the command line")

@@ -59,7 +59,7 @@ class Run(Chosen, total=False):
     keep_changed: bool  #: keep the images of done jobs whose manifest entry has changed
     latency: str  #: of the sandbox
     on_progress: Callable[[Progress], object] | None  #: called when a request has ended; False stops the run
-    on_message: Callable[[str], object] | None  #: called with each line that the command line would print
+    on_message: Callable[[str], object] | None  #: called with each notice about the run as a whole
 
 
 def require_known(arguments: Mapping[str, object], known: type) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import ExitCode, Problem
+from ..lazy_dataclass import dataclass
 from ..money import MILLI, NANO
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class Result:
     counts: Mapping[str, int]  #: jobs of the batch by state
     jobs: tuple[Job, ...]  #: that ended in this run
     ledger: tuple[LedgerLine, ...]  #: of the batch, earlier runs included
-    messages: tuple[str, ...]  #: that the command line would have printed meanwhile
+    messages: tuple[str, ...]  #: notices about the run as a whole
     document: Mapping[str, Any] = field(repr=False)  #: as ``batchgen run --json`` prints it
 
     @property

@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..copies import CopySpec
 from ..errors import StoreError
 from ..files.copies import copies_in_sidecar, list_in_sidecar, remove_copy, write_copy
+from ..lazy_dataclass import dataclass
 from ..manifest import Batch
 from ..store.copies import CopyRecords
 from ..store.reader import Reader
@@ -131,10 +132,11 @@ class Copies:
                     failures.append(copy)
                 else:
                     written.append(copy)
-            self._records.add(written)
             listed = sorted([*order.present, *written], key=lambda copy: copy.path)
             documents = [_in_sidecar(copy, self._name(copy.path)) for copy in listed]
             list_in_sidecar(self._batch.folder, name, order.image.file.sha256, documents)
+            # Last: if this is cut off, the next run completes the sidecar.
+            self._records.add(written)
         except (StoreError, ValueError, MemoryError, OSError) as error:
             failures.append(_failure(order.image.file.path, error))
         return len(written), failures

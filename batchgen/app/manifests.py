@@ -7,11 +7,11 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from ..errors import ManifestError, NotFound, Problem, UsageError, nearest, suggest
+from ..lazy_dataclass import dataclass
 from ..store import migrate, records
 from .project import Project, open_reader
 
@@ -119,7 +119,7 @@ def _unnamed(project: Project, command: str, *, last_first: bool) -> ManifestCho
         if path.is_file():
             return ManifestChoice(path=path, note=f"manifest  {_shown(project, path)}, the one of the last run")
         if last_first:
-            raise _gone(path, last.name, command)
+            raise _gone(project, path, last.name, command)
     if not candidates:
         raise UsageError(
             f"there is no manifest here (jobs/*.yaml or *.yaml in {project.root}). "
@@ -153,7 +153,7 @@ def _named(project: Project, name: str, command: str) -> ManifestChoice:
     if candidates:
         return _only(project, candidates, command, f"of batch {name}", f"of batch {name}")
     if stored:
-        raise _gone(stored[0], name, command)
+        raise _gone(project, stored[0], name, command)
     if (project.root / name).is_dir():
         raise _missing(project, name, is_folder=True)
     known = [*(batch.name for batch in _batches(project)), *(each.name for each in _project_candidates(project))]
@@ -162,12 +162,13 @@ def _named(project: Project, name: str, command: str) -> ManifestChoice:
     raise NotFound(f"no batch and no manifest here is named {name!r}; {hint} To select a job: --id {shlex.quote(name)}")
 
 
-def _gone(manifest: Path, name: str, command: str) -> NotFound:
+def _gone(project: Project, manifest: Path, name: str, command: str) -> NotFound:
+    flags = project.command_flags().flags
     if manifest.name == STDIN:
-        return NotFound(
-            f"the manifest of batch {name} came from standard input; pipe it in again: batchgen {command} - < FILE"
-        )
-    return NotFound(f"the manifest of this batch is missing: {manifest}. If it was moved: batchgen {command} MANIFEST")
+        again = f"batchgen {command} -{flags} < FILE"
+        return NotFound(f"the manifest of batch {name} came from standard input; pipe it in again: {again}")
+    again = f"batchgen {command} MANIFEST{flags}"
+    return NotFound(f"the manifest of this batch is missing: {manifest}. If it was moved: {again}")
 
 
 def _missing(project: Project, word: str, *, is_folder: bool) -> ManifestError:

@@ -32,6 +32,7 @@ from ..store import migrate
 from ..store.reader import Reader
 from ..store.writer import Writer
 from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
+from .lane_result import LaneResult
 from .plan import plan as make_plan
 from .preflight import require_files, require_local, require_names
 from .project import Project, command_line, hold_lock, open_reader
@@ -39,7 +40,7 @@ from .recovery.rebuild import recover_before_run
 from .redo import Requeue, jobs_to_redo, jobs_to_retry
 from .retry import as_stored, requeue, with_overrides
 from .run_options import RunOptions, ShowMessage
-from .run_result import LaneResult, RunResult, write_summary
+from .run_result import RunResult, write_summary
 from .shutdown import StopRequest
 from .wiring import Follow, RunSession
 

@@ -22,7 +22,6 @@ from ..planning.override_marks import note_of
 from ..planning.selection import Selection
 from ..store.reader import Reader
 from ..store.records import AttemptRecord, Batch, UnknownAttempt
-from ..store.writer import Writer
 from ..task import NOTHING, Artifact, Basis, Charge, Picture, Usage
 from .clock import utc_now
 from .project import Project, open_locked, open_reader
@@ -44,27 +43,34 @@ def list_unknown(
 
 def requeue(project: Project, name: str | None, selection: Selection) -> tuple[Batch, Sequence[Job]]:
     """Requeue unknown jobs; what they may have cost stays in the ledger."""
-    return _change(project, name, selection, lambda writer, job: writer.move(job, Requeued(at=utc_now())))
-
-
-def drop(project: Project, name: str | None, selection: Selection, *, free: bool) -> tuple[Batch, Sequence[Job]]:
-    """Cancel unknown jobs; *free*: the provider's records show that their calls were not charged."""
-    return _change(project, name, selection, lambda writer, job: writer.drop(job, Cancelled(at=utc_now()), free=free))
-
-
-def _change(
-    project: Project, name: str | None, selection: Selection, change: Callable[[Writer, Job], Awaitable[object]]
-) -> tuple[Batch, Sequence[Job]]:
     with open_locked(project) as (reader, writer):
         batch = reader.batch(name)
         jobs = _unknown(reader, batch, selection)
-
-        async def change_all() -> None:
-            for job in jobs:
-                await change(writer, job)
-
-        anyio.run(change_all)
+        _for_each(jobs, lambda job: writer.move(job, Requeued(at=utc_now())))
         return batch, jobs
+
+
+def drop(
+    project: Project, name: str | None, selection: Selection, *, free: bool
+) -> tuple[Batch, Sequence[Job], Sequence[Job]]:
+    """Cancel unknown jobs; return the batch, these jobs, and those of them whose calls were at risk until now.
+
+    *free*: the provider's records show that these calls were not charged. What was settled stays as it was booked.
+    """
+    with open_locked(project) as (reader, writer):
+        batch = reader.batch(name)
+        jobs = _unknown(reader, batch, selection)
+        calls = [(job, reader.unknown_attempt(job)) for job in jobs]
+        _for_each(jobs, lambda job: writer.drop(job, Cancelled(at=utc_now()), free=free))
+        return batch, jobs, [job for job, call in calls if call is not None and call.at_risk]
+
+
+def _for_each(jobs: Sequence[Job], change: Callable[[Job], Awaitable[object]]) -> None:
+    async def change_all() -> None:
+        for job in jobs:
+            await change(job)
+
+    anyio.run(change_all)
 
 
 def _unknown(reader: Reader, batch: Batch, selection: Selection) -> list[Job]:

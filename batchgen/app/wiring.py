@@ -8,7 +8,7 @@ import socket
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from ..files import log
 from ..files.output import require_writable, sweep
 from ..files.source_cache import Fetch, SourceCache
 from ..files.spool import Scratch, Spool
+from ..lazy_dataclass import dataclass
 from ..manifest import Batch
 from ..planning.plan import Plan
 from ..providers.key_destinations import destinations_of
@@ -42,6 +43,7 @@ from .clock import steady_clock, utc_now
 from .config.keys import ApiKeys
 from .copy_task import CopyTask
 from .deliver import Copies
+from .lane_result import LaneResult
 from .lanes import LaneHistory, lanes, policy_of
 from .plan import learned_prices
 from .preflight import limited_widths, require_files
@@ -52,7 +54,7 @@ from .recovery import last_run
 from .recovery.rebuild import RecoveryReport
 from .recovery.resumed import Resumed, SentCalls, resumed_text
 from .run_options import RunOptions, ShowMessage
-from .run_result import LaneResult, RunResult
+from .run_result import RunResult
 from .shutdown import Stop, StopRequest
 from .supervisor import Supervisor
 

@@ -10,7 +10,7 @@ import jinja2
 from jinja2.filters import do_title
 from jinja2.runtime import Context, Undefined
 
-from ..errors import suggest
+from ..errors import nearest, suggest
 from .filenames import slug
 
 #: A longer text is a mistake: no provider accepts a third of it as a prompt.
@@ -52,7 +52,11 @@ class Missing(jinja2.StrictUndefined):
         if self._undefined_hint:
             return self._undefined_hint
         if isinstance(owner, Context):
-            return no_variable(str(name), owner.parent)
+            # A row of a JSON list may lack a name that other rows have.
+            hint = (
+                "" if nearest(str(name), owner.parent) else '; | default("...") sets what to write where it is missing'
+            )
+            return no_variable(str(name), owner.parent) + hint
         return f"{_kind(owner)} has no {name!r}{alternatives(str(name), owner) if isinstance(owner, dict) else ''}"
 
 

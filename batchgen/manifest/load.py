@@ -8,7 +8,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ..copies import CopySpec
 from ..errors import ManifestError
 from ..money import nano_usd
 from . import budgets, filenames, include
@@ -46,8 +45,7 @@ def load(
     table = ProviderTable(parts, providers or {}, problems, today)
     name = _name(root, path, problems)
     folder = _folder(root, name, problems)
-    copies = copy_specs(manifest.deliver, root.origin("deliver"), problems)
-    naming = _naming(root, name, copies, problems)
+    naming = _naming(root, name, problems)
     skips = manifest.on_bad_source == "skip"
     jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=skips, on_jobs=on_jobs)
     budget = budgets.batch_limits(manifest.budget, table.names, root.places, problems)
@@ -66,8 +64,19 @@ def load(
         on_unknown=manifest.on_unknown,
         skipped=jobs.skipped,
         confirm_above=nano_usd(manifest.confirm_above),
-        copies=copies,
+        copies=naming.copies,
         warnings=warnings.listed(),
+    )
+
+
+def _naming(root: ManifestPart, name: str, problems: Problems) -> Naming:
+    manifest = root.checked.manifest
+    return Naming(
+        batch=name,
+        copies=copy_specs(manifest.deliver, root.origin("deliver"), problems),
+        file=_file(root, problems),
+        origin=root.origin("output", "file"),
+        sidecar=manifest.output.sidecar,
     )
 
 
@@ -144,16 +153,6 @@ def _folder(root: ManifestPart, name: str, problems: Problems) -> Path:
     elif text.startswith("~"):
         problems.add(where.problem("bad_name", "~ is not expanded here", "write the whole path"))
     return Path(os.path.abspath(root.folder / text.replace("\0", "")))  # noqa: PTH100 - links are kept as written
-
-
-def _naming(root: ManifestPart, name: str, copies: tuple[CopySpec, ...], problems: Problems) -> Naming:
-    return Naming(
-        batch=name,
-        copies=copies,
-        file=_file(root, problems),
-        origin=root.origin("output", "file"),
-        sidecar=root.checked.manifest.output.sidecar,
-    )
 
 
 def _file(root: ManifestPart, problems: Problems) -> Template:

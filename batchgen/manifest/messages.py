@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -63,10 +63,12 @@ _BOUNDS = {
 _JOB_KEYS = frozenset(field.alias or name for name, field in model.JobSpec.model_fields.items()) - {"vars"}
 
 
-def problems(error: ValidationError, places: Places) -> list[Problem]:
-    """Return a Problem for each mistake that pydantic found."""
+def problems(error: ValidationError, places: Places, ignored: Container[str] = ()) -> list[Problem]:
+    """Return a Problem for each mistake that pydantic found, except those of the kinds *ignored*."""
     problems_by_path: dict[Path, Problem] = {}
     for item in error.errors(include_url=False):
+        if item["type"] in ignored:
+            continue
         path = _real(tuple(item["loc"]), places)
         # A union reports each of its members; one message about a value is enough.
         problems_by_path.setdefault(path, _worded(path, item, places))

@@ -21,9 +21,12 @@ _EACH = 100
 
 
 def within(entries: Iterable[Entry], problems: Problems) -> Iterator[Entry]:
-    """Yield *entries* until they multiply to more than is accepted, which is reported."""
+    """Yield *entries*; from the one that multiplies to more than is accepted, which is reported, without their rows."""
     jobs = characters = 0
     for entry in entries:
+        if jobs > MAX_JOBS or characters > MAX_CHARACTERS:
+            yield entry.without_rows
+            continue
         made = len(entry.combinations) * entry.repeat * _whole(entry, "n")
         if made > 1:
             jobs += made
@@ -33,7 +36,7 @@ def within(entries: Iterable[Entry], problems: Problems) -> Iterator[Entry]:
             message = f"matrix, zip, repeat and n multiply to {what}"
             hint = f"at most {MAX_JOBS:,} jobs and {MAX_CHARACTERS:,} characters are made from one manifest; use `from`"
             problems.add(entry.origin().problem("too_many", message, hint))
-            return
+            entry = entry.without_rows  # noqa: PLW2901
         yield entry
 
 

@@ -81,8 +81,14 @@ def known_keys(connection: Connection, batch_id: int, keys: Iterable[str]) -> fr
 def near_key(connection: Connection, batch_id: int, key: str) -> str:
     """Return the end of a sentence on an unknown job: the id that was probably meant, and how to list all."""
     first = select(jobs.c.key).where(jobs.c.batch_id == batch_id).order_by(jobs.c.id).limit(_SEARCHED)
-    similar = nearest(key, connection.execute(first).scalars())
-    hint = f"; did you mean {similar!r}?" if similar else "."
+    keys = connection.execute(first).scalars().all()
+    start = key.rstrip("*")
+    longer = [each for each in keys if each.lower().startswith(start.lower())]
+    if len(longer) > 1:
+        hint = f"; {len(longer):,} ids begin with {start!r}, such as {longer[0]!r}."
+    else:
+        similar = longer[0] if longer else nearest(key, keys)
+        hint = f"; did you mean {similar!r}?" if similar else "."
     return f"{hint} `batchgen list jobs` shows all of them."
 
 

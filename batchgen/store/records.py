@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from datetime import datetime
 from typing import Any
 
 from ..fault import Cause
+from ..lazy_dataclass import dataclass
 from ..route import ALL, ModelFilter
 from ..task import UNPRICED, Artifact, Charge, Task, Usage
 
@@ -165,6 +166,7 @@ class UnknownAttempt:
     request_id: str | None
     usd: int | None  #: nano-USD that all unknown attempts of the job may have cost
     credits: int | None  #: milli-credits
+    at_risk: bool  #: whether one of these attempts is not booked yet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

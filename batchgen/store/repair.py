@@ -320,8 +320,8 @@ def attempt_of_supplied_file(connection: Connection, job_id: int) -> str | None:
 
 def unknown_attempt(connection: Connection, job_id: int) -> UnknownAttempt | None:
     """Return the last unknown attempt of a job, with what all such attempts may have cost."""
-    booked = select(func.sum(ledger.c.at_risk_usd), func.sum(ledger.c.at_risk_credits))
-    usd, credits_ = connection.execute(
+    booked = select(func.count(), func.sum(ledger.c.at_risk_usd), func.sum(ledger.c.at_risk_credits))
+    number, usd, credits_ = connection.execute(
         booked.select_from(attempts.join(ledger)).where(*_unknown_attempts(job_id))
     ).one()
     call = (attempts.c.job_id == job_id, attempts.c.cause == Cause.UNKNOWN.value)
@@ -330,5 +330,10 @@ def unknown_attempt(connection: Connection, job_id: int) -> UnknownAttempt | Non
     if row is None:
         return None
     return UnknownAttempt(
-        attempt_id=row.id, started_at=row.started_at, request_id=row.request_id, usd=usd, credits=credits_
+        attempt_id=row.id,
+        started_at=row.started_at,
+        request_id=row.request_id,
+        usd=usd,
+        credits=credits_,
+        at_risk=number > 0,
     )

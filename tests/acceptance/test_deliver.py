@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import batchgen
+from batchgen.app import deliver
+from batchgen.errors import StoreError
+
 from .kit import Workspace, finish, opened, wait_for
 
 SHOP = {"name": "shop", "format": "webp", "size": 30, "quality": 80}
@@ -214,6 +218,29 @@ def test_records_that_cannot_be_read_stop_nothing(project, witness):
     assert project.run("verify").code == 0
     (project.state / "copies.db").rmdir()
     assert project.run("run", path, "--json").json["copies"]["written"] == 1
+    assert len(witness.charges()) == 1
+
+
+def test_a_sidecar_that_could_not_list_its_copies_lists_them_after_the_next_run(project, witness, monkeypatch):
+    path = buy(project, job("cat"))
+    path = project.manifest([job("cat")], deliver=SHOP)
+    monkeypatch.chdir(project.folder)
+
+    def fail(*_args: object) -> None:
+        raise StoreError("the disk is full")
+
+    # As after a kill: the copy is written, the sidecar does not list it.
+    with monkeypatch.context() as broken:
+        broken.setattr(deliver, "list_in_sidecar", fail)
+        assert batchgen.run(path, yes=True).exit_code == 0
+    copy, sidecar = output(project) / "cat.shop.webp", output(project) / "cat.png.json"
+    assert copy.exists()
+    assert "copies" not in json.loads(sidecar.read_bytes())
+    assert project.run("plan", path, "--json").json["copies"] == 1
+    before = copy.read_bytes()
+    assert project.run("run", path).code == 0
+    assert [entry["file"] for entry in json.loads(sidecar.read_bytes())["copies"]] == ["cat.shop.webp"]
+    assert copy.read_bytes() == before
     assert len(witness.charges()) == 1
 
 

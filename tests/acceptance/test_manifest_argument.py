@@ -160,7 +160,7 @@ def test_standard_input_is_a_manifest(bare):
     assert "autumn: 2 of 2 jobs done" in err
     resumed = bare.run("resume", "--sandbox")
     assert resumed.code == 10
-    assert "pipe it in again: batchgen resume - < FILE" in resumed.err
+    assert "pipe it in again: batchgen resume - --sandbox < FILE" in resumed.err
     code, _, err = piped(bare, manifest, "resume", "-", "--sandbox")
     assert code == 0
     assert "nothing to send" in err

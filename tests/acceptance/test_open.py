@@ -35,6 +35,12 @@ def test_without_a_terminal_the_path_is_printed(bought):
     assert bought.run("open", "cat", "--json").json["files"] == [str(bought.folder / "output/shop/cat.png")]
 
 
+def test_the_beginning_of_an_id_is_answered_with_ids(bought):
+    assert "No job 'a/' in this batch; did you mean 'a/dog'?" in bought.run("open", "a/").err
+    assert "; 3 ids begin with '', such as 'cat'." in bought.run("show", "*").err
+    assert "; did you mean 'bad'?" in bought.run("open", "B").err
+
+
 def test_without_a_job_it_is_the_newest(bought):
     [newest] = bought.rows("select path from artifacts order by id desc limit 1")
     assert bought.run("open").out == f"{newest['path']}\n"

@@ -61,6 +61,11 @@ def test_names_of_the_interface_are_exact():
     assert (ROOT / "batchgen/py.typed").exists()
 
 
+def test_a_manifest_of_another_type_is_an_error_that_names_the_types():
+    with pytest.raises(batchgen.UsageError, match=r"a path, the name of a batch or what load returned, not \{'jobs'"):
+        batchgen.load({"jobs": []})
+
+
 def test_load_and_plan_send_nothing(shop, witness):
     batch = batchgen.load(shop)
     assert (batch.name, len(batch), batch.manifest) == ("shop", 8, shop)

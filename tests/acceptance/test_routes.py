@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections import Counter
 
@@ -54,6 +55,13 @@ def test_what_one_provider_cannot_be_paid_for_the_next_one_does(project, witness
     assert " openai  delivered" in text
     again = project.run("run", path, "--yes")
     assert (again.code, len(witness.charges())) == (0, 6), again.err
+
+
+def test_a_fallback_without_a_price_in_usd_is_named_beside_the_sum(project):
+    jobs_ = [{"id": "a", "prompt": "P", "provider": ["openai", "gptimageapi"], "quality": "low"}]
+    planned = project.run("plan", project.manifest(jobs_))
+    [line] = [line for line in planned.out.splitlines() if line.startswith("fallback")]
+    assert re.fullmatch(r"fallback  gptimageapi, where .* fails; \$\S+ at most; no price in USD: gptimageapi", line)
 
 
 def test_unreachable_provider_fails_over_at_once_if_configured(project, witness):

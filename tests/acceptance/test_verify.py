@@ -263,6 +263,19 @@ def test_unknown_jobs_are_listed_with_what_they_may_have_cost(project, doubtful)
     assert len(project.run("unknown", "list", "--id", "open*", "--json").json["unknown"]) == 1
 
 
+def test_what_was_settled_is_no_longer_unknown_and_stays_booked(project, doubtful):
+    assert project.run("unknown", "settle", "openai", "--charged", "0.01").code == 0
+    listed = {line["id"]: line["settled"] for line in project.run("unknown", "list", "--json").json["unknown"]}
+    assert listed == {"openai": True, "aimlapi": False}
+    [row] = [line for line in project.run("unknown", "list").out.splitlines() if line.startswith("openai")]
+    assert "settled" in row
+    dropped = project.run("unknown", "drop", "--id", "openai", "--not-charged")
+    assert "1 job cancelled; what was settled stays as it was booked" in dropped.err
+    assert "booked as not charged" not in dropped.err
+    assert [row["usd"] for row in project.ledger().values() if row["provider"] == "openai"] == [10_000_000]
+    assert "1 job cancelled; booked as not charged\n" in project.run("unknown", "drop", "--not-charged").err
+
+
 def test_an_unknown_job_is_bought_again_when_the_user_asks(project, doubtful, witness):
     before = project.ledger()
     back = project.run("unknown", "retry", "--id", "openai")

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from batchgen.app.run_result import LaneResult
+from batchgen.app.lane_result import LaneResult
 from batchgen.cli.render.progress import LONG_PAUSE, LaneEvents
 from batchgen.cli.render.result import _failovers, _lane_line
 from batchgen.engine.lane import Closure, Lane

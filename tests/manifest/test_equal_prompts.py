@@ -58,3 +58,18 @@ def test_what_is_sent_has_plain_line_ends_and_no_trailing_white_space(tmp_path):
 def test_a_prompt_of_invisible_characters_is_an_error(tmp_path, prompt):
     with pytest.raises(ManifestError, match=r"m\.yaml:4:.*invisible"):
         only_job(tmp_path, f'vars: {{v: "\\u200b"}}\njobs: [{{prompt: {prompt}}}]\n')
+
+
+@pytest.mark.parametrize("name", ["size", "quality", "background", "output_format", "model"])
+@pytest.mark.parametrize("blank", [" ", "\u00a0", "\u200b", "\ufeff "])
+def test_blanks_around_a_parameter_of_one_word_are_not_sent(tmp_path, name, blank):
+    value = {"size": "1024x1024", "quality": "low", "background": "opaque", "output_format": "png"}.get(
+        name, "gpt-image-2"
+    )
+    found = []
+    for cell in (value, f"{value}{blank}", f"{blank}{value}"):
+        (tmp_path / "l.csv").write_text(f"id,prompt,{name}\na,x,{cell}\n", encoding="utf-8")
+        job = only_job(tmp_path, "jobs:\n  - {from: l.csv}\n")
+        found.append((job.fingerprint, getattr(job.task, name)))
+    job = only_job(tmp_path, f"jobs:\n  - {{id: a, prompt: x, {name}: '{value} '}}\n")
+    assert {*found, (job.fingerprint, value)} == {found[0]}

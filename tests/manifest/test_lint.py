@@ -144,7 +144,7 @@ def test_images_of_other_kinds_are_reported(write, shelf):
     shelf("a.png", "b.HEIC", "deep/c.gif", "notes.txt", ".d.gif")
     path = write("prompt: x, from: photos")
     assert len(load(path).jobs) == 1
-    groups = "1 GIF (deep/c.gif): write convert: jpeg; 1 HEIC (b.HEIC): write convert: jpeg; 1 .txt (notes.txt)"
+    groups = "1 GIF (deep/c.gif): write convert: png; 1 HEIC (b.HEIC): write convert: jpeg; 1 .txt (notes.txt)"
     assert told(path) == [f"m.yaml:3:23: jobs[0].from: photos: left out: {groups}; 1 hidden file (.d.gif)"]
 
 

@@ -20,6 +20,7 @@ from batchgen.sandbox import launch
 
 from .drivers import Case, Compound, Driver, Errors, Kills, Points, Power, Worker
 from .power import PowerError, mounted
+from .redo import Redos, Settlements
 from .stand import Stand, build_shim
 from .trial import World
 
@@ -166,6 +167,10 @@ def _drivers(given: argparse.Namespace) -> Iterator[Driver]:
         yield Errors(name="errors", what="EIO, ENOSPC", wanted=given.errors)
     if given.compound:
         yield Compound(name="compound", what="SIGKILL while mending", wanted=given.compound)
+    if given.redos:
+        yield Redos(name="redos", what="SIGKILL during a redo", wanted=given.redos)
+    if given.settlements:
+        yield Settlements(name="settlements", what="SIGKILL while a charge is settled", wanted=given.settlements)
     if given.migration is not None:
         yield Points(
             name="migration", what="SIGKILL at calls on the job table", wanted=given.migration, part=".db", count=4
@@ -241,8 +246,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--errors", type=int, nargs="?", const=0, metavar="N", help="EIO and ENOSPC at N points, or at every one")
     add("--power", type=int, default=0, metavar="N", help="N power cuts (root, loop devices)")
     add("--compound", type=int, default=0, metavar="N", help="N kills while an earlier one is mended")
+    add("--redos", type=int, default=0, metavar="N", help="N kills of redos that are given again")
+    add("--settlements", type=int, default=0, metavar="N", help="N kills while what is at risk is settled")
     add("--migration", type=int, nargs="?", const=0, metavar="N", help="N kills while the job table is made, or all")
-    add("--short", action="store_true", help="20 kills, 24 points, 12 errors: half a minute")
+    add("--short", action="store_true", help="20 kills, 24 points, 12 errors, 4 redos, 2 settlements: a minute")
     add("--all", action="store_true", help="1000 kills, every point, every error, 100 power cuts (default)")
     add("--seed", type=int, default=int(os.environ.get("TORTURE_SEED", "1")))
     add("--case", metavar="NAME", help="only this one, as named with its violation")
@@ -255,12 +262,14 @@ def _parser() -> argparse.ArgumentParser:
 
     def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         given = original(arguments)
-        chosen = given.kills or given.power or given.compound
+        chosen = given.kills or given.power or given.compound or given.redos or given.settlements
         chosen = chosen or any(value is not None for value in (given.syscalls, given.errors, given.migration))
         if given.short:
             given.kills, given.syscalls, given.errors = given.kills or 20, given.syscalls or 24, given.errors or 12
+            given.redos, given.settlements = given.redos or 4, given.settlements or 2
         elif given.all or not chosen:
             given.kills, given.power, given.compound = given.kills or 1000, given.power or 100, given.compound or 200
+            given.redos, given.settlements = given.redos or 200, given.settlements or 100
             given.syscalls, given.errors, given.migration = 0, 0, 0
         return given
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from PIL import Image
 
+from .beside import check_copies, check_replaced
 from .stand import CANARY
 
 Line = dict[str, Any]
@@ -34,6 +35,21 @@ class Found:
     saved: int = 0  #: answers that a killed run had on disk, and that were delivered from there
     unknown: int = 0  #: attempts in doubt
     problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a batch was run under."""
+
+    hold: bool  #: nothing is bought again that may have been bought
+    once: bool  #: for that reason, or because keys are honoured, no job is charged twice
+    kept: set[str]  #: attempts whose whole answer lay on disk when a run died
+    jobs: int
+    redone: frozenset[str] = frozenset()  #: jobs that were made again on purpose, once
+
+    def rounds(self, key: str) -> int:
+        """Return how often a job was bought on purpose."""
+        return 2 if key in self.redone else 1
 
 
 def arrived(folder: Path) -> set[str]:
@@ -57,26 +73,31 @@ def _sealed(data: bytes) -> bool:
     return len(body) == int(words[0]) and hashlib.sha256(body).hexdigest().encode() == words[1]
 
 
-def check(folder: Path, lines: Iterable[Line], *, hold: bool, once: bool, kept: set[str], jobs: int) -> Found:
+def check(folder: Path, lines: Iterable[Line], terms: Terms, *, copies: bool = False) -> Found:
     """Hold the invariants I1 to I9 against a batch that has come to rest."""
-    found = Found(jobs=jobs)
+    found = Found(jobs=terms.jobs)
     try:
-        book = _Book(folder)
+        book = Book(folder)
     except sqlite3.Error as error:
         found.problems.append(f"I7 the job table cannot be read: {error}")
         return found
     charges = [line for line in lines if line["event"] == "charge"]
     found.charges = len(charges)
-    _table(book, found, hold=hold)
-    _charges(book, charges, found, once=once)
-    _kept(book, kept, found)
+    _table(book, found, hold=terms.hold)
+    _charges(book, charges, found, terms)
+    _kept(book, terms.kept, found)
     _bill(book, charges, found)
-    _files(book, folder, found)
+    others = check_replaced(folder, book.replaced, found.problems)
+    if copies:
+        others |= check_copies(folder, book.artifacts, found.problems)
+    _files(book, folder, found, others)
     _secrets(folder, found)
     return found
 
 
-class _Book:
+class Book:
+    """The job table."""
+
     def __init__(self, folder: Path) -> None:
         with closing(sqlite3.connect(folder / ".batchgen" / "batchgen.db", timeout=10)) as connection:
             connection.row_factory = sqlite3.Row
@@ -89,10 +110,12 @@ class _Book:
             self.jobs = {row["id"]: row for row in rows("jobs")}
             self.attempts = {row["id"]: row for row in rows("attempts")}
             self.ledger = {row["attempt_id"]: row for row in rows("ledger")}
-            self.artifacts = [row for row in rows("artifacts") if row["superseded_at"] is None]
+            files = rows("artifacts")
+            self.artifacts = [row for row in files if row["superseded_at"] is None]
+            self.replaced = [row for row in files if row["superseded_at"] is not None]
 
 
-def _table(book: _Book, found: Found, *, hold: bool) -> None:
+def _table(book: Book, found: Found, *, hold: bool) -> None:
     if book.integrity != "ok" or book.foreign:
         found.problems.append(f"I7 integrity: {book.integrity}, {len(book.foreign)} broken references")
     if len(book.jobs) != found.jobs:
@@ -109,7 +132,7 @@ def _table(book: _Book, found: Found, *, hold: bool) -> None:
     found.unknown = sum(row["cause"] == "unknown" for row in book.attempts.values())
 
 
-def _charges(book: _Book, charges: list[Line], found: Found, *, once: bool) -> None:
+def _charges(book: Book, charges: list[Line], found: Found, terms: Terms) -> None:
     """I1, I4, I5: every charge has its attempt, and every charge beyond a job's first has its reason."""
     by_attempt = Counter(line["attempt"] for line in charges)
     by_job: Counter[int] = Counter()
@@ -130,20 +153,20 @@ def _charges(book: _Book, charges: list[Line], found: Found, *, once: bool) -> N
         reasons[row["job_id"]] += row["cause"] in {"unknown", "spoiled"}
         delivered[row["job_id"]] += row["state"] == "delivered"
     for number, count in by_job.items():
-        extra = count - 1
+        key = book.jobs[number]["key"]
+        extra = max(0, count - terms.rounds(key))
         found.again += extra
         bare = max(0, extra - reasons[number])
         found.unmarked += bare
-        key = book.jobs[number]["key"]
         if bare:
             found.problems.append(f"I5 {key} was bought {count} times with {reasons[number]} attempts in doubt")
-        if once and extra:
+        if terms.once and extra:
             found.problems.append(f"I5 {key} was bought {count} times although doubt holds, or the key is honoured")
-        if delivered[number] > 1:
+        if delivered[number] > terms.rounds(key):
             found.problems.append(f"I4 {key} was delivered by {delivered[number]} attempts")
 
 
-def _kept(book: _Book, kept: set[str], found: Found) -> None:
+def _kept(book: Book, kept: set[str], found: Found) -> None:
     """I4: an answer that lay whole on disk when a run died must have been delivered from there."""
     for attempt in kept:
         row = book.attempts.get(attempt)
@@ -154,7 +177,7 @@ def _kept(book: _Book, kept: set[str], found: Found) -> None:
             found.saved += 1
 
 
-def _bill(book: _Book, charges: list[Line], found: Found) -> None:
+def _bill(book: Book, charges: list[Line], found: Found) -> None:
     """I6: what is known was spent, and what may have been covers the rest."""
     for unit, scale in (("usd", 10**9), ("credits", 1000)):
         real: dict[str, int] = defaultdict(int)
@@ -175,7 +198,7 @@ def _bill(book: _Book, charges: list[Line], found: Found) -> None:
                 )
 
 
-def _files(book: _Book, folder: Path, found: Found) -> None:
+def _files(book: Book, folder: Path, found: Found, others: set[Path]) -> None:
     """I3 and I8: each file is there, whole, and what the table says; and nothing else is."""
     expected = {folder / row["path"]: row for row in book.artifacts}
     for path, row in expected.items():
@@ -189,7 +212,7 @@ def _files(book: _Book, folder: Path, found: Found) -> None:
             found.wrong += 1
             found.problems.append(f"I3 {job['key']} is done with {per_job[number]} of {job['wanted']} files")
     there = {path for path in (folder / "output").rglob("*") if path.is_file()}
-    odd = {path for path in there if path.suffix in IMAGES} - set(expected)
+    odd = {path for path in there if path.suffix in IMAGES} - set(expected) - others
     if odd:
         found.wrong += len(odd)
         found.problems.append(f"I3 files that no job has: {sorted(path.name for path in odd)[:5]}")

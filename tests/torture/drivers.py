@@ -84,7 +84,8 @@ class Kills(Driver):
 
 def _killed(worker: Worker, chance: random.Random, name: str) -> Result:
     kind = chance.choice(("retry", "retry", "hold", "honours"))
-    trial = worker.trial(name, hold=kind == "hold", honours=kind == "honours")
+    copies = chance.random() < 0.3
+    trial = worker.trial(name, hold=kind == "hold", honours=kind == "honours", copies=copies)
     struck = 0
     for _ in range(KILLS_A_BATCH):
         ended = trial.run(kill_after=chance.uniform(0.0, worker.seconds))
@@ -156,7 +157,7 @@ class Errors(Driver):
         code, lasting = (errno.EIO, errno.ENOSPC)[kind % 2], kind > 1
 
         def work(worker: Worker, chance: random.Random, name: str) -> Result:
-            trial = worker.trial(name, count=self.count, edits=point % 2 == 0)
+            trial = worker.trial(name, count=self.count, edits=point % 2 == 0, copies=point % 3 == 0)
             trace = worker.folder / f"{name}.trace"
             fault = Fault(action="fail", number=point, code=code, lasting=lasting, ops=WRITES, trace=trace)
             ended = trial.run(fault)

@@ -12,12 +12,13 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from .check import Found, arrived, check
+from .check import Found, Terms, arrived, check
 from .stand import Ended, Fault, Stand
 
 #: The whole of what a user types; running it again is the resume.
 RUN = ("run", "m.yaml", "--yes", "--progress", "none")
 RETRY = ("retry", "m.yaml", "--status", "unknown", "--yes", "--progress", "none")
+COPY = {"format": "webp", "size": 48}
 #: A batch that does not come to rest after so many undisturbed runs never will.
 MOST_RUNS = 8
 PROVIDERS = ("openai", "aimlapi", "gptimageapi", "aigate")
@@ -60,6 +61,8 @@ class Trial:
     concurrency: int = 3  #: per provider, of which there are four
     mount: Path | None = None
     edits: bool = True
+    copies: bool = False  #: a copy beside each image
+    redone: frozenset[str] = frozenset()  #: jobs that were made again on purpose, once
     runs: list[Ended] = field(default_factory=list)
     kept: set[str] = field(default_factory=set)  #: attempts whose whole answer lay on disk when a run died
     problems: list[str] = field(default_factory=list)
@@ -73,6 +76,7 @@ class Trial:
             "name": "torture",
             "retry": {"attempts": 6, "first_wait": 0.02, "max_wait": 0.1},
             "on_unknown": "hold" if self.hold else "retry",
+            **({"deliver": COPY} if self.copies else {}),
             "defaults": {"quality": "low"},
             "jobs": list(self._jobs()),
         }
@@ -99,11 +103,18 @@ class Trial:
                 job |= {"images": ["source.png"]}
             yield job
 
-    def run(self, fault: Fault | None = None, kill_after: float | None = None, *, cut: bool = False) -> Ended:
+    def run(
+        self,
+        fault: Fault | None = None,
+        kill_after: float | None = None,
+        *,
+        cut: bool = False,
+        words: tuple[str, ...] = RUN,
+    ) -> Ended:
         """Run once, in the way ordered, and look at what lies in the spool then."""
         mount = self.mount if cut else None
         said = self.folder.parent / "said.txt" if self.mount is None else self.mount.parent / "said.txt"
-        ended = self.stand.run(self.folder, *RUN, fault=fault, kill_after=kill_after, mount=mount, said=said)
+        ended = self.stand.run(self.folder, *words, fault=fault, kill_after=kill_after, mount=mount, said=said)
         self._note(ended)
         if not cut:
             self.look()
@@ -121,11 +132,16 @@ class Trial:
                 if self.runs[-1].code != 3:
                     break
                 self._rest(RETRY)
-        lines = self.world.lines(self.tag, self.since)
+        lines = self.lines()
         once = self.hold or self.world.honours
-        found = check(self.folder, lines, hold=self.hold, once=once, kept=self.kept, jobs=self.count)
+        terms = Terms(hold=self.hold, once=once, kept=self.kept, jobs=self.count, redone=self.redone)
+        found = check(self.folder, lines, terms, copies=self.copies)
         found.problems[:0] = self.problems
         return found
+
+    def lines(self) -> list[Line]:
+        """Return what the providers saw of this batch."""
+        return self.world.lines(self.tag, self.since)
 
     def _rest(self, words: tuple[str, ...]) -> None:
         said = self.folder.parent / "said.txt" if self.mount is None else self.mount.parent / "said.txt"

@@ -11,7 +11,7 @@ import click
 
 from .. import environment, settings_file
 from ..options import Session, command, complete_files, option, sandbox
-from ..render.status import control_line
+from ..render.controls import control_line
 
 if TYPE_CHECKING:
     from ...app.doctor import Finding, Setting

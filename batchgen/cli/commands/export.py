@@ -12,7 +12,7 @@ from ...errors import UsageError
 from .. import output
 from ..options import FOLDER, Session, batch, batch_argument, command, option, sandbox, selecting, selection
 from ..render.format import count, csv_line
-from ..render.status import csv_rows, job_document
+from ..render.jobs import csv_rows, job_document
 
 if TYPE_CHECKING:
     from ...app.project import Project

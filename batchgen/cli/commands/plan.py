@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from ..render.format import count, hanging, warning_line
 from ..render.plan import job_document, job_line, key_documents, key_lines, notices, plan_lines
 
 if TYPE_CHECKING:
-    from ...manifest import PlannedJob
+    from ...manifest import Batch, PlannedJob
     from ...planning.compare import StoredJob
 
 
@@ -138,13 +139,16 @@ def plan(
     document, lines = notices(project, batch, result)
     if session.as_json:
         output.document(result.as_json() | document | ({"items": items} if full else {}))
-        require_prices(batch, result, budget)
-        return 0
-    for warning in batch.warnings:
-        output.say(warning_line(warning))
-    flags = project.command_flags().flags
-    lines = [*([""] if full else []), *plan_lines(batch.name, result, batch.manifest.parent, flags), *lines]
-    for line in hanging(lines, output.columns()):
-        output.data(line)
+    else:
+        flags = project.command_flags().flags
+        lines = [*([""] if full else []), *plan_lines(batch.name, result, batch.manifest.parent, flags), *lines]
+        _print(batch, lines)
     require_prices(batch, result, budget)
     return 0
+
+
+def _print(batch: Batch, lines: Sequence[str]) -> None:
+    for warning in batch.warnings:
+        output.say(warning_line(warning))
+    for line in hanging(lines, output.columns()):
+        output.data(line)

@@ -119,7 +119,7 @@ def _warn_of_keys(session: Session, batch: Batch) -> None:
 def _warn_of_controls(session: Session) -> None:
     """Warn of pauses and limits in force: they apply to the scheduled runs too."""
     from ...app import queries
-    from ..render.status import control_line
+    from ..render.controls import control_line
 
     project = session.project()
     for each in queries.active_controls(project):

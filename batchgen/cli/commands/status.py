@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
 
 from .. import output
 from ..options import STATES, Session, batch, batch_argument, command, option, sandbox, selecting, selection
-from ..render.format import display_path
-from ..render.status import (
-    control_documents,
-    control_lines,
-    job_document,
-    job_table,
-    run_document,
-    run_documents,
-    run_lines,
-    run_table,
-    show_document,
-    show_lines,
-    status_lines,
-)
+from ..render.controls import control_documents, control_lines
+from ..render.jobs import job_document, job_table, show_document, show_lines
+from ..render.status import run_document, run_documents, run_lines, run_table, status_lines
 
 
 @command("status", "batchgen status", "batchgen status --batch autumn --json | jq .jobs")
@@ -35,7 +25,7 @@ def status(session: Session, batch: str | None) -> int:
     """
     from ...app import queries
     from ...store import ledger
-    from ..render.result import advice, gone_lines
+    from ..render.result import advice, files_line, gone_lines
 
     project = session.project()
     report = queries.status(project, batch)
@@ -45,7 +35,7 @@ def status(session: Session, batch: str | None) -> int:
         *run_lines(report, project.command_flags(batch)),
         *gone_lines(report.presence),
         *control_lines(project, report.controls),
-        f"files     {display_path(report.batch.folder)}",
+        files_line(report),
     ]
     document = ledger.status_document(*figures) | {
         "controls": control_documents(report.controls),
@@ -63,7 +53,8 @@ class _What(click.Choice[str]):
         """Return the choice; fail with the option that was probably meant."""
         if value not in self.choices:
             option_ = "--status" if value in STATES else "--batch"
-            self.fail(f"expected jobs or runs, not {value!r}; did you mean: list {option_} {value}", param, ctx)
+            meant = f"batchgen list {option_} {shlex.quote(value)}"
+            self.fail(f"expected jobs or runs, not {value!r}; did you mean: {meant}", param, ctx)
         return value
 
 
@@ -125,11 +116,8 @@ def show(session: Session, job: str, form: str | None, batch: str | None) -> int
 
     found, attempts, bill = queries.show(project, batch, job)
     answers = queries.kept_answers(project, attempts)
-    if session.as_json:
-        output.document(
-            show_document(found, attempts, bill, encode_task(found.task), root=project.root, answers=answers)
-        )
-        return 0
-    for line in show_lines(found, attempts, bill, answers):
-        output.data(line)
+    session.print(
+        show_document(found, attempts, bill, encode_task(found.task), root=project.root, answers=answers),
+        show_lines(found, attempts, bill, answers),
+    )
     return 0

@@ -76,6 +76,8 @@ def _row(job: Job, attempt: UnknownAttempt | None) -> list[str]:
 
 
 def _cost(attempt: UnknownAttempt | None) -> str:
+    if attempt is not None and not attempt.at_risk:
+        return "settled"
     if attempt is None or (attempt.usd is None and attempt.credits is None):
         return "unknown"
     parts = [usd(attempt.usd)] if attempt.usd is not None else []
@@ -102,6 +104,7 @@ def _document(job: Job, attempt: UnknownAttempt | None) -> dict[str, Any]:
             "usd": show_usd(attempt.usd) if attempt else None,
             "credits": show_credits(attempt.credits) if attempt else None,
         },
+        "settled": attempt is not None and not attempt.at_risk,
         "request_id": attempt.request_id if attempt else None,
         "attempt": attempt.attempt_id if attempt else None,
         "message": job.message,
@@ -159,10 +162,12 @@ def drop(session: Session, not_charged: bool, batch: str | None, **options: Any)
     from ...app import unknown as use_case
 
     project = session.project()
-    found, jobs = use_case.drop(project, batch, _unknown_only(options), free=not_charged)
+    found, jobs, risky = use_case.drop(project, batch, _unknown_only(options), free=not_charged)
     booked = "booked as not charged" if not_charged else "what they may have cost stays in the ledger, at risk"
-    lines = [f"{found.name}: {count(len(jobs), 'job')} cancelled" + (f"; {booked}" if jobs else "")]
-    lines += settling(jobs[0].key, project.command_flags(batch)) if jobs and not not_charged else []
+    notes = [booked] if risky else []
+    notes += ["what was settled stays as it was booked"] if len(risky) < len(jobs) else []
+    lines = ["; ".join([f"{found.name}: {count(len(jobs), 'job')} cancelled", *notes])]
+    lines += settling(risky[0].key, project.command_flags(batch)) if risky and not not_charged else []
     session.print({"batch": found.name, "cancelled": [job.key for job in jobs]}, lines, output.say)
     return 0
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...files.output import SUPERSEDED
+from .controls import control_documents, control_lines, in_force
 from .format import count, credits_, display_path, duration, size, span, under, usd
-from .status import control_documents, control_lines, in_force
 from .table import Fit, table
 from .width import short
 
@@ -212,8 +212,9 @@ def _sums(plan: Plan) -> Iterator[str]:
     yield from under("budget", [_budget(budget, plan) for budget in plan.budgets])
     yield f"time      {_time(plan)}"
     if plan.alternates:
-        most = f"; {usd(plan.dearest)} at most" if plan.dearest else ""
-        yield f"fallback  {', '.join(plan.alternates)}, where the first provider of a job fails{most}"
+        most = [f"{usd(plan.dearest)} at most"] if plan.dearest else []
+        most += [f"no price in USD: {', '.join(plan.priceless)}"] if plan.priceless else []
+        yield "; ".join([f"fallback  {', '.join(plan.alternates)}, where the first provider of a job fails", *most])
     yield from under("excluded", [f"{name}, for {count(jobs, 'job')}: {why}" for name, why, jobs in plan.without])
     yield from under("dropped", [_dropped(*default) for default in plan.dropped])
     yield from under("disk", _disk(plan))
@@ -310,4 +311,4 @@ def _shown(value: object) -> str:
 
 
 def _from_folder(path: str, folder: Path) -> str:
-    return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else path
+    return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else display_path(path)

@@ -1,37 +1,21 @@
-"""The status of a batch, its jobs and runs, and the pauses and limits in force, as lines and as JSON."""
+"""The status of a batch and its runs, as lines and as JSON."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ...money import share, show_credits, show_usd
 from .figures import budget_line
-from .format import count, credits_, duration, money, under, usd
+from .format import count, credits_, duration, under, usd
 from .table import Fit, table
 from .width import short
 
 if TYPE_CHECKING:
-    from ...app.project import CommandFlags, Project
+    from ...app.project import CommandFlags
     from ...app.queries import BatchStatus
-    from ...job import Job
-    from ...manifest import Batch
-    from ...store.controls import Control
     from ...store.ledger import Calls, Counts, Failure, UsageLine
-    from ...store.records import AttemptRecord, Bill, Run
-    from ...task import Source, Task
-
-_PARAMETERS = (
-    "size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed"
-)  # fmt: skip
-_ATTEMPT = ("id", "provider", "account", "state", "cause", "message", "code", "status", "request_id")
-
-
-def _fields(value: object, *names: str) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in names}
+    from ...store.records import Run
 
 
 def status_lines(
@@ -100,70 +84,6 @@ def call_lines(calls: Sequence[Calls]) -> list[str]:
     ]
 
 
-def job_document(job: Job, bill: Bill, root: Path) -> dict[str, Any]:
-    """Return a job as ``export`` and ``list --json`` print it; paths are as seen from *root*, the working folder."""
-    return {
-        "schema_version": 1,
-        "id": job.key,
-        "batch": job.batch,
-        "state": job.state.value,
-        "cause": job.cause,
-        "kind": job.task.kind.value,
-        "provider": bill.provider or job.task.provider,
-        "model": job.task.model,
-        "prompt": job.task.prompt,
-        "attempts": bill.attempts,
-        "usd": show_usd(bill.usd),
-        "credits": show_credits(bill.credits),
-        "files": [_file(bill, number) for number in range(len(bill.files))],
-        "copies": [copy.as_json() for copy in bill.copies],
-        "sources": [
-            *(_source(source, "image", root) for source in job.task.images),
-            *([_source(job.task.mask, "mask", root)] if job.task.mask else []),
-        ],
-    }
-
-
-def _file(bill: Bill, number: int) -> dict[str, Any]:
-    """Return a file, with its part of the job's cost: over the files of a job, the parts add up to it."""
-    file, files = bill.files[number], len(bill.files)
-    return {
-        **_fields(file, "path", "sha256"),
-        "bytes": file.size_bytes,
-        **_fields(file, "width", "height", "mime"),
-        "usd_share": show_usd(share(bill.usd, files, number)),
-        "credits_share": show_credits(share(bill.credits, files, number)),
-    }
-
-
-def _source(source: Source, role: str, root: Path) -> dict[str, Any]:
-    path = Path(source.path) if source.path else None
-    inside = path is not None and path.is_relative_to(root)
-    return {
-        "role": role,
-        "path": None if path is None else str(path.relative_to(root) if inside else path),
-        "url": source.url,
-        "sha256": source.sha256,
-    }
-
-
-def job_table(jobs: Iterable[tuple[Job, Bill]]) -> list[str]:
-    """Return the table of ``list``."""
-    rows = [
-        [
-            job.key,
-            job.state.value,
-            job.cause or "",
-            bill.provider or job.task.provider,
-            bill.attempts,
-            job.task.prompt,
-        ]
-        for job, bill in jobs
-    ]
-    fit = Fit(least={0: 16, 5: 20}, names=(0,), drop=(4, 3, 2, 5))
-    return table(rows, ("id", "state", "cause", "provider", "attempts", "prompt"), right=(4,), fit=fit)
-
-
 def run_documents(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the runs for ``list runs --json``."""
     return [
@@ -227,149 +147,3 @@ def run_table(runs: Sequence[Run], running: str | None) -> list[str]:
     rows = [[run.id, f"{run.started_at:%Y-%m-%d %H:%M:%S}", ending(run), run.command] for run in runs]
     fit = Fit(least={3: 24}, wrap=(3,), drop=(0,))
     return table(rows, ("run", "started (UTC)", "ended with", "command"), fit=fit)
-
-
-def show_document(
-    job: Job, attempts: Sequence[AttemptRecord], bill: Bill, task: str, *, root: Path, answers: Mapping[str, str]
-) -> dict[str, Any]:
-    """Return one job for ``show --json``; *task* is its task as JSON text."""
-    from ...planning.override_marks import note_of
-
-    return job_document(job, bill, root) | {
-        "task": json.loads(task),
-        "note": note_of(job.fingerprint),
-        "fingerprint": job.fingerprint,
-        "tags": list(job.tags),
-        "at_risk": {
-            "attempts": bill.at_risk,
-            "usd": show_usd(bill.at_risk_usd),
-            "credits": show_credits(bill.at_risk_credits),
-        },
-        "attempt_log": [
-            {
-                **_fields(attempt, *_ATTEMPT),
-                "started": attempt.started_at.isoformat(),
-                "seconds": attempt.seconds,
-                "answer": answers.get(attempt.id),
-            }
-            for attempt in attempts
-        ],
-    }
-
-
-def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, answers: Mapping[str, str]) -> Iterator[str]:
-    """Yield the lines of ``show``."""
-    from ...planning.override_marks import describe, note_of, overrides_of
-
-    task = job.task
-    yield f"{job.key}: {job.state.value}{f' ({job.cause})' if job.cause else ''}"
-    yield f"prompt    {task.prompt}"
-    yield f"request   {task.kind.value} by {task.provider}, {task.model}{_parameters(task)}"
-    if overrides := describe(overrides_of(job.fingerprint)):
-        yield f"with      {overrides}    set by retry or redo"
-    if note := note_of(job.fingerprint):
-        yield f"note      {note}"
-    if job.route is not None:
-        yield f"fallback  {', '.join(job.route.others)}"
-    for source in (*task.images, *([task.mask] if task.mask else [])):
-        form = {None: "", "upright": " (sent upright)"}.get(source.copy, f" (sent as {source.copy})")
-        yield f"source    {source.url or source.path}{form}"
-    for file in bill.files:
-        yield f"file      {file.path}  {file.width}x{file.height}, {file.size_bytes} bytes, sha256 {file.sha256}"
-    for copy in bill.copies:
-        yield f"copy      {copy.path}  {copy.width}x{copy.height}, {copy.size_bytes} bytes, of {copy.source}"
-    nothing = bill.at_risk and bill.usd is None and not bill.credits
-    yield f"cost      {'nothing is booked' if nothing else money(bill.usd, bill.credits)}"
-    if bill.at_risk:
-        risk = money(bill.at_risk_usd, bill.at_risk_credits)
-        yield f"at risk   {risk} for {count(bill.at_risk, 'attempt')} that may have been charged"
-    for number, attempt in enumerate(attempts, 1):
-        yield f"attempt {number} {_attempt(attempt, task.provider)}"
-        if answer := answers.get(attempt.id):
-            yield f"{'':<10}its answer is kept: {answer}"
-
-
-def _attempt(attempt: AttemptRecord, home: str) -> str:
-    took = f"{attempt.seconds:.1f} s" if attempt.seconds is not None else "open"
-    result = attempt.state
-    if attempt.cause:
-        status = f"HTTP {attempt.status}, " if attempt.status else ""
-        result = f"{attempt.cause}: {status}{short(attempt.message or '', 300)}"
-    lane = ""
-    if attempt.provider != home or attempt.account:
-        lane = f"{attempt.provider}{f'@{attempt.account}' if attempt.account else ''}  "
-    request_id = f" [{attempt.request_id}]" if attempt.request_id else ""
-    return f"{attempt.started_at:%Y-%m-%d %H:%M:%S} UTC  {took}  {lane}{result}{request_id}"
-
-
-def _parameters(task: Task) -> str:
-    return "".join(f", {name} {value}" for name in _PARAMETERS if (value := getattr(task, name)) is not None)
-
-
-def csv_rows(lines: Iterable[Mapping[str, Any]], *, copied: bool = False) -> Iterator[list[object]]:
-    """Yield the rows of ``export --format csv``: one per file, or one for a job without files.
-
-    ``usd`` is that of the job, in each of its rows; ``usd_share`` can be added up.
-    """
-    heads = ["id", "batch", "state", "cause", "kind", "provider", "model", "prompt", "attempts", "usd", "credits"]
-    of_file = ["path", "sha256", "bytes", "width", "height", "mime", *(["copy"] if copied else [])]
-    yield [*heads, *of_file, "usd_share", "credits_share", "sources", "copies"]
-    for line in lines:
-        sources = _cell([source["path"] or source["url"] for source in line["sources"]])
-        for file in line["files"] or [{"usd_share": line["usd"], "credits_share": line["credits"]}]:
-            copies = _cell([copy["path"] for copy in line["copies"] if copy["of"] == file.get("path")])
-            shares = (file["usd_share"], file["credits_share"])
-            yield [*(line[name] for name in heads), *(file.get(name) for name in of_file), *shares, sources, copies]
-
-
-def _cell(paths: Sequence[str]) -> str:
-    """Return paths as one cell: one as it is, several as a JSON list, as lists of images are read."""
-    return "".join(paths) if len(paths) < 2 else json.dumps(paths, ensure_ascii=False)
-
-
-def in_force(project: Project, batch: Batch) -> list[Control]:
-    """Return the pauses and limits of the providers of *batch*."""
-    from ...app import queries
-
-    return [each for each in queries.active_controls(project) if each.provider in batch.profiles]
-
-
-def control_lines(project: Project, controls: Iterable[Control]) -> list[str]:
-    """Return a line for each, as ``status`` and a plan show them."""
-    now = datetime.now(UTC)
-    return under("in force", [control_line(control, project.command_flags(), now) for control in controls])
-
-
-def control_line(control: Control, way: CommandFlags, now: datetime) -> str:
-    """Return the pause and the limits of a provider, since when, and how to undo them."""
-    from ...app.clock import local_time
-    from ...app.live_limits import limits_text
-
-    parts = []
-    if control.paused_at is not None:
-        age = _age((now - control.paused_at).total_seconds())
-        parts.append(
-            f"paused since {local_time(control.paused_at)}{age} (batchgen unpause{way.flags} {control.provider})"
-        )
-    if control.limits:
-        age = _age((now - control.said_at).total_seconds()) if control.said_at is not None else ""
-        parts.append(f"{limits_text(control.limits)}{age} (batchgen limit{way.flags} {control.provider} --reset)")
-    return f"{control.provider}: {'; '.join(parts)}"
-
-
-def _age(seconds: float) -> str:
-    """Return for how long something has been in force, from a minute on."""
-    return "" if seconds < 60 else f", for {duration(seconds)}"
-
-
-def control_documents(controls: Iterable[Control]) -> list[dict[str, Any]]:
-    """Return the same for ``--json``."""
-    return [
-        {
-            "provider": control.provider,
-            "paused_at": control.paused_at.isoformat() if control.paused_at else None,
-            "limits": dict(control.limits),
-            "said_at": control.said_at.isoformat() if control.said_at else None,
-        }
-        for control in controls
-    ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from ...lazy_dataclass import dataclass
 
 
 class DamagedImageError(ValueError):
@@ -113,8 +114,7 @@ def sniff(data: bytes) -> str | None:
 
 def refusal(data: bytes) -> DamagedImageError:
     """Return the error for *data* in none of FORMATS: it is damaged, or of an unknown format."""
-    start = data[:16].decode("latin-1").encode("unicode_escape").decode()
-    facts = f"({len(data)} bytes, starting with {start!r})"
+    facts = f"({len(data)} bytes, starting with {repr(data[:16])[1:]})"
     guess = _guess(data)
     if guess is None:
         return DamagedImageError(f"not an image {facts}")

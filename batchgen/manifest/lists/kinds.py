@@ -59,6 +59,8 @@ def kind_of(name: str) -> str | None:
 
 def advice_on(kind: str) -> str:
     """Return what to write so that images of this kind are taken; empty where nothing helps."""
+    if kind == "GIF":
+        return "write convert: png"  # may be transparent, which a JPEG is not
     if kind in CONVERTIBLE.values():
         return "write convert: jpeg"
     return "export them as jpg or png" if kind == "RAW" or kind in _FOREIGN.values() else ""
