@@ -147,11 +147,10 @@ class Sources:
         except ValueError:  # a NUL
             return (name,)
         if (folder, name) not in self._matches:
-            # Path.glob refuses absolute patterns and some relative ones
             fixed = naming.fixed_parts(folder, name)
             parts = name.split("/")
             pattern = "/".join([*map(glob.escape, parts[:fixed]), *parts[fixed:]])
-            paths = glob.iglob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207
+            paths = naming.matching(folder, pattern)
             self._matches[folder, name] = tuple(sorted(itertools.islice(paths, MAX_MATCHES + 1)))
         matches = self._matches[folder, name]
         if not matches:
@@ -236,7 +235,7 @@ def _matches_otherwise(pattern: str, folder: Path) -> bool:
     """Return whether a pattern matches a file if upper and lower case do not count in its suffix."""
     stem, suffix = os.path.splitext(pattern)  # noqa: PTH122
     either = "".join(f"[{letter.lower()}{letter.upper()}]" if letter.isalpha() else letter for letter in suffix)
-    return any(glob.iglob(f"{stem}{either}", root_dir=folder, recursive=True))  # noqa: PTH207
+    return any(naming.matching(folder, f"{stem}{either}"))
 
 
 def is_url(name: str) -> bool:

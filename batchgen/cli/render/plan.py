@@ -94,7 +94,7 @@ def requeue_lines(batch: Batch, plan: Plan, options: RunOptions) -> list[str]:
     """Return what a retry or a redo sets in place of the manifest and does to files, and which jobs it leaves."""
     from ...planning.override_marks import describe
 
-    lines = under("left out", plan.notices)
+    lines = [*under("left out", plan.notices), *under("warning", plan.ending)]
     if not plan.again:
         return lines
     if options.redo and not options.missing_files:
