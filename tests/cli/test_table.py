@@ -71,3 +71,13 @@ def test_labelled_lines_hang_below_their_text_but_commands_stay_whole():
         *lines[3:],
     ]
     assert list(hanging(lines, None)) == lines
+
+
+def test_a_path_stays_whole_and_the_facts_after_it_hang_below():
+    lines = ["file      out/a long name.png  1024x1024, 74605 bytes", "source    photos/a very long name.jpg"]
+    assert list(hanging(lines, 30)) == [
+        "file      out/a long name.png",
+        "          1024x1024, 74605",
+        "          bytes",
+        "source    photos/a very long name.jpg",
+    ]
