@@ -107,7 +107,7 @@ def main() -> None:
             _show_usage_error(error)
             code = ExitCode.USAGE
     except (click.exceptions.Abort, KeyboardInterrupt):
-        code = ExitCode.INTERRUPTED
+        code = _report_interrupt()
     except BatchgenError as error:
         code = _report(error, debug=is_on("--debug"))
     except UnicodeEncodeError as error:
@@ -175,11 +175,19 @@ def _flush() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def _report_interrupt() -> int:
+    from . import output
+
+    if not is_on("--quiet"):
+        output.say("interrupted")
+    return ExitCode.INTERRUPTED
+
+
 def _report_unexpected(error: BaseException) -> int:
     from .crash import Unexpected, main_error, report
 
     if isinstance(main_error(error), KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
+        return _report_interrupt()
     reported = report(error)
     # report has printed the traceback of an unexpected error already
     return _report(reported, debug=is_on("--debug") and not isinstance(reported, Unexpected))

@@ -12,13 +12,13 @@ from pathlib import Path
 from . import output
 from .options import Session
 
-#: Seconds between two updates of the line; without a terminal, seconds until a slow file is reported, again and again.
+#: Seconds between two updates of the line; where lines cannot be overwritten, seconds between two lines.
 _UPDATE, _SLOW = 0.25, 5.0
 
 
 @contextmanager
 def reading(session: Session, path: Path, *, plain: bool = False) -> Iterator[Callable[[int], None]]:
-    """Show that *path* is being read; the line is erased at the end unless *plain*.
+    """Show on a terminal that *path* is being read; the line is erased at the end unless *plain*.
 
     The value is a function that takes the number of jobs so far.
     """
@@ -34,11 +34,8 @@ def reading(session: Session, path: Path, *, plain: bool = False) -> Iterator[Ca
         nonlocal jobs
         jobs = number
 
-    if session.quiet or session.as_json:
+    if session.quiet or session.as_json or not sys.stderr.isatty():
         yield on_jobs
-    elif not sys.stderr.isatty():
-        with _every(_SLOW, lambda: output.say(text())):
-            yield on_jobs
     elif plain or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
         output.say(text())
         with _every(_SLOW, lambda: output.say(text())):
