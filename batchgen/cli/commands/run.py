@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -98,6 +99,9 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     observers = Observers.of(session, project, batch.name, options)
     if (stops := terms.stop_conditions.time_limits) and not (session.quiet or session.as_json):
         output.say(f"stops     {stops}")
+    # From here on objects come and go, so garbage is looked for as usual; see batchgen/cli/__init__.py.
+    gc.freeze()
+    gc.set_threshold(700, 10, 10)
     with ExitStack() as parts:
         stream = parts.enter_context(streamed()) if mode == "json" else None
         parts.enter_context(observers.attending())
