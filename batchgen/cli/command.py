@@ -86,7 +86,9 @@ def is_manifest(word: str) -> bool:
 
 
 def _with_hint(error: click.UsageError, ctx: click.Context) -> click.UsageError:
-    """Return *error*, for a word too many with the way to write what was probably meant."""
+    """Return *error* with the way to write what was probably meant, where click does not know it."""
+    if isinstance(error, click.NoSuchOption) and error.option_name == "--sandbox":
+        return click.UsageError(f"{ctx.command_path} has no sandbox run: leave out --sandbox", ctx)
     match = re.fullmatch(r"Got unexpected extra arguments? \((.*)\)", error.message)
     if match is None:
         return error

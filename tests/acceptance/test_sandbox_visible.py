@@ -94,6 +94,10 @@ def test_the_option_may_come_first(shop):
     refused = shop.run("--sandbox", "init")
     assert refused.code == 2
     assert "init has no sandbox run" in refused.err
+    for command in (("providers", "list"), ("schema",), ("init",)):
+        refused = shop.run(*command, "--sandbox")
+        assert refused.code == 2
+        assert f"batchgen {' '.join(command)} has no sandbox run: leave out --sandbox" in refused.err
 
 
 @pytest.mark.parametrize("command", ["pause openai", "unpause openai", "limit openai concurrency=2"])

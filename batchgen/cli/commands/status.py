@@ -10,7 +10,7 @@ import click
 from .. import output
 from ..options import STATES, Session, batch, batch_argument, command, option, sandbox, selecting, selection
 from ..render.controls import control_documents, control_lines
-from ..render.format import display_path
+from ..render.format import display_path, hanging
 from ..render.jobs import job_document, job_table, show_document, show_lines
 from ..render.status import run_document, run_documents, run_lines, run_table, status_lines
 
@@ -122,6 +122,6 @@ def show(session: Session, job: str, form: str | None, batch: str | None) -> int
             show_document(found, attempts, bill, encode_task(found.task), root=project.root, answers=answers)
         )
         return 0
-    for line in show_lines(found, attempts, bill, answers):
+    for line in hanging(show_lines(found, attempts, bill, answers), output.columns()):
         output.data(line)
     return 0
